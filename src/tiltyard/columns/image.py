@@ -1,0 +1,96 @@
+"""A picture of a fixed size: sent as nested lists, or as PNG in base 64; encoded as height x width x channels."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from tiltyard.column import Array, Column, Fitted
+from tiltyard.errors import RequestError
+
+MODES = {1: "L", 3: "RGB"}
+
+
+class Image(Column):
+    """A column of pictures with values from 0 to 255."""
+
+    type: Literal["image"] = "image"
+    height: int = Field(ge=1, le=4096)
+    width: int = Field(ge=1, le=4096)
+    channels: Literal[1, 3] = 1
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width, channels."""
+        return (self.height, self.width, self.channels)
+
+    def parse(self, values: Sequence[object], name: str) -> Array:
+        """Refuse what is no picture of this size."""
+        return np.stack([self._one(value, f"instances[{i}].{name}") for i, value in enumerate(values)])
+
+    def _one(self, value: object, field: str) -> Array:
+        if isinstance(value, dict):
+            return self._decode(value, field)
+        try:
+            pixels = np.array(value)
+        except ValueError:  # lists of unequal length
+            pixels = np.empty(0)
+        shapes = {self.shape, self.shape[:2]} if self.channels == 1 else {self.shape}
+        if pixels.dtype.kind not in "iuf" or pixels.shape not in shapes:
+            raise RequestError("wrong_shape", f"expected numbers nested as {list(self.shape)}", field)
+        if not np.all((pixels >= 0) & (pixels <= 255)):  # NaN is refused here too
+            raise RequestError("out_of_bounds", "expected values from 0 to 255", field)
+        return pixels.reshape(self.shape).astype(np.float32)
+
+    def _decode(self, value: dict[Any, Any], field: str) -> Array:
+        if set(value) != {"b64"} or not isinstance(value["b64"], str):
+            raise RequestError("wrong_type", 'expected nested lists or {"b64": "..."}', field)
+        try:
+            return self.open(base64.b64decode(value["b64"], validate=True))
+        except binascii.Error:
+            raise RequestError("bad_base64", "expected base 64 in 'b64'", field) from None
+        except ValueError as error:
+            raise RequestError("bad_image", str(error), field) from None
+
+    def open(self, content: bytes) -> Array:
+        """Decode a PNG or JPEG file of exactly this size; the size is read before any pixel is (no image bombs)."""
+        from PIL import Image as Pillow
+        from PIL import UnidentifiedImageError
+
+        try:
+            picture = Pillow.open(io.BytesIO(content), formats=["PNG", "JPEG"])
+            if picture.size != (self.width, self.height):
+                raise ValueError(
+                    f"expected {self.width}x{self.height} pixels; received {picture.width}x{picture.height}"
+                )
+            pixels = np.asarray(picture.convert(MODES[self.channels]), dtype=np.float32)
+        except (UnidentifiedImageError, OSError, SyntaxError):
+            raise ValueError("expected a whole PNG or JPEG file") from None
+        return pixels.reshape(self.shape)
+
+    def fit(self, values: Array) -> Fitted:
+        """Learn the highest value in use, so that the model can scale to 0..1."""
+        return {"mean": 0.0, "std": float(values.max()) or 1.0}
+
+    def encode(self, values: Array, fitted: Fitted) -> Array:
+        """Give the pixels as float32."""
+        return values.astype(np.float32)
+
+    def json_schema(self) -> dict[str, Any]:
+        """Nested lists, or a PNG."""
+        size = f"{self.height} rows of {self.width} pixels, {self.channels} channel(s), 0 to 255"
+        nested = {"type": "array", "description": size}
+        png = {"type": "object", "properties": {"b64": {"type": "string"}}, "required": ["b64"]}
+        return {"oneOf": [nested, {**png, "additionalProperties": False, "description": "a PNG in base 64"}]}
+
+    def to_json(self, values: Array) -> list[Any]:
+        """Nested lists; a single channel is not nested again."""
+        flat = values[..., 0] if self.channels == 1 else values
+        result: list[Any] = flat.tolist()
+        return result

@@ -1,0 +1,62 @@
+"""The last values of a series, oldest first: the window a forecast is made from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from tiltyard.column import Array, Column, Fitted
+from tiltyard.columns.number import Number
+from tiltyard.errors import RequestError
+from tiltyard.strict import Bounds
+
+
+class Series(Column):
+    """A column whose rows follow each other in time."""
+
+    type: Literal["series"] = "series"
+    window: int = Field(ge=1, description="How many values a forecast looks back on.")
+    order: str = Field(description="The raw column that holds the time; it must rise by equal steps.")
+    bounds: Bounds | None = Field(None, description="Lowest and highest value allowed.")
+
+    def parse(self, values: Sequence[object], name: str) -> Array:
+        """Refuse what is no list of `window` finite numbers within the bounds."""
+        number = Number(bounds=self.bounds)
+        for i, value in enumerate(values):
+            field = f"instances[{i}].{name}"
+            if not isinstance(value, list):
+                raise RequestError("wrong_type", f"expected a list of numbers; received {value!r}", field)
+            if len(value) != self.window:
+                raise RequestError("wrong_shape", f"expected {self.window} numbers; received {len(value)}", field)
+            self._check(number, value, name, field)
+        return np.array(values, dtype=np.float64)
+
+    def _check(self, number: Number, value: list[object], name: str, field: str) -> None:
+        try:
+            number.parse(value, name)
+        except RequestError as error:
+            place = error.field[len("instances") : error.field.index("]") + 1]
+            raise RequestError(error.code, error.message, field + place) from None
+
+    def fit(self, values: Array) -> Fitted:
+        """Learn mean and standard deviation over all windows."""
+        std = float(values.std())
+        return {"mean": float(values.mean()), "std": std if std and math.isfinite(std) else 1.0}
+
+    def encode(self, values: Array, fitted: Fitted) -> Array:
+        """Give windows as float32, with one channel."""
+        return values.astype(np.float32)[:, :, None]
+
+    def json_schema(self) -> dict[str, Any]:
+        """A list of `window` numbers."""
+        item = Number(bounds=self.bounds).json_schema()
+        return {"type": "array", "items": item, "minItems": self.window, "maxItems": self.window}
+
+    def to_json(self, values: Array) -> list[Any]:
+        """Lists of numbers."""
+        result: list[Any] = values.tolist()
+        return result

@@ -1,0 +1,137 @@
+"""From instances to the model's input and from its output to answers: one JSON file, the same code in training and serving."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from tiltyard import files, plugins
+from tiltyard.column import Array, Column, Fitted, Rows
+from tiltyard.errors import RequestError
+from tiltyard.problem import Problem
+from tiltyard.task import AnyColumn, Task
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """The columns of a task, what each learned from the training rows, and how answers read."""
+
+    task: str
+    problem: Problem
+    columns: dict[str, Column]
+    fitted: dict[str, Fitted]
+    target: Fitted  # mean and std of a number; nothing for a label
+    classes: list[str]
+    bare: bool  # an instance is the value itself (an image, a series), not an object of named features
+    max_instances: int
+
+    @classmethod
+    def fit(cls, task: Task, rows: Rows, truth: Array) -> Encoder:
+        """Learn from training rows."""
+        fitted = {name: column.fit(rows[name]) for name, column in task.columns.items()}
+        number = task.kind.targets == "number"
+        target = {"mean": float(truth.mean()), "std": float(truth.std()) or 1.0} if number else {}
+        bare = task.form != "table"
+        return cls(
+            task.name, task.kind, dict(task.columns), fitted, target, task.classes, bare, task.serve.max_instances
+        )
+
+    def parse(self, instances: object) -> Rows:
+        """Read instances as a client sends them; refuse with a RequestError that names the field."""
+        if not isinstance(instances, list):
+            raise RequestError("wrong_type", "expected a list of instances", "instances")
+        if not instances:
+            raise RequestError("no_instances", "expected at least one instance; received none", "instances")
+        if len(instances) > self.max_instances:
+            text = f"expected at most {self.max_instances} instances; received {len(instances)}"
+            raise RequestError("too_many", text, "instances", status=413)
+        if self.bare:
+            ((name, column),) = self.columns.items()
+            return {name: _bare(column, instances, name)}
+        self._check_names(instances)
+        return {name: column.parse([i[name] for i in instances], name) for name, column in self.columns.items()}
+
+    def _check_names(self, instances: Sequence[object]) -> None:
+        for i, instance in enumerate(instances):
+            if not isinstance(instance, dict):
+                raise RequestError("wrong_type", "expected an object of named features", f"instances[{i}]")
+            if instance.keys() == self.columns.keys():
+                continue
+            known = ", ".join(self.columns)
+            for name in self.columns.keys() - instance.keys():
+                raise RequestError("missing_field", f"expected {known}", f"instances[{i}].{name}")
+            for name in instance.keys() - self.columns.keys():
+                raise RequestError("unknown_field", f"expected {known}", f"instances[{i}].{name}")
+
+    def encode(self, rows: Rows) -> Array:
+        """Give the model's input as float32: features side by side for a table, the value itself otherwise."""
+        parts = [column.encode(rows[name], self.fitted[name]) for name, column in self.columns.items()]
+        return parts[0] if self.bare else np.hstack(parts)
+
+    def scaling(self) -> tuple[list[float], list[float]]:
+        """Give mean and standard deviation of each encoded feature; the model scales by them inside its graph."""
+        means, stds = [], []
+        for name, column in self.columns.items():
+            fitted = self.fitted[name]
+            width = 1 if self.bare or fitted else len(column.encode(np.array([""]), fitted)[0])
+            means += [fitted.get("mean", 0.0)] * width
+            stds += [fitted.get("std", 1.0)] * width
+        return means, stds
+
+    def to_json(self, rows: Rows) -> list[Any]:
+        """Turn rows back into instances."""
+        columns = [column.to_json(rows[name]) for name, column in self.columns.items()]
+        return columns[0] if self.bare else [dict(zip(self.columns, row, strict=True)) for row in zip(*columns)]
+
+    def answer(self, outputs: Array) -> list[Any]:
+        """Turn the model's outputs into predictions."""
+        return self.problem.answer(outputs, self.classes)
+
+    def json_schema(self) -> dict[str, Any]:
+        """Describe one instance."""
+        schemas = {name: column.json_schema() for name, column in self.columns.items()}
+        if self.bare:
+            return next(iter(schemas.values()))
+        return {
+            "type": "object",
+            "properties": schemas,
+            "required": list(schemas),
+            "additionalProperties": False,
+        }
+
+    def save(self, path: Path) -> None:
+        """Write the encoder as JSON."""
+        columns = {name: column.model_dump(mode="json") for name, column in self.columns.items()}
+        content = {
+            "task": self.task,
+            "problem": type(self.problem).__name__.lower(),
+            "columns": columns,
+            "fitted": self.fitted,
+            "target": self.target,
+            "classes": self.classes,
+            "bare": self.bare,
+            "max_instances": self.max_instances,
+        }
+        files.write_json(path, content)
+
+    @classmethod
+    def load(cls, path: Path) -> Encoder:
+        """Read an encoder; its columns are checked as strictly as a task file's."""
+        content = files.read_json(path)
+        columns: TypeAdapter[dict[str, Column]] = TypeAdapter(dict[str, AnyColumn])
+        content["columns"] = columns.validate_python(content["columns"], strict=False)
+        content["problem"] = plugins.load("problems", content["problem"])()
+        return cls(**content)
+
+
+def _bare(column: Column, instances: Sequence[object], name: str) -> Array:
+    """Parse values that stand for themselves: their field is `instances[i]`, without a name."""
+    try:
+        return column.parse(instances, name)
+    except RequestError as error:
+        raise RequestError(error.code, error.message, error.field.replace(f".{name}", "", 1)) from None

@@ -1,0 +1,70 @@
+"""Every error a user can cause, as one tree; the command line prints them without a traceback.
+
+TiltyardError
+├── WorkspaceError      not inside a project, or a part of it is missing
+├── TaskError           a task file that cannot be meant
+├── SourceError         raw data that cannot be had
+├── DataError           data that fails its expectations
+├── SealError           the sealed test part was changed
+├── TrainingError       a training that diverged, or an export without parity
+├── RegistryError       a champion, version or ledger that is not there or not whole
+├── PackageError        a packaged service that does not start or answers wrongly
+└── RequestError        an instance that the model cannot take (a 4xx over REST)
+"""
+
+from __future__ import annotations
+
+
+class TiltyardError(Exception):
+    """What was wrong, what was expected, what was received; `hint` is what to type next."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class WorkspaceError(TiltyardError):
+    """The folder is not a project, or lacks a part of one."""
+
+
+class TaskError(TiltyardError):
+    """A task file holds something that cannot be meant."""
+
+
+class SourceError(TiltyardError):
+    """Raw data could not be fetched or read."""
+
+
+class DataError(TiltyardError):
+    """Data fails its expectations, or cannot be split as asked."""
+
+
+class SealError(TiltyardError):
+    """The sealed test part is not the one that was recorded."""
+
+
+class TrainingError(TiltyardError):
+    """Training diverged, or the exported model differs from the trained one."""
+
+
+class RegistryError(TiltyardError):
+    """A champion, a version or the ledger is missing or damaged."""
+
+
+class PackageError(TiltyardError):
+    """A packaged service did not start, or answered otherwise than the evaluation."""
+
+
+class RequestError(TiltyardError):
+    """An instance the model cannot take: a code, a sentence and the field at fault."""
+
+    def __init__(self, code: str, message: str, field: str = "", status: int = 400) -> None:
+        super().__init__(message)
+        self.code = code
+        self.field = field
+        self.status = status
+
+    def body(self) -> dict[str, dict[str, str]]:
+        """Give the one shape in which every refusal is sent."""
+        return {"error": {"code": self.code, "message": self.message, "field": self.field}}

@@ -1,0 +1,60 @@
+"""The type of a problem: which outputs and losses go together, what is measured, what a model must beat, what it answers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from tiltyard.column import Array, Rows
+
+# Facts about the training rows that a metric may need, such as the error of the naive forecast.
+Context = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure about predictions: `score(truth, outputs, context)`, and which way is up."""
+
+    title: str
+    score: Callable[[Array, Array, Context], float]
+    higher_is_better: bool
+
+    def gain(self, new: float, old: float) -> float:
+        """Say by how much `new` is better than `old`; negative if it is worse."""
+        return new - old if self.higher_is_better else old - new
+
+
+class Problem(ABC):
+    """What a task wants; plug-ins in problems/ say what each kind means.
+
+    `truth` is one number a row: the value itself, or the place of the label among the classes.
+    `outputs` is what the ONNX model gives: (rows, units).
+    """
+
+    losses: ClassVar[
+        dict[str, tuple[str, ...]]
+    ]  # output activation -> losses that go with it; the first of each is usual
+    metrics: ClassVar[dict[str, Metric]]
+    targets: ClassVar[str]  # "number" or "label"
+
+    @abstractmethod
+    def units(self, classes: int, output: str) -> int:
+        """Say how many units the output layer has."""
+
+    @abstractmethod
+    def baseline(self, train: Array, rows: Rows) -> Array:
+        """Give the outputs of the simplest honest model: no features, or the last value seen."""
+
+    @abstractmethod
+    def context(self, train: Array) -> dict[str, float]:
+        """Learn from the training targets what metrics need."""
+
+    @abstractmethod
+    def answer(self, outputs: Array, classes: list[str]) -> list[Any]:
+        """Turn outputs into what a REST client receives, one an instance."""
+
+    def scores(self, truth: Array, outputs: Array, context: Context) -> dict[str, float]:
+        """Measure everything."""
+        return {name: metric.score(truth, outputs, context) for name, metric in self.metrics.items()}

@@ -1,0 +1,36 @@
+"""Predicting the next value of a series from its last ones."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from tiltyard import metrics
+from tiltyard.column import Array, Rows
+from tiltyard.problem import Context, Metric
+from tiltyard.problems.regression import Regression
+
+
+def _mase(truth: Array, outputs: Array, context: Context) -> float:
+    return metrics.mae(truth, outputs[:, 0]) / context["naive_mae"]
+
+
+class Forecasting(Regression):
+    """One linear output; the baseline is persistence: tomorrow is like today."""
+
+    metrics: ClassVar = {
+        "rmse": Regression.metrics["rmse"],
+        "mae": Regression.metrics["mae"],
+        "mase": Metric("Error over that of the naive forecast in training", _mase, higher_is_better=False),
+    }
+
+    def baseline(self, train: Array, rows: Rows) -> Array:
+        """The last value of each window."""
+        (windows,) = rows.values()
+        return windows[:, -1:].astype(np.float64)
+
+    def context(self, train: Array) -> dict[str, float]:
+        """The naive forecast's mean absolute error over the training targets, which follow each other in time."""
+        naive = float(np.mean(np.abs(np.diff(train)))) if len(train) > 1 else 0.0
+        return {"naive_mae": naive or 1.0}

@@ -1,0 +1,227 @@
+"""A task: the whole story of one model, read strictly from tasks/NAME.yaml."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, model_validator
+
+from tiltyard import plugins
+from tiltyard.column import Column
+from tiltyard.model import Model, Output
+from tiltyard.problem import Metric, Problem
+from tiltyard.source import Source
+from tiltyard.strict import Bounds, Strict
+
+if TYPE_CHECKING:
+    AnySource = Source
+    AnyModel = Model
+    AnyColumn = Column
+else:
+    AnySource = plugins.union("sources", "kind")
+    AnyModel = plugins.union("models", "family")
+    AnyColumn = plugins.union("columns", "type")
+
+ProblemName = Literal["regression", "classification", "forecasting"]
+Optimizer = Literal["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamax", "nadam"]
+Loss = Literal["mse", "mae", "huber", "binary_crossentropy", "sparse_categorical_crossentropy"]
+
+
+class Target(Strict):
+    """What is to be predicted."""
+
+    column: str
+    classes: list[str] | None = Field(None, min_length=2, description="The labels, for classification.")
+    bounds: Bounds | None = Field(None, description="Lowest and highest value that is believed.")
+    unit: str = ""
+
+
+class Expectation(Strict):
+    """One Great Expectations expectation, by its snake-case name."""
+
+    expectation: str = Field(pattern="^expect_[a-z_]+$")
+    severity: Literal["critical", "warning"] = "critical"
+    arguments: dict[str, Any] = Field(default_factory=dict, description="As Great Expectations names them.")
+
+
+class Split(Strict):
+    """How rows are dealt to training, validation and test; identical rows always stay together."""
+
+    kind: Literal["random", "stratified", "chronological"]
+    test: float = Field(0.2, gt=0, lt=1)
+    validation: float = Field(0.2, gt=0, lt=1, description="Share of all rows, like `test`.")
+    seed: int = 0
+
+
+class Augment(Strict):
+    """Changes that leave the label true, made anew for each training picture in each epoch."""
+
+    rotation: float = Field(0.0, ge=0, le=180, description="Degrees, either way.")
+    shift: float = Field(0.0, ge=0, lt=1, description="Share of the side.")
+    zoom: float = Field(0.0, ge=0, lt=1, description="Share, in or out.")
+    flip: Literal["none", "horizontal", "vertical", "both"] = "none"
+
+
+class Train(Strict):
+    """How the model is trained."""
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(32, ge=1)
+    optimizer: Optimizer = "adam"
+    learning_rate: float = Field(0.001, gt=0)
+    schedule: Literal["constant", "cosine", "plateau"] = "constant"
+    clip_norm: float | None = Field(None, gt=0)
+    loss: Loss | None = Field(None, description="The usual one for the problem and output if unset.")
+    patience: int | None = Field(None, ge=1, description="Epochs without a better validation loss before it stops.")
+    class_weights: Literal["none", "balanced"] = "none"
+    augment: Augment | None = None
+    mixed_precision: bool = False
+    jit: bool | Literal["auto"] = "auto"
+    steps_per_execution: int = Field(1, ge=1, description="Batches a call; more is faster for small models.")
+    seed: int = 0
+
+
+class Gate(Strict):
+    """What a challenger must show before it becomes champion."""
+
+    metric: str
+    minimum_gain: float = Field(0.0, ge=0, description="By how much it must beat the champion.")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Of every interval.")
+    max_gap: float = Field(
+        0.5, gt=0, description="Highest train-test gap of the metric, as a share of its train value."
+    )
+    latency_ms: float = Field(20.0, gt=0, description="Longest one-row answer allowed, as a median.")
+    min_recall: float = Field(0.05, ge=0, le=1, description="Of every class: below it, the class has collapsed.")
+
+
+class Serve(Strict):
+    """What the service takes."""
+
+    max_instances: int = Field(1000, ge=1)
+    max_body_bytes: int = Field(4_000_000, ge=1000)
+    example: Any = Field(description="One instance, as a client would send it.")
+
+
+class Task(Strict):
+    """A task file."""
+
+    name: str = Field(pattern="^[a-z][a-z0-9_]{0,62}$", description="Is the file's name; need not be written.")
+    title: str
+    problem: ProblemName
+    source: AnySource
+    rows: tuple[int, int] = Field(strict=False, description="The fewest and the most rows the source may hold.")
+    columns: dict[str, AnyColumn] = Field(min_length=1)
+    target: Target
+    expect: list[Expectation] = []
+    split: Split
+    model: AnyModel
+    train: Train
+    gate: Gate
+    serve: Serve
+
+    @property
+    def form(self) -> str:
+        """The form of its raw data: table, image or series."""
+        types = {column.type for column in self.columns.values()}
+        return next((form for form in ("image", "series") if form in types), "table")
+
+    @property
+    def kind(self) -> Problem:
+        """The problem plug-in."""
+        problem: Problem = plugins.load("problems", self.problem)()
+        return problem
+
+    @property
+    def metric(self) -> Metric:
+        """The metric that the gate looks at."""
+        return self.kind.metrics[self.gate.metric]
+
+    @property
+    def output(self) -> Output:
+        """The activation of the output layer."""
+        usual: Any = next(iter(self.kind.losses))
+        return self.model.output or usual
+
+    @property
+    def loss(self) -> str:
+        """The loss."""
+        return self.train.loss or self.kind.losses[self.output][0]
+
+    @property
+    def classes(self) -> list[str]:
+        """The labels; none unless it is a classification."""
+        return self.target.classes or []
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Task:
+        for complaint in self._complaints():
+            raise ValueError(complaint)
+        return self
+
+    def _complaints(self) -> list[str]:
+        """What no single section can know: each names the key, what was expected and what was received."""
+        return [text for check in (_columns, _target, _split, _fit, _rows, _gate) if (text := check(self))]
+
+
+def _columns(task: Task) -> str:
+    if task.form != "table" and len(task.columns) > 1:
+        return f"columns: expected the {task.form} column alone; received {', '.join(task.columns)}"
+    if task.form != "series" and task.target.column in task.columns:
+        return f"columns.{task.target.column}: expected features only; this is the target"
+    return ""
+
+
+def _target(task: Task) -> str:
+    if (task.kind.targets == "label") != bool(task.classes):
+        wanted = "the list of labels" if task.kind.targets == "label" else "none"
+        return f"target.classes: expected {wanted} for {task.problem}; received {task.target.classes}"
+    if len(set(task.classes)) < len(task.classes):
+        return f"target.classes: expected each label once; received {task.classes}"
+    if (task.problem == "forecasting") != (task.form == "series"):
+        return f"problem: expected forecasting for a series and only then; received {task.problem}"
+    return ""
+
+
+def _split(task: Task) -> str:
+    if task.split.kind == "stratified" and not task.classes:
+        return "split.kind: expected random or chronological, since there are no classes; received stratified"
+    if (task.form == "series") and task.split.kind != "chronological":
+        return f"split.kind: expected chronological for a series; received {task.split.kind}"
+    if task.split.test + task.split.validation >= 1:
+        return f"split: expected test + validation below 1; received {task.split.test + task.split.validation:g}"
+    return ""
+
+
+def _fit(task: Task) -> str:
+    if task.form not in task.model.forms:
+        return f"model.family: {task.model.family} takes {' or '.join(task.model.forms)}; received {task.form} columns"
+    if task.train.augment and task.form != "image":
+        return f"train.augment: expected for images only; received {task.form} columns"
+    if task.output not in task.kind.losses:
+        return f"model.output: expected {' or '.join(task.kind.losses)} for {task.problem}; received {task.output}"
+    if task.loss not in task.kind.losses[task.output]:
+        allowed = " or ".join(task.kind.losses[task.output])
+        return f"train.loss: expected {allowed} with a {task.output} output; received {task.loss}"
+    if task.output == "sigmoid" and len(task.classes) != 2:
+        return f"model.output: expected softmax for {len(task.classes)} classes; received sigmoid, which is for 2"
+    return ""
+
+
+def _rows(task: Task) -> str:
+    low, high = task.rows
+    if not 1 <= low <= high:
+        return f"rows: expected the fewest, then the most, from 1 up; received {list(task.rows)}"
+    train = int(low * (1 - task.split.test - task.split.validation))
+    if task.train.batch_size > train:
+        return (
+            f"train.batch_size: expected 1 to {train}, the training rows when there are {low}; "
+            f"received {task.train.batch_size}"
+        )
+    return ""
+
+
+def _gate(task: Task) -> str:
+    if task.gate.metric not in task.kind.metrics:
+        known = ", ".join(task.kind.metrics)
+        return f"gate.metric: expected one of {known} for {task.problem}; received {task.gate.metric}"
+    return ""

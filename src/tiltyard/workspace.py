@@ -1,0 +1,84 @@
+"""The only place that spells a path: a workspace is the project folder that holds `tasks/` and `dvc.yaml`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from tiltyard.errors import WorkspaceError
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folders and files of one project."""
+
+    root: Path
+
+    @classmethod
+    def find(cls) -> Workspace:
+        """Find the project: TILTYARD_ROOT if set, else the nearest folder upwards with tasks/ and dvc.yaml."""
+        named = os.environ.get("TILTYARD_ROOT")
+        here = Path(named).resolve() if named else Path.cwd()
+        for folder in [here] if named else [here, *here.parents]:
+            if (folder / "tasks").is_dir() and (folder / "dvc.yaml").is_file():
+                return cls(folder)
+        raise WorkspaceError(
+            f"no project here: expected a folder with tasks/ and dvc.yaml at or above {here}",
+            hint="cd into the project, or set TILTYARD_ROOT to it",
+        )
+
+    def task_file(self, task: str) -> Path:
+        """Where the task's one YAML file is."""
+        return self.root / "tasks" / f"{task}.yaml"
+
+    def tasks(self) -> list[str]:
+        """The names of all tasks, sorted."""
+        return sorted(path.stem for path in (self.root / "tasks").glob("*.yaml"))
+
+    def raw(self, task: str) -> Path:
+        """Where the raw files of a task lie, as they were fetched."""
+        return self.root / "data" / "raw" / task
+
+    def seal(self, task: str) -> Path:
+        """Where the hash of the test part is recorded."""
+        return self.root / "data" / "seals" / f"{task}.json"
+
+    def out(self, task: str, verb: str) -> Path:
+        """Where a verb leaves what it made for a task."""
+        return self.root / "out" / task / verb
+
+    def logs(self, task: str) -> Path:
+        """Where TensorBoard finds the runs of a task."""
+        return self.root / "logs" / task
+
+    def state(self, task: str, verb: str) -> Path:
+        """Where a verb keeps what it needs to go on after a kill."""
+        return self.root / ".tiltyard" / "state" / task / verb
+
+    def champion(self, task: str) -> Path:
+        """The pointer to the version in production."""
+        return self.root / "serving" / "champions" / f"{task}.json"
+
+    def ledger(self, task: str) -> Path:
+        """Every decision about a task, a line each."""
+        return self.root / "serving" / "ledger" / f"{task}.jsonl"
+
+    def package(self, task: str, version: str) -> Path:
+        """Where a packaged version lies: the files that are served."""
+        return self.root / ".tiltyard" / "packages" / task / version
+
+    @property
+    def bentos(self) -> Path:
+        """The Bento store of this project."""
+        return self.root / ".tiltyard" / "bentoml"
+
+    @property
+    def prefect(self) -> Path:
+        """Prefect's database and settings for this project."""
+        return self.root / ".tiltyard" / "prefect"
+
+    @property
+    def service(self) -> Path:
+        """The one service that serves any champion."""
+        return self.root / "serving" / "service.py"
