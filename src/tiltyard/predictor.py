@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tiltyard import files
 from tiltyard.column import Array, Rows, count, take
 from tiltyard.encoder import Encoder
 from tiltyard.errors import RegistryError
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     import onnxruntime
 
 BATCH = 1024  # rows a call: memory stays flat however many there are
+
+
+def version(folder: Path) -> str:
+    """Name a model by its content: the same bytes are the same version, everywhere and always."""
+    return files.sha256(folder / "model.onnx", folder / "encoder.json")[:12]
 
 
 @dataclass(frozen=True)
@@ -41,12 +47,14 @@ class Predictor:
 
     def outputs(self, rows: Rows) -> Array:
         """Give the model's outputs, (rows, units)."""
-        name = self.session.get_inputs()[0].name
-        parts = []
-        for start in range(0, count(rows), BATCH):
-            some = take(rows, np.arange(start, min(start + BATCH, count(rows))))
-            parts.append(self.session.run(None, {name: self.encoder.encode(some)})[0])
-        return np.concatenate(parts)
+        starts = range(0, count(rows), BATCH)
+        parts = (take(rows, np.arange(start, min(start + BATCH, count(rows)))) for start in starts)
+        return np.concatenate([self.run(self.encoder.encode(part)) for part in parts])
+
+    def run(self, features: Array) -> Array:
+        """Give the outputs for encoded features."""
+        outputs: Array = self.session.run(None, {self.session.get_inputs()[0].name: features})[0]
+        return outputs
 
     def predict(self, instances: object) -> list[Any]:
         """Answer instances as a client sends them."""

@@ -66,7 +66,7 @@ class Workspace:
 
     def package(self, task: str, version: str) -> Path:
         """Where a packaged version lies: the files that are served."""
-        return self.root / ".tiltyard" / "packages" / task / version
+        return self.root / "serving" / "packages" / task / version
 
     @property
     def bentos(self) -> Path:
