@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tiltyard.expectation import Expectation
 from tiltyard.strict import Strict
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -29,6 +30,10 @@ class Column(Strict):
     """One column of a task file; plug-ins in columns/ say what each type means."""
 
     type: str
+
+    @abstractmethod
+    def expectations(self, name: str) -> list[Expectation]:
+        """Say what validation may expect of the raw values (or, for images, of their facts)."""
 
     @abstractmethod
     def parse(self, values: Sequence[object], name: str) -> Array:

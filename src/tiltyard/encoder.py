@@ -1,4 +1,4 @@
-"""From instances to the model's input and from its output to answers: one JSON file, the same code in training and serving."""
+"""From instances to the model's input, from its output to answers: the same code in training and in serving."""
 
 from __future__ import annotations
 
@@ -86,7 +86,11 @@ class Encoder:
     def to_json(self, rows: Rows) -> list[Any]:
         """Turn rows back into instances."""
         columns = [column.to_json(rows[name]) for name, column in self.columns.items()]
-        return columns[0] if self.bare else [dict(zip(self.columns, row, strict=True)) for row in zip(*columns)]
+        return (
+            columns[0]
+            if self.bare
+            else [dict(zip(self.columns, row, strict=True)) for row in zip(*columns, strict=True)]
+        )
 
     def answer(self, outputs: Array) -> list[Any]:
         """Turn the model's outputs into predictions."""

@@ -1,4 +1,4 @@
-"""The type of a problem: which outputs and losses go together, what is measured, what a model must beat, what it answers."""
+"""The type of a problem: which outputs and losses fit, what is measured, what must be beaten, what is answered."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from tiltyard import plugins
 from tiltyard.column import Column
+from tiltyard.expectation import Expectation
 from tiltyard.model import Model, Output
 from tiltyard.problem import Metric, Problem
 from tiltyard.source import Source
@@ -34,14 +35,6 @@ class Target(Strict):
     classes: list[str] | None = Field(None, min_length=2, description="The labels, for classification.")
     bounds: Bounds | None = Field(None, description="Lowest and highest value that is believed.")
     unit: str = ""
-
-
-class Expectation(Strict):
-    """One Great Expectations expectation, by its snake-case name."""
-
-    expectation: str = Field(pattern="^expect_[a-z_]+$")
-    severity: Literal["critical", "warning"] = "critical"
-    arguments: dict[str, Any] = Field(default_factory=dict, description="As Great Expectations names them.")
 
 
 class Split(Strict):

@@ -1,4 +1,4 @@
-"""Reading task files: YAML in, a Task out, and complaints that name the key, what was expected and what was received."""
+"""Reading task files: YAML in, a Task out; a complaint names the key, what was expected and what was received."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def load(workspace: Workspace, name: str) -> Task:
 def parse(text: str, name: str, path: str) -> Task:
     """Read a task from YAML text; `path` is for the complaint."""
     try:
-        data = yaml.load(text, Loader=_OnceLoader)
+        data = yaml.load(text, Loader=_OnceLoader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         raise TaskError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from tiltyard.column import Array, Column, Fitted
 from tiltyard.errors import RequestError
+from tiltyard.expectation import Expectation, among, present
 
 
 class Category(Column):
@@ -25,6 +26,10 @@ class Category(Column):
     def names(self) -> list[str]:
         """The values as text, since a CSV file does not tell 1 from '1'."""
         return [str(value) for value in self.values]
+
+    def expectations(self, name: str) -> list[Expectation]:
+        """A value in every row, and a known one if others are refused."""
+        return [present(name), *([among(name, self.names)] if self.unseen == "refuse" else [])]
 
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Refuse a value that is not in the list, unless the column keeps a bucket for such."""

@@ -13,8 +13,12 @@ from pydantic import Field
 
 from tiltyard.column import Array, Column, Fitted
 from tiltyard.errors import RequestError
+from tiltyard.expectation import Expectation, among, between
 
 MODES = {1: "L", 3: "RGB"}
+UNIQUE = Expectation(
+    expectation="expect_column_values_to_be_unique", severity="warning", arguments={"column": "digest"}
+)
 
 
 class Image(Column):
@@ -29,6 +33,12 @@ class Image(Column):
     def shape(self) -> tuple[int, int, int]:
         """Height, width, channels."""
         return (self.height, self.width, self.channels)
+
+    def expectations(self, name: str) -> list[Expectation]:
+        """Every file can be decoded, has the size, and is there once."""
+        size = {"height": self.height, "width": self.width, "channels": self.channels}
+        exact = [between(fact, (value, value)) for fact, value in size.items()]
+        return [among("decodes", [True]), *exact, UNIQUE]
 
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Refuse what is no picture of this size."""

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from tiltyard.column import Array, Column, Fitted
 from tiltyard.errors import RequestError
+from tiltyard.expectation import Expectation, between, present
 from tiltyard.strict import Bounds
 
 
@@ -26,6 +27,10 @@ class Number(Column):
         if self.bounds and self.bounds[0] >= self.bounds[1]:
             raise ValueError(f"bounds: expected the lower one first; received {list(self.bounds)}")
         return self
+
+    def expectations(self, name: str) -> list[Expectation]:
+        """A value in every row, within the bounds."""
+        return [present(name), *([between(name, self.bounds)] if self.bounds else [])]
 
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Refuse what is no finite number within the bounds."""

@@ -12,6 +12,7 @@ from pydantic import Field
 from tiltyard.column import Array, Column, Fitted
 from tiltyard.columns.number import Number
 from tiltyard.errors import RequestError
+from tiltyard.expectation import Expectation, among, between, present
 from tiltyard.strict import Bounds
 
 
@@ -22,6 +23,11 @@ class Series(Column):
     window: int = Field(ge=1, description="How many values a forecast looks back on.")
     order: str = Field(description="The raw column that holds the time; it must rise by equal steps.")
     bounds: Bounds | None = Field(None, description="Lowest and highest value allowed.")
+
+    def expectations(self, name: str) -> list[Expectation]:
+        """A value at every step, within the bounds; times that rise by equal steps."""
+        steps = [present(self.order), among("gap", [1.0])]
+        return [*steps, present(name), *([between(name, self.bounds)] if self.bounds else [])]
 
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Refuse what is no list of `window` finite numbers within the bounds."""

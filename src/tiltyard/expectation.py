@@ -1,0 +1,40 @@
+"""The type of an expectation: what validation asks of raw data, by Great Expectations' own names."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from tiltyard.strict import Strict
+
+
+class Expectation(Strict):
+    """One expectation of a task file, or one implied by a column."""
+
+    expectation: str = Field(pattern="^expect_[a-z_]+$", description="Its snake-case name.")
+    severity: Literal["critical", "warning"] = Field("critical", description="critical stops; warning is reported.")
+    arguments: dict[str, Any] = Field(default_factory=dict, description="As Great Expectations names them.")
+
+
+def present(column: str) -> Expectation:
+    """Expect a value in every row."""
+    return Expectation(expectation="expect_column_values_to_not_be_null", arguments={"column": column})
+
+
+def between(column: str, bounds: tuple[float, float]) -> Expectation:
+    """Expect every value within bounds."""
+    arguments = {"column": column, "min_value": bounds[0], "max_value": bounds[1]}
+    return Expectation(expectation="expect_column_values_to_be_between", arguments=arguments)
+
+
+def among(column: str, values: list[Any]) -> Expectation:
+    """Expect every value to be one of a few."""
+    arguments = {"column": column, "value_set": values}
+    return Expectation(expectation="expect_column_values_to_be_in_set", arguments=arguments)
+
+
+def row_count(bounds: tuple[int, int]) -> Expectation:
+    """Expect a number of rows within bounds."""
+    arguments = {"min_value": bounds[0], "max_value": bounds[1]}
+    return Expectation(expectation="expect_table_row_count_to_be_between", arguments=arguments)

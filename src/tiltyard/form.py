@@ -1,0 +1,94 @@
+"""The type of a form: how raw files become a table of facts to validate, and rows to learn from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from tiltyard.column import Array, Rows
+from tiltyard.errors import DataError, RequestError
+from tiltyard.expectation import Expectation, among, between, present, row_count
+from tiltyard.task import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Form(ABC):
+    """How one form of raw data is read; plug-ins in forms/ say what each means."""
+
+    file: ClassVar[str]  # the one raw file
+
+    @abstractmethod
+    def facts(self, task: Task, folder: Path) -> pd.DataFrame:
+        """Give the table that expectations look at; what cannot be read shows up in it and is no error here."""
+
+    @abstractmethod
+    def rows(self, task: Task, folder: Path) -> tuple[Rows, Array]:
+        """Give parsed rows and their truth; raise a DataError for what cannot be learned from."""
+
+    def reach(self, task: Task) -> int:
+        """Say over how many rows the values of one row are spread: neighbours that near share values."""
+        return 0
+
+    def implied(self, task: Task) -> list[Expectation]:
+        """Give the expectations that the task's rows, columns and target imply."""
+        columns = [e for name, column in task.columns.items() for e in column.expectations(name)]
+        return [row_count(task.rows), *columns, *self._of_target(task)]
+
+    def _of_target(self, task: Task) -> list[Expectation]:
+        name, bounds = task.target.column, task.target.bounds
+        expected = [present(name)] if name not in task.columns else []
+        expected += [between(name, bounds)] if bounds else []
+        return expected + ([among(name, task.classes)] if task.classes else [])
+
+    def open(self, folder: Path) -> Path:
+        """Give the raw file, or say that it is missing."""
+        path = folder / self.file
+        if not path.is_file():
+            raise DataError(
+                f"no raw data: expected {folder.name}/{self.file}", hint=f"get it: tiltyard fetch {folder.name}"
+            )
+        return path
+
+
+def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
+    """Read a CSV file that has at least these columns."""
+    import pandas as pd
+
+    try:
+        frame = pd.read_csv(path, keep_default_na=True, low_memory=False)
+    except pd.errors.EmptyDataError:
+        raise DataError(f"{path.name}: expected a header and rows; the file is empty") from None
+    except pd.errors.ParserError as error:
+        raise DataError(f"{path.name}: not CSV: {' '.join(str(error).split())}") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path.name}: expected UTF-8; byte {error.start} is not") from None
+    missing = [name for name in columns if name not in frame.columns]
+    if missing:
+        received = ", ".join(map(str, frame.columns))
+        raise DataError(f"{path.name}: expected the columns {', '.join(missing)}; received {received}")
+    return frame
+
+
+def truth_of(task: Task, values: list[object]) -> Array:
+    """Give the truth as numbers: the value itself, or the label's place among the classes."""
+    if not task.classes:
+        return np.array(values, dtype=np.float64)
+    places = {label: place for place, label in enumerate(task.classes)}
+    strange = sorted({str(value) for value in values} - places.keys())
+    if strange:
+        expected = ", ".join(task.classes)
+        raise DataError(f"target.classes: expected {expected}; the data also holds {', '.join(strange[:10])}")
+    return np.array([places[str(value)] for value in values], dtype=np.int64)
+
+
+def parse(task: Task, name: str, values: list[object]) -> Array:
+    """Parse raw values by the code that parses requests, so that both always agree."""
+    try:
+        return task.columns[name].parse(values, name)
+    except RequestError as error:
+        raise DataError(f"{error.field.replace('instances', 'row ')}: {error.message}") from None

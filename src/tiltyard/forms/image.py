@@ -1,0 +1,85 @@
+"""Pictures: one zip file that holds CLASS/NAME.png (or .jpg); it is read in place and never unpacked."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from tiltyard.column import Array, Rows
+from tiltyard.columns.image import Image as ImageColumn
+from tiltyard.errors import DataError
+from tiltyard.form import Form, truth_of
+from tiltyard.task import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LARGEST = 4096 * 4096  # pixels; beyond it a picture counts as one that cannot be decoded
+
+
+class Image(Form):
+    """images.zip."""
+
+    file: ClassVar = "images.zip"
+
+    def facts(self, task: Task, folder: Path) -> pd.DataFrame:
+        """One row a picture: path, label, size, whether it decodes, range of brightness, digest of its file."""
+        import pandas as pd
+
+        facts = [_facts(path, content, task.target.column) for path, content in self._files(folder)]
+        return pd.DataFrame(facts)
+
+    def rows(self, task: Task, folder: Path) -> tuple[Rows, Array]:
+        """One row a picture, in the order of their paths."""
+        ((name, column),) = task.columns.items()
+        assert isinstance(column, ImageColumn)  # noqa: S101 - for the type checker: a task's form is its column's
+        pictures, labels = [], []
+        for path, content in self._files(folder):
+            try:
+                pictures.append(column.open(content))
+            except ValueError as error:
+                raise DataError(f"{path}: {error}") from None
+            labels.append(_label(path))
+        return {name: np.stack(pictures)}, truth_of(task, labels)
+
+    def _files(self, folder: Path) -> Iterator[tuple[str, bytes]]:
+        path = self.open(folder)
+        try:
+            with zipfile.ZipFile(path) as archive:
+                names = sorted(name for name in archive.namelist() if not name.endswith("/"))
+                if not names:
+                    raise DataError(f"{path.name}: expected CLASS/NAME.png files; it holds none")
+                for name in names:
+                    yield name, archive.read(name)
+        except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+            raise DataError(f"{path.name}: expected a whole zip file: {error}") from None
+
+
+def _label(path: str) -> str:
+    return path.split("/")[-2] if "/" in path else ""
+
+
+def _facts(path: str, content: bytes, target: str) -> dict[str, Any]:
+    from PIL import Image as Pillow
+
+    facts: dict[str, Any] = {
+        "path": path,
+        target: _label(path),
+        "digest": hashlib.sha256(content).hexdigest(),
+        "decodes": False,
+    }
+    try:
+        picture = Pillow.open(io.BytesIO(content), formats=["PNG", "JPEG"])
+        facts |= {"width": picture.width, "height": picture.height, "channels": len(picture.getbands())}
+        if picture.width * picture.height <= LARGEST:
+            pixels = np.asarray(picture)
+            facts |= {"decodes": True, "darkest": int(pixels.min()), "brightest": int(pixels.max())}
+    except (OSError, SyntaxError, ValueError):
+        pass  # `decodes` stays False: an expectation reports it with all others
+    return facts

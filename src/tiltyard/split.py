@@ -1,0 +1,88 @@
+"""Dealing rows to training, validation and test: by the hash of their content, so that order and growth change little."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from tiltyard.column import Array, Rows, count
+from tiltyard.errors import DataError
+from tiltyard.task import Split
+
+Parts = dict[str, Array]  # train, validation, test -> row numbers, rising
+
+
+def keys(rows: Rows, seed: int) -> Array:
+    """Give each row a number that depends on its features alone: identical rows get the same."""
+    digests = []
+    for i in range(count(rows)):
+        digest = hashlib.blake2b(seed.to_bytes(8, "little", signed=True), digest_size=8)
+        for name in sorted(rows):
+            digest.update(np.ascontiguousarray(rows[name][i]).tobytes())
+        digests.append(int.from_bytes(digest.digest(), "little"))
+    return np.array(digests, dtype=np.uint64)
+
+
+def split(how: Split, rows: Rows, truth: Array, reach: int) -> Parts:
+    """Deal rows; `reach` rows are left out at each border of a chronological split, since they share values."""
+    key = keys(rows, how.seed)
+    if how.kind == "chronological":
+        parts = _by_time(how, count(rows), reach)
+    elif how.kind == "random":
+        parts = _by_key(how, key, np.arange(count(rows)))
+    else:
+        groups = [_by_key(how, key, np.flatnonzero(truth == label)) for label in np.unique(truth)]
+        parts = {name: np.sort(np.concatenate([group[name] for group in groups])) for name in groups[0]}
+    _refuse_empty(parts)
+    if not reach:
+        _refuse_shared(parts, key)
+    return parts
+
+
+def _by_time(how: Split, n: int, reach: int) -> Parts:
+    test = n - round(n * how.test)
+    validation = test - round(n * how.validation)
+    return {
+        "train": np.arange(validation),
+        "validation": np.arange(validation + reach, test),
+        "test": np.arange(test + reach, n),
+    }
+
+
+def _by_key(how: Split, key: Array, index: Array) -> Parts:
+    """Rows with the lowest keys are the test part, the next ones validation; ties are never torn."""
+    ranked = np.sort(key[index])
+    test = _limit(ranked, how.test)
+    validation = _limit(ranked, how.test + how.validation)
+    inside = key[index]
+    return {
+        "train": index[inside >= validation],
+        "validation": index[(inside >= test) & (inside < validation)],
+        "test": index[inside < test],
+    }
+
+
+def _limit(ranked: Array, share: float) -> np.uint64:
+    """Give the key that `share` of the rows lie below."""
+    limit: np.uint64 = ranked[min(round(len(ranked) * share), len(ranked) - 1)]
+    return limit
+
+
+def _refuse_empty(parts: Parts) -> None:
+    for name, index in parts.items():
+        if not len(index):
+            sizes = ", ".join(f"{part} {len(rows)}" for part, rows in parts.items())
+            raise DataError(f"split: expected rows in every part; received {sizes}: {name} is empty")
+
+
+def _refuse_shared(parts: Parts, key: Array) -> None:
+    """Identical rows in two parts would let the model be tested on what it has seen."""
+    for name in ("validation", "test"):
+        shared = parts[name][np.isin(key[parts[name]], key[parts["train"]])]
+        if len(shared):
+            first = ", ".join(map(str, shared[:10]))
+            raise DataError(
+                f"split: {len(shared)} rows of {name} are identical to training rows; the first are {first}",
+                hint="drop repeated rows from the data, or use a random or stratified split, which keeps them together",
+            )
