@@ -1,4 +1,4 @@
-"""Dealing rows to training, validation and test: by the hash of their content, so that order and growth change little."""
+"""Dealing rows to training, validation and test by the hash of their content: order and growth change little."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ class Task(Strict):
     rows: tuple[int, int] = Field(strict=False, description="The fewest and the most rows the source may hold.")
     columns: dict[str, AnyColumn] = Field(min_length=1)
     target: Target
-    expect: list[Expectation] = []
+    expect: list[Expectation] = Field(default_factory=list)
     split: Split
     model: AnyModel
     train: Train

@@ -1,0 +1,76 @@
+"""The Keras models of a task: a core that learns in standardised units, wrapped for training and for export."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tiltyard.augment import augmentation
+from tiltyard.column import Array
+from tiltyard.encoder import Encoder
+from tiltyard.task import Task
+
+if TYPE_CHECKING:
+    import keras
+
+
+def core(task: Task, encoder: Encoder, shape: tuple[int, ...]) -> keras.Model:
+    """Scale by the training rows' statistics, the family's layers, the output layer."""
+    import keras
+
+    mean, std = (np.array(part, dtype=np.float32) for part in encoder.scaling())
+    features = keras.Input(shape, name="features")
+    # Rescaling, not Normalization: the latter does not survive the export to ONNX
+    x = keras.layers.Rescaling(scale=(1 / std).tolist(), offset=(-mean / std).tolist())(features)
+    x = task.model.build(x)
+    units = task.kind.units(len(task.classes), task.output)
+    # float32 even under mixed precision: a softmax in 16 bits loses the small probabilities
+    return keras.Model(features, keras.layers.Dense(units, activation=task.output, dtype="float32", name="output")(x))
+
+
+def trainer(task: Task, body: keras.Model) -> keras.Model:
+    """Put augmentation in front of the core, which it shares; export leaves it out."""
+    import keras
+
+    if not task.train.augment:
+        return body
+    features = keras.Input(body.input_shape[1:], name="features")
+    return keras.Model(features, body(augmentation(task.train.augment, task.train.seed)(features)))
+
+
+def inference(body: keras.Model, encoder: Encoder) -> keras.Model:
+    """Put the way back to the target's own units behind the core; this is what is exported."""
+    import keras
+
+    if not encoder.target:
+        return body
+    scale, offset = encoder.target["std"], encoder.target["mean"]
+    return keras.Model(body.input, keras.layers.Rescaling(scale, offset, dtype="float32")(body.output))
+
+
+def targets(encoder: Encoder, truth: Array) -> Array:
+    """Give what the core learns: a number in standardised units, or the label's place."""
+    if not encoder.target:
+        return truth.astype(np.int32)
+    standardised: Array = (truth - encoder.target["mean"]) / encoder.target["std"]
+    return standardised.astype(np.float32)
+
+
+def optimizer(task: Task, steps: int) -> keras.Optimizer:
+    """Build the optimizer; `steps` batches make an epoch."""
+    import keras
+
+    train = task.train
+    rate: Any = train.learning_rate
+    if train.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(rate, steps * train.epochs)
+    name, extra = OPTIMIZERS.get(train.optimizer, (train.optimizer, {}))
+    config = {"learning_rate": rate, "clipnorm": train.clip_norm, **extra}
+    return keras.optimizers.get({"class_name": name, "config": config})
+
+
+OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "momentum": ("sgd", {"momentum": 0.9}),
+    "nesterov": ("sgd", {"momentum": 0.9, "nesterov": True}),
+}

@@ -1,0 +1,100 @@
+"""Going on after a kill: each epoch ends with all that training is made of in one file, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from tiltyard import files
+from tiltyard.column import Array
+
+MONITOR = "val_loss"
+
+
+class Resume(keras.callbacks.Callback):  # type: ignore[misc]
+    """Keeps weights, optimizer, random states, best weights, history and the memory of the other callbacks.
+
+    Keras' own BackupAndRestore forgets what EarlyStopping and ModelCheckpoint had seen as best, so that a resumed run
+    may stop elsewhere and keep worse weights. Must be the last callback, to save what the others have just decided.
+    """
+
+    def __init__(self, path: Path, fingerprint: str, others: list[keras.callbacks.Callback]) -> None:
+        super().__init__()
+        self.path = path
+        self.fingerprint = fingerprint
+        self.others = others
+        self.history: dict[str, list[float]] = {}
+        self.best: list[Array] = []
+        self.best_epoch = -1
+        self.finished = False
+        self._memory: list[dict[str, Any]] = []
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs are behind us."""
+        return len(self.history.get("loss", []))
+
+    def restore(self, model: keras.Model) -> None:
+        """Load the state of an interrupted run with the same fingerprint, if there is one; `model` is compiled."""
+        model.optimizer.build(model.trainable_variables)
+        if not self.path.is_file():
+            return
+        with np.load(self.path, allow_pickle=False) as arrays:
+            facts = json.loads(str(arrays["facts"]))
+            if facts["fingerprint"] != self.fingerprint:
+                return
+            for place, variable in enumerate(_variables(model)):
+                variable.assign(arrays[f"now{place}"])
+            self.best = [arrays[f"best{place}"] for place in range(len(model.weights))]
+        self.history, self.best_epoch, self.finished = facts["history"], facts["best_epoch"], facts["finished"]
+        self._memory = facts["memory"]
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Give the other callbacks their memory back, which they have just reset."""
+        for callback, memory in zip(self.others, self._memory, strict=False):
+            vars(callback).update(memory)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Note figures and best weights, then save everything."""
+        figures = {name: float(value) for name, value in (logs or {}).items()}
+        if not all(math.isfinite(figures[name]) for name in ("loss", MONITOR)):
+            return  # a diverged epoch is nothing to go on from
+        if self.best_epoch < 0 or figures[MONITOR] < self.history[MONITOR][self.best_epoch]:
+            self.best, self.best_epoch = [np.array(weight) for weight in self.model.weights], epoch
+        for name, value in figures.items():
+            self.history.setdefault(name, []).append(value)
+        self.finished = bool(self.model.stop_training) or self.epoch == self.params["epochs"]
+        self._save()
+
+    def _save(self) -> None:
+        facts = {
+            "fingerprint": self.fingerprint,
+            "history": self.history,
+            "best_epoch": self.best_epoch,
+            "finished": self.finished,
+            "memory": [_memory(callback) for callback in self.others],
+        }
+        arrays = {f"now{place}": np.array(variable) for place, variable in enumerate(_variables(self.model))}
+        arrays |= {f"best{place}": weight for place, weight in enumerate(self.best)}
+        with files.replacing(self.path) as temporary:
+            np.savez(temporary, allow_pickle=False, facts=np.array(json.dumps(facts)), **arrays)
+
+
+def _variables(model: keras.Model) -> list[Any]:
+    """Weights and random states of the model (dropout, augmentation), and the optimizer's slots, rate and step."""
+    return [*model.variables, *model.optimizer.variables]
+
+
+def _memory(callback: keras.callbacks.Callback) -> dict[str, Any]:
+    """What a callback has seen so far: its plain numbers. Settings among them are the same anyway."""
+    numbers = {}
+    for name, value in vars(callback).items():
+        plain = value.item() if isinstance(value, np.generic) else value
+        if plain is None or (isinstance(plain, bool | int | float) and math.isfinite(plain)):
+            numbers[name] = plain
+    return numbers

@@ -1,0 +1,72 @@
+"""Watching a training: a progress bar, TensorBoard curves, and a stop at the first loss that is no number."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+
+import keras
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from tensorboard.summary import Writer
+
+from tiltyard import files
+
+SECONDS_A_LINE = 5  # where there is no terminal to redraw
+
+
+class Watch(keras.callbacks.Callback):  # type: ignore[misc]
+    """Shows epoch, losses, metric and time left; stops a diverged run."""
+
+    def __init__(self, task: str, logs: Path, progress_file: Path, done: int) -> None:
+        super().__init__()
+        self.task = task
+        self.writer = Writer(str(logs))
+        self.progress_file = progress_file
+        self.done = done
+        self.diverged = 0
+        self.console = Console(stderr=True)
+        self.bar = Progress(
+            TextColumn("[bold]{task.description}[/] epoch"),
+            MofNCompleteColumn(),
+            BarColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self.last_line = time.monotonic()
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Start where an interrupted run had come to."""
+        self.bar.start()
+        self.row = self.bar.add_task(self.task, total=self.params["epochs"], completed=self.done, figures="")
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Stop at once when the loss is no number any more: what follows would be wasted."""
+        if logs and not math.isfinite(logs["loss"]):
+            self.diverged = self.diverged or self.done + 1
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Show the figures, on the terminal or as a line now and then, and note them for TensorBoard."""
+        figures = {name: float(value) for name, value in (logs or {}).items()}
+        self.done = epoch + 1
+        if not math.isfinite(figures["loss"]) or not math.isfinite(figures.get("val_loss", 0.0)):
+            self.diverged = self.diverged or self.done
+            self.model.stop_training = True
+            return
+        for name, value in figures.items():
+            self.writer.add_scalar(name, value, epoch)
+        text = "  ".join(f"{name} {value:.4f}" for name, value in figures.items() if name != "learning_rate")
+        self.bar.update(self.row, completed=self.done, figures=text)
+        files.write_json(self.progress_file, {"epoch": self.done, "epochs": self.params["epochs"], **figures})
+        if not self.console.is_terminal and time.monotonic() - self.last_line > SECONDS_A_LINE:
+            self.console.print(f"{self.task} epoch {self.done}/{self.params['epochs']}  {text}", highlight=False)
+            self.last_line = time.monotonic()
+
+    def close(self) -> None:
+        """Leave terminal and event file in order, however training ended."""
+        self.bar.stop()
+        self.writer.close()
