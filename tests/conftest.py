@@ -1,0 +1,49 @@
+"""What tests share: empty workspaces, and one in which all four tasks have gone the road up to training."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from making import QUICK, ROOT, edit_task, fetch_raw, new_workspace, train_tasks
+
+from tiltyard import plugins, prepare, task_file
+from tiltyard.workspace import Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A project without outputs, in which the working directory is."""
+    monkeypatch.chdir(tmp_path)
+    return new_workspace(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """All four tasks prepared and trained for a few epochs; not to be written to: use `road`."""
+    workspace = new_workspace(tmp_path_factory.mktemp("trained"))
+    for name in workspace.tasks():
+        edit_task(workspace, name, QUICK)
+        fetch_raw(workspace, name)
+        prepare.prepare(workspace, task_file.load(workspace, name))
+    train_tasks(workspace, *workspace.tasks())
+    return workspace
+
+
+@pytest.fixture
+def road(trained: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A copy of `trained` of the test's own, in which the working directory is."""
+    root = tmp_path / "road"
+    shutil.copytree(trained.root, root)
+    monkeypatch.chdir(root)
+    return Workspace(root)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give contract tests every plug-in of the folder that their argument is named after, and every task."""
+    for folder in ("sources", "models", "problems", "checks", "columns", "forms"):
+        if (name := folder[:-1]) + "_name" in metafunc.fixturenames:
+            metafunc.parametrize(f"{name}_name", plugins.names(folder))
+    if "task_name" in metafunc.fixturenames:
+        metafunc.parametrize("task_name", Workspace(ROOT).tasks())
