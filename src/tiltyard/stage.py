@@ -1,0 +1,76 @@
+"""How a run and its stages talk: output goes to a file, an error comes back whole, no stage outlives its run."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from tiltyard import errors, files
+from tiltyard.workspace import Workspace
+
+RUN = "TILTYARD_RUN"  # in the environment of a stage: the lock that its run holds as long as it lives
+
+
+@contextlib.contextmanager
+def watched(workspace: Workspace, verb: str, task: str) -> Iterator[dict[str, str]]:
+    """Hold the lock that a stage watches; give the environment in which to start it."""
+    lock = _file(workspace, verb, task, f"{os.getpid()}.lock")
+    _file(workspace, verb, task, "error.json").unlink(missing_ok=True)
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with lock.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+            yield {RUN: str(lock), "PATH": path}
+    finally:
+        lock.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def inside(workspace: Workspace, verb: str, task: str) -> Iterator[None]:
+    """Run a verb; as a stage of a run, send its output to a file, leave its error there, and die when the run dies."""
+    lock = os.environ.pop(RUN, "")
+    if not lock:
+        yield
+        return
+    _file(workspace, verb, task, "log").parent.mkdir(parents=True, exist_ok=True)
+    threading.Thread(target=_die_with, args=(lock,), daemon=True).start()
+    with _file(workspace, verb, task, "log").open("wb") as log:
+        for stream in (1, 2):  # the descriptors, not sys.stdout: native libraries print too
+            os.dup2(log.fileno(), stream)
+    try:
+        yield
+    except errors.TiltyardError as error:
+        content = {"type": type(error).__name__, "message": error.message, "hint": error.hint}
+        files.write_json(_file(workspace, verb, task, "error.json"), content)
+        raise
+
+
+def error(workspace: Workspace, verb: str, task: str) -> errors.TiltyardError:
+    """Give the error that a stage left; if it left none, its last line."""
+    path = _file(workspace, verb, task, "error.json")
+    if path.is_file():
+        left = files.read_json(path)
+        made: errors.TiltyardError = getattr(errors, left["type"])(left["message"], left["hint"])
+        return made
+    log = _file(workspace, verb, task, "log")
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.is_file() else []
+    last = next((f": {line.strip()}" for line in reversed(lines) if line.strip()), "")
+    hint = f"alone, it says more: tiltyard {verb} {task}"
+    return errors.TiltyardError(f"{verb} of {task} ended without a word of its own{last}", hint)
+
+
+def _file(workspace: Workspace, verb: str, task: str, suffix: str) -> Path:
+    return workspace.root / ".tiltyard" / "stages" / task / f"{verb}.{suffix}"
+
+
+def _die_with(lock: str) -> None:
+    """Wait for the lock, which is free when the run is dead; two runs of one stage would overwrite each other."""
+    with Path(lock).open() as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+    os._exit(1)

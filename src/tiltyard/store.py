@@ -1,0 +1,127 @@
+"""Versions of data and the stages of dvc.yaml, through DVC in this process; nothing else imports dvc."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tiltyard import stage as stages
+from tiltyard.errors import TaskError, TiltyardError, WorkspaceError
+from tiltyard.workspace import Workspace
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+
+STAGES = ("validate", "prepare", "train", "evaluate")  # as in dvc.yaml, in their order
+CONFIG = """\
+[core]
+    analytics = false
+    check_update = false
+    remote = local
+['remote "local"']
+    url = ../.dvcstore
+"""
+
+
+def init(workspace: Workspace) -> None:
+    """Make the folder a DVC project, if it is none: with a remote that is a folder beside the data."""
+    folder = workspace.root / ".dvc"
+    folder.mkdir(exist_ok=True)
+    git = any((parent / ".git").exists() for parent in (workspace.root, *workspace.root.parents))
+    for name, content, wanted in (
+        ("config", CONFIG, True),
+        (".gitignore", "/config.local\n/tmp\n/cache\n", git),
+        ("config.local", "[core]\n    no_scm = true\n", not git),  # an unpacked archive works, too
+    ):
+        if wanted and not (folder / name).exists():
+            (folder / name).write_text(content, encoding="utf-8")
+
+
+def add(workspace: Workspace, path: Path) -> None:
+    """Make what lies at `path` a version: its pointer is `path` with .dvc."""
+    with _repo(workspace) as repo:
+        repo.add(str(path))
+
+
+def changed(workspace: Workspace, path: Path) -> bool:
+    """Say whether what lies at `path` is another version than its pointer names."""
+    pointer = path.with_name(f"{path.name}.dvc")
+    if not pointer.exists():
+        return True
+    with _repo(workspace) as repo:
+        return bool(repo.status([str(pointer)]))
+
+
+def push(workspace: Workspace, *paths: Path) -> int:
+    """Send versions to the default remote, all of them if none is named; give the number of files sent."""
+    with _repo(workspace) as repo:
+        sent: int = repo.push([f"{path}.dvc" for path in paths] or None)
+        return sent
+
+
+def status(workspace: Workspace, *targets: str) -> dict[str, Any]:
+    """Say which pointers and stages are out of date, and why: nothing if all is as recorded."""
+    with _repo(workspace) as repo:
+        found: dict[str, Any] = repo.status(list(targets) or None)
+        return found
+
+
+def current(workspace: Workspace, task: str) -> bool:
+    """Say whether every stage of a task is as recorded, in one look instead of four."""
+    return not status(workspace, *(f"{verb}@{task}" for verb in STAGES))
+
+
+def stage(workspace: Workspace, verb: str, task: str) -> Literal["ran", "skipped"]:
+    """Run one stage of dvc.yaml if anything it depends on changed; raise the error it ended with."""
+    from dvc.exceptions import ReproductionError
+    from dvc.stage.exceptions import StageCmdFailedError
+
+    with _repo(workspace) as repo, stages.watched(workspace, verb, task) as environment:
+        _known(repo, verb, task)
+        try:
+            done = repo.reproduce([f"{verb}@{task}"], single_item=True, run_env=environment)
+        except ReproductionError as error:
+            if isinstance(error.__cause__, StageCmdFailedError):
+                raise stages.error(workspace, verb, task) from None
+            raise _translated(error.__cause__ or error) from None
+    return "ran" if done else "skipped"
+
+
+def _known(repo: Repo, verb: str, task: str) -> None:
+    names = {name.addressing for name in repo.index.stages}
+    if f"{verb}@{task}" not in names:
+        known = ", ".join(sorted(name.partition("@")[2] for name in names if name.startswith(f"{verb}@")))
+        raise TaskError(
+            f"no stage {verb}@{task}: expected one of {known or 'none yet'}",
+            hint=f"add {task} to the list `tasks` of params.yaml",
+        )
+
+
+@contextlib.contextmanager
+def _repo(workspace: Workspace) -> Iterator[Repo]:
+    """Open the project, waiting for the locks of others; DVC's own errors come out as ours."""
+    init(workspace)
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    for name in ("dvc", "dvc_objects", "dvc_data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with Repo(str(workspace.root), _wait_for_lock=True) as repo:
+            yield repo
+    except (DvcException, OSError) as error:
+        raise _translated(error) from None
+
+
+def _translated(error: BaseException) -> TiltyardError:
+    """Give DVC's complaint as one of ours, with the next thing to type."""
+    text = " ".join(str(error).split())
+    hint = "see what DVC says: dvc status"
+    if "missing data 'source'" in text:
+        return WorkspaceError(f"raw data is missing: {text}", hint="get it: tiltyard fetch TASK")
+    if "upload" in text:
+        hint = "see whether the remote can be reached: dvc remote list, dvc push"
+    return WorkspaceError(f"DVC: {text}", hint=hint)
