@@ -11,6 +11,7 @@ import click
 
 from tiltyard.errors import TiltyardError
 from tiltyard.quiet import silence
+from tiltyard.stage import inside
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead 
 def main() -> None:
     """Run a command; a user's mistake ends in a sentence and a hint, never in a traceback."""
     try:
-        cli(standalone_mode=False)
+        with inside():
+            cli(standalone_mode=False)
     except TiltyardError as error:
         _complain(error)
         sys.exit(1)

@@ -20,7 +20,8 @@ RUN = "TILTYARD_RUN"  # in the environment of a stage: the lock that its run hol
 def watched(workspace: Workspace, verb: str, task: str) -> Iterator[dict[str, str]]:
     """Hold the lock that a stage watches; give the environment in which to start it."""
     lock = _file(workspace, verb, task, f"{os.getpid()}.lock")
-    _file(workspace, verb, task, "error.json").unlink(missing_ok=True)
+    for left in ("error.json", "log"):
+        _file(workspace, verb, task, left).unlink(missing_ok=True)
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:
         with lock.open("w") as file:
@@ -32,22 +33,22 @@ def watched(workspace: Workspace, verb: str, task: str) -> Iterator[dict[str, st
 
 
 @contextlib.contextmanager
-def inside(workspace: Workspace, verb: str, task: str) -> Iterator[None]:
-    """Run a verb; as a stage of a run, send its output to a file, leave its error there, and die when the run dies."""
-    lock = os.environ.pop(RUN, "")
-    if not lock:
+def inside() -> Iterator[None]:
+    """Run a command; as a stage of a run, send output to a file, leave an error there, and die when the run dies."""
+    if RUN not in os.environ:
         yield
         return
-    _file(workspace, verb, task, "log").parent.mkdir(parents=True, exist_ok=True)
+    lock = Path(os.environ.pop(RUN))
     threading.Thread(target=_die_with, args=(lock,), daemon=True).start()
-    with _file(workspace, verb, task, "log").open("wb") as log:
+    verb = lock.name.partition(".")[0]
+    with lock.with_name(f"{verb}.log").open("wb") as log:
         for stream in (1, 2):  # the descriptors, not sys.stdout: native libraries print too
             os.dup2(log.fileno(), stream)
     try:
         yield
     except errors.TiltyardError as error:
         content = {"type": type(error).__name__, "message": error.message, "hint": error.hint}
-        files.write_json(_file(workspace, verb, task, "error.json"), content)
+        files.write_json(lock.with_name(f"{verb}.error.json"), content)
         raise
 
 
@@ -69,8 +70,8 @@ def _file(workspace: Workspace, verb: str, task: str, suffix: str) -> Path:
     return workspace.root / ".tiltyard" / "stages" / task / f"{verb}.{suffix}"
 
 
-def _die_with(lock: str) -> None:
+def _die_with(lock: Path) -> None:
     """Wait for the lock, which is free when the run is dead; two runs of one stage would overwrite each other."""
-    with Path(lock).open() as file:
+    with lock.open() as file:
         fcntl.flock(file, fcntl.LOCK_SH)
     os._exit(1)
