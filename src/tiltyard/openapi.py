@@ -1,0 +1,94 @@
+"""The OpenAPI document of the service, written from the schemas of its models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Json = dict[str, Any]
+
+REFUSAL = {
+    "type": "object",
+    "properties": {
+        "error": {
+            "type": "object",
+            "properties": {name: {"type": "string"} for name in ("code", "message", "field")},
+            "required": ["code", "message", "field"],
+        }
+    },
+    "required": ["error"],
+}
+REFUSALS = {
+    "400": "an instance or the body is not what the schema says",
+    "404": "no such model",
+    "405": "wrong method",
+    "413": "too many instances, or too large a body",
+    "415": "a compressed body",
+}
+
+
+def openapi(schemas: list[Json]) -> Json:
+    """Describe every route, with the instances and predictions of every model."""
+    paths: Json = {"/v1/models": {"get": _get("The names of all models")}}
+    for schema in schemas:
+        paths.update(_model(schema))
+    for path, summary in {"/livez": "Is alive", "/readyz": "Is ready", "/metrics": "Figures for Prometheus"}.items():
+        paths[path] = {"get": {"summary": summary, "tags": ["service"], "responses": {"200": {"description": "yes"}}}}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Tiltyard", "version": "1", "description": "The champions of this project."},
+        "paths": paths,
+        "components": {"schemas": {"Refusal": REFUSAL}},
+    }
+
+
+def _model(schema: Json) -> Json:
+    name = schema["task"]
+    return {
+        f"/v1/models/{name}:predict": {"post": _predict(schema)},
+        f"/v1/models/{name}": {"get": _get(f"{schema['title']}: state, version, metrics", name)},
+        f"/v1/models/{name}/schema": {"get": _get("Its instances, predictions and limits", name)},
+    }
+
+
+def _predict(schema: Json) -> Json:
+    limits = schema["limits"]
+    instances = {
+        "type": "array",
+        "items": schema["instance"],
+        "minItems": 1,
+        "maxItems": limits["max_instances"],
+    }
+    body = {
+        "type": "object",
+        "properties": {"instances": instances, "signature_name": {"const": "serving_default"}},
+        "required": ["instances"],
+        "additionalProperties": False,
+    }
+    answer = {
+        "type": "object",
+        "properties": {
+            "predictions": {"type": "array", "items": schema["prediction"]},
+            "model": {"const": schema["task"]},
+            "version": {"type": "string"},
+        },
+        "required": ["predictions", "model", "version"],
+    }
+    content = {"schema": body, "example": {"instances": [schema["example"]]}}
+    return {
+        "summary": schema["title"],
+        "tags": [schema["task"]],
+        "requestBody": {"required": True, "content": {"application/json": content}},
+        "responses": {"200": _response("one prediction an instance", answer), **_refusals()},
+    }
+
+
+def _get(summary: str, tag: str = "models") -> Json:
+    return {"summary": summary, "tags": [tag], "responses": {"200": _response("the answer", {"type": "object"})}}
+
+
+def _refusals() -> Json:
+    return {status: _response(text, {"$ref": "#/components/schemas/Refusal"}) for status, text in REFUSALS.items()}
+
+
+def _response(text: str, schema: Json) -> Json:
+    return {"description": text, "content": {"application/json": {"schema": schema}}}
