@@ -1,0 +1,139 @@
+"""Bentos: one for each packaged version, whole or not in the project's store."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import tiltyard
+from tiltyard import files
+from tiltyard.errors import PackageError
+from tiltyard.workspace import Workspace
+
+SOURCE = Path(tiltyard.__file__).parent
+BUILD = "import json, sys, bentoml; bentoml.bentos.build(**json.load(sys.stdin))"
+LAST = 15  # lines of a log worth showing
+
+
+def folder(workspace: Workspace, task: str, version: str) -> Path:
+    """Where BentoML looks for TASK:VERSION."""
+    return workspace.bentos / "bentos" / task / version
+
+
+def build(workspace: Workspace, task: str, version: str) -> None:
+    """Build TASK:VERSION in a store of its own, then move it into the project's store in one step."""
+    place = workspace.state(task, "package")
+    shutil.rmtree(place, ignore_errors=True)  # what a kill left
+    context, store = place / "context", place / "store"
+    _fill(workspace, context, task, version)
+    _run_build(context, store, _settings(context, task, version))
+    target = folder(workspace, task, version)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(target, ignore_errors=True)
+    (store / "bentos" / task / version).replace(target)
+    files.sync_folder(target.parent)
+    files.write_text(target.with_name("latest"), version)
+    shutil.rmtree(place)
+
+
+def _fill(workspace: Workspace, context: Path, task: str, version: str) -> None:
+    """Lay out what the Bento holds: the service, the part of this package it needs, the model."""
+    shutil.copytree(workspace.package(task, version), context / "packages" / task / version)
+    shutil.copy(workspace.service, context / "service.py")
+    shutil.copy(workspace.service.with_name("requirements.lock"), context / "requirements.txt")
+    for path in needed(workspace.service):
+        target = context / "tiltyard" / path.relative_to(SOURCE)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+
+
+def _settings(context: Path, task: str, version: str) -> dict[str, Any]:
+    """Say what BentoML is to build; as text, not by file names, since it refuses paths with a hidden part."""
+    lock = (context / "requirements.txt").read_text(encoding="utf-8")
+    return {
+        "service": "service:Tiltyard",
+        "name": task,
+        "version": version,
+        "labels": {"task": task, "version": version},
+        "description": (context / "packages" / task / version / "card.md").read_text(encoding="utf-8"),
+        "include": ["service.py", "tiltyard/**", "packages/**", "requirements.txt"],
+        "python": {"packages": [lock], "lock_packages": False},  # it is a lock already
+        "docker": {"python_version": "3.11"},
+        "build_ctx": str(context),
+    }
+
+
+def _run_build(context: Path, store: Path, settings: dict[str, Any]) -> None:
+    """Build in a process of its own: BentoML changes folder and import path while it does."""
+    store.mkdir(parents=True)
+    done = subprocess.run(
+        [sys.executable, "-c", BUILD],
+        input=json.dumps(settings),
+        env={**clean(), "BENTOML_HOME": str(store)},
+        cwd=context,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-LAST:])
+        raise PackageError(
+            f"BentoML could not build {settings['name']}:\n{last}", hint="see what is missing: tiltyard doctor"
+        )
+
+
+def clean() -> dict[str, str]:
+    """Give the environment for a process that may see only what is packaged."""
+    dropped = {"PYTHONPATH", "TILTYARD_PACKAGES", "TILTYARD_WORKERS", "BENTOML_CONFIG", "BENTOML_CONFIG_OPTIONS"}
+    kept = {name: value for name, value in os.environ.items() if name not in dropped}
+    return {**kept, "BENTOML_DO_NOT_TRACK": "True", "OTEL_SDK_DISABLED": "true"}
+
+
+def needed(service: Path) -> list[Path]:
+    """List the files of this package that a script imports, directly or not; plug-in folders come whole."""
+    found: set[Path] = set()
+    waiting = [service]
+    while waiting:
+        for path in _imports(waiting.pop()):
+            siblings = path.parent.glob("*.py") if path.parent != SOURCE else [path]
+            new = {path, *siblings} - found
+            found |= new
+            waiting += new
+    return sorted(found)
+
+
+def _imports(path: Path) -> Iterator[Path]:
+    """Give the files of this package that one file names: by an import, or by the name of a plug-in folder."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _is_text(node.args[:1]):
+            names = [f"tiltyard.{ast.literal_eval(node.args[0])}"]  # plugins.load("problems", ...)
+        for name in names:
+            yield from _files(name)
+
+
+def _is_text(arguments: list[ast.expr]) -> bool:
+    return bool(arguments) and isinstance(arguments[0], ast.Constant) and isinstance(arguments[0].value, str)
+
+
+def _files(name: str) -> Iterator[Path]:
+    """Give the file of a module of this package, and the __init__ of each package it lies in."""
+    package, *parts = name.split(".")
+    if package != "tiltyard":
+        return
+    for end in range(len(parts) + 1):
+        place = SOURCE.joinpath(*parts[:end])
+        for path in (place.with_suffix(".py"), place / "__init__.py"):
+            if path.is_file():
+                yield path

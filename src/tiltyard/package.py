@@ -1,0 +1,112 @@
+"""The verb package: put what evaluation judged into a Bento, and prove that the Bento answers as it did."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tiltyard import bento, files, trial
+from tiltyard.card import card
+from tiltyard.column import Array
+from tiltyard.encoder import Encoder
+from tiltyard.errors import PackageError
+from tiltyard.golden import golden
+from tiltyard.predictor import version as version_of
+from tiltyard.prepare import TestPart, read_test
+from tiltyard.task import Task
+from tiltyard.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+
+def package(workspace: Workspace, task: Task) -> str:
+    """Make and prove the package of the trained model, unless it is there; give its version."""
+    version = _judged(workspace, task)
+    folder = workspace.package(task.name, version)
+    proven = folder / "proven.json"
+    present = bento.folder(workspace, task.name, version).is_dir()
+    if proven.is_file() and present:
+        return version
+    if not proven.is_file():
+        log.info("%s: write package %s", task.name, version)
+        _write(workspace, task, folder)
+    log.info("%s: build Bento %s:%s", task.name, task.name, version)
+    bento.build(workspace, task.name, version)
+    log.info("%s: start it and replay golden rows", task.name)
+    rows = files.read_json(folder / "golden.json")
+    difference = trial.prove(workspace, task.name, version, rows)
+    files.write_json(proven, _proof(task, version, len(rows["instances"]), difference))
+    return version
+
+
+def _judged(workspace: Workspace, task: Task) -> str:
+    """Give the version of the trained model; it must be the one that evaluation judged."""
+    train, report = workspace.out(task.name, "train"), workspace.out(task.name, "evaluate") / "report.json"
+    hint = f"make it: dvc repro evaluate@{task.name}"
+    for path in (train / "model.onnx", train / "encoder.json", report):
+        if not path.is_file():
+            raise PackageError(f"nothing to package for {task.name}: no {path.relative_to(workspace.root)}", hint=hint)
+    version, judged = version_of(train), files.read_json(report)["version"]
+    if version != judged:
+        raise PackageError(f"{task.name} was evaluated as {judged}; the trained model is {version}", hint=hint)
+    return version
+
+
+def _write(workspace: Workspace, task: Task, folder: Path) -> None:
+    """Write the package folder, whole or not at all."""
+    for left in folder.parent.glob(".*"):  # by a kill
+        shutil.rmtree(left, ignore_errors=True)
+    train, evaluate = workspace.out(task.name, "train"), workspace.out(task.name, "evaluate")
+    report, training = files.read_json(evaluate / "report.json"), files.read_json(train / "training.json")
+    encoder = Encoder.load(train / "encoder.json")
+    test = read_test(workspace, task)
+    with files.replacing_folder(folder) as target:
+        for name in ("model.onnx", "encoder.json"):
+            shutil.copy(train / name, target)
+        files.write_json(target / "schema.json", schema(task, encoder, report))
+        files.write_json(target / "golden.json", golden(encoder, test, _outputs(evaluate, test)))
+        files.write_text(target / "card.md", card(task, report, training))
+
+
+def _outputs(evaluate: Path, test: TestPart) -> Array:
+    """Read the outputs that evaluation recorded, which must be for the rows of the test part."""
+    with np.load(evaluate / "predictions.npz", allow_pickle=False) as arrays:
+        if not np.array_equal(arrays["number"], test.number):
+            raise PackageError("predictions.npz is about other rows than the test part")
+        outputs: Array = arrays["outputs"]
+        return outputs
+
+
+def schema(task: Task, encoder: Encoder, report: dict[str, Any]) -> dict[str, Any]:
+    """Describe a version to its clients."""
+    return {
+        "task": task.name,
+        "title": task.title,
+        "version": report["version"],
+        "problem": task.problem,
+        "instance": encoder.json_schema(),
+        "prediction": _prediction(task),
+        "limits": {"max_instances": task.serve.max_instances, "max_body_bytes": task.serve.max_body_bytes},
+        "example": task.serve.example,
+        "metrics": report["metrics"],
+    }
+
+
+def _prediction(task: Task) -> dict[str, Any]:
+    if task.kind.targets == "number":
+        return {"type": "number", "description": " ".join(filter(None, [task.target.column, task.target.unit]))}
+    share = {"type": "number", "minimum": 0, "maximum": 1}
+    shares = {"type": "object", "properties": dict.fromkeys(task.classes, share), "required": task.classes}
+    properties = {"label": {"enum": task.classes}, "probabilities": shares}
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _proof(task: Task, version: str, rows: int, difference: float) -> dict[str, Any]:
+    """Say what was proven, and with which tools."""
+    tools = {name: importlib.metadata.version(name) for name in ("bentoml", "onnxruntime", "numpy")}
+    return {"bento": f"{task.name}:{version}", "rows": rows, "largest_difference": difference, "with": tools}

@@ -1,0 +1,130 @@
+"""A trial: a Bento is started as in production, on a free loopback port, and asked what the evaluation was asked."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tiltyard import bento
+from tiltyard.errors import PackageError
+from tiltyard.golden import compare
+from tiltyard.workspace import Workspace
+
+READY = 90.0  # seconds: two processes import BentoML and open the model, on a machine that may be busy
+ANSWER = 30.0
+STOP = 10.0
+FAILED = "Application startup failed"  # uvicorn's words; BentoML would start the worker again and again
+# On Linux the server is told to stop should this process be killed; elsewhere it would be left behind.
+LEASH = """\
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running service: where it listens, and what it says."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    log: Path
+
+    def last(self) -> str:
+        """Give the last lines of its log."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return "\n".join(lines[-bento.LAST :]) or "(it wrote nothing)"
+
+    def failed(self) -> bool:
+        """Say whether it cannot become ready any more."""
+        return self.process.poll() is not None or FAILED in self.log.read_text(encoding="utf-8", errors="replace")
+
+    def ask(self, path: str, body: Any = None) -> Any:
+        """Get a path, or post to it if there is a body; anything but an answer is a PackageError."""
+        data = None if body is None else json.dumps(body).encode()
+        try:
+            with urllib.request.urlopen(self.url + path, data, timeout=ANSWER) as response:  # noqa: S310 - our own URL
+                return json.loads(response.read() or b"null")
+        except urllib.error.HTTPError as error:
+            raise PackageError(f"the package refused {path}: {error.read().decode(errors='replace')}") from None
+        except (OSError, ValueError) as error:
+            raise PackageError(f"the package gave no answer to {path}: {error}\n{self.last()}") from None
+
+
+def prove(workspace: Workspace, task: str, version: str, golden: dict[str, Any]) -> float:
+    """Replay golden rows over REST; give the largest difference from the evaluation, or raise PackageError."""
+    with started(workspace, task, version) as server:
+        model = server.ask(f"/v1/models/{task}")
+        if model["version"] != version:
+            raise PackageError(f"expected {task} version {version}; the package says {model['version']}")
+        answer = server.ask(f"/v1/models/{task}:predict", {"instances": golden["instances"]})
+        return compare(golden["predictions"], answer["predictions"])
+
+
+@contextlib.contextmanager
+def started(workspace: Workspace, task: str, version: str) -> Iterator[Server]:
+    """Start TASK:VERSION with only the packaged code on its path; whatever happens, it is stopped."""
+    folder = workspace.state(task, "trial")
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    command = ["-m", "bentoml", "serve", f"{task}:{version}", "--host", "127.0.0.1", "--port", str(port)]
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", LEASH, *command],
+            env={**bento.clean(), "BENTOML_HOME": str(workspace.bentos)},
+            cwd=folder,  # holds nothing that could be imported instead of what is packaged
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    server = Server(process, f"http://127.0.0.1:{port}", folder / "server.log")
+    try:
+        _wait(server)
+        yield server
+    finally:
+        stop(process)
+
+
+def _wait(server: Server) -> None:
+    """Wait until it is ready, it has failed, or the time is up."""
+    deadline = time.monotonic() + READY
+    while time.monotonic() < deadline:
+        if server.failed():
+            raise PackageError(f"the packaged service did not start:\n{server.last()}")
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{server.url}/readyz", timeout=2):  # noqa: S310
+            return
+        time.sleep(0.1)
+    raise PackageError(f"the packaged service was not ready within {READY:g} seconds:\n{server.last()}")
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all it started: politely, then not."""
+    for sign, seconds in ((signal.SIGTERM, STOP), (signal.SIGKILL, STOP)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, sign)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def free_port() -> int:
+    """Give a loopback port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

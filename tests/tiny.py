@@ -1,0 +1,105 @@
+"""A road in miniature: real data, split and encoder, but weights drawn at random instead of trained."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tiltyard import files, task_file
+from tiltyard.encoder import Encoder
+from tiltyard.package import schema
+from tiltyard.predictor import Predictor, version
+from tiltyard.prepare import TestPart, prepare, read_test
+from tiltyard.task import Task
+from tiltyard.workspace import Workspace
+
+ROOT = Path(__file__).parent.parent
+TASKS = ("iris", "diabetes", "digits", "sine")
+
+
+def workspace(root: Path) -> Workspace:
+    """Make a workspace with the task files and the service."""
+    shutil.copytree(ROOT / "tasks", root / "tasks")
+    (root / "serving").mkdir()
+    for name in ("service.py", "requirements.lock"):
+        shutil.copy(ROOT / "serving" / name, root / "serving")
+    (root / "dvc.yaml").touch()
+    return Workspace(root)
+
+
+def evaluated(space: Workspace, name: str, seed: int = 0) -> Task:
+    """Leave what fetch, prepare, train and evaluate leave."""
+    task = task_file.load(space, name)
+    raw = space.raw(name)
+    if not raw.exists():
+        raw.mkdir(parents=True)
+        task.source.fetch(raw)
+        prepare(space, task)
+    test, train = read_test(space, task), space.out(name, "train")
+    train.mkdir(parents=True, exist_ok=True)
+    shutil.copy(space.out(name, "prepare") / "encoder.json", train)
+    training = {"epochs": 1, "best_epoch": 1, "seed": seed, "parameters": 1, "history": {}}
+    files.write_json(train / "training.json", training)
+    write_model(task, test, train, seed)
+    _evaluate(space, task, test)
+    return task
+
+
+def write_model(task: Task, test: TestPart, train: Path, seed: int) -> None:
+    """Write an ONNX file: one dense layer on the flattened features, with softmax for classes."""
+    from onnx import TensorProto, helper, save
+
+    shape = Encoder.load(train / "encoder.json").encode(test.rows).shape[1:]
+    width, units = int(np.prod(shape)), max(len(task.classes), 1)
+    weights = np.random.default_rng(seed).normal(size=(width, units)) / width
+    nodes = [helper.make_node("Flatten", ["features"], ["flat"]), helper.make_node("MatMul", ["flat", "w"], ["dense"])]
+    nodes.append(helper.make_node("Softmax" if task.classes else "Identity", ["dense"], ["output"]))
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, *shape])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [None, units])],
+        [helper.make_tensor("w", TensorProto.FLOAT, weights.shape, weights.ravel().tolist())],
+    )
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), train / "model.onnx")
+
+
+def _evaluate(space: Workspace, task: Task, test: TestPart) -> None:
+    """Write the report and the predictions of the random model."""
+    folder = space.out(task.name, "evaluate")
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = files.read_json(space.out(task.name, "prepare") / "split.json")
+    outputs = Predictor.load(space.out(task.name, "train")).outputs(test.rows)
+    scores = task.kind.scores(test.truth, outputs, facts["context"])
+    report = {
+        "task": task.name,
+        "version": version(space.out(task.name, "train")),
+        "problem": task.problem,
+        "data": facts["data"],
+        "test": facts["test"],
+        "rows": facts["rows"],
+        "metric": task.gate.metric,
+        "metrics": scores,
+        "intervals": {task.gate.metric: [scores[task.gate.metric]] * 2},
+        "baseline": scores,
+        "train": scores,
+    }
+    files.write_json(folder / "report.json", report)
+    np.savez_compressed(
+        folder / "predictions.npz", truth=test.truth, outputs=outputs, baseline=outputs, number=test.number
+    )
+
+
+def packaged(space: Workspace, task: Task) -> Path:
+    """Leave a package folder, without its Bento: what the service reads."""
+    train = space.out(task.name, "train")
+    report: dict[str, Any] = files.read_json(space.out(task.name, "evaluate") / "report.json")
+    folder = space.package(task.name, report["version"])
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("model.onnx", "encoder.json"):
+        shutil.copy(train / name, folder)
+    files.write_json(folder / "schema.json", schema(task, Predictor.load(train).encoder, report))
+    return folder
