@@ -83,10 +83,11 @@ def fetch(tasks: tuple[str, ...], force: bool) -> None:
     """Get raw data into data/raw, version it with DVC and push it to the default remote."""
     from tiltyard.fetch import fetch as verb
 
-    for name, digest in zip(
+    for name, fetched in zip(
         tasks or Workspace.find().tasks(), _each(tasks, lambda w, t: verb(w, t, force=force)), strict=True
     ):
-        click.echo(f"{name}: raw data {digest[:12]}")
+        kept = "; edited by hand, and kept: --force fetches it again" if fetched.state == "edited" else ""
+        click.echo(f"{name}: raw data {fetched.data[:12]} ({fetched.state}{kept})")
 
 
 @cli.command()

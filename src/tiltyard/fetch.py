@@ -26,7 +26,14 @@ class Fetched:
 
 
 def fetch(workspace: Workspace, task: Task, *, force: bool = False) -> Fetched:
-    """Bring data/raw/TASK up to the source; files edited since the last fetch are kept, unless `force`."""
+    """Get raw data, make it a version, and push that to the default remote."""
+    fetched = get(workspace, task, force=force)
+    store.push(workspace, workspace.raw(task.name))
+    return fetched
+
+
+def get(workspace: Workspace, task: Task, *, force: bool = False) -> Fetched:
+    """Bring data/raw/TASK up to its source, as a version; edits since the last fetch are kept unless `force`."""
     raw = workspace.raw(task.name)
     before, recorded = _sums(raw), _recorded(workspace, task.name)
     with tempfile.TemporaryDirectory() as temporary:
@@ -41,11 +48,6 @@ def fetch(workspace: Workspace, task: Task, *, force: bool = False) -> Fetched:
     if store.changed(workspace, raw):
         store.add(workspace, raw)
     return Fetched(files.sha256(raw), "edited" if edited else "same" if before == sums else "new")
-
-
-def push(workspace: Workspace, task: Task) -> int:
-    """Send the raw data of a task to the default remote."""
-    return store.push(workspace, workspace.raw(task.name))
 
 
 def _fetched(task: Task, folder: Path) -> Sums:
