@@ -12,6 +12,8 @@ from tiltyard.column import Array, Column, Fitted
 from tiltyard.errors import RequestError
 from tiltyard.expectation import Expectation, among, present
 
+LONGEST = 1000  # characters: numpy gives every row of a request the room of the longest one
+
 
 class Category(Column):
     """A column of names or codes."""
@@ -37,6 +39,8 @@ class Category(Column):
             field = f"instances[{i}].{name}"
             if type(value) is not str and type(value) is not int:
                 raise RequestError("wrong_type", f"expected text or a whole number; received {value!r}", field)
+            if type(value) is str and len(value) > LONGEST:
+                raise RequestError("too_long", f"expected at most {LONGEST} characters; received {len(value)}", field)
             if self.unseen == "refuse" and str(value) not in self.names:
                 raise RequestError("unseen", f"expected one of {', '.join(self.names)}; received {value!r}", field)
         return np.array([str(value) for value in values], dtype=np.str_)
@@ -50,7 +54,8 @@ class Category(Column):
         known = values[:, None] == np.array(self.names)[None, :]
         if self.unseen == "bucket":
             known = np.hstack([known, ~known.any(axis=1, keepdims=True)])
-        return known.astype(np.float32)
+        encoded: Array = known.astype(np.float32)
+        return encoded
 
     def json_schema(self) -> dict[str, Any]:
         """One of the values."""

@@ -73,6 +73,8 @@ class Image(Column):
         from PIL import Image as Pillow
         from PIL import UnidentifiedImageError
 
+        bombs = (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning)
+        broken = (UnidentifiedImageError, OSError, SyntaxError, EOFError, *bombs)
         try:
             picture = Pillow.open(io.BytesIO(content), formats=["PNG", "JPEG"])
             if picture.size != (self.width, self.height):
@@ -80,7 +82,7 @@ class Image(Column):
                     f"expected {self.width}x{self.height} pixels; received {picture.width}x{picture.height}"
                 )
             pixels = np.asarray(picture.convert(MODES[self.channels]), dtype=np.float32)
-        except (UnidentifiedImageError, OSError, SyntaxError):
+        except broken:
             raise ValueError("expected a whole PNG or JPEG file") from None
         return pixels.reshape(self.shape)
 

@@ -14,6 +14,8 @@ from tiltyard.errors import RequestError
 from tiltyard.expectation import Expectation, between, present
 from tiltyard.strict import Bounds
 
+LARGEST = 3.4028234e38  # what float32, the model's type, can hold
+
 
 class Number(Column):
     """A column of finite numbers."""
@@ -43,6 +45,8 @@ class Number(Column):
     def _check(self, value: float, field: str) -> None:
         if not math.isfinite(value):
             raise RequestError("not_finite", "expected a finite number", field)
+        if abs(value) > LARGEST:
+            raise RequestError("out_of_bounds", f"expected at most {LARGEST:g}, either sign; received {value:g}", field)
         if self.bounds and not self.bounds[0] <= value <= self.bounds[1]:
             low, high = self.bounds
             raise RequestError("out_of_bounds", f"expected {low:g} to {high:g}; received {value:g}", field)

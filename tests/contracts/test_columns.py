@@ -1,0 +1,163 @@
+"""What every type of column promises: values go in and out unchanged, and nothing but a RequestError comes back."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image as Pillow
+
+from tiltyard import plugins
+from tiltyard.column import Column
+from tiltyard.columns.category import Category
+from tiltyard.columns.image import Image
+from tiltyard.columns.number import Number
+from tiltyard.columns.series import Series
+from tiltyard.errors import RequestError
+
+NUMBERS = st.floats(-3e38, 3e38) | st.integers(-(10**6), 10**6)
+BOUNDED = st.floats(-1, 1)
+WINDOWS = st.lists(NUMBERS, min_size=3, max_size=3)
+
+
+def pictures(height: int, width: int, channels: int) -> st.SearchStrategy[Any]:
+    """Give nested lists of pixels."""
+    pixel: st.SearchStrategy[Any] = st.integers(0, 255)
+    if channels > 1:
+        pixel = st.lists(pixel, min_size=channels, max_size=channels)
+    return st.lists(st.lists(pixel, min_size=width, max_size=width), min_size=height, max_size=height)
+
+
+# For each type, columns and good values for them.
+GOOD: dict[str, list[tuple[Column, st.SearchStrategy[Any]]]] = {
+    "number": [(Number(), NUMBERS), (Number(bounds=(-1, 1), unit="m"), BOUNDED)],
+    "category": [
+        (Category(values=["a", "b", 3]), st.sampled_from(["a", "b", 3])),
+        (Category(values=["a"], unseen="bucket"), st.text(st.characters(codec="utf-8", exclude_characters="\0"))),
+    ],
+    "series": [
+        (Series(window=3, order="t"), WINDOWS),
+        (Series(window=3, order="t", bounds=(-1, 1)), st.lists(BOUNDED, min_size=3, max_size=3)),
+    ],
+    "image": [
+        (Image(height=2, width=3), pictures(2, 3, 1)),
+        (Image(height=2, width=1, channels=3), pictures(2, 1, 3)),
+    ],
+}
+COLUMNS = [
+    pytest.param(column, id=f"{name}-{i}") for name, cases in GOOD.items() for i, (column, _) in enumerate(cases)
+]
+CASES = [pytest.param(*case, id=f"{name}-{i}") for name, cases in GOOD.items() for i, case in enumerate(cases)]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.integers(10**400, 10**401) | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text() | st.just("b64"), inner, max_size=2),
+)
+
+
+def refusal(column: Column, values: list[object]) -> RequestError | None:
+    """Give the error with which values are refused; any other error goes through."""
+    try:
+        column.parse(values, "x")
+    except RequestError as error:
+        return error
+    return None
+
+
+def test_every_type_is_tried() -> None:
+    """A new file in columns/ needs an entry in GOOD."""
+    assert sorted(GOOD) == plugins.names("columns")
+
+
+@pytest.mark.parametrize(("column", "values"), CASES)
+@given(data=st.data())
+@settings(deadline=None)
+def test_good_values_go_in_and_out(column: Column, values: st.SearchStrategy[Any], data: st.DataObject) -> None:
+    """What was parsed is given back as JSON that parses to the same, and encodes to finite float32, a row each."""
+    some = data.draw(st.lists(values, min_size=1, max_size=4))
+    parsed = column.parse(some, "x")
+    again = column.parse(json.loads(json.dumps(column.to_json(parsed), allow_nan=False)), "x")
+    np.testing.assert_array_equal(parsed, again)
+    encoded = column.encode(parsed, column.fit(parsed.astype(np.float64) if parsed.dtype.kind == "f" else parsed))
+    assert encoded.dtype == np.float32
+    assert len(encoded) == len(some)
+    assert np.isfinite(encoded).all()
+
+
+@pytest.mark.parametrize(("column", "values"), CASES)
+@given(data=st.data())
+@settings(deadline=None)
+def test_anything_else_is_refused(column: Column, values: st.SearchStrategy[Any], data: st.DataObject) -> None:
+    """Any JSON is either parsed, a row each, or refused with the place of the value."""
+    some = data.draw(st.lists(JSON | values, min_size=1, max_size=3))
+    error = refusal(column, some)
+    if error is None:
+        assert len(column.parse(some, "x")) == len(some)
+    else:
+        assert error.field.startswith("instances[")
+        assert ".x" in error.field
+        assert error.message
+
+
+def test_long_text_is_refused() -> None:
+    """One long text among many rows would make numpy ask for the room of as many long texts."""
+    error = refusal(Category(values=["a"], unseen="bucket"), ["b" * 1001])
+    assert error is not None
+    assert error.code == "too_long"
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_settings_survive_json(column: Column) -> None:
+    """A column in encoder.json is the column of the task file."""
+    assert type(column).model_validate_json(column.model_dump_json()) == column
+
+
+def png(height: int, width: int, mode: str = "L") -> bytes:
+    """Draw a picture."""
+    file = io.BytesIO()
+    Pillow.new(mode, (width, height), 7).save(file, "PNG")
+    return file.getvalue()
+
+
+def bomb() -> bytes:
+    """Give a small PNG that says it is huge."""
+    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", b""), (b"IEND", b""))
+    parts = (struct.pack(">I", len(c)) + t + c + struct.pack(">I", zlib.crc32(t + c)) for t, c in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def send(content: bytes) -> list[object]:
+    """Give a file as an instance."""
+    return [{"b64": base64.b64encode(content).decode()}]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "I;16"])
+def test_png_of_any_mode_is_read(mode: str) -> None:
+    """Palette, colour, transparency and depth are turned into what the column wants."""
+    assert Image(height=2, width=3).parse(send(png(2, 3, mode)), "x").shape == (1, 2, 3, 1)
+
+
+@pytest.mark.parametrize("content", [png(3, 2), bomb(), b"GIF89a", png(2, 3)[:40]])
+def test_other_files_are_refused(content: bytes) -> None:
+    """Another size, a bomb, another format and half a file are refused."""
+    with pytest.raises(RequestError, match="expected"):
+        Image(height=2, width=3).parse(send(content), "x")
+
+
+@given(place=st.integers(0, 68), value=st.integers(0, 255), cut=st.integers(0, 68))
+@settings(max_examples=500, deadline=None)
+def test_damaged_files_are_refused(place: int, value: int, cut: int) -> None:
+    """A byte changed or the end cut off never raises anything else."""
+    whole = bytearray(png(2, 3))
+    whole[place % len(whole)] = value
+    for content in (bytes(whole), bytes(whole[:cut])):
+        error = refusal(Image(height=2, width=3), send(content))
+        assert error is None or error.field == "instances[0].x"  # some damage is harmless

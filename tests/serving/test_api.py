@@ -1,0 +1,343 @@
+"""The REST routes answer by the convention and refuse everything else in one shape."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from typing import Any
+
+import anyio
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from starlette.applications import Starlette
+
+from tests import tiny
+from tests.client import TestClient
+from tiltyard.served import Served
+
+IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
+PREDICT = "/v1/models/iris:predict"
+
+
+def served(app: Starlette, name: str) -> Served:
+    """Give the model behind a name."""
+    model: Served = app.state.models[name]
+    return model
+
+
+def refusal(response: Any) -> dict[str, str]:
+    """Give the error of a refusal, which has no other key and comes as JSON."""
+    assert 400 <= response.status_code < 500
+    assert response.headers["content-type"] == "application/json"
+    body = response.json()
+    assert list(body) == ["error"]
+    assert set(body["error"]) == {"code", "message", "field"}
+    error: dict[str, str] = body["error"]
+    return error
+
+
+@pytest.mark.parametrize("name", tiny.TASKS)
+def test_predicts_the_example(client: TestClient, app: Starlette, name: str) -> None:
+    """Each task's own example is answered, by the version that is packaged."""
+    example = served(app, name).schema["example"]
+    body = client.post(f"/v1/models/{name}:predict", json={"instances": [example, example]}).json()
+    assert list(body) == ["predictions", "model", "version"]
+    assert body["model"] == name
+    assert body["version"] == served(app, name).schema["version"]
+    assert body["predictions"] == served(app, name).predict([example, example])
+
+
+def test_classification_answers_label_and_probabilities(client: TestClient) -> None:
+    """The label is the most probable class, and the probabilities add up."""
+    (prediction,) = client.post(PREDICT, json={"instances": [IRIS]}).json()["predictions"]
+    shares = prediction["probabilities"]
+    assert prediction["label"] == max(shares, key=shares.__getitem__)
+    assert sum(shares.values()) == pytest.approx(1)
+
+
+def test_png_and_lists_are_the_same_image(client: TestClient, app: Starlette) -> None:
+    """A picture sent as PNG is answered as the same picture sent as numbers."""
+    pixels = served(app, "digits").schema["example"]
+    file = io.BytesIO()
+    Image.fromarray(np.array(pixels, dtype=np.uint8)).save(file, "PNG")
+    png = {"b64": base64.b64encode(file.getvalue()).decode()}
+    first, second = client.post("/v1/models/digits:predict", json={"instances": [pixels, png]}).json()["predictions"]
+    assert first == second
+
+
+def test_large_batches_are_answered_in_order(client: TestClient) -> None:
+    """A body large enough for the thread gives the same answers as its halves."""
+    rows = [{**IRIS, "petal_length": 1 + i / 250} for i in range(1000)]
+    whole = client.post(PREDICT, json={"instances": rows}).json()["predictions"]
+    parts = [client.post(PREDICT, json={"instances": rows[i : i + 10]}).json()["predictions"] for i in (0, 500, 990)]
+    for start, part in zip((0, 500, 990), parts, strict=True):
+        for one, other in zip(whole[start : start + 10], part, strict=True):
+            assert one["probabilities"] == pytest.approx(other["probabilities"], rel=1e-5)
+
+
+def test_lists_models(client: TestClient) -> None:
+    """All names, as KServe lists them."""
+    assert client.get("/v1/models").json() == {"models": sorted(tiny.TASKS)}
+
+
+def test_model_says_what_both_conventions_say(client: TestClient, app: Starlette) -> None:
+    """KServe's `name` and `ready`, TensorFlow Serving's `model_version_status`, and the metrics."""
+    body = client.get("/v1/models/iris").json()
+    version = served(app, "iris").schema["version"]
+    assert (body["name"], body["ready"], body["state"], body["version"]) == ("iris", True, "AVAILABLE", version)
+    assert body["metrics"].keys() >= {"accuracy", "log_loss"}
+    (status,) = body["model_version_status"]
+    assert (status["version"], status["state"], status["status"]["error_code"]) == (version, "AVAILABLE", "OK")
+
+
+def test_schema_describes_its_example(client: TestClient) -> None:
+    """The schema names exactly the fields of the example."""
+    body = client.get("/v1/models/iris/schema").json()
+    assert body["instance"]["required"] == list(body["example"])
+    assert body["limits"] == {"max_instances": 1000, "max_body_bytes": 4_000_000}
+
+
+@pytest.mark.parametrize("path", ["/v1/openapi.json", "/docs.json"])
+def test_openapi_has_every_route(client: TestClient, path: str) -> None:
+    """Every documented path under /v1 answers something else than 404."""
+    paths = client.get(path).json()["paths"]
+    assert "/v1/models/digits:predict" in paths
+    for documented in (p for p in paths if p.startswith("/v1")):
+        assert client.get(documented).status_code == (405 if documented.endswith(":predict") else 200)
+
+
+def test_plain_curl_works(client: TestClient) -> None:
+    """The content type is not looked at, as TensorFlow Serving does not: `curl -d` sends a form's."""
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    response = client.post(PREDICT, content=json.dumps({"instances": [IRIS]}), headers=headers)
+    assert response.status_code == 200
+
+
+def test_signature_name_of_tensorflow_serving(client: TestClient) -> None:
+    """The default signature may be named; no other exists."""
+    assert client.post(PREDICT, json={"instances": [IRIS], "signature_name": "serving_default"}).status_code == 200
+    response = client.post(PREDICT, json={"instances": [IRIS], "signature_name": "other"})
+    assert response.status_code == 404
+    assert refusal(response)["code"] == "unknown_signature"
+
+
+BAD_BODIES = {
+    "malformed": (b'{"instances": [', 400, "malformed_json", ""),
+    "empty": (b"", 400, "malformed_json", ""),
+    "latin-1": ('{"instances": ["é"]}'.encode("latin-1"), 400, "malformed_json", ""),
+    "NaN": (b'{"instances": [{"sepal_length": NaN}]}', 400, "not_finite", ""),
+    "Infinity": (b'{"instances": [-Infinity]}', 400, "not_finite", ""),
+    "number too large for JSON": (b'{"instances": [1e999]}', 400, "malformed_json", ""),
+    "nested too deeply": (b"[" * 100_000, 400, "malformed_json", ""),
+    "no object": (b"[1]", 400, "wrong_type", ""),
+    "no instances key": (b"{}", 400, "missing_field", "instances"),
+    "unknown key": (b'{"instances": [], "inputs": []}', 400, "unknown_field", "inputs"),
+    "instances no list": (b'{"instances": {}}', 400, "wrong_type", "instances"),
+    "no instances": (b'{"instances": []}', 400, "no_instances", "instances"),
+    "instance no object": (b'{"instances": [[1, 2]]}', 400, "wrong_type", "instances[0]"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_BODIES)
+def test_refuses_bad_bodies(client: TestClient, case: str) -> None:
+    """What is no request by the convention is refused with its code and field."""
+    content, status, code, field = BAD_BODIES[case]
+    response = client.post(PREDICT, content=content)
+    assert response.status_code == status
+    assert (refusal(response)["code"], refusal(response)["field"]) == (code, field)
+
+
+BAD_VALUES = {
+    "text": ("5.1", "wrong_type"),
+    "null": (None, "wrong_type"),
+    "boolean": (True, "wrong_type"),
+    "list": ([5.1], "wrong_type"),
+    "too low": (-1, "out_of_bounds"),
+    "too high": (1e30, "out_of_bounds"),
+    "larger than a float": (10**400, "not_finite"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_VALUES)
+def test_refuses_bad_values(client: TestClient, case: str) -> None:
+    """A value that is no number within the bounds is refused, and named by row and field."""
+    value, code = BAD_VALUES[case]
+    response = client.post(PREDICT, json={"instances": [IRIS, {**IRIS, "sepal_width": value}]})
+    assert response.status_code == 400
+    assert (refusal(response)["code"], refusal(response)["field"]) == (code, "instances[1].sepal_width")
+
+
+def test_refuses_missing_and_unknown_fields(client: TestClient) -> None:
+    """The refusal names the field and lists the known ones."""
+    short = {key: value for key, value in IRIS.items() if key != "petal_width"}
+    for instance, code, field in ((short, "missing_field", "petal_width"), ({**IRIS, "x": 1}, "unknown_field", "x")):
+        error = refusal(client.post(PREDICT, json={"instances": [instance]}))
+        assert (error["code"], error["field"]) == (code, f"instances[0].{field}")
+        assert "sepal_length, sepal_width, petal_length, petal_width" in error["message"]
+
+
+def test_refuses_an_unseen_category(client: TestClient, app: Starlette) -> None:
+    """A value outside the list is refused with the list."""
+    example = served(app, "diabetes").schema["example"]
+    error = refusal(client.post("/v1/models/diabetes:predict", json={"instances": [{**example, "sex": 3}]}))
+    assert (error["code"], error["field"]) == ("unseen", "instances[0].sex")
+    assert "1, 2" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("name", "instance", "code"),
+    [
+        ("sine", [1.0] * 31, "wrong_shape"),
+        ("sine", [1.0] * 31 + [99.0], "out_of_bounds"),
+        ("digits", [[0] * 8] * 7, "wrong_shape"),
+        ("digits", [[0] * 8] * 7 + [[256] * 8], "out_of_bounds"),
+        ("digits", {"b64": "no base 64"}, "bad_base64"),
+        ("digits", {"b64": "AAAA"}, "bad_image"),
+        ("digits", {"png": "AAAA"}, "wrong_type"),
+    ],
+)
+def test_refuses_bad_series_and_images(client: TestClient, name: str, instance: object, code: str) -> None:
+    """Wrong sizes, values and encodings are refused by the place of the instance."""
+    error = refusal(client.post(f"/v1/models/{name}:predict", json={"instances": [instance]}))
+    assert error["code"] == code
+    assert error["field"].startswith("instances[0]")
+
+
+def test_refuses_too_many_instances(client: TestClient) -> None:
+    """One more than the task's limit is refused."""
+    response = client.post(PREDICT, json={"instances": [IRIS] * 1001})
+    assert response.status_code == 413
+    assert refusal(response)["code"] == "too_many"
+
+
+def test_refuses_a_large_body(client: TestClient) -> None:
+    """A body larger than the task allows is refused, whether or not it says its length."""
+    for content in ((b" " * 100_000 for _ in range(41)), b" " * 4_000_001):
+        response = client.post(PREDICT, content=content)
+        assert response.status_code == 413
+        assert refusal(response)["code"] == "body_too_large"
+
+
+def test_stops_reading_a_large_body(app: Starlette) -> None:
+    """An endless body is read up to the limit, and not kept."""
+    read, sent = 0, []
+
+    async def receive() -> dict[str, Any]:
+        nonlocal read
+        read += 100_000
+        return {"type": "http.request", "body": b" " * 100_000, "more_body": True}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": PREDICT, "headers": [], "query_string": b""}
+    anyio.run(app, scope, receive, send)
+    assert sent[0]["status"] == 413
+    assert read <= 4_100_000
+
+
+def test_a_client_that_leaves_is_no_failure(app: Starlette) -> None:
+    """A connection closed in the middle of a body raises nothing."""
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        assert message["type"].startswith("http.response")
+
+    scope = {"type": "http", "method": "POST", "path": PREDICT, "headers": [], "query_string": b""}
+    anyio.run(app, scope, receive, send)
+
+
+def test_refuses_compressed_bodies(client: TestClient) -> None:
+    """Nothing is unpacked, so no small body can become a large one."""
+    response = client.post(PREDICT, content=b"\x1f\x8b", headers={"content-encoding": "gzip"})
+    assert response.status_code == 415
+    assert refusal(response)["code"] == "unsupported_encoding"
+
+
+@pytest.mark.parametrize("path", ["/v1/models/roses:predict", "/v1/models/roses", "/v1/models/roses/schema"])
+def test_refuses_unknown_models(client: TestClient, path: str) -> None:
+    """An unknown model is a 404 that lists the known ones."""
+    response = client.request("POST" if path.endswith("predict") else "GET", path)
+    assert response.status_code == 404
+    assert refusal(response)["message"] == "expected one of diabetes, digits, iris, sine; received 'roses'"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", PREDICT), ("DELETE", "/v1/models/iris"), ("POST", "/v1/models"), ("BREW", PREDICT)]
+)
+def test_refuses_wrong_methods(client: TestClient, method: str, path: str) -> None:
+    """A wrong method is a 405 that says which are right."""
+    response = client.request(method, path)
+    assert response.status_code == 405
+    assert refusal(response)["code"] == "wrong_method"
+    assert response.headers["allow"]
+
+
+@pytest.mark.parametrize("path", ["/v1/predict", "/v1/", "/v1/models/iris/versions", "/v1/models/iris:classify"])
+def test_refuses_unknown_paths(client: TestClient, path: str) -> None:
+    """Any other path below /v1 is a 404 in the same shape."""
+    response = client.get(path)
+    assert response.status_code == 404
+    refusal(response)
+
+
+def test_quotes_only_the_beginning_of_what_was_sent(client: TestClient) -> None:
+    """A refusal is short however long the bad value is."""
+    response = client.post(PREDICT, json={"instances": [{**IRIS, "sepal_width": "x" * 100_000}]})
+    assert len(refusal(response)["message"]) <= 300
+    response = client.post(PREDICT, json={"instances": [{**IRIS, "x" * 100_000: 1}]})
+    assert len(refusal(response)["field"]) <= 300
+
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(10**300, 10**500)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5)
+)
+JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner))
+NEAR = st.fixed_dictionaries(dict.fromkeys(IRIS, SCALARS | JSON))
+MODELS = st.sampled_from(tiny.TASKS)
+
+
+def answered(client: TestClient, name: str, content: bytes) -> None:
+    """Assert that a body is either answered or refused in the one shape."""
+    response = client.post(f"/v1/models/{name}:predict", content=content)
+    if response.status_code != 200:
+        refusal(response)
+
+
+@settings(max_examples=300, deadline=None)
+@given(name=MODELS, content=st.binary(max_size=200))
+def test_any_bytes_get_an_answer(client: TestClient, name: str, content: bytes) -> None:
+    """No bytes make it fail."""
+    answered(client, name, content)
+
+
+@settings(max_examples=300, deadline=None)
+@given(name=MODELS, instances=JSON | st.lists(JSON | NEAR, max_size=3))
+def test_any_json_gets_an_answer(client: TestClient, name: str, instances: object) -> None:
+    """No JSON in the place of the instances makes it fail."""
+    answered(client, name, json.dumps({"instances": instances}).encode())
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    name=MODELS,
+    hole=st.sampled_from([b"NaN", b"1e999", b'"\\ud800"', b"[]", b"{}", b"9" * 5000, b"-0", b"1e-400", b"0x1"]),
+    place=st.integers(0, 400),
+)
+def test_damaged_examples_get_an_answer(app: Starlette, client: TestClient, name: str, hole: bytes, place: int) -> None:
+    """A good body with a piece of it overwritten is answered or refused."""
+    body = json.dumps({"instances": [served(app, name).schema["example"]]}).encode()
+    place %= len(body)
+    answered(client, name, body[:place] + hole + body[place + 1 :])
+    answered(client, name, body[:place] + hole + body[place:])
