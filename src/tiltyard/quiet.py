@@ -18,6 +18,8 @@ def silence(workspace: Workspace) -> None:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",  # DO_NOT_TRACK alone does not stop Prefect
         "PREFECT_HOME": str(workspace.prefect),
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # the default of 20 strikes on a busy machine
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # its log goes to its server all the same
+        "GX_ANALYTICS_ENABLED": "false",
         "TF_CPP_MIN_LOG_LEVEL": "2",
     }
     for name, value in settings.items():

@@ -1,0 +1,54 @@
+"""Prefect artifacts: what a run leaves to look at beside its table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+
+from tiltyard import files
+from tiltyard.workspace import Workspace
+
+
+def of_validation(workspace: Workspace, name: str) -> None:
+    """Every expectation and what became of it."""
+    result = files.read_json(workspace.out(name, "validate") / "result.json")
+    shown = ("expectation", "column", "severity", "success", "unexpected_count")
+    table = [{key: row[key] for key in shown} for row in result["expectations"]]
+    create_table_artifact(table, key=_key(name, "validation"), description=f"{name}: {result['rows']} rows validated")
+
+
+def of_evaluation(workspace: Workspace, name: str) -> None:
+    """The metrics beside the baseline, the confusion matrix, and a link to the report."""
+    folder = workspace.out(name, "evaluate")
+    report = files.read_json(folder / "report.json")
+    table = [
+        {"metric": metric, "value": value, "baseline": report["baseline"].get(metric)}
+        for metric, value in report["metrics"].items()
+    ]
+    create_table_artifact(table, key=_key(name, "metrics"), description=f"{name} {report['version']}, sealed test rows")
+    if matrix := report.get("confusion"):
+        create_markdown_artifact(_matrix(matrix), key=_key(name, "confusion"), description=f"{name}: rows are true")
+    link = (folder / "report.html").as_uri()
+    create_link_artifact(link, link_text="report", key=_key(name, "report"), description=f"{name}: the whole report")
+
+
+def of_verdict(name: str, verdict: str, reasons: list[str]) -> None:
+    """The verdict with every reason."""
+    text = "\n".join([f"**{verdict}**", "", *(f"- {reason}" for reason in reasons)])
+    create_markdown_artifact(text, key=_key(name, "verdict"), description=f"{name}: {verdict}")
+
+
+def _matrix(matrix: Any) -> str:
+    """Give a confusion matrix as a Markdown table: a list of rows, or one with its labels."""
+    rows = matrix["matrix"] if isinstance(matrix, dict) else matrix
+    labels = matrix.get("labels") if isinstance(matrix, dict) else None
+    labels = labels or [str(place) for place in range(len(rows))]
+    head = ["| true \\ predicted | " + " | ".join(labels) + " |", "|---" * (len(labels) + 1) + "|"]
+    return "\n".join(
+        [*head, *(f"| {label} | {' | '.join(map(str, row))} |" for label, row in zip(labels, rows, strict=True))]
+    )
+
+
+def _key(name: str, what: str) -> str:
+    return f"{name.replace('_', '-')}-{what}"

@@ -1,0 +1,102 @@
+"""The road: one Prefect flow that takes tasks from source to packaged champion, as many at once as there are cores."""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.states import Completed, Failed
+
+from pipelines import steps
+from pipelines.board import Board
+from pipelines.row import Row
+from tiltyard import files, store, task_file
+from tiltyard.errors import TiltyardError
+from tiltyard.workspace import Workspace
+
+STEPS = ("fetch", *store.STAGES, "promote")
+
+
+def run(workspace: Workspace, names: list[str]) -> list[Row]:
+    """Take tasks down the road; every task file is read before anything runs."""
+    for name in names:
+        task_file.load(workspace, name)
+    store.init(workspace)
+    state: Any = road(str(workspace.root), names, return_state=True)
+    rows: list[Row] | BaseException = state.result(raise_on_failure=False)
+    if isinstance(rows, BaseException):
+        raise rows
+    return rows
+
+
+@flow(name="road", persist_result=False, validate_parameters=False)
+def road(root: str, names: list[str]) -> Any:
+    """Give a row a task; a task that fails leaves the others alone."""
+    workspace = Workspace(Path(root))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with Board(workspace, names, len(STEPS)) as board, ThreadPoolExecutor(min(len(names), cores)) as pool:
+        # Prefect finds the flow that a task belongs to in the context, which threads do not inherit
+        futures = [pool.submit(contextvars.copy_context().run, _travel, workspace, name, board) for name in names]
+        rows = [future.result() for future in futures]
+    if any(row.ok for row in rows):
+        rows += _push(root)
+    failed = [row.task for row in rows if not row.ok]
+    return Failed(message=f"stopped: {', '.join(failed)}", data=rows) if failed else Completed(data=rows)
+
+
+def _travel(workspace: Workspace, name: str, board: Board) -> Row:
+    """Take one task as far as it comes."""
+    row, start, current = Row(name), time.monotonic(), False
+    for step in STEPS:
+        began = time.monotonic()
+        board.begin(name, step)
+        try:
+            how = _step(workspace, name, step, current=current)
+            _note(workspace, row, step, how)
+            current = store.current(workspace, name) if step == "fetch" else current
+        except Exception as error:  # noqa: BLE001 - whatever stops this task must not stop the others
+            _stop(row, step, error)
+            board.stop(name, step, row.error)
+            break
+        board.end(name, step, how if isinstance(how, str) else row.verdict, time.monotonic() - began)
+    row.seconds = time.monotonic() - start
+    return row
+
+
+def _step(workspace: Workspace, name: str, step: str, *, current: bool) -> Any:
+    root = str(workspace.root)
+    if step in steps.stages:
+        return steps.stages[step](root, name, current=current)
+    return {"fetch": steps.fetch, "promote": steps.promote}[step](root, name)
+
+
+def _note(workspace: Workspace, row: Row, step: str, how: Any) -> None:
+    """Fill in what a step has brought to light."""
+    if step == "evaluate":
+        report = files.read_json(workspace.out(row.task, "evaluate") / "report.json")
+        row.problem, row.metric, row.version = report["problem"], report["metric"], report["version"]
+        row.value, row.baseline = report["metrics"][row.metric], report["baseline"][row.metric]
+    elif step == "promote":
+        row.verdict = how.verdict
+
+
+def _stop(row: Row, step: str, error: Exception) -> None:
+    row.stopped, row.verdict = step, f"stopped at {step}"
+    row.error = error.message if isinstance(error, TiltyardError) else f"{type(error).__name__}: {error}"
+    row.hint = error.hint if isinstance(error, TiltyardError) else ""
+
+
+def _push(root: str) -> list[Row]:
+    """Push; a row tells only of a failure."""
+    try:
+        steps.push(root)
+    except Exception as error:  # noqa: BLE001 - the champions stand; this is one more thing to report
+        row = Row("push")
+        _stop(row, "push", error)
+        return [row]
+    return []

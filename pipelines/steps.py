@@ -1,0 +1,82 @@
+"""The steps of the road as Prefect tasks: the four pure ones run as stages of DVC, the others meet the world."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from prefect import Task, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+from prefect.tasks import exponential_backoff
+
+from pipelines import evidence
+from tiltyard import store, task_file
+from tiltyard.errors import SourceError, WorkspaceError
+from tiltyard.workspace import Workspace
+
+
+def _may_pass(_task: Any, _run: Any, state: State[Any]) -> bool:
+    """Say whether a failure may be gone in a moment: a network's may, a wrong task file's does not."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, SourceError | WorkspaceError | OSError)
+
+
+# Prefect's own cache is off: what need not run again is DVC's to know.
+ONCE: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
+AGAIN: dict[str, Any] = {
+    **ONCE,
+    "retries": 3,
+    "retry_delay_seconds": exponential_backoff(1),
+    "retry_jitter_factor": 0.5,
+    "retry_condition_fn": _may_pass,
+}
+
+
+@task(name="fetch", task_run_name="fetch {name}", **AGAIN)
+def fetch(root: str, name: str) -> str:
+    """Get raw data; say whether it is new, the same, or edited by hand."""
+    from tiltyard.fetch import get
+
+    workspace = Workspace(Path(root))
+    return get(workspace, task_file.load(workspace, name)).state
+
+
+def _stage(verb: str) -> Task[..., Any]:
+    """Make the Prefect task that runs one stage; an unchanged one is Completed, too, under the name Skipped."""
+
+    @task(name=verb, task_run_name=f"{verb} {{name}}", **ONCE)
+    def run(root: str, name: str, *, current: bool = False) -> Any:
+        workspace = Workspace(Path(root))
+        how = "skipped" if current else store.stage(workspace, verb, name)
+        if show := SHOWN.get(verb):
+            show(workspace, name)
+        return Completed(name="Skipped", data=how) if how == "skipped" else how
+
+    return run
+
+
+SHOWN: dict[str, Callable[[Workspace, str], None]] = {
+    "validate": evidence.of_validation,
+    "evaluate": evidence.of_evaluation,
+}
+stages = {verb: _stage(verb) for verb in store.STAGES}
+
+
+@task(name="promote", task_run_name="promote {name}", **ONCE)
+def promote(root: str, name: str) -> Any:
+    """Judge the challenger; if it wins, package it, prove the package, and swap the pointer."""
+    from tiltyard.promote import promote as verb
+
+    workspace = Workspace(Path(root))
+    verdict = verb(workspace, task_file.load(workspace, name))
+    evidence.of_verdict(name, str(verdict.verdict), list(verdict.reasons))
+    return verdict
+
+
+@task(name="push", task_run_name="push", **AGAIN)
+def push(root: str) -> int:
+    """Send every version to the default remote."""
+    return store.push(Workspace(Path(root)))
