@@ -12,7 +12,7 @@ from typing import Any
 from prefect import flow
 from prefect.states import Completed, Failed
 
-from pipelines import steps
+from pipelines import server, steps
 from pipelines.board import Board
 from pipelines.row import Row
 from tiltyard import files, store, task_file
@@ -26,7 +26,8 @@ def run(workspace: Workspace, names: list[str]) -> list[Row]:
     """Take tasks down the road; every task file is read before anything runs."""
     for name in names:
         task_file.load(workspace, name)
-    store.init(workspace)
+    store.heal(workspace)
+    server.claim(workspace)
     state: Any = road(str(workspace.root), names, return_state=True)
     rows: list[Row] | BaseException = state.result(raise_on_failure=False)
     if isinstance(rows, BaseException):

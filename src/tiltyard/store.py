@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,6 +73,40 @@ def status(workspace: Workspace, *targets: str) -> dict[str, Any]:
 def current(workspace: Workspace, task: str) -> bool:
     """Say whether every stage of a task is as recorded, in one look instead of four."""
     return not status(workspace, *(f"{verb}@{task}" for verb in STAGES))
+
+
+def remote(workspace: Workspace) -> str:
+    """Give the address of the default remote; raise if it cannot be reached."""
+    with _repo(workspace) as repo:
+        found = repo.cloud.get_remote()
+        try:
+            found.fs.makedirs(found.path, exist_ok=True)
+            found.fs.ls(found.path)
+        except Exception as error:  # noqa: BLE001 - each kind of remote has errors of its own
+            hint = "see where it points: dvc remote list"
+            raise WorkspaceError(f"cannot reach {found.path}: {type(error).__name__}: {error}", hint) from None
+        return f"{found.name}: {found.path}"
+
+
+def heal(workspace: Workspace) -> None:
+    """Put aside what a kill left torn: DVC writes these two files in place. The stages come back from its cache."""
+    from dvc.dvcfile import Lockfile
+    from dvc.exceptions import DvcException
+
+    rwlock = workspace.root / ".dvc" / "tmp" / "rwlock"
+    with contextlib.suppress(OSError):
+        try:
+            json.loads(rwlock.read_text(encoding="utf-8"))
+        except ValueError:
+            rwlock.unlink()
+    lock = workspace.root / "dvc.lock"
+    with _repo(workspace) as repo:
+        try:
+            Lockfile(repo, str(lock)).load()
+        except DvcException:
+            aside = workspace.root / ".tiltyard" / "dvc.lock.torn"
+            aside.parent.mkdir(exist_ok=True)
+            lock.replace(aside)
 
 
 def stage(workspace: Workspace, verb: str, task: str) -> Literal["ran", "skipped"]:
