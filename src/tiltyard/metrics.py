@@ -85,13 +85,12 @@ def roc_auc(truth: Array, probabilities: Array) -> float:
 
 
 def _auc(inside: Array, score: Array) -> float:
-    """Mann-Whitney's U over the number of pairs, with mean ranks for ties."""
-    _, place, counts = np.unique(score, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
-    members = int(inside.sum())
-    u = ranks[inside].sum() - members * (members + 1) / 2
-    return float(u / (members * (len(score) - members)))
+    """Count the pairs in the right order; plain sorting is what makes a thousand resamples affordable."""
+    members, others = score[inside], np.sort(score[~inside])
+    below, not_above = others.searchsorted(members), others.searchsorted(members, "right")
+    return float((below + not_above).sum() / (2 * len(members) * len(others)))
 
 
 def _ratio(part: Array, whole: Array) -> Array:
-    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    ratio: Array = np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    return ratio

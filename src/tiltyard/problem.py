@@ -5,9 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tiltyard.column import Array, Rows
+from tiltyard.predictions import Predictions
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Facts about the training rows that a metric may need, such as the error of the naive forecast.
 Context = Mapping[str, float]
@@ -38,6 +42,7 @@ class Problem(ABC):
     ]  # output activation -> losses that go with it; the first of each is usual
     metrics: ClassVar[dict[str, Metric]]
     targets: ClassVar[str]  # "number" or "label"
+    baseline_title: ClassVar[str]  # what the baseline answers
 
     @abstractmethod
     def units(self, classes: int, output: str) -> int:
@@ -54,6 +59,18 @@ class Problem(ABC):
     @abstractmethod
     def answer(self, outputs: Array, classes: list[str]) -> list[Any]:
         """Turn outputs into what a REST client receives, one an instance."""
+
+    @abstractmethod
+    def details(self, predictions: Predictions) -> dict[str, Any]:
+        """Say what the report holds beyond metrics, as JSON: tables, worst rows."""
+
+    @abstractmethod
+    def plots(self, predictions: Predictions) -> dict[str, dict[str, list[Any]]]:
+        """Give the data behind the pictures, by name: columns that become a CSV file."""
+
+    @abstractmethod
+    def pictures(self, predictions: Predictions) -> dict[str, Figure]:
+        """Draw the predictions; each picture by name."""
 
     def scores(self, truth: Array, outputs: Array, context: Context) -> dict[str, float]:
         """Measure everything."""

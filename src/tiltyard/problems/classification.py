@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from tiltyard import metrics
 from tiltyard.column import Array, Rows, count
+from tiltyard.predictions import Predictions
 from tiltyard.problem import Context, Metric, Problem
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WORST = 10  # rows listed in a report
 
 
 def probabilities(outputs: Array) -> Array:
@@ -36,6 +42,7 @@ class Classification(Problem):
 
     losses: ClassVar = {"softmax": ("sparse_categorical_crossentropy",), "sigmoid": ("binary_crossentropy",)}
     targets: ClassVar = "label"
+    baseline_title: ClassVar = "how frequent each class is in the training rows"
     metrics: ClassVar = {
         "accuracy": Metric("Accuracy", _of_matrix(metrics.accuracy), higher_is_better=True),
         "balanced_accuracy": Metric("Mean recall", _of_matrix(metrics.balanced_accuracy), higher_is_better=True),
@@ -65,3 +72,60 @@ class Classification(Problem):
             {"label": classes[place], "probabilities": dict(zip(classes, map(float, row), strict=True))}
             for place, row in zip(shares.argmax(axis=1), shares, strict=True)
         ]
+
+    def details(self, predictions: Predictions) -> dict[str, Any]:
+        """The confusion matrix, a table by class, and the rows whose true label got the least probability."""
+        table = matrix(predictions.truth, predictions.outputs)
+        return {
+            "confusion": table.tolist(),
+            "per_class": _by_class(table, predictions.classes),
+            "worst": _worst(predictions),
+        }
+
+    def plots(self, predictions: Predictions) -> dict[str, dict[str, list[Any]]]:
+        """Actual and predicted label of every row."""
+        labels = np.array(predictions.classes)
+        predicted = labels[probabilities(predictions.outputs).argmax(axis=1)]
+        actual = labels[predictions.truth.astype(np.int64)]
+        return {"confusion": {"actual": actual.tolist(), "predicted": predicted.tolist()}}
+
+    def pictures(self, predictions: Predictions) -> dict[str, Figure]:
+        """The confusion matrix."""
+        from tiltyard import pictures
+
+        table = matrix(predictions.truth, predictions.outputs)
+        return {"confusion": pictures.confusion(table, predictions.classes)}
+
+
+def _by_class(table: Array, classes: list[str]) -> list[dict[str, Any]]:
+    """Give a line a class; a ratio over nothing is None."""
+    columns = {"precision": metrics.precision(table), "recall": metrics.recall(table), "f1": metrics.f1(table)}
+    return [
+        {
+            "class": name,
+            "rows": int(table[place].sum()),
+            **{column: _finite(values[place]) for column, values in columns.items()},
+        }
+        for place, name in enumerate(classes)
+    ]
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _worst(predictions: Predictions) -> list[dict[str, Any]]:
+    """Give the rows answered wrongly, the most surely wrong first."""
+    shares, truth = probabilities(predictions.outputs), predictions.truth.astype(np.int64)
+    answer = shares.argmax(axis=1)
+    given = shares[np.arange(len(truth)), truth]
+    wrong = [place for place in np.argsort(given, kind="stable") if answer[place] != truth[place]]
+    return [
+        {
+            "row": int(predictions.number[place]),
+            "actual": predictions.classes[truth[place]],
+            "predicted": predictions.classes[answer[place]],
+            "probability_of_actual": float(given[place]),
+        }
+        for place in wrong[:WORST]
+    ]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from tiltyard import metrics
 from tiltyard.column import Array, Rows
+from tiltyard.predictions import Predictions
 from tiltyard.problem import Context, Metric
 from tiltyard.problems.regression import Regression
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def _mase(truth: Array, outputs: Array, context: Context) -> float:
@@ -19,6 +23,7 @@ def _mase(truth: Array, outputs: Array, context: Context) -> float:
 class Forecasting(Regression):
     """One linear output; the baseline is persistence: tomorrow is like today."""
 
+    baseline_title: ClassVar = "the last value seen"
     metrics: ClassVar = {
         "rmse": Regression.metrics["rmse"],
         "mae": Regression.metrics["mae"],
@@ -34,3 +39,21 @@ class Forecasting(Regression):
         """The naive forecast's mean absolute error over the training targets, which follow each other in time."""
         naive = float(np.mean(np.abs(np.diff(train)))) if len(train) > 1 else 0.0
         return {"naive_mae": naive or 1.0}
+
+    def plots(self, predictions: Predictions) -> dict[str, dict[str, list[Any]]]:
+        """Truth, forecast and baseline in time, and the residuals."""
+        series = {
+            "row": predictions.number.tolist(),
+            "actual": predictions.truth.astype(np.float64).tolist(),
+            "forecast": predictions.outputs[:, 0].astype(np.float64).tolist(),
+            "baseline": predictions.baseline[:, 0].astype(np.float64).tolist(),
+        }
+        return {"forecast": series, **super().plots(predictions)}
+
+    def pictures(self, predictions: Predictions) -> dict[str, Figure]:
+        """The end of the series with its forecast, and the residuals."""
+        from tiltyard import pictures
+
+        value, baseline = predictions.outputs[:, 0], predictions.baseline[:, 0]
+        drawn = pictures.forecast(predictions.truth, value, baseline, predictions.target)
+        return {"forecast": drawn, **super().pictures(predictions)}

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from tiltyard import metrics
 from tiltyard.column import Array, Rows, count
+from tiltyard.predictions import Predictions
 from tiltyard.problem import Metric, Problem
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LISTED = 10  # rows of each end in a report
 
 
 class Regression(Problem):
@@ -16,6 +22,7 @@ class Regression(Problem):
 
     losses: ClassVar = {"linear": ("mse", "mae", "huber")}
     targets: ClassVar = "number"
+    baseline_title: ClassVar = "the mean of the training rows"
     metrics: ClassVar = {
         "rmse": Metric("Root mean squared error", lambda t, o, _: metrics.rmse(t, o[:, 0]), higher_is_better=False),
         "mae": Metric("Mean absolute error", lambda t, o, _: metrics.mae(t, o[:, 0]), higher_is_better=False),
@@ -37,3 +44,33 @@ class Regression(Problem):
     def answer(self, outputs: Array, classes: list[str]) -> list[Any]:
         """One number an instance."""
         return [float(value) for value in outputs[:, 0]]
+
+    def details(self, predictions: Predictions) -> dict[str, Any]:
+        """The rows with the largest and with the smallest errors."""
+        order = np.argsort(-np.abs(predictions.outputs[:, 0] - predictions.truth), kind="stable")
+        return {"worst": _rows(predictions, order[:LISTED]), "best": _rows(predictions, order[::-1][:LISTED])}
+
+    def plots(self, predictions: Predictions) -> dict[str, dict[str, list[Any]]]:
+        """Prediction and residual of every row."""
+        value = predictions.outputs[:, 0].astype(np.float64)
+        residual = value - predictions.truth
+        return {"residuals": {"predicted": value.tolist(), "residual": residual.tolist()}}
+
+    def pictures(self, predictions: Predictions) -> dict[str, Figure]:
+        """Residuals."""
+        from tiltyard import pictures
+
+        return {"residuals": pictures.residuals(predictions.truth, predictions.outputs[:, 0], predictions.target)}
+
+
+def _rows(predictions: Predictions, places: Array) -> list[dict[str, Any]]:
+    values = predictions.outputs[:, 0].astype(np.float64)
+    return [
+        {
+            "row": int(predictions.number[place]),
+            "actual": float(predictions.truth[place]),
+            "predicted": float(values[place]),
+            "error": float(values[place] - predictions.truth[place]),
+        }
+        for place in places
+    ]

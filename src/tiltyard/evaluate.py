@@ -1,0 +1,96 @@
+"""The verb evaluate: measure the exported model on the sealed test rows, beside an honest baseline."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tiltyard import files, report
+from tiltyard.bootstrap import Bootstrap
+from tiltyard.column import Array
+from tiltyard.errors import TrainingError
+from tiltyard.predictions import Predictions
+from tiltyard.predictor import BATCH, Predictor, version
+from tiltyard.prepare import read_part, read_test
+from tiltyard.task import Task
+from tiltyard.workspace import Workspace
+
+
+def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
+    """Write report.json, report.html, predictions and plots; give the report."""
+    predictor = Predictor.load(workspace.out(task.name, "train"))
+    predictions = predict(workspace, task, predictor)
+    training = files.read_json(workspace.out(task.name, "train") / "training.json")
+    content = _report(workspace, task, predictor, predictions)
+    with files.replacing_folder(workspace.out(task.name, "evaluate")) as folder:
+        files.write_json(folder / "report.json", content)
+        predictions.save(folder / "predictions.npz")
+        _write_plots(folder / "plots", task, predictions, training)
+        files.write_text(folder / "report.html", report.page(task, content, training, folder / "plots"))
+    return content
+
+
+def predict(workspace: Workspace, task: Task, predictor: Predictor) -> Predictions:
+    """Run a model on the sealed test rows, and the baseline beside it."""
+    test = read_test(workspace, task)
+    outputs = predictor.outputs(test.rows)
+    if wrong := int((~np.isfinite(outputs)).any(axis=1).sum()):
+        raise TrainingError(
+            f"the model of {task.name} gives NaN or infinity on {wrong} of {len(outputs)} test rows; expected none",
+            hint=f"lower train.learning_rate or set train.clip_norm in tasks/{task.name}.yaml",
+        )
+    _, known = read_part(workspace.out(task.name, "prepare") / "train.npz")
+    baseline = task.kind.baseline(known, test.rows)
+    target = f"{task.target.column} ({task.target.unit})" if task.target.unit else task.target.column
+    return Predictions(test.truth, outputs, baseline, test.number, task.classes, target)
+
+
+def _report(workspace: Workspace, task: Task, predictor: Predictor, predictions: Predictions) -> dict[str, Any]:
+    """Measure; the same model and rows give the same report, so it holds no time of day and no duration."""
+    facts = files.read_json(workspace.out(task.name, "prepare") / "split.json")
+    context, truth, outputs = facts["context"], predictions.truth, predictions.outputs
+    features, known = read_part(workspace.out(task.name, "prepare") / "train.npz")
+    bootstrap = Bootstrap(len(truth), task.split.seed, task.gate.confidence)
+    return {
+        "task": task.name,
+        "version": version(workspace.out(task.name, "train")),
+        "problem": task.problem,
+        "data": facts["data"],
+        "test": facts["test"],
+        "rows": facts["rows"],
+        "metric": task.gate.metric,
+        "metrics": task.kind.scores(truth, outputs, context),
+        "intervals": bootstrap.intervals(lambda places: task.kind.scores(truth[places], outputs[places], context)),
+        "baseline": task.kind.scores(truth, predictions.baseline, context),
+        "train": task.kind.scores(known, _in_batches(predictor, features), context),
+        **task.kind.details(predictions),
+    }
+
+
+def _in_batches(predictor: Predictor, features: Array) -> Array:
+    starts = range(0, len(features), BATCH)
+    return np.concatenate([predictor.run(features[start : start + BATCH]) for start in starts])
+
+
+def _write_plots(folder: Path, task: Task, predictions: Predictions, training: dict[str, Any]) -> None:
+    """Write what `dvc plots show` draws as CSV, and our own pictures as PNG."""
+    from tiltyard import pictures
+
+    folder.mkdir()
+    history, best = training["history"], training["best_epoch"]
+    epochs = list(range(1, len(history.get("loss", ())) + 1))
+    for name, columns in {**task.kind.plots(predictions), "learning": {"epoch": epochs, **history}}.items():
+        _write_csv(folder / f"{name}.csv", columns)
+    for name, figure in {**task.kind.pictures(predictions), "learning": pictures.learning(history, best)}.items():
+        pictures.save(figure, folder / f"{name}.png")
+
+
+def _write_csv(path: Path, columns: Mapping[str, list[Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))

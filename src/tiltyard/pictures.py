@@ -1,0 +1,95 @@
+"""Pictures for reports: drawn without a display, light and plain, the same bytes for the same numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tiltyard.column import Array
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, FAINT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
+BLUE, ORANGE = "#2563a8", "#d9822b"
+SHOWN = 200  # points of a series that can still be told apart
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG; without the name of the software, which changes with its version."""
+    figure.savefig(path, dpi=144, metadata={"Software": None})
+
+
+def confusion(matrix: Array, classes: Sequence[str]) -> Figure:
+    """Draw counts; the shade is the share of the true class, so that rare classes show as well as frequent ones."""
+    side = max(3.6, 0.52 * len(classes) + 1.8)
+    figure, axes = _axes(side, side, "Predicted", "Actual")
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), number in np.ndenumerate(matrix):
+        colour = "white" if shares[row, column] > 0.55 else INK if number else "#b8c0c8"
+        axes.text(column, row, f"{number}", ha="center", va="center", color=colour, fontsize=10)
+    long = max(map(len, classes)) > 3 and len(classes) > 3
+    axes.set_xticks(range(len(classes)), classes, rotation=40 if long else 0, ha="right" if long else "center")
+    axes.set_yticks(range(len(classes)), classes)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def residuals(truth: Array, value: Array, target: str) -> Figure:
+    """Draw prediction minus truth over the prediction: a shape in the cloud is something the model has not learned."""
+    figure, axes = _axes(6.4, 3.8, f"Predicted {target}", "Predicted minus actual")
+    axes.axhline(0, color=INK, linewidth=1)
+    axes.scatter(value, value - truth, s=18, color=BLUE, alpha=0.65, edgecolors="none")
+    return figure
+
+
+def forecast(truth: Array, value: Array, baseline: Array, target: str) -> Figure:
+    """Draw the end of the series beside the forecast and the baseline's."""
+    steps = np.arange(len(truth))[-SHOWN:]
+    figure, axes = _axes(7.2, 3.8, "Test row", target)
+    axes.plot(steps, truth[-SHOWN:], color=FAINT, linewidth=1, label="actual")
+    axes.plot(steps, baseline[-SHOWN:], color=ORANGE, linewidth=0.8, alpha=0.5, label="baseline")
+    axes.plot(steps, value[-SHOWN:], color=BLUE, linewidth=1.8, label="forecast")
+    _legend(axes)
+    return figure
+
+
+def learning(history: Mapping[str, Sequence[float]], best_epoch: int) -> Figure:
+    """Draw the loss by epoch on training and validation rows, and the epoch whose weights were kept."""
+    figure, axes = _axes(6.4, 3.4, "Epoch", "Loss")
+    names = {"loss": ("training", BLUE), "val_loss": ("validation", ORANGE)}
+    for name, (label, colour) in names.items():
+        values = history.get(name, ())
+        axes.plot(range(1, len(values) + 1), values, color=colour, linewidth=1.8, label=label)
+    axes.axvline(best_epoch, color=FAINT, linewidth=1, linestyle=(0, (4, 3)), label=f"kept: epoch {best_epoch}")
+    if min((value for name in names for value in history.get(name, ())), default=0) > 0:
+        axes.set_yscale("log")
+    _legend(axes)
+    return figure
+
+
+def _axes(width: float, height: float, across: str, up: str) -> tuple[Figure, Axes]:
+    """Give a figure that belongs to no window and to no global state."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    axes.set_xlabel(across, color=INK)
+    axes.set_ylabel(up, color=INK)
+    axes.tick_params(colors=INK, length=0)
+    axes.grid(color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GRID)
+    return figure, axes
+
+
+def _legend(axes: Axes) -> None:
+    """Put the legend above the data, where it hides nothing."""
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, labelcolor=INK, borderaxespad=0.2)

@@ -1,0 +1,28 @@
+"""Predictions of one model on the sealed test rows, beside the truth and the baseline's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from tiltyard.column import Array
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Outputs as the model and the baseline gave them, for rows whose numbers in the raw data are known."""
+
+    truth: Array
+    outputs: Array
+    baseline: Array
+    number: Array
+    classes: list[str] = field(default_factory=list)
+    target: str = ""  # its name and unit, for the axes of pictures
+
+    def save(self, path: Path) -> None:
+        """Write the arrays; numpy's zip holds no time, so the same predictions give the same bytes."""
+        arrays = {name: getattr(self, name) for name in ("truth", "outputs", "baseline", "number")}
+        with path.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
