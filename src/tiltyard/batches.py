@@ -14,13 +14,12 @@ from tiltyard.column import Array
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     """Features, targets and weights, shuffled anew each epoch."""
 
-    def __init__(self, arrays: tuple[Array, ...], size: int, seed: int, epoch: int) -> None:
+    def __init__(self, arrays: tuple[Array, ...], size: int, seed: int) -> None:
         super().__init__()
         self.arrays = arrays
         self.size = size
         self.seed = seed
-        self.epoch = epoch
-        self._shuffle()
+        self.deal(0)
 
     def __len__(self) -> int:
         """Batches an epoch; the last may be smaller."""
@@ -31,10 +30,6 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         index = self.order[place * self.size : (place + 1) * self.size]
         return tuple(array[index] for array in self.arrays)
 
-    def on_epoch_end(self) -> None:
-        """Deal the next epoch's order."""
-        self.epoch += 1
-        self._shuffle()
-
-    def _shuffle(self) -> None:
-        self.order = np.random.default_rng((self.seed, self.epoch)).permutation(len(self.arrays[0]))
+    def deal(self, epoch: int) -> None:
+        """Shuffle for an epoch. Called by a callback: Keras calls a data set's own hooks more than once an epoch."""
+        self.order = np.random.default_rng((self.seed, epoch)).permutation(len(self.arrays[0]))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tiltyard import canonical
 from tiltyard.column import Array
 from tiltyard.errors import TrainingError
 from tiltyard.predictor import Predictor
@@ -27,6 +28,7 @@ def export(model: keras.Model, folder: Path, features: Array) -> float:
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         model.export(folder / "model.onnx", format="onnx", verbose=False)
+    canonical.rewrite(folder / "model.onnx")
     return parity(expected, Predictor.load(folder).run(features).astype(np.float64))
 
 

@@ -65,8 +65,8 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
     model = network.inference(body, parts.encoder)
     record = _record(task, body, resume)
     with files.replacing_folder(workspace.out(task.name, "train")) as folder:
-        record["parity"] = export(model, folder, parts.validation[0][:PARITY_ROWS])
         parts.encoder.save(folder / "encoder.json")
+        record["parity"] = export(model, folder, parts.validation[0][:PARITY_ROWS])
         files.write_json(folder / "training.json", record)
         files.write_json(folder / "device.json", {**device(), "seconds": round(time.monotonic() - started, 2)})
     shutil.rmtree(workspace.state(task.name, "train"), ignore_errors=True)
@@ -88,6 +88,8 @@ def _set_up(task: Task) -> None:
 
 def _fit(workspace: Workspace, task: Task, parts: Parts, body: keras.Model) -> Resume:
     """Train until the epochs are over, patience is, or the loss is no number."""
+    import keras
+
     from tiltyard import network
     from tiltyard.batches import Batches
     from tiltyard.resume import Resume
@@ -104,7 +106,8 @@ def _fit(workspace: Workspace, task: Task, parts: Parts, body: keras.Model) -> R
     if not resume.finished:
         features, truth = parts.train
         arrays = (features, network.targets(parts.encoder, truth), _weights(task, truth))
-        batches = Batches(arrays, task.train.batch_size, task.train.seed, resume.epoch)
+        batches = Batches(arrays, task.train.batch_size, task.train.seed)
+        deal = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.deal(epoch))
         validation = (parts.validation[0], network.targets(parts.encoder, parts.validation[1]))
         try:
             model.fit(
@@ -112,7 +115,8 @@ def _fit(workspace: Workspace, task: Task, parts: Parts, body: keras.Model) -> R
                 validation_data=validation,
                 epochs=task.train.epochs,
                 initial_epoch=resume.epoch,
-                callbacks=[*others, watch, resume],
+                callbacks=[deal, *others, watch, resume],
+                shuffle=False,  # `deal` does it: Keras' own shuffling cannot be resumed
                 verbose=0,
             )
         finally:

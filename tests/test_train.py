@@ -1,0 +1,112 @@
+"""Training: the same under one seed, whole after kill -9, stopped when it diverges, never on test rows."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from making import edit_task, fetch_raw, start_training, train_tasks
+
+from tiltyard import files, prepare, task_file
+from tiltyard.workspace import Workspace
+
+pytestmark = pytest.mark.slow
+
+
+def _prepared(workspace: Workspace, name: str, **changes: object) -> Path:
+    edit_task(workspace, name, {f"train.{key}": value for key, value in changes.items()})
+    fetch_raw(workspace, name)
+    prepare.prepare(workspace, task_file.load(workspace, name))
+    return workspace.out(name, "train")
+
+
+def _kill_after_epoch(workspace: Workspace, name: str, epoch: int) -> None:
+    """Start training and kill it with -9 as soon as so many epochs are behind it."""
+    progress = workspace.state(name, "train") / "progress.json"
+    process = start_training(workspace, name)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.is_alive():
+        if progress.is_file() and json.loads(progress.read_bytes())["epoch"] >= epoch:
+            os.kill(process.pid, signal.SIGKILL)
+            break
+        time.sleep(0.002)
+    process.join(30)
+    assert process.exitcode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("name", ["iris", "digits"])
+def test_a_killed_run_ends_like_an_unbroken_one(workspace: Workspace, name: str) -> None:
+    """Killed twice with -9, training resumes and ends with the same bytes of ONNX, the same history and best epoch."""
+    settings = {"epochs": 14, "patience": 3, "schedule": "plateau", "learning_rate": 0.02}
+    out = _prepared(workspace, name, **settings)
+    train_tasks(workspace, name)
+    unbroken = files.read_json(out / "training.json"), (out / "model.onnx").read_bytes()
+    (out / "training.json").unlink()
+    _kill_after_epoch(workspace, name, 2)
+    _kill_after_epoch(workspace, name, 4)
+    assert not (out / "training.json").exists()
+    train_tasks(workspace, name)
+    assert (files.read_json(out / "training.json"), (out / "model.onnx").read_bytes()) == unbroken
+    assert not workspace.state(name, "train").exists()
+
+
+def test_early_stopping_keeps_its_memory_across_a_kill(workspace: Workspace) -> None:
+    """A run killed while patience runs out stops at the same epoch and keeps the same best weights."""
+    out = _prepared(workspace, "diabetes", epochs=60, patience=6, learning_rate=0.03)
+    train_tasks(workspace, "diabetes")
+    record = files.read_json(out / "training.json")
+    assert record["stopped_early"]
+    files.write_json(workspace.root / "before.json", record)
+    _kill_after_epoch(workspace, "diabetes", record["best_epoch"] + 2)
+    train_tasks(workspace, "diabetes")
+    assert files.read_json(out / "training.json") == record
+
+
+def test_state_of_other_settings_is_not_taken_up(workspace: Workspace) -> None:
+    """After a kill and a change of the task file, training starts from the beginning."""
+    out = _prepared(workspace, "iris", epochs=8)
+    _kill_after_epoch(workspace, "iris", 3)
+    edit_task(workspace, "iris", {"train.learning_rate": 0.02})
+    train_tasks(workspace, "iris")
+    resumed = (out / "model.onnx").read_bytes()
+    train_tasks(workspace, "iris")
+    assert (out / "model.onnx").read_bytes() == resumed
+
+
+def test_a_diverged_run_stops_with_a_sentence(workspace: Workspace) -> None:
+    """A learning rate far too high ends in a TrainingError that names it, and leaves no model."""
+    out = _prepared(workspace, "diabetes", epochs=50, optimizer="sgd", learning_rate=1e6, clip_norm=None)
+    process = start_training(workspace, "diabetes")
+    process.join(120)
+    assert process.exitcode == 1
+    assert "TrainingError: training diverged in epoch" in (workspace.root / "error.txt").read_text()
+    assert not out.exists()
+
+
+def test_test_rows_never_touch_training(workspace: Workspace) -> None:
+    """The model is the same to the byte when the test part does not exist."""
+    out = _prepared(workspace, "iris", epochs=3)
+    train_tasks(workspace, "iris")
+    with_test = (out / "model.onnx").read_bytes()
+    (workspace.out("iris", "prepare") / "test.npz").unlink()
+    train_tasks(workspace, "iris")
+    assert (out / "model.onnx").read_bytes() == with_test
+
+
+def test_balanced_class_weights_help_the_rare_class(workspace: Workspace) -> None:
+    """With one class made rare, balanced weights change what is learned."""
+    out = _prepared(workspace, "iris", epochs=3)
+    path = workspace.out("iris", "prepare") / "train.npz"
+    features, truth = prepare.read_part(path)
+    keep = np.flatnonzero((truth != 2) | (np.cumsum(truth == 2) <= 4))
+    np.savez(path, features=features[keep], truth=truth[keep])
+    train_tasks(workspace, "iris")
+    plain = files.read_json(out / "training.json")["history"]["loss"][-1]
+    edit_task(workspace, "iris", {"train.class_weights": "balanced"})
+    train_tasks(workspace, "iris")
+    assert files.read_json(out / "training.json")["history"]["loss"][-1] != plain
