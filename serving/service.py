@@ -15,11 +15,11 @@ app = application()
 
 
 def packages() -> list[Path]:
-    """Give the package folders: those named in TILTYARD_PACKAGES, else all in packages/ beside this file."""
+    """Give the package folders: those named in TILTYARD_PACKAGES, else what lies beside this file."""
     named = os.environ.get("TILTYARD_PACKAGES")
     if named:
         return [Path(folder) for folder in named.split(os.pathsep)]
-    return find(Path(__file__).parent / "packages")
+    return find(Path(__file__).parent)
 
 
 @bentoml.service(

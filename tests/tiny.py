@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from making import fetch_raw
 
 from tiltyard import files, task_file
 from tiltyard.encoder import Encoder
@@ -16,27 +17,14 @@ from tiltyard.prepare import TestPart, prepare, read_test
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
-ROOT = Path(__file__).parent.parent
 TASKS = ("iris", "diabetes", "digits", "sine")
-
-
-def workspace(root: Path) -> Workspace:
-    """Make a workspace with the task files and the service."""
-    shutil.copytree(ROOT / "tasks", root / "tasks")
-    (root / "serving").mkdir()
-    for name in ("service.py", "requirements.lock"):
-        shutil.copy(ROOT / "serving" / name, root / "serving")
-    (root / "dvc.yaml").touch()
-    return Workspace(root)
 
 
 def evaluated(space: Workspace, name: str, seed: int = 0) -> Task:
     """Leave what fetch, prepare, train and evaluate leave."""
     task = task_file.load(space, name)
-    raw = space.raw(name)
-    if not raw.exists():
-        raw.mkdir(parents=True)
-        task.source.fetch(raw)
+    if not space.raw(name).exists():
+        fetch_raw(space, name)
         prepare(space, task)
     test, train = read_test(space, task), space.out(name, "train")
     train.mkdir(parents=True, exist_ok=True)
@@ -54,7 +42,7 @@ def write_model(task: Task, test: TestPart, train: Path, seed: int) -> None:
 
     shape = Encoder.load(train / "encoder.json").encode(test.rows).shape[1:]
     width, units = int(np.prod(shape)), max(len(task.classes), 1)
-    weights = np.random.default_rng(seed).normal(size=(width, units)) / width
+    weights = np.random.default_rng(seed).uniform(size=(width, units)) / np.sqrt(width)
     nodes = [helper.make_node("Flatten", ["features"], ["flat"]), helper.make_node("MatMul", ["flat", "w"], ["dense"])]
     nodes.append(helper.make_node("Softmax" if task.classes else "Identity", ["dense"], ["output"]))
     graph = helper.make_graph(

@@ -54,7 +54,12 @@ class Served:
         return encoder.answer(outputs)
 
 
-def find(folder: Path) -> list[Path]:
-    """List the packages below a folder: TASK/VERSION/schema.json, or schema.json itself."""
-    found = (path.parent for pattern in ("schema.json", "*/*/schema.json") for path in folder.glob(pattern))
-    return sorted(path for path in found if not path.name.startswith("."))  # a dot: a kill left it half-written
+def find(root: Path) -> list[Path]:
+    """List the packages to serve from a folder: those its champions point to, or all if it holds no champions."""
+    pointers = sorted((root / "champions").glob("*.json"))
+    if pointers:
+        return [root / "packages" / path.stem / files.read_json(path)["version"] for path in pointers]
+    found = sorted(path.parent for path in (root / "packages").glob("[!.]*/[!.]*/schema.json"))
+    if not found:
+        raise PackageError(f"nothing to serve in {root}: no champion, no package", hint="make one: tiltyard run")
+    return found

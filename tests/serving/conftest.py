@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import tiny
+from client import TestClient
+from making import new_workspace
 from starlette.applications import Starlette
 
-from tests import tiny
-from tests.client import TestClient
 from tiltyard.api import application, install
 from tiltyard.served import Served
 from tiltyard.workspace import Workspace
@@ -18,7 +19,7 @@ from tiltyard.workspace import Workspace
 @pytest.fixture(scope="session")
 def tiny_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace in which all four tasks are evaluated."""
-    space = tiny.workspace(tmp_path_factory.mktemp("tiny"))
+    space = new_workspace(tmp_path_factory.mktemp("tiny"))
     for name in tiny.TASKS:
         tiny.evaluated(space, name)
     return space

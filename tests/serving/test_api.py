@@ -10,13 +10,13 @@ from typing import Any
 import anyio
 import numpy as np
 import pytest
+import tiny
+from client import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from starlette.applications import Starlette
 
-from tests import tiny
-from tests.client import TestClient
 from tiltyard.served import Served
 
 IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}

@@ -1,0 +1,62 @@
+"""A package is loaded only if it is what was packaged, and never answers what JSON cannot hold."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tiltyard import files
+from tiltyard.errors import PackageError, RequestError
+from tiltyard.predictor import version
+from tiltyard.served import Served, find
+
+
+def test_refuses_a_folder_without_a_package(tmp_path: Path) -> None:
+    """The error says what is missing and how to make it."""
+    with pytest.raises(PackageError, match=r"expected schema\.json") as caught:
+        Served.load(tmp_path)
+    assert caught.value.hint == "make one: tiltyard run TASK"
+
+
+def test_refuses_changed_files(packages: dict[str, Path], tmp_path: Path) -> None:
+    """An encoder that was edited by hand is another version than the schema says."""
+    folder = tmp_path / "iris"
+    shutil.copytree(packages["iris"], folder)
+    text = (folder / "encoder.json").read_text()
+    (folder / "encoder.json").write_text(text.replace("setosa", "rose"))
+    with pytest.raises(PackageError, match="was changed: expected version"):
+        Served.load(folder)
+
+
+def test_refuses_values_that_overflow_the_model(packages: dict[str, Path], tmp_path: Path) -> None:
+    """Without bounds a value may be too large for the model's arithmetic: refused, since JSON has no infinity."""
+    folder = tmp_path / "diabetes"
+    shutil.copytree(packages["diabetes"], folder)
+    encoder = files.read_json(folder / "encoder.json")
+    for column in encoder["columns"].values():
+        column.pop("bounds", None)
+    files.write_json(folder / "encoder.json", encoder)
+    schema = files.read_json(folder / "schema.json")
+    files.write_json(folder / "schema.json", {**schema, "version": version(folder)})
+    good = schema["example"]
+    huge = {name: value if name == "sex" else 3.4e38 for name, value in good.items()}
+    with pytest.raises(RequestError, match="too large for the model") as caught:
+        Served.load(folder).predict([good, huge])
+    assert (caught.value.code, caught.value.field) == ("out_of_bounds", "instances[1]")
+
+
+def test_finds_champions_before_packages(tmp_path: Path) -> None:
+    """Where pointers lie, they decide; half-written folders are never found."""
+    for name in ("iris/old", "iris/new", "sine/one", "iris/.new-half"):
+        files.write_json(tmp_path / "packages" / name / "schema.json", {})
+    assert [path.name for path in find(tmp_path)] == ["new", "old", "one"]
+    files.write_json(tmp_path / "champions/iris.json", {"version": "old"})
+    assert find(tmp_path) == [tmp_path / "packages/iris/old"]
+
+
+def test_nothing_to_serve_is_an_error(tmp_path: Path) -> None:
+    """An empty folder is refused with the way out."""
+    with pytest.raises(PackageError, match="nothing to serve"):
+        find(tmp_path)
