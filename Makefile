@@ -1,0 +1,61 @@
+# The one vocabulary for people, hooks and CI. `make` alone prints this help.
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+LOCK := $(if $(GPU),requirements-gpu.lock,requirements.lock)
+INSTALLED := .venv/.installed-$(LOCK)
+UV := $(BIN)/uv
+TASKS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check smoke serve bench lock clean
+
+help:  ## print this help
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  \033[36mmake %-8s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  variables: TASKS='iris sine' (default: all), GPU=1 (CUDA build), PYTHON=python3.12"
+
+run: $(INSTALLED)  ## install, then take every task from source to packaged champion
+	@tiltyard run $(TASKS)
+
+test: $(INSTALLED)  ## run every test, with coverage of src and pipelines
+	@rm -f .coverage .coverage.*
+	coverage run -m pytest
+	@coverage combine -q && coverage report
+
+check: $(INSTALLED)  ## lint, format, types, direction of imports
+	ruff check .
+	ruff format --check .
+	mypy src pipelines
+	pytest -q tests/test_repository.py
+
+smoke: $(INSTALLED)  ## one task down the whole road in a temporary project
+	@python -m pytest -q tests/test_smoke.py
+
+serve: $(INSTALLED)  ## serve the champions on http://localhost:3000
+	@tiltyard serve $(TASKS)
+
+bench: $(INSTALLED)  ## measure, and write benchmarks/RESULTS.md
+	python benchmarks/run.py
+
+lock: $(INSTALLED)  ## write the lock files anew from pyproject.toml
+	$(UV) pip compile -q pyproject.toml --extra cpu --group dev --universal --generate-hashes \
+	  --no-emit-index-url --python-version 3.11 -o requirements.lock
+	$(UV) pip compile -q pyproject.toml --extra gpu --group dev --universal --generate-hashes \
+	  --no-emit-index-url --python-version 3.11 -o requirements-gpu.lock
+	$(UV) pip compile -q serving/requirements.in --universal --generate-hashes \
+	  --no-emit-index-url --python-version 3.11 -o serving/requirements.lock
+
+clean:  ## remove the environment and everything that can be made again; data and champions stay
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* .tiltyard/state logs
+
+# pip brings uv, of the version in the lock; uv brings the rest, by hash
+$(INSTALLED): $(LOCK) pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v < (3, 14))' || \
+	  { echo "error: expected Python 3.11, 3.12 or 3.13; received `$(PYTHON) --version`"; \
+	    echo "next:  make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { \
+	  echo "error: this Python has no venv; on Debian: apt install python3-venv"; rm -rf .venv; exit 1; }
+	@test -x $(UV) || $(BIN)/python -m pip install -q --disable-pip-version-check "$$(grep -o '^uv==[0-9.]*' $(LOCK))"
+	@$(UV) pip sync -q --python $(BIN)/python --require-hashes $(LOCK)
+	@$(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@rm -f .venv/.installed-* && touch $@
