@@ -21,7 +21,7 @@ SHOWN = 200  # points of a series that can still be told apart
 
 def save(figure: Figure, path: Path) -> None:
     """Write a PNG; without the name of the software, which changes with its version."""
-    figure.savefig(path, dpi=144, metadata={"Software": None})
+    figure.savefig(path, dpi=144, bbox_inches="tight", pad_inches=0.15, metadata={"Software": None})
 
 
 def confusion(matrix: Array, classes: Sequence[str]) -> Figure:
@@ -82,7 +82,7 @@ def _axes(width: float, height: float, across: str, up: str) -> tuple[Figure, Ax
     axes = figure.subplots()
     axes.set_xlabel(across, color=INK)
     axes.set_ylabel(up, color=INK)
-    axes.tick_params(colors=INK, length=0)
+    axes.tick_params(which="both", colors=INK, length=0)
     axes.grid(color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

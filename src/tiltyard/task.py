@@ -81,7 +81,7 @@ class Gate(Strict):
     minimum_gain: float = Field(0.0, ge=0, description="By how much it must beat the champion.")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Of every interval.")
     max_gap: float = Field(
-        0.5, gt=0, description="Highest train-test gap of the metric, as a share of its train value."
+        0.5, gt=0, description="Largest share of the training rows' gain over the baseline that test rows may lack."
     )
     latency_ms: float = Field(20.0, gt=0, description="Longest one-row answer allowed, as a median.")
     min_recall: float = Field(0.05, ge=0, le=1, description="Of every class: below it, the class has collapsed.")

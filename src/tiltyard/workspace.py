@@ -64,6 +64,10 @@ class Workspace:
         """Every decision about a task, a line each."""
         return self.root / "serving" / "ledger" / f"{task}.jsonl"
 
+    def lock(self, task: str) -> Path:
+        """The file that is locked while the champion of a task may change."""
+        return self.root / ".tiltyard" / "locks" / f"{task}.lock"
+
     def package(self, task: str, version: str) -> Path:
         """Where a packaged version lies: the files that are served."""
         return self.root / "serving" / "packages" / task / version

@@ -1,0 +1,29 @@
+"""Every class still found."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from tiltyard import metrics
+from tiltyard.check import Check, NotApplicableError
+from tiltyard.duel import Duel
+from tiltyard.problems.classification import matrix
+
+
+class Collapse(Check):
+    """A good mean can hide a class that the model has given up."""
+
+    code: ClassVar = "collapse"
+    title: ClassVar = "no class collapsed"
+    severity: ClassVar = "REJECT"
+
+    def complaint(self, duel: Duel) -> str | None:
+        """Want the recall of every class that has test rows at the task's minimum."""
+        classes, least = duel.task.classes, duel.task.gate.min_recall
+        if not classes:
+            raise NotApplicableError(f"{duel.task.problem} has no classes")
+        recall = metrics.recall(matrix(duel.truth, duel.challenger))
+        lost = [f"{classes[place]} {recall[place]:.4g}" for place in np.flatnonzero(recall < least)]
+        return f"recall of {', '.join(lost)}; expected at least {least:g} of every class" if lost else None

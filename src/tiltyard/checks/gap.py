@@ -1,0 +1,29 @@
+"""As good on new rows as on those it was trained on, or nearly."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from tiltyard.check import Check, NotApplicableError
+from tiltyard.duel import Duel
+
+
+class Gap(Check):
+    """A model that knows its training rows by heart will disappoint; how much is left over the baseline tells."""
+
+    code: ClassVar = "gap"
+    title: ClassVar = "small train-test gap"
+    severity: ClassVar = "HOLD"
+
+    def complaint(self, duel: Duel) -> str | None:
+        """Want the share of the gain over the baseline that is lost on test rows at the task's maximum."""
+        most, gap = duel.task.gate.max_gap, duel.gap
+        if gap is None:
+            raise NotApplicableError("nothing was gained over the baseline on the training rows")
+        if gap <= most:
+            return None
+        test = duel.over_baseline.new
+        return (
+            f"{duel.task.gate.metric} {test:.4g} on test rows against {duel.train:.4g} on training rows: "
+            f"{gap:.0%} of the gain over the baseline is lost; expected at most {most:.0%}"
+        )

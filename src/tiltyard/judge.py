@@ -1,0 +1,126 @@
+"""Judging a challenger: every check looks at a duel on the sealed rows, and nothing is written."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from typing import Any
+
+from tiltyard import evaluate, files, plugins
+from tiltyard.check import versus
+from tiltyard.column import Array, Rows
+from tiltyard.duel import Duel, latency_ms
+from tiltyard.errors import RegistryError
+from tiltyard.predictor import Predictor, version
+from tiltyard.prepare import read_test
+from tiltyard.registry import Champion, Registry, withdrawn
+from tiltyard.task import Task
+from tiltyard.verdict import Verdict, word
+from tiltyard.workspace import Workspace
+
+Json = dict[str, Any]
+
+
+def judge(workspace: Workspace, task: Task, *, again: bool = False) -> Verdict:
+    """Hold the evaluated model against every check; nothing is written."""
+    report, registry = read_report(workspace, task), Registry(workspace)
+    champion = registry.champion(task.name)
+    before = champion.version if champion else None
+    verdict = Verdict(task.name, "HOLD", report["version"], before, [], fingerprint=_fingerprint(task, report, before))
+    if before == verdict.version:
+        return dataclasses.replace(verdict, reasons=[f"version {before} is already the champion"], told=True)
+    if not again and (known := _known(registry, verdict)):
+        return known
+    duel = _duel(workspace, task, report, champion)
+    outcomes = [plugins.load("checks", name)().outcome(duel) for name in plugins.names("checks")]
+    reasons = [outcome.text for outcome in outcomes if outcome.state == "failed"] or _praise(duel)
+    return dataclasses.replace(
+        verdict, verdict=word(outcomes), reasons=reasons, outcomes=outcomes, evidence=duel.evidence()
+    )
+
+
+def read_report(workspace: Workspace, task: Task) -> Json:
+    """Read the evaluation; refuse it if it is about another model or other test rows than there are now."""
+    path = workspace.out(task.name, "evaluate") / "report.json"
+    hint = f"measure it: tiltyard evaluate {task.name}"
+    if not path.is_file():
+        raise RegistryError(f"{task.name} has no evaluation: expected {path.relative_to(workspace.root)}", hint=hint)
+    report: Json = files.read_json(path)
+    train = workspace.out(task.name, "train")
+    if not (train / "model.onnx").is_file():
+        raise RegistryError(
+            f"{task.name} has no model: expected {train.relative_to(workspace.root)}",
+            hint=f"make it: tiltyard train {task.name}",
+        )
+    expected = {"version": version(train), "test": read_test(workspace, task).digest, "metric": task.gate.metric}
+    for name, value in expected.items():
+        if report[name] != value:
+            raise RegistryError(
+                f"the evaluation of {task.name} is about another {name}: expected {value}; received {report[name]}",
+                hint=hint,
+            )
+    return report
+
+
+def _known(registry: Registry, verdict: Verdict) -> Verdict | None:
+    """Give the earlier verdict on the very same, or hold a version that was rolled back."""
+    decisions = registry.decisions(verdict.task)
+    if back := withdrawn(decisions).get(verdict.version):
+        reason = (
+            f"version {verdict.version} was rolled back by {back.who} on {back.time}; to judge it again: "
+            f"tiltyard promote {verdict.task} --again"
+        )
+        return dataclasses.replace(verdict, reasons=[reason], told=True)
+    for decision in reversed(decisions):
+        if decision.fingerprint == verdict.fingerprint and decision.verdict in {"HOLD", "REJECT"}:
+            known = Verdict.earlier(decision)
+            repeatable = all(outcome.repeatable for outcome in known.outcomes if outcome.state == "failed")
+            return known if repeatable else None
+    return None
+
+
+def _fingerprint(task: Task, report: Json, champion: str | None) -> str:
+    """Name all that a verdict follows from."""
+    judged = [report, task.gate.model_dump(mode="json"), champion]
+    return hashlib.sha256(json.dumps(judged, sort_keys=True).encode()).hexdigest()
+
+
+def _duel(workspace: Workspace, task: Task, report: Json, champion: Champion | None) -> Duel:
+    """Let challenger, champion and baseline answer the same rows, here and now."""
+    predictor = Predictor.load(workspace.out(task.name, "train"))
+    predictions, rows = evaluate.predict(workspace, task, predictor), read_test(workspace, task).rows
+    return Duel(
+        task=task,
+        truth=predictions.truth,
+        challenger=predictions.outputs,
+        baseline=predictions.baseline,
+        champion=_champion_outputs(workspace, champion, rows) if champion else None,
+        context=files.read_json(workspace.out(task.name, "prepare") / "split.json")["context"],
+        train=report["train"][task.gate.metric],
+        latency_ms=latency_ms(predictor, rows),
+    )
+
+
+def _champion_outputs(workspace: Workspace, champion: Champion, rows: Rows) -> Array:
+    """Run the champion's own model with its own encoder on today's test rows."""
+    folder = workspace.package(champion.task, champion.version)
+    if not folder.is_dir():
+        raise RegistryError(
+            f"the package of champion {champion.version} is not here: expected {folder.relative_to(workspace.root)}",
+            hint=f"bring it back, or go back to an earlier champion: tiltyard rollback {champion.task}",
+        )
+    predictor, pointer = Predictor.load(folder), workspace.champion(champion.task).relative_to(workspace.root)
+    if missing := predictor.encoder.columns.keys() - rows.keys():
+        raise RegistryError(
+            f"champion {champion.version} cannot be compared: it takes {', '.join(sorted(missing))}, "
+            f"which the test part lacks; it has {', '.join(rows)}",
+            hint=f"to start anew without a champion: git rm {pointer}",
+        )
+    return predictor.outputs(rows)
+
+
+def _praise(duel: Duel) -> list[str]:
+    """Say by how much a challenger wins."""
+    won = [versus(duel, duel.over_baseline, "the baseline")]
+    return [versus(duel, duel.over_champion, "the champion"), *won] if duel.over_champion else won

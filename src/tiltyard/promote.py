@@ -1,0 +1,51 @@
+"""The verb promote: a challenger becomes champion only if every check is silent and its package is proven."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tiltyard.check import Outcome
+from tiltyard.decision import provenance
+from tiltyard.errors import PackageError
+from tiltyard.judge import judge, read_report
+from tiltyard.registry import Registry
+from tiltyard.task import Task
+from tiltyard.verdict import Verdict
+from tiltyard.workspace import Workspace
+
+
+def promote(workspace: Workspace, task: Task, *, dry_run: bool = False, again: bool = False) -> Verdict:
+    """Judge, and act on it; `again` judges anew what was held, rejected or rolled back before."""
+    if dry_run:
+        return judge(workspace, task, again=again)
+    registry = Registry(workspace)
+    with registry.lock(task.name):
+        registry.repair(task.name)
+        verdict = judge(workspace, task, again=again)
+        if verdict.version == verdict.champion:
+            _package(workspace, task)  # a fresh clone has the pointer, and must make the package anew
+        if verdict.told:
+            return verdict
+        if verdict.verdict == "PROMOTE":
+            verdict = _proven(workspace, task, verdict)
+        decision = verdict.decision(task, read_report(workspace, task), provenance(workspace))
+        (registry.promote if verdict.verdict == "PROMOTE" else registry.record)(decision)
+        return verdict
+
+
+def _package(workspace: Workspace, task: Task) -> str:
+    from tiltyard.package import package
+
+    return package(workspace, task)
+
+
+def _proven(workspace: Workspace, task: Task, verdict: Verdict) -> Verdict:
+    """Package the winner; one whose service does not answer as the evaluation did is rejected after all."""
+    try:
+        _package(workspace, task)
+    except PackageError as error:
+        title = "the packaged service answers as the evaluation did"
+        outcome = Outcome("package", title, "failed", error.message, "REJECT", repeatable=False)
+        outcomes = [*verdict.outcomes, outcome]
+        return dataclasses.replace(verdict, verdict="REJECT", reasons=[error.message], outcomes=outcomes)
+    return verdict

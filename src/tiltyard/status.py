@@ -1,0 +1,28 @@
+"""The verb status: each task's champion, and the last thing that was decided about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tiltyard.registry import Registry
+from tiltyard.workspace import Workspace
+
+
+def status(workspace: Workspace) -> list[dict[str, Any]]:
+    """Give a row a task; where there is no champion yet, its fields are None."""
+    return [_row(Registry(workspace), name) for name in workspace.tasks()]
+
+
+def _row(registry: Registry, name: str) -> dict[str, Any]:
+    champion, decisions = registry.champion(name), registry.decisions(name)
+    decision, last = champion.decision if champion else None, decisions[-1] if decisions else None
+    return {
+        "task": name,
+        "version": decision.version if decision else None,
+        "metric": decision.metric if decision else None,
+        "value": decision.metrics.get(decision.metric) if decision else None,
+        "since": decision.time if decision else None,
+        "verdict": last.verdict if last else None,
+        "reasons": last.reasons if last else [],
+        "decided": last.time if last else None,
+    }
