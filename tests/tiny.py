@@ -10,10 +10,12 @@ import numpy as np
 from making import fetch_raw
 
 from tiltyard import files, task_file
+from tiltyard.decision import Decision
 from tiltyard.encoder import Encoder
 from tiltyard.package import schema
 from tiltyard.predictor import Predictor, version
 from tiltyard.prepare import TestPart, prepare, read_test
+from tiltyard.registry import Registry
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
@@ -90,4 +92,14 @@ def packaged(space: Workspace, task: Task) -> Path:
     for name in ("model.onnx", "encoder.json"):
         shutil.copy(train / name, folder)
     files.write_json(folder / "schema.json", schema(task, Predictor.load(train).encoder, report))
+    return folder
+
+
+def promoted(space: Workspace, task: Task) -> Path:
+    """Make the package champion, as promotion does once the package is proven."""
+    folder = packaged(space, task)
+    files.write_json(folder / "proven.json", {})
+    registry = Registry(space)
+    with registry.lock(task.name):
+        registry.promote(Decision(task=task.name, verdict="PROMOTE", version=folder.name, reasons=["a test"]))
     return folder

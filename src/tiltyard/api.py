@@ -26,6 +26,16 @@ LARGE = 16_384  # bytes of a body from which parsing and predicting would hold u
 LONGEST = 300  # characters of a message that may quote what was sent
 NO_NUMBER = re.compile(rb"[\[:,\s]-?(NaN|Infinity)\b")
 
+# BentoML's own page would do, but it calls a tracker; the scripts are those that come with BentoML.
+PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>Tiltyard</title>
+<link rel="stylesheet" href="./static_content/swagger-ui.css"></head>
+<body><div id="swagger-ui"></div>
+<script src="./static_content/swagger-ui-bundle.js"></script>
+<script src="./static_content/swagger-ui-standalone-preset.js"></script>
+<script src="./static_content/swagger-initializer.js"></script></body></html>
+"""
+
 decoder = msgspec.json.Decoder()
 encoder = msgspec.json.Encoder()
 
@@ -38,7 +48,8 @@ def application() -> Starlette:
         Route("/v1/models/{name}", _only("GET", _model), methods=METHODS),
         Route("/v1/models", _only("GET", _models), methods=METHODS),
         Route("/v1/openapi.json", _only("GET", _openapi), methods=METHODS),
-        Route("/docs.json", _only("GET", _openapi), methods=METHODS),  # the page that BentoML shows at / reads this
+        Route("/", _only("GET", _page), methods=METHODS),
+        Route("/docs.json", _only("GET", _openapi), methods=METHODS),  # what the page reads
         Route("/v1/{rest:path}", _nowhere, methods=METHODS),
     ]
     handlers: Any = {RequestError: _refuse, HTTPException: _refuse_http, ClientDisconnect: _gone, Exception: _fail}
@@ -132,6 +143,10 @@ async def _schema(request: Request) -> Response:
 
 async def _openapi(request: Request) -> Response:
     return _json(request.app.state.openapi)
+
+
+async def _page(_: Request) -> Response:
+    return Response(PAGE, media_type="text/html")
 
 
 async def _nowhere(_: Request) -> Response:

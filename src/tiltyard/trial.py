@@ -93,13 +93,13 @@ def started(workspace: Workspace, task: str, version: str) -> Iterator[Server]:
         )
     server = Server(process, f"http://127.0.0.1:{port}", folder / "server.log")
     try:
-        _wait(server)
+        wait(server)
         yield server
     finally:
         stop(process)
 
 
-def _wait(server: Server) -> None:
+def wait(server: Server) -> None:
     """Wait until it is ready, it has failed, or the time is up."""
     deadline = time.monotonic() + READY
     while time.monotonic() < deadline:

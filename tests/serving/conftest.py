@@ -46,3 +46,12 @@ def client(app: Starlette) -> Iterator[TestClient]:
     """A client that raises what the app raises."""
     with TestClient(app) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def reigning(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace in which all tasks but digits have a champion."""
+    space = new_workspace(tmp_path_factory.mktemp("reigning"))
+    for name in ("iris", "diabetes", "sine"):
+        tiny.promoted(space, tiny.evaluated(space, name))
+    return space

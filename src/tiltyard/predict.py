@@ -1,0 +1,107 @@
+"""The verb predict: ask a task's champion, without a server."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tiltyard.column import Column
+from tiltyard.errors import RegistryError, RequestError
+from tiltyard.registry import Registry
+from tiltyard.served import Served
+from tiltyard.task import Task
+from tiltyard.workspace import Workspace
+
+
+def predict(workspace: Workspace, task: Task, text: str) -> list[Any]:
+    """Answer JSON: one instance, a list of instances, or a request as REST takes it."""
+    try:
+        content = msgspec.json.decode(text)
+    except ValueError as error:
+        raise RequestError("malformed_json", f"expected JSON: {error}", "--json") from None
+    if isinstance(content, dict) and content.keys() == {"instances"}:
+        content = content["instances"]
+    try:
+        return champion(workspace, task).predict(_listed(task, content))
+    except RequestError as error:
+        raise _placed(error, error.field) from None
+
+
+def predict_csv(workspace: Workspace, task: Task, path: Path) -> list[Any]:
+    """Answer the rows of a CSV file; of a series, the step after its last row."""
+    served, rows = champion(workspace, task), _instances(task, path)
+    size = task.serve.max_instances
+    if not rows:
+        raise RequestError("no_instances", f"expected rows in {path}; received none", "--csv")
+    return [
+        answer for start in range(0, len(rows), size) for answer in _part(served, rows[start : start + size], start)
+    ]
+
+
+def champion(workspace: Workspace, task: Task) -> Served:
+    """Load the champion of a task."""
+    found = Registry(workspace).champion(task.name)
+    if found is None:
+        raise RegistryError(f"no champion yet of {task.name}", hint=f"make one: tiltyard run {task.name}")
+    return Served.load(workspace.package(task.name, found.version))
+
+
+def _listed(task: Task, content: object) -> object:
+    """Put a single instance into a list: an object, a list of numbers, or rows of pixels."""
+    depth, inner = 0, content
+    while isinstance(inner, list) and inner:
+        depth, inner = depth + 1, inner[0]
+    single = {"series": 1, "image": 2}.get(task.form)
+    return [content] if isinstance(content, dict) or depth == single else content
+
+
+def _part(served: Served, rows: list[Any], start: int) -> list[Any]:
+    """Answer some rows; a refusal counts rows from the first of the file."""
+    try:
+        return served.predict(rows)
+    except RequestError as error:
+        place, _, rest = error.field.removeprefix("instances[").partition("]")
+        field = f"row {start + int(place) + 1}{rest}" if place.isdecimal() else error.field
+        raise _placed(error, field) from None
+
+
+def _placed(error: RequestError, field: str) -> RequestError:
+    """Put the place into the sentence, which is all that a terminal shows."""
+    return RequestError(error.code, f"{field}: {error.message}", field)
+
+
+def _instances(task: Task, path: Path) -> list[Any]:
+    if task.form == "image":
+        raise RequestError("wrong_type", "expected a table or a series; images go by --json", "--csv")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(_read(task, csv.DictReader(file)))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise RequestError("unreadable", f"cannot read {path}: {error}", "--csv") from None
+    if task.form == "series":
+        ((name, column),) = task.columns.items()
+        return [[row[name] for row in rows][-getattr(column, "window", 0) :]]
+    return rows
+
+
+def _read(task: Task, reader: csv.DictReader[str]) -> Iterator[dict[str, Any]]:
+    """Give rows with the task's columns; others, such as the target, are left out."""
+    missing = [name for name in task.columns if name not in (reader.fieldnames or ())]
+    if missing:
+        raise RequestError("missing_field", f"expected the columns {', '.join(task.columns)}", ", ".join(missing))
+    for row in reader:
+        yield {name: _value(column, row[name]) for name, column in task.columns.items()}
+
+
+def _value(column: Column, text: str | None) -> object:
+    """Read a number where one is expected; what is none is left for the column to refuse."""
+    if column.type == "category":
+        return text
+    try:
+        return float(text or "")
+    except ValueError:
+        return text

@@ -1,0 +1,79 @@
+"""The verb serve: BentoML in the foreground, with the champions of all tasks or of the named ones."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import msgspec
+
+from tiltyard import files
+from tiltyard.errors import PackageError, RegistryError
+from tiltyard.registry import Registry
+from tiltyard.workspace import Workspace
+
+
+def serve(
+    workspace: Workspace,
+    tasks: Iterable[str],
+    address: tuple[str, int] = ("127.0.0.1", 3000),
+    workers: int = 1,
+    say: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Become the service: this process is replaced by BentoML's, so that signals reach it directly."""
+    folders = champions(workspace, tasks)
+    _refuse_taken(*address)
+    url = f"http://{address[0]}:{address[1]}"
+    for name, folder in folders.items():
+        say(f"{name} {folder.name}: {url}/v1/models/{name}")
+    say(f"documentation: {url}/\ntry: {example(next(iter(folders.values())), url)}")
+    os.execve(sys.executable, command(workspace, *address), environment(folders, workers))  # noqa: S606 - no shell
+
+
+def champions(workspace: Workspace, tasks: Iterable[str]) -> dict[str, Path]:
+    """Give the package of each task's champion: of the named tasks all, of the others those that have one."""
+    named, registry = list(tasks), Registry(workspace)
+    found = {name: registry.champion(name) for name in named or workspace.tasks()}
+    missing = [name for name in named if found[name] is None]
+    if missing or not any(found.values()):
+        run = f"tiltyard run {' '.join(missing)}".strip()
+        raise RegistryError(f"no champion yet of {', '.join(missing or workspace.tasks())}", hint=f"make one: {run}")
+    folders = {name: workspace.package(name, champion.version) for name, champion in found.items() if champion}
+    for name, folder in folders.items():
+        if not (folder / "proven.json").is_file():
+            raise RegistryError(f"the package of {name} {folder.name} is gone", hint=f"make it: tiltyard run {name}")
+    return folders
+
+
+def command(workspace: Workspace, host: str, port: int) -> list[str]:
+    """Give the command line of the service."""
+    service = ["service:Tiltyard", "--working-dir", str(workspace.service.parent)]
+    return [sys.executable, "-m", "bentoml", "serve", *service, "--host", host, "--port", str(port)]
+
+
+def environment(folders: dict[str, Path], workers: int) -> dict[str, str]:
+    """Give the environment of the service."""
+    packages = os.pathsep.join(map(str, folders.values()))
+    return {**os.environ, "TILTYARD_PACKAGES": packages, "TILTYARD_WORKERS": str(workers)}
+
+
+def example(folder: Path, url: str) -> str:
+    """Give a command line that asks a model for its example."""
+    schema = files.read_json(folder / "schema.json")
+    body = msgspec.json.encode({"instances": [schema["example"]]}).decode()
+    return f"curl {url}/v1/models/{schema['task']}:predict -d '{body}'"
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    """Say at once what BentoML would say in a traceback."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise PackageError(
+                f"cannot listen on {host}:{port}: {error.strerror}", hint="choose another: tiltyard serve --port 3001"
+            ) from None

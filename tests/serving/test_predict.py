@@ -1,0 +1,110 @@
+"""The champion answers JSON and CSV without a server, as the service would."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tiltyard import files, task_file
+from tiltyard.errors import RegistryError, RequestError
+from tiltyard.predict import predict, predict_csv
+from tiltyard.registry import Registry
+from tiltyard.served import Served
+from tiltyard.workspace import Workspace
+
+IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
+
+
+def served(space: Workspace, name: str) -> Served:
+    """Load a champion as the service does."""
+    champion = Registry(space).champion(name)
+    assert champion is not None
+    return Served.load(space.package(name, champion.version))
+
+
+@pytest.mark.parametrize("wrap", [lambda i: i, lambda i: [i], lambda i: {"instances": [i]}])
+@pytest.mark.parametrize("name", ["iris", "sine"])
+def test_one_instance_may_come_bare(reigning: Workspace, name: str, wrap: Any) -> None:
+    """One instance, a list of instances and a REST request are answered alike."""
+    task = task_file.load(reigning, name)
+    answer = predict(reigning, task, json.dumps(wrap(task.serve.example)))
+    assert answer == served(reigning, name).predict([task.serve.example])
+
+
+def test_refuses_what_the_service_refuses(reigning: Workspace) -> None:
+    """Malformed JSON and bad instances are RequestErrors, as over REST."""
+    task = task_file.load(reigning, "iris")
+    for text, code in (("{", "malformed_json"), ("[]", "no_instances"), ('{"a": 1}', "missing_field")):
+        with pytest.raises(RequestError) as caught:
+            predict(reigning, task, text)
+        assert caught.value.code == code
+
+
+def test_without_champion_it_says_how_to_make_one(reigning: Workspace) -> None:
+    """No champion yet: the hint is the command to type."""
+    with pytest.raises(RegistryError, match="no champion yet of digits") as caught:
+        predict(reigning, task_file.load(reigning, "digits"), "[]")
+    assert caught.value.hint == "make one: tiltyard run digits"
+
+
+def test_csv_rows_are_instances(reigning: Workspace) -> None:
+    """The raw data itself can be predicted: the target column is left out, categories keep their names."""
+    task = task_file.load(reigning, "diabetes")
+    answers = predict_csv(reigning, task, reigning.raw("diabetes") / "table.csv")
+    assert len(answers) == 442
+    assert answers[0] == pytest.approx(served(reigning, "diabetes").predict([first_row(reigning)])[0], rel=1e-5)
+
+
+def first_row(space: Workspace) -> dict[str, Any]:
+    """Read the first row of the raw data by hand."""
+    head, row = (space.raw("diabetes") / "table.csv").read_text().splitlines()[:2]
+    values = dict(zip(head.split(","), row.split(","), strict=True))
+    values.pop("progression")
+    return {name: value if name == "sex" else float(value) for name, value in values.items()}
+
+
+def test_a_csv_file_may_be_longer_than_a_request(reigning: Workspace, tmp_path: Path) -> None:
+    """Files are cut into requests; a refusal counts rows from the first of the file."""
+    task = task_file.load(reigning, "iris")
+    path = tmp_path / "many.csv"
+    lines = [",".join(IRIS), *[",".join(map(str, IRIS.values()))] * 2500]
+    path.write_text("\n".join(lines))
+    assert len(predict_csv(reigning, task, path)) == 2500
+    lines[2001] = "5.1,3.5,?,0.2"
+    path.write_text("\n".join(lines))
+    with pytest.raises(RequestError, match=r"row 2001\.petal_length: expected a number; received '\?'"):
+        predict_csv(reigning, task, path)
+
+
+def test_csv_of_a_series_gives_the_next_value(reigning: Workspace) -> None:
+    """Of a series the last window is taken."""
+    task = task_file.load(reigning, "sine")
+    (answer,) = predict_csv(reigning, task, reigning.raw("sine") / "series.csv")
+    lines = (reigning.raw("sine") / "series.csv").read_text().splitlines()
+    place = lines[0].split(",").index("value")
+    window = [float(line.split(",")[place]) for line in lines[-32:]]
+    assert answer == served(reigning, "sine").predict([window])[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [("a,b\n1,2\n", "expected the columns sepal_length"), ("", "expected the columns"), (b"\xff\xfe", "cannot read")],
+)
+def test_refuses_other_csv_files(reigning: Workspace, tmp_path: Path, content: str | bytes, text: str) -> None:
+    """Missing columns and files that are no text are told."""
+    path = tmp_path / "bad.csv"
+    files.write_bytes(path, content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(RequestError, match=text):
+        predict_csv(reigning, task_file.load(reigning, "iris"), path)
+    with pytest.raises(RequestError, match="cannot read"):
+        predict_csv(reigning, task_file.load(reigning, "iris"), tmp_path / "none.csv")
+
+
+def test_a_csv_file_without_rows_is_refused(reigning: Workspace, tmp_path: Path) -> None:
+    """Nothing to answer is a mistake, not an empty answer."""
+    (tmp_path / "empty.csv").write_text(",".join(IRIS) + "\n")
+    with pytest.raises(RequestError, match="received none"):
+        predict_csv(reigning, task_file.load(reigning, "iris"), tmp_path / "empty.csv")

@@ -1,0 +1,85 @@
+"""The verb serve finds champions, says what is missing, and becomes the service."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tiltyard import bento, serve, trial
+from tiltyard.errors import PackageError, RegistryError
+from tiltyard.workspace import Workspace
+
+
+def test_serves_every_champion_unless_named(reigning: Workspace) -> None:
+    """Without names, the tasks that have a champion; with names, exactly those."""
+    assert list(serve.champions(reigning, [])) == ["diabetes", "iris", "sine"]
+    assert list(serve.champions(reigning, ["sine"])) == ["sine"]
+
+
+def test_no_champion_is_an_error(reigning: Workspace, tmp_path: Path) -> None:
+    """A named task without champion, and a project without any, each get the command to type."""
+    with pytest.raises(RegistryError, match="no champion yet of digits") as caught:
+        serve.champions(reigning, ["iris", "digits"])
+    assert caught.value.hint == "make one: tiltyard run digits"
+    shutil.copytree(reigning.root / "tasks", tmp_path / "tasks")
+    with pytest.raises(RegistryError, match="no champion yet of diabetes, digits, iris, sine") as caught:
+        serve.champions(Workspace(tmp_path), [])
+    assert caught.value.hint == "make one: tiltyard run"
+
+
+def test_a_lost_package_is_an_error(reigning: Workspace, tmp_path: Path) -> None:
+    """A pointer without its package says which one is gone."""
+    for part in ("tasks", "serving/champions"):
+        shutil.copytree(reigning.root / part, tmp_path / part)
+    with pytest.raises(RegistryError, match=r"the package of diabetes .* is gone"):
+        serve.champions(Workspace(tmp_path), [])
+
+
+def test_a_taken_port_is_an_error(reigning: Workspace) -> None:
+    """The port in use is named, with the option that chooses another."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(PackageError, match=f"cannot listen on 127.0.0.1:{port}") as caught:
+            serve.serve(reigning, [], ("127.0.0.1", port))
+    assert "--port" in caught.value.hint
+
+
+@pytest.mark.slow
+def test_becomes_the_service(reigning: Workspace, tmp_path: Path) -> None:
+    """The process itself turns into the service, after saying where it is; its example works."""
+    port = trial.free_port()
+    script = (
+        "import sys; from pathlib import Path; from tiltyard.serve import serve;"
+        "from tiltyard.workspace import Workspace;"
+        f"serve(Workspace(Path(sys.argv[1])), ['iris'], ('127.0.0.1', {port}), say=lambda t: print(t, flush=True))"
+    )
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", script, str(reigning.root)],
+            env={**os.environ, **bento.clean(), "BENTOML_HOME": str(tmp_path / "bentoml")},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    server = trial.Server(process, f"http://127.0.0.1:{port}", tmp_path / "log")
+    try:
+        trial.wait(server)
+        said = server.log.read_text()
+        assert f"http://127.0.0.1:{port}/v1/models/iris" in said
+        command = next(line for line in said.splitlines() if line.startswith("try: curl "))
+        url, _, body = command.removeprefix("try: curl ").partition(" -d ")
+        with urllib.request.urlopen(url, body.strip("'").encode(), timeout=10) as response:  # noqa: S310 - loopback
+            assert json.load(response)["model"] == "iris"
+    finally:
+        trial.stop(process)
+    assert process.returncode is not None

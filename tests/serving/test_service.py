@@ -1,0 +1,113 @@
+"""The service as BentoML runs it: ready, measured, documented, and without anything that trains."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from making import ROOT
+
+from tiltyard import bento, trial
+
+IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
+HEAVY = ["tensorflow", "keras", "pandas", "dvc", "prefect", "great_expectations", "sklearn", "matplotlib"]
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def url(packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A running service of all four tasks with two workers."""
+    folder = tmp_path_factory.mktemp("service")
+    port = trial.free_port()
+    environment = {
+        **bento.clean(),
+        "BENTOML_HOME": str(folder / "bentoml"),
+        "TILTYARD_PACKAGES": os.pathsep.join(map(str, packages.values())),
+        "TILTYARD_WORKERS": "2",
+    }
+    command = ["bentoml", "serve", "service:Tiltyard", "--working-dir", str(ROOT / "serving"), "--host", "127.0.0.1"]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command, "--port", str(port)],
+            env=environment,
+            cwd=folder,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    server = trial.Server(process, f"http://127.0.0.1:{port}", folder / "log")
+    try:
+        trial.wait(server)
+        yield server.url
+    finally:
+        trial.stop(process)
+
+
+def test_answers_and_refuses(url: str) -> None:
+    """Answers and refusals are the same behind BentoML as in front of it; it keeps answering after each."""
+    with httpx.Client(base_url=url) as client:
+        for body, status in (
+            (b"{", 400),
+            (b'{"instances": [NaN]}', 400),
+            (b" " * 4_000_001, 413),
+            (json.dumps({"instances": [IRIS] * 1001}).encode(), 413),
+            (json.dumps({"instances": [IRIS]}).encode(), 200),
+        ):
+            assert client.post("/v1/models/iris:predict", content=body).status_code == status
+        for method, path, status in (
+            ("GET", "/v1/models/iris:predict", 405),
+            ("BREW", "/v1/models/iris", 405),
+            ("POST", "/v1/models/rose:predict", 404),
+            ("GET", "/v1/none", 404),
+            ("GET", "/v1/models/sine/schema", 200),
+        ):
+            response = client.request(method, path)
+            assert response.status_code == status
+            if status >= 400:
+                assert set(response.json()["error"]) == {"code", "message", "field"}
+
+
+def test_is_ready_alive_and_counted(url: str) -> None:
+    """BentoML's own paths answer; every request is counted by path and status."""
+    with httpx.Client(base_url=url) as client:
+        assert client.get("/readyz").status_code == client.get("/livez").status_code == 200
+        client.post("/v1/models/digits:predict", content=b"{}")
+        figures = client.get("/metrics").text
+        assert 'endpoint="/v1/models/digits:predict"' in figures
+        assert 'http_response_code="400"' in figures
+
+
+def test_documents_itself(url: str) -> None:
+    """The page at / is drawn from our OpenAPI document, by scripts that are there, and calls nobody."""
+    with httpx.Client(base_url=url) as client:
+        page = client.get("/").text
+        assert "http" not in page
+        for path in re.findall(r'(?:src|href)="(.*?)"', page):
+            assert client.get(path).status_code == 200
+        assert "docs.json" in client.get("/static_content/swagger-initializer.js").text
+        assert "/v1/models/iris:predict" in client.get("/docs.json").json()["paths"]
+
+
+def test_loads_nothing_that_trains(packages: dict[str, Path]) -> None:
+    """Importing the service and answering a request loads no TensorFlow, pandas, DVC, Prefect or scikit-learn."""
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import service; from starlette.testclient import TestClient;"
+        "service.Tiltyard.inner(); client = TestClient(service.app);"
+        "answer = client.post('/v1/models/iris:predict', content=sys.argv[2]); assert answer.status_code == 200;"
+        f"print([name for name in {HEAVY} if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script, str(ROOT / "serving"), json.dumps({"instances": [IRIS]})],
+        env={**bento.clean(), "TILTYARD_PACKAGES": os.pathsep.join(map(str, packages.values()))},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip().splitlines()[-1] == "[]"
