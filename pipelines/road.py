@@ -19,8 +19,6 @@ from tiltyard import files, store, task_file
 from tiltyard.errors import TiltyardError
 from tiltyard.workspace import Workspace
 
-STEPS = ("fetch", *store.STAGES, "promote")
-
 
 def run(workspace: Workspace, names: list[str]) -> list[Row]:
     """Take tasks down the road; every task file is read before anything runs."""
@@ -40,7 +38,7 @@ def road(root: str, names: list[str]) -> Any:
     """Give a row a task; a task that fails leaves the others alone."""
     workspace = Workspace(Path(root))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with Board(workspace, names, len(STEPS)) as board, ThreadPoolExecutor(min(len(names), cores)) as pool:
+    with Board(workspace, names, len(steps.STEPS)) as board, ThreadPoolExecutor(min(len(names), cores)) as pool:
         # Prefect finds the flow that a task belongs to in the context, which threads do not inherit
         futures = [pool.submit(contextvars.copy_context().run, _travel, workspace, name, board) for name in names]
         rows = [future.result() for future in futures]
@@ -53,7 +51,7 @@ def road(root: str, names: list[str]) -> Any:
 def _travel(workspace: Workspace, name: str, board: Board) -> Row:
     """Take one task as far as it comes."""
     row, start, current = Row(name), time.monotonic(), False
-    for step in STEPS:
+    for step in steps.STEPS:
         began = time.monotonic()
         board.begin(name, step)
         try:
@@ -70,10 +68,10 @@ def _travel(workspace: Workspace, name: str, board: Board) -> Row:
 
 
 def _step(workspace: Workspace, name: str, step: str, *, current: bool) -> Any:
-    root = str(workspace.root)
-    if step in steps.stages:
-        return steps.stages[step](root, name, current=current)
-    return {"fetch": steps.fetch, "promote": steps.promote}[step](root, name)
+    """Run one Prefect task; give what it gives, or raise what it raised."""
+    more = {"current": current} if step in store.STAGES else {}
+    state: Any = steps.STEPS[step](str(workspace.root), name, **more, return_state=True)
+    return state.result()
 
 
 def _note(workspace: Workspace, row: Row, step: str, how: Any) -> None:
@@ -83,7 +81,7 @@ def _note(workspace: Workspace, row: Row, step: str, how: Any) -> None:
         row.problem, row.metric, row.version = report["problem"], report["metric"], report["version"]
         row.value, row.baseline = report["metrics"][row.metric], report["baseline"][row.metric]
     elif step == "promote":
-        row.verdict = how.verdict
+        row.verdict, row.reasons = how.verdict, how.reasons
 
 
 def _stop(row: Row, step: str, error: Exception) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass
@@ -15,6 +15,7 @@ class Row:
     baseline: float | None = None
     value: float | None = None
     verdict: str = ""
+    reasons: list[str] = field(default_factory=list)
     version: str = ""
     seconds: float = 0.0
     stopped: str = ""  # the step that failed

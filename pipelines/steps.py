@@ -15,6 +15,7 @@ from prefect.tasks import exponential_backoff
 from pipelines import evidence
 from tiltyard import store, task_file
 from tiltyard.errors import SourceError, WorkspaceError
+from tiltyard.verdict import Verdict
 from tiltyard.workspace import Workspace
 
 
@@ -62,18 +63,20 @@ SHOWN: dict[str, Callable[[Workspace, str], None]] = {
     "validate": evidence.of_validation,
     "evaluate": evidence.of_evaluation,
 }
-stages = {verb: _stage(verb) for verb in store.STAGES}
 
 
 @task(name="promote", task_run_name="promote {name}", **ONCE)
-def promote(root: str, name: str) -> Any:
+def promote(root: str, name: str) -> Verdict:
     """Judge the challenger; if it wins, package it, prove the package, and swap the pointer."""
     from tiltyard.promote import promote as verb
 
     workspace = Workspace(Path(root))
     verdict = verb(workspace, task_file.load(workspace, name))
-    evidence.of_verdict(name, str(verdict.verdict), list(verdict.reasons))
+    evidence.of_verdict(name, verdict.verdict, verdict.reasons)
     return verdict
+
+
+STEPS: dict[str, Task[..., Any]] = {"fetch": fetch, **{verb: _stage(verb) for verb in store.STAGES}, "promote": promote}
 
 
 @task(name="push", task_run_name="push", **AGAIN)
