@@ -1,0 +1,162 @@
+"""Splitting and sealing: no row on two sides, nothing learned from other rows than training's, no silent new test."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from making import edit_task, fetch_raw
+
+from tiltyard import files, prepare, split, task_file
+from tiltyard.encoder import Encoder
+from tiltyard.errors import DataError, SealError
+from tiltyard.task import Split
+from tiltyard.workspace import Workspace
+
+ALL = ["diabetes", "digits", "iris", "sine"]
+
+
+def _prepare(workspace: Workspace, name: str, *, reseal: bool = False) -> None:
+    prepare.prepare(workspace, task_file.load(workspace, name), reseal=reseal)
+
+
+@given(
+    values=st.lists(st.integers(0, 30), min_size=12, max_size=200),
+    seed=st.integers(-3, 3),
+    shares=st.sampled_from([(0.2, 0.2), (0.1, 0.3), (0.45, 0.45)]),
+)
+def test_identical_rows_stay_together(values: list[int], seed: int, shares: tuple[float, float]) -> None:
+    """Whatever repeats, every row is in exactly one part and no value is in two."""
+    rows = {"x": np.array(values, dtype=np.float64)}
+    how = Split(kind="random", test=shares[0], validation=shares[1], seed=seed)
+    try:
+        parts = split.split(how, rows, np.zeros(len(values)), 0)
+    except DataError:
+        return  # too few distinct rows for three parts, and said so
+    assert sorted(np.concatenate(list(parts.values()))) == list(range(len(values)))
+    seen = [set(rows["x"][index]) for index in parts.values()]
+    assert sum(map(len, seen)) == len(set.union(*seen))
+
+
+def test_order_of_rows_does_not_change_who_is_tested() -> None:
+    """The same rows in another order give the same test rows."""
+    values = np.random.default_rng(0).random(200)
+    order = np.random.default_rng(1).permutation(200)
+    how = Split(kind="random")
+    one = split.split(how, {"x": values}, values, 0)["test"]
+    other = split.split(how, {"x": values[order]}, values[order], 0)["test"]
+    assert set(values[one]) == set(values[order][other])
+
+
+def test_stratified_parts_have_the_shares_of_the_whole() -> None:
+    """Each class is dealt by itself."""
+    truth = np.array([0] * 100 + [1] * 20)
+    parts = split.split(Split(kind="stratified"), {"x": np.arange(120.0)}, truth, 0)
+    assert {name: np.bincount(truth[index]).tolist() for name, index in parts.items()} == {
+        "train": [60, 12],
+        "validation": [20, 4],
+        "test": [20, 4],
+    }
+
+
+def test_windows_of_a_series_share_no_value_across_parts(workspace: Workspace) -> None:
+    """The last value that training sees lies before the first of any validation window, and so on."""
+    fetch_raw(workspace, "sine")
+    _prepare(workspace, "sine")
+    folder = workspace.out("sine", "prepare")
+    test = prepare.read_test(workspace, task_file.load(workspace, "sine"))
+    train, truth = prepare.read_part(folder / "train.npz")
+    validation, later = prepare.read_part(folder / "validation.npz")
+    values = [
+        {*np.float32(features).ravel().tolist(), *np.float32(target).tolist()}
+        for features, target in ((train, truth), (validation, later), (test.rows["value"], test.truth))
+    ]
+    assert not values[0] & values[1]
+    assert not values[1] & values[2]
+    assert not values[0] & values[2]
+
+
+def test_a_repeated_row_across_a_chronological_border_is_refused(workspace: Workspace) -> None:
+    """Where rows cannot be dealt by content, a test row that equals a training row stops the road."""
+    edit_task(
+        workspace, "iris", {"split.kind": "chronological", "target.classes": ["setosa", "versicolor", "virginica"]}
+    )
+    fetch_raw(workspace, "iris")
+    path = workspace.raw("iris") / "table.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:-1], lines[1]]) + "\n")
+    with pytest.raises(DataError, match="1 rows of test are identical to training rows; the first are 149"):
+        _prepare(workspace, "iris")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_encoder_learns_from_training_rows_only(workspace: Workspace, name: str) -> None:
+    """Fitting on the training part alone gives the very encoder that was saved."""
+    fetch_raw(workspace, name)
+    _prepare(workspace, name)
+    folder = workspace.out(name, "prepare")
+    features, truth = prepare.read_part(folder / "train.npz")
+    encoder = Encoder.load(folder / "encoder.json")
+    means, stds = encoder.scaling()
+    for place, (mean, std) in enumerate(zip(means, stds, strict=True)):
+        if (mean, std) != (0.0, 1.0) and name != "digits":
+            column = features[..., place].astype(np.float64)
+            assert np.allclose([column.mean(), column.std()], [mean, std], rtol=1e-4)
+    if encoder.target:
+        assert encoder.target == {"mean": truth.mean(), "std": truth.std()}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_preparing_twice_gives_the_same_bytes(workspace: Workspace, name: str) -> None:
+    """The verb is a function of its input."""
+    fetch_raw(workspace, name)
+    _prepare(workspace, name)
+    first = files.sha256(workspace.out(name, "prepare"))
+    _prepare(workspace, name)
+    assert files.sha256(workspace.out(name, "prepare")) == first
+
+
+def test_another_split_of_the_same_data_is_refused_until_resealed(workspace: Workspace) -> None:
+    """A new seed would be a new test part for the same data: refused, unless the seal is broken on purpose."""
+    fetch_raw(workspace, "iris")
+    _prepare(workspace, "iris")
+    before = files.sha256(workspace.out("iris", "prepare"))
+    edit_task(workspace, "iris", {"split.seed": 1})
+    with pytest.raises(SealError, match="another test part than the sealed one") as error:
+        _prepare(workspace, "iris")
+    assert "tiltyard prepare iris --reseal" in error.value.hint
+    assert files.sha256(workspace.out("iris", "prepare")) == before
+    _prepare(workspace, "iris", reseal=True)
+    _prepare(workspace, "iris")
+
+
+def test_new_data_gets_a_seal_of_its_own(workspace: Workspace) -> None:
+    """Changed raw data may have another test part; the old seal is kept beside the new one."""
+    fetch_raw(workspace, "iris")
+    _prepare(workspace, "iris")
+    path = workspace.raw("iris") / "table.csv"
+    path.write_text(path.read_text() + "5.05,3.33,1.44,0.22,setosa\n")
+    _prepare(workspace, "iris")
+    assert len(files.read_json(workspace.seal("iris"))) == 2
+
+
+def test_a_changed_test_part_is_refused(workspace: Workspace) -> None:
+    """One label turned in test.npz is found when it is read."""
+    fetch_raw(workspace, "iris")
+    _prepare(workspace, "iris")
+    task = task_file.load(workspace, "iris")
+    assert len(prepare.read_test(workspace, task).truth) == 30
+    path = workspace.out("iris", "prepare") / "test.npz"
+    with np.load(path) as arrays:
+        changed = {name: arrays[name].copy() for name in arrays.files}
+    changed["truth"][0] = 2
+    np.savez(path, **changed)
+    with pytest.raises(SealError, match="the test part of iris was changed"):
+        prepare.read_test(workspace, task)
+
+
+def test_an_empty_part_is_refused() -> None:
+    """Rows that are all the same cannot be dealt to three parts."""
+    with pytest.raises(DataError, match="expected rows in every part"):
+        split.split(Split(kind="random"), {"x": np.zeros(50)}, np.zeros(50), 0)

@@ -1,0 +1,131 @@
+"""Task files: what cannot be meant is refused before anything runs, naming the key, what was expected and received."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from making import ROOT, edit_task
+
+from tiltyard import task_file
+from tiltyard.errors import TaskError
+from tiltyard.workspace import Workspace
+
+REFUSED = [
+    ("iris", {"train.epoch": 3}, r"train: unknown key 'epoch' \(did you mean 'epochs'\?\)"),
+    ("iris", {"colour": "red"}, r"unknown key 'colour' .*; expected one of name, title, problem"),
+    ("iris", {"gate.metric": "acuracy"}, "gate.metric: expected one of accuracy, .*; received acuracy"),
+    ("iris", {"train.batch_size": 1000}, "train.batch_size: expected 1 to 90, .*; received 1000"),
+    (
+        "iris",
+        {"model.output": "linear"},
+        "model.output: expected softmax or sigmoid for classification; received linear",
+    ),
+    ("iris", {"model.output": "sigmoid"}, "model.output: expected softmax for 3 classes; received sigmoid"),
+    ("iris", {"train.loss": "mse"}, "train.loss: expected sparse_categorical_crossentropy with a softmax output"),
+    ("diabetes", {"model.output": "softmax"}, "model.output: expected linear for regression; received softmax"),
+    (
+        "diabetes",
+        {"train.loss": "binary_crossentropy"},
+        "train.loss: expected mse or mae or huber with a linear output",
+    ),
+    ("diabetes", {"split.kind": "stratified"}, "split.kind: expected random or chronological"),
+    ("diabetes", {"target.classes": ["a", "b"]}, "target.classes: expected none for regression"),
+    ("iris", {"target.classes": None}, "target.classes: expected the list of labels for classification"),
+    ("iris", {"target.classes": ["a", "a"]}, "target.classes: expected each label once"),
+    ("iris", {"target.column": "petal_width"}, "columns.petal_width: expected features only; this is the target"),
+    ("iris", {"train.augment": {"rotation": 5}}, "train.augment: expected for images only; received table columns"),
+    ("iris", {"model": {"family": "cnn"}}, "model.family: cnn takes image; received table columns"),
+    ("iris", {"rows": [10, 5]}, "rows: expected the fewest, then the most"),
+    ("iris", {"split.test": 0.9}, r"split: expected test \+ validation below 1; received 1.1"),
+    ("iris", {"train.epochs": "many"}, "train.epochs: expected a valid integer; received 'many'"),
+    ("iris", {"train.learning_rate": -1}, "train.learning_rate: expected greater than 0; received -1"),
+    ("iris", {"title": None}, "title: expected this key; it is missing"),
+    ("iris", {"name": "rose"}, "name: expected 'iris', the file's name; received 'rose'"),
+    ("iris", {"source.kind": "sklern"}, "source: .*sklern"),
+    ("iris", {"columns.petal_width.bounds": [4, 1]}, "bounds: expected the lower one first"),
+    ("sine", {"split.kind": "random"}, "split.kind: expected chronological for a series; received random"),
+    ("sine", {"problem": "regression", "gate.metric": "rmse"}, "problem: expected forecasting for a series"),
+    ("digits", {"columns.noise": {"type": "number"}}, "columns: expected the image column alone"),
+]
+
+
+@pytest.mark.parametrize(("name", "changes", "message"), REFUSED)
+def test_a_mistake_is_refused_by_name(workspace: Workspace, name: str, changes: dict[str, Any], message: str) -> None:
+    """Each mistake ends in a TaskError whose text names the file, the key, what was expected and what was received."""
+    edit_task(workspace, name, changes)
+    with pytest.raises(TaskError, match=f"tasks/{name}.yaml: .*{message}"):
+        task_file.load(workspace, name)
+
+
+def test_two_mistakes_are_told_at_once(workspace: Workspace) -> None:
+    """A file with two mistakes is refused with a line for each."""
+    edit_task(workspace, "iris", {"train.epochs": 0, "split.test": 7})
+    with pytest.raises(TaskError) as error:
+        task_file.load(workspace, "iris")
+    assert len(error.value.message.splitlines()) == 2
+
+
+def test_a_key_written_twice_is_refused() -> None:
+    """YAML's silent last-one-wins does not pass."""
+    with pytest.raises(TaskError, match="key 'title' twice"):
+        task_file.parse("title: a\ntitle: b\n", "iris", "tasks/iris.yaml")
+
+
+def test_an_unknown_task_lists_the_known_ones(workspace: Workspace) -> None:
+    """A misspelled task name is answered with those that exist."""
+    with pytest.raises(TaskError, match="no task 'irish': expected one of diabetes, digits, iris, sine"):
+        task_file.load(workspace, "irish")
+
+
+@given(text=st.text(max_size=200))
+def test_any_text_is_a_task_or_a_task_error(text: str) -> None:
+    """No text makes reading fail in any other way."""
+    with pytest.raises(TaskError):
+        task_file.parse(text, "iris", "tasks/iris.yaml")
+
+
+LEAVES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.lists(st.integers()))
+
+
+@given(data=st.data())
+def test_any_value_anywhere_is_taken_or_refused(data: st.DataObject) -> None:
+    """Putting any value at any key of a good file gives a task or a TaskError, nothing else."""
+    content = yaml.safe_load((ROOT / "tasks" / "iris.yaml").read_text(encoding="utf-8"))
+    section = content
+    while isinstance(section[key := data.draw(st.sampled_from(sorted(section)))], dict) and data.draw(st.booleans()):
+        section = section[key]
+    section[key] = data.draw(LEAVES)
+    try:
+        task_file.parse(yaml.safe_dump(content, allow_unicode=True), "iris", "tasks/iris.yaml")
+    except TaskError as error:
+        assert error.message.startswith("tasks/iris.yaml: ")  # noqa: PT017 - either outcome is right
+
+
+def test_the_schema_is_the_one_that_editors_are_pointed_to() -> None:
+    """tasks/schema.json is what `tiltyard schema` prints today."""
+    assert json.loads((ROOT / "tasks" / "schema.json").read_text(encoding="utf-8")) == task_file.json_schema()
+
+
+def test_reading_a_task_imports_nothing_heavy() -> None:
+    """A task is read without pandas, Keras or any other tool of the road."""
+    code = "import sys, tiltyard.cli, tiltyard.task_file; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    heavy = {
+        "pandas",
+        "keras",
+        "tensorflow",
+        "great_expectations",
+        "prefect",
+        "bentoml",
+        "dvc",
+        "sklearn",
+        "matplotlib",
+    }
+    assert not heavy & set(modules)
