@@ -1,0 +1,37 @@
+"""What every source owes: the same settings give the same bytes, in the file that the task's form reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from making import ROOT
+
+from tiltyard import files, plugins, task_file
+from tiltyard.source import Source
+from tiltyard.workspace import Workspace
+
+
+def test_a_source_is_a_source(source_name: str) -> None:
+    """The class named after the file is one, and its kind is the file's name."""
+    source = plugins.load("sources", source_name)
+    assert issubclass(source, Source)
+    assert source.model_fields["kind"].annotation.__args__ == (source_name,)
+
+
+def test_a_source_writes_its_forms_file_twice_the_same(task_name: str, tmp_path: Path) -> None:
+    """A task's source writes the one raw file, byte for byte the same each time."""
+    task = task_file.load(Workspace(ROOT), task_name)
+    digests = []
+    for number in ("1", "2"):
+        folder = tmp_path / number / "raw"
+        folder.mkdir(parents=True)
+        task.source.fetch(folder)
+        digests.append(files.sha256(folder))
+    assert digests[0] == digests[1]
+    assert [path.name for path in folder.iterdir()] == [plugins.load("forms", task.form)().file]
+
+
+def test_every_source_is_used_by_a_task(source_name: str) -> None:
+    """A source that no task uses would be tested by nothing."""
+    workspace = Workspace(ROOT)
+    assert source_name in {task_file.load(workspace, name).source.kind for name in workspace.tasks()}

@@ -1,0 +1,112 @@
+"""Fetching: what lies in data/raw afterwards, and what happens to edits made by hand."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from making import edit_task
+
+from tiltyard import files, store, task_file
+from tiltyard.errors import SourceError
+from tiltyard.fetch import Fetched, fetch
+from tiltyard.sources.sine import Sine
+from tiltyard.task import Task
+from tiltyard.workspace import Workspace
+
+
+@pytest.fixture
+def sine(workspace: Workspace) -> Task:
+    """A task whose source needs no package."""
+    return task_file.load(workspace, "sine")
+
+
+@pytest.fixture
+def edited(workspace: Workspace, sine: Task) -> Path:
+    """A raw file that was fetched and then edited by hand."""
+    fetch(workspace, sine)
+    path = workspace.raw("sine") / "series.csv"
+    path.write_text(path.read_text(encoding="utf-8").replace("\n5,", "\n5,9", 1), encoding="utf-8")
+    return path
+
+
+def test_fetched_data_are_hashed_versioned_and_pushed(workspace: Workspace, sine: Task) -> None:
+    """Afterwards there are the raw file, its pointer, and a copy in the default remote."""
+    assert fetch(workspace, sine) == Fetched(files.sha256(workspace.raw("sine")), "new")
+    assert (workspace.root / "data/raw/sine.dvc").is_file()
+    assert any((workspace.root / ".dvcstore").rglob("*.dir"))
+
+
+def test_checksums_can_be_checked_by_sha256sum(workspace: Workspace, sine: Task) -> None:
+    """The recorded checksums are in the format of the command that everyone has."""
+    fetch(workspace, sine)
+    check = ["sha256sum", "--check", "--strict", "sine.sha256"]
+    assert subprocess.run(check, cwd=workspace.raw("sine").parent, capture_output=True, check=False).returncode == 0
+
+
+def test_fetching_again_touches_nothing(workspace: Workspace, sine: Task) -> None:
+    """The same bytes leave file, pointer and checksums as they were, times included."""
+    first = fetch(workspace, sine)
+    paths = [path for path in (workspace.root / "data").rglob("*") if path.is_file()]
+    times = {path: path.stat().st_mtime_ns for path in paths}
+    assert fetch(workspace, sine) == Fetched(first.data, "same")
+    assert {path: path.stat().st_mtime_ns for path in paths} == times
+
+
+def test_a_changed_source_makes_a_new_version(workspace: Workspace, sine: Task) -> None:
+    """Data that nobody touched follow their source."""
+    first = fetch(workspace, sine)
+    edit_task(workspace, "sine", {"source.seed": 1})
+    second = fetch(workspace, task_file.load(workspace, "sine"))
+    assert second.state == "new"
+    assert second.data != first.data
+
+
+def test_edits_by_hand_are_kept_as_a_version(workspace: Workspace, sine: Task, edited: Path) -> None:
+    """Whoever corrects a raw file does not lose it to the next run, however often that comes."""
+    content = edited.read_bytes()
+    assert fetch(workspace, sine).state == "edited"
+    assert fetch(workspace, sine).state == "edited"
+    assert edited.read_bytes() == content
+    assert not store.changed(workspace, workspace.raw("sine"))
+
+
+def test_force_goes_back_to_the_source(workspace: Workspace, sine: Task, edited: Path) -> None:
+    """With force, edits are overwritten."""
+    assert fetch(workspace, sine, force=True).state == "new"
+    assert "\n5,9" not in edited.read_text(encoding="utf-8")
+
+
+def test_a_file_added_by_hand_counts_as_an_edit(workspace: Workspace, sine: Task) -> None:
+    """What is compared is the folder, not only the files that the source knows."""
+    fetch(workspace, sine)
+    (workspace.raw("sine") / "more.csv").write_text("step,value\n", encoding="utf-8")
+    assert fetch(workspace, sine).state == "edited"
+
+
+class Broken(Sine):
+    """A source that fails as one on the network does."""
+
+    def fetch(self, folder: Path) -> None:
+        """Write half a file."""
+        (folder / "series.csv").write_text("step,va", encoding="utf-8")
+        raise ConnectionResetError("the other side hung up")
+
+
+class Empty(Sine):
+    """A source that has nothing."""
+
+    def fetch(self, folder: Path) -> None:
+        """Write nothing."""
+
+
+@pytest.mark.parametrize(("source", "said"), [(Broken, "hung up"), (Empty, "expected files; it wrote none")])
+def test_a_source_that_fails_leaves_what_there_was(
+    workspace: Workspace, sine: Task, source: type[Sine], said: str
+) -> None:
+    """Half a download never replaces a whole one."""
+    before = fetch(workspace, sine)
+    with pytest.raises(SourceError, match=said):
+        fetch(workspace, sine.model_copy(update={"source": source(kind="sine")}))
+    assert files.sha256(workspace.raw("sine")) == before.data
