@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import onnx
@@ -65,8 +66,8 @@ def _names(graph: onnx.GraphProto, order: list[onnx.NodeProto], weights: set[str
     return names
 
 
-def _replace(field: object, items: list[object]) -> None:
+def _replace(field: Any, items: Sequence[Any]) -> None:
     """Put copies of `items` in the place of a repeated field's content."""
-    copies = [type(item).FromString(item.SerializeToString()) for item in items]  # type: ignore[attr-defined]
-    del field[:]  # type: ignore[attr-defined]
-    field.extend(copies)  # type: ignore[attr-defined]
+    copies = [type(item).FromString(item.SerializeToString()) for item in items]
+    del field[:]
+    field.extend(copies)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -63,13 +63,18 @@ def _workspace() -> Workspace:
     return workspace
 
 
-def _each(tasks: tuple[str, ...], verb: Callable[[Workspace, Task], Any]) -> list[Any]:
+def _named(tasks: tuple[str, ...], verb: Callable[[Workspace, Task], Any]) -> Iterator[tuple[str, Any]]:
     """Run a verb for the named tasks, or for all; every task file is read before anything runs."""
     from tiltyard import task_file
 
     workspace = _workspace()
-    loaded = [task_file.load(workspace, name) for name in tasks or workspace.tasks()]
-    return [verb(workspace, task) for task in loaded]
+    for task in [task_file.load(workspace, name) for name in tasks or workspace.tasks()]:
+        yield task.name, verb(workspace, task)
+
+
+def _one(name: str, verb: Callable[[Workspace, Task], Any]) -> Any:
+    ((_, result),) = _named((name,), verb)
+    return result
 
 
 def _print_json(content: Any) -> None:
@@ -83,11 +88,9 @@ def fetch(tasks: tuple[str, ...], force: bool) -> None:
     """Get raw data into data/raw, version it with DVC and push it to the default remote."""
     from tiltyard.fetch import fetch as verb
 
-    for name, fetched in zip(
-        tasks or Workspace.find().tasks(), _each(tasks, lambda w, t: verb(w, t, force=force)), strict=True
-    ):
-        kept = "; edited by hand, and kept: --force fetches it again" if fetched.state == "edited" else ""
-        click.echo(f"{name}: raw data {fetched.data[:12]} ({fetched.state}{kept})")
+    told = {"new": "new", "same": "as before", "edited": "edited by hand and kept; --force fetches over it"}
+    for name, fetched in _named(tasks, lambda w, t: verb(w, t, force=force)):
+        click.echo(f"{name}: raw data {fetched.data[:12]}, {told[fetched.state]}")
 
 
 @cli.command()
@@ -96,7 +99,11 @@ def validate(tasks: tuple[str, ...]) -> None:
     """Hold raw data against its expectations; a critical failure stops the road."""
     from tiltyard.validate import validate as verb
 
-    _each(tasks, verb)
+    for name, validation in _named(tasks, verb):
+        warnings = validation.failed("warning")
+        click.echo(f"{name}: {validation.rows} rows meet {len(validation.outcomes) - len(warnings)} expectations")
+        for outcome in warnings:
+            click.echo(click.style("  warning: ", fg="yellow") + outcome.sentence())
 
 
 @cli.command()
@@ -106,9 +113,7 @@ def prepare(tasks: tuple[str, ...], reseal: bool) -> None:
     """Split the rows, seal the test part, fit the encoder on the training rows."""
     from tiltyard.prepare import prepare as verb
 
-    for name, facts in zip(
-        tasks or Workspace.find().tasks(), _each(tasks, lambda w, t: verb(w, t, reseal=reseal)), strict=True
-    ):
+    for name, facts in _named(tasks, lambda w, t: verb(w, t, reseal=reseal)):
         click.echo(f"{name}: " + ", ".join(f"{count} {part}" for part, count in facts["rows"].items()) + " rows")
 
 
@@ -118,9 +123,9 @@ def train(tasks: tuple[str, ...]) -> None:
     """Train the Keras model and export it to ONNX; killed and started again, it goes on where it was."""
     from tiltyard.train import train as verb
 
-    for record in _each(tasks, verb):
+    for name, record in _named(tasks, verb):
         click.echo(
-            f"{record['epochs']} epochs, best {record['best_epoch']}, {record['parameters']} parameters, "
+            f"{name}: {record['epochs']} epochs, best {record['best_epoch']}, {record['parameters']} parameters, "
             f"ONNX within {record['parity']:.1e} of Keras"
         )
 
@@ -132,7 +137,7 @@ def evaluate(tasks: tuple[str, ...], as_json: bool) -> None:
     """Measure the exported model on the sealed test rows, beside an honest baseline."""
     from tiltyard.evaluate import evaluate as verb
 
-    reports = _each(tasks, verb)
+    reports = [report for _, report in _named(tasks, verb)]
     if as_json:
         _print_json(reports)
     for report in [] if as_json else reports:
@@ -141,6 +146,199 @@ def evaluate(tasks: tuple[str, ...], as_json: bool) -> None:
             f"{report['task']}: {name} {report['metrics'][name]:.4g}, baseline {report['baseline'][name]:.4g}; "
             f"read out/{report['task']}/evaluate/report.html"
         )
+
+
+@cli.command()
+@TASKS
+@click.option("--dry-run", is_flag=True, help="Judge and print, change nothing.")
+@click.option("--again", is_flag=True, help="Judge anew what was held, rejected or rolled back before.")
+@JSON
+def promote(tasks: tuple[str, ...], dry_run: bool, again: bool, as_json: bool) -> None:
+    r"""Judge the challenger; if it wins, package it, prove the package, and swap the champion.
+
+    \b
+    tiltyard promote iris --dry-run     the verdict and its reasons, nothing else
+    """
+    from dataclasses import asdict
+
+    from tiltyard import show
+    from tiltyard.promote import promote as verb
+
+    verdicts = [verdict for _, verdict in _named(tasks, lambda w, t: verb(w, t, dry_run=dry_run, again=again))]
+    if as_json:
+        _print_json([asdict(verdict) for verdict in verdicts])
+        return
+    for verdict in verdicts:
+        click.echo(f"{verdict.task}: {verdict.verdict} {verdict.version}")
+        show.table(["check", "outcome", "why"], [(o.code, o.state, o.text or o.title) for o in verdict.outcomes])
+        for reason in verdict.reasons:
+            click.echo(f"  {reason}")
+
+
+@cli.command()
+@TASKS
+def package(tasks: tuple[str, ...]) -> None:
+    """Build the Bento of the judged model, start it, and hold its answers against the evaluation."""
+    from tiltyard.package import package as verb
+
+    for name, version in _named(tasks, verb):
+        click.echo(f"{name}: packaged and proven as {name}:{version}")
+
+
+@cli.command()
+@TASKS
+@JSON
+def run(tasks: tuple[str, ...], as_json: bool) -> None:
+    r"""Take tasks from source to packaged champion, in one Prefect flow; what is unchanged is skipped.
+
+    \b
+    tiltyard run                all tasks, as many at once as there are cores
+    tiltyard run iris digits    these
+    """
+    import importlib
+    from dataclasses import asdict
+
+    workspace = _workspace()
+    road = importlib.import_module("pipelines.road")
+    rows = road.run(workspace, list(tasks) or workspace.tasks())
+    if as_json:
+        _print_json([asdict(row) for row in rows])
+    else:
+        _tell(rows)
+    if not all(row.ok for row in rows):
+        sys.exit(1)
+
+
+def _tell(rows: list[Any]) -> None:
+    from tiltyard import show
+
+    names = ("task", "problem", "metric", "baseline", "value", "verdict", "version", "seconds")
+    show.table(names, [[getattr(row, name) for name in names] for row in rows])
+    for row in rows:
+        for reason in [row.error] if row.error else row.reasons if row.verdict != "PROMOTE" else []:
+            click.echo(f"{row.task}: {reason}")
+        if row.hint:
+            click.echo(click.style("next: ", fg="cyan", bold=True) + row.hint)
+    good = [row.task for row in rows if row.ok]
+    if good:
+        click.echo("\nnext: tiltyard serve                     answer on http://localhost:3000")
+        click.echo(f"      tiltyard history {good[0]:<22} what was decided, and why")
+        click.echo(f"      open out/{good[0]}/evaluate/report.html   the figures behind it")
+
+
+@cli.command()
+@TASKS
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all.")
+@click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes that answer.")
+def serve(tasks: tuple[str, ...], host: str, port: int, workers: int) -> None:
+    r"""Serve the champions of all tasks, or of the named ones, over REST.
+
+    \b
+    tiltyard serve iris --port 3001
+    """
+    from tiltyard.serve import serve as verb
+
+    verb(_workspace(), tasks, (host, port), workers, click.echo)
+
+
+@cli.command()
+@TASK
+@click.option("--json", "text", metavar="TEXT", help="An instance, or a list of them, as REST takes it.")
+@click.option("--csv", "path", type=click.Path(), help="A file with a row an instance; a series with its last values.")
+def predict(task: str, text: str | None, path: str | None) -> None:
+    r"""Ask a task's champion without a server; the answers are printed as JSON.
+
+    \b
+    tiltyard predict iris --csv new.csv
+    """
+    from pathlib import Path
+
+    from tiltyard import predict as verb
+
+    if (text is None) == (path is None):
+        raise click.UsageError("expected either --json or --csv")
+    if path is not None:
+        _print_json(_one(task, lambda w, t: verb.predict_csv(w, t, Path(path))))
+    else:
+        _print_json(_one(task, lambda w, t: verb.predict(w, t, text or "")))
+
+
+@cli.command()
+@JSON
+def status(as_json: bool) -> None:
+    """Show each task's champion and the last verdict about it."""
+    from tiltyard import show
+    from tiltyard.status import status as verb
+
+    rows = verb(_workspace())
+    if as_json:
+        _print_json(rows)
+    else:
+        names = ("task", "version", "metric", "value", "since", "verdict", "decided")
+        show.table(names, [[row[name] for name in names] for row in rows])
+
+
+@cli.command()
+@TASK
+@JSON
+def history(task: str, as_json: bool) -> None:
+    """Show every verdict about a task, with its reasons."""
+    from tiltyard import show
+    from tiltyard.history import history as verb
+
+    decisions = _one(task, verb)
+    if as_json:
+        _print_json(decisions)
+    else:
+        names = ("time", "verdict", "version", "champion", "who")
+        show.table(
+            [*names, "value", "why"],
+            [[*(d[name] for name in names), d["metrics"].get(d["metric"]), "; ".join(d["reasons"])] for d in decisions],
+        )
+
+
+@cli.command()
+@TASK
+def rollback(task: str) -> None:
+    """Let the champion before this one serve again."""
+    from tiltyard.rollback import rollback as verb
+
+    decision = _one(task, verb)
+    click.echo(f"{task}: {decision.version} serves again, {decision.champion} no longer")
+
+
+@cli.command()
+@click.argument("tasks", nargs=-1, metavar="[TASK]...")
+@click.option("--cron", required=True, help="Minute, hour, day, month, weekday: '0 6 * * *' is every day at six.")
+@click.option("--timezone", default="UTC", show_default=True, help="Of the clock, such as Europe/Vienna.")
+def schedule(tasks: tuple[str, ...], cron: str, timezone: str) -> None:
+    r"""Run tasks by the clock: a Prefect deployment, served until it is interrupted.
+
+    \b
+    tiltyard schedule --cron '0 6 * * *' iris sine
+    """
+    import importlib
+
+    workspace = _workspace()
+    importlib.import_module("pipelines.schedule").schedule(workspace, list(tasks) or workspace.tasks(), cron, timezone)
+
+
+@cli.command()
+@JSON
+def doctor(as_json: bool) -> None:
+    """Say what this machine has, what it lacks, and what to do about it."""
+    from dataclasses import asdict
+
+    from tiltyard import show
+    from tiltyard.doctor import doctor as verb
+
+    findings = verb(_workspace())
+    if as_json:
+        _print_json([asdict(finding) for finding in findings])
+    else:
+        rows = [(f.name, "ok" if f.ok else "missing", f.found, f.hint) for f in findings]
+        show.table(["what", "", "found", "to do"], rows)
 
 
 @cli.command()

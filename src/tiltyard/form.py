@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -74,7 +75,7 @@ def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
     return frame
 
 
-def truth_of(task: Task, values: list[object]) -> Array:
+def truth_of(task: Task, values: Sequence[object]) -> Array:
     """Give the truth as numbers: the value itself, or the label's place among the classes."""
     if not task.classes:
         return np.array(values, dtype=np.float64)
@@ -86,7 +87,7 @@ def truth_of(task: Task, values: list[object]) -> Array:
     return np.array([places[str(value)] for value in values], dtype=np.int64)
 
 
-def parse(task: Task, name: str, values: list[object]) -> Array:
+def parse(task: Task, name: str, values: Sequence[object]) -> Array:
     """Parse raw values by the code that parses requests, so that both always agree."""
     try:
         return task.columns[name].parse(values, name)

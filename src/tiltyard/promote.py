@@ -46,6 +46,6 @@ def _proven(workspace: Workspace, task: Task, verdict: Verdict) -> Verdict:
     except PackageError as error:
         title = "the packaged service answers as the evaluation did"
         outcome = Outcome("package", title, "failed", error.message, "REJECT", repeatable=False)
-        outcomes = [*verdict.outcomes, outcome]
-        return dataclasses.replace(verdict, verdict="REJECT", reasons=[error.message], outcomes=outcomes)
+        outcomes, reasons = [*verdict.outcomes, outcome], [error.message.partition("\n")[0]]
+        return dataclasses.replace(verdict, verdict="REJECT", reasons=reasons, outcomes=outcomes)
     return verdict

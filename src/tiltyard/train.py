@@ -107,7 +107,7 @@ def _fit(workspace: Workspace, task: Task, parts: Parts, body: keras.Model) -> R
         features, truth = parts.train
         arrays = (features, network.targets(parts.encoder, truth), _weights(task, truth))
         batches = Batches(arrays, task.train.batch_size, task.train.seed)
-        deal = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.deal(epoch))
+        deal = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: batches.deal(epoch))
         validation = (parts.validation[0], network.targets(parts.encoder, parts.validation[1]))
         try:
             model.fit(
