@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,8 +102,9 @@ def _run(name: str, expectations: list[Any], frame: pd.DataFrame, folder: Path) 
 
 
 def _document_into(context: Any, folder: Path) -> None:
-    for site in list(context.list_data_docs_sites()):
-        context.delete_data_docs_site(site)
+    for name, made in list(context.list_data_docs_sites().items()):
+        shutil.rmtree(made["store_backend"]["base_directory"], ignore_errors=True)  # would stay in /tmp for ever
+        context.delete_data_docs_site(name)
     store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder)}
     index = {"class_name": "DefaultSiteIndexBuilder"}
     site = {"class_name": "SiteBuilder", "store_backend": store, "site_index_builder": index}

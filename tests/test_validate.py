@@ -1,0 +1,187 @@
+"""Validating: what stops, what is only reported, what is refused, and how each is told."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from making import edit_task, fetch_raw
+
+from tiltyard import files, task_file
+from tiltyard.errors import DataError, TaskError
+from tiltyard.validate import validate
+from tiltyard.validation import Validation
+from tiltyard.workspace import Workspace
+
+
+@pytest.fixture
+def raw(workspace: Workspace) -> Path:
+    """The raw table of iris."""
+    fetch_raw(workspace, "iris")
+    return workspace.raw("iris") / "table.csv"
+
+
+def run(workspace: Workspace, name: str = "iris") -> Validation:
+    """Validate as the command does."""
+    return validate(workspace, task_file.load(workspace, name))
+
+
+def expect(workspace: Workspace, name: str, severity: str = "critical", **arguments: Any) -> None:
+    """Give iris one expectation of its own."""
+    one = {"expectation": name, "severity": severity, "arguments": arguments}
+    edit_task(workspace, "iris", {"expect": [one]})
+
+
+def spoil(path: Path, line: int, column: int, value: str) -> None:
+    """Change one cell; line 0 is the header."""
+    lines = [line.split(",") for line in path.read_text(encoding="utf-8").splitlines()]
+    lines[line][column] = value
+    path.write_text("\n".join(map(",".join, lines)) + "\n", encoding="utf-8")
+
+
+def test_the_data_of_every_task_pass(workspace: Workspace, task_name: str) -> None:
+    """Data as they come from their source meet all that is expected of them."""
+    fetch_raw(workspace, task_name)
+    validation = run(workspace, task_name)
+    assert validation.outcomes
+    assert all(outcome.success for outcome in validation.outcomes)
+    assert (workspace.out(task_name, "docs") / "index.html").is_file()
+
+
+@pytest.mark.usefixtures("raw")
+def test_the_result_is_the_same_byte_for_byte(workspace: Workspace) -> None:
+    """Nothing in result.json changes between two runs, so the stages after it need not run again."""
+    path = workspace.out("iris", "validate") / "result.json"
+    run(workspace)
+    first = path.read_bytes()
+    run(workspace)
+    assert path.read_bytes() == first
+    assert [p.name for p in path.parent.iterdir()] == ["result.json"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        (0, "99", r"sepal_length: expect_column_values_to_be_between \(min_value=3.0, max_value=10.0\): 1 row: 7 \(99"),
+        (0, "inf", r"sepal_length: expect_column_values_to_be_between .*: 1 row: 7 \(inf\)"),
+        (1, "", r"sepal_width: expect_column_values_to_not_be_null: 1 row: 7 \(missing\)"),
+        (2, "wide", r"petal_length: expect_column_values_to_not_be_null: 1 row: 7 \(missing\)"),
+        (4, "rose", r"species: expect_column_values_to_be_in_set .*: 1 row: 7 \(rose\)"),
+        (3, "3.9", r"petal_length, petal_width: expect_column_pair_values_a_to_be_greater_than_b: 1 row: 7 \("),
+    ],
+)
+def test_a_spoiled_cell_is_named(workspace: Workspace, raw: Path, column: int, value: str, said: str) -> None:
+    """The complaint names expectation, column, number of rows, and the row with its value."""
+    spoil(raw, 8, column, value)
+    with pytest.raises(DataError, match=said) as caught:
+        run(workspace)
+    assert "out/iris/docs/index.html" in caught.value.hint
+
+
+def test_a_failure_leaves_docs_but_no_output(workspace: Workspace, raw: Path) -> None:
+    """What failed can be looked at, and no later stage can take it for validated."""
+    spoil(raw, 8, 0, "99")
+    with pytest.raises(DataError):
+        run(workspace)
+    docs = workspace.out("iris", "docs")
+    assert (docs / "index.html").is_file()
+    assert files.read_json(docs / "result.json")["failed"]["critical"] == 1
+    assert not workspace.out("iris", "validate").exists()
+
+
+@pytest.mark.usefixtures("raw")
+def test_the_first_ten_rows_are_named(workspace: Workspace) -> None:
+    """Of many rows, ten are shown and all are counted."""
+    expect(workspace, "expect_column_values_to_be_between", column="sepal_length", max_value=4.0)
+    with pytest.raises(DataError, match="150 rows, the first 10: 0 ") as caught:
+        run(workspace)
+    assert caught.value.message.splitlines()[1].count("(") == 11
+
+
+@pytest.mark.usefixtures("raw")
+def test_a_warning_is_reported_and_does_not_stop(workspace: Workspace) -> None:
+    """Severity decides; an expectation about the whole column tells what it observed."""
+    expect(workspace, "expect_column_mean_to_be_between", "warning", column="sepal_width", min_value=9)
+    (failed,) = run(workspace).failed("warning")
+    assert (
+        failed.sentence() == "sepal_width: expect_column_mean_to_be_between (min_value=9): observed 3.0573333333333337"
+    )
+    assert files.read_json(workspace.out("iris", "validate") / "result.json")["failed"]["warning"] == 1
+
+
+@pytest.mark.usefixtures("raw")
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        (
+            "expect_column_values_to_be_betwixt",
+            {},
+            r"expect\[0\].expectation: no .* expect_column_values_to_be_between",
+        ),
+        ("expect_column_values_to_be_between", {"column": "sepal", "min_value": 0}, r"no column 'sepal'.*sepal_length"),
+        ("expect_column_values_to_be_between", {"min_value": 0}, r"expect\[0\].arguments: column: field required"),
+        ("expect_column_values_to_be_between", {"column": "sepal_width", "low": 0}, "low: extra fields not permitted"),
+        ("expect_column_values_to_be_between", {"column": "sepal_width", "min_value": "x"}, "not a valid float"),
+        ("expect_column_mean_to_be_between", {"column": "species", "min_value": 0}, "could not be computed"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(workspace: Workspace, name: str, arguments: dict[str, Any], said: str) -> None:
+    """The task file is at fault, not the data: the complaint names the key and what was expected."""
+    expect(workspace, name, **arguments)
+    with pytest.raises(TaskError, match=said):
+        run(workspace)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "the file is empty"),
+        (b"sepal_length,species\n1,setosa\n", "expected the columns sepal_width, petal_length, petal_width; received"),
+        ("sepal_length,größe\n1,ä\n".encode("latin-1"), "expected UTF-8"),
+        (b"\x00\x01\x02", "expected the columns"),
+        (None, "no raw data: expected iris/table.csv"),
+    ],
+)
+def test_a_file_that_is_no_such_table_is_refused(
+    workspace: Workspace, raw: Path, content: bytes | None, said: str
+) -> None:
+    """Each ends in a sentence."""
+    if content is None:
+        raw.unlink()
+    else:
+        raw.write_bytes(content)
+    with pytest.raises(DataError, match=said):
+        run(workspace)
+
+
+def test_a_table_without_rows_is_refused(workspace: Workspace, raw: Path) -> None:
+    """A header alone fails by its number of rows."""
+    raw.write_text(raw.read_text(encoding="utf-8").splitlines()[0] + "\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"table: expect_table_row_count_to_be_between .*: observed 0"):
+        run(workspace)
+
+
+def test_a_picture_is_named_by_its_path(workspace: Workspace) -> None:
+    """A file that is no picture, and one that is there twice, are both found."""
+    fetch_raw(workspace, "digits")
+    with zipfile.ZipFile(workspace.raw("digits") / "images.zip", "a") as archive:
+        archive.writestr("3/broken.png", b"no picture")
+        archive.writestr("4/again.png", archive.read("0/0000.png"))
+    with pytest.raises(DataError) as caught:
+        run(workspace, "digits")
+    assert "decodes: expect_column_values_to_be_in_set (value_set=[True]): 1 row: 3/broken.png" in caught.value.message
+    results = files.read_json(workspace.out("digits", "docs") / "result.json")["expectations"]
+    twice = next(result for result in results if result["column"] == "digest")
+    assert [row["path"] for row in twice["unexpected"]] == ["0/0000.png", "4/again.png"]
+
+
+def test_a_gap_in_a_series_is_found(workspace: Workspace) -> None:
+    """A line that is missing in the middle is a gap of two steps."""
+    fetch_raw(workspace, "sine")
+    path = workspace.raw("sine") / "series.csv"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join(lines[:500] + lines[501:]) + "\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"gap: expect_column_values_to_be_in_set .*: 1 row: 499 \(2.0\)"):
+        run(workspace, "sine")
