@@ -1,0 +1,130 @@
+"""Every check plug-in: silent for a clearly better challenger, a sentence with both numbers for a clearly worse one."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+from making import ROOT
+
+from tiltyard import plugins, task_file
+from tiltyard.check import Check
+from tiltyard.duel import Duel
+from tiltyard.workspace import Workspace
+
+TRUTH = np.arange(60) % 3
+UNSURE = np.full((60, 3), 1 / 3) + np.array([0.01, 0, 0])
+
+
+def check(name: str) -> Check:
+    """Make the plug-in."""
+    made: Check = plugins.load("checks", name)()
+    return made
+
+
+@pytest.fixture
+def better() -> Duel:
+    """A challenger that is always right, against a champion that is wrong on every fourth row."""
+    champion = np.eye(3)[np.where(np.arange(60) % 4 == 0, (TRUTH + 1) % 3, TRUTH)]
+    return Duel(
+        task=task_file.load(Workspace(ROOT), "iris"),
+        truth=TRUTH,
+        challenger=np.eye(3)[TRUTH],
+        baseline=UNSURE,
+        champion=champion,
+        context={},
+        train=1.0,
+        latency_ms=0.1,
+    )
+
+
+@pytest.fixture
+def worse(better: Duel) -> Duel:
+    """A slow challenger that has given up two classes, though it knew its training rows by heart."""
+    return dataclasses.replace(better, challenger=UNSURE, latency_ms=500.0)
+
+
+def test_silent_for_a_clearly_better_challenger(check_name: str, better: Duel) -> None:
+    """Nothing to complain about."""
+    outcome = check(check_name).outcome(better)
+    assert (outcome.state, outcome.text) == ("passed", "")
+
+
+def test_a_sentence_with_both_numbers_for_a_clearly_worse_one(check_name: str, worse: Duel) -> None:
+    """The complaint says what was received and what was expected."""
+    outcome = check(check_name).outcome(worse)
+    assert outcome.state == "failed"
+    assert "expected" in outcome.text
+    assert len(re.findall(r"\d+\.?\d*", outcome.text)) >= 2
+
+
+def test_is_named_and_graded(check_name: str) -> None:
+    """The code is the file's name; the title reads as what a challenger shows; the severity is one of two."""
+    made = check(check_name)
+    assert made.code == check_name
+    assert made.title
+    assert made.severity in {"HOLD", "REJECT"}
+
+
+def test_without_a_champion_there_is_none_to_beat(better: Duel) -> None:
+    """Not applicable, with the reason, is neither passed nor failed."""
+    outcome = check("champion").outcome(dataclasses.replace(better, champion=None))
+    assert (outcome.state, outcome.text) == ("not applicable", "there is no champion yet")
+
+
+def test_numbers_have_no_classes_to_collapse(better: Duel) -> None:
+    """Regression is not judged by recall."""
+    task = task_file.load(Workspace(ROOT), "diabetes")
+    outcome = check("collapse").outcome(dataclasses.replace(better, task=task))
+    assert (outcome.state, outcome.text) == ("not applicable", "regression has no classes")
+
+
+def test_a_collapsed_class_is_named(better: Duel) -> None:
+    """One class never found is enough, however good the others are."""
+    lost = np.where(TRUTH == 2, 1, TRUTH)
+    outcome = check("collapse").outcome(dataclasses.replace(better, challenger=np.eye(3)[lost]))
+    assert outcome.text == "recall of virginica 0; expected at least 0.05 of every class"
+
+
+def test_an_equal_champion_is_not_beaten(better: Duel) -> None:
+    """The same answers gain nothing, and an interval from zero to zero does not exclude zero."""
+    outcome = check("champion").outcome(dataclasses.replace(better, champion=better.challenger))
+    assert outcome.state == "failed"
+    assert "a gain of 0 (95% interval 0 to 0)" in outcome.text
+
+
+def test_a_sure_gain_below_the_minimum_is_not_enough(better: Duel) -> None:
+    """The interval may exclude zero and the gain still be too small to be worth a change."""
+    gate = better.task.gate.model_copy(update={"minimum_gain": 0.9})
+    outcome = check("champion").outcome(dataclasses.replace(better, task=better.task.model_copy(update={"gate": gate})))
+    assert better.over_champion is not None
+    assert better.over_champion.proven
+    assert outcome.text.endswith("expected at least 0.9 and an interval above zero")
+
+
+def test_half_the_sick_missed_does_not_pass_by_accuracy() -> None:
+    """99 % accuracy on 100 patients of whom 2 are sick: one found patient more than the majority is no proof."""
+    task = task_file.load(Workspace(ROOT), "iris")
+    gate = task.gate.model_copy(update={"metric": "accuracy"})
+    truth, label = np.array([1, 1] + [0] * 98), np.array([1, 0] + [0] * 98)
+    outputs, baseline = np.eye(3)[label], np.tile([0.98, 0.02, 0.0], (100, 1))
+    duel = Duel(task.model_copy(update={"gate": gate}), truth, outputs, baseline, None, {}, 0.99, 0.1)
+    assert duel.over_baseline.new == 0.99
+    assert check("baseline").outcome(duel).state == "failed"
+
+
+def test_the_gap_of_an_error_near_zero_is_small() -> None:
+    """Errors of 0.01 and 0.5 differ fifty times, but against a baseline of 30 hardly at all."""
+    task = task_file.load(Workspace(ROOT), "diabetes")
+    truth = np.linspace(0, 100, 60)
+    duel = Duel(task, truth, truth[:, None] + 0.5, np.full((60, 1), 50.0), None, {}, 0.01, 0.1)
+    assert duel.gap == pytest.approx(0.49 / (truth.std() - 0.01), rel=0.02)
+    assert check("gap").outcome(duel).state == "passed"
+
+
+def test_the_gap_of_a_model_that_learned_nothing_is_not_judged(better: Duel) -> None:
+    """There is no gain over the baseline of which a share could be lost: beating the baseline is another check."""
+    outcome = check("gap").outcome(dataclasses.replace(better, train=0.1))
+    assert outcome.state == "not applicable"

@@ -1,0 +1,129 @@
+"""Every problem plug-in: perfect predictions score perfect, the baseline does what arithmetic says, all is finite."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tiltyard import plugins
+from tiltyard.column import Array, Rows
+from tiltyard.predictions import Predictions
+from tiltyard.problem import Problem
+
+PERFECT = {"rmse": 0, "mae": 0, "mase": 0, "r2": 1, "log_loss": 0}  # 1 for all others
+CLASSES = ["a", "b", "<c>"]
+
+
+def problem(name: str) -> Problem:
+    """Make the plug-in."""
+    made: Problem = plugins.load("problems", name)()
+    return made
+
+
+def case(kind: Problem, rows: int = 40) -> tuple[Array, Array, Rows]:
+    """Give a truth, the outputs that meet it, and rows whose last value is the truth before."""
+    if kind.targets == "label":
+        truth = np.arange(rows) % 3
+        return truth, np.eye(3)[truth], {"x": np.zeros(rows)}
+    truth = np.sin(np.arange(rows)) + 3
+    return truth, truth[:, None], {"x": np.stack([np.zeros(rows), np.roll(truth, 1)], axis=1)}
+
+
+def predictions(kind: Problem, outputs: Array, truth: Array, rows: Rows) -> Predictions:
+    """Put outputs beside the baseline's."""
+    numbers = np.arange(len(truth)) + 100
+    return Predictions(truth, outputs, kind.baseline(truth, rows), numbers, CLASSES, "y (cm)")
+
+
+def leaves(content: Any) -> list[Any]:
+    """Give everything in a JSON value that is not a container."""
+    if isinstance(content, dict):
+        return [leaf for value in content.values() for leaf in leaves(value)]
+    return [leaf for value in content for leaf in leaves(value)] if isinstance(content, list) else [content]
+
+
+def test_perfect_predictions_score_perfect(problem_name: str) -> None:
+    """The truth itself gets the best value of every metric."""
+    kind = problem(problem_name)
+    truth, outputs, _ = case(kind)
+    scores = kind.scores(truth, outputs, kind.context(truth))
+    assert scores == pytest.approx({name: PERFECT.get(name, 1) for name in kind.metrics})
+
+
+def test_a_better_score_is_a_gain(problem_name: str) -> None:
+    """Perfect predictions gain over the baseline in every metric, and the baseline loses against them."""
+    kind = problem(problem_name)
+    truth, outputs, rows = case(kind)
+    context = kind.context(truth)
+    best, simple = (kind.scores(truth, o, context) for o in (outputs, kind.baseline(truth, rows)))
+    for name, metric in kind.metrics.items():
+        assert metric.gain(best[name], simple[name]) > 0 > metric.gain(simple[name], best[name])
+
+
+def test_the_baseline_scores_what_arithmetic_says(problem_name: str) -> None:
+    """The mean misses by the standard deviation, the majority hits its share, persistence misses by the steps."""
+    kind = problem(problem_name)
+    truth, _, rows = case(kind)
+    scores = kind.scores(truth, kind.baseline(truth, rows), kind.context(truth))
+    expected = {
+        "regression": {"rmse": truth.std(), "r2": 0.0},
+        "classification": {"accuracy": 14 / 40, "balanced_accuracy": 1 / 3, "roc_auc": 0.5},
+        "forecasting": {"mae": np.abs(truth - np.roll(truth, 1)).mean()},
+    }[problem_name]
+    assert {name: scores[name] for name in expected} == pytest.approx(expected)
+
+
+def test_a_class_absent_from_the_test_part_is_handled(problem_name: str) -> None:
+    """Scores and details of a test part of one class, or of one value, are finite JSON; what is undefined is null."""
+    kind = problem(problem_name)
+    truth, outputs, rows = case(kind)
+    alone = np.flatnonzero(truth == truth[0])
+    few = predictions(kind, outputs[alone], truth[alone], {"x": rows["x"][alone]})
+    scores = kind.scores(few.truth, few.outputs, kind.context(truth))
+    assert np.isfinite(list(scores.values())).all()
+    json.dumps(kind.details(few), allow_nan=False)
+
+
+def test_details_and_plots_are_finite_and_about_rows_of_the_raw_data(problem_name: str) -> None:
+    """Worst rows carry their number in the raw data; columns behind a picture have one length."""
+    kind = problem(problem_name)
+    truth, outputs, rows = case(kind)
+    some = predictions(kind, np.roll(outputs, 1, axis=0), truth, rows)
+    details = kind.details(some)
+    json.dumps(details, allow_nan=False)
+    assert details["worst"]
+    assert all(100 <= record["row"] < 140 for record in details["worst"])
+    for columns in kind.plots(some).values():
+        assert {len(values) for values in columns.values()} == {40}
+        assert all(isinstance(leaf, int | float | str) for values in columns.values() for leaf in values)
+
+
+def test_the_worst_row_comes_first(problem_name: str) -> None:
+    """A row answered much more wrongly than the others heads the list."""
+    kind = problem(problem_name)
+    truth, outputs, rows = case(kind)
+    outputs = outputs.copy()
+    outputs[7] = np.roll(outputs[7], 1) if kind.targets == "label" else outputs[7] + 50
+    assert kind.details(predictions(kind, outputs, truth, rows))["worst"][0]["row"] == 107
+
+
+def test_every_picture_is_drawn(problem_name: str) -> None:
+    """Pictures come under names, and hold axes."""
+    kind = problem(problem_name)
+    truth, outputs, rows = case(kind)
+    drawn = kind.pictures(predictions(kind, outputs, truth, rows))
+    assert drawn.keys() <= kind.plots(predictions(kind, outputs, truth, rows)).keys()
+    assert all(figure.axes for figure in drawn.values())
+
+
+def test_answers_are_json(problem_name: str) -> None:
+    """What a client receives holds plain numbers and text, one answer an instance."""
+    kind = problem(problem_name)
+    _, outputs, _ = case(kind, rows=3)
+    answers = kind.answer(outputs.astype(np.float32), CLASSES)
+    json.dumps(answers, allow_nan=False)
+    assert len(answers) == 3
+    assert len(leaves(answers)) in {3, 12}

@@ -1,0 +1,83 @@
+"""Challengers of known strength: closed-form linear models on real data, written as ONNX, so that no test trains."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+from making import fetch_raw, new_workspace
+
+from tiltyard import evaluate, files, prepare, task_file
+from tiltyard.column import Array
+from tiltyard.predictor import version
+from tiltyard.task import Task
+from tiltyard.workspace import Workspace
+
+HISTORY = {"loss": [1.0, 0.5, 0.4], "val_loss": [1.1, 0.6, 0.7]}
+
+
+def arena(root: Path, name: str) -> tuple[Workspace, Task]:
+    """Make a workspace in which one task is prepared."""
+    workspace = new_workspace(root)
+    fetch_raw(workspace, name)
+    task = task_file.load(workspace, name)
+    prepare.prepare(workspace, task)
+    return workspace, task
+
+
+def challenge(workspace: Workspace, task: Task, width: int) -> str:
+    """Leave what train and evaluate leave for a model that sees the first `width` features; give its version."""
+    train = workspace.out(task.name, "train")
+    features, truth = prepare.read_part(workspace.out(task.name, "prepare") / "train.npz")
+    weights, bias = fit(features[:, :width].astype(np.float64), truth, len(task.classes))
+    padded = np.zeros((features.shape[1], weights.shape[1]))
+    padded[:width] = weights
+    train.mkdir(parents=True, exist_ok=True)
+    write_linear(train / "model.onnx", padded, bias, softmax=bool(task.classes))
+    shutil.copy(workspace.out(task.name, "prepare") / "encoder.json", train)
+    training = {"epochs": 3, "best_epoch": 2, "stopped_early": False, "parameters": padded.size, "seed": 0}
+    files.write_json(train / "training.json", {**training, "history": HISTORY})
+    evaluate.evaluate(workspace, task)
+    return version(train)
+
+
+def fit(features: Array, truth: Array, classes: int) -> tuple[Array, Array]:
+    """Fit least squares for a number, linear discriminants for classes."""
+    if not classes:
+        solution = np.linalg.lstsq(np.hstack([features, np.ones((len(features), 1))]), truth, rcond=None)[0]
+        return solution[:-1, None], solution[-1:]
+    means = np.array([features[truth == label].mean(axis=0) for label in range(classes)])
+    inverse = np.linalg.inv(np.atleast_2d(np.cov((features - means[truth]).T)))
+    return inverse @ means.T, -np.einsum("cf,fg,cg->c", means, inverse, means) / 2
+
+
+def write_linear(path: Path, weights: Array, bias: Array, *, softmax: bool) -> None:
+    """Write features @ weights + bias as an ONNX file."""
+    from onnx import TensorProto, helper, save
+
+    width, units = weights.shape
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["features", "w"], ["product"]),
+            helper.make_node("Add", ["product", "b"], ["sum"]),
+            helper.make_node("Softmax" if softmax else "Identity", ["sum"], ["output"]),
+        ],
+        "linear",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, width])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [None, units])],
+        [
+            helper.make_tensor("w", TensorProto.FLOAT, weights.shape, weights.ravel().tolist()),
+            helper.make_tensor("b", TensorProto.FLOAT, bias.shape, bias.ravel().tolist()),
+        ],
+    )
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+
+
+def quick_package(workspace: Workspace, task: Task) -> str:
+    """Leave the files of a package without starting a service: what the gate needs of one, in no time."""
+    name = version(workspace.out(task.name, "train"))
+    with files.replacing_folder(workspace.package(task.name, name)) as folder:
+        for file in ("model.onnx", "encoder.json"):
+            shutil.copy(workspace.out(task.name, "train") / file, folder)
+    return name
