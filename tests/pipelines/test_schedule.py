@@ -1,0 +1,45 @@
+"""Schedules: what a real Prefect server knows of a deployment, and what is refused before it is asked."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.schedule import deployment
+from tiltyard.errors import TaskError, TiltyardError
+from tiltyard.workspace import Workspace
+
+
+@pytest.mark.slow
+def test_a_deployment_is_registered(project: Workspace) -> None:
+    """The server has flow, parameters, clock with time zone, and the limit of one run at a time."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.objects import ConcurrencyLimitStrategy
+
+    deployment(project, ["iris", "sine"], "0 6 * * *", "Europe/Vienna").apply()
+    with get_client(sync_client=True) as client:
+        found = client.read_deployment_by_name("road/iris-sine")
+    (schedule,) = found.schedules
+    assert (schedule.schedule.cron, schedule.schedule.timezone) == ("0 6 * * *", "Europe/Vienna")
+    assert found.parameters == {"root": str(project.root), "names": ["iris", "sine"]}
+    assert found.global_concurrency_limit.limit == 1
+    assert found.concurrency_options.collision_strategy == ConcurrencyLimitStrategy.CANCEL_NEW
+
+
+@pytest.mark.parametrize(
+    ("cron", "timezone", "said"),
+    [
+        ("every day", "UTC", "cron: expected minute, hour, day, month and weekday; received 'every day'"),
+        ("61 6 * * *", "UTC", "cron: expected"),
+        ("0 6 * * *", "Mars", "timezone: expected a name such as UTC or Europe/Vienna; received 'Mars'"),
+    ],
+)
+def test_a_time_that_cannot_be_meant_is_refused(workspace: Workspace, cron: str, timezone: str, said: str) -> None:
+    """The message says what was expected and what was received."""
+    with pytest.raises(TiltyardError, match=said):
+        deployment(workspace, ["iris"], cron, timezone)
+
+
+def test_an_unknown_task_is_refused(workspace: Workspace) -> None:
+    """Before anything is registered."""
+    with pytest.raises(TaskError, match="no task 'rose'"):
+        deployment(workspace, ["rose"], "0 6 * * *")

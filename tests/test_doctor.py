@@ -1,0 +1,85 @@
+"""The doctor: each thing that can be missing is found missing, and the hint says what to do."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from tiltyard import doctor
+from tiltyard.doctor import Finding
+from tiltyard.workspace import Workspace
+
+
+def test_all_is_well_in_a_new_workspace(workspace: Workspace) -> None:
+    """Everything that must be there is; what is not needed is no failure."""
+    findings = doctor.doctor(workspace)
+    assert [finding for finding in findings if not finding.ok and finding.name != "port"] == []
+    assert len({finding.name for finding in findings}) == len(findings)
+
+
+def test_the_doctor_imports_nothing_heavy(workspace: Workspace) -> None:
+    """It answers in a second because it asks files and the driver."""
+    doctor.doctor(workspace)
+    assert not {"tensorflow", "keras"} & sys.modules.keys()
+
+
+def test_an_unsupported_python_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hint names the supported ones."""
+    monkeypatch.setattr(sys, "version_info", (3, 10, 1))
+    assert doctor._python() == Finding("python", False, "3.10.1", "supported are 3.11 to 3.13")
+
+
+def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of extras are not asked for."""
+    wanted = ["click>=8", "no_such-package>=1", 'neither; extra == "gpu"']
+    monkeypatch.setattr(metadata, "requires", lambda _: wanted)
+    assert doctor._packages().found == "missing: no_such-package"
+
+
+def test_a_task_in_one_place_only_is_found(workspace: Workspace) -> None:
+    """The list that dvc.yaml reads and the task files must agree."""
+    (workspace.root / "params.yaml").write_text("tasks: [iris, other]\n", encoding="utf-8")
+    finding = doctor._tasks(workspace)
+    assert not finding.ok
+    assert finding.found == "in one place only: diabetes, digits, other, sine"
+
+
+def test_a_taken_port_is_found() -> None:
+    """Somebody listens there; the hint proposes the next one."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert doctor._port(port) == Finding(
+            "port", False, f"{port} is taken", f"serve elsewhere: tiltyard serve --port {port + 1}"
+        )
+    assert doctor._port(port).ok
+
+
+def test_missing_programs_are_found(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an empty PATH there is no git, no driver and no container engine; only git is needed."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not doctor._git(workspace).ok
+    assert doctor._gpu() == Finding("gpu", True, "none; training uses the CPU")
+    assert doctor._engine().found == "none"
+
+
+@pytest.mark.parametrize(("exists", "hint"), [(True, ""), (False, "to use it: make run GPU=1")])
+def test_a_gpu_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exists: bool, hint: str) -> None:
+    """A GPU that the installed TensorFlow cannot use gets a hint."""
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text('#!/bin/sh\necho "GPU 0: Test 9000 (UUID: GPU-1)"\n', encoding="utf-8")
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(doctor, "_version", lambda _: "2.21" if exists else "")
+    assert doctor._gpu() == Finding("gpu", True, "GPU 0: Test 9000", hint)
+
+
+def test_a_remote_that_cannot_be_reached_is_found(workspace: Workspace) -> None:
+    """The doctor passes on what the store says."""
+    (workspace.root / ".dvcstore").touch()
+    finding = doctor._remote(workspace)
+    assert not finding.ok
+    assert "cannot reach" in finding.found

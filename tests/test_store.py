@@ -1,0 +1,216 @@
+"""The store: a DVC project of one's own making, its stages, and what becomes of them when they fail or are killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from making import ROOT
+
+from tiltyard import store
+from tiltyard.errors import DataError, TaskError, TiltyardError, WorkspaceError
+from tiltyard.workspace import Workspace
+
+NAMES = ("a", "b", "c", "d")
+
+# The stages of a small project: each runs a Python file with its verb and task, as `tiltyard VERB TASK` would be.
+STAGES = """
+vars: [params.yaml]
+stages:
+  validate:
+    matrix: {task: "${tasks}"}
+    cmd: python verb.py validate ${item.task}
+    deps: [raw.txt]
+    outs: ["out/${item.task}/validate"]
+  train:
+    matrix: {task: "${tasks}"}
+    cmd: python verb.py train ${item.task}
+    deps: ["out/${item.task}/validate"]
+    outs: ["out/${item.task}/train"]
+"""
+VERB = """
+import sys, time
+from pathlib import Path
+from tiltyard import errors, stage
+verb, task = sys.argv[1:]
+with stage.inside():
+    print("a word on the way")
+    if Path("fail").exists():
+        raise errors.DataError(f"{verb} of {task} cannot be", hint="do otherwise")
+    if Path("crash").exists():
+        raise RuntimeError("out of the blue")
+    if Path("slow").exists():
+        Path("started").touch()
+        time.sleep(60)
+    folder = Path("out") / task / verb
+    folder.mkdir(parents=True)
+    (folder / "result").write_text(task)
+"""
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A project with two stages for four tasks, which take no time."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(f"tasks: [{', '.join(NAMES)}]\n", encoding="utf-8")
+    (tmp_path / "dvc.yaml").write_text(STAGES, encoding="utf-8")
+    (tmp_path / "verb.py").write_text(VERB, encoding="utf-8")
+    (tmp_path / "raw.txt").write_text("raw", encoding="utf-8")
+    (tmp_path / "tasks").mkdir()
+    return Workspace(tmp_path)
+
+
+def test_the_committed_settings_are_those_of_a_new_project() -> None:
+    """The repository and a project made by init agree."""
+    assert (ROOT / ".dvc" / "config").read_text(encoding="utf-8") == store.CONFIG
+
+
+@pytest.mark.parametrize("git", [True, False])
+def test_a_project_works_with_git_and_without(small: Workspace, git: bool) -> None:
+    """An unpacked archive is as good as a clone; DVC's own command works in both."""
+    if git:
+        subprocess.run(["git", "init", "--quiet"], cwd=small.root, check=True)
+    assert store.stage(small, "validate", "a") == "ran"
+    status = [str(Path(sys.executable).with_name("dvc")), "status", "validate@a"]
+    done = subprocess.run(status, cwd=small.root, capture_output=True, text=True, check=True)
+    assert "up to date" in done.stdout
+
+
+def test_a_stage_runs_once(small: Workspace) -> None:
+    """It runs again when something it depends on changed, and only then."""
+    assert [store.stage(small, "validate", "a") for _ in range(2)] == ["ran", "skipped"]
+    (small.root / "raw.txt").write_text("other", encoding="utf-8")
+    assert store.stage(small, "validate", "a") == "ran"
+
+
+def test_stages_of_many_tasks_run_at_once(small: Workspace) -> None:
+    """Threads wait for each other's locks; afterwards every stage is recorded."""
+
+    def travel(name: str) -> list[str]:
+        return [store.stage(small, verb, name) for verb in ("validate", "train")]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(travel, NAMES)) == [["ran", "ran"]] * 4
+    assert store.status(small) == {}
+    assert [store.stage(small, verb, name) for name in NAMES for verb in ("validate", "train")] == ["skipped"] * 8
+
+
+def test_a_stage_is_silent_and_its_words_are_kept(small: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
+    """Neither DVC nor the command writes to the terminal; what the command said is in a file."""
+    store.stage(small, "validate", "a")
+    assert capfd.readouterr() == ("", "")
+    assert (small.root / ".tiltyard/stages/a/validate.log").read_text(encoding="utf-8") == "a word on the way\n"
+
+
+def test_a_stage_that_fails_gives_its_own_error(small: Workspace) -> None:
+    """Type, message and hint come back whole, and the next success forgets them."""
+    (small.root / "fail").touch()
+    with pytest.raises(DataError, match="validate of a cannot be") as caught:
+        store.stage(small, "validate", "a")
+    assert caught.value.hint == "do otherwise"
+    (small.root / "fail").unlink()
+    assert store.stage(small, "validate", "a") == "ran"
+
+
+def test_a_stage_that_crashes_gives_its_last_line(small: Workspace) -> None:
+    """What is no error of ours is told as well."""
+    (small.root / "crash").touch()
+    with pytest.raises(TiltyardError, match=r"validate of a ended .*: RuntimeError: out of the blue") as caught:
+        store.stage(small, "validate", "a")
+    assert caught.value.hint == "alone, it says more: tiltyard validate a"
+
+
+def test_an_unknown_stage_lists_the_known_tasks(small: Workspace) -> None:
+    """A task that dvc.yaml does not know is a user's mistake."""
+    with pytest.raises(TaskError, match="no stage validate@e: expected one of a, b, c, d") as caught:
+        store.stage(small, "validate", "e")
+    assert "params.yaml" in caught.value.hint
+
+
+def test_a_missing_dependency_is_named(small: Workspace) -> None:
+    """The file that is not there is in the message."""
+    (small.root / "raw.txt").unlink()
+    with pytest.raises(WorkspaceError, match=r"raw\.txt"):
+        store.stage(small, "validate", "a")
+
+
+def test_a_broken_pipeline_is_no_traceback(small: Workspace) -> None:
+    """What DVC cannot read comes out as our error."""
+    (small.root / "dvc.yaml").write_text("stages: [", encoding="utf-8")
+    with pytest.raises(WorkspaceError, match=r"dvc\.yaml"):
+        store.stage(small, "validate", "a")
+
+
+def test_a_remote_that_cannot_be_reached_is_told(small: Workspace) -> None:
+    """Asking for it and pushing to it both say so."""
+    path = small.root / "raw"
+    path.mkdir()
+    (path / "file").write_text("x", encoding="utf-8")
+    store.add(small, path)
+    assert store.remote(small) == f"local: {small.root / '.dvcstore'}"
+    config = small.root / ".dvc" / "config"
+    (small.root / "taken").touch()
+    config.write_text(config.read_text(encoding="utf-8").replace("../.dvcstore", "../taken/store"), encoding="utf-8")
+    with pytest.raises(WorkspaceError, match="cannot reach"):
+        store.remote(small)
+    with pytest.raises(WorkspaceError):
+        store.push(small, path)
+
+
+@pytest.mark.parametrize("size", [0, 400])
+def test_torn_files_are_put_aside(small: Workspace, size: int) -> None:
+    """A kill while DVC wrote leaves half a file; the stages come back."""
+    store.stage(small, "validate", "a")
+    lock = small.root / "dvc.lock"
+    lock.write_text(lock.read_text(encoding="utf-8")[:size].rpartition(":")[0], encoding="utf-8")
+    (small.root / ".dvc/tmp/rwlock").write_text('{"read": {', encoding="utf-8")
+    store.heal(small)
+    assert store.stage(small, "validate", "a") == "ran"
+    assert store.status(small, "validate@a") == {}
+
+
+RUN = """
+from pathlib import Path
+from tiltyard import store
+from tiltyard.workspace import Workspace
+store.stage(Workspace(Path.cwd()), "validate", "a")
+"""
+
+
+def test_a_killed_run_takes_its_stage_along(small: Workspace) -> None:
+    """After kill -9 of the run the stage ends too, its lock holds nobody up, and the next run goes on."""
+    (small.root / "slow").touch()
+    with subprocess.Popen([sys.executable, "-c", RUN]) as run:
+        _wait_for((small.root / "started").exists)
+        (watched,) = (small.root / ".tiltyard/stages/a").glob("validate.*.lock")
+        assert _stages(small) == 1
+        os.kill(run.pid, signal.SIGKILL)
+    assert watched.exists()
+    _wait_for(lambda: _stages(small) == 0)
+    (small.root / "slow").unlink()
+    assert store.stage(small, "validate", "a") == "ran"
+
+
+def _stages(workspace: Workspace) -> int:
+    """Count the processes of stages that run in this project."""
+    import psutil
+
+    count = 0
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        info = process.info
+        count += info["cwd"] == str(workspace.root) and (info["cmdline"] or [])[1:2] == ["verb.py"]
+    return count
+
+
+def _wait_for(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
