@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -75,6 +76,12 @@ def _named(tasks: tuple[str, ...], verb: Callable[[Workspace, Task], Any]) -> It
 def _one(name: str, verb: Callable[[Workspace, Task], Any]) -> Any:
     ((_, result),) = _named((name,), verb)
     return result
+
+
+def _pipeline(workspace: Workspace, name: str) -> Any:
+    """Import a module that uses Prefect, which makes its folder on import, but not the folder around it."""
+    workspace.prefect.mkdir(parents=True, exist_ok=True)
+    return importlib.import_module(f"pipelines.{name}")
 
 
 def _print_json(content: Any) -> None:
@@ -195,12 +202,10 @@ def run(tasks: tuple[str, ...], as_json: bool) -> None:
     tiltyard run                all tasks, as many at once as there are cores
     tiltyard run iris digits    these
     """
-    import importlib
     from dataclasses import asdict
 
     workspace = _workspace()
-    road = importlib.import_module("pipelines.road")
-    rows = road.run(workspace, list(tasks) or workspace.tasks())
+    rows = _pipeline(workspace, "road").run(workspace, list(tasks) or workspace.tasks())
     if as_json:
         _print_json([asdict(row) for row in rows])
     else:
@@ -318,10 +323,8 @@ def schedule(tasks: tuple[str, ...], cron: str, timezone: str) -> None:
     \b
     tiltyard schedule --cron '0 6 * * *' iris sine
     """
-    import importlib
-
     workspace = _workspace()
-    importlib.import_module("pipelines.schedule").schedule(workspace, list(tasks) or workspace.tasks(), cron, timezone)
+    _pipeline(workspace, "schedule").schedule(workspace, list(tasks) or workspace.tasks(), cron, timezone)
 
 
 @cli.command()

@@ -79,7 +79,10 @@ class Registry:
         Ledger(self.workspace.ledger(decision.task)).append(decision)
 
     def repair(self, task: str) -> None:
-        """Finish what a kill left: drop a torn line, write the line that only the pointer knows."""
+        """Finish what a kill left: drop half-written files and a torn line, write the line only the pointer knows."""
+        for path in (self.workspace.champion(task), self.workspace.ledger(task)):
+            for left in path.parent.glob(f".{path.stem}-*{path.suffix}"):
+                left.unlink()
         ledger = Ledger(self.workspace.ledger(task))
         ledger.mend()
         told = len(ledger.decisions())
