@@ -26,13 +26,13 @@ def arena(root: Path, name: str) -> tuple[Workspace, Task]:
     return workspace, task
 
 
-def challenge(workspace: Workspace, task: Task, width: int) -> str:
-    """Leave what train and evaluate leave for a model that sees the first `width` features; give its version."""
+def challenge(workspace: Workspace, task: Task, seen: slice) -> str:
+    """Leave what train and evaluate leave for a model that sees some of the features; give its version."""
     train = workspace.out(task.name, "train")
     features, truth = prepare.read_part(workspace.out(task.name, "prepare") / "train.npz")
-    weights, bias = fit(features[:, :width].astype(np.float64), truth, len(task.classes))
+    weights, bias = fit(features[:, seen].astype(np.float64), truth, len(task.classes))
     padded = np.zeros((features.shape[1], weights.shape[1]))
-    padded[:width] = weights
+    padded[seen] = weights
     train.mkdir(parents=True, exist_ok=True)
     write_linear(train / "model.onnx", padded, bias, softmax=bool(task.classes))
     shutil.copy(workspace.out(task.name, "prepare") / "encoder.json", train)

@@ -1,0 +1,396 @@
+"""The gate: a challenger replaces the champion only when it wins, whatever is killed on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jousting import arena, challenge, quick_package
+from making import edit_task
+
+from tiltyard import files, prepare, task_file
+from tiltyard.errors import PackageError, RegistryError, SealError
+from tiltyard.judge import judge
+from tiltyard.predictor import version
+from tiltyard.promote import promote
+from tiltyard.registry import Registry
+from tiltyard.task import Task
+from tiltyard.workspace import Workspace
+
+Arena = tuple[Workspace, Task]
+# features of iris that a challenger sees: none, the width of sepals, or all
+FEATURES = {"blind": slice(0), "weak": slice(1, 2), "good": slice(4)}
+
+
+@pytest.fixture(scope="module")
+def stable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Iris, prepared, with challengers of known strength, each in a folder beside the outputs."""
+    workspace, task = arena(tmp_path_factory.mktemp("stable"), "iris")
+    for name, seen in FEATURES.items():
+        challenge(workspace, task, seen)
+        for verb in ("train", "evaluate"):
+            shutil.copytree(workspace.out("iris", verb), workspace.root / "stable" / name / verb)
+    return workspace.root
+
+
+@pytest.fixture
+def iris(stable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Arena:
+    """A workspace outside git; packages are made without starting a service."""
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    monkeypatch.setattr("tiltyard.package.package", quick_package)
+    shutil.copytree(stable, tmp_path / "arena")
+    workspace = Workspace(tmp_path / "arena")
+    return workspace, task_file.load(workspace, "iris")
+
+
+def enter(workspace: Workspace, name: str) -> str:
+    """Leave what train and evaluate left for one of the challengers; give its version."""
+    for verb in ("train", "evaluate"):
+        shutil.copytree(workspace.root / "stable" / name / verb, workspace.out("iris", verb), dirs_exist_ok=True)
+    return version(workspace.out("iris", "train"))
+
+
+def champion(workspace: Workspace) -> str | None:
+    """Give the champion of iris."""
+    found = Registry(workspace).champion("iris")
+    return found.version if found else None
+
+
+def verdicts(workspace: Workspace) -> list[str]:
+    """Give the verdicts of the ledger's whole lines."""
+    return [json.loads(line)["verdict"] for line in workspace.ledger("iris").read_text().splitlines()]
+
+
+def snapshot(workspace: Workspace) -> dict[str, str]:
+    """Hash every file of a project."""
+    paths = sorted(path for path in workspace.root.rglob("*") if path.is_file())
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def test_the_first_good_challenger_becomes_champion(iris: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pointer, ledger line and package are there, and the line holds all that led to the decision."""
+    monkeypatch.setenv("TILTYARD_ACTOR", "anna")
+    workspace, task = iris
+    made = enter(workspace, "good")
+    verdict = promote(workspace, task)
+    assert (verdict.verdict, verdict.version, verdict.champion) == ("PROMOTE", made, None)
+    assert champion(workspace) == made
+    assert workspace.package("iris", made).is_dir()
+    (line,) = Registry(workspace).decisions("iris")
+    facts = files.read_json(workspace.out("iris", "prepare") / "split.json")
+    assert (line.data, line.test) == (facts["data"], facts["test"])
+    assert (line.commit, line.who, line.seed) == (None, "anna", task.train.seed)
+    assert line.parameters["train"]["epochs"] == task.train.epochs
+    assert line.metrics.keys() == task.kind.metrics.keys()
+    assert {check["code"]: check["state"] for check in line.checks} == {
+        "baseline": "passed",
+        "champion": "not applicable",
+        "collapse": "passed",
+        "gap": "passed",
+        "latency": "passed",
+    }
+    assert line.evidence["over_baseline"]["low"] > 0
+
+
+def test_a_second_run_changes_nothing(iris: Arena) -> None:
+    """The champion is not its own challenger."""
+    workspace, task = iris
+    made = enter(workspace, "good")
+    promote(workspace, task)
+    before = {path: digest for path, digest in snapshot(workspace).items() if "packages" not in path}
+    verdict = promote(workspace, task)
+    assert (verdict.verdict, verdict.reasons) == ("HOLD", [f"version {made} is already the champion"])
+    assert {path: digest for path, digest in snapshot(workspace).items() if "packages" not in path} == before
+
+
+def test_a_worse_challenger_is_held_with_the_reason(iris: Arena) -> None:
+    """Both scores and the interval are in the sentence; judging it again tells the same and adds no line."""
+    workspace, task = iris
+    good = enter(workspace, "good")
+    promote(workspace, task)
+    weak = enter(workspace, "weak")
+    verdict = promote(workspace, task)
+    assert (verdict.verdict, verdict.version, champion(workspace)) == ("HOLD", weak, good)
+    (reason,) = verdict.reasons
+    gain = verdict.evidence["over_champion"]
+    assert f"balanced_accuracy {gain['new']:.4g} against the champion's {gain['old']:.4g}" in reason
+    assert gain["value"] < 0
+    again = promote(workspace, task)
+    assert (again.reasons, again.outcomes, again.told) == (verdict.reasons, verdict.outcomes, True)
+    assert verdicts(workspace) == ["PROMOTE", "HOLD"]
+
+
+def test_a_better_challenger_replaces_the_champion(iris: Arena) -> None:
+    """The gain is proven on the same rows, with the champion's own packaged model."""
+    workspace, task = iris
+    weak = enter(workspace, "weak")
+    promote(workspace, task)
+    good = enter(workspace, "good")
+    verdict = promote(workspace, task)
+    assert (verdict.verdict, verdict.champion, champion(workspace)) == ("PROMOTE", weak, good)
+    assert verdict.evidence["over_champion"]["low"] > 0
+    assert "against the champion's" in verdict.reasons[0]
+
+
+def test_a_gain_below_the_minimum_is_held(iris: Arena) -> None:
+    """The task says what a change of champion must be worth; a changed gate is a new question."""
+    workspace, task = iris
+    enter(workspace, "weak")
+    promote(workspace, task)
+    enter(workspace, "good")
+    edit_task(workspace, "iris", {"gate.minimum_gain": 0.9})
+    verdict = promote(workspace, task_file.load(workspace, "iris"))
+    assert verdict.verdict == "HOLD"
+    assert "expected at least 0.9" in verdict.reasons[0]
+    assert promote(workspace, task).verdict == "PROMOTE"
+
+
+def test_a_dry_run_writes_nothing(iris: Arena) -> None:
+    """The same verdict, and not a byte changed."""
+    workspace, task = iris
+    enter(workspace, "good")
+    before = snapshot(workspace)
+    assert promote(workspace, task, dry_run=True).verdict == "PROMOTE"
+    assert snapshot(workspace) == before
+
+
+def test_a_model_no_better_than_the_baseline_is_rejected(iris: Arena) -> None:
+    """Unfit for production, champion or not."""
+    workspace, task = iris
+    enter(workspace, "blind")
+    verdict = promote(workspace, task)
+    assert verdict.verdict == "REJECT"
+    assert any("against the baseline's" in reason for reason in verdict.reasons)
+    assert any(reason.startswith("recall of ") for reason in verdict.reasons)
+    assert champion(workspace) is None
+
+
+def test_a_slow_answer_is_judged_anew_each_time(iris: Arena) -> None:
+    """Latency depends on the machine and its mood: such a verdict does not stick to the version."""
+    workspace, task = iris
+    enter(workspace, "good")
+    slow = task.model_copy(update={"gate": task.gate.model_copy(update={"latency_ms": 1e-6})})
+    first, second = promote(workspace, slow), promote(workspace, slow)
+    assert first.verdict == "REJECT"
+    assert "expected at most 1e-06 ms" in first.reasons[0]
+    assert not second.told
+    assert promote(workspace, task).verdict == "PROMOTE"
+
+
+def test_a_package_that_fails_is_rejected_and_the_champion_stays(iris: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pointer moves only after the package is proven; the next run tries again."""
+    workspace, task = iris
+    weak = enter(workspace, "weak")
+    promote(workspace, task)
+    good = enter(workspace, "good")
+
+    def fail(*_: object) -> str:
+        raise PackageError("the service answers otherwise\nwith details")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tiltyard.package.package", fail)
+        verdict = promote(workspace, task)
+    assert (verdict.verdict, verdict.reasons) == ("REJECT", ["the service answers otherwise"])
+    assert champion(workspace) == weak
+    assert verdicts(workspace) == ["PROMOTE", "REJECT"]
+    assert promote(workspace, task).verdict == "PROMOTE"
+    assert champion(workspace) == good
+
+
+def test_a_version_that_was_rolled_back_stays_back(iris: Arena) -> None:
+    """The next run does not undo a person's decision; --again does."""
+    workspace, task = iris
+    weak = enter(workspace, "weak")
+    promote(workspace, task)
+    good = enter(workspace, "good")
+    promote(workspace, task)
+    Registry(workspace).rollback("iris")
+    verdict = promote(workspace, task)
+    assert (verdict.verdict, champion(workspace)) == ("HOLD", weak)
+    assert "was rolled back by" in verdict.reasons[0]
+    assert "tiltyard promote iris --again" in verdict.reasons[0]
+    assert promote(workspace, task, again=True).verdict == "PROMOTE"
+    assert champion(workspace) == good
+
+
+def test_an_evaluation_of_another_model_is_refused(iris: Arena) -> None:
+    """Trained again but not measured again: the hint says what to type."""
+    workspace, task = iris
+    enter(workspace, "weak")
+    report = workspace.out("iris", "evaluate") / "report.json"
+    old = report.read_bytes()
+    enter(workspace, "good")
+    report.write_bytes(old)
+    with pytest.raises(RegistryError, match=r"is about another version: expected .*; received") as caught:
+        judge(workspace, task)
+    assert caught.value.hint == "measure it: tiltyard evaluate iris"
+
+
+def test_no_evaluation_is_refused(iris: Arena) -> None:
+    """The hint says what to type."""
+    shutil.rmtree(iris[0].out("iris", "evaluate"))
+    with pytest.raises(RegistryError, match=r"iris has no evaluation: expected out/iris/evaluate/report\.json"):
+        promote(*iris)
+
+
+def test_an_evaluation_on_other_test_rows_is_refused(iris: Arena) -> None:
+    """Figures on another test part do not compare."""
+    workspace, task = iris
+    enter(workspace, "good")
+    path = workspace.out("iris", "evaluate") / "report.json"
+    files.write_json(path, {**files.read_json(path), "test": "0" * 64})
+    with pytest.raises(RegistryError, match=f"is about another test: expected .*; received {'0' * 64}"):
+        judge(workspace, task)
+
+
+def test_a_changed_test_part_is_refused(iris: Arena) -> None:
+    """The seal holds at the gate too."""
+    workspace, task = iris
+    enter(workspace, "good")
+    path = workspace.out("iris", "prepare") / "test.npz"
+    with np.load(path) as arrays:
+        changed = {**arrays, "truth": (arrays["truth"] + 1) % 3}
+    np.savez_compressed(path, **changed)
+    with pytest.raises(SealError, match="the test part of iris was changed"):
+        judge(workspace, task)
+
+
+def test_a_champion_whose_package_is_gone_cannot_be_beaten(iris: Arena) -> None:
+    """Without its files there is nothing to compare with."""
+    workspace, task = iris
+    weak = enter(workspace, "weak")
+    promote(workspace, task)
+    workspace.package("iris", weak).rename(workspace.root / "elsewhere")
+    enter(workspace, "good")
+    with pytest.raises(RegistryError, match=f"the package of champion {weak} is not here"):
+        promote(workspace, task)
+    assert champion(workspace) == weak
+
+
+def test_the_package_of_the_champion_is_made_again_when_it_is_gone(iris: Arena) -> None:
+    """A fresh clone has the pointer; the same training makes the same version, and its package."""
+    workspace, task = iris
+    made = enter(workspace, "good")
+    promote(workspace, task)
+    workspace.package("iris", made).rename(workspace.root / "elsewhere")
+    promote(workspace, task)
+    assert workspace.package("iris", made).is_dir()
+
+
+def test_a_champion_with_other_columns_is_not_compared(iris: Arena) -> None:
+    """The message names what it takes and what there is."""
+    workspace, task = iris
+    enter(workspace, "weak")
+    promote(workspace, task)
+    edit_task(workspace, "iris", {"columns.petal_width": None, "serve.example": {"sepal_length": 5}})
+    task = task_file.load(workspace, "iris")
+    prepare.prepare(workspace, task, reseal=True)
+    challenge(workspace, task, slice(3))
+    with pytest.raises(RegistryError, match="cannot be compared: it takes petal_width, which the test part lacks"):
+        judge(workspace, task)
+
+
+def test_the_ledger_names_the_commit(iris: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inside git the line holds the commit, and whether the code differed from it."""
+    workspace, task = iris
+    for key in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{key}_NAME", "anna")
+        monkeypatch.setenv(f"GIT_{key}_EMAIL", "anna@example.org")
+    for command in (["init", "-q"], ["add", "tasks"], ["commit", "-qm", "Begin"]):
+        subprocess.run(["git", "-C", str(workspace.root), *command], check=True)
+    head = subprocess.run(
+        ["git", "-C", str(workspace.root), "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+    )
+    edit_task(workspace, "iris", {"train.epochs": 7})
+    enter(workspace, "good")
+    promote(workspace, task)
+    (line,) = Registry(workspace).decisions("iris")
+    assert (line.commit, line.dirty) == (head.stdout.strip(), True)
+
+
+KILLED = """
+import os, pathlib, signal, sys
+sys.path.insert(0, sys.argv[3])
+from jousting import quick_package
+from tiltyard import files, ledger, package, task_file
+from tiltyard.promote import promote
+from tiltyard.workspace import Workspace
+
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def torn(handle, content, write=os.write):
+    write(handle, content[:len(content) // 2])
+    die()
+
+def swap(file, to):
+    die() if "champions" in str(to) else os.replace(file, to)
+
+package.package = quick_package
+match sys.argv[2]:
+    case "in the package": package.package = die
+    case "before the pointer": files.write_json = die
+    case "in the pointer": pathlib.Path.replace = swap
+    case "before the line": ledger.Ledger.append = die
+    case "in the line": os.write = torn
+workspace = Workspace(pathlib.Path(sys.argv[1]))
+print(promote(workspace, task_file.load(workspace, "iris")).verdict)
+"""
+
+
+def start(workspace: Workspace, point: str) -> subprocess.Popen[str]:
+    """Promote in a process of its own, which kills itself at a point."""
+    command = [sys.executable, "-c", KILLED, str(workspace.root), point, str(Path(__file__).parent)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize(
+    ("point", "moved"),
+    [
+        ("in the package", False),
+        ("before the pointer", False),
+        ("in the pointer", False),
+        ("before the line", True),
+        ("in the line", True),
+    ],
+)
+def test_a_kill_leaves_the_old_or_the_new_champion(iris: Arena, point: str, moved: bool) -> None:
+    """Never neither; the next run finishes, and each promotion is told once."""
+    workspace, task = iris
+    weak = enter(workspace, "weak")
+    promote(workspace, task)
+    good = enter(workspace, "good")
+    with start(workspace, point) as process:
+        assert process.wait(60) == -signal.SIGKILL
+    assert champion(workspace) == (good if moved else weak)
+    promote(workspace, task)
+    assert champion(workspace) == good
+    assert [line.version for line in Registry(workspace).decisions("iris")] == [weak, good]
+    assert verdicts(workspace) == ["PROMOTE", "PROMOTE"]
+    assert [path.name for path in workspace.champion("iris").parent.iterdir()] == ["iris.json"]
+
+
+def test_two_promotions_at_once_take_turns(iris: Arena) -> None:
+    """One promotes; the other judges after it and finds the champion in place."""
+    workspace, _ = iris
+    enter(workspace, "good")
+    both = [start(workspace, "never") for _ in range(2)]
+    assert sorted(process.communicate(timeout=60)[0].strip() for process in both) == ["HOLD", "PROMOTE"]
+    assert verdicts(workspace) == ["PROMOTE"]
+
+
+@pytest.mark.slow
+def test_a_promotion_with_its_real_package(tmp_path: Path) -> None:
+    """The Bento is built, started, asked, and only then is there a champion."""
+    workspace, task = arena(tmp_path, "diabetes")
+    enter(workspace, "good")
+    verdict = promote(workspace, task)
+    assert verdict.verdict == "PROMOTE", verdict.reasons
+    assert (workspace.package("diabetes", verdict.version) / "proven.json").is_file()

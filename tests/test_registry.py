@@ -1,0 +1,246 @@
+"""The registry: a pointer that is always whole, a ledger that only grows, and what a kill leaves between them."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tiltyard import files, task_file
+from tiltyard.decision import Decision, provenance
+from tiltyard.errors import RegistryError
+from tiltyard.history import history
+from tiltyard.registry import Registry, reign, withdrawn
+from tiltyard.rollback import rollback
+from tiltyard.status import status
+from tiltyard.workspace import Workspace
+
+
+def decide(version: str, verdict: str = "PROMOTE", before: str | None = None) -> Decision:
+    """Make a decision about iris."""
+    metrics = {"accuracy": 0.9}
+    return Decision.model_validate(
+        {
+            "task": "iris",
+            "verdict": verdict,
+            "version": version,
+            "champion": before,
+            "reasons": ["so"],
+            "metrics": metrics,
+        }
+        | {"metric": "accuracy", "parameters": {"epochs": 3}}
+    )
+
+
+def crown(workspace: Workspace, *versions: str) -> None:
+    """Make versions champion, one after the other, each with a package."""
+    registry, before = Registry(workspace), None
+    for version in versions:
+        workspace.package("iris", version).mkdir(parents=True)
+        registry.promote(decide(version, before=before))
+        before = version
+
+
+def champion(workspace: Workspace) -> str | None:
+    """Give the champion's version."""
+    found = Registry(workspace).champion("iris")
+    return found.version if found else None
+
+
+def test_there_is_no_champion_at_first(workspace: Workspace) -> None:
+    """Nothing was decided; reading it writes nothing."""
+    assert champion(workspace) is None
+    assert Registry(workspace).decisions("iris") == []
+    assert not (workspace.root / "serving" / "ledger").exists()
+
+
+def test_the_pointer_holds_the_whole_decision(workspace: Workspace) -> None:
+    """What made a version champion can be read from the pointer alone."""
+    registry, decision = Registry(workspace), decide("a")
+    registry.promote(decision)
+    found = registry.champion("iris")
+    assert found is not None
+    assert (found.task, found.version, found.decision) == ("iris", "a", decision)
+    assert registry.decisions("iris") == [decision]
+
+
+def test_the_ledger_only_grows(workspace: Workspace) -> None:
+    """Earlier lines keep their bytes."""
+    registry = Registry(workspace)
+    registry.promote(decide("a"))
+    first = workspace.ledger("iris").read_bytes()
+    registry.record(decide("b", "HOLD", before="a"))
+    assert workspace.ledger("iris").read_bytes().startswith(first)
+    assert [decision.verdict for decision in registry.decisions("iris")] == ["PROMOTE", "HOLD"]
+    assert champion(workspace) == "a"
+
+
+def test_a_line_that_only_the_pointer_knows_is_seen_and_written_by_the_next_change(workspace: Workspace) -> None:
+    """A kill between pointer and ledger loses no decision."""
+    registry = Registry(workspace)
+    registry.promote(decide("a"))
+    whole = workspace.ledger("iris").read_bytes()
+    registry.promote(decide("b", before="a"))
+    workspace.ledger("iris").write_bytes(whole)
+    assert [decision.version for decision in registry.decisions("iris")] == ["a", "b"]
+    assert workspace.ledger("iris").read_bytes() == whole
+    registry.record(decide("c", "HOLD", before="b"))
+    assert [line.version for line in registry.decisions("iris")] == ["a", "b", "c"]
+    assert workspace.ledger("iris").read_bytes().count(b"\n") == 3
+
+
+def test_a_torn_last_line_is_dropped(workspace: Workspace) -> None:
+    """A kill inside the write leaves half a line, which is no decision."""
+    registry = Registry(workspace)
+    registry.promote(decide("a"))
+    with workspace.ledger("iris").open("ab") as file:
+        file.write(decide("b", "HOLD").model_dump_json().encode()[:-40])
+    assert [line.version for line in registry.decisions("iris")] == ["a"]
+    registry.record(decide("c", "HOLD"))
+    assert [line.version for line in registry.decisions("iris")] == ["a", "c"]
+
+
+def test_a_whole_last_line_without_its_end_is_kept(workspace: Workspace) -> None:
+    """An editor that strips the last line end takes no decision away."""
+    registry = Registry(workspace)
+    registry.promote(decide("a"))
+    workspace.ledger("iris").write_bytes(workspace.ledger("iris").read_bytes().rstrip())
+    registry.record(decide("b", "HOLD"))
+    assert [line.version for line in registry.decisions("iris")] == ["a", "b"]
+
+
+def test_a_damaged_line_is_named(workspace: Workspace) -> None:
+    """A conflict marker in the middle is refused with its line number and the way back."""
+    Registry(workspace).promote(decide("a"))
+    path = workspace.ledger("iris")
+    path.write_text(path.read_text() + "<<<<<<< HEAD\n" + path.read_text())
+    with pytest.raises(
+        RegistryError, match=r"line 2 of .*iris\.jsonl is no decision: expected one JSON object"
+    ) as caught:
+        Registry(workspace).decisions("iris")
+    assert "git checkout" in caught.value.hint
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"version": "a"}', '{"decision": {"version": 3}}'])
+def test_a_damaged_pointer_is_refused(workspace: Workspace, content: str) -> None:
+    """Never another champion by accident."""
+    path = workspace.champion("iris")
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    with pytest.raises(RegistryError, match="is no pointer to a champion: expected task, version and decision"):
+        Registry(workspace).champion("iris")
+
+
+def test_rollback_goes_back_one_champion_at_a_time(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice is two back, not there and back again; each is a line with its reason and who did it."""
+    monkeypatch.setenv("TILTYARD_ACTOR", "anna")
+    crown(workspace, "a", "b", "c")
+    task = task_file.load(workspace, "iris")
+    first = rollback(workspace, task)
+    assert (first.version, first.champion, champion(workspace)) == ("b", "c", "b")
+    assert first.reasons == ["rolled back from c to b by anna"]
+    assert first.metrics == {"accuracy": 0.9}
+    assert first.parameters == {"epochs": 3}
+    assert rollback(workspace, task).version == champion(workspace) == "a"
+    with pytest.raises(RegistryError, match="no champion of iris before a to roll back to: it is the first"):
+        rollback(workspace, task)
+    assert [line.verdict for line in Registry(workspace).decisions("iris")] == ["PROMOTE"] * 3 + ["ROLLBACK"] * 2
+
+
+def test_rollback_passes_over_a_package_that_is_gone(workspace: Workspace) -> None:
+    """A champion without its files cannot serve."""
+    crown(workspace, "a", "b", "c")
+    workspace.package("iris", "b").rmdir()
+    assert Registry(workspace).rollback("iris").version == "a"
+
+
+def test_rollback_says_when_all_packages_are_gone(workspace: Workspace) -> None:
+    """The champion stays where it is."""
+    crown(workspace, "a", "b")
+    workspace.package("iris", "a").rmdir()
+    with pytest.raises(RegistryError, match="before b to roll back to: the packages of a are gone"):
+        Registry(workspace).rollback("iris")
+    assert champion(workspace) == "b"
+
+
+def test_rollback_needs_a_champion(workspace: Workspace) -> None:
+    """The hint says how to get one."""
+    with pytest.raises(RegistryError, match="no champion of iris to roll back") as caught:
+        Registry(workspace).rollback("iris")
+    assert caught.value.hint == "make one: tiltyard run iris"
+
+
+def test_a_version_that_was_rolled_back_is_known_until_promoted_again(workspace: Workspace) -> None:
+    """That is what keeps the next run from promoting it at once."""
+    crown(workspace, "a", "b")
+    registry = Registry(workspace)
+    registry.rollback("iris")
+    assert withdrawn(registry.decisions("iris")).keys() == {"b"}
+    registry.promote(decide("b", before="a"))
+    assert withdrawn(registry.decisions("iris")) == {}
+
+
+def test_status_and_history_are_plain_data(workspace: Workspace) -> None:
+    """A row a task, also without a champion; all decisions as JSON."""
+    crown(workspace, "a")
+    Registry(workspace).record(decide("b", "HOLD", before="a"))
+    rows = {row["task"]: row for row in status(workspace)}
+    assert rows.keys() == {"diabetes", "digits", "iris", "sine"}
+    assert rows["iris"]["version"] == "a"
+    assert rows["iris"]["value"] == 0.9
+    assert rows["iris"]["verdict"] == "HOLD"
+    assert rows["sine"]["version"] is rows["sine"]["verdict"] is None
+    lines = history(workspace, task_file.load(workspace, "iris"))
+    assert [line["version"] for line in lines] == ["a", "b"]
+
+
+def test_provenance_outside_git_names_no_commit(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None is honest; who decided is still known."""
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(workspace.root.parent))
+    monkeypatch.setenv("TILTYARD_ACTOR", "nightly")
+    assert provenance(workspace) == {"commit": None, "dirty": None, "who": "nightly"}
+
+
+def test_a_later_release_may_write_more(workspace: Workspace) -> None:
+    """An unknown field of a line is passed over, so that a ledger outlives a downgrade."""
+    Registry(workspace).promote(decide("a"))
+    pointer = files.read_json(workspace.champion("iris"))
+    pointer["decision"]["moon"] = "full"
+    files.write_json(workspace.champion("iris"), pointer)
+    assert champion(workspace) == "a"
+
+
+def test_the_lock_waits_for_its_holder(workspace: Workspace) -> None:
+    """Two who would change the champion take turns."""
+    registry, order = Registry(workspace), []
+
+    def second() -> None:
+        with Registry(workspace).lock("iris"):
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    with registry.lock("iris"):
+        thread.start()
+        thread.join(0.2)
+        order.append("first")
+    thread.join(10)
+    assert order == ["first", "second"]
+
+
+@given(st.lists(st.sampled_from(["promote", "rollback", "hold"]), max_size=20))
+def test_the_reign_ends_with_the_champion(steps: list[str]) -> None:
+    """After any promotions and rollbacks the last of the reign is the champion, and none of it is withdrawn."""
+    stack, decisions = [], []
+    for place, step in enumerate(steps):
+        if step == "promote":
+            stack.append(f"v{place}")
+            decisions.append(decide(stack[-1]))
+        elif step == "rollback" and len(stack) > 1:
+            before = stack.pop()
+            decisions.append(decide(stack[-1], "ROLLBACK", before=before))
+        else:
+            decisions.append(decide("held", "HOLD"))
+    assert [decision.version for decision in reign(decisions)] == stack
+    assert not withdrawn(decisions).keys() & set(stack)
