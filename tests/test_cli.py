@@ -1,0 +1,151 @@
+"""The command line: quick, helpful, and without a traceback for a user's mistake."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tiltyard import cli
+from tiltyard.errors import TiltyardError
+from tiltyard.workspace import Workspace
+
+VERBS = sorted(cli.cli.commands)
+
+
+def _main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Run as the entry point does; give the exit status."""
+    monkeypatch.setattr(sys, "argv", ["tiltyard", *arguments])
+    try:
+        cli.main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def test_every_verb_of_the_road_is_a_command() -> None:
+    """The words of the stages, the flow and the registry are commands."""
+    road = {"fetch", "validate", "prepare", "train", "evaluate", "promote", "package", "run"}
+    rest = {"status", "history", "rollback", "predict", "serve", "schedule", "doctor", "schema"}
+    assert set(VERBS) == road | rest
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(verb: str) -> None:
+    """--help of each command says what it does in a sentence."""
+    result = CliRunner().invoke(cli.cli, [verb, "--help"])
+    assert result.exit_code == 0
+    assert "." in result.output.split("Options:")[0]
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """`tiltyard --help` loads none of the tools, nor numpy, nor pydantic."""
+    code = "import sys; from tiltyard.cli import cli; cli(['--help'], standalone_mode=False); print(*sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert not {"numpy", "pydantic", "rich", "keras", "prefect", "bentoml"} & set(out.split())
+
+
+def test_a_mistake_is_a_sentence_and_a_hint(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An unknown task exits with 1, names the known ones, says what to type next, and shows no traceback."""
+    assert workspace.tasks()
+    assert _main(monkeypatch, "validate", "irish") == 1
+    error = capsys.readouterr().err
+    assert "error: no task 'irish': expected one of diabetes, digits, iris, sine" in error
+    assert "next:  list them: tiltyard status" in error
+    assert "Traceback" not in error
+
+
+def test_outside_a_project_every_verb_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a folder that is no project the message names what was looked for, and where."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TILTYARD_ROOT", raising=False)
+    assert _main(monkeypatch, "status") == 1
+    assert "no project here: expected a folder with tasks/ and dvc.yaml" in capsys.readouterr().err
+
+
+def test_an_unknown_option_exits_with_two(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Usage errors are click's own, with the usual status."""
+    assert _main(monkeypatch, "status", "--colour") == 2
+    assert "No such option" in capsys.readouterr().err
+
+
+def test_an_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ctrl-C ends with 130 and a word."""
+
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "cli", interrupted)
+    assert _main(monkeypatch) == 130
+    assert "stopped" in capsys.readouterr().err
+
+
+def test_errors_without_a_hint_have_no_empty_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The hint is printed only if there is one."""
+
+    def failed(**_: object) -> None:
+        raise TiltyardError("it rains")
+
+    monkeypatch.setattr(cli, "cli", failed)
+    assert _main(monkeypatch) == 1
+    assert capsys.readouterr().err == "error: it rains\n"
+
+
+def test_the_schema_is_json(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`tiltyard schema` prints a JSON Schema with every section of a task file."""
+    assert workspace
+    assert _main(monkeypatch, "schema") == 0
+    assert {"source", "columns", "train", "gate"} <= set(json.loads(capsys.readouterr().out)["properties"])
+
+
+def test_predict_wants_one_of_two(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither or both of --json and --csv is a usage error."""
+    assert workspace
+    assert _main(monkeypatch, "predict", "iris") == 2
+    assert _main(monkeypatch, "predict", "iris", "--json", "[]", "--csv", "x.csv") == 2
+
+
+def test_predict_without_a_champion_says_what_to_do(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There is nothing to ask yet, and the way to change that is named."""
+    assert workspace
+    assert _main(monkeypatch, "predict", "iris", "--json", "[]") == 1
+    assert "tiltyard run iris" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["status", "doctor"])
+def test_what_prints_data_prints_json_too(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    """--json prints a list of objects; without it there is a table with the same rows."""
+    assert workspace
+    assert _main(monkeypatch, verb, "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert rows
+    assert _main(monkeypatch, verb) == 0
+    table = capsys.readouterr().out
+    assert all(str(row.get("task") or row.get("name")) in table for row in rows)
+
+
+def test_prepare_of_a_table_counts_rows(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A verb by hand says what it did."""
+    from making import fetch_raw
+
+    fetch_raw(workspace, "iris")
+    assert _main(monkeypatch, "prepare", "iris") == 0
+    assert "iris: 90 train, 30 validation, 30 test rows" in capsys.readouterr().out

@@ -1,0 +1,139 @@
+"""Tests of the repository itself: directions of imports, the file map, names that must not appear."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from making import ROOT
+
+from tiltyard.workspace import Workspace
+
+SOURCE = ROOT / "src" / "tiltyard"
+PLUGINS = {"sources", "models", "problems", "checks", "columns", "forms"}
+VERBS = {
+    *("fetch", "validate", "prepare", "train", "evaluate", "promote", "package"),
+    *("serve", "predict", "status", "history", "rollback", "doctor"),
+}
+# which modules may import a heavy library; everywhere else it stays out
+HEAVY = {
+    "bentoml": {"bento", "package", "service"},
+    "dvc": {"store"},
+    "great_expectations": {"validate"},
+    "matplotlib": {"pictures"},
+    "prefect": set(),
+    "tensorflow": {"train"},
+    "keras": {"augment", "batches", "export", "model", "network", "resume", "train", "watch", "cnn", "lstm", "mlp"},
+}
+
+
+def _tracked(*patterns: str) -> list[Path]:
+    command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns]
+    names = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    return [ROOT / name for name in names if (ROOT / name).is_file()]
+
+
+def _imports(path: Path) -> set[str]:
+    """Give all modules that a file imports, wherever in it, except for the type checker alone."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    checked = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
+    skipped = {id(inner) for node in checked for part in node.body for inner in ast.walk(part)}
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(SOURCE).with_suffix("").as_posix().replace("/", ".")
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=_name)
+def test_imports_point_from_verbs_to_types(path: Path) -> None:
+    """Plug-ins and types import no verb, and nothing but the command line imports pipelines."""
+    name, imports = _name(path), _imports(path)
+    ours = {module.split(".")[1] for module in imports if module.startswith("tiltyard.")}
+    assert not any(module.split(".")[0] == "pipelines" for module in imports)
+    if name.split(".")[0] in PLUGINS:
+        assert not ours & VERBS, f"{name} is a plug-in and imports the verb {ours & VERBS}"
+    if name != "cli":
+        assert "cli" not in ours
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=_name)
+def test_heavy_libraries_stay_where_they_are_needed(path: Path) -> None:
+    """Each heavy library is imported by the modules that the table names, and by no other."""
+    roots = {module.split(".")[0] for module in _imports(path)}
+    for library, modules in HEAVY.items():
+        if library in roots:
+            assert path.stem in modules, f"{_name(path)} imports {library}"
+
+
+def test_pipelines_hold_order_alone() -> None:
+    """Pipelines import no array, table or model library: arithmetic and file formats are the verbs'."""
+    for path in (ROOT / "pipelines").glob("*.py"):
+        roots = {module.split(".")[0] for module in _imports(path)}
+        assert not roots & {"numpy", "pandas", "keras", "tensorflow", "onnxruntime", "great_expectations", "dvc"}
+
+
+def test_the_file_map_of_the_readme_is_true() -> None:
+    """Every path that the README's map names exists, and every module and folder of ours stands in it."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = re.search(r"## Where things are\n.*?```\n(.*?)```", text, re.DOTALL)
+    assert block, "the README has no file map"
+    named = set(re.findall(r"[\w./-]+", " ".join(line.split("  ")[0] for line in block[1].splitlines())))
+    for name in named:
+        assert (ROOT / name).exists() or (SOURCE / name).exists(), f"{name} is in the map only"
+    for path in [*SOURCE.glob("*.py"), *(p for p in SOURCE.iterdir() if p.is_dir() and p.name != "__pycache__")]:
+        if path.name != "__init__.py":
+            assert path.name in named or f"{path.name}/" in named, f"{path.name} is not in the map"
+
+
+def test_the_readme_has_the_length_that_is_read() -> None:
+    """Between 120 and 200 lines."""
+    assert 120 <= len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 200
+
+
+def test_no_file_is_too_long_to_be_read() -> None:
+    """No Python file has more than 400 lines."""
+    long = {
+        path.name: n for path in _tracked("*.py") if (n := len(path.read_text(encoding="utf-8").splitlines())) > 400
+    }
+    assert not long
+
+
+def test_every_test_says_what_it_holds() -> None:
+    """Each test function has a docstring."""
+    for path in _tracked("tests/*.py", "tests/**/*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                assert ast.get_docstring(node), f"{path.name}: {node.name}"
+
+
+def test_locks_hold_no_address() -> None:
+    """A lock says what and its hash; where from is the installer's own business."""
+    for path in _tracked("*.lock"):
+        assert "://" not in path.read_text(encoding="utf-8"), path
+
+
+def test_the_task_list_of_the_stages_is_the_folder() -> None:
+    """params.yaml, which dvc.yaml reads, names exactly the files in tasks/."""
+    named = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["tasks"]
+    assert sorted(named) == Workspace(ROOT).tasks()
+
+
+def test_what_stages_depend_on_exists() -> None:
+    """Every source file that dvc.yaml names is there, so that a renamed module is not forgotten."""
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    for stage in stages.values():
+        for name in stage["deps"]:
+            assert not name.startswith("src/") or (ROOT / name).exists(), name
