@@ -55,6 +55,7 @@ def _report(workspace: Workspace, task: Task, predictor: Predictor, predictions:
     context, truth, outputs = facts["context"], predictions.truth, predictions.outputs
     features, known = read_part(workspace.out(task.name, "prepare") / "train.npz")
     bootstrap = Bootstrap(len(truth), task.split.seed, task.gate.confidence)
+    intervals = bootstrap.intervals(lambda places: task.kind.scores(truth[places], outputs[places], context))
     return {
         "task": task.name,
         "version": version(workspace.out(task.name, "train")),
@@ -64,7 +65,7 @@ def _report(workspace: Workspace, task: Task, predictor: Predictor, predictions:
         "rows": facts["rows"],
         "metric": task.gate.metric,
         "metrics": task.kind.scores(truth, outputs, context),
-        "intervals": bootstrap.intervals(lambda places: task.kind.scores(truth[places], outputs[places], context)),
+        "intervals": {name: list(interval) for name, interval in intervals.items()},
         "baseline": task.kind.scores(truth, predictions.baseline, context),
         "train": task.kind.scores(known, _in_batches(predictor, features), context),
         **task.kind.details(predictions),

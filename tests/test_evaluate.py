@@ -1,0 +1,182 @@
+"""Evaluation: the exported model on the sealed rows, finite figures beside a baseline, and the same bytes each time."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jousting import arena, challenge, fit, write_linear
+
+from tiltyard import files, prepare, report, task_file
+from tiltyard.column import Array
+from tiltyard.encoder import Encoder
+from tiltyard.errors import DataError, RegistryError, SealError, TrainingError
+from tiltyard.evaluate import evaluate
+from tiltyard.predictor import version
+from tiltyard.task import Task
+from tiltyard.workspace import Workspace
+
+Arena = tuple[Workspace, Task]
+WRITTEN = {"report.json", "report.html", "predictions.npz", "plots"}
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Arena:
+    """Diabetes with a linear model, evaluated; not to be written to."""
+    workspace, task = arena(tmp_path_factory.mktemp("measured"), "diabetes")
+    challenge(workspace, task, slice(None))
+    return workspace, task
+
+
+@pytest.fixture
+def diabetes(measured: Arena, tmp_path: Path) -> Arena:
+    """A copy of the test's own."""
+    shutil.copytree(measured[0].root, tmp_path / "arena")
+    return Workspace(tmp_path / "arena"), measured[1]
+
+
+def predictions(workspace: Workspace, name: str) -> dict[str, Array]:
+    """Read what evaluation kept."""
+    with np.load(workspace.out(name, "evaluate") / "predictions.npz", allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Read one of the plots."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_figures_are_those_of_the_model_on_the_sealed_rows(measured: Arena) -> None:
+    """RMSE and R2 of the report are what closed-form predictions on the test part give."""
+    workspace, task = measured
+    features, truth = prepare.read_part(workspace.out("diabetes", "prepare") / "train.npz")
+    weights, bias = fit(features.astype(np.float64), truth, 0)
+    test = prepare.read_test(workspace, task)
+    encoder = Encoder.load(workspace.out("diabetes", "train") / "encoder.json")
+    error = encoder.encode(test.rows) @ weights[:, 0] + bias - test.truth
+    content = files.read_json(workspace.out("diabetes", "evaluate") / "report.json")
+    assert content["metrics"]["rmse"] == pytest.approx(np.sqrt((error**2).mean()), rel=1e-4)
+    assert content["metrics"]["r2"] == pytest.approx(1 - (error**2).mean() / test.truth.var(), rel=1e-4)
+    assert content["baseline"]["mae"] == pytest.approx(np.abs(test.truth - truth.mean()).mean())
+    assert content["version"] == version(workspace.out("diabetes", "train"))
+    assert content["test"] == test.digest
+
+
+def test_each_figure_lies_in_its_interval_beside_baseline_and_train(measured: Arena) -> None:
+    """Every metric is there four times."""
+    content = files.read_json(measured[0].out("diabetes", "evaluate") / "report.json")
+    names = content["metrics"].keys()
+    assert names == content["baseline"].keys() == content["train"].keys() == content["intervals"].keys()
+    for name, (low, high) in content["intervals"].items():
+        assert low < content["metrics"][name] < high
+
+
+def test_a_second_evaluation_gives_the_same_bytes(diabetes: Arena) -> None:
+    """Pictures and the page included; nothing of a time or a duration."""
+    workspace, task = diabetes
+    folder = workspace.out("diabetes", "evaluate")
+    before = files.sha256(folder)
+    evaluate(workspace, task)
+    assert files.sha256(folder) == before
+    assert {path.name for path in folder.iterdir()} == WRITTEN
+
+
+def test_a_failure_half_way_leaves_the_old_evaluation(diabetes: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole or not there: no half-written folder stays beside it."""
+    workspace, task = diabetes
+    folder = workspace.out("diabetes", "evaluate")
+    before = files.sha256(folder)
+
+    def fail(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(report, "page", fail)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(workspace, task)
+    assert files.sha256(folder) == before
+    assert {path.name for path in folder.parent.iterdir()} == {"prepare", "train", "evaluate"}
+
+
+def test_a_model_that_answers_no_number_is_refused(diabetes: Arena) -> None:
+    """NaN on test rows is an error that says on how many, not a figure."""
+    workspace, task = diabetes
+    write_linear(
+        workspace.out("diabetes", "train") / "model.onnx", np.full((11, 1), np.inf), np.zeros(1), softmax=False
+    )
+    with pytest.raises(TrainingError, match="gives NaN or infinity on 88 of 88 test rows; expected none"):
+        evaluate(workspace, task)
+
+
+def test_no_model_is_refused(diabetes: Arena) -> None:
+    """The hint says how to make one."""
+    workspace, task = diabetes
+    shutil.rmtree(workspace.out("diabetes", "train"))
+    with pytest.raises(RegistryError, match=r"expected model\.onnx") as caught:
+        evaluate(workspace, task)
+    assert "tiltyard train" in caught.value.hint
+
+
+def test_no_test_part_is_refused(diabetes: Arena) -> None:
+    """The hint says how to make one."""
+    workspace, task = diabetes
+    shutil.rmtree(workspace.out("diabetes", "prepare"))
+    with pytest.raises(DataError, match="no test part for diabetes"):
+        evaluate(workspace, task)
+
+
+def test_a_changed_test_part_is_refused(diabetes: Arena) -> None:
+    """Figures on other rows than the sealed ones are not given."""
+    workspace, task = diabetes
+    path = workspace.out("diabetes", "prepare") / "test.npz"
+    with np.load(path) as arrays:
+        changed = {**arrays, "truth": arrays["truth"] + 1}
+    np.savez_compressed(path, **changed)
+    with pytest.raises(SealError, match="the test part of diabetes was changed"):
+        evaluate(workspace, task)
+
+
+def test_residuals_are_drawn_from_the_predictions(measured: Arena) -> None:
+    """The CSV that DVC draws has a row a test row."""
+    workspace, _ = measured
+    rows = read_csv(workspace.out("diabetes", "evaluate") / "plots" / "residuals.csv")
+    kept = predictions(workspace, "diabetes")
+    assert [float(row["residual"]) for row in rows] == pytest.approx(kept["outputs"][:, 0] - kept["truth"])
+
+
+@pytest.mark.slow
+def test_every_task_is_measured(road: Workspace) -> None:
+    """All files, only finite numbers, and what each problem adds."""
+    extra = {
+        "classification": {"confusion", "per_class", "worst"},
+        "regression": {"worst", "best"},
+        "forecasting": {"worst", "best"},
+    }
+    for name in road.tasks():
+        task = task_file.load(road, name)
+        content = evaluate(road, task)
+        folder = road.out(name, "evaluate")
+        json.dumps(content, allow_nan=False)
+        assert content == files.read_json(folder / "report.json")
+        assert {path.name for path in folder.iterdir()} == WRITTEN
+        assert extra[task.problem] <= content.keys()
+        assert len(predictions(road, name)["number"]) == content["rows"]["test"]
+        names = {path.name for path in (folder / "plots").iterdir()}
+        assert {"learning.csv", "learning.png"} < names
+        assert len(read_csv(folder / "plots" / "learning.csv")) == 3
+
+
+@pytest.mark.slow
+def test_the_confusion_table_counts_every_row(road: Workspace) -> None:
+    """The matrix, the table by class and the CSV that DVC draws agree."""
+    content = evaluate(road, task_file.load(road, "digits"))
+    matrix = np.array(content["confusion"])
+    rows = read_csv(road.out("digits", "evaluate") / "plots" / "confusion.csv")
+    assert matrix.sum() == len(rows) == content["rows"]["test"]
+    assert [line["rows"] for line in content["per_class"]] == matrix.sum(axis=1).tolist()
+    assert sum(row["actual"] == row["predicted"] for row in rows) == np.trace(matrix)
+    assert content["metrics"]["accuracy"] == np.trace(matrix) / matrix.sum()
