@@ -390,7 +390,7 @@ def test_two_promotions_at_once_take_turns(iris: Arena) -> None:
 def test_a_promotion_with_its_real_package(tmp_path: Path) -> None:
     """The Bento is built, started, asked, and only then is there a champion."""
     workspace, task = arena(tmp_path, "diabetes")
-    enter(workspace, "good")
+    challenge(workspace, task, slice(None))
     verdict = promote(workspace, task)
     assert verdict.verdict == "PROMOTE", verdict.reasons
     assert (workspace.package("diabetes", verdict.version) / "proven.json").is_file()
