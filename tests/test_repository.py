@@ -90,7 +90,7 @@ def test_the_file_map_of_the_readme_is_true() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     block = re.search(r"## Where things are\n.*?```\n(.*?)```", text, re.DOTALL)
     assert block, "the README has no file map"
-    named = set(re.findall(r"[\w./-]+", " ".join(line.split("  ")[0] for line in block[1].splitlines())))
+    named = set(re.findall(r"[\w./-]+", " ".join(line.strip().split("  ")[0] for line in block[1].splitlines())))
     for name in named:
         assert (ROOT / name).exists() or (SOURCE / name).exists(), f"{name} is in the map only"
     for path in [*SOURCE.glob("*.py"), *(p for p in SOURCE.iterdir() if p.is_dir() and p.name != "__pycache__")]:
