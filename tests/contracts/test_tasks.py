@@ -1,0 +1,69 @@
+"""What every task file must be: read in no time, its own example answered, its expectations able to fail."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from making import ROOT, fetch_raw
+
+from tiltyard import plugins, prepare, task_file
+from tiltyard.column import count
+from tiltyard.encoder import Encoder
+from tiltyard.errors import DataError
+from tiltyard.validate import validate
+from tiltyard.workspace import Workspace
+
+
+def test_the_first_line_points_editors_to_the_schema(task_name: str) -> None:
+    """Editors complete keys of every task file."""
+    first = Workspace(ROOT).task_file(task_name).read_text(encoding="utf-8").splitlines()[0]
+    assert first == "# yaml-language-server: $schema=schema.json"
+
+
+def test_its_example_is_what_the_encoder_takes(workspace: Workspace, task_name: str) -> None:
+    """The example of the schema page parses, encodes to the shape of training rows, and reads back the same."""
+    fetch_raw(workspace, task_name)
+    task = task_file.load(workspace, task_name)
+    prepare.prepare(workspace, task)
+    folder = workspace.out(task_name, "prepare")
+    encoder = Encoder.load(folder / "encoder.json")
+    rows = encoder.parse([task.serve.example])
+    features, _ = prepare.read_part(folder / "train.npz")
+    assert encoder.encode(rows).shape == (1, *features.shape[1:])
+    assert encoder.to_json(rows) == [task.serve.example]
+
+
+def test_serving_encodes_as_training_did(workspace: Workspace, task_name: str) -> None:
+    """Training rows sent as a client would send them encode to the very bits that training saw."""
+    fetch_raw(workspace, task_name)
+    task = task_file.load(workspace, task_name)
+    prepare.prepare(workspace, task)
+    folder = workspace.out(task_name, "prepare")
+    encoder = Encoder.load(folder / "encoder.json")
+    rows, _ = plugins.load("forms", task.form)().rows(task, workspace.raw(task_name))
+    some = {name: values[:64] for name, values in rows.items()}
+    again = encoder.parse(encoder.to_json(some))
+    assert count(again) == 64
+    assert np.array_equal(encoder.encode(again), encoder.encode(some))
+
+
+@pytest.mark.slow
+def test_its_expectations_fail_on_corrupted_data(workspace: Workspace, task_name: str) -> None:
+    """A raw file with bytes turned over, or half of it gone, does not pass."""
+    fetch_raw(workspace, task_name)
+    task = task_file.load(workspace, task_name)
+    (raw,) = workspace.raw(task_name).iterdir()
+    whole = raw.read_bytes()
+    for corrupted in (whole[: len(whole) // 2], _scrambled(whole, raw)):
+        raw.write_bytes(corrupted)
+        with pytest.raises(DataError):
+            validate(workspace, task)
+
+
+def _scrambled(content: bytes, path: Path) -> bytes:
+    """Turn one byte in fifty into another letter."""
+    chance = random.Random(path.name)  # noqa: S311 - no secret
+    return bytes(ord("x") if chance.random() < 0.02 else byte for byte in content)
