@@ -30,7 +30,8 @@ def serve(
     for name, folder in folders.items():
         say(f"{name} {folder.name}: {url}/v1/models/{name}")
     say(f"documentation: {url}/\ntry: {example(next(iter(folders.values())), url)}")
-    os.execve(sys.executable, command(workspace, *address), environment(folders, workers))  # noqa: S606 - no shell
+    home = workspace.state("serve", str(address[1]))
+    os.execve(sys.executable, command(workspace, *address), environment(folders, workers, home))  # noqa: S606 - no shell
 
 
 def champions(workspace: Workspace, tasks: Iterable[str]) -> dict[str, Path]:
@@ -54,10 +55,11 @@ def command(workspace: Workspace, host: str, port: int) -> list[str]:
     return [sys.executable, "-m", "bentoml", "serve", *service, "--host", host, "--port", str(port)]
 
 
-def environment(folders: dict[str, Path], workers: int) -> dict[str, str]:
-    """Give the environment of the service."""
+def environment(folders: dict[str, Path], workers: int, home: Path) -> dict[str, str]:
+    """Give the environment of the service; a home of its own, since a service empties the metrics of others there."""
     packages = os.pathsep.join(map(str, folders.values()))
-    return {**os.environ, "TILTYARD_PACKAGES": packages, "TILTYARD_WORKERS": str(workers)}
+    given = {"TILTYARD_PACKAGES": packages, "TILTYARD_WORKERS": str(workers), "BENTOML_HOME": str(home)}
+    return {**os.environ, **given}
 
 
 def example(folder: Path, url: str) -> str:

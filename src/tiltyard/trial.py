@@ -80,11 +80,12 @@ def started(workspace: Workspace, task: str, version: str) -> Iterator[Server]:
     folder = workspace.state(task, "trial")
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    command = ["-m", "bentoml", "serve", f"{task}:{version}", "--host", "127.0.0.1", "--port", str(port)]
+    place = str(bento.folder(workspace, task, version))
+    command = ["-m", "bentoml", "serve", place, "--host", "127.0.0.1", "--port", str(port)]
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-c", LEASH, *command],
-            env={**bento.clean(), "BENTOML_HOME": str(workspace.bentos)},
+            env={**bento.clean(), "BENTOML_HOME": str(folder)},  # a service empties the metrics of others in its home
             cwd=folder,  # holds nothing that could be imported instead of what is packaged
             stdin=subprocess.DEVNULL,
             stdout=log,
