@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
@@ -15,6 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from tiltyard.body import instances, read
 from tiltyard.errors import RequestError
 from tiltyard.openapi import openapi
 from tiltyard.served import Served
@@ -24,7 +24,6 @@ Handler = Callable[[Request], Awaitable[Response]]
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 LARGE = 16_384  # bytes of a body from which parsing and predicting would hold up the other clients
 LONGEST = 300  # characters of a message that may quote what was sent
-NO_NUMBER = re.compile(rb"[\[:,\s]-?(NaN|Infinity)\b")
 
 # BentoML's own page would do, but it calls a tracker; the scripts are those that come with BentoML.
 PAGE = """<!DOCTYPE html>
@@ -36,7 +35,6 @@ PAGE = """<!DOCTYPE html>
 <script src="./static_content/swagger-initializer.js"></script></body></html>
 """
 
-decoder = msgspec.json.Decoder()
 encoder = msgspec.json.Encoder()
 
 
@@ -67,61 +65,15 @@ def install(app: Starlette, models: Iterable[Served]) -> None:
 
 async def _predict(request: Request) -> Response:
     served = _served(request)
-    body = await _body(request, served.max_body_bytes)
+    body = await read(request, served.max_body_bytes)
     if len(body) < LARGE:
         return _json(_answer(served, body))
     return _json(await anyio.to_thread.run_sync(_answer, served, body, limiter=request.app.state.turn))
 
 
 def _answer(served: Served, body: bytes) -> bytes:
-    predictions = served.predict(_instances(_parse(body)))
+    predictions = served.predict(instances(body))
     return encoder.encode({"predictions": predictions, "model": served.task, "version": served.schema["version"]})
-
-
-async def _body(request: Request, limit: int) -> bytes:
-    """Read the body, and stop as soon as it is too large."""
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise RequestError("unsupported_encoding", "expected a body that is not compressed", status=415)
-    body = bytearray()
-    if _declared(request) <= limit:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                break
-        else:
-            return bytes(body)
-    raise RequestError("body_too_large", f"expected at most {limit} bytes", status=413)
-
-
-def _declared(request: Request) -> int:
-    length = request.headers.get("content-length", "")
-    return int(length) if length.isdecimal() and len(length) < 20 else 0
-
-
-def _parse(body: bytes) -> object:
-    """Decode JSON; its type is not asked for, as TensorFlow Serving does not: plain `curl -d` works."""
-    try:
-        return decoder.decode(body)
-    except RecursionError:
-        raise RequestError("malformed_json", "nested too deeply") from None
-    except ValueError as error:  # msgspec's own error and a bad UTF-8 string are both of this kind
-        if NO_NUMBER.search(body):
-            raise RequestError("not_finite", "expected finite numbers: JSON has no NaN and no Infinity") from None
-        raise RequestError("malformed_json", f"expected JSON: {error}") from None
-
-
-def _instances(content: object) -> object:
-    """Give the instances of a request; the one other key of the convention names the default signature."""
-    if not isinstance(content, dict):
-        raise RequestError("wrong_type", 'expected an object: {"instances": [...]}')
-    for key in content:
-        if key not in {"instances", "signature_name"}:
-            raise RequestError("unknown_field", 'expected {"instances": [...]}', key)
-    if content.get("signature_name", "serving_default") != "serving_default":
-        raise RequestError("unknown_signature", "expected serving_default, the only one", "signature_name", 404)
-    if "instances" not in content:
-        raise RequestError("missing_field", 'expected {"instances": [...]}', "instances")
-    return content["instances"]
 
 
 async def _models(request: Request) -> Response:
