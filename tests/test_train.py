@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from making import edit_task, fetch_raw, start_training, train_tasks
 
-from tiltyard import files, prepare, task_file
+from tiltyard import files, prepare, task_file, train
+from tiltyard.errors import DataError
 from tiltyard.predictor import Predictor
 from tiltyard.workspace import Workspace
 
@@ -87,6 +88,16 @@ def test_a_diverged_run_stops_with_a_sentence(workspace: Workspace) -> None:
     assert process.exitcode == 1
     assert "TrainingError: training diverged in epoch" in (workspace.root / "error.txt").read_text()
     assert not out.exists()
+
+
+def test_a_batch_above_the_rows_is_refused(workspace: Workspace) -> None:
+    """The rows that there are count, not those that the task expects; nothing heavy is imported first."""
+    _prepared(workspace, "iris")
+    path = workspace.out("iris", "prepare") / "train.npz"
+    features, truth = prepare.read_part(path)
+    np.savez(path, features=features[:8], truth=truth[:8])
+    with pytest.raises(DataError, match=r"train\.batch_size: expected 1 to 8, the training rows; received 16"):
+        train.train(workspace, task_file.load(workspace, "iris"))
 
 
 def test_test_rows_never_touch_training(workspace: Workspace) -> None:

@@ -42,9 +42,6 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
     form = plugins.load("forms", task.form)()
     rows, truth = form.rows(task, workspace.raw(task.name))
     parts = split(task.split, rows, truth, form.reach(task))
-    if task.train.batch_size > len(parts["train"]):
-        n = len(parts["train"])
-        raise DataError(f"train.batch_size: expected 1 to {n}, the training rows; received {task.train.batch_size}")
     test = TestPart(take(rows, parts["test"]), truth[parts["test"]], parts["test"])
     encoder = Encoder.fit(task, take(rows, parts["train"]), truth[parts["train"]])
     facts = {

@@ -54,6 +54,8 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
     """Train, export, and give the record of the training."""
     started = time.monotonic()
     parts = Parts.load(workspace.out(task.name, "prepare"))
+    if task.train.batch_size > (rows := len(parts.train[0])):
+        raise DataError(f"train.batch_size: expected 1 to {rows}, the training rows; received {task.train.batch_size}")
     _set_up(task)
     from tiltyard import network
     from tiltyard.export import export
@@ -97,7 +99,7 @@ def _fit(workspace: Workspace, task: Task, parts: Parts, body: keras.Model) -> R
 
     model = network.trainer(task, body)
     _compile(task, model, steps=-(-len(parts.train[0]) // task.train.batch_size))
-    fingerprint = _fingerprint(task, parts)
+    fingerprint = _fingerprint(task, parts, body)
     state = workspace.state(task.name, "train")
     others = _callbacks(task)
     resume = Resume(state / "state.npz", fingerprint, others)
@@ -163,11 +165,12 @@ def _weights(task: Task, truth: Array) -> Array:
     return weights
 
 
-def _fingerprint(task: Task, parts: Parts) -> str:
+def _fingerprint(task: Task, parts: Parts, body: keras.Model) -> str:
     """Name a training by all that decides its outcome, so that no other run's state is taken up."""
     import keras
 
-    settings = task.model.model_dump_json() + task.train.model_dump_json() + parts.digest
+    shapes = [tuple(weight.shape) for weight in body.weights]  # the code of a family may have changed
+    settings = f"{task.model.model_dump_json()} {task.train.model_dump_json()} {parts.digest} {shapes}"
     return hashlib.sha256(f"{keras.__version__} {keras.backend.backend()} {settings}".encode()).hexdigest()
 
 
