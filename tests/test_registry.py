@@ -160,7 +160,7 @@ def test_rollback_says_when_all_packages_are_gone(workspace: Workspace) -> None:
     """The champion stays where it is."""
     crown(workspace, "a", "b")
     workspace.package("iris", "a").rmdir()
-    with pytest.raises(RegistryError, match="before b to roll back to: the packages of a are gone"):
+    with pytest.raises(RegistryError, match="before b to roll back to: the packages of a are not here"):
         Registry(workspace).rollback("iris")
     assert champion(workspace) == "b"
 

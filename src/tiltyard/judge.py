@@ -104,13 +104,8 @@ def _duel(workspace: Workspace, task: Task, report: Json, champion: Champion | N
 
 def _champion_outputs(workspace: Workspace, champion: Champion, rows: Rows) -> Array:
     """Run the champion's own model with its own encoder on today's test rows."""
-    folder = workspace.package(champion.task, champion.version)
-    if not folder.is_dir():
-        raise RegistryError(
-            f"the package of champion {champion.version} is not here: expected {folder.relative_to(workspace.root)}",
-            hint=f"bring it back, or go back to an earlier champion: tiltyard rollback {champion.task}",
-        )
-    predictor, pointer = Predictor.load(folder), workspace.champion(champion.task).relative_to(workspace.root)
+    predictor = Predictor.load(Registry(workspace).package(champion.task, champion.version))
+    pointer = workspace.champion(champion.task).relative_to(workspace.root)
     if missing := predictor.encoder.columns.keys() - rows.keys():
         raise RegistryError(
             f"champion {champion.version} cannot be compared: it takes {', '.join(sorted(missing))}, "

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tiltyard import bento, files, trial
+from tiltyard import bento, files, store, trial
 from tiltyard.card import card
 from tiltyard.column import Array
 from tiltyard.encoder import Encoder
@@ -28,9 +28,9 @@ def package(workspace: Workspace, task: Task) -> str:
     """Make and prove the package of the trained model, unless it is there; give its version."""
     version = _judged(workspace, task)
     folder = workspace.package(task.name, version)
-    proven = folder / "proven.json"
+    proven, pointer = folder / "proven.json", folder.with_name(f"{version}.dvc")
     present = bento.folder(workspace, task.name, version).is_dir()
-    if proven.is_file() and present:
+    if proven.is_file() and present and pointer.is_file():
         return version
     if not proven.is_file():
         log.info("%s: write package %s", task.name, version)
@@ -40,7 +40,10 @@ def package(workspace: Workspace, task: Task) -> str:
     log.info("%s: start it and replay golden rows", task.name)
     rows = files.read_json(folder / "golden.json")
     difference = trial.prove(workspace, task.name, version, rows)
-    files.write_json(proven, _proof(task, version, len(rows["instances"]), difference))
+    if not proven.is_file():  # else it was pulled from the remote, as it was proven
+        files.write_json(proven, _proof(task, version, len(rows["instances"]), difference))
+    if not pointer.is_file():
+        store.add(workspace, folder)
     return version
 
 

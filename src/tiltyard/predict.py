@@ -44,10 +44,11 @@ def predict_csv(workspace: Workspace, task: Task, path: Path) -> list[Any]:
 
 def champion(workspace: Workspace, task: Task) -> Served:
     """Load the champion of a task."""
-    found = Registry(workspace).champion(task.name)
+    registry = Registry(workspace)
+    found = registry.champion(task.name)
     if found is None:
         raise RegistryError(f"no champion yet of {task.name}", hint=f"make one: tiltyard run {task.name}")
-    return Served.load(workspace.package(task.name, found.version))
+    return Served.load(registry.package(task.name, found.version))
 
 
 def _listed(task: Task, content: object) -> object:

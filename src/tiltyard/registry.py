@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -49,6 +50,18 @@ class Registry:
                 hint=f"go back to the last whole one: git checkout -- {path}",
             ) from None
         return Champion(task, decision.version, decision)
+
+    def package(self, task: str, version: str) -> Path:
+        """Give the folder of a packaged version; in a fresh clone only DVC's pointer to it is here."""
+        folder = self.workspace.package(task, version)
+        if not folder.is_dir():
+            place = folder.relative_to(self.workspace.root)
+            kept = folder.with_name(f"{version}.dvc").is_file()
+            raise RegistryError(
+                f"the package of {task} {version} is not here: expected {place}",
+                hint=f"bring it from the remote: dvc pull {place}" if kept else "",
+            )
+        return folder
 
     def decisions(self, task: str) -> list[Decision]:
         """Give all decisions, oldest first; one that only the pointer knows yet is among them."""
@@ -108,10 +121,10 @@ class Registry:
             if self.workspace.package(champion.task, decision.version).is_dir():
                 return decision
         known = ", ".join(decision.version for decision in before)
-        gone = f"the packages of {known} are gone" if known else "it is the first"
+        gone = f"the packages of {known} are not here" if known else "it is the first"
         raise RegistryError(
             f"no champion of {champion.task} before {champion.version} to roll back to: {gone}",
-            hint=f"see what was decided: tiltyard history {champion.task}",
+            hint="bring them from the remote: dvc pull" if known else "",
         )
 
 

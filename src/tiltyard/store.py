@@ -137,7 +137,10 @@ def _known(repo: Repo, verb: str, task: str) -> None:
 
 @contextlib.contextmanager
 def _repo(workspace: Workspace) -> Iterator[Repo]:
-    """Open the project, waiting for the locks of others; DVC's own errors come out as ours."""
+    """Open the project, waiting for the locks of others; DVC's own errors come out as ours.
+
+    DVC writes down paths as it sees them from the working directory; threads at work on one project share it.
+    """
     init(workspace)
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
@@ -145,7 +148,7 @@ def _repo(workspace: Workspace) -> Iterator[Repo]:
     for name in ("dvc", "dvc_objects", "dvc_data"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        with Repo(str(workspace.root), _wait_for_lock=True) as repo:
+        with contextlib.chdir(workspace.root), Repo(str(workspace.root), _wait_for_lock=True) as repo:
             yield repo
     except (DvcException, OSError) as error:
         raise _translated(error) from None

@@ -39,7 +39,7 @@ def test_a_lost_package_is_an_error(reigning: Workspace, tmp_path: Path) -> None
     """A pointer without its package says which one is gone."""
     for part in ("tasks", "serving/champions"):
         shutil.copytree(reigning.root / part, tmp_path / part)
-    with pytest.raises(RegistryError, match=r"the package of diabetes .* is gone"):
+    with pytest.raises(RegistryError, match=r"the package of diabetes .* is not here"):
         serve.champions(Workspace(tmp_path), [])
 
 
