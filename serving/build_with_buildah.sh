@@ -7,7 +7,6 @@
 set -eu
 cd "$(dirname "$0")/.."
 export STORAGE_DRIVER=vfs BUILDAH_ISOLATION=chroot
-MIRROR=${MIRROR:-http://deb.debian.org/debian}
 IMAGE=${IMAGE:-localhost/tiltyard}
 BASE=localhost/tiltyard-base
 WORK=$(mktemp -d)
@@ -34,7 +33,7 @@ inside() { chroot --userspec="$OWNER" "$WORK/root" env -i "$@"; }
 
 if ! buildah inspect --type image "$BASE" >/dev/null 2>&1; then
     step "base: Debian bookworm with Python, by debootstrap"
-    debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$WORK/base" "$MIRROR" >"$WORK/log" \
+    debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$WORK/base" ${MIRROR:+"$MIRROR"} >"$WORK/log" \
         || { tail -20 "$WORK/log"; exit 1; }
     rm -rf "$WORK/base/var/cache/apt" "$WORK/base/var/lib/apt/lists" "$WORK/base/etc/apt/sources.list"
     echo "127.0.0.1 localhost" >"$WORK/base/etc/hosts" # a container engine would provide it
