@@ -25,7 +25,7 @@ test: $(INSTALLED)  ## run every test, with coverage of src and pipelines
 check: $(INSTALLED)  ## lint, format, types, direction of imports
 	ruff check .
 	ruff format --check .
-	mypy src pipelines
+	mypy src pipelines serving tests benchmarks
 	pytest -q tests/test_repository.py
 
 smoke: $(INSTALLED)  ## one task down the whole road in a temporary project

@@ -69,7 +69,7 @@ def test_windows_of_a_series_share_no_value_across_parts(workspace: Workspace) -
     train, truth = prepare.read_part(folder / "train.npz")
     validation, later = prepare.read_part(folder / "validation.npz")
     values = [
-        {*np.float32(features).ravel().tolist(), *np.float32(target).tolist()}
+        set(np.concatenate([np.ravel(features), np.ravel(target)]).astype(np.float32).tolist())
         for features, target in ((train, truth), (validation, later), (test.rows["value"], test.truth))
     ]
     assert not values[0] & values[1]

@@ -14,15 +14,18 @@ def test_a_deployment_is_registered(project: Workspace) -> None:
     """The server has flow, parameters, clock with time zone, and the limit of one run at a time."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.objects import ConcurrencyLimitStrategy
+    from prefect.client.schemas.schedules import CronSchedule
 
     deployment(project, ["iris", "sine"], "0 6 * * *", "Europe/Vienna").apply()
     with get_client(sync_client=True) as client:
         found = client.read_deployment_by_name("road/iris-sine")
-    (schedule,) = found.schedules
-    assert (schedule.schedule.cron, schedule.schedule.timezone) == ("0 6 * * *", "Europe/Vienna")
+    (clock,) = found.schedules
+    assert clock.schedule == CronSchedule(cron="0 6 * * *", timezone="Europe/Vienna")
     assert found.parameters == {"root": str(project.root), "names": ["iris", "sine"]}
-    assert found.global_concurrency_limit.limit == 1
-    assert found.concurrency_options.collision_strategy == ConcurrencyLimitStrategy.CANCEL_NEW
+    limit, options = found.global_concurrency_limit, found.concurrency_options
+    assert limit
+    assert options
+    assert (limit.limit, options.collision_strategy) == (1, ConcurrencyLimitStrategy.CANCEL_NEW)
 
 
 @pytest.mark.parametrize(
