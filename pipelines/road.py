@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import os
 import time
@@ -16,17 +17,24 @@ from pipelines import server, steps
 from pipelines.board import Board
 from pipelines.row import Row
 from tiltyard import files, store, task_file
-from tiltyard.errors import TiltyardError
+from tiltyard.errors import TiltyardError, WorkspaceError
 from tiltyard.workspace import Workspace
 
 
 def run(workspace: Workspace, names: list[str]) -> list[Row]:
-    """Take tasks down the road; every task file is read before anything runs."""
+    """Take tasks down the road; every task file is read before anything runs.
+
+    Prefect reads its settings when it is imported: call quiet.silence before importing this.
+    """
     for name in names:
         task_file.load(workspace, name)
     store.heal(workspace)
     server.claim(workspace)
-    state: Any = road(str(workspace.root), names, return_state=True)
+    try:
+        state: Any = road(str(workspace.root), names, return_state=True)
+    except RuntimeError as error:  # its own server did not come up, or the one of PREFECT_API_URL does not answer
+        hint = "try again, or start one: prefect server start, and set PREFECT_API_URL to what it says"
+        raise WorkspaceError(f"Prefect: {error}", hint) from None
     rows: list[Row] | BaseException = state.result(raise_on_failure=False)
     if isinstance(rows, BaseException):
         raise rows
@@ -38,7 +46,8 @@ def road(root: str, names: list[str]) -> Any:
     """Give a row a task; a task that fails leaves the others alone."""
     workspace = Workspace(Path(root))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with Board(workspace, names, len(steps.STEPS)) as board, ThreadPoolExecutor(min(len(names), cores)) as pool:
+    board, pool = Board(workspace, names, len(steps.STEPS)), ThreadPoolExecutor(min(len(names), cores))
+    with contextlib.chdir(root), board, pool:  # before the threads are there, as each use of DVC goes there
         # Prefect finds the flow that a task belongs to in the context, which threads do not inherit
         futures = [pool.submit(contextvars.copy_context().run, _travel, workspace, name, board) for name in names]
         rows = [future.result() for future in futures]
@@ -81,7 +90,8 @@ def _note(workspace: Workspace, row: Row, step: str, how: Any) -> None:
         row.problem, row.metric, row.version = report["problem"], report["metric"], report["version"]
         row.value, row.baseline = report["metrics"][row.metric], report["baseline"][row.metric]
     elif step == "promote":
-        row.verdict, row.reasons = how.verdict, how.reasons
+        same = how.version == how.champion  # the champion itself came down the road again
+        row.verdict, row.reasons = ("unchanged", []) if same else (how.verdict, how.reasons)
 
 
 def _stop(row: Row, step: str, error: Exception) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from making import QUICK, ROOT, edit_task, new_workspace
 
+from pipelines.road import run
+from pipelines.row import Row
 from tiltyard import quiet
 from tiltyard.workspace import Workspace
 
@@ -22,12 +25,39 @@ def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _server: None) -> Workspace:
-    """A workspace in which DVC finds the sources that its stages depend on; trainings are short."""
-    monkeypatch.chdir(tmp_path)
-    workspace = new_workspace(tmp_path)
-    (tmp_path / "src").symlink_to(ROOT / "src")
+def new_project(root: Path) -> Workspace:
+    """Make a workspace in which DVC finds the sources that its stages depend on; trainings are short."""
+    workspace = new_workspace(root)
+    (root / "src").symlink_to(ROOT / "src")
     for name in workspace.tasks():
         edit_task(workspace, name, QUICK)
     return workspace
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _server: None) -> Workspace:
+    """A project in which nothing was run yet."""
+    monkeypatch.chdir(tmp_path)
+    return new_project(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def _travelled(tmp_path_factory: pytest.TempPathFactory, _server: None) -> tuple[Workspace, dict[str, Row]]:
+    """A project in which two tasks went the whole road."""
+    workspace = new_project(tmp_path_factory.mktemp("travelled"))
+    return workspace, {row.task: row for row in run(workspace, ["diabetes", "iris"])}
+
+
+@pytest.fixture
+def first(_travelled: tuple[Workspace, dict[str, Row]]) -> dict[str, Row]:
+    """What the first run said."""
+    return _travelled[1]
+
+
+@pytest.fixture
+def travelled(_travelled: tuple[Workspace, Row], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A copy of the project of the test's own."""
+    root = tmp_path / "project"
+    shutil.copytree(_travelled[0].root, root, symlinks=True)
+    monkeypatch.chdir(root)
+    return Workspace(root)

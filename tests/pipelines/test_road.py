@@ -1,0 +1,142 @@
+"""The road: what a run does, leaves alone, survives and reports."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from making import ROOT, edit_task
+
+from pipelines.road import run
+from pipelines.row import Row
+from tiltyard import files, store
+from tiltyard.errors import TaskError
+from tiltyard.workspace import Workspace
+
+pytestmark = pytest.mark.slow
+
+
+def rows(workspace: Workspace, *names: str) -> dict[str, Row]:
+    """Run, and give the rows by task."""
+    return {row.task: row for row in run(workspace, list(names))}
+
+
+def spoil(workspace: Workspace, name: str) -> None:
+    """Corrupt one cell of a raw table."""
+    path = workspace.raw(name) / "table.csv"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    lines[7] = "-" + lines[7]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def test_every_task_goes_the_whole_road(travelled: Workspace, first: dict[str, Row]) -> None:
+    """Each has a verdict with reasons, its stages are recorded, and all is pushed."""
+    assert {row.verdict for row in first.values()} <= {"PROMOTE", "HOLD", "REJECT"}, first
+    assert all(row.ok and row.version and row.reasons and row.value is not None for row in first.values())
+    assert store.status(travelled, *(f"{verb}@{name}" for name in first for verb in store.STAGES)) == {}
+    assert store.push(travelled) == 0
+
+
+def test_a_second_run_skips_every_stage(
+    travelled: Workspace, first: dict[str, Row], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is run, nothing is written, and the versions are the same."""
+    lock = (travelled.root / "dvc.lock").read_bytes()
+    second = rows(travelled, *first)
+    said = capfd.readouterr().err
+    assert [said.count(f" {step} skipped") for step in store.STAGES] == [2, 2, 2, 2]
+    assert (travelled.root / "dvc.lock").read_bytes() == lock
+    assert {name: row.version for name, row in second.items()} == {name: row.version for name, row in first.items()}
+
+
+def test_corrupted_data_stop_one_task_only(travelled: Workspace, first: dict[str, Row]) -> None:
+    """It stops at validate, which says why; the champion is untouched, and the other task goes on."""
+    champion = travelled.champion("iris")
+    before = champion.read_bytes() if champion.exists() else b""
+    spoil(travelled, "iris")
+    found = rows(travelled, *first)
+    assert (found["iris"].stopped, found["diabetes"].stopped) == ("validate", "")
+    assert "sepal_length: expect_column_values_to_be_between" in found["iris"].error
+    assert "docs/index.html" in found["iris"].hint
+    assert (champion.read_bytes() if champion.exists() else b"") == before
+
+
+@pytest.mark.usefixtures("travelled")
+def test_a_run_leaves_artifacts() -> None:
+    """Validation, metrics, confusion matrix, report and verdict can be looked at in Prefect."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+
+    with get_client(sync_client=True) as client:
+        some = ArtifactFilter(key=ArtifactFilterKey(like_="iris-%"))
+        found = {artifact.key for artifact in client.read_artifacts(artifact_filter=some, limit=200)}
+    assert found == {f"iris-{what}" for what in ("validation", "metrics", "confusion", "report", "verdict")}
+
+
+def test_an_unknown_task_is_refused_before_anything_runs(project: Workspace) -> None:
+    """No data are fetched for the known ones either."""
+    with pytest.raises(TaskError, match="no task 'rose'"):
+        run(project, ["iris", "rose"])
+    assert not project.raw("iris").exists()
+
+
+def test_a_run_that_is_killed_in_training_is_finished_by_the_next(project: Workspace) -> None:
+    """After kill -9 nothing is half done: the next run resumes, and DVC's locks hold nobody up."""
+    edit_task(project, "sine", {"train.epochs": 20, "train.patience": None})
+    progress = project.state("sine", "train") / "progress.json"
+    command = [str(Path(sys.executable).with_name("tiltyard")), "run", "sine"]
+    own = {**os.environ, "PREFECT_HOME": str(project.prefect)}
+    with subprocess.Popen(command, env=own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        _wait_for(progress.exists)
+        os.kill(process.pid, signal.SIGKILL)
+    assert not project.champion("sine").exists()
+    row = rows(project, "sine")["sine"]
+    assert row.ok, row
+    assert row.version
+    assert store.current(project, "sine")
+
+
+def test_stages_name_the_sections_that_they_read(travelled: Workspace) -> None:
+    """A section that a verb reads but dvc.yaml does not name would leave stale work in place."""
+    named = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    for verb in ("prepare", "train", "evaluate"):
+        ((_, sections),) = named[verb]["params"][0].items()
+        assert _read(travelled, verb) - {"name"} <= set(sections), verb
+
+
+def _read(workspace: Workspace, verb: str) -> set[str]:
+    """Run a verb in a process of its own and note the sections of the task that it asks for."""
+    code = """
+import sys, json, importlib
+from pathlib import Path
+from tiltyard import task_file
+from tiltyard.task import Task
+from tiltyard.workspace import Workspace
+workspace, verb = Workspace(Path.cwd()), sys.argv[1]
+task, read = task_file.load(workspace, "iris"), set()
+class Noting(Task):
+    def __getattribute__(self, name):
+        if name in Task.model_fields:
+            read.add(name)
+        return super().__getattribute__(name)
+object.__setattr__(task, "__class__", Noting)
+getattr(importlib.import_module(f"tiltyard.{verb}"), verb)(workspace, task)
+Path("read.json").write_text(json.dumps(sorted(read)))
+"""
+    subprocess.run([sys.executable, "-c", code, verb], cwd=workspace.root, check=True, capture_output=True)
+    return set(files.read_json(workspace.root / "read.json"))
+
+
+def _wait_for(true: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 120
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
