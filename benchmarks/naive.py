@@ -1,4 +1,4 @@
-"""The naive way to serve a Keras model with BentoML, as first written by most: what benchmarks/serving.py beats."""
+"""The naive way to serve a Keras model with BentoML, as first written by most: what benchmarks/rest.py beats."""
 
 from __future__ import annotations
 

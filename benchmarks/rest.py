@@ -2,7 +2,7 @@
 
 A closed loop: each client sends its next request when it has the answer to the last one. Clients are threads with
 plain sockets, on the same machine as the server, so that both figures hold the same load of the client.
-Run `tiltyard run` first; then `python benchmarks/serving.py [TASK...]`.
+Run `tiltyard run` first; then `python benchmarks/rest.py [TASK...]`.
 """
 
 from __future__ import annotations

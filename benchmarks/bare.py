@@ -1,0 +1,47 @@
+"""The bare script that the road is measured against: the same layers, data, batches and stopping, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+
+from tiltyard import network, task_file
+from tiltyard.train import Parts
+from tiltyard.workspace import Workspace
+
+
+def main(root: str, name: str) -> None:
+    """Fit prepared rows; keep the best weights in memory; save the model."""
+    workspace = Workspace(Path(root))
+    task = task_file.load(workspace, name)
+    parts = Parts.load(workspace.out(name, "prepare"))
+    keras.utils.set_random_seed(task.train.seed)
+    body = network.core(task, parts.encoder, parts.train[0].shape[1:])
+    model = network.trainer(task, body)
+    steps = -(-len(parts.train[0]) // task.train.batch_size)
+    model.compile(network.optimizer(task, steps), task.loss, metrics=["accuracy"] if task.classes else [])
+    callbacks = [keras.callbacks.EarlyStopping("val_loss", patience=task.train.patience, restore_best_weights=True)]
+    if task.train.schedule == "plateau":
+        wait = max(2, (task.train.patience or 15) // 3)
+        callbacks.append(keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.5, patience=wait))
+    (features, truth), (later, target) = parts.train, parts.validation
+    history = model.fit(
+        features,
+        network.targets(parts.encoder, truth),
+        validation_data=(later, network.targets(parts.encoder, target)),
+        batch_size=task.train.batch_size,
+        epochs=task.train.epochs,
+        callbacks=callbacks,
+        verbose=0,
+    )
+    body.save(workspace.root / "bare.keras")
+    print(len(history.history["loss"]))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

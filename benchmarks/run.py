@@ -1,0 +1,116 @@
+"""All measurements, one after the other, into benchmarks/RESULTS.md; `make bench` runs this on an idle machine.
+
+The road is measured in a project of its own in a temporary folder, so that nothing here is touched.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import rest
+
+from tiltyard import files
+from tiltyard.workspace import Workspace
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "RESULTS.md"
+BIN = Path(sys.executable).parent
+ENVIRONMENT = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
+PROJECT = ("tasks", "dvc.yaml", "params.yaml", ".dvcignore", ".dvc/config", "serving", "src")
+
+
+def main() -> None:
+    """Measure and write; the file is written once all is measured."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        _copy(root)
+        parts = [_head(), _road(root), _idle(root), _serving(root)]
+    files.write_text(RESULTS, "\n\n".join(parts) + "\n")
+    print(f"written: {RESULTS.relative_to(ROOT)}")
+
+
+def _copy(root: Path) -> None:
+    """Copy the tracked files that a project is made of."""
+    command = ["git", "-C", str(ROOT), "ls-files", "--", *PROJECT]
+    for name in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
+        files.write_bytes(root / name, (ROOT / name).read_bytes())
+
+
+def _seconds(root: Path, *command: str) -> tuple[float, str]:
+    start = time.perf_counter()
+    done = subprocess.run(command, cwd=root, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stdout + done.stderr)
+    return time.perf_counter() - start, done.stdout
+
+
+def _head() -> str:
+    commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)  # noqa: PLW1510
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("keras", "bentoml", "dvc", "prefect"))
+    return (
+        f"# Results\n\nMeasured {datetime.now(UTC):%Y-%m-%d} at commit {commit.stdout.strip()} by `make bench`: "
+        f"{os.cpu_count()} cores, {platform.machine()}, no GPU, Python {platform.python_version()}, {versions}. "
+        "Seeds are those of the task files. Absolute times are one machine's; ratios come from one run on it."
+    )
+
+
+def _road(root: Path) -> str:
+    """Each task alone, from source to champion, against the bare fit of the same rows; then what is fixed."""
+    lines = ["| task | bare fit, s | road, s | whole command, s | road / bare |", "|---|--:|--:|--:|--:|"]
+    fixed = []
+    for name in Workspace(root).tasks():
+        whole, out = _seconds(root, "tiltyard", "run", name, "--json")
+        (row,) = json.loads(out)
+        bare, _ = _seconds(root, sys.executable, str(ROOT / "benchmarks" / "bare.py"), str(root), name)
+        fixed.append(whole - row["seconds"])
+        lines.append(f"| {name} | {bare:.1f} | {row['seconds']:.1f} | {whole:.1f} | {row['seconds'] / bare:.1f} |")
+    return (
+        "## Overhead of the road\nFetch, validate, prepare, train, evaluate, promote, package and push of one task, "
+        "against a script that only fits the prepared rows (its own import of TensorFlow included in both).\n\n"
+        + "\n".join(lines)
+        + f"\n\nFixed part of a command, whatever the tasks (Prefect's embedded server, imports, push): "
+        f"{statistics.median(fixed):.1f} s in the median."
+    )
+
+
+def _idle(root: Path) -> str:
+    """What it costs to find that nothing is to be done."""
+    rows = [
+        ("`tiltyard --help`", 9, ("tiltyard", "--help")),
+        ("`tiltyard status`", 5, ("tiltyard", "status")),
+        ("`dvc repro`, nothing changed", 3, ("dvc", "repro")),
+        ("`tiltyard run`, nothing changed, four tasks", 3, ("tiltyard", "run")),
+    ]
+    lines = ["| command | median, s | lowest | highest |", "|---|--:|--:|--:|"]
+    for title, times, command in rows:
+        taken = [_seconds(root, *command)[0] for _ in range(times)]
+        lines.append(f"| {title} | {statistics.median(taken):.2f} | {min(taken):.2f} | {max(taken):.2f} |")
+    return "## Nothing to do\n\n" + "\n".join(lines)
+
+
+def _serving(root: Path) -> str:
+    """The champions of the same project behind REST, against the naive service."""
+    os.environ["TILTYARD_ROOT"] = str(root)
+    for name in ("BENTOML_HOME", "PREFECT_HOME"):
+        os.environ.pop(name, None)
+    rest.main([])
+    lines = (root / "out" / "benchmarks" / "serving.jsonl").read_text(encoding="utf-8").splitlines()
+    title = (
+        "## Serving\nOne-row requests in a closed loop, client and one worker on the same machine, against a BentoML "
+        "service that calls `model.predict`; that one is even spared the encoding.\n\n"
+    )
+    return title + rest.table([rest.Figure(**json.loads(line)) for line in lines])
+
+
+if __name__ == "__main__":
+    main()
