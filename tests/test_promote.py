@@ -269,7 +269,7 @@ def test_a_champion_whose_package_is_gone_cannot_be_beaten(iris: Arena) -> None:
     promote(workspace, task)
     workspace.package("iris", weak).rename(workspace.root / "elsewhere")
     enter(workspace, "good")
-    with pytest.raises(RegistryError, match=f"the package of champion {weak} is not here"):
+    with pytest.raises(RegistryError, match=f"the package of iris {weak} is not here"):
         promote(workspace, task)
     assert champion(workspace) == weak
 

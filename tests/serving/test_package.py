@@ -17,9 +17,11 @@ import pytest
 import tiny
 from making import ROOT, new_workspace
 
-from tiltyard import bento, files, package, trial
-from tiltyard.errors import PackageError
+from tiltyard import bento, files, package, store, trial
+from tiltyard.errors import PackageError, RegistryError
 from tiltyard.golden import compare
+from tiltyard.registry import Registry
+from tiltyard.served import Served
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
@@ -123,6 +125,24 @@ def test_a_service_that_does_not_start_is_told_with_its_log(space: Workspace, ir
 
 
 @pytest.mark.slow
+def test_a_clone_pulls_the_package(space: Workspace, iris: Task, tmp_path: Path) -> None:
+    """Where only the pointers are, the error names the command that brings the files from the remote, and it does."""
+    version = package.package(space, iris)
+    store.push(space)
+    left_out = shutil.ignore_patterns("out", "cache", version)
+    shutil.copytree(space.root, tmp_path / "clone", ignore=left_out)
+    clone = Workspace(tmp_path / "clone")
+    with pytest.raises(RegistryError, match=f"the package of iris {version} is not here") as caught:
+        Registry(clone).package("iris", version)
+    command = caught.value.hint.partition(": ")[2].split()
+    assert command[:2] == ["dvc", "pull"]
+    subprocess.run([sys.executable, "-m", *command], cwd=clone.root, check=True, capture_output=True)
+    folder = Registry(clone).package("iris", version)
+    assert sorted(path.name for path in folder.iterdir()) == FILES
+    assert Served.load(folder).task == "iris"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("step", "after"), [("write", 0.0), ("build", 2.0), ("start", 2.5)])
 def test_killed_at_any_moment_it_finishes_next_time(fresh: Workspace, iris: Task, step: str, after: float) -> None:
     """`kill -9` leaves a state from which the next call makes a whole, proven package; no server survives."""
@@ -141,7 +161,7 @@ def test_killed_at_any_moment_it_finishes_next_time(fresh: Workspace, iris: Task
     assert process.returncode == -signal.SIGKILL
     version = package.package(fresh, iris)
     assert sorted(path.name for path in fresh.package("iris", version).iterdir()) == FILES
-    assert [path.name for path in fresh.package("iris", version).parent.iterdir()] == [version]
+    assert sorted(path.name for path in fresh.package("iris", version).parent.iterdir()) == [version, f"{version}.dvc"]
     time.sleep(1)
     assert not survivors(fresh.root)
 
