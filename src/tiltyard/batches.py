@@ -1,4 +1,4 @@
-"""Training rows in batches, in an order that depends on seed and epoch alone, so that a resumed run sees the same."""
+"""Rows in batches, in an order that depends on seed and epoch alone, so that a resumed run sees the same."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from tiltyard.column import Array
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Features, targets and weights, shuffled anew each epoch."""
+    """Features, targets and weights; with a seed, they are shuffled anew each epoch."""
 
-    def __init__(self, arrays: tuple[Array, ...], size: int, seed: int) -> None:
+    def __init__(self, arrays: tuple[Array, ...], size: int, seed: int | None = None) -> None:
         super().__init__()
         self.arrays = arrays
         self.size = size
         self.seed = seed
-        self.deal(0)
+        self.order = np.arange(len(arrays[0]))
+        if seed is not None:
+            self.deal(0)
 
     def __len__(self) -> int:
         """Batches an epoch; the last may be smaller."""

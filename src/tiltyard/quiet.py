@@ -1,8 +1,13 @@
-"""Settings every tool must see before it is imported: no telemetry, and state kept inside the project."""
+"""What keeps tools quiet: settings that they must see before they are imported, and a cover for native libraries.
+
+No telemetry, and state kept inside the project.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 from tiltyard.workspace import Workspace
 
@@ -24,3 +29,16 @@ def silence(workspace: Workspace) -> None:
     }
     for name, value in settings.items():
         os.environ.setdefault(name, value)
+
+
+@contextlib.contextmanager
+def hushed() -> Iterator[None]:
+    """Drop what native libraries write to stderr as they are loaded; TensorFlow heeds no setting before it is."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiltyard import files
+from tiltyard import files, quiet
 from tiltyard.column import Array
 from tiltyard.encoder import Encoder
 from tiltyard.errors import DataError, TrainingError
@@ -56,7 +56,8 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
     parts = Parts.load(workspace.out(task.name, "prepare"))
     if task.train.batch_size > (rows := len(parts.train[0])):
         raise DataError(f"train.batch_size: expected 1 to {rows}, the training rows; received {task.train.batch_size}")
-    _set_up(task)
+    with quiet.hushed():
+        _set_up(task)
     from tiltyard import network
     from tiltyard.export import export
 
@@ -110,11 +111,11 @@ def _fit(workspace: Workspace, task: Task, parts: Parts, body: keras.Model) -> R
         arrays = (features, network.targets(parts.encoder, truth), _weights(task, truth))
         batches = Batches(arrays, task.train.batch_size, task.train.seed)
         deal = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: batches.deal(epoch))
-        validation = (parts.validation[0], network.targets(parts.encoder, parts.validation[1]))
+        later = (parts.validation[0], network.targets(parts.encoder, parts.validation[1]))
         try:
             model.fit(
                 batches,
-                validation_data=validation,
+                validation_data=Batches(later, task.train.batch_size),
                 epochs=task.train.epochs,
                 initial_epoch=resume.epoch,
                 callbacks=[deal, *others, watch, resume],
