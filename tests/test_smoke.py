@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from making import ROOT, edit_task, new_workspace
 
-from tiltyard import files
+from tiltyard import files, store
 from tiltyard.workspace import Workspace
 
 pytestmark = pytest.mark.slow
@@ -22,7 +22,8 @@ EXAMPLE = '{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal
 def _type(workspace: Workspace, *words: str, status: int = 0) -> str:
     """Run a command in the project; give what it printed."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1"}
+    homes = {"PREFECT_HOME": str(workspace.prefect), "BENTOML_HOME": str(workspace.bentos)}  # not of an earlier test
+    environment = {**os.environ, **homes, "PATH": path, "DVC_NO_ANALYTICS": "1"}
     done = subprocess.run(
         words, cwd=workspace.root, env=environment, capture_output=True, text=True, timeout=400, check=False
     )
@@ -41,7 +42,8 @@ def test_the_road_of_one_task(tmp_path: Path) -> None:
     assert "next: tiltyard serve" in out
     champion = workspace.champion("iris").read_bytes()
     version = json.loads(champion)["version"]
-    assert "up to date" in _type(workspace, "dvc", "status")
+    stages = [f"{verb}@iris" for verb in store.STAGES]
+    assert "up to date" in _type(workspace, "dvc", "status", *stages)
     assert "didn't change, skipping" in _type(workspace, "dvc", "repro", "evaluate@iris")
 
     before = {path: files.sha256(path) for path in (tmp_path / "out", tmp_path / "serving", tmp_path / "dvc.lock")}
@@ -54,10 +56,10 @@ def test_the_road_of_one_task(tmp_path: Path) -> None:
     assert answer[0]["label"] == "setosa"
     assert version in _type(workspace, "tiltyard", "status")
 
-    edit_task(workspace, "iris", {"train.epochs": 1, "train.learning_rate": 0.0001})
+    edit_task(workspace, "iris", {"train.epochs": 8})
     out = _type(workspace, "tiltyard", "run", "iris")
-    assert "HOLD" in out or "REJECT" in out
-    assert "balanced_accuracy" in out.split("iris:")[-1]
+    assert "HOLD" in out
+    assert "against the champion's" in out
     assert workspace.champion("iris").read_bytes() == champion
     assert len(json.loads(_type(workspace, "tiltyard", "history", "iris", "--json"))) == 2
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -78,9 +80,9 @@ def _one(name: str, verb: Callable[[Workspace, Task], Any]) -> Any:
     return result
 
 
-def _pipeline(workspace: Workspace, name: str) -> Any:
+def _pipeline(name: str) -> Any:
     """Import a module that uses Prefect, which makes its folder on import, but not the folder around it."""
-    workspace.prefect.mkdir(parents=True, exist_ok=True)
+    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
     return importlib.import_module(f"pipelines.{name}")
 
 
@@ -205,7 +207,7 @@ def run(tasks: tuple[str, ...], as_json: bool) -> None:
     from dataclasses import asdict
 
     workspace = _workspace()
-    rows = _pipeline(workspace, "road").run(workspace, list(tasks) or workspace.tasks())
+    rows = _pipeline("road").run(workspace, list(tasks) or workspace.tasks())
     if as_json:
         _print_json([asdict(row) for row in rows])
     else:
@@ -257,8 +259,6 @@ def predict(task: str, text: str | None, path: str | None) -> None:
     \b
     tiltyard predict iris --csv new.csv
     """
-    from pathlib import Path
-
     from tiltyard import predict as verb
 
     if (text is None) == (path is None):
@@ -324,7 +324,7 @@ def schedule(tasks: tuple[str, ...], cron: str, timezone: str) -> None:
     tiltyard schedule --cron '0 6 * * *' iris sine
     """
     workspace = _workspace()
-    _pipeline(workspace, "schedule").schedule(workspace, list(tasks) or workspace.tasks(), cron, timezone)
+    _pipeline("schedule").schedule(workspace, list(tasks) or workspace.tasks(), cron, timezone)
 
 
 @cli.command()
