@@ -226,11 +226,23 @@ def _tell(rows: list[Any]) -> None:
             click.echo(f"{row.task}: {reason}")
         if row.hint:
             click.echo(click.style("next: ", fg="cyan", bold=True) + row.hint)
-    good = [row.task for row in rows if row.ok]
-    if good:
-        click.echo("\nnext: tiltyard serve                     answer on http://localhost:3000")
-        click.echo(f"      tiltyard history {good[0]:<22} what was decided, and why")
-        click.echo(f"      open out/{good[0]}/evaluate/report.html   the figures behind it")
+    if good := [row.task for row in rows if row.ok]:
+        _next(good[0])
+
+
+def _next(task: str) -> None:
+    """Give the next commands to type; `make` runs this without the environment being active."""
+    commands = {
+        "tiltyard serve": "answer on http://localhost:3000",
+        f"tiltyard history {task}": "what was decided, and why",
+        f"python -m webbrowser out/{task}/evaluate/report.html": "the figures behind it",
+    }
+    if sys.prefix != sys.base_prefix and "VIRTUAL_ENV" not in os.environ:
+        activate = os.path.relpath(Path(sys.prefix) / "bin" / "activate")
+        commands = {f". {activate}": "once a shell", **commands}
+    width = max(map(len, commands))
+    for place, (command, purpose) in enumerate(commands.items()):
+        click.echo(f"{'      ' if place else chr(10) + 'next: '}{command:<{width}}  {purpose}")
 
 
 @cli.command()
