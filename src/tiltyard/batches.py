@@ -34,4 +34,4 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
 
     def deal(self, epoch: int) -> None:
         """Shuffle for an epoch. Called by a callback: Keras calls a data set's own hooks more than once an epoch."""
-        self.order = np.random.default_rng((self.seed, epoch)).permutation(len(self.arrays[0]))
+        self.order = np.random.default_rng([self.seed or 0, epoch]).permutation(len(self.arrays[0]))

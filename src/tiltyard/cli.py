@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,53 +91,73 @@ def _print_json(content: Any) -> None:
     click.echo(json.dumps(content, indent=2, ensure_ascii=False))
 
 
+def _each(results: Iterator[tuple[str, Any]], sentence: Callable[[Any], str], *, as_json: bool) -> None:
+    """Print a sentence a task as soon as it is done, or all results as one JSON object by task."""
+    if as_json:
+        _print_json({name: vars(result) if is_dataclass(result) else result for name, result in results})
+        return
+    for name, result in results:
+        click.echo(f"{name}: {sentence(result)}")
+
+
 @cli.command()
 @TASKS
 @click.option("--force", is_flag=True, help="Overwrite raw data that was edited by hand.")
-def fetch(tasks: tuple[str, ...], force: bool) -> None:
+@JSON
+def fetch(tasks: tuple[str, ...], force: bool, as_json: bool) -> None:
     """Get raw data into data/raw, version it with DVC and push it to the default remote."""
     from tiltyard.fetch import fetch as verb
 
     told = {"new": "new", "same": "as before", "edited": "edited by hand and kept; --force fetches over it"}
-    for name, fetched in _named(tasks, lambda w, t: verb(w, t, force=force)):
-        click.echo(f"{name}: raw data {fetched.data[:12]}, {told[fetched.state]}")
+    fetched = _named(tasks, lambda w, t: verb(w, t, force=force))
+    _each(fetched, lambda raw: f"raw data {raw.data[:12]}, {told[raw.state]}", as_json=as_json)
 
 
 @cli.command()
 @TASKS
-def validate(tasks: tuple[str, ...]) -> None:
+@JSON
+def validate(tasks: tuple[str, ...], as_json: bool) -> None:
     """Hold raw data against its expectations; a critical failure stops the road."""
     from tiltyard.validate import validate as verb
 
-    for name, validation in _named(tasks, verb):
+    def sentence(validation: Any) -> str:
         warnings = validation.failed("warning")
-        click.echo(f"{name}: {validation.rows} rows meet {len(validation.outcomes) - len(warnings)} expectations")
-        for outcome in warnings:
-            click.echo(click.style("  warning: ", fg="yellow") + outcome.sentence())
+        first = f"{validation.rows} rows meet {len(validation.outcomes) - len(warnings)} expectations"
+        marked = (click.style("  warning: ", fg="yellow") + outcome.sentence() for outcome in warnings)
+        return "\n".join([first, *marked])
+
+    results = _named(tasks, lambda w, t: verb(w, t).to_json() if as_json else verb(w, t))
+    _each(results, sentence, as_json=as_json)
 
 
 @cli.command()
 @TASKS
 @click.option("--reseal", is_flag=True, help="Accept another test part for the same data; earlier figures end here.")
-def prepare(tasks: tuple[str, ...], reseal: bool) -> None:
+@JSON
+def prepare(tasks: tuple[str, ...], reseal: bool, as_json: bool) -> None:
     """Split the rows, seal the test part, fit the encoder on the training rows."""
     from tiltyard.prepare import prepare as verb
 
-    for name, facts in _named(tasks, lambda w, t: verb(w, t, reseal=reseal)):
-        click.echo(f"{name}: " + ", ".join(f"{count} {part}" for part, count in facts["rows"].items()) + " rows")
+    def sentence(facts: Any) -> str:
+        return ", ".join(f"{count} {part}" for part, count in facts["rows"].items()) + " rows"
+
+    _each(_named(tasks, lambda w, t: verb(w, t, reseal=reseal)), sentence, as_json=as_json)
 
 
 @cli.command()
 @TASKS
-def train(tasks: tuple[str, ...]) -> None:
+@JSON
+def train(tasks: tuple[str, ...], as_json: bool) -> None:
     """Train the Keras model and export it to ONNX; killed and started again, it goes on where it was."""
     from tiltyard.train import train as verb
 
-    for name, record in _named(tasks, verb):
-        click.echo(
-            f"{name}: {record['epochs']} epochs, best {record['best_epoch']}, {record['parameters']} parameters, "
+    def sentence(record: Any) -> str:
+        return (
+            f"{record['epochs']} epochs, best {record['best_epoch']}, {record['parameters']} parameters, "
             f"ONNX within {record['parity']:.1e} of Keras"
         )
+
+    _each(_named(tasks, verb), sentence, as_json=as_json)
 
 
 @cli.command()
@@ -186,12 +207,12 @@ def promote(tasks: tuple[str, ...], dry_run: bool, again: bool, as_json: bool) -
 
 @cli.command()
 @TASKS
-def package(tasks: tuple[str, ...]) -> None:
+@JSON
+def package(tasks: tuple[str, ...], as_json: bool) -> None:
     """Build the Bento of the judged model, start it, and hold its answers against the evaluation."""
     from tiltyard.package import package as verb
 
-    for name, version in _named(tasks, verb):
-        click.echo(f"{name}: packaged and proven as {name}:{version}")
+    _each(_named(tasks, verb), lambda version: f"packaged and proven, version {version}", as_json=as_json)
 
 
 @cli.command()
@@ -317,12 +338,16 @@ def history(task: str, as_json: bool) -> None:
 
 @cli.command()
 @TASK
-def rollback(task: str) -> None:
+@JSON
+def rollback(task: str, as_json: bool) -> None:
     """Let the champion before this one serve again."""
     from tiltyard.rollback import rollback as verb
 
     decision = _one(task, verb)
-    click.echo(f"{task}: {decision.version} serves again, {decision.champion} no longer")
+    if as_json:
+        _print_json(decision.model_dump(mode="json"))
+    else:
+        click.echo(f"{task}: {decision.version} serves again, {decision.champion} no longer")
 
 
 @cli.command()
