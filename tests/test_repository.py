@@ -27,7 +27,10 @@ HEAVY = {
     "matplotlib": {"pictures"},
     "prefect": set(),
     "tensorflow": {"train"},
-    "keras": {"augment", "batches", "export", "model", "network", "resume", "train", "watch", "cnn", "lstm", "mlp"},
+    "keras": {
+        *("augment", "batches", "export", "model", "network", "resume", "train", "watch"),
+        *("bow", "cnn", "lstm", "mlp"),
+    },
 }
 
 

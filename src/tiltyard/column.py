@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from tiltyard.errors import DataError
 from tiltyard.expectation import Expectation
 from tiltyard.strict import Strict
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Rows = dict[str, Array]  # rows held by column: every array has the same length
 Fitted = dict[str, Any]  # what a column learned from the training rows, as JSON
+Scale = tuple[float, float]  # mean and standard deviation of one encoded feature
+
+PLAIN: Scale = (0.0, 1.0)  # of flags and cycles, which stay as they are
+LONGEST = 100  # characters of a value in a message
 
 
 def count(rows: Rows) -> int:
@@ -26,14 +31,61 @@ def take(rows: Rows, index: Array) -> Rows:
     return {name: values[index] for name, values in rows.items()}
 
 
+def empty(cell: object) -> bool:
+    """Say whether a cell of a file holds nothing: None, blank text, NaN, or what pandas puts in its place."""
+    if isinstance(cell, str):
+        return not cell.strip()
+    return cell is None or type(cell).__name__ in {"NAType", "NaTType"} or bool(cell != cell)  # noqa: PLR0124 - NaN
+
+
+def shown(value: object) -> str:
+    """Spell a refused value as JSON would, and not at full length if it is long."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    try:
+        text = repr(value)
+    except ValueError:  # Python spells no whole number of more than 4300 digits
+        return "a huge number"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
+def scale(values: Array) -> Scale:
+    """Give mean and standard deviation; what float32 cannot tell from a constant gets 1: scaling divides by it."""
+    mean, std = float(values.mean()), float(values.std())
+    return mean, std if std > max(1e-30, 1e-7 * abs(mean)) else 1.0
+
+
+def learned(values: Array) -> Array:
+    """Insist that the training rows hold a value at all."""
+    if not len(values):
+        raise DataError("expected a value in some training row; all are missing", hint="leave the column out")
+    return values
+
+
+def side_by_side(features: Iterable[Array]) -> Array:
+    """Put features, an array each, into the columns of one float32 array."""
+    return np.stack([feature.astype(np.float32) for feature in features], axis=1)
+
+
 class Column(Strict):
-    """One column of a task file; plug-ins in columns/ say what each type means."""
+    """One column of a task file; plug-ins in columns/ say what each type means.
+
+    In parsed values a missing one is NaN, NaT or an empty text.
+    """
 
     type: str
 
     @abstractmethod
     def expectations(self, name: str) -> list[Expectation]:
         """Say what validation may expect of the raw values (or, for images, of their facts)."""
+
+    def read(self, cells: Sequence[object]) -> list[object]:
+        """Turn cells of a file into what a client would send; what cannot be turned is left for `parse` to refuse."""
+        return [None if empty(cell) else cell for cell in cells]
+
+    def facts(self, cells: Sequence[object]) -> list[Any]:
+        """Turn cells of a file into what validation looks at."""
+        return self.read(cells)
 
     @abstractmethod
     def parse(self, values: Sequence[object], name: str) -> Array:
@@ -46,6 +98,17 @@ class Column(Strict):
     @abstractmethod
     def encode(self, values: Array, fitted: Fitted) -> Array:
         """Turn parsed values into float32, the first axis being rows."""
+
+    @abstractmethod
+    def scaling(self, fitted: Fitted) -> list[Scale]:
+        """Give mean and standard deviation of each feature along the last axis of what `encode` gives, or one for all.
+
+        The model scales by them inside its graph.
+        """
+
+    def vocabulary_size(self, fitted: Fitted) -> int:
+        """Say how many ids there are where features are ids and no quantities; 0 elsewhere."""
+        return 0
 
     @abstractmethod
     def json_schema(self) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from tiltyard import files, plugins
-from tiltyard.column import Array, Column, Fitted, Rows
-from tiltyard.errors import RequestError
+from tiltyard.column import Array, Column, Fitted, Rows, scale
+from tiltyard.errors import DataError, RequestError
 from tiltyard.problem import Problem
 from tiltyard.task import AnyColumn, Task
 
@@ -27,15 +27,14 @@ class Encoder:
     fitted: dict[str, Fitted]
     target: Fitted  # mean and std of a number; nothing for a label
     classes: list[str]
-    bare: bool  # an instance is the value itself (an image, a series), not an object of named features
+    bare: bool  # an instance is the value itself (an image, a series, a text), not an object of named features
     max_instances: int
 
     @classmethod
     def fit(cls, task: Task, rows: Rows, truth: Array) -> Encoder:
         """Learn from training rows."""
-        fitted = {name: column.fit(rows[name]) for name, column in task.columns.items()}
-        number = task.kind.targets == "number"
-        target = {"mean": float(truth.mean()), "std": float(truth.std()) or 1.0} if number else {}
+        fitted = {name: _fit(column, rows[name], name) for name, column in task.columns.items()}
+        target = dict(zip(("mean", "std"), scale(truth), strict=True)) if task.kind.targets == "number" else {}
         bare = task.form != "table"
         return cls(
             task.name, task.kind, dict(task.columns), fitted, target, task.classes, bare, task.serve.max_instances
@@ -75,13 +74,13 @@ class Encoder:
 
     def scaling(self) -> tuple[list[float], list[float]]:
         """Give mean and standard deviation of each encoded feature; the model scales by them inside its graph."""
-        means, stds = [], []
-        for name, column in self.columns.items():
-            fitted = self.fitted[name]
-            width = 1 if self.bare or fitted else len(column.encode(np.array([""]), fitted)[0])
-            means += [fitted.get("mean", 0.0)] * width
-            stds += [fitted.get("std", 1.0)] * width
-        return means, stds
+        scales = [scale for name, column in self.columns.items() for scale in column.scaling(self.fitted[name])]
+        return [mean for mean, _ in scales], [std for _, std in scales]
+
+    @property
+    def vocabulary_size(self) -> int:
+        """How many ids there are where features are ids; 0 elsewhere."""
+        return max(column.vocabulary_size(self.fitted[name]) for name, column in self.columns.items())
 
     def to_json(self, rows: Rows) -> list[Any]:
         """Turn rows back into instances."""
@@ -131,6 +130,14 @@ class Encoder:
         content["columns"] = columns.validate_python(content["columns"], strict=False)
         content["problem"] = plugins.load("problems", content["problem"])()
         return cls(**content)
+
+
+def _fit(column: Column, values: Array, name: str) -> Fitted:
+    """Learn from one column; a complaint names it."""
+    try:
+        return column.fit(values)
+    except DataError as error:
+        raise DataError(f"columns.{name}: {error.message}", error.hint) from None
 
 
 def _bare(column: Column, instances: Sequence[object], name: str) -> Array:

@@ -38,3 +38,10 @@ def row_count(bounds: tuple[int, int]) -> Expectation:
     """Expect a number of rows within bounds."""
     arguments = {"min_value": bounds[0], "max_value": bounds[1]}
     return Expectation(expectation="expect_table_row_count_to_be_between", arguments=arguments)
+
+
+def matching(column: str, pattern: str) -> Expectation:
+    """Expect every value to look like a regular expression."""
+    return Expectation(
+        expectation="expect_column_values_to_match_regex", arguments={"column": column, "regex": pattern}
+    )

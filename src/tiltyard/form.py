@@ -88,8 +88,8 @@ def truth_of(task: Task, values: Sequence[object]) -> Array:
 
 
 def parse(task: Task, name: str, values: Sequence[object]) -> Array:
-    """Parse raw values by the code that parses requests, so that both always agree."""
+    """Parse cells of a file by the code that parses requests, so that both always agree."""
     try:
-        return task.columns[name].parse(values, name)
+        return task.columns[name].parse(task.columns[name].read(values), name)
     except RequestError as error:
         raise DataError(f"{error.field.replace('instances', 'row ')}: {error.message}") from None

@@ -25,5 +25,8 @@ class Model(Strict):
     output: Output | None = Field(None, description="Activation of the last layer; the problem's usual one if unset.")
 
     @abstractmethod
-    def build(self, features: keras.KerasTensor) -> keras.KerasTensor:
-        """Stack the family's layers on the features; the output layer is added by the caller."""
+    def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
+        """Stack the family's layers on the features; the output layer is added by the caller.
+
+        `vocabulary_size` says how many ids there are, for families that read ids.
+        """

@@ -22,8 +22,9 @@ def core(task: Task, encoder: Encoder, shape: tuple[int, ...]) -> keras.Model:
     mean, std = (np.array(part, dtype=np.float32) for part in encoder.scaling())
     features = keras.Input(shape, name="features")
     # Rescaling, not Normalization: the latter does not survive the export to ONNX
-    x = keras.layers.Rescaling(scale=(1 / std).tolist(), offset=(-mean / std).tolist())(features)
-    x = task.model.build(x)
+    # float32 even under mixed precision: 16 bits hold neither large values nor ids
+    x = keras.layers.Rescaling((1 / std).tolist(), (-mean / std).tolist(), dtype="float32")(features)
+    x = task.model.build(x, encoder.vocabulary_size)
     units = task.kind.units(len(task.classes), task.output)
     # float32 even under mixed precision: a softmax in 16 bits loses the small probabilities
     return keras.Model(features, keras.layers.Dense(units, activation=task.output, dtype="float32", name="output")(x))

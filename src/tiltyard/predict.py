@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 
-from tiltyard.column import Column
 from tiltyard.errors import RegistryError, RequestError
 from tiltyard.registry import Registry
 from tiltyard.served import Served
@@ -52,12 +51,12 @@ def champion(workspace: Workspace, task: Task) -> Served:
 
 
 def _listed(task: Task, content: object) -> object:
-    """Put a single instance into a list: an object, a list of numbers, or rows of pixels."""
+    """Put a single instance into a list: an object, a text, a list of numbers, or rows of pixels."""
     depth, inner = 0, content
     while isinstance(inner, list) and inner:
         depth, inner = depth + 1, inner[0]
     single = {"series": 1, "image": 2}.get(task.form)
-    return [content] if isinstance(content, dict) or depth == single else content
+    return [content] if isinstance(content, dict | str) or depth == single else content
 
 
 def _part(served: Served, rows: list[Any], start: int) -> list[Any]:
@@ -86,6 +85,8 @@ def _instances(task: Task, path: Path) -> list[Any]:
     if task.form == "series":
         ((name, column),) = task.columns.items()
         return [[row[name] for row in rows][-getattr(column, "window", 0) :]]
+    if task.form == "text":
+        return [row[name] for row in rows for name in task.columns]
     return rows
 
 
@@ -95,14 +96,4 @@ def _read(task: Task, reader: csv.DictReader[str]) -> Iterator[dict[str, Any]]:
     if missing:
         raise RequestError("missing_field", f"expected the columns {', '.join(task.columns)}", ", ".join(missing))
     for row in reader:
-        yield {name: _value(column, row[name]) for name, column in task.columns.items()}
-
-
-def _value(column: Column, text: str | None) -> object:
-    """Read a number where one is expected; what is none is left for the column to refuse."""
-    if column.type == "category":
-        return text
-    try:
-        return float(text or "")
-    except ValueError:
-        return text
+        yield {name: column.read([row[name]])[0] for name, column in task.columns.items()}

@@ -114,9 +114,9 @@ class Task(Strict):
 
     @property
     def form(self) -> str:
-        """The form of its raw data: table, image or series."""
+        """The form of its raw data: table, image, series or text."""
         types = {column.type for column in self.columns.values()}
-        return next((form for form in ("image", "series") if form in types), "table")
+        return next((form for form in ("image", "series", "text") if form in types), "table")
 
     @property
     def kind(self) -> Problem:

@@ -5,27 +5,43 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 import struct
 import zlib
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from tiltyard import plugins
-from tiltyard.column import Column
+from tiltyard.column import Array, Column, Fitted
+from tiltyard.columns.boolean import Boolean
 from tiltyard.columns.category import Category
+from tiltyard.columns.date import Date
 from tiltyard.columns.image import Image
 from tiltyard.columns.number import Number
 from tiltyard.columns.series import Series
-from tiltyard.errors import RequestError
+from tiltyard.columns.text import Text
+from tiltyard.errors import DataError, RequestError
 
 NUMBERS = st.floats(-3e38, 3e38) | st.integers(-(10**6), 10**6)
 BOUNDED = st.floats(-1, 1)
+POSITIVE = st.floats(0, 3e38)
 WINDOWS = st.lists(NUMBERS, min_size=3, max_size=3)
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1).filter(
+    lambda name: name.strip() != ""
+)
+DAYS = st.dates().map(str)
+MINUTES = st.datetimes(datetime(1969, 1, 1), datetime(2068, 12, 31))  # noqa: DTZ001 - a format without an offset
+SECONDS = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30))  # noqa: DTZ001 - it gets its offset below
+OFFSETS = st.integers(-12 * 60, 12 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+SPOKEN = ["good", "Bad", "don't", "£100", "नमस्ते", "日本語", "👍🏽", "\ud800", "\0"]
+TEXTS = st.lists(st.sampled_from(SPOKEN)).map(lambda words: " ".join(["So", *words]))
 
 
 def pictures(height: int, width: int, channels: int) -> st.SearchStrategy[Any]:
@@ -38,10 +54,35 @@ def pictures(height: int, width: int, channels: int) -> st.SearchStrategy[Any]:
 
 # For each type, columns and good values for them.
 GOOD: dict[str, list[tuple[Column, st.SearchStrategy[Any]]]] = {
-    "number": [(Number(), NUMBERS), (Number(bounds=(-1, 1), unit="m"), BOUNDED)],
+    "number": [
+        (Number(), NUMBERS),
+        (Number(bounds=(-1, 1), unit="m"), BOUNDED),
+        (Number(missing="median"), NUMBERS | st.none()),
+        (Number(clip=(0.1, 0.8), log=True, missing="median"), POSITIVE | st.none()),
+    ],
     "category": [
         (Category(values=["a", "b", 3]), st.sampled_from(["a", "b", 3])),
-        (Category(values=["a"], unseen="bucket"), st.text(st.characters(codec="utf-8", exclude_characters="\0"))),
+        (Category(values=["a"], unseen="bucket"), NAMES),
+        (Category(values=["a", 1], missing="bucket"), st.sampled_from(["a", 1, None])),
+        (Category(unseen="bucket", missing="bucket", top=2), NAMES | st.none()),
+    ],
+    "boolean": [
+        (Boolean(), st.booleans() | st.integers(0, 1)),
+        (Boolean(missing="bucket"), st.booleans() | st.none()),
+    ],
+    "date": [
+        (Date(), DAYS),
+        (Date(bounds=("2000-01-01", "2001-01-01"), missing="median"), st.sampled_from(["2000-02-29", None])),
+        (Date(format="%d.%m.%y, %I:%M %p"), MINUTES.map(lambda t: t.strftime("%d.%m.%y, %I:%M %p"))),
+        (Date(format="%B %Y"), MINUTES.map(lambda t: t.strftime("%B %Y"))),
+        (
+            Date(format="%Y-%m-%dT%H:%M:%S.%f%z", missing="median"),
+            st.builds(lambda t, zone: t.replace(tzinfo=zone).isoformat(timespec="microseconds"), SECONDS, OFFSETS),
+        ),
+    ],
+    "text": [
+        (Text(), TEXTS),
+        (Text(length=2, vocabulary=2, at_least=1, lower=False, missing="empty"), TEXTS | st.none() | st.just("")),
     ],
     "series": [
         (Series(window=3, order="t"), WINDOWS),
@@ -76,19 +117,73 @@ def test_every_type_is_tried() -> None:
     assert sorted(GOOD) == plugins.names("columns")
 
 
+def through_json(content: Any) -> Any:
+    """Give what a client receives, or encoder.json holds."""
+    return json.loads(json.dumps(content, allow_nan=False))
+
+
+def fit(column: Column, values: Array) -> Fitted:
+    """Fit, or give up the example: no value is there to learn from."""
+    try:
+        return column.fit(values)
+    except DataError:
+        reject()
+
+
 @pytest.mark.parametrize(("column", "values"), CASES)
 @given(data=st.data())
 @settings(deadline=None)
 def test_good_values_go_in_and_out(column: Column, values: st.SearchStrategy[Any], data: st.DataObject) -> None:
-    """What was parsed is given back as JSON that parses to the same, and encodes to finite float32, a row each."""
+    """What was parsed is given back as JSON that parses to the same."""
     some = data.draw(st.lists(values, min_size=1, max_size=4))
     parsed = column.parse(some, "x")
-    again = column.parse(json.loads(json.dumps(column.to_json(parsed), allow_nan=False)), "x")
+    again = column.parse(through_json(column.to_json(parsed)), "x")
     np.testing.assert_array_equal(parsed, again)
-    encoded = column.encode(parsed, column.fit(parsed.astype(np.float64) if parsed.dtype.kind == "f" else parsed))
+
+
+@pytest.mark.parametrize(("column", "values"), CASES)
+@given(data=st.data())
+@settings(deadline=None)
+def test_training_and_serving_encode_alike(column: Column, values: st.SearchStrategy[Any], data: st.DataObject) -> None:
+    """Loaded from JSON and asked row by row, it gives the bits that training saw: finite float32 of its width."""
+    some = data.draw(st.lists(values, min_size=1, max_size=4))
+    parsed = column.parse(some, "x")
+    fitted = fit(column, parsed)
+    encoded = column.encode(parsed, fitted)
+    served = type(column).model_validate_json(column.model_dump_json())
+    rows = [served.parse([value], "x") for value in through_json(served.to_json(parsed))]
+    again = np.concatenate([served.encode(row, through_json(fitted)) for row in rows])
     assert encoded.dtype == np.float32
     assert len(encoded) == len(some)
+    assert encoded.tobytes() == again.tobytes()
     assert np.isfinite(encoded).all()
+    assert len(column.scaling(fitted)) in {1, encoded.shape[-1]}
+
+
+@pytest.mark.parametrize(("column", "values"), CASES)
+@given(data=st.data())
+@settings(deadline=None)
+def test_unseen_values_encode(column: Column, values: st.SearchStrategy[Any], data: st.DataObject) -> None:
+    """What was not among the training rows, but parses, has a finite place in the same shape."""
+    seen, new = (column.parse(data.draw(st.lists(values, min_size=1, max_size=4)), "x") for _ in range(2))
+    fitted = fit(column, seen)
+    encoded = column.encode(new, fitted)
+    assert encoded.shape == (len(new), *column.encode(seen, fitted).shape[1:])
+    assert np.isfinite(encoded).all()
+
+
+@pytest.mark.parametrize(
+    ("column", "values"), [case for case in CASES if str(case.id).split("-")[0] not in {"image", "series"}]
+)
+@given(data=st.data())
+@settings(deadline=None)
+def test_a_file_says_the_same(column: Column, values: st.SearchStrategy[Any], data: st.DataObject) -> None:
+    """Cells of text, and of the types that readers of files make, parse to what the JSON does."""
+    parsed = column.parse(data.draw(st.lists(values, min_size=1, max_size=4)), "x")
+    sent = column.to_json(parsed)
+    typed = [math.nan if value is None else value for value in sent]
+    for cells in (sent, typed, pd.array(sent, dtype=object).tolist(), ["" if v is None else str(v) for v in sent]):
+        np.testing.assert_array_equal(column.parse(column.read(cells), "x"), parsed)
 
 
 @pytest.mark.parametrize(("column", "values"), CASES)
@@ -104,6 +199,14 @@ def test_anything_else_is_refused(column: Column, values: st.SearchStrategy[Any]
         assert error.field.startswith("instances[")
         assert ".x" in error.field
         assert error.message
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_a_number_that_python_does_not_spell_is_refused(column: Column) -> None:
+    """Beyond 4300 digits even showing it in the refusal is an error."""
+    error = refusal(column, [10**5000])
+    assert error is not None
+    assert len(error.message) < 300
 
 
 def test_long_text_is_refused() -> None:

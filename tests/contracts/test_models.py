@@ -11,11 +11,28 @@ import pytest
 from making import FORKS
 
 from tiltyard import plugins
+from tiltyard.column import Array
 
 pytestmark = pytest.mark.slow
 
-SHAPES = {"table": (6,), "image": (8, 8, 1), "series": (12, 1)}
-PARAMETERS = {"mlp": 2561, "cnn": 35329, "lstm": 4385}  # a changed number is a changed model: say why in CHANGELOG
+SHAPES = {"table": (6,), "image": (8, 8, 1), "series": (12, 1), "text": (12,)}
+WORDS = 20  # ids of a text
+# bow: 20 vectors of 32, a dense layer of 32 x 32 + 32, the output's 32 + 1
+PARAMETERS = {
+    "mlp": 2561,
+    "cnn": 35329,
+    "lstm": 4385,
+    "bow": 1729,
+}  # a changed number is a changed model: say why in CHANGELOG
+
+
+def _features(form: str) -> Array:
+    """Draw features: ids of texts of all lengths, from a single word up; quantities elsewhere."""
+    chance = np.random.default_rng(0)
+    if form != "text":
+        return chance.random((64, *SHAPES[form]), dtype=np.float32)
+    ids = chance.integers(1, WORDS, (64, *SHAPES[form]))
+    return np.where(np.arange(12) < chance.integers(1, 13, (64, 1)), ids, 0).astype(np.float32)
 
 
 def _exercise(family: str, folder: str) -> None:
@@ -28,9 +45,9 @@ def _exercise(family: str, folder: str) -> None:
     shape = SHAPES[model_class.forms[0]]
     keras.utils.set_random_seed(0)
     features = keras.Input(shape, name="features")
-    model = keras.Model(features, keras.layers.Dense(1)(model_class(family=family).build(features)))
+    model = keras.Model(features, keras.layers.Dense(1)(model_class(family=family).build(features, WORDS)))
     model.compile("adam", "mse")
-    x = np.random.default_rng(0).random((64, *shape), dtype=np.float32)
+    x = _features(model_class.forms[0])
     y = x.reshape(64, -1).mean(axis=1) + 1
     before = model.evaluate(x, y, verbose=0)
     model.fit(x, y, epochs=3, verbose=0)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from tiltyard.column import Array, Column, Fitted
+from tiltyard.column import Array, Column, Fitted, Scale
 from tiltyard.errors import RequestError
 from tiltyard.expectation import Expectation, among, between
 
@@ -93,6 +93,10 @@ class Image(Column):
     def encode(self, values: Array, fitted: Fitted) -> Array:
         """Give the pixels as float32."""
         return values.astype(np.float32)
+
+    def scaling(self, fitted: Fitted) -> list[Scale]:
+        """One for all pixels."""
+        return [(fitted["mean"], fitted["std"])]
 
     def json_schema(self) -> dict[str, Any]:
         """Nested lists, or a PNG."""

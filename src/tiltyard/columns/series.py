@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from tiltyard.column import Array, Column, Fitted
+from tiltyard.column import Array, Column, Fitted, Scale, scale, shown
 from tiltyard.columns.number import Number
 from tiltyard.errors import RequestError
 from tiltyard.expectation import Expectation, among, between, present
@@ -29,13 +28,17 @@ class Series(Column):
         steps = [present(self.order), among("gap", [1.0])]
         return [*steps, present(name), *([between(name, self.bounds)] if self.bounds else [])]
 
+    def read(self, cells: Sequence[object]) -> list[object]:
+        """Give numbers: a cell is one step, of which windows are made later."""
+        return Number().read(cells)
+
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Refuse what is no list of `window` finite numbers within the bounds."""
         number = Number(bounds=self.bounds)
         for i, value in enumerate(values):
             field = f"instances[{i}].{name}"
             if not isinstance(value, list):
-                raise RequestError("wrong_type", f"expected a list of numbers; received {value!r}", field)
+                raise RequestError("wrong_type", f"expected a list of numbers; received {shown(value)}", field)
             if len(value) != self.window:
                 raise RequestError("wrong_shape", f"expected {self.window} numbers; received {len(value)}", field)
             self._check(number, value, name, field)
@@ -50,12 +53,16 @@ class Series(Column):
 
     def fit(self, values: Array) -> Fitted:
         """Learn mean and standard deviation over all windows."""
-        std = float(values.std())
-        return {"mean": float(values.mean()), "std": std if std and math.isfinite(std) else 1.0}
+        mean, std = scale(values)
+        return {"mean": mean, "std": std}
 
     def encode(self, values: Array, fitted: Fitted) -> Array:
         """Give windows as float32, with one channel."""
         return values.astype(np.float32)[:, :, None]
+
+    def scaling(self, fitted: Fitted) -> list[Scale]:
+        """One for all steps."""
+        return [(fitted["mean"], fitted["std"])]
 
     def json_schema(self) -> dict[str, Any]:
         """A list of `window` numbers."""

@@ -19,15 +19,12 @@ class Table(Form):
     file: ClassVar = "table.csv"
 
     def facts(self, task: Task, folder: Path) -> pd.DataFrame:
-        """The table itself; what is no number in a column of numbers counts as missing, so that it is found by row."""
+        """The table itself, each column as its type reads it."""
         import pandas as pd
 
         frame = self._read(task, folder)
         for name, column in task.columns.items():
-            if column.type == "number":
-                frame[name] = pd.to_numeric(frame[name], errors="coerce")
-            elif column.type == "category":
-                frame[name] = frame[name].map(str, na_action="ignore")
+            frame[name] = column.facts(frame[name].tolist())
         if task.classes:
             frame[task.target.column] = frame[task.target.column].map(str, na_action="ignore")
         else:

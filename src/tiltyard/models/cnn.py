@@ -25,7 +25,7 @@ class Cnn(Model):
     batch_norm: bool = False
     dropout: float = Field(0.0, ge=0, lt=1)
 
-    def build(self, features: keras.KerasTensor) -> keras.KerasTensor:
+    def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
         """Blocks, flatten, dense layers with dropout."""
         from keras import layers
 

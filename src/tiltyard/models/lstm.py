@@ -23,7 +23,7 @@ class Lstm(Model):
     activation: Activation = Field("relu", description="Of the dense layers; the LSTM keeps the one cuDNN needs.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Between layers, not inside the recurrence.")
 
-    def build(self, features: keras.KerasTensor) -> keras.KerasTensor:
+    def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
         """All LSTM layers but the last hand on whole sequences."""
         from keras import layers
 

@@ -23,7 +23,7 @@ class Mlp(Model):
     dropout: float = Field(0.0, ge=0, lt=1)
     l2: float = Field(0.0, ge=0)
 
-    def build(self, features: keras.KerasTensor) -> keras.KerasTensor:
+    def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
         """Flatten, then one Dense layer a width."""
         from keras import layers, regularizers
 

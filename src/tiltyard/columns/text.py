@@ -1,0 +1,100 @@
+"""A text: its first words, each by its place in a vocabulary that the training rows make."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from tiltyard.column import PLAIN, Array, Column, Fitted, Scale, empty, shown
+from tiltyard.errors import RequestError
+from tiltyard.expectation import Expectation, present
+
+PAD, UNKNOWN = 0, 1  # ids that stand for no word
+LONGEST = 40  # characters of a word
+# Control characters part words. Marks, currency signs, emoji and the characters of scripts without spaces between words
+# stand for themselves. The rest makes words. As ranges, so that each version of Python cuts texts alike.
+MARKS = (
+    r"!-/:-@\[-`{-~\u00a1-\u00bf\u00d7\u00f7\u2000-\u206f\u20a0-\u20cf\u2100-\u2bff\u3000-\u30ff\u3400-\u9fff"
+    r"\uf900-\ufaff\U0001f000-\U0001faff\U00020000-\U0003ffff"
+)
+TOKEN = re.compile(rf"[{MARKS}]|[^\s\x00-\x1f\x7f-\x9f{MARKS}]{{1,{LONGEST}}}")
+
+
+class Text(Column):
+    """A column of texts in a natural language."""
+
+    type: Literal["text"] = "text"
+    vocabulary: int = Field(10_000, ge=1, le=1_000_000, description="How many words are learned, the commonest first.")
+    length: int = Field(120, ge=1, le=10_000, description="How many words of a text are read.")
+    lower: bool = Field(True, description="Take upper case for lower case.")
+    at_least: int = Field(2, ge=1, description="Training rows that a word must occur in; all others count as unknown.")
+    missing: Literal["refuse", "empty"] = Field(
+        "refuse", description="What to do with null, an empty cell or a text without words: refuse it, or answer it."
+    )
+
+    def expectations(self, name: str) -> list[Expectation]:
+        """A text in every row, if none may be missing."""
+        return [present(name)] if self.missing == "refuse" else []
+
+    def read(self, cells: Sequence[object]) -> list[object]:
+        """Give text for everything."""
+        return [None if empty(cell) else str(cell) for cell in cells]
+
+    def parse(self, values: Sequence[object], name: str) -> Array:
+        """Keep of each text what a model may see, as UTF-8: its first words with a space between them."""
+        texts = []
+        for i, value in enumerate(values):
+            words = self._words(value) if isinstance(value, str) else []
+            if not words and (self.missing == "refuse" or not isinstance(value, str | None)):
+                code = "no_words" if isinstance(value, str) else "wrong_type"
+                raise RequestError(code, f"expected text; received {shown(value)}", f"instances[{i}].{name}")
+            texts.append(" ".join(words).encode())
+        return np.array(texts, dtype=np.bytes_)
+
+    def _words(self, text: str) -> list[str]:
+        text = text.encode("utf-8", "replace").decode()  # JSON may hold half a character
+        text = unicodedata.normalize("NFKC", text)
+        text = unicodedata.normalize("NFKC", text.lower()) if self.lower else text
+        return [found[0] for found in islice(TOKEN.finditer(text), self.length)]
+
+    def fit(self, values: Array) -> Fitted:
+        """Learn the words that occur in the most rows; of equally common ones the first by name."""
+        counts = Counter(word for value in values for word in set(_split(value)))
+        kept = (word for word in counts if counts[word] >= self.at_least)
+        ranked = sorted(kept, key=lambda word: (-counts[word], word))[: self.vocabulary]
+        return {"ids": {word: place for place, word in enumerate(ranked, start=UNKNOWN + 1)}}
+
+    def encode(self, values: Array, fitted: Fitted) -> Array:
+        """Give the ids, padded; float32 holds them exactly. A text without words is one unknown word: none is empty."""
+        encoded = np.full((len(values), self.length), PAD, dtype=np.float32)
+        for row, value in zip(encoded, values, strict=True):
+            ids = [fitted["ids"].get(word, UNKNOWN) for word in _split(value)] or [UNKNOWN]
+            row[: len(ids)] = ids
+        return encoded
+
+    def scaling(self, fitted: Fitted) -> list[Scale]:
+        """Ids are no quantities: they stay as they are."""
+        return [PLAIN]
+
+    def vocabulary_size(self, fitted: Fitted) -> int:
+        """The words, the unknown one, the padding."""
+        return len(fitted["ids"]) + 2
+
+    def json_schema(self) -> dict[str, Any]:
+        """Text."""
+        return {"type": "string" if self.missing == "refuse" else ["string", "null"]}
+
+    def to_json(self, values: Array) -> list[Any]:
+        """The words that were kept."""
+        return [value.decode() for value in values.tolist()]
+
+
+def _split(value: bytes) -> list[str]:
+    return value.decode().split()

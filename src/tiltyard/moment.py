@@ -1,0 +1,133 @@
+"""How a moment is spelled: a format in Python's directives, read strictly and the same under every locale."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from functools import cache
+
+MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
+SHORT = tuple(name[:3] for name in MONTHS)
+Directive = tuple[str, Callable[[datetime], str]]  # what it looks like, and how it is written
+
+DIRECTIVES: dict[str, Directive] = {
+    "Y": ("[0-9]{4}", lambda t: f"{t.year:04}"),
+    "y": ("[0-9]{2}", lambda t: f"{t.year % 100:02}"),
+    "m": ("[0-9]{1,2}", lambda t: f"{t.month:02}"),
+    "b": ("[A-Za-z]{3}", lambda t: SHORT[t.month - 1]),
+    "B": ("[A-Za-z]{3,9}", lambda t: MONTHS[t.month - 1]),
+    "d": ("[0-9]{1,2}", lambda t: f"{t.day:02}"),
+    "H": ("[0-9]{1,2}", lambda t: f"{t.hour:02}"),
+    "I": ("[0-9]{1,2}", lambda t: f"{t.hour % 12 or 12:02}"),
+    "p": ("[AaPp][Mm]", lambda t: "AM" if t.hour < 12 else "PM"),
+    "M": ("[0-9]{2}", lambda t: f"{t.minute:02}"),
+    "S": ("[0-9]{2}", lambda t: f"{t.second:02}"),
+    "f": ("[0-9]{1,9}", lambda t: f"{t.microsecond:06}"),
+    "z": ("(?:Z|[+-][0-9]{2}:?[0-9]{2})", lambda _: "Z"),
+}
+# Nothing is guessed: each of these wants one of those beside it, from every group.
+NEEDS = {"d": ["mbB"], "H": ["d"], "I": ["d", "p"], "p": ["I"], "M": ["HI"], "S": ["M"], "f": ["S"], "z": ["M"]}
+
+
+class Spelling:
+    """A format that was found to make sense."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.pieces = re.split("%(.?)", text, flags=re.DOTALL)  # plain text and directives in turn
+        self.letters = set(self.pieces[1::2])
+        if complaint := self._complaint():
+            raise ValueError(f"format: {complaint}; received {text!r}")
+
+    def _complaint(self) -> str:
+        """Say why the format cannot be meant."""
+        if not self.letters <= DIRECTIVES.keys():
+            return f"expected directives among {_spelled(DIRECTIVES)}"
+        if len(self.letters) < len(self.pieces) // 2 or len(self.letters & set("mbB")) > 1:
+            return "expected each part of a date once"
+        if len(self.letters & set("Yy")) != 1 or len(self.letters & set("HI")) > 1:
+            return "expected one year, and at most one hour"
+        for letter in self.letters & NEEDS.keys():
+            for group in NEEDS[letter]:
+                if not self.letters & set(group):
+                    return f"expected {_spelled(group)} beside %{letter}"
+        return ""
+
+    @property
+    def pattern(self) -> str:
+        """What a moment looks like, as a regular expression without groups."""
+        return self._pattern("{}")
+
+    def _pattern(self, frame: str) -> str:
+        parts = [re.sub(r"([.^$*+?()\[\]{}|\\])", r"\\\1", piece) for piece in self.pieces]
+        for place, letter in enumerate(self.pieces[1::2]):
+            parts[2 * place + 1] = frame.format(DIRECTIVES[letter][0], letter=letter)
+        return "".join(parts)
+
+    def read(self, text: str) -> datetime | None:
+        """Give the moment, in UTC if the text states an offset; None if it is none in this format."""
+        found = _compiled(self._pattern("(?P<{letter}>{})")).fullmatch(text)
+        try:
+            return _moment(found.groupdict()) if found else None
+        except (ValueError, OverflowError):  # the 31st of June; a moment before the year 1
+            return None
+
+    def spell(self, moment: datetime) -> str:
+        """Write a moment."""
+        parts = list(self.pieces)
+        parts[1::2] = [DIRECTIVES[letter][1](moment) for letter in self.pieces[1::2]]
+        return "".join(parts)
+
+
+_compiled = cache(re.compile)
+
+
+def _spelled(letters: object) -> str:
+    return " ".join(f"%{letter}" for letter in letters)  # type: ignore[attr-defined]
+
+
+def _moment(found: dict[str, str]) -> datetime:
+    moment = datetime(
+        _year(found),
+        _month(found),
+        int(found.get("d", 1)),
+        _hour(found),
+        int(found.get("M", 0)),
+        int(found.get("S", 0)),
+        int(found.get("f", "0")[:6].ljust(6, "0")),
+        tzinfo=_zone(found.get("z", "Z")),
+    )
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _year(found: dict[str, str]) -> int:
+    """Give the year; of two digits those from 69 are of the last century, as everywhere."""
+    if "Y" in found:
+        return int(found["Y"])
+    return int(found["y"]) + (1900 if int(found["y"]) >= 69 else 2000)
+
+
+def _month(found: dict[str, str]) -> int:
+    for letter, names in (("b", SHORT), ("B", MONTHS)):
+        if letter in found:
+            return names.index(found[letter].title()) + 1
+    return int(found.get("m", 1))
+
+
+def _hour(found: dict[str, str]) -> int:
+    if "I" not in found:
+        return int(found.get("H", 0))
+    if not 1 <= int(found["I"]) <= 12:
+        raise ValueError(found["I"])
+    return int(found["I"]) % 12 + (12 if found["p"].upper() == "PM" else 0)
+
+
+def _zone(text: str) -> timezone:
+    if text == "Z":
+        return UTC
+    sign = -1 if text[0] == "-" else 1
+    return timezone(sign * timedelta(hours=int(text[1:3]), minutes=int(text[-2:])))
