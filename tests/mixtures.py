@@ -1,0 +1,88 @@
+"""Two small tasks of generated rows: a table with a column of every type, missing values among them, and texts."""
+
+from __future__ import annotations
+
+import csv
+import math
+import random
+from datetime import date, timedelta
+from typing import Any
+
+import yaml
+
+from tiltyard import files, task_file
+from tiltyard.prepare import prepare
+from tiltyard.task import Task
+from tiltyard.workspace import Workspace
+
+TABLE: dict[str, Any] = {
+    "title": "What people pay",
+    "problem": "regression",
+    "source": {"kind": "sine"},  # never asked: the raw file is written here
+    "rows": [100, 400],
+    "columns": {
+        "age": {"type": "number", "bounds": [0, 120], "missing": "median"},
+        "income": {"type": "number", "clip": [0.05, 0.95], "log": True},
+        "town": {"type": "category", "unseen": "bucket", "missing": "bucket", "top": 3},
+        "plan": {"type": "category", "values": [1, 2]},
+        "member": {"type": "boolean", "missing": "bucket"},
+        "since": {"type": "date", "format": "%d.%m.%Y %H:%M", "missing": "median"},
+    },
+    "target": {"column": "paid"},
+    "split": {"kind": "random"},
+    "model": {"family": "mlp", "units": [8]},
+    "train": {"epochs": 2},
+    "gate": {"metric": "rmse"},
+    "serve": {
+        "example": {"age": 40, "income": 2e4, "town": "Ulm", "plan": 1, "member": True, "since": "24.12.2024 18:00"}
+    },
+}
+TEXTS: dict[str, Any] = {
+    "title": "Whether a message is friendly",
+    "problem": "classification",
+    "source": {"kind": "sine"},
+    "rows": [100, 400],
+    "columns": {"message": {"type": "text", "length": 8}},
+    "target": {"column": "mood", "classes": ["kind", "rude"]},
+    "split": {"kind": "stratified"},
+    "model": {"family": "bow", "embedding": 8, "units": []},
+    "train": {"epochs": 3, "learning_rate": 0.05},
+    "gate": {"metric": "accuracy"},
+    "serve": {"example": "thank you , dear friend !"},
+}
+
+
+def table(space: Workspace) -> Task:
+    """Write the task `people` and its raw table, and prepare it."""
+    chance = random.Random(0)  # noqa: S311 - no secret
+    rows = [["age", "income", "town", "plan", "member", "since", "paid"]]
+    for _ in range(200):
+        age, income = chance.randint(18, 90), math.exp(chance.gauss(10, 1))
+        row = [age, round(income), chance.choice(["Ulm", "Ulm", "Bonn", "Köln", "Kiel"]), chance.randint(1, 2)]
+        day = date(2022, 1, 1) + timedelta(days=chance.randrange(700))
+        row += [chance.choice(["yes", "no"]), f"{day:%d.%m.%Y} 07:30"]
+        row = ["" if place in (0, 2, 4, 5) and chance.random() < 0.1 else cell for place, cell in enumerate(row)]
+        rows.append([*map(str, row), str(round(income / 100 + age))])
+    return _prepared(space, "people", TABLE, rows)
+
+
+def texts(space: Workspace) -> Task:
+    """Write the task `moods` and its raw table, and prepare it."""
+    chance = random.Random(0)  # noqa: S311 - no secret
+    words = {"kind": ["thank", "dear", "friend", "love"], "rude": ["fool", "shut", "hate", "out"]}
+    rows = [["message", "mood"]]
+    for place in range(200):
+        mood = ("kind", "rude")[place % 2]
+        spoken = chance.choices([*words[mood], "you", "the", "!", f"x{place}"], k=chance.randint(3, 12))
+        rows.append([" ".join([*spoken, chance.choice(words[mood])][::-1]), mood])
+    return _prepared(space, "moods", TEXTS, rows)
+
+
+def _prepared(space: Workspace, name: str, content: dict[str, Any], rows: list[list[str]]) -> Task:
+    files.write_text(space.task_file(name), yaml.safe_dump(content, sort_keys=False))
+    space.raw(name).mkdir(parents=True)
+    with (space.raw(name) / "table.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+    task = task_file.load(space, name)
+    prepare(space, task)
+    return task

@@ -1,0 +1,71 @@
+"""Missing values and texts over REST."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import mixtures
+import tiny
+from client import TestClient
+
+from tiltyard.api import application, install
+from tiltyard.predict import predict, predict_csv
+from tiltyard.served import Served
+from tiltyard.task import Task
+from tiltyard.workspace import Workspace
+
+
+@contextmanager
+def serving(space: Workspace, make: Callable[[Workspace], Task]) -> Iterator[tuple[Served, TestClient]]:
+    """Serve a small random model of a task."""
+    served = Served.load(tiny.promoted(space, tiny.evaluated(space, make(space).name)))
+    app = application()
+    install(app, [served])
+    with TestClient(app) as client:
+        yield served, client
+
+
+def test_null_is_answered_where_a_value_may_be_missing(workspace: Workspace) -> None:
+    """The schema says so; NaN is no null, and a column that refuses missing values is named."""
+    with serving(workspace, mixtures.table) as (served, client):
+        unknown = {**served.schema["example"], "age": None, "since": None}
+        body = json.dumps({"instances": [{**unknown, "age": float("nan")}]})
+        no_number = client.post("/v1/models/people:predict", content=body)
+        refused = client.post("/v1/models/people:predict", json={"instances": [{**unknown, "income": None}]})
+        answer = client.post("/v1/models/people:predict", json={"instances": [unknown]}).json()
+        properties = client.get("/v1/models/people/schema").json()["instance"]["properties"]
+    assert answer["predictions"] == served.predict([unknown])
+    assert no_number.json()["error"]["code"] == "not_finite"
+    assert refused.json()["error"]["field"] == "instances[0].income"
+    assert (properties["age"]["type"], properties["income"]["type"]) == (["number", "null"], "number")
+
+
+def test_a_text_is_an_instance(workspace: Workspace) -> None:
+    """Texts are sent as they are, in any script; anything else is refused by its place."""
+    with serving(workspace, mixtures.texts) as (served, client):
+        texts = ["dear 友達", "shut up"]
+        answer = client.post("/v1/models/moods:predict", json={"instances": texts}).json()
+        wrong = client.post("/v1/models/moods:predict", json={"instances": ["dear", {"message": "dear"}]})
+    assert answer["predictions"] == served.predict(texts)
+    assert wrong.json()["error"] == {
+        "code": "wrong_type",
+        "field": "instances[1]",
+        "message": "expected text; received {'message': 'dear'}",
+    }
+
+
+def test_files_are_predicted_as_requests_are(workspace: Workspace, tmp_path: Path) -> None:
+    """Empty cells are null, other spellings of yes are true, and a text may look like a number."""
+    people, moods = mixtures.table(workspace), mixtures.texts(workspace)
+    for task in (people, moods):
+        tiny.promoted(workspace, tiny.evaluated(workspace, task.name))
+    example = people.serve.example
+    cells = {**example, "age": "", "member": "YES"}
+    (tmp_path / "people.csv").write_text(",".join(cells) + "\n" + ",".join(map(str, cells.values())))
+    asked = json.dumps({**example, "age": None, "member": True})
+    assert predict_csv(workspace, people, tmp_path / "people.csv") == predict(workspace, people, asked)
+    (tmp_path / "moods.csv").write_text("message\n123\n")
+    assert predict_csv(workspace, moods, tmp_path / "moods.csv") == predict(workspace, moods, '"123"')

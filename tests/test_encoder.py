@@ -1,0 +1,114 @@
+"""One encoder for training and serving: learned from training rows alone, the same after it was saved."""
+
+from __future__ import annotations
+
+import json
+
+import mixtures
+import numpy as np
+import pytest
+from making import train_tasks
+
+from tiltyard import plugins
+from tiltyard.column import PLAIN, Rows, take
+from tiltyard.encoder import Encoder
+from tiltyard.errors import DataError, RequestError
+from tiltyard.predictor import Predictor
+from tiltyard.prepare import read_part
+from tiltyard.split import split
+from tiltyard.task import Task
+from tiltyard.validate import validate
+from tiltyard.workspace import Workspace
+
+MAKERS = [mixtures.table, mixtures.texts]
+
+
+def encoder_of(space: Workspace, task: Task) -> Encoder:
+    """Read what `prepare` wrote."""
+    return Encoder.load(space.out(task.name, "prepare") / "encoder.json")
+
+
+def all_rows(space: Workspace, task: Task) -> Rows:
+    """Read the raw data."""
+    rows: Rows = plugins.load("forms", task.form)().rows(task, space.raw(task.name))[0]
+    return rows
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_training_and_serving_agree_to_the_bit(workspace: Workspace, make: type) -> None:
+    """Rows of the file, sent as JSON to the saved encoder one by one, are the features that training saw."""
+    task = make(workspace)
+    encoder, rows = encoder_of(workspace, task), all_rows(workspace, task)
+    features = {row.tobytes() for row in read_part(workspace.out(task.name, "prepare") / "train.npz")[0]}
+    sent = json.loads(json.dumps(encoder.to_json(rows), allow_nan=False))
+    served = [encoder.encode(encoder.parse([instance]))[0] for instance in sent]
+    assert [row.tobytes() for row in served] == [row.tobytes() for row in encoder.encode(rows)]
+    assert features <= {row.tobytes() for row in served}
+
+
+def test_scaling_is_that_of_the_features_of_the_training_rows(workspace: Workspace) -> None:
+    """Mean and deviation are of what the model sees: filled, clipped, as logarithm; flags stay as they are."""
+    task = mixtures.table(workspace)
+    features, _ = read_part(workspace.out(task.name, "prepare") / "train.npz")
+    means, stds = encoder_of(workspace, task).scaling()
+    assert len(means) == len(stds) == features.shape[1] == 2 + 1 + 5 + 2 + 2 + 9
+    scaled = [place for place, scale in enumerate(zip(means, stds, strict=True)) if scale != PLAIN]
+    assert scaled == [0, 2, 12, 13]  # age, income, days, year
+    np.testing.assert_allclose(features.mean(axis=0)[scaled], np.array(means)[scaled], rtol=1e-4)
+    np.testing.assert_allclose(features.std(axis=0)[scaled], np.array(stds)[scaled], rtol=1e-4)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_other_rows_than_training_teach_nothing(workspace: Workspace, make: type) -> None:
+    """Fitted to the training rows alone, an encoder is the one that was saved; fitted to all, it is another."""
+    task = make(workspace)
+    form = plugins.load("forms", task.form)()
+    rows, truth = form.rows(task, workspace.raw(task.name))
+    train = split(task.split, rows, truth, form.reach(task))["train"]
+    saved = encoder_of(workspace, task)
+    assert Encoder.fit(task, take(rows, train), truth[train]).fitted == saved.fitted
+    assert Encoder.fit(task, rows, truth).fitted != saved.fitted
+
+
+def test_null_may_be_missing_but_a_key_may_not(workspace: Workspace) -> None:
+    """A client that says it does not know is answered; one that forgot or misspelled a key is told."""
+    task = mixtures.table(workspace)
+    encoder = encoder_of(workspace, task)
+    unknown = {**task.serve.example, "age": None, "town": None, "member": None, "since": None}
+    filled = encoder.encode(encoder.parse([unknown]))[0]
+    assert filled[[0, 1]].tolist() == [np.float32(encoder.fitted["age"]["median"]), 1]
+    for instance, code, field in (
+        ({**unknown, "income": None}, "wrong_type", "instances[0].income"),
+        ({name: value for name, value in unknown.items() if name != "age"}, "missing_field", "instances[0].age"),
+    ):
+        with pytest.raises(RequestError) as caught:
+            encoder.parse([instance])
+        assert (caught.value.code, caught.value.field) == (code, field)
+
+
+def test_a_column_without_any_value_is_named(workspace: Workspace) -> None:
+    """Nothing can be learned from it; the error says which column, and what to do."""
+    task = mixtures.table(workspace)
+    rows = {**all_rows(workspace, task), "age": np.full(200, np.nan)}
+    with pytest.raises(DataError, match=r"columns\.age: expected a value in some training row") as caught:
+        Encoder.fit(task, rows, np.arange(200.0))
+    assert caught.value.hint == "leave the column out"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", MAKERS)
+def test_every_type_of_column_passes_validation(workspace: Workspace, make: type) -> None:
+    """Missing values that a column allows are no finding, nor are other spellings."""
+    task = make(workspace)
+    assert not validate(workspace, task).failed("critical")
+
+
+@pytest.mark.slow
+def test_texts_are_trained_and_answered(workspace: Workspace) -> None:
+    """The ONNX file tells moods apart by words, also when no word was ever seen."""
+    mixtures.texts(workspace)
+    train_tasks(workspace, "moods")
+    predictor = Predictor.load(workspace.out("moods", "train"))
+    kind, rude, strange = predictor.predict(["Dear friend, THANK you!", "shut up, fool", "xyzzy"])
+    assert (kind["label"], rude["label"]) == ("kind", "rude")
+    assert np.isfinite(list(strange["probabilities"].values())).all()
