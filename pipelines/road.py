@@ -17,24 +17,20 @@ from pipelines import server, steps
 from pipelines.board import Board
 from pipelines.row import Row
 from tiltyard import files, store, task_file
-from tiltyard.errors import TiltyardError, WorkspaceError
+from tiltyard.errors import TiltyardError
 from tiltyard.workspace import Workspace
 
 
 def run(workspace: Workspace, names: list[str]) -> list[Row]:
     """Take tasks down the road; every task file is read before anything runs.
 
-    Prefect reads its settings when it is imported: call quiet.silence before importing this.
+    Prefect reads its settings when it is imported: call quiet.silence and server.running before importing this.
     """
     for name in names:
         task_file.load(workspace, name)
     store.heal(workspace)
-    server.claim(workspace)
-    try:
-        state: Any = road(str(workspace.root), names, return_state=True)
-    except RuntimeError as error:  # its own server did not come up, or the one of PREFECT_API_URL does not answer
-        hint = "try again, or start one: prefect server start, and set PREFECT_API_URL to what it says"
-        raise WorkspaceError(f"Prefect: {error}", hint) from None
+    server.wait()
+    state: Any = road(str(workspace.root), names, return_state=True)
     rows: list[Row] | BaseException = state.result(raise_on_failure=False)
     if isinstance(rows, BaseException):
         raise rows

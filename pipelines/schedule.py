@@ -9,6 +9,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.schedules import Cron
 from pydantic import ValidationError
 
+from pipelines import server
 from pipelines.road import road
 from tiltyard import task_file
 from tiltyard.errors import TiltyardError
@@ -23,6 +24,7 @@ def schedule(workspace: Workspace, names: list[str], cron: str, timezone: str = 
     """Serve the deployment until it is interrupted; each of its runs is a process of its own."""
     from prefect import serve
 
+    server.wait()
     serve(deployment(workspace, names, cron, timezone))
 
 
@@ -35,6 +37,7 @@ def deployment(workspace: Workspace, names: list[str], cron: str, timezone: str 
         name="-".join(names),
         parameters={"root": str(workspace.root), "names": names},
         schedule=clock,
+        paused=False,  # ended, it leaves the deployment paused, so that no starts pile up
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
         description=f"{', '.join(names)} at {cron} {timezone}",
     )

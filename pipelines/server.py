@@ -1,31 +1,89 @@
-"""Prefect's embedded server: a run that is killed cannot stop the one it started, so the next run does."""
+"""Prefect's own server, for as long as a run lasts; started before Prefect is imported, so that both load at once.
+
+The one that Prefect would start by itself comes up only when the first flow asks for it, and outlives a killed run.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from time import monotonic, sleep
 
-import psutil
+from tiltyard.errors import WorkspaceError
 
-from tiltyard.workspace import Workspace
-
-RUN = "TILTYARD_RUN_PID"  # in the environment of a server: the run that started it
-SERVER = "prefect.server.api.server:create_app"
-
-
-def claim(workspace: Workspace) -> None:
-    """Mark the server that this process is about to start as its own, and end those of dead runs."""
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, KeyError):
-            if SERVER not in process.cmdline() or process.environ()["PREFECT_HOME"] != str(workspace.prefect):
-                continue
-            if not _alive(int(process.environ()[RUN])):
-                process.terminate()
-    os.environ[RUN] = str(os.getpid())
+API = "PREFECT_API_URL"
+PATIENCE = 120.0  # seconds: it takes six, or far longer on a busy machine
 
 
-def _alive(pid: int) -> bool:
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
+@contextlib.contextmanager
+def running(*, scheduling: bool = False) -> Iterator[None]:
+    """Have a server: that of PREFECT_API_URL if it is set, else one of this process's own."""
+    if os.environ.get(API):
+        yield
+        return
+    port = _free_port()
+    less = {} if scheduling else {"PREFECT__SERVER_EPHEMERAL": "1"}  # no pages, no services that look at clocks
+    environment = {**os.environ, **less, "PREFECT__SERVER_FINAL": "1"}
+    command = [sys.executable, "-m", "pipelines.server", str(port)]
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL):
+        os.environ[API] = f"http://127.0.0.1:{port}/api"
+        try:
+            yield
+        finally:
+            _send_rest()
+            del os.environ[API]
+
+
+def wait() -> None:
+    """Wait until the server answers."""
+    from prefect.settings import PREFECT_API_URL
+
+    url, end = f"{PREFECT_API_URL.value()}/health", monotonic() + PATIENCE
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - the address is ours or the user's own
+                return
+        except (urllib.error.URLError, OSError) as error:
+            if monotonic() > end:
+                hint = "try again, or start one: prefect server start, and set PREFECT_API_URL to what it says"
+                raise WorkspaceError(f"Prefect: no server answers at {url}: {error}", hint) from None
+            sleep(0.05)
+
+
+def _send_rest() -> None:
+    """Let Prefect send what it holds back; at exit it would look for a server that is gone, for minutes."""
+    if "prefect" in sys.modules:
+        from prefect.events.worker import EventsWorker
+        from prefect.logging.handlers import APILogWorker
+
+        for worker in (APILogWorker, EventsWorker):
+            worker.drain_all(timeout=5)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _end_with_run() -> None:
+    """Wait for the end of stdin, which comes when the run is done or dead; then write what is still in memory."""
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=_end_with_run, daemon=True).start()
+    import uvicorn
+
+    app = "prefect.server.api.server:create_app"
+    uvicorn.run(app, factory=True, host="127.0.0.1", port=int(sys.argv[1]), log_level="error", lifespan="on")

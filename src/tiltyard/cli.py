@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -81,10 +82,14 @@ def _one(name: str, verb: Callable[[Workspace, Task], Any]) -> Any:
     return result
 
 
-def _pipeline(name: str) -> Any:
+@contextlib.contextmanager
+def _pipeline(name: str, *, scheduling: bool = False) -> Iterator[Any]:
     """Import a module that uses Prefect, which makes its folder on import, but not the folder around it."""
+    from pipelines import server
+
     Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
-    return importlib.import_module(f"pipelines.{name}")
+    with server.running(scheduling=scheduling):
+        yield importlib.import_module(f"pipelines.{name}")
 
 
 def _print_json(content: Any) -> None:
@@ -228,11 +233,12 @@ def run(tasks: tuple[str, ...], as_json: bool) -> None:
     from dataclasses import asdict
 
     workspace = _workspace()
-    rows = _pipeline("road").run(workspace, list(tasks) or workspace.tasks())
-    if as_json:
-        _print_json([asdict(row) for row in rows])
-    else:
-        _tell(rows)
+    with _pipeline("road") as road:
+        rows = road.run(workspace, list(tasks) or workspace.tasks())
+        if as_json:
+            _print_json([asdict(row) for row in rows])
+        else:
+            _tell(rows)
     if not all(row.ok for row in rows):
         sys.exit(1)
 
@@ -361,7 +367,8 @@ def schedule(tasks: tuple[str, ...], cron: str, timezone: str) -> None:
     tiltyard schedule --cron '0 6 * * *' iris sine
     """
     workspace = _workspace()
-    _pipeline("schedule").schedule(workspace, list(tasks) or workspace.tasks(), cron, timezone)
+    with _pipeline("schedule", scheduling=True) as clock:
+        clock.schedule(workspace, list(tasks) or workspace.tasks(), cron, timezone)
 
 
 @cli.command()

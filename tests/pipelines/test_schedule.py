@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
 import pytest
+from making import ROOT
 
 from pipelines.schedule import deployment
 from tiltyard.errors import TaskError, TiltyardError
@@ -26,6 +35,30 @@ def test_a_deployment_is_registered(project: Workspace) -> None:
     assert limit
     assert options
     assert (limit.limit, options.collision_strategy) == (1, ConcurrencyLimitStrategy.CANCEL_NEW)
+
+
+@pytest.mark.slow
+def test_the_clock_starts_a_run(travelled: Workspace) -> None:
+    """A real server starts a real run at the next minute; interrupted, the command takes its server along."""
+    (travelled.root / "pipelines").symlink_to(ROOT / "pipelines")  # a flow is known by the file that it stands in
+    command = [str(Path(sys.executable).with_name("tiltyard")), "schedule", "--cron", "* * * * *", "iris"]
+    own = {**os.environ, "PREFECT_HOME": str(travelled.prefect)}
+    with subprocess.Popen(command, env=own, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        (server,) = _children(process, "pipelines.server")
+        assert any("iris promote" in line for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert not server.is_running()
+
+
+def _children(process: subprocess.Popen[str], word: str) -> list[psutil.Process]:
+    """Wait for the children of a process that have a word in their command line."""
+    while process.poll() is None:
+        if found := [child for child in psutil.Process(process.pid).children() if word in child.cmdline()]:
+            return found
+        time.sleep(0.1)
+    return []
 
 
 @pytest.mark.parametrize(
