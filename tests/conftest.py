@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,26 @@ def road(trained: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     shutil.copytree(trained.root, root)
     monkeypatch.chdir(root)
     return Workspace(root)
+
+
+@pytest.fixture
+def mirror() -> Path:
+    """The folder of real files, if there is one."""
+    if not (named := os.environ.get("TILTYARD_MIRROR")):
+        pytest.skip("needs real files: set TILTYARD_MIRROR to their folder")
+    return Path(named)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Callable[..., Path]:
+    """Write a file, as text or bytes."""
+
+    def write(content: str | bytes, name: str = "table.csv") -> Path:
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return write
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

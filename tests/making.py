@@ -48,7 +48,7 @@ def edit_task(workspace: Workspace, name: str, changes: dict[str, Any]) -> None:
 def fetch_raw(workspace: Workspace, name: str) -> None:
     """Write raw data without DVC."""
     with files.replacing_folder(workspace.raw(name)) as folder:
-        task_file.load(workspace, name).source.fetch(folder)
+        task_file.load(workspace, name).source.fetch(folder, workspace)
 
 
 # Processes for training are forked from one that has TensorFlow imported already: a second instead of ten.

@@ -88,7 +88,7 @@ def test_a_file_added_by_hand_counts_as_an_edit(workspace: Workspace, sine: Task
 class Broken(Sine):
     """A source that fails as one on the network does."""
 
-    def fetch(self, folder: Path) -> None:
+    def fetch(self, folder: Path, workspace: Workspace) -> None:
         """Write half a file."""
         (folder / "series.csv").write_text("step,va", encoding="utf-8")
         raise ConnectionResetError("the other side hung up")
@@ -97,7 +97,7 @@ class Broken(Sine):
 class Empty(Sine):
     """A source that has nothing."""
 
-    def fetch(self, folder: Path) -> None:
+    def fetch(self, folder: Path, workspace: Workspace) -> None:
         """Write nothing."""
 
 

@@ -14,7 +14,7 @@ from making import ROOT
 from tiltyard.workspace import Workspace
 
 SOURCE = ROOT / "src" / "tiltyard"
-PLUGINS = {"sources", "models", "problems", "checks", "columns", "forms"}
+PLUGINS = {"sources", "formats", "models", "problems", "checks", "columns", "forms"}
 VERBS = {
     *("fetch", "validate", "prepare", "train", "evaluate", "promote", "package"),
     *("serve", "predict", "status", "history", "rollback", "doctor"),
@@ -26,6 +26,8 @@ HEAVY = {
     "great_expectations": {"validate"},
     "matplotlib": {"pictures"},
     "prefect": set(),
+    "pyarrow": {"reading", "format", "meaning", "tally", "delimited", "jsonl", "parquet"},
+    "sqlalchemy": {"sql"},
     "tensorflow": {"train"},
     "keras": {
         *("augment", "batches", "export", "model", "network", "resume", "train", "watch"),

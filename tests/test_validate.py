@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from making import edit_task, fetch_raw
 
 from tiltyard import files, task_file
+from tiltyard.cli import cli
 from tiltyard.errors import DataError, TaskError
 from tiltyard.validate import validate
 from tiltyard.validation import Validation
@@ -139,8 +141,7 @@ def test_what_cannot_be_meant_is_refused(workspace: Workspace, name: str, argume
     [
         (b"", "the file is empty"),
         (b"sepal_length,species\n1,setosa\n", "expected the columns sepal_width, petal_length, petal_width; received"),
-        ("sepal_length,größe\n1,ä\n".encode("latin-1"), "expected UTF-8"),
-        (b"\x00\x01\x02", "expected the columns"),
+        (b"\x00\x01\x02", "expected text; received binary data"),
         (None, "no raw data: expected iris/table.csv"),
     ],
 )
@@ -157,9 +158,28 @@ def test_a_file_that_is_no_such_table_is_refused(
 
 
 def test_a_table_without_rows_is_refused(workspace: Workspace, raw: Path) -> None:
-    """A header alone fails by its number of rows."""
+    """A header alone is no table."""
     raw.write_text(raw.read_text(encoding="utf-8").splitlines()[0] + "\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"table: expect_table_row_count_to_be_between .*: observed 0"):
+    with pytest.raises(DataError, match=r"table.csv: expected rows; received a header alone"):
+        run(workspace)
+
+
+def test_what_was_repaired_is_told(workspace: Workspace, raw: Path) -> None:
+    """A file that was read otherwise than it stands there passes, and result.json says what was done to it."""
+    raw.write_text("\ufeff" + raw.read_text(encoding="utf-8").replace(",", ";"), encoding="utf-8")
+    validation = run(workspace)
+    assert validation.repairs == ["byte order mark dropped", "semicolons as delimiter"]
+    assert files.read_json(workspace.out("iris", "validate") / "result.json")["repairs"] == validation.repairs
+    said = CliRunner().invoke(cli, ["validate", "iris"]).output
+    assert "iris: 150 rows meet" in said
+    assert "repaired: semicolons as delimiter" in said
+
+
+@pytest.mark.usefixtures("raw")
+def test_two_raw_files_are_one_too_many(workspace: Workspace) -> None:
+    """Which of two is meant cannot be known."""
+    (workspace.raw("iris") / "table.parquet").write_bytes(b"")
+    with pytest.raises(DataError, match=r"expected one raw file in iris; received table\.csv, table\.parquet"):
         run(workspace)
 
 

@@ -128,8 +128,8 @@ def validate(tasks: tuple[str, ...], as_json: bool) -> None:
     def sentence(validation: Any) -> str:
         warnings = validation.failed("warning")
         first = f"{validation.rows} rows meet {len(validation.outcomes) - len(warnings)} expectations"
-        marked = (click.style("  warning: ", fg="yellow") + outcome.sentence() for outcome in warnings)
-        return "\n".join([first, *marked])
+        told = [*(("repaired", text) for text in validation.repairs), *(("warning", o.sentence()) for o in warnings)]
+        return "\n".join([first, *(click.style(f"  {word}: ", fg="yellow") + text for word, text in told)])
 
     results = _named(tasks, lambda w, t: verb(w, t).to_json() if as_json else verb(w, t))
     _each(results, sentence, as_json=as_json)

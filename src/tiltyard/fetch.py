@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -38,7 +37,7 @@ def get(workspace: Workspace, task: Task, *, force: bool = False) -> Fetched:
     before, recorded = _sums(raw), _recorded(workspace, task.name)
     with tempfile.TemporaryDirectory() as temporary:
         fresh = Path(temporary)
-        sums = _fetched(task, fresh)
+        sums = _fetched(workspace, task, fresh)
         edited = bool(before) and before not in (sums, recorded) and not force
         if not edited and before != sums:
             with files.replacing_folder(raw) as folder:
@@ -50,11 +49,11 @@ def get(workspace: Workspace, task: Task, *, force: bool = False) -> Fetched:
     return Fetched(files.sha256(raw), "edited" if edited else "same" if before == sums else "new")
 
 
-def _fetched(task: Task, folder: Path) -> Sums:
+def _fetched(workspace: Workspace, task: Task, folder: Path) -> Sums:
     """Let the source write into a folder, and look at what it wrote."""
     name = f"source.kind {task.source.kind}"
     try:
-        task.source.fetch(folder)
+        task.source.fetch(folder, workspace)
     except (ImportError, OSError, ValueError, LookupError) as error:
         raise SourceError(
             f"{name}: could not be fetched: {type(error).__name__}: {error}",
@@ -70,7 +69,7 @@ def _fetched(task: Task, folder: Path) -> Sums:
 
 def _sums(folder: Path) -> Sums:
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    return {str(path.relative_to(folder)): files.file_digest(path).hex() for path in paths}
 
 
 def _checksums(workspace: Workspace, task: str) -> Path:

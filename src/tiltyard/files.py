@@ -73,6 +73,12 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_bytes())
 
 
+def file_digest(path: Path) -> bytes:
+    """Hash the content of one file, without holding it in memory."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
 def sha256(*paths: Path) -> str:
     """Hash files, or all files below folders, by relative name and content."""
     digest = hashlib.sha256()
@@ -80,5 +86,5 @@ def sha256(*paths: Path) -> str:
         inside = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
         for file in inside:
             digest.update(str(file.relative_to(path.parent)).encode() + b"\0")
-            digest.update(hashlib.sha256(file.read_bytes()).digest())
+            digest.update(file_digest(file))
     return digest.hexdigest()

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 class Form(ABC):
     """How one form of raw data is read; plug-ins in forms/ say what each means."""
 
-    file: ClassVar[str]  # the one raw file
+    file: ClassVar[str]  # the one raw file; a table may have any suffix that can be read
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """What the raw file may be called, up to its first point."""
+        return (self.file.partition(".")[0],)
 
     @abstractmethod
     def facts(self, task: Task, folder: Path) -> pd.DataFrame:
@@ -47,32 +52,16 @@ class Form(ABC):
         return expected + ([among(name, task.classes)] if task.classes else [])
 
     def open(self, folder: Path) -> Path:
-        """Give the raw file, or say that it is missing."""
-        path = folder / self.file
-        if not path.is_file():
+        """Give the raw file, or say that it is missing, or not the only one."""
+        found = sorted(path for path in folder.glob("*.*") if path.name.partition(".")[0] in self.stems)
+        if not found:
             raise DataError(
                 f"no raw data: expected {folder.name}/{self.file}", hint=f"get it: tiltyard fetch {folder.name}"
             )
-        return path
-
-
-def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
-    """Read a CSV file that has at least these columns."""
-    import pandas as pd
-
-    try:
-        frame = pd.read_csv(path, keep_default_na=True, low_memory=False)
-    except pd.errors.EmptyDataError:
-        raise DataError(f"{path.name}: expected a header and rows; the file is empty") from None
-    except pd.errors.ParserError as error:
-        raise DataError(f"{path.name}: not CSV: {' '.join(str(error).split())}") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path.name}: expected UTF-8; byte {error.start} is not") from None
-    missing = [name for name in columns if name not in frame.columns]
-    if missing:
-        received = ", ".join(map(str, frame.columns))
-        raise DataError(f"{path.name}: expected the columns {', '.join(missing)}; received {received}")
-    return frame
+        if len(found) > 1:
+            names = ", ".join(path.name for path in found)
+            raise DataError(f"expected one raw file in {folder.name}; received {names}", hint="remove all but one")
+        return found[0]
 
 
 def truth_of(task: Task, values: Sequence[object]) -> Array:

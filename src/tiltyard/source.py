@@ -5,7 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from pathlib import Path
 
+from tiltyard.dialect import Dialect
 from tiltyard.strict import Strict
+from tiltyard.workspace import Workspace
 
 
 class Source(Strict):
@@ -14,5 +16,13 @@ class Source(Strict):
     kind: str
 
     @abstractmethod
-    def fetch(self, folder: Path) -> None:
-        """Write the raw files into an empty folder; the same settings give the same bytes."""
+    def fetch(self, folder: Path, workspace: Workspace) -> None:
+        """Write the raw files into an empty folder; the same settings give the same bytes.
+
+        Paths in the settings are relative to the workspace, wherever the working directory is.
+        """
+
+    @property
+    def dialect(self) -> Dialect:
+        """How its table is laid out, where the file does not say; guessed unless the source knows."""
+        return Dialect()

@@ -36,7 +36,7 @@ def validate(workspace: Workspace, task: Task) -> Validation:
     with files.replacing_folder(docs) as folder:
         results = _run(task.name, [_meant(key, e, frame) for key, e in expected.items()], frame, folder)
         outcomes = [_outcome(key, e, results[key], frame) for key, e in expected.items()]
-        validation = Validation(task.name, len(frame), outcomes)
+        validation = Validation(task.name, len(frame), outcomes, frame.attrs.get("repairs", []))
         files.write_json(folder / "result.json", validation.to_json())
     if failed := validation.failed("critical"):
         raise DataError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 SHOWN = 10  # rows named for each expectation that failed
@@ -40,6 +40,7 @@ class Validation:
     task: str
     rows: int
     outcomes: list[Outcome]
+    repairs: list[str] = field(default_factory=list)  # what was read otherwise than it stands in the file
 
     def failed(self, severity: str) -> list[Outcome]:
         """Give the failed expectations of one severity."""
@@ -49,7 +50,8 @@ class Validation:
         """Give what result.json holds: nothing in it changes from one run to the next over the same data."""
         counts = {"critical": len(self.failed("critical")), "warning": len(self.failed("warning"))}
         outcomes = [asdict(outcome) for outcome in self.outcomes]
-        return {"task": self.task, "rows": self.rows, "failed": counts, "expectations": outcomes}
+        whole = {"task": self.task, "rows": self.rows, "repairs": self.repairs}
+        return {**whole, "failed": counts, "expectations": outcomes}
 
 
 def _row(found: dict[str, Any]) -> str:

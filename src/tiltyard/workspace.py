@@ -73,6 +73,11 @@ class Workspace:
         return self.root / "serving" / "packages" / task / version
 
     @property
+    def downloads(self) -> Path:
+        """What was downloaded, by checksum, and what half of it is there."""
+        return self.root / ".tiltyard" / "downloads"
+
+    @property
     def bentos(self) -> Path:
         """The Bento store of this project."""
         return self.root / ".tiltyard" / "bentoml"

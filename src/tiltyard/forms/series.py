@@ -1,4 +1,4 @@
-"""Series: one CSV file in the order of time; rows are windows with the value that follows."""
+"""Series: one table in the order of time; rows are windows with the value that follows."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from tiltyard import reading
 from tiltyard.column import Array, Rows
 from tiltyard.columns.series import Series as SeriesColumn
 from tiltyard.errors import DataError
-from tiltyard.form import Form, read_csv
+from tiltyard.form import Form
 from tiltyard.task import Task
 
 if TYPE_CHECKING:
@@ -22,12 +23,19 @@ class Series(Form):
 
     file: ClassVar = "series.csv"
 
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """A series from elsewhere is a table like others."""
+        return ("series", "table")
+
     def facts(self, task: Task, folder: Path) -> pd.DataFrame:
         """The series, and at each time the gap before it in usual steps: 1 everywhere if all is well."""
         import pandas as pd
 
         name, column = _column(task)
-        frame = read_csv(self.open(folder), [column.order, name])
+        path = self.open(folder)
+        frame = reading.read(path, task.source.dialect).frame
+        reading.require(path, [column.order, name], frame.columns)
         frame[name] = pd.to_numeric(frame[name], errors="coerce")
         times = pd.to_numeric(frame[column.order], errors="coerce")
         if times.isna().all():
@@ -38,8 +46,11 @@ class Series(Form):
 
     def rows(self, task: Task, folder: Path) -> tuple[Rows, Array]:
         """One row a window; its truth is the next value."""
+        import pandas as pd
+
         name, column = _column(task)
-        values = read_csv(self.open(folder), [column.order, name])[name].to_numpy(dtype=np.float64)
+        frame = reading.read(self.open(folder), task.source.dialect, [column.order, name]).frame
+        values = pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float64)
         if len(values) <= column.window:
             raise DataError(f"expected more than {column.window} values, the window; received {len(values)}")
         if not np.isfinite(values).all():

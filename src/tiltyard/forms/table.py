@@ -1,12 +1,13 @@
-"""Tables: one CSV file, a row an example."""
+"""Tables: one file in any format that can be read, a row an example."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from tiltyard import reading
 from tiltyard.column import Array, Rows
-from tiltyard.form import Form, parse, read_csv, truth_of
+from tiltyard.form import Form, parse, truth_of
 from tiltyard.task import Task
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Table(Form):
-    """table.csv with a header."""
+    """table.csv, or table with another suffix."""
 
     file: ClassVar = "table.csv"
 
@@ -22,7 +23,9 @@ class Table(Form):
         """The table itself, each column as its type reads it."""
         import pandas as pd
 
-        frame = self._read(task, folder)
+        path = self.open(folder)
+        frame = reading.read(path, task.source.dialect).frame
+        reading.require(path, [*task.columns, task.target.column], frame.columns)
         for name, column in task.columns.items():
             frame[name] = column.facts(frame[name].tolist())
         if task.classes:
@@ -33,9 +36,7 @@ class Table(Form):
 
     def rows(self, task: Task, folder: Path) -> tuple[Rows, Array]:
         """One row a line."""
-        frame = self._read(task, folder)
+        names = [*task.columns, task.target.column]
+        frame = reading.read(self.open(folder), task.source.dialect, names).frame
         rows = {name: parse(task, name, frame[name].tolist()) for name in task.columns}
         return rows, truth_of(task, frame[task.target.column].tolist())
-
-    def _read(self, task: Task, folder: Path) -> pd.DataFrame:
-        return read_csv(self.open(folder), [*task.columns, task.target.column])

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from tiltyard.source import Source
+from tiltyard.workspace import Workspace
 
 
 class Sine(Source):
@@ -19,7 +20,7 @@ class Sine(Source):
     noise: float = Field(2.0, ge=0)
     seed: int = 0
 
-    def fetch(self, folder: Path) -> None:
+    def fetch(self, folder: Path, workspace: Workspace) -> None:
         """Write series.csv with the columns step and value."""
         step = np.arange(self.rows)
         value = np.sin(0.02 * step) + self.noise * np.random.default_rng(self.seed).random(self.rows)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tiltyard.source import Source
+from tiltyard.workspace import Workspace
 
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # a zip file keeps times; a fixed one keeps the bytes the same
 
@@ -18,7 +19,7 @@ class Sklearn(Source):
     kind: Literal["sklearn"]
     dataset: Literal["diabetes", "iris", "digits"]
 
-    def fetch(self, folder: Path) -> None:
+    def fetch(self, folder: Path, workspace: Workspace) -> None:
         """Write table.csv, or images.zip with CLASS/NUMBER.png."""
         if self.dataset == "digits":
             _write_digits(folder / "images.zip")

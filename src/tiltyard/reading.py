@@ -1,0 +1,87 @@
+"""Reading tables of any format: the same bytes always give the same frame, and what was mended is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tiltyard import archive
+from tiltyard.dialect import Dialect
+from tiltyard.errors import DataError
+from tiltyard.format import Format, Layout, known
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A table, and in sentences what was read otherwise than it stands in the file."""
+
+    frame: pd.DataFrame
+    repairs: list[str]
+
+
+def read(path: Path, options: Dialect | None = None, columns: Iterable[str] | None = None) -> Reading:
+    """Read a table, or some of its columns."""
+    import pyarrow as pa
+
+    layout = survey(path, options)
+    names = _wanted(path, layout, columns)
+    frame = _frame(pa.concat_tables(_format(path, options).batches(layout, names)), layout)
+    frame.attrs["repairs"] = layout.repairs  # validation tells them; a frame is all that it gets
+    return Reading(frame, layout.repairs)
+
+
+def scan(path: Path, options: Dialect | None = None, columns: Iterable[str] | None = None) -> Iterator[pd.DataFrame]:
+    """Read a table in parts whose memory is bounded; together they are what `read` gives."""
+    layout = survey(path, options)
+    start = 0
+    for batch in _format(path, options).batches(layout, _wanted(path, layout, columns)):
+        frame = _frame(batch, layout)
+        frame.index += start
+        start += len(frame)
+        yield frame
+
+
+def survey(path: Path, options: Dialect | None = None) -> Layout:
+    """Look at a whole table once, in bounded memory: its columns and their types, rows, and repairs."""
+    return _format(path, options).survey()
+
+
+def suffix(path: Path) -> str:
+    """Give the suffix of the table in a file, packed or not; refuse what is no table that can be read."""
+    with archive.opened(path) as (found, _):
+        pass
+    if found in known():
+        return found
+    hint = "save it as CSV" if found in (".xlsx", ".xls", ".ods") else ""
+    kinds = f"{', '.join(known())}, plain or {', '.join(archive.PACKINGS)}"
+    raise DataError(f"{path.name}: expected a table in one of {kinds}; received '{found}'", hint=hint)
+
+
+def require(path: Path, columns: Iterable[str], received: Iterable[str]) -> None:
+    """Insist on columns."""
+    received = list(received)
+    if missing := [name for name in columns if name not in received]:
+        raise DataError(f"{path.name}: expected the columns {', '.join(missing)}; received {', '.join(received)}")
+
+
+def _format(path: Path, options: Dialect | None) -> Format:
+    found = suffix(path)
+    return known()[found](path, options or Dialect(), found)
+
+
+def _wanted(path: Path, layout: Layout, columns: Iterable[str] | None) -> list[str]:
+    wanted = list(dict.fromkeys(layout.columns if columns is None else columns))
+    require(path, wanted, layout.columns)
+    return wanted
+
+
+def _frame(table: pa.Table, layout: Layout) -> pd.DataFrame:
+    frame: pd.DataFrame = table.to_pandas()
+    types = {name: dtype for name in frame.columns if (dtype := layout.columns[name].dtype)}
+    return frame.astype(types)

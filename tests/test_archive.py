@@ -1,0 +1,107 @@
+"""Packed files: one table inside is read without being unpacked; whatever else is inside is refused."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import random
+import stat
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tiltyard import archive, reading
+from tiltyard.errors import DataError
+
+PLAIN = "x,y\n1,a\n2,b\n"
+
+
+def zipped(path: Path, **members: str | bytes) -> Path:
+    """Write a zip."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def columns(path: Path) -> dict[str, list[Any]]:
+    """Read all columns as lists."""
+    return {str(name): cells.tolist() for name, cells in reading.read(path).frame.items()}
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, bytes])
+@pytest.mark.parametrize("name", ["table.csv", "table.csv.gz"])
+def test_how_a_file_is_packed_is_seen_by_its_bytes(
+    table: Callable[..., Path], pack: Callable[[bytes], bytes], name: str
+) -> None:
+    """A name may lie: a server may have unpacked what it sends, or packed it."""
+    assert columns(table(pack(PLAIN.encode()), name)) == {"x": [1, 2], "y": ["a", "b"]}
+
+
+def test_a_zip_of_one_file_is_read(tmp_path: Path) -> None:
+    """What macOS adds to a zip does not count."""
+    members: dict[str, Any] = {"in/a.csv": PLAIN, "__MACOSX/in/._a.csv": b"\0", "in/.DS_Store": b"\0"}
+    assert columns(zipped(tmp_path / "t.zip", **members)) == {"x": [1, 2], "y": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ({"a.csv": PLAIN, "b.csv": PLAIN}, "expected one file inside; received 2: a.csv, b.csv"),
+        ({}, "expected one file inside; received 0: none"),
+        ({"../a.csv": PLAIN}, r"expected a file inside the archive; received the path \.\./a\.csv"),
+        ({"/etc/a.csv": PLAIN}, "received the path /etc/a.csv"),
+        ({"C:\\a.csv": PLAIN}, "received the path C:"),
+        ({"a.csv.gz": gzip.compress(PLAIN.encode())}, "an archive in an archive: a.csv.gz"),
+        ({"a.exe": "x"}, r"expected a table in one of .*; received '\.exe'"),
+    ],
+)
+def test_a_zip_that_cannot_be_meant_is_refused(tmp_path: Path, members: dict[str, Any], said: str) -> None:
+    """Two files, none, a path that leads out of the archive: nothing is unpacked, and the file is named."""
+    with pytest.raises(DataError, match=said):
+        reading.read(zipped(tmp_path / "t.zip", **members))
+    assert [path.name for path in tmp_path.iterdir()] == ["t.zip"]
+
+
+def test_a_link_inside_a_zip_is_refused(tmp_path: Path) -> None:
+    """A link would lead to a file of this machine."""
+    link = zipfile.ZipInfo("a.csv")
+    link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / "t.zip", "w") as file:
+        file.writestr(link, "/etc/passwd")
+    with pytest.raises(DataError, match=r"a\.csv is a link to elsewhere"):
+        reading.read(tmp_path / "t.zip")
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_half_an_archive_is_refused(table: Callable[..., Path], pack: Callable[[bytes], bytes]) -> None:
+    """A download that was cut short is no shorter table."""
+    chance = random.Random(0)  # noqa: S311 - no secret
+    whole = pack(b"x\n" + b"".join(b"%d\n" % chance.randrange(10**9) for _ in range(1000)))
+    with pytest.raises(DataError, match=r"table.csv: (expected a whole file|cannot be read)"):
+        reading.read(table(whole[: len(whole) // 2]))
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, None])
+def test_a_bomb_is_stopped_while_it_grows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes] | None
+) -> None:
+    """A small file that becomes a large one is read no further than the limit."""
+    monkeypatch.setattr(archive, "ALLOWANCE", 1 << 20)
+    bomb = b"x\n" + b"1\n" * 2_000_000
+    path = tmp_path / "table.csv.gz"
+    if pack is None:
+        zipped(path, **{"a.csv": bomb})
+    else:
+        path.write_bytes(pack(bomb))
+    with pytest.raises(DataError, match="like a zip bomb") as caught:
+        reading.read(path)
+    assert int(caught.value.message.rpartition("more than ")[2].split(",")[0]) < 4 << 20
+    monkeypatch.setattr(archive, "ALLOWANCE", 1 << 30)
+    monkeypatch.setattr(archive, "LARGEST", 1 << 20)
+    with pytest.raises(DataError, match="like a zip bomb"):
+        reading.read(path)

@@ -1,0 +1,393 @@
+"""Reading tables: files as people send them, each read as it is meant, or refused in a sentence that says why."""
+
+from __future__ import annotations
+
+import datetime as dt
+import gzip
+import io
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tiltyard import reading
+from tiltyard.dialect import Dialect
+from tiltyard.errors import DataError
+from tiltyard.formats import delimited
+
+PLAIN = "x,y\n1,a\n2,b\n"
+MIRRORED = {
+    "google_stock.csv": 1258,
+    "sp500_closes.csv": 4171,
+    "sms_spam.tsv": 5574,
+    "california_housing.csv.gz": 20640,
+}
+
+
+def columns(path: Path, **options: Any) -> dict[str, list[Any]]:
+    """Read all columns as lists."""
+    frame = reading.read(path, Dialect(**options)).frame
+    return {str(name): cells.tolist() for name, cells in frame.items()}
+
+
+@pytest.mark.parametrize("name", ["table.csv", "t.txt", "UPPER.CSV", "t.dat"])
+def test_a_plain_file_needs_no_repair(table: Callable[..., Path], name: str) -> None:
+    """Where the file is as its suffix says, there is nothing to tell."""
+    found = reading.read(table(PLAIN, name))
+    assert found.frame.to_dict("list") == {"x": [1, 2], "y": ["a", "b"]}
+    assert found.repairs == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1\n2", [1, 2]),
+        ("1\n2.5", [1.0, 2.5]),
+        ("-1\n+2e3", [-1.0, 2000.0]),
+        ("true\nFalse", [True, False]),
+        ("1\nNA\n3", [1.0, None, 3.0]),
+        ('True\n""\nFalse', [True, None, False]),
+        ("a\nnull\n1", ["a", None, "1"]),
+        ("007\n012", ["007", "012"]),
+        ("0x1f\n0x2f", ["0x1f", "0x2f"]),
+        ("0\n0.5", [0.0, 0.5]),
+        ("12345678901234567890\n1", ["12345678901234567890", "1"]),
+        ("9223372036854775807\n-9223372036854775808", [2**63 - 1, -(2**63)]),
+        ("3/4/2020\n2020-04-03\n3. April", ["3/4/2020", "2020-04-03", "3. April"]),
+        (" 1\n 2 ", [1, 2]),
+        ("a b \n c", ["a b ", " c"]),
+        ("inf\n1", [float("inf"), 1.0]),
+        ("NA\nNA", [None, None]),
+        ("0.1\n0.30000000000000004", [0.1, 0.30000000000000004]),
+    ],
+)
+def test_a_column_is_what_all_its_cells_are(table: Callable[..., Path], text: str, expected: list[Any]) -> None:
+    """Whole numbers, numbers, true and false; whatever one cell forbids, the column is not."""
+    (found,) = reading.read(table(f"x\n{text}\n")).frame.to_dict("list").values()
+    assert [None if pd.isna(value) else value for value in found] == expected
+    kinds = {type(value) for value in found if not pd.isna(value)}
+    assert kinds == {type(value) for value in expected if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("content", "expected", "told"),
+    [
+        ("x;y\n1;a\n2;b\n", {"x": [1, 2], "y": ["a", "b"]}, ["semicolons as delimiter"]),
+        ("x\ty\n1\ta,b\n", {"x": [1], "y": ["a,b"]}, ["tabs as delimiter"]),
+        ("x|y\n1|a\n", {"x": [1], "y": ["a"]}, ["bars as delimiter"]),
+        ("\ufeffx,y\n1,ä\n", {"x": [1], "y": ["ä"]}, ["byte order mark dropped"]),
+        (
+            "x,y\n1,ä\n".encode("utf-16"),
+            {"x": [1], "y": ["ä"]},
+            ["byte order mark dropped", "decoded as utf-16"],
+        ),
+        ("x,y\n1,€ü\n".encode("cp1252"), {"x": [1], "y": ["€ü"]}, ["decoded as cp1252"]),
+        (
+            "x,y\n1,ä\n".encode() + "2,ö\n3,ü\n".encode("cp1252"),
+            {"x": [1, 2, 3], "y": ["ä", "ö", "ü"]},
+            ["mixed encodings: UTF-8, but decoded as cp1252 in line 3, 4"],
+        ),
+        (
+            'day,volume\n1,"7,380,500"\n2,500\n',
+            {"day": [1, 2], "volume": [7380500, 500]},
+            ["thousands separators removed in volume"],
+        ),
+        (
+            'day,price\n1,"1,008.64"\n2,9.5\n',
+            {"day": [1, 2], "price": [1008.64, 9.5]},
+            ["thousands separators removed in price"],
+        ),
+        (
+            "a;b\n1,5;x\n-2;y\n",
+            {"a": [1.5, -2.0], "b": ["x", "y"]},
+            ["semicolons as delimiter", "decimal commas read as points in a"],
+        ),
+        (
+            "a;b\n1,5;1.234.567\n2,5;20\n",
+            {"a": [1.5, 2.5], "b": [1234567, 20]},
+            [
+                "semicolons as delimiter",
+                "decimal commas read as points in a",
+                "points removed and decimal commas read as points in b",
+            ],
+        ),
+        ("1.5\n2.5\n", {"column_1": [1.5, 2.5]}, ["no header: columns named column_1"]),
+        ("1,a\n2,b\n", {"column_1": [1, 2], "column_2": ["a", "b"]}, ["no header: columns named column_1, column_2"]),
+        ("0,1,2\n5,6,1\n", {"0": [5], "1": [6], "2": [1]}, []),
+        ("land,2019,2020\nAT,1,2\n", {"land": ["AT"], "2019": [1], "2020": [2]}, []),
+        ("x,x,x_2\n1,2,3\n", {"x": [1], "x_3": [2], "x_2": [3]}, ["column name x again: x_3"]),
+        (",y\n1,2\n", {"column_1": [1], "y": [2]}, ["column 1 has no name: column_1"]),
+        (
+            "x, y, z\na, 1, no\nb, 2, yes\n",
+            {"x": ["a", "b"], "y": [1, 2], "z": ["no", "yes"]},
+            ["blanks around column names dropped", "blanks before the text dropped in z"],
+        ),
+        ("x\r\n1\r\n\r\n2\r\n", {"x": [1, 2]}, []),
+        ("x,y\r1,2\r3,4\r", {"x": [1, 3], "y": [2, 4]}, []),
+        ('x,y\n"a\nb, ""c""",1\n', {"x": ['a\nb, "c"'], "y": [1]}, []),
+        ("😀,naïve 🐈\n1,2\n", {"😀": [1], "naïve 🐈": [2]}, []),
+        (
+            'x\ty\n"Well\t1\nno" so\t2\n',
+            {"x": ['"Well', 'no" so'], "y": [1, 2]},
+            ["tabs as delimiter", "quotes read as characters like others"],
+        ),
+    ],
+)
+def test_a_strange_file_is_read_as_it_is_meant(
+    table: Callable[..., Path], content: str | bytes, expected: dict[str, list[Any]], told: list[str]
+) -> None:
+    """What is read otherwise than it stands in the file is told."""
+    found = reading.read(table(content))
+    assert found.frame.to_dict("list") == expected
+    assert found.repairs == told
+
+
+def test_a_number_that_may_mean_two_things_stays_text(table: Callable[..., Path]) -> None:
+    """1,234 is no number as long as no other column shows whether commas part thousands; the task can say it."""
+    path = table("a;b\n1,234;x\n5,678;y\n")
+    found = reading.read(path)
+    assert found.frame["a"].tolist() == ["1,234", "5,678"]
+    assert "left as text" in found.repairs[1]
+    assert columns(path, decimal=",")["a"] == [1.234, 5.678]
+    assert columns(path, thousands=",")["a"] == [1234, 5678]
+    assert columns(table("a;b\n1,234;1.5\n"))["a"] == [1234]
+    assert columns(table("a;b\n1,234;1,5\n"))["a"] == [1.234]
+    assert columns(table("a;b\n1.234;1,5\n"))["a"] == ["1.234"]
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "expected"),
+    [
+        ("x;y\n1;2\n", {"delimiter": ","}, {"x;y": ["1;2"]}),
+        ("x:y\n1:2\n", {"delimiter": ":"}, {"x": [1], "y": [2]}),
+        ("x\nя\n".encode("cp1251"), {"encoding": "cp1251"}, {"x": ["я"]}),
+        ("a,b\nc,d\n", {"header": False}, {"column_1": ["a", "c"], "column_2": ["b", "d"]}),
+        ("1,2\n3,4\n", {"header": True}, {"1": [3], "2": [4]}),
+        ("1,5\n3,4\n", {"names": ["a", "b"]}, {"a": [1, 3], "b": [5, 4]}),
+        ("x,x\n3,4\n", {"names": ["a", "b"]}, {"a": [3], "b": [4]}),
+        ("x\n1'000\n", {"thousands": "'"}, {"x": [1000]}),
+        ("x\n1.000\n", {"decimal": ",", "thousands": "."}, {"x": [1000]}),
+        ("x\nNA\n?\n", {"na": ["?"]}, {"x": ["NA", None]}),
+        ("x\n1\n?\n", {"na": ["?"]}, {"x": [1.0, None]}),
+    ],
+)
+def test_the_task_says_what_the_file_cannot(
+    table: Callable[..., Path], content: str | bytes, options: dict[str, Any], expected: dict[str, list[Any]]
+) -> None:
+    """Each key of `source.read` takes the place of a guess, and is no repair."""
+    found = reading.read(table(content), Dialect(**options))
+    values = {name: [None if pd.isna(v) else v for v in cells] for name, cells in found.frame.to_dict("list").items()}
+    assert values == expected
+    assert found.repairs == []
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "the file is empty"),
+        ("\n\n", "the file is empty"),
+        ("\ufeff", "the file is empty"),
+        ("x,y\n", "expected rows; received a header alone"),
+        ("x,y\n1,2\n3\n4,5\n6,7,8\n", r"expected 2 cells in every row.*received 1 in line 3, 3 in line 5$"),
+        ('x,y\n"a\nb",2\n3\n', "received 1 in line 4$"),
+        ("x\n" + "1,2\n" * 9, "received 2 in line 2, .* and others in 4 more lines$"),
+        ('x,y\n"a,b",1\n"c"d,2\n', "a quote after line 2 opens a cell and does not close it"),
+        ('x,y\n"a,b",1\n"c,d\n', "a quote after line 2 opens a cell and does not close it"),
+        (b"x,y\n1,\0\n", "expected text; received binary data in line 2"),
+        (b"x\n\x81\n", "line 2 is neither UTF-8 nor cp1252: byte 0x81"),
+        (b"\xff\xfex\0\n\0\x00\xd8\n\0", "expected utf-16; line"),
+        (random.Random(0).randbytes(5000), "expected text; received binary data in line"),  # noqa: S311 - no secret
+    ],
+)
+def test_what_is_no_table_is_refused(table: Callable[..., Path], content: str | bytes, said: str) -> None:
+    """The complaint names the file, what was expected, and the lines at fault."""
+    with pytest.raises(DataError, match=said) as caught:
+        reading.read(table(content))
+    assert caught.value.message.startswith("table.csv: ")
+
+
+def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
+    """A file that vanished, and a folder, end in a sentence."""
+    with pytest.raises(DataError, match=r"gone.csv: cannot be read: No such file"):
+        reading.read(tmp_path / "gone.csv")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(DataError, match=r"folder.csv: cannot be read: Is a directory"):
+        reading.read(tmp_path / "folder.csv")
+
+
+def test_a_file_that_vanishes_while_it_is_read(table: Callable[..., Path]) -> None:
+    """Between the two looks at a file it may go."""
+    path = table(PLAIN)
+    batches = reading.scan(path)
+    surveyed = reading.survey(path)
+    path.unlink()
+    with pytest.raises(DataError, match="cannot be read"):
+        next(batches)
+    assert surveyed.rows == 2
+
+
+def test_an_unknown_suffix_names_the_known(table: Callable[..., Path]) -> None:
+    """Whoever sends a spreadsheet learns what to save it as."""
+    with pytest.raises(DataError, match=r"expected a table in one of \.csv, .*received '\.xls'") as caught:
+        reading.read(table("x", "t.xls"))
+    assert caught.value.hint == "save it as CSV"
+    with pytest.raises(DataError, match="received ''"):
+        reading.read(table("x", "t"))
+
+
+def test_json_lines_keep_their_types(table: Callable[..., Path]) -> None:
+    """A key that is absent is missing; a text of digits stays text; what no type holds is text and told."""
+    lines = [
+        '{"a": 1, "b": "007", "c": true, "d": 1, "e": [1, "ä"], "f": 1}',
+        '{"a": 2, "b": "NA", "c": false, "d": 1.5, "e": null, "f": "x"}',
+        "",
+        '{"b": "", "d": 100000000000000000000, "c": null, "f": true}',
+    ]
+    found = reading.read(table("\n".join(lines), "t.jsonl"))
+    values = {name: [None if pd.isna(v) else v for v in cells] for name, cells in found.frame.to_dict("list").items()}
+    assert values == {
+        "a": [1.0, 2.0, None],
+        "b": ["007", "NA", ""],
+        "c": [True, False, None],
+        "d": [1.0, 1.5, 1e20],
+        "e": ['[1, "ä"]', None, None],
+        "f": ["1", "x", "true"],
+    }
+    assert found.repairs == ["e holds nested values: read as text", "f holds text and truth and whole: read as text"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "the file is empty"),
+        ("{}\n", "the file is empty"),
+        ('{"a": 1}\n{"a": \n', "line 2: expected an object"),
+        ("[1, 2]\n", "line 1: expected an object"),
+        (b'{"a": "\0"}\n', "binary data in line 1"),
+    ],
+)
+def test_what_is_no_json_is_refused(table: Callable[..., Path], content: str | bytes, said: str) -> None:
+    """The line is named."""
+    with pytest.raises(DataError, match=said):
+        reading.read(table(content, "t.jsonl"))
+
+
+def parquet(frame: pd.DataFrame) -> bytes:
+    """Give a Parquet file."""
+    file = io.BytesIO()
+    frame.to_parquet(file)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_parquet_comes_in_the_same_four_types(table: Callable[..., Path], pack: Callable[[bytes], bytes]) -> None:
+    """Small integers, dictionaries, times and lists become what a table of text could have held."""
+    frame = pd.DataFrame(
+        {
+            "small": np.array([1, 2], "int8"),
+            "half": np.array([0.5, np.nan], "float32"),
+            "big": np.array([2**64 - 1, 0], "uint64"),
+            "some": pd.array([1, None], "Int64"),
+            "flag": pd.array([True, None], "boolean"),
+            "kind": pd.Categorical(["a", None]),
+            "when": [dt.datetime(2020, 4, 8, 5), pd.NaT],  # noqa: DTZ001 - without a zone on purpose
+            "day": [dt.date(2020, 4, 8), None],
+            "list": [[1, 2], None],
+            "empty": ["", None],
+            "a.b": [1, 2],
+        }
+    )
+    found = reading.read(table(pack(parquet(frame)), "t.parquet"))
+    values = {name: [None if pd.isna(v) else v for v in cells] for name, cells in found.frame.to_dict("list").items()}
+    assert values == {
+        "small": [1, 2],
+        "half": [0.5, None],
+        "big": [2.0**64, 0.0],
+        "some": [1.0, None],
+        "flag": [True, None],
+        "kind": ["a", None],
+        "when": ["2020-04-08 05:00:00", None],
+        "day": ["2020-04-08", None],
+        "list": ["[1, 2]", None],
+        "empty": ["", None],
+        "a.b": [1, 2],
+    }
+    assert found.repairs == ["list holds nested or binary values: read as text"]
+    assert reading.read(table(parquet(frame), "t.parquet"), columns=["kind"]).frame.columns.tolist() == ["kind"]
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"no parquet at all"])
+def test_what_is_no_parquet_is_refused(table: Callable[..., Path], content: bytes) -> None:
+    """Half a file, or another one under its name."""
+    with pytest.raises(DataError, match=r"t.parquet: expected Parquet"):
+        reading.read(table(content, "t.parquet"))
+    with pytest.raises(DataError, match=r"t.parquet: expected rows; received none"):
+        reading.read(table(parquet(pd.DataFrame({"x": []})), "t.parquet"))
+
+
+def test_a_setting_that_a_format_does_not_have_is_refused(table: Callable[..., Path]) -> None:
+    """A delimiter for Parquet is a mistake, and not silently nothing."""
+    for name in ("t.parquet", "t.jsonl"):
+        with pytest.raises(DataError, match=r"source\.read: delimiter, header: expected for \.csv and \.tsv alone"):
+            reading.read(table(b"", name), Dialect(delimiter=",", header=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"encoding": "klingon"}, "expected an encoding that Python knows"),
+        ({"names": ["a", "a"]}, "expected each once"),
+        ({"delimiter": '"'}, "expected no quote"),
+        ({"thousands": ","} | {"decimal": ","}, "another character than decimal"),
+    ],
+)
+def test_a_section_that_cannot_be_meant_is_refused(options: dict[str, Any], said: str) -> None:
+    """The section is strict."""
+    with pytest.raises(ValueError, match=said):
+        Dialect(**options)
+
+
+def test_columns_are_chosen_in_their_order(table: Callable[..., Path]) -> None:
+    """Only what is asked for is read; what is not there is named beside what is."""
+    path = table("x,y,z\n1,2,3\n")
+    assert reading.read(path, columns=["z", "x"]).frame.to_dict("list") == {"z": [3], "x": [1]}
+    with pytest.raises(DataError, match=r"table.csv: expected the columns w; received x, y, z"):
+        reading.read(path, columns=["w", "x"])
+
+
+def test_names_must_be_as_many_as_columns(table: Callable[..., Path]) -> None:
+    """A name too few would shift all that follow."""
+    with pytest.raises(DataError, match=r"source\.read\.names: expected 2, one a column; received 1"):
+        reading.read(table(PLAIN), Dialect(names=["x"]))
+
+
+def test_parts_are_bounded_and_together_the_whole(table: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A type that only the last row gives is that of every part."""
+    monkeypatch.setattr(delimited, "BLOCK", 1 << 12)
+    path = table("x,y\n" + "".join(f"{i},{i}\n" for i in range(5000)) + "NA,1.5\n")
+    parts = list(reading.scan(path))
+    assert len(parts) > 3
+    assert max(map(len, parts)) < 2000
+    assert {str(part["x"].dtype) for part in parts} == {str(part["y"].dtype) for part in parts} == {"float64"}
+    pd.testing.assert_frame_equal(pd.concat(parts), reading.read(path).frame)
+
+
+def test_a_row_longer_than_a_part_is_refused(table: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory stays bounded even if a line does not end."""
+    monkeypatch.setattr(delimited, "BLOCK", 1 << 10)
+    with pytest.raises(DataError, match="a row of more than 1024 bytes"):
+        reading.read(table("x,y\n" + "1" * 5000 + ",2\n"))
+
+
+@pytest.mark.parametrize("name", MIRRORED)
+def test_real_files_are_read_whole(mirror: Path, name: str) -> None:
+    """Thousands separators, no header, stray quotes, a packed file: every row is there, and numbers are numbers."""
+    found = reading.read(mirror / name)
+    assert len(found.frame) == MIRRORED[name]
+    if name == "google_stock.csv":
+        assert found.frame["Volume"].iloc[0] == 7_380_500
+        assert found.repairs == ["thousands separators removed in Close, Volume"]
