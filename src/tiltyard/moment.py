@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
-from functools import cache
+from datetime import datetime, timedelta
 
 MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
@@ -42,6 +41,8 @@ class Spelling:
         self.letters = set(self.pieces[1::2])
         if complaint := self._complaint():
             raise ValueError(f"format: {complaint}; received {text!r}")
+        self.pattern = self._pattern("{}")  # what a moment looks like, without groups
+        self.reader = re.compile(self._pattern("(?P<{letter}>{})"))
 
     def _complaint(self) -> str:
         """Say why the format cannot be meant."""
@@ -57,11 +58,6 @@ class Spelling:
                     return f"expected {_spelled(group)} beside %{letter}"
         return ""
 
-    @property
-    def pattern(self) -> str:
-        """What a moment looks like, as a regular expression without groups."""
-        return self._pattern("{}")
-
     def _pattern(self, frame: str) -> str:
         parts = [re.sub(r"([.^$*+?()\[\]{}|\\])", r"\\\1", piece) for piece in self.pieces]
         for place, letter in enumerate(self.pieces[1::2]):
@@ -70,7 +66,7 @@ class Spelling:
 
     def read(self, text: str) -> datetime | None:
         """Give the moment, in UTC if the text states an offset; None if it is none in this format."""
-        found = _compiled(self._pattern("(?P<{letter}>{})")).fullmatch(text)
+        found = self.reader.fullmatch(text)
         try:
             return _moment(found.groupdict()) if found else None
         except (ValueError, OverflowError):  # the 31st of June; a moment before the year 1
@@ -83,15 +79,12 @@ class Spelling:
         return "".join(parts)
 
 
-_compiled = cache(re.compile)
-
-
 def _spelled(letters: object) -> str:
     return " ".join(f"%{letter}" for letter in letters)  # type: ignore[attr-defined]
 
 
 def _moment(found: dict[str, str]) -> datetime:
-    moment = datetime(
+    moment = datetime(  # noqa: DTZ001 - in UTC, or where it was noted
         _year(found),
         _month(found),
         int(found.get("d", 1)),
@@ -99,9 +92,8 @@ def _moment(found: dict[str, str]) -> datetime:
         int(found.get("M", 0)),
         int(found.get("S", 0)),
         int(found.get("f", "0")[:6].ljust(6, "0")),
-        tzinfo=_zone(found.get("z", "Z")),
     )
-    return moment.astimezone(UTC).replace(tzinfo=None)
+    return moment - _offset(found["z"]) if "z" in found else moment
 
 
 def _year(found: dict[str, str]) -> int:
@@ -126,8 +118,10 @@ def _hour(found: dict[str, str]) -> int:
     return int(found["I"]) % 12 + (12 if found["p"].upper() == "PM" else 0)
 
 
-def _zone(text: str) -> timezone:
+def _offset(text: str) -> timedelta:
     if text == "Z":
-        return UTC
-    sign = -1 if text[0] == "-" else 1
-    return timezone(sign * timedelta(hours=int(text[1:3]), minutes=int(text[-2:])))
+        return timedelta()
+    hours, minutes = int(text[1:3]), int(text[-2:])
+    if hours > 23 or minutes > 59:
+        raise ValueError(text)
+    return timedelta(hours=hours, minutes=minutes) * (-1 if text[0] == "-" else 1)

@@ -70,9 +70,8 @@ class Category(Column):
         ]
 
     def read(self, cells: Sequence[object]) -> list[object]:
-        """Give text for everything: readers of files make 1.0 of a 1 in a column with empty cells."""
-        whole = (int(cell) if isinstance(cell, float) and cell.is_integer() else cell for cell in cells)
-        return [None if empty(cell) else str(cell) for cell in whole]
+        """Give text for everything."""
+        return [None if empty(cell) else _name(cell) for cell in cells]
 
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Refuse a value that is not in the list, unless the column keeps a bucket for such."""
@@ -137,3 +136,10 @@ class Category(Column):
         """The values as the task spells them, and null for missing ones."""
         spelled: dict[str, Any] = {"": None, **dict(zip(self.names, self.values or (), strict=True))}
         return [spelled.get(value, value) for value in values.tolist()]
+
+
+def _name(cell: object) -> str:
+    """Undo what readers of files make of names: 1.0 of a 1 in a column with empty cells, True of a true."""
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return str(cell).lower() if isinstance(cell, bool) else str(cell)

@@ -32,6 +32,7 @@ class Date(Column):
 
     @model_validator(mode="after")
     def _consistent(self) -> Date:
+        Spelling(self.format)  # refuses one that cannot be meant
         first, last = self._limits
         if first is None or last is None or first >= last:
             raise ValueError(f"bounds: expected two dates as {self.format}, the first first; received {self.bounds}")

@@ -41,7 +41,7 @@ class Number(Column):
         if self.bounds and self.bounds[0] >= self.bounds[1]:
             raise ValueError(f"bounds: expected the lower one first; received {list(self.bounds)}")
         if self.clip and not 0 <= self.clip[0] < self.clip[1] <= 1:
-            raise ValueError(f"clip: expected two quantiles from 0 to 1, the lower one first; received {self.clip}")
+            raise ValueError(f"clip: expected two quantiles from 0 to 1, the lower first; received {list(self.clip)}")
         if self.log and self.limits[0] < 0:
             raise ValueError(f"log: expected bounds from 0 up; received {self.limits[0]:g}")
         return self
@@ -68,7 +68,7 @@ class Number(Column):
 
     def facts(self, cells: Sequence[object]) -> list[Any]:
         """Count what is no number as missing, so that validation finds it by row."""
-        return [value if isinstance(value, float | int) else None for value in self.read(cells)]
+        return [value if type(value) in (float, int) else None for value in self.read(cells)]
 
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Refuse what is no finite number within the bounds."""
@@ -131,10 +131,12 @@ class Number(Column):
 
 def _number(cell: object) -> object:
     """Read a number as files spell it, whatever type their reader made of it."""
-    if isinstance(cell, bool) or empty(cell):
-        return None if empty(cell) else cell
+    if empty(cell):
+        return None
+    if isinstance(cell, bool) or (isinstance(cell, str) and "_" in cell):  # 1_000 is Python's own spelling
+        return cell
     try:
-        number = float("x" if isinstance(cell, str) and "_" in cell else cell)  # type: ignore[arg-type] # Python's own 1_000
+        number = float(cell)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return cell
     return None if math.isnan(number) else number
