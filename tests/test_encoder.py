@@ -7,9 +7,10 @@ import json
 import mixtures
 import numpy as np
 import pytest
+import yaml
 from making import train_tasks
 
-from tiltyard import plugins
+from tiltyard import files, plugins, task_file
 from tiltyard.column import PLAIN, Rows, take
 from tiltyard.encoder import Encoder
 from tiltyard.errors import DataError, RequestError
@@ -112,3 +113,20 @@ def test_texts_are_trained_and_answered(workspace: Workspace) -> None:
     kind, rude, strange = predictor.predict(["Dear friend, THANK you!", "shut up, fool", "xyzzy"])
     assert (kind["label"], rude["label"]) == ("kind", "rude")
     assert np.isfinite(list(strange["probabilities"].values())).all()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_codes_keep_their_spelling(workspace: Workspace, suffix: str) -> None:
+    """Version 1.50 is not 1.5, and labels of true and false are labels; a file of numbers alone makes no difference."""
+    content = {**mixtures.TEXTS, "columns": {"release": {"type": "category", "values": ["1.50", "1.5"]}}}
+    content |= {"target": {"column": "works", "classes": ["true", "false"]}, "model": {"family": "mlp"}}
+    content |= {"serve": {"example": {"release": "1.50"}}}
+    files.write_text(workspace.task_file("releases"), yaml.safe_dump(content))
+    task, raw = task_file.load(workspace, "releases"), workspace.raw("releases") / f"table{suffix}"
+    if suffix == ".csv":
+        files.write_text(raw, "release,works\n1.50,true\n1.5,false\n1.50,true\n")
+    else:
+        files.write_text(raw, '{"release": "1.50", "works": true}\n{"release": "1.5", "works": false}\n' * 2)
+    rows, truth = plugins.load("forms", "table")().rows(task, raw.parent)
+    assert rows["release"].tolist()[:3] == ["1.50", "1.5", "1.50"]
+    assert truth.tolist()[:3] == [0, 1, 0]

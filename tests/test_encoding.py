@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
@@ -183,24 +182,6 @@ def test_dates_out_of_format_or_bounds_are_refused() -> None:
             Date(bounds=bounds)
     with pytest.raises(ValidationError, match="format: expected directives"):
         Date(format="%c")
-
-
-@pytest.mark.parametrize(
-    ("text", "cell", "read"),
-    [
-        ("%Y%m%d", 20240131, "20240131"),
-        ("%Y%m%d", 20240131.0, "20240131"),
-        ("%d.%m.%Y", date(2024, 1, 31), "31.01.2024"),
-        ("%Y-%m-%d %H:%M", pd.Timestamp("2024-01-31 10:30"), "2024-01-31 10:30"),
-        ("%Y-%m-%d %H:%M%z", pd.Timestamp("2024-01-31 10:30", tz="Asia/Kolkata"), "2024-01-31 05:00Z"),
-        ("%Y-%m-%d", datetime(2024, 1, 31, tzinfo=UTC), "2024-01-31T00:00:00+00:00"),
-        ("%Y-%m-%d %H:%M%z", datetime(2024, 1, 31), "2024-01-31T00:00:00"),  # noqa: DTZ001
-        ("%Y-%m-%d", " 2024-01-31 ", "2024-01-31"),
-    ],
-)
-def test_cells_of_dates(text: str, cell: object, read: str) -> None:
-    """Typed files are spelled in the format; an offset that it does not state is kept, so that it is refused."""
-    assert Date(format=text).read([cell]) == [read]
 
 
 def test_words_are_learned_by_the_rows_they_occur_in() -> None:

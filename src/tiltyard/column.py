@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -72,6 +72,8 @@ class Column(Strict):
 
     In parsed values a missing one is NaN, NaT or an empty text.
     """
+
+    spelled: ClassVar[bool] = True  # whether cells of a file are wanted as they are spelled, and not as numbers
 
     type: str
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from tiltyard.errors import RegistryError, RequestError
+from tiltyard import reading
+from tiltyard.errors import DataError, RegistryError, RequestError
 from tiltyard.registry import Registry
 from tiltyard.served import Served
 from tiltyard.task import Task
@@ -75,25 +74,17 @@ def _placed(error: RequestError, field: str) -> RequestError:
 
 
 def _instances(task: Task, path: Path) -> list[Any]:
+    """Read a table as `prepare` reads one; columns that are no features, such as the target, are left out."""
     if task.form == "image":
         raise RequestError("wrong_type", "expected a table or a series; images go by --json", "--csv")
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(_read(task, csv.DictReader(file)))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise RequestError("unreadable", f"cannot read {path}: {error}", "--csv") from None
-    if task.form == "series":
-        ((name, column),) = task.columns.items()
-        return [[row[name] for row in rows][-getattr(column, "window", 0) :]]
-    if task.form == "text":
-        return [row[name] for row in rows for name in task.columns]
-    return rows
-
-
-def _read(task: Task, reader: csv.DictReader[str]) -> Iterator[dict[str, Any]]:
-    """Give rows with the task's columns; others, such as the target, are left out."""
-    missing = [name for name in task.columns if name not in (reader.fieldnames or ())]
-    if missing:
-        raise RequestError("missing_field", f"expected the columns {', '.join(task.columns)}", ", ".join(missing))
-    for row in reader:
-        yield {name: column.read([row[name]])[0] for name, column in task.columns.items()}
+        texts = [name for name, column in task.columns.items() if column.spelled]
+        frame = reading.read(path, task.source.dialect, list(task.columns), texts).frame
+    except (OSError, DataError) as error:
+        text = str(error).removeprefix(f"{path.name}: ")
+        raise RequestError("unreadable", f"cannot read {path}: {text}", "--csv") from None
+    values = {name: column.read(frame[name].tolist()) for name, column in task.columns.items()}
+    if task.form == "table":
+        return [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
+    ((name, column),) = task.columns.items()
+    return [values[name][-getattr(column, "window", 0) :]] if task.form == "series" else values[name]

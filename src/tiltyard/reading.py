@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,11 +25,13 @@ class Reading:
     repairs: list[str]
 
 
-def read(path: Path, options: Dialect | None = None, columns: Iterable[str] | None = None) -> Reading:
-    """Read a table, or some of its columns."""
+def read(
+    path: Path, options: Dialect | None = None, columns: Iterable[str] | None = None, texts: Iterable[str] = ()
+) -> Reading:
+    """Read a table, or some of its columns; those in `texts` as they are spelled, though they be numbers throughout."""
     import pyarrow as pa
 
-    layout = survey(path, options)
+    layout = _as_text(survey(path, options), set(texts))
     names = _wanted(path, layout, columns)
     frame = _frame(pa.concat_tables(_format(path, options).batches(layout, names)), layout)
     frame.attrs["repairs"] = layout.repairs  # validation tells them; a frame is all that it gets
@@ -73,6 +75,15 @@ def require(path: Path, columns: Iterable[str], received: Iterable[str]) -> None
 def _format(path: Path, options: Dialect | None) -> Format:
     found = suffix(path)
     return known()[found](path, options or Dialect(), found)
+
+
+def _as_text(layout: Layout, names: set[str]) -> Layout:
+    """Give columns back their spelling: of codes, 1.50 in one file must not be 1.5 in another."""
+    columns = {
+        name: replace(meaning, kind="text", blank=True) if name in names and meaning.kind != "text" else meaning
+        for name, meaning in layout.columns.items()
+    }
+    return replace(layout, columns=columns)
 
 
 def _wanted(path: Path, layout: Layout, columns: Iterable[str] | None) -> list[str]:

@@ -91,7 +91,7 @@ def test_csv_of_a_series_gives_the_next_value(reigning: Workspace) -> None:
 
 @pytest.mark.parametrize(
     ("content", "text"),
-    [("a,b\n1,2\n", "expected the columns sepal_length"), ("", "expected the columns"), (b"\xff\xfe", "cannot read")],
+    [("a,b\n1,2\n", "expected the columns sepal_length"), ("", "the file is empty"), (b"\xff\xfe", "cannot read")],
 )
 def test_refuses_other_csv_files(reigning: Workspace, tmp_path: Path, content: str | bytes, text: str) -> None:
     """Missing columns and files that are no text are told."""
@@ -106,5 +106,5 @@ def test_refuses_other_csv_files(reigning: Workspace, tmp_path: Path, content: s
 def test_a_csv_file_without_rows_is_refused(reigning: Workspace, tmp_path: Path) -> None:
     """Nothing to answer is a mistake, not an empty answer."""
     (tmp_path / "empty.csv").write_text(",".join(IRIS) + "\n")
-    with pytest.raises(RequestError, match="received none"):
+    with pytest.raises(RequestError, match="received a header alone"):
         predict_csv(reigning, task_file.load(reigning, "iris"), tmp_path / "empty.csv")

@@ -139,7 +139,7 @@ class Category(Column):
 
 
 def _name(cell: object) -> str:
-    """Undo what readers of files make of names: 1.0 of a 1 in a column with empty cells, True of a true."""
+    """Undo what typed files make of names: 1.0 of a 1 in a column with empty cells, True of a true."""
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
     return str(cell).lower() if isinstance(cell, bool) else str(cell)

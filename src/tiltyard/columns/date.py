@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import date, datetime, time
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -54,9 +54,8 @@ class Date(Column):
         return [*([present(name)] if self.missing == "refuse" else []), spelled]
 
     def read(self, cells: Sequence[object]) -> list[object]:
-        """Spell the dates of typed files in the format; give everything else as text."""
-        spelling = self._spelling
-        return [None if empty(cell) else _text(cell, spelling) for cell in cells]
+        """Give text for everything."""
+        return [None if empty(cell) else str(cell).strip() for cell in cells]
 
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Refuse what is no date in the format, within the bounds."""
@@ -108,19 +107,6 @@ class Date(Column):
         """Text in the format, and null for missing ones."""
         spelling = self._spelling
         return [None if moment is None else spelling.spell(moment) for moment in values.tolist()]
-
-
-def _text(cell: object, spelling: Spelling) -> str:
-    """Spell a cell; what a reader of files took for a date is refused later if it has an offset and the format none."""
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))  # 20240131 in a column with empty cells
-    if isinstance(cell, date) and not isinstance(cell, datetime):
-        cell = datetime.combine(cell, time())
-    if not isinstance(cell, datetime):
-        return str(cell).strip()
-    if (cell.tzinfo is None) != ("z" not in spelling.letters):
-        return cell.isoformat()
-    return spelling.spell(cell if (offset := cell.utcoffset()) is None else cell - offset)
 
 
 def _filled(values: Array, fitted: Fitted) -> Array:

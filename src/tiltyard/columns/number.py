@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from operator import not_
 from types import NoneType
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -21,6 +21,8 @@ LARGEST = 3.4028234e38  # what float32, the model's type, can hold
 
 class Number(Column):
     """A column of finite numbers."""
+
+    spelled: ClassVar = False
 
     type: Literal["number"] = "number"
     bounds: Bounds | None = Field(None, description="Lowest and highest value allowed.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -17,6 +17,8 @@ from tiltyard.strict import Bounds
 
 class Series(Column):
     """A column whose rows follow each other in time."""
+
+    spelled: ClassVar = False
 
     type: Literal["series"] = "series"
     window: int = Field(ge=1, description="How many values a forecast looks back on.")

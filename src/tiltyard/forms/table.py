@@ -24,7 +24,7 @@ class Table(Form):
         import pandas as pd
 
         path = self.open(folder)
-        frame = reading.read(path, task.source.dialect).frame
+        frame = reading.read(path, task.source.dialect, texts=_texts(task)).frame
         reading.require(path, [*task.columns, task.target.column], frame.columns)
         for name, column in task.columns.items():
             frame[name] = column.facts(frame[name].tolist())
@@ -37,6 +37,12 @@ class Table(Form):
     def rows(self, task: Task, folder: Path) -> tuple[Rows, Array]:
         """One row a line."""
         names = [*task.columns, task.target.column]
-        frame = reading.read(self.open(folder), task.source.dialect, names).frame
+        frame = reading.read(self.open(folder), task.source.dialect, names, _texts(task)).frame
         rows = {name: parse(task, name, frame[name].tolist()) for name in task.columns}
         return rows, truth_of(task, frame[task.target.column].tolist())
+
+
+def _texts(task: Task) -> list[str]:
+    """Name the columns whose cells are wanted as they are spelled; labels are among them."""
+    names = [name for name, column in task.columns.items() if column.spelled]
+    return [*names, task.target.column] if task.classes else names
