@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tiltyard import plugins
+from tiltyard import archive, plugins
 from tiltyard.dialect import Dialect
 from tiltyard.errors import DataError
 from tiltyard.meaning import Meaning
@@ -58,6 +58,11 @@ def known() -> dict[str, type[Format]]:
     """Give the format of each suffix."""
     formats: list[type[Format]] = [plugins.load("formats", name) for name in plugins.names("formats")]
     return {suffix: one for one in formats for suffix in one.suffixes}
+
+
+def kinds() -> str:
+    """Name what can be read, for a complaint about what cannot."""
+    return f"{', '.join(known())}, plain or {', '.join(archive.PACKINGS)}"
 
 
 def named(names: list[str]) -> tuple[list[str], list[str]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tiltyard import archive
 from tiltyard.dialect import Dialect
 from tiltyard.errors import DataError
-from tiltyard.format import Format, Layout, known
+from tiltyard.format import Format, Layout, kinds, known
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,8 +61,7 @@ def suffix(path: Path) -> str:
     if found in known():
         return found
     hint = "save it as CSV" if found in (".xlsx", ".xls", ".ods") else ""
-    kinds = f"{', '.join(known())}, plain or {', '.join(archive.PACKINGS)}"
-    raise DataError(f"{path.name}: expected a table in one of {kinds}; received '{found}'", hint=hint)
+    raise DataError(f"{path.name}: expected a table in one of {kinds()}; received '{found}'", hint=hint)
 
 
 def require(path: Path, columns: Iterable[str], received: Iterable[str]) -> None:

@@ -1,0 +1,327 @@
+"""Files from anywhere: unchanged, whole or not there, and whoever lacks one is told both ways to supply it."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import http.server
+import random
+import threading
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import fsspec
+import pytest
+from making import edit_task
+from pydantic import ValidationError
+
+from tiltyard import download, progress, task_file
+from tiltyard.errors import DataError, SourceError
+from tiltyard.fetch import fetch
+from tiltyard.sources.file import File
+from tiltyard.validate import validate
+from tiltyard.workspace import Workspace
+
+chance = random.Random(0)  # noqa: S311 - no secret
+TABLE = b"x,y\n" + b"".join(b"%d,%d\n" % (i, chance.randrange(10**6)) for i in range(50_000))
+SHA256 = hashlib.sha256(TABLE).hexdigest()
+
+
+@dataclass
+class Server:
+    """What the server holds, how it behaves, and what it was asked."""
+
+    content: bytes = TABLE
+    tag: str = '"1"'
+    ranges: bool = True
+    cuts: list[int] = field(default_factory=list)  # after how many bytes to hang up, answer by answer
+    codes: list[int] = field(default_factory=list)  # what to answer instead, answer by answer
+    length: bool = True
+    asked: list[str] = field(default_factory=list)  # the Range of each question
+    url: str = ""
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A real server on this machine; waiting between tries is short."""
+    monkeypatch.setattr(download, "PAUSE", 0.01)
+    state = Server()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            """Keep quiet."""
+
+        def do_GET(self) -> None:
+            _answer(self, state)
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as made:
+        thread = threading.Thread(target=made.serve_forever)
+        thread.start()
+        state.url = f"http://127.0.0.1:{made.server_port}/files/table.csv"
+        yield state
+        made.shutdown()
+        thread.join()
+
+
+def _answer(handler: http.server.BaseHTTPRequestHandler, state: Server) -> None:
+    wanted = handler.headers.get("Range", "")
+    state.asked.append(wanted)
+    if state.codes:
+        handler.send_error(state.codes.pop(0))
+        return
+    start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and state.ranges else 0
+    if handler.headers.get("If-Range", state.tag) != state.tag:
+        start = 0
+    if start > len(state.content):
+        handler.send_error(416)
+        return
+    body = state.content[start:]
+    handler.send_response(206 if start else 200)
+    if state.tag:
+        handler.send_header("ETag", state.tag)
+    if state.length:
+        handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body[: state.cuts.pop(0)] if state.cuts else body)
+
+
+def bring(workspace: Workspace, path: str, **settings: object) -> Path:
+    """Fetch into a folder outside the project; give the one file."""
+    folder = workspace.root.parent / f"{workspace.root.name}-raw"
+    folder.mkdir(exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
+    File.model_validate({"kind": "file", "path": path, **settings}).fetch(folder, workspace)
+    (found,) = folder.iterdir()
+    return found
+
+
+def parts(workspace: Workspace) -> list[str]:
+    """Name what lies among the downloads, but for locks."""
+    names = (path.name for path in workspace.downloads.glob("*"))
+    return sorted(name for name in names if not name.endswith(".lock"))
+
+
+@pytest.mark.parametrize("name", ["t.csv", "my.data.v2.CSV", "t.tsv", "t.csv.gz", "t.csv.xz", "t.jsonl"])
+def test_a_file_of_the_project_comes_unchanged(
+    workspace: Workspace, tmp_path_factory: pytest.TempPathFactory, name: str
+) -> None:
+    """Under the name table, with its own suffixes; relative to the project, wherever the working directory is."""
+    (workspace.root / "in").mkdir()
+    (workspace.root / "in" / name).write_bytes(b"\xef\xbb\xbfx;y\r\n1;2\r\n")
+    with contextlib.chdir(tmp_path_factory.mktemp("elsewhere")):
+        found = bring(workspace, f"in/{name}")
+    assert found.name == "table" + name.lower().removeprefix("my.data.v2").removeprefix("t")
+    assert found.read_bytes() == b"\xef\xbb\xbfx;y\r\n1;2\r\n"
+
+
+def test_files_come_from_everywhere(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """An absolute path, and any address that fsspec knows."""
+    path = tmp_path_factory.mktemp("elsewhere") / "t.csv"
+    path.write_bytes(TABLE)
+    with fsspec.open("memory://bucket/t.csv", "wb") as file:
+        file.write(TABLE)
+    for address in (str(path), path.as_uri(), "memory://bucket/t.csv"):
+        assert bring(workspace, address, sha256=SHA256).read_bytes() == TABLE
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("t.xlsx", r"source\.path: expected a name that ends in one of \.csv, .*; received t\.xlsx"),
+        ("t.gz", "expected a name that ends in one of"),
+        ("tasks/gone.csv", "no file tasks/gone.csv: looked in .*/tasks"),
+        ("folder.csv", "source.path: expected a file; received the folder folder.csv"),
+        ("two.zip", "expected one file inside; received 2: a.csv, b.csv"),
+    ],
+)
+def test_what_cannot_be_a_table_is_refused_at_once(workspace: Workspace, path: str, said: str) -> None:
+    """Before anything is written to the raw data."""
+    (workspace.root / "folder.csv").mkdir()
+    with zipfile.ZipFile(workspace.root / "two.zip", "w") as archive:
+        for name in ("a.csv", "b.csv"):
+            archive.writestr(name, TABLE)
+    with pytest.raises((SourceError, DataError), match=said):
+        bring(workspace, path)
+
+
+def test_a_name_is_looked_up_in_order(
+    workspace: Workspace, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The project, the downloads, the mirror, then the address; each is asked only if those before it have nothing."""
+    mirror = tmp_path_factory.mktemp("mirror")
+    monkeypatch.setenv("TILTYARD_MIRROR", str(mirror))
+    assert bring(workspace, "table.csv", url=server.url, sha256=SHA256).read_bytes() == TABLE
+    assert bring(workspace, "table.csv", url=server.url, sha256=SHA256).read_bytes() == TABLE
+    assert len(server.asked) == 1
+    (mirror / "table.csv").write_bytes(b"x\n2\n")
+    assert bring(workspace, "table.csv", url=server.url).read_bytes() == b"x\n2\n"
+    (workspace.root / "table.csv").write_bytes(b"x\n3\n")
+    assert bring(workspace, "table.csv", url=server.url).read_bytes() == b"x\n3\n"
+    assert len(server.asked) == 1
+
+
+def test_who_lacks_a_file_is_told_both_ways_to_supply_it(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The complaint names the file and where it was looked for."""
+    monkeypatch.delenv("TILTYARD_MIRROR", raising=False)
+    with pytest.raises(SourceError, match=r"no file gone\.csv: looked in .*; TILTYARD_MIRROR is not set") as caught:
+        bring(workspace, "gone.csv")
+    assert caught.value.hint == (
+        f"place it at {workspace.root / 'gone.csv'}; or put it into a folder and set TILTYARD_MIRROR to that; "
+        "or give source.url"
+    )
+
+
+@pytest.mark.parametrize("sha256", [None, SHA256])
+def test_a_cut_download_goes_on_where_it_was(workspace: Workspace, server: Server, sha256: str | None) -> None:
+    """The server hangs up twice; no byte is asked for again, and nothing half is left."""
+    server.cuts = [100_000, 50_000]
+    assert bring(workspace, server.url, sha256=sha256).read_bytes() == TABLE
+    assert server.asked == ["", "bytes=100000-", "bytes=150000-"]
+    assert parts(workspace) == ([f"{SHA256[:16]}-table.csv"] if sha256 else [])
+
+
+def test_a_download_that_fails_is_taken_up_by_the_next(workspace: Workspace, server: Server) -> None:
+    """What a killed or offline run left is gone on from, and is never taken for the file."""
+    server.cuts, server.codes = [100_000], []
+    server.cuts += [0] * download.TRIES
+    with pytest.raises(SourceError, match=r"table\.csv: could not be downloaded: 100000 bytes came") as caught:
+        bring(workspace, server.url)
+    assert caught.value.hint == "try again: it goes on from what is there"
+    assert [name.rpartition("table.csv")[2] for name in parts(workspace)] == [".part", ".part.version"]
+    server.cuts.clear()
+    assert bring(workspace, server.url).read_bytes() == TABLE
+    assert server.asked[-1] == "bytes=100000-"
+
+
+def test_parts_of_two_versions_are_never_joined(workspace: Workspace, server: Server) -> None:
+    """The file changed on the server while half of it was here: it is downloaded anew."""
+    server.cuts = [100_000, *[0] * download.TRIES]
+    with pytest.raises(SourceError):
+        bring(workspace, server.url)
+    server.cuts.clear()
+    server.content, server.tag = TABLE[::-1].replace(b",", b"\n"), '"2"'
+    assert bring(workspace, server.url).read_bytes() == server.content
+
+
+@pytest.mark.parametrize(("ranges", "tag"), [(False, '"1"'), (True, "")])
+def test_a_server_that_cannot_go_on_is_asked_for_all(
+    workspace: Workspace, server: Server, ranges: bool, tag: str
+) -> None:
+    """One that knows no ranges, or does not say which version it sends."""
+    server.ranges, server.tag, server.cuts = ranges, tag, [100_000]
+    assert bring(workspace, server.url).read_bytes() == TABLE
+    assert len(server.asked) == 2
+
+
+def test_a_part_longer_than_the_file_is_dropped(workspace: Workspace, server: Server) -> None:
+    """The checksum is known, the version is not, and the part is of something else."""
+    whole = download.place(server.url, workspace.downloads, SHA256)
+    whole.parent.mkdir(parents=True)
+    whole.with_name(f"{whole.name}.part").write_bytes(TABLE * 2)
+    assert bring(workspace, server.url, sha256=SHA256).read_bytes() == TABLE
+
+
+def test_a_wrong_checksum_leaves_nothing(workspace: Workspace, server: Server) -> None:
+    """What is not the file that was asked for is not kept; the next try begins anew."""
+    server.content = b"x\n1\n"
+    with pytest.raises(SourceError, match=f"expected SHA-256 {SHA256}; received [0-9a-f]{{64}}"):
+        bring(workspace, server.url, sha256=SHA256)
+    assert parts(workspace) == []
+    (workspace.root / "t.csv").write_bytes(b"x\n1\n")
+    with pytest.raises(SourceError, match=rf"t\.csv: expected SHA-256 {SHA256}; received"):
+        bring(workspace, "t.csv", sha256=SHA256)
+
+
+def test_a_damaged_download_is_not_taken_from_the_cache(workspace: Workspace, server: Server) -> None:
+    """A file among the downloads whose bytes changed is downloaded again."""
+    bring(workspace, server.url, sha256=SHA256)
+    download.place(server.url, workspace.downloads, SHA256).write_bytes(b"rot")
+    assert bring(workspace, server.url, sha256=SHA256).read_bytes() == TABLE
+
+
+def test_a_busy_server_is_asked_again(workspace: Workspace, server: Server) -> None:
+    """503 and 429 pass; 404 does not, and says so at once."""
+    server.codes = [503, 429]
+    assert bring(workspace, server.url).read_bytes() == TABLE
+    server.codes = [404]
+    secret = server.url.replace("http://", "http://user:topsecret@") + "?token=topsecret"
+    with pytest.raises(SourceError, match=r"files/table\.csv: the server answers 404 Not Found") as caught:
+        bring(workspace, server.url + "?token=topsecret")
+    assert "topsecret" not in caught.value.message
+    assert "topsecret" not in download.shown(secret)
+
+
+def test_nobody_at_home_is_said(workspace: Workspace, server: Server) -> None:
+    """A port at which nobody listens."""
+    with pytest.raises(SourceError, match=r"could not be downloaded: .*refused"):
+        bring(workspace, "http://127.0.0.1:1/t.csv")
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("length", [True, False])
+def test_a_long_download_shows_how_far_it_is(
+    workspace: Workspace,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    length: bool,
+) -> None:
+    """Not before it takes long; where there is no terminal, by lines."""
+    server.length = length
+    bring(workspace, server.url)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    bring(workspace, server.url)
+    assert f"table.csv 0.3 of {len(TABLE) / 1e6:.1f} MB" in capsys.readouterr().err or not length
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    bring(workspace, server.url)
+    assert "table.csv" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"path": "t.csv", "url": "ftp://x/t.csv"}, "expected http:// or https://"),
+        ({"path": "t.csv", "sha256": "abc"}, "should match pattern"),
+        ({"path": "t.csv", "read": {"delimeter": ";"}}, r"did you mean 'delimiter'\?"),
+        ({"path": ""}, "at least 1 character"),
+    ],
+)
+def test_the_section_is_strict(settings: dict[str, object], said: str) -> None:
+    """A mistake is refused before anything runs."""
+    with pytest.raises(ValidationError, match=said):
+        File.model_validate({"kind": "file", **settings})
+
+
+def test_a_task_reads_a_file_by_what_it_says(workspace: Workspace) -> None:
+    """From a packed file with semicolons to validated rows, by the task file alone; the raw file is as it came."""
+    edit_task(workspace, "iris", {"source": {"kind": "sklearn", "dataset": "iris"}})
+    fetch(workspace, task_file.load(workspace, "iris"))
+    lines = (workspace.raw("iris") / "table.csv").read_text(encoding="utf-8").splitlines()
+    names = lines[0].split(",")
+    packed = gzip.compress("\n".join(line.replace(",", ":") for line in lines[1:]).encode(), mtime=0)
+    (workspace.root / "flowers.csv.gz").write_bytes(packed)
+    read = {"delimiter": ":", "header": False, "names": names}
+    edit_task(workspace, "iris", {"source": {"kind": "file", "path": "flowers.csv.gz", "read": read}})
+    task = task_file.load(workspace, "iris")
+    assert fetch(workspace, task).state == "new"
+    assert (workspace.raw("iris") / "table.csv.gz").read_bytes() == packed
+    assert [path.name for path in workspace.raw("iris").iterdir()] == ["table.csv.gz"]
+    validation = validate(workspace, task)
+    assert validation.rows == 150
+    assert validation.repairs == []
+
+
+def test_a_series_comes_from_a_file(workspace: Workspace) -> None:
+    """A table from elsewhere is read in the order of time."""
+    fetch(workspace, task_file.load(workspace, "sine"))
+    (workspace.raw("sine") / "series.csv").rename(workspace.root / "waves.csv")
+    edit_task(workspace, "sine", {"source": {"kind": "file", "path": "waves.csv"}})
+    task = task_file.load(workspace, "sine")
+    assert fetch(workspace, task, force=True).state == "new"
+    assert validate(workspace, task).rows == 1000

@@ -1,0 +1,207 @@
+"""Rows of a query: the same bytes each time, no secret in a file or a message, nothing changed in the database."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import getpass
+import json
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from making import edit_task
+from pydantic import ValidationError
+
+from tiltyard import files, reading, task_file
+from tiltyard.errors import SourceError
+from tiltyard.fetch import fetch
+from tiltyard.sources.sql import Sql
+from tiltyard.validate import validate
+from tiltyard.workspace import Workspace
+
+ROWS = [(1, 0.5, "007", None), (2, None, "NA", b""), (3, -1e300, "", None)]
+POSTGRES = Path("/usr/lib/postgresql")
+SECRET = "s3:c/r@t%"  # noqa: S105 - of a database that lives for one test
+
+
+@pytest.fixture
+def database(workspace: Workspace) -> Path:
+    """A database of SQLite in the project."""
+    path = workspace.root / "data.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("create table t (id integer, x real, code text, blob blob)")
+        connection.executemany("insert into t values (?, ?, ?, ?)", ROWS)
+    return path
+
+
+def fetched(workspace: Workspace, query: str, url: str = "sqlite:///data.db") -> Path:
+    """Fetch into a new folder; give the file."""
+    folder = Path(tempfile.mkdtemp(dir=workspace.root))
+    Sql(kind="sql", url=url, query=query).fetch(folder, workspace)
+    (path,) = folder.iterdir()
+    return path
+
+
+@pytest.mark.usefixtures("database")
+def test_rows_keep_what_they_are(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Text of digits stays text, NA is a text, NULL is missing; the path is the project's, wherever one is."""
+    with contextlib.chdir(tmp_path_factory.mktemp("elsewhere")):
+        path = fetched(workspace, "select id, x, code from t order by id desc")
+    assert path.name == "table.jsonl"
+    assert path.read_text(encoding="utf-8").splitlines()[0] == '{"id":3,"x":-1e300,"code":""}'
+    found = reading.read(path)
+    assert found.frame["id"].tolist() == [3, 2, 1]
+    assert found.frame["code"].tolist() == ["", "NA", "007"]
+    assert found.frame["x"].isna().tolist() == [False, True, False]
+    assert found.repairs == []
+
+
+@pytest.mark.usefixtures("database")
+def test_the_same_rows_give_the_same_bytes(workspace: Workspace) -> None:
+    """With an order, the file is the same byte for byte."""
+    query = "select id, x, code from t order by id"
+    assert fetched(workspace, query).read_bytes() == fetched(workspace, query).read_bytes()
+
+
+def test_nothing_that_a_query_changes_is_kept(workspace: Workspace, database: Path) -> None:
+    """A query that deletes is refused, and its work undone."""
+    before = files.sha256(database)
+    with pytest.raises(SourceError, match=r"source\.query: expected rows; this query gives none"):
+        fetched(workspace, "delete from t")
+    assert fetched(workspace, "delete from t where id = 1 returning id").read_text(encoding="utf-8") == '{"id":1}\n'
+    assert files.sha256(database) == before
+
+
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize(
+    ("query", "url", "said"),
+    [
+        ("select y from t", "sqlite:///data.db", "sqlite:///.*data.db: no such column: y"),
+        ("select id, id from t", "sqlite:///data.db", "expected each column once; received id again; rename with AS"),
+        ("select blob from t where blob is not null", "sqlite:///data.db", "blob: expected text or a number"),
+        ("select id from t where id > 9", "sqlite:///data.db", "expected rows; received none"),
+        ("select 1", "sqlite:///gone.db", "source.url: no file .*gone.db"),
+        ("select 1", "data.db", "source.url: expected dialect://"),
+        ("select 1", "klingon://u:topsecret@host/d", "klingon"),
+        ("select 1", "mysql+pymysql://u:topsecret@host/d", "the driver of mysql.pymysql is not installed"),
+        ("select 1", "sqlite:///${GONE}.db", r"source\.url: \$\{GONE\} is not set"),
+        ("select 1", "postgresql://u:topsecret@127.0.0.1:1/d?connect_timeout=1", r"u:\*\*\*@127\.0\.0\.1:1/d"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(workspace: Workspace, query: str, url: str, said: str) -> None:
+    """Each ends in a sentence, and no password stands in it."""
+    with pytest.raises(SourceError, match=said) as caught:
+        fetched(workspace, query, url)
+    assert "topsecret" not in caught.value.message + caught.value.hint
+    assert not (workspace.root / "gone.db").exists()
+
+
+def test_addresses_come_from_the_environment(
+    workspace: Workspace, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part of an address, or all of it."""
+    monkeypatch.setenv("PLACE", str(database.with_suffix("")))
+    monkeypatch.setenv("DATABASE_URL", "sqlite:///data.db")
+    for url in ("sqlite:///${PLACE}.db", "${DATABASE_URL}"):
+        assert len(fetched(workspace, "select id from t", url).read_text(encoding="utf-8").splitlines()) == 3
+
+
+def test_the_section_is_strict() -> None:
+    """A key that is not known is refused."""
+    with pytest.raises(ValidationError, match="unknown key 'table'"):
+        Sql.model_validate({"kind": "sql", "url": "sqlite://", "query": "select 1", "table": "t"})
+
+
+def test_a_task_reads_what_its_query_gave(workspace: Workspace) -> None:
+    """From the database to validated rows, by the task file alone."""
+    raw = workspace.root / "iris.db"
+    columns = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
+    with contextlib.closing(sqlite3.connect(raw)) as connection, connection:
+        connection.execute(f"create table flowers ({', '.join(columns)}, species)")
+        rows = [[5.1 + i / 100, 3.5 - i / 100, 1.4, 0.2 + i / 500, kind] for i in range(50) for kind in "abc"]
+        connection.executemany("insert into flowers values (?, ?, ?, ?, ?)", rows)
+    source = {"kind": "sql", "url": "sqlite:///iris.db", "query": "select * from flowers order by 1, 2, 3, 4, 5"}
+    changes = {"source": source, "target.classes": ["a", "b", "c"], "expect": None}
+    edit_task(workspace, "iris", changes)
+    task = task_file.load(workspace, "iris")
+    assert fetch(workspace, task).state == "new"
+    assert fetch(workspace, task).state == "same"
+    assert validate(workspace, task).rows == 150
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[int]:
+    """A PostgreSQL of the test's own, on a free port; it refuses to run as root."""
+    versions = sorted(POSTGRES.glob("*/bin/initdb"))
+    if not versions:
+        pytest.skip(f"needs a PostgreSQL: none in {POSTGRES}")
+    user = "postgres" if getpass.getuser() == "root" else None
+    folder = Path(tempfile.mkdtemp(prefix="tiltyard-"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (folder / "password").write_text(SECRET, encoding="utf-8")
+    if user:
+        for path in (folder, folder / "password"):
+            shutil.chown(path, user, user)
+    tools, data = versions[-1].parent, folder / "data"
+    options = ["-U", "reader", "-A", "scram-sha-256", f"--pwfile={folder / 'password'}", "-E", "UTF8", "--no-sync"]
+    server = ["-o", f"-p {port} -k {folder} -c listen_addresses=127.0.0.1", "-l", str(folder / "log"), "-w", "start"]
+    try:
+        subprocess.run(
+            [str(tools / "initdb"), "-D", str(data), *options], check=True, capture_output=True, user=user, cwd=folder
+        )
+        subprocess.run(
+            [str(tools / "pg_ctl"), "-D", str(data), *server],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            user=user,
+            cwd=folder,
+        )
+        yield port
+    finally:
+        stop = [str(tools / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop"]
+        subprocess.run(stop, check=False, capture_output=True, user=user, cwd=folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.slow
+def test_a_real_postgresql_is_read(workspace: Workspace, postgres: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the same address, with a password of odd characters from the environment; each type becomes a plain value."""
+    monkeypatch.setenv("DB_PASSWORD", SECRET)
+    url = f"postgresql://reader:${{DB_PASSWORD}}@127.0.0.1:{postgres}/postgres"
+    query = """
+        select n, n / 2.0 as half, n % 2 = 0 as even, 'it''s 5% :x' as text, null as nothing, 'NaN'::float8 as nan,
+               date '2020-01-31' + n as day, timestamp '2020-01-01 05:00' as moment, array[n, 1] as list,
+               10::numeric ^ 30 as big
+        from generate_series(1, 25000) as n order by n
+    """
+    path = fetched(workspace, query, url)
+    found = reading.read(path)
+    frame = found.frame
+    assert len(frame) == 25_000
+    assert json.loads(path.read_text(encoding="utf-8").partition("\n")[0]) == {
+        "n": 1,
+        "half": 0.5,
+        "even": False,
+        "text": "it's 5% :x",
+        "nothing": None,
+        "nan": None,
+        "day": "2020-02-01",
+        "moment": str(dt.datetime(2020, 1, 1, 5)),  # noqa: DTZ001 - without a zone on purpose
+        "list": [1, 1],
+        "big": 1e30,
+    }
+    assert found.repairs == ["list holds nested values: read as text"]
+    monkeypatch.setenv("DB_PASSWORD", "topsecret")
+    with pytest.raises(SourceError, match=r"postgresql\+psycopg://reader:\*\*\*@127.*password") as caught:
+        fetched(workspace, query, url)
+    assert "topsecret" not in str(caught.value)
+    assert "DB_PASSWORD" in os.environ
