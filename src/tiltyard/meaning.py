@@ -43,7 +43,7 @@ class Meaning:
         if self.kind == "whole":
             return r"^[+-]?(\d{1,18}" + (rf"|\d{{1,3}}({group}\d{{3}}){{1,5}})$" if group else ")$")
         whole = rf"(\d{{1,3}}({group}\d{{3}})+|\d+)" if group else r"\d+"
-        return rf"^[+-]?({whole}({point}\d*)?|{point}\d+)([eE][+-]?\d+)?$"
+        return rf"^[+-]?({whole}({point}\d*)?|{point}\d+)([eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity)$"
 
 
 STYLES = {  # the simplest first: of those that hold for every cell, the first is the column's

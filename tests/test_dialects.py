@@ -1,0 +1,199 @@
+"""Reading, by chance: any table written in any dialect comes back, in parts as in one, and no bytes break it."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tiltyard import reading
+from tiltyard.dialect import MISSING, Dialect
+from tiltyard.errors import DataError
+from tiltyard.formats import delimited, jsonl, parquet
+from tiltyard.meaning import TRUTHS
+
+Columns = dict[str, list[Any]]
+
+PATIENT = settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=150
+)
+NUMERIC = re.compile(r"[\s\d.,+-]*|[+-]?(inf(inity)?|nan)|.*\d.*", re.IGNORECASE | re.DOTALL)
+
+
+def plain(text: str) -> bool:
+    """Say whether a text is nothing else in a file of text, and begins with no blank."""
+    bare = text.strip()
+    known = bare in (*MISSING, *TRUTHS) or NUMERIC.fullmatch(bare)
+    return bool(bare) and not known and not text.startswith((" ", '"', "\ufeff"))
+
+
+wild = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), max_size=8).filter(plain)
+tame = st.text("abcdefgh ä😀", min_size=1, max_size=8).filter(plain)
+
+
+@st.composite
+def tables(draw: st.DrawFn, texts: st.SearchStrategy[str] = wild, fewest: int = 1) -> Columns:
+    """Columns of one length; each holds a value at least, since a column of nothing has no type."""
+    rows = draw(st.integers(1, 12))
+    names = draw(st.lists(texts.map(str.strip), min_size=fewest, max_size=4, unique=True))
+    kinds: list[st.SearchStrategy[Any]] = [
+        st.integers(-(2**63), 2**63 - 1),
+        st.floats(allow_nan=False),
+        st.booleans(),
+        texts,
+    ]
+    columns = {}
+    for name in names:
+        values = draw(st.sampled_from(kinds))
+        filled = draw(st.lists(values, min_size=rows, max_size=rows))
+        holes = draw(st.sets(st.integers(1, rows - 1), max_size=3)) if rows > 1 else set()
+        columns[name] = [None if place in holes else value for place, value in enumerate(filled)]
+    return columns
+
+
+def expected(columns: Columns) -> Columns:
+    """Give what pandas holds: whole numbers beside a missing one are no longer whole."""
+    return {
+        name: [float(v) if type(v) is int and None in cells else v for v in cells] for name, cells in columns.items()
+    }
+
+
+def values(frame: pd.DataFrame) -> Columns:
+    """Give plain values; what is missing is None."""
+    return {str(name): [None if pd.isna(v) else v for v in cells.tolist()] for name, cells in frame.items()}
+
+
+def same(left: Columns, right: Columns) -> bool:
+    """Compare values and their types, and the order of columns."""
+    return repr(left) == repr(right)
+
+
+def rows_of(columns: Columns) -> list[dict[str, Any]]:
+    """Give the rows."""
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def check(path: Path, columns: Columns, options: Dialect | None = None) -> None:
+    """Insist that reading gives the columns back, and parts the same."""
+    found = reading.read(path, options)
+    assert same(values(found.frame), expected(columns))
+    pd.testing.assert_frame_equal(pd.concat(list(reading.scan(path, options))), found.frame)
+
+
+@PATIENT
+@given(
+    columns=tables(),
+    options=st.builds(
+        Dialect,
+        delimiter=st.sampled_from(",;\t|:"),
+        encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32", "gb18030"]),
+        header=st.booleans(),
+        decimal=st.sampled_from(".,"),
+    ),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_NONNUMERIC, csv.QUOTE_ALL]),
+    packed=st.booleans(),
+)
+def test_text_in_any_dialect_comes_back(
+    tmp_path: Path, columns: Columns, options: Dialect, quoting: Literal[0, 1, 2], packed: bool
+) -> None:
+    """If the task says how it is written, every cell is read as it was, to the last digit."""
+    point = str(options.decimal)
+    cells = {n: [str(v).replace(".", point) if type(v) is float else v for v in c] for n, c in columns.items()}
+    text = pd.DataFrame(cells, dtype=object).to_csv(
+        sep=str(options.delimiter), header=bool(options.header), index=False, quoting=quoting
+    )
+    path = tmp_path / "table.csv"
+    content = text.encode(str(options.encoding))
+    path.write_bytes(gzip.compress(content) if packed else content)
+    check(path, columns, options if options.header else options.model_copy(update={"names": list(columns)}))
+
+
+@PATIENT
+@given(columns=tables(tame, fewest=2), delimiter=st.sampled_from(",;\t|"), suffix=st.sampled_from([".csv", ".tsv"]))
+def test_an_ordinary_dialect_is_guessed(tmp_path: Path, columns: Columns, delimiter: str, suffix: str) -> None:
+    """Where cells hold no delimiters, nobody need say which one it is, or that there is a header."""
+    path = tmp_path / f"table{suffix}"
+    pd.DataFrame(columns, dtype=object).to_csv(path, sep=delimiter, index=False)
+    check(path, columns)
+
+
+@PATIENT
+@given(columns=tables())
+def test_json_lines_come_back(tmp_path: Path, columns: Columns) -> None:
+    """With keys of missing values left out, too."""
+    finite = {n: [None if v in (float("inf"), float("-inf")) else v for v in c] for n, c in columns.items()}
+    kept = {name: cells for name, cells in finite.items() if cells[0] is not None}
+    lines = [json.dumps({n: v for n, v in row.items() if v is not None}) for row in rows_of(kept)]
+    path = tmp_path / "table.jsonl"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if kept:
+        check(path, kept)
+
+
+@PATIENT
+@given(columns=tables())
+def test_parquet_comes_back(tmp_path: Path, columns: Columns) -> None:
+    """Values and types; a missing one among whole numbers or truths, too."""
+    path = tmp_path / "table.parquet"
+    pd.DataFrame(columns, dtype=object).to_parquet(path)
+    check(path, columns)
+
+
+junk = st.one_of(
+    st.text('a1,;\t|"\n\r. -+eéNA0', max_size=200).map(str.encode),
+    st.lists(st.sampled_from(["1,234", "1.5", "1,5", "007", '"', "a", "", "NA", " x", "true"]), max_size=40).flatmap(
+        lambda cells: st.sampled_from(";\t,\n").map(lambda mark: f"x\n{mark.join(cells)}\n".encode())
+    ),
+    st.binary(max_size=200),
+)
+
+
+@PATIENT
+@given(content=junk, suffix=st.sampled_from([".csv", ".tsv", ".csv.gz", ".jsonl", ".parquet", ".zip"]))
+def test_no_bytes_break_it(tmp_path: Path, content: bytes, suffix: str) -> None:
+    """Whatever lies in a file, it is read, or refused in a sentence; twice the same."""
+    path = tmp_path / f"table{suffix}"
+    path.write_bytes(content)
+    outcomes = []
+    for _ in range(2):
+        try:
+            found = reading.read(path)
+            pd.testing.assert_frame_equal(pd.concat(list(reading.scan(path))), found.frame)
+            outcomes.append((repr(values(found.frame)), found.repairs))
+        except DataError as error:
+            outcomes.append((error.message, []))
+    assert outcomes[0] == outcomes[1]
+
+
+@pytest.mark.parametrize("name", ["table.csv", "table.jsonl", "table.parquet"])
+def test_many_small_parts_are_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Types are those of the whole file, though a part alone would have others."""
+    monkeypatch.setattr(delimited, "BLOCK", 1 << 10)
+    monkeypatch.setattr(jsonl, "ROWS", 64)
+    monkeypatch.setattr(parquet, "ROWS", 64)
+    columns: Columns = {
+        "whole": list(range(2000)),
+        "holed": [*range(1999), None],
+        "late": [*map(float, range(1999)), 0.5],
+        "truth": [None, *[True, False, True] * 666, False],
+        "text": [f"a\n{i}" for i in range(2000)],
+    }
+    path, frame = tmp_path / name, pd.DataFrame(columns, dtype=object)
+    if name.endswith("csv"):
+        frame.to_csv(path, index=False)
+    elif name.endswith("jsonl"):
+        path.write_text("\n".join(map(json.dumps, rows_of(columns))), encoding="utf-8")
+    else:
+        frame.to_parquet(path)
+    check(path, columns)
+    parts = list(reading.scan(path))
+    assert len(parts) > 10
+    assert len({tuple(part.dtypes.astype(str)) for part in parts}) == 1
