@@ -16,7 +16,7 @@ from tiltyard.workspace import Workspace
 SOURCE = ROOT / "src" / "tiltyard"
 PLUGINS = {"sources", "formats", "models", "problems", "checks", "columns", "forms"}
 VERBS = {
-    *("fetch", "validate", "prepare", "train", "evaluate", "promote", "package"),
+    *("init", "fetch", "validate", "prepare", "train", "evaluate", "promote", "package"),
     *("serve", "predict", "status", "history", "rollback", "doctor"),
 }
 # which modules may import a heavy library; everywhere else it stays out
@@ -67,7 +67,7 @@ def test_imports_point_from_verbs_to_types(path: Path) -> None:
     """Plug-ins and types import no verb, and nothing but the command line imports pipelines."""
     name, imports = _name(path), _imports(path)
     ours = {module.split(".")[1] for module in imports if module.startswith("tiltyard.")}
-    assert not any(module.split(".")[0] == "pipelines" for module in imports)
+    assert name == "cli" or not any(module.split(".")[0] == "pipelines" for module in imports)
     if name.split(".")[0] in PLUGINS:
         assert not ours & VERBS, f"{name} is a plug-in and imports the verb {ours & VERBS}"
     if name != "cli":

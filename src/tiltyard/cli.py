@@ -106,6 +106,33 @@ def _each(results: Iterator[tuple[str, Any]], sentence: Callable[[Any], str], *,
 
 
 @cli.command()
+@TASK
+@click.option("--data", required=True, metavar="FILE", help="A table: CSV, TSV, JSON lines or Parquet, packed or not.")
+@click.option("--target", required=True, metavar="COLUMN", help="What is to be predicted.")
+@click.option("--problem", type=click.Choice(["regression", "classification"]), help="If the guess would be wrong.")
+@click.option("--drop", multiple=True, metavar="COLUMN", help="Leave a column out; may be repeated.")
+@click.option("--force", is_flag=True, help="Overwrite a task file that is there.")
+@JSON
+def init(task: str, force: bool, as_json: bool, **wish: Any) -> None:
+    r"""Look at a table and draft its task file: columns, bounds, what to leave out and why, model, gate.
+
+    \b
+    tiltyard init churn --data customers.csv --target Exited
+    """
+    from dataclasses import asdict
+
+    from tiltyard import show
+    from tiltyard.init import Wish
+    from tiltyard.init import init as verb
+
+    drafted = verb(_workspace(), task, Wish(**wish), force=force)
+    if as_json:
+        _print_json(asdict(drafted))
+        return
+    show.drafted(drafted, task)
+
+
+@cli.command()
 @TASKS
 @click.option("--force", is_flag=True, help="Overwrite raw data that was edited by hand.")
 @JSON
@@ -232,44 +259,17 @@ def run(tasks: tuple[str, ...], as_json: bool) -> None:
     """
     from dataclasses import asdict
 
+    from tiltyard import show
+
     workspace = _workspace()
     with _pipeline("road") as road:
         rows = road.run(workspace, list(tasks) or workspace.tasks())
         if as_json:
             _print_json([asdict(row) for row in rows])
         else:
-            _tell(rows)
+            show.outcome(rows)
     if not all(row.ok for row in rows):
         sys.exit(1)
-
-
-def _tell(rows: list[Any]) -> None:
-    from tiltyard import show
-
-    names = ("task", "problem", "metric", "baseline", "value", "verdict", "version", "seconds")
-    show.table(names, [[getattr(row, name) for name in names] for row in rows])
-    for row in rows:
-        for reason in [row.error] if row.error else row.reasons if row.verdict != "PROMOTE" else []:
-            click.echo(f"{row.task}: {reason}")
-        if row.hint:
-            click.echo(click.style("next: ", fg="cyan", bold=True) + row.hint)
-    if good := [row.task for row in rows if row.ok]:
-        _next(good[0])
-
-
-def _next(task: str) -> None:
-    """Give the next commands to type; `make` runs this without the environment being active."""
-    commands = {
-        "tiltyard serve": "answer on http://localhost:3000",
-        f"tiltyard history {task}": "what was decided, and why",
-        f"python -m webbrowser out/{task}/evaluate/report.html": "the figures behind it",
-    }
-    if sys.prefix != sys.base_prefix and "VIRTUAL_ENV" not in os.environ:
-        activate = os.path.relpath(Path(sys.prefix) / "bin" / "activate")
-        commands = {f". {activate}": "once a shell", **commands}
-    width = max(map(len, commands))
-    for place, (command, purpose) in enumerate(commands.items()):
-        click.echo(f"{'      ' if place else chr(10) + 'next: '}{command:<{width}}  {purpose}")
 
 
 @cli.command()

@@ -1,10 +1,14 @@
-"""Tables for the terminal: coloured where there is one, plain text where there is none."""
+"""What commands print at the end: coloured where there is a terminal, plain text where there is none."""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -34,6 +38,53 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     for row in rows:
         drawn.add_row(*map(_cell, row))
     console.print(drawn)
+
+
+def outcome(rows: Sequence[Any]) -> None:
+    """Print what a run did, task by task, and what can be done next."""
+    names = ("task", "problem", "metric", "baseline", "value", "verdict", "version", "seconds")
+    table(names, [[getattr(row, name) for name in names] for row in rows])
+    for row in rows:
+        for reason in [row.error] if row.error else row.reasons if row.verdict != "PROMOTE" else []:
+            click.echo(f"{row.task}: {reason}")
+        if row.hint:
+            _next({row.hint: ""})
+    if good := [row.task for row in rows if row.ok]:
+        click.echo()
+        _next(
+            {
+                **_activation(),
+                "tiltyard serve": "answer on http://localhost:3000",
+                f"tiltyard history {good[0]}": "what was decided, and why",
+                f"python -m webbrowser out/{good[0]}/evaluate/report.html": "the figures behind it",
+            }
+        )
+
+
+def drafted(draft: Any, task: str) -> None:
+    """Print what was seen in a table, and what became of each column."""
+    for repair in draft.repairs:
+        click.echo(click.style("read with a repair: ", fg="yellow") + repair)
+    names = ("name", "kind", "missing", "unique", "seen", "reason")
+    rows = [[getattr(trait, name) for name in names] for trait in draft.traits]
+    table(["column", "kind", "missing", "unique", "seen", "left out because"], rows)
+    click.echo(f"\n{draft.rows:,} rows, a {draft.problem}; written: {draft.path}")
+    _next({f"read {draft.path}": "change what it got wrong", f"tiltyard run {task}": "take it down the road"})
+
+
+def _next(commands: dict[str, str]) -> None:
+    """Print the next commands to type, each with what it is for."""
+    width = max(map(len, commands))
+    for place, (command, purpose) in enumerate(commands.items()):
+        head = "      " if place else click.style("next: ", fg="cyan", bold=True)
+        click.echo(f"{head}{command:<{width}}  {purpose}".rstrip())
+
+
+def _activation() -> dict[str, str]:
+    """Give the command that enters the environment, unless it is entered: `make` runs without."""
+    if sys.prefix == sys.base_prefix or "VIRTUAL_ENV" in os.environ:
+        return {}
+    return {f". {os.path.relpath(Path(sys.prefix) / 'bin' / 'activate')}": "once a shell"}
 
 
 def _cell(value: Any) -> Text:

@@ -1,0 +1,66 @@
+"""The text of a drafted task file: one line a column, with a comment of what was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter
+
+from tiltyard.column import Column
+from tiltyard.profile import Trait
+from tiltyard.task import AnyColumn
+
+COMMENTS = {
+    "rows": "fewer or more stop the road",
+    "split": "identical rows stay together; the test part is sealed at the first run",
+    "gate": "what a challenger must show",
+    "serve": "one instance, as a client would send it",
+}
+
+
+def column(seen: Trait) -> Column:
+    """Give the column that a trait stands for."""
+    made: Column = TypeAdapter[Column](AnyColumn).validate_python(seen.column, strict=False)
+    return made
+
+
+def text(data: str, content: dict[str, Any], traits: Iterable[Trait], repairs: Iterable[str]) -> str:
+    """Spell a task file."""
+    by_name = {seen.name: seen for seen in traits}
+    lines = [
+        "# yaml-language-server: $schema=schema.json",
+        f"# Drafted from {data} by `tiltyard init`: change what it got wrong.",
+        *(f"# Read with a repair: {repair}" for repair in repairs),
+    ]
+    for key, value in content.items():
+        if key == "columns":
+            lines += ["columns:", *(f"  {_pair(name, value[name])}  # {_seen(by_name[name])}" for name in value)]
+            lines += [f"  # left out: {_one_line(s.name)}: {s.reason}" for s in by_name.values() if s.name not in value]
+        elif key in ("train", "serve"):
+            lines += [f"{key}:{_comment(key)}", *(f"  {_pair(name, inner)}" for name, inner in value.items())]
+        else:
+            lines.append(_pair(key, value) + _comment(key))
+    return "\n".join(lines) + "\n"
+
+
+def _pair(key: str, value: Any) -> str:
+    """Spell a key and its value on one line."""
+    spelled = yaml.safe_dump(
+        {key: value}, default_flow_style=True, width=10**9, allow_unicode=True, sort_keys=False
+    ).strip()
+    return spelled[1:-1]
+
+
+def _seen(seen: Trait) -> str:
+    missing = f"; {seen.missing:,} missing" if seen.missing else ""
+    return _one_line(seen.seen) + missing
+
+
+def _comment(key: str) -> str:
+    return f"  # {COMMENTS[key]}" if key in COMMENTS else ""
+
+
+def _one_line(words: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in words).split())

@@ -1,0 +1,198 @@
+"""The verb init: look at a table and draft its task file, commented, with what was decided and why."""
+
+from __future__ import annotations
+
+import math
+import re
+import statistics
+import tempfile
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tiltyard import draft, files, reading, task_file
+from tiltyard.column import empty
+from tiltyard.errors import DataError, TaskError
+from tiltyard.leak import leaks
+from tiltyard.profile import Trait, trait
+from tiltyard.sources.file import File
+from tiltyard.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ProblemName = Literal["regression", "classification"]
+FEW = 20  # different whole numbers: more are a quantity, not labels
+MOST = 1000  # labels
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user wants, as far as it is said."""
+
+    data: str
+    target: str
+    problem: ProblemName | None = None
+    drop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Drafted:
+    """The file that was written, and what led to it."""
+
+    path: str
+    problem: str
+    rows: int
+    traits: list[Trait]
+    repairs: list[str]
+
+
+def init(workspace: Workspace, name: str, wish: Wish, *, force: bool = False) -> Drafted:
+    """Write tasks/NAME.yaml and enter it into params.yaml."""
+    path = workspace.task_file(name)
+    if path.exists() and not force:
+        place = path.relative_to(workspace.root)
+        raise TaskError(f"{place} is there already", hint=f"to overwrite it: tiltyard init {name} ... --force")
+    table, labels = _read(workspace, wish)
+    frame = table.frame
+    truth = trait(wish.target, frame[wish.target].tolist())
+    problem = wish.problem or _problem(truth)
+    if problem == "classification":
+        frame[wish.target] = labels
+    rows = frame[~frame[wish.target].map(empty)]
+    target = _target(truth, rows[wish.target].tolist(), problem)
+    traits = [_judged(rows, other, wish, problem) for other in frame.columns if other != wish.target]
+    content = _content(wish, target, problem, _kept(traits), rows)
+    text = draft.text(Path(wish.data).name, content, traits, table.repairs)
+    task_file.parse(text, name, f"tasks/{name}.yaml")
+    files.write_text(path, text)
+    _enter(workspace, name)
+    return Drafted(str(path.relative_to(workspace.root)), problem, len(frame), traits, table.repairs)
+
+
+def _read(workspace: Workspace, wish: Wish) -> tuple[reading.Reading, pd.Series[Any]]:
+    """Get the table as the task will, from the project, a URL or the mirror; and the target as it is spelled."""
+    with tempfile.TemporaryDirectory() as temporary:
+        File(kind="file", path=wish.data).fetch(Path(temporary), workspace)
+        (path,) = Path(temporary).iterdir()
+        table = reading.read(path)
+        reading.require(Path(wish.data), [wish.target, *wish.drop], list(table.frame.columns))
+        return table, reading.read(path, columns=[wish.target], texts=[wish.target]).frame[wish.target]
+
+
+def _problem(truth: Trait) -> ProblemName:
+    """Few whole numbers and all names are labels; what has a fraction or many values is a quantity."""
+    whole = "." not in truth.seen
+    return "classification" if truth.kind != "number" or (truth.unique <= FEW and whole) else "regression"
+
+
+def _judged(rows: pd.DataFrame, name: str, wish: Wish, problem: ProblemName) -> Trait:
+    """Look at a feature, alone and beside the target."""
+    cells = rows[name].tolist()
+    seen = trait(name, cells)
+    if name in wish.drop:
+        return replace(seen, reason="as asked")
+    if seen.reason or seen.kind == "date":
+        return seen
+    labels = problem == "classification"
+    if score := leaks(cells, rows[wish.target].tolist(), labels=labels):
+        return seen.left_out(f"leaks the target: it alone tells it, {score:.1%} right")
+    return seen
+
+
+def _kept(traits: list[Trait]) -> list[Trait]:
+    """Give the features; a text is one if it is all that there is."""
+    kept = [seen for seen in traits if not seen.reason]
+    texts = [seen for seen in traits if seen.kind == "text" and seen.reason.startswith("free text")]
+    if not kept and len(texts) == 1:
+        return texts
+    if not kept:
+        why = "; ".join(f"{seen.name}: {seen.reason}" for seen in traits)
+        raise DataError(f"no column is left to learn from: {why or 'there is only the target'}")
+    return kept
+
+
+def _target(truth: Trait, cells: list[Any], problem: ProblemName) -> dict[str, Any]:
+    if problem == "regression":
+        if truth.kind != "number":
+            raise DataError(f"{truth.name}: expected numbers for a regression; received {truth.seen}")
+        return {"column": truth.name, "bounds": truth.column["bounds"]}
+    counts = Counter(map(str, cells))
+    if not 2 <= len(counts) <= MOST:
+        raise DataError(f"{truth.name}: expected 2 to {MOST} labels to tell apart; received {len(counts)}")
+    return {"column": truth.name, "classes": sorted(counts, key=_in_order)}
+
+
+def _in_order(label: str) -> tuple[float, str]:
+    return (float(label), label) if re.fullmatch(r"-?\d+(\.\d+)?", label) else (0.0, label)
+
+
+def _content(
+    wish: Wish, target: dict[str, Any], problem: ProblemName, kept: list[Trait], rows: pd.DataFrame
+) -> dict[str, Any]:
+    """Give the sections of the task file, in their order."""
+    count = len(rows)
+    text = kept[0].kind == "text"
+    example = {seen.name: _example(seen, rows[seen.name].dropna().tolist()[0]) for seen in kept}
+    return {
+        "title": f"{wish.target} from {Path(wish.data).name}",
+        "problem": problem,
+        "source": {"kind": "file", "path": wish.data},
+        "rows": [max(1, count // 2), count * 10],
+        "columns": {seen.name: seen.column for seen in kept},
+        "target": target,
+        "split": {"kind": "random" if problem == "regression" else "stratified"},
+        "model": _model(count, text=text),
+        "train": _train(count, problem),
+        "gate": _gate(rows[wish.target].tolist(), problem),
+        "serve": {"example": next(iter(example.values())) if text else example},
+    }
+
+
+def _example(seen: Trait, cell: object) -> Any:
+    """Give a value as a client would send it."""
+    if seen.kind == "number":
+        number = float(f"{float(str(cell)):.6g}")
+        return int(number) if number.is_integer() else number
+    return bool(draft.column(seen).read([cell])[0]) if seen.kind == "boolean" else draft.column(seen).read([cell])[0]
+
+
+def _model(rows: int, *, text: bool) -> dict[str, Any]:
+    if text:
+        return {"family": "bow", "embedding": 32, "units": [32], "dropout": 0.3}
+    units = [16] if rows < 1000 else [32, 16] if rows < 5000 else [64, 32]
+    return {"family": "mlp", "units": units, "activation": "relu"}
+
+
+def _train(rows: int, problem: ProblemName) -> dict[str, Any]:
+    """Batches such that an epoch has enough steps; epochs such that patience decides."""
+    usual = 16 if rows < 2000 else 32 if rows < 5000 else 128 if rows < 20_000 else 256
+    batch = min(usual, max(1, 2 ** int(math.log2(max(1, rows * 0.25)))))
+    plan = {"epochs": 200 if rows < 5000 else 100, "batch_size": batch, "learning_rate": 0.003, "patience": 15}
+    return {**plan, "schedule": "plateau", **({"clip_norm": 1.0} if problem == "regression" else {})}
+
+
+def _gate(truth: list[Any], problem: ProblemName) -> dict[str, Any]:
+    """Choose the metric: an accuracy hides a rare class, so it is for classes of similar size only."""
+    if problem == "regression":
+        return {
+            "metric": "rmse",
+            "minimum_gain": float(f"{statistics.pstdev(float(str(cell)) for cell in truth) / 100:.1g}"),
+        }
+    counts = Counter(map(str, truth))
+    even = max(counts.values()) <= 1.5 * min(counts.values())
+    metric = "accuracy" if even else "roc_auc" if len(counts) == 2 else "balanced_accuracy"
+    return {"metric": metric, "minimum_gain": 0.005}
+
+
+def _enter(workspace: Workspace, name: str) -> None:
+    """Add the task to the list in params.yaml, from which dvc.yaml makes its stages."""
+    path = workspace.root / "params.yaml"
+    text = path.read_text(encoding="utf-8") if path.is_file() else "tasks: []\n"
+    found = re.search(r"^tasks: *\[(.*)\]", text, re.MULTILINE)
+    if not found:
+        raise TaskError("params.yaml: expected a line `tasks: [...]`", hint=f"add {name} to its list `tasks` by hand")
+    names: Iterable[str] = {part.strip() for part in found[1].split(",") if part.strip()} | {name}
+    files.write_text(path, text.replace(found[0], f"tasks: [{', '.join(sorted(names))}]"))

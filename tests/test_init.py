@@ -1,0 +1,230 @@
+"""Drafting a task from a file: what is guessed, what is left out and why, and that the draft is a task that works."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tiltyard import fetch, init, leak, prepare, profile, task_file
+from tiltyard.errors import DataError, SourceError, TaskError, TiltyardError
+from tiltyard.init import Wish
+from tiltyard.workspace import Workspace
+
+MIRROR = os.environ.get("TILTYARD_MIRROR", "")
+real = pytest.mark.skipif(not Path(MIRROR, "churn.csv").is_file(), reason="needs the real data: set TILTYARD_MIRROR")
+
+
+def customers(rows: int = 400) -> pd.DataFrame:
+    """Make a table with one column of each kind, and one of each that had better be left out."""
+    dice = np.random.default_rng(0)
+    age, vip = dice.integers(18, 90, rows), dice.random(rows) < 0.5
+    gone = age + 20 * vip + dice.normal(0, 10, rows) > 65
+    return pd.DataFrame(
+        {
+            "CustomerId": dice.permutation(rows) + 7_000,
+            "age": age,
+            "income": np.where(dice.random(rows) < 0.1, np.nan, dice.lognormal(10, 1, rows).round(2)),
+            "vip": np.where(vip, "yes", "no"),
+            "country": dice.choice(["France", "Germany", "Spain"], rows),
+            "since": pd.date_range("2020-01-01", periods=rows).strftime("%d.%m.%Y"),
+            "surname": [f"Name{number}" for number in dice.integers(0, 300, rows)],
+            "remark": [f"a remark of some words, number {number}" for number in range(rows)],
+            "planet": "Earth",
+            "closed": np.where(gone, "2024-05-01", ""),
+            "gone": np.where(gone, "left", "stayed"),
+        }
+    )
+
+
+@pytest.fixture
+def table(workspace: Workspace) -> Path:
+    """The customers as a file of the project."""
+    path = workspace.root / "customers.csv"
+    customers().to_csv(path, index=False)
+    return path
+
+
+def test_a_draft_says_what_it_saw(workspace: Workspace, table: Path) -> None:
+    """Kinds, bounds, missing values, labels and the reasons for what was left out stand in the file."""
+    drafted = init.init(workspace, "churn", Wish(table.name, "gone"))
+    content = yaml.safe_load(workspace.task_file("churn").read_text(encoding="utf-8"))
+    kinds = {name: column["type"] for name, column in content["columns"].items()}
+    assert kinds == {"age": "number", "income": "number", "vip": "boolean", "country": "category", "since": "date"}
+    assert content["columns"]["income"]["missing"] == "median"
+    assert content["columns"]["since"]["format"] == "%d.%m.%Y"
+    assert content["target"] == {"column": "gone", "classes": ["left", "stayed"]}
+    assert (content["problem"], content["split"]["kind"]) == ("classification", "stratified")
+    reasons = {seen.name: seen.reason for seen in drafted.traits if seen.reason}
+    assert reasons["CustomerId"] == "an id: 400 different in 400 rows"
+    assert reasons["planet"] == "constant: always Earth"
+    assert reasons["surname"].endswith("too many to learn from")
+    assert reasons["remark"].startswith("free text")
+    assert set(reasons) == {"CustomerId", "planet", "surname", "remark", "closed"}
+    assert all(reason in workspace.task_file("churn").read_text(encoding="utf-8") for reason in reasons.values())
+
+
+def test_a_draft_goes_down_the_road(workspace: Workspace, table: Path) -> None:
+    """What was drafted is fetched and prepared as it stands, and is in the list of tasks."""
+    init.init(workspace, "churn", Wish(table.name, "gone"))
+    assert "churn" in yaml.safe_load((workspace.root / "params.yaml").read_text(encoding="utf-8"))["tasks"]
+    task = task_file.load(workspace, "churn")
+    fetch.get(workspace, task)
+    assert sum(prepare.prepare(workspace, task)["rows"].values()) == 400
+
+
+def test_a_task_file_is_not_overwritten(workspace: Workspace, table: Path) -> None:
+    """Unless it is asked for; a second time in params.yaml is none."""
+    init.init(workspace, "churn", Wish(table.name, "gone"))
+    before = workspace.task_file("churn").read_bytes()
+    with pytest.raises(TaskError, match=r"tasks/churn\.yaml is there already") as caught:
+        init.init(workspace, "churn", Wish(table.name, "gone", drop=("age",)))
+    assert "--force" in caught.value.hint
+    assert workspace.task_file("churn").read_bytes() == before
+    init.init(workspace, "churn", Wish(table.name, "gone", drop=("age",)), force=True)
+    assert "left out: age: as asked" in workspace.task_file("churn").read_text(encoding="utf-8")
+    assert (workspace.root / "params.yaml").read_text(encoding="utf-8").count("churn") == 1
+
+
+@pytest.mark.parametrize(
+    ("wish", "said"),
+    [
+        (Wish("customers.csv", "goner"), "expected the columns goner; received"),
+        (Wish("customers.csv", "gone", drop=("ages",)), "expected the columns ages; received"),
+        (Wish("customers.csv", "gone", "regression"), "gone: expected numbers for a regression"),
+        (Wish("customers.csv", "planet"), "planet: expected 2 to 1000 labels to tell apart; received 1"),
+        (Wish("customers.csv", "income", drop=tuple(customers().columns.drop("income"))), "no column is left"),
+    ],
+)
+def test_a_wish_that_cannot_be_meant_is_refused(workspace: Workspace, table: Path, wish: Wish, said: str) -> None:
+    """The message names the column; nothing is written."""
+    assert table.is_file()
+    with pytest.raises(DataError, match=said):
+        init.init(workspace, "churn", wish)
+    assert not workspace.task_file("churn").exists()
+
+
+def test_a_missing_file_is_an_error(workspace: Workspace) -> None:
+    """It names the file."""
+    with pytest.raises(SourceError, match=r"nowhere\.csv"):
+        init.init(workspace, "churn", Wish("nowhere.csv", "gone"))
+
+
+def test_a_number_with_fractions_is_a_regression(workspace: Workspace, table: Path) -> None:
+    """Bounds of the target are those seen, widened; the gain is a hundredth of the spread."""
+    assert init.init(workspace, "income", Wish(table.name, "income", drop=("gone",))).problem == "regression"
+    task = task_file.load(workspace, "income")
+    assert (task.problem, task.gate.metric, task.split.kind) == ("regression", "rmse", "random")
+    assert task.target.bounds
+    assert task.target.bounds[0] == 0
+
+
+def test_texts_alone_are_a_text_task(workspace: Workspace) -> None:
+    """A column of text is free text beside others, and what is learned from if there is nothing else."""
+    words = np.random.default_rng(0).choice(["win", "money", "now", "lunch", "home", "see"], (200, 6))
+    frame = pd.DataFrame({"spam": words[:, 0] == "win", "text": [" ".join(row) for row in words]})
+    frame.to_csv(workspace.root / "sms.tsv", sep="\t", index=False)
+    init.init(workspace, "spam", Wish("sms.tsv", "spam"))
+    task = task_file.load(workspace, "spam")
+    assert (task.form, task.model.family) == ("text", "bow")
+
+
+def test_labels_are_taken_as_they_are_spelled(workspace: Workspace) -> None:
+    """A label such as 01 is no number, though all are digits."""
+    frame = pd.DataFrame({"width": np.arange(60) % 7 + np.linspace(0, 1, 60), "code": ["01", "02"] * 30})
+    frame.to_csv(workspace.root / "codes.csv", index=False)
+    init.init(workspace, "codes", Wish("codes.csv", "code", "classification"))
+    task = task_file.load(workspace, "codes")
+    assert task.classes == ["01", "02"]
+    fetch.get(workspace, task)
+    assert sum(prepare.prepare(workspace, task)["rows"].values()) == 60
+
+
+def test_leaks_are_found_and_features_are_not() -> None:
+    """A copy of the target in other units, and a code for the label, leak; a noisy feature does not."""
+    dice = np.random.default_rng(0)
+    target = dice.normal(0, 1, 500)
+    labels = np.where(target > 0, "up", "down").tolist()
+    assert leak.leaks((5 * target + 3).tolist(), target.tolist(), labels=False) > leak.ALIKE
+    assert leak.leaks((target + dice.normal(0, 1, 500)).tolist(), target.tolist(), labels=False) == 0
+    assert leak.leaks(target.tolist(), labels, labels=True) > leak.SURE
+    assert leak.leaks(["u" if label == "up" else "d" for label in labels], labels, labels=True) == 1
+    assert leak.leaks((target + dice.normal(0, 0.5, 500)).tolist(), labels, labels=True) == 0
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(18, 92, [10, 100]), (0.5, 0.9, [0.46, 0.94]), (-3, 3, [-3.6, 3.6]), (5, 5, [4.5, 5.5]), (0, 0, [0, 1])],
+)
+def test_bounds_hold_what_was_seen(low: float, high: float, expected: list[float]) -> None:
+    """They are wider by a tenth, rounded outwards, and never negative where nothing was."""
+    assert profile.bounds(low, high) == pytest.approx(expected)
+
+
+@given(st.floats(-1e12, 1e12), st.floats(0, 1e12))
+def test_bounds_are_never_too_narrow(low: float, width: float) -> None:
+    """Whatever the range is."""
+    first, last = profile.bounds(low, low + width)
+    assert first <= low
+    assert low + width <= last
+    assert first < last
+
+
+CELLS = st.one_of(
+    st.none(), st.booleans(), st.integers(-(10**20), 10**20), st.floats(allow_nan=False), st.text(max_size=12)
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_table_is_drafted_or_refused(workspace: Workspace, data: st.DataObject) -> None:
+    """Whatever stands in a file, init ends in a task file that can be read, or in an error of ours."""
+    names = data.draw(st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=4, unique=True))
+    row = st.fixed_dictionaries(dict.fromkeys(names, CELLS))
+    rows = data.draw(st.lists(row, max_size=70))
+    path = workspace.root / "any.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    try:
+        init.init(workspace, "any", Wish(path.name, names[0]), force=True)
+    except TiltyardError:
+        return
+    assert task_file.load(workspace, "any").target.column == names[0]
+
+
+@real
+def test_the_leak_of_the_forest_fires_is_caught(workspace: Workspace) -> None:
+    """`area` is what `size_category` was made from."""
+    drafted = init.init(workspace, "fires", Wish("forest_fires.csv", "size_category"))
+    assert [seen.name for seen in drafted.traits if seen.reason.startswith("leaks the target")] == ["area"]
+    assert "month" in task_file.load(workspace, "fires").columns
+
+
+@real
+@pytest.mark.parametrize(
+    ("data", "target", "problem"),
+    [
+        ("churn.csv", "Exited", "classification"),
+        ("house_sales.csv.gz", "SalePrice", "regression"),
+        ("california_housing.csv.gz", "median_house_value", "regression"),
+        ("advertising.csv", "sales", "regression"),
+        ("mtcars.csv", "mpg", "regression"),
+        ("wine_quality_red.csv", "quality", "classification"),
+        ("admissions.csv", "admit", "classification"),
+        ("sms_spam.tsv", "isspam", "classification"),
+        ("prosper_loans.csv.gz", "LoanStatus", "classification"),
+    ],
+)
+def test_real_tables_are_drafted(workspace: Workspace, data: str, target: str, problem: str) -> None:
+    """The draft of each is a task that can be prepared."""
+    assert init.init(workspace, "real", Wish(data, target)).problem == problem
+    task = task_file.load(workspace, "real")
+    fetch.get(workspace, task)
+    facts = prepare.prepare(workspace, task)
+    assert min(facts["rows"].values()) > 0
