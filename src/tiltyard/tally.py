@@ -27,39 +27,48 @@ class Tally:
     def add(self, cells: pa.Array) -> None:
         """Look at more cells."""
         values = cells.drop_null()
-        if not self._plainly_whole(values):
+        if not self._plain(values):
             self.blank = self.blank and _all_start_with_blank(values)
             values = trimmed(values, self.na).drop_null()
-            self.gone |= {name for name in self.styles if name not in self.gone and not self._holds(name, values)}
+            coded = _coded(values)
+            numbers = {name for name, style in self.styles.items() if coded and style.kind != "truth"}
+            self.gone |= {name for name in self.styles if name in numbers or self._fails(name, values)}
             self.digits = self.digits and _match(values, r"^\d+$")
         self.filled += len(values)
         self.missing += len(cells) - len(values)
 
-    def _plainly_whole(self, values: pa.Array) -> bool:
-        """Take whole numbers without a closer look: they rule out little, and there are many."""
-        if "whole" in self.gone or not self._holds("whole", values):
+    def _plain(self, values: pa.Array) -> bool:
+        """Take numbers as Python writes them with a shorter look: there are many, and they rule out little."""
+        if not len(values) or _coded(values):
             return False
-        if len(values):
+        if "whole" in self.styles and not self._fails("whole", values):
             self.gone.add("truth")
-            self.blank = False
+        elif "number" in self.styles and not self._fails("number", values):
+            others = [name for name, style in self.styles.items() if not style.plain and name != "grouped"]
+            self.gone |= {"truth", "whole", *(name for name in others if self._fails(name, values))}
+            self.digits = self.digits and _match(values, r"^\d+$")
+        else:
+            return False
+        self.blank = False
         return True
 
-    def _holds(self, name: str, values: pa.Array) -> bool:
+    def _fails(self, name: str, values: pa.Array) -> bool:
+        """Say whether a style is ruled out, by these cells or by those before."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
         style = self.styles[name]
+        if name in self.gone:
+            return True
         if style.kind == "truth":
-            return pc.all(pc.is_in(values, pa.array(TRUTHS))).as_py() is not False
-        if _coded(values):
-            return False
+            return pc.all(pc.is_in(values, pa.array(TRUTHS))).as_py() is False
         if not style.plain:
-            return _match(values, style.pattern)
+            return not _match(values, style.pattern)
         try:
             values.cast(ARROW[style.kind])
         except pa.ArrowInvalid:
-            return False
-        return True
+            return True
+        return False
 
     @property
     def names(self) -> list[str]:
@@ -85,7 +94,7 @@ def _coded(values: pa.Array) -> bool:
     """Say whether there is a code, such as 007 or 0x1f: no quantity is written so."""
     import pyarrow.compute as pc
 
-    first = values.filter(pc.starts_with(values, "0"))
+    first = values.filter(pc.and_not(pc.starts_with(values, "0"), pc.starts_with(values, "0.")))
     return pc.any(pc.match_substring_regex(first, "^0[0-9xX]")).as_py() is True
 
 
