@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import sys
 from collections.abc import Callable, Iterable
@@ -62,7 +63,7 @@ def example(folder: Path, url: str) -> str:
     """Give a command line that asks a model for its example."""
     schema = files.read_json(folder / "schema.json")
     body = msgspec.json.encode({"instances": [schema["example"]]}).decode()
-    return f"curl {url}/v1/models/{schema['task']}:predict -d '{body}'"
+    return f"curl {url}/v1/models/{schema['task']}:predict -d {shlex.quote(body)}"  # a text may hold a quote
 
 
 def _refuse_taken(host: str, port: int) -> None:
