@@ -77,6 +77,18 @@ def test_a_link_inside_a_zip_is_refused(tmp_path: Path) -> None:
         reading.read(tmp_path / "t.zip")
 
 
+def test_a_locked_zip_is_refused(tmp_path: Path) -> None:
+    """Nobody asks for a password here."""
+    path = zipped(tmp_path / "t.zip", **{"a.csv": PLAIN})
+    content = path.read_bytes()
+    for start, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the flag stands at the file and in the listing
+        at = content.index(start) + place
+        content = content[:at] + b"\x01" + content[at + 1 :]
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"expected an ordinary zip file: .*password"):
+        reading.read(path)
+
+
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
 def test_half_an_archive_is_refused(table: Callable[..., Path], pack: Callable[[bytes], bytes]) -> None:
     """A download that was cut short is no shorter table."""

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import gzip
-import io
 import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -239,103 +235,6 @@ def test_an_unknown_suffix_names_the_known(table: Callable[..., Path]) -> None:
         reading.read(table("x", "t"))
 
 
-def test_json_lines_keep_their_types(table: Callable[..., Path]) -> None:
-    """A key that is absent is missing; a text of digits stays text; what no type holds is text and told."""
-    lines = [
-        '{"a": 1, "b": "007", "c": true, "d": 1, "e": [1, "ä"], "f": 1}',
-        '{"a": 2, "b": "NA", "c": false, "d": 1.5, "e": null, "f": "x"}',
-        "",
-        '{"b": "", "d": 100000000000000000000, "c": null, "f": true}',
-    ]
-    found = reading.read(table("\n".join(lines), "t.jsonl"))
-    values = {name: [None if pd.isna(v) else v for v in cells] for name, cells in found.frame.to_dict("list").items()}
-    assert values == {
-        "a": [1.0, 2.0, None],
-        "b": ["007", "NA", ""],
-        "c": [True, False, None],
-        "d": [1.0, 1.5, 1e20],
-        "e": ['[1, "ä"]', None, None],
-        "f": ["1", "x", "true"],
-    }
-    assert found.repairs == ["e holds nested values: read as text", "f holds text and truth and whole: read as text"]
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        ("", "the file is empty"),
-        ("{}\n", "the file is empty"),
-        ('{"a": 1}\n{"a": \n', "line 2: expected an object"),
-        ("[1, 2]\n", "line 1: expected an object"),
-        (b'{"a": "\0"}\n', "binary data in line 1"),
-    ],
-)
-def test_what_is_no_json_is_refused(table: Callable[..., Path], content: str | bytes, said: str) -> None:
-    """The line is named."""
-    with pytest.raises(DataError, match=said):
-        reading.read(table(content, "t.jsonl"))
-
-
-def parquet(frame: pd.DataFrame) -> bytes:
-    """Give a Parquet file."""
-    file = io.BytesIO()
-    frame.to_parquet(file)
-    return file.getvalue()
-
-
-@pytest.mark.parametrize("pack", [bytes, gzip.compress])
-def test_parquet_comes_in_the_same_four_types(table: Callable[..., Path], pack: Callable[[bytes], bytes]) -> None:
-    """Small integers, dictionaries, times and lists become what a table of text could have held."""
-    frame = pd.DataFrame(
-        {
-            "small": np.array([1, 2], "int8"),
-            "half": np.array([0.5, np.nan], "float32"),
-            "big": np.array([2**64 - 1, 0], "uint64"),
-            "some": pd.array([1, None], "Int64"),
-            "flag": pd.array([True, None], "boolean"),
-            "kind": pd.Categorical(["a", None]),
-            "when": [dt.datetime(2020, 4, 8, 5), pd.NaT],  # noqa: DTZ001 - without a zone on purpose
-            "day": [dt.date(2020, 4, 8), None],
-            "list": [[1, 2], None],
-            "empty": ["", None],
-            "a.b": [1, 2],
-        }
-    )
-    found = reading.read(table(pack(parquet(frame)), "t.parquet"))
-    values = {name: [None if pd.isna(v) else v for v in cells] for name, cells in found.frame.to_dict("list").items()}
-    assert values == {
-        "small": [1, 2],
-        "half": [0.5, None],
-        "big": [2.0**64, 0.0],
-        "some": [1.0, None],
-        "flag": [True, None],
-        "kind": ["a", None],
-        "when": ["2020-04-08 05:00:00", None],
-        "day": ["2020-04-08", None],
-        "list": ["[1, 2]", None],
-        "empty": ["", None],
-        "a.b": [1, 2],
-    }
-    assert found.repairs == ["list holds nested or binary values: read as text"]
-    assert reading.read(table(parquet(frame), "t.parquet"), columns=["kind"]).frame.columns.tolist() == ["kind"]
-
-
-@pytest.mark.parametrize("content", [b"", b"PAR1", b"no parquet at all"])
-def test_what_is_no_parquet_is_refused(table: Callable[..., Path], content: bytes) -> None:
-    """Half a file, or another one under its name."""
-    with pytest.raises(DataError, match=r"t.parquet: expected Parquet"):
-        reading.read(table(content, "t.parquet"))
-    with pytest.raises(DataError, match=r"t.parquet: expected rows; received none"):
-        reading.read(table(parquet(pd.DataFrame({"x": []})), "t.parquet"))
-
-
-def test_a_setting_that_a_format_does_not_have_is_refused(table: Callable[..., Path]) -> None:
-    """A delimiter for Parquet is a mistake, and not silently nothing."""
-    for name in ("t.parquet", "t.jsonl"):
-        with pytest.raises(DataError, match=r"source\.read: delimiter, header: expected for \.csv and \.tsv alone"):
-            reading.read(table(b"", name), Dialect(delimiter=",", header=True))
-
-
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -374,6 +273,14 @@ def test_parts_are_bounded_and_together_the_whole(table: Callable[..., Path], mo
     assert max(map(len, parts)) < 2000
     assert {str(part["x"].dtype) for part in parts} == {str(part["y"].dtype) for part in parts} == {"float64"}
     pd.testing.assert_frame_equal(pd.concat(parts), reading.read(path).frame)
+
+
+def test_a_long_text_is_read_and_an_endless_line_refused(table: Callable[..., Path]) -> None:
+    """A cell of a whole article is no accident; 32 MiB without an end of line are."""
+    article = "word " * 100_000
+    assert reading.read(table(f"x,y\n1,{article}\n")).frame["y"].tolist() == [article]
+    with pytest.raises(DataError, match="expected lines; received one of more than 33554432 bytes after line 1"):
+        reading.read(table(b"x,y\n" + b"1" * (34 << 20)))
 
 
 def test_a_row_longer_than_a_part_is_refused(table: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from pydantic import ValidationError
 from tiltyard import files, reading, task_file
 from tiltyard.errors import SourceError
 from tiltyard.fetch import fetch
-from tiltyard.sources.sql import Sql
+from tiltyard.sources.sql import Sql, _plain
 from tiltyard.validate import validate
 from tiltyard.workspace import Workspace
 
@@ -111,6 +112,15 @@ def test_addresses_come_from_the_environment(
     monkeypatch.setenv("DATABASE_URL", "sqlite:///data.db")
     for url in ("sqlite:///${PLACE}.db", "${DATABASE_URL}"):
         assert len(fetched(workspace, "select id from t", url).read_text(encoding="utf-8").splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [(2**64, 2.0**64), (Decimal("1.5"), 1.5), (Decimal("NaN"), None), (True, True), (dt.time(5), "05:00:00")],
+)
+def test_each_value_becomes_one_that_json_has(value: object, plain: object) -> None:
+    """What drivers give that JSON does not know."""
+    assert _plain(value, "x") == plain
 
 
 def test_the_section_is_strict() -> None:

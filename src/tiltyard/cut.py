@@ -39,7 +39,6 @@ class Cut:
 
     def _lines(self, stream: io.RawIOBase) -> Iterator[tuple[int, list[str]]]:
         """Give each row with the number of the line that it begins in; empty lines are none."""
-        csv.field_size_limit(sys.maxsize)
         text = io.TextIOWrapper(io.BufferedReader(stream), encoding="utf-8", newline="")
         reader = reader_of(text, self.delimiter, quoted=self.quoted, strict=True)
         before = 0
@@ -51,5 +50,6 @@ class Cut:
 
 def reader_of(text: io.TextIOBase, delimiter: str, *, quoted: bool, strict: bool = False) -> Any:
     """Give Python's own reader of such text."""
+    csv.field_size_limit(sys.maxsize)
     quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
     return csv.reader(text, delimiter=delimiter, quoting=quoting, strict=strict)  # type: ignore[arg-type]
