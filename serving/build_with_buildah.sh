@@ -19,17 +19,17 @@ clean() {
     [ -z "$SERVER" ] || { kill "$SERVER" 2>/dev/null || true; wait "$SERVER" 2>/dev/null || true; }
     for place in tmp proc dev ''; do
         for _ in 1 2 3 4 5 6 7 8 9 10; do # workers may outlive the server by a moment
-            mountpoint -q "$WORK/root/$place" 2>/dev/null || break
-            umount "$WORK/root/$place" 2>/dev/null || sleep 0.5
+            mountpoint -q "$WORK/tree/$place" 2>/dev/null || break
+            umount "$WORK/tree/$place" 2>/dev/null || sleep 0.5
         done
     done
     [ -z "$CONTAINER" ] || buildah rm "$CONTAINER" >/dev/null
-    mountpoint -q "$WORK/root" || rm -rf --one-file-system "$WORK"
+    mountpoint -q "$WORK/tree" || rm -rf --one-file-system "$WORK"
 }
 trap clean EXIT INT TERM
 
 inspect() { buildah inspect --type image --format "$1" "$IMAGE"; }
-inside() { chroot --userspec="$OWNER" "$WORK/root" env -i "$@"; }
+inside() { chroot --userspec="$OWNER" "$WORK/tree" env -i "$@"; }
 
 if ! buildah inspect --type image "$BASE" >/dev/null 2>&1; then
     step "base: Debian bookworm with Python, by debootstrap"
@@ -58,17 +58,17 @@ if python3 -c 'import socket; socket.create_connection(("127.0.0.1", 3000), 1)' 
 fi
 step "start: read-only root, /tmp in memory, user $OWNER"
 CONTAINER=$(buildah from "$IMAGE")
-mkdir "$WORK/root"
-mount --bind "$(buildah mount "$CONTAINER")" "$WORK/root"
-mount -o remount,bind,ro "$WORK/root"
-mount -t tmpfs -o size=64m,mode=1777 tmpfs "$WORK/root/tmp"
-mount -t proc proc "$WORK/root/proc"
-mount --bind /dev "$WORK/root/dev"
+mkdir "$WORK/tree"
+mount --bind "$(buildah mount "$CONTAINER")" "$WORK/tree"
+mount -o remount,bind,ro "$WORK/tree"
+mount -t tmpfs -o size=64m,mode=1777 tmpfs "$WORK/tree/tmp"
+mount -t proc proc "$WORK/tree/proc"
+mount --bind /dev "$WORK/tree/dev"
 inspect '{{range .OCIv1.Config.Env}}{{println .}}{{end}}' | grep . >"$WORK/env"
 inspect '{{range .OCIv1.Config.Entrypoint}}{{println .}}{{end}}{{range .OCIv1.Config.Cmd}}{{println .}}{{end}}' | grep . >"$WORK/command"
 started=$(date +%s%N)
 # shellcheck disable=SC2046  # neither the environment nor the command of the image has spaces
-chroot --userspec="$OWNER" "$WORK/root" env -i $(cat "$WORK/env") sh -c 'cd /app; exec "$@"' sh $(cat "$WORK/command") \
+chroot --userspec="$OWNER" "$WORK/tree" env -i $(cat "$WORK/env") sh -c 'cd /app; exec "$@"' sh $(cat "$WORK/command") \
     >"$WORK/server.log" 2>&1 &
 SERVER=$!
 
@@ -76,7 +76,7 @@ SERVER=$!
 buildah inspect --type image "$IMAGE" | python3 -c '
 import json, sys
 print("\0".join(json.load(sys.stdin)["Docker"]["config"]["Healthcheck"]["Test"][1:]), end="")' >"$WORK/health"
-health() { xargs -0 -a "$WORK/health" chroot --userspec="$OWNER" "$WORK/root" env -i >/dev/null 2>&1; }
+health() { xargs -0 -a "$WORK/health" chroot --userspec="$OWNER" "$WORK/tree" env -i >/dev/null 2>&1; }
 tries=0
 until health; do
     tries=$((tries + 1))
