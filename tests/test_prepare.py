@@ -160,3 +160,26 @@ def test_an_empty_part_is_refused() -> None:
     """Rows that are all the same cannot be dealt to three parts."""
     with pytest.raises(DataError, match="expected rows in every part"):
         split.split(Split(kind="random"), {"x": np.zeros(50)}, np.zeros(50), 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "said"),
+    [
+        (
+            "iris",
+            "setosa",
+            "tulip",
+            "target.classes: expected setosa, versicolor, virginica; the data also holds tulip",
+        ),
+        ("diabetes", "151.0", "many", "target progression: expected numbers: could not convert .*many"),
+    ],
+)
+def test_a_target_that_cannot_be_learned_is_refused(
+    workspace: Workspace, name: str, old: str, new: str, said: str
+) -> None:
+    """Also where prepare is run without validate: the message names what the data hold."""
+    fetch_raw(workspace, name)
+    path = workspace.raw(name) / "table.csv"
+    path.write_text(path.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(DataError, match=said):
+        _prepare(workspace, name)

@@ -67,7 +67,10 @@ class Form(ABC):
 def truth_of(task: Task, values: Sequence[object]) -> Array:
     """Give the truth as numbers: the value itself, or the label's place among the classes."""
     if not task.classes:
-        return np.array(values, dtype=np.float64)
+        try:
+            return np.array(values, dtype=np.float64)
+        except (ValueError, TypeError) as error:
+            raise DataError(f"target {task.target.column}: expected numbers: {error}") from None
     places = {label: place for place, label in enumerate(task.classes)}
     strange = sorted({str(value) for value in values} - places.keys())
     if strange:
