@@ -42,6 +42,14 @@ def test_every_verb_explains_itself(verb: str) -> None:
     assert "." in result.output.split("Options:")[0]
 
 
+def test_examples_stand_on_lines_of_their_own() -> None:
+    """--help keeps the lines of examples, and lists the commands in the order in which they are used."""
+    out = CliRunner().invoke(cli.cli, ["--help"]).output
+    assert "\n  tiltyard serve  " in out
+    assert "\\b" not in out
+    assert out.index("\n  init ") < out.index("\n  fetch ") < out.index("\n  rollback ")
+
+
 def test_help_imports_nothing_heavy() -> None:
     """`tiltyard --help` loads none of the tools, nor numpy, nor pydantic."""
     code = "import sys; from tiltyard.cli import cli; cli(['--help'], standalone_mode=False); print(*sys.modules)"

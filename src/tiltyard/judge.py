@@ -8,10 +8,10 @@ import json
 from typing import Any
 
 from tiltyard import evaluate, files, plugins
-from tiltyard.check import versus
 from tiltyard.column import Array, Rows
 from tiltyard.duel import Duel, latency_ms
 from tiltyard.errors import RegistryError
+from tiltyard.gate import versus
 from tiltyard.predictor import Predictor, version
 from tiltyard.prepare import read_test
 from tiltyard.registry import Champion, Registry, withdrawn

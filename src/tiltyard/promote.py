@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from tiltyard.check import Outcome
 from tiltyard.decision import provenance
 from tiltyard.errors import PackageError
+from tiltyard.gate import Outcome
 from tiltyard.judge import judge, read_report
 from tiltyard.registry import Registry
 from tiltyard.task import Task

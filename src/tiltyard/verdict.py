@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from tiltyard.check import Outcome
 from tiltyard.decision import Decision
+from tiltyard.gate import Outcome
 from tiltyard.task import Task
 
 Word = Literal["PROMOTE", "HOLD", "REJECT"]

@@ -10,8 +10,8 @@ import pytest
 from making import ROOT
 
 from tiltyard import plugins, task_file
-from tiltyard.check import Check
 from tiltyard.duel import Duel
+from tiltyard.gate import Check
 from tiltyard.workspace import Workspace
 
 TRUTH = np.arange(60) % 3

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from tiltyard.check import Check, versus
 from tiltyard.duel import Duel
+from tiltyard.gate import Check, versus
 
 
 class Baseline(Check):

@@ -7,8 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard import metrics
-from tiltyard.check import Check, NotApplicableError
 from tiltyard.duel import Duel
+from tiltyard.gate import Check, NotApplicableError
 from tiltyard.problems.classification import matrix
 
 

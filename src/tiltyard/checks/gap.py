@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from tiltyard.check import Check, NotApplicableError
 from tiltyard.duel import Duel
+from tiltyard.gate import Check, NotApplicableError
 
 
 class Gap(Check):

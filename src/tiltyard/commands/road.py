@@ -1,0 +1,168 @@
+"""The commands of the road: from source to packaged champion, verb by verb, at once, or by the clock."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from tiltyard.command import JSON, TASKS, each, find, named, pipeline, print_json
+
+
+@click.command()
+@TASKS
+@click.option("--force", is_flag=True, help="Overwrite raw data that was edited by hand.")
+@JSON
+def fetch(tasks: tuple[str, ...], force: bool, as_json: bool) -> None:
+    """Get raw data into data/raw, version it with DVC and push it to the default remote."""
+    from tiltyard.fetch import fetch as verb
+
+    told = {"new": "new", "same": "as before", "edited": "edited by hand and kept; --force fetches over it"}
+    fetched = named(tasks, lambda w, t: verb(w, t, force=force))
+    each(fetched, lambda raw: f"raw data {raw.data[:12]}, {told[raw.state]}", as_json=as_json)
+
+
+@click.command()
+@TASKS
+@JSON
+def validate(tasks: tuple[str, ...], as_json: bool) -> None:
+    """Hold raw data against its expectations; a critical failure stops the road."""
+    from tiltyard.validate import validate as verb
+
+    def sentence(validation: Any) -> str:
+        warnings = validation.failed("warning")
+        first = f"{validation.rows} rows meet {len(validation.outcomes) - len(warnings)} expectations"
+        told = [*(("repaired", text) for text in validation.repairs), *(("warning", o.sentence()) for o in warnings)]
+        return "\n".join([first, *(click.style(f"  {word}: ", fg="yellow") + text for word, text in told)])
+
+    results = named(tasks, lambda w, t: verb(w, t).to_json() if as_json else verb(w, t))
+    each(results, sentence, as_json=as_json)
+
+
+@click.command()
+@TASKS
+@click.option("--reseal", is_flag=True, help="Accept another test part for the same data; earlier figures end here.")
+@JSON
+def prepare(tasks: tuple[str, ...], reseal: bool, as_json: bool) -> None:
+    """Split the rows, seal the test part, fit the encoder on the training rows."""
+    from tiltyard.prepare import prepare as verb
+
+    def sentence(facts: Any) -> str:
+        return ", ".join(f"{count} {part}" for part, count in facts["rows"].items()) + " rows"
+
+    each(named(tasks, lambda w, t: verb(w, t, reseal=reseal)), sentence, as_json=as_json)
+
+
+@click.command()
+@TASKS
+@JSON
+def train(tasks: tuple[str, ...], as_json: bool) -> None:
+    """Train the Keras model and export it to ONNX; killed and started again, it goes on where it was."""
+    from tiltyard.train import train as verb
+
+    def sentence(record: Any) -> str:
+        return (
+            f"{record['epochs']} epochs, best {record['best_epoch']}, {record['parameters']} parameters, "
+            f"ONNX within {record['parity']:.1e} of Keras"
+        )
+
+    each(named(tasks, verb), sentence, as_json=as_json)
+
+
+@click.command()
+@TASKS
+@JSON
+def evaluate(tasks: tuple[str, ...], as_json: bool) -> None:
+    """Measure the exported model on the sealed test rows, beside an honest baseline."""
+    from tiltyard.evaluate import evaluate as verb
+
+    reports = [report for _, report in named(tasks, verb)]
+    if as_json:
+        print_json(reports)
+    for report in [] if as_json else reports:
+        name = report["metric"]
+        click.echo(
+            f"{report['task']}: {name} {report['metrics'][name]:.4g}, baseline {report['baseline'][name]:.4g}; "
+            f"read out/{report['task']}/evaluate/report.html"
+        )
+
+
+@click.command()
+@TASKS
+@click.option("--dry-run", is_flag=True, help="Judge and print, change nothing.")
+@click.option("--again", is_flag=True, help="Judge anew what was held, rejected or rolled back before.")
+@JSON
+def promote(tasks: tuple[str, ...], dry_run: bool, again: bool, as_json: bool) -> None:
+    r"""Judge the challenger; if it wins, package it, prove the package, and swap the champion.
+
+    \b
+    tiltyard promote iris --dry-run     the verdict and its reasons, nothing else
+    """
+    from dataclasses import asdict
+
+    from tiltyard import show
+    from tiltyard.promote import promote as verb
+
+    verdicts = [verdict for _, verdict in named(tasks, lambda w, t: verb(w, t, dry_run=dry_run, again=again))]
+    if as_json:
+        print_json([asdict(verdict) for verdict in verdicts])
+        return
+    for verdict in verdicts:
+        click.echo(f"{verdict.task}: {verdict.verdict} {verdict.version}")
+        show.table(["check", "outcome", "why"], [(o.code, o.state, o.text or o.title) for o in verdict.outcomes])
+        for reason in verdict.reasons:
+            click.echo(f"  {reason}")
+
+
+@click.command()
+@TASKS
+@JSON
+def package(tasks: tuple[str, ...], as_json: bool) -> None:
+    """Build the Bento of the judged model, start it, and hold its answers against the evaluation."""
+    from tiltyard.package import package as verb
+
+    each(named(tasks, verb), lambda version: f"packaged and proven, version {version}", as_json=as_json)
+
+
+@click.command()
+@TASKS
+@JSON
+def run(tasks: tuple[str, ...], as_json: bool) -> None:
+    r"""Take tasks from source to packaged champion, in one Prefect flow; what is unchanged is skipped.
+
+    \b
+    tiltyard run                all tasks, as many at once as there are cores
+    tiltyard run iris digits    these
+    """
+    from dataclasses import asdict
+
+    from tiltyard import show
+
+    workspace = find()
+    with pipeline("road") as road:
+        rows = road.run(workspace, list(tasks) or workspace.tasks())
+        if as_json:
+            print_json([asdict(row) for row in rows])
+        else:
+            show.outcome(rows)
+    if not all(row.ok for row in rows):
+        sys.exit(1)
+
+
+@click.command()
+@click.argument("tasks", nargs=-1, metavar="[TASK]...")
+@click.option("--cron", required=True, help="Minute, hour, day, month, weekday: '0 6 * * *' is every day at six.")
+@click.option("--timezone", default="UTC", show_default=True, help="Of the clock, such as Europe/Vienna.")
+def schedule(tasks: tuple[str, ...], cron: str, timezone: str) -> None:
+    r"""Run tasks by the clock: a Prefect deployment, served until it is interrupted.
+
+    \b
+    tiltyard schedule --cron '0 6 * * *' iris sine
+    """
+    workspace = find()
+    with pipeline("schedule", scheduling=True) as clock:
+        clock.schedule(workspace, list(tasks) or workspace.tasks(), cron, timezone)
+
+
+COMMANDS = [fetch, validate, prepare, train, evaluate, promote, package, run, schedule]

@@ -1,0 +1,68 @@
+"""The commands that begin: a task from a table, and what this machine and a task file need."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from tiltyard.command import JSON, TASK, find, print_json
+
+
+@click.command()
+@TASK
+@click.option("--data", required=True, metavar="FILE", help="A table: CSV, TSV, JSON lines or Parquet, packed or not.")
+@click.option("--target", required=True, metavar="COLUMN", help="What is to be predicted.")
+@click.option("--problem", type=click.Choice(["regression", "classification"]), help="If the guess would be wrong.")
+@click.option("--drop", multiple=True, metavar="COLUMN", help="Leave a column out; may be repeated.")
+@click.option("--force", is_flag=True, help="Overwrite a task file that is there.")
+@JSON
+def init(task: str, force: bool, as_json: bool, **wish: Any) -> None:
+    r"""Look at a table and draft its task file: columns, bounds, what to leave out and why, model, gate.
+
+    \b
+    tiltyard init churn --data customers.csv --target Exited
+    """
+    from dataclasses import asdict
+
+    from tiltyard import show
+    from tiltyard.init import Wish
+    from tiltyard.init import init as verb
+
+    drafted = verb(find(), task, Wish(**wish), force=force)
+    if as_json:
+        print_json(asdict(drafted))
+        return
+    show.drafted(drafted, task)
+
+
+@click.command()
+@JSON
+def doctor(as_json: bool) -> None:
+    """Say what this machine has, what it lacks, and what to do about it."""
+    from dataclasses import asdict
+
+    from tiltyard import show
+    from tiltyard.doctor import doctor as verb
+
+    findings = verb(find())
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        rows = [(f.name, "ok" if f.ok else "missing", f.found, f.hint) for f in findings]
+        show.table(["what", "", "found", "to do"], rows)
+
+
+@click.command()
+def schema() -> None:
+    r"""Print the JSON Schema of a task file.
+
+    \b
+    tiltyard schema > tasks/schema.json     what the first line of every task file points to
+    """
+    from tiltyard import task_file
+
+    print_json(task_file.json_schema())
+
+
+COMMANDS = [init, doctor, schema]
