@@ -36,7 +36,7 @@ def _complain(error: TiltyardError) -> None:
 class Ordered(click.Group):
     """Commands in the order in which they are used."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - as click calls it
+    def list_commands(self, ctx: click.Context) -> list[str]:
         """Give the names as they were added."""
         return list(self.commands)
 
