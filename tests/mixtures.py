@@ -1,4 +1,4 @@
-"""Two small tasks of generated rows: a table with a column of every type, missing values among them, and texts."""
+"""Small tasks of generated rows: a table with a column of every type, missing values among them; growth; texts."""
 
 from __future__ import annotations
 
@@ -66,6 +66,20 @@ def table(space: Workspace) -> Task:
     return _prepared(space, "people", TABLE, rows)
 
 
+def growth(space: Workspace, *, log: bool) -> Task:
+    """Write the task `growth`, whose target is an exponential of its feature, and prepare it."""
+    rows = [["age", "size"], *([f"{age / 20}", f"{math.exp(age / 40):.6f}"] for age in range(400))]
+    train = {"epochs": 40, "batch_size": 16, "learning_rate": 0.01}
+    columns = {"age": {"type": "number", "bounds": [0, 20]}}
+    more = {
+        "columns": columns,
+        "target": {"column": "size", "log": log},
+        "train": train,
+        "serve": {"example": {"age": 3}},
+    }
+    return _prepared(space, "growth", {**TABLE, **more}, rows)
+
+
 def texts(space: Workspace) -> Task:
     """Write the task `moods` and its raw table, and prepare it."""
     chance = random.Random(0)  # noqa: S311 - no secret
@@ -80,7 +94,7 @@ def texts(space: Workspace) -> Task:
 
 def _prepared(space: Workspace, name: str, content: dict[str, Any], rows: list[list[str]]) -> Task:
     files.write_text(space.task_file(name), yaml.safe_dump(content, sort_keys=False))
-    space.raw(name).mkdir(parents=True)
+    space.raw(name).mkdir(parents=True, exist_ok=True)
     with (space.raw(name) / "table.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
     task = task_file.load(space, name)

@@ -25,7 +25,7 @@ class Encoder:
     problem: Problem
     columns: dict[str, Column]
     fitted: dict[str, Fitted]
-    target: Fitted  # mean and std of a number; nothing for a label
+    target: Fitted  # mean and std of a number, or of its logarithm; nothing for a label
     classes: list[str]
     bare: bool  # an instance is the value itself (an image, a series, a text), not an object of named features
     max_instances: int
@@ -34,7 +34,7 @@ class Encoder:
     def fit(cls, task: Task, rows: Rows, truth: Array) -> Encoder:
         """Learn from training rows."""
         fitted = {name: _fit(column, rows[name], name) for name, column in task.columns.items()}
-        target = dict(zip(("mean", "std"), scale(truth), strict=True)) if task.kind.targets == "number" else {}
+        target = _target(task, truth) if task.kind.targets == "number" else {}
         bare = task.form != "table"
         return cls(
             task.name, task.kind, dict(task.columns), fitted, target, task.classes, bare, task.serve.max_instances
@@ -138,6 +138,13 @@ def _fit(column: Column, values: Array, name: str) -> Fitted:
         return column.fit(values)
     except DataError as error:
         raise DataError(f"columns.{name}: {error.message}", error.hint) from None
+
+
+def _target(task: Task, truth: Array) -> Fitted:
+    """Learn the scale of a number; of a logarithm also the range of answers, as its inverse soon overflows."""
+    values = np.log1p(truth) if task.target.log else truth
+    fitted = dict(zip(("mean", "std"), scale(values), strict=True))
+    return fitted | ({"log": [float(values.min()), float(values.max()) + 1]} if task.target.log else {})
 
 
 def _bare(column: Column, instances: Sequence[object], name: str) -> Array:

@@ -49,7 +49,7 @@ class Form(ABC):
         name, bounds = task.target.column, task.target.bounds
         expected = [present(name)] if name not in task.columns else []
         expected += [between(name, bounds)] if bounds else []
-        return expected + ([among(name, task.classes)] if task.classes else [])
+        return expected + ([among(name, task.target.labels)] if task.target.labels else [])
 
     def open(self, folder: Path) -> Path:
         """Give the raw file, or say that it is missing, or not the only one."""
@@ -66,17 +66,29 @@ class Form(ABC):
 
 def truth_of(task: Task, values: Sequence[object]) -> Array:
     """Give the truth as numbers: the value itself, or the label's place among the classes."""
-    if not task.classes:
-        try:
-            return np.array(values, dtype=np.float64)
-        except (ValueError, TypeError) as error:
-            raise DataError(f"target {task.target.column}: expected numbers: {error}") from None
+    if not task.target.labels:
+        numbers = _numbers(task, values)
+        return numbers if task.target.threshold is None else (numbers >= task.target.threshold).astype(np.int64)
     places = {label: place for place, label in enumerate(task.classes)}
     strange = sorted({str(value) for value in values} - places.keys())
     if strange:
         expected = ", ".join(task.classes)
         raise DataError(f"target.classes: expected {expected}; the data also holds {', '.join(strange[:10])}")
     return np.array([places[str(value)] for value in values], dtype=np.int64)
+
+
+def _numbers(task: Task, values: Sequence[object]) -> Array:
+    name = task.target.column
+    try:
+        numbers = np.array(values, dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"target {name}: expected numbers: {error}") from None
+    if task.target.threshold is not None and np.isnan(numbers).any():
+        first = int(np.argmax(np.isnan(numbers)))
+        raise DataError(f"target {name}: expected a number in every row; row {first} has none")
+    if task.target.log and (numbers <= -1).any():
+        raise DataError(f"target.log: expected numbers above -1; received {numbers.min():g} in {name}")
+    return numbers
 
 
 def parse(task: Task, name: str, values: Sequence[object]) -> Array:

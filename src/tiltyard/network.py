@@ -47,13 +47,17 @@ def inference(body: keras.Model, encoder: Encoder) -> keras.Model:
     if not encoder.target:
         return body
     scale, offset = encoder.target["std"], encoder.target["mean"]
-    return keras.Model(body.input, keras.layers.Rescaling(scale, offset, dtype="float32")(body.output))
+    value = keras.layers.Rescaling(scale, offset, dtype="float32")(body.output)
+    if limits := encoder.target.get("log"):
+        value = keras.ops.exp(keras.ops.clip(value, *limits)) - 1.0
+    return keras.Model(body.input, value)
 
 
 def targets(encoder: Encoder, truth: Array) -> Array:
     """Give what the core learns: a number in standardised units, or the label's place."""
     if not encoder.target:
         return truth.astype(np.int32)
+    truth = np.log1p(truth) if "log" in encoder.target else truth
     standardised: Array = (truth - encoder.target["mean"]) / encoder.target["std"]
     return standardised.astype(np.float32)
 

@@ -34,7 +34,14 @@ class Target(Strict):
     column: str
     classes: list[str] | None = Field(None, min_length=2, description="The labels, for classification.")
     bounds: Bounds | None = Field(None, description="Lowest and highest value that is believed.")
+    threshold: float | None = Field(None, description="For a number and two classes: the second from here up.")
+    log: bool = Field(default=False, description="Learn the logarithm of 1 + the number; answers are in its own unit.")
     unit: str = ""
+
+    @property
+    def labels(self) -> list[str]:
+        """What the data may hold; none if it holds numbers."""
+        return [] if self.threshold is not None else self.classes or []
 
 
 class Split(Strict):
@@ -170,6 +177,10 @@ def _target(task: Task) -> str:
         return f"target.classes: expected {wanted} for {task.problem}; received {task.target.classes}"
     if len(set(task.classes)) < len(task.classes):
         return f"target.classes: expected each label once; received {task.classes}"
+    if task.target.threshold is not None and len(task.classes) != 2:
+        return f"target.threshold: expected two classes, below it and from it up; received {task.target.classes}"
+    if task.target.log and task.kind.targets != "number":
+        return f"target.log: expected for numbers alone; received true for {task.problem}"
     if (task.problem == "forecasting") != (task.form == "series"):
         return f"problem: expected forecasting for a series and only then; received {task.problem}"
     return ""

@@ -28,7 +28,7 @@ class Table(Form):
         reading.require(path, [*task.columns, task.target.column], frame.columns)
         for name, column in task.columns.items():
             frame[name] = column.facts(frame[name].tolist())
-        if task.classes:
+        if task.target.labels:
             frame[task.target.column] = frame[task.target.column].map(str, na_action="ignore")
         else:
             frame[task.target.column] = pd.to_numeric(frame[task.target.column], errors="coerce")
@@ -45,4 +45,4 @@ class Table(Form):
 def _texts(task: Task) -> list[str]:
     """Name the columns whose cells are wanted as they are spelled; labels are among them."""
     names = [name for name, column in task.columns.items() if column.spelled]
-    return [*names, task.target.column] if task.classes else names
+    return [*names, task.target.column] if task.target.labels else names

@@ -1,0 +1,76 @@
+"""Targets: labels by a threshold, logarithms that are learned, and what is refused of both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import mixtures
+import numpy as np
+import pytest
+from making import edit_task, fetch_raw, new_workspace, train_tasks
+
+from tiltyard import prepare, task_file, validate
+from tiltyard.errors import DataError, TaskError
+from tiltyard.form import truth_of
+from tiltyard.predictor import Predictor
+from tiltyard.workspace import Workspace
+
+
+def _edited(workspace: Workspace, **target: Any) -> Any:
+    """Give diabetes with another target section; it is a classification if that has a threshold."""
+    changes: dict[str, Any] = {f"target.{key}": value for key, value in target.items()}
+    if "threshold" in target:
+        changes |= {"problem": "classification", "gate.metric": "accuracy"}
+    edit_task(workspace, "diabetes", changes)
+    return task_file.load(workspace, "diabetes")
+
+
+def test_a_threshold_makes_two_classes(workspace: Workspace) -> None:
+    """From the threshold up it is the second class; validation still looks at the numbers."""
+    task = _edited(workspace, threshold=140, classes=["slow", "fast"])
+    assert truth_of(task, [139.9, 140, 141]).tolist() == [0, 1, 1]
+    fetch_raw(workspace, "diabetes")
+    assert all(outcome.success for outcome in validate.validate(workspace, task).outcomes)
+    prepare.prepare(workspace, task)
+    assert set(prepare.read_test(workspace, task).truth.tolist()) == {0, 1}
+
+
+def test_a_missing_number_is_of_no_class(workspace: Workspace) -> None:
+    """NaN is below no threshold and above none."""
+    with pytest.raises(DataError, match="expected a number in every row; row 1 has none"):
+        truth_of(_edited(workspace, threshold=140, classes=["slow", "fast"]), [1.0, None])
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ({"threshold": 140, "classes": ["a", "b", "c"]}, "target.threshold: expected two classes"),
+        ({"threshold": 140, "classes": ["a", "b"], "log": True}, "target.log: expected for numbers alone"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(workspace: Workspace, target: dict[str, Any], said: str) -> None:
+    """Before anything runs."""
+    with pytest.raises(TaskError, match=said):
+        _edited(workspace, **target)
+
+
+def test_a_logarithm_of_what_has_none_is_refused(workspace: Workspace) -> None:
+    """The message holds the number."""
+    with pytest.raises(DataError, match="expected numbers above -1; received -2 in progression"):
+        truth_of(_edited(workspace, log=True), [1.0, -2.0])
+
+
+@pytest.mark.slow
+def test_a_logarithm_is_learned_and_answers_are_in_the_own_unit(tmp_path: Path) -> None:
+    """A target over orders of magnitude is met far better in ratio, and no answer leaves what was seen by far."""
+    errors, space = {}, new_workspace(tmp_path)
+    for log in (False, True):
+        test = prepare.read_test(space, mixtures.growth(space, log=log))
+        train_tasks(space, "growth")
+        predictor = Predictor.load(space.out("growth", "train"))
+        answers = predictor.outputs(test.rows)[:, 0]
+        errors[log] = float(np.mean(np.abs(answers / test.truth - 1)))
+    assert errors[True] < errors[False] / 2
+    assert errors[True] < 0.2
+    assert predictor.outputs({"age": np.array([1e6])})[0, 0] < 1e5
