@@ -16,7 +16,7 @@ from prefect.states import Completed, Failed
 from pipelines import server, steps
 from pipelines.board import Board
 from pipelines.row import Row
-from tiltyard import files, store, task_file
+from tiltyard import files, roster, store, task_file
 from tiltyard.errors import TiltyardError
 from tiltyard.workspace import Workspace
 
@@ -28,6 +28,8 @@ def run(workspace: Workspace, names: list[str]) -> list[Row]:
     """
     for name in names:
         task_file.load(workspace, name)
+    for name in names:
+        roster.enter(workspace, name)  # a stage is made for it
     store.heal(workspace)
     server.wait()
     state: Any = road(str(workspace.root), names, return_state=True)

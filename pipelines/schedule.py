@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from pipelines import server
 from pipelines.road import road
-from tiltyard import task_file
+from tiltyard import roster, task_file
 from tiltyard.errors import TiltyardError
 from tiltyard.workspace import Workspace
 
@@ -25,6 +25,8 @@ def schedule(workspace: Workspace, names: list[str], cron: str, timezone: str = 
     from prefect import serve
 
     server.wait()
+    for name in names:
+        roster.enter(workspace, name)  # a stage is made for it
     serve(deployment(workspace, names, cron, timezone))
 
 

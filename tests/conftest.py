@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from making import QUICK, ROOT, edit_task, fetch_raw, new_workspace, train_tasks
 
-from tiltyard import plugins, prepare, task_file
+from tiltyard import plugins, prepare, roster, task_file
 from tiltyard.workspace import Workspace
 
 
@@ -68,4 +68,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if (name := folder[:-1]) + "_name" in metafunc.fixturenames:
             metafunc.parametrize(f"{name}_name", plugins.names(folder))
     if "task_name" in metafunc.fixturenames:
-        metafunc.parametrize("task_name", Workspace(ROOT).tasks())
+        metafunc.parametrize("task_name", roster.listed(Workspace(ROOT)))
+    if "catalogue_name" in metafunc.fixturenames:
+        metafunc.parametrize("catalogue_name", sorted({*Workspace(ROOT).tasks()} - {*roster.listed(Workspace(ROOT))}))

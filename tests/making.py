@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from tiltyard import files, quiet, task_file
+from tiltyard import files, quiet, roster, task_file
 from tiltyard.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,9 +24,17 @@ def new_workspace(root: Path) -> Workspace:
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, target)
+            _leave_out(target)
         elif source.exists():
             shutil.copy(source, target)
     return Workspace(root)
+
+
+def _leave_out(tasks: Path) -> None:
+    """Keep only the tasks on the roster: those of the catalogue need data from elsewhere."""
+    for path in tasks.glob("*.yaml"):
+        if path.stem not in roster.listed(Workspace(ROOT)):
+            path.unlink()
 
 
 def edit_task(workspace: Workspace, name: str, changes: dict[str, Any]) -> None:

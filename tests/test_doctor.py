@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tiltyard import doctor
-from tiltyard.doctor import Finding
+from tiltyard.doctor import Symptom
 from tiltyard.workspace import Workspace
 
 
@@ -30,7 +30,7 @@ def test_the_doctor_imports_nothing_heavy(workspace: Workspace) -> None:
 def test_an_unsupported_python_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """The hint names the supported ones."""
     monkeypatch.setattr(sys, "version_info", (3, 10, 1))
-    assert doctor._python() == Finding("python", False, "3.10.1", "supported are 3.11 to 3.13")
+    assert doctor._python() == Symptom("python", False, "3.10.1", "supported are 3.11 to 3.13")
 
 
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,19 +40,19 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor._packages().found == "missing: no_such-package"
 
 
-def test_a_task_in_one_place_only_is_found(workspace: Workspace) -> None:
-    """The list that dvc.yaml reads and the task files must agree."""
+def test_a_task_without_a_file_is_found(workspace: Workspace) -> None:
+    """What the list names must be a task file; a task file need not be on the list."""
     (workspace.root / "params.yaml").write_text("tasks: [iris, other]\n", encoding="utf-8")
     finding = doctor._tasks(workspace)
     assert not finding.ok
-    assert finding.found == "in one place only: diabetes, digits, other, sine"
+    assert finding.found == "without a file in tasks/: other"
 
 
 def test_a_taken_port_is_found() -> None:
     """Somebody listens there; the hint proposes the next one."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        assert doctor._port(port) == Finding(
+        assert doctor._port(port) == Symptom(
             "port", False, f"{port} is taken", f"serve elsewhere: tiltyard serve --port {port + 1}"
         )
     assert doctor._port(port).ok
@@ -62,7 +62,7 @@ def test_missing_programs_are_found(workspace: Workspace, tmp_path: Path, monkey
     """With an empty PATH there is no git, no driver and no container engine; only git is needed."""
     monkeypatch.setenv("PATH", str(tmp_path))
     assert not doctor._git(workspace).ok
-    assert doctor._gpu() == Finding("gpu", True, "none; training uses the CPU")
+    assert doctor._gpu() == Symptom("gpu", True, "none; training uses the CPU")
     assert doctor._engine().found == "none"
 
 
@@ -74,7 +74,7 @@ def test_a_gpu_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exists:
     driver.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(doctor, "_version", lambda _: "2.21" if exists else "")
-    assert doctor._gpu() == Finding("gpu", True, "GPU 0: Test 9000", hint)
+    assert doctor._gpu() == Symptom("gpu", True, "GPU 0: Test 9000", hint)
 
 
 def test_a_remote_that_cannot_be_reached_is_found(workspace: Workspace) -> None:

@@ -33,10 +33,10 @@ def find() -> Workspace:
 
 def named(tasks: tuple[str, ...], verb: Callable[[Workspace, Task], Any]) -> Iterator[tuple[str, Any]]:
     """Run a verb for the named tasks, or for all; every task file is read before anything runs."""
-    from tiltyard import task_file
+    from tiltyard import roster, task_file
 
     workspace = find()
-    for task in [task_file.load(workspace, name) for name in tasks or workspace.tasks()]:
+    for task in [task_file.load(workspace, name) for name in tasks or roster.listed(workspace)]:
         yield task.name, verb(workspace, task)
 
 

@@ -10,9 +10,7 @@ import sys
 from dataclasses import dataclass
 from importlib import metadata
 
-import yaml
-
-from tiltyard import store
+from tiltyard import roster, store
 from tiltyard.errors import TiltyardError
 from tiltyard.workspace import Workspace
 
@@ -23,7 +21,7 @@ ENGINES = ("docker", "podman", "buildah")
 
 
 @dataclass(frozen=True)
-class Finding:
+class Symptom:
     """One thing that was looked at; `hint` says what to do, and is empty if there is nothing to do."""
 
     name: str
@@ -32,7 +30,7 @@ class Finding:
     hint: str = ""
 
 
-def doctor(workspace: Workspace) -> list[Finding]:
+def doctor(workspace: Workspace) -> list[Symptom]:
     """Look at everything that the road needs, then at what it can use."""
     return [
         _python(),
@@ -49,28 +47,28 @@ def doctor(workspace: Workspace) -> list[Finding]:
     ]
 
 
-def _python() -> Finding:
+def _python() -> Symptom:
     low, high = PYTHON
     ok = low <= sys.version_info[:2] < high
     hint = "" if ok else f"supported are {low[0]}.{low[1]} to {high[0]}.{high[1] - 1}"
-    return Finding("python", ok, ".".join(map(str, sys.version_info[:3])), hint)
+    return Symptom("python", ok, ".".join(map(str, sys.version_info[:3])), hint)
 
 
-def _packages() -> Finding:
+def _packages() -> Symptom:
     """Look for what pyproject.toml names, extras aside."""
     wanted = [line for line in metadata.requires("tiltyard") or [] if "extra ==" not in line]
     names = [match[0] for line in wanted if (match := re.match(r"[\w.-]+", line))]
     missing = [name for name in names if not _version(name)]
     if missing:
-        return Finding("packages", False, f"missing: {', '.join(missing)}", "install them: make install")
-    return Finding("packages", True, f"{len(names)} present")
+        return Symptom("packages", False, f"missing: {', '.join(missing)}", "install them: make install")
+    return Symptom("packages", True, f"{len(names)} present")
 
 
-def _tensorflow() -> Finding:
+def _tensorflow() -> Symptom:
     for name in ("tensorflow", "tensorflow-cpu"):
         if version := _version(name):
-            return Finding("tensorflow", True, f"{name} {version}")
-    return Finding("tensorflow", False, "none", "training needs it: make install")
+            return Symptom("tensorflow", True, f"{name} {version}")
+    return Symptom("tensorflow", False, "none", "training needs it: make install")
 
 
 def _version(package: str) -> str:
@@ -80,68 +78,68 @@ def _version(package: str) -> str:
         return ""
 
 
-def _git(workspace: Workspace) -> Finding:
+def _git(workspace: Workspace) -> Symptom:
     version = _said("git", "--version")
     if not version:
-        return Finding("git", False, "none", "install git: it keeps task files, pointers and verdicts")
+        return Symptom("git", False, "none", "install git: it keeps task files, pointers and verdicts")
     inside = _said("git", "-C", str(workspace.root), "rev-parse", "--short", "HEAD")
     hint = "" if inside else "no commit yet, so verdicts will name none: git init && git add . && git commit"
-    return Finding("git", True, f"{version.removeprefix('git version ')}, at {inside or 'no commit'}", hint)
+    return Symptom("git", True, f"{version.removeprefix('git version ')}, at {inside or 'no commit'}", hint)
 
 
-def _dvc(workspace: Workspace) -> Finding:
+def _dvc(workspace: Workspace) -> Symptom:
     if (workspace.root / ".dvc" / "config").is_file():
-        return Finding("dvc", True, f"{_version('dvc')}, project initialised")
-    return Finding("dvc", True, f"{_version('dvc')}, not initialised yet", "tiltyard fetch or run does it")
+        return Symptom("dvc", True, f"{_version('dvc')}, project initialised")
+    return Symptom("dvc", True, f"{_version('dvc')}, not initialised yet", "tiltyard fetch or run does it")
 
 
-def _remote(workspace: Workspace) -> Finding:
+def _remote(workspace: Workspace) -> Symptom:
     try:
-        return Finding("remote", True, store.remote(workspace))
+        return Symptom("remote", True, store.remote(workspace))
     except TiltyardError as error:
-        return Finding("remote", False, error.message, error.hint)
+        return Symptom("remote", False, error.message, error.hint)
 
 
-def _tasks(workspace: Workspace) -> Finding:
-    """Compare the task files with the list that dvc.yaml reads."""
-    path = workspace.root / "params.yaml"
-    listed = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
-    listed = listed.get("tasks") if isinstance(listed, dict) else None
-    odd = sorted(set(listed or []) ^ set(workspace.tasks()))
-    if odd:
-        return Finding("tasks", False, f"in one place only: {', '.join(odd)}", "tasks/ and params.yaml name the same")
-    return Finding("tasks", True, ", ".join(workspace.tasks()))
+def _tasks(workspace: Workspace) -> Symptom:
+    """Hold the list that dvc.yaml reads against the task files."""
+    try:
+        names = roster.listed(workspace)
+    except TiltyardError as error:
+        return Symptom("tasks", False, error.message, error.hint)
+    if gone := sorted(set(names) - set(workspace.tasks())):
+        return Symptom("tasks", False, f"without a file in tasks/: {', '.join(gone)}", "take them out of params.yaml")
+    return Symptom("tasks", True, ", ".join(names))
 
 
-def _disk(workspace: Workspace) -> Finding:
+def _disk(workspace: Workspace) -> Symptom:
     free = shutil.disk_usage(workspace.root).free
-    return Finding("disk", free >= DISK, f"{free / 1e9:.0f} GB free", "" if free >= DISK else "make room: dvc gc -w")
+    return Symptom("disk", free >= DISK, f"{free / 1e9:.0f} GB free", "" if free >= DISK else "make room: dvc gc -w")
 
 
-def _port(port: int) -> Finding:
+def _port(port: int) -> Symptom:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
-            return Finding("port", False, f"{port} is taken", f"serve elsewhere: tiltyard serve --port {port + 1}")
-    return Finding("port", True, f"{port} is free")
+            return Symptom("port", False, f"{port} is taken", f"serve elsewhere: tiltyard serve --port {port + 1}")
+    return Symptom("port", True, f"{port} is free")
 
 
-def _gpu() -> Finding:
+def _gpu() -> Symptom:
     """Ask the driver, not TensorFlow: that would take seconds."""
     gpus = [line.split(" (UUID")[0] for line in _said("nvidia-smi", "-L").splitlines() if line.startswith("GPU ")]
     if not gpus:
-        return Finding("gpu", True, "none; training uses the CPU")
+        return Symptom("gpu", True, "none; training uses the CPU")
     hint = "" if _version("tensorflow") else "to use it: make run GPU=1"
-    return Finding("gpu", True, ", ".join(gpus), hint)
+    return Symptom("gpu", True, ", ".join(gpus), hint)
 
 
-def _engine() -> Finding:
+def _engine() -> Symptom:
     """Name the engines that answer: docker may be installed without its daemon."""
     found = [name for name in ENGINES if _said(name, *(["info"] if name != "buildah" else ["--version"]))]
     hint = "" if found else f"only the container image needs one: {' or '.join(ENGINES)}"
-    return Finding("container", True, ", ".join(found) or "none", hint)
+    return Symptom("container", True, ", ".join(found) or "none", hint)
 
 
 def _said(*command: str) -> str:

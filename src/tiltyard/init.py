@@ -7,12 +7,11 @@ import re
 import statistics
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tiltyard import draft, files, reading, task_file
+from tiltyard import draft, files, reading, roster, task_file
 from tiltyard.column import empty
 from tiltyard.errors import DataError, TaskError
 from tiltyard.leak import leaks
@@ -68,7 +67,7 @@ def init(workspace: Workspace, name: str, wish: Wish, *, force: bool = False) ->
     text = draft.text(Path(wish.data).name, content, traits, table.repairs)
     task_file.parse(text, name, f"tasks/{name}.yaml")
     files.write_text(path, text)
-    _enter(workspace, name)
+    roster.enter(workspace, name)
     return Drafted(str(path.relative_to(workspace.root)), problem, len(frame), traits, table.repairs)
 
 
@@ -186,13 +185,3 @@ def _gate(truth: list[Any], problem: ProblemName) -> dict[str, Any]:
     metric = "accuracy" if even else "roc_auc" if len(counts) == 2 else "balanced_accuracy"
     return {"metric": metric, "minimum_gain": 0.005}
 
-
-def _enter(workspace: Workspace, name: str) -> None:
-    """Add the task to the list in params.yaml, from which dvc.yaml makes its stages."""
-    path = workspace.root / "params.yaml"
-    text = path.read_text(encoding="utf-8") if path.is_file() else "tasks: []\n"
-    found = re.search(r"^tasks: *\[(.*)\]", text, re.MULTILINE)
-    if not found:
-        raise TaskError("params.yaml: expected a line `tasks: [...]`", hint=f"add {name} to its list `tasks` by hand")
-    names: Iterable[str] = {part.strip() for part in found[1].split(",") if part.strip()} | {name}
-    files.write_text(path, text.replace(found[0], f"tasks: [{', '.join(sorted(names))}]"))

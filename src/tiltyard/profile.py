@@ -64,7 +64,9 @@ def trait(name: str, cells: Sequence[object]) -> Trait:
 
 def bounds(low: float, high: float, *, whole: bool = False) -> list[float]:
     """Widen a range by a tenth and round it outwards; what is never negative stays so."""
-    margin = (high - low) / 10 or abs(high) / 10 or 1.0
+    margin = high / 10 - low / 10 or abs(high) / 10 or 1.0
+    if not math.isfinite(high + margin) or not math.isfinite(low - margin):
+        return [low, high]  # nothing wider can be written down
     step = max(10.0 ** math.floor(math.log10(margin)), 1.0 if whole else 0.0)
     first, last = math.floor((low - margin) / step) * step, math.ceil((high + margin) / step) * step
     return [min(low, _short(max(first, 0.0) if low >= 0 else first)), max(high, _short(last))]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from tiltyard import roster
 from tiltyard.registry import Registry
 from tiltyard.workspace import Workspace
 
 
 def status(workspace: Workspace) -> list[dict[str, Any]]:
     """Give a row a task; where there is no champion yet, its fields are None."""
-    return [_row(Registry(workspace), name) for name in workspace.tasks()]
+    return [_row(Registry(workspace), name) for name in roster.listed(workspace)]
 
 
 def _row(registry: Registry, name: str) -> dict[str, Any]:

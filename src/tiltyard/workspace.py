@@ -36,6 +36,11 @@ class Workspace:
         """The names of all tasks, sorted."""
         return sorted(path.stem for path in (self.root / "tasks").glob("*.yaml"))
 
+    @property
+    def params(self) -> Path:
+        """What dvc.yaml reads: the roster of tasks."""
+        return self.root / "params.yaml"
+
     def raw(self, task: str) -> Path:
         """Where the raw files of a task lie, as they were fetched."""
         return self.root / "data" / "raw" / task

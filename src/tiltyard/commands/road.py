@@ -137,11 +137,11 @@ def run(tasks: tuple[str, ...], as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from tiltyard import show
+    from tiltyard import roster, show
 
     workspace = find()
     with pipeline("road") as road:
-        rows = road.run(workspace, list(tasks) or workspace.tasks())
+        rows = road.run(workspace, list(tasks) or roster.listed(workspace))
         if as_json:
             print_json([asdict(row) for row in rows])
         else:
@@ -160,9 +160,11 @@ def schedule(tasks: tuple[str, ...], cron: str, timezone: str) -> None:
     \b
     tiltyard schedule --cron '0 6 * * *' iris sine
     """
+    from tiltyard import roster
+
     workspace = find()
     with pipeline("schedule", scheduling=True) as clock:
-        clock.schedule(workspace, list(tasks) or workspace.tasks(), cron, timezone)
+        clock.schedule(workspace, list(tasks) or roster.listed(workspace), cron, timezone)
 
 
 COMMANDS = [fetch, validate, prepare, train, evaluate, promote, package, run, schedule]

@@ -1,0 +1,40 @@
+"""The roster: the tasks that params.yaml lists; stages are made for them, and commands mean them if none is named."""
+
+from __future__ import annotations
+
+import re
+
+import yaml
+
+from tiltyard import files
+from tiltyard.errors import TaskError
+from tiltyard.workspace import Workspace
+
+LINE = re.compile(r"^tasks: *\[(.*?)\]", re.MULTILINE | re.DOTALL)
+
+
+def listed(workspace: Workspace) -> list[str]:
+    """Give the names on the roster."""
+    try:
+        content = yaml.safe_load(_text(workspace))
+        names = content["tasks"]
+        return sorted(map(str, names))
+    except (yaml.YAMLError, KeyError, TypeError):
+        raise TaskError("params.yaml: expected a list `tasks`", hint="write: tasks: [iris, sine]") from None
+
+
+def enter(workspace: Workspace, name: str) -> bool:
+    """Put a task on the roster; say whether it is new there."""
+    if name in listed(workspace):
+        return False
+    text = _text(workspace)
+    found = LINE.search(text)
+    if not found:
+        raise TaskError("params.yaml: expected a line `tasks: [...]`", hint=f"add {name} to its list `tasks` by hand")
+    names = ", ".join(sorted([*listed(workspace), name]))
+    files.write_text(workspace.params, text.replace(found[0], f"tasks: [{names}]"))
+    return True
+
+
+def _text(workspace: Workspace) -> str:
+    return workspace.params.read_text(encoding="utf-8") if workspace.params.is_file() else "tasks: []\n"

@@ -1,0 +1,41 @@
+"""The roster: who is on it, who comes onto it, and what is said of a list that is none."""
+
+from __future__ import annotations
+
+import pytest
+
+from tiltyard import roster
+from tiltyard.errors import TaskError
+from tiltyard.workspace import Workspace
+
+
+def test_a_task_enters_once(workspace: Workspace) -> None:
+    """The list stays sorted, and the rest of the file as it was."""
+    workspace.params.write_text("# a comment\ntasks: [sine, iris]\nother: 1\n")
+    assert roster.enter(workspace, "mpg")
+    assert not roster.enter(workspace, "mpg")
+    assert workspace.params.read_text() == "# a comment\ntasks: [iris, mpg, sine]\nother: 1\n"
+
+
+def test_a_project_without_a_list_gets_one(workspace: Workspace) -> None:
+    """An absent params.yaml is an empty roster."""
+    workspace.params.unlink()
+    assert roster.listed(workspace) == []
+    assert roster.enter(workspace, "iris")
+    assert roster.listed(workspace) == ["iris"]
+
+
+@pytest.mark.parametrize("text", ["tasks: 3\n", "names: []\n", "tasks: [iris\n", ""])
+def test_what_is_no_list_is_refused(workspace: Workspace, text: str) -> None:
+    """The message names the file and shows what it should hold."""
+    workspace.params.write_text(text)
+    with pytest.raises(TaskError, match=r"params\.yaml: expected a list `tasks`"):
+        roster.listed(workspace)
+
+
+def test_a_list_in_lines_is_left_to_its_author(workspace: Workspace) -> None:
+    """A block list is read; it is not rewritten."""
+    workspace.params.write_text("tasks:\n  - iris\n")
+    assert roster.listed(workspace) == ["iris"]
+    with pytest.raises(TaskError, match="expected a line"):
+        roster.enter(workspace, "sine")
