@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from tiltyard.errors import DataError
+from tiltyard.errors import DataError, RequestError
 from tiltyard.expectation import Expectation
 from tiltyard.strict import Strict
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Rows = dict[str, Array]  # rows held by column: every array has the same length
@@ -62,6 +65,19 @@ def learned(values: Array) -> Array:
     return values
 
 
+def distinct(cells: pd.Series) -> tuple[Array, list[object]] | None:
+    """Give each cell's place among the distinct ones, and those; None where unlike cells are equal, as 1 and True are.
+
+    What is worked out cell by cell need be worked out for these alone: by the code that answers requests, and fast.
+    """
+    import pandas as pd
+
+    if not (isinstance(cells.dtype, pd.StringDtype) or pd.api.types.infer_dtype(cells) == "boolean"):
+        return None
+    places, values = pd.factorize(cells, use_na_sentinel=False)
+    return places, list(values)
+
+
 def side_by_side(features: Iterable[Array]) -> Array:
     """Put features, an array each, into the columns of one float32 array."""
     return np.stack([feature.astype(np.float32) for feature in features], axis=1)
@@ -92,6 +108,25 @@ class Column(Strict):
     @abstractmethod
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Read values that came as JSON, one an instance; refuse with a RequestError that names the field."""
+
+    def facts_of_cells(self, cells: pd.Series) -> pd.Series:
+        """Give the facts about a whole column of a file."""
+        import pandas as pd
+
+        if not (found := distinct(cells)):
+            return pd.Series(self.facts(cells.tolist()), index=cells.index)
+        places, values = found
+        return pd.Series(self.facts(values)).take(places).set_axis(cells.index)
+
+    def parse_cells(self, cells: pd.Series, name: str) -> Array:
+        """Read and parse a whole column of a file; a refusal is that of `parse`, and names the row."""
+        if found := distinct(cells):
+            places, values = found
+            try:
+                return self.parse(self.read(values), name)[places]
+            except RequestError:
+                pass  # the first bad row, not the first bad value, is to be named
+        return self.parse(self.read(cells.tolist()), name)
 
     @abstractmethod
     def fit(self, values: Array) -> Fitted:

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from tiltyard.column import Array, Rows
+from tiltyard.column import Array, Rows, distinct
 from tiltyard.errors import DataError, RequestError
 from tiltyard.expectation import Expectation, among, between, present, row_count
 from tiltyard.task import Task
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The table that expectations look at, before it is read: its columns, and how to get some of them."""
+
+    columns: list[str]
+    repairs: list[str]  # what was read otherwise than it stands in the file
+    parts: Callable[[Sequence[str]], Iterator[pd.DataFrame]]  # rows are numbered through, and memory is bounded
 
 
 class Form(ABC):
@@ -35,6 +45,15 @@ class Form(ABC):
     @abstractmethod
     def rows(self, task: Task, folder: Path) -> tuple[Rows, Array]:
         """Give parsed rows and their truth; raise a DataError for what cannot be learned from."""
+
+    def look(self, task: Task, folder: Path) -> Facts:
+        """Give the facts so that they can be read in parts; in one, where a form knows no better."""
+        frame = self.facts(task, folder)
+        return Facts([*frame.columns], frame.attrs.get("repairs", []), lambda names: iter([frame[[*names]]]))
+
+    def parts(self, task: Task, folder: Path) -> Iterator[tuple[Rows, Array]]:
+        """Give parsed rows and their truth in parts; in one, where a form knows no better."""
+        yield self.rows(task, folder)
 
     def reach(self, task: Task) -> int:
         """Say over how many rows the values of one row are spread: neighbours that near share values."""
@@ -91,9 +110,20 @@ def _numbers(task: Task, values: Sequence[object]) -> Array:
     return numbers
 
 
-def parse(task: Task, name: str, values: Sequence[object]) -> Array:
-    """Parse cells of a file by the code that parses requests, so that both always agree."""
+def truth_of_cells(task: Task, cells: pd.Series) -> Array:
+    """Give the truth of a whole column of a file."""
+    if task.classes and (found := distinct(cells)):
+        places, values = found
+        return truth_of(task, values)[places]
+    if not task.classes and cells.dtype.kind in "if":
+        return cells.to_numpy(np.float64)
+    return truth_of(task, cells.tolist())
+
+
+def parse(task: Task, name: str, cells: pd.Series) -> Array:
+    """Parse cells of a file by the code that parses requests, so that both always agree; rows go by the index."""
     try:
-        return task.columns[name].parse(task.columns[name].read(values), name)
+        return task.columns[name].parse_cells(cells, name)
     except RequestError as error:
-        raise DataError(f"{error.field.replace('instances', 'row ')}: {error.message}") from None
+        place, _, rest = error.field.removeprefix("instances[").partition("]")
+        raise DataError(f"row [{cells.index[int(place)]}]{rest}: {error.message}") from None

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
 
 MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
 )
 SHORT = tuple(name[:3] for name in MONTHS)
+DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])  # of each month, from the first on
 Directive = tuple[str, Callable[[datetime], str]]  # what it looks like, and how it is written
 
 DIRECTIVES: dict[str, Directive] = {
@@ -30,6 +34,8 @@ DIRECTIVES: dict[str, Directive] = {
 }
 # Nothing is guessed: each of these wants one of those beside it, from every group.
 NEEDS = {"d": ["mbB"], "H": ["d"], "I": ["d", "p"], "p": ["I"], "M": ["HI"], "S": ["M"], "f": ["S"], "z": ["M"]}
+
+FULL = {"Y": 4, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2}  # directives that are digits, at their full length
 
 
 class Spelling:
@@ -72,6 +78,35 @@ class Spelling:
         except (ValueError, OverflowError):  # the 31st of June; a moment before the year 1
             return None
 
+    def read_all(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.datetime64]]:
+        """Give the moments of many texts; NaT, too, where one is not spelled at full length, which `read` may know."""
+        unknown = np.full(len(texts), "NaT", dtype="datetime64[us]")
+        if not texts or not self.letters <= FULL.keys():
+            return unknown
+        try:
+            ascii_ = np.array(texts, dtype=np.bytes_)
+        except UnicodeEncodeError:
+            return unknown
+        signs = np.frombuffer(ascii_, dtype=np.uint8).reshape(len(texts), -1)
+        good, parts = self._cut(signs)
+        return np.where(good & _real(parts), _moments(parts), unknown) if parts else unknown
+
+    def _cut(self, signs: Any) -> tuple[Any, dict[str, Any]]:
+        """Cut texts, a row of signs each, into numbers; say which texts look right. Nothing if none can."""
+        widths = [FULL[piece] if place % 2 else len(piece) for place, piece in enumerate(self.pieces)]
+        good, parts = np.ones(len(signs), dtype=bool), {}
+        if sum(widths) != signs.shape[1] or not self.text.isascii():
+            return good, {}
+        for place, (piece, end) in enumerate(zip(self.pieces, np.cumsum(widths), strict=True)):
+            some = signs[:, end - widths[place] : end]
+            if place % 2:
+                digits = some - np.uint8(ord("0"))
+                good &= (digits <= 9).all(axis=1)
+                parts[piece] = digits @ 10 ** np.arange(widths[place])[::-1]
+            else:
+                good &= (some == np.frombuffer(piece.encode(), dtype=np.uint8)).all(axis=1)
+        return good, parts
+
     def spell(self, moment: datetime) -> str:
         """Write a moment."""
         parts = list(self.pieces)
@@ -81,6 +116,23 @@ class Spelling:
 
 def _spelled(letters: object) -> str:
     return " ".join(f"%{letter}" for letter in letters)  # type: ignore[attr-defined]
+
+
+def _real(parts: dict[str, Any]) -> Any:
+    """Say which numbers are those of a moment: there is no 31st of June."""
+    year, month, day = parts["Y"], parts.get("m", 1), parts.get("d", 1)
+    leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+    longest = DAYS[np.clip(month, 1, 12)] + (leap & (month == 2))
+    time = (parts.get("H", 0) < 24) & (parts.get("M", 0) < 60) & (parts.get("S", 0) < 60)
+    return (year >= 1) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= longest) & time
+
+
+def _moments(parts: dict[str, Any]) -> Any:
+    """Put numbers together; what they mean where they are not those of a moment is nobody's business."""
+    months = (parts["Y"] - 1970) * 12 + parts.get("m", 1) - 1
+    days = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64) + parts.get("d", 1) - 1
+    seconds = (days * 24 + parts.get("H", 0)) * 3600 + parts.get("M", 0) * 60 + parts.get("S", 0)
+    return seconds.astype("datetime64[s]").astype("datetime64[us]")
 
 
 def _moment(found: dict[str, str]) -> datetime:

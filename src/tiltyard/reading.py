@@ -25,28 +25,58 @@ class Reading:
     repairs: list[str]
 
 
+@dataclass(frozen=True)
+class Surveyed:
+    """A table that was looked at once from end to end, and is read by what was found, as often as wanted."""
+
+    path: Path
+    options: Dialect | None
+    layout: Layout
+
+    def parts(self, columns: Iterable[str] | None = None, rows: int = 1) -> Iterator[pd.DataFrame]:
+        """Read some columns in parts of bounded memory and at least so many rows, numbered from the first."""
+        import pyarrow as pa
+
+        start, held, size = 0, [], 0
+        for batch in self._batches(columns):
+            held.append(batch)
+            size += len(batch)
+            if size >= rows:
+                yield _frame(pa.concat_tables(held), self.layout, start)
+                start, held, size = start + size, [], 0
+        if held:
+            yield _frame(pa.concat_tables(held), self.layout, start)
+
+    def whole(self, columns: Iterable[str] | None = None) -> pd.DataFrame:
+        """Read some columns at once."""
+        import pyarrow as pa
+
+        return _frame(pa.concat_tables(self._batches(columns)), self.layout, 0)
+
+    def _batches(self, columns: Iterable[str] | None) -> Iterator[pa.Table]:
+        wanted = list(dict.fromkeys(self.layout.columns if columns is None else columns))
+        require(self.path, wanted, self.layout.columns)
+        return _format(self.path, self.options).batches(self.layout, wanted)
+
+
+def surveyed(path: Path, options: Dialect | None = None, texts: Iterable[str] = ()) -> Surveyed:
+    """Look at a table; columns in `texts` will be read as they are spelled, though they be numbers throughout."""
+    return Surveyed(path, options, _as_text(survey(path, options), set(texts)))
+
+
 def read(
     path: Path, options: Dialect | None = None, columns: Iterable[str] | None = None, texts: Iterable[str] = ()
 ) -> Reading:
     """Read a table, or some of its columns; those in `texts` as they are spelled, though they be numbers throughout."""
-    import pyarrow as pa
-
-    layout = _as_text(survey(path, options), set(texts))
-    names = _wanted(path, layout, columns)
-    frame = _frame(pa.concat_tables(_format(path, options).batches(layout, names)), layout)
-    frame.attrs["repairs"] = layout.repairs  # validation tells them; a frame is all that it gets
-    return Reading(frame, layout.repairs)
+    table = surveyed(path, options, texts)
+    frame = table.whole(columns)
+    frame.attrs["repairs"] = table.layout.repairs  # validation tells them; a frame is all that it gets
+    return Reading(frame, table.layout.repairs)
 
 
 def scan(path: Path, options: Dialect | None = None, columns: Iterable[str] | None = None) -> Iterator[pd.DataFrame]:
     """Read a table in parts whose memory is bounded; together they are what `read` gives."""
-    layout = survey(path, options)
-    start = 0
-    for batch in _format(path, options).batches(layout, _wanted(path, layout, columns)):
-        frame = _frame(batch, layout)
-        frame.index += start
-        start += len(frame)
-        yield frame
+    yield from surveyed(path, options).parts(columns)
 
 
 def survey(path: Path, options: Dialect | None = None) -> Layout:
@@ -85,13 +115,8 @@ def _as_text(layout: Layout, names: set[str]) -> Layout:
     return replace(layout, columns=columns)
 
 
-def _wanted(path: Path, layout: Layout, columns: Iterable[str] | None) -> list[str]:
-    wanted = list(dict.fromkeys(layout.columns if columns is None else columns))
-    require(path, wanted, layout.columns)
-    return wanted
-
-
-def _frame(table: pa.Table, layout: Layout) -> pd.DataFrame:
+def _frame(table: pa.Table, layout: Layout, start: int) -> pd.DataFrame:
     frame: pd.DataFrame = table.to_pandas()
+    frame.index += start
     types = {name: dtype for name in frame.columns if (dtype := layout.columns[name].dtype)}
     return frame.astype(types)

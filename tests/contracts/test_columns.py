@@ -8,6 +8,7 @@ import json
 import math
 import struct
 import zlib
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -184,6 +185,56 @@ def test_a_file_says_the_same(column: Column, values: st.SearchStrategy[Any], da
     typed = [math.nan if value is None else value for value in sent]
     for cells in (sent, typed, pd.array(sent, dtype=object).tolist(), ["" if v is None else str(v) for v in sent]):
         np.testing.assert_array_equal(column.parse(column.read(cells), "x"), parsed)
+
+
+ANY_CELL = st.text(max_size=3) | st.sampled_from(["", " ", "1", "1.0", " 2 ", "-0", "yes", "N", "1_0", "nan", "a", "b"])
+DATES = st.dates().map(str) | st.sampled_from(["2024-02-30", "2023-02-29", "2000-02-29", "0000-01-01", "2024-1-1"])
+FRAMES = [
+    st.lists(ANY_CELL | st.none(), min_size=1, max_size=6).map(lambda cells: pd.Series(cells, dtype="str")),
+    st.lists(DATES | st.sampled_from([None, " 2024-01-01", "2024-13-01", "٢٠٢٤-01-01"]), min_size=1, max_size=6).map(
+        lambda cells: pd.Series(cells, dtype="str")
+    ),
+    st.lists(st.floats(), min_size=1, max_size=6).map(lambda cells: pd.Series(cells, dtype="float64")),
+    st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=6).map(lambda c: pd.Series(c, dtype="int64")),
+    st.lists(st.booleans(), min_size=1, max_size=6).map(lambda cells: pd.Series(cells, dtype="bool")),
+    st.lists(st.booleans() | st.none(), min_size=1, max_size=6).map(lambda cells: pd.Series(cells, dtype="object")),
+    st.lists(st.sampled_from([1, True, 0.0, -0.0, "1", None]), min_size=1).map(lambda c: pd.Series(c, dtype="object")),
+]
+
+
+def outcome(parse: Callable[[], Array]) -> tuple[Any, ...]:
+    """Give what came of parsing so that two can be compared to the bit."""
+    try:
+        parsed = parse()
+    except RequestError as error:
+        return error.code, error.message, error.field
+    return parsed.dtype.str, parsed.shape, parsed.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("column", "values"), [case for case in CASES if str(case.id).split("-")[0] not in {"image", "series"}]
+)
+@given(data=st.data())
+@settings(deadline=None)
+def test_a_whole_column_is_read_as_its_cells_are(
+    column: Column, values: st.SearchStrategy[Any], data: st.DataObject
+) -> None:
+    """All at once or one by one: the same bits, the same refusal of the same row, the same facts."""
+    spelled = values.map(lambda value: None if value is None else str(value).encode("utf-8", "replace").decode())
+    good = st.lists(spelled, min_size=1, max_size=6)
+    cells = data.draw(st.one_of(*FRAMES, good.map(lambda cells: pd.Series(cells, dtype="str"))))
+    cells = cells.set_axis(range(7, 7 + len(cells)))
+    slow = outcome(lambda: column.parse(column.read(cells.tolist()), "x"))
+    assert outcome(lambda: column.parse_cells(cells, "x")) == slow
+    facts = column.facts_of_cells(cells)
+    expected = pd.Series(column.facts(cells.tolist()), index=cells.index)
+    assert facts.index.equals(cells.index)
+    assert [*map(same, facts)] == [*map(same, expected)]
+
+
+def same(fact: object) -> object:
+    """Give a fact so that it equals another that says the same: nothing is missing in two ways."""
+    return None if pd.isna(fact) else (type(fact).__name__, fact)  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize(("column", "values"), CASES)

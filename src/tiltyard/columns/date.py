@@ -4,15 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from tiltyard.column import PLAIN, Array, Column, Fitted, Scale, empty, learned, scale, shown, side_by_side
+from tiltyard.column import (
+    PLAIN,
+    Array,
+    Column,
+    Fitted,
+    Scale,
+    distinct,
+    empty,
+    learned,
+    scale,
+    shown,
+    side_by_side,
+)
 from tiltyard.errors import RequestError
 from tiltyard.expectation import Expectation, matching, present
 from tiltyard.moment import Spelling
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Span = Annotated[tuple[str, str], Field(strict=False)]
 
@@ -71,6 +86,21 @@ class Date(Column):
                 raise RequestError("out_of_bounds", text, field)
             moments.append(moment)
         return np.array(moments, dtype="datetime64[us]")
+
+    def parse_cells(self, cells: pd.Series, name: str) -> Array:
+        """Read dates that are spelled at full length all at once; if any is not, or is refused, all one by one."""
+        if found := distinct(cells):
+            places, values = found
+            read = self.read(values)
+            texts = [value for value in read if isinstance(value, str)]
+            known = np.array([value is not None for value in read], dtype=bool)
+            moments = np.full(len(values), "NaT", dtype="datetime64[us]")
+            moments[known] = self._spelling.read_all(texts)
+            first, last = (np.datetime64(limit, "us") for limit in self._limits)
+            good = (moments >= first) & (moments <= last)
+            if (good | ~known if self.missing == "median" else good).all():
+                return moments[places]
+        return super().parse_cells(cells, name)
 
     def fit(self, values: Array) -> Fitted:
         """Learn the first moment, the one in the middle, and the scale of days and years."""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
 from tiltyard import reading
 from tiltyard.column import Array, Rows
-from tiltyard.form import Form, parse, truth_of
+from tiltyard.form import Facts, Form, parse, truth_of_cells
 from tiltyard.task import Task
 
 if TYPE_CHECKING:
     import pandas as pd
+
+ROWS = 1 << 18  # of a part: fewer make each step's own cost felt, more take memory
 
 
 class Table(Form):
@@ -23,26 +28,55 @@ class Table(Form):
         """The table itself, each column as its type reads it."""
         import pandas as pd
 
-        path = self.open(folder)
-        frame = reading.read(path, task.source.dialect, texts=_texts(task)).frame
-        reading.require(path, [*task.columns, task.target.column], frame.columns)
-        for name, column in task.columns.items():
-            frame[name] = column.facts(frame[name].tolist())
-        if task.target.labels:
-            frame[task.target.column] = frame[task.target.column].map(str, na_action="ignore")
-        else:
-            frame[task.target.column] = pd.to_numeric(frame[task.target.column], errors="coerce")
+        look = self.look(task, folder)
+        frame = pd.concat(look.parts(look.columns))
+        frame.attrs["repairs"] = look.repairs
         return frame
+
+    def look(self, task: Task, folder: Path) -> Facts:
+        """Look at the whole file once, for types and repairs."""
+        table = self._table(task, folder)
+        columns = [*table.layout.columns]
+
+        def parts(names: Sequence[str]) -> Iterator[pd.DataFrame]:
+            for frame in table.parts(names, ROWS):
+                yield _facts(task, frame)
+
+        return Facts(columns, table.layout.repairs, parts)
 
     def rows(self, task: Task, folder: Path) -> tuple[Rows, Array]:
         """One row a line."""
-        names = [*task.columns, task.target.column]
-        frame = reading.read(self.open(folder), task.source.dialect, names, _texts(task)).frame
-        rows = {name: parse(task, name, frame[name].tolist()) for name in task.columns}
-        return rows, truth_of(task, frame[task.target.column].tolist())
+        rows, truth = zip(*self.parts(task, folder), strict=True)
+        return {name: np.concatenate([some[name] for some in rows]) for name in task.columns}, np.concatenate(truth)
+
+    def parts(self, task: Task, folder: Path) -> Iterator[tuple[Rows, Array]]:
+        """Some lines at a time."""
+        target = task.target.column
+        for frame in self._table(task, folder).parts([*task.columns, target], ROWS):
+            rows = {name: parse(task, name, frame[name]) for name in task.columns}
+            yield rows, truth_of_cells(task, frame[target])
+
+    def _table(self, task: Task, folder: Path) -> reading.Surveyed:
+        path = self.open(folder)
+        table = reading.surveyed(path, task.source.dialect, _texts(task))
+        reading.require(path, [*task.columns, task.target.column], table.layout.columns)
+        return table
+
+
+def _facts(task: Task, frame: pd.DataFrame) -> pd.DataFrame:
+    """Turn columns of the task, as far as they were read, into what expectations look at."""
+    import pandas as pd
+
+    target = task.target.column
+    for name in task.columns.keys() & set(frame.columns):
+        frame[name] = task.columns[name].facts_of_cells(frame[name])
+    if target in frame:
+        cells = frame[target]
+        frame[target] = cells.map(str, na_action="ignore") if task.classes else pd.to_numeric(cells, errors="coerce")
+    return frame
 
 
 def _texts(task: Task) -> list[str]:
     """Name the columns whose cells are wanted as they are spelled; labels are among them."""
     names = [name for name, column in task.columns.items() if column.spelled]
-    return [*names, task.target.column] if task.target.labels else names
+    return [*names, task.target.column] if task.classes else names
