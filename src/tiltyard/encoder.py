@@ -35,7 +35,7 @@ class Encoder:
         """Learn from training rows."""
         fitted = {name: _fit(column, rows[name], name) for name, column in task.columns.items()}
         target = _target(task, truth) if task.kind.targets == "number" else {}
-        bare = task.form != "table"
+        bare = task.form != "table" and len(task.columns) == 1
         return cls(
             task.name, task.kind, dict(task.columns), fitted, target, task.classes, bare, task.serve.max_instances
         )
@@ -70,7 +70,7 @@ class Encoder:
     def encode(self, rows: Rows) -> Array:
         """Give the model's input as float32: features side by side for a table, the value itself otherwise."""
         parts = [column.encode(rows[name], self.fitted[name]) for name, column in self.columns.items()]
-        return parts[0] if self.bare else np.hstack(parts)
+        return parts[0] if self.bare else np.concatenate(parts, axis=-1)
 
     def scaling(self) -> tuple[list[float], list[float]]:
         """Give mean and standard deviation of each encoded feature; the model scales by them inside its graph."""

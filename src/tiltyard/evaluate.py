@@ -11,7 +11,8 @@ import numpy as np
 
 from tiltyard import files, report
 from tiltyard.bootstrap import Bootstrap
-from tiltyard.column import Array
+from tiltyard.column import Array, Rows
+from tiltyard.columns.series import Series
 from tiltyard.errors import TrainingError
 from tiltyard.predictions import Predictions
 from tiltyard.predictor import BATCH, Predictor, version
@@ -44,9 +45,15 @@ def predict(workspace: Workspace, task: Task, predictor: Predictor) -> Predictio
             hint=f"lower train.learning_rate or set train.clip_norm in tasks/{task.name}.yaml",
         )
     _, known = read_part(workspace.out(task.name, "prepare") / "train.npz")
-    baseline = task.kind.baseline(known, test.rows)
+    baseline = task.kind.baseline(known, past(task, test.rows))
     target = f"{task.target.column} ({task.target.unit})" if task.target.unit else task.target.column
     return Predictions(test.truth, outputs, baseline, test.number, task.classes, target)
+
+
+def past(task: Task, rows: Rows) -> Rows:
+    """Give what a baseline may look at: of series, the target's own windows up to the value it answers."""
+    column = task.columns.get(task.target.column)
+    return {task.target.column: column.past(rows[task.target.column])} if isinstance(column, Series) else rows
 
 
 def _report(workspace: Workspace, task: Task, predictor: Predictor, predictions: Predictions) -> dict[str, Any]:

@@ -184,4 +184,3 @@ def _gate(truth: list[Any], problem: ProblemName) -> dict[str, Any]:
     even = max(counts.values()) <= 1.5 * min(counts.values())
     metric = "accuracy" if even else "roc_auc" if len(counts) == 2 else "balanced_accuracy"
     return {"metric": metric, "minimum_gain": 0.005}
-

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiltyard.augment import augmentation
-from tiltyard.column import Array
+from tiltyard.column import Array, Column
+from tiltyard.columns.series import Series
 from tiltyard.encoder import Encoder
 from tiltyard.task import Task
 
@@ -24,10 +25,29 @@ def core(task: Task, encoder: Encoder, shape: tuple[int, ...]) -> keras.Model:
     # Rescaling, not Normalization: the latter does not survive the export to ONNX
     # float32 even under mixed precision: 16 bits hold neither large values nor ids
     x = keras.layers.Rescaling((1 / std).tolist(), (-mean / std).tolist(), dtype="float32")(features)
+    last = _last(task, encoder, features)
+    if last is not None:
+        x = x - x[:, -1:] * np.array([_is_relative(column) for column in task.columns.values()], dtype=np.float32)
     x = task.model.build(x, encoder.vocabulary_size)
     units = task.kind.units(len(task.classes), task.output)
     # float32 even under mixed precision: a softmax in 16 bits loses the small probabilities
-    return keras.Model(features, keras.layers.Dense(units, activation=task.output, dtype="float32", name="output")(x))
+    output = keras.layers.Dense(units, activation=task.output, dtype="float32", name="output")(x)
+    return keras.Model(features, output if last is None else output + last)
+
+
+def _is_relative(column: Column) -> bool:
+    return isinstance(column, Series) and column.relative
+
+
+def _last(task: Task, encoder: Encoder, features: keras.KerasTensor) -> keras.KerasTensor | None:
+    """Give the target's last value in its standardised units, if it is changes that are learned."""
+    import keras
+
+    place = list(task.columns).index(task.target.column) if task.form == "series" else -1
+    if place < 0 or not _is_relative(task.columns[task.target.column]):
+        return None
+    mean, std = encoder.target["mean"], encoder.target["std"]
+    return keras.layers.Rescaling(1 / std, -mean / std, dtype="float32")(features[:, -1, place : place + 1])
 
 
 def trainer(task: Task, body: keras.Model) -> keras.Model:

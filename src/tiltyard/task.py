@@ -94,6 +94,17 @@ class Gate(Strict):
     min_recall: float = Field(0.05, ge=0, le=1, description="Of every class: below it, the class has collapsed.")
 
 
+class Check(Strict):
+    """What `tiltyard check` lets pass in silence."""
+
+    rows: float = Field(0.5, gt=0, description="Share by which the number of rows may change from version to version.")
+    missing: float = Field(0.3, ge=0, lt=1, description="Share of a column that may be missing, where any may.")
+    psi: float = Field(0.2, gt=0, description="Population stability index of a column between two samples.")
+    ks: float = Field(0.15, gt=0, lt=1, description="Kolmogorov and Smirnov's distance of a column of numbers.")
+    chi2: float = Field(0.15, gt=0, lt=1, description="Cramer's V, by chi-square, of a column of names.")
+    confidence: float = Field(0.999, gt=0.5, lt=1, description="That such a distance is not chance.")
+
+
 class Serve(Strict):
     """What the service takes."""
 
@@ -117,6 +128,7 @@ class Task(Strict):
     model: AnyModel
     train: Train
     gate: Gate
+    check: Check = Field(default_factory=Check)
     serve: Serve
 
     @property
@@ -164,10 +176,28 @@ class Task(Strict):
 
 
 def _columns(task: Task) -> str:
+    if task.form == "series":
+        return _series(task)
     if task.form != "table" and len(task.columns) > 1:
         return f"columns: expected the {task.form} column alone; received {', '.join(task.columns)}"
-    if task.form != "series" and task.target.column in task.columns:
+    if task.target.column in task.columns:
         return f"columns.{task.target.column}: expected features only; this is the target"
+    return ""
+
+
+def _series(task: Task) -> str:
+    """Series of one task go through time together."""
+    known = ", ".join(task.columns)
+    if any(column.type != "series" for column in task.columns.values()):
+        return f"columns: expected series alone, or none; received {known}"
+    if task.target.column not in task.columns:
+        return f"target.column: expected one of the series {known}; received {task.target.column}"
+    ways = [column.model_dump(include={"window", "order", "group", "steps"}) for column in task.columns.values()]
+    if any(way != ways[0] for way in ways):
+        return "columns: expected the same window, order, group and steps in each series"
+    own = task.columns[task.target.column].model_dump()
+    if own.get("relative", False) and own.get("log", False) != task.target.log:
+        return "target.log: expected the same as log of its column, which is relative"
     return ""
 
 

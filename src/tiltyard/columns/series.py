@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import not_
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tiltyard.column import Array, Column, Fitted, Scale, scale, shown
 from tiltyard.columns.number import Number
@@ -22,13 +23,35 @@ class Series(Column):
 
     type: Literal["series"] = "series"
     window: int = Field(ge=1, description="How many values a forecast looks back on.")
-    order: str = Field(description="The raw column that holds the time; it must rise by equal steps.")
+    order: str = Field(description="The raw column that holds the time.")
     bounds: Bounds | None = Field(None, description="Lowest and highest value allowed.")
+    # A setting that is off is not written: encoder.json, and with it a model's version, is what it was before.
+    steps: Literal["equal", "rising"] = Field(
+        "equal", exclude_if="equal".__eq__, description="How time must go on: calendar months count as equal."
+    )
+    group: str | None = Field(None, exclude_if=not_, description="The raw column that tells series from each other.")
+    season: int | None = Field(
+        None, ge=1, exclude_if=not_, description="The baseline answers the value so many steps before; 1 if unset."
+    )
+    log: bool = Field(False, exclude_if=not_, description="Learn from log(1 + value).")
+    relative: bool = Field(
+        False, exclude_if=not_, description="Learn changes from the last value, so that a trend may leave its range."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Series:
+        if self.season and self.season > self.window:
+            raise ValueError(f"season: expected at most {self.window}, the window; received {self.season}")
+        return self
+
+    def past(self, windows: Array) -> Array:
+        """Give windows that end with the value that the baseline answers."""
+        return windows[:, : self.window + 1 - (self.season or 1)]
 
     def expectations(self, name: str) -> list[Expectation]:
         """A value at every step, within the bounds; times that rise by equal steps."""
-        steps = [present(self.order), among("gap", [1.0])]
-        return [*steps, present(name), *([between(name, self.bounds)] if self.bounds else [])]
+        gaps = among("gap", [1.0]) if self.steps == "equal" else between("gap", (1e-6, 1e12))
+        return [present(self.order), gaps, present(name), *([between(name, self.bounds)] if self.bounds else [])]
 
     def read(self, cells: Sequence[object]) -> list[object]:
         """Give numbers: a cell is one step, of which windows are made later."""
@@ -36,7 +59,7 @@ class Series(Column):
 
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Refuse what is no list of `window` finite numbers within the bounds."""
-        number = Number(bounds=self.bounds)
+        number = Number(bounds=self.bounds, log=self.log)
         for i, value in enumerate(values):
             field = f"instances[{i}].{name}"
             if not isinstance(value, list):
@@ -55,12 +78,16 @@ class Series(Column):
 
     def fit(self, values: Array) -> Fitted:
         """Learn mean and standard deviation over all windows."""
-        mean, std = scale(values)
+        mean, std = scale(self._learned(values))
         return {"mean": mean, "std": std}
 
     def encode(self, values: Array, fitted: Fitted) -> Array:
         """Give windows as float32, with one channel."""
-        return values.astype(np.float32)[:, :, None]
+        return self._learned(values).astype(np.float32)[:, :, None]
+
+    def _learned(self, values: Array) -> Array:
+        logarithms: Array = np.log1p(values) if self.log else values
+        return logarithms
 
     def scaling(self, fitted: Fitted) -> list[Scale]:
         """One for all steps."""
@@ -68,7 +95,7 @@ class Series(Column):
 
     def json_schema(self) -> dict[str, Any]:
         """A list of `window` numbers."""
-        item = Number(bounds=self.bounds).json_schema()
+        item = Number(bounds=self.bounds, log=self.log).json_schema()
         return {"type": "array", "items": item, "minItems": self.window, "maxItems": self.window}
 
     def to_json(self, values: Array) -> list[Any]:

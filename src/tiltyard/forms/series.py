@@ -1,9 +1,9 @@
-"""Series: one table in the order of time; rows are windows with the value that follows."""
+"""Series: one table in the order of time, of one group or many; rows are windows with the value that follows."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 
 
 class Series(Form):
-    """series.csv with a column of times and a column of values."""
+    """series.csv with a column of times and columns of values."""
 
     file: ClassVar = "series.csv"
+
+    def __init__(self) -> None:
+        self.groups = 1  # known once the rows were read
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -29,41 +32,80 @@ class Series(Form):
         return ("series", "table")
 
     def facts(self, task: Task, folder: Path) -> pd.DataFrame:
-        """The series, and at each time the gap before it in usual steps: 1 everywhere if all is well."""
+        """The series, and at each time the gap before it in usual steps: 1 everywhere if all is well, -1 if newest come first."""
         import pandas as pd
 
-        name, column = _column(task)
-        path = self.open(folder)
+        column, path = _column(task), self.open(folder)
         frame = reading.read(path, task.source.dialect).frame
-        reading.require(path, [column.order, name], frame.columns)
-        frame[name] = pd.to_numeric(frame[name], errors="coerce")
-        times = pd.to_numeric(frame[column.order], errors="coerce")
-        if times.isna().all():
-            times = pd.to_datetime(frame[column.order], errors="coerce").astype("int64").astype("float64")
-        steps = times.diff()
-        frame["gap"] = (steps / (steps.median() or 1.0)).fillna(1.0).round(6)
+        reading.require(path, _needed(task), frame.columns)
+        for name in task.columns:
+            frame[name] = pd.to_numeric(frame[name], errors="coerce")
+        steps = _times(frame[column.order]).groupby(_group(frame, column), sort=False).diff()
+        frame["gap"] = (steps / (abs(steps.median()) or 1.0)).fillna(1.0).round(6)
         return frame
 
     def rows(self, task: Task, folder: Path) -> tuple[Rows, Array]:
-        """One row a window; its truth is the next value."""
-        import pandas as pd
-
-        name, column = _column(task)
-        frame = reading.read(self.open(folder), task.source.dialect, [column.order, name]).frame
-        values = pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float64)
-        if len(values) <= column.window:
-            raise DataError(f"expected more than {column.window} values, the window; received {len(values)}")
-        if not np.isfinite(values).all():
-            raise DataError(f"{name}: expected finite values; row {int(np.argmin(np.isfinite(values)))} is not")
-        windows = np.lib.stride_tricks.sliding_window_view(values[:-1], column.window)
-        return {name: windows.copy()}, values[column.window :]
+        """One row a window, in the order of time and then of groups; its truth is the next value."""
+        column = _column(task)
+        frame = reading.read(self.open(folder), task.source.dialect, _needed(task)).frame
+        values = {name: _values(frame, name) for name in task.columns}
+        groups = _group(frame, column).groupby(_group(frame, column)).indices.values()
+        long = [np.asarray(places) for places in groups if len(places) > column.window]
+        if not long:
+            raise DataError(f"expected more than {column.window} values, the window; received {len(frame)}")
+        self.groups = len(long)
+        ends = np.concatenate([places[column.window :] for places in long])
+        order = np.argsort(_times(frame[column.order]).to_numpy()[ends], kind="stable") if column.group else slice(None)
+        rows = {name: _windows(cells, long, column.window)[order] for name, cells in values.items()}
+        return rows, values[task.target.column][ends[order]]
 
     def reach(self, task: Task) -> int:
         """A window and the value that follows share values with as many neighbours as the window is long."""
-        return _column(task)[1].window
+        return _column(task).window * self.groups
 
 
-def _column(task: Task) -> tuple[str, SeriesColumn]:
-    ((name, column),) = task.columns.items()
-    assert isinstance(column, SeriesColumn)  # noqa: S101 - for the type checker: a task's form is its column's
-    return name, column
+def _windows(cells: Array, groups: list[Array], length: int) -> Array:
+    """Give the values before each value but the first ones of each group."""
+    cut = np.lib.stride_tricks.sliding_window_view
+    return np.concatenate([cut(cells[places[:-1]], length) for places in groups])
+
+
+def _column(task: Task) -> SeriesColumn:
+    """Give the target's column; a task file is refused if the others differ in how they go through time."""
+    column = task.columns[task.target.column]
+    assert isinstance(column, SeriesColumn)  # noqa: S101 - for the type checker: the columns of a series are series
+    return column
+
+
+def _needed(task: Task) -> list[str]:
+    column = _column(task)
+    return [*([column.group] if column.group else []), column.order, *task.columns]
+
+
+def _group(frame: pd.DataFrame, column: SeriesColumn) -> pd.Series[str]:
+    """Give the name of each row's series; of one alone it is the same everywhere."""
+    import pandas as pd
+
+    return frame[column.group].map(str) if column.group else pd.Series("", index=frame.index)
+
+
+def _times(cells: pd.Series[Any]) -> pd.Series[float]:
+    """Give times as numbers that rise by equal steps: months, if all fall on the same day of theirs."""
+    import pandas as pd
+
+    numbers = pd.to_numeric(cells, errors="coerce")
+    if not numbers.isna().all():
+        return numbers
+    moments = pd.to_datetime(cells, errors="coerce", format="mixed")
+    if (moments == moments.dt.normalize()).all() and (moments.dt.day == moments.dt.day.iloc[0]).all():
+        return (moments.dt.year * 12 + moments.dt.month).astype("float64")
+    return moments.astype("int64").astype("float64").where(moments.notna())
+
+
+def _values(frame: pd.DataFrame, name: str) -> Array:
+    import pandas as pd
+
+    values: Array = pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise DataError(f"{name}: expected finite values; row {int(np.argmin(np.isfinite(values)))} is not")
+    return values

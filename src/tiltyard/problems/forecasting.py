@@ -21,9 +21,9 @@ def _mase(truth: Array, outputs: Array, context: Context) -> float:
 
 
 class Forecasting(Regression):
-    """One linear output; the baseline is persistence: tomorrow is like today."""
+    """One linear output; the baseline is persistence: tomorrow is like today, or like the day a season before."""
 
-    baseline_title: ClassVar = "the last value seen"
+    baseline_title: ClassVar = "the last value seen, or that a season before"
     metrics: ClassVar = {
         "rmse": Regression.metrics["rmse"],
         "mae": Regression.metrics["mae"],
@@ -31,7 +31,7 @@ class Forecasting(Regression):
     }
 
     def baseline(self, train: Array, rows: Rows) -> Array:
-        """The last value of each window."""
+        """The last value of each window; of seasonal series, windows end a season before."""
         (windows,) = rows.values()
         return windows[:, -1:].astype(np.float64)
 
