@@ -15,10 +15,10 @@ from tiltyard import roster
 from tiltyard.workspace import Workspace
 
 SOURCE = ROOT / "src" / "tiltyard"
-PLUGINS = {"sources", "formats", "models", "problems", "checks", "columns", "forms"}
+PLUGINS = {"sources", "formats", "models", "problems", "checks", "columns", "forms", "findings"}
 VERBS = {
     *("init", "fetch", "validate", "prepare", "train", "evaluate", "promote", "package"),
-    *("serve", "predict", "status", "history", "rollback", "doctor"),
+    *("serve", "predict", "check", "status", "history", "rollback", "doctor"),
 }
 # which modules may import a heavy library; everywhere else it stays out
 HEAVY = {

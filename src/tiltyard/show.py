@@ -21,6 +21,9 @@ COLOURS = {
     "stopped": "bold red",
     "ok": "green",
     "missing": "yellow",
+    "critical": "bold red",
+    "warning": "yellow",
+    "note": "dim",
 }
 WIDE = 200  # where output is no terminal, nothing is folded for a width that nobody has
 
@@ -70,6 +73,21 @@ def drafted(draft: Any, task: str) -> None:
     table(["column", "kind", "missing", "unique", "seen", "left out because"], rows)
     click.echo(f"\n{draft.rows:,} rows, a {draft.problem}; written: {draft.path}")
     _next({f"read {draft.path}": "change what it got wrong", f"tiltyard run {task}": "take it down the road"})
+
+
+def checked(result: Any) -> None:
+    """Print findings a paragraph each: what was found, then what to do about it."""
+    part = f", {result.looked_at:,} of them looked at" if result.looked_at < result.rows else ""
+    counts = {
+        word: sum(found.severity == word for found in result.findings) for word in ("critical", "warning", "note")
+    }
+    told = ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "nothing found"
+    click.echo(f"{result.task}: {result.rows:,} rows{part}: {told}")
+    console = Console() if Console().is_terminal else Console(width=WIDE)
+    for found in result.findings:
+        head = Text.assemble((f"  {found.severity:<9}", COLOURS[found.severity]), (f"{found.code} ", "bold"))
+        console.print(head.append(f"{found.column}: {found.text}" if found.column else found.text))
+        console.print(Text(f"{'':11}next: {found.hint}", style="dim"))
 
 
 def _next(commands: dict[str, str]) -> None:

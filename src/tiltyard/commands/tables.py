@@ -1,12 +1,14 @@
-"""The commands that begin: a task from a table, and what this machine and a task file need."""
+"""The commands that begin: a task from a table, what its data hold, and what this machine and a task file need."""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
-from tiltyard.command import JSON, TASK, find, print_json
+from tiltyard.command import JSON, TASK, TASKS, find, named, print_json
 
 
 @click.command()
@@ -34,6 +36,31 @@ def init(task: str, force: bool, as_json: bool, **wish: Any) -> None:
         print_json(asdict(drafted))
         return
     show.drafted(drafted, task)
+
+
+@click.command()
+@TASKS
+@click.option("--against", metavar="FILE", type=click.Path(), help="New data for one task; they need no target.")
+@JSON
+def check(tasks: tuple[str, ...], against: str | None, as_json: bool) -> None:
+    r"""Look for leaks, ids, duplicates, skew and other trouble in raw data, before any training; worst first.
+
+    \b
+    tiltyard check churn                        raw data as fetched; exits with 1 if something is critical
+    tiltyard check churn --against march.csv    new rows, held against the training rows
+    """
+    from tiltyard import show
+    from tiltyard.check import check as verb
+
+    if against and len(tasks) != 1:
+        raise click.UsageError("expected one task with --against")
+    results = dict(named(tasks, lambda w, t: verb(w, t, Path(against) if against else None)))
+    if as_json:
+        print_json({name: checked.to_json() for name, checked in results.items()})
+    for checked in [] if as_json else results.values():
+        show.checked(checked)
+    if any(checked.critical for checked in results.values()):
+        sys.exit(1)
 
 
 @click.command()
@@ -65,4 +92,4 @@ def schema() -> None:
     print_json(task_file.json_schema())
 
 
-COMMANDS = [init, doctor, schema]
+COMMANDS = [init, check, doctor, schema]

@@ -1,0 +1,43 @@
+"""Cells without a value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from tiltyard.finding import Finding, Found, share
+from tiltyard.seen import Seen
+from tiltyard.subject import Subject
+
+
+class Missing(Finding):
+    """Few gaps are a fact of life; more than the task allows for are a fault or a change."""
+
+    code: ClassVar = "missing"
+    title: ClassVar = "missing values"
+    serving: ClassVar = True
+
+    def look(self, subject: Subject) -> Iterator[Found]:
+        """Count by column; none are expected where the column refuses them."""
+        for name, column in subject.columns.items():
+            gone, rows = int(column.missing.sum()), len(column.parsed)
+            most = subject.task.check.missing
+            if gone == rows:
+                text = f"all of {rows:,} rows are missing; expected values"
+                yield self.found("critical", name, text, f"remove {name} from `columns:`, or mend the source")
+            elif gone and _refuses(column):
+                text = (
+                    f"{share(gone, rows)} rows are missing, the first is row {_first(subject, column)}; expected none"
+                )
+                yield self.found("critical", name, text, f"mend the data, or set `missing:` under columns.{name}")
+            elif gone > most * rows:
+                text = f"{share(gone, rows)} rows are missing; expected at most {most:.0%}"
+                yield self.found("warning", name, text, "mend the source, leave it out, or raise check.missing")
+
+
+def _refuses(column: Seen) -> bool:
+    return any(refusal.code == "missing" for refusal in column.refused)
+
+
+def _first(subject: Subject, column: Seen) -> int:
+    return subject.row(int(column.missing.argmax()))

@@ -1,0 +1,110 @@
+"""Skew: how far two samples of one quantity lie apart, and how often chance alone would part them as far."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from tiltyard.column import Array
+
+BINS = 10  # tenths of the old sample, in which numbers are counted
+NAMES = 50  # names counted each for itself; all others are counted as one
+RARE = 10  # rows of both samples below which a name is not counted for itself
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far two samples lie apart by one measure, and the chance of that if both come from one distribution."""
+
+    measure: str
+    value: float
+    chance: float
+
+
+def distances(old: Array, new: Array) -> list[Distance]:
+    """Measure numbers by PSI and KS, names by PSI and chi-square; NaN, as a value of its own, counts in PSI alone."""
+    if old.dtype.kind == "f":
+        known, fresh = old[~np.isnan(old)], new[~np.isnan(new)]
+        return [psi(*binned(old, new)), *([ks(known, fresh)] if len(known) and len(fresh) else [])]
+    counts = counted(old, new)
+    return [psi(*counts), chi2(*counts)]
+
+
+def binned(old: Array, new: Array) -> tuple[Array, Array]:
+    """Count numbers between the tenths of the old sample; missing ones are counted apart, if there are any."""
+    known = old[~np.isnan(old)]
+    edges = np.unique(np.quantile(known, np.arange(1, BINS) / BINS)) if len(known) else np.empty(0)
+    one, other = (_histogram(values, edges) for values in (old, new))
+    used = (one + other) > 0
+    return one[used], other[used]
+
+
+def _histogram(values: Array, edges: Array) -> Array:
+    known = values[~np.isnan(values)]
+    inside = np.bincount(np.searchsorted(edges, known, side="left"), minlength=len(edges) + 1)
+    return np.append(inside, len(values) - len(known))
+
+
+def counted(old: Array, new: Array) -> tuple[Array, Array]:
+    """Count names; rare ones together, since few rows say nothing about a share."""
+    names, codes = np.unique(np.concatenate([old, new]), return_inverse=True)
+    one, other = (np.bincount(part, minlength=len(names)) for part in (codes[: len(old)], codes[len(old) :]))
+    ranked = np.argsort(-(one + other), kind="stable")[:NAMES]
+    kept = ranked[(one + other)[ranked] >= RARE]
+    rest = [int(counts.sum() - counts[kept].sum()) for counts in (one, other)]
+    if sum(rest):
+        return np.append(one[kept], rest[0]), np.append(other[kept], rest[1])
+    return one[kept], other[kept]
+
+
+def psi(old: Array, new: Array) -> Distance:
+    """Give the population stability index of two rows of counts; a count of none is taken for half a row.
+
+    If both come from one distribution, the index over (1/n + 1/m) is chi-square distributed.
+    """
+    one, other = (np.maximum(counts, 0.5) for counts in (old, new))
+    one, other = one / one.sum(), other / other.sum()
+    index = float(np.sum((other - one) * np.log(other / one)))
+    scale = 1 / max(1, old.sum()) + 1 / max(1, new.sum())
+    return Distance("PSI", index, chi2_tail(index / scale, len(old) - 1))
+
+
+def chi2(old: Array, new: Array) -> Distance:
+    """Give Cramér's V, 0 for the same shares and 1 for names that never meet, with the chance by chi-square."""
+    table = np.array([old, new], dtype=np.float64)
+    total = table.sum()
+    expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0) / max(1.0, total)
+    if not expected.all():  # one of the samples is empty
+        return Distance("chi-square", 0.0, 1.0)
+    statistic = float(np.sum((table - expected) ** 2 / expected))
+    return Distance("chi-square", math.sqrt(statistic / total), chi2_tail(statistic, len(old) - 1))
+
+
+def ks(old: Array, new: Array) -> Distance:
+    """Give the largest distance between the two cumulated shares (Kolmogorov and Smirnov), with its limiting chance."""
+    old, new = np.sort(old), np.sort(new)
+    both = np.concatenate([old, new])
+    one, other = (np.searchsorted(values, both, side="right") / len(values) for values in (old, new))
+    apart = float(np.abs(one - other).max())
+    return Distance("KS", apart, kolmogorov_tail(apart * math.sqrt(len(old) * len(new) / len(both))))
+
+
+def chi2_tail(value: float, degrees: int) -> float:
+    """Give the chance that a chi-square with so many degrees of freedom is greater: a finite sum, no approximation."""
+    half, odd = value / 2, degrees % 2
+    if half <= 0 or degrees < 1:
+        return 1.0
+    powers = np.arange(degrees // 2) + odd / 2
+    gammas = np.array([math.lgamma(power + 1) for power in powers])
+    terms = np.exp(powers * math.log(half) - half - gammas)
+    return min(1.0, float(terms.sum()) + (math.erfc(math.sqrt(half)) if odd else 0.0))
+
+
+def kolmogorov_tail(value: float) -> float:
+    """Give the chance that Kolmogorov's statistic is greater; below 0.2 it is 1 to twelve digits."""
+    if value < 0.2:
+        return 1.0
+    steps = np.arange(1, 101)
+    return float(np.clip(2 * np.sum((-1.0) ** (steps - 1) * np.exp(-2 * (steps * value) ** 2)), 0, 1))

@@ -1,0 +1,184 @@
+"""Every finding: silent on clean data, a sentence with both numbers and a next step on data spoiled for it."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from making import edit_task, fetch_raw, new_workspace
+from PIL import Image as Pillow
+from shop import customers, write
+
+from tiltyard import plugins, task_file
+from tiltyard.check import Checked, check
+from tiltyard.finding import Finding, Found
+from tiltyard.workspace import Workspace
+
+Spoiled = tuple[dict[str, Any], dict[str, Any]]  # columns to replace, keys of the task to change
+DICE = np.random.default_rng(1)
+
+
+def table(spoil: Callable[[pd.DataFrame], Spoiled | pd.DataFrame]) -> Callable[[Workspace], Checked]:
+    """Give a way to spoil the table: columns and keys that replace others, or other rows."""
+
+    def run(workspace: Workspace) -> Checked:
+        frame = customers()
+        spoiled = spoil(frame)
+        if isinstance(spoiled, pd.DataFrame):
+            return check(workspace, write(workspace, spoiled))
+        return check(workspace, write(workspace, frame.assign(**spoiled[0]), spoiled[1]))
+
+    return run
+
+
+def _some(frame: pd.DataFrame, name: str, value: Any, count: int = 30) -> dict[str, Any]:
+    """Replace a column's values in some rows."""
+    column = frame[name].astype(object)
+    column.iloc[DICE.choice(len(frame), count, replace=False)] = value
+    return {name: column}
+
+
+def _drifted(frame: pd.DataFrame) -> Spoiled:
+    return {"weight": frame["weight"] + np.where(np.arange(len(frame)) > 700, 9, 0)}, {}
+
+
+def _near(frame: pd.DataFrame) -> pd.DataFrame:
+    """Note forty rows again a little later in the file, with the last digit of each measure changed."""
+    again = frame.iloc[100:140].assign(height=lambda f: f["height"] + 0.001, weight=lambda f: f["weight"] - 0.001)
+    return pd.concat([frame.iloc[:140], again, frame.iloc[140:]])
+
+
+def _near_test(frame: pd.DataFrame) -> pd.DataFrame:
+    """Let the last rows be the first ones, hardly changed."""
+    again = frame.iloc[:40].assign(height=lambda f: f["height"] + 0.001, weight=lambda f: f["weight"] - 0.001)
+    return pd.concat([frame, again.assign(since=frame["since"].iloc[:40])]).reset_index(drop=True)
+
+
+def _flipped(frame: pd.DataFrame) -> Spoiled:
+    """Let height and weight tell the target, but for twenty rows far from the border."""
+    sure = (frame["height"] - 170) / 10 + (frame["weight"] - 70) / 8
+    truth = sure > 0
+    far = np.flatnonzero(sure.abs() > 1.5)[:20]
+    truth.iloc[far] = ~truth.iloc[far]
+    columns = {"height": {"type": "number"}, "weight": {"type": "number"}}
+    return {"again": np.where(truth, "yes", "no")}, {"columns": columns}
+
+
+def _texts(workspace: Workspace) -> Checked:
+    words = DICE.choice(["win", "money", "now", "lunch", "home", "see", "you", "soon", "call", "me"], (300, 8))
+    texts = [" ".join(row) for row in words]
+    texts[10:40] = [f"You won {number} Euro!" for number in range(30)]
+    texts[50:55] = ["k"] * 5
+    frame = pd.DataFrame({"text": texts, "again": np.where(np.arange(300) % 2, "yes", "no")})
+    changes = {"columns": {"text": {"type": "text", "length": 6}}, "model": {"family": "bow"}}
+    return check(workspace, write(workspace, frame, {**changes, "split.kind": "random"}))
+
+
+def _pictures(workspace: Workspace) -> Checked:
+    fetch_raw(workspace, "digits")
+    with zipfile.ZipFile(workspace.raw("digits") / "images.zip", "a") as archive:
+        archive.writestr("3/broken.png", b"no picture")
+        archive.writestr("4/again.png", archive.read("0/0000.png"))
+        for size, name in (((9, 8), "5/wide.png"), ((8, 8), "5/blank.png")):
+            Pillow.new("L", size).save(content := io.BytesIO(), "PNG")
+            archive.writestr(name, content.getvalue())
+    return check(workspace, task_file.load(workspace, "digits"))
+
+
+def _shuffled(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.sample(frac=1, random_state=0)
+
+
+# For each finding, data on which it must speak, and about which columns.
+SPOILED: dict[str, tuple[Callable[[Workspace], Checked], set[str]]] = {
+    "bounds": (table(lambda f: (_some(f, "age", 500), {})), {"age"}),
+    "cardinality": (table(lambda f: ({"shop": DICE.integers(0, 400, len(f)).astype(str)}, {})), {"shop"}),
+    "columns": (table(lambda f: f.rename(columns={"weight": "wieght"})), {"weight"}),
+    "constant": (table(lambda _: ({"height": 170, "vip": ["no"] * 899 + ["yes"]}, {})), {"height", "vip"}),
+    "duplicates": (table(lambda f: pd.concat([f.iloc[:300], f.iloc[280:]])), {""}),
+    "future": (table(lambda _: ({}, {"split.kind": "random"})), {"since"}),
+    "identifier": (table(lambda f: ({"height": DICE.permutation(len(f)) + 10_000}, {})), {"height"}),
+    "imbalance": (table(lambda _: ({"again": ["yes"] * 9 + ["no"] * 891}, {})), {"again"}),
+    "kinds": (
+        table(lambda f: (_some(f, "weight", "heavy") | _some(f, "since", "2020-02-31"), {})),
+        {"weight", "since"},
+    ),
+    "leak": (table(lambda f: ({"height": np.where(f["again"] == "yes", 1.5, 1.7)}, {})), {"height"}),
+    "missing": (table(lambda f: (_some(f, "income", None, 400) | _some(f, "vip", ""), {})), {"income", "vip"}),
+    "near_duplicates": (table(_near), {""}),
+    "noise": (table(_flipped), {"again"}),
+    "outliers": (
+        table(lambda f: (_some(f, "income", 99_999_999) | _some(f, "height", 5e6, 1), {})),
+        {"income", "height"},
+    ),
+    "pictures": (_pictures, {"image", "label"}),
+    "rows": (table(lambda f: f.iloc[:90]), {""}),
+    "shared": (table(_near_test), {""}),
+    "skew": (table(_drifted), {"weight"}),
+    "target": (table(lambda f: (_some(f, "again", "maybe") | {}, {})), {"again"}),
+    "texts": (_texts, {"text"}),
+    "time": (table(_shuffled), {"since"}),
+    "unseen": (table(lambda f: (_some(f, "country", "es"), {})), {"country"}),
+}
+
+
+def test_every_finding_has_data_on_which_it_must_speak() -> None:
+    """A new finding is entered above."""
+    assert sorted(SPOILED) == plugins.names("findings")
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> list[Found]:
+    """What is found in the shop's table, and in what other tasks fetch."""
+    workspace = new_workspace(tmp_path_factory.mktemp("clean"))
+    tasks = [write(workspace, customers())]
+    for name in ("diabetes", "digits", "sine"):
+        fetch_raw(workspace, name)
+        tasks.append(task_file.load(workspace, name))
+    return [found for task in tasks for found in check(workspace, task).findings]
+
+
+def test_silent_on_clean_data(clean: list[Found], finding_name: str) -> None:
+    """There is nothing to find."""
+    assert [found for found in clean if found.code == finding_name] == []
+
+
+def test_speaks_on_spoiled_data(workspace: Workspace, finding_name: str) -> None:
+    """It names the columns, says what was seen and what was expected, and what to do next."""
+    spoil, columns = SPOILED[finding_name]
+    said = [found for found in spoil(workspace).findings if found.code == finding_name]
+    assert {found.column for found in said} == columns
+    for found in said:
+        assert "expected" in found.text
+        assert re.search(r"\d", found.text)
+        assert found.hint
+
+
+def test_is_named(finding_name: str) -> None:
+    """The code is the file's name; the title reads as what is looked for."""
+    made: Finding = plugins.load("findings", finding_name)()
+    assert made.code == finding_name
+    assert made.title[0].islower()
+
+
+def test_gaps_repeats_and_steps_back_in_a_series_are_told_apart(workspace: Workspace) -> None:
+    """Each with the rows where it happens."""
+    fetch_raw(workspace, "sine")
+    path = workspace.raw("sine") / "series.csv"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    lines[100], lines[101] = lines[101], lines[100]
+    lines.insert(300, lines[300])
+    path.write_text("\n".join(lines[:500] + lines[501:]) + "\n", encoding="utf-8")
+    edit_task(workspace, "sine", {"rows": [900, 1100]})
+    said = [
+        found.text for found in check(workspace, task_file.load(workspace, "sine")).findings if found.code == "time"
+    ]
+    assert any("rows go back in time: 100;" in text for text in said)
+    assert any("rows repeat the time before: 300;" in text for text in said)
+    assert any("more than one step after the row before: 99, 101, 499;" in text for text in said)
