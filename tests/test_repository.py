@@ -24,7 +24,7 @@ VERBS = {
 HEAVY = {
     "bentoml": {"bento", "package", "service"},
     "dvc": {"store"},
-    "great_expectations": {"validate"},
+    "great_expectations": {"data_docs", "sieve", "suite"},
     "matplotlib": {"pictures"},
     "prefect": set(),
     "pyarrow": {"reading", "format", "meaning", "tally", "delimited", "jsonl", "parquet"},

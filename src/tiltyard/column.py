@@ -75,7 +75,17 @@ def distinct(cells: pd.Series) -> tuple[Array, list[object]] | None:
     if not (isinstance(cells.dtype, pd.StringDtype) or pd.api.types.infer_dtype(cells) == "boolean"):
         return None
     places, values = pd.factorize(cells, use_na_sentinel=False)
-    return places, list(values)
+    return places, values.to_numpy(dtype=object).tolist()
+
+
+def tidy(cells: pd.Series) -> bool:
+    """Say whether a column of a file is text without blanks around, missing cells aside."""
+    import pandas as pd
+
+    if not isinstance(cells.dtype, pd.StringDtype):
+        return False
+    bare = cells.str.strip()
+    return bool((((bare == cells) & (bare != "")) | cells.isna()).all())
 
 
 def side_by_side(features: Iterable[Array]) -> Array:

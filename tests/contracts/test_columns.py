@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from tiltyard import plugins
-from tiltyard.column import Array, Column, Fitted
+from tiltyard.column import Array, Column, Fitted, tidy
 from tiltyard.columns.boolean import Boolean
 from tiltyard.columns.category import Category
 from tiltyard.columns.date import Date
@@ -230,6 +230,14 @@ def test_a_whole_column_is_read_as_its_cells_are(
     expected = pd.Series(column.facts(cells.tolist()), index=cells.index)
     assert facts.index.equals(cells.index)
     assert [*map(same, facts)] == [*map(same, expected)]
+
+
+def test_blanks_are_the_same_everywhere() -> None:
+    """A column of a file is stripped of the very characters that Python strips a cell of."""
+    signs = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+    blank = [sign for sign in signs if not sign.strip()]
+    assert not any(tidy(pd.Series([text], dtype="str")) for sign in blank for text in (sign, f"a{sign}", f"{sign}a"))
+    assert tidy(pd.Series([sign for sign in signs if sign.strip()], dtype="str"))
 
 
 def same(fact: object) -> object:

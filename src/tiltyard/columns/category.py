@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from tiltyard.column import PLAIN, Array, Column, Fitted, Scale, empty, shown
+from tiltyard.column import PLAIN, Array, Column, Fitted, Scale, empty, shown, tidy
 from tiltyard.errors import RequestError
 from tiltyard.expectation import Expectation, among, present
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LONGEST = 1000  # characters: numpy gives every row of a request the room of the longest one
 MOST = 1000  # places, since every row has a feature for each
@@ -72,6 +75,10 @@ class Category(Column):
     def read(self, cells: Sequence[object]) -> list[object]:
         """Give text for everything."""
         return [None if empty(cell) else _name(cell) for cell in cells]
+
+    def facts_of_cells(self, cells: pd.Series) -> pd.Series:
+        """Names are what they are."""
+        return cells if tidy(cells) else super().facts_of_cells(cells)
 
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Refuse a value that is not in the list, unless the column keeps a bucket for such."""

@@ -21,6 +21,7 @@ from tiltyard.column import (
     scale,
     shown,
     side_by_side,
+    tidy,
 )
 from tiltyard.errors import RequestError
 from tiltyard.expectation import Expectation, matching, present
@@ -87,15 +88,17 @@ class Date(Column):
             moments.append(moment)
         return np.array(moments, dtype="datetime64[us]")
 
+    def facts_of_cells(self, cells: pd.Series) -> pd.Series:
+        """Text is what it is."""
+        return cells if tidy(cells) else super().facts_of_cells(cells)
+
     def parse_cells(self, cells: pd.Series, name: str) -> Array:
         """Read dates that are spelled at full length all at once; if any is not, or is refused, all one by one."""
-        if found := distinct(cells):
+        if tidy(cells) and (found := distinct(cells)):
             places, values = found
-            read = self.read(values)
-            texts = [value for value in read if isinstance(value, str)]
-            known = np.array([value is not None for value in read], dtype=bool)
+            known = np.array([isinstance(value, str) for value in values], dtype=bool)
             moments = np.full(len(values), "NaT", dtype="datetime64[us]")
-            moments[known] = self._spelling.read_all(texts)
+            moments[known] = self._spelling.read_all([value for value in values if isinstance(value, str)])
             first, last = (np.datetime64(limit, "us") for limit in self._limits)
             good = (moments >= first) & (moments <= last)
             if (good | ~known if self.missing == "median" else good).all():

@@ -1,0 +1,118 @@
+"""Holding a table part by part against what is expected of each row: Great Expectations judges, counts are merged.
+
+What its expectations ask about rows alone they ask through a `condition`, which says for each row whether it is
+unexpected. The condition of a part needs no other part, so memory is that of a part, however many there are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KEPT = 20  # unexpected rows that are kept with their values; all are counted
+FORMAT = {"result_format": "SUMMARY", "partial_unexpected_count": KEPT}
+# conditions that ask of a row nothing about others
+ALONE = {
+    *(f"column_values.{name}" for name in ("between", "in_set", "not_in_set", "nonnull", "null")),
+    *(f"column_values.{name}" for name in ("match_regex", "not_match_regex", "match_strftime_format")),
+    *(f"column_values.{name}" for name in ("json_parseable", "dateutil_parseable")),
+    *(f"column_pair_values.{name}" for name in ("a_greater_than_b", "equal", "in_set")),
+}
+# what is known of a table without looking at rows again
+KNOWN = {"table.row_count", "table.columns", "table.column_count"}
+
+
+@dataclass
+class Sieve:
+    """One expectation, and what it has found so far."""
+
+    meant: Any  # Great Expectations' own object
+    rows: int = 0
+    asked: int = 0  # rows that the condition was about: those with a value, mostly
+    missing: int = 0
+    unexpected: int = 0
+    kept: list[tuple[dict[str, Any], Any]] = field(default_factory=list)  # the first unexpected ones: row and value
+
+    @staticmethod
+    def takes(meant: Any) -> bool:
+        """Say whether an expectation can be judged part by part."""
+        alone = getattr(meant, "map_metric", None) in ALONE or _known(meant)
+        return alone and getattr(meant, "row_condition", None) is None
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that it looks at."""
+        names = (getattr(self.meant, key, None) for key in ("column", "column_A", "column_B"))
+        return [] if _known(self.meant) else [name for name in names if name]
+
+    def add(self, part: pd.DataFrame) -> None:
+        """Look at more rows."""
+        self.rows += len(part)
+        if not self.columns:
+            return
+        unexpected = _condition(self.meant, part[self.columns])
+        self.asked += len(unexpected)
+        self.missing += int(part[self.columns[0]].isna().sum())
+        found = unexpected.index[unexpected.to_numpy(dtype=bool)]
+        self.unexpected += len(found)
+        for row in found[: KEPT - len(self.kept)]:
+            values = [part[name].loc[row] for name in self.columns]
+            self.kept.append((named(part, row), values[0] if len(values) == 1 else tuple(values)))
+
+    def result(self, columns: list[str]) -> Any:
+        """Give what Great Expectations makes of all parts together."""
+        from great_expectations.core import ExpectationValidationResult
+
+        metric = getattr(self.meant, "map_metric", "")
+        metrics = {
+            "table.row_count": self.rows,
+            "table.columns": columns,
+            "table.column_count": len(columns),
+            "column_values.nonnull.unexpected_count": self.missing,
+            f"{metric}.unexpected_count": self.unexpected,
+            f"{metric}.filtered_row_count": self.asked,
+            f"{metric}.unexpected_values": [value for _, value in self.kept],
+            f"{metric}.unexpected_index_list": [next(iter(row.values())) for row, _ in self.kept],
+        }
+        found = self.meant._validate(metrics, {"result_format": FORMAT})  # noqa: SLF001 - its way from metrics to a result
+        if self.unexpected > KEPT:  # of the first ones alone they would be wrong
+            found["result"].pop("partial_unexpected_counts", None)
+        return ExpectationValidationResult(
+            success=bool(found["success"]),
+            expectation_config=self.meant.configuration,
+            result=found.get("result", {}),
+        )
+
+
+def named(part: pd.DataFrame, row: Any) -> dict[str, Any]:
+    """Name a row by its number, or a picture by its path."""
+    return {"path": part["path"].loc[row]} if "path" in part else {"row": int(row)}
+
+
+def _known(meant: Any) -> bool:
+    return bool(meant.metric_dependencies) and set(meant.metric_dependencies) <= KNOWN
+
+
+def _condition(meant: Any, part: pd.DataFrame) -> pd.Series[bool]:
+    """Ask Great Expectations which of the rows that an expectation is about are unexpected."""
+    from great_expectations.execution_engine import PandasExecutionEngine
+    from great_expectations.expectations.registry import get_metric_provider
+
+    engine = PandasExecutionEngine()
+    engine.load_batch_data("part", part)
+    provider, condition = get_metric_provider(f"{meant.map_metric}.condition", engine)
+    settings = meant.configuration.kwargs
+    domain = {key: settings[key] for key in meant.domain_keys if key in settings and key != "batch_id"}
+    domain |= {"ignore_row_if": settings["ignore_row_if"]} if "ignore_row_if" in settings else {}
+    unexpected, _, _ = condition(
+        provider,
+        execution_engine=engine,
+        metric_domain_kwargs=domain,
+        metric_value_kwargs={key: settings.get(key) for key in provider.condition_value_keys},
+        metrics={"table.columns": [*part.columns]},
+        runtime_configuration={},
+    )
+    return unexpected  # type: ignore[no-any-return]

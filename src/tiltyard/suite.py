@@ -1,0 +1,123 @@
+"""The expectations of a task as Great Expectations' own, and how rows are held against them in bounded memory."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from tiltyard import data_docs
+from tiltyard.errors import TaskError
+from tiltyard.expectation import Expectation
+from tiltyard.form import Facts
+from tiltyard.sieve import Sieve, named
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What became of one expectation: Great Expectations' own result, and the names of the rows in it."""
+
+    result: Any
+    rows: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One expectation of a task, as it is written and as Great Expectations means it."""
+
+    key: str
+    expectation: Expectation
+    meant: Any
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that it names; none if it is about the whole table, or says for which rows it holds."""
+        arguments = self.expectation.arguments
+        named = [arguments[name] for name in arguments if name.startswith("column")]
+        names = [one for some in named for one in (some if isinstance(some, list | tuple) else [some])]
+        return [] if "row_condition" in arguments else sorted({*names})
+
+    def refused(self, problem: object) -> TaskError:
+        """Give the error for what cannot be asked of these data: the task file is at fault."""
+        return TaskError(f"{self.key}: {self.expectation.expectation} could not be computed: {problem}")
+
+
+def asked(key: str, expectation: Expectation, columns: list[str]) -> Asked:
+    """Give an expectation with Great Expectations' own object, or say what about it cannot be meant."""
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    from great_expectations.expectations import registry
+
+    name, arguments = expectation.expectation, expectation.arguments
+    known = registry.list_registered_expectation_implementations()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3) or sorted(known)
+        raise TaskError(f"{key}.expectation: no '{name}'; expected one of {', '.join(near)}")
+    for argument in (k for k in arguments if k.startswith("column")):
+        _check_columns(f"{key}.arguments.{argument}", arguments[argument], columns)
+    try:
+        meant = registry.get_expectation_impl(name)(**arguments, severity=expectation.severity, meta={"key": key})
+    except (ValueError, TypeError) as error:
+        raise TaskError(f"{key}.arguments: {_complaint(error)}; received {arguments}") from None
+    return Asked(key, expectation, meant)
+
+
+def judge(gx: Any, name: str, suite: list[Asked], facts: Facts) -> tuple[int, dict[str, Judged]]:
+    """Hold data against expectations; give the number of rows, and what became of each expectation by its key."""
+    sieves = {one.key: Sieve(one.meant) for one in suite if Sieve.takes(one.meant)}
+    rows = _sift(sieves, suite, facts)
+    found = {key: Judged(sieve.result(facts.columns), [row for row, _ in sieve.kept]) for key, sieve in sieves.items()}
+    for judged in _with_whole_columns(gx, name, [one for one in suite if one.key not in sieves], facts):
+        found[judged.result.expectation_config.meta["key"]] = judged
+    for one in suite:
+        if problem := _exception(found[one.key].result.exception_info or {}):
+            raise one.refused(problem)
+    return rows, found
+
+
+def _sift(sieves: dict[str, Sieve], suite: list[Asked], facts: Facts) -> int:
+    """Let all rows go through the sieves, part by part, and count them."""
+    wanted = {name for sieve in sieves.values() for name in sieve.columns}
+    names = [name for name in facts.columns if name in wanted or name == "path"] or facts.columns[:1]
+    rows = 0
+    for part in facts.parts(names):
+        rows += len(part)
+        for one in (one for one in suite if one.key in sieves):
+            try:
+                sieves[one.key].add(part)
+            except Exception as error:  # noqa: BLE001 - whatever Great Expectations raises is about the task file
+                raise one.refused(error) from None
+    return rows
+
+
+def _with_whole_columns(gx: Any, name: str, suite: list[Asked], facts: Facts) -> Iterator[Judged]:
+    """Judge what asks about a column as a whole, such as its mean; those alike in columns together."""
+    import pandas as pd
+
+    for columns, some in groupby(sorted(suite, key=lambda one: one.columns), key=lambda one: one.columns):
+        names = [one for one in facts.columns if one in columns or one == "path" or not columns]
+        frame = pd.concat(facts.parts(names))
+        for result in data_docs.judged(gx, name, [one.meant for one in some], frame):
+            places = result.result.get("partial_unexpected_index_list") or []
+            yield Judged(result, [named(frame, place) for place in places])
+
+
+def _check_columns(key: str, names: Any, known: list[str]) -> None:
+    for name in names if isinstance(names, list | tuple | set) else [names]:
+        if isinstance(name, str) and name not in known:
+            raise TaskError(f"{key}: no column '{name}'; expected one of {', '.join(known)}")
+
+
+def _complaint(error: Exception) -> str:
+    """Shorten the complaint of the pydantic that Great Expectations carries."""
+    errors = error.errors() if hasattr(error, "errors") else []
+    texts = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}".removeprefix("__root__: ") for e in errors)
+    return "; ".join(dict.fromkeys(texts)) or str(error)
+
+
+def _exception(info: dict[str, Any]) -> str:
+    """Find the message: Great Expectations nests it by metric when a metric failed."""
+    inner = [info, *(value for value in info.values() if isinstance(value, dict))]
+    return next((str(i["exception_message"]) for i in inner if i.get("raised_exception")), "")

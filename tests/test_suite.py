@@ -1,0 +1,117 @@
+"""Judging in parts: what comes out is what Great Expectations says of the whole table, however it was cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tiltyard import data_docs
+from tiltyard.errors import TaskError
+from tiltyard.expectation import Expectation
+from tiltyard.form import Facts
+from tiltyard.sieve import KEPT, Sieve
+from tiltyard.suite import Judged, asked, judge
+
+ROWS = 300
+X = {"column": "x"}
+PAIR = {"column_A": "x", "column_B": "y"}
+IN_PARTS: list[tuple[str, dict[str, Any]]] = [
+    ("expect_table_row_count_to_be_between", {"min_value": 1, "max_value": 300}),
+    ("expect_table_row_count_to_equal", {"value": 299}),
+    ("expect_table_column_count_to_equal", {"value": 4}),
+    ("expect_table_columns_to_match_set", {"column_set": ["x", "y", "name", "day"]}),
+    ("expect_table_columns_to_match_ordered_list", {"column_list": ["y", "x", "name", "day"]}),
+    ("expect_column_to_exist", X),
+    ("expect_column_values_to_not_be_null", X),
+    ("expect_column_values_to_not_be_null", {"column": "name", "mostly": 0.5}),
+    ("expect_column_values_to_be_null", X),
+    ("expect_column_values_to_be_between", {**X, "min_value": 3, "max_value": 6}),
+    ("expect_column_values_to_be_between", {**X, "min_value": 3, "strict_min": True, "mostly": 0.6}),
+    ("expect_column_values_to_be_between", {**X, "max_value": 100}),
+    ("expect_column_values_to_be_in_set", {**X, "value_set": [1, 2, 3]}),
+    ("expect_column_values_to_be_in_set", {"column": "name", "value_set": ["a", "b"]}),
+    ("expect_column_values_to_not_be_in_set", {"column": "name", "value_set": ["a"]}),
+    ("expect_column_values_to_match_regex", {"column": "name", "regex": "^[ab]$"}),
+    ("expect_column_values_to_not_match_regex", {"column": "name", "regex": "c"}),
+    ("expect_column_values_to_match_strftime_format", {"column": "day", "strftime_format": "%Y-%m-%d"}),
+    ("expect_column_values_to_be_json_parseable", {"column": "name"}),
+    ("expect_column_values_to_be_dateutil_parseable", {"column": "day"}),
+    ("expect_column_pair_values_a_to_be_greater_than_b", PAIR),
+    ("expect_column_pair_values_a_to_be_greater_than_b", {**PAIR, "ignore_row_if": "either_value_is_missing"}),
+    ("expect_column_pair_values_to_be_equal", {**PAIR, "mostly": 0.2}),
+    ("expect_column_pair_values_to_be_in_set", {**PAIR, "value_pairs_set": [(1, 2), (3, 4)]}),
+]
+WHOLE: list[tuple[str, dict[str, Any]]] = [
+    ("expect_column_values_to_not_match_regex_list", {"column": "name", "regex_list": ["a", "q"]}),
+    ("expect_column_values_to_match_regex_list", {"column": "name", "regex_list": ["a", "b"], "match_on": "any"}),
+    ("expect_column_mean_to_be_between", {**X, "min_value": 0, "max_value": 5}),
+    ("expect_column_values_to_be_unique", {"column": "name"}),
+    ("expect_column_value_lengths_to_equal", {"column": "name", "value": 1}),
+    ("expect_compound_columns_to_be_unique", {"column_list": ["x", "name"]}),
+    (
+        "expect_column_values_to_be_between",
+        {**X, "min_value": 3, "row_condition": "y > 5", "condition_parser": "pandas"},
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def gx() -> Any:
+    """Great Expectations."""
+    return data_docs.context()
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    """Rows with all that may be unexpected, missing values among them."""
+    chance = np.random.default_rng(0)
+    x, y = (chance.integers(0, 10, ROWS).astype(float) for _ in range(2))
+    x[chance.random(ROWS) < 0.1] = np.nan
+    name = chance.choice(["a", "b", "c", "1"], ROWS).astype(object)
+    name[chance.random(ROWS) < 0.1] = None
+    day = pd.Series(chance.choice(["2024-01-01", "2024-02-30", "soon"], ROWS))
+    return pd.DataFrame({"x": x, "y": y, "name": pd.Series(list(name), dtype="str"), "day": day})
+
+
+def judged(gx: Any, frame: pd.DataFrame, size: int, name: str, arguments: dict[str, Any]) -> Judged:
+    """Hold rows, cut into parts of a size, against one expectation."""
+
+    def parts(names: Sequence[str]) -> Iterator[pd.DataFrame]:
+        yield from (frame[[*names]].iloc[start : start + size] for start in range(0, len(frame), size))
+
+    one = asked("key", Expectation(expectation=name, arguments=arguments), [*frame.columns])
+    rows, found = judge(gx, "any", [one], Facts([*frame.columns], [], parts))
+    assert rows == len(frame)
+    return found["key"]
+
+
+@pytest.mark.filterwarnings("ignore:.*row_condition|.*condition_parser:DeprecationWarning")
+@pytest.mark.parametrize(("name", "arguments"), [*IN_PARTS, *WHOLE])
+@pytest.mark.parametrize("size", [7, ROWS])
+def test_parts_are_judged_as_the_whole(
+    gx: Any, frame: pd.DataFrame, size: int, name: str, arguments: dict[str, Any]
+) -> None:
+    """Success, counts, shares, the first unexpected values and their rows are those of the whole table."""
+    meant = asked("key", Expectation(expectation=name, arguments=arguments), [*frame.columns]).meant
+    assert Sieve.takes(meant) == ((name, arguments) in IN_PARTS)
+    (whole,) = data_docs.judged(gx, "whole", [meant], frame)
+    found = judged(gx, frame, size, name, arguments)
+    assert found.result.success == whole.success
+    expected, received = whole.to_json_dict()["result"], found.result.to_json_dict()["result"]
+    if expected.get("unexpected_count", 0) > KEPT:
+        expected.pop("partial_unexpected_counts")
+        received.pop("partial_unexpected_counts", None)
+    assert received == expected
+    assert [row["row"] for row in found.rows] == (expected.get("partial_unexpected_index_list") or [])
+
+
+@pytest.mark.parametrize("column", ["name", "day"])
+def test_what_cannot_be_computed_is_the_task_s_fault(gx: Any, frame: pd.DataFrame, column: str) -> None:
+    """Text is not between numbers: the complaint names the key, in parts and of the whole alike."""
+    for name in ("expect_column_values_to_be_between", "expect_column_mean_to_be_between"):
+        with pytest.raises(TaskError, match=f"key: {name} could not be computed: "):
+            judged(gx, frame, 50, name, {"column": column, "min_value": 1, "max_value": 2})
