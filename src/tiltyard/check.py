@@ -56,17 +56,21 @@ def _findings(subject: Subject) -> list[Finding]:
 
 
 def _parts(subject: Subject) -> list[Comparison]:
-    """Hold test rows against training rows, the target included; dates are later where the split is by time."""
+    """Hold test rows against training rows, the target included."""
     if not subject.parts:
         return []
     train, test = subject.parts["train"], subject.parts["test"]
-    by_time = subject.task.split.kind == "chronological"
-    columns = {name: column for name, column in subject.columns.items() if not (by_time and column.is_date)}
-    values = {name: column.comparable() for name, column in columns.items()}
+    values = {name: subject.columns[name].comparable() for name in _compared(subject)}
     if subject.truth is not None and subject.task.target.column not in values:
         values[subject.task.target.column] = subject.truth
     names = ("the training rows", "the test rows")
     return [Comparison(name, column[train], column[test], names) for name, column in values.items()]
+
+
+def _compared(subject: Subject) -> list[str]:
+    """Name the columns to compare; where the split is by time, dates of other rows are others."""
+    by_time = subject.task.split.kind == "chronological"
+    return [name for name, column in subject.columns.items() if not (by_time and column.is_date)]
 
 
 def _new(subject: Subject) -> list[Comparison]:
@@ -75,7 +79,7 @@ def _new(subject: Subject) -> list[Comparison]:
     if old is None:
         return []
     train = old.parts["train"] if old.parts else None
-    both = [name for name in subject.columns if name in old.columns]
+    both = [name for name in _compared(subject) if name in old.columns]
     names = ("the training rows", "the new rows")
     return [
         Comparison(name, old.columns[name].comparable(train), subject.columns[name].comparable(), names)

@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tiltyard import plugins, reading
+from tiltyard import plugins
 from tiltyard.column import Array, Rows, empty, take
 from tiltyard.columns.number import Number
 from tiltyard.errors import DataError
 from tiltyard.form import Form
+from tiltyard.sample import draw
 from tiltyard.seen import Seen, seen
 from tiltyard.split import Parts, split
 from tiltyard.task import Task
 
 if TYPE_CHECKING:
     import pandas as pd
-
-LARGEST = 50_000  # rows that findings look at; of more, as many are drawn by chance, always the same ones
 
 
 @dataclass(frozen=True)
@@ -103,38 +102,10 @@ def of_file(task: Task, path: Path, reference: Subject) -> Subject:
 
 
 def _drawn(task: Task, form: Form, folder: Path) -> Subject:
-    frame = _frame(task, form, folder)
-    hashes = _hashes(task, frame) if task.form in ("table", "text") else None
-    sample = frame.iloc[_places(len(frame))] if task.form in ("table", "text") else frame
-    columns = {name: _seen(task, name, sample) for name in task.columns if name in sample and task.form != "image"}
-    repairs = frame.attrs.get("repairs", [])
-    return Subject(task, sample, len(frame), repairs, hashes, columns, _truth(task, sample))
-
-
-def _frame(task: Task, form: Form, folder: Path) -> pd.DataFrame:
-    """Read tables as they are spelled; for pictures and series, the facts that validation looks at."""
-    if task.form in ("image", "series"):
-        return form.facts(task, folder)
-    path = form.open(folder)
-    texts = [name for name, column in task.columns.items() if column.spelled]
-    texts += [task.target.column] if task.target.labels else []
-    present = reading.survey(path, task.source.dialect).columns
-    return reading.read(path, task.source.dialect, texts=[name for name in texts if name in present]).frame
-
-
-def _places(rows: int) -> Array:
-    if rows <= LARGEST:
-        return np.arange(rows)
-    return np.sort(np.random.default_rng(0).choice(rows, LARGEST, replace=False))
-
-
-def _hashes(task: Task, frame: pd.DataFrame) -> tuple[Array, Array]:
-    import pandas as pd
-
-    names = [name for name in task.columns if name in frame]
-    target = [task.target.column] if task.target.column in frame else []
-    one, other = (pd.util.hash_pandas_object(frame[some], index=False).to_numpy() for some in (names, names + target))
-    return one, other
+    sample = draw(task, form, folder)
+    frame, pictures = sample.frame, task.form == "image"
+    columns = {name: _seen(task, name, frame) for name in task.columns if name in frame and not pictures}
+    return Subject(task, frame, sample.rows, sample.repairs, sample.hashes, columns, _truth(task, frame))
 
 
 def _seen(task: Task, name: str, frame: pd.DataFrame) -> Seen:

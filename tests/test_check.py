@@ -1,0 +1,301 @@
+"""Checking: what a command prints, new data without a target, what changed since last time, real files, any files."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from making import edit_task, fetch_raw
+from shop import customers, write
+
+from tiltyard import files, init, prepare, sample, subject, task_file
+from tiltyard.check import Checked, check
+from tiltyard.cli import cli
+from tiltyard.errors import DataError, TaskError, TiltyardError
+from tiltyard.init import Wish
+from tiltyard.workspace import Workspace
+
+MIRROR = os.environ.get("TILTYARD_MIRROR", "")
+real = pytest.mark.skipif(not Path(MIRROR, "churn.csv").is_file(), reason="needs the real data: set TILTYARD_MIRROR")
+
+
+def run(workspace: Workspace, name: str = "shop", against: Path | None = None) -> Checked:
+    """Check as the command does."""
+    return check(workspace, task_file.load(workspace, name), against)
+
+
+def told(checked: Checked) -> list[tuple[str, str, str]]:
+    """Give severity, code and column of each finding."""
+    return [(found.severity, found.code, found.column) for found in checked.findings]
+
+
+@pytest.fixture
+def shop(workspace: Workspace) -> Workspace:
+    """A workspace in which the shop's clean table was fetched."""
+    write(workspace, customers())
+    return workspace
+
+
+@pytest.fixture
+def new(shop: Workspace) -> Path:
+    """A file of customers nobody has seen, without the target."""
+    path = shop.root / "new.csv"
+    customers(seed=1).drop(columns="again").to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.usefixtures("shop")
+def test_clean_data_exit_with_zero() -> None:
+    """There is nothing to say, and it says so."""
+    result = CliRunner().invoke(cli, ["check", "shop"])
+    assert result.exit_code == 0
+    assert result.output == "shop: 900 rows: nothing found\n"
+
+
+def test_something_critical_exits_with_one(shop: Workspace) -> None:
+    """The worst stands first, with code and column, and with what to do next."""
+    frame = customers()
+    frame["height"] = np.where(frame["again"] == "yes", 1.5, 1.7)
+    write(shop, frame.assign(vip=["no"] * 899 + ["yes"]))
+    result = CliRunner().invoke(cli, ["check", "shop"])
+    assert result.exit_code == 1
+    head, first, following, *_ = result.output.splitlines()
+    assert head == "shop: 900 rows: 1 critical, 1 note"
+    assert first.startswith("  critical leak height: alone it tells again, 100.0% right; expected below 98.5%")
+    assert following.strip().startswith("next: if it is known only after again is")
+    found = json.loads(CliRunner().invoke(cli, ["check", "shop", "--json"]).output)["shop"]["findings"]
+    assert [one["severity"] for one in found] == ["critical", "note"]
+    assert set(found[0]) == {"code", "severity", "column", "text", "hint"}
+
+
+def test_without_raw_data_it_names_fetch(workspace: Workspace) -> None:
+    """It fetches nothing itself."""
+    with pytest.raises(DataError, match=r"no raw data: expected iris/table\.csv") as caught:
+        run(workspace, "iris")
+    assert caught.value.hint == "get it: tiltyard fetch iris"
+
+
+def test_against_wants_one_task(shop: Workspace) -> None:
+    """New rows belong to one task."""
+    assert shop
+    result = CliRunner().invoke(cli, ["check", "--against", "new.csv"])
+    assert result.exit_code == 2
+    assert "expected one task with --against" in result.output
+
+
+def test_new_data_need_no_target(shop: Workspace, new: Path) -> None:
+    """Rows of the same kind are nothing to talk about, whether the target is there or not."""
+    assert told(run(shop, against=new)) == []
+    customers(seed=1).to_csv(new, index=False)
+    assert told(run(shop, against=new)) == []
+
+
+def test_new_data_are_asked_for_what_the_model_needs(shop: Workspace, new: Path) -> None:
+    """A missing feature, another type, bounds, a name nobody learned, a shifted column: each is found, with its row."""
+    frame = customers(seed=1).drop(columns=["again", "height"])
+    frame["weight"] = frame["weight"].astype(object)
+    frame.loc[7, "weight"] = "heavy"
+    frame.loc[8, "age"] = 500
+    frame.loc[9, "country"] = "es"
+    frame.loc[10:20, "shop"] = "shop99"
+    frame.loc[21, "vip"] = None
+    frame["income"] *= 2
+    frame.to_csv(new, index=False)
+    checked = run(shop, against=new)
+    assert set(told(checked)) == {
+        ("critical", "columns", "height"),
+        ("critical", "kinds", "weight"),
+        ("critical", "bounds", "age"),
+        ("critical", "unseen", "country"),
+        ("critical", "missing", "vip"),
+        ("warning", "unseen", "shop"),
+        ("warning", "skew", "income"),
+    }
+    texts = {(found.code, found.column): found.text for found in checked.findings}
+    assert "row 7: expected a number; received 'heavy'" in texts["kinds", "weight"]
+    assert "shop99" in texts["unseen", "shop"]
+    assert texts["skew", "income"].startswith("the new rows differ from the training rows: PSI ")
+
+
+def test_later_dates_are_no_more_than_a_note(shop: Workspace, new: Path) -> None:
+    """New rows come later; that is what dates are for. Where the split is by time, it is no note either."""
+    frame = customers(seed=1)
+    frame["since"] = pd.date_range("2024-01-01", periods=len(frame)).strftime("%Y-%m-%d")
+    frame.to_csv(new, index=False)
+    assert told(run(shop, against=new)) == []
+    edit_task(shop, "shop", {"split.kind": "random"})
+    assert told(run(shop, against=new)) == [("note", "skew", "since")]
+
+
+def test_thresholds_of_skew_are_the_tasks(shop: Workspace, new: Path) -> None:
+    """What is too far for one task is near enough for another."""
+    frame = customers(seed=1)
+    frame["weight"] += 6
+    frame.to_csv(new, index=False)
+    assert told(run(shop, against=new)) == [("warning", "skew", "weight")]
+    edit_task(shop, "shop", {"check": {"psi": 5, "ks": 0.9}})
+    assert told(run(shop, against=new)) == []
+
+
+@pytest.mark.parametrize(("key", "value"), [("pis", 0.2), ("psi", 0), ("ks", 1), ("confidence", 1), ("rows", "half")])
+def test_a_threshold_that_cannot_be_meant_is_refused(shop: Workspace, key: str, value: object) -> None:
+    """The section is as strict as all others."""
+    edit_task(shop, "shop", {f"check.{key}": value})
+    with pytest.raises(TaskError, match=rf"check.*{key}"):
+        task_file.load(shop, "shop")
+
+
+def test_a_missing_file_of_new_data_is_named(shop: Workspace) -> None:
+    """With what to type."""
+    with pytest.raises(DataError, match=r"no file .*nowhere\.csv") as caught:
+        run(shop, against=Path("nowhere.csv"))
+    assert "tiltyard check shop --against" in caught.value.hint
+
+
+def test_rows_are_held_against_last_time(shop: Workspace) -> None:
+    """Half of the rows gone is critical, three times as many is a warning; the same data again change nothing."""
+    assert told(run(shop)) == []
+    write(shop, customers(300))
+    for _ in range(2):
+        assert ("critical", "rows", "") in told(run(shop))
+    write(shop, customers(1000))
+    assert ("warning", "rows", "") in told(run(shop))
+    edit_task(shop, "shop", {"check": {"rows": 5}})
+    assert "rows" not in {code for _, code, _ in told(run(shop))}
+    text = [row["rows"] for row in files.read_json(shop.state("shop", "check") / "rows.json")]
+    assert text == [900, 300, 1000]
+
+
+def test_new_rows_in_a_file_are_not_remembered(shop: Workspace, new: Path) -> None:
+    """What is held against the data is no version of them."""
+    run(shop, against=new)
+    assert not (shop.state("shop", "check") / "rows.json").exists()
+
+
+def test_todays_data_are_held_against_those_last_trained_on(shop: Workspace) -> None:
+    """Numbers and names that moved since `prepare` are found through its encoder; the same data are no news."""
+    edit_task(shop, "shop", {"split.kind": "stratified"})
+    task = task_file.load(shop, "shop")
+    prepare.prepare(shop, task)
+    assert "skew" not in {found.code for found in check(shop, task).findings}
+    frame = customers(seed=1)
+    frame["age"] = np.minimum(frame["age"] + 20, 120)
+    frame["country"] = np.where(np.arange(len(frame)) % 3, frame["country"], "at")
+    frame.to_csv(shop.raw("shop") / "table.csv", index=False)
+    said = {found.column: found.text for found in check(shop, task).findings if found.code == "skew"}
+    assert set(said) == {"age", "country"}
+    assert all("today's training rows differ from the rows last trained on: PSI" in text for text in said.values())
+
+
+def test_pictures_and_series_can_be_new_too(workspace: Workspace) -> None:
+    """A picture of another size, and a series with a gap, are found in a file beside the task's own data."""
+    for name in ("digits", "sine"):
+        fetch_raw(workspace, name)
+    small = workspace.root / "new.zip"
+    with zipfile.ZipFile(workspace.raw("digits") / "images.zip") as old, zipfile.ZipFile(small, "w") as archive:
+        archive.writestr("0/a.png", old.read(old.namelist()[5]))
+        archive.writestr("0/b.png", b"no picture")
+    assert told(run(workspace, "digits", small)) == [("critical", "pictures", "image")]
+    series = workspace.root / "new.csv"
+    lines = (workspace.raw("sine") / "series.csv").read_text(encoding="utf-8").splitlines()
+    series.write_text("\n".join(lines[:50] + lines[53:]), encoding="utf-8")
+    assert told(run(workspace, "sine", series)) == [("critical", "time", "step")]
+
+
+def test_of_many_rows_a_sample_is_looked_at(shop: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says so; rows keep their numbers in the file, and duplicates are found wherever they are."""
+    monkeypatch.setattr(sample, "LARGEST", 200)
+    monkeypatch.setattr(sample, "PART", 64)
+    frame = customers()
+    write(shop, pd.concat([frame, frame.iloc[:100]]).assign(age=[500] + [50] * 998 + [501]))
+    result = CliRunner().invoke(cli, ["check", "shop"])
+    assert result.output.startswith("shop: 1,000 rows, 200 of them looked at: ")
+    assert "of 1,000 (9.8%) rows repeat an earlier one" in result.output
+    looked = subject.of_task(task_file.load(shop, "shop"), shop.raw("shop"))
+    whole = pd.read_csv(shop.raw("shop") / "table.csv")
+    assert looked.frame["height"].tolist() == whole["height"].iloc[looked.frame.index].tolist()
+
+
+def test_a_target_with_a_threshold_is_told_as_classes(shop: Workspace) -> None:
+    """Numbers that are learned as two classes are checked as such."""
+    frame = customers().drop(columns="again")
+    frame["spent"] = np.where(np.arange(900) < 15, 200.0, 5.0) + frame["age"]
+    changes = {"target": {"column": "spent", "classes": ["little", "much"], "threshold": 150}}
+    write(shop, frame, changes)
+    assert ("warning", "imbalance", "spent") in told(run(shop))
+
+
+CELLS = st.one_of(
+    st.none(), st.booleans(), st.integers(-(10**20), 10**20), st.floats(allow_nan=False), st.text(max_size=12),
+    st.dates().map(str), st.sampled_from(["a", "b", "yes", "no", "1", "2", "", "-999"]),
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_any_table_is_checked_or_refused(workspace: Workspace, data: st.DataObject) -> None:
+    """Whatever stands in a file, and in one held against it, `init` then `check` raise nothing but our errors."""
+    names = data.draw(st.lists(st.text(min_size=1, max_size=8), min_size=2, max_size=5, unique=True))
+    kinds = {
+        name: data.draw(st.sampled_from([CELLS, st.integers(0, 3), st.floats(-9, 9), st.text("ab", max_size=2)]))
+        for name in names
+    }
+    rows = st.lists(st.fixed_dictionaries(kinds), max_size=40)
+    path, other = workspace.root / "any.jsonl", workspace.root / "other.jsonl"
+    repeated = data.draw(st.integers(1, 4))
+    path.write_text("\n".join(map(json.dumps, data.draw(rows) * repeated)), encoding="utf-8")
+    other.write_text(
+        "\n".join(map(json.dumps, data.draw(st.lists(st.dictionaries(st.sampled_from(names), CELLS), max_size=30)))),
+        encoding="utf-8",
+    )
+    try:
+        init.init(workspace, "any", Wish(path.name, names[0]), force=True)
+    except TiltyardError:
+        return
+    fetch_raw(workspace, "any")
+    edit_task(workspace, "any", {"split.kind": data.draw(st.sampled_from(["random", "chronological"]))})
+    for against in (None, other):
+        try:
+            checked = run(workspace, "any", against)
+        except TiltyardError:
+            continue
+        assert json.dumps(checked.to_json(), allow_nan=False)
+
+
+@real
+def test_the_leak_of_the_forest_fires_is_caught(workspace: Workspace) -> None:
+    """`area`, from which `size_category` was made, is critical if someone leaves it in; without it nothing is."""
+    init.init(workspace, "fires", Wish("forest_fires.csv", "size_category"))
+    fetch_raw(workspace, "fires")
+    assert not run(workspace, "fires").critical
+    edit_task(workspace, "fires", {"columns.area": {"type": "number"}, "serve.example.area": 0})
+    assert [one for one in told(run(workspace, "fires")) if one[0] == "critical"] == [("critical", "leak", "area")]
+
+
+@real
+@pytest.mark.parametrize(
+    ("data", "target", "wanted"),
+    [
+        ("churn.csv", "Exited", set()),
+        ("house_sales.csv.gz", "SalePrice", {("note", "future", "ym"), ("warning", "outliers", "ZipCode")}),
+        ("california_housing.csv.gz", "median_house_value", set()),
+        ("wine_quality_red.csv", "quality", {("warning", "duplicates", ""), ("warning", "imbalance", "quality")}),
+        ("sms_spam.tsv", "isspam", {("warning", "texts", "text"), ("warning", "duplicates", "")}),
+        ("prosper_loans.csv.gz", "LoanStatus", set()),
+    ],
+)
+def test_real_data_are_checked(workspace: Workspace, data: str, target: str, wanted: set[tuple[str, str, str]]) -> None:
+    """A drafted task has nothing critical in its data; what is known of them is found."""
+    init.init(workspace, "real", Wish(data, target))
+    fetch_raw(workspace, "real")
+    checked = run(workspace, "real")
+    assert not checked.critical
+    assert wanted <= set(told(checked))
