@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -228,3 +229,67 @@ def test_real_tables_are_drafted(workspace: Workspace, data: str, target: str, p
     fetch.get(workspace, task)
     facts = prepare.prepare(workspace, task)
     assert min(facts["rows"].values()) > 0
+
+
+def months(rows: int = 120) -> pd.DataFrame:
+    """Make a table with a row a month: what was sold grows and swings, the price stays about the same."""
+    dice = np.random.default_rng(0)
+    month = pd.date_range("2010-01-01", periods=rows, freq="MS").strftime("%d.%m.%Y")
+    sold = 100 * 1.1 ** (np.arange(rows) / 12) * (1 + 0.5 * np.sin(np.arange(rows) * np.pi / 6))
+    price, remark = dice.normal(10, 1, rows), [f"n{number % 5}" for number in range(rows)]
+    return pd.DataFrame({"month": month, "sold": sold, "price": price.round(2), "remark": remark})
+
+
+def _forecast(workspace: Workspace, frame: pd.DataFrame, **wish: Any) -> dict[str, Any]:
+    """Draft a forecast of what is sold, see that it can be prepared, and give the draft."""
+    frame.to_csv(workspace.root / "shop.csv", index=False)
+    init.init(workspace, "shop", Wish("shop.csv", "sold", **wish), force=True)
+    task = task_file.load(workspace, "shop")
+    fetch.get(workspace, task)
+    prepare.prepare(workspace, task)
+    content: dict[str, Any] = yaml.safe_load(workspace.task_file("shop").read_text(encoding="utf-8"))
+    return content
+
+
+def test_a_row_a_month_is_a_series(workspace: Workspace) -> None:
+    """A single column of dates that rises with every row is a time: the next value is what is wanted."""
+    content = _forecast(workspace, months())
+    sold = content["columns"].pop("sold")
+    assert content["problem"] == "forecasting"
+    assert sold.pop("bounds")
+    own = {"relative": True, "log": True, "season": 12}
+    assert sold == {"type": "series", "window": 12, "order": "month", "format": "%d.%m.%Y", **own}
+    assert list(content["columns"]) == ["price"]
+    assert content["split"] == {"kind": "chronological", "test": 0.25, "validation": 0.25}
+    assert [len(values) for values in content["serve"]["example"].values()] == [12, 12]
+    assert "left out: remark: no number" in workspace.task_file("shop").read_text(encoding="utf-8")
+
+
+def test_a_table_with_a_date_may_be_a_table(workspace: Workspace) -> None:
+    """If it is a regression that is asked for, the date is a feature like others."""
+    content = _forecast(workspace, months(), problem="regression")
+    assert content["columns"]["month"]["type"] == "date"
+
+
+def test_many_series_are_told_apart(workspace: Workspace) -> None:
+    """--group names the column; without it times that come twice are refused, with what to type."""
+    frame = pd.concat([months().assign(shop=shop) for shop in ("north", "south")])
+    with pytest.raises(DataError, match="month: expected times that rise") as caught:
+        _forecast(workspace, frame, time="month")
+    assert "--group" in caught.value.hint
+    content = _forecast(workspace, frame, time="month", group="shop")
+    assert content["columns"]["sold"]["group"] == "shop"
+
+
+def test_newest_first_is_told(workspace: Workspace) -> None:
+    """What to do about it stands in the hint."""
+    with pytest.raises(DataError, match="the newest comes first") as caught:
+        _forecast(workspace, months()[::-1], time="month")
+    assert caught.value.hint == "sort the file by month"
+
+
+def test_a_forecast_needs_a_time(workspace: Workspace) -> None:
+    """Without dates the message says which option names the column."""
+    with pytest.raises(DataError, match="expected a column of dates") as caught:
+        _forecast(workspace, months().drop(columns="month"), problem="forecasting")
+    assert "--time" in caught.value.hint

@@ -14,7 +14,7 @@ from tiltyard.task import AnyColumn
 
 COMMENTS = {
     "rows": "fewer or more stop the road",
-    "split": "identical rows stay together; the test part is sealed at the first run",
+    "split": "the test part is sealed at the first run",
     "gate": "what a challenger must show",
     "serve": "one instance, as a client would send it",
 }

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tiltyard import draft, files, reading, roster, task_file
+from tiltyard import draft, files, reading, roster, task_file, timeline
 from tiltyard.column import empty
 from tiltyard.errors import DataError, TaskError
 from tiltyard.leak import leaks
@@ -22,7 +22,7 @@ from tiltyard.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
-ProblemName = Literal["regression", "classification"]
+ProblemName = Literal["regression", "classification", "forecasting"]
 FEW = 20  # different whole numbers: more are a quantity, not labels
 MOST = 1000  # labels
 
@@ -35,6 +35,8 @@ class Wish:
     target: str
     problem: ProblemName | None = None
     drop: tuple[str, ...] = ()
+    time: str | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,18 @@ def init(workspace: Workspace, name: str, wish: Wish, *, force: bool = False) ->
     table, labels = _read(workspace, wish)
     frame = table.frame
     truth = trait(wish.target, frame[wish.target].tolist())
-    problem = wish.problem or _problem(truth)
+    problem = wish.problem or ("forecasting" if wish.time and truth.kind == "number" else _problem(truth))
     if problem == "classification":
         frame[wish.target] = labels
     rows = frame[~frame[wish.target].map(empty)]
-    target = _target(truth, rows[wish.target].tolist(), problem)
-    traits = [_judged(rows, other, wish, problem) for other in frame.columns if other != wish.target]
-    content = _content(wish, target, problem, _kept(traits), rows)
+    traits = [_seen(rows, other, wish) for other in frame.columns if other != wish.target]
+    if line := _line(wish, rows, traits, truth, problem):
+        problem, traits = "forecasting", [truth, *(line.judged(seen) for seen in traits)]
+        content = _content(wish, problem, rows, timeline.sections(line, rows, [s for s in traits if not s.reason]))
+    else:
+        target = _target(truth, rows[wish.target].tolist(), problem)
+        traits = [_judged(rows, seen, wish, problem) for seen in traits]
+        content = _content(wish, problem, rows, _sections(target, problem, _kept(traits), rows))
     text = draft.text(Path(wish.data).name, content, traits, table.repairs)
     task_file.parse(text, name, f"tasks/{name}.yaml")
     files.write_text(path, text)
@@ -77,7 +84,8 @@ def _read(workspace: Workspace, wish: Wish) -> tuple[reading.Reading, pd.Series[
         File(kind="file", path=wish.data).fetch(Path(temporary), workspace)
         (path,) = Path(temporary).iterdir()
         table = reading.read(path)
-        reading.require(Path(wish.data), [wish.target, *wish.drop], list(table.frame.columns))
+        asked = [wish.target, *wish.drop, *filter(None, [wish.time, wish.group])]
+        reading.require(Path(wish.data), asked, list(table.frame.columns))
         return table, reading.read(path, columns=[wish.target], texts=[wish.target]).frame[wish.target]
 
 
@@ -87,16 +95,32 @@ def _problem(truth: Trait) -> ProblemName:
     return "classification" if truth.kind != "number" or (truth.unique <= FEW and whole) else "regression"
 
 
-def _judged(rows: pd.DataFrame, name: str, wish: Wish, problem: ProblemName) -> Trait:
-    """Look at a feature, alone and beside the target."""
-    cells = rows[name].tolist()
-    seen = trait(name, cells)
-    if name in wish.drop:
-        return replace(seen, reason="as asked")
+def _line(
+    wish: Wish, rows: pd.DataFrame, traits: list[Trait], truth: Trait, problem: ProblemName
+) -> timeline.Timeline | None:
+    """Say whether it is the next value of a series that is wanted: as asked, or since the table is one."""
+    if problem == "forecasting":
+        if truth.kind != "number":
+            raise DataError(f"{truth.name}: expected numbers for a forecast; received {truth.seen}")
+        time = next((seen for seen in traits if (seen.name == wish.time if wish.time else seen.kind == "date")), None)
+        if not time:
+            raise DataError("expected a column of dates to forecast by", hint="name the column of times: --time")
+        return timeline.named(rows, time, wish.group)
+    return timeline.find(rows, traits, truth) if problem == "regression" and not wish.problem else None
+
+
+def _seen(rows: pd.DataFrame, name: str, wish: Wish) -> Trait:
+    """Look at a feature alone."""
+    seen = trait(name, rows[name].tolist())
+    return replace(seen, reason="as asked") if name in wish.drop else seen
+
+
+def _judged(rows: pd.DataFrame, seen: Trait, wish: Wish, problem: ProblemName) -> Trait:
+    """Look at a feature beside the target."""
     if seen.reason or seen.kind == "date":
         return seen
     labels = problem == "classification"
-    if score := leaks(cells, rows[wish.target].tolist(), labels=labels):
+    if score := leaks(rows[seen.name].tolist(), rows[wish.target].tolist(), labels=labels):
         return seen.left_out(f"leaks the target: it alone tells it, {score:.1%} right")
     return seen
 
@@ -128,30 +152,37 @@ def _in_order(label: str) -> tuple[float, str]:
     return (float(label), label) if re.fullmatch(r"-?\d+(\.\d+)?", label) else (0.0, label)
 
 
-def _content(
-    wish: Wish, target: dict[str, Any], problem: ProblemName, kept: list[Trait], rows: pd.DataFrame
-) -> dict[str, Any]:
-    """Give the sections of the task file, in their order."""
-    count = len(rows)
-    text = kept[0].kind == "text"
-    example = {seen.name: _example(seen, rows[seen.name].dropna().tolist()[0]) for seen in kept}
+def _content(wish: Wish, problem: ProblemName, rows: pd.DataFrame, sections: dict[str, Any]) -> dict[str, Any]:
+    """Give the sections of the task file, in their order; some depend on the form of the data."""
+    count, serve = len(rows), sections.pop("serve")
     return {
         "title": f"{wish.target} from {Path(wish.data).name}",
         "problem": problem,
         "source": {"kind": "file", "path": wish.data},
         "rows": [max(1, count // 2), count * 10],
+        **sections,
+        "train": _train(count, problem),
+        "gate": _gate(rows[wish.target].tolist(), problem),
+        "serve": serve,
+    }
+
+
+def _sections(target: dict[str, Any], problem: ProblemName, kept: list[Trait], rows: pd.DataFrame) -> dict[str, Any]:
+    """Give the sections that a table has in its own way."""
+    text = kept[0].kind == "text"
+    example = {seen.name: _example(seen, rows[seen.name].tolist()) for seen in kept}
+    return {
         "columns": {seen.name: seen.column for seen in kept},
         "target": target,
         "split": {"kind": "random" if problem == "regression" else "stratified"},
-        "model": _model(count, text=text),
-        "train": _train(count, problem),
-        "gate": _gate(rows[wish.target].tolist(), problem),
+        "model": _model(len(rows), text=text),
         "serve": {"example": next(iter(example.values())) if text else example},
     }
 
 
-def _example(seen: Trait, cell: object) -> Any:
+def _example(seen: Trait, cells: list[object]) -> Any:
     """Give a value as a client would send it."""
+    cell = next(cell for cell in cells if not empty(cell))
     if seen.kind == "number":
         number = float(f"{float(str(cell)):.6g}")
         return int(number) if number.is_integer() else number
@@ -170,12 +201,12 @@ def _train(rows: int, problem: ProblemName) -> dict[str, Any]:
     usual = 16 if rows < 2000 else 32 if rows < 5000 else 128 if rows < 20_000 else 256
     batch = min(usual, max(1, 2 ** int(math.log2(max(1, rows * 0.25)))))
     plan = {"epochs": 200 if rows < 5000 else 100, "batch_size": batch, "learning_rate": 0.003, "patience": 15}
-    return {**plan, "schedule": "plateau", **({"clip_norm": 1.0} if problem == "regression" else {})}
+    return {**plan, "schedule": "plateau", **({} if problem == "classification" else {"clip_norm": 1.0})}
 
 
 def _gate(truth: list[Any], problem: ProblemName) -> dict[str, Any]:
     """Choose the metric: an accuracy hides a rare class, so it is for classes of similar size only."""
-    if problem == "regression":
+    if problem != "classification":
         return {
             "metric": "rmse",
             "minimum_gain": float(f"{statistics.pstdev(float(str(cell)) for cell in truth) / 100:.1g}"),

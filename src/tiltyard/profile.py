@@ -84,7 +84,7 @@ def _boolean(known: list[object]) -> Found:
 
 def _number(known: list[object]) -> Found:
     values = Number().read(known)
-    if not known or not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
+    if not known or not all(type(value) in (int, float) and math.isfinite(float(str(value))) for value in values):
         return None
     numbers = [float(value) for value in values if isinstance(value, int | float)]
     low, high = min(numbers), max(numbers)

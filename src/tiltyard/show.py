@@ -71,7 +71,7 @@ def drafted(draft: Any, task: str) -> None:
     names = ("name", "kind", "missing", "unique", "seen", "reason")
     rows = [[getattr(trait, name) for name in names] for trait in draft.traits]
     table(["column", "kind", "missing", "unique", "seen", "left out because"], rows)
-    click.echo(f"\n{draft.rows:,} rows, a {draft.problem}; written: {draft.path}")
+    click.echo(f"\n{draft.rows:,} rows, {draft.problem}; written: {draft.path}")
     _next({f"read {draft.path}": "change what it got wrong", f"tiltyard run {task}": "take it down the road"})
 
 

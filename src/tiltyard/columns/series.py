@@ -29,6 +29,9 @@ class Series(Column):
     steps: Literal["equal", "rising"] = Field(
         "equal", exclude_if="equal".__eq__, description="How time must go on: calendar months count as equal."
     )
+    format: str | None = Field(
+        None, exclude_if=not_, description="How `order` spells a time, such as %d.%m.%Y, if not as ISO does."
+    )
     group: str | None = Field(None, exclude_if=not_, description="The raw column that tells series from each other.")
     season: int | None = Field(
         None, ge=1, exclude_if=not_, description="The baseline answers the value so many steps before; 1 if unset."

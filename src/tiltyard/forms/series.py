@@ -32,7 +32,7 @@ class Series(Form):
         return ("series", "table")
 
     def facts(self, task: Task, folder: Path) -> pd.DataFrame:
-        """The series, and at each time the gap before it in usual steps: 1 everywhere if all is well, -1 if newest come first."""
+        """The series, and at each time the gap before it in usual steps: 1 if all is well, -1 if newest come first."""
         import pandas as pd
 
         column, path = _column(task), self.open(folder)
@@ -40,7 +40,7 @@ class Series(Form):
         reading.require(path, _needed(task), frame.columns)
         for name in task.columns:
             frame[name] = pd.to_numeric(frame[name], errors="coerce")
-        steps = _times(frame[column.order]).groupby(_group(frame, column), sort=False).diff()
+        steps = times(frame[column.order], column.format).groupby(_group(frame, column), sort=False).diff()
         frame["gap"] = (steps / (abs(steps.median()) or 1.0)).fillna(1.0).round(6)
         return frame
 
@@ -55,7 +55,8 @@ class Series(Form):
             raise DataError(f"expected more than {column.window} values, the window; received {len(frame)}")
         self.groups = len(long)
         ends = np.concatenate([places[column.window :] for places in long])
-        order = np.argsort(_times(frame[column.order]).to_numpy()[ends], kind="stable") if column.group else slice(None)
+        moments = times(frame[column.order], column.format).to_numpy()[ends]
+        order = np.argsort(moments, kind="stable") if column.group else slice(None)
         rows = {name: _windows(cells, long, column.window)[order] for name, cells in values.items()}
         return rows, values[task.target.column][ends[order]]
 
@@ -89,14 +90,14 @@ def _group(frame: pd.DataFrame, column: SeriesColumn) -> pd.Series[str]:
     return frame[column.group].map(str) if column.group else pd.Series("", index=frame.index)
 
 
-def _times(cells: pd.Series[Any]) -> pd.Series[float]:
+def times(cells: pd.Series[Any], spelled: str | None = None) -> pd.Series[float]:
     """Give times as numbers that rise by equal steps: months, if all fall on the same day of theirs."""
     import pandas as pd
 
     numbers = pd.to_numeric(cells, errors="coerce")
     if not numbers.isna().all():
         return numbers
-    moments = pd.to_datetime(cells, errors="coerce", format="mixed")
+    moments = pd.to_datetime(cells, errors="coerce", format=spelled or "ISO8601")
     if (moments == moments.dt.normalize()).all() and (moments.dt.day == moments.dt.day.iloc[0]).all():
         return (moments.dt.year * 12 + moments.dt.month).astype("float64")
     return moments.astype("int64").astype("float64").where(moments.notna())
