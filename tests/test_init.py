@@ -293,3 +293,24 @@ def test_a_forecast_needs_a_time(workspace: Workspace) -> None:
     with pytest.raises(DataError, match="expected a column of dates") as caught:
         _forecast(workspace, months().drop(columns="month"), problem="forecasting")
     assert "--time" in caught.value.hint
+
+
+def test_a_name_for_a_range_of_the_target_leaks(workspace: Workspace) -> None:
+    """`large` is what the target above 30 is called; a name that has nothing to do with it stays."""
+    dice = np.random.default_rng(0)
+    area = dice.gamma(1, 20, 300)
+    frame = pd.DataFrame({"wind": dice.normal(0, 1, 300), "size": np.where(area > 30, "large", "small"), "area": area})
+    frame["side"] = dice.choice(["north", "south"], 300)
+    frame.to_csv(workspace.root / "fires.csv", index=False)
+    drafted = init.init(workspace, "fires", Wish("fires.csv", "area"))
+    assert [seen.name for seen in drafted.traits if seen.reason.startswith("leaks the target")] == ["size"]
+
+
+def test_a_zip_code_is_a_name(workspace: Workspace) -> None:
+    """Though it is spelled as a number, it is no quantity; more than a few are learned by how common they are."""
+    dice = np.random.default_rng(0)
+    frame = pd.DataFrame({"ZipCode": dice.integers(98_001, 98_061, 900), "price": dice.normal(10, 1, 900)})
+    frame.to_csv(workspace.root / "homes.csv", index=False)
+    init.init(workspace, "homes", Wish("homes.csv", "price"))
+    column = yaml.safe_load(workspace.task_file("homes").read_text(encoding="utf-8"))["columns"]["ZipCode"]
+    assert column == {"type": "category", "unseen": "bucket", "top": 50}

@@ -17,6 +17,7 @@ from tiltyard.moment import Spelling
 NAMED = 20  # names that a task file lists; of more, the commonest are learned
 LEARNED = 50
 KEYS = re.compile(r"(?i:^(id|index|key|unnamed.*|uuid|guid)$|[_ -](id|key|nr|no)$)|(?:ID|Id|Key|Number|Index)$")
+CODES = re.compile(r"(?i)zip|postal|postcode|plz")  # numbers that name a place
 DATES = (
     "%Y-%m-%d",
     "%Y-%m-%d %H:%M:%S",
@@ -55,6 +56,8 @@ def trait(name: str, cells: Sequence[object]) -> Trait:
         if found := look(known):
             kind, values, column = found
             break
+    if kind == "number" and CODES.search(name):
+        kind, values, column = _words(known) or (kind, values, column)
     unique, missing = len(set(map(str, known))), len(cells) - len(known)
     if missing and kind != "text":
         column |= {"missing": "median" if kind in ("number", "date") else "bucket"}
