@@ -11,6 +11,7 @@ from tiltyard.column import Array, empty
 SURE = 0.985  # balanced accuracy on rows that the tree has not seen
 ALIKE = 0.95  # R2 on such rows, or correlation of ranks: of a quantity that is a copy of the target in other units
 BINS = 12  # different values of a feature that may be ranges of the target
+RAREST = 20  # rows of each: fewer are told by chance
 FEWEST = 50  # rows below which a tree proves nothing
 
 
@@ -28,12 +29,17 @@ def leaks(cells: Sequence[object], truth: Sequence[object], *, labels: bool) -> 
     )
     if not labels and (likeness := abs(_rank_correlation(values[:, 0], target))) >= ALIKE:
         return likeness
-    if not labels and 2 <= len(np.unique(values)) <= BINS:  # told by the target: a name for a range of it
+    if not labels and _has_bins(values):  # told by the target: a name for a range of it
         return leaks(truth, cells, labels=True)
     chosen = np.random.default_rng(0).permutation(len(cells)) % 2 == 0
     model = kind(max_leaf_nodes=64, min_samples_leaf=3, random_state=0).fit(values[chosen], target[chosen])
     found = float(score(target[~chosen], model.predict(values[~chosen])))
     return found if found >= (SURE if labels else ALIKE) else 0.0
+
+
+def _has_bins(values: Array) -> bool:
+    counts = np.unique(values, return_counts=True)[1]
+    return 2 <= len(counts) <= BINS and int(counts.min()) >= RAREST
 
 
 def _rank_correlation(one: Array, other: Array) -> float:
