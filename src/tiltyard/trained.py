@@ -51,14 +51,17 @@ def _prepared(workspace: Workspace, task: str) -> dict[str, Any] | None:
 def _comparisons(workspace: Workspace, subject: Subject) -> list[Comparison]:
     """Encode today's training rows as those of the last training were, and put both side by side, column by column."""
     folder = workspace.out(subject.task.name, "prepare")
-    if not subject.parts or subject.task.form != "table":
+    if not subject.parts or subject.truth is None or subject.task.form not in ("table", "text"):
         return []
+    train = subject.parts["train"]
     try:
-        encoder, (old, _) = Encoder.load(folder / "encoder.json"), read_part(folder / "train.npz")
-        new = encoder.encode(take(subject.parsed, subject.parts["train"]))
+        encoder, (old, answers) = Encoder.load(folder / "encoder.json"), read_part(folder / "train.npz")
+        new = encoder.encode(take(subject.parsed, train))
     except (TiltyardError, OSError, KeyError, ValueError):  # prepared under another task file: not to be compared
         return []
-    return _side_by_side(encoder, old, new)
+    truth = np.array(encoder.classes)[answers] if encoder.classes else answers.astype(np.float64)
+    target = Comparison(subject.task.target.column, truth, subject.truth[train], NAMES)
+    return [*(_side_by_side(encoder, old, new) if subject.task.form == "table" else []), target]
 
 
 def _side_by_side(encoder: Encoder, old: Array, new: Array) -> list[Comparison]:

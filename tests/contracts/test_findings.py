@@ -152,9 +152,9 @@ def test_silent_on_clean_data(clean: list[Found], finding_name: str) -> None:
 def test_speaks_on_spoiled_data(workspace: Workspace, finding_name: str) -> None:
     """It names the columns, says what was seen and what was expected, and what to do next."""
     spoil, columns = SPOILED[finding_name]
-    said = [found for found in spoil(workspace).findings if found.code == finding_name]
-    assert {found.column for found in said} == columns
-    for found in said:
+    told = [found for found in spoil(workspace).findings if found.code == finding_name]
+    assert {found.column for found in told} == columns
+    for found in told:
         assert "expected" in found.text
         assert re.search(r"\d", found.text)
         assert found.hint
@@ -167,6 +167,65 @@ def test_is_named(finding_name: str) -> None:
     assert made.title[0].islower()
 
 
+def said(workspace: Workspace, code: str, columns: dict[str, Any], task: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Spoil the shop's table; give severity, column and text of what one finding says."""
+    checked = check(workspace, write(workspace, customers().assign(**columns), task))
+    return [(found.severity, found.column, found.text) for found in checked.findings if found.code == code]
+
+
+def test_a_date_that_follows_another_is_doubted(workspace: Workspace) -> None:
+    """One that is missing as long as nothing has happened is worth a warning; one that is always there, a note."""
+    since = pd.to_datetime(customers()["since"])
+    closed = (since + pd.Timedelta(days=9)).where(np.arange(900) % 3 > 0)
+    columns = {name: {"type": "date", "missing": "median"} for name in ("since", "closed", "seen")}
+    later = {"closed": closed, "seen": since + pd.Timedelta(days=2)}
+    found = said(workspace, "future", later, {"columns": columns})
+    assert {("warning", "closed"), ("note", "seen")} <= {(severity, column) for severity, column, _ in found}
+    assert any("later than since in 600 of 600 (100.0%) rows, missing in 300" in text for _, _, text in found)
+
+
+@pytest.mark.parametrize(
+    ("columns", "task", "wanted"),
+    [
+        ({"again": "yes"}, {}, "always yes; expected at least two values"),
+        ({"again": [None] * 9 + ["yes", "no", "yes"] * 297}, {}, "9 of 900 (1.0%) rows have none"),
+        ({}, {"target": {"column": "age", "bounds": [0, 60]}}, "rows are outside; expected 0 to 60"),
+    ],
+)
+def test_a_target_that_cannot_be_learned_is_critical(
+    workspace: Workspace, columns: dict[str, Any], task: dict[str, Any], wanted: str
+) -> None:
+    """One answer alone, none, or one that cannot be believed."""
+    number = {"problem": "regression", "columns": {"height": {"type": "number"}}, "gate.metric": "rmse"}
+    ((severity, _, text),) = said(workspace, "target", columns, {**(number if task else {}), **task})
+    assert severity == "critical"
+    assert wanted in text
+
+
+def test_an_empty_column_is_critical(workspace: Workspace) -> None:
+    """Even where values may be missing: there is no median of nothing."""
+    ((severity, column, text),) = said(workspace, "missing", {"income": None}, {})
+    assert (severity, column) == ("critical", "income")
+    assert text == "all of 900 rows are missing; expected values"
+
+
+def test_names_beyond_those_that_are_learned_are_told(workspace: Workspace) -> None:
+    """A third of the rows in the bucket is worth a note."""
+    column = {"columns.shop": {"type": "category", "unseen": "bucket", "top": 8}}
+    ((severity, name, text),) = said(workspace, "cardinality", {}, column)
+    assert (severity, name) == ("note", "shop")
+    assert "rows hold none of the 8 names that are learned; expected at most 20%" in text
+
+
+def test_a_leap_in_time_is_a_note(workspace: Workspace) -> None:
+    """Of rows that come every day, half a year is missing."""
+    since = pd.to_datetime(customers()["since"])
+    later = since.where(np.arange(900) < 500, since + pd.Timedelta(days=180)).dt.strftime("%Y-%m-%d")
+    ((severity, column, text),) = said(workspace, "time", {"since": later}, {})
+    assert (severity, column) == ("note", "since")
+    assert "after 2020-09-06T00:00:00 nothing for 181 usual steps" in text
+
+
 def test_gaps_repeats_and_steps_back_in_a_series_are_told_apart(workspace: Workspace) -> None:
     """Each with the rows where it happens."""
     fetch_raw(workspace, "sine")
@@ -176,9 +235,8 @@ def test_gaps_repeats_and_steps_back_in_a_series_are_told_apart(workspace: Works
     lines.insert(300, lines[300])
     path.write_text("\n".join(lines[:500] + lines[501:]) + "\n", encoding="utf-8")
     edit_task(workspace, "sine", {"rows": [900, 1100]})
-    said = [
-        found.text for found in check(workspace, task_file.load(workspace, "sine")).findings if found.code == "time"
-    ]
-    assert any("rows go back in time: 100;" in text for text in said)
-    assert any("rows repeat the time before: 300;" in text for text in said)
-    assert any("more than one step after the row before: 99, 101, 499;" in text for text in said)
+    findings = check(workspace, task_file.load(workspace, "sine")).findings
+    texts = [found.text for found in findings if found.code == "time"]
+    assert any("rows go back in time: 100;" in text for text in texts)
+    assert any("rows repeat the time before: 300;" in text for text in texts)
+    assert any("more than one step after the row before: 99, 101, 499;" in text for text in texts)
