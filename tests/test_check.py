@@ -125,6 +125,13 @@ def test_new_data_are_asked_for_what_the_model_needs(shop: Workspace, new: Path)
     assert texts["skew", "income"].startswith("the new rows differ from the training rows: PSI ")
 
 
+def test_another_file_is_told_in_one_sentence(shop: Workspace, new: Path) -> None:
+    """Eight columns that are not there are one finding."""
+    new.write_text("a,b\n1,2\n3,4\n", encoding="utf-8")
+    (found,) = run(shop, against=new).findings
+    assert found.text.startswith("8 of 8 columns are missing: age, income, height, weight, vip and 3 more; expected")
+
+
 def test_later_dates_are_no_more_than_a_note(shop: Workspace, new: Path) -> None:
     """New rows come later; that is what dates are for. Where the split is by time, it is no note either."""
     frame = customers(seed=1)

@@ -6,8 +6,10 @@ import difflib
 from collections.abc import Iterator
 from typing import ClassVar
 
-from tiltyard.finding import Finding, Found
+from tiltyard.finding import NAMED, Finding, Found, listed
 from tiltyard.subject import Subject
+
+SHOWN = 20  # columns that a sentence names
 
 
 class Columns(Finding):
@@ -18,14 +20,18 @@ class Columns(Finding):
     serving: ClassVar = True
 
     def look(self, subject: Subject) -> Iterator[Found]:
-        """Compare names, and guess which one was meant."""
+        """Compare names, and guess which one was meant; if many are missing, another file was meant."""
         if subject.task.form == "image":
             return
         there = [str(name) for name in subject.frame.columns]
         wanted = [*subject.task.columns, *([] if subject.reference else [subject.task.target.column])]
-        for name in wanted:
-            if name not in there:
-                near = difflib.get_close_matches(name, [one for one in there if one not in wanted], n=1)
-                hint = f"is it the column {near[0]}? rename it" if near else "add it to the data"
-                text = f"no such column; expected it among the {len(there):,} there are: {', '.join(there[:20])}"
-                yield self.found("critical", name, text, hint)
+        missing = [name for name in wanted if name not in there]
+        among = f"among the {len(there):,} there are: {', '.join(there[:SHOWN])}"
+        if len(missing) > NAMED:
+            text = f"{len(missing):,} of {len(wanted):,} columns are missing: {listed(missing)}; expected them {among}"
+            yield self.found("critical", "", text, "see whether this is the right file, and has a header")
+            return
+        for name in missing:
+            near = difflib.get_close_matches(name, [one for one in there if one not in wanted], n=1)
+            hint = f"is it the column {near[0]}? rename it" if near else "add it to the data"
+            yield self.found("critical", name, f"no such column; expected it {among}", hint)
