@@ -295,7 +295,7 @@ def test_the_leak_of_the_forest_fires_is_caught(workspace: Workspace) -> None:
     ("data", "target", "wanted"),
     [
         ("churn.csv", "Exited", set()),
-        ("house_sales.csv.gz", "SalePrice", {("note", "future", "ym")}),
+        ("house_sales.csv.gz", "SalePrice", {("warning", "future", "ym")}),
         ("california_housing.csv.gz", "median_house_value", set()),
         ("wine_quality_red.csv", "quality", {("warning", "duplicates", ""), ("warning", "imbalance", "quality")}),
         ("sms_spam.tsv", "isspam", {("warning", "texts", "text"), ("warning", "duplicates", "")}),

@@ -78,10 +78,9 @@ def _new(subject: Subject) -> list[Comparison]:
     old = subject.reference
     if old is None:
         return []
-    train = old.parts["train"] if old.parts else None
     both = [name for name in _compared(subject) if name in old.columns]
     names = ("the training rows", "the new rows")
     return [
-        Comparison(name, old.columns[name].comparable(train), subject.columns[name].comparable(), names)
+        Comparison(name, old.columns[name].comparable()[old.train], subject.columns[name].comparable(), names)
         for name in both
     ]

@@ -47,9 +47,9 @@ class Seen:
         """Whether it holds moments."""
         return bool(self.parsed.dtype.kind == "M")
 
-    def comparable(self, places: Array | None = None) -> Array:
+    def comparable(self) -> Array:
         """Give numbers, of a date the day, of a text the number of its words; or names."""
-        values = self.parsed if places is None else self.parsed[places]
+        values = self.parsed
         if values.dtype.kind == "M":
             values = np.where(np.isnat(values), np.nan, values.astype("datetime64[s]").astype(np.float64) / 86_400)
         if values.dtype.kind == "S":

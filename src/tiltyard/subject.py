@@ -63,6 +63,11 @@ class Subject:
         return {name: column.parsed for name, column in self.columns.items()}
 
     @property
+    def train(self) -> Array:
+        """The places of the training rows, or of all if they cannot be split."""
+        return self.parts["train"] if self.parts else np.arange(len(self.frame))
+
+    @property
     def readable(self) -> Array:
         """The places of the rows that training could take; none if a column is missing."""
         if self.truth is None or self.columns.keys() != self.task.columns.keys():
