@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import mixtures
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from making import edit_task, fetch_raw
 
-from tiltyard import files, prepare, split, task_file
+from tiltyard import files, prepare, reading, split, stored, task_file
+from tiltyard.column import Rows, count
 from tiltyard.encoder import Encoder
 from tiltyard.errors import DataError, SealError
-from tiltyard.task import Split
+from tiltyard.formats import delimited
+from tiltyard.forms import table
+from tiltyard.task import Split, Task
 from tiltyard.workspace import Workspace
 
 ALL = ["diabetes", "digits", "iris", "sine"]
@@ -183,3 +192,81 @@ def test_a_target_that_cannot_be_learned_is_refused(
     path.write_text(path.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
     with pytest.raises(DataError, match=said):
         _prepare(workspace, name)
+
+
+def slow_keys(rows: Rows, seed: int) -> list[int]:
+    """Hash row by row, as seals that lie in git were made."""
+    digests = []
+    for i in range(count(rows)):
+        digest = hashlib.blake2b(seed.to_bytes(8, "little", signed=True), digest_size=8)
+        for name in sorted(rows):
+            digest.update(np.ascontiguousarray(rows[name][i]).tobytes())
+        digests.append(int.from_bytes(digest.digest(), "little"))
+    return digests
+
+
+@given(data=st.data(), seed=st.integers(-3, 3), size=st.integers(1, 5))
+def test_keys_of_many_rows_are_those_of_each(data: st.DataObject, seed: int, size: int) -> None:
+    """Columns of every kind, hashed together, give the numbers that each row has by itself."""
+    kinds = [
+        st.lists(st.floats(), min_size=size, max_size=size).map(np.array),
+        st.lists(st.text(max_size=3), min_size=size, max_size=size).map(lambda texts: np.array(texts, dtype=np.str_)),
+        st.lists(st.text("äbc", min_size=2, max_size=2), min_size=size, max_size=size).map(np.array),
+        st.lists(st.binary(max_size=3), min_size=size, max_size=size).map(lambda some: np.array(some, dtype=np.bytes_)),
+        st.just(np.arange(size * 6, dtype=np.uint8).reshape(size, 3, 2)),
+        st.just(np.datetime64("2024-01-01", "us") + np.arange(size)),
+        st.just(np.arange(size * 2, dtype=np.float64).reshape(size, 2)[:, 0]),
+    ]
+    columns = data.draw(st.lists(st.one_of(kinds), min_size=1, max_size=5))
+    rows = {f"column {place}": values for place, values in enumerate(columns)}
+    assert split.keys(rows, seed).tolist() == slow_keys(rows, seed)
+
+
+@pytest.mark.parametrize("make", [mixtures.table, mixtures.texts])
+def test_parts_are_prepared_as_the_whole(
+    workspace: Workspace, make: Callable[[Workspace], Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read, dealt, learned from, encoded and sealed 30 rows at a time, a task is the same to the byte."""
+    task = make(workspace)
+    whole = files.sha256(workspace.out(task.name, "prepare"))
+    reading_parts = reading.Surveyed.parts
+
+    def small(table: reading.Surveyed, columns: list[str], rows: int) -> Iterator[pd.DataFrame]:
+        for frame in reading_parts(table, columns, rows):
+            yield from (frame.iloc[start : start + 30] for start in range(0, len(frame), 30))
+
+    monkeypatch.setattr(reading.Surveyed, "parts", small)
+    prepare.prepare(workspace, task)
+    assert files.sha256(workspace.out(task.name, "prepare")) == whole
+    assert not workspace.state(task.name, "prepare").exists()
+
+
+def test_a_bad_cell_is_named_by_its_row_in_any_part(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are counted from the first of the file, not of the part."""
+    fetch_raw(workspace, "iris")
+    path = workspace.raw("iris") / "table.csv"
+    lines = path.read_text().splitlines()
+    lines[101] = "99" + lines[101]
+    path.write_text("\n".join(lines) + "\n")
+    monkeypatch.setattr(table, "ROWS", 10)
+    monkeypatch.setattr(delimited, "BLOCK", 500)
+    with pytest.raises(DataError, match=r"row \[100\]\.sepal_length: expected 3 to 10; received 99"):
+        _prepare(workspace, "iris")
+
+
+def test_arrays_are_read_in_slices_as_they_were_written(tmp_path: Path) -> None:
+    """Piece by piece written, numpy reads them, and any slice is that of the whole."""
+    whole = np.arange(120, dtype=np.float32).reshape(20, 3, 2)
+    with stored.writing(tmp_path / "some.npz") as write:
+        write("other", 2, [np.array(["ä", "bc"])])
+        write("features", 20, (whole[start : start + 7] for start in range(0, 20, 7)))
+    with np.load(tmp_path / "some.npz", allow_pickle=False) as arrays:
+        np.testing.assert_array_equal(arrays["features"], whole)
+        assert arrays["other"].tolist() == ["ä", "bc"]
+    found = stored.Stored(tmp_path / "some.npz", "features")
+    assert (len(found), found.shape, found.nbytes) == (20, whole.shape, whole.nbytes)
+    for some in (slice(None), slice(3, 9), slice(15, 99), slice(-2, None), slice(9, 3)):
+        np.testing.assert_array_equal(found[some], whole[some])
+    np.savez_compressed(tmp_path / "small.npz", features=whole)
+    with pytest.raises(ValueError, match=r"features\.npy is compressed"):
+        stored.Stored(tmp_path / "small.npz", "features")

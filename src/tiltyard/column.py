@@ -142,6 +142,10 @@ class Column(Strict):
     def fit(self, values: Array) -> Fitted:
         """Learn from the training rows what encoding needs."""
 
+    def fit_parts(self, parts: Iterable[Array]) -> Fitted:
+        """Learn from training rows that come in parts, what `fit` would learn from all together."""
+        return self.fit(np.concatenate([*parts]))
+
     @abstractmethod
     def encode(self, values: Array, fitted: Fitted) -> Array:
         """Turn parsed values into float32, the first axis being rows."""

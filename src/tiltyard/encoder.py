@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,9 +33,14 @@ class Encoder:
     @classmethod
     def fit(cls, task: Task, rows: Rows, truth: Array) -> Encoder:
         """Learn from training rows."""
-        fitted = {name: _fit(column, rows[name], name) for name, column in task.columns.items()}
-        target = _target(task, truth) if task.kind.targets == "number" else {}
-        bare = task.form != "table" and len(task.columns) == 1
+        return cls.learn(task, lambda name: [rows[name]], truth)
+
+    @classmethod
+    def learn(cls, task: Task, column: Callable[[str], Iterable[Array]], truth: Array) -> Encoder:
+        """Learn from training rows that are given a column at a time, in parts."""
+        fitted = {name: _fit(one, column(name), name) for name, one in task.columns.items()}
+        target = dict(zip(("mean", "std"), scale(truth), strict=True)) if task.kind.targets == "number" else {}
+        bare = task.form != "table"
         return cls(
             task.name, task.kind, dict(task.columns), fitted, target, task.classes, bare, task.serve.max_instances
         )
@@ -132,10 +137,10 @@ class Encoder:
         return cls(**content)
 
 
-def _fit(column: Column, values: Array, name: str) -> Fitted:
+def _fit(column: Column, parts: Iterable[Array], name: str) -> Fitted:
     """Learn from one column; a complaint names it."""
     try:
-        return column.fit(values)
+        return column.fit_parts(parts)
     except DataError as error:
         raise DataError(f"columns.{name}: {error.message}", error.hint) from None
 

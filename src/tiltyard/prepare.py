@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tiltyard import files, plugins
-from tiltyard.column import Array, Rows, take
+from tiltyard import files, plugins, stored
+from tiltyard.column import Array, Rows
 from tiltyard.encoder import Encoder
 from tiltyard.errors import DataError, SealError
-from tiltyard.split import split
+from tiltyard.shelf import Shelf
+from tiltyard.split import deal, keys
+from tiltyard.stored import Stored
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
+
+LARGE = 1 << 28  # bytes of a part that are still read into memory
+Features = Array | Stored
 
 
 @dataclass(frozen=True)
@@ -33,39 +39,81 @@ class TestPart:
         """The hash that the seal records."""
         digest = hashlib.sha256()
         for array in (*(self.rows[name] for name in sorted(self.rows)), self.truth, self.number):
-            digest.update(f"{array.dtype.str}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+            for _ in _hashed(digest, len(array), [array]):
+                pass
         return digest.hexdigest()
 
 
 def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[str, Any]:
     """Write train, validation and test parts and the encoder; give the numbers of rows and the hashes."""
     form = plugins.load("forms", task.form)()
-    rows, truth = form.rows(task, workspace.raw(task.name))
-    parts = split(task.split, rows, truth, form.reach(task))
-    test = TestPart(take(rows, parts["test"]), truth[parts["test"]], parts["test"])
-    encoder = Encoder.fit(task, take(rows, parts["train"]), truth[parts["train"]])
-    facts = {
-        "data": files.sha256(workspace.raw(task.name)),
-        "test": test.digest,
-        "rows": {name: len(index) for name, index in parts.items()},
-        "context": task.kind.context(truth[parts["train"]]),
-    }
-    _seal(workspace, task, facts, reseal=reseal)
-    with files.replacing_folder(workspace.out(task.name, "prepare")) as folder:
+    raw = workspace.raw(task.name)
+    with (
+        Shelf(workspace.state(task.name, "prepare")) as shelf,
+        files.replacing_folder(workspace.out(task.name, "prepare")) as folder,
+    ):
+        key, truth = _shelve(form.parts(task, raw), shelf, task.split.seed)
+        parts = deal(task.split, key, truth, form.reach(task))
+        facts = {
+            "data": files.sha256(raw),
+            "test": _write_test(folder / "test.npz", shelf, truth, parts["test"]),
+            "rows": {name: len(index) for name, index in parts.items()},
+            "context": task.kind.context(truth[parts["train"]]),
+        }
+        _seal(workspace, task, facts, reseal=reseal)
+        encoder = Encoder.learn(task, lambda name: shelf.column(name, parts["train"]), truth[parts["train"]])
         for name in ("train", "validation"):
-            some = take(rows, parts[name])
-            _save(folder / f"{name}.npz", {"features": encoder.encode(some), "truth": truth[parts[name]]})
-        columns = {f"column:{name}": values for name, values in test.rows.items()}
-        _save(folder / "test.npz", {"truth": test.truth, "number": test.number, **columns})
+            index = parts[name]
+            with stored.writing(folder / f"{name}.npz") as write:
+                write("features", len(index), (encoder.encode(rows) for rows in shelf.rows(index)))
+                write("truth", len(index), [truth[index]])
         encoder.save(folder / "encoder.json")
         files.write_json(folder / "split.json", facts)
     return facts
+
+
+def _shelve(parts: Iterable[tuple[Rows, Array]], shelf: Shelf, seed: int) -> tuple[Array, Array]:
+    """Put rows on the shelf; of each keep in memory its key and its truth."""
+    kept = []
+    for rows, truth in parts:
+        shelf.put(rows)
+        kept.append((keys(rows, seed), truth))
+    key, truth = (np.concatenate(some) for some in zip(*kept, strict=True))
+    return key, truth
+
+
+def _write_test(path: Path, shelf: Shelf, truth: Array, index: Array) -> str:
+    """Write the test part, and give the hash that the seal records."""
+    digest = hashlib.sha256()
+    with stored.writing(path) as write:
+        for name in sorted(shelf.files):
+            write(f"column:{name}", len(index), _hashed(digest, len(index), shelf.column(name, index)))
+        for name, array in (("truth", truth[index]), ("number", index)):
+            write(name, len(index), _hashed(digest, len(index), [array]))
+    return digest.hexdigest()
+
+
+def _hashed(digest: Any, rows: int, pieces: Iterable[Array]) -> Iterator[Array]:
+    """Hash an array that comes in pieces, and pass them on: its type and shape first, then its bytes."""
+    for place, piece in enumerate(pieces):
+        if not place:
+            digest.update(f"{piece.dtype.str}{(rows, *piece.shape[1:])}".encode())
+        digest.update(piece.tobytes())
+        yield piece
 
 
 def read_part(path: Path) -> tuple[Array, Array]:
     """Read encoded features and truth of train.npz or validation.npz."""
     with np.load(path, allow_pickle=False) as arrays:
         return arrays["features"], arrays["truth"]
+
+
+def open_part(path: Path) -> tuple[Features, Array]:
+    """Give the same, but leave features that are large where they are, to be read in slices."""
+    if path.stat().st_size <= LARGE:
+        return read_part(path)
+    with np.load(path, allow_pickle=False) as arrays:
+        return Stored(path, "features"), arrays["truth"]
 
 
 def read_test(workspace: Workspace, task: Task) -> TestPart:
@@ -107,9 +155,3 @@ def _seal(workspace: Workspace, task: Task, facts: dict[str, Any], *, reseal: bo
             f"tiltyard prepare {task.name} --reseal",
         )
     files.write_json(workspace.seal(task.name), {**seals, facts["data"]: facts["test"]})
-
-
-def _save(path: Path, arrays: dict[str, Array]) -> None:
-    """Write arrays; numpy's zip holds no time, so the same arrays give the same bytes."""
-    with path.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tiltyard.column import Array, Rows, count
+from tiltyard.column import Array, Rows
 from tiltyard.errors import DataError
 from tiltyard.task import Split
 
@@ -15,22 +17,49 @@ Parts = dict[str, Array]  # train, validation, test -> row numbers, rising
 
 def keys(rows: Rows, seed: int) -> Array:
     """Give each row a number that depends on its features alone: identical rows get the same."""
-    digests = []
-    for i in range(count(rows)):
-        digest = hashlib.blake2b(seed.to_bytes(8, "little", signed=True), digest_size=8)
-        for name in sorted(rows):
-            digest.update(np.ascontiguousarray(rows[name][i]).tobytes())
-        digests.append(int.from_bytes(digest.digest(), "little"))
-    return np.array(digests, dtype=np.uint64)
+    start = itertools.repeat(seed.to_bytes(8, "little", signed=True))
+    cells = zip(start, *_cells([rows[name] for name in sorted(rows)]), strict=False)
+    digests = b"".join([hashlib.blake2b(b"".join(row), digest_size=8).digest() for row in cells])
+    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
+
+
+def _cells(columns: Sequence[Array]) -> Iterator[list[bytes]]:
+    """Give the bytes of each row, columns that take the same room in every row together."""
+    for even, some in itertools.groupby(columns, _is_even):
+        if even:
+            signs = [values.reshape(len(values), -1).view(np.uint8) for values in some]
+            whole = np.hstack(signs)
+            width, content = whole.shape[1], whole.tobytes()
+            yield [content[place : place + width] for place in range(0, len(content), width)]
+        else:
+            yield from map(_texts, some)
+
+
+def _is_even(values: Array) -> bool:
+    """Say whether every row takes the same room: texts do where none is padded to the length of another."""
+    if values.dtype.kind not in "SU":
+        return True
+    return bool((np.strings.str_len(values) * (4 if values.dtype.kind == "U" else 1) == values.itemsize).all())
+
+
+def _texts(values: Array) -> list[bytes]:
+    """Give the bytes of each text without padding."""
+    texts = values.tolist()
+    coded = {text: np.array(text, dtype=values.dtype.kind).tobytes() for text in set(texts)}
+    return [coded[text] for text in texts]
 
 
 def split(how: Split, rows: Rows, truth: Array, reach: int) -> Parts:
     """Deal rows; `reach` rows are left out at each border of a chronological split, since they share values."""
-    key = keys(rows, how.seed)
+    return deal(how, keys(rows, how.seed), truth, reach)
+
+
+def deal(how: Split, key: Array, truth: Array, reach: int) -> Parts:
+    """Deal rows of which no more than the keys is known."""
     if how.kind == "chronological":
-        parts = _by_time(how, count(rows), reach)
+        parts = _by_time(how, len(key), reach)
     elif how.kind == "random":
-        parts = _by_key(how, key, np.arange(count(rows)))
+        parts = _by_key(how, key, np.arange(len(key)))
     else:
         groups = [_by_key(how, key, np.flatnonzero(truth == label)) for label in np.unique(truth)]
         parts = {name: np.sort(np.concatenate([group[name] for group in groups])) for name in groups[0]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -105,9 +105,16 @@ class Category(Column):
 
     def fit(self, values: Array) -> Fitted:
         """Learn the commonest values unless the task names them; of equally common ones the first by name."""
+        return self.fit_parts([values])
+
+    def fit_parts(self, parts: Iterable[Array]) -> Fitted:
+        """Count in each part, since all texts together may be long."""
         if self.values is not None:
             return {}
-        counts = Counter(values[values != ""].tolist())
+        counts: Counter[str] = Counter()
+        for values in parts:
+            counts.update(values.tolist())
+        del counts[""]
         ranked = sorted(counts, key=lambda value: (-counts[value], value))
         return {"values": ranked[: self.top or USUAL]}
 

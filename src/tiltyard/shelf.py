@@ -1,0 +1,58 @@
+"""Parsed rows on disk while a task is prepared: put down part by part, taken up column by column or row by row."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from tiltyard.column import Array, Rows, count
+
+
+class Shelf:
+    """A folder with a file a column; each holds an array a part, one after the other."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.files: dict[str, Path] = {}
+        self.types: dict[str, np.dtype[np.generic]] = {}  # that holds all rows: text is as wide as the longest
+        self.ends = [0]  # rows before each part, and after the last
+
+    def __enter__(self) -> Self:
+        """Begin with nothing, whatever a kill has left."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave nothing."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def put(self, rows: Rows) -> None:
+        """Put down more rows."""
+        for name, values in rows.items():
+            path = self.files.setdefault(name, self.folder / str(len(self.files)))
+            self.types[name] = np.promote_types(self.types.get(name, values.dtype), values.dtype)
+            with path.open("ab") as file:
+                np.save(file, values, allow_pickle=False)
+        self.ends.append(self.ends[-1] + count(rows))
+
+    def column(self, name: str, index: Array) -> Iterator[Array]:
+        """Take up some rows of one column, part by part; `index` rises."""
+        for rows in self.rows(index, [name]):
+            yield rows[name].astype(self.types[name], copy=False)
+
+    def rows(self, index: Array, names: list[str] | None = None) -> Iterator[Rows]:
+        """Take up some rows, part by part; `index` rises."""
+        borders = np.searchsorted(index, self.ends)
+        with contextlib.ExitStack() as stack:
+            files = {name: stack.enter_context(self.files[name].open("rb")) for name in names or self.files}
+            for before, first, last in zip(self.ends, borders, borders[1:], strict=False):
+                places = index[first:last] - before
+                rows = {name: np.load(file, allow_pickle=False) for name, file in files.items()}
+                if len(places):
+                    yield {name: values[places] for name, values in rows.items()}
