@@ -9,29 +9,72 @@ import keras
 import numpy as np
 
 from tiltyard.column import Array
+from tiltyard.stored import Stored
+
+BLOCK = 1024  # neighbouring rows that are read together
+POOL = 1 << 27  # bytes of the features that are in memory at a time, where not all are
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Features, targets and weights; with a seed, they are shuffled anew each epoch."""
+    """Features, targets and weights; with a seed, they are shuffled anew each epoch.
 
-    def __init__(self, arrays: tuple[Array, ...], size: int, seed: int | None = None) -> None:
+    Features that are too large for memory stay in their file. To shuffle them row by row would mean to read each row by
+    itself; so blocks of neighbours are shuffled, and then the rows of as many blocks as memory may hold at a time.
+    """
+
+    def __init__(self, arrays: tuple[Array | Stored, *tuple[Array, ...]], size: int, seed: int | None = None) -> None:
         super().__init__()
-        self.arrays = arrays
+        self.features, *self.others = arrays
         self.size = size
         self.seed = seed
-        self.order = np.arange(len(arrays[0]))
+        self.order = np.arange(len(self.features))
+        self.pool = len(self.order)
+        if isinstance(self.features, Stored):
+            self.pool = max(size, POOL * len(self.features) // max(self.features.nbytes, 1))
+        self.held: tuple[int, Any] = -1, None  # which pool is in memory, and its features
         if seed is not None:
             self.deal(0)
 
     def __len__(self) -> int:
         """Batches an epoch; the last may be smaller."""
-        return math.ceil(len(self.arrays[0]) / self.size)
+        return math.ceil(len(self.order) / self.size)
 
     def __getitem__(self, place: int) -> tuple[Any, ...]:
         """One batch."""
-        index = self.order[place * self.size : (place + 1) * self.size]
-        return tuple(array[index] for array in self.arrays)
+        first = place * self.size
+        index = self.order[first : first + self.size]
+        return self._features(first, index), *(array[index] for array in self.others)
 
     def deal(self, epoch: int) -> None:
         """Shuffle for an epoch. Called by a callback: Keras calls a data set's own hooks more than once an epoch."""
-        self.order = np.random.default_rng([self.seed or 0, epoch]).permutation(len(self.arrays[0]))
+        chance, rows = np.random.default_rng([self.seed or 0, epoch]), len(self.order)
+        self.held = -1, None
+        if not isinstance(self.features, Stored):
+            self.order = chance.permutation(rows)
+            return
+        blocks = chance.permutation(math.ceil(rows / BLOCK))
+        order = (blocks[:, None] * BLOCK + np.arange(BLOCK)).ravel()
+        self.order = order[order < rows]
+        for start in range(0, rows, self.pool):
+            chance.shuffle(self.order[start : start + self.pool])
+
+    def _features(self, first: int, index: Array) -> Array:
+        """Give the features of one batch; its rows may lie in two pools."""
+        if not isinstance(self.features, Stored):
+            return self.features[index]
+        parts, last = [], first + len(index)
+        while first < last:
+            number = first // self.pool
+            end = min(last, (number + 1) * self.pool)
+            parts.append(self._pool(number)[first - number * self.pool : end - number * self.pool])
+            first = end
+        return np.concatenate(parts)
+
+    def _pool(self, number: int) -> Array:
+        """Give the features of one pool in their order of this epoch."""
+        if self.held[0] != number and isinstance(self.features, Stored):
+            self.held = -1, None  # two at a time would be twice the memory
+            rows = self.order[number * self.pool : (number + 1) * self.pool]
+            self.held = number, self.features.take(rows)
+        pool: Array = self.held[1]
+        return pool

@@ -16,7 +16,7 @@ from tiltyard.columns.series import Series
 from tiltyard.errors import TrainingError
 from tiltyard.predictions import Predictions
 from tiltyard.predictor import BATCH, Predictor, version
-from tiltyard.prepare import read_part, read_test
+from tiltyard.prepare import Features, open_part, read_test
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
@@ -44,7 +44,7 @@ def predict(workspace: Workspace, task: Task, predictor: Predictor) -> Predictio
             f"the model of {task.name} gives NaN or infinity on {wrong} of {len(outputs)} test rows; expected none",
             hint=f"lower train.learning_rate or set train.clip_norm in tasks/{task.name}.yaml",
         )
-    _, known = read_part(workspace.out(task.name, "prepare") / "train.npz")
+    _, known = open_part(workspace.out(task.name, "prepare") / "train.npz")
     baseline = task.kind.baseline(known, past(task, test.rows))
     target = f"{task.target.column} ({task.target.unit})" if task.target.unit else task.target.column
     return Predictions(test.truth, outputs, baseline, test.number, task.classes, target)
@@ -60,7 +60,7 @@ def _report(workspace: Workspace, task: Task, predictor: Predictor, predictions:
     """Measure; the same model and rows give the same report, so it holds no time of day and no duration."""
     facts = files.read_json(workspace.out(task.name, "prepare") / "split.json")
     context, truth, outputs = facts["context"], predictions.truth, predictions.outputs
-    features, known = read_part(workspace.out(task.name, "prepare") / "train.npz")
+    features, known = open_part(workspace.out(task.name, "prepare") / "train.npz")
     bootstrap = Bootstrap(len(truth), task.split.seed, task.gate.confidence)
     intervals = bootstrap.intervals(lambda places: task.kind.scores(truth[places], outputs[places], context))
     return {
@@ -79,7 +79,7 @@ def _report(workspace: Workspace, task: Task, predictor: Predictor, predictions:
     }
 
 
-def _in_batches(predictor: Predictor, features: Array) -> Array:
+def _in_batches(predictor: Predictor, features: Features) -> Array:
     starts = range(0, len(features), BATCH)
     return np.concatenate([predictor.run(features[start : start + BATCH]) for start in starts])
 

@@ -16,7 +16,7 @@ from tiltyard import files, quiet
 from tiltyard.column import Array
 from tiltyard.encoder import Encoder
 from tiltyard.errors import DataError, TrainingError
-from tiltyard.prepare import read_part
+from tiltyard.prepare import Features, open_part
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
@@ -33,8 +33,8 @@ class Parts:
     """What training may see: never a test row."""
 
     encoder: Encoder
-    train: tuple[Array, Array]
-    validation: tuple[Array, Array]
+    train: tuple[Features, Array]
+    validation: tuple[Features, Array]
     digest: str
 
     @classmethod
@@ -45,7 +45,7 @@ class Parts:
             if not (folder / name).is_file():
                 task = folder.parent.name
                 raise DataError(f"no {name} for {task}: it is not prepared", hint=f"type: tiltyard prepare {task}")
-        train, validation = (read_part(folder / name) for name in names[1:])
+        train, validation = (open_part(folder / name) for name in names[1:])
         digest = files.sha256(*(folder / name for name in names))
         return cls(Encoder.load(folder / names[0]), train, validation, digest)
 
