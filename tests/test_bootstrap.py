@@ -89,3 +89,19 @@ def test_two_thousand_rows_take_little_time() -> None:
     began = time.process_time()
     Bootstrap(2000, 0, 0.95).intervals(lambda places: scores(truth[places], outputs[places], {}))
     assert time.process_time() - began < 3
+
+
+def test_of_many_rows_fewer_are_drawn_and_the_interval_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has the width that theory gives all rows, and lies around the figure of all of them."""
+    values = np.random.default_rng(1).normal(5, 2, 4000)
+    monkeypatch.setattr("tiltyard.bootstrap.DRAWN", 400)
+    sizes = set()
+
+    def mean(places: Array) -> dict[str, float]:
+        sizes.add(len(places))
+        return {"mean": float(values[places].mean())}
+
+    low, high = Bootstrap(4000, 0, 0.95).intervals(mean)["mean"]
+    assert sizes == {400, 4000}
+    assert high - low == pytest.approx(2 * 1.96 * values.std() / np.sqrt(4000), rel=0.1)
+    assert (low + high) / 2 == pytest.approx(values.mean(), abs=0.01)
