@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from making import edit_task, fetch_raw
 from shop import customers, write
 
-from tiltyard import files, init, prepare, sample, subject, task_file
+from tiltyard import files, init, prepare, sample, subject, task_file, trained
 from tiltyard.check import Checked, check
 from tiltyard.cli import cli
 from tiltyard.errors import DataError, TaskError, TiltyardError
@@ -203,6 +203,15 @@ def test_todays_data_are_held_against_those_last_trained_on(shop: Workspace) -> 
     assert all("today's training rows differ from the rows last trained on: PSI" in text for text in said.values())
     edit_task(shop, "shop", {"columns.age": None})  # of what was prepared otherwise nothing can be said
     assert "skew" not in {found.code for found in run(shop).findings}
+
+
+def test_of_many_rows_last_trained_on_blocks_are_read(shop: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the first row to the last, and no more than are looked at."""
+    monkeypatch.setattr(trained, "LARGEST", 300)
+    monkeypatch.setattr(trained, "BLOCK", 100)
+    assert trained._blocks(300) == [slice(300)]
+    assert trained._blocks(1100) == [slice(0, 100), slice(500, 600), slice(1000, 1100)]
+    test_todays_data_are_held_against_those_last_trained_on(shop)
 
 
 def test_pictures_and_series_can_be_new_too(workspace: Workspace) -> None:

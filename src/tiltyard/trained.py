@@ -10,11 +10,12 @@ import numpy as np
 from tiltyard import files
 from tiltyard.column import PLAIN, Array, take
 from tiltyard.encoder import Encoder
-from tiltyard.errors import TiltyardError
-from tiltyard.prepare import read_part
+from tiltyard.prepare import open_part
+from tiltyard.sample import LARGEST
 from tiltyard.subject import Comparison, Earlier, Subject
 from tiltyard.workspace import Workspace
 
+BLOCK = 1000  # rows read together
 NAMES = ("the rows last trained on", "today's training rows")
 
 
@@ -54,14 +55,24 @@ def _comparisons(workspace: Workspace, subject: Subject) -> list[Comparison]:
     if not subject.parts or subject.truth is None or subject.task.form not in ("table", "text"):
         return []
     train = subject.parts["train"]
-    try:
-        encoder, (old, answers) = Encoder.load(folder / "encoder.json"), read_part(folder / "train.npz")
-        new = encoder.encode(take(subject.parsed, train))
-    except (TiltyardError, OSError, KeyError, ValueError):  # prepared under another task file: not to be compared
-        return []
+    encoder = Encoder.load(folder / "encoder.json")
+    if encoder.columns != subject.task.columns or encoder.classes != subject.task.classes:
+        return []  # prepared under another task file: not to be compared
+    features, answers = open_part(folder / "train.npz")
+    blocks = _blocks(len(answers))
+    old, answers = (np.concatenate([rows[block] for block in blocks]) for rows in (features, answers))
+    new = encoder.encode(take(subject.parsed, train))
     truth = np.array(encoder.classes)[answers] if encoder.classes else answers.astype(np.float64)
     target = Comparison(subject.task.target.column, truth, subject.truth[train], NAMES)
     return [*(_side_by_side(encoder, old, new) if subject.task.form == "table" else []), target]
+
+
+def _blocks(rows: int) -> list[slice]:
+    """Cut blocks from all over the rows, if there are more than are looked at."""
+    if rows <= LARGEST:
+        return [slice(rows)]
+    starts = np.linspace(0, rows - BLOCK, LARGEST // BLOCK).astype(int).tolist()
+    return [slice(start, start + BLOCK) for start in starts]
 
 
 def _side_by_side(encoder: Encoder, old: Array, new: Array) -> list[Comparison]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterator
 from typing import ClassVar
 
-from tiltyard.finding import Finding, Found, share
+from tiltyard.finding import Finding, Found, listed, share
 from tiltyard.subject import Subject
 
 RATIO = 10  # the largest class over the smallest
@@ -23,7 +25,8 @@ class Imbalance(Finding):
         if subject.truth is None or not subject.task.classes:
             return
         labels = subject.truth.tolist()
-        counts = {label: labels.count(label) for label in subject.task.classes}
+        found = Counter(labels)
+        counts = {label: found[label] for label in subject.task.classes}
         scale = subject.rows / max(1, len(labels))
         yield from self._small(subject, {label: round(count * scale) for label, count in counts.items()})
         most, least = max(counts, key=lambda c: counts[c]), min(counts, key=lambda c: counts[c])
@@ -39,9 +42,11 @@ class Imbalance(Finding):
             )
 
     def _small(self, subject: Subject, counts: dict[str, int]) -> Iterator[Found]:
-        for label, count in counts.items():
-            test = count * subject.task.split.test
-            if test < FEWEST:
-                text = f"class {label} has {count:,} rows, about {test:.2g} of them to test; expected at least {FEWEST}"
-                hint = "collect more of it, join it with another, or take it out of target.classes"
-                yield self.found("warning", subject.task.target.column, text, hint)
+        """Name the classes of which too few rows would be dealt to the test part, the smallest first."""
+        least = math.ceil(FEWEST / subject.task.split.test)
+        small = sorted((count, label) for label, count in counts.items() if count < least)
+        if small:
+            named = listed([f"{label} with {count:,} rows" for count, label in small])
+            text = f"{len(small):,} of {len(counts):,} classes are small: {named}; expected at least {least:,}, "
+            hint = "collect more of them, join them with others, or take them out of target.classes"
+            yield self.found("warning", subject.task.target.column, f"{text}so that {FEWEST} are tested", hint)
