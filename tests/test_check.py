@@ -211,7 +211,11 @@ def test_of_many_rows_last_trained_on_blocks_are_read(shop: Workspace, monkeypat
     monkeypatch.setattr(trained, "BLOCK", 100)
     assert trained._blocks(300) == [slice(300)]
     assert trained._blocks(1100) == [slice(0, 100), slice(500, 600), slice(1000, 1100)]
-    test_todays_data_are_held_against_those_last_trained_on(shop)
+    task = task_file.load(shop, "shop")
+    prepare.prepare(shop, task)
+    frame = customers(seed=1)
+    frame.assign(age=np.minimum(frame["age"] + 20, 120)).to_csv(shop.raw("shop") / "table.csv", index=False)
+    assert ("warning", "skew", "age") in told(run(shop))
 
 
 def test_pictures_and_series_can_be_new_too(workspace: Workspace) -> None:
