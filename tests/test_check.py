@@ -181,6 +181,14 @@ def test_rows_are_held_against_last_time(shop: Workspace) -> None:
     assert text == [900, 300, 1000]
 
 
+def test_rows_are_held_against_those_prepared_if_none_were_checked(shop: Workspace) -> None:
+    """What the last preparation counted is known without any earlier check."""
+    prepare.prepare(shop, task_file.load(shop, "shop"))
+    write(shop, customers(300))
+    (text,) = (found.text for found in run(shop).findings if found.code == "rows")
+    assert text == "300 rows, 900 last time: -67%; expected at most 50% either way"
+
+
 def test_new_rows_in_a_file_are_not_remembered(shop: Workspace, new: Path) -> None:
     """What is held against the data is no version of them."""
     run(shop, against=new)
@@ -304,6 +312,7 @@ def test_the_leak_of_the_forest_fires_is_caught(workspace: Workspace) -> None:
 
 
 @real
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("data", "target", "wanted"),
     [

@@ -23,8 +23,10 @@ def earlier(workspace: Workspace, subject: Subject, data: str) -> Earlier:
     """Find what is known of the data before these, whose hash is given; of the very same there is nothing to say."""
     known = [row for row in _recorded(workspace, subject.task.name) if row["data"] != data]
     prepared = _prepared(workspace, subject.task.name)
-    comparisons = _comparisons(workspace, subject) if prepared and prepared["data"] != data else []
-    return Earlier(known[-1]["rows"] if known else None, tuple(comparisons))
+    if not prepared or prepared["data"] == data:
+        return Earlier(known[-1]["rows"] if known else None)
+    rows = known[-1]["rows"] if known else sum(prepared["rows"].values())
+    return Earlier(rows, tuple(_comparisons(workspace, subject)))
 
 
 def record(workspace: Workspace, task: str, data: str, rows: int) -> None:
