@@ -1,0 +1,109 @@
+"""What pandera makes of the same checks: with a table that it reads whole, as its users do, or with rows in memory."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pandera
+import pandera.pandas as pa
+from pandera import Check
+
+from tiltyard import data_docs, plugins, task_file
+from tiltyard.expectation import Expectation
+from tiltyard.form import Facts
+from tiltyard.suite import asked, judge
+from tiltyard.task import Task
+from tiltyard.workspace import Workspace
+
+TEXTS = ("country", "plan", "device", "city", "code", "born", "joined", "seen", "active", "mobile", "left")
+
+
+def main(root: str, mode: str) -> None:
+    """Do one of the two; print what came out as JSON."""
+    workspace = Workspace(Path(root))
+    task = task_file.load(workspace, "wide")
+    print(json.dumps((_whole if mode == "whole" else _checks)(task, workspace.raw("wide"))))
+
+
+def _whole(task: Task, folder: Path) -> dict[str, Any]:
+    """Read and validate, as a script would."""
+    form = plugins.load("forms", task.form)()
+    frame = _read(form.open(folder))
+    schema([*form.implied(task), *task.expect]).validate(frame, lazy=True)
+    return {"version": pandera.__version__}
+
+
+def _checks(task: Task, folder: Path) -> dict[str, Any]:
+    """Time the checks alone, on rows that are in memory: pandera's, ours, and Great Expectations' as it comes."""
+    form = plugins.load("forms", task.form)()
+    expected = [*form.implied(task), *task.expect]
+    look = form.look(task, folder)
+    parts = list(look.parts(look.columns))
+    frame = pd.concat(parts)
+    facts = Facts(look.columns, [], lambda names: (part[[*names]] for part in parts))
+    gx = data_docs.context()
+    suite = [asked(str(place), one, look.columns) for place, one in enumerate(expected)]
+    rival = schema(expected)
+    return {
+        "pandera": _seconds(3, lambda: rival.validate(frame, lazy=True)),
+        "tiltyard": _seconds(3, lambda: judge(gx, "wide", suite, facts)),
+        "stock": _seconds(1, lambda: data_docs.judged(gx, "wide", [one.meant for one in suite], frame)),
+    }
+
+
+def _seconds(times: int, do: Callable[[], Any]) -> float:
+    """Give the median."""
+    taken = []
+    for _ in range(times):
+        start = time.perf_counter()
+        do()
+        taken.append(time.perf_counter() - start)
+    return round(statistics.median(taken), 2)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """Read with the fastest reader that pandas has; booleans as validation sees them."""
+    types = dict.fromkeys(TEXTS, "str")
+    frame = pd.read_csv(path, engine="pyarrow", dtype=types) if path.suffix == ".csv" else pd.read_parquet(path)
+    frame = frame.astype(types)
+    for name, words in (("active", ("yes", "no")), ("mobile", ("Y", "N"))):
+        frame[name] = frame[name].map(dict(zip(words, (True, False), strict=True)))
+    frame["member"] = frame["member"].replace({"true": True, "false": False})
+    return frame
+
+
+def schema(expectations: list[Expectation]) -> pa.DataFrameSchema:
+    """Give each expectation as pandera has it."""
+    columns: dict[str, list[Any]] = {}
+    whole, required = [], set()
+    for expectation in expectations:
+        arguments = expectation.arguments
+        low, high = arguments.get("min_value"), arguments.get("max_value")
+        if expectation.expectation == "expect_table_row_count_to_be_between":
+            whole.append(Check(lambda frame, low=low, high=high: low <= len(frame) <= high))
+            continue
+        checks = columns.setdefault(arguments["column"], [])
+        match expectation.expectation:
+            case "expect_column_values_to_not_be_null":
+                required.add(arguments["column"])
+            case "expect_column_values_to_be_between":
+                checks.append(Check.in_range(low, high))
+            case "expect_column_values_to_be_in_set":
+                checks.append(Check.isin(arguments["value_set"]))
+            case "expect_column_values_to_match_regex":
+                checks.append(Check.str_matches(arguments["regex"]))
+            case "expect_column_mean_to_be_between":
+                checks.append(Check(lambda column, low=low, high=high: low <= column.mean() <= high))
+    made = {name: pa.Column(None, checks, nullable=name not in required) for name, checks in columns.items()}
+    return pa.DataFrameSchema(made, checks=whole)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])

@@ -1,0 +1,142 @@
+"""A generated table of 20 columns of every type, as long as wanted, and the task that goes with it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv, parquet
+
+SEED = 0
+BLOCK = 250_000  # rows made at a time
+COUNTRIES = ["AT", "BE", "CH", "CZ", "DE", "DK", "ES", "FR", "IT", "NL", "PL", "SE"]
+DEVICES = ["phone", "tablet", "desktop", "other"]
+CITIES = [f"city {i}" for i in range(1000)]
+CODES = [f"P-{i:05}" for i in range(10_000)]
+COLUMNS: dict[str, dict[str, Any]] = {
+    "age": {"type": "number", "bounds": [18, 90]},
+    "income": {"type": "number", "log": True, "clip": [0.01, 0.99]},
+    "balance": {"type": "number", "missing": "median"},
+    "score": {"type": "number", "bounds": [0, 1]},
+    "visits": {"type": "number", "bounds": [0, 1000]},
+    "height": {"type": "number"},
+    "distance": {"type": "number", "missing": "median", "bounds": [0, 100]},
+    "heat": {"type": "number", "bounds": [-60, 60]},
+    "country": {"type": "category", "values": COUNTRIES},
+    "plan": {"type": "category", "values": [1, 2, 3]},
+    "device": {"type": "category", "values": DEVICES, "missing": "bucket"},
+    "city": {"type": "category", "unseen": "bucket", "top": 20},
+    "code": {"type": "category", "unseen": "bucket", "top": 20},
+    "born": {"type": "date"},
+    "joined": {"type": "date", "missing": "median"},
+    "seen": {"type": "date", "format": "%Y-%m-%d %H:%M:%S"},
+    "member": {"type": "boolean"},
+    "active": {"type": "boolean"},
+    "mobile": {"type": "boolean", "missing": "bucket"},
+}
+
+
+def task(table: Path, rows: int) -> dict[str, Any]:
+    """Give the task file."""
+    example: dict[str, Any] = {
+        "age": 40,
+        "income": 2e4,
+        "balance": None,
+        "score": 0.5,
+        "visits": 3,
+        "height": 1.8,
+        "distance": 7,
+    }
+    example |= {"heat": 20, "country": "AT", "plan": 1, "device": "phone", "city": "city 1", "code": "P-00001"}
+    example |= {"born": "1980-01-01", "joined": "2020-01-01", "seen": "2024-12-24 18:00:00"}
+    example |= {"member": True, "active": True, "mobile": None}
+    mean = {"column": "heat", "min_value": 5, "max_value": 25}
+    return {
+        "title": "A wide table",
+        "problem": "classification",
+        "source": {"kind": "file", "path": str(table)},
+        "rows": [rows, rows],
+        "columns": COLUMNS,
+        "target": {"column": "left", "classes": ["no", "yes"]},
+        "expect": [{"expectation": "expect_column_mean_to_be_between", "arguments": mean}],
+        "split": {"kind": "stratified"},
+        "model": {"family": "mlp", "units": [32, 16]},
+        "train": {"epochs": 1, "batch_size": 1024, "steps_per_execution": 10},
+        "gate": {"metric": "roc_auc"},
+        "serve": {"example": example},
+    }
+
+
+def write(path: Path, rows: int) -> None:
+    """Write a table, block by block; without quotes, as most CSV files are."""
+    blocks = _blocks(rows)
+    first = next(blocks)
+    with path.open("wb") as file, _writer(path.suffix, file, first.schema) as writer:
+        for block in itertools.chain([first], blocks):
+            writer.write_table(block)
+
+
+def _writer(suffix: str, file: IO[bytes], schema: pa.Schema) -> Any:
+    if suffix == ".parquet":
+        return parquet.ParquetWriter(file, schema)
+    file.write((",".join(schema.names) + "\n").encode())
+    return csv.CSVWriter(file, schema, write_options=csv.WriteOptions(include_header=False, quoting_style="none"))
+
+
+def _blocks(rows: int) -> Iterator[pa.Table]:
+    for start in range(0, rows, BLOCK):
+        chance = np.random.default_rng([SEED, start])
+        yield _block(chance, min(BLOCK, rows - start))
+
+
+def _block(chance: np.random.Generator, n: int) -> pa.Table:
+    age, score = chance.integers(18, 91, n), chance.random(n).round(4)
+    visits = chance.poisson(4, n)
+    left = chance.random(n) < 1 / (1 + np.exp(2 + 0.5 * visits - 4 * score - 0.01 * age))
+    return pa.table(
+        {
+            "age": age,
+            "income": chance.lognormal(10, 1, n).round(2),
+            "balance": _missing(chance, chance.normal(500, 900, n).round(2)),
+            "score": score,
+            "visits": visits,
+            "height": chance.normal(1.7, 0.1, n).round(3),
+            "distance": _missing(chance, (100 * chance.random(n)).round(1)),
+            "heat": chance.normal(15, 8, n).clip(-60, 60).round(1),
+            "country": _of(chance, COUNTRIES, n),
+            "plan": chance.integers(1, 4, n),
+            "device": _missing(chance, _of(chance, DEVICES, n)),
+            "city": _of(chance, CITIES, n),
+            "code": _of(chance, CODES, n),
+            "born": _days(chance, "1934-01-01", 27_000, n),
+            "joined": _missing(chance, _days(chance, "2010-01-01", 5_000, n)),
+            "seen": _moments(chance, n),
+            "member": _of(chance, ["true", "false"], n),
+            "active": _of(chance, ["yes", "no"], n),
+            "mobile": _missing(chance, _of(chance, ["Y", "N"], n)),
+            "left": np.where(left, "yes", "no"),
+        }
+    )
+
+
+def _of(chance: np.random.Generator, names: list[str], n: int) -> pa.Array:
+    return pa.array(names).take(pa.array(chance.integers(0, len(names), n)))
+
+
+def _days(chance: np.random.Generator, first: str, days: int, n: int) -> pa.Array:
+    return pa.array(np.datetime64(first) + chance.integers(0, days, n)).cast("string")
+
+
+def _moments(chance: np.random.Generator, n: int) -> pa.Array:
+    moments = np.datetime64("2024-01-01T00:00:00", "s") + chance.integers(0, 366 * 86_400, n)
+    return pa.array(moments).cast("string")
+
+
+def _missing(chance: np.random.Generator, values: Any) -> pa.Array:
+    """Take some values away."""
+    return pc.if_else(pa.array(chance.random(len(values)) < 0.02), None, pa.array(values))
