@@ -34,7 +34,7 @@ class Checked:
 
 
 def check(workspace: Workspace, task: Task, against: Path | None = None) -> Checked:
-    """Look at raw data as fetched, or at a file of new data beside them; nothing is fetched, trained or changed."""
+    """Look at raw data as fetched, or at a file of new data beside them; nothing is fetched or trained."""
     folder = workspace.raw(task.name)
     subject = of_task(task, folder)
     if against:
