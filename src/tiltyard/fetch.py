@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tiltyard import files, store
+from tiltyard import files, store, versions
 from tiltyard.errors import SourceError
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
@@ -46,7 +46,9 @@ def get(workspace: Workspace, task: Task, *, force: bool = False) -> Fetched:
         _record(workspace, task.name, sums)
     if store.changed(workspace, raw):
         store.add(workspace, raw)
-    return Fetched(files.sha256(raw), "edited" if edited else "same" if before == sums else "new")
+    data = files.sha256(raw)
+    versions.record(workspace, task.name, data, store.pointer(raw))
+    return Fetched(data, "edited" if edited else "same" if before == sums else "new")
 
 
 def _fetched(workspace: Workspace, task: Task, folder: Path) -> Sums:

@@ -75,6 +75,45 @@ def drafted(draft: Any, task: str) -> None:
     _next({f"read {draft.path}": "change what it got wrong", f"tiltyard run {task}": "take it down the road"})
 
 
+def versions(rows: list[dict[str, Any]]) -> None:
+    """Print versions of data, a line each; an arrow points to the one that lies in data/raw."""
+    table(["", "version", "fetched (UTC)", "rows", "bytes", "git commit"], [_version(row) for row in rows])
+    if not any(row["here"] for row in rows):
+        click.echo("what lies in data/raw is none of them" if rows else "none yet; next: tiltyard fetch")
+
+
+def change(found: Any) -> None:
+    """Print what changed between two versions of data."""
+    old, new = found.versions
+    click.echo(f"{found.task}: {old} → {new}: {found.rows[0]:,} → {found.rows[1]:,} rows", nl=False)
+    click.echo(f", matched by {found.key}" if found.key else ", matched by their content")
+    for word, names in (("added", found.columns_added), ("removed", found.columns_removed)):
+        if names:
+            click.echo(f"  columns {word}: {', '.join(names)}")
+    for word in ("added", "removed", "changed"):
+        if count := getattr(found, word):
+            first = ", ".join(str(value) for value in found.examples[word])
+            more = ", ..." if count > len(found.examples[word]) else ""
+            click.echo(f"  {count:,} rows {word}: {found.key or 'row'} {first}{more}")
+    for name, count in found.cells.items():
+        click.echo(f"    {name}: {count:,} cells")
+    if found.spread:
+        names = list(dict.fromkeys(name for row in found.spread for name in row))
+        click.echo("  spread otherwise, beyond chance:")
+        table(names, [[row.get(name) for name in names] for row in found.spread])
+    if not (found.added or found.removed or found.changed or found.columns_added or found.columns_removed):
+        click.echo("  nothing changed but the file" if old != new else "  nothing changed")
+
+
+def _version(row: dict[str, Any]) -> list[Any]:
+    time = row["time"][:19].replace("T", " ")
+    return ["▶" if row["here"] else " ", row["data"][:12], time, _many(row["rows"]), _many(row["bytes"]), row["commit"]]
+
+
+def _many(count: int | None) -> str | None:
+    return None if count is None else f"{count:,}"
+
+
 def checked(result: Any) -> None:
     """Print findings a paragraph each: what was found, then what to do about it."""
     part = f", {result.looked_at:,} of them looked at" if result.looked_at < result.rows else ""

@@ -5,16 +5,23 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
+import yaml
+from pydantic import Field
+
+from tiltyard import files
 from tiltyard import stage as stages
-from tiltyard.errors import TaskError, TiltyardError, WorkspaceError
+from tiltyard.errors import DataError, TaskError, TiltyardError, WorkspaceError
+from tiltyard.strict import Strict
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
+    from dvc_data.hashfile.tree import Tree
 
 STAGES = ("validate", "prepare", "train", "evaluate")  # as in dvc.yaml, in their order
 CONFIG = """\
@@ -45,6 +52,60 @@ def add(workspace: Workspace, path: Path) -> None:
     """Make what lies at `path` a version: its pointer is `path` with .dvc."""
     with _repo(workspace) as repo:
         repo.add(str(path))
+
+
+class Pointer(Strict):
+    """What DVC knows of a version of a folder: enough to bring it back."""
+
+    md5: str = Field(pattern="^[0-9a-f]{32}[.]dir$")
+    size: int
+    nfiles: int
+
+
+def pointer(path: Path) -> Pointer:
+    """Read the pointer of what lies at `path`."""
+    (out,) = yaml.safe_load(path.with_name(f"{path.name}.dvc").read_text(encoding="utf-8"))["outs"]
+    return Pointer(md5=out["md5"], size=out["size"], nfiles=out["nfiles"])
+
+
+def checkout(workspace: Workspace, path: Path, version: Pointer) -> None:
+    """Let the pointer name another version, and put its files at `path`."""
+    with _repo(workspace) as repo:
+        _have(repo, version)
+        out = {**version.model_dump(), "hash": "md5", "path": path.name}
+        files.write_text(path.with_name(f"{path.name}.dvc"), yaml.safe_dump({"outs": [out]}, sort_keys=False))
+        repo.checkout([f"{path}.dvc"], force=True)
+
+
+def bring(workspace: Workspace, version: Pointer, folder: Path) -> None:
+    """Copy the files of a version into a folder."""
+    with _repo(workspace) as repo:
+        tree = _have(repo, version)
+        for key, _, oid in tree:
+            target = folder.joinpath(*key)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(repo.cache.local.oid_to_path(oid.value), target)
+
+
+def _have(repo: Repo, version: Pointer) -> Tree:
+    """Have a version in the cache, from the remote if need be, and give the list of its files."""
+    from dvc_data.hashfile import load
+    from dvc_data.hashfile.hash_info import HashInfo
+
+    wanted = HashInfo("md5", version.md5)
+    try:
+        repo.cloud.pull([wanted])
+        tree = cast("Tree", load(repo.cache.local, wanted))
+        repo.cloud.pull([oid for _, _, oid in tree])
+        lost = [oid for _, _, oid in tree if not repo.cache.local.exists(oid.value)]
+    except FileNotFoundError:
+        lost = [wanted]
+    if lost:
+        raise DataError(
+            f"version {version.md5[:12]} of the data is neither in DVC's cache nor in the remote",
+            hint="see where the remote points: dvc remote list",
+        )
+    return tree
 
 
 def changed(workspace: Workspace, path: Path) -> bool:

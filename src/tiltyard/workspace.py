@@ -45,6 +45,10 @@ class Workspace:
         """Where the raw files of a task lie, as they were fetched."""
         return self.root / "data" / "raw" / task
 
+    def versions(self, task: str) -> Path:
+        """Every version of the raw data, a line each."""
+        return self.root / "data" / "versions" / f"{task}.jsonl"
+
     def seal(self, task: str) -> Path:
         """Where the hash of the test part is recorded."""
         return self.root / "data" / "seals" / f"{task}.json"

@@ -1,0 +1,171 @@
+"""Versions of data: each is written down once, compared with another, and brought back to the byte."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tiltyard import data, fetch, files, store, task_file, versions
+from tiltyard.change import change
+from tiltyard.cli import cli
+from tiltyard.errors import DataError
+from tiltyard.task import Task
+from tiltyard.workspace import Workspace
+
+
+@pytest.fixture
+def iris(workspace: Workspace) -> Task:
+    """Iris with two versions: as it comes, and with a row less and one that is another."""
+    task = task_file.load(workspace, "iris")
+    fetch.get(workspace, task)
+    path = workspace.raw("iris") / "table.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:5], "9.9,3.0,1.4,0.2,setosa", *lines[7:]]) + "\n")
+    fetch.get(workspace, task)
+    return task
+
+
+def _names(workspace: Workspace) -> list[str]:
+    return [version.data[:12] for version in versions.recorded(workspace, "iris")]
+
+
+def _git(workspace: Workspace, *words: str) -> str:
+    command = ["git", "-C", str(workspace.root), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_every_version_is_listed(workspace: Workspace, iris: Task) -> None:
+    """With hash, time, rows and bytes; fetching the same again adds none."""
+    fetch.get(workspace, iris)
+    first, second = data.data(workspace, iris)
+    assert (first["rows"], second["rows"]) == (150, 149)
+    assert second["data"] == files.sha256(workspace.raw("iris"))
+    assert (first["here"], second["here"]) == (False, True)
+    assert first["bytes"] > second["bytes"] > 1000
+
+
+def test_the_commit_of_a_version_is_named(workspace: Workspace, iris: Task) -> None:
+    """It is the first whose pointer names it; a version that was never committed has none."""
+    for command in (
+        ["init", "-q"],
+        ["add", "data"],
+        ["-c", "user.name=x", "-c", "user.email=x@y", "commit", "-qm", "x"],
+    ):
+        subprocess.run(["git", *command], cwd=workspace.root, check=True)
+    first, second = data.data(workspace, iris)
+    assert (first["commit"], second["commit"]) == (None, _git(workspace, "log", "-1", "--format=%h"))
+
+
+def test_what_changed_is_said(workspace: Workspace, iris: Task) -> None:
+    """By default what lies there now is held against the version before."""
+    found = data.diff(workspace, iris)
+    assert found.rows == (150, 149)
+    assert (found.added, found.removed, found.changed) == (1, 2, 0)
+    assert found.examples["added"] == [4]
+    assert found.examples["removed"] == [4, 5]
+    assert data.diff(workspace, iris, *_names(workspace)).added == 1
+    assert data.diff(workspace, iris, *_names(workspace)[::-1]).added == 2
+
+
+def test_an_earlier_version_comes_back_to_the_byte(workspace: Workspace, iris: Task) -> None:
+    """Fetching keeps it, since nobody asked for the newest; the pointer names it, so stages see it."""
+    first, second = _names(workspace)
+    data.checkout(workspace, iris, first)
+    assert files.sha256(workspace.raw("iris")).startswith(first)
+    assert not store.changed(workspace, workspace.raw("iris"))
+    assert fetch.get(workspace, iris).data.startswith(first)
+    data.checkout(workspace, iris, second)
+    assert files.sha256(workspace.raw("iris")).startswith(second)
+    assert _names(workspace) == [first, second]
+
+
+def test_a_version_comes_from_the_remote(workspace: Workspace, iris: Task) -> None:
+    """A clone has no cache; what neither cache nor remote has is told."""
+    store.push(workspace, workspace.raw("iris"))
+    first = _names(workspace)[0]
+    data.checkout(workspace, iris, first)
+    store.push(workspace, workspace.raw("iris"))
+    shutil.rmtree(workspace.root / ".dvc" / "cache")
+    assert data.diff(workspace, iris, first).added == 0
+    shutil.rmtree(workspace.root / ".dvc" / "cache")
+    shutil.rmtree(workspace.root / ".dvcstore")
+    with pytest.raises(DataError, match="neither in DVC's cache nor in the remote"):
+        data.diff(workspace, iris, first)
+
+
+def test_edits_are_not_lost(workspace: Workspace, iris: Task) -> None:
+    """What is no version yet stands in the way of a checkout."""
+    path = workspace.raw("iris") / "table.csv"
+    path.write_text(path.read_text() + "5.0,3.0,1.4,0.2,setosa\n")
+    with pytest.raises(DataError, match="edits that are no version yet") as caught:
+        data.checkout(workspace, iris, _names(workspace)[0])
+    assert "tiltyard fetch iris" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["", "ab", "zzzz"])
+def test_a_name_that_is_none_is_refused(workspace: Workspace, iris: Task, name: str) -> None:
+    """The message lists those that there are."""
+    with pytest.raises(DataError, match=_names(workspace)[0]):
+        data.checkout(workspace, iris, name)
+
+
+@pytest.mark.usefixtures("iris")
+def test_the_commands_print_what_people_and_programs_read(workspace: Workspace) -> None:
+    """A task after `data` means its list; --json is JSON."""
+    run = CliRunner()
+    assert "149" in run.invoke(cli, ["data", "iris"]).output
+    assert [row["rows"] for row in json.loads(run.invoke(cli, ["data", "iris", "--json"]).output)] == [150, 149]
+    told = run.invoke(cli, ["data", "diff", "iris"]).output
+    assert "1 rows added: row 4" in told
+    assert "2 rows removed: row 4, 5" in told
+    first = _names(workspace)[0]
+    assert f"is version {first}" in run.invoke(cli, ["data", "checkout", "iris", first[:6]]).output
+
+
+def test_rows_with_a_name_are_matched_by_it() -> None:
+    """A row that moved is the same; one with another value is changed, cell by cell."""
+    old = pd.DataFrame({"id": [1, 2, 3, 4], "town": ["a", "b", "c", None], "old": 0})
+    new = pd.DataFrame({"id": [4, 3, 2, 5], "town": [None, "x", "b", "d"], "new": 0})
+    found = change("t", ("1", "2"), (old, new))
+    assert (found.key, found.added, found.removed, found.changed) == ("id", 1, 1, 1)
+    assert found.cells == {"town": 1}
+    assert found.examples == {"added": [5], "removed": [1], "changed": [3]}
+    assert (found.columns_added, found.columns_removed) == (["new"], ["old"])
+
+
+def test_a_shift_in_values_is_told() -> None:
+    """A column that moved is named with both means; one that did not, is not."""
+    old = pd.DataFrame({"x": [float(n % 50) for n in range(500)], "y": [float(n % 7) for n in range(500)]})
+    found = change("t", ("1", "2"), (old, old.assign(x=old["x"] + 20)))
+    (line,) = found.spread
+    assert (line["column"], line["old"], line["new"]) == ("x", "mean 24.5", "mean 44.5")
+
+
+ROWS = st.lists(st.tuples(st.integers(0, 3), st.sampled_from("ab")), max_size=30)
+
+
+@given(old=ROWS, new=ROWS)
+def test_added_and_removed_make_up_the_difference(old: list[tuple[int, str]], new: list[tuple[int, str]]) -> None:
+    """Whatever repeats: rows that came less rows that went are the rows that are more."""
+    frames = [pd.DataFrame(rows, columns=["number", "letter"]) for rows in (old, new)]
+    found = change("t", ("1", "2"), (frames[0], frames[1]))
+    assert found.added - found.removed == len(new) - len(old)
+    if not found.key:
+        assert (found.added == found.removed == 0) == (sorted(old) == sorted(new))
+
+
+def test_a_torn_list_is_told(workspace: Workspace, iris: Task) -> None:
+    """With the command that brings it back."""
+    path: Path = workspace.versions("iris")
+    path.write_text(path.read_text()[:-40])
+    with pytest.raises(DataError, match="expected a version a line") as caught:
+        data.data(workspace, iris)
+    assert caught.value.hint == "bring it back: git checkout data/versions/iris.jsonl"
