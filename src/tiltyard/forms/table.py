@@ -72,11 +72,11 @@ def _facts(task: Task, frame: pd.DataFrame) -> pd.DataFrame:
         frame[name] = task.columns[name].facts_of_cells(frame[name])
     if target in frame:
         cells = frame[target]
-        frame[target] = cells.map(str, na_action="ignore") if task.classes else pd.to_numeric(cells, errors="coerce")
+        frame[target] = cells.map(str, na_action="ignore") if task.target.labels else pd.to_numeric(cells, errors="coerce")
     return frame
 
 
 def _texts(task: Task) -> list[str]:
     """Name the columns whose cells are wanted as they are spelled; labels are among them."""
     names = [name for name, column in task.columns.items() if column.spelled]
-    return [*names, task.target.column] if task.classes else names
+    return [*names, task.target.column] if task.target.labels else names
