@@ -69,6 +69,26 @@ def test_stratified_parts_have_the_shares_of_the_whole() -> None:
     }
 
 
+@given(
+    cells=st.lists(st.tuples(st.integers(0, 12), st.booleans()), min_size=30, max_size=200), seed=st.integers(0, 3)
+)
+def test_identical_rows_of_two_classes_stay_together(cells: list[tuple[int, bool]], seed: int) -> None:
+    """A row that comes with two labels is in one part all the same."""
+    values, truth = (np.array(part) for part in zip(*cells, strict=True))
+    how = Split(kind="stratified", seed=seed)
+    try:
+        parts = split.split(how, {"x": values.astype(np.float64)}, truth.astype(np.int64), 0)
+        said = ""
+    except DataError as error:
+        parts, said = {}, error.message
+    if said:
+        assert "is empty" in said  # too few distinct rows for three parts
+        return
+    assert sorted(np.concatenate(list(parts.values()))) == list(range(len(values)))
+    seen = [set(values[index]) for index in parts.values()]
+    assert sum(map(len, seen)) == len(set.union(*seen))
+
+
 def test_windows_of_a_series_share_no_value_across_parts(workspace: Workspace) -> None:
     """The last value that training sees lies before the first of any validation window, and so on."""
     fetch_raw(workspace, "sine")

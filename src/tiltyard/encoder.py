@@ -39,8 +39,8 @@ class Encoder:
     def learn(cls, task: Task, column: Callable[[str], Iterable[Array]], truth: Array) -> Encoder:
         """Learn from training rows that are given a column at a time, in parts."""
         fitted = {name: _fit(one, column(name), name) for name, one in task.columns.items()}
-        target = dict(zip(("mean", "std"), scale(truth), strict=True)) if task.kind.targets == "number" else {}
-        bare = task.form != "table"
+        target = _target(task, truth) if task.kind.targets == "number" else {}
+        bare = task.form != "table" and len(task.columns) == 1
         return cls(
             task.name, task.kind, dict(task.columns), fitted, target, task.classes, bare, task.serve.max_instances
         )

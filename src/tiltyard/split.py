@@ -61,12 +61,19 @@ def deal(how: Split, key: Array, truth: Array, reach: int) -> Parts:
     elif how.kind == "random":
         parts = _by_key(how, key, np.arange(len(key)))
     else:
-        groups = [_by_key(how, key, np.flatnonzero(truth == label)) for label in np.unique(truth)]
+        stratum = truth[_first(key)]
+        groups = [_by_key(how, key, np.flatnonzero(stratum == label)) for label in np.unique(stratum)]
         parts = {name: np.sort(np.concatenate([group[name] for group in groups])) for name in groups[0]}
     _refuse_empty(parts)
     if not reach:
         _refuse_shared(parts, key)
     return parts
+
+
+def _first(key: Array) -> Array:
+    """Give for each row the first that is identical to it: with another label it is dealt together with that."""
+    _, first, place = np.unique(key, return_index=True, return_inverse=True)
+    return first[place]
 
 
 def _by_time(how: Split, n: int, reach: int) -> Parts:
