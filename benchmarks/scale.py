@@ -129,12 +129,12 @@ def _head() -> str:
     )
     return (
         f"# Scale\n\nMeasured {datetime.now(UTC):%Y-%m-%d} at commit {commit.stdout.strip()} by `benchmarks/scale.py`: "
-        f"{os.cpu_count()} cores, {platform.machine()}, no GPU, Python {platform.python_version()}. Load average at the "
-        f"end: {os.getloadavg()[2]:.1f}; other work shared the machine if it is above 1.5. Rows are generated with seed "
-        f"{SEED}: 8 numbers, 5 categories (one of 10,000 values), 3 dates, 3 booleans, a label; some values are "
-        "missing.\n\nEach verb is a process of its own; `train` is one epoch. MiB is the highest sum of resident memory "
-        "over its processes; what they share counts twice. The slope is that of log seconds over log rows from a million "
-        "rows on, where imports no longer count for much: 1 is linear."
+        f"{os.cpu_count()} cores, {platform.machine()}, no GPU, Python {platform.python_version()}; load average at "
+        f"the end {os.getloadavg()[2]:.1f} (above 1.5, others shared it). Rows are generated with seed {SEED}: "
+        "8 numbers, 5 categories (one of 10,000 values), 3 dates, 3 booleans, a label; some values are missing.\n\n"
+        "Each verb is a process of its own; `train` is one epoch. MiB is the highest sum of resident memory over its "
+        "processes; what they share counts twice. The slope is that of log seconds over log rows from a million rows "
+        "on, where imports no longer count for much: 1 is linear."
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tiltyard import files, plugins, stored
-from tiltyard.column import Array, Rows
+from tiltyard.column import Array, Rows, count
 from tiltyard.encoder import Encoder
 from tiltyard.errors import DataError, SealError
 from tiltyard.shelf import Shelf
@@ -20,6 +20,7 @@ from tiltyard.stored import Stored
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
+AT_ONCE = 1 << 14  # rows that are encoded together
 LARGE = 1 << 28  # bytes of a part that are still read into memory
 Features = Array | Stored
 
@@ -65,7 +66,7 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
         for name in ("train", "validation"):
             index = parts[name]
             with stored.writing(folder / f"{name}.npz") as write:
-                write("features", len(index), (encoder.encode(rows) for rows in shelf.rows(index)))
+                write("features", len(index), _encoded(encoder, shelf, index))
                 write("truth", len(index), [truth[index]])
         encoder.save(folder / "encoder.json")
         files.write_json(folder / "split.json", facts)
@@ -91,6 +92,13 @@ def _write_test(path: Path, shelf: Shelf, truth: Array, index: Array) -> str:
         for name, array in (("truth", truth[index]), ("number", index)):
             write(name, len(index), _hashed(digest, len(index), [array]))
     return digest.hexdigest()
+
+
+def _encoded(encoder: Encoder, shelf: Shelf, index: Array) -> Iterator[Array]:
+    """Encode some rows, few at a time: a category may be a thousand features."""
+    for rows in shelf.rows(index):
+        for start in range(0, count(rows), AT_ONCE):
+            yield encoder.encode({name: values[start : start + AT_ONCE] for name, values in rows.items()})
 
 
 def _hashed(digest: Any, rows: int, pieces: Iterable[Array]) -> Iterator[Array]:

@@ -38,7 +38,7 @@ class Asked:
         arguments = self.expectation.arguments
         named = [arguments[name] for name in arguments if name.startswith("column")]
         names = [one for some in named for one in (some if isinstance(some, list | tuple) else [some])]
-        return [] if "row_condition" in arguments else sorted({*names})
+        return [] if "row_condition" in arguments else sorted({one for one in names if isinstance(one, str)})
 
     def refused(self, problem: object) -> TaskError:
         """Give the error for what cannot be asked of these data: the task file is at fault."""
