@@ -6,20 +6,21 @@ LOCK := $(if $(GPU),requirements-gpu.lock,requirements.lock)
 INSTALLED := .venv/.installed-$(LOCK)
 UV := $(BIN)/uv
 TASKS ?=
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check smoke serve bench lock clean
 
 help:  ## print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  \033[36mmake %-8s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  variables: TASKS='iris sine' (default: all), GPU=1 (CUDA build), PYTHON=python3.12"
+	@echo "  variables: TASKS='iris sine' (default: all), WORKERS=4 (tests at once), GPU=1 (CUDA build), PYTHON=python3.12"
 
 run: $(INSTALLED)  ## install, then take every task from source to packaged champion
 	@tiltyard run $(TASKS)
 
 test: $(INSTALLED)  ## run every test, with coverage of src and pipelines
 	@rm -f .coverage .coverage.*
-	coverage run -m pytest
+	coverage run -m pytest -n $(WORKERS) --dist loadfile
 	@coverage combine -q && coverage report
 
 check: $(INSTALLED)  ## lint, format, types, direction of imports
