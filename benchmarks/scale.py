@@ -1,7 +1,8 @@
 """How seconds and memory grow with rows: generated tables of 20 columns down the road, written to benchmarks/SCALE.md.
 
 `python benchmarks/scale.py [ROWS]...` measures each verb in a process of its own, in a temporary project. Beside it
-stands pandera with the same checks on the same rows, left out if it is not installed: uv pip install --group bench
+stands pandera with the same checks on the same rows, left out if it is not there: `uv pip install --group bench` brings
+it, and the next `make` takes it away.
 """
 
 from __future__ import annotations

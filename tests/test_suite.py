@@ -105,7 +105,9 @@ def test_parts_are_judged_as_the_whole(
     if expected.get("unexpected_count", 0) > KEPT:
         expected.pop("partial_unexpected_counts")
         received.pop("partial_unexpected_counts", None)
-    assert received == expected
+    assert {key: received[key] for key in expected} == expected
+    for key in ("unexpected_list", "unexpected_index_list"):  # there, for the pages, where they are short
+        assert received.get(key) in (None, expected.get(f"partial_{key}"))
     assert [row["row"] for row in found.rows] == (expected.get("partial_unexpected_index_list") or [])
 
 

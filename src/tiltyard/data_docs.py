@@ -36,7 +36,7 @@ def judged(gx: Any, name: str, meant: list[Any], frame: pd.DataFrame) -> list[An
 
 def write(gx: Any, name: str, results: list[Any], folder: Path) -> None:
     """Write the pages about results into a folder."""
-    from great_expectations import ExpectationSuite
+    from great_expectations import ExpectationSuite, __version__
     from great_expectations.core import ExpectationSuiteValidationResult, RunIdentifier
     from great_expectations.data_context.types.resource_identifiers import (
         ExpectationSuiteIdentifier,
@@ -57,7 +57,12 @@ def write(gx: Any, name: str, results: list[Any], folder: Path) -> None:
             "unsuccessful_expectations": len(results) - met,
             "success_percent": 100 * met / len(results),
         },
-        meta={"run_id": run, "validation_time": run.run_time, "active_batch_definition": _batch(name)},
+        meta={
+            "great_expectations_version": __version__,
+            "run_id": run,
+            "validation_time": run.run_time,
+            "active_batch_definition": _batch(name),
+        },
     )
     suite = ExpectationSuiteIdentifier(name=name)
     result = ValidationResultIdentifier(suite, run, f"{name}-raw")

@@ -77,8 +77,10 @@ class Sieve:
             f"{metric}.unexpected_values": [value for _, value in self.kept],
             f"{metric}.unexpected_index_list": [next(iter(row.values())) for row, _ in self.kept],
         }
-        found = self.meant._validate(metrics, {"result_format": FORMAT})  # noqa: SLF001 - its way from metrics to a result
-        if self.unexpected > KEPT:  # of the first ones alone they would be wrong
+        whole = self.unexpected <= KEPT
+        wanted = {**FORMAT, "result_format": "COMPLETE"} if whole else FORMAT
+        found = self.meant._validate(metrics, {"result_format": wanted})  # noqa: SLF001 - from metrics to a result
+        if not whole:  # counted among the first ones alone, values would be told wrongly
             found["result"].pop("partial_unexpected_counts", None)
         return ExpectationValidationResult(
             success=bool(found["success"]),
