@@ -149,10 +149,10 @@ def test_the_baseline_may_look_a_season_back(tmp_path: Path) -> None:
     """With a season of 6 the baseline answers the oldest value of a window of 6, without one the newest."""
     space, task = _task(tmp_path, _grown(), {"sold": {"season": 6}})
     rows, truth = Series().rows(task, space.raw("shop"))
-    assert np.array_equal(task.kind.baseline(truth, evaluate.past(task, rows))[:, 0], rows["sold"][:, 0])
+    assert np.array_equal(task.kind.baseline(truth, evaluate.past(task, rows), "rmse")[:, 0], rows["sold"][:, 0])
     (space.root / "other").mkdir()
     _, plain = _task(space.root / "other", _grown(), {"sold": {}})
-    assert np.array_equal(plain.kind.baseline(truth, evaluate.past(plain, rows))[:, 0], rows["sold"][:, -1])
+    assert np.array_equal(plain.kind.baseline(truth, evaluate.past(plain, rows), "rmse")[:, 0], rows["sold"][:, -1])
 
 
 @pytest.mark.slow
@@ -166,6 +166,6 @@ def test_a_trend_is_followed_out_of_its_range(tmp_path: Path) -> None:
     train_tasks(space, "shop")
     test = prepare.read_test(space, task)
     answers = Predictor.load(space.out("shop", "train")).outputs(test.rows)[:, 0]
-    naive = task.kind.baseline(test.truth, evaluate.past(task, test.rows))[:, 0]
+    naive = task.kind.baseline(test.truth, evaluate.past(task, test.rows), "rmse")[:, 0]
     assert np.abs(answers / test.truth - 1).mean() < 0.03
     assert np.abs(answers - test.truth).mean() < np.abs(naive - test.truth).mean() / 2

@@ -45,7 +45,7 @@ def predict(workspace: Workspace, task: Task, predictor: Predictor) -> Predictio
             hint=f"lower train.learning_rate or set train.clip_norm in tasks/{task.name}.yaml",
         )
     _, known = open_part(workspace.out(task.name, "prepare") / "train.npz")
-    baseline = task.kind.baseline(known, past(task, test.rows))
+    baseline = task.kind.baseline(known, past(task, test.rows), task.gate.metric)
     target = f"{task.target.column} ({task.target.unit})" if task.target.unit else task.target.column
     return Predictions(test.truth, outputs, baseline, test.number, task.classes, target)
 

@@ -49,8 +49,8 @@ class Problem(ABC):
         """Say how many units the output layer has."""
 
     @abstractmethod
-    def baseline(self, train: Array, rows: Rows) -> Array:
-        """Give the outputs of the simplest honest model: no features, or the last value seen."""
+    def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
+        """Give the outputs of the simplest honest model, as the metric would have it: no features, or a past value."""
 
     @abstractmethod
     def context(self, train: Array) -> dict[str, float]:

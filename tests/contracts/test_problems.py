@@ -35,7 +35,7 @@ def case(kind: Problem, rows: int = 40) -> tuple[Array, Array, Rows]:
 def predictions(kind: Problem, outputs: Array, truth: Array, rows: Rows) -> Predictions:
     """Put outputs beside the baseline's."""
     numbers = np.arange(len(truth)) + 100
-    return Predictions(truth, outputs, kind.baseline(truth, rows), numbers, CLASSES, "y (cm)")
+    return Predictions(truth, outputs, kind.baseline(truth, rows, "rmse"), numbers, CLASSES, "y (cm)")
 
 
 def leaves(content: Any) -> list[Any]:
@@ -58,7 +58,7 @@ def test_a_better_score_is_a_gain(problem_name: str) -> None:
     kind = problem(problem_name)
     truth, outputs, rows = case(kind)
     context = kind.context(truth)
-    best, simple = (kind.scores(truth, o, context) for o in (outputs, kind.baseline(truth, rows)))
+    best, simple = (kind.scores(truth, o, context) for o in (outputs, kind.baseline(truth, rows, "rmse")))
     for name, metric in kind.metrics.items():
         assert metric.gain(best[name], simple[name]) > 0 > metric.gain(simple[name], best[name])
 
@@ -67,7 +67,7 @@ def test_the_baseline_scores_what_arithmetic_says(problem_name: str) -> None:
     """The mean misses by the standard deviation, the majority hits its share, persistence misses by the steps."""
     kind = problem(problem_name)
     truth, _, rows = case(kind)
-    scores = kind.scores(truth, kind.baseline(truth, rows), kind.context(truth))
+    scores = kind.scores(truth, kind.baseline(truth, rows, "rmse"), kind.context(truth))
     expected = {
         "regression": {"rmse": truth.std(), "r2": 0.0},
         "classification": {"accuracy": 14 / 40, "balanced_accuracy": 1 / 3, "roc_auc": 0.5},
@@ -127,3 +127,10 @@ def test_answers_are_json(problem_name: str) -> None:
     json.dumps(answers, allow_nan=False)
     assert len(answers) == 3
     assert len(leaves(answers)) in {3, 12}
+
+
+def test_absolute_errors_have_a_baseline_of_their_own() -> None:
+    """Where few values are large, their mean is no honest rival for the mean absolute error: the median is."""
+    kind, truth = plugins.load("problems", "regression")(), np.array([0.0] * 9 + [100.0])
+    constants = {name: float(kind.baseline(truth, {"x": truth}, name)[0, 0]) for name in ("rmse", "mae", "r2")}
+    assert constants == {"rmse": 10.0, "mae": 0.0, "r2": 10.0}

@@ -72,7 +72,8 @@ def _facts(task: Task, frame: pd.DataFrame) -> pd.DataFrame:
         frame[name] = task.columns[name].facts_of_cells(frame[name])
     if target in frame:
         cells = frame[target]
-        frame[target] = cells.map(str, na_action="ignore") if task.target.labels else pd.to_numeric(cells, errors="coerce")
+        named = bool(task.target.labels)
+        frame[target] = cells.map(str, na_action="ignore") if named else pd.to_numeric(cells, errors="coerce")
     return frame
 
 

@@ -55,7 +55,7 @@ class Classification(Problem):
         """One a class, or a single sigmoid."""
         return 1 if output == "sigmoid" else classes
 
-    def baseline(self, train: Array, rows: Rows) -> Array:
+    def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
         """The class shares of the training rows, for every row: its label is the majority's."""
         classes = int(train.max()) + 1
         shares = np.bincount(train.astype(np.int64), minlength=classes) / len(train)

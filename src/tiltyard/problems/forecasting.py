@@ -30,7 +30,7 @@ class Forecasting(Regression):
         "mase": Metric("Error over that of the naive forecast in training", _mase, higher_is_better=False),
     }
 
-    def baseline(self, train: Array, rows: Rows) -> Array:
+    def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
         """The last value of each window; of seasonal series, windows end a season before."""
         (windows,) = rows.values()
         return windows[:, -1:].astype(np.float64)
