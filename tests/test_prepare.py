@@ -290,3 +290,13 @@ def test_arrays_are_read_in_slices_as_they_were_written(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "small.npz", features=whole)
     with pytest.raises(ValueError, match=r"features\.npy is compressed"):
         stored.Stored(tmp_path / "small.npz", "features")
+
+
+def test_what_a_kill_has_left_on_the_shelf_is_cleared(workspace: Workspace) -> None:
+    """Half-written rows of a run that died are in nobody's way, and are gone afterwards."""
+    fetch_raw(workspace, "iris")
+    left = workspace.state("iris", "prepare") / "0"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half an array")
+    _prepare(workspace, "iris")
+    assert not left.parent.exists()

@@ -14,7 +14,7 @@ from tiltyard import files, plugins, stored
 from tiltyard.column import Array, Rows, count
 from tiltyard.encoder import Encoder
 from tiltyard.errors import DataError, SealError
-from tiltyard.shelf import Shelf
+from tiltyard.shelf import Shelf, shelf
 from tiltyard.split import deal, keys
 from tiltyard.stored import Stored
 from tiltyard.task import Task
@@ -50,53 +50,53 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
     form = plugins.load("forms", task.form)()
     raw = workspace.raw(task.name)
     with (
-        Shelf(workspace.state(task.name, "prepare")) as shelf,
+        shelf(workspace.state(task.name, "prepare")) as kept,
         files.replacing_folder(workspace.out(task.name, "prepare")) as folder,
     ):
-        key, truth = _shelve(form.parts(task, raw), shelf, task.split.seed)
+        key, truth = _shelve(form.parts(task, raw), kept, task.split.seed)
         parts = deal(task.split, key, truth, form.reach(task))
         facts = {
             "data": files.sha256(raw),
-            "test": _write_test(folder / "test.npz", shelf, truth, parts["test"]),
+            "test": _write_test(folder / "test.npz", kept, truth, parts["test"]),
             "rows": {name: len(index) for name, index in parts.items()},
             "context": task.kind.context(truth[parts["train"]]),
         }
         _seal(workspace, task, facts, reseal=reseal)
-        encoder = Encoder.learn(task, lambda name: shelf.column(name, parts["train"]), truth[parts["train"]])
+        encoder = Encoder.learn(task, lambda name: kept.column(name, parts["train"]), truth[parts["train"]])
         for name in ("train", "validation"):
             index = parts[name]
             with stored.writing(folder / f"{name}.npz") as write:
-                write("features", len(index), _encoded(encoder, shelf, index))
+                write("features", len(index), _encoded(encoder, kept, index))
                 write("truth", len(index), [truth[index]])
         encoder.save(folder / "encoder.json")
         files.write_json(folder / "split.json", facts)
     return facts
 
 
-def _shelve(parts: Iterable[tuple[Rows, Array]], shelf: Shelf, seed: int) -> tuple[Array, Array]:
+def _shelve(parts: Iterable[tuple[Rows, Array]], kept: Shelf, seed: int) -> tuple[Array, Array]:
     """Put rows on the shelf; of each keep in memory its key and its truth."""
-    kept = []
+    known = []
     for rows, truth in parts:
-        shelf.put(rows)
-        kept.append((keys(rows, seed), truth))
-    key, truth = (np.concatenate(some) for some in zip(*kept, strict=True))
+        kept.put(rows)
+        known.append((keys(rows, seed), truth))
+    key, truth = (np.concatenate(some) for some in zip(*known, strict=True))
     return key, truth
 
 
-def _write_test(path: Path, shelf: Shelf, truth: Array, index: Array) -> str:
+def _write_test(path: Path, kept: Shelf, truth: Array, index: Array) -> str:
     """Write the test part, and give the hash that the seal records."""
     digest = hashlib.sha256()
     with stored.writing(path) as write:
-        for name in sorted(shelf.files):
-            write(f"column:{name}", len(index), _hashed(digest, len(index), shelf.column(name, index)))
+        for name in sorted(kept.files):
+            write(f"column:{name}", len(index), _hashed(digest, len(index), kept.column(name, index)))
         for name, array in (("truth", truth[index]), ("number", index)):
             write(name, len(index), _hashed(digest, len(index), [array]))
     return digest.hexdigest()
 
 
-def _encoded(encoder: Encoder, shelf: Shelf, index: Array) -> Iterator[Array]:
+def _encoded(encoder: Encoder, kept: Shelf, index: Array) -> Iterator[Array]:
     """Encode some rows, few at a time: a category may be a thousand features."""
-    for rows in shelf.rows(index):
+    for rows in kept.rows(index):
         for start in range(0, count(rows), AT_ONCE):
             yield encoder.encode({name: values[start : start + AT_ONCE] for name, values in rows.items()})
 

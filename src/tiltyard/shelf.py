@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 
@@ -21,16 +21,6 @@ class Shelf:
         self.files: dict[str, Path] = {}
         self.types: dict[str, np.dtype[np.generic]] = {}  # that holds all rows: text is as wide as the longest
         self.ends = [0]  # rows before each part, and after the last
-
-    def __enter__(self) -> Self:
-        """Begin with nothing, whatever a kill has left."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Leave nothing."""
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def put(self, rows: Rows) -> None:
         """Put down more rows."""
@@ -56,3 +46,17 @@ class Shelf:
                 rows = {name: np.load(file, allow_pickle=False) for name, file in files.items()}
                 if len(places):
                     yield {name: values[places] for name, values in rows.items()}
+
+
+@contextlib.contextmanager
+def shelf(folder: Path) -> Iterator[Shelf]:
+    """Give an empty shelf, whatever a kill has left there, and leave nothing; who comes second waits for the first."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        try:
+            yield Shelf(folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
