@@ -19,7 +19,7 @@ from pathlib import Path
 
 import rest
 
-from tiltyard import files
+from tiltyard import files, roster
 from tiltyard.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,7 +68,7 @@ def _road(root: Path) -> str:
     """Each task alone, from source to champion, against the bare fit of the same rows; then what is fixed."""
     lines = ["| task | bare fit, s | road, s | whole command, s | road / bare |", "|---|--:|--:|--:|--:|"]
     fixed = []
-    for name in Workspace(root).tasks():
+    for name in roster.listed(Workspace(root)):
         whole, out = _seconds(root, "tiltyard", "run", name, "--json")
         (row,) = json.loads(out)
         bare, _ = _seconds(root, sys.executable, str(ROOT / "benchmarks" / "bare.py"), str(root), name)

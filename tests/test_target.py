@@ -37,9 +37,10 @@ def test_a_threshold_makes_two_classes(workspace: Workspace) -> None:
 
 
 def test_a_missing_number_is_of_no_class(workspace: Workspace) -> None:
-    """NaN is below no threshold and above none."""
-    with pytest.raises(DataError, match="expected a number in every row; row 1 has none"):
-        truth_of(_edited(workspace, threshold=140, classes=["slow", "fast"]), [1.0, None])
+    """NaN is below no threshold and above none; nor can it be learned as a number."""
+    for target in ({}, {"threshold": 140, "classes": ["slow", "fast"]}):
+        with pytest.raises(DataError, match="expected a number in every row; row 1 holds nan"):
+            truth_of(_edited(workspace, **target), [1.0, None])
 
 
 @pytest.mark.parametrize(

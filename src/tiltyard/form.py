@@ -102,9 +102,9 @@ def _numbers(task: Task, values: Sequence[object]) -> Array:
         numbers = np.array(values, dtype=np.float64)
     except (ValueError, TypeError) as error:
         raise DataError(f"target {name}: expected numbers: {error}") from None
-    if task.target.threshold is not None and np.isnan(numbers).any():
-        first = int(np.argmax(np.isnan(numbers)))
-        raise DataError(f"target {name}: expected a number in every row; row {first} has none")
+    if not np.isfinite(numbers).all():
+        first = int(np.argmin(np.isfinite(numbers)))
+        raise DataError(f"target {name}: expected a number in every row; row {first} holds {numbers[first]:g}")
     if task.target.log and (numbers <= -1).any():
         raise DataError(f"target.log: expected numbers above -1; received {numbers.min():g} in {name}")
     return numbers

@@ -22,6 +22,8 @@ def leaks(cells: Sequence[object], truth: Sequence[object], *, labels: bool) -> 
     if len(cells) < FEWEST:
         return 0.0
     values, target = _numbers(cells)[:, None], _codes(truth) if labels else _numbers(truth)
+    if labels and len(np.unique(target)) * 2 > len(target):
+        return 0.0  # labels that hardly come twice are no classes
     kind, score = (
         (tree.DecisionTreeClassifier, metrics.balanced_accuracy_score)
         if labels
