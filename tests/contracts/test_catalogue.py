@@ -1,0 +1,52 @@
+"""What every task of the catalogue must be, whose data come from elsewhere: read strictly, valid, encoded alike."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from making import ROOT, fetch_raw
+
+from tiltyard import plugins, prepare, task_file
+from tiltyard.column import count
+from tiltyard.encoder import Encoder
+from tiltyard.task import Task
+from tiltyard.validate import validate
+from tiltyard.workspace import Workspace
+
+ROWS = 64
+
+
+def test_it_is_a_task(catalogue_name: str) -> None:
+    """It is read as strictly as others, points editors to the schema, and names the checksum of its data."""
+    path = Workspace(ROOT).task_file(catalogue_name)
+    assert path.read_text(encoding="utf-8").startswith("# yaml-language-server: $schema=schema.json\n")
+    assert task_file.load(Workspace(ROOT), catalogue_name).source.model_dump()["sha256"]
+
+
+@pytest.fixture
+def task(workspace: Workspace, mirror: Path, catalogue_name: str) -> Task:
+    """The task in a project of its own, its data fetched from the mirror."""
+    assert mirror.is_dir()
+    shutil.copy(Workspace(ROOT).task_file(catalogue_name), workspace.task_file(catalogue_name))
+    fetch_raw(workspace, catalogue_name)
+    return task_file.load(workspace, catalogue_name)
+
+
+def test_its_data_are_what_it_expects(workspace: Workspace, task: Task) -> None:
+    """Validation passes without a warning."""
+    assert all(outcome.success for outcome in validate(workspace, task).outcomes)
+
+
+def test_serving_encodes_as_training_did(workspace: Workspace, task: Task) -> None:
+    """Training rows sent as a client would send them encode to the very bits that training saw; so does the example."""
+    prepare.prepare(workspace, task)
+    encoder = Encoder.load(workspace.out(task.name, "prepare") / "encoder.json")
+    rows, _ = plugins.load("forms", task.form)().rows(task, workspace.raw(task.name))
+    some = {name: values[:ROWS] for name, values in rows.items()}
+    again = encoder.parse(encoder.to_json(some))
+    assert count(again) == min(ROWS, count(rows))
+    assert np.array_equal(encoder.encode(again), encoder.encode(some))
+    assert count(encoder.parse([task.serve.example])) == 1
