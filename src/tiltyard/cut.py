@@ -20,6 +20,7 @@ class Cut:
     width: int  # cells in a row
     header: bool
     quoted: bool  # whether quotes hold a cell together; else they are characters like others
+    again: tuple[int, ...] = ()  # rows that hold the header once more, as where files were put together
 
     def unclosed(self, stream: io.RawIOBase) -> int:
         """Give the line of the last row before a quote opens a cell and does not close it; 0 if none does."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ProblemName = Literal["regression", "classification", "forecasting"]
+FEWEST = 10  # rows: of fewer, no part would be left to test on
 FEW = 20  # different whole numbers: more are a quantity, not labels
 MOST = 1000  # labels
 
@@ -63,6 +64,9 @@ def init(workspace: Workspace, name: str, wish: Wish, *, force: bool = False) ->
     if problem == "classification":
         frame[wish.target] = labels
     rows = frame[~frame[wish.target].map(empty)]
+    if len(rows) < FEWEST:
+        name = Path(wish.data).name
+        raise DataError(f"{name}: expected {FEWEST} rows or more with a known {wish.target}; received {len(rows)}")
     traits = [_seen(rows, other, wish) for other in frame.columns if other != wish.target]
     if line := _line(wish, rows, traits, truth, problem):
         problem, traits = "forecasting", [truth, *(line.judged(seen) for seen in traits)]

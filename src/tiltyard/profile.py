@@ -134,9 +134,17 @@ def _reason(seen: Trait, known: list[object]) -> str:
         f"nearly empty: {seen.missing:,} of {seen.rows:,} are missing": seen.missing > seen.rows * 0.95,
         "free text: a task with this column alone could learn from it": seen.kind == "text",
         f"an id: {seen.unique:,} different in {seen.rows:,} rows": _is_key(seen, known),
+        "dates in several spellings: bring them to one": seen.kind == "category" and _is_mixed(known),
         f"{seen.unique:,} names in {seen.rows:,} rows: too many to learn from": _is_scattered(seen),
     }
     return next((reason for reason, holds in reasons.items() if holds), "")
+
+
+def _is_mixed(known: list[object]) -> bool:
+    """Say whether cells are dates, though not all of one spelling."""
+    texts = sorted({str(cell) for cell in known})[:1000]
+    spellings = [Spelling(spelled) for spelled in DATES]
+    return len(texts) > 2 and all(any(spelling.read(text) for spelling in spellings) for text in texts)
 
 
 def _is_scattered(seen: Trait) -> bool:

@@ -64,7 +64,7 @@ def deal(how: Split, key: Array, truth: Array, reach: int) -> Parts:
         stratum = truth[_first(key)]
         groups = [_by_key(how, key, np.flatnonzero(stratum == label)) for label in np.unique(stratum)]
         parts = {name: np.sort(np.concatenate([group[name] for group in groups])) for name in groups[0]}
-    _refuse_empty(parts)
+    _refuse_empty(parts, key)
     if not reach:
         _refuse_shared(parts, key)
     return parts
@@ -105,11 +105,19 @@ def _limit(ranked: Array, share: float) -> np.uint64:
     return limit
 
 
-def _refuse_empty(parts: Parts) -> None:
+def _refuse_empty(parts: Parts, key: Array) -> None:
     for name, index in parts.items():
         if not len(index):
             sizes = ", ".join(f"{part} {len(rows)}" for part, rows in parts.items())
-            raise DataError(f"split: expected rows in every part; received {sizes}: {name} is empty")
+            raise DataError(f"split: expected rows in every part; received {sizes}: {name} is empty", _few(key))
+
+
+def _few(key: Array) -> str:
+    """Say why there are too few rows, if it is that they repeat."""
+    different = len(np.unique(key))
+    if different * 2 > len(key):
+        return "get more rows, or make split.test and split.validation smaller"
+    return f"rows that are the same in all features stay together, and only {different:,} of {len(key):,} differ"
 
 
 def _refuse_shared(parts: Parts, key: Array) -> None:

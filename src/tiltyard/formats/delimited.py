@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from tiltyard import archive
@@ -70,6 +71,11 @@ class Delimited(Format):
         tallies = [Tally(styles(self.dialect, delimiter), self.dialect.missing) for _ in names]
         with self._decoded() as decoding:
             regular = self._tallied(decoding, cut, tallies)
+        if header and regular and (again := self._headers(cut, rows[0], tallies)):
+            cut = replace(cut, again=again)
+            tallies = [Tally(styles(self.dialect, delimiter), self.dialect.missing) for _ in names]
+            with self._decoded() as decoding:
+                self._tallied(decoding, cut, tallies)
         if quoted and decoding.quotes:
             self._check_quotes(cut)
         if not regular:
@@ -89,6 +95,22 @@ class Delimited(Format):
             return False
         return True
 
+    def _headers(self, cut: Cut, first: list[str], tallies: list[Tally]) -> tuple[int, ...]:
+        """Find rows that are the header once more; there can be none where a column is all numbers."""
+        import pyarrow.compute as pc
+
+        if any(tally.names for tally in tallies):
+            return ()
+        found, start = [], 0
+        with self._decoded() as decoding:
+            for batch in self._rows(decoding, cut, range(cut.width)):
+                same = [
+                    pc.equal(cells, name).fill_null(fill_value=False) for cells, name in zip(batch, first, strict=True)
+                ]
+                found += [start + place for place in pc.indices_nonzero(functools.reduce(pc.and_, same)).to_pylist()]
+                start += len(batch)
+        return tuple(found)
+
     def _named(self, first: list[str], *, header: bool) -> tuple[list[str], list[str]]:
         given = self.dialect.names
         if given and len(given) != len(first):
@@ -106,6 +128,9 @@ class Delimited(Format):
         told = []
         if cut.delimiter not in (self.usual, self.dialect.delimiter):
             told.append(f"{WORDS.get(cut.delimiter, cut.delimiter)} as delimiter")
+        if cut.again:
+            rows = ", ".join(str(place + 1) for place in cut.again[:5]) + (", ..." if len(cut.again) > 5 else "")
+            told.append(f"the header again in row {rows}: left out")
         return told if cut.quoted else [*told, "quotes read as characters like others"]
 
     def _head(self) -> str:
@@ -149,11 +174,13 @@ class Delimited(Format):
             strings_can_be_null=True,
             check_utf8=False,  # the decoding has seen to it
         )
-        header = cut.header
+        header, start = cut.header, 0
         try:
             for batch in csv.open_csv(decoding, reading, parsing, converting):
                 body = batch.slice(1) if header and len(batch) else batch
-                header = header and not len(batch)
+                header, start, first = header and not len(batch), start + len(body), start
+                if again := [place - first for place in cut.again if first <= place < start]:
+                    body = body.filter(pa.array([place not in again for place in range(len(body))]))
                 if len(body):
                     yield body
         except pa.ArrowInvalid as error:

@@ -1,0 +1,133 @@
+"""Files as they come: each strange one is read as it is meant, and that is told, or refused in a clear sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from tiltyard import fetch, init, prepare, task_file, validate
+from tiltyard.errors import TiltyardError
+from tiltyard.init import Wish
+from tiltyard.workspace import Workspace
+
+HEAD = "size,weight,answer"
+ROWS = [f"{size},{(size * 37) % 101 / 10},{'yes' if size % 3 else 'no'}" for size in range(60, 0, -1)]
+
+
+def lines(*rows: Iterable[str] | str) -> str:
+    """Put a file together."""
+    flat = [line for row in rows for line in ([row] if isinstance(row, str) else row)]
+    return "\n".join(flat) + "\n"
+
+
+def beside(name: str, *cells: str) -> str:
+    """Add a column, its cells in turns."""
+    return lines(f"{HEAD},{name}", [f"{row},{cells[place % len(cells)]}" for place, row in enumerate(ROWS)])
+
+
+REPAIRED: dict[str, tuple[str | bytes, str]] = {
+    "wrong delimiter": (lines(HEAD, ROWS).replace(",", ";"), "semicolons as delimiter"),
+    "byte order mark": ("\ufeff" + lines(HEAD, ROWS), "byte order mark dropped"),
+    "mixed encodings": (
+        lines(f"{HEAD},town", [f"{row},Köln" for row in ROWS]).encode()
+        + lines([f"{row},Zürich" for row in ROWS[:9]]).encode("latin-1"),
+        "mixed encodings: UTF-8, but decoded as cp1252 in line 62",
+    ),
+    "thousands separators": (beside("sold", '"7,380,500"', '"1,200,000"'), "thousands separators removed in sold"),
+    "the header again": (lines(HEAD, ROWS[:30], HEAD, ROWS[30:]), "the header again in row 31: left out"),
+    "a name twice": (lines("size,size,answer", ROWS), "column name size again: size_2"),
+}
+REFUSED: dict[str, tuple[str | bytes, str]] = {
+    "ragged rows": (
+        lines(HEAD, ROWS[:30], "1,2", ROWS[30:]),
+        "expected 3 cells in every row, .* received 2 in line 32",
+    ),
+    "no header": (lines(ROWS), "expected the columns answer; received column_1, column_2, column_3"),
+    "an empty file": ("", "expected a header and rows; the file is empty"),
+    "a header alone": (f"{HEAD}\n", "expected rows; received a header alone"),
+    "a target of one value": (
+        lines(HEAD, [r.replace("no", "yes") for r in ROWS]),
+        "expected 2 to 1000 labels .* received 1",
+    ),
+    "two rows": (lines(HEAD, ROWS[:2]), "expected 10 rows or more with a known answer; received 2"),
+    "no table at all": (bytes(range(256)) * 9, "table.csv: "),
+}
+
+
+def draft(workspace: Workspace, content: str | bytes) -> init.Drafted:
+    """Draft a task from a file that nobody here has seen."""
+    (workspace.root / "strange.csv").write_bytes(content.encode() if isinstance(content, str) else content)
+    return init.init(workspace, "strange", Wish("strange.csv", "answer"))
+
+
+@pytest.mark.parametrize(("content", "told"), REPAIRED.values(), ids=REPAIRED)
+def test_what_is_read_otherwise_is_told(workspace: Workspace, content: str | bytes, told: str) -> None:
+    """By init, in the task file, and by validation; the rows come through to all three parts."""
+    drafted = draft(workspace, content)
+    assert any(repair.startswith(told) for repair in drafted.repairs)
+    task = task_file.load(workspace, "strange")
+    assert f"# Read with a repair: {told}" in workspace.task_file("strange").read_text(encoding="utf-8")
+    fetch.get(workspace, task)
+    assert any(repair.startswith(told) for repair in validate.validate(workspace, task).repairs)
+    assert min(prepare.prepare(workspace, task)["rows"].values()) > 5
+
+
+@pytest.mark.parametrize(("content", "said"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_read_is_refused(workspace: Workspace, content: str | bytes, said: str) -> None:
+    """In a sentence, and nothing is written."""
+    before = workspace.params.read_bytes()
+    with pytest.raises(TiltyardError, match=said):
+        draft(workspace, content)
+    assert not workspace.task_file("strange").exists()
+    assert workspace.params.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("content", "reasons"),
+    [
+        (
+            beside("day", "2024-01-02", "03.04.2024", "5/6/24"),
+            {"day": "dates in several spellings: bring them to one"},
+        ),
+        (
+            lines(
+                f"{HEAD},name",
+                [
+                    f"{size},{size % 50},{'yes' if size % 3 else 'no'},n{size * 7 % 10000}"
+                    for size in range(20000, 0, -1)
+                ],
+            ),
+            {"name": "10,000 names in 20,000 rows: too many to learn from"},
+        ),
+    ],
+    ids=["dates in three spellings", "ten thousand categories"],
+)
+def test_a_column_that_is_of_no_use_is_left_out(workspace: Workspace, content: str, reasons: dict[str, str]) -> None:
+    """With the reason; the others are kept."""
+    drafted = draft(workspace, content)
+    left = {seen.name: seen.reason for seen in drafted.traits if seen.reason and not seen.reason.startswith("an id")}
+    assert left == reasons
+
+
+def test_names_may_be_anything(workspace: Workspace) -> None:
+    """Emoji, quotes and blanks in names of columns go the whole way into the features."""
+    draft(workspace, lines('🦊 size,"it\'s: {odd}",answer', ROWS))
+    task = task_file.load(workspace, "strange")
+    assert list(task.columns) == ["🦊 size", "it's: {odd}"]
+    fetch.get(workspace, task)
+    validate.validate(workspace, task)
+    prepare.prepare(workspace, task)
+    features, _ = prepare.read_part(workspace.out("strange", "prepare") / "train.npz")
+    assert features.shape[1] == 2
+
+
+def test_rows_that_repeat_leave_no_part_to_test_on(workspace: Workspace) -> None:
+    """The complaint says how many different rows there are."""
+    draft(workspace, lines(HEAD, [f"{place % 3},1.5,{'yes' if place % 2 else 'no'}" for place in range(60)]))
+    task = task_file.load(workspace, "strange")
+    fetch.get(workspace, task)
+    with pytest.raises(TiltyardError, match="is empty") as caught:
+        prepare.prepare(workspace, task)
+    assert "only 3 of 60 differ" in caught.value.hint
+    assert not workspace.out("strange", "prepare").exists()
