@@ -69,9 +69,7 @@ def test_stratified_parts_have_the_shares_of_the_whole() -> None:
     }
 
 
-@given(
-    cells=st.lists(st.tuples(st.integers(0, 12), st.booleans()), min_size=30, max_size=200), seed=st.integers(0, 3)
-)
+@given(cells=st.lists(st.tuples(st.integers(0, 12), st.booleans()), min_size=30, max_size=200), seed=st.integers(0, 3))
 def test_identical_rows_of_two_classes_stay_together(cells: list[tuple[int, bool]], seed: int) -> None:
     """A row that comes with two labels is in one part all the same."""
     values, truth = (np.array(part) for part in zip(*cells, strict=True))

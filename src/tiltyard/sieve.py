@@ -1,11 +1,14 @@
-"""Holding a table part by part against what is expected of each row: Great Expectations judges, counts are merged.
+"""Holding a table part by part against what is expected: Great Expectations judges, what it judges by is merged.
 
 What its expectations ask about rows alone they ask through a `condition`, which says for each row whether it is
-unexpected. The condition of a part needs no other part, so memory is that of a part, however many there are.
+unexpected. The condition of a part needs no other part, so memory is that of a part, however many there are. Nor does
+a mean, or the lowest and the highest value.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +27,13 @@ ALONE = {
 # what is known of a table without looking at rows again
 KNOWN = {"table.row_count", "table.columns", "table.column_count"}
 
+# figures of a column that are found in each part, with the number of values, and put together
+FIGURES: dict[str, Callable[[list[tuple[Any, int]]], Any]] = {
+    "column.mean": lambda found: found[0][0] if len(found) == 1 else _mean(found),
+    "column.min": lambda found: min(value for value, _ in found),
+    "column.max": lambda found: max(value for value, _ in found),
+}
+
 
 @dataclass
 class Sieve:
@@ -35,11 +45,12 @@ class Sieve:
     missing: int = 0
     unexpected: int = 0
     kept: list[tuple[dict[str, Any], Any]] = field(default_factory=list)  # the first unexpected ones: row and value
+    figures: list[tuple[Any, int]] = field(default_factory=list)  # of each part with values, if a figure is asked for
 
     @staticmethod
     def takes(meant: Any) -> bool:
         """Say whether an expectation can be judged part by part."""
-        alone = getattr(meant, "map_metric", None) in ALONE or _known(meant)
+        alone = getattr(meant, "map_metric", None) in ALONE or _known(meant) or _figure(meant) is not None
         return alone and getattr(meant, "row_condition", None) is None
 
     @property
@@ -52,6 +63,11 @@ class Sieve:
         """Look at more rows."""
         self.rows += len(part)
         if not self.columns:
+            return
+        if figure := _figure(self.meant):
+            known = part[self.columns[0]].dropna()
+            if len(known):
+                self.figures.append((getattr(known, figure.removeprefix("column."))(), len(known)))
             return
         unexpected = _condition(self.meant, part[self.columns])
         self.asked += len(unexpected)
@@ -77,6 +93,8 @@ class Sieve:
             f"{metric}.unexpected_values": [value for _, value in self.kept],
             f"{metric}.unexpected_index_list": [next(iter(row.values())) for row, _ in self.kept],
         }
+        if figure := _figure(self.meant):
+            metrics[figure] = FIGURES[figure](self.figures) if self.figures else math.nan
         whole = self.unexpected <= KEPT
         wanted = {**FORMAT, "result_format": "COMPLETE"} if whole else FORMAT
         found = self.meant._validate(metrics, {"result_format": wanted})  # noqa: SLF001 - from metrics to a result
@@ -96,6 +114,14 @@ def named(part: pd.DataFrame, row: Any) -> dict[str, Any]:
 
 def _known(meant: Any) -> bool:
     return bool(meant.metric_dependencies) and set(meant.metric_dependencies) <= KNOWN
+
+
+def _figure(meant: Any) -> str | None:
+    return next((name for name in FIGURES if meant.metric_dependencies == (name,)), None)
+
+
+def _mean(found: list[tuple[Any, int]]) -> float:
+    return math.fsum(value * count for value, count in found) / sum(count for _, count in found)
 
 
 def _condition(meant: Any, part: pd.DataFrame) -> pd.Series[bool]:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tiltyard import data_docs
 from tiltyard.errors import TaskError
 from tiltyard.expectation import Expectation
 from tiltyard.form import Facts
 from tiltyard.sieve import Sieve, named
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROOM = 1 << 28  # bytes of columns that are held to be judged whole
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,10 @@ class Asked:
         named = [arguments[name] for name in arguments if name.startswith("column")]
         names = [one for some in named for one in (some if isinstance(some, list | tuple) else [some])]
         return [] if "row_condition" in arguments else sorted({one for one in names if isinstance(one, str)})
+
+    def about(self, facts: Facts) -> list[str]:
+        """Name the columns that must be there to judge it; the path of a picture, to name it, among them."""
+        return [one for one in facts.columns if not self.columns or one in self.columns or one == "path"]
 
     def refused(self, problem: object) -> TaskError:
         """Give the error for what cannot be asked of these data: the task file is at fault."""
@@ -67,9 +76,16 @@ def asked(key: str, expectation: Expectation, columns: list[str]) -> Asked:
 def judge(gx: Any, name: str, suite: list[Asked], facts: Facts) -> tuple[int, dict[str, Judged]]:
     """Hold data against expectations; give the number of rows, and what became of each expectation by its key."""
     sieves = {one.key: Sieve(one.meant) for one in suite if Sieve.takes(one.meant)}
-    rows = _sift(sieves, suite, facts)
+    others = [one for one in suite if one.key not in sieves]
+    held: list[pd.DataFrame] = []
+    rows = 0
+    for part in _kept(facts, [*sieves.values()], sorted({name for one in others for name in one.about(facts)}), held):
+        rows += len(part)
+        _sift(part, sieves, suite)
     found = {key: Judged(sieve.result(facts.columns), [row for row, _ in sieve.kept]) for key, sieve in sieves.items()}
-    for judged in _with_whole_columns(gx, name, [one for one in suite if one.key not in sieves], facts):
+    if held:
+        facts = replace(facts, parts=lambda names: (part[[*names]] for part in held))
+    for judged in _with_whole_columns(gx, name, others, facts):
         found[judged.result.expectation_config.meta["key"]] = judged
     for one in suite:
         if problem := _exception(found[one.key].result.exception_info or {}):
@@ -77,29 +93,37 @@ def judge(gx: Any, name: str, suite: list[Asked], facts: Facts) -> tuple[int, di
     return rows, found
 
 
-def _sift(sieves: dict[str, Sieve], suite: list[Asked], facts: Facts) -> int:
-    """Let all rows go through the sieves, part by part, and count them."""
-    wanted = {name for sieve in sieves.values() for name in sieve.columns}
+def _kept(facts: Facts, sieves: list[Sieve], whole: list[str], held: list[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """Read once, and hold on to the columns that are wanted whole while there is room: else they are read again."""
+    wanted = {*whole, *(name for sieve in sieves for name in sieve.columns)}
     names = [name for name in facts.columns if name in wanted or name == "path"] or facts.columns[:1]
-    rows = 0
+    room = ROOM if whole else 0
     for part in facts.parts(names):
-        rows += len(part)
-        for one in (one for one in suite if one.key in sieves):
-            try:
-                sieves[one.key].add(part)
-            except Exception as error:  # noqa: BLE001 - whatever Great Expectations raises is about the task file
-                raise one.refused(error) from None
-    return rows
+        if room > 0:
+            held.append(part[whole])
+            room -= int(held[-1].memory_usage().sum())
+        if room <= 0:
+            held.clear()
+        yield part
+
+
+def _sift(part: pd.DataFrame, sieves: dict[str, Sieve], suite: list[Asked]) -> None:
+    """Let rows go through the sieves."""
+    for one in (one for one in suite if one.key in sieves):
+        try:
+            sieves[one.key].add(part)
+        except Exception as error:  # noqa: BLE001 - whatever Great Expectations raises is about the task file
+            raise one.refused(error) from None
 
 
 def _with_whole_columns(gx: Any, name: str, suite: list[Asked], facts: Facts) -> Iterator[Judged]:
     """Judge what asks about a column as a whole, such as its mean; those alike in columns together."""
     import pandas as pd
 
-    for columns, some in groupby(sorted(suite, key=lambda one: one.columns), key=lambda one: one.columns):
-        names = [one for one in facts.columns if one in columns or one == "path" or not columns]
-        frame = pd.concat(facts.parts(names))
-        for result in data_docs.judged(gx, name, [one.meant for one in some], frame):
+    for _, some in groupby(sorted(suite, key=lambda one: one.columns), key=lambda one: one.columns):
+        meant = [*some]
+        frame = pd.concat(facts.parts(meant[0].about(facts)))
+        for result in data_docs.judged(gx, name, [one.meant for one in meant], frame):
             places = result.result.get("partial_unexpected_index_list") or []
             yield Judged(result, [named(frame, place) for place in places])
 
