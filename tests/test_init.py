@@ -314,3 +314,16 @@ def test_a_zip_code_is_a_name(workspace: Workspace) -> None:
     init.init(workspace, "homes", Wish("homes.csv", "price"))
     column = yaml.safe_load(workspace.task_file("homes").read_text(encoding="utf-8"))["columns"]["ZipCode"]
     assert column == {"type": "category", "unseen": "bucket", "top": 50}
+
+
+def test_rows_may_be_dealt_by_time_or_in_groups(workspace: Workspace, table: Path) -> None:
+    """--time tests on the latest rows, --group on groups that training never saw; neither column is a feature."""
+    init.init(workspace, "churn", Wish(table.name, "gone", time="since"))
+    content = yaml.safe_load(workspace.task_file("churn").read_text(encoding="utf-8"))
+    assert content["split"] == {"kind": "chronological", "by": "since"}
+    assert "since" not in content["columns"]
+    init.init(workspace, "churn", Wish(table.name, "gone", group="surname"), force=True)
+    content = yaml.safe_load(workspace.task_file("churn").read_text(encoding="utf-8"))
+    assert content["split"] == {"kind": "stratified", "group": "surname"}
+    with pytest.raises(TaskError, match="for a forecast alone"):
+        init.init(workspace, "churn", Wish(table.name, "gone", time="since", group="surname"), force=True)

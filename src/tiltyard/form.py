@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -54,6 +54,10 @@ class Form(ABC):
     def parts(self, task: Task, folder: Path) -> Iterator[tuple[Rows, Array]]:
         """Give parsed rows and their truth in parts; in one, where a form knows no better."""
         yield self.rows(task, folder)
+
+    def cells(self, task: Task, folder: Path, name: str) -> pd.Series[Any]:
+        """Give a raw column as it stands, also one that is no feature; only tables have such."""
+        raise NotImplementedError
 
     def reach(self, task: Task) -> int:
         """Say over how many rows the values of one row are spread: neighbours that near share values."""

@@ -74,7 +74,8 @@ def init(workspace: Workspace, name: str, wish: Wish, *, force: bool = False) ->
     else:
         target = _target(truth, rows[wish.target].tolist(), problem)
         traits = [_judged(rows, seen, wish, problem) for seen in traits]
-        content = _content(wish, problem, rows, _sections(target, problem, _kept(traits), rows))
+        sections = _sections(target, _split(wish, problem), _kept(traits), rows)
+        content = _content(wish, problem, rows, sections)
     text = draft.text(Path(wish.data).name, content, traits, table.repairs)
     task_file.parse(text, name, f"tasks/{name}.yaml")
     files.write_text(path, text)
@@ -116,7 +117,9 @@ def _line(
 def _seen(rows: pd.DataFrame, name: str, wish: Wish) -> Trait:
     """Look at a feature alone."""
     seen = trait(name, rows[name].tolist())
-    return replace(seen, reason="as asked") if name in wish.drop else seen
+    asked = dict.fromkeys(wish.drop, "as asked")
+    asked |= {wish.time or "": "tells the time", wish.group or "": "tells the groups apart"}
+    return replace(seen, reason=asked[name]) if name in asked else seen
 
 
 def _judged(rows: pd.DataFrame, seen: Trait, wish: Wish, problem: ProblemName) -> Trait:
@@ -171,14 +174,24 @@ def _content(wish: Wish, problem: ProblemName, rows: pd.DataFrame, sections: dic
     }
 
 
-def _sections(target: dict[str, Any], problem: ProblemName, kept: list[Trait], rows: pd.DataFrame) -> dict[str, Any]:
+def _split(wish: Wish, problem: ProblemName) -> dict[str, Any]:
+    """Deal rows by chance, by time, or in groups, as asked."""
+    if wish.time and wish.group:
+        raise TaskError("--time and --group: expected both for a forecast alone", hint="add --problem forecasting")
+    if wish.time:
+        return {"kind": "chronological", "by": wish.time}
+    kind = "random" if problem == "regression" else "stratified"
+    return {"kind": kind, "group": wish.group} if wish.group else {"kind": kind}
+
+
+def _sections(target: dict[str, Any], split: dict[str, Any], kept: list[Trait], rows: pd.DataFrame) -> dict[str, Any]:
     """Give the sections that a table has in its own way."""
     text = kept[0].kind == "text"
     example = {seen.name: _example(seen, rows[seen.name].tolist()) for seen in kept}
     return {
         "columns": {seen.name: seen.column for seen in kept},
         "target": target,
-        "split": {"kind": "random" if problem == "regression" else "stratified"},
+        "split": split,
         "model": _model(len(rows), text=text),
         "serve": {"example": next(iter(example.values())) if text else example},
     }

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
@@ -177,3 +180,16 @@ def _offset(text: str) -> timedelta:
     if hours > 23 or minutes > 59:
         raise ValueError(text)
     return timedelta(hours=hours, minutes=minutes) * (-1 if text[0] == "-" else 1)
+
+
+def times(cells: pd.Series[Any], spelled: str | None = None) -> pd.Series[float]:
+    """Give times as numbers that rise by equal steps: months, if all fall on the same day of theirs."""
+    import pandas as pd
+
+    numbers = pd.to_numeric(cells, errors="coerce")
+    if not numbers.isna().all():
+        return numbers
+    moments = pd.to_datetime(cells, errors="coerce", format=spelled or "ISO8601")
+    if (moments == moments.dt.normalize()).all() and (moments.dt.day == moments.dt.day.iloc[0]).all():
+        return (moments.dt.year * 12 + moments.dt.month).astype("float64")
+    return moments.astype("int64").astype("float64").where(moments.notna())

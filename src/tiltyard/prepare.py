@@ -15,7 +15,7 @@ from tiltyard.column import Array, Rows, count
 from tiltyard.encoder import Encoder
 from tiltyard.errors import DataError, SealError
 from tiltyard.shelf import Shelf, shelf
-from tiltyard.split import deal, keys
+from tiltyard.split import deal, keys, marked
 from tiltyard.stored import Stored
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
@@ -54,7 +54,8 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
         files.replacing_folder(workspace.out(task.name, "prepare")) as folder,
     ):
         key, truth = _shelve(form.parts(task, raw), kept, task.split.seed)
-        parts = deal(task.split, key, truth, form.reach(task))
+        key, times = marked(task, key, lambda name: form.cells(task, raw, name))
+        parts = deal(task.split, key, truth, form.reach(task), times)
         facts = {
             "data": files.sha256(raw),
             "test": _write_test(folder / "test.npz", kept, truth, parts["test"]),

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiltyard.column import Array, Rows
+from tiltyard.column import Array, Rows, shown
 from tiltyard.errors import DataError
-from tiltyard.task import Split
+from tiltyard.moment import times
+from tiltyard.task import Split, Task
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Parts = dict[str, Array]  # train, validation, test -> row numbers, rising
 
@@ -54,10 +59,37 @@ def split(how: Split, rows: Rows, truth: Array, reach: int) -> Parts:
     return deal(how, keys(rows, how.seed), truth, reach)
 
 
-def deal(how: Split, key: Array, truth: Array, reach: int) -> Parts:
-    """Deal rows of which no more than the keys is known."""
+def marked(task: Task, key: Array, cells: Callable[[str], pd.Series[Any]]) -> tuple[Array, Array | None]:
+    """Give each row the key and the time that it is dealt by, where the split names raw columns for them."""
+    how = task.split
+    spelled = getattr(task.columns.get(how.by or ""), "format", None)
+    times = _times_of(cells(how.by), how.by, spelled) if how.by else None
+    return (named(how, cells(how.group).map(str).to_numpy(dtype=np.str_)) if how.group else key), times
+
+
+def _times_of(cells: pd.Series[Any], name: str, spelled: str | None) -> Array:
+    """Read times as numbers; refuse what is none."""
+    found = times(cells, spelled)
+    if found.isna().any():
+        place = int(found.isna().to_numpy().argmax())
+        raise DataError(
+            f"split.by: {name}: expected a number or a date in every row; row {place} holds {shown(cells.iloc[place])}",
+            hint=f"if it is a date in a spelling of its own, name that: columns.{name}: {{type: date, format: ...}}",
+        )
+    return found.to_numpy()
+
+
+def named(how: Split, names: Array) -> Array:
+    """Give each row the key of its group: rows of one group stay together."""
+    groups, place = np.unique(names, return_inverse=True)
+    return keys({"group": groups}, how.seed)[place]
+
+
+def deal(how: Split, key: Array, truth: Array, reach: int, times: Array | None = None) -> Parts:
+    """Deal rows of which no more than the keys is known, and the times if they do not stand in their order."""
     if how.kind == "chronological":
-        parts = _by_time(how, len(key), reach)
+        order = np.arange(len(key)) if times is None else np.argsort(times, kind="stable")
+        parts = {name: np.sort(order[index]) for name, index in _by_time(how, len(key), reach).items()}
     elif how.kind == "random":
         parts = _by_key(how, key, np.arange(len(key)))
     else:

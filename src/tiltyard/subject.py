@@ -16,7 +16,7 @@ from tiltyard.errors import DataError
 from tiltyard.form import Form
 from tiltyard.sample import draw
 from tiltyard.seen import Seen, seen
-from tiltyard.split import Parts, split
+from tiltyard.split import Parts, deal, keys, marked
 from tiltyard.task import Task
 
 if TYPE_CHECKING:
@@ -150,7 +150,9 @@ def _parted(subject: Subject, form: Form, folder: Path) -> Subject:
     if not len(places):
         return subject
     try:
-        parts = split(subject.task.split, rows, truth, form.reach(subject.task))
+        key = keys(rows, subject.task.split.seed)
+        key, times = marked(subject.task, key, lambda name: subject.frame[name].iloc[places])
+        parts = deal(subject.task.split, key, truth, form.reach(subject.task), times)
     except DataError as error:
         return Subject(**{**vars(subject), "unsplit": error.message})
     return Subject(**{**vars(subject), "parts": {name: places[part] for name, part in parts.items()}})

@@ -51,6 +51,18 @@ class Split(Strict):
     test: float = Field(0.2, gt=0, lt=1)
     validation: float = Field(0.2, gt=0, lt=1, description="Share of all rows, like `test`.")
     seed: int = 0
+    by: str | None = Field(None, description="The raw column of times, if a chronological split needs one.")
+    group: str | None = Field(None, description="The raw column whose rows stay together: a customer, a patient.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Split:
+        if self.by and self.kind != "chronological":
+            raise ValueError(f"by: expected for a chronological split alone; received {self.by} with {self.kind}")
+        if self.group and self.kind == "chronological":
+            raise ValueError(f"group: expected for a random or stratified split; received {self.group}")
+        if self.test + self.validation >= 1:
+            raise ValueError(f"expected test + validation below 1; received {self.test + self.validation:g}")
+        return self
 
 
 class Augment(Strict):
@@ -221,8 +233,8 @@ def _split(task: Task) -> str:
         return "split.kind: expected random or chronological, since there are no classes; received stratified"
     if (task.form == "series") and task.split.kind != "chronological":
         return f"split.kind: expected chronological for a series; received {task.split.kind}"
-    if task.split.test + task.split.validation >= 1:
-        return f"split: expected test + validation below 1; received {task.split.test + task.split.validation:g}"
+    if (task.split.by or task.split.group) and task.form not in ("table", "text"):
+        return f"split: expected by and group for rows of a table alone; received them for {task.form} columns"
     return ""
 
 

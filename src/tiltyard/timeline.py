@@ -9,7 +9,7 @@ import numpy as np
 
 from tiltyard.column import Array
 from tiltyard.errors import DataError
-from tiltyard.forms.series import times
+from tiltyard.moment import times
 from tiltyard.profile import Trait
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Timeline:
     def judged(self, seen: Trait) -> Trait:
         """Say what cannot stand beside the target: what is no number, or not always there."""
         if seen.name in (self.order, self.group):
-            return replace(seen, reason="tells the time" if seen.name == self.order else "tells the series apart")
+            return replace(seen, reason="tells the time" if seen.name == self.order else "tells the groups apart")
         if seen.kind != "number":
             return seen.left_out("no number: only numbers can stand beside a series")
         return seen.left_out(f"{seen.missing:,} are missing: a series has no gaps") if seen.missing else seen

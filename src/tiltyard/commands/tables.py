@@ -18,8 +18,8 @@ PROBLEMS = ["regression", "classification", "forecasting"]
 @click.option("--data", required=True, metavar="FILE", help="A table: CSV, TSV, JSON lines or Parquet, packed or not.")
 @click.option("--target", required=True, metavar="COLUMN", help="What is to be predicted.")
 @click.option("--problem", type=click.Choice(PROBLEMS), help="If the guess would be wrong.")
-@click.option("--time", metavar="COLUMN", help="Forecast: rows follow each other by this column.")
-@click.option("--group", metavar="COLUMN", help="With --time: the column that tells series apart.")
+@click.option("--time", metavar="COLUMN", help="Rows follow each other by this column: forecast, or test on the latest.")
+@click.option("--group", metavar="COLUMN", help="Rows of one group stay together; in a forecast they are one series.")
 @click.option("--drop", multiple=True, metavar="COLUMN", help="Leave a column out; may be repeated.")
 @click.option("--force", is_flag=True, help="Overwrite a task file that is there.")
 @JSON

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from tiltyard.column import Array, Rows
 from tiltyard.columns.series import Series as SeriesColumn
 from tiltyard.errors import DataError
 from tiltyard.form import Form
+from tiltyard.moment import times
 from tiltyard.task import Task
 
 if TYPE_CHECKING:
@@ -88,19 +89,6 @@ def _group(frame: pd.DataFrame, column: SeriesColumn) -> pd.Series[str]:
     import pandas as pd
 
     return frame[column.group].map(str) if column.group else pd.Series("", index=frame.index)
-
-
-def times(cells: pd.Series[Any], spelled: str | None = None) -> pd.Series[float]:
-    """Give times as numbers that rise by equal steps: months, if all fall on the same day of theirs."""
-    import pandas as pd
-
-    numbers = pd.to_numeric(cells, errors="coerce")
-    if not numbers.isna().all():
-        return numbers
-    moments = pd.to_datetime(cells, errors="coerce", format=spelled or "ISO8601")
-    if (moments == moments.dt.normalize()).all() and (moments.dt.day == moments.dt.day.iloc[0]).all():
-        return (moments.dt.year * 12 + moments.dt.month).astype("float64")
-    return moments.astype("int64").astype("float64").where(moments.notna())
 
 
 def _values(frame: pd.DataFrame, name: str) -> Array:

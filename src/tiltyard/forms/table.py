@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -55,6 +55,15 @@ class Table(Form):
         for frame in self._table(task, folder).parts([*task.columns, target], ROWS):
             rows = {name: parse(task, name, frame[name]) for name in task.columns}
             yield rows, truth_of_cells(task, frame[target])
+
+    def cells(self, task: Task, folder: Path, name: str) -> pd.Series[Any]:
+        """The column whole."""
+        import pandas as pd
+
+        table = self._table(task, folder)
+        reading.require(self.open(folder), [name], table.layout.columns)
+        cells: pd.Series[Any] = pd.concat([frame[name] for frame in table.parts([name], ROWS)])
+        return cells
 
     def _table(self, task: Task, folder: Path) -> reading.Surveyed:
         path = self.open(folder)

@@ -1,0 +1,74 @@
+"""Splits that look at raw columns: the latest rows are the test's, and a group is never on two sides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from making import edit_task
+
+from tiltyard import check, files, prepare, task_file
+from tiltyard.errors import DataError, TaskError
+from tiltyard.workspace import Workspace
+
+ROWS = 120
+
+
+def prepared(workspace: Workspace, days: list[str], **split: Any) -> prepare.TestPart:
+    """Prepare iris-like rows with a day and a garden, which are no features."""
+    changes = {f"split.{key}": value for key, value in {"kind": "random", **split}.items()}
+    edit_task(workspace, "iris", {"rows": [ROWS, ROWS], **changes})
+    names = "sepal_length,sepal_width,petal_length,petal_width,species,day,garden"
+    rows = [f"{4 + n % 40 / 10},{2 + n % 7 / 10},{1 + n % 31 / 10},0.2,setosa,{days[n]},g{n % 13}" for n in range(ROWS)]
+    files.write_text(workspace.raw("iris") / "table.csv", "\n".join([names, *rows]) + "\n")
+    task = task_file.load(workspace, "iris")
+    prepare.prepare(workspace, task, reseal=True)
+    check.check(workspace, task)
+    return prepare.read_test(workspace, task)
+
+
+def test_the_latest_rows_are_tested(workspace: Workspace) -> None:
+    """Whatever order they stand in, and by the calendar, not by the alphabet."""
+    order = np.random.default_rng(0).permutation(ROWS)
+    days = [f"2024-{1 + n // 28:02d}-{1 + n % 28:02d}" for n in order]
+    test = prepared(workspace, days, kind="chronological", by="day")
+    assert sorted(order[test.number]) == list(range(96, 120))
+
+
+def test_a_time_in_a_spelling_of_its_own_is_refused_with_the_way_out(workspace: Workspace) -> None:
+    """3.4. is April in one place and March in another: the task has to say."""
+    with pytest.raises(DataError, match=r"split\.by: day: expected a number or a date in every row; row 0") as caught:
+        prepared(workspace, [f"{1 + n % 28}.4.2024" for n in range(ROWS)], kind="chronological", by="day")
+    assert "columns.day: {type: date" in caught.value.hint
+
+
+def test_a_group_is_on_one_side(workspace: Workspace) -> None:
+    """All rows of a garden, and no other garden's, fall together; another seed draws other gardens."""
+    drawn = []
+    for seed in (0, 1):
+        test = prepared(workspace, ["2024-01-01"] * ROWS, group="garden", seed=seed)
+        gardens = {int(number) % 13 for number in test.number}
+        assert len(test.number) == sum(n % 13 in gardens for n in range(ROWS))
+        drawn.append(gardens)
+    assert drawn[0] != drawn[1]
+
+
+@pytest.mark.parametrize(
+    ("split", "said"),
+    [
+        ({"by": "day"}, "by: expected for a chronological split alone"),
+        ({"kind": "chronological", "group": "garden"}, "group: expected for a random or stratified split"),
+        ({"group": "garden", "test": 0.6, "validation": 0.4}, "expected test . validation below 1"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(workspace: Workspace, split: dict[str, Any], said: str) -> None:
+    """Before anything runs."""
+    with pytest.raises(TaskError, match=said):
+        prepared(workspace, ["2024-01-01"] * ROWS, **split)
+
+
+def test_a_column_that_is_not_there_is_named(workspace: Workspace) -> None:
+    """Beside those that are."""
+    with pytest.raises(DataError, match=r"expected the columns plot; received .*garden"):
+        prepared(workspace, ["2024-01-01"] * ROWS, group="plot")
