@@ -51,20 +51,21 @@ def _checks(task: Task, folder: Path) -> dict[str, Any]:
     gx = data_docs.context()
     suite = [asked(str(place), one, look.columns) for place, one in enumerate(expected)]
     rival = schema(expected)
+    times = 3 if len(frame) <= 1_000_000 else 1
     return {
-        "pandera": _seconds(3, lambda: rival.validate(frame, lazy=True)),
-        "tiltyard": _seconds(3, lambda: judge(gx, "wide", suite, facts)),
+        "pandera": _seconds(times, lambda: rival.validate(frame, lazy=True)),
+        "tiltyard": _seconds(times, lambda: judge(gx, "wide", suite, facts)),
         "stock": _seconds(1, lambda: data_docs.judged(gx, "wide", [one.meant for one in suite], frame)),
     }
 
 
 def _seconds(times: int, do: Callable[[], Any]) -> float:
-    """Give the median."""
+    """Give the median of processor times."""
     taken = []
     for _ in range(times):
-        start = time.perf_counter()
+        start = time.process_time()
         do()
-        taken.append(time.perf_counter() - start)
+        taken.append(time.process_time() - start)
     return round(statistics.median(taken), 2)
 
 

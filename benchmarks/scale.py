@@ -12,6 +12,7 @@ import json
 import math
 import os
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
@@ -48,6 +49,7 @@ class Figure:
     rows: int
     what: str
     seconds: float
+    busy: float  # seconds of processor time, which other work on the machine hardly changes
     peak: float  # MiB of the whole process tree
     said: str = ""
 
@@ -89,9 +91,9 @@ def _project(root: Path, table: Path, rows: int) -> None:
     files.write_text(root / "tasks" / "wide.yaml", yaml.safe_dump(task(table, rows), sort_keys=False))
 
 
-def _run(root: Path, command: list[str]) -> tuple[float, float, str]:
-    """Run a command; give seconds, the highest sum of resident memory over its processes, and its last line."""
-    start, peak = time.perf_counter(), 0
+def _run(root: Path, command: list[str]) -> tuple[float, float, float, str]:
+    """Run a command; give seconds, those of processors, the highest sum of resident memory, and its last line."""
+    start, before, peak = time.perf_counter(), _busy(), 0
     with tempfile.TemporaryFile("w+") as out:
         process = psutil.Popen(command, cwd=root, env=ENVIRONMENT, stdout=out, stderr=subprocess.STDOUT)
         while process.poll() is None:
@@ -102,7 +104,13 @@ def _run(root: Path, command: list[str]) -> tuple[float, float, str]:
         said = out.read()
     if process.returncode:
         raise SystemExit(f"{command}: {said}")
-    return round(seconds, 2), round(peak / MIB), said.strip().splitlines()[-1]
+    return round(seconds, 2), round(_busy() - before, 2), round(peak / MIB), said.strip().splitlines()[-1]
+
+
+def _busy() -> float:
+    """Give the processor time of all processes that this one has started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _resident(process: psutil.Process) -> int:
@@ -134,8 +142,9 @@ def _head() -> str:
         f"the end {os.getloadavg()[2]:.1f} (above 1.5, others shared it). Rows are generated with seed {SEED}: "
         "8 numbers, 5 categories (one of 10,000 values), 3 dates, 3 booleans, a label; some values are missing.\n\n"
         "Each verb is a process of its own; `train` is one epoch. MiB is the highest sum of resident memory over its "
-        "processes; what they share counts twice. The slope is that of log seconds over log rows from a million rows "
-        "on, where imports no longer count for much: 1 is linear."
+        "processes; what they share counts twice. In brackets is processor time, which other work on the machine hardly "
+        "changes. The slope is that of its logarithm over log rows from a million rows on, where imports no longer count "
+        "for much: 1 is linear."
     )
 
 
@@ -145,9 +154,13 @@ def _table(figures: list[Figure]) -> str:
     head = "".join(f" {rows:.0e} rows |".replace("e+0", "e") for rows in sizes)
     lines = [f"| verb |{head} slope |", "|---|" + "--:|" * (len(sizes) + 1)]
     for what in VERBS:
-        cells = "".join(f" {found[what, rows].seconds:.1f} s, {found[what, rows].peak:.0f} MiB |" for rows in sizes)
+        cells = "".join(f" {_cell(found[what, rows])} |" for rows in sizes)
         lines.append(f"| {what} |{cells} {_slope([found[what, rows] for rows in sizes])} |")
     return "\n".join(lines)
+
+
+def _cell(figure: Figure) -> str:
+    return f"{figure.seconds:.1f} s ({figure.busy:.1f}), {figure.peak:.0f} MiB"
 
 
 def _slope(figures: list[Figure]) -> str:
@@ -155,7 +168,7 @@ def _slope(figures: list[Figure]) -> str:
     some = [figure for figure in figures if figure.rows >= SLOPED]
     if len(some) < 2:
         return "-"
-    x, y = ([math.log(value) for value in values] for values in zip(*((f.rows, f.seconds) for f in some), strict=True))
+    x, y = ([math.log(value) for value in values] for values in zip(*((f.rows, f.busy) for f in some), strict=True))
     middle = sum(x) / len(x), sum(y) / len(y)
     slope = sum((a - middle[0]) * (b - middle[1]) for a, b in zip(x, y, strict=True))
     return f"{slope / sum((a - middle[0]) ** 2 for a in x):.2f}"
@@ -176,8 +189,8 @@ def _versus(figures: list[Figure]) -> str:
     ]
     for rival in rivals:
         ours = found["validate", rival.rows]
-        both = " | ".join(f"{one.seconds:.1f} s, {one.peak:.0f} MiB" for one in (ours, rival))
-        lines.append(f"| {rival.rows:,} | {both} | {ours.seconds / rival.seconds:.2f} |")
+        ratios = f"{ours.seconds / rival.seconds:.2f} ({ours.busy / rival.busy:.2f})"
+        lines.append(f"| {rival.rows:,} | {_cell(ours)} | {_cell(rival)} | {ratios} |")
     return "\n".join(lines)
 
 
