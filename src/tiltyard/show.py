@@ -72,7 +72,13 @@ def drafted(draft: Any, task: str) -> None:
     rows = [[getattr(trait, name) for name in names] for trait in draft.traits]
     table(["column", "kind", "missing", "unique", "seen", "left out because"], rows)
     click.echo(f"\n{draft.rows:,} rows, {draft.problem}; written: {draft.path}")
-    _next({f"read {draft.path}": "change what it got wrong", f"tiltyard run {task}": "take it down the road"})
+    _next(
+        {
+            f"read {draft.path}": "change what it got wrong",
+            f"tiltyard fetch {task}; tiltyard check {task}": "see what is odd about the data",
+            f"tiltyard run {task}": "take it down the road",
+        }
+    )
 
 
 def versions(rows: list[dict[str, Any]]) -> None:
