@@ -65,13 +65,8 @@ def _unpacked(path: Path, file: IO[bytes], packing: str, stack: contextlib.ExitS
 
 def _member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     """Give the one file in a zip; what only macOS or a listing puts there does not count."""
-    members = [member for member in archive.infolist() if not member.is_dir() and not _hidden(member.filename)]
+    members = members_of(path, archive)
     for member in members:
-        parts = PurePosixPath(member.filename.replace("\\", "/"))
-        if parts.is_absolute() or ".." in parts.parts or ":" in member.filename:
-            raise DataError(f"{path.name}: expected a file inside the archive; received the path {member.filename}")
-        if stat.S_ISLNK(member.external_attr >> 16):
-            raise DataError(f"{path.name}: expected a file; {member.filename} is a link to elsewhere")
         if suffixes(member.filename)[1]:
             raise DataError(f"{path.name}: expected a table; received an archive in an archive: {member.filename}")
     if len(members) != 1:
@@ -81,8 +76,23 @@ def _member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     return members[0]
 
 
-def _hidden(name: str) -> bool:
-    return name.startswith("__MACOSX/") or PurePosixPath(name).name.startswith(".")
+def members_of(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """Give the files in a zip, those apart that do not count; refuse what leads out of it."""
+    members = [member for member in archive.infolist() if not member.is_dir() and not hidden(member.filename)]
+    for member in members:
+        parts = PurePosixPath(member.filename.replace("\\", "/"))
+        if parts.is_absolute() or ".." in parts.parts or ":" in member.filename:
+            raise DataError(f"{path.name}: expected a file inside the archive; received the path {member.filename}")
+        if stat.S_ISLNK(member.external_attr >> 16):
+            raise DataError(f"{path.name}: expected a file; {member.filename} is a link to elsewhere")
+    return members
+
+
+def hidden(name: str) -> bool:
+    """Say whether a file is one that systems put beside what was meant."""
+    return name.startswith("__MACOSX/") or any(
+        part.startswith(".") and part != ".." for part in PurePosixPath(name).parts
+    )
 
 
 class _Limited(io.RawIOBase):

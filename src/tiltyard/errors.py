@@ -14,6 +14,10 @@ TiltyardError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+NAMED = 5  # rows, values or files that a sentence names
+
 
 class TiltyardError(Exception):
     """What was wrong, what was expected, what was received; `hint` is what to type next."""
@@ -68,3 +72,9 @@ class RequestError(TiltyardError):
     def body(self) -> dict[str, dict[str, str]]:
         """Give the one shape in which every refusal is sent."""
         return {"error": {"code": self.code, "message": self.message, "field": self.field}}
+
+
+def listed(items: Sequence[object]) -> str:
+    """Name the first few."""
+    more = f" and {len(items) - NAMED:,} more" if len(items) > NAMED else ""
+    return ", ".join(str(item) for item in items[:NAMED]) + more

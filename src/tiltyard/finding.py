@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from tiltyard.errors import NAMED, listed
 from tiltyard.subject import Subject
+
+__all__ = ["NAMED", "RANKS", "Finding", "Found", "Severity", "listed", "ranked", "share"]
 
 # critical: the road would stop, or a good figure would be a lie. warning: worth a look. note: good to know.
 Severity = Literal["critical", "warning", "note"]
 RANKS: tuple[Severity, ...] = ("critical", "warning", "note")
-NAMED = 5  # rows or values that a sentence names
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,6 @@ class Finding(ABC):
 def ranked(found: Iterable[Found]) -> list[Found]:
     """Put the worst first; among equals the order stays."""
     return sorted(found, key=lambda one: RANKS.index(one.severity))
-
-
-def listed(items: Sequence[object]) -> str:
-    """Name the first few."""
-    more = f" and {len(items) - NAMED:,} more" if len(items) > NAMED else ""
-    return ", ".join(str(item) for item in items[:NAMED]) + more
 
 
 def share(part: int, whole: int) -> str:

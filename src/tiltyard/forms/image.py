@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from tiltyard import album
 from tiltyard.column import Array, Rows
 from tiltyard.columns.image import Image as ImageColumn
 from tiltyard.errors import DataError
@@ -33,7 +34,9 @@ class Image(Form):
         import pandas as pd
 
         facts = [_facts(path, content, task.target.column) for path, content in self._files(folder)]
-        return pd.DataFrame(facts)
+        frame = pd.DataFrame(facts)
+        frame.attrs["repairs"] = self._notes(folder)
+        return frame
 
     def rows(self, task: Task, folder: Path) -> tuple[Rows, Array]:
         """One row a picture, in the order of their paths."""
@@ -59,6 +62,10 @@ class Image(Form):
                     yield name, archive.read(name)
         except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
             raise DataError(f"{path.name}: expected a whole zip file: {error}") from None
+
+    def _notes(self, folder: Path) -> list[str]:
+        with zipfile.ZipFile(self.open(folder)) as archive:
+            return album.notes(archive)
 
 
 def _label(path: str) -> str:

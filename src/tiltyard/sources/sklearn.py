@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from tiltyard import album
 from tiltyard.source import Source
 from tiltyard.workspace import Workspace
-
-LONG_AGO = (1980, 1, 1, 0, 0, 0)  # a zip file keeps times; a fixed one keeps the bytes the same
 
 
 class Sklearn(Source):
@@ -22,7 +21,7 @@ class Sklearn(Source):
     def fetch(self, folder: Path, workspace: Workspace) -> None:
         """Write table.csv, or images.zip with CLASS/NUMBER.png."""
         if self.dataset == "digits":
-            _write_digits(folder / "images.zip")
+            album.write(folder / "images.zip", _digits())
         else:
             _table(self.dataset).to_csv(folder / "table.csv", index=False, lineterminator="\n")
 
@@ -40,13 +39,12 @@ def _table(dataset: str) -> Any:
     return frame
 
 
-def _write_digits(path: Path) -> None:
+def _digits() -> Iterator[tuple[str, bytes]]:
     from PIL import Image
     from sklearn import datasets
 
     bunch = datasets.load_digits()
-    with zipfile.ZipFile(path, "w") as archive:
-        for number, (pixels, label) in enumerate(zip(bunch.images, bunch.target, strict=True)):
-            content = io.BytesIO()
-            Image.fromarray((pixels * 15).astype("uint8"), "L").save(content, "PNG")  # 0..16 becomes 0..240
-            archive.writestr(zipfile.ZipInfo(f"{label}/{number:04}.png", LONG_AGO), content.getvalue())
+    for number, (pixels, label) in enumerate(zip(bunch.images, bunch.target, strict=True)):
+        content = io.BytesIO()
+        Image.fromarray((pixels * 15).astype("uint8"), "L").save(content, "PNG")  # 0..16 becomes 0..240
+        yield f"{label}/{number:04}.png", content.getvalue()

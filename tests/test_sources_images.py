@@ -1,0 +1,306 @@
+"""Folders and zips of pictures: the same bytes for the same pictures, and nothing that leads out of them."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from tiltyard import album, archive, fetch, tree
+from tiltyard.errors import SourceError, TiltyardError
+from tiltyard.sources.images import Images
+from tiltyard.workspace import Workspace
+
+
+def picture(number: int = 0, size: tuple[int, int] = (4, 4), mode: str = "L", kind: str = "PNG") -> bytes:
+    """Draw noise, other for each number."""
+    shape = (size[1], size[0], 3) if mode == "RGB" else (size[1], size[0])
+    pixels = np.random.default_rng(number).integers(0, 256, shape).astype("uint8")
+    file = io.BytesIO()
+    Pillow.fromarray(pixels, mode).save(file, kind)
+    return file.getvalue()
+
+
+PETS = {
+    "train/cat/1.png": picture(1),
+    "train/dog/1.jpg": picture(2, kind="JPEG"),
+    "train/dog/2.PNG": picture(3),
+    "test/cat/1.png": picture(4),
+}
+
+
+def folder(root: Path, content: dict[str, bytes]) -> Path:
+    """Write a folder of files."""
+    for name, data in content.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+    return root
+
+
+def zipped(path: Path, content: dict[str, bytes]) -> Path:
+    """Write a zip of files."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, data in content.items():
+            file.writestr(name, data)
+    return path
+
+
+@pytest.fixture
+def bring(workspace: Workspace) -> Callable[..., Path]:
+    """Fetch into a folder of its own; after a refusal that is empty."""
+    number = 0
+
+    def get(path: object, **settings: Any) -> Path:
+        nonlocal number
+        number += 1
+        target = workspace.root / f"raw{number}"
+        target.mkdir()
+        try:
+            Images.model_validate({"kind": "images", "path": str(path), **settings}).fetch(target, workspace)
+        except TiltyardError:
+            assert list(target.iterdir()) == []
+            raise
+        assert [path.name for path in target.iterdir()] == ["images.zip"]
+        return target / "images.zip"
+
+    return get
+
+
+def names(path: Path) -> list[str]:
+    """Give what is in images.zip."""
+    with zipfile.ZipFile(path) as file:
+        return file.namelist()
+
+
+def test_a_folder_and_a_zip_of_it_give_the_same_bytes(workspace: Workspace, bring: Callable[..., Path]) -> None:
+    """Order, times and packing of what is read leave no trace."""
+    first = bring(folder(workspace.root / "pets", PETS)).read_bytes()
+    os.utime(workspace.root / "pets/train/cat/1.png", (0, 0))
+    backwards = dict(reversed(PETS.items())) | {"__MACOSX/train/._x.png": b"", "train/.DS_Store": b""}
+    assert bring("pets").read_bytes() == first
+    assert bring(zipped(workspace.root / "pets.zip", backwards)).read_bytes() == first
+    assert names(bring("pets")) == ["cat/test-1.png", "cat/train-1.png", "dog/train-1.jpg", "dog/train-2.PNG"]
+
+
+def test_parts_are_chosen(workspace: Workspace, bring: Callable[..., Path]) -> None:
+    """Folders in front of the class can be named; rows are taken from each class alike."""
+    folder(workspace.root / "pets", PETS)
+    assert names(bring("pets", under=["train"])) == ["cat/1.png", "dog/1.jpg", "dog/2.PNG"]
+    assert names(bring("pets", under=["train/"], rows=2)) == ["cat/1.png", "dog/1.jpg"]
+    with pytest.raises(TiltyardError, match="PNG or JPEG files under tarin; received none") as caught:
+        bring("pets", under=["tarin"])
+    assert caught.value.hint == "source.under: expected some of test, train"
+
+
+def test_rows_are_dealt_to_classes_in_turn() -> None:
+    """A class that has too few leaves its share to others."""
+    assert album.evenly(list("aaaabbc"), 5) == [0, 1, 4, 5, 6]
+    assert album.evenly(list("ab"), None) == [0, 1]
+
+
+@pytest.mark.parametrize("spelled", [str, lambda name: Path(name).name, lambda name: Path(name).stem, "./{}".format])
+def test_labels_come_from_a_table(
+    workspace: Workspace, bring: Callable[..., Path], spelled: Callable[[str], str]
+) -> None:
+    """Pictures are called by path, by name or without the suffix; labels stay as they are spelled."""
+    labels = {"pictures/a.png": "01", "pictures/b.png": "1.0", "pictures/c.png": "01"}
+    table = "\n".join(["id;breed", *(f"{spelled(name)};{label}" for name, label in labels.items())])
+    content = {name: picture(number) for number, name in enumerate(labels)}
+    path = zipped(workspace.root / "pets.zip", {**content, "labels.csv": table.encode()})
+    made = bring(path, labels="labels.csv", file_column="id", label_column="breed")
+    assert names(made) == ["01/a.png", "01/c.png", "1.0/b.png"]
+    with zipfile.ZipFile(made) as file:
+        assert file.read("1.0/b.png") == content["pictures/b.png"]
+        assert album.notes(file) == []
+
+
+def test_a_table_of_labels_may_lie_in_the_project(workspace: Workspace, bring: Callable[..., Path]) -> None:
+    """If it is not beside the pictures."""
+    folder(workspace.root / "pets", {"a.png": picture(), "b.png": picture(1)})
+    (workspace.root / "my.csv").write_text("file,label\na.png,x\nb.png,y\n", encoding="utf-8")
+    assert names(bring("pets", labels="my.csv")) == ["x/a.png", "y/b.png"]
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("file,label\na.png,x\n", r"expected a label for each picture; 1 without: b\.png"),
+        ("file,label\na.png,x\nb.png,\n", r"expected a label for each picture; 1 without: b\.png"),
+        ("file,label\na.png,x\nb.png,y\nc.png,y\n", r"expected a file for each row; 1 rows without: c\.png"),
+        ("file,label\na.png,x\nb.png,y\na.png,y\n", r"expected one row for each picture; received a\.png twice"),
+        ("file,label\na.png,x\nb.png,x/y\n", "expected a label that can name a folder; received 'x/y'"),
+        ("file,label\na.png,x\nb.png,..\n", r"expected a label that can name a folder; received '\.\.'"),
+        ("name,class\na.png,x\nb.png,y\n", "expected the columns file, label; received name, class"),
+        ("", "."),
+    ],
+)
+def test_labels_and_pictures_must_match(
+    workspace: Workspace, bring: Callable[..., Path], table: str, said: str
+) -> None:
+    """A label without a file, a file without a label, and labels that no folder can have."""
+    content = {"a.png": picture(), "b.png": picture(1), "labels.csv": table.encode()}
+    with pytest.raises(TiltyardError, match=said):
+        bring(folder(workspace.root / "pets", content), labels="labels.csv")
+
+
+def test_a_name_for_two_pictures_is_refused(workspace: Workspace, bring: Callable[..., Path]) -> None:
+    """Where files in two folders have one name, the folder must be written, too."""
+    content = {"a/1.png": picture(), "b/1.png": picture(1), "labels.csv": b"file,label\n1.png,x\n"}
+    with pytest.raises(TiltyardError, match=r"1\.png may be a/1\.png, b/1\.png"):
+        bring(folder(workspace.root / "pets", content), labels="labels.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            {"a/1.png": picture(), "../../evil/1.png": picture()},
+            r"expected a file inside the archive; .* \.\./\.\./evil",
+        ),
+        ({"a/1.png": picture(), "/etc/x/1.png": picture()}, "expected a file inside the archive; .*/etc/x"),
+        ({"a/1.png": picture(), "a/2.png": b"\0" * (archive.ALLOWANCE + 1)}, "like a zip bomb"),
+        (
+            {"a/notes.txt": b"x", "b/1.gif": b"x"},
+            r"expected PNG or JPEG files; received 2 files left out .*\.txt \(1\)",
+        ),
+        ({}, "expected PNG or JPEG files; received none"),
+        ({"1.png": picture(), "a/1.png": picture()}, r"expected each picture in the folder of its class; 1 in none: 1"),
+        ({"x/a-b/1.png": picture(), "x/a\tb/1.png": picture(1)}, r"expected a label that can name a folder; .*a\\tb"),
+        ({"a/k/b-1.png": picture(), "a-b/k/1.png": picture()}, r"would both be k/a-b-1\.png"),
+    ],
+)
+def test_bad_archives_are_refused(
+    workspace: Workspace, bring: Callable[..., Path], content: dict[str, bytes], said: str
+) -> None:
+    """What leads out, bombs, archives without pictures, pictures without a class; nothing is written."""
+    with pytest.raises(TiltyardError, match=said):
+        bring(zipped(workspace.root / "bad.zip", content))
+
+
+def test_an_entry_that_says_less_than_it_holds_is_refused(workspace: Workspace, bring: Callable[..., Path]) -> None:
+    """The size that an archive declares is the most that is unpacked."""
+    path = zipped(workspace.root / "liar.zip", {"a/1.png": b"\0" * 1_000_000, "b/1.png": picture()})
+    path.write_bytes(path.read_bytes().replace((1_000_000).to_bytes(4, "little"), (1_000).to_bytes(4, "little")))
+    with pytest.raises(TiltyardError, match="expected a folder or a whole zip file"):
+        bring(path)
+
+
+def test_an_encrypted_archive_is_refused(workspace: Workspace, bring: Callable[..., Path]) -> None:
+    """The bit that says so is set, as programs that encrypt set it."""
+    path = zipped(workspace.root / "secret.zip", {"a/1.png": picture(), "b/1.png": picture(1)})
+    content = bytearray(path.read_bytes())
+    place = content.index(b"PK\x01\x02")
+    content[place + 8] |= 1
+    content[6] |= 1
+    path.write_bytes(content)
+    with pytest.raises(TiltyardError, match=r"not encrypted; a/1\.png wants a password"):
+        bring(path)
+
+
+def test_links_that_lead_out_are_refused(
+    workspace: Workspace, bring: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """In a folder and in a zip; a link to a file beside it is one more name for it."""
+    root = folder(workspace.root / "pets", PETS)
+    (root / "train/cat/3.png").symlink_to(root / "train/dog/2.PNG")
+    assert "cat/train-3.png" in names(bring("pets"))
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "x.png").write_bytes(picture())
+    for target in (outside / "x.png", outside, root / "train/dog", root / "gone.png"):
+        (root / "train/cat/4.png").symlink_to(target)
+        with pytest.raises(TiltyardError, match=r"train/cat/4\.png is a link to"):
+            bring("pets")
+        (root / "train/cat/4.png").unlink()
+    link = zipfile.ZipInfo("a/1.png")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(workspace.root / "links.zip", "w") as file:
+        file.writestr(link, "/etc/passwd")
+    with pytest.raises(TiltyardError, match=r"a/1\.png is a link to elsewhere"):
+        bring("links.zip")
+
+
+def test_large_files_are_refused(
+    workspace: Workspace, bring: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One picture has megabytes, not more; half of what was written is gone."""
+    monkeypatch.setattr(tree, "LARGEST", 1 << 20)
+    content = {"a/1.png": picture(), "b/1.png": picture(size=(2000, 2000))}
+    for path in (folder(workspace.root / "large", content), zipped(workspace.root / "large.zip", content)):
+        with pytest.raises(TiltyardError, match=r"files of at most 1 MiB; b/1\.png has 4"):
+            bring(path)
+
+
+@pytest.mark.parametrize("cut", [10, 100, 400])
+def test_a_cut_archive_is_refused(workspace: Workspace, bring: Callable[..., Path], cut: int) -> None:
+    """Half a zip is none."""
+    path = zipped(workspace.root / "pets.zip", PETS)
+    path.write_bytes(path.read_bytes()[:-cut])
+    with pytest.raises(TiltyardError, match="expected a folder or a whole zip file"):
+        bring(path)
+
+
+def test_a_file_twice_in_an_archive_is_refused(workspace: Workspace, bring: Callable[..., Path]) -> None:
+    """Which of the two is meant cannot be known."""
+    path = workspace.root / "twice.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("a/1.png", picture())
+        with pytest.warns(UserWarning, match="Duplicate"):
+            file.writestr("a/1.png", picture(1))
+    with pytest.raises(TiltyardError, match=r"expected each file once; received a/1\.png twice"):
+        bring(path)
+
+
+def test_who_lacks_pictures_is_told_where_they_were_looked_for(bring: Callable[..., Path]) -> None:
+    """As for any file; a folder has no checksum."""
+    with pytest.raises(SourceError, match="no file gone"):
+        bring("gone")
+    Path("there").mkdir()
+    with pytest.raises(SourceError, match=r"source\.sha256: expected a zip file; there is a folder"):
+        bring("there", sha256="0" * 64)
+    with pytest.raises(TiltyardError, match="there: expected PNG or JPEG files; received none"):
+        bring("there")
+
+
+def test_what_is_left_out_is_told_with_the_raw_data(workspace: Workspace, bring: Callable[..., Path]) -> None:
+    """The note travels in the archive, so that validation repeats it."""
+    path = bring(folder(workspace.root / "pets", {**PETS, "train/cat/Thumbs.db": b"x", "LICENSE": b"x"}))
+    with zipfile.ZipFile(path) as file:
+        (note,) = album.notes(file)
+    assert note.startswith("2 files left out that are no PNG or JPEG: ")
+    assert ".db (1)" in note
+
+
+def test_real_pictures(bring: Callable[..., Path], mirror: Path) -> None:
+    """CIFAR-10 by its name in the mirror, a part of it, a few of each class."""
+    if not (mirror / "cifar10-jpg.zip").is_file():
+        pytest.skip("needs cifar10-jpg.zip")
+    found = names(bring("cifar10-jpg.zip", under=["test"], rows=50))
+    assert len(found) == 50
+    assert found[:2] == ["airplane/0000.jpg", "airplane/0001.jpg"]
+    assert len({name.partition("/")[0] for name in found}) == 10
+
+
+def test_fetch_keeps_what_was_there_when_pictures_go_bad(workspace: Workspace) -> None:
+    """Raw data of before stay whole when the folder can no longer be read."""
+    from making import edit_task
+
+    from tiltyard import task_file
+
+    root = folder(workspace.root / "pets", PETS)
+    edit_task(workspace, "digits", {"source": {"kind": "images", "path": "pets"}})
+    task = task_file.load(workspace, "digits")
+    before = fetch.get(workspace, task).data
+    (root / "train/cat/1.png").unlink()
+    (root / "train/cat/1.png").symlink_to("/etc/passwd")
+    with pytest.raises(TiltyardError, match="is a link"):
+        fetch.get(workspace, task)
+    assert len(names(workspace.raw("digits") / "images.zip")) == 4
+    assert before
