@@ -1,0 +1,223 @@
+"""Data sets by the names of keras.datasets: from a file of arrays, wherever it lies, and never from a pickle."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import http.server
+import io
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from tiltyard import download, files
+from tiltyard.column import Array
+from tiltyard.errors import SourceError
+from tiltyard.sources import keras
+from tiltyard.sources.keras import KNOWN, Keras
+from tiltyard.workspace import Workspace
+
+
+def arrays(*shape: int, classes: int = 10) -> dict[str, Any]:
+    """Make pictures in the layout of keras.datasets: 40 to train with, 10 to test."""
+    dice = np.random.default_rng(0)
+    made: dict[str, Any] = {}
+    for part, rows in (("train", 40), ("test", 10)):
+        made[f"x_{part}"] = dice.integers(0, 256, (rows, *shape)).astype(np.uint8)
+        made[f"y_{part}"] = (np.arange(rows) % classes).astype(np.uint8)
+    return made
+
+
+@pytest.fixture
+def place(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A mirror that is empty."""
+    folder = workspace.root / "mirror"
+    folder.mkdir()
+    monkeypatch.setenv("TILTYARD_MIRROR", str(folder))
+    return folder
+
+
+@pytest.fixture
+def bring(workspace: Workspace) -> Callable[..., Path]:
+    """Fetch into an empty folder; after a refusal it still is."""
+
+    def get(dataset: str, **settings: Any) -> Path:
+        target = workspace.root / "raw"
+        target.mkdir(exist_ok=True)
+        for old in target.iterdir():
+            old.unlink()
+        try:
+            Keras.model_validate({"kind": "keras", "dataset": dataset, **settings}).fetch(target, workspace)
+        except SourceError:
+            assert list(target.iterdir()) == []
+            raise
+        (found,) = target.iterdir()
+        return found
+
+    return get
+
+
+def test_pictures_come_from_the_mirror(bring: Callable[..., Path], place: Path) -> None:
+    """As PNG of the very pixels, by class and number, training pictures first; twice the same bytes."""
+    made = arrays(28, 28)
+    np.savez_compressed(place / "mnist.npz", **made)
+    path = bring("mnist")
+    first = path.read_bytes()
+    with zipfile.ZipFile(path) as file:
+        assert file.namelist()[:2] == ["0/00000.png", "1/00001.png"]
+        assert file.namelist()[-1] == "9/00049.png"
+        pixels = np.asarray(Pillow.open(io.BytesIO(file.read("9/00049.png"))))
+    np.testing.assert_array_equal(pixels, made["x_test"][-1])
+    assert bring("mnist").read_bytes() == first
+
+
+def test_rows_are_taken_from_each_class_alike(bring: Callable[..., Path], place: Path) -> None:
+    """So that a trial on a few sees all classes."""
+    np.savez(place / "fashion_mnist.npz", **arrays(28, 28))
+    with zipfile.ZipFile(bring("fashion_mnist", rows=20)) as file:
+        labels = [name.partition("/")[0] for name in file.namelist()]
+    assert labels[:2] == ["tshirt", "trouser"]
+    assert {labels.count(label) for label in labels} == {2}
+
+
+def test_pictures_in_colour(bring: Callable[..., Path], place: Path) -> None:
+    """Saved from keras.datasets; labels may be a column, as they are there."""
+    made = arrays(32, 32, 3)
+    made |= {name: made[name][:, None] for name in ("y_train", "y_test")}
+    np.savez(place / "cifar10.npz", **made)
+    with zipfile.ZipFile(bring("cifar10")) as file:
+        assert Pillow.open(io.BytesIO(file.read("frog/00006.png"))).mode == "RGB"
+
+
+def test_tables_keep_their_numbers(bring: Callable[..., Path], place: Path) -> None:
+    """A row a line, the target last; to the last bit."""
+    x = np.random.default_rng(0).normal(size=(20, 13))
+    np.savez(place / "boston_housing.npz", x=x, y=np.arange(20.0))
+    lines = bring("boston_housing", rows=12).read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith("CRIM,ZN,")
+    assert lines[0].endswith(",LSTAT,MEDV")
+    read = np.array([line.split(",") for line in lines[1:]], dtype=float)
+    np.testing.assert_array_equal(read, np.column_stack([x, np.arange(20.0)])[:12])
+
+
+@pytest.mark.parametrize("dataset", ["imdb", "reuters"])
+def test_pickles_are_refused(bring: Callable[..., Path], place: Path, dataset: str) -> None:
+    """Even if the file is there; what to do instead is said."""
+    np.savez(place / f"{dataset}.npz", x_train=np.array([[1], [1, 2]], dtype=object))
+    with pytest.raises(SourceError, match="kept by Keras as a pickle") as caught:
+        bring(dataset)
+    assert "source.kind: file" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"x_train": np.array([[1], [1, 2]], dtype=object)}, "Object arrays cannot be loaded when allow_pickle=False"),
+        ({"y_test": None}, "expected the arrays x_train, y_train, x_test, y_test; y_test is missing"),
+        ({"x_test": np.zeros((10, 8, 8), np.uint8)}, r"expected rows shaped \(28, 28\) in x_test .* \(10, 8, 8\)"),
+        ({"y_train": np.zeros(39, np.uint8)}, r"as many in y_train; received \(40, 28, 28\) and \(39,\)"),
+        ({"y_train": np.full(40, 10)}, "expected 0 to 9 in y_train; received 10 to 10"),
+        ({"x_train": np.zeros((40, 28, 28))}, "expected bytes in x_train .*; received float64"),
+    ],
+)
+def test_other_arrays_are_refused(
+    bring: Callable[..., Path], place: Path, change: dict[str, Array | None], said: str
+) -> None:
+    """A pickle inside, arrays that are missing, of another shape, type or range."""
+    made: dict[str, Any] = {**arrays(28, 28), **change}
+    np.savez(place / "mnist.npz", **{name: values for name, values in made.items() if values is not None})
+    with pytest.raises(SourceError, match=said):
+        bring("mnist")
+
+
+def test_tables_must_hold_numbers(bring: Callable[..., Path], place: Path) -> None:
+    """A target of text is none."""
+    np.savez(place / "california_housing.npz", x=np.zeros((3, 8)), y=np.array(["a", "b", "c"]))
+    with pytest.raises(SourceError, match="expected numbers; received float64 and <U1"):
+        bring("california_housing")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"text"])
+def test_broken_files_are_refused(bring: Callable[..., Path], place: Path, content: bytes) -> None:
+    """What is no file of arrays is no data set."""
+    (place / "mnist.npz").write_bytes(content)
+    with pytest.raises(SourceError, match=r"mnist\.npz: expected a whole file of numbers"):
+        bring("mnist")
+
+
+def test_a_file_that_declares_too_much_is_not_read(
+    bring: Callable[..., Path], place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The arrays of a bomb would not fit into memory."""
+    np.savez_compressed(place / "mnist.npz", **arrays(28, 28))
+    monkeypatch.setattr(keras, "LARGEST", 1000)
+    with pytest.raises(SourceError, match="expected at most 1,000 bytes of arrays"):
+        bring("mnist")
+
+
+def test_who_lacks_a_file_is_told_both_ways_to_supply_it(
+    workspace: Workspace, bring: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And how to make one of those that Keras keeps otherwise; nothing is asked of the network for them."""
+    monkeypatch.delenv("TILTYARD_MIRROR", raising=False)
+    with pytest.raises(SourceError, match=r"no file cifar10\.npz: looked in .*; TILTYARD_MIRROR is not set") as caught:
+        bring("cifar10")
+    assert caught.value.hint.startswith(f"place cifar10.npz at {workspace.root / 'cifar10.npz'}; or put it into")
+    assert "set TILTYARD_MIRROR to that; to make it: python -c" in caught.value.hint
+
+
+@pytest.fixture
+def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that is served as if it were Keras's address."""
+    folder = tmp_path_factory.mktemp("served")
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            """Keep quiet."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder)) as made:
+        thread = threading.Thread(target=made.serve_forever)
+        thread.start()
+        monkeypatch.setattr(keras, "ADDRESS", f"http://127.0.0.1:{made.server_port}/")
+        monkeypatch.setattr(download, "PAUSE", 0.01)
+        yield folder
+        made.shutdown()
+        thread.join()
+
+
+def test_a_download_must_have_its_checksum_and_is_kept(
+    workspace: Workspace, bring: Callable[..., Path], place: Path, server: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then the server may go; the mirror is asked before it; a copy that rotted is not taken."""
+    np.savez(server / "mnist.npz", **arrays(28, 28))
+    with pytest.raises(SourceError, match=r"expected SHA-256 731c.*; received"):
+        bring("mnist")
+    good = dataclasses.replace(KNOWN["mnist"], sha256=files.file_digest(server / "mnist.npz").hex())
+    monkeypatch.setitem(KNOWN, "mnist", good)
+    first = bring("mnist").read_bytes()
+    (kept,) = workspace.downloads.glob("*.npz")
+    kept.write_bytes(b"rot")
+    assert bring("mnist").read_bytes() == first
+    (server / "mnist.npz").unlink()
+    assert bring("mnist").read_bytes() == first
+    kept.unlink()
+    with pytest.raises(SourceError, match="the server answers 404") as caught:
+        bring("mnist")
+    assert "set TILTYARD_MIRROR" in caught.value.hint
+    np.savez(place / "mnist.npz", **arrays(28, 28))
+    assert bring("mnist").read_bytes() == first
+
+
+def test_real_digits(bring: Callable[..., Path], mirror: Path) -> None:
+    """A hundred of MNIST, as many of each digit."""
+    if not (mirror / "mnist.npz").is_file():
+        pytest.skip("needs mnist.npz")
+    with zipfile.ZipFile(bring("mnist", rows=100)) as file:
+        labels = [name.partition("/")[0] for name in file.namelist()]
+    assert {label: labels.count(label) for label in labels} == dict.fromkeys("0123456789", 10)
