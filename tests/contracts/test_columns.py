@@ -92,6 +92,7 @@ GOOD: dict[str, list[tuple[Column, st.SearchStrategy[Any]]]] = {
     "image": [
         (Image(height=2, width=3), pictures(2, 3, 1)),
         (Image(height=2, width=1, channels=3), pictures(2, 1, 3)),
+        (Image(height=2, width=3, resize=True), pictures(2, 3, 1)),
     ],
 }
 COLUMNS = [
@@ -312,6 +313,40 @@ def test_other_files_are_refused(content: bytes) -> None:
     """Another size, a bomb, another format and half a file are refused."""
     with pytest.raises(RequestError, match="expected"):
         Image(height=2, width=3).parse(send(content), "x")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_any_size_is_brought_to_that_of_the_column(mode: str, channels: Any) -> None:
+    """If asked: a plain colour stays what it is, whatever the file's size and colour; nested lists have the size."""
+    column = Image(height=4, width=3, channels=channels, resize=True)
+    for size in ((4, 3), (1, 1), (40, 7)):
+        parsed = column.parse(send(png(*size, mode)), "x")
+        assert parsed.shape == (1, 4, 3, channels)
+        assert len(np.unique(parsed.reshape(-1, channels), axis=0)) == 1
+    with pytest.raises(RequestError, match="expected numbers nested as"):
+        column.parse([[[1, 2], [3, 4]]], "x")
+
+
+def test_resizing_is_the_same_everywhere() -> None:
+    """A slope, made smaller, has these very numbers on every machine: a change of them would change what models see."""
+    file = io.BytesIO()
+    Pillow.fromarray(np.arange(0, 192, 3, dtype=np.uint8).reshape(8, 8), "L").save(file, "PNG")
+    column = Image(height=2, width=2, resize=True)
+    assert column.parse(send(file.getvalue()), "x")[0, :, :, 0].tolist() == [[51.0, 60.0], [129.0, 138.0]]
+
+
+@pytest.mark.parametrize("content", [bomb(), b"GIF89a", png(2, 3)[:40], png(5000, 5000, "1")])
+def test_resizing_lets_no_bomb_through(content: bytes) -> None:
+    """A picture that says it is huge is refused before a pixel of it is read, and so is half a file."""
+    with pytest.raises(RequestError, match="expected"):
+        Image(height=2, width=3, resize=True).parse(send(content), "x")
+
+
+def test_a_size_that_is_off_is_not_written() -> None:
+    """So that versions of models stay."""
+    assert "resize" not in Image(height=2, width=3).model_dump(mode="json")
+    assert Image(height=2, width=3, resize=True).model_dump(mode="json")["resize"] is True
 
 
 @given(place=st.integers(0, 68), value=st.integers(0, 255), cut=st.integers(0, 68))

@@ -1,4 +1,7 @@
-"""A picture of a fixed size: sent as nested lists, or as PNG in base 64; encoded as height x width x channels."""
+"""A picture: sent as nested lists, or as PNG or JPEG in base 64; encoded as height x width x channels.
+
+Files of another size are refused, or brought to that of the column, by the same code in training and serving.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import base64
 import binascii
 import io
 from collections.abc import Sequence
+from operator import not_
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +20,7 @@ from tiltyard.errors import RequestError
 from tiltyard.expectation import Expectation, among, between
 
 MODES = {1: "L", 3: "RGB"}
+LARGEST = 4096 * 4096  # pixels; beyond it a picture counts as one that cannot be decoded
 UNIQUE = Expectation(
     expectation="expect_column_values_to_be_unique", severity="warning", arguments={"column": "digest"}
 )
@@ -28,6 +33,10 @@ class Image(Column):
     height: int = Field(ge=1, le=4096)
     width: int = Field(ge=1, le=4096)
     channels: Literal[1, 3] = 1
+    # Not written where it is off: encoder.json, and with it a model's version, is what it was before.
+    resize: bool = Field(
+        False, exclude_if=not_, description="Bring files of any size and colour to this one; it may stretch them."
+    )
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -35,7 +44,9 @@ class Image(Column):
         return (self.height, self.width, self.channels)
 
     def expectations(self, name: str) -> list[Expectation]:
-        """Every file can be decoded, has the size, and is there once."""
+        """Every file can be decoded, has the size unless it is brought to that, and is there once."""
+        if self.resize:
+            return [among("decodes", [True]), UNIQUE]
         size = {"height": self.height, "width": self.width, "channels": self.channels}
         exact = [between(fact, (value, value)) for fact, value in size.items()]
         return [among("decodes", [True]), *exact, UNIQUE]
@@ -69,22 +80,29 @@ class Image(Column):
             raise RequestError("bad_image", str(error), field) from None
 
     def open(self, content: bytes) -> Array:
-        """Decode a PNG or JPEG file of exactly this size; the size is read before any pixel is (no image bombs)."""
+        """Decode a PNG or JPEG file; the size is read, and refused, before any pixel is (no image bombs)."""
         from PIL import Image as Pillow
         from PIL import UnidentifiedImageError
 
         bombs = (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning)
         broken = (UnidentifiedImageError, OSError, SyntaxError, EOFError, *bombs)
+        size = (self.width, self.height)
         try:
-            picture = Pillow.open(io.BytesIO(content), formats=["PNG", "JPEG"])
-            if picture.size != (self.width, self.height):
-                raise ValueError(
-                    f"expected {self.width}x{self.height} pixels; received {picture.width}x{picture.height}"
-                )
-            pixels = np.asarray(picture.convert(MODES[self.channels]), dtype=np.float32)
+            file = Pillow.open(io.BytesIO(content), formats=["PNG", "JPEG"])
+            self._insist_on_size(file.width, file.height)
+            picture = file.convert(MODES[self.channels])
+            if picture.size != size:  # its arithmetic is of whole numbers: the same on every machine
+                picture = picture.resize(size, Pillow.Resampling.BILINEAR)
+            pixels = np.asarray(picture, dtype=np.float32)
         except broken:
             raise ValueError("expected a whole PNG or JPEG file") from None
         return pixels.reshape(self.shape)
+
+    def _insist_on_size(self, width: int, height: int) -> None:
+        if not self.resize and (width, height) != (self.width, self.height):
+            raise ValueError(f"expected {self.width}x{self.height} pixels; received {width}x{height}")
+        if width * height > LARGEST:
+            raise ValueError(f"expected at most {LARGEST:,} pixels; received {width}x{height}")
 
     def fit(self, values: Array) -> Fitted:
         """Learn the highest value in use, so that the model can scale to 0..1."""
@@ -103,7 +121,8 @@ class Image(Column):
         size = f"{self.height} rows of {self.width} pixels, {self.channels} channel(s), 0 to 255"
         nested = {"type": "array", "description": size}
         png = {"type": "object", "properties": {"b64": {"type": "string"}}, "required": ["b64"]}
-        return {"oneOf": [nested, {**png, "additionalProperties": False, "description": "a PNG in base 64"}]}
+        file = "a PNG or JPEG of any size in base 64" if self.resize else "a PNG in base 64"
+        return {"oneOf": [nested, {**png, "additionalProperties": False, "description": file}]}
 
     def to_json(self, values: Array) -> list[Any]:
         """Nested lists; a single channel is not nested again."""

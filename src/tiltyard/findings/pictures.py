@@ -37,11 +37,13 @@ class Pictures(Finding):
     def _sizes(self, frame: pd.DataFrame, name: str, column: Image) -> Iterator[Found]:
         wanted = (column.width, column.height, column.channels)
         odd = frame[(frame[["width", "height", "channels"]].to_numpy() != wanted).any(axis=1)]
-        if len(odd):
+        if len(odd) and not column.resize:
             sizes = Counter(zip(*(odd[name].astype(int) for name in ("width", "height", "channels")), strict=True))
             shown = listed([f"{'x'.join(map(str, size))} ({count:,})" for size, count in sizes.most_common()])
             text = f"{self._some(odd, frame)} have another size: {shown}; expected {'x'.join(map(str, wanted))}"
-            yield self.found("critical", name, text, "resize them, or set height, width and channels of the column")
+            yield self.found(
+                "critical", name, text, "set `resize: true` in the column, or its height, width and channels"
+            )
         blank = frame[frame["darkest"] == frame["brightest"]]
         if len(blank):
             text = f"{self._some(blank, frame)} have one colour only; expected something to see"

@@ -13,6 +13,7 @@ import numpy as np
 
 from tiltyard import album
 from tiltyard.column import Array, Rows
+from tiltyard.columns.image import LARGEST
 from tiltyard.columns.image import Image as ImageColumn
 from tiltyard.errors import DataError
 from tiltyard.form import Form, truth_of
@@ -20,8 +21,6 @@ from tiltyard.task import Task
 
 if TYPE_CHECKING:
     import pandas as pd
-
-LARGEST = 4096 * 4096  # pixels; beyond it a picture counts as one that cannot be decoded
 
 
 class Image(Form):
