@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from making import ROOT, edit_task, new_workspace
 
-from tiltyard import files, store
+from tiltyard import files, store, trial
 from tiltyard.workspace import Workspace
 
 pytestmark = pytest.mark.slow
@@ -21,14 +25,18 @@ EXAMPLE = '{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal
 
 def _type(workspace: Workspace, *words: str, status: int = 0) -> str:
     """Run a command in the project; give what it printed."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    homes = {"PREFECT_HOME": str(workspace.prefect), "BENTOML_HOME": str(workspace.bentos)}  # not of an earlier test
-    environment = {**os.environ, **homes, "PATH": path, "DVC_NO_ANALYTICS": "1"}
+    environment = _environment(workspace)
     done = subprocess.run(
         words, cwd=workspace.root, env=environment, capture_output=True, text=True, timeout=400, check=False
     )
     assert done.returncode == status, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout + done.stderr
+
+
+def _environment(workspace: Workspace) -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    homes = {"PREFECT_HOME": str(workspace.prefect), "BENTOML_HOME": str(workspace.bentos)}  # not of an earlier test
+    return {**os.environ, **homes, "PATH": path, "DVC_NO_ANALYTICS": "1"}
 
 
 def test_the_road_of_one_task(tmp_path: Path) -> None:
@@ -69,3 +77,50 @@ def test_the_road_of_one_task(tmp_path: Path) -> None:
     assert "sepal_length: expect_column_values_to_not_be_null" in out
     assert "prepare" not in out.split("validate")[1].split("stopped")[0]
     assert workspace.champion("iris").read_bytes() == champion
+
+
+def _customers(path: Path) -> None:
+    """Write a table that is in no repository: an id, numbers, names, empty cells, and who left."""
+    dice = random.Random(0)  # noqa: S311 - no secret
+    rows = ["customer_id;age;country;income;left"]
+    for number in range(400):
+        age, country = dice.randint(18, 90), dice.choice(["Austria", "Italy", "Spain"])
+        income = "" if number % 11 == 0 else f"{dice.lognormvariate(10, 1):.2f}"
+        left = age + 15 * (country == "Italy") + dice.gauss(0, 8) > 60
+        rows.append(f"{7000 + number};{age};{country};{income};{'yes' if left else 'no'}")
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+def test_a_file_that_nobody_here_has_seen(tmp_path: Path) -> None:
+    """Three commands take a table to a REST service that answers, an empty cell being null; no file was edited."""
+    workspace = new_workspace(tmp_path)
+    (tmp_path / "src").symlink_to(ROOT / "src")
+    _customers(tmp_path / "customers.csv")
+    out = _type(workspace, "tiltyard", "init", "churn", "--data", "customers.csv", "--target", "left")
+    assert "semicolons as delimiter" in out
+    assert "tiltyard run churn" in out
+    assert "PROMOTE" in _type(workspace, "tiltyard", "run", "churn")
+    assert "diabetes" in _type(workspace, "tiltyard", "status")
+
+    port = trial.free_port()
+    environment = _environment(workspace)
+    command = ["tiltyard", "serve", "churn", "--port", str(port)]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL) as process:
+        try:
+            instances = [{"age": age, "country": "Italy", "income": None} for age in (20, 85)]
+            answer = _ask(f"http://127.0.0.1:{port}", {"instances": instances})
+        finally:
+            process.terminate()
+    assert [found["label"] for found in answer["predictions"]] == ["no", "yes"]
+
+
+def _ask(address: str, body: dict[str, Any]) -> Any:
+    """Ask the service as soon as it is ready."""
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            response = httpx.post(f"{address}/v1/models/churn:predict", json=body, timeout=30)
+            return response.raise_for_status().json()
+        except httpx.ConnectError:
+            assert time.monotonic() < deadline, "the service never answered"
+            time.sleep(0.1)

@@ -130,7 +130,7 @@ def _is_text(arguments: list[ast.expr]) -> bool:
 def _files(name: str) -> Iterator[Path]:
     """Give the file of a module of this package, and the __init__ of each package it lies in."""
     package, *parts = name.split(".")
-    if package != "tiltyard":
+    if package != "tiltyard" or not all(map(str.isidentifier, parts)):  # a call's text may be anything, even a path
         return
     for end in range(len(parts) + 1):
         place = SOURCE.joinpath(*parts[:end])

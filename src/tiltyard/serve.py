@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from tiltyard import files
+from tiltyard import files, roster
 from tiltyard.errors import PackageError, RegistryError
 from tiltyard.registry import Registry
 from tiltyard.workspace import Workspace
@@ -42,7 +42,8 @@ def champions(workspace: Workspace, tasks: Iterable[str]) -> dict[str, Path]:
     missing = [name for name in named if found[name] is None]
     if missing or not any(found.values()):
         run = f"tiltyard run {' '.join(missing)}".strip()
-        raise RegistryError(f"no champion yet of {', '.join(missing or workspace.tasks())}", hint=f"make one: {run}")
+        names = ", ".join(missing or roster.listed(workspace))
+        raise RegistryError(f"no champion yet of {names}", hint=f"make one: {run}")
     return {name: registry.package(name, champion.version) for name, champion in found.items() if champion}
 
 

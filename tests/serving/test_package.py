@@ -291,3 +291,10 @@ def test_environment_hides_the_project() -> None:
         assert "TILTYARD_PACKAGES" not in bento.clean()
     finally:
         del os.environ["TILTYARD_PACKAGES"]
+
+
+def test_a_text_that_is_no_name_is_no_file(tmp_path: Path) -> None:
+    """What a call is given may look like a path: it names no module, and leads nowhere."""
+    script = tmp_path / "service.py"
+    script.write_text('"a/b".startswith("/")\n"a".endswith("../errors")\nfrom tiltyard import errors\n')
+    assert [path.name for path in bento.needed(script)] == ["__init__.py", "errors.py"]

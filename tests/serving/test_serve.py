@@ -30,6 +30,7 @@ def test_no_champion_is_an_error(reigning: Workspace, tmp_path: Path) -> None:
         serve.champions(reigning, ["iris", "digits"])
     assert caught.value.hint == "make one: tiltyard run digits"
     shutil.copytree(reigning.root / "tasks", tmp_path / "tasks")
+    shutil.copy(reigning.params, tmp_path)
     with pytest.raises(RegistryError, match="no champion yet of diabetes, digits, iris, sine") as caught:
         serve.champions(Workspace(tmp_path), [])
     assert caught.value.hint == "make one: tiltyard run"
