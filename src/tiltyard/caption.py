@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tiltyard.column import empty
 from tiltyard.errors import DataError, listed
@@ -14,6 +14,10 @@ from tiltyard.tree import Tree
 
 if TYPE_CHECKING:
     import pandas as pd
+
+PARTS = {"train", "training", "test", "testing", "val", "valid", "validation"}  # folders that name no class
+TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
+LABELS = {"label", "class", "target", "category"}  # what a column of labels is often called
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,36 @@ class Captions:
                 f"{self.table}: expected a file for each row; {text}", hint="add the files, or drop the rows"
             )
         return found
+
+
+def guess(tree: Tree, pictures: Sequence[str], target: str) -> dict[str, str]:
+    """Say which table holds the labels; none if folders do."""
+    if len({PurePosixPath(name).parent.name for name in pictures} - PARTS - {""}) > 1:
+        return {}
+    tables = [name for name in tree.sizes() if name.lower().endswith(TABLES)]
+    for table in tables:
+        frame = read(table, tree, tree.path)
+        named = next((str(name) for name in frame.columns if _names(frame[name], table, pictures)), None)
+        if named:
+            return {"labels": table, "file_column": named, "label_column": _label(frame, table, named, target)}
+    text = f"expected each picture in the folder of its class, or a table that names them; received {listed(pictures)}"
+    raise DataError(f"{tree.path.name}: {text}", hint="see docs of `kind: images`: tiltyard schema")
+
+
+def _names(cells: pd.Series[Any], table: str, pictures: Sequence[str]) -> bool:
+    """Say whether a column names pictures."""
+    try:
+        return bool(Captions(table, [(str(cell), "") for cell in cells]).of(pictures))
+    except DataError:
+        return False
+
+
+def _label(frame: pd.DataFrame, table: str, named: str, target: str) -> str:
+    others = [str(name) for name in frame.columns if name != named]
+    likely = [name for name in others if name.lower() in LABELS] if len(others) > 1 else others
+    if target in others or len(likely) == 1:
+        return target if target in others else likely[0]
+    raise DataError(f"{table}: expected one column of labels; received {listed(others)}", hint="name it: --target")
 
 
 def read(table: str, tree: Tree, root: Path) -> pd.DataFrame:

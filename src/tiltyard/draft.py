@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -26,8 +27,15 @@ def column(seen: Trait) -> Column:
     return made
 
 
-def text(data: str, content: dict[str, Any], traits: Iterable[Trait], repairs: Iterable[str]) -> str:
-    """Spell a task file."""
+def text(
+    data: str,
+    content: dict[str, Any],
+    traits: Iterable[Trait],
+    repairs: Iterable[str],
+    comments: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Spell a task file; keys may have comments of their own."""
+    said = {**COMMENTS, **comments}
     by_name = {seen.name: seen for seen in traits}
     lines = [
         "# yaml-language-server: $schema=schema.json",
@@ -37,11 +45,13 @@ def text(data: str, content: dict[str, Any], traits: Iterable[Trait], repairs: I
     for key, value in content.items():
         if key == "columns":
             lines += ["columns:", *(f"  {_pair(name, value[name])}  # {_seen(by_name[name])}" for name in value)]
-            lines += [f"  # left out: {_one_line(s.name)}: {s.reason}" for s in by_name.values() if s.name not in value]
+            left_out = [seen for name, seen in by_name.items() if seen.reason and name not in value]
+            lines += [f"  # left out: {_one_line(seen.name)}: {seen.reason}" for seen in left_out]
         elif key in ("train", "serve"):
-            lines += [f"{key}:{_comment(key)}", *(f"  {_pair(name, inner)}" for name, inner in value.items())]
+            inside = (f"  {_pair(name, inner)}{_comment(name, said)}" for name, inner in value.items())
+            lines += [f"{key}:{_comment(key, said)}", *inside]
         else:
-            lines.append(_pair(key, value) + _comment(key))
+            lines.append(_pair(key, value) + _comment(key, said))
     return "\n".join(lines) + "\n"
 
 
@@ -58,8 +68,8 @@ def _seen(seen: Trait) -> str:
     return _one_line(seen.seen) + missing
 
 
-def _comment(key: str) -> str:
-    return f"  # {COMMENTS[key]}" if key in COMMENTS else ""
+def _comment(key: str, said: Mapping[str, str]) -> str:
+    return f"  # {_one_line(said[key])}" if key in said else ""
 
 
 def _one_line(words: str) -> str:

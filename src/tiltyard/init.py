@@ -1,4 +1,4 @@
-"""The verb init: look at a table and draft its task file, commented, with what was decided and why."""
+"""The verb init: look at a table or at pictures and draft its task file, commented, with what was decided and why."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import re
 import statistics
 import tempfile
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tiltyard import draft, files, reading, roster, task_file, timeline
+from tiltyard import draft, files, gallery, reading, roster, task_file, timeline
 from tiltyard.column import empty
-from tiltyard.errors import DataError, TaskError
+from tiltyard.errors import DataError, TaskError, listed
 from tiltyard.leak import leaks
 from tiltyard.profile import Trait, trait
 from tiltyard.sources.file import File
@@ -33,7 +33,7 @@ class Wish:
     """What the user wants, as far as it is said."""
 
     data: str
-    target: str
+    target: str = ""  # of a table it must be said
     problem: ProblemName | None = None
     drop: tuple[str, ...] = ()
     time: str | None = None
@@ -57,6 +57,48 @@ def init(workspace: Workspace, name: str, wish: Wish, *, force: bool = False) ->
     if path.exists() and not force:
         place = path.relative_to(workspace.root)
         raise TaskError(f"{place} is there already", hint=f"to overwrite it: tiltyard init {name} ... --force")
+    made = _gallery(workspace, wish) or _table(workspace, wish)
+    text = draft.text(Path(wish.data).name, made.content, made.traits, made.repairs, made.comments)
+    task_file.parse(text, name, f"tasks/{name}.yaml")
+    files.write_text(path, text)
+    roster.enter(workspace, name)
+    return Drafted(str(path.relative_to(workspace.root)), made.problem, made.rows, made.traits, made.repairs)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """The sections of a task file, and what led to them."""
+
+    content: dict[str, Any]
+    rows: int
+    traits: list[Trait]
+    repairs: list[str]
+    comments: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def problem(self) -> str:
+        return str(self.content["problem"])
+
+
+def _gallery(workspace: Workspace, wish: Wish) -> _Made | None:
+    """Draft from pictures; None if there are none."""
+    import pandas as pd
+
+    found = gallery.find(workspace, wish.data, wish.target)
+    if not found:
+        return None
+    if wish.problem not in (None, "classification") or wish.drop or wish.time or wish.group:
+        raise TaskError("of pictures: expected --data and --target alone; received another option")
+    seen = gallery.traits(found)
+    sections = gallery.sections(found) | {"target": _target(seen[1], list(found.labels), "classification")}
+    rows = pd.DataFrame({found.target: found.labels})
+    _insist(rows, wish.data, found.target)
+    content = _content(replace(wish, target=found.target), "classification", rows, sections)
+    return _Made(content, len(rows), seen, found.notes, gallery.comments(found))
+
+
+def _table(workspace: Workspace, wish: Wish) -> _Made:
+    """Draft from a table."""
     table, labels = _read(workspace, wish)
     frame = table.frame
     truth = trait(wish.target, frame[wish.target].tolist())
@@ -64,9 +106,7 @@ def init(workspace: Workspace, name: str, wish: Wish, *, force: bool = False) ->
     if problem == "classification":
         frame[wish.target] = labels
     rows = frame[~frame[wish.target].map(empty)]
-    if len(rows) < FEWEST:
-        name = Path(wish.data).name
-        raise DataError(f"{name}: expected {FEWEST} rows or more with a known {wish.target}; received {len(rows)}")
+    _insist(rows, wish.data, wish.target)
     traits = [_seen(rows, other, wish) for other in frame.columns if other != wish.target]
     if line := _line(wish, rows, traits, truth, problem):
         problem, traits = "forecasting", [truth, *(line.judged(seen) for seen in traits)]
@@ -76,11 +116,14 @@ def init(workspace: Workspace, name: str, wish: Wish, *, force: bool = False) ->
         traits = [_judged(rows, seen, wish, problem) for seen in traits]
         sections = _sections(target, _split(wish, problem), _kept(traits), rows)
         content = _content(wish, problem, rows, sections)
-    text = draft.text(Path(wish.data).name, content, traits, table.repairs)
-    task_file.parse(text, name, f"tasks/{name}.yaml")
-    files.write_text(path, text)
-    roster.enter(workspace, name)
-    return Drafted(str(path.relative_to(workspace.root)), problem, len(frame), traits, table.repairs)
+    return _Made(content, len(frame), traits, table.repairs)
+
+
+def _insist(rows: pd.DataFrame, data: str, target: str) -> None:
+    """Refuse what is too little to learn from."""
+    if len(rows) < FEWEST:
+        text = f"expected {FEWEST} rows or more with a known {target}; received {len(rows)}"
+        raise DataError(f"{Path(data).name}: {text}")
 
 
 def _read(workspace: Workspace, wish: Wish) -> tuple[reading.Reading, pd.Series[Any]]:
@@ -89,6 +132,9 @@ def _read(workspace: Workspace, wish: Wish) -> tuple[reading.Reading, pd.Series[
         File(kind="file", path=wish.data).fetch(Path(temporary), workspace)
         (path,) = Path(temporary).iterdir()
         table = reading.read(path)
+        if not wish.target:
+            text = f"expected the column of a table that is to be predicted; it has {listed([*table.frame.columns])}"
+            raise TaskError(f"{Path(wish.data).name}: {text}", hint="name it: --target")
         asked = [wish.target, *wish.drop, *filter(None, [wish.time, wish.group])]
         reading.require(Path(wish.data), asked, list(table.frame.columns))
         return table, reading.read(path, columns=[wish.target], texts=[wish.target]).frame[wish.target]
@@ -161,14 +207,14 @@ def _in_order(label: str) -> tuple[float, str]:
 
 def _content(wish: Wish, problem: ProblemName, rows: pd.DataFrame, sections: dict[str, Any]) -> dict[str, Any]:
     """Give the sections of the task file, in their order; some depend on the form of the data."""
-    count, serve = len(rows), sections.pop("serve")
+    count, serve, train = len(rows), sections.pop("serve"), sections.pop("train", {})
     return {
         "title": f"{wish.target} from {Path(wish.data).name}",
         "problem": problem,
         "source": {"kind": "file", "path": wish.data},
         "rows": [max(1, count // 2), count * 10],
         **sections,
-        "train": _train(count, problem),
+        "train": {**_train(count, problem), **train},
         "gate": _gate(rows[wish.target].tolist(), problem),
         "serve": serve,
     }

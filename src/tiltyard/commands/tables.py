@@ -15,19 +15,22 @@ PROBLEMS = ["regression", "classification", "forecasting"]
 
 @click.command()
 @TASK
-@click.option("--data", required=True, metavar="FILE", help="A table: CSV, TSV, JSON lines or Parquet, packed or not.")
-@click.option("--target", required=True, metavar="COLUMN", help="What is to be predicted.")
+@click.option("--data", required=True, metavar="FILE", help="A table, packed or not; or a folder or zip of pictures.")
+@click.option("--target", default="", metavar="COLUMN", help="What is to be predicted; pictures need none.")
 @click.option("--problem", type=click.Choice(PROBLEMS), help="If the guess would be wrong.")
-@click.option("--time", metavar="COLUMN", help="Rows follow each other by this column: forecast, or test on the latest.")
+@click.option(
+    "--time", metavar="COLUMN", help="Rows follow each other by this column: forecast, or test on the latest."
+)
 @click.option("--group", metavar="COLUMN", help="Rows of one group stay together; in a forecast they are one series.")
 @click.option("--drop", multiple=True, metavar="COLUMN", help="Leave a column out; may be repeated.")
 @click.option("--force", is_flag=True, help="Overwrite a task file that is there.")
 @JSON
 def init(task: str, force: bool, as_json: bool, **wish: Any) -> None:
-    r"""Look at a table and draft its task file: columns, bounds, what to leave out and why, model, gate.
+    r"""Look at a table or pictures and draft a task file: columns, bounds, what to leave out and why, model, gate.
 
     \b
     tiltyard init churn --data customers.csv --target Exited
+    tiltyard init pets --data pets.zip          class folders, or a table of labels beside the pictures
     """
     from dataclasses import asdict
 

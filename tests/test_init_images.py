@@ -1,0 +1,245 @@
+"""Drafting a task from pictures: what is seen, what is decided, and that the draft goes down the road."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from click.testing import CliRunner
+from making import edit_task, train_tasks
+from PIL import Image as Pillow
+
+from tiltyard import check, cli, fetch, files, init, plugins, prepare, task_file
+from tiltyard.encoder import Encoder
+from tiltyard.errors import DataError, SourceError, TaskError
+from tiltyard.init import Wish
+from tiltyard.validate import validate
+from tiltyard.workspace import Workspace
+
+MIRROR = os.environ.get("TILTYARD_MIRROR", "")
+real = pytest.mark.skipif(not Path(MIRROR, "cifar10-jpg.zip").is_file(), reason="needs the real data: TILTYARD_MIRROR")
+
+
+def picture(label: int, number: int, size: tuple[int, int], mode: str = "RGB", kind: str = "PNG") -> bytes:
+    """Draw noise that is bright on the left for class 0, on the right for 1, below for 2."""
+    width, height = size
+    pixels = np.random.default_rng([label, number]).integers(0, 100, (height, width, 3))
+    halves = pixels[:, : width // 2], pixels[:, width // 2 :], pixels[height // 2 :]
+    halves[label][:] += 120
+    file = io.BytesIO()
+    Pillow.fromarray(pixels.astype("uint8"), "RGB").convert(mode).save(file, kind)
+    return file.getvalue()
+
+
+def pets(counts: tuple[int, ...] = (30, 30, 30), **how: Any) -> dict[str, bytes]:
+    """Draw a data set of class folders."""
+    sizes = how.pop("sizes", [(12, 10)])
+    return {
+        f"{name}/{number}.png": picture(label, number, sizes[number % len(sizes)], **how)
+        for label, (name, count) in enumerate(zip(("cat", "dog", "emu"), counts, strict=False))
+        for number in range(count)
+    }
+
+
+def folder(root: Path, content: dict[str, bytes]) -> None:
+    """Write files."""
+    for name, data in content.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+
+
+def draft(workspace: Workspace, content: dict[str, bytes], **wish: Any) -> dict[str, Any]:
+    """Draft from a folder, fetch, validate, prepare; give the draft."""
+    folder(workspace.root / "pets", content)
+    init.init(workspace, "pets", Wish("pets", **wish))
+    task = task_file.load(workspace, "pets")
+    fetch.get(workspace, task)
+    validate(workspace, task)
+    prepare.prepare(workspace, task)
+    made: dict[str, Any] = yaml.safe_load(workspace.task_file("pets").read_text(encoding="utf-8"))
+    return made
+
+
+def test_pictures_of_one_size_are_taken_as_they_are(workspace: Workspace) -> None:
+    """Size, colour, classes, split and a model for them stand in the draft; no target is asked for."""
+    made = draft(workspace, pets())
+    assert made["source"] == {"kind": "images", "path": "pets"}
+    assert made["columns"] == {"image": {"type": "image", "height": 10, "width": 12, "channels": 3}}
+    assert made["target"] == {"column": "label", "classes": ["cat", "dog", "emu"]}
+    assert (made["problem"], made["split"]) == ("classification", {"kind": "stratified"})
+    assert made["model"]["family"] == "cnn"
+    assert made["model"]["filters"] == [32]
+    assert made["train"]["augment"] == {"shift": 0.1, "zoom": 0.1}
+    assert "class_weights" not in made["train"]
+    assert made["gate"]["metric"] == "accuracy"
+    assert made["rows"] == [45, 900]
+    text = workspace.task_file("pets").read_text(encoding="utf-8")
+    assert "# 12x10, in colour" in text
+    assert "# cat 30, dog 30, emu 30" in text
+    assert "add flip: horizontal if" in text
+    assert "left out" not in text
+
+
+def test_its_example_is_answered(workspace: Workspace) -> None:
+    """A small file; of few pixels numbers."""
+    made = draft(workspace, pets())
+    encoder = Encoder.load(workspace.out("pets", "prepare") / "encoder.json")
+    assert encoder.parse([made["serve"]["example"]])["image"].shape == (1, 10, 12, 3)
+    assert base64.b64decode(made["serve"]["example"]["b64"]).startswith(b"\xff\xd8")
+    folder(workspace.root / "tiny", pets(sizes=[(4, 4)], mode="L"))
+    init.init(workspace, "tiny", Wish("tiny"))
+    example = task_file.load(workspace, "tiny").serve.example
+    assert np.array(example).shape == (4, 4)
+
+
+def test_pictures_of_many_sizes_are_resized(workspace: Workspace) -> None:
+    """To the median, no longer than a small model answers at once; rare classes are weighed."""
+    made = draft(workspace, pets((60, 40, 20), sizes=[(300, 200), (20, 30), (200, 150)]))
+    column = made["columns"]["image"]
+    assert column == {"type": "image", "height": 72, "width": 96, "channels": 3, "resize": True}
+    assert made["train"]["class_weights"] == "balanced"
+    assert made["gate"]["metric"] == "balanced_accuracy"
+    assert made["model"]["filters"] == [32, 64, 128, 128]
+    task = task_file.load(workspace, "pets")
+    assert not [found for found in check.check(workspace, task).findings if found.code == "pictures"]
+
+
+def test_serving_resizes_as_training_did(workspace: Workspace) -> None:
+    """The file of a training row, sent as a client would, encodes to the very bits that training saw."""
+    made = draft(workspace, pets(sizes=[(40, 30), (20, 30), (13, 11)]))
+    assert made["columns"]["image"]["resize"]
+    task = task_file.load(workspace, "pets")
+    encoder = Encoder.load(workspace.out("pets", "prepare") / "encoder.json")
+    rows, _ = plugins.load("forms", "image")().rows(task, workspace.raw("pets"))
+    with zipfile.ZipFile(workspace.raw("pets") / "images.zip") as archive:
+        sent = [{"b64": base64.b64encode(archive.read(name)).decode()} for name in sorted(archive.namelist())]
+    assert encoder.encode(encoder.parse(sent)).tobytes() == encoder.encode(rows).tobytes()
+    assert files.read_json(workspace.out("pets", "prepare") / "encoder.json")["columns"]["image"]["resize"] is True
+
+
+def test_grey_and_mixed_colours(workspace: Workspace) -> None:
+    """Grey has one channel; if one file of many is in colour, all are brought to that."""
+    content = pets(mode="L")
+    folder(workspace.root / "grey", content)
+    init.init(workspace, "grey", Wish("grey"))
+    assert task_file.load(workspace, "grey").columns["image"].model_dump()["channels"] == 1
+    made = draft(workspace, {**content, "cat/x.png": picture(0, 99, (12, 10))})
+    assert made["columns"]["image"] == {"type": "image", "height": 10, "width": 12, "channels": 3, "resize": True}
+
+
+def test_labels_in_a_table_are_found(workspace: Workspace) -> None:
+    """Which columns name pictures and labels is guessed, or said by --target."""
+    content = {f"train/{name.replace('/', '-')}": data for name, data in pets().items()}
+    lines = [f"{Path(name).stem},{number},{Path(name).name[:3]}" for number, name in enumerate(content)]
+    content["train.csv"] = "\n".join(["image_id,weight,breed", *lines]).encode()
+    with pytest.raises(DataError, match=r"train\.csv: expected one column of labels; received weight, breed") as caught:
+        draft(workspace, content)
+    assert caught.value.hint == "name it: --target"
+    made = draft(workspace, content, target="breed")
+    assert made["source"]["labels"] == "train.csv"
+    assert (made["source"]["file_column"], made["source"]["label_column"]) == ("image_id", "breed")
+    assert made["target"] == {"column": "breed", "classes": ["cat", "dog", "emu"]}
+
+
+def test_parts_are_told(workspace: Workspace) -> None:
+    """Folders for training and test are both taken, as rows are dealt here; how to take one is said."""
+    content = {f"{part}/{name}": data for part in ("train", "test") for name, data in pets().items()}
+    content |= {name: picture(0, 500 + i, (12, 10)) for i, name in enumerate(content) if name.startswith("test/cat")}
+    folder(workspace.root / "pets", content)
+    drafted = init.init(workspace, "pets", Wish("pets"))
+    assert drafted.rows == 180
+    text = workspace.task_file("pets").read_text(encoding="utf-8")
+    assert "# of test (90), train (90); to take one: under: [train]" in text
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"a.txt": b"x"}, "expected PNG or JPEG files; received 1 files left out"),
+        ({"a.png": b"x", "b.png": b"x"}, "expected each picture in the folder of its class, or a table"),
+        (
+            {f"cat/{n}.png": picture(0, n, (4, 4)) for n in range(60)},
+            "expected each picture in the folder of its class",
+        ),
+        ({f"{c}/{n}.png": b"x" for c in "ab" for n in range(60)}, r"none can be opened: a/0\.png, "),
+        (pets((2, 2)), r"expected \d+ rows or more with a known label; received 4"),
+    ],
+)
+def test_what_cannot_be_learned_from_is_refused(workspace: Workspace, content: dict[str, bytes], said: str) -> None:
+    """No pictures, no classes, one class, nothing that opens, too few; no task is written."""
+    folder(workspace.root / "pets", content)
+    with pytest.raises(DataError, match=said):
+        init.init(workspace, "pets", Wish("pets"))
+    assert not workspace.task_file("pets").exists()
+
+
+def test_broken_pictures_and_others_are_told(workspace: Workspace) -> None:
+    """They stand in the draft and on the terminal."""
+    folder(workspace.root / "pets", {**pets(), "cat/bad.png": b"x", "cat/notes.txt": b"x"})
+    drafted = init.init(workspace, "pets", Wish("pets"))
+    assert len(drafted.repairs) == 2
+    text = workspace.task_file("pets").read_text(encoding="utf-8")
+    assert "1 files left out that are no PNG or JPEG: .txt (1)" in text
+    assert "1 pictures cannot be opened and will stop the road: cat/bad.png" in text
+
+
+def test_options_of_tables_are_refused(workspace: Workspace) -> None:
+    """Pictures have no other columns."""
+    folder(workspace.root / "pets", pets())
+    with pytest.raises(TaskError, match="of pictures: expected --data and --target alone"):
+        init.init(workspace, "pets", Wish("pets", drop=("x",)))
+
+
+def test_a_table_needs_its_target(workspace: Workspace) -> None:
+    """In a zip, too; the columns are named. What is nowhere is said to be nowhere."""
+    with zipfile.ZipFile(workspace.root / "table.zip", "w") as archive:
+        archive.writestr("table.csv", "x,y\n1,2\n")
+    with pytest.raises(TaskError, match=r"expected the column of a table .*; it has x, y") as caught:
+        init.init(workspace, "t", Wish("table.zip"))
+    assert caught.value.hint == "name it: --target"
+    with pytest.raises(SourceError, match=r"no file gone\.zip"):
+        init.init(workspace, "t", Wish("gone.zip"))
+
+
+def test_the_command(workspace: Workspace) -> None:
+    """From a zip, without a target; a table of what was seen, and what to type next."""
+    with zipfile.ZipFile(workspace.root / "pets.zip", "w") as archive:
+        for name, data in pets().items():
+            archive.writestr(name, data)
+    result = CliRunner().invoke(cli.cli, ["init", "pets", "--data", "pets.zip"])
+    assert result.exit_code == 0, result.output
+    assert "12x10, in colour" in result.output
+    assert "90 rows, classification; written: tasks/pets.yaml" in result.output
+    result = CliRunner().invoke(cli.cli, ["init", "pets", "--data", "pets.zip", "--force", "--json"])
+    assert json.loads(result.output)["problem"] == "classification"
+
+
+@real
+@pytest.mark.slow
+def test_real_pictures_are_drafted(workspace: Workspace) -> None:
+    """CIFAR-10, a few of each class."""
+    init.init(workspace, "things", Wish("cifar10-jpg.zip"))
+    edit_task(workspace, "things", {"source.rows": 200, "rows": [200, 200], "train.batch_size": 32})
+    task = task_file.load(workspace, "things")
+    assert task.columns["image"].model_dump() == {"type": "image", "height": 32, "width": 32, "channels": 3}
+    assert len(task.classes) == 10
+    fetch.get(workspace, task)
+    assert validate(workspace, task).rows == 200
+    assert sum(prepare.prepare(workspace, task)["rows"].values()) == 200
+
+
+@pytest.mark.slow
+def test_a_draft_of_pictures_is_trained(workspace: Workspace) -> None:
+    """Pictures of many sizes, from a folder to a model that is exported and proven equal."""
+    draft(workspace, pets(sizes=[(20, 16), (16, 20), (24, 24)]))
+    edit_task(workspace, "pets", {"train.epochs": 2})
+    train_tasks(workspace, "pets")
+    assert (workspace.out("pets", "train") / "model.onnx").is_file()
