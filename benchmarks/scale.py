@@ -141,10 +141,10 @@ def _head() -> str:
         f"{os.cpu_count()} cores, {platform.machine()}, no GPU, Python {platform.python_version()}; load average at "
         f"the end {os.getloadavg()[2]:.1f} (above 1.5, others shared it). Rows are generated with seed {SEED}: "
         "8 numbers, 5 categories (one of 10,000 values), 3 dates, 3 booleans, a label; some values are missing.\n\n"
-        "Each verb is a process of its own; `train` is one epoch. MiB is the highest sum of resident memory over its "
-        "processes; what they share counts twice. In brackets is processor time, which other work on the machine hardly "
-        "changes. The slope is that of its logarithm over log rows from a million rows on, where imports no longer count "
-        "for much: 1 is linear."
+        "Each verb is a process of its own; `train` is one epoch. In brackets is processor time, which other work on "
+        "the machine hardly changes. MiB is the highest sum of resident memory over the processes; what they share "
+        "counts twice. The slope is that of the logarithm of processor time over that of rows, from a million rows on, "
+        "where imports no longer count for much: 1 is linear."
     )
 
 
