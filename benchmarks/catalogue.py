@@ -81,7 +81,23 @@ def main(names: list[str]) -> None:
         }
         files.write_json(KEPT, {name: kept[name] for name in GOALS if name in kept})
         print(_line(name, kept[name]), flush=True)
-    files.write_text(RESULTS, "\n".join([HEAD, *(_line(name, kept[name]) for name in GOALS if name in kept), TAIL]))
+    _write(kept)
+
+
+def _write(kept: dict[str, Any]) -> None:
+    """Write the page from what was measured."""
+    lines = [_line(name, kept[name]) for name in GOALS if name in kept]
+    files.write_text(RESULTS, "\n".join([HEAD, *lines, "", *_rejections(kept), ""]))
+
+
+def _rejections(kept: dict[str, Any]) -> list[str]:
+    """Say why the gate rejected: of each task the reasons of the first run that was."""
+    told = ["## What was rejected, and why", ""]
+    for name, known in kept.items():
+        runs = known["runs"]
+        if bad := [run for run in runs if run["verdict"] != "PROMOTE"]:
+            told.append(f"- `{name}`, {len(bad)} of {len(runs)}; the first of them: {'; '.join(bad[0]['reasons'])}.")
+    return told
 
 
 def _machine() -> str:
@@ -243,8 +259,5 @@ other than the title. `gate` is what it said to each run, as if it were to be th
 
 | task | metric | notes | ours | baseline | trees | rival | over | gate | epochs | seconds | edits | data |
 |---|---|---|---|---|---|---|---|---|---|---|---|---|"""
-TAIL = ""
-
-
 if __name__ == "__main__":
     main(sys.argv[1:])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tiltyard import data, fetch, files, store, task_file, versions
@@ -152,6 +152,7 @@ def test_a_shift_in_values_is_told() -> None:
 ROWS = st.lists(st.tuples(st.integers(0, 3), st.sampled_from("ab")), max_size=30)
 
 
+@settings(deadline=None)
 @given(old=ROWS, new=ROWS)
 def test_added_and_removed_make_up_the_difference(old: list[tuple[int, str]], new: list[tuple[int, str]]) -> None:
     """Whatever repeats: rows that came less rows that went are the rows that are more."""
