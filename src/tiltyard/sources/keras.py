@@ -55,7 +55,7 @@ KNOWN: dict[str, Pictures | Table] = {
         "f553886a1f8d56431e820c5b82552d9d95cfcb96d1e678153f8839538947dff5",
     ),
     "california_housing": Table(
-        # Keras does not name them in the order of the file, so they are counted
+        # their order in the file is stated nowhere that could be checked, so they are counted, not named
         (*(f"x{number}" for number in range(1, 9)), "median_house_value"),
         "1a2e3a52e0398de6463aebe6f4a8da34fb21fbb6b934cf88c3425e766f2a1a6f",
     ),
