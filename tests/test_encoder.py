@@ -16,7 +16,7 @@ from tiltyard.encoder import Encoder
 from tiltyard.errors import DataError, RequestError
 from tiltyard.predictor import Predictor
 from tiltyard.prepare import read_part
-from tiltyard.split import split
+from tiltyard.split import Marks, deal, keys
 from tiltyard.task import Task
 from tiltyard.validate import validate
 from tiltyard.workspace import Workspace
@@ -65,7 +65,7 @@ def test_other_rows_than_training_teach_nothing(workspace: Workspace, make: type
     task = make(workspace)
     form = plugins.load("forms", task.form)()
     rows, truth = form.rows(task, workspace.raw(task.name))
-    train = split(task.split, rows, truth, form.reach(task))["train"]
+    train = deal(task.split, Marks(keys(rows, task.split.seed)), truth, form.reach(task))["train"]
     saved = encoder_of(workspace, task)
     assert Encoder.fit(task, take(rows, train), truth[train]).fitted == saved.fitted
     assert Encoder.fit(task, rows, truth).fitted != saved.fitted

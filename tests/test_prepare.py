@@ -14,16 +14,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from making import edit_task, fetch_raw
 
-from tiltyard import files, prepare, reading, split, stored, task_file
-from tiltyard.column import Rows, count
+from tiltyard import files, prepare, reading, stored, task_file
+from tiltyard.column import Array, Rows, count
 from tiltyard.encoder import Encoder
 from tiltyard.errors import DataError, SealError
 from tiltyard.formats import delimited
 from tiltyard.forms import table
+from tiltyard.split import Marks, Parts, deal, keys
 from tiltyard.task import Split, Task
 from tiltyard.workspace import Workspace
 
 ALL = ["diabetes", "digits", "iris", "sine"]
+
+
+def dealt(how: Split, rows: Rows, truth: Array) -> Parts:
+    """Deal rows by their content alone."""
+    return deal(how, Marks(keys(rows, how.seed)), truth)
 
 
 def _prepare(workspace: Workspace, name: str, *, reseal: bool = False) -> None:
@@ -40,7 +46,7 @@ def test_identical_rows_stay_together(values: list[int], seed: int, shares: tupl
     rows = {"x": np.array(values, dtype=np.float64)}
     how = Split(kind="random", test=shares[0], validation=shares[1], seed=seed)
     try:
-        parts = split.split(how, rows, np.zeros(len(values)), 0)
+        parts = dealt(how, rows, np.zeros(len(values)))
     except DataError:
         return  # too few distinct rows for three parts, and said so
     assert sorted(np.concatenate(list(parts.values()))) == list(range(len(values)))
@@ -53,15 +59,15 @@ def test_order_of_rows_does_not_change_who_is_tested() -> None:
     values = np.random.default_rng(0).random(200)
     order = np.random.default_rng(1).permutation(200)
     how = Split(kind="random")
-    one = split.split(how, {"x": values}, values, 0)["test"]
-    other = split.split(how, {"x": values[order]}, values[order], 0)["test"]
+    one = dealt(how, {"x": values}, values)["test"]
+    other = dealt(how, {"x": values[order]}, values[order])["test"]
     assert set(values[one]) == set(values[order][other])
 
 
 def test_stratified_parts_have_the_shares_of_the_whole() -> None:
     """Each class is dealt by itself."""
     truth = np.array([0] * 100 + [1] * 20)
-    parts = split.split(Split(kind="stratified"), {"x": np.arange(120.0)}, truth, 0)
+    parts = dealt(Split(kind="stratified"), {"x": np.arange(120.0)}, truth)
     assert {name: np.bincount(truth[index]).tolist() for name, index in parts.items()} == {
         "train": [60, 12],
         "validation": [20, 4],
@@ -75,7 +81,7 @@ def test_identical_rows_of_two_classes_stay_together(cells: list[tuple[int, bool
     values, truth = (np.array(part) for part in zip(*cells, strict=True))
     how = Split(kind="stratified", seed=seed)
     try:
-        parts = split.split(how, {"x": values.astype(np.float64)}, truth.astype(np.int64), 0)
+        parts = dealt(how, {"x": values.astype(np.float64)}, truth.astype(np.int64))
         said = ""
     except DataError as error:
         parts, said = {}, error.message
@@ -186,7 +192,7 @@ def test_a_changed_test_part_is_refused(workspace: Workspace) -> None:
 def test_an_empty_part_is_refused() -> None:
     """Rows that are all the same cannot be dealt to three parts."""
     with pytest.raises(DataError, match="expected rows in every part"):
-        split.split(Split(kind="random"), {"x": np.zeros(50)}, np.zeros(50), 0)
+        dealt(Split(kind="random"), {"x": np.zeros(50)}, np.zeros(50))
 
 
 @pytest.mark.parametrize(
@@ -237,7 +243,7 @@ def test_keys_of_many_rows_are_those_of_each(data: st.DataObject, seed: int, siz
     ]
     columns = data.draw(st.lists(st.one_of(kinds), min_size=1, max_size=5))
     rows = {f"column {place}": values for place, values in enumerate(columns)}
-    assert split.keys(rows, seed).tolist() == slow_keys(rows, seed)
+    assert keys(rows, seed).tolist() == slow_keys(rows, seed)
 
 
 @pytest.mark.parametrize("make", [mixtures.table, mixtures.texts])

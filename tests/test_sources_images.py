@@ -101,8 +101,8 @@ def test_parts_are_chosen(workspace: Workspace, bring: Callable[..., Path]) -> N
 
 
 def test_rows_are_dealt_to_classes_in_turn() -> None:
-    """A class that has too few leaves its share to others."""
-    assert album.evenly(list("aaaabbc"), 5) == [0, 1, 4, 5, 6]
+    """A class that has too few leaves its share to others; what is taken is spread over its class."""
+    assert album.evenly(list("aaaabbc"), 5) == [0, 2, 4, 5, 6]
     assert album.evenly(list("ab"), None) == [0, 1]
 
 
@@ -284,7 +284,7 @@ def test_real_pictures(bring: Callable[..., Path], mirror: Path) -> None:
         pytest.skip("needs cifar10-jpg.zip")
     found = names(bring("cifar10-jpg.zip", under=["test"], rows=50))
     assert len(found) == 50
-    assert found[:2] == ["airplane/0000.jpg", "airplane/0001.jpg"]
+    assert found[:2] == ["airplane/0000.jpg", "airplane/0200.jpg"]
     assert len({name.partition("/")[0] for name in found}) == 10
 
 

@@ -70,9 +70,9 @@ def test_pictures_come_from_the_mirror(bring: Callable[..., Path], place: Path) 
     path = bring("mnist")
     first = path.read_bytes()
     with zipfile.ZipFile(path) as file:
-        assert file.namelist()[:2] == ["0/00000.png", "1/00001.png"]
-        assert file.namelist()[-1] == "9/00049.png"
-        pixels = np.asarray(Pillow.open(io.BytesIO(file.read("9/00049.png"))))
+        assert file.namelist()[:2] == ["0/train-00000.png", "1/train-00001.png"]
+        assert file.namelist()[-1] == "9/test-00049.png"
+        pixels = np.asarray(Pillow.open(io.BytesIO(file.read("9/test-00049.png"))))
     np.testing.assert_array_equal(pixels, made["x_test"][-1])
     assert bring("mnist").read_bytes() == first
 
@@ -92,7 +92,7 @@ def test_pictures_in_colour(bring: Callable[..., Path], place: Path) -> None:
     made |= {name: made[name][:, None] for name in ("y_train", "y_test")}
     np.savez(place / "cifar10.npz", **made)
     with zipfile.ZipFile(bring("cifar10")) as file:
-        assert Pillow.open(io.BytesIO(file.read("frog/00006.png"))).mode == "RGB"
+        assert Pillow.open(io.BytesIO(file.read("frog/train-00006.png"))).mode == "RGB"
 
 
 def test_tables_keep_their_numbers(bring: Callable[..., Path], place: Path) -> None:

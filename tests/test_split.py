@@ -10,6 +10,8 @@ from making import edit_task
 
 from tiltyard import check, files, prepare, task_file
 from tiltyard.errors import DataError, TaskError
+from tiltyard.split import Marks, deal, keys
+from tiltyard.task import Split
 from tiltyard.workspace import Workspace
 
 ROWS = 120
@@ -57,7 +59,8 @@ def test_a_group_is_on_one_side(workspace: Workspace) -> None:
 @pytest.mark.parametrize(
     ("split", "said"),
     [
-        ({"by": "day"}, "by: expected for a chronological split alone"),
+        ({"by": "day"}, "by: expected for a chronological or given split"),
+        ({"kind": "given"}, "split.by: expected the column that says train, validation or test"),
         ({"kind": "chronological", "group": "garden"}, "group: expected for a random or stratified split"),
         ({"group": "garden", "test": 0.6, "validation": 0.4}, "expected test . validation below 1"),
     ],
@@ -72,3 +75,53 @@ def test_a_column_that_is_not_there_is_named(workspace: Workspace) -> None:
     """Beside those that are."""
     with pytest.raises(DataError, match=r"expected the columns plot; received .*garden"):
         prepared(workspace, ["2024-01-01"] * ROWS, group="plot")
+
+
+def test_the_data_may_say_who_is_tested(workspace: Workspace) -> None:
+    """By any of the usual words; validation is a share of the training rows where the data names none."""
+    words = ["Train", "training", "test"]
+    test = prepared(workspace, [words[n % 3] for n in range(ROWS)], kind="given", by="day", validation=0.25)
+    assert {int(n) % 3 for n in test.number} == {2}
+    rows = files.read_json(workspace.out("iris", "prepare") / "split.json")["rows"]
+    assert rows["test"] == 40
+    assert rows["validation"] == 20
+    assert rows["train"] == 60
+
+
+def test_validation_rows_that_the_data_names_are_taken(workspace: Workspace) -> None:
+    """And no others."""
+    words = ["train", "val", "test", "train"]
+    prepared(workspace, [words[n % 4] for n in range(ROWS)], kind="given", by="day")
+    rows = files.read_json(workspace.out("iris", "prepare") / "split.json")["rows"]
+    assert rows == {"train": 60, "validation": 30, "test": 30}
+
+
+def test_a_word_that_names_no_part_is_refused(workspace: Workspace) -> None:
+    """With the column and what it may hold."""
+    with pytest.raises(DataError, match="expected train, validation or test for each row; received holdout in day"):
+        prepared(workspace, ["holdout", "test"] * (ROWS // 2), kind="given", by="day")
+
+
+def test_training_rows_that_are_tested_too_are_left_out() -> None:
+    """What is the same as a test row teaches nothing; nor does validation know it."""
+    values = np.array([1, 2, 3, 4, 5, 6, 7, 8, 1, 2.0] * 4 + [9.0, 10.0])
+    part = np.array((["train"] * 8 + ["test"] * 2) * 4 + ["validation", "validation"])
+    how = Split(kind="given", by="part")
+    parts = deal(how, Marks(keys({"x": values}, 0), part=part), np.zeros(len(values)))
+    assert {*values[parts["test"]]} == {1, 2}
+    assert {*values[parts["train"]]} == {3, 4, 5, 6, 7, 8}
+    assert {*values[parts["validation"]]} == {9, 10}
+
+
+@pytest.mark.parametrize("kind", ["random", "stratified", "chronological"])
+def test_a_task_may_use_some_rows(kind: Any) -> None:
+    """As many as were asked for, whatever their order; by time, the latest."""
+    values, truth = np.arange(1000.0), np.arange(1000) % 2
+    how = Split(kind=kind, rows=100)
+    parts = deal(how, Marks(keys({"x": values}, 0)), truth)
+    used = np.sort(np.concatenate([*parts.values()]))
+    assert len(used) == 100
+    assert (used == np.arange(900, 1000)).all() == (kind == "chronological")
+    if kind == "random":
+        turned = deal(how, Marks(keys({"x": values[::-1]}, 0)), truth)
+        assert {*values[::-1][turned["test"]]} == {*values[parts["test"]]}

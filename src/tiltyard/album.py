@@ -28,10 +28,12 @@ def notes(archive: zipfile.ZipFile) -> list[str]:
 
 
 def evenly(labels: Sequence[str], rows: int | None) -> list[int]:
-    """Choose the first places of each class, as many of each as there are, until there are enough rows; in order."""
-    seen: Counter[str] = Counter()
-    turns = []
+    """Choose as many places of each class as there are, spread over it, until there are enough rows; in order."""
+    places: dict[str, list[int]] = {}
     for place, label in enumerate(labels):
-        turns.append((seen[label], place))
-        seen[label] += 1
-    return sorted(place for _, place in sorted(turns)[:rows])
+        places.setdefault(label, []).append(place)
+    turns = sorted((turn, where[turn]) for where in places.values() for turn in range(len(where)))
+    shares = Counter(labels[place] for _, place in turns[:rows])
+    return sorted(
+        where[i * len(where) // n] for label, n in shares.items() for where in [places[label]] for i in range(n)
+    )

@@ -54,8 +54,8 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
         files.replacing_folder(workspace.out(task.name, "prepare")) as folder,
     ):
         key, truth = _shelve(form.parts(task, raw), kept, task.split.seed)
-        key, times = marked(task, key, lambda name: form.cells(task, raw, name))
-        parts = deal(task.split, key, truth, form.reach(task), times)
+        marks = marked(task, key, lambda name: form.cells(task, raw, name))
+        parts = deal(task.split, marks, truth, form.reach(task))
         facts = {
             "data": files.sha256(raw),
             "test": _write_test(folder / "test.npz", kept, truth, parts["test"]),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tiltyard.column import Array, Rows, shown
-from tiltyard.errors import DataError
+from tiltyard.errors import DataError, listed
 from tiltyard.moment import times
 from tiltyard.task import Split, Task
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Parts = dict[str, Array]  # train, validation, test -> row numbers, rising
+PART = "part"  # the fact about a picture that says which part its name puts it into
+NAMES = {"train": ("train", "training"), "validation": ("validation", "val", "valid"), "test": ("test", "testing")}
 
 
 def keys(rows: Rows, seed: int) -> Array:
@@ -54,17 +57,42 @@ def _texts(values: Array) -> list[bytes]:
     return [coded[text] for text in texts]
 
 
-def split(how: Split, rows: Rows, truth: Array, reach: int) -> Parts:
-    """Deal rows; `reach` rows are left out at each border of a chronological split, since they share values."""
-    return deal(how, keys(rows, how.seed), truth, reach)
+@dataclass(frozen=True)
+class Marks:
+    """What rows are dealt by: a key that identical rows share, and what raw columns say, where the split names them."""
+
+    key: Array
+    times: Array | None = None
+    part: Array | None = None  # which part the data puts each row into
+
+    def take(self, index: Array) -> Marks:
+        """Give those of some rows."""
+        return Marks(*(None if array is None else array[index] for array in (self.key, self.times, self.part)))  # type: ignore[arg-type]
 
 
-def marked(task: Task, key: Array, cells: Callable[[str], pd.Series[Any]]) -> tuple[Array, Array | None]:
-    """Give each row the key and the time that it is dealt by, where the split names raw columns for them."""
+def marked(task: Task, key: Array, cells: Callable[[str], pd.Series[Any]]) -> Marks:
+    """Mark rows; `key` is theirs by content, `cells` gives a raw column."""
     how = task.split
+    if how.kind == "given":
+        return Marks(key, part=_parts_of(cells(how.by or PART), how.by or "the names of the files"))
+    if how.group:
+        return Marks(named(how, cells(how.group).map(str).to_numpy(dtype=np.str_)))
     spelled = getattr(task.columns.get(how.by or ""), "format", None)
-    times = _times_of(cells(how.by), how.by, spelled) if how.by else None
-    return (named(how, cells(how.group).map(str).to_numpy(dtype=np.str_)) if how.group else key), times
+    return Marks(key, times=_times_of(cells(how.by), how.by, spelled) if how.by else None)
+
+
+def part_of(name: str) -> str:
+    """Give the part that a word names: the test part by any of its names; nothing if it names none."""
+    return next((part for part, words in NAMES.items() if name.strip().lower() in words), "")
+
+
+def _parts_of(cells: pd.Series[Any], where: str) -> Array:
+    """Read which part each row belongs to; refuse a word that names none."""
+    words = {word: part_of(str(word)) for word in cells.unique()}
+    if strange := [str(word) for word, part in words.items() if not part]:
+        text = f"received {listed(sorted(strange))} in {where}"
+        raise DataError(f"split: expected train, validation or test for each row; {text}")
+    return cells.map(words).to_numpy(dtype=np.str_)
 
 
 def _times_of(cells: pd.Series[Any], name: str, spelled: str | None) -> Array:
@@ -85,11 +113,31 @@ def named(how: Split, names: Array) -> Array:
     return keys({"group": groups}, how.seed)[place]
 
 
-def deal(how: Split, key: Array, truth: Array, reach: int, times: Array | None = None) -> Parts:
-    """Deal rows of which no more than the keys is known, and the times if they do not stand in their order."""
+def deal(how: Split, marks: Marks, truth: Array, reach: int = 0) -> Parts:
+    """Deal rows; `reach` rows are left out at each border of a chronological split, since they share values."""
+    some = _some(how, marks)
+    marks, truth = marks.take(some), truth[some]
+    return {name: some[index] for name, index in _dealt(how, marks, truth, reach).items()}
+
+
+def _some(how: Split, marks: Marks) -> Array:
+    """Choose as many rows as the split is to use: the latest by time, else by the key, so that identical ones stay."""
+    if not how.rows or how.rows >= len(marks.key):
+        return np.arange(len(marks.key))
     if how.kind == "chronological":
-        order = np.arange(len(key)) if times is None else np.argsort(times, kind="stable")
+        order = np.arange(len(marks.key)) if marks.times is None else np.argsort(marks.times, kind="stable")
+        return np.sort(order[-how.rows :])
+    mixed = marks.key * np.uint64(0x9E3779B97F4A7C15)  # another order than the one that parts are dealt in
+    return np.flatnonzero(mixed < np.sort(mixed)[how.rows])
+
+
+def _dealt(how: Split, marks: Marks, truth: Array, reach: int) -> Parts:
+    key = marks.key
+    if how.kind == "chronological":
+        order = np.arange(len(key)) if marks.times is None else np.argsort(marks.times, kind="stable")
         parts = {name: np.sort(order[index]) for name, index in _by_time(how, len(key), reach).items()}
+    elif marks.part is not None:
+        parts = _by_part(how, key, marks.part)
     elif how.kind == "random":
         parts = _by_key(how, key, np.arange(len(key)))
     else:
@@ -100,6 +148,20 @@ def deal(how: Split, key: Array, truth: Array, reach: int, times: Array | None =
     if not reach:
         _refuse_shared(parts, key)
     return parts
+
+
+def _by_part(how: Split, key: Array, part: Array) -> Parts:
+    """Take the data's word; what is the same as a row of another part is left out of training, and of validation.
+
+    Validation rows that the data does not name are a share of the training rows.
+    """
+    test, rest = np.flatnonzero(part == "test"), np.flatnonzero(part != "test")
+    rest = rest[~np.isin(key[rest], key[test])]
+    inside = part[rest] == "validation"
+    if not inside.any():
+        inside = key[rest] < _limit(np.sort(key[rest]), how.validation) if len(rest) else inside
+    validation, train = rest[inside], rest[~inside]
+    return {"train": train[~np.isin(key[train], key[validation])], "validation": validation, "test": test}
 
 
 def _first(key: Array) -> Array:

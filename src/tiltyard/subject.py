@@ -151,8 +151,8 @@ def _parted(subject: Subject, form: Form, folder: Path) -> Subject:
         return subject
     try:
         key = keys(rows, subject.task.split.seed)
-        key, times = marked(subject.task, key, lambda name: subject.frame[name].iloc[places])
-        parts = deal(subject.task.split, key, truth, form.reach(subject.task), times)
+        marks = marked(subject.task, key, lambda name: subject.frame[name].iloc[places])
+        parts = deal(subject.task.split, marks, truth, form.reach(subject.task))
     except DataError as error:
         return Subject(**{**vars(subject), "unsplit": error.message})
     return Subject(**{**vars(subject), "parts": {name: places[part] for name, part in parts.items()}})

@@ -47,18 +47,22 @@ class Target(Strict):
 class Split(Strict):
     """How rows are dealt to training, validation and test; identical rows always stay together."""
 
-    kind: Literal["random", "stratified", "chronological"]
+    kind: Literal["random", "stratified", "chronological", "given"] = Field(
+        description="given: the data says so, in the column `by`; of pictures, in the folder above their class."
+    )
     test: float = Field(0.2, gt=0, lt=1)
     validation: float = Field(0.2, gt=0, lt=1, description="Share of all rows, like `test`.")
     seed: int = 0
-    by: str | None = Field(None, description="The raw column of times, if a chronological split needs one.")
+    by: str | None = Field(None, description="The raw column of times, or for a given split that of parts.")
     group: str | None = Field(None, description="The raw column whose rows stay together: a customer, a patient.")
+
+    rows: int | None = Field(None, ge=10, description="How many rows to use, by their hash, or the latest; or all.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Split:
-        if self.by and self.kind != "chronological":
-            raise ValueError(f"by: expected for a chronological split alone; received {self.by} with {self.kind}")
-        if self.group and self.kind == "chronological":
+        if self.by and self.kind not in ("chronological", "given"):
+            raise ValueError(f"by: expected for a chronological or given split; received {self.by} with {self.kind}")
+        if self.group and self.kind in ("chronological", "given"):
             raise ValueError(f"group: expected for a random or stratified split; received {self.group}")
         if self.test + self.validation >= 1:
             raise ValueError(f"expected test + validation below 1; received {self.test + self.validation:g}")
@@ -233,6 +237,8 @@ def _split(task: Task) -> str:
         return "split.kind: expected random or chronological, since there are no classes; received stratified"
     if (task.form == "series") and task.split.kind != "chronological":
         return f"split.kind: expected chronological for a series; received {task.split.kind}"
+    if task.split.kind == "given" and task.form != "image" and not task.split.by:
+        return "split.by: expected the column that says train, validation or test of each row; received none"
     if (task.split.by or task.split.group) and task.form not in ("table", "text"):
         return f"split: expected by and group for rows of a table alone; received them for {task.form} columns"
     return ""
@@ -257,7 +263,7 @@ def _rows(task: Task) -> str:
     low, high = task.rows
     if not 1 <= low <= high:
         return f"rows: expected the fewest, then the most, from 1 up; received {list(task.rows)}"
-    train = int(low * (1 - task.split.test - task.split.validation))
+    train = int(min(low, task.split.rows or low) * (1 - task.split.test - task.split.validation))
     if task.train.batch_size > train:
         return (
             f"train.batch_size: expected 1 to {train}, the training rows when there are {low}; "

@@ -17,6 +17,7 @@ from tiltyard.columns.image import LARGEST
 from tiltyard.columns.image import Image as ImageColumn
 from tiltyard.errors import DataError
 from tiltyard.form import Form, truth_of
+from tiltyard.split import PART
 from tiltyard.task import Task
 
 if TYPE_CHECKING:
@@ -50,6 +51,14 @@ class Image(Form):
             labels.append(_label(path))
         return {name: np.stack(pictures)}, truth_of(task, labels)
 
+    def cells(self, task: Task, folder: Path, name: str) -> pd.Series[Any]:
+        """Give the part that each picture belongs to by its name, as a split that is given asks for it."""
+        import pandas as pd
+
+        with zipfile.ZipFile(self.open(folder)) as archive:
+            names = sorted(entry for entry in archive.namelist() if not entry.endswith("/"))
+        return pd.Series([_part(entry) for entry in names], name=name)
+
     def _files(self, folder: Path) -> Iterator[tuple[str, bytes]]:
         path = self.open(folder)
         try:
@@ -71,11 +80,17 @@ def _label(path: str) -> str:
     return path.split("/")[-2] if "/" in path else ""
 
 
+def _part(path: str) -> str:
+    """Give what stands in front of the name, as folders above the classes do: train-0001.png."""
+    return path.rsplit("/", maxsplit=1)[-1].partition("-")[0]
+
+
 def _facts(path: str, content: bytes, target: str) -> dict[str, Any]:
     from PIL import Image as Pillow
 
     facts: dict[str, Any] = {
         "path": path,
+        PART: _part(path),
         target: _label(path),
         "digest": hashlib.sha256(content).hexdigest(),
         "decodes": False,

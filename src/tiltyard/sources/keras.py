@@ -78,7 +78,7 @@ class Keras(Source):
     rows: int | None = Field(None, ge=2, description="How many to take, as many of each class as there are; or all.")
 
     def fetch(self, folder: Path, workspace: Workspace) -> None:
-        """Write images.zip with CLASS/NUMBER.png, training pictures first, or table.csv."""
+        """Write images.zip with CLASS/train-NUMBER.png and CLASS/test-NUMBER.png, or table.csv."""
         found = KNOWN.get(self.dataset)
         if not found:
             raise SourceError(
@@ -161,7 +161,8 @@ def _pictures(found: Pictures, arrays: dict[str, Array], rows: int | None) -> It
         pixels = arrays["x_train"][place] if place < first else arrays["x_test"][place - first]
         content = io.BytesIO()
         Image.fromarray(pixels.astype(np.uint8)).save(content, "PNG")
-        yield f"{labels[place]}/{place:05}.png", content.getvalue()
+        part = PARTS[place >= first]
+        yield f"{labels[place]}/{part}-{place:05}.png", content.getvalue()
 
 
 def _table(found: Table, arrays: dict[str, Array], rows: int | None) -> str:
