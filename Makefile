@@ -20,7 +20,7 @@ run: $(INSTALLED)  ## install, then take every task from source to packaged cham
 
 test: $(INSTALLED)  ## run every test, with coverage of src and pipelines
 	@rm -f .coverage .coverage.*
-	coverage run -m pytest -n $(WORKERS) --dist loadfile
+	coverage run -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 	@coverage combine -q && coverage report
 
 check: $(INSTALLED)  ## lint, format, types, direction of imports

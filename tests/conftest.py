@@ -62,6 +62,14 @@ def table(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
+LONGEST = ("test_road.py", "test_smoke.py", "test_schedule.py", "test_service.py", "test_package.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take minutes: begun last, they would keep one core busy while the other waits."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give contract tests every plug-in of the folder that their argument is named after, and every task."""
     for folder in ("sources", "models", "problems", "checks", "columns", "forms", "findings"):
