@@ -43,7 +43,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         """One batch."""
         first = place * self.size
         index = self.order[first : first + self.size]
-        return self._features(first, index), *(array[index] for array in self.others)
+        features = self._features(first, index).astype(np.float32, copy=False)  # pixels are kept as bytes
+        return features, *(array[index] for array in self.others)
 
     def deal(self, epoch: int) -> None:
         """Shuffle for an epoch. Called by a callback: Keras calls a data set's own hooks more than once an epoch."""

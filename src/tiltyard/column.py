@@ -150,6 +150,10 @@ class Column(Strict):
     def encode(self, values: Array, fitted: Fitted) -> Array:
         """Turn parsed values into float32, the first axis being rows."""
 
+    def pack(self, features: Array) -> Array:
+        """Give encoded features of a file as they are kept for training, where that takes less room than float32."""
+        return features
+
     @abstractmethod
     def scaling(self, fitted: Fitted) -> list[Scale]:
         """Give mean and standard deviation of each feature along the last axis of what `encode` gives, or one for all.

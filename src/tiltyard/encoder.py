@@ -77,6 +77,10 @@ class Encoder:
         parts = [column.encode(rows[name], self.fitted[name]) for name, column in self.columns.items()]
         return parts[0] if self.bare else np.concatenate(parts, axis=-1)
 
+    def pack(self, features: Array) -> Array:
+        """Give encoded features of a file as they are kept for training; float32 once they are read again."""
+        return next(iter(self.columns.values())).pack(features) if self.bare else features
+
     def scaling(self) -> tuple[list[float], list[float]]:
         """Give mean and standard deviation of each encoded feature; the model scales by them inside its graph."""
         scales = [scale for name, column in self.columns.items() for scale in column.scaling(self.fitted[name])]

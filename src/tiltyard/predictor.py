@@ -53,7 +53,8 @@ class Predictor:
 
     def run(self, features: Array) -> Array:
         """Give the outputs for encoded features."""
-        outputs: Array = self.session.run(None, {self.session.get_inputs()[0].name: features})[0]
+        inputs = {self.session.get_inputs()[0].name: features.astype(np.float32, copy=False)}
+        outputs: Array = self.session.run(None, inputs)[0]
         return outputs
 
     def predict(self, instances: object) -> list[Any]:

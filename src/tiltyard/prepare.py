@@ -99,7 +99,8 @@ def _encoded(encoder: Encoder, kept: Shelf, index: Array) -> Iterator[Array]:
     """Encode some rows, few at a time: a category may be a thousand features."""
     for rows in kept.rows(index):
         for start in range(0, count(rows), AT_ONCE):
-            yield encoder.encode({name: values[start : start + AT_ONCE] for name, values in rows.items()})
+            some = {name: values[start : start + AT_ONCE] for name, values in rows.items()}
+            yield encoder.pack(encoder.encode(some))
 
 
 def _hashed(digest: Any, rows: int, pieces: Iterable[Array]) -> Iterator[Array]:

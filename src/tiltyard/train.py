@@ -69,7 +69,7 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
     record = _record(task, body, resume)
     with files.replacing_folder(workspace.out(task.name, "train")) as folder:
         parts.encoder.save(folder / "encoder.json")
-        record["parity"] = export(model, folder, parts.validation[0][:PARITY_ROWS])
+        record["parity"] = export(model, folder, parts.validation[0][:PARITY_ROWS].astype(np.float32))
         files.write_json(folder / "training.json", record)
         files.write_json(folder / "device.json", {**device(), "seconds": round(time.monotonic() - started, 2)})
     shutil.rmtree(workspace.state(task.name, "train"), ignore_errors=True)

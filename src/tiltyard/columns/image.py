@@ -112,6 +112,10 @@ class Image(Column):
         """Give the pixels as float32."""
         return values.astype(np.float32)
 
+    def pack(self, features: Array) -> Array:
+        """A pixel of a file is a byte: a quarter of the room, and nothing is lost."""
+        return features.astype(np.uint8)
+
     def scaling(self, fitted: Fitted) -> list[Scale]:
         """One for all pixels."""
         return [(fitted["mean"], fitted["std"])]

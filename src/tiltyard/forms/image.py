@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,8 @@ from tiltyard.task import Task
 if TYPE_CHECKING:
     import pandas as pd
 
+AT_ONCE = 4096  # pictures that are decoded at a time
+
 
 class Image(Form):
     """images.zip."""
@@ -40,16 +43,18 @@ class Image(Form):
 
     def rows(self, task: Task, folder: Path) -> tuple[Rows, Array]:
         """One row a picture, in the order of their paths."""
+        rows, truth = zip(*self.parts(task, folder), strict=True)
+        ((name, _),) = task.columns.items()
+        return {name: np.concatenate([some[name] for some in rows])}, np.concatenate(truth)
+
+    def parts(self, task: Task, folder: Path) -> Iterator[tuple[Rows, Array]]:
+        """Some pictures at a time."""
         ((name, column),) = task.columns.items()
         assert isinstance(column, ImageColumn)  # noqa: S101 - for the type checker: a task's form is its column's
-        pictures, labels = [], []
-        for path, content in self._files(folder):
-            try:
-                pictures.append(column.open(content))
-            except ValueError as error:
-                raise DataError(f"{path}: {error}") from None
-            labels.append(_label(path))
-        return {name: np.stack(pictures)}, truth_of(task, labels)
+        left = self._files(folder)
+        while files := [*itertools.islice(left, AT_ONCE)]:
+            pictures = np.stack([_opened(column, path, content) for path, content in files])
+            yield {name: pictures}, truth_of(task, [_label(path) for path, _ in files])
 
     def cells(self, task: Task, folder: Path, name: str) -> pd.Series[Any]:
         """Give the part that each picture belongs to by its name, as a split that is given asks for it."""
@@ -74,6 +79,14 @@ class Image(Form):
     def _notes(self, folder: Path) -> list[str]:
         with zipfile.ZipFile(self.open(folder)) as archive:
             return album.notes(archive)
+
+
+def _opened(column: ImageColumn, path: str, content: bytes) -> Array:
+    """Decode a file; a complaint names it."""
+    try:
+        return column.open(content)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def _label(path: str) -> str:
