@@ -17,7 +17,6 @@ from pipelines import server, steps
 from pipelines.board import Board
 from pipelines.row import Row
 from tiltyard import files, roster, store, task_file
-from tiltyard.errors import TiltyardError
 from tiltyard.workspace import Workspace
 
 
@@ -66,7 +65,7 @@ def _travel(workspace: Workspace, name: str, board: Board) -> Row:
             _note(workspace, row, step, how)
             current = store.current(workspace, name) if step == "fetch" else current
         except Exception as error:  # noqa: BLE001 - whatever stops this task must not stop the others
-            _stop(row, step, error)
+            row.stop(step, error)
             board.stop(name, step, row.error)
             break
         board.end(name, step, how if isinstance(how, str) else row.verdict, time.monotonic() - began)
@@ -92,18 +91,12 @@ def _note(workspace: Workspace, row: Row, step: str, how: Any) -> None:
         row.verdict, row.reasons = ("unchanged", []) if same else (how.verdict, how.reasons)
 
 
-def _stop(row: Row, step: str, error: Exception) -> None:
-    row.stopped, row.verdict = step, f"stopped at {step}"
-    row.error = error.message if isinstance(error, TiltyardError) else f"{type(error).__name__}: {error}"
-    row.hint = error.hint if isinstance(error, TiltyardError) else ""
-
-
 def _push(root: str) -> list[Row]:
     """Push; a row tells only of a failure."""
     try:
         steps.push(root)
     except Exception as error:  # noqa: BLE001 - the champions stand; this is one more thing to report
         row = Row("push")
-        _stop(row, "push", error)
+        row.stop("push", error)
         return [row]
     return []

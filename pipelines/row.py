@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tiltyard.errors import TiltyardError
+
 
 @dataclass
 class Row:
@@ -21,6 +23,12 @@ class Row:
     stopped: str = ""  # the step that failed
     error: str = ""
     hint: str = ""
+
+    def stop(self, step: str, error: Exception) -> None:
+        """Note what a step failed with."""
+        self.stopped, self.verdict = step, f"stopped at {step}"
+        self.error = error.message if isinstance(error, TiltyardError) else f"{type(error).__name__}: {error}"
+        self.hint = error.hint if isinstance(error, TiltyardError) else ""
 
     @property
     def ok(self) -> bool:

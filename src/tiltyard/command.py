@@ -56,6 +56,12 @@ def pipeline(name: str, *, scheduling: bool = False) -> Iterator[Any]:
         yield importlib.import_module(f"pipelines.{name}")
 
 
+@contextlib.contextmanager
+def plain(name: str) -> Iterator[Any]:
+    """Import a module of pipelines that makes do without Prefect."""
+    yield importlib.import_module(f"pipelines.{name}")
+
+
 def print_json(content: Any) -> None:
     """Print what programs read."""
     click.echo(json.dumps(content, indent=2, ensure_ascii=False))

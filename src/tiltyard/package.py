@@ -34,7 +34,7 @@ def package(workspace: Workspace, task: Task) -> str:
         return version
     if not proven.is_file():
         log.info("%s: write package %s", task.name, version)
-        _write(workspace, task, folder)
+        write(workspace, task, folder)
     log.info("%s: build Bento %s:%s", task.name, task.name, version)
     bento.build(workspace, task.name, version)
     log.info("%s: start it and replay golden rows", task.name)
@@ -60,8 +60,8 @@ def _judged(workspace: Workspace, task: Task) -> str:
     return version
 
 
-def _write(workspace: Workspace, task: Task, folder: Path) -> None:
-    """Write the package folder, whole or not at all."""
+def write(workspace: Workspace, task: Task, folder: Path) -> None:
+    """Write the package folder of what was judged, whole or not at all."""
     for left in folder.parent.glob(".*"):  # by a kill
         shutil.rmtree(left, ignore_errors=True)
     train, evaluate = workspace.out(task.name, "train"), workspace.out(task.name, "evaluate")

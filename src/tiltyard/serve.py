@@ -49,8 +49,12 @@ def champions(workspace: Workspace, tasks: Iterable[str]) -> dict[str, Path]:
 
 def command(workspace: Workspace, host: str, port: int) -> list[str]:
     """Give the command line of the service."""
-    service = ["service:Tiltyard", "--working-dir", str(workspace.service.parent)]
-    return [sys.executable, "-m", "bentoml", "serve", *service, "--host", host, "--port", str(port)]
+    return [sys.executable, *arguments(workspace), "--host", host, "--port", str(port)]
+
+
+def arguments(workspace: Workspace) -> list[str]:
+    """Give it without Python in front and the address behind."""
+    return ["-m", "bentoml", "serve", "service:Tiltyard", "--working-dir", str(workspace.service.parent)]
 
 
 def environment(folders: dict[str, Path], workers: int, home: Path) -> dict[str, str]:

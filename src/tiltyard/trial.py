@@ -67,25 +67,36 @@ class Server:
 def prove(workspace: Workspace, task: str, version: str, golden: dict[str, Any]) -> float:
     """Replay golden rows over REST; give the largest difference from the evaluation, or raise PackageError."""
     with started(workspace, task, version) as server:
-        model = server.ask(f"/v1/models/{task}")
-        if model["version"] != version:
-            raise PackageError(f"expected {task} version {version}; the package says {model['version']}")
-        answer = server.ask(f"/v1/models/{task}:predict", {"instances": golden["instances"]})
-        return compare(golden["predictions"], answer["predictions"])
+        return replay(server, task, version, golden)
+
+
+def replay(server: Server, task: str, version: str, golden: dict[str, Any]) -> float:
+    """Ask a running service what the evaluation was asked; give the largest difference, or raise PackageError."""
+    model = server.ask(f"/v1/models/{task}")
+    if model["version"] != version:
+        raise PackageError(f"expected {task} version {version}; the package says {model['version']}")
+    answer = server.ask(f"/v1/models/{task}:predict", {"instances": golden["instances"]})
+    return compare(golden["predictions"], answer["predictions"])
 
 
 @contextlib.contextmanager
 def started(workspace: Workspace, task: str, version: str) -> Iterator[Server]:
     """Start TASK:VERSION with only the packaged code on its path; whatever happens, it is stopped."""
     folder = workspace.state(task, "trial")
+    arguments = ["-m", "bentoml", "serve", str(bento.folder(workspace, task, version))]
+    with running(arguments, bento.clean(), folder) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def running(arguments: list[str], environment: dict[str, str], folder: Path) -> Iterator[Server]:
+    """Run a service on a free port, its log and its home in a folder; whatever happens, it is stopped."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    place = str(bento.folder(workspace, task, version))
-    command = ["-m", "bentoml", "serve", place, "--host", "127.0.0.1", "--port", str(port)]
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-c", LEASH, *command],
-            env={**bento.clean(), "BENTOML_HOME": str(folder)},  # a service empties the metrics of others in its home
+            [sys.executable, "-c", LEASH, *arguments, "--host", "127.0.0.1", "--port", str(port)],
+            env={**environment, "BENTOML_HOME": str(folder)},  # a service empties the metrics of others in its home
             cwd=folder,  # holds nothing that could be imported instead of what is packaged
             stdin=subprocess.DEVNULL,
             stdout=log,

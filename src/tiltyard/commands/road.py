@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tiltyard.command import JSON, TASKS, each, find, named, pipeline, print_json
+from tiltyard.command import JSON, TASKS, each, find, named, pipeline, plain, print_json
 
 
 @click.command()
@@ -127,25 +127,27 @@ def package(tasks: tuple[str, ...], as_json: bool) -> None:
 
 @click.command()
 @TASKS
+@click.option("--smoke", is_flag=True, help="Few rows, one epoch, in a throwaway folder: does it work at all?")
 @JSON
-def run(tasks: tuple[str, ...], as_json: bool) -> None:
+def run(tasks: tuple[str, ...], smoke: bool, as_json: bool) -> None:
     r"""Take tasks from source to packaged champion, in one Prefect flow; what is unchanged is skipped.
 
     \b
     tiltyard run                all tasks, as many at once as there are cores
     tiltyard run iris digits    these
+    tiltyard run --smoke churn  whether it gets through, in seconds; nothing of the project is touched
     """
     from dataclasses import asdict
 
     from tiltyard import roster, show
 
     workspace = find()
-    with pipeline("road") as road:
+    with plain("smoke") if smoke else pipeline("road") as road:
         rows = road.run(workspace, list(tasks) or roster.listed(workspace))
         if as_json:
             print_json([asdict(row) for row in rows])
         else:
-            show.outcome(rows)
+            show.outcome(rows, smoke=smoke)
     if not all(row.ok for row in rows):
         sys.exit(1)
 

@@ -1,0 +1,52 @@
+"""The road in small: tasks one after the other in a throwaway folder, then all of them behind one service."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+from pipelines.board import Board
+from pipelines.row import Row
+from tiltyard import smoke, task_file
+from tiltyard.errors import TiltyardError
+from tiltyard.workspace import Workspace
+
+
+def run(workspace: Workspace, names: list[str]) -> list[Row]:
+    """Give a row a task; a task that fails leaves the others alone. No Prefect, no DVC: they would cost more."""
+    tasks = [task_file.load(workspace, name) for name in names]
+    with tempfile.TemporaryDirectory() as root, Board(workspace, names, 2) as board:
+        place = Workspace(Path(root))
+        rows = []
+        for task in tasks:
+            row, started = Row(task.name, task.problem, task.gate.metric), time.monotonic()
+            rows.append(row)
+            board.begin(row.task, "road")
+            try:
+                report = smoke.smoke(workspace, task, place)
+                row.version, row.value = report["version"], report["metrics"][row.metric]
+                row.baseline = report["baseline"][row.metric]
+            except TiltyardError as error:
+                row.stop("road", error)
+                board.stop(row.task, "road", row.error)
+            row.seconds = time.monotonic() - started
+            if row.ok:
+                board.end(row.task, "road", "done", row.seconds)
+        _serve(workspace, place, [row for row in rows if row.ok], board)
+    return rows
+
+
+def _serve(workspace: Workspace, place: Workspace, rows: list[Row], board: Board) -> None:
+    """Ask the service of all that came so far; its failure is that of each."""
+    started = time.monotonic()
+    try:
+        smoke.answered(workspace, place, {row.task: row.version for row in rows} if rows else {})
+    except TiltyardError as error:
+        for row in rows:
+            row.stop("serve", error)
+            board.stop(row.task, "serve", row.error)
+        return
+    for row in rows:
+        row.verdict = "ok"
+        board.end(row.task, "serve", "answered", time.monotonic() - started)

@@ -1,0 +1,54 @@
+"""The verb smoke: a task on few rows, for one epoch, in a folder of its own; nothing of the project is touched."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from tiltyard import evaluate, files, judge, prepare, train, trial, validate
+from tiltyard.package import write
+from tiltyard.serve import arguments, environment
+from tiltyard.task import Task
+from tiltyard.workspace import Workspace
+
+ROWS = 400
+
+
+def smoke(workspace: Workspace, task: Task, place: Workspace) -> dict[str, Any]:
+    """Take a task from its source to the verdict, in the project `place`; give its report."""
+    small = shrunk(task)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of many models in one process
+    with files.replacing_folder(place.raw(task.name)) as folder:
+        small.source.fetch(folder, workspace)
+    validate.validate(place, small)
+    prepare.prepare(place, small)
+    train.train(place, small)
+    report = evaluate.evaluate(place, small)
+    judge.judge(place, small)
+    write(place, small, place.package(task.name, report["version"]))
+    return report
+
+
+def shrunk(task: Task) -> Task:
+    """Give the same task with few rows, one epoch and nothing to wait for."""
+    few = {"rows": ROWS}
+    source = task.source.model_copy(update=few if "rows" in type(task.source).model_fields else {})
+    train = {"epochs": 1, "batch_size": min(task.train.batch_size, ROWS // 10), "patience": None}
+    changes = {
+        "source": source,
+        "rows": (1, task.rows[1]),
+        "split": task.split.model_copy(update=few),
+        "train": task.train.model_copy(update=train),
+    }
+    return task.model_copy(update=changes)
+
+
+def answered(workspace: Workspace, place: Workspace, versions: dict[str, str]) -> dict[str, float]:
+    """Serve all packages at once, replay golden rows of each over REST; give the largest differences."""
+    folders = {name: place.package(name, version) for name, version in versions.items()}
+    home = place.state("serve", "smoke")
+    with trial.running(arguments(workspace), environment(folders, 1, home), home) as server:
+        return {
+            name: trial.replay(server, name, folder.name, files.read_json(folder / "golden.json"))
+            for name, folder in folders.items()
+        }

@@ -1,0 +1,56 @@
+"""Every task of the repository in small: few rows, one epoch, and its endpoint asked over REST."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from making import ROOT, edit_task
+
+from tiltyard import task_file
+from tiltyard.smoke import ROWS, shrunk
+from tiltyard.workspace import Workspace
+
+
+def run(root: Path, *names: str) -> tuple[int, list[dict[str, object]]]:
+    """Run the command; give its exit status and its rows."""
+    environment = {**os.environ, "TILTYARD_ROOT": str(root)}
+    command = ["tiltyard", "run", "--smoke", "--json", *names]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=360)
+    return done.returncode, json.loads(done.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("mirror")
+def test_every_task_goes_the_road_and_answers() -> None:
+    """All of tasks/, in one command."""
+    names = Workspace(ROOT).tasks()
+    status, rows = run(ROOT, *names)
+    assert [row["task"] for row in rows] == names
+    assert {str(row["task"]): row["error"] for row in rows if row["verdict"] != "ok"} == {}
+    assert status == 0
+
+
+@pytest.mark.slow
+def test_a_task_that_fails_leaves_the_others_alone_and_the_project_untouched(workspace: Workspace) -> None:
+    """Its row says what went wrong; the exit status says that something did."""
+    edit_task(workspace, "diabetes", {"source": {"kind": "file", "path": "nowhere.csv"}})
+    before = sorted(workspace.root.rglob("*"))
+    status, rows = run(workspace.root, "diabetes", "iris")
+    assert status == 1
+    assert [row["verdict"] for row in rows] == ["stopped at road", "ok"]
+    assert "no file nowhere.csv" in str(rows[0]["error"])
+    assert [path for path in sorted(workspace.root.rglob("*")) if path not in before] == []
+
+
+def test_few_rows_and_one_epoch(workspace: Workspace) -> None:
+    """Whatever the task asks for; what it says otherwise stays."""
+    edit_task(workspace, "digits", {"source": {"kind": "keras", "dataset": "mnist"}})
+    task = task_file.load(workspace, "digits")
+    small = shrunk(task)
+    assert (small.train.epochs, small.split.rows, small.source.model_dump()["rows"]) == (1, ROWS, ROWS)
+    assert small.model == task.model
+    assert small.train.augment == task.train.augment
