@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from making import new_workspace, train_tasks
+from making import edit_task, new_workspace, train_tasks
 
 from tiltyard import evaluate, files, prepare, task_file, validate
 from tiltyard.encoder import Encoder
 from tiltyard.errors import DataError, RequestError, TaskError
 from tiltyard.forms.series import Series
+from tiltyard.interval import ends
 from tiltyard.predictor import Predictor
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
@@ -169,3 +170,62 @@ def test_a_trend_is_followed_out_of_its_range(tmp_path: Path) -> None:
     naive = task.kind.baseline(test.truth, evaluate.past(task, test.rows), "rmse")[:, 0]
     assert np.abs(answers / test.truth - 1).mean() < 0.03
     assert np.abs(answers - test.truth).mean() < np.abs(naive - test.truth).mean() / 2
+
+
+def test_several_steps_are_forecast_at_once(tmp_path: Path) -> None:
+    """Rows keep only windows that all steps follow; the baseline repeats the season; nothing leaks over a border."""
+    space, task = _task(tmp_path, _grown(), {"sold": {"season": 6}}, target={"column": "sold", "horizon": 8})
+    rows, truth = Series().rows(task, space.raw("shop"))
+    sold = np.array([float(row[1]) for row in _grown()[1:]])
+    assert truth.shape == (120 - 6 - 8 + 1, 8)
+    assert np.array_equal(truth[3], sold[9:17])
+    assert np.array_equal(rows["sold"][3], sold[3:9])
+    naive = task.kind.baseline(truth, evaluate.past(task, rows), "rmse")
+    assert np.array_equal(naive[3], [*sold[3:9], *sold[3:5]])
+    facts = prepare.prepare(space, task)
+    train = len(prepare.read_part(space.out("shop", "prepare") / "train.npz")[1])
+    first = int(prepare.read_test(space, task).number[0])
+    last = train - 1 + facts["rows"]["validation"] + 13  # 6 + 8 - 1 rows that share values are left out
+    assert first == last + 1 + 13
+
+
+@pytest.mark.slow
+def test_forecasts_come_with_ends_that_most_values_lie_between(tmp_path: Path) -> None:
+    """Uniform noise of known width: four in five values do, the ends differ by about as much of it."""
+    noise = np.random.default_rng(3).random(1500)
+    rows = [["month", "sold"], *([str(place), f"{value:.6f}"] for place, value in enumerate(noise))]
+    target = {"column": "sold", "horizon": 3, "interval": 0.8}
+    space, task = _task(tmp_path, rows, {"sold": {}}, target=target, serve={"example": [0.5] * 6})
+    prepare.prepare(space, task)
+    train_tasks(space, "shop")
+    report = evaluate.evaluate(space, task)
+    assert [step["step"] for step in report["by_step"]] == [1, 2, 3]
+    assert all(0.72 < step["between_ends"] < 0.88 for step in report["by_step"])
+    predictor = Predictor.load(space.out("shop", "train"))
+    answer = predictor.predict([[0.5] * 6])[0]
+    assert answer.keys() == {"forecast", "low", "high"}
+    assert all(0.6 < high - low < 1.0 for low, high in zip(answer["low"], answer["high"], strict=True))
+    page = (space.out("shop", "evaluate") / "report.html").read_text(encoding="utf-8")
+    assert "By step ahead" in page
+
+
+def test_ends_keep_their_promise_for_any_number_of_rows() -> None:
+    """A new row lies between them at least as often as was asked for, on the mean over many draws."""
+    chance = np.random.default_rng(0)
+    for rows in (19, 50, 200):
+        inside = []
+        for _ in range(300):
+            low, high = ends(chance.standard_normal((rows, 1)), 0.9)
+            fresh = chance.standard_normal(200)
+            inside.append(np.mean((low <= fresh) & (fresh <= high)))
+        assert 0.89 < np.mean(inside) < 0.935
+
+
+def test_a_horizon_is_for_series_alone(tmp_path: Path) -> None:
+    """As are ends."""
+    space = new_workspace(tmp_path)
+    for name, value in (("horizon", 3), ("interval", 0.8)):
+        edit_task(space, "diabetes", {f"target.{name}": value})
+        with pytest.raises(TaskError, match=f"target.{name}: expected for a series alone"):
+            task_file.load(space, "diabetes")
+        edit_task(space, "diabetes", {f"target.{name}": None})

@@ -24,13 +24,7 @@ def card(task: Task, report: Json, training: Json) -> str:
 
 
 def _purpose(task: Task) -> str:
-    unit = f" ({task.target.unit})" if task.target.unit else ""
-    answer = {
-        "classification": f"the label of `{task.target.column}`, one of {', '.join(task.classes)}, with probabilities",
-        "regression": f"the number `{task.target.column}`{unit}",
-        "forecasting": f"the next value of `{task.target.column}`{unit}",
-    }[task.problem]
-    return f"Model `{task.name}` answers with {answer}. It takes:\n\n" + "\n".join(
+    return f"Model `{task.name}` answers with {task.kind.purpose(task)}. It takes:\n\n" + "\n".join(
         f"- `{name}`: {_column(column)}" for name, column in task.columns.items()
     )
 

@@ -51,9 +51,9 @@ def predict(workspace: Workspace, task: Task, predictor: Predictor) -> Predictio
 
 
 def past(task: Task, rows: Rows) -> Rows:
-    """Give what a baseline may look at: of series, the target's own windows up to the value it answers."""
-    column = task.columns.get(task.target.column)
-    return {task.target.column: column.past(rows[task.target.column])} if isinstance(column, Series) else rows
+    """Give what a baseline may look at: of series, the naive forecast of the target."""
+    name, column = task.target.column, task.columns.get(task.target.column)
+    return {name: column.naive(rows[name], task.target.horizon)} if isinstance(column, Series) else rows
 
 
 def _report(workspace: Workspace, task: Task, predictor: Predictor, predictions: Predictions) -> dict[str, Any]:

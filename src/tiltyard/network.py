@@ -29,7 +29,7 @@ def core(task: Task, encoder: Encoder, shape: tuple[int, ...]) -> keras.Model:
     if last is not None:
         x = x - x[:, -1:] * np.array([_is_relative(column) for column in task.columns.values()], dtype=np.float32)
     x = task.model.build(x, encoder.vocabulary_size)
-    units = task.kind.units(len(task.classes), task.output)
+    units = task.kind.units(task)
     # float32 even under mixed precision: a softmax in 16 bits loses the small probabilities
     output = keras.layers.Dense(units, activation=task.output, dtype="float32", name="output")(x)
     return keras.Model(features, output if last is None else output + last)
@@ -60,14 +60,20 @@ def trainer(task: Task, body: keras.Model) -> keras.Model:
     return keras.Model(features, body(augmentation(task.train.augment, task.train.seed)(features)))
 
 
-def inference(body: keras.Model, encoder: Encoder) -> keras.Model:
-    """Put the way back to the target's own units behind the core; this is what is exported."""
+def inference(body: keras.Model, encoder: Encoder, ends: tuple[Array, Array] | None = None) -> keras.Model:
+    """Put the way back to the target's own units behind the core; this is what is exported.
+
+    `ends` is what a forecast may miss by, below and above, at each step.
+    """
     import keras
 
     if not encoder.target:
         return body
-    scale, offset = encoder.target["std"], encoder.target["mean"]
-    value = keras.layers.Rescaling(scale, offset, dtype="float32")(body.output)
+    scale, offset, output = encoder.target["std"], encoder.target["mean"], body.output
+    if ends:
+        low, high = (output + end.astype(np.float32) for end in ends)
+        output = keras.ops.stack([output, low, high], axis=1)
+    value = keras.layers.Rescaling(scale, offset, dtype="float32")(output)
     if limits := encoder.target.get("log"):
         value = keras.ops.exp(keras.ops.clip(value, *limits)) - 1.0
     return keras.Model(body.input, value)

@@ -93,20 +93,11 @@ def schema(task: Task, encoder: Encoder, report: dict[str, Any]) -> dict[str, An
         "version": report["version"],
         "problem": task.problem,
         "instance": encoder.json_schema(),
-        "prediction": _prediction(task),
+        "prediction": task.kind.json_schema(task),
         "limits": {"max_instances": task.serve.max_instances, "max_body_bytes": task.serve.max_body_bytes},
         "example": task.serve.example,
         "metrics": report["metrics"],
     }
-
-
-def _prediction(task: Task) -> dict[str, Any]:
-    if task.kind.targets == "number":
-        return {"type": "number", "description": " ".join(filter(None, [task.target.column, task.target.unit]))}
-    share = {"type": "number", "minimum": 0, "maximum": 1}
-    shares = {"type": "object", "properties": dict.fromkeys(task.classes, share), "required": task.classes}
-    properties = {"label": {"enum": task.classes}, "probabilities": shares}
-    return {"type": "object", "properties": properties, "required": list(properties)}
 
 
 def _proof(task: Task, version: str, rows: int, difference: float) -> dict[str, Any]:

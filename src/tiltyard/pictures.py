@@ -49,13 +49,30 @@ def residuals(truth: Array, value: Array, target: str) -> Figure:
     return figure
 
 
-def forecast(truth: Array, value: Array, baseline: Array, target: str) -> Figure:
-    """Draw the end of the series beside the forecast and the baseline's."""
+Ends = tuple[Array, Array]  # lower and upper
+
+
+def forecast(truth: Array, value: Array, baseline: Array, target: str, ends: Ends | None = None) -> Figure:
+    """Draw the end of the series beside the forecast, between its ends if it has some, and the baseline's."""
     steps = np.arange(len(truth))[-SHOWN:]
     figure, axes = _axes(7.2, 3.8, "Test row", target)
+    if ends:
+        axes.fill_between(steps, ends[0][-SHOWN:], ends[1][-SHOWN:], color=BLUE, alpha=0.15, linewidth=0)
     axes.plot(steps, truth[-SHOWN:], color=FAINT, linewidth=1, label="actual")
     axes.plot(steps, baseline[-SHOWN:], color=ORANGE, linewidth=0.8, alpha=0.5, label="baseline")
     axes.plot(steps, value[-SHOWN:], color=BLUE, linewidth=1.8, label="forecast")
+    _legend(axes)
+    return figure
+
+
+def steps(model: Sequence[float], baseline: Sequence[float]) -> Figure:
+    """Draw the error by how far ahead the forecast looks."""
+    figure, axes = _axes(6.4, 3.4, "Steps ahead", "Root mean squared error")
+    places = range(1, len(model) + 1)
+    axes.plot(places, baseline, color=ORANGE, linewidth=1.8, marker="o", markersize=4, label="baseline")
+    axes.plot(places, model, color=BLUE, linewidth=1.8, marker="o", markersize=4, label="forecast")
+    axes.set_ylim(bottom=0)
+    axes.locator_params(axis="x", integer=True)
     _legend(axes)
     return figure
 

@@ -13,6 +13,8 @@ from tiltyard.predictions import Predictions
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from tiltyard.task import Task
+
 # Facts about the training rows that a metric may need, such as the error of the naive forecast.
 Context = Mapping[str, float]
 
@@ -45,7 +47,7 @@ class Problem(ABC):
     baseline_title: ClassVar[str]  # what the baseline answers
 
     @abstractmethod
-    def units(self, classes: int, output: str) -> int:
+    def units(self, task: Task) -> int:
         """Say how many units the output layer has."""
 
     @abstractmethod
@@ -59,6 +61,14 @@ class Problem(ABC):
     @abstractmethod
     def answer(self, outputs: Array, classes: list[str]) -> list[Any]:
         """Turn outputs into what a REST client receives, one an instance."""
+
+    @abstractmethod
+    def purpose(self, task: Task) -> str:
+        """Say what a model answers with, for its card."""
+
+    @abstractmethod
+    def json_schema(self, task: Task) -> dict[str, Any]:
+        """Describe one answer to a REST client."""
 
     @abstractmethod
     def details(self, predictions: Predictions) -> dict[str, Any]:

@@ -45,6 +45,7 @@ CAPTIONS = {
     "confusion": "Test rows by actual and predicted label; the shade is the share of the actual label's rows.",
     "residuals": "A model that has learned everything leaves a shapeless cloud around zero.",
     "forecast": "The last test rows: what came, what was forecast, and the baseline.",
+    "steps": "The error by how far ahead the forecast looks, beside the baseline's.",
     "learning": "Loss by epoch; the weights of the marked epoch were kept.",
 }
 
@@ -57,6 +58,7 @@ def page(task: Task, report: Json, training: Json, plots: Path) -> str:
         _section("Figures", _metrics(task, report)),
         *(_section(path.stem.capitalize(), _picture(path)) for path in pictures),
         _section("By class", _records(report.get("per_class", ()))),
+        _section("By step ahead", _records(report.get("by_step", ()))),
         _section(_worst_title(report), _records(report["worst"])),
         _section("Smallest errors", _records(report.get("best", ()))),
         _section("Learning", _picture(plots / "learning.png") + _learning(training)),

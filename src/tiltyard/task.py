@@ -35,6 +35,10 @@ class Target(Strict):
     classes: list[str] | None = Field(None, min_length=2, description="The labels, for classification.")
     bounds: Bounds | None = Field(None, description="Lowest and highest value that is believed.")
     threshold: float | None = Field(None, description="For a number and two classes: the second from here up.")
+    horizon: int = Field(1, ge=1, le=1000, description="How many steps of a series are forecast at once.")
+    interval: float | None = Field(
+        None, gt=0, lt=1, description="Of forecasts: answer also the two ends that this share of values lie between."
+    )
     log: bool = Field(default=False, description="Learn the logarithm of 1 + the number; answers are in its own unit.")
     unit: str = ""
 
@@ -188,7 +192,7 @@ class Task(Strict):
 
     def _complaints(self) -> list[str]:
         """What no single section can know: each names the key, what was expected and what was received."""
-        return [text for check in (_columns, _target, _split, _fit, _rows, _gate) if (text := check(self))]
+        return [text for check in (_columns, _target, _forecast, _split, _fit, _rows, _gate) if (text := check(self))]
 
 
 def _columns(task: Task) -> str:
@@ -229,6 +233,13 @@ def _target(task: Task) -> str:
         return f"target.log: expected for numbers alone; received true for {task.problem}"
     if (task.problem == "forecasting") != (task.form == "series"):
         return f"problem: expected forecasting for a series and only then; received {task.problem}"
+    return ""
+
+
+def _forecast(task: Task) -> str:
+    for name, given in (("horizon", task.target.horizon > 1), ("interval", task.target.interval)):
+        if given and task.form != "series":
+            return f"target.{name}: expected for a series alone; received {getattr(task.target, name)}"
     return ""
 
 

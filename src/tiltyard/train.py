@@ -65,7 +65,7 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
     resume = _fit(workspace, task, parts, body)
     for weight, best in zip(network.trainer(task, body).weights, resume.best, strict=True):
         weight.assign(best)
-    model = network.inference(body, parts.encoder)
+    model = network.inference(body, parts.encoder, _ends(task, parts, body))
     record = _record(task, body, resume)
     with files.replacing_folder(workspace.out(task.name, "train")) as folder:
         parts.encoder.save(folder / "encoder.json")
@@ -130,6 +130,18 @@ def _fit(workspace: Workspace, task: Task, parts: Parts, body: keras.Model) -> R
             hint=f"lower train.learning_rate (now {task.train.learning_rate:g}) or set train.clip_norm",
         )
     return resume
+
+
+def _ends(task: Task, parts: Parts, body: keras.Model) -> tuple[Array, Array] | None:
+    """Learn from validation rows what a forecast may miss by, if the task asks for it."""
+    from tiltyard import network
+    from tiltyard.interval import ends
+
+    if not task.target.interval:
+        return None
+    features, truth = parts.validation
+    missed = network.targets(parts.encoder, truth).reshape(len(truth), -1) - body.predict(features[:], verbose=0)
+    return ends(missed, task.target.interval)
 
 
 def _compile(task: Task, model: keras.Model, steps: int) -> None:

@@ -29,7 +29,7 @@ def case(kind: Problem, rows: int = 40) -> tuple[Array, Array, Rows]:
         truth = np.arange(rows) % 3
         return truth, np.eye(3)[truth], {"x": np.zeros(rows)}
     truth = np.sin(np.arange(rows)) + 3
-    return truth, truth[:, None], {"x": np.stack([np.zeros(rows), np.roll(truth, 1)], axis=1)}
+    return truth, truth[:, None], {"x": np.roll(truth, 1)[:, None]}
 
 
 def predictions(kind: Problem, outputs: Array, truth: Array, rows: Rows) -> Predictions:

@@ -47,9 +47,10 @@ class Series(Column):
             raise ValueError(f"season: expected at most {self.window}, the window; received {self.season}")
         return self
 
-    def past(self, windows: Array) -> Array:
-        """Give windows that end with the value that the baseline answers."""
-        return windows[:, : self.window + 1 - (self.season or 1)]
+    def naive(self, windows: Array, horizon: int) -> Array:
+        """Give what the baseline answers for each step ahead: the last value, or that of a season before."""
+        season = self.season or 1
+        return windows[:, [self.window - season + step % season for step in range(horizon)]]
 
     def expectations(self, name: str) -> list[Expectation]:
         """A value at every step, within the bounds; times that rise by equal steps."""

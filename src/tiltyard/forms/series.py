@@ -51,25 +51,34 @@ class Series(Form):
         frame = reading.read(self.open(folder), task.source.dialect, _needed(task)).frame
         values = {name: _values(frame, name) for name in task.columns}
         groups = _group(frame, column).groupby(_group(frame, column)).indices.values()
-        long = [np.asarray(places) for places in groups if len(places) > column.window]
+        horizon = task.target.horizon
+        needed = column.window + horizon  # values that make a row
+        long = [np.asarray(places) for places in groups if len(places) >= needed]
         if not long:
-            raise DataError(f"expected more than {column.window} values, the window; received {len(frame)}")
+            raise DataError(f"expected at least {needed} values, window and horizon; received {len(frame)}")
         self.groups = len(long)
-        ends = np.concatenate([places[column.window :] for places in long])
+        ends = np.concatenate([places[column.window : len(places) + 1 - horizon] for places in long])
         moments = times(frame[column.order], column.format).to_numpy()[ends]
         order = np.argsort(moments, kind="stable") if column.group else slice(None)
-        rows = {name: _windows(cells, long, column.window)[order] for name, cells in values.items()}
-        return rows, values[task.target.column][ends[order]]
+        rows = {name: _windows(cells, long, column.window, horizon)[order] for name, cells in values.items()}
+        return rows, _ahead(values[task.target.column], long, column.window, horizon)[order]
 
     def reach(self, task: Task) -> int:
-        """A window and the value that follows share values with as many neighbours as the window is long."""
-        return _column(task).window * self.groups
+        """A window and the values that follow share values with as many neighbours as both are long."""
+        return (_column(task).window + task.target.horizon - 1) * self.groups
 
 
-def _windows(cells: Array, groups: list[Array], length: int) -> Array:
-    """Give the values before each value but the first ones of each group."""
+def _windows(cells: Array, groups: list[Array], length: int, horizon: int) -> Array:
+    """Give the values before each value but the first ones of each group, and but the last where more must follow."""
     cut = np.lib.stride_tricks.sliding_window_view
-    return np.concatenate([cut(cells[places[:-1]], length) for places in groups])
+    return np.concatenate([cut(cells[places[:-horizon]], length) for places in groups])
+
+
+def _ahead(cells: Array, groups: list[Array], length: int, horizon: int) -> Array:
+    """Give the values that follow each window: one a row, or as many as the horizon has."""
+    cut = np.lib.stride_tricks.sliding_window_view
+    ahead = np.concatenate([cut(cells[places[length:]], horizon) for places in groups])
+    return ahead[:, 0] if horizon == 1 else ahead
 
 
 def _column(task: Task) -> SeriesColumn:

@@ -15,6 +15,8 @@ from tiltyard.problem import Context, Metric, Problem
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from tiltyard.task import Task
+
 WORST = 10  # rows listed in a report
 
 
@@ -51,9 +53,9 @@ class Classification(Problem):
         "roc_auc": Metric("ROC AUC, mean over classes", _of_shares(metrics.roc_auc), higher_is_better=True),
     }
 
-    def units(self, classes: int, output: str) -> int:
+    def units(self, task: Task) -> int:
         """One a class, or a single sigmoid."""
-        return 1 if output == "sigmoid" else classes
+        return 1 if task.output == "sigmoid" else len(task.classes)
 
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
         """The class shares of the training rows, for every row: its label is the majority's."""
@@ -72,6 +74,17 @@ class Classification(Problem):
             {"label": classes[place], "probabilities": dict(zip(classes, map(float, row), strict=True))}
             for place, row in zip(shares.argmax(axis=1), shares, strict=True)
         ]
+
+    def purpose(self, task: Task) -> str:
+        """A label."""
+        return f"the label of `{task.target.column}`, one of {', '.join(task.classes)}, with probabilities"
+
+    def json_schema(self, task: Task) -> dict[str, Any]:
+        """An object of the label and all probabilities."""
+        share = {"type": "number", "minimum": 0, "maximum": 1}
+        shares = {"type": "object", "properties": dict.fromkeys(task.classes, share), "required": task.classes}
+        properties = {"label": {"enum": task.classes}, "probabilities": shares}
+        return {"type": "object", "properties": properties, "required": list(properties)}
 
     def details(self, predictions: Predictions) -> dict[str, Any]:
         """The confusion matrix, a table by class, and the rows whose true label got the least probability."""

@@ -1,7 +1,12 @@
-"""Predicting the next value of a series from its last ones."""
+"""Predicting the next values of a series from its last ones.
+
+Outputs are (rows, steps ahead), or (rows, 3, steps ahead) where each forecast has a lower and an upper end.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -15,45 +20,129 @@ from tiltyard.problems.regression import Regression
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from tiltyard.task import Task
+
+ENDS = ("forecast", "low", "high")
+
+
+def ahead(outputs: Array) -> Array:
+    """Give the forecasts alone: (rows, steps)."""
+    return outputs[:, 0] if outputs.ndim == 3 else outputs
+
+
+def _of_all(score: Callable[[Array, Array], float]) -> Callable[[Array, Array, Context], float]:
+    """Measure all steps alike."""
+    return lambda truth, outputs, _: score(truth.ravel(), ahead(outputs).ravel())
+
 
 def _mase(truth: Array, outputs: Array, context: Context) -> float:
-    return metrics.mae(truth, outputs[:, 0]) / context["naive_mae"]
+    return metrics.mae(truth.ravel(), ahead(outputs).ravel()) / context["naive_mae"]
 
 
 class Forecasting(Regression):
-    """One linear output; the baseline is persistence: tomorrow is like today, or like the day a season before."""
+    """A linear output a step; the baseline is persistence: tomorrow is like today, or like the day a season before."""
 
     baseline_title: ClassVar = "the last value seen, or that a season before"
     metrics: ClassVar = {
-        "rmse": Regression.metrics["rmse"],
-        "mae": Regression.metrics["mae"],
+        "rmse": dataclasses.replace(Regression.metrics["rmse"], score=_of_all(metrics.rmse)),
+        "mae": dataclasses.replace(Regression.metrics["mae"], score=_of_all(metrics.mae)),
         "mase": Metric("Error over that of the naive forecast in training", _mase, higher_is_better=False),
     }
 
+    def units(self, task: Task) -> int:
+        """One a step ahead."""
+        return task.target.horizon
+
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
-        """The last value of each window; of seasonal series, windows end a season before."""
-        (windows,) = rows.values()
-        return windows[:, -1:].astype(np.float64)
+        """The naive forecasts, which are what the rows hold here."""
+        (naive,) = rows.values()
+        return naive.astype(np.float64)
 
     def context(self, train: Array) -> dict[str, float]:
         """The naive forecast's mean absolute error over the training targets, which follow each other in time."""
-        naive = float(np.mean(np.abs(np.diff(train)))) if len(train) > 1 else 0.0
+        naive = float(np.mean(np.abs(np.diff(train, axis=0)))) if len(train) > 1 else 0.0
         return {"naive_mae": naive or 1.0}
 
+    def answer(self, outputs: Array, classes: list[str]) -> list[Any]:
+        """A number, or a list of as many as the horizon has; with ends, an object of three lists."""
+        if outputs.ndim == 3:
+            return [dict(zip(ENDS, row, strict=True)) for row in outputs.astype(np.float64).tolist()]
+        answers: list[Any] = outputs.astype(np.float64).tolist()
+        return [row[0] for row in answers] if outputs.shape[1] == 1 else answers
+
+    def purpose(self, task: Task) -> str:
+        """The next values."""
+        steps, share = task.target.horizon, task.target.interval
+        what = "the next value" if steps == 1 else f"the next {steps} values"
+        ends = f", each with the two ends that {share:.0%} of the true values lie between" if share else ""
+        unit = f" ({task.target.unit})" if task.target.unit else ""
+        return f"{what} of `{task.target.column}`{unit}{ends}"
+
+    def json_schema(self, task: Task) -> dict[str, Any]:
+        """As `answer` gives it."""
+        number, steps = super().json_schema(task), task.target.horizon
+        several = {"type": "array", "items": number, "minItems": steps, "maxItems": steps}
+        if task.target.interval:
+            return {"type": "object", "properties": dict.fromkeys(ENDS, several), "required": [*ENDS]}
+        return number if steps == 1 else several
+
+    def details(self, predictions: Predictions) -> dict[str, Any]:
+        """The largest and smallest errors of any step; each step by itself, if there are several or ends."""
+        details = super().details(_flat(predictions))
+        steps = _steps(predictions)
+        return {**details, "by_step": steps} if len(steps) > 1 or predictions.outputs.ndim == 3 else details
+
     def plots(self, predictions: Predictions) -> dict[str, dict[str, list[Any]]]:
-        """Truth, forecast and baseline in time, and the residuals."""
+        """Truth, forecast and baseline of the first step in time, and the residuals of all."""
         series = {
-            "row": predictions.number.tolist(),
-            "actual": predictions.truth.astype(np.float64).tolist(),
-            "forecast": predictions.outputs[:, 0].astype(np.float64).tolist(),
-            "baseline": predictions.baseline[:, 0].astype(np.float64).tolist(),
+            "row": predictions.number,
+            "actual": predictions.truth.reshape(len(predictions.truth), -1)[:, 0].astype(np.float64),
+            "forecast": ahead(predictions.outputs)[:, 0].astype(np.float64),
+            "baseline": predictions.baseline[:, 0].astype(np.float64),
         }
-        return {"forecast": series, **super().plots(predictions)}
+        drawn = {"forecast": {name: values.tolist() for name, values in series.items()}}
+        if predictions.truth.ndim > 1:
+            columns = _steps(predictions)
+            drawn["steps"] = {name: [step[name] for step in columns] for name in columns[0]}
+        return {**drawn, **super().plots(_flat(predictions))}
 
     def pictures(self, predictions: Predictions) -> dict[str, Figure]:
-        """The end of the series with its forecast, and the residuals."""
+        """The end of the series with its forecast, the error by step, and the residuals."""
         from tiltyard import pictures
 
-        value, baseline = predictions.outputs[:, 0], predictions.baseline[:, 0]
-        drawn = pictures.forecast(predictions.truth, value, baseline, predictions.target)
-        return {"forecast": drawn, **super().pictures(predictions)}
+        truth = predictions.truth.reshape(len(predictions.truth), -1)[:, 0]
+        value, ends = ahead(predictions.outputs)[:, 0], None
+        if predictions.outputs.ndim == 3:
+            ends = predictions.outputs[:, 1, 0], predictions.outputs[:, 2, 0]
+        drawn = {"forecast": pictures.forecast(truth, value, predictions.baseline[:, 0], predictions.target, ends)}
+        if predictions.truth.ndim > 1:
+            steps = _steps(predictions)
+            drawn["steps"] = pictures.steps([s["rmse"] for s in steps], [s["baseline"] for s in steps])
+        return {**drawn, **super().pictures(_flat(predictions))}
+
+
+def _flat(predictions: Predictions) -> Predictions:
+    """Give each step of each row as a row of one number."""
+    steps = ahead(predictions.outputs).shape[1]
+    return dataclasses.replace(
+        predictions,
+        truth=predictions.truth.ravel(),
+        outputs=ahead(predictions.outputs).reshape(-1, 1),
+        baseline=predictions.baseline.reshape(-1, 1),
+        number=np.repeat(predictions.number, steps),
+    )
+
+
+def _steps(predictions: Predictions) -> list[dict[str, Any]]:
+    """Measure each step by itself: model, baseline, and how many true values lie between the ends."""
+    value, truth = ahead(predictions.outputs), predictions.truth.reshape(len(predictions.truth), -1)
+    rows = []
+    for step in range(value.shape[1]):
+        actual = truth[:, step]
+        row = {"step": step + 1, "rmse": metrics.rmse(actual, value[:, step])}
+        row["baseline"] = metrics.rmse(actual, predictions.baseline[:, step])
+        if predictions.outputs.ndim == 3:
+            low, high = predictions.outputs[:, 1, step], predictions.outputs[:, 2, step]
+            row["between_ends"] = float(np.mean((low <= actual) & (actual <= high)))
+        rows.append(row)
+    return rows

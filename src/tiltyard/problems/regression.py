@@ -14,6 +14,8 @@ from tiltyard.problem import Metric, Problem
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from tiltyard.task import Task
+
 LISTED = 10  # rows of each end in a report
 
 
@@ -29,7 +31,7 @@ class Regression(Problem):
         "r2": Metric("Variance explained", lambda t, o, _: metrics.r2(t, o[:, 0]), higher_is_better=True),
     }
 
-    def units(self, classes: int, output: str) -> int:
+    def units(self, task: Task) -> int:
         """One."""
         return 1
 
@@ -44,6 +46,14 @@ class Regression(Problem):
     def answer(self, outputs: Array, classes: list[str]) -> list[Any]:
         """One number an instance."""
         return [float(value) for value in outputs[:, 0]]
+
+    def purpose(self, task: Task) -> str:
+        """A number."""
+        return f"the number `{task.target.column}`{_unit(task)}"
+
+    def json_schema(self, task: Task) -> dict[str, Any]:
+        """A number."""
+        return {"type": "number", "description": f"{task.target.column} {task.target.unit}".strip()}
 
     def details(self, predictions: Predictions) -> dict[str, Any]:
         """The rows with the largest and with the smallest errors."""
@@ -61,6 +71,10 @@ class Regression(Problem):
         from tiltyard import pictures
 
         return {"residuals": pictures.residuals(predictions.truth, predictions.outputs[:, 0], predictions.target)}
+
+
+def _unit(task: Task) -> str:
+    return f" ({task.target.unit})" if task.target.unit else ""
 
 
 def _rows(predictions: Predictions, places: Array) -> list[dict[str, Any]]:
