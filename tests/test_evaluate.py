@@ -108,7 +108,7 @@ def test_a_model_that_answers_no_number_is_refused(diabetes: Arena) -> None:
     write_linear(
         workspace.out("diabetes", "train") / "model.onnx", np.full((11, 1), np.inf), np.zeros(1), softmax=False
     )
-    with pytest.raises(TrainingError, match="gives NaN or infinity on 88 of 88 test rows; expected none"):
+    with pytest.raises(TrainingError, match="gives NaN or infinity on 88 of 88 rows; expected none"):
         evaluate(workspace, task)
 
 

@@ -14,6 +14,7 @@ import yaml
 from making import edit_task, new_workspace, train_tasks
 
 from tiltyard import evaluate, files, prepare, task_file, validate
+from tiltyard.column import Array
 from tiltyard.encoder import Encoder
 from tiltyard.errors import DataError, RequestError, TaskError
 from tiltyard.forms.series import Series
@@ -49,6 +50,11 @@ def _task(root: Path, rows: Rows, columns: dict[str, dict[str, Any]], **more: An
     with (space.raw("shop") / "table.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
     return space, task_file.load(space, "shop")
+
+
+def part(rows: dict[str, Array], truth: Array) -> prepare.TestPart:
+    """Take rows for a test part."""
+    return prepare.TestPart(rows, truth, np.arange(len(truth)))
 
 
 def _grown() -> Rows:
@@ -150,10 +156,10 @@ def test_the_baseline_may_look_a_season_back(tmp_path: Path) -> None:
     """With a season of 6 the baseline answers the oldest value of a window of 6, without one the newest."""
     space, task = _task(tmp_path, _grown(), {"sold": {"season": 6}})
     rows, truth = Series().rows(task, space.raw("shop"))
-    assert np.array_equal(task.kind.baseline(truth, evaluate.past(task, rows), "rmse")[:, 0], rows["sold"][:, 0])
+    assert np.array_equal(task.kind.baseline(truth, evaluate.past(task, part(rows, truth)), "rmse")[:, 0], rows["sold"][:, 0])
     (space.root / "other").mkdir()
     _, plain = _task(space.root / "other", _grown(), {"sold": {}})
-    assert np.array_equal(plain.kind.baseline(truth, evaluate.past(plain, rows), "rmse")[:, 0], rows["sold"][:, -1])
+    assert np.array_equal(plain.kind.baseline(truth, evaluate.past(plain, part(rows, truth)), "rmse")[:, 0], rows["sold"][:, -1])
 
 
 @pytest.mark.slow
@@ -167,7 +173,7 @@ def test_a_trend_is_followed_out_of_its_range(tmp_path: Path) -> None:
     train_tasks(space, "shop")
     test = prepare.read_test(space, task)
     answers = Predictor.load(space.out("shop", "train")).outputs(test.rows)[:, 0]
-    naive = task.kind.baseline(test.truth, evaluate.past(task, test.rows), "rmse")[:, 0]
+    naive = task.kind.baseline(test.truth, evaluate.past(task, test), "rmse")[:, 0]
     assert np.abs(answers / test.truth - 1).mean() < 0.03
     assert np.abs(answers - test.truth).mean() < np.abs(naive - test.truth).mean() / 2
 
@@ -180,7 +186,7 @@ def test_several_steps_are_forecast_at_once(tmp_path: Path) -> None:
     assert truth.shape == (120 - 6 - 8 + 1, 8)
     assert np.array_equal(truth[3], sold[9:17])
     assert np.array_equal(rows["sold"][3], sold[3:9])
-    naive = task.kind.baseline(truth, evaluate.past(task, rows), "rmse")
+    naive = task.kind.baseline(truth, evaluate.past(task, part(rows, truth)), "rmse")
     assert np.array_equal(naive[3], [*sold[3:9], *sold[3:5]])
     facts = prepare.prepare(space, task)
     train = len(prepare.read_part(space.out("shop", "prepare") / "train.npz")[1])

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tiltyard.column import Array, take
-from tiltyard.encoder import Encoder
 from tiltyard.errors import PackageError
+from tiltyard.predictor import Predictor
 from tiltyard.prepare import TestPart
 
 ROWS = 16
@@ -17,13 +17,20 @@ RELATIVE = 1e-5
 ABSOLUTE = 1e-7  # what is left of a probability near zero is rounding
 
 
-def golden(encoder: Encoder, test: TestPart, outputs: Array) -> dict[str, Any]:
-    """Choose rows spread over the test part, as a client would send them, with what must be answered."""
+def golden(predictor: Predictor, test: TestPart, outputs: Array) -> dict[str, Any]:
+    """Choose rows spread over the test part, as a client would send them, with what must be answered.
+
+    `outputs` is what evaluation recorded; answers of a model that now gives anything else would prove nothing.
+    """
     chosen = np.unique(np.linspace(0, len(test.number) - 1, ROWS).astype(int))
+    rows = take(test.rows, chosen)
+    again = predictor.condensed(rows, test.truth[chosen])
+    if again.dtype.kind == "f" and not np.allclose(again, outputs[chosen], RELATIVE, ABSOLUTE):
+        raise PackageError("the model does not give what its evaluation recorded", hint="dvc repro evaluate")
     return {
         "number": test.number[chosen].tolist(),
-        "instances": encoder.to_json(take(test.rows, chosen)),
-        "predictions": encoder.answer(outputs[chosen]),
+        "instances": predictor.encoder.to_json(rows),
+        "predictions": predictor.respond(rows),
     }
 
 

@@ -8,12 +8,12 @@ import json
 from typing import Any
 
 from tiltyard import evaluate, files, plugins
-from tiltyard.column import Array, Rows
+from tiltyard.column import Array
 from tiltyard.duel import Duel, latency_ms
 from tiltyard.errors import RegistryError
 from tiltyard.gate import versus
 from tiltyard.predictor import Predictor, version
-from tiltyard.prepare import read_test
+from tiltyard.prepare import TestPart, read_test
 from tiltyard.registry import Champion, Registry, withdrawn
 from tiltyard.task import Task
 from tiltyard.verdict import Verdict, word
@@ -89,30 +89,30 @@ def _fingerprint(task: Task, report: Json, champion: str | None) -> str:
 def _duel(workspace: Workspace, task: Task, report: Json, champion: Champion | None) -> Duel:
     """Let challenger, champion and baseline answer the same rows, here and now."""
     predictor = Predictor.load(workspace.out(task.name, "train"))
-    predictions, rows = evaluate.predict(workspace, task, predictor), read_test(workspace, task).rows
+    predictions, test = evaluate.predict(workspace, task, predictor), read_test(workspace, task)
     return Duel(
         task=task,
         truth=predictions.truth,
         challenger=predictions.outputs,
         baseline=predictions.baseline,
-        champion=_champion_outputs(workspace, champion, rows) if champion else None,
+        champion=_champion_outputs(workspace, champion, test) if champion else None,
         context=files.read_json(workspace.out(task.name, "prepare") / "split.json")["context"],
         train=report["train"][task.gate.metric],
-        latency_ms=latency_ms(predictor, rows),
+        latency_ms=latency_ms(predictor, test.rows),
     )
 
 
-def _champion_outputs(workspace: Workspace, champion: Champion, rows: Rows) -> Array:
+def _champion_outputs(workspace: Workspace, champion: Champion, test: TestPart) -> Array:
     """Run the champion's own model with its own encoder on today's test rows."""
     predictor = Predictor.load(Registry(workspace).package(champion.task, champion.version))
     pointer = workspace.champion(champion.task).relative_to(workspace.root)
-    if missing := predictor.encoder.columns.keys() - rows.keys():
+    if missing := predictor.encoder.columns.keys() - test.rows.keys():
         raise RegistryError(
             f"champion {champion.version} cannot be compared: it takes {', '.join(sorted(missing))}, "
-            f"which the test part lacks; it has {', '.join(rows)}",
+            f"which the test part lacks; it has {', '.join(test.rows)}",
             hint=f"to start anew without a champion: git rm {pointer}",
         )
-    return predictor.outputs(rows)
+    return predictor.condensed(test.rows, test.truth)
 
 
 def _praise(duel: Duel) -> list[str]:

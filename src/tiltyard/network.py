@@ -29,7 +29,7 @@ def core(task: Task, encoder: Encoder, shape: tuple[int, ...]) -> keras.Model:
     if last is not None:
         x = x - x[:, -1:] * np.array([_is_relative(column) for column in task.columns.values()], dtype=np.float32)
     x = task.model.build(x, encoder.vocabulary_size)
-    units = task.kind.units(task)
+    units = task.kind.units(task, encoder)
     # float32 even under mixed precision: a softmax in 16 bits loses the small probabilities
     output = keras.layers.Dense(units, activation=task.output, dtype="float32", name="output")(x)
     return keras.Model(features, output if last is None else output + last)

@@ -16,6 +16,7 @@ from tiltyard.column import Array
 from tiltyard.encoder import Encoder
 from tiltyard.errors import PackageError
 from tiltyard.golden import golden
+from tiltyard.predictor import Predictor
 from tiltyard.predictor import version as version_of
 from tiltyard.prepare import TestPart, read_test
 from tiltyard.task import Task
@@ -66,13 +67,13 @@ def write(workspace: Workspace, task: Task, folder: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
     train, evaluate = workspace.out(task.name, "train"), workspace.out(task.name, "evaluate")
     report, training = files.read_json(evaluate / "report.json"), files.read_json(train / "training.json")
-    encoder = Encoder.load(train / "encoder.json")
+    predictor = Predictor.load(train)
     test = read_test(workspace, task)
     with files.replacing_folder(folder) as target:
         for name in ("model.onnx", "encoder.json"):
             shutil.copy(train / name, target)
-        files.write_json(target / "schema.json", schema(task, encoder, report))
-        files.write_json(target / "golden.json", golden(encoder, test, _outputs(evaluate, test)))
+        files.write_json(target / "schema.json", schema(task, predictor.encoder, report))
+        files.write_json(target / "golden.json", golden(predictor, test, _outputs(evaluate, test)))
         files.write_text(target / "card.md", card(task, report, training))
 
 

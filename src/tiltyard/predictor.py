@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import numpy as np
 from tiltyard import files
 from tiltyard.column import Array, Rows, count, take
 from tiltyard.encoder import Encoder
-from tiltyard.errors import RegistryError
+from tiltyard.errors import RegistryError, TrainingError
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -46,10 +47,27 @@ class Predictor:
         return cls(Encoder.load(folder / "encoder.json"), session)
 
     def outputs(self, rows: Rows) -> Array:
-        """Give the model's outputs, (rows, units)."""
-        starts = range(0, count(rows), BATCH)
-        parts = (take(rows, np.arange(start, min(start + BATCH, count(rows)))) for start in starts)
-        return np.concatenate([self.run(self.encoder.encode(part)) for part in parts])
+        """Give the model's outputs, a row each."""
+        return np.concatenate([self.run(self.encoder.encode(part)) for part in _parts(rows)])
+
+    def condensed(self, rows: Rows, truth: Array) -> Array:
+        """Give what metrics look at of the outputs, for rows whose truth is known."""
+        return self.condense(truth, (self.encoder.encode(part) for part in _parts(rows)))
+
+    def condense(self, truth: Array, features: Iterable[Array]) -> Array:
+        """Give the same for encoded features that come in parts; where the model gives no number, there is none."""
+        problem, found, start = self.encoder.problem, [], 0
+        for part in features:
+            outputs = self.run(part)
+            if wrong := int((~np.isfinite(outputs.reshape(len(outputs), -1))).any(axis=1).sum()):
+                task = self.encoder.task
+                raise TrainingError(
+                    f"the model of {task} gives NaN or infinity on {wrong} of {len(outputs)} rows; expected none",
+                    hint=f"lower train.learning_rate or set train.clip_norm in tasks/{task}.yaml",
+                )
+            found.append(problem.condense(self.encoder, truth[start : start + len(part)], outputs))
+            start += len(part)
+        return np.concatenate(found)
 
     def run(self, features: Array) -> Array:
         """Give the outputs for encoded features."""
@@ -57,6 +75,15 @@ class Predictor:
         outputs: Array = self.session.run(None, inputs)[0]
         return outputs
 
+    def respond(self, rows: Rows) -> list[Any]:
+        """Answer parsed rows."""
+        return self.encoder.problem.respond(self.encoder, self.outputs, rows)
+
     def predict(self, instances: object) -> list[Any]:
         """Answer instances as a client sends them."""
-        return self.encoder.answer(self.outputs(self.encoder.parse(instances)))
+        return self.respond(self.encoder.parse(instances))
+
+
+def _parts(rows: Rows) -> Iterator[Rows]:
+    for start in range(0, count(rows), BATCH):
+        yield take(rows, np.arange(start, min(start + BATCH, count(rows))))

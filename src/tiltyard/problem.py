@@ -7,16 +7,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from tiltyard.column import Array, Rows
+from tiltyard.errors import RequestError
 from tiltyard.predictions import Predictions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from tiltyard.encoder import Encoder
     from tiltyard.task import Task
+
+Run = Callable[[Rows], Array]  # asks the model: parsed rows to outputs
 
 # Facts about the training rows that a metric may need, such as the error of the naive forecast.
 Context = Mapping[str, float]
+
+TRUTH = "truth"  # the name under which a baseline finds the truth, where it is scored step by step as the model is
 
 
 @dataclass(frozen=True)
@@ -35,20 +43,39 @@ class Metric:
 class Problem(ABC):
     """What a task wants; plug-ins in problems/ say what each kind means.
 
-    `truth` is one number a row: the value itself, or the place of the label among the classes.
-    `outputs` is what the ONNX model gives: (rows, units).
+    `truth` is one number a row: the value itself, or the place of the label among the classes; or several, or a text.
+    `outputs` is what the ONNX model gives, (rows, units), or what `condense` makes of it.
     """
 
     losses: ClassVar[
         dict[str, tuple[str, ...]]
     ]  # output activation -> losses that go with it; the first of each is usual
     metrics: ClassVar[dict[str, Metric]]
-    targets: ClassVar[str]  # "number" or "label"
+    targets: ClassVar[str]  # "number", "label" or "text"
     baseline_title: ClassVar[str]  # what the baseline answers
 
     @abstractmethod
-    def units(self, task: Task) -> int:
+    def units(self, task: Task, encoder: Encoder) -> int:
         """Say how many units the output layer has."""
+
+    def ids(self, encoder: Encoder, truth: Array) -> Array:
+        """Give what is learned where the truth is a text: an id a step."""
+        raise NotImplementedError
+
+    def condense(self, encoder: Encoder, truth: Array, outputs: Array) -> Array:
+        """Give what metrics look at of the model's outputs, a row each: by default all."""
+        return outputs
+
+    def respond(self, encoder: Encoder, run: Run, rows: Rows) -> list[Any]:
+        """Answer rows of a request by asking the model; by default once.
+
+        Values so large that it overflows are refused, since JSON has no infinity.
+        """
+        outputs = run(rows)
+        if not np.isfinite(outputs).all():
+            (first, *_) = np.flatnonzero(~np.isfinite(outputs.reshape(len(outputs), -1)).all(axis=1))
+            raise RequestError("out_of_bounds", "the values are too large for the model", f"instances[{first}]")
+        return self.answer(outputs, encoder.classes)
 
     @abstractmethod
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tiltyard import files
-from tiltyard.errors import PackageError, RequestError
+from tiltyard.errors import PackageError
 from tiltyard.predictor import Predictor, version
 
 
@@ -45,13 +43,8 @@ class Served:
         return limit
 
     def predict(self, instances: object) -> list[Any]:
-        """Answer instances; values so large that the model overflows are refused, since JSON has no infinity."""
-        encoder = self.predictor.encoder
-        outputs = self.predictor.outputs(encoder.parse(instances))
-        if not np.isfinite(outputs).all():
-            (first, *_) = np.flatnonzero(~np.isfinite(outputs).all(axis=1))
-            raise RequestError("out_of_bounds", "the values are too large for the model", f"instances[{first}]")
-        return encoder.answer(outputs)
+        """Answer instances."""
+        return self.predictor.predict(instances)
 
 
 def find(root: Path) -> list[Path]:

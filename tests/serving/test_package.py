@@ -101,10 +101,8 @@ def test_packaged_code_is_what_runs(space: Workspace, iris: Task, tmp_path: Path
     shutil.copytree(space.root, tmp_path / "w")
     copy = Workspace(tmp_path / "w")
     version = package.package(copy, iris)
-    served = bento.folder(copy, "iris", version) / "src/tiltyard/served.py"
-    served.write_text(
-        served.read_text().replace("return encoder.answer(outputs)", "return encoder.answer(outputs * 1.1)")
-    )
+    problem = bento.folder(copy, "iris", version) / "src/tiltyard/problem.py"
+    problem.write_text(problem.read_text().replace("self.answer(outputs,", "self.answer(outputs * 1.1,"))
     golden = files.read_json(copy.package("iris", version) / "golden.json")
     with pytest.raises(PackageError, match=r"predictions\[0\]\[probabilities\].* as in the evaluation"):
         trial.prove(copy, "iris", version, golden)

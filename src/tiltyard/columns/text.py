@@ -1,10 +1,9 @@
-"""A text: its first words, each by its place in a vocabulary that the training rows make."""
+"""A text: its first words or characters, each by its place in a vocabulary that the training rows make."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
 from typing import Any, Literal
@@ -15,8 +14,8 @@ from pydantic import Field
 from tiltyard.column import PLAIN, Array, Column, Fitted, Scale, empty, shown
 from tiltyard.errors import RequestError
 from tiltyard.expectation import Expectation, present
+from tiltyard.vocabulary import PAD, UNKNOWN, learned
 
-PAD, UNKNOWN = 0, 1  # ids that stand for no word
 LONGEST = 40  # characters of a word
 # Control characters part words. Marks, currency signs, emoji and the characters of scripts without spaces between words
 # stand for themselves. The rest makes words. As ranges, so that each version of Python cuts texts alike.
@@ -24,6 +23,7 @@ MARKS = (
     r"!-/:-@\[-`{-~\u00a1-\u00bf\u00d7\u00f7\u2000-\u206f\u20a0-\u20cf\u2100-\u2bff\u3000-\u30ff\u3400-\u9fff"
     r"\uf900-\ufaff\U0001f000-\U0001faff\U00020000-\U0003ffff"
 )
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 TOKEN = re.compile(rf"[{MARKS}]|[^\s\x00-\x1f\x7f-\x9f{MARKS}]{{1,{LONGEST}}}")
 
 
@@ -33,6 +33,10 @@ class Text(Column):
     type: Literal["text"] = "text"
     vocabulary: int = Field(10_000, ge=1, le=1_000_000, description="How many words are learned, the commonest first.")
     length: int = Field(120, ge=1, le=10_000, description="How many words of a text are read.")
+    # Not written where it is the default: encoder.json, and with it a model's version, is what it was before.
+    by: Literal["words", "characters"] = Field(
+        "words", exclude_if="words".__eq__, description="What a text is read by; length and vocabulary count these."
+    )
     lower: bool = Field(True, description="Take upper case for lower case.")
     at_least: int = Field(2, ge=1, description="Training rows that a word must occur in; all others count as unknown.")
     missing: Literal["refuse", "empty"] = Field(
@@ -55,27 +59,35 @@ class Text(Column):
             if not words and (self.missing == "refuse" or not isinstance(value, str | None)):
                 code = "no_words" if isinstance(value, str) else "wrong_type"
                 raise RequestError(code, f"expected text; received {shown(value)}", f"instances[{i}].{name}")
-            texts.append(" ".join(words).encode())
+            texts.append(self._glue.join(words).encode())
         return np.array(texts, dtype=np.bytes_)
 
     def _words(self, text: str) -> list[str]:
         text = text.encode("utf-8", "replace").decode()  # JSON may hold half a character
         text = unicodedata.normalize("NFKC", text)
         text = unicodedata.normalize("NFKC", text.lower()) if self.lower else text
+        if self.by == "characters":
+            return [*CONTROL.sub(" ", text).strip()[: self.length].rstrip()]
         return [found[0] for found in islice(TOKEN.finditer(text), self.length)]
+
+    @property
+    def _glue(self) -> str:
+        return " " if self.by == "words" else ""
+
+    def _split(self, value: bytes) -> list[str]:
+        text = value.decode()
+        return text.split() if self.by == "words" else [*text]
 
     def fit(self, values: Array) -> Fitted:
         """Learn the words that occur in the most rows; of equally common ones the first by name."""
-        counts = Counter(word for value in values for word in set(_split(value)))
-        kept = (word for word in counts if counts[word] >= self.at_least)
-        ranked = sorted(kept, key=lambda word: (-counts[word], word))[: self.vocabulary]
+        ranked = learned(map(self._split, values), self.at_least, self.vocabulary)
         return {"ids": {word: place for place, word in enumerate(ranked, start=UNKNOWN + 1)}}
 
     def encode(self, values: Array, fitted: Fitted) -> Array:
         """Give the ids, padded; float32 holds them exactly. A text without words is one unknown word: none is empty."""
         encoded = np.full((len(values), self.length), PAD, dtype=np.float32)
         for row, value in zip(encoded, values, strict=True):
-            ids = [fitted["ids"].get(word, UNKNOWN) for word in _split(value)] or [UNKNOWN]
+            ids = [fitted["ids"].get(word, UNKNOWN) for word in self._split(value)] or [UNKNOWN]
             row[: len(ids)] = ids
         return encoded
 
@@ -94,7 +106,3 @@ class Text(Column):
     def to_json(self, values: Array) -> list[Any]:
         """The words that were kept."""
         return [value.decode() for value in values.tolist()]
-
-
-def _split(value: bytes) -> list[str]:
-    return value.decode().split()

@@ -15,6 +15,7 @@ from tiltyard.problem import Context, Metric, Problem
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from tiltyard.encoder import Encoder
     from tiltyard.task import Task
 
 WORST = 10  # rows listed in a report
@@ -53,7 +54,7 @@ class Classification(Problem):
         "roc_auc": Metric("ROC AUC, mean over classes", _of_shares(metrics.roc_auc), higher_is_better=True),
     }
 
-    def units(self, task: Task) -> int:
+    def units(self, task: Task, encoder: Encoder) -> int:
         """One a class, or a single sigmoid."""
         return 1 if task.output == "sigmoid" else len(task.classes)
 

@@ -20,6 +20,7 @@ from tiltyard.problems.regression import Regression
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from tiltyard.encoder import Encoder
     from tiltyard.task import Task
 
 ENDS = ("forecast", "low", "high")
@@ -49,7 +50,7 @@ class Forecasting(Regression):
         "mase": Metric("Error over that of the naive forecast in training", _mase, higher_is_better=False),
     }
 
-    def units(self, task: Task) -> int:
+    def units(self, task: Task, encoder: Encoder) -> int:
         """One a step ahead."""
         return task.target.horizon
 

@@ -14,6 +14,7 @@ from tiltyard.problem import Metric, Problem
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from tiltyard.encoder import Encoder
     from tiltyard.task import Task
 
 LISTED = 10  # rows of each end in a report
@@ -31,7 +32,7 @@ class Regression(Problem):
         "r2": Metric("Variance explained", lambda t, o, _: metrics.r2(t, o[:, 0]), higher_is_better=True),
     }
 
-    def units(self, task: Task) -> int:
+    def units(self, task: Task, encoder: Encoder) -> int:
         """One."""
         return 1
 
