@@ -94,7 +94,7 @@ def sections(line: Timeline, rows: pd.DataFrame, series: list[Trait]) -> dict[st
         "columns": columns,
         "target": {"column": target.name, **({"log": True} if log else {})},
         "split": {"kind": "chronological", "test": share, "validation": share},
-        "model": {"family": "lstm", "units": [32]} if len(values) >= 1000 else {"family": "mlp", "units": [32]},
+        "model": {"family": "rnn" if len(values) >= 1000 else "mlp", "units": [32]},
         "serve": {"example": example if others else example[target.name]},
     }
 
