@@ -36,9 +36,10 @@ class Parts:
     train: tuple[Features, Array]
     validation: tuple[Features, Array]
     digest: str
+    inherited: dict[str, Any]  # what the model takes from other trainings
 
     @classmethod
-    def load(cls, folder: Path) -> Parts:
+    def load(cls, folder: Path, inherited: dict[str, Any] | None = None) -> Parts:
         """Read what `prepare` made."""
         names = ("encoder.json", "train.npz", "validation.npz")
         for name in names:
@@ -47,13 +48,13 @@ class Parts:
                 raise DataError(f"no {name} for {task}: it is not prepared", hint=f"type: tiltyard prepare {task}")
         train, validation = (open_part(folder / name) for name in names[1:])
         digest = files.sha256(*(folder / name for name in names))
-        return cls(Encoder.load(folder / names[0]), train, validation, digest)
+        return cls(Encoder.load(folder / names[0]), train, validation, digest, inherited or {})
 
 
 def train(workspace: Workspace, task: Task) -> dict[str, Any]:
     """Train, export, and give the record of the training."""
     started = time.monotonic()
-    parts = Parts.load(workspace.out(task.name, "prepare"))
+    parts = Parts.load(workspace.out(task.name, "prepare"), task.model.inherit(workspace))
     if task.train.batch_size > (rows := len(parts.train[0])):
         raise DataError(f"train.batch_size: expected 1 to {rows}, the training rows; received {task.train.batch_size}")
     with quiet.hushed():
@@ -66,7 +67,7 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
     for weight, best in zip(network.trainer(task, body).weights, resume.best, strict=True):
         weight.assign(best)
     model = network.inference(body, parts.encoder, _ends(task, parts, body))
-    record = _record(task, body, resume)
+    record = _record(task, body, resume) | parts.inherited
     with files.replacing_folder(workspace.out(task.name, "train")) as folder:
         parts.encoder.save(folder / "encoder.json")
         record["parity"] = export(model, folder, parts.validation[0][:PARITY_ROWS].astype(np.float32))
@@ -183,7 +184,8 @@ def _fingerprint(task: Task, parts: Parts, body: keras.Model) -> str:
     import keras
 
     shapes = [tuple(weight.shape) for weight in body.weights]  # the code of a family may have changed
-    settings = f"{task.model.model_dump_json()} {task.train.model_dump_json()} {parts.digest} {shapes}"
+    given = f"{parts.digest} {parts.inherited} {shapes}"
+    settings = f"{task.model.model_dump_json()} {task.train.model_dump_json()} {given}"
     return hashlib.sha256(f"{keras.__version__} {keras.backend.backend()} {settings}".encode()).hexdigest()
 
 
