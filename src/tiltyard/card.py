@@ -64,9 +64,7 @@ def _limits(task: Task) -> str:
 
 
 def _provenance(task: Task, report: Json, training: Json) -> str:
-    settings = ", ".join(
-        f"{k} {v}" for k, v in task.model.model_dump(mode="json", exclude={"family"}, exclude_none=True).items()
-    )
+    settings = ", ".join(f"{k} {v}" for k, v in task.model.model_dump(mode="json", exclude={"family"}).items() if v)
     facts = {
         "version": report["version"],
         "data (SHA-256)": report["data"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -12,8 +12,9 @@ from tiltyard.strict import Strict
 if TYPE_CHECKING:
     import keras
 
+    from tiltyard.workspace import Workspace
+
 Output = Literal["linear", "sigmoid", "softmax"]
-Activation = Literal["relu", "leaky_relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid", "linear"]
 
 
 class Model(Strict):
@@ -26,7 +27,19 @@ class Model(Strict):
 
     @abstractmethod
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
-        """Stack the family's layers on the features; the output layer is added by the caller.
+        """Stack the family's layers on the features; `head` comes after them.
 
-        `vocabulary_size` says how many ids there are, for families that read ids.
+        `vocabulary_size` says how many ids there are, for families that read ids. What the features do not fit is a
+        ValueError whose first line says why.
         """
+
+    def head(self, x: keras.KerasTensor, units: int, activation: str) -> keras.KerasTensor:
+        """Add the output layer."""
+        from keras import layers
+
+        # float32 even under mixed precision: a softmax in 16 bits loses the small probabilities
+        return layers.Dense(units, activation=activation, dtype="float32", name="output")(x)
+
+    def inherit(self, workspace: Workspace) -> dict[str, Any]:
+        """Find what `build` takes from other trainings, before it is called; give what must be recorded of it."""
+        return {}

@@ -10,10 +10,13 @@ from tiltyard.augment import augmentation
 from tiltyard.column import Array, Column
 from tiltyard.columns.series import Series
 from tiltyard.encoder import Encoder
+from tiltyard.errors import TaskError
 from tiltyard.task import Task
 
 if TYPE_CHECKING:
     import keras
+
+LONGEST = 300  # characters of a complaint of Keras
 
 
 def core(task: Task, encoder: Encoder, shape: tuple[int, ...]) -> keras.Model:
@@ -24,15 +27,25 @@ def core(task: Task, encoder: Encoder, shape: tuple[int, ...]) -> keras.Model:
     features = keras.Input(shape, name="features")
     # Rescaling, not Normalization: the latter does not survive the export to ONNX
     # float32 even under mixed precision: 16 bits hold neither large values nor ids
-    x = keras.layers.Rescaling((1 / std).tolist(), (-mean / std).tolist(), dtype="float32")(features)
+    scale, offset = (1 / std).tolist(), (-mean / std).tolist()
+    x = keras.layers.Rescaling(scale, offset, dtype="float32", name="standard")(features)
     last = _last(task, encoder, features)
     if last is not None:
         x = x - x[:, -1:] * np.array([_is_relative(column) for column in task.columns.values()], dtype=np.float32)
-    x = task.model.build(x, encoder.vocabulary_size)
-    units = task.kind.units(task, encoder)
-    # float32 even under mixed precision: a softmax in 16 bits loses the small probabilities
-    output = keras.layers.Dense(units, activation=task.output, dtype="float32", name="output")(x)
+    output = _family(task, encoder, x)
     return keras.Model(features, output if last is None else output + last)
+
+
+def _family(task: Task, encoder: Encoder, x: keras.KerasTensor) -> keras.KerasTensor:
+    """Stack what the task file asks for; say what does not fit, in a sentence."""
+    units = task.kind.units(task, encoder)
+    try:
+        return task.model.head(task.model.build(x, encoder.vocabulary_size), units, task.output)
+    except ValueError as error:
+        text = " ".join(str(error).split())[:LONGEST]
+        shape = "x".join(map(str, x.shape[1:]))
+        hint = "change model: in the task file, or the size of what it reads"
+        raise TaskError(f"model: {task.model.family} does not fit features of {shape}: {text}", hint) from None
 
 
 def _is_relative(column: Column) -> bool:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from tiltyard.model import Activation, Model
+from tiltyard.layered import Layered, Share
 
 if TYPE_CHECKING:
     import keras
 
 
-class Bow(Model):
+class Bow(Layered):
     """An embedding, averaged over the words that are there."""
 
     forms: ClassVar = ("text",)
@@ -20,8 +20,7 @@ class Bow(Model):
     family: Literal["bow"]
     embedding: int = Field(32, ge=1, description="Length of a word's vector.")
     units: list[int] = Field([32], description="Width of each dense layer behind the mean.")
-    activation: Activation = "relu"
-    dropout: float = Field(0.0, ge=0, lt=1, description="Of the mean, and behind each dense layer.")
+    dropout: Share | list[Share] = Field(0.0, description="Of the mean, and behind each dense layer.")
 
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
         """Id 0 is padding and has no part in the mean; the encoder sees to it that no text is all padding."""
@@ -29,8 +28,5 @@ class Bow(Model):
 
         x = layers.Embedding(vocabulary_size, self.embedding, mask_zero=True)(features)
         x = layers.GlobalAveragePooling1D()(x)
-        x = layers.Dropout(self.dropout)(x) if self.dropout else x
-        for width in self.units:
-            x = layers.Dense(width, activation=self.activation)(x)
-            x = layers.Dropout(self.dropout)(x) if self.dropout else x
-        return x
+        x = self.dropped(x, 0, 1 + len(self.units))
+        return self.stacked(x, self.units, before=1)
