@@ -31,8 +31,9 @@ HEAVY = {
     "sqlalchemy": {"sql"},
     "tensorflow": {"train"},
     "keras": {
-        *("augment", "batches", "export", "model", "network", "resume", "train", "watch"),
-        *("bow", "cnn", "lstm", "mlp"),
+        *("augment", "batches", "export", "layered", "model", "network", "resume", "train", "watch"),
+        *("alexnet", "bow", "cnn", "inception", "lenet5", "mlp", "perceptron", "resnet", "rnn", "transfer"),
+        *("transformer", "vgg", "xception"),
     },
 }
 

@@ -1,0 +1,106 @@
+"""Making models of families: what tests build, train, save and export in processes of their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from making import FORKS
+
+from tiltyard import plugins
+from tiltyard.column import Array
+from tiltyard.model import Model
+
+if TYPE_CHECKING:
+    import keras
+
+Json = dict[str, Any]
+WORDS = 20  # ids of a text
+SHAPES = {"table": (6,), "image": (8, 8, 1), "series": (12, 1), "text": (12,)}
+
+
+def settings_of(content: Json) -> Model:
+    """Read the `model:` section of a task file."""
+    family: Model = plugins.load("models", content["family"]).model_validate(content)
+    return family
+
+
+def model_of(content: Json, shape: tuple[int, ...], units: int = 1, output: str = "linear", words: int = 0) -> Any:
+    """Build what a `model:` section asks for, from features to output."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    family, features = settings_of(content), keras.Input(shape, name="features")
+    return keras.Model(features, family.head(family.build(features, words), units, output))
+
+
+def features_of(shape: tuple[int, ...], form: str, rows: int = 32) -> Array:
+    """Draw features: ids of texts of all lengths, from a single word up; quantities elsewhere."""
+    chance = np.random.default_rng(0)
+    if form != "text":
+        return chance.random((rows, *shape), dtype=np.float32)
+    ids = chance.integers(1, WORDS, (rows, *shape))
+    return np.where(np.arange(shape[0]) < chance.integers(1, shape[0] + 1, (rows, 1)), ids, 0).astype(np.float32)
+
+
+def exercise(content: Json, shape: tuple[int, ...], form: str, folder: str, *, onnx: bool = True) -> Json:
+    """Build, train, save, load and export; say what was seen."""
+    import keras
+
+    model = model_of(content, shape, *HEADS.get(content["family"], (1, "linear")), words=WORDS if form == "text" else 0)
+    x = features_of(shape, form)
+    target = x.reshape(len(x), -1).mean(axis=1) + 1
+    y = np.digitize(target, np.quantile(target, [0.25, 0.5, 0.75])) if model.output_shape[-1] > 1 else target
+    loss = "sparse_categorical_crossentropy" if model.output_shape[-1] > 1 else "mse"
+    eagerly = keras.backend.backend() == "tensorflow"  # so few steps are not worth the tracing
+    model.compile("adam", loss, run_eagerly=eagerly)
+    losses = model.fit(x, y, epochs=4, batch_size=len(x), verbose=0).history["loss"]
+    seen: Json = {"parameters": model.count_params(), "losses": losses, "reloaded": _reloaded(model, x, folder)}
+    if onnx:
+        seen["parity"] = _parity(model, x, folder)
+    np.savez(f"{folder}/answers.npz", x=x, y=keras.ops.convert_to_numpy(model(x)))
+    return seen
+
+
+HEADS = {"lenet5": (4, "softmax")}  # the paper's form knows classes alone
+
+
+def _reloaded(model: keras.Model, x: Array, folder: str) -> float:
+    import keras
+
+    model.save(f"{folder}/model.keras")
+    again = keras.saving.load_model(f"{folder}/model.keras")
+    return float(np.abs(keras.ops.convert_to_numpy(again(x) - model(x))).max())
+
+
+def _parity(model: keras.Model, x: Array, folder: str) -> float:
+    """Give the largest difference between Keras and ONNX, for one row and for many."""
+    import onnxruntime
+
+    from tiltyard.canonical import rewrite
+
+    model.export(f"{folder}/model.onnx", format="onnx", verbose=False)
+    rewrite(Path(folder) / "model.onnx")
+    session = onnxruntime.InferenceSession(f"{folder}/model.onnx")
+    answers = ((session.run(None, {"features": x[:rows]})[0], np.asarray(model(x[:rows]))) for rows in (1, len(x)))
+    return max(float(np.abs(ours - theirs).max()) for ours, theirs in answers)
+
+
+def apart(work: Callable[..., Any], folder: Path, *arguments: Any) -> Any:
+    """Call in a process of its own, so that TensorFlow is never imported into pytest's; give what it returns."""
+    process = FORKS.Process(target=_leave, args=(work, folder / "seen.json", arguments))
+    process.start()
+    process.join(240)
+    assert process.exitcode == 0, (folder / "error.txt").read_text(encoding="utf-8")
+    return json.loads((folder / "seen.json").read_bytes())
+
+
+def _leave(work: Callable[..., Any], path: Path, arguments: tuple[Any, ...]) -> None:
+    try:
+        path.write_text(json.dumps(work(*arguments)), encoding="utf-8")
+    except BaseException as error:
+        path.with_name("error.txt").write_text(f"{type(error).__name__}: {error}", encoding="utf-8")
+        raise

@@ -1,0 +1,106 @@
+"""Families as the literature counts them: settings in YAML that give exactly the parameters of the catalogue's rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from families import apart, model_of
+
+pytestmark = pytest.mark.slow
+
+WORDS = 10_000
+# settings; what a row looks like; units of the output; parameters; how many of them learn
+COUNTS: dict[str, tuple[str, tuple[int, ...], int, int, int]] = {
+    # 784 x 300 + 300, 300 x 100 + 100, 100 x 10 + 10
+    "mnist_mlp": ("{family: mlp, units: [300, 100]}", (28, 28, 1), 10, 266_610, 266_610),
+    # batch norm has 4 numbers a unit, of which mean and variance do not learn
+    "mnist_batchnorm": ("{family: mlp, units: [300, 100], batch_norm: true}", (28, 28, 1), 10, 268_210, 267_410),
+    "fashion_mnist": ("{family: mlp, units: [512]}", (28, 28, 1), 10, 407_050, 407_050),
+    # 28 -> 26 -> 24 -> 12: 9 x 32 + 32, 9 x 32 x 64 + 64, 144 x 64 x 128 + 128, 128 x 10 + 10
+    "mnist_cnn": (
+        "{family: cnn, padding: valid, blocks: [{filters: 32, pool: none}, {filters: 64}], units: [128]}",
+        (28, 28, 1),
+        10,
+        1_199_882,
+        1_199_882,
+    ),
+    # 32 -> 30 -> 15 -> 13 -> 6 -> 4: 896, 18,496, 36,928, 16 x 64 x 64 + 64, 650
+    "cifar10_cnn": (
+        "{family: cnn, padding: valid, blocks: [{filters: 32}, {filters: 64}, {filters: 64, pool: none}]}",
+        (32, 32, 3),
+        10,
+        122_570,
+        122_570,
+    ),
+    # 25 x 3 x 6 + 6, 25 x 6 x 16 + 16, 400 x 120 + 120, 120 x 84 + 84, 850
+    "lenet5": ("{family: lenet5}", (32, 32, 3), 10, 62_006, 62_006),
+    # 156, 12, 25 x (6 x 3 + 9 x 4 + 6) + 16 = 1,516, 32, 48,120, 10,164 learn; the codes, 84 x 10, do not
+    "lenet5_paper": ("{family: lenet5, form: paper}", (32, 32, 1), 10, 60_840, 60_000),
+    "lenet5_codes": ("{family: lenet5, form: paper, codes: trainable}", (32, 32, 1), 10, 60_840, 60_840),
+    # in halves: 34,944, 307,456, 885,120, 663,936, 442,624, 9216 x 4096 + 4096, 16,781,312, 4,097,000
+    "alexnet": ("{family: alexnet}", (227, 227, 3), 1000, 60_965_224, 60_965_224),
+    "vgg16": ("{family: vgg}", (224, 224, 3), 1000, 138_357_544, 138_357_544),
+    "vgg19": ("{family: vgg, depth: 19}", (224, 224, 3), 1000, 143_667_240, 143_667_240),
+    "inception": ("{family: inception}", (224, 224, 3), 1000, 6_998_552, 6_998_552),
+    "resnet50": ("{family: resnet}", (224, 224, 3), 1000, 25_636_712, 25_583_592),
+    # ResNet-20 has 269,722 in the paper; here also biases, batch statistics and two short cuts with weights
+    "resnet20": (
+        "{family: resnet, small: true, blocks: [3, 3, 3], filters: 16, bottleneck: false}",
+        (32, 32, 3),
+        10,
+        274_826,
+        273_258,
+    ),
+    "xception": ("{family: xception}", (299, 299, 3), 1000, 22_910_480, 22_855_952),
+    # the base's 14,714,688, and 7 x 7 x 512 x 512 + 512, 512 x 10 + 10: pictures of 224 x 224
+    "transfer": ("{family: transfer, base: {family: vgg, units: []}}", (224, 224, 3), 10, 27_565_386, 12_850_698),
+    # the last block has three convolutions of 9 x 512 x 512 + 512
+    "fine_tuning": (
+        "{family: transfer, base: {family: vgg, units: []}, unfreeze: 1}",
+        (224, 224, 3),
+        10,
+        27_565_386,
+        12_850_698 + 3 * 2_359_808,
+    ),
+    # all four values are one step: 4 x 32 + 32 x 32 + 32, 32 x 8 + 8, 9
+    "sine_rnn": ("{family: rnn, cell: simple, units: [32], dense: [8], frame: 4}", (4, 1), 1, 1_457, 1_457),
+    # 4 x (28 + 128 + 1) x 128, 4 x (128 + 128 + 1) x 128, 128 x 32 + 32, 330
+    "mnist_lstm": (
+        "{family: rnn, units: [128, 128], dense: [32], dropout: [0.2, 0.1, 0.2]}",
+        (28, 28, 1),
+        10,
+        216_426,
+        216_426,
+    ),
+    # 10,000 x 32, 4 x (32 + 64 + 1) x 64, 64 x 64 + 64, 65; twice the cells see a dense layer of 128 x 64 + 64
+    "imdb_lstm": ("{family: rnn, units: [64], dense: [64]}", (120,), 1, 349_057, 349_057),
+    "imdb_bilstm": ("{family: rnn, units: [64], bidirectional: true, dense: [64]}", (120,), 1, 377_985, 377_985),
+    "imdb_stacked": ("{family: rnn, units: [64, 64], bidirectional: true, dense: [64]}", (120,), 1, 476_801, 476_801),
+    # 4 x (1 + 50 + 1) x 50, 4 x (50 + 100 + 1) x 100, 101
+    "sp500_lstm": ("{family: rnn, units: [50, 100]}", (50, 1), 1, 70_901, 70_901),
+}
+
+
+def _counts() -> dict[str, list[int]]:
+    """Count what all weights hold, and what those that learn hold."""
+    import keras
+
+    found = {}
+    for name, (text, shape, units, *_) in COUNTS.items():
+        settings: dict[str, Any] = yaml.safe_load(text)
+        for part in (settings, settings.get("base", {})):
+            part["initializer"] = "zeros"  # which takes no time and no memory
+        words = WORDS if len(shape) == 1 else 0
+        model = model_of(settings, shape, units, "softmax" if units > 1 else "linear", words)
+        learn = sum(int(keras.ops.size(weight)) for weight in model.trainable_weights)
+        found[name] = [model.count_params(), learn]
+        keras.utils.clear_session()
+    return found
+
+
+def test_the_networks_of_the_catalogue_have_the_parameters_it_names(tmp_path: Path) -> None:
+    """Each row's settings give exactly its count, and exactly the share of it that learns."""
+    assert apart(_counts, tmp_path) == {name: [total, learn] for name, (*_, total, learn) in COUNTS.items()}
