@@ -32,8 +32,8 @@ HEAVY = {
     "tensorflow": {"train"},
     "keras": {
         *("augment", "batches", "export", "layered", "model", "network", "resume", "train", "watch"),
-        *("alexnet", "bow", "cnn", "inception", "lenet5", "mlp", "perceptron", "resnet", "rnn", "transfer"),
-        *("transformer", "vgg", "xception"),
+        *("alexnet", "bow", "cnn", "inception", "lenet5", "mlp", "perceptron", "resnet", "rnn", "seq2seq", "transfer"),
+        *("transfer", "transformer", "vgg", "xception"),
     },
 }
 

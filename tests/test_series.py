@@ -156,10 +156,11 @@ def test_the_baseline_may_look_a_season_back(tmp_path: Path) -> None:
     """With a season of 6 the baseline answers the oldest value of a window of 6, without one the newest."""
     space, task = _task(tmp_path, _grown(), {"sold": {"season": 6}})
     rows, truth = Series().rows(task, space.raw("shop"))
-    assert np.array_equal(task.kind.baseline(truth, evaluate.past(task, part(rows, truth)), "rmse")[:, 0], rows["sold"][:, 0])
+    test = part(rows, truth)
+    assert np.array_equal(task.kind.baseline(truth, evaluate.past(task, test), "rmse")[:, 0], rows["sold"][:, 0])
     (space.root / "other").mkdir()
     _, plain = _task(space.root / "other", _grown(), {"sold": {}})
-    assert np.array_equal(plain.kind.baseline(truth, evaluate.past(plain, part(rows, truth)), "rmse")[:, 0], rows["sold"][:, -1])
+    assert np.array_equal(plain.kind.baseline(truth, evaluate.past(plain, test), "rmse")[:, 0], rows["sold"][:, -1])
 
 
 @pytest.mark.slow

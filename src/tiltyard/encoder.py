@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from tiltyard import files, plugins
-from tiltyard.column import Array, Column, Fitted, Rows, scale
+from tiltyard.column import Array, Column, Fitted, Rows
 from tiltyard.errors import DataError, RequestError
 from tiltyard.problem import Problem
 from tiltyard.task import AnyColumn, Task
@@ -25,7 +25,7 @@ class Encoder:
     problem: Problem
     columns: dict[str, Column]
     fitted: dict[str, Fitted]
-    target: Fitted  # mean and std of a number, or of its logarithm; nothing for a label
+    target: Fitted  # what the problem learned from the truth: mean and std of a number, ids of words
     classes: list[str]
     bare: bool  # an instance is the value itself (an image, a series, a text), not an object of named features
     max_instances: int
@@ -39,7 +39,7 @@ class Encoder:
     def learn(cls, task: Task, column: Callable[[str], Iterable[Array]], truth: Array) -> Encoder:
         """Learn from training rows that are given a column at a time, in parts."""
         fitted = {name: _fit(one, column(name), name) for name, one in task.columns.items()}
-        target = _target(task, truth) if task.kind.targets == "number" else {}
+        target = task.kind.fit(task, truth)
         bare = task.form != "table" and len(task.columns) == 1
         return cls(
             task.name, task.kind, dict(task.columns), fitted, target, task.classes, bare, task.serve.max_instances
@@ -147,13 +147,6 @@ def _fit(column: Column, parts: Iterable[Array], name: str) -> Fitted:
         return column.fit_parts(parts)
     except DataError as error:
         raise DataError(f"columns.{name}: {error.message}", error.hint) from None
-
-
-def _target(task: Task, truth: Array) -> Fitted:
-    """Learn the scale of a number; of a logarithm also the range of answers, as its inverse soon overflows."""
-    values = np.log1p(truth) if task.target.log else truth
-    fitted = dict(zip(("mean", "std"), scale(values), strict=True))
-    return fitted | ({"log": [float(values.min()), float(values.max()) + 1]} if task.target.log else {})
 
 
 def _bare(column: Column, instances: Sequence[object], name: str) -> Array:

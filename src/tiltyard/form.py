@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from tiltyard.column import Array, Rows, distinct
+from tiltyard.column import Array, Rows, distinct, empty, shown
 from tiltyard.errors import DataError, RequestError
 from tiltyard.expectation import Expectation, among, between, present, row_count
 from tiltyard.task import Task
@@ -88,7 +88,9 @@ class Form(ABC):
 
 
 def truth_of(task: Task, values: Sequence[object]) -> Array:
-    """Give the truth as numbers: the value itself, or the label's place among the classes."""
+    """Give the truth as numbers: the value itself, or the label's place among the classes; or as texts."""
+    if task.kind.targets == "text":
+        return _texts(task, values)
     if not task.target.labels:
         numbers = _numbers(task, values)
         return numbers if task.target.threshold is None else (numbers >= task.target.threshold).astype(np.int64)
@@ -98,6 +100,18 @@ def truth_of(task: Task, values: Sequence[object]) -> Array:
         expected = ", ".join(task.classes)
         raise DataError(f"target.classes: expected {expected}; the data also holds {', '.join(strange[:10])}")
     return np.array([places[str(value)] for value in values], dtype=np.int64)
+
+
+def _texts(task: Task, values: Sequence[object]) -> Array:
+    """Give answers as they are spelled, without blanks around; refuse what has none, or is too long."""
+    most = task.target.length or 0
+    texts = ["" if empty(value) else str(value).strip() for value in values]
+    for row, text in enumerate(texts):
+        steps = len(text.split()) if task.target.by == "words" else len(text)
+        if not 1 <= steps <= most:
+            name, received = task.target.column, f"{steps} {task.target.by}: {shown(text)}" if text else "none"
+            raise DataError(f"target.length: {name}: expected 1 to {most} {task.target.by}; row {row} holds {received}")
+    return np.array(texts, dtype=np.str_)
 
 
 def _numbers(task: Task, values: Sequence[object]) -> Array:
@@ -116,6 +130,8 @@ def _numbers(task: Task, values: Sequence[object]) -> Array:
 
 def truth_of_cells(task: Task, cells: pd.Series) -> Array:
     """Give the truth of a whole column of a file."""
+    if task.kind.targets == "text":
+        return truth_of(task, cells.tolist())
     if task.classes and (found := distinct(cells)):
         places, values = found
         return truth_of(task, values)[places]

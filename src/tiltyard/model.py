@@ -21,6 +21,7 @@ class Model(Strict):
     """The `model:` section of a task file; plug-ins in models/ say what each family means."""
 
     forms: ClassVar[tuple[str, ...]]  # the forms of data it can read
+    translates: ClassVar[bool] = False  # whether it writes texts, and nothing else
 
     family: str
     output: Output | None = Field(None, description="Activation of the last layer; the problem's usual one if unset.")
@@ -32,6 +33,21 @@ class Model(Strict):
         `vocabulary_size` says how many ids there are, for families that read ids. What the features do not fit is a
         ValueError whose first line says why.
         """
+
+    @property
+    def steps(self) -> bool:
+        """Whether it hands on every step, each of which has seen none that comes later."""
+        return False
+
+    def translate(
+        self, source: keras.KerasTensor, before: keras.KerasTensor, sizes: tuple[int, int]
+    ) -> keras.KerasTensor:
+        """Stack layers that read ids of one side, and write those of the other along the step before each."""
+        raise ValueError(f"{self.family} does not translate")
+
+    def unroll(self, body: keras.Model, steps: int) -> keras.Model:
+        """Give the model that writes by itself what `translate` writes along the truth."""
+        raise ValueError(f"{self.family} does not translate")
 
     def head(self, x: keras.KerasTensor, units: int, activation: str) -> keras.KerasTensor:
         """Add the output layer."""

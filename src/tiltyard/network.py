@@ -40,7 +40,12 @@ def _family(task: Task, encoder: Encoder, x: keras.KerasTensor) -> keras.KerasTe
     """Stack what the task file asks for; say what does not fit, in a sentence."""
     units = task.kind.units(task, encoder)
     try:
-        return task.model.head(task.model.build(x, encoder.vocabulary_size), units, task.output)
+        if task.model.translates:
+            steps = encoder.target["steps"]
+            x = task.model.translate(x[:, :-steps], x[:, -steps:], (encoder.vocabulary_size, units))
+        else:
+            x = task.model.build(x, encoder.vocabulary_size)
+        return task.model.head(x, units, task.output)
     except ValueError as error:
         text = " ".join(str(error).split())[:LONGEST]
         shape = "x".join(map(str, x.shape[1:]))

@@ -77,6 +77,16 @@ def steps(model: Sequence[float], baseline: Sequence[float]) -> Figure:
     return figure
 
 
+def histograms(values: Mapping[str, Array], title: str) -> Figure:
+    """Draw how often which value occurs, two kinds over each other."""
+    figure, axes = _axes(6.4, 3.4, title, "Test rows")
+    edges = np.histogram_bin_edges(np.concatenate([*values.values()]), 30).tolist()
+    for (name, some), colour in zip(values.items(), (BLUE, ORANGE), strict=False):
+        axes.hist(some, edges, color=colour, alpha=0.55, label=name)
+    _legend(axes)
+    return figure
+
+
 def learning(history: Mapping[str, Sequence[float]], best_epoch: int) -> Figure:
     """Draw the loss by epoch on training and validation rows, and the epoch whose weights were kept."""
     figure, axes = _axes(6.4, 3.4, "Epoch", "Loss")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from tiltyard.column import Array, Rows
+from tiltyard.column import Array, Fitted, Rows
 from tiltyard.errors import RequestError
 from tiltyard.predictions import Predictions
 
@@ -57,6 +57,10 @@ class Problem(ABC):
     @abstractmethod
     def units(self, task: Task, encoder: Encoder) -> int:
         """Say how many units the output layer has."""
+
+    def fit(self, task: Task, truth: Array) -> Fitted:
+        """Learn from the truth of the training rows what is needed to spell it; by default nothing."""
+        return {}
 
     def ids(self, encoder: Encoder, truth: Array) -> Array:
         """Give what is learned where the truth is a text: an id a step."""

@@ -28,7 +28,11 @@ def writing(path: Path) -> Iterator[Write]:
         def write(name: str, rows: int, pieces: Iterable[Array]) -> None:
             pieces = iter(pieces)
             first = next(pieces)
-            header = {"descr": first.dtype.str, "fortran_order": False, "shape": (rows, *first.shape[1:])}
+            header = {
+                "descr": np.lib.format.dtype_to_descr(first.dtype),
+                "fortran_order": False,
+                "shape": (rows, *first.shape[1:]),
+            }
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
                 np.lib.format.write_array_header_1_0(file, header)
                 for piece in itertools.chain([first], pieces):

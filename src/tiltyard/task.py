@@ -23,7 +23,7 @@ else:
     AnyModel = plugins.union("models", "family")
     AnyColumn = plugins.union("columns", "type")
 
-ProblemName = Literal["regression", "classification", "forecasting"]
+ProblemName = Literal["regression", "classification", "forecasting", "generation", "translation"]
 Optimizer = Literal["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamax", "nadam"]
 Loss = Literal["mse", "mae", "huber", "binary_crossentropy", "sparse_categorical_crossentropy"]
 
@@ -41,6 +41,8 @@ class Target(Strict):
     )
     log: bool = Field(default=False, description="Learn the logarithm of 1 + the number; answers are in its own unit.")
     unit: str = ""
+    length: int | None = Field(None, ge=1, le=1000, description="Of texts: the most steps of an answer.")
+    by: Literal["words", "characters"] = Field("characters", description="Of texts: what a step is.")
 
     @property
     def labels(self) -> list[str]:
@@ -153,9 +155,9 @@ class Task(Strict):
 
     @property
     def form(self) -> str:
-        """The form of its raw data: table, image, series or text."""
+        """The form of its raw data: table, image, series, prose or text."""
         types = {column.type for column in self.columns.values()}
-        return next((form for form in ("image", "series", "text") if form in types), "table")
+        return next((form for form in ("image", "series", "prose", "text") if form in types), "table")
 
     @property
     def kind(self) -> Problem:
@@ -192,7 +194,11 @@ class Task(Strict):
 
     def _complaints(self) -> list[str]:
         """What no single section can know: each names the key, what was expected and what was received."""
-        return [text for check in (_columns, _target, _forecast, _split, _fit, _rows, _gate) if (text := check(self))]
+        return [
+            text
+            for check in (_columns, _target, _forecast, _split, _family, _fit, _rows, _gate)
+            if (text := check(self))
+        ]
 
 
 def _columns(task: Task) -> str:
@@ -200,7 +206,7 @@ def _columns(task: Task) -> str:
         return _series(task)
     if task.form != "table" and len(task.columns) > 1:
         return f"columns: expected the {task.form} column alone; received {', '.join(task.columns)}"
-    if task.target.column in task.columns:
+    if task.form != "prose" and task.target.column in task.columns:
         return f"columns.{task.target.column}: expected features only; this is the target"
     return ""
 
@@ -231,8 +237,21 @@ def _target(task: Task) -> str:
         return f"target.threshold: expected two classes, below it and from it up; received {task.target.classes}"
     if task.target.log and task.kind.targets != "number":
         return f"target.log: expected for numbers alone; received true for {task.problem}"
-    if (task.problem == "forecasting") != (task.form == "series"):
-        return f"problem: expected forecasting for a series and only then; received {task.problem}"
+    return _problem(task)
+
+
+def _problem(task: Task) -> str:
+    for problem, form in (("forecasting", "series"), ("generation", "prose")):
+        if (task.problem == problem) != (task.form == form):
+            return f"problem: expected {problem} for {form} and only then; received {task.problem}"
+    if task.problem == "translation" and (task.form != "text" or not task.target.length):
+        return "problem: expected for translation a column of text, and target.length; received " + (
+            f"{task.form} columns" if task.form != "text" else "no target.length"
+        )
+    if task.form == "prose" and task.target.column not in task.columns:
+        return (
+            f"target.column: expected {', '.join(task.columns)}, which is gone on with; received {task.target.column}"
+        )
     return ""
 
 
@@ -246,12 +265,22 @@ def _forecast(task: Task) -> str:
 def _split(task: Task) -> str:
     if task.split.kind == "stratified" and not task.classes:
         return "split.kind: expected random or chronological, since there are no classes; received stratified"
-    if (task.form == "series") and task.split.kind != "chronological":
-        return f"split.kind: expected chronological for a series; received {task.split.kind}"
+    if task.form in ("series", "prose") and task.split.kind != "chronological":
+        return f"split.kind: expected chronological for {task.form}; received {task.split.kind}"
     if task.split.kind == "given" and task.form != "image" and not task.split.by:
         return "split.by: expected the column that says train, validation or test of each row; received none"
     if (task.split.by or task.split.group) and task.form not in ("table", "text"):
         return f"split: expected by and group for rows of a table alone; received them for {task.form} columns"
+    return ""
+
+
+def _family(task: Task) -> str:
+    if task.model.translates != (task.problem == "translation"):
+        wanted = "seq2seq" if task.problem == "translation" else "another than seq2seq"
+        return f"model.family: expected {wanted} for {task.problem}; received {task.model.family}"
+    if task.model.steps != (task.problem == "generation"):
+        ways = "rnn with whole: true, from one end and without attention, or transformer with causal: true, pool: none"
+        return f"model: expected for prose, and only for it, {ways}"
     return ""
 
 

@@ -26,6 +26,7 @@ from tiltyard.columns.category import Category
 from tiltyard.columns.date import Date
 from tiltyard.columns.image import Image
 from tiltyard.columns.number import Number
+from tiltyard.columns.prose import Prose
 from tiltyard.columns.series import Series
 from tiltyard.columns.text import Text
 from tiltyard.errors import DataError, RequestError
@@ -43,6 +44,13 @@ SECONDS = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30))  # noqa: DTZ00
 OFFSETS = st.integers(-12 * 60, 12 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 SPOKEN = ["good", "Bad", "don't", "£100", "नमस्ते", "日本語", "👍🏽", "\ud800", "\0"]
 TEXTS = st.lists(st.sampled_from(SPOKEN)).map(lambda words: " ".join(["So", *words]))
+
+WISHES = st.builds(
+    lambda prompt, length, temperature: {"prompt": prompt, "length": length, "temperature": temperature},
+    TEXTS,
+    st.integers(1, 2000),
+    st.floats(0, 10) | st.integers(0, 10),
+)
 
 
 def pictures(height: int, width: int, channels: int) -> st.SearchStrategy[Any]:
@@ -84,7 +92,9 @@ GOOD: dict[str, list[tuple[Column, st.SearchStrategy[Any]]]] = {
     "text": [
         (Text(), TEXTS),
         (Text(length=2, vocabulary=2, at_least=1, lower=False, missing="empty"), TEXTS | st.none() | st.just("")),
+        (Text(by="characters", length=9, at_least=1), TEXTS),
     ],
+    "prose": [(Prose(length=8), TEXTS | WISHES)],
     "series": [
         (Series(window=3, order="t"), WINDOWS),
         (Series(window=3, order="t", bounds=(-1, 1)), st.lists(BOUNDED, min_size=3, max_size=3)),
@@ -175,7 +185,7 @@ def test_unseen_values_encode(column: Column, values: st.SearchStrategy[Any], da
 
 
 @pytest.mark.parametrize(
-    ("column", "values"), [case for case in CASES if str(case.id).split("-")[0] not in {"image", "series"}]
+    ("column", "values"), [case for case in CASES if str(case.id).split("-")[0] not in {"image", "series", "prose"}]
 )
 @given(data=st.data())
 @settings(deadline=None)
@@ -213,7 +223,7 @@ def outcome(parse: Callable[[], Array]) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize(
-    ("column", "values"), [case for case in CASES if str(case.id).split("-")[0] not in {"image", "series"}]
+    ("column", "values"), [case for case in CASES if str(case.id).split("-")[0] not in {"image", "series", "prose"}]
 )
 @given(data=st.data())
 @settings(deadline=None)

@@ -81,7 +81,7 @@ def _facts(task: Task, frame: pd.DataFrame) -> pd.DataFrame:
         frame[name] = task.columns[name].facts_of_cells(frame[name])
     if target in frame:
         cells = frame[target]
-        named = bool(task.target.labels)
+        named = _is_spelled(task)
         frame[target] = cells.map(str, na_action="ignore") if named else pd.to_numeric(cells, errors="coerce")
     return frame
 
@@ -89,4 +89,8 @@ def _facts(task: Task, frame: pd.DataFrame) -> pd.DataFrame:
 def _texts(task: Task) -> list[str]:
     """Name the columns whose cells are wanted as they are spelled; labels are among them."""
     names = [name for name, column in task.columns.items() if column.spelled]
-    return [*names, task.target.column] if task.target.labels else names
+    return [*names, task.target.column] if _is_spelled(task) else names
+
+
+def _is_spelled(task: Task) -> bool:
+    return bool(task.target.labels) or task.kind.targets == "text"

@@ -15,23 +15,29 @@ if TYPE_CHECKING:
 class Rnn(Layered):
     """Stacked recurrent layers, then dense ones. The recurrence keeps the activations that cuDNN needs."""
 
-    forms: ClassVar = ("series", "text", "image")
+    forms: ClassVar = ("series", "text", "prose", "image")
 
     family: Literal["rnn"]
     cell: Literal["simple", "lstm", "gru"] = "lstm"
     units: list[int] = Field([32], min_length=1, description="Width of each recurrent layer.")
     bidirectional: bool = Field(default=False, description="Read from both ends, each with the widths of `units`.")
     attention: bool = Field(default=False, description="Hand on a learned mean of all steps, not the last one.")
+    whole: bool = Field(default=False, description="Hand on all steps, as prose needs it, and not the last one.")
     dense: list[int] = Field([], description="Width of each dense layer behind them.")
     embedding: int = Field(32, ge=1, description="Length of a word's vector, for texts.")
     frame: int = Field(1, ge=1, description="How many neighbouring values of a series are one step.")
+
+    @property
+    def steps(self) -> bool:
+        """Only what is read from one end knows nothing of what comes later."""
+        return self.whole and not (self.bidirectional or self.attention)
 
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
         """All recurrent layers but the last hand on whole sequences."""
         x, there = self._steps(features, vocabulary_size)
         hidden = len(self.units) + len(self.dense)
         for place, width in enumerate(self.units):
-            whole = self.attention or place + 1 < len(self.units)
+            whole = self.attention or self.whole or place + 1 < len(self.units)
             x = self.dropped(self._recurrent(width, whole=whole)(x), place, hidden)
         x = _attended(x, there) if self.attention else x
         return self.stacked(x, self.dense, before=len(self.units))

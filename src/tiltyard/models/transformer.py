@@ -18,7 +18,7 @@ LONGEST_WAVE = 10_000.0  # steps, of the slowest sinusoid
 class Transformer(Layered):
     """Attention and two dense layers a block, each added to its input; normalised before, which needs no warm-up."""
 
-    forms: ClassVar = ("text",)
+    forms: ClassVar = ("text", "prose")
 
     family: Literal["transformer"]
     embedding: int = Field(32, ge=2, description="Length of a word's vector, and of each step in every block.")
@@ -36,6 +36,11 @@ class Transformer(Layered):
         if self.embedding % self.heads or self.embedding % 2:
             raise ValueError(f"embedding: expected an even multiple of heads, {self.heads}; received {self.embedding}")
         return self
+
+    @property
+    def steps(self) -> bool:
+        """Causal blocks, of which all steps are kept."""
+        return self.causal and self.pool == "none"
 
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
         """Id 0 is padding: no step looks at it, and it has no part in what is handed on."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tiltyard import metrics
-from tiltyard.column import Array, Rows, count
+from tiltyard.column import Array, Fitted, Rows, count, scale
 from tiltyard.predictions import Predictions
 from tiltyard.problem import Metric, Problem
 
@@ -31,6 +31,12 @@ class Regression(Problem):
         "mae": Metric("Mean absolute error", lambda t, o, _: metrics.mae(t, o[:, 0]), higher_is_better=False),
         "r2": Metric("Variance explained", lambda t, o, _: metrics.r2(t, o[:, 0]), higher_is_better=True),
     }
+
+    def fit(self, task: Task, truth: Array) -> Fitted:
+        """Learn the scale of a number; of a logarithm also the range of answers, as its inverse soon overflows."""
+        values = np.log1p(truth) if task.target.log else truth
+        fitted = dict(zip(("mean", "std"), scale(values), strict=True))
+        return fitted | ({"log": [float(values.min()), float(values.max()) + 1]} if task.target.log else {})
 
     def units(self, task: Task, encoder: Encoder) -> int:
         """One."""

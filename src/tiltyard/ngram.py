@@ -1,0 +1,74 @@
+"""The rival of a language model: how often a character follows the last few, counted in the training rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from functools import cached_property
+
+import numpy as np
+
+from tiltyard.column import Array
+
+ORDER = 3  # characters that are looked at together: two before, and the one to guess
+
+
+class Ngram:
+    """Counts of one to three characters, mixed as Witten and Bell did: what is rare behind two is asked of one."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self.counts: list[Counter[str]] = [Counter() for _ in range(ORDER)]
+        self.kinds: list[Counter[str]] = [Counter() for _ in range(ORDER)]  # by context: different successors
+        self.seen: list[Counter[str]] = [Counter() for _ in range(ORDER)]  # by context: successors
+        for text in texts:
+            for order in range(ORDER):
+                self.counts[order].update(text[place : place + order + 1] for place in range(len(text) - order))
+        for order, counts in enumerate(self.counts):
+            for gram, count in counts.items():
+                self.kinds[order][gram[:-1]] += 1
+                self.seen[order][gram[:-1]] += count
+        self.characters = len(self.counts[0]) + 1  # and one for all that were never met
+
+    def probability(self, before: str, character: str) -> float:
+        """Say how likely a character is behind others."""
+        likely = 1 / self.characters
+        for order in range(ORDER):
+            context = before[len(before) - order :] if order else ""
+            if len(context) < order or not (seen := self.seen[order][context]):
+                break
+            kinds = self.kinds[order][context]
+            likely = (self.counts[order][context + character] + kinds * likely) / (seen + kinds)
+        return likely
+
+    def most_likely(self, before: str) -> str:
+        """Give the character that follows most often."""
+        for order in reversed(range(ORDER)):
+            context = before[len(before) - order :] if order else ""
+            if len(context) == order and context in self.best[order]:
+                return self.best[order][context]
+        return ""
+
+    @cached_property
+    def best(self) -> list[dict[str, str]]:
+        """The commonest successor by context."""
+        best = []
+        for counts in self.counts:
+            ranked = sorted(counts, key=lambda gram: (counts[gram], gram))
+            best.append({gram[:-1]: gram[-1] for gram in ranked})
+        return best
+
+    def judged(self, texts: Array, truth: Array) -> Array:
+        """Give what `generation` measures: for each row the sum of surprise, the hits and the characters."""
+        known: dict[tuple[str, str], tuple[float, bool]] = {}
+        rows = []
+        for text, ahead in zip(texts.tolist(), truth.tolist(), strict=True):
+            surprise, hits = 0.0, 0
+            for place, character in enumerate(ahead):
+                before = text[max(0, place + 2 - ORDER) : place + 1]
+                if (before, character) not in known:
+                    right = self.most_likely(before) == character
+                    known[before, character] = -float(np.log(self.probability(before, character))), right
+                one, hit = known[before, character]
+                surprise, hits = surprise + one, hits + hit
+            rows.append((surprise, hits, len(ahead)))
+        return np.array(rows, dtype=np.float64)
