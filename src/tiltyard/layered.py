@@ -66,10 +66,12 @@ class Layered(Weighted):
 
     def activated(self, x: keras.KerasTensor) -> keras.KerasTensor:
         """Apply the activation as a layer of its own; of maps, all places share a learned slope."""
-        from keras import layers
+        from keras import layers, ops
 
         if self.activation == "prelu":
             return layers.PReLU(shared_axes=[*range(1, len(x.shape) - 1)] or None)(x)
+        if self.activation == "gelu":  # by tanh: the exact one does not survive the export to ONNX
+            return ops.gelu(x, approximate=True)
         if self._is_layer:
             return layers.LeakyReLU(self.slope)(x)
         return layers.Activation(self.activation)(x)
@@ -85,8 +87,8 @@ class Layered(Weighted):
 
     @property
     def _is_layer(self) -> bool:
-        """Whether the activation has numbers of its own, and cannot be named inside another layer."""
-        return self.activation == "prelu" or (self.activation == "leaky_relu" and self.slope is not None)
+        """Whether the activation is more than a name that another layer may hold."""
+        return self.activation in ("prelu", "gelu") or (self.activation == "leaky_relu" and self.slope is not None)
 
 
 class Convolved(Layered):

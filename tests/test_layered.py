@@ -1,0 +1,184 @@
+"""Switches that families share: each changes what it is meant to change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from families import apart, exercise, features_of, model_of, settings_of
+from pydantic import ValidationError
+
+from tiltyard.column import Array
+from tiltyard.layered import Activation
+
+pytestmark = pytest.mark.slow
+
+
+def _trained(content: dict[str, Any], shape: tuple[int, ...] = (40,), epochs: int = 60) -> Any:
+    """Fit a sum of five features out of many, with noise that invites large weights."""
+    import keras
+
+    chance = np.random.default_rng(0)
+    x = chance.normal(size=(128, *shape)).astype(np.float32)
+    y = 3 * x.reshape(128, -1)[:, :5].sum(axis=1) + chance.normal(size=128)
+    model = model_of(content, shape)
+    model.compile(keras.optimizers.Adam(0.03), "mse")
+    model.fit(x, y, batch_size=128, epochs=epochs, verbose=0)
+    return model
+
+
+def _kernel(model: Any, place: int = 0) -> Array:
+    found: Array = np.array([layer for layer in model.layers if layer.weights][place].kernel)
+    return found
+
+
+def _penalties() -> dict[str, float]:
+    mlp = {"family": "mlp", "units": [16]}
+    plain, shrunk, sparse = (_kernel(_trained(mlp | extra)) for extra in ({}, {"l2": 0.2}, {"l1": 0.1}))
+    bounded, through = (_trained(mlp | {"max_norm": 0.5}), _trained({"family": "perceptron", "max_norm": 0.5}))
+    maps = _trained({"family": "cnn", "filters": [4], "units": [], "max_norm": 0.3}, (6, 6, 1), 10)
+    steps = _trained({"family": "rnn", "units": [4], "max_norm": 0.2}, (6, 3), 10)
+    cell = next(layer.cell for layer in steps.layers if layer.weights)
+    return {
+        "plain": float(np.linalg.norm(plain)),
+        "l2": float(np.linalg.norm(shrunk)),
+        "zeros without l1": float(np.mean(np.abs(plain) < 0.01)),
+        "zeros with l1": float(np.mean(np.abs(sparse) < 0.01)),
+        "longest": float(np.linalg.norm(plain, axis=0).max()),
+        "longest of 0.5": float(np.linalg.norm(_kernel(bounded), axis=0).max()),
+        "longest of 0.5 in the output": float(np.linalg.norm(_kernel(through))),
+        "longest of 0.3 into a map": float(np.sqrt((_kernel(maps) ** 2).sum(axis=(0, 1, 2))).max()),
+        "longest of 0.2 into a cell": float(np.linalg.norm(np.array(cell.kernel), axis=0).max()),
+    }
+
+
+def test_weights_are_kept_small_as_asked(tmp_path: Path) -> None:
+    """l2 shrinks, l1 leaves most weights of useless features at nothing, max_norm holds in layers of every kind."""
+    seen = apart(_penalties, tmp_path)
+    assert seen["l2"] < 0.7 * seen["plain"]
+    assert seen["zeros without l1"] < 0.1
+    assert seen["zeros with l1"] > 0.5
+    assert seen["longest"] > 0.6
+    for name, length in seen.items():
+        if " of " in name:
+            bound = float(name.split()[2])
+            assert 0.9 * bound < length <= bound + 1e-5, name
+
+
+FORMULAS: dict[str, Callable[[int, int], float]] = {
+    "glorot": lambda into, out: 2 / (into + out),
+    "he": lambda into, _: 2 / into,
+    "lecun": lambda into, _: 1 / into,
+}
+
+
+def _variances() -> dict[str, list[float]]:
+    """Give each variance beside that of its formula, of a dense layer 400 -> 300 and a convolution 40 -> 60."""
+    found = {}
+    for name in (f"{rule}_{shape}" for rule in FORMULAS for shape in ("uniform", "normal")):
+        formula = FORMULAS[name.split("_")[0]]
+        dense = _kernel(model_of({"family": "mlp", "units": [300], "initializer": name}, (400,)))
+        picture = {"family": "cnn", "filters": [60], "units": [], "initializer": name}
+        maps = _kernel(model_of(picture, (4, 4, 40)))
+        found[f"{name} dense"] = [float(dense.var()), formula(400, 300)]
+        found[f"{name} maps"] = [float(maps.var()), formula(9 * 40, 9 * 60)]
+    unset, named = ({"family": "mlp"}, {"family": "mlp", "initializer": "glorot_uniform"})
+    found["unset"] = [float(np.array(_kernel(model_of(content, (6,)))).sum()) for content in (unset, named)]
+    across = _kernel(model_of({"family": "mlp", "units": [20], "initializer": "orthogonal"}, (20,)))
+    found["orthogonal"] = [float(np.abs(across.T @ across - np.eye(20)).max()), 0.0]
+    found["zeros"] = [float(np.abs(_kernel(model_of({"family": "mlp", "initializer": "zeros"}, (6,)))).max()), 0.0]
+    return found
+
+
+def test_weights_begin_as_the_formulas_say(tmp_path: Path) -> None:
+    """Variances are 2 / (in + out), 2 / in, 1 / in; unset and seeded is the same as Keras' own, by name."""
+    for name, (received, expected) in apart(_variances, tmp_path).items():
+        assert received == pytest.approx(expected, rel=0.05, abs=1e-5), name
+
+
+def _layers() -> dict[str, Any]:
+    """Look at what single layers do to what they are given."""
+    import keras
+
+    pictures = features_of((8, 8, 1), "image") + 1
+    model = model_of({"family": "cnn", "filters": [16], "units": [], "spatial_dropout": 0.5}, (8, 8, 1))
+    layer = next(layer for layer in model.layers if isinstance(layer, keras.layers.SpatialDropout2D))
+    seen = keras.Model(model.input, [layer.input, layer.output])(pictures, training=True)
+    before, after = (np.array(part) for part in seen)
+    live = before.max(axis=(1, 2)) > 0
+    dropped, kept = (after == 0).all(axis=(1, 2)), np.isclose(after, 2 * before).all(axis=(1, 2))
+
+    rows = 100 * features_of((6,), "table") + 7
+    model = model_of({"family": "mlp", "units": [5], "batch_norm": True, "activation": "tanh"}, (6,))
+    layer = next(layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization))
+    normal = np.array(keras.Model(model.input, layer.output)(rows / 100, training=True))
+
+    slopes = [layer for layer in _bent("prelu").layers if isinstance(layer, keras.layers.PReLU)]
+    model = model_of({"family": "mlp", "units": [5], "activation": "leaky_relu", "slope": 0.3}, (6,))
+    layer = next(layer for layer in model.layers if isinstance(layer, keras.layers.LeakyReLU))
+    hidden, bent = (np.array(part) for part in keras.Model(model.input, [layer.input, layer.output])(-rows))
+    lists = model_of({"family": "mlp", "units": [5, 5, 5], "dropout": [0.1, 0.0, 0.3]}, (6,))
+    return {
+        "whole maps": bool((dropped | kept)[live].all()),
+        "share of maps": float(dropped[live].mean()),
+        "mean": float(np.abs(normal.mean(axis=0)).max()),
+        "deviation": [float(normal.std(axis=0).min()), float(normal.std(axis=0).max())],
+        "slope": float(np.abs(np.array(slopes[0].alpha)).max()),
+        "slopes of maps": list(_maps_bent()),
+        "leaky": bool(np.allclose(bent, np.where(hidden < 0, 0.3 * hidden, hidden), rtol=1e-4)),
+        "rates": [layer.rate for layer in lists.layers if isinstance(layer, keras.layers.Dropout)],
+    }
+
+
+def _bent(activation: str) -> Any:
+    return _trained({"family": "mlp", "units": [8], "activation": activation}, epochs=10)
+
+
+def _maps_bent() -> tuple[int, ...]:
+    import keras
+
+    model = model_of({"family": "cnn", "filters": [3], "units": [], "activation": "prelu"}, (8, 8, 1))
+    return next(tuple(layer.alpha.shape) for layer in model.layers if isinstance(layer, keras.layers.PReLU))
+
+
+def test_layers_do_what_their_switches_say(tmp_path: Path) -> None:
+    """Spatial dropout takes whole maps; batch norm brings units to 0 and 1; slopes are learned, or as set."""
+    seen = apart(_layers, tmp_path)
+    assert seen["whole maps"]
+    assert 0.35 < seen["share of maps"] < 0.65
+    assert seen["mean"] < 0.01
+    assert 0.8 < seen["deviation"][0] <= seen["deviation"][1] < 1.1
+    assert seen["slope"] > 0.02, "a learned slope begins at 0"
+    assert seen["slopes of maps"] == [1, 1, 3], "all places of a map share one"
+    assert seen["leaky"]
+    assert seen["rates"] == [0.1, 0.3]
+
+
+def _activations(folder: str) -> dict[str, float]:
+    found = {}
+    for name in get_args(Activation):
+        content = {"family": "mlp", "units": [8], "activation": name}
+        found[name] = exercise(content, (6,), "table", folder)["parity"]
+    return found
+
+
+def test_every_activation_survives_the_export(tmp_path: Path) -> None:
+    """ONNX answers like Keras, whichever is chosen."""
+    assert {
+        name: parity for name, parity in apart(_activations, tmp_path, str(tmp_path)).items() if parity > 1e-5
+    } == {}
+
+
+def test_a_list_of_dropouts_must_fit(tmp_path: Path) -> None:
+    """One share too few is refused with how many there should be; one that is no share, too."""
+    with pytest.raises(AssertionError, match=r"dropout: expected one share, or a list of 2; received \[0\.5\]"):
+        apart(_too_few, tmp_path)
+    with pytest.raises(ValidationError, match="less than 1"):
+        settings_of({"family": "mlp", "dropout": 1.0})
+
+
+def _too_few() -> None:
+    model_of({"family": "mlp", "units": [5, 5], "dropout": [0.5]}, (6,))
