@@ -11,7 +11,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 
 from tiltyard import network, task_file
-from tiltyard.train import Parts
+from tiltyard.optimizer import optimizer
+from tiltyard.parts import Parts
 from tiltyard.workspace import Workspace
 
 
@@ -24,16 +25,16 @@ def main(root: str, name: str) -> None:
     body = network.core(task, parts.encoder, parts.train[0].shape[1:])
     model = network.trainer(task, body)
     steps = -(-len(parts.train[0]) // task.train.batch_size)
-    model.compile(network.optimizer(task, steps), task.loss, metrics=["accuracy"] if task.classes else [])
+    model.compile(optimizer(task.train, steps), task.loss, metrics=["accuracy"] if task.classes else [])
     callbacks = [keras.callbacks.EarlyStopping("val_loss", patience=task.train.patience, restore_best_weights=True)]
-    if task.train.schedule == "plateau":
+    if task.train.schedule.kind == "plateau":
         wait = max(2, (task.train.patience or 15) // 3)
         callbacks.append(keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.5, patience=wait))
     (features, truth), (later, target) = parts.train, parts.validation
     history = model.fit(
         features,
-        network.targets(parts.encoder, truth),
-        validation_data=(later, network.targets(parts.encoder, target)),
+        network.targets(task, parts.encoder, truth),
+        validation_data=(later, network.targets(task, parts.encoder, target)),
         batch_size=task.train.batch_size,
         epochs=task.train.epochs,
         callbacks=callbacks,

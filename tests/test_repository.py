@@ -29,11 +29,14 @@ HEAVY = {
     "prefect": set(),
     "pyarrow": {"reading", "format", "meaning", "tally", "delimited", "jsonl", "parquet"},
     "sqlalchemy": {"sql"},
-    "tensorflow": {"train"},
+    "tensorflow": {"train", "vitals"},
+    "jax": {"vitals"},
     "keras": {
         *("augment", "batches", "export", "layered", "model", "network", "resume", "train", "watch"),
         *("alexnet", "bow", "cnn", "inception", "lenet5", "mlp", "perceptron", "resnet", "rnn", "seq2seq", "transfer"),
         *("transfer", "transformer", "vgg", "xception"),
+        *("distortion", "ensemble", "fitting", "optimizer", "range_test", "schedule", "stopping", "vitals"),
+        "yardstick",
     },
 }
 

@@ -40,7 +40,11 @@ REFUSED = [
     ("iris", {"target.classes": None}, "target.classes: expected the list of labels for classification"),
     ("iris", {"target.classes": ["a", "a"]}, "target.classes: expected each label once"),
     ("iris", {"target.column": "petal_width"}, "columns.petal_width: expected features only; this is the target"),
-    ("iris", {"train.augment": {"rotation": 5}}, "train.augment: expected for images only; received table columns"),
+    (
+        "iris",
+        {"train.augment": {"rotation": 5}},
+        "train.augment: expected for images only, but for mixup; received table columns",
+    ),
     ("iris", {"model": {"family": "cnn"}}, "model.family: cnn takes image; received table columns"),
     ("iris", {"rows": [10, 5]}, "rows: expected the fewest, then the most"),
     ("iris", {"split.test": 0.9}, r"split: expected test \+ validation below 1; received 1.1"),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from tiltyard.task import Augment
+from tiltyard.training import Augment
 
 if TYPE_CHECKING:
     import keras
@@ -14,17 +15,37 @@ FLIPS = {"horizontal": "horizontal", "vertical": "vertical", "both": "horizontal
 
 def augmentation(settings: Augment, seed: int) -> keras.Sequential:
     """Stack the asked-for layers; they act in training only. What moves in from outside is black."""
-    from keras import Sequential, layers
+    from keras import Sequential
 
-    stack = []
-    if settings.flip != "none":
-        stack.append(layers.RandomFlip(FLIPS[settings.flip], seed=seed))
-    if settings.rotation:
-        stack.append(layers.RandomRotation(settings.rotation / 360, fill_mode="constant", seed=seed + 1))
-    if settings.shift:
-        shift = settings.shift
-        stack.append(layers.RandomTranslation(shift, shift, fill_mode="constant", seed=seed + 2))
-    if settings.zoom:
-        zoom = (-settings.zoom, settings.zoom)
-        stack.append(layers.RandomZoom(zoom, zoom, fill_mode="constant", seed=seed + 3))
+    stack = [
+        make(getattr(settings, name), seed + place)
+        for place, (name, make) in enumerate(_layers().items())
+        if name in settings.of_pictures
+    ]
     return Sequential(stack, name="augmentation")
+
+
+def _layers() -> dict[str, Callable[[Any, int], keras.layers.Layer]]:
+    """Give the layer behind each setting; a seed goes by its place, so new ones stand at the end."""
+    from keras import layers
+
+    from tiltyard.distortion import HIGHEST, Crop, Noise, Saturation
+
+    black = {"fill_mode": "constant"}
+    full = {"value_range": (0, HIGHEST)}
+    return {
+        "flip": lambda way, seed: layers.RandomFlip(FLIPS[way], seed=seed),
+        "rotation": lambda degrees, seed: layers.RandomRotation(degrees / 360, **black, seed=seed),
+        "shift": lambda share, seed: layers.RandomTranslation(share, share, **black, seed=seed),
+        "zoom": lambda share, seed: layers.RandomZoom((-share, share), (-share, share), **black, seed=seed),
+        "crop": Crop,
+        "brightness": lambda share, seed: layers.RandomBrightness(share, **full, seed=seed),
+        "contrast": lambda share, seed: layers.RandomContrast(share, **full, seed=seed),
+        "saturation": Saturation,
+        "hue": lambda share, seed: layers.RandomHue(share, **full, seed=seed),
+        "noise": Noise,
+        # half of the pictures keep what they show
+        "erasing": lambda share, seed: layers.RandomErasing(
+            (0.5, 0.5), scale=(min(0.02, share), share), fill_value=0, **full, seed=seed
+        ),
+    }

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from tiltyard.column import Array
+from tiltyard.mixup import mixed
 from tiltyard.stored import Stored
 
 BLOCK = 1024  # neighbouring rows that are read together
@@ -22,11 +23,15 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     itself; so blocks of neighbours are shuffled, and then the rows of as many blocks as memory may hold at a time.
     """
 
-    def __init__(self, arrays: tuple[Array | Stored, *tuple[Array, ...]], size: int, seed: int | None = None) -> None:
+    def __init__(
+        self, arrays: tuple[Array | Stored, *tuple[Array, ...]], size: int, seed: int | None = None, mixup: float = 0.0
+    ) -> None:
         super().__init__()
         self.features, *self.others = arrays
         self.size = size
         self.seed = seed
+        self.mixup = mixup
+        self.epoch = 0
         self.order = np.arange(len(self.features))
         self.pool = len(self.order)
         if isinstance(self.features, Stored):
@@ -44,11 +49,14 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         first = place * self.size
         index = self.order[first : first + self.size]
         features = self._features(first, index).astype(np.float32, copy=False)  # pixels are kept as bytes
-        return features, *(array[index] for array in self.others)
+        arrays = features, *(array[index] for array in self.others)
+        chance = np.random.default_rng([self.seed or 0, self.epoch, place]) if self.mixup else None
+        return mixed(arrays, self.mixup, chance) if chance else arrays
 
     def deal(self, epoch: int) -> None:
         """Shuffle for an epoch. Called by a callback: Keras calls a data set's own hooks more than once an epoch."""
         chance, rows = np.random.default_rng([self.seed or 0, epoch]), len(self.order)
+        self.epoch = epoch
         self.held = -1, None
         if not isinstance(self.features, Stored):
             self.order = chance.permutation(rows)

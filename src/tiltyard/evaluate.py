@@ -88,7 +88,10 @@ def _write_plots(folder: Path, task: Task, predictions: Predictions, training: d
     epochs = list(range(1, len(history.get("loss", ())) + 1))
     for name, columns in {**task.kind.plots(predictions), "learning": {"epoch": epochs, **history}}.items():
         _write_csv(folder / f"{name}.csv", columns)
-    for name, figure in {**task.kind.pictures(predictions), "learning": pictures.learning(history, best)}.items():
+    drawn = {**task.kind.pictures(predictions), "learning": pictures.learning(history, best)}
+    if looks := training.get("diagnosis", {}).get("looks"):
+        drawn["gradients"] = pictures.gradients(looks)
+    for name, figure in drawn.items():
         pictures.save(figure, folder / f"{name}.png")
 
 

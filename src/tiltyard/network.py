@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,12 +12,14 @@ from tiltyard.column import Array, Column
 from tiltyard.columns.series import Series
 from tiltyard.encoder import Encoder
 from tiltyard.errors import TaskError
+from tiltyard.prepare import Features
 from tiltyard.task import Task
 
 if TYPE_CHECKING:
     import keras
 
 LONGEST = 300  # characters of a complaint of Keras
+AT_ONCE, BYTES = 1024, 1 << 22  # rows that are answered together, and what they may hold
 
 
 def core(task: Task, encoder: Encoder, shape: tuple[int, ...]) -> keras.Model:
@@ -72,7 +75,7 @@ def trainer(task: Task, body: keras.Model) -> keras.Model:
     """Put augmentation in front of the core, which it shares; export leaves it out."""
     import keras
 
-    if not task.train.augment:
+    if not task.train.augment or not task.train.augment.of_pictures:
         return body
     features = keras.Input(body.input_shape[1:], name="features")
     return keras.Model(features, body(augmentation(task.train.augment, task.train.seed)(features)))
@@ -86,7 +89,7 @@ def inference(body: keras.Model, encoder: Encoder, ends: tuple[Array, Array] | N
     import keras
 
     if not encoder.target:
-        return body
+        return keras.Model(body.input, body.output)  # not `body`, which may be saved with its optimizer
     scale, offset, output = encoder.target["std"], encoder.target["mean"], body.output
     if ends:
         low, high = (output + end.astype(np.float32) for end in ends)
@@ -97,8 +100,21 @@ def inference(body: keras.Model, encoder: Encoder, ends: tuple[Array, Array] | N
     return keras.Model(body.input, value)
 
 
-def targets(encoder: Encoder, truth: Array) -> Array:
-    """Give what the core learns: a number in standardised units, or the label's place."""
+def outputs(model: keras.Model, features: Features) -> Array:
+    """Give what a model answers."""
+    return np.concatenate(list(answered(model, features)))
+
+
+def answered(model: keras.Model, features: Features) -> Iterator[Array]:
+    """Give what a model answers, as many rows at a time as are small, and without building a function for it."""
+    largest = max(4 * int(np.prod(shape[1:])) for shape in (model.input_shape, model.output_shape))
+    some = min(AT_ONCE, max(1, BYTES // largest))
+    for start in range(0, len(features), some):
+        yield np.asarray(model(features[start : start + some].astype(np.float32, copy=False), training=False))
+
+
+def answers(encoder: Encoder, truth: Array) -> Array:
+    """Give what the core answers at best: a number in standardised units, or the label's place."""
     if not encoder.target:
         return truth.astype(np.int32)
     truth = np.log1p(truth) if "log" in encoder.target else truth
@@ -106,20 +122,17 @@ def targets(encoder: Encoder, truth: Array) -> Array:
     return standardised.astype(np.float32)
 
 
-def optimizer(task: Task, steps: int) -> keras.Optimizer:
-    """Build the optimizer; `steps` batches make an epoch."""
-    import keras
-
-    train = task.train
-    rate: Any = train.learning_rate
-    if train.schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(rate, steps * train.epochs)
-    name, extra = OPTIMIZERS.get(train.optimizer, (train.optimizer, {}))
-    config = {"learning_rate": rate, "clipnorm": train.clip_norm, **extra}
-    return keras.optimizers.get({"class_name": name, "config": config})
+def targets(task: Task, encoder: Encoder, truth: Array) -> Array:
+    """Give what the core learns: its answers, or shares of labels where MixUp is to mix them."""
+    if not _is_mixed(task):
+        return answers(encoder, truth)
+    return truth.astype(np.float32) if task.output == "sigmoid" else np.eye(len(task.classes), dtype=np.float32)[truth]
 
 
-OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "momentum": ("sgd", {"momentum": 0.9}),
-    "nesterov": ("sgd", {"momentum": 0.9, "nesterov": True}),
-}
+def loss(task: Task) -> str:
+    """Give the loss that Keras is to use: between places of labels and shares of labels it distinguishes by name."""
+    return task.loss.removeprefix("sparse_") if _is_mixed(task) else task.loss
+
+
+def _is_mixed(task: Task) -> bool:
+    return bool(task.train.augment and task.train.augment.mixup)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -99,6 +99,38 @@ def learning(history: Mapping[str, Sequence[float]], best_epoch: int) -> Figure:
         axes.set_yscale("log")
     _legend(axes)
     return figure
+
+
+def rates(rows: Sequence[Mapping[str, float]], suggested: float) -> Figure:
+    """Draw the loss over the learning rate, and the rate at which it falls fastest."""
+    figure, axes = _axes(6.4, 3.4, "Learning rate", "Loss, running mean")
+    axes.plot([row["rate"] for row in rows], [row["loss"] for row in rows], color=BLUE, linewidth=1.8, label="loss")
+    axes.axvline(suggested, color=ORANGE, linewidth=1, linestyle=(0, (4, 3)), label=f"falls fastest: {suggested:g}")
+    axes.set_xscale("log")
+    _legend(axes)
+    return figure
+
+
+def gradients(looks: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw the size of each layer's gradient by epoch, the first layer darkest."""
+    figure, axes = _axes(6.4, 3.4, "Epoch", "Gradient (root mean square)")
+    names = list(looks[0]["gradients"]) if looks else []
+    for place, name in enumerate(names):
+        values = [look["gradients"][name] or np.nan for look in looks]
+        shade = 0.75 * place / max(len(names) - 1, 1)
+        label = name if place in (0, len(names) - 1) else None
+        axes.plot([look["epoch"] for look in looks], values, color=_lighter(BLUE, shade), linewidth=1.8, label=label)
+    if names:
+        axes.set_yscale("log")
+        axes.set_xscale("symlog")
+        _legend(axes)
+    return figure
+
+
+def _lighter(colour: str, share: float) -> tuple[float, ...]:
+    """Move a colour towards white."""
+    channels = (int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5))
+    return tuple(channel + share * (1 - channel) for channel in channels)
 
 
 def _axes(width: float, height: float, across: str, up: str) -> tuple[Figure, Axes]:

@@ -47,12 +47,13 @@ CAPTIONS = {
     "forecast": "The last test rows: what came, what was forecast, and the baseline.",
     "steps": "The error by how far ahead the forecast looks, beside the baseline's.",
     "learning": "Loss by epoch; the weights of the marked epoch were kept.",
+    "gradients": "Gradients by layer, the first one darkest: far apart or far from flat is a sign of trouble.",
 }
 
 
 def page(task: Task, report: Json, training: Json, plots: Path) -> str:
     """Give the whole page; `plots` is the folder with the pictures."""
-    pictures = [path for path in sorted(plots.glob("*.png")) if path.stem != "learning"]
+    pictures = [path for path in sorted(plots.glob("*.png")) if path.stem not in ("learning", "gradients")]
     sections = [
         _head(task, report),
         _section("Figures", _metrics(task, report)),
@@ -62,6 +63,9 @@ def page(task: Task, report: Json, training: Json, plots: Path) -> str:
         _section(_worst_title(report), _records(report["worst"])),
         _section("Smallest errors", _records(report.get("best", ()))),
         _section("Learning", _picture(plots / "learning.png") + _learning(training)),
+        _section("Diagnosis", _diagnosis(training.get("diagnosis"), plots / "gradients.png")),
+        _section("Cross-validation", _folds(training.get("folds"))),
+        _section("Members", _members(training)),
         _section("Provenance", _provenance(report, training)),
     ]
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -113,7 +117,41 @@ def _worst_title(report: Json) -> str:
 
 def _learning(training: Json) -> str:
     stopped = "stopped early" if training.get("stopped_early") else "ran to the end"
-    return f'<p class="soft">{training["epochs"]} epochs, {stopped}; epoch {training["best_epoch"]} was kept.</p>'
+    told = f"{training['epochs']} epochs, {stopped}; epoch {training['best_epoch']} was kept."
+    if warm := training.get("warm_start"):
+        told += (
+            f" From epoch {warm['epoch']} on, it continued from the weights of epoch {warm['from_weights_of_epoch']}."
+        )
+    return f'<p class="soft">{told}</p>'
+
+
+def _diagnosis(found: Json | None, picture: Path) -> str:
+    """Say how the model fits and why, then what was ill with the network."""
+    if not found:
+        return ""
+    colour = "good" if found["verdict"] == "good fit" else "bad"
+    lines = [f'<strong class="{colour}">{escape(found["verdict"].capitalize())}</strong>: {escape(found["reason"])}.']
+    lines += [escape(f"{text[0].upper()}{text[1:]}.") for text in found["findings"]]
+    return "".join(f"<p>{line}</p>" for line in lines) + (_picture(picture) if picture.is_file() else "")
+
+
+def _folds(folds: Json | None) -> str:
+    """Draw up the metrics of cross-validation."""
+    if not folds:
+        return ""
+    rows = [{"metric": name, "mean": one["mean"], "deviation": one["deviation"]} for name, one in folds.items()]
+    count = len(next(iter(folds.values()))["values"])
+    note = f"{count} folds of the training and validation rows, each judged by a model that had not seen it."
+    return _records(rows) + f'<p class="soft">{note}</p>'
+
+
+def _members(training: Json) -> str:
+    """Draw up the members of an ensemble and how alike their errors are."""
+    if not (members := training.get("members")):
+        return ""
+    mean = training["correlation"]["mean"]
+    note = f"Mean correlation of their errors on validation rows: {number(mean)}; the lower, the more is won together."
+    return _records([{"member": place, **one} for place, one in enumerate(members, 1)]) + f'<p class="soft">{note}</p>'
 
 
 def _provenance(report: Json, training: Json) -> str:

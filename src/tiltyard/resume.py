@@ -13,8 +13,6 @@ import numpy as np
 from tiltyard import files
 from tiltyard.column import Array
 
-MONITOR = "val_loss"
-
 
 class Resume(keras.callbacks.Callback):  # type: ignore[misc]
     """Keeps weights, optimizer, random states, best weights, history and the memory of the other callbacks.
@@ -23,11 +21,14 @@ class Resume(keras.callbacks.Callback):  # type: ignore[misc]
     may stop elsewhere and keep worse weights. Must be the last callback, to save what the others have just decided.
     """
 
-    def __init__(self, path: Path, fingerprint: str, others: list[keras.callbacks.Callback]) -> None:
+    def __init__(
+        self, path: Path, fingerprint: str, others: list[keras.callbacks.Callback], monitor: str = "val_loss"
+    ) -> None:
         super().__init__()
         self.path = path
         self.fingerprint = fingerprint
         self.others = others
+        self.monitor = monitor
         self.history: dict[str, list[float]] = {}
         self.best: list[Array] = []
         self.best_epoch = -1
@@ -38,6 +39,14 @@ class Resume(keras.callbacks.Callback):  # type: ignore[misc]
     def epoch(self) -> int:
         """How many epochs are behind us."""
         return len(self.history.get("loss", []))
+
+    @property
+    def best_figure(self) -> float:
+        """The best of the monitored figures, so signed that lower is better."""
+        return self._signed(self.history[self.monitor][self.best_epoch])
+
+    def _signed(self, figure: float) -> float:
+        return -figure if self.monitor.endswith("accuracy") else figure
 
     def restore(self, model: keras.Model) -> None:
         """Load the state of an interrupted run with the same fingerprint, if there is one; `model` is compiled."""
@@ -53,18 +62,22 @@ class Resume(keras.callbacks.Callback):  # type: ignore[misc]
             self.best = [arrays[f"best{place}"] for place in range(len(model.weights))]
         self.history, self.best_epoch, self.finished = facts["history"], facts["best_epoch"], facts["finished"]
         self._memory = facts["memory"]
+        self._remind()
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Give the other callbacks their memory back, which they have just reset."""
+        self._remind()
+
+    def _remind(self) -> None:
         for callback, memory in zip(self.others, self._memory, strict=False):
             vars(callback).update(memory)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Note figures and best weights, then save everything."""
         figures = {name: float(value) for name, value in (logs or {}).items()}
-        if not all(math.isfinite(figures[name]) for name in ("loss", MONITOR)):
+        if not all(math.isfinite(figures[name]) for name in ("loss", "val_loss")):
             return  # a diverged epoch is nothing to go on from
-        if self.best_epoch < 0 or figures[MONITOR] < self.history[MONITOR][self.best_epoch]:
+        if self.best_epoch < 0 or self._signed(figures[self.monitor]) < self.best_figure:
             self.best, self.best_epoch = [np.array(weight) for weight in self.model.weights], epoch
         for name, value in figures.items():
             self.history.setdefault(name, []).append(value)
@@ -91,10 +104,10 @@ def _variables(model: keras.Model) -> list[Any]:
 
 
 def _memory(callback: keras.callbacks.Callback) -> dict[str, Any]:
-    """What a callback has seen so far: its plain numbers. Settings among them are the same anyway."""
-    numbers = {}
+    """What a callback has seen so far: its plain numbers, and its looks. Settings among them are the same anyway."""
+    numbers: dict[str, Any] = {}
     for name, value in vars(callback).items():
         plain = value.item() if isinstance(value, np.generic) else value
-        if plain is None or (isinstance(plain, bool | int | float) and math.isfinite(plain)):
+        if name == "looks" or plain is None or (isinstance(plain, bool | int | float) and math.isfinite(plain)):
             numbers[name] = plain
     return numbers

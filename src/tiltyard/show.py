@@ -67,6 +67,26 @@ def outcome(rows: Sequence[Any], *, smoke: bool = False) -> None:
         )
 
 
+def training(record: Any) -> str:
+    """Say how a training went, and how well the model fits."""
+    found = record["diagnosis"]
+    told = (
+        f"{record['epochs']} epochs, best {record['best_epoch']}, {record['parameters']} parameters, "
+        f"ONNX within {record['parity']:.1e} of Keras\n  {found['verdict']}: {found['reason']}"
+    )
+    return "\n  ".join([told, *found["findings"]])
+
+
+def rates(task: str, result: Any) -> None:
+    """Print the loss at one rate in ten, then the rate that is suggested."""
+    rows = result["rows"]
+    table(["rate", "loss"], [(f"{row['rate']:.1e}", f"{row['loss']:.4g}") for row in rows[::10]])
+    click.echo(
+        f"{task}: the loss falls fastest at {result['suggested']:g}; train.learning_rate is {result['set']:g}; "
+        f"see out/{task}/range_test/range_test.png"
+    )
+
+
 def drafted(draft: Any, task: str) -> None:
     """Print what was seen in a table, and what became of each column."""
     for repair in draft.repairs:

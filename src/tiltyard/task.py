@@ -13,6 +13,7 @@ from tiltyard.model import Model, Output
 from tiltyard.problem import Metric, Problem
 from tiltyard.source import Source
 from tiltyard.strict import Bounds, Strict
+from tiltyard.training import Train, unfit
 
 if TYPE_CHECKING:
     AnySource = Source
@@ -24,8 +25,6 @@ else:
     AnyColumn = plugins.union("columns", "type")
 
 ProblemName = Literal["regression", "classification", "forecasting", "generation", "translation"]
-Optimizer = Literal["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamax", "nadam"]
-Loss = Literal["mse", "mae", "huber", "binary_crossentropy", "sparse_categorical_crossentropy"]
 
 
 class Target(Strict):
@@ -73,34 +72,6 @@ class Split(Strict):
         if self.test + self.validation >= 1:
             raise ValueError(f"expected test + validation below 1; received {self.test + self.validation:g}")
         return self
-
-
-class Augment(Strict):
-    """Changes that leave the label true, made anew for each training picture in each epoch."""
-
-    rotation: float = Field(0.0, ge=0, le=180, description="Degrees, either way.")
-    shift: float = Field(0.0, ge=0, lt=1, description="Share of the side.")
-    zoom: float = Field(0.0, ge=0, lt=1, description="Share, in or out.")
-    flip: Literal["none", "horizontal", "vertical", "both"] = "none"
-
-
-class Train(Strict):
-    """How the model is trained."""
-
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(32, ge=1)
-    optimizer: Optimizer = "adam"
-    learning_rate: float = Field(0.001, gt=0)
-    schedule: Literal["constant", "cosine", "plateau"] = "constant"
-    clip_norm: float | None = Field(None, gt=0)
-    loss: Loss | None = Field(None, description="The usual one for the problem and output if unset.")
-    patience: int | None = Field(None, ge=1, description="Epochs without a better validation loss before it stops.")
-    class_weights: Literal["none", "balanced"] = "none"
-    augment: Augment | None = None
-    mixed_precision: bool = False
-    jit: bool | Literal["auto"] = "auto"
-    steps_per_execution: int = Field(1, ge=1, description="Batches a call; more is faster for small models.")
-    seed: int = 0
 
 
 class Gate(Strict):
@@ -194,11 +165,8 @@ class Task(Strict):
 
     def _complaints(self) -> list[str]:
         """What no single section can know: each names the key, what was expected and what was received."""
-        return [
-            text
-            for check in (_columns, _target, _forecast, _split, _family, _fit, _rows, _gate)
-            if (text := check(self))
-        ]
+        checks = (_columns, _target, _forecast, _split, _family, _fit, _folds, _rows, _gate)
+        return [text for check in checks if (text := check(self))]
 
 
 def _columns(task: Task) -> str:
@@ -287,8 +255,9 @@ def _family(task: Task) -> str:
 def _fit(task: Task) -> str:
     if task.form not in task.model.forms:
         return f"model.family: {task.model.family} takes {' or '.join(task.model.forms)}; received {task.form} columns"
-    if task.train.augment and task.form != "image":
-        return f"train.augment: expected for images only; received {task.form} columns"
+    channels = getattr(next(iter(task.columns.values())), "channels", 0)
+    if text := unfit(task.train, task.form, channels, task.classes):
+        return text
     if task.output not in task.kind.losses:
         return f"model.output: expected {' or '.join(task.kind.losses)} for {task.problem}; received {task.output}"
     if task.loss not in task.kind.losses[task.output]:
@@ -296,6 +265,17 @@ def _fit(task: Task) -> str:
         return f"train.loss: expected {allowed} with a {task.output} output; received {task.loss}"
     if task.output == "sigmoid" and len(task.classes) != 2:
         return f"model.output: expected softmax for {len(task.classes)} classes; received sigmoid, which is for 2"
+    return ""
+
+
+def _folds(task: Task) -> str:
+    if task.kind.targets not in ("number", "label"):
+        for name, asked in (("folds", task.train.folds), ("members", task.train.members > 1)):
+            if asked:
+                return f"train.{name}: expected for numbers and labels alone; received it for {task.problem}"
+    times = task.split.by if task.split.kind == "chronological" else None
+    if task.train.folds and (named := times or task.split.group):
+        return f"train.folds: expected a split by the columns of the task alone; received one by {named}"
     return ""
 
 

@@ -2,87 +2,70 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import time
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiltyard import files, quiet
-from tiltyard.column import Array
-from tiltyard.encoder import Encoder
-from tiltyard.errors import DataError, TrainingError
-from tiltyard.prepare import Features, open_part
+from tiltyard import ensemble, files, quiet
+from tiltyard.diagnosis import diagnose
+from tiltyard.errors import DataError
+from tiltyard.fitting import Fitted, Place, fit
+from tiltyard.folds import cross_validate
+from tiltyard.parts import Parts
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
+from tiltyard.yardstick import losses
 
 if TYPE_CHECKING:
     import keras
 
-    from tiltyard.resume import Resume
+    from tiltyard.column import Array
 
 PARITY_ROWS = 256
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What training may see: never a test row."""
-
-    encoder: Encoder
-    train: tuple[Features, Array]
-    validation: tuple[Features, Array]
-    digest: str
-    inherited: dict[str, Any]  # what the model takes from other trainings
-
-    @classmethod
-    def load(cls, folder: Path, inherited: dict[str, Any] | None = None) -> Parts:
-        """Read what `prepare` made."""
-        names = ("encoder.json", "train.npz", "validation.npz")
-        for name in names:
-            if not (folder / name).is_file():
-                task = folder.parent.name
-                raise DataError(f"no {name} for {task}: it is not prepared", hint=f"type: tiltyard prepare {task}")
-        train, validation = (open_part(folder / name) for name in names[1:])
-        digest = files.sha256(*(folder / name for name in names))
-        return cls(Encoder.load(folder / names[0]), train, validation, digest, inherited or {})
 
 
 def train(workspace: Workspace, task: Task) -> dict[str, Any]:
     """Train, export, and give the record of the training."""
     started = time.monotonic()
+    parts = opened(workspace, task)
+    from tiltyard import network
+    from tiltyard.export import export
+
+    state = workspace.state(task.name, "train")
+    place = Place(state, workspace.logs(task.name), task.name)
+    folds = {"folds": cross_validate(task, parts, place)} if task.train.folds else {}
+    body, record = _fit(task, parts, place)
+    model = network.inference(body, parts.encoder, _ends(task, parts, body))
+    with files.replacing_folder(workspace.out(task.name, "train")) as folder:
+        parts.encoder.save(folder / "encoder.json")
+        record |= {
+            **folds,
+            **parts.inherited,
+            "parity": export(model, folder, parts.validation[0][:PARITY_ROWS].astype(np.float32)),
+        }
+        files.write_json(folder / "training.json", record)
+        files.write_json(folder / "device.json", {**device(), "seconds": round(time.monotonic() - started, 2)})
+    shutil.rmtree(state, ignore_errors=True)
+    return record
+
+
+def opened(workspace: Workspace, task: Task) -> Parts:
+    """Read the rows, and make Keras ready: backend, determinism and precision must be set before the first layer."""
     parts = Parts.load(workspace.out(task.name, "prepare"), task.model.inherit(workspace))
     if task.train.batch_size > (rows := len(parts.train[0])):
         raise DataError(f"train.batch_size: expected 1 to {rows}, the training rows; received {task.train.batch_size}")
     with quiet.hushed():
         _set_up(task)
-    from tiltyard import network
-    from tiltyard.export import export
-
-    body = network.core(task, parts.encoder, parts.train[0].shape[1:])
-    resume = _fit(workspace, task, parts, body)
-    for weight, best in zip(network.trainer(task, body).weights, resume.best, strict=True):
-        weight.assign(best)
-    model = network.inference(body, parts.encoder, _ends(task, parts, body))
-    record = _record(task, body, resume) | parts.inherited
-    with files.replacing_folder(workspace.out(task.name, "train")) as folder:
-        parts.encoder.save(folder / "encoder.json")
-        record["parity"] = export(model, folder, parts.validation[0][:PARITY_ROWS].astype(np.float32))
-        files.write_json(folder / "training.json", record)
-        files.write_json(folder / "device.json", {**device(), "seconds": round(time.monotonic() - started, 2)})
-    shutil.rmtree(workspace.state(task.name, "train"), ignore_errors=True)
-    return record
+    return parts
 
 
 def _set_up(task: Task) -> None:
-    """Choose backend, seeds and precision; must come before the first layer."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     import keras
 
-    keras.utils.set_random_seed(task.train.seed)
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -90,47 +73,39 @@ def _set_up(task: Task) -> None:
     keras.mixed_precision.set_global_policy("mixed_float16" if task.train.mixed_precision else "float32")
 
 
-def _fit(workspace: Workspace, task: Task, parts: Parts, body: keras.Model) -> Resume:
-    """Train until the epochs are over, patience is, or the loss is no number."""
-    import keras
+def _fit(task: Task, parts: Parts, place: Place) -> tuple[keras.Model, dict[str, Any]]:
+    """Fit the one model, or all members of an ensemble."""
+    if task.train.members == 1:
+        fitted = fit(task, parts, place)
+        found = diagnose(losses(task, parts, fitted.body), fitted.record, fitted.looks)
+        return fitted.body, {**fitted.record, "diagnosis": found}
+    members = []
+    for number in range(task.train.members):
+        own = task.train.model_copy(update={"seed": task.train.seed + number})
+        members.append(fit(task.model_copy(update={"train": own}), parts, place.inside(f"member-{number + 1}")))
+    return _joined(task, parts, members)
 
+
+def _joined(task: Task, parts: Parts, members: list[Fitted]) -> tuple[keras.Model, dict[str, Any]]:
+    """Join members; the record is the first one's, with what each of them was beside it."""
     from tiltyard import network
-    from tiltyard.batches import Batches
-    from tiltyard.resume import Resume
-    from tiltyard.watch import Watch
 
-    model = network.trainer(task, body)
-    _compile(task, model, steps=-(-len(parts.train[0]) // task.train.batch_size))
-    fingerprint = _fingerprint(task, parts, body)
-    state = workspace.state(task.name, "train")
-    others = _callbacks(task)
-    resume = Resume(state / "state.npz", fingerprint, others)
-    resume.restore(model)
-    watch = Watch(task.name, workspace.logs(task.name) / fingerprint[:12], state / "progress.json", resume.epoch)
-    if not resume.finished:
-        features, truth = parts.train
-        arrays = (features, network.targets(parts.encoder, truth), _weights(task, truth))
-        batches = Batches(arrays, task.train.batch_size, task.train.seed)
-        deal = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: batches.deal(epoch))
-        later = (parts.validation[0], network.targets(parts.encoder, parts.validation[1]))
-        try:
-            model.fit(
-                batches,
-                validation_data=Batches(later, task.train.batch_size),
-                epochs=task.train.epochs,
-                initial_epoch=resume.epoch,
-                callbacks=[deal, *others, watch, resume],
-                shuffle=False,  # `deal` does it: Keras' own shuffling cannot be resumed
-                verbose=0,
-            )
-        finally:
-            watch.close()
-    if watch.diverged:
-        raise TrainingError(
-            f"training diverged in epoch {watch.diverged}: expected a finite loss; received NaN or infinity",
-            hint=f"lower train.learning_rate (now {task.train.learning_rate:g}) or set train.clip_norm",
-        )
-    return resume
+    outputs = np.stack([network.outputs(member.body, parts.validation[0]) for member in members])
+    answers = network.answers(parts.encoder, parts.validation[1])
+    shares = ensemble.learn_shares(outputs, answers, task.train.blend)
+    body = ensemble.join([member.body for member in members], shares)
+    record, names = members[0].record, ("seed", "epochs", "best_epoch", "stopped_early")
+    told = [
+        {**{name: one.record[name] for name in names}, "share": share}
+        for one, share in zip(members, shares, strict=True)
+    ]
+    return body, {
+        **record,
+        "parameters": body.count_params(),
+        "members": told,
+        "correlation": ensemble.correlation(outputs, answers),
+        "diagnosis": diagnose(losses(task, parts, body), record, members[0].looks),
+    }
 
 
 def _ends(task: Task, parts: Parts, body: keras.Model) -> tuple[Array, Array] | None:
@@ -141,63 +116,8 @@ def _ends(task: Task, parts: Parts, body: keras.Model) -> tuple[Array, Array] | 
     if not task.target.interval:
         return None
     features, truth = parts.validation
-    missed = network.targets(parts.encoder, truth).reshape(len(truth), -1) - body.predict(features[:], verbose=0)
+    missed = network.answers(parts.encoder, truth).reshape(len(truth), -1) - network.outputs(body, features)
     return ends(missed, task.target.interval)
-
-
-def _compile(task: Task, model: keras.Model, steps: int) -> None:
-    from tiltyard import network
-
-    model.compile(
-        optimizer=network.optimizer(task, steps),
-        loss=task.loss,
-        weighted_metrics=[],
-        metrics=["accuracy"] if task.classes else [],
-        jit_compile=task.train.jit,
-        steps_per_execution=task.train.steps_per_execution,
-    )
-
-
-def _callbacks(task: Task) -> list[keras.callbacks.Callback]:
-    """Give the callbacks that remember something from epoch to epoch."""
-    import keras
-
-    patience = task.train.patience
-    stop = [keras.callbacks.EarlyStopping("val_loss", patience=patience)] if patience else []
-    if task.train.schedule != "plateau":
-        return stop
-    wait = max(2, patience // 3) if patience else 5
-    return [*stop, keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.5, patience=wait)]
-
-
-def _weights(task: Task, truth: Array) -> Array:
-    """Give each row a weight: 1, or what makes every class count the same."""
-    if task.train.class_weights == "none":
-        return np.ones(len(truth), dtype=np.float32)
-    counts = np.bincount(truth, minlength=len(task.classes))
-    weights: Array = (len(truth) / (np.count_nonzero(counts) * np.maximum(counts, 1)))[truth].astype(np.float32)
-    return weights
-
-
-def _fingerprint(task: Task, parts: Parts, body: keras.Model) -> str:
-    """Name a training by all that decides its outcome, so that no other run's state is taken up."""
-    import keras
-
-    shapes = [tuple(weight.shape) for weight in body.weights]  # the code of a family may have changed
-    given = f"{parts.digest} {parts.inherited} {shapes}"
-    settings = f"{task.model.model_dump_json()} {task.train.model_dump_json()} {given}"
-    return hashlib.sha256(f"{keras.__version__} {keras.backend.backend()} {settings}".encode()).hexdigest()
-
-
-def _record(task: Task, body: keras.Model, resume: Resume) -> dict[str, Any]:
-    return {
-        "epochs": resume.epoch,
-        "best_epoch": resume.best_epoch + 1,
-        "stopped_early": resume.epoch < task.train.epochs,
-        "parameters": body.count_params(),
-        "seed": task.train.seed,
-        "history": resume.history,
-    }
 
 
 def device() -> dict[str, str]:

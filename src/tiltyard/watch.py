@@ -19,12 +19,12 @@ SECONDS_A_LINE = 5  # where there is no terminal to redraw
 class Watch(keras.callbacks.Callback):  # type: ignore[misc]
     """Shows epoch, losses, metric and time left; stops a diverged run."""
 
-    def __init__(self, task: str, logs: Path, progress_file: Path, done: int) -> None:
+    def __init__(self, task: str, logs: Path, progress_file: Path) -> None:
         super().__init__()
         self.task = task
         self.writer = Writer(str(logs))
         self.progress_file = progress_file
-        self.done = done
+        self.done = 0  # epochs; more if an interrupted run goes on
         self.diverged = 0
         self.console = Console(stderr=True)
         self.bar = Progress(

@@ -56,18 +56,28 @@ def prepare(tasks: tuple[str, ...], reseal: bool, as_json: bool) -> None:
 
 @click.command()
 @TASKS
+@click.option("--range-test", is_flag=True, help="Only try learning rates, from far too low to far too high.")
 @JSON
-def train(tasks: tuple[str, ...], as_json: bool) -> None:
-    """Train the Keras model and export it to ONNX; killed and started again, it goes on where it was."""
+def train(tasks: tuple[str, ...], range_test: bool, as_json: bool) -> None:
+    r"""Train the Keras model and export it to ONNX; killed and started again, it goes on where it was.
+
+    \b
+    tiltyard train digits --range-test    the loss by learning rate, and the rate to start from
+    """
+    from tiltyard import show
+
+    if range_test:
+        from tiltyard.range_test import range_test as trial
+
+        results = dict(named(tasks, trial))
+        if as_json:
+            print_json(results)
+        for name, result in {} if as_json else results.items():
+            show.rates(name, result)
+        return
     from tiltyard.train import train as verb
 
-    def sentence(record: Any) -> str:
-        return (
-            f"{record['epochs']} epochs, best {record['best_epoch']}, {record['parameters']} parameters, "
-            f"ONNX within {record['parity']:.1e} of Keras"
-        )
-
-    each(named(tasks, verb), sentence, as_json=as_json)
+    each(named(tasks, verb), show.training, as_json=as_json)
 
 
 @click.command()

@@ -1,0 +1,146 @@
+"""The vital signs of a network in training: gradients and weights by layer, and units that never fire."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from tensorboard.summary import Writer
+
+from tiltyard.column import Array
+
+ROWS = 64  # that are looked at
+ANSWER = "answer of the body"
+Slopes = list[Any]
+Probe = Callable[[Array, Array], tuple[dict[str, Any], Slopes]]
+
+
+class Vitals(keras.callbacks.Callback):  # type: ignore[misc]
+    """Looks before the first epoch and after the 1st, 2nd, 4th, 8th and so on: cheap, and most happens early."""
+
+    def __init__(self, body: keras.Model, loss: str, rows: tuple[Array, Array], writer: Writer) -> None:
+        super().__init__()
+        self.names = _names(body)
+        self.weighty = [layer for layer in body.layers if _weights(layer)]
+        self.variables = [variable for layer in self.weighty for variable in _weights(layer)]
+        self.probe = _probe(body, {self.names[layer.name]: layer for layer in body.layers if _rectified(layer)}, loss)
+        self.rows = rows
+        self.writer = writer
+        self.looks: list[dict[str, Any]] = []  # the memory that a resumed run gets back
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Look at what chance made of the weights."""
+        if not self.looks:
+            self._note(0)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Look, if it is time."""
+        done = epoch + 1
+        if done & (done - 1) == 0:
+            self._note(done)
+
+    def _note(self, epoch: int) -> None:
+        seen = self.look()
+        self.looks.append({"epoch": epoch, **seen})
+        for name, layers in seen.items():
+            for layer, value in layers.items():
+                self.writer.add_scalar(f"{name}/{layer}", math.nan if value is None else value, epoch)
+
+    def look(self) -> dict[str, dict[str, float | None]]:
+        """Give root mean squares of gradients and weights by layer, and the shares of dead units."""
+        fired, slopes = self.probe(*self.rows)
+        alive = {name: np.asarray(most).reshape(-1, most.shape[-1]).max(axis=0) > 0 for name, most in fired.items()}
+        return {
+            "gradients": self._by_layer(slopes),
+            "weights": self._by_layer([np.asarray(variable) for variable in self.variables]),
+            "dead": {name: round(float(1 - units.mean()), 4) for name, units in alive.items()},
+        }
+
+    def _by_layer(self, arrays: list[Any]) -> dict[str, float | None]:
+        rest = iter(arrays)
+        return {self.names[layer.name]: _size([next(rest) for _ in _weights(layer)]) for layer in self.weighty}
+
+
+def _names(body: keras.Model) -> dict[str, str]:
+    """Give layers names that count within the body; Keras counts all that the process ever built."""
+    seen: Counter[str] = Counter()
+    names = {}
+    for layer in body.layers:
+        kind = re.sub(r"_\d+$", "", layer.name)
+        names[layer.name] = f"{kind}_{seen[kind]}" if seen[kind] else kind
+        seen[kind] += 1
+    return names
+
+
+def _weights(layer: keras.layers.Layer) -> list[Any]:
+    """Give the weights to train that are no shifts or scales."""
+    return [variable for variable in layer.trainable_variables if len(variable.shape) > 1]
+
+
+def _rectified(layer: keras.layers.Layer) -> bool:
+    return isinstance(layer, keras.layers.ReLU) or getattr(layer, "activation", None) is keras.activations.relu
+
+
+def _probe(body: keras.Model, rectified: dict[str, keras.layers.Layer], loss: str) -> Probe:
+    """Compile a function that gives the outputs of rectified layers and the gradients of all weights."""
+    outputs = {name: layer.output for name, layer in rectified.items()}
+    model = keras.Model(body.input, {**outputs, ANSWER: body.output})
+
+    def measured(answers: dict[str, Any], truth: Array) -> Any:
+        # by its name alone, Keras gives the loss of each row
+        return keras.ops.mean(keras.losses.get(loss)(truth, answers.pop(ANSWER)))
+
+    way = WAYS[keras.backend.backend()]
+    return way(model, [v for layer in body.layers for v in _weights(layer)], measured)
+
+
+def _by_tape(model: keras.Model, variables: list[Any], measured: Callable[..., Any]) -> Probe:
+    import tensorflow as tf
+
+    @tf.function(jit_compile=False)  # type: ignore[untyped-decorator]
+    def probe(features: Array, truth: Array) -> tuple[dict[str, Any], Slopes]:
+        with tf.GradientTape() as tape:
+            answers = model(features, training=False)
+            loss = measured(answers, truth)
+        values = [variable.value for variable in variables]
+        slopes = tape.gradient(loss, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return answers, [tf.convert_to_tensor(slope) for slope in slopes]  # those of embeddings are sparse
+
+    return lambda features, truth: probe(tf.constant(features), tf.constant(truth))
+
+
+def _by_function(model: keras.Model, variables: list[Any], measured: Callable[..., Any]) -> Probe:
+    import jax
+
+    wanted = [place for place, v in enumerate(model.trainable_variables) if any(v is one for one in variables)]
+
+    @jax.jit
+    def probe(trained: Slopes, fixed: Slopes, features: Array, truth: Array) -> Any:
+        def objective(trained: Slopes) -> Any:
+            answers, _ = model.stateless_call(trained, fixed, features, training=False)
+            return measured(answers, truth), answers
+
+        return jax.grad(objective, has_aux=True)(trained)
+
+    def run(features: Array, truth: Array) -> tuple[dict[str, Any], Slopes]:
+        trained = [variable.value for variable in model.trainable_variables]
+        fixed = [variable.value for variable in model.non_trainable_variables]
+        slopes, answers = probe(trained, fixed, features, truth)
+        return answers, [slopes[place] for place in wanted]
+
+    return run
+
+
+def _size(arrays: list[Any]) -> float | None:
+    """Give the root mean square of all numbers together; None if it is no number."""
+    squares = [np.square(np.asarray(array), dtype=np.float64) for array in arrays]
+    mean = sum(float(square.sum()) for square in squares) / sum(square.size for square in squares)
+    return float(f"{math.sqrt(mean):.6g}") if math.isfinite(mean) else None
+
+
+WAYS = {"tensorflow": _by_tape, "jax": _by_function}  # by backend; under others, nothing is looked at
