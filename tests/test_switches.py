@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -161,7 +160,7 @@ def test_watching_changes_nothing(done: Workspace) -> None:
     assert found["verdict"] in ("under-fit", "good fit", "over-fit")
 
 
-def test_the_report_says_what_was_found(done: Workspace, tmp_path: Path) -> None:
+def test_the_report_says_what_was_found(done: Workspace) -> None:
     """Verdict and reason, the picture of gradients, the second start, folds and members stand in the page."""
     for name, words in {
         "twice": ["Diagnosis", "a new optimizer, and the weights of epoch", 'alt="gradients: '],

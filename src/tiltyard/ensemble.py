@@ -21,7 +21,7 @@ def join(bodies: list[keras.Model], shares: list[float]) -> keras.Model:
     features = keras.Input(bodies[0].input_shape[1:], name="features")
     answers = []
     for place, (body, share) in enumerate(zip(bodies, shares, strict=True), start=1):
-        member = keras.Model(body.inputs, body.outputs, name=f"member_{place}")
+        member = keras.Model(body.input, body.output, name=f"member_{place}")
         answers.append(keras.layers.Rescaling(share, dtype="float32")(member(features)))
     return keras.Model(features, keras.layers.Add(dtype="float32")(answers))
 

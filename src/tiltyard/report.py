@@ -119,9 +119,7 @@ def _learning(training: Json) -> str:
     stopped = "stopped early" if training.get("stopped_early") else "ran to the end"
     told = f"{training['epochs']} epochs, {stopped}; epoch {training['best_epoch']} was kept."
     if warm := training.get("warm_start"):
-        told += (
-            f" From epoch {warm['epoch']} on, it continued from the weights of epoch {warm['from_weights_of_epoch']}."
-        )
+        told += f" From epoch {warm['epoch']} on: a new optimizer, and the weights of epoch {warm['from_epoch']}."
     return f'<p class="soft">{told}</p>'
 
 
