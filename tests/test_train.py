@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,13 +28,17 @@ def _prepared(workspace: Workspace, name: str, **changes: object) -> Path:
     return workspace.out(name, "train")
 
 
-def _kill_after_epoch(workspace: Workspace, name: str, epoch: int) -> None:
-    """Start training and kill it with -9 as soon as so many epochs are behind it."""
-    progress = workspace.state(name, "train") / "progress.json"
+def _kill_after_epoch(workspace: Workspace, name: str, epoch: int, inside: str = "") -> None:
+    """Start training and kill it with -9 as soon as so many epochs are behind it, or behind one of several fits."""
+    progress = workspace.state(name, "train") / inside / "progress.json"
+    _kill_when(workspace, name, lambda: progress.is_file() and json.loads(progress.read_bytes())["epoch"] >= epoch)
+
+
+def _kill_when(workspace: Workspace, name: str, ready: Callable[[], bool]) -> None:
     process = start_training(workspace, name)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.is_alive():
-        if progress.is_file() and json.loads(progress.read_bytes())["epoch"] >= epoch:
+        if ready():
             os.kill(process.pid, signal.SIGKILL)
             break
         time.sleep(0.002)
@@ -41,11 +46,20 @@ def _kill_after_epoch(workspace: Workspace, name: str, epoch: int) -> None:
     assert process.exitcode == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("name", ["iris", "digits"])
-def test_a_killed_run_ends_like_an_unbroken_one(workspace: Workspace, name: str) -> None:
+ALL = {"crop": 1, "rotation": 10, "flip": "horizontal", "brightness": 0.1, "contrast": 0.1, "noise": 0.05}
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("iris", {"schedule": "plateau"}),
+        ("digits", {"schedule": "plateau", "augment": {**ALL, "erasing": 0.2, "mixup": 0.2}}),
+        ("iris", {"schedule": {"kind": "one_cycle"}, "monitor": "val_accuracy", "optimizer": "nesterov"}),
+    ],
+)
+def test_a_killed_run_ends_like_an_unbroken_one(workspace: Workspace, name: str, settings: dict[str, object]) -> None:
     """Killed twice with -9, training resumes and ends with the same bytes of ONNX, the same history and best epoch."""
-    settings = {"epochs": 14, "patience": 3, "schedule": "plateau", "learning_rate": 0.02}
-    out = _prepared(workspace, name, **settings)
+    out = _prepared(workspace, name, **{"epochs": 14, "patience": 3, "learning_rate": 0.02, **settings})
     train_tasks(workspace, name)
     unbroken = files.read_json(out / "training.json"), (out / "model.onnx").read_bytes()
     (out / "training.json").unlink()
@@ -55,6 +69,20 @@ def test_a_killed_run_ends_like_an_unbroken_one(workspace: Workspace, name: str)
     train_tasks(workspace, name)
     assert (files.read_json(out / "training.json"), (out / "model.onnx").read_bytes()) == unbroken
     assert not workspace.state(name, "train").exists()
+
+
+def test_a_kill_among_several_fits_costs_only_the_one(workspace: Workspace) -> None:
+    """Killed in a fold, in a member and in a second part, training ends with the same record and bytes as unbroken."""
+    several = {"folds": 2, "members": 2, "epochs": 5, "then": {"epochs": 5, "learning_rate": 0.001}}
+    out = _prepared(workspace, "iris", **several, patience=None)
+    train_tasks(workspace, "iris")
+    unbroken = files.read_json(out / "training.json"), (out / "model.onnx").read_bytes()
+    assert unbroken[0]["warm_start"]["epoch"] == 6
+    _kill_after_epoch(workspace, "iris", 3, "fold-2")
+    _kill_after_epoch(workspace, "iris", 4, "member-1")
+    _kill_when(workspace, "iris", (workspace.state("iris", "train") / "member-2" / "state-2.npz").is_file)
+    train_tasks(workspace, "iris")
+    assert (files.read_json(out / "training.json"), (out / "model.onnx").read_bytes()) == unbroken
 
 
 def test_early_stopping_keeps_its_memory_across_a_kill(workspace: Workspace) -> None:
