@@ -147,7 +147,8 @@ class _Part:
 
         train, (features, truth), (later, answers) = self.task.train, self.parts.train, self.parts.validation
         mixup = train.augment.mixup if train.augment else 0.0
-        arrays = (features, network.targets(self.task, self.parts.encoder, truth), weights(self.task, truth))
+        right = network.targets(self.task, self.parts.encoder, truth)
+        arrays = (features, right, weights(self.task, truth, right))
         batches = Batches(arrays, train.batch_size, train.seed, mixup)
         deal = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: batches.deal(self.behind + epoch))
         validation = Batches((later, network.targets(self.task, self.parts.encoder, answers)), train.batch_size)
@@ -210,11 +211,11 @@ def callbacks(train: Train) -> list[keras.callbacks.Callback]:
     return [*made, Enough(train.stop_at)] if train.stop_at else made
 
 
-def weights(task: Task, truth: Array) -> Array:
-    """Give each row a weight: 1, that of its label, or what makes every class count the same."""
+def weights(task: Task, truth: Array, targets: Array) -> Array:
+    """Give each row a weight, and each step of a text: 1, that of its label, or what makes every class count alike."""
     wanted = task.train.class_weights
     if wanted == "none":
-        return np.ones(len(truth), dtype=np.float32)
+        return np.ones(targets.shape if task.kind.targets == "text" else len(truth), dtype=np.float32)
     if isinstance(wanted, dict):
         return np.array([wanted.get(label, 1.0) for label in task.classes], dtype=np.float32)[truth]
     counts = np.bincount(truth, minlength=len(task.classes))

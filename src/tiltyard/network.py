@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from tiltyard.encoder import Encoder
 from tiltyard.errors import TaskError
 from tiltyard.prepare import Features
 from tiltyard.task import Task
+from tiltyard.vocabulary import PAD, START
 
 if TYPE_CHECKING:
     import keras
@@ -81,14 +82,16 @@ def trainer(task: Task, body: keras.Model) -> keras.Model:
     return keras.Model(features, body(augmentation(task.train.augment, task.train.seed)(features)))
 
 
-def inference(body: keras.Model, encoder: Encoder, ends: tuple[Array, Array] | None = None) -> keras.Model:
+def inference(task: Task, body: keras.Model, encoder: Encoder, ends: tuple[Array, Array] | None = None) -> keras.Model:
     """Put the way back to the target's own units behind the core; this is what is exported.
 
     `ends` is what a forecast may miss by, below and above, at each step.
     """
     import keras
 
-    if not encoder.target:
+    if task.model.translates:
+        return task.model.unroll(body, encoder.target["steps"])
+    if task.kind.targets != "number":
         return keras.Model(body.input, body.output)  # not `body`, which may be saved with its optimizer
     scale, offset, output = encoder.target["std"], encoder.target["mean"], body.output
     if ends:
@@ -114,8 +117,10 @@ def answered(model: keras.Model, features: Features) -> Iterator[Array]:
 
 
 def answers(encoder: Encoder, truth: Array) -> Array:
-    """Give what the core answers at best: a number in standardised units, or the label's place."""
-    if not encoder.target:
+    """Give what the core answers at best: a number in standardised units, the label's place, or the ids of a text."""
+    if encoder.problem.targets == "text":
+        return encoder.problem.ids(encoder, truth)
+    if encoder.problem.targets == "label":
         return truth.astype(np.int32)
     truth = np.log1p(truth) if "log" in encoder.target else truth
     standardised: Array = (truth - encoder.target["mean"]) / encoder.target["std"]
@@ -129,9 +134,28 @@ def targets(task: Task, encoder: Encoder, truth: Array) -> Array:
     return truth.astype(np.float32) if task.output == "sigmoid" else np.eye(len(task.classes), dtype=np.float32)[truth]
 
 
-def loss(task: Task) -> str:
-    """Give the loss that Keras is to use: between places of labels and shares of labels it distinguishes by name."""
+def taught(encoder: Encoder, features: Features, truth: Array) -> Features:
+    """Put beside each text what a writer is told while it learns: the right answer, one step behind."""
+    ids = encoder.problem.ids(encoder, truth)
+    before = np.concatenate([np.full((len(ids), 1), START), ids[:, :-1]], axis=1)
+    return np.concatenate([features[:], before.astype(np.float32)], axis=1)
+
+
+def loss(task: Task) -> Any:
+    """Give the loss that Keras is to use: between places of labels and shares of labels it distinguishes by name.
+
+    Of texts, steps behind the end count nothing.
+    """
+    if task.kind.targets == "text":
+        return _of_steps
     return task.loss.removeprefix("sparse_") if _is_mixed(task) else task.loss
+
+
+def _of_steps(truth: keras.KerasTensor, guess: keras.KerasTensor) -> keras.KerasTensor:
+    from keras import losses, ops
+
+    there = ops.cast(ops.not_equal(truth, PAD), guess.dtype)
+    return losses.sparse_categorical_crossentropy(truth, guess) * there
 
 
 def _is_mixed(task: Task) -> bool:

@@ -64,7 +64,8 @@ def _losses(task: Task, parts: Parts) -> Iterator[tuple[float, float]]:
     plain = task.train.model_copy(update={"schedule": Constant(kind="constant"), "learning_rate": LOWEST})
     model = network.trainer(task, network.core(task, parts.encoder, parts.train[0].shape[1:]))
     model.compile(optimizer(plain, 1), network.loss(task), jit_compile=task.train.jit)
-    arrays = (parts.train[0], network.targets(task, parts.encoder, parts.train[1]), weights(task, parts.train[1]))
+    targets = network.targets(task, parts.encoder, parts.train[1])
+    arrays = (parts.train[0], targets, weights(task, parts.train[1], targets))
     mixup = task.train.augment.mixup if task.train.augment else 0.0
     batches = Batches(arrays, task.train.batch_size, task.train.seed, mixup)
     for place, batch in zip(range(BATCHES), _endless(batches), strict=False):

@@ -33,7 +33,13 @@ def shrunk(task: Task) -> Task:
     """Give the same task with few rows, one epoch and nothing to wait for."""
     few = {"rows": ROWS}
     source = task.source.model_copy(update=few if "rows" in type(task.source).model_fields else {})
-    train = {"epochs": 1, "batch_size": min(task.train.batch_size, ROWS // 10), "patience": None}
+    train = {
+        "epochs": 1,
+        "batch_size": min(task.train.batch_size, ROWS // 10),
+        "patience": None,
+        "then": None,
+        "schedule": task.train.schedule.model_copy(update={"warmup": 0}),  # it would be the whole training
+    }
     changes = {
         "source": source,
         "rows": (1, task.rows[1]),

@@ -38,13 +38,13 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
     place = Place(state, workspace.logs(task.name), task.name)
     folds = {"folds": cross_validate(task, parts, place)} if task.train.folds else {}
     body, record = _fit(task, parts, place)
-    model = network.inference(body, parts.encoder, _ends(task, parts, body))
+    model = network.inference(task, body, parts.encoder, _ends(task, parts, body))
     with files.replacing_folder(workspace.out(task.name, "train")) as folder:
         parts.encoder.save(folder / "encoder.json")
         record |= {
             **folds,
             **parts.inherited,
-            "parity": export(model, folder, parts.validation[0][:PARITY_ROWS].astype(np.float32)),
+            "parity": export(model, folder, _asked(parts, model)),
         }
         files.write_json(folder / "training.json", record)
         files.write_json(folder / "device.json", {**device(), "seconds": round(time.monotonic() - started, 2)})
@@ -59,7 +59,13 @@ def opened(workspace: Workspace, task: Task) -> Parts:
         raise DataError(f"train.batch_size: expected 1 to {rows}, the training rows; received {task.train.batch_size}")
     with quiet.hushed():
         _set_up(task)
-    return parts
+    return parts.taught() if task.model.translates else parts
+
+
+def _asked(parts: Parts, model: keras.Model) -> Array:
+    """Give some validation rows as a client sends them: without the answers that a writer learns along."""
+    rows: Array = parts.validation[0][:PARITY_ROWS].astype(np.float32)
+    return rows[:, : model.input_shape[1]]
 
 
 def _set_up(task: Task) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 PAD, UNKNOWN = 0, 1  # ids that stand for no word
+START, END = 1, 2  # of an answer: what stands before its first step, or for what was never seen, and behind its last
 
 
 def learned(texts: Iterable[Iterable[str]], at_least: int, size: int | None = None) -> list[str]:

@@ -42,6 +42,8 @@ PARAMETERS = {
 
 def test_a_family_keeps_its_promises(model_name: str, tmp_path: Path) -> None:
     """Locked parameter count, falling loss, same outputs after loading and after export, for one row and many."""
+    if plugins.load("models", model_name).translates:
+        pytest.skip("writes along an answer: see tests/test_language.py")
     form = plugins.load("models", model_name).forms[0]
     shape = LARGE if model_name in {*SMALL, "lenet5"} - {"transfer"} else SHAPES[form]
     seen = apart(exercise, tmp_path, {"family": model_name, **SMALL.get(model_name, {})}, shape, form, str(tmp_path))

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from tiltyard.layered import Share, Weighted
+from tiltyard.vocabulary import START
 
 if TYPE_CHECKING:
     import keras
-
-START = 1.0  # the id before the first step
 
 
 class Seq2Seq(Weighted):
@@ -56,12 +55,13 @@ class Seq2Seq(Weighted):
         pair = _Pair(self, {name: body.get_layer(name) for name in names})
         source = keras.Input((body.input_shape[1] - steps,), name="features")
         read, states, there = pair.read(source)
-        before, written = keras.ops.zeros_like(source[:, 0]) + START, []
+        before, written = keras.ops.zeros_like(source[:, 0]) + float(START), []
         for _ in range(steps):
             step, states = pair.step(before, states)
             step = pair.layers["output"](pair.attend(step[:, None], read, there))
             written.append(step)
-            before = keras.ops.cast(keras.ops.argmax(step[:, 0], axis=-1), "float32")
+            _, likeliest = keras.ops.top_k(step[:, 0], 1)  # argmax does not survive the export to ONNX
+            before = keras.ops.cast(likeliest[:, 0], "float32")
         return keras.Model(source, keras.ops.concatenate(written, axis=1))
 
     def _made(self, sizes: tuple[int, int]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from tiltyard.column import Array, Fitted, Rows, count
 from tiltyard.errors import DataError
 from tiltyard.predictions import Predictions
 from tiltyard.problem import TRUTH, Context, Metric, Problem, Run
-from tiltyard.vocabulary import PAD, learned
+from tiltyard.vocabulary import END, PAD, START, learned
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from tiltyard.encoder import Encoder
     from tiltyard.task import Task
 
-START, END = 1, 2  # ids of the target's own; START also stands for what the training rows do not hold
 LISTED = 10
 MEASURES = ("exact", "edits", "length")
 

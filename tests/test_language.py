@@ -1,0 +1,306 @@
+"""Texts that are gone on with and texts that are translated: reading, learning, writing, and the rivals of both."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from families import apart
+from making import edit_task, new_workspace, train_tasks
+
+from tiltyard import evaluate, files, prepare, task_file, validate
+from tiltyard.columns.prose import Prose
+from tiltyard.errors import DataError, RequestError, SourceError, TaskError
+from tiltyard.ngram import Ngram
+from tiltyard.package import write
+from tiltyard.predictor import Predictor
+from tiltyard.problems.translation import edits
+from tiltyard.served import Served
+from tiltyard.sources.dates import Dates
+from tiltyard.task import Task
+from tiltyard.workspace import Workspace
+
+Json = dict[str, Any]
+SONG = "".join(f"{n} green bottles hanging on the wall,\nand if one green bottle should fall,\n" for n in range(300))
+TALE: Json = {
+    "title": "A song without an end",
+    "problem": "generation",
+    "source": {"kind": "prose", "path": "song.txt"},
+    "rows": [400, 10000],
+    "columns": {"text": {"type": "prose", "length": 40}},
+    "target": {"column": "text"},
+    "split": {"kind": "chronological"},
+    "model": {"family": "rnn", "cell": "gru", "units": [48], "whole": True, "embedding": 16},
+    "train": {"epochs": 10, "batch_size": 16, "learning_rate": 0.01},
+    "gate": {"metric": "perplexity", "latency_ms": 500},
+    "serve": {"example": {"prompt": "bottles hanging on", "length": 10, "temperature": 0}},
+}
+DAYS: Json = {
+    "title": "Dates as people write them",
+    "problem": "translation",
+    "source": {"kind": "dates", "rows": 400},
+    "rows": [400, 10000],
+    "columns": {"written": {"type": "text", "by": "characters", "length": 30, "at_least": 1}},
+    "target": {"column": "iso", "length": 10},
+    "split": {"kind": "random"},
+    "model": {"family": "seq2seq", "units": 16, "embedding": 8, "attention": True},
+    "train": {"epochs": 2, "batch_size": 32, "learning_rate": 0.01},
+    "gate": {"metric": "exact", "latency_ms": 500},
+    "serve": {"example": "3 May 1999"},
+}
+
+
+def made(root: Path, content: Json, **changes: Any) -> tuple[Workspace, Task]:
+    """Write a task, fetch and validate its data."""
+    space = new_workspace(root)
+    files.write_text(root / "song.txt", SONG)
+    files.write_text(space.task_file("words"), yaml.safe_dump({**content, **changes}, sort_keys=False))
+    task = task_file.load(space, "words")
+    with files.replacing_folder(space.raw("words")) as folder:
+        task.source.fetch(folder, space)
+    assert all(outcome.success for outcome in validate.validate(space, task).outcomes)
+    return space, task
+
+
+def test_counts_of_three_characters_are_mixed_as_arithmetic_says() -> None:
+    """abababab: behind `ab` comes `a`, always; what was never met has what is left."""
+    rival = Ngram(["abababab"])
+    one = (4 + 2 / 3) / (8 + 2)  # of 8 characters 4 are a; 2 kinds share with the 3 that might come
+    two = (3 + 1 * one) / (3 + 1)  # b was followed 3 times, by a alone
+    three = (3 + 1 * two) / (3 + 1)
+    assert rival.probability("ab", "a") == pytest.approx(three)
+    assert rival.probability("b", "a") == pytest.approx(two)
+    assert rival.probability("", "a") == pytest.approx(one)
+    assert rival.probability("zz", "a") == pytest.approx(one)
+    everything = sum(rival.probability("ab", character) for character in "abz")
+    assert everything == pytest.approx(1)
+    judged = rival.judged(np.array(["ab"]), np.array(["ba"]))
+    b_behind_a = (4 + (4 + 2 / 3) / 10) / (4 + 1)
+    assert judged[0] == pytest.approx([-math.log(b_behind_a) - math.log(three), 2, 2])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "count"), [("", "", 0), ("ab", "", 2), ("kitten", "sitting", 3), ("a", "b", 1)]
+)
+def test_edits_are_counted(one: str, other: str, count: int) -> None:
+    """As Levenshtein did, either way round."""
+    assert edits([*one], [*other]) == edits([*other], [*one]) == count
+
+
+def test_windows_guess_each_character_once(tmp_path: Path) -> None:
+    """Side by side, in their order; the truth is one on; no window is in two parts."""
+    space, task = made(tmp_path, TALE)
+    prepare.prepare(space, task)
+    test = prepare.read_test(space, task)
+    texts = test.rows["text"]["text"].tolist()
+    assert "".join(texts)[1:] == "".join(test.truth.tolist())[:-1]
+    first = int(test.number[0]) * 40
+    assert SONG[first : first + 40] == texts[0]
+    train, _ = prepare.read_part(space.out("words", "prepare") / "train.npz")
+    validation, _ = prepare.read_part(space.out("words", "prepare") / "validation.npz")
+    assert len(train) + len(validation) < int(test.number[0])
+
+
+@pytest.mark.slow
+def test_a_song_is_learned_and_gone_on_with(tmp_path: Path) -> None:
+    """Better than counting three characters; over the service as in the evaluation; the same seed writes the same."""
+    space, task = made(tmp_path, TALE)
+    prepare.prepare(space, task)
+    train_tasks(space, "words")
+    report = evaluate.evaluate(space, task)
+    assert report["metrics"]["perplexity"] < report["baseline"]["perplexity"] < 5
+    assert report["metrics"]["bits"] == pytest.approx(math.log2(report["metrics"]["perplexity"]))
+    folder = space.package("words", report["version"])
+    write(space, task, folder)
+    served = Served.load(folder)
+    assert served.predict([task.serve.example]) == [" the wall,"]
+    wish = {"prompt": "and if", "length": 30, "temperature": 1.0, "seed": 4}
+    again, other, short = served.predict([wish, {**wish, "seed": 5}, "green"])
+    assert served.predict([wish]) == [again]
+    assert again != other
+    assert (len(again), len(short)) == (30, 200)
+    golden = files.read_json(folder / "golden.json")
+    assert served.predict(golden["instances"]) == golden["predictions"]
+
+
+def test_wishes_are_held_to_their_bounds() -> None:
+    """Each refusal names the key."""
+    column = Prose(length=8)
+    for wish, said in (
+        ({"prompt": ""}, "at least one character"),
+        ({"prompt": "a", "length": 0}, "expected 1 to 2000; received 0"),
+        ({"prompt": "a", "length": 1.5}, "expected a whole number"),
+        ({"prompt": "a", "temperature": float("nan")}, "expected 0 to 10"),
+        ({"prompt": "a", "seed": True}, "expected a whole number; received true"),
+        ({"prompt": "a", "top": 3}, "expected length, prompt, seed, temperature"),
+        ({"text": "a"}, 'expected text or {"prompt": "..."}'),
+    ):
+        with pytest.raises(RequestError, match=said.replace("{", r"\{").replace(".", r"\.")):
+            column.parse([wish], "x")
+
+
+def test_a_long_prompt_is_read_from_its_end() -> None:
+    """As many characters as the model looks at."""
+    assert Prose(length=4).parse(["abcdef\r\ng"], "x")["text"].tolist() == ["ef\ng"]
+
+
+@pytest.mark.slow
+def test_dates_are_translated_by_one_graph(tmp_path: Path) -> None:
+    """What is exported writes by itself; what was judged is what is served."""
+    space, task = made(tmp_path, DAYS)
+    prepare.prepare(space, task)
+    train_tasks(space, "words")
+    report = evaluate.evaluate(space, task)
+    assert report["metrics"]["error_rate"] < 0.75  # two epochs: the shape of a date, and most of the century
+    assert report["worst"][0].keys() == {"row", "actual", "predicted", "edits"}
+    write(space, task, space.package("words", report["version"]))
+    served = Served.load(space.package("words", report["version"]))
+    (answer,) = served.predict(["3 May 1999"])
+    assert {*answer} <= {*"0123456789-"}
+    with pytest.raises(RequestError, match="expected text; received 5"):
+        served.predict([5])
+
+
+def _written(settings: Json) -> Json:
+    """Write freely, then along what was written: both must have thought the same at every step."""
+    import keras
+    from families import settings_of
+
+    from tiltyard.export import export
+
+    family = settings_of(settings)
+    keras.utils.set_random_seed(1)
+    features = keras.Input((9 + 6,), name="features")
+    written = family.translate(features[:, :9], features[:, 9:], (20, 12))
+    body = keras.Model(features, family.head(written, 12, "softmax"))
+    free = family.unroll(body, 6)
+    chance = np.random.default_rng(0)
+    source = np.where(np.arange(9) < chance.integers(1, 10, (40, 1)), chance.integers(1, 20, (40, 9)), 0).astype("f4")
+    freely = np.asarray(free(source))
+    before = np.concatenate([np.ones((40, 1)), freely.argmax(axis=2)[:, :-1]], axis=1).astype("f4")
+    along = np.asarray(body(np.concatenate([source, before], axis=1)))
+    folder = Path("onnx")
+    folder.mkdir()
+    free.export(folder / "model.onnx", format="onnx", verbose=False)
+    del export
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(folder / "model.onnx")
+    exported = session.run(None, {"features": source})[0]
+    return {
+        "parameters": body.count_params(),
+        "free": free.count_params(),
+        "differs": float(np.abs(along - freely).max()),
+        "onnx": float(np.abs(exported - freely).max()),
+        "words": len(np.unique(freely.argmax(axis=2))),
+    }
+
+
+# Of 20 and 12 ids, vectors of 4, width 5: reader and writer of LSTM have 4 (5 (4 + 5) + 5) = 200 each,
+# of GRU 3 (5 (4 + 5) + 2 x 5) = 165; ids 20 x 4 + 12 x 4 = 128; output 12 x 5 + 12 = 72; attention 10 x 5 + 5 = 55.
+# From both ends: two readers, and a writer of width 10: 4 (10 (4 + 10) + 10) = 600, output 132, attention 210.
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("settings", "parameters"),
+    [
+        ({"cell": "lstm"}, 600),
+        ({"cell": "gru", "attention": True}, 585),
+        ({"cell": "lstm", "attention": True, "bidirectional": True, "dropout": 0.3}, 1470),
+    ],
+)
+def test_writing_freely_is_writing_along_what_was_written(
+    settings: Json, parameters: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Step by step the same thoughts, in Keras and in ONNX, with the same weights."""
+    monkeypatch.chdir(tmp_path)
+    seen = apart(_written, tmp_path, {"family": "seq2seq", "units": 5, "embedding": 4, **settings})
+    assert seen["parameters"] == seen["free"] == parameters
+    assert max(seen["differs"], seen["onnx"]) < 1e-5
+    assert seen["words"] > 1
+
+
+def test_made_dates_are_true(workspace: Workspace, tmp_path: Path) -> None:
+    """The year is in both; the same seed gives the same bytes, another one others."""
+    tables = []
+    for place, seed in enumerate((0, 0, 1)):
+        folder = tmp_path / str(place)
+        folder.mkdir()
+        Dates(kind="dates", rows=200, seed=seed).fetch(folder, workspace)
+        tables.append((folder / "table.csv").read_text(encoding="utf-8"))
+    assert tables[0] == tables[1] != tables[2]
+    for line in tables[0].splitlines()[1:]:
+        written, _, iso = line.rpartition(",")
+        year, _, day = iso.split("-")
+        assert year[2:] in written
+        assert str(int(day)) in written
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"target.length": None}, "expected for translation a column of text, and target.length"),
+        ({"model": {"family": "bow"}}, "model.family: expected seq2seq for translation; received bow"),
+        ({"problem": "generation"}, "problem: expected generation for prose and only then"),
+    ],
+)
+def test_translations_that_cannot_be_meant_are_refused(tmp_path: Path, changes: Json, said: str) -> None:
+    """Before anything runs."""
+    space, _ = made(tmp_path, DAYS)
+    edit_task(space, "words", changes)
+    with pytest.raises(TaskError, match=said):
+        task_file.load(space, "words")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"model.whole": False}, "model: expected for prose, and only for it, rnn with whole: true"),
+        ({"model.bidirectional": True}, "model: expected for prose"),
+        ({"model": {"family": "transformer"}}, "model: expected for prose"),
+        ({"split.kind": "random"}, "split.kind: expected chronological for prose"),
+        ({"target.column": "other"}, "target.column: expected text, which is gone on with; received other"),
+    ],
+)
+def test_prose_that_cannot_be_meant_is_refused(tmp_path: Path, changes: Json, said: str) -> None:
+    """Before anything runs."""
+    space, _ = made(tmp_path, TALE)
+    edit_task(space, "words", changes)
+    with pytest.raises(TaskError, match=said):
+        task_file.load(space, "words")
+
+
+def test_answers_that_are_too_long_or_missing_are_refused(tmp_path: Path) -> None:
+    """With the row, and how long they are."""
+    space, task = made(tmp_path, DAYS)
+    for answer, said in (("2024-01-01T00", "row 1 holds 13 characters"), ("", "row 1 holds none")):
+        files.write_text(space.raw("words") / "table.csv", f"written,iso\n1 May 2000,2000-05-01\n2 May 2000,{answer}\n")
+        with pytest.raises(DataError, match=f"target.length: iso: expected 1 to 10 characters; {said}"):
+            prepare.prepare(space, task)
+
+
+@pytest.mark.parametrize(("content", "said"), [(b"", "an empty file"), (b"\xff\xfe\x00", "expected a text in UTF-8")])
+def test_prose_that_is_none_is_refused(workspace: Workspace, content: bytes, said: str) -> None:
+    """Empty, or in another encoding."""
+    (workspace.root / "song.txt").write_bytes(content)
+    with pytest.raises(SourceError, match=said):
+        made_source(workspace)
+
+
+def made_source(workspace: Workspace) -> None:
+    """Fetch the song."""
+    from tiltyard.sources.prose import Prose as Source
+
+    with files.replacing_folder(workspace.raw("words")) as folder:
+        Source(kind="prose", path="song.txt").fetch(folder, workspace)
+
+
+def test_the_exported_model_is_what_answers(tmp_path: Path) -> None:
+    """A predictor without a model says how to make one."""
+    from tiltyard.errors import RegistryError
+
+    with pytest.raises(RegistryError, match="no model"):
+        Predictor.load(tmp_path)
