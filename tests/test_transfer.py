@@ -1,0 +1,119 @@
+"""What one task has learned is taken for another: frozen, or learning on at its end, and on record."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from families import SHAPES, apart, model_of, settings_of
+from making import edit_task, fetch_raw, start_training, train_tasks
+from pydantic import ValidationError
+
+from tiltyard import files, prepare, task_file
+from tiltyard.predictor import version
+from tiltyard.workspace import Workspace
+
+pytestmark = pytest.mark.slow
+
+TAKEN = {"family": "transfer", "base": "digits", "units": [16]}
+
+
+def _second(workspace: Workspace, model: dict[str, Any], **changes: object) -> Path:
+    """Make a task that takes from the digits, of the same pictures; give where its model goes."""
+    content = yaml.safe_load(workspace.task_file("digits").read_text())
+    content |= {"model": model, "train": content["train"] | {"augment": None, "epochs": 2}}
+    workspace.task_file("few").write_text(yaml.safe_dump(content | changes))
+    fetch_raw(workspace, "few")
+    prepare.prepare(workspace, task_file.load(workspace, "few"))
+    return workspace.out("few", "train")
+
+
+def _weights(folder: str) -> list[list[Any]]:
+    """Give name and sum of each weight of the convolutions and their batch norms, as they were saved."""
+    import keras
+
+    model = keras.saving.load_model(f"{folder}/model.keras", compile=False)
+    inside = next((layer for layer in model.layers if layer.name == "base"), model)
+    kept = [layer for layer in inside.layers if len(layer.output.shape) == 4]
+    return [[weight.path.split("/")[-2:], np.array(weight).tolist()] for layer in kept for weight in layer.weights]
+
+
+def test_a_frozen_base_stays_as_it_was_trained(road: Workspace, tmp_path: Path) -> None:
+    """Convolutions and batch statistics are the base's to the last bit, and its version is on record."""
+    out, base = _second(road, TAKEN), road.out("digits", "train")
+    train_tasks(road, "few")
+    assert files.read_json(out / "training.json")["base"] == {"task": "digits", "version": version(base)}
+    assert apart(_weights, tmp_path, str(out)) == apart(_weights, tmp_path, str(base))
+    assert files.read_json(out / "training.json")["parity"] < 1e-4
+
+
+def test_the_last_block_learns_on_if_asked(road: Workspace, tmp_path: Path) -> None:
+    """One block is let loose: its convolution changes; nothing before it does, and no batch norm."""
+    out = _second(road, TAKEN | {"unfreeze": 1})
+    train_tasks(road, "few")
+    before, after = (apart(_weights, tmp_path, str(folder)) for folder in (road.out("digits", "train"), out))
+    pairs = zip(before, after, strict=True)
+    assert [name for (name, was), (_, now) in pairs if was != now] == [["conv2d_1", "kernel"]]
+
+
+def test_a_base_that_cannot_be_taken_is_refused_in_a_sentence(road: Workspace) -> None:
+    """Not trained, of another size, or without convolutions: each says so, and what to type."""
+    _second(road, TAKEN | {"base": "nobody"})
+    assert "TrainingError: model.base: expected a trained task; nobody has no model" in _refusal(road)
+    edit_task(road, "few", {"model.base": "iris"})
+    assert "base: expected pictures of (4,), as iris takes them; received (8, 8, 1)" in _refusal(road)
+    edit_task(road, "few", {"model.base": {"family": "mlp"}})
+    assert "base: expected convolutions; it has none" in _refusal(road)
+
+
+def _refusal(workspace: Workspace) -> str:
+    process = start_training(workspace, "few")
+    process.join(120)
+    assert process.exitcode == 1
+    return (workspace.root / "error.txt").read_text()
+
+
+def test_settings_of_a_base_are_checked_like_any() -> None:
+    """A family that reads no pictures, one of an unknown name, and a network that no one offers are refused."""
+    for base in (
+        {"family": "rnn", "unit": [3]},
+        {"family": "bow"},
+        {"units": [3]},
+        {"family": "transfer", "base": "x"},
+    ):
+        with pytest.raises(ValidationError, match=r"unknown key 'unit'|expected the family alexnet, cnn"):
+            settings_of({"family": "transfer", "base": base})
+    with pytest.raises(ValidationError, match="expected vgg16 or vgg19"):
+        settings_of({"family": "transfer", "base": "lenet", "weights_of": "imagenet"})
+
+
+def _without_network(folder: str) -> None:
+    os.environ |= {"KERAS_HOME": folder, "HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    model_of({"family": "transfer", "base": "vgg16", "weights_of": "imagenet"}, (32, 32, 3))
+
+
+def test_weights_that_cannot_be_downloaded_are_refused_in_a_sentence(tmp_path: Path) -> None:
+    """Without a way to the network, it says which weights are missing."""
+    with pytest.raises(AssertionError, match=r"TrainingError: .*imagenet weights of vgg16 cannot be had"):
+        apart(_without_network, tmp_path, str(tmp_path))
+
+
+def _frozen() -> list[bool]:
+    """Drop nothing inside a frozen base: the same rows give the same maps in training, too."""
+    import keras
+
+    base = {"family": "cnn", "filters": [4, 4], "spatial_dropout": 0.5, "batch_norm": True}
+    model = model_of({"family": "transfer", "base": base}, SHAPES["image"])
+    trunk = model.get_layer("base")
+    x = np.random.default_rng(0).random((4, 8, 8, 1), dtype=np.float32)
+    calm, busy = (keras.ops.convert_to_numpy(trunk(x, training=training)) for training in (False, True))
+    return [bool(np.array_equal(calm, busy)), any(layer.trainable for layer in trunk.layers if layer.weights)]
+
+
+def test_nothing_is_dropped_inside_a_frozen_base(tmp_path: Path) -> None:
+    """Dropout and batch statistics of the base are as in use, while the layers behind it are trained."""
+    assert apart(_frozen, tmp_path) == [True, False]
