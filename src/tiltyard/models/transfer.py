@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field, PrivateAttr, SerializeAsAny, field_validator, model_validator
 
 from tiltyard import plugins
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 # What `weights: imagenet` knows: the modules of keras.applications and the functions in them.
 NETWORKS = {"vgg16": "VGG16", "vgg19": "VGG19", "resnet50": "ResNet50", "xception": "Xception"}
-BRIGHTEST = 255.0  # these networks take pixels in bytes
+MEANS = np.array([103.939, 116.779, 123.68], dtype=np.float32)  # of blue, green, red, which all but xception take off
 
 
 class Transfer(Layered):
@@ -123,7 +124,7 @@ def freeze(trunk: keras.Model, blocks: int) -> None:
 
 
 def _imagenet(name: str, features: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.Model]:
-    """Take a network of keras.applications with the weights that it downloads."""
+    """Take a network of keras.applications with the weights that it downloads; pixels go in as it learned them."""
     import keras
 
     module = getattr(keras.applications, name)
@@ -137,4 +138,6 @@ def _imagenet(name: str, features: keras.KerasTensor) -> tuple[keras.KerasTensor
             f"model.weights_of: the imagenet weights of {name} cannot be had: {' '.join(str(error).split())[:200]}",
             hint="try again with a way to the network, or name a task of yours that is trained: model.base: TASK",
         ) from None
-    return module.preprocess_input(x * BRIGHTEST), trunk
+    if name == "xception":
+        return x * 2.0 - 1.0, trunk
+    return keras.ops.take(x, [2, 1, 0], axis=-1) * 255.0 - MEANS, trunk
