@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 WORDS = 20  # ids of a text
+ANSWER = 4  # steps of a text that is written
 SHAPES = {"table": (6,), "image": (8, 8, 1), "series": (12, 1), "text": (12,)}
 
 
@@ -34,7 +35,11 @@ def model_of(content: Json, shape: tuple[int, ...], units: int = 1, output: str 
 
     keras.utils.set_random_seed(0)
     family, features = settings_of(content), keras.Input(shape, name="features")
-    return keras.Model(features, family.head(family.build(features, words), units, output))
+    if family.translates:  # the last steps are the answer, each told what was right before it
+        x = family.translate(features[:, :-ANSWER], features[:, -ANSWER:], (words, words))
+    else:
+        x = family.build(features, words)
+    return keras.Model(features, family.head(x, units, output))
 
 
 def features_of(shape: tuple[int, ...], form: str, rows: int = 32) -> Array:
@@ -50,10 +55,7 @@ def exercise(content: Json, shape: tuple[int, ...], form: str, folder: str, *, o
     """Build, train, save, load and export; say what was seen."""
     import keras
 
-    model = model_of(content, shape, *HEADS.get(content["family"], (1, "linear")), words=WORDS if form == "text" else 0)
-    x = features_of(shape, form)
-    target = x.reshape(len(x), -1).mean(axis=1) + 1
-    y = np.digitize(target, np.quantile(target, [0.25, 0.5, 0.75])) if model.output_shape[-1] > 1 else target
+    model, x, y = case_of(content, shape, form)
     loss = "sparse_categorical_crossentropy" if model.output_shape[-1] > 1 else "mse"
     eagerly = keras.backend.backend() == "tensorflow"  # so few steps are not worth the tracing
     model.compile("adam", loss, run_eagerly=eagerly)
@@ -61,11 +63,20 @@ def exercise(content: Json, shape: tuple[int, ...], form: str, folder: str, *, o
     seen: Json = {"parameters": model.count_params(), "losses": losses, "reloaded": _reloaded(model, x, folder)}
     if onnx:
         seen["parity"] = _parity(model, x, folder)
-    np.savez(f"{folder}/answers.npz", x=x, y=keras.ops.convert_to_numpy(model(x)))
     return seen
 
 
-HEADS = {"lenet5": (4, "softmax")}  # the paper's form knows classes alone
+def case_of(content: Json, shape: tuple[int, ...], form: str) -> tuple[keras.Model, Array, Array]:
+    """Give a model of a family, features for it, and what it may learn from them."""
+    heads = {"lenet5": (4, "softmax"), "seq2seq": (WORDS, "softmax")}
+    model = model_of(content, shape, *heads.get(content["family"], (1, "linear")), WORDS if form == "text" else 0)
+    x = features_of(shape, form)
+    if len(model.output_shape) == 3:
+        return model, x, x[:, -ANSWER:]
+    target = x.reshape(len(x), -1).mean(axis=1) + 1
+    if model.output_shape[-1] > 1:
+        target = np.digitize(target, np.quantile(target, [0.25, 0.5, 0.75]))
+    return model, x, target
 
 
 def _reloaded(model: keras.Model, x: Array, folder: str) -> float:
