@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 from making import FORKS
 
 from tiltyard import plugins
@@ -17,6 +19,7 @@ from tiltyard.model import Model
 if TYPE_CHECKING:
     import keras
 
+needs_jax = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs jax: uv pip install --group jax")
 Json = dict[str, Any]
 WORDS = 20  # ids of a text
 ANSWER = 4  # steps of a text that is written

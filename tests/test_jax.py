@@ -1,0 +1,48 @@
+"""The other backend: JAX trains, and TensorFlow writes the ONNX file."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from families import needs_jax
+from making import edit_task, fetch_raw
+
+from tiltyard import export, files, prepare, task_file
+from tiltyard.errors import TrainingError
+from tiltyard.predictor import Predictor
+from tiltyard.workspace import Workspace
+
+pytestmark = pytest.mark.slow
+
+TRAIN = "import sys; from tiltyard.cli import main; sys.argv = ['tiltyard', 'train', 'iris']; main()"
+
+
+@needs_jax
+def test_a_task_is_trained_under_jax_and_proven(workspace: Workspace) -> None:
+    """The verb goes all the way; the ONNX file has on the validation rows the loss that JAX saw in the best epoch."""
+    edit_task(workspace, "iris", {"train.epochs": 3})
+    fetch_raw(workspace, "iris")
+    prepare.prepare(workspace, task_file.load(workspace, "iris"))
+    env = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", TRAIN], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    out = workspace.out("iris", "train")
+    record = files.read_json(out / "training.json")
+    assert files.read_json(out / "device.json")["backend"] == "jax"
+    assert record["parity"] < 1e-4
+    features, truth = prepare.read_part(workspace.out("iris", "prepare") / "validation.npz")
+    shares = Predictor.load(out).run(features)[np.arange(len(truth)), truth]
+    assert -np.log(shares).mean() == pytest.approx(record["history"]["val_loss"][record["best_epoch"] - 1], rel=1e-4)
+
+
+def test_without_tensorflow_the_export_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the other backend is alone, the sentence names what is missing."""
+    (tmp_path / "tensorflow.py").write_text("raise ModuleNotFoundError('No module named tensorflow')")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    with pytest.raises(TrainingError, match=r"expected TensorFlow, which writes ONNX, .*No module named tensorflow"):
+        export._convert_apart(tmp_path)
