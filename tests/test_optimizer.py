@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from making import apart
 
-from tiltyard.training import Train
+from tiltyard.training import RATES, Train
 
 pytestmark = pytest.mark.slow
 
@@ -102,3 +102,27 @@ def test_switches_change_a_step_as_they_say() -> None:
     assert moved["less_momentum"][0] == pytest.approx([-1.5 * 1.5, 2.0 * 1.5])
     assert moved["nesterov"][0] == pytest.approx([-1.5 * 1.9, 2.0 * 1.9])
     assert abs(moved["adadelta"][1][0]) > 100 * abs(moved["keras_adadelta"][1][0])
+
+
+def _learned(names: list[str]) -> dict[str, float]:
+    """Train a small network for a few epochs at each optimizer's own rate; give the last loss over the first."""
+    import keras
+    import numpy as np
+
+    from tiltyard.optimizer import optimizer
+
+    x = np.random.default_rng(0).normal(size=(256, 4)).astype(np.float32)
+    found = {}
+    for name in names:
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.layers.Dense(16, "relu"), keras.layers.Dense(1)])
+        model.compile(optimizer(_train(optimizer=name, learning_rate=None), 8), "mse")
+        curve = model.fit(x, x.sum(axis=1), batch_size=32, epochs=20, verbose=0).history["loss"]
+        found[name] = curve[-1] / curve[0]
+    return found
+
+
+def test_every_optimizer_learns_at_the_rate_it_has_if_none_is_set() -> None:
+    """Twenty epochs take at least a third off the loss, whichever it is."""
+    learned = apart(_learned, list(RATES))
+    assert {name: share for name, share in learned.items() if not share < 0.67} == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from typing import Any
 
@@ -31,6 +32,8 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "several": {"members": 3},
     "blended": {"members": 3, "blend": "weighted"},
     "unwatched": {"watch": False},
+    "settling": {"epochs": 20, "schedule": {"kind": "plateau", "factor": 0.1, "patience": 1}, "learning_rate": 0.2},
+    "deep": {"model.units": [16] * 10, "model.activation": "sigmoid"},
 }
 
 
@@ -40,7 +43,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace = new_workspace(tmp_path_factory.mktemp("switches"))
     for name, settings in SWITCHES.items():
         shutil.copy(workspace.task_file("iris"), workspace.task_file(name))
-        edit_task(workspace, name, {f"train.{key}": value for key, value in {**PLAIN, **settings}.items()})
+        keys = {key if "." in key else f"train.{key}": value for key, value in {**PLAIN, **settings}.items()}
+        edit_task(workspace, name, keys)
         fetch_raw(workspace, name)
         prepare.prepare(workspace, task_file.load(workspace, name))
     for path in workspace.root.glob("out/folded/prepare/test.npz"):
@@ -90,6 +94,27 @@ def test_a_schedule_is_in_the_history(done: Workspace) -> None:
     """The rate of each epoch is noted, and falls as it should."""
     assert _record(done, "falling")["history"]["learning_rate"][1:4:2] == pytest.approx([0.001, 0.0001], rel=0.2)
     assert "learning_rate" not in _record(done, "plain")["history"]
+
+
+def test_a_plateau_lowers_the_rate_by_its_factor(done: Workspace) -> None:
+    """Each time the loss was not better for an epoch."""
+    history = _record(done, "settling")["history"]
+    rates = history["learning_rate"]
+    assert rates[-1] < 0.05
+    steps = {round(after / before, 3) for before, after in itertools.pairwise(rates)}
+    assert steps == {1.0, 0.1}
+
+
+def test_a_deep_net_of_sigmoids_is_diagnosed(done: Workspace) -> None:
+    """It learned nothing, and the record says so and why; so does the report."""
+    found = _record(done, "deep")["diagnosis"]
+    assert found["verdict"] == "under-fit"
+    assert "where 10% is the least that counts as learned" in found["reason"]
+    assert found["findings"][0].startswith("vanishing gradients: that of dense is ")
+    evaluate.evaluate(done, task_file.load(done, "deep"))
+    page = (done.out("deep", "evaluate") / "report.html").read_text()
+    assert "Vanishing gradients: that of dense is " in page
+    assert '<strong class="bad">Under-fit</strong>' in page
 
 
 def test_a_second_part_starts_from_the_best_of_the_first_and_says_so(done: Workspace) -> None:

@@ -114,7 +114,9 @@ def test_a_diverged_run_stops_with_a_sentence(workspace: Workspace) -> None:
     process = start_training(workspace, "diabetes")
     process.join(120)
     assert process.exitcode == 1
-    assert "TrainingError: training diverged in epoch" in (workspace.root / "error.txt").read_text()
+    said = (workspace.root / "error.txt").read_text()
+    assert "TrainingError: training diverged in epoch" in said
+    assert "; no numbers any more: the weights of dense, dense_1, output at epoch 1" in said
     assert not out.exists()
 
 

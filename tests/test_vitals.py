@@ -16,7 +16,7 @@ from tiltyard import diagnosis
 pytestmark = pytest.mark.slow
 
 
-def _looked(folder: str, depth: int, epochs: int, **dense: Any) -> list[dict[str, Any]]:
+def _looked(folder: str, depth: int, epochs: int, rate: float = 0.01, **dense: Any) -> list[dict[str, Any]]:
     """Train a network of equal layers on a round boundary, and give what was seen; in a process of its own."""
     import keras
     from tensorboard.summary import Writer
@@ -29,22 +29,23 @@ def _looked(folder: str, depth: int, epochs: int, **dense: Any) -> list[dict[str
     features = hidden = keras.Input((4,), name="features")
     for _ in range(depth):
         hidden = keras.layers.Dense(16, **dense)(hidden)
-    model = keras.Model(features, keras.layers.Dense(1, "sigmoid", name="output")(hidden))
-    model.compile(keras.optimizers.SGD(0.01), "binary_crossentropy")
-    vitals = Vitals(model, "binary_crossentropy", (x[:64], y[:64]), Writer(folder))
+    model = keras.Model(features, keras.layers.Dense(1, name="output")(hidden))
+    model.compile(keras.optimizers.SGD(rate), "mse")
+    vitals = Vitals(model, "mse", (x[:64], y[:64]), Writer(folder))
     model.fit(x, y, epochs=epochs, callbacks=[vitals], verbose=0)
     vitals.writer.close()
     return vitals.looks
 
 
 def _all(folder: str) -> dict[str, list[dict[str, Any]]]:
-    """Look at a healthy network and at three ill ones."""
+    """Look at a healthy network and at four ill ones."""
     from keras import initializers
 
     return {
         "healthy": _looked(folder, 3, 9, activation="relu"),
         "deep": _looked(folder, 10, 3, activation="sigmoid"),
         "large": _looked(folder, 6, 1, activation="relu", kernel_initializer=initializers.RandomNormal(stddev=5)),
+        "fast": _looked(folder, 3, 2, rate=1.5, activation="tanh"),
         "dead": _looked(folder, 2, 1, activation="relu", bias_initializer=initializers.Constant(-50)),
     }
 
@@ -70,6 +71,13 @@ def test_large_initial_weights_make_gradients_explode(seen: Any) -> None:
     found = diagnosis.findings(seen[1]["large"][:1])
     assert any(text.startswith("exploding gradients: that of ") for text in found)
     assert seen[1]["large"][0]["weights"]["dense"] == pytest.approx(5, rel=0.3)
+
+
+def test_a_rate_far_too_high_makes_gradients_explode(seen: Any) -> None:
+    """What was sound before the first epoch is named after the second."""
+    looks = seen[1]["fast"]
+    assert diagnosis.findings(looks[:1]) == []
+    assert any(text.startswith("exploding gradients: that of ") for text in diagnosis.findings(looks))
 
 
 def test_units_that_never_fire_are_counted(seen: Any) -> None:

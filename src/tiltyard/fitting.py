@@ -120,10 +120,10 @@ class _Part:
                 self._fit([*memorable, *self._rates(), watch, *vitals, resume], resume.epoch)
         finally:
             watch.close()
-        looks = [look for one in vitals for look in one.looks]
         if watch.diverged:
-            raise diagnosis.diverged(train, watch.diverged, looks)
-        return resume, looks
+            last = [{"epoch": watch.diverged, **one.look()} for one in vitals]
+            raise diagnosis.diverged(train, watch.diverged, [*(look for one in vitals for look in one.looks), *last])
+        return resume, [look for one in vitals for look in one.looks]
 
     def _compile(self) -> None:
         from tiltyard import network
