@@ -112,18 +112,17 @@ def rates(rows: Sequence[Mapping[str, float]], suggested: float) -> Figure:
 
 
 def gradients(looks: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw the size of each layer's gradient by epoch, the first layer darkest."""
+    """Draw the size of each layer's gradient at each look, the first layer darkest; looks come ever more rarely."""
     figure, axes = _axes(6.4, 3.4, "Epoch", "Gradient (root mean square)")
-    names = list(looks[0]["gradients"]) if looks else []
+    names = list(looks[0]["gradients"])
     for place, name in enumerate(names):
         values = [look["gradients"][name] or np.nan for look in looks]
-        shade = 0.75 * place / max(len(names) - 1, 1)
+        colour = _lighter(BLUE, 0.75 * place / max(len(names) - 1, 1))
         label = name if place in (0, len(names) - 1) else None
-        axes.plot([look["epoch"] for look in looks], values, color=_lighter(BLUE, shade), linewidth=1.8, label=label)
-    if names:
-        axes.set_yscale("log")
-        axes.set_xscale("symlog")
-        _legend(axes)
+        axes.plot(range(len(looks)), values, color=colour, linewidth=1.8, label=label)
+    axes.set_xticks(range(len(looks)), [str(look["epoch"]) for look in looks])
+    axes.set_yscale("log")
+    _legend(axes)
     return figure
 
 

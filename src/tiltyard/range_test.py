@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 LOWEST, HIGHEST = 1e-6, 10.0
 BATCHES = 140  # twenty a power of ten
+WINDOW = 10  # batches over which a fall counts; what lies nearer together is noise
 MEMORY = 0.9  # of the running mean of losses
 HOPELESS = 4.0  # times the lowest loss: there it ends
 
@@ -48,8 +49,10 @@ def suggest(rows: list[dict[str, float]]) -> float:
             "range test: expected a loss that falls at some rate; it rose from the first",
             hint="see that the features are sound: tiltyard check TASK",
         )
-    fall = np.gradient([row["loss"] for row in rows[: lowest + 1]])
-    return float(f"{rows[int(np.argmin(fall))]['rate']:.2g}")
+    losses = np.array([row["loss"] for row in rows[: lowest + 1]])
+    reach = max(1, min(WINDOW, lowest // 2))
+    start = int(np.argmax(losses[:-reach] - losses[reach:]))
+    return float(f"{rows[start + reach // 2]['rate']:.2g}")
 
 
 def _losses(task: Task, parts: Parts) -> Iterator[tuple[float, float]]:

@@ -10,6 +10,7 @@ from tiltyard.column import Array
 from tiltyard.diagnosis import Losses
 from tiltyard.parts import Parts, some
 from tiltyard.task import Task
+from tiltyard.vocabulary import PAD
 
 if TYPE_CHECKING:
     import keras
@@ -33,6 +34,7 @@ def _constant(task: Task, answers: Array, units: int) -> Array:
     if answers.dtype.kind == "f":
         middle = np.median if task.loss == "mae" else np.mean
         return np.asarray(middle(answers.reshape(len(answers), -1), axis=0), dtype=np.float32)
+    answers = answers[answers != PAD] if task.kind.targets == "text" else answers  # nothing is learned behind the end
     shares = np.bincount(answers.ravel(), minlength=max(units, 2)) / answers.size
     return (shares[1:] if units == 1 else shares).astype(np.float32)
 
@@ -45,7 +47,8 @@ def _losses(
 
     from tiltyard import network
 
-    loss, answers = keras.losses.get(task.loss), network.answers(parts.encoder, part[1])
+    loss = keras.losses.get(task.loss if task.classes else network.loss(task))
+    answers = network.answers(parts.encoder, part[1])
     answers = answers.reshape(len(answers), -1)
     sums, start = np.zeros(2), 0
     for outputs in network.answered(body, part[0]):
