@@ -54,8 +54,8 @@ REFUSED = [
     ("iris", {"name": "rose"}, "name: expected 'iris', the file's name; received 'rose'"),
     ("iris", {"source.kind": "sklern"}, "source: .*sklern"),
     ("iris", {"columns.petal_width.bounds": [4, 1]}, "bounds: expected the lower one first"),
-    ("sine", {"split.kind": "random"}, "split.kind: expected chronological for a series; received random"),
-    ("sine", {"problem": "regression", "gate.metric": "rmse"}, "problem: expected forecasting for a series"),
+    ("sine", {"split.kind": "random"}, "split.kind: expected chronological for series; received random"),
+    ("sine", {"problem": "regression", "gate.metric": "rmse"}, "problem: expected forecasting for series"),
     ("digits", {"columns.noise": {"type": "number"}}, "columns: expected the image column alone"),
 ]
 
