@@ -236,3 +236,34 @@ def test_a_horizon_is_for_series_alone(tmp_path: Path) -> None:
         with pytest.raises(TaskError, match=f"target.{name}: expected for a series alone"):
             task_file.load(space, "diabetes")
         edit_task(space, "diabetes", {f"target.{name}": None})
+
+
+def test_rows_may_follow_each_other_without_a_time(tmp_path: Path) -> None:
+    """The order of the file is that of time, and nothing is asked of steps; groups would need more."""
+    rows = [["sold"], *([f"{place % 7}"] for place in range(60))]
+    space, task = _task(tmp_path, rows, {"sold": {"order": None}})
+    assert all(outcome.success for outcome in validate.validate(space, task).outcomes)
+    windows, truth = Series().rows(task, space.raw("shop"))
+    assert windows["sold"][0].tolist() == [0, 1, 2, 3, 4, 5]
+    assert truth[:3].tolist() == [6, 0, 1]
+    (tmp_path / "other").mkdir()
+    with pytest.raises(TaskError, match="order: expected the column of times, by which groups are put together"):
+        _task(tmp_path / "other", rows, {"sold": {"order": None, "group": "shop"}})
+
+
+def test_a_rise_is_a_label(tmp_path: Path) -> None:
+    """Of the value so many steps ahead over the last one seen."""
+    rows = [["month", "sold"], *([month, f"{place % 7}"] for place, month in enumerate(MONTHS))]
+    target = {"column": "sold", "horizon": 2, "rise": True, "classes": ["no", "yes"]}
+    more: dict[str, Any] = {"target": target, "problem": "classification", "gate": {"metric": "roc_auc"}}
+    space, task = _task(tmp_path, rows, {"sold": {"relative": True, "log": True}}, **more)
+    _, truth = Series().rows(task, space.raw("shop"))
+    sold = [place % 7 for place in range(120)]
+    assert truth.tolist() == [int(sold[end + 1] > sold[end - 1]) for end in range(6, 119)]
+    facts = prepare.prepare(space, task)
+    assert facts["context"] == {}
+    encoder = Encoder.load(space.out("shop", "prepare") / "encoder.json")
+    assert encoder.answer(np.array([[0.25, 0.75]]))[0]["label"] == "yes"
+    edit_task(space, "shop", {"problem": "forecasting", "target.classes": None, "gate.metric": "rmse"})
+    with pytest.raises(TaskError, match=r"target\.rise: expected for classification with two classes"):
+        task_file.load(space, "shop")

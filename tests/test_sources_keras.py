@@ -221,3 +221,15 @@ def test_real_digits(bring: Callable[..., Path], mirror: Path) -> None:
     with zipfile.ZipFile(bring("mnist", rows=100)) as file:
         labels = [name.partition("/")[0] for name in file.namelist()]
     assert {label: labels.count(label) for label in labels} == dict.fromkeys("0123456789", 10)
+
+
+def test_made_up_pictures_say_what_they_are(bring: Callable[..., Path], place: Path) -> None:
+    """Asked to stand in, they have the layout of the real ones, and a note that goes with every figure."""
+    with zipfile.ZipFile(bring("fashion_mnist", stand_in=True, rows=100)) as file:
+        assert len(file.namelist()) == 100
+        assert {name.partition("/")[0] for name in file.namelist()} >= {"tshirt", "ankle_boot"}
+        assert {name.partition("/")[2].partition("-")[0] for name in file.namelist()} == {"train", "test"}
+        assert b"made-up pictures stand in for fashion_mnist, since no file" in file.comment
+    np.savez(place / "fashion_mnist.npz", **arrays(28, 28))
+    with zipfile.ZipFile(bring("fashion_mnist", stand_in=True)) as file:
+        assert file.comment == b""

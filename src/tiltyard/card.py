@@ -40,6 +40,7 @@ def _data(task: Task, report: Json) -> str:
     return (
         f"Source: {source}. Rows: {rows}; split {task.split.kind}, seed {task.split.seed}. "
         "The test rows were sealed before training and used for the figures below alone."
+        + "".join(f" **Note: {note}.**" for note in report.get("notes", ()))
     )
 
 

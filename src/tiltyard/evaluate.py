@@ -46,7 +46,7 @@ def predict(workspace: Workspace, task: Task, predictor: Predictor) -> Predictio
 def past(task: Task, test: TestPart) -> Rows:
     """Give what a baseline may look at: of series, the naive forecast; of what is guessed step by step, all of it."""
     name, column = task.target.column, task.columns.get(task.target.column)
-    if isinstance(column, Series):
+    if isinstance(column, Series) and task.problem == "forecasting":
         return {name: column.naive(test.rows[name], task.target.horizon)}
     return {**test.rows, TRUTH: test.truth} if task.kind.targets == "text" else test.rows
 
@@ -65,6 +65,7 @@ def _report(workspace: Workspace, task: Task, predictor: Predictor, predictions:
         "data": facts["data"],
         "test": facts["test"],
         "rows": facts["rows"],
+        "notes": facts["notes"],
         "metric": task.gate.metric,
         "metrics": task.kind.scores(truth, outputs, context),
         "intervals": {name: list(interval) for name, interval in intervals.items()},

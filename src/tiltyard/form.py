@@ -55,6 +55,10 @@ class Form(ABC):
         """Give parsed rows and their truth in parts; in one, where a form knows no better."""
         yield self.rows(task, folder)
 
+    def notes(self, folder: Path) -> list[str]:
+        """Say what must not be forgotten about the raw data: a note that its source left, for whoever reads figures."""
+        return []
+
     def cells(self, task: Task, folder: Path, name: str) -> pd.Series[Any]:
         """Give a raw column as it stands, also one that is no feature; only tables have such."""
         raise NotImplementedError

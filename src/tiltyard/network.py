@@ -33,10 +33,10 @@ def core(task: Task, encoder: Encoder, shape: tuple[int, ...]) -> keras.Model:
     # float32 even under mixed precision: 16 bits hold neither large values nor ids
     scale, offset = (1 / std).tolist(), (-mean / std).tolist()
     x = keras.layers.Rescaling(scale, offset, dtype="float32", name="standard")(features)
-    last = _last(task, encoder, features)
-    if last is not None:
-        x = x - x[:, -1:] * np.array([_is_relative(column) for column in task.columns.values()], dtype=np.float32)
-    output = _family(task, encoder, x)
+    relative = np.array([_is_relative(column) for column in task.columns.values()], dtype=np.float32)
+    if relative.any():
+        x = x - x[:, -1:] * relative
+    output, last = _family(task, encoder, x), _last(task, encoder, features)
     return keras.Model(features, output if last is None else output + last)
 
 
@@ -65,7 +65,7 @@ def _last(task: Task, encoder: Encoder, features: keras.KerasTensor) -> keras.Ke
     """Give the target's last value in its standardised units, if it is changes that are learned."""
     import keras
 
-    place = list(task.columns).index(task.target.column) if task.form == "series" else -1
+    place = list(task.columns).index(task.target.column) if task.problem == "forecasting" else -1
     if place < 0 or not _is_relative(task.columns[task.target.column]):
         return None
     mean, std = encoder.target["mean"], encoder.target["std"]

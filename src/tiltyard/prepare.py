@@ -61,6 +61,7 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
             "test": _write_test(folder / "test.npz", kept, truth, parts["test"]),
             "rows": {name: len(index) for name, index in parts.items()},
             "context": task.kind.context(truth[parts["train"]]),
+            "notes": form.notes(raw),
         }
         _seal(workspace, task, facts, reseal=reseal)
         encoder = Encoder.learn(task, lambda name: kept.column(name, parts["train"]), truth[parts["train"]])

@@ -82,13 +82,14 @@ def _head(task: Task, report: Json) -> str:
     low, high = report["intervals"][name]
     better = task.metric.gain(value, baseline) > 0
     words = ("good", "better than") if better else ("bad", "not better than")
+    notes = "".join(f'<p class="bad">{escape(note)}</p>' for note in report.get("notes", ()))
     return (
         f'<h1>{escape(task.title)}</h1><p class="soft">{escape(task.name)}, {escape(task.problem)}, '
         f"version <code>{escape(report['version'])}</code></p>"
         f'<div class="lead"><div class="soft">{escape(task.metric.title)} on {report["rows"]["test"]} sealed test rows'
         f"</div><strong>{number(value)}</strong> "
         f'<span class="soft">({task.gate.confidence:.0%} interval {number(low)} to {number(high)})</span>'
-        f'<div class="{words[0]}">{words[1]} the baseline&rsquo;s {number(baseline)}</div></div>'
+        f'<div class="{words[0]}">{words[1]} the baseline&rsquo;s {number(baseline)}</div></div>{notes}'
     )
 
 

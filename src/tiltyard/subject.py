@@ -108,8 +108,8 @@ def of_file(task: Task, path: Path, reference: Subject) -> Subject:
 
 def _drawn(task: Task, form: Form, folder: Path) -> Subject:
     sample = draw(task, form, folder)
-    frame, pictures = sample.frame, task.form == "image"
-    columns = {name: _seen(task, name, frame) for name in task.columns if name in frame and not pictures}
+    frame, whole = sample.frame, task.form in ("image", "prose")  # a row of the facts is not a row to learn from
+    columns = {name: _seen(task, name, frame) for name in task.columns if name in frame and not whole}
     return Subject(task, frame, sample.rows, sample.repairs, sample.hashes, columns, _truth(task, frame))
 
 
@@ -124,7 +124,7 @@ def _seen(task: Task, name: str, frame: pd.DataFrame) -> Seen:
 def _truth(task: Task, frame: pd.DataFrame) -> Array | None:
     import pandas as pd
 
-    if task.target.column not in frame:
+    if task.target.column not in frame or task.target.rise or task.kind.targets == "text":
         return None
     cells = frame[task.target.column]
     if task.target.labels:

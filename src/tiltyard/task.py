@@ -38,6 +38,9 @@ class Target(Strict):
     interval: float | None = Field(
         None, gt=0, lt=1, description="Of forecasts: answer also the two ends that this share of values lie between."
     )
+    rise: bool = Field(
+        default=False, description="Of two classes of a series: the second if the value at the horizon is higher."
+    )
     log: bool = Field(default=False, description="Learn the logarithm of 1 + the number; answers are in its own unit.")
     unit: str = ""
     length: int | None = Field(None, ge=1, le=1000, description="Of texts: the most steps of an answer.")
@@ -46,7 +49,7 @@ class Target(Strict):
     @property
     def labels(self) -> list[str]:
         """What the data may hold; none if it holds numbers."""
-        return [] if self.threshold is not None else self.classes or []
+        return [] if self.threshold is not None or self.rise else self.classes or []
 
 
 class Split(Strict):
@@ -190,7 +193,7 @@ def _series(task: Task) -> str:
     if any(way != ways[0] for way in ways):
         return "columns: expected the same window, order, group and steps in each series"
     own = task.columns[task.target.column].model_dump()
-    if own.get("relative", False) and own.get("log", False) != task.target.log:
+    if not task.target.rise and own.get("relative", False) and own.get("log", False) != task.target.log:
         return "target.log: expected the same as log of its column, which is relative"
     return ""
 
@@ -209,6 +212,8 @@ def _target(task: Task) -> str:
 
 
 def _problem(task: Task) -> str:
+    if task.target.rise:
+        return ""
     for problem, form in (("forecasting", "series"), ("generation", "prose")):
         if (task.problem == problem) != (task.form == form):
             return f"problem: expected {problem} for {form} and only then; received {task.problem}"
@@ -224,9 +229,14 @@ def _problem(task: Task) -> str:
 
 
 def _forecast(task: Task) -> str:
-    for name, given in (("horizon", task.target.horizon > 1), ("interval", task.target.interval)):
-        if given and task.form != "series":
+    given = {"horizon": task.target.horizon > 1, "interval": bool(task.target.interval), "rise": task.target.rise}
+    for name, asked in given.items():
+        if asked and task.form != "series":
             return f"target.{name}: expected for a series alone; received {getattr(task.target, name)}"
+    if task.target.rise and (task.problem != "classification" or len(task.classes) != 2):
+        return f"target.rise: expected for classification with two classes; received {task.problem}, {task.classes}"
+    if task.target.interval and task.problem != "forecasting":
+        return f"target.interval: expected for forecasting alone; received it for {task.problem}"
     return ""
 
 

@@ -92,8 +92,10 @@ def _probe(body: keras.Model, rectified: dict[str, keras.layers.Layer], loss: st
     model = keras.Model(body.input, {**outputs, ANSWER: body.output})
 
     def measured(answers: dict[str, Any], truth: Array) -> Any:
-        # by its name alone, Keras gives the loss of each row
-        return keras.ops.mean(keras.losses.get(loss)(truth, answers.pop(ANSWER)))
+        # by its name alone, Keras gives the loss of each row, and wants a single sigmoid's truth in its shape
+        guess = answers.pop(ANSWER)
+        right = keras.ops.reshape(truth, keras.ops.shape(guess)) if guess.shape[-1] == 1 else truth
+        return keras.ops.mean(keras.losses.get(loss)(right, guess))
 
     way = WAYS[keras.backend.backend()]
     return way(model, [v for layer in body.layers for v in _weights(layer)], measured)

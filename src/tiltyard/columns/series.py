@@ -23,7 +23,7 @@ class Series(Column):
 
     type: Literal["series"] = "series"
     window: int = Field(ge=1, description="How many values a forecast looks back on.")
-    order: str = Field(description="The raw column that holds the time.")
+    order: str | None = Field(None, description="The raw column that holds the time; that of the rows if unset.")
     bounds: Bounds | None = Field(None, description="Lowest and highest value allowed.")
     # A setting that is off is not written: encoder.json, and with it a model's version, is what it was before.
     steps: Literal["equal", "rising"] = Field(
@@ -43,6 +43,8 @@ class Series(Column):
 
     @model_validator(mode="after")
     def _consistent(self) -> Series:
+        if self.group and not self.order:
+            raise ValueError("order: expected the column of times, by which groups are put together; received none")
         if self.season and self.season > self.window:
             raise ValueError(f"season: expected at most {self.window}, the window; received {self.season}")
         return self
@@ -55,7 +57,8 @@ class Series(Column):
     def expectations(self, name: str) -> list[Expectation]:
         """A value at every step, within the bounds; times that rise by equal steps."""
         gaps = among("gap", [1.0]) if self.steps == "equal" else between("gap", (1e-6, 1e12))
-        return [present(self.order), gaps, present(name), *([between(name, self.bounds)] if self.bounds else [])]
+        times = [present(self.order), gaps] if self.order else []
+        return [*times, present(name), *([between(name, self.bounds)] if self.bounds else [])]
 
     def read(self, cells: Sequence[object]) -> list[object]:
         """Give numbers: a cell is one step, of which windows are made later."""

@@ -37,7 +37,7 @@ class Time(Finding):
                 yield from self._leap(subject, name, values)
 
     def _series(self, subject: Subject) -> Iterator[Found]:
-        order = getattr(subject.task.columns[subject.task.target.column], "order", "")
+        order = getattr(subject.task.columns[subject.task.target.column], "order", None) or ""
         gap: Array = subject.frame["gap"].to_numpy()
         kinds: dict[str, tuple[Any, str]] = {
             "go back in time": (gap < 0, "sort the rows by time"),

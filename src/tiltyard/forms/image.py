@@ -38,7 +38,7 @@ class Image(Form):
 
         facts = [_facts(path, content, task.target.column) for path, content in self._files(folder)]
         frame = pd.DataFrame(facts)
-        frame.attrs["repairs"] = self._notes(folder)
+        frame.attrs["repairs"] = self.notes(folder)
         return frame
 
     def rows(self, task: Task, folder: Path) -> tuple[Rows, Array]:
@@ -76,7 +76,8 @@ class Image(Form):
         except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
             raise DataError(f"{path.name}: expected a whole zip file: {error}") from None
 
-    def _notes(self, folder: Path) -> list[str]:
+    def notes(self, folder: Path) -> list[str]:
+        """What the archive's comment holds."""
         with zipfile.ZipFile(self.open(folder)) as archive:
             return album.notes(archive)
 

@@ -41,7 +41,7 @@ class Series(Form):
         reading.require(path, _needed(task), frame.columns)
         for name in task.columns:
             frame[name] = pd.to_numeric(frame[name], errors="coerce")
-        steps = times(frame[column.order], column.format).groupby(_group(frame, column), sort=False).diff()
+        steps = _moments(frame, column).groupby(_group(frame, column), sort=False).diff()
         frame["gap"] = (steps / (abs(steps.median()) or 1.0)).fillna(1.0).round(6)
         return frame
 
@@ -58,10 +58,13 @@ class Series(Form):
             raise DataError(f"expected at least {needed} values, window and horizon; received {len(frame)}")
         self.groups = len(long)
         ends = np.concatenate([places[column.window : len(places) + 1 - horizon] for places in long])
-        moments = times(frame[column.order], column.format).to_numpy()[ends]
+        moments = _moments(frame, column).to_numpy()[ends]
         order = np.argsort(moments, kind="stable") if column.group else slice(None)
         rows = {name: _windows(cells, long, column.window, horizon)[order] for name, cells in values.items()}
-        return rows, _ahead(values[task.target.column], long, column.window, horizon)[order]
+        ahead = _ahead(values[task.target.column], long, column.window, horizon)
+        if task.target.rise:
+            ahead = (ahead.reshape(len(ends), -1)[:, -1] > values[task.target.column][ends - 1]).astype(np.int64)
+        return rows, ahead[order]
 
     def reach(self, task: Task) -> int:
         """A window and the values that follow share values with as many neighbours as both are long."""
@@ -90,7 +93,16 @@ def _column(task: Task) -> SeriesColumn:
 
 def _needed(task: Task) -> list[str]:
     column = _column(task)
-    return [*([column.group] if column.group else []), column.order, *task.columns]
+    return [*([column.group] if column.group else []), *([column.order] if column.order else []), *task.columns]
+
+
+def _moments(frame: pd.DataFrame, column: SeriesColumn) -> pd.Series[float]:
+    """Give the time of each row as a number; without a column of times, its place."""
+    import pandas as pd
+
+    if not column.order:
+        return pd.Series(np.arange(len(frame), dtype=np.float64), index=frame.index)
+    return times(frame[column.order], column.format)
 
 
 def _group(frame: pd.DataFrame, column: SeriesColumn) -> pd.Series[str]:
