@@ -182,7 +182,7 @@ class _Part:
 
         if not self.task.train.watch or keras.backend.backend() not in WAYS:
             return []
-        features, truth = some(self.parts.train, ROWS)
+        features, truth = some(self.parts.train, min(ROWS, self.task.train.batch_size))
         rows = features, network.targets(self.task, self.parts.encoder, truth)
         return [Vitals(self.body, network.loss(self.task), rows, watch.writer)]
 

@@ -14,7 +14,8 @@ from tensorboard.summary import Writer
 
 from tiltyard.column import Array
 
-ROWS = 64  # that are looked at
+ROWS = 64  # that are looked at; never more than a batch, which is known to fit
+AT_ONCE = 1 << 20  # numbers whose squares are summed together
 ANSWER = "answer of the body"
 Slopes = list[Any]
 Probe = Callable[[Array, Array], tuple[dict[str, Any], Slopes]]
@@ -140,9 +141,15 @@ def _by_function(model: keras.Model, variables: list[Any], measured: Callable[..
 
 def _size(arrays: list[Any]) -> float | None:
     """Give the root mean square of all numbers together; None if it is no number."""
-    squares = [np.square(np.asarray(array), dtype=np.float64) for array in arrays]
-    mean = sum(float(square.sum()) for square in squares) / sum(square.size for square in squares)
+    flat = [np.asarray(array).ravel() for array in arrays]
+    mean = sum(map(_squares, flat)) / sum(array.size for array in flat)
     return float(f"{math.sqrt(mean):.6g}") if math.isfinite(mean) else None
+
+
+def _squares(array: Array) -> float:
+    """Sum squares in double precision, a part at a time: a layer may have a hundred million weights."""
+    parts = (array[start : start + AT_ONCE] for start in range(0, array.size, AT_ONCE))
+    return sum(float(np.square(part, dtype=np.float64).sum()) for part in parts)
 
 
 WAYS = {"tensorflow": _by_tape, "jax": _by_function}  # by backend; under others, nothing is looked at
