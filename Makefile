@@ -9,7 +9,7 @@ TASKS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check smoke serve bench lock clean
+.PHONY: help run test check smoke serve bench results lock clean
 
 help:  ## print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  \033[36mmake %-8s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ serve: $(INSTALLED)  ## serve the champions on http://localhost:3000
 
 bench: $(INSTALLED)  ## measure, and write benchmarks/RESULTS.md
 	python benchmarks/run.py
+
+results: $(INSTALLED)  ## measure the catalogue on real data (hours; TILTYARD_MIRROR), and write docs/RESULTS.md
+	python benchmarks/catalogue.py
+	python benchmarks/deep.py $(TASKS)
 
 lock: $(INSTALLED)  ## write the lock files anew from pyproject.toml
 	$(UV) pip compile -q pyproject.toml --extra cpu --group dev --universal --generate-hashes \

@@ -10,8 +10,6 @@ was measured is kept in benchmarks/catalogue.json, so that one task can be measu
 from __future__ import annotations
 
 import difflib
-import os
-import platform
 import re
 import statistics
 import sys
@@ -25,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import page
 import yaml
 
 from tiltyard import evaluate, files, init, prepare, promote, quiet, task_file, train
@@ -34,7 +33,6 @@ from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "docs" / "RESULTS.md"
 KEPT = ROOT / "benchmarks" / "catalogue.json"
 FEW = 2000  # rows below which one split says little
 SPAM = ("free", "win", "won", "prize", "claim", "urgent", "txt", "call now", "cash", "guaranteed")  # the rule's words
@@ -77,7 +75,7 @@ def main(names: list[str]) -> None:
             "runs": runs,
             "date": f"{datetime.now(UTC):%Y-%m-%d}",
             "edits": _edits(name),
-            "machine": _machine(),
+            "machine": page.machine(),
         }
         files.write_json(KEPT, {name: kept[name] for name in GOALS if name in kept})
         print(_line(name, kept[name]), flush=True)
@@ -87,21 +85,17 @@ def main(names: list[str]) -> None:
 def _write(kept: dict[str, Any]) -> None:
     """Write the page from what was measured."""
     lines = [_line(name, kept[name]) for name in GOALS if name in kept]
-    files.write_text(RESULTS, "\n".join([HEAD, *lines, "", *_rejections(kept), ""]))
+    page.write("Tables, and a short series", "\n".join([HEAD, *lines, "", *_rejections(kept)]))
 
 
 def _rejections(kept: dict[str, Any]) -> list[str]:
     """Say why the gate rejected: of each task the reasons of the first run that was."""
-    told = ["## What was rejected, and why", ""]
+    told = ["What was rejected, and why:", ""]
     for name, known in kept.items():
         runs = known["runs"]
         if bad := [run for run in runs if run["verdict"] != "PROMOTE"]:
             told.append(f"- `{name}`, {len(bad)} of {len(runs)}; the first of them: {'; '.join(bad[0]['reasons'])}.")
     return told
-
-
-def _machine() -> str:
-    return f"{platform.machine()}, {os.cpu_count()} cores, no GPU"
 
 
 def _times(name: str) -> int:
@@ -248,10 +242,8 @@ def _cell(values: list[float]) -> str:
     return f"{mean:,.{digits}f} ± {spread:,.{digits}f}"
 
 
-HEAD = f"""# Results on real data
-
-Written by `benchmarks/catalogue.py` ({_machine()}) from what it measured, which is in `benchmarks/catalogue.json` with
-dates, every run's value and the gate's reasons. Mean ± standard deviation over seeds of training on one split, or over
+HEAD = f"""Written by `benchmarks/catalogue.py` ({page.machine()}) from what it measured, which is in
+`benchmarks/catalogue.json` with dates, every run's value and the gate's reasons. Mean ± standard deviation over seeds of training on one split, or over
 ten splits where rows are few. Baseline, trees (scikit-learn's HistGradientBoosting at its defaults) and rival learned
 from the same training rows, and all are measured on the same test rows, which no model learned from, was stopped by or
 was chosen by. Every task file was drafted by `tiltyard init`; `edits` counts the lines that were then changed by hand,

@@ -1,0 +1,181 @@
+"""The catalogue's pictures, series and texts on real data, beside the notes' figures, into docs/RESULTS.md.
+
+    TILTYARD_MIRROR=... python benchmarks/deep.py [--seeds N] [TASK]...
+
+Each task goes from its source to the gate's verdict in a project of its own. What was measured is kept in
+benchmarks/deep.json after each run: the script goes on where it was stopped, and measures anew what its task file no
+longer says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import statistics
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import page
+import yaml
+
+from tiltyard import evaluate, files, prepare, promote, quiet, task_file, train
+from tiltyard.workspace import Workspace
+
+KEPT = page.ROOT / "benchmarks" / "deep.json"
+PLACE = page.ROOT / ".tiltyard" / "results"
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What the notes report, what we mean to reach, and what is to be said beside the figure."""
+
+    notes: str
+    goal: str = "-"
+    remark: str = ""
+
+
+GOALS = {
+    "mnist_mlp": Goal(".9777", "≥ .98", "30 epochs, then on from the best until 5 bring nothing"),
+    "mnist_batchnorm": Goal(".9796", "-"),
+    "mnist_cnn": Goal(".1243 (cut)", "≥ .993"),
+    "mnist_lstm": Goal(".9799 (validation)", "≥ .985"),
+    "fashion_mnist": Goal(".83 after an epoch", "-", "made-up pictures where the file is nowhere"),
+    "lenet5": Goal(".4258", "> .4258", "2 epochs"),
+    "lenet5_paper": Goal("-", "-", "on MNIST"),
+    "cifar10_cnn": Goal(".7030", "≥ .70"),
+    "cifar10_augmented": Goal("above .7030", "≥ .82", "at most 122,570 parameters"),
+    "cats_dogs": Goal("about .75", "-", "1,000 pictures tested"),
+    "transfer": Goal("-", "above cats_dogs", "the convolutions of cifar10_cnn"),
+    "sine_rnn": Goal(".678 (mse .46)", ".577 (noise)"),
+    "sine_lstm": Goal("-", "sine_rnn"),
+    "sine_gru": Goal("-", "sine_rnn"),
+    "sp500_lstm": Goal("-", "persistence", "5 days at once"),
+    "crypto_direction": Goal("-", "> .5", "made bars"),
+    "imdb_lstm": Goal(".8452 (validation)", "≥ .87 by one"),
+    "imdb_bilstm": Goal("-", "≥ .87 by one"),
+    "imdb_stacked": Goal("-", "≥ .87 by one"),
+    "imdb_transformer": Goal("-", "imdb_bilstm"),
+    "text_generation": Goal("-", "3-gram"),
+    "text_generation_transformer": Goal("-", "3-gram"),
+    "translation": Goal("-", "≥ .95"),
+    "translation_attention": Goal("-", "≥ .95"),
+}
+
+
+def main() -> None:
+    """Measure what is not known yet, then write the section from all that is."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tasks", nargs="*", metavar="TASK")
+    parser.add_argument("--seeds", type=int, default=1)
+    asked = parser.parse_args()
+    kept: dict[str, list[Json]] = files.read_json(KEPT) if KEPT.is_file() else {}
+    space = _space()
+    for name in asked.tasks or GOALS:
+        sign = _sign(space, name)
+        runs = [run for run in kept.get(name, []) if run["task"] == sign]
+        for seed in {*range(asked.seeds)} - {run["seed"] for run in runs}:
+            runs.append({**_run(space, name, seed), "task": sign})
+            kept[name] = sorted(runs, key=lambda run: int(run["seed"]))
+            files.write_json(KEPT, {known: kept[known] for known in GOALS if known in kept})
+            _write(kept)
+            print(_line(name, kept[name]), flush=True)
+
+
+def _space() -> Workspace:
+    """Make a project that has the tasks alone."""
+    space = Workspace(PLACE)
+    quiet.silence(space)
+    for path in (page.ROOT / "tasks").glob("*.yaml"):
+        files.write_text(space.task_file(path.stem), path.read_text(encoding="utf-8"))
+    return space
+
+
+def _sign(space: Workspace, name: str) -> str:
+    """Name a task by what it says."""
+    content = yaml.safe_load(space.task_file(name).read_text(encoding="utf-8"))
+    for unread in ("title", "gate", "serve"):
+        content.pop(unread, None)
+    return hashlib.sha256(yaml.safe_dump(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _run(space: Workspace, name: str, seed: int) -> Json:
+    """Go from the source to the verdict; give what was measured."""
+    task = task_file.load(space, name)
+    task = task.model_copy(update={"train": task.train.model_copy(update={"seed": seed})})
+    with files.replacing_folder(space.raw(name)) as raw:
+        task.source.fetch(raw, space)
+    facts = prepare.prepare(space, task, reseal=True)
+    start = time.perf_counter()
+    record = train.train(space, task)
+    seconds = time.perf_counter() - start
+    report, verdict = evaluate.evaluate(space, task), promote.promote(space, task, dry_run=True)
+    metric = task.gate.metric
+    device = files.read_json(space.out(name, "train") / "device.json")
+    return {
+        "seed": seed,
+        "metric": metric,
+        "value": report["metrics"][metric],
+        "interval": report["intervals"][metric],
+        "baseline": report["baseline"][metric],
+        "metrics": report["metrics"],
+        "by_step": report.get("by_step", []),
+        "parameters": record["parameters"],
+        "epochs": record["epochs"],
+        "best_epoch": record["best_epoch"],
+        "diagnosis": record.get("diagnosis", {}).get("verdict", ""),
+        "seconds": round(seconds, 1),
+        "verdict": verdict.verdict,
+        "reasons": verdict.reasons,
+        "notes": facts["notes"],
+        "data": facts["data"],
+        "version": report["version"],
+        "device": f"{device['backend']} {device['device']}",
+        "machine": page.machine(),
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+    }
+
+
+def _write(kept: dict[str, list[Json]]) -> None:
+    """Write the section."""
+    lines = [_line(name, kept[name]) for name in GOALS if kept.get(name)]
+    missing = [f"`{name}`" for name in GOALS if not kept.get(name)]
+    told = [f"Not measured yet: {', '.join(missing)}."] if missing else []
+    bad = [
+        f"- `{name}`: {'; '.join(run['reasons'])}."
+        for name in GOALS
+        for run in kept.get(name, [])[:1]
+        if run["verdict"] != "PROMOTE"
+    ]
+    if bad:
+        told += ["What the gate did not let pass, and why:", "\n".join(bad)]
+    page.write("Pictures, series and texts", "\n\n".join([HEAD.strip() + "\n" + "\n".join(lines), *told]))
+
+
+def _line(name: str, runs: list[Json]) -> str:
+    goal, one = GOALS[name], runs[0]
+    values = [run["value"] for run in runs]
+    spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+    low, high = one["interval"]
+    told = "; ".join(filter(None, [goal.remark, *one["notes"]]))
+    seconds = statistics.median(run["seconds"] for run in runs)
+    return (
+        f"| `{name}` | {one['metric']} | {goal.notes} | {goal.goal} | **{statistics.fmean(values):.4f}**{spread} "
+        f"| {low:.4f} to {high:.4f} | {one['baseline']:.4f} | {len(runs)} | {one['epochs']} | {seconds:,.0f} "
+        f"| {one['parameters']:,} | {one['verdict']} | {one['device']} | {one['data'][:12]} | {told} |"
+    )
+
+
+HEAD = """
+Written by `benchmarks/deep.py` (`make results`) from what it measured, which is in `benchmarks/deep.json` with dates,
+machine and every run's value. The figure is that of the exported ONNX file on the sealed test rows: the usual 10,000 of
+MNIST and of CIFAR-10 (here JPEG, which costs a little), the usual 25,000 reviews of IMDB; the last fifth or tenth of a
+series or text. Beside it the 95 % interval of the first run over test rows, and over several seeds the standard
+deviation. `gate` is what it said to the first run, as if it were to be the first champion.
+
+| task | metric | notes | goal | ours | interval | baseline | seeds | epochs | seconds | parameters | gate | device |"""
+HEAD += " data | |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|---|---|---|"
+if __name__ == "__main__":
+    main()
