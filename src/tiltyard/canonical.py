@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tiltyard.loops import arrange, bodies, needs, ordered
 
 if TYPE_CHECKING:
     import onnx
@@ -16,54 +19,51 @@ def rewrite(path: Path) -> None:
 
     model = onnx.load(path)
     graph = model.graph
-    if any(attribute.HasField("g") for node in graph.node for attribute in node.attribute):
-        return  # a loop's body sees names from outside; such a model keeps the names it has
-    order = _order(graph)
-    weights = {weight.name: weight for weight in graph.initializer}
-    names = _names(graph, order, set(weights))
-    for place, node in enumerate(order):
-        node.name, node.doc_string = f"{node.op_type}_{place}", ""
-        node.input[:] = [names.get(name, name) for name in node.input]
-        node.output[:] = [names.get(name, name) for name in node.output]
-    kept = [weights[name] for name in names if name in weights]
-    for weight in kept:
-        weight.name = names[weight.name]
-    _replace(graph.node, order)
-    _replace(graph.initializer, kept)
-    del graph.value_info[:]
-    graph.name, graph.doc_string = "model", ""
+    arrange(graph, {value.name: b"given" for value in graph.input})
+    public = {value.name: value.name for value in (*graph.input, *graph.output)}
+    _respell(graph, {"": "", **public}, count())
+    graph.name = "model"
     for value in (*graph.input, *graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "rows"
     onnx.checker.check_model(model)
     onnx.save(model, path)
 
 
-def _order(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Give the nodes that the outputs need, each behind those that it needs itself."""
-    makers = {name: node for node in graph.node for name in node.output}
-    order: list[onnx.NodeProto] = []
-    seen: set[str] = set()
-    todo = [(makers[value.name], False) for value in reversed(graph.output) if value.name in makers]
-    while todo:
-        node, ready = todo.pop()
-        if ready:
-            order.append(node)
-        elif node.output[0] not in seen:
-            seen.add(node.output[0])
-            todo.append((node, True))
-            todo.extend((makers[name], False) for name in reversed(node.input) if name in makers)
-    return order
+def _respell(graph: onnx.GraphProto, outside: dict[str, str], numbers: Iterator[int]) -> None:
+    """Give each node its place and each value its number, in the bodies of loops, too, which see names from outside."""
+    order = ordered(graph)
+    weights = {weight.name: weight for weight in graph.initializer}
+    names = dict(outside)
+    for place, node in enumerate(order):
+        for name in (*needs(node), *node.output):
+            if name not in names:
+                names[name] = f"{'weight' if name in weights else 'value'}_{next(numbers)}"
+        node.name, node.doc_string = f"{node.op_type}_{place}", ""
+        node.input[:] = [names[name] for name in node.input]
+        node.output[:] = [names[name] for name in node.output]
+        for body in bodies(node):
+            _respell_body(body, names, numbers)
+    for value in (*graph.input, *graph.output):
+        value.name = names.get(value.name, value.name)
+    kept = [weights[name] for name in names if name in weights]
+    for weight in kept:
+        weight.name = names[weight.name]
+    _replace(graph.node, order)
+    _replace(graph.initializer, kept)
+    del graph.value_info[:]
+    graph.doc_string = ""
 
 
-def _names(graph: onnx.GraphProto, order: list[onnx.NodeProto], weights: set[str]) -> dict[str, str]:
-    """Number weights and values in the order in which they are met; inputs and outputs keep their names."""
-    public = {value.name for value in (*graph.input, *graph.output)} | {""}
-    names: dict[str, str] = {}
-    for node in order:
-        for name in (*node.input, *node.output):
-            if name not in public and name not in names:
-                names[name] = f"{'weight' if name in weights else 'value'}_{len(names)}"
-    return names
+def _respell_body(body: onnx.GraphProto, outside: dict[str, str], numbers: Iterator[int]) -> None:
+    """Respell the body of a loop: what it is given has numbers, too, and sizes without a name."""
+    given = {value.name: f"value_{next(numbers)}" for value in body.input}
+    _respell(body, outside | given, numbers)
+    for node in body.node:
+        node.ClearField("domain")  # said or meant: it is the usual one anyway
+    body.name = "body"
+    for value in (*body.input, *body.output):
+        for size in value.type.tensor_type.shape.dim:
+            size.ClearField("dim_param")
 
 
 def _replace(field: Any, items: Sequence[Any]) -> None:
