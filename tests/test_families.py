@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from families import apart, model_of
+from families import apart, exercise, model_of
 
 pytestmark = pytest.mark.slow
 
@@ -104,3 +104,99 @@ def _counts() -> dict[str, list[int]]:
 def test_the_networks_of_the_catalogue_have_the_parameters_it_names(tmp_path: Path) -> None:
     """Each row's settings give exactly its count, and exactly the share of it that learns."""
     assert apart(_counts, tmp_path) == {name: [total, learn] for name, (*_, total, learn) in COUNTS.items()}
+
+
+# What a family can be beyond its default: settings, and form and shape of what it reads.
+VARIANTS: dict[str, tuple[str, str, tuple[int, ...]]] = {
+    "gru of pictures": ("{family: rnn, cell: gru, dense: [4]}", "image", (8, 8, 2)),
+    "rnn of framed series": ("{family: rnn, cell: simple, frame: 4}", "series", (12, 2)),
+    "lstm of texts": ("{family: rnn, units: [8], bidirectional: true, attention: true}", "text", (12,)),
+    "last step": (
+        "{family: transformer, causal: true, pool: last, positions: sinusoidal, blocks: 2, units: [4], dropout: 0.1}",
+        "text",
+        (12,),
+    ),
+    "published": ("{family: lenet5, form: paper, codes: trainable}", "image", (28, 28, 1)),
+    "everything": (
+        "{family: cnn, activation: prelu, batch_norm: true, spatial_dropout: 0.2, ending: average, pooling: average}",
+        "image",
+        (8, 8, 1),
+    ),
+    "blocks": (
+        "{family: cnn, blocks: [{filters: 4, convolutions: 2, dropout: 0.1}, {filters: 4, pool: none}], max_norm: 1.0}",
+        "image",
+        (8, 8, 1),
+    ),
+    "crossed": ("{family: perceptron, powers: 3, crossed: true}", "table", (6,)),
+    "unfrozen": (
+        "{family: transfer, base: {family: resnet, small: true, blocks: [1, 1], filters: 4}, unfreeze: 1}",
+        "image",
+        (16, 16, 1),
+    ),
+}
+
+
+def _vary(folder: str) -> dict[str, float]:
+    found = {}
+    for name, (text, form, shape) in VARIANTS.items():
+        seen = exercise(yaml.safe_load(text), shape, form, folder)
+        found[name] = max(seen["parity"], seen["reloaded"])
+    return found
+
+
+def test_what_a_family_can_be_is_saved_and_exported_like_its_default(tmp_path: Path) -> None:
+    """Cells, masks, pooling, short cuts and codes answer alike in Keras, from its file and in ONNX."""
+    assert {name: worst for name, worst in apart(_vary, tmp_path, str(tmp_path)).items() if worst > 1e-5} == {}
+
+
+def _connections() -> list[int]:
+    """Count what flows into the units of each layer: a bias is one, and a unit that pools has four and a bias."""
+    import keras
+
+    found = []
+    for layer in model_of({"family": "lenet5", "form": "paper"}, (32, 32, 1), 10, "softmax").layers:
+        height, width = (*layer.output.shape[1:3], 1, 1)[:2] if len(layer.output.shape) == 4 else (1, 1)
+        if isinstance(layer, keras.layers.DepthwiseConv2D):
+            found.append(height * width * layer.output.shape[-1] * (4 + 1))
+        elif layer.weights:
+            found.append(height * width * layer.count_params())
+    return found
+
+
+def test_the_published_lenet_has_the_connections_of_its_paper(tmp_path: Path) -> None:
+    """340,908 in all: the paper names 122,304, 5,880, 151,600, 2,000, 48,120, 10,164, and 84 for each class."""
+    first, pooled, *sparse, second, wide, narrow, codes = apart(_connections, tmp_path)
+    assert [first, pooled, sum(sparse), second, wide, narrow, codes] == [
+        *(122_304, 5_880, 151_600, 2_000),
+        *(48_120, 10_164, 840),
+    ]
+    assert len(sparse) == 16
+    assert first + pooled + sum(sparse) + second + wide + narrow + codes == 340_908
+
+
+def _seen_by_causal() -> list[float]:
+    """Change the last word, and then a word that is padding; say how far the steps before it move."""
+    import keras
+    import numpy as np
+
+    settings = {"family": "transformer", "causal": True, "pool": "none", "blocks": 2}
+    model = model_of(settings, (6,), 20, "softmax", 20)
+    ids = np.array([[3, 4, 5, 6, 7, 8], [3, 4, 5, 6, 7, 9]], dtype=np.float32)
+    steps = keras.ops.convert_to_numpy(model(ids))
+    whole = model_of(settings | {"causal": False}, (6,), 20, "softmax", 20)
+    mixed = keras.ops.convert_to_numpy(whole(ids))
+    mean = model_of({"family": "transformer", "positions": "none"}, (6,), 1, "linear", 20)
+    padded = keras.ops.convert_to_numpy(mean(np.array([[3, 4, 0, 0, 0, 0], [0, 0, 4, 3, 0, 0]], dtype=np.float32)))
+    return [
+        float(np.abs(steps[0, :5] - steps[1, :5]).max()),
+        float(np.abs(mixed[0, :5] - mixed[1, :5]).max()),
+        float(np.abs(padded[0] - padded[1]).max()),
+    ]
+
+
+def test_a_causal_transformer_sees_nothing_that_comes_later(tmp_path: Path) -> None:
+    """A changed last word leaves the steps before it alone, but not without `causal`; padding has no part in means."""
+    causal, whole, padded = apart(_seen_by_causal, tmp_path)
+    assert causal < 1e-6
+    assert whole > 1e-4
+    assert padded < 1e-6
