@@ -9,7 +9,7 @@ TASKS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check smoke serve bench results lock clean
+.PHONY: help run test check smoke catalogue serve bench results lock clean
 
 help:  ## print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  \033[36mmake %-8s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,7 +20,7 @@ run: $(INSTALLED)  ## install, then take every task from source to packaged cham
 
 test: $(INSTALLED)  ## run every test, with coverage of src and pipelines
 	@rm -f .coverage .coverage.*
-	coverage run -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	coverage run -m pytest -m "not catalogue" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 	@coverage combine -q && coverage report
 
 check: $(INSTALLED)  ## lint, format, types, direction of imports
@@ -31,6 +31,9 @@ check: $(INSTALLED)  ## lint, format, types, direction of imports
 
 smoke: $(INSTALLED)  ## one task down the whole road in a temporary project
 	@python -m pytest -q tests/test_smoke.py
+
+catalogue: $(INSTALLED)  ## every task there is down the road in small (those of real data with TILTYARD_MIRROR)
+	pytest -q -m catalogue
 
 serve: $(INSTALLED)  ## serve the champions on http://localhost:3000
 	@tiltyard serve $(TASKS)

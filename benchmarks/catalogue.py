@@ -243,11 +243,12 @@ def _cell(values: list[float]) -> str:
 
 
 HEAD = f"""Written by `benchmarks/catalogue.py` ({page.machine()}) from what it measured, which is in
-`benchmarks/catalogue.json` with dates, every run's value and the gate's reasons. Mean ± standard deviation over seeds of training on one split, or over
-ten splits where rows are few. Baseline, trees (scikit-learn's HistGradientBoosting at its defaults) and rival learned
-from the same training rows, and all are measured on the same test rows, which no model learned from, was stopped by or
-was chosen by. Every task file was drafted by `tiltyard init`; `edits` counts the lines that were then changed by hand,
-other than the title. `gate` is what it said to each run, as if it were to be the first champion.
+`benchmarks/catalogue.json` with dates, every run's value and the gate's reasons. Mean ± standard deviation over seeds
+of training on one split, or over ten splits where rows are few. Baseline, trees (scikit-learn's HistGradientBoosting at
+its defaults) and rival learned from the same training rows, and all are measured on the same test rows, which no model
+learned from, was stopped by or was chosen by. Every task file was drafted by `tiltyard init`; `edits` counts the lines
+that were then changed by hand, other than the title. `gate` is what it said to each run, as if it were to be the first
+champion.
 
 | task | metric | notes | ours | baseline | trees | rival | over | gate | epochs | seconds | edits | data |
 |---|---|---|---|---|---|---|---|---|---|---|---|---|"""

@@ -23,7 +23,7 @@ def run(root: Path, *names: str) -> tuple[int, list[dict[str, object]]]:
     return done.returncode, json.loads(done.stdout)
 
 
-@pytest.mark.slow
+@pytest.mark.catalogue
 @pytest.mark.usefixtures("mirror")
 def test_every_task_goes_the_road_and_answers() -> None:
     """All of tasks/, in one command."""

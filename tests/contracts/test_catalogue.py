@@ -17,6 +17,8 @@ from tiltyard.task import Task
 from tiltyard.validate import validate
 from tiltyard.workspace import Workspace
 
+pytestmark = pytest.mark.catalogue
+
 ROWS = 16  # as many as every task takes at once
 
 
