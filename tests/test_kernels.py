@@ -1,4 +1,4 @@
-"""Convolution and pooling by hand, beside what Keras makes of them: the arithmetic that families of pictures stand on."""
+"""Convolution and pooling by hand, beside what Keras makes of them: the arithmetic that pictures are read by."""
 
 from __future__ import annotations
 
