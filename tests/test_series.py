@@ -207,6 +207,8 @@ def test_forecasts_come_with_ends_that_most_values_lie_between(tmp_path: Path) -
     train_tasks(space, "shop")
     report = evaluate.evaluate(space, task)
     assert [step["step"] for step in report["by_step"]] == [1, 2, 3]
+    test, worst = prepare.read_test(space, task), report["worst"][0]
+    assert test.truth[test.number.tolist().index(worst["row"]), worst["step"] - 1] == worst["actual"]
     assert all(0.72 < step["between_ends"] < 0.88 for step in report["by_step"])
     predictor = Predictor.load(space.out("shop", "train"))
     answer = predictor.predict([[0.5] * 6])[0]

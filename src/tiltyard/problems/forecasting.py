@@ -89,9 +89,12 @@ class Forecasting(Regression):
 
     def details(self, predictions: Predictions) -> dict[str, Any]:
         """The largest and smallest errors of any step; each step by itself, if there are several or ends."""
-        details = super().details(_flat(predictions))
-        steps = _steps(predictions)
-        return {**details, "by_step": steps} if len(steps) > 1 or predictions.outputs.ndim == 3 else details
+        details, steps = super().details(_flat(predictions)), _steps(predictions)
+        if len(steps) == 1 and predictions.outputs.ndim == 2:
+            return details
+        for name in ("worst", "best"):
+            details[name] = [_placed(record, len(steps)) for record in details[name]]
+        return {**details, "by_step": steps}
 
     def plots(self, predictions: Predictions) -> dict[str, dict[str, list[Any]]]:
         """Truth, forecast and baseline of the first step in time, and the residuals of all."""
@@ -122,15 +125,21 @@ class Forecasting(Regression):
         return {**drawn, **super().pictures(_flat(predictions))}
 
 
+def _placed(record: dict[str, Any], steps: int) -> dict[str, Any]:
+    """Tell the row from the step, which `_flat` numbered through."""
+    row, step = divmod(record.pop("row"), steps)
+    return {"row": row, "step": step + 1, **record}
+
+
 def _flat(predictions: Predictions) -> Predictions:
-    """Give each step of each row as a row of one number."""
+    """Give each step of each row as a row of one number, numbered through."""
     steps = ahead(predictions.outputs).shape[1]
     return dataclasses.replace(
         predictions,
         truth=predictions.truth.ravel(),
         outputs=ahead(predictions.outputs).reshape(-1, 1),
         baseline=predictions.baseline.reshape(-1, 1),
-        number=np.repeat(predictions.number, steps),
+        number=(predictions.number[:, None] * steps + np.arange(steps)).ravel(),
     )
 
 
