@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,13 +25,17 @@ if TYPE_CHECKING:
     from tiltyard.watch import Watch
 
 
+Tell = Callable[[int, float], None]  # an epoch and its loss on validation rows; what it raises ends the training
+
+
 @dataclass(frozen=True)
 class Place:
-    """Where a fit keeps its state and its curves, and what it is called while it runs."""
+    """Where a fit keeps its state and its curves, what it is called while it runs, and who is told of each epoch."""
 
     state: Path
     logs: Path
     title: str
+    tell: Tell | None = None
 
     def inside(self, name: str) -> Place:
         """Give the place of one fit among several."""
@@ -117,7 +122,7 @@ class _Part:
         watch.done = resume.epoch
         try:
             if not resume.finished:
-                self._fit([*memorable, *self._rates(), watch, *vitals, resume], resume.epoch)
+                self._fit([*memorable, *self._rates(), watch, *vitals, resume, *self._told()], resume.epoch)
         finally:
             watch.close()
         if watch.diverged:
@@ -173,6 +178,18 @@ class _Part:
                 on_epoch_end=lambda _, logs: logs.update(learning_rate=float(self.model.optimizer.learning_rate))
             )
         ]
+
+    def _told(self) -> list[keras.callbacks.Callback]:
+        """Tell of each epoch, without the penalties on weights: they would make losses of two variants incomparable."""
+        import keras
+
+        if not (tell := self.place.tell):
+            return []
+
+        def told(epoch: int, logs: dict[str, float]) -> None:
+            tell(self.behind + epoch + 1, float(logs["val_loss"]) - sum(map(float, self.model.losses)))
+
+        return [keras.callbacks.LambdaCallback(on_epoch_end=told)]
 
     def _vitals(self, watch: Watch) -> list[Vitals]:
         import keras

@@ -37,7 +37,7 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
     state = workspace.state(task.name, "train")
     place = Place(state, workspace.logs(task.name), task.name)
     folds = {"folds": cross_validate(task, parts, place)} if task.train.folds else {}
-    body, record = _fit(task, parts, place)
+    body, record = fit_all(task, parts, place)
     model = network.inference(task, body, parts.encoder, _ends(task, parts, body))
     with files.replacing_folder(workspace.out(task.name, "train")) as folder:
         parts.encoder.save(folder / "encoder.json")
@@ -79,8 +79,8 @@ def _set_up(task: Task) -> None:
     keras.mixed_precision.set_global_policy("mixed_float16" if task.train.mixed_precision else "float32")
 
 
-def _fit(task: Task, parts: Parts, place: Place) -> tuple[keras.Model, dict[str, Any]]:
-    """Fit the one model, or all members of an ensemble."""
+def fit_all(task: Task, parts: Parts, place: Place) -> tuple[keras.Model, dict[str, Any]]:
+    """Fit the one model, or all members of an ensemble; give it with the record of the training."""
     if task.train.members == 1:
         fitted = fit(task, parts, place)
         found = diagnose(losses(task, parts, fitted.body), fitted.record, fitted.looks)
