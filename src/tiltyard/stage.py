@@ -39,17 +39,22 @@ def inside() -> Iterator[None]:
         yield
         return
     lock = Path(os.environ.pop(RUN))
-    threading.Thread(target=_die_with, args=(lock,), daemon=True).start()
     verb = lock.name.partition(".")[0]
-    with lock.with_name(f"{verb}.log").open("wb") as log:
-        for stream in (1, 2):  # the descriptors, not sys.stdout: native libraries print too
-            os.dup2(log.fileno(), stream)
+    bind(lock, lock.with_name(f"{verb}.log"))
     try:
         yield
     except errors.TiltyardError as error:
         content = {"type": type(error).__name__, "message": error.message, "hint": error.hint}
         files.write_json(lock.with_name(f"{verb}.error.json"), content)
         raise
+
+
+def bind(lock: Path, log: Path) -> None:
+    """Die with who holds the lock, and write to the log what would be printed."""
+    threading.Thread(target=_die_with, args=(lock,), daemon=True).start()
+    with log.open("wb") as file:
+        for stream in (1, 2):  # the descriptors, not sys.stdout: native libraries print too
+            os.dup2(file.fileno(), stream)
 
 
 def error(workspace: Workspace, verb: str, task: str) -> errors.TiltyardError:
