@@ -18,7 +18,7 @@ SOURCE = ROOT / "src" / "tiltyard"
 PLUGINS = {"sources", "formats", "models", "problems", "checks", "columns", "forms", "findings"}
 VERBS = {
     *("init", "fetch", "validate", "prepare", "train", "evaluate", "promote", "package"),
-    *("serve", "predict", "check", "status", "history", "rollback", "doctor", "data", "smoke"),
+    *("serve", "predict", "check", "status", "history", "rollback", "doctor", "data", "smoke", "search"),
 }
 # which modules may import a heavy library; everywhere else it stays out
 HEAVY = {
@@ -26,6 +26,7 @@ HEAVY = {
     "dvc": {"store"},
     "great_expectations": {"data_docs", "sieve", "suite"},
     "matplotlib": {"pictures"},
+    "optuna": {"sampling"},
     "prefect": set(),
     "pyarrow": {"reading", "format", "meaning", "tally", "delimited", "jsonl", "parquet"},
     "sqlalchemy": {"sql"},
@@ -36,7 +37,7 @@ HEAVY = {
         *("alexnet", "bow", "cnn", "inception", "lenet5", "mlp", "perceptron", "resnet", "rnn", "seq2seq", "transfer"),
         *("transfer", "transformer", "vgg", "xception"),
         *("distortion", "ensemble", "fitting", "optimizer", "range_test", "schedule", "stopping", "vitals"),
-        "yardstick",
+        *("yardstick", "attempt"),
     },
 }
 

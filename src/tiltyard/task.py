@@ -11,6 +11,7 @@ from tiltyard.column import Column
 from tiltyard.expectation import Expectation
 from tiltyard.model import Model, Output
 from tiltyard.problem import Metric, Problem
+from tiltyard.ranges import Range
 from tiltyard.source import Source
 from tiltyard.strict import Bounds, Strict
 from tiltyard.training import Train, unfit
@@ -126,6 +127,7 @@ class Task(Strict):
     gate: Gate
     check: Check = Field(default_factory=Check)
     serve: Serve
+    search: dict[str, Range] = Field(default_factory=dict, description="By key, spelled with dots: what may be tried.")
 
     @property
     def form(self) -> str:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
 from tiltyard.errors import TaskError
+from tiltyard.strict import Strict
 from tiltyard.task import Task
+from tiltyard.variant import Changes, changed, shown
 from tiltyard.workspace import Workspace
 
+Read = TypeVar("Read", bound=Strict)
 SCHEMA_HINT = "see every key and its meaning: tiltyard schema"
 
 
@@ -25,22 +28,53 @@ def load(workspace: Workspace, name: str) -> Task:
     return parse(path.read_text(encoding="utf-8"), name, f"tasks/{name}.yaml")
 
 
+def varied(workspace: Workspace, name: str, changes: Changes) -> Task:
+    """Read one task as if some keys had other values, which are checked as if they stood there."""
+    path = f"tasks/{name}.yaml"
+    data = content(workspace.task_file(name).read_text(encoding="utf-8"), path)
+    return _varied({**data, "name": name}, f"{path}, with ", changes)
+
+
 def parse(text: str, name: str, path: str) -> Task:
     """Read a task from YAML text; `path` is for the complaint."""
+    data = content(text, path)
+    if data.setdefault("name", name) != name:
+        raise TaskError(f"{path}: name: expected '{name}', the file's name; received {data['name']!r}")
+    task = strict(Task, data, path)
+    for key, span in task.search.items():
+        for value in span.checked:
+            _varied(data, f"{path}: search, with ", {key: value})
+    return task
+
+
+def content(text: str, path: str) -> dict[str, Any]:
+    """Read keys and values from YAML text."""
     try:
         data = yaml.load(text, Loader=_OnceLoader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         raise TaskError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
         raise TaskError(f"{path}: expected keys and values; received {type(data).__name__}", hint=SCHEMA_HINT)
-    if data.setdefault("name", name) != name:
-        raise TaskError(f"{path}: name: expected '{name}', the file's name; received {data['name']!r}")
+    return data
+
+
+def strict(kind: type[Read], data: dict[str, Any], path: str) -> Read:
+    """Make what keys and values describe; a mistake is a sentence."""
     try:
-        return Task.model_validate_json(json.dumps(data, default=str))
+        return kind.model_validate_json(json.dumps(data, default=str))
     except ValidationError as error:
         raise TaskError(_complain(path, data, error), hint=SCHEMA_HINT) from None
     except RecursionError:
         raise TaskError(f"{path}: nested too deeply", hint=SCHEMA_HINT) from None
+
+
+def _varied(data: dict[str, Any], path: str, changes: Changes) -> Task:
+    """Make a variant; the complaint begins with what was changed."""
+    told = path + ", ".join(f"{key}={shown(value)}" for key, value in changes.items())
+    try:
+        return strict(Task, changed(data, changes), told)
+    except TaskError as error:
+        raise TaskError(error.message if error.message.startswith(told) else f"{path}{error}", error.hint) from None
 
 
 def json_schema() -> dict[str, Any]:

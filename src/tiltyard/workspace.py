@@ -65,6 +65,18 @@ class Workspace:
         """Where a verb keeps what it needs to go on after a kill."""
         return self.root / ".tiltyard" / "state" / task / verb
 
+    def search(self, task: str) -> Path:
+        """The database of the trials of a search."""
+        return self.root / ".tiltyard" / "search" / f"{task}.db"
+
+    def cells(self, task: str) -> Path:
+        """Where studies of a task keep each training that they made."""
+        return self.root / ".tiltyard" / "studies" / task
+
+    def study(self, name: str) -> Path:
+        """Where a study leaves its table and its pictures."""
+        return self.root / "out" / "studies" / name
+
     def champion(self, task: str) -> Path:
         """The pointer to the version in production."""
         return self.root / "serving" / "champions" / f"{task}.json"

@@ -1,0 +1,300 @@
+"""Search: ranges that can be meant, dice that learn, trials that survive kills, and test rows that nobody opens."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import yaml
+from click.testing import CliRunner
+from making import FORKS, ROOT, edit_task, fetch_raw
+
+from tiltyard import amend, files, prepare, task_file
+from tiltyard.cli import cli
+from tiltyard.errors import TaskError
+from tiltyard.ranges import Range
+from tiltyard.sampling import Ask, Sampling
+from tiltyard.search import asked, search
+from tiltyard.workspace import Workspace
+
+RATE = {"low": 1e-6, "high": 1.0, "log": True}
+
+
+@pytest.mark.parametrize(
+    ("ranges", "complaint"),
+    [
+        ({"train.rate": RATE}, "train.rate=.*unknown key 'rate'"),
+        ({"split.seed": {"among": [1, 2]}}, "split.seed: expected a key of model or train"),
+        ({"model": {"among": [1, 2]}}, "model: expected a key of model or train"),
+        ({"train.seed": {"among": [1, 2]}}, "train.seed: expected a setting; a seed is luck"),
+        ({"train.learning_rate": {"low": 0.1, "high": 0.1}}, "train.learning_rate: low: expected below high, 0.1"),
+        ({"train.learning_rate": {"low": 0, "high": 1, "log": True}}, "low: expected above 0 with log; received 0"),
+        ({"train.learning_rate": {"low": -1, "high": 1}}, "train.learning_rate=-1: .*greater than 0"),
+        ({"train.learning_rate": {"low": 0.1}}, "train.learning_rate: expected low and high, or among; received low"),
+        ({"train.learning_rate": {**RATE, "among": [1, 2]}}, "received among and low and high and log"),
+        ({"train.learning_rate": {"hi": 1}}, r"unknown key 'hi' \(did you mean 'high'\?\)"),
+        ({"train.batch_size": {"low": 8, "high": 32.5}}, "train.batch_size=32.5: .*valid integer"),
+        ({"train.batch_size": {"among": [16, 4000]}}, "train.batch_size=4000: .*expected 1 to 90"),
+        ({"train.optimizer": {"among": ["adam", "adamm"]}}, "train.optimizer=adamm: .*received 'adamm'"),
+        ({"train.optimizer": {"among": ["adam", "adam"]}}, "among: expected two values or more, each once"),
+        ({"model.units.3": {"low": 8, "high": 16}}, "model.units.3: expected keys to go into; there is a list of 1"),
+    ],
+)
+def test_ranges_that_cannot_be_meant_are_refused(workspace: Workspace, ranges: dict[str, Any], complaint: str) -> None:
+    """Before anything runs a sentence names the key, what was expected and what was received."""
+    edit_task(workspace, "iris", {"search": ranges})
+    with pytest.raises(TaskError, match=rf"tasks/iris\.yaml: search[,.].*{complaint}"):
+        task_file.load(workspace, "iris")
+
+
+def test_a_search_without_ranges_says_what_to_write(workspace: Workspace) -> None:
+    """A task file has none at first."""
+    with pytest.raises(TaskError, match="search: expected ranges; there are none") as error:
+        search(workspace, task_file.load(workspace, "iris"), 1, 1, print)
+    assert "train.learning_rate: {low: 0.0001" in error.value.hint
+
+
+AMENDED = """# the start
+title: Flowers  # of three kinds
+model: {family: mlp, units: [16, 8]}  # small
+train:
+  epochs: 20  # enough
+  batch_size: 16
+
+  # what follows stays
+gate: {metric: accuracy}
+"""
+
+
+@pytest.mark.parametrize(
+    ("changes", "old", "new"),
+    [
+        ({"train.epochs": 30}, "  epochs: 20  #", "  epochs: 30  #"),
+        ({"model.units": [64, 32]}, "[16, 8]", "[64, 32]"),
+        ({"model.units.1": 4}, "[16, 8]", "[16, 4]"),
+        ({"model.dropout": 0.25}, "[16, 8]}", "[16, 8], dropout: 0.25}"),
+        ({"train.learning_rate": 0.00001}, "  batch_size: 16\n", "  batch_size: 16\n  learning_rate: 0.00001\n"),
+        (
+            {"train.augment.mixup": 0.2, "train.schedule": {"kind": "cosine"}},
+            "  batch_size: 16\n",
+            "  batch_size: 16\n  augment: {mixup: 0.2}\n  schedule: {kind: cosine}\n",
+        ),
+    ],
+)
+def test_amending_leaves_every_other_character(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], old: str, new: str
+) -> None:
+    """Values change where they stand, new keys stand behind the others of their section, comments stay."""
+    monkeypatch.setattr(task_file, "parse", lambda *_: None)  # the text above is no whole task
+    workspace.task_file("small").write_text(AMENDED, encoding="utf-8")
+    amend.amend(workspace, "small", changes)
+    assert workspace.task_file("small").read_text(encoding="utf-8") == AMENDED.replace(old, new)
+
+
+def test_amending_refuses_what_it_would_break(workspace: Workspace) -> None:
+    """A value that another key shares, or one that the task refuses, leaves the file as it was."""
+    before = workspace.task_file("iris").read_bytes()
+    with pytest.raises(TaskError, match="batch_size"):
+        amend.amend(workspace, "iris", {"train.batch_size": 4000})
+    assert workspace.task_file("iris").read_bytes() == before
+    shared = before.decode().replace("[16]", "&width [16]")
+    workspace.task_file("iris").write_text(shared + "search: {model.units: {among: [*width, [8]]}}\n")
+    with pytest.raises(TaskError, match=r"iris\.yaml: not YAML|model.units: expected values that stand alone"):
+        amend.amend(workspace, "iris", {"model.units": [8]})
+
+
+def _asked(folder: Path, **changes: Any) -> Ask:
+    ranges = {"x": Range(low=-10, high=10), "n": Range(low=1, high=64, log=True), "c": Range(among=[[1], "b", None])}
+    settings = {"higher_is_better": False, "seed": 0, "epochs": 9, **changes}
+    return Ask(folder / "made.db", "made", ranges, frozenset("n"), **settings)
+
+
+def _miss(values: dict[str, Any]) -> float:
+    return float((values["x"] - 3) ** 2 + (np.log2(values["n"]) - 4) ** 2 + 5 * (values["c"] != "b"))
+
+
+@pytest.mark.slow
+def test_values_come_nearer_to_the_best_than_chance_would(tmp_path: Path) -> None:
+    """Of 40 trials the best is better than that of 40 by chance in the median, and later ones beat earlier ones."""
+    sampling = Sampling(_asked(tmp_path))
+    misses = []
+    with sampling.working():
+        for _ in range(40):
+            trial, values = sampling.take(40) or pytest.fail("too few")
+            assert -10 <= values["x"] <= 10
+            assert values["n"] in range(1, 65)
+            misses.append(_miss(values))
+            sampling.tell(trial, misses[-1])
+        assert sampling.take(40) is None
+    dice = np.random.default_rng(0)
+    by_chance = [
+        min(
+            _miss({"x": dice.uniform(-10, 10), "n": 2 ** dice.uniform(0, 6), "c": dice.choice(["a", "b", "c"])})
+            for _ in range(40)
+        )
+        for _ in range(200)
+    ]
+    assert min(misses) < np.median(by_chance)
+    assert np.median(misses[20:]) < np.median(misses[:20]) / 2
+
+
+def test_a_bad_trial_is_pruned_whichever_way_the_metric_points(tmp_path: Path) -> None:
+    """A loss above the median of others at the same epoch ends a trial; one below does not."""
+    for up in (True, False):
+        sampling = Sampling(_asked(tmp_path / str(up), higher_is_better=up))
+        with sampling.working():
+            for loss in (1.0, 1.1, 0.9, 1.0):
+                trial, _ = sampling.take(9) or pytest.fail("too few")
+                assert not any(sampling.report(trial, epoch, loss / epoch) for epoch in (1, 2, 3))
+                sampling.tell(trial, loss)
+            bad, _ = sampling.take(9) or pytest.fail("too few")
+            assert sampling.report(bad, 2, 5.0)
+            sampling.tell(bad, None, trouble="pruned")
+            good, _ = sampling.take(9) or pytest.fail("too few")
+            assert not sampling.report(good, 2, 0.1)
+
+
+def test_what_died_is_tried_again_with_the_same_values(tmp_path: Path) -> None:
+    """The trial of a dead process is marked failed, its values come first, and the losses that it had reported."""
+    first, second, third = (Sampling(_asked(tmp_path)) for _ in range(3))
+    with first.working():
+        trial, values = first.take(2) or pytest.fail("too few")
+        first.report(trial, 1, 0.5)
+        with second.working():
+            assert second.take(1) is None
+            _, others = second.take(2) or pytest.fail("too few")
+            assert others != values
+            assert second.take(2) is None
+    with third.working():
+        taken = [third.take(2) or pytest.fail("too few") for _ in range(2)]
+    assert values in [again for _, again in taken]
+    trials = third.trials()
+    assert [trial.state.name for trial in trials] == ["FAIL", "FAIL", "RUNNING", "RUNNING"]
+    assert trials[2].user_attrs["first"] == 0
+    assert trials[2].intermediate_values == {1: 0.5}
+
+
+def _prepared(workspace: Workspace, **settings: Any) -> None:
+    """Prepare iris with a search, and throw the test part away."""
+    ranges = {"train.learning_rate": RATE, "train.batch_size": {"among": [16, 32]}}
+    changes = {"epochs": 15, "patience": None, "steps_per_execution": 3, **settings}
+    edit_task(workspace, "iris", {"search": ranges, **{f"train.{key}": value for key, value in changes.items()}})
+    fetch_raw(workspace, "iris")
+    prepare.prepare(workspace, task_file.load(workspace, "iris"))
+    (workspace.out("iris", "prepare") / "test.npz").unlink()
+
+
+def _try_out(root: str, trials: int) -> None:
+    from tiltyard import search as verb
+
+    verb._work(root, "iris", trials)
+
+
+def _within(workspace: Workspace, trials: int) -> None:
+    """Be the worker, in a process that has TensorFlow already."""
+    process = FORKS.Process(target=_try_out, args=(str(workspace.root), trials))
+    process.start()
+    process.join(120)
+    assert process.exitcode == 0
+
+
+@pytest.mark.slow
+def test_a_search_finds_a_rate_that_learns_and_prunes_those_that_do_not(workspace: Workspace) -> None:
+    """Of rates from a millionth to one a high one is best; some trials are pruned; no test row is needed.
+
+    --apply changes the values of the ranges and nothing else; what is printed says that they are optimistic.
+    """
+    _prepared(workspace)
+    _within(workspace, 12)
+    before = yaml.safe_load(workspace.task_file("iris").read_text())
+    done = CliRunner().invoke(cli, ["search", "iris", "--trials", "12", "--apply"])
+    assert done.exit_code == 0
+    for told in ("12 trials are there already", "luck is in it", "sealed test rows were not looked at"):
+        assert told in done.output
+    result = files.read_json(workspace.out("iris", "search") / "search.json")
+    best = result["best"]["values"]
+    assert best["train.learning_rate"] > 0.001
+    assert result["best"]["value"] >= 0.9
+    pruned = [row for row in result["trials"] if row["trouble"] == "pruned"]
+    assert pruned
+    assert all(row["epochs"] < 15 for row in pruned)
+    assert max(result["importance"], key=result["importance"].__getitem__) == "train.learning_rate"
+    assert (workspace.out("iris", "search") / "search.png").stat().st_size > 5000
+    assert not list(workspace.search("iris").with_suffix("").glob("trial-*"))
+    before["train"] |= {key.removeprefix("train."): value for key, value in best.items()}
+    assert yaml.safe_load(workspace.task_file("iris").read_text()) == before
+
+
+def test_changed_ranges_are_another_search_and_applied_values_are_not(workspace: Workspace) -> None:
+    """The name of a study depends on ranges, rows and what is fixed, but not on values of the keys that vary."""
+    _prepared(workspace)
+    names = []
+    edits: list[dict[str, Any]] = [
+        {},
+        {"train.learning_rate": 0.5},
+        {"train.epochs": 16},
+        {"search": {"train.learning_rate": RATE}},
+    ]
+    for changes in edits:
+        edit_task(workspace, "iris", changes)
+        ask = asked(workspace, task_file.load(workspace, "iris"))
+        names.append(ask.name)
+        assert not ask.whole
+    assert names[0] == names[1]
+    assert len(set(names)) == 3
+    edit_task(workspace, "iris", {"search": {"model.units.0": {"low": 1, "high": 2}}})
+    assert asked(workspace, task_file.load(workspace, "iris")).whole == {"model.units.0"}
+
+
+def _start(workspace: Workspace, *words: str) -> subprocess.Popen[str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
+    command = ["tiltyard", "search", "iris", "--json", *words]
+    return subprocess.Popen(
+        command, cwd=workspace.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def _runs(trial: Any) -> bool:
+    return trial.state.name == "RUNNING" and len(trial.params) == 2
+
+
+def _wait(ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not ready():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_killed_search_goes_on_and_two_at_once_share_the_work(workspace: Workspace) -> None:
+    """Killed with -9 a search takes its workers along; two calls then finish exactly what is missing, once."""
+    _prepared(workspace, epochs=30)
+    sampling = Sampling(asked(workspace, task_file.load(workspace, "iris")))
+    process = _start(workspace, "--trials", "3", "--jobs", "2")
+    _wait(lambda: len(sampling.finished()) >= 1 and any(map(_runs, sampling.trials())))
+    workers = psutil.Process(process.pid).children(recursive=True)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not psutil.wait_procs(workers, timeout=30)[1]
+    broken = [trial.number for trial in sampling.trials() if _runs(trial)]
+    assert broken
+    for other in [_start(workspace, "--trials", "3") for _ in range(2)]:
+        out, err = other.communicate(timeout=200)
+        assert other.returncode == 0, err
+        assert len(json.loads(out)["trials"]) == 3
+    trials = sampling.trials()
+    assert len(sampling.finished()) == 3
+    assert [trial.number for trial in trials if trial.state.name == "FAIL"] == broken
+    for number in broken:
+        assert any(trial.params == trials[number].params for trial in sampling.finished())
