@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from making import FORKS
 
 from tiltyard import plugins
 from tiltyard.column import Array
@@ -101,20 +98,3 @@ def _parity(model: keras.Model, x: Array, folder: str) -> float:
     session = onnxruntime.InferenceSession(f"{folder}/model.onnx")
     answers = ((session.run(None, {"features": x[:rows]})[0], np.asarray(model(x[:rows]))) for rows in (1, len(x)))
     return max(float(np.abs(ours - theirs).max()) for ours, theirs in answers)
-
-
-def apart(work: Callable[..., Any], folder: Path, *arguments: Any) -> Any:
-    """Call in a process of its own, so that TensorFlow is never imported into pytest's; give what it returns."""
-    process = FORKS.Process(target=_leave, args=(work, folder / "seen.json", arguments))
-    process.start()
-    process.join(240)
-    assert process.exitcode == 0, (folder / "error.txt").read_text(encoding="utf-8")
-    return json.loads((folder / "seen.json").read_bytes())
-
-
-def _leave(work: Callable[..., Any], path: Path, arguments: tuple[Any, ...]) -> None:
-    try:
-        path.write_text(json.dumps(work(*arguments)), encoding="utf-8")
-    except BaseException as error:
-        path.with_name("error.txt").write_text(f"{type(error).__name__}: {error}", encoding="utf-8")
-        raise

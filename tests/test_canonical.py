@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from families import apart, case_of, features_of
+from families import case_of, features_of
+from making import apart
 
 from tiltyard.canonical import rewrite
 
@@ -72,7 +73,7 @@ def test_loops_are_spelled_alike_whatever_they_come_as(tmp_path: Path) -> None:
     """Renamed, and with loop variables in other orders, a recurrent model is the same file; it answers as before."""
     import onnxruntime
 
-    apart(_export, tmp_path, str(tmp_path))
+    apart(_export, str(tmp_path))
     for name, (_, shape, form) in RECURRENT.items():
         x, path = features_of(shape, form), tmp_path / f"{name}.onnx"
         before = onnxruntime.InferenceSession(path).run(None, {"features": x})[0]

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
-from families import apart, exercise, model_of
+from families import exercise, model_of
+from making import apart
 
 pytestmark = pytest.mark.slow
 
@@ -101,9 +102,9 @@ def _counts() -> dict[str, list[int]]:
     return found
 
 
-def test_the_networks_of_the_catalogue_have_the_parameters_it_names(tmp_path: Path) -> None:
+def test_the_networks_of_the_catalogue_have_the_parameters_it_names() -> None:
     """Each row's settings give exactly its count, and exactly the share of it that learns."""
-    assert apart(_counts, tmp_path) == {name: [total, learn] for name, (*_, total, learn) in COUNTS.items()}
+    assert apart(_counts) == {name: [total, learn] for name, (*_, total, learn) in COUNTS.items()}
 
 
 # What a family can be beyond its default: settings, and form and shape of what it reads.
@@ -146,7 +147,7 @@ def _vary(folder: str) -> dict[str, float]:
 
 def test_what_a_family_can_be_is_saved_and_exported_like_its_default(tmp_path: Path) -> None:
     """Cells, masks, pooling, short cuts and codes answer alike in Keras, from its file and in ONNX."""
-    assert {name: worst for name, worst in apart(_vary, tmp_path, str(tmp_path)).items() if worst > 1e-5} == {}
+    assert {name: worst for name, worst in apart(_vary, str(tmp_path)).items() if worst > 1e-5} == {}
 
 
 def _connections() -> list[int]:
@@ -163,9 +164,9 @@ def _connections() -> list[int]:
     return found
 
 
-def test_the_published_lenet_has_the_connections_of_its_paper(tmp_path: Path) -> None:
+def test_the_published_lenet_has_the_connections_of_its_paper() -> None:
     """340,908 in all: the paper names 122,304, 5,880, 151,600, 2,000, 48,120, 10,164, and 84 for each class."""
-    first, pooled, *sparse, second, wide, narrow, codes = apart(_connections, tmp_path)
+    first, pooled, *sparse, second, wide, narrow, codes = apart(_connections)
     assert [first, pooled, sum(sparse), second, wide, narrow, codes] == [
         *(122_304, 5_880, 151_600, 2_000),
         *(48_120, 10_164, 840),
@@ -194,9 +195,9 @@ def _seen_by_causal() -> list[float]:
     ]
 
 
-def test_a_causal_transformer_sees_nothing_that_comes_later(tmp_path: Path) -> None:
+def test_a_causal_transformer_sees_nothing_that_comes_later() -> None:
     """A changed last word leaves the steps before it alone, but not without `causal`; padding has no part in means."""
-    causal, whole, padded = apart(_seen_by_causal, tmp_path)
+    causal, whole, padded = apart(_seen_by_causal)
     assert causal < 1e-6
     assert whole > 1e-4
     assert padded < 1e-6

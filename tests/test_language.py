@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from families import apart
-from making import edit_task, new_workspace, train_tasks
+from making import apart, edit_task, new_workspace, train_tasks
 
 from tiltyard import evaluate, files, prepare, task_file, validate
 from tiltyard.columns.prose import Prose
@@ -217,7 +216,7 @@ def test_writing_freely_is_writing_along_what_was_written(
 ) -> None:
     """Step by step the same thoughts, in Keras and in ONNX, with the same weights."""
     monkeypatch.chdir(tmp_path)
-    seen = apart(_written, tmp_path, {"family": "seq2seq", "units": 5, "embedding": 4, **settings})
+    seen = apart(_written, {"family": "seq2seq", "units": 5, "embedding": 4, **settings})
     assert seen["parameters"] == seen["free"] == parameters
     assert max(seen["differs"], seen["onnx"]) < 1e-5
     assert seen["words"] > 1

@@ -8,7 +8,8 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from families import apart, exercise, features_of, model_of, settings_of
+from families import exercise, features_of, model_of, settings_of
+from making import apart
 from pydantic import ValidationError
 
 from tiltyard.column import Array
@@ -55,9 +56,9 @@ def _penalties() -> dict[str, float]:
     }
 
 
-def test_weights_are_kept_small_as_asked(tmp_path: Path) -> None:
+def test_weights_are_kept_small_as_asked() -> None:
     """l2 shrinks, l1 leaves most weights of useless features at nothing, max_norm holds in layers of every kind."""
-    seen = apart(_penalties, tmp_path)
+    seen = apart(_penalties)
     assert seen["l2"] < 0.7 * seen["plain"]
     assert seen["zeros without l1"] < 0.1
     assert seen["zeros with l1"] > 0.5
@@ -93,9 +94,9 @@ def _variances() -> dict[str, list[float]]:
     return found
 
 
-def test_weights_begin_as_the_formulas_say(tmp_path: Path) -> None:
+def test_weights_begin_as_the_formulas_say() -> None:
     """Variances are 2 / (in + out), 2 / in, 1 / in; unset and seeded is the same as Keras' own, by name."""
-    for name, (received, expected) in apart(_variances, tmp_path).items():
+    for name, (received, expected) in apart(_variances).items():
         assert received == pytest.approx(expected, rel=0.05, abs=1e-5), name
 
 
@@ -144,9 +145,9 @@ def _maps_bent() -> tuple[int, ...]:
     return next(tuple(layer.alpha.shape) for layer in model.layers if isinstance(layer, keras.layers.PReLU))
 
 
-def test_layers_do_what_their_switches_say(tmp_path: Path) -> None:
+def test_layers_do_what_their_switches_say() -> None:
     """Spatial dropout takes whole maps; batch norm brings units to 0 and 1; slopes are learned, or as set."""
-    seen = apart(_layers, tmp_path)
+    seen = apart(_layers)
     assert seen["whole maps"]
     assert 0.35 < seen["share of maps"] < 0.65
     assert seen["mean"] < 0.01
@@ -167,15 +168,13 @@ def _activations(folder: str) -> dict[str, float]:
 
 def test_every_activation_survives_the_export(tmp_path: Path) -> None:
     """ONNX answers like Keras, whichever is chosen."""
-    assert {
-        name: parity for name, parity in apart(_activations, tmp_path, str(tmp_path)).items() if parity > 1e-5
-    } == {}
+    assert {name: parity for name, parity in apart(_activations, str(tmp_path)).items() if parity > 1e-5} == {}
 
 
-def test_a_list_of_dropouts_must_fit(tmp_path: Path) -> None:
+def test_a_list_of_dropouts_must_fit() -> None:
     """One share too few is refused with how many there should be; one that is no share, too."""
-    with pytest.raises(AssertionError, match=r"dropout: expected one share, or a list of 2; received \[0\.5\]"):
-        apart(_too_few, tmp_path)
+    with pytest.raises(ValueError, match=r"dropout: expected one share, or a list of 2; received \[0\.5\]"):
+        apart(_too_few)
     with pytest.raises(ValidationError, match="less than 1"):
         settings_of({"family": "mlp", "dropout": 1.0})
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from families import SHAPES, apart, case_of, exercise, needs_jax
+from families import SHAPES, case_of, exercise, needs_jax
+from making import apart
 
 from tiltyard import plugins
 
@@ -57,7 +58,7 @@ def _case(name: str) -> tuple[dict[str, Any], tuple[int, ...], str]:
 
 def test_a_family_keeps_its_promises(model_name: str, tmp_path: Path) -> None:
     """Locked parameter count, falling loss, same outputs after loading and after export, for one row and many."""
-    seen = apart(exercise, tmp_path, *_case(model_name), str(tmp_path))
+    seen = apart(exercise, *_case(model_name), str(tmp_path))
     assert seen["parameters"] == PARAMETERS[model_name]
     assert seen["losses"][-1] < seen["losses"][0]
     assert seen["reloaded"] == 0
@@ -88,7 +89,7 @@ def _under_jax(folder: str) -> dict[str, dict[str, Any]]:
 @needs_jax
 def test_families_are_the_same_under_jax(tmp_path: Path) -> None:
     """With the weights that TensorFlow saved, every family answers alike; those that train in seconds learn alike."""
-    apart(_leave_answers, tmp_path, str(tmp_path))
+    apart(_leave_answers, str(tmp_path))
     code = f"import json, test_models; print(json.dumps(test_models._under_jax({str(tmp_path)!r})))"
     paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
     quick = "--xla_backend_optimization_level=0"  # compiled for a few steps, not for speed
