@@ -9,7 +9,7 @@ TASKS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check smoke catalogue serve bench results lock clean
+.PHONY: help run test check smoke catalogue jax serve bench results lock clean
 
 help:  ## print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  \033[36mmake %-8s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,7 +20,7 @@ run: $(INSTALLED)  ## install, then take every task from source to packaged cham
 
 test: $(INSTALLED)  ## run every test, with coverage of src and pipelines
 	@rm -f .coverage .coverage.*
-	coverage run -m pytest -m "not catalogue" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	coverage run -m pytest -m "not catalogue and not jax" --durations=20 -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 	@coverage combine -q && coverage report
 
 check: $(INSTALLED)  ## lint, format, types, direction of imports
@@ -34,6 +34,10 @@ smoke: $(INSTALLED)  ## one task down the whole road in a temporary project
 
 catalogue: $(INSTALLED)  ## every task there is down the road in small (those of real data with TILTYARD_MIRROR)
 	pytest -q -m catalogue
+
+jax: $(INSTALLED)  ## every model family under the other backend, which is installed for it
+	@$(UV) pip install -q --python $(BIN)/python --group jax
+	pytest -q -m jax
 
 serve: $(INSTALLED)  ## serve the champions on http://localhost:3000
 	@tiltyard serve $(TASKS)

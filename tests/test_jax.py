@@ -22,6 +22,7 @@ pytestmark = pytest.mark.slow
 TRAIN = "import sys; from tiltyard.cli import main; sys.argv = ['tiltyard', 'train', 'iris']; main()"
 
 
+@pytest.mark.jax
 @needs_jax
 def test_a_task_is_trained_under_jax_and_proven(workspace: Workspace) -> None:
     """The verb goes all the way; the ONNX file has on the validation rows the loss that JAX saw in the best epoch."""

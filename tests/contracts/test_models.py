@@ -86,6 +86,7 @@ def _under_jax(folder: str) -> dict[str, dict[str, Any]]:
     return seen
 
 
+@pytest.mark.jax
 @needs_jax
 def test_families_are_the_same_under_jax(tmp_path: Path) -> None:
     """With the weights that TensorFlow saved, every family answers alike; those that train in seconds learn alike."""
