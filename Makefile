@@ -7,6 +7,8 @@ INSTALLED := .venv/.installed-$(LOCK)
 UV := $(BIN)/uv
 TASKS ?=
 WORKERS ?= 2
+# Property tests run by themselves: traced for coverage, examples by the hundred take more than twice as long.
+SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check smoke catalogue jax serve bench results lock clean
@@ -20,8 +22,9 @@ run: $(INSTALLED)  ## install, then take every task from source to packaged cham
 
 test: $(INSTALLED)  ## run every test, with coverage of src and pipelines
 	@rm -f .coverage .coverage.*
-	coverage run -m pytest -m "not catalogue and not jax" --durations=20 -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	coverage run -m pytest -m "not hypothesis and not catalogue and not jax" $(SPREAD)
 	@coverage combine -q && coverage report
+	pytest -m "hypothesis and not catalogue" $(SPREAD)
 
 check: $(INSTALLED)  ## lint, format, types, direction of imports
 	ruff check .
