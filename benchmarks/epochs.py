@@ -1,0 +1,124 @@
+"""Seconds an epoch against the plainest `model.fit` on arrays, same model, rows and batches, into benchmarks/EPOCHS.md.
+
+    TILTYARD_MIRROR=... python benchmarks/epochs.py [--rows N] [--rounds N] [TASK]...
+
+Both train for one epoch and for three, by turns; the difference halved is an epoch without the start, the compiling
+and the end. Augmentation is off, since plain arrays have none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import statistics
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import page
+import yaml
+
+from tiltyard import files, prepare, quiet, task_file, train
+from tiltyard.fitting import Place, fit
+from tiltyard.parts import Parts
+from tiltyard.task import Task
+from tiltyard.workspace import Workspace
+
+TASKS = ("mnist_cnn", "mnist_lstm", "cifar10_cnn", "imdb_lstm")
+TARGET = page.ROOT / "benchmarks" / "EPOCHS.md"
+EPOCHS = (1, 3)
+
+
+def main() -> None:
+    """Measure each task by turns, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tasks", nargs="*", metavar="TASK")
+    parser.add_argument("--rows", type=int, default=8000)
+    parser.add_argument("--rounds", type=int, default=3)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        lines = [_line(Workspace(Path(folder)), name, asked.rows, asked.rounds) for name in asked.tasks or TASKS]
+    load = os.getloadavg()[0]
+    said = f"Measured {datetime.now(UTC):%Y-%m-%d} by `benchmarks/epochs.py`: {page.machine()}, "
+    said += f"{asked.rows:,} rows at most, load average at the end {load:.1f}, median of {asked.rounds} rounds."
+    head = "| task | rows | batch | plain, s | ours, s | ours / plain | of each round |\n|---|--:|--:|--:|--:|--:|---|"
+    why = (__doc__ or "").split("\n\n")[2].replace("\n", " ")
+    files.write_text(TARGET, "\n".join(["# Epochs", "", said + " " + why, "", head, *lines, ""]))
+
+
+def _line(space: Workspace, name: str, rows: int, rounds: int) -> str:
+    """Prepare some rows of a task, and time both ways by turns, each time in a process of its own."""
+    quiet.silence(space)
+    task = _shortened(space, name, rows)
+    with files.replacing_folder(space.raw(name)) as raw:
+        task.source.fetch(raw, space)
+    count = prepare.prepare(space, task, reseal=True)["rows"]["train"]
+    seconds: dict[str, list[float]] = {"plain": [], "ours": []}
+    for _ in range(rounds):
+        for way, found in seconds.items():
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                found.append(pool.apply(_an_epoch, (way, str(space.root), name)))
+    plain, ours = (statistics.median(found) for found in seconds.values())
+    ratios = [mine / theirs for theirs, mine in zip(seconds["plain"], seconds["ours"], strict=True)]
+    told = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+    line = f"| `{name}` | {count:,} | {task.train.batch_size} | {plain:.2f} | {ours:.2f} "
+    line += f"| **{statistics.median(ratios):.2f}** | {told} |"
+    print(line, flush=True)
+    return line
+
+
+def _shortened(space: Workspace, name: str, rows: int) -> Task:
+    """Write the task with few rows, and nothing that arrays alone have not."""
+    content = yaml.safe_load((page.ROOT / "tasks" / f"{name}.yaml").read_text(encoding="utf-8"))
+    content["split"]["rows"], content["rows"] = rows, [rows, 10**9]
+    if content["source"]["kind"] in ("keras", "images"):
+        content["source"]["rows"] = rows
+    for switch in ("augment", "patience", "then", "schedule"):
+        content["train"].pop(switch, None)
+    files.write_text(space.task_file(name), yaml.safe_dump(content, sort_keys=False))
+    return task_file.load(space, name)
+
+
+def _an_epoch(way: str, root: str, name: str) -> float:
+    """Give the seconds of an epoch, without those of the start."""
+    space = Workspace(Path(root))
+    task = task_file.load(space, name)
+    parts = train.opened(space, task) if way == "ours" else Parts.load(space.out(name, "prepare"))
+    run, took = {"ours": _ours, "plain": _plain}[way], []
+    for epochs in EPOCHS:
+        now = task.model_copy(update={"train": task.train.model_copy(update={"epochs": epochs})})
+        start = time.perf_counter()
+        run(now, parts)
+        took.append(time.perf_counter() - start)
+    return (took[1] - took[0]) / (EPOCHS[1] - EPOCHS[0])
+
+
+def _ours(task: Task, parts: Parts) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        fit(task, parts, Place(Path(folder) / "state", Path(folder) / "logs", task.name))
+
+
+def _plain(task: Task, parts: Parts) -> None:
+    """Do what a notebook does: arrays of float32, no seed, nothing watched, nothing kept."""
+    from tiltyard import network
+
+    def arrays(part: Any) -> tuple[Any, Any]:
+        return part[0][:].astype(np.float32), network.targets(task, parts.encoder, part[1])
+
+    model = network.core(task, parts.encoder, parts.train[0].shape[1:])
+    rate = task.train.rate
+    model.compile(
+        optimizer={"class_name": task.train.optimizer, "config": {"learning_rate": rate}},
+        loss=network.loss(task),
+        metrics=["accuracy"],
+    )
+    settings = {"batch_size": task.train.batch_size, "epochs": task.train.epochs, "verbose": 0}
+    model.fit(*arrays(parts.train), validation_data=arrays(parts.validation), **settings)
+
+
+if __name__ == "__main__":
+    main()
