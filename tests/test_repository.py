@@ -18,7 +18,7 @@ SOURCE = ROOT / "src" / "tiltyard"
 PLUGINS = {"sources", "formats", "models", "problems", "checks", "columns", "forms", "findings"}
 VERBS = {
     *("init", "fetch", "validate", "prepare", "train", "evaluate", "promote", "package"),
-    *("serve", "predict", "check", "status", "history", "rollback", "doctor", "data", "smoke", "search"),
+    *("serve", "predict", "check", "status", "history", "rollback", "doctor", "data", "smoke", "search", "study"),
 }
 # which modules may import a heavy library; everywhere else it stays out
 HEAVY = {

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     import keras
 
 
+TELLING = 1000  # validation rows that are kept, if there are as many: a hundred know shares by hundredths alone
+
+
 @dataclass(frozen=True)
 class Attempt:
     """What became of a variant; `value` is the gate's metric on the validation rows, None where it cannot train."""
@@ -74,11 +77,11 @@ def _bare(task: Task) -> Task:
 
 
 def _fewer(parts: Parts, rows: int | None) -> Parts:
-    """Keep so many training rows, and as large a share of the validation rows."""
+    """Keep so many training rows, and as large a share of the validation rows, or enough of them to tell."""
     known = len(parts.train[1])
     if not rows or rows >= known:
         return parts
-    share = max(1, math.ceil(len(parts.validation[1]) * rows / known))
+    share = max(TELLING, math.ceil(len(parts.validation[1]) * rows / known))
     return dataclasses.replace(
         parts,
         train=some(parts.train, rows),

@@ -60,7 +60,7 @@ def values(variants: Sequence[Mapping[str, Any]], metric: str) -> Figure:
 
 def curves(variants: Sequence[Mapping[str, Any]]) -> Figure:
     """Draw the loss on validation rows by epoch, the mean over seeds and between which losses all of them lie."""
-    figure, axes = sheet(7.2, 4.2, "Epoch", "Loss on validation rows")
+    figure, axes = sheet(7.2, 4.2, "Epoch", "Loss on validation rows, with penalties")
     drawn = [variant for variant in variants if variant["curves"]]
     for variant, colour in zip(drawn, COLOURS * (1 + len(drawn) // len(COLOURS)), strict=False):
         shortest = min(map(len, variant["curves"]))

@@ -42,3 +42,20 @@ def search(result: Mapping[str, Any]) -> None:
     for key, value in best["values"].items():
         click.echo(f"  {key}: {shown(value)}")
     click.echo(f"see out/{task}/search/search.png")
+
+
+def study(result: Mapping[str, Any]) -> None:
+    """Print the table of a study, then what can be said of each variant."""
+    from tiltyard.study_page import troubles
+
+    rows = [
+        [one["name"], one["mean"], *(one["interval"] or (None, None)), one["epochs"], one["seconds"]]
+        for one in result["variants"]
+    ]
+    show.table(["variant", result["metric"], "low", "high", "kept epoch", "seconds"], rows)
+    for text in [*(one["sentence"] for one in result["variants"][1:]), *troubles(result)]:
+        click.echo(text)
+    click.echo(
+        "on validation rows, which also chose the epoch; no test row was looked at\n"
+        f"see out/studies/{result['study']}/study.md"
+    )

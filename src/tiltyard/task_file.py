@@ -58,14 +58,14 @@ def content(text: str, path: str) -> dict[str, Any]:
     return data
 
 
-def strict(kind: type[Read], data: dict[str, Any], path: str) -> Read:
+def strict(kind: type[Read], data: dict[str, Any], path: str, hint: str = SCHEMA_HINT) -> Read:
     """Make what keys and values describe; a mistake is a sentence."""
     try:
         return kind.model_validate_json(json.dumps(data, default=str))
     except ValidationError as error:
-        raise TaskError(_complain(path, data, error), hint=SCHEMA_HINT) from None
+        raise TaskError(_complain(path, data, error), hint) from None
     except RecursionError:
-        raise TaskError(f"{path}: nested too deeply", hint=SCHEMA_HINT) from None
+        raise TaskError(f"{path}: nested too deeply", hint) from None
 
 
 def _varied(data: dict[str, Any], path: str, changes: Changes) -> Task:

@@ -49,7 +49,7 @@ def shown(value: Any) -> str:
 
 def decimal(value: float) -> str:
     """Spell a number without an exponent: YAML reads 1e-05 as a word."""
-    text = repr(value)
+    text = str(int(value)) if value % 1 == 0 else repr(value)
     return f"{value:.12f}".rstrip("0") if "e-" in text else text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -39,4 +40,34 @@ def search(task: str, trials: int, jobs: int, apply: bool, as_json: bool) -> Non
         click.echo(f"written: tasks/{path.name}; next: tiltyard run {task}", err=True)
 
 
-COMMANDS: list[Any] = [search]
+@click.command()
+@click.argument("task", metavar="TASK|FILE")
+@click.option("--vary", multiple=True, metavar="KEY=VALUE,...", help="Try these values; several keys make a grid.")
+@click.option("--set", "fixed", multiple=True, metavar="KEY=VALUE", help="The same in all variants.")
+@click.option("--repeat", type=click.IntRange(2), help="Seeds a variant; 5 if a file says nothing else.")
+@click.option("--rows", type=click.IntRange(10), help="Training rows to use; of validation rows, their share or 1,000.")
+@JOBS
+@click.option("--into", type=click.Path(path_type=Path, file_okay=False), help="Copy table and pictures there.")
+@JSON
+def study(task: str, jobs: int, into: Path | None, as_json: bool, **wish: Any) -> None:
+    r"""Train variants of a task with several seeds, and say which differ on validation rows beyond luck.
+
+    \b
+    tiltyard study iris --vary train.optimizer=sgd,adam,rmsprop --repeat 5
+    tiltyard study studies/optimizers.yaml --jobs 2 --into docs/studies
+    """
+    from tiltyard import plan, show_compared
+    from tiltyard import study as verb
+
+    workspace = find()
+    name, planned = plan.wished(task, **wish)
+    result = verb.study(workspace, name, planned, jobs, lambda text: click.echo(text, err=True))
+    if into:
+        verb.copy(workspace, result, into)
+    if as_json:
+        print_json(result)
+    else:
+        show_compared.study(result)
+
+
+COMMANDS = [search, study]

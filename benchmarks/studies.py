@@ -1,0 +1,96 @@
+"""The notes' studies, from studies/*.yaml into docs/studies, and their sentences into docs/RESULTS.md.
+
+    TILTYARD_MIRROR=... nice python benchmarks/studies.py [STUDY]...
+
+Each study is what `tiltyard study studies/NAME.yaml --into docs/studies` makes, in .tiltyard/measured, so that nothing
+of the project is fetched or prepared anew. What was trained there before is not trained again.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tiltyard import files, plan, prepare, quiet, study, task_file
+from tiltyard.study_page import table, troubles
+from tiltyard.workspace import Workspace
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS, PAGES = ROOT / "docs" / "RESULTS.md", ROOT / "docs" / "studies"
+SECTION = re.compile(r"\n## Studies\n.*?(?=\n## |\Z)", re.DOTALL)
+
+
+def main() -> None:
+    """Run the named studies, or all; those that were not run now keep their lines."""
+    place = Workspace(ROOT / ".tiltyard" / "measured")
+    place.root.mkdir(parents=True, exist_ok=True)
+    if not (place.root / "tasks").exists():
+        (place.root / "tasks").symlink_to(ROOT / "tasks")
+    quiet.silence(place)
+    for path in sorted((ROOT / "studies").glob("*.yaml")):
+        if path.stem in sys.argv[1:] or len(sys.argv) == 1:
+            _run(place, path)
+    text = RESULTS.read_text(encoding="utf-8")
+    files.write_text(RESULTS, f"{SECTION.sub('', text).rstrip()}\n{_section(place)}")
+
+
+def section(text: str) -> str:
+    """Give what docs/RESULTS.md says of studies, so that others who write it can keep it."""
+    found = SECTION.search(text)
+    return found[0] if found else ""
+
+
+def _run(place: Workspace, path: Path) -> None:
+    wanted = plan.read(path)
+    task = task_file.load(place, wanted.task)
+    if not place.out(task.name, "prepare").is_dir():
+        with files.replacing_folder(place.raw(task.name)) as folder:
+            task.source.fetch(folder, place)
+        prepare.prepare(place, task)
+    result = study.study(place, path.stem, wanted, 2, print)
+    study.copy(place, result, PAGES)
+    measured = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": f"{platform.machine()}, {os.cpu_count()} cores"}
+    files.write_json(place.study(path.stem) / "measured.json", measured)
+
+
+def _section(place: Workspace) -> str:
+    lines = ["", "## Studies", "", *HEAD, ""]
+    for path in sorted((ROOT / "studies").glob("*.yaml")):
+        if (folder := place.study(path.stem)).is_dir():
+            lines += _lines(files.read_json(folder / "study.json"), files.read_json(folder / "measured.json"))
+    return "\n".join(lines)
+
+
+def _lines(result: dict[str, Any], measured: dict[str, str]) -> list[str]:
+    planned, name = result["plan"], result["study"]
+    rows = f"{planned['rows']:,}" if planned["rows"] else "all"
+    file, drawn = f"[studies/{name}.yaml](../studies/{name}.yaml)", f"[drawn](studies/{name}.md)"
+    seeds = f"`{result['task']}`, {rows} training rows, {planned['repeat']} seeds"
+    return [
+        f"### {result['title']}",
+        "",
+        f"{file}, {drawn}: {seeds}; {measured['machine']}, no GPU, {measured['date']}.",
+        "",
+        *table(result),
+        "",
+        *(f"- {one['sentence']}." for one in result["variants"][1:]),
+        *(f"- {text}." for text in troubles(result)),
+        "",
+    ]
+
+
+HEAD = [
+    "Written by `benchmarks/studies.py`, which runs `tiltyard study` on each file of `studies/`. The metric is that of",
+    "validation rows at the epoch that was best on them; no test row was looked at. Mean and interval are over seeds,",
+    "one thread a training; differences are by seed. Rows and epochs are few, so that each study takes minutes: what",
+    "differs here may not with more of them.",
+]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,252 @@
+"""Studies: plans that can be meant, intervals that are right, cells that are trained once, and no test rows."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import yaml
+from click.testing import CliRunner
+from making import FORKS, ROOT, edit_task, fetch_raw
+from scipy import stats
+
+from tiltyard import plan, prepare, task_file, workers
+from tiltyard.cells import Cell, cells
+from tiltyard.cli import cli
+from tiltyard.contrast import Contrast, interval
+from tiltyard.errors import TaskError
+from tiltyard.plan import Plan
+from tiltyard.study import study
+from tiltyard.workspace import Workspace
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ({"vary": {"train.optimizer": ["sgd"]}}, "expected two variants or more, each once; received sgd"),
+        ({"vary": {"train.optimizer": ["sgd", "sgd"]}}, "each once; received sgd, sgd"),
+        ({}, "expected two variants or more, each once; received none"),
+        (
+            {"vary": {"train.optimiser": ["sgd", "adam"]}},
+            "train.optimiser=sgd: .*unknown key.*did you mean 'optimizer'",
+        ),
+        ({"vary": {"train.optimizer": ["sgd", "adm"]}}, "train.optimizer=adm: .*received 'adm'"),
+        ({"vary": {"train.seed": [1, 2]}}, "a seed is luck"),
+        ({"vary": {"split.seed": [1, 2]}}, "split.seed: expected a key of model or train"),
+        ({"variants": {"a": {}, "b": {"model.width": 3}}}, "model.width=3: .*unknown key 'width'"),
+        ({"variants": {"a": {}, "b": {}}, "set": {"train.epochs": 0}}, "train.epochs=0: .*greater than or equal to 1"),
+        ({"variants": {"a": {}, "b": {}}, "repeat": 1}, "repeat: expected greater than or equal to 2"),
+        ({"variants": {"a": {}, "b": {}}, "row": 50}, r"unknown key 'row' \(did you mean 'rows'\?\)"),
+    ],
+)
+def test_plans_that_cannot_be_meant_are_refused(workspace: Workspace, content: dict[str, Any], complaint: str) -> None:
+    """Before anything is trained a sentence names the key and what was received."""
+    _prepare(workspace)
+    path = workspace.root / "made.yaml"
+    path.write_text(yaml.safe_dump({"task": "iris", **content}))
+    with pytest.raises(TaskError, match=complaint):
+        cells(workspace, plan.read(path))
+
+
+def test_what_is_typed_means_what_a_file_would(tmp_path: Path) -> None:
+    """Words, numbers with exponents, lists and nothing; several keys make a grid, whose first is the yardstick."""
+    typed = plan.from_words(
+        "iris",
+        ["train.optimizer=sgd,adam", "train.learning_rate=1e-3, 0.1"],
+        ["model.units=[8, 4]", "train.patience=null"],
+    )
+    assert typed.vary == {"train.optimizer": ["sgd", "adam"], "train.learning_rate": [0.001, 0.1]}
+    assert typed.set == {"model.units": [8, 4], "train.patience": None}
+    variants = typed.all_variants()
+    assert [variant.name for variant in variants] == [
+        *("sgd, learning_rate=0.001", "sgd, learning_rate=0.1"),
+        *("adam, learning_rate=0.001", "adam, learning_rate=0.1"),
+    ]
+    assert variants[0].changes["model.units"] == [8, 4]
+    with pytest.raises(TaskError, match=r"expected KEY=VALUE,VALUE; received train\.optimizer"):
+        plan.from_words("iris", ["train.optimizer"], [])
+    with pytest.raises(TaskError, match="expected --vary and --set for a task"):
+        plan.wished("studies/cells.yaml", ("a=1",), (), None, None)
+    with pytest.raises(TaskError, match=r"no study .*expected a file"):
+        plan.wished(str(tmp_path / "none.yaml"), (), (), None, None)
+
+
+def test_every_study_of_the_notes_fits_its_task() -> None:
+    """Each file in studies/ is a plan whose variants the task file would take."""
+    space = Workspace(ROOT)
+    paths = sorted((ROOT / "studies").glob("*.yaml"))
+    assert len(paths) == 6
+    for path in paths:
+        read = plan.read(path)
+        for variant in read.all_variants():
+            assert task_file.varied(space, read.task, variant.changes).name == read.task
+
+
+def test_intervals_are_those_of_student() -> None:
+    """The interval of a mean is scipy's, and by hand for three numbers; one number has none."""
+    values = [0.91, 0.94, 0.9, 0.97, 0.93]
+    theirs = stats.t.interval(0.95, 4, loc=np.mean(values), scale=stats.sem(values))
+    assert interval(values, 0.95) == pytest.approx(theirs)
+    assert interval([1.0, 2.0, 3.0], 0.95) == pytest.approx((2 - 4.30265 / 3**0.5, 2 + 4.30265 / 3**0.5), abs=1e-4)
+    assert interval([1.0], 0.95) is None
+
+
+@pytest.mark.parametrize(
+    ("gains", "sentence"),
+    [
+        ([0.01, 0.014, 0.012], r"^adam is better than sgd by 0\.012 \(95% interval 0\.007 to 0\.017\)$"),
+        ([-0.01, -0.014, -0.012], r"^adam is worse than sgd by 0\.012 \(95% interval 0\.007 to 0\.017\)$"),
+        ([0.01, -0.01, 0.02], r"^no difference between adam and sgd that 3 seeds can show \(gain 0\.0067, 95% inter"),
+        ([0.0, 0.0], "^no difference between adam and sgd that 2 seeds can show"),
+        ([0.3], "^adam cannot be compared with sgd: expected two seeds with both; there are 1$"),
+    ],
+)
+def test_a_difference_is_called_one_only_where_its_interval_leaves_out_zero(gains: list[float], sentence: str) -> None:
+    """Better, worse, none that so many seeds can show, or nothing at all; up is good whatever the metric."""
+    import re
+
+    assert re.search(sentence, Contrast("adam", "sgd", gains, 0.95).sentence)
+
+
+def test_pairs_see_what_means_alone_would_not() -> None:
+    """Where seeds differ much and the variants little, the paired interval is far narrower than that of each mean."""
+    luck = np.random.default_rng(0).normal(0, 1, 6)
+    better = luck + 0.1 + np.random.default_rng(1).normal(0, 0.01, 6)
+    found = Contrast("a", "b", (better - luck).tolist(), 0.95)
+    assert "a is better than b" in found.sentence
+    low, high = interval(luck.tolist(), 0.95) or (0, 0)
+    assert found.interval
+    assert found.interval[1] - found.interval[0] < (high - low) / 20
+
+
+def _prepare(workspace: Workspace) -> None:
+    """Prepare iris, quick to train, and throw the test part away."""
+    edit_task(workspace, "iris", {"train.epochs": 6, "train.patience": None, "train.steps_per_execution": 6})
+    fetch_raw(workspace, "iris")
+    prepare.prepare(workspace, task_file.load(workspace, "iris"))
+    (workspace.out("iris", "prepare") / "test.npz").unlink()
+
+
+def _work(root: str, wanted: list[Cell]) -> None:
+    from tiltyard import cells as verb
+
+    verb.work(root, "iris", wanted)
+
+
+def _trained(workspace: Workspace, planned: Plan) -> None:
+    """Be two workers, in processes that have TensorFlow already."""
+    wanted = cells(workspace, planned)
+    processes = [FORKS.Process(target=_work, args=(str(workspace.root), wanted)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+        assert process.exitcode == 0
+
+
+@pytest.mark.slow
+def test_a_study_says_what_differs_and_trains_nothing_twice(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rate that learns beats one that does not, one that diverges is told; another seed trains that seed alone."""
+    _prepare(workspace)
+    rates = {"slow": 0.00001, "good": 0.1, "wild": 1e20}
+    variants: dict[str, dict[str, Any]] = {name: {"train.learning_rate": rate} for name, rate in rates.items()}
+    variants["slow"]["model.initializer"] = "zeros"  # knows nothing, whatever the seed
+    sgd = {"train.optimizer": "sgd"}
+    planned = Plan(task="iris", variants=variants, set=sgd, repeat=3, rows=60)
+    _trained(workspace, planned)
+    before = {path: path.stat().st_mtime_ns for path in workspace.cells("iris").glob("*.json")}
+    assert len(before) == 9
+    assert {path.suffix for path in workspace.cells("iris").iterdir()} == {".json"}
+
+    monkeypatch.delattr(workers, "work")  # whoever trains again fails
+    told: list[str] = []
+    result = study(workspace, "rates", planned, 1, told.append)
+    assert told == ["9 of 9 trainings are there already"]
+    slow, good, wild = result["variants"]
+    assert slow["values"] != good["values"]
+    assert good["sentence"].startswith("good is better than slow by")
+    assert wild["sentence"].startswith("wild cannot be compared with slow")
+    assert len(wild["trouble"]) == 3
+    assert good["interval"] == pytest.approx(
+        stats.t.interval(0.95, 2, np.mean(good["values"]), stats.sem(good["values"]))
+    )
+    assert [len(curve) for curve in good["curves"]] == [6, 6, 6]
+
+    page = (workspace.study("rates") / "study.md").read_text()
+    assert "| good | **" in page
+    assert "wild: 3 of 3 seeds could not be trained: training diverged" in page
+    assert "no test row was looked at" in page
+    words = ["--vary", "train.learning_rate=0.1,1e20", "--set", "train.optimizer=sgd", "--rows", "60", "--repeat", "3"]
+    done = CliRunner().invoke(cli, ["study", "iris", *words])
+    assert done.exit_code == 0
+    assert "6 of 6 trainings are there already" in done.output
+    assert "learning_rate=100000000000000000000 cannot be compared with learning_rate=0.1" in done.output
+    monkeypatch.undo()
+
+    _trained(workspace, planned.model_copy(update={"repeat": 4}))
+    after = {path: path.stat().st_mtime_ns for path in workspace.cells("iris").glob("*.json")}
+    assert len(after) == 12
+    assert {path: after[path] for path in before} == before
+
+
+def _start(workspace: Workspace, *words: str) -> subprocess.Popen[str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
+    command = ["tiltyard", "study", "made.yaml", "--json", *words]
+    return subprocess.Popen(
+        command, cwd=workspace.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def _wait(ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not ready():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_killed_study_goes_on_with_the_same_figures(workspace: Workspace) -> None:
+    """Killed with -9 in a cell, and called twice at once then, a study keeps what was done and adds the rest.
+
+    The cell that was killed ends as it does in a study that is not: training goes on where it was.
+    """
+    _prepare(workspace)
+    content = {"task": "iris", "vary": {"train.optimizer": ["sgd", "adam"]}, "set": {"train.epochs": 20}, "repeat": 2}
+    (workspace.root / "made.yaml").write_text(yaml.safe_dump(content))
+    kept = workspace.cells("iris")
+    process = _start(workspace)
+    _wait(lambda: bool(list(kept.glob("*.json"))) and bool(list(kept.glob("*/state.npz"))))
+    children = psutil.Process(process.pid).children(recursive=True)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not psutil.wait_procs(children, timeout=30)[1]
+    done = {path: path.read_bytes() for path in kept.glob("*.json")}
+    assert len(done) < 4
+    outputs = [process.communicate(timeout=200) for process in [_start(workspace), _start(workspace, "--into", "docs")]]
+    first, second = (json.loads(out) for out, _ in outputs)
+    assert first == second
+    assert all(path.read_bytes() == content for path, content in done.items())
+    assert {path.name for path in (workspace.root / "docs").iterdir()} == {
+        *("made.md", "made-values.png", "made-curves.png")
+    }
+    assert "](made-values.png)" in (workspace.root / "docs" / "made.md").read_text()
+
+    figures = [variant["values"] for variant in first["variants"]]
+    for path in kept.glob("*.json"):
+        path.unlink()
+    _trained(workspace, plan.read(workspace.root / "made.yaml"))
+    again = study(workspace, "made", plan.read(workspace.root / "made.yaml"), 1, print)
+    assert [variant["values"] for variant in again["variants"]] == figures
