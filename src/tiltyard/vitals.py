@@ -122,7 +122,7 @@ def _by_function(model: keras.Model, variables: list[Any], measured: Callable[..
 
     wanted = [place for place, v in enumerate(model.trainable_variables) if any(v is one for one in variables)]
 
-    @jax.jit
+    @jax.jit  # type: ignore[untyped-decorator]
     def probe(trained: Slopes, fixed: Slopes, features: Array, truth: Array) -> Any:
         def objective(trained: Slopes) -> Any:
             answers, _ = model.stateless_call(trained, fixed, features, training=False)

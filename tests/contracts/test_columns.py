@@ -93,6 +93,7 @@ GOOD: dict[str, list[tuple[Column, st.SearchStrategy[Any]]]] = {
         (Text(), TEXTS),
         (Text(length=2, vocabulary=2, at_least=1, lower=False, missing="empty"), TEXTS | st.none() | st.just("")),
         (Text(by="characters", length=9, at_least=1), TEXTS),
+        (Text(length=2, keep="last", at_least=1), TEXTS),
     ],
     "prose": [(Prose(length=8), TEXTS | WISHES)],
     "series": [

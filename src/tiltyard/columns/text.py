@@ -1,9 +1,10 @@
-"""A text: its first words or characters, each by its place in a vocabulary that the training rows make."""
+"""A text: its first or last words or characters, each by its place in a vocabulary that the training rows make."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections import deque
 from collections.abc import Sequence
 from itertools import islice
 from typing import Any, Literal
@@ -37,6 +38,11 @@ class Text(Column):
     by: Literal["words", "characters"] = Field(
         "words", exclude_if="words".__eq__, description="What a text is read by; length and vocabulary count these."
     )
+    keep: Literal["first", "last"] = Field(
+        "first",
+        exclude_if="first".__eq__,
+        description="Of a text that is longer, the words to read: of reviews, the last.",
+    )
     lower: bool = Field(True, description="Take upper case for lower case.")
     at_least: int = Field(2, ge=1, description="Training rows that a word must occur in; all others count as unknown.")
     missing: Literal["refuse", "empty"] = Field(
@@ -52,7 +58,7 @@ class Text(Column):
         return [None if empty(cell) else str(cell) for cell in cells]
 
     def parse(self, values: Sequence[object], name: str) -> Array:
-        """Keep of each text what a model may see, as UTF-8: its first words with a space between them."""
+        """Keep of each text what a model may see, as UTF-8: words with a space between them."""
         texts = []
         for i, value in enumerate(values):
             words = self._words(value) if isinstance(value, str) else []
@@ -67,8 +73,10 @@ class Text(Column):
         text = unicodedata.normalize("NFKC", text)
         text = unicodedata.normalize("NFKC", text.lower()) if self.lower else text
         if self.by == "characters":
-            return [*CONTROL.sub(" ", text).strip()[: self.length].rstrip()]
-        return [found[0] for found in islice(TOKEN.finditer(text), self.length)]
+            whole = CONTROL.sub(" ", text).strip()
+            return [*(whole[: self.length] if self.keep == "first" else whole[-self.length :]).strip()]
+        found = (word[0] for word in TOKEN.finditer(text))
+        return [*(islice(found, self.length) if self.keep == "first" else deque(found, self.length))]
 
     @property
     def _glue(self) -> str:
