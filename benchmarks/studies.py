@@ -8,21 +8,19 @@ of the project is fetched or prepared anew. What was trained there before is not
 
 from __future__ import annotations
 
-import os
-import platform
-import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import page
 
 from tiltyard import files, plan, prepare, quiet, study, task_file
 from tiltyard.study_page import table, troubles
 from tiltyard.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS, PAGES = ROOT / "docs" / "RESULTS.md", ROOT / "docs" / "studies"
-SECTION = re.compile(r"\n## Studies\n.*?(?=\n## |\Z)", re.DOTALL)
+PAGES = ROOT / "docs" / "studies"
 
 
 def main() -> None:
@@ -35,14 +33,7 @@ def main() -> None:
     for path in sorted((ROOT / "studies").glob("*.yaml")):
         if path.stem in sys.argv[1:] or len(sys.argv) == 1:
             _run(place, path)
-    text = RESULTS.read_text(encoding="utf-8")
-    files.write_text(RESULTS, f"{SECTION.sub('', text).rstrip()}\n{_section(place)}")
-
-
-def section(text: str) -> str:
-    """Give what docs/RESULTS.md says of studies, so that others who write it can keep it."""
-    found = SECTION.search(text)
-    return found[0] if found else ""
+    page.write("Studies", _section(place))
 
 
 def _run(place: Workspace, path: Path) -> None:
@@ -54,12 +45,12 @@ def _run(place: Workspace, path: Path) -> None:
         prepare.prepare(place, task)
     result = study.study(place, path.stem, wanted, 2, print)
     study.copy(place, result, PAGES)
-    measured = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": f"{platform.machine()}, {os.cpu_count()} cores"}
+    measured = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": page.machine()}
     files.write_json(place.study(path.stem) / "measured.json", measured)
 
 
 def _section(place: Workspace) -> str:
-    lines = ["", "## Studies", "", *HEAD, ""]
+    lines = [*HEAD, ""]
     for path in sorted((ROOT / "studies").glob("*.yaml")):
         if (folder := place.study(path.stem)).is_dir():
             lines += _lines(files.read_json(folder / "study.json"), files.read_json(folder / "measured.json"))
@@ -74,7 +65,7 @@ def _lines(result: dict[str, Any], measured: dict[str, str]) -> list[str]:
     return [
         f"### {result['title']}",
         "",
-        f"{file}, {drawn}: {seeds}; {measured['machine']}, no GPU, {measured['date']}.",
+        f"{file}, {drawn}: {seeds}; {measured['machine']}, {measured['date']}.",
         "",
         *table(result),
         "",

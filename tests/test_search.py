@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 import yaml
 from click.testing import CliRunner
-from making import FORKS, ROOT, edit_task, fetch_raw
+from making import FORKS, apart, edit_task, fetch_raw
 
-from tiltyard import amend, files, prepare, task_file
+from tiltyard import amend, files, prepare, task_file, workers
 from tiltyard.cli import cli
-from tiltyard.errors import TaskError
+from tiltyard.errors import TaskError, TiltyardError
 from tiltyard.ranges import Range
 from tiltyard.sampling import Ask, Sampling
 from tiltyard.search import asked, search
@@ -200,26 +196,37 @@ def _try_out(root: str, trials: int) -> None:
     verb._work(root, "iris", trials)
 
 
-def _within(workspace: Workspace, trials: int) -> None:
-    """Be the worker, in a process that has TensorFlow already."""
+def _worker(workspace: Workspace, trials: int) -> Any:
+    """Start a worker, from a process that has TensorFlow already."""
     process = FORKS.Process(target=_try_out, args=(str(workspace.root), trials))
     process.start()
-    process.join(120)
+    return process
+
+
+def _instead(workspace: Workspace) -> Iterator[None]:
+    """Do what `workers.work` does, sooner."""
+    process = _worker(workspace, 12)
+    while process.is_alive():
+        yield
+        time.sleep(0.1)
     assert process.exitcode == 0
+    yield
 
 
 @pytest.mark.slow
-def test_a_search_finds_a_rate_that_learns_and_prunes_those_that_do_not(workspace: Workspace) -> None:
+def test_a_search_finds_a_rate_that_learns_and_prunes_those_that_do_not(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of rates from a millionth to one a high one is best; some trials are pruned; no test row is needed.
 
     --apply changes the values of the ranges and nothing else; what is printed says that they are optimistic.
     """
     _prepared(workspace)
-    _within(workspace, 12)
+    monkeypatch.setattr(workers, "work", lambda *_: _instead(workspace))
     before = yaml.safe_load(workspace.task_file("iris").read_text())
     done = CliRunner().invoke(cli, ["search", "iris", "--trials", "12", "--apply"])
     assert done.exit_code == 0
-    for told in ("12 trials are there already", "luck is in it", "sealed test rows were not looked at"):
+    for told in ("\n12 of 12: ", "luck is in it", "sealed test rows were not looked at"):
         assert told in done.output
     result = files.read_json(workspace.out("iris", "search") / "search.json")
     best = result["best"]["values"]
@@ -233,6 +240,10 @@ def test_a_search_finds_a_rate_that_learns_and_prunes_those_that_do_not(workspac
     assert not list(workspace.search("iris").with_suffix("").glob("trial-*"))
     before["train"] |= {key.removeprefix("train."): value for key, value in best.items()}
     assert yaml.safe_load(workspace.task_file("iris").read_text()) == before
+    told_again: list[str] = []
+    again = search(workspace, task_file.load(workspace, "iris"), 12, 1, told_again.append)
+    assert again["trials"] == result["trials"]
+    assert told_again == ["12 trials are there already"]
 
 
 def test_changed_ranges_are_another_search_and_applied_values_are_not(workspace: Workspace) -> None:
@@ -256,45 +267,76 @@ def test_changed_ranges_are_another_search_and_applied_values_are_not(workspace:
     assert asked(workspace, task_file.load(workspace, "iris")).whole == {"model.units.0"}
 
 
-def _start(workspace: Workspace, *words: str) -> subprocess.Popen[str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
-    command = ["tiltyard", "search", "iris", "--json", *words]
-    return subprocess.Popen(
-        command, cwd=workspace.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
 def _runs(trial: Any) -> bool:
     return trial.state.name == "RUNNING" and len(trial.params) == 2
 
 
-def _wait(ready: Callable[[], bool]) -> None:
+def _kill_while(process: Any, ready: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 120
     while not ready():
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join(30)
+    assert process.exitcode == -signal.SIGKILL
 
 
 @pytest.mark.slow
-def test_a_killed_search_goes_on_and_two_at_once_share_the_work(workspace: Workspace) -> None:
-    """Killed with -9 a search takes its workers along; two calls then finish exactly what is missing, once."""
-    _prepared(workspace, epochs=30)
+def test_what_a_killed_worker_left_is_shared_by_two_others(workspace: Workspace) -> None:
+    """Killed with -9 in the middle, a search ends with exactly as many trials as were asked for, none of them twice.
+
+    The values that were being tried come again, and training goes on from the epoch in which it was killed.
+    """
+    _prepared(workspace, epochs=40, steps_per_execution=1)
     sampling = Sampling(asked(workspace, task_file.load(workspace, "iris")))
-    process = _start(workspace, "--trials", "3", "--jobs", "2")
-    _wait(lambda: len(sampling.finished()) >= 1 and any(map(_runs, sampling.trials())))
-    workers = psutil.Process(process.pid).children(recursive=True)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert not psutil.wait_procs(workers, timeout=30)[1]
-    broken = [trial.number for trial in sampling.trials() if _runs(trial)]
-    assert broken
-    for other in [_start(workspace, "--trials", "3") for _ in range(2)]:
-        out, err = other.communicate(timeout=200)
-        assert other.returncode == 0, err
-        assert len(json.loads(out)["trials"]) == 3
+    _kill_while(
+        _worker(workspace, 4),
+        lambda: any(_runs(trial) and len(trial.intermediate_values) > 2 for trial in sampling.trials()),
+    )
+    (broken,) = [trial for trial in sampling.trials() if _runs(trial)]
+    for process in [_worker(workspace, 4) for _ in range(2)]:
+        process.join(120)
+        assert process.exitcode == 0
     trials = sampling.trials()
-    assert len(sampling.finished()) == 3
-    assert [trial.number for trial in trials if trial.state.name == "FAIL"] == broken
-    for number in broken:
-        assert any(trial.params == trials[number].params for trial in sampling.finished())
+    assert len(sampling.finished()) == 4
+    assert [trial.number for trial in trials if trial.state.name == "FAIL"] == [broken.number]
+    (again,) = [trial for trial in trials if trial.user_attrs.get("first") == broken.number]
+    assert again.params == broken.params
+    for epoch, loss in broken.intermediate_values.items():
+        assert again.intermediate_values[epoch] == loss
+    values = [str(trial.params) for trial in sampling.finished()]
+    assert len(set(values)) == 4
+
+
+def _losses(root: str) -> list[float]:
+    """Train with a penalty on weights; give the losses that were told, and those that were noted."""
+    from tiltyard.attempt import attempt
+    from tiltyard.fitting import Place
+
+    workspace, told = Workspace(Path(root)), []
+    task = task_file.varied(workspace, "iris", {"model.l2": 1.0, "train.epochs": 3})
+    place = Place(workspace.root / "state", workspace.root / "state", "penalties", lambda _, loss: told.append(loss))
+    found = attempt(workspace, task, place, rows=30)
+    assert not found.trouble, found.trouble
+    return [*told, *found.history["val_loss"]]
+
+
+@pytest.mark.slow
+def test_pruning_does_not_see_penalties_on_weights(workspace: Workspace) -> None:
+    """The loss that is held against those of other trials is that of the rows alone, on however few it is trained."""
+    _prepared(workspace)
+    losses = apart(_losses, str(workspace.root))
+    told, noted = losses[:3], losses[3:]
+    assert len(noted) == 3
+    for bare, whole in zip(told, noted, strict=True):
+        assert 0 < bare < 3
+        assert whole > bare + 1
+
+
+def test_a_worker_that_fails_says_why(tmp_path: Path) -> None:
+    """The last line that it printed stands in the error, and none is left running."""
+    with pytest.raises(TiltyardError, match="a worker ended with 1: ValueError: invalid literal") as error:
+        list(workers.work(tmp_path, 2, int, "no number"))
+    assert error.value.hint == "the same command goes on where it was"
+    assert list(workers.work(tmp_path / "fine", 2, int, "1"))
+    assert not list((tmp_path / "fine").iterdir())

@@ -219,12 +219,12 @@ def _wait(ready: Callable[[], bool]) -> None:
 
 @pytest.mark.slow
 def test_a_killed_study_goes_on_with_the_same_figures(workspace: Workspace) -> None:
-    """Killed with -9 in a cell, and called twice at once then, a study keeps what was done and adds the rest.
+    """Killed with -9 in a cell a study takes its worker along; called again it keeps what was done and adds the rest.
 
     The cell that was killed ends as it does in a study that is not: training goes on where it was.
     """
     _prepare(workspace)
-    content = {"task": "iris", "vary": {"train.optimizer": ["sgd", "adam"]}, "set": {"train.epochs": 20}, "repeat": 2}
+    content = {"task": "iris", "vary": {"train.optimizer": ["sgd", "adam"]}, "set": {"train.epochs": 12}, "repeat": 2}
     (workspace.root / "made.yaml").write_text(yaml.safe_dump(content))
     kept = workspace.cells("iris")
     process = _start(workspace)
@@ -235,9 +235,8 @@ def test_a_killed_study_goes_on_with_the_same_figures(workspace: Workspace) -> N
     assert not psutil.wait_procs(children, timeout=30)[1]
     done = {path: path.read_bytes() for path in kept.glob("*.json")}
     assert len(done) < 4
-    outputs = [process.communicate(timeout=200) for process in [_start(workspace), _start(workspace, "--into", "docs")]]
-    first, second = (json.loads(out) for out, _ in outputs)
-    assert first == second
+    out, _ = _start(workspace, "--into", "docs").communicate(timeout=200)
+    first = json.loads(out)
     assert all(path.read_bytes() == content for path, content in done.items())
     assert {path.name for path in (workspace.root / "docs").iterdir()} == {
         *("made.md", "made-values.png", "made-curves.png")

@@ -70,5 +70,7 @@ def curves(variants: Sequence[Mapping[str, Any]]) -> Figure:
         axes.plot(epochs, losses.mean(axis=0), color=colour, linewidth=1.8, label=variant["name"])
     if drawn and min(min(map(min, variant["curves"])) for variant in drawn) > 0:
         axes.set_yscale("log")
+        for formatted in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+            formatted(lambda loss, _: f"{loss:g}")
     legend(axes)
     return figure

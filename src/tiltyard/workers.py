@@ -24,7 +24,7 @@ THREADS = {
 PAUSE = 0.3  # seconds between two looks
 
 
-def work(folder: Path, jobs: int, task: Callable[..., None], *arguments: Any) -> Iterator[None]:
+def work(folder: Path, jobs: int, task: Callable[..., Any], *arguments: Any) -> Iterator[None]:
     """Start so many processes that call a function; give control now and then until all have ended."""
     with _held(folder / f"{uuid.uuid4().hex}.lock") as lock:
         logs = [lock.with_suffix(f".{number}.log") for number in range(jobs)]
@@ -85,7 +85,7 @@ def _started(calls: list[tuple[Any, ...]]) -> Iterator[list[SpawnProcess]]:
             process.join()
 
 
-def _begin(lock: Path, log: Path, task: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _begin(lock: Path, log: Path, task: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     """Run in the new process."""
     stage.bind(lock, log)
     task(*arguments)
