@@ -50,11 +50,13 @@ def _run(place: Workspace, path: Path) -> None:
 
 
 def _section(place: Workspace) -> str:
-    lines = [*HEAD, ""]
+    lines, missing = [*HEAD, ""], []
     for path in sorted((ROOT / "studies").glob("*.yaml")):
         if (folder := place.study(path.stem)).is_dir():
             lines += _lines(files.read_json(folder / "study.json"), files.read_json(folder / "measured.json"))
-    return "\n".join(lines)
+        else:
+            missing.append(f"`{path.stem}`")
+    return "\n".join([*lines, *([f"Not measured yet: {', '.join(missing)}."] if missing else [])])
 
 
 def _lines(result: dict[str, Any], measured: dict[str, str]) -> list[str]:

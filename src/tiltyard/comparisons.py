@@ -71,6 +71,6 @@ def curves(variants: Sequence[Mapping[str, Any]]) -> Figure:
     if drawn and min(min(map(min, variant["curves"])) for variant in drawn) > 0:
         axes.set_yscale("log")
         for formatted in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-            formatted(lambda loss, _: f"{loss:g}")
+            formatted(lambda loss, _: text if (text := f"{loss:g}").lstrip("0.")[0] in "1235" else "")
     legend(axes)
     return figure
