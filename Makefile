@@ -36,7 +36,7 @@ smoke: $(INSTALLED)  ## one task down the whole road in a temporary project
 	@python -m pytest -q tests/test_smoke.py
 
 catalogue: $(INSTALLED)  ## every task there is down the road in small (those of real data with TILTYARD_MIRROR)
-	pytest -q -m catalogue
+	pytest -q -m catalogue -n $(WORKERS) --dist loadfile
 
 jax: $(INSTALLED)  ## every model family under the other backend, which is installed for it
 	@$(UV) pip install -q --python $(BIN)/python --group jax
