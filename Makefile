@@ -20,9 +20,9 @@ help:  ## print this help
 run: $(INSTALLED)  ## install, then take every task from source to packaged champion
 	@tiltyard run $(TASKS)
 
-test: $(INSTALLED)  ## run every test, with coverage of src and pipelines
+test: $(INSTALLED)  ## run the tests, with coverage of src and pipelines; smoke, catalogue and jax are more of them
 	@rm -f .coverage .coverage.*
-	coverage run -m pytest -m "not hypothesis and not catalogue and not jax" $(SPREAD)
+	coverage run -m pytest -m "not hypothesis and not smoke and not catalogue and not jax" $(SPREAD)
 	@coverage combine -q && coverage report
 	pytest -m "hypothesis and not catalogue" $(SPREAD)
 
@@ -32,8 +32,8 @@ check: $(INSTALLED)  ## lint, format, types, direction of imports
 	mypy src pipelines serving tests benchmarks
 	pytest -q tests/test_repository.py
 
-smoke: $(INSTALLED)  ## one task down the whole road in a temporary project
-	@python -m pytest -q tests/test_smoke.py
+smoke: $(INSTALLED)  ## the whole road by the command line, as a user walks it, in temporary projects
+	pytest -q -m smoke -n $(WORKERS)
 
 catalogue: $(INSTALLED)  ## every task there is down the road in small (those of real data with TILTYARD_MIRROR)
 	pytest -q -m catalogue -n $(WORKERS) --dist loadfile

@@ -62,7 +62,7 @@ def table(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-LONGEST = ("test_road.py", "test_smoke.py", "test_schedule.py", "test_service.py", "test_package.py")
+LONGEST = ("test_road.py", "test_search.py", "test_study.py", "test_schedule.py", "test_service.py", "test_package.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -18,7 +18,7 @@ from making import ROOT, edit_task, new_workspace
 from tiltyard import files, store, trial
 from tiltyard.workspace import Workspace
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.smoke
 
 EXAMPLE = '{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}'
 
