@@ -282,6 +282,7 @@ def _kill_while(process: Any, ready: Callable[[], bool]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.smoke
 def test_what_a_killed_worker_left_is_shared_by_two_others(workspace: Workspace) -> None:
     """Killed with -9 in the middle, a search ends with exactly as many trials as were asked for, none of them twice.
 

@@ -35,6 +35,7 @@ def test_every_task_goes_the_road_and_answers() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.smoke
 def test_a_task_that_fails_leaves_the_others_alone_and_the_project_untouched(workspace: Workspace) -> None:
     """Its row says what went wrong; the exit status says that something did."""
     edit_task(workspace, "diabetes", {"source": {"kind": "file", "path": "nowhere.csv"}})

@@ -218,6 +218,7 @@ def _wait(ready: Callable[[], bool]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.smoke
 def test_a_killed_study_goes_on_with_the_same_figures(workspace: Workspace) -> None:
     """Killed with -9 in a cell a study takes its worker along; called again it keeps what was done and adds the rest.
 

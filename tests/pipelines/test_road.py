@@ -88,6 +88,7 @@ def test_an_unknown_task_is_refused_before_anything_runs(project: Workspace) -> 
     assert not project.raw("iris").exists()
 
 
+@pytest.mark.smoke
 def test_a_run_that_is_killed_in_training_is_finished_by_the_next(project: Workspace) -> None:
     """After kill -9 nothing is half done: the next run resumes, and DVC's locks hold nobody up."""
     edit_task(project, "sine", {"train.epochs": 20, "train.patience": None})

@@ -37,6 +37,7 @@ def test_a_deployment_is_registered(project: Workspace) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.smoke
 def test_the_clock_starts_a_run(travelled: Workspace) -> None:
     """A real server starts a real run at the next minute; told to stop, the command takes its server along."""
     (travelled.root / "pipelines").symlink_to(ROOT / "pipelines")  # a flow is known by the file that it stands in
