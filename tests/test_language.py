@@ -16,7 +16,6 @@ from tiltyard.columns.prose import Prose
 from tiltyard.errors import DataError, RequestError, SourceError, TaskError
 from tiltyard.ngram import Ngram
 from tiltyard.package import write
-from tiltyard.predictor import Predictor
 from tiltyard.problems.translation import edits
 from tiltyard.served import Served
 from tiltyard.sources.dates import Dates
@@ -169,8 +168,6 @@ def _written(settings: Json) -> Json:
     import keras
     from families import settings_of
 
-    from tiltyard.export import export
-
     family = settings_of(settings)
     keras.utils.set_random_seed(1)
     features = keras.Input((9 + 6,), name="features")
@@ -185,7 +182,6 @@ def _written(settings: Json) -> Json:
     folder = Path("onnx")
     folder.mkdir()
     free.export(folder / "model.onnx", format="onnx", verbose=False)
-    del export
     import onnxruntime
 
     session = onnxruntime.InferenceSession(folder / "model.onnx")
@@ -239,34 +235,23 @@ def test_made_dates_are_true(workspace: Workspace, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("content", "changes", "said"),
     [
-        ({"target.length": None}, "expected for translation a column of text, and target.length"),
-        ({"model": {"family": "bow"}}, "model.family: expected seq2seq for translation; received bow"),
-        ({"problem": "generation"}, "problem: expected generation for prose and only then"),
+        (DAYS, {"target.length": None}, "expected for translation a column of text, and target.length"),
+        (DAYS, {"model": {"family": "bow"}}, "model.family: expected seq2seq for translation; received bow"),
+        (DAYS, {"problem": "generation"}, "problem: expected generation for prose and only then"),
+        (DAYS, {"train.members": 2}, "train.members: expected for numbers and labels alone"),
+        (TALE, {"model.whole": False}, "model: expected for prose, and only for it, rnn with whole: true"),
+        (TALE, {"model.bidirectional": True}, "model: expected for prose"),
+        (TALE, {"model": {"family": "transformer"}}, "model: expected for prose"),
+        (TALE, {"split.kind": "random"}, "split.kind: expected chronological for prose"),
+        (TALE, {"target.column": "other"}, "target.column: expected text, which is gone on with; received other"),
+        (TALE, {"train.folds": 3}, "train.folds: expected for numbers and labels alone"),
     ],
 )
-def test_translations_that_cannot_be_meant_are_refused(tmp_path: Path, changes: Json, said: str) -> None:
+def test_texts_that_cannot_be_meant_are_refused(tmp_path: Path, content: Json, changes: Json, said: str) -> None:
     """Before anything runs."""
-    space, _ = made(tmp_path, DAYS)
-    edit_task(space, "words", changes)
-    with pytest.raises(TaskError, match=said):
-        task_file.load(space, "words")
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"model.whole": False}, "model: expected for prose, and only for it, rnn with whole: true"),
-        ({"model.bidirectional": True}, "model: expected for prose"),
-        ({"model": {"family": "transformer"}}, "model: expected for prose"),
-        ({"split.kind": "random"}, "split.kind: expected chronological for prose"),
-        ({"target.column": "other"}, "target.column: expected text, which is gone on with; received other"),
-    ],
-)
-def test_prose_that_cannot_be_meant_is_refused(tmp_path: Path, changes: Json, said: str) -> None:
-    """Before anything runs."""
-    space, _ = made(tmp_path, TALE)
+    space, _ = made(tmp_path, content)
     edit_task(space, "words", changes)
     with pytest.raises(TaskError, match=said):
         task_file.load(space, "words")
@@ -295,11 +280,3 @@ def made_source(workspace: Workspace) -> None:
 
     with files.replacing_folder(workspace.raw("words")) as folder:
         Source(kind="prose", path="song.txt").fetch(folder, workspace)
-
-
-def test_the_exported_model_is_what_answers(tmp_path: Path) -> None:
-    """A predictor without a model says how to make one."""
-    from tiltyard.errors import RegistryError
-
-    with pytest.raises(RegistryError, match="no model"):
-        Predictor.load(tmp_path)

@@ -258,10 +258,6 @@ def _family(task: Task) -> str:
     if task.model.translates != (task.problem == "translation"):
         wanted = "seq2seq" if task.problem == "translation" else "another than seq2seq"
         return f"model.family: expected {wanted} for {task.problem}; received {task.model.family}"
-    if task.model.translates and task.train.members > 1:
-        return f"train.members: expected 1 for translation, which writes step by step; received {task.train.members}"
-    if task.kind.targets == "text" and task.train.folds:
-        return f"train.folds: expected none for {task.problem}; received {task.train.folds}"
     if task.model.steps != (task.problem == "generation"):
         ways = "rnn with whole: true, from one end and without attention, or transformer with causal: true, pool: none"
         return f"model: expected for prose, and only for it, {ways}"
