@@ -94,10 +94,12 @@ def _space() -> Workspace:
 
 
 def _sign(space: Workspace, name: str) -> str:
-    """Name a task by what it says."""
+    """Name a task by what it says, and by what the task says whose training it takes up."""
     content = yaml.safe_load(space.task_file(name).read_text(encoding="utf-8"))
     for unread in ("title", "gate", "serve"):
         content.pop(unread, None)
+    if isinstance(base := content["model"].get("base"), str):
+        content["model"]["base"] = _sign(space, base)
     return hashlib.sha256(yaml.safe_dump(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
