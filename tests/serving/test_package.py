@@ -198,6 +198,16 @@ def test_refuses_predictions_for_other_rows(fresh: Workspace, iris: Task) -> Non
     assert not fresh.package("iris", "x").parent.exists() or not list(fresh.package("iris", "x").parent.iterdir())
 
 
+def test_refuses_a_model_that_gives_something_else_than_was_recorded(fresh: Workspace, iris: Task) -> None:
+    """Golden answers come from the model, and hold only if they are those that evaluation measured."""
+    path = fresh.out("iris", "evaluate") / "predictions.npz"
+    with np.load(path) as arrays:
+        np.savez_compressed(path, **{**arrays, "outputs": arrays["outputs"] + 0.01})
+    with pytest.raises(PackageError, match="does not give what its evaluation recorded") as caught:
+        package.package(fresh, iris)
+    assert caught.value.hint == "measure it again: tiltyard evaluate iris"
+
+
 def test_a_failed_trial_leaves_no_proof(fresh: Workspace, iris: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without proof the next call tries again, from the beginning."""
 
