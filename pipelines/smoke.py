@@ -27,7 +27,7 @@ def run(workspace: Workspace, names: list[str]) -> list[Row]:
                 report = smoke.smoke(workspace, task, place)
                 row.version, row.value = report["version"], report["metrics"][row.metric]
                 row.baseline = report["baseline"][row.metric]
-            except TiltyardError as error:
+            except Exception as error:  # noqa: BLE001 - whatever stops this task must not stop the others
                 row.stop("road", error)
                 board.stop(row.task, "road", row.error)
             row.seconds = time.monotonic() - started
