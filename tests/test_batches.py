@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import itertools
-import json
-import subprocess
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import pytest
-
-CODE = """
-import json, sys
-from pathlib import Path
 import numpy as np
-from tiltyard import batches, stored
-path, seed = Path(sys.argv[1]), json.loads(sys.argv[2])
-rows = 1000
-features = np.arange(rows * 3, dtype=np.float32).reshape(rows, 3)
-with stored.writing(path) as write:
-    write("features", rows, [features])
-batches.BLOCK, batches.POOL = 16, 200 * 12
-truth, weights = np.arange(rows), np.ones(rows)
-found = {}
-for kind, some in (("memory", features), ("file", stored.Stored(path, "features"))):
-    data = batches.Batches((some, truth, weights), 32, seed)
+import pytest
+from making import apart
+
+from tiltyard.column import Array
+
+if TYPE_CHECKING:
+    from tiltyard.batches import Batches
+
+ROWS = 1000
+
+
+def _orders(path: Path, seed: int | None) -> dict[str, list[list[int]]]:
+    """Draw the epochs 0, 1 and 0 again from memory and from a file; give the order of rows in each."""
+    from tiltyard import batches, stored
+
+    features = np.arange(ROWS * 3, dtype=np.float32).reshape(ROWS, 3)
+    with stored.writing(path) as write:
+        write("features", ROWS, [features])
+    batches.BLOCK, batches.POOL = 16, 200 * 12
+    given: dict[str, Any] = {"memory": features, "file": stored.Stored(path, "features")}
+    return {kind: _epochs(batches.Batches(_parts(some), 32, seed), features, seed) for kind, some in given.items()}
+
+
+def _parts(features: Any) -> Any:
+    return features, np.arange(ROWS), np.ones(ROWS)
+
+
+def _epochs(data: Batches, features: Array, seed: int | None) -> list[list[int]]:
     peeked = [data[place] for place in (0, 1)]
     orders = []
     for epoch in (0, 1, 0):
@@ -37,18 +47,14 @@ for kind, some in (("memory", features), ("file", stored.Stored(path, "features"
             assert len(batch[2]) == len(batch[1])
         orders.append(np.concatenate([batch[1] for batch in drawn]).tolist())
     assert np.array_equal(peeked[1][1], orders[0][32:64])
-    found[kind] = orders
-print(json.dumps(found))
-"""
+    return orders
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [None, 3])
 def test_every_row_is_drawn_once_an_epoch(tmp_path: Path, seed: int | None) -> None:
     """The same in every epoch of that number, another in the next; without a seed as they stand in the file."""
-    command = [sys.executable, "-c", CODE, str(tmp_path / "train.npz"), json.dumps(seed)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = apart(_orders, tmp_path / "train.npz", seed)
     for first, second, again in found.values():
         assert sorted(first) == list(range(1000))
         assert first == again

@@ -208,6 +208,7 @@ def test_the_leak_of_the_forest_fires_is_caught(workspace: Workspace) -> None:
 
 
 @real
+@pytest.mark.catalogue
 @pytest.mark.parametrize(
     ("data", "target", "problem"),
     [

@@ -223,7 +223,7 @@ def test_the_command(workspace: Workspace) -> None:
 
 
 @real
-@pytest.mark.slow
+@pytest.mark.catalogue
 def test_real_pictures_are_drafted(workspace: Workspace) -> None:
     """CIFAR-10, a few of each class."""
     init.init(workspace, "things", Wish("cifar10-jpg.zip"))

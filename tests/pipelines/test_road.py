@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
@@ -13,12 +14,13 @@ from typing import Any
 
 import pytest
 import yaml
-from making import ROOT, edit_task
+from making import ROOT, apart, edit_task
 
 from pipelines.road import run
 from pipelines.row import Row
-from tiltyard import files, store
+from tiltyard import store, task_file
 from tiltyard.errors import TaskError
+from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
 pytestmark = pytest.mark.slow
@@ -108,32 +110,26 @@ def test_a_run_that_is_killed_in_training_is_finished_by_the_next(project: Works
 def test_stages_name_the_sections_that_they_read(travelled: Workspace) -> None:
     """A section that a verb reads but dvc.yaml does not name would leave stale work in place."""
     named = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    for verb in ("prepare", "train", "evaluate"):
+    for verb, read in apart(_read, travelled, ["prepare", "train", "evaluate"]).items():
         ((_, sections),) = named[verb]["params"][0].items()
-        assert _read(travelled, verb) - {"name"} <= set(sections), verb
+        assert read - {"name"} <= set(sections), verb
 
 
-def _read(workspace: Workspace, verb: str) -> set[str]:
-    """Run a verb in a process of its own and note the sections of the task that it asks for."""
-    code = """
-import sys, json, importlib
-from pathlib import Path
-from tiltyard import task_file
-from tiltyard.task import Task
-from tiltyard.workspace import Workspace
-workspace, verb = Workspace(Path.cwd()), sys.argv[1]
-task, read = task_file.load(workspace, "iris"), set()
-class Noting(Task):
-    def __getattribute__(self, name):
-        if name in Task.model_fields:
-            read.add(name)
-        return super().__getattribute__(name)
-object.__setattr__(task, "__class__", Noting)
-getattr(importlib.import_module(f"tiltyard.{verb}"), verb)(workspace, task)
-Path("read.json").write_text(json.dumps(sorted(read)))
-"""
-    subprocess.run([sys.executable, "-c", code, verb], cwd=workspace.root, check=True, capture_output=True)
-    return set(files.read_json(workspace.root / "read.json"))
+def _read(workspace: Workspace, verbs: list[str]) -> dict[str, set[str]]:
+    """Run verbs and note the sections of the task that each asks for."""
+    read: dict[str, set[str]] = {verb: set() for verb in verbs}
+    for verb in verbs:
+
+        class Noting(Task):
+            def __getattribute__(self, name: str, noted: set[str] = read[verb]) -> Any:
+                if name in Task.model_fields:
+                    noted.add(name)
+                return super().__getattribute__(name)
+
+        task = task_file.load(workspace, "iris")
+        object.__setattr__(task, "__class__", Noting)
+        getattr(importlib.import_module(f"tiltyard.{verb}"), verb)(workspace, task)
+    return read
 
 
 def _wait_for(true: Callable[[], Any]) -> None:

@@ -140,7 +140,7 @@ def test_a_clone_pulls_the_package(space: Workspace, iris: Task, tmp_path: Path)
     assert Served.load(folder).task == "iris"
 
 
-@pytest.mark.slow
+@pytest.mark.smoke
 @pytest.mark.parametrize(("step", "after"), [("write", 0.0), ("build", 2.0), ("start", 2.5)])
 def test_killed_at_any_moment_it_finishes_next_time(fresh: Workspace, iris: Task, step: str, after: float) -> None:
     """`kill -9` leaves a state from which the next call makes a whole, proven package; no server survives."""
