@@ -143,7 +143,7 @@ def test_values_come_nearer_to_the_best_than_chance_would(tmp_path: Path) -> Non
     ]
     assert min(misses) < np.median(by_chance)
     assert np.median(misses[20:]) < np.median(misses[:20]) / 2
-    assert [*shares][0] == "x"
+    assert next(iter(shares)) == "x"
     assert sum(shares.values()) == pytest.approx(1, abs=0.001)
 
 
