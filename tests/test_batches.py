@@ -36,11 +36,14 @@ def _parts(features: Any) -> Any:
 
 def _epochs(data: Batches, features: Array, seed: int | None) -> list[list[int]]:
     peeked = [data[place] for place in (0, 1)]
-    orders = []
+    orders, fed = [], data.fed()
+    assert (fed is data) == (not isinstance(data.features, np.ndarray))
     for epoch in (0, 1, 0):
         if seed is not None:
             data.deal(epoch)
         drawn = [data[place] for place in range(len(data))]
+        for batch, dealt in zip(drawn, fed, strict=True):
+            assert all(np.array_equal(mine, theirs) for mine, theirs in zip(batch, dealt, strict=True))
         assert [len(batch[0]) for batch in drawn] == [32] * 31 + [8]
         for batch in drawn:
             np.testing.assert_array_equal(batch[0], features[batch[1]])
@@ -53,7 +56,10 @@ def _epochs(data: Batches, features: Array, seed: int | None) -> list[list[int]]
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [None, 3])
 def test_every_row_is_drawn_once_an_epoch(tmp_path: Path, seed: int | None) -> None:
-    """The same in every epoch of that number, another in the next; without a seed as they stand in the file."""
+    """The same in every epoch of that number, another in the next; without a seed as they stand in the file.
+
+    What TensorFlow deals are the same batches; from a file they come one by one.
+    """
     found = apart(_orders, tmp_path / "train.npz", seed)
     for first, second, again in found.values():
         assert sorted(first) == list(range(1000))

@@ -14,6 +14,7 @@ from tiltyard.stored import Stored
 
 BLOCK = 1024  # neighbouring rows that are read together
 POOL = 1 << 27  # bytes of the features that are in memory at a time, where not all are
+AHEAD = 4  # batches that are ready before they are asked for
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]
@@ -37,6 +38,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         if isinstance(self.features, Stored):
             self.pool = max(size, POOL * len(self.features) // max(self.features.nbytes, 1))
         self.held: tuple[int, Any] = -1, None  # which pool is in memory, and its features
+        self.inside: Any = None  # the order, where TensorFlow deals
         if seed is not None:
             self.deal(0)
 
@@ -60,12 +62,33 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         self.held = -1, None
         if not isinstance(self.features, Stored):
             self.order = chance.permutation(rows)
+            if self.inside is not None:
+                self.inside.assign(self.order)
             return
         blocks = chance.permutation(math.ceil(rows / BLOCK))
         order = (blocks[:, None] * BLOCK + np.arange(BLOCK)).ravel()
         self.order = order[order < rows]
         for start in range(0, rows, self.pool):
             chance.shuffle(self.order[start : start + self.pool])
+
+    def fed(self) -> Any:
+        """Give what Keras is to read: these batches, or the same dealt by TensorFlow, where none waits for Python."""
+        whole = not isinstance(self.features, Stored) and not self.mixup
+        return self._dealt() if whole and keras.backend.backend() == "tensorflow" else self
+
+    def _dealt(self) -> Any:
+        import tensorflow as tf
+
+        with tf.device("CPU:0"):
+            arrays = [tf.constant(array) for array in (self.features, *self.others)]
+            self.inside = order = tf.Variable(self.order, trainable=False)
+
+        def batch(place: Any) -> tuple[Any, ...]:
+            index = order[place * self.size : (place + 1) * self.size]
+            features, *others = (tf.gather(array, index) for array in arrays)
+            return tf.cast(features, tf.float32), *others
+
+        return tf.data.Dataset.range(len(self)).map(batch).prefetch(AHEAD)
 
     def _features(self, first: int, index: Array) -> Array:
         """Give the features of one batch; its rows may lie in two pools."""

@@ -158,8 +158,8 @@ class _Part:
         deal = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: batches.deal(self.behind + epoch))
         validation = Batches((later, network.targets(self.task, self.parts.encoder, answers)), train.batch_size)
         self.model.fit(
-            batches,
-            validation_data=validation,
+            batches.fed(),
+            validation_data=validation.fed(),
             epochs=train.epochs,
             initial_epoch=done,
             callbacks=[deal, *others],
