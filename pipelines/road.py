@@ -6,7 +6,7 @@ import contextlib
 import contextvars
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from prefect.states import Completed, Failed
 from pipelines import server, steps
 from pipelines.board import Board
 from pipelines.row import Row
-from tiltyard import files, roster, store, task_file
+from tiltyard import bases, files, roster, store, task_file
+from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
 
@@ -25,8 +26,7 @@ def run(workspace: Workspace, names: list[str]) -> list[Row]:
 
     Prefect reads its settings when it is imported: call quiet.silence and server.running before importing this.
     """
-    for name in names:
-        task_file.load(workspace, name)
+    names = bases.led(workspace, names)
     for name in names:
         roster.enter(workspace, name)  # a stage is made for it
     store.heal(workspace)
@@ -46,16 +46,23 @@ def road(root: str, names: list[str]) -> Any:
     board, pool = Board(workspace, names, len(steps.STEPS)), ThreadPoolExecutor(min(len(names), cores))
     with contextlib.chdir(root), board, pool:  # before the threads are there, as each use of DVC goes there
         # Prefect finds the flow that a task belongs to in the context, which threads do not inherit
-        futures = [pool.submit(contextvars.copy_context().run, _travel, workspace, name, board) for name in names]
-        rows = [future.result() for future in futures]
+        futures: dict[str, Future[Row]] = {}
+        for name in names:  # a base is begun before what waits for it
+            task = task_file.load(workspace, name)
+            base = futures.get(task.model.taken_up)
+            futures[name] = pool.submit(contextvars.copy_context().run, _travel, workspace, task, board, base)
+        rows = [future.result() for future in futures.values()]
     if any(row.ok for row in rows):
         rows += _push(root)
     failed = [row.task for row in rows if not row.ok]
     return Failed(message=f"stopped: {', '.join(failed)}", data=rows) if failed else Completed(data=rows)
 
 
-def _travel(workspace: Workspace, name: str, board: Board) -> Row:
-    """Take one task as far as it comes."""
+def _travel(workspace: Workspace, task: Task, board: Board, base: Future[Row] | None) -> Row:
+    """Take one task as far as it comes, when its base has come as far as that does."""
+    name = task.name
+    if base:
+        base.result()
     row, start, current = Row(name), time.monotonic(), False
     for step in steps.STEPS:
         began = time.monotonic()
@@ -63,7 +70,8 @@ def _travel(workspace: Workspace, name: str, board: Board) -> Row:
         try:
             how = _step(workspace, name, step, current=current)
             _note(workspace, row, step, how)
-            current = store.current(workspace, name) if step == "fetch" else current
+            if step == "fetch":
+                current = not bases.stale(workspace, task) and store.current(workspace, name)
         except Exception as error:  # noqa: BLE001 - whatever stops this task must not stop the others
             row.stop(step, error)
             board.stop(name, step, row.error)

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from pipelines.board import Board
 from pipelines.row import Row
-from tiltyard import smoke, task_file
+from tiltyard import bases, smoke, task_file
 from tiltyard.errors import TiltyardError
 from tiltyard.workspace import Workspace
 
 
 def run(workspace: Workspace, names: list[str]) -> list[Row]:
     """Give a row a task; a task that fails leaves the others alone. No Prefect, no DVC: they would cost more."""
+    names = bases.led(workspace, names)
     tasks = [task_file.load(workspace, name) for name in names]
     with tempfile.TemporaryDirectory() as root, Board(workspace, names, 2) as board:
         place = Workspace(Path(root))

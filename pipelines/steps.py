@@ -13,7 +13,7 @@ from prefect.states import Completed
 from prefect.tasks import exponential_backoff
 
 from pipelines import evidence
-from tiltyard import store, task_file
+from tiltyard import bases, store, task_file
 from tiltyard.errors import SourceError, WorkspaceError
 from tiltyard.verdict import Verdict
 from tiltyard.workspace import Workspace
@@ -51,7 +51,8 @@ def _stage(verb: str) -> Task[..., Any]:
     @task(name=verb, task_run_name=f"{verb} {{name}}", **ONCE)
     def run(root: str, name: str, *, current: bool = False) -> Any:
         workspace = Workspace(Path(root))
-        how = "skipped" if current else store.stage(workspace, verb, name)
+        anew = verb == "train" and bases.stale(workspace, task_file.load(workspace, name))
+        how = "skipped" if current else store.stage(workspace, verb, name, anew=anew)
         if show := SHOWN.get(verb):
             show(workspace, name)
         return Completed(name="Skipped", data=how) if how == "skipped" else how

@@ -13,8 +13,8 @@ from families import SHAPES, model_of, settings_of
 from making import apart, edit_task, fetch_raw, start_training, train_tasks
 from pydantic import ValidationError
 
-from tiltyard import files, prepare, task_file
-from tiltyard.errors import TrainingError
+from tiltyard import bases, files, prepare, task_file
+from tiltyard.errors import TaskError, TrainingError
 from tiltyard.predictor import version
 from tiltyard.workspace import Workspace
 
@@ -50,6 +50,11 @@ def test_a_frozen_base_stays_as_it_was_trained(road: Workspace) -> None:
     assert files.read_json(out / "training.json")["base"] == {"task": "digits", "version": version(base)}
     assert apart(_weights, str(out)) == apart(_weights, str(base))
     assert files.read_json(out / "training.json")["parity"] < 1e-4
+    task = task_file.load(road, "few")
+    assert not bases.stale(road, task)
+    encoder = files.read_json(base / "encoder.json")
+    files.write_json(base / "encoder.json", {**encoder, "one": "more"})
+    assert bases.stale(road, task)
 
 
 def test_the_last_block_learns_on_if_asked(road: Workspace) -> None:
@@ -69,6 +74,22 @@ def test_a_base_that_cannot_be_taken_is_refused_in_a_sentence(road: Workspace) -
     assert "base: expected pictures of (4,), as iris takes them; received (8, 8, 1)" in _refusal(road)
     edit_task(road, "few", {"model.base": {"family": "mlp"}})
     assert "base: expected convolutions; it has none" in _refusal(road)
+
+
+def test_a_base_goes_before_what_takes_from_it(workspace: Workspace) -> None:
+    """Once, and put in where it was not named; a circle is refused, and so is a base that is no task."""
+    content = yaml.safe_load(workspace.task_file("digits").read_text()) | {"model": TAKEN}
+    for name, base in (("few", "digits"), ("fewer", "few")):
+        content["model"]["base"] = base
+        workspace.task_file(name).write_text(yaml.safe_dump(content))
+    assert bases.led(workspace, ["fewer", "iris", "digits"]) == ["digits", "few", "fewer", "iris"]
+    assert not bases.stale(workspace, task_file.load(workspace, "few"))
+    edit_task(workspace, "few", {"model.base": "fewer"})
+    with pytest.raises(TaskError, match="fewer is based on few is based on fewer"):
+        bases.led(workspace, ["fewer"])
+    edit_task(workspace, "few", {"model.base": "nobody"})
+    with pytest.raises(TaskError, match="no task 'nobody'"):
+        bases.led(workspace, ["fewer"])
 
 
 def _refusal(workspace: Workspace) -> str:

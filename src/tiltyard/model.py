@@ -56,6 +56,11 @@ class Model(Strict):
         # float32 even under mixed precision: a softmax in 16 bits loses the small probabilities
         return layers.Dense(units, activation=activation, dtype="float32", name="output")(x)
 
+    @property
+    def taken_up(self) -> str:
+        """The task whose training it takes up, if it takes up one."""
+        return ""
+
     def inherit(self, workspace: Workspace) -> dict[str, Any]:
         """Find what `build` takes from other trainings, before it is called; give what must be recorded of it."""
         return {}

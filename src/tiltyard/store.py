@@ -170,15 +170,15 @@ def heal(workspace: Workspace) -> None:
             lock.replace(aside)
 
 
-def stage(workspace: Workspace, verb: str, task: str) -> Literal["ran", "skipped"]:
-    """Run one stage of dvc.yaml if anything it depends on changed; raise the error it ended with."""
+def stage(workspace: Workspace, verb: str, task: str, *, anew: bool = False) -> Literal["ran", "skipped"]:
+    """Run one stage of dvc.yaml if anything it depends on changed, or anew; raise the error it ended with."""
     from dvc.exceptions import ReproductionError
     from dvc.stage.exceptions import StageCmdFailedError
 
     with _repo(workspace) as repo, stages.watched(workspace, verb, task) as environment:
         _known(repo, verb, task)
         try:
-            done = repo.reproduce([f"{verb}@{task}"], single_item=True, run_env=environment)
+            done = repo.reproduce([f"{verb}@{task}"], single_item=True, force=anew, run_env=environment)
         except ReproductionError as error:
             if isinstance(error.__cause__, StageCmdFailedError):
                 raise stages.error(workspace, verb, task) from None

@@ -107,6 +107,20 @@ def test_a_run_that_is_killed_in_training_is_finished_by_the_next(project: Works
     assert store.current(project, "sine")
 
 
+@pytest.mark.smoke
+def test_a_base_is_trained_first_and_its_news_are_heard(project: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
+    """A task that takes up the training of another brings it along, and trains anew when that has changed."""
+    content = yaml.safe_load(project.task_file("digits").read_text())
+    content["model"] = {"family": "transfer", "base": "digits", "units": [8]}
+    project.task_file("few").write_text(yaml.safe_dump(content))
+    assert [row.task for row in run(project, ["few"]) if row.ok] == ["digits", "few"]
+    run(project, ["few"])
+    assert "few train skipped" in capfd.readouterr().err
+    edit_task(project, "digits", {"train.seed": 5})
+    assert all(row.ok for row in run(project, ["few"]))
+    assert "few train ran" in capfd.readouterr().err
+
+
 def test_stages_name_the_sections_that_they_read(travelled: Workspace) -> None:
     """A section that a verb reads but dvc.yaml does not name would leave stale work in place."""
     named = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]

@@ -57,13 +57,18 @@ class Transfer(Layered):
             raise ValueError(f"base: expected {' or '.join(NETWORKS)} with imagenet; received {self.base}")
         return self
 
+    @property
+    def taken_up(self) -> str:
+        """The base, if it is a task."""
+        return self.base if isinstance(self.base, str) and self.weights_of == "task" else ""
+
     def inherit(self, workspace: Workspace) -> dict[str, Any]:
         """Find the trained base, and give its version."""
-        if not isinstance(self.base, str) or self.weights_of == "imagenet":
+        if not self.taken_up:
             return {"base": {"imagenet": self.base}} if isinstance(self.base, str) else {}
         from tiltyard.predictor import version
 
-        folder = workspace.out(self.base, "train")
+        folder = workspace.out(self.taken_up, "train")
         if not all((folder / name).is_file() for name in ("model.keras", "model.onnx", "encoder.json")):
             raise TrainingError(
                 f"model.base: expected a trained task; {self.base} has no model",
