@@ -2,6 +2,8 @@
 
     TILTYARD_MIRROR=... python benchmarks/epochs.py [--rows N] [--rounds N] [TASK]...
 
+Lines of tasks that are not named stay.
+
 Both train for five epochs, by turns, each in a process of its own. An epoch is timed from the end of the one before to
 its own, so with its validation and all that is done between epochs; the first, in which things are compiled, is left
 out. Of each of the other four the fastest of all rounds counts, since neighbours on the machine only ever slow one
@@ -45,13 +47,20 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        lines = [_line(Workspace(Path(folder)), name, asked.rows, asked.rounds) for name in asked.tasks or TASKS]
+        new = {name: _line(Workspace(Path(folder)), name, asked.rows, asked.rounds) for name in asked.tasks or TASKS}
     load = os.getloadavg()[0]
     said = f"Measured {datetime.now(UTC):%Y-%m-%d} by `benchmarks/epochs.py`: {page.machine()}, "
-    said += f"{asked.rows:,} rows at most, load average at the end {load:.1f}, {asked.rounds} rounds."
+    said += f"{asked.rows:,} rows at most, load average at the end {load:.1f}."
     head = "| task | rows | batch | plain, s | ours, s | ours / plain | of each round |\n|---|--:|--:|--:|--:|--:|---|"
-    why = (__doc__ or "").split("\n\n")[2].replace("\n", " ")
+    why = (__doc__ or "").split("\n\n")[3].strip().replace("\n", " ")
+    lines = [line for name in TASKS if (line := new.get(name) or _known(name))]
     files.write_text(TARGET, "\n".join(["# Epochs", "", said + " " + why, "", head, *lines, ""]))
+
+
+def _known(name: str) -> str:
+    """Give the line of a task that was measured before."""
+    lines = TARGET.read_text(encoding="utf-8").splitlines() if TARGET.is_file() else []
+    return next((line for line in lines if line.startswith(f"| `{name}` |")), "")
 
 
 def _line(space: Workspace, name: str, rows: int, rounds: int) -> str:
