@@ -24,8 +24,8 @@ def search(task: str, trials: int, jobs: int, apply: bool, as_json: bool) -> Non
     r"""Try values from the ranges under `search:` of the task file; what is best on the validation rows is printed.
 
     \b
-    tiltyard search iris --trials 20 --jobs 2    killed and started again, it goes on where it was
-    tiltyard search iris --trials 40 --apply     twenty more, then the best into tasks/iris.yaml
+    tiltyard search digits --trials 20 --jobs 2    killed and started again, it goes on where it was
+    tiltyard search digits --trials 40 --apply     twenty more, then the best into tasks/digits.yaml
     """
     from tiltyard import amend, show_compared
     from tiltyard.search import search as verb
