@@ -105,14 +105,17 @@ def test_every_type_of_column_passes_validation(workspace: Workspace, make: type
 
 
 @pytest.mark.slow
-def test_texts_are_trained_and_answered(workspace: Workspace) -> None:
-    """The ONNX file tells moods apart by words, also when no word was ever seen."""
+def test_texts_are_trained_and_answered(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ONNX file tells moods apart by words, also when no word was ever seen, and few texts at a time."""
     mixtures.texts(workspace)
     train_tasks(workspace, "moods")
     predictor = Predictor.load(workspace.out("moods", "train"))
     kind, rude, strange = predictor.predict(["Dear friend, THANK you!", "shut up, fool", "xyzzy"])
     assert (kind["label"], rude["label"]) == ("kind", "rude")
     assert np.isfinite(list(strange["probabilities"].values())).all()
+    monkeypatch.setattr("tiltyard.predictor.PAIRS", 2 * 8**2)  # of eight words each
+    again = predictor.predict(["Dear friend, THANK you!", "shut up, fool", "xyzzy"])
+    assert [one["label"] for one in again] == [one["label"] for one in (kind, rude, strange)]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])

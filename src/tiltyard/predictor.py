@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 BATCH = 1024  # rows a call: memory stays flat however many there are
+PAIRS = 1 << 23  # of words that may look at each other in a call: a Transformer holds several numbers for each
 
 
 def version(folder: Path) -> str:
@@ -70,10 +71,15 @@ class Predictor:
         return np.concatenate(found)
 
     def run(self, features: Array) -> Array:
-        """Give the outputs for encoded features."""
-        inputs = {self.session.get_inputs()[0].name: features.astype(np.float32, copy=False)}
-        outputs: Array = self.session.run(None, inputs)[0]
-        return outputs
+        """Give the outputs for encoded features; of long texts few at a time."""
+        name, most = self.session.get_inputs()[0].name, BATCH
+        if len(features) * (width := features.shape[1]) ** 2 > PAIRS and self.encoder.vocabulary_size:
+            most = max(1, min(BATCH, PAIRS // width**2))
+        parts = [features[start : start + most] for start in range(0, len(features), most)]
+        outputs: list[Array] = [
+            self.session.run(None, {name: part.astype(np.float32, copy=False)})[0] for part in parts or [features]
+        ]
+        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
 
     def respond(self, rows: Rows) -> list[Any]:
         """Answer parsed rows."""
