@@ -30,7 +30,7 @@ HEAVY = {
     "prefect": set(),
     "pyarrow": {"reading", "format", "meaning", "tally", "delimited", "jsonl", "parquet"},
     "sqlalchemy": {"sql"},
-    "tensorflow": {"train", "vitals"},
+    "tensorflow": {"train", "vitals", "batches"},
     "jax": {"vitals"},
     "keras": {
         *("augment", "batches", "export", "layered", "model", "network", "resume", "train", "watch"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tiltyard.tensors import DTYPES
+
 Json = dict[str, Any]
 
 REFUSAL = {
@@ -17,6 +19,28 @@ REFUSAL = {
     },
     "required": ["error"],
 }
+TOLD = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
+INFER = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string"},
+        "inputs": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "name": {"type": "string"},
+                    "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}},
+                    "datatype": {"enum": [*DTYPES, "BYTES"]},
+                    "data": {"type": "array"},
+                },
+                "required": ["name", "shape", "datatype", "data"],
+            },
+        },
+        "outputs": {"type": "array", "items": {"type": "object", "required": ["name"]}},
+    },
+    "required": ["inputs"],
+}
 REFUSALS = {
     "400": "an instance or the body is not what the schema says",
     "404": "no such model",
@@ -28,7 +52,7 @@ REFUSALS = {
 
 def openapi(schemas: list[Json]) -> Json:
     """Describe every route, with the instances and predictions of every model."""
-    paths: Json = {"/v1/models": {"get": _get("The names of all models")}}
+    paths: Json = {"/v1/models": {"get": _get("The names of all models")}, "/v2": {"get": _get("The server")}}
     for schema in schemas:
         paths.update(_model(schema))
     for path, summary in {"/livez": "Is alive", "/readyz": "Is ready", "/metrics": "Figures for Prometheus"}.items():
@@ -37,7 +61,7 @@ def openapi(schemas: list[Json]) -> Json:
         "openapi": "3.1.0",
         "info": {"title": "Tiltyard", "version": "1", "description": "The champions of this project."},
         "paths": paths,
-        "components": {"schemas": {"Refusal": REFUSAL}},
+        "components": {"schemas": {"Refusal": REFUSAL, "Told": TOLD}},
     }
 
 
@@ -47,6 +71,25 @@ def _model(schema: Json) -> Json:
         f"/v1/models/{name}:predict": {"post": _predict(schema)},
         f"/v1/models/{name}": {"get": _get(f"{schema['title']}: state, version, metrics", name)},
         f"/v1/models/{name}/schema": {"get": _get("Its instances, predictions and limits", name)},
+        **_tensors(schema),
+    }
+
+
+def _tensors(schema: Json) -> Json:
+    """The same model by the Open Inference Protocol; its tensors are told by the model itself."""
+    name = schema["task"]
+    model, tag = f"/v2/models/{name}", name
+    return {
+        model: {"get": _get("Its version and tensors, by the Open Inference Protocol", tag)},
+        f"{model}/ready": {"get": _get("Is ready", tag)},
+        f"{model}/infer": {
+            "post": {
+                "summary": f"{schema['title']}: tensors in, tensors out",
+                "tags": [tag],
+                "requestBody": {"required": True, "content": {"application/json": {"schema": INFER}}},
+                "responses": {"200": _response("tensors", {"type": "object"}), **_refusals("Told")},
+            }
+        },
     }
 
 
@@ -86,8 +129,8 @@ def _get(summary: str, tag: str = "models") -> Json:
     return {"summary": summary, "tags": [tag], "responses": {"200": _response("the answer", {"type": "object"})}}
 
 
-def _refusals() -> Json:
-    return {status: _response(text, {"$ref": "#/components/schemas/Refusal"}) for status, text in REFUSALS.items()}
+def _refusals(shape: str = "Refusal") -> Json:
+    return {status: _response(text, {"$ref": f"#/components/schemas/{shape}"}) for status, text in REFUSALS.items()}
 
 
 def _response(text: str, schema: Json) -> Json:

@@ -37,6 +37,12 @@ class Served:
         return name
 
     @property
+    def version(self) -> str:
+        """What it is, by its content."""
+        found: str = self.schema["version"]
+        return found
+
+    @property
     def max_body_bytes(self) -> int:
         """The largest body it reads."""
         limit: int = self.schema["limits"]["max_body_bytes"]

@@ -123,7 +123,10 @@ class Image(Column):
     def json_schema(self) -> dict[str, Any]:
         """Nested lists, or a PNG."""
         size = f"{self.height} rows of {self.width} pixels, {self.channels} channel(s), 0 to 255"
-        nested = {"type": "array", "description": size}
+        nested: dict[str, Any] = {"type": "number", "minimum": 0, "maximum": 255}
+        for length in reversed(self.shape if self.channels > 1 else self.shape[:2]):
+            nested = {"type": "array", "items": nested, "minItems": length, "maxItems": length}
+        nested["description"] = size
         png = {"type": "object", "properties": {"b64": {"type": "string"}}, "required": ["b64"]}
         file = "a PNG or JPEG of any size in base 64" if self.resize else "a PNG in base 64"
         return {"oneOf": [nested, {**png, "additionalProperties": False, "description": file}]}

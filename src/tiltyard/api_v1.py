@@ -1,0 +1,49 @@
+"""The REST routes of TensorFlow Serving's and KServe V1's convention."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tiltyard.body import instances
+from tiltyard.route import METHODS, answered, encoder, json, only, served
+from tiltyard.served import Served
+
+
+def routes() -> list[Route]:
+    """A model by its name, or by its name and version."""
+    found = [Route("/v1/models", only("GET", _models), methods=METHODS)]
+    for model in ("/v1/models/{name}/versions/{version}", "/v1/models/{name}"):
+        found += [
+            Route(f"{model}:predict", only("POST", _predict), methods=METHODS),
+            Route(f"{model}/schema", only("GET", _schema), methods=METHODS),
+            Route(model, only("GET", _model), methods=METHODS),
+        ]
+    return found
+
+
+async def _predict(request: Request) -> Response:
+    return json(await answered(request, _answer))
+
+
+def _answer(model: Served, body: bytes) -> bytes:
+    predictions = model.predict(instances(body))
+    return encoder.encode({"predictions": predictions, "model": model.task, "version": model.version})
+
+
+async def _models(request: Request) -> Response:
+    return json(encoder.encode({"models": sorted(request.app.state.models)}))
+
+
+async def _model(request: Request) -> Response:
+    """Say what TensorFlow Serving and KServe each say about a model, and how good it is."""
+    schema = served(request).schema
+    status = {"version": schema["version"], "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+    facts = {key: schema[key] for key in ("title", "problem", "version", "metrics")}
+    name = {"name": schema["task"], "ready": True, "state": "AVAILABLE"}
+    return json(encoder.encode({**name, **facts, "model_version_status": [status]}))
+
+
+async def _schema(request: Request) -> Response:
+    return json(encoder.encode(served(request).schema))

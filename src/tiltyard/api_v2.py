@@ -1,0 +1,69 @@
+"""The REST routes of the Open Inference Protocol, V2: KServe's and Triton's clients speak it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tiltyard import inference, tensors
+from tiltyard.route import METHODS, answered, encoder, json, only, served
+from tiltyard.served import Served
+
+
+def routes() -> list[Route]:
+    """The server, and a model by its name, or by its name and version."""
+    found = [
+        Route("/v2", only("GET", _server), methods=METHODS),
+        Route("/v2/health/live", only("GET", _live), methods=METHODS),
+        Route("/v2/health/ready", only("GET", _live), methods=METHODS),
+    ]
+    for model in ("/v2/models/{name}/versions/{version}", "/v2/models/{name}"):
+        found += [
+            Route(f"{model}/infer", only("POST", _infer), methods=METHODS),
+            Route(f"{model}/ready", only("GET", _ready), methods=METHODS),
+            Route(model, only("GET", _model), methods=METHODS),
+        ]
+    return found
+
+
+async def _server(_: Request) -> Response:
+    version = importlib.metadata.version("tiltyard")
+    return json(encoder.encode({"name": "tiltyard", "version": version, "extensions": ["binary_tensor_data"]}))
+
+
+async def _live(_: Request) -> Response:
+    """A worker that answers is ready: it takes no request before its models are loaded and warm."""
+    return json(b'{"live":true,"ready":true}')
+
+
+async def _ready(request: Request) -> Response:
+    return json(encoder.encode({"name": served(request).task, "ready": True}))
+
+
+async def _model(request: Request) -> Response:
+    model = served(request)
+    facts = {
+        "name": model.task,
+        "versions": [model.version],
+        "platform": "onnxruntime_onnx",
+        "inputs": [tensor.described for tensor in tensors.asked(model.predictor.encoder)],
+        "outputs": [tensor.described for tensor in tensors.answered(model.schema)],
+    }
+    return json(encoder.encode(facts))
+
+
+async def _infer(request: Request) -> Response:
+    length = request.headers.get(inference.LENGTH)
+    body, head = await answered(request, lambda model, body: _answer(model, body, length))
+    if head is None:
+        return json(body)
+    return Response(body, headers={inference.LENGTH: str(head)}, media_type="application/octet-stream")
+
+
+def _answer(model: Served, body: bytes, length: str | None) -> tuple[bytes, int | None]:
+    wanted, arrays = inference.read(body, length)
+    predictions = model.predict(tensors.to_instances(model.predictor.encoder, arrays))
+    return inference.write(wanted, (model.task, model.version), tensors.from_predictions(model.schema, predictions))

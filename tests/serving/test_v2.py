@@ -1,0 +1,251 @@
+"""The Open Inference Protocol: what Triton's own client says and hears, tensors in every spelling, hostile bodies."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+import tritonclient.http as triton
+from client import TestClient
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from listening import listening
+from starlette.applications import Starlette
+
+from tiltyard import inference
+from tiltyard.served import Served
+from tiltyard.tensors import DTYPES, asked, from_predictions, to_instances
+
+LENGTH = "Inference-Header-Content-Length"
+IRIS = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
+INFER = "/v2/models/iris/infer"
+
+
+@pytest.fixture(scope="module")
+def address(app: Starlette) -> Iterator[str]:
+    """Where the app listens."""
+    with listening(app) as address:
+        yield address
+
+
+@pytest.fixture
+def remote(address: str) -> Iterator[triton.InferenceServerClient]:
+    """A client of Triton's."""
+    with triton.InferenceServerClient(address) as client:
+        yield client
+
+
+def served(app: Starlette, name: str) -> Served:
+    """Give the model behind a name."""
+    model: Served = app.state.models[name]
+    return model
+
+
+def columns(model: Served, rows: int) -> list[tuple[str, np.ndarray[Any, Any]]]:
+    """Give the example so many times, a column each."""
+    example = model.schema["example"]
+    encoder = model.predictor.encoder
+    parts = {next(iter(encoder.columns)): example} if encoder.bare else example
+    return [(name, np.array([parts[name]] * rows)) for name in encoder.columns]
+
+
+def one(name: str, value: float, **more: Any) -> dict[str, Any]:
+    """Give a tensor of one number."""
+    return {"name": name, "shape": [1], "datatype": "FP64", "data": [value], **more}
+
+
+def test_a_client_of_triton_sees_server_and_models(remote: triton.InferenceServerClient, app: Starlette) -> None:
+    """Alive and ready, with the extension for bytes; each model with its version, tensors and shapes."""
+    assert remote.is_server_live()
+    assert remote.is_server_ready()
+    assert remote.get_server_metadata()["extensions"] == ["binary_tensor_data"]
+    for name in tiny.TASKS:
+        assert remote.is_model_ready(name)
+        assert remote.get_model_metadata(name)["versions"] == [served(app, name).version]
+        assert remote.is_model_ready(name, served(app, name).version)
+    assert not remote.is_model_ready("rose")
+    assert not remote.is_model_ready("iris", "0")
+    assert remote.get_model_metadata("digits")["inputs"] == [{"name": "image", "datatype": "FP64", "shape": [-1, 8, 8]}]
+    assert remote.get_model_metadata("iris")["outputs"] == [
+        {"name": "label", "datatype": "BYTES", "shape": [-1]},
+        {"name": "probabilities", "datatype": "FP64", "shape": [-1, 3]},
+    ]
+
+
+@pytest.mark.parametrize("binary", [True, False])
+@pytest.mark.parametrize("name", tiny.TASKS)
+def test_a_client_of_triton_hears_what_others_hear(
+    remote: triton.InferenceServerClient, app: Starlette, name: str, binary: bool
+) -> None:
+    """Arrays in, arrays out, as bytes or as JSON: the same answers as over V1."""
+    model, rows = served(app, name), 3
+    inputs = []
+    for column, values in columns(model, rows):
+        datatype = "INT64" if values.dtype.kind == "i" else "FP64"
+        inputs.append(triton.InferInput(column, list(values.shape), datatype))
+        inputs[-1].set_data_from_numpy(values, binary_data=binary)
+    expected = from_predictions(model.schema, model.predict([model.schema["example"]] * rows))
+    outputs = [triton.InferRequestedOutput(output, binary_data=binary) for output in expected]
+    answer = remote.infer(name, inputs, model.version, outputs, request_id="seven")
+    assert answer.get_response()["model_version"] == model.version
+    assert answer.get_response()["id"] == "seven"
+    for output, values in expected.items():
+        heard = answer.as_numpy(output)
+        if values.dtype.kind == "O":
+            assert [text.decode() if isinstance(text, bytes) else text for text in heard] == values.tolist()
+        else:
+            assert np.array_equal(heard, values)
+
+
+def test_a_client_of_triton_is_told_what_is_wrong(remote: triton.InferenceServerClient) -> None:
+    """A sentence with the code, the field, what was expected and what was received."""
+    wrong = triton.InferInput("sepal_length", [1, 2], "FP32")
+    wrong.set_data_from_numpy(np.zeros((1, 2), np.float32))
+    with pytest.raises(Exception, match=r"wrong_shape: inputs.sepal_length: expected the shape \[-1\]; received"):
+        remote.infer("iris", [wrong])
+    with pytest.raises(Exception, match=r"unknown_model: model: expected one of .*; received 'rose'"):
+        remote.get_model_metadata("rose")
+
+
+@pytest.mark.parametrize("datatype", ["FP16", "FP32", "FP64", "INT8", "UINT8", "INT16", "UINT32", "INT64"])
+def test_any_type_that_holds_the_numbers_will_do(client: TestClient, datatype: str) -> None:
+    """In JSON and in bytes, with a 1 at the end of the shape or without."""
+    values = dict(zip(IRIS, [6, 3, 4, 2], strict=True))
+    plain = [{"name": name, "shape": [1, 1], "datatype": datatype, "data": [[value]]} for name, value in values.items()]
+    answers = [client.post(INFER, json={"inputs": plain}).json()]
+    raw = [np.array([value], DTYPES[datatype]).tobytes() for value in values.values()]
+    told = [
+        {"name": name, "shape": [1], "datatype": datatype, "parameters": {"binary_data_size": len(part)}}
+        for name, part in zip(IRIS, raw, strict=True)
+    ]
+    head = json.dumps({"inputs": told}).encode()
+    sent = client.post(INFER, content=head + b"".join(raw), headers={LENGTH: str(len(head))})
+    assert [*answers, sent.json()] == [answers[0]] * 2
+    assert answers[0]["outputs"][0]["data"]
+
+
+def test_texts_travel_in_both_spellings() -> None:
+    """Texts stand in JSON as they are, and in bytes each behind its length."""
+    texts = ["a", "", "zwölf"]
+    raw = b"".join(struct.pack("<I", len(text.encode())) + text.encode() for text in texts)
+    told = {"name": "text", "shape": [3], "datatype": "BYTES", "parameters": {"binary_data_size": len(raw)}}
+    head = json.dumps({"inputs": [told]}).encode()
+    _, arrays = inference.read(head + raw, str(len(head)))
+    assert arrays["text"].tolist() == texts
+    request, again = inference.read(
+        json.dumps({"inputs": [{"name": "text", "shape": [3], "datatype": "BYTES", "data": texts}]}).encode(), None
+    )
+    assert again["text"].tolist() == texts
+    request.parameters = {"binary_data_output": True}
+    body, length = inference.write(request, ("a", "1"), {"text": arrays["text"]})
+    assert length is not None
+    assert body[length:] == raw
+    assert json.loads(body[:length])["outputs"][0]["parameters"] == {"binary_data_size": len(raw)}
+
+
+GOOD = [one(name, 3.0) for name in IRIS]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"inputs": 3}, "malformed_json: expected a request of the protocol"),
+        ({"inputs": GOOD[:3]}, "missing_field: inputs.petal_width"),
+        ({"inputs": [*GOOD, one("rose", 1)]}, "unknown_field: inputs.rose"),
+        ({"inputs": [*GOOD, GOOD[0]]}, "wrong_type: inputs.sepal_length: expected each input once"),
+        ({"inputs": [{**GOOD[0], "datatype": "FP8"}, *GOOD[1:]]}, "wrong_type: inputs.sepal_length: expected one of"),
+        ({"inputs": [{**GOOD[0], "shape": [2]}, *GOOD[1:]]}, "expected [2] values; received 1"),
+        ({"inputs": [{**GOOD[0], "shape": [-1]}, *GOOD[1:]]}, "expected [-1] values; received 1"),
+        ({"inputs": [{**GOOD[0], "shape": [1] * 99}, *GOOD[1:]]}, "wrong_shape: inputs.sepal_length"),
+        ({"inputs": [{**GOOD[0], "shape": [2], "data": [1, 2]}, *GOOD[1:]]}, "expected as many rows of each"),
+        ({"inputs": [{**GOOD[0], "data": [[1], 2]}, *GOOD[1:]]}, "expected lists of one depth"),
+        ({"inputs": [{**GOOD[0], "data": ["x"]}, *GOOD[1:]]}, "expected values of FP64"),
+        ({"inputs": [{**GOOD[0], "data": [True]}, *GOOD[1:]]}, "expected values of FP64"),
+        ({"inputs": [{**GOOD[0], "datatype": "INT8", "data": [999]}, *GOOD[1:]]}, "out_of_bounds"),
+        ({"inputs": [{**GOOD[0], "datatype": "INT8", "data": [2.5]}, *GOOD[1:]]}, "expected values of INT8"),
+        ({"inputs": [{**GOOD[0], "datatype": "FP16", "data": [1e9]}, *GOOD[1:]]}, "not_finite"),
+        ({"inputs": [{**GOOD[0], "data": None}, *GOOD[1:]]}, "expected data, or binary_data"),
+        (
+            {"inputs": [one("sepal_length", 3, parameters={"binary_data_size": 8})]},
+            "expected data, or binary_data",
+        ),
+        ({"inputs": GOOD, "outputs": [{"name": "colour"}]}, "unknown_field: outputs.colour: expected label, prob"),
+        ({"inputs": [{**one, "shape": [0], "data": []} for one in GOOD]}, "no_instances"),
+    ],
+)
+def test_what_is_no_request_is_refused(client: TestClient, body: dict[str, Any], said: str) -> None:
+    """With a 400 and one text, as the protocol has it."""
+    answer = client.post(INFER, json=body)
+    assert answer.status_code == 400
+    assert list(answer.json()) == ["error"]
+    assert said in answer.json()["error"]
+
+
+@pytest.mark.parametrize(("length", "size"), [("x", 8), ("-1", 8), ("9" * 30, 8), (None, -8), (None, 99), (None, 7)])
+def test_bytes_that_are_not_there_are_refused(client: TestClient, length: str | None, size: int) -> None:
+    """A length that is none, or beyond the body; a tensor of part of a number; bytes that no tensor claims."""
+    told = {"name": "sepal_length", "shape": [1], "datatype": "FP64", "parameters": {"binary_data_size": size}}
+    head = json.dumps({"inputs": [told, *GOOD[1:]]}).encode()
+    answer = client.post(INFER, content=head + bytes(8), headers={LENGTH: length or str(len(head))})
+    assert answer.status_code == 400
+    more = client.post(INFER, content=json.dumps({"inputs": GOOD}).encode() + bytes(8), headers={LENGTH: "1"})
+    assert more.status_code == 400
+
+
+def test_missing_values_are_nan_in_arrays(app: Starlette) -> None:
+    """NaN becomes null, which the column takes or refuses as it does over V1."""
+    encoder = served(app, "iris").predictor.encoder
+    arrays = {tensor.name: np.array([1.0, np.nan]) for tensor in asked(encoder)}
+    assert to_instances(encoder, arrays)[1] == dict.fromkeys(IRIS)
+
+
+def test_paths_methods_and_versions_that_are_not_there(client: TestClient, app: Starlette) -> None:
+    """404 or 405 in the shape of the protocol; a version that is served has all routes of its model, V1's too."""
+    for method, path, status in (
+        ("GET", "/v2/rose", 404),
+        ("GET", "/v2/models/iris/versions/0", 404),
+        ("POST", "/v2/models/iris/versions/0/infer", 404),
+        ("GET", INFER, 405),
+        ("POST", "/v2", 405),
+    ):
+        answer = client.request(method, path)
+        assert answer.status_code == status
+        assert isinstance(answer.json()["error"], str)
+    model = served(app, "iris")
+    body = {"instances": [model.schema["example"]]}
+    by_version = client.post(f"/v1/models/iris/versions/{model.version}:predict", json=body)
+    assert by_version.json() == client.post("/v1/models/iris:predict", json=body).json()
+    assert client.get(f"/v1/models/iris/versions/{model.version}").json()["version"] == model.version
+    refused = client.post("/v1/models/iris/versions/0:predict", json=body)
+    assert refused.status_code == 404
+    assert refused.json()["error"]["code"] == "unknown_version"
+
+
+PIECE = st.sampled_from([b"{", b"}", b"[", b"]", b":", b",", b"1", b'"inputs"', b'"shape"', b"null", b"\xff"])
+
+
+@given(body=st.one_of(st.binary(max_size=200), st.lists(PIECE, max_size=20).map(b"".join)), length=st.integers(-1, 300))
+@settings(max_examples=150, deadline=None)
+@pytest.mark.usefixtures("client")
+def test_any_bytes_get_an_answer(client: TestClient, body: bytes, length: int) -> None:
+    """Nothing that is sent is a fault of the service."""
+    answer = client.post(INFER, content=body, headers={LENGTH: str(length)})
+    assert answer.status_code in (400, 413)
+
+
+@given(parts=st.lists(st.tuples(st.sampled_from([*DTYPES, "BYTES", "?"]), st.integers(0, 40)), max_size=5))
+@settings(max_examples=150, deadline=None)
+def test_any_tensors_get_an_answer(client: TestClient, parts: list[tuple[str, int]]) -> None:
+    """Types and sizes that fit or do not: an answer or a refusal."""
+    told = [
+        {"name": name, "shape": [1], "datatype": datatype, "parameters": {"binary_data_size": size}}
+        for name, (datatype, size) in zip(IRIS, parts, strict=False)
+    ]
+    head = json.dumps({"inputs": told}).encode()
+    content = head + bytes(sum(size for _, size in parts[:4]))
+    assert client.post(INFER, content=content, headers={LENGTH: str(len(head))}).status_code in (200, 400)
