@@ -9,17 +9,24 @@ from pathlib import Path
 import bentoml
 
 from tiltyard.api import application, install
+from tiltyard.keeper import Keeper
 from tiltyard.served import Served, find
 
 app = application()
 
 
-def packages() -> list[Path]:
-    """Give the package folders: those named in TILTYARD_PACKAGES, else what lies beside this file."""
-    named = os.environ.get("TILTYARD_PACKAGES")
-    if named:
-        return [Path(folder) for folder in named.split(os.pathsep)]
-    return find(Path(__file__).parent)
+def load() -> None:
+    """Load what is named in TILTYARD_PACKAGES, or else the champions of a folder, and follow those from then on.
+
+    The folder is TILTYARD_CHAMPIONS, or this one; without champions, as in a Bento, it is all packages of this one.
+    """
+    named, here = os.environ.get("TILTYARD_PACKAGES", ""), Path(__file__).parent
+    root, tasks = Path(os.environ.get("TILTYARD_CHAMPIONS", here)), os.environ.get("TILTYARD_TASKS", "").split()
+    if named or not (root / "champions").is_dir():
+        folders = map(Path, named.split(os.pathsep)) if named else find(here)
+        install(app, [Served.load(folder) for folder in folders])
+    else:
+        Keeper(app, root, tasks).start()
 
 
 @bentoml.service(
@@ -38,7 +45,7 @@ class Tiltyard:
 
     def __init__(self) -> None:
         """Load and warm every model before the worker takes its first request."""
-        install(app, [Served.load(folder) for folder in packages()])
+        load()
         gc.collect()
-        gc.freeze()  # the models stay for good: the collector need not look at them
+        gc.freeze()  # what is there now stays: the collector need not look at it
         gc.set_threshold(50_000, 50, 50)

@@ -18,6 +18,7 @@ from tiltyard.openapi import openapi
 from tiltyard.route import METHODS, encoder, json, only
 from tiltyard.served import Served
 
+KEPT = 2  # versions of a task that are warm: the champion, and the one before it
 LONGEST = 300  # characters of a message that may quote what was sent
 
 # BentoML's own page would do, but it calls a tracker; the scripts are those that come with BentoML.
@@ -50,9 +51,25 @@ def application() -> Starlette:
 
 def install(app: Starlette, models: Iterable[Served]) -> None:
     """Let the app answer for these models."""
-    app.state.models = {served.task: served for served in models}
-    app.state.openapi = encoder.encode(openapi([served.schema for served in app.state.models.values()]))
+    app.state.models = {}
+    app.state.kept = {}
     app.state.turn = anyio.CapacityLimiter(1)  # large bodies wait for each other, small ones for none
+    app.state.openapi = encoder.encode(openapi([]))
+    for served in models:
+        replace(app, served)
+
+
+def replace(app: Starlette, served: Served) -> None:
+    """Let a model answer in its task's place from the next request on; the one before it answers by its version.
+
+    Whoever reads the state finds what was there before or what is there now: each dictionary is made anew and put in
+    place whole, so this may run in any thread.
+    """
+    before = app.state.kept.get(served.task, {})
+    kept = {served.version: served, **{version: one for version, one in before.items() if version != served.version}}
+    app.state.kept = {**app.state.kept, served.task: dict([*kept.items()][:KEPT])}
+    app.state.models = {**app.state.models, served.task: served}
+    app.state.openapi = encoder.encode(openapi([one.schema for _, one in sorted(app.state.models.items())]))
 
 
 async def _openapi(request: Request) -> Response:

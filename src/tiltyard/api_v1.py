@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tiltyard.body import instances
-from tiltyard.route import METHODS, answered, encoder, json, only, served
+from tiltyard.route import METHODS, answered, encoder, json, only, served, versions
 from tiltyard.served import Served
 
 
@@ -39,10 +39,11 @@ async def _models(request: Request) -> Response:
 async def _model(request: Request) -> Response:
     """Say what TensorFlow Serving and KServe each say about a model, and how good it is."""
     schema = served(request).schema
-    status = {"version": schema["version"], "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+    status = {"state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+    statuses = [{"version": version, **status} for version in versions(request)]
     facts = {key: schema[key] for key in ("title", "problem", "version", "metrics")}
     name = {"name": schema["task"], "ready": True, "state": "AVAILABLE"}
-    return json(encoder.encode({**name, **facts, "model_version_status": [status]}))
+    return json(encoder.encode({**name, **facts, "model_version_status": statuses}))
 
 
 async def _schema(request: Request) -> Response:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tiltyard import inference, tensors
-from tiltyard.route import METHODS, answered, encoder, json, only, served
+from tiltyard.route import METHODS, answered, encoder, json, only, served, versions
 from tiltyard.served import Served
 
 
@@ -47,7 +47,7 @@ async def _model(request: Request) -> Response:
     model = served(request)
     facts = {
         "name": model.task,
-        "versions": [model.version],
+        "versions": versions(request),
         "platform": "onnxruntime_onnx",
         "inputs": [tensor.described for tensor in tensors.asked(model.predictor.encoder)],
         "outputs": [tensor.described for tensor in tensors.answered(model.schema)],

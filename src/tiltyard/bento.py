@@ -19,6 +19,7 @@ from tiltyard.workspace import Workspace
 
 SOURCE = Path(tiltyard.__file__).parent
 BUILD = "import json, sys, bentoml; bentoml.bentos.build(**json.load(sys.stdin))"
+SERVED = ("TILTYARD_PACKAGES", "TILTYARD_CHAMPIONS", "TILTYARD_TASKS", "TILTYARD_WORKERS")  # what the service reads
 LAST = 15  # lines of a log worth showing
 
 
@@ -91,7 +92,7 @@ def _run_build(context: Path, store: Path, settings: dict[str, Any]) -> None:
 
 def clean() -> dict[str, str]:
     """Give the environment for a process that may see only what is packaged."""
-    dropped = {"PYTHONPATH", "TILTYARD_PACKAGES", "TILTYARD_WORKERS", "BENTOML_CONFIG", "BENTOML_CONFIG_OPTIONS"}
+    dropped = {"PYTHONPATH", *SERVED, "BENTOML_CONFIG", "BENTOML_CONFIG_OPTIONS"}
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
     return {**kept, "BENTOML_DO_NOT_TRACK": "True", "OTEL_SDK_DISABLED": "true"}
 

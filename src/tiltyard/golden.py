@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tiltyard.column import Array, take
 from tiltyard.errors import PackageError
 from tiltyard.predictor import Predictor
-from tiltyard.prepare import TestPart
+
+if TYPE_CHECKING:
+    from tiltyard.prepare import TestPart
 
 ROWS = 16
 RELATIVE = 1e-5

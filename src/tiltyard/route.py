@@ -25,16 +25,25 @@ encoder = msgspec.json.Encoder()
 
 
 def served(request: Request) -> Served:
-    """Give the model that a path names; a version must be the one that is served."""
+    """Give the model that a path names: the champion, or the version that it names if that is still warm."""
     models: dict[str, Served] = request.app.state.models
     name, version = request.path_params["name"], request.path_params.get("version")
     if name not in models:
         known = ", ".join(sorted(models)) or "none"
         raise RequestError("unknown_model", f"expected one of {known}; received {name!r}", "model", status=404)
-    model = models[name]
-    if version not in (None, model.version):
-        raise RequestError("unknown_version", f"expected {model.version}; received {version!r}", "version", status=404)
-    return model
+    if version is None:
+        return models[name]
+    kept: dict[str, Served] = request.app.state.kept[name]
+    if version not in kept:
+        text = f"expected {' or '.join(kept)}; received {version!r}"
+        raise RequestError("unknown_version", text, "version", status=404)
+    return kept[version]
+
+
+def versions(request: Request) -> list[str]:
+    """Give the versions that a path names: one, or all that are warm, the champion first."""
+    model = served(request)
+    return [model.version] if "version" in request.path_params else [*request.app.state.kept[model.task]]
 
 
 async def answered(request: Request, answer: Callable[[Served, bytes], Answer]) -> Answer:

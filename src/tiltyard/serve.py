@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from tiltyard import files, roster
+from tiltyard.bento import SERVED
 from tiltyard.errors import PackageError, RegistryError
 from tiltyard.registry import Registry
 from tiltyard.workspace import Workspace
@@ -25,14 +26,16 @@ def serve(
     say: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Become the service: this process is replaced by BentoML's, so that signals reach it directly."""
-    folders = champions(workspace, tasks)
+    named = list(tasks)
+    folders = champions(workspace, named)
     _refuse_taken(*address)
     url = f"http://{address[0]}:{address[1]}"
     for name, folder in folders.items():
         say(f"{name} {folder.name}: {url}/v1/models/{name}")
     say(f"documentation: {url}/\ntry: {example(next(iter(folders.values())), url)}")
     home = workspace.state("serve", str(address[1]))
-    os.execve(sys.executable, command(workspace, *address), environment(folders, workers, home))  # noqa: S606 - no shell
+    given = {"TILTYARD_CHAMPIONS": str(workspace.service.parent), "TILTYARD_TASKS": " ".join(named)}
+    os.execve(sys.executable, command(workspace, *address), environment(given, workers, home))  # noqa: S606 - no shell
 
 
 def champions(workspace: Workspace, tasks: Iterable[str]) -> dict[str, Path]:
@@ -57,11 +60,10 @@ def arguments(workspace: Workspace) -> list[str]:
     return ["-m", "bentoml", "serve", "service:Tiltyard", "--working-dir", str(workspace.service.parent)]
 
 
-def environment(folders: dict[str, Path], workers: int, home: Path) -> dict[str, str]:
+def environment(given: dict[str, str], workers: int, home: Path) -> dict[str, str]:
     """Give the environment of the service; a home of its own, since a service empties the metrics of others there."""
-    packages = os.pathsep.join(map(str, folders.values()))
-    given = {"TILTYARD_PACKAGES": packages, "TILTYARD_WORKERS": str(workers), "BENTOML_HOME": str(home)}
-    return {**os.environ, **given}
+    others = {name: value for name, value in os.environ.items() if name not in SERVED}
+    return {**others, **given, "TILTYARD_WORKERS": str(workers), "BENTOML_HOME": str(home)}
 
 
 def example(folder: Path, url: str) -> str:

@@ -54,10 +54,7 @@ class Served:
 
 
 def find(root: Path) -> list[Path]:
-    """List the packages to serve from a folder: those its champions point to, or all if it holds no champions."""
-    pointers = sorted((root / "champions").glob("*.json"))
-    if pointers:
-        return [root / "packages" / path.stem / files.read_json(path)["version"] for path in pointers]
+    """List all packages of a folder."""
     found = sorted(path.parent for path in (root / "packages").glob("[!.]*/[!.]*/schema.json"))
     if not found:
         raise PackageError(f"nothing to serve in {root}: no champion, no package", hint="make one: tiltyard run")

@@ -15,7 +15,7 @@ from tiltyard.command import TASK, TASKS, find, one, print_json
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes that answer.")
 def serve(tasks: tuple[str, ...], host: str, port: int, workers: int) -> None:
-    r"""Serve the champions of all tasks, or of the named ones, over REST.
+    r"""Serve the champions of all tasks, or of the named ones, over REST, and follow them as they change.
 
     \b
     tiltyard serve iris --port 3001

@@ -1,0 +1,89 @@
+"""The keeper: what a running worker serves. As soon as a task has another champion, that one answers; none is lost."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Collection
+from pathlib import Path
+
+from starlette.applications import Starlette
+
+from tiltyard import api, files
+from tiltyard.errors import PackageError
+from tiltyard.golden import compare
+from tiltyard.served import Served
+
+LOOK = 0.5  # seconds between looks at the pointers
+AGAIN = 30.0  # seconds until what could not be taken is tried again
+
+log = logging.getLogger("bentoml.tiltyard")  # BentoML shows its own loggers
+Stamp = tuple[int, int, int]
+
+
+class Keeper:
+    """Watches champions/ of a folder, in a thread: opening a model takes longer than a request may wait."""
+
+    def __init__(self, app: Starlette, root: Path, tasks: Collection[str] = ()) -> None:
+        self.app, self.root, self.tasks = app, root, set(tasks)
+        self.seen: dict[Path, Stamp] = {}
+        self.refused: dict[Path, float] = {}
+
+    def start(self) -> None:
+        """Load every champion, all or none, and then look for others until the process ends."""
+        pointers = self._pointers()
+        if not pointers:
+            raise PackageError(f"nothing to serve in {self.root}: no champion", hint="make one: tiltyard run")
+        stamps = {path: _stamp(path) for path in pointers}
+        api.install(self.app, [self._open(path) for path in pointers])
+        self.seen = stamps
+        threading.Thread(target=self._watch, name="keeper", daemon=True).start()
+
+    def look(self) -> None:
+        """Take what is new; what cannot be taken leaves in place what there was."""
+        for path in self._pointers():
+            try:
+                stamp = _stamp(path)
+                if self.seen.get(path) == stamp and time.monotonic() < self.refused.get(path, time.monotonic() + 1):
+                    continue
+                self.seen[path] = stamp
+                self._take(path)
+                self.refused.pop(path, None)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the champion before it answers on
+                self.refused[path] = time.monotonic() + AGAIN
+                log.error("%s: the new champion is not served: %s", path.stem, error)  # noqa: TRY400 - a sentence will do
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(LOOK)
+            self.look()
+
+    def _pointers(self) -> list[Path]:
+        found = sorted((self.root / "champions").glob("[!.]*.json"))
+        return [path for path in found if not self.tasks or path.stem in self.tasks]
+
+    def _take(self, path: Path) -> None:
+        """Put a champion in the place of the one before, which stays warm: the way back takes no time."""
+        version = files.read_json(path)["version"]
+        kept = self.app.state.kept.get(path.stem, {})
+        now = self.app.state.models.get(path.stem)
+        if now is not None and now.version == version:
+            return
+        api.replace(self.app, kept.get(version) or self._open(path))
+        log.info("%s: %s answers now", path.stem, version)
+
+    def _open(self, path: Path) -> Served:
+        """Open a package, and insist that it answers golden rows as the evaluation did."""
+        folder = self.root / "packages" / path.stem / files.read_json(path)["version"]
+        model, golden = Served.load(folder), folder / "golden.json"
+        if golden.is_file():
+            rows = files.read_json(golden)
+            compare(rows["predictions"], model.predict(rows["instances"]))
+        return model
+
+
+def _stamp(path: Path) -> Stamp:
+    """Say what a pointer looks like from outside; it is replaced whole, so that another one is another file."""
+    found = path.stat()
+    return found.st_mtime_ns, found.st_ino, found.st_size

@@ -1,0 +1,228 @@
+"""Champions that change while the service runs: each answer is from one version, no request is lost."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import tiny
+from client import TestClient
+from making import ROOT
+from starlette.applications import Starlette
+
+from tiltyard import bento, files, keeper, trial
+from tiltyard.api import application
+from tiltyard.decision import Decision
+from tiltyard.errors import PackageError
+from tiltyard.keeper import Keeper
+from tiltyard.registry import Registry
+from tiltyard.served import Served
+from tiltyard.workspace import Workspace
+
+IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
+PREDICT = "/v1/models/iris:predict"
+
+
+def promote(space: Workspace, version: str) -> None:
+    """Move the pointer, as promotion and rollback do."""
+    registry = Registry(space)
+    with registry.lock("iris"):
+        registry.promote(Decision(task="iris", verdict="PROMOTE", version=version, reasons=["a test"]))
+
+
+@pytest.fixture(scope="module")
+def arena(tmp_path_factory: pytest.TempPathFactory, reigning: Workspace) -> tuple[Workspace, list[str]]:
+    """Three versions of iris, each with golden rows, of which the first is champion; not to be written to."""
+    space = Workspace(tmp_path_factory.mktemp("arena"))
+    shutil.copytree(reigning.root, space.root, dirs_exist_ok=True)
+    shutil.rmtree(space.champion("iris").parent)
+    folders = [tiny.packaged(space, tiny.evaluated(space, "iris", seed)) for seed in range(3)]
+    for folder in folders:
+        answers = Served.load(folder).predict([IRIS])
+        files.write_json(folder / "golden.json", {"instances": [IRIS], "predictions": answers})
+    promote(space, folders[0].name)
+    return space, [folder.name for folder in folders]
+
+
+@pytest.fixture
+def kept(arena: tuple[Workspace, list[str]], tmp_path: Path) -> tuple[Workspace, list[str], Starlette, Keeper]:
+    """A copy of the test's own, and an app that serves it; the thread that would look is not begun."""
+    space = Workspace(tmp_path / "own")
+    shutil.copytree(arena[0].root, space.root)
+    app = application()
+    found = Keeper(app, space.root / "serving")
+    found.start()
+    return space, arena[1], app, found
+
+
+@pytest.fixture(autouse=True)
+def _no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look when the test says so, and not by the clock."""
+    monkeypatch.setattr(keeper, "LOOK", 1e6)
+
+
+Kept = tuple[Workspace, list[str], Starlette, Keeper]
+
+
+def test_a_new_champion_answers_and_the_one_before_stays_warm(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The version in each answer changes with the pointer; the way back opens no file; a third pushes out the first."""
+    space, (first, second, third), app, watching = kept
+    with TestClient(app) as client:
+
+        def answer(path: str = PREDICT) -> Any:
+            return client.post(path, json={"instances": [IRIS]}).json()
+
+        was = answer()
+        assert was["version"] == first
+        promote(space, second)
+        watching.look()
+        assert answer()["version"] == second
+        assert answer()["predictions"] != was["predictions"]
+        assert answer(f"/v1/models/iris/versions/{first}:predict") == was
+        statuses = client.get("/v1/models/iris").json()["model_version_status"]
+        assert [status["version"] for status in statuses] == [second, first]
+        with monkeypatch.context() as patch:
+            patch.setattr(Served, "load", lambda _: pytest.fail("it was warm"))
+            promote(space, first)
+            watching.look()
+            watching.look()
+        assert answer() == was
+        promote(space, third)
+        watching.look()
+        assert client.get("/v2/models/iris").json()["versions"] == [third, first]
+        assert answer(f"/v1/models/iris/versions/{second}:predict")["error"]["code"] == "unknown_version"
+        assert third in client.get("/v1/models/iris/schema").text
+
+
+def _other_answers(folder: Path) -> Callable[[], object]:
+    """Change what the evaluation answered; give the way back, as all of these do."""
+    golden = files.read_json(folder / "golden.json")
+    label = golden["predictions"][0]["label"]
+    files.write_json(folder / "golden.json", {**golden, "predictions": [{"label": label, "probabilities": {}}]})
+    return lambda: files.write_json(folder / "golden.json", golden)
+
+
+def _other_bytes(folder: Path) -> Callable[[], object]:
+    encoder = files.read_json(folder / "encoder.json")
+    files.write_json(folder / "encoder.json", {**encoder, "task": "rose"})
+    return lambda: files.write_json(folder / "encoder.json", encoder)
+
+
+def _no_package(folder: Path) -> Callable[[], object]:
+    aside = folder.rename(folder.with_name("aside"))
+    return lambda: aside.rename(folder)
+
+
+@pytest.mark.parametrize("damage", [_other_answers, _other_bytes, _no_package])
+def test_what_cannot_be_taken_leaves_the_champion_before_it(
+    kept: Kept, damage: Callable[[Path], Callable[[], object]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A line in the log says why; it is tried again after a while, and not at every look."""
+    space, (first, second, _), app, watching = kept
+    mend = damage(space.package("iris", second))
+    promote(space, second)
+    watching.look()
+    assert "iris: the new champion is not served" in caplog.text
+    mend()
+    watching.look()
+    assert app.state.models["iris"].version == first
+    watching.refused = dict.fromkeys(watching.refused, 0.0)
+    watching.look()
+    assert app.state.models["iris"].version == second
+
+
+def test_a_torn_pointer_changes_nothing(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever wrote it: the champion stays until there is a whole one."""
+    space, (first, second, _), app, watching = kept
+    space.champion("iris").write_text('{"version": ')
+    watching.look()
+    assert "iris: the new champion is not served" in caplog.text
+    assert app.state.models["iris"].version == first
+    files.write_json(space.champion("iris"), {"version": second})
+    watching.look()
+    assert app.state.models["iris"].version == second
+
+
+def test_named_tasks_alone_are_followed(arena: tuple[Workspace, list[str]], tmp_path: Path) -> None:
+    """Others are not served; a task that had no champion is, as soon as it has one; nothing at all is refused."""
+    space = Workspace(tmp_path / "own")
+    shutil.copytree(arena[0].root, space.root)
+    root = space.root / "serving"
+    tiny.promoted(space, tiny.evaluated(space, "sine"))
+    app = application()
+    found = Keeper(app, root, ["iris"])
+    found.start()
+    assert [*app.state.models] == ["iris"]
+    found.tasks = set()
+    found.look()
+    assert sorted(app.state.models) == ["iris", "sine"]
+    with pytest.raises(PackageError, match="no champion"):
+        Keeper(app, root, ["rose"]).start()
+
+
+@pytest.fixture
+def url(arena: tuple[Workspace, list[str]], tmp_path: Path) -> Iterator[tuple[str, Workspace]]:
+    """A running service of two workers that follows the champions of a copy."""
+    space = Workspace(tmp_path / "own")
+    shutil.copytree(arena[0].root, space.root)
+    environment = {
+        **bento.clean(),
+        "TILTYARD_CHAMPIONS": str(space.root / "serving"),
+        "TILTYARD_WORKERS": "2",
+    }
+    arguments = ["bentoml", "serve", "service:Tiltyard", "--working-dir", str(ROOT / "serving")]
+    with trial.running(["-m", *arguments], environment, tmp_path / "home") as server:
+        yield server.url, space
+
+
+@pytest.mark.smoke
+def test_hammered_while_champions_change_no_request_is_lost(
+    url: tuple[str, Workspace], arena: tuple[Workspace, list[str]]
+) -> None:
+    """Fifty changes under load: every request is answered, by one version, and the version in the answer is true."""
+    address, space = url
+    versions = arena[1][:2]
+    truth = {version: Served.load(space.package("iris", version)).predict([IRIS]) for version in versions}
+    over, heard, wrong = threading.Event(), dict.fromkeys(versions, 0), list[str]()
+
+    def hammer() -> None:
+        with httpx.Client(base_url=address, timeout=30) as client:
+            while not over.is_set():
+                try:
+                    answer = client.post(PREDICT, json={"instances": [IRIS]})
+                    told = answer.json()
+                    if answer.status_code != 200 or told["predictions"] != truth[told["version"]]:
+                        wrong.append(answer.text)
+                    heard[told["version"]] += 1
+                except Exception as error:  # noqa: BLE001 - whatever it is, it is what must not be
+                    wrong.append(repr(error))
+
+    hammers = [threading.Thread(target=hammer) for _ in range(4)]
+    for one in hammers:
+        one.start()
+    for turn in range(50):
+        promote(space, versions[(turn + 1) % 2])
+        time.sleep(0.7)
+    over.set()
+    for one in hammers:
+        one.join()
+    assert not wrong, wrong[:3]
+    assert min(heard.values()) > 500, heard
+
+
+@pytest.mark.slow
+def test_the_service_follows_the_pointer(url: tuple[str, Workspace], arena: tuple[Workspace, list[str]]) -> None:
+    """Both workers change within seconds; nobody restarts them."""
+    address, space = url
+    promote(space, arena[1][2])
+    deadline = time.monotonic() + 60
+    with httpx.Client(base_url=address, timeout=30) as client:
+        while {client.get("/v1/models/iris").json()["version"] for _ in range(20)} != {arena[1][2]}:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
