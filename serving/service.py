@@ -9,10 +9,11 @@ from pathlib import Path
 import bentoml
 
 from tiltyard.api import application, install
+from tiltyard.front import Limits
 from tiltyard.keeper import Keeper
 from tiltyard.served import Served, find
 
-app = application()
+app = application(Limits.read())
 
 
 def load() -> None:

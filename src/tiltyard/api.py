@@ -8,18 +8,19 @@ from typing import Any
 import anyio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from tiltyard import api_v1, api_v2
 from tiltyard.errors import RequestError
+from tiltyard.front import Front, Limits
 from tiltyard.openapi import openapi
-from tiltyard.route import METHODS, encoder, json, only
+from tiltyard.route import METHODS, encoder, json, only, refused
 from tiltyard.served import Served
 
 KEPT = 2  # versions of a task that are warm: the champion, and the one before it
-LONGEST = 300  # characters of a message that may quote what was sent
 
 # BentoML's own page would do, but it calls a tracker; the scripts are those that come with BentoML.
 PAGE = """<!DOCTYPE html>
@@ -32,7 +33,7 @@ PAGE = """<!DOCTYPE html>
 """
 
 
-def application() -> Starlette:
+def application(limits: Limits | None = None) -> Starlette:
     """Give the app; it knows no model until `install` is called."""
     routes = [
         *api_v1.routes(),
@@ -44,7 +45,8 @@ def application() -> Starlette:
         Route("/v2/{rest:path}", _nowhere, methods=METHODS),
     ]
     handlers: Any = {RequestError: _refuse, HTTPException: _refuse_http, ClientDisconnect: _gone, Exception: _fail}
-    app = Starlette(routes=routes, exception_handlers=handlers)
+    front = [Middleware(Front, limits or Limits())]
+    app = Starlette(routes=routes, exception_handlers=handlers, middleware=front)
     install(app, [])
     return app
 
@@ -85,11 +87,7 @@ async def _nowhere(_: Request) -> Response:
 
 
 async def _refuse(request: Request, error: RequestError) -> Response:
-    told = _short(error)["error"]
-    if request.url.path.startswith("/v2"):  # whose errors are one text
-        field = f"{told['field']}: " if told["field"] else ""
-        return json(encoder.encode({"error": f"{told['code']}: {field}{told['message']}"}), error.status)
-    return json(encoder.encode({"error": told}), error.status)
+    return refused(request.url.path, error)
 
 
 async def _refuse_http(request: Request, error: HTTPException) -> Response:
@@ -105,12 +103,6 @@ async def _gone(_: Request, error: ClientDisconnect) -> Response:  # noqa: ARG00
     return Response(status_code=400)
 
 
-async def _fail(_: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette passes it on to the log
+async def _fail(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette passes it on to the log
     """Answer for a defect of ours: the log gets the traceback, the client the one shape."""
-    return json(encoder.encode(RequestError("internal", "the service failed; its log says why").body()), 500)
-
-
-def _short(error: RequestError) -> dict[str, Any]:
-    """Quote only the beginning of what was sent, and nothing that is no valid text."""
-    body = error.body()["error"]
-    return {"error": {key: text[:LONGEST].encode(errors="replace").decode() for key, text in body.items()}}
+    return refused(request.url.path, RequestError("internal", "the service failed; its log says why", status=500))

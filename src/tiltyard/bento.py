@@ -19,7 +19,9 @@ from tiltyard.workspace import Workspace
 
 SOURCE = Path(tiltyard.__file__).parent
 BUILD = "import json, sys, bentoml; bentoml.bentos.build(**json.load(sys.stdin))"
-SERVED = ("TILTYARD_PACKAGES", "TILTYARD_CHAMPIONS", "TILTYARD_TASKS", "TILTYARD_WORKERS")  # what the service reads
+# What a service reads from its environment.
+NAMES = ("PACKAGES", "CHAMPIONS", "TASKS", "WORKERS", "CONCURRENCY", "TIMEOUT", "KEYS")
+SERVED = {f"TILTYARD_{name}" for name in NAMES}
 LAST = 15  # lines of a log worth showing
 
 
@@ -112,7 +114,11 @@ def needed(service: Path) -> list[Path]:
 
 def _imports(path: Path) -> Iterator[Path]:
     """Give the files of this package that one file names: by an import, or by the name of a plug-in folder."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    typing = {part for node in ast.walk(tree) for one in _for_types(node) for part in ast.walk(one)}
+    for node in ast.walk(tree):
+        if node in typing:
+            continue
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -122,6 +128,12 @@ def _imports(path: Path) -> Iterator[Path]:
             names = [f"tiltyard.{ast.literal_eval(node.args[0])}"]  # plugins.load("problems", ...)
         for name in names:
             yield from _files(name)
+
+
+def _for_types(node: ast.AST) -> list[ast.stmt]:
+    """Give what stands under `if TYPE_CHECKING:`, of which nothing happens when the file runs."""
+    guarded = isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    return node.body if guarded and isinstance(node, ast.If) else []
 
 
 def _is_text(arguments: list[ast.expr]) -> bool:

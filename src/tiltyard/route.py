@@ -21,6 +21,9 @@ Answer = TypeVar("Answer")
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 LARGE = 16_384  # bytes of a body from which parsing and predicting would hold up the other clients
 
+LONGEST = 300  # characters of a message that may quote what was sent
+HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}, 503: {"Retry-After": "1"}}
+
 encoder = msgspec.json.Encoder()
 
 
@@ -65,6 +68,16 @@ def only(method: str, handler: Handler) -> Handler:
         return await handler(request)
 
     return checked
+
+
+def refused(path: str, error: RequestError) -> Response:
+    """Give a refusal in the one shape of V1, or as the one text of V2; it quotes but the beginning of what was sent."""
+    told = {key: text[:LONGEST].encode(errors="replace").decode() for key, text in error.body()["error"].items()}
+    field = f"{told['field']}: " if told["field"] else ""
+    short = f"{told['code']}: {field}{told['message']}" if path.startswith("/v2") else told
+    response = json(encoder.encode({"error": short}), error.status)
+    response.headers.update(HEADERS.get(error.status, {}))
+    return response
 
 
 def json(content: bytes, status: int = 200) -> Response:

@@ -22,7 +22,7 @@ def serve(
     workspace: Workspace,
     tasks: Iterable[str],
     address: tuple[str, int] = ("127.0.0.1", 3000),
-    workers: int = 1,
+    limits: dict[str, str] | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Become the service: this process is replaced by BentoML's, so that signals reach it directly."""
@@ -34,8 +34,8 @@ def serve(
         say(f"{name} {folder.name}: {url}/v1/models/{name}")
     say(f"documentation: {url}/\ntry: {example(next(iter(folders.values())), url)}")
     home = workspace.state("serve", str(address[1]))
-    given = {"TILTYARD_CHAMPIONS": str(workspace.service.parent), "TILTYARD_TASKS": " ".join(named)}
-    os.execve(sys.executable, command(workspace, *address), environment(given, workers, home))  # noqa: S606 - no shell
+    given = {"CHAMPIONS": str(workspace.service.parent), "TASKS": " ".join(named), **(limits or {})}
+    os.execve(sys.executable, command(workspace, *address), environment(given, home))  # noqa: S606 - no shell
 
 
 def champions(workspace: Workspace, tasks: Iterable[str]) -> dict[str, Path]:
@@ -60,10 +60,10 @@ def arguments(workspace: Workspace) -> list[str]:
     return ["-m", "bentoml", "serve", "service:Tiltyard", "--working-dir", str(workspace.service.parent)]
 
 
-def environment(given: dict[str, str], workers: int, home: Path) -> dict[str, str]:
+def environment(given: dict[str, str], home: Path) -> dict[str, str]:
     """Give the environment of the service; a home of its own, since a service empties the metrics of others there."""
     others = {name: value for name, value in os.environ.items() if name not in SERVED}
-    return {**others, **given, "TILTYARD_WORKERS": str(workers), "BENTOML_HOME": str(home)}
+    return {**others, **{f"TILTYARD_{name}": value for name, value in given.items()}, "BENTOML_HOME": str(home)}
 
 
 def example(folder: Path, url: str) -> str:

@@ -56,8 +56,8 @@ def answered(workspace: Workspace, place: Workspace, versions: dict[str, str]) -
     """Serve all packages at once, replay golden rows of each over REST; give the largest differences."""
     folders = {name: place.package(name, version) for name, version in versions.items()}
     home = place.state("serve", "smoke")
-    packages = {"TILTYARD_PACKAGES": os.pathsep.join(map(str, folders.values()))}
-    with trial.running(arguments(workspace), environment(packages, 1, home), home) as server:
+    packages = {"PACKAGES": os.pathsep.join(map(str, folders.values()))}
+    with trial.running(arguments(workspace), environment(packages, home), home) as server:
         return {
             name: trial.replay(server, name, folder.name, files.read_json(folder / "golden.json"))
             for name, folder in folders.items()

@@ -14,15 +14,38 @@ from tiltyard.command import TASK, TASKS, find, one, print_json
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all.")
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes that answer.")
-def serve(tasks: tuple[str, ...], host: str, port: int, workers: int) -> None:
+@click.option("--concurrency", default=512, show_default=True, type=click.IntRange(1), help="Requests at a time.")
+@click.option("--timeout", default=30.0, show_default=True, type=click.FloatRange(0.1), help="Seconds for a request.")
+@click.option("--keys", type=click.Path(path_type=Path), help="A file of `tiltyard key`: ask every client for one.")
+def serve(tasks: tuple[str, ...], host: str, port: int, keys: Path | None, **limits: float) -> None:
     r"""Serve the champions of all tasks, or of the named ones, over REST, and follow them as they change.
 
     \b
     tiltyard serve iris --port 3001
+    tiltyard serve --host 0.0.0.0 --workers 4 --keys serving/keys
     """
+    from tiltyard.keys import read
     from tiltyard.serve import serve as verb
 
-    verb(find(), tasks, (host, port), workers, click.echo)
+    given = {name.upper(): str(value) for name, value in limits.items()}
+    if keys and read(keys):
+        given["KEYS"] = str(keys.absolute())
+    verb(find(), tasks, (host, port), given, click.echo)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--file", "path", default="serving/keys", show_default=True, type=click.Path(path_type=Path))
+def key(name: str, path: Path) -> None:
+    r"""Make a key for someone who may ask the service, and print it: the file holds its hash alone.
+
+    \b
+    tiltyard key robot && tiltyard serve --keys serving/keys
+    curl -H "Authorization: Bearer KEY" localhost:3000/v1/models
+    """
+    from tiltyard.keys import add
+
+    click.echo(add(path, name))
 
 
 @click.command()
@@ -45,4 +68,4 @@ def predict(task: str, text: str | None, path: str | None) -> None:
         print_json(one(task, lambda w, t: verb.predict(w, t, text or "")))
 
 
-COMMANDS = [serve, predict]
+COMMANDS = [serve, key, predict]

@@ -1,0 +1,113 @@
+"""What stands before the routes: who may come in, how many at a time and for how long, and what each answer carries."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tiltyard import keys
+from tiltyard.errors import RequestError, WorkspaceError
+from tiltyard.route import refused
+
+BEARER = b"bearer "
+CARRIED = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"cache-control", b"no-store"),
+]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a worker bears."""
+
+    concurrency: int = 512  # requests at a time; more are told to come again
+    seconds: float = 30.0  # for a request, its body included
+    keys: dict[str, str] = field(default_factory=dict)  # who may ask, and the hash of the key; empty: everyone
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] = os.environ) -> Limits:
+        """Read them from the environment of the service."""
+        kept = environment.get("TILTYARD_KEYS", "")
+        return cls(
+            int(_number(environment, "TILTYARD_CONCURRENCY", cls.concurrency)),
+            _number(environment, "TILTYARD_TIMEOUT", cls.seconds),
+            keys.read(Path(kept)) if kept else {},
+        )
+
+
+def _number(environment: Mapping[str, str], name: str, otherwise: float) -> float:
+    text = environment.get(name) or str(otherwise)
+    if not text.replace(".", "", 1).isdecimal() or not float(text):
+        raise WorkspaceError(f"{name}: expected a number above 0; received {text}")
+    return float(text)
+
+
+class Front:
+    """A layer of ASGI, and the only one: each costs every request."""
+
+    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+        self.app, self.limits = app, limits
+        self.inside = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request in, or refuse it before its body is read."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        answer = _Answer(send)
+        try:
+            self._admit(scope)
+            await self._within_time(scope, receive, answer)
+        except RequestError as error:
+            await refused(scope["path"], error)(scope, receive, answer)
+
+    async def _within_time(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+        self.inside += 1
+        try:
+            async with asyncio.timeout(self.limits.seconds):
+                await self.app(scope, receive, answer)
+        except TimeoutError:
+            if answer.begun:  # it is cut off; the client sees that it is not whole
+                raise
+            text = f"expected to be done in {self.limits.seconds:g} seconds"
+            raise RequestError("timeout", text, status=503) from None
+        finally:
+            self.inside -= 1
+
+    def _admit(self, scope: Scope) -> None:
+        if self.limits.keys and not keys.holder(self.limits.keys, _key(scope)):
+            raise RequestError("unknown_key", "expected a key: Authorization: Bearer KEY", status=401)
+        if self.inside >= self.limits.concurrency:
+            text = f"expected at most {self.limits.concurrency} requests at a time; come again in a second"
+            raise RequestError("too_many_requests", text, status=429)
+
+
+class _Answer:
+    """Sends an answer, with what each carries."""
+
+    def __init__(self, send: Send) -> None:
+        self.send = send
+        self.begun = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.begun = True
+            message["headers"] = [*message.get("headers", ()), *CARRIED]
+        await self.send(message)
+
+
+def _key(scope: Scope) -> str:
+    """Give the key that a request brings, by either of the two usual headers."""
+    for name, value in scope["headers"]:
+        if name == b"authorization" and value[: len(BEARER)].lower() == BEARER:
+            return str(value[len(BEARER) :].strip(), "latin-1")
+        if name == b"x-api-key":
+            return str(value.strip(), "latin-1")
+    return ""

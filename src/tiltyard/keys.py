@@ -1,0 +1,60 @@
+"""Keys that clients of the service may be asked for: kept as hashes, one a line behind the name of who has it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from pathlib import Path
+
+from tiltyard import files
+from tiltyard.errors import WorkspaceError
+
+LINE = re.compile(r"([\w.@-]+) ([0-9a-f]{64})")
+NAME = re.compile(r"[\w.@-]{1,100}")
+
+
+def add(path: Path, name: str) -> str:
+    """Make a key for someone, write its hash, and give it: it can be read nowhere else."""
+    if not NAME.fullmatch(name):
+        raise WorkspaceError(f"expected a name of letters, digits, dots and dashes; received {name!r}")
+    known = read(path) if path.is_file() else {}
+    if name in known:
+        hint = f"choose another name, or take out its line: {path}"
+        raise WorkspaceError(f"{path}: {name} has a key already, which cannot be shown again", hint)
+    key = secrets.token_urlsafe(32)
+    lines = [f"{who} {kept}" for who, kept in {**known, name: _hash(key)}.items()]
+    files.write_text(path, "\n".join([*lines, ""]))
+    return key
+
+
+def read(path: Path) -> dict[str, str]:
+    """Give hashes by name; a file that is not there or holds anything else is refused, and lets no one in."""
+    hint = f"make a key: tiltyard key NAME --file {path}"
+    if not path.is_file():
+        raise WorkspaceError(f"no keys: expected {path}", hint)
+    found = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        if not (parts := LINE.fullmatch(line.strip())):
+            raise WorkspaceError(f"{path}, line {number}: expected NAME and the SHA-256 of a key", hint)
+        found[parts[1]] = parts[2]
+    if not found:
+        raise WorkspaceError(f"{path}: expected a key; there is none", hint)
+    return found
+
+
+def holder(known: dict[str, str], key: str) -> str:
+    """Say whose key it is, or nothing; it takes as long for any key."""
+    hashed, found = _hash(key), ""
+    for name, kept in known.items():
+        if hmac.compare_digest(hashed, kept):
+            found = name
+    return found
+
+
+def _hash(key: str) -> str:
+    """A key is random and long: there is nothing to guess that a slow hash would protect."""
+    return hashlib.sha256(key.encode()).hexdigest()

@@ -1,0 +1,187 @@
+"""What stands before the routes: keys, too many at a time, too slow, and what every answer carries."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from click.testing import CliRunner
+from client import TestClient
+from making import ROOT
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Message
+
+from tiltyard import bento, keys, trial
+from tiltyard.api import application, replace
+from tiltyard.cli import cli
+from tiltyard.errors import WorkspaceError
+from tiltyard.front import Front, Limits
+from tiltyard.served import Served
+
+PREDICT = "/v1/models/iris:predict"
+
+
+async def _ask(app: Any, path: str = "/", headers: dict[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:
+    """Send a request straight into an app; give status, headers and body."""
+    heard: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        heard.append(message)
+
+    sent = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": sent}
+    await app(scope, receive, send)
+    start, *rest = heard
+    named = {name.decode(): value.decode() for name, value in start["headers"]}
+    return start["status"], named, b"".join(message.get("body", b"") for message in rest)
+
+
+def _slow(limits: Limits, gate: asyncio.Event) -> Front:
+    async def wait(_: Request) -> Response:
+        await gate.wait()
+        return Response(b"done")
+
+    return Front(Starlette(routes=[Route("/", wait), Route("/v2", wait)]), limits)
+
+
+def test_more_than_can_be_borne_are_told_to_come_again() -> None:
+    """Those that are inside finish; the one too many hears 429 at once, and gets in when there is room."""
+
+    async def crowd() -> None:
+        gate = asyncio.Event()
+        app = _slow(Limits(concurrency=3), gate)
+        inside = [asyncio.create_task(_ask(app)) for _ in range(3)]
+        await asyncio.sleep(0)
+        status, headers, body = await _ask(app)
+        assert (status, headers["retry-after"]) == (429, "1")
+        assert b'"too_many_requests"' in body
+        gate.set()
+        assert [answer[0] for answer in await asyncio.gather(*inside)] == [200] * 3
+        assert (await _ask(app))[0] == 200
+        assert app.inside == 0
+
+    asyncio.run(crowd())
+
+
+def test_what_takes_too_long_is_ended() -> None:
+    """With a 503 in the shape of the protocol, and its place is free again."""
+
+    async def wait() -> None:
+        app = _slow(Limits(seconds=0.05), asyncio.Event())
+        status, _, body = await _ask(app)
+        assert (status, app.inside) == (503, 0)
+        assert b'"code":"timeout","message":"expected to be done in 0.05 seconds"' in body
+        assert (await _ask(app, "/v2"))[2] == b'{"error":"timeout: expected to be done in 0.05 seconds"}'
+
+    asyncio.run(wait())
+
+
+def test_an_answer_that_hangs_is_cut_off() -> None:
+    """Nothing is put behind what was sent already: the connection breaks, and the client knows."""
+
+    async def half(_: Any, __: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await asyncio.sleep(10)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(_ask(Front(half, Limits(seconds=0.05))))
+
+
+def test_other_traffic_passes() -> None:
+    """The start and the end of the app are no requests."""
+    seen: list[str] = []
+
+    async def app(scope: Any, _: Any, __: Any) -> None:
+        seen.append(scope["type"])
+
+    asyncio.run(Front(app, Limits())({"type": "lifespan"}, None, None))  # type: ignore[arg-type]
+    assert seen == ["lifespan"]
+
+
+def test_keys_let_in_who_has_one(tmp_path: Path, app: Starlette) -> None:
+    """By either header; without one, or with another, nothing is answered and nothing is read."""
+    path = tmp_path / "keys"
+    one, other = keys.add(path, "robot"), keys.add(path, "mary@example.org")
+    assert one not in path.read_text()
+    locked = application(Limits(keys=keys.read(path)))
+    replace(locked, app.state.models["iris"])
+    iris: Served = app.state.models["iris"]
+    body = {"instances": [iris.schema["example"]]}
+    with TestClient(locked) as client:
+        for headers in ({"Authorization": f"Bearer {one}"}, {"Authorization": f"bearer {other}"}, {"X-API-Key": one}):
+            assert client.post(PREDICT, json=body, headers=headers).status_code == 200
+        for headers in ({}, {"Authorization": "Bearer"}, {"X-API-Key": one[:-1]}, {"Authorization": f"Basic {one}"}):
+            refusal = client.post(PREDICT, content=b"{", headers=headers)
+            assert (refusal.status_code, refusal.headers["www-authenticate"]) == (401, "Bearer")
+            assert refusal.json()["error"]["code"] == "unknown_key"
+        assert client.get("/v2/models/iris").json()["error"].startswith("unknown_key: ")
+    assert keys.holder(keys.read(path), other) == "mary@example.org"
+
+
+def test_the_command_makes_a_key(tmp_path: Path) -> None:
+    """It is printed once; the same name, and a name that is none, are refused in a sentence."""
+    path = tmp_path / "keys"
+    done = CliRunner().invoke(cli, ["key", "robot", "--file", str(path)])
+    assert done.exit_code == 0
+    assert keys.holder(keys.read(path), done.stdout.strip()) == "robot"
+    again = CliRunner().invoke(cli, ["key", "robot", "--file", str(path)])
+    assert again.exit_code == 1
+    assert "robot has a key already" in str(again.exception)
+    with pytest.raises(WorkspaceError, match="expected a name of letters"):
+        keys.add(path, "a b")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [("", "expected a key; there is none"), ("# x\nrobot 123\n", "line 2: expected NAME")]
+)
+def test_keys_that_cannot_be_read_let_no_one_in(tmp_path: Path, content: str, said: str) -> None:
+    """The service does not start: it would be open, or shut to all."""
+    path = tmp_path / "keys"
+    with pytest.raises(WorkspaceError, match="no keys"):
+        Limits.read({"TILTYARD_KEYS": str(path)})
+    path.write_text(content)
+    with pytest.raises(WorkspaceError, match=said):
+        Limits.read({"TILTYARD_KEYS": str(path)})
+
+
+def test_limits_come_from_the_environment() -> None:
+    """What is not set is as it was; what is no number is refused."""
+    assert Limits.read({}) == Limits()
+    assert Limits.read({"TILTYARD_CONCURRENCY": "7", "TILTYARD_TIMEOUT": "0.5"}) == Limits(7, 0.5)
+    for wrong in ("0", "-1", "many"):
+        with pytest.raises(WorkspaceError, match="TILTYARD_TIMEOUT: expected a number above 0; received"):
+            Limits.read({"TILTYARD_TIMEOUT": wrong})
+
+
+def test_every_answer_carries_what_keeps_browsers_safe(client: TestClient) -> None:
+    """Answers, pages and refusals alike."""
+    for path in ("/v1/models", "/", "/v1/none", "/v2"):
+        headers = client.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["x-frame-options"] == "DENY"
+        assert headers["cache-control"] == "no-store"
+
+
+@pytest.mark.slow
+def test_probes_need_no_key(packages: dict[str, Path], tmp_path: Path) -> None:
+    """Behind BentoML: what watches the service sees it, and no more; what asks needs its key."""
+    path = tmp_path / "keys"
+    own = keys.add(path, "robot")
+    environment = {**bento.clean(), "TILTYARD_PACKAGES": str(packages["iris"]), "TILTYARD_KEYS": str(path)}
+    arguments = ["-m", "bentoml", "serve", "service:Tiltyard", "--working-dir", str(ROOT / "serving")]
+    with (
+        trial.running(arguments, environment, tmp_path / "home") as server,
+        httpx.Client(base_url=server.url) as client,
+    ):
+        assert [client.get(path).status_code for path in ("/livez", "/readyz", "/metrics")] == [200] * 3
+        assert [client.get(path).status_code for path in ("/v1/models", "/", "/v2/health/ready")] == [401] * 3
+        assert client.get("/v1/models", headers={"X-API-Key": own}).json() == {"models": ["iris"]}
