@@ -28,7 +28,7 @@ HEAVY = {
     "matplotlib": {"pictures"},
     "optuna": {"sampling"},
     "prefect": set(),
-    "pyarrow": {"reading", "format", "meaning", "tally", "delimited", "jsonl", "parquet"},
+    "pyarrow": {"bulk", "reading", "format", "meaning", "tally", "delimited", "jsonl", "parquet"},
     "sqlalchemy": {"sql"},
     "tensorflow": {"train", "vitals", "batches"},
     "jax": {"vitals"},

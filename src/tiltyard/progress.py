@@ -11,13 +11,22 @@ SECONDS_A_LINE = 5.0  # where there is no terminal to redraw
 
 
 @contextlib.contextmanager
-def watched(name: str, total: int | None, done: int) -> Iterator[Callable[[int], None]]:
-    """Give what is to be told how many bytes are there."""
+def watched(name: str, total: int | None, done: int, unit: str = "MB") -> Iterator[Callable[[int], None]]:
+    """Give what is to be told how many bytes are there, or how many of another unit."""
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
 
     console = Console(stderr=True)
-    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    of_bytes = (DownloadColumn(), TransferSpeedColumn())
+    columns = (BarColumn(), *(of_bytes if unit == "MB" else (MofNCompleteColumn(),)), TimeRemainingColumn())
     bar = Progress(TextColumn("{task.description}"), *columns, console=console, transient=True, auto_refresh=False)
     row = bar.add_task(name, total=total, completed=done)
     spoken = time.monotonic() + PATIENCE - SECONDS_A_LINE
@@ -32,8 +41,8 @@ def watched(name: str, total: int | None, done: int) -> Iterator[Callable[[int],
             bar.update(row, completed=now, refresh=True)
         elif time.monotonic() - spoken > SECONDS_A_LINE:
             spoken = time.monotonic()
-            of = f" of {total / 1e6:.1f}" if total else ""
-            console.print(f"{name} {now / 1e6:.1f}{of} MB", highlight=False)
+            so_far, whole = (f"{n / 1e6:.1f}" if unit == "MB" else f"{n:,}" for n in (now, total or 0))
+            console.print(f"{name} {so_far}{f' of {whole}' if total else ''} {unit}", highlight=False)
 
     try:
         yield tell

@@ -52,17 +52,27 @@ def key(name: str, path: Path) -> None:
 @TASK
 @click.option("--json", "text", metavar="TEXT", help="An instance, or a list of them, as REST takes it.")
 @click.option("--csv", "path", type=click.Path(), help="A file with a row an instance; a series with its last values.")
-def predict(task: str, text: str | None, path: str | None) -> None:
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Write the rows with their predictions: .csv, .parquet, .jsonl."
+)
+def predict(task: str, text: str | None, path: str | None, out: Path | None) -> None:
     r"""Ask a task's champion without a server; the answers are printed as JSON.
 
     \b
     tiltyard predict iris --csv new.csv
+    tiltyard predict iris --csv new.parquet --out answered.parquet    any number of rows, in memory that stays flat
     """
     from tiltyard import predict as verb
 
     if (text is None) == (path is None):
         raise click.UsageError("expected either --json or --csv")
-    if path is not None:
+    if out is not None and path is None:
+        raise click.UsageError("--out: expected --csv, too")
+    if path is not None and out is not None:
+        from tiltyard.bulk import predict_file
+
+        print_json(one(task, lambda w, t: predict_file(w, t, Path(path), out)))
+    elif path is not None:
         print_json(one(task, lambda w, t: verb.predict_csv(w, t, Path(path))))
     else:
         print_json(one(task, lambda w, t: verb.predict(w, t, text or "")))

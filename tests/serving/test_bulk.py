@@ -1,0 +1,104 @@
+"""Predictions into a file: beside the columns of each row, in every format, whole or not there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from tiltyard import bulk, task_file
+from tiltyard.bulk import predict_file
+from tiltyard.cli import cli
+from tiltyard.errors import DataError, RequestError, TiltyardError
+from tiltyard.predict import champion
+from tiltyard.workspace import Workspace
+
+READ: dict[str, Any] = {
+    ".csv": pd.read_csv,
+    ".parquet": pd.read_parquet,
+    ".jsonl": lambda path: pd.read_json(path, lines=True),
+}
+
+
+@pytest.fixture
+def flowers(reigning: Workspace, tmp_path: Path) -> Path:
+    """A thousand flowers, with a name that is no feature, which the first hundred have not."""
+    table = pd.read_csv(reigning.raw("iris") / "table.csv").drop(columns="species")
+    table = table.sample(1000, replace=True, random_state=0).reset_index(drop=True)
+    table["note"] = [None if row < 100 else f"no. {row}" for row in range(1000)]
+    path = tmp_path / "flowers.csv"
+    table.to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize("suffix", bulk.WRITERS)
+def test_rows_and_predictions_stand_side_by_side(
+    reigning: Workspace, flowers: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All columns of the file, then the label and each class' probability, as the service answers, in parts."""
+    monkeypatch.setattr(bulk, "ROWS", 64)
+    task, target = task_file.load(reigning, "iris"), flowers.with_name(f"out{suffix}")
+    done = predict_file(reigning, task, flowers, target)
+    served = champion(reigning, task)
+    assert done == {"task": "iris", "version": served.version, "rows": 1000, "out": str(target)}
+    table, before = READ[suffix](target), pd.read_csv(flowers)
+    assert [*table.columns] == [*before.columns, "prediction", *(f"probability_{name}" for name in task.classes)]
+    assert table["note"].isna().sum() == 100
+    answers = served.predict(before[[*task.columns]].to_dict("records")[:500])
+    assert table["prediction"][:500].tolist() == [answer["label"] for answer in answers]
+    shares = [[*answer["probabilities"].values()] for answer in answers]
+    assert np.allclose(table.iloc[:500, -3:].to_numpy(), shares, rtol=1e-4)
+    assert {path.name for path in flowers.parent.iterdir()} == {flowers.name, target.name}
+
+
+def test_numbers_are_one_column(reigning: Workspace, tmp_path: Path) -> None:
+    """Of a regression the prediction is the number; the target may stand in the file and goes along."""
+    target = tmp_path / "out.parquet"
+    predict_file(reigning, task_file.load(reigning, "diabetes"), reigning.raw("diabetes") / "table.csv", target)
+    table = pd.read_parquet(target)
+    assert table["prediction"].dtype == np.float64
+    assert "progression" in table
+
+
+def test_a_bad_row_leaves_no_file(reigning: Workspace, flowers: Path) -> None:
+    """It is named, and what was answered before it is not left behind."""
+    lines = flowers.read_text().splitlines()
+    lines[901] = "-1," + lines[901].partition(",")[2]
+    flowers.write_text("\n".join(lines))
+    with pytest.raises(DataError, match=r"row \[900\].sepal_length: expected"):
+        predict_file(reigning, task_file.load(reigning, "iris"), flowers, flowers.with_name("out.parquet"))
+    assert [path.name for path in flowers.parent.iterdir()] == ["flowers.csv"]
+
+
+def test_what_cannot_be_written_is_refused_first(reigning: Workspace, flowers: Path) -> None:
+    """Another format, a task whose rows are no instances, a file without the columns, a column that would be two."""
+    iris, sine = (task_file.load(reigning, name) for name in ("iris", "sine"))
+    with pytest.raises(RequestError, match=r"expected a file of .csv, .parquet, .jsonl; received out.xlsx"):
+        predict_file(reigning, iris, flowers, Path("out.xlsx"))
+    with pytest.raises(RequestError, match="sine is of series"):
+        predict_file(reigning, sine, flowers, Path("out.csv"))
+    table = pd.read_csv(flowers)
+    table.drop(columns="sepal_width").to_csv(flowers, index=False)
+    with pytest.raises(TiltyardError, match="sepal_width"):
+        predict_file(reigning, iris, flowers, flowers.with_name("out.csv"))
+    table.assign(prediction=1).to_csv(flowers, index=False)
+    with pytest.raises(DataError, match="expected no column prediction"):
+        predict_file(reigning, iris, flowers, flowers.with_name("out.csv"))
+    table[:0].to_csv(flowers, index=False)
+    with pytest.raises(TiltyardError, match=r"flowers\.csv"):
+        predict_file(reigning, iris, flowers, flowers.with_name("out.csv"))
+
+
+def test_the_command_says_what_it_did(reigning: Workspace, flowers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many rows, by which version, where; --out alone is refused."""
+    monkeypatch.chdir(reigning.root)
+    target = flowers.with_name("out.jsonl")
+    said = CliRunner().invoke(cli, ["predict", "iris", "--csv", str(flowers), "--out", str(target)]).stdout
+    assert json.loads(said)["rows"] == 1000
+    wrong = CliRunner().invoke(cli, ["predict", "iris", "--json", "[]", "--out", str(target)])
+    assert "--out: expected --csv" in wrong.output
