@@ -11,6 +11,7 @@ import bentoml
 from tiltyard.api import application, install
 from tiltyard.front import Limits
 from tiltyard.keeper import Keeper
+from tiltyard.meters import Meters
 from tiltyard.served import Served, find
 
 app = application(Limits.read())
@@ -47,6 +48,7 @@ class Tiltyard:
     def __init__(self) -> None:
         """Load and warm every model before the worker takes its first request."""
         load()
+        app.state.meters = Meters(log=bool(os.environ.get("TILTYARD_LOG")))
         gc.collect()
         gc.freeze()  # what is there now stays: the collector need not look at it
         gc.set_threshold(50_000, 50, 50)

@@ -47,6 +47,7 @@ def application(limits: Limits | None = None) -> Starlette:
     handlers: Any = {RequestError: _refuse, HTTPException: _refuse_http, ClientDisconnect: _gone, Exception: _fail}
     front = [Middleware(Front, limits or Limits())]
     app = Starlette(routes=routes, exception_handlers=handlers, middleware=front)
+    app.state.meters = None
     install(app, [])
     return app
 

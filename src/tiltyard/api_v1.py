@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Scope
 
 from tiltyard.body import instances
 from tiltyard.route import METHODS, answered, encoder, json, only, served, versions
@@ -24,11 +25,12 @@ def routes() -> list[Route]:
 
 
 async def _predict(request: Request) -> Response:
-    return json(await answered(request, _answer))
+    return json(await answered(request, lambda model, body: _answer(model, body, request.scope)))
 
 
-def _answer(model: Served, body: bytes) -> bytes:
+def _answer(model: Served, body: bytes, scope: Scope) -> bytes:
     predictions = model.predict(instances(body))
+    scope["instances"] = len(predictions)
     return encoder.encode({"predictions": predictions, "model": model.task, "version": model.version})
 
 

@@ -7,6 +7,7 @@ import importlib.metadata
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Scope
 
 from tiltyard import inference, tensors
 from tiltyard.route import METHODS, answered, encoder, json, only, served, versions
@@ -57,13 +58,14 @@ async def _model(request: Request) -> Response:
 
 async def _infer(request: Request) -> Response:
     length = request.headers.get(inference.LENGTH)
-    body, head = await answered(request, lambda model, body: _answer(model, body, length))
+    body, head = await answered(request, lambda model, body: _answer(model, body, length, request.scope))
     if head is None:
         return json(body)
     return Response(body, headers={inference.LENGTH: str(head)}, media_type="application/octet-stream")
 
 
-def _answer(model: Served, body: bytes, length: str | None) -> tuple[bytes, int | None]:
+def _answer(model: Served, body: bytes, length: str | None, scope: Scope) -> tuple[bytes, int | None]:
     wanted, arrays = inference.read(body, length)
     predictions = model.predict(tensors.to_instances(model.predictor.encoder, arrays))
+    scope["instances"] = len(predictions)
     return inference.write(wanted, (model.task, model.version), tensors.from_predictions(model.schema, predictions))

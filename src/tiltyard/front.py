@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+import time
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +15,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tiltyard import keys
 from tiltyard.errors import RequestError, WorkspaceError
+from tiltyard.meters import Heard, Meters
 from tiltyard.route import refused
 
 BEARER = b"bearer "
+ID = re.compile(rb"[\w.-]{1,64}")  # what a client may call its request
 CARRIED = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -57,16 +62,28 @@ class Front:
         self.inside = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request in, or refuse it before its body is read."""
+        """Let a request in, or refuse it before its body is read; count it when it is answered."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        answer = _Answer(send)
+        answer = _Answer(scope, send)
         try:
-            self._admit(scope)
+            answer.key = self._admit(scope)
             await self._within_time(scope, receive, answer)
         except RequestError as error:
             await refused(scope["path"], error)(scope, receive, answer)
+        finally:
+            self._count(scope, answer)
+
+    def _admit(self, scope: Scope) -> str:
+        """Say whose key it is; there may be none."""
+        who = keys.holder(self.limits.keys, _key(scope)) if self.limits.keys else ""
+        if self.limits.keys and not who:
+            raise RequestError("unknown_key", "expected a key: Authorization: Bearer KEY", status=401)
+        if self.inside >= self.limits.concurrency:
+            text = f"expected at most {self.limits.concurrency} requests at a time; come again in a second"
+            raise RequestError("too_many_requests", text, status=429)
+        return who
 
     async def _within_time(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         self.inside += 1
@@ -74,33 +91,51 @@ class Front:
             async with asyncio.timeout(self.limits.seconds):
                 await self.app(scope, receive, answer)
         except TimeoutError:
-            if answer.begun:  # it is cut off; the client sees that it is not whole
+            if answer.status:  # it is cut off; the client sees that it is not whole
                 raise
             text = f"expected to be done in {self.limits.seconds:g} seconds"
             raise RequestError("timeout", text, status=503) from None
         finally:
             self.inside -= 1
 
-    def _admit(self, scope: Scope) -> None:
-        if self.limits.keys and not keys.holder(self.limits.keys, _key(scope)):
-            raise RequestError("unknown_key", "expected a key: Authorization: Bearer KEY", status=401)
-        if self.inside >= self.limits.concurrency:
-            text = f"expected at most {self.limits.concurrency} requests at a time; come again in a second"
-            raise RequestError("too_many_requests", text, status=429)
+    def _count(self, scope: Scope, answer: _Answer) -> None:
+        meters: Meters | None = getattr(scope["app"].state, "meters", None) if "app" in scope else None
+        if meters is None:
+            return
+        meters.inside.set(self.inside)
+        meters.count(answer.heard(scope))
 
 
 class _Answer:
-    """Sends an answer, with what each carries."""
+    """Sends an answer, with what each carries, and knows what became of it."""
 
-    def __init__(self, send: Send) -> None:
-        self.send = send
-        self.begun = False
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self.send, self.begun = send, time.perf_counter()
+        self.status, self.key = 0, ""
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        self.id = given if ID.fullmatch(given) else uuid.uuid4().hex.encode()
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.begun = True
-            message["headers"] = [*message.get("headers", ()), *CARRIED]
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), *CARRIED, (b"x-request-id", self.id)]
         await self.send(message)
+
+    def heard(self, scope: Scope) -> Heard:
+        """Say what was asked, and what became of it."""
+        model = scope.get("served")
+        return Heard(
+            id=self.id.decode(),
+            client=(scope.get("client") or ("",))[0],
+            key=self.key,
+            method=scope["method"],
+            path=scope["path"],
+            status=self.status or 500,
+            seconds=time.perf_counter() - self.begun,
+            model=model.task if model else "",
+            version=model.version if model else "",
+            instances=scope.get("instances", 0),
+        )
 
 
 def _key(scope: Scope) -> str:

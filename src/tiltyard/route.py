@@ -51,7 +51,7 @@ def versions(request: Request) -> list[str]:
 
 async def answered(request: Request, answer: Callable[[Served, bytes], Answer]) -> Answer:
     """Read the body and answer it: a small one at once, large ones in a thread, where they wait for each other."""
-    model = served(request)
+    model = request.scope["served"] = served(request)
     body = await read(request, model.max_body_bytes)
     if len(body) < LARGE:
         return answer(model, body)

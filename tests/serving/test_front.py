@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
 import httpx
+import prometheus_client
 import pytest
 from click.testing import CliRunner
 from client import TestClient
@@ -22,6 +24,7 @@ from tiltyard.api import application, replace
 from tiltyard.cli import cli
 from tiltyard.errors import WorkspaceError
 from tiltyard.front import Front, Limits
+from tiltyard.meters import Meters
 from tiltyard.served import Served
 
 PREDICT = "/v1/models/iris:predict"
@@ -183,5 +186,59 @@ def test_probes_need_no_key(packages: dict[str, Path], tmp_path: Path) -> None:
         httpx.Client(base_url=server.url) as client,
     ):
         assert [client.get(path).status_code for path in ("/livez", "/readyz", "/metrics")] == [200] * 3
+        assert 'tiltyard_requests_total{model="",status="401",version=""}' not in client.get("/metrics").text
         assert [client.get(path).status_code for path in ("/v1/models", "/", "/v2/health/ready")] == [401] * 3
         assert client.get("/v1/models", headers={"X-API-Key": own}).json() == {"models": ["iris"]}
+        assert 'tiltyard_requests_total{model="",status="401",version=""} 3.0' in client.get("/metrics").text
+
+
+def test_requests_are_counted_by_model_version_and_status(app: Starlette) -> None:
+    """Instances and seconds, too; names that a client makes up are no labels, and no request is counted twice."""
+    registry = prometheus_client.CollectorRegistry()
+    iris: Served = app.state.models["iris"]
+    counted = application()
+    replace(counted, iris)
+    counted.state.meters = Meters(registry=registry)
+    body = {"instances": [iris.schema["example"]] * 3}
+    with TestClient(counted) as client:
+        for path in (PREDICT, f"/v1/models/iris/versions/{iris.version}:predict"):
+            assert client.post(path, json=body).status_code == 200
+        for path in (PREDICT, "/v1/models/rose:predict", "/v9/none"):
+            assert client.post(path, content=b"{").status_code in (400, 404)
+    labels = {"model": "iris", "version": iris.version}
+
+    def value(name: str, **more: str) -> float | None:
+        return registry.get_sample_value(name, {**labels, **more})
+
+    assert value("tiltyard_requests_total", status="200") == 2
+    assert value("tiltyard_requests_total", status="400") == 1
+    assert value("tiltyard_request_instances_sum") == 6
+    assert value("tiltyard_request_instances_count") == 2
+    assert value("tiltyard_request_seconds_count") == 3
+    assert registry.get_sample_value("tiltyard_requests_inside") == 0
+    nobody = {"model": "", "version": "", "status": "404"}
+    assert registry.get_sample_value("tiltyard_requests_total", nobody) == 2
+    assert b"rose" not in prometheus_client.generate_latest(registry)
+
+
+def test_the_log_has_a_line_a_request(
+    app: Starlette, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """With the id that the client gave, or one of its own, which the answer carries; and whose key it was."""
+    path = tmp_path / "keys"
+    own = keys.add(path, "robot")
+    logged = application(Limits(keys=keys.read(path)))
+    replace(logged, app.state.models["iris"])
+    logged.state.meters = Meters(log=True, registry=prometheus_client.CollectorRegistry())
+    with TestClient(logged) as client:
+        for name in ("my-id.7", "no id", "x" * 65):
+            answer = client.get("/v1/models/iris", headers={"X-Request-Id": name, "X-API-Key": own})
+            assert (answer.headers["x-request-id"] == name) == (name == "my-id.7")
+        client.post(PREDICT, content=b"{")
+    lines = [json.loads(line) for line in capfdbinary.readouterr().out.splitlines()]
+    assert [line["status"] for line in lines] == [200, 200, 200, 401]
+    assert [line["key"] for line in lines] == ["robot"] * 3 + [""]
+    assert lines[0]["id"] == "my-id.7"
+    assert len({line["id"] for line in lines}) == 4
+    assert lines[3]["path"] == PREDICT
+    assert lines[0]["seconds"] > 0

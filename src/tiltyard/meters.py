@@ -1,0 +1,75 @@
+"""Meters: what Prometheus reads of the service at /metrics, and the log of requests for who wants one."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+INSTANCES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+encoder = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A request that was answered."""
+
+    id: str
+    client: str  # its address
+    key: str  # whose key it brought
+    method: str
+    path: str
+    status: int
+    seconds: float
+    model: str = ""  # of those that are served: what a client makes up is no label
+    version: str = ""
+    instances: int = 0
+
+
+class Meters:
+    """Counts by model, version and status. To be made when the worker runs: only then is it known where counts go."""
+
+    def __init__(self, *, log: bool = False, registry: Any = None) -> None:
+        import prometheus_client as prometheus
+
+        self.log = log
+        where: dict[str, Any] = {} if registry is None else {"registry": registry}
+        model = ["model", "version"]
+        self.requests = prometheus.Counter(
+            "tiltyard_requests", "Requests by model, version and status", [*model, "status"], **where
+        )
+        self.seconds = prometheus.Histogram(
+            "tiltyard_request_seconds", "From the first byte read to the last one sent", model, buckets=SECONDS, **where
+        )
+        self.instances = prometheus.Histogram(
+            "tiltyard_request_instances", "Instances of a request", model, buckets=INSTANCES, **where
+        )
+        self.inside = prometheus.Gauge(
+            "tiltyard_requests_inside", "Requests that are being answered", multiprocess_mode="livesum", **where
+        )
+        self.meant: dict[tuple[str, str, int], tuple[Any, Any, Any]] = {}  # finding a label costs more than counting
+
+    def count(self, heard: Heard) -> None:
+        """Count a request, and log it if that is wanted."""
+        key = heard.model, heard.version, heard.status
+        if key not in self.meant:
+            names = key[:2]
+            self.meant[key] = (
+                self.requests.labels(*names, str(heard.status)),
+                self.seconds.labels(*names),
+                self.instances.labels(*names),
+            )
+        requests, seconds, instances = self.meant[key]
+        requests.inc()
+        seconds.observe(heard.seconds)
+        if heard.instances:
+            instances.observe(heard.instances)
+        if self.log:
+            line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **asdict(heard)}
+            sys.stdout.buffer.write(encoder.encode(line) + b"\n")
+            sys.stdout.buffer.flush()
