@@ -78,7 +78,8 @@ def table(figures: list[Figure]) -> str:
 def _tiltyard(workspace: Workspace, folders: dict[str, Path]) -> Iterator[Figure]:
     port = trial.free_port()
     command = serve.command(workspace, "127.0.0.1", port)
-    with _running(command, serve.environment(folders, 1, workspace.state("serve", str(port))), port):
+    environment = serve.environment(serve.fixed(folders), workspace.state("serve", str(port)))
+    with _running(command, environment, port):
         for name, folder in folders.items():
             body = {"instances": [files.read_json(folder / "schema.json")["example"]]}
             yield from _measure("tiltyard", name, port, f"/v1/models/{name}:predict", body)

@@ -60,6 +60,11 @@ def arguments(workspace: Workspace) -> list[str]:
     return ["-m", "bentoml", "serve", "service:Tiltyard", "--working-dir", str(workspace.service.parent)]
 
 
+def fixed(folders: dict[str, Path]) -> dict[str, str]:
+    """Give what lets a service answer with these packages, whoever is champion."""
+    return {"PACKAGES": os.pathsep.join(map(str, folders.values()))}
+
+
 def environment(given: dict[str, str], home: Path) -> dict[str, str]:
     """Give the environment of the service; a home of its own, since a service empties the metrics of others there."""
     others = {name: value for name, value in os.environ.items() if name not in SERVED}

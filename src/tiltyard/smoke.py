@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import Any
 
 from tiltyard import evaluate, files, judge, prepare, train, trial, validate
 from tiltyard.package import write
-from tiltyard.serve import arguments, environment
+from tiltyard.serve import arguments, environment, fixed
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
@@ -56,8 +55,7 @@ def answered(workspace: Workspace, place: Workspace, versions: dict[str, str]) -
     """Serve all packages at once, replay golden rows of each over REST; give the largest differences."""
     folders = {name: place.package(name, version) for name, version in versions.items()}
     home = place.state("serve", "smoke")
-    packages = {"PACKAGES": os.pathsep.join(map(str, folders.values()))}
-    with trial.running(arguments(workspace), environment(packages, home), home) as server:
+    with trial.running(arguments(workspace), environment(fixed(folders), home), home) as server:
         return {
             name: trial.replay(server, name, folder.name, files.read_json(folder / "golden.json"))
             for name, folder in folders.items()
