@@ -28,7 +28,7 @@ HEAVY = {
     "matplotlib": {"pictures"},
     "optuna": {"sampling"},
     "prefect": set(),
-    "pyarrow": {"bulk", "reading", "format", "meaning", "tally", "delimited", "jsonl", "parquet"},
+    "pyarrow": {"sheet", "bulk", "reading", "format", "meaning", "tally", "delimited", "jsonl", "parquet"},
     "sqlalchemy": {"sql"},
     "tensorflow": {"train", "vitals", "batches"},
     "jax": {"vitals"},

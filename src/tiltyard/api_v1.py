@@ -7,6 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
+from tiltyard import sheet
 from tiltyard.body import instances
 from tiltyard.route import METHODS, answered, encoder, json, only, served, versions
 from tiltyard.served import Served
@@ -25,11 +26,14 @@ def routes() -> list[Route]:
 
 
 async def _predict(request: Request) -> Response:
-    return json(await answered(request, lambda model, body: _answer(model, body, request.scope)))
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return json(await answered(request, lambda model, body: _answer(model, body, kind, request.scope)))
 
 
-def _answer(model: Served, body: bytes, scope: Scope) -> bytes:
-    predictions = model.predict(instances(body))
+def _answer(model: Served, body: bytes, kind: str, scope: Scope) -> bytes:
+    """Answer a table as what its type says; anything else is JSON, since plain `curl -d` sends another type."""
+    asked = sheet.instances(model.predictor.encoder, body, kind) if kind in sheet.KINDS else instances(body)
+    predictions = model.predict(asked)
     scope["instances"] = len(predictions)
     return encoder.encode({"predictions": predictions, "model": model.task, "version": model.version})
 

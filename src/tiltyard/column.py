@@ -107,6 +107,11 @@ class Column(Strict):
     def expectations(self, name: str) -> list[Expectation]:
         """Say what validation may expect of the raw values (or, for images, of their facts)."""
 
+    @property
+    def in_cells(self) -> bool:
+        """Whether one cell of a table holds a value."""
+        return True
+
     def read(self, cells: Sequence[object]) -> list[object]:
         """Turn cells of a file into what a client would send; what cannot be turned is left for `parse` to refuse."""
         return [None if empty(cell) else cell for cell in cells]

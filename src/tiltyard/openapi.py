@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tiltyard import sheet
 from tiltyard.tensors import DTYPES
 
 Json = dict[str, Any]
@@ -116,11 +117,13 @@ def _predict(schema: Json) -> Json:
         },
         "required": ["predictions", "model", "version"],
     }
-    content = {"schema": body, "example": {"instances": [schema["example"]]}}
+    content = {"application/json": {"schema": body, "example": {"instances": [schema["example"]]}}}
+    if schema["instance"].get("type") == "object":
+        content[sheet.CSV] = {"schema": {"type": "string", "description": "a header, and a row an instance"}}
     return {
         "summary": schema["title"],
         "tags": [schema["task"]],
-        "requestBody": {"required": True, "content": {"application/json": content}},
+        "requestBody": {"required": True, "content": content},
         "responses": {"200": _response("one prediction an instance", answer), **_refusals()},
     }
 

@@ -51,6 +51,11 @@ class Image(Column):
         exact = [between(fact, (value, value)) for fact, value in size.items()]
         return [among("decodes", [True]), *exact, UNIQUE]
 
+    @property
+    def in_cells(self) -> bool:
+        """A cell is less, or no place for it."""
+        return False
+
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Refuse what is no picture of this size."""
         return np.stack([self._one(value, f"instances[{i}].{name}") for i, value in enumerate(values)])

@@ -38,6 +38,11 @@ class Prose(Column):
         """Give windows of a file as rows: the request that asks for what follows them."""
         return np.array([(text, 1, 0.0, 0) for text in texts], dtype=self._layout)
 
+    @property
+    def in_cells(self) -> bool:
+        """A cell is less, or no place for it."""
+        return False
+
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Read prompts: a text, or an object that also says how long the answer shall be, how bold, and its seed."""
         rows = [self._one(value, f"instances[{i}].{name}") for i, value in enumerate(values)]

@@ -64,6 +64,11 @@ class Series(Column):
         """Give numbers: a cell is one step, of which windows are made later."""
         return Number().read(cells)
 
+    @property
+    def in_cells(self) -> bool:
+        """A cell is less, or no place for it."""
+        return False
+
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Refuse what is no list of `window` finite numbers within the bounds."""
         number = Number(bounds=self.bounds, log=self.log)

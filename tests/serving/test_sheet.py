@@ -1,0 +1,111 @@
+"""Bodies of CSV and Parquet: rows are instances, as they would be in JSON; hostile ones are refused."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Any
+
+import pandas as pd
+import pytest
+from client import TestClient
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.applications import Starlette
+
+from tiltyard.served import Served
+
+PREDICT = "/v1/models/iris:predict"
+NAMES = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
+HEADER = ",".join(NAMES)
+CSV = {"Content-Type": "text/csv; charset=utf-8"}
+PARQUET = {"Content-Type": "application/vnd.apache.parquet"}
+
+
+def rows(count: int = 3) -> list[dict[str, float]]:
+    """Give some flowers."""
+    return [dict(zip(NAMES, (5.1, 3.5, 1.4 + row / 1000, 0.2), strict=True)) for row in range(count)]
+
+
+def as_parquet(table: pd.DataFrame) -> bytes:
+    """Give a table as the bytes of a file."""
+    file = io.BytesIO()
+    table.to_parquet(file)
+    return file.getvalue()
+
+
+def code(answer: Any) -> str:
+    """Give the code of a refusal."""
+    assert 400 <= answer.status_code < 500
+    found: str = answer.json()["error"]["code"]
+    return found
+
+
+def test_a_table_is_answered_as_its_rows(client: TestClient) -> None:
+    """Columns in any order, with others beside them, a mark of UTF-8, quotes and blank lines: the same answers."""
+    right = client.post(PREDICT, json={"instances": rows()}).json()
+    table = pd.DataFrame(rows()).assign(note=["a,b", 'c"d', "e\nf"])[[*reversed(NAMES), "note"]]
+    text = "\ufeff" + table.to_csv(index=False).replace("\n", "\r\n") + "\r\n\r\n"
+    assert client.post(PREDICT, content=text.encode(), headers=CSV).json() == right
+    assert client.post(PREDICT, content=as_parquet(table), headers=PARQUET).json() == right
+
+
+def test_categories_and_whole_numbers_are_read_as_from_a_file(client: TestClient, app: Starlette) -> None:
+    """A category that is spelled by digits is itself in both formats."""
+    served: Served = app.state.models["diabetes"]
+    table = pd.DataFrame([served.schema["example"]])
+    right = served.predict([served.schema["example"]])
+    for content, headers in ((table.to_csv(index=False).encode(), CSV), (as_parquet(table), PARQUET)):
+        answer = client.post("/v1/models/diabetes:predict", content=content, headers=headers)
+        assert answer.json()["predictions"] == pytest.approx(right)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"", "missing_field"),
+        (HEADER.encode(), "no_instances"),
+        (b"a,b\n1,2", "missing_field"),
+        (f"{HEADER},{HEADER}\n".encode(), "malformed_csv"),
+        (f"{HEADER}\n1,2,3".encode(), "wrong_shape"),
+        (f"{HEADER}\n5,3,x,0.2".encode(), "wrong_type"),
+        (f"{HEADER}\n5,3,,0.2".encode(), "wrong_type"),
+        (f'{HEADER}\n5,3,"1.4'.encode(), "malformed_csv"),
+        (HEADER.encode() + b"\n\xff", "malformed_csv"),
+        (f"{HEADER}\n5,3,{'1' * 400},0.2".encode(), "not_finite"),
+        (HEADER.encode() + b"\n5.1,3.5,1.4,0.2" * 2000, "too_many"),
+    ],
+)
+def test_csv_that_is_none_is_refused(client: TestClient, body: bytes, expected: str) -> None:
+    """In the one shape, and never by a fault."""
+    assert code(client.post(PREDICT, content=body, headers=CSV)) == expected
+
+
+def test_parquet_that_is_none_is_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torn, without the columns, of more rows than are answered, or where nothing can read it."""
+    whole = as_parquet(pd.DataFrame(rows()))
+    assert code(client.post(PREDICT, content=whole[:-9], headers=PARQUET)) == "malformed_parquet"
+    assert code(client.post(PREDICT, content=as_parquet(pd.DataFrame({"a": [1]})), headers=PARQUET)) == "missing_field"
+    bomb = as_parquet(pd.concat([pd.DataFrame(rows(1))] * 100_000))
+    assert len(bomb) < 20_000
+    assert code(client.post(PREDICT, content=bomb, headers=PARQUET)) == "too_many"
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    assert code(client.post(PREDICT, content=whole, headers=PARQUET)) == "unsupported_type"
+
+
+@pytest.mark.parametrize("name", ["digits", "sine"])
+def test_what_is_more_than_a_row_comes_as_json(client: TestClient, name: str) -> None:
+    """Pictures and windows of a series are no cells."""
+    assert code(client.post(f"/v1/models/{name}:predict", content=b"image\n1", headers=CSV)) == "unsupported_type"
+
+
+PIECES = st.sampled_from([HEADER, "\n", ",", '"', "5.1", "x", "\r", "\x00", "é", "-", "1e999"])
+
+
+@given(parts=st.lists(PIECES, max_size=12), raw=st.binary(max_size=60), packed=st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_any_table_gets_an_answer(client: TestClient, parts: list[str], raw: bytes, packed: bool) -> None:
+    """Nothing that is sent is a fault of the service."""
+    content = HEADER.encode() + b"\n" + "".join(parts).encode() + raw
+    answer = client.post(PREDICT, content=content, headers=PARQUET if packed else CSV)
+    assert answer.status_code in (200, 400, 413)
