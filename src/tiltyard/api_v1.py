@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
-from tiltyard import sheet
-from tiltyard.body import instances
+from tiltyard import sheet, tensors
+from tiltyard.body import asked
 from tiltyard.route import METHODS, answered, encoder, json, only, served, versions
 from tiltyard.served import Served
 
+DTYPES = {"FP64": "DT_DOUBLE", "INT64": "DT_INT64", "BOOL": "DT_BOOL", "BYTES": "DT_STRING"}
+
 
 def routes() -> list[Route]:
-    """A model by its name, or by its name and version."""
+    """A model by its name, or by its name and version or label."""
     found = [Route("/v1/models", only("GET", _models), methods=METHODS)]
-    for model in ("/v1/models/{name}/versions/{version}", "/v1/models/{name}"):
+    for which in ("/versions/{version}", "/labels/{label}", ""):
+        model = f"/v1/models/{{name}}{which}"
         found += [
             Route(f"{model}:predict", only("POST", _predict), methods=METHODS),
             Route(f"{model}/schema", only("GET", _schema), methods=METHODS),
+            Route(f"{model}/metadata", only("GET", _metadata), methods=METHODS),
             Route(model, only("GET", _model), methods=METHODS),
         ]
     return found
@@ -32,10 +38,22 @@ async def _predict(request: Request) -> Response:
 
 def _answer(model: Served, body: bytes, kind: str, scope: Scope) -> bytes:
     """Answer a table as what its type says; anything else is JSON, since plain `curl -d` sends another type."""
-    asked = sheet.instances(model.predictor.encoder, body, kind) if kind in sheet.KINDS else instances(body)
-    predictions = model.predict(asked)
+    reader, columns = model.predictor.encoder, False
+    if kind in sheet.KINDS:
+        rows: object = sheet.instances(reader, body, kind)
+    else:
+        rows, columns = asked(body, next(iter(reader.columns)) if reader.bare else "")
+    predictions = model.predict(rows)
     scope["instances"] = len(predictions)
-    return encoder.encode({"predictions": predictions, "model": model.task, "version": model.version})
+    answer = {"outputs": _columns(predictions)} if columns else {"predictions": predictions}
+    return encoder.encode({**answer, "model": model.task, "version": model.version})
+
+
+def _columns(predictions: list[Any]) -> Any:
+    """Give answers by the names of their parts, if they have any."""
+    if not isinstance(predictions[0], dict):
+        return predictions
+    return {name: [one[name] for one in predictions] for name in predictions[0]}
 
 
 async def _models(request: Request) -> Response:
@@ -54,3 +72,22 @@ async def _model(request: Request) -> Response:
 
 async def _schema(request: Request) -> Response:
     return json(encoder.encode(served(request).schema))
+
+
+async def _metadata(request: Request) -> Response:
+    """Tell the one signature as TensorFlow Serving does; `dim` of -1 is as many rows as one likes."""
+    model = served(request)
+    signature = {
+        "inputs": {one.name: _tensor(one) for one in tensors.asked(model.predictor.encoder)},
+        "outputs": {one.name: _tensor(one) for one in tensors.answered(model.schema)},
+        "method_name": "tensorflow/serving/predict",
+    }
+    spec = {"name": model.task, "signature_name": "", "version": model.version}
+    signatures = {"signature_def": {"signature_def": {"serving_default": signature}}}
+    return json(encoder.encode({"model_spec": spec, "metadata": signatures}))
+
+
+def _tensor(tensor: tensors.Tensor) -> dict[str, Any]:
+    sizes = [{"size": str(size), "name": ""} for size in (-1, *tensor.shape)]
+    shape = {"dim": sizes, "unknown_rank": False}
+    return {"dtype": DTYPES[tensor.datatype], "tensor_shape": shape, "name": tensor.name}

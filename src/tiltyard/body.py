@@ -47,16 +47,35 @@ def _parse(body: bytes) -> object:
         raise RequestError("malformed_json", f"expected JSON: {error}") from None
 
 
-def instances(body: bytes) -> object:
-    """Give the instances of a request; the one other key of the convention names the default signature."""
+def asked(body: bytes, single: str = "") -> tuple[object, bool]:
+    """Give the instances of a request, and whether they came by columns, as `inputs`, and answers are to go so, too.
+
+    `single` is the column whose value is the instance, where there is but one. The one other key of the convention
+    names the default signature.
+    """
     content = _parse(body)
     if not isinstance(content, dict):
         raise RequestError("wrong_type", EXPECTED)
     for key in content:
-        if key not in {"instances", "signature_name"}:
+        if key not in {"instances", "inputs", "signature_name"}:
             raise RequestError("unknown_field", EXPECTED, key)
     if content.get("signature_name", "serving_default") != "serving_default":
         raise RequestError("unknown_signature", "expected serving_default, the only one", "signature_name", 404)
-    if "instances" not in content:
+    if ("instances" in content) == ("inputs" in content):
         raise RequestError("missing_field", EXPECTED, "instances")
-    return content["instances"]
+    if "instances" in content:
+        return content["instances"], False
+    return _rows(content["inputs"], single), True
+
+
+def _rows(inputs: object, single: str) -> object:
+    """Give the rows of columns by name; of a single column, which needs no name, the values are the rows."""
+    if not isinstance(inputs, dict):
+        return inputs
+    if inputs.keys() == {single}:
+        return inputs[single]
+    if not all(isinstance(column, list) for column in inputs.values()):
+        raise RequestError("wrong_type", "expected a list for each name", "inputs")
+    if len({len(column) for column in inputs.values()}) > 1:
+        raise RequestError("wrong_shape", "expected lists of one length", "inputs")
+    return [dict(zip(inputs, row, strict=True)) for row in zip(*inputs.values(), strict=True)]

@@ -28,12 +28,14 @@ encoder = msgspec.json.Encoder()
 
 
 def served(request: Request) -> Served:
-    """Give the model that a path names: the champion, or the version that it names if that is still warm."""
+    """Give the model that a path names: the champion, or the version or label that it names if that is still warm."""
     models: dict[str, Served] = request.app.state.models
     name, version = request.path_params["name"], request.path_params.get("version")
     if name not in models:
         known = ", ".join(sorted(models)) or "none"
         raise RequestError("unknown_model", f"expected one of {known}; received {name!r}", "model", status=404)
+    if "label" in request.path_params:
+        return _labelled(request, name, request.path_params["label"])
     if version is None:
         return models[name]
     kept: dict[str, Served] = request.app.state.kept[name]
@@ -43,10 +45,22 @@ def served(request: Request) -> Served:
     return kept[version]
 
 
+def _labelled(request: Request, name: str, label: str) -> Served:
+    """The registry's words: the champion, and the one before it."""
+    labels = dict(zip(("champion", "previous"), request.app.state.kept[name].values(), strict=False))
+    if label not in labels:
+        text = f"expected {' or '.join(labels)}; received {label!r}"
+        raise RequestError("unknown_label", text, "label", status=404)
+    found: Served = labels[label]
+    return found
+
+
 def versions(request: Request) -> list[str]:
     """Give the versions that a path names: one, or all that are warm, the champion first."""
     model = served(request)
-    return [model.version] if "version" in request.path_params else [*request.app.state.kept[model.task]]
+    return (
+        [model.version] if {"version", "label"} & request.path_params.keys() else [*request.app.state.kept[model.task]]
+    )
 
 
 async def answered(request: Request, answer: Callable[[Served, bytes], Answer]) -> Answer:

@@ -135,7 +135,7 @@ BAD_BODIES = {
     "nested too deeply": (b"[" * 100_000, 400, "malformed_json", ""),
     "no object": (b"[1]", 400, "wrong_type", ""),
     "no instances key": (b"{}", 400, "missing_field", "instances"),
-    "unknown key": (b'{"instances": [], "inputs": []}', 400, "unknown_field", "inputs"),
+    "unknown key": (b'{"instances": [], "features": []}', 400, "unknown_field", "features"),
     "instances no list": (b'{"instances": {}}', 400, "wrong_type", "instances"),
     "no instances": (b'{"instances": []}', 400, "no_instances", "instances"),
     "instance no object": (b'{"instances": [[1, 2]]}', 400, "wrong_type", "instances[0]"),
@@ -341,3 +341,46 @@ def test_damaged_examples_get_an_answer(app: Starlette, client: TestClient, name
     place %= len(body)
     answered(client, name, body[:place] + hole + body[place + 1 :])
     answered(client, name, body[:place] + hole + body[place:])
+
+
+def test_columns_in_columns_out(client: TestClient, app: Starlette) -> None:
+    """`inputs` are columns by name, or the values of the only one; answers come as `outputs`, in the same manner."""
+    model = served(app, "iris")
+    rows = [{**IRIS, "petal_length": 1.4 + row} for row in range(3)]
+    body = client.post(PREDICT, json={"inputs": {name: [row[name] for row in rows] for name in IRIS}}).json()
+    right = model.predict(rows)
+    assert body["outputs"]["label"] == [one["label"] for one in right]
+    assert body["outputs"]["probabilities"] == [one["probabilities"] for one in right]
+    assert body["version"] == model.version
+    window = served(app, "sine").schema["example"]
+    for inputs in ([window], {"value": [window]}):
+        answer = client.post("/v1/models/sine:predict", json={"inputs": inputs})
+        assert answer.json()["outputs"] == served(app, "sine").predict([window])
+    for inputs, code in (
+        ({"sepal_length": 1}, "wrong_type"),
+        ({"sepal_length": [1], "sepal_width": [1, 2]}, "wrong_shape"),
+        ({"sepal_length": [1]}, "missing_field"),
+        ({}, "no_instances"),
+        (3, "wrong_type"),
+    ):
+        assert refusal(client.post(PREDICT, json={"inputs": inputs}))["code"] == code
+    both = client.post(PREDICT, json={"inputs": [], "instances": []})
+    assert refusal(both)["code"] == "missing_field"
+
+
+def test_labels_are_the_words_of_the_registry(client: TestClient, app: Starlette) -> None:
+    """The champion answers by its label; where there was none before it, there is no previous."""
+    body = {"instances": [IRIS]}
+    answer = client.post("/v1/models/iris/labels/champion:predict", json=body).json()
+    assert answer["version"] == served(app, "iris").version
+    assert refusal(client.get("/v1/models/iris/labels/previous"))["code"] == "unknown_label"
+
+
+def test_metadata_are_those_of_tensorflow_serving(client: TestClient, app: Starlette) -> None:
+    """One signature, with the type and shape of each tensor."""
+    body = client.get("/v1/models/digits/metadata").json()
+    assert body["model_spec"] == {"name": "digits", "signature_name": "", "version": served(app, "digits").version}
+    signature = body["metadata"]["signature_def"]["signature_def"]["serving_default"]
+    assert signature["inputs"]["image"]["dtype"] == "DT_DOUBLE"
+    assert [dim["size"] for dim in signature["inputs"]["image"]["tensor_shape"]["dim"]] == ["-1", "8", "8"]
+    assert signature["outputs"]["label"]["dtype"] == "DT_STRING"

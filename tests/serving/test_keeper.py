@@ -85,6 +85,7 @@ def test_a_new_champion_answers_and_the_one_before_stays_warm(kept: Kept, monkey
         assert answer()["version"] == second
         assert answer()["predictions"] != was["predictions"]
         assert answer(f"/v1/models/iris/versions/{first}:predict") == was
+        assert answer("/v1/models/iris/labels/previous:predict") == was
         statuses = client.get("/v1/models/iris").json()["model_version_status"]
         assert [status["version"] for status in statuses] == [second, first]
         with monkeypatch.context() as patch:
