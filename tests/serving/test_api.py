@@ -353,16 +353,17 @@ def test_columns_in_columns_out(client: TestClient, app: Starlette) -> None:
     assert body["outputs"]["probabilities"] == [one["probabilities"] for one in right]
     assert body["version"] == model.version
     window = served(app, "sine").schema["example"]
-    for inputs in ([window], {"value": [window]}):
-        answer = client.post("/v1/models/sine:predict", json={"inputs": inputs})
+    for one in ([window], {"value": [window]}):
+        answer = client.post("/v1/models/sine:predict", json={"inputs": one})
         assert answer.json()["outputs"] == served(app, "sine").predict([window])
-    for inputs, code in (
+    wrong: list[tuple[Any, str]] = [
         ({"sepal_length": 1}, "wrong_type"),
         ({"sepal_length": [1], "sepal_width": [1, 2]}, "wrong_shape"),
         ({"sepal_length": [1]}, "missing_field"),
         ({}, "no_instances"),
         (3, "wrong_type"),
-    ):
+    ]
+    for inputs, code in wrong:
         assert refusal(client.post(PREDICT, json={"inputs": inputs}))["code"] == code
     both = client.post(PREDICT, json={"inputs": [], "instances": []})
     assert refusal(both)["code"] == "missing_field"
