@@ -19,8 +19,8 @@ DTYPES = {"FP64": "DT_DOUBLE", "INT64": "DT_INT64", "BOOL": "DT_BOOL", "BYTES": 
 
 def routes() -> list[Route]:
     """A model by its name, or by its name and version or label."""
-    found = [Route("/v1/models", only("GET", _models), methods=METHODS)]
-    for which in ("/versions/{version}", "/labels/{label}", ""):
+    found = []
+    for which in ("", "/versions/{version}", "/labels/{label}"):  # the first that fits is taken: what is asked most
         model = f"/v1/models/{{name}}{which}"
         found += [
             Route(f"{model}:predict", only("POST", _predict), methods=METHODS),
@@ -28,7 +28,7 @@ def routes() -> list[Route]:
             Route(f"{model}/metadata", only("GET", _metadata), methods=METHODS),
             Route(model, only("GET", _model), methods=METHODS),
         ]
-    return found
+    return [*found, Route("/v1/models", only("GET", _models), methods=METHODS)]
 
 
 async def _predict(request: Request) -> Response:

@@ -6,7 +6,6 @@ import asyncio
 import os
 import re
 import time
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,7 +112,7 @@ class _Answer:
         self.send, self.begun = send, time.perf_counter()
         self.status, self.key = 0, ""
         given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-        self.id = given if ID.fullmatch(given) else uuid.uuid4().hex.encode()
+        self.id = given if ID.fullmatch(given) else os.urandom(8).hex().encode()
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
