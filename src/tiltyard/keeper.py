@@ -36,7 +36,7 @@ class Keeper:
         if not pointers:
             raise PackageError(f"nothing to serve in {self.root}: no champion", hint="make one: tiltyard run")
         stamps = {path: _stamp(path) for path in pointers}
-        api.install(self.app, [self._open(path) for path in pointers])
+        api.install(self.app, [Served.load(self._folder(path)) for path in pointers])
         self.seen = stamps
         threading.Thread(target=self._watch, name="keeper", daemon=True).start()
 
@@ -70,17 +70,21 @@ class Keeper:
         now = self.app.state.models.get(path.stem)
         if now is not None and now.version == version:
             return
-        api.replace(self.app, kept.get(version) or self._open(path))
+        api.replace(self.app, kept.get(version) or _proven(self._folder(path)))
         log.info("%s: %s answers now", path.stem, version)
 
-    def _open(self, path: Path) -> Served:
-        """Open a package, and insist that it answers golden rows as the evaluation did."""
-        folder = self.root / "packages" / path.stem / files.read_json(path)["version"]
-        model, golden = Served.load(folder), folder / "golden.json"
-        if golden.is_file():
-            rows = files.read_json(golden)
-            compare(rows["predictions"], model.predict(rows["instances"]))
-        return model
+    def _folder(self, path: Path) -> Path:
+        folder: Path = self.root / "packages" / path.stem / files.read_json(path)["version"]
+        return folder
+
+
+def _proven(folder: Path) -> Served:
+    """Open a package, and insist that it answers golden rows as the evaluation did: others depend on this worker."""
+    model, golden = Served.load(folder), folder / "golden.json"
+    if golden.is_file():
+        rows = files.read_json(golden)
+        compare(rows["predictions"], model.predict(rows["instances"]))
+    return model
 
 
 def _stamp(path: Path) -> Stamp:
