@@ -216,7 +216,7 @@ def _instead(workspace: Workspace) -> Iterator[None]:
     yield
 
 
-@pytest.mark.slow
+@pytest.mark.smoke
 def test_a_search_finds_a_rate_that_learns_and_prunes_those_that_do_not(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

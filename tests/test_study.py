@@ -154,7 +154,7 @@ def _trained(workspace: Workspace, planned: Plan) -> None:
         assert process.exitcode == 0
 
 
-@pytest.mark.slow
+@pytest.mark.smoke
 def test_a_study_says_what_differs_and_trains_nothing_twice(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
