@@ -35,7 +35,7 @@ check: $(INSTALLED)  ## lint, format, types, direction of imports
 smoke: $(INSTALLED)  ## the whole road by the command line, as a user walks it, in temporary projects
 	pytest -q -m smoke -n $(WORKERS)
 
-catalogue: $(INSTALLED)  ## every task there is down the road in small (those of real data with TILTYARD_MIRROR)
+catalogue: $(INSTALLED)  ## every task down the road in small (real data with TILTYARD_MIRROR), every form of a family
 	pytest -q -m catalogue -n $(WORKERS) --dist loadfile
 
 jax: $(INSTALLED)  ## every model family under the other backend, which is installed for it

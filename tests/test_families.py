@@ -145,6 +145,7 @@ def _vary(folder: str) -> dict[str, float]:
     return found
 
 
+@pytest.mark.catalogue
 def test_what_a_family_can_be_is_saved_and_exported_like_its_default(tmp_path: Path) -> None:
     """Cells, masks, pooling, short cuts and codes answer alike in Keras, from its file and in ONNX."""
     assert {name: worst for name, worst in apart(_vary, str(tmp_path)).items() if worst > 1e-5} == {}
