@@ -14,7 +14,7 @@ SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15
 .PHONY: help run test check smoke catalogue jax serve bench results lock clean
 
 help:  ## print this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  \033[36mmake %-8s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  \033[36mmake %-9s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  variables: TASKS='iris sine' (default: all), WORKERS=4 (tests at once), GPU=1 (CUDA build), PYTHON=python3.12"
 
 run: $(INSTALLED)  ## install, then take every task from source to packaged champion
@@ -32,7 +32,7 @@ check: $(INSTALLED)  ## lint, format, types, direction of imports
 	mypy src pipelines serving tests benchmarks
 	pytest -q tests/test_repository.py
 
-smoke: $(INSTALLED)  ## the whole road by the command line, as a user walks it, in temporary projects
+smoke: $(INSTALLED)  ## the whole road by the command line, kills, and a service hammered, in temporary projects
 	pytest -q -m smoke -n $(WORKERS)
 
 catalogue: $(INSTALLED)  ## every task down the road in small (real data with TILTYARD_MIRROR), every form of a family
