@@ -40,7 +40,7 @@ class Goal:
 GOALS = {
     "mnist_mlp": Goal(".9777", "≥ .98", "30 epochs, then on from the best until 5 bring nothing"),
     "mnist_batchnorm": Goal(".9796", "-"),
-    "mnist_cnn": Goal(".1243 (cut)", "≥ .993"),
+    "mnist_cnn": Goal(".1243 (cut)", "≥ .993", "cooled by a cosine after .9923 had been seen"),
     "mnist_lstm": Goal(".9799 (validation)", "≥ .985"),
     "fashion_mnist": Goal(".83 after an epoch", "-", "made-up pictures where the file is nowhere"),
     "lenet5": Goal(".4258", "> .4258", "2 epochs"),
@@ -175,7 +175,8 @@ Written by `benchmarks/deep.py` (`make results`) from what it measured, which is
 machine and every run's value. The figure is that of the exported ONNX file on the sealed test rows: the usual 10,000 of
 MNIST and of CIFAR-10 (here JPEG, which costs a little), the usual 25,000 reviews of IMDB; the last fifth or tenth of a
 series or text. Beside it the 95 % interval of the first run over test rows, and over several seeds the standard
-deviation. `gate` is what it said to the first run, as if it were to be the first champion.
+deviation. `gate` is what it said to the first run, as if it were to be the first champion. Seconds are of training,
+with other trainings beside most of them: good for orders of magnitude.
 
 | task | metric | notes | goal | ours | interval | baseline | seeds | epochs | seconds | parameters | gate | device |"""
 HEAD += " data | |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|---|---|---|"

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import multiprocessing
-import os
 import statistics
 import tempfile
 import time
@@ -48,10 +47,9 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         new = {name: _line(Workspace(Path(folder)), name, asked.rows, asked.rounds) for name in asked.tasks or TASKS}
-    load = os.getloadavg()[0]
-    said = f"Measured {datetime.now(UTC):%Y-%m-%d} by `benchmarks/epochs.py`: {page.machine()}, "
-    said += f"{asked.rows:,} rows at most, load average at the end {load:.1f}."
-    head = "| task | rows | batch | plain, s | ours, s | ours / plain | of each round |\n|---|--:|--:|--:|--:|--:|---|"
+    said = f"Measured by `benchmarks/epochs.py`: {page.machine()}, {asked.rows:,} rows at most."
+    head = "| task | rows | batch | plain, s | ours, s | ours / plain | of each round | date |\n"
+    head += "|---|--:|--:|--:|--:|--:|---|---|"
     why = (__doc__ or "").split("\n\n")[3].strip().replace("\n", " ")
     lines = [line for name in TASKS if (line := new.get(name) or _known(name))]
     files.write_text(TARGET, "\n".join(["# Epochs", "", said + " " + why, "", head, *lines, ""]))
@@ -79,7 +77,7 @@ def _line(space: Workspace, name: str, rows: int, rounds: int) -> str:
     rounds_of = [sum(mine) / sum(theirs) for theirs, mine in zip(seconds["plain"], seconds["ours"], strict=True)]
     told = ", ".join(f"{ratio:.2f}" for ratio in rounds_of)
     line = f"| `{name}` | {count:,} | {task.train.batch_size} | {plain:.2f} | {ours:.2f} "
-    line += f"| **{ours / plain:.2f}** | {told} |"
+    line += f"| **{ours / plain:.2f}** | {told} | {datetime.now(UTC):%Y-%m-%d} |"
     print(line, flush=True)
     return line
 

@@ -51,13 +51,17 @@ def _stage(verb: str) -> Task[..., Any]:
     @task(name=verb, task_run_name=f"{verb} {{name}}", **ONCE)
     def run(root: str, name: str, *, current: bool = False) -> Any:
         workspace = Workspace(Path(root))
-        anew = verb == "train" and bases.stale(workspace, task_file.load(workspace, name))
-        how = "skipped" if current else store.stage(workspace, verb, name, anew=anew)
+        how = "skipped" if current else store.stage(workspace, verb, name, anew=_stale(workspace, verb, name))
         if show := SHOWN.get(verb):
             show(workspace, name)
         return Completed(name="Skipped", data=how) if how == "skipped" else how
 
     return run
+
+
+def _stale(workspace: Workspace, verb: str, name: str) -> bool:
+    """Say whether DVC would skip what has to be done again."""
+    return verb == "train" and bases.stale(workspace, task_file.load(workspace, name))
 
 
 SHOWN: dict[str, Callable[[Workspace, str], None]] = {

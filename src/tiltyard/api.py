@@ -44,7 +44,7 @@ def application(limits: Limits | None = None) -> Starlette:
         Route("/v1/{rest:path}", _nowhere, methods=METHODS),
         Route("/v2/{rest:path}", _nowhere, methods=METHODS),
     ]
-    handlers: Any = {RequestError: _refuse, HTTPException: _refuse_http, ClientDisconnect: _gone, Exception: _fail}
+    handlers: Any = {RequestError: _refuse, HTTPException: _refuse_http, ClientDisconnect: _gone}
     front = [Middleware(Front, limits or Limits())]
     app = Starlette(routes=routes, exception_handlers=handlers, middleware=front)
     app.state.meters = None
@@ -57,7 +57,6 @@ def install(app: Starlette, models: Iterable[Served]) -> None:
     app.state.models = {}
     app.state.kept = {}
     app.state.turn = anyio.CapacityLimiter(1)  # large bodies wait for each other, small ones for none
-    app.state.openapi = encoder.encode(openapi([]))
     for served in models:
         replace(app, served)
 
@@ -72,11 +71,11 @@ def replace(app: Starlette, served: Served) -> None:
     kept = {served.version: served, **{version: one for version, one in before.items() if version != served.version}}
     app.state.kept = {**app.state.kept, served.task: dict([*kept.items()][:KEPT])}
     app.state.models = {**app.state.models, served.task: served}
-    app.state.openapi = encoder.encode(openapi([one.schema for _, one in sorted(app.state.models.items())]))
 
 
 async def _openapi(request: Request) -> Response:
-    return json(request.app.state.openapi)
+    models: dict[str, Served] = request.app.state.models
+    return json(encoder.encode(openapi([models[name].schema for name in sorted(models)])))
 
 
 async def _page(_: Request) -> Response:
@@ -102,8 +101,3 @@ async def _refuse_http(request: Request, error: HTTPException) -> Response:
 async def _gone(_: Request, error: ClientDisconnect) -> Response:  # noqa: ARG001 - Starlette passes it
     """Nobody reads this: the client left in the middle of its request."""
     return Response(status_code=400)
-
-
-async def _fail(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette passes it on to the log
-    """Answer for a defect of ours: the log gets the traceback, the client the one shape."""
-    return refused(request.url.path, RequestError("internal", "the service failed; its log says why", status=500))

@@ -9,10 +9,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
-from tiltyard import sheet, tensors
+from tiltyard import sheet
 from tiltyard.body import asked
 from tiltyard.route import METHODS, answered, encoder, json, only, served, versions
 from tiltyard.served import Served
+from tiltyard.tensors import Tensor
 
 DTYPES = {"FP64": "DT_DOUBLE", "INT64": "DT_INT64", "BOOL": "DT_BOOL", "BYTES": "DT_STRING"}
 
@@ -78,8 +79,8 @@ async def _metadata(request: Request) -> Response:
     """Tell the one signature as TensorFlow Serving does; `dim` of -1 is as many rows as one likes."""
     model = served(request)
     signature = {
-        "inputs": {one.name: _tensor(one) for one in tensors.asked(model.predictor.encoder)},
-        "outputs": {one.name: _tensor(one) for one in tensors.answered(model.schema)},
+        "inputs": {one.name: _tensor(one) for one in model.inputs},
+        "outputs": {one.name: _tensor(one) for one in model.outputs},
         "method_name": "tensorflow/serving/predict",
     }
     spec = {"name": model.task, "signature_name": "", "version": model.version}
@@ -87,7 +88,7 @@ async def _metadata(request: Request) -> Response:
     return json(encoder.encode({"model_spec": spec, "metadata": signatures}))
 
 
-def _tensor(tensor: tensors.Tensor) -> dict[str, Any]:
+def _tensor(tensor: Tensor) -> dict[str, Any]:
     sizes = [{"size": str(size), "name": ""} for size in (-1, *tensor.shape)]
     shape = {"dim": sizes, "unknown_rank": False}
     return {"dtype": DTYPES[tensor.datatype], "tensor_shape": shape, "name": tensor.name}

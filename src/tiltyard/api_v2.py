@@ -9,9 +9,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
-from tiltyard import inference, tensors
+from tiltyard import inference
 from tiltyard.route import METHODS, answered, encoder, json, only, served, versions
 from tiltyard.served import Served
+from tiltyard.tensors import columns_of, from_predictions
 
 
 def routes() -> list[Route]:
@@ -50,8 +51,8 @@ async def _model(request: Request) -> Response:
         "name": model.task,
         "versions": versions(request),
         "platform": "onnxruntime_onnx",
-        "inputs": [tensor.described for tensor in tensors.asked(model.predictor.encoder)],
-        "outputs": [tensor.described for tensor in tensors.answered(model.schema)],
+        "inputs": [tensor.described for tensor in model.inputs],
+        "outputs": [tensor.described for tensor in model.outputs],
     }
     return json(encoder.encode(facts))
 
@@ -66,6 +67,6 @@ async def _infer(request: Request) -> Response:
 
 def _answer(model: Served, body: bytes, length: str | None, scope: Scope) -> tuple[bytes, int | None]:
     wanted, arrays = inference.read(body, length)
-    predictions = model.predict(tensors.to_instances(model.predictor.encoder, arrays))
+    predictions = model.predict(model.predictor.encoder.joined(columns_of(model.inputs, arrays)))
     scope["instances"] = len(predictions)
-    return inference.write(wanted, (model.task, model.version), tensors.from_predictions(model.schema, predictions))
+    return inference.write(wanted, (model.task, model.version), from_predictions(model.outputs, predictions))

@@ -93,12 +93,13 @@ class Encoder:
 
     def to_json(self, rows: Rows) -> list[Any]:
         """Turn rows back into instances."""
-        columns = [column.to_json(rows[name]) for name, column in self.columns.items()]
-        return (
-            columns[0]
-            if self.bare
-            else [dict(zip(self.columns, row, strict=True)) for row in zip(*columns, strict=True)]
-        )
+        return self.joined({name: column.to_json(rows[name]) for name, column in self.columns.items()})
+
+    def joined(self, values: dict[str, list[Any]]) -> list[Any]:
+        """Put the values of columns together to instances."""
+        if self.bare:
+            return next(iter(values.values()))
+        return [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
 
     def answer(self, outputs: Array) -> list[Any]:
         """Turn the model's outputs into predictions."""

@@ -19,6 +19,7 @@ from tiltyard.route import refused
 
 BEARER = b"bearer "
 ID = re.compile(rb"[\w.-]{1,64}")  # what a client may call its request
+FAILED = RequestError("internal", "the service failed; its log says why", status=500)
 CARRIED = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -71,8 +72,13 @@ class Front:
             await self._within_time(scope, receive, answer)
         except RequestError as error:
             await refused(scope["path"], error)(scope, receive, answer)
+        except Exception:  # a defect of ours: the client hears that there is one, the log how it came about
+            if not answer.status:
+                await refused(scope["path"], FAILED)(scope, receive, answer)
+            raise
         finally:
-            self._count(scope, answer)
+            if meters := _meters(scope):
+                meters.count(answer.heard(scope))
 
     def _admit(self, scope: Scope) -> str:
         """Say whose key it is; there may be none."""
@@ -85,7 +91,7 @@ class Front:
         return who
 
     async def _within_time(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
-        self.inside += 1
+        self._inside(scope, 1)
         try:
             async with asyncio.timeout(self.limits.seconds):
                 await self.app(scope, receive, answer)
@@ -95,14 +101,18 @@ class Front:
             text = f"expected to be done in {self.limits.seconds:g} seconds"
             raise RequestError("timeout", text, status=503) from None
         finally:
-            self.inside -= 1
+            self._inside(scope, -1)
 
-    def _count(self, scope: Scope, answer: _Answer) -> None:
-        meters: Meters | None = getattr(scope["app"].state, "meters", None) if "app" in scope else None
-        if meters is None:
-            return
-        meters.inside.set(self.inside)
-        meters.count(answer.heard(scope))
+    def _inside(self, scope: Scope, more: int) -> None:
+        self.inside += more
+        if meters := _meters(scope):
+            meters.inside.set(self.inside)
+
+
+def _meters(scope: Scope) -> Meters | None:
+    """Give what counts, if the app has it by now."""
+    found: Meters | None = getattr(scope["app"].state, "meters", None) if "app" in scope else None
+    return found
 
 
 class _Answer:

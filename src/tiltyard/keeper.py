@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import re
 import threading
 import time
 from collections.abc import Collection
@@ -18,6 +20,7 @@ from tiltyard.served import Served
 LOOK = 0.5  # seconds between looks at the pointers
 AGAIN = 30.0  # seconds until what could not be taken is tried again
 
+VERSION = re.compile("[0-9a-f]{12}")
 log = logging.getLogger("bentoml.tiltyard")  # BentoML shows its own loggers
 Stamp = tuple[int, int, int]
 
@@ -36,7 +39,7 @@ class Keeper:
         if not pointers:
             raise PackageError(f"nothing to serve in {self.root}: no champion", hint="make one: tiltyard run")
         stamps = {path: _stamp(path) for path in pointers}
-        api.install(self.app, [Served.load(self._folder(path)) for path in pointers])
+        api.install(self.app, [Served.load(self._folder(path, _version(path))) for path in pointers])
         self.seen = stamps
         threading.Thread(target=self._watch, name="keeper", daemon=True).start()
 
@@ -44,8 +47,8 @@ class Keeper:
         """Take what is new; what cannot be taken leaves in place what there was."""
         for path in self._pointers():
             try:
-                stamp = _stamp(path)
-                if self.seen.get(path) == stamp and time.monotonic() < self.refused.get(path, time.monotonic() + 1):
+                stamp, now = _stamp(path), time.monotonic()
+                if self.seen.get(path) == stamp and now < self.refused.get(path, math.inf):
                     continue
                 self.seen[path] = stamp
                 self._take(path)
@@ -65,17 +68,24 @@ class Keeper:
 
     def _take(self, path: Path) -> None:
         """Put a champion in the place of the one before, which stays warm: the way back takes no time."""
-        version = files.read_json(path)["version"]
+        version = _version(path)
         kept = self.app.state.kept.get(path.stem, {})
         now = self.app.state.models.get(path.stem)
         if now is not None and now.version == version:
             return
-        api.replace(self.app, kept.get(version) or _proven(self._folder(path)))
+        api.replace(self.app, kept.get(version) or _proven(self._folder(path, version)))
         log.info("%s: %s answers now", path.stem, version)
 
-    def _folder(self, path: Path) -> Path:
-        folder: Path = self.root / "packages" / path.stem / files.read_json(path)["version"]
-        return folder
+    def _folder(self, path: Path, version: str) -> Path:
+        return self.root / "packages" / path.stem / version
+
+
+def _version(path: Path) -> str:
+    """Read which version a pointer names; a name that is none could lead out of the folder."""
+    version = files.read_json(path)["version"]
+    if not isinstance(version, str) or not VERSION.fullmatch(version):
+        raise PackageError(f"{path.name}: expected a version of twelve digits from 0 to f; received {version!r}")
+    return version
 
 
 def _proven(folder: Path) -> Served:

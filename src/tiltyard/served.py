@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from tiltyard import files
 from tiltyard.errors import PackageError
 from tiltyard.predictor import Predictor, version
+from tiltyard.tensors import Tensor, answered, asked
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,16 @@ class Served:
         """What it is, by its content."""
         found: str = self.schema["version"]
         return found
+
+    @cached_property
+    def inputs(self) -> list[Tensor]:
+        """What it reads, for clients that send arrays."""
+        return asked(self.predictor.encoder)
+
+    @cached_property
+    def outputs(self) -> list[Tensor]:
+        """What it gives them."""
+        return answered(self.schema)
 
     @property
     def max_body_bytes(self) -> int:

@@ -21,10 +21,7 @@ def instances(encoder: Encoder, body: bytes, kind: str) -> list[Any]:
         text = f"expected JSON: an instance of {encoder.task} is more than a row of a table"
         raise RequestError("unsupported_type", text, status=415)
     cells = _csv(encoder, body) if kind == CSV else _parquet(encoder, body)
-    values = {name: column.read(cells[name]) for name, column in encoder.columns.items()}
-    if encoder.bare:
-        return next(iter(values.values()))
-    return [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
+    return encoder.joined({name: column.read(cells[name]) for name, column in encoder.columns.items()})
 
 
 def _csv(encoder: Encoder, body: bytes) -> Cells:

@@ -65,22 +65,20 @@ def _kind(schema: Json) -> tuple[str, tuple[int, ...]]:
     return PLAIN[next(kind for kind in kinds if kind != "null")], ()
 
 
-def to_instances(encoder: Encoder, arrays: dict[str, Array]) -> list[Any]:
-    """Give the instances that arrays hold, as a client of JSON would send them."""
-    wanted = {tensor.name: tensor for tensor in asked(encoder)}
-    if strange := arrays.keys() - wanted.keys():
-        raise RequestError("unknown_field", f"expected {', '.join(wanted)}", f"inputs.{min(strange)}")
+def columns_of(wanted: Sequence[Tensor], arrays: dict[str, Array]) -> dict[str, list[Any]]:
+    """Give the columns that arrays hold, as a client of JSON would send their values."""
+    names = [tensor.name for tensor in wanted]
+    if strange := arrays.keys() - {*names}:
+        raise RequestError("unknown_field", f"expected {', '.join(names)}", f"inputs.{min(strange)}")
     columns = {}
-    for name, tensor in wanted.items():
-        if name not in arrays:
-            raise RequestError("missing_field", f"expected {', '.join(wanted)}", f"inputs.{name}")
-        columns[name] = _values(tensor, arrays[name])
+    for tensor in wanted:
+        if tensor.name not in arrays:
+            raise RequestError("missing_field", f"expected {', '.join(names)}", f"inputs.{tensor.name}")
+        columns[tensor.name] = _values(tensor, arrays[tensor.name])
     if len({len(values) for values in columns.values()}) > 1:
         told = ", ".join(f"{len(values)} of {name}" for name, values in columns.items())
         raise RequestError("wrong_shape", f"expected as many rows of each; received {told}", "inputs")
-    if encoder.bare:
-        return next(iter(columns.values()))
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return columns
 
 
 def _values(tensor: Tensor, array: Array) -> list[Any]:
@@ -98,11 +96,11 @@ def _alike(given: Sequence[int], wanted: Sequence[int]) -> bool:
     return [size for size in given if size != 1] == [size for size in wanted if size != 1]
 
 
-def from_predictions(schema: Json, predictions: list[Any]) -> dict[str, Array]:
+def from_predictions(given: Sequence[Tensor], predictions: list[Any]) -> dict[str, Array]:
     """Give the arrays of predictions."""
     found = {}
-    for tensor in answered(schema):
-        parts = [one[tensor.name] for one in predictions] if "properties" in schema["prediction"] else predictions
+    for tensor in given:
+        parts = [one[tensor.name] for one in predictions] if isinstance(predictions[0], dict) else predictions
         values = [[*part.values()] if isinstance(part, dict) else part for part in parts]
         dtype = "O" if tensor.datatype == "BYTES" else DTYPES[tensor.datatype]
         found[tensor.name] = np.array(values, dtype=dtype).reshape(len(values), *tensor.shape)

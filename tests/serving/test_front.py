@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from client import TestClient
 from making import ROOT
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -97,6 +98,43 @@ def test_an_answer_that_hangs_is_cut_off() -> None:
 
     with pytest.raises(TimeoutError):
         asyncio.run(_ask(Front(half, Limits(seconds=0.05))))
+
+
+def test_a_defect_is_told_in_the_one_shape(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client hears 500 with an id, and nothing of what went wrong; whoever runs the service gets the traceback."""
+    monkeypatch.setattr(Served, "predict", lambda *_: 1 / 0)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        answer = client.post(PREDICT, json={"instances": [{}]})
+        assert answer.status_code == 500
+        assert answer.json()["error"]["code"] == "internal"
+        assert "ZeroDivision" not in answer.text
+        assert len(answer.headers["x-request-id"]) == 16
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    with TestClient(app) as client, pytest.raises(ZeroDivisionError):
+        client.post(PREDICT, json={"instances": [{}]})
+
+
+def test_who_is_inside_is_seen_while_they_are() -> None:
+    """The gauge rises with those that wait, not when they are done."""
+    registry = prometheus_client.CollectorRegistry()
+
+    async def crowd() -> None:
+        gate = asyncio.Event()
+
+        async def wait(_: Request) -> Response:
+            await gate.wait()
+            return Response(b"done")
+
+        app = Starlette(routes=[Route("/", wait)], middleware=[Middleware(Front, Limits())])
+        app.state.meters = Meters(registry=registry)
+        waiting = [asyncio.create_task(_ask(app)) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        assert registry.get_sample_value("tiltyard_requests_inside") == 3
+        gate.set()
+        await asyncio.gather(*waiting)
+        assert registry.get_sample_value("tiltyard_requests_inside") == 0
+
+    asyncio.run(crowd())
 
 
 def test_other_traffic_passes() -> None:

@@ -138,10 +138,11 @@ def test_what_cannot_be_taken_leaves_the_champion_before_it(
     assert app.state.models["iris"].version == second
 
 
-def test_a_torn_pointer_changes_nothing(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever wrote it: the champion stays until there is a whole one."""
+@pytest.mark.parametrize("content", ['{"version": ', '{"version": "../sine/0123456789ab"}', '{"version": 7}', "{}"])
+def test_a_pointer_to_nowhere_changes_nothing(kept: Kept, content: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Torn, out of its folder or to nothing, whatever wrote it: the champion stays until there is a whole one."""
     space, (first, second, _), app, watching = kept
-    space.champion("iris").write_text('{"version": ')
+    space.champion("iris").write_text(content)
     watching.look()
     assert "iris: the new champion is not served" in caplog.text
     assert app.state.models["iris"].version == first
@@ -183,6 +184,7 @@ def url(arena: tuple[Workspace, list[str]], tmp_path: Path) -> Iterator[tuple[st
 
 
 @pytest.mark.smoke
+@pytest.mark.parametrize("url", ["named"], indirect=True)
 def test_hammered_while_champions_change_no_request_is_lost(
     url: tuple[str, Workspace], arena: tuple[Workspace, list[str]]
 ) -> None:
@@ -218,6 +220,7 @@ def test_hammered_while_champions_change_no_request_is_lost(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("url", ["beside"], indirect=True)
 def test_the_service_follows_the_pointer(url: tuple[str, Workspace], arena: tuple[Workspace, list[str]]) -> None:
     """Both workers change within seconds; nobody restarts them."""
     address, space = url

@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 
 from tiltyard import inference
 from tiltyard.served import Served
-from tiltyard.tensors import DTYPES, asked, from_predictions, to_instances
+from tiltyard.tensors import DTYPES, columns_of, from_predictions
 
 LENGTH = "Inference-Header-Content-Length"
 IRIS = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
@@ -89,7 +89,7 @@ def test_a_client_of_triton_hears_what_others_hear(
         datatype = "INT64" if values.dtype.kind == "i" else "FP64"
         inputs.append(triton.InferInput(column, list(values.shape), datatype))
         inputs[-1].set_data_from_numpy(values, binary_data=binary)
-    expected = from_predictions(model.schema, model.predict([model.schema["example"]] * rows))
+    expected = from_predictions(model.outputs, model.predict([model.schema["example"]] * rows))
     outputs = [triton.InferRequestedOutput(output, binary_data=binary) for output in expected]
     answer = remote.infer(name, inputs, model.version, outputs, request_id="seven")
     assert answer.get_response()["model_version"] == model.version
@@ -199,9 +199,9 @@ def test_bytes_that_are_not_there_are_refused(client: TestClient, length: str | 
 
 def test_missing_values_are_nan_in_arrays(app: Starlette) -> None:
     """NaN becomes null, which the column takes or refuses as it does over V1."""
-    encoder = served(app, "iris").predictor.encoder
-    arrays = {tensor.name: np.array([1.0, np.nan]) for tensor in asked(encoder)}
-    assert to_instances(encoder, arrays)[1] == dict.fromkeys(IRIS)
+    wanted = served(app, "iris").inputs
+    arrays = {tensor.name: np.array([1.0, np.nan]) for tensor in wanted}
+    assert columns_of(wanted, arrays) == {name: [1.0, None] for name in IRIS}
 
 
 def test_paths_methods_and_versions_that_are_not_there(client: TestClient, app: Starlette) -> None:
