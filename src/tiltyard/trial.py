@@ -26,12 +26,20 @@ READY = 90.0  # seconds: two processes import BentoML and open the model, on a m
 ANSWER = 30.0
 STOP = 10.0
 FAILED = "Application startup failed"  # uvicorn's words; BentoML would start the worker again and again
-# On Linux the server is told to stop should this process be killed; elsewhere it would be left behind.
+# Ends the server and its workers when this process ends, however it ends: our end of its standard input then closes.
 LEASH = """\
-import ctypes, os, signal, sys
-if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+import os, signal, subprocess, sys, threading
+def bite():
+    sys.stdin.buffer.read()
+    import psutil
+    server.send_signal(signal.SIGSTOP)  # so that it starts no other
+    for worker in psutil.Process(server.pid).children(recursive=True):  # BentoML gives each a group of its own
+        worker.kill()
+    os.killpg(0, signal.SIGKILL)
+server = subprocess.Popen([sys.executable, *sys.argv[1:]], stdin=subprocess.DEVNULL)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the server stops in its own way, and is waited for
+threading.Thread(target=bite, daemon=True).start()
+os._exit(abs(server.wait()))
 """
 
 
@@ -98,7 +106,7 @@ def running(arguments: list[str], environment: dict[str, str], folder: Path) -> 
             [sys.executable, "-c", LEASH, *arguments, "--host", "127.0.0.1", "--port", str(port)],
             env={**environment, "BENTOML_HOME": str(folder)},  # a service empties the metrics of others in its home
             cwd=folder,  # holds nothing that could be imported instead of what is packaged
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -125,13 +133,17 @@ def wait(server: Server) -> None:
 
 def stop(process: subprocess.Popen[bytes]) -> None:
     """End a process and all it started: politely, then not."""
-    for sign, seconds in ((signal.SIGTERM, STOP), (signal.SIGKILL, STOP)):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, sign)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(STOP)
+    if process.stdin:
+        process.stdin.close()  # the leash bites
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(seconds)
+            process.wait(STOP)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def free_port() -> int:
