@@ -19,6 +19,7 @@ from tiltyard.registry import Registry
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
+IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 TASKS = ("iris", "diabetes", "digits", "sine")
 
 
@@ -99,7 +100,12 @@ def promoted(space: Workspace, task: Task) -> Path:
     """Make the package champion, as promotion does once the package is proven."""
     folder = packaged(space, task)
     files.write_json(folder / "proven.json", {})
-    registry = Registry(space)
-    with registry.lock(task.name):
-        registry.promote(Decision(task=task.name, verdict="PROMOTE", version=folder.name, reasons=["a test"]))
+    crowned(space, folder.name, task.name)
     return folder
+
+
+def crowned(space: Workspace, version: str, name: str = "iris") -> None:
+    """Move the pointer, as promotion and rollback do."""
+    registry = Registry(space)
+    with registry.lock(name):
+        registry.promote(Decision(task=name, verdict="PROMOTE", version=version, reasons=["a test"]))

@@ -47,7 +47,7 @@ def application(limits: Limits | None = None) -> Starlette:
     handlers: Any = {RequestError: _refuse, HTTPException: _refuse_http, ClientDisconnect: _gone}
     front = [Middleware(Front, limits or Limits())]
     app = Starlette(routes=routes, exception_handlers=handlers, middleware=front)
-    app.state.meters = None
+    app.state.meters = app.state.recorder = None
     install(app, [])
     return app
 
@@ -56,6 +56,7 @@ def install(app: Starlette, models: Iterable[Served]) -> None:
     """Let the app answer for these models."""
     app.state.models = {}
     app.state.kept = {}
+    app.state.arms = {}
     app.state.turn = anyio.CapacityLimiter(1)  # large bodies wait for each other, small ones for none
     for served in models:
         replace(app, served)

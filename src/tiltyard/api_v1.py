@@ -11,7 +11,7 @@ from starlette.types import Scope
 
 from tiltyard import sheet
 from tiltyard.body import asked
-from tiltyard.route import METHODS, answered, encoder, json, only, served, versions
+from tiltyard.route import METHODS, answered, encoder, json, only, predicted, served, versions
 from tiltyard.served import Served
 from tiltyard.tensors import Tensor
 
@@ -44,8 +44,7 @@ def _answer(model: Served, body: bytes, kind: str, scope: Scope) -> bytes:
         rows: object = sheet.instances(reader, body, kind)
     else:
         rows, columns = asked(body, next(iter(reader.columns)) if reader.bare else "")
-    predictions = model.predict(rows)
-    scope["instances"] = len(predictions)
+    predictions = predicted(model, rows, scope)
     answer = {"outputs": _columns(predictions)} if columns else {"predictions": predictions}
     return encoder.encode({**answer, "model": model.task, "version": model.version})
 

@@ -10,7 +10,7 @@ from starlette.routing import Route
 from starlette.types import Scope
 
 from tiltyard import inference
-from tiltyard.route import METHODS, answered, encoder, json, only, served, versions
+from tiltyard.route import METHODS, answered, encoder, json, only, predicted, served, versions
 from tiltyard.served import Served
 from tiltyard.tensors import columns_of, from_predictions
 
@@ -67,6 +67,5 @@ async def _infer(request: Request) -> Response:
 
 def _answer(model: Served, body: bytes, length: str | None, scope: Scope) -> tuple[bytes, int | None]:
     wanted, arrays = inference.read(body, length)
-    predictions = model.predict(model.predictor.encoder.joined(columns_of(model.inputs, arrays)))
-    scope["instances"] = len(predictions)
+    predictions = predicted(model, model.predictor.encoder.joined(columns_of(model.inputs, arrays)), scope)
     return inference.write(wanted, (model.task, model.version), from_predictions(model.outputs, predictions))

@@ -68,7 +68,7 @@ class Front:
             return
         answer = _Answer(scope, send)
         try:
-            answer.key = self._admit(scope)
+            answer.key = scope["holder"] = self._admit(scope)
             await self._within_time(scope, receive, answer)
         except RequestError as error:
             await refused(scope["path"], error)(scope, receive, answer)
@@ -123,6 +123,7 @@ class _Answer:
         self.status, self.key = 0, ""
         given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
         self.id = given if ID.fullmatch(given) else os.urandom(8).hex().encode()
+        scope["id"] = self.id.decode()
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -134,7 +135,7 @@ class _Answer:
         """Say what was asked, and what became of it."""
         model = scope.get("served")
         return Heard(
-            id=self.id.decode(),
+            id=scope["id"],
             client=(scope.get("client") or ("",))[0],
             key=self.key,
             method=scope["method"],

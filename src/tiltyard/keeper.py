@@ -1,4 +1,7 @@
-"""The keeper: what a running worker serves. As soon as a task has another champion, that one answers; none is lost."""
+"""The keeper: what a running worker serves. As soon as a task has another champion, that one answers; none is lost.
+
+Challenges are followed in the same way: who gets a share or a copy of a task's requests.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,13 @@ import math
 import re
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from starlette.applications import Starlette
 
-from tiltyard import api, files
+from tiltyard import api, challenge, files
+from tiltyard.arms import Arms
 from tiltyard.errors import PackageError
 from tiltyard.golden import compare
 from tiltyard.served import Served
@@ -20,7 +24,7 @@ from tiltyard.served import Served
 LOOK = 0.5  # seconds between looks at the pointers
 AGAIN = 30.0  # seconds until what could not be taken is tried again
 
-VERSION = re.compile("[0-9a-f]{12}")
+VERSION = re.compile(challenge.VERSION)
 log = logging.getLogger("bentoml.tiltyard")  # BentoML shows its own loggers
 Stamp = tuple[int, int, int]
 
@@ -41,21 +45,27 @@ class Keeper:
         stamps = {path: _stamp(path) for path in pointers}
         api.install(self.app, [Served.load(self._folder(path, _version(path))) for path in pointers])
         self.seen = stamps
+        self._follow(self._challenges(), self._arm)
         threading.Thread(target=self._watch, name="keeper", daemon=True).start()
 
     def look(self) -> None:
         """Take what is new; what cannot be taken leaves in place what there was."""
-        for path in self._pointers():
+        self._follow(self._pointers(), self._take)
+        self._follow(self._challenges(), self._arm)
+
+    def _follow(self, paths: list[Path], take: Callable[[Path], None]) -> None:
+        for path in paths:
             try:
                 stamp, now = _stamp(path), time.monotonic()
                 if self.seen.get(path) == stamp and now < self.refused.get(path, math.inf):
                     continue
                 self.seen[path] = stamp
-                self._take(path)
+                take(path)
                 self.refused.pop(path, None)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the champion before it answers on
+            except Exception as error:  # noqa: BLE001 - whatever it is, what was there before answers on
                 self.refused[path] = time.monotonic() + AGAIN
-                log.error("%s: the new champion is not served: %s", path.stem, error)  # noqa: TRY400 - a sentence will do
+                what = "champion" if take == self._take else "challenger"
+                log.error("%s: the new %s is not served: %s", path.stem, what, error)  # noqa: TRY400 - a sentence will do
 
     def _watch(self) -> None:
         while True:
@@ -75,6 +85,28 @@ class Keeper:
             return
         api.replace(self.app, kept.get(version) or _proven(self._folder(path, version)))
         log.info("%s: %s answers now", path.stem, version)
+
+    def _challenges(self) -> list[Path]:
+        """Give the challenge of each task that is served; one that is no more is forgotten."""
+        paths = {name: self.root / "traffic" / f"{name}.json" for name in self.app.state.models}
+        for name in [name for name in self.app.state.arms if not paths[name].is_file()]:
+            self._arm(paths[name])
+        return [path for path in paths.values() if path.is_file()]
+
+    def _arm(self, path: Path) -> None:
+        """Let a challenger have its share of what is asked next; without a challenge there is no such."""
+        arms: dict[str, Arms] = {name: arms for name, arms in self.app.state.arms.items() if name != path.stem}
+        if (found := challenge.read(path)) and found.task == path.stem:
+            warm = self.app.state.kept[path.stem]
+            if path.stem in self.app.state.arms:
+                known = self.app.state.arms[path.stem].challenger
+                warm = {known.version: known, **warm}
+            model = warm.get(found.version) or _proven(self._folder(path, found.version))
+            arms[path.stem] = Arms(found, model)
+            log.info("%s: %s is %s for %g of all requests", path.stem, found.version, found.way, found.share)
+        else:
+            self.seen.pop(path, None)  # the same file may come back
+        self.app.state.arms = arms
 
     def _folder(self, path: Path, version: str) -> Path:
         return self.root / "packages" / path.stem / version

@@ -87,6 +87,7 @@ class Registry:
     def promote(self, decision: Decision) -> None:
         """Make the version champion; the caller holds the lock."""
         self.repair(decision.task)
+        self.workspace.traffic(decision.task).unlink(missing_ok=True)  # a challenge is against one champion
         content = {"task": decision.task, "version": decision.version, "decision": decision.model_dump(mode="json")}
         files.write_json(self.workspace.champion(decision.task), content)
         Ledger(self.workspace.ledger(decision.task)).append(decision)

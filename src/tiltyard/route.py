@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio.to_thread
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
+from tiltyard.arms import Arms, picked, plain
 from tiltyard.body import read
 from tiltyard.errors import RequestError
 from tiltyard.served import Served
+
+__all__ = ["METHODS", "answered", "encoder", "json", "only", "plain", "predicted", "refused", "served", "versions"]
 
 Handler = Callable[[Request], Awaitable[Response]]
 Answer = TypeVar("Answer")
@@ -23,6 +28,8 @@ LARGE = 16_384  # bytes of a body from which parsing and predicting would hold u
 
 LONGEST = 300  # characters of a message that may quote what was sent
 HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}, 503: {"Retry-After": "1"}}
+
+NAMED = {"version", "label"}  # by which a path names one of a model's versions
 
 encoder = msgspec.json.Encoder()
 
@@ -38,7 +45,7 @@ def served(request: Request) -> Served:
         return _labelled(request, name, request.path_params["label"])
     if version is None:
         return models[name]
-    kept: dict[str, Served] = request.app.state.kept[name]
+    kept = _kept(request, name)
     if version not in kept:
         text = f"expected {' or '.join(kept)}; received {version!r}"
         raise RequestError("unknown_version", text, "version", status=404)
@@ -48,6 +55,8 @@ def served(request: Request) -> Served:
 def _labelled(request: Request, name: str, label: str) -> Served:
     """The registry's words: the champion, and the one before it."""
     labels = dict(zip(("champion", "previous"), request.app.state.kept[name].values(), strict=False))
+    arms: Arms | None = request.app.state.arms.get(name)
+    labels |= {"challenger": arms.challenger} if arms else {}
     if label not in labels:
         text = f"expected {' or '.join(labels)}; received {label!r}"
         raise RequestError("unknown_label", text, "label", status=404)
@@ -55,21 +64,40 @@ def _labelled(request: Request, name: str, label: str) -> Served:
     return found
 
 
+def _kept(request: Request, name: str) -> dict[str, Served]:
+    """Give what is warm by version, the champion first; a challenger is."""
+    arms: Arms | None = request.app.state.arms.get(name)
+    return {**request.app.state.kept[name], **({arms.challenger.version: arms.challenger} if arms else {})}
+
+
 def versions(request: Request) -> list[str]:
     """Give the versions that a path names: one, or all that are warm, the champion first."""
     model = served(request)
-    return (
-        [model.version] if {"version", "label"} & request.path_params.keys() else [*request.app.state.kept[model.task]]
-    )
+    return [model.version] if NAMED & request.path_params.keys() else [*_kept(request, model.task)]
 
 
 async def answered(request: Request, answer: Callable[[Served, bytes], Answer]) -> Answer:
     """Read the body and answer it: a small one at once, large ones in a thread, where they wait for each other."""
-    model = request.scope["served"] = served(request)
+    scope, state = request.scope, request.app.state
+    pick = picked(state, served(request), scope, named=bool(NAMED & request.path_params.keys()))
+    model = scope["served"] = pick.model
     body = await read(request, model.max_body_bytes)
     if len(body) < LARGE:
-        return answer(model, body)
-    return await anyio.to_thread.run_sync(answer, model, body, limiter=request.app.state.turn)
+        done = answer(model, body)
+    else:
+        done = await anyio.to_thread.run_sync(answer, model, body, limiter=state.turn)
+    if pick.noted and state.recorder:
+        state.recorder.take(scope, pick, len(body))
+    return done
+
+
+def predicted(model: Served, instances: Any, scope: Scope) -> list[Any]:
+    """Answer instances, and leave in the scope what is counted and recorded of it."""
+    begun = time.thread_time()
+    predictions = model.predict(instances)
+    scope["instances"] = len(predictions)
+    scope["told"] = instances, predictions, 1000 * (time.thread_time() - begun)
+    return predictions
 
 
 def only(method: str, handler: Handler) -> Handler:

@@ -35,7 +35,8 @@ def serve(
     key = ' -H "Authorization: Bearer KEY"' if limits and "KEYS" in limits else ""
     say(f"documentation: {url}/\ntry: {example(next(iter(folders.values())), url)}{key}")
     home = workspace.state("serve", str(address[1]))
-    given = {"CHAMPIONS": str(workspace.service.parent), "TASKS": " ".join(named), **(limits or {})}
+    places = {"CHAMPIONS": str(workspace.service.parent), "RECORDS": str(workspace.records)}
+    given = {**places, "TASKS": " ".join(named), **(limits or {})}
     os.execve(sys.executable, command(workspace, *address), environment(given, home))  # noqa: S606 - no shell
 
 

@@ -81,6 +81,15 @@ class Workspace:
         """The pointer to the version in production."""
         return self.root / "serving" / "champions" / f"{task}.json"
 
+    def traffic(self, task: str) -> Path:
+        """The challenge of a task, while one runs: which version gets a share or a copy of its requests."""
+        return self.root / "serving" / "traffic" / f"{task}.json"
+
+    @property
+    def records(self) -> Path:
+        """What the service recorded of each task: its answers, and the truths that came later."""
+        return self.root / ".tiltyard" / "records"
+
     def ledger(self, task: str) -> Path:
         """Every decision about a task, a line each."""
         return self.root / "serving" / "ledger" / f"{task}.jsonl"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from client import TestClient
 from making import new_workspace
 from starlette.applications import Starlette
 
+from tiltyard import files, keeper
 from tiltyard.api import application, install
+from tiltyard.keeper import Keeper
 from tiltyard.served import Served
 from tiltyard.workspace import Workspace
 
@@ -55,3 +58,32 @@ def reigning(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     for name in ("iris", "diabetes", "sine"):
         tiny.promoted(space, tiny.evaluated(space, name))
     return space
+
+
+@pytest.fixture(scope="session")
+def arena(tmp_path_factory: pytest.TempPathFactory, reigning: Workspace) -> tuple[Workspace, list[str]]:
+    """Three versions of iris, each with golden rows, of which the first is champion; not to be written to."""
+    space = Workspace(tmp_path_factory.mktemp("arena"))
+    shutil.copytree(reigning.root, space.root, dirs_exist_ok=True)
+    shutil.rmtree(space.champion("iris").parent)
+    folders = [tiny.packaged(space, tiny.evaluated(space, "iris", seed)) for seed in range(3)]
+    for folder in folders:
+        answers = Served.load(folder).predict([tiny.IRIS])
+        files.write_json(folder / "golden.json", {"instances": [tiny.IRIS], "predictions": answers})
+        files.write_json(folder / "proven.json", {})
+    tiny.crowned(space, folders[0].name)
+    return space, [folder.name for folder in folders]
+
+
+@pytest.fixture
+def kept(
+    arena: tuple[Workspace, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Workspace, list[str], Starlette, Keeper]:
+    """A copy of the test's own, and an app that serves it; it looks when the test says so, and not by the clock."""
+    monkeypatch.setattr(keeper, "LOOK", 1e6)
+    space = Workspace(tmp_path / "own")
+    shutil.copytree(arena[0].root, space.root)
+    app = application()
+    found = Keeper(app, space.root / "serving")
+    found.start()
+    return space, arena[1], app, found

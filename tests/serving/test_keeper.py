@@ -16,55 +16,15 @@ from client import TestClient
 from making import ROOT
 from starlette.applications import Starlette
 
-from tiltyard import bento, files, keeper, trial
+from tiltyard import bento, files, trial
 from tiltyard.api import application
-from tiltyard.decision import Decision
 from tiltyard.errors import PackageError
 from tiltyard.keeper import Keeper
-from tiltyard.registry import Registry
 from tiltyard.served import Served
 from tiltyard.workspace import Workspace
 
-IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
+IRIS = tiny.IRIS
 PREDICT = "/v1/models/iris:predict"
-
-
-def promote(space: Workspace, version: str) -> None:
-    """Move the pointer, as promotion and rollback do."""
-    registry = Registry(space)
-    with registry.lock("iris"):
-        registry.promote(Decision(task="iris", verdict="PROMOTE", version=version, reasons=["a test"]))
-
-
-@pytest.fixture(scope="module")
-def arena(tmp_path_factory: pytest.TempPathFactory, reigning: Workspace) -> tuple[Workspace, list[str]]:
-    """Three versions of iris, each with golden rows, of which the first is champion; not to be written to."""
-    space = Workspace(tmp_path_factory.mktemp("arena"))
-    shutil.copytree(reigning.root, space.root, dirs_exist_ok=True)
-    shutil.rmtree(space.champion("iris").parent)
-    folders = [tiny.packaged(space, tiny.evaluated(space, "iris", seed)) for seed in range(3)]
-    for folder in folders:
-        answers = Served.load(folder).predict([IRIS])
-        files.write_json(folder / "golden.json", {"instances": [IRIS], "predictions": answers})
-    promote(space, folders[0].name)
-    return space, [folder.name for folder in folders]
-
-
-@pytest.fixture
-def kept(arena: tuple[Workspace, list[str]], tmp_path: Path) -> tuple[Workspace, list[str], Starlette, Keeper]:
-    """A copy of the test's own, and an app that serves it; the thread that would look is not begun."""
-    space = Workspace(tmp_path / "own")
-    shutil.copytree(arena[0].root, space.root)
-    app = application()
-    found = Keeper(app, space.root / "serving")
-    found.start()
-    return space, arena[1], app, found
-
-
-@pytest.fixture(autouse=True)
-def _no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look when the test says so, and not by the clock."""
-    monkeypatch.setattr(keeper, "LOOK", 1e6)
 
 
 Kept = tuple[Workspace, list[str], Starlette, Keeper]
@@ -80,7 +40,7 @@ def test_a_new_champion_answers_and_the_one_before_stays_warm(kept: Kept, monkey
 
         was = answer()
         assert was["version"] == first
-        promote(space, second)
+        tiny.crowned(space, second)
         watching.look()
         assert answer()["version"] == second
         assert answer()["predictions"] != was["predictions"]
@@ -90,11 +50,11 @@ def test_a_new_champion_answers_and_the_one_before_stays_warm(kept: Kept, monkey
         assert [status["version"] for status in statuses] == [second, first]
         with monkeypatch.context() as patch:
             patch.setattr(Served, "load", lambda _: pytest.fail("it was warm"))
-            promote(space, first)
+            tiny.crowned(space, first)
             watching.look()
             watching.look()
         assert answer() == was
-        promote(space, third)
+        tiny.crowned(space, third)
         watching.look()
         assert client.get("/v2/models/iris").json()["versions"] == [third, first]
         assert answer(f"/v1/models/iris/versions/{second}:predict")["error"]["code"] == "unknown_version"
@@ -127,7 +87,7 @@ def test_what_cannot_be_taken_leaves_the_champion_before_it(
     """A line in the log says why; it is tried again after a while, and not at every look."""
     space, (first, second, _), app, watching = kept
     mend = damage(space.package("iris", second))
-    promote(space, second)
+    tiny.crowned(space, second)
     watching.look()
     assert "iris: the new champion is not served" in caplog.text
     mend()
@@ -210,7 +170,7 @@ def test_hammered_while_champions_change_no_request_is_lost(
     for one in hammers:
         one.start()
     for turn in range(50):
-        promote(space, versions[(turn + 1) % 2])
+        tiny.crowned(space, versions[(turn + 1) % 2])
         time.sleep(0.7)
     over.set()
     for one in hammers:
@@ -224,7 +184,7 @@ def test_hammered_while_champions_change_no_request_is_lost(
 def test_the_service_follows_the_pointer(url: tuple[str, Workspace], arena: tuple[Workspace, list[str]]) -> None:
     """Both workers change within seconds; nobody restarts them."""
     address, space = url
-    promote(space, arena[1][2])
+    tiny.crowned(space, arena[1][2])
     deadline = time.monotonic() + 60
     with httpx.Client(base_url=address, timeout=30) as client:
         while {client.get("/v1/models/iris").json()["version"] for _ in range(20)} != {arena[1][2]}:

@@ -1,0 +1,118 @@
+"""The recorder: what a worker answered, a line of JSON a request, and what challengers answered to copies.
+
+It writes from a thread of its own; a request gives away what it holds already, and waits for nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from starlette.types import Scope
+
+from tiltyard.arms import Pick
+from tiltyard.backlog import Backlog
+from tiltyard.errors import WorkspaceError
+from tiltyard.served import Served
+from tiltyard.spool import Spool
+
+ANSWERS, TRUTHS = "answers", "truths"  # folders of a task's records
+
+encoder = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True)
+class Told:
+    """An answered request."""
+
+    model: Served
+    arm: str
+    id: str
+    time: float
+    ms: float  # of a processor: it does not grow when others want the processor, too
+    instances: list[Any]
+    predictions: list[Any]
+
+    def line(self) -> bytes:
+        """Give it as a line; pictures are left out, for their size."""
+        pictures = any(column.type == "image" for column in self.model.predictor.encoder.columns.values())
+        content = {name: getattr(self, name) for name in ("arm", "id", "time", "ms", "predictions")}
+        instances = None if pictures else self.instances
+        return encoder.encode({**content, "version": self.model.version, "instances": instances})
+
+
+class Recorder:
+    """A share of all requests, and those that a challenge asks for; `seen` is told of each that was recorded."""
+
+    def __init__(self, folder: Path, share: float = 0.0, seen: Callable[[Told], None] = lambda _: None) -> None:
+        self.folder, self.share, self.seen = folder, share, seen
+        self.lines: Backlog[Told] = Backlog("record", self._write)
+        self.copies: Backlog[Told] = Backlog("shadow", self._copy)
+        self.spools: dict[str, Spool] = {}
+        self.full = 0  # lines for which the folder had no room
+        self.left = self._gap()
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] = os.environ) -> Recorder | None:
+        """Make it as the environment of the service wants it; there is none without a folder."""
+        text, folder = environment.get("TILTYARD_RECORD") or "0", environment.get("TILTYARD_RECORDS", "")
+        try:
+            share = float(text)
+        except ValueError:
+            share = math.nan
+        if not 0 <= share <= 1:
+            raise WorkspaceError(f"TILTYARD_RECORD: expected a share from 0 to 1; received {text}")
+        if share and not folder:
+            raise WorkspaceError("TILTYARD_RECORD: expected TILTYARD_RECORDS, too: the folder for what is recorded")
+        return cls(Path(folder), share) if folder else None
+
+    def _gap(self) -> float:
+        """Draw how many requests pass until the next is recorded: each is with the same chance, at no cost for it."""
+        if not 0 < self.share < 1:
+            return 0 if self.share else math.inf
+        return math.floor(math.log(1 - random.random()) / math.log(1 - self.share))  # noqa: S311 - no secret
+
+    def passed(self) -> bool:
+        """Say whether the next request is not recorded, and count it if so; if it is, `due` will say so again."""
+        if self.left:
+            self.left -= 1
+            return True
+        return False
+
+    def due(self) -> bool:
+        """Say whether this request is recorded."""
+        if self.passed():
+            return False
+        self.left = self._gap()
+        return True
+
+    def take(self, scope: Scope, pick: Pick, size: int) -> None:
+        """Take what a request left in its scope, and let a challenger answer a copy; `size` is that of its body."""
+        instances, predictions, ms = scope["told"]
+        told = Told(pick.model, pick.arm, scope["id"], time.time(), ms, instances, predictions)
+        self.lines.put(told, size)
+        if pick.copy:
+            self.copies.put(replace(told, model=pick.copy, arm="shadow"), size)
+
+    def _copy(self, told: Told) -> None:
+        """Answer a copy; whatever becomes of it, the client has had its answer."""
+        begun = time.thread_time()
+        predictions = told.model.predict(told.instances)
+        ms = 1000 * (time.thread_time() - begun)
+        self._write(replace(told, predictions=predictions, ms=ms))
+
+    def _write(self, told: Told) -> None:
+        task = told.model.task
+        arm = "shadow" if told.arm == "shadow" else ""  # the two threads write files of their own
+        spool = self.spools.setdefault(task + arm, Spool(self.folder / task / ANSWERS))
+        if not spool.add(told.line()):
+            self.full += 1
+        if not arm:
+            self.seen(told)

@@ -1,0 +1,95 @@
+"""A spool: lines that one process adds to a file of its own, and that others may take once it is closed.
+
+A line that was written outlives a kill. The process holds a lock on its file, which the system frees when it dies: a
+file whose lock can be had is closed. It is locked before it has its name, so that nobody takes it for closed too soon.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from tiltyard import files
+
+LARGEST = 8_000_000  # bytes of a file; then comes the next
+TOTAL = 256_000_000  # bytes of all that nobody took; more is dropped
+AGAIN = 10.0  # seconds between two looks at whether there is room
+
+
+class Spool:
+    """What one process adds to one folder."""
+
+    def __init__(self, folder: Path, largest: int = LARGEST, total: int = TOTAL) -> None:
+        self.folder, self.largest, self.total = folder, largest, total
+        self.file: int | None = None
+        self.written = 0
+        self.full_until = 0.0
+
+    def add(self, line: bytes, *, durably: bool = False) -> bool:
+        """Add a line; say whether there was room."""
+        if self.file is None and not self._begin():
+            return False
+        try:
+            self._append(line, durably=durably)
+        except OSError:
+            self.close()  # with half a line at its end, which no reader counts
+            raise
+        self.written += len(line) + 1
+        if self.written >= self.largest:
+            self.close()
+        return True
+
+    def _append(self, line: bytes, *, durably: bool) -> None:
+        assert self.file is not None  # noqa: S101 - for the type checker
+        if os.write(self.file, line + b"\n") <= len(line):
+            raise OSError(f"no room in {self.folder}")
+        if durably:
+            os.fsync(self.file)
+
+    def close(self) -> None:
+        """Leave the file to whoever takes it."""
+        if self.file is not None:
+            os.close(self.file)
+            self.file = None
+
+    def _begin(self) -> bool:
+        if time.monotonic() < self.full_until:
+            return False
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if sum(path.stat().st_size for path in _all(self.folder)) >= self.total:
+            self.full_until = time.monotonic() + AGAIN
+            return False
+        name = f"{time.time_ns()}-{uuid.uuid4().hex[:12]}.jsonl"
+        hidden = self.folder / f".{name}"
+        self.file = os.open(hidden, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o640)
+        fcntl.flock(self.file, fcntl.LOCK_EX)
+        hidden.rename(self.folder / name)
+        files.sync_folder(self.folder)
+        self.written = 0
+        return True
+
+
+def _all(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[!.]*.jsonl"))
+
+
+def lines(path: Path) -> list[bytes]:
+    """Give the whole lines of a file; a last one without its end is being written, or was torn by a kill."""
+    return path.read_bytes().split(b"\n")[:-1]
+
+
+def every(folder: Path) -> Iterator[tuple[Path, bool]]:
+    """Give every file, oldest first, and whether it is closed; a closed one is held until the next is asked for."""
+    for path in _all(folder):
+        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield path, False
+            else:
+                yield path, True

@@ -1,0 +1,90 @@
+"""The verb traffic: let a challenger have a copy or a share of a task's requests, and say how it does."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tiltyard import challenge, files
+from tiltyard.challenge import Challenge
+from tiltyard.decision import provenance
+from tiltyard.errors import PackageError, RegistryError
+from tiltyard.registry import Registry
+from tiltyard.task import Task
+from tiltyard.workspace import Workspace
+
+
+def traffic(workspace: Workspace, task: Task) -> dict[str, Any]:
+    """Say which challenge runs, if any."""
+    champion = Registry(workspace).champion(task.name)
+    found = challenge.read(workspace.traffic(task.name))
+    reigns = champion.version if champion else None
+    return {
+        "task": task.name,
+        "champion": reigns,
+        "challenge": found.model_dump(mode="json") if found else None,
+        "told": _told(found, reigns),
+    }
+
+
+def _told(found: Challenge | None, reigns: str | None) -> str:
+    if found is None:
+        return f"{reigns or 'no version'} answers alone"
+    if found.champion != reigns:
+        return f"{found.version} no longer challenges: it was set beside {found.champion}, and {reigns} is champion now"
+    if found.way == "shadow":
+        return f"{reigns} answers; {found.version} gets a copy of the requests of {found.share:.3g} of all clients"
+    return f"{found.version} answers {found.share:.3g} of all clients, {reigns} the others"
+
+
+def begin(workspace: Workspace, task: Task, wanted: tuple[str, str], share: float) -> Challenge:
+    """Let a packaged version challenge the champion; it takes the place of the challenge before."""
+    (version, way), registry = wanted, Registry(workspace)
+    with registry.lock(task.name):
+        champion = registry.champion(task.name)
+        if champion is None:
+            raise RegistryError(f"no champion yet of {task.name}", hint=f"make one: tiltyard run {task.name}")
+        if version == champion.version:
+            raise RegistryError(
+                f"expected another version than the champion; received {version}",
+                hint=f"see which are packaged: ls {_packages(workspace, task).relative_to(workspace.root)}",
+            )
+        _insist_on_package(workspace, task, version)
+        since, who = datetime.now(UTC).isoformat(timespec="seconds"), provenance(workspace)["who"]
+        names = {"task": task.name, "version": version, "way": way, "champion": champion.version}
+        found = Challenge.model_validate({**names, "share": share, "since": since, "who": who})
+        challenge.write(workspace.traffic(task.name), found)
+    return found
+
+
+def end(workspace: Workspace, task: Task) -> None:
+    """End the challenge, if there is one."""
+    with Registry(workspace).lock(task.name):
+        workspace.traffic(task.name).unlink(missing_ok=True)
+
+
+def _insist_on_package(workspace: Workspace, task: Task, version: str) -> None:
+    """Want a version that was packaged and proven, whatever the gate said of it."""
+    folder = _packages(workspace, task)
+    known = sorted(path.parent.name for path in folder.glob("[!.]*/proven.json"))
+    if version in known:
+        return
+    place = (folder / version).relative_to(workspace.root)
+    hint = f"package what was trained and evaluated last, whatever the gate said: tiltyard package {task.name}"
+    if (folder / f"{version}.dvc").is_file() and not (folder / version).is_dir():
+        hint = f"bring it from the remote: dvc pull {place}"
+    elif _trained(workspace, task) != version:
+        hint = f"train and evaluate it, then: tiltyard package {task.name}"
+    text = f"{task.name}: expected a packaged version, one of {', '.join(known) or 'none yet'}; received {version!r}"
+    raise PackageError(text, hint)
+
+
+def _trained(workspace: Workspace, task: Task) -> str:
+    """Give the version that was evaluated last, if any."""
+    report = workspace.out(task.name, "evaluate") / "report.json"
+    return str(files.read_json(report)["version"]) if report.is_file() else ""
+
+
+def _packages(workspace: Workspace, task: Task) -> Path:
+    return workspace.package(task.name, "any").parent

@@ -1,0 +1,309 @@
+"""A challenger beside the champion: who answers whom, and that nobody feels a copy."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+from click.testing import CliRunner
+from client import TestClient
+from starlette.applications import Starlette
+from tritonclient.utils import np_to_triton_dtype
+
+from tiltyard import arms, challenge, task_file, traffic
+from tiltyard.cli import cli
+from tiltyard.errors import PackageError, RegistryError
+from tiltyard.keeper import Keeper
+from tiltyard.recorder import Recorder
+from tiltyard.served import Served
+from tiltyard.spool import every, lines
+from tiltyard.workspace import Workspace
+
+PREDICT = "/v1/models/iris:predict"
+BODY = {"instances": [tiny.IRIS]}
+TENSORS = {
+    "inputs": [
+        {"name": name, "shape": [1], "datatype": np_to_triton_dtype(np.float64), "data": [value]}
+        for name, value in tiny.IRIS.items()
+    ]
+}
+Kept = tuple[Workspace, list[str], Starlette, Keeper]
+
+
+def begin(kept: Kept, way: str, share: float, which: int = 1) -> None:
+    """Set a challenge, and let the worker see it."""
+    space, versions, _, watching = kept
+    traffic.begin(space, task_file.load(space, "iris"), (versions[which], way), share)
+    watching.look()
+
+
+def recorded(folder: Path) -> list[dict[str, Any]]:
+    """Give all that was recorded of iris."""
+    return [json.loads(line) for path, _ in every(folder / "iris/answers") for line in lines(path)]
+
+
+@pytest.fixture
+def recorder(kept: Kept, tmp_path: Path) -> Recorder:
+    """The recorder of the app, which records what a challenge asks for and nothing else."""
+    made: Recorder = Recorder(tmp_path / "records")
+    kept[2].state.recorder = made
+    return made
+
+
+def test_a_canary_answers_its_share_of_clients(kept: Kept) -> None:
+    """Of 4000 keys as many as the share says, within four deviations; no client leaves as the share grows."""
+    _, (first, second, _), app, _ = kept
+    before: set[int] = set()
+    with TestClient(app) as client:
+        for share in (0.05, 0.2, 0.5, 1.0):
+            begin(kept, "canary", share)
+            found = app.state.arms["iris"]
+            places = [found.place(f"user-{number}".encode()) for number in range(4000)]
+            now = {number for number, place in enumerate(places) if place < share}
+            assert abs(len(now) - 4000 * share) <= 4 * np.sqrt(4000 * share * (1 - share))
+            assert before <= now
+            before = now
+            for number in range(40):
+                answer = client.post(PREDICT, json=BODY, headers={"X-Tiltyard-Key": f"user-{number}"})
+                assert answer.json()["version"] == (second if number in now else first)
+
+
+def test_both_protocols_ask_the_same_side(kept: Kept) -> None:
+    """A key has one version, by V1 and by V2; who names a version or a label gets that one, also the challenger's."""
+    _, (first, second, _), app, _ = kept
+    begin(kept, "canary", 0.5)
+    with TestClient(app) as client:
+        sides = set()
+        for number in range(20):
+            headers = {"x-tiltyard-key": str(number)}
+            one = client.post(PREDICT, json=BODY, headers=headers).json()["version"]
+            assert client.post("/v2/models/iris/infer", json=TENSORS, headers=headers).json()["model_version"] == one
+            sides.add(one)
+            for path, version in (
+                (f"versions/{first}", first),
+                (f"versions/{second}", second),
+                ("labels/champion", first),
+                ("labels/challenger", second),
+            ):
+                told = client.post(f"/v1/models/iris/{path}:predict", json=BODY, headers=headers).json()
+                assert told["version"] == version
+        assert sides == {first, second}
+        assert client.get("/v2/models/iris").json()["versions"] == [first, second]
+
+
+def test_the_key_is_the_clients_word_or_whose_key_it_is_or_its_address() -> None:
+    """In this order; a client without any is one client."""
+    scope: dict[str, Any] = {"headers": [(b"x-tiltyard-key", b"mary")], "holder": "robot", "client": ("10.0.0.1", 7)}
+    assert arms.key(scope) == b"mary"
+    assert arms.key({**scope, "headers": []}) == b"robot"
+    assert arms.key({**scope, "headers": [], "holder": ""}) == b"10.0.0.1"
+    assert arms.key({"headers": [], "client": None}) == b""
+
+
+def test_another_challenger_tries_other_clients(kept: Kept) -> None:
+    """Else the same few would always be the first to meet what is new."""
+    begin(kept, "canary", 0.1, 1)
+    one = kept[2].state.arms["iris"]
+    begin(kept, "canary", 0.1, 2)
+    other = kept[2].state.arms["iris"]
+    names = [str(number).encode() for number in range(2000)]
+    both = sum(one.place(name) < 0.1 and other.place(name) < 0.1 for name in names)
+    assert 4 <= both <= 40
+
+
+def test_what_both_arms_of_a_canary_answer_is_recorded(kept: Kept, recorder: Recorder) -> None:
+    """All that the challenger answers, and about as much of the champion's."""
+    _, (first, second, _), app, _ = kept
+    begin(kept, "canary", 0.25)
+    with TestClient(app) as client:
+        answers = [client.post(PREDICT, json=BODY, headers={"x-tiltyard-key": str(n)}) for n in range(200)]
+    recorder.lines.finish()
+    found = recorded(recorder.folder)
+    theirs = {answer.headers["x-request-id"] for answer in answers if answer.json()["version"] == second}
+    assert {line["id"] for line in found if line["arm"] == "canary"} == theirs
+    ours = [line for line in found if line["arm"] == "champion"]
+    assert 25 <= len(ours) <= 75
+    assert {line["version"] for line in ours} == {first}
+    assert found[0]["instances"] == [tiny.IRIS]
+    assert found[0]["ms"] > 0
+
+
+def test_a_shadow_answers_copies_and_nobody_else(kept: Kept, recorder: Recorder) -> None:
+    """The client gets the champion's answer; both are recorded under the id of the request."""
+    space, (first, second, _), app, _ = kept
+    begin(kept, "shadow", 1.0)
+    with TestClient(app) as client:
+        answer = client.post(PREDICT, json=BODY)
+        assert client.post(PREDICT, content=b"{").status_code == 400
+    recorder.lines.finish()
+    recorder.copies.finish()
+    found = {line["arm"]: line for line in recorded(recorder.folder)}
+    assert answer.json()["version"] == first
+    assert found["champion"]["predictions"] == answer.json()["predictions"]
+    assert found["shadow"]["predictions"] == Served.load(space.package("iris", second)).predict([tiny.IRIS])
+    assert {line["id"] for line in found.values()} == {answer.headers["x-request-id"]}
+
+
+def test_a_shadow_that_fails_or_is_slow_is_not_felt(
+    kept: Kept, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Answers come as before; failures are counted and told once, and what there is no room for is dropped."""
+    app = kept[2]
+    begin(kept, "shadow", 1.0)
+    challenger = app.state.arms["iris"].challenger
+    predict = Served.predict
+
+    def slow(model: Served, instances: object) -> list[Any]:
+        if model is challenger:
+            time.sleep(0.2)
+            raise ZeroDivisionError("the shadow falls")
+        return predict(model, instances)
+
+    monkeypatch.setattr(Served, "predict", slow)
+    recorder.copies.waiting.maxsize = 3
+    with TestClient(app) as client:
+        begun = time.monotonic()
+        answers = [client.post(PREDICT, json=BODY) for _ in range(12)]
+        assert time.monotonic() - begun < 12 * 0.2
+    assert {answer.status_code for answer in answers} == {200}
+    recorder.copies.finish()
+    counts = recorder.copies.counts
+    assert counts["failed"] + counts["dropped"] == 12
+    assert 3 <= counts["failed"] <= 6
+    assert caplog.text.count("shadow: ZeroDivisionError: the shadow falls") == 1
+    assert not [line for line in recorded(recorder.folder) if line["arm"] == "shadow"]
+
+
+def test_a_body_too_large_to_wait_is_dropped(kept: Kept, recorder: Recorder) -> None:
+    """What waits is bounded in bytes, too."""
+    recorder.lines.size = 10
+    begin(kept, "shadow", 1.0)
+    with TestClient(kept[2]) as client:
+        assert client.post(PREDICT, json=BODY).status_code == 200
+    assert recorder.lines.counts["dropped"] == 1
+
+
+def test_a_challenge_ends_with_the_champion_that_it_was_set_beside(kept: Kept) -> None:
+    """Promotion and rollback end it for good; a champion that came otherwise answers alone, too."""
+    space, (first, second, third), app, watching = kept
+    task = task_file.load(space, "iris")
+    begin(kept, "canary", 1.0)
+    with TestClient(app) as client:
+
+        def version() -> Any:
+            return client.post(PREDICT, json=BODY).json()["version"]
+
+        assert version() == second
+        tiny.crowned(space, second)
+        watching.look()
+        assert version() == second
+        assert not space.traffic("iris").exists()
+        tiny.crowned(space, first)
+        watching.look()
+        assert (version(), app.state.arms) == (first, {})
+        begin(kept, "canary", 1.0, 2)
+        assert version() == third
+        held = space.traffic("iris").read_bytes()
+        tiny.crowned(space, second)
+        space.traffic("iris").write_bytes(held)  # as it is where pointers come by git
+        watching.look()
+        assert version() == second
+        assert "no longer challenges" in traffic.traffic(space, task)["told"]
+
+
+@pytest.mark.parametrize("content", ['{"version": ', '{"task": "iris", "version": "../sine/0123456789ab"}'])
+def test_a_challenge_that_cannot_be_taken_changes_nothing(
+    kept: Kept, content: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Torn or out of its folder: the one before runs on, and a line in the log says so; `off` ends both."""
+    space, _, app, watching = kept
+    begin(kept, "canary", 0.5)
+    was = app.state.arms["iris"]
+    space.traffic("iris").write_text(content)
+    watching.look()
+    assert app.state.arms["iris"] is was
+    assert "iris: the new challenger is not served" in caplog.text
+    traffic.end(space, task_file.load(space, "iris"))
+    watching.look()
+    assert app.state.arms == {}
+
+
+def test_a_challenger_with_other_answers_is_not_taken(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
+    """Its golden rows are replayed first, as a champion's are."""
+    space, versions, app, _ = kept
+    folder = space.package("iris", versions[2])
+    (folder / "golden.json").write_text((space.package("iris", versions[1]) / "golden.json").read_text())
+    begin(kept, "canary", 1.0, 2)
+    assert app.state.arms == {}
+    assert "iris: the new challenger is not served" in caplog.text
+
+
+def test_a_version_without_a_package_is_refused(kept: Kept) -> None:
+    """With the command that makes one, or brings it; the champion itself is no challenger."""
+    space, (first, second, third), _, _ = kept
+    task = task_file.load(space, "iris")
+    with pytest.raises(PackageError, match="expected a packaged version, one of") as caught:
+        traffic.begin(space, task, ("0" * 12, "shadow"), 1.0)
+    assert caught.value.hint == "train and evaluate it, then: tiltyard package iris"
+    (space.package("iris", third) / "proven.json").unlink()
+    with pytest.raises(PackageError, match=f"received '{third}'") as caught:
+        traffic.begin(space, task, (third, "shadow"), 1.0)
+    assert caught.value.hint.endswith("whatever the gate said: tiltyard package iris")
+    space.package("iris", second).rename(space.root / "elsewhere")
+    space.package("iris", second).with_suffix(".dvc").touch()
+    with pytest.raises(PackageError) as caught:
+        traffic.begin(space, task, (second, "shadow"), 1.0)
+    assert caught.value.hint == f"bring it from the remote: dvc pull serving/packages/iris/{second}"
+    with pytest.raises(RegistryError, match="expected another version than the champion"):
+        traffic.begin(space, task, (first, "shadow"), 1.0)
+    assert not space.traffic("iris").exists()
+
+
+def test_the_command_sets_shows_and_ends(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One command for each; options that do not go together are a usage error."""
+    space, (first, second, _), _, _ = kept
+    monkeypatch.chdir(space.root)
+
+    def run(*options: str) -> Any:
+        return CliRunner().invoke(cli, ["traffic", "iris", *options])
+
+    assert (
+        f"{second} answers 0.1 of all clients, {first} the others" in run("--canary", second, "--share", "0.1").output
+    )
+    assert json.loads(run("--json").output)["challenge"]["share"] == 0.1
+    assert f"{second} gets a copy" in run("--shadow", second).output
+    for options in (["--off"], ["--off"], []):
+        assert run(*options).output.startswith(f"iris: {first} answers alone\n")
+    both = ["--off", "--shadow", second]
+    for wrong in (["--canary", second], ["--share", "0.5"], both, ["--shadow", second, "--share", "0"]):
+        assert run(*wrong).exit_code == 2
+
+
+def test_sampling_costs_no_draw_and_is_exact() -> None:
+    """A tenth of requests is recorded whichever way they take, and none is drawn twice."""
+    recorder = Recorder(Path("nowhere"), 0.1)
+    app = SimpleNamespace(arms={}, recorder=recorder)
+    taken = sum(not arms.plain(app, "iris") and recorder.due() for _ in range(50_000))
+    assert abs(taken - 5000) < 4 * np.sqrt(50_000 * 0.1 * 0.9)
+    app.recorder = None
+    assert arms.plain(app, "iris")
+    app.arms = {"iris": None}
+    assert not arms.plain(app, "iris")
+    assert not any(Recorder(Path("nowhere")).due() for _ in range(100))
+    assert all(Recorder(Path("nowhere"), 1.0).due() for _ in range(100))
+
+
+def test_a_challenge_is_read_strictly(tmp_path: Path) -> None:
+    """What is no challenge is refused with the way out; no file is none."""
+    path = tmp_path / "iris.json"
+    assert challenge.read(path) is None
+    path.write_text('{"task": "iris", "share": 2}')
+    with pytest.raises(RegistryError, match="is no challenge") as caught:
+        challenge.read(path)
+    assert caught.value.hint == "end it: tiltyard traffic iris --off"
