@@ -12,6 +12,7 @@ from tiltyard.api import application, install
 from tiltyard.front import Limits
 from tiltyard.keeper import Keeper
 from tiltyard.meters import Meters
+from tiltyard.recorder import Recorder
 from tiltyard.served import Served, find
 
 app = application(Limits.read())
@@ -48,7 +49,10 @@ class Tiltyard:
     def __init__(self) -> None:
         """Load and warm every model before the worker takes its first request."""
         load()
-        app.state.meters = Meters(log=bool(os.environ.get("TILTYARD_LOG")))
+        meters = app.state.meters = Meters(log=bool(os.environ.get("TILTYARD_LOG")))
+        if recorder := Recorder.read():
+            recorder.counted = meters.told
+            app.state.recorder = recorder
         gc.collect()
         gc.freeze()  # what is there now stays: the collector need not look at it
         gc.set_threshold(50_000, 50, 50)

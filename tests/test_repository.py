@@ -19,7 +19,7 @@ PLUGINS = {"sources", "formats", "models", "problems", "checks", "columns", "for
 VERBS = {
     *("init", "fetch", "validate", "prepare", "train", "evaluate", "promote", "package"),
     *("serve", "predict", "check", "status", "history", "rollback", "doctor", "data", "smoke", "search", "study"),
-    "traffic",
+    *("traffic", "monitor"),
 }
 # which modules may import a heavy library; everywhere else it stays out
 HEAVY = {
@@ -29,7 +29,7 @@ HEAVY = {
     "matplotlib": {"pictures"},
     "optuna": {"sampling"},
     "prefect": set(),
-    "pyarrow": {"sheet", "bulk", "reading", "format", "meaning", "tally", "delimited", "jsonl", "parquet"},
+    "pyarrow": {"sheet", "bulk", "reading", "format", "meaning", "tally", "delimited", "jsonl", "parquet", "gather"},
     "sqlalchemy": {"sql"},
     "tensorflow": {"train", "vitals", "batches"},
     "jax": {"vitals"},

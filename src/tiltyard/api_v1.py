@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
-from tiltyard import sheet
-from tiltyard.body import asked
+from tiltyard import feedback, sheet
+from tiltyard.body import asked, read
+from tiltyard.errors import RequestError
 from tiltyard.route import METHODS, answered, encoder, json, only, predicted, served, versions
 from tiltyard.served import Served
 from tiltyard.tensors import Tensor
@@ -20,7 +22,7 @@ DTYPES = {"FP64": "DT_DOUBLE", "INT64": "DT_INT64", "BOOL": "DT_BOOL", "BYTES": 
 
 def routes() -> list[Route]:
     """A model by its name, or by its name and version or label."""
-    found = []
+    found = [Route("/v1/models/{name}:feedback", only("POST", _feedback), methods=METHODS)]
     for which in ("", "/versions/{version}", "/labels/{label}"):  # the first that fits is taken: what is asked most
         model = f"/v1/models/{{name}}{which}"
         found += [
@@ -54,6 +56,17 @@ def _columns(predictions: list[Any]) -> Any:
     if not isinstance(predictions[0], dict):
         return predictions
     return {name: [one[name] for one in predictions] for name in predictions[0]}
+
+
+async def _feedback(request: Request) -> Response:
+    """Keep what became true of earlier answers."""
+    model, recorder = served(request), request.app.state.recorder
+    if recorder is None:
+        text = "this service keeps nothing: expected TILTYARD_RECORDS, a folder for what it records"
+        raise RequestError("no_records", text, status=501)
+    truths = feedback.read(model, await read(request, feedback.BYTES))
+    await anyio.to_thread.run_sync(recorder.truths.keep, model.task, truths, limiter=request.app.state.turn)
+    return json(encoder.encode({"kept": len(truths), "model": model.task}))
 
 
 async def _models(request: Request) -> Response:

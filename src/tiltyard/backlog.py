@@ -22,16 +22,16 @@ Item = TypeVar("Item")
 
 
 class Backlog(Generic[Item]):
-    """A bounded queue and its thread, which begins with the first item: a worker that never needs it has none."""
+    """A bounded queue and its thread."""
 
-    def __init__(self, name: str, work: Callable[[Item], None], items: int = ITEMS, size: int = BYTES) -> None:
-        self.name, self.work, self.size = name, work, size
-        self.counts: Counter[str] = Counter()  # done, failed, dropped
-        self.waiting: queue.Queue[tuple[Item, int]] = queue.Queue(items)
+    def __init__(self, name: str, work: Callable[[Item], str], count: Callable[[Item, str], None]) -> None:
+        self.name, self.work, self.count, self.size = name, work, count, BYTES
+        self.counts: Counter[str] = Counter()  # by what became of items: what `work` says, or failed, or dropped
+        self.waiting: queue.Queue[tuple[Item, int]] = queue.Queue(ITEMS)
         self.held = 0
         self.lock = threading.Lock()
-        self.thread: threading.Thread | None = None
         self.told = -TOLD
+        threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def put(self, item: Item, size: int) -> bool:
         """Take an item, unless there is no room; say whether it was taken."""
@@ -40,11 +40,8 @@ class Backlog(Generic[Item]):
             if fits:
                 self.held += size
                 self.waiting.put_nowait((item, size))
-            else:
-                self.counts["dropped"] += 1
-            if self.thread is None:
-                self.thread = threading.Thread(target=self._run, name=self.name, daemon=True)
-                self.thread.start()
+        if not fits:
+            self._told(item, "dropped")
         return fits
 
     def finish(self) -> None:
@@ -57,17 +54,20 @@ class Backlog(Generic[Item]):
         while True:
             item, size = self.waiting.get()
             try:
-                self.work(item)
-                self.counts["done"] += 1
+                self._told(item, self.work(item))
             except Exception as error:  # noqa: BLE001 - whatever it is, no request may feel it
+                self._told(item, "failed")
                 self._tell(error)
             finally:
                 with self.lock:
                     self.held -= size
                 self.waiting.task_done()
 
+    def _told(self, item: Item, outcome: str) -> None:
+        self.counts[outcome] += 1
+        self.count(item, outcome)
+
     def _tell(self, error: Exception) -> None:
-        self.counts["failed"] += 1
         if time.monotonic() - self.told >= TOLD:
             self.told = time.monotonic()
             log.error("%s: %s: %s", self.name, type(error).__name__, error)

@@ -35,7 +35,7 @@ def _declared(request: Request) -> int:
     return int(length) if length.isdecimal() and len(length) < 20 else 0
 
 
-def _parse(body: bytes) -> object:
+def decoded(body: bytes) -> object:
     """Decode JSON; its type is not asked for, as TensorFlow Serving does not: plain `curl -d` works."""
     try:
         return decoder.decode(body)
@@ -53,7 +53,7 @@ def asked(body: bytes, single: str = "") -> tuple[object, bool]:
     `single` is the column whose value is the instance, where there is but one. The one other key of the convention
     names the default signature.
     """
-    content = _parse(body)
+    content = decoded(body)
     if not isinstance(content, dict):
         raise RequestError("wrong_type", EXPECTED)
     for key in content:

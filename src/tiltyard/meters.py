@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+if TYPE_CHECKING:
+    from tiltyard.recorder import Told
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 INSTANCES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -52,6 +55,12 @@ class Meters:
         self.inside = prometheus.Gauge(
             "tiltyard_requests_inside", "Requests that are being answered", multiprocess_mode="livesum", **where
         )
+        self.recorded = prometheus.Counter(
+            "tiltyard_recorded",
+            "Answers for the record and copies for a challenger: written, failed, dropped, or no room in the folder",
+            [*model, "arm", "outcome"],
+            **where,
+        )
         self.meant: dict[tuple[str, str, int], tuple[Any, Any, Any]] = {}  # finding a label costs more than counting
 
     def count(self, heard: Heard) -> None:
@@ -73,3 +82,7 @@ class Meters:
             line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **asdict(heard)}
             sys.stdout.buffer.write(encoder.encode(line) + b"\n")
             sys.stdout.buffer.flush()
+
+    def told(self, told: Told, outcome: str) -> None:
+        """Count what became of an answer for the record."""
+        self.recorded.labels(told.model.task, told.model.version, told.arm, outcome).inc()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tiltyard import sheet
+from tiltyard import feedback, sheet
 from tiltyard.tensors import DTYPES
 
 Json = dict[str, Any]
@@ -20,6 +20,7 @@ REFUSAL = {
     },
     "required": ["error"],
 }
+REFERENCE = {"$ref": "#/components/schemas/Refusal"}
 TOLD = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
 INFER = {
     "type": "object",
@@ -70,6 +71,7 @@ def _model(schema: Json) -> Json:
     name = schema["task"]
     return {
         f"/v1/models/{name}:predict": {"post": _predict(schema)},
+        f"/v1/models/{name}:feedback": {"post": _feedback(schema)},
         f"/v1/models/{name}": {"get": _get(f"{schema['title']}: state, version, metrics", name)},
         f"/v1/models/{name}/schema": {"get": _get("Its instances, predictions and limits", name)},
         **_tensors(schema),
@@ -125,6 +127,32 @@ def _predict(schema: Json) -> Json:
         "tags": [schema["task"]],
         "requestBody": {"required": True, "content": content},
         "responses": {"200": _response("one prediction an instance", answer), **_refusals()},
+    }
+
+
+def _feedback(schema: Json) -> Json:
+    """Truths are what answers are: labels, numbers, or lists of them."""
+    prediction = schema["prediction"]
+    truth = prediction.get("properties", {}).get("label") or prediction.get("properties", {}).get("forecast")
+    properties = {
+        "id": {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,64}$", "description": "x-request-id of the answer"},
+        "instance": {"type": "integer", "minimum": 0, "maximum": schema["limits"]["max_instances"] - 1},
+        "truth": truth or prediction,
+    }
+    item = {"type": "object", "properties": properties, "required": ["id", "truth"], "additionalProperties": False}
+    body = {
+        "type": "object",
+        "properties": {"feedback": {"type": "array", "items": item, "minItems": 1, "maxItems": feedback.MOST}},
+        "required": ["feedback"],
+        "additionalProperties": False,
+    }
+    answer = {"type": "object", "properties": {"kept": {"type": "integer"}, "model": {"const": schema["task"]}}}
+    refusals = {**_refusals(), "501": _response("this service keeps nothing", REFERENCE)}
+    return {
+        "summary": f"{schema['title']}: what became true of earlier answers",
+        "tags": [schema["task"]],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "responses": {"200": _response("all are kept", answer), **refusals},
     }
 
 

@@ -20,10 +20,9 @@ from starlette.types import Scope
 from tiltyard.arms import Pick
 from tiltyard.backlog import Backlog
 from tiltyard.errors import WorkspaceError
+from tiltyard.feedback import Truths
 from tiltyard.served import Served
 from tiltyard.spool import Spool
-
-ANSWERS, TRUTHS = "answers", "truths"  # folders of a task's records
 
 encoder = msgspec.json.Encoder()
 
@@ -49,14 +48,16 @@ class Told:
 
 
 class Recorder:
-    """A share of all requests, and those that a challenge asks for; `seen` is told of each that was recorded."""
+    """Takes a share of all requests, and those that a challenge asks for; `seen` are told of each."""
 
-    def __init__(self, folder: Path, share: float = 0.0, seen: Callable[[Told], None] = lambda _: None) -> None:
-        self.folder, self.share, self.seen = folder, share, seen
-        self.lines: Backlog[Told] = Backlog("record", self._write)
-        self.copies: Backlog[Told] = Backlog("shadow", self._copy)
+    def __init__(self, folder: Path, share: float = 0.0) -> None:
+        self.folder, self.share = folder, share
+        self.seen: list[Callable[[Told], None]] = []
+        self.counted: Callable[[Told, str], None] = lambda _, __: None
+        self.lines: Backlog[Told] = Backlog("record", self._write, self._count)
+        self.copies: Backlog[Told] = Backlog("shadow", self._copy, self._count)
+        self.truths = Truths(folder)
         self.spools: dict[str, Spool] = {}
-        self.full = 0  # lines for which the folder had no room
         self.left = self._gap()
 
     @classmethod
@@ -101,18 +102,23 @@ class Recorder:
         if pick.copy:
             self.copies.put(replace(told, model=pick.copy, arm="shadow"), size)
 
-    def _copy(self, told: Told) -> None:
+    def _count(self, told: Told, outcome: str) -> None:
+        self.counted(told, outcome)
+
+    def _copy(self, told: Told) -> str:
         """Answer a copy; whatever becomes of it, the client has had its answer."""
         begun = time.thread_time()
         predictions = told.model.predict(told.instances)
         ms = 1000 * (time.thread_time() - begun)
-        self._write(replace(told, predictions=predictions, ms=ms))
+        return self._add(replace(told, predictions=predictions, ms=ms))
 
-    def _write(self, told: Told) -> None:
-        task = told.model.task
-        arm = "shadow" if told.arm == "shadow" else ""  # the two threads write files of their own
-        spool = self.spools.setdefault(task + arm, Spool(self.folder / task / ANSWERS))
-        if not spool.add(told.line()):
-            self.full += 1
-        if not arm:
-            self.seen(told)
+    def _write(self, told: Told) -> str:
+        for see in self.seen:
+            see(told)
+        return self._add(told)
+
+    def _add(self, told: Told) -> str:
+        """Write a line, into a file for each of the two threads; say what became of it."""
+        name = f"{told.model.task} {told.arm == 'shadow'}"
+        spool = self.spools.setdefault(name, Spool(self.folder / told.model.task / "answers"))
+        return "written" if spool.add(told.line()) else "full"

@@ -107,7 +107,7 @@ def test_openapi_has_every_route(client: TestClient, path: str) -> None:
     paths = client.get(path).json()["paths"]
     assert "/v1/models/digits:predict" in paths
     for documented in (p for p in paths if p.startswith("/v1")):
-        assert client.get(documented).status_code == (405 if documented.endswith(":predict") else 200)
+        assert client.get(documented).status_code == (405 if ":" in documented else 200)
 
 
 def test_plain_curl_works(client: TestClient) -> None:

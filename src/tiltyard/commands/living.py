@@ -43,4 +43,24 @@ def traffic(task: str, share: float | None, off: bool, as_json: bool, **ways: st
         click.echo(f"{task}: {found['told']}")
 
 
-COMMANDS = [traffic]
+@click.command()
+@TASK
+@JSON
+def monitor(task: str, as_json: bool) -> None:
+    r"""Gather what the service recorded into Parquet, and say how good its answers were by the truths that came.
+
+    \b
+    tiltyard serve --record 0.1     records a tenth of the requests
+    curl localhost:3000/v1/models/iris:feedback -d '{"feedback": [{"id": "...", "instance": 0, "truth": "setosa"}]}'
+    """
+    from tiltyard import show_live
+    from tiltyard.monitor import monitor as verb
+
+    found = one(task, verb)
+    if as_json:
+        print_json(found)
+    else:
+        show_live.monitored(found)
+
+
+COMMANDS = [traffic, monitor]

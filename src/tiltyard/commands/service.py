@@ -16,6 +16,7 @@ from tiltyard.command import TASK, TASKS, find, one, print_json
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes that answer.")
 @click.option("--concurrency", default=512, show_default=True, type=click.IntRange(1), help="Requests at a time.")
 @click.option("--timeout", default=30.0, show_default=True, type=click.FloatRange(0.1), help="Seconds for a request.")
+@click.option("--record", default=0.0, type=click.FloatRange(0, 1), help="Share of requests that are recorded.")
 @click.option("--log", is_flag=True, help="Print a line of JSON for each request.")
 @click.option("--keys", type=click.Path(path_type=Path), help="A file of `tiltyard key`: ask every client for one.")
 def serve(tasks: tuple[str, ...], host: str, port: int, keys: Path | None, **limits: float) -> None:
@@ -24,6 +25,7 @@ def serve(tasks: tuple[str, ...], host: str, port: int, keys: Path | None, **lim
     \b
     tiltyard serve iris --port 3001
     tiltyard serve --host 0.0.0.0 --workers 4 --keys serving/keys
+    tiltyard serve --record 0.1                 keep a tenth of what is asked and answered; see tiltyard monitor
     """
     from tiltyard.keys import read
     from tiltyard.serve import serve as verb

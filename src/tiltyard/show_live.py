@@ -1,0 +1,42 @@
+"""What the commands about living traffic print."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from tiltyard.show import table
+
+
+def monitored(found: dict[str, Any]) -> None:
+    """Print what was recorded, how good it was, and what to do."""
+    task = found["task"]
+    if not found["recorded"]:
+        click.echo(f"{task}: nothing is recorded yet")
+        click.echo(f"next: tiltyard serve {task} --record 0.1")
+        return
+    click.echo(f"{task}: {found['gathered']} files gathered into {found['records']}")
+    arms(found["recorded"])
+    feedback = found["feedback"]
+    click.echo(
+        f"\n{feedback['truths']} truths came: {feedback['repeated']} of them again, {feedback['unknown']} for answers "
+        f"that are not recorded; {feedback['waiting']} answers wait for theirs"
+    )
+    names = ("version", "truths", "value", "low", "high", "evaluated")
+    if feedback["truths"]:
+        rows = [[row[name] for name in names] for row in found["quality"]]
+        table(["version", "truths", f"live {found['quality'][0]['metric']}", "from", "to", "as evaluated"], rows)
+    else:
+        click.echo(f"next: send them to /v1/models/{task}:feedback by the x-request-id of the answer")
+
+
+def arms(rows: list[dict[str, Any]]) -> None:
+    """Print a row a version and arm."""
+    names = ("version", "arm", "requests", "instances", "p50_ms", "p99_ms", "first", "last")
+    heads = ("version", "arm", "requests", "instances", "p50 ms", "p99 ms", "first (UTC)", "last (UTC)")
+    table(heads, [[_short(row[name]) for name in names] for row in rows])
+
+
+def _short(value: Any) -> Any:
+    return value[:19].replace("T", " ") if isinstance(value, str) and value[10:11] == "T" else value
