@@ -9,6 +9,7 @@ from pathlib import Path
 import bentoml
 
 from tiltyard.api import application, install
+from tiltyard.drift import Drift
 from tiltyard.front import Limits
 from tiltyard.keeper import Keeper
 from tiltyard.meters import Meters
@@ -52,6 +53,9 @@ class Tiltyard:
         meters = app.state.meters = Meters(log=bool(os.environ.get("TILTYARD_LOG")))
         if recorder := Recorder.read():
             recorder.counted = meters.told
+            drift = Drift(meters.drifted)
+            recorder.seen.append(drift.see)
+            drift.start()
             app.state.recorder = recorder
         gc.collect()
         gc.freeze()  # what is there now stays: the collector need not look at it

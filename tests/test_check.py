@@ -217,8 +217,8 @@ def test_of_many_rows_last_trained_on_blocks_are_read(shop: Workspace, monkeypat
     """From the first row to the last, and no more than are looked at."""
     monkeypatch.setattr(trained, "LARGEST", 300)
     monkeypatch.setattr(trained, "BLOCK", 100)
-    assert trained._blocks(300) == [slice(300)]
-    assert trained._blocks(1100) == [slice(0, 100), slice(500, 600), slice(1000, 1100)]
+    assert trained.blocks(300) == [slice(300)]
+    assert trained.blocks(1100) == [slice(0, 100), slice(500, 600), slice(1000, 1100)]
     task = task_file.load(shop, "shop")
     prepare.prepare(shop, task)
     frame = customers(seed=1)

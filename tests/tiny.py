@@ -14,7 +14,8 @@ from tiltyard.decision import Decision
 from tiltyard.encoder import Encoder
 from tiltyard.package import schema
 from tiltyard.predictor import Predictor, version
-from tiltyard.prepare import TestPart, prepare, read_test
+from tiltyard.prepare import TestPart, prepare, read_part, read_test
+from tiltyard.reference import reference
 from tiltyard.registry import Registry
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
@@ -92,7 +93,10 @@ def packaged(space: Workspace, task: Task) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("model.onnx", "encoder.json"):
         shutil.copy(train / name, folder)
-    files.write_json(folder / "schema.json", schema(task, Predictor.load(train).encoder, report))
+    encoder = Predictor.load(train).encoder
+    files.write_json(folder / "schema.json", schema(task, encoder, report))
+    features, _ = read_part(space.out(task.name, "prepare") / "train.npz")
+    files.write_json(folder / "reference.json", reference(encoder, features))
     return folder
 
 

@@ -70,6 +70,32 @@ def recorded(workspace: Workspace, task: Task, kind: str, columns: Sequence[str]
     return pa.concat_tables(parts, promote_options="default")
 
 
+def latest(workspace: Workspace, task: Task, most: int) -> list[Any]:
+    """Give the latest instances that clients sent, as they sent them, from no more files than that takes."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    bare, found = _bare(task), list[Any]()
+    with held(workspace, task) as folder:
+        open_ones = [path for path, _ in spool.every(folder / "answers")]
+        names = {path.with_suffix("") for path in (*open_ones, *(folder / "answers").glob("[!.]*.parquet"))}
+        for path in sorted(names, reverse=True):
+            target = path.with_suffix(".parquet")
+            table = pq.read_table(target) if target.exists() else _table(task, "answers", path.with_suffix(".jsonl"))
+            if not task.columns.keys() <= {*table.column_names}:  # pictures, or another set of columns than today's
+                continue
+            rows = table.filter(pc.field("record.arm") != "shadow").select([*task.columns]).to_pylist()
+            found = [*([row[bare] for row in rows] if bare else rows), *found]
+            if len(found) >= most:
+                break
+    return found[-most:]
+
+
+def _bare(task: Task) -> str:
+    """Name the column whose value is the instance, if there is but one."""
+    return next(iter(task.columns)) if task.form != "table" and len(task.columns) == 1 else ""
+
+
 def _table(task: Task, kind: str, path: Path | None) -> pa.Table:
     made: dict[str, Callable[[Task, list[Line]], pa.Table]] = {"answers": _answers, "truths": _truths}
     return made[kind](task, [] if path is None else _lines(path))
@@ -137,7 +163,7 @@ def _predictions(task: Task, answers: list[Any]) -> pa.Array:
 
 def _features(task: Task, rows: list[tuple[Line, int]]) -> dict[str, pa.Array]:
     """Give features by name, as `tiltyard check --against` reads them; pictures are not recorded."""
-    bare = next(iter(task.columns)) if task.form != "table" and len(task.columns) == 1 else ""
+    bare = _bare(task)
     if any(column.type == "image" for column in task.columns.values()):
         return {}
     values = [line["instances"][place] for line, place in rows]

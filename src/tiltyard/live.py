@@ -1,4 +1,4 @@
-"""Live: how versions do on what clients sent, by the truths that came later, and how two of them compare."""
+"""Live: what the service answered, with the truths that came later, and how good each version was by them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiltyard import files, gather
-from tiltyard.bootstrap import RESAMPLES, Bootstrap, Gain
+from tiltyard.bootstrap import Bootstrap
 from tiltyard.column import Array
 from tiltyard.problem import Context
 from tiltyard.task import Task
@@ -43,6 +43,10 @@ class Live:
         mine = self.of(version)
         return mine[mine["truth"].notna()]
 
+    def arms(self) -> list[dict[str, Any]]:
+        """Give a row a version and arm: how much it answered, from when to when, and how fast."""
+        return [_arm(rows) for _, rows in self.answers.groupby(["version", "arm"], sort=True)]
+
     def quality(self, version: str) -> dict[str, Any] | None:
         """Measure a version as its evaluation did; None if there are too few truths to tell."""
         rows = self.known(version)
@@ -54,54 +58,19 @@ class Live:
         low, high = bootstrap.intervals(lambda at: {name: metric.score(truth[at], outputs[at], self.context)})[name]
         return {"truths": len(rows), "value": metric.score(truth, outputs, self.context), "low": low, "high": high}
 
-    def duel(self, new: str, old: str) -> tuple[Gain, int, str] | None:
-        """Say what one version gains over another, on how many truths, and whether on the same ones.
 
-        A shadow has answered the same rows as the champion; a canary others, of the same time.
-        """
-        one, other = self.known(new), self.known(old)
-        both = one.merge(other, on=ROW, suffixes=("", "_old"))
-        if len(both) >= FEWEST:
-            return self._paired(both), len(both), "the same"
-        other = other[other["time"].between(one["time"].min(), one["time"].max())]
-        if min(len(one), len(other)) < FEWEST:
-            return None
-        return self._apart(one, other), min(len(one), len(other)), "like"
-
-    def _paired(self, both: pd.DataFrame) -> Gain:
-        task, truth = self.task, truths(self.task, both)
-        bootstrap = Bootstrap(len(both), task.split.seed, task.gate.confidence)
-        new, old = (outputs_of(task, both, column) for column in ("answer", "answer_old"))
-        return bootstrap.gain(
-            task.metric, lambda out, at: task.metric.score(truth[at], out[at], self.context), new, old
-        )
-
-    def _apart(self, new: pd.DataFrame, old: pd.DataFrame) -> Gain:
-        """Draw the rows of each for themselves: luck with them does not cancel out."""
-        task, generator = self.task, np.random.default_rng(self.task.split.seed)
-        known = [(truths(task, rows), outputs_of(task, rows)) for rows in (new, old)]
-
-        def scores(*, drawn: bool) -> list[float]:
-            places = [generator.integers(0, len(t), len(t)) if drawn else np.arange(len(t)) for t, _ in known]
-            return [task.metric.score(t[at], o[at], self.context) for (t, o), at in zip(known, places, strict=True)]
-
-        gains = [task.metric.gain(*scores(drawn=True)) for _ in range(RESAMPLES)]
-        tail = (1 - task.gate.confidence) / 2
-        low, high = np.quantile(gains, [tail, 1 - tail])
-        first, second = scores(drawn=False)
-        return Gain(first, second, task.metric.gain(first, second), float(low), float(high))
-
-    def agreement(self, new: str, old: str) -> dict[str, float] | None:
-        """Say how alike two versions answer the same rows: the share of equal labels, or how far numbers lie apart."""
-        both = self.of(new).merge(self.of(old), on=ROW, suffixes=("", "_old"))
-        if not len(both) or self.task.kind.targets == "text":
-            return None
-        one, other = (outputs_of(self.task, both, column) for column in ("answer", "answer_old"))
-        if self.task.classes:
-            equal = float((one.argmax(axis=1) == other.argmax(axis=1)).mean())
-            return {"rows": len(both), "equal": equal}
-        apart = np.abs(one - other).reshape(len(both), -1).mean(axis=1)
-        return {"rows": len(both), "apart": float(apart.mean()), "apart_p99": float(np.quantile(apart, 0.99))}
+def _arm(rows: pd.DataFrame) -> dict[str, Any]:
+    requests = rows.drop_duplicates(["id", "time"])
+    return {
+        "version": rows["version"].iloc[0],
+        "arm": rows["arm"].iloc[0],
+        "requests": len(requests),
+        "instances": len(rows),
+        "p50_ms": float(requests["ms"].quantile(0.5)),
+        "p99_ms": float(requests["ms"].quantile(0.99)),
+        "first": rows["time"].min().isoformat(timespec="seconds"),
+        "last": rows["time"].max().isoformat(timespec="seconds"),
+    }
 
 
 def live(workspace: Workspace, task: Task) -> Live:

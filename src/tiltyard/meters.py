@@ -61,6 +61,13 @@ class Meters:
             [*model, "arm", "outcome"],
             **where,
         )
+        self.drift = prometheus.Gauge(
+            "tiltyard_feature_psi",
+            "How far the latest recorded inputs lie from the training rows (population stability index)",
+            [*model, "feature"],
+            multiprocess_mode="livemax",  # that one worker sees it is enough
+            **where,
+        )
         self.meant: dict[tuple[str, str, int], tuple[Any, Any, Any]] = {}  # finding a label costs more than counting
 
     def count(self, heard: Heard) -> None:
@@ -86,3 +93,7 @@ class Meters:
     def told(self, told: Told, outcome: str) -> None:
         """Count what became of an answer for the record."""
         self.recorded.labels(told.model.task, told.model.version, told.arm, outcome).inc()
+
+    def drifted(self, labels: tuple[str, str, str], value: float) -> None:
+        """Set how far a feature lies from the training rows."""
+        self.drift.labels(*labels).set(value)

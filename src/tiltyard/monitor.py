@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from tiltyard import files
-from tiltyard.gather import gather
+from tiltyard.drift import FEWEST, looked_at
+from tiltyard.gather import gather, latest
 from tiltyard.live import Live, live
+from tiltyard.reference import distance
 from tiltyard.registry import Registry
+from tiltyard.served import Served
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
-if TYPE_CHECKING:
-    import pandas as pd
+ROWS = 10_000  # the latest of what was recorded: drift is about now
 
 
 def monitor(workspace: Workspace, task: Task) -> dict[str, Any]:
@@ -24,29 +28,37 @@ def monitor(workspace: Workspace, task: Task) -> dict[str, Any]:
         "champion": champion.version if champion else None,
         "records": str((workspace.records / task.name).relative_to(workspace.root)),
         "gathered": gathered,
-        "recorded": told(found),
+        "recorded": found.arms(),
         "feedback": found.feedback,
+        "drift": _drift(workspace, task, champion.version) if champion else [],
         "quality": [_quality(workspace, found, version) for version in found.answers["version"].unique()],
     }
 
 
-def told(found: Live) -> list[dict[str, Any]]:
-    """Give a row a version and arm: how much it answered, from when to when, and how fast."""
-    return [_arm(rows) for _, rows in found.answers.groupby(["version", "arm"], sort=True)]
-
-
-def _arm(rows: pd.DataFrame) -> dict[str, Any]:
-    requests = rows.drop_duplicates(["id", "time"])
-    return {
-        "version": rows["version"].iloc[0],
-        "arm": rows["arm"].iloc[0],
-        "requests": len(requests),
-        "instances": len(rows),
-        "p50_ms": float(requests["ms"].quantile(0.5)),
-        "p99_ms": float(requests["ms"].quantile(0.99)),
-        "first": rows["time"].min().isoformat(timespec="seconds"),
-        "last": rows["time"].max().isoformat(timespec="seconds"),
+def _drift(workspace: Workspace, task: Task, version: str) -> list[dict[str, Any]]:
+    """Hold the latest inputs against the training rows of the champion, the worst first."""
+    model, rows = Served.load(Registry(workspace).package(task.name, version)), latest(workspace, task, ROWS)
+    if len(rows) < FEWEST or not model.reference:
+        return []
+    size = model.predictor.encoder.max_instances
+    parts = [looked_at(model, rows[start : start + size]) for start in range(0, len(rows), size)]
+    measured = {
+        name: distance(spread, np.concatenate([part[name] for part in parts]))
+        for name, spread in model.reference.items()
     }
+    sure = (1 - task.check.confidence) / len(measured)
+    found = [
+        {
+            "feature": name,
+            "psi": one.value,
+            "limit": task.check.psi,
+            "chance": one.chance,
+            "drifted": one.value > task.check.psi and one.chance < sure,
+            "rows": len(rows),
+        }
+        for name, one in measured.items()
+    ]
+    return sorted(found, key=lambda row: -float(row["psi"]))
 
 
 def _quality(workspace: Workspace, found: Live, version: str) -> dict[str, Any]:

@@ -18,8 +18,10 @@ from tiltyard.errors import PackageError
 from tiltyard.golden import golden
 from tiltyard.predictor import Predictor
 from tiltyard.predictor import version as version_of
-from tiltyard.prepare import TestPart, read_test
+from tiltyard.prepare import TestPart, open_part, read_test
+from tiltyard.reference import reference
 from tiltyard.task import Task
+from tiltyard.trained import blocks
 from tiltyard.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -74,7 +76,14 @@ def write(workspace: Workspace, task: Task, folder: Path) -> None:
             shutil.copy(train / name, target)
         files.write_json(target / "schema.json", schema(task, predictor.encoder, report))
         files.write_json(target / "golden.json", golden(predictor, test, _outputs(evaluate, test)))
+        files.write_json(target / "reference.json", _reference(workspace, task, predictor.encoder))
         files.write_text(target / "card.md", card(task, report, training))
+
+
+def _reference(workspace: Workspace, task: Task, encoder: Encoder) -> dict[str, Any]:
+    """Say how the training rows are spread, or as many of them as findings look at."""
+    features, answers = open_part(workspace.out(task.name, "prepare") / "train.npz")
+    return reference(encoder, np.concatenate([features[part] for part in blocks(len(answers))]))
 
 
 def _outputs(evaluate: Path, test: TestPart) -> Array:

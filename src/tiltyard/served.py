@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ class Served:
 
     schema: dict[str, Any]
     predictor: Predictor
+    reference: dict[str, Any] = field(default_factory=dict)  # how training rows are spread; older packages have none
 
     @classmethod
     def load(cls, folder: Path) -> Served:
@@ -28,7 +29,8 @@ class Served:
         schema = files.read_json(folder / "schema.json")
         if (found := version(folder)) != schema["version"]:
             raise PackageError(f"{folder} was changed: expected version {schema['version']}; received {found}")
-        served = cls(schema, Predictor.load(folder))
+        spread = folder / "reference.json"
+        served = cls(schema, Predictor.load(folder), files.read_json(spread) if spread.is_file() else {})
         served.predict([schema["example"]])
         return served
 

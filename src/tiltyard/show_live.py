@@ -18,6 +18,7 @@ def monitored(found: dict[str, Any]) -> None:
         return
     click.echo(f"{task}: {found['gathered']} files gathered into {found['records']}")
     arms(found["recorded"])
+    _drift(found)
     feedback = found["feedback"]
     click.echo(
         f"\n{feedback['truths']} truths came: {feedback['repeated']} of them again, {feedback['unknown']} for answers "
@@ -29,6 +30,34 @@ def monitored(found: dict[str, Any]) -> None:
         table(["version", "truths", f"live {found['quality'][0]['metric']}", "from", "to", "as evaluated"], rows)
     else:
         click.echo(f"next: send them to /v1/models/{task}:feedback by the x-request-id of the answer")
+
+
+def _drift(found: dict[str, Any]) -> None:
+    """Print each feature, and what to do about one that is far from the training rows."""
+    if not (rows := found["drift"]):
+        return
+    click.echo(f"\nthe latest {rows[0]['rows']} instances beside the training rows of {found['champion']}:")
+    heads = ("feature", "PSI", "at most", "by chance", "")
+    names = ("feature", "psi", "limit", "chance")
+    table(heads, [[*(row[name] for name in names), "drifted" if row["drifted"] else "as trained"] for row in rows])
+    if any(row["drifted"] for row in rows):
+        command = f"tiltyard check {found['task']} --against {found['records']}/answers/FILE.parquet"
+        click.echo(f"next: {command}; find out what changed, and train again if it is to stay")
+
+
+def traffic(found: dict[str, Any]) -> None:
+    """Print who gets what, and how both arms do."""
+    click.echo(f"{found['task']}: {found['told']}")
+    if not (report := found["report"]):
+        return
+    if not report["arms"]:
+        click.echo("  nothing is recorded yet: it is by `tiltyard serve`, in its first answers")
+        return
+    arms(report["arms"])
+    if alike := report["agreement"]:
+        told = f"{alike['equal']:.1%} equal labels" if "equal" in alike else f"numbers {alike['apart']:.4g} apart"
+        click.echo(f"  to the same {alike['answers']} instances: {told}")
+    click.echo(f"  {report['told']}")
 
 
 def arms(rows: list[dict[str, Any]]) -> None:

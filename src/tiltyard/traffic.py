@@ -10,13 +10,15 @@ from tiltyard import challenge, files
 from tiltyard.challenge import Challenge
 from tiltyard.decision import provenance
 from tiltyard.errors import PackageError, RegistryError
+from tiltyard.live import FEWEST, Live, live
 from tiltyard.registry import Registry
+from tiltyard.rivals import agreement, match
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
 
 def traffic(workspace: Workspace, task: Task) -> dict[str, Any]:
-    """Say which challenge runs, if any."""
+    """Say which challenge runs, if any, and how it goes."""
     champion = Registry(workspace).champion(task.name)
     found = challenge.read(workspace.traffic(task.name))
     reigns = champion.version if champion else None
@@ -25,6 +27,19 @@ def traffic(workspace: Workspace, task: Task) -> dict[str, Any]:
         "champion": reigns,
         "challenge": found.model_dump(mode="json") if found else None,
         "told": _told(found, reigns),
+        "report": _report(live(workspace, task), found) if found else None,
+    }
+
+
+def _report(found: Live, running: Challenge) -> dict[str, Any]:
+    """Put both arms side by side: what they answered, how fast, how alike, and how good by the truths that came."""
+    new, old = running.version, running.champion
+    held = None if found.task.kind.targets == "text" else match(found, new, old)
+    return {
+        "arms": [row for row in found.arms() if row["version"] in (new, old)],
+        "agreement": agreement(found, new, old),
+        "match": held.to_json() if held else None,
+        "told": held.told(found.task) if held else f"fewer than {FEWEST} truths of each came by now",
     }
 
 

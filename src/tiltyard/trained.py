@@ -61,15 +61,15 @@ def _comparisons(workspace: Workspace, subject: Subject) -> list[Comparison]:
     if encoder.columns != subject.task.columns or encoder.classes != subject.task.classes:
         return []  # prepared under another task file: not to be compared
     features, answers = open_part(folder / "train.npz")
-    blocks = _blocks(len(answers))
-    old, answers = (np.concatenate([rows[block] for block in blocks]) for rows in (features, answers))
+    parts = blocks(len(answers))
+    old, answers = (np.concatenate([rows[part] for part in parts]) for rows in (features, answers))
     new = encoder.encode(take(subject.parsed, train))
     truth = np.array(encoder.classes)[answers] if encoder.classes else answers.astype(np.float64)
     target = Comparison(subject.task.target.column, truth, subject.truth[train], NAMES)
     return [*(_side_by_side(encoder, old, new) if subject.task.form == "table" else []), target]
 
 
-def _blocks(rows: int) -> list[slice]:
+def blocks(rows: int) -> list[slice]:
     """Cut blocks from all over the rows, if there are more than are looked at."""
     if rows <= LARGEST:
         return [slice(rows)]

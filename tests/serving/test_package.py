@@ -25,7 +25,7 @@ from tiltyard.served import Served
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
-FILES = ["card.md", "encoder.json", "golden.json", "model.onnx", "proven.json", "schema.json"]
+FILES = ["card.md", "encoder.json", "golden.json", "model.onnx", "proven.json", "reference.json", "schema.json"]
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def unbuilt(monkeypatch: pytest.MonkeyPatch, prove: Callable[..., float]) -> Non
 
 @pytest.mark.slow
 def test_package_is_whole_and_proven(space: Workspace, iris: Task) -> None:
-    """All six files are there, the proof says so, and asking again does nothing."""
+    """All seven files are there, the proof says so, and asking again does nothing."""
     version = package.package(space, iris)
     folder = space.package("iris", version)
     assert sorted(path.name for path in folder.iterdir()) == FILES

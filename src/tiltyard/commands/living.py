@@ -23,6 +23,7 @@ def traffic(task: str, share: float | None, off: bool, as_json: bool, **ways: st
     tiltyard traffic iris                          who gets what, and how both do
     tiltyard traffic iris --off
     """
+    from tiltyard import show_live
     from tiltyard import traffic as verb
 
     wanted = [(version, way) for way, version in ways.items() if version]
@@ -40,7 +41,7 @@ def traffic(task: str, share: float | None, off: bool, as_json: bool, **ways: st
     if as_json:
         print_json(found)
     else:
-        click.echo(f"{task}: {found['told']}")
+        show_live.traffic(found)
 
 
 @click.command()

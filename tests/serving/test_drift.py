@@ -1,0 +1,169 @@
+"""Inputs that shift move the gauge, and those that do not leave it; a reference says how training rows are spread."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import prometheus_client
+import pytest
+import tiny
+from client import TestClient
+from starlette.applications import Starlette
+
+from tiltyard import drift, files, task_file
+from tiltyard.api import application, install
+from tiltyard.cli import cli
+from tiltyard.drift import Drift, looked_at
+from tiltyard.keeper import Keeper
+from tiltyard.meters import Meters
+from tiltyard.monitor import monitor
+from tiltyard.prepare import read_part
+from tiltyard.recorder import Recorder, Told
+from tiltyard.reference import count, distance, quantities
+from tiltyard.served import Served
+from tiltyard.workspace import Workspace
+
+Kept = tuple[Workspace, list[str], Starlette, Keeper]
+
+
+def trained(space: Workspace, model: Served, rows: int) -> list[Any]:
+    """Give instances that are spread as the training rows are: numbers of iris are trained on as they come."""
+    features, _ = read_part(space.out("iris", "prepare") / "train.npz")
+    drawn = features[np.random.default_rng(0).integers(0, len(features), rows)].astype(float).round(3)
+    return [dict(zip(model.predictor.encoder.columns, row, strict=True)) for row in drawn.tolist()]
+
+
+def told(model: Served, instances: list[Any], arm: str = "champion") -> Told:
+    """Give a recorded request."""
+    return Told(model, arm, "a", 0.0, 1.0, instances, [])
+
+
+def test_the_gauge_moves_with_what_shifts_alone(kept: Kept) -> None:
+    """Half a centimetre more petal: that feature stands out, the others stay; with what is as trained nothing does."""
+    space, (first, second, _), app, _ = kept
+    model, registry = app.state.models["iris"], prometheus_client.CollectorRegistry()
+    found = Drift(Meters(registry=registry).drifted)
+
+    def psi(feature: str, version: str = first) -> float | None:
+        labels = {"model": "iris", "version": version, "feature": feature}
+        return registry.get_sample_value("tiltyard_feature_psi", labels)
+
+    same = trained(space, model, 600)
+    found.see(told(model, same[: drift.FEWEST - 1]))
+    found.measure()
+    assert psi("petal_width") is None
+    found.see(told(model, same))
+    found.measure()
+    values = {name: psi(name) for name in tiny.IRIS}
+    assert all(value is not None and value < 0.2 for value in values.values()), values
+    shifted = [{**row, "petal_width": row["petal_width"] + 0.5} for row in same]
+    found.see(told(model, shifted, "shadow"))
+    found.measure()
+    assert psi("petal_width") == values["petal_width"]
+    for _ in range(4):
+        found.see(told(model, shifted))
+    found.measure()
+    assert (psi("petal_width") or 0) > 0.5
+    assert (psi("petal_length") or 1) < 0.2
+    other = Served.load(space.package("iris", second))
+    found.see(told(other, same))
+    found.measure()
+    assert math.isnan(psi("petal_width") or 0)
+    assert (psi("petal_width", second) or 1) < 0.2
+
+
+def test_the_sample_is_bounded(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The latest rows alone are kept, as numbers."""
+    monkeypatch.setattr(drift, "ROWS", 50)
+    model = kept[2].state.models["iris"]
+    found = Drift(lambda *_: None)
+    for _ in range(20):
+        found.see(told(model, [tiny.IRIS] * 30))
+    _, columns = found.seen["iris"]
+    assert {name: len(values) for name, values in columns.items()} == dict.fromkeys(tiny.IRIS, 50)
+
+
+@pytest.mark.parametrize("name", tiny.TASKS)
+def test_training_rows_lie_at_no_distance_from_themselves(
+    packages: dict[str, Path], tiny_workspace: Workspace, name: str
+) -> None:
+    """For tables, pictures and series; and others than those do lie at one."""
+    model = Served.load(packages[name])
+    features, _ = read_part(tiny_workspace.out(name, "prepare") / "train.npz")
+    for column, values in quantities(model.predictor.encoder, features).items():
+        assert distance(model.reference[column], values).value == pytest.approx(0)
+        assert sum(model.reference[column]["counts"]) == len(features)
+        assert distance(model.reference[column], np.full(300, values.max())).value > 0.5
+    assert {*looked_at(model, [model.schema["example"]])} == {*model.reference}
+    assert len((packages[name] / "reference.json").read_text()) < 10_000
+
+
+def test_missing_numbers_and_rare_flags_count() -> None:
+    """What is missing has a bin of its own; of many places the rare ones share one, and so do those never seen."""
+    spread: dict[str, Any] = {"edges": [1.0, 2.0], "counts": []}
+    assert count(spread, np.array([0.5, 1.0, 1.5, 9.0, np.nan])).tolist() == [2, 1, 1, 1]
+    places: dict[str, Any] = {"places": [3, 0], "counts": []}
+    assert count(places, np.array([3, 3, 0, 7, -1])).tolist() == [2, 1, 2]
+
+
+def test_a_package_without_a_reference_is_served_without_gauges(packages: dict[str, Path]) -> None:
+    """Packages of an earlier release have none."""
+    model = Served.load(packages["iris"])
+    object.__setattr__(model, "reference", {})
+    found = Drift(lambda *_: pytest.fail("nothing is known"))
+    found.see(told(model, [tiny.IRIS] * 300))
+    found.measure()
+
+
+def test_monitor_names_what_drifts(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the record, gathered or not, with the command to type; what is as trained is said to be."""
+    from click.testing import CliRunner
+
+    space, _, app, _ = kept
+    task, model = task_file.load(space, "iris"), app.state.models["iris"]
+    recorder = app.state.recorder = Recorder(space.records, 1.0)
+    same = trained(space, model, 400)
+
+    def ask(rows: list[Any]) -> dict[str, dict[str, Any]]:
+        with TestClient(app) as client:
+            assert client.post("/v1/models/iris:predict", json={"instances": rows}).status_code == 200
+        recorder.lines.finish()
+        return {row["feature"]: row for row in monitor(space, task)["drift"]}
+
+    assert ask(same[:10]) == {}
+    assert not any(row["drifted"] for row in ask(same).values())
+    next(iter(recorder.spools.values())).close()
+    found = ask([{**row, "sepal_width": row["sepal_width"] + 1.0} for row in same])
+    assert [name for name, row in found.items() if row["drifted"]] == ["sepal_width"]
+    assert found["sepal_width"]["rows"] == 810
+    monkeypatch.chdir(space.root)
+    said = CliRunner().invoke(cli, ["monitor", "iris"]).output
+    assert "next: tiltyard check iris --against .tiltyard/records/iris/answers/FILE.parquet" in said
+
+
+def test_a_record_of_series_is_looked_at_too(packages: dict[str, Path], tmp_path: Path) -> None:
+    """By the mean of each window, from what lies in Parquet as lists."""
+    from tiltyard import gather
+
+    model = Served.load(packages["sine"])
+    app = application()
+    install(app, [model])
+    space = Workspace(tmp_path)
+    recorder = app.state.recorder = Recorder(space.records, 1.0)
+    with TestClient(app) as client:
+        client.post("/v1/models/sine:predict", json={"instances": [model.schema["example"]] * 3})
+    recorder.lines.finish()
+    for spool in recorder.spools.values():
+        spool.close()
+    task = task_file.load(Workspace(packages["sine"].parents[3]), "sine")
+    assert gather.gather(space, task) == 1
+    assert gather.latest(space, task, 2) == [model.schema["example"]] * 2
+
+
+def test_the_reference_of_a_package_is_json(packages: dict[str, Path]) -> None:
+    """Edges and counts of each column, and nothing of any row."""
+    content = files.read_json(packages["diabetes"] / "reference.json")
+    assert all(spread.keys() in ({"edges", "counts"}, {"places", "counts"}) for spread in content.values())

@@ -1,0 +1,149 @@
+"""Champion and challenger, compared by the truths that came: by the same rows, or by like ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+from client import TestClient
+from starlette.applications import Starlette
+
+from tiltyard import task_file, traffic
+from tiltyard.gather import KINDS
+from tiltyard.keeper import Keeper
+from tiltyard.live import live
+from tiltyard.recorder import Recorder
+from tiltyard.rivals import agreement, match
+from tiltyard.spool import Spool
+from tiltyard.task import Task
+from tiltyard.workspace import Workspace
+
+Kept = tuple[Workspace, list[str], Starlette, Keeper]
+OLD, NEW = "a" * 12, "b" * 12
+CLASSES = ("setosa", "versicolor", "virginica")
+
+
+def record(space: Workspace, version: str, right: int, ids: range, *, arm: str = "champion", since: float = 0) -> None:
+    """Write answers as a worker does, of which so many are right; the truth is always setosa."""
+    spool = Spool(space.records / "iris" / KINDS[0])
+    for place, name in enumerate(ids):
+        label = CLASSES[place >= right]
+        answer = {"label": label, "probabilities": {one: float(one == label) for one in CLASSES}}
+        line = {"id": f"r{name}", "time": since + place, "ms": 1.0, "arm": arm, "version": version}
+        spool.add(json.dumps({**line, "instances": [tiny.IRIS], "predictions": [answer]}).encode())
+    spool.close()
+
+
+def tell(space: Workspace, ids: range) -> None:
+    """Write truths as a worker does."""
+    spool = Spool(space.records / "iris" / KINDS[1])
+    truths = [{"id": f"r{name}", "instance": 0, "truth": "setosa"} for name in ids]
+    spool.add(json.dumps({"time": 9.0, "truths": truths}).encode())
+    spool.close()
+
+
+@pytest.fixture
+def task(reigning: Workspace) -> Task:
+    """Iris, by accuracy."""
+    found = task_file.load(reigning, "iris")
+    return found.model_copy(update={"gate": found.gate.model_copy(update={"metric": "accuracy"})})
+
+
+def test_a_shadow_is_compared_on_the_same_rows(task: Task, tmp_path: Path) -> None:
+    """Luck with rows cancels out: of 100 truths five more right is sure, for the others are the same."""
+    space = Workspace(tmp_path)
+    record(space, OLD, 80, range(100))
+    record(space, NEW, 90, range(100), arm="shadow")
+    tell(space, range(100))
+    found = live(space, task)
+    held = match(found, NEW, OLD)
+    assert held is not None
+    assert (held.truths, held.same) == (100, True)
+    assert (held.gain.new, held.gain.old) == (0.9, 0.8)
+    assert held.gain.low > 0
+    assert agreement(found, NEW, OLD) == {"answers": 100, "equal": 0.9}
+    assert "live accuracy 0.9 against the champion's 0.8 by 100 truths of the same answers" in held.told(task)
+
+
+def test_a_canary_is_compared_with_other_clients_of_its_time(task: Task, tmp_path: Path) -> None:
+    """The same difference proves less; and what the champion answered on other days is no part of it."""
+    space = Workspace(tmp_path)
+    record(space, OLD, 80, range(100), since=1e6)
+    record(space, OLD, 0, range(200, 300))
+    record(space, NEW, 90, range(100, 200), arm="canary", since=1e6)
+    tell(space, range(300))
+    found = live(space, task)
+    held = match(found, NEW, OLD)
+    assert held is not None
+    assert (held.truths, held.same) == (100, False)
+    assert held.gain.value == pytest.approx(0.1)
+    assert held.gain.low == pytest.approx(0.1 - 1.96 * np.sqrt((0.9 * 0.1 + 0.8 * 0.2) / 100), abs=0.02)
+    assert agreement(found, NEW, OLD) is None
+
+
+def test_few_truths_prove_nothing(task: Task, tmp_path: Path) -> None:
+    """Below twenty there is no figure."""
+    space = Workspace(tmp_path)
+    assert match(live(space, task), NEW, OLD) is None
+    record(space, OLD, 9, range(100))
+    record(space, NEW, 9, range(100), arm="shadow")
+    tell(space, range(19))
+    assert match(live(space, task), NEW, OLD) is None
+
+
+def test_an_id_that_came_twice_counts_once(task: Task, tmp_path: Path) -> None:
+    """A client may send its own ids again: the last answer counts, and no truth is taken twice."""
+    space = Workspace(tmp_path)
+    record(space, OLD, 0, range(30))
+    record(space, OLD, 30, range(30), since=100)
+    tell(space, range(30))
+    quality = live(space, task).quality(OLD)
+    assert quality is not None
+    assert (quality["truths"], quality["value"]) == (30, 1.0)
+
+
+def test_numbers_lie_apart(reigning: Workspace, tmp_path: Path) -> None:
+    """Of numbers it is told how far answers lie apart, on average and at worst."""
+    space, task = Workspace(tmp_path), task_file.load(reigning, "diabetes")
+    for version, value in ((OLD, 100.0), (NEW, 103.0)):
+        spool = Spool(space.records / "diabetes" / KINDS[0])
+        line = {"id": "a", "time": 1.0, "ms": 1.0, "arm": "champion", "version": version, "predictions": [value, value]}
+        spool.add(json.dumps({**line, "instances": [{}, {}]}).encode())
+        spool.close()
+    assert agreement(live(space, task), NEW, OLD) == {"answers": 2, "apart": 3.0, "apart_p99": 3.0}
+
+
+def test_the_report_puts_both_side_by_side(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a shadow has run over requests whose truths came: arms, agreement, and who was better by how much."""
+    from click.testing import CliRunner
+
+    from tiltyard.cli import cli
+
+    space, (first, second, _), app, watching = kept
+    task = task_file.load(space, "iris")
+    traffic.begin(space, task, (second, "shadow"), 1.0)
+    assert traffic.traffic(space, task)["report"]["arms"] == []
+    watching.look()
+    recorder = app.state.recorder = Recorder(space.records)
+    with TestClient(app) as client:
+        for _ in range(5):
+            answer = client.post("/v1/models/iris:predict", json={"instances": [tiny.IRIS] * 6})
+            name = answer.headers["x-request-id"]
+            items: list[dict[str, Any]] = [{"id": name, "instance": place, "truth": "setosa"} for place in range(6)]
+            client.post("/v1/models/iris:feedback", json={"feedback": items})
+    recorder.lines.finish()
+    recorder.copies.finish()
+    report = traffic.traffic(space, task)["report"]
+    assert {row["arm"]: row["instances"] for row in report["arms"]} == {"champion": 30, "shadow": 30}
+    assert {row["version"] for row in report["arms"]} == {first, second}
+    assert all(0 < row["p50_ms"] <= row["p99_ms"] for row in report["arms"])
+    assert report["agreement"]["answers"] == 30
+    assert (report["match"]["truths"], report["match"]["same"]) == (30, True)
+    monkeypatch.chdir(space.root)
+    said = CliRunner().invoke(cli, ["traffic", "iris"]).output
+    assert "to the same 30 instances" in said
+    assert "by 30 truths of the same answers" in said
