@@ -95,6 +95,7 @@ def test_the_first_good_challenger_becomes_champion(iris: Arena, monkeypatch: py
         "collapse": "passed",
         "gap": "passed",
         "latency": "passed",
+        "live": "not applicable",
     }
     assert line.evidence["over_baseline"]["low"] > 0
 

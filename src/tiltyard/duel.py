@@ -14,6 +14,7 @@ from tiltyard.bootstrap import Bootstrap, Gain
 from tiltyard.column import Array, Rows, count, take
 from tiltyard.predictor import Predictor
 from tiltyard.problem import Context
+from tiltyard.rivals import Match
 from tiltyard.task import Task
 
 ANSWERS, WARM, SECONDS = 200, 10, 2.0  # timed answers, answers before those, and when enough is enough
@@ -31,6 +32,7 @@ class Duel:
     context: Context
     train: float  # the gate's metric on the training rows
     latency_ms: float
+    live: Match | None = None  # what clients sent, and what became true of it
 
     @cached_property
     def over_baseline(self) -> Gain:
@@ -60,6 +62,7 @@ class Duel:
             "over_champion": asdict(champion) if champion else None,
             "gap": self.gap,
             "latency_ms": self.latency_ms,
+            "live": self.live.to_json() if self.live else None,
         }
 
     def _gain(self, other: Array) -> Gain:

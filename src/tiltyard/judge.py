@@ -12,9 +12,11 @@ from tiltyard.column import Array
 from tiltyard.duel import Duel, latency_ms
 from tiltyard.errors import RegistryError
 from tiltyard.gate import versus
+from tiltyard.live import live
 from tiltyard.predictor import Predictor, version
 from tiltyard.prepare import TestPart, read_test
 from tiltyard.registry import Champion, Registry, withdrawn
+from tiltyard.rivals import Match, match
 from tiltyard.task import Task
 from tiltyard.verdict import Verdict, word
 from tiltyard.workspace import Workspace
@@ -99,7 +101,15 @@ def _duel(workspace: Workspace, task: Task, report: Json, champion: Champion | N
         context=files.read_json(workspace.out(task.name, "prepare") / "split.json")["context"],
         train=report["train"][task.gate.metric],
         latency_ms=latency_ms(predictor, test.rows),
+        live=_live(workspace, task, report["version"], champion.version) if champion else None,
     )
+
+
+def _live(workspace: Workspace, task: Task, new: str, old: str) -> Match | None:
+    """Hold both against the truths that clients sent, if the challenger has run beside the champion."""
+    if task.kind.targets == "text" or not (workspace.records / task.name / "truths").is_dir():
+        return None
+    return match(live(workspace, task), new, old)
 
 
 def _champion_outputs(workspace: Workspace, champion: Champion, test: TestPart) -> Array:
@@ -117,5 +127,5 @@ def _champion_outputs(workspace: Workspace, champion: Champion, test: TestPart) 
 
 def _praise(duel: Duel) -> list[str]:
     """Say by how much a challenger wins."""
-    won = [versus(duel, duel.over_baseline, "the baseline")]
+    won = [versus(duel, duel.over_baseline, "the baseline"), *([duel.live.told(duel.task)] if duel.live else [])]
     return [versus(duel, duel.over_champion, "the champion"), *won] if duel.over_champion else won

@@ -56,7 +56,8 @@ class Live:
         metric, name = self.task.metric, self.task.gate.metric
         bootstrap = Bootstrap(len(rows), self.task.split.seed, self.task.gate.confidence)
         low, high = bootstrap.intervals(lambda at: {name: metric.score(truth[at], outputs[at], self.context)})[name]
-        return {"truths": len(rows), "value": metric.score(truth, outputs, self.context), "low": low, "high": high}
+        figures = {"value": metric.score(truth, outputs, self.context), "low": low, "high": high}
+        return {"truths": len(rows), **{key: one if math.isfinite(one) else None for key, one in figures.items()}}
 
 
 def _arm(rows: pd.DataFrame) -> dict[str, Any]:

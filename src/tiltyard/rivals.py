@@ -49,10 +49,13 @@ def match(found: Live, new: str, old: str) -> Match | None:
     one, other = found.known(new), found.known(old)
     both = one.merge(other, on=ROW, suffixes=("", "_old"))
     if len(both) >= FEWEST:
-        return Match(_paired(found, both), len(both), same=True)
-    other = other[other["time"].between(one["time"].min(), one["time"].max())]
-    fewer = min(len(one), len(other))
-    return Match(_apart(found, one, other), fewer, same=False) if fewer >= FEWEST else None
+        held = Match(_paired(found, both), len(both), same=True)
+    else:
+        other = other[other["time"].between(one["time"].min(), one["time"].max())]
+        if (fewer := min(len(one), len(other))) < FEWEST:
+            return None
+        held = Match(_apart(found, one, other), fewer, same=False)
+    return held if np.isfinite([held.gain.value, held.gain.low, held.gain.high]).all() else None
 
 
 def _paired(found: Live, both: pd.DataFrame) -> Gain:

@@ -10,8 +10,10 @@ import pytest
 from making import ROOT
 
 from tiltyard import plugins, task_file
+from tiltyard.bootstrap import Gain
 from tiltyard.duel import Duel
 from tiltyard.gate import Check
+from tiltyard.rivals import Match
 from tiltyard.workspace import Workspace
 
 TRUTH = np.arange(60) % 3
@@ -37,13 +39,15 @@ def better() -> Duel:
         context={},
         train=1.0,
         latency_ms=0.1,
+        live=Match(Gain(0.9, 0.8, 0.1, 0.05, 0.15), 300, same=True),
     )
 
 
 @pytest.fixture
 def worse(better: Duel) -> Duel:
     """A slow challenger that has given up two classes, though it knew its training rows by heart."""
-    return dataclasses.replace(better, challenger=UNSURE, latency_ms=500.0)
+    live = Match(Gain(0.7, 0.8, -0.1, -0.15, -0.05), 300, same=True)
+    return dataclasses.replace(better, challenger=UNSURE, latency_ms=500.0, live=live)
 
 
 def test_silent_for_a_clearly_better_challenger(check_name: str, better: Duel) -> None:
@@ -128,3 +132,18 @@ def test_the_gap_of_a_model_that_learned_nothing_is_not_judged(better: Duel) -> 
     """There is no gain over the baseline of which a share could be lost: beating the baseline is another check."""
     outcome = check("gap").outcome(dataclasses.replace(better, train=0.1))
     assert outcome.state == "not applicable"
+
+
+def test_live_truths_that_are_few_or_none_judge_nothing(better: Duel) -> None:
+    """Not applicable, with how many there are and how many there should be."""
+    few = dataclasses.replace(better, live=Match(Gain(0.1, 0.9, -0.8, -0.9, -0.7), 199, same=True))
+    for duel, received in ((few, "199"), (dataclasses.replace(better, live=None), "too few")):
+        outcome = check("live").outcome(duel)
+        assert outcome.state == "not applicable"
+        assert outcome.text == f"live truths of both: expected at least 200; received {received}"
+
+
+def test_a_loss_within_chance_is_let_through(better: Duel) -> None:
+    """Sealed rows decide who wins; live ones only stop what is surely worse."""
+    live = Match(Gain(0.79, 0.8, -0.01, -0.05, 0.03), 300, same=False)
+    assert check("live").outcome(dataclasses.replace(better, live=live)).state == "passed"

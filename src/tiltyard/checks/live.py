@@ -1,0 +1,29 @@
+"""Not worse than the champion on what clients sent, where that is known."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from tiltyard.duel import Duel
+from tiltyard.gate import Check, NotApplicableError
+
+FEWEST = 200  # truths: by fewer, sealed rows say more
+
+
+class Live(Check):
+    """A challenger that ran beside the champion has truths of its own; they may stop it, but do not let it in."""
+
+    code: ClassVar = "live"
+    title: ClassVar = "is not worse by live truths"
+    severity: ClassVar = "HOLD"
+    repeatable: ClassVar = False  # more truths come
+
+    def complaint(self, duel: Duel) -> str | None:
+        """Want the interval of the gain to reach zero: a loss beyond chance is one too many."""
+        match = duel.live
+        if match is None or match.truths < FEWEST:
+            received = match.truths if match else "too few"
+            raise NotApplicableError(f"live truths of both: expected at least {FEWEST}; received {received}")
+        if match.gain.high >= 0:
+            return None
+        return f"{match.told(duel.task)}; expected an interval that reaches zero"

@@ -1,0 +1,75 @@
+"""The gate hears what became true of a challenger's answers while it ran beside the champion."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from jousting import arena, challenge, quick_package
+from tiny import IRIS
+
+from tiltyard.judge import judge
+from tiltyard.promote import promote
+from tiltyard.registry import Registry
+from tiltyard.spool import Spool
+from tiltyard.task import Task
+from tiltyard.workspace import Workspace
+
+
+@pytest.fixture
+def rivals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Workspace, Task, str, str]:
+    """A weak champion of iris, and a good challenger that was evaluated."""
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    monkeypatch.setattr("tiltyard.package.package", quick_package)
+    workspace, task = arena(tmp_path / "arena", "iris")
+    old = challenge(workspace, task, slice(1, 2))
+    assert promote(workspace, task).verdict == "PROMOTE"
+    return workspace, task, old, challenge(workspace, task, slice(4))
+
+
+def happened(workspace: Workspace, task: Task, right: dict[str, int]) -> None:
+    """Leave 300 requests that both versions answered, each so many times rightly, and their truths."""
+    answers = Spool(workspace.records / "iris" / "answers")
+    for version, good in right.items():
+        for place in range(300):
+            label = task.classes[place % 3 if place < good else (place + 1) % 3]
+            answer = {"label": label, "probabilities": {name: float(name == label) for name in task.classes}}
+            line = {"id": f"r{place}", "time": 1.0, "ms": 1.0, "arm": "champion", "version": version}
+            answers.add(json.dumps({**line, "instances": [IRIS], "predictions": [answer]}).encode())
+    truths = Spool(workspace.records / "iris" / "truths")
+    items = [{"id": f"r{place}", "instance": 0, "truth": task.classes[place % 3]} for place in range(300)]
+    truths.add(json.dumps({"time": 2.0, "truths": items}).encode())
+
+
+def test_a_challenger_that_is_worse_live_is_held(rivals: tuple[Workspace, Task, str, str]) -> None:
+    """However well it does on sealed rows; with both figures, and judged anew when more truths came."""
+    workspace, task, old, new = rivals
+    happened(workspace, task, {old: 280, new: 200})
+    verdict = promote(workspace, task)
+    assert (verdict.verdict, verdict.version) == ("HOLD", new)
+    assert "by 300 truths of the same answers" in verdict.reasons[0]
+    assert "expected an interval that reaches zero" in verdict.reasons[0]
+    assert not judge(workspace, task).told
+    champion = Registry(workspace).champion("iris")
+    assert champion is not None
+    assert champion.version == old
+
+
+def test_what_was_seen_live_stands_in_the_decision(rivals: tuple[Workspace, Task, str, str]) -> None:
+    """As a reason and as numbers."""
+    workspace, task, old, new = rivals
+    happened(workspace, task, {old: 200, new: 280})
+    verdict = promote(workspace, task)
+    assert verdict.verdict == "PROMOTE"
+    assert verdict.reasons[-1].startswith("live balanced_accuracy 0.9333 against the champion's 0.6667 by 300 truths")
+    decision = Registry(workspace).decisions("iris")[-1]
+    assert (decision.version, decision.evidence["live"]["truths"]) == (new, 300)
+
+
+def test_without_a_record_nothing_is_asked_of_it(rivals: tuple[Workspace, Task, str, str]) -> None:
+    """The check does not apply, and looking makes no folder."""
+    workspace, task, *_ = rivals
+    (outcome,) = [outcome for outcome in judge(workspace, task).outcomes if outcome.code == "live"]
+    assert outcome.state == "not applicable"
+    assert not workspace.records.exists()
