@@ -79,11 +79,10 @@ class Keeper:
     def _take(self, path: Path) -> None:
         """Put a champion in the place of the one before, which stays warm: the way back takes no time."""
         version = _version(path)
-        kept = self.app.state.kept.get(path.stem, {})
         now = self.app.state.models.get(path.stem)
         if now is not None and now.version == version:
             return
-        api.replace(self.app, kept.get(version) or _proven(self._folder(path, version)))
+        api.replace(self.app, self._warm(path.stem).get(version) or _proven(self._folder(path, version)))
         log.info("%s: %s answers now", path.stem, version)
 
     def _challenges(self) -> list[Path]:
@@ -97,16 +96,18 @@ class Keeper:
         """Let a challenger have its share of what is asked next; without a challenge there is no such."""
         arms: dict[str, Arms] = {name: arms for name, arms in self.app.state.arms.items() if name != path.stem}
         if (found := challenge.read(path)) and found.task == path.stem:
-            warm = self.app.state.kept[path.stem]
-            if path.stem in self.app.state.arms:
-                known = self.app.state.arms[path.stem].challenger
-                warm = {known.version: known, **warm}
-            model = warm.get(found.version) or _proven(self._folder(path, found.version))
+            model = self._warm(path.stem).get(found.version) or _proven(self._folder(path, found.version))
             arms[path.stem] = Arms(found, model)
             log.info("%s: %s is %s for %g of all requests", path.stem, found.version, found.way, found.share)
         else:
             self.seen.pop(path, None)  # the same file may come back
         self.app.state.arms = arms
+
+    def _warm(self, task: str) -> dict[str, Served]:
+        """Give the versions of a task that are open, a challenger among them: its promotion takes no time."""
+        kept: dict[str, Served] = self.app.state.kept.get(task, {})
+        arms: Arms | None = self.app.state.arms.get(task)
+        return {**kept, arms.challenger.version: arms.challenger} if arms else kept
 
     def _folder(self, path: Path, version: str) -> Path:
         return self.root / "packages" / path.stem / version

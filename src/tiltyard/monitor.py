@@ -13,6 +13,7 @@ from tiltyard.live import Live, live
 from tiltyard.reference import distance
 from tiltyard.registry import Registry
 from tiltyard.served import Served
+from tiltyard.skew import Distance
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
@@ -30,35 +31,39 @@ def monitor(workspace: Workspace, task: Task) -> dict[str, Any]:
         "gathered": gathered,
         "recorded": found.arms(),
         "feedback": found.feedback,
-        "drift": _drift(workspace, task, champion.version) if champion else [],
+        **_drift(workspace, task, champion.version if champion else ""),
         "quality": [_quality(workspace, found, version) for version in found.answers["version"].unique()],
     }
 
 
-def _drift(workspace: Workspace, task: Task, version: str) -> list[dict[str, Any]]:
-    """Hold the latest inputs against the training rows of the champion, the worst first."""
-    model, rows = Served.load(Registry(workspace).package(task.name, version)), latest(workspace, task, ROWS)
-    if len(rows) < FEWEST or not model.reference:
-        return []
+def _drift(workspace: Workspace, task: Task, version: str) -> dict[str, Any]:
+    """Hold the latest inputs against the training rows of the champion, the worst first; or say why not."""
+    rows = latest(workspace, task, ROWS)
+    if not version:
+        return {"drift": [], "undrifted": "there is no champion"}
+    if len(rows) < FEWEST:
+        return {"drift": [], "undrifted": f"expected {FEWEST} recorded instances; received {len(rows)}"}
+    model = Served.load(Registry(workspace).package(task.name, version))
+    if not model.reference:
+        return {"drift": [], "undrifted": f"the package of {version} is of an earlier release and has no reference"}
+    found = [_feature(task, name, one, len(model.reference)) for name, one in _distances(model, rows).items()]
+    return {
+        "drift": sorted(({**row, "rows": len(rows)} for row in found), key=lambda row: -row["psi"]),
+        "undrifted": "",
+    }
+
+
+def _distances(model: Served, rows: list[Any]) -> dict[str, Distance]:
     size = model.predictor.encoder.max_instances
     parts = [looked_at(model, rows[start : start + size]) for start in range(0, len(rows), size)]
-    measured = {
-        name: distance(spread, np.concatenate([part[name] for part in parts]))
-        for name, spread in model.reference.items()
-    }
-    sure = (1 - task.check.confidence) / len(measured)
-    found = [
-        {
-            "feature": name,
-            "psi": one.value,
-            "limit": task.check.psi,
-            "chance": one.chance,
-            "drifted": one.value > task.check.psi and one.chance < sure,
-            "rows": len(rows),
-        }
-        for name, one in measured.items()
-    ]
-    return sorted(found, key=lambda row: -float(row["psi"]))
+    whole = {name: np.concatenate([part[name] for part in parts]) for name in model.reference}
+    return {name: distance(model.reference[name], values) for name, values in whole.items()}
+
+
+def _feature(task: Task, name: str, one: Distance, of: int) -> dict[str, Any]:
+    """Judge as `tiltyard check` does: too far apart, and not by chance, however many features are looked at."""
+    drifted = one.value > task.check.psi and one.chance * of < 1 - task.check.confidence
+    return {"feature": name, "psi": one.value, "limit": task.check.psi, "chance": one.chance, "drifted": drifted}
 
 
 def _quality(workspace: Workspace, found: Live, version: str) -> dict[str, Any]:

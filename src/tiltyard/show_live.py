@@ -35,6 +35,7 @@ def monitored(found: dict[str, Any]) -> None:
 def _drift(found: dict[str, Any]) -> None:
     """Print each feature, and what to do about one that is far from the training rows."""
     if not (rows := found["drift"]):
+        click.echo(f"\ndrift is not measured: {found['undrifted']}")
         return
     click.echo(f"\nthe latest {rows[0]['rows']} instances beside the training rows of {found['champion']}:")
     heads = ("feature", "PSI", "at most", "by chance", "")
@@ -51,7 +52,7 @@ def traffic(found: dict[str, Any]) -> None:
     if not (report := found["report"]):
         return
     if not report["arms"]:
-        click.echo("  nothing is recorded yet: it is by `tiltyard serve`, in its first answers")
+        click.echo("  nothing is recorded yet: it is as soon as `tiltyard serve` is asked")
         return
     arms(report["arms"])
     if alike := report["agreement"]:

@@ -8,15 +8,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 import tiny
 from click.testing import CliRunner
 from client import TestClient
+from making import ROOT
 from starlette.applications import Starlette
 from tritonclient.utils import np_to_triton_dtype
 
-from tiltyard import arms, challenge, task_file, traffic
+from tiltyard import arms, bento, challenge, task_file, traffic, trial
 from tiltyard.cli import cli
 from tiltyard.errors import PackageError, RegistryError
 from tiltyard.keeper import Keeper
@@ -189,8 +191,8 @@ def test_a_body_too_large_to_wait_is_dropped(kept: Kept, recorder: Recorder) -> 
     assert recorder.lines.counts["dropped"] == 1
 
 
-def test_a_challenge_ends_with_the_champion_that_it_was_set_beside(kept: Kept) -> None:
-    """Promotion and rollback end it for good; a champion that came otherwise answers alone, too."""
+def test_a_challenge_ends_with_the_champion_that_it_was_set_beside(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promotion, which opens no file, and rollback end it for good; one that came otherwise ends it, too."""
     space, (first, second, third), app, watching = kept
     task = task_file.load(space, "iris")
     begin(kept, "canary", 1.0)
@@ -200,8 +202,10 @@ def test_a_challenge_ends_with_the_champion_that_it_was_set_beside(kept: Kept) -
             return client.post(PREDICT, json=BODY).json()["version"]
 
         assert version() == second
-        tiny.crowned(space, second)
-        watching.look()
+        with monkeypatch.context() as patch:
+            patch.setattr(Served, "load", lambda _: pytest.fail("it was warm"))
+            tiny.crowned(space, second)
+            watching.look()
         assert version() == second
         assert not space.traffic("iris").exists()
         tiny.crowned(space, first)
@@ -307,3 +311,40 @@ def test_a_challenge_is_read_strictly(tmp_path: Path) -> None:
     with pytest.raises(RegistryError, match="is no challenge") as caught:
         challenge.read(path)
     assert caught.value.hint == "end it: tiltyard traffic iris --off"
+
+
+@pytest.mark.smoke
+def test_two_workers_keep_each_client_on_its_side(kept: Kept, tmp_path: Path) -> None:
+    """Both follow the file; a key has one version whichever worker answers; inputs that shift move the gauge."""
+    space, (first, second, _), *_ = kept
+    environment = {
+        **bento.clean(),
+        "TILTYARD_CHAMPIONS": str(space.root / "serving"),
+        "TILTYARD_WORKERS": "2",
+        "TILTYARD_RECORDS": str(space.records),
+        "TILTYARD_RECORD": "1",
+    }
+    arguments = ["-m", "bentoml", "serve", "service:Tiltyard", "--working-dir", str(ROOT / "serving")]
+    with trial.running(arguments, environment, tmp_path / "home") as server:
+        traffic.begin(space, task_file.load(space, "iris"), (second, "canary"), 0.5)
+        sides: dict[int, set[str]] = {number: set() for number in range(60)}
+        time.sleep(5)
+        for turn in range(8):
+            with httpx.Client(base_url=server.url) as client:  # another connection, perhaps to another worker
+                for number, versions in sides.items():
+                    row = {**tiny.IRIS, "petal_width": 2.5 + 0.01 * turn}
+                    answer = client.post(
+                        PREDICT, json={"instances": [row] * 8}, headers={"x-tiltyard-key": str(number)}
+                    )
+                    versions.add(answer.json()["version"])
+        assert all(len(versions) == 1 for versions in sides.values())
+        assert 15 <= sum(second in versions for versions in sides.values()) <= 45
+        deadline, gauge = time.monotonic() + 60, f'feature="petal_width",model="iris",version="{first}"}}'
+        while gauge not in (text := httpx.get(f"{server.url}/metrics").text):
+            assert time.monotonic() < deadline
+            time.sleep(1)
+    psi = next(line for line in text.splitlines() if line.startswith("tiltyard_feature_psi{") and gauge in line)
+    assert float(psi.split()[-1]) > 0.5
+    lines_read = recorded(space.records)
+    assert len({line["id"] for line in lines_read}) == len(lines_read) == 480
+    assert {line["version"] for line in lines_read} == {first, second}
