@@ -16,6 +16,7 @@ from starlette.routing import Route
 from tiltyard import api_v1, api_v2
 from tiltyard.errors import RequestError
 from tiltyard.front import Front, Limits
+from tiltyard.lane import Lane
 from tiltyard.openapi import openapi
 from tiltyard.route import METHODS, encoder, json, only, refused
 from tiltyard.served import Served
@@ -45,7 +46,7 @@ def application(limits: Limits | None = None) -> Starlette:
         Route("/v2/{rest:path}", _nowhere, methods=METHODS),
     ]
     handlers: Any = {RequestError: _refuse, HTTPException: _refuse_http, ClientDisconnect: _gone}
-    front = [Middleware(Front, limits or Limits())]
+    front = [Middleware(Front, limits or Limits()), Middleware(Lane)]
     app = Starlette(routes=routes, exception_handlers=handlers, middleware=front)
     app.state.meters = None
     install(app, [])

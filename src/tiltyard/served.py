@@ -10,6 +10,7 @@ from typing import Any
 from tiltyard import files
 from tiltyard.errors import PackageError
 from tiltyard.predictor import Predictor, version
+from tiltyard.shortcut import Shortcut, shortcut
 from tiltyard.tensors import Tensor, answered, asked
 
 
@@ -53,6 +54,11 @@ class Served:
     def outputs(self) -> list[Tensor]:
         """What it gives them."""
         return answered(self.schema)
+
+    @cached_property
+    def shortcut(self) -> Shortcut | None:
+        """The way of usual requests, if there is one for this problem."""
+        return shortcut(self.predictor, self.version)
 
     @property
     def max_body_bytes(self) -> int:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from tiltyard.column import Array, Column, Fitted, Scale
+from tiltyard.column import Array, Column, Fitted, Plain, Scale
 from tiltyard.errors import RequestError
 from tiltyard.expectation import Expectation, among, between
 
@@ -42,6 +42,11 @@ class Image(Column):
     def shape(self) -> tuple[int, int, int]:
         """Height, width, channels."""
         return (self.height, self.width, self.channels)
+
+    @property
+    def plain(self) -> Plain:
+        """Pixels as nested lists; a single channel is not nested again."""
+        return Plain(0, 255, self.shape if self.channels > 1 else self.shape[:2], self.shape)
 
     def expectations(self, name: str) -> list[Expectation]:
         """Every file can be decoded, has the size unless it is brought to that, and is there once."""

@@ -72,8 +72,8 @@ class Classification(Problem):
         """The label and each class's probability."""
         shares = probabilities(outputs)
         return [
-            {"label": classes[place], "probabilities": dict(zip(classes, map(float, row), strict=True))}
-            for place, row in zip(shares.argmax(axis=1), shares, strict=True)
+            {"label": classes[place], "probabilities": dict(zip(classes, row, strict=True))}
+            for place, row in zip(shares.argmax(axis=1).tolist(), shares.tolist(), strict=True)
         ]
 
     def purpose(self, task: Task) -> str:

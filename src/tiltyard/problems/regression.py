@@ -52,7 +52,8 @@ class Regression(Problem):
 
     def answer(self, outputs: Array, classes: list[str]) -> list[Any]:
         """One number an instance."""
-        return [float(value) for value in outputs[:, 0]]
+        values: list[Any] = outputs[:, 0].tolist()
+        return values
 
     def purpose(self, task: Task) -> str:
         """A number."""
