@@ -77,7 +77,7 @@ def table(figures: list[Figure]) -> str:
 
 def _tiltyard(workspace: Workspace, folders: dict[str, Path]) -> Iterator[Figure]:
     port = trial.free_port()
-    command = serve.command(workspace, "127.0.0.1", port)
+    command = serve.command("127.0.0.1", port)
     environment = serve.environment(serve.fixed(folders), workspace.state("serve", str(port)))
     with _running(command, environment, port):
         for name, folder in folders.items():

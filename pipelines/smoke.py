@@ -42,7 +42,7 @@ def _serve(workspace: Workspace, place: Workspace, rows: list[Row], board: Board
     """Ask the service of all that came so far; its failure is that of each."""
     started = time.monotonic()
     try:
-        smoke.answered(workspace, place, {row.task: row.version for row in rows} if rows else {})
+        smoke.answered(place, {row.task: row.version for row in rows} if rows else {})
     except TiltyardError as error:
         for row in rows:
             row.stop("serve", error)

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tiltyard import api_v1, api_v2
+from tiltyard import api_v1, api_v2, probes
 from tiltyard.errors import RequestError
 from tiltyard.front import Front, Limits
 from tiltyard.lane import Lane
@@ -39,6 +39,7 @@ def application(limits: Limits | None = None) -> Starlette:
     routes = [
         *api_v1.routes(),
         *api_v2.routes(),
+        *probes.routes(),
         Route("/v1/openapi.json", only("GET", _openapi), methods=METHODS),
         Route("/", only("GET", _page), methods=METHODS),
         Route("/docs.json", only("GET", _openapi), methods=METHODS),  # what the page reads

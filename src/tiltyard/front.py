@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tiltyard import keys
 from tiltyard.errors import RequestError, WorkspaceError
 from tiltyard.meters import Heard, Meters
+from tiltyard.probes import PATHS
 from tiltyard.route import refused
 
 BEARER = b"bearer "
@@ -41,13 +42,14 @@ class Limits:
         """Read them from the environment of the service."""
         kept = environment.get("TILTYARD_KEYS", "")
         return cls(
-            int(_number(environment, "TILTYARD_CONCURRENCY", cls.concurrency)),
-            _number(environment, "TILTYARD_TIMEOUT", cls.seconds),
+            int(number(environment, "TILTYARD_CONCURRENCY", cls.concurrency)),
+            number(environment, "TILTYARD_TIMEOUT", cls.seconds),
             keys.read(Path(kept)) if kept else {},
         )
 
 
-def _number(environment: Mapping[str, str], name: str, otherwise: float) -> float:
+def number(environment: Mapping[str, str], name: str, otherwise: float) -> float:
+    """Read a number above 0, or what holds where nothing is said."""
     text = environment.get(name) or str(otherwise)
     if not text.replace(".", "", 1).isdecimal() or not float(text):
         raise WorkspaceError(f"{name}: expected a number above 0; received {text}")
@@ -63,7 +65,7 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request in, or refuse it before its body is read; count it when it is answered."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"] in PATHS:  # who watches needs no key, and is not counted
             await self.app(scope, receive, send)
             return
         answer = _Answer(scope, send)

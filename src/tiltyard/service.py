@@ -1,0 +1,37 @@
+"""The service: the routes over the models that its environment names, however it is started."""
+
+from __future__ import annotations
+
+import gc
+import os
+from pathlib import Path
+
+from starlette.applications import Starlette
+
+from tiltyard.api import install
+from tiltyard.keeper import Keeper
+from tiltyard.meters import Meters
+from tiltyard.served import Served, find
+
+
+def start(app: Starlette, here: Path) -> None:
+    """Load and warm every model, so that the worker can take its first request."""
+    _load(app, here)
+    app.state.meters = Meters(log=bool(os.environ.get("TILTYARD_LOG")))
+    gc.collect()
+    gc.freeze()  # what is there now stays: the collector need not look at it
+    gc.set_threshold(50_000, 50, 50)
+
+
+def _load(app: Starlette, here: Path) -> None:
+    """Load what is named in TILTYARD_PACKAGES, or else the champions of a folder, and follow those from then on.
+
+    The folder is TILTYARD_CHAMPIONS, or `here`; without champions, as in a Bento, it is all packages of `here`.
+    """
+    named = os.environ.get("TILTYARD_PACKAGES", "")
+    root, tasks = Path(os.environ.get("TILTYARD_CHAMPIONS", here)), os.environ.get("TILTYARD_TASKS", "").split()
+    if named or not (root / "champions").is_dir():
+        folders = map(Path, named.split(os.pathsep)) if named else find(here)
+        install(app, [Served.load(folder) for folder in folders])
+    else:
+        Keeper(app, root, tasks).start()
