@@ -112,6 +112,8 @@ class Column(Strict):
 
     spelled: ClassVar[bool] = True  # whether cells of a file are wanted as they are spelled, and not as numbers
 
+    repeats: ClassVar[bool] = False  # whether there are few values, each of which comes often
+
     type: str
 
     @abstractmethod

@@ -22,6 +22,8 @@ from tiltyard.problem import Problem
 if TYPE_CHECKING:
     from tiltyard.predictor import Predictor
 
+MOST = 1024  # values of a column that are remembered
+
 encoder = msgspec.json.Encoder()
 
 
@@ -73,6 +75,30 @@ class Shortcut:
         return np.concatenate(found, axis=-1)
 
 
+class Memory:
+    """The features of values that come again and again, such as names and codes: each is read once."""
+
+    def __init__(self, column: Column, fitted: Fitted) -> None:
+        self.column, self.fitted = column, fitted
+        self.places: dict[tuple[type, object], int] = {}  # 1, 1.0 and true are equal, and not the same
+        self.features: Array = np.empty((0, 0))
+
+    def __call__(self, values: Sequence[Any]) -> Array:
+        """Give a row of features for each value."""
+        try:
+            return self.features[[self.places[type(value), value] for value in values]]
+        except (KeyError, TypeError):  # not known yet, or nothing that could be
+            return self._read(values)
+
+    def _read(self, values: Sequence[Any]) -> Array:
+        found = _parsed(self.column, self.fitted, values)
+        for value, row in zip(values, found, strict=True):
+            if len(self.places) < MOST and (type(value), value) not in self.places:
+                self.features = np.vstack([self.features.reshape(-1, len(row)), row]).astype(np.float32)
+                self.places[type(value), value] = len(self.places)
+        return found
+
+
 def shortcut(predictor: Predictor, version: str) -> Shortcut | None:
     """Make one, if the problem answers by asking the model once."""
     usual = type(predictor.encoder.problem).respond is Problem.respond
@@ -111,8 +137,13 @@ def _parts(reader: Encoder) -> Iterator[Part]:
             yield Part(place, _side_by_side([column.plain for _, (_, column) in several if column.plain]))
             continue
         for at, (name, column) in several:
-            read = _nested(column.plain) if column.plain else partial(_parsed, column, reader.fitted[name])
-            yield Part(None if reader.bare else at, read)
+            yield Part(None if reader.bare else at, _reading(column, reader.fitted[name]))
+
+
+def _reading(column: Column, fitted: Fitted) -> Callable[[Sequence[Any]], Array | None]:
+    if column.plain:
+        return _nested(column.plain)
+    return Memory(column, fitted) if column.repeats else partial(_parsed, column, fitted)
 
 
 def _single(plain: Plain | None) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -23,6 +23,8 @@ USUAL = 50  # places, if the task says nothing
 
 class Category(Column):
     """A column of names or codes."""
+
+    repeats: ClassVar = True
 
     type: Literal["category"] = "category"
     values: list[str | int] | None = Field(
