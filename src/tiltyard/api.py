@@ -47,9 +47,10 @@ def application(limits: Limits | None = None) -> Starlette:
         Route("/v2/{rest:path}", _nowhere, methods=METHODS),
     ]
     handlers: Any = {RequestError: _refuse, HTTPException: _refuse_http, ClientDisconnect: _gone}
-    front = [Middleware(Front, limits or Limits()), Middleware(Lane)]
+    limits = limits or Limits()
+    front = [Middleware(Front, limits), Middleware(Lane)]
     app = Starlette(routes=routes, exception_handlers=handlers, middleware=front)
-    app.state.meters = None
+    app.state.meters, app.state.locked = None, bool(limits.keys)
     install(app, [])
     return app
 
@@ -76,8 +77,8 @@ def replace(app: Starlette, served: Served) -> None:
 
 
 async def _openapi(request: Request) -> Response:
-    models: dict[str, Served] = request.app.state.models
-    return json(encoder.encode(openapi([models[name].schema for name in sorted(models)])))
+    state = request.app.state
+    return json(encoder.encode(openapi(state.kept, locked=state.locked)))
 
 
 async def _page(_: Request) -> Response:
