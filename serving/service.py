@@ -59,5 +59,11 @@ class Tiltyard:
         """Be ready when BentoML says so."""
         start(app, Path(__file__).parent)
 
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+    def end(self) -> None:
+        """Send what is still to be sent of spans."""
+        if tracer := app.state.meters.tracer:
+            tracer.end()
+
 
 Tiltyard.add_asgi_middleware(Door)  # type: ignore[attr-defined] # it is a bentoml.Service by now

@@ -80,7 +80,7 @@ class Front:
             raise
         finally:
             if meters := _meters(scope):
-                meters.count(answer.heard(scope))
+                meters.count(answer.heard(scope), scope["headers"])
 
     def _admit(self, scope: Scope) -> str:
         """Say whose key it is; there may be none."""

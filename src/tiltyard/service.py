@@ -12,12 +12,13 @@ from tiltyard.api import install
 from tiltyard.keeper import Keeper
 from tiltyard.meters import Meters
 from tiltyard.served import Served, find
+from tiltyard.tracing import Tracer
 
 
 def start(app: Starlette, here: Path) -> None:
     """Load and warm every model, so that the worker can take its first request."""
     _load(app, here)
-    app.state.meters = Meters(log=bool(os.environ.get("TILTYARD_LOG")))
+    app.state.meters = Meters(log=bool(os.environ.get("TILTYARD_LOG")), tracer=Tracer.read())
     gc.collect()
     gc.freeze()  # what is there now stays: the collector need not look at it
     gc.set_threshold(50_000, 50, 50)
