@@ -93,7 +93,7 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory() as folder:
         environment = serve.environment({**serve.fixed(folders), "TIMEOUT": SECONDS}, Path(folder))
-        with trial.running(serve.arguments(workspace), environment, Path(folder)) as server:
+        with trial.running(serve.ARGUMENTS, environment, Path(folder)) as server:
             outcome = hammer(server, golden, given.requests, given.seed)
     text = told(outcome, given.requests, given.seed)
     print(text)

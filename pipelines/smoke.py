@@ -34,11 +34,11 @@ def run(workspace: Workspace, names: list[str]) -> list[Row]:
             row.seconds = time.monotonic() - started
             if row.ok:
                 board.end(row.task, "road", "done", row.seconds)
-        _serve(workspace, place, [row for row in rows if row.ok], board)
+        _serve(place, [row for row in rows if row.ok], board)
     return rows
 
 
-def _serve(workspace: Workspace, place: Workspace, rows: list[Row], board: Board) -> None:
+def _serve(place: Workspace, rows: list[Row], board: Board) -> None:
     """Ask the service of all that came so far; its failure is that of each."""
     started = time.monotonic()
     try:

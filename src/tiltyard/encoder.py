@@ -138,8 +138,9 @@ class Encoder:
     def load(cls, path: Path) -> Encoder:
         """Read an encoder; its columns are checked as strictly as a task file's."""
         content = files.read_json(path)
-        columns: TypeAdapter[dict[str, Column]] = TypeAdapter(dict[str, plugins.union("columns", "type")])
-        content["columns"] = columns.validate_python(content["columns"], strict=False)
+        column: TypeAdapter[Column] = TypeAdapter(plugins.union("columns", "type"))
+        given = content["columns"].items()
+        content["columns"] = {name: column.validate_python(one, strict=False) for name, one in given}
         content["problem"] = plugins.load("problems", content["problem"])()
         return cls(**content)
 

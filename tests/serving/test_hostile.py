@@ -10,13 +10,11 @@ import pytest
 import tiny
 from corpus import BODIES, HOLE, Model, _holes
 from hostile import Outcome, hammer
-from making import ROOT
 from watched import Seen
 from wires import WRAPPINGS, Request, dealt, statuses
 
 from tiltyard import serve, trial
 from tiltyard.served import Served
-from tiltyard.workspace import Workspace
 
 IRIS = {"sepal_length": 5.1, "petal_length": 1.4}
 INPUTS = [{"name": name, "datatype": "FP64", "shape": [-1]} for name in IRIS]
@@ -32,7 +30,7 @@ def test_a_service_survives_a_thousand_hostile_requests(packages: dict[str, Path
         rows = [served.schema["example"]]
         golden[name] = {"instances": rows, "predictions": served.predict(rows), "version": served.version}
     environment = serve.environment({**serve.fixed(packages), "TIMEOUT": "2"}, tmp_path)
-    with trial.running(serve.arguments(Workspace(ROOT)), environment, tmp_path / "home") as server:
+    with trial.running(serve.ARGUMENTS, environment, tmp_path / "home") as server:
         outcome = hammer(server, golden, 1000, seed=1)
     assert outcome.faults == []
     assert outcome.growth < 2  # bodies of some megabytes, and pyarrow, are there now; the long run holds it to less

@@ -10,10 +10,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from making import ROOT
 
 from tiltyard import keys, serve, trial
-from tiltyard.workspace import Workspace
 
 HERE = Path(__file__).parent
 SETTINGS = """\
@@ -64,5 +62,5 @@ def test_the_document_is_true(packages: dict[str, Path], tmp_path: Path, locked:
     own = keys.add(tmp_path / "keys", "robot") if locked else ""
     given = {"PACKAGES": str(packages["iris"]), "KEYS": str(tmp_path / "keys")} if locked else serve.fixed(packages)
     environment = serve.environment(given, tmp_path)
-    with trial.running(serve.arguments(Workspace(ROOT)), environment, tmp_path / "home") as server:
+    with trial.running(serve.ARGUMENTS, environment, tmp_path / "home") as server:
         assert looked(tmp_path, server.url, own) > (300 if locked else 2000)

@@ -180,15 +180,13 @@ def test_the_service_sends_them(
 ) -> None:
     """As it is started by `tiltyard serve`: what it was asked has arrived when it has ended."""
     pytest.importorskip(EXPORTER)
-    from making import ROOT
 
     from tiltyard import serve, trial
-    from tiltyard.workspace import Workspace
 
     address, heard = collector
     given = {"PACKAGES": str(packages["iris"]), "TRACE": "True"}
     environment = {**serve.environment(given, tmp_path), OTLP: address}
-    with trial.running(serve.arguments(Workspace(ROOT)), environment, tmp_path / "home") as server:
+    with trial.running(serve.ARGUMENTS, environment, tmp_path / "home") as server:
         server.ask("/v1/models/iris")
         server.ask("/v2/models/iris")
     told = [attribute.value.string_value for span in received(heard) for attribute in span.attributes]
