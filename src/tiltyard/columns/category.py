@@ -145,7 +145,8 @@ class Category(Column):
         """One of the values, or any if there is a bucket."""
         null = ["null"] if self.missing == "bucket" else []
         if self.unseen == "bucket":
-            return {"type": ["string", "integer", *null]}
+            named = {"examples": self.values} if self.values else {}
+            return {"type": ["string", "integer", *null], **named}
         return {"enum": [*(self.values or ()), *([None] if null else [])]}
 
     def to_json(self, values: Array) -> list[Any]:
