@@ -10,6 +10,7 @@ import numpy as np
 from making import fetch_raw
 
 from tiltyard import files, task_file
+from tiltyard.card import card
 from tiltyard.decision import Decision
 from tiltyard.encoder import Encoder
 from tiltyard.package import schema
@@ -92,6 +93,8 @@ def packaged(space: Workspace, task: Task) -> Path:
     for name in ("model.onnx", "encoder.json"):
         shutil.copy(train / name, folder)
     files.write_json(folder / "schema.json", schema(task, Predictor.load(train).encoder, report))
+    training: dict[str, Any] = files.read_json(train / "training.json")
+    files.write_text(folder / "card.md", card(task, report, training))
     return folder
 
 

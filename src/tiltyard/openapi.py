@@ -50,7 +50,15 @@ def _model(name: str, kept: Mapping[str, Served]) -> Iterator[tuple[str, Json]]:
         yield f"{path}:predict", {**shared, **predict}
         yield path, {**shared, **get("V1", f"{title}: state, versions, metrics", name, _state(model))}
         yield f"{path}/schema", {**shared, **get("V1", "Its instances, predictions and limits", name, _schema(name))}
+        yield f"{path}/card", {**shared, **_card(name)}
         yield f"{path}/metadata", {**shared, **get("V1", "Its signature", name, _metadata(name))}
+
+
+def _card(tag: str) -> Json:
+    told = {"description": "the card", "content": {"text/markdown": {"schema": TEXT}}}
+    card = get("V1", "Its card: what it is for, figures, data, limits", tag, TEXT)
+    card["get"]["responses"]["200"] = told
+    return card
 
 
 def _ways(kept: Mapping[str, Served]) -> Iterator[tuple[str, Json]]:

@@ -20,6 +20,7 @@ class Served:
 
     schema: dict[str, Any]
     predictor: Predictor
+    card: str = ""  # as markdown
 
     @classmethod
     def load(cls, folder: Path) -> Served:
@@ -29,7 +30,8 @@ class Served:
         schema = files.read_json(folder / "schema.json")
         if (found := version(folder)) != schema["version"]:
             raise PackageError(f"{folder} was changed: expected version {schema['version']}; received {found}")
-        served = cls(schema, Predictor.load(folder))
+        card = folder / "card.md"
+        served = cls(schema, Predictor.load(folder), card.read_text(encoding="utf-8") if card.is_file() else "")
         served.predict([schema["example"]])
         return served
 
