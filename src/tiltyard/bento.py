@@ -100,15 +100,15 @@ def clean() -> dict[str, str]:
 
 
 def needed(service: Path) -> list[Path]:
-    """List the files of this package that a script imports, directly or not; plug-in folders come whole."""
+    """List the files of this package that a script imports, directly or not; folders come whole, the page's, too."""
     found: set[Path] = set()
     waiting = [service]
     while waiting:
         for path in _imports(waiting.pop()):
-            siblings = path.parent.glob("*.py") if path.parent != SOURCE else [path]
+            siblings = path.parent.glob("[!.]*.*") if path.parent != SOURCE else [path]
             new = {path, *siblings} - found
             found |= new
-            waiting += new
+            waiting += [one for one in new if one.suffix == ".py"]
     return sorted(found)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tiltyard import keys
+from tiltyard import keys, page
 from tiltyard.errors import RequestError, WorkspaceError
 from tiltyard.meters import Heard, Meters
 from tiltyard.probes import PATHS
@@ -25,8 +25,8 @@ CARRIED = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
-    (b"cache-control", b"no-store"),
 ]
+KEPT_NOWHERE = [*CARRIED, (b"cache-control", b"no-store")]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Front:
     def _admit(self, scope: Scope) -> str:
         """Say whose key it is; there may be none."""
         who = keys.holder(self.limits.keys, _key(scope)) if self.limits.keys else ""
-        if self.limits.keys and not who:
+        if self.limits.keys and not who and scope["path"] not in page.FILES:  # it has the field for a key
             raise RequestError("unknown_key", "expected a key: Authorization: Bearer KEY", status=401)
         if self.inside >= self.limits.concurrency:
             text = f"expected at most {self.limits.concurrency} requests at a time; come again in a second"
@@ -123,13 +123,14 @@ class _Answer:
     def __init__(self, scope: Scope, send: Send) -> None:
         self.send, self.begun = send, time.perf_counter()
         self.status, self.key = 0, ""
+        self.carried = CARRIED if scope["path"] in page.FILES else KEPT_NOWHERE  # the page says itself how it is kept
         given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
         self.id = given if ID.fullmatch(given) else os.urandom(8).hex().encode()
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), *CARRIED, (b"x-request-id", self.id)]
+            message["headers"] = [*message.get("headers", ()), *self.carried, (b"x-request-id", self.id)]
         await self.send(message)
 
     def heard(self, scope: Scope) -> Heard:

@@ -102,11 +102,6 @@ def test_schema_describes_its_example(client: TestClient) -> None:
     assert body["limits"] == {"max_instances": 1000, "max_body_bytes": 4_000_000}
 
 
-def test_the_document_is_where_the_page_looks_for_it(client: TestClient) -> None:
-    """Under both names."""
-    assert client.get("/v1/openapi.json").json() == client.get("/docs.json").json()
-
-
 def test_plain_curl_works(client: TestClient) -> None:
     """The content type is not looked at, as TensorFlow Serving does not: `curl -d` sends a form's."""
     headers = {"content-type": "application/x-www-form-urlencoded"}

@@ -209,7 +209,7 @@ def test_every_answer_carries_what_keeps_browsers_safe(client: TestClient) -> No
         headers = client.get(path).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["x-frame-options"] == "DENY"
-        assert headers["cache-control"] == "no-store"
+        assert headers["cache-control"] == ("no-cache" if path == "/" else "no-store")
 
 
 @pytest.mark.slow
@@ -224,7 +224,9 @@ def test_probes_need_no_key(packages: dict[str, Path], tmp_path: Path) -> None:
     ):
         assert [client.get(path).status_code for path in ("/livez", "/readyz", "/metrics")] == [200] * 3
         assert 'tiltyard_requests_total{model="",status="401",version=""}' not in client.get("/metrics").text
-        assert [client.get(path).status_code for path in ("/v1/models", "/", "/v2/health/ready")] == [401] * 3
+        closed = ("/v1/models", "/v1/openapi.json", "/v2/health/ready")
+        assert [client.get(path).status_code for path in closed] == [401] * 3
+        assert client.get("/").status_code == 200
         assert client.get("/v1/models", headers={"X-API-Key": own}).json() == {"models": ["iris"]}
         assert 'tiltyard_requests_total{model="",status="401",version=""} 3.0' in client.get("/metrics").text
 
