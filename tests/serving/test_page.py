@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from browser import browsing
 from client import TestClient
 from hatchling.builders.wheel import WheelBuilder
 from making import ROOT, new_workspace
@@ -127,7 +128,7 @@ def test_wheels_and_bentos_hold_the_page() -> None:
 
 @pytest.mark.smoke
 def test_the_page_of_a_bento_works(packages: dict[str, Path], tmp_path: Path) -> None:
-    """Built and started as for production: the page comes whole out of what was packaged."""
+    """Built and started as for production: the page comes whole out of what was packaged, and asks it."""
     space = new_workspace(tmp_path / "space")
     version = packages["iris"].name
     target = space.package("iris", version)
@@ -139,3 +140,8 @@ def test_the_page_of_a_bento_works(packages: dict[str, Path], tmp_path: Path) ->
             assert client.get(path).content == file.content
         assert client.get("/", headers={"if-none-match": page.FILES["/"].tag}).status_code == 304
         assert client.get("/v1/models/iris/card").text.startswith("# Iris")
+        with browsing(tmp_path) as browser:
+            browser.open(server.url, "document.querySelector('#iris button.first')")
+            browser.script("document.querySelector('#iris form').requestSubmit()")
+            browser.until("document.querySelector('#iris .bars')")
+            assert f"version {version}" in browser.script("document.querySelector('#iris .answer').innerText")
