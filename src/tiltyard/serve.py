@@ -35,7 +35,7 @@ def serve(
     for name, folder in folders.items():
         say(f"{name} {folder.name}: {url}/v1/models/{name}")
     key = ' -H "Authorization: Bearer KEY"' if limits and "KEYS" in limits else ""
-    say(f"documentation: {url}/\ntry: {example(next(iter(folders.values())), url)}{key}")
+    say(f"page: {url}/\ntry: {example(next(iter(folders.values())), url)}{key}")
     home = workspace.state("serve", str(address[1]))
     given = {"CHAMPIONS": str(workspace.service.parent), "TASKS": " ".join(named), **(limits or {})}
     os.execve(sys.executable, command(*address), environment(given, home))  # noqa: S606 - no shell

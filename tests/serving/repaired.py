@@ -22,13 +22,13 @@ LENGTH = "Inference-Header-Content-Length"
 Json = dict[str, Any]
 
 
-@schemathesis.hook
+@schemathesis.hook  # type: ignore[untyped-decorator]
 def filter_path_parameters(context: Any, path_parameters: Json | None) -> bool:  # noqa: ARG001 - schemathesis's shape
     """Leave out line breaks in paths: BentoML's app, which is around ours, refuses them by itself, in plain text."""
     return "\n" not in unquote("".join(map(str, (path_parameters or {}).values())))
 
 
-@schemathesis.hook
+@schemathesis.hook  # type: ignore[untyped-decorator]
 def before_call(context: Any, case: Any, kwargs: Json) -> None:  # noqa: ARG001 - schemathesis's shape
     """Put a body right that is meant to be good."""
     told = case.operation.definition.raw.get("requestBody")
