@@ -35,7 +35,7 @@ check: $(INSTALLED)  ## lint, format, types, direction of imports
 smoke: $(INSTALLED)  ## the whole road by the command line, kills, and a service hammered, in temporary projects
 	pytest -q -m smoke -n $(WORKERS)
 
-catalogue: $(INSTALLED)  ## every task down the road in small (real data with TILTYARD_MIRROR), every form of a family
+catalogue: $(INSTALLED)  ## every task in small (real data with TILTYARD_MIRROR), every form of a family, long trainings
 	pytest -q -m catalogue -n $(WORKERS) --dist loadfile
 
 jax: $(INSTALLED)  ## every model family under the other backend, which is installed for it

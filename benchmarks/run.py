@@ -17,8 +17,6 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-import rest
-
 from tiltyard import files, roster
 from tiltyard.workspace import Workspace
 
@@ -34,7 +32,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         _copy(root)
-        parts = [_head(), _road(root), _idle(root), _serving(root)]
+        parts = [_head(), _road(root), _idle(root)]
     files.write_text(RESULTS, "\n\n".join(parts) + "\n")
     print(f"written: {RESULTS.relative_to(ROOT)}")
 
@@ -95,21 +93,7 @@ def _idle(root: Path) -> str:
     for title, times, command in rows:
         taken = [_seconds(root, *command)[0] for _ in range(times)]
         lines.append(f"| {title} | {statistics.median(taken):.2f} | {min(taken):.2f} | {max(taken):.2f} |")
-    return "## Nothing to do\n\n" + "\n".join(lines)
-
-
-def _serving(root: Path) -> str:
-    """The champions of the same project behind REST, against the naive service."""
-    os.environ["TILTYARD_ROOT"] = str(root)
-    for name in ("BENTOML_HOME", "PREFECT_HOME"):
-        os.environ.pop(name, None)
-    rest.main([])
-    lines = (root / "out" / "benchmarks" / "serving.jsonl").read_text(encoding="utf-8").splitlines()
-    title = (
-        "## Serving\nOne-row requests in a closed loop, client and one worker on the same machine, against a BentoML "
-        "service that calls `model.predict`; that one is even spared the encoding.\n\n"
-    )
-    return title + rest.table([rest.Figure(**json.loads(line)) for line in lines])
+    return "## Nothing to do\n\n" + "\n".join(lines) + "\n\nServing is measured in [SERVING.md](SERVING.md)."
 
 
 if __name__ == "__main__":

@@ -34,15 +34,15 @@ def run(workspace: Workspace, names: list[str]) -> list[Row]:
             row.seconds = time.monotonic() - started
             if row.ok:
                 board.end(row.task, "road", "done", row.seconds)
-        _serve(workspace, place, [row for row in rows if row.ok], board)
+        _serve(place, [row for row in rows if row.ok], board)
     return rows
 
 
-def _serve(workspace: Workspace, place: Workspace, rows: list[Row], board: Board) -> None:
+def _serve(place: Workspace, rows: list[Row], board: Board) -> None:
     """Ask the service of all that came so far; its failure is that of each."""
     started = time.monotonic()
     try:
-        smoke.answered(workspace, place, {row.task: row.version for row in rows} if rows else {})
+        smoke.answered(place, {row.task: row.version for row in rows} if rows else {})
     except TiltyardError as error:
         for row in rows:
             row.stop("serve", error)

@@ -1,36 +1,44 @@
-"""The one service: BentoML around the REST routes of tiltyard.api, for whatever packages it is given."""
+"""The one service as BentoML knows it: the REST routes of tiltyard.api, for whatever packages it is given."""
 
 from __future__ import annotations
 
-import gc
 import os
 from pathlib import Path
 
 import bentoml
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tiltyard.api import application, install
-from tiltyard.drift import Drift
+from tiltyard.api import application
 from tiltyard.front import Limits
-from tiltyard.keeper import Keeper
-from tiltyard.meters import Meters
-from tiltyard.recorder import Recorder
-from tiltyard.served import Served, find
+from tiltyard.service import start
 
+OURS = ("/v1/", "/v2/")
 app = application(Limits.read())
 
 
-def load() -> None:
-    """Load what is named in TILTYARD_PACKAGES, or else the champions of a folder, and follow those from then on.
+class Past:
+    """Takes requests for models past BentoML's layers, which time, trace and count what `front.py` does already."""
 
-    The folder is TILTYARD_CHAMPIONS, or this one; without champions, as in a Bento, it is all packages of this one.
-    """
-    named, here = os.environ.get("TILTYARD_PACKAGES", ""), Path(__file__).parent
-    root, tasks = Path(os.environ.get("TILTYARD_CHAMPIONS", here)), os.environ.get("TILTYARD_TASKS", "").split()
-    if named or not (root / "champions").is_dir():
-        folders = map(Path, named.split(os.pathsep)) if named else find(here)
-        install(app, [Served.load(folder) for folder in folders])
-    else:
-        Keeper(app, root, tasks).start()
+    def __init__(self, app: ASGIApp) -> None:  # Starlette's word
+        self.bento = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let BentoML answer what is not ours, and run its own life."""
+        ours = scope["type"] == "http" and scope["path"].startswith(OURS)
+        await (app if ours else self.bento)(scope, receive, send)
+
+
+class Door:
+    """A layer inside BentoML's own: when the service starts, it puts `Past` before them all, and is nothing then."""
+
+    def __init__(self, app: ASGIApp) -> None:  # Starlette's word
+        self.bento = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Wait for the start."""
+        if scope["type"] == "lifespan":
+            scope["app"].middleware_stack = Past(scope["app"].middleware_stack)
+        await self.bento(scope, receive, send)
 
 
 @bentoml.service(
@@ -40,7 +48,7 @@ def load() -> None:
     logging={"access": {"enabled": False}},  # /metrics counts requests; a line each would cost more than the model
     envs=[
         {"name": "BENTOML_DO_NOT_TRACK", "value": "True"},
-        {"name": "OTEL_SDK_DISABLED", "value": "true"},  # a tenth of each request's time, even without an exporter
+        {"name": "OTEL_SDK_DISABLED", "value": "true"},
     ],
 )
 @bentoml.asgi_app(app)
@@ -48,15 +56,14 @@ class Tiltyard:
     """Champions over REST: POST /v1/models/TASK:predict."""
 
     def __init__(self) -> None:
-        """Load and warm every model before the worker takes its first request."""
-        load()
-        meters = app.state.meters = Meters(log=bool(os.environ.get("TILTYARD_LOG")))
-        if recorder := Recorder.read():
-            recorder.counted = meters.told
-            drift = Drift(meters.drifted)
-            recorder.seen.append(drift.see)
-            drift.start()
-            app.state.recorder = recorder
-        gc.collect()
-        gc.freeze()  # what is there now stays: the collector need not look at it
-        gc.set_threshold(50_000, 50, 50)
+        """Be ready when BentoML says so."""
+        start(app, Path(__file__).parent)
+
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+    def end(self) -> None:
+        """Send what is still to be sent of spans."""
+        if tracer := app.state.meters.tracer:
+            tracer.end()
+
+
+Tiltyard.add_asgi_middleware(Door)  # type: ignore[attr-defined] # it is a bentoml.Service by now

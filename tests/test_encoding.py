@@ -241,3 +241,11 @@ def test_long_values_are_not_sent_back() -> None:
     """A refusal shows the beginning."""
     assert shown("x" * 1000) == f"'{'x' * 99}..."
     assert [shown(value) for value in (None, True, 1)] == ["null", "true", "1"]
+
+
+def test_clients_are_told_of_dates_and_names() -> None:
+    """A date as JSON Schema has it says so, another spelling its pattern alone; names worth choosing are examples."""
+    assert Date().json_schema()["format"] == "date"
+    assert "format" not in Date(format="%d.%m.%Y").json_schema()
+    assert Category(values=["a", 1], unseen="bucket").json_schema()["examples"] == ["a", 1]
+    assert "examples" not in Category(unseen="bucket").json_schema()

@@ -146,7 +146,7 @@ def test_a_long_prompt_is_read_from_its_end() -> None:
     assert Prose(length=4).parse(["abcdef\r\ng"], "x")["text"].tolist() == ["ef\ng"]
 
 
-@pytest.mark.slow
+@pytest.mark.catalogue
 def test_dates_are_translated_by_one_graph(tmp_path: Path) -> None:
     """What is exported writes by itself; what was judged is what is served."""
     space, task = made(tmp_path, DAYS)

@@ -56,6 +56,7 @@ def _penalties() -> dict[str, float]:
     }
 
 
+@pytest.mark.catalogue
 def test_weights_are_kept_small_as_asked() -> None:
     """l2 shrinks, l1 leaves most weights of useless features at nothing, max_norm holds in layers of every kind."""
     seen = apart(_penalties)

@@ -122,6 +122,7 @@ def _learned(names: list[str]) -> dict[str, float]:
     return found
 
 
+@pytest.mark.catalogue
 def test_every_optimizer_learns_at_the_rate_it_has_if_none_is_set() -> None:
     """Twenty epochs take at least a third off the loss, whichever it is."""
     learned = apart(_learned, list(RATES))

@@ -27,6 +27,7 @@ HEAVY = {
     "dvc": {"store"},
     "great_expectations": {"data_docs", "sieve", "suite"},
     "matplotlib": {"pictures"},
+    "opentelemetry": {"tracing"},
     "optuna": {"sampling"},
     "prefect": set(),
     "pyarrow": {"sheet", "bulk", "reading", "format", "meaning", "tally", "delimited", "jsonl", "parquet", "gather"},

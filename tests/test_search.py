@@ -325,7 +325,7 @@ def _losses(root: str) -> list[float]:
     return [*told, *found.history["val_loss"]]
 
 
-@pytest.mark.slow
+@pytest.mark.catalogue
 def test_pruning_does_not_see_penalties_on_weights(workspace: Workspace) -> None:
     """The loss that is held against those of other trials is that of the rows alone, on however few it is trained."""
     _prepared(workspace)

@@ -163,7 +163,7 @@ def test_the_baseline_may_look_a_season_back(tmp_path: Path) -> None:
     assert np.array_equal(plain.kind.baseline(truth, evaluate.past(plain, test), "rmse")[:, 0], rows["sold"][:, -1])
 
 
-@pytest.mark.slow
+@pytest.mark.catalogue
 def test_a_trend_is_followed_out_of_its_range(tmp_path: Path) -> None:
     """Learning changes of logarithms, the model meets growth and season in months that lie above all it has seen."""
     columns = {"sold": {"window": 12, "log": True, "relative": True, "season": 12}}

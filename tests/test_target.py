@@ -62,7 +62,7 @@ def test_a_logarithm_of_what_has_none_is_refused(workspace: Workspace) -> None:
         truth_of(_edited(workspace, log=True), [1.0, -2.0])
 
 
-@pytest.mark.slow
+@pytest.mark.catalogue
 def test_a_logarithm_is_learned_and_answers_are_in_the_own_unit(tmp_path: Path) -> None:
     """A target over orders of magnitude is met far better in ratio, and no answer leaves what was seen by far."""
     errors, space = {}, new_workspace(tmp_path)

@@ -10,6 +10,7 @@ import numpy as np
 from making import fetch_raw
 
 from tiltyard import files, task_file
+from tiltyard.card import card
 from tiltyard.decision import Decision
 from tiltyard.encoder import Encoder
 from tiltyard.package import schema
@@ -97,6 +98,8 @@ def packaged(space: Workspace, task: Task) -> Path:
     files.write_json(folder / "schema.json", schema(task, encoder, report))
     features, _ = read_part(space.out(task.name, "prepare") / "train.npz")
     files.write_json(folder / "reference.json", reference(encoder, features))
+    training: dict[str, Any] = files.read_json(train / "training.json")
+    files.write_text(folder / "card.md", card(task, report, training))
     return folder
 
 

@@ -13,24 +13,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tiltyard import api_v1, api_v2
+from tiltyard import api_v1, api_v2, page, probes
 from tiltyard.errors import RequestError
 from tiltyard.front import Front, Limits
+from tiltyard.lane import Lane
 from tiltyard.openapi import openapi
 from tiltyard.route import METHODS, encoder, json, only, refused
 from tiltyard.served import Served
 
 KEPT = 2  # versions of a task that are warm: the champion, and the one before it
-
-# BentoML's own page would do, but it calls a tracker; the scripts are those that come with BentoML.
-PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>Tiltyard</title>
-<link rel="stylesheet" href="./static_content/swagger-ui.css"></head>
-<body><div id="swagger-ui"></div>
-<script src="./static_content/swagger-ui-bundle.js"></script>
-<script src="./static_content/swagger-ui-standalone-preset.js"></script>
-<script src="./static_content/swagger-initializer.js"></script></body></html>
-"""
 
 
 def application(limits: Limits | None = None) -> Starlette:
@@ -38,16 +29,18 @@ def application(limits: Limits | None = None) -> Starlette:
     routes = [
         *api_v1.routes(),
         *api_v2.routes(),
+        *probes.routes(),
         Route("/v1/openapi.json", only("GET", _openapi), methods=METHODS),
-        Route("/", only("GET", _page), methods=METHODS),
-        Route("/docs.json", only("GET", _openapi), methods=METHODS),  # what the page reads
+        *page.routes(),
         Route("/v1/{rest:path}", _nowhere, methods=METHODS),
         Route("/v2/{rest:path}", _nowhere, methods=METHODS),
     ]
     handlers: Any = {RequestError: _refuse, HTTPException: _refuse_http, ClientDisconnect: _gone}
-    front = [Middleware(Front, limits or Limits())]
+    limits = limits or Limits()
+    front = [Middleware(Front, limits), Middleware(Lane)]
     app = Starlette(routes=routes, exception_handlers=handlers, middleware=front)
     app.state.meters = app.state.recorder = None
+    app.state.locked = bool(limits.keys)
     install(app, [])
     return app
 
@@ -75,12 +68,8 @@ def replace(app: Starlette, served: Served) -> None:
 
 
 async def _openapi(request: Request) -> Response:
-    models: dict[str, Served] = request.app.state.models
-    return json(encoder.encode(openapi([models[name].schema for name in sorted(models)])))
-
-
-async def _page(_: Request) -> Response:
-    return Response(PAGE, media_type="text/html")
+    state = request.app.state
+    return json(encoder.encode(openapi(state.kept, locked=state.locked)))
 
 
 async def _nowhere(_: Request) -> Response:

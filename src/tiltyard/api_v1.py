@@ -28,6 +28,7 @@ def routes() -> list[Route]:
         found += [
             Route(f"{model}:predict", only("POST", _predict), methods=METHODS),
             Route(f"{model}/schema", only("GET", _schema), methods=METHODS),
+            Route(f"{model}/card", only("GET", _card), methods=METHODS),
             Route(f"{model}/metadata", only("GET", _metadata), methods=METHODS),
             Route(model, only("GET", _model), methods=METHODS),
         ]
@@ -85,6 +86,14 @@ async def _model(request: Request) -> Response:
 
 async def _schema(request: Request) -> Response:
     return json(encoder.encode(served(request).schema))
+
+
+async def _card(request: Request) -> Response:
+    """Give the model card as it was packaged."""
+    model = served(request)
+    if not model.card:
+        raise RequestError("no_card", f"expected a package with card.md; {model.version} has none", "model", status=404)
+    return Response(model.card, media_type="text/markdown")
 
 
 async def _metadata(request: Request) -> Response:

@@ -20,7 +20,19 @@ from tiltyard.workspace import Workspace
 SOURCE = Path(tiltyard.__file__).parent
 BUILD = "import json, sys, bentoml; bentoml.bentos.build(**json.load(sys.stdin))"
 # What a service reads from its environment.
-NAMES = ("PACKAGES", "CHAMPIONS", "TASKS", "WORKERS", "CONCURRENCY", "TIMEOUT", "KEYS", "LOG", "RECORD", "RECORDS")
+NAMES = (
+    "PACKAGES",
+    "CHAMPIONS",
+    "TASKS",
+    "WORKERS",
+    "CONCURRENCY",
+    "TIMEOUT",
+    "KEYS",
+    "LOG",
+    "TRACE",
+    "RECORD",
+    "RECORDS",
+)
 SERVED = {f"TILTYARD_{name}" for name in NAMES}
 LAST = 15  # lines of a log worth showing
 
@@ -100,15 +112,15 @@ def clean() -> dict[str, str]:
 
 
 def needed(service: Path) -> list[Path]:
-    """List the files of this package that a script imports, directly or not; plug-in folders come whole."""
+    """List the files of this package that a script imports, directly or not; folders come whole, the page's, too."""
     found: set[Path] = set()
     waiting = [service]
     while waiting:
         for path in _imports(waiting.pop()):
-            siblings = path.parent.glob("*.py") if path.parent != SOURCE else [path]
+            siblings = path.parent.glob("[!.]*.*") if path.parent != SOURCE else [path]
             new = {path, *siblings} - found
             found |= new
-            waiting += new
+            waiting += [one for one in new if one.suffix == ".py"]
     return sorted(found)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from tiltyard.column import Column
@@ -21,6 +22,36 @@ def card(task: Task, report: Json, training: Json) -> str:
     }
     text = "\n\n".join(f"## {title}\n\n{content}" for title, content in sections.items())
     return f"# {task.title}\n\n{text}\n"
+
+
+def essentials(task: Task, report: Json) -> Json:
+    """Give as JSON what the service's page says of a version."""
+    target = task.target
+    return {
+        "purpose": task.kind.purpose(task),
+        "target": {"column": target.column, "unit": target.unit, "interval": target.interval},
+        "figures": [_figure(task, report, name) for name in report["metrics"]],
+        "baseline": task.kind.baseline_title,
+        "confidence": task.gate.confidence,
+        "rows": report["rows"],
+        "data": report["data"],
+        "packaged": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def _figure(task: Task, report: Json, name: str) -> Json:
+    """Give a metric with what it means, beside the baseline's; one without an interval has none to show."""
+    metric = task.kind.metrics[name]
+    return {
+        "name": name,
+        "title": metric.title,
+        "meaning": metric.meaning,
+        "higher_is_better": metric.higher_is_better,
+        "value": report["metrics"][name],
+        "interval": report["intervals"].get(name),
+        "baseline": report["baseline"][name],
+        "decides": name == task.gate.metric,
+    }
 
 
 def _purpose(task: Task) -> str:

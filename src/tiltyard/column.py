@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -22,6 +23,16 @@ Scale = tuple[float, float]  # mean and standard deviation of one encoded featur
 
 PLAIN: Scale = (0.0, 1.0)  # of flags and cycles, which stay as they are
 LONGEST = 100  # characters of a value in a message
+
+
+@dataclass(frozen=True)
+class Plain:
+    """Values that are finite numbers within bounds, single or nested in a shape, and that are features as they are."""
+
+    low: float
+    high: float
+    shape: tuple[int, ...] = ()  # of a value
+    feature: tuple[int, ...] = ()  # of what the model reads
 
 
 def count(rows: Rows) -> int:
@@ -101,6 +112,8 @@ class Column(Strict):
 
     spelled: ClassVar[bool] = True  # whether cells of a file are wanted as they are spelled, and not as numbers
 
+    repeats: ClassVar[bool] = False  # whether there are few values, each of which comes often
+
     type: str
 
     @abstractmethod
@@ -111,6 +124,11 @@ class Column(Strict):
     def in_cells(self) -> bool:
         """Whether one cell of a table holds a value."""
         return True
+
+    @property
+    def plain(self) -> Plain | None:
+        """What a whole request of them can be checked and encoded by at once; None if they need a closer look."""
+        return None
 
     def read(self, cells: Sequence[object]) -> list[object]:
         """Turn cells of a file into what a client would send; what cannot be turned is left for `parse` to refuse."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -14,7 +14,9 @@ from tiltyard import files, plugins
 from tiltyard.column import Array, Column, Fitted, Rows
 from tiltyard.errors import DataError, RequestError
 from tiltyard.problem import Problem
-from tiltyard.task import AnyColumn, Task
+
+if TYPE_CHECKING:
+    from tiltyard.task import Task  # its import takes longer than all that a service needs together
 
 
 @dataclass(frozen=True)
@@ -136,8 +138,9 @@ class Encoder:
     def load(cls, path: Path) -> Encoder:
         """Read an encoder; its columns are checked as strictly as a task file's."""
         content = files.read_json(path)
-        columns: TypeAdapter[dict[str, Column]] = TypeAdapter(dict[str, AnyColumn])
-        content["columns"] = columns.validate_python(content["columns"], strict=False)
+        column: TypeAdapter[Column] = TypeAdapter(plugins.union("columns", "type"))
+        given = content["columns"].items()
+        content["columns"] = {name: column.validate_python(one, strict=False) for name, one in given}
         content["problem"] = plugins.load("problems", content["problem"])()
         return cls(**content)
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tiltyard import keys
+from tiltyard import keys, page
 from tiltyard.errors import RequestError, WorkspaceError
 from tiltyard.meters import Heard, Meters
+from tiltyard.probes import PATHS
 from tiltyard.route import refused
 
 BEARER = b"bearer "
@@ -24,8 +25,8 @@ CARRIED = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
-    (b"cache-control", b"no-store"),
 ]
+KEPT_NOWHERE = [*CARRIED, (b"cache-control", b"no-store")]
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,14 @@ class Limits:
         """Read them from the environment of the service."""
         kept = environment.get("TILTYARD_KEYS", "")
         return cls(
-            int(_number(environment, "TILTYARD_CONCURRENCY", cls.concurrency)),
-            _number(environment, "TILTYARD_TIMEOUT", cls.seconds),
+            int(number(environment, "TILTYARD_CONCURRENCY", cls.concurrency)),
+            number(environment, "TILTYARD_TIMEOUT", cls.seconds),
             keys.read(Path(kept)) if kept else {},
         )
 
 
-def _number(environment: Mapping[str, str], name: str, otherwise: float) -> float:
+def number(environment: Mapping[str, str], name: str, otherwise: float) -> float:
+    """Read a number above 0, or what holds where nothing is said."""
     text = environment.get(name) or str(otherwise)
     if not text.replace(".", "", 1).isdecimal() or not float(text):
         raise WorkspaceError(f"{name}: expected a number above 0; received {text}")
@@ -63,7 +65,7 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request in, or refuse it before its body is read; count it when it is answered."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"] in PATHS:  # who watches needs no key, and is not counted
             await self.app(scope, receive, send)
             return
         answer = _Answer(scope, send)
@@ -78,12 +80,12 @@ class Front:
             raise
         finally:
             if meters := _meters(scope):
-                meters.count(answer.heard(scope))
+                meters.count(answer.heard(scope), scope["headers"])
 
     def _admit(self, scope: Scope) -> str:
         """Say whose key it is; there may be none."""
         who = keys.holder(self.limits.keys, _key(scope)) if self.limits.keys else ""
-        if self.limits.keys and not who:
+        if self.limits.keys and not who and scope["path"] not in page.FILES:  # it has the field for a key
             raise RequestError("unknown_key", "expected a key: Authorization: Bearer KEY", status=401)
         if self.inside >= self.limits.concurrency:
             text = f"expected at most {self.limits.concurrency} requests at a time; come again in a second"
@@ -121,6 +123,7 @@ class _Answer:
     def __init__(self, scope: Scope, send: Send) -> None:
         self.send, self.begun = send, time.perf_counter()
         self.status, self.key = 0, ""
+        self.carried = CARRIED if scope["path"] in page.FILES else KEPT_NOWHERE  # the page says itself how it is kept
         given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
         self.id = given if ID.fullmatch(given) else os.urandom(8).hex().encode()
         scope["id"] = self.id.decode()
@@ -128,7 +131,7 @@ class _Answer:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), *CARRIED, (b"x-request-id", self.id)]
+            message["headers"] = [*message.get("headers", ()), *self.carried, (b"x-request-id", self.id)]
         await self.send(message)
 
     def heard(self, scope: Scope) -> Heard:

@@ -93,7 +93,8 @@ def _taken(one: Input, rest: memoryview, arrays: dict[str, Array]) -> memoryview
         if type(size) is not int or not 0 <= size <= len(rest):
             raise RequestError("wrong_shape", f"expected {size} bytes behind the JSON; {len(rest)} are left", field)
         flat, rest = _raw(one, rest[:size], field), rest[size:]
-    if not 1 <= len(one.shape) <= DEEPEST or min(one.shape) < 0 or math.prod(one.shape) != len(flat):
+    sizes = one.shape if 1 <= len(one.shape) <= DEEPEST else [-1]  # of none a size is larger than all: 0 hides any
+    if min(sizes) < 0 or max(sizes) > max(1, len(flat)) or math.prod(sizes) != len(flat):
         raise RequestError("wrong_shape", f"expected {one.shape} values; received {len(flat)}", field)
     arrays[one.name] = flat.reshape(one.shape)
     return rest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from tiltyard.recorder import Told
+    from tiltyard.tracing import Tracer
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 INSTANCES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -37,10 +39,10 @@ class Heard:
 class Meters:
     """Counts by model, version and status. To be made when the worker runs: only then is it known where counts go."""
 
-    def __init__(self, *, log: bool = False, registry: Any = None) -> None:
+    def __init__(self, *, log: bool = False, registry: Any = None, tracer: Tracer | None = None) -> None:
         import prometheus_client as prometheus
 
-        self.log = log
+        self.log, self.tracer = log, tracer
         where: dict[str, Any] = {} if registry is None else {"registry": registry}
         model = ["model", "version"]
         self.requests = prometheus.Counter(
@@ -70,8 +72,8 @@ class Meters:
         )
         self.meant: dict[tuple[str, str, int], tuple[Any, Any, Any]] = {}  # finding a label costs more than counting
 
-    def count(self, heard: Heard) -> None:
-        """Count a request, and log it if that is wanted."""
+    def count(self, heard: Heard, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        """Count a request; log and trace it if that is wanted. Its headers say whose trace it is part of."""
         key = heard.model, heard.version, heard.status
         if key not in self.meant:
             names = key[:2]
@@ -89,6 +91,8 @@ class Meters:
             line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **asdict(heard)}
             sys.stdout.buffer.write(encoder.encode(line) + b"\n")
             sys.stdout.buffer.flush()
+        if self.tracer:
+            self.tracer.tell(heard, headers)
 
     def told(self, told: Told, outcome: str) -> None:
         """Count what became of an answer for the record."""

@@ -2,167 +2,170 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tiltyard import feedback, sheet
-from tiltyard.tensors import DTYPES
+from tiltyard import feedback, openapi_v2, sheet
+from tiltyard.openapi_shapes import BODY, TEXT, Json, components, get, listed, parameter, refusals, response, whole
+from tiltyard.route import LABELS
+from tiltyard.served import Served
 
-Json = dict[str, Any]
+Kept = Mapping[str, Mapping[str, Served]]  # versions that answer, by task; the champion first
 
-REFUSAL = {
-    "type": "object",
-    "properties": {
-        "error": {
-            "type": "object",
-            "properties": {name: {"type": "string"} for name in ("code", "message", "field")},
-            "required": ["code", "message", "field"],
-        }
-    },
-    "required": ["error"],
-}
-REFERENCE = {"$ref": "#/components/schemas/Refusal"}
-TOLD = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
-INFER = {
-    "type": "object",
-    "properties": {
-        "id": {"type": "string"},
-        "inputs": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "name": {"type": "string"},
-                    "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}},
-                    "datatype": {"enum": [*DTYPES, "BYTES"]},
-                    "data": {"type": "array"},
-                },
-                "required": ["name", "shape", "datatype", "data"],
-            },
-        },
-        "outputs": {"type": "array", "items": {"type": "object", "required": ["name"]}},
-    },
-    "required": ["inputs"],
-}
-REFUSALS = {
-    "400": "an instance or the body is not what the schema says",
-    "404": "no such model",
-    "405": "wrong method",
-    "413": "too many instances, or too large a body",
-    "415": "a compressed body",
-}
+OPEN = {"/livez": "Is alive", "/readyz": "Is ready", "/metrics": "Figures for Prometheus"}  # to everyone, key or not
+VERSION = {"type": "string", "pattern": "^[0-9a-f]{12}$"}
+STATE = {"const": "AVAILABLE"}
+STATUS = whole({"version": VERSION, "state": STATE, "status": whole({"error_code": TEXT, "error_message": TEXT})})
+CSV = "a header with the names of all features, in any order, and a row an instance"
 
 
-def openapi(schemas: list[Json]) -> Json:
-    """Describe every route, with the instances and predictions of every model."""
-    paths: Json = {"/v1/models": {"get": _get("The names of all models")}, "/v2": {"get": _get("The server")}}
-    for schema in schemas:
-        paths.update(_model(schema))
-    for path, summary in {"/livez": "Is alive", "/readyz": "Is ready", "/metrics": "Figures for Prometheus"}.items():
-        paths[path] = {"get": {"summary": summary, "tags": ["service"], "responses": {"200": {"description": "yes"}}}}
+def openapi(kept: Kept, *, locked: bool = False) -> Json:
+    """Describe every route, with the instances and predictions of every model; `locked` says if a key is asked for."""
     return {
         "openapi": "3.1.0",
         "info": {"title": "Tiltyard", "version": "1", "description": "The champions of this project."},
-        "paths": paths,
-        "components": {"schemas": {"Refusal": REFUSAL, "Told": TOLD}},
+        "paths": dict(_paths(kept)),
+        "components": components(locked=locked),
+        **({"security": [{"bearer": []}, {"key": []}]} if locked else {}),
     }
 
 
-def _model(schema: Json) -> Json:
-    name = schema["task"]
-    return {
-        f"/v1/models/{name}:predict": {"post": _predict(schema)},
-        f"/v1/models/{name}:feedback": {"post": _feedback(schema)},
-        f"/v1/models/{name}": {"get": _get(f"{schema['title']}: state, version, metrics", name)},
-        f"/v1/models/{name}/schema": {"get": _get("Its instances, predictions and limits", name)},
-        **_tensors(schema),
-    }
+def _paths(kept: Kept) -> Iterator[tuple[str, Json]]:
+    yield "/v1/models", get("V1", "The names of all models", "models", whole({"models": listed(TEXT)}))
+    yield "/v1/openapi.json", get("V1", "This document", "service", {"type": "object"})
+    yield from openapi_v2.server().items()
+    for name in sorted(kept):
+        yield from _model(name, kept[name])
+        yield from openapi_v2.paths(name, kept[name]).items()
+    for path, summary in OPEN.items():
+        answer = {"200": {"description": "yes", "content": {"text/plain": {"schema": TEXT}}}}
+        yield path, {"get": {"summary": summary, "tags": ["service"], "security": [], "responses": answer}}
 
 
-def _tensors(schema: Json) -> Json:
-    """The same model by the Open Inference Protocol; its tensors are told by the model itself."""
-    name = schema["task"]
-    model, tag = f"/v2/models/{name}", name
-    return {
-        model: {"get": _get("Its version and tensors, by the Open Inference Protocol", tag)},
-        f"{model}/ready": {"get": _get("Is ready", tag)},
-        f"{model}/infer": {
-            "post": {
-                "summary": f"{schema['title']}: tensors in, tensors out",
-                "tags": [tag],
-                "requestBody": {"required": True, "content": {"application/json": {"schema": INFER}}},
-                "responses": {"200": _response("tensors", {"type": "object"}), **_refusals("Told")},
-            }
-        },
-    }
+def _model(name: str, kept: Mapping[str, Served]) -> Iterator[tuple[str, Json]]:
+    """A model by its name, by its name and version, by its name and label."""
+    model = next(iter(kept.values()))
+    title, predict = model.schema["title"], {"post": _predict(model)}
+    yield f"/v1/models/{name}:feedback", {"post": _feedback(model)}
+    for which, shared in _ways(kept):
+        path = f"/v1/models/{name}{which}"
+        yield f"{path}:predict", {**shared, **predict}
+        yield path, {**shared, **get("V1", f"{title}: state, versions, metrics", name, _state(model))}
+        yield f"{path}/schema", {**shared, **get("V1", "Its instances, predictions and limits", name, _schema(name))}
+        yield f"{path}/card", {**shared, **_card(name)}
+        yield f"{path}/metadata", {**shared, **get("V1", "Its signature", name, _metadata(name))}
 
 
-def _predict(schema: Json) -> Json:
-    limits = schema["limits"]
-    instances = {
-        "type": "array",
-        "items": schema["instance"],
-        "minItems": 1,
-        "maxItems": limits["max_instances"],
-    }
-    body = {
-        "type": "object",
-        "properties": {"instances": instances, "signature_name": {"const": "serving_default"}},
-        "required": ["instances"],
-        "additionalProperties": False,
-    }
-    answer = {
-        "type": "object",
-        "properties": {
-            "predictions": {"type": "array", "items": schema["prediction"]},
-            "model": {"const": schema["task"]},
-            "version": {"type": "string"},
-        },
-        "required": ["predictions", "model", "version"],
-    }
-    content = {"application/json": {"schema": body, "example": {"instances": [schema["example"]]}}}
-    if schema["instance"].get("type") == "object":
-        content[sheet.CSV] = {"schema": {"type": "string", "description": "a header, and a row an instance"}}
-    return {
-        "summary": schema["title"],
-        "tags": [schema["task"]],
-        "requestBody": {"required": True, "content": content},
-        "responses": {"200": _response("one prediction an instance", answer), **_refusals()},
-    }
-
-
-def _feedback(schema: Json) -> Json:
+def _feedback(model: Served) -> Json:
     """Truths are what answers are: labels, numbers, or lists of them."""
-    prediction = schema["prediction"]
-    truth = prediction.get("properties", {}).get("label") or prediction.get("properties", {}).get("forecast")
+    prediction, most = model.schema["prediction"], model.schema["limits"]["max_instances"]
+    parts = prediction.get("properties", {})
     properties = {
         "id": {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,64}$", "description": "x-request-id of the answer"},
-        "instance": {"type": "integer", "minimum": 0, "maximum": schema["limits"]["max_instances"] - 1},
-        "truth": truth or prediction,
+        "truth": parts.get("label") or parts.get("forecast") or prediction,
+        "instance": {"type": "integer", "minimum": 0, "maximum": most - 1},
     }
-    item = {"type": "object", "properties": properties, "required": ["id", "truth"], "additionalProperties": False}
-    body = {
-        "type": "object",
-        "properties": {"feedback": {"type": "array", "items": item, "minItems": 1, "maxItems": feedback.MOST}},
-        "required": ["feedback"],
-        "additionalProperties": False,
-    }
-    answer = {"type": "object", "properties": {"kept": {"type": "integer"}, "model": {"const": schema["task"]}}}
-    refusals = {**_refusals(), "501": _response("this service keeps nothing", REFERENCE)}
+    item = {**whole(properties, "instance"), "additionalProperties": False}
+    body = {**whole({"feedback": listed(item, feedback.MOST)}), "additionalProperties": False}
+    example = {"feedback": [{"id": "0123456789abcdef", "instance": 0, "truth": _truth(properties["truth"])}]}
+    answer = whole({"kept": {"type": "integer"}, "model": {"const": model.task}})
     return {
-        "summary": f"{schema['title']}: what became true of earlier answers",
-        "tags": [schema["task"]],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
-        "responses": {"200": _response("all are kept", answer), **refusals},
+        "summary": f"{model.schema['title']}: what became true of earlier answers",
+        "tags": [model.task],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body, "example": example}}},
+        "responses": {"200": response("all are kept", answer), **refusals("V1", *BODY, "501")},
     }
 
 
-def _get(summary: str, tag: str = "models") -> Json:
-    return {"summary": summary, "tags": [tag], "responses": {"200": _response("the answer", {"type": "object"})}}
+def _truth(schema: Json) -> Any:
+    """Give a value of a schema of truths."""
+    if "enum" in schema:
+        return schema["enum"][0]
+    return [0.0] * schema["minItems"] if schema["type"] == "array" else "..." if schema["type"] == "string" else 0.0
 
 
-def _refusals(shape: str = "Refusal") -> Json:
-    return {status: _response(text, {"$ref": f"#/components/schemas/{shape}"}) for status, text in REFUSALS.items()}
+def _card(tag: str) -> Json:
+    told = {"description": "the card", "content": {"text/markdown": {"schema": TEXT}}}
+    card = get("V1", "Its card: what it is for, figures, data, limits", tag, TEXT)
+    card["get"]["responses"]["200"] = told
+    return card
 
 
-def _response(text: str, schema: Json) -> Json:
-    return {"description": text, "content": {"application/json": {"schema": schema}}}
+def _ways(kept: Mapping[str, Served]) -> Iterator[tuple[str, Json]]:
+    yield "", {}
+    yield "/versions/{version}", {"parameters": [parameter("version", [*kept])]}
+    yield "/labels/{label}", {"parameters": [parameter("label", [*LABELS[: len(kept)]])]}
+
+
+def _predict(model: Served) -> Json:
+    answer = {"model": {"const": model.task}, "version": VERSION}
+    predictions = {"predictions": listed(model.schema["prediction"]), **answer}
+    outputs = {"outputs": _outputs(model), **answer}
+    example = {"instances": [model.schema["example"]]}
+    content: Json = {"application/json": {"schema": _body(model), "example": example}}
+    if all(column.in_cells for column in model.predictor.encoder.columns.values()):
+        content[sheet.CSV] = {"schema": {"type": "string", "description": CSV}}
+        content[sheet.PARQUET[0]] = {"schema": {"description": "a column a feature, where the service has pyarrow"}}
+    return {
+        "summary": model.schema["title"],
+        "description": "A body of another type, or of none, is read as JSON.",
+        "tags": [model.task],
+        "requestBody": {"required": True, "content": content},
+        "responses": {
+            "200": response("one prediction an instance", {"anyOf": [whole(predictions), whole(outputs)]}),
+            **refusals("V1", *BODY),
+        },
+    }
+
+
+def _body(model: Served) -> Json:
+    """Instances by row, or by column, as `inputs`; then answers are to go so, too."""
+    rows = listed(model.schema["instance"], model.schema["limits"]["max_instances"])
+    signature = {"signature_name": {"const": "serving_default"}}
+    bodies = [
+        whole({"instances": rows, **signature}),
+        whole({"inputs": {"anyOf": [_columns(model), rows]}, **signature}),
+    ]
+    return {"anyOf": [{**body, "required": body["required"][:1], "additionalProperties": False} for body in bodies]}
+
+
+def _columns(model: Served) -> Json:
+    """Columns by name; a JSON Schema cannot say that they are of one length."""
+    instance, most = model.schema["instance"], model.schema["limits"]["max_instances"]
+    bare = model.predictor.encoder.bare
+    values = {model.inputs[0].name: instance} if bare else instance["properties"]
+    columns = whole({name: listed(value, most) for name, value in values.items()})
+    return {**columns, "additionalProperties": False, "description": "lists of one length"}
+
+
+def _outputs(model: Served) -> Json:
+    prediction = model.schema["prediction"]
+    if "properties" not in prediction:
+        return listed(prediction)
+    return whole({name: listed(part) for name, part in prediction["properties"].items()})
+
+
+def _state(model: Served) -> Json:
+    metrics = {"type": "object", "additionalProperties": {"type": ["number", "null"]}}
+    name = {"name": {"const": model.task}, "ready": {"const": True}, "state": STATE}
+    facts = {"title": TEXT, "problem": TEXT, "version": VERSION, "metrics": metrics}
+    return whole({**name, **facts, "model_version_status": listed(STATUS)})
+
+
+def _schema(name: str) -> Json:
+    schema = {"type": "object"}
+    limits = whole({"max_instances": {"type": "integer"}, "max_body_bytes": {"type": "integer"}})
+    return whole(
+        {"task": {"const": name}, "version": VERSION, "instance": schema, "prediction": schema, "limits": limits}
+    )
+
+
+def _metadata(name: str) -> Json:
+    """As TensorFlow Serving tells it."""
+    spec = whole({"name": {"const": name}, "signature_name": TEXT, "version": VERSION})
+    sizes = listed(whole({"size": TEXT, "name": TEXT}))
+    shape = whole({"dim": sizes, "unknown_rank": {"const": False}})
+    tensors = {"type": "object", "additionalProperties": whole({"dtype": TEXT, "tensor_shape": shape, "name": TEXT})}
+    signature = whole({"inputs": tensors, "outputs": tensors, "method_name": TEXT})
+    definitions = whole({"signature_def": whole({"serving_default": signature})})
+    return whole({"model_spec": spec, "metadata": whole({"signature_def": definitions})})

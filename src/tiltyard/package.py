@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tiltyard import bento, files, store, trial
-from tiltyard.card import card
+from tiltyard.card import card, essentials
 from tiltyard.column import Array
 from tiltyard.encoder import Encoder
 from tiltyard.errors import PackageError
@@ -107,6 +107,7 @@ def schema(task: Task, encoder: Encoder, report: dict[str, Any]) -> dict[str, An
         "limits": {"max_instances": task.serve.max_instances, "max_body_bytes": task.serve.max_body_bytes},
         "example": task.serve.example,
         "metrics": report["metrics"],
+        "card": essentials(task, report),
     }
 
 

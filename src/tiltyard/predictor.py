@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,12 @@ class Predictor:
         session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
         return cls(Encoder.load(folder / "encoder.json"), session)
 
+    @cached_property
+    def input(self) -> str:
+        """What the graph calls its input."""
+        name: str = self.session.get_inputs()[0].name
+        return name
+
     def outputs(self, rows: Rows) -> Array:
         """Give the model's outputs, a row each."""
         return np.concatenate([self.run(self.encoder.encode(part)) for part in _parts(rows)])
@@ -72,7 +79,7 @@ class Predictor:
 
     def run(self, features: Array) -> Array:
         """Give the outputs for encoded features; of long texts few at a time."""
-        name, most = self.session.get_inputs()[0].name, BATCH
+        name, most = self.input, BATCH
         if len(features) * (width := features.shape[1]) ** 2 > PAIRS and self.encoder.vocabulary_size:
             most = max(1, min(BATCH, PAIRS // width**2))
         parts = [features[start : start + most] for start in range(0, len(features), most)]

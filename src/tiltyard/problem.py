@@ -29,11 +29,12 @@ TRUTH = "truth"  # the name under which a baseline finds the truth, where it is 
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure about predictions: `score(truth, outputs, context)`, and which way is up."""
+    """A figure about predictions: `score(truth, outputs, context)`, which way is up, and what it says to people."""
 
     title: str
     score: Callable[[Array, Array, Context], float]
     higher_is_better: bool
+    meaning: str
 
     def gain(self, new: float, old: float) -> float:
         """Say by how much `new` is better than `old`; negative if it is worse."""

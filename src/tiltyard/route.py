@@ -26,6 +26,7 @@ Answer = TypeVar("Answer")
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 LARGE = 16_384  # bytes of a body from which parsing and predicting would hold up the other clients
 
+LABELS = ("champion", "previous")  # the registry's words
 LONGEST = 300  # characters of a message that may quote what was sent
 HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}, 503: {"Retry-After": "1"}}
 
@@ -54,7 +55,7 @@ def served(request: Request) -> Served:
 
 def _labelled(request: Request, name: str, label: str) -> Served:
     """The registry's words: the champion, and the one before it."""
-    labels = dict(zip(("champion", "previous"), request.app.state.kept[name].values(), strict=False))
+    labels = dict(zip(LABELS, request.app.state.kept[name].values(), strict=False))
     arms: Arms | None = request.app.state.arms.get(name)
     labels |= {"challenger": arms.challenger} if arms else {}
     if label not in labels:

@@ -1,4 +1,4 @@
-"""The verb serve: BentoML in the foreground, with the champions of all tasks or of the named ones."""
+"""The verb serve: the service in the foreground, with the champions of all tasks or of the named ones."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from tiltyard.errors import PackageError, RegistryError
 from tiltyard.registry import Registry
 from tiltyard.workspace import Workspace
 
+ARGUMENTS = ["-m", "tiltyard.listen"]  # without Python in front and the address behind
+
 
 def serve(
     workspace: Workspace,
@@ -25,7 +27,7 @@ def serve(
     limits: dict[str, str] | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Become the service: this process is replaced by BentoML's, so that signals reach it directly."""
+    """Become the service: this process is replaced by its own, so that signals reach it directly."""
     named = list(tasks)
     folders = champions(workspace, named)
     _refuse_taken(*address)
@@ -33,11 +35,11 @@ def serve(
     for name, folder in folders.items():
         say(f"{name} {folder.name}: {url}/v1/models/{name}")
     key = ' -H "Authorization: Bearer KEY"' if limits and "KEYS" in limits else ""
-    say(f"documentation: {url}/\ntry: {example(next(iter(folders.values())), url)}{key}")
+    say(f"page: {url}/\ntry: {example(next(iter(folders.values())), url)}{key}")
     home = workspace.state("serve", str(address[1]))
     places = {"CHAMPIONS": str(workspace.service.parent), "RECORDS": str(workspace.records)}
     given = {**places, "TASKS": " ".join(named), **(limits or {})}
-    os.execve(sys.executable, command(workspace, *address), environment(given, home))  # noqa: S606 - no shell
+    os.execve(sys.executable, command(*address), environment(given, home))  # noqa: S606 - no shell
 
 
 def champions(workspace: Workspace, tasks: Iterable[str]) -> dict[str, Path]:
@@ -52,14 +54,9 @@ def champions(workspace: Workspace, tasks: Iterable[str]) -> dict[str, Path]:
     return {name: registry.package(name, champion.version) for name, champion in found.items() if champion}
 
 
-def command(workspace: Workspace, host: str, port: int) -> list[str]:
+def command(host: str, port: int) -> list[str]:
     """Give the command line of the service."""
-    return [sys.executable, *arguments(workspace), "--host", host, "--port", str(port)]
-
-
-def arguments(workspace: Workspace) -> list[str]:
-    """Give it without Python in front and the address behind."""
-    return ["-m", "bentoml", "serve", "service:Tiltyard", "--working-dir", str(workspace.service.parent)]
+    return [sys.executable, *ARGUMENTS, "--host", host, "--port", str(port)]
 
 
 def fixed(folders: dict[str, Path]) -> dict[str, str]:

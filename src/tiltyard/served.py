@@ -10,6 +10,7 @@ from typing import Any
 from tiltyard import files
 from tiltyard.errors import PackageError
 from tiltyard.predictor import Predictor, version
+from tiltyard.shortcut import Shortcut, shortcut
 from tiltyard.tensors import Tensor, answered, asked
 
 
@@ -19,6 +20,7 @@ class Served:
 
     schema: dict[str, Any]
     predictor: Predictor
+    card: str = ""  # as markdown
     reference: dict[str, Any] = field(default_factory=dict)  # how training rows are spread; older packages have none
 
     @classmethod
@@ -29,8 +31,10 @@ class Served:
         schema = files.read_json(folder / "schema.json")
         if (found := version(folder)) != schema["version"]:
             raise PackageError(f"{folder} was changed: expected version {schema['version']}; received {found}")
-        spread = folder / "reference.json"
-        served = cls(schema, Predictor.load(folder), files.read_json(spread) if spread.is_file() else {})
+        card = folder / "card.md"
+        served = cls(
+            schema, Predictor.load(folder), card.read_text(encoding="utf-8") if card.is_file() else "", _spread(folder)
+        )
         served.predict([schema["example"]])
         return served
 
@@ -56,6 +60,11 @@ class Served:
         """What it gives them."""
         return answered(self.schema)
 
+    @cached_property
+    def shortcut(self) -> Shortcut | None:
+        """The way of usual requests, if there is one for this problem."""
+        return shortcut(self.predictor, self.version)
+
     @property
     def max_body_bytes(self) -> int:
         """The largest body it reads."""
@@ -65,6 +74,11 @@ class Served:
     def predict(self, instances: object) -> list[Any]:
         """Answer instances."""
         return self.predictor.predict(instances)
+
+
+def _spread(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = files.read_json(path) if (path := folder / "reference.json").is_file() else {}
+    return found
 
 
 def find(root: Path) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from typing import Any
 
 from tiltyard.encoder import Encoder
@@ -13,6 +14,11 @@ CSV = "text/csv"
 PARQUET = ("application/vnd.apache.parquet", "application/x-parquet", "application/parquet")
 KINDS = (CSV, *PARQUET)
 Cells = dict[str, list[Any]]
+TEXT = re.compile("string|dictionary")
+PLAIN = re.compile(  # types of Parquet columns, as pyarrow spells them
+    r"(dictionary<values=)?(u?int|float|double|halffloat|bool|null|(large_)?string|date|time|decimal)[^<{]*?"
+)
+ROOM = 1 << 25  # bytes of cells
 
 
 def instances(encoder: Encoder, body: bytes, kind: str) -> list[Any]:
@@ -60,7 +66,7 @@ def _insist(encoder: Encoder, names: list[str]) -> None:
 
 
 def _parquet(encoder: Encoder, body: bytes) -> Cells:
-    """Read the columns that are wanted, if there are no more rows than may be answered: a small file may hold many."""
+    """Read the columns that are wanted, as far as what they unpack to is bounded: a small file may hold much."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -73,7 +79,44 @@ def _parquet(encoder: Encoder, body: bytes) -> Cells:
             text = f"expected at most {encoder.max_instances} instances; received {rows}"
             raise RequestError("too_many", text, "instances", status=413)
         _insist(encoder, file.schema_arrow.names)
-        found: Cells = file.read([*encoder.columns]).to_pydict()
+        _insist_on_flat(encoder, file.schema_arrow)
+        _insist_on_bounds(encoder, file.metadata)
+        return _cells(encoder, file)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise RequestError("malformed_parquet", f"expected a whole Parquet file: {error}") from None
+
+
+def _insist_on_flat(encoder: Encoder, schema: Any) -> None:
+    """Refuse lists, records and bytes: one row of a list may be millions of values."""
+    for name in encoder.columns:
+        kind = schema.field(name).type
+        if not PLAIN.fullmatch(str(kind)):
+            raise RequestError("wrong_type", f"expected numbers, texts or dates; received {kind}", name)
+
+
+def _insist_on_bounds(encoder: Encoder, metadata: Any) -> None:
+    """Refuse a footer that contradicts itself, and packing without bounds: Snappy makes at most 21 bytes of one."""
+    groups = [metadata.row_group(i) for i in range(min(metadata.num_row_groups, encoder.max_instances))]
+    if sum(group.num_rows for group in groups) != metadata.num_rows:
+        raise RequestError("malformed_parquet", "expected groups that hold the rows of the file")
+    for group in groups:
+        for column in map(group.column, range(group.num_columns)):
+            if column.path_in_schema in encoder.columns and column.num_values != group.num_rows:
+                raise RequestError("malformed_parquet", "expected a value a row", column.path_in_schema)
+            if column.compression not in ("SNAPPY", "UNCOMPRESSED"):
+                text = f"expected Parquet packed by Snappy, or not at all; received {column.compression}"
+                raise RequestError("unsupported_type", text, status=415)
+
+
+def _cells(encoder: Encoder, file: Any) -> Cells:
+    """Read row by row where there are texts: one that is kept once may stand in every row."""
+    names, room = [*encoder.columns], ROOM
+    texts = any(TEXT.search(str(file.schema_arrow.field(name).type)) for name in names)
+    found: Cells = {name: [] for name in names}
+    for batch in file.iter_batches(1 if texts else encoder.max_instances, columns=names, use_threads=False):
+        room -= batch.nbytes
+        if room < 0:
+            raise RequestError("body_too_large", f"expected at most {ROOM:,} bytes of cells", status=413)
+        for name in names:
+            found[name] += batch.column(name).to_pylist()
     return found

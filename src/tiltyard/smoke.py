@@ -7,7 +7,7 @@ from typing import Any
 
 from tiltyard import evaluate, files, judge, prepare, train, trial, validate
 from tiltyard.package import write
-from tiltyard.serve import arguments, environment, fixed
+from tiltyard.serve import ARGUMENTS, environment, fixed
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
@@ -51,11 +51,11 @@ def shrunk(task: Task) -> Task:
     return task.model_copy(update=changes)
 
 
-def answered(workspace: Workspace, place: Workspace, versions: dict[str, str]) -> dict[str, float]:
+def answered(place: Workspace, versions: dict[str, str]) -> dict[str, float]:
     """Serve all packages at once, replay golden rows of each over REST; give the largest differences."""
     folders = {name: place.package(name, version) for name, version in versions.items()}
     home = place.state("serve", "smoke")
-    with trial.running(arguments(workspace), environment(fixed(folders), home), home) as server:
+    with trial.running(ARGUMENTS, environment(fixed(folders), home), home) as server:
         return {
             name: trial.replay(server, name, folder.name, files.read_json(folder / "golden.json"))
             for name, folder in folders.items()

@@ -163,3 +163,10 @@ def test_absolute_errors_have_a_baseline_of_their_own() -> None:
     kind, truth = plugins.load("problems", "regression")(), np.array([0.0] * 9 + [100.0])
     constants = {name: float(kind.baseline(truth, {"x": truth}, name)[0, 0]) for name in ("rmse", "mae", "r2")}
     assert constants == {"rmse": 10.0, "mae": 0.0, "r2": 10.0}
+
+
+def test_every_figure_is_told_in_words(problem_name: str) -> None:
+    """Each metric has a sentence for people, of its own."""
+    meanings = [metric.meaning for metric in problem(problem_name).metrics.values()]
+    assert all(len(meaning) > 20 and not meaning.endswith(".") for meaning in meanings)
+    assert len({*meanings}) == len(meanings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,26 @@ from tiltyard import quiet
 from tiltyard.workspace import Workspace
 
 
+@contextmanager
+def untraced() -> Iterator[None]:
+    """Start processes that coverage does not follow: what stages do is traced where each is tested by itself.
+
+    To import TensorFlow takes half as long again under its eyes.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A real server on a free port, with a database of its own."""
     quiet.silence(Workspace(tmp_path_factory.mktemp("prefect")))
     from prefect.testing.utilities import prefect_test_harness
 
-    with prefect_test_harness(server_startup_timeout=120):
+    with ExitStack() as stack:
+        with untraced():
+            stack.enter_context(prefect_test_harness(server_startup_timeout=120))
         yield
 
 
@@ -45,7 +59,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _server: None) -> W
 def _travelled(tmp_path_factory: pytest.TempPathFactory, _server: None) -> tuple[Workspace, dict[str, Row]]:
     """A project in which two tasks went the whole road."""
     workspace = new_project(tmp_path_factory.mktemp("travelled"))
-    return workspace, {row.task: row for row in run(workspace, ["diabetes", "iris"])}
+    with untraced():
+        return workspace, {row.task: row for row in run(workspace, ["diabetes", "iris"])}
 
 
 @pytest.fixture

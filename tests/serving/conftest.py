@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from tiltyard import files, keeper
 from tiltyard.api import application, install
 from tiltyard.keeper import Keeper
+from tiltyard.recorder import Recorder
 from tiltyard.served import Served
 from tiltyard.workspace import Workspace
 
@@ -37,9 +38,10 @@ def packages(tiny_workspace: Workspace) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def app(packages: dict[str, Path]) -> Starlette:
-    """The REST routes over all four."""
+def app(packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Starlette:
+    """The REST routes over all four; feedback is taken, and nothing is recorded."""
     app = application()
+    app.state.recorder = Recorder(tmp_path_factory.mktemp("records"))
     install(app, [Served.load(folder) for folder in packages.values()])
     return app
 

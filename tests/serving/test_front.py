@@ -12,7 +12,6 @@ import prometheus_client
 import pytest
 from click.testing import CliRunner
 from client import TestClient
-from making import ROOT
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -26,6 +25,7 @@ from tiltyard.cli import cli
 from tiltyard.errors import WorkspaceError
 from tiltyard.front import Front, Limits
 from tiltyard.meters import Meters
+from tiltyard.serve import ARGUMENTS
 from tiltyard.served import Served
 
 PREDICT = "/v1/models/iris:predict"
@@ -209,23 +209,24 @@ def test_every_answer_carries_what_keeps_browsers_safe(client: TestClient) -> No
         headers = client.get(path).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["x-frame-options"] == "DENY"
-        assert headers["cache-control"] == "no-store"
+        assert headers["cache-control"] == ("no-cache" if path == "/" else "no-store")
 
 
 @pytest.mark.slow
 def test_probes_need_no_key(packages: dict[str, Path], tmp_path: Path) -> None:
-    """Behind BentoML: what watches the service sees it, and no more; what asks needs its key."""
+    """What watches the service sees it, and no more; what asks needs its key."""
     path = tmp_path / "keys"
     own = keys.add(path, "robot")
     environment = {**bento.clean(), "TILTYARD_PACKAGES": str(packages["iris"]), "TILTYARD_KEYS": str(path)}
-    arguments = ["-m", "bentoml", "serve", "service:Tiltyard", "--working-dir", str(ROOT / "serving")]
     with (
-        trial.running(arguments, environment, tmp_path / "home") as server,
+        trial.running(ARGUMENTS, environment, tmp_path / "home") as server,
         httpx.Client(base_url=server.url) as client,
     ):
         assert [client.get(path).status_code for path in ("/livez", "/readyz", "/metrics")] == [200] * 3
         assert 'tiltyard_requests_total{model="",status="401",version=""}' not in client.get("/metrics").text
-        assert [client.get(path).status_code for path in ("/v1/models", "/", "/v2/health/ready")] == [401] * 3
+        closed = ("/v1/models", "/v1/openapi.json", "/v2/health/ready")
+        assert [client.get(path).status_code for path in closed] == [401] * 3
+        assert client.get("/").status_code == 200
         assert client.get("/v1/models", headers={"X-API-Key": own}).json() == {"models": ["iris"]}
         assert 'tiltyard_requests_total{model="",status="401",version=""} 3.0' in client.get("/metrics").text
 

@@ -13,13 +13,13 @@ import httpx
 import pytest
 import tiny
 from client import TestClient
-from making import ROOT
 from starlette.applications import Starlette
 
 from tiltyard import bento, files, trial
 from tiltyard.api import application
 from tiltyard.errors import PackageError
 from tiltyard.keeper import Keeper
+from tiltyard.serve import ARGUMENTS
 from tiltyard.served import Served
 from tiltyard.workspace import Workspace
 
@@ -138,8 +138,7 @@ def url(arena: tuple[Workspace, list[str]], tmp_path: Path) -> Iterator[tuple[st
         "TILTYARD_CHAMPIONS": str(space.root / "serving"),
         "TILTYARD_WORKERS": "2",
     }
-    arguments = ["bentoml", "serve", "service:Tiltyard", "--working-dir", str(ROOT / "serving")]
-    with trial.running(["-m", *arguments], environment, tmp_path / "home") as server:
+    with trial.running(ARGUMENTS, environment, tmp_path / "home") as server:
         yield server.url, space
 
 

@@ -18,7 +18,6 @@ import pytest
 import tiny
 from click.testing import CliRunner
 from client import TestClient
-from making import ROOT
 from starlette.applications import Starlette
 
 from tiltyard import bento, files, gather, task_file, trial
@@ -30,6 +29,7 @@ from tiltyard.live import live
 from tiltyard.monitor import monitor
 from tiltyard.prepare import read_test
 from tiltyard.recorder import Recorder
+from tiltyard.serve import ARGUMENTS
 from tiltyard.served import Served
 from tiltyard.spool import Spool, every, lines
 from tiltyard.workspace import Workspace
@@ -331,11 +331,10 @@ def test_workers_that_are_killed_lose_nothing_that_was_written(kept: Kept, tmp_p
         "TILTYARD_RECORD": "1",
         "TILTYARD_RECORDS": str(space.records),
     }
-    arguments = ["-m", "bentoml", "serve", "service:Tiltyard", "--working-dir", str(ROOT / "serving")]
     heard, killed = set[str](), set[int]()
     over = threading.Event()
 
-    with trial.running(arguments, environment, tmp_path / "home") as server:
+    with trial.running(ARGUMENTS, environment, tmp_path / "home") as server:
         hammers = [threading.Thread(target=_hammer, args=(server.url, heard, over)) for _ in range(3)]
         for one in hammers:
             one.start()
@@ -365,7 +364,7 @@ def _workers(parent: int) -> list[int]:
     import psutil
 
     found = psutil.Process(parent).children(recursive=True)
-    return [child.pid for child in found if "_bentoml_impl.worker.service" in " ".join(child.cmdline())]
+    return [child.pid for child in found if "spawn_main" in " ".join(child.cmdline())]
 
 
 def _hammer(url: str, heard: set[str], over: threading.Event) -> None:

@@ -101,8 +101,8 @@ def test_packaged_code_is_what_runs(space: Workspace, iris: Task, tmp_path: Path
     shutil.copytree(space.root, tmp_path / "w")
     copy = Workspace(tmp_path / "w")
     version = package.package(copy, iris)
-    problem = bento.folder(copy, "iris", version) / "src/tiltyard/problem.py"
-    problem.write_text(problem.read_text().replace("self.answer(outputs,", "self.answer(outputs * 1.1,"))
+    answering = bento.folder(copy, "iris", version) / "src/tiltyard/shortcut.py"
+    answering.write_text(answering.read_text().replace("problem.answer(outputs,", "problem.answer(outputs * 1.1,"))
     golden = files.read_json(copy.package("iris", version) / "golden.json")
     with pytest.raises(PackageError, match=r"predictions\[0\]\[probabilities\].* as in the evaluation"):
         trial.prove(copy, "iris", version, golden)

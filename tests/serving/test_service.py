@@ -1,4 +1,4 @@
-"""The service as BentoML runs it: ready, measured, documented, and without anything that trains."""
+"""The service, run by itself and by BentoML: ready, measured, documented, and without anything that trains."""
 
 from __future__ import annotations
 
@@ -15,39 +15,25 @@ import pytest
 from making import ROOT
 
 from tiltyard import bento, trial
+from tiltyard.serve import ARGUMENTS
 
 IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 HEAVY = ["tensorflow", "keras", "pandas", "dvc", "prefect", "great_expectations", "sklearn", "matplotlib"]
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def url(packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+BENTO = ["-m", "bentoml", "serve", "service:Tiltyard", "--working-dir", str(ROOT / "serving")]
+
+
+@pytest.fixture(scope="module", params=[ARGUMENTS, BENTO], ids=["alone", "bentoml"])
+def url(
+    request: pytest.FixtureRequest, packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """A running service of all four tasks with two workers."""
-    folder = tmp_path_factory.mktemp("service")
-    port = trial.free_port()
-    environment = {
-        **bento.clean(),
-        "BENTOML_HOME": str(folder / "bentoml"),
-        "TILTYARD_PACKAGES": os.pathsep.join(map(str, packages.values())),
-        "TILTYARD_WORKERS": "2",
-    }
-    command = ["bentoml", "serve", "service:Tiltyard", "--working-dir", str(ROOT / "serving"), "--host", "127.0.0.1"]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *command, "--port", str(port)],
-            env=environment,
-            cwd=folder,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    server = trial.Server(process, f"http://127.0.0.1:{port}", folder / "log")
-    try:
-        trial.wait(server)
+    named = os.pathsep.join(map(str, packages.values()))
+    environment = {**bento.clean(), "TILTYARD_PACKAGES": named, "TILTYARD_WORKERS": "2"}
+    with trial.running(request.param, environment, tmp_path_factory.mktemp("service")) as server:
         yield server.url
-    finally:
-        trial.stop(process)
 
 
 def test_answers_and_refuses(url: str) -> None:
@@ -63,7 +49,7 @@ def test_answers_and_refuses(url: str) -> None:
             assert client.post("/v1/models/iris:predict", content=body).status_code == status
         for method, path, status in (
             ("GET", "/v1/models/iris:predict", 405),
-            ("BREW", "/v1/models/iris", 405),
+            ("PATCH", "/v1/models/iris", 405),
             ("POST", "/v1/models/rose:predict", 404),
             ("GET", "/v1/none", 404),
             ("GET", "/v1/models/sine/schema", 200),
@@ -75,24 +61,29 @@ def test_answers_and_refuses(url: str) -> None:
 
 
 def test_is_ready_alive_and_counted(url: str) -> None:
-    """BentoML's own paths answer; every request is counted by path and status."""
+    """The usual paths answer; every request is counted, whichever worker had it."""
     with httpx.Client(base_url=url) as client:
-        assert client.get("/readyz").status_code == client.get("/livez").status_code == 200
-        client.post("/v1/models/digits:predict", content=b"{}")
+        assert {client.get(path).status_code for path in ("/readyz", "/livez", "/healthz")} == {200}
+        assert client.post("/livez").status_code == 405
+        version = client.get("/v1/models/digits").json()["version"]
+        for _ in range(20):
+            with httpx.Client(base_url=url) as another:
+                another.post("/v1/models/digits:predict", content=b"{}")
+        counted = f'tiltyard_requests_total{{model="digits",status="400",version="{version}"}} 20.0'
         figures = client.get("/metrics").text
-        assert 'endpoint="/v1/models/digits:predict"' in figures
-        assert 'http_response_code="400"' in figures
+        assert counted in figures
+        assert 'endpoint="/v1/' not in figures  # BentoML counts what passes its layers
 
 
 def test_documents_itself(url: str) -> None:
-    """The page at / is drawn from our OpenAPI document, by scripts that are there, and calls nobody."""
+    """The page at / is drawn by files of its own, without BentoML's, and links the OpenAPI document."""
     with httpx.Client(base_url=url) as client:
         page = client.get("/").text
         assert "http" not in page
-        for path in re.findall(r'(?:src|href)="(.*?)"', page):
+        assert "static_content" not in page
+        for path in re.findall(r'(?:src|href)="([^#].*?)"', page):
             assert client.get(path).status_code == 200
-        assert "docs.json" in client.get("/static_content/swagger-initializer.js").text
-        assert "/v1/models/iris:predict" in client.get("/docs.json").json()["paths"]
+        assert "/v1/models/iris:predict" in client.get("/v1/openapi.json").json()["paths"]
 
 
 def test_loads_nothing_that_trains(packages: dict[str, Path]) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from client import TestClient
 from hypothesis import given, settings
@@ -109,3 +112,63 @@ def test_any_table_gets_an_answer(client: TestClient, parts: list[str], raw: byt
     content = HEADER.encode() + b"\n" + "".join(parts).encode() + raw
     answer = client.post(PREDICT, content=content, headers=PARQUET if packed else CSV)
     assert answer.status_code in (200, 400, 413)
+
+
+def packed(columns: dict[str, Any], compression: str = "snappy") -> bytes:
+    """Give columns as a Parquet file."""
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns), file, compression=compression)
+    return file.getvalue()
+
+
+def alike(column: Any) -> dict[str, Any]:
+    """Give a table whose columns are all the same."""
+    return dict.fromkeys(NAMES, column)
+
+
+def shared(rows: int, length: int) -> pa.Array:
+    """Give a column in which one text stands in every row, and is kept once."""
+    return pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array(["1" * length]))
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (packed(alike([1.4]), "zstd"), "unsupported_type"),
+        (packed(alike([[1.4] * 1000])), "wrong_type"),
+        (packed(alike([b"1.4"])), "wrong_type"),
+        (packed(alike([{"a": 1.4}])), "wrong_type"),
+        (packed(alike(shared(1000, 1_000_000))), "body_too_large"),
+    ],
+    ids=["packed without bounds", "lists", "bytes", "records", "a long text in every row"],
+)
+def test_what_unpacks_without_bounds_is_refused(client: TestClient, content: bytes, expected: str) -> None:
+    """A file of some kilobytes may hold gigabytes: it is refused before they are made."""
+    assert len(content) < 1_000_000
+    before = pa.total_allocated_bytes()
+    assert code(client.post(PREDICT, content=content, headers=PARQUET)) == expected
+    assert pa.total_allocated_bytes() - before < 100e6
+
+
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_a_footer_that_lies_about_rows_makes_no_more(client: TestClient, everywhere: bool) -> None:
+    """A million rows that the footer calls one: in all places, and one is read; but for columns, and it is refused."""
+    content = packed(alike([3.5] * 1_000_003))
+    doubled, one = bytes([0x86, 0x89, 0x7A]), bytes([0x82, 0x80, 0])  # 2,000,006 and 2, seven bits a byte
+    places = [match.start() for match in re.finditer(re.escape(doubled), content)]
+    for place in places if everywhere else [places[0], places[-1]]:
+        content = content[:place] + one + content[place + 3 :]
+    answer = client.post(PREDICT, content=content, headers=PARQUET)
+    if everywhere:
+        assert len(answer.json()["predictions"]) == 1
+    else:
+        assert code(answer) == "malformed_parquet"
+        assert "expected a value a row" in answer.text
+
+
+def test_texts_in_parquet_are_read_row_by_row(client: TestClient) -> None:
+    """Numbers that are spelled as texts, in each of the ways in which Parquet keeps them: the same answers."""
+    right = client.post(PREDICT, json={"instances": rows()}).json()
+    for kind in (pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())):
+        columns = {name: pa.array([str(row[name]) for row in rows()]).cast(kind) for name in NAMES}
+        assert client.post(PREDICT, content=packed(columns), headers=PARQUET).json() == right

@@ -14,7 +14,6 @@ import pytest
 import tiny
 from click.testing import CliRunner
 from client import TestClient
-from making import ROOT
 from starlette.applications import Starlette
 from tritonclient.utils import np_to_triton_dtype
 
@@ -23,6 +22,7 @@ from tiltyard.cli import cli
 from tiltyard.errors import PackageError, RegistryError
 from tiltyard.keeper import Keeper
 from tiltyard.recorder import Recorder
+from tiltyard.serve import ARGUMENTS
 from tiltyard.served import Served
 from tiltyard.spool import every, lines
 from tiltyard.workspace import Workspace
@@ -313,6 +313,17 @@ def test_a_challenge_is_read_strictly(tmp_path: Path) -> None:
     assert caught.value.hint == "end it: tiltyard traffic iris --off"
 
 
+def test_the_lane_of_usual_requests_leaves_what_is_to_be_recorded(kept: Kept, tmp_path: Path) -> None:
+    """Of requests that take the short way the share is recorded as of all others, and those alone go the long way."""
+    app, asked = kept[2], 600
+    recorder = app.state.recorder = Recorder(tmp_path, 0.2)
+    with TestClient(app) as client:
+        for _ in range(asked):
+            assert client.post(PREDICT, json=BODY).status_code == 200
+    recorder.lines.finish()
+    assert abs(recorder.lines.counts["written"] - 0.2 * asked) < 4 * np.sqrt(asked * 0.2 * 0.8)
+
+
 @pytest.mark.smoke
 def test_two_workers_keep_each_client_on_its_side(kept: Kept, tmp_path: Path) -> None:
     """Both follow the file; a key has one version whichever worker answers; inputs that shift move the gauge."""
@@ -324,8 +335,7 @@ def test_two_workers_keep_each_client_on_its_side(kept: Kept, tmp_path: Path) ->
         "TILTYARD_RECORDS": str(space.records),
         "TILTYARD_RECORD": "1",
     }
-    arguments = ["-m", "bentoml", "serve", "service:Tiltyard", "--working-dir", str(ROOT / "serving")]
-    with trial.running(arguments, environment, tmp_path / "home") as server:
+    with trial.running(ARGUMENTS, environment, tmp_path / "home") as server:
         traffic.begin(space, task_file.load(space, "iris"), (second, "canary"), 0.5)
         sides: dict[int, set[str]] = {number: set() for number in range(60)}
         time.sleep(5)

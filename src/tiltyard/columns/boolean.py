@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -21,6 +21,8 @@ SPELLED = {
 
 class Boolean(Column):
     """A column of true and false."""
+
+    repeats: ClassVar = True
 
     type: Literal["boolean"] = "boolean"
     missing: Literal["refuse", "bucket"] = Field(

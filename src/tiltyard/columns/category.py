@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -23,6 +23,8 @@ USUAL = 50  # places, if the task says nothing
 
 class Category(Column):
     """A column of names or codes."""
+
+    repeats: ClassVar = True
 
     type: Literal["category"] = "category"
     values: list[str | int] | None = Field(
@@ -143,7 +145,8 @@ class Category(Column):
         """One of the values, or any if there is a bucket."""
         null = ["null"] if self.missing == "bucket" else []
         if self.unseen == "bucket":
-            return {"type": ["string", "integer", *null]}
+            named = {"examples": self.values} if self.values else {}
+            return {"type": ["string", "integer", *null], **named}
         return {"enum": [*(self.values or ()), *([None] if null else [])]}
 
     def to_json(self, values: Array) -> list[Any]:

@@ -30,6 +30,8 @@ from tiltyard.moment import Spelling
 if TYPE_CHECKING:
     import pandas as pd
 
+USUAL = "%Y-%m-%d"  # the one spelling that JSON Schema knows
+
 Span = Annotated[tuple[str, str], Field(strict=False)]
 
 
@@ -38,7 +40,7 @@ class Date(Column):
 
     type: Literal["date"] = "date"
     format: str = Field(
-        "%Y-%m-%d", description="How it is spelled, of %Y %y %m %b %B %d %H %I %p %M %S %f %z; months in English."
+        USUAL, description="How it is spelled, of %Y %y %m %b %B %d %H %I %p %M %S %f %z; months in English."
     )
     bounds: Span | None = Field(None, description="First and last date allowed, in the same format.")
     missing: Literal["refuse", "median"] = Field(
@@ -134,7 +136,8 @@ class Date(Column):
         """Text in the format."""
         kind = "string" if self.missing == "refuse" else ["string", "null"]
         text = f"{self.format}, {' to '.join(self.bounds)}" if self.bounds else self.format
-        return {"type": kind, "pattern": f"^{self._spelling.pattern}$", "description": text}
+        usual = {"format": "date"} if self.format == USUAL else {}
+        return {"type": kind, "pattern": f"^{self._spelling.pattern}$", **usual, "description": text}
 
     def to_json(self, values: Array) -> list[Any]:
         """Text in the format, and null for missing ones."""

@@ -15,12 +15,13 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from tiltyard.column import Array, Column, Fitted, Scale
+from tiltyard.column import Array, Column, Fitted, Plain, Scale
 from tiltyard.errors import RequestError
 from tiltyard.expectation import Expectation, among, between
 
 MODES = {1: "L", 3: "RGB"}
 LARGEST = 4096 * 4096  # pixels; beyond it a picture counts as one that cannot be decoded
+NUMBERS = {int, float}
 UNIQUE = Expectation(
     expectation="expect_column_values_to_be_unique", severity="warning", arguments={"column": "digest"}
 )
@@ -43,6 +44,11 @@ class Image(Column):
         """Height, width, channels."""
         return (self.height, self.width, self.channels)
 
+    @property
+    def plain(self) -> Plain:
+        """Pixels as nested lists; a single channel is not nested again."""
+        return Plain(0, 255, self.shape if self.channels > 1 else self.shape[:2], self.shape)
+
     def expectations(self, name: str) -> list[Expectation]:
         """Every file can be decoded, has the size unless it is brought to that, and is there once."""
         if self.resize:
@@ -63,13 +69,11 @@ class Image(Column):
     def _one(self, value: object, field: str) -> Array:
         if isinstance(value, dict):
             return self._decode(value, field)
-        try:
-            pixels = np.array(value)
-        except ValueError:  # lists of unequal length
-            pixels = np.empty(0)
-        shapes = {self.shape, self.shape[:2]} if self.channels == 1 else {self.shape}
-        if pixels.dtype.kind not in "iuf" or pixels.shape not in shapes:
+        if not (_nested(value, self.shape) or (self.channels == 1 and _nested(value, self.shape[:2]))):
             raise RequestError("wrong_shape", f"expected numbers nested as {list(self.shape)}", field)
+        pixels = np.array(value)
+        if pixels.dtype.kind not in "iuf":  # a whole number of more than 64 bits
+            raise RequestError("out_of_bounds", "expected values from 0 to 255", field)
         if not np.all((pixels >= 0) & (pixels <= 255)):  # NaN is refused here too
             raise RequestError("out_of_bounds", "expected values from 0 to 255", field)
         return pixels.reshape(self.shape).astype(np.float32)
@@ -141,3 +145,10 @@ class Image(Column):
         flat = values[..., 0] if self.channels == 1 else values
         result: list[Any] = flat.tolist()
         return result
+
+
+def _nested(value: object, shape: tuple[int, ...]) -> bool:
+    """Say whether these are numbers in lists of this shape, before numpy makes room for whatever else it is."""
+    if type(value) is not list or len(value) != shape[0]:
+        return False
+    return NUMBERS.issuperset(map(type, value)) if len(shape) == 1 else all(_nested(one, shape[1:]) for one in value)

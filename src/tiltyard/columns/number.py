@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from tiltyard.column import PLAIN, Array, Column, Fitted, Scale, empty, learned, scale, shown, side_by_side
+from tiltyard.column import PLAIN, Array, Column, Fitted, Plain, Scale, empty, learned, scale, shown, side_by_side
 from tiltyard.errors import RequestError
 from tiltyard.expectation import Expectation, between, present
 from tiltyard.strict import Bounds
@@ -56,6 +56,11 @@ class Number(Column):
         """The lowest and the highest value that can be taken."""
         low, high = self.bounds or (0.0 if self.log else -LARGEST, LARGEST)
         return max(low, -LARGEST), min(high, LARGEST)
+
+    @property
+    def plain(self) -> Plain | None:
+        """Numbers as they are, unless a setting asks for more."""
+        return None if self.missing == "median" or self.clip or self.log else Plain(*self.limits)
 
     def expectations(self, name: str) -> list[Expectation]:
         """A value in every row if none may be missing, within the bounds."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from tiltyard.column import Array, Column, Fitted, Scale, scale, shown
+from tiltyard.column import Array, Column, Fitted, Plain, Scale, scale, shown
 from tiltyard.columns.number import Number
 from tiltyard.errors import RequestError
 from tiltyard.expectation import Expectation, among, between, present
@@ -48,6 +48,11 @@ class Series(Column):
         if self.season and self.season > self.window:
             raise ValueError(f"season: expected at most {self.window}, the window; received {self.season}")
         return self
+
+    @property
+    def plain(self) -> Plain | None:
+        """Windows of numbers as they are, unless logarithms are asked for."""
+        return None if self.log else Plain(*Number(bounds=self.bounds).limits, (self.window,), (self.window, 1))
 
     def naive(self, windows: Array, horizon: int) -> Array:
         """Give what the baseline answers for each step ahead: the last value, or that of a season before."""

@@ -18,6 +18,9 @@ from tiltyard.command import TASK, TASKS, find, one, print_json
 @click.option("--timeout", default=30.0, show_default=True, type=click.FloatRange(0.1), help="Seconds for a request.")
 @click.option("--record", default=0.0, type=click.FloatRange(0, 1), help="Share of requests that are recorded.")
 @click.option("--log", is_flag=True, help="Print a line of JSON for each request.")
+@click.option(
+    "--trace", is_flag=True, help="Send a span for each request by OTLP; OTEL_EXPORTER_OTLP_ENDPOINT asks, too."
+)
 @click.option("--keys", type=click.Path(path_type=Path), help="A file of `tiltyard key`: ask every client for one.")
 def serve(tasks: tuple[str, ...], host: str, port: int, keys: Path | None, **limits: float) -> None:
     r"""Serve the champions of all tasks, or of the named ones, over REST, and follow them as they change.
@@ -27,9 +30,12 @@ def serve(tasks: tuple[str, ...], host: str, port: int, keys: Path | None, **lim
     tiltyard serve --host 0.0.0.0 --workers 4 --keys serving/keys
     tiltyard serve --record 0.1                 keep a tenth of what is asked and answered; see tiltyard monitor
     """
+    from tiltyard import tracing
     from tiltyard.keys import read
     from tiltyard.serve import serve as verb
 
+    if limits["trace"] or tracing.asked():
+        tracing.exporter()  # says what to install before anything is served
     given = {name.upper(): str(value) for name, value in limits.items() if value is not False}
     if keys and read(keys):
         given["KEYS"] = str(keys.absolute())

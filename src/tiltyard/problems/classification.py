@@ -47,11 +47,36 @@ class Classification(Problem):
     targets: ClassVar = "label"
     baseline_title: ClassVar = "how frequent each class is in the training rows"
     metrics: ClassVar = {
-        "accuracy": Metric("Accuracy", _of_matrix(metrics.accuracy), higher_is_better=True),
-        "balanced_accuracy": Metric("Mean recall", _of_matrix(metrics.balanced_accuracy), higher_is_better=True),
-        "macro_f1": Metric("Mean F1", _of_matrix(metrics.macro_f1), higher_is_better=True),
-        "log_loss": Metric("Log loss", _of_shares(metrics.log_loss), higher_is_better=False),
-        "roc_auc": Metric("ROC AUC, mean over classes", _of_shares(metrics.roc_auc), higher_is_better=True),
+        "accuracy": Metric(
+            "Accuracy",
+            _of_matrix(metrics.accuracy),
+            higher_is_better=True,
+            meaning="how often the likeliest label is the right one",
+        ),
+        "balanced_accuracy": Metric(
+            "Mean recall",
+            _of_matrix(metrics.balanced_accuracy),
+            higher_is_better=True,
+            meaning="how often a row of a class is found, all classes counting alike",
+        ),
+        "macro_f1": Metric(
+            "Mean F1",
+            _of_matrix(metrics.macro_f1),
+            higher_is_better=True,
+            meaning="how well labels are found without false alarms, all classes counting alike",
+        ),
+        "log_loss": Metric(
+            "Log loss",
+            _of_shares(metrics.log_loss),
+            higher_is_better=False,
+            meaning="how surprising the right labels are to the model; 0 if it was sure of each",
+        ),
+        "roc_auc": Metric(
+            "ROC AUC, mean over classes",
+            _of_shares(metrics.roc_auc),
+            higher_is_better=True,
+            meaning="how often a row of a class is held likelier to be of it than one that is not",
+        ),
     }
 
     def units(self, task: Task, encoder: Encoder) -> int:
@@ -72,8 +97,8 @@ class Classification(Problem):
         """The label and each class's probability."""
         shares = probabilities(outputs)
         return [
-            {"label": classes[place], "probabilities": dict(zip(classes, map(float, row), strict=True))}
-            for place, row in zip(shares.argmax(axis=1), shares, strict=True)
+            {"label": classes[place], "probabilities": dict(zip(classes, row, strict=True))}
+            for place, row in zip(shares.argmax(axis=1).tolist(), shares.tolist(), strict=True)
         ]
 
     def purpose(self, task: Task) -> str:

@@ -47,7 +47,12 @@ class Forecasting(Regression):
     metrics: ClassVar = {
         "rmse": dataclasses.replace(Regression.metrics["rmse"], score=_of_all(metrics.rmse)),
         "mae": dataclasses.replace(Regression.metrics["mae"], score=_of_all(metrics.mae)),
-        "mase": Metric("Error over that of the naive forecast in training", _mase, higher_is_better=False),
+        "mase": Metric(
+            "Error over that of the naive forecast in training",
+            _mase,
+            higher_is_better=False,
+            meaning="the mean miss over that of answering with the last value; below 1 is better than that",
+        ),
     }
 
     def units(self, task: Task, encoder: Encoder) -> int:

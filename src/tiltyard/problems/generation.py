@@ -45,9 +45,24 @@ class Generation(Problem):
     targets: ClassVar = "text"
     baseline_title: ClassVar = "how often a character follows the two before it in the training rows"
     metrics: ClassVar = {
-        "perplexity": Metric("Perplexity of a character", _perplexity, higher_is_better=False),
-        "bits": Metric("Bits a character", _bits, higher_is_better=False),
-        "accuracy": Metric("Characters guessed", _hits, higher_is_better=True),
+        "perplexity": Metric(
+            "Perplexity of a character",
+            _perplexity,
+            higher_is_better=False,
+            meaning="between how many characters, equally likely, the model is in doubt",
+        ),
+        "bits": Metric(
+            "Bits a character",
+            _bits,
+            higher_is_better=False,
+            meaning="how surprising each next character is to the model",
+        ),
+        "accuracy": Metric(
+            "Characters guessed",
+            _hits,
+            higher_is_better=True,
+            meaning="how often the likeliest next character is the right one",
+        ),
     }
 
     def units(self, task: Task, encoder: Encoder) -> int:

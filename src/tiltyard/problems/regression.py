@@ -27,9 +27,24 @@ class Regression(Problem):
     targets: ClassVar = "number"
     baseline_title: ClassVar = "the mean of the training rows; their median where absolute errors decide"
     metrics: ClassVar = {
-        "rmse": Metric("Root mean squared error", lambda t, o, _: metrics.rmse(t, o[:, 0]), higher_is_better=False),
-        "mae": Metric("Mean absolute error", lambda t, o, _: metrics.mae(t, o[:, 0]), higher_is_better=False),
-        "r2": Metric("Variance explained", lambda t, o, _: metrics.r2(t, o[:, 0]), higher_is_better=True),
+        "rmse": Metric(
+            "Root mean squared error",
+            lambda t, o, _: metrics.rmse(t, o[:, 0]),
+            higher_is_better=False,
+            meaning="by how much answers miss, large misses weighing more",
+        ),
+        "mae": Metric(
+            "Mean absolute error",
+            lambda t, o, _: metrics.mae(t, o[:, 0]),
+            higher_is_better=False,
+            meaning="by how much answers miss on average",
+        ),
+        "r2": Metric(
+            "Variance explained",
+            lambda t, o, _: metrics.r2(t, o[:, 0]),
+            higher_is_better=True,
+            meaning="the share of what makes rows differ that the answers account for",
+        ),
     }
 
     def fit(self, task: Task, truth: Array) -> Fitted:
@@ -52,7 +67,8 @@ class Regression(Problem):
 
     def answer(self, outputs: Array, classes: list[str]) -> list[Any]:
         """One number an instance."""
-        return [float(value) for value in outputs[:, 0]]
+        values: list[Any] = outputs[:, 0].tolist()
+        return values
 
     def purpose(self, task: Task) -> str:
         """A number."""

@@ -41,8 +41,18 @@ class Translation(Problem):
     targets: ClassVar = "text"
     baseline_title: ClassVar = "the answer that is commonest in the training rows"
     metrics: ClassVar = {
-        "exact": Metric("Answers that are right as a whole", _exact, higher_is_better=True),
-        "error_rate": Metric("Edits for each step of the truth", _edits, higher_is_better=False),
+        "exact": Metric(
+            "Answers that are right as a whole",
+            _exact,
+            higher_is_better=True,
+            meaning="how often the whole answer is right, to the letter",
+        ),
+        "error_rate": Metric(
+            "Edits for each step of the truth",
+            _edits,
+            higher_is_better=False,
+            meaning="how many edits make the answers right, for each step of the right ones",
+        ),
     }
 
     def fit(self, task: Task, truth: Array) -> Fitted:

@@ -1,0 +1,298 @@
+"""Hostile bodies, dealt from what a served model says of itself: JSON, tensors, tables and pictures gone wrong."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+import json
+import re
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import numpy as np
+
+LENGTH = "Inference-Header-Content-Length"
+HOLE = "@@hole@@"
+JSON = "application/json"
+OCTETS = "application/octet-stream"
+# What is put, as it stands here, into each place of a good body.
+WRONG = (
+    *(b"null", b"true", b"false", b'"x"', b'""', b"-1", b"0", b"1e308", b"-1e308", b"1e999", b"5e-324", b"NaN"),
+    *(b"-Infinity", b"9" * 5000, b"0." + b"1" * 5000, b"18446744073709551616", b"01", b"--1", b"1.", b".5", b"", b"@"),
+    *(
+        b"[]",
+        b"{}",
+        b"[[]]",
+        b"[null]",
+        b'{"":{}}',
+        b"[1,[2]]",
+        b'["x",1,[]]',
+        b'{"b64":"!"}',
+        b'{"b64":1}',
+        b'{"b64":""}',
+    ),
+    *(b'"\\ud800"', b'"\\u0000"', b'"\\x"', b"\xff\xfe", b'"\xc3\x28"', b'"\xed\xa0\x80"', b"\x00", b'"\n"'),
+    *(b'"' + b"x" * 100_000 + b'"', b"[" * 500 + b"]" * 500, b"[" * 100_000, b'{"a":' * 300 + b"1" + b"}" * 300),
+    *(b"[1" + b",1" * 20_000 + b"]", b'["' + b"x" * 50_000 + b'"' + b',""' * 50_000 + b"]", b"[[1,2],[3]]"),
+)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A served model, as it tells of itself."""
+
+    name: str
+    schema: dict[str, Any]  # of /v1/models/NAME/schema
+    inputs: list[dict[str, Any]]  # of /v2/models/NAME
+
+    @property
+    def rows(self) -> dict[str, Any]:
+        """A good body of V1."""
+        return {"instances": [self.schema["example"]]}
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """The example by the names of inputs."""
+        example = self.schema["example"]
+        return example if isinstance(example, dict) else {self.inputs[0]["name"]: example}
+
+    @property
+    def tensors(self) -> dict[str, Any]:
+        """A good body of V2."""
+        return {"inputs": [self._tensor(one, self.parts[one["name"]]) for one in self.inputs]}
+
+    def _tensor(self, one: dict[str, Any], value: Any) -> dict[str, Any]:
+        return {"name": one["name"], "shape": [1, *one["shape"][1:]], "datatype": one["datatype"], "data": [value]}
+
+
+@dataclass(frozen=True)
+class Body:
+    """What is posted to a model."""
+
+    protocol: str  # V1 or V2
+    content: bytes
+    headers: dict[str, str]
+
+
+def _json(content: bytes, protocol: str = "V1") -> Body:
+    return Body(protocol, content, {"Content-Type": JSON})
+
+
+def _good(dice: Random, model: Model) -> tuple[str, Any]:
+    """Choose a good body of either protocol, by rows or by columns."""
+    columns = {"inputs": {name: [value] for name, value in model.parts.items()}}
+    return dice.choice([("V1", model.rows), ("V1", columns), ("V2", model.tensors)])
+
+
+def _holes(value: Any) -> Iterator[Any]:
+    """Give the value with a hole in the place of each of its parts, itself among them."""
+    yield HOLE
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from ({**value, key: holed} for holed in _holes(part))
+            yield {**{k: v for k, v in value.items() if k != key}, HOLE: part}
+    elif isinstance(value, list):
+        for place, part in enumerate(value[:3]):  # the next ones are alike
+            yield from ([*value[:place], holed, *value[place + 1 :]] for holed in _holes(part))
+
+
+def wrong_value(dice: Random, model: Model) -> Body:
+    """Something else in some place, or a key that is none."""
+    protocol, body = _good(dice, model)
+    text = json.dumps(dice.choice([*_holes(body)])).encode()
+    return _json(text.replace(f'"{HOLE}"'.encode(), dice.choice(WRONG)), protocol)
+
+
+def truncated(dice: Random, model: Model) -> Body:
+    """The beginning of a good body."""
+    protocol, body = _good(dice, model)
+    text = json.dumps(body).encode()
+    return _json(text[: dice.randrange(len(text))], protocol)
+
+
+def overwritten(dice: Random, model: Model) -> Body:
+    """A good body, some bytes of it by chance."""
+    protocol, body = _good(dice, model)
+    text = bytearray(json.dumps(body).encode())
+    for _ in range(dice.randint(1, 8)):
+        text[dice.randrange(len(text))] = dice.randrange(256)
+    return _json(bytes(text), protocol)
+
+
+def noise(dice: Random, _: Model) -> Body:
+    """Bytes."""
+    return _json(dice.randbytes(dice.choice([0, 1, 10, 1000, 100_000])), dice.choice(["V1", "V2"]))
+
+
+def said_twice(dice: Random, model: Model) -> Body:
+    """The same key several times, with other values."""
+    protocol, body = _good(dice, model)
+    text, other = json.dumps(body).encode(), dice.choice(WRONG)
+    key = dice.choice([b'"instances"', b'"inputs"', b'"name"', json.dumps(next(iter(model.parts))).encode()])
+    return _json(text.replace(key + b":", key + b": " + other + b", " + key + b":"), protocol)
+
+
+def too_many(dice: Random, model: Model) -> Body:
+    """More instances than are allowed, or a body that is larger than that."""
+    most = model.schema["limits"]["max_instances"]
+    if dice.random() < 0.2:
+        return _json(b" " * (model.schema["limits"]["max_body_bytes"] + dice.randint(0, 1)))
+    row = json.dumps(dice.choice([model.schema["example"], 0])).encode()
+    return _json(b'{"instances":[' + b",".join([row] * (most + dice.randint(0, 1))) + b"]}")
+
+
+def squeezed(dice: Random, model: Model) -> Body:
+    """A few bytes that say they are many: nothing is unpacked."""
+    text = json.dumps(model.rows).encode() + b" " * dice.choice([0, 10**6, 10**7])
+    kind = dice.choice(["gzip", "deflate", "br", "zstd", "identity, gzip", "x"])
+    packed = gzip.compress(text, 1) if "gzip" in kind else zlib.compress(text, 1)
+    return Body("V1", packed, {"Content-Type": JSON, "Content-Encoding": kind})
+
+
+def picture(dice: Random, _: Model) -> Body:
+    """Pictures of giant size, of wrong kinds, cut, or that lie about their length."""
+    width, height = dice.choice([(8, 8), (1, 1), (0, 0), (30_000, 30_000), (2**31 - 1, 2**31 - 1), (28, 28)])
+    content = png(width, height, dice)
+    if dice.random() < 0.3:
+        content = content[: dice.randrange(len(content))]
+    if dice.random() < 0.2:
+        content = (
+            dice.choice([b"GIF89a", b"\xff\xd8\xff\xe0", b"BM", b"II*\0", b"%!PS-Adobe\n", b"RIFF\0\0\0\0WEBP"])
+            + content
+        )
+    text = base64.b64encode(content).decode()
+    return _json(json.dumps({"instances": [{"b64": text}] * dice.choice([1, 1, 3])}).encode())
+
+
+def png(width: int, height: int, dice: Random) -> bytes:
+    """Give a PNG file that says it has this size, and holds some zeros."""
+    head = struct.pack(">IIBBBBB", width, height, dice.choice([1, 8, 16]), dice.choice([0, 2, 3, 6]), 0, 0, 0)
+    chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(bytes(dice.choice([0, 72, 10**6])))), (b"IEND", b"")]
+    if dice.random() < 0.3:  # texts are unpacked, too
+        chunks.insert(1, (b"zTXt", b"a\0\0" + zlib.compress(bytes(10**7))))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def table(dice: Random, model: Model) -> Body:
+    """CSV: without a header, with too many cells, quotes that do not end, NUL, cells of any length."""
+    names = [*model.parts]
+    cells = [
+        dice.choice(["1", "", "x", "1e999", "nan", '"', '"a\nb"', "\0", "9" * 5000, "x" * 200_000, "é"]) for _ in names
+    ]
+    rows = [",".join(dice.choice([names, names[::-1], names[1:], [*names, names[0]], []])), ",".join(cells)]
+    rows += [",".join(str(value) for value in model.parts.values())] * dice.choice([0, 1, 1001])
+    text = dice.choice(["\n", "\r\n", "\r", "\0"]).join(rows).encode(dice.choice(["utf-8", "utf-16", "latin-1"]))
+    return Body(
+        "V1", text, {"Content-Type": dice.choice(["text/csv", "TEXT/CSV; charset=x", "text/csv;header=absent"])}
+    )
+
+
+def tensors(dice: Random, model: Model) -> Body:
+    """Bytes behind JSON, and headers and parameters that lie about how many."""
+    body = model.tensors
+    body["outputs"] = [{"name": "label", "parameters": {"binary_data": dice.choice([True, 1, "x"])}}][
+        : dice.randint(0, 1)
+    ]
+    behind = b""
+    for one in body["inputs"]:
+        shape, datatype, wrong = one["shape"], one["datatype"], dice.random() < 0.5
+        shapes = [shape, [], [0], [-1], [2**63], [0, 2**64], [2**32, 2**32], [1] * 40, [1.5], "x"]
+        one["shape"] = dice.choice(shapes) if wrong else shape
+        one["datatype"] = (
+            dice.choice([datatype, "BYTES", "BOOL", "FP16", "UINT64", "BF16", "", 7]) if wrong else datatype
+        )
+        if dice.random() < 0.8:
+            del one["data"]
+            raw = dice.choice([dice.randbytes(8), b"\xff" * 8, b"", b"\xff\xff\xff\x7fabcd"])
+            behind += raw if wrong else struct.pack("<d", 5.0)
+            size = dice.choice([0, 7, -1, 2**31, 2**63, 2**64, 1.5, "8", None, True])
+            one["parameters"] = {"binary_data_size": size if wrong else 8}
+    head = json.dumps(body).encode()
+    said = dice.choice(
+        [len(head), len(head), len(head), 0, -1, len(head) + len(behind) + 1, 2**64, "x", "1_0", "\u0661"]
+    )
+    return Body("V2", head + behind, {"Content-Type": OCTETS, LENGTH: str(said)})
+
+
+def strange_request(dice: Random, model: Model) -> Body:
+    """A good V2 request with an id, parameters and outputs that nobody asks for."""
+    body = model.tensors
+    body["id"] = dice.choice(["\ud800", "\0", "x" * 100_000, 7, None, "a"])
+    body["parameters"] = dice.choice([{}, {"binary_data_output": True}, {"binary_data_output": "x"}, [], {"a": {}}])
+    output = {"name": dice.choice(["label", "prediction", "\ud800", "", 1]), "parameters": dice.choice([{}, None])}
+    body["outputs"] = dice.choice([[], [output] * dice.choice([1, 2, 5000]), {}, None])
+    return _json(json.dumps(body).encode(), "V2")
+
+
+def parquet(dice: Random, model: Model) -> Body:
+    """Parquet: good, overwritten, cut, of wrong types, or with more in it than it says."""
+    content = bytearray(dice.choice([_parquet_good, _parquet_heavy, _parquet_nested, _parquet_liar])(dice, model))
+    for _ in range(dice.choice([0, 0, 1, 4, 40])):
+        content[dice.randrange(len(content))] = dice.randrange(256)
+    if dice.random() < 0.1:
+        content = content[: dice.randrange(len(content))]
+    return Body("V1", bytes(content), {"Content-Type": "application/vnd.apache.parquet"})
+
+
+def _written(columns: dict[str, Any], compression: str) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns), file, compression=compression)
+    return file.getvalue()
+
+
+def _parquet_good(dice: Random, model: Model) -> bytes:
+    rows = dice.choice([1, 3, 1000])
+    return _written({name: [value] * rows for name, value in model.parts.items()}, dice.choice(["zstd", "snappy"]))
+
+
+def _parquet_heavy(dice: Random, model: Model) -> bytes:
+    """One text, kept once, that stands in every row."""
+    import pyarrow as pa
+
+    text, rows = "1" * dice.choice([1_000_000, 10_000_000]), dice.choice([1, 1000])
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array([text]))
+    return _written(dict.fromkeys(model.parts, column), dice.choice(["zstd", "snappy", "snappy"]))
+
+
+def _parquet_nested(dice: Random, model: Model) -> bytes:
+    """A row of millions of values that are alike."""
+    values = dice.choice([2, 1_000_000])
+    return _written({name: [[1] * values] for name in model.parts}, "snappy")
+
+
+def _parquet_liar(dice: Random, model: Model) -> bytes:
+    """A million rows whose footer says in some places, or in all, that it is one."""
+    content = _written(dict.fromkeys(model.parts, np.ones(MILLION)), "snappy")
+    places = [match.start() for match in re.finditer(re.escape(_varint(MILLION)), content)]
+    if dice.random() < 0.5:  # of the file and of its group, not of its columns
+        places = [places[0], places[-1]]
+    for place in places:
+        content = content[:place] + b"\x82\x80\x00" + content[place + 3 :]
+    return content
+
+
+MILLION = 1_000_003
+
+
+def _varint(number: int) -> bytes:
+    """Spell a number as the footer does: doubled, seven bits a byte."""
+    number *= 2
+    return bytes([number & 127 | 128, number >> 7 & 127 | 128, number >> 14])
+
+
+BODIES: tuple[Callable[[Random, Model], Body], ...] = (
+    *(wrong_value, wrong_value, wrong_value, truncated, overwritten, noise, said_twice, too_many, squeezed),
+    *(picture, table, tensors, tensors, strange_request, parquet),
+)

@@ -1,0 +1,141 @@
+"""10,000 hostile requests against the champions over loopback: no 5xx, no crash, memory flat; benchmarks/HOSTILE.md.
+
+Run `tiltyard run` first; then `python benchmarks/hostile.py [--requests N] [--seed N]`. Nothing is sent anywhere else.
+A request may take 2 seconds here, so that slow clients are answered 503 within the run; no other 5xx is let pass.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import tempfile
+import urllib.request
+from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from corpus import Model
+from watched import Seen, look
+from wires import Request, dealt, sent
+
+from tiltyard import files, serve, trial
+from tiltyard.workspace import Workspace
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "HOSTILE.md"
+CLIENTS = 8
+PART = 500  # requests between two looks at memory
+FLAT = 1.1  # times the memory of the second fifth, in the last one
+SECONDS = "2"  # TILTYARD_TIMEOUT
+
+
+@dataclass
+class Outcome:
+    """What became of the requests."""
+
+    statuses: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))  # by kind
+    faults: list[str] = field(default_factory=list)
+    seen: list[Seen] = field(default_factory=list)  # before, and after each part
+
+    def note(self, request: Request, answers: list[int]) -> None:
+        """Count a request; an answer that is missing, or a 5xx that is not the timeout's, is a fault."""
+        self.statuses[request.kind].update(map(str, answers) if answers else ["none"])
+        wrong = [status for status in answers if status >= 500 and not (status == 503 and request.drips)]
+        if wrong or len(answers) < request.answers:
+            self.faults.append(f"{request.kind}: {answers} for {request.wire[:300]!r} ({len(request.wire)} bytes)")
+
+    @property
+    def growth(self) -> float:
+        """How many times as much memory there is in the last fifth of the looks as in the second, on the average."""
+        fifth = max(1, len(self.seen) // 5)
+        early, late = self.seen[fifth : 2 * fifth], self.seen[-fifth:]
+        return sum(seen.mib for seen in late) / sum(seen.mib for seen in early)
+
+
+def hammer(server: trial.Server, golden: dict[str, Any], count: int, seed: int) -> Outcome:
+    """Send requests; afterwards the same processes must be there, ready, and answer golden rows as before."""
+    dice, outcome, port = Random(seed), Outcome(), int(server.url.rpartition(":")[2])  # noqa: S311 - no secret
+    models = [_model(server, name) for name in golden]
+    outcome.seen.append(look(server.process.pid))
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        for start in range(0, count, PART):
+            requests = [dealt(dice, models) for _ in range(min(PART, count - start))]
+            for request, answers in zip(requests, clients.map(lambda one: sent(port, one), requests), strict=True):
+                outcome.note(request, answers)
+            outcome.seen.append(look(server.process.pid))
+    for name, rows in golden.items():
+        trial.replay(server, name, rows["version"], rows)
+    with urllib.request.urlopen(f"{server.url}/readyz", timeout=10) as answer:  # noqa: S310 - loopback
+        assert answer.status == 200  # noqa: S101 - urlopen raises otherwise
+    if outcome.seen[-1].processes != outcome.seen[0].processes:
+        outcome.faults.append(f"processes: {outcome.seen[0].processes} became {outcome.seen[-1].processes}")
+    return outcome
+
+
+def _model(server: trial.Server, name: str) -> Model:
+    return Model(name, server.ask(f"/v1/models/{name}/schema"), server.ask(f"/v2/models/{name}")["inputs"])
+
+
+def main() -> None:
+    """Serve the champions, hammer, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--requests", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=0)
+    given, workspace = parser.parse_args(), Workspace.find()
+    folders = serve.champions(workspace, [])
+    golden = {
+        name: {**files.read_json(folder / "golden.json"), "version": folder.name} for name, folder in folders.items()
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        environment = serve.environment({**serve.fixed(folders), "TIMEOUT": SECONDS}, Path(folder))
+        with trial.running(serve.ARGUMENTS, environment, Path(folder)) as server:
+            outcome = hammer(server, golden, given.requests, given.seed)
+    text = told(outcome, given.requests, given.seed)
+    print(text)
+    if outcome.faults or outcome.growth > FLAT:
+        raise SystemExit(
+            "\n".join([*outcome.faults[:20], f"{len(outcome.faults)} faults, memory {outcome.growth:.3f} times"])
+        )
+    files.write_text(RESULTS, text)
+
+
+def told(outcome: Outcome, count: int, seed: int) -> str:
+    """Draw up what became of the requests."""
+    sums = Counter[str]()
+    for counts in outcome.statuses.values():
+        sums.update(counts)
+    columns = sorted(sums)
+    lines = [f"| kind | {' | '.join(columns)} |", f"|---|{'--:|' * len(columns)}"]
+    for kind, counts in [*sorted(outcome.statuses.items()), ("all", sums)]:
+        lines.append(f"| {kind} | {' | '.join(str(counts[column] or '') for column in columns)} |")
+    warm = outcome.seen[len(outcome.seen) // 5]
+    table = "\n".join(lines)
+    memory = ", ".join(f"{seen.mib:.0f}" for seen in outcome.seen[:: max(1, len(outcome.seen) // 10)])
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    return f"""# Hostile requests
+
+{count:,} requests with seed {seed}, sent by {CLIENTS} clients over loopback, each on a connection of its own, on
+{datetime.now(UTC):%Y-%m-%d}: {machine}. Written by `python benchmarks/hostile.py`, which ends with an error
+instead if there is a 5xx but the timeout's (503, to clients that drip for longer than {SECONDS} s), a missing answer,
+another process, a golden row answered otherwise, or more than {FLAT:g} times the memory in the last fifth that there
+was in the second, on the average of looks after every {PART} requests.
+
+Answers by status; several where requests were pipelined, `none` where HTTP knows no answer, or the client left:
+
+{table}
+
+- processes before and after: the same {len(outcome.seen[-1].processes)}, ready; all golden rows answered as evaluated
+- faults: {len(outcome.faults)}
+- resident memory of all processes, MiB: in the last fifth {outcome.growth:.3f} times that of the second; on \
+the way {memory}
+- open files: {warm.files} after a fifth, {outcome.seen[-1].files} at the end
+"""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""LitServe around the same session: python lit.py PORT. It reads annotations, so they cannot be text."""
+
+import sys
+from typing import Any
+
+import litserve
+from session import answered, opened
+
+
+class Peer(litserve.LitAPI):  # type: ignore[misc]
+    """One endpoint for all models."""
+
+    def setup(self, device: str) -> None:
+        """Open the models in the worker."""
+        self.models = opened()
+
+    def decode_request(self, request: dict[str, Any]) -> dict[str, Any]:
+        """JSON is all that there is to decode."""
+        return request
+
+    def predict(self, asked: dict[str, Any]) -> list[Any]:
+        """Answer encoded features."""
+        return answered(self.models[asked["name"]], asked["instances"])
+
+    def encode_response(self, output: list[Any]) -> dict[str, Any]:
+        """Name them."""
+        return {"predictions": output}
+
+
+if __name__ == "__main__":
+    server = litserve.LitServer(Peer(), accelerator="cpu", workers_per_device=1)
+    server.run(
+        port=int(sys.argv[1]), host="127.0.0.1", num_api_servers=1, log_level="warning", generate_client_file=False
+    )

@@ -1,0 +1,27 @@
+"""MLServer around the same session, by its own protocol, V2."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlserver import MLModel
+from mlserver.codecs import NumpyCodec
+from mlserver.types import InferenceRequest, InferenceResponse
+from session import answered, opened
+
+
+class Peer(MLModel):  # type: ignore[misc]
+    """One model by its name in model-settings.json."""
+
+    async def load(self) -> bool:
+        """Open it."""
+        self.session: Any = opened()[self.name]
+        return True
+
+    async def predict(self, payload: InferenceRequest) -> InferenceResponse:
+        """Answer encoded features."""
+        import numpy as np
+
+        features = NumpyCodec.decode_input(payload.inputs[0])
+        outputs = np.array(answered(self.session, features))
+        return InferenceResponse(model_name=self.name, outputs=[NumpyCodec.encode_output("predictions", outputs)])

@@ -1,0 +1,26 @@
+"""What all peers share: the same ONNX files, opened as ours are, and asked with features that are encoded already."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import numpy as np
+
+
+def opened() -> dict[str, Any]:
+    """Open what PEER_MODELS names, as JSON: name to file."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    files = json.loads(os.environ["PEER_MODELS"])
+    return {name: onnxruntime.InferenceSession(file, options, ["CPUExecutionProvider"]) for name, file in files.items()}
+
+
+def answered(session: Any, instances: Any) -> list[Any]:
+    """Ask a model; nothing is checked."""
+    features = np.array(instances, dtype=np.float32)
+    outputs: list[Any] = session.run(None, {session.get_inputs()[0].name: features})[0].tolist()
+    return outputs

@@ -1,0 +1,133 @@
+"""The ways to serve that benchmarks/serving.py compares: how each is started, and what it is asked."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import page
+import psutil
+
+from tiltyard import serve, trial
+from tiltyard.workspace import Workspace
+
+PEERS = Path(__file__).parent / "peers"
+BENTO = [sys.executable, "-m", "bentoml", "serve"]
+UVICORN = [sys.executable, "-m", "uvicorn", "--log-level", "warning", "--no-access-log", "--app-dir", str(PEERS)]
+AT = ["--host", "127.0.0.1", "--port", "{port}"]
+OURS, IN_BENTO, BARE = "tiltyard", "tiltyard in its Bento", "bare Starlette + msgspec"
+
+
+def _rows(_: str, rows: Any) -> Any:
+    return {"instances": rows}
+
+
+def _named(name: str, rows: Any) -> Any:
+    return {"name": name, "instances": rows}
+
+
+def _tensor(_: str, rows: Any) -> Any:
+    """Say the same in the Open Inference Protocol."""
+    data = np.array(rows, dtype=np.float32)
+    shape = {"name": "x", "shape": list(data.shape), "datatype": "FP32"}
+    return {"inputs": [{**shape, "data": data.ravel().tolist()}]}
+
+
+@dataclass(frozen=True)
+class Service:
+    """One way to serve; `wrap` makes the body of a request for a model of some rows."""
+
+    name: str
+    command: list[str]
+    path: str
+    wrap: Callable[[str, Any], Any]
+    ready: str = "/readyz"
+    own: bool = False  # takes values as a client has them, not features
+
+    def body(self, name: str, rows: dict[bool, list[Any]]) -> bytes:
+        """Give what to send for rows, of which there are two spellings: features, and as a client has them."""
+        return msgspec.json.encode(self.wrap(name, rows[self.own]))
+
+
+def ours() -> list[Service]:
+    """Both ways to start ours."""
+    predict = "/v1/models/{name}:predict"
+    bento = [*BENTO, "service:Tiltyard", "--working-dir", str(page.ROOT / "serving"), *AT]
+    return [
+        Service(OURS, [sys.executable, *serve.ARGUMENTS, *AT], predict, _rows, own=True),
+        Service(IN_BENTO, bento, predict, _rows, own=True),
+    ]
+
+
+def peers(python: str, home: Path) -> list[Service]:
+    """What others do with the same files."""
+    ml = [python, str(PEERS / "ml_server.py"), "{port}", str(home / "mlserver")]
+    lit = [python, str(PEERS / "lit.py"), "{port}"]
+    api, naive = ([*BENTO, f"bento:{name}", "--working-dir", str(PEERS), *AT] for name in ("Api", "Naive"))
+    return [
+        Service(BARE, [*UVICORN, *AT, "plain:app"], "/predict/{name}", _rows),
+        Service("FastAPI", [*UVICORN, *AT, "fast:app"], "/predict/{name}", _rows),
+        Service("MLServer", ml, "/v2/models/{name}/infer", _tensor, ready="/v2/health/ready"),
+        Service("LitServe", lit, "/predict", _named, ready="/health"),
+        Service("BentoML, ordinary API", api, "/predict", _named),
+        Service("BentoML + model.predict", naive, "/predict", _named),
+    ]
+
+
+def environment(workspace: Workspace, folders: dict[str, Path], home: Path) -> dict[str, str]:
+    """Tell each, in its own words, what to serve."""
+    own = {f"TILTYARD_{name}": value for name, value in serve.fixed(folders).items()}
+    onnx = {name: str(folder / "model.onnx") for name, folder in folders.items()}
+    keras = {name: str(workspace.out(name, "train") / "model.keras") for name in folders}
+    return {
+        **os.environ,
+        **own,
+        "PEER_MODELS": json.dumps(onnx),
+        "KERAS_MODELS": json.dumps(keras),
+        "PYTHONPATH": str(PEERS),
+        "BENTOML_HOME": str(home),
+        "BENTOML_DO_NOT_TRACK": "True",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+
+
+@contextlib.contextmanager
+def running(service: Service, given: dict[str, str], home: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """Keep a service running until it is not needed; give its address and its process."""
+    home.mkdir(parents=True, exist_ok=True)
+    port = str(trial.free_port())
+    address = f"http://127.0.0.1:{port}"
+    with (home / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [part.replace("{port}", port) for part in service.command],
+            env=given,
+            cwd=home,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            _wait(process, address + service.ready, home / "log")
+            yield address, psutil.Process(process.pid)
+        finally:
+            trial.stop(process)
+
+
+def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5):  # noqa: S310 - our own address
+            return
+        time.sleep(0.01)
+    raise RuntimeError(log.read_text(encoding="utf-8", errors="replace")[-800:])

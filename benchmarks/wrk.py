@@ -1,0 +1,49 @@
+"""wrk, asked for a POST and read: requests a second, latency, and whatever was no 200."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+POST = """\
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+local file = io.open("{body}", "rb")
+wrk.body = file:read("*a")
+file:close()
+function done(summary, latency, requests)
+  local errors = summary.errors
+  io.write(string.format("FOUND %d %d %f %f %d\\n", summary.requests, summary.duration,
+    latency:percentile(50), latency:percentile(99),
+    errors.connect + errors.read + errors.write + errors.status + errors.timeout))
+end
+"""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What wrk saw."""
+
+    per_second: float
+    p50: float  # milliseconds
+    p99: float
+    errors: int
+
+
+def measure(url: str, body: bytes, clients: int, seconds: float) -> Figure:
+    """Keep clients asking the same for some seconds, after one that warm it up."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "body").write_bytes(body)
+        script = Path(folder) / "post.lua"
+        script.write_text(POST.replace("{body}", str(Path(folder) / "body")), encoding="utf-8")
+        for time in (1.0, seconds):
+            command = ["wrk", "-t1", f"-c{clients}", f"-d{time:.0f}s", "--timeout", "30s", "-s", str(script), url]
+            said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = re.search(r"FOUND (\d+) (\d+) ([\d.]+) ([\d.]+) (\d+)", said)
+    if not found:
+        raise SystemExit(said)
+    requests, microseconds, p50, p99, errors = map(float, found.groups())
+    return Figure(requests / microseconds * 1e6, p50 / 1000, p99 / 1000, int(errors))

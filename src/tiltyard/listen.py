@@ -1,0 +1,100 @@
+"""Listen: the service on a socket, by uvicorn alone. BentoML serves the same app, but takes seconds to start.
+
+python -m tiltyard.listen --host 127.0.0.1 --port 3000
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+
+from tiltyard.api import application
+from tiltyard.errors import TiltyardError
+from tiltyard.front import Limits, number
+from tiltyard.service import start
+
+if TYPE_CHECKING:
+    import uvicorn
+
+FAILED = 3  # uvicorn's word: what fails at the start would fail again, so it stops the others as well
+
+
+def main() -> None:
+    """Listen with as many workers as TILTYARD_WORKERS says; one needs no other process beside it."""
+    import uvicorn
+
+    asked = _asked()
+    with _told():
+        workers, limits = int(number(os.environ, "TILTYARD_WORKERS", 1)), Limits.read()
+    config: dict[str, Any] = {
+        "host": asked.host,
+        "port": asked.port,
+        "access_log": False,  # /metrics counts requests, and `serve --log` writes a line for each
+        "log_level": "warning",
+        "lifespan": "off",
+        "server_header": False,
+        "timeout_graceful_shutdown": int(limits.seconds) + 1,
+    }
+    if workers > 1:
+        _listen_together(uvicorn.Config("tiltyard.listen:app", factory=True, workers=workers, **config))
+    else:
+        uvicorn.Server(uvicorn.Config(app(), **config)).run()
+
+
+def _listen_together(config: uvicorn.Config) -> None:
+    """Start workers, replace those that die, and end them; they count in files, and whoever is asked adds them up."""
+    from uvicorn.supervisors import Multiprocess
+
+    with tempfile.TemporaryDirectory(prefix="tiltyard-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        together = Multiprocess(config, sockets=[config.bind_socket()])
+        together.run()
+    if any(worker.exitcode == FAILED for worker in together.processes):
+        sys.exit(FAILED)
+
+
+def app() -> Starlette:
+    """Give the app with all models loaded; what cannot be loaded is told in a sentence."""
+    with _told():
+        made = application(Limits.read())
+        start(made, Path.cwd())
+    if parent := multiprocessing.parent_process():
+        threading.Thread(target=_outlive_no_one, args=(parent,), daemon=True).start()
+    return made
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except TiltyardError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - there is no logger yet
+        sys.exit(FAILED)
+
+
+def _outlive_no_one(parent: multiprocessing.process.BaseProcess) -> None:
+    """Leave when the process that started this worker is gone: it would hold the port for nobody."""
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tiltyard.listen", description=__doc__.splitlines()[0])
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=3000, help="port to listen on")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+// An answer as people read it: bars for probabilities, a number, a forecast behind its history, or text.
+
+import { element, figure } from "./element.js";
+import { plot } from "./plot.js";
+
+const SHOWN = 12; // labels with a bar of their own
+const LEAST = 0.0001; // a share that is told from none
+
+export function answer(schema, instance, prediction) {
+  if (typeof prediction === "string") return written(schema, instance, prediction);
+  if (prediction?.probabilities) return label(prediction);
+  if (schema.problem === "forecasting") return forecast(schema, instance, prediction);
+  return [number(schema, prediction)];
+}
+
+function label({ label: likeliest, probabilities }) {
+  const ranked = Object.entries(probabilities).sort(([, one], [, other]) => other - one);
+  const first = ranked.length > SHOWN + 1 ? ranked.slice(0, SHOWN) : ranked;
+  const others = ranked.slice(first.length);
+  const rest = others.reduce((sum, [, share]) => sum + share, 0);
+  const bars = first.map(([name, share]) => bar(name, share, name === likeliest));
+  if (others.length) bars.push(bar(`${others.length} others`, rest, false));
+  return [element("p", {}, element("strong", { class: "large" }, likeliest)), element("ul", { class: "bars" }, bars)];
+}
+
+function bar(name, share, likeliest) {
+  const filled = element("span", { class: "filled" });
+  filled.style.width = `${share * 100}%`;
+  const percent = share > 0 && share < LEAST ? `under ${LEAST * 100} %` : `${figure(share * 100, share < 0.1 ? 2 : 3)} %`;
+  const line = element("span", { class: "line", "aria-hidden": "true" }, filled);
+  return element("li", { class: likeliest ? "likeliest" : undefined }, element("span", {}, name), line, element("span", {}, percent));
+}
+
+function number(schema, value) {
+  const { unit = "", column = "" } = schema.card?.target ?? {};
+  const spelled = [element("strong", { class: "large" }, figure(value, 6)), unit ? ` ${unit}` : ""];
+  return element("p", {}, spelled, column ? element("span", { class: "soft" }, ` ${column.replaceAll("_", " ")}`) : "", usual(schema, unit));
+}
+
+function usual(schema, unit) {
+  const mean = schema.card?.figures.find(({ name }) => name === "mae");
+  if (!mean) return "";
+  return element("span", { class: "hint" }, `On test rows answers missed by ${[figure(mean.value), unit].filter(Boolean).join(" ")} on average.`);
+}
+
+function forecast(schema, instance, prediction) {
+  const { unit = "", column = "", interval = null } = schema.card?.target ?? {};
+  const steps = [prediction?.forecast ?? prediction].flat();
+  const [low, high] = [prediction?.low ?? [], prediction?.high ?? []];
+  const history = Array.isArray(instance) ? instance : instance[column] ?? [];
+  const told = steps.length === 1 ? "next" : `first of the next ${steps.length}`;
+  const ends = low.length ? `, between ${figure(low[0], 6)} and ${figure(high[0], 6)}` : "";
+  const share = interval ? element("span", { class: "hint" }, `${figure(interval * 100)} % of true values should lie between the ends.`) : "";
+  const title = `The history, and the forecast: ${steps.map((step) => figure(step)).join(", ")}`;
+  const said = element("p", {}, element("strong", { class: "large" }, figure(steps[0], 6)), ` ${[unit, told].filter(Boolean).join(", ")}${ends}`, share);
+  if (!low.length) said.append(usual(schema, unit));
+  const drawing = element("div", { class: "plot" }, plot({ history, forecast: steps, low, high, title }));
+  return [said, drawing, ...(steps.length > 1 ? [table(steps, low, high)] : [])];
+}
+
+function table(steps, low, high) {
+  const names = ["step", "forecast", ...(low.length ? ["low", "high"] : [])];
+  const head = element("tr", {}, names.map((name) => element("th", { scope: "col" }, name)));
+  const rows = steps.map((step, place) => {
+    const cells = low.length ? [step, low[place], high[place]] : [step];
+    return element("tr", {}, element("th", { scope: "row" }, `+${place + 1}`), cells.map((value) => element("td", {}, figure(value, 6))));
+  });
+  const all = element("table", {}, element("thead", {}, head), element("tbody", {}, rows));
+  return element("details", {}, element("summary", {}, "All steps as numbers"), all);
+}
+
+function written(schema, instance, prediction) {
+  const prompt = schema.problem === "generation" ? instance.prompt ?? instance : "";
+  return [element("blockquote", {}, prompt ? element("span", { class: "soft" }, prompt) : "", prediction)];
+}

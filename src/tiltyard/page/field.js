@@ -1,0 +1,80 @@
+// One field for one value of an instance; what it looks like follows from the value's schema alone.
+
+import { element, figure, unique } from "./element.js";
+import { framed, numeral } from "./frame.js";
+import { isPicture, picture } from "./picture.js";
+import { series } from "./series.js";
+
+const USUAL_DATE = "%Y-%m-%d";
+
+export function field(name, schema, fallback) {
+  if (isPicture(schema)) return picture(schema);
+  if (schema.type === "array") return series(name, schema);
+  return plain(name, schema, fallback);
+}
+
+export function isProse(schema) {
+  return Boolean(schema.oneOf?.[1]?.properties?.prompt);
+}
+
+function plain(name, schema, fallback) {
+  const kinds = [schema.type ?? []].flat();
+  const nullable = kinds.includes("null") || (schema.enum?.includes(null) ?? false);
+  const made = control(schema, kinds, nullable);
+  made.node.id = unique("value");
+  const hint = [hinted(schema, kinds), nullable ? "may be left empty" : ""].filter(Boolean).join("; ");
+  const { frame, refuse } = framed(name.replaceAll("_", " ") || fallback, made.node, hint, made.beside ?? "");
+  return { name, frame, control: made.node, refuse, read: made.read, write: made.write };
+}
+
+function control(schema, kinds, nullable) {
+  const { enum: values } = schema;
+  if (values?.includes(true) && values.includes(false)) return nullable ? choice([true, false, null]) : check();
+  if (values) return choice(values);
+  if (kinds.includes("number") || (kinds.includes("integer") && !kinds.includes("string"))) return number(schema);
+  if (schema.format === "date") return line(element("input", { type: "date" }));
+  if (schema.pattern) return line(element("input", { type: "text", autocomplete: "off" }));
+  if (kinds.includes("integer")) return name(schema.examples ?? []);
+  return line(element("textarea", { rows: 4 }), nullable);
+}
+
+function check() {
+  const node = element("input", { type: "checkbox" });
+  return { node, read: () => node.checked, write: (value) => (node.checked = Boolean(value)) };
+}
+
+function choice(values) {
+  const spelled = { true: "yes", false: "no", null: "not known" };
+  const options = values.map((value, place) => element("option", { value: place }, spelled[value] ?? String(value)));
+  const node = element("select", {}, options);
+  const write = (value) => (node.selectedIndex = Math.max(0, values.indexOf(value)));
+  return { node, read: () => values[node.selectedIndex], write };
+}
+
+// What is no number goes out as it was typed, so that the service's own words say what is wrong with it.
+function number(schema) {
+  const mode = schema.minimum >= 0 ? "decimal" : "text"; // the decimal keyboard of a phone may have no minus
+  const node = element("input", { type: "text", inputmode: mode, autocomplete: "off" });
+  const read = () => numeral(node.value);
+  return { node, read, write: (value) => (node.value = value ?? "") };
+}
+
+function line(node, nullable = true) {
+  return { node, read: () => (node.value || !nullable ? node.value : null), write: (value) => (node.value = value ?? "") };
+}
+
+function name(examples) {
+  const list = element("datalist", { id: unique("names") }, examples.map((one) => element("option", { value: one })));
+  const node = element("input", { type: "text", list: list.id, autocomplete: "off" });
+  return { ...line(node), beside: list };
+}
+
+function hinted(schema, kinds) {
+  const { minimum, maximum, description = "" } = schema;
+  if (schema.format === "date") return description.replace(USUAL_DATE, "").replace(/^, /, "");
+  if (schema.pattern) return `spelled as ${description}`;
+  if (!kinds.includes("number") && !kinds.includes("integer")) return description;
+  const [low, high] = [minimum, maximum].map((end) => (Math.abs(end) < 1e15 ? figure(end, 12) : ""));
+  const span = low && high ? `${low} to ${high}` : low ? `from ${low}` : high ? `up to ${high}` : "";
+  return [span, description].filter(Boolean).join(" ");
+}

@@ -1,0 +1,51 @@
+"""The service: the routes over the models that its environment names, however it is started."""
+
+from __future__ import annotations
+
+import gc
+import os
+from pathlib import Path
+
+from starlette.applications import Starlette
+
+from tiltyard.api import install
+from tiltyard.drift import Drift
+from tiltyard.keeper import Keeper
+from tiltyard.meters import Meters
+from tiltyard.recorder import Recorder
+from tiltyard.served import Served, find
+from tiltyard.tracing import Tracer
+
+
+def start(app: Starlette, here: Path) -> None:
+    """Load and warm every model, so that the worker can take its first request."""
+    _load(app, here)
+    meters = app.state.meters = Meters(log=bool(os.environ.get("TILTYARD_LOG")), tracer=Tracer.read())
+    app.state.recorder = _recorder(meters)
+    gc.collect()
+    gc.freeze()  # what is there now stays: the collector need not look at it
+    gc.set_threshold(50_000, 50, 50)
+
+
+def _recorder(meters: Meters) -> Recorder | None:
+    """Record what the environment wants, and measure how far it lies from the training rows."""
+    recorder = Recorder.read()
+    if recorder:
+        recorder.counted, drift = meters.told, Drift(meters.drifted)
+        recorder.seen.append(drift.see)
+        drift.start()
+    return recorder
+
+
+def _load(app: Starlette, here: Path) -> None:
+    """Load what is named in TILTYARD_PACKAGES, or else the champions of a folder, and follow those from then on.
+
+    The folder is TILTYARD_CHAMPIONS, or `here`; without champions, as in a Bento, it is all packages of `here`.
+    """
+    named = os.environ.get("TILTYARD_PACKAGES", "")
+    root, tasks = Path(os.environ.get("TILTYARD_CHAMPIONS", here)), os.environ.get("TILTYARD_TASKS", "").split()
+    if named or not (root / "champions").is_dir():
+        folders = map(Path, named.split(os.pathsep)) if named else find(here)
+        install(app, [Served.load(folder) for folder in folders])
+    else:
+        Keeper(app, root, tasks).start()

@@ -1,0 +1,173 @@
+"""The shortcut: a usual request, read and answered by what was worked out once for its schema.
+
+It takes only what the long way takes and answers the same. Whatever is unusual it leaves to the long way, which knows
+the words for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import msgspec
+import numpy as np
+
+from tiltyard.column import Array, Column, Fitted, Plain
+from tiltyard.encoder import Encoder
+from tiltyard.errors import RequestError
+from tiltyard.problem import Problem
+
+if TYPE_CHECKING:
+    from tiltyard.predictor import Predictor
+
+MOST = 1024  # values of a column that are remembered
+
+encoder = msgspec.json.Encoder()
+
+
+class Part(NamedTuple):
+    """Some of a row's values, or all of them if `place` is None, and how they become features."""
+
+    place: int | slice | None
+    features: Callable[[Sequence[Any]], Array | None]
+
+    def of(self, rows: Sequence[Any]) -> Array | None:
+        """Give the features of rows; None if the long way is to look at them."""
+        return self.features(rows if self.place is None else [row[self.place] for row in rows])
+
+
+class Shortcut:
+    """From the body of a request to that of its answer, for one model."""
+
+    def __init__(self, predictor: Predictor, version: str) -> None:
+        reader = predictor.encoder
+        self.predictor, self.most, self.bare = predictor, reader.max_instances, reader.bare
+        self.named = {"model": reader.task, "version": version}
+        self.decoder = msgspec.json.Decoder(_body(reader))
+        self.parts = [*_parts(reader)]
+
+    def answer(self, body: bytes) -> tuple[bytes, int] | None:
+        """Give the answer and how many instances it is for; None: go the long way."""
+        try:
+            instances = self.decoder.decode(body).instances
+            features = self._features(instances) if 0 < len(instances) <= self.most else None
+        except (ValueError, RecursionError, RequestError):
+            return None
+        if features is None:
+            return None
+        outputs, reader = self.predictor.run(features), self.predictor.encoder
+        if not np.isfinite(outputs).all():
+            return None
+        predictions = reader.problem.answer(outputs, reader.classes)
+        return encoder.encode({"predictions": predictions, **self.named}), len(instances)
+
+    def _features(self, instances: Sequence[Any]) -> Array | None:
+        rows = instances if self.bare else [*map(msgspec.structs.astuple, instances)]
+        if len(self.parts) == 1:
+            return self.parts[0].of(rows)
+        found = []
+        for part in self.parts:
+            if (features := part.of(rows)) is None:
+                return None
+            found.append(features)
+        return np.concatenate(found, axis=-1)
+
+
+class Memory:
+    """The features of values that come again and again, such as names and codes: each is read once."""
+
+    def __init__(self, column: Column, fitted: Fitted) -> None:
+        self.column, self.fitted = column, fitted
+        self.places: dict[tuple[type, object], int] = {}  # 1, 1.0 and true are equal, and not the same
+        self.features: Array = np.empty((0, 0))
+
+    def __call__(self, values: Sequence[Any]) -> Array:
+        """Give a row of features for each value."""
+        try:
+            return self.features[[self.places[type(value), value] for value in values]]
+        except (KeyError, TypeError):  # not known yet, or nothing that could be
+            return self._read(values)
+
+    def _read(self, values: Sequence[Any]) -> Array:
+        found = _parsed(self.column, self.fitted, values)
+        for value, row in zip(values, found, strict=True):
+            if len(self.places) < MOST and (type(value), value) not in self.places:
+                self.features = np.vstack([self.features.reshape(-1, len(row)), row]).astype(np.float32)
+                self.places[type(value), value] = len(self.places)
+        return found
+
+
+def shortcut(predictor: Predictor, version: str) -> Shortcut | None:
+    """Make one, if the problem answers by asking the model once."""
+    usual = type(predictor.encoder.problem).respond is Problem.respond
+    return Shortcut(predictor, version) if usual else None
+
+
+def _body(reader: Encoder) -> Any:
+    """Describe the body to msgspec, which then insists on it while it decodes."""
+    wires = [_wire(column) for column in reader.columns.values()]
+    if reader.bare:
+        row = wires[0]
+    else:
+        names = {f"c{place}": name for place, name in enumerate(reader.columns)}
+        row = msgspec.defstruct("Row", [*zip(names, wires, strict=True)], rename=names, forbid_unknown_fields=True)
+    rows: Any = list[row]  # type: ignore[valid-type]
+    signature = ("signature_name", Literal["serving_default"], "serving_default")
+    return msgspec.defstruct("Body", [("instances", rows), signature], forbid_unknown_fields=True)
+
+
+def _wire(column: Column) -> Any:
+    """Give the type of a value in JSON: lists of numbers, or Any where the column itself looks."""
+    kind: Any = float
+    for _ in column.plain.shape if column.plain else ():
+        kind = list[kind]
+    return kind if column.plain else Any
+
+
+def _parts(reader: Encoder) -> Iterator[Part]:
+    """Put single numbers that stand side by side together: another column of them costs next to nothing."""
+    columns = [*enumerate(reader.columns.items())]
+    for plain, group in groupby(columns, lambda one: _single(one[1][1].plain)):
+        several = [*group]
+        if plain:
+            first, last = several[0][0], several[-1][0] + 1
+            place = None if last - first == len(columns) else slice(first, last)
+            yield Part(place, _side_by_side([column.plain for _, (_, column) in several if column.plain]))
+            continue
+        for at, (name, column) in several:
+            yield Part(None if reader.bare else at, _reading(column, reader.fitted[name]))
+
+
+def _reading(column: Column, fitted: Fitted) -> Callable[[Sequence[Any]], Array | None]:
+    if column.plain:
+        return _nested(column.plain)
+    return Memory(column, fitted) if column.repeats else partial(_parsed, column, fitted)
+
+
+def _single(plain: Plain | None) -> bool:
+    return plain is not None and not plain.shape
+
+
+def _side_by_side(plain: Sequence[Plain]) -> Callable[[Sequence[Any]], Array | None]:
+    low, high = np.array([one.low for one in plain]), np.array([one.high for one in plain])
+    return partial(_numbers, shape=(len(plain),), feature=(len(plain),), low=low, high=high)
+
+
+def _nested(plain: Plain) -> Callable[[Sequence[Any]], Array | None]:
+    return partial(_numbers, shape=plain.shape, feature=plain.feature, low=plain.low, high=plain.high)
+
+
+def _numbers(
+    values: Sequence[Any], *, shape: tuple[int, ...], feature: tuple[int, ...], low: Any, high: Any
+) -> Array | None:
+    """Give numbers as float32; None if one is out of its bounds, or the shape is another."""
+    numbers = np.array(values, dtype=np.float64)
+    if numbers.shape[1:] != shape or not ((numbers >= low) & (numbers <= high)).all():
+        return None
+    return numbers.astype(np.float32).reshape(len(numbers), *feature)
+
+
+def _parsed(column: Column, fitted: Fitted, values: Sequence[Any]) -> Array:
+    return column.encode(column.parse(values, ""), fitted)

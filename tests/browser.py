@@ -1,0 +1,166 @@
+"""A real browser without a window, driven over its own pipe: nothing to install beside Chromium."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SECONDS = 30.0  # for any one thing to happen
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-pipe"),
+)
+# The browser reads commands from its descriptor 3 and answers on 4, whatever numbers our pipes have.
+LAUNCH = """\
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]
+for end, wanted in zip(ends, (3, 4)):
+    os.dup2(end, wanted)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+# Looks until it is so: once a frame, and by the clock where no frame is drawn.
+UNTIL = "new Promise((good) => {{ const look = () => ({0}) ? good(true) : setTimeout(look, 20); look(); }})"
+KEYS = {"Tab": 9, "Enter": 13, " ": 32}
+
+
+class Browser:
+    """One tab of it."""
+
+    def __init__(self, commands: int, answers: int) -> None:
+        self.commands, self.answers = commands, answers
+        self.rest, self.number, self.session = b"", 0, ""
+        self.complaints: list[str] = []  # what the page's console said against it
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "DOM"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **params: Any) -> Any:
+        """Send a command, and give what comes back."""
+        self.number += 1
+        message = {"id": self.number, "method": method, "params": params}
+        if self.session:
+            message["sessionId"] = self.session
+        os.write(self.commands, json.dumps(message).encode() + b"\0")
+        deadline = time.monotonic() + SECONDS
+        while (answer := self._next(deadline, method)).get("id") != self.number:
+            self._hear(answer)
+        assert "error" not in answer, f"{method}: {answer.get('error')}"
+        return answer["result"]
+
+    def _next(self, deadline: float, method: str) -> dict[str, Any]:
+        while b"\0" not in self.rest:
+            if not select.select([self.answers], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                raise TimeoutError(f"the browser did not answer {method} within {SECONDS:g} seconds: {told(self)}")
+            self.rest += os.read(self.answers, 1 << 16) or _over()
+        first, _, self.rest = self.rest.partition(b"\0")
+        answer: dict[str, Any] = json.loads(first)
+        return answer
+
+    def _hear(self, event: dict[str, Any]) -> None:
+        params = event.get("params", {})
+        if event.get("method") == "Runtime.exceptionThrown":
+            self.complaints.append(params["exceptionDetails"].get("exception", {}).get("description", "an exception"))
+        if event.get("method") == "Log.entryAdded" and params["entry"]["level"] == "error":
+            self.complaints.append(params["entry"]["text"])
+
+    def script(self, expression: str) -> Any:
+        """Give the value of an expression of the page, waited for if it is a promise."""
+        done = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in done, done.get("exceptionDetails")
+        return done["result"].get("value")
+
+    def until(self, expression: str) -> None:
+        """Wait until it is true."""
+        try:
+            self.script(UNTIL.format(expression))
+        except TimeoutError:
+            raise AssertionError(f"it did not come about: {expression}") from None
+
+    def open(self, url: str, until: str) -> None:
+        """Go to an address."""
+        self.call("Page.navigate", url=url)
+        self.until(f"document.readyState === 'complete' && ({until})")
+
+    def press(self, key: str) -> None:
+        """Press a key and let it go."""
+        code: dict[str, Any] = {"key": key, "windowsVirtualKeyCode": KEYS[key], "code": "Space" if key == " " else key}
+        text = {"Enter": "\r", " ": " "}.get(key)
+        for kind in ("keyDown", "keyUp"):
+            more = {"text": text} if text and kind == "keyDown" else {}
+            self.call("Input.dispatchKeyEvent", type=kind, **code, **more)
+
+    def type(self, text: str) -> None:
+        """Type where the focus is, in place of what stands there."""
+        self.script("document.activeElement.select()")
+        self.call("Input.insertText", text=text)
+
+    def drag(self, *points: tuple[float, float]) -> None:
+        """Go through points with the left button down."""
+        for place, (x, y) in enumerate(points):
+            kind = "mouseMoved" if place else "mousePressed"
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
+        x, y = points[-1]
+        self.call("Input.dispatchMouseEvent", type="mouseReleased", x=x, y=y, button="left", clickCount=1)
+
+    def screen(self, width: int, height: int, scheme: str = "light") -> None:
+        """Be a screen of this size, of a reader who likes it light or dark."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+    def photograph(self, path: Path) -> None:
+        """Write what is seen, all of it, as PNG."""
+        shot = self.call("Page.captureScreenshot", captureBeyondViewport=True, format="png")
+        path.write_bytes(base64.b64decode(shot["data"]))
+
+
+def told(browser: Browser) -> str:
+    """Say what the page complained about, for a message."""
+    return "; ".join(browser.complaints) or "it complained of nothing"
+
+
+def _over() -> bytes:
+    raise AssertionError("the browser has ended")
+
+
+@contextmanager
+def browsing(folder: Path) -> Iterator[Browser]:
+    """Start a browser that knows nothing yet; skip the test where there is none."""
+    program = next(filter(None, map(shutil.which, NAMES)), None)
+    if not program:
+        pytest.skip(f"needs a browser: one of {', '.join(NAMES)} on PATH")
+    (theirs_in, commands), (answers, theirs_out) = os.pipe(), os.pipe()
+    launch = [sys.executable, "-c", LAUNCH, str(theirs_in), str(theirs_out), program]
+    with (folder / "browser.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*launch, *FLAGS, f"--user-data-dir={folder / 'browser'}"],
+            pass_fds=(theirs_in, theirs_out),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    os.close(theirs_in)
+    os.close(theirs_out)
+    try:
+        yield Browser(commands, answers)
+    finally:
+        os.close(commands)  # it ends when nobody commands it any more
+        os.close(answers)
+        try:
+            process.wait(SECONDS / 3)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,68 @@
+"""A model that goes on with a song, without training: it guesses a character by the one before it, by chance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from tiltyard import files, task_file
+from tiltyard.encoder import Encoder
+from tiltyard.package import schema
+from tiltyard.predictor import Predictor
+from tiltyard.prepare import prepare
+from tiltyard.served import Served
+from tiltyard.workspace import Workspace
+
+WINDOW = 40
+SONG = "".join(f"{n} green bottles hanging on the wall,\n" for n in range(600))
+TASK: dict[str, Any] = {
+    "title": "A song without an end",
+    "problem": "generation",
+    "source": {"kind": "prose", "path": "song.txt"},
+    "rows": [400, 10000],
+    "columns": {"text": {"type": "prose", "length": WINDOW}},
+    "target": {"column": "text"},
+    "split": {"kind": "chronological"},
+    "model": {"family": "rnn", "cell": "gru", "units": [4], "whole": True, "embedding": 4},
+    "train": {"epochs": 1, "batch_size": 16},
+    "gate": {"metric": "perplexity"},
+    "serve": {"example": {"prompt": "bottles hanging on", "length": 10, "temperature": 0}},
+}
+
+
+def scribe(space: Workspace) -> Served:
+    """Prepare the task `song` and give its model, as the service holds it."""
+    files.write_text(space.root / "song.txt", SONG)
+    files.write_text(space.task_file("song"), yaml.safe_dump(TASK, sort_keys=False))
+    task = task_file.load(space, "song")
+    with files.replacing_folder(space.raw("song")) as raw:
+        task.source.fetch(raw, space)
+    prepare(space, task)
+    folder = space.out("song", "prepare")
+    encoder = Encoder.load(folder / "encoder.json")
+    _write_model(folder, encoder.vocabulary_size)
+    report = {"version": "0" * 12, "metrics": {}, "rows": {"test": 1}, "data": "0" * 64}
+    return Served(schema(task, encoder, report), Predictor.load(folder))
+
+
+def _write_model(folder: Path, size: int) -> None:
+    """Write an ONNX file that looks up what may follow each character."""
+    from onnx import TensorProto, helper, save
+
+    chances = np.random.default_rng(0).normal(size=(size, size)) * 3
+    nodes = [
+        helper.make_node("Cast", ["features"], ["ids"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["chances", "ids"], ["next"]),
+        helper.make_node("Softmax", ["next"], ["output"], axis=2),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "scribe",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, WINDOW])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [None, WINDOW, size])],
+        [helper.make_tensor("chances", TensorProto.FLOAT, chances.shape, chances.ravel().tolist())],
+    )
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), folder / "model.onnx")

@@ -1,0 +1,78 @@
+"""Hostile requests over loopback against a running service: no 5xx, no crash, no growth. In small, and in parts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from random import Random
+
+import pytest
+import tiny
+from corpus import BODIES, HOLE, Model, _holes
+from hostile import Outcome, hammer
+from watched import Seen
+from wires import WRAPPINGS, Request, dealt, statuses
+
+from tiltyard import serve, trial
+from tiltyard.served import Served
+
+IRIS = {"sepal_length": 5.1, "petal_length": 1.4}
+INPUTS = [{"name": name, "datatype": "FP64", "shape": [-1]} for name in IRIS]
+MODEL = Model("iris", {"example": IRIS, "limits": {"max_instances": 3, "max_body_bytes": 1000}}, INPUTS)
+
+
+@pytest.mark.smoke
+def test_a_service_survives_a_thousand_hostile_requests(packages: dict[str, Path], tmp_path: Path) -> None:
+    """The same processes answer as before; of the 10,000 of benchmarks/hostile.py, which also says what memory does."""
+    golden = {}
+    for name in tiny.TASKS:
+        served = Served.load(packages[name])
+        rows = [served.schema["example"]]
+        golden[name] = {"instances": rows, "predictions": served.predict(rows), "version": served.version}
+    environment = serve.environment({**serve.fixed(packages), "TIMEOUT": "2"}, tmp_path)
+    with trial.running(serve.ARGUMENTS, environment, tmp_path / "home") as server:
+        outcome = hammer(server, golden, 1000, seed=1)
+    assert outcome.faults == []
+    assert outcome.growth < 2  # bodies of some megabytes, and pyarrow, are there now; the long run holds it to less
+    assert len(outcome.statuses) == len({*BODIES}) + len({*WRAPPINGS})
+
+
+def test_the_same_seed_deals_the_same_requests() -> None:
+    """And another one others: what was found can be found again."""
+    first, again, other = (dealt(Random(seed), [MODEL]) for seed in (0, 0, 1))  # noqa: S311 - no secret
+    assert first == again != other
+
+
+def test_every_place_of_a_body_is_tried() -> None:
+    """The whole, each part, each key."""
+    found = {json.dumps(holed) for holed in _holes({"a": [1], "b": 2})}
+    hole = f'"{HOLE}"'
+    assert {hole, f'{{"a": {hole}, "b": 2}}', f'{{"a": [{hole}], "b": 2}}', f'{{"b": 2, {hole}: [1]}}'} <= found
+
+
+def test_what_counts_as_a_fault() -> None:
+    """A 5xx but the timeout's of a slow client, and an answer that does not come."""
+    outcome = Outcome()
+    for request, answers in (
+        (Request("plain", b"", answers=1), [200]),
+        (Request("loose", b""), []),
+        (Request("slow", b"", drips=3), [503]),
+    ):
+        outcome.note(request, answers)
+    assert outcome.faults == []
+    for request, answers in (
+        (Request("plain", b"", answers=1), [500]),
+        (Request("plain", b"", answers=2), [200]),
+        (Request("plain", b"", answers=1), [503]),
+    ):
+        outcome.note(request, answers)
+    assert len(outcome.faults) == 3
+    outcome.seen = [Seen((1,), mib, 1) for mib in (50, 50, 90, 110, 100, 100, 200, 200, 120, 180)]
+    assert outcome.growth == 1.5
+
+
+def test_answers_are_counted_in_what_came() -> None:
+    """Several behind each other, the last perhaps not whole."""
+    one = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+    assert statuses(one + one.replace(b"200", b"404") + b"HTTP/1.1 5") == [200, 404]
+    assert statuses(b"") == statuses(b"nothing") == []

@@ -1,0 +1,133 @@
+"""The manifest for a cluster: as its schemas want it, and of one mind with the image, the options and the service."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+from client import TestClient
+from making import ROOT
+
+from tiltyard import bento
+from tiltyard.front import Limits
+
+MANIFEST: list[dict[str, Any]] = [*yaml.safe_load_all((ROOT / "serving/kubernetes.yaml").read_text(encoding="utf-8"))]
+CONTAINERFILE = (ROOT / "serving/Containerfile").read_text(encoding="utf-8")
+PROBES = {"startupProbe": "/readyz", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
+
+
+def one(kind: str) -> dict[str, Any]:
+    """Give the one object of a kind."""
+    (found,) = (thing for thing in MANIFEST if thing["kind"] == kind)
+    return found
+
+
+@pytest.fixture
+def pod() -> dict[str, Any]:
+    """What the Deployment makes."""
+    found: dict[str, Any] = one("Deployment")["spec"]["template"]["spec"]
+    return found
+
+
+@pytest.fixture
+def container(pod: dict[str, Any]) -> dict[str, Any]:
+    """Its one container."""
+    (found,) = pod["containers"]
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.parametrize("version", ["1.30", "1.34"])
+def test_every_object_is_as_its_schema_wants_it(version: str) -> None:
+    """Strictly, so that a misspelled key is found; the schemas come with the validator, no cluster is asked."""
+    validator = pytest.importorskip("kubernetes_validate")
+    for thing in MANIFEST:
+        validator.validate(thing, version, strict=True)
+    with pytest.raises(Exception, match="replica"):
+        validator.validate(
+            {**one("Deployment"), "spec": {**one("Deployment")["spec"], "replica": 2}}, version, strict=True
+        )
+
+
+def test_all_parts_are_there_and_name_each_other() -> None:
+    """Each once; every selector finds the pods, and the autoscaler finds the Deployment."""
+    kinds = [thing["kind"] for thing in MANIFEST]
+    assert kinds[:4] == ["ConfigMap", "Secret", "Deployment", "Service"]
+    assert set(kinds[4:]) == {"HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy"}
+    labels = one("Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert one("Service")["spec"]["selector"] == labels
+    for kind, key in (
+        ("Deployment", "selector"),
+        ("PodDisruptionBudget", "selector"),
+        ("NetworkPolicy", "podSelector"),
+    ):
+        assert one(kind)["spec"][key] == {"matchLabels": labels}
+    target = one("HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]
+    assert (target["kind"], target["name"]) == ("Deployment", one("Deployment")["metadata"]["name"])
+    assert one("HorizontalPodAutoscaler")["spec"]["minReplicas"] > one("PodDisruptionBudget")["spec"]["minAvailable"]
+
+
+def test_user_and_port_are_those_of_the_image(pod: dict[str, Any], container: dict[str, Any]) -> None:
+    """The port has a name, by which Service, probes and policy call it."""
+    user = re.search(r"^USER (\d+):(\d+)$", CONTAINERFILE, re.MULTILINE)
+    assert user
+    context = pod["securityContext"]
+    assert (context["runAsUser"], context["runAsGroup"], context["runAsNonRoot"]) == (int(user[1]), int(user[2]), True)
+    (port,) = container["ports"]
+    assert f"EXPOSE {port['containerPort']}" in CONTAINERFILE
+    assert f'"--port", "{port["containerPort"]}"' in CONTAINERFILE
+    called = [
+        one("Service")["spec"]["ports"][0]["targetPort"],
+        one("NetworkPolicy")["spec"]["ingress"][0]["ports"][0]["port"],
+    ]
+    assert {*called, *(container[probe]["httpGet"]["port"] for probe in PROBES)} == {port["name"]}
+
+
+def test_the_container_may_do_nothing_that_it_need_not(pod: dict[str, Any], container: dict[str, Any]) -> None:
+    """No root, no capability, no token of the cluster, nothing written but /tmp, which is where the image writes."""
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod["automountServiceAccountToken"] is False
+    mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    assert mounts.keys() == volumes.keys()
+    written = [name for name, mount in mounts.items() if not mount.get("readOnly")]
+    assert [mounts[name]["mountPath"] for name in written] == ["/tmp"]  # noqa: S108 - the container's
+    assert "emptyDir" in volumes[written[0]]
+    assert re.findall(r"(?:HOME|BENTOML_HOME)=(/\w+)", CONTAINERFILE) == ["/tmp", "/tmp"]  # noqa: S108
+
+
+def test_probes_ask_what_the_service_answers(container: dict[str, Any], client: TestClient) -> None:
+    """Ready is not alive: a model that loads is no reason to start again. All are of the document, open to everyone."""
+    told = client.get("/v1/openapi.json").json()["paths"]
+    for probe, path in PROBES.items():
+        assert container[probe]["httpGet"]["path"] == path
+        assert told[path]["get"]["security"] == []
+    assert container["startupProbe"]["periodSeconds"] * container["startupProbe"]["failureThreshold"] >= 90
+
+
+def test_requests_have_the_time_to_finish(pod: dict[str, Any], container: dict[str, Any]) -> None:
+    """The grace is longer than the wait before the end, and what a request may take."""
+    waited = re.search(r"sleep\((\d+)\)", container["lifecycle"]["preStop"]["exec"]["command"][-1])
+    assert waited
+    taken = float(one("ConfigMap")["data"]["TILTYARD_TIMEOUT"])
+    assert pod["terminationGracePeriodSeconds"] > int(waited[1]) + taken
+
+
+def test_settings_are_those_that_the_service_reads(pod: dict[str, Any], container: dict[str, Any]) -> None:
+    """Every name is known, every value is taken and is the usual one; the Secret holds what TILTYARD_KEYS may name."""
+    settings = one("ConfigMap")["data"]
+    assert settings.keys() <= bento.SERVED
+    assert Limits.read(settings) == Limits()
+    assert container["envFrom"] == [{"configMapRef": {"name": one("ConfigMap")["metadata"]["name"]}}]
+    (secret,) = (volume["secret"] for volume in pod["volumes"] if "secret" in volume)
+    assert secret["secretName"] == one("Secret")["metadata"]["name"]
+    (place,) = (mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "keys")
+    (file,) = one("Secret")["stringData"]
+    assert f"{place}/{file}" in (ROOT / "serving/kubernetes.yaml").read_text(encoding="utf-8")

@@ -1,0 +1,89 @@
+"""Listening: what cannot be served is told, requests that are under way are answered, and no worker is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tiltyard import bento, trial
+from tiltyard.serve import ARGUMENTS
+
+IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(("workers", "said"), [("1", "nothing to"), ("2", "nothing to"), ("two", "TILTYARD_WORKERS:")])
+def test_what_cannot_be_served_is_told(tmp_path: Path, workers: str, said: str) -> None:
+    """A sentence and no traceback; with several workers none is started again and again."""
+    done = subprocess.run(
+        [sys.executable, *ARGUMENTS, "--port", str(trial.free_port())],
+        cwd=tmp_path,
+        env={**bento.clean(), "TILTYARD_WORKERS": workers},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode
+    assert f"error: {said}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_request_that_is_under_way_is_answered(packages: dict[str, Path], tmp_path: Path) -> None:
+    """Told to end between the halves of a body, the service takes the second one, answers, and ends."""
+    body = json.dumps({"instances": [IRIS]}).encode()
+    head = f"POST /v1/models/iris:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    environment = {**bento.clean(), "TILTYARD_PACKAGES": str(packages["iris"])}
+    with trial.running(ARGUMENTS, environment, tmp_path / "home") as server:
+        port = int(server.url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+            connection.sendall(head + body[:5])
+            (running,) = psutil.Process(server.process.pid).children()
+            while not _is_counted(server.url):
+                time.sleep(0.02)
+            running.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            connection.sendall(body[5:])
+            answer = connection.recv(65_536)
+        assert answer.startswith(b"HTTP/1.1 200")
+        running.wait(20)
+
+
+def _is_counted(url: str) -> bool:
+    """Say whether the service has taken the request in."""
+    return "tiltyard_requests_inside 1.0" in httpx.get(f"{url}/metrics").text
+
+
+@pytest.mark.parametrize("lost", ["worker", "parent"])
+def test_who_is_killed_leaves_no_gap_and_nobody(packages: dict[str, Path], tmp_path: Path, lost: str) -> None:
+    """A worker that is killed is replaced; where the parent is killed, the workers go, too."""
+    environment = {**bento.clean(), "TILTYARD_PACKAGES": str(packages["iris"]), "TILTYARD_WORKERS": "2"}
+    with trial.running(ARGUMENTS, environment, tmp_path / "home") as server:
+        (parent,) = psutil.Process(server.process.pid).children()
+        workers = _workers(parent)
+        if lost == "worker":
+            os.kill(workers[0].pid, signal.SIGKILL)
+            deadline = time.monotonic() + 60
+            while len(now := _workers(parent)) < 2 or workers[0] in now:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            assert httpx.get(f"{server.url}/readyz").status_code == 200
+        else:
+            parent.kill()
+            assert not psutil.wait_procs(workers, timeout=60)[1]
+
+
+def _workers(parent: psutil.Process) -> list[psutil.Process]:
+    """Give those that were started to answer; Python keeps one more to look after what they share."""
+    children = [child for child in parent.children() if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]

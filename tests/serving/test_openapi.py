@@ -1,0 +1,106 @@
+"""The OpenAPI document: every route stands in it, its examples are answered as it says, refusals have its shapes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import tiny
+from client import TestClient
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from tiltyard import keys, page
+from tiltyard.api import application, install
+from tiltyard.front import Limits
+from tiltyard.openapi import OPEN
+
+UNTOLD = {*page.FILES, "/healthz", "/v1/{rest:path}", "/v2/{rest:path}"}  # the page, a second name, what is nowhere
+
+
+@pytest.fixture(scope="module")
+def document(client: TestClient) -> dict[str, Any]:
+    """The document of all four tasks."""
+    found: dict[str, Any] = client.get("/v1/openapi.json").json()
+    return found
+
+
+def valid(document: dict[str, Any], schema: Any, value: Any) -> None:
+    """Insist that a value is as a schema of the document says."""
+    jsonschema.Draft202012Validator({**document, **schema}).validate(value)
+
+
+def resolved(document: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+    """Follow a reference, if it is one."""
+    found: dict[str, Any] = answer
+    if "$ref" in answer:
+        found = document["components"]["responses"][answer["$ref"].rpartition("/")[2]]
+    return found
+
+
+def test_every_route_is_described(document: dict[str, Any], app: Starlette) -> None:
+    """For each model, and nothing that is no route."""
+    routes = {route.path for route in app.routes if isinstance(route, Route)} - UNTOLD
+    expected = {route.replace("{name}", name) for route in routes for name in tiny.TASKS}
+    assert set(document["paths"]) == expected
+
+
+def test_what_is_described_answers_so(document: dict[str, Any], client: TestClient) -> None:
+    """Each GET and each example of a POST, with the version and label filled in: 200, in the schema that is told."""
+    for path, item in document["paths"].items():
+        filled = path
+        for one in item.get("parameters", []):
+            filled = filled.replace(f"{{{one['name']}}}", one["schema"]["enum"][0])
+        (method, told), *_ = ((method, item[method]) for method in ("get", "post") if method in item)
+        body = told["requestBody"]["content"]["application/json"] if method == "post" else {"schema": True}
+        answer = client.request(method, filled, json=body.get("example"))
+        assert answer.status_code == 200, f"{filled}: {answer.text}"
+        kind = answer.headers["content-type"].partition(";")[0]
+        answered = told["responses"]["200"]["content"][kind]
+        valid(document, answered["schema"], answer.json() if kind == "application/json" else answer.text)
+        if method == "post":
+            valid(document, body["schema"], body["example"])
+
+
+@pytest.mark.parametrize("name", tiny.TASKS)
+def test_bodies_of_both_kinds_fit_their_schema(document: dict[str, Any], client: TestClient, name: str) -> None:
+    """By rows and by columns; a body that has both, another key, or none fits neither and is refused."""
+    told = document["paths"][f"/v1/models/{name}:predict"]["post"]
+    schema = told["requestBody"]["content"]["application/json"]["schema"]
+    rows = told["requestBody"]["content"]["application/json"]["example"]["instances"]
+    columns: Any = {key: [value] for key, value in rows[0].items()} if isinstance(rows[0], dict) else rows
+    body: Any
+    for body in ({"instances": rows}, {"inputs": columns}, {"inputs": rows, "signature_name": "serving_default"}):
+        valid(document, schema, body)
+        answer = client.post(f"/v1/models/{name}:predict", json=body)
+        assert answer.status_code == 200
+        valid(document, told["responses"]["200"]["content"]["application/json"]["schema"], answer.json())
+    for body in ({}, {"instances": rows, "inputs": columns}, {"instances": []}, {"instances": rows, "more": 1}, []):
+        with pytest.raises(jsonschema.ValidationError):
+            valid(document, schema, body)
+        refusal = client.post(f"/v1/models/{name}:predict", json=body)
+        answer_told = resolved(document, told["responses"][str(refusal.status_code)])
+        valid(document, answer_told["content"]["application/json"]["schema"], refusal.json())
+
+
+def test_columns_of_tables_alone_come_as_tables(document: dict[str, Any]) -> None:
+    """CSV and Parquet are told of where they are read."""
+    for name, expected in {"iris": 3, "diabetes": 3, "digits": 1, "sine": 1}.items():
+        content = document["paths"][f"/v1/models/{name}:predict"]["post"]["requestBody"]["content"]
+        assert len(content) == expected
+
+
+def test_keys_are_told_of_where_they_are_asked_for(app: Starlette, document: dict[str, Any], tmp_path: Path) -> None:
+    """An open service says nothing of keys; a locked one names both headers, and the paths that are open still."""
+    assert "security" not in document
+    assert "securitySchemes" not in document["components"]
+    own = keys.add(tmp_path / "keys", "robot")
+    locked = application(Limits(keys=keys.read(tmp_path / "keys")))
+    install(locked, app.state.models.values())
+    with TestClient(locked, headers={"X-API-Key": own}) as client:
+        told = client.get("/v1/openapi.json").json()
+    assert told["security"] == [{"bearer": []}, {"key": []}]
+    assert set(told["components"]["securitySchemes"]) == {"bearer", "key"}
+    assert all(told["paths"][path]["get"]["security"] == [] for path in OPEN)

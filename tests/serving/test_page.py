@@ -1,0 +1,147 @@
+"""The service's page as files: what is sent, how it is kept, that nothing else is reached, what packages hold."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+from browser import browsing
+from client import TestClient
+from hatchling.builders.wheel import WheelBuilder
+from making import ROOT, new_workspace
+from starlette.applications import Starlette
+
+from tiltyard import bento, keys, page, trial
+from tiltyard.api import application
+from tiltyard.front import Limits
+from tiltyard.served import Served
+
+FOLDER = ROOT / "src" / "tiltyard" / "page"
+SOURCES = sorted(path for path in FOLDER.iterdir() if path.suffix in page.TYPES)
+
+
+@pytest.mark.parametrize("path", page.FILES)
+def test_files_come_with_type_and_policy(client: TestClient, path: str) -> None:
+    """As they lie in the folder, allowed to load nothing from elsewhere and to run nothing written into the page."""
+    answer = client.get(path)
+    name = "index.html" if path == "/" else path.removeprefix("/page/")
+    assert answer.content == (FOLDER / name).read_bytes()
+    assert answer.headers["content-type"].partition(";")[0] == page.TYPES[Path(name).suffix]
+    policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
+    assert policy["default-src"] == policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert policy["frame-ancestors"] == policy["base-uri"] == policy["form-action"] == "'none'"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_browser_keeps_files_and_asks_whether_they_hold(client: TestClient) -> None:
+    """One word on how to keep them; the tag that was given is answered with 304 and no content, another one in full."""
+    first = client.get("/page/page.js")
+    tag = first.headers["etag"]
+    assert first.headers.get_list("cache-control") == ["no-cache"]
+    for known in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        again = client.get("/page/page.js", headers={"if-none-match": known})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    assert client.get("/page/page.js", headers={"if-none-match": '"other"'}).content == first.content
+
+
+def test_head_has_the_headers_and_other_methods_are_refused(client: TestClient) -> None:
+    """HEAD says what GET would send; anything else is a 405 that says which are right."""
+    head, whole = client.head("/"), client.get("/")
+    assert (head.status_code, head.headers["content-length"]) == (200, str(len(whole.content)))
+    assert head.headers["etag"] == whole.headers["etag"]
+    wrong = client.post("/page/page.js")
+    assert (wrong.status_code, {*wrong.headers["allow"].split(", ")}) == (405, {"GET", "HEAD"})
+    assert wrong.json()["error"]["code"] == "wrong_method"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/page/", "/page/__init__.py", "/page/../api.py", "/page/..%2fapi.py", "/page/%2e%2e/api.py", "/page/index.html"],
+)
+def test_nothing_else_is_reached(client: TestClient, path: str) -> None:
+    """Only files that were read at the start have a path: no other name is ever opened."""
+    refusal = client.get(httpx.URL("http://testserver").copy_with(raw_path=path.encode()))
+    assert refusal.status_code == 404
+    assert refusal.json()["error"]["code"] == "unknown_path"
+
+
+def test_the_page_needs_no_key_but_what_it_asks_does(tmp_path: Path) -> None:
+    """A browser cannot send a key before it has the field for it; the files tell nothing about the models."""
+    path = tmp_path / "keys"
+    keys.add(path, "robot")
+    with TestClient(application(Limits(keys=keys.read(path)))) as locked:
+        assert {locked.get(file).status_code for file in page.FILES} == {200}
+        asked = ("/v1/models", "/v1/openapi.json", "/page/", "/page/none.js", "/page/page.js/")
+        assert {locked.get(path).status_code for path in asked} == {401}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_files_run_and_load_nothing_foreign(path: Path) -> None:
+    """No address of another host, nothing of BentoML's, no script or style in markup, no markup made of text."""
+    text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
+    for foreign in ("://", "static_content", "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
+        assert foreign not in text
+    assert "localStorage" not in text
+    if path.suffix == ".html":
+        assert not re.search(r"\son\w+=|\sstyle=|<style|<script(?![^>]*\ssrc=)", text)
+        named = re.findall(r'(?:src|href)="(page/.*?)"', text)
+        assert named
+        assert {f"/{name}" for name in named} <= {*page.FILES}
+    for module in re.findall(r'from "\./(.*?)"', text):
+        assert f"/page/{module}" in page.FILES
+
+
+def test_the_card_is_given_as_it_was_packaged(client: TestClient, app: Starlette, packages: dict[str, Path]) -> None:
+    """As markdown; a package without one is told by name."""
+    for which in ("", "/labels/champion"):
+        answer = client.get(f"/v1/models/iris{which}/card")
+        assert answer.text == (packages["iris"] / "card.md").read_text(encoding="utf-8")
+        assert answer.headers["content-type"] == "text/markdown; charset=utf-8"
+    bare = application()
+    iris: Served = app.state.models["iris"]
+    bare.state.models = {"iris": Served(iris.schema, iris.predictor)}
+    refusal = TestClient(bare).get("/v1/models/iris/card")
+    assert (refusal.status_code, refusal.json()["error"]["code"]) == (404, "no_card")
+
+
+@pytest.mark.parametrize("name", ["iris", "diabetes", "digits", "sine"])
+def test_a_schema_says_what_its_figures_mean(client: TestClient, name: str) -> None:
+    """Each with the baseline's beside it, in words; the one that decides is marked, and the day is there."""
+    schema = client.get(f"/v1/models/{name}/schema").json()
+    card = schema["card"]
+    assert {one["name"]: one["value"] for one in card["figures"]} == schema["metrics"]
+    assert sum(one["decides"] for one in card["figures"]) == 1
+    assert all(len(one["meaning"]) > 20 and one["baseline"] is not None for one in card["figures"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", card["packaged"])
+    assert len(card["data"]) == 64
+    assert card["rows"]["test"] > 0
+
+
+def test_wheels_and_bentos_hold_the_page() -> None:
+    """Every file of it, though it is no Python."""
+    wheel = {file.distribution_path for file in WheelBuilder(str(ROOT)).recurse_included_files()}
+    assert {f"tiltyard/page/{path.name}" for path in SOURCES} <= wheel
+    assert {*SOURCES} <= {*bento.needed(ROOT / "serving" / "service.py")}
+
+
+@pytest.mark.smoke
+def test_the_page_of_a_bento_works(packages: dict[str, Path], tmp_path: Path) -> None:
+    """Built and started as for production: the page comes whole out of what was packaged, and asks it."""
+    space = new_workspace(tmp_path / "space")
+    version = packages["iris"].name
+    target = space.package("iris", version)
+    target.parent.mkdir(parents=True)
+    target.symlink_to(packages["iris"])
+    bento.build(space, "iris", version)
+    with trial.started(space, "iris", version) as server, httpx.Client(base_url=server.url) as client:
+        for path, file in page.FILES.items():
+            assert client.get(path).content == file.content
+        assert client.get("/", headers={"if-none-match": page.FILES["/"].tag}).status_code == 304
+        assert client.get("/v1/models/iris/card").text.startswith("# Iris")
+        with browsing(tmp_path) as browser:
+            browser.open(server.url, "document.querySelector('#iris button.first')")
+            browser.script("document.querySelector('#iris form').requestSubmit()")
+            browser.until("document.querySelector('#iris .bars')")
+            assert f"version {version}" in browser.script("document.querySelector('#iris .answer').innerText")

@@ -1,0 +1,66 @@
+"""Schemathesis over the OpenAPI document of a running service: what it says is so, for good bodies and for bad ones."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tiltyard import keys, serve, trial
+
+HERE = Path(__file__).parent
+SETTINGS = """\
+# What is too many or too large is refused by 413, which schemathesis does not expect of itself.
+[checks.negative_data_rejection]
+expected-statuses = ["400", "401", "404", "405", "413", "415"]
+"""
+
+
+KEY = """
+[auth.openapi.key]
+api_key = "{key}"
+[auth.openapi.bearer]
+bearer = "{key}"
+"""
+
+
+def looked(folder: Path, url: str, key: str) -> int:
+    """Let schemathesis make all its checks; give the number of requests that it made, or fail with what it found."""
+    (folder / "schemathesis.toml").write_text(SETTINGS + (KEY.format(key=key) if key else ""))
+    document = httpx.get(f"{url}/v1/openapi.json", headers={"X-API-Key": key}).raise_for_status()
+    (folder / "openapi.json").write_bytes(document.content)
+    words = ["--url", url, "--include-path-regex", "^/v[12]", "--phases", "examples,coverage,fuzzing"]
+    words += ["--max-examples", "20", "--seed", "1", "--continue-on-failure", "--suppress-health-check", "all"]
+    done = subprocess.run(
+        [sys.executable, "-m", "schemathesis.cli", "run", "openapi.json", *words, "--warnings", "off"],
+        cwd=folder,
+        env={**os.environ, "SCHEMATHESIS_HOOKS": "repaired", "PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    made = re.search(r"(\d+) generated", done.stdout)
+    assert made
+    return int(made[1])
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("locked", [False, True], ids=["open", "with keys"])
+def test_the_document_is_true(packages: dict[str, Path], tmp_path: Path, locked: bool) -> None:
+    """Statuses, types, headers and schemas of answers; good bodies are taken, bad ones and strange methods refused.
+
+    With keys, whoever brings none is refused everywhere.
+    """
+    pytest.importorskip("schemathesis")
+    own = keys.add(tmp_path / "keys", "robot") if locked else ""
+    given = {"PACKAGES": str(packages["iris"]), "KEYS": str(tmp_path / "keys")} if locked else serve.fixed(packages)
+    environment = serve.environment(given, tmp_path)
+    with trial.running(serve.ARGUMENTS, environment, tmp_path / "home") as server:
+        assert looked(tmp_path, server.url, own) > (300 if locked else 2000)

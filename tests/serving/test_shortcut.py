@@ -1,0 +1,145 @@
+"""The shortcut: what it takes it answers as the long way does, and what it does not know it leaves to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import mixtures
+import msgspec
+import pytest
+import tiny
+from client import TestClient
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from making import new_workspace
+from starlette.applications import Starlette
+
+from tiltyard import plugins
+from tiltyard.api_v1 import _answer
+from tiltyard.errors import RequestError
+from tiltyard.lane import Lane
+from tiltyard.served import Served
+from tiltyard.shortcut import shortcut
+
+ODD = ["NaN", "1e999", "-1", "1e-400", "true", "null", '"5"', "[]", "[1]", "{}", "9" * 400, "16", "0.5", '"\\ud800"']
+
+
+def long_way(model: Served, body: bytes) -> bytes | None:
+    """Give the answer of the routes; None if they refuse."""
+    try:
+        return _answer(model, body, "application/json", {})
+    except RequestError:
+        return None
+
+
+def agree(model: Served, body: bytes) -> bool:
+    """Assert that what the shortcut takes is answered alike, to the byte; say whether it took it."""
+    assert model.shortcut
+    if found := model.shortcut.answer(body):
+        assert found[0] == long_way(model, body)
+    return found is not None
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Served:
+    """A model of a table with a column of every type."""
+    space = new_workspace(tmp_path_factory.mktemp("people"))
+    return Served.load(tiny.promoted(space, tiny.evaluated(space, mixtures.table(space).name)))
+
+
+@pytest.mark.parametrize("name", tiny.TASKS)
+@pytest.mark.parametrize("rows", [1, 3])
+def test_usual_requests_are_taken(app: Starlette, name: str, rows: int) -> None:
+    """The example, once and thrice, with and without the signature's name."""
+    model: Served = app.state.models[name]
+    content = {"instances": [model.schema["example"]] * rows}
+    assert agree(model, msgspec.json.encode(content))
+    assert agree(model, msgspec.json.encode({**content, "signature_name": "serving_default"}))
+
+
+def test_every_type_of_column_is_taken(people: Served) -> None:
+    """Numbers side by side at once, others as they are read elsewhere; null where it may stand."""
+    example = people.schema["example"]
+    others = [{**example, "age": None}, {**example, "income": 0}, {**example, "town": "Rom", "member": False}]
+    assert agree(people, msgspec.json.encode({"instances": [example, *others]}))
+    assert not agree(people, msgspec.json.encode({"instances": [{**example, "income": None}]}))
+    assert not agree(people, msgspec.json.encode({"instances": [{**example, "plan": 3}]}))
+
+
+@settings(max_examples=300, deadline=None)
+@given(name=st.sampled_from(tiny.TASKS), odd=st.sampled_from(ODD), place=st.integers(0, 400), gone=st.integers(0, 3))
+def test_damaged_requests_are_answered_alike(app: Starlette, name: str, odd: str, place: int, gone: int) -> None:
+    """A piece of a good body is replaced: whoever takes it gives the same answer."""
+    model: Served = app.state.models[name]
+    body = json.dumps({"instances": [model.schema["example"]]}).encode()
+    place %= len(body)
+    agree(model, body[:place] + odd.encode() + body[place + gone :])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_any_values_of_a_table_are_answered_alike(people: Served, data: st.DataObject) -> None:
+    """Each column holds something good or something odd."""
+    example = {name: json.dumps(value) for name, value in people.schema["example"].items()}
+    row = {name: data.draw(st.just(good) | st.sampled_from(ODD)) for name, good in example.items()}
+    cells = ", ".join(f'"{name}": {cell}' for name, cell in row.items())
+    agree(people, f'{{"instances": [{{{cells}}}]}}'.encode())
+
+
+@pytest.mark.parametrize("content", [{}, {"instances": []}, {"inputs": [1]}, {"instances": [1], "more": 1}])
+def test_other_bodies_go_the_long_way(app: Starlette, content: dict[str, Any]) -> None:
+    """Without rows, by columns, with keys that nobody knows, with more rows than may be."""
+    model: Served = app.state.models["iris"]
+    assert not agree(model, msgspec.json.encode(content))
+    most = model.predictor.encoder.max_instances
+    assert not agree(model, msgspec.json.encode({"instances": [model.schema["example"]] * (most + 1)}))
+
+
+@pytest.mark.parametrize(("name", "has"), [("regression", True), ("classification", True), ("generation", False)])
+def test_problems_that_ask_more_than_once_have_none(app: Starlette, name: str, has: bool) -> None:
+    """A text that is gone on with takes many calls of the model."""
+    encoder = SimpleNamespace(**{**vars(app.state.models["iris"].predictor.encoder), "problem": None})
+    encoder.problem = plugins.load("problems", name)()
+    assert (shortcut(SimpleNamespace(encoder=encoder), "0" * 12) is not None) is has  # type: ignore[arg-type]
+
+
+def test_the_lane_answers_before_the_routes(
+    app: Starlette, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The long way is broken here: usual requests do not notice, others do."""
+    monkeypatch.setattr(Served, "predict", None)
+    body = {"instances": [app.state.models["iris"].schema["example"]]}
+    answer = client.post("/v1/models/iris:predict", json=body)
+    assert (answer.status_code, answer.json()["version"]) == (200, app.state.models["iris"].version)
+    assert answer.headers["content-type"] == "application/json"
+    with pytest.raises(TypeError):
+        client.post("/v1/models/iris/labels/champion:predict", json=body)
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+@pytest.mark.parametrize("header", [(b"accept", b"*/*"), (b"content-type", b"Text/CSV"), (b"content-encoding", b"x")])
+def test_the_lane_hands_on_what_it_read(app: Starlette, pieces: int, header: tuple[bytes, bytes]) -> None:
+    """A body in pieces, of another type, or compressed reaches the routes whole."""
+    example = json.dumps({"instances": [app.state.models["iris"].schema["example"]]}).encode()
+    half = len(example) // pieces
+    messages = [{"type": "http.request", "body": example[:half], "more_body": pieces > 1}]
+    messages += [{"type": "http.request", "body": example[half:]}] * (pieces - 1)
+    heard, sent = [], []
+
+    async def routes(_scope: Any, receive: Any, _send: Any) -> None:
+        heard.extend([await receive() for _ in range(pieces)])
+
+    async def receive() -> Any:
+        return messages.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/models/iris:predict", "headers": [header], "app": app}
+    asyncio.run(Lane(routes)(scope, receive, send))
+    taken = pieces == 1 and header[0] == b"accept"
+    assert bool(sent) is taken
+    assert b"".join(message["body"] for message in heard) == (b"" if taken else example)

@@ -1,0 +1,193 @@
+"""Spans: none unless asked for; one a request, in the trace of the client, received where OTLP is sent to."""
+
+from __future__ import annotations
+
+import http.server
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import prometheus_client
+import pytest
+from click.testing import CliRunner
+from client import TestClient
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from starlette.applications import Starlette
+
+from tiltyard import tracing
+from tiltyard.api import application, replace
+from tiltyard.cli import cli
+from tiltyard.errors import PackageError
+from tiltyard.meters import Meters
+from tiltyard.served import Served
+from tiltyard.tracing import Tracer
+
+PREDICT = "/v1/models/iris:predict"
+TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+OTLP = "OTEL_EXPORTER_OTLP_ENDPOINT"
+
+
+@pytest.fixture
+def spans() -> InMemorySpanExporter:
+    """Where spans are put."""
+    return InMemorySpanExporter()
+
+
+def traced(app: Starlette, tracer: Tracer) -> Starlette:
+    """Give an app of iris that tells of each request."""
+    found = application()
+    replace(found, app.state.models["iris"])
+    found.state.meters = Meters(registry=prometheus_client.CollectorRegistry(), tracer=tracer)
+    return found
+
+
+@pytest.fixture
+def client(app: Starlette, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    """A client of that app; the SDK is turned off there, as in the service."""
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    with TestClient(traced(app, Tracer(SimpleSpanProcessor(spans)))) as client:
+        yield client
+
+
+def facts(span: Any) -> dict[str, Any]:
+    """Give what a span says of a request."""
+    return dict(span.attributes)
+
+
+def test_a_request_is_a_span(app: Starlette, client: TestClient, spans: InMemorySpanExporter) -> None:
+    """Of a server, with model, version, status and instances; as long as it took."""
+    iris: Served = app.state.models["iris"]
+    client.post(PREDICT, json={"instances": [iris.schema["example"]] * 3}, headers={"X-Request-Id": "mine"})
+    (span,) = spans.get_finished_spans()
+    assert (span.name, span.kind.name, span.resource.attributes["service.name"]) == ("POST iris", "SERVER", "tiltyard")
+    assert facts(span) == {
+        "http.request.method": "POST",
+        "url.path": PREDICT,
+        "http.response.status_code": 200,
+        "tiltyard.request_id": "mine",
+        "tiltyard.model": "iris",
+        "tiltyard.version": iris.version,
+        "tiltyard.instances": 3,
+    }
+    assert span.parent is None
+    assert span.start_time
+    assert span.end_time
+    assert 0 < span.end_time - span.start_time < 60e9
+
+
+def test_a_trace_is_gone_on_with(client: TestClient, spans: InMemorySpanExporter) -> None:
+    """By the header of the W3C; one that is none begins another trace, and one that is not sampled makes no span."""
+    client.get("/v1/models", headers={"traceparent": f"00-{TRACE}-{SPAN}-01", "tracestate": "a=b"})
+    client.get("/v1/models", headers={"traceparent": "00-x-y-01"})
+    client.get("/v1/models", headers={"traceparent": f"00-{TRACE}-{SPAN}-00"})
+    mine, other = spans.get_finished_spans()
+    assert mine.parent
+    assert (f"{mine.context.trace_id:032x}", f"{mine.parent.span_id:016x}") == (TRACE, SPAN)
+    assert mine.context.trace_state.get("a") == "b"
+    assert f"{other.context.trace_id:032x}" != TRACE
+    assert other.parent is None
+
+
+def test_refusals_and_defects_are_told_from_each_other(
+    app: Starlette, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client's mistake is no error of the server; a defect is."""
+    app = traced(app, Tracer(SimpleSpanProcessor(spans)))
+    with TestClient(app, raise_server_exceptions=False) as client:
+        client.post(PREDICT, content=b"{")
+        client.get("/v1/" + "x" * 1000)
+        monkeypatch.setattr(Served, "predict", lambda *_: 1 / 0)
+        client.post(PREDICT, json={"instances": [{}]})
+    found = spans.get_finished_spans()
+    assert [facts(span)["http.response.status_code"] for span in found] == [400, 404, 500]
+    assert [span.status.is_ok for span in found] == [True, True, False]
+    assert len(facts(found[1])["url.path"]) == 300
+
+
+def test_nobody_traces_who_was_not_asked() -> None:
+    """Neither a variable that is empty nor others; the SDK stays as it was."""
+    assert Tracer.read({}) is None
+    assert Tracer.read({OTLP: "", "OTEL_SERVICE_NAME": "x"}) is None
+    assert not tracing.asked({})
+    assert all(tracing.asked({name: "x"}) for name in tracing.ASKED)
+
+
+def test_an_exporter_that_is_missing_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is served: what to install; by the option and by the variable."""
+    monkeypatch.setitem(sys.modules, EXPORTER, None)
+    with pytest.raises(PackageError, match="expected opentelemetry-exporter-otlp-proto-http") as caught:
+        Tracer.read({"TILTYARD_TRACE": "True"})
+    assert "tiltyard[tracing]" in caught.value.hint
+    for words, environment in ((["serve", "--trace"], {}), (["serve"], {OTLP: "http://127.0.0.1:9"})):
+        done = CliRunner().invoke(cli, words, env=environment)
+        assert isinstance(done.exception, PackageError)
+
+
+@pytest.fixture
+def collector() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
+    """Something that collects: its address, and what it was sent."""
+    heard: list[tuple[str, bytes]] = []
+
+    class Collector(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}", heard
+        server.shutdown()
+
+
+def received(heard: list[tuple[str, bytes]]) -> list[Any]:
+    """Read the spans that were sent."""
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    assert {path for path, _ in heard} == {"/v1/traces"}
+    requests = [ExportTraceServiceRequest.FromString(content) for _, content in heard]
+    return [
+        span for one in requests for part in one.resource_spans for scope in part.scope_spans for span in scope.spans
+    ]
+
+
+def test_spans_are_sent_by_otlp(
+    app: Starlette, collector: tuple[str, list[tuple[str, bytes]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the endpoint of the standard variable, over HTTP, when they are many or the worker ends."""
+    pytest.importorskip(EXPORTER)
+    address, heard = collector
+    monkeypatch.setenv(OTLP, address)
+    tracer = Tracer.read()
+    assert tracer
+    with TestClient(traced(app, tracer)) as client:
+        client.get("/v1/models/iris", headers={"traceparent": f"00-{TRACE}-{SPAN}-01"})
+    tracer.end()
+    (span,) = received(heard)
+    assert (span.name, span.trace_id.hex(), span.parent_span_id.hex()) == ("GET", TRACE, SPAN)
+
+
+@pytest.mark.slow
+def test_the_service_sends_them(
+    packages: dict[str, Path], collector: tuple[str, list[tuple[str, bytes]]], tmp_path: Path
+) -> None:
+    """As it is started by `tiltyard serve`: what it was asked has arrived when it has ended."""
+    pytest.importorskip(EXPORTER)
+
+    from tiltyard import serve, trial
+
+    address, heard = collector
+    given = {"PACKAGES": str(packages["iris"]), "TRACE": "True"}
+    environment = {**serve.environment(given, tmp_path), OTLP: address}
+    with trial.running(serve.ARGUMENTS, environment, tmp_path / "home") as server:
+        server.ask("/v1/models/iris")
+        server.ask("/v2/models/iris")
+    told = [attribute.value.string_value for span in received(heard) for attribute in span.attributes]
+    assert {"/v1/models/iris", "/v2/models/iris"} < {*told}
