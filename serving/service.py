@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tiltyard.api import application
 from tiltyard.front import Limits
-from tiltyard.service import start
+from tiltyard.service import end, start
 
 OURS = ("/v1/", "/v2/")
 app = application(Limits.read())
@@ -60,10 +60,9 @@ class Tiltyard:
         start(app, Path(__file__).parent)
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
-    def end(self) -> None:
+    def leave(self) -> None:
         """Send what is still to be sent of spans."""
-        if tracer := app.state.meters.tracer:
-            tracer.end()
+        end(app)
 
 
 Tiltyard.add_asgi_middleware(Door)  # type: ignore[attr-defined] # it is a bentoml.Service by now

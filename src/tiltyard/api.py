@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Lifespan
 
 from tiltyard import api_v1, api_v2, page, probes
 from tiltyard.errors import RequestError
@@ -24,7 +25,7 @@ from tiltyard.served import Served
 KEPT = 2  # versions of a task that are warm: the champion, and the one before it
 
 
-def application(limits: Limits | None = None) -> Starlette:
+def application(limits: Limits | None = None, life: Lifespan[Starlette] | None = None) -> Starlette:
     """Give the app; it knows no model until `install` is called."""
     routes = [
         *api_v1.routes(),
@@ -38,7 +39,7 @@ def application(limits: Limits | None = None) -> Starlette:
     handlers: Any = {RequestError: _refuse, HTTPException: _refuse_http, ClientDisconnect: _gone}
     limits = limits or Limits()
     front = [Middleware(Front, limits), Middleware(Lane)]
-    app = Starlette(routes=routes, exception_handlers=handlers, middleware=front)
+    app = Starlette(routes=routes, exception_handlers=handlers, middleware=front, lifespan=life)
     app.state.meters = app.state.recorder = None
     app.state.locked = bool(limits.keys)
     install(app, [])

@@ -20,19 +20,8 @@ from tiltyard.workspace import Workspace
 SOURCE = Path(tiltyard.__file__).parent
 BUILD = "import json, sys, bentoml; bentoml.bentos.build(**json.load(sys.stdin))"
 # What a service reads from its environment.
-NAMES = (
-    "PACKAGES",
-    "CHAMPIONS",
-    "TASKS",
-    "WORKERS",
-    "CONCURRENCY",
-    "TIMEOUT",
-    "KEYS",
-    "LOG",
-    "TRACE",
-    "RECORD",
-    "RECORDS",
-)
+LIMITS = ("WORKERS", "CONCURRENCY", "TIMEOUT", "KEYS")
+NAMES = ("PACKAGES", "CHAMPIONS", "TASKS", *LIMITS, "LOG", "TRACE", "RECORD", "RECORDS")
 SERVED = {f"TILTYARD_{name}" for name in NAMES}
 LAST = 15  # lines of a log worth showing
 

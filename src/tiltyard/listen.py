@@ -13,7 +13,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from starlette.applications import Starlette
 from tiltyard.api import application
 from tiltyard.errors import TiltyardError
 from tiltyard.front import Limits, number
-from tiltyard.service import start
+from tiltyard.service import end, start
 
 if TYPE_CHECKING:
     import uvicorn
@@ -42,7 +42,6 @@ def main() -> None:
         "port": asked.port,
         "access_log": False,  # /metrics counts requests, and `serve --log` writes a line for each
         "log_level": "warning",
-        "lifespan": "off",
         "server_header": False,
         "timeout_graceful_shutdown": int(limits.seconds) + 1,
     }
@@ -67,11 +66,18 @@ def _listen_together(config: uvicorn.Config) -> None:
 def app() -> Starlette:
     """Give the app with all models loaded; what cannot be loaded is told in a sentence."""
     with _told():
-        made = application(Limits.read())
+        made = application(Limits.read(), _life)
         start(made, Path.cwd())
     if parent := multiprocessing.parent_process():
         threading.Thread(target=_outlive_no_one, args=(parent,), daemon=True).start()
     return made
+
+
+@contextlib.asynccontextmanager
+async def _life(app: Starlette) -> AsyncIterator[None]:
+    """Leave in order: uvicorn ends the process by the signal that it was sent, so nothing runs after it."""
+    yield
+    end(app)
 
 
 @contextlib.contextmanager

@@ -27,6 +27,12 @@ def start(app: Starlette, here: Path) -> None:
     gc.set_threshold(50_000, 50, 50)
 
 
+def end(app: Starlette) -> None:
+    """Send what is still to be sent of spans."""
+    if app.state.meters and app.state.meters.tracer:
+        app.state.meters.tracer.end()
+
+
 def _recorder(meters: Meters) -> Recorder | None:
     """Record what the environment wants, and measure how far it lies from the training rows."""
     recorder = Recorder.read()
