@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import tiltyard
-from tiltyard import files
+from tiltyard import files, tracing
 from tiltyard.errors import PackageError
 from tiltyard.workspace import Workspace
 
@@ -95,7 +95,7 @@ def _run_build(context: Path, store: Path, settings: dict[str, Any]) -> None:
 
 def clean() -> dict[str, str]:
     """Give the environment for a process that may see only what is packaged."""
-    dropped = {"PYTHONPATH", *SERVED, "BENTOML_CONFIG", "BENTOML_CONFIG_OPTIONS"}
+    dropped = {"PYTHONPATH", *SERVED, *tracing.ASKED, "BENTOML_CONFIG", "BENTOML_CONFIG_OPTIONS"}
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
     return {**kept, "BENTOML_DO_NOT_TRACK": "True", "OTEL_SDK_DISABLED": "true"}
 

@@ -202,7 +202,7 @@ def test_refuses_bad_series_and_images(client: TestClient, name: str, instance: 
 
 
 def test_a_long_text_among_many_short_ones_takes_no_room(client: TestClient) -> None:
-    """An array of texts would give each the room of the longest: 4 GB for 130 kB here."""
+    """An array of texts would give each the room of the longest: 4 GB for 140 kB here."""
     body = {"instances": [["x" * 100_000] + [""] * 10_000]}
     tracemalloc.start()
     try:
