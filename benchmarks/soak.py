@@ -14,7 +14,6 @@ import os
 import platform
 import re
 import subprocess
-import sys
 import tempfile
 import time
 from collections import deque
@@ -181,4 +180,4 @@ Memory is that of all processes of the service, resident, on the average of a lo
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

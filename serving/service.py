@@ -10,21 +10,22 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tiltyard.api import application
 from tiltyard.front import Limits
+from tiltyard.probes import PATHS
 from tiltyard.service import end, start
 
-OURS = ("/v1/", "/v2/")
-app = application(Limits.read())
+limits = Limits.read()
+app = application(limits)
 
 
 class Past:
-    """Takes requests for models past BentoML's layers, which time, trace and count what `front.py` does already."""
+    """Takes requests past BentoML's layers, which time, trace and count what `front.py` does already."""
 
     def __init__(self, app: ASGIApp) -> None:  # Starlette's word
         self.bento = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let BentoML answer what is not ours, and run its own life."""
-        ours = scope["type"] == "http" and scope["path"].startswith(OURS)
+        """Let BentoML answer those who watch it, and run its own life."""
+        ours = scope["type"] == "http" and scope["path"] not in PATHS
         await (app if ours else self.bento)(scope, receive, send)
 
 
@@ -44,7 +45,7 @@ class Door:
 @bentoml.service(
     name="tiltyard",
     workers=int(os.environ.get("TILTYARD_WORKERS", "1")),
-    traffic={"timeout": 60},
+    traffic={"timeout": limits.seconds + 5},  # front.py has one; this one keeps a timer of each request for so long
     logging={"access": {"enabled": False}},  # /metrics counts requests; a line each would cost more than the model
     envs=[
         {"name": "BENTOML_DO_NOT_TRACK", "value": "True"},
