@@ -11,7 +11,7 @@ WORKERS ?= 2
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check smoke catalogue jax serve bench results lock clean
+.PHONY: help run test check smoke catalogue cluster jax serve bench results lock clean
 
 help:  ## print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  \033[36mmake %-9s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ smoke: $(INSTALLED)  ## the whole road by the command line, kills, and a service
 
 catalogue: $(INSTALLED)  ## every task in small (real data with TILTYARD_MIRROR), every form of a family, long trainings
 	pytest -q -m catalogue -n $(WORKERS) --dist loadfile
+
+cluster: $(INSTALLED)  ## the manifest for Kubernetes, held to the schemas of clusters, which are installed for it
+	@$(UV) pip install -q --python $(BIN)/python --group cluster
+	pytest -q tests/serving/test_kubernetes.py
 
 jax: $(INSTALLED)  ## every model family under the other backend, which is installed for it
 	@$(UV) pip install -q --python $(BIN)/python --group jax
