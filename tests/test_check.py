@@ -21,6 +21,7 @@ from tiltyard.check import Checked, check
 from tiltyard.cli import cli
 from tiltyard.errors import DataError, TaskError, TiltyardError
 from tiltyard.init import Wish
+from tiltyard.leak import leaks
 from tiltyard.workspace import Workspace
 
 MIRROR = os.environ.get("TILTYARD_MIRROR", "")
@@ -268,6 +269,14 @@ CELLS = st.one_of(
     st.none(), st.booleans(), st.integers(-(10**20), 10**20), st.floats(allow_nan=False), st.text(max_size=12),
     st.dates().map(str), st.sampled_from(["a", "b", "yes", "no", "1", "2", "", "-999"]),
 )  # fmt: skip
+
+
+@pytest.mark.parametrize("rare", range(8))
+def test_labels_that_one_half_lacks_are_no_leak(rare: int) -> None:
+    """Where all rows that are held back have one label, whatever is answered is right, and nothing is proven."""
+    truth = ["often"] * 60
+    truth[rare] = "rare"
+    assert leaks([float(place == rare) for place in range(60)], truth, labels=True) == 0
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

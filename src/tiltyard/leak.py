@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tiltyard import metrics
 from tiltyard.column import Array, empty
 
 SURE = 0.985  # balanced accuracy on rows that the tree has not seen
@@ -17,26 +18,30 @@ FEWEST = 50  # rows below which a tree proves nothing
 
 def leaks(cells: Sequence[object], truth: Sequence[object], *, labels: bool) -> float:
     """Give how well one column tells the target, by rank or through a small tree, if suspiciously well; else 0."""
-    from sklearn import metrics, tree
+    from sklearn import tree
+    from sklearn.metrics import r2_score
 
     if len(cells) < FEWEST:
         return 0.0
     values, target = _numbers(cells)[:, None], _codes(truth) if labels else _numbers(truth)
     if labels and len(np.unique(target)) * 2 > len(target):
         return 0.0  # labels that hardly come twice are no classes
-    kind, score = (
-        (tree.DecisionTreeClassifier, metrics.balanced_accuracy_score)
-        if labels
-        else (tree.DecisionTreeRegressor, metrics.r2_score)
-    )
     if not labels and (likeness := abs(_rank_correlation(values[:, 0], target))) >= ALIKE:
         return likeness
     if not labels and _has_bins(values):  # told by the target: a name for a range of it
         return leaks(truth, cells, labels=True)
     chosen = np.random.default_rng(0).permutation(len(cells)) % 2 == 0
+    if labels and len(np.unique(target[~chosen])) < 2:
+        return 0.0  # whatever is answered is right there
+    kind = tree.DecisionTreeClassifier if labels else tree.DecisionTreeRegressor
     model = kind(max_leaf_nodes=64, min_samples_leaf=3, random_state=0).fit(values[chosen], target[chosen])
-    found = float(score(target[~chosen], model.predict(values[~chosen])))
+    told = model.predict(values[~chosen])
+    found = _recalled(target[~chosen], told) if labels else float(r2_score(target[~chosen], told))
     return found if found >= (SURE if labels else ALIKE) else 0.0
+
+
+def _recalled(truth: Array, told: Array) -> float:
+    return metrics.balanced_accuracy(metrics.confusion(truth, told, int(max(truth.max(), told.max())) + 1))
 
 
 def _has_bins(values: Array) -> bool:
