@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import re
 import time
 from collections.abc import Mapping
@@ -68,10 +69,14 @@ class Front:
         if scope["type"] != "http" or scope["path"] in PATHS:  # who watches needs no key, and is not counted
             await self.app(scope, receive, send)
             return
-        answer = _Answer(scope, send)
+        answer, meters = _Answer(scope, send), _meters(scope)
         try:
             answer.key = scope["holder"] = self._admit(scope)
-            await self._within_time(scope, receive, answer)
+            self._inside(1, meters)
+            try:
+                await self._within_time(scope, receive, answer)
+            finally:
+                self._inside(-1, meters)
         except RequestError as error:
             await refused(scope["path"], error)(scope, receive, answer)
         except Exception:  # a defect of ours: the client hears that there is one, the log how it came about
@@ -79,7 +84,7 @@ class Front:
                 await refused(scope["path"], FAILED)(scope, receive, answer)
             raise
         finally:
-            if meters := _meters(scope):
+            if meters:
                 meters.count(answer.heard(scope), scope["headers"])
 
     def _admit(self, scope: Scope) -> str:
@@ -93,7 +98,6 @@ class Front:
         return who
 
     async def _within_time(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
-        self._inside(scope, 1)
         try:
             async with asyncio.timeout(self.limits.seconds):
                 await self.app(scope, receive, answer)
@@ -102,12 +106,10 @@ class Front:
                 raise
             text = f"expected to be done in {self.limits.seconds:g} seconds"
             raise RequestError("timeout", text, status=503) from None
-        finally:
-            self._inside(scope, -1)
 
-    def _inside(self, scope: Scope, more: int) -> None:
+    def _inside(self, more: int, meters: Meters | None) -> None:
         self.inside += more
-        if meters := _meters(scope):
+        if meters:
             meters.inside.set(self.inside)
 
 
@@ -125,7 +127,7 @@ class _Answer:
         self.status, self.key = 0, ""
         self.carried = CARRIED if scope["path"] in page.FILES else KEPT_NOWHERE  # the page says itself how it is kept
         given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-        self.id = given if ID.fullmatch(given) else os.urandom(8).hex().encode()
+        self.id = given if given and ID.fullmatch(given) else b"%016x" % random.getrandbits(64)  # no secret
         scope["id"] = self.id.decode()
 
     async def __call__(self, message: Message) -> None:

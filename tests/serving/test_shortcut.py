@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from making import new_workspace
 from starlette.applications import Starlette
 
-from tiltyard import plugins
+from tiltyard import few, plugins
 from tiltyard.api_v1 import _answer
 from tiltyard.errors import RequestError
 from tiltyard.lane import Lane
@@ -143,3 +143,14 @@ def test_the_lane_hands_on_what_it_read(app: Starlette, pieces: int, header: tup
     taken = pieces == 1 and header[0] == b"accept"
     assert bool(sent) is taken
     assert b"".join(message["body"] for message in heard) == (b"" if taken else example)
+
+
+@pytest.mark.parametrize("rows", [1, few.MOST, few.MOST + 1, 40])
+def test_few_rows_and_many_are_read_alike(people: Served, app: Starlette, rows: int) -> None:
+    """Number by number, or all at once: the same features to the bit, and a bad value is found anywhere."""
+    for model, name in ((people, "age"), (app.state.models["iris"], "petal_width")):
+        example = model.schema["example"]
+        some = [{**example, name: 1 + place / 40} for place in range(rows)]
+        assert agree(model, msgspec.json.encode({"instances": some}))
+        assert not agree(model, msgspec.json.encode({"instances": [*some[1:], {**example, name: -1}]}))
+        assert not agree(model, msgspec.json.encode({"instances": [*some[1:], {**example, name: "1"}]}))
