@@ -134,7 +134,7 @@ def main() -> None:
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     with tempfile.TemporaryDirectory() as folder:
         environment = serve.environment(serve.fixed(folders), Path(folder))
-        with trial.running(serve.arguments(workspace), environment, Path(folder)) as server:
+        with trial.running(serve.ARGUMENTS, environment, Path(folder)) as server:
             most = [capacity(server, path, body, 5) for _ in range(2)][-1]  # the first warms up
             rate = SHARE * most
             tenths = asyncio.run(soaked(server, (head + body).encode(), rate, 60 * given.minutes))
