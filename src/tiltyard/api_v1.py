@@ -64,7 +64,7 @@ async def _feedback(request: Request) -> Response:
     model, recorder = served(request), request.app.state.recorder
     if recorder is None:
         text = "this service keeps nothing: expected TILTYARD_RECORDS, a folder for what it records"
-        raise RequestError("no_records", text, status=501)
+        raise RequestError("no_records", text, status=404)
     truths = feedback.read(model, await read(request, feedback.BYTES))
     await anyio.to_thread.run_sync(recorder.truths.keep, model.task, truths, limiter=request.app.state.turn)
     return json(encoder.encode({"kept": len(truths), "model": model.task}))

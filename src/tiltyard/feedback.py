@@ -85,6 +85,8 @@ def _one(model: Served, item: object, field: str) -> Truth:
         text = f"expected the x-request-id of the answer; received {shown(name)}"
         raise RequestError("wrong_type", text, f"{field}.id")
     most = model.predictor.encoder.max_instances
+    if type(place) is float and place.is_integer():  # JSON does not tell 2.0 from 2
+        place = int(place)
     if type(place) is not int or not 0 <= place < most:
         text = f"expected a place from 0 to {most - 1}; received {shown(place)}"
         raise RequestError("out_of_bounds", text, f"{field}.instance")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tiltyard import feedback, openapi_v2, sheet
+from tiltyard.columns.number import LARGEST
 from tiltyard.openapi_shapes import BODY, TEXT, Json, components, get, listed, parameter, refusals, response, whole
 from tiltyard.route import LABELS
 from tiltyard.served import Served
@@ -62,7 +63,7 @@ def _feedback(model: Served) -> Json:
     parts = prediction.get("properties", {})
     properties = {
         "id": {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,64}$", "description": "x-request-id of the answer"},
-        "truth": parts.get("label") or parts.get("forecast") or prediction,
+        "truth": _truths(parts.get("label") or parts.get("forecast") or prediction),
         "instance": {"type": "integer", "minimum": 0, "maximum": most - 1},
     }
     item = {**whole(properties, "instance"), "additionalProperties": False}
@@ -73,8 +74,22 @@ def _feedback(model: Served) -> Json:
         "summary": f"{model.schema['title']}: what became true of earlier answers",
         "tags": [model.task],
         "requestBody": {"required": True, "content": {"application/json": {"schema": body, "example": example}}},
-        "responses": {"200": response("all are kept", answer), **refusals("V1", *BODY, "501")},
+        "responses": {"200": response("all are kept", answer), **refusals("V1", *BODY)},
     }
+
+
+def _truths(schema: Json) -> Json:
+    """Say what may be true: numbers that can be held, and labels, of which 1 may stand for "1"."""
+    if "enum" in schema:
+        return {"enum": [*schema["enum"], *(one for name in schema["enum"] if (one := _whole(name)) is not None)]}
+    if schema["type"] == "array":
+        return {**schema, "items": _truths(schema["items"])}
+    return {**schema, "minimum": -LARGEST, "maximum": LARGEST} if schema["type"] == "number" else schema
+
+
+def _whole(name: str) -> int | None:
+    """Read a label as a whole number, if it is spelled as Python would spell it."""
+    return int(name) if name.removeprefix("-").isdecimal() and name.isascii() and str(int(name)) == name else None
 
 
 def _truth(schema: Json) -> Any:

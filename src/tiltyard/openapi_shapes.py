@@ -29,12 +29,11 @@ SHAPES = {"V1": "Refusal", "V2": "Told"}
 REFUSALS = {
     "400": "an instance or the body is not what the schema says",
     "401": "no key, or one that nobody was given",
-    "404": "no such model, version, label or signature",
+    "404": "no such model, version, label or signature; or nothing that could be kept",
     "405": "wrong method",
     "413": "too many instances, or too large a body",
     "415": "a compressed body, or a table where an instance is more than a row",
     "429": "too many requests at a time",
-    "501": "this service was told of no folder to keep anything in",
     "503": "not done within the time that a request may take",
 }
 EVERYWHERE = ("401", "404", "405", "429", "503")

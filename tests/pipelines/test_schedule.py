@@ -49,7 +49,7 @@ def test_the_clock_starts_a_run(travelled: Workspace) -> None:
         assert any("iris promote" in line for line in process.stderr)
         process.terminate()  # not SIGINT, which a shell in the background has its children ignore
         try:
-            process.communicate(timeout=60)
+            process.communicate(timeout=180)
         finally:
             process.kill()
     assert not server.is_running()

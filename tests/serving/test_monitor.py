@@ -86,6 +86,7 @@ def test_live_quality_is_what_the_evaluation_would_say_of_these_rows(kept: Kept,
         for some in ([wrong], items[:20], items[20:], [{"id": "unknown", "truth": truths[0]}]):
             assert client.post(FEEDBACK, json={"feedback": some}).json() == {"kept": len(some), "model": "iris"}
         ask(client, rows[:3])
+    recorder.lines.finish()
     found = monitor(space, task)
     (quality,) = found["quality"]
     evaluated = files.read_json(space.package("iris", first) / "schema.json")["metrics"][task.gate.metric]

@@ -61,6 +61,6 @@ def test_the_document_is_true(packages: dict[str, Path], tmp_path: Path, locked:
     pytest.importorskip("schemathesis")
     own = keys.add(tmp_path / "keys", "robot") if locked else ""
     given = {"PACKAGES": str(packages["iris"]), "KEYS": str(tmp_path / "keys")} if locked else serve.fixed(packages)
-    environment = serve.environment(given, tmp_path)
+    environment = serve.environment({**given, "RECORDS": str(tmp_path / "records")}, tmp_path)
     with trial.running(serve.ARGUMENTS, environment, tmp_path / "home") as server:
         assert looked(tmp_path, server.url, own) > (300 if locked else 2000)
