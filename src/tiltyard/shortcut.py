@@ -85,24 +85,20 @@ class Memory:
 
     def __init__(self, column: Column, fitted: Fitted) -> None:
         self.column, self.fitted = column, fitted
-        self.places: dict[tuple[type, object], int] = {}  # 1, 1.0 and true are equal, and not the same
-        self.features: Array = np.empty((0, 0))
-        self.known: dict[tuple[type, object], list[float]] = {}
+        self.known: dict[tuple[type, object], list[float]] = {}  # 1, 1.0 and true are equal, and not the same
 
     def __call__(self, values: Sequence[Any]) -> Array:
         """Give a row of features for each value."""
         try:
-            return self.features[[self.places[type(value), value] for value in values]]
+            return np.array([self.known[type(value), value] for value in values], dtype=np.float32)
         except (KeyError, TypeError):  # not known yet, or nothing that could be
             return self._read(values)
 
     def _read(self, values: Sequence[Any]) -> Array:
         found = _parsed(self.column, self.fitted, values)
-        for value, row in zip(values, found, strict=True):
-            if len(self.places) < MOST and (type(value), value) not in self.places:
-                self.features = np.vstack([self.features.reshape(-1, len(row)), row]).astype(np.float32)
-                self.places[type(value), value] = len(self.places)
-                self.known[type(value), value] = row.tolist()
+        for value, row in zip(values, found.tolist(), strict=True):
+            if len(self.known) < MOST:
+                self.known[type(value), value] = row
         return found
 
 
