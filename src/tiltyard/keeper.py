@@ -126,7 +126,8 @@ def _proven(folder: Path) -> Served:
     model, golden = Served.load(folder), folder / "golden.json"
     if golden.is_file():
         rows = files.read_json(golden)
-        compare(rows["predictions"], model.predict(rows["instances"]))
+        for predictions in model.answers(rows["instances"]):
+            compare(rows["predictions"], predictions)
     return model
 
 

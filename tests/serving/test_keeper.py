@@ -21,6 +21,7 @@ from tiltyard.errors import PackageError
 from tiltyard.keeper import Keeper
 from tiltyard.serve import ARGUMENTS
 from tiltyard.served import Served
+from tiltyard.shortcut import Shortcut
 from tiltyard.workspace import Workspace
 
 IRIS = tiny.IRIS
@@ -78,6 +79,19 @@ def _other_bytes(folder: Path) -> Callable[[], object]:
 def _no_package(folder: Path) -> Callable[[], object]:
     aside = folder.rename(folder.with_name("aside"))
     return lambda: aside.rename(folder)
+
+
+def test_golden_rows_are_asked_as_clients_ask(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A shortcut that answers otherwise than was evaluated keeps a champion out, though the long way is right."""
+    space, (first, second, _), app, watching = kept
+    wrong = b'{"predictions": [{"label": "rose", "probabilities": {}}]}', 1
+    monkeypatch.setattr(Shortcut, "answer", lambda *_: wrong)
+    tiny.crowned(space, second)
+    watching.look()
+    assert "iris: the new champion is not served" in caplog.text
+    assert app.state.models["iris"].version == first
 
 
 @pytest.mark.parametrize("damage", [_other_answers, _other_bytes, _no_package])

@@ -154,3 +154,11 @@ def test_few_rows_and_many_are_read_alike(people: Served, app: Starlette, rows: 
         assert agree(model, msgspec.json.encode({"instances": some}))
         assert not agree(model, msgspec.json.encode({"instances": [*some[1:], {**example, name: -1}]}))
         assert not agree(model, msgspec.json.encode({"instances": [*some[1:], {**example, name: "1"}]}))
+
+
+def test_it_is_there_and_warm_before_the_first_request(people: Served) -> None:
+    """What can be worked out when a model is loaded is not left to a client to wait for."""
+    fresh = Served(people.schema, people.predictor)
+    assert "shortcut" not in vars(fresh)
+    assert len(fresh.answers([people.schema["example"]])) == 2
+    assert "shortcut" in vars(people)
