@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -18,7 +20,14 @@ from tiltyard.errors import PackageError
 from tiltyard.workspace import Workspace
 
 SOURCE = Path(tiltyard.__file__).parent
-BUILD = "import json, sys, bentoml; bentoml.bentos.build(**json.load(sys.stdin))"
+# Builds what one line of its standard input says, and ends when that closes: with us, however we end.
+BUILD = """\
+import json, os, sys, threading
+settings = json.loads(sys.stdin.readline())
+threading.Thread(target=lambda: os.read(0, 1) or os._exit(1), daemon=True).start()
+import bentoml
+bentoml.bentos.build(**settings)
+"""
 # What a service reads from its environment.
 LIMITS = ("WORKERS", "CONCURRENCY", "TIMEOUT", "KEYS")
 NAMES = ("PACKAGES", "CHAMPIONS", "TASKS", *LIMITS, "LOG", "TRACE", "RECORD", "RECORDS")
@@ -33,8 +42,9 @@ def folder(workspace: Workspace, task: str, version: str) -> Path:
 
 def build(workspace: Workspace, task: str, version: str) -> None:
     """Build TASK:VERSION in a store of its own, then move it into the project's store in one step."""
-    place = workspace.state(task, "package")
-    shutil.rmtree(place, ignore_errors=True)  # what a kill left
+    state = workspace.state(task, "package")
+    shutil.rmtree(state, ignore_errors=True)  # what a kill left
+    place = state / secrets.token_hex(4)  # into which nothing that outlived a kill writes
     context, store = place / "context", place / "store"
     _fill(workspace, context, task, version)
     _run_build(context, store, _settings(context, task, version))
@@ -44,7 +54,7 @@ def build(workspace: Workspace, task: str, version: str) -> None:
     (store / "bentos" / task / version).replace(target)
     files.sync_folder(target.parent)
     files.write_text(target.with_name("latest"), version)
-    shutil.rmtree(place)
+    shutil.rmtree(state, ignore_errors=True)
 
 
 def _fill(workspace: Workspace, context: Path, task: str, version: str) -> None:
@@ -77,17 +87,23 @@ def _settings(context: Path, task: str, version: str) -> dict[str, Any]:
 def _run_build(context: Path, store: Path, settings: dict[str, Any]) -> None:
     """Build in a process of its own: BentoML changes folder and import path while it does."""
     store.mkdir(parents=True)
-    done = subprocess.run(
-        [sys.executable, "-c", BUILD],
-        input=json.dumps(settings),
-        env={**clean(), "BENTOML_HOME": str(store)},
-        cwd=context,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-LAST:])
+    log = store.with_name("build.log")
+    with log.open("wb") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-c", BUILD],
+            env={**clean(), "BENTOML_HOME": str(store)},
+            cwd=context,
+            stdin=subprocess.PIPE,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+        )
+    with process, contextlib.suppress(BrokenPipeError):  # it failed before it was told
+        assert process.stdin is not None  # noqa: S101 - for the type checker
+        process.stdin.write(json.dumps(settings).encode() + b"\n")
+        process.stdin.flush()
+        process.wait()
+    if process.returncode:
+        last = "\n".join(log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-LAST:])
         raise PackageError(
             f"BentoML could not build {settings['name']}:\n{last}", hint="see what is missing: tiltyard doctor"
         )
