@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import bentoml
+import uvicorn.config
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tiltyard.api import application
-from tiltyard.front import Limits
+from tiltyard.hatch import Hatch
+from tiltyard.limits import Limits
 from tiltyard.probes import PATHS
 from tiltyard.service import end, start
 
 limits = Limits.read()
 app = application(limits)
+# BentoML lets uvicorn choose what looks after connections, which it does by this table.
+protocols: dict[str, Any] = uvicorn.config.HTTP_PROTOCOLS
+protocols["auto"] = partial(Hatch, app)
 
 
 class Past:

@@ -16,8 +16,10 @@ from starlette.types import Lifespan
 
 from tiltyard import api_v1, api_v2, page, probes
 from tiltyard.errors import RequestError
-from tiltyard.front import Front, Limits
+from tiltyard.front import Front
+from tiltyard.guard import Guard
 from tiltyard.lane import Lane
+from tiltyard.limits import Limits
 from tiltyard.openapi import openapi
 from tiltyard.route import METHODS, encoder, json, only, refused
 from tiltyard.served import Served
@@ -37,11 +39,11 @@ def application(limits: Limits | None = None, life: Lifespan[Starlette] | None =
         Route("/v2/{rest:path}", _nowhere, methods=METHODS),
     ]
     handlers: Any = {RequestError: _refuse, HTTPException: _refuse_http, ClientDisconnect: _gone}
-    limits = limits or Limits()
-    front = [Middleware(Front, limits), Middleware(Lane)]
+    guard = Guard(limits or Limits())
+    front = [Middleware(Front, guard), Middleware(Lane)]
     app = Starlette(routes=routes, exception_handlers=handlers, middleware=front, lifespan=life)
     app.state.meters = app.state.recorder = None
-    app.state.locked = bool(limits.keys)
+    app.state.guard, app.state.locked = guard, bool(guard.limits.keys)
     install(app, [])
     return app
 

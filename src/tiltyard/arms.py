@@ -72,5 +72,5 @@ def picked(state: Any, model: Served, scope: Scope, *, named: bool) -> Pick:
 
 
 def plain(state: Any, name: str) -> bool:
-    """Say whether a request for a task's champion needs nothing of all this; to be asked once for each request."""
-    return name not in state.arms and (state.recorder is None or state.recorder.passed())
+    """Say whether a request for a task's champion needs nothing of all this; who answers it tells the recorder."""
+    return name not in state.arms and (state.recorder is None or state.recorder.left > 0)

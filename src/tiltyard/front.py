@@ -1,25 +1,21 @@
-"""What stands before the routes: who may come in, how many at a time and for how long, and what each answer carries."""
+"""What stands before the routes: lets requests in by the guard's word, ends them in time, counts them when answered."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import re
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tiltyard import keys, page
-from tiltyard.errors import RequestError, WorkspaceError
+from tiltyard import page
+from tiltyard.errors import RequestError
+from tiltyard.guard import Guard, Headers
 from tiltyard.meters import Heard, Meters
 from tiltyard.probes import PATHS
 from tiltyard.route import refused
 
-BEARER = b"bearer "
 ID = re.compile(rb"[\w.-]{1,64}")  # what a client may call its request
 FAILED = RequestError("internal", "the service failed; its log says why", status=500)
 CARRIED = [
@@ -30,39 +26,11 @@ CARRIED = [
 KEPT_NOWHERE = [*CARRIED, (b"cache-control", b"no-store")]
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What a worker bears."""
-
-    concurrency: int = 512  # requests at a time; more are told to come again
-    seconds: float = 30.0  # for a request, its body included
-    keys: dict[str, str] = field(default_factory=dict)  # who may ask, and the hash of the key; empty: everyone
-
-    @classmethod
-    def read(cls, environment: Mapping[str, str] = os.environ) -> Limits:
-        """Read them from the environment of the service."""
-        kept = environment.get("TILTYARD_KEYS", "")
-        return cls(
-            int(number(environment, "TILTYARD_CONCURRENCY", cls.concurrency)),
-            number(environment, "TILTYARD_TIMEOUT", cls.seconds),
-            keys.read(Path(kept)) if kept else {},
-        )
-
-
-def number(environment: Mapping[str, str], name: str, otherwise: float) -> float:
-    """Read a number above 0, or what holds where nothing is said."""
-    text = environment.get(name) or str(otherwise)
-    if not text.replace(".", "", 1).isdecimal() or not float(text):
-        raise WorkspaceError(f"{name}: expected a number above 0; received {text}")
-    return float(text)
-
-
 class Front:
     """A layer of ASGI, and the only one: each costs every request."""
 
-    def __init__(self, app: ASGIApp, limits: Limits) -> None:
-        self.app, self.limits = app, limits
-        self.inside = 0
+    def __init__(self, app: ASGIApp, guard: Guard) -> None:
+        self.app, self.guard = app, guard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request in, or refuse it before its body is read; count it when it is answered."""
@@ -71,7 +39,7 @@ class Front:
             return
         answer, meters = _Answer(scope, send), _meters(scope)
         try:
-            answer.key = scope["holder"] = self._admit(scope)
+            answer.key = scope["holder"] = self.guard.admit(scope["path"], scope["headers"])
             self._inside(1, meters)
             try:
                 await self._within_time(scope, receive, answer)
@@ -87,30 +55,26 @@ class Front:
             if meters:
                 meters.count(answer.heard(scope), scope["headers"])
 
-    def _admit(self, scope: Scope) -> str:
-        """Say whose key it is; there may be none."""
-        who = keys.holder(self.limits.keys, _key(scope)) if self.limits.keys else ""
-        if self.limits.keys and not who and scope["path"] not in page.FILES:  # it has the field for a key
-            raise RequestError("unknown_key", "expected a key: Authorization: Bearer KEY", status=401)
-        if self.inside >= self.limits.concurrency:
-            text = f"expected at most {self.limits.concurrency} requests at a time; come again in a second"
-            raise RequestError("too_many_requests", text, status=429)
-        return who
-
     async def _within_time(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         try:
-            async with asyncio.timeout(self.limits.seconds):
+            async with asyncio.timeout(self.guard.limits.seconds):
                 await self.app(scope, receive, answer)
         except TimeoutError:
             if answer.status:  # it is cut off; the client sees that it is not whole
                 raise
-            text = f"expected to be done in {self.limits.seconds:g} seconds"
+            text = f"expected to be done in {self.guard.limits.seconds:g} seconds"
             raise RequestError("timeout", text, status=503) from None
 
     def _inside(self, more: int, meters: Meters | None) -> None:
-        self.inside += more
+        self.guard.inside += more
         if meters:
-            meters.inside.set(self.inside)
+            meters.inside.set(self.guard.inside)
+
+
+def named(headers: Headers) -> bytes:
+    """Give what the client calls its request, or a name of our own."""
+    given = next((value for name, value in headers if name == b"x-request-id"), b"")
+    return given if given and ID.fullmatch(given) else b"%016x" % random.getrandbits(64)  # no secret
 
 
 def _meters(scope: Scope) -> Meters | None:
@@ -126,8 +90,7 @@ class _Answer:
         self.send, self.begun = send, time.perf_counter()
         self.status, self.key = 0, ""
         self.carried = CARRIED if scope["path"] in page.FILES else KEPT_NOWHERE  # the page says itself how it is kept
-        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-        self.id = given if given and ID.fullmatch(given) else b"%016x" % random.getrandbits(64)  # no secret
+        self.id = named(scope["headers"])
         scope["id"] = self.id.decode()
 
     async def __call__(self, message: Message) -> None:
@@ -151,13 +114,3 @@ class _Answer:
             version=model.version if model else "",
             instances=scope.get("instances", 0),
         )
-
-
-def _key(scope: Scope) -> str:
-    """Give the key that a request brings, by either of the two usual headers."""
-    for name, value in scope["headers"]:
-        if name == b"authorization" and value[: len(BEARER)].lower() == BEARER:
-            return str(value[len(BEARER) :].strip(), "latin-1")
-        if name == b"x-api-key":
-            return str(value.strip(), "latin-1")
-    return ""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tiltyard import sheet
+from tiltyard.guard import Headers
 from tiltyard.route import LARGE, plain
 from tiltyard.served import Served
 
@@ -24,10 +27,11 @@ class Lane:
             await self.app(scope, receive, send)
             return
         message = await receive()
-        if answer := _answer(model, message):
+        whole = message["type"] == "http.request" and not message.get("more_body")
+        if whole and (answer := answered(scope["app"].state, model, message.get("body", b""))):
             content, scope["instances"] = answer
             scope["served"] = model
-            headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
+            headers = [(b"content-length", b"%d" % len(content)), (b"content-type", b"application/json")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": content})
         else:
@@ -35,27 +39,31 @@ class Lane:
 
 
 def _asked(scope: Scope) -> Served | None:
+    posted = scope["method"] == "POST"
+    return champion(scope["app"].state, scope["path"], scope["headers"]) if posted else None
+
+
+def champion(state: Any, path: str, headers: Headers) -> Served | None:
     """Give the champion that is asked by its name, unless the body may not be JSON."""
-    path: str = scope["path"]
-    if scope["method"] != "POST" or not (path.startswith(PREFIX) and path.endswith(SUFFIX)):
+    if not (path.startswith(PREFIX) and path.endswith(SUFFIX)):
         return None
-    model: Served | None = scope["app"].state.models.get(path[len(PREFIX) : -len(SUFFIX)])
+    model: Served | None = state.models.get(path[len(PREFIX) : -len(SUFFIX)])
     if not model or not model.shortcut:
         return None
-    for name, value in scope["headers"]:
+    for name, value in headers:
         if name == b"content-encoding" or (name == b"content-type" and value.strip().lower().startswith(LONG)):
             return None
-    return model if plain(scope["app"].state, model.task) else None
+    return model
 
 
-def _answer(model: Served, message: Message) -> tuple[bytes, int] | None:
-    """Answer a body that came in one piece and is small enough to hold nobody up."""
-    if message["type"] != "http.request" or message.get("more_body"):
+def answered(state: Any, model: Served, body: bytes) -> tuple[bytes, int] | None:
+    """Answer a body that is small enough to hold nobody up, and say how many instances it has."""
+    if len(body) >= LARGE or len(body) > model.max_body_bytes or not model.shortcut or not plain(state, model.task):
         return None
-    body: bytes = message.get("body", b"")
-    if len(body) >= LARGE or len(body) > model.max_body_bytes or not model.shortcut:
-        return None
-    return model.shortcut.answer(body)
+    answer = model.shortcut.answer(body)
+    if answer and state.recorder:
+        state.recorder.passed()
+    return answer
 
 
 def _again(message: Message, receive: Receive) -> Receive:

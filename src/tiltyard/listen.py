@@ -10,6 +10,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -21,12 +22,14 @@ from starlette.applications import Starlette
 
 from tiltyard.api import application
 from tiltyard.errors import TiltyardError
-from tiltyard.front import Limits, number
+from tiltyard.hatch import Hatch
+from tiltyard.limits import Limits, number
 from tiltyard.service import end, start
 
 if TYPE_CHECKING:
     import uvicorn
 
+DOORS = 16
 FAILED = 3  # uvicorn's word: what fails at the start would fail again, so it stops the others as well
 
 
@@ -44,11 +47,30 @@ def main() -> None:
         "log_level": "warning",
         "server_header": False,
         "timeout_graceful_shutdown": int(limits.seconds) + 1,
+        "http": "tiltyard.listen:connection",
     }
     if workers > 1:
         _listen_together(uvicorn.Config("tiltyard.listen:app", factory=True, workers=workers, **config))
     else:
-        uvicorn.Server(uvicorn.Config(app(), **config)).run()
+        alone = uvicorn.Config(app(), **config)
+        uvicorn.Server(alone).run(_doors(alone))
+
+
+def connection(config: uvicorn.Config, **given: Any) -> Hatch:
+    """Make what looks after a connection, for uvicorn, which has put layers of its own around the app."""
+    found: Any = config.loaded_app
+    while not isinstance(found, Starlette):
+        found = found.app
+    return Hatch(found, config=config, **given)
+
+
+def _doors(config: uvicorn.Config) -> list[socket.socket]:
+    """Give the socket many times: for each, uvloop takes up one connection between answering those that it has.
+
+    Of 256 clients that come at once half would wait for seconds while the other half is answered again and again.
+    """
+    first = config.bind_socket()
+    return [first, *(first.dup() for _ in range(DOORS - 1))]
 
 
 def _listen_together(config: uvicorn.Config) -> None:
@@ -57,7 +79,7 @@ def _listen_together(config: uvicorn.Config) -> None:
 
     with tempfile.TemporaryDirectory(prefix="tiltyard-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        together = Multiprocess(config, sockets=[config.bind_socket()])
+        together = Multiprocess(config, sockets=_doors(config))
         together.run()
     if any(worker.exitcode == FAILED for worker in together.processes):
         sys.exit(FAILED)

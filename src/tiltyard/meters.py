@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -20,8 +19,7 @@ INSTANCES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 encoder = msgspec.json.Encoder()
 
 
-@dataclass(frozen=True)
-class Heard:
+class Heard(NamedTuple):
     """A request that was answered."""
 
     id: str
@@ -88,7 +86,7 @@ class Meters:
         if heard.instances:
             instances.observe(heard.instances)
         if self.log:
-            line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **asdict(heard)}
+            line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **heard._asdict()}
             sys.stdout.buffer.write(encoder.encode(line) + b"\n")
             sys.stdout.buffer.flush()
         if self.tracer:

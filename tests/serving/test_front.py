@@ -23,7 +23,9 @@ from tiltyard import bento, keys, trial
 from tiltyard.api import application, replace
 from tiltyard.cli import cli
 from tiltyard.errors import WorkspaceError
-from tiltyard.front import Front, Limits
+from tiltyard.front import Front
+from tiltyard.guard import Guard
+from tiltyard.limits import Limits
 from tiltyard.meters import Meters
 from tiltyard.serve import ARGUMENTS
 from tiltyard.served import Served
@@ -54,7 +56,7 @@ def _slow(limits: Limits, gate: asyncio.Event) -> Front:
         await gate.wait()
         return Response(b"done")
 
-    return Front(Starlette(routes=[Route("/", wait), Route("/v2", wait)]), limits)
+    return Front(Starlette(routes=[Route("/", wait), Route("/v2", wait)]), Guard(limits))
 
 
 def test_more_than_can_be_borne_are_told_to_come_again() -> None:
@@ -71,7 +73,7 @@ def test_more_than_can_be_borne_are_told_to_come_again() -> None:
         gate.set()
         assert [answer[0] for answer in await asyncio.gather(*inside)] == [200] * 3
         assert (await _ask(app))[0] == 200
-        assert app.inside == 0
+        assert app.guard.inside == 0
 
     asyncio.run(crowd())
 
@@ -82,7 +84,7 @@ def test_what_takes_too_long_is_ended() -> None:
     async def wait() -> None:
         app = _slow(Limits(seconds=0.05), asyncio.Event())
         status, _, body = await _ask(app)
-        assert (status, app.inside) == (503, 0)
+        assert (status, app.guard.inside) == (503, 0)
         assert b'"code":"timeout","message":"expected to be done in 0.05 seconds"' in body
         assert (await _ask(app, "/v2"))[2] == b'{"error":"timeout: expected to be done in 0.05 seconds"}'
 
@@ -97,7 +99,7 @@ def test_an_answer_that_hangs_is_cut_off() -> None:
         await asyncio.sleep(10)
 
     with pytest.raises(TimeoutError):
-        asyncio.run(_ask(Front(half, Limits(seconds=0.05))))
+        asyncio.run(_ask(Front(half, Guard(Limits(seconds=0.05)))))
 
 
 def test_a_defect_is_told_in_the_one_shape(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +127,7 @@ def test_who_is_inside_is_seen_while_they_are() -> None:
             await gate.wait()
             return Response(b"done")
 
-        app = Starlette(routes=[Route("/", wait)], middleware=[Middleware(Front, Limits())])
+        app = Starlette(routes=[Route("/", wait)], middleware=[Middleware(Front, Guard(Limits()))])
         app.state.meters = Meters(registry=registry)
         waiting = [asyncio.create_task(_ask(app)) for _ in range(3)]
         await asyncio.sleep(0.05)
@@ -144,7 +146,7 @@ def test_other_traffic_passes() -> None:
     async def app(scope: Any, _: Any, __: Any) -> None:
         seen.append(scope["type"])
 
-    asyncio.run(Front(app, Limits())({"type": "lifespan"}, None, None))  # type: ignore[arg-type]
+    asyncio.run(Front(app, Guard(Limits()))({"type": "lifespan"}, None, None))  # type: ignore[arg-type]
     assert seen == ["lifespan"]
 
 

@@ -11,7 +11,7 @@ from client import TestClient
 from making import ROOT
 
 from tiltyard import bento
-from tiltyard.front import Limits
+from tiltyard.limits import Limits
 
 MANIFEST: list[dict[str, Any]] = [*yaml.safe_load_all((ROOT / "serving/kubernetes.yaml").read_text(encoding="utf-8"))]
 CONTAINERFILE = (ROOT / "serving/Containerfile").read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from tiltyard import keys, page
 from tiltyard.api import application, install
-from tiltyard.front import Limits
+from tiltyard.limits import Limits
 from tiltyard.openapi import OPEN
 
 UNTOLD = {*page.FILES, "/healthz", "/v1/{rest:path}", "/v2/{rest:path}"}  # the page, a second name, what is nowhere

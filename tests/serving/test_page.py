@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 
 from tiltyard import bento, keys, page, trial
 from tiltyard.api import application
-from tiltyard.front import Limits
+from tiltyard.limits import Limits
 from tiltyard.served import Served
 
 FOLDER = ROOT / "src" / "tiltyard" / "page"

@@ -24,7 +24,7 @@ from starlette.applications import Starlette
 
 from tiltyard import keys, prepare
 from tiltyard.api import application, install
-from tiltyard.front import Limits
+from tiltyard.limits import Limits
 from tiltyard.served import Served
 from tiltyard.workspace import Workspace
 

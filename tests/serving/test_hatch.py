@@ -1,0 +1,259 @@
+"""The hatch: every request is answered as uvicorn and the app answer it, to the byte; usual ones without them."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import tiny
+import uvicorn
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, generate_latest
+from starlette.applications import Starlette
+
+from tiltyard import keys, listen
+from tiltyard.api import application, install
+from tiltyard.hatch import Hatch
+from tiltyard.limits import Limits
+from tiltyard.meters import Heard, Meters
+from tiltyard.recorder import Recorder
+from tiltyard.served import Served
+from tiltyard.shortcut import Shortcut
+
+HEAD = b"POST /v1/models/iris:predict HTTP/1.1\r\nhost: x\r\nx-request-id: mine\r\n"
+CHANGING = re.compile(rb"date: [^\r]*")
+Ports = dict[str, int]
+
+
+def request(content: Any, *headers: bytes, head: bytes = HEAD) -> bytes:
+    """Give the bytes of a request for iris."""
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return head + b"".join(line + b"\r\n" for line in headers) + b"content-length: %d\r\n\r\n" % len(body) + body
+
+
+USUAL = request({"instances": [tiny.IRIS]})
+LAST = request({"instances": [tiny.IRIS]}, b"connection: close")
+CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n4\r\n{" + b'"in\r\n'
+REQUESTS = {
+    "usual": USUAL,
+    "twice": USUAL * 2,
+    "a wrong one between": USUAL + request(b'{"instances": [{}]}') + USUAL,
+    "another between": USUAL + b"GET /v1/models HTTP/1.1\r\nx-request-id: own\r\n\r\n" + USUAL,
+    "no JSON": request(b"{"),
+    "empty": request(b""),
+    "the last": LAST,
+    "old": request({"instances": [tiny.IRIS]}, head=HEAD.replace(b"1.1", b"1.0")),
+    "another method": request({"instances": [tiny.IRIS]}, head=HEAD.replace(b"POST", b"PUT")),
+    "no length": HEAD + b"\r\n",
+    "a query": request({"instances": [tiny.IRIS]}, head=HEAD.replace(b":predict", b":predict?a=1")),
+    "written otherwise": request({"instances": [tiny.IRIS]}, head=HEAD.replace(b"iris", b"%69ris")),
+    "unknown": request({"instances": [tiny.IRIS]}, head=HEAD.replace(b"iris", b"rose")),
+    "in full": request({"instances": [tiny.IRIS]}, head=HEAD.replace(b" /v1", b" http://x/v1")),
+    "no letters": request({"instances": [tiny.IRIS]}, head=HEAD.replace(b"iris", b"\xc3\xa4")),
+    "chunked": CHUNKED + b'8\r\nstances"\r\n5\r\n:[1]}\r\n0\r\n\r\n',
+    "chunked badly": CHUNKED + b"zzz\r\n",
+    "no HTTP": b"HELLO\r\n\r\n",
+    "waits for leave": request({"instances": [tiny.IRIS]}, b"expect: 100-continue"),
+    "another protocol": request({"instances": [tiny.IRIS]}, b"connection: upgrade", b"upgrade: h2c"),
+    "other content": request(b"a,b\n1,2\n", b"content-type: text/csv"),
+    "packed": request(b"\x1f\x8b", b"content-encoding: gzip"),
+    "large": request({"instances": [tiny.IRIS] * 400}),
+    "by a proxy": request({"instances": [tiny.IRIS]}, b"x-forwarded-for: 1.2.3.4"),
+}
+BROKEN = {
+    "no HTTP",
+    "no letters",
+    "chunked badly",
+    "another protocol",
+}  # are refused in the middle; what follows meets a closed door
+
+
+class Ordinary(Hatch):
+    """What uvicorn does without a hatch."""
+
+    def _asked(self) -> Served | None:
+        return None
+
+
+@contextlib.contextmanager
+def listening(app: Starlette, kind: Any = Hatch) -> Iterator[int]:
+    """Run uvicorn in a thread, as `listen` does; give its port."""
+
+    def connection(**given: Any) -> Hatch:
+        made: Hatch = kind(app, **given)
+        return made
+
+    config = uvicorn.Config(app, port=0, log_level="critical", server_header=False, http=connection, lifespan="off")  # type: ignore[arg-type]
+    server = uvicorn.Server(config)
+    doors = listen._doors(config)
+    thread = threading.Thread(target=server.run, args=(doors,), daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield doors[0].getsockname()[1]
+    server.should_exit = True
+    thread.join(20)
+
+
+@pytest.fixture(scope="module")
+def ports(app: Starlette) -> Iterator[Ports]:
+    """The same app with a hatch and without one."""
+    served = application()
+    install(served, app.state.models.values())
+    served.state.meters = Meters(registry=CollectorRegistry())
+    with listening(served) as with_one, listening(served, Ordinary) as without:
+        yield {"with": with_one, "without": without}
+
+
+def said(port: int, pieces: list[bytes]) -> bytes:
+    """Send pieces, and then no more; give all that is answered, without what changes from second to second."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in pieces:
+            connection.sendall(piece)
+            if len(pieces) > 1:
+                time.sleep(0.002)  # so that they are read one by one
+        found = b""
+        connection.settimeout(0.5)
+        with contextlib.suppress(TimeoutError, ConnectionResetError):
+            while more := connection.recv(1 << 16):
+                found += more
+                connection.settimeout(0.15)
+    return CHANGING.sub(b"date: now", found)
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_it_answers_as_without_it(ports: Ports, name: str) -> None:
+    """Whatever is sent, usual or not."""
+    found = said(ports["with"], [REQUESTS[name]])
+    assert found
+    assert found == said(ports["without"], [REQUESTS[name]])
+
+
+@given(
+    st.sampled_from([name for name in REQUESTS if name not in BROKEN]),
+    st.lists(st.floats(0, 1), min_size=1, max_size=3),
+)
+@settings(max_examples=25, deadline=None)
+def test_in_pieces_it_answers_as_in_one(ports: Ports, name: str, cuts: list[float]) -> None:
+    """Wherever a request is cut, since nobody says how it comes off the wire."""
+    whole = REQUESTS[name]
+    places = [0, *sorted(int(cut * len(whole)) for cut in cuts), len(whole)]
+    pieces = [whole[start:end] for start, end in itertools.pairwise(places) if end > start]
+    assert said(ports["with"], pieces) == said(ports["without"], [whole])
+
+
+@pytest.fixture
+def counted(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> tuple[Starlette, list[Heard]]:
+    """An app of the test's own, and what is counted of its requests."""
+    served, heard = application(), []
+    install(served, app.state.models.values())
+    served.state.meters = Meters(registry=CollectorRegistry())
+    monkeypatch.setattr(served.state.meters, "count", lambda one, _: heard.append(one))
+    return served, heard
+
+
+def _never(*_: object) -> None:
+    raise AssertionError("the app was asked")
+
+
+def test_usual_requests_do_not_reach_the_app(counted: tuple[Starlette, list[Heard]]) -> None:
+    """They are answered, counted and told of, and no ASGI is spoken."""
+    app, heard = counted
+    app.middleware_stack = _never  # type: ignore[assignment]
+    with listening(app) as port:
+        answer = said(port, [USUAL * 3])
+    assert answer.count(b"HTTP/1.1 200 OK") == 3
+    assert b"x-request-id: mine\r\n" in answer
+    assert [(one.id, one.model, one.status, one.instances, one.client) for one in heard] == [
+        ("mine", "iris", 200, 1, "127.0.0.1")
+    ] * 3
+    assert all(0 < one.seconds < 20 for one in heard)
+
+
+def test_what_fails_is_told_by_the_app(counted: tuple[Starlette, list[Heard]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A defect in the answering is a 500 in our shape, and no wrong request."""
+    app, heard = counted
+    monkeypatch.setattr(Shortcut, "answer", lambda *_: 1 / 0)
+    with listening(app) as port:
+        answer = said(port, [USUAL])
+    assert answer.startswith(b"HTTP/1.1 500")
+    assert b'"code":"internal"' in answer
+    assert [one.status for one in heard] == [500]
+
+
+def test_keys_and_limits_hold(app: Starlette, tmp_path: Any) -> None:
+    """Without a key none is answered; with it the hatch knows whose it is; at the limit the app refuses."""
+    path = tmp_path / "keys"
+    key = keys.add(path, "anna").encode()
+    served = application(Limits(concurrency=1, keys=keys.read(path)))
+    install(served, app.state.models.values())
+    registry = CollectorRegistry()
+    served.state.meters = Meters(registry=registry)
+    known = request({"instances": [tiny.IRIS]}, b"authorization: Bearer " + key)
+    with listening(served) as port:
+        assert said(port, [USUAL]).startswith(b"HTTP/1.1 401")
+        assert said(port, [request({}, b"x-api-key: " + key[:-1])]).startswith(b"HTTP/1.1 401")
+        assert said(port, [known]).startswith(b"HTTP/1.1 200")
+        served.state.guard.inside = 1
+        assert said(port, [known]).startswith(b"HTTP/1.1 429")
+    assert b'tiltyard_requests_total{model="iris",status="200"' in generate_latest(registry)
+
+
+def test_who_is_recorded_or_challenged_goes_the_long_way(
+    counted: tuple[Starlette, list[Heard]], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    """Of ten requests at a share of one half as many are taken as are due, whichever way they come."""
+    app, _ = counted
+    app.state.recorder = recorder = Recorder(tmp_path, 0.5)
+    taken: list[object] = []
+    monkeypatch.setattr(recorder, "take", lambda *told: taken.append(told))
+    monkeypatch.setattr(recorder, "_gap", lambda: 1)
+    recorder.left = 1  # every second one
+    with listening(app) as port:
+        assert said(port, [USUAL * 10]).count(b"200 OK") == 10
+    assert len(taken) == 5
+    with listening(app) as port:  # the head first, as many clients do
+        for _ in range(4):
+            assert said(port, [USUAL[:-10], USUAL[-10:]]).count(b"200 OK") == 1
+    assert len(taken) == 7
+
+
+def test_an_answer_does_not_end_what_follows_it(counted: tuple[Starlette, list[Heard]]) -> None:
+    """The time that a silent connection has begins after the last answer, and not in the middle of another request."""
+    app, _ = counted
+
+    class Short(Hatch):
+        def __init__(self, *given: Any, **more: Any) -> None:
+            super().__init__(*given, **more)
+            self.timeout_keep_alive = 0.3  # type: ignore[assignment]
+
+    slow = request({"instances": [tiny.IRIS]})
+    with listening(app, Short) as port, socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(USUAL + slow[:-4])
+        time.sleep(0.8)
+        connection.sendall(slow[-4:])
+        time.sleep(0.2)
+        assert connection.recv(1 << 16).count(b"200 OK") == 2
+        time.sleep(0.8)
+        assert connection.recv(1 << 16) == b""
+
+
+def test_all_clients_that_come_at_once_are_taken_up(ports: Ports) -> None:
+    """Nobody waits until those who came first have had enough."""
+    with contextlib.ExitStack() as stack:
+        many = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", ports["with"]), timeout=20)) for _ in range(100)
+        ]
+        for one in many:
+            one.sendall(USUAL)
+        assert all(one.recv(1 << 16).startswith(b"HTTP/1.1 200") for one in many)
