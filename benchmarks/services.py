@@ -26,7 +26,7 @@ PEERS = Path(__file__).parent / "peers"
 BENTO = [sys.executable, "-m", "bentoml", "serve"]
 UVICORN = [sys.executable, "-m", "uvicorn", "--log-level", "warning", "--no-access-log", "--app-dir", str(PEERS)]
 AT = ["--host", "127.0.0.1", "--port", "{port}"]
-OURS, IN_BENTO, BARE = "tiltyard", "tiltyard in its Bento", "bare Starlette + msgspec"
+OURS, TWICE, IN_BENTO, BARE = "tiltyard", "tiltyard, 2 workers", "tiltyard in its Bento", "bare Starlette + msgspec"
 
 
 def _rows(_: str, rows: Any) -> Any:
@@ -54,6 +54,7 @@ class Service:
     wrap: Callable[[str, Any], Any]
     ready: str = "/readyz"
     own: bool = False  # takes values as a client has them, not features
+    workers: int = 1  # of ours; the others have one
 
     def body(self, name: str, rows: dict[bool, list[Any]]) -> bytes:
         """Give what to send for rows, of which there are two spellings: features, and as a client has them."""
@@ -61,12 +62,14 @@ class Service:
 
 
 def ours() -> list[Service]:
-    """Both ways to start ours."""
+    """Both ways to start ours, and the first with a worker for each core."""
     predict = "/v1/models/{name}:predict"
     bento = [*BENTO, "service:Tiltyard", "--working-dir", str(page.ROOT / "serving"), *AT]
+    listen = [sys.executable, *serve.ARGUMENTS, *AT]
     return [
-        Service(OURS, [sys.executable, *serve.ARGUMENTS, *AT], predict, _rows, own=True),
+        Service(OURS, listen, predict, _rows, own=True),
         Service(IN_BENTO, bento, predict, _rows, own=True),
+        Service(TWICE, listen, predict, _rows, own=True, workers=2),
     ]
 
 
@@ -111,7 +114,7 @@ def running(service: Service, given: dict[str, str], home: Path) -> Iterator[tup
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(
             [part.replace("{port}", port) for part in service.command],
-            env=given,
+            env={**given, "TILTYARD_WORKERS": str(service.workers)},
             cwd=home,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -5,9 +5,10 @@
 PYTHON is one whose environment holds mlserver, litserve, onnxruntime, msgspec, httptools and uvloop: the first two do
 not go with what a project of ours needs.
 
-All services are up at once, each with one worker, and are asked by turns, so that what slows the machine down slows
-all of them; of the rounds the median counts. Peers get features that are encoded already and check nothing, or the
-types of JSON alone; ours gets named values, checks each, counts the request, and answers with labels.
+All services are up at once, each with one worker if nothing else is said, and are asked by turns, so that what slows
+the machine down slows all of them; of the rounds the median counts. Peers get features that are encoded already and
+check nothing, or the types of JSON alone; ours gets named values, checks each, counts the request, and answers with
+labels.
 """
 
 from __future__ import annotations
@@ -62,9 +63,8 @@ def main() -> None:
                     print(f"round {turn + 1}: {name}, {service.name}", flush=True)
                     ask = _asking(service, address, name, folders[name], asked.seconds)
                     usual[service.name, name].append(ask(1, 16))
-                    if service.name in (services.OURS, services.IN_BENTO, services.BARE):
+                    if service.own or service.name == services.BARE:
                         rows[service.name, name].append(ask(ROWS, 16))
-                    if service.name in (services.OURS, services.IN_BENTO):
                         many[service.name, name].append(ask(1, MANY))
     files.write_text(TARGET, _page(usual, many, rows, started))
     print(TARGET.read_text(encoding="utf-8"))
