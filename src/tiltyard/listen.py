@@ -67,7 +67,8 @@ def connection(config: uvicorn.Config, **given: Any) -> Hatch:
 def _doors(config: uvicorn.Config) -> list[socket.socket]:
     """Give the socket many times: for each, uvloop takes up one connection between answering those that it has.
 
-    Of 256 clients that come at once half would wait for seconds while the other half is answered again and again.
+    Of 256 clients that come at once half would wait for seconds while the other half is answered again and again. Not
+    so with several workers, and there whoever wakes first would take up all, and leave the others without any.
     """
     first = config.bind_socket()
     return [first, *(first.dup() for _ in range(DOORS - 1))]
@@ -79,7 +80,7 @@ def _listen_together(config: uvicorn.Config) -> None:
 
     with tempfile.TemporaryDirectory(prefix="tiltyard-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        together = Multiprocess(config, sockets=_doors(config))
+        together = Multiprocess(config, sockets=[config.bind_socket()])
         together.run()
     if any(worker.exitcode == FAILED for worker in together.processes):
         sys.exit(FAILED)
