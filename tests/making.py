@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from tiltyard import files, quiet, roster, task_file
+from tiltyard import files, quiet, roster, task_file, versions
+from tiltyard.store import Pointer
 from tiltyard.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,9 +56,11 @@ def edit_task(workspace: Workspace, name: str, changes: dict[str, Any]) -> None:
 
 
 def fetch_raw(workspace: Workspace, name: str) -> None:
-    """Write raw data without DVC."""
+    """Write raw data without DVC, as a version that it might be."""
     with files.replacing_folder(workspace.raw(name)) as folder:
         task_file.load(workspace, name).source.fetch(folder, workspace)
+    pointer = Pointer(md5=f"{0:032x}.dir", size=1, nfiles=1)
+    versions.record(workspace, name, files.sha256(workspace.raw(name)), pointer)
 
 
 # Processes for training are forked from one that has TensorFlow imported already: a second instead of ten.

@@ -31,7 +31,16 @@ def test_every_verb_of_the_road_is_a_command() -> None:
     """The words of the stages, the flow and the registry are commands."""
     road = {"fetch", "validate", "prepare", "train", "evaluate", "promote", "package", "run"}
     rest = {"search", "study", "init", "check", "data", "doctor", "schema", "serve", "key", "predict", "schedule"}
-    assert set(VERBS) == road | rest | {"status", "history", "rollback", "traffic", "monitor"}
+    assert set(VERBS) == road | rest | {
+        "status",
+        "history",
+        "rollback",
+        "traffic",
+        "monitor",
+        "why",
+        "compare",
+        "verify",
+    }
 
 
 @pytest.mark.parametrize("verb", VERBS)

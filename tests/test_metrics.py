@@ -111,3 +111,21 @@ def test_absent_classes_leave_every_metric_finite() -> None:
 def test_a_certain_mistake_costs_much_but_not_infinitely() -> None:
     """A probability of zero for the true class stays finite."""
     assert 30 < metrics.log_loss(np.array([0]), np.array([[0.0, 1.0]])) < 40
+
+
+def test_brier_is_the_mean_squared_distance() -> None:
+    """Sure and right is 0, sure and wrong 2, half and half a half."""
+    shares = np.array([[1.0, 0.0], [1.0, 0.0], [0.5, 0.5]])
+    truth = np.array([0, 1, 1])
+    assert metrics.brier(truth[:1], shares[:1]) == 0
+    assert metrics.brier(truth[1:2], shares[1:2]) == 2
+    assert metrics.brier(truth, shares) == pytest.approx((0 + 2 + 0.5) / 3)
+
+
+def test_calibration_error_is_how_far_sure_is_from_right() -> None:
+    """Ten rows that are 80 % sure, of which six are right, are 20 % off; eight right are none."""
+    shares = np.tile([0.8, 0.2], (10, 1))
+    parts = np.repeat(shares, 10, axis=0)
+    for right, error in ((6, 0.2), (8, 0.0)):
+        truth = np.tile(np.arange(10) >= right, 10).astype(int)
+        assert metrics.ece(truth, parts) == pytest.approx(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 
 import pytest
@@ -9,12 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiltyard import files, task_file
+from tiltyard.aliases import aliases, named
 from tiltyard.decision import Decision, provenance
 from tiltyard.errors import RegistryError
 from tiltyard.history import history
+from tiltyard.ledger import Ledger
 from tiltyard.registry import Registry, reign, withdrawn
 from tiltyard.rollback import rollback
 from tiltyard.status import status
+from tiltyard.why import why
 from tiltyard.workspace import Workspace
 
 
@@ -244,3 +248,82 @@ def test_the_reign_ends_with_the_champion(steps: list[str]) -> None:
             decisions.append(decide("held", "HOLD"))
     assert [decision.version for decision in reign(decisions)] == stack
     assert not withdrawn(decisions).keys() & set(stack)
+
+
+def _changed(text: str, how: str) -> str:
+    """Do to three lines what somebody might."""
+    first, second, third = text.splitlines()
+    put_in = json.dumps({key: value for key, value in json.loads(second).items() if key != "chain"})
+    return "\n".join(
+        {
+            "edited": [first, second.replace('"so"', '"no"'), third],
+            "removed": [first, third],
+            "swapped": [second, first, third],
+            "cut off": [first, second],
+            "emptied": [],
+            "put in": [first, put_in, second, third],
+            "spelled otherwise": [first, second.replace('":', '" :', 1), third],
+        }[how]
+        + [""]
+    )
+
+
+@pytest.mark.parametrize("how", ["edited", "removed", "swapped", "cut off", "emptied", "put in", "spelled otherwise"])
+def test_a_ledger_that_was_tampered_with_is_found_out(workspace: Workspace, how: str) -> None:
+    """Each line holds the one before it, and the head says how many there are."""
+    registry, ledger = Registry(workspace), Ledger(workspace.ledger("iris"))
+    registry.promote(decide("a"))
+    registry.record(decide("b", "HOLD", before="a"))
+    registry.record(decide("c", "REJECT", before="a"))
+    assert ledger.faults() == []
+    ledger.path.write_text(_changed(ledger.path.read_text(), how))
+    assert ledger.faults()
+
+
+def test_a_ledger_from_before_there_were_hashes_is_gone_on_with(workspace: Workspace) -> None:
+    """Its lines are vouched for by the first one that has a hash."""
+    path = workspace.ledger("iris")
+    path.parent.mkdir(parents=True)
+    path.write_text(decide("a").model_dump_json() + "\n")
+    ledger = Ledger(path)
+    assert ledger.faults() == []
+    ledger.append(decide("b", "HOLD"))
+    assert ledger.faults() == []
+    path.write_text(path.read_text().replace('"so"', '"no"', 1))
+    assert len(ledger.faults()) == 1
+
+
+def test_a_kill_before_the_head_is_written_is_no_fault(workspace: Workspace) -> None:
+    """It may be one behind; more it cannot be."""
+    ledger = Ledger(workspace.ledger("iris"))
+    ledger.append(decide("a"))
+    before = ledger.head.read_text()
+    ledger.append(decide("b", "HOLD"))
+    ledger.head.write_text(before)
+    assert ledger.faults() == []
+    ledger.head.write_text("1 0000\n")
+    assert "does not end as" in ledger.faults()[0]
+    ledger.head.unlink()
+    assert "is gone" in ledger.faults()[0]
+
+
+def test_versions_have_names(workspace: Workspace) -> None:
+    """The champion, the one before it, and the beginning of a version; anything else is refused with what there is."""
+    crown(workspace, "aaaa1", "bbbb2", "bbbb3")
+    task = task_file.load(workspace, "iris")
+    assert aliases(workspace, task) == {"champion": "bbbb3", "previous": "bbbb2"}
+    assert [named(workspace, task, name) for name in ("previous", "aaaa", "bbbb3")] == ["bbbb2", "aaaa1", "bbbb3"]
+    for wrong in ("bbbb", "aaa", "cccc"):
+        with pytest.raises(RegistryError, match=f"expected one version of iris: champion, .*received {wrong}"):
+            named(workspace, task, wrong)
+
+
+def test_why_gives_the_last_decision_about_a_version(workspace: Workspace) -> None:
+    """Or the last of all; where nothing was decided it says so."""
+    task = task_file.load(workspace, "iris")
+    with pytest.raises(RegistryError, match="nothing was decided about iris yet"):
+        why(workspace, task)
+    crown(workspace, "aaaa1")
+    Registry(workspace).record(decide("bbbb2", "HOLD", before="aaaa1"))
+    assert why(workspace, task)["version"] == "bbbb2"
+    assert why(workspace, task, "champion")["verdict"] == "PROMOTE"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from tiltyard.column import Array
 from tiltyard.problem import Metric
 
 RESAMPLES = 1000
+FEWEST = 10  # resamples beyond an end, for it to be read off them
 DRAWN = 50_000  # rows of a resample at most
 Interval = tuple[float, float]
 
@@ -35,6 +37,12 @@ class Gain:
     def proven(self) -> bool:
         """Whether the whole interval lies above zero."""
         return self.low > 0
+
+    def seen(self, confidence: float, power: float = 0.8) -> float:
+        """Give the gain that rows like these would prove with such a chance: by the width of the interval."""
+        curve = NormalDist()
+        ends = curve.inv_cdf((1 + confidence) / 2)
+        return (self.high - self.low) / 2 / ends * (ends + curve.inv_cdf(power))
 
 
 @dataclass(frozen=True)
@@ -69,9 +77,17 @@ class Bootstrap:
 
     def _between(self, values: list[float], whole: float) -> Interval:
         """Cut off the same share at both ends; `whole` is the figure of all rows."""
-        tail = (1 - self.confidence) / 2
-        low, high = np.quantile(np.asarray(values, dtype=np.float64), [tail, 1 - tail])
+        low, high = self._ends(np.asarray(values, dtype=np.float64))
         if self.rows <= DRAWN:
-            return float(low), float(high)
+            return low, high
         shrunk = math.sqrt(DRAWN / self.rows)
-        return whole + float(low - whole) * shrunk, whole + float(high - whole) * shrunk
+        return whole + (low - whole) * shrunk, whole + (high - whole) * shrunk
+
+    def _ends(self, values: Array) -> Interval:
+        """Give quantiles; so far out that hardly a resample lies there, those of the normal curve through the rest."""
+        tail = (1 - self.confidence) / 2
+        if tail * len(values) < FEWEST:
+            wide = NormalDist().inv_cdf(1 - tail) * float(values.std())
+            return float(values.mean()) - wide, float(values.mean()) + wide
+        low, high = np.quantile(values, [tail, 1 - tail])
+        return float(low), float(high)

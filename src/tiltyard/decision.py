@@ -7,10 +7,13 @@ import os
 import subprocess
 import uuid
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+import tiltyard
+from tiltyard import files
 from tiltyard.workspace import Workspace
 
 CODE = ("src", "pipelines", "tasks", "dvc.yaml", "params.yaml")  # what a commit must hold for a figure to be traced
@@ -49,6 +52,12 @@ def provenance(workspace: Workspace) -> dict[str, Any]:
     changes = _git(workspace, "status", "--porcelain", "--untracked-files=all", "--", *CODE)
     dirty = None if commit is None or changes is None else bool(changes)
     return {"commit": commit, "dirty": dirty, "who": _who()}
+
+
+def code() -> str:
+    """Hash the code that is running, byte by byte."""
+    folder = Path(tiltyard.__file__).parent
+    return files.sha256(*sorted(folder.rglob("*.py")))
 
 
 def _git(workspace: Workspace, *arguments: str) -> str | None:

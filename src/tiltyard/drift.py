@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from tiltyard.column import Array
 from tiltyard.recorder import Told
-from tiltyard.reference import distance, quantities
+from tiltyard.reference import distance, looked_at
 from tiltyard.served import Served
 
 ROWS = 2000  # of each model: the latest of what was recorded
@@ -43,7 +42,7 @@ class Drift:
         model, task = told.model, told.model.task
         if told.arm != "champion" or not model.reference:
             return
-        brought = looked_at(model, told.instances)
+        brought = looked_at(model.predictor.encoder, told.instances)
         with self.lock:
             before, columns = self.seen.get(task, (model, {}))
             if before.version != model.version:
@@ -79,9 +78,3 @@ class Drift:
                 self.measure()
             except Exception as error:  # noqa: BLE001 - the next look may succeed; no answer depends on it
                 log.error("drift: %s: %s", type(error).__name__, error)  # noqa: TRY400 - a sentence will do
-
-
-def looked_at(model: Served, instances: list[Any]) -> dict[str, Array]:
-    """Give a number an instance for each column, as its training rows were looked at."""
-    encoder = model.predictor.encoder
-    return quantities(encoder, encoder.encode(encoder.parse(instances)))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +16,12 @@ from tiltyard.column import Array, Rows, count, take
 from tiltyard.predictor import Predictor
 from tiltyard.problem import Context
 from tiltyard.rivals import Match
+from tiltyard.simple import Simple
 from tiltyard.task import Task
+
+Ask = Callable[[Rows], Array]  # the challenger: rows to outputs
+
+Json = dict[str, Any]
 
 ANSWERS, WARM, SECONDS = 200, 10, 2.0  # timed answers, answers before those, and when enough is enough
 
@@ -33,16 +39,36 @@ class Duel:
     train: float  # the gate's metric on the training rows
     latency_ms: float
     live: Match | None = None  # what clients sent, and what became true of it
+    simple: Simple | None = None  # what a linear model or a tree makes of the same features
+    rows: Rows = field(default_factory=dict)  # the sealed ones, as clients would send them
+    ask: Ask | None = None
+    drift: list[Json] = field(default_factory=list)  # of what clients sent lately, column by column
+    facts: Json = field(default_factory=dict)  # about the file that is judged and where it comes from
+    uses: int = 0  # how many other versions the sealed rows have judged
+
+    @property
+    def confidence(self) -> float:
+        """What an interval must have, since whoever looks often enough at the same rows is lucky once.
+
+        The chances of all looks to come are 1/1, 1/3, 1/6, 1/10... of what the first has, and twice that together.
+        """
+        look = self.uses + 1
+        return 1 - (1 - self.task.gate.confidence) * 2 / (look * (look + 1))
 
     @cached_property
     def over_baseline(self) -> Gain:
         """What the challenger gains over the baseline."""
-        return self._gain(self.baseline)
+        return self.gain(self.baseline)
 
     @cached_property
     def over_champion(self) -> Gain | None:
         """What the challenger gains over the champion."""
-        return None if self.champion is None else self._gain(self.champion)
+        return None if self.champion is None else self.gain(self.champion)
+
+    @cached_property
+    def over_simple(self) -> Gain | None:
+        """What the challenger gains over the simple model."""
+        return None if self.simple is None else self.gain(self.simple.outputs)
 
     @property
     def gap(self) -> float | None:
@@ -63,13 +89,27 @@ class Duel:
             "gap": self.gap,
             "latency_ms": self.latency_ms,
             "live": self.live.to_json() if self.live else None,
+            "simple": asdict(self.over_simple) if self.over_simple else None,
+            "confidence": self.confidence,
+            "uses": self.uses,
+            "facts": self.facts,
         }
 
-    def _gain(self, other: Array) -> Gain:
-        metric, context = self.task.metric, self.context
-        bootstrap = Bootstrap(len(self.truth), self.task.split.seed, self.task.gate.confidence)
+    def score(self, outputs: Array, places: Array | None = None) -> float:
+        """Give the gate's metric, of all rows or of those at some places."""
+        rows = slice(None) if places is None else places
+        return self.task.metric.score(self.truth[rows], outputs[rows], self.context)
+
+    def gain(self, other: Array, places: Array | None = None, among: int = 1) -> Gain:
+        """Give what the challenger gains over another; of so many looks at once each has to be the surer."""
+        rows = np.arange(len(self.truth)) if places is None else places
+        metric, context, truth = self.task.metric, self.context, self.truth[rows]
+        bootstrap = Bootstrap(len(rows), self.task.split.seed, 1 - (1 - self.confidence) / among)
         return bootstrap.gain(
-            metric, lambda outputs, rows: metric.score(self.truth[rows], outputs[rows], context), self.challenger, other
+            metric,
+            lambda outputs, drawn: metric.score(truth[drawn], outputs[drawn], context),
+            self.challenger[rows],
+            other[rows],
         )
 
 

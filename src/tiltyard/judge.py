@@ -7,16 +7,13 @@ import hashlib
 import json
 from typing import Any
 
-from tiltyard import evaluate, files, plugins
-from tiltyard.column import Array
-from tiltyard.duel import Duel, latency_ms
+from tiltyard import contest, files, plugins
+from tiltyard.duel import Duel
 from tiltyard.errors import RegistryError
 from tiltyard.gate import versus
-from tiltyard.live import live
-from tiltyard.predictor import Predictor, version
-from tiltyard.prepare import TestPart, read_test
-from tiltyard.registry import Champion, Registry, withdrawn
-from tiltyard.rivals import Match, match
+from tiltyard.predictor import version
+from tiltyard.prepare import read_test
+from tiltyard.registry import Registry, withdrawn
 from tiltyard.task import Task
 from tiltyard.verdict import Verdict, word
 from tiltyard.workspace import Workspace
@@ -34,7 +31,7 @@ def judge(workspace: Workspace, task: Task, *, again: bool = False) -> Verdict:
         return dataclasses.replace(verdict, reasons=[f"version {before} is already the champion"], told=True)
     if not again and (known := _known(registry, verdict)):
         return known
-    duel = _duel(workspace, task, report, champion)
+    duel = contest.duel(workspace, task, report, champion)
     outcomes = [plugins.load("checks", name)().outcome(duel) for name in plugins.names("checks")]
     reasons = [outcome.text for outcome in outcomes if outcome.state == "failed"] or _praise(duel)
     return dataclasses.replace(
@@ -86,43 +83,6 @@ def _fingerprint(task: Task, report: Json, champion: str | None) -> str:
     """Name all that a verdict follows from."""
     judged = [report, task.gate.model_dump(mode="json"), champion]
     return hashlib.sha256(json.dumps(judged, sort_keys=True).encode()).hexdigest()
-
-
-def _duel(workspace: Workspace, task: Task, report: Json, champion: Champion | None) -> Duel:
-    """Let challenger, champion and baseline answer the same rows, here and now."""
-    predictor = Predictor.load(workspace.out(task.name, "train"))
-    predictions, test = evaluate.predict(workspace, task, predictor), read_test(workspace, task)
-    return Duel(
-        task=task,
-        truth=predictions.truth,
-        challenger=predictions.outputs,
-        baseline=predictions.baseline,
-        champion=_champion_outputs(workspace, champion, test) if champion else None,
-        context=files.read_json(workspace.out(task.name, "prepare") / "split.json")["context"],
-        train=report["train"][task.gate.metric],
-        latency_ms=latency_ms(predictor, test.rows),
-        live=_live(workspace, task, report["version"], champion.version) if champion else None,
-    )
-
-
-def _live(workspace: Workspace, task: Task, new: str, old: str) -> Match | None:
-    """Hold both against the truths that clients sent, if the challenger has run beside the champion."""
-    if task.kind.targets == "text" or not (workspace.records / task.name / "truths").is_dir():
-        return None
-    return match(live(workspace, task), new, old)
-
-
-def _champion_outputs(workspace: Workspace, champion: Champion, test: TestPart) -> Array:
-    """Run the champion's own model with its own encoder on today's test rows."""
-    predictor = Predictor.load(Registry(workspace).package(champion.task, champion.version))
-    pointer = workspace.champion(champion.task).relative_to(workspace.root)
-    if missing := predictor.encoder.columns.keys() - test.rows.keys():
-        raise RegistryError(
-            f"champion {champion.version} cannot be compared: it takes {', '.join(sorted(missing))}, "
-            f"which the test part lacks; it has {', '.join(test.rows)}",
-            hint=f"to start anew without a champion: git rm {pointer}",
-        )
-    return predictor.condensed(test.rows, test.truth)
 
 
 def _praise(duel: Duel) -> list[str]:

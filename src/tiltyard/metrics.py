@@ -71,6 +71,25 @@ def log_loss(truth: Array, probabilities: Array) -> float:
     return float(-np.mean(np.log(np.clip(given, 1e-15, 1.0))))
 
 
+def brier(truth: Array, probabilities: Array) -> float:
+    """Mean squared distance of the probabilities from the truth, over all classes; 0 is best, 2 is worst."""
+    shares = probabilities.astype(np.float64)
+    given = shares[np.arange(len(truth)), truth.astype(np.int64)]
+    return float(np.mean((shares**2).sum(axis=1) - 2 * given + 1))
+
+
+def ece(truth: Array, probabilities: Array) -> float:
+    """Expected calibration error: how far being sure lies from being right, on the average of ten equal parts.
+
+    Rows are parted by how sure the likeliest label is, into parts of as many rows each.
+    """
+    sure = probabilities.max(axis=1).astype(np.float64)
+    right = (probabilities.argmax(axis=1) == truth).astype(np.float64)
+    order = np.argsort(sure, kind="stable")
+    missed = [abs(sure[part].sum() - right[part].sum()) for part in np.array_split(order, min(10, len(order)))]
+    return float(sum(missed) / len(order))
+
+
 def roc_auc(truth: Array, probabilities: Array) -> float:
     """Mean over classes of the chance that a row of the class scores above a row of the others; ties count half.
 

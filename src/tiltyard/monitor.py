@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from tiltyard import files
-from tiltyard.drift import FEWEST, looked_at
+from tiltyard.drift import FEWEST
+from tiltyard.encoder import Encoder
 from tiltyard.gather import gather, latest
 from tiltyard.live import Live, live
-from tiltyard.reference import distance
+from tiltyard.reference import Spread, distance, looked_at
 from tiltyard.registry import Registry
 from tiltyard.served import Served
 from tiltyard.skew import Distance
@@ -46,22 +47,22 @@ def _drift(workspace: Workspace, task: Task, version: str) -> dict[str, Any]:
     model = Served.load(Registry(workspace).package(task.name, version))
     if not model.reference:
         return {"drift": [], "undrifted": f"the package of {version} is of an earlier release and has no reference"}
-    found = [_feature(task, name, one, len(model.reference)) for name, one in _distances(model, rows).items()]
-    return {
-        "drift": sorted(({**row, "rows": len(rows)} for row in found), key=lambda row: -row["psi"]),
-        "undrifted": "",
-    }
+    return {"drift": compared(task, model.predictor.encoder, model.reference, rows), "undrifted": ""}
 
 
-def _distances(model: Served, rows: list[Any]) -> dict[str, Distance]:
-    size = model.predictor.encoder.max_instances
-    parts = [looked_at(model, rows[start : start + size]) for start in range(0, len(rows), size)]
-    whole = {name: np.concatenate([part[name] for part in parts]) for name in model.reference}
-    return {name: distance(model.reference[name], values) for name, values in whole.items()}
+def compared(task: Task, encoder: Encoder, spreads: dict[str, Spread], rows: list[Any]) -> list[dict[str, Any]]:
+    """Say of each column how far rows lie from those it was learned from, the worst first."""
+    parts = [
+        looked_at(encoder, rows[start : start + encoder.max_instances])
+        for start in range(0, len(rows), encoder.max_instances)
+    ]
+    whole = {name: np.concatenate([part[name] for part in parts]) for name in spreads}
+    found = [_column(task, name, distance(spreads[name], values), len(spreads)) for name, values in whole.items()]
+    return sorted(({**row, "rows": len(rows)} for row in found), key=lambda row: -row["psi"])
 
 
-def _feature(task: Task, name: str, one: Distance, of: int) -> dict[str, Any]:
-    """Judge as `tiltyard check` does: too far apart, and not by chance, however many features are looked at."""
+def _column(task: Task, name: str, one: Distance, of: int) -> dict[str, Any]:
+    """Judge as `tiltyard check` does: too far apart, and not by chance, however many columns are looked at."""
     drifted = one.value > task.check.psi and one.chance * of < 1 - task.check.confidence
     return {"feature": name, "psi": one.value, "limit": task.check.psi, "chance": one.chance, "drifted": drifted}
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from tiltyard.decision import provenance
+from tiltyard import files
+from tiltyard.decision import code, provenance
 from tiltyard.errors import PackageError
 from tiltyard.gate import Outcome
 from tiltyard.judge import judge, read_report
@@ -28,6 +29,9 @@ def promote(workspace: Workspace, task: Task, *, dry_run: bool = False, again: b
             return verdict
         if verdict.verdict == "PROMOTE":
             verdict = _proven(workspace, task, verdict)
+        if verdict.verdict == "PROMOTE":
+            hashes = {"package": files.sha256(workspace.package(task.name, verdict.version)), "code": code()}
+            verdict = dataclasses.replace(verdict, evidence={**verdict.evidence, **hashes})
         decision = verdict.decision(task, read_report(workspace, task), provenance(workspace))
         (registry.promote if verdict.verdict == "PROMOTE" else registry.record)(decision)
         return verdict

@@ -46,6 +46,11 @@ def quantities(encoder: Encoder, features: Array) -> dict[str, Array]:
     return found
 
 
+def looked_at(encoder: Encoder, instances: list[Any]) -> dict[str, Array]:
+    """Give the same for instances as a client sends them."""
+    return quantities(encoder, encoder.encode(encoder.parse(instances)))
+
+
 def _spread(values: Array) -> Spread:
     if values.dtype.kind == "i":
         places, counts = np.unique(values, return_counts=True)

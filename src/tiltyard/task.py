@@ -14,6 +14,7 @@ from tiltyard.problem import Metric, Problem
 from tiltyard.ranges import Range
 from tiltyard.source import Source
 from tiltyard.strict import Bounds, Strict
+from tiltyard.terms import Gate
 from tiltyard.training import Train, unfit
 
 if TYPE_CHECKING:
@@ -76,19 +77,6 @@ class Split(Strict):
         if self.test + self.validation >= 1:
             raise ValueError(f"expected test + validation below 1; received {self.test + self.validation:g}")
         return self
-
-
-class Gate(Strict):
-    """What a challenger must show before it becomes champion."""
-
-    metric: str
-    minimum_gain: float = Field(0.0, ge=0, description="By how much it must beat the champion.")
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="Of every interval.")
-    max_gap: float = Field(
-        0.5, gt=0, description="Largest share of the training rows' gain over the baseline that test rows may lack."
-    )
-    latency_ms: float = Field(20.0, gt=0, description="Longest one-row answer allowed, as a median.")
-    min_recall: float = Field(0.05, ge=0, le=1, description="Of every class: below it, the class has collapsed.")
 
 
 class Check(Strict):
@@ -305,7 +293,9 @@ def _rows(task: Task) -> str:
 
 
 def _gate(task: Task) -> str:
-    if task.gate.metric not in task.kind.metrics:
-        known = ", ".join(task.kind.metrics)
-        return f"gate.metric: expected one of {known} for {task.problem}; received {task.gate.metric}"
-    return ""
+    for key, named in (("metric", [task.gate.metric]), ("require", [*task.gate.require])):
+        for name in named:
+            if name not in task.kind.metrics:
+                known = ", ".join(task.kind.metrics)
+                return f"gate.{key}: expected one of {known} for {task.problem}; received {name}"
+    return task.gate.misfit(task.columns, task.classes, task.kind.targets)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,13 +12,34 @@ from making import ROOT
 
 from tiltyard import plugins, task_file
 from tiltyard.bootstrap import Gain
+from tiltyard.columns.category import Category
 from tiltyard.duel import Duel
 from tiltyard.gate import Check
 from tiltyard.rivals import Match
+from tiltyard.simple import Simple
+from tiltyard.task import Task
+from tiltyard.terms import Behaviour
 from tiltyard.workspace import Workspace
 
 TRUTH = np.arange(60) % 3
+SURE = np.eye(3)[TRUTH]
 UNSURE = np.full((60, 3), 1 / 3) + np.array([0.01, 0, 0])
+GARDEN = np.array(["north", "south"])[np.arange(60) // 3 % 2]
+TERMS = {
+    "require": {"accuracy": 0.8},
+    "slices": ["garden"],
+    "behaviours": [Behaviour(vary="petal_length", by=1.0, never="higher", label="setosa")],
+    "sensitive": ["garden"],
+}
+ORIGIN = {"data": "d", "test": "t", "version": "v", "seed": 0, "parameters": 131, "commit": None}
+FACTS = {"size_mb": 0.1, "memory_mb": 80.0, "parity": 1e-6, "dirty": None, "origin": ORIGIN}
+# What else is wrong with the challenger, where a check looks at something of its own.
+OTHERWISE: dict[str, dict[str, Any]] = {
+    "calibration": {"challenger": np.eye(3)[(TRUTH + 1) % 3]},
+    "fairness": {"challenger": np.eye(3)[np.where(GARDEN == "north", 0, 1)]},
+    "robustness": {"challenger": SURE},
+    "worn": {"uses": 51},
+}
 
 
 def check(name: str) -> Check:
@@ -26,28 +48,51 @@ def check(name: str) -> Check:
     return made
 
 
+def judged_by(**terms: Any) -> Task:
+    """Give iris, with a column of names, and terms of a test's own."""
+    task = task_file.load(Workspace(ROOT), "iris")
+    columns = {**task.columns, "garden": Category(values=["north", "south"])}
+    return task.model_copy(update={"columns": columns, "gate": task.gate.model_copy(update=terms)})
+
+
 @pytest.fixture
 def better() -> Duel:
     """A challenger that is always right, against a champion that is wrong on every fourth row."""
     champion = np.eye(3)[np.where(np.arange(60) % 4 == 0, (TRUTH + 1) % 3, TRUTH)]
+    lengths = {name: 4 + np.arange(60) / 30 for name in ("sepal_length", "sepal_width", "petal_length", "petal_width")}
     return Duel(
-        task=task_file.load(Workspace(ROOT), "iris"),
+        task=judged_by(**TERMS),
         truth=TRUTH,
-        challenger=np.eye(3)[TRUTH],
+        challenger=SURE,
         baseline=UNSURE,
         champion=champion,
         context={},
         train=1.0,
         latency_ms=0.1,
         live=Match(Gain(0.9, 0.8, 0.1, 0.05, 0.15), 300, same=True),
+        simple=Simple("a linear model", champion),
+        rows={**lengths, "garden": GARDEN},
+        ask=lambda _: SURE,
+        drift=[{"feature": "petal_length", "psi": 0.01, "drifted": False}],
+        facts=FACTS,
     )
 
 
 @pytest.fixture
-def worse(better: Duel) -> Duel:
-    """A slow challenger that has given up two classes, though it knew its training rows by heart."""
-    live = Match(Gain(0.7, 0.8, -0.1, -0.15, -0.05), 300, same=True)
-    return dataclasses.replace(better, challenger=UNSURE, latency_ms=500.0, live=live)
+def worse(better: Duel, check_name: str) -> Duel:
+    """A slow challenger that has given up two classes, though it knew its training rows by heart, and knows no past."""
+    return dataclasses.replace(
+        better,
+        **{
+            "challenger": UNSURE,
+            "latency_ms": 500.0,
+            "live": Match(Gain(0.7, 0.8, -0.1, -0.15, -0.05), 300, same=True),
+            "ask": lambda _: np.eye(3)[np.zeros(60, int)],
+            "drift": [{"feature": "petal_length", "psi": 0.8, "drifted": True}],
+            "facts": {**FACTS, "size_mb": 900.0, "parity": 0.1, "origin": {**ORIGIN, "data": None}},
+            **OTHERWISE.get(check_name, {}),
+        },
+    )
 
 
 def test_silent_for_a_clearly_better_challenger(check_name: str, better: Duel) -> None:
@@ -100,12 +145,12 @@ def test_an_equal_champion_is_not_beaten(better: Duel) -> None:
 
 
 def test_a_sure_gain_below_the_minimum_is_not_enough(better: Duel) -> None:
-    """The interval may exclude zero and the gain still be too small to be worth a change."""
+    """The interval may exclude zero and all of it still be too small to be worth a change."""
     gate = better.task.gate.model_copy(update={"minimum_gain": 0.9})
     outcome = check("champion").outcome(dataclasses.replace(better, task=better.task.model_copy(update={"gate": gate})))
     assert better.over_champion is not None
     assert better.over_champion.proven
-    assert outcome.text.endswith("expected at least 0.9 and an interval above zero")
+    assert outcome.text.endswith("expected an interval above zero that reaches 0.9")
 
 
 def test_half_the_sick_missed_does_not_pass_by_accuracy() -> None:

@@ -16,7 +16,16 @@ from tiltyard.problem import TRUTH, Problem
 from tiltyard.problems.generation import Generation
 from tiltyard.problems.translation import judged
 
-PERFECT = {"rmse": 0, "mae": 0, "mase": 0, "log_loss": 0, "bits": 0, "error_rate": 0}  # 1 for all others
+PERFECT = {
+    "rmse": 0,
+    "mae": 0,
+    "mase": 0,
+    "log_loss": 0,
+    "bits": 0,
+    "error_rate": 0,
+    "brier": 0,
+    "calibration_error": 0,
+}  # 1 for all others
 CLASSES = ["a", "b", "<c>"]
 
 

@@ -16,13 +16,13 @@ from starlette.applications import Starlette
 from tiltyard import drift, files, task_file
 from tiltyard.api import application, install
 from tiltyard.cli import cli
-from tiltyard.drift import Drift, looked_at
+from tiltyard.drift import Drift
 from tiltyard.keeper import Keeper
 from tiltyard.meters import Meters
 from tiltyard.monitor import monitor
 from tiltyard.prepare import read_part
 from tiltyard.recorder import Recorder, Told
-from tiltyard.reference import count, distance, quantities
+from tiltyard.reference import count, distance, looked_at, quantities
 from tiltyard.served import Served
 from tiltyard.workspace import Workspace
 
@@ -97,7 +97,7 @@ def test_training_rows_lie_at_no_distance_from_themselves(
         assert distance(model.reference[column], values).value == pytest.approx(0)
         assert sum(model.reference[column]["counts"]) == len(features)
         assert distance(model.reference[column], np.full(300, values.max())).value > 0.5
-    assert {*looked_at(model, [model.schema["example"]])} == {*model.reference}
+    assert {*looked_at(model.predictor.encoder, [model.schema["example"]])} == {*model.reference}
     assert len((packages[name] / "reference.json").read_text()) < 10_000
 
 

@@ -71,6 +71,18 @@ class Classification(Problem):
             higher_is_better=False,
             meaning="how surprising the right labels are to the model; 0 if it was sure of each",
         ),
+        "brier": Metric(
+            "Brier score",
+            _of_shares(metrics.brier),
+            higher_is_better=False,
+            meaning="how far the probabilities lie from what came, squared; 0 if each was sure and right",
+        ),
+        "calibration_error": Metric(
+            "Calibration error",
+            _of_shares(metrics.ece),
+            higher_is_better=False,
+            meaning="how far being sure lies from being right, among answers that are as sure",
+        ),
         "roc_auc": Metric(
             "ROC AUC, mean over classes",
             _of_shares(metrics.roc_auc),

@@ -1,0 +1,45 @@
+"""Probabilities that mean what they say."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from tiltyard import metrics
+from tiltyard.column import Array
+from tiltyard.duel import Duel
+from tiltyard.gate import Check, NotApplicableError
+from tiltyard.problems.classification import probabilities
+
+DRAWS = 200
+
+
+class Calibration(Check):
+    """Of what is said to be 90 % sure, nine of ten should be right: whoever acts on probabilities counts on it."""
+
+    code: ClassVar = "calibration"
+    title: ClassVar = "is as sure as it is right"
+    severity: ClassVar = "HOLD"
+
+    def complaint(self, duel: Duel) -> str | None:
+        """Want the calibration error at the task's maximum, or no larger than chance makes it."""
+        if not duel.task.classes:
+            raise NotApplicableError(f"{duel.task.problem} states no probabilities")
+        shares, most = probabilities(duel.challenger).astype(np.float64), duel.task.gate.calibration
+        error, chance = metrics.ece(duel.truth, shares), _by_chance(shares, duel.task.split.seed, duel.confidence)
+        if error <= max(most, chance):
+            return None
+        sure, right = float(shares.max(axis=1).mean()), float((shares.argmax(axis=1) == duel.truth).mean())
+        return (
+            f"{sure:.1%} sure and {right:.1%} right on the average, a calibration error of {error:.4g} "
+            f"(Brier score {metrics.brier(duel.truth, shares):.4g}); expected at most {most:g}"
+        )
+
+
+def _by_chance(shares: Array, seed: int, confidence: float) -> float:
+    """Give the error that a model which means what it says stays below on so many rows: few rows are never even."""
+    generator, sums = np.random.default_rng(seed), shares.cumsum(axis=1)
+    sums /= sums[:, -1:]
+    drawn = [(generator.random((len(shares), 1)) > sums).sum(axis=1) for _ in range(DRAWS)]
+    return float(np.quantile([metrics.ece(truth, shares) for truth in drawn], confidence))

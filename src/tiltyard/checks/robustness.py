@@ -1,0 +1,56 @@
+"""Not thrown by what a careless or an unkind client sends: noise, missing values, a step in a bad direction."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from tiltyard import disturb
+from tiltyard.column import Array, take
+from tiltyard.duel import Ask, Duel
+from tiltyard.gate import Check, NotApplicableError
+
+ROWS = 2000  # enough to see it; each is asked ten times
+
+
+class Robustness(Check):
+    """How much of the gain over the baseline is left when the sealed rows are disturbed a little."""
+
+    code: ClassVar = "robustness"
+    title: ClassVar = "stands some noise"
+    severity: ClassVar = "HOLD"
+
+    def complaint(self, duel: Duel) -> str | None:
+        """Want the share that noise or missing values cost at the task's maximum, and something left after a step."""
+        places, metric = np.arange(min(len(duel.truth), ROWS)), duel.task.metric
+        clean, nothing = (duel.score(outputs, places) for outputs in (duel.challenger, duel.baseline))
+        if (learned := metric.gain(clean, nothing)) <= 0:
+            raise NotApplicableError("nothing is gained over the baseline that could be lost")
+        found = _disturbed(duel, duel.ask, places) if duel.ask else {}
+        if not found:
+            raise NotApplicableError("no column can be disturbed")
+        told = []
+        for what, (outputs, most) in found.items():
+            value = metric.score(duel.truth[places], outputs, duel.context)
+            if (lost := metric.gain(clean, value) / learned) > most:
+                told.append(
+                    f"{duel.task.gate.metric} {value:.4g} with {what} against {clean:.4g} without: {lost:.0%} of the "
+                    f"gain over the baseline is lost; expected at most {most:.0%}"
+                )
+        return "; ".join(told) or None
+
+
+def _disturbed(duel: Duel, ask: Ask, places: Array) -> dict[str, tuple[Array, float]]:
+    """Give outputs for each kind of disturbance that the columns allow, and how much it may cost."""
+    gate, columns, rows = duel.task.gate, duel.task.columns, take(duel.rows, places)
+    generator = np.random.default_rng(duel.task.split.seed)
+    found: dict[str, tuple[Array, float]] = {}
+    if (noisy := disturb.noisy(rows, columns, gate.noise, generator)) is not None:
+        found[f"noise of {gate.noise:g} deviations"] = ask(noisy), gate.noise_loss
+        steps = [disturb.step(rows, columns, gate.noise, generator) for _ in range(disturb.STEPS)]
+        worst = disturb.worst(duel.task, duel.truth[places], [ask(one) for one in steps])
+        found[f"the worst of {disturb.STEPS} steps of {gate.noise:g} deviations"] = worst, 1.0
+    if (holes := disturb.holes(rows, columns, generator)) is not None:
+        found[f"{disturb.MISSING:.0%} of values missing"] = ask(holes), gate.noise_loss
+    return found

@@ -1,0 +1,25 @@
+"""Worth more than a simple model, or at least not less."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from tiltyard.duel import Duel
+from tiltyard.gate import Check, NotApplicableError, versus
+
+
+class Simple(Check):
+    """Where a line or a small tree does surely better, something is wrong with the network or its training."""
+
+    code: ClassVar = "simple"
+    title: ClassVar = "is not beaten by a simple model"
+    severity: ClassVar = "HOLD"
+
+    def complaint(self, duel: Duel) -> str | None:
+        """Want the interval of the gain to reach zero."""
+        gain = duel.over_simple
+        if duel.simple is None or gain is None:
+            raise NotApplicableError("neither a linear model nor a tree takes such features")
+        if gain.high >= 0:
+            return None
+        return f"{versus(duel, gain, duel.simple.name)}; expected an interval that reaches zero"

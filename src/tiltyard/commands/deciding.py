@@ -1,0 +1,130 @@
+"""The commands that look at what is in production and at what was decided, prove it, and go back."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from tiltyard.command import JSON, TASK, find, one, print_json
+
+
+@click.command()
+@JSON
+def status(as_json: bool) -> None:
+    """Show each task's champion and the last verdict about it."""
+    from tiltyard import show
+    from tiltyard.status import status as verb
+
+    rows = verb(find())
+    if as_json:
+        print_json(rows)
+    else:
+        names = ("task", "version", "metric", "value", "since", "verdict", "decided")
+        show.table(names, [[row[name] for name in names] for row in rows])
+
+
+@click.command()
+@TASK
+@JSON
+def history(task: str, as_json: bool) -> None:
+    """Show every verdict about a task, with its reasons."""
+    from tiltyard import show
+    from tiltyard.history import history as verb
+
+    decisions = one(task, verb)
+    if as_json:
+        print_json(decisions)
+    else:
+        names = ("time", "verdict", "version", "champion", "who")
+        show.table(
+            [*names, "value", "why"],
+            [[*(d[name] for name in names), d["metrics"].get(d["metric"]), "; ".join(d["reasons"])] for d in decisions],
+        )
+
+
+@click.command()
+@TASK
+@JSON
+def rollback(task: str, as_json: bool) -> None:
+    """Let the champion before this one serve again."""
+    from tiltyard.rollback import rollback as verb
+
+    decision = one(task, verb)
+    if as_json:
+        print_json(decision.model_dump(mode="json"))
+    else:
+        click.echo(f"{task}: {decision.version} serves again, {decision.champion} no longer")
+
+
+@click.command()
+@TASK
+@click.argument("version", required=False)
+@JSON
+def why(task: str, version: str | None, as_json: bool) -> None:
+    r"""Say what was decided about VERSION, check by check; about the last one if none is named.
+
+    \b
+    tiltyard why iris               the last decision
+    tiltyard why iris champion      or previous, challenger, or the beginning of a version
+    """
+    from tiltyard import show
+    from tiltyard.why import why as verb
+
+    found = one(task, lambda w, t: verb(w, t, version))
+    if as_json:
+        print_json(found)
+        return
+    against = f" against {found['champion']}" if found["champion"] else ""
+    click.echo(f"{task}: {found['verdict']} {found['version']}{against}, by {found['who']} on {found['time']}")
+    for reason in found["reasons"]:
+        click.echo(f"  {reason}")
+    if found["checks"]:
+        show.table(
+            ["check", "outcome", "why"], [(o["code"], o["state"], o["text"] or o["title"]) for o in found["checks"]]
+        )
+
+
+@click.command()
+@TASK
+@click.argument("first")
+@click.argument("second")
+@JSON
+def compare(task: str, first: str, second: str, as_json: bool) -> None:
+    r"""Let two versions answer the sealed rows, and say which is better by what.
+
+    \b
+    tiltyard compare iris challenger champion
+    tiltyard compare iris 4113c5 9a0e12
+    """
+    from tiltyard import show
+    from tiltyard.compare import compare as verb
+
+    found = one(task, lambda w, t: verb(w, t, first, second))
+    if as_json:
+        print_json(found)
+        return
+    click.echo(f"{task}: {found['first']} against {found['second']} on {found['rows']} sealed rows")
+    show.table(
+        ["metric", "first", "second", "gain", "low", "high", "the first is"],
+        [list(row.values()) for row in found["metrics"]],
+    )
+
+
+@click.command()
+@TASK
+@JSON
+def verify(task: str, as_json: bool) -> None:
+    """Hash and measure the champion and all it was made of again; ends with 1 if anything is not as it was."""
+    from tiltyard import show
+    from tiltyard.verify import verify as verb
+
+    rows = one(task, verb)
+    if as_json:
+        print_json(rows)
+    else:
+        show.table(["what", "state", "found"], [list(row.values()) for row in rows])
+    sys.exit(any(row["state"] == "changed" for row in rows))
+
+
+COMMANDS = [status, history, why, compare, verify, rollback]

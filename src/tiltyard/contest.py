@@ -1,0 +1,131 @@
+"""A contest: how a duel is set up. Challenger, champion, baseline and a simple model answer the same sealed rows."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tiltyard import evaluate, files
+from tiltyard.column import Array
+from tiltyard.decision import Decision, provenance
+from tiltyard.drift import FEWEST
+from tiltyard.duel import Duel, latency_ms
+from tiltyard.encoder import Encoder
+from tiltyard.errors import RegistryError, RequestError
+from tiltyard.gather import latest
+from tiltyard.live import live
+from tiltyard.monitor import ROWS, compared
+from tiltyard.predictor import Predictor
+from tiltyard.prepare import TestPart, open_part, read_test
+from tiltyard.reference import reference
+from tiltyard.registry import Champion, Registry
+from tiltyard.rivals import Match, match
+from tiltyard.simple import simple
+from tiltyard.task import Task
+from tiltyard.versions import recorded
+from tiltyard.workspace import Workspace
+
+Json = dict[str, Any]
+# Linux tells the most that a process ever held in kilobytes, macOS in bytes.
+WEIGH = """\
+import resource, sys
+from pathlib import Path
+from tiltyard.predictor import Predictor
+Predictor.load(Path(sys.argv[1])).session
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1024))
+"""
+
+
+def duel(workspace: Workspace, task: Task, report: Json, champion: Champion | None) -> Duel:
+    """Let all answer, here and now; `report` is the evaluation's."""
+    predictor = Predictor.load(workspace.out(task.name, "train"))
+    predictions, test = evaluate.predict(workspace, task, predictor), read_test(workspace, task)
+    context = files.read_json(workspace.out(task.name, "prepare") / "split.json")["context"]
+
+    return Duel(
+        task=task,
+        truth=predictions.truth,
+        challenger=predictions.outputs,
+        baseline=predictions.baseline,
+        champion=_champion_outputs(workspace, champion, test) if champion else None,
+        context=context,
+        train=report["train"][task.gate.metric],
+        latency_ms=latency_ms(predictor, test.rows),
+        live=_live(workspace, task, report["version"], champion.version) if champion else None,
+        simple=simple(workspace, task, predictor.encoder.encode(test.rows), context),
+        rows=test.rows,
+        ask=None if task.kind.targets == "text" else predictor.outputs,
+        drift=_drift(workspace, task, predictor.encoder),
+        facts=_facts(workspace, task, report),
+        uses=uses(Registry(workspace).decisions(task.name), report),
+    )
+
+
+def uses(decisions: list[Decision], report: Json) -> int:
+    """Count the other versions that the same sealed rows have judged by the same metric."""
+    judged = {
+        decision.version
+        for decision in decisions
+        if decision.verdict != "ROLLBACK" and (decision.test, decision.metric) == (report["test"], report["metric"])
+    }
+    return len(judged - {report["version"]})
+
+
+def _live(workspace: Workspace, task: Task, new: str, old: str) -> Match | None:
+    """Hold both against the truths that clients sent, if the challenger has run beside the champion."""
+    if task.kind.targets == "text" or not (workspace.records / task.name / "truths").is_dir():
+        return None
+    return match(live(workspace, task), new, old)
+
+
+def _drift(workspace: Workspace, task: Task, encoder: Encoder) -> list[Json]:
+    """Hold what clients sent lately against the challenger's training rows; nothing if it could not take all of it."""
+    if not (workspace.records / task.name / "answers").is_dir() or len(rows := latest(workspace, task, ROWS)) < FEWEST:
+        return []
+    features, _ = open_part(workspace.out(task.name, "prepare") / "train.npz")
+    try:
+        return compared(task, encoder, reference(encoder, features[:]), rows)
+    except RequestError:
+        return []
+
+
+def _champion_outputs(workspace: Workspace, champion: Champion, test: TestPart) -> Array:
+    """Run the champion's own model with its own encoder on today's test rows."""
+    predictor = Predictor.load(Registry(workspace).package(champion.task, champion.version))
+    pointer = workspace.champion(champion.task).relative_to(workspace.root)
+    if missing := predictor.encoder.columns.keys() - test.rows.keys():
+        raise RegistryError(
+            f"champion {champion.version} cannot be compared: it takes {', '.join(sorted(missing))}, "
+            f"which the test part lacks; it has {', '.join(test.rows)}",
+            hint=f"to start anew without a champion: git rm {pointer}",
+        )
+    return predictor.condensed(test.rows, test.truth)
+
+
+def _facts(workspace: Workspace, task: Task, report: Json) -> Json:
+    """Weigh the file, and gather where it comes from."""
+    train, origin = workspace.out(task.name, "train"), provenance(workspace)
+    training = files.read_json(train / "training.json")
+    known = {version.data for version in recorded(workspace, task.name)}
+    return {
+        "size_mb": (train / "model.onnx").stat().st_size / 2**20,
+        "memory_mb": _memory_mb(train),
+        "parity": training.get("parity"),
+        "dirty": origin["dirty"],
+        "origin": {
+            "data": report["data"] if report["data"] in known else None,
+            "test": report["test"],
+            "version": report["version"],
+            "seed": training.get("seed"),
+            "parameters": training.get("parameters"),
+            "commit": origin["commit"],
+        },
+    }
+
+
+def _memory_mb(folder: Path) -> float:
+    """Open the model in a process of its own, as a worker of the service does."""
+    done = subprocess.run([sys.executable, "-c", WEIGH, str(folder)], capture_output=True, text=True, check=True)
+    return float(done.stdout)

@@ -1,0 +1,135 @@
+"""Duels on real rows: models of scikit-learn meet as challenger and champion, with any terms."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cache
+from typing import Any
+
+import numpy as np
+from sklearn import datasets
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from tiltyard import plugins
+from tiltyard.column import Array, Rows
+from tiltyard.duel import Duel
+from tiltyard.gate import Outcome
+from tiltyard.simple import Simple
+from tiltyard.task import Task
+from tiltyard.verdict import Word, word
+
+ORIGIN = {"data": "d", "test": "t", "version": "v", "seed": 0, "parameters": 9, "commit": "c"}
+FACTS = {"size_mb": 0.1, "memory_mb": 80.0, "parity": 1e-6, "dirty": False, "origin": ORIGIN}
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Rows by column, with the truth, of which every third is sealed."""
+
+    rows: Rows
+    truth: Array
+    classes: list[str]
+
+    @property
+    def sealed(self) -> Array:
+        """Say which rows are for judging alone."""
+        found: Array = np.arange(len(self.truth)) % 3 == 0
+        return found
+
+    def matrix(self, rows: Rows) -> Array:
+        """Put columns side by side; of names whether it is the first of them."""
+        known = {name: np.unique(values)[0] for name, values in self.rows.items() if values.dtype.kind == "U"}
+        return np.column_stack([rows[n] == known[n] if n in known else rows[n] for n in self.rows]).astype(float)
+
+
+@cache
+def cancer() -> Data:
+    """Of 569 tumours six measures, and whether they are large: malignant or benign."""
+    found = datasets.load_breast_cancer()
+    names = ("mean_texture", "mean_smoothness", "mean_concavity", "worst_area", "worst_symmetry", "mean_perimeter")
+    rows = {name: found.data[:, list(found.feature_names).index(name.replace("_", " "))] for name in names}
+    rows["side"] = np.where(found.data[:, 0] > np.median(found.data[:, 0]), "large", "small")
+    return Data(rows, found.target, [*map(str, found.target_names)])
+
+
+@cache
+def diabetes() -> Data:
+    """Of 442 patients ten measures: how far the disease has gone after a year."""
+    found = datasets.load_diabetes(scaled=False)
+    rows = dict(zip(found.feature_names, found.data.T, strict=True))
+    rows["sex"] = np.where(rows["sex"] == 1, "one", "two")
+    return Data(rows, found.target, [])
+
+
+def task(data: Data, **terms: Any) -> Task:
+    """Give the task file of some data, with terms of a test's own."""
+    named = {name: sorted({*map(str, values)}) for name, values in data.rows.items() if values.dtype.kind == "U"}
+    columns = {n: {"type": "category", "values": named[n]} if n in named else {"type": "number"} for n in data.rows}
+    content: dict[str, Any] = {
+        "name": "bout",
+        "title": "Real rows",
+        "problem": "classification" if data.classes else "regression",
+        "source": {"kind": "sklearn", "dataset": "iris"},
+        "rows": [100, 1000],
+        "columns": columns,
+        "target": {"column": "answer", **({"classes": data.classes} if data.classes else {})},
+        "split": {"kind": "random"},
+        "model": {"family": "mlp"},
+        "train": {"epochs": 1},
+        "gate": {"metric": "log_loss" if data.classes else "rmse", **terms},
+        "serve": {"example": {}},
+    }
+    return Task.model_validate(content)
+
+
+def line(data: Data) -> Any:
+    """Give a linear model, which does well on all these rows."""
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000) if data.classes else Ridge())
+
+
+def none(data: Data) -> Any:
+    """Give the baseline."""
+    return DummyClassifier() if data.classes else DummyRegressor()
+
+
+def bout(data: Data, challenger: Any, champion: Any = None, more: dict[str, Any] | None = None, **terms: Any) -> Duel:
+    """Train all on the rows that are not sealed, and let them answer the others."""
+    seen, sealed = ~data.sealed, data.sealed
+    rows = {name: values[sealed] for name, values in data.rows.items()}
+
+    def answers(model: Any, asked: Rows) -> Array:
+        features = data.matrix(asked)
+        found: Array = model.predict_proba(features) if data.classes else model.predict(features)[:, None]
+        return found
+
+    learned = {name: values[seen] for name, values in data.rows.items()}
+    models = {"challenger": challenger, "baseline": none(data), "simple": line(data), "champion": champion}
+    for model in models.values():
+        if model is not None:
+            model.fit(data.matrix(learned), data.truth[seen])
+    made, truth = task(data, **terms), data.truth[sealed]
+    given: dict[str, Any] = {
+        "task": made,
+        "truth": truth,
+        "challenger": answers(challenger, rows),
+        "baseline": answers(models["baseline"], rows),
+        "champion": None if champion is None else answers(champion, rows),
+        "context": {},
+        "train": made.metric.score(data.truth[seen], answers(challenger, learned), {}),
+        "latency_ms": 0.1,
+        "simple": Simple("a linear model", answers(models["simple"], rows)),
+        "rows": rows,
+        "ask": lambda asked: answers(challenger, asked),
+        "facts": FACTS,
+    }
+    return Duel(**{**given, **(more or {})})
+
+
+def verdicts(duel: Duel, without: str) -> tuple[Word, Word, Outcome]:
+    """Give the verdict without one check and with it, and what that check says."""
+    outcomes = {name: plugins.load("checks", name)().outcome(duel) for name in plugins.names("checks")}
+    others = [outcome for name, outcome in outcomes.items() if name != without]
+    return word(others), word([*outcomes.values()]), outcomes[without]

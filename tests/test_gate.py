@@ -1,0 +1,231 @@
+"""The gate on real rows: each check changes a verdict, and what it asks of rows is what it says."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from statistics import NormalDist
+from typing import Any
+
+import bouts
+import numpy as np
+import pytest
+from bouts import FACTS, ORIGIN, bout, cancer, diabetes, line, none
+from pydantic import ValidationError
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.tree import DecisionTreeClassifier
+
+from tiltyard import disturb, plugins, slices
+from tiltyard.bootstrap import Gain
+from tiltyard.columns.category import Category
+from tiltyard.columns.image import Image
+from tiltyard.columns.number import Number
+from tiltyard.duel import Duel
+from tiltyard.rivals import Match
+from tiltyard.terms import Slice
+from tiltyard.verdict import word
+
+
+def _spoiled(right: int) -> Duel:
+    """A champion that has as many labels fewer right than the challenger, and none more."""
+    duel = bout(cancer(), line(cancer()), metric="accuracy")
+    places = np.flatnonzero(duel.challenger.argmax(axis=1) == duel.truth)[:right]
+    champion = duel.challenger.copy()
+    champion[places] = champion[places, ::-1]
+    return dataclasses.replace(duel, champion=champion)
+
+
+def _facts(**other: Any) -> Duel:
+    return bout(cancer(), line(cancer()), more={"facts": {**FACTS, **other}})
+
+
+CASES: dict[str, Callable[[], Duel]] = {
+    "baseline": lambda: bout(cancer(), none(cancer()), min_recall=0.0),
+    "behaviour": lambda: bout(
+        diabetes(),
+        RandomForestRegressor(min_samples_leaf=5, random_state=0),
+        more={"simple": None},
+        behaviours=[{"vary": "bmi", "by": 2.0, "never": "lower"}],
+    ),
+    "calibration": lambda: bout(cancer(), DecisionTreeClassifier(random_state=0), metric="accuracy", calibration=0.04),
+    "champion": lambda: bout(cancer(), line(cancer()), line(cancer())),
+    "collapse": lambda: bout(cancer(), line(cancer()), min_recall=0.97),
+    "drift": lambda: bout(
+        cancer(), line(cancer()), more={"drift": [{"feature": "worst_area", "psi": 0.9, "drifted": True}]}
+    ),
+    "fairness": lambda: bout(cancer(), line(cancer()), sensitive=["side"], favourable="benign"),
+    "gap": lambda: bout(diabetes(), RandomForestRegressor(random_state=0)),
+    "latency": lambda: bout(cancer(), line(cancer()), more={"latency_ms": 30.0}),
+    "live": lambda: bout(
+        cancer(), line(cancer()), none(cancer()), {"live": Match(Gain(0.3, 0.2, -0.1, -0.2, -0.05), 400, same=True)}
+    ),
+    "mcnemar": lambda: _spoiled(5),
+    "parity": lambda: _facts(parity=0.01),
+    "provenance": lambda: _facts(origin={**ORIGIN, "data": None}),
+    "required": lambda: bout(cancer(), line(cancer()), require={"accuracy": 0.999}),
+    "robustness": lambda: bout(cancer(), line(cancer()), metric="accuracy", noise=2.0),
+    "simple": lambda: bout(cancer(), DecisionTreeClassifier(max_depth=1)),
+    "size": lambda: _facts(size_mb=900.0),
+    "slices": lambda: bout(cancer(), line(cancer()), slices=["side"], slice_floor=0.05),
+    "worn": lambda: bout(cancer(), line(cancer()), more={"uses": 51}),
+}
+
+
+@pytest.mark.parametrize("name", plugins.names("checks"))
+def test_each_check_changes_a_verdict(name: str) -> None:
+    """On real rows: without it the verdict would have been another, and its sentence says why."""
+    without, judged, outcome = bouts.verdicts(CASES[name](), name)
+    assert without != judged, outcome
+    assert outcome.state == "failed"
+    assert "expected" in outcome.text
+
+
+def test_a_good_model_passes_all() -> None:
+    """A linear model of tumours is promoted where there is no champion, whatever the task asks for in reason."""
+    terms: dict[str, Any] = {
+        "slices": ["side", {"column": "worst_area", "high": 700.0}, {"column": "side", "values": ["large"]}],
+        "slice_floor": 0.5,
+        "require": {"accuracy": 0.9, "brier": 0.2},
+        "behaviours": [{"vary": "worst_area", "by": 50.0, "never": "higher", "label": "benign"}],
+    }
+    duel = bout(cancer(), line(cancer()), none(cancer()), **terms)
+    outcomes = [plugins.load("checks", name)().outcome(duel) for name in plugins.names("checks")]
+    assert not [outcome.text for outcome in outcomes if outcome.state == "failed"]
+
+
+def test_looking_often_costs_confidence() -> None:
+    """The chances of all looks together are twice that of the first, however many come."""
+    duel = bout(cancer(), line(cancer()))
+    assert duel.confidence == pytest.approx(0.95)
+    chances = [1 - dataclasses.replace(duel, uses=uses).confidence for uses in range(2000)]
+    assert chances == sorted(chances, reverse=True)
+    assert 0.0999 < sum(chances) < 0.1
+
+
+def test_far_ends_are_those_of_the_normal_curve() -> None:
+    """Of a thousand resamples none lies where one in ten thousand would."""
+    truth = np.random.default_rng(0).standard_normal(400)
+    outputs = (truth + np.random.default_rng(1).standard_normal(400))[:, None]
+    duel = dataclasses.replace(bout(diabetes(), line(diabetes())), truth=truth, challenger=outputs)
+    near, far = (dataclasses.replace(duel, uses=uses).gain(np.zeros((400, 1))) for uses in (0, 20))
+    assert far.low < near.low < near.value < near.high < far.high
+    z = NormalDist().inv_cdf
+    ratio = (far.high - far.low) / (near.high - near.low)
+    assert ratio == pytest.approx(z(1 - 0.025 / 231) / z(0.975), rel=0.1)
+
+
+def test_the_gain_that_rows_show_is_shown_by_four_in_five() -> None:
+    """At 95 % it is 2.8 deviations: 1.96 to be sure, and 0.84 to be so four times in five."""
+    gain = Gain(0.9, 0.8, 0.1, 0.1 - 1.96, 0.1 + 1.96)
+    assert gain.seen(0.95) == pytest.approx(1.96 + 0.84, abs=0.01)
+
+
+def test_slices_are_names_quarters_and_spans() -> None:
+    """With what is in them; those of few rows are left out."""
+    duel = bout(cancer(), line(cancer()))
+    found = {part.name: part.places for part in slices.parts(["side", "worst_area"], duel.task.columns, duel.rows)}
+    assert [*found][:2] == ["side large", "side small"]
+    assert sum(map(len, found.values())) == 2 * len(duel.truth)
+    assert len(found) == 6
+    span = Slice(column="worst_area", low=500, high=900)
+    (part,) = slices.parts([span], duel.task.columns, duel.rows)
+    assert part.name == "worst_area from 500 below 900"
+    assert ((duel.rows["worst_area"][part.places] >= 500) & (duel.rows["worst_area"][part.places] < 900)).all()
+    assert not [*slices.parts([Slice(column="worst_area", high=-1)], duel.task.columns, duel.rows)]
+
+
+def test_a_slice_that_loses_is_named() -> None:
+    """A gain on all rows together does not hide who pays for it."""
+    duel = bout(cancer(), line(cancer()), line(cancer()), slices=["side"])
+    spoiled = np.where((duel.rows["side"] == "small")[:, None], 0.5, duel.challenger)
+    outcome = plugins.load("checks", "slices")().outcome(dataclasses.replace(duel, challenger=spoiled))
+    assert outcome.state == "failed"
+    assert "side small; expected a loss of at most 0" in outcome.text
+    assert "side large" not in outcome.text
+
+
+def test_disturbed_rows_stay_within_bounds() -> None:
+    """Numbers in theirs, pixels among bytes, and nothing but what is measured is moved."""
+    generator = np.random.default_rng(0)
+    columns = {"a": Number(bounds=(0, 1)), "b": Category(values=["x"]), "c": Image(height=2, width=2, channels=1)}
+    rows = {
+        "a": np.linspace(0, 1, 50),
+        "b": np.array(["x"] * 50),
+        "c": generator.integers(0, 256, (50, 2, 2, 1), dtype=np.uint8),
+    }
+    noisy = disturb.noisy(rows, columns, 3.0, generator)
+    assert noisy is not None
+    assert noisy["a"].min() == 0
+    assert noisy["a"].max() == 1
+    assert noisy["c"].dtype == np.uint8
+    assert (noisy["c"] != rows["c"]).mean() > 0.5
+    assert noisy["b"] is rows["b"]
+    assert disturb.noisy({"b": rows["b"]}, columns, 1.0, generator) is None
+    assert disturb.holes(rows, columns, generator) is None
+
+
+def test_holes_are_where_values_may_be_missing() -> None:
+    """A tenth of them, in the spelling of the column."""
+    columns = {
+        "a": Number(missing="median"),
+        "b": Category(values=["x"], missing="bucket"),
+        "c": Number(),
+    }
+    rows = {"a": np.ones(1000), "b": np.array(["x"] * 1000), "c": np.ones(1000)}
+    holes = disturb.holes(rows, columns, np.random.default_rng(0))
+    assert holes is not None
+    assert 0.05 < np.isnan(holes["a"]).mean() < 0.15
+    assert 0.05 < (holes["b"] == "").mean() < 0.15
+    assert holes["c"] is rows["c"]
+
+
+def test_the_worst_step_is_chosen_row_by_row() -> None:
+    """Of outputs that miss different rows, the missed ones are taken."""
+    duel = bout(diabetes(), line(diabetes()))
+    truth = np.zeros(4)
+    one, other = np.array([[0.0], [5.0], [0.0], [1.0]]), np.array([[3.0], [0.0], [0.0], [-2.0]])
+    assert disturb.worst(duel.task, truth, [one, other]).ravel().tolist() == [3.0, 5.0, 0.0, -2.0]
+
+
+@pytest.mark.parametrize(
+    ("terms", "said"),
+    [
+        ({"require": {"speed": 1}}, "gate.require: expected one of accuracy"),
+        ({"slices": ["weight"]}, "gate.slices: expected a column of type"),
+        ({"slices": [{"column": "side", "low": 1.0}]}, "gate.slices.column: expected a column of type number"),
+        ({"slices": [{"column": "side"}]}, "expected either values, or low or high or both"),
+        ({"sensitive": ["worst_area"]}, "gate.sensitive: expected a column of type category or boolean: side"),
+        ({"favourable": "rich"}, "gate.favourable: expected one of malignant, benign; received rich"),
+        ({"behaviours": [{"vary": "side", "by": 1.0, "never": "another"}]}, "gate.behaviours.vary: expected a column"),
+        ({"behaviours": [{"vary": "side", "never": "another"}]}, "expected either by, for a number, or to, for a name"),
+        (
+            {"behaviours": [{"vary": "worst_area", "by": 1.0, "never": "lower"}]},
+            "gate.behaviours.label: expected whose probability it is; received none: worst_area +1: never a",
+        ),
+    ],
+)
+def test_terms_that_do_not_fit_are_refused(terms: dict[str, Any], said: str) -> None:
+    """With what was expected, before anything is trained."""
+    with pytest.raises(ValidationError, match=re.escape(said)):
+        bouts.task(cancer(), **terms)
+
+
+def test_the_hundred_patients_are_not_promoted_by_accuracy() -> None:
+    """99 % right with half of the sick missed: the baseline, McNemar against it, and a required recall all object."""
+    sick = np.array([1, 1] + [0] * 98)
+    found = np.array([1, 0] + [0] * 98)
+    duel = dataclasses.replace(
+        bout(cancer(), line(cancer()), metric="accuracy", require={"balanced_accuracy": 0.9}),
+        truth=sick,
+        challenger=np.eye(2)[found] * 0.98 + 0.01,
+        baseline=np.tile([0.98, 0.02], (100, 1)),
+        simple=None,
+        ask=None,
+        train=0.99,
+    )
+    outcomes = {name: plugins.load("checks", name)().outcome(duel) for name in plugins.names("checks")}
+    failed = {name for name, outcome in outcomes.items() if outcome.state == "failed"}
+    assert failed == {"baseline", "required"}
+    assert word([*outcomes.values()]) == "REJECT"
+    assert "balanced_accuracy 0.75; expected at least 0.9" in outcomes["required"].text

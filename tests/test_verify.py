@@ -1,0 +1,164 @@
+"""Proving a champion and comparing versions: what was changed since the decision is found, byte by byte."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from jousting import arena, challenge, quick_package
+from making import edit_task
+
+from tiltyard import contest, files, prepare, task_file
+from tiltyard.aliases import aliases
+from tiltyard.cli import cli
+from tiltyard.compare import compare
+from tiltyard.encoder import Encoder
+from tiltyard.errors import RegistryError
+from tiltyard.promote import promote
+from tiltyard.registry import Registry
+from tiltyard.simple import simple
+from tiltyard.task import Task
+from tiltyard.verify import verify
+from tiltyard.workspace import Workspace
+
+Arena = tuple[Workspace, Task]
+PROVEN = ("ledger", "model", "package", "data", "parameters", "code", "figures")
+
+
+@pytest.fixture(scope="module")
+def crowned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Diabetes with a champion, and a challenger that sees less."""
+    workspace, task = arena(tmp_path_factory.mktemp("crowned"), "diabetes")
+    challenge(workspace, task, slice(None))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tiltyard.package.package", quick_package)
+        assert promote(workspace, task).verdict == "PROMOTE"
+    challenge(workspace, task, slice(1))
+    return workspace.root
+
+
+@pytest.fixture
+def proven(crowned: Path, tmp_path: Path) -> Arena:
+    """A copy of the test's own."""
+    shutil.copytree(crowned, tmp_path / "own")
+    workspace = Workspace(tmp_path / "own")
+    return workspace, task_file.load(workspace, "diabetes")
+
+
+def states(workspace: Workspace, task: Task) -> dict[str, str]:
+    """Say of each thing how it was found."""
+    return {row["what"]: row["state"] for row in verify(workspace, task)}
+
+
+def test_a_champion_as_it_was_is_proven(proven: Arena) -> None:
+    """Everything is hashed again, and the figures come out as they were."""
+    assert states(*proven) == dict.fromkeys(PROVEN, "same")
+
+
+def _package(workspace: Workspace, version: str, name: str) -> Path:
+    return workspace.package("diabetes", version) / name
+
+
+@pytest.mark.parametrize("what", ["model.onnx", "encoder.json", "card.md", "data", "ledger", "parameters", "pointer"])
+def test_any_change_of_a_byte_is_found(proven: Arena, what: str) -> None:
+    """In the model, its encoder, its card, the data, the ledger, the task file or the pointer."""
+    workspace, task = proven
+    version = aliases(workspace, task)["champion"]
+    expected = {"model.onnx": "model", "encoder.json": "model", "card.md": "package", "pointer": "ledger"}.get(
+        what, what
+    )
+    if what == "parameters":
+        edit_task(workspace, "diabetes", {"train.epochs": 7})
+        task = task_file.load(workspace, "diabetes")
+    elif what == "pointer":
+        content = files.read_json(workspace.champion("diabetes"))
+        content["decision"]["reasons"] = ["because"]
+        files.write_json(workspace.champion("diabetes"), content)
+    else:
+        path = {
+            "data": next(path for path in workspace.raw("diabetes").rglob("*") if path.is_file()),
+            "ledger": workspace.ledger("diabetes"),
+        }.get(what) or _package(workspace, version, what)
+        content = path.read_bytes() if path.is_file() else b"0"
+        path.write_bytes(content.replace(b"0", b"1", 1) if what != "model.onnx" else content + b"\x00")
+    assert states(workspace, task)[expected] == "changed"
+
+
+def test_what_is_not_here_is_unknown(proven: Arena) -> None:
+    """A fresh clone has pointers and ledger alone: nothing is changed, and nothing is proven."""
+    workspace, task = proven
+    for folder in (workspace.raw("diabetes"), workspace.package("diabetes", aliases(workspace, task)["champion"])):
+        shutil.rmtree(folder)
+    found = states(workspace, task)
+    assert {what for what, state in found.items() if state == "unknown"} == {"package", "data", "figures"}
+    assert "changed" not in found.values()
+    shutil.rmtree(workspace.champion("diabetes").parent)
+    with pytest.raises(RegistryError, match="has no champion to verify"):
+        verify(workspace, task)
+
+
+def test_two_versions_are_compared_by_every_metric(proven: Arena) -> None:
+    """On the same rows, either way round; what one sees of the features shows."""
+    workspace, task = proven
+    found = compare(workspace, task, "champion", "challenger")
+    turned = compare(workspace, task, "challenger", "champion")
+    assert {row["metric"]: row["first_is"] for row in found["metrics"]} == dict.fromkeys(task.kind.metrics, "better")
+    assert {row["first_is"] for row in turned["metrics"]} == {"worse"}
+    gains = [[row["gain"] for row in one["metrics"]] for one in (found, turned)]
+    np.testing.assert_allclose(gains[0], -np.array(gains[1]))
+
+
+def test_on_the_command_line(proven: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables for people, JSON for programs, and an exit code for scripts."""
+    workspace, task = proven
+    monkeypatch.chdir(workspace.root)
+    for words in (
+        ["why", "diabetes"],
+        ["why", "diabetes", "champion"],
+        ["compare", "diabetes", "champion", "challenger"],
+    ):
+        for more in ([], ["--json"]):
+            done = CliRunner().invoke(cli, [*words, *more], catch_exceptions=False)
+            assert done.exit_code == 0
+            assert aliases(workspace, task)["champion"] in done.output
+    assert CliRunner().invoke(cli, ["verify", "diabetes"]).exit_code == 0
+    _package(workspace, aliases(workspace, task)["champion"], "card.md").write_text("better than it is")
+    done = CliRunner().invoke(cli, ["verify", "diabetes"])
+    assert done.exit_code == 1
+    assert "changed" in done.output
+
+
+def test_other_versions_on_the_same_rows_are_counted(proven: Arena) -> None:
+    """Not the version itself, not by another metric, not on other rows, and no rollback."""
+    workspace, task = proven
+    report = files.read_json(workspace.out("diabetes", "evaluate") / "report.json")
+    (line,) = Registry(workspace).decisions("diabetes")
+    others = [
+        line,
+        line.model_copy(update={"version": report["version"]}),
+        line.model_copy(update={"version": "b", "verdict": "HOLD"}),
+        line.model_copy(update={"version": "b", "verdict": "REJECT"}),
+        line.model_copy(update={"version": "c", "metric": "mae"}),
+        line.model_copy(update={"version": "d", "test": "other"}),
+        line.model_copy(update={"version": "e", "verdict": "ROLLBACK"}),
+    ]
+    assert contest.uses(others, report) == 2
+    assert task.gate.uses == 50
+
+
+@pytest.mark.parametrize("name", ["diabetes", "iris", "digits", "sine"])
+def test_a_simple_model_learns_something(tmp_path: Path, name: str) -> None:
+    """Of every kind of features: it beats the baseline, and says which it is."""
+    workspace, task = arena(tmp_path, name)
+    test, folder = prepare.read_test(workspace, task), workspace.out(name, "prepare")
+    context = files.read_json(folder / "split.json")["context"]
+    found = simple(workspace, task, Encoder.load(folder / "encoder.json").encode(test.rows), context)
+    assert found is not None
+    assert found.name in {"a linear model", "a small tree"}
+    _, known = prepare.read_part(folder / "train.npz")
+    baseline = task.kind.baseline(known, {"value": test.rows["value"][:, -1:]} if name == "sine" else test.rows, "mae")
+    scores = [task.metric.score(test.truth, outputs, context) for outputs in (found.outputs, baseline)]
+    assert task.metric.gain(*scores) > 0
