@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from jousting import arena, challenge, quick_package
+from sklearn.datasets import load_iris
 from tiny import IRIS
 
 from tiltyard.judge import judge
@@ -22,6 +23,7 @@ def rivals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Workspace, 
     """A weak champion of iris, and a good challenger that was evaluated."""
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
     monkeypatch.setattr("tiltyard.package.package", quick_package)
+    monkeypatch.setattr("tiltyard.contest.simple", lambda *_: None)  # which beats the weak one
     workspace, task = arena(tmp_path / "arena", "iris")
     old = challenge(workspace, task, slice(1, 2))
     assert promote(workspace, task).verdict == "PROMOTE"
@@ -30,13 +32,14 @@ def rivals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Workspace, 
 
 def happened(workspace: Workspace, task: Task, right: dict[str, int]) -> None:
     """Leave 300 requests that both versions answered, each so many times rightly, and their truths."""
+    flowers = [dict(zip(IRIS, row, strict=True)) for row in load_iris().data.tolist()] * 2
     answers = Spool(workspace.records / "iris" / "answers")
     for version, good in right.items():
         for place in range(300):
             label = task.classes[place % 3 if place < good else (place + 1) % 3]
             answer = {"label": label, "probabilities": {name: float(name == label) for name in task.classes}}
             line = {"id": f"r{place}", "time": 1.0, "ms": 1.0, "arm": "champion", "version": version}
-            answers.add(json.dumps({**line, "instances": [IRIS], "predictions": [answer]}).encode())
+            answers.add(json.dumps({**line, "instances": [flowers[place]], "predictions": [answer]}).encode())
     truths = Spool(workspace.records / "iris" / "truths")
     items = [{"id": f"r{place}", "instance": 0, "truth": task.classes[place % 3]} for place in range(300)]
     truths.add(json.dumps({"time": 2.0, "truths": items}).encode())

@@ -12,7 +12,8 @@ from tiltyard.duel import Duel
 from tiltyard.gate import Check, NotApplicableError
 from tiltyard.problems.classification import probabilities
 
-DRAWS = 200
+DRAWS = 500
+SURE = 0.99  # that it is not chance: of thirty rows four may be wrong where one is to be expected
 
 
 class Calibration(Check):
@@ -27,7 +28,7 @@ class Calibration(Check):
         if not duel.task.classes:
             raise NotApplicableError(f"{duel.task.problem} states no probabilities")
         shares, most = probabilities(duel.challenger).astype(np.float64), duel.task.gate.calibration
-        error, chance = metrics.ece(duel.truth, shares), _by_chance(shares, duel.task.split.seed, duel.confidence)
+        error, chance = metrics.ece(duel.truth, shares), _by_chance(shares, duel.task.split.seed)
         if error <= max(most, chance):
             return None
         sure, right = float(shares.max(axis=1).mean()), float((shares.argmax(axis=1) == duel.truth).mean())
@@ -37,9 +38,9 @@ class Calibration(Check):
         )
 
 
-def _by_chance(shares: Array, seed: int, confidence: float) -> float:
+def _by_chance(shares: Array, seed: int) -> float:
     """Give the error that a model which means what it says stays below on so many rows: few rows are never even."""
     generator, sums = np.random.default_rng(seed), shares.cumsum(axis=1)
     sums /= sums[:, -1:]
     drawn = [(generator.random((len(shares), 1)) > sums).sum(axis=1) for _ in range(DRAWS)]
-    return float(np.quantile([metrics.ece(truth, shares) for truth in drawn], confidence))
+    return float(np.quantile([metrics.ece(truth, shares) for truth in drawn], SURE))

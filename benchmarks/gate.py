@@ -1,0 +1,195 @@
+"""How good the gate's own judgement is, by pairs of models whose true difference is known; writes benchmarks/GATE.md.
+
+    python benchmarks/gate.py [--pairs N] [--rows N] [--seed N]
+
+Models are drawn, not trained: each answers with what is there to be known plus errors of its own, some of which it
+shares with the other, as models of the same data do. The gate's own code judges them, bootstrap and all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import page
+
+from tiltyard import files, task_file
+from tiltyard.checks.champion import Champion
+from tiltyard.checks.mcnemar import Mcnemar
+from tiltyard.column import Array
+from tiltyard.duel import Duel
+from tiltyard.task import Task
+from tiltyard.workspace import Workspace
+
+TARGET = page.ROOT / "benchmarks" / "GATE.md"
+SHARED = 0.7  # of the variance of two models' errors
+LOOKS = 10  # challengers that are judged on the same rows, one after another
+KINDS = {
+    "iris": ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "roc_auc"),
+    "diabetes": ("rmse", "mae", "r2"),
+}
+CHECKS = (Champion, Mcnemar)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is drawn: a task's metric, how many rows, and how large the errors of both models are."""
+
+    task: str
+    metric: str
+    rows: int
+    errors: float = 1.0  # of the champion
+    better: float = 0.0  # share of its errors that the challenger does not make
+    least: float = 0.0  # the task's minimum gain
+    corrected: bool = True  # for having looked before
+
+    def judged_by(self) -> Task:
+        """Give the task with such a gate."""
+        task = task_file.load(Workspace(page.ROOT), self.task)
+        gate = task.gate.model_copy(update={"metric": self.metric, "minimum_gain": self.least})
+        return task.model_copy(update={"gate": gate})
+
+
+def drawn(setting: Setting, seed: int) -> Iterator[tuple[Array, Array]]:
+    """Give the truth of sealed rows with the champion's outputs, then with those of ever new challengers."""
+    generator = np.random.default_rng(seed)
+    rows, classes = setting.rows, 3
+    shared = math.sqrt(SHARED) * generator.standard_normal((rows, classes))
+    truth = generator.integers(0, classes, rows) if setting.task == "iris" else generator.standard_normal(rows)
+    for place in range(LOOKS + 1):
+        own = math.sqrt(1 - SHARED) * generator.standard_normal((rows, classes))
+        errors = setting.errors * (1 - setting.better * (place > 0)) * (shared + own)
+        if setting.task == "diabetes":
+            yield truth, (truth + errors[:, 0])[:, None]
+        else:
+            scores = np.exp(2 * (np.eye(classes)[truth] + errors))
+            yield truth, scores / scores.sum(axis=1, keepdims=True)
+
+
+def duels(setting: Setting, seed: int) -> Iterator[Duel]:
+    """Let one challenger after another meet the same champion on the same rows."""
+    task, models = setting.judged_by(), drawn(setting, seed)
+    truth, champion = next(models)
+    for look, (_, outputs) in enumerate(models):
+        yield Duel(task, truth, outputs, outputs, champion, {}, 0.0, 0.0, uses=look if setting.corrected else 0)
+
+
+def wins(duel: Duel) -> bool:
+    """Say whether the checks that look at the champion let a challenger through."""
+    return all(check().outcome(duel).state != "failed" for check in CHECKS)
+
+
+def once(setting: Setting, seed: int) -> bool:
+    """Judge one challenger."""
+    return wins(next(duels(setting, seed)))
+
+
+def ever(setting: Setting, seed: int) -> bool:
+    """Judge one after another until one wins."""
+    return any(map(wins, duels(setting, seed)))
+
+
+def spread(setting: Setting, seed: int) -> float:
+    """Give the gain that such rows show four times in five."""
+    gain = next(duels(setting, seed)).over_champion
+    assert gain is not None  # noqa: S101 - there is a champion
+    return gain.seen(0.95)
+
+
+def gained(setting: Setting, better: float, seed: int) -> float:
+    """Give the true gain, by very many rows."""
+    task, models = setting.judged_by(), drawn(replace(setting, rows=400_000, better=better), seed)
+    (truth, old), (_, new) = next(models), next(models)
+    return task.metric.gain(*(task.metric.score(truth, outputs, {}) for outputs in (new, old)))
+
+
+def reaching(setting: Setting, gain: float, seed: int) -> float:
+    """Find by how much smaller errors lead to a gain."""
+    low, high = 0.0, 0.9
+    for _ in range(12):
+        middle = (low + high) / 2
+        low, high = (middle, high) if gained(setting, middle, seed) < gain else (low, middle)
+    return (low + high) / 2
+
+
+def measured(setting: Setting, pool: ProcessPoolExecutor, pairs: int, seed: int) -> dict[str, Any]:
+    """Give the shares of challengers that win: equal ones, equal ones again and again, better ones."""
+    seeds = range(seed, seed + pairs)
+
+    def share(ask: Callable[[Setting, int], bool], what: Setting, of: range = seeds) -> float:
+        return float(np.mean([*pool.map(partial(ask, what), of, chunksize=8)]))
+
+    few = range(seed, seed + max(pairs // 4, 1))
+    least = float(np.median([*pool.map(partial(spread, setting), few, chunksize=8)]))
+    better = replace(setting, better=reaching(setting, least, seed), least=least)
+    return {
+        "equal": share(once, setting),
+        "peeking": share(ever, setting, few),
+        "uncorrected": share(ever, replace(setting, corrected=False), few),
+        "least": least,
+        "power": share(once, better),
+        "last": float(np.mean([*pool.map(partial(late, better), few, chunksize=8)])),
+    }
+
+
+def late(setting: Setting, seed: int) -> bool:
+    """Judge a better challenger after nine others."""
+    duel = next(duels(setting, seed))
+    return wins(replace(duel, uses=9))
+
+
+def main() -> None:
+    """Measure each metric, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=1000)
+    parser.add_argument("--rows", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    lines = []
+    with ProcessPoolExecutor(2) as pool:
+        for task, metrics in KINDS.items():
+            for metric in metrics:
+                found = measured(Setting(task, metric, asked.rows), pool, asked.pairs, asked.seed)
+                lines.append(_line(metric, found))
+                print(lines[-1], flush=True)
+    files.write_text(TARGET, _page(lines, asked))
+
+
+def _line(metric: str, found: dict[str, Any]) -> str:
+    shares = " | ".join(f"{found[name]:.1%}" for name in ("equal", "peeking", "uncorrected", "power", "last"))
+    return f"| {metric} | {found['least']:.3g} | {shares} |"
+
+
+def _page(lines: list[str], asked: argparse.Namespace) -> str:
+    far = NormalDist().inv_cdf(0.975) * math.sqrt(0.05 * 0.95 / asked.pairs)
+    return f"""# The gate, judged
+
+Measured by `benchmarks/gate.py --pairs {asked.pairs} --rows {asked.rows} --seed {asked.seed}` on
+{datetime.now(UTC):%Y-%m-%d}. Pairs of models of known difference are judged by the gate's own checks against the
+champion, at a confidence of 95 %, on {asked.rows:,} sealed rows. Each share is of {asked.pairs} pairs, or of
+{max(asked.pairs // 4, 1)} where many are judged one after another: 5 % are known to ± {far:.1%}, and to
+± {2 * far:.1%}.
+
+- **equal**: how often one challenger wins that is as good as the champion (goal: at most 5 %).
+- **peeking**: how often any of {LOOKS} such challengers wins that are judged on the same rows (goal: at most 5 %).
+- **uncorrected**: the same if the gate did not count how often it looked.
+- **least**: the minimum gain that is set: what so many rows can show four times in five.
+- **power**: how often a challenger wins that is truly better by just that (goal: 80 %).
+- **power, 10th**: how often it does when nine others were judged on these rows before.
+
+| metric | least | equal | peeking | uncorrected | power | power, 10th |
+|---|--:|--:|--:|--:|--:|--:|
+{chr(10).join(lines)}
+"""
+
+
+if __name__ == "__main__":
+    main()
