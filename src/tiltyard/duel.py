@@ -50,10 +50,9 @@ class Duel:
     def confidence(self) -> float:
         """What an interval must have, since whoever looks often enough at the same rows is lucky once.
 
-        The chances of all looks to come are 1/1, 1/3, 1/6, 1/10... of what the first has, and twice that together.
+        The chances of all looks are 1/1, 1/4, 1/9, 1/16... of what the first has, and 1.65 times that together.
         """
-        look = self.uses + 1
-        return 1 - (1 - self.task.gate.confidence) * 2 / (look * (look + 1))
+        return 1 - (1 - self.task.gate.confidence) / (self.uses + 1) ** 2
 
     @cached_property
     def over_baseline(self) -> Gain:

@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 from tiltyard import contest, files, plugins
+from tiltyard.decision import code
 from tiltyard.duel import Duel
 from tiltyard.errors import RegistryError
 from tiltyard.gate import versus
@@ -81,7 +82,7 @@ def _known(registry: Registry, verdict: Verdict) -> Verdict | None:
 
 def _fingerprint(task: Task, report: Json, champion: str | None) -> str:
     """Name all that a verdict follows from."""
-    judged = [report, task.gate.model_dump(mode="json"), champion]
+    judged = [report, task.gate.model_dump(mode="json"), champion, code()]
     return hashlib.sha256(json.dumps(judged, sort_keys=True).encode()).hexdigest()
 
 
