@@ -175,8 +175,8 @@ def _page(lines: list[str], asked: argparse.Namespace) -> str:
 Measured by `benchmarks/gate.py --pairs {asked.pairs} --rows {asked.rows} --seed {asked.seed}` on
 {datetime.now(UTC):%Y-%m-%d}. Pairs of models of known difference are judged by the gate's own checks against the
 champion, at a confidence of 95 %, on {asked.rows:,} sealed rows. Shares of equal and of better challengers are of
-{asked.pairs} pairs, so 5 % are known to ± {far:.1%}; of peeking of {asked.pairs // 2} sequences (± {1.4 * far:.1%}); of the rest
-of {asked.pairs // 4}.
+{asked.pairs} pairs, so 5 % are known to ± {far:.1%}; those of peeking of {asked.pairs // 2} sequences
+(± {1.4 * far:.1%}), and the rest of {asked.pairs // 4}.
 
 - **equal**: how often one challenger wins that is as good as the champion (goal: at most 5 %).
 - **peeking**: how often any of {LOOKS} such challengers wins that are judged on the same rows (goal: at most 5 %).
