@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,14 @@ from prefect.tasks import exponential_backoff
 
 from pipelines import evidence
 from tiltyard import bases, store, task_file
+from tiltyard.approve import approved
 from tiltyard.errors import SourceError, WorkspaceError
+from tiltyard.registry import Registry
+from tiltyard.task import Task as TaskFile
 from tiltyard.verdict import Verdict
 from tiltyard.workspace import Workspace
+
+LOOK = 2.0  # seconds between two looks for somebody's word
 
 
 def _may_pass(_task: Any, _run: Any, state: State[Any]) -> bool:
@@ -76,9 +82,25 @@ def promote(root: str, name: str) -> Verdict:
     from tiltyard.promote import promote as verb
 
     workspace = Workspace(Path(root))
-    verdict = verb(workspace, task_file.load(workspace, name))
+    wanted = task_file.load(workspace, name)
+    verdict = verb(workspace, wanted)
+    if lacks_only(verdict, "approval") and wanted.gate.approval_minutes and waited(workspace, wanted, verdict.version):
+        verdict = verb(workspace, wanted)
     evidence.of_verdict(name, verdict.verdict, verdict.reasons)
     return verdict
+
+
+def lacks_only(verdict: Verdict, code: str) -> bool:
+    """Say whether one check alone stands in the way."""
+    return [outcome.code for outcome in verdict.outcomes if outcome.state == "failed"] == [code]
+
+
+def waited(workspace: Workspace, wanted: TaskFile, version: str) -> bool:
+    """Wait for somebody's word, and say whether it came in time."""
+    end, registry = time.monotonic() + 60 * wanted.gate.approval_minutes, Registry(workspace)
+    while not (found := approved(registry, wanted.name, version)) and time.monotonic() < end:
+        time.sleep(LOOK)
+    return bool(found)
 
 
 STEPS: dict[str, Task[..., Any]] = {"fetch": fetch, **{verb: _stage(verb) for verb in store.STAGES}, "promote": promote}

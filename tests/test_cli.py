@@ -40,6 +40,7 @@ def test_every_verb_of_the_road_is_a_command() -> None:
         "why",
         "compare",
         "verify",
+        "approve",
     }
 
 

@@ -41,6 +41,7 @@ def _facts(**other: Any) -> Duel:
 
 
 CASES: dict[str, Callable[[], Duel]] = {
+    "approval": lambda: bout(cancer(), line(cancer()), approval=True),
     "baseline": lambda: bout(cancer(), none(cancer()), min_recall=0.0),
     "behaviour": lambda: bout(
         diabetes(),

@@ -19,7 +19,7 @@ PLUGINS = {"sources", "formats", "models", "problems", "checks", "columns", "for
 VERBS = {
     *("init", "fetch", "validate", "prepare", "train", "evaluate", "promote", "package"),
     *("serve", "predict", "check", "status", "history", "rollback", "doctor", "data", "smoke", "search", "study"),
-    *("traffic", "monitor", "why", "compare", "verify"),
+    *("traffic", "monitor", "why", "compare", "verify", "approve"),
 }
 # which modules may import a heavy library; everywhere else it stays out
 HEAVY = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from making import edit_task
 
 from tiltyard import contest, files, prepare, task_file
 from tiltyard.aliases import aliases
+from tiltyard.approve import approve
 from tiltyard.cli import cli
 from tiltyard.compare import compare
 from tiltyard.encoder import Encoder
@@ -162,3 +164,39 @@ def test_a_simple_model_learns_something(tmp_path: Path, name: str) -> None:
     baseline = task.kind.baseline(known, {"value": test.rows["value"][:, -1:]} if name == "sine" else test.rows, "mae")
     scores = [task.metric.score(test.truth, outputs, context) for outputs in (found.outputs, baseline)]
     assert task.metric.gain(*scores) > 0
+
+
+def test_a_word_is_asked_for_and_heard(proven: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it a good challenger is held; it is a line of the ledger; said twice it is one; and it wins nothing."""
+    workspace, _ = proven
+    monkeypatch.setenv("TILTYARD_ACTOR", "anna")
+    monkeypatch.setattr("tiltyard.package.package", quick_package)
+    edit_task(workspace, "diabetes", {"gate.approval": True})
+    shutil.rmtree(workspace.champion("diabetes").parent)
+    task = task_file.load(workspace, "diabetes")
+    version = challenge(workspace, task, slice(None))
+    verdict = promote(workspace, task)
+    assert verdict.reasons == ["0 people have approved it; expected 1: tiltyard approve diabetes"]
+    assert verdict.verdict == "HOLD"
+    assert {approve(workspace, task).id for _ in range(2)} == {approve(workspace, task, version[:6]).id}
+    assert promote(workspace, task).verdict == "PROMOTE"
+    words = [decision.verdict for decision in Registry(workspace).decisions("diabetes")]
+    assert words == ["PROMOTE", "HOLD", "APPROVE", "PROMOTE"]
+    with pytest.raises(RegistryError, match="diabetes has no challenger to approve"):
+        approve(workspace, task)
+
+
+def test_a_run_waits_for_a_word(proven: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as the task says, and goes on as soon as it is there."""
+    from pipelines import steps
+
+    workspace, task = proven
+    monkeypatch.setattr(steps, "LOOK", 0.01)
+    patient, hasty = (
+        task.model_copy(update={"gate": task.gate.model_copy(update={"approval": True, "approval_minutes": minutes})})
+        for minutes in (5.0, 0.001)
+    )
+    version = aliases(workspace, task)["challenger"]
+    assert not steps.waited(workspace, hasty, version)
+    threading.Timer(0.2, approve, (workspace, task)).start()
+    assert steps.waited(workspace, patient, version)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tiltyard import evaluate, files
+from tiltyard.approve import approved
 from tiltyard.column import Array
 from tiltyard.decision import Decision, provenance
 from tiltyard.drift import FEWEST
@@ -28,6 +29,7 @@ from tiltyard.versions import recorded
 from tiltyard.workspace import Workspace
 
 Json = dict[str, Any]
+JUDGED = {"PROMOTE", "HOLD", "REJECT"}
 # Linux tells the most that a process ever held in kilobytes, macOS in bytes.
 WEIGH = """\
 import resource, sys
@@ -59,6 +61,7 @@ def duel(workspace: Workspace, task: Task, report: Json, champion: Champion | No
         ask=None if task.kind.targets == "text" else predictor.outputs,
         drift=_drift(workspace, task, predictor.encoder),
         facts=_facts(workspace, task, report),
+        approvals=approved(Registry(workspace), task.name, report["version"]),
         uses=uses(Registry(workspace).decisions(task.name), report),
     )
 
@@ -68,7 +71,7 @@ def uses(decisions: list[Decision], report: Json) -> int:
     judged = {
         decision.version
         for decision in decisions
-        if decision.verdict != "ROLLBACK" and (decision.test, decision.metric) == (report["test"], report["metric"])
+        if decision.verdict in JUDGED and (decision.test, decision.metric) == (report["test"], report["metric"])
     }
     return len(judged - {report["version"]})
 

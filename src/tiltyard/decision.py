@@ -27,7 +27,7 @@ class Decision(BaseModel):
     id: str = Field(default_factory=lambda: uuid.uuid4().hex)
     time: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     task: str
-    verdict: Literal["PROMOTE", "HOLD", "REJECT", "ROLLBACK"]
+    verdict: Literal["PROMOTE", "HOLD", "REJECT", "ROLLBACK", "APPROVE"]
     version: str
     champion: str | None = None  # the version before
     reasons: list[str]

@@ -44,6 +44,7 @@ class Duel:
     ask: Ask | None = None
     drift: list[Json] = field(default_factory=list)  # of what clients sent lately, column by column
     facts: Json = field(default_factory=dict)  # about the file that is judged and where it comes from
+    approvals: list[str] = field(default_factory=list)  # who has approved the challenger
     uses: int = 0  # how many other versions the sealed rows have judged
 
     @property
@@ -91,6 +92,7 @@ class Duel:
             "simple": asdict(self.over_simple) if self.over_simple else None,
             "confidence": self.confidence,
             "uses": self.uses,
+            "approvals": self.approvals,
             "facts": self.facts,
         }
 

@@ -18,6 +18,7 @@ COLOURS = {
     "HOLD": "yellow",
     "REJECT": "red",
     "ROLLBACK": "magenta",
+    "APPROVE": "cyan",
     "stopped": "bold red",
     "ok": "green",
     "missing": "yellow",

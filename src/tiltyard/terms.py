@@ -90,6 +90,8 @@ class Gate(Strict):
     uses: int = Field(
         50, ge=0, description="How many versions the same sealed rows may judge before fresh ones are due."
     )
+    approval: bool = Field(default=False, description="Want a person's word: tiltyard approve TASK.")
+    approval_minutes: float = Field(0.0, ge=0, description="How long a run waits for that word.")
     committed: bool = Field(default=False, description="Insist that code and task are committed to git.")
 
     def misfit(self, columns: Mapping[str, Column], classes: Sequence[str], targets: str) -> str:

@@ -30,11 +30,13 @@ TERMS = {
     "slices": ["garden"],
     "behaviours": [Behaviour(vary="petal_length", by=1.0, never="higher", label="setosa")],
     "sensitive": ["garden"],
+    "approval": True,
 }
 ORIGIN = {"data": "d", "test": "t", "version": "v", "seed": 0, "parameters": 131, "commit": None}
 FACTS = {"size_mb": 0.1, "memory_mb": 80.0, "parity": 1e-6, "dirty": None, "origin": ORIGIN}
 # What else is wrong with the challenger, where a check looks at something of its own.
 OTHERWISE: dict[str, dict[str, Any]] = {
+    "approval": {"approvals": []},
     "calibration": {"challenger": np.eye(3)[(TRUTH + 1) % 3]},
     "fairness": {"challenger": np.eye(3)[np.where(GARDEN == "north", 0, 1)]},
     "robustness": {"challenger": SURE},
@@ -75,6 +77,7 @@ def better() -> Duel:
         ask=lambda _: SURE,
         drift=[{"feature": "petal_length", "psi": 0.01, "drifted": False}],
         facts=FACTS,
+        approvals=["anna"],
     )
 
 

@@ -127,4 +127,24 @@ def verify(task: str, as_json: bool) -> None:
     sys.exit(any(row["state"] == "changed" for row in rows))
 
 
-COMMANDS = [status, history, why, compare, verify, rollback]
+@click.command()
+@TASK
+@click.argument("version", default="challenger")
+@JSON
+def approve(task: str, version: str, as_json: bool) -> None:
+    r"""Give your word for VERSION, where gate.approval wants one; the gate still has its own.
+
+    \b
+    tiltyard approve iris           what was trained last; then: tiltyard promote iris
+    tiltyard approve iris 4113c5    the beginning of a version will do
+    """
+    from tiltyard.approve import approve as verb
+
+    decision = one(task, lambda w, t: verb(w, t, version))
+    if as_json:
+        print_json(decision.model_dump(mode="json"))
+    else:
+        click.echo(f"{task}: {decision.version} {decision.reasons[0]} on {decision.time}")
+
+
+COMMANDS = [status, history, why, compare, verify, approve, rollback]

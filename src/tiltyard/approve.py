@@ -1,0 +1,41 @@
+"""The verb approve: a person's word for a version, in the ledger; whether it becomes champion is the gate's to say."""
+
+from __future__ import annotations
+
+from tiltyard.aliases import aliases, named
+from tiltyard.decision import Decision, provenance
+from tiltyard.errors import RegistryError
+from tiltyard.registry import Registry
+from tiltyard.task import Task
+from tiltyard.workspace import Workspace
+
+
+def approve(workspace: Workspace, task: Task, name: str = "challenger") -> Decision:
+    """Record who approves what; the same word twice is one."""
+    if name == "challenger" and name not in aliases(workspace, task):
+        raise RegistryError(f"{task.name} has no challenger to approve", hint=f"train one: tiltyard run {task.name}")
+    version, registry, origin = named(workspace, task, name), Registry(workspace), provenance(workspace)
+    with registry.lock(task.name):
+        for decision in registry.decisions(task.name):
+            if (decision.verdict, decision.version, decision.who) == ("APPROVE", version, origin["who"]):
+                return decision
+        champion = registry.champion(task.name)
+        decision = Decision(
+            task=task.name,
+            verdict="APPROVE",
+            version=version,
+            champion=champion.version if champion else None,
+            reasons=[f"approved by {origin['who']}"],
+            **origin,
+        )
+        registry.record(decision)
+        return decision
+
+
+def approved(registry: Registry, task: str, version: str) -> list[str]:
+    """Say who has approved a version."""
+    return [
+        decision.who
+        for decision in registry.decisions(task)
+        if decision.verdict == "APPROVE" and decision.version == version
+    ]
