@@ -22,7 +22,7 @@ from tiltyard.task import Task
 from tiltyard.verdict import Word, word
 
 ORIGIN = {"data": "d", "test": "t", "version": "v", "seed": 0, "parameters": 9, "commit": "c"}
-FACTS = {"size_mb": 0.1, "memory_mb": 80.0, "parity": 1e-6, "dirty": False, "origin": ORIGIN}
+FACTS = {"size_mb": 0.1, "memory_mb": 80.0, "parity": 1e-6, "empty": [], "dirty": False, "origin": ORIGIN}
 
 
 @dataclasses.dataclass(frozen=True)

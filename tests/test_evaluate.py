@@ -12,6 +12,7 @@ import pytest
 from jousting import arena, challenge, fit, write_linear
 
 from tiltyard import files, prepare, report, task_file
+from tiltyard.card import card, empty
 from tiltyard.column import Array
 from tiltyard.encoder import Encoder
 from tiltyard.errors import DataError, RegistryError, SealError, TrainingError
@@ -180,3 +181,21 @@ def test_the_confusion_table_counts_every_row(road: Workspace) -> None:
     assert [line["rows"] for line in content["per_class"]] == matrix.sum(axis=1).tolist()
     assert sum(row["actual"] == row["predicted"] for row in rows) == np.trace(matrix)
     assert content["metrics"]["accuracy"] == np.trace(matrix) / matrix.sum()
+
+
+def test_slices_are_measured_and_shown(diabetes: Arena) -> None:
+    """Where the task names some: in report, page and card; else the card says that nothing is known of them."""
+    space, task = diabetes
+    named = task.model_copy(update={"gate": task.gate.model_copy(update={"slices": ["sex"]})})
+    found = evaluate(space, named)
+    assert [one["slice"] for one in found["slices"]] == ["sex 1", "sex 2"]
+    assert sum(one["rows"] for one in found["slices"]) == found["rows"]["test"]
+    assert "<h2>By slice</h2>" in (space.out("diabetes", "evaluate") / "report.html").read_text()
+    training = {"epochs": 1, "best_epoch": 1, "seed": 0, "parameters": 1}
+    device = {"seconds": 7.0, "processor_seconds": 36.0, "backend": "tensorflow", "device": "cpu"}
+    text = card(named, found, training, device)
+    assert f"| sex 2 | {found['slices'][1]['rows']} |" in text
+    assert "Trained in 7 s (tensorflow on cpu) with 36 s of processors: about 0.1 Wh at 10 W a core" in text
+    assert empty(text) == []
+    assert empty(text.replace(text.partition("## Slices\n\n")[2].partition("\n\n## ")[0], "")) == ["Slices"]
+    assert "The task names no slices" in card(task, evaluate(space, task), training, {})

@@ -50,6 +50,7 @@ CASES: dict[str, Callable[[], Duel]] = {
         behaviours=[{"vary": "bmi", "by": 2.0, "never": "lower"}],
     ),
     "calibration": lambda: bout(cancer(), DecisionTreeClassifier(random_state=0), metric="accuracy", calibration=0.04),
+    "card": lambda: _facts(empty=["Figures"]),
     "champion": lambda: bout(cancer(), line(cancer()), line(cancer())),
     "collapse": lambda: bout(cancer(), line(cancer()), min_recall=0.97),
     "drift": lambda: bout(

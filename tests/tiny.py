@@ -99,7 +99,7 @@ def packaged(space: Workspace, task: Task) -> Path:
     features, _ = read_part(space.out(task.name, "prepare") / "train.npz")
     files.write_json(folder / "reference.json", reference(encoder, features))
     training: dict[str, Any] = files.read_json(train / "training.json")
-    files.write_text(folder / "card.md", card(task, report, training))
+    files.write_text(folder / "card.md", card(task, report, training, {}))
     return folder
 
 

@@ -3,25 +3,46 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from tiltyard import files
 from tiltyard.column import Column
 from tiltyard.task import Task
 
 Json = dict[str, Any]
 
 
-def card(task: Task, report: Json, training: Json) -> str:
+WATTS = 10.0  # of one busy core, with what it needs around it: a guess of the right size
+
+
+def card(task: Task, report: Json, training: Json, device: Json) -> str:
     """Write the card as markdown, from the task and what training and evaluation recorded."""
     sections = {
         "What it does": _purpose(task),
+        "Intended use": _use(task),
+        "Limits": _limits(task),
         "Data": _data(task, report),
         "Figures": _figures(task, report),
-        "Use and limits": _limits(task),
+        "Slices": _slices(task, report),
+        "Time and energy": _cost(device),
         "Provenance": _provenance(task, report, training),
     }
     text = "\n\n".join(f"## {title}\n\n{content}" for title, content in sections.items())
     return f"# {task.title}\n\n{text}\n"
+
+
+def ran_on(train: Path) -> Json:
+    """Read what training ran on and how long it took, if that is here."""
+    path = train / "device.json"
+    content: Json = files.read_json(path) if path.is_file() else {}
+    return content
+
+
+def empty(text: str) -> list[str]:
+    """Name the sections of a card that say nothing."""
+    sections = (section.partition("\n") for section in text.split("\n## ")[1:])
+    return [title for title, _, content in sections if not content.strip()]
 
 
 def essentials(task: Task, report: Json) -> Json:
@@ -87,9 +108,37 @@ def _figures(task: Task, report: Json) -> str:
     return "\n".join(lines) + f"\n\nOn {report['rows']['test']} test rows; {share} bootstrap intervals."
 
 
+def _slices(task: Task, report: Json) -> str:
+    """Draw up the gate's metric by slice, where the task names some."""
+    if not (found := report.get("slices")):
+        return (
+            "The task names no slices, or none has rows enough: whom the model serves worse than others is not known."
+        )
+    lines = [f"| slice | rows | {task.metric.title} |", "|---|---|---|"]
+    return "\n".join([*lines, *(f"| {one['slice']} | {one['rows']} | {one['value']:.4g} |" for one in found)])
+
+
+def _cost(device: Json) -> str:
+    """Say what training took; the energy is worked out from processor time, and said to be."""
+    seconds, busy = device.get("seconds"), device.get("processor_seconds")
+    if seconds is None or busy is None:
+        return "Not known: not recorded when it was trained, or not here."
+    power = f"about {busy * WATTS / 3600:.2g} Wh at {WATTS:g} W a core, by processor time and not by a meter"
+    more = " The card's own energy is not counted." if device.get("device") == "gpu" else ""
+    where = f"{device.get('backend')} on {device.get('device')}"
+    return f"Trained in {seconds:.3g} s ({where}) with {busy:.3g} s of processors: {power}.{more}"
+
+
+def _use(task: Task) -> str:
+    return (
+        f"For instances like those it was trained on: {task.title.lower()}. Whether it is good enough for what its "
+        f"answers lead to is for those to say who use it; the gate held it to {task.metric.title.lower()}."
+    )
+
+
 def _limits(task: Task) -> str:
     return (
-        f"For instances like those it was trained on: {task.title.lower()}. A request with a missing or unknown field, "
+        f"A request with a missing or unknown field, "
         f"a value outside the bounds above, or more than {task.serve.max_instances} instances is refused. "
         "Inside the bounds but far from the training rows the answer is an extrapolation, and is not marked as one."
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from tiltyard import evaluate, files
 from tiltyard.approve import approved
+from tiltyard.card import card, empty, ran_on
 from tiltyard.column import Array
 from tiltyard.decision import Decision, provenance
 from tiltyard.drift import FEWEST
@@ -110,12 +111,13 @@ def _champion_outputs(workspace: Workspace, champion: Champion, test: TestPart) 
 def _facts(workspace: Workspace, task: Task, report: Json) -> Json:
     """Weigh the file, and gather where it comes from."""
     train, origin = workspace.out(task.name, "train"), provenance(workspace)
-    training = files.read_json(train / "training.json")
+    training, told = files.read_json(train / "training.json"), ran_on(train)
     known = {version.data for version in recorded(workspace, task.name)}
     return {
         "size_mb": (train / "model.onnx").stat().st_size / 2**20,
         "memory_mb": _memory_mb(train),
         "parity": training.get("parity"),
+        "empty": empty(card(task, report, training, told)),
         "dirty": origin["dirty"],
         "origin": {
             "data": report["data"] if report["data"] in known else None,

@@ -14,7 +14,8 @@ from tiltyard.columns.series import Series
 from tiltyard.predictions import Predictions
 from tiltyard.predictor import BATCH, Predictor, version
 from tiltyard.prepare import Features, TestPart, open_part, read_test
-from tiltyard.problem import TRUTH
+from tiltyard.problem import TRUTH, Context
+from tiltyard.slices import parts
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
@@ -24,7 +25,7 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
     predictor = Predictor.load(workspace.out(task.name, "train"))
     predictions = predict(workspace, task, predictor)
     training = files.read_json(workspace.out(task.name, "train") / "training.json")
-    content = _report(workspace, task, predictor, predictions)
+    content = _report(workspace, task, predictor, predictions, read_test(workspace, task).rows)
     with files.replacing_folder(workspace.out(task.name, "evaluate")) as folder:
         files.write_json(folder / "report.json", content)
         predictions.save(folder / "predictions.npz")
@@ -51,7 +52,9 @@ def past(task: Task, test: TestPart) -> Rows:
     return {**test.rows, TRUTH: test.truth} if task.kind.targets == "text" else test.rows
 
 
-def _report(workspace: Workspace, task: Task, predictor: Predictor, predictions: Predictions) -> dict[str, Any]:
+def _report(
+    workspace: Workspace, task: Task, predictor: Predictor, predictions: Predictions, test: Rows
+) -> dict[str, Any]:
     """Measure; the same model and rows give the same report, so it holds no time of day and no duration."""
     facts = files.read_json(workspace.out(task.name, "prepare") / "split.json")
     context, truth, outputs = facts["context"], predictions.truth, predictions.outputs
@@ -71,8 +74,17 @@ def _report(workspace: Workspace, task: Task, predictor: Predictor, predictions:
         "intervals": {name: list(interval) for name, interval in intervals.items()},
         "baseline": task.kind.scores(truth, predictions.baseline, context),
         "train": task.kind.scores(known, predictor.condense(known, _in_batches(features)), context),
+        "slices": _slices(task, truth, outputs, test, context),
         **task.kind.details(predictions),
     }
+
+
+def _slices(task: Task, truth: Array, outputs: Array, test: Rows, context: Context) -> list[dict[str, Any]]:
+    """Give the gate's metric on each part of the rows that the task names."""
+    return [
+        {"slice": name, "rows": len(places), "value": task.metric.score(truth[places], outputs[places], context)}
+        for name, places in parts(task.gate.slices, task.columns, test)
+    ]
 
 
 def _in_batches(features: Features) -> Iterator[Array]:

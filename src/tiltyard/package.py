@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tiltyard import bento, files, store, trial
-from tiltyard.card import card, essentials
+from tiltyard.card import card, essentials, ran_on
 from tiltyard.column import Array
 from tiltyard.encoder import Encoder
 from tiltyard.errors import PackageError
@@ -77,7 +77,7 @@ def write(workspace: Workspace, task: Task, folder: Path) -> None:
         files.write_json(target / "schema.json", schema(task, predictor.encoder, report))
         files.write_json(target / "golden.json", golden(predictor, test, _outputs(evaluate, test)))
         files.write_json(target / "reference.json", _reference(workspace, task, predictor.encoder))
-        files.write_text(target / "card.md", card(task, report, training))
+        files.write_text(target / "card.md", card(task, report, training, ran_on(train)))
 
 
 def _reference(workspace: Workspace, task: Task, encoder: Encoder) -> dict[str, Any]:

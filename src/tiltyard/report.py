@@ -59,6 +59,7 @@ def page(task: Task, report: Json, training: Json, plots: Path) -> str:
         _section("Figures", _metrics(task, report)),
         *(_section(path.stem.capitalize(), _picture(path)) for path in pictures),
         _section("By class", _records(report.get("per_class", ()))),
+        _section("By slice", _records(report.get("slices", ()))),
         _section("By step ahead", _records(report.get("by_step", ()))),
         _section(_worst_title(report), _records(report["worst"])),
         _section("Smallest errors", _records(report.get("best", ()))),

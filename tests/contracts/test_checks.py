@@ -33,7 +33,7 @@ TERMS = {
     "approval": True,
 }
 ORIGIN = {"data": "d", "test": "t", "version": "v", "seed": 0, "parameters": 131, "commit": None}
-FACTS = {"size_mb": 0.1, "memory_mb": 80.0, "parity": 1e-6, "dirty": None, "origin": ORIGIN}
+FACTS = {"size_mb": 0.1, "memory_mb": 80.0, "parity": 1e-6, "empty": [], "dirty": None, "origin": ORIGIN}
 # What else is wrong with the challenger, where a check looks at something of its own.
 OTHERWISE: dict[str, dict[str, Any]] = {
     "approval": {"approvals": []},
@@ -92,7 +92,13 @@ def worse(better: Duel, check_name: str) -> Duel:
             "live": Match(Gain(0.7, 0.8, -0.1, -0.15, -0.05), 300, same=True),
             "ask": lambda _: np.eye(3)[np.zeros(60, int)],
             "drift": [{"feature": "petal_length", "psi": 0.8, "drifted": True}],
-            "facts": {**FACTS, "size_mb": 900.0, "parity": 0.1, "origin": {**ORIGIN, "data": None}},
+            "facts": {
+                **FACTS,
+                "size_mb": 900.0,
+                "parity": 0.1,
+                "empty": ["Slices"],
+                "origin": {**ORIGIN, "data": None},
+            },
             **OTHERWISE.get(check_name, {}),
         },
     )

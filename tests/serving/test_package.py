@@ -245,11 +245,7 @@ def test_card_has_figures_and_no_empty_section(space: Workspace, iris: Task) -> 
     text = (space.package("iris", package.package(space, iris)) / "card.md").read_text()
     sections = text.split("\n## ")[1:]
     assert [section.splitlines()[0] for section in sections] == [
-        "What it does",
-        "Data",
-        "Figures",
-        "Use and limits",
-        "Provenance",
+        *("What it does", "Intended use", "Limits", "Data", "Figures", "Slices", "Time and energy", "Provenance"),
     ]
     assert all(len(section.split("\n\n", 1)[1].strip()) > 40 for section in sections)
     assert "| Mean recall (gate) |" in text
