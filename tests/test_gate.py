@@ -49,7 +49,7 @@ CASES: dict[str, Callable[[], Duel]] = {
         more={"simple": None},
         behaviours=[{"vary": "bmi", "by": 2.0, "never": "lower"}],
     ),
-    "calibration": lambda: bout(cancer(), DecisionTreeClassifier(random_state=0), metric="accuracy", calibration=0.04),
+    "calibration": lambda: bout(cancer(), DecisionTreeClassifier(random_state=0), metric="accuracy", calibration=0.03),
     "card": lambda: _facts(empty=["Figures"]),
     "champion": lambda: bout(cancer(), line(cancer()), line(cancer())),
     "collapse": lambda: bout(cancer(), line(cancer()), min_recall=0.97),
