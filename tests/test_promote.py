@@ -46,6 +46,9 @@ def iris(stable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Arena
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
     monkeypatch.setattr("tiltyard.package.package", quick_package)
     monkeypatch.setattr("tiltyard.contest.simple", lambda *_: None)
+    monkeypatch.setattr(
+        "tiltyard.contest._memory_mb", lambda _: 80.0
+    )  # a process each time; tests/test_verify.py has it
     shutil.copytree(stable, tmp_path / "arena")
     workspace = Workspace(tmp_path / "arena")
     return workspace, task_file.load(workspace, "iris")

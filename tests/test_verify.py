@@ -56,8 +56,12 @@ def states(workspace: Workspace, task: Task) -> dict[str, str]:
 
 
 def test_a_champion_as_it_was_is_proven(proven: Arena) -> None:
-    """Everything is hashed again, and the figures come out as they were."""
-    assert states(*proven) == dict.fromkeys(PROVEN, "same")
+    """Everything is hashed again, and the figures come out as they were; what was weighed stands in the evidence."""
+    workspace, task = proven
+    assert states(workspace, task) == dict.fromkeys(PROVEN, "same")
+    (line,) = Registry(workspace).decisions("diabetes")
+    assert 30 < line.evidence["facts"]["memory_mb"] < 500
+    assert 0 < line.evidence["facts"]["size_mb"] < 1
 
 
 def _package(workspace: Workspace, version: str, name: str) -> Path:

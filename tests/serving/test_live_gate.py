@@ -24,6 +24,7 @@ def rivals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Workspace, 
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
     monkeypatch.setattr("tiltyard.package.package", quick_package)
     monkeypatch.setattr("tiltyard.contest.simple", lambda *_: None)  # which beats the weak one
+    monkeypatch.setattr("tiltyard.contest._memory_mb", lambda _: 80.0)
     workspace, task = arena(tmp_path / "arena", "iris")
     old = challenge(workspace, task, slice(1, 2))
     assert promote(workspace, task).verdict == "PROMOTE"
