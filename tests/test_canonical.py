@@ -69,6 +69,7 @@ def _swap(loop: Any, chance: random.Random) -> None:
         field.extend(copies)
 
 
+@pytest.mark.catalogue
 def test_loops_are_spelled_alike_whatever_they_come_as(tmp_path: Path) -> None:
     """Renamed, and with loop variables in other orders, a recurrent model is the same file; it answers as before."""
     import onnxruntime

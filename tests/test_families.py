@@ -102,6 +102,7 @@ def _counts() -> dict[str, list[int]]:
     return found
 
 
+@pytest.mark.catalogue
 def test_the_networks_of_the_catalogue_have_the_parameters_it_names() -> None:
     """Each row's settings give exactly its count, and exactly the share of it that learns."""
     assert apart(_counts) == {name: [total, learn] for name, (*_, total, learn) in COUNTS.items()}

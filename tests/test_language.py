@@ -103,7 +103,7 @@ def test_windows_guess_each_character_once(tmp_path: Path) -> None:
     assert len(train) + len(validation) < int(test.number[0])
 
 
-@pytest.mark.slow
+@pytest.mark.catalogue
 def test_a_song_is_learned_and_gone_on_with(tmp_path: Path) -> None:
     """Better than counting three characters; over the service as in the evaluation; the same seed writes the same."""
     space, task = made(tmp_path, TALE)

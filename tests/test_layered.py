@@ -167,6 +167,7 @@ def _activations(folder: str) -> dict[str, float]:
     return found
 
 
+@pytest.mark.catalogue
 def test_every_activation_survives_the_export(tmp_path: Path) -> None:
     """ONNX answers like Keras, whichever is chosen."""
     assert {name: parity for name, parity in apart(_activations, str(tmp_path)).items() if parity > 1e-5} == {}
