@@ -31,13 +31,14 @@ from tiltyard.workspace import Workspace
 
 Json = dict[str, Any]
 JUDGED = {"PROMOTE", "HOLD", "REJECT"}
-# Linux tells the most that a process ever held in kilobytes, macOS in bytes.
+# What it holds when it is open: the most it ever held would, on Linux, be that of the process which started it.
 WEIGH = """\
-import resource, sys
+import sys
 from pathlib import Path
+import psutil
 from tiltyard.predictor import Predictor
-Predictor.load(Path(sys.argv[1])).session
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1024))
+model = Predictor.load(Path(sys.argv[1]))
+print(psutil.Process().memory_info().rss / 2**20)
 """
 
 
