@@ -97,7 +97,7 @@ def _run_build(context: Path, store: Path, settings: dict[str, Any]) -> None:
             stdout=said,
             stderr=subprocess.STDOUT,
         )
-    with process, contextlib.suppress(BrokenPipeError):  # it failed before it was told
+    with contextlib.suppress(BrokenPipeError), process:  # it failed before it was told
         assert process.stdin is not None  # noqa: S101 - for the type checker
         process.stdin.write(json.dumps(settings).encode() + b"\n")
         process.stdin.flush()
