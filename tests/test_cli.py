@@ -41,6 +41,7 @@ def test_every_verb_of_the_road_is_a_command() -> None:
         "compare",
         "verify",
         "approve",
+        "explain",
     }
 
 

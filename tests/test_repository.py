@@ -15,11 +15,11 @@ from tiltyard import roster
 from tiltyard.workspace import Workspace
 
 SOURCE = ROOT / "src" / "tiltyard"
-PLUGINS = {"sources", "formats", "models", "problems", "checks", "columns", "forms", "findings"}
+PLUGINS = {"sources", "formats", "models", "problems", "checks", "columns", "forms", "findings", "explanations"}
 VERBS = {
     *("init", "fetch", "validate", "prepare", "train", "evaluate", "promote", "package"),
     *("serve", "predict", "check", "status", "history", "rollback", "doctor", "data", "smoke", "search", "study"),
-    *("traffic", "monitor", "why", "compare", "verify", "approve"),
+    *("traffic", "monitor", "why", "compare", "verify", "approve", "explain", "report"),
 }
 # which modules may import a heavy library; everywhere else it stays out
 HEAVY = {
@@ -39,7 +39,7 @@ HEAVY = {
         *("alexnet", "bow", "cnn", "inception", "lenet5", "mlp", "perceptron", "resnet", "rnn", "seq2seq", "transfer"),
         *("transfer", "transformer", "vgg", "xception"),
         *("distortion", "ensemble", "fitting", "optimizer", "range_test", "schedule", "stopping", "vitals"),
-        *("yardstick", "attempt"),
+        *("yardstick", "attempt", "explanation"),
     },
 }
 

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from tiltyard.commands import comparing, deciding, living, looking, road, service, tables
+from tiltyard.commands import comparing, deciding, explaining, living, looking, road, service, tables
 from tiltyard.errors import TiltyardError
 from tiltyard.stage import inside
 
@@ -54,7 +54,7 @@ def cli() -> None:
     """
 
 
-GROUPS = (tables, road, comparing, service, living, deciding, looking)
+GROUPS = (tables, road, comparing, service, living, deciding, explaining, looking)
 for command in [cli, *(command for group in GROUPS for command in group.COMMANDS)]:
     command.help = (command.help or "").replace(r"\b", "\b")  # click's mark of lines that stay as they are
     if command is not cli:

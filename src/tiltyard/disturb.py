@@ -29,7 +29,7 @@ def step(rows: Rows, columns: Mapping[str, Column], size: float, generator: np.r
 
 def worst(task: Task, truth: Array, outputs: Sequence[Array]) -> Array:
     """Give for each row the outputs that miss it the most."""
-    missed = np.stack([_missed(task, truth, some) for some in outputs])
+    missed = np.stack([missed(task, truth, some) for some in outputs])
     found: Array = np.stack(outputs)[missed.argmax(axis=0), np.arange(len(truth))]
     return found
 
@@ -66,7 +66,7 @@ def _within(column: Column, values: Array) -> Array:
     return np.clip(values, low, high)
 
 
-def _missed(task: Task, truth: Array, outputs: Array) -> Array:
+def missed(task: Task, truth: Array, outputs: Array) -> Array:
     """Say by how much each row is missed."""
     if task.classes:
         shares: Array = probabilities(outputs)

@@ -89,6 +89,13 @@ class Encoder:
         return [mean for mean, _ in scales], [std for _, std in scales]
 
     @property
+    def spans(self) -> dict[str, slice]:
+        """Where each column's features stand, where columns stand side by side: in a table, or step by step."""
+        widths = [len(column.scaling(self.fitted[name])) for name, column in self.columns.items()]
+        ends = np.cumsum(widths).tolist()
+        return {name: slice(end - width, end) for name, width, end in zip(self.columns, widths, ends, strict=True)}
+
+    @property
     def vocabulary_size(self) -> int:
         """How many ids there are where features are ids; 0 elsewhere."""
         return max(column.vocabulary_size(self.fitted[name]) for name, column in self.columns.items())

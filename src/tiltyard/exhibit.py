@@ -1,0 +1,128 @@
+"""An exhibit: something that people look at, as data. A page draws it, and programs can read it.
+
+Each function makes one kind of it; `text` says what is seen and how to read it, in a sentence or two.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from tiltyard.column import Array
+
+Kind = Literal["lines", "points", "bars", "matrix", "table", "pictures", "words"]
+Json = dict[str, Any]
+
+DRAWN = 1500  # points that can be told apart on a page
+DIGITS = 6  # of a number that is only looked at
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A title, a sentence, and what is drawn."""
+
+    title: str
+    text: str
+    kind: Kind
+    data: Json
+
+
+def lines(
+    title: str, text: str, axes: tuple[str, str], curves: Mapping[str, Mapping[str, Any]], **more: Any
+) -> Exhibit:
+    """Give curves by name, each with `x` and `y`, and `dashed` if it is only there to compare with.
+
+    More: `band` with `x`, `low` and `high`; `marks`, each with `x` and `name`; `log` or `log_x` for an axis of powers.
+    """
+    drawn = [{"name": name, **{key: _plain(one) for key, one in curve.items()}} for name, curve in curves.items()]
+    band = {key: _plain(one) for key, one in more.pop("band", {}).items()}
+    return Exhibit(
+        title, text, "lines", {"x": axes[0], "y": axes[1], "lines": drawn, **({"band": band} if band else {}), **more}
+    )
+
+
+def points(
+    title: str, text: str, axes: tuple[str, str], groups: Mapping[str, tuple[Array, Array]], **more: Any
+) -> Exhibit:
+    """Give points by the name of their group, as two arrays; of very many only some, evenly chosen.
+
+    More: `level` or `diagonal`, a line to compare with.
+    """
+    most = max(DRAWN // max(len(groups), 1), 2)
+    drawn = [{"name": name, "x": _some(x, most), "y": _some(y, most)} for name, (x, y) in groups.items()]
+    return Exhibit(title, text, "points", {"x": axes[0], "y": axes[1], "groups": drawn, **more})
+
+
+def bars(title: str, text: str, axis: str, values: Mapping[str, float | tuple[float, float, float]]) -> Exhibit:
+    """Give a bar a name, from zero to its value; or its value with both ends of an interval."""
+    drawn = []
+    for name, value in values.items():
+        middle, *ends = value if isinstance(value, tuple) else (value,)
+        interval = {"low": float(ends[0]), "high": float(ends[1])} if ends else {}
+        drawn.append({"name": name, "value": float(middle), **interval})
+    return Exhibit(title, text, "bars", {"x": axis, "bars": drawn})
+
+
+def matrix(
+    title: str, text: str, axes: tuple[str, str], names: tuple[Sequence[str], Sequence[str]], values: Array, **more: Any
+) -> Exhibit:
+    """Give a number for each pair of names, rows first; `axes` says what runs down and what runs across.
+
+    More: `by_row`, if a shade is to be a share of its row.
+    """
+    down, across = names
+    data = {"down": axes[0], "across": axes[1], "rows": [*down], "columns": [*across], "values": _plain(values)}
+    return Exhibit(title, text, "matrix", {**data, **more})
+
+
+def table(title: str, text: str, records: Sequence[Mapping[str, Any]]) -> Exhibit:
+    """Give records that share their keys; a cell may be None, and one that begins with data:image/ is a picture."""
+    columns = [*records[0]] if records else []
+    return Exhibit(
+        title, text, "table", {"columns": columns, "rows": [[one[key] for key in columns] for one in records]}
+    )
+
+
+def pictures(title: str, text: str, shown: Mapping[str, Array]) -> Exhibit:
+    """Give pictures by their captions: (height, width) or (height, width, 3), from 0 to 255."""
+    return Exhibit(
+        title, text, "pictures", {"pictures": [{"name": name, "src": png(one)} for name, one in shown.items()]}
+    )
+
+
+def words(title: str, text: str, told: Sequence[tuple[str, float]]) -> Exhibit:
+    """Give words in their order, each with a weight that may be negative, and that is shown as a shade."""
+    return Exhibit(title, text, "words", {"words": [{"word": word, "weight": float(weight)} for word, weight in told]})
+
+
+def png(picture: Array) -> str:
+    """Spell a picture as an address that holds it whole."""
+    from PIL import Image
+
+    values = np.clip(np.rint(np.asarray(picture, dtype=np.float64)), 0, 255).astype(np.uint8)
+    values = values[..., 0] if values.ndim == 3 and values.shape[-1] == 1 else values
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _some(values: Array, most: int) -> list[Any]:
+    places = np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).astype(int))
+    found: list[Any] = _plain(np.asarray(values)[places])
+    return found
+
+
+def _plain(values: Any) -> Any:
+    """Turn arrays into lists, without digits that nobody can see; what is no finite number is None."""
+    if isinstance(values, np.ndarray):
+        values = values.tolist()
+    if isinstance(values, list | tuple):
+        return [_plain(one) for one in values]
+    if isinstance(values, float):
+        return float(f"{values:.{DIGITS}g}") if np.isfinite(values) else None
+    return values

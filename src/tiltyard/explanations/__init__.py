@@ -1,0 +1,1 @@
+"""Ways of explaining a model, a file each."""

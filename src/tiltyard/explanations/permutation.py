@@ -1,0 +1,47 @@
+"""Permutation importance: how much worse the model gets when a column says nothing any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+
+from tiltyard.column import Array
+from tiltyard.exhibit import Exhibit, bars
+from tiltyard.explanation import Explained, Explanation
+
+TIMES = 5  # a column is shuffled
+
+
+class Permutation(Explanation):
+    """The column's values go to other rows; what the gate's metric loses by that is what they are worth."""
+
+    title: ClassVar = "what each column is worth"
+
+    def reason(self, model: Explained) -> str:
+        """Want several columns side by side."""
+        return "" if len(model.parts.encoder.spans) > 1 else f"{model.task.name} has one column alone"
+
+    def of_model(self, model: Explained) -> Iterator[Exhibit]:
+        """One bar a column, the most important first."""
+        found = {name: _lost(model, span) for name, span in model.parts.encoder.spans.items()}
+        order = sorted(found, key=lambda name: -float(np.mean(found[name])))
+        values = {n: (float(np.mean(found[n])), min(found[n]), max(found[n])) for n in order}
+        text = (
+            f"How much worse {model.task.metric.title.lower()} gets on validation rows when a column's values are "
+            f"shuffled; least and most of {TIMES} times. Columns that say the same can stand in for each other."
+        )
+        yield bars("Permutation importance", text, f"loss of {model.task.metric.title.lower()}", values)
+
+
+def _lost(model: Explained, span: slice) -> list[float]:
+    """Say what is lost each time."""
+    features, truth = model.known
+    before, generator = model.score(features, truth), model.generator
+    lost = []
+    for _ in range(TIMES):
+        mixed: Array = features.copy()
+        mixed[..., span] = features[generator.permutation(len(features))][..., span]
+        lost.append(model.task.metric.gain(before, model.score(mixed, truth)))
+    return lost
