@@ -51,11 +51,11 @@ class Setting:
     least: float = 0.0  # the task's minimum gain
     corrected: bool = True  # for having looked before
 
-    def judged_by(self) -> Task:
-        """Give the task with such a gate."""
+    def judged_by(self, seed: int) -> Task:
+        """Give the task with such a gate, and a seed of its own: it decides which resamples the bootstrap draws."""
         task = task_file.load(Workspace(page.ROOT), self.task)
         gate = task.gate.model_copy(update={"metric": self.metric, "minimum_gain": self.least})
-        return task.model_copy(update={"gate": gate})
+        return task.model_copy(update={"gate": gate, "split": task.split.model_copy(update={"seed": seed})})
 
 
 def drawn(setting: Setting, seed: int) -> Iterator[tuple[Array, Array]]:
@@ -76,7 +76,7 @@ def drawn(setting: Setting, seed: int) -> Iterator[tuple[Array, Array]]:
 
 def duels(setting: Setting, seed: int) -> Iterator[Duel]:
     """Let one challenger after another meet the same champion on the same rows."""
-    task, models = setting.judged_by(), drawn(setting, seed)
+    task, models = setting.judged_by(seed), drawn(setting, seed)
     truth, champion = next(models)
     for look, (_, outputs) in enumerate(models):
         yield Duel(task, truth, outputs, outputs, champion, {}, 0.0, 0.0, uses=look if setting.corrected else 0)
@@ -106,7 +106,7 @@ def spread(setting: Setting, seed: int) -> float:
 
 def gained(setting: Setting, better: float, seed: int) -> float:
     """Give the true gain, by very many rows."""
-    task, models = setting.judged_by(), drawn(replace(setting, rows=400_000, better=better), seed)
+    task, models = setting.judged_by(seed), drawn(replace(setting, rows=400_000, better=better), seed)
     (truth, old), (_, new) = next(models), next(models)
     return task.metric.gain(*(task.metric.score(truth, outputs, {}) for outputs in (new, old)))
 

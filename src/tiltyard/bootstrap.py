@@ -69,16 +69,16 @@ class Bootstrap:
         everything = np.arange(self.rows)
         values = score(new, everything), score(old, everything)
         gain = metric.gain(*values)
-        return Gain(*values, gain, *self._between(gains, gain))
+        return Gain(*values, gain, *self._between(gains, gain, self._widest))
 
     def _resamples(self) -> Iterator[Array]:
         generator = np.random.default_rng(self.seed)
         for _ in range(RESAMPLES):
             yield generator.integers(0, self.rows, min(self.rows, DRAWN))
 
-    def _between(self, values: list[float], whole: float) -> Interval:
+    def _between(self, values: list[float], whole: float, ends: Callable[[Array], Interval] | None = None) -> Interval:
         """Cut off the same share at both ends; `whole` is the figure of all rows."""
-        low, high = self._ends(np.asarray(values, dtype=np.float64))
+        low, high = (ends or self._ends)(np.asarray(values, dtype=np.float64))
         if self.rows <= DRAWN:
             return low, high
         shrunk = math.sqrt(DRAWN / self.rows)
@@ -88,7 +88,15 @@ class Bootstrap:
         """Give quantiles; so far out that hardly a resample lies there, those of the normal curve through the rest."""
         tail = (1 - self.confidence) / 2
         if tail * len(values) < FEWEST:
-            wide = NormalDist().inv_cdf(1 - tail) * float(values.std())
-            return float(values.mean()) - wide, float(values.mean()) + wide
+            return self._curve(values)
         low, high = np.quantile(values, [tail, 1 - tail])
         return float(low), float(high)
+
+    def _curve(self, values: Array) -> Interval:
+        wide = NormalDist().inv_cdf((1 + self.confidence) / 2) * float(values.std())
+        return float(values.mean()) - wide, float(values.mean()) + wide
+
+    def _widest(self, values: Array) -> Interval:
+        """Give the wider of both at each end: by one of them alone equal models won more often than they should."""
+        some, others = self._ends(values), self._curve(values)
+        return min(some[0], others[0]), max(some[1], others[1])
