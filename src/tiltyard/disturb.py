@@ -29,8 +29,8 @@ def step(rows: Rows, columns: Mapping[str, Column], size: float, generator: np.r
 
 def worst(task: Task, truth: Array, outputs: Sequence[Array]) -> Array:
     """Give for each row the outputs that miss it the most."""
-    missed = np.stack([missed(task, truth, some) for some in outputs])
-    found: Array = np.stack(outputs)[missed.argmax(axis=0), np.arange(len(truth))]
+    each = np.stack([missed(task, truth, some) for some in outputs])
+    found: Array = np.stack(outputs)[each.argmax(axis=0), np.arange(len(truth))]
     return found
 
 
