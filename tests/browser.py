@@ -33,6 +33,23 @@ os.execv(sys.argv[3], sys.argv[3:])
 """
 # Looks until it is so: once a frame, and by the clock where no frame is drawn.
 UNTIL = "new Promise((good) => {{ const look = () => ({0}) ? good(true) : setTimeout(look, 20); look(); }})"
+# Texts whose colour is less than 4.5 times as light or dark as what lies behind them, as WCAG 2 reckons.
+FAINT = """(() => {
+  const parts = (colour) => colour.match(/[0-9.]+/g).map(Number);
+  const linear = (part) => part / 255 <= 0.04045 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4;
+  const light = (colour) => [0.2126, 0.7152, 0.0722].reduce((sum, w, i) => sum + w * linear(parts(colour)[i]), 0.05);
+  const behind = (one) => {
+    while ((parts(getComputedStyle(one).backgroundColor)[3] ?? 1) < 1) one = one.parentElement;
+    return getComputedStyle(one).backgroundColor;
+  };
+  const faint = (one) => {
+    const [less, more] = [getComputedStyle(one).color, behind(one)].map(light).sort((a, b) => a - b);
+    return more / less < 4.5;
+  };
+  const speaks = (one) => [...one.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim());
+  return [...document.querySelectorAll('body *')].filter((one) => speaks(one) && one.checkVisibility() && faint(one))
+    .map((one) => one.outerHTML.slice(0, 80));
+})()"""
 KEYS = {"Tab": 9, "Enter": 13, " ": 32}
 
 

@@ -20,10 +20,15 @@ HISTORY = {"loss": [1.0, 0.5, 0.4], "val_loss": [1.1, 0.6, 0.7]}
 def arena(root: Path, name: str) -> tuple[Workspace, Task]:
     """Make a workspace in which one task is prepared."""
     workspace = new_workspace(root)
+    return workspace, enter(workspace, name)
+
+
+def enter(workspace: Workspace, name: str) -> Task:
+    """Prepare a task in a workspace."""
     fetch_raw(workspace, name)
     task = task_file.load(workspace, name)
     prepare.prepare(workspace, task)
-    return workspace, task
+    return task
 
 
 def challenge(workspace: Workspace, task: Task, seen: slice) -> str:

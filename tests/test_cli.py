@@ -42,6 +42,7 @@ def test_every_verb_of_the_road_is_a_command() -> None:
         "verify",
         "approve",
         "explain",
+        "report",
     }
 
 

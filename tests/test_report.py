@@ -1,142 +1,135 @@
-"""The page of an evaluation: readable alone, in light and dark, on a phone, whatever the data hold."""
+"""The report: a static site of all tasks, from what evaluation, registry, validation and explanations left."""
 
 from __future__ import annotations
 
-import base64
+import json
 import re
-from html.parser import HTMLParser
+import shutil
 from pathlib import Path
 
 import pytest
-from making import ROOT
+from click.testing import CliRunner
+from jousting import arena, challenge, quick_package
+from test_evaluation import Balance
 
-from tiltyard import pictures, report, task_file
+from tiltyard import files, task_file, validate
+from tiltyard.cli import cli
+from tiltyard.explain import explain
+from tiltyard.promote import promote
+from tiltyard.report import page, report
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
-EVIL = '<script>alert("x")</script>'
-TRAINING = {"epochs": 3, "best_epoch": 2, "stopped_early": True, "parameters": 1234, "seed": 0}
+Arena = tuple[Workspace, Task]
 
 
-class Balance(HTMLParser):
-    """Reads a page and complains about a tag that is never closed."""
-
-    VOID = frozenset({"meta", "img", "br"})
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.seen: set[str] = set()
-        self.text = ""
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: object) -> None:
-        """Remember what is open."""
-        self.seen.add(tag)
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        """Close what was opened last."""
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        """Keep the text."""
-        self.text += data
-
-
-def content(**changes: object) -> report.Json:
-    """Make a report of a classification."""
-    figures = dict.fromkeys(("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "roc_auc"), 0.75)
-    made: report.Json = {
-        "task": "iris",
-        "version": "0123456789ab",
-        "problem": "classification",
-        "data": "d" * 64,
-        "test": "e" * 64,
-        "rows": {"train": 90, "validation": 30, "test": 30},
-        "metric": "balanced_accuracy",
-        "metrics": figures,
-        "intervals": {name: [0.7, 0.8] for name in figures},
-        "baseline": dict.fromkeys(figures, 0.25),
-        "train": dict.fromkeys(figures, 0.875),
-        "per_class": [{"class": EVIL, "rows": 30, "precision": None, "recall": 0.5, "f1": 0.5}],
-        "worst": [{"row": 7, "actual": EVIL, "predicted": "b", "probability_of_actual": 0.125}],
-    }
-    return {**made, **changes}
+@pytest.fixture(scope="module")
+def jousted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Diabetes with a champion and a challenger that was held; iris, about which nothing is known yet."""
+    workspace, task = arena(tmp_path_factory.mktemp("jousted"), "diabetes")
+    validate.validate(workspace, task)
+    challenge(workspace, task, slice(None))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tiltyard.package.package", quick_package)
+        assert promote(workspace, task).verdict == "PROMOTE"
+        challenge(workspace, task, slice(3))
+        assert promote(workspace, task).verdict != "PROMOTE"
+    return workspace.root
 
 
 @pytest.fixture
-def task() -> Task:
-    """Iris under a title that must be escaped."""
-    return task_file.load(Workspace(ROOT), "iris").model_copy(update={"title": EVIL})
+def told(jousted: Path, tmp_path: Path) -> Arena:
+    """A copy of the test's own."""
+    shutil.copytree(jousted, tmp_path / "own")
+    workspace = Workspace(tmp_path / "own")
+    return workspace, task_file.load(workspace, "diabetes")
 
 
-@pytest.fixture
-def plots(tmp_path: Path) -> Path:
-    """A folder with the picture that every report has."""
-    pictures.save(pictures.learning({"loss": [2.0, 1.0], "val_loss": [2.0, 1.5]}, 2), tmp_path / "learning.png")
-    return tmp_path
+def sections(page: str) -> dict[str, str]:
+    """Give the text of each section by its heading."""
+    parts = re.findall(r'<section id="[^"]+"><h2>([^<]+)</h2>(.*?)</section>', page, re.DOTALL)
+    return {title: Balance(content).text for title, content in parts}
 
 
-@pytest.fixture
-def page(task: Task, plots: Path) -> str:
-    """The page."""
-    return report.page(task, content(), TRAINING, plots)
+def test_a_page_tells_the_whole_story(told: Arena) -> None:
+    """Verdict by check, champion beside challenger, ledger, data, lineage; each section is linked to."""
+    workspace, task = told
+    written = page(workspace, task)
+    found = sections(written)
+    names = ["Figures", "Verdict", "Champion and challenger", "Predictions", "Largest errors", "Smallest errors"]
+    assert [*found] == [*names, "Learning", "Explanations", "History", "Data docs", "Lineage", "Provenance"]
+    assert written.count('<li><a href="#') == len(found)
+    assert "beats the champion" in found["Verdict"]
+    assert "have nothing to judge" in found["Verdict"]
+    assert "challenges the champion" in found["Champion and challenger"]
+    assert "The ledger is whole" in found["History"]
+    assert "25 of 25 expectations are met by 442 rows" in found["Data docs"]
+    assert "none: it is not the champion" in found["Lineage"]
+    assert "tiltyard explain diabetes" in found["Explanations"]
 
 
-def test_data_cannot_become_markup(page: str) -> None:
-    """A title, a class or a value that looks like a script is shown, not run."""
-    read = Balance(page)
-    assert "script" not in read.seen
-    assert read.open == []
-    assert read.text.count(EVIL) >= 3
+def test_champion_and_challenger_stand_side_by_side(told: Arena) -> None:
+    """Every metric of both, the difference, and the interval that the gate looked at."""
+    workspace, task = told
+    written = page(workspace, task)
+    decision = json.loads(workspace.ledger("diabetes").read_text().splitlines()[-1])
+    gain = decision["evidence"]["over_champion"]
+    (plot,) = re.findall(r'What is gained</h3>.*?json">(.*?)</script>', written, re.DOTALL)
+    bars = {bar["name"]: bar for bar in json.loads(plot)["bars"]}
+    assert bars["over the champion"]["high"] == pytest.approx(gain["high"])
+    table = sections(written)["Champion and challenger"]
+    assert f"{gain['new']:.4g}" in table
+    assert f"{gain['old']:.4g}" in table
+    assert f"{gain['value']:.4g}" in table
 
 
-def test_nothing_is_fetched(page: str) -> None:
-    """No file beside it and no network: pictures are inside."""
-    assert not re.findall(r"https?:|url\(|@import", page)
-    assert re.findall(r'(?:src|href)="(?!data:image/png;base64,)', page) == []
-    (picture,) = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
-    assert base64.b64decode(picture).startswith(b"\x89PNG")
+def test_a_tampered_ledger_is_told(told: Arena) -> None:
+    """Whoever reads the report sees that a line was changed."""
+    workspace, task = told
+    path = workspace.ledger("diabetes")
+    path.write_text(path.read_text().replace('"who":"', '"who":"not ', 1))
+    assert "was changed" in sections(page(workspace, task))["History"]
 
 
-def test_it_follows_the_reader_and_the_screen(page: str) -> None:
-    """Light or dark as the system is, a phone's width, a language, words for pictures."""
-    assert "prefers-color-scheme: dark" in page
-    assert 'name="viewport" content="width=device-width' in page
-    assert '<html lang="en">' in page
-    assert re.findall(r'<img alt="learning: [^"]+"', page)
+def test_explanations_are_shown_and_old_ones_named(told: Arena) -> None:
+    """Of the version that the page is about; those of another one are marked."""
+    workspace, task = told
+    challenge(workspace, task, slice(None))
+    explain(workspace, task, wish=None)
+    assert "Permutation importance" in sections(page(workspace, task))["Explanations"]
+    kept = workspace.out("diabetes", "explain") / "explain.json"
+    files.write_json(kept, {**files.read_json(kept), "version": "another"})
+    assert "Of version another." in sections(page(workspace, task))["Explanations"]
 
 
-def test_figures_stand_beside_baseline_interval_and_train(page: str) -> None:
-    """Each in its cell; an undefined one is a dash; the best news comes first."""
-    read = Balance(page)
-    for text in ("0.75", "0.7 to 0.8", "0.25", "0.875", "\N{EN DASH}", "better than the baseline", "d" * 64, "e" * 64):
-        assert text in read.text
-    assert page.index("better than the baseline") < page.index("<table>")
+def test_a_task_without_anything_has_a_page(told: Arena) -> None:
+    """It says what to type."""
+    workspace, _ = told
+    assert "tiltyard run iris" in page(workspace, task_file.load(workspace, "iris"))
 
 
-def test_a_model_that_loses_against_the_baseline_is_called_so(task: Task, plots: Path) -> None:
-    """No praise for a figure that the simplest model reaches."""
-    same = content(baseline=content()["metrics"])
-    assert "not better than the baseline" in report.page(task, same, TRAINING, plots)
+def test_the_overview_lists_all_and_links_to_each(told: Arena) -> None:
+    """Champion, figure, verdicts as dots; nothing else in the folder is touched."""
+    workspace, task = told
+    into = workspace.root / "site"
+    into.mkdir()
+    (into / "mine.txt").write_text("mine")
+    result = report(workspace, [task, task_file.load(workspace, "iris")], into)
+    assert result["pages"] == ["index.html", "diabetes.html", "iris.html"]
+    assert {path.name for path in into.iterdir()} == {*result["pages"], "mine.txt"}
+    home = (into / "index.html").read_text()
+    assert "2 tasks, 1 with a champion" in home
+    assert '<a href="diabetes.html">' in home
+    assert home.count('<circle class="') == 2
+    assert not Balance(home).open
 
 
-def test_no_wrong_answer_needs_no_table(task: Task, plots: Path) -> None:
-    """An empty list leaves no heading behind."""
-    assert "Wrong answers" not in report.page(task, content(worst=[]), TRAINING, plots)
-
-
-def test_a_picture_is_the_same_bytes_each_time(tmp_path: Path) -> None:
-    """Otherwise DVC would call an unchanged evaluation changed."""
-    history = {"loss": [1.0, 0.5], "val_loss": [1.0, 0.75]}
-    for name in ("a.png", "b.png"):
-        pictures.save(pictures.learning(history, 1), tmp_path / name)
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-
-
-def test_a_history_without_epochs_is_drawn(tmp_path: Path) -> None:
-    """A model that was not trained by epochs has an empty picture, not an error."""
-    pictures.save(pictures.learning({}, 1), tmp_path / "empty.png")
-    assert (tmp_path / "empty.png").stat().st_size > 0
+def test_the_command_writes_and_says_where(told: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Into out/report if nothing else is said; as JSON for programs."""
+    workspace, _ = told
+    monkeypatch.setenv("TILTYARD_ROOT", str(workspace.root))
+    done = CliRunner().invoke(cli, ["report", "diabetes", "--json"], catch_exceptions=False)
+    assert json.loads(done.stdout) == {"folder": str(workspace.report), "pages": ["index.html", "diabetes.html"]}
+    assert (workspace.report / "index.html").is_file()
+    done = CliRunner().invoke(cli, ["report", "diabetes"], catch_exceptions=False)
+    assert "index.html, and 1 more page" in done.stdout

@@ -186,9 +186,9 @@ def test_watching_changes_nothing(done: Workspace) -> None:
 
 
 def test_the_report_says_what_was_found(done: Workspace) -> None:
-    """Verdict and reason, the picture of gradients, the second start, folds and members stand in the page."""
+    """Verdict and reason, the curves of gradients, the second start, folds and members stand in the page."""
     for name, words in {
-        "twice": ["Diagnosis", "a new optimizer, and the weights of epoch", 'alt="gradients: '],
+        "twice": ["Learning", "a new optimizer, and the weights of epoch", "<h3>Gradients</h3>"],
         "several": ["Members", "correlation of their errors"],
     }.items():
         evaluate.evaluate(done, task_file.load(done, name))

@@ -8,7 +8,7 @@ import numpy as np
 
 from tiltyard.column import Array, Column, Rows
 from tiltyard.columns.number import Number
-from tiltyard.problems.classification import probabilities
+from tiltyard.labels import probabilities
 from tiltyard.task import Task
 
 STEPS = 8  # directions of which the worst counts: ONNX has no gradients, and clients need none either

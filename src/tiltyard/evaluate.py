@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tiltyard import files, report
+from tiltyard import evaluation, files
 from tiltyard.bootstrap import Bootstrap
 from tiltyard.column import Array, Rows
 from tiltyard.columns.series import Series
@@ -23,14 +23,14 @@ from tiltyard.workspace import Workspace
 def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
     """Write report.json, report.html, predictions and plots; give the report."""
     predictor = Predictor.load(workspace.out(task.name, "train"))
-    predictions = predict(workspace, task, predictor)
+    predictions, test = predict(workspace, task, predictor), read_test(workspace, task).rows
     training = files.read_json(workspace.out(task.name, "train") / "training.json")
-    content = _report(workspace, task, predictor, predictions, read_test(workspace, task).rows)
+    content = _report(workspace, task, predictor, predictions, test)
     with files.replacing_folder(workspace.out(task.name, "evaluate")) as folder:
         files.write_json(folder / "report.json", content)
         predictions.save(folder / "predictions.npz")
-        _write_plots(folder / "plots", task, predictions, training)
-        files.write_text(folder / "report.html", report.page(task, content, training, folder / "plots"))
+        _write_plots(folder / "plots", task, predictions, training["history"])
+        files.write_text(folder / "report.html", evaluation.page(task, content, training, predictions, test))
     return content
 
 
@@ -40,8 +40,7 @@ def predict(workspace: Workspace, task: Task, predictor: Predictor) -> Predictio
     outputs = predictor.condensed(test.rows, test.truth)
     _, known = open_part(workspace.out(task.name, "prepare") / "train.npz")
     baseline = task.kind.baseline(known, past(task, test), task.gate.metric)
-    target = f"{task.target.column} ({task.target.unit})" if task.target.unit else task.target.column
-    return Predictions(test.truth, outputs, baseline, test.number, task.classes, target)
+    return Predictions(test.truth, outputs, baseline, test.number, task.classes, task.target.told)
 
 
 def past(task: Task, test: TestPart) -> Rows:
@@ -92,20 +91,13 @@ def _in_batches(features: Features) -> Iterator[Array]:
         yield features[start : start + BATCH]
 
 
-def _write_plots(folder: Path, task: Task, predictions: Predictions, training: dict[str, Any]) -> None:
-    """Write what `dvc plots show` draws as CSV, and our own pictures as PNG."""
-    from tiltyard import pictures
-
+def _write_plots(folder: Path, task: Task, predictions: Predictions, history: dict[str, list[float]]) -> None:
+    """Write what `dvc plots show` draws."""
     folder.mkdir()
-    history, best = training["history"], training["best_epoch"]
     epochs = list(range(1, len(history.get("loss", ())) + 1))
-    for name, columns in {**task.kind.plots(predictions), "learning": {"epoch": epochs, **history}}.items():
+    learning: dict[str, list[Any]] = {"epoch": epochs, **history}
+    for name, columns in {**task.kind.plots(predictions), "learning": learning}.items():
         _write_csv(folder / f"{name}.csv", columns)
-    drawn = {**task.kind.pictures(predictions), "learning": pictures.learning(history, best)}
-    if looks := training.get("diagnosis", {}).get("looks"):
-        drawn["gradients"] = pictures.gradients(looks)
-    for name, figure in drawn.items():
-        pictures.save(figure, folder / f"{name}.png")
 
 
 def _write_csv(path: Path, columns: Mapping[str, list[Any]]) -> None:

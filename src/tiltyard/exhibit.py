@@ -58,6 +58,17 @@ def points(
     return Exhibit(title, text, "points", {"x": axes[0], "y": axes[1], "groups": drawn, **more})
 
 
+def spread(title: str, text: str, values: Mapping[str, Array]) -> Exhibit:
+    """Give how often which value occurs, several kinds over each other; the last one dashed."""
+    edges = np.histogram_bin_edges(np.concatenate([*values.values()]).astype(np.float64), 30)
+    drawn = {}
+    for place, (name, some) in enumerate(values.items(), 1):
+        counts, _ = np.histogram(some, edges)
+        last = len(values) > 1 and place == len(values)
+        drawn[name] = {"x": np.repeat(edges, 2)[1:-1], "y": np.repeat(counts, 2), "filled": not last, "dashed": last}
+    return lines(title, text, (title, "Test rows"), drawn, zero=True)
+
+
 def bars(title: str, text: str, axis: str, values: Mapping[str, float | tuple[float, float, float]]) -> Exhibit:
     """Give a bar a name, from zero to its value; or its value with both ends of an interval."""
     drawn = []

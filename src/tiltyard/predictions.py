@@ -9,6 +9,8 @@ import numpy as np
 
 from tiltyard.column import Array
 
+ARRAYS = ("truth", "outputs", "baseline", "number")
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -21,8 +23,14 @@ class Predictions:
     classes: list[str] = field(default_factory=list)
     target: str = ""  # its name and unit, for the axes of pictures
 
+    @classmethod
+    def load(cls, path: Path, classes: list[str], target: str) -> Predictions:
+        """Read what `save` wrote."""
+        with np.load(path, allow_pickle=False) as arrays:
+            return cls(**{name: arrays[name] for name in ARRAYS}, classes=classes, target=target)
+
     def save(self, path: Path) -> None:
         """Write the arrays; numpy's zip holds no time, so the same predictions give the same bytes."""
-        arrays = {name: getattr(self, name) for name in ("truth", "outputs", "baseline", "number")}
+        arrays = {name: getattr(self, name) for name in ARRAYS}
         with path.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)

@@ -11,11 +11,10 @@ import numpy as np
 
 from tiltyard.column import Array, Fitted, Rows
 from tiltyard.errors import RequestError
+from tiltyard.exhibit import Exhibit
 from tiltyard.predictions import Predictions
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from tiltyard.encoder import Encoder
     from tiltyard.task import Task
 
@@ -111,8 +110,8 @@ class Problem(ABC):
         """Give the data behind the pictures, by name: columns that become a CSV file."""
 
     @abstractmethod
-    def pictures(self, predictions: Predictions) -> dict[str, Figure]:
-        """Draw the predictions; each picture by name."""
+    def exhibits(self, predictions: Predictions) -> list[Exhibit]:
+        """Show the predictions to people."""
 
     def scores(self, truth: Array, outputs: Array, context: Context) -> dict[str, float]:
         """Measure everything."""

@@ -63,7 +63,7 @@ def outcome(rows: Sequence[Any], *, smoke: bool = False) -> None:
                 **_activation(),
                 "tiltyard serve": "answer on http://localhost:3000",
                 f"tiltyard history {good[0]}": "what was decided, and why",
-                f"python -m webbrowser out/{good[0]}/evaluate/report.html": "the figures behind it",
+                "tiltyard report --open": "the figures behind it, as a site",
             }
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from tiltyard import evaluate, files, judge, prepare, train, trial, validate
+from tiltyard import evaluate, files, judge, prepare, report, train, trial, validate
 from tiltyard.package import write
 from tiltyard.serve import ARGUMENTS, environment, fixed
 from tiltyard.task import Task
@@ -24,10 +24,11 @@ def smoke(workspace: Workspace, task: Task, place: Workspace) -> dict[str, Any]:
     validate.validate(place, small)
     prepare.prepare(place, small)
     train.train(place, small)
-    report = evaluate.evaluate(place, small)
+    told = evaluate.evaluate(place, small)
     judge.judge(place, small)
-    write(place, small, place.package(task.name, report["version"]))
-    return report
+    write(place, small, place.package(task.name, told["version"]))
+    report.report(place, [small])
+    return told
 
 
 def shrunk(task: Task) -> Task:

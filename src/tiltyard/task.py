@@ -53,6 +53,11 @@ class Target(Strict):
         """What the data may hold; none if it holds numbers."""
         return [] if self.threshold is not None or self.rise else self.classes or []
 
+    @property
+    def told(self) -> str:
+        """Its name and unit."""
+        return f"{self.column} ({self.unit})" if self.unit else self.column
+
 
 class Split(Strict):
     """How rows are dealt to training, validation and test; identical rows always stay together."""

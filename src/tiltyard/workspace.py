@@ -77,6 +77,11 @@ class Workspace:
         """Where a study leaves its table and its pictures."""
         return self.root / "out" / "studies" / name
 
+    @property
+    def report(self) -> Path:
+        """The static site about all tasks."""
+        return self.root / "out" / "report"
+
     def champion(self, task: str) -> Path:
         """The pointer to the version in production."""
         return self.root / "serving" / "champions" / f"{task}.json"

@@ -15,7 +15,7 @@ import pytest
 import scribe
 import shop
 import tiny
-from browser import Browser, browsing
+from browser import FAINT, Browser, browsing
 from client import TestClient
 from listening import listening
 from making import new_workspace
@@ -31,23 +31,6 @@ from tiltyard.workspace import Workspace
 pytestmark = pytest.mark.smoke
 DRAWN = "document.querySelector('article') && !document.getElementById('state').textContent"
 STEPS = 200  # keys that lead anywhere on the page
-# Texts whose colour is less than 4.5 times as light or dark as what lies behind them, as WCAG 2 reckons.
-FAINT = """(() => {
-  const parts = (colour) => colour.match(/[0-9.]+/g).map(Number);
-  const linear = (part) => part / 255 <= 0.04045 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4;
-  const light = (colour) => [0.2126, 0.7152, 0.0722].reduce((sum, w, i) => sum + w * linear(parts(colour)[i]), 0.05);
-  const behind = (one) => {
-    while ((parts(getComputedStyle(one).backgroundColor)[3] ?? 1) < 1) one = one.parentElement;
-    return getComputedStyle(one).backgroundColor;
-  };
-  const faint = (one) => {
-    const [less, more] = [getComputedStyle(one).color, behind(one)].map(light).sort((a, b) => a - b);
-    return more / less < 4.5;
-  };
-  const speaks = (one) => [...one.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim());
-  return [...document.querySelectorAll('body *')].filter((one) => speaks(one) && one.checkVisibility() && faint(one))
-    .map((one) => one.outerHTML.slice(0, 80));
-})()"""
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from tiltyard.column import Array, Rows
 from tiltyard.columns.number import Number
 from tiltyard.duel import Ask, Duel
 from tiltyard.gate import Check, NotApplicableError
-from tiltyard.problems.classification import probabilities
+from tiltyard.labels import probabilities
 from tiltyard.task import Task
 from tiltyard.terms import Behaviour as Rule
 

@@ -10,7 +10,7 @@ from tiltyard import metrics
 from tiltyard.column import Array
 from tiltyard.duel import Duel
 from tiltyard.gate import Check, NotApplicableError
-from tiltyard.problems.classification import probabilities
+from tiltyard.labels import probabilities
 
 DRAWS = 500
 SURE = 0.99  # that it is not chance: of thirty rows four may be wrong where one is to be expected

@@ -9,7 +9,7 @@ import numpy as np
 from tiltyard import metrics
 from tiltyard.duel import Duel
 from tiltyard.gate import Check, NotApplicableError
-from tiltyard.problems.classification import matrix
+from tiltyard.labels import matrix
 
 
 class Collapse(Check):

@@ -10,7 +10,7 @@ import numpy as np
 from tiltyard.column import Array
 from tiltyard.duel import Duel
 from tiltyard.gate import Check, NotApplicableError
-from tiltyard.problems.classification import probabilities
+from tiltyard.labels import probabilities
 from tiltyard.slices import FEWEST, Part, groups
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 from tiltyard.column import Array
 from tiltyard.duel import Duel
 from tiltyard.gate import Check, NotApplicableError
-from tiltyard.problems.classification import probabilities
+from tiltyard.labels import probabilities
 
 
 class Mcnemar(Check):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from tiltyard.command import JSON, TASK, one, print_json
+from tiltyard.command import JSON, TASK, TASKS, find, named, one, print_json
 
 
 @click.command()
@@ -31,4 +33,28 @@ def explain(task: str, rows: tuple[int, ...], only: tuple[str, ...], as_json: bo
         show_explained.explained(result)
 
 
-COMMANDS = [explain]
+@click.command()
+@TASKS
+@click.option("--into", type=click.Path(path_type=Path, file_okay=False), help="Write it there instead of out/report.")
+@click.option("--open", "show_it", is_flag=True, help="Open it in the browser.")
+@JSON
+def report(tasks: tuple[str, ...], into: Path | None, show_it: bool, as_json: bool) -> None:
+    r"""Write a static site about the tasks: verdicts, figures, curves, explanations, ledger, data, lineage.
+
+    \b
+    tiltyard report                      all tasks; then open out/report/index.html
+    tiltyard report iris --into site     one, to be put anywhere: it needs no server and no network
+    """
+    from tiltyard.report import report as verb
+
+    workspace, listed = find(), [task for _, task in named(tasks, lambda _, task: task)]
+    result = verb(workspace, listed, into, lambda text: click.echo(text, err=True))
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(f"written: {Path(result['folder']) / 'index.html'}, and {len(result['pages']) - 1} more pages")
+    if show_it:
+        click.launch(str(Path(result["folder"]) / "index.html"))
+
+
+COMMANDS = [explain, report]

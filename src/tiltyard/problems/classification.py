@@ -7,29 +7,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from tiltyard import metrics
+from tiltyard import labels, metrics
 from tiltyard.column import Array, Rows, count
+from tiltyard.exhibit import Exhibit
+from tiltyard.labels import matrix, probabilities
 from tiltyard.predictions import Predictions
 from tiltyard.problem import Context, Metric, Problem
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from tiltyard.encoder import Encoder
     from tiltyard.task import Task
 
 WORST = 10  # rows listed in a report
-
-
-def probabilities(outputs: Array) -> Array:
-    """Give a probability for each class: a single sigmoid output is the second class's."""
-    return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
-
-
-def matrix(truth: Array, outputs: Array) -> Array:
-    """Give the confusion matrix of the most probable labels."""
-    shares = probabilities(outputs)
-    return metrics.confusion(truth, shares.argmax(axis=1), shares.shape[1])
 
 
 def _of_matrix(score: Callable[[Array], float]) -> Callable[[Array, Array, Context], float]:
@@ -134,18 +123,19 @@ class Classification(Problem):
         }
 
     def plots(self, predictions: Predictions) -> dict[str, dict[str, list[Any]]]:
-        """Actual and predicted label of every row."""
-        labels = np.array(predictions.classes)
-        predicted = labels[probabilities(predictions.outputs).argmax(axis=1)]
-        actual = labels[predictions.truth.astype(np.int64)]
-        return {"confusion": {"actual": actual.tolist(), "predicted": predicted.tolist()}}
+        """Actual and predicted label of every row, and the curves for DVC to draw, the mean over classes."""
+        names = np.array(predictions.classes)
+        predicted = names[probabilities(predictions.outputs).argmax(axis=1)]
+        actual = names[predictions.truth.astype(np.int64)]
+        mean = labels.mean_roc(predictions)
+        return {
+            "confusion": {"actual": actual.tolist(), "predicted": predicted.tolist()},
+            "roc": {"false_positive": mean.false_positive.tolist(), "true_positive": mean.true_positive.tolist()},
+        }
 
-    def pictures(self, predictions: Predictions) -> dict[str, Figure]:
-        """The confusion matrix."""
-        from tiltyard import pictures
-
-        table = matrix(predictions.truth, predictions.outputs)
-        return {"confusion": pictures.confusion(table, predictions.classes)}
+    def exhibits(self, predictions: Predictions) -> list[Exhibit]:
+        """The confusion matrix, and the curves over all thresholds."""
+        return labels.exhibits(predictions)
 
 
 def _by_class(table: Array, classes: list[str]) -> list[dict[str, Any]]:
@@ -155,14 +145,10 @@ def _by_class(table: Array, classes: list[str]) -> list[dict[str, Any]]:
         {
             "class": name,
             "rows": int(table[place].sum()),
-            **{column: _finite(values[place]) for column, values in columns.items()},
+            **{column: labels.finite(values[place]) for column, values in columns.items()},
         }
         for place, name in enumerate(classes)
     ]
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def _worst(predictions: Predictions) -> list[dict[str, Any]]:

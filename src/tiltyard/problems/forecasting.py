@@ -13,17 +13,17 @@ import numpy as np
 
 from tiltyard import metrics
 from tiltyard.column import Array, Rows
+from tiltyard.exhibit import Exhibit, lines
 from tiltyard.predictions import Predictions
 from tiltyard.problem import Context, Metric
-from tiltyard.problems.regression import Regression
+from tiltyard.problems.regression import Regression, compared
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from tiltyard.encoder import Encoder
     from tiltyard.task import Task
 
 ENDS = ("forecast", "low", "high")
+SHOWN = 200  # steps that can still be told apart
 
 
 def ahead(outputs: Array) -> Array:
@@ -115,19 +115,47 @@ class Forecasting(Regression):
             drawn["steps"] = {name: [step[name] for step in columns] for name in columns[0]}
         return {**drawn, **super().plots(_flat(predictions))}
 
-    def pictures(self, predictions: Predictions) -> dict[str, Figure]:
+    def exhibits(self, predictions: Predictions) -> list[Exhibit]:
         """The end of the series with its forecast, the error by step, and the residuals."""
-        from tiltyard import pictures
+        flat = _flat(predictions)
+        several = [_by_step(_steps(predictions))] if predictions.truth.ndim > 1 else []
+        return [_course(predictions), *several, *compared(flat.truth, flat.outputs[:, 0], predictions.target)]
 
-        truth = predictions.truth.reshape(len(predictions.truth), -1)[:, 0]
-        value, ends = ahead(predictions.outputs)[:, 0], None
-        if predictions.outputs.ndim == 3:
-            ends = predictions.outputs[:, 1, 0], predictions.outputs[:, 2, 0]
-        drawn = {"forecast": pictures.forecast(truth, value, predictions.baseline[:, 0], predictions.target, ends)}
-        if predictions.truth.ndim > 1:
-            steps = _steps(predictions)
-            drawn["steps"] = pictures.steps([s["rmse"] for s in steps], [s["baseline"] for s in steps])
-        return {**drawn, **super().pictures(_flat(predictions))}
+
+def _course(predictions: Predictions) -> Exhibit:
+    """Show what came, what was forecast a step ahead, and the baseline."""
+    truth = predictions.truth.reshape(len(predictions.truth), -1)[-SHOWN:, 0]
+    value, rows = ahead(predictions.outputs)[-SHOWN:, 0], np.arange(len(predictions.truth))[-SHOWN:]
+    band = {}
+    if predictions.outputs.ndim == 3:
+        low, high = predictions.outputs[-SHOWN:, 1, 0], predictions.outputs[-SHOWN:, 2, 0]
+        band = {"band": {"x": rows, "low": low.astype(np.float64), "high": high.astype(np.float64)}}
+    return lines(
+        "Forecast",
+        f"The last {len(rows)} test rows: what came, what was forecast, and the baseline.",
+        ("Test row", predictions.target),
+        {
+            "actual": {"x": rows, "y": truth.astype(np.float64)},
+            "forecast": {"x": rows, "y": value.astype(np.float64)},
+            "baseline": {"x": rows, "y": predictions.baseline[-SHOWN:, 0].astype(np.float64), "dashed": True},
+        },
+        **band,
+    )
+
+
+def _by_step(steps: list[dict[str, Any]]) -> Exhibit:
+    """Show the error by how far ahead the forecast looks."""
+    places = [step["step"] for step in steps]
+    return lines(
+        "Error by step",
+        "By how far ahead the forecast looks, beside the baseline's.",
+        ("Steps ahead", "Root mean squared error"),
+        {
+            "forecast": {"x": places, "y": [step["rmse"] for step in steps]},
+            "baseline": {"x": places, "y": [step["baseline"] for step in steps], "dashed": True},
+        },
+        zero=True,
+    )
 
 
 def _placed(record: dict[str, Any], steps: int) -> dict[str, Any]:

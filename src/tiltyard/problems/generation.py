@@ -12,13 +12,12 @@ import numpy as np
 
 from tiltyard.column import Array, Rows
 from tiltyard.columns.prose import Prose, ids
+from tiltyard.exhibit import Exhibit, spread
 from tiltyard.predictions import Predictions
 from tiltyard.problem import TRUTH, Context, Metric, Problem, Run
 from tiltyard.vocabulary import UNKNOWN
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from tiltyard.encoder import Encoder
     from tiltyard.task import Task
 
@@ -136,14 +135,12 @@ class Generation(Problem):
             "perplexity": {"row": predictions.number.tolist(), "model": model.tolist(), "baseline": baseline.tolist()}
         }
 
-    def pictures(self, predictions: Predictions) -> dict[str, Figure]:
-        """The same, drawn."""
-        from tiltyard import pictures
-
-        drawn = pictures.histograms(
-            {"model": _each(predictions.outputs), "baseline": _each(predictions.baseline)}, "Perplexity of a window"
-        )
-        return {"perplexity": drawn}
+    def exhibits(self, predictions: Predictions) -> list[Exhibit]:
+        """How much windows surprise."""
+        found = {"model": _each(predictions.outputs), "baseline": _each(predictions.baseline)}
+        return [
+            spread("Perplexity of a window", "How many characters the model wavers between, window by window.", found)
+        ]
 
 
 def _prose(encoder: Encoder) -> tuple[str, Prose]:

@@ -8,12 +8,11 @@ import numpy as np
 
 from tiltyard import metrics
 from tiltyard.column import Array, Fitted, Rows, count, scale
+from tiltyard.exhibit import Exhibit, points, spread
 from tiltyard.predictions import Predictions
 from tiltyard.problem import Metric, Problem
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from tiltyard.encoder import Encoder
     from tiltyard.task import Task
 
@@ -89,11 +88,36 @@ class Regression(Problem):
         residual = value - predictions.truth
         return {"residuals": {"predicted": value.tolist(), "residual": residual.tolist()}}
 
-    def pictures(self, predictions: Predictions) -> dict[str, Figure]:
-        """Residuals."""
-        from tiltyard import pictures
+    def exhibits(self, predictions: Predictions) -> list[Exhibit]:
+        """Predicted over actual, residuals, and how they are spread."""
+        return compared(predictions.truth, predictions.outputs[:, 0], predictions.target)
 
-        return {"residuals": pictures.residuals(predictions.truth, predictions.outputs[:, 0], predictions.target)}
+
+def compared(truth: Array, value: Array, target: str) -> list[Exhibit]:
+    """Show numbers beside what they should have been."""
+    value, truth = value.astype(np.float64), truth.astype(np.float64)
+    missed = value - truth
+    return [
+        points(
+            "Predicted and actual",
+            "A point a test row; on the line the model is right.",
+            (f"Predicted {target}", f"Actual {target}"),
+            {"": (value, truth)},
+            diagonal=True,
+        ),
+        points(
+            "Residuals",
+            "A model that has learned everything leaves a shapeless cloud around zero.",
+            (f"Predicted {target}", "Predicted minus actual"),
+            {"": (value, missed)},
+            level=0,
+        ),
+        spread(
+            "Errors",
+            f"Predicted minus actual, by test rows; {np.mean(missed):.3g} on the average.",
+            {"errors": missed},
+        ),
+    ]
 
 
 def _unit(task: Task) -> str:

@@ -12,13 +12,12 @@ import numpy as np
 
 from tiltyard.column import Array, Fitted, Rows, count
 from tiltyard.errors import DataError
+from tiltyard.exhibit import Exhibit, spread
 from tiltyard.predictions import Predictions
 from tiltyard.problem import TRUTH, Context, Metric, Problem, Run
 from tiltyard.vocabulary import END, PAD, START, learned
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from tiltyard.encoder import Encoder
     from tiltyard.task import Task
 
@@ -126,12 +125,13 @@ class Translation(Problem):
         edits = predictions.outputs["edits"].astype(np.int64)
         return {"edits": {"row": predictions.number.tolist(), "edits": edits.tolist()}}
 
-    def pictures(self, predictions: Predictions) -> dict[str, Figure]:
-        """The same, drawn."""
-        from tiltyard import pictures
-
-        some = {"model": predictions.outputs["edits"], "baseline": predictions.baseline["edits"]}
-        return {"edits": pictures.histograms(some, "Edits from the answer to the truth")}
+    def exhibits(self, predictions: Predictions) -> list[Exhibit]:
+        """How many edits answers need."""
+        found = {
+            name: judged["edits"]
+            for name, judged in (("model", predictions.outputs), ("baseline", predictions.baseline))
+        }
+        return [spread("Edits", "From the answer to the truth: insertions, deletions and changes.", found)]
 
 
 def split(text: str, by: str) -> list[str]:

@@ -1,0 +1,165 @@
+"""The page of an evaluation: readable alone, in light and dark, on a phone, whatever the data hold."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from making import ROOT
+
+from tiltyard import evaluation, task_file
+from tiltyard.predictions import Predictions
+from tiltyard.task import Task
+from tiltyard.workspace import Workspace
+
+EVIL = '<script>alert("x")</script>'
+HISTORY = {"loss": [2.0, 1.0, 0.5], "val_loss": [2.0, 1.5, 1.6]}
+TRAINING = {
+    "epochs": 3,
+    "best_epoch": 2,
+    "stopped_early": True,
+    "parameters": 1234,
+    "seed": 0,
+    "history": HISTORY,
+}
+
+
+class Balance(HTMLParser):
+    """Reads a page and complains about a tag that is never closed."""
+
+    VOID = frozenset({"meta", "img", "br", "input"})
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        """Remember what is open."""
+        self.seen.append(tag)
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Close what was opened last."""
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        """Keep the text."""
+        if self.open and self.open[-1] not in ("script", "style"):
+            self.text += data
+
+
+def content(**changes: object) -> evaluation.Json:
+    """Make a report of a classification."""
+    figures = dict.fromkeys(("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "roc_auc"), 0.75)
+    made: evaluation.Json = {
+        "task": "iris",
+        "version": "0123456789ab",
+        "problem": "classification",
+        "data": "d" * 64,
+        "test": "e" * 64,
+        "rows": {"train": 90, "validation": 30, "test": 30},
+        "metric": "balanced_accuracy",
+        "metrics": figures,
+        "intervals": {name: [0.7, 0.8] for name in figures},
+        "baseline": dict.fromkeys(figures, 0.25),
+        "train": dict.fromkeys(figures, 0.875),
+        "per_class": [{"class": EVIL, "rows": 30, "precision": None, "recall": 0.5, "f1": 0.5}],
+        "worst": [{"row": 7, "actual": EVIL, "predicted": "b", "probability_of_actual": 0.125}],
+    }
+    return {**made, **changes}
+
+
+@pytest.fixture
+def task() -> Task:
+    """Iris under a title that must be escaped."""
+    return task_file.load(Workspace(ROOT), "iris").model_copy(update={"title": EVIL})
+
+
+def answers() -> Predictions:
+    """Thirty rows, answered rightly for the most part; the class has a name that must be escaped."""
+    truth = np.arange(30) % 3
+    outputs = np.full((30, 3), 0.2)
+    outputs[np.arange(30), truth] = 0.6
+    outputs[7] = [0.8, 0.1, 0.1]
+    return Predictions(truth, outputs, np.full((30, 3), 1 / 3), np.arange(30), [EVIL, "a", "b"], "species")
+
+
+def rows(task: Task) -> dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]:
+    """Give the flowers: of each column its place and the row's."""
+    return {name: place + np.arange(30) / 100 for place, name in enumerate(task.columns)}
+
+
+@pytest.fixture
+def page(task: Task) -> str:
+    """The page."""
+    return evaluation.page(task, content(), TRAINING, answers(), rows(task))
+
+
+def test_data_cannot_become_markup(page: str) -> None:
+    """A title, a class or a value that looks like a script is shown, not run, in the text as in the plots' data."""
+    read = Balance(page)
+    assert read.open == []
+    assert read.text.count(EVIL) >= 3
+    assert page.count(EVIL) == 0
+    kinds = re.findall(r"<script( type=\"application/json\")?>", page)
+    assert kinds.count("") == 3
+    assert len(kinds) > 5
+
+
+def test_nothing_is_fetched(page: str) -> None:
+    """No file beside it and no network; the policy forbids what the page might forget."""
+    assert not re.findall(r"url\(|@import|<link|src=\"(?!data:image/png)", page)
+    assert set(re.findall(r"https?://[^\s\"'<>]+", page)) == {"http://www.w3.org/2000/svg"}
+    assert "content=\"default-src 'none'" in page
+
+
+def test_it_follows_the_reader_and_the_screen(page: str) -> None:
+    """Light or dark as the system is, a phone's width, a language, words for plots."""
+    assert "prefers-color-scheme: dark" in page
+    assert 'name="viewport" content="width=device-width' in page
+    assert '<html lang="en">' in page
+    assert re.findall(r'role="img" aria-label="Loss: [^"]+"', page)
+
+
+def test_figures_stand_beside_baseline_interval_and_train(page: str) -> None:
+    """Each in its cell; an undefined one is a dash; the best news comes first."""
+    read = Balance(page)
+    for text in ("0.75", "0.7 to 0.8", "0.25", "0.875", "\N{EN DASH}", "better than the baseline", "d" * 64, "e" * 64):
+        assert text in read.text
+    assert page.index("better than the baseline") < page.index("<table>")
+
+
+def test_a_worst_row_is_shown_with_what_was_asked(page: str) -> None:
+    """The flower's own measures stand beside what was answered."""
+    line = next(line for line in page.splitlines() if 'data-value="0.125"' in line)
+    assert re.findall(r'data-value="([\d.]+)"', line) == ["7", "0.125", "0.07", "1.07", "2.07", "3.07"]
+
+
+def test_plots_are_there_as_data(page: str) -> None:
+    """Confusion, ROC, precision, calibration and loss, each as JSON that holds what is drawn."""
+    found = re.findall(r'<h3>([^<]+)</h3>.*?<script type="application/json">(.*?)</script>', page, re.DOTALL)
+    plots = {title: json.loads(data) for title, data in found}
+    assert {*plots} == {"Confusion", "ROC", "Precision and recall", "Calibration", "Loss"}
+    assert plots["Confusion"]["values"] == [[10, 0, 0], [1, 9, 0], [0, 0, 10]]
+    assert plots["Loss"]["marks"] == [{"x": 2, "name": "kept: 2"}]
+
+
+def test_a_model_that_loses_against_the_baseline_is_called_so(task: Task) -> None:
+    """No praise for a figure that the simplest model reaches."""
+    same = content(baseline=content()["metrics"])
+    assert "not better than the baseline" in evaluation.page(task, same, TRAINING, answers(), rows(task))
+
+
+def test_what_is_empty_leaves_no_heading(task: Task) -> None:
+    """Neither for wrong answers where there are none, nor for curves of a model without epochs."""
+    bare = {**TRAINING, "history": {}}
+    page = evaluation.page(task, content(worst=[]), bare, answers(), rows(task))
+    assert "Wrong answers" not in page
+    assert "<h3>Loss</h3>" not in page

@@ -1,0 +1,144 @@
+"""The report in a real browser, from the disk: drawn, pointed at, sorted, narrowed down, on a phone, in the dark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser import FAINT, Browser, browsing
+from jousting import challenge, enter, quick_package
+from making import new_workspace
+
+from tiltyard import explain, report
+from tiltyard.promote import promote
+
+pytestmark = pytest.mark.smoke
+ALL = "document.querySelectorAll('figure[data-kind]')"
+DRAWN = f"[...{ALL}].every((one) => one.querySelector('svg'))"
+WHOLE = "[...document.querySelectorAll('svg path')].every((one) => !/NaN|undefined/.test(one.getAttribute('d')))"
+WIDE = "document.documentElement.scrollWidth > innerWidth"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where the pages of two jousted tasks lie."""
+    workspace = new_workspace(tmp_path_factory.mktemp("site") / "project")
+    tasks = [enter(workspace, name) for name in ("diabetes", "iris")]
+    for task in tasks:
+        challenge(workspace, task, slice(None))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("tiltyard.package.package", quick_package)
+            promote(workspace, task)
+            challenge(workspace, task, slice(2))
+            promote(workspace, task)
+        explain.explain(workspace, task, explain.Wish(only=["permutation"]))
+    report.report(workspace, tasks)
+    return workspace.report.as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One browser for all."""
+    with browsing(tmp_path_factory.mktemp("browser")) as browser:
+        yield browser
+
+
+@pytest.fixture(autouse=True)
+def _nothing_to_complain_of(browser: Browser) -> Iterator[None]:
+    """No script fails, and nothing is asked for that the policy forbids."""
+    browser.complaints.clear()
+    browser.screen(1280, 900)
+    yield
+    assert browser.complaints == []
+
+
+def point(browser: Browser, title: str, across: float = 0.5, down: float = 0.5) -> str:
+    """Move the mouse over a plot, and give what is told beside it."""
+    figure = (
+        f"[...document.querySelectorAll('figure')].find((one) => one.querySelector('h3').textContent === '{title}')"
+    )
+    browser.script(f"{figure}.scrollIntoView({{block: 'center'}})")
+    place = browser.script(f"JSON.parse(JSON.stringify({figure}.querySelector('.plot').getBoundingClientRect()))")
+    x, y = place["left"] + across * place["width"], place["top"] + down * place["height"]
+    browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+    told: str = browser.script(
+        f"{figure}.querySelector('.tip').hidden ? '' : {figure}.querySelector('.tip').textContent"
+    )
+    return told
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["index", "diabetes", "iris"])
+def test_every_page_is_drawn_and_can_be_read(browser: Browser, site: str, name: str, scheme: str, width: int) -> None:
+    """All plots are there, nothing sticks out of the screen, and no text is fainter than can be read."""
+    browser.screen(width, 900, scheme)
+    browser.open(f"{site}/{name}.html", DRAWN)
+    assert not browser.script(WIDE)
+    assert browser.script(FAINT) == []
+    assert browser.script(
+        "[...document.querySelectorAll('svg path')].every((one) => !/NaN|undefined/.test(one.getAttribute('d')))"
+    )
+
+
+def test_plots_tell_what_is_pointed_at(browser: Browser, site: str) -> None:
+    """Cells, curves, points and bars, each with its figures."""
+    browser.open(f"{site}/iris.html", DRAWN)
+    assert "Actual: versicolor\nPredicted: " in point(browser, "Confusion", 0.5, 0.4)
+    assert "threshold: " in point(browser, "ROC", 0.3, 0.3)
+    assert "training: " in point(browser, "Loss")
+    assert "sepal_length\n" in point(browser, "Permutation importance", 0.5, 0.1)
+    browser.open(f"{site}/diabetes.html", DRAWN)
+    assert "Predicted minus actual: " in point(browser, "Residuals")
+
+
+def test_a_name_in_the_legend_hides_its_curve(browser: Browser, site: str) -> None:
+    """And shows it again."""
+    browser.open(f"{site}/iris.html", DRAWN)
+    figure = f"[...{ALL}].find((one) => one.querySelector('h3').textContent === 'Loss')"
+    count = f"{figure}.querySelectorAll('svg path').length"
+    before = browser.script(count)
+    browser.script(f"{figure}.querySelector('.legend button').click()")
+    assert browser.script(count) == before - 1
+    assert browser.script(f"{figure}.querySelector('.legend button').ariaPressed") == "false"
+    browser.script(f"{figure}.querySelector('.legend button').click()")
+    assert browser.script(count) == before
+
+
+def test_tables_are_sorted_and_narrowed_down(browser: Browser, site: str) -> None:
+    """By a click on a heading, up and then down, by number where it is one; by typing into the field."""
+    browser.open(f"{site}/index.html", "document.querySelector('th button')")
+    shown = (
+        "[...document.querySelectorAll('tbody tr')].filter((row) => !row.hidden).map((row) => row.cells[0].textContent)"
+    )
+    head = "[...document.querySelectorAll('th button')].find((one) => one.textContent === 'value')"
+    browser.script(f"{head}.click()")
+    assert browser.script(shown) == ["iris", "diabetes"]
+    browser.script(f"{head}.click()")
+    assert browser.script(shown) == ["diabetes", "iris"]
+    assert browser.script(f"{head}.closest('th').ariaSort") == "descending"
+    browser.script("document.querySelector('.filter').focus()")
+    browser.type("flower iris")
+    assert browser.script(shown) == []
+    browser.type("IRIS")
+    assert browser.script(shown) == ["iris"]
+
+
+def test_a_plot_follows_the_screen(browser: Browser, site: str) -> None:
+    """Turned to a phone's width it is drawn anew, with letters as large as before."""
+    browser.open(f"{site}/diabetes.html", DRAWN)
+    browser.screen(390, 900)
+    browser.until("document.querySelector('.plot svg').viewBox.baseVal.width < 390")
+    assert not browser.script(WIDE)
+
+
+def test_the_way_to_each_page_and_back(browser: Browser, site: str, tmp_path: Path) -> None:
+    """From the overview by a link, and home again; what is seen can be photographed."""
+    browser.open(f"{site}/index.html", "document.querySelector('a[href=\"iris.html\"]')")
+    browser.open(browser.script("document.querySelector('a[href=\"iris.html\"]').href"), DRAWN)
+    assert browser.script("document.title") == "iris: report"
+    browser.open(browser.script("document.querySelector('header a').href"), "document.getElementById('all')")
+    assert browser.script("document.title") == "Tiltyard: report"
+    browser.photograph(tmp_path / "seen.png")
+    assert (tmp_path / "seen.png").read_bytes().startswith(b"\x89PNG")

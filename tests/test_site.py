@@ -1,0 +1,81 @@
+"""Pages of the report: what becomes of values in cells, pictures, words and sparklines."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tiltyard import exhibit, site
+from tiltyard.exhibit import Exhibit
+
+
+def test_cells_say_what_they_are_sorted_by() -> None:
+    """Numbers stand right and keep all their digits for sorting; None is a dash that sorts last."""
+    drawn = site.table([{"name": "a", "rows": 12345, "value": 0.123456789}, {"name": "b", "rows": 2, "value": None}])
+    assert '<td>a</td><td class="n" data-value="12345">12,345</td>' in drawn
+    assert '<td class="n" data-value="0.123456789">0.1235</td>' in drawn
+    assert '<td class="n" data-value="">\N{EN DASH}</td>' in drawn
+    assert site.table([]) == ""
+
+
+def test_a_picture_may_only_be_inside_the_page() -> None:
+    """An address elsewhere is dropped, also where a cell's text looks like a picture."""
+    good = exhibit.png(np.zeros((2, 2)))
+    assert f'src="{good}"' in site.table([{"x": good}])
+    assert 'src=""' in site.table([{"x": "data:image/svg+xml,<svg onload=alert(1)>"}])
+    bad = Exhibit("t", "x.", "pictures", {"pictures": [{"name": "n", "src": "https://example.org/x.png"}]})
+    assert "example.org" not in site.shown([bad])
+
+
+def test_words_are_shaded_by_weight() -> None:
+    """The heaviest most; what speaks against the answer is underlined instead."""
+    drawn = site.shown([exhibit.words("t", "x.", [("good", 2.0), ("some", 1.0), ("bad", -1.0), ("<b>", 0.0)])])
+    shades = re.findall(r"rgb\(var\(--wash\) / ([\d.]+)\)", drawn)
+    assert shades == ["0.55", "0.28"]
+    assert drawn.count('class="less"') == 1
+    assert "&lt;b&gt;" in drawn
+
+
+def test_a_sparkline_rises_where_values_do() -> None:
+    """Higher values stand higher; what is missing is skipped; a single value is a dot."""
+    cell = site.spark([1.0, None, 3.0], ["HOLD", "HOLD", "PROMOTE"])
+    assert 'points="0.0,25.0 100.0,3.0"' in cell.html
+    assert cell.html.count("<circle") == 2
+    assert 'class="PROMOTE"' in cell.html
+    assert cell.value == "3.0"
+    assert site.spark([2.0]).html.count("<polyline") == 1
+    assert site.spark([None]).html == ""
+
+
+def test_a_long_heading_and_an_empty_section() -> None:
+    """Sections are linked to by their titles; an empty one is neither shown nor linked."""
+    page = site.Page("t", "<h1>t</h1>", [site.Section("By class", "<p>x</p>"), site.Section("None", "")]).html()
+    assert '<section id="by-class">' in page
+    assert "None" not in page
+    assert "<nav" not in page
+
+
+@given(st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=40))
+def test_exhibits_hold_only_what_json_has(values: list[float]) -> None:
+    """Whatever numbers come, a page can be written."""
+    array = np.array(values)
+    both = {"a": (array, array)}
+    drawn = [
+        exhibit.lines("t", "x.", ("x", "y"), {"a": {"x": array, "y": array}}),
+        exhibit.points("t", "x.", ("x", "y"), both),
+    ]
+    assert site.shown(drawn).count('type="application/json"') == 2
+
+
+@pytest.mark.parametrize("rows", [10, 20_000])
+def test_points_are_thinned_out_evenly(rows: int) -> None:
+    """No more than can be told apart; the first and the last are among them."""
+    values = np.arange(rows, dtype=np.float64)
+    (group,) = exhibit.points("t", "x.", ("x", "y"), {"": (values, values)}).data["groups"]
+    assert len(group["x"]) == min(rows, exhibit.DRAWN)
+    assert group["x"][0] == 0
+    assert group["x"][-1] == pytest.approx(rows - 1, rel=1e-4)
