@@ -12,7 +12,9 @@ from sklearn.calibration import calibration_curve
 from tiltyard import curves, metrics
 from tiltyard.column import Array
 from tiltyard.labels import read_off
+from tiltyard.predictions import Predictions
 from tiltyard.problems.classification import Classification
+from tiltyard.problems.regression import Regression, compared
 
 HAND = np.array([True, False, True, True, False]), np.array([0.9, 0.8, 0.7, 0.4, 0.4])
 
@@ -117,3 +119,22 @@ def test_the_hundred_patients() -> None:
     assert Classification.metrics["balanced_accuracy"].score(
         np.array([0] * 98 + [1, 1]), np.array([[1.0, 0.0]] * 99 + [[0.0, 1.0]]), {}
     ) == pytest.approx(0.75)
+
+
+def test_residuals_by_hand() -> None:
+    """Predicted minus actual over predicted; the points of the other plot lie on the line where both agree."""
+    both, residuals, errors = compared(np.array([1.0, 2.0, 4.0]), np.array([2.0, 2.0, 3.0]), "y")
+    assert both.data["groups"] == [{"name": "", "x": [2, 2, 3], "y": [1, 2, 4]}]
+    assert residuals.data["groups"] == [{"name": "", "x": [2, 2, 3], "y": [1, 0, -1]}]
+    assert sum(errors.data["lines"][0]["y"]) == 2 * 3
+    assert errors.text.endswith("; 0 on the average.")
+
+
+def test_largest_and_smallest_errors_by_hand() -> None:
+    """Of twelve rows the ten that are missed most, and the ten that are missed least, in that order."""
+    missed = np.array([5, -1, 3, 0, -9, 2, 4, -6, 7, 8, -10, 1.5])
+    rows = Predictions(np.zeros(12), missed[:, None], np.zeros((12, 1)), np.arange(100, 112))
+    told = Regression().details(rows)
+    assert [one["error"] for one in told["worst"]] == [-10, -9, 8, 7, -6, 5, 4, 3, 2, 1.5]
+    assert [one["row"] for one in told["best"]][:3] == [103, 101, 111]
+    assert told["worst"][0] == {"row": 110, "actual": 0, "predicted": -10, "error": -10}
