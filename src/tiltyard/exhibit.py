@@ -9,7 +9,7 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -17,8 +17,10 @@ from tiltyard.column import Array
 
 Kind = Literal["lines", "points", "bars", "matrix", "table", "pictures", "words"]
 Json = dict[str, Any]
+Told = TypeVar("Told", float, tuple[float, float, float])
 
 DRAWN = 1500  # points that can be told apart on a page
+LONGEST = 30  # bars under which one still finds what one looks for
 DIGITS = 6  # of a number that is only looked at
 
 
@@ -77,6 +79,17 @@ def bars(title: str, text: str, axis: str, values: Mapping[str, float | tuple[fl
         interval = {"low": float(ends[0]), "high": float(ends[1])} if ends else {}
         drawn.append({"name": name, "value": float(middle), **interval})
     return Exhibit(title, text, "bars", {"x": axis, "bars": drawn})
+
+
+def largest(values: Mapping[str, Told]) -> tuple[dict[str, Told], str]:
+    """Keep the bars that can be read on a page, the longest first; and say how many there were, if not all are kept."""
+    order = sorted(values, key=lambda name: -abs(_middle(values[name])))
+    kept = {name: values[name] for name in order[:LONGEST]}
+    return kept, "" if len(kept) == len(values) else f" Of {len(values)} the {LONGEST} largest are shown."
+
+
+def _middle(value: Any) -> float:
+    return float(value[0] if isinstance(value, tuple) else value)
 
 
 def matrix(
