@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard.column import Array
-from tiltyard.exhibit import Exhibit, bars
+from tiltyard.exhibit import Exhibit, bars, largest
 from tiltyard.explanation import Explained, Explanation
 
 TIMES = 5  # a column is shuffled
@@ -26,11 +26,10 @@ class Permutation(Explanation):
     def of_model(self, model: Explained) -> Iterator[Exhibit]:
         """One bar a column, the most important first."""
         found = {name: _lost(model, span) for name, span in model.parts.encoder.spans.items()}
-        order = sorted(found, key=lambda name: -float(np.mean(found[name])))
-        values = {n: (float(np.mean(found[n])), min(found[n]), max(found[n])) for n in order}
+        values, some = largest({n: (float(np.mean(lost)), min(lost), max(lost)) for n, lost in found.items()})
         text = (
             f"How much worse {model.task.metric.title.lower()} gets on validation rows when a column's values are "
-            f"shuffled; least and most of {TIMES} times. Columns that say the same can stand in for each other."
+            f"shuffled; least and most of {TIMES} times. Columns that say the same can stand in for each other.{some}"
         )
         yield bars("Permutation importance", text, f"loss of {model.task.metric.title.lower()}", values)
 
