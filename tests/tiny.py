@@ -13,6 +13,7 @@ from tiltyard import files, task_file
 from tiltyard.card import card
 from tiltyard.decision import Decision
 from tiltyard.encoder import Encoder
+from tiltyard.golden import golden
 from tiltyard.package import schema
 from tiltyard.predictor import Predictor, version
 from tiltyard.prepare import TestPart, prepare, read_part, read_test
@@ -98,6 +99,9 @@ def packaged(space: Workspace, task: Task) -> Path:
     files.write_json(folder / "schema.json", schema(task, encoder, report))
     features, _ = read_part(space.out(task.name, "prepare") / "train.npz")
     files.write_json(folder / "reference.json", reference(encoder, features))
+    with np.load(space.out(task.name, "evaluate") / "predictions.npz") as arrays:
+        rows = golden(Predictor.load(train), read_test(space, task), arrays["outputs"])
+    files.write_json(folder / "golden.json", rows)
     training: dict[str, Any] = files.read_json(train / "training.json")
     files.write_text(folder / "card.md", card(task, report, training, {}))
     return folder

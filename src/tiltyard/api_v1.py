@@ -10,8 +10,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
-from tiltyard import feedback, sheet
-from tiltyard.body import asked, read
+from tiltyard import contributions, feedback, sheet
+from tiltyard.body import Asked, asked, read
 from tiltyard.errors import RequestError
 from tiltyard.route import METHODS, answered, encoder, json, only, predicted, served, versions
 from tiltyard.served import Served
@@ -42,13 +42,17 @@ async def _predict(request: Request) -> Response:
 
 def _answer(model: Served, body: bytes, kind: str, scope: Scope) -> bytes:
     """Answer a table as what its type says; anything else is JSON, since plain `curl -d` sends another type."""
-    reader, columns = model.predictor.encoder, False
+    reader = model.predictor.encoder
     if kind in sheet.KINDS:
-        rows: object = sheet.instances(reader, body, kind)
+        wanted = Asked(sheet.instances(reader, body, kind))
     else:
-        rows, columns = asked(body, next(iter(reader.columns)) if reader.bare else "")
-    predictions = predicted(model, rows, scope)
-    answer = {"outputs": _columns(predictions)} if columns else {"predictions": predictions}
+        wanted = asked(body, next(iter(reader.columns)) if reader.bare else "")
+    if wanted.explain:
+        contributions.refuse(model, wanted.instances)
+    predictions = predicted(model, wanted.instances, scope)
+    answer: dict[str, Any] = {"outputs": _columns(predictions)} if wanted.columns else {"predictions": predictions}
+    if wanted.explain:
+        answer["explanations"] = contributions.contributions(model, wanted.instances, predictions)
     return encoder.encode({**answer, "model": model.task, "version": model.version})
 
 

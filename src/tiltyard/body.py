@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 import msgspec
 from starlette.requests import Request
 
+from tiltyard.column import shown
 from tiltyard.errors import RequestError
 
 NO_NUMBER = re.compile(rb"[\[:,\s]-?(NaN|Infinity)\b")
@@ -47,25 +49,34 @@ def decoded(body: bytes) -> object:
         raise RequestError("malformed_json", f"expected JSON: {error}") from None
 
 
-def asked(body: bytes, single: str = "") -> tuple[object, bool]:
-    """Give the instances of a request, and whether they came by columns, as `inputs`, and answers are to go so, too.
+class Asked(NamedTuple):
+    """The instances of a request, and how they are to be answered."""
 
-    `single` is the column whose value is the instance, where there is but one. The one other key of the convention
-    names the default signature.
+    instances: object
+    columns: bool = False  # they came by columns, as `inputs`, and answers are to go so, too
+    explain: bool = False
+
+
+def asked(body: bytes, single: str = "") -> Asked:
+    """Read a request. `single` is the column whose value is the instance, where there is but one.
+
+    The one other key of the convention names the default signature; `explain` is ours.
     """
     content = decoded(body)
     if not isinstance(content, dict):
         raise RequestError("wrong_type", EXPECTED)
     for key in content:
-        if key not in {"instances", "inputs", "signature_name"}:
+        if key not in {"instances", "inputs", "signature_name", "explain"}:
             raise RequestError("unknown_field", EXPECTED, key)
     if content.get("signature_name", "serving_default") != "serving_default":
         raise RequestError("unknown_signature", "expected serving_default, the only one", "signature_name", 404)
+    if not isinstance(explain := content.get("explain", False), bool):
+        raise RequestError("wrong_type", f"expected true or false; received {shown(explain)}", "explain")
     if ("instances" in content) == ("inputs" in content):
         raise RequestError("missing_field", EXPECTED, "instances")
     if "instances" in content:
-        return content["instances"], False
-    return _rows(content["inputs"], single), True
+        return Asked(content["instances"], explain=explain)
+    return Asked(_rows(content["inputs"], single), columns=True, explain=explain)
 
 
 def _rows(inputs: object, single: str) -> object:

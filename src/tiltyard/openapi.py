@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tiltyard import feedback, openapi_v2, sheet
+from tiltyard import contributions, feedback, openapi_v2, sheet
 from tiltyard.columns.number import LARGEST
 from tiltyard.openapi_shapes import BODY, TEXT, Json, components, get, listed, parameter, refusals, response, whole
 from tiltyard.route import LABELS
@@ -113,9 +113,12 @@ def _ways(kept: Mapping[str, Served]) -> Iterator[tuple[str, Json]]:
 
 
 def _predict(model: Served) -> Json:
-    answer = {"model": {"const": model.task}, "version": VERSION}
+    answer: Json = {"model": {"const": model.task}, "version": VERSION}
+    if not contributions.reason(model):
+        answer["explanations"] = listed(_explanation(model))
     predictions = {"predictions": listed(model.schema["prediction"]), **answer}
     outputs = {"outputs": _outputs(model), **answer}
+    answers = [whole(one, "explanations") for one in (predictions, outputs)]
     example = {"instances": [model.schema["example"]]}
     content: Json = {"application/json": {"schema": _body(model), "example": example}}
     if all(column.in_cells for column in model.predictor.encoder.columns.values()):
@@ -127,27 +130,48 @@ def _predict(model: Served) -> Json:
         "tags": [model.task],
         "requestBody": {"required": True, "content": content},
         "responses": {
-            "200": response("one prediction an instance", {"anyOf": [whole(predictions), whole(outputs)]}),
+            "200": response("one prediction an instance", {"anyOf": answers}),
             **refusals("V1", *BODY),
         },
     }
 
 
 def _body(model: Served) -> Json:
-    """Instances by row, or by column, as `inputs`; then answers are to go so, too."""
-    rows = listed(model.schema["instance"], model.schema["limits"]["max_instances"])
-    signature = {"signature_name": {"const": "serving_default"}}
-    bodies = [
-        whole({"instances": rows, **signature}),
-        whole({"inputs": {"anyOf": [_columns(model), rows]}, **signature}),
-    ]
-    return {"anyOf": [{**body, "required": body["required"][:1], "additionalProperties": False} for body in bodies]}
+    """Instances by row, or by column, as `inputs`, as answers then go, too; of those to be explained fewer."""
+    limit, refused = model.schema["limits"]["max_instances"], contributions.reason(model)
+    text = f"true is refused: {refused}" if refused else "whether to say what each column adds to the answer"
+    bodies = [*_bodies(model, limit, {"const": False, "description": text})]
+    bodies += [] if refused else [*_bodies(model, min(limit, contributions.most(model)), {"const": True})]
+    needed = (1, 1, 2, 2)  # where it is true, it is not left out
+    return {
+        "anyOf": [
+            {**body, "required": body["required"][:count], "additionalProperties": False}
+            for body, count in zip(bodies, needed, strict=False)
+        ]
+    }
 
 
-def _columns(model: Served) -> Json:
+def _bodies(model: Served, most: int, explain: Json) -> Iterator[Json]:
+    rows, signature = listed(model.schema["instance"], most), {"signature_name": {"const": "serving_default"}}
+    yield whole({"instances": rows, "explain": explain, **signature})
+    yield whole({"inputs": {"anyOf": [_columns(model, most), rows]}, "explain": explain, **signature})
+
+
+def _explanation(model: Served) -> Json:
+    """Describe what an answer is made of: base and contributions add up to it."""
+    number, classes = {"type": "number"}, model.predictor.encoder.classes
+    told = f"{'the probability of the label' if classes else 'the number'} that golden rows get on average"
+    properties = {
+        "base": {**number, "description": told},
+        "of": {"enum": classes} if classes else {"const": None},
+        "contributions": whole(dict.fromkeys(model.predictor.encoder.columns, number)),
+    }
+    return whole(properties)
+
+
+def _columns(model: Served, most: int) -> Json:
     """Columns by name; a JSON Schema cannot say that they are of one length."""
-    instance, most = model.schema["instance"], model.schema["limits"]["max_instances"]
-    bare = model.predictor.encoder.bare
+    instance, bare = model.schema["instance"], model.predictor.encoder.bare
     values = {model.inputs[0].name: instance} if bare else instance["properties"]
     columns = whole({name: listed(value, most) for name, value in values.items()})
     return {**columns, "additionalProperties": False, "description": "lists of one length"}

@@ -25,6 +25,7 @@ Answer = TypeVar("Answer")
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 LARGE = 16_384  # bytes of a body from which parsing and predicting would hold up the other clients
+LONG = b'"explain"'  # asks for what takes a hundred times as long as an answer
 
 LABELS = ("champion", "previous")  # the registry's words
 LONGEST = 300  # characters of a message that may quote what was sent
@@ -78,12 +79,12 @@ def versions(request: Request) -> list[str]:
 
 
 async def answered(request: Request, answer: Callable[[Served, bytes], Answer]) -> Answer:
-    """Read the body and answer it: a small one at once, large ones in a thread, where they wait for each other."""
+    """Read the body and answer it: a small one at once, others in a thread, where they wait for each other."""
     scope, state = request.scope, request.app.state
     pick = picked(state, served(request), scope, named=bool(NAMED & request.path_params.keys()))
     model = scope["served"] = pick.model
     body = await read(request, model.max_body_bytes)
-    if len(body) < LARGE:
+    if len(body) < LARGE and LONG not in body:
         done = answer(model, body)
     else:
         done = await anyio.to_thread.run_sync(answer, model, body, limiter=state.turn)

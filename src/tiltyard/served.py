@@ -24,6 +24,7 @@ class Served:
     predictor: Predictor
     card: str = ""  # as markdown
     reference: dict[str, Any] = field(default_factory=dict)  # how training rows are spread; older packages have none
+    background: list[Any] = field(default_factory=list)  # golden rows, which answers are explained against
 
     @classmethod
     def load(cls, folder: Path) -> Served:
@@ -35,7 +36,11 @@ class Served:
             raise PackageError(f"{folder} was changed: expected version {schema['version']}; received {found}")
         card = folder / "card.md"
         served = cls(
-            schema, Predictor.load(folder), card.read_text(encoding="utf-8") if card.is_file() else "", _spread(folder)
+            schema,
+            Predictor.load(folder),
+            card.read_text(encoding="utf-8") if card.is_file() else "",
+            _read(folder / "reference.json"),
+            _read(folder / "golden.json").get("instances", []),
         )
         served.answers([schema["example"]])
         return served
@@ -85,8 +90,8 @@ class Served:
         return self.predictor.predict(instances)
 
 
-def _spread(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = files.read_json(path) if (path := folder / "reference.json").is_file() else {}
+def _read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = files.read_json(path) if path.is_file() else {}
     return found
 
 
