@@ -72,7 +72,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give contract tests every plug-in of the folder that their argument is named after, and every task."""
-    for folder in ("sources", "models", "problems", "checks", "columns", "forms", "findings"):
+    for folder in ("sources", "models", "problems", "checks", "columns", "forms", "findings", "explanations"):
         if (name := folder[:-1]) + "_name" in metafunc.fixturenames:
             metafunc.parametrize(f"{name}_name", plugins.names(folder))
     if "task_name" in metafunc.fixturenames:

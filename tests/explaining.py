@@ -1,0 +1,94 @@
+"""Models made by hand, of which is known what they look at; and how every way of explaining is tried."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tiltyard import plugins, task_file
+from tiltyard.column import Array
+from tiltyard.encoder import Encoder
+from tiltyard.exhibit import Exhibit
+from tiltyard.explain import opened
+from tiltyard.explanation import Explained, Explanation
+from tiltyard.task import Task
+from tiltyard.workspace import Workspace
+
+Nodes = list[tuple[str, list[str], dict[str, Any]]]  # operation, names of constants behind its input, attributes
+
+
+def made(space: Workspace, task: Task, nodes: Nodes, constants: dict[str, Array]) -> Explained:
+    """Write a chain of operations as the trained model of a task that is prepared, and open it."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    folder = space.out(task.name, "train")
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(space.out(task.name, "prepare") / "encoder.json", folder)
+    wires = ["features", *(f"w{place}" for place in range(len(nodes) - 1)), "output"]
+    chain = [
+        helper.make_node(kind, [wires[place], *names], [wires[place + 1]], **more)
+        for place, (kind, names, more) in enumerate(nodes)
+    ]
+    graph = helper.make_graph(
+        chain,
+        "made",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, *_shape(space, task)])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [None, None])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), folder / "model.onnx")
+    return opened(space, task)
+
+
+def _shape(space: Workspace, task: Task) -> tuple[int, ...]:
+    from tiltyard.prepare import read_test
+
+    rows = read_test(space, task).rows
+    return Encoder.load(space.out(task.name, "prepare") / "encoder.json").encode(rows).shape[1:]
+
+
+def linear(space: Workspace, task: Task, weights: Array, end: str = "Identity") -> Explained:
+    """Make a model that multiplies flat features by weights (width, units)."""
+    nodes: Nodes = [("Flatten", [], {}), ("MatMul", ["weights"], {}), (end, [], {})]
+    return made(space, task, nodes, {"weights": weights.astype(np.float32)})
+
+
+def spotting(space: Workspace, task: Task, word: str) -> Explained:
+    """Make a model of texts that holds the second label for likely if a word is there, and looks at nothing else."""
+    fitted = Encoder.load(space.out(task.name, "prepare") / "encoder.json").fitted
+    (ids,) = (one["ids"] for one in fitted.values())
+    nodes: Nodes = [
+        ("Equal", ["id"], {}),
+        ("Cast", [], {"to": 1}),
+        ("ReduceMax", [], {"axes": [1], "keepdims": 1}),
+        ("Mul", ["four"], {}),
+        ("Sub", ["two"], {}),
+        ("Sigmoid", [], {}),
+    ]
+    constants = {"id": np.float32(ids[word]), "four": np.float32(4), "two": np.float32(2)}
+    return made(space, task, nodes, {name: np.asarray(value, dtype=np.float32) for name, value in constants.items()})
+
+
+def bars(exhibit: Exhibit) -> dict[str, float]:
+    """Give bars by their names."""
+    assert exhibit.kind == "bars"
+    return {bar["name"]: bar["value"] for bar in exhibit.data["bars"]}
+
+
+def tried(root: str, task: str, way: str) -> tuple[str, list[str]]:
+    """Look at a trained model in one way, twice: give the reason why not, and what was seen, as JSON."""
+    seen = [_once(Workspace(Path(root)), task, way) for _ in range(2)]
+    return seen[0][0], [json.dumps(exhibits, allow_nan=False) for _, exhibits in seen]
+
+
+def _once(space: Workspace, task: str, way: str) -> tuple[str, list[dict[str, Any]]]:
+    model = opened(space, task_file.load(space, task))
+    made: Explanation = plugins.load("explanations", way)()
+    if reason := made.reason(model):
+        return reason, []
+    return "", [asdict(one) for one in (*made.of_model(model), *made.of_row(model, model.row(0)))]
