@@ -49,7 +49,8 @@ def _shape(space: Workspace, task: Task) -> tuple[int, ...]:
     from tiltyard.prepare import read_test
 
     rows = read_test(space, task).rows
-    return Encoder.load(space.out(task.name, "prepare") / "encoder.json").encode(rows).shape[1:]
+    features = Encoder.load(space.out(task.name, "prepare") / "encoder.json").encode(rows)
+    return tuple(features.shape[1:])
 
 
 def linear(space: Workspace, task: Task, weights: Array, end: str = "Identity") -> Explained:

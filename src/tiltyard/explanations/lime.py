@@ -32,8 +32,8 @@ class Lime(Explanation):
     def reason(self, model: Explained) -> str:
         """Want answers that are numbers; a series has neither columns that move alone nor parts to leave out."""
         if model.task.kind.targets == "text":
-            return "an answer that is a text is no single number to draw a line through."
-        return "the steps of a series are shown by occlusion and shap." if model.task.form == "series" else ""
+            return "an answer that is a text is no single number to draw a line through"
+        return "the steps of a series are shown by occlusion and shap" if model.task.form == "series" else ""
 
     def of_row(self, model: Explained, row: Row) -> Iterator[Exhibit]:
         """One exhibit, by what the row is."""

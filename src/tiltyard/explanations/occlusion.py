@@ -29,8 +29,8 @@ class Occlusion(Explanation):
     def reason(self, model: Explained) -> str:
         """Want rows with parts that lie side by side, and answers that are numbers."""
         if model.task.kind.targets == "text":
-            return "an answer that is a text has no probability to fall."
-        return "the columns of a table are shown by shap and permutation." if model.task.form == "table" else ""
+            return "an answer that is a text has no probability to fall"
+        return "the columns of a table are shown by shap and permutation" if model.task.form == "table" else ""
 
     def of_row(self, model: Explained, row: Row) -> Iterator[Exhibit]:
         """One exhibit, by what the row is."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from tiltyard.column import Array
 from tiltyard.columns.number import Number
-from tiltyard.exhibit import Exhibit, bars, largest, points, words
+from tiltyard.exhibit import LONGEST, Exhibit, bars, largest, points, words
 from tiltyard.explanation import Explained, Explanation, Row
 from tiltyard.focus import Focus
 from tiltyard.omission import Words
@@ -35,8 +35,8 @@ class Shap(Explanation):
     def reason(self, model: Explained) -> str:
         """Want answers that are numbers, and parts that have a name."""
         if model.task.kind.targets == "text":
-            return "an answer that is a text is no single number to share out."
-        return "pixels have no names; patches are shown by lime and occlusion." if model.task.form == "image" else ""
+            return "an answer that is a text is no single number to share out"
+        return "pixels have no names; patches are shown by lime and occlusion" if model.task.form == "image" else ""
 
     def of_model(self, model: Explained) -> Iterator[Exhibit]:
         """How much columns add or take, on average; and of the most important one, when."""
@@ -105,7 +105,9 @@ def _won(focus: Callable[[Array], Array], row: Array, other: Array, spans: list[
 
 
 def _rest(values: dict[str, float]) -> tuple[dict[str, float], str]:
-    """Put together what is too small to be shown, so that the bars still add up."""
+    """Put together what is too small to be shown, so that the bars still add up; where all are, leave their order."""
+    if len(values) <= LONGEST:
+        return values, ""
     kept, more = largest(values)
     left = {name: value for name, value in values.items() if name not in kept}
     return kept | ({f"the {len(left)} others": sum(left.values())} if left else {}), more

@@ -1,0 +1,67 @@
+"""The line close to a row, and what is left out of texts and pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tiltyard.heat import heat
+from tiltyard.omission import Patches, Words
+from tiltyard.surrogate import line, near
+from tiltyard.vocabulary import PAD, UNKNOWN
+
+
+def test_a_line_is_recovered_and_said_to_be_one() -> None:
+    """Slopes are the weights, whatever rows weigh, and the line explains all there is."""
+    generator = np.random.default_rng(0)
+    changes, slopes = generator.normal(size=(200, 3)), np.array([2.0, -1.0, 0.0])
+    found = line(changes, changes @ slopes + 5, generator.uniform(0.1, 1, 200))
+    assert found.slopes == pytest.approx(slopes, abs=1e-4)
+    assert found.r2 == pytest.approx(1)
+
+
+def test_what_no_line_can_follow_is_said() -> None:
+    """A square around its lowest point has no slope, and a line explains nothing of it; nor of what never moves."""
+    changes = np.linspace(-1, 1, 101)[:, None]
+    found = line(changes, changes[:, 0] ** 2, np.ones(101))
+    assert found.slopes == pytest.approx([0], abs=1e-9)
+    assert found.r2 == pytest.approx(0, abs=1e-9)
+    assert line(changes, np.ones(101), np.ones(101)).r2 == 0
+
+
+def test_near_rows_decide() -> None:
+    """Close to the row the answer rises, far from it falls: the slope is that of what is close."""
+    changes = np.concatenate([np.linspace(-0.1, 0.1, 50), np.linspace(3, 9, 50)])
+    answers = np.where(np.abs(changes) < 1, changes, -changes)
+    found = line(changes[:, None], answers, near(np.abs(changes), 1))
+    assert found.slopes[0] == pytest.approx(1, abs=0.01)
+
+
+def test_words_that_are_left_move_together() -> None:
+    """As in a text without the others; without any word there is one unknown, as nothing is answered to no word."""
+    text = Words(["a", "b", "c"], np.array([5, 6, 7, PAD, PAD], dtype=np.float32))
+    kept = np.array([[True, False, True], [False, False, False], [True, True, True]])
+    assert text.keep(kept).tolist() == [[5, 7, 0, 0, 0], [UNKNOWN, 0, 0, 0, 0], [5, 6, 7, 0, 0]]
+
+
+def test_patches_cover_a_picture_once() -> None:
+    """Each pixel is in one patch; what is not kept is grey; there are no more patches than pixels."""
+    picture = np.arange(24.0).reshape(4, 6, 1)
+    patches = Patches.of(picture, 2, -1)
+    assert patches.count == 4
+    assert np.bincount(patches.places.ravel()).tolist() == [6] * 4
+    shown = patches.keep(np.eye(4, dtype=bool))
+    assert [int((one != -1).sum()) for one in shown] == [6] * 4
+    assert np.array_equal(shown.max(axis=0), picture)
+    assert Patches.of(picture, 8, 0).count == 24
+    assert patches.spread(np.array([1.0, 2, 3, 4]))[0].tolist() == [1, 1, 1, 2, 2, 2]
+
+
+def test_heat_is_red_for_and_blue_against() -> None:
+    """The strongest pixel has the whole colour; where there is nothing, the picture is pale."""
+    found = heat(np.zeros((1, 3, 1)), np.array([[2.0, 0.0, -2.0]]))
+    (red, none, blue) = found[0]
+    assert red[0] > red[2]
+    assert blue[2] > blue[0]
+    assert len(set(none.tolist())) == 1
+    assert np.isfinite(heat(np.zeros((2, 2, 3)), np.zeros((2, 2)))).all()

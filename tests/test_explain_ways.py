@@ -1,0 +1,269 @@
+"""Ways of explaining find what models look at that were made by hand, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import mixtures
+import numpy as np
+import pytest
+import tiny
+from explaining import bars, linear, spotting
+from making import fetch_raw, new_workspace
+
+from tiltyard import plugins, prepare, task_file
+from tiltyard.column import Array
+from tiltyard.exhibit import LONGEST, Exhibit, largest
+from tiltyard.explanation import Explained
+from tiltyard.explanations.lime import moved
+from tiltyard.explanations.occlusion import fallen
+from tiltyard.focus import Focus
+from tiltyard.parts import some
+from tiltyard.workspace import Workspace
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace in which all tasks are prepared, and one of texts."""
+    made = new_workspace(tmp_path_factory.mktemp("made"))
+    for name in tiny.TASKS:
+        fetch_raw(made, name)
+        prepare.prepare(made, task_file.load(made, name))
+    mixtures.texts(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def line(space: Workspace) -> tuple[Explained, dict[str, float]]:
+    """A regression of ten columns that looks at three of them, and the weights of these."""
+    task = task_file.load(space, "diabetes")
+    weights = dict.fromkeys(task.columns, 0.0) | {"bmi": 3.0, "bp": -1.5, "s5": 20.0}
+    model = prepare_line(space, weights)
+    return model, weights
+
+
+def prepare_line(space: Workspace, weights: dict[str, float]) -> Explained:
+    """Give each feature the weight of its column."""
+    from tiltyard.encoder import Encoder
+
+    encoder = Encoder.load(space.out("diabetes", "prepare") / "encoder.json")
+    wide = [weights[name] for name, span in encoder.spans.items() for _ in range(span.stop - span.start)]
+    return linear(space, task_file.load(space, "diabetes"), np.array(wide)[:, None])
+
+
+@pytest.fixture(scope="module")
+def texts(space: Workspace) -> Explained:
+    """A model that holds a text for rude if it says `hate`."""
+    return spotting(space, task_file.load(space, "moods"), "hate")
+
+
+@pytest.fixture(scope="module")
+def hateful(texts: Explained) -> int:
+    """The place of a sealed text that says so once."""
+    told = texts.task.columns["message"].to_json(texts.test.rows["message"])
+    return next(place for place, text in enumerate(told) if text.split().count("hate") == 1)
+
+
+def of_row(way: str, model: Explained, place: int = 0) -> Exhibit:
+    """Give the only exhibit about one row."""
+    (found,) = plugins.load("explanations", way)().of_row(model, model.row(place))
+    exhibit: Exhibit = found
+    return exhibit
+
+
+def of_model(way: str, model: Explained) -> list[Exhibit]:
+    """Give what is shown of the whole."""
+    return [*plugins.load("explanations", way)().of_model(model)]
+
+
+def test_permutation_finds_what_is_looked_at(line: tuple[Explained, dict[str, float]]) -> None:
+    """What a model ignores is worth exactly nothing; all else is worth something."""
+    model, weights = line
+    (exhibit,) = of_model("permutation", model)
+    found = bars(exhibit)
+    assert {name for name, value in found.items() if value} == {name for name, weight in weights.items() if weight}
+    for bar in exhibit.data["bars"]:
+        assert bar["low"] <= bar["value"] <= bar["high"]
+
+
+def test_of_many_bars_the_largest_are_kept() -> None:
+    """A hundred columns are not read; the sentence says how many there were."""
+    many = {f"c{place}": place - 50.0 for place in range(101)}
+    kept, told = largest(many)
+    assert len(kept) == LONGEST
+    assert [*kept][:2] == ["c0", "c100"]
+    assert told == " Of 101 the 30 largest are shown."
+    assert largest({"a": (1.0, 0.0, 2.0), "b": (-3.0, -4.0, 0.0)}) == (
+        {"b": (-3.0, -4.0, 0.0), "a": (1.0, 0.0, 2.0)},
+        "",
+    )
+
+
+def test_shap_of_a_line_is_weight_times_distance(line: tuple[Explained, dict[str, float]]) -> None:
+    """Each column adds its weight times its distance from the mean of the background, in the target's unit."""
+    model, weights = line
+    background, _ = some(model.parts.train, 32)
+    encoded = model.encoded(model.row(0))[0]
+    found = {name.split(" = ")[0]: value for name, value in bars(of_row("shap", model)).items()}
+    for name, span in model.parts.encoder.spans.items():
+        far = float((encoded[span] - background[:, span].mean(axis=0)).sum())
+        assert found[name] == pytest.approx(weights[name] * far, abs=1e-3)
+
+
+def test_shap_says_from_where_to_where(line: tuple[Explained, dict[str, float]]) -> None:
+    """Its two figures are the mean of the background and the answer."""
+    model, _ = line
+    exhibit = of_row("shap", model)
+    base, answer = map(float, re.findall(r"(?:is|makes) (-?[\d.e+]+\d)", exhibit.text))
+    assert answer == pytest.approx(float(model.predictor.run(model.encoded(model.row(0)))[0, 0]), rel=1e-3)
+    assert answer - base == pytest.approx(sum(bars(exhibit).values()), abs=0.2)
+
+
+def test_shap_of_the_whole_model_shows_the_first_column_by_value(line: tuple[Explained, dict[str, float]]) -> None:
+    """Ignored columns have no size; of the largest the points lie on its line."""
+    model, weights = line
+    whole, points = of_model("shap", model)
+    sizes = bars(whole)
+    assert all((value < 1e-3) == (weights[name] == 0) for name, value in sizes.items())
+    first = max(sizes, key=sizes.__getitem__)
+    assert first in points.title
+    (group,) = points.data["groups"]
+    assert np.polyfit(group["x"], group["y"], 1)[0] == pytest.approx(weights[first], rel=1e-3)
+
+
+def test_shap_of_labels_adds_up_to_a_probability(space: Workspace) -> None:
+    """The likeliest label's, which the sentence names."""
+    weights = np.random.default_rng(0).normal(size=(4, 3)) / 4
+    model = linear(space, task_file.load(space, "iris"), weights, "Softmax")
+    exhibit = of_row("shap", model)
+    shares = model.predictor.run(model.encoded(model.row(0)))[0]
+    assert model.task.classes[int(shares.argmax())] in exhibit.text
+    assert f"makes {float(shares.max()):.4g}" in exhibit.text
+
+
+def test_shap_of_a_series_finds_the_steps(space: Workspace) -> None:
+    """A model that answers with the last value owes all to the last stretch."""
+    steps = task_file.load(space, "sine").columns["value"].window  # type: ignore[attr-defined]
+    model = linear(space, task_file.load(space, "sine"), np.eye(steps)[:, [-1]])
+    found = bars(of_row("shap", model))
+    *others, last = found.values()
+    assert [*found][-1].endswith(str(steps))
+    assert last != 0
+    assert others == pytest.approx([0] * len(others), abs=1e-9)
+
+
+def test_lime_of_a_line_has_its_weights(line: tuple[Explained, dict[str, float]]) -> None:
+    """A deviation more of a column adds its weight times that deviation, and the line explains everything."""
+    model, weights = line
+    exhibit, known = of_row("lime", model), some(model.parts.train, 1000)[0]
+    found = bars(exhibit)
+    for name in ("age", "bmi", "bp", "s5"):
+        deviation = float(known[:, model.parts.encoder.spans[name]].std())
+        assert found[name] == pytest.approx(weights[name] * deviation, abs=0.05)
+    assert "explains 100%" in exhibit.text
+
+
+def test_lime_exchanges_names_for_those_of_other_rows(line: tuple[Explained, dict[str, float]]) -> None:
+    """Flags of a name stay flags of a name, and a change is counted only where there is one."""
+    model, _ = line
+    row, others = model.encoded(model.row(0))[0], some(model.parts.train, 1000)[0]
+    rows, changes = moved(model, row, others)
+    span, place = model.parts.encoder.spans["sex"], [*model.parts.encoder.spans].index("sex")
+    known = {tuple(one) for one in others[:, span].tolist()}
+    assert {tuple(one) for one in rows[:, span].tolist()} <= known
+    assert np.array_equal(changes[:, place] == 1, (rows[:, span] != row[span]).any(axis=1))
+    assert 0 < changes[:, place].mean() < 1
+
+
+@pytest.mark.parametrize("way", ["shap", "lime", "occlusion"])
+def test_the_one_word_that_matters_is_found(way: str, texts: Explained, hateful: int) -> None:
+    """All words but `hate` weigh nothing beside it."""
+    exhibit = of_row(way, texts, hateful)
+    assert exhibit.kind == "words"
+    weights = {word["word"]: abs(word["weight"]) for word in exhibit.data["words"]}
+    hate = weights.pop("hate")
+    assert hate > 0.3
+    assert max(weights.values()) < 0.05 * hate
+    assert "rude" in exhibit.text
+
+
+def test_words_are_shown_as_they_are_read(texts: Explained, hateful: int) -> None:
+    """In their order, unknown ones among them, and no padding."""
+    (column,) = texts.task.columns.values()
+    told = column.to_json(texts.row(hateful).values["message"])[0]
+    assert [word["word"] for word in of_row("occlusion", texts, hateful).data["words"]] == told.split()
+
+
+def picture(space: Workspace, pixels: Any) -> Explained:
+    """Make a model of digits that takes light in some pixels for a 3, and looks at no other."""
+    weights = np.zeros((8, 8, 10))
+    weights[(*pixels, 3)] = 0.02
+    return linear(space, task_file.load(space, "digits"), weights.reshape(64, 10), "Softmax")
+
+
+def lit(model: Explained, pixels: Any) -> int:
+    """Give the place of a row with light there."""
+    return int(model.test.rows["image"].reshape(-1, 8, 8)[(slice(None), *pixels)].argmax())
+
+
+def test_lime_finds_the_one_patch(space: Workspace) -> None:
+    """The heat map is pale but at the pixel that is looked at."""
+    pixels = (np.array([3]), np.array([4]))
+    model = picture(space, pixels)
+    exhibit = of_row("lime", model, lit(model, (3, 4)))
+    assert [one["name"] for one in exhibit.data["pictures"]] == ["as it is", "patches"]
+    colours = coloured(exhibit.data["pictures"][1]["src"])
+    assert colours[3, 4] > 100
+    assert np.sort(colours.ravel())[-2] < 10
+
+
+def coloured(source: str) -> Array:
+    """Say how far from grey each pixel of a picture is."""
+    import base64
+    import io
+
+    from PIL import Image
+
+    with Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))) as opened:
+        found = np.asarray(opened.convert("RGB"), dtype=float)
+    return np.asarray(found.max(axis=-1) - found.min(axis=-1))
+
+
+def test_occlusion_lights_up_only_the_patch(space: Workspace) -> None:
+    """Elsewhere nothing is lost, exactly."""
+    pixels = (np.array([2, 2]), np.array([3, 4]))
+    model = picture(space, pixels)
+    image = model.encoded(model.row(lit(model, (2, 3))))[0]
+    lost = fallen(Focus(model.predictor, 3), image, 0.0)
+    assert lost[2, 3] > 0
+    lost[pixels] = 0
+    assert not lost.any()
+
+
+def test_occlusion_of_a_series_lights_up_only_the_step(space: Workspace) -> None:
+    """A model that looks at one step loses something where that is hidden, and nothing elsewhere."""
+    steps = task_file.load(space, "sine").columns["value"].window  # type: ignore[attr-defined]
+    model = linear(space, task_file.load(space, "sine"), np.eye(steps)[:, [9]])
+    (curve,) = of_row("occlusion", model).data["lines"]
+    found = dict(zip(curve["x"], curve["y"], strict=True))
+    assert [step for step, lost in found.items() if abs(lost) > 1e-6] == [10.0]
+
+
+def test_the_same_model_is_seen_alike_twice(line: tuple[Explained, dict[str, float]]) -> None:
+    """Dice fall alike, so that a report does not change by itself."""
+    for way in ("shap", "lime"):
+        assert of_row(way, line[0]) == of_row(way, line[0])
+
+
+def test_a_way_that_does_not_fit_says_why(space: Workspace, texts: Explained) -> None:
+    """In words that name another way, or what is missing."""
+    digits = picture(space, (np.array([3]), np.array([4])))
+    sine = linear(space, task_file.load(space, "sine"), np.zeros((32, 1)))
+    reasons = {
+        "shap": (digits, "lime and occlusion"),
+        "lime": (sine, "occlusion and shap"),
+        "permutation": (texts, "one column alone"),
+    }
+    for way, (model, words) in reasons.items():
+        assert words in plugins.load("explanations", way)().reason(model)
