@@ -137,6 +137,28 @@ def test_a_number_is_told_with_what_it_may_miss_by(browser: Browser, url: str, a
     assert "18 to 100" in browser.script(f"{control('diabetes', 'age')}.closest('.field').innerText")
 
 
+def test_a_table_is_explained_if_one_wishes(browser: Browser, url: str) -> None:
+    """A box for tables alone, reached by Tab; the command asks for the same; each column has a bar and a figure."""
+    browser.open(url, DRAWN)
+    boxes = "[...document.querySelectorAll('label')].filter((one) => one.textContent === 'Explain the answer')"
+    assert browser.script(f"{boxes}.map((one) => one.closest('article').id).sort()") == ["diabetes", "iris"]
+    assert "Sample rows" not in answer(browser, "iris")
+    browser.script(f"{control('iris', 'Explain the answer')}.focus()")
+    browser.press(" ")
+    where, body = command(browser, "iris")
+    assert body["explain"] is True
+    said = answer(browser, "iris")
+    (right,) = httpx.post(where, json=body).json()["explanations"]
+    assert f"a probability of {right['base']:.3g}" in said
+    bars = browser.script(
+        "[...document.querySelectorAll('#iris .answer .bars')[1].children].map((one) => one.innerText)"
+    )
+    found = {re.split(r"\s+[+-]", bar)[0]: float(bar.split()[-1]) for bar in bars}
+    wanted = {name.replace("_", " "): value for name, value in right["contributions"].items()}
+    assert found == pytest.approx(wanted, rel=1e-2)
+    assert [*found] == sorted(wanted, key=lambda name: -abs(wanted[name]))
+
+
 def test_a_digit_is_drawn_brought_or_taken_from_the_example(
     browser: Browser, url: str, app: Starlette, tmp_path: Path
 ) -> None:

@@ -4,13 +4,14 @@ import { answer } from "./answer.js";
 import { ask } from "./ask.js";
 import { command } from "./command.js";
 import { element, unique } from "./element.js";
+import { explained, wish } from "./explained.js";
 import { field, isProse } from "./field.js";
 
 export function form(schema, refused) {
   const path = `v1/models/${encodeURIComponent(schema.task)}:predict`;
-  const [inputs, curl] = [inputsOf(schema), command(path)];
+  const [inputs, curl, why] = [inputsOf(schema), command(path), wish(schema)];
   const said = element("div", { class: "answer", role: "status", "aria-live": "polite" });
-  const body = () => ({ instances: [inputs.read()] });
+  const body = () => ({ instances: [inputs.read()], ...why.read() });
   const example = () => inputs.write(schema.example);
   const buttons = element(
     "p",
@@ -19,7 +20,7 @@ export function form(schema, refused) {
     element("button", { type: "button", click: example }, "Use the example"),
   );
   const heading = element("h3", { id: unique("form") }, "Ask it");
-  const node = element("form", { novalidate: true, "aria-labelledby": heading.id }, heading, inputs.frames, buttons);
+  const node = element("form", { novalidate: true, "aria-labelledby": heading.id }, heading, inputs.frames, why.node, buttons);
   const redraw = () => curl.show(body());
   node.addEventListener("input", redraw);
   node.addEventListener("submit", (event) => {
@@ -62,7 +63,8 @@ async function submit(asked) {
     const begun = performance.now();
     const back = await ask(path, JSON.stringify(body));
     const took = Math.max(1, Math.round(performance.now() - begun));
-    said.replaceChildren(...answer(schema, body.instances[0], back.predictions[0]), by(schema, back.version, took));
+    const reasons = back.explanations ? explained(schema, back.explanations[0]) : [];
+    said.replaceChildren(...answer(schema, body.instances[0], back.predictions[0]), ...reasons, by(schema, back.version, took));
   } catch (refusal) {
     told(refusal, inputs, said);
     refused(refusal);
