@@ -40,7 +40,7 @@ class Served:
             Predictor.load(folder),
             card.read_text(encoding="utf-8") if card.is_file() else "",
             _read(folder / "reference.json"),
-            _read(folder / "golden.json").get("instances", []),
+            _rows(schema, folder / "golden.json"),
         )
         served.answers([schema["example"]])
         return served
@@ -88,6 +88,12 @@ class Served:
     def predict(self, instances: object) -> list[Any]:
         """Answer instances."""
         return self.predictor.predict(instances)
+
+
+def _rows(schema: dict[str, Any], path: Path) -> list[Any]:
+    """Read golden rows of a table; those of pictures are large, and nothing is explained against them."""
+    rows: list[Any] = _read(path).get("instances", []) if schema["instance"].get("type") == "object" else []
+    return rows
 
 
 def _read(path: Path) -> dict[str, Any]:
