@@ -18,6 +18,7 @@ from tiltyard.exhibit import LONGEST, Exhibit, largest
 from tiltyard.explanation import Explained
 from tiltyard.explanations.lime import moved
 from tiltyard.explanations.occlusion import fallen
+from tiltyard.explanations.shap import BACKGROUND
 from tiltyard.focus import Focus
 from tiltyard.parts import some
 from tiltyard.workspace import Workspace
@@ -103,7 +104,7 @@ def test_of_many_bars_the_largest_are_kept() -> None:
 def test_shap_of_a_line_is_weight_times_distance(line: tuple[Explained, dict[str, float]]) -> None:
     """Each column adds its weight times its distance from the mean of the background, in the target's unit."""
     model, weights = line
-    background, _ = some(model.parts.train, 32)
+    background, _ = some(model.parts.train, BACKGROUND)
     encoded = model.encoded(model.row(0))[0]
     found = {name.split(" = ")[0]: value for name, value in bars(of_row("shap", model)).items()}
     for name, span in model.parts.encoder.spans.items():

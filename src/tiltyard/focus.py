@@ -31,7 +31,10 @@ class Focus:
 
     def spelled(self, target: Target) -> str:
         """Say what it is, for a sentence or an axis."""
-        return f"the probability of {self.name}" if self.name else f"{target.column} {target.unit}".strip()
+        if self.name:
+            return f"the probability of {self.name}"
+        ahead = " one step ahead" if target.horizon > 1 else ""
+        return f"{target.column}{ahead}" + (f" ({target.unit})" if target.unit else "")
 
     @property
     def name(self) -> str | None:

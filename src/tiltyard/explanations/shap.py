@@ -15,12 +15,13 @@ from tiltyard.explanation import Explained, Explanation, Row
 from tiltyard.focus import Focus
 from tiltyard.omission import Words
 from tiltyard.parts import some
-from tiltyard.shapley import mixed, shapley
+from tiltyard.shapley import asked, mixed, shapley
 
-BACKGROUND = 32  # training rows that stand for not knowing
+BACKGROUND = 100  # training rows that stand for not knowing
 ROWS = 60  # validation rows that show the whole model
 PAIRS = 2  # of orders for each row of the background
-ALONE = 32  # where there is no background, as among words
+ALONE = 2048  # orders of one word each where there is no background: the more words, the fewer orders of all
+CELLS = 1 << 28  # values that the model may be asked with about the whole of it: fewer rows, if columns are many
 STEPS = 24  # stretches of a series
 LONG = 24  # characters of a value behind its column's name
 
@@ -42,7 +43,7 @@ class Shap(Explanation):
         """How much columns add or take, on average; and of the most important one, when."""
         if model.task.form != "table":
             return
-        features, found = model.known[0][:ROWS], _all(model)
+        features, found = _known(model), _all(model)
         sizes = dict(zip(model.parts.encoder.spans, np.abs(found).mean(axis=0).tolist(), strict=True))
         values, more = largest(sizes)
         what = "the likeliest label's probability" if model.task.classes else model.task.target.column
@@ -73,8 +74,15 @@ class Shap(Explanation):
 
 def _all(model: Explained) -> Array:
     """Give the contributions of all columns to the answers for validation rows."""
-    spans, rows = _spans(model), model.known[0][:ROWS]
-    return np.array([_values(model, Focus.on(model.predictor, row[None]), row, spans)[0] for row in rows])
+    spans = _spans(model)
+    return np.array([_values(model, Focus.on(model.predictor, row[None]), row, spans)[0] for row in _known(model)])
+
+
+def _known(model: Explained) -> Array:
+    """Give some validation rows."""
+    features, _ = model.known
+    cells = asked(len(_spans(model)), PAIRS) * BACKGROUND * features.shape[1]
+    return features[: max(5, min(ROWS, CELLS // cells))]
 
 
 def _spans(model: Explained) -> Spans:
@@ -125,7 +133,9 @@ def _valued(model: Explained, row: Row, name: str) -> str:
 def _words(model: Explained, focus: Focus, row: Row) -> Exhibit:
     """Let words be there or not."""
     text, what = Words.of(model, row), focus.spelled(model.task.target)
-    found, base = shapley([lambda kept: focus(text.keep(kept))], len(text.spelled), ALONE, model.generator)
+    count = len(text.spelled)
+    pairs = max(4, min(32, ALONE // count))
+    found, base = shapley([lambda kept: focus(text.keep(kept))], count, pairs, model.generator)
     said = (
         f"Without a known word {what} is {base:.4g}, with all of them {base + found.sum():.4g}. "
         "Words in one colour raise it, those in the other lower it."
@@ -144,4 +154,4 @@ def _dependence(model: Explained, name: str, features: Array, found: Array) -> E
 
 
 def _axis(model: Explained) -> str:
-    return "probability" if model.task.classes else f"{model.task.target.column} {model.task.target.unit}".strip()
+    return "probability" if model.task.classes else Focus(model.predictor, None).spelled(model.task.target)
