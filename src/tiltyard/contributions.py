@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tiltyard.body import EXPLAIN
 from tiltyard.column import Array
 from tiltyard.errors import RequestError
 from tiltyard.focus import Focus
@@ -20,15 +21,14 @@ from tiltyard.shapley import asked, mixed, shapley
 MOST = 64  # instances of a request
 CELLS = 1 << 26  # values that the model may be asked with for a request: fewer instances, if columns are many
 PAIRS = 4  # of orders for each golden row
-FIELD = "explain"
 
 
 def refuse(model: Served, instances: object) -> None:
     """Refuse what cannot be explained, before anything is answered."""
     if text := reason(model):
-        raise RequestError("not_explained", text, FIELD)
+        raise RequestError("not_explained", text, EXPLAIN)
     if isinstance(instances, list) and len(instances) > (limit := most(model)):
-        text = f"expected at most {limit} instances with {FIELD}; received {len(instances)}"
+        text = f"expected at most {limit} instances with {EXPLAIN}; received {len(instances)}"
         raise RequestError("too_many", text, "instances", status=413)
 
 
