@@ -1,0 +1,138 @@
+"""Explanations of tables that are wide, or have columns of every type and values that are missing."""
+
+from __future__ import annotations
+
+import csv
+import random
+from typing import Any
+
+import mixtures
+import numpy as np
+import pytest
+import tiny
+import yaml
+from client import TestClient
+from explaining import bars, linear
+from making import new_workspace
+
+from tiltyard import files, plugins, task_file
+from tiltyard.api import application, install
+from tiltyard.exhibit import LONGEST, Exhibit
+from tiltyard.explain import opened
+from tiltyard.explanation import Explained
+from tiltyard.prepare import prepare
+from tiltyard.served import Served
+from tiltyard.workspace import Workspace
+
+COLUMNS = 40
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A project without outputs."""
+    return new_workspace(tmp_path_factory.mktemp("tables"))
+
+
+@pytest.fixture(scope="module")
+def wide(space: Workspace) -> Explained:
+    """A line through forty columns, of which each weighs a little more than the one before."""
+    chance = random.Random(0)  # noqa: S311 - no secret
+    names = [f"c{place}" for place in range(COLUMNS)]
+    content: dict[str, Any] = {
+        **mixtures.TABLE,
+        "title": "Wide",
+        "columns": {name: {"type": "number"} for name in names},
+    }
+    content |= {"target": {"column": "answer"}, "serve": {"example": dict.fromkeys(names, 0.0)}, "rows": [100, 200]}
+    files.write_text(space.task_file("wide"), yaml.safe_dump(content, sort_keys=False))
+    space.raw("wide").mkdir(parents=True)
+    with (space.raw("wide") / "table.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = [[f"{chance.gauss(0, 1):.4f}" for _ in range(COLUMNS + 1)] for _ in range(150)]
+        csv.writer(file).writerows([[*names, "answer"], *rows])
+    task = task_file.load(space, "wide")
+    prepare(space, task)
+    return linear(space, task, np.arange(COLUMNS)[:, None] / COLUMNS)
+
+
+@pytest.fixture(scope="module")
+def people(space: Workspace) -> Explained:
+    """Random weights for numbers, names, a boolean and a date, some of them missing."""
+    mixtures.table(space)
+    return opened(space, tiny.evaluated(space, "people"))
+
+
+def of_row(way: str, model: Explained, place: int = 0) -> Exhibit:
+    """Give the only exhibit about one row."""
+    (found,) = plugins.load("explanations", way)().of_row(model, model.row(place))
+    exhibit: Exhibit = found
+    return exhibit
+
+
+def answered(model: Explained, place: int) -> float:
+    """Give what the model answers for a sealed row."""
+    return float(model.predictor.run(model.encoded(model.row(place)))[0, 0])
+
+
+def test_of_many_columns_the_others_are_one_bar(wide: Explained) -> None:
+    """The bars still add up to what the sentence says, which also tells how many there are."""
+    exhibit = of_row("shap", wide)
+    found = bars(exhibit)
+    assert len(found) == LONGEST + 1
+    assert [*found][-1] == f"the {COLUMNS - LONGEST} others"
+    base = float(exhibit.text.split(" is ")[1].split(";")[0])
+    assert base + sum(found.values()) == pytest.approx(answered(wide, 0), abs=1e-3)
+    assert exhibit.text.endswith(f"Of {COLUMNS} the {LONGEST} largest are shown.")
+
+
+def test_of_many_columns_the_largest_are_shown(wide: Explained) -> None:
+    """Whole models and lines close to a row leave out the small ones, and say so."""
+    shown = [next(iter(plugins.load("explanations", way)().of_model(wide))) for way in ("permutation", "shap")]
+    for exhibit in (*shown, of_row("lime", wide)):
+        assert len(bars(exhibit)) == LONGEST
+        assert f"c{COLUMNS - 1}" in bars(exhibit)
+        assert "c0" not in bars(exhibit)
+        assert f"Of {COLUMNS} the {LONGEST} largest are shown." in exhibit.text
+
+
+def test_a_model_of_very_many_columns_is_asked_less(wide: Explained, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer validation rows show the whole of it, but never fewer than five."""
+    monkeypatch.setattr("tiltyard.explanations.shap.CELLS", 1)
+    whole, points = plugins.load("explanations", "shap")().of_model(wide)
+    assert "over 5 validation rows" in whole.text
+    assert len(points.data["groups"][0]["x"]) == 5
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_columns_of_every_type_add_up(people: Explained, place: int) -> None:
+    """Each is one bar with its value as people write it, missing ones included."""
+    exhibit = of_row("shap", people, place)
+    found = bars(exhibit)
+    assert [name.split(" = ")[0] for name in found] == [*people.task.columns]
+    base = float(exhibit.text.split(" is ")[1].split(";")[0])
+    assert base + sum(found.values()) == pytest.approx(answered(people, place), rel=1e-3)
+
+
+def test_missing_values_are_called_so(people: Explained) -> None:
+    """A number that is not there is no NaN."""
+    place = int(np.flatnonzero(np.isnan(people.test.rows["age"]))[0])
+    assert "age = missing" in bars(of_row("shap", people, place))
+
+
+def test_a_line_close_to_a_row_takes_columns_of_every_type(people: Explained) -> None:
+    """All have a slope that is a number."""
+    found = bars(of_row("lime", people))
+    assert {*found} == {*people.task.columns}
+    assert all(np.isfinite([*found.values()]))
+
+
+def test_the_service_explains_columns_of_every_type(space: Workspace, people: Explained) -> None:
+    """By the names that clients know, whatever features they become."""
+    model = Served.load(tiny.packaged(space, people.task))
+    app = application()
+    install(app, [model])
+    with TestClient(app) as client:
+        body = client.post("/v1/models/people:predict", json={"instances": model.background, "explain": True}).json()
+    assert len(body["explanations"]) == len(model.background)
+    for number, one in zip(body["predictions"], body["explanations"], strict=True):
+        assert [*one["contributions"]] == [*people.task.columns]
+        assert one["base"] + sum(one["contributions"].values()) == pytest.approx(number, rel=1e-4)
