@@ -67,6 +67,9 @@ REQUESTS = {
     "other content": request(b"a,b\n1,2\n", b"content-type: text/csv"),
     "packed": request(b"\x1f\x8b", b"content-encoding: gzip"),
     "large": request({"instances": [tiny.IRIS] * 400}),
+    "with reasons": USUAL + request({"instances": [tiny.IRIS], "explain": True}) + USUAL,
+    "without reasons": request({"instances": [tiny.IRIS], "explain": False}),
+    "with strange reasons": request({"instances": [tiny.IRIS], "explain": 1}),
     "by a proxy": request({"instances": [tiny.IRIS]}, b"x-forwarded-for: 1.2.3.4"),
 }
 BROKEN = {
