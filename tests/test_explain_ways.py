@@ -88,6 +88,19 @@ def test_permutation_finds_what_is_looked_at(line: tuple[Explained, dict[str, fl
         assert bar["low"] <= bar["value"] <= bar["high"]
 
 
+def test_what_is_explained_reads_as_a_sentence(space: Workspace, line: tuple[Explained, dict[str, float]]) -> None:
+    """Abbreviations stay in capitals, a label that is a number is called one, a forecast says how far ahead it is."""
+    digits, iris = (task_file.load(space, name) for name in ("digits", "iris"))
+    assert Focus(linear(space, digits, np.zeros((64, 10))).predictor, 3).spelled(digits.target).endswith("of label 3")
+    gate = iris.gate.model_copy(update={"metric": "roc_auc"})
+    model = linear(space, iris.model_copy(update={"gate": gate}), np.eye(4, 3), "Softmax")
+    assert "How much worse ROC AUC, mean over classes gets" in of_model("permutation", model)[0].text
+    assert "How much worse root mean" in of_model("permutation", line[0])[0].text
+    assert Focus(model.predictor, 0).spelled(iris.target) == "the probability of setosa"
+    ahead = line[0].task.target.model_copy(update={"horizon": 3, "unit": "mm"})
+    assert Focus(line[0].predictor, None).spelled(ahead) == "progression one step ahead (mm)"
+
+
 def test_of_many_bars_the_largest_are_kept() -> None:
     """A hundred columns are not read; the sentence says how many there were."""
     many = {f"c{place}": place - 50.0 for place in range(101)}

@@ -32,7 +32,7 @@ class Focus:
     def spelled(self, target: Target) -> str:
         """Say what it is, for a sentence or an axis."""
         if self.name:
-            return f"the probability of {self.name}"
+            return f"the probability of {self.name if self.name[:1].isalpha() else f'label {self.name}'}"
         ahead = " one step ahead" if target.horizon > 1 else ""
         return f"{target.column}{ahead}" + (f" ({target.unit})" if target.unit else "")
 

@@ -26,12 +26,18 @@ class Permutation(Explanation):
     def of_model(self, model: Explained) -> Iterator[Exhibit]:
         """One bar a column, the most important first."""
         found = {name: _lost(model, span) for name, span in model.parts.encoder.spans.items()}
+        metric = _inside(model.task.metric.title)
         values, some = largest({n: (float(np.mean(lost)), min(lost), max(lost)) for n, lost in found.items()})
         text = (
-            f"How much worse {model.task.metric.title.lower()} gets on validation rows when a column's values are "
+            f"How much worse {metric} gets on validation rows when a column's values are "
             f"shuffled; least and most of {TIMES} times. Columns that say the same can stand in for each other.{some}"
         )
-        yield bars("Permutation importance", text, f"loss of {model.task.metric.title.lower()}", values)
+        yield bars("Permutation importance", text, f"loss of {metric}", values)
+
+
+def _inside(title: str) -> str:
+    """Spell a title as it stands inside a sentence: abbreviations stay as they are."""
+    return title if title[:2].isupper() else title[:1].lower() + title[1:]
 
 
 def _lost(model: Explained, span: slice) -> list[float]:
