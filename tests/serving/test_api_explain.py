@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import scribe
 from client import TestClient
+from making import new_workspace
 from starlette.applications import Starlette
 from tiny import IRIS
 
@@ -121,6 +124,23 @@ def test_what_is_no_table_is_refused(client: TestClient, app: Starlette, name: s
     response = asked(client, name, {"instances": [example(app, name)], "explain": True})
     assert refused(response) == (400, "not_explained", "explain")
     assert name in response.json()["error"]["message"]
+
+
+def test_answers_that_are_texts_are_refused(tmp_path: Path) -> None:
+    """There is no number to share out."""
+    app = application()
+    install(app, [scribe.scribe(new_workspace(tmp_path))])
+    with TestClient(app) as client:
+        response = asked(client, "song", {"instances": ["green"], "explain": True})
+    assert refused(response) == (400, "not_explained", "explain")
+    assert "answers with text" in response.json()["error"]["message"]
+
+
+def test_what_overflows_on_the_way_is_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """JSON has no infinity: the instance is named at which columns of two rows together were too much."""
+    monkeypatch.setattr(contributions, "shapley", lambda *_: (np.array([np.inf, 0, 0, 0]), 0.0))
+    response = asked(client, "iris", {"instances": [IRIS], "explain": True})
+    assert refused(response) == (400, "out_of_bounds", "instances[0]")
 
 
 def test_too_many_are_refused(client: TestClient) -> None:
