@@ -9,7 +9,7 @@ import numpy as np
 
 from tiltyard.column import Array
 from tiltyard.predictor import Predictor
-from tiltyard.problems.classification import probabilities
+from tiltyard.labels import probabilities
 
 if TYPE_CHECKING:
     from tiltyard.task import Target
