@@ -56,8 +56,9 @@ def test_a_page_tells_the_whole_story(told: Arena) -> None:
     workspace, task = told
     written = page(workspace, task)
     found = sections(written)
-    names = ["Figures", "Verdict", "Champion and challenger", "Predictions", "Largest errors", "Smallest errors"]
-    assert [*found] == [*names, "Learning", "Explanations", "History", "Data docs", "Lineage", "Provenance"]
+    names = ["Figures", "Verdict", "Champion and challenger", "Predictions", "By slice", "Largest errors"]
+    rest = ["Smallest errors", "Learning", "Explanations", "History", "Data docs", "Lineage", "Provenance"]
+    assert [*found] == names + rest
     assert written.count('<li><a href="#') == len(found)
     assert "beats the champion" in found["Verdict"]
     assert "have nothing to judge" in found["Verdict"]
