@@ -177,8 +177,8 @@ def explanations(workspace: Workspace, task: Task, version: str) -> Section:
     old = "" if found["version"] == version else f'<p class="warn">Of version {escape(found["version"])}.</p>'
     keys = ("title", "text", "kind", "data")
     parts = []
-    for row in dict.fromkeys(one["row"] for one in found["exhibits"]):
-        heading = "" if row is None else f"<h3>Row {row}</h3>"
+    for row in dict.fromkeys([None, *(one["row"] for one in found["exhibits"])]):
+        heading = "" if row is None else f'<h3 class="part">Row {row}</h3>'
         some = (Exhibit(**{key: one[key] for key in keys}) for one in found["exhibits"] if one["row"] == row)
         parts.append(heading + shown(some))
     return Section("Explanations", old + "".join(parts))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tiltyard.column import Array
-from tiltyard.predictor import Predictor
 from tiltyard.labels import probabilities
+from tiltyard.predictor import Predictor
 
 if TYPE_CHECKING:
     from tiltyard.task import Target

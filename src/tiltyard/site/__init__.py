@@ -23,6 +23,7 @@ SCRIPTS = ("draw.js", "plots.js", "tables.js")
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'"
 COLOURS = {"PROMOTE": "good", "HOLD": "warn", "REJECT": "bad", "ROLLBACK": "warn", "APPROVE": "good"}
 LONG = 80  # characters of a cell that wants room
+ABREAST = 3  # pictures that fit into half the width
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,8 @@ def _figure(one: Exhibit) -> str:
     """Give what is drawn by script as data, and the rest as it is."""
     caption = f"<h3>{escape(one.title)}</h3><figcaption>{escape(one.text)}</figcaption>"
     if one.kind in _PLAIN:
-        return f'<figure class="whole">{caption}{_PLAIN[one.kind](one.data)}</figure>'
+        whole = "" if one.kind == "pictures" and len(one.data["pictures"]) <= ABREAST else ' class="whole"'
+        return f"<figure{whole}>{caption}{_PLAIN[one.kind](one.data)}</figure>"
     told = json.dumps(one.data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     plot = f'<div class="plot" role="img" aria-label="{escape(one.title)}: {escape(one.text)}"></div>'
     wide = ' class="whole"' if one.kind == "matrix" and len(one.data["columns"]) > 12 else ""
