@@ -17,6 +17,7 @@ from tiltyard.workspace import Workspace
 
 Json = dict[str, Any]
 
+SHORT = 60  # characters of a heading
 JUDGED = ("PROMOTE", "HOLD", "REJECT")
 STATES = {"failed": "bad", "passed": "good"}
 RIVALS = {"over_champion": "over the champion", "over_baseline": "over the baseline", "simple": "over a simple model"}
@@ -176,12 +177,20 @@ def explanations(workspace: Workspace, task: Task, version: str) -> Section:
     found = files.read_json(path)
     old = "" if found["version"] == version else f'<p class="warn">Of version {escape(found["version"])}.</p>'
     keys = ("title", "text", "kind", "data")
-    parts = []
-    for row in dict.fromkeys([None, *(one["row"] for one in found["exhibits"])]):
-        heading = "" if row is None else f'<h3 class="part">Row {row}</h3>'
+    parts, rows = [], {one["row"]: one for one in found["rows"]}
+    for row in [None, *rows]:
+        heading = "" if row is None else f'<h3 class="part">{escape(_told(rows[row]))}</h3>'
         some = (Exhibit(**{key: one[key] for key in keys}) for one in found["exhibits"] if one["row"] == row)
         parts.append(heading + shown(some))
     return Section("Explanations", old + "".join(parts))
+
+
+def _told(row: Json) -> str:
+    """Say which row it is; forecasts and texts are too long for a heading."""
+    short = all(isinstance(row[name], str | float | int) for name in ("actual", "answered"))
+    actual, answered = (number(one) if isinstance(one, float) else str(one) for one in (row["actual"], row["answered"]))
+    said = f": {actual}, answered {answered}" if short and len(actual + answered) < SHORT else ""
+    return f"Row {row['row']}{said}"
 
 
 def lineage(workspace: Workspace, task: Task, report: Json, training: Json, champion: Champion | None) -> Section:

@@ -46,6 +46,7 @@ def explain(workspace: Workspace, task: Task, wish: Wish | None = None, say: Say
     content = {
         "task": task.name,
         "version": version(workspace.out(task.name, "train")),
+        "rows": [{"row": row.number, **_answered(model, row)} for row in rows],
         "exhibits": exhibits,
         "left_out": left_out,
     }
@@ -94,6 +95,14 @@ def _worst(model: Explained) -> list[int]:
     order = np.argsort(-missed(model.task, model.test.truth, outputs), kind="stable")
     found: list[int] = order[:SHOWN].tolist()
     return found
+
+
+def _answered(model: Explained, row: Row) -> Json:
+    """Say what is true of a row, and what the model answers."""
+    (answer,), (truth,) = model.predictor.respond(row.values), row.truth.tolist()
+    if model.task.classes:
+        return {"actual": model.task.classes[int(truth)], "answered": answer["label"]}
+    return {"actual": truth, "answered": answer}
 
 
 def _seen(way: Explanation, model: Explained, rows: list[Row]) -> Iterator[tuple[int | None, Any]]:

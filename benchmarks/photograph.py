@@ -1,0 +1,56 @@
+"""Pictures of the report for docs/report: a real browser opens the site that `tiltyard report` wrote.
+
+python benchmarks/photograph.py [SITE]      out/report if no folder is named
+"""
+
+from __future__ import annotations
+
+import base64
+import sys
+import tempfile
+from pathlib import Path
+
+import page
+
+sys.path.insert(0, str(page.ROOT / "tests"))
+
+from browser import Browser, browsing
+
+TARGET = page.ROOT / "docs" / "report"
+ALL = "[...document.querySelectorAll('figure[data-kind]')].every((one) => one.querySelector('svg'))"
+WIDE, NARROW, MOST = 1280, 390, 2600
+SHOTS = {
+    "overview": ("index.html", "body", WIDE, "light"),
+    "overview-phone": ("index.html", "body", NARROW, "dark"),
+    "verdict": ("diabetes.html", ".frame", WIDE, "light"),
+    "predictions": ("digits.html", "#predictions", WIDE, "dark"),
+    "worst": ("digits.html", "#wrong-answers--the-surest-first", WIDE, "light"),
+    "forecast-phone": ("sine.html", "#predictions", NARROW, "light"),
+    "learning": ("digits.html", "#learning", WIDE, "light"),
+    "explanations-table": ("diabetes.html", "#explanations", WIDE, "light"),
+    "explanations-pictures": ("digits.html", "#explanations", WIDE, "dark"),
+    "lineage": ("iris.html", "#lineage", WIDE, "light"),
+}
+
+
+def main(site: Path) -> None:
+    """Take all of them."""
+    TARGET.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, browsing(Path(folder)) as browser:
+        for name, (file, part, width, scheme) in SHOTS.items():
+            browser.screen(width, 900, scheme)
+            browser.open((site / file).as_uri(), ALL)
+            _take(browser, part, TARGET / f"{name}.png")
+            print(name)
+
+
+def _take(browser: Browser, part: str, path: Path) -> None:
+    """Photograph one part of a page, if it is long its beginning."""
+    box = browser.script(f"JSON.parse(JSON.stringify(document.querySelector('{part}').getBoundingClientRect()))")
+    clip = {"x": box["left"], "y": box["top"], "width": box["width"], "height": min(box["height"], MOST), "scale": 1}
+    shot = browser.call("Page.captureScreenshot", captureBeyondViewport=True, format="png", clip=clip)
+    path.write_bytes(base64.b64decode(shot["data"]))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else page.ROOT / "out" / "report").resolve())
