@@ -18,12 +18,14 @@ from sklearn.tree import DecisionTreeClassifier
 
 from tiltyard import disturb, plugins, slices
 from tiltyard.bootstrap import Gain
+from tiltyard.checks import behaviour
+from tiltyard.columns.boolean import Boolean
 from tiltyard.columns.category import Category
 from tiltyard.columns.image import Image
 from tiltyard.columns.number import Number
 from tiltyard.duel import Duel
 from tiltyard.rivals import Match
-from tiltyard.terms import Slice
+from tiltyard.terms import Behaviour, Slice
 from tiltyard.verdict import word
 
 
@@ -197,6 +199,11 @@ def test_the_worst_step_is_chosen_row_by_row() -> None:
         ({"slices": ["weight"]}, "gate.slices: expected a column of type"),
         ({"slices": [{"column": "side", "low": 1.0}]}, "gate.slices.column: expected a column of type number"),
         ({"slices": [{"column": "side"}]}, "expected either values, or low or high or both"),
+        ({"slices": [{"column": "side", "values": ["round"]}]}, "gate.slices.values: side: expected one of"),
+        (
+            {"behaviours": [{"vary": "side", "to": "round", "never": "another"}]},
+            "gate.behaviours.to: side: expected one",
+        ),
         ({"sensitive": ["worst_area"]}, "gate.sensitive: expected a column of type category or boolean: side"),
         ({"favourable": "rich"}, "gate.favourable: expected one of malignant, benign; received rich"),
         ({"behaviours": [{"vary": "side", "by": 1.0, "never": "another"}]}, "gate.behaviours.vary: expected a column"),
@@ -211,6 +218,24 @@ def test_terms_that_do_not_fit_are_refused(terms: dict[str, Any], said: str) -> 
     """With what was expected, before anything is trained."""
     with pytest.raises(ValidationError, match=re.escape(said)):
         bouts.task(cancer(), **terms)
+
+
+def test_flags_are_terms_like_names() -> None:
+    """A flag can be what rows are sliced by and what is changed, spelled as YAML has it or as a file has."""
+    data = cancer()
+    flags = dataclasses.replace(data, rows={**data.rows, "side": data.rows["side"] == "large"})
+    columns = {**bouts.task(data).columns, "side": Boolean(type="boolean")}
+    rows = {**flags.rows, "side": flags.rows["side"].astype(np.float64)}
+    for spelled in (True, 1, "yes"):
+        ((name, places),) = slices.parts([Slice(column="side", values=[spelled])], columns, rows)
+        assert len(places) == flags.rows["side"].sum()
+        assert name == f"side {spelled}"
+    rule = Behaviour(vary="side", to=False, never="another", label=data.classes[0])
+    duel = bout(data, line(data), behaviours=[{"vary": "side", "to": "small", "never": "another"}])
+    flagged = dataclasses.replace(duel, task=duel.task.model_copy(update={"columns": columns}), rows=rows)
+    changed, moved = behaviour._changed(flagged, rule)
+    assert not changed["side"].any()
+    assert len(moved) == rows["side"].sum()
 
 
 def test_the_hundred_patients_are_not_promoted_by_accuracy() -> None:

@@ -44,7 +44,8 @@ def groups(name: str, column: Column, values: Array) -> list[Part]:
 
 def _inside(one: Slice, column: Column, values: Array) -> Array:
     if one.values is not None:
-        return np.flatnonzero(np.isin([*map(str, column.to_json(values))], [*map(str, one.values)]))
+        wanted = column.parse(column.read(one.values), one.column)
+        return np.flatnonzero(np.isin(values, wanted))
     return np.flatnonzero(_between(one, values))
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from tiltyard.column import Column
+from tiltyard.errors import RequestError
 from tiltyard.strict import Strict
 
 NUMBERS, NAMES = ("number",), ("category", "boolean")
@@ -17,7 +18,7 @@ class Slice(Strict):
     """Some of the sealed rows: those with one of some values, or with a number in a span."""
 
     column: str
-    values: list[str | int] | None = Field(None, min_length=1, description="Of a column of names or flags.")
+    values: list[str | int | bool] | None = Field(None, min_length=1, description="Of a column of names or flags.")
     low: float | None = Field(None, description="Of a column of numbers: from here up.")
     high: float | None = Field(None, description="Of a column of numbers: below this.")
 
@@ -41,7 +42,7 @@ class Behaviour(Strict):
 
     vary: str = Field(description="The column that is changed.")
     by: float | None = Field(None, description="Add this to its number.")
-    to: str | int | None = Field(None, description="Or put this in the place of its name.")
+    to: str | int | bool | None = Field(None, description="Or put this in the place of its name or flag.")
     never: Literal["lower", "higher", "another"] = Field(description="What the answer may not become.")
     label: str | None = Field(None, description="With classes: whose probability is the answer; else the likeliest.")
     within: float = Field(0.0, ge=0, description="By how much it may become so all the same.")
@@ -106,6 +107,9 @@ class Gate(Strict):
         for key, label in labels.items():
             if label is not None and label not in classes:
                 return f"gate.{key}: expected one of {', '.join(classes) or 'no label'}; received {label}"
+        for key, name, values in self._valued():
+            if text := _misread(columns[name], values):
+                return f"gate.{key}: {name}: {text}"
         unclear = [one.told for one in self.behaviours if classes and one.label is None and one.never != "another"]
         if unclear:
             return f"gate.behaviours.label: expected whose probability it is; received none: {unclear[0]}"
@@ -115,6 +119,14 @@ class Gate(Strict):
 
     def _labels(self) -> list[str]:
         return [one.label for one in self.behaviours if one.label is not None]
+
+    def _valued(self) -> list[tuple[str, str, list[Any]]]:
+        """List the values that columns must know."""
+        spans = [one for one in self.slices if isinstance(one, Slice) and one.values is not None]
+        return [
+            *(("behaviours.to", one.vary, [one.to]) for one in self.behaviours if one.to is not None),
+            *(("slices.values", one.column, one.values or []) for one in spans),
+        ]
 
     def _named(self) -> list[tuple[str, list[str], tuple[str, ...]]]:
         """List the columns that are named where, and of what types they may be."""
@@ -128,3 +140,12 @@ class Gate(Strict):
             ("behaviours.vary", [one.vary for one in self.behaviours if one.to is not None], NAMES),
             ("sensitive", self.sensitive, NAMES),
         ]
+
+
+def _misread(column: Column, values: list[Any]) -> str:
+    """Say which value is none of a column's."""
+    try:
+        column.parse(column.read(values), "value")
+    except RequestError as error:
+        return error.message
+    return ""

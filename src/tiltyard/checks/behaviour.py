@@ -45,7 +45,7 @@ def _changed(duel: Duel, rule: Rule) -> tuple[Rows, Array]:
     """Change a column in all rows; give also the places of those that are another now, and still within bounds."""
     values, column = duel.rows[rule.vary], duel.task.columns[rule.vary]
     if rule.by is None:
-        spelled = column.parse([rule.to], rule.vary)
+        spelled = column.parse(column.read([rule.to]), rule.vary)
         new = np.broadcast_to(spelled, values.shape)
         return {**duel.rows, rule.vary: new}, np.flatnonzero(new != values)
     low, high = column.limits if isinstance(column, Number) else (-np.inf, np.inf)
