@@ -18,6 +18,7 @@ Sloped = Callable[..., tuple[Array, Array]]
 
 def sloped(objective: Objective) -> Sloped:
     """Compile a function that gives the figure of each row and its slope by the first argument."""
+    steady()
     way = WAYS[keras.backend.backend()](objective)
 
     def run(x: Array, *others: Array) -> tuple[Array, Array]:
@@ -30,10 +31,16 @@ def sloped(objective: Objective) -> Sloped:
     return run
 
 
+def steady() -> None:
+    """Let sums be made in the same order each time: in another one they would have other digits."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+
+
 def _by_tape(objective: Objective) -> Objective:
     import tensorflow as tf
-
-    tf.config.experimental.enable_op_determinism()  # sums in another order would be other digits
 
     @tf.function(jit_compile=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
     def probe(x: Any, *others: Any) -> tuple[Any, Any]:

@@ -19,8 +19,8 @@ def coloured(values: Array) -> Array:
 
 
 def diverging(values: Array) -> Array:
-    """Give a picture in which no change is grey, more is brighter and less is darker."""
-    most = float(np.abs(values).max()) or 1.0
+    """Give a picture in which nothing is grey, more is brighter and less is darker; few may be beyond what is shown."""
+    most = float(np.quantile(np.abs(values), 0.98)) or float(np.abs(values).max()) or 1.0
     return np.asarray(WIDEST / 2 * (1 + values / most))
 
 

@@ -14,7 +14,7 @@ from tiltyard.explanation import Explained, Explanation
 from tiltyard.heat import diverging
 
 if TYPE_CHECKING:
-    from tiltyard.inside import Hidden, Inside
+    from tiltyard.inside import Hidden
 
 UNITS, LAYERS, KERNELS = 8, 4, 32  # that are shown: of a layer, of a network, of the first layer
 
@@ -40,10 +40,11 @@ class Features(Explanation):
         places = np.unique(np.linspace(0, len(layers) - 1, min(LAYERS, len(layers))).astype(int))
         for place in places:
             name = [*layers][place]
-            shown = dict(zip(*excited(model.inside, layers[name], model), strict=True))
+            units, found = excited(model, layers[name])
+            shown = {unit: diverging(one - PIXELS.middle) for unit, one in zip(units, found, strict=True)}
             text = (
                 f"Pictures made from noise so that single units of {name} fire as much as they can; the units with the "
-                "most varied answers on validation rows."
+                "most varied answers on validation rows. Contrast is stretched."
             )
             yield pictures(f"What units of {name} look for", text, shown)
 
@@ -58,24 +59,24 @@ def _kernels(layer: Hidden) -> dict[str, Array]:
     return {f"unit {number}": diverging(one) for number, one in enumerate(shown)}
 
 
-def excited(inside: Inside, layer: Hidden, model: Explained) -> tuple[list[str], Array]:
+def excited(model: Explained, layer: Hidden) -> tuple[list[str], Array]:
     """Climb for the units whose answers differ most from picture to picture."""
-    units = _lively(inside, layer, model)
-    slopes = _slopes(inside, layer)
+    units = _lively(model, layer)
+    slopes = _slopes(model, layer)
     shape = (len(units), *model.known[0].shape[1:])
     found = ascend(shape, lambda x: slopes(x, units)[1], PIXELS, model.generator)
     return [f"unit {unit}" for unit in units.tolist()], found
 
 
-def _lively(inside: Inside, layer: Hidden, model: Explained) -> Array:
-    (maps,) = inside.see(model.known[0], [layer.drive])
+def _lively(model: Explained, layer: Hidden) -> Array:
+    (maps,) = model.inside.see(model.known[0], [layer.drive])
     order = np.argsort(-maps.max(axis=(1, 2)).std(axis=0), kind="stable")
     return np.sort(order[:UNITS]).astype(np.int32)
 
 
-def _slopes(inside: Inside, layer: Hidden) -> Any:
+def _slopes(model: Explained, layer: Hidden) -> Any:
     """Give the slope of how much a unit fires, before anything is cut off: what fires nowhere must find a way up."""
     from tiltyard.gradients import sloped
     from tiltyard.inside import fired
 
-    return sloped(fired(inside.part(layer.drive)))
+    return sloped(fired(model.inside.part(layer.drive)))

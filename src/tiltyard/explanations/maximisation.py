@@ -11,6 +11,7 @@ from tiltyard.ascent import PIXELS, Ground, ascend
 from tiltyard.column import Array
 from tiltyard.exhibit import Exhibit, lines, pictures
 from tiltyard.explanation import Explained, Explanation
+from tiltyard.heat import diverging
 
 MOST = 20  # classes that are shown
 
@@ -35,9 +36,10 @@ class Maximisation(Explanation):
         found = _found(model, PIXELS, np.arange(len(names), dtype=np.int32), np.ones(len(names)))
         text = (
             "Pictures made from noise so that the score of a class gets as large as it can. Grey is what does not "
-            "matter, bright is what the class wants and dark what it forbids. They are not like real pictures."
+            "matter, bright is what the class wants and dark what it forbids; contrast is stretched."
         )
-        yield pictures("Activation maximisation", text, dict(zip(names, found, strict=True)))
+        shown = {name: diverging(one - PIXELS.middle) for name, one in zip(names, found, strict=True)}
+        yield pictures("Activation maximisation", text, shown)
 
 
 def _windows(model: Explained) -> Exhibit:
