@@ -239,3 +239,19 @@ def fired(part: keras.Model) -> Callable[..., Any]:
         return keras.ops.mean(keras.ops.leaky_relu(of_unit, 0.01), axis=(1, 2, 3))
 
     return mean
+
+
+def missed(inside: Inside) -> Callable[..., Any]:
+    """Give the function that says by how much truths are missed: the loss of a label, the error of a number."""
+    from keras import ops
+
+    part = inside.part(inside.scores)
+
+    def of(features: Any, truth: Any) -> Any:
+        (scores,) = keras.tree.flatten(part(features, training=False))
+        if not inside.labels:
+            return ops.abs(scores[:, 0] - truth)
+        right = ops.take_along_axis(scores, truth[:, None], axis=1)[:, 0]
+        return ops.logsumexp(scores, axis=1) - right
+
+    return of
