@@ -22,13 +22,13 @@ SHIFTED = 16  # a picture is moved by at most its size over this, so that no pla
 class Ground:
     """What the ascent starts around: the middle, what counts as far from it, and the bounds."""
 
-    middle: Array | float
-    scale: Array | float
+    middle: Array
+    scale: Array
     low: float = -np.inf
     high: float = np.inf
 
 
-PIXELS = Ground(127.5, 127.5, 0.0, 255.0)
+PIXELS = Ground(np.array(127.5), np.array(127.5), 0.0, 255.0)
 
 
 def ascend(shape: tuple[int, ...], climb: Climb, ground: Ground, generator: np.random.Generator) -> Array:

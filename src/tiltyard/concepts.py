@@ -41,11 +41,11 @@ def _ring(canvas: ImageDraw.ImageDraw, middle: tuple[float, float], reach: float
 
 
 def _dot(canvas: ImageDraw.ImageDraw, middle: tuple[float, float], reach: float, width: float) -> None:
-    canvas.ellipse(_box(middle, width), fill=255)
+    canvas.ellipse(_box(middle, min(reach, width)), fill=255)
 
 
 def _area(canvas: ImageDraw.ImageDraw, middle: tuple[float, float], reach: float, width: float) -> None:
-    canvas.rectangle(_box(middle, reach), fill=255)
+    canvas.rectangle(_box(middle, max(reach, width)), fill=255)
 
 
 SHAPES: dict[str, Draw] = {
@@ -69,12 +69,12 @@ def drawn(shape: tuple[int, ...], generator: np.random.Generator) -> dict[str, t
         one = [_one(draw, shape, generator) for _ in range(TIMES)]
         shares = np.stack(one)
         if name == "checker":
-            found[name] = _shown(shares * _checker(shape), shape, generator), shares > 0.5
+            found[name] = _shown(shares * _checker(shape), shape, generator), shares >= 0.5
         else:
-            found[name] = _shown(shares, shape, generator), shares > 0.5
+            found[name] = _shown(shares, shape, generator), shares >= 0.5
     for name, colour in COLOURS.items() if shape[-1] == 3 else ():
         shares = np.stack([_one(_area, shape, generator) for _ in range(TIMES)])
-        found[name] = _shown(shares, shape, generator, np.array(colour)), shares > 0.5
+        found[name] = _shown(shares, shape, generator, np.array(colour)), shares >= 0.5
     return found
 
 
@@ -90,9 +90,7 @@ def _one(draw: Draw, shape: tuple[int, ...], generator: np.random.Generator) -> 
     return np.asarray(fine.reshape(height, FINE, width, FINE).mean(axis=(1, 3)))
 
 
-def _shown(
-    shares: Array, shape: tuple[int, ...], generator: np.random.Generator, colour: Array | None = None
-) -> Array:
+def _shown(shares: Array, shape: tuple[int, ...], generator: np.random.Generator, colour: Array | None = None) -> Array:
     """Paint it brightly on a dark ground, with a little noise; in any colour, if none is asked for."""
     times, channels = len(shares), shape[-1]
     drawn_in = generator.uniform(0.3, 1, (times, channels)) if channels == 3 else np.ones((times, channels))
@@ -100,7 +98,7 @@ def _shown(
     bright = generator.uniform(170, WIDEST, (times, 1, 1, 1)) * paint[:, None, None, :]
     ground = np.abs(generator.normal(0, 8, (times, *shape)))
     whole = shares[..., None]
-    return np.clip(whole * bright + (1 - whole) * ground, 0, WIDEST).astype(np.float32)
+    return np.asarray(np.clip(whole * bright + (1 - whole) * ground, 0, WIDEST), dtype=np.float32)
 
 
 def _checker(shape: tuple[int, ...]) -> Array:

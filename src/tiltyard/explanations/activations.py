@@ -1,4 +1,4 @@
-"""Activations of the last hidden layer, drawn as points: by PCA, which is exact, and by t-SNE, which keeps neighbours."""
+"""Activations of the last hidden layer as points: by PCA, which is exact, and by t-SNE, which keeps neighbours."""
 
 from __future__ import annotations
 

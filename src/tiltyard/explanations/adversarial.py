@@ -17,7 +17,7 @@ ROWS = 100  # that are attacked
 PIXELS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 24.0, 32.0, 48.0, 64.0)  # sizes of a step, of 255
 DEVIATIONS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 SHOWN = 3  # pictures before and after
-HALVINGS = 6  # until the smallest step is found
+HALVINGS = 8  # until the smallest step is found
 ENOUGH = 0.5  # of what the model is better than a constant by
 
 
@@ -34,16 +34,15 @@ class Adversarial(Explanation):
 
     def of_model(self, model: Explained) -> Iterator[Exhibit]:
         """The metric by size of step; of pictures some examples, too."""
-        features, truth = (part[:ROWS] for part in _known(model))
+        features, truth = _known(model)
         attack, sizes = Attack(model.inside, room(model.parts.encoder)), _sizes(model)
-        ways = {
-            "steps": lambda size: attack.stepwise(features, _answer(model, truth), size),
-            "one step": lambda size: attack.at_once(features, _answer(model, truth), size),
-            "random": lambda size: attack.at_random(features, size, model.generator),
+        moved = {
+            "steps": [attack.stepwise(features, _answer(model, truth), size) for size in sizes],
+            "one step": [attack.at_once(features, _answer(model, truth), size) for size in sizes],
+            "random": [attack.at_random(features, size, model.generator) for size in sizes],
         }
-        curves = {name: [_score(model, way(size), truth) for size in sizes] for name, way in ways.items()}
-        drawn = {name: {"x": sizes, "y": curve} for name, curve in curves.items()}
-        drawn["random"]["dashed"] = True
+        curves = {name: [_score(model, rows, truth) for rows in some] for name, some in moved.items()}
+        drawn = {name: {"x": sizes, "y": curve, "dashed": name == "random"} for name, curve in curves.items()}
         text = (
             f"{model.task.metric.title} on {len(truth)} validation rows when everything measured moves by at most so "
             f"much: against the model in several steps or in one, or at random. {_half(model, sizes, curves['steps'])}"
@@ -81,7 +80,7 @@ def _answer(model: Explained, truth: Array) -> Array:
     """Give the truth as the network is held against it: a label's place, or one number."""
     if model.task.classes:
         return truth.astype(np.int32)
-    return truth.reshape(len(truth), -1).mean(axis=1).astype(np.float32)
+    return np.asarray(truth.reshape(len(truth), -1).mean(axis=1), dtype=np.float32)
 
 
 def _score(model: Explained, features: Array, truth: Array) -> float:
@@ -94,6 +93,8 @@ def _half(model: Explained, sizes: tuple[float, ...], curve: list[float]) -> str
     constant, gain = _constant(model), model.task.metric.gain
     whole = gain(curve[0], constant)
     lost = np.maximum.accumulate([gain(curve[0], score) for score in curve])
+    if not np.isfinite(lost).all():
+        return "The metric is no number for some of them."
     if whole <= 0:
         return "Even unmoved, it is no better than the best constant there."
     if lost[-1] < ENOUGH * whole:
@@ -119,7 +120,7 @@ def _examples(model: Explained, attack: Attack, features: Array, truth: Array) -
     least = np.full(len(truth), np.inf)
     least[right] = _least(attack, features[right], truth[right].astype(np.int32))
     order = [place for place in np.argsort(least, kind="stable")[:SHOWN] if np.isfinite(least[place])]
-    shown = {}
+    shown: dict[str, Array] = {}
     for place in order:
         one, known = features[place : place + 1], truth[place : place + 1].astype(np.int32)
         moved = attack.stepwise(one, known, least[place])
@@ -137,7 +138,7 @@ def _least(attack: Attack, features: Array, answer: Array) -> Array:
 
     def changed(sizes: Array) -> Array:
         shaped = sizes.reshape(-1, *[1] * (features.ndim - 1))
-        return attack.inside.answers(attack.stepwise(features, answer, shaped)) != answer
+        return np.asarray(attack.inside.answers(attack.stepwise(features, answer, shaped)) != answer)
 
     most = PIXELS[-1] if features.ndim == 4 else DEVIATIONS[-1]
     low, high = np.zeros(len(features)), np.full(len(features), most)
@@ -159,8 +160,13 @@ def _of_label(model: Explained, attack: Attack, features: Array, sizes: tuple[fl
     (least,) = _least(attack, features, answer)
     name = model.task.classes[answer[0]]
     others = np.delete(shares, answer[0], axis=1).max(axis=1)
-    curves = {f"{name}, the answer": {"x": sizes, "y": shares[:, answer[0]]}, "likeliest other": {"x": sizes, "y": others}}
-    found = f"a change of at most {least:.2g}" if np.isfinite(least) else f"no change of up to {sizes[-1]:g} that was found"
+    curves = {
+        f"{name}, the answer": {"x": sizes, "y": shares[:, answer[0]]},
+        "likeliest other": {"x": sizes, "y": others},
+    }
+    found = (
+        f"a change of at most {least:.2g}" if np.isfinite(least) else f"no change of up to {sizes[-1]:g} that was found"
+    )
     text = f"Probabilities as everything measured moves against the answer {name}: {found} makes it another label."
     return lines("Smallest change of the answer", text, (_unit(model), "probability"), curves)
 

@@ -47,7 +47,9 @@ class Dissection(Explanation):
             f"where it is overlap by more than {FINDS:.0%} of both together. Each counts for the one it finds best."
         )
         yield bars("Units by concept", text, "units", {name: float(best[name]) for name in concepts})
-        yield table("The best units", "By overlap: 1 if a unit fired just where the concept is.", _best(found, concepts))
+        yield table(
+            "The best units", "By overlap: 1 if a unit fired just where the concept is.", _best(found, concepts)
+        )
 
 
 def _overlaps(model: Explained, concepts: dict[str, tuple[Array, Array]]) -> dict[str, Array]:

@@ -40,8 +40,8 @@ class Features(Explanation):
         places = np.unique(np.linspace(0, len(layers) - 1, min(LAYERS, len(layers))).astype(int))
         for place in places:
             name = [*layers][place]
-            units, found = excited(model, layers[name])
-            shown = {unit: diverging(one - PIXELS.middle) for unit, one in zip(units, found, strict=True)}
+            units, excited = excite(model, layers[name])
+            shown = {unit: diverging(one - PIXELS.middle) for unit, one in zip(units, excited, strict=True)}
             text = (
                 f"Pictures made from noise so that single units of {name} fire as much as they can; the units with the "
                 "most varied answers on validation rows. Contrast is stretched."
@@ -59,7 +59,7 @@ def _kernels(layer: Hidden) -> dict[str, Array]:
     return {f"unit {number}": diverging(one) for number, one in enumerate(shown)}
 
 
-def excited(model: Explained, layer: Hidden) -> tuple[list[str], Array]:
+def excite(model: Explained, layer: Hidden) -> tuple[list[str], Array]:
     """Climb for the units whose answers differ most from picture to picture."""
     units = _lively(model, layer)
     slopes = _slopes(model, layer)

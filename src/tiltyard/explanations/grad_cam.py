@@ -38,7 +38,9 @@ class GradCam(Explanation):
             size = model.inside.maps[1].shape[1:3] if model.inside.maps else ()
             shown[f"{told}, {'x'.join(map(str, size))} places"] = coloured(enlarged(heat[None], features.shape[1:3])[0])
             shown[f"{told}, over the picture"] = over(features[0], heat)
-        text = "Yellow is where the last maps speak for it, black where they do not; what speaks against it is not shown."
+        text = (
+            "Yellow is where the last maps speak for it, black where they do not; what speaks against it is not shown."
+        )
         yield pictures("Grad-CAM", text, shown)
 
 

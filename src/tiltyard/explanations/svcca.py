@@ -39,7 +39,8 @@ class Svcca(Explanation):
         pairs = [(one, other) for place, one in enumerate(seen) for other in seen[:place]]
         floor = max(chance(one, other, model.generator) for one, other in pairs)
         text = (
-            f"Mean canonical correlation of the layers' activations on {len(features)} training rows; maps and steps "
-            f"count by their mean. 1: a linear map leads from one to the other; by chance alone it is up to {floor:.2f}."
+            f"Mean canonical correlation of the layers' activations on {len(features)} training rows; maps and "
+            "steps count by their mean. 1: a linear map leads from one to the other. Chance alone gives up to "
+            f"{floor:.2f}."
         )
         yield matrix("SVCCA between layers", text, ("layer", "layer"), (names, names), values)

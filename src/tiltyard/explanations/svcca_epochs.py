@@ -49,8 +49,8 @@ class SvccaEpochs(Explanation):
         curves["chance"] = {"x": epochs[[0, -1]], "y": [floor, floor], "dashed": True}
         which = "the first member" if model.task.train.members > 1 else "the model"
         text = (
-            f"SVCCA of each hidden layer of {which}, on {len(features)} training rows, with the same layer as it is kept "
-            "in the end. A curve that is near 1 early is a layer that learned little later."
+            f"SVCCA of each hidden layer of {which}, on {len(features)} training rows, with the same layer as it is "
+            "kept in the end. A curve that is near 1 early is a layer that learned little later."
         )
         yield lines("SVCCA between epochs", text, ("epoch", "likeness to its final self"), curves, log_x=True)
 
