@@ -189,6 +189,10 @@ class Nudge(keras.layers.Layer):  # type: ignore[misc]
         """Add."""
         return x + by
 
+    def compute_output_spec(self, x: keras.KerasTensor, by: keras.KerasTensor) -> keras.KerasTensor:
+        """Say what comes out; Keras takes some dense maps for sparse ones, and would not add to them."""
+        return keras.KerasTensor(by.shape, by.dtype)
+
 
 def _linear(layer: Any, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     """Call the layer without its activation."""

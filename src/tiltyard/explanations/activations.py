@@ -12,6 +12,7 @@ from tiltyard.exhibit import Exhibit, points
 from tiltyard.explanation import Explained, Explanation
 
 PERPLEXITY = 30.0  # neighbours that t-SNE keeps near; fewer of few rows
+ROUNDS = 500  # of t-SNE
 FEWEST = 8  # rows that are worth drawing
 QUARTERS = ("lowest quarter", "second quarter", "third quarter", "highest quarter")
 
@@ -69,7 +70,9 @@ def neighbours(seen: Array, seed: int) -> Array:
     start, _ = principal(seen)
     start = (1e-4 * start / (start[:, 0].std() or 1.0)).astype(np.float32)
     perplexity = min(PERPLEXITY, (len(seen) - 1) / 3)
-    found: Array = TSNE(perplexity=perplexity, init=start, random_state=seed).fit_transform(seen.astype(np.float32))
+    found: Array = TSNE(perplexity=perplexity, init=start, random_state=seed, max_iter=ROUNDS).fit_transform(
+        seen.astype(np.float32)
+    )
     return found
 
 

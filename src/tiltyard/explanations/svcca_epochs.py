@@ -41,11 +41,11 @@ class SvccaEpochs(Explanation):
     def of_model(self, model: Explained) -> Iterator[Exhibit]:
         """A curve a layer: how alike it is to its final self."""
         features, _ = some(model.parts.train, ROWS)
-        looks, last = _trained(model, features)
-        names = [[*last][place] for place in np.unique(np.linspace(0, len(last) - 1, LAYERS).astype(int))]
+        looks, kept = _trained(model, features)
+        names = [[*kept][place] for place in np.unique(np.linspace(0, len(kept) - 1, LAYERS).astype(int))]
         epochs = np.array([*looks])
-        curves = {name: {"x": epochs, "y": [svcca(looks[one][name], last[name]) for one in looks]} for name in names}
-        floor = max(chance(last[name], last[name], model.generator) for name in names)
+        curves = {name: {"x": epochs, "y": [svcca(looks[one][name], kept[name]) for one in looks]} for name in names}
+        floor = max(chance(kept[name], kept[name], model.generator) for name in names)
         curves["chance"] = {"x": epochs[[0, -1]], "y": [floor, floor], "dashed": True}
         which = "the first member" if model.task.train.members > 1 else "the model"
         text = (
@@ -63,16 +63,19 @@ def _trained(model: Explained, features: Array) -> tuple[dict[int, Seen], Seen]:
     steady()
     model.task.model.inherit(model.workspace)
     looks: dict[int, Seen] = {}
+    weights: list[Array] = []
 
     def show(epoch: int, body: keras.Model) -> None:
+        weights[:] = body.get_weights()  # those of the last epoch need not be those that are kept
         if epoch & (epoch - 1) == 0:
             looks[epoch] = _seen(model, body, features)
 
     with tempfile.TemporaryDirectory() as folder:
         place = Place(Path(folder) / "state", Path(folder) / "logs", f"{model.task.name} once more", show=show)
         fitted = fit(model.task, model.parts, place)
-    last = _seen(model, fitted.body, features)
-    return {**looks, fitted.record["epochs"] + 1: last}, last
+    kept = _seen(model, fitted.body, features)
+    fitted.body.set_weights(weights)
+    return {**looks, fitted.record["epochs"]: _seen(model, fitted.body, features)}, kept
 
 
 def _seen(model: Explained, body: keras.Model, features: Array) -> Seen:
