@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from making import apart
 
+from tiltyard import task_file
 from tiltyard.column import Array
 from tiltyard.concepts import SHAPES, TIMES, drawn
 from tiltyard.explanations.activations import neighbours, principal
 from tiltyard.explanations.dissection import FINDS, overlaps
 from tiltyard.likeness import chance, pooled, svcca
+from tiltyard.workspace import Workspace
 
 DICE = np.random.default_rng(0)
 SIZE = (16, 16, 1)
@@ -24,8 +27,8 @@ def test_the_principal_plane_is_exact() -> None:
     turned, _ = np.linalg.qr(DICE.normal(size=(10, 10)))
     found, shares = principal(np.hstack([flat, np.zeros((50, 8))]) @ turned + 5)
     assert shares.sum() == pytest.approx(1)
-    between = [np.linalg.norm(one[:, None] - one[None], axis=-1) for one in (flat, found)]
-    np.testing.assert_allclose(*between, atol=1e-9)
+    before, after = (np.linalg.norm(one[:, None] - one[None], axis=-1) for one in (flat, found))
+    np.testing.assert_allclose(after, before, atol=1e-9)
 
 
 def test_a_single_direction_lies_in_the_plane_too() -> None:
@@ -159,6 +162,33 @@ def test_an_ensemble_is_walked_through() -> None:
     assert names == [f"convolution {number}" for number in (1, 2, 3, 4)]
     assert max(differences) < 1e-5
     assert sorted({shape[-1] for shape in shapes}) == [3, 4]
+
+
+def _once_more(root: str) -> tuple[str, dict[str, Any], float]:
+    """Follow a training by epochs; give also how far the kept layer is from that of the model which is there."""
+    import os
+
+    from tiltyard.explain import opened
+    from tiltyard.explanations.svcca_epochs import SvccaEpochs, _trained
+
+    os.chdir(root)
+    model = opened(workspace := Workspace(Path(root)), task_file.load(workspace, "iris"))
+    (found,) = SvccaEpochs().of_model(model)
+    features = model.known[0]
+    (there,) = model.inside.see(features, [model.inside.hidden["dense 1"].output])
+    _, kept = _trained(model, features)
+    return found.kind, found.data, float(np.abs(kept["dense 1"] - there).max())
+
+
+def test_training_once_more_gives_the_same_model(road: Workspace) -> None:
+    """Each layer comes to what it is in the model that is explained, and the epochs between are powers of two."""
+    kind, data, difference = apart(_once_more, str(road.root))
+    assert kind == "lines"
+    assert difference < 1e-6
+    layer, floor = data["lines"]
+    assert layer["x"] == [1, 2, 3]
+    assert layer["y"][-1] > 0.9
+    assert floor["dashed"]
 
 
 def test_shapes_have_names() -> None:
