@@ -9,7 +9,7 @@ import pytest
 from making import apart
 
 from tiltyard.column import Array
-from tiltyard.heat import coloured, diverging, enlarged, over
+from tiltyard.shading import coloured, diverging, enlarged, over
 
 if TYPE_CHECKING:
     import keras

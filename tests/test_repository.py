@@ -39,7 +39,7 @@ HEAVY = {
         *("alexnet", "bow", "cnn", "inception", "lenet5", "mlp", "perceptron", "resnet", "rnn", "seq2seq", "transfer"),
         *("transfer", "transformer", "vgg", "xception"),
         *("distortion", "ensemble", "fitting", "optimizer", "range_test", "schedule", "stopping", "vitals"),
-        *("yardstick", "attempt", "explanation", "gradients", "inside"),
+        *("yardstick", "attempt", "explanation", "gradients", "inside", "walk"),
     },
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,22 +12,10 @@ import numpy as np
 
 from tiltyard.column import Array
 from tiltyard.gradients import Sloped, sloped
+from tiltyard.walk import Hidden, Place, Walk, spatial
 
 AT_ONCE = 1 << 17  # numbers of rows that go through together
-WORDS = {"Conv2D": "convolution", "SeparableConv2D": "convolution", "DepthwiseConv2D": "convolution by map"}
-BENDING = ("BatchNormalization", "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU")  # belong to the layer before them
-KEEPING = ("Dropout", "SpatialDropout2D", "MaxPooling2D", "AveragePooling2D", "ZeroPadding2D", "Rescaling")
-PARTED = ("Conv2D", "Dense")  # whose activation is taken apart
 TINY = 1e-9  # of a probability
-
-
-@dataclass(frozen=True)
-class Hidden:
-    """A layer with weights, together with what normalises and bends it."""
-
-    layer: keras.layers.Layer
-    drive: keras.KerasTensor  # before it is bent
-    output: keras.KerasTensor
 
 
 @dataclass(frozen=True)
@@ -41,8 +28,8 @@ class Inside:
     output: keras.KerasTensor
     scores: keras.KerasTensor  # (rows, labels) before softmax, or (rows, 1), the number
     hidden: dict[str, Hidden]
-    maps: tuple[int, keras.KerasTensor] | None  # the last maps, and which call made them
-    embedded: tuple[int, keras.KerasTensor] | None  # the vectors of words
+    maps: Place | None  # the last maps, and which call made them
+    embedded: Place | None  # the vectors of words
 
     def part(self, *tensors: keras.KerasTensor) -> keras.Model:
         """Give the network up to some tensors."""
@@ -75,7 +62,7 @@ class Inside:
         """Give, for vectors of words, features and places, the same by the vectors."""
         return self._nudged(self.embedded)
 
-    def _nudged(self, at: tuple[int, keras.KerasTensor] | None) -> Sloped:
+    def _nudged(self, at: Place | None) -> Sloped:
         """Vary a tensor by adding zeros to it: all that follows is then as it was, however it branches."""
         assert at  # noqa: S101 - for the type checker: who asks has looked whether there is one
         score = opened(self.network, labels=self.labels, nudged=at[0]).chosen
@@ -97,117 +84,18 @@ class Inside:
     @property
     def convolutions(self) -> dict[str, Hidden]:
         """The hidden layers that make maps."""
-        return {name: one for name, one in self.hidden.items() if _spatial(one.output)}
+        return {name: one for name, one in self.hidden.items() if spatial(one.output)}
 
 
 def opened(network: keras.Model, *, labels: bool, nudged: int = -1) -> Inside:
     """Walk through a network; `nudged` is the number of a call to whose tensor a second input is added."""
-    walk = _Walk(nudged)
+    walk = Walk(nudged)
     features = keras.Input(network.input_shape[1:], name="features")
     output = walk.through(network, features)
     inner = walk.before.get(id(output))
     scores = _scores(output, inner, labels=labels)
-    last = list(walk.hidden)[-1:] if walk.hidden else []
-    hidden = {name: one for name, one in walk.hidden.items() if name not in last and one.layer.name != "output"}
     inputs = [features, *walk.nudges]
-    return Inside(network, labels, inputs, output, scores, _renamed(hidden), walk.maps, walk.embedded)
-
-
-class _Walk:
-    """One walk through all calls of a network, in the order in which they are made."""
-
-    def __init__(self, nudged: int) -> None:
-        self.nudged = nudged
-        self.nudges: list[keras.KerasTensor] = []
-        self.calls = -1
-        self.named: dict[str, Any] = {}
-        self.hidden: dict[str, Hidden] = {}
-        self.before: dict[int, keras.KerasTensor] = {}  # what a softmax or sigmoid was made of
-        self.kept: list[keras.KerasTensor] = []  # so that no id is given twice
-        self.maps: tuple[int, keras.KerasTensor] | None = None
-        self.embedded: tuple[int, keras.KerasTensor] | None = None
-
-    def through(self, network: keras.Model, *inputs: Any) -> Any:
-        """Repeat each call of a network on other inputs; Keras has no public way to do it call by call."""
-        graph = keras.Model(network.inputs, network.outputs) if isinstance(network, keras.Sequential) else network
-        found = graph._run_through_graph(inputs, call_fn=self._call)  # noqa: SLF001
-        return found[0] if isinstance(found, list | tuple) and len(found) == 1 else found
-
-    def _call(self, operation: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(operation, keras.Model):
-            return self.through(operation, *args)
-        if self.named.setdefault(operation.name, operation) is not operation:
-            operation.name = f"{operation.name}_{self.calls}"  # members of an ensemble share names, a graph must not
-        kind = type(operation).__name__
-        if kind in PARTED and operation.activation is not keras.activations.linear:
-            drive = self._noted(operation, _linear(operation, args[0], f"linear_{self.calls}"))
-            return self._noted(keras.layers.Activation(operation.activation, name=f"bent_{self.calls}"), None, drive)
-        return self._noted(operation, None, *args, **kwargs)
-
-    def _noted(self, operation: Any, given: Any, *args: Any, **kwargs: Any) -> Any:
-        output = operation(*args, **kwargs) if given is None else given
-        self.calls += 1
-        if not isinstance(output, keras.KerasTensor):
-            return output
-        if self.calls == self.nudged:
-            self.nudges.append(keras.Input(output.shape[1:], dtype=output.dtype, name="varied"))
-            output = Nudge()(output, self.nudges[0])
-        self.kept.append(output)
-        self._remember(operation, args, output)
-        return output
-
-    def _remember(self, operation: Any, args: Any, output: keras.KerasTensor) -> None:
-        kind, place = type(operation).__name__, (self.calls, output)
-        if kind == "Embedding":
-            self.embedded = self.embedded or place
-        elif _weighty(operation):
-            name = f"{id(operation)}"
-            self.hidden.setdefault(name, Hidden(operation, output, output))
-        elif kind in BENDING or kind in ("Gelu", "Relu", "Tanh"):
-            self._bent(kind, args, output)
-        if kind == "Activation" and operation.activation in (keras.activations.softmax, keras.activations.sigmoid):
-            self.before[id(output)] = args[0]
-        if _spatial(output) and kind not in KEEPING:
-            self.maps = place
-
-    def _bent(self, kind: str, args: Any, output: keras.KerasTensor) -> None:
-        """Count it to the layer whose output it takes."""
-        for name, one in self.hidden.items():
-            if args and args[0] is one.output:
-                drive = output if kind == "BatchNormalization" and one.drive is one.output else one.drive
-                self.hidden[name] = Hidden(one.layer, drive, output)
-
-
-class Nudge(keras.layers.Layer):  # type: ignore[misc]
-    """Adds what is varied; which steps are padding stays known."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.supports_masking = True
-
-    def call(self, x: keras.KerasTensor, by: keras.KerasTensor) -> keras.KerasTensor:
-        """Add."""
-        return x + by
-
-    def compute_output_spec(self, x: keras.KerasTensor, by: keras.KerasTensor) -> keras.KerasTensor:
-        """Say what comes out; Keras takes some dense maps for sparse ones, and would not add to them."""
-        return keras.KerasTensor(by.shape, by.dtype)
-
-
-def _linear(layer: Any, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    """Call the layer without its activation."""
-    twin = type(layer).from_config({**layer.get_config(), "activation": "linear", "name": name})
-    twin.build(x.shape)
-    twin.set_weights(layer.get_weights())
-    return twin(x)
-
-
-def _weighty(operation: Any) -> bool:
-    return any(len(weight.shape) > 1 for weight in getattr(operation, "weights", []))
-
-
-def _spatial(tensor: keras.KerasTensor) -> bool:
-    return len(tensor.shape) == 4 and min(tensor.shape[1:3]) > 1
+    return Inside(network, labels, inputs, output, scores, walk.layers, walk.maps, walk.embedded)
 
 
 def _scores(output: keras.KerasTensor, inner: keras.KerasTensor | None, *, labels: bool) -> keras.KerasTensor:
@@ -221,17 +109,6 @@ def _scores(output: keras.KerasTensor, inner: keras.KerasTensor | None, *, label
         return ops.log(output + TINY) if inner is None else inner
     odds = ops.log(output + TINY) - ops.log(1 + TINY - output) if inner is None else inner
     return ops.concatenate([-odds / 2, odds / 2], axis=-1)  # of which the softmax is the sigmoid again
-
-
-def _renamed(hidden: dict[str, Hidden]) -> dict[str, Hidden]:
-    """Count layers of a kind."""
-    seen: Counter[str] = Counter()
-    named = {}
-    for one in hidden.values():
-        kind = WORDS.get(type(one.layer).__name__, type(one.layer).__name__.lower())
-        seen[kind] += 1
-        named[f"{kind} {seen[kind]}"] = one
-    return named
 
 
 def fired(part: keras.Model) -> Callable[..., Any]:

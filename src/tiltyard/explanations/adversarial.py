@@ -11,7 +11,7 @@ from tiltyard.attack import Attack, room
 from tiltyard.column import Array
 from tiltyard.exhibit import Exhibit, lines, pictures
 from tiltyard.explanation import Explained, Explanation, Row
-from tiltyard.heat import diverging
+from tiltyard.shading import diverging
 
 ROWS = 100  # that are attacked
 PIXELS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 24.0, 32.0, 48.0, 64.0)  # sizes of a step, of 255
@@ -151,12 +151,11 @@ def _least(attack: Attack, features: Array, answer: Array) -> Array:
 
 
 def _of_label(model: Explained, attack: Attack, features: Array, sizes: tuple[float, ...]) -> Exhibit:
-    from tiltyard.problems.classification import probabilities
-
     answer = model.inside.answers(features)
     copies, given = np.repeat(features, len(sizes), axis=0), np.repeat(answer, len(sizes))
     moved = attack.stepwise(copies, given, np.array(sizes).reshape(-1, *[1] * (features.ndim - 1)))
-    shares = probabilities(model.inside.see(moved, [model.inside.output])[0])
+    (scores,) = model.inside.see(moved, [model.inside.scores])
+    shares = np.exp(scores - np.logaddexp.reduce(scores, axis=1, keepdims=True))
     (least,) = _least(attack, features, answer)
     name = model.task.classes[answer[0]]
     others = np.delete(shares, answer[0], axis=1).max(axis=1)

@@ -11,7 +11,7 @@ import numpy as np
 from tiltyard.column import Array
 from tiltyard.exhibit import Exhibit, bars, pictures, table
 from tiltyard.explanation import Explained, Explanation
-from tiltyard.heat import enlarged
+from tiltyard.shading import enlarged
 
 TOP = 0.01  # share of all places at which a unit counts as firing
 FINDS = 0.04  # intersection over union from which on it is a detector, as in the paper

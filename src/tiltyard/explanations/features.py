@@ -11,10 +11,10 @@ from tiltyard.ascent import PIXELS, ascend
 from tiltyard.column import Array
 from tiltyard.exhibit import Exhibit, pictures
 from tiltyard.explanation import Explained, Explanation
-from tiltyard.heat import diverging
+from tiltyard.shading import diverging
 
 if TYPE_CHECKING:
-    from tiltyard.inside import Hidden
+    from tiltyard.walk import Hidden
 
 UNITS, LAYERS, KERNELS = 8, 4, 32  # that are shown: of a layer, of a network, of the first layer
 

@@ -10,7 +10,7 @@ import numpy as np
 from tiltyard.column import Array
 from tiltyard.exhibit import Exhibit, pictures
 from tiltyard.explanation import Explained, Explanation, Row
-from tiltyard.heat import coloured, enlarged, over
+from tiltyard.shading import coloured, enlarged, over
 
 
 class GradCam(Explanation):

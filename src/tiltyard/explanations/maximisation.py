@@ -11,7 +11,7 @@ from tiltyard.ascent import PIXELS, Ground, ascend
 from tiltyard.column import Array
 from tiltyard.exhibit import Exhibit, lines, pictures
 from tiltyard.explanation import Explained, Explanation
-from tiltyard.heat import diverging
+from tiltyard.shading import diverging
 
 MOST = 20  # classes that are shown
 

@@ -11,7 +11,7 @@ from tiltyard.column import Array
 from tiltyard.columns.text import Text
 from tiltyard.exhibit import Exhibit, bars, lines, pictures, words
 from tiltyard.explanation import Explained, Explanation, Row
-from tiltyard.heat import coloured
+from tiltyard.shading import coloured
 
 COPIES = 24  # with noise, over which the smooth one is a mean
 NOISE = 0.15  # of the range of a picture's pixels, or of a deviation

@@ -1,4 +1,4 @@
-"""Heat: numbers by pixel as colours, and over the picture that they belong to."""
+"""Shading: numbers by pixel as colours, and laid over the picture that they belong to."""
 
 from __future__ import annotations
 
