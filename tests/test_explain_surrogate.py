@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tiltyard.heat import heat
 from tiltyard.omission import Patches, Words
 from tiltyard.surrogate import line, near
 from tiltyard.vocabulary import PAD, UNKNOWN
@@ -59,9 +58,9 @@ def test_patches_cover_a_picture_once() -> None:
 
 def test_heat_is_red_for_and_blue_against() -> None:
     """The strongest pixel has the whole colour; where there is nothing, the picture is pale."""
-    found = heat(np.zeros((1, 3, 1)), np.array([[2.0, 0.0, -2.0]]))
+    found = signed(np.zeros((1, 3, 1)), np.array([[2.0, 0.0, -2.0]]))
     (red, none, blue) = found[0]
     assert red[0] > red[2]
     assert blue[2] > blue[0]
     assert len(set(none.tolist())) == 1
-    assert np.isfinite(heat(np.zeros((2, 2, 3)), np.zeros((2, 2)))).all()
+    assert np.isfinite(signed(np.zeros((2, 2, 3)), np.zeros((2, 2)))).all()

@@ -32,14 +32,14 @@ HEAVY = {
     "prefect": set(),
     "pyarrow": {"sheet", "bulk", "reading", "format", "meaning", "tally", "delimited", "jsonl", "parquet", "gather"},
     "sqlalchemy": {"sql"},
-    "tensorflow": {"train", "vitals", "batches"},
-    "jax": {"vitals"},
+    "tensorflow": {"train", "vitals", "batches", "gradients"},
+    "jax": {"vitals", "gradients"},
     "keras": {
         *("augment", "batches", "export", "layered", "model", "network", "resume", "train", "watch"),
         *("alexnet", "bow", "cnn", "inception", "lenet5", "mlp", "perceptron", "resnet", "rnn", "seq2seq", "transfer"),
         *("transfer", "transformer", "vgg", "xception"),
         *("distortion", "ensemble", "fitting", "optimizer", "range_test", "schedule", "stopping", "vitals"),
-        *("yardstick", "attempt", "explanation"),
+        *("yardstick", "attempt", "explanation", "gradients", "inside", "walk"),
     },
 }
 

@@ -23,6 +23,8 @@ from tiltyard.workspace import Workspace
 if TYPE_CHECKING:
     import keras
 
+    from tiltyard.inside import Inside
+
 ROWS = 500  # validation rows that a model is explained by
 
 
@@ -57,6 +59,13 @@ class Explained:
             import keras
 
             return keras.saving.load_model(self.workspace.out(self.task.name, "train") / "model.keras", compile=False)
+
+    @cached_property
+    def inside(self) -> Inside:
+        """Its layers, one after the other."""
+        from tiltyard.inside import opened
+
+        return opened(self.network, labels=bool(self.task.classes))
 
     def score(self, features: Array, truth: Array) -> float:
         """Give the gate's metric for encoded features."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 
 Tell = Callable[[int, float], None]  # an epoch and its loss on validation rows; what it raises ends the training
+Show = Callable[[int, "keras.Model"], None]  # an epoch and the body as it is then
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Place:
     logs: Path
     title: str
     tell: Tell | None = None
+    show: Show | None = None
 
     def inside(self, name: str) -> Place:
         """Give the place of one fit among several."""
@@ -183,11 +185,15 @@ class _Part:
         """Tell of each epoch, without the penalties on weights: they would make losses of two variants incomparable."""
         import keras
 
-        if not (tell := self.place.tell):
+        tell, show = self.place.tell, self.place.show
+        if not (tell or show):
             return []
 
         def told(epoch: int, logs: dict[str, float]) -> None:
-            tell(self.behind + epoch + 1, float(logs["val_loss"]) - sum(map(float, self.model.losses)))
+            if show:
+                show(self.behind + epoch + 1, self.body)
+            if tell:
+                tell(self.behind + epoch + 1, float(logs["val_loss"]) - sum(map(float, self.model.losses)))
 
         return [keras.callbacks.LambdaCallback(on_epoch_end=told)]
 

@@ -12,9 +12,9 @@ from tiltyard.columns.number import Number
 from tiltyard.exhibit import Exhibit, bars, largest, pictures, words
 from tiltyard.explanation import Explained, Explanation, Row
 from tiltyard.focus import Focus
-from tiltyard.heat import heat
 from tiltyard.omission import Patches, Words
 from tiltyard.parts import some
+from tiltyard.shading import signed
 from tiltyard.surrogate import Line, line, near
 
 ASKED = 1000  # rows near the one that is explained
@@ -93,7 +93,7 @@ def _picture(model: Explained, focus: Focus, row: Row) -> Exhibit:
         f"{_followed(found)}"
     )
     return pictures(
-        "Local surrogate", said, {"as it is": picture, "patches": heat(picture, patches.spread(found.slopes))}
+        "Local surrogate", said, {"as it is": picture, "patches": signed(picture, patches.spread(found.slopes))}
     )
 
 

@@ -11,8 +11,8 @@ from tiltyard.column import Array
 from tiltyard.exhibit import Exhibit, lines, pictures, words
 from tiltyard.explanation import Explained, Explanation, Row
 from tiltyard.focus import Focus
-from tiltyard.heat import heat
 from tiltyard.omission import Words
+from tiltyard.shading import signed
 
 SIDE = 8  # a patch is this part of a picture's side
 PLACES = 32  # of a patch, down and across, at most
@@ -53,7 +53,7 @@ def _picture(model: Explained, focus: Focus, row: Row) -> Exhibit:
         f"A grey patch slides over the picture: where it is red, {what} falls without it, by up to "
         f"{max(float(lost.max()), 0):.2g}; where it is blue, it rises."
     )
-    return pictures("A patch that slides", said, {"as it is": picture, "what is lost": heat(picture, lost)})
+    return pictures("A patch that slides", said, {"as it is": picture, "what is lost": signed(picture, lost)})
 
 
 def fallen(focus: Focus, picture: Array, grey: float) -> Array:

@@ -1,0 +1,72 @@
+"""Tests of the walk through networks of every family: nothing is lost, and slopes come back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from families import SHAPES, case_of
+from making import apart
+
+from tiltyard import plugins
+
+SMALL: dict[str, dict[str, Any]] = {
+    "alexnet": {"small": True, "width": 0.05, "units": [16]},
+    "inception": {"small": True, "width": 0.1},
+    "resnet": {"small": True, "blocks": [1, 1], "filters": 4},
+    "transfer": {"base": {"family": "cnn", "filters": [4, 8], "units": []}, "units": [16]},
+    "vgg": {"width": 0.05, "units": [16]},
+    "xception": {"small": True, "width": 0.05, "blocks": 1},
+}
+FAMILIES = [name for name in plugins.names("models") if name not in ("seq2seq", "perceptron")]
+WRITERS = ("seq2seq",)  # of a text, which no explanation by slopes is for
+ALONE = ("perceptron",)  # without hidden layers
+LARGE = (32, 32, 1)
+
+
+def _walked(content: dict[str, Any], shape: tuple[int, ...], form: str) -> dict[str, Any]:
+    """Open a model of a family; say what was found."""
+    from tiltyard.inside import opened
+
+    model, rows, _ = case_of(content, shape, form)
+    rows = rows[:4]
+    labels = model.output_shape[-1] > 1
+    inside = opened(model, labels=labels)
+    (output,), places = inside.see(rows, [inside.output]), inside.answers(rows)
+    found = {"difference": float(np.abs(output - np.asarray(model(rows, training=False))).max())}
+    if inside.embedded:
+        (vectors,) = inside.see(rows, [inside.embedded[1]])
+        slopes = inside.slopes_of_words(vectors, rows, places)[1]
+    else:
+        slopes = inside.slopes(rows, places)[1]
+    if inside.maps:
+        (maps,) = inside.see(rows, [inside.maps[1]])
+        found["maps"] = float(np.abs(inside.slopes_of_maps(maps, rows, places)[1]).max())
+    return {**found, "hidden": len(inside.hidden), "slope": float(np.abs(slopes).max()), "form": form}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_family_can_be_walked_through(name: str) -> None:
+    """The walk answers as the model does; there are hidden layers; slopes of what goes in and of maps are numbers."""
+    form = plugins.load("models", name).forms[0]
+    shape = LARGE if name in {*SMALL, "lenet5"} - {"transfer"} else SHAPES[form]
+    found = apart(_walked, {"family": name, **SMALL.get(name, {})}, shape, form)
+    assert found["difference"] < 1e-5
+    assert found["hidden"] > 0
+    assert 0 < found["slope"] < np.inf
+    assert form != "image" or 0 < found["maps"] < np.inf
+
+
+@pytest.mark.slow
+def test_the_paper_s_form_of_lenet_can_be_walked_through() -> None:
+    """Its output layer is called twice, once for its own weights."""
+    found = apart(_walked, {"family": "lenet5", "form": "paper"}, LARGE, "image")
+    assert found["difference"] < 1e-5
+    assert found["hidden"] > 10
+
+
+def test_families_are_all_spoken_of() -> None:
+    """A new family is tried here, or said to have nothing to walk through."""
+    assert sorted([*FAMILIES, *WRITERS, *ALONE]) == plugins.names("models")

@@ -1,0 +1,197 @@
+"""Tests of explanations by slopes, on networks small enough to know what they must show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pytest
+from making import apart
+
+from tiltyard.column import Array
+from tiltyard.shading import coloured, diverging, enlarged, over
+
+if TYPE_CHECKING:
+    import keras
+
+    from tiltyard.inside import Inside
+
+SIDE = 16
+
+
+def _linear(weights: Array, activation: str = "softmax") -> keras.Model:
+    """Build a network of one dense layer on what is flattened."""
+    import keras
+
+    features = keras.Input(weights.shape[:-1])
+    output = keras.layers.Dense(weights.shape[-1], activation=activation, name="output")
+    model = keras.Model(features, output(keras.layers.Flatten()(features)))
+    output.set_weights([weights.reshape(-1, weights.shape[-1]), np.zeros(weights.shape[-1])])
+    return model
+
+
+def _inside(network: keras.Model, *, labels: bool = True) -> Inside:
+    from tiltyard.inside import opened
+
+    return opened(network, labels=labels)
+
+
+def _templates() -> Array:
+    """Draw three smooth templates, each bright in a place of its own and dark in another."""
+    down, across = np.indices((SIDE, SIDE))
+    places = ((4, 4), (4, 11), (11, 8))
+    spots = [np.exp(-((down - y) ** 2 + (across - x) ** 2) / 12) for y, x in places]
+    return np.stack([spot - 0.5 * spots[place - 1] for place, spot in enumerate(spots)], axis=-1)[:, :, None]
+
+
+def _saliency_of_linear() -> tuple[Array, Array, Array]:
+    weights = np.random.default_rng(0).normal(size=(5, 3))
+    features = np.random.default_rng(1).normal(size=(7, 5))
+    inside = _inside(_linear(weights))
+    places = inside.answers(features)
+    return inside.slopes(features, places)[1], weights, places
+
+
+def test_the_slope_of_a_linear_model_is_its_weights() -> None:
+    """The score before softmax changes by the weights of the label, wherever the row lies."""
+    slopes, weights, places = apart(_saliency_of_linear)
+    assert len(set(places.tolist())) > 1
+    np.testing.assert_allclose(slopes, weights.T[places], rtol=1e-5)
+
+
+def _saliency_of_sigmoid() -> tuple[Array, Array]:
+    weights = np.array([[1.0], [-2.0]])
+    features = np.array([[3.0, 0.0], [-3.0, 0.0]])
+    inside = _inside(_linear(weights, "sigmoid"))
+    return inside.slopes(features, inside.answers(features))[1], inside.see(features, [inside.scores])[0]
+
+
+def test_a_sigmoid_has_a_score_for_either_label() -> None:
+    """The one label's slope is the other's turned round, and both scores' softmax is the sigmoid."""
+    slopes, scores = apart(_saliency_of_sigmoid)
+    np.testing.assert_allclose(slopes, [[0.5, -1.0], [-0.5, 1.0]], rtol=1e-5)
+    np.testing.assert_allclose(scores[:, 1] - scores[:, 0], [3.0, -3.0], rtol=1e-5)
+
+
+def _cam() -> tuple[Array, Array, Array]:
+    """Give Grad-CAM and CAM of convolution, mean and dense layer, for a picture with one bright patch."""
+    import keras
+
+    from tiltyard.explanations.grad_cam import heat_map
+
+    keras.utils.set_random_seed(0)
+    features = keras.Input((SIDE, SIDE, 1))
+    maps = keras.layers.Conv2D(4, 3, padding="same", activation="relu")(features)
+    output = keras.layers.Dense(3, activation="softmax", name="output")
+    model = keras.Model(features, output(keras.layers.GlobalAveragePooling2D()(maps)))
+    model.layers[1].set_weights([np.abs(model.layers[1].get_weights()[0]), np.zeros(4)])
+    weights = np.abs(output.get_weights()[0])
+    output.set_weights([weights, np.zeros(3)])
+    picture = np.zeros((1, SIDE, SIDE, 1))
+    picture[0, 9:13, 2:6] = 255
+    known = np.asarray(keras.Model(features, maps)(picture))[0] @ weights[:, 1]
+    return heat_map(cast("Any", _Held(_inside(model))), picture, 1), known, picture[0, :, :, 0]
+
+
+class _Held:
+    """What plug-ins ask of a model, here."""
+
+    def __init__(self, inside: Inside) -> None:
+        self.inside = inside
+
+
+def test_grad_cam_of_a_mean_of_maps_is_cam() -> None:
+    """It is the maps weighed by the dense layer, up to the number of places, and lies where the patch is."""
+    found, known, picture = apart(_cam)
+    np.testing.assert_allclose(found * SIDE * SIDE, known, rtol=1e-4, atol=1e-4)
+    assert picture[np.unravel_index(found.argmax(), found.shape)] == 255
+    assert found[:6, 8:].max() < 1e-6
+
+
+def _maximised() -> list[float]:
+    from tiltyard.ascent import PIXELS, ascend
+
+    templates = _templates()
+    inside, places = _inside(_linear(templates)), np.arange(3, dtype=np.int32)
+    found = ascend((3, SIDE, SIDE, 1), lambda x: inside.slopes(x, places)[1], PIXELS, np.random.default_rng(0))
+    assert 0 <= found.min() <= found.max() <= 255
+    return [float(np.corrcoef(found[k].ravel(), templates[..., k].ravel())[0, 1]) for k in places]
+
+
+def test_what_maximises_a_linear_score_is_its_template() -> None:
+    """Each class's picture looks like the weights that lead to it."""
+    assert min(apart(_maximised)) > 0.95
+
+
+def _edges() -> tuple[float, float, bool]:
+    """Give how much neighbours differ down and across, in what excites a unit that looks for vertical edges."""
+    import keras
+
+    from tiltyard.ascent import PIXELS, ascend
+    from tiltyard.gradients import sloped
+    from tiltyard.inside import fired
+
+    features = keras.Input((SIDE, SIDE, 1))
+    layer = keras.layers.Conv2D(1, 3, activation="relu")
+    model = keras.Model(features, keras.layers.Dense(2)(keras.layers.Flatten()(layer(features))))
+    layer.set_weights([np.tile([1.0, 0.0, -1.0], (3, 1))[:, :, None, None], np.zeros(1)])
+    inside = _inside(model)
+    slopes, unit = sloped(fired(inside.part(inside.hidden["convolution 1"].drive))), np.zeros(1, dtype=np.int32)
+
+    def once() -> Array:
+        shape, dice = (1, SIDE, SIDE, 1), np.random.default_rng(0)
+        return ascend(shape, lambda x: slopes(x, unit)[1], PIXELS, dice)
+
+    picture = once()[0, 2:-2, 2:-2, 0]
+    down, across = (float(np.abs(np.diff(picture, axis=axis)).mean()) for axis in (0, 1))
+    return down, across, bool(np.array_equal(picture, once()[0, 2:-2, 2:-2, 0]))
+
+
+def test_what_excites_an_edge_is_that_edge() -> None:
+    """A unit that looks for vertical edges wants brightness to change across and not down; the same each time."""
+    down, across, same = apart(_edges)
+    assert across > 4 * down
+    assert same
+
+
+def _padding() -> tuple[Array, float]:
+    """Give slopes by words, of which the last are padding, and how far the nudged network is from the other."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    ids = keras.Input((5,))
+    words = keras.layers.Embedding(9, 4, mask_zero=True)(ids)
+    model = keras.Model(ids, keras.layers.Dense(3, activation="softmax", name="output")(keras.layers.LSTM(4)(words)))
+    inside, features = _inside(model), np.array([[3.0, 1.0, 4.0, 0.0, 0.0]], dtype=np.float32)
+    assert inside.embedded
+    (vectors,) = inside.see(features, [inside.embedded[1]])
+    score, slopes = inside.slopes_of_words(vectors, features, inside.answers(features))
+    return slopes, float(score[0] - inside.see(features, [inside.scores])[0].max())
+
+
+def test_padding_says_nothing() -> None:
+    """Steps behind the end of a text have no slope: they stay known as padding when vectors are varied."""
+    slopes, difference = apart(_padding)
+    assert np.abs(slopes[0, :3]).max(axis=-1).min() > 0
+    assert not slopes[0, 3:].any()
+    assert abs(difference) < 1e-5
+
+
+@pytest.mark.parametrize("size", [(8, 8), (5, 9)])
+def test_enlarging_keeps_what_is_even(size: tuple[int, int]) -> None:
+    """A map that is the same everywhere stays so, and the brightest place stays where it was."""
+    assert np.allclose(enlarged(np.full((2, 3, 3), 7.0), size), 7)
+    one = np.zeros((1, 2, 2))
+    one[0, 1, 0] = 1
+    found = enlarged(one, size)[0]
+    assert found.shape == size
+    assert found[-1, 0] == found.max() == 1
+
+
+def test_colours_go_from_black_to_yellow() -> None:
+    """Nothing is dark, the most is yellow; grey is no change; a picture without heat is left as it is."""
+    low, high = coloured(np.array([[0.0, 1.0]]))[0]
+    assert low.sum() < 10
+    assert high.tolist() == [253, 231, 37]
+    assert diverging(np.array([0.0, 2.0, -2.0])).tolist() == [127.5, 255, 0]
+    assert np.allclose(over(np.full((8, 8, 1), 9.0), np.zeros((4, 4))), 9)
