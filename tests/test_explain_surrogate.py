@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tiltyard.omission import Patches, Words
+from tiltyard.shading import signed
 from tiltyard.surrogate import line, near
 from tiltyard.vocabulary import PAD, UNKNOWN
 
