@@ -177,7 +177,7 @@ def explanations(workspace: Workspace, task: Task, version: str) -> Section:
     found = files.read_json(path)
     old = "" if found["version"] == version else f'<p class="warn">Of version {escape(found["version"])}.</p>'
     keys = ("title", "text", "kind", "data")
-    parts, rows = [], {one["row"]: one for one in found["rows"]}
+    parts, rows = [], {one["row"]: one for one in found.get("rows", [])}
     for row in [None, *rows]:
         heading = "" if row is None else f'<h3 class="part">{escape(_told(rows[row]))}</h3>'
         some = (Exhibit(**{key: one[key] for key in keys}) for one in found["exhibits"] if one["row"] == row)

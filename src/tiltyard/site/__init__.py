@@ -23,7 +23,7 @@ SCRIPTS = ("draw.js", "plots.js", "tables.js")
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'"
 COLOURS = {"PROMOTE": "good", "HOLD": "warn", "REJECT": "bad", "ROLLBACK": "warn", "APPROVE": "good"}
 LONG = 80  # characters of a cell that wants room
-ABREAST = 3  # pictures that fit into half the width
+ABREAST, MANY = 3, 6  # pictures that fit into half the width, and those that are shown small
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,8 @@ def _pictures(data: Json) -> str:
         f'<figure><img alt="" src="{_safe(one["src"])}"><figcaption>{escape(one["name"])}</figcaption></figure>'
         for one in data["pictures"]
     )
-    return f'<div class="pictures">{"".join(drawn)}</div>'
+    many = " many" if len(data["pictures"]) > MANY else ""
+    return f'<div class="pictures{many}">{"".join(drawn)}</div>'
 
 
 def _words(data: Json) -> str:

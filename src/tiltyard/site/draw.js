@@ -2,7 +2,7 @@
 "use strict";
 
 const SVG = "http://www.w3.org/2000/svg";
-const COLOURS = 8;
+const COLOURS = 10;
 
 function drawn(tag, attributes = {}, ...children) {
   const one = document.createElementNS(SVG, tag);
