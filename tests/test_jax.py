@@ -6,20 +6,28 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from families import needs_jax
 from making import edit_task, fetch_raw
 
-from tiltyard import export, files, prepare, task_file
+from tiltyard import explain, export, files, prepare, task_file
 from tiltyard.errors import TrainingError
 from tiltyard.predictor import Predictor
 from tiltyard.workspace import Workspace
 
 pytestmark = pytest.mark.slow
 
-TRAIN = "import sys; from tiltyard.cli import main; sys.argv = ['tiltyard', 'train', 'iris']; main()"
+COMMAND = "import sys; from tiltyard.cli import main; sys.argv = ['tiltyard', *sys.argv[1:]]; main()"
+
+
+def under_jax(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command under the other backend."""
+    env = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", COMMAND, *arguments]
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.jax
@@ -29,8 +37,7 @@ def test_a_task_is_trained_under_jax_and_proven(workspace: Workspace) -> None:
     edit_task(workspace, "iris", {"train.epochs": 3})
     fetch_raw(workspace, "iris")
     prepare.prepare(workspace, task_file.load(workspace, "iris"))
-    env = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", TRAIN], env=env, capture_output=True, text=True, check=False)
+    done = under_jax("train", "iris")
     assert done.returncode == 0, done.stderr[-2000:]
     out = workspace.out("iris", "train")
     record = files.read_json(out / "training.json")
@@ -39,6 +46,29 @@ def test_a_task_is_trained_under_jax_and_proven(workspace: Workspace) -> None:
     features, truth = prepare.read_part(workspace.out("iris", "prepare") / "validation.npz")
     shares = Predictor.load(out).run(features)[np.arange(len(truth)), truth]
     assert -np.log(shares).mean() == pytest.approx(record["history"]["val_loss"][record["best_epoch"] - 1], rel=1e-4)
+
+
+@pytest.mark.jax
+@needs_jax
+def test_slopes_are_the_same_under_jax(road: Workspace) -> None:
+    """What saliency and attacks show of a trained model, number by number."""
+    ways = ("--only", "saliency", "--only", "adversarial")
+    explain.explain(road, task_file.load(road, "iris"), explain.Wish(only=ways[1::2]))
+    expected = files.read_json(road.out("iris", "explain") / "explain.json")
+    done = under_jax("explain", "iris", *ways)
+    assert done.returncode == 0, done.stderr[-2000:]
+    received = files.read_json(road.out("iris", "explain") / "explain.json")
+    assert [one["title"] for one in received["exhibits"]] == [one["title"] for one in expected["exhibits"]]
+    for one, other in zip(received["exhibits"], expected["exhibits"], strict=True):
+        assert numbers(one["data"]) == pytest.approx(numbers(other["data"]), rel=0.02, abs=0.01), one["title"]
+
+
+def numbers(data: Any) -> list[float]:
+    """Give all numbers of an exhibit in their order."""
+    if isinstance(data, dict | list):
+        inside = data.values() if isinstance(data, dict) else data
+        return [number for one in inside for number in numbers(one)]
+    return [float(data)] if isinstance(data, int | float) else []
 
 
 def test_without_tensorflow_the_export_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
