@@ -138,7 +138,7 @@ def _words(model: Explained, focus: Focus, row: Row) -> Exhibit:
     found, base = shapley([lambda kept: focus(text.keep(kept))], count, pairs, model.generator)
     said = (
         f"Without a known word {what} is {base:.4g}, with all of them {base + found.sum():.4g}. "
-        "Words in one colour raise it, those in the other lower it."
+        "Shaded words raise it, underlined ones lower it."
     )
     return words("Shapley values of words", said, [*zip(text.spelled, found.tolist(), strict=True)])
 

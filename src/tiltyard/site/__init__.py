@@ -101,8 +101,10 @@ def badge(verdict: str | None) -> str:
 
 
 def number(value: float | None) -> str:
-    """Write a figure with four digits; a dash if it is undefined."""
-    return "\N{EN DASH}" if value is None else f"{value:.4g}"
+    """Write a figure with four digits, or without a fraction if it is large; a dash if it is undefined."""
+    if value is None:
+        return "\N{EN DASH}"
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
 
 
 @dataclass(frozen=True)
