@@ -25,6 +25,7 @@ SHOTS = {
     "overview": ("index.html", "body", WIDE, "light"),
     "overview-phone": ("index.html", "body", NARROW, "dark"),
     "verdict": ("diabetes.html", ".frame", WIDE, "light"),
+    "challenger": ("iris.html", ".frame", WIDE, "dark"),
     "predictions": ("digits.html", "#predictions", WIDE, "dark"),
     "worst": ("digits.html", "#wrong-answers--the-surest-first", WIDE, "light"),
     "forecast-phone": ("sine.html", "#predictions", NARROW, "light"),
