@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import page
+import raw
 import yaml
 
 from tiltyard import evaluate, files, init, prepare, promote, quiet, task_file, train
@@ -118,8 +119,7 @@ def _run(name: str, seed: int) -> dict[str, Any]:
             content["split"]["seed"] = seed
         files.write_text(space.task_file(name), yaml.safe_dump(content, sort_keys=False))
         task = task_file.load(space, name)
-        with files.replacing_folder(space.raw(name)) as raw:
-            task.source.fetch(raw, space)
+        raw.fetch(space, task)
         facts = prepare.prepare(space, task)
         start = time.perf_counter()
         record = train.train(space, task)

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import page
+import raw
 import yaml
 
 from tiltyard import evaluate, files, prepare, promote, quiet, task_file, train
@@ -117,8 +118,7 @@ def _run(space: Workspace, name: str, seed: int) -> Json:
     """Go from the source to the verdict; give what was measured."""
     task = task_file.load(space, name)
     task = task.model_copy(update={"train": task.train.model_copy(update={"seed": seed})})
-    with files.replacing_folder(space.raw(name)) as raw:
-        task.source.fetch(raw, space)
+    raw.fetch(space, task)
     facts = prepare.prepare(space, task, reseal=True)
     start = time.perf_counter()
     record = train.train(space, task)

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import page
+import raw
 import yaml
 
 from tiltyard import files, prepare, quiet, task_file, train
@@ -65,8 +66,7 @@ def _line(space: Workspace, name: str, rows: int, rounds: int) -> str:
     """Prepare some rows of a task, and time both ways by turns, each time in a process of its own."""
     quiet.silence(space)
     task = _shortened(space, name, rows)
-    with files.replacing_folder(space.raw(name)) as raw:
-        task.source.fetch(raw, space)
+    raw.fetch(space, task)
     count = prepare.prepare(space, task, reseal=True)["rows"]["train"]
     seconds: dict[str, list[list[float]]] = {"plain": [], "ours": []}
     for _ in range(rounds):

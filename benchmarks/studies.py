@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import page
+import raw
 
 from tiltyard import files, plan, prepare, quiet, study, task_file
 from tiltyard.study_page import table, troubles
@@ -40,8 +41,7 @@ def _run(place: Workspace, path: Path) -> None:
     wanted = plan.read(path)
     task = task_file.load(place, wanted.task)
     if not place.out(task.name, "prepare").is_dir():
-        with files.replacing_folder(place.raw(task.name)) as folder:
-            task.source.fetch(folder, place)
+        raw.fetch(place, task)
         prepare.prepare(place, task)
     result = study.study(place, path.stem, wanted, 2, print)
     study.copy(place, result, PAGES)
