@@ -22,7 +22,7 @@ def _edited(workspace: Workspace, **target: Any) -> Any:
     changes: dict[str, Any] = {f"target.{key}": value for key, value in target.items()}
     if "threshold" in target:
         changes |= {"problem": "classification", "gate.metric": "accuracy"}
-    edit_task(workspace, "diabetes", changes)
+    edit_task(workspace, "diabetes", {**changes, "gate.behaviours": None})
     return task_file.load(workspace, "diabetes")
 
 

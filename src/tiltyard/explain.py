@@ -20,6 +20,7 @@ from tiltyard.workspace import Workspace
 Json = dict[str, Any]
 Say = Callable[[str], None]
 
+KERAS = "model.keras"
 SHOWN = 3  # rows that are explained if none is named
 
 
@@ -38,7 +39,7 @@ def explain(workspace: Workspace, task: Task, wish: Wish | None = None, say: Say
     ways, rows = _ways(wish.only), _rows(model, wish.rows)
     exhibits, left_out = [], {}
     for name, way in ways.items():
-        if reason := way.reason(model):
+        if reason := _reason(way, model):
             left_out[name] = reason
             continue
         say(f"{task.name}: {way.title}")
@@ -71,6 +72,12 @@ def _ways(only: Sequence[str]) -> dict[str, Explanation]:
         raise TaskError(f"--only: expected one of {', '.join(known)}; received {unknown[0]}")
     made = {name: plugins.load("explanations", name)() for name in only or known}
     return {name: way for name, way in made.items() if only or not way.slow}
+
+
+def _reason(way: Explanation, model: Explained) -> str:
+    """Say why a way is left out; nothing if it is not."""
+    place = model.workspace.out(model.task.name, "train") / KERAS
+    return f"it looks into {KERAS}, which is not here" if way.inward and not place.is_file() else way.reason(model)
 
 
 def _rows(model: Explained, wanted: Sequence[int]) -> list[Row]:

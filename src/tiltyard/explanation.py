@@ -97,6 +97,7 @@ class Explanation(ABC):
 
     title: ClassVar[str]
     slow: ClassVar[bool] = False  # takes minutes: left out unless it is asked for
+    inward: ClassVar[bool] = False  # looks into the Keras file, and not only at answers
 
     def reason(self, model: Explained) -> str:
         """Say why it cannot be done with this model; nothing if it can."""

@@ -21,6 +21,7 @@ class Activations(Explanation):
     """What the output layer has to tell rows apart by."""
 
     title: ClassVar = "how rows lie before the last layer"
+    inward: ClassVar = True
 
     def reason(self, model: Explained) -> str:
         """Want a hidden layer, and a truth to group rows by."""

@@ -25,6 +25,7 @@ class Adversarial(Explanation):
     """The gate's metric on rows that are moved against the model, by the fast gradient sign and by projected steps."""
 
     title: ClassVar = "how small a change makes it wrong"
+    inward: ClassVar = True
 
     def reason(self, model: Explained) -> str:
         """Want something that can be moved by a little."""

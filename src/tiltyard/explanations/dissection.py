@@ -23,6 +23,7 @@ class Dissection(Explanation):
     """Drawn concepts go through the network; where a unit fires most is held against where the concept is."""
 
     title: ClassVar = "units that find something with a name"
+    inward: ClassVar = True
 
     def reason(self, model: Explained) -> str:
         """Want pictures, and convolutions."""

@@ -23,6 +23,7 @@ class Features(Explanation):
     """The kernels of the first layer as they are, and for units of each layer the picture that excites them."""
 
     title: ClassVar = "what convolutions look for"
+    inward: ClassVar = True
 
     def reason(self, model: Explained) -> str:
         """Want pictures, and convolutions."""

@@ -17,6 +17,7 @@ class GradCam(Explanation):
     """The maps of the last layer that has some, weighed by what each adds to the score on average."""
 
     title: ClassVar = "where a picture speaks for its label"
+    inward: ClassVar = True
 
     def reason(self, model: Explained) -> str:
         """Want pictures, and maps."""

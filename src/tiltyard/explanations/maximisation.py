@@ -20,6 +20,7 @@ class Maximisation(Explanation):
     """Gradient ascent on the input, held together by a draw to the middle and by alike neighbours."""
 
     title: ClassVar = "what the model wants to see"
+    inward: ClassVar = True
 
     def reason(self, model: Explained) -> str:
         """Want what can be changed a little at a time, and looked at."""

@@ -22,6 +22,7 @@ class Saliency(Explanation):
     """The size of the gradient of the score that the answer is given for; of numbers, of the number."""
 
     title: ClassVar = "what the answer is sensitive to"
+    inward: ClassVar = True
 
     def reason(self, model: Explained) -> str:
         """Want one answer, not a text; and words that are embedded, if it is words that are read."""

@@ -20,6 +20,7 @@ class Svcca(Explanation):
     """Each hidden layer beside each other, and beside the scores."""
 
     title: ClassVar = "which layers hold the same"
+    inward: ClassVar = True
 
     def reason(self, model: Explained) -> str:
         """Want two layers and one answer."""

@@ -28,6 +28,7 @@ class SvccaEpochs(Explanation):
     """The task is trained once more, with the same seed, and looked at on the way."""
 
     title: ClassVar = "when each layer is done learning"
+    inward: ClassVar = True
     slow: ClassVar = True
 
     def reason(self, model: Explained) -> str:
