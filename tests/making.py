@@ -98,4 +98,7 @@ def _train(root: str, names: tuple[str, ...]) -> None:
 def apart(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function in a process that has TensorFlow imported already, and give what it returns."""
     with FORKS.Pool(1) as pool:
-        return pool.apply(function, arguments)
+        found = pool.apply(function, arguments)
+        pool.close()  # that it ends by itself: one that is ended writes no coverage
+        pool.join()
+        return found
