@@ -47,6 +47,7 @@ def test_a_sparkline_rises_where_values_do() -> None:
     assert cell.html.count("<circle") == 2
     assert 'class="PROMOTE"' in cell.html
     assert cell.value == "3.0"
+    assert 'points="0.0,3.0 100.0,25.0"' in site.spark([1.0, None, 3.0], lower=True).html
     assert site.spark([2.0]).html.count("<polyline") == 1
     assert site.spark([None]).html == ""
 

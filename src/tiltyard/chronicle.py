@@ -136,10 +136,11 @@ def when(time: str) -> Cell:
     return Cell(f'<time datetime="{escape(time)}" title="{escape(time)}">{escape(time[:10])}</time>', time)
 
 
-def sparkline(decisions: list[Decision]) -> Cell:
-    """Draw the same in a cell."""
-    judged = [one for one in decisions if one.verdict in JUDGED]
-    return spark([one.metrics.get(one.metric) for one in judged], [one.verdict for one in judged])
+def sparkline(task: Task, decisions: list[Decision]) -> Cell:
+    """Draw the same in a cell; up is better."""
+    judged = [one for one in decisions if one.verdict in JUDGED and one.metric == task.gate.metric]
+    values, marks = [one.metrics.get(one.metric) for one in judged], [one.verdict for one in judged]
+    return spark(values, marks, lower=not task.metric.higher_is_better)
 
 
 def data(workspace: Workspace, task: Task) -> Section:

@@ -80,7 +80,7 @@ def _row(workspace: Workspace, task: Task) -> Json:
         "value": value,
         "baseline": baseline,
         "metric": metric.replace("_", " "),
-        "verdicts": chronicle.sparkline(decisions),
+        "verdicts": chronicle.sparkline(task, decisions),
         "champion": Cell(f"<code>{champion.version}</code>", champion.version) if champion else None,
         "decided": chronicle.when(last.time) if last else None,
         "problem": task.problem,
@@ -97,7 +97,7 @@ def _figures(champion: Champion | None, last: Decision | None, metric: str) -> t
 def _overview(rows: list[Json]) -> str:
     """List all tasks."""
     count = sum(row["champion"] is not None for row in rows)
-    told = f"{len(rows)} tasks, {count} with a champion. Dots are verdicts: promoted, held, rejected."
+    told = f"{len(rows)} tasks, {count} with a champion. Dots are verdicts: promoted, held, rejected; up is better."
     head = f'<h1>Tiltyard</h1><p class="soft">{told}</p>'
     field = '<input class="filter" type="search" data-of="all" placeholder="Filter tasks" aria-label="Filter tasks">'
     return Page("Tiltyard: report", head, [Section("Tasks", field + table(rows, "all"))]).html()

@@ -115,17 +115,18 @@ class Cell:
     value: str = ""
 
 
-def spark(values: Sequence[float | None], marks: Sequence[str] = ()) -> Cell:
-    """Draw a small curve; of each value a mark may be dotted in its colour."""
+def spark(values: Sequence[float | None], marks: Sequence[str] = (), *, lower: bool = False) -> Cell:
+    """Draw a small curve; of each value a mark may be dotted in its colour; lower values may be the upper ones."""
     known = [value for value in values if value is not None]
     if not known:
         return Cell("")
     least, most = min(known), max(known)
     across = 100 / max(len(values) - 1, 1)
+    sign = -1 if lower else 1
     places = [
         (
             across * place if len(values) > 1 else 50.0,
-            14.0 if most == least else 25 - 22 * (value - least) / (most - least),
+            14.0 if most == least else 14 - sign * 11 * (2 * (value - least) / (most - least) - 1),
         )
         for place, value in enumerate(values)
         if value is not None
