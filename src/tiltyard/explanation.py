@@ -110,3 +110,15 @@ class Explanation(ABC):
     def of_row(self, model: Explained, row: Row) -> Iterator[Exhibit]:
         """Show why this row is answered as it is."""
         yield from ()
+
+
+class OfMaps(Explanation):
+    """A way that needs pictures, and convolutions that make maps of them."""
+
+    inward: ClassVar = True
+
+    def reason(self, model: Explained) -> str:
+        """Want both."""
+        if model.task.form != "image":
+            return f"{model.task.name} has no pictures"
+        return "" if model.inside.convolutions else "the model has no convolutions, so no maps of the picture"

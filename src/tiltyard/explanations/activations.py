@@ -26,10 +26,10 @@ class Activations(Explanation):
     def reason(self, model: Explained) -> str:
         """Want a hidden layer, and a truth to group rows by."""
         if model.task.kind.targets == "text":
-            return f"{model.task.name} is answered by a text, which is nothing to group rows by."
+            return f"{model.task.name} is answered by a text, which is nothing to group rows by"
         if len(model.known[1]) < FEWEST:
-            return f"{len(model.known[1])} validation rows are too few to draw."
-        return "" if model.inside.hidden else "the model has no hidden layer."
+            return f"{len(model.known[1])} validation rows are too few to draw"
+        return "" if model.inside.hidden else "the model has no hidden layer"
 
     def of_model(self, model: Explained) -> Iterator[Exhibit]:
         """Two pictures of the same rows."""

@@ -30,8 +30,8 @@ class Adversarial(Explanation):
     def reason(self, model: Explained) -> str:
         """Want something that can be moved by a little."""
         if model.task.kind.targets == "text" or model.parts.encoder.vocabulary_size:
-            return f"{model.task.name} reads texts, and no word can be changed by a little."
-        return "" if room(model.parts.encoder).unit.any() else f"no column of {model.task.name} can change by a little."
+            return f"{model.task.name} reads texts, and no word can be changed by a little"
+        return "" if room(model.parts.encoder).unit.any() else f"no column of {model.task.name} can change by a little"
 
     def of_model(self, model: Explained) -> Iterator[Exhibit]:
         """The metric by size of step; of pictures some examples, too."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from tiltyard.column import Array
 from tiltyard.exhibit import Exhibit, bars, pictures, table
-from tiltyard.explanation import Explained, Explanation
+from tiltyard.explanation import Explained, OfMaps
 from tiltyard.shading import enlarged
 
 TOP = 0.01  # share of all places at which a unit counts as firing
@@ -19,17 +19,10 @@ LAYERS = 3  # that are looked at: the last, the first and one between
 BEST = 12  # units that are listed
 
 
-class Dissection(Explanation):
+class Dissection(OfMaps):
     """Drawn concepts go through the network; where a unit fires most is held against where the concept is."""
 
     title: ClassVar = "units that find something with a name"
-    inward: ClassVar = True
-
-    def reason(self, model: Explained) -> str:
-        """Want pictures, and convolutions."""
-        if model.task.form != "image":
-            return f"{model.task.name} has no pictures."
-        return "" if model.inside.convolutions else "the model has no convolutions."
 
     def of_model(self, model: Explained) -> Iterator[Exhibit]:
         """The concepts, then how many units find each, then the best units."""

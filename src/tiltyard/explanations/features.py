@@ -10,7 +10,7 @@ import numpy as np
 from tiltyard.ascent import PIXELS, ascend
 from tiltyard.column import Array
 from tiltyard.exhibit import Exhibit, pictures
-from tiltyard.explanation import Explained, Explanation
+from tiltyard.explanation import Explained, OfMaps
 from tiltyard.shading import diverging
 
 if TYPE_CHECKING:
@@ -19,17 +19,10 @@ if TYPE_CHECKING:
 UNITS, LAYERS, KERNELS = 8, 4, 32  # that are shown: of a layer, of a network, of the first layer
 
 
-class Features(Explanation):
+class Features(OfMaps):
     """The kernels of the first layer as they are, and for units of each layer the picture that excites them."""
 
     title: ClassVar = "what convolutions look for"
-    inward: ClassVar = True
-
-    def reason(self, model: Explained) -> str:
-        """Want pictures, and convolutions."""
-        if model.task.form != "image":
-            return f"{model.task.name} has no pictures."
-        return "" if model.inside.convolutions else "the model has no convolutions."
 
     def of_model(self, model: Explained) -> Iterator[Exhibit]:
         """The first kernels, then some units of each layer."""

@@ -9,21 +9,14 @@ import numpy as np
 
 from tiltyard.column import Array
 from tiltyard.exhibit import Exhibit, pictures
-from tiltyard.explanation import Explained, Explanation, Row
+from tiltyard.explanation import Explained, OfMaps, Row
 from tiltyard.shading import coloured, enlarged, over
 
 
-class GradCam(Explanation):
+class GradCam(OfMaps):
     """The maps of the last layer that has some, weighed by what each adds to the score on average."""
 
     title: ClassVar = "where a picture speaks for its label"
-    inward: ClassVar = True
-
-    def reason(self, model: Explained) -> str:
-        """Want pictures, and maps."""
-        if model.task.form != "image":
-            return f"{model.task.name} has no pictures."
-        return "" if model.inside.maps else "the model has no convolutions, so no maps of the picture."
 
     def of_row(self, model: Explained, row: Row) -> Iterator[Exhibit]:
         """Show it for the answer, and for the truth where that is another one."""

@@ -25,7 +25,7 @@ class Maximisation(Explanation):
     def reason(self, model: Explained) -> str:
         """Want what can be changed a little at a time, and looked at."""
         if model.task.form not in ("image", "series") or model.parts.encoder.vocabulary_size:
-            return f"{model.task.name} has neither pictures nor a series."
+            return f"{model.task.name} has neither pictures nor a series"
         return ""
 
     def of_model(self, model: Explained) -> Iterator[Exhibit]:

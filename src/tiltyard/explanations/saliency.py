@@ -27,9 +27,9 @@ class Saliency(Explanation):
     def reason(self, model: Explained) -> str:
         """Want one answer, not a text; and words that are embedded, if it is words that are read."""
         if model.task.kind.targets == "text":
-            return f"{model.task.name} is answered by a text, which has no single score."
+            return f"{model.task.name} is answered by a text, which has no single score"
         if model.parts.encoder.vocabulary_size and not model.inside.embedded:
-            return "the model reads words by their numbers alone, and those cannot change a little."
+            return "the model reads words by their numbers alone, and those cannot change a little"
         return ""
 
     def of_model(self, model: Explained) -> Iterator[Exhibit]:

@@ -25,8 +25,8 @@ class Svcca(Explanation):
     def reason(self, model: Explained) -> str:
         """Want two layers and one answer."""
         if model.task.kind.targets == "text":
-            return f"{model.task.name} is answered by a text: its layers work step by step."
-        return "" if model.inside.hidden else "the model has no hidden layer to compare."
+            return f"{model.task.name} is answered by a text: its layers work step by step"
+        return "" if model.inside.hidden else "the model has no hidden layer to compare"
 
     def of_model(self, model: Explained) -> Iterator[Exhibit]:
         """The matrix, and what chance alone would give."""

@@ -34,10 +34,10 @@ class SvccaEpochs(Explanation):
     def reason(self, model: Explained) -> str:
         """Want hidden layers, and a training that can be repeated here."""
         if model.task.kind.targets == "text":
-            return f"{model.task.name} is answered by a text: its layers work step by step."
+            return f"{model.task.name} is answered by a text: its layers work step by step"
         if model.task.train.mixed_precision:
-            return "it was trained in 16 bits, which is not repeated here."
-        return "" if model.inside.hidden else "the model has no hidden layer to follow."
+            return "it was trained in 16 bits, which is not repeated here"
+        return "" if model.inside.hidden else "the model has no hidden layer to follow"
 
     def of_model(self, model: Explained) -> Iterator[Exhibit]:
         """A curve a layer: how alike it is to its final self."""
