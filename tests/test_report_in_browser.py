@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -123,6 +124,19 @@ def test_tables_are_sorted_and_narrowed_down(browser: Browser, site: str) -> Non
     assert browser.script(shown) == []
     browser.type("IRIS")
     assert browser.script(shown) == ["iris"]
+
+
+def test_areas_are_seen(browser: Browser, site: str) -> None:
+    """Below a histogram, and between the ends of forecasts: filled with a colour, not only outlined."""
+    browser.open(f"{site}/diabetes.html", DRAWN)
+    black = ("none", "rgb(0, 0, 0)")
+    assert browser.script("getComputedStyle(document.querySelector('svg .filled')).fill") not in black
+    curve, band = {"name": "a", "x": [0, 1], "y": [0, 1]}, {"x": [0, 1], "low": [-1, 0], "high": [1, 2]}
+    data = json.dumps({"x": "x", "y": "y", "lines": [curve], "band": band})
+    browser.script("document.body.append(made('div', {id: 'here', class: 'plot'}))")
+    browser.script(f"lines(here, {data}, new Set())")
+    assert browser.script("getComputedStyle(document.querySelector('#here .band')).fill") not in black
+    assert browser.script("document.querySelector('#here .band').getBBox().height") > 50
 
 
 def test_a_plot_follows_the_screen(browser: Browser, site: str) -> None:

@@ -11,7 +11,7 @@ function lines(plot, data, hidden) {
   if (band.x.length) {
     const there = path(band.x, band.high, x, y);
     const back = path([...band.x].reverse(), [...band.low].reverse(), x, y).replace("M", "L");
-    svg.append(drawn("path", { class: "band", d: `${there}${back}Z`, fill: colour(1) }));
+    svg.append(drawn("path", { class: "band", d: `${there}${back}Z`, style: `fill: ${colour(1)}` }));
   }
   for (const line of shown) svg.append(...curve(line, data.lines.indexOf(line), x, y, height - ends.bottom));
   for (const { x: at, name } of data.marks ?? []) {
@@ -29,7 +29,7 @@ function curve(line, place, x, y, floor) {
   const parts = [drawn("path", { class: kinds, d, stroke: line.dashed && !line.strong ? "var(--soft)" : colour(place) })];
   if (line.filled && d) {
     const area = `${d}L${x(line.x.at(-1)).toFixed(1)} ${floor}L${x(line.x[0]).toFixed(1)} ${floor}Z`;
-    parts.unshift(drawn("path", { class: "filled", d: area, fill: colour(place), stroke: "none" }));
+    parts.unshift(drawn("path", { class: "filled", d: area, style: `fill: ${colour(place)}; stroke: none` }));
   }
   const few = line.dots || (line.x.length <= 12 && !line.dashed && !line.filled);
   if (few) parts.push(...line.x.flatMap((at, i) => (line.y[i] === null ? [] : [drawn("circle", { cx: x(at), cy: y(line.y[i]), r: 3.5, fill: colour(place) })])));
