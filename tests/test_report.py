@@ -134,3 +134,23 @@ def test_the_command_writes_and_says_where(told: Arena, monkeypatch: pytest.Monk
     assert (workspace.report / "index.html").is_file()
     done = CliRunner().invoke(cli, ["report", "diabetes"], catch_exceptions=False)
     assert "index.html, and 1 more page" in done.stdout
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_it_is_opened_in_a_browser_if_there_is_one(
+    told: Arena, monkeypatch: pytest.MonkeyPatch, *, there: bool
+) -> None:
+    """By its whole address, from wherever it was written; else a sentence says that there is none."""
+    workspace, _ = told
+    monkeypatch.setenv("TILTYARD_ROOT", str(workspace.root))
+    monkeypatch.chdir(workspace.root)
+    opened: list[str] = []
+
+    def note(address: str) -> bool:
+        opened.append(address)
+        return there
+
+    monkeypatch.setattr("webbrowser.open", note)
+    done = CliRunner().invoke(cli, ["report", "iris", "--into", "here", "--open"], catch_exceptions=False)
+    assert opened == [(workspace.root / "here" / "index.html").resolve().as_uri()]
+    assert ("no browser was found" in done.stderr) is not there

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import webbrowser
 from pathlib import Path
 
 import click
@@ -53,8 +54,8 @@ def report(tasks: tuple[str, ...], into: Path | None, show_it: bool, as_json: bo
         print_json(result)
     else:
         click.echo(f"written: {Path(result['folder']) / 'index.html'}, and {len(result['pages']) - 1} more pages")
-    if show_it:
-        click.launch(str(Path(result["folder"]) / "index.html"))
+    if show_it and not webbrowser.open((Path(result["folder"]) / "index.html").resolve().as_uri()):
+        click.echo("no browser was found to open it with", err=True)
 
 
 COMMANDS = [explain, report]
