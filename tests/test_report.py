@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,48 @@ def test_a_task_without_anything_has_a_page(told: Arena) -> None:
     """It says what to type."""
     workspace, _ = told
     assert "tiltyard run iris" in page(workspace, task_file.load(workspace, "iris"))
+
+
+def _retrained(workspace: Workspace, task: Task) -> None:
+    out = workspace.out(task.name, "evaluate")
+    kept = files.read_json(out / "report.json"), (out / "predictions.npz").read_bytes()
+    challenge(workspace, task, slice(None))
+    files.write_json(out / "report.json", kept[0])
+    (out / "predictions.npz").write_bytes(kept[1])
+
+
+def _other_rows(workspace: Workspace, task: Task) -> None:
+    path = workspace.out(task.name, "evaluate") / "report.json"
+    files.write_json(path, {**files.read_json(path), "test": "e" * 64})
+
+
+def _untrained(workspace: Workspace, task: Task) -> None:
+    shutil.rmtree(workspace.out(task.name, "train"))
+
+
+def _unprepared(workspace: Workspace, task: Task) -> None:
+    shutil.rmtree(workspace.out(task.name, "prepare"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (_retrained, "what is trained here is another one"),
+        (_untrained, "or not there"),
+        (_other_rows, "on other test rows"),
+        (_unprepared, "no test part for diabetes"),
+    ],
+)
+def test_figures_of_another_model_or_of_other_rows_are_not_shown(
+    told: Arena, spoil: Callable[[Workspace, Task], None], said: str
+) -> None:
+    """Nor do they end the site of all tasks: the page says why, and still tells the history."""
+    workspace, task = told
+    spoil(workspace, task)
+    assert report(workspace, [task])["pages"] == ["index.html", "diabetes.html"]
+    written = (workspace.report / "diabetes.html").read_text()
+    assert said in Balance(written).text
+    assert [*sections(written)] == ["History", "Data docs"]
 
 
 def test_the_overview_lists_all_and_links_to_each(told: Arena) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 
 from tiltyard import chronicle, evaluation, files
 from tiltyard.decision import Decision
+from tiltyard.errors import TiltyardError
 from tiltyard.predictions import Predictions
+from tiltyard.predictor import version
 from tiltyard.prepare import read_test
 from tiltyard.registry import Champion, Registry
 from tiltyard.site import Cell, Page, Section, badge, facts, table
@@ -37,8 +39,8 @@ def page(workspace: Workspace, task: Task) -> str:
     """Tell all there is of a task; what it has not come to yet is left out."""
     registry, out = Registry(workspace), workspace.out(task.name, "evaluate")
     champion, decisions = registry.champion(task.name), registry.decisions(task.name)
-    if not (out / "report.json").is_file():
-        return _unmeasured(workspace, task, decisions)
+    if text := _lacking(workspace, task):
+        return _unmeasured(workspace, task, decisions, text)
     told = files.read_json(out / "report.json")
     training = files.read_json(workspace.out(task.name, "train") / "training.json")
     test = read_test(workspace, task)
@@ -60,9 +62,24 @@ def page(workspace: Workspace, task: Task) -> str:
     return Page(f"{task.name}: report", head, sections, HOME).html()
 
 
-def _unmeasured(workspace: Workspace, task: Task, decisions: list[Decision]) -> str:
-    """Tell what the registry knows, where nothing was evaluated: in a fresh clone, say."""
-    told = f"<p>Nothing of it is evaluated here yet: <code>tiltyard run {escape(task.name)}</code></p>"
+def _lacking(workspace: Workspace, task: Task) -> str:
+    """Say why there are no figures to show of what lies here: none are there, or they are of another model or rows."""
+    out, train = workspace.out(task.name, "evaluate"), workspace.out(task.name, "train")
+    if not (out / "report.json").is_file():
+        return "Nothing of it is evaluated here yet"
+    told = files.read_json(out / "report.json")
+    if not (train / "training.json").is_file() or version(train) != told["version"]:
+        return f"Evaluated was version {told['version']}; what is trained here is another one, or not there"
+    try:
+        same = read_test(workspace, task).digest == told["test"]
+    except TiltyardError as error:  # of one task: the others have pages all the same
+        return error.message
+    return "" if same else "It was evaluated on other test rows than those that are here now"
+
+
+def _unmeasured(workspace: Workspace, task: Task, decisions: list[Decision], text: str) -> str:
+    """Tell what the registry knows, where there are no figures: in a fresh clone, say."""
+    told = f"<p>{escape(text)}: <code>tiltyard run {escape(task.name)}</code></p>"
     head = f"<h1>{escape(task.title)}</h1>{facts({'task': task.name, 'problem': task.problem})}{told}"
     sections = [chronicle.history(workspace, task, decisions), chronicle.data(workspace, task)]
     return Page(f"{task.name}: report", head, sections, HOME).html()
