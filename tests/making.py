@@ -102,3 +102,11 @@ def apart(function: Callable[..., Any], *arguments: Any) -> Any:
         pool.close()  # that it ends by itself: one that is ended writes no coverage
         pool.join()
         return found
+
+
+def smoked(root: str, place: str, name: str) -> str:
+    """Take a task down the road in small, and give its page of the report."""
+    from tiltyard import smoke
+
+    smoke.smoke(Workspace(Path(root)), task_file.load(Workspace(Path(root)), name), Workspace(Path(place)))
+    return (Workspace(Path(place)).report / f"{name}.html").read_text(encoding="utf-8")

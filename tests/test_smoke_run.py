@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from making import ROOT, edit_task
+from making import ROOT, apart, edit_task, smoked
 
 from tiltyard import task_file
 from tiltyard.smoke import ROWS, shrunk
@@ -55,3 +55,12 @@ def test_few_rows_and_one_epoch(workspace: Workspace) -> None:
     assert (small.train.epochs, small.split.rows, small.source.model_dump()["rows"]) == (1, ROWS, ROWS)
     assert small.model == task.model
     assert small.train.augment == task.train.augment
+
+
+@pytest.mark.slow
+@pytest.mark.smoke
+def test_its_report_has_figures(workspace: Workspace, tmp_path: Path) -> None:
+    """The page that each task of the catalogue gets on its way is not one that says what is lacking."""
+    page = apart(smoked, str(workspace.root), str(tmp_path / "place"), "iris")
+    assert "<h3>Confusion</h3>" in page
+    assert "expectations are met by 150 rows" in page
