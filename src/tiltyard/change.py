@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.column import Array, unit
 from tiltyard.skew import distances
 
 if TYPE_CHECKING:
@@ -141,6 +141,7 @@ def _values(cells: pd.Series[Any]) -> Array:
 
 def _told(values: Array) -> str:
     if values.dtype.kind == "f":
-        return f"mean {np.nanmean(values):.4g}" if np.isfinite(values).any() else "missing"
+        scaled = unit(values)  # a sum of large numbers may be none
+        return f"mean {np.nanmean(values / scaled) * scaled:.4g}" if np.isfinite(values).any() else "missing"
     names, counts = np.unique(values, return_counts=True)
     return f"{len(names):,} names, most {str(names[counts.argmax()])[:20]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -67,6 +68,12 @@ def scale(values: Array) -> Scale:
     """Give mean and standard deviation; what float32 cannot tell from a constant gets 1: scaling divides by it."""
     mean, std = float(values.mean()), float(values.std())
     return mean, std if std > max(1e-30, 1e-7 * abs(mean)) else 1.0
+
+
+def unit(values: Array) -> float:
+    """Return a power of two near the largest value: dividing by it loses nothing, and squares stay within a float."""
+    largest = float(np.nanmax(np.abs(values), initial=0.0))
+    return math.ldexp(1.0, math.frexp(largest)[1] - 1) if 0 < largest < math.inf else 1.0
 
 
 def learned(values: Array) -> Array:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import base64
 import io
+import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -22,6 +24,8 @@ Told = TypeVar("Told", float, tuple[float, float, float])
 DRAWN = 1500  # points that can be told apart on a page
 LONGEST = 30  # bars under which one still finds what one looks for
 DIGITS = 6  # of a number that is only looked at
+BINS = 30  # of a histogram
+SMALLEST = 1e-300  # an axis has no round marks for numbers nearer to zero
 
 
 @dataclass(frozen=True)
@@ -62,13 +66,25 @@ def points(
 
 def spread(title: str, text: str, values: Mapping[str, Array]) -> Exhibit:
     """Give how often which value occurs, several kinds over each other; the last one dashed."""
-    edges = np.histogram_bin_edges(np.concatenate([*values.values()]).astype(np.float64), 30)
+    edges = _edges(np.concatenate([*values.values()]).astype(np.float64))
     drawn = {}
     for place, (name, some) in enumerate(values.items(), 1):
         counts, _ = np.histogram(some, edges)
         last = len(values) > 1 and place == len(values)
         drawn[name] = {"x": np.repeat(edges, 2)[1:-1], "y": np.repeat(counts, 2), "filled": not last, "dashed": last}
     return lines(title, text, (title, "Test rows"), drawn, zero=True)
+
+
+def _edges(values: Array) -> Array:
+    """Return the edges of equal bins from the least value to the largest; around one value alone, or nearly so."""
+    low, high = float(values.min()), float(values.max())
+    least = BINS * 2 * math.ulp(max(abs(low), abs(high)))  # narrower bins have no width in a float
+    if high - low < least:
+        reach, most = max(0.5, least), sys.float_info.max
+        low, high = max(low - reach, -most), min(high + reach, most)
+    if math.isinf(high - low):
+        return np.linspace(low / 4, high / 4, BINS + 1) * 4
+    return np.linspace(low, high, BINS + 1)
 
 
 def bars(title: str, text: str, axis: str, values: Mapping[str, float | tuple[float, float, float]]) -> Exhibit:
@@ -148,5 +164,6 @@ def _plain(values: Any) -> Any:
     if isinstance(values, list | tuple):
         return [_plain(one) for one in values]
     if isinstance(values, float):
-        return float(f"{values:.{DIGITS}g}") if np.isfinite(values) else None
+        found = float(f"{values:.{DIGITS}g}")
+        return (found if abs(found) > SMALLEST else 0.0) if math.isfinite(found) else None
     return values

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tiltyard.column import Array, Rows, distinct, empty, shown
+from tiltyard.columns.number import LARGEST
 from tiltyard.errors import DataError, RequestError
 from tiltyard.expectation import Expectation, among, between, present, row_count
 from tiltyard.task import Task
@@ -118,15 +119,17 @@ def _texts(task: Task, values: Sequence[object]) -> Array:
     return np.array(texts, dtype=np.str_)
 
 
-def _numbers(task: Task, values: Sequence[object]) -> Array:
+def _numbers(task: Task, values: Sequence[object] | Array) -> Array:
     name = task.target.column
     try:
         numbers = np.array(values, dtype=np.float64)
     except (ValueError, TypeError) as error:
         raise DataError(f"target {name}: expected numbers: {error}") from None
-    if not np.isfinite(numbers).all():
-        first = int(np.argmin(np.isfinite(numbers)))
-        raise DataError(f"target {name}: expected a number in every row; row {first} holds {numbers[first]:g}")
+    good = np.abs(numbers) <= LARGEST  # NaN is not
+    if not good.all():
+        first = int(np.argmin(good))
+        expected = f"a number of at most {LARGEST:g}, either sign," if np.isfinite(numbers[first]) else "a number"
+        raise DataError(f"target {name}: expected {expected} in every row; row {first} holds {numbers[first]:g}")
     if task.target.log and (numbers <= -1).any():
         raise DataError(f"target.log: expected numbers above -1; received {numbers.min():g} in {name}")
     return numbers
@@ -140,7 +143,7 @@ def truth_of_cells(task: Task, cells: pd.Series) -> Array:
         places, values = found
         return truth_of(task, values)[places]
     if not task.classes and cells.dtype.kind in "if":
-        return cells.to_numpy(np.float64)
+        return _numbers(task, cells.to_numpy(np.float64))
     return truth_of(task, cells.tolist())
 
 

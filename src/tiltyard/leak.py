@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tiltyard import metrics
-from tiltyard.column import Array, empty
+from tiltyard.column import Array, empty, unit
 
 SURE = 0.985  # balanced accuracy on rows that the tree has not seen
 ALIKE = 0.95  # R2 on such rows, or correlation of ranks: of a quantity that is a copy of the target in other units
@@ -24,6 +24,8 @@ def leaks(cells: Sequence[object], truth: Sequence[object], *, labels: bool) -> 
     if len(cells) < FEWEST:
         return 0.0
     values, target = _numbers(cells)[:, None], _codes(truth) if labels else _numbers(truth)
+    values = values / unit(values)  # a tree takes float32 alone
+    target = target if labels else target / unit(target)
     if labels and len(np.unique(target)) * 2 > len(target):
         return 0.0  # labels that hardly come twice are no classes
     if not labels and (likeness := abs(_rank_correlation(values[:, 0], target))) >= ALIKE:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.column import Array, unit
+
+SMALLEST = 1e-290  # a mean of squares below has lost digits
 
 
 def mae(truth: Array, value: Array) -> float:
@@ -19,14 +21,19 @@ def mse(truth: Array, value: Array) -> float:
 
 def rmse(truth: Array, value: Array) -> float:
     """Root of the mean squared error."""
-    return float(np.sqrt(mse(truth, value)))
+    if (error := mse(truth, value)) > SMALLEST:
+        return float(np.sqrt(error))
+    scaled = unit(np.concatenate([truth, value]).astype(np.float64))  # squares of small numbers vanish
+    return float(np.sqrt(mse(truth / scaled, value / scaled))) * scaled
 
 
 def r2(truth: Array, value: Array) -> float:
     """Share of the variance explained; 0 where the truth does not vary and is not met."""
-    spread = float(np.var(truth.astype(np.float64)))
-    error = mse(truth, value)
-    return 1.0 - error / spread if spread else float(error == 0)
+    spread, error = float(np.var(truth.astype(np.float64))), mse(truth, value)
+    if not spread > SMALLEST:  # squares of small numbers vanish; a share is the same in any unit
+        scaled = unit(np.concatenate([truth, value]).astype(np.float64))
+        spread, error = float(np.var(truth / scaled)), mse(truth / scaled, value / scaled)
+    return 1.0 - error / spread if spread > 0 else float(error == 0)
 
 
 def confusion(truth: Array, label: Array, classes: int) -> Array:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -16,6 +17,7 @@ from tiltyard.moment import Spelling
 
 NAMED = 20  # names that a task file lists; of more, the commonest are learned
 LEARNED = 50
+LEAST = 5e-324  # the smallest positive float
 KEYS = re.compile(r"(?i:^(id|index|key|unnamed.*|uuid|guid)$|[_ -](id|key|nr|no)$)|(?:ID|Id|Key|Number|Index)$")
 CODES = re.compile(r"(?i)zip|postal|postcode|plz")  # numbers that name a place
 DATES = (
@@ -68,11 +70,16 @@ def trait(name: str, cells: Sequence[object]) -> Trait:
 def bounds(low: float, high: float, *, whole: bool = False) -> list[float]:
     """Widen a range by a tenth and round it outwards; what is never negative stays so."""
     margin = high / 10 - low / 10 or abs(high) / 10 or 1.0
-    if not math.isfinite(high + margin) or not math.isfinite(low - margin):
-        return [low, high]  # nothing wider can be written down
-    step = max(10.0 ** math.floor(math.log10(margin)), 1.0 if whole else 0.0)
-    first, last = math.floor((low - margin) / step) * step, math.ceil((high + margin) / step) * step
-    return [min(low, _short(max(first, 0.0) if low >= 0 else first)), max(high, _short(last))]
+    # the power of ten of a subnormal margin may be too small for a float
+    step = max(10.0 ** math.floor(math.log10(margin)), 1.0 if whole else LEAST)
+    first, last = _outwards(low - margin, step, math.floor), _outwards(high + margin, step, math.ceil)
+    return [min(low, max(first, 0.0) if low >= 0 else first), max(high, last)]
+
+
+def _outwards(end: float, step: float, rounded: Callable[[float], int]) -> float:
+    """Round one end of a range to a multiple of the step; the largest float stands for what is beyond it."""
+    found = _short(rounded(end / step) * step) if math.isfinite(end) else end
+    return found if math.isfinite(found) else math.copysign(sys.float_info.max, end)
 
 
 Found = tuple[str, str, dict[str, Any]] | None  # kind, values in words, settings of the column

@@ -32,7 +32,7 @@ def _bars(told: list[dict[str, Any]]) -> None:
     most = max((abs(bar["value"]) for bar in shown), default=0) or 1
     width = max((len(bar["name"]) for bar in shown), default=0)
     for bar in shown:
-        drawn = "█" * max(round(WIDE * abs(bar["value"]) / most), 0)
+        drawn = "█" * max(round(WIDE * (abs(bar["value"]) / most)), 0)
         colour = "red" if bar["value"] < 0 else "green"
         click.echo(f"  {bar['name']:<{width}} {bar['value']:>+10.4g} {click.style(drawn, fg=colour)}")
     if len(told) > len(shown):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.column import Array, unit
 from tiltyard.errors import DataError
 from tiltyard.moment import times
 from tiltyard.profile import Trait
@@ -75,6 +75,7 @@ def sections(line: Timeline, rows: pd.DataFrame, series: list[Trait]) -> dict[st
     values = rows[target.name].to_numpy(dtype=np.float64)
     groups = int(rows[line.group].nunique()) if line.group else 1
     window = _window(line, len(values) // groups)
+    values = values / unit(values)  # squares stay within a float
     spread = float(np.std(values)) or 1.0
     relative = float(np.std(np.diff(values))) < TREND * spread
     log = relative and values.min() > 0 and values.max() > GROWTH * values.min()

@@ -46,9 +46,10 @@ def _measured(values: Array) -> bool:
 
 def _rounded(values: Array, moved: float) -> Array:
     """Give the number of the cell of a grid that each value lies in."""
-    low, high = np.nanquantile(values, [0.1, 0.9])
-    cell = CELL * (high - low) or 1.0
-    return np.asarray(np.floor(np.clip(values / cell + moved, -(2.0**52), 2.0**52)))
+    low, high = np.nanquantile(values / 4, [0.1, 0.9])  # a quarter, as the widest range is no float
+    cell = 4 * CELL * (high - low) or 1.0
+    with np.errstate(over="ignore"):  # a place beyond all floats is clipped like others
+        return np.asarray(np.floor(np.clip(values / cell + moved, -(2.0**52), 2.0**52)))
 
 
 def _hash(columns: list[Array]) -> Array:

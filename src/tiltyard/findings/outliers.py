@@ -63,6 +63,7 @@ def _codes(values: Array, far: Array) -> dict[float, int]:
 
 def _far(values: Array, *, log: bool) -> Array:
     numbers = np.log1p(np.maximum(values, 0)) if log else values
+    numbers = numbers / 64  # exact, and the margin of the widest range is still a float
     low, high = np.nanquantile(numbers, [0.25, 0.75])
     margin = FAR * (high - low)
     if not margin:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 ENDS = ("forecast", "low", "high")
 SHOWN = 200  # steps that can still be told apart
+LEAST = 1e-200  # a naive error that others may be divided by: what is divided by less may be infinite
 
 
 def ahead(outputs: Array) -> Array:
@@ -67,7 +68,7 @@ class Forecasting(Regression):
     def context(self, train: Array) -> dict[str, float]:
         """The naive forecast's mean absolute error over the training targets, which follow each other in time."""
         naive = float(np.mean(np.abs(np.diff(train, axis=0)))) if len(train) > 1 else 0.0
-        return {"naive_mae": naive or 1.0}
+        return {"naive_mae": naive if naive > LEAST else 1.0}
 
     def answer(self, outputs: Array, classes: list[str]) -> list[Any]:
         """A number, or a list of as many as the horizon has; with ends, an object of three lists."""

@@ -6,6 +6,7 @@ Tables, texts and pictures stand in the page as they are; plots are drawn by its
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -126,7 +127,7 @@ def spark(values: Sequence[float | None], marks: Sequence[str] = (), *, lower: b
     places = [
         (
             across * place if len(values) > 1 else 50.0,
-            14.0 if most == least else 14 - sign * 11 * (2 * (value - least) / (most - least) - 1),
+            14.0 if most == least else 14 - sign * 11 * (2 * _share(value, least, most) - 1),
         )
         for place, value in enumerate(values)
         if value is not None
@@ -142,6 +143,13 @@ def spark(values: Sequence[float | None], marks: Sequence[str] = (), *, lower: b
     return Cell(
         f'<svg class="spark" role="img" aria-label="{label}" viewBox="0 0 100 28">{picture}</svg>', str(known[-1])
     )
+
+
+def _share(value: float, least: float, most: float) -> float:
+    """Return where a value lies between two others, from 0 to 1; halves, as a difference may be too large a float."""
+    if math.isinf(most - least):
+        value, least, most = value / 2, least / 2, most / 2
+    return (value - least) / (most - least)
 
 
 def _figure(one: Exhibit) -> str:

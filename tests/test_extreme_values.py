@@ -1,0 +1,248 @@
+"""Ranges that are zero, subnormal or wider than a float holds: whatever divides by one gives finite numbers."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import bouts
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tiltyard import (
+    bootstrap,
+    change,
+    column,
+    curves,
+    disturb,
+    exhibit,
+    form,
+    init,
+    leak,
+    metrics,
+    profile,
+    reference,
+    shading,
+    show_explained,
+    site,
+    skew,
+    surrogate,
+    timeline,
+    twins,
+)
+from tiltyard.column import Array
+from tiltyard.columns.number import LARGEST, Number
+from tiltyard.errors import DataError
+from tiltyard.findings import outliers
+from tiltyard.problems.forecasting import Forecasting
+
+TINY, HUGE = 5e-324, 1.7976931348623157e308
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+FLOAT32 = st.floats(-LARGEST, LARGEST)  # what a column takes
+SAMPLES: dict[str, list[float]] = {
+    "constant": [3.0] * 30,
+    "zero": [0.0] * 30,
+    "subnormal": [0.0, TINY, 2.3e-313] * 10,
+    "nearly equal": [1.0, math.nextafter(1.0, 2.0)] * 15,
+    "squares vanish": [0.0, 1e-170] * 15,
+    "squares overflow": [-1e200, 1e200, 3.0] * 10,
+    "as wide as can be": [-HUGE, HUGE, 0.0] * 10,
+    "as large as can be": [HUGE] * 30,
+}
+WITHIN_FLOAT32 = [name for name in SAMPLES if max(map(abs, SAMPLES[name])) <= LARGEST]
+
+
+@pytest.fixture(params=SAMPLES)
+def sample(request: pytest.FixtureRequest) -> Array:
+    """Numbers as a file may hold them."""
+    return np.array(SAMPLES[request.param])
+
+
+@pytest.fixture(params=WITHIN_FLOAT32)
+def parsed(request: pytest.FixtureRequest) -> Array:
+    """Numbers as a column takes them."""
+    return np.array(SAMPLES[request.param])
+
+
+@given(FINITE, FINITE, st.booleans())
+@example(2.2e-313, 2.2e-313 + TINY, False)
+@example(TINY, TINY, False)
+@example(-TINY, TINY, True)
+@example(HUGE, HUGE, False)
+@example(-HUGE, -HUGE, False)
+@example(-HUGE, HUGE, True)
+@example(1.6e308, HUGE, False)
+@example(0.0, HUGE, False)
+def test_bounds_hold_any_finite_range(one: float, other: float, whole: bool) -> None:
+    """They are finite, hold both ends, and the lower one is below the upper one, as a column wants it."""
+    low, high = sorted((one, other))
+    first, last = profile.bounds(low, high, whole=whole)
+    assert math.isfinite(first)
+    assert math.isfinite(last)
+    assert first <= low
+    assert high <= last
+    assert first < last
+
+
+def test_a_column_of_extreme_numbers_is_drafted(sample: Array) -> None:
+    """Its bounds are a setting that the column takes."""
+    drafted = profile.trait("size", sample.tolist()).column
+    if drafted["type"] == "number":
+        assert Number(**drafted).bounds is not None
+
+
+@given(st.lists(FLOAT32, min_size=1, max_size=20))
+@example([0.0, TINY])
+@example([-LARGEST, LARGEST])
+@example([1e-30, 1.1e-30])
+def test_scaling_is_finite_and_can_be_undone(values: list[float]) -> None:
+    """Training divides by the deviation, in float32: neither it nor its inverse may vanish or overflow."""
+    mean, std = column.scale(np.array(values))
+    with np.errstate(over="raise", divide="raise", invalid="raise"):
+        inverse = np.float32(1) / np.float32(std)
+        shift = np.float32(-mean) / np.float32(std)
+    assert all(map(math.isfinite, (mean, std, float(inverse), float(shift))))
+    assert std > 0
+
+
+def test_errors_of_extreme_numbers_are_finite(parsed: Array) -> None:
+    """A report holds finite figures only, and a perfect answer is perfect in any unit."""
+    moved = np.roll(parsed, 1)
+    for truth, value in ((parsed, moved), (parsed, parsed), (parsed, np.zeros(len(parsed)))):
+        for score in (metrics.mae, metrics.rmse, metrics.r2):
+            assert math.isfinite(score(truth, value)), score.__name__
+    assert metrics.r2(parsed, parsed) == 1
+    assert metrics.rmse(parsed, parsed) == 0
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e-160, 1e-30, 1e30])
+def test_the_share_explained_does_not_depend_on_the_unit(unit: float) -> None:
+    """Nor do errors but by that unit."""
+    truth, value = np.array([1.0, 2.0, 4.0, 7.0]), np.array([1.5, 2.0, 3.0, 7.5])
+    assert metrics.r2(truth * unit, value * unit) == pytest.approx(metrics.r2(truth, value), rel=1e-9)
+    assert metrics.rmse(truth * unit, value * unit) == pytest.approx(metrics.rmse(truth, value) * unit, rel=1e-9)
+
+
+def test_skew_between_extreme_samples_is_finite(sample: Array) -> None:
+    """Against itself nothing is apart; against others there is a number."""
+    for other in (sample, -sample, np.zeros(30)):
+        for apart in skew.distances(sample, other):
+            assert math.isfinite(apart.value)
+            assert 0 <= apart.chance <= 1
+    assert {apart.value for apart in skew.distances(sample, sample)} == {0.0}
+
+
+def test_a_reference_of_extreme_numbers_counts_every_row(parsed: Array) -> None:
+    """The edges between tenths are finite, and every row lies between two."""
+    spread = reference._spread(parsed)
+    assert np.isfinite(spread["edges"]).all()
+    assert sum(spread["counts"]) == len(parsed)
+    assert reference.distance(spread, parsed).value == 0
+
+
+def test_a_histogram_of_extreme_numbers_counts_every_row(sample: Array) -> None:
+    """However narrow or wide the range is."""
+    drawn = exhibit.spread("Errors", "", {"errors": sample})
+    (line,) = drawn.data["lines"]
+    assert None not in line["x"]
+    assert sum(line["y"]) == 2 * len(sample)
+
+
+def test_small_curves_of_extreme_numbers_stay_in_their_box(sample: Array) -> None:
+    """All points lie within the picture."""
+    for lower in (False, True):
+        html = site.spark(sample.tolist(), lower=lower).html
+        assert "nan" not in html
+        assert "inf" not in html
+        heights = [float(pair.split(",")[1]) for pair in re.findall(r'points="([^"]*)"', html)[0].split()]
+        assert all(0 <= height <= 28 for height in heights)
+
+
+def test_shades_of_extreme_numbers_are_colours(sample: Array) -> None:
+    """Between nothing and the most."""
+    picture = sample.reshape(5, 6)
+    for drawn in (shading.coloured(np.abs(picture)), shading.signed(np.full((*picture.shape, 1), 9.0), picture)):
+        assert np.isfinite(drawn).all()
+        assert drawn.min() >= 0
+        assert drawn.max() <= 255
+    assert np.isfinite(shading.diverging(picture)).all()
+
+
+def test_bars_of_extreme_numbers_are_drawn(sample: Array, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a terminal and as shaded words."""
+    show_explained._bars([{"name": str(place), "value": value} for place, value in enumerate(sample.tolist())])
+    assert capsys.readouterr().out
+    told = exhibit.words("Words", "", [("word", value) for value in sample.tolist()])
+    assert "nan" not in site._words(told.data)
+
+
+def test_extreme_numbers_in_findings(sample: Array) -> None:
+    """Outliers are looked for, and near duplicates, without a number that is none."""
+    assert set(outliers._far(sample, log=False).tolist()) <= set(range(len(sample)))
+    assert np.isfinite(twins._rounded(sample, 0.5)).all()
+    assert 0 <= leak.leaks([*sample] * 2, [*sample, *sample[::-1]], labels=False) <= 1
+
+
+def test_noise_on_extreme_numbers_stays_in_bounds(parsed: Array) -> None:
+    """What is moved by deviations is clipped to what the column takes."""
+    moved = disturb.noisy({"size": parsed}, {"size": Number()}, 0.1, np.random.default_rng(0))
+    assert moved is not None
+    assert np.isfinite(moved["size"]).all()
+
+
+def test_a_local_line_through_extreme_answers_explains_a_share(parsed: Array) -> None:
+    """The share that it follows the model by is at most 1."""
+    changes = np.random.default_rng(0).standard_normal((30, 2))
+    found = surrogate.line(changes, np.clip(parsed, -1e150, 1e150), np.ones(30))
+    assert np.isfinite(found.slopes).all()
+    assert found.r2 <= 1
+
+
+def test_a_minimum_gain_is_drafted_for_extreme_targets(sample: Array) -> None:
+    """A hundredth of the deviation, which a task file takes as a finite number."""
+    gain = init._gate(sample.tolist(), "regression")["minimum_gain"]
+    assert math.isfinite(gain)
+    assert gain >= 0
+
+
+def test_extreme_series_are_looked_at(sample: Array) -> None:
+    """A trend is told from a season without dividing by nothing."""
+    line = timeline.Timeline("day", None, None, equal=True, season=4)
+    rows = pd.DataFrame({"day": range(len(sample)), "size": sample})
+    drafted = timeline.sections(line, rows, [profile.trait("size", sample.tolist())])
+    assert drafted["target"]["column"] == "size"
+
+
+def test_versions_of_extreme_data_are_compared(sample: Array) -> None:
+    """What changed is said in finite words."""
+    old, new = pd.DataFrame({"size": sample}), pd.DataFrame({"size": np.zeros(len(sample))})
+    found = change.change("any", ("old", "new"), (old, new))
+    assert not any(re.search(r"\b(nan|inf)\b", f"{line['old']} {line['new']}") for line in found.spread)
+
+
+def test_curves_and_intervals_of_equal_scores(parsed: Array) -> None:
+    """Scores that do not differ, or hardly, still order rows."""
+    inside = np.arange(len(parsed)) % 2 == 0
+    assert 0 <= curves.roc(inside, parsed).area <= 1
+    ends = bootstrap.Bootstrap(30, 0, 0.95)._ends(parsed)
+    assert all(map(math.isfinite, ends))
+
+
+@pytest.mark.parametrize("value", [1e39, -HUGE])
+def test_a_target_that_no_model_can_answer_is_refused(value: float) -> None:
+    """Networks answer in float32: the sentence says the largest, what was received, and where."""
+    task = bouts.task(bouts.diabetes())
+    for cells in (pd.Series([1.0, value]), pd.Series([1.0, value], dtype=object)):
+        with pytest.raises(DataError, match=r"at most 3\.4\S+, either sign, in every row; row 1 holds -?\d"):
+            form.truth_of_cells(task, cells)
+
+
+def test_a_naive_error_next_to_nothing_is_not_divided_by() -> None:
+    """The error over that of the naive forecast is finite, whatever the training rows were."""
+    task = Forecasting()
+    context = task.context(np.array([0.0, TINY, 0.0, TINY]))
+    score = task.metrics["mase"].score(np.array([[1e30]]), np.array([[0.0]]), context)
+    assert math.isfinite(score)
