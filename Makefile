@@ -11,11 +11,11 @@ WORKERS ?= 2
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check smoke catalogue cluster jax serve bench results lock clean
+.PHONY: help run test check smoke catalogue fuzz cluster jax serve bench results lock clean
 
 help:  ## print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  \033[36mmake %-9s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  variables: TASKS='iris sine' (default: all), WORKERS=4 (tests at once), GPU=1 (CUDA build), PYTHON=python3.12"
+	@echo "  variables: TASKS='iris sine' (default: all), WORKERS=4 (tests at once), GPU=1 (CUDA build), PYTHON=python3.12, MINUTES=60, EXAMPLES=1000"
 
 run: $(INSTALLED)  ## install, then take every task from source to packaged champion
 	@tiltyard run $(TASKS)
@@ -37,6 +37,9 @@ smoke: $(INSTALLED)  ## the whole road by the command line, kills, and a service
 
 catalogue: $(INSTALLED)  ## every task in small (real data with TILTYARD_MIRROR), every form of a family, long trainings
 	pytest -q -m catalogue -n $(WORKERS) --dist loadfile
+
+fuzz: $(INSTALLED)  ## the property tests by new random seeds, for MINUTES=1, until one fails; SEED=n repeats a round
+	python tests/fuzz.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(EXAMPLES),--examples $(EXAMPLES)) $(if $(SEED),--seed $(SEED))
 
 cluster: $(INSTALLED)  ## the manifest for Kubernetes, held to the schemas of clusters, which are installed for it
 	@$(UV) pip install -q --python $(BIN)/python --group cluster

@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from making import QUICK, ROOT, edit_task, fetch_raw, new_workspace, train_tasks
 
 from tiltyard import plugins, prepare, roster, task_file
 from tiltyard.workspace import Workspace
+
+# Property tests try the same examples everywhere, unless `make fuzz` asks for new ones. No limit depends on a clock.
+settings.register_profile(
+    "fixed", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(
+    "fuzz",
+    deadline=None,
+    print_blob=True,
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES") or 100),
+    suppress_health_check=[HealthCheck.too_slow],
+)
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE") or "fixed"
+settings.load_profile(PROFILE)
 
 
 @pytest.fixture
@@ -65,8 +82,12 @@ def table(tmp_path: Path) -> Callable[..., Path]:
 LONGEST = ("test_road.py", "test_search.py", "test_study.py", "test_schedule.py", "test_service.py", "test_package.py")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with the files that take minutes: begun last, they would keep one core busy while the other waits."""
+    if PROFILE == "fuzz":  # a short run gets to other files each time
+        seed = config.getoption("hypothesis_seed")
+        items.sort(key=lambda item: zlib.crc32(f"{seed} {item.path.name}".encode()))
+        return
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
@@ -79,3 +100,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("task_name", roster.listed(Workspace(ROOT)))
     if "catalogue_name" in metafunc.fixturenames:
         metafunc.parametrize("catalogue_name", sorted({*Workspace(ROOT).tasks()} - {*roster.listed(Workspace(ROOT))}))
+
+
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """End a fuzz run whose time is over, after the test that was running then."""
+    if PROFILE == "fuzz" and time.time() > float(os.environ.get("FUZZ_UNTIL") or "inf"):
+        item.session.shouldstop = "the time is over"

@@ -1,0 +1,59 @@
+"""Run the property tests with new random seeds, round after round, until the time is over or a test fails."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import subprocess
+import sys
+import time
+
+STOPPED = 2  # pytest's exit status when the time was over
+
+
+def main() -> int:
+    """Run rounds; print how to repeat the one that failed."""
+    wanted = _wanted()
+    until = time.time() + 60 * wanted.minutes
+    number = 0
+    while number == 0 or (wanted.seed is None and time.time() < until):
+        number += 1
+        seed = secrets.randbelow(2**32) if wanted.seed is None else wanted.seed
+        print(f"fuzz: round {number}, seed {seed}", flush=True)
+        status = _round(seed, wanted, None if wanted.seed is not None else until)
+        if status not in (0, STOPPED):
+            print(f"fuzz: seed {seed} failed; to repeat: make fuzz SEED={seed}{_examples(wanted)}", flush=True)
+            print("fuzz: put what was found into the test by @example or into a test of its own, then mend it")
+            return 1
+        if status == STOPPED:
+            break
+    print(f"fuzz: {number} rounds, nothing found", flush=True)
+    return 0
+
+
+def _wanted() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=1.0, help="stop after the test that runs then (default: 1)")
+    parser.add_argument("--examples", type=int, help="how many each test tries, if it names no number (default: 100)")
+    parser.add_argument("--seed", type=int, help="repeat the round of this seed, to its end")
+    parser.add_argument("tests", nargs="*", help="files or tests (default: all property tests)")
+    return parser.parse_args()
+
+
+def _round(seed: int, wanted: argparse.Namespace, until: float | None) -> int:
+    """Run the property tests once; what other rounds found before is tried first."""
+    environment = {**os.environ, "HYPOTHESIS_PROFILE": "fuzz", "FUZZ_EXAMPLES": str(wanted.examples or "")}
+    if until is not None:
+        environment["FUZZ_UNTIL"] = str(until)
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-c", "pyproject.toml", "-m", "hypothesis and not catalogue"]
+    command += [f"--hypothesis-seed={seed}", *wanted.tests]
+    return subprocess.run(command, env=environment, check=False).returncode
+
+
+def _examples(wanted: argparse.Namespace) -> str:
+    return f" EXAMPLES={wanted.examples}" if wanted.examples else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
