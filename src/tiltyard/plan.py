@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field
 
-from tiltyard import task_file
+from tiltyard import safe_yaml, task_file
 from tiltyard.errors import TaskError, listed
 from tiltyard.strict import Strict
 from tiltyard.variant import shown
@@ -58,8 +57,8 @@ def read(path: Path) -> Plan:
     """Read a file."""
     if not path.is_file():
         raise TaskError(f"no study {path}: expected a file such as studies/optimizers.yaml, or the name of a task")
-    content = task_file.content(path.read_text(encoding="utf-8"), path.name)
-    return task_file.strict(Plan, content, path.name, hint="see studies/ for some that work")
+    content = task_file.read(path, str(path))
+    return task_file.strict(Plan, content, str(path), hint="see studies/ for some that work")
 
 
 def wished(
@@ -103,8 +102,8 @@ def _value(text: str) -> Any:
 
 def _yaml(text: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return safe_yaml.parse(text, "study")
+    except TaskError:
         raise TaskError(f"study: expected values as in a task file; received {text}") from None
 
 

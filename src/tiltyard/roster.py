@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 
-import yaml
-
-from tiltyard import files
+from tiltyard import files, safe_yaml
 from tiltyard.errors import TaskError
 from tiltyard.workspace import Workspace
 
@@ -14,13 +12,16 @@ LINE = re.compile(r"^tasks: *\[(.*?)\]", re.MULTILINE | re.DOTALL)
 
 
 def listed(workspace: Workspace) -> list[str]:
-    """Give the names on the roster."""
+    """Return the names on the roster."""
+    wanted, hint = "params.yaml: expected a list `tasks` of names", "write: tasks: [iris, sine]"
     try:
-        content = yaml.safe_load(_text(workspace))
-        names = content["tasks"]
-        return sorted(map(str, names))
-    except (yaml.YAMLError, KeyError, TypeError):
-        raise TaskError("params.yaml: expected a list `tasks`", hint="write: tasks: [iris, sine]") from None
+        content = safe_yaml.read(workspace.params, "params.yaml") if workspace.params.exists() else {"tasks": []}
+    except TaskError as error:
+        raise TaskError(f"{wanted}; {error.message}", hint) from None
+    names = content.get("tasks") if isinstance(content, dict) else None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise TaskError(wanted, hint)
+    return sorted({*names})
 
 
 def enter(workspace: Workspace, name: str) -> bool:

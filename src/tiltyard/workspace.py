@@ -34,7 +34,8 @@ class Workspace:
 
     def tasks(self) -> list[str]:
         """The names of all tasks, sorted."""
-        return sorted(path.stem for path in (self.root / "tasks").glob("*.yaml"))
+        found = (self.root / "tasks").glob("*.yaml")
+        return sorted(path.stem for path in found if not path.name.startswith("."))  # as a kill may leave one
 
     @property
     def params(self) -> Path:

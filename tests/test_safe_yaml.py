@@ -1,0 +1,160 @@
+"""Task files that are meant badly, or not at all: each is refused in a sentence, and soon."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tiltyard import plan, roster, safe_yaml, task_file
+from tiltyard.errors import TaskError
+from tiltyard.workspace import Workspace
+
+
+def bomb(levels: int, first: str = "[x, x, x, x, x, x, x, x, x, x]", more: str = "[{}]") -> str:
+    """Write aliases of aliases: ten times as much with each level."""
+    above = [f"a{level}: &a{level} {more.format(', '.join([f'*a{level - 1}'] * 10))}" for level in range(1, levels)]
+    return "\n".join([f"a0: &a0 {first}", *above])
+
+
+REFUSED = {
+    "aliases of aliases": (bomb(12), "expected at most 4,000,000 characters, aliases spelled out"),
+    "merged aliases": (
+        bomb(12, "{k: 1}", "{{<<: [{}]}}"),
+        "expected at most 4,000,000 characters, aliases spelled out",
+    ),
+    "a long text, often": (f"a: &a {'x' * 9000}\nb: [{'*a, ' * 900}]", "aliases spelled out"),
+    "lists in lists": ("a: " + "[" * 50_000, "expected at most 32 levels"),
+    "keys in keys": ("a: " + "{a: " * 50_000, "expected at most 32 levels"),
+    "indented ever more": ("\n".join(" " * depth + "a:" for depth in range(500)), "expected at most 32 levels"),
+    "a list in itself": ("a: &x [*x]", "alias \\*x stands inside of what it refers to"),
+    "keys in themselves": ("&x {a: {b: [*x]}}", "alias \\*x stands inside of what it refers to"),
+    "an alias of nothing": ("a: *nosuch", "undefined alias 'nosuch'"),
+    "too long": ("a: " + "x" * 1_000_001, "expected at most 1,000,000 characters; received 1,000,004"),
+    "no such day": ("a: 2024-13-45", "expected a valid timestamp"),
+    "no such number": ("a: !!int zz", "expected a valid int"),
+    "a number without end": ("a: " + "9" * 5000, "expected a valid int"),
+    "neither yes nor no": ("a: !!bool x", "expected a valid bool"),
+    "half a character": ('a: "\\ud800"', "expected whole characters"),
+    "a key that is a list": ("? [1]\n: 2", "expected text as a key"),
+    "an object of Python": ("a: !!python/object:os.system x", "could not determine a constructor"),
+    "a control character": ("a: \x00", "line 1, column 4: expected text; received a control character"),
+    "a list where keys belong": ("!!map [1]", "expected keys and values"),
+    "two documents": ("--- {a: 1}\n--- {b: 1}", "single document"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_is_beyond_bounds_is_refused(text: str, message: str) -> None:
+    """Nothing is built of it: the sentence comes before memory or time run out."""
+    with pytest.raises(TaskError, match=message) as caught:
+        task_file.parse(text, "iris", "tasks/iris.yaml")
+    assert caught.value.message.startswith("tasks/iris.yaml: ")
+    assert "unicode string" not in caught.value.message
+    assert max(map(len, caught.value.message.splitlines())) < 250
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "shown", "caret"),
+    [
+        ("title: a\nproblem: b: c\n", 2, 11, "    problem: b: c", "              ^"),
+        ("title: a\n\trows: 1\n", 2, 1, "     rows: 1", "    ^"),
+        ("title: 'never closed\n\n", 1, 21, "    title: 'never closed", "                        ^"),
+        ("title: a\ntitle: b\n", 2, 1, "    title: b", "    ^"),
+    ],
+)
+def test_a_mistake_is_shown_where_it_stands(text: str, line: int, column: int, shown: str, caret: str) -> None:
+    """The line with a caret under the place; of a text that breaks off, the last line."""
+    with pytest.raises(TaskError, match=f"line {line}, column {column}: ") as caught:
+        task_file.parse(text, "iris", "tasks/iris.yaml")
+    assert caught.value.message.splitlines()[1:] == [shown, caret]
+
+
+def test_of_a_long_line_the_part_around_the_place_is_shown() -> None:
+    """A page of base 64 does not fill the terminal."""
+    with pytest.raises(TaskError) as caught:
+        task_file.parse("a: [" + "1, " * 1000 + "}]", "iris", "tasks/iris.yaml")
+    _, shown, caret = caught.value.message.splitlines()
+    assert len(shown) <= 104
+    assert shown[caret.index("^")] == "}"
+
+
+def test_keys_are_text_as_spelled() -> None:
+    """A column may be called like a number, a date or an answer: none of them becomes another name."""
+    found = task_file.content("{2020: 1, 01: 1, no: 1, 2024-01-01: 1, 1e3: 1, ~: 1}", "tasks/x.yaml")
+    assert list(found) == ["2020", "01", "no", "2024-01-01", "1e3", "~"]
+
+
+def test_aliases_within_bounds_are_fine() -> None:
+    """Anchors, aliases and merges do what YAML says."""
+    text = "a: &a {x: 1, y: [1, 2]}\nb: *a\nc: {<<: *a, x: 3}\n"
+    assert task_file.content(text, "x") == yaml.safe_load(text)
+
+
+PIECES = [*"abx01:-?!&*[]{},'\"\n\t #|>%@<~", "&a ", "*a", "!!set ", "<<: ", "2024-1-1", "- ", "\n  ", "!!omap "]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    """What is made of YAML's own characters leads to keys and values, or to a sentence, and to nothing else."""
+    try:
+        assert isinstance(task_file.content(text, "tasks/x.yaml"), dict)
+    except TaskError as error:
+        assert error.message.startswith("tasks/x.yaml: ")  # noqa: PT017 - either outcome is right
+
+
+def test_other_files_are_as_bounded(workspace: Workspace) -> None:
+    """The roster, a study and what is typed for one."""
+    workspace.params.write_text(f"tasks: [iris]\n{bomb(12)}")
+    with pytest.raises(TaskError, match=r"^params\.yaml: expected a list `tasks` of names; .*aliases spelled out"):
+        roster.listed(workspace)
+    study = workspace.root / "study.yaml"
+    study.write_text(f"task: iris\nvary: {{train.epochs: [1, 2]}}\n{bomb(12)}")
+    with pytest.raises(TaskError, match=r"study\.yaml: line \d+, column \d+: expected at most"):
+        plan.read(study)
+    with pytest.raises(TaskError, match="expected values as in a task file"):
+        plan.from_words("iris", ["train.epochs=2024-13-45"], [])
+
+
+def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
+    """Another encoding, a folder, a link to nowhere."""
+    path = tmp_path / "iris.yaml"
+    path.write_bytes(b"title: M\xfcller")
+    with pytest.raises(TaskError, match=r"tasks/iris\.yaml: expected text in UTF-8; byte 8 is none"):
+        safe_yaml.read(path, "tasks/iris.yaml")
+    path.unlink()
+    path.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(TaskError, match=r"tasks/iris\.yaml: cannot be read: No such file"):
+        safe_yaml.read(path, "tasks/iris.yaml")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(TaskError, match=r"tasks/iris\.yaml: cannot be read: Is a directory"):
+        safe_yaml.read(path, "tasks/iris.yaml")
+
+
+def test_a_bomb_costs_neither_time_nor_memory(workspace: Workspace) -> None:
+    """The command ends by itself, within half a gigabyte of address space beyond what Python needs."""
+    workspace.task_file("iris").write_text(bomb(40))
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30)); "
+        "sys.argv = ['tiltyard', 'prepare', 'iris']; from tiltyard.cli import main; main()"
+    )
+    env = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=workspace.root,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "error: tasks/iris.yaml: line " in done.stderr
+    assert "Traceback" not in done.stderr
