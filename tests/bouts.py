@@ -80,7 +80,7 @@ def task(data: Data, **terms: Any) -> Task:
         "model": {"family": "mlp"},
         "train": {"epochs": 1},
         "gate": {"metric": "log_loss" if data.classes else "rmse", **terms},
-        "serve": {"example": {}},
+        "serve": {"example": {name: values[0].item() for name, values in data.rows.items()}},
     }
     return Task.model_validate(content)
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import yaml
+from pydantic import TypeAdapter
 
-from tiltyard import files, task_file
+from tiltyard import files, plugins, task_file
+from tiltyard.column import Column
+from tiltyard.errors import RequestError
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
@@ -34,7 +38,7 @@ TASK: dict[str, Any] = {
     "model": {"family": "mlp", "units": [4]},
     "train": {"epochs": 1, "batch_size": 16},
     "gate": {"metric": "balanced_accuracy"},
-    "serve": {"example": {}},
+    "serve": {},  # the example is a row of the table
 }
 
 
@@ -67,7 +71,27 @@ def write(workspace: Workspace, frame: pd.DataFrame, changes: dict[str, Any] | N
         for parent in parents:
             section = section.setdefault(parent, {})
         section[last] = value
+    content["serve"].setdefault("example", example(content["columns"], frame))
     workspace.task_file("shop").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     with files.replacing_folder(workspace.raw("shop")) as folder:
         frame.to_csv(folder / "table.csv", index=False)
     return task_file.load(workspace, "shop")
+
+
+def example(columns: dict[str, Any], frame: pd.DataFrame) -> Any:
+    """Return an instance: of each column the first value that it takes, of the clean table if no other does."""
+    clean = customers(rows=10)
+    cells = {name: [*frame.get(name, pd.Series()).dropna(), *clean.get(name, pd.Series()).dropna()] for name in columns}
+    found = {name: _taken(settings, cells[name]) for name, settings in columns.items()}
+    texts = [settings for settings in columns.values() if settings["type"] == "text"]
+    return next(iter(found.values())) if texts else found
+
+
+def _taken(settings: dict[str, Any], cells: list[Any]) -> Any:
+    column = TypeAdapter[Column](plugins.union("columns", "type")).validate_python(settings, strict=False)
+    plain = [cell.item() if isinstance(cell, np.generic) else cell for cell in cells]
+    for value in column.read([*plain, "2020-01-01"]):
+        with contextlib.suppress(RequestError):
+            column.parse([value], "")
+            return value
+    raise AssertionError(f"no cell fits {settings}")

@@ -293,7 +293,7 @@ def test_a_champion_with_other_columns_is_not_compared(iris: Arena) -> None:
     workspace, task = iris
     enter(workspace, "weak")
     promote(workspace, task)
-    edit_task(workspace, "iris", {"columns.petal_width": None, "serve.example": {"sepal_length": 5}})
+    edit_task(workspace, "iris", {"columns.petal_width": None, "serve.example.petal_width": None})
     task = task_file.load(workspace, "iris")
     prepare.prepare(workspace, task, reseal=True)
     challenge(workspace, task, slice(3))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -88,6 +89,81 @@ def test_an_unknown_task_lists_the_known_ones(workspace: Workspace) -> None:
         task_file.load(workspace, "irish")
 
 
+def test_of_many_tasks_the_nearest_are_named() -> None:
+    """Forty names are no help; three that look like what was typed are, and none if none does."""
+    whole = Workspace(ROOT)
+    with pytest.raises(TaskError, match=r"no task 'mnist_cn': did you mean mnist_cnn( or \w+){0,2}\?$"):
+        task_file.load(whole, "mnist_cn")
+    with pytest.raises(TaskError, match=r"no task 'qqqq': none of the \d+ tasks is called anything alike$"):
+        task_file.load(whole, "qqqq")
+
+
+def test_without_any_task_the_way_to_the_first_is_named(workspace: Workspace) -> None:
+    """An empty tasks/ says how to draft one."""
+    for path in (workspace.root / "tasks").glob("*.yaml"):
+        path.unlink()
+    with pytest.raises(TaskError, match="there are none yet") as caught:
+        task_file.load(workspace, "iris")
+    assert "tiltyard init" in caught.value.hint
+
+
+EXAMPLES = [
+    ("iris", {"serve.example": 5}, "serve.example: expected an object"),
+    ("iris", {"serve.example.sepal_length": None}, "serve.example.sepal_length: it is missing; expected "),
+    ("iris", {"serve.example.colour": 1}, "serve.example.colour: no column is called so; expected "),
+    ("iris", {"serve.example.sepal_length": "long"}, "serve.example.sepal_length: expected a number; received 'long'"),
+    ("iris", {"serve.example.sepal_length": 99}, "serve.example.sepal_length: expected 3 to 10; received 99"),
+    ("iris", {"serve.example.sepal_length": float("nan")}, "serve.example.sepal_length: expected a finite number"),
+    ("iris", {"columns.petal_width": None}, "serve.example.petal_width: no column is called so"),
+    ("digits", {"serve.example": [[0, 1]]}, "serve.example: expected numbers nested"),
+    ("digits", {"serve.example": {"b64": "aGk="}}, "serve.example: expected a whole PNG or JPEG file"),
+    ("sine", {"serve.example": [1.0, 2.0]}, "serve.example: expected 32 numbers; received 2"),
+]
+
+
+@pytest.mark.parametrize(("name", "changes", "message"), EXAMPLES)
+def test_an_example_that_no_client_could_send_is_refused(
+    workspace: Workspace, name: str, changes: dict[str, Any], message: str
+) -> None:
+    """It is read as the service would read it, before anything runs."""
+    edit_task(workspace, name, changes)
+    with pytest.raises(TaskError, match=f"^tasks/{name}.yaml: {message}"):
+        task_file.load(workspace, name)
+
+
+THEIRS = re.compile(r"Input|Value error|should (be|have|match)|valid (string|array|dict)|discriminator|unicode|object;")
+SPOILED: list[tuple[str, Any, str]] = [
+    ("title", 3, "title: expected text; received 3"),
+    ("source", [1], r"source: expected keys and values; received \[1\]"),
+    ("source", {}, "source: kind: expected this key; it is missing"),
+    ("columns", {}, "columns: expected at least 1 item$"),
+    ("columns.petal_width", {"type": "nosuch"}, "columns.petal_width: type: expected one of boolean, .*'nosuch'"),
+    ("columns.petal_width", {"type": "category", "values": [1.5]}, "values.0: expected text or a valid integer"),
+    ("target.classes", ["a"], r"target.classes: expected at least 2 items; received \['a'\]"),
+    ("expect", [{"expectation": "Foo"}], "expect.0.expectation: expected text that looks like "),
+    ("rows", [1, 2, 3], "rows: expected at most 2 items"),
+    ("train.schedule", {"kind": "cosin"}, r"train.schedule: kind: expected one of .*did you mean 'cosine'\?"),
+    ("model.units", "many", "model.units: expected a list; received 'many'"),
+    ("search", {"train.epochs": {"low": 1}}, "search.train.epochs: expected low and high, or among; received low"),
+    ("title", ["x" * 50] * 50, r"title: expected text; received .{100,110}\.\.\.$"),
+    ("serve.max_instances", None, "^tasks/iris.yaml: "),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "message"), SPOILED)
+def test_mistakes_are_told_in_words_of_ours(workspace: Workspace, key: str, value: Any, message: str) -> None:
+    """The words of the library that finds them do not reach people, whatever key is wrong."""
+    content = yaml.safe_load(workspace.task_file("iris").read_text(encoding="utf-8"))
+    section = content
+    *parents, last = key.split(".")
+    for parent in parents:
+        section = section[parent]
+    section[last] = value
+    with pytest.raises(TaskError, match=message) as caught:
+        task_file.parse(yaml.safe_dump(content), "iris", "tasks/iris.yaml")
+    assert not THEIRS.search(caught.value.message)
+
+
 @given(text=st.text(max_size=200))
 def test_any_text_is_a_task_or_a_task_error(text: str) -> None:
     """No text makes reading fail in any other way."""
@@ -110,6 +186,7 @@ def test_any_value_anywhere_is_taken_or_refused(data: st.DataObject) -> None:
         task_file.parse(yaml.safe_dump(content, allow_unicode=True), "iris", "tasks/iris.yaml")
     except TaskError as error:
         assert error.message.startswith("tasks/iris.yaml: ")  # noqa: PT017 - either outcome is right
+        assert not THEIRS.search(error.message)  # noqa: PT017
 
 
 def test_the_schema_is_the_one_that_editors_are_pointed_to() -> None:

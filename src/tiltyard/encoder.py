@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,11 +41,13 @@ class Encoder:
     def learn(cls, task: Task, column: Callable[[str], Iterable[Array]], truth: Array) -> Encoder:
         """Learn from training rows that are given a column at a time, in parts."""
         fitted = {name: _fit(one, column(name), name) for name, one in task.columns.items()}
-        target = task.kind.fit(task, truth)
+        return replace(cls.unfitted(task), fitted=fitted, target=task.kind.fit(task, truth))
+
+    @classmethod
+    def unfitted(cls, task: Task) -> Encoder:
+        """Return one that has learned nothing: enough to read instances."""
         bare = task.form != "table" and len(task.columns) == 1
-        return cls(
-            task.name, task.kind, dict(task.columns), fitted, target, task.classes, bare, task.serve.max_instances
-        )
+        return cls(task.name, task.kind, dict(task.columns), {}, {}, task.classes, bare, task.serve.max_instances)
 
     def parse(self, instances: object) -> Rows:
         """Read instances as a client sends them; refuse with a RequestError that names the field."""

@@ -247,7 +247,10 @@ def _example(seen: Trait, cells: list[object]) -> Any:
     """Give a value as a client would send it."""
     cell = next(cell for cell in cells if not empty(cell))
     if seen.kind == "number":
-        number = float(f"{float(str(cell)):.6g}")
+        exact = float(str(cell))
+        short = float(f"{exact:.6g}")
+        low, high = draft.column(seen).limits
+        number = short if low <= short <= high else exact
         return int(number) if number.is_integer() else number
     return bool(draft.column(seen).read([cell])[0]) if seen.kind == "boolean" else draft.column(seen).read([cell])[0]
 

@@ -15,7 +15,7 @@ Bounds = Annotated[tuple[float, float], Field(strict=False)]
 class Strict(BaseModel):
     """A part of a task file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, validate_default=True)
 
     @model_validator(mode="before")
     @classmethod

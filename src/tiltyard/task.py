@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
 from tiltyard import plugins
 from tiltyard.column import Column
+from tiltyard.encoder import Encoder
+from tiltyard.errors import RequestError
 from tiltyard.expectation import Expectation
 from tiltyard.model import Model, Output
 from tiltyard.problem import Metric, Problem
@@ -161,10 +164,11 @@ class Task(Strict):
             raise ValueError(complaint)
         return self
 
-    def _complaints(self) -> list[str]:
+    def _complaints(self) -> Iterator[str]:
         """What no single section can know: each names the key, what was expected and what was received."""
-        checks = (_columns, _target, _forecast, _split, _family, _fit, _folds, _rows, _gate)
-        return [text for check in checks if (text := check(self))]
+        for check in (_columns, _target, _forecast, _split, _family, _fit, _folds, _rows, _gate, _example):
+            if text := check(self):
+                yield text
 
 
 def _columns(task: Task) -> str:
@@ -304,3 +308,14 @@ def _gate(task: Task) -> str:
                 known = ", ".join(task.kind.metrics)
                 return f"gate.{key}: expected one of {known} for {task.problem}; received {name}"
     return task.gate.misfit(task.columns, task.classes, task.kind.targets)
+
+
+def _example(task: Task) -> str:
+    """Read the example as the service will read an instance."""
+    try:
+        Encoder.unfitted(task).parse([task.serve.example])
+    except RequestError as error:
+        place = error.field.removeprefix("instances").removeprefix("[0]")
+        wrong = {"unknown_field": "no column is called so; ", "missing_field": "it is missing; "}.get(error.code, "")
+        return f"serve.example{place}: {wrong}{error.message}"
+    return ""
