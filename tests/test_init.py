@@ -328,3 +328,11 @@ def test_rows_may_be_dealt_by_time_or_in_groups(workspace: Workspace, table: Pat
     assert content["split"] == {"kind": "stratified", "group": "surname"}
     with pytest.raises(TaskError, match="for a forecast alone"):
         init.init(workspace, "churn", Wish(table.name, "gone", time="since", group="surname"), force=True)
+
+
+def test_the_example_of_a_long_number_is_within_the_bounds(workspace: Workspace) -> None:
+    """Rounded to six digits it may lie outside of them, and the drafted file would be refused."""
+    rows = "\n".join(f"{10_000_004 + place % 7},{place % 3 % 2}" for place in range(60))
+    (workspace.root / "long.csv").write_text(f"size,answer\n{rows}\n")
+    init.init(workspace, "long", Wish("long.csv", "answer"))
+    assert task_file.load(workspace, "long").serve.example["size"] > 10_000_000

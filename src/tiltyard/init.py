@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tiltyard import draft, files, gallery, reading, roster, task_file, timeline
-from tiltyard.column import empty
-from tiltyard.errors import DataError, TaskError, listed
+from tiltyard.column import Column, empty
+from tiltyard.errors import DataError, RequestError, TaskError, listed
 from tiltyard.leak import leaks
 from tiltyard.profile import Trait, trait
 from tiltyard.sources.file import File
@@ -247,12 +247,19 @@ def _example(seen: Trait, cells: list[object]) -> Any:
     """Give a value as a client would send it."""
     cell = next(cell for cell in cells if not empty(cell))
     if seen.kind == "number":
-        exact = float(str(cell))
-        short = float(f"{exact:.6g}")
-        low, high = draft.column(seen).limits
-        number = short if low <= short <= high else exact
+        number = _short(float(str(cell)), draft.column(seen))
         return int(number) if number.is_integer() else number
     return bool(draft.column(seen).read([cell])[0]) if seen.kind == "boolean" else draft.column(seen).read([cell])[0]
+
+
+def _short(number: float, column: Column) -> float:
+    """Round to six digits, unless that leads out of the column's bounds."""
+    short = float(f"{number:.6g}")
+    try:
+        column.parse([short], "")
+    except RequestError:
+        return number
+    return short
 
 
 def _model(rows: int, *, text: bool) -> dict[str, Any]:

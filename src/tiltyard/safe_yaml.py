@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tiltyard.errors import TaskError
 LARGEST = 1_000_000  # characters of a file: PyYAML reads some 100,000 a second
 DEEPEST = 32  # levels; a picture as nested lists in `serve.example` needs six
 MOST = 4 * LARGEST  # characters of values, with what aliases stand for counted each time: JSON spells them out
+HALF = re.compile("[\ud800-\udfff]")  # of a character: UTF-8 has no bytes for it
 WIDE = 100  # characters of a line that are shown
 
 
@@ -82,7 +84,7 @@ class BoundedLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """Refuse what is too deep, too much, or refers to itself, before anything is made of it."""
-        event = self.peek_event()
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         mark = event.start_mark
         if self._depth == DEEPEST:
             raise ConstructorError(None, None, f"expected at most {DEEPEST} levels, one inside the other", mark)
@@ -108,9 +110,9 @@ class BoundedLoader(yaml.SafeLoader):
             kind = node.tag.rpartition(":")[2]
             raise ConstructorError(None, None, f"expected a valid {kind}", node.start_mark) from None
 
-    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
-        """Refuse halves of characters: UTF-8 has no bytes for them."""
-        if any("\ud800" <= character <= "\udfff" for character in node.value):
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        """Refuse halves of characters."""
+        if isinstance(node.value, str) and HALF.search(node.value):
             raise ConstructorError(None, None, "expected whole characters; received half a pair", node.start_mark)
         return super().construct_scalar(node)
 
