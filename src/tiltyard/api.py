@@ -42,7 +42,7 @@ def application(limits: Limits | None = None, life: Lifespan[Starlette] | None =
     guard = Guard(limits or Limits())
     front = [Middleware(Front, guard), Middleware(Lane)]
     app = Starlette(routes=routes, exception_handlers=handlers, middleware=front, lifespan=life)
-    app.state.meters = app.state.recorder = None
+    app.state.meters = app.state.recorder = app.state.keeper = None
     app.state.guard, app.state.locked = guard, bool(guard.limits.keys)
     install(app, [])
     return app

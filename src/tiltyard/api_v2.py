@@ -10,6 +10,8 @@ from starlette.routing import Route
 from starlette.types import Scope
 
 from tiltyard import inference
+from tiltyard.errors import RequestError
+from tiltyard.probes import is_ready
 from tiltyard.route import METHODS, answered, encoder, json, only, predicted, served, versions
 from tiltyard.served import Served
 from tiltyard.tensors import columns_of, from_predictions
@@ -20,7 +22,7 @@ def routes() -> list[Route]:
     found = [
         Route("/v2", only("GET", _server), methods=METHODS),
         Route("/v2/health/live", only("GET", _live), methods=METHODS),
-        Route("/v2/health/ready", only("GET", _live), methods=METHODS),
+        Route("/v2/health/ready", only("GET", _server_is_ready), methods=METHODS),
     ]
     for model in ("/v2/models/{name}/versions/{version}", "/v2/models/{name}"):
         found += [
@@ -37,8 +39,14 @@ async def _server(_: Request) -> Response:
 
 
 async def _live(_: Request) -> Response:
-    """A worker that answers is ready: it takes no request before its models are loaded and warm."""
     return json(b'{"live":true,"ready":true}')
+
+
+async def _server_is_ready(request: Request) -> Response:
+    """A worker takes no request before its models are loaded; it may stop being ready, as /readyz says."""
+    if not is_ready(request.app.state):
+        raise RequestError("not_ready", "expected to have looked for new champions lately; see /readyz", status=503)
+    return await _live(request)
 
 
 async def _ready(request: Request) -> Response:

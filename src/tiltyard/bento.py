@@ -30,7 +30,7 @@ bentoml.bentos.build(**settings)
 """
 # What a service reads from its environment.
 LIMITS = ("WORKERS", "CONCURRENCY", "TIMEOUT", "KEYS")
-NAMES = ("PACKAGES", "CHAMPIONS", "TASKS", *LIMITS, "LOG", "TRACE", "RECORD", "RECORDS")
+NAMES = ("PACKAGES", "CHAMPIONS", "TASKS", *LIMITS, "LOG", "TRACE", "RECORD", "RECORDS", "STATE")
 SERVED = {f"TILTYARD_{name}" for name in NAMES}
 LAST = 15  # lines of a log worth showing
 

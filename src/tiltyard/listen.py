@@ -23,6 +23,7 @@ from starlette.applications import Starlette
 from tiltyard.api import application
 from tiltyard.errors import TiltyardError
 from tiltyard.hatch import Hatch
+from tiltyard.last_good import LastGood
 from tiltyard.limits import Limits, number
 from tiltyard.service import end, start
 
@@ -76,13 +77,15 @@ def _doors(config: uvicorn.Config) -> list[socket.socket]:
 
 def _listen_together(config: uvicorn.Config) -> None:
     """Start workers, replace those that die, and end them; they count in files, and whoever is asked adds them up."""
-    from uvicorn.supervisors import Multiprocess
+    from tiltyard.supervisor import Supervisor
 
     with tempfile.TemporaryDirectory(prefix="tiltyard-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        together = Multiprocess(config, sockets=[config.bind_socket()])
+        if not LastGood.read(Path()):  # at least for as long as the service runs
+            os.environ["TILTYARD_STATE"] = str(Path(folder, "state"))
+        together = Supervisor(config, sockets=[config.bind_socket()])
         together.run()
-    if any(worker.exitcode == FAILED for worker in together.processes):
+    if together.failed:
         sys.exit(FAILED)
 
 

@@ -37,7 +37,9 @@ class Heard(NamedTuple):
 class Meters:
     """Counts by model, version and status. To be made when the worker runs: only then is it known where counts go."""
 
-    def __init__(self, *, log: bool = False, registry: Any = None, tracer: Tracer | None = None) -> None:
+    def __init__(
+        self, *, log: bool = False, registry: Any = None, tracer: Tracer | None = None, watched: bool = False
+    ) -> None:
         import prometheus_client as prometheus
 
         self.log, self.tracer = log, tracer
@@ -68,6 +70,15 @@ class Meters:
             multiprocess_mode="livemax",  # that one worker sees it is enough
             **where,
         )
+        self.watch = prometheus.Gauge(
+            "tiltyard_champions_looked_timestamp_seconds",
+            "When the worker last looked whether there is another champion; of several workers the longest ago",
+            [] if watched else ["none"],  # a label that nobody sets: there is nothing to look at
+            multiprocess_mode="livemin",
+            **where,
+        )
+        if watched:
+            self.looked()
         self.meant: dict[tuple[str, str, int], tuple[Any, Any, Any]] = {}  # finding a label costs more than counting
 
     def count(self, heard: Heard, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
@@ -95,6 +106,10 @@ class Meters:
     def told(self, told: Told, outcome: str) -> None:
         """Count what became of an answer for the record."""
         self.recorded.labels(told.model.task, told.model.version, told.arm, outcome).inc()
+
+    def looked(self) -> None:
+        """Set that the worker looked at the champions now."""
+        self.watch.set_to_current_time()
 
     def drifted(self, labels: tuple[str, str, str], value: float) -> None:
         """Set how far a feature lies from the training rows."""

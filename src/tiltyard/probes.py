@@ -25,8 +25,15 @@ async def _lives(_: Request) -> Response:
 
 
 async def _is_ready(request: Request) -> Response:
-    """Ready is who has a model: each was loaded, and answered its example."""
-    return PlainTextResponse("\n", 200 if request.app.state.models else 503)
+    """Return 200 if this worker has models and looked lately whether there are others; the text says when it did."""
+    state = request.app.state
+    text = f"champions were looked at {state.keeper.age:.1f} seconds ago\n" if state.keeper else "\n"
+    return PlainTextResponse(text, 200 if is_ready(state) else 503)
+
+
+def is_ready(state: Any) -> bool:
+    """Return whether requests should come to this worker. Without a keeper it serves fixed packages."""
+    return bool(state.models) and not (state.keeper and state.keeper.stale)
 
 
 async def _metrics(_: Request) -> Response:

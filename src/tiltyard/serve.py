@@ -13,7 +13,8 @@ import msgspec
 
 from tiltyard import files, roster
 from tiltyard.bento import SERVED
-from tiltyard.errors import PackageError, RegistryError
+from tiltyard.errors import PackageError, RegistryError, TiltyardError
+from tiltyard.last_good import LastGood
 from tiltyard.registry import Registry
 from tiltyard.workspace import Workspace
 
@@ -29,29 +30,61 @@ def serve(
 ) -> None:
     """Become the service: this process is replaced by its own, so that signals reach it directly."""
     named = list(tasks)
-    folders = champions(workspace, named)
+    folders = champions(workspace, named, say)
     _refuse_taken(*address)
     url = f"http://{address[0]}:{address[1]}"
     for name, folder in folders.items():
         say(f"{name} {folder.name}: {url}/v1/models/{name}")
     key = ' -H "Authorization: Bearer KEY"' if limits and "KEYS" in limits else ""
-    say(f"page: {url}/\ntry: {example(next(iter(folders.values())), url)}{key}")
+    say(f"page: {url}/")
+    if found := next(filter(None, (example(folder, url) for folder in folders.values())), ""):
+        say(f"try: {found}{key}")
     home = workspace.state("serve", str(address[1]))
-    places = {"CHAMPIONS": str(workspace.service.parent), "RECORDS": str(workspace.records)}
+    places = {
+        "CHAMPIONS": str(workspace.service.parent),
+        "RECORDS": str(workspace.records),
+        "STATE": str(last_good(workspace).folder),
+    }
     given = {**places, "TASKS": " ".join(named), **(limits or {})}
     os.execve(sys.executable, command(*address), environment(given, home))  # noqa: S606 - no shell
 
 
-def champions(workspace: Workspace, tasks: Iterable[str]) -> dict[str, Path]:
-    """Give the package of each task's champion: of the named tasks all, of the others those that have one."""
+def champions(
+    workspace: Workspace, tasks: Iterable[str], say: Callable[[str], None] = lambda _: None
+) -> dict[str, Path]:
+    """Return the package of each task's champion: of the named tasks all, of the others those that have one.
+
+    A task whose pointer or package is damaged is served by the last good champion, or left out if none is known. Both
+    are said in a sentence. It is an error only if nothing else can be served.
+    """
     named, registry = list(tasks), Registry(workspace)
-    found = {name: registry.champion(name) for name in named or workspace.tasks()}
-    missing = [name for name in named if found[name] is None]
-    if missing or not any(found.values()):
+    found: dict[str, Path] = {}
+    problems: dict[str, TiltyardError] = {}
+    for name in named or workspace.tasks():
+        try:
+            if champion := registry.champion(name):
+                found[name] = registry.package(name, champion.version)
+        except TiltyardError as error:
+            problems[name] = error
+    for name, problem in problems.items():
+        folders = last_good(workspace).folders(name, workspace.service.parent)
+        found |= dict(zip([name], folders, strict=False))
+        say(
+            f"{name}: {problem}; {f'{folders[0].name} is served, the last good one' if folders else 'it is not served'}"
+        )
+    missing = [name for name in named if name not in found and name not in problems]
+    if problems and not found and not missing:
+        raise next(iter(problems.values()))
+    if missing or not found:
         run = f"tiltyard run {' '.join(missing)}".strip()
         names = ", ".join(missing or roster.listed(workspace))
         raise RegistryError(f"no champion yet of {names}", hint=f"make one: {run}")
-    return {name: registry.package(name, champion.version) for name, champion in found.items() if champion}
+    return found
+
+
+def last_good(workspace: Workspace) -> LastGood:
+    """Return where services of this project keep the champions that they served last."""
+    return LastGood(workspace.state("serve", "last-good"))
 
 
 def command(host: str, port: int) -> list[str]:
@@ -71,9 +104,12 @@ def environment(given: dict[str, str], home: Path) -> dict[str, str]:
 
 
 def example(folder: Path, url: str) -> str:
-    """Give a command line that asks a model for its example."""
-    schema = files.read_json(folder / "schema.json")
-    body = msgspec.json.encode({"instances": [schema["example"]]}).decode()
+    """Return a command line that asks a model for its example; nothing if the package cannot be read."""
+    try:
+        schema = files.read_json(folder / "schema.json")
+        body = msgspec.json.encode({"instances": [schema["example"]]}).decode()
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
     return f"curl {url}/v1/models/{schema['task']}:predict -d {shlex.quote(body)}"  # a text may hold a quote
 
 

@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from tiltyard.api import install
 from tiltyard.drift import Drift
 from tiltyard.keeper import Keeper
+from tiltyard.last_good import LastGood
 from tiltyard.meters import Meters
 from tiltyard.recorder import Recorder
 from tiltyard.served import Served, find
@@ -20,7 +21,8 @@ from tiltyard.tracing import Tracer
 def start(app: Starlette, here: Path) -> None:
     """Load and warm every model, so that the worker can take its first request."""
     _load(app, here)
-    meters = app.state.meters = Meters(log=bool(os.environ.get("TILTYARD_LOG")), tracer=Tracer.read())
+    log, watched = bool(os.environ.get("TILTYARD_LOG")), app.state.keeper is not None
+    meters = app.state.meters = Meters(log=log, tracer=Tracer.read(), watched=watched)
     app.state.recorder = _recorder(meters)
     gc.collect()
     gc.freeze()  # what is there now stays: the collector need not look at it
@@ -48,10 +50,10 @@ def _load(app: Starlette, here: Path) -> None:
 
     The folder is TILTYARD_CHAMPIONS, or `here`; without champions, as in a Bento, it is all packages of `here`.
     """
-    named = os.environ.get("TILTYARD_PACKAGES", "")
-    root, tasks = Path(os.environ.get("TILTYARD_CHAMPIONS", here)), os.environ.get("TILTYARD_TASKS", "").split()
-    if named or not (root / "champions").is_dir():
+    named, root = os.environ.get("TILTYARD_PACKAGES", ""), os.environ.get("TILTYARD_CHAMPIONS", "")
+    if named or not (root or (here / "champions").is_dir()):
         folders = map(Path, named.split(os.pathsep)) if named else find(here)
         install(app, [Served.load(folder) for folder in folders])
     else:
-        Keeper(app, root, tasks).start()
+        place, tasks = Path(root or here), os.environ.get("TILTYARD_TASKS", "").split()
+        Keeper(app, place, tasks, LastGood.read(place)).start()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import re
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 import tiny
 from client import TestClient
 from starlette.applications import Starlette
 
-from tiltyard import bento, files, trial
+from tiltyard import bento, files, keeper, serve, trial
 from tiltyard.api import application
 from tiltyard.errors import PackageError
 from tiltyard.keeper import Keeper
@@ -190,6 +195,98 @@ def test_hammered_while_champions_change_no_request_is_lost(
         one.join()
     assert not wrong, wrong[:3]
     assert min(heard.values()) > 500, heard
+
+
+def test_nothing_ends_the_watch(kept: Kept, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever is raised, by the list of pointers, that of challenges or even beyond, the next look is made."""
+    space, (first, second, _), app, watching = kept
+    turns = iter([OSError(errno.EMFILE, "no more files"), MemoryError(), SystemExit(3), KeyboardInterrupt(), None])
+    pointers, over = watching._pointers, threading.Event()
+
+    def listed() -> list[Path]:
+        if error := next(turns, None):
+            raise error
+        over.set()
+        return pointers()
+
+    monkeypatch.setattr(keeper, "LOOK", 0.001)
+    monkeypatch.setattr(watching, "_pointers", listed)
+    tiny.crowned(space, second)
+    threading.Thread(target=watching._watch, daemon=True).start()
+    assert over.wait(20)
+    deadline = time.monotonic() + 20
+    while app.state.models["iris"].version == first:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    monkeypatch.setattr(keeper, "LOOK", 1e6)
+    assert caplog.text.count("champions could not be looked at: OSError") == 1
+
+
+def test_files_that_run_out_do_not_put_off_a_promotion(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A pointer that could not be opened for want of a descriptor is read at the next look, not after half a minute."""
+    space, (_, second, _), app, watching = kept
+    tiny.crowned(space, second)
+    with monkeypatch.context() as patch:
+        patch.setattr(keeper, "_version", lambda _: (_ for _ in ()).throw(OSError(errno.EMFILE, "no more files")))
+        watching.look()
+        watching.look()
+    assert caplog.text.count("no more files") == 1
+    watching.look()
+    assert app.state.models["iris"].version == second
+
+
+def test_ready_is_who_looked_lately(kept: Kept) -> None:
+    """The text says when it was; after five minutes a worker is not ready by either protocol, until it looks again."""
+    space, _, app, watching = kept
+    with TestClient(app) as client:
+        assert client.get("/readyz").text == "champions were looked at 0.0 seconds ago\n"
+        (space.root / "serving/champions").rename(space.root / "away")
+        watching.looked -= 299
+        watching.look()
+        assert client.get("/readyz").text == "champions were looked at 299.0 seconds ago\n"
+        assert client.get("/readyz").status_code == 200
+        watching.looked -= 2
+        assert client.get("/readyz").status_code == 503
+        assert client.get("/livez").status_code == 200
+        assert client.get("/v2/health/ready").status_code == 503
+        assert client.post(PREDICT, json={"instances": [IRIS]}).status_code == 200
+        (space.root / "away").rename(space.root / "serving/champions")
+        watching.look()
+        assert client.get("/readyz").status_code == 200
+        assert client.get("/v2/health/ready").json() == {"live": True, "ready": True}
+
+
+@pytest.mark.slow
+def test_the_next_promotion_is_followed_after_descriptors_ran_out(
+    arena: tuple[Workspace, list[str]], tmp_path: Path
+) -> None:
+    """Connections are held until none is left, and let go: the service has not spun, has not died, and follows."""
+    space = Workspace(tmp_path / "own")
+    shutil.copytree(arena[0].root, space.root)
+    environment = serve.environment({"CHAMPIONS": str(space.root / "serving")}, tmp_path)
+    with trial.running(ARGUMENTS, environment, tmp_path / "home") as server, contextlib.ExitStack() as held:
+        (running,) = psutil.Process(server.process.pid).children()
+        running.rlimit(psutil.RLIMIT_NOFILE, (running.num_fds() + 10,) * 2)
+        address = "127.0.0.1", int(server.url.rpartition(":")[2])
+        begun, worked = time.monotonic(), sum(running.cpu_times()[:2])
+        while "champions could not be looked at: OSError" not in server.log.read_text():
+            assert time.monotonic() < begun + 60
+            held.enter_context(socket.create_connection(address, timeout=10))
+            time.sleep(0.05)
+        time.sleep(2)
+        assert sum(running.cpu_times()[:2]) - worked < (time.monotonic() - begun) / 2
+        held.close()
+        tiny.crowned(space, arena[1][1])
+        deadline = time.monotonic() + 60
+        while httpx.get(f"{server.url}/v1/models/iris").json()["version"] != arena[1][1]:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        assert float(httpx.get(f"{server.url}/readyz").text.split()[-3]) < 30
+        figures = httpx.get(f"{server.url}/metrics").text
+        (when,) = re.findall(r"^tiltyard_champions_looked_timestamp_seconds (\S+)$", figures, re.MULTILINE)
+        assert abs(time.time() - float(when)) < 30
 
 
 @pytest.mark.slow

@@ -1,0 +1,282 @@
+"""A damaged pointer or package: the last good champion answers, and other tasks are served as before."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+import tiny
+from starlette.applications import Starlette
+
+from tiltyard import files, serve, trial
+from tiltyard.api import application
+from tiltyard.errors import PackageError, RegistryError
+from tiltyard.keeper import Keeper
+from tiltyard.last_good import LastGood
+from tiltyard.serve import ARGUMENTS
+from tiltyard.workspace import Workspace
+
+PREDICT = "/v1/models/iris:predict"
+
+
+@pytest.fixture
+def space(arena: tuple[Workspace, list[str]], tmp_path: Path) -> Workspace:
+    """A copy of the arena, in which sine has a champion, too."""
+    made = Workspace(tmp_path / "own")
+    shutil.copytree(arena[0].root, made.root)
+    tiny.promoted(made, tiny.evaluated(made, "sine"))
+    return made
+
+
+def started(space: Workspace) -> Starlette:
+    """Start a worker as the service does."""
+    app = application()
+    Keeper(app, space.root / "serving", last_good=serve.last_good(space)).start()
+    return app
+
+
+def _torn(space: Workspace, _: list[str]) -> None:
+    space.champion("iris").write_text('{"version": "')
+
+
+def _nested(space: Workspace, _: list[str]) -> None:
+    space.champion("iris").write_text("[" * 100_000)
+
+
+def _bytes(space: Workspace, _: list[str]) -> None:
+    space.champion("iris").write_bytes(b"\xff\xfe\x00")
+
+
+def _other_shape(space: Workspace, _: list[str]) -> None:
+    space.champion("iris").write_text("[1, 2]")
+
+
+def _no_version(space: Workspace, _: list[str]) -> None:
+    space.champion("iris").write_text('{"task": "iris"}')
+
+
+def _folder(space: Workspace, _: list[str]) -> None:
+    space.champion("iris").unlink()
+    space.champion("iris").mkdir()
+
+
+def _unpackaged(space: Workspace, versions: list[str]) -> None:
+    shutil.rmtree(space.package("iris", versions[1]))
+    tiny.crowned(space, versions[1])
+
+
+def _of_another_task(space: Workspace, _: list[str]) -> None:
+    """Put sine's package where iris's is looked for."""
+    sine = next(space.package("sine", "x").parent.iterdir())
+    shutil.copytree(sine, space.package("iris", sine.name))
+    tiny.crowned(space, sine.name)
+
+
+def _other_answers(space: Workspace, versions: list[str]) -> None:
+    path = space.package("iris", versions[1]) / "golden.json"
+    golden = files.read_json(path)
+    files.write_json(path, {**golden, "predictions": [{"label": "setosa", "probabilities": {}}]})
+    tiny.crowned(space, versions[1])
+
+
+def _damaged_in_place(space: Workspace, versions: list[str]) -> None:
+    (space.package("iris", versions[0]) / "model.onnx").write_bytes(b"damaged")
+
+
+def _no_package(space: Workspace, _: list[str]) -> None:
+    shutil.rmtree(space.package("iris", "x").parent)
+
+
+def _no_packages(space: Workspace, _: list[str]) -> None:
+    shutil.rmtree(space.root / "serving/packages")
+
+
+def _no_pointers(space: Workspace, _: list[str]) -> None:
+    shutil.rmtree(space.root / "serving/champions")
+
+
+DAMAGES = [
+    *(_torn, _nested, _bytes, _other_shape, _no_version, _folder, _unpackaged, _of_another_task, _other_answers),
+    *(_damaged_in_place, _no_package, _no_packages, _no_pointers),
+]
+Damage = Callable[[Workspace, list[str]], None]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_worker_that_starts_serves_the_last_good_champion(
+    space: Workspace, arena: tuple[Workspace, list[str]], damage: Damage, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever is damaged; the other task is served as if nothing had been, and the log says what is wrong."""
+    started(space)
+    damage(space, arena[1])
+    app = started(space)
+    assert {name: model.task for name, model in app.state.models.items()} == {"iris": "iris", "sine": "sine"}
+    assert app.state.models["iris"].version == arena[1][0]
+    assert "iris: the champion is not served: " in caplog.text
+    assert f"iris: the last good one answers: {arena[1][0]}" in caplog.text
+
+
+@pytest.mark.parametrize("damage", DAMAGES[:-2])
+def test_a_worker_without_a_last_good_champion_serves_the_other_tasks(
+    space: Workspace, arena: tuple[Workspace, list[str]], damage: Damage, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At the first start nothing is known: the log says so, and the task comes back once its pointer is mended."""
+    damage(space, arena[1])
+    app = application()
+    watching = Keeper(app, space.root / "serving")
+    watching.start()
+    assert [*app.state.models] == ["sine"]
+    assert "iris: " in caplog.text
+    assert "no version of it is known to be good" in caplog.text
+    shutil.rmtree(space.root / "serving")
+    shutil.copytree(arena[0].root / "serving", space.root / "serving")
+    watching.refused = dict.fromkeys(watching.refused, 0.0)
+    watching.look()
+    assert app.state.models["iris"].version == arena[1][0]
+
+
+def test_nothing_that_can_be_served_is_an_error(space: Workspace) -> None:
+    """It names every task and what is wrong with it."""
+    for name in ("iris", "sine", "diabetes"):
+        space.champion(name).write_text("{")
+    with pytest.raises(PackageError, match=r"no champion can be served\. .*iris: .*; sine: .*no pointer"):
+        started(space)
+
+
+def test_the_copy_is_whole_and_the_older_ones_go(space: Workspace, arena: tuple[Workspace, list[str]]) -> None:
+    """A copy damaged on the disk is made anew; of a task two stay, whatever a kill left goes."""
+    kept, root = serve.last_good(space), space.root / "serving"
+    (first, second, third), folder = arena[1], serve.last_good(space).folder / "iris"
+    for version in (first, second):
+        kept.keep("iris", version, root / "packages/iris" / version)
+    kept.copy("iris", second).joinpath("model.onnx").write_bytes(b"x")
+    left = folder / ".0123-left"
+    left.mkdir()
+    os.utime(left, (0, 0))
+    kept.keep("iris", second, root / "packages/iris" / second)
+    assert files.sha256(kept.copy("iris", second)) != files.sha256(kept.copy("iris", first))
+    assert (kept.copy("iris", second) / "model.onnx").read_bytes() != b"x"
+    kept.keep("iris", third, root / "packages/iris" / third)
+    assert kept.version("iris") == third
+    assert {path.name for path in folder.iterdir()} >= {third}
+    assert len([*folder.iterdir()]) == 2
+
+
+def test_a_large_package_is_not_copied_where_there_is_no_room(
+    space: Workspace, arena: tuple[Workspace, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a container the folder may be memory; the version is known all the same, and opened from its package."""
+    monkeypatch.setattr("tiltyard.last_good.SHARE", 0.0)
+    started(space)
+    assert not serve.last_good(space).copy("iris", arena[1][0]).exists()
+    space.champion("iris").write_text("{")
+    assert started(space).state.models["iris"].version == arena[1][0]
+
+
+def test_a_folder_that_cannot_be_written_ends_nothing(space: Workspace, caplog: pytest.LogCaptureFixture) -> None:
+    """The champions are served; that they are not kept is said once."""
+    space.champion("x").with_name("file").write_text("")
+    app = application()
+    watching = Keeper(app, space.root / "serving", last_good=LastGood(space.root / "serving/champions/file"))
+    watching.start()
+    watching.look()
+    assert sorted(app.state.models) == ["iris", "sine"]
+    assert caplog.text.count("is not kept for a restart") == 2
+
+
+def test_serve_goes_on_without_a_broken_task(space: Workspace, arena: tuple[Workspace, list[str]]) -> None:
+    """One task's pointer is told in a sentence; the last good version is served once there is one."""
+    said: list[str] = []
+    space.champion("iris").write_text("{")
+    assert [*serve.champions(space, [], said.append)] == ["sine"]
+    assert [*serve.champions(space, ["iris", "sine"])] == ["sine"]
+    assert said[0].startswith("iris: ")
+    assert said[0].endswith("it is not served")
+    with pytest.raises(RegistryError, match=r"iris\.json"):
+        serve.champions(space, ["iris"])
+    tiny.crowned(_mended(space), arena[1][1])
+    started(space)
+    space.champion("iris").write_text("{")
+    assert serve.champions(space, [], said.append)["iris"].name == arena[1][1]
+    assert f"{arena[1][1]} is served, the last good one" in said[-1]
+
+
+def _mended(space: Workspace) -> Workspace:
+    space.champion("iris").unlink()
+    return space
+
+
+@pytest.fixture
+def service(space: Workspace, tmp_path: Path) -> Iterator[tuple[trial.Server, psutil.Process]]:
+    """A running service of two workers, and the process that starts them."""
+    state = str(serve.last_good(space).folder)
+    given = {"CHAMPIONS": str(space.root / "serving"), "STATE": state, "WORKERS": "2"}
+    environment = serve.environment(given, tmp_path)
+    with trial.running(ARGUMENTS, environment, tmp_path / "home") as server:
+        (parent,) = psutil.Process(server.process.pid).children()
+        _until(lambda: len(_workers(parent)) == 2)
+        yield server, parent
+
+
+@pytest.mark.smoke
+def test_killed_workers_come_back_though_the_pointer_is_bad(
+    service: tuple[trial.Server, psutil.Process], space: Workspace, arena: tuple[Workspace, list[str]]
+) -> None:
+    """Both workers are killed after each damage; all that is asked is answered, by the last good version."""
+    server, parent = service
+    for damage in (_torn, _damaged_in_place, _no_packages, _no_pointers):
+        damage(space, arena[1])
+        for worker in _workers(parent):
+            os.kill(worker.pid, signal.SIGKILL)
+            assert _answers(server.url, 10) == {(200, arena[1][0])}
+            _until(lambda gone=worker: gone not in _workers(parent) and len(_workers(parent)) == 2)  # type: ignore[misc]
+    assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.smoke
+def test_a_worker_that_cannot_start_does_not_end_the_others(
+    service: tuple[trial.Server, psutil.Process], space: Workspace, arena: tuple[Workspace, list[str]]
+) -> None:
+    """With nothing at all on the disk one worker answers on; the other comes back when there is something."""
+    server, parent = service
+    one, other = _workers(parent)
+    for folder in (space.root / "serving", serve.last_good(space).folder):
+        folder.rename(folder.with_name("aside"))
+    os.kill(one.pid, signal.SIGKILL)
+    _until(lambda: server.log.read_text().count("a worker did not start") > 1)
+    assert _answers(server.url, 10) == {(200, arena[1][0])}
+    (space.root / "aside").rename(space.root / "serving")
+    os.kill(other.pid, signal.SIGKILL)
+    assert _answers(server.url, 10) == {(200, arena[1][0])}
+
+
+def _answers(url: str, count: int) -> set[tuple[int, Any]]:
+    """Ask over as many connections, so that every worker is met; where none is up, they wait for one."""
+    found = set()
+    for _ in range(count):
+        try:
+            answer = httpx.post(url + PREDICT, json={"instances": [tiny.IRIS]}, timeout=60)
+        except (httpx.RemoteProtocolError, httpx.ReadError):  # it was with the worker that was killed
+            continue
+        found.add((answer.status_code, answer.json().get("version")))
+    return found
+
+
+def _workers(parent: psutil.Process) -> list[psutil.Process]:
+    children = [child for child in parent.children() if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 90
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
