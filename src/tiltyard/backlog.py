@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import queue
@@ -49,25 +50,31 @@ class Backlog(Generic[Item]):
         self.waiting.join()
 
     def _run(self) -> None:
+        """Work until the process ends. Nothing may end it: all that is put in afterwards would be lost."""
         if sys.platform == "linux":  # where a thread has a priority of its own
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         while True:
             item, size = self.waiting.get()
             try:
-                self._told(item, self.work(item))
-            except Exception as error:  # noqa: BLE001 - whatever it is, no request may feel it
-                self._told(item, "failed")
+                outcome = self.work(item)
+            except BaseException as error:  # noqa: BLE001 - whatever it is, no request may feel it
+                outcome = "failed"
                 self._tell(error)
-            finally:
-                with self.lock:
-                    self.held -= size
-                self.waiting.task_done()
+            self._told(item, outcome)
+            with self.lock:
+                self.held -= size
+            self.waiting.task_done()
 
     def _told(self, item: Item, outcome: str) -> None:
+        """Count what became of an item; a request may wait for this, and must not fail by it."""
         self.counts[outcome] += 1
-        self.count(item, outcome)
+        try:
+            self.count(item, outcome)
+        except Exception as error:  # noqa: BLE001 - a figure is lost, the item is not
+            self._tell(error)
 
-    def _tell(self, error: Exception) -> None:
+    def _tell(self, error: BaseException) -> None:
         if time.monotonic() - self.told >= TOLD:
             self.told = time.monotonic()
             log.error("%s: %s: %s", self.name, type(error).__name__, error)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tiltyard.backlog import TOLD
 from tiltyard.recorder import Told
 from tiltyard.reference import distance, looked_at
 from tiltyard.served import Served
@@ -32,13 +33,21 @@ class Drift:
         self.seen: dict[str, tuple[Served, dict[str, deque[Any]]]] = {}
         self.fresh: set[str] = set()
         self.lock = threading.Lock()
+        self.told = -TOLD
 
     def start(self) -> None:
         """Measure until the process ends."""
         threading.Thread(target=self._run, name="drift", daemon=True).start()
 
     def see(self, told: Told) -> None:
-        """Take up what a request brought; of another version than before nothing else is kept."""
+        """Take up what a request brought; what cannot be looked at is recorded all the same."""
+        try:
+            self._take(told)
+        except Exception as error:  # noqa: BLE001 - the record must not lack it for that
+            self._tell(error)
+
+    def _take(self, told: Told) -> None:
+        """Take it up; of another version than before nothing else is kept."""
         model, task = told.model, told.model.task
         if told.arm != "champion" or not model.reference:
             return
@@ -73,8 +82,13 @@ class Drift:
 
     def _run(self) -> None:
         while True:
-            time.sleep(EVERY)
             try:
+                time.sleep(EVERY)
                 self.measure()
-            except Exception as error:  # noqa: BLE001 - the next look may succeed; no answer depends on it
-                log.error("drift: %s: %s", type(error).__name__, error)  # noqa: TRY400 - a sentence will do
+            except BaseException as error:  # noqa: BLE001 - the next look may succeed; no answer depends on it
+                self._tell(error)
+
+    def _tell(self, error: BaseException) -> None:
+        if time.monotonic() - self.told >= TOLD:
+            self.told = time.monotonic()
+            log.error("drift: %s: %s", type(error).__name__, error)

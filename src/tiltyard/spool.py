@@ -65,12 +65,18 @@ class Spool:
             self.full_until = time.monotonic() + AGAIN
             return False
         name = f"{time.time_ns()}-{uuid.uuid4().hex[:12]}.jsonl"
-        hidden = self.folder / f".{name}"
-        self.file = os.open(hidden, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o640)
-        fcntl.flock(self.file, fcntl.LOCK_EX)
-        hidden.rename(self.folder / name)
-        files.sync_folder(self.folder)
-        self.written = 0
+        hidden, target = self.folder / f".{name}", self.folder / name
+        file = os.open(hidden, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o640)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            hidden.rename(target)
+            files.sync_folder(self.folder)
+        except BaseException:  # with no descriptor left, say; nobody would ever take a hidden file
+            os.close(file)
+            for path in (hidden, target):
+                path.unlink(missing_ok=True)
+            raise
+        self.file, self.written = file, 0
         return True
 
 

@@ -1,0 +1,120 @@
+"""Threads beside the answers outlive whatever is raised in them, and files that could not be begun are not left."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from tiltyard import drift
+from tiltyard.backlog import Backlog
+from tiltyard.drift import Drift
+from tiltyard.spool import Spool, every, lines
+
+RAISED = [OSError(errno.EMFILE, "no more files"), MemoryError(), SystemExit(3), KeyboardInterrupt()]
+
+
+def finish(backlog: Backlog[int]) -> None:
+    """Wait until all is done, but not for ever: a thread that has died would never do it."""
+    deadline = time.monotonic() + 20
+    while backlog.waiting.unfinished_tasks:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
+def test_a_backlog_works_on_after_its_work_failed(error: BaseException) -> None:
+    """It is counted, its room is given back, and the next item is done."""
+
+    def work(item: int) -> str:
+        if item == 0:
+            raise error
+        return "done"
+
+    backlog: Backlog[int] = Backlog("test", work, lambda *_: None)
+    for item in (0, 1):
+        assert backlog.put(item, 100)
+    finish(backlog)
+    assert (backlog.counts, backlog.held) == ({"failed": 1, "done": 1}, 0)
+
+
+def test_a_backlog_works_on_though_nothing_can_be_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """A counter that fails costs neither the thread nor the request that finds no room."""
+
+    def count(_: int, __: str) -> None:
+        raise OSError(errno.EMFILE, "no more files")
+
+    backlog: Backlog[int] = Backlog("test", lambda _: "done", count)
+    backlog.size = 10
+    assert backlog.put(1, 10)
+    finish(backlog)
+    assert not backlog.put(2, 11)
+    assert backlog.put(3, 10)
+    finish(backlog)
+    assert backlog.counts == {"done": 2, "dropped": 1}
+    assert caplog.text.count("no more files") == 1
+
+
+def test_a_backlog_works_where_it_may_not_stand_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system that forbids to change priorities costs nothing but the priority."""
+
+    def forbidden(*_: int) -> None:
+        raise PermissionError(errno.EPERM, "not here")
+
+    monkeypatch.setattr(os, "setpriority", forbidden)
+    backlog: Backlog[int] = Backlog("test", lambda _: "done", lambda *_: None)
+    backlog.put(1, 1)
+    finish(backlog)
+    assert backlog.counts == {"done": 1}
+
+
+@pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
+def test_drift_is_measured_on_after_it_failed(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next measurement is made."""
+    monkeypatch.setattr(drift, "EVERY", 0.001)
+    found, over, turns = Drift(lambda *_: None), threading.Event(), iter([error])
+
+    def measure() -> None:
+        if (raised := next(turns, None)) is not None:
+            raise raised
+        over.set()
+        monkeypatch.setattr(drift, "EVERY", 1e6)
+
+    monkeypatch.setattr(found, "measure", measure)
+    found.start()
+    assert over.wait(20)
+
+
+def test_what_drift_cannot_look_at_fails_no_record(caplog: pytest.LogCaptureFixture) -> None:
+    """The log says so, once a minute at most."""
+    found = Drift(lambda *_: None)
+    told = cast("Any", SimpleNamespace(arm="champion", model=SimpleNamespace(task="iris", reference={"a": 1})))
+    for _ in range(3):
+        found.see(told)
+    assert caplog.text.count("drift: AttributeError") == 1
+
+
+@pytest.mark.parametrize("step", ["tiltyard.spool.fcntl.flock", "tiltyard.spool.files.sync_folder"])
+def test_a_spool_that_cannot_begin_a_file_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Half begun it is removed, and the next line goes into a file that others find."""
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EMFILE, "no more files")
+
+    spool = Spool(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(step, fail)
+        with pytest.raises(OSError, match="no more files"):
+            spool.add(b"lost")
+    assert [*tmp_path.iterdir()] == []
+    assert spool.add(b"kept")
+    ((path, _),) = every(tmp_path)
+    assert lines(path) == [b"kept"]
