@@ -17,6 +17,8 @@ from pipelines import server, steps
 from pipelines.board import Board
 from pipelines.row import Row
 from tiltyard import bases, files, roster, store, task_file
+from tiltyard.errors import TaskError
+from tiltyard.next_steps import next_steps
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
@@ -28,6 +30,8 @@ def run(workspace: Workspace, names: list[str]) -> list[Row]:
     """
     names = bases.led(workspace, names)
     for name in names:
+        if task_file.mistake(workspace, name):
+            continue  # its row will say so
         roster.enter(workspace, name)  # a stage is made for it
     store.heal(workspace)
     server.wait()
@@ -48,6 +52,9 @@ def road(root: str, names: list[str]) -> Any:
         # Prefect finds the flow that a task belongs to in the context, which threads do not inherit
         futures: dict[str, Future[Row]] = {}
         for name in names:  # a base is begun before what waits for it
+            if error := task_file.mistake(workspace, name):
+                futures[name] = pool.submit(_refused, name, board, error)
+                continue
             task = task_file.load(workspace, name)
             base = futures.get(task.model.taken_up)
             futures[name] = pool.submit(contextvars.copy_context().run, _travel, workspace, task, board, base)
@@ -56,6 +63,14 @@ def road(root: str, names: list[str]) -> Any:
         rows += _push(root)
     failed = [row.task for row in rows if not row.ok]
     return Failed(message=f"stopped: {', '.join(failed)}", data=rows) if failed else Completed(data=rows)
+
+
+def _refused(name: str, board: Board, error: TaskError) -> Row:
+    """Say of a task file that cannot be meant what is wrong with it; the other tasks go on."""
+    row = Row(name)
+    row.stop("task file", error)
+    board.stop(name, "task file", row.error)
+    return row
 
 
 def _travel(workspace: Workspace, task: Task, board: Board, base: Future[Row] | None) -> Row:
@@ -96,7 +111,8 @@ def _note(workspace: Workspace, row: Row, step: str, how: Any) -> None:
         row.value, row.baseline = report["metrics"][row.metric], report["baseline"][row.metric]
     elif step == "promote":
         same = how.version == how.champion  # the champion itself came down the road again
-        row.verdict, row.reasons = ("unchanged", []) if same else (how.verdict, how.reasons)
+        row.verdict, row.reasons = how.word, [] if same else how.reasons
+        row.next = next_steps(workspace, task_file.load(workspace, row.task), how)
 
 
 def _push(root: str) -> list[Row]:

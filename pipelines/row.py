@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tiltyard.errors import TiltyardError
+from tiltyard.next_steps import STATUS, NextSteps
 
 
 @dataclass
@@ -23,12 +24,18 @@ class Row:
     stopped: str = ""  # the step that failed
     error: str = ""
     hint: str = ""
+    next: NextSteps = field(default_factory=NextSteps)  # after a verdict that is no promotion
 
     def stop(self, step: str, error: Exception) -> None:
         """Note what a step failed with."""
         self.stopped, self.verdict = step, f"stopped at {step}"
         self.error = error.message if isinstance(error, TiltyardError) else f"{type(error).__name__}: {error}"
         self.hint = error.hint if isinstance(error, TiltyardError) else ""
+
+    @property
+    def status(self) -> int:
+        """What a command exits with after this verdict."""
+        return STATUS.get(self.verdict, 0)
 
     @property
     def ok(self) -> bool:

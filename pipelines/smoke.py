@@ -16,11 +16,16 @@ from tiltyard.workspace import Workspace
 def run(workspace: Workspace, names: list[str]) -> list[Row]:
     """Give a row a task; a task that fails leaves the others alone. No Prefect, no DVC: they would cost more."""
     names = bases.led(workspace, names)
-    tasks = [task_file.load(workspace, name) for name in names]
     with tempfile.TemporaryDirectory() as root, Board(workspace, names, 2) as board:
         place = Workspace(Path(root))
         rows = []
-        for task in tasks:
+        for name in names:
+            if error := task_file.mistake(workspace, name):
+                rows.append(Row(name))
+                rows[-1].stop("task file", error)
+                board.stop(name, "task file", rows[-1].error)
+                continue
+            task = task_file.load(workspace, name)
             row, started = Row(task.name, task.problem, task.gate.metric), time.monotonic()
             rows.append(row)
             board.begin(row.task, "road")

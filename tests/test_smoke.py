@@ -66,8 +66,10 @@ def test_the_road_of_one_task(tmp_path: Path) -> None:
     assert version in _type(workspace, "tiltyard", "status")
 
     edit_task(workspace, "iris", {"train.epochs": 8})
-    out = _type(workspace, "tiltyard", "run", "iris")
+    out = _type(workspace, "tiltyard", "run", "iris", status=3)
     assert "HOLD" in out
+    assert "iris: fit: " in out
+    assert "next: tiltyard why iris" in out
     assert "against the champion's" in out
     assert workspace.champion("iris").read_bytes() == champion
     assert len(json.loads(_type(workspace, "tiltyard", "history", "iris", "--json"))) == 2

@@ -10,10 +10,19 @@ from tiltyard.workspace import Workspace
 
 
 def led(workspace: Workspace, names: list[str]) -> list[str]:
-    """Give the names, each behind its base, which is put in where it is missing."""
+    """Return the names, each behind its base, which is put in where it is missing.
+
+    A file that cannot be meant does not hold the others up, unless it is the only one.
+    """
     line: list[str] = []
     for name in names:
-        _lead(workspace, name, line, ())
+        error = task_file.mistake(workspace, name)
+        if error and len({*names}) == 1:
+            raise error
+        if not error:
+            _lead(workspace, name, line, ())
+        elif name not in line:
+            line.append(name)
     return line
 
 
@@ -23,7 +32,8 @@ def _lead(workspace: Workspace, name: str, line: list[str], behind: tuple[str, .
             f"model.base: expected the training of another task; {' is based on '.join([*behind, name])}",
             hint=f"name another base in tasks/{name}.yaml",
         )
-    if base := task_file.load(workspace, name).model.taken_up:
+    base = "" if behind and task_file.mistake(workspace, name) else task_file.load(workspace, name).model.taken_up
+    if base:
         _lead(workspace, base, line, (*behind, name))
     if name not in line:
         line.append(name)

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from tiltyard.command import complain, end
 from tiltyard.commands import comparing, deciding, explaining, living, looking, road, service, tables
 from tiltyard.errors import TiltyardError
 from tiltyard.stage import inside
@@ -17,7 +18,7 @@ def main() -> None:
         with inside():
             cli(standalone_mode=False)
     except TiltyardError as error:
-        _complain(error)
+        complain(error)
         sys.exit(1)
     except click.ClickException as error:
         error.show()
@@ -25,12 +26,6 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         sys.exit(130)
-
-
-def _complain(error: TiltyardError) -> None:
-    click.echo(click.style("error: ", fg="red", bold=True) + error.message, err=True)
-    if error.hint:
-        click.echo(click.style("next:  ", fg="cyan", bold=True) + error.hint, err=True)
 
 
 class Ordered(click.Group):
@@ -51,7 +46,17 @@ def cli() -> None:
     tiltyard serve                the champions, on http://localhost:3000
     tiltyard predict iris --json '[{"sepal_length": 5.1, ...}]'
     tiltyard history iris         every verdict about a task, with its reasons
+
+    \b
+    Exit status: 0 done, 1 an error, 2 a command that cannot be meant, 3 HOLD, 4 REJECT (run and promote),
+    130 interrupted.
     """
+
+
+@cli.result_callback()
+def _finish(_: object) -> None:
+    """End with 1 if one task among several failed, which was said when it did."""
+    end(0)
 
 
 GROUPS = (tables, road, comparing, service, living, deciding, explaining, looking)

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import is_dataclass
 from pathlib import Path
@@ -13,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tiltyard.errors import TiltyardError
 from tiltyard.quiet import silence
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
     from tiltyard.task import Task
 
+FAILED = "tiltyard.failed"  # in the context of a command: that one task among several failed
 TASKS = click.argument("tasks", nargs=-1, metavar="[TASK]...")
 TASK = click.argument("task")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
@@ -32,17 +35,52 @@ def find() -> Workspace:
 
 
 def named(tasks: tuple[str, ...], verb: Callable[[Workspace, Task], Any]) -> Iterator[tuple[str, Any]]:
-    """Run a verb for the named tasks, or for all; every task file is read before anything runs."""
+    """Run a verb for the named tasks, or for all; of several, one that fails leaves the others alone.
+
+    Every task file is read before anything runs. A name that no task has is a slip of the hand: nothing runs then.
+    """
     from tiltyard import roster, task_file
 
     workspace = find()
-    for task in [task_file.load(workspace, name) for name in tasks or roster.listed(workspace)]:
-        yield task.name, verb(workspace, task)
+    names = list(dict.fromkeys(tasks)) or roster.listed(workspace)
+    alone = len(names) == 1
+    mistakes = {name: error for name in names if (error := task_file.mistake(workspace, name))}
+    for error in mistakes.values():
+        _failed(error, alone=alone)
+    for name in names:
+        if name not in mistakes:
+            try:
+                result = verb(workspace, task_file.load(workspace, name))
+            except TiltyardError as error:
+                _failed(error, alone=alone)
+            else:
+                yield name, result
+
+
+def _failed(error: TiltyardError, *, alone: bool) -> None:
+    """Raise the error of the only task; print that of one among several, and let the command end with 1."""
+    if alone:
+        raise error
+    complain(error)
+    click.get_current_context().meta[FAILED] = True
+
+
+def end(status: int) -> None:
+    """End a command with an exit status of its own; a task that failed outranks it."""
+    if code := 1 if click.get_current_context().meta.get(FAILED) else status:
+        sys.exit(code)
+
+
+def complain(error: TiltyardError) -> None:
+    """Print what is wrong, and what to type next."""
+    click.echo(click.style("error: ", fg="red", bold=True) + error.message, err=True)
+    if error.hint:
+        click.echo(click.style("next:  ", fg="cyan", bold=True) + error.hint, err=True)
 
 
 def one(name: str, verb: Callable[[Workspace, Task], Any]) -> Any:
     """Run a verb for one task."""
-    ((_, result),) = named((name,), verb)
+    ((_, result),) = named((name,), verb)  # one that fails is raised
     return result
 
 

@@ -51,14 +51,17 @@ def outcome(rows: Sequence[Any], *, smoke: bool = False) -> None:
     for row in rows:
         for reason in [row.error] if row.error else row.reasons if row.verdict != "PROMOTE" else []:
             click.echo(f"{row.task}: {reason}")
+        for line in row.next.fit:
+            click.echo(f"{row.task}: {line}")
+        steps(row.next.commands)
         if row.hint:
-            _next({row.hint: ""})
+            steps({row.hint: ""})
     good = [row.task for row in rows if row.ok]
     if good and smoke:
-        _next({f"tiltyard run {good[0]}": "with all rows and epochs: the figures above mean nothing"})
+        steps({f"tiltyard run {good[0]}": "with all rows and epochs: the figures above mean nothing"})
     elif good:
         click.echo()
-        _next(
+        steps(
             {
                 **_activation(),
                 "tiltyard serve": "answer on http://localhost:3000",
@@ -96,7 +99,7 @@ def drafted(draft: Any, task: str) -> None:
     rows = [[getattr(trait, name) for name in names] for trait in draft.traits]
     table(["column", "kind", "missing", "unique", "seen", "left out because"], rows)
     click.echo(f"\n{draft.rows:,} rows, {draft.problem}; written: {draft.path}")
-    _next(
+    steps(
         {
             f"read {draft.path}": "change what it got wrong",
             f"tiltyard fetch {task}; tiltyard check {task}": "see what is odd about the data",
@@ -159,9 +162,9 @@ def checked(result: Any) -> None:
         console.print(Text(f"{'':11}next: {found.hint}", style="dim"))
 
 
-def _next(commands: dict[str, str]) -> None:
+def steps(commands: dict[str, str]) -> None:
     """Print the next commands to type, each with what it is for."""
-    width = max(map(len, commands))
+    width = max(map(len, commands), default=0)
     for place, (command, purpose) in enumerate(commands.items()):
         head = "      " if place else click.style("next: ", fg="cyan", bold=True)
         click.echo(f"{head}{command:<{width}}  {purpose}".rstrip())

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from tiltyard import safe_yaml, schema_errors
+from tiltyard import roster, safe_yaml, schema_errors
 from tiltyard.errors import TaskError
 from tiltyard.strict import Strict
 from tiltyard.task import Task
@@ -30,8 +30,22 @@ def load(workspace: Workspace, name: str) -> Task:
     return _made(read(workspace.task_file(name), path), name, path)
 
 
+def mistake(workspace: Workspace, name: str) -> TaskError | None:
+    """Return what is wrong with the file of a task; a name that no task has, and none had, is raised."""
+    if name not in {*workspace.tasks(), *roster.listed(workspace)}:
+        raise unknown(workspace, name)
+    try:
+        load(workspace, name)
+    except TaskError as error:
+        return error
+    return None
+
+
 def unknown(workspace: Workspace, name: str) -> TaskError:
-    """Return the complaint about a name that no task has: the nearest names, or all where they are few."""
+    """Return the complaint about a name without a task file: the nearest names, or all where they are few."""
+    if name in roster.listed(workspace):
+        hint = f"take it off the list: tiltyard remove {name}"
+        return TaskError(f"tasks/{name}.yaml is gone, and params.yaml still lists {name}", hint)
     known = workspace.tasks()
     near = difflib.get_close_matches(name, known, n=NEAR, cutoff=0.5)
     if not known:

@@ -27,6 +27,11 @@ class Verdict:
     fingerprint: str = ""
     told: bool = False  # the ledger has it already, or it says nothing new
 
+    @property
+    def word(self) -> str:
+        """The verdict as people read it: the champion that comes again is unchanged, not held."""
+        return "unchanged" if self.version == self.champion else self.verdict
+
     def decision(self, task: Task, report: dict[str, Any], origin: dict[str, Any]) -> Decision:
         """Make it a line of the ledger."""
         kept = {name: report[name] for name in ("metric", "metrics", "baseline", "data", "test")}

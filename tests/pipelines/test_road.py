@@ -71,6 +71,19 @@ def test_corrupted_data_stop_one_task_only(travelled: Workspace, first: dict[str
     assert (champion.read_bytes() if champion.exists() else b"") == before
 
 
+def test_a_broken_task_file_stops_one_task_only(travelled: Workspace, first: dict[str, Row]) -> None:
+    """Its row says what is wrong with it; the other one goes the whole road, and DVC minds as little."""
+    travelled.task_file("iris").write_text("title: [")
+    found = rows(travelled, *first)
+    assert (found["iris"].stopped, found["diabetes"].stopped) == ("task file", "")
+    assert "tasks/iris.yaml: not YAML: line 1" in found["iris"].error
+    assert found["diabetes"].version == first["diabetes"].version
+    travelled.task_file("iris").unlink()
+    found = rows(travelled, *first)
+    assert (found["iris"].stopped, found["diabetes"].stopped) == ("task file", "")
+    assert found["iris"].hint == "take it off the list: tiltyard remove iris"
+
+
 @pytest.mark.usefixtures("travelled")
 def test_a_run_leaves_artifacts() -> None:
     """Validation, metrics, confusion matrix, report and verdict can be looked at in Prefect."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tiltyard.command import JSON, TASKS, each, find, named, pipeline, plain, print_json
+from tiltyard.command import JSON, TASKS, each, end, find, named, pipeline, plain, print_json
+from tiltyard.workspace import Workspace
+
+if TYPE_CHECKING:
+    from tiltyard.task import Task
 
 
 @click.command()
@@ -108,21 +111,28 @@ def promote(tasks: tuple[str, ...], dry_run: bool, again: bool, as_json: bool) -
 
     \b
     tiltyard promote iris --dry-run     the verdict and its reasons, nothing else
+
+    Exits with 0 if it is promoted or the champion already, 3 on HOLD, 4 on REJECT, 1 on an error.
     """
     from dataclasses import asdict
 
-    from tiltyard import show
+    from tiltyard import next_steps, show
     from tiltyard.promote import promote as verb
 
-    verdicts = [verdict for _, verdict in named(tasks, lambda w, t: verb(w, t, dry_run=dry_run, again=again))]
+    def judged(workspace: Workspace, task: Task) -> Any:
+        verdict = verb(workspace, task, dry_run=dry_run, again=again)
+        return verdict, next_steps.next_steps(workspace, task, verdict)
+
+    verdicts = [pair for _, pair in named(tasks, judged)]
     if as_json:
-        print_json([asdict(verdict) for verdict in verdicts])
-        return
-    for verdict in verdicts:
-        click.echo(f"{verdict.task}: {verdict.verdict} {verdict.version}")
+        print_json([{**asdict(verdict), "next": asdict(steps)} for verdict, steps in verdicts])
+    for verdict, steps in [] if as_json else verdicts:
+        click.echo(f"{verdict.task}: {verdict.word} {verdict.version}")
         show.table(["check", "outcome", "why"], [(o.code, o.state, o.text or o.title) for o in verdict.outcomes])
-        for reason in verdict.reasons:
-            click.echo(f"  {reason}")
+        for line in [*verdict.reasons, *steps.fit]:
+            click.echo(f"  {line}")
+        show.steps(steps.commands)
+    end(next_steps.status(verdict for verdict, _ in verdicts))
 
 
 @click.command()
@@ -146,6 +156,8 @@ def run(tasks: tuple[str, ...], smoke: bool, as_json: bool) -> None:
     tiltyard run                all tasks, as many at once as there are cores
     tiltyard run iris digits    these
     tiltyard run --smoke churn  whether it gets through, in seconds; nothing of the project is touched
+
+    Exits with 0 if every task is promoted or unchanged, 3 if one is on HOLD, 4 if one is REJECTed, 1 on an error.
     """
     from dataclasses import asdict
 
@@ -158,8 +170,7 @@ def run(tasks: tuple[str, ...], smoke: bool, as_json: bool) -> None:
             print_json([asdict(row) for row in rows])
         else:
             show.outcome(rows, smoke=smoke)
-    if not all(row.ok for row in rows):
-        sys.exit(1)
+    end(max(row.status for row in rows) if all(row.ok for row in rows) else 1)
 
 
 @click.command()
