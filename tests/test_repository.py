@@ -17,7 +17,7 @@ from tiltyard.workspace import Workspace
 SOURCE = ROOT / "src" / "tiltyard"
 PLUGINS = {"sources", "formats", "models", "problems", "checks", "columns", "forms", "findings", "explanations"}
 VERBS = {
-    *("init", "fetch", "validate", "prepare", "train", "evaluate", "promote", "package"),
+    *("init", "remove", "fetch", "validate", "prepare", "train", "evaluate", "promote", "package"),
     *("serve", "predict", "check", "status", "history", "rollback", "doctor", "data", "smoke", "search", "study"),
     *("traffic", "monitor", "why", "compare", "verify", "approve", "explain", "report"),
 }

@@ -8,6 +8,7 @@ from tiltyard import files, safe_yaml
 from tiltyard.errors import TaskError
 from tiltyard.workspace import Workspace
 
+NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 LINE = re.compile(r"^tasks: *\[(.*?)\]", re.MULTILINE | re.DOTALL)
 
 
@@ -21,6 +22,8 @@ def listed(workspace: Workspace) -> list[str]:
     names = content.get("tasks") if isinstance(content, dict) else None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise TaskError(wanted, hint)
+    if odd := [name for name in names if not NAME.fullmatch(name)]:
+        raise TaskError(f"{wanted}; received {odd[0][:80]!r}", "a name is that of a file in tasks/: iris, two_words")
     return sorted({*names})
 
 
@@ -28,13 +31,31 @@ def enter(workspace: Workspace, name: str) -> bool:
     """Put a task on the roster; say whether it is new there."""
     if name in listed(workspace):
         return False
+    _write(workspace, [*listed(workspace), name], f"add {name} to its list `tasks` by hand")
+    return True
+
+
+def leave(workspace: Workspace, name: str) -> bool:
+    """Take a task off the roster; say whether it was there."""
+    if name not in listed(workspace):
+        return False
+    others = [other for other in listed(workspace) if other != name]
+    _write(workspace, others, f"take {name} out of its list `tasks` by hand")
+    return True
+
+
+def _write(workspace: Workspace, names: list[str], hint: str) -> None:
+    """Write the list in its line, and leave the rest of the file as it is."""
     text = _text(workspace)
     found = LINE.search(text)
     if not found:
-        raise TaskError("params.yaml: expected a line `tasks: [...]`", hint=f"add {name} to its list `tasks` by hand")
-    names = ", ".join(sorted([*listed(workspace), name]))
-    files.write_text(workspace.params, text.replace(found[0], f"tasks: [{names}]"))
-    return True
+        raise TaskError("params.yaml: expected a line `tasks: [...]`", hint=hint)
+    files.write_text(workspace.params, text.replace(found[0], f"tasks: [{', '.join(map(_spelled, sorted(names)))}]"))
+
+
+def _spelled(name: str) -> str:
+    """Quote a name that YAML would take for another thing: on, no, null."""
+    return name if safe_yaml.parse(name, "params.yaml") == name else f'"{name}"'
 
 
 def _text(workspace: Workspace) -> str:

@@ -108,6 +108,13 @@ def drafted(draft: Any, task: str) -> None:
     )
 
 
+def removal(planned: Any, *, err: bool = False) -> None:
+    """Print what would go and what would stay."""
+    for word, paths in (("removes", planned.removed), ("keeps", planned.kept)):
+        for place, path in enumerate(paths):
+            click.echo(f"{'' if place else word:<8} {path}", err=err)
+
+
 def versions(rows: list[dict[str, Any]]) -> None:
     """Print versions of data, a line each; an arrow points to the one that lies in data/raw."""
     table(["", "version", "fetched (UTC)", "rows", "bytes", "git commit"], [_version(row) for row in rows])

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from tiltyard import roster
+from tiltyard import roster, task_file
 from tiltyard.registry import Registry
 from tiltyard.workspace import Workspace
 
 
 def status(workspace: Workspace) -> list[dict[str, Any]]:
     """Give a row a task; where there is no champion yet, its fields are None."""
-    return [_row(Registry(workspace), name) for name in roster.listed(workspace)]
+    return [_row(workspace, name) for name in roster.listed(workspace)]
 
 
-def _row(registry: Registry, name: str) -> dict[str, Any]:
+def _row(workspace: Workspace, name: str) -> dict[str, Any]:
+    registry, mistake = Registry(workspace), task_file.mistake(workspace, name)
     champion, decisions = registry.champion(name), registry.decisions(name)
     decision, last = champion.decision if champion else None, decisions[-1] if decisions else None
     return {
@@ -26,4 +27,6 @@ def _row(registry: Registry, name: str) -> dict[str, Any]:
         "verdict": last.verdict if last else None,
         "reasons": last.reasons if last else [],
         "decided": last.time if last else None,
+        "mistake": mistake.message if mistake else None,
+        "hint": mistake.hint if mistake else None,
     }

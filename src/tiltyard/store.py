@@ -8,6 +8,7 @@ import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import yaml
@@ -168,6 +169,19 @@ def heal(workspace: Workspace) -> None:
             aside = workspace.root / ".tiltyard" / "dvc.lock.torn"
             aside.parent.mkdir(exist_ok=True)
             lock.replace(aside)
+
+
+def forget(workspace: Workspace, task: str) -> None:
+    """Take the stages of a task out of dvc.lock."""
+    from dvc.dvcfile import Lockfile
+
+    lock = workspace.root / "dvc.lock"
+    if not lock.is_file():
+        return
+    with _repo(workspace) as repo:
+        file = Lockfile(repo, str(lock))
+        for verb in STAGES:
+            file.remove_stage(SimpleNamespace(name=f"{verb}@{task}"))
 
 
 def stage(workspace: Workspace, verb: str, task: str, *, anew: bool = False) -> Literal["ran", "skipped"]:

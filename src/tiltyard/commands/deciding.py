@@ -6,7 +6,8 @@ import sys
 
 import click
 
-from tiltyard.command import JSON, TASK, find, one, print_json
+from tiltyard.command import JSON, TASK, complain, find, one, print_json
+from tiltyard.errors import TiltyardError
 
 
 @click.command()
@@ -22,6 +23,9 @@ def status(as_json: bool) -> None:
     else:
         names = ("task", "version", "metric", "value", "since", "verdict", "decided")
         show.table(names, [[row[name] for name in names] for row in rows])
+        for row in rows:
+            if row["mistake"]:
+                complain(TiltyardError(row["mistake"], row["hint"]))
 
 
 @click.command()

@@ -46,6 +46,51 @@ def init(task: str, force: bool, as_json: bool, **wish: Any) -> None:
 
 
 @click.command()
+@TASK
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--all", "everything", is_flag=True, help="Also its ledger, packages, seal and raw data.")
+@JSON
+def remove(task: str, yes: bool, everything: bool, as_json: bool) -> None:
+    r"""Remove a task: its file, its entry in params.yaml, its outputs, and that it is served.
+
+    What proves earlier figures stays, unless --all is given: the ledger, packages, the seal of the test rows, raw data
+    and their versions. A task whose file was deleted by hand is removed in the same way.
+
+    \b
+    tiltyard remove churn           says what goes and what stays, and asks
+    tiltyard remove churn --yes     does not ask
+    """
+    from dataclasses import asdict
+
+    from tiltyard import show
+    from tiltyard.remove import plan
+    from tiltyard.remove import remove as verb
+
+    workspace = find()
+    planned = plan(workspace, task, everything=everything)
+    if not yes:
+        show.removal(planned, err=True)
+        if not _confirmed(f"remove {task}?"):
+            click.echo("nothing was removed", err=True)
+            sys.exit(1)
+    done = verb(workspace, task, everything=everything)
+    if as_json:
+        print_json(asdict(done))
+    else:
+        click.echo(f"{task}: removed")
+
+
+def _confirmed(question: str) -> bool:
+    """Ask; where nobody can answer, an option has to."""
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        raise click.UsageError("--yes: expected where nobody can be asked") from None
+
+
+@click.command()
 @TASKS
 @click.option("--against", metavar="FILE", type=click.Path(), help="New data for one task; they need no target.")
 @JSON
@@ -99,4 +144,4 @@ def schema() -> None:
     print_json(task_file.json_schema())
 
 
-COMMANDS = [init, check, doctor, schema]
+COMMANDS = [init, check, remove, doctor, schema]

@@ -1,0 +1,157 @@
+"""Taking a task out of the project: by the command, and what is said of one whose file was deleted by hand."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from jousting import arena, challenge, quick_package
+from making import edit_task
+
+from tiltyard import cli, files, roster, task_file
+from tiltyard.errors import TaskError
+from tiltyard.promote import promote
+from tiltyard.remove import remove
+from tiltyard.workspace import Workspace
+
+
+@pytest.fixture
+def reigning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A project in which iris has data, outputs, a champion and a ledger."""
+    workspace, task = arena(tmp_path / "project", "iris")
+    monkeypatch.chdir(workspace.root)
+    monkeypatch.setattr("tiltyard.package.package", quick_package)
+    monkeypatch.setattr("tiltyard.contest.simple", lambda *_: None)
+    challenge(workspace, task, slice(4))
+    assert promote(workspace, task).verdict == "PROMOTE"
+    for path in (workspace.search("iris"), workspace.search("iris2"), workspace.logs("iris") / "events"):
+        files.write_text(path, "x")
+    return workspace
+
+
+def left(workspace: Workspace) -> list[str]:
+    """List the files of iris that are still there."""
+    paths = (path.relative_to(workspace.root) for path in workspace.root.rglob("*") if path.is_file())
+    return sorted(str(path) for path in paths if "iris" in {*path.parts, path.stem})
+
+
+def test_what_goes_and_what_stays(reigning: Workspace) -> None:
+    """File, entry, outputs and pointer go; ledger, package, seal and raw data stay, and other tasks as they were."""
+    others = reigning.task_file("sine").read_bytes()
+    done = remove(reigning, "iris")
+    kept = ("data/raw/iris/", "data/seals/iris", "data/versions/iris", "serving/ledger/iris", "serving/packages/iris/")
+    assert all(path.startswith(kept) for path in left(reigning))
+    assert len(done.kept) == len(kept)
+    assert {"tasks/iris.yaml", "serving/champions/iris.json", "out/iris", "params.yaml: its entry"} <= {*done.removed}
+    assert roster.listed(reigning) == ["diabetes", "digits", "sine"]
+    assert reigning.search("iris2").exists()
+    assert reigning.task_file("sine").read_bytes() == others
+    with pytest.raises(TaskError, match="no task 'iris': expected one of diabetes, digits, sine"):
+        remove(reigning, "iris")
+
+
+def test_all_means_all(reigning: Workspace) -> None:
+    """With --all nothing that is the task's own is left."""
+    result = CliRunner().invoke(cli.cli, ["remove", "iris", "--yes", "--all", "--json"])
+    told = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert told["kept"] == []
+    assert "serving/ledger/iris.jsonl" in told["removed"]
+    assert left(reigning) == []
+
+
+def test_it_asks_before_it_does(reigning: Workspace) -> None:
+    """It says what goes and what stays; no is no, yes is yes, and where nobody can be asked --yes is wanted."""
+    before = left(reigning)
+    told = CliRunner().invoke(cli.cli, ["remove", "iris"], input="n\n")
+    assert told.exit_code == 1
+    assert "removes  serving/champions/iris.json" in told.stderr
+    assert "keeps    serving/ledger/iris.jsonl" in told.stderr
+    mute = CliRunner().invoke(cli.cli, ["remove", "iris"], input="")
+    assert mute.exit_code == 2
+    assert "--yes: expected where nobody can be asked" in mute.stderr
+    assert left(reigning) == before
+    assert CliRunner().invoke(cli.cli, ["remove", "iris"], input="y\n").exit_code == 0
+    assert not reigning.task_file("iris").exists()
+
+
+def test_a_link_is_removed_and_not_what_it_leads_to(reigning: Workspace, tmp_path: Path) -> None:
+    """Outputs on another disk are not followed."""
+    elsewhere = tmp_path / "disk"
+    (reigning.root / "out" / "iris").rename(elsewhere)
+    (reigning.root / "out" / "iris").symlink_to(elsewhere)
+    remove(reigning, "iris")
+    assert not (reigning.root / "out" / "iris").is_symlink()
+    assert any(elsewhere.iterdir())
+
+
+def test_what_another_task_needs_is_not_removed(workspace: Workspace) -> None:
+    """A task whose training is taken up by another stays until that is gone."""
+    content = yaml.safe_load(workspace.task_file("digits").read_text())
+    content["model"] = {"family": "transfer", "base": "digits", "units": [8]}
+    workspace.task_file("few").write_text(yaml.safe_dump(content))
+    with pytest.raises(TaskError, match="few takes up the training of digits") as caught:
+        remove(workspace, "digits")
+    assert caught.value.hint == "first: tiltyard remove few"
+    assert workspace.task_file("digits").exists()
+
+
+def test_the_lock_of_dvc_forgets_its_stages(workspace: Workspace) -> None:
+    """Stages of other tasks stay, byte for byte."""
+    stage = (
+        "    cmd: tiltyard train {0}\n    outs:\n    - path: out/{0}/train\n      md5: 1{1:031d}.dir\n      size: 1\n"
+    )
+    stages = "".join(f"  train@{name}:\n{stage.format(name, place)}" for place, name in enumerate(["iris", "sine"]))
+    lock = workspace.root / "dvc.lock"
+    lock.write_text(f"schema: '2.0'\nstages:\n{stages}")
+    remove(workspace, "iris")
+    assert lock.read_text() == f"schema: '2.0'\nstages:\n  train@sine:\n{stage.format('sine', 1)}"
+
+
+def test_a_file_deleted_by_hand_is_noticed(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By status, which shows the others as ever, by verbs over all tasks, and by name; the cure that is named works."""
+    workspace.task_file("iris").unlink()
+    edit_task(workspace, "sine", {"title": None})
+    result = CliRunner().invoke(cli.cli, ["status"])
+    assert result.exit_code == 0
+    assert [name in result.stdout for name in ("diabetes", "digits", "iris", "sine")] == [True] * 4
+    assert "tasks/iris.yaml is gone, and params.yaml still lists iris" in result.stderr
+    assert "tasks/sine.yaml: title: expected this key; it is missing" in result.stderr
+    rows = {row["task"]: row for row in json.loads(CliRunner().invoke(cli.cli, ["status", "--json"]).stdout)}
+    assert rows["iris"]["hint"] == "take it off the list: tiltyard remove iris"
+    assert rows["diabetes"]["mistake"] is None
+    monkeypatch.setattr(sys, "argv", ["tiltyard", "prepare", "iris"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "tiltyard remove iris" in capsys.readouterr().err
+    assert CliRunner().invoke(cli.cli, ["remove", "iris", "--yes"]).exit_code == 0
+    assert "iris" not in roster.listed(workspace)
+    with pytest.raises(TaskError, match="no task 'iris'"):
+        task_file.load(workspace, "iris")
+
+
+def test_no_name_leads_out_of_the_project(workspace: Workspace) -> None:
+    """Neither a typed one nor one on the list."""
+    (workspace.root.parent / "precious.yaml").write_text("x")
+    for name in ("../../precious", "..", ".", "iris/../..", ""):
+        with pytest.raises(TaskError):
+            remove(workspace, name)
+    workspace.params.write_text("tasks: [iris, ../../precious]\n")
+    with pytest.raises(TaskError, match=r"params\.yaml: expected a list `tasks` of names; received '\.\./"):
+        remove(workspace, "../../precious")
+    assert (workspace.root.parent / "precious.yaml").exists()
+
+
+@pytest.mark.parametrize("name", ["on", "no", "null", "true"])
+def test_a_task_may_be_called_like_a_value_of_yaml(workspace: Workspace, name: str) -> None:
+    """It enters and leaves the list as text."""
+    assert roster.enter(workspace, name)
+    assert name in roster.listed(workspace)
+    assert roster.leave(workspace, name)
+    assert roster.listed(workspace) == ["diabetes", "digits", "iris", "sine"]
