@@ -79,6 +79,15 @@ def table(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
+@pytest.fixture
+def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for private keys of the test's own."""
+    folder = tmp_path / "config"
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder))
+    monkeypatch.delenv("TILTYARD_SIGNING_KEY", raising=False)
+    return folder / "tiltyard" / "signing"
+
+
 LONGEST = ("test_road.py", "test_search.py", "test_study.py", "test_schedule.py", "test_service.py", "test_package.py")
 
 

@@ -23,6 +23,7 @@ VERBS = {
 }
 # which modules may import a heavy library; everywhere else it stays out
 HEAVY = {
+    "cryptography": {"signing"},
     "bentoml": {"bento", "package", "service"},
     "dvc": {"store"},
     "great_expectations": {"data_docs", "sieve", "suite"},

@@ -71,7 +71,11 @@ def test_the_road_of_one_task(tmp_path: Path) -> None:
     assert "iris: fit: " in out
     assert "next: tiltyard why iris" in out
     assert "against the champion's" in out
-    assert workspace.champion("iris").read_bytes() == champion
+    held = json.loads(workspace.champion("iris").read_bytes())
+    assert held["version"] == version
+    assert held["decision"] == json.loads(champion)["decision"]
+    assert len(held["ledger"]["hashes"]) == len(json.loads(champion)["ledger"]["hashes"]) + 1  # that it was held
+    champion = workspace.champion("iris").read_bytes()
     assert len(json.loads(_type(workspace, "tiltyard", "history", "iris", "--json"))) == 2
 
     table = workspace.raw("iris") / "table.csv"

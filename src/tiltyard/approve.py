@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tiltyard import signing
 from tiltyard.aliases import aliases, named
 from tiltyard.decision import Decision, provenance
 from tiltyard.errors import RegistryError
@@ -14,9 +15,12 @@ def approve(workspace: Workspace, task: Task, name: str = "challenger") -> Decis
     """Record who approves what; the same word twice is one."""
     if name == "challenger" and name not in aliases(workspace, task):
         raise RegistryError(f"{task.name} has no challenger to approve", hint=f"train one: tiltyard run {task.name}")
+    signing.insist(workspace, task)
     version, registry, origin = named(workspace, task, name), Registry(workspace), provenance(workspace)
     with registry.lock(task.name):
-        for decision in registry.decisions(task.name):
+        signer = signing.signer(workspace)
+        again = not task.gate.signed or (signer and signer.name in approved(registry, task, version))
+        for decision in registry.decisions(task.name) if again else []:
             if (decision.verdict, decision.version, decision.who) == ("APPROVE", version, origin["who"]):
                 return decision
         champion = registry.champion(task.name)
@@ -32,10 +36,13 @@ def approve(workspace: Workspace, task: Task, name: str = "challenger") -> Decis
         return decision
 
 
-def approved(registry: Registry, task: str, version: str) -> list[str]:
-    """Say who has approved a version."""
+def approved(registry: Registry, task: Task, version: str) -> list[str]:
+    """Say who has approved a version; where signatures are wanted, by whose key."""
+    if task.gate.signed:
+        entries = [entry for entry in registry.entries(task.name) if entry.signer and not entry.problem]
+        return [entry.signer for entry in entries if (entry.verdict, entry.version) == ("APPROVE", version)]
     return [
         decision.who
-        for decision in registry.decisions(task)
+        for decision in registry.decisions(task.name)
         if decision.verdict == "APPROVE" and decision.version == version
     ]

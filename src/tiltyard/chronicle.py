@@ -9,8 +9,7 @@ from typing import Any
 from tiltyard import files, versions
 from tiltyard.decision import Decision
 from tiltyard.exhibit import Exhibit, bars, lines
-from tiltyard.ledger import Ledger
-from tiltyard.registry import Champion
+from tiltyard.registry import Champion, Registry
 from tiltyard.site import Cell, Section, badge, number, shown, spark, table
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
@@ -103,7 +102,7 @@ def history(workspace: Workspace, task: Task, decisions: list[Decision]) -> Sect
 
 
 def _chain(workspace: Workspace, task: Task) -> str:
-    faults = Ledger(workspace.ledger(task.name)).faults()
+    faults = Registry(workspace).faults(task.name)
     if not faults:
         return '<p class="good">The ledger is whole: each line holds the hash of the one before it.</p>'
     return "".join(f'<p class="bad">{escape(fault)}</p>' for fault in faults)

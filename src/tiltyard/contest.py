@@ -63,7 +63,7 @@ def duel(workspace: Workspace, task: Task, report: Json, champion: Champion | No
         ask=None if task.kind.targets == "text" else predictor.outputs,
         drift=_drift(workspace, task, predictor.encoder),
         facts=_facts(workspace, task, report),
-        approvals=approved(Registry(workspace), task.name, report["version"]),
+        approvals=approved(Registry(workspace), task, report["version"]),
         uses=uses(Registry(workspace).decisions(task.name), report),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from tiltyard import files
+from tiltyard import files, signing
 from tiltyard.decision import code, provenance
 from tiltyard.errors import PackageError
 from tiltyard.gate import Outcome
@@ -19,6 +19,7 @@ def promote(workspace: Workspace, task: Task, *, dry_run: bool = False, again: b
     """Judge, and act on it; `again` judges anew what was held, rejected or rolled back before."""
     if dry_run:
         return judge(workspace, task, again=again)
+    signing.insist(workspace, task)
     registry = Registry(workspace)
     with registry.lock(task.name):
         registry.repair(task.name)

@@ -1,7 +1,8 @@
 """The registry: which version of a task is champion, and every decision that led there.
 
-The pointer is written first and is the truth; it holds the whole decision, so that a kill between pointer and ledger
-loses nothing: the ledger reads as if the line were there, and the next change writes it.
+The pointer is written first and is the truth; it holds the whole line, so that a kill between pointer and ledger loses
+nothing: the ledger reads as if the line were there, and the next change writes it. Once the line is in the ledger, the
+pointer is written again with its hash, and so after every other decision: what is taken out later is found.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tiltyard import files
+from tiltyard import files, pointer, signing
 from tiltyard.decision import Decision, provenance
 from tiltyard.errors import RegistryError
-from tiltyard.ledger import Ledger
+from tiltyard.ledger import CHAIN, SIGNATURE, SIGNER, Ledger
 from tiltyard.workspace import Workspace
+
+CROWNING = {"PROMOTE", "ROLLBACK"}  # verdicts that make a version champion
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,17 @@ class Champion:
     task: str
     version: str
     decision: Decision
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the ledger, and who signed it: `problem` says what is wrong with the signature."""
+
+    place: int
+    verdict: str
+    version: str
+    signer: str
+    problem: str
 
 
 class Registry:
@@ -42,11 +56,12 @@ class Registry:
         path = self.workspace.champion(task)
         if not path.is_file():
             return None
+        found = pointer.read(path)
         try:
-            decision = Decision.model_validate(files.read_json(path)["decision"])
-        except (ValidationError, ValueError, KeyError, TypeError):
+            decision = Decision.model_validate(found.decision)
+        except ValidationError:
             raise RegistryError(
-                f"{path} is no pointer to a champion: expected task, version and decision",
+                f"{path} is no pointer to a champion: {pointer.EXPECTED}",
                 hint=f"go back to the last whole one: git checkout -- {path}",
             ) from None
         return Champion(task, decision.version, decision)
@@ -82,26 +97,98 @@ class Registry:
     def record(self, decision: Decision) -> None:
         """Write a decision that leaves the champion in place; the caller holds the lock."""
         self.repair(decision.task)
-        Ledger(self.workspace.ledger(decision.task)).append(decision)
+        ledger, recorded = Ledger(self.workspace.ledger(decision.task)), self._recorded(decision.task)
+        line = ledger.next_line(decision, signing.signer(self.workspace))
+        ledger.append(line)
+        self._note(decision.task, [*recorded, line[CHAIN]])
 
     def promote(self, decision: Decision) -> None:
         """Make the version champion; the caller holds the lock."""
         self.repair(decision.task)
+        ledger, recorded = Ledger(self.workspace.ledger(decision.task)), self._recorded(decision.task)
+        line = ledger.next_line(decision, signing.signer(self.workspace))
         self.workspace.traffic(decision.task).unlink(missing_ok=True)  # a challenge is against one champion
-        content = {"task": decision.task, "version": decision.version, "decision": decision.model_dump(mode="json")}
-        files.write_json(self.workspace.champion(decision.task), content)
-        Ledger(self.workspace.ledger(decision.task)).append(decision)
+        files.write_json(self.workspace.champion(decision.task), pointer.content(decision.task, line, recorded))
+        ledger.append(line)
+        self._note(decision.task, [*recorded, line[CHAIN]])
 
     def repair(self, task: str) -> None:
         """Finish what a kill left: drop half-written files and a torn line, write the line only the pointer knows."""
         for path in (self.workspace.champion(task), self.workspace.ledger(task)):
             for left in path.parent.glob(f".{path.stem}-*{path.suffix}"):
                 left.unlink()
-        ledger = Ledger(self.workspace.ledger(task))
+        ledger, found = Ledger(self.workspace.ledger(task)), self._pointer(task)
         ledger.mend()
-        told = len(ledger.decisions())
-        for decision in self.decisions(task)[told:]:
-            ledger.append(decision)
+        self._write_missing(ledger, found)
+        ledger.complete_head()
+        hashes = ledger.hashes()
+        if found and found.hashes is not None and found.hashes == hashes[:-1]:
+            self._note(task, hashes)
+
+    def _write_missing(self, ledger: Ledger, found: pointer.Pointer | None) -> None:
+        """Write the line that only the pointer has, if it is the one that follows."""
+        if found is None or found.decision.get("id") in {line.get("id") for line in ledger.contents()}:
+            return
+        if ledger.follows(found.decision):
+            ledger.append(found.decision)
+        elif found.hashes is None:  # from before pointers held whole lines
+            decision = Decision.model_validate(found.decision)
+            ledger.append(ledger.next_line(decision, signing.signer(self.workspace)))
+
+    def faults(self, task: str) -> list[str]:
+        """Say in what ledger, head and pointer are not as they were written, or contradict each other."""
+        ledger, found = Ledger(self.workspace.ledger(task)), self._pointer(task)
+        faults = ledger.faults()
+        if found is None:
+            return faults
+        faults += ledger.unlike(found.hashes)
+        try:
+            decisions, champion = ledger.decisions(), self.champion(task)
+        except RegistryError as error:
+            return [*faults, error.message]
+        return faults + (_disagreement(ledger, found, decisions, champion.decision) if champion else [])
+
+    def entries(self, task: str) -> list[Entry]:
+        """Say of every line who signed it."""
+        lines, champion, found = Ledger(self.workspace.ledger(task)).contents(), self._pointer(task), []
+        if champion and champion.decision.get("id") not in {line.get("id") for line in lines}:
+            lines = [*lines, champion.decision]  # an interrupted promotion, if it is one, has not written it yet
+        for place, line in enumerate(lines, 1):
+            signer, signature = str(line.get(SIGNER, "")), str(line.get(SIGNATURE, ""))
+            problem = ""
+            if signer and signature:
+                problem = signing.problem(self.workspace, signer, str(line.get(CHAIN, "")), signature)
+            elif signer or signature:
+                problem = f"the signature of {signer:.80} was taken out" if signer else "it does not say whose it is"
+            verdict, version = (str(line.get(key, "")) for key in ("verdict", "version"))
+            found.append(Entry(place, verdict, version, signer, problem))
+        return found
+
+    def has_hashes(self, task: str) -> bool:
+        """Return whether the pointer holds the hashes of the ledger; one of before they were recorded does not."""
+        found = self._pointer(task)
+        return found is None or found.hashes is not None
+
+    def _pointer(self, task: str) -> pointer.Pointer | None:
+        path = self.workspace.champion(task)
+        return pointer.read(path) if path.is_file() else None
+
+    def _recorded(self, task: str) -> list[str]:
+        """Return the hashes to which that of the next line is added.
+
+        They are those of the pointer, right or wrong: what does not fit stays to be found. One that was written before
+        hashes were recorded takes those of the ledger.
+        """
+        ledger, found = Ledger(self.workspace.ledger(task)), self._pointer(task)
+        if found and found.hashes is not None:
+            return found.hashes
+        return [] if found and ledger.unlike(None) else ledger.hashes()
+
+    def _note(self, task: str, hashes: list[str]) -> None:
+        """Write the hashes of all lines into the pointer, if there is one."""
+        path = self.workspace.champion(task)
+        if path.is_file():
+            files.write_json(path, {**files.read_json(path), "ledger": {"hashes": hashes}})
 
     def rollback(self, task: str) -> Decision:
         """Bring back the champion before this one, if its package is still there."""
@@ -127,6 +214,20 @@ class Registry:
             f"no champion of {champion.task} before {champion.version} to roll back to: {gone}",
             hint="bring them from the remote: dvc pull" if known else "",
         )
+
+
+def _disagreement(ledger: Ledger, found: pointer.Pointer, decisions: list[Decision], champion: Decision) -> list[str]:
+    """Hold the decision in the pointer against the ledger, which a kill may have left without its line."""
+    told = {decision.id: decision for decision in decisions}
+    if champion.id not in told:
+        under_way = found.hashes is None or (found.hashes == ledger.hashes() and ledger.follows(found.decision))
+        return [] if under_way else ["the decision in the pointer is in no line of the ledger"]
+    if told[champion.id] != champion:
+        return ["the pointer says otherwise than the ledger"]
+    last = [decision for decision in decisions if decision.verdict in CROWNING][-1:]
+    if last and last[0].id != champion.id:
+        return [f"the pointer names {champion.version}; the ledger made {last[0].version} champion after it"]
+    return []
 
 
 def reign(decisions: list[Decision]) -> list[Decision]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tiltyard import signing
 from tiltyard.decision import Decision
 from tiltyard.registry import Registry
 from tiltyard.task import Task
@@ -10,4 +11,5 @@ from tiltyard.workspace import Workspace
 
 def rollback(workspace: Workspace, task: Task) -> Decision:
     """Move the pointer back; `version` of the decision serves again, `champion` no longer."""
+    signing.insist(workspace, task)
     return Registry(workspace).rollback(task.name)

@@ -92,6 +92,7 @@ class Gate(Strict):
         50, ge=0, description="How many versions the same sealed rows may judge before fresh ones are due."
     )
     approval: bool = Field(default=False, description="Want a person's word: tiltyard approve TASK.")
+    signed: bool = Field(default=False, description="Want every decision signed: tiltyard key NAME --sign.")
     approval_minutes: float = Field(0.0, ge=0, description="How long a run waits for that word.")
     committed: bool = Field(default=False, description="Insist that code and task are committed to git.")
 

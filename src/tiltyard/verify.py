@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
-from tiltyard import files
+from tiltyard import files, task_file
 from tiltyard.decision import Decision, code
 from tiltyard.errors import RegistryError, TiltyardError
-from tiltyard.ledger import Ledger
+from tiltyard.git_comparison import Commit, signer_faults, task_faults
 from tiltyard.predictor import Predictor, version
 from tiltyard.prepare import read_test
-from tiltyard.registry import Registry
+from tiltyard.registry import CROWNING, Entry, Registry
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
 State = Literal["same", "changed", "unknown"]
+Row = dict[str, Any]
 
 
 class Proof(NamedTuple):
@@ -28,16 +30,58 @@ class Proof(NamedTuple):
     text: str
 
 
-def verify(workspace: Workspace, task: Task) -> list[dict[str, Any]]:
+def verify(workspace: Workspace, task: Task, against: str | None = None) -> list[Row]:
     """Give a row for each thing; what was changed since the decision is a reason not to trust it."""
     champion = Registry(workspace).champion(task.name)
-    if champion is None:
-        raise RegistryError(f"{task.name} has no champion to verify", hint=f"make one: tiltyard run {task.name}")
-    return [proof._asdict() for proof in _proofs(workspace, task, champion.decision)]
+    if champion is None and against is None:
+        raise _no_champion(workspace, task)
+    proofs = [*_ledger(workspace, task)]
+    proofs += [*_in_git(Commit(workspace, against), task.name)] if against else []
+    return [proof._asdict() for proof in proofs] + (
+        [proof._asdict() for proof in _proofs(workspace, task, champion.decision)] if champion else []
+    )
+
+
+def everything(workspace: Workspace, names: Collection[str], against: str | None = None) -> Iterator[Row]:
+    """Give the rows of the named tasks, or of all that have a champion or a ledger, now or in the commit.
+
+    One that cannot be looked at is a row of its own, and the others are looked at.
+    """
+    commit = Commit(workspace, against) if against else None
+    for name in sorted(names or _known(workspace) | (commit.tasks() if commit else set())):
+        try:
+            rows = verify(workspace, task_file.load(workspace, name), against)
+        except TiltyardError as error:
+            proofs = [Proof("task", "changed", error.message)]
+            proofs += _in_git(commit, name) if commit else []
+            rows = [proof._asdict() for proof in proofs]
+        yield from ({"task": name, **row} for row in rows)
+    if commit:
+        faults, new = signer_faults(commit)
+        said = "; ".join(faults) or f"the public keys of {against}" + (f"; new ones: {', '.join(new)}" if new else "")
+        yield {"task": "", **Proof("signers", "changed" if faults else "same", said)._asdict()}
+
+
+def _known(workspace: Workspace) -> set[str]:
+    """Name all tasks with a pointer, a ledger or a head."""
+    champions, ledgers = workspace.champion("any").parent, workspace.ledger("any").parent
+    found = [*champions.glob("[!.]*.json"), *ledgers.glob("[!.]*.jsonl"), *ledgers.glob("[!.]*.head")]
+    return {path.stem for path in found}
+
+
+def _no_champion(workspace: Workspace, task: Task) -> RegistryError:
+    """Say that there is none; where the ledger made one, that its pointer is gone."""
+    crowned = [one for one in Registry(workspace).decisions(task.name) if one.verdict in CROWNING]
+    if not crowned:
+        return RegistryError(f"{task.name} has no champion to verify", hint=f"make one: tiltyard run {task.name}")
+    path = workspace.champion(task.name).relative_to(workspace.root)
+    return RegistryError(
+        f"{task.name} has no champion to verify: its ledger made {crowned[-1].version} champion, and {path} is gone",
+        hint=f"bring it back: git checkout -- {path}; or go on without a champion: tiltyard run {task.name}",
+    )
 
 
 def _proofs(workspace: Workspace, task: Task, decision: Decision) -> Iterator[Proof]:
-    yield _ledger(workspace, task, decision)
     folder, evidence = workspace.package(task.name, decision.version), decision.evidence
     if not folder.is_dir():
         yield Proof("package", "unknown", f"its files are not here: dvc pull {folder.relative_to(workspace.root)}")
@@ -51,16 +95,37 @@ def _proofs(workspace: Workspace, task: Task, decision: Decision) -> Iterator[Pr
     yield _figures(workspace, task, decision)
 
 
-def _ledger(workspace: Workspace, task: Task, decision: Decision) -> Proof:
-    """Look at every link, and for the pointer's own line."""
-    ledger = Ledger(workspace.ledger(task.name))
-    faults = ledger.faults()
-    told = {line.id: line for line in ledger.decisions()}
-    if told.get(decision.id, decision) != decision:
-        faults.append("the pointer says otherwise than the ledger")
-    return Proof(
-        "ledger", "changed" if faults else "same", "; ".join(faults) or f"{len(told)} lines, each in its place"
-    )
+def _ledger(workspace: Workspace, task: Task) -> Iterator[Proof]:
+    """Look at every link, at what the pointer holds of each, and at every signature."""
+    registry = Registry(workspace)
+    faults, entries = registry.faults(task.name), registry.entries(task.name)
+    signed = [entry for entry in entries if entry.signer or entry.problem]
+    text = f"{len(entries)} lines, each in its place{'' if signed else ', unsigned'}"
+    if not registry.has_hashes(task.name):
+        text += "; their hashes were not recorded in the pointer"
+    yield Proof("ledger", "changed" if faults else "same", "; ".join(faults) or text)
+    if signed or task.gate.signed:
+        first = min((entry.place for entry in signed), default=0)
+        yield from (_signed(entry, wanted=task.gate.signed and entry.place >= first) for entry in entries)
+
+
+def _signed(entry: Entry, *, wanted: bool) -> Proof:
+    """Say who signed a line; without a signature nobody vouches for it, which may be wanted."""
+    what, decision = f"line {entry.place}", f"{entry.verdict} {entry.version}"
+    if entry.problem:
+        return Proof(what, "changed", f"{decision}: bad signature: {entry.problem}")
+    if entry.signer:
+        return Proof(what, "same", f"{decision}: signed by {entry.signer}")
+    return Proof(what, "changed" if wanted else "unknown", f"{decision}: unsigned" + "; gate.signed wants it" * wanted)
+
+
+def _in_git(commit: Commit, task: str) -> Iterator[Proof]:
+    """Hold the ledger and the pointer against those of a commit."""
+    faults = task_faults(commit, task)
+    if task not in commit.tasks():
+        yield Proof("git", "unknown", f"{commit.ref} holds nothing about {task}")
+    else:
+        yield Proof("git", "changed" if faults else "same", "; ".join(faults) or f"all that {commit.ref} holds is here")
 
 
 def _compared(what: str, expected: str | None, received: str | None) -> Proof:
@@ -101,3 +166,22 @@ def _figures(workspace: Workspace, task: Task, decision: Decision) -> Proof:
         if name in found and not math.isclose(found[name], value, rel_tol=1e-6, abs_tol=1e-9)
     ]
     return Proof("figures", "changed" if wrong else "same", ", ".join(wrong) or f"{len(found)} metrics measured again")
+
+
+def shortened(rows: list[Row]) -> list[Row]:
+    """Put signatures that follow each other and are alike into one row."""
+    found: list[Row] = []
+    for _, group in groupby(rows, key=_alike):
+        first, *rest = group
+        if rest and first["what"].startswith("line "):
+            said = first["text"].rpartition(": ")[2]
+            first = {**first, "what": f"lines {first['what'][5:]} to {rest[-1]['what'][5:]}", "text": said}
+            rest = []
+        found += [first, *rest]
+    return found
+
+
+def _alike(row: Row) -> tuple[str, ...]:
+    if not row["what"].startswith("line "):
+        return (row["task"], row["what"])
+    return (row["task"], "line", row["state"], row["text"].rpartition(": ")[2])

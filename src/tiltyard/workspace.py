@@ -100,6 +100,11 @@ class Workspace:
         """Every decision about a task, a line each."""
         return self.root / "serving" / "ledger" / f"{task}.jsonl"
 
+    @property
+    def signers(self) -> Path:
+        """The public keys of those who may sign decisions, NAME.pub each."""
+        return self.root / "serving" / "signers"
+
     def lock(self, task: str) -> Path:
         """The file that is locked while the champion of a task may change."""
         return self.root / ".tiltyard" / "locks" / f"{task}.lock"

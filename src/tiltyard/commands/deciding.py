@@ -116,18 +116,29 @@ def compare(task: str, first: str, second: str, as_json: bool) -> None:
 
 
 @click.command()
-@TASK
+@click.argument("tasks", nargs=-1, metavar="[TASK]...")
+@click.option("--against", metavar="REF", help="A commit, branch or tag of git: all that it holds must still be there.")
 @JSON
-def verify(task: str, as_json: bool) -> None:
-    """Hash and measure the champion and all it was made of again; ends with 1 if anything is not as it was."""
+def verify(tasks: tuple[str, ...], against: str | None, as_json: bool) -> None:
+    r"""Hash and measure champions and all they were made of again; ends with 1 if anything is not as it was.
+
+    \b
+    tiltyard verify iris                       ledger, pointer, signatures, package, data, code and figures
+    tiltyard verify --against origin/main      all tasks, also against what git held
+    """
     from tiltyard import show
+    from tiltyard.verify import everything, shortened
     from tiltyard.verify import verify as verb
 
-    rows = one(task, verb)
+    if len(tasks) == 1 and not against:
+        rows = [{"task": tasks[0], **row} for row in one(tasks[0], verb)]
+    else:
+        rows = [*everything(find(), tasks, against)]
     if as_json:
         print_json(rows)
     else:
-        show.table(["what", "state", "found"], [list(row.values()) for row in rows])
+        names = ["what", "state", "text"] if len(tasks) == 1 else ["task", "what", "state", "text"]
+        show.table([*names[:-1], "found"], [[row[name] for name in names] for row in shortened(rows)])
     sys.exit(any(row["state"] == "changed" for row in rows))
 
 

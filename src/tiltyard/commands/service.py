@@ -45,13 +45,23 @@ def serve(tasks: tuple[str, ...], host: str, port: int, keys: Path | None, **lim
 @click.command()
 @click.argument("name")
 @click.option("--file", "path", default="serving/keys", show_default=True, type=click.Path(path_type=Path))
-def key(name: str, path: Path) -> None:
+@click.option("--sign", is_flag=True, help="A key that signs decisions instead: its private half stays with you.")
+def key(name: str, path: Path, sign: bool) -> None:
     r"""Make a key for someone who may ask the service, and print it: the file holds its hash alone.
 
     \b
     tiltyard key robot && tiltyard serve --keys serving/keys
     curl -H "Authorization: Bearer KEY" localhost:3000/v1/models
+    tiltyard key anna --sign        from now on what anna decides on this machine is signed
     """
+    if sign:
+        from tiltyard.signing import create
+
+        workspace = find()
+        private, public = create(workspace, name)
+        click.echo(f"{name} signs decisions with {private}, which nobody else may have; others verify them with")
+        click.echo(f"{public.relative_to(workspace.root)}, which belongs in git: git add serving/signers")
+        return
     from tiltyard.keys import add
 
     click.echo(add(path, name))

@@ -1,0 +1,137 @@
+"""What git held: a registry that was written anew as a whole fits itself, but not the commits before."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from tampering import ATTACKS, Attack, Json, lines_of, repoint, told, unsigned, write
+
+from tiltyard import git_comparison, signing, task_file
+from tiltyard.cli import cli
+from tiltyard.errors import RegistryError
+from tiltyard.registry import Registry
+from tiltyard.verify import verify
+from tiltyard.workspace import Workspace
+
+
+def git(workspace: Workspace, *words: str) -> str:
+    """Run git in the project."""
+    names = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
+    command = ["git", "-C", str(workspace.root), *names, *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture
+def held(workspace: Workspace, keys: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A project whose registry is in git, with a signer and two tasks; more was decided since."""
+    assert not keys.exists()
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    signing.create(workspace, "anna")
+    told(workspace)
+    told(workspace, "sine")
+    git(workspace, "init", "-q")
+    git(workspace, "add", "serving", "tasks")
+    git(workspace, "commit", "-qm", "Decide")
+    told(workspace, steps=[("f", "HOLD")])
+    return workspace
+
+
+def against(workspace: Workspace) -> list[str]:
+    """Say what differs from git, of all tasks."""
+    commit = git_comparison.Commit(workspace, "HEAD")
+    faults = [fault for task in sorted(commit.tasks()) for fault in git_comparison.task_faults(commit, task)]
+    return faults + git_comparison.signer_faults(commit)[0]
+
+
+def _all_rewritten(workspace: Workspace, lines: list[Json]) -> None:
+    """As if the first REJECT had never been, unsigned and without a trace in ledger, head and pointer."""
+    plain = [unsigned(line) | {"id": line["id"]} for line in lines if line["version"] != "c"]
+    write(workspace, plain)
+    repoint(workspace, [line for line in lines_of(workspace) if line["verdict"] == "PROMOTE"][-1])
+
+
+def _all_rolled_back(workspace: Workspace, lines: list[Json]) -> None:
+    """As it was after the first promotion, signatures included."""
+    write(workspace, lines[:1])
+    repoint(workspace, lines[0])
+
+
+def _all_gone(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
+    for path in (workspace.ledger("iris"), workspace.ledger("iris").with_suffix(".head"), workspace.champion("iris")):
+        path.unlink()
+
+
+def _folders_gone(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
+    for folder in ("ledger", "champions", "signers"):
+        shutil.rmtree(workspace.root / "serving" / folder)
+
+
+def _key_replaced(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
+    """All is signed anew by another key under the known name."""
+    public = workspace.signers / "anna.pub"
+    public.unlink()
+    shutil.rmtree(signing._folder())
+    signing.create(workspace, "anna")
+    for path in (workspace.ledger("iris"), workspace.ledger("iris").with_suffix(".head"), workspace.champion("iris")):
+        path.unlink()
+    told(workspace)
+
+
+def _key_gone(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
+    (workspace.signers / "anna.pub").unlink()
+
+
+def _other_task_gone(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
+    workspace.ledger("sine").unlink()
+
+
+def _pointer_hashes_gone(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
+    repoint(workspace, hashes=False)
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        *(_all_rewritten, _all_rolled_back, _all_gone, _folders_gone, _key_replaced, _key_gone, _other_task_gone),
+        *(_pointer_hashes_gone, *ATTACKS),
+    ],
+)
+def test_git_finds_what_was_written_anew_as_a_whole(held: Workspace, attack: Attack) -> None:
+    """What it held must still be there: ledgers from their first line, heads, pointers, public keys, of every task."""
+    assert against(held) == []
+    attack(held, lines_of(held))
+    found = [*against(held), *(Registry(held).faults("iris") if held.champion("iris").is_file() else ["gone"])]
+    assert found
+    if attack not in ATTACKS:
+        assert against(held)
+
+
+def test_verify_against_git_on_the_command_line(held: Workspace) -> None:
+    """All tasks, those without a file, too; JSON lists every thing, and a fault ends with status 1."""
+    (held.root / "tasks" / "sine.yaml").unlink()
+    done = CliRunner().invoke(cli, ["verify", "--against", "HEAD", "--json"], catch_exceptions=False)
+    rows = {(row["task"], row["what"]): row for row in json.loads(done.output)}
+    assert rows["iris", "git"]["state"] == rows["sine", "git"]["state"] == rows["", "signers"]["state"] == "same"
+    assert rows["iris", "line 6"]["text"] == "HOLD f: signed by anna"
+    held.ledger("sine").unlink()
+    done = CliRunner().invoke(cli, ["verify", "--against", "HEAD"], catch_exceptions=False)
+    assert done.exit_code == 1
+    assert "serving/ledger/sine.jsonl is gone: HEAD holds it" in done.output
+    for ref in ("nosuch", "--help", "HEAD:serving"):
+        done = CliRunner().invoke(cli, ["verify", "iris", "--against", ref])
+        assert isinstance(done.exception, RegistryError)
+        assert "git knows no commit" in str(done.exception)
+
+
+def test_a_pointer_that_is_gone_is_told_by_the_ledger(held: Workspace) -> None:
+    """Without git, too: the ledger knows that there was a champion."""
+    held.champion("iris").unlink()
+    with pytest.raises(RegistryError, match=r"its ledger made d champion, and serving/champions/iris\.json is gone"):
+        verify(held, task_file.load(held, "iris"))

@@ -1,0 +1,147 @@
+"""Signatures of decisions: keys of persons and projects, what they find, and tasks that want them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from making import ROOT, edit_task
+from tampering import STEPS, Json, decide, lines_of, repoint, told, unsigned, write
+
+from tiltyard import signing, task_file
+from tiltyard.approve import approve, approved
+from tiltyard.cli import cli
+from tiltyard.errors import RegistryError
+from tiltyard.registry import Registry
+from tiltyard.rollback import rollback
+from tiltyard.verify import verify
+from tiltyard.workspace import Workspace
+
+
+def problems(workspace: Workspace) -> dict[int, str]:
+    """Say of each line what is wrong with its signature, or who signed it."""
+    return {entry.place: entry.problem or entry.signer or "unsigned" for entry in Registry(workspace).entries("iris")}
+
+
+def test_a_key_is_made_once_and_signs_from_then_on(workspace: Workspace, keys: Path) -> None:
+    """The private half is outside the project and only its owner's; the public half is in git, as OpenSSH writes it."""
+    told(workspace, steps=STEPS[:2])
+    done = CliRunner().invoke(cli, ["key", "anna", "--sign"], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert (keys / "anna").stat().st_mode & 0o777 == 0o600
+    assert (workspace.signers / "anna.pub").read_text().startswith("ssh-ed25519 ")
+    again = (keys / "anna").read_bytes()
+    assert CliRunner().invoke(cli, ["key", "anna", "--sign"], catch_exceptions=False).exit_code == 0
+    assert (keys / "anna").read_bytes() == again
+    told(workspace, steps=STEPS[2:])
+    assert problems(workspace) == {1: "unsigned", 2: "unsigned", 3: "anna", 4: "anna", 5: "anna"}
+    assert Registry(workspace).faults("iris") == []
+
+
+@pytest.mark.usefixtures("keys")
+@pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="needs OpenSSH")
+def test_a_key_of_ssh_keygen_signs(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Named by its variable, as a scheduler or CI would; one of another kind is refused."""
+    for kind in ("ed25519", "rsa"):
+        path = workspace.root.parent / kind
+        subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", str(path)], check=True)
+    monkeypatch.setenv("TILTYARD_SIGNING_KEY", str(workspace.root.parent / "rsa"))
+    with pytest.raises(RegistryError, match="expected a private Ed25519 key"):
+        signing.create(workspace, "robot")
+    monkeypatch.setenv("TILTYARD_SIGNING_KEY", str(workspace.root.parent / "ed25519"))
+    with pytest.raises(RegistryError, match="belongs to no signer of this project"):
+        told(workspace, steps=STEPS[:1])
+    signing.create(workspace, "robot")
+    told(workspace, steps=STEPS[:2])
+    assert problems(workspace) == {1: "robot", 2: "robot"}
+
+
+@pytest.mark.usefixtures("keys")
+def test_keys_that_cannot_be_meant_are_refused(workspace: Workspace) -> None:
+    """A key that others may read, a name that is a path, another key under a known name, and what is no key."""
+    private, public = signing.create(workspace, "anna")
+    for name in ("../anna", "", ".hidden", "a b"):
+        with pytest.raises(RegistryError, match="expected a name of letters"):
+            signing.create(workspace, name)
+    private.chmod(0o644)
+    with pytest.raises(RegistryError, match="can be read by others"):
+        signing.signer(workspace)
+    private.unlink()
+    with pytest.raises(RegistryError, match="its private half is not here"):
+        signing.create(workspace, "anna")
+    signing.create(workspace, "ben")
+    shutil.copy(public, workspace.signers / "ben.pub")
+    with pytest.raises(RegistryError, match="is another key than that of"):
+        signing.create(workspace, "ben")
+    (workspace.signers / "carl.pub").write_text("nothing")
+    with pytest.raises(RegistryError, match="is no public key"):
+        signing.signer(workspace)
+
+
+@pytest.mark.parametrize(
+    ("attack", "found"),
+    [
+        (lambda lines: [*lines[:2], {**lines[2], "verdict": "HOLD"}, *lines[3:]], "not the signature of anna"),
+        (lambda lines: [*lines[:2], *lines[3:]], "not the signature of anna"),
+        (lambda lines: [lines[0], lines[2], lines[1], *lines[3:]], "not the signature of anna"),
+        (lambda lines: [*lines[:2], unsigned(lines[1]), *lines[2:]], "not the signature of anna"),
+        (lambda lines: [*lines[:-1], {k: v for k, v in lines[-1].items() if k != "signature"}], "was taken out"),
+        (lambda lines: [*lines[:-1], {k: v for k, v in lines[-1].items() if k != "signer"}], "does not say whose"),
+        (lambda lines: [*lines[:-1], {**lines[-1], "signer": "ben"}], "not the signature of ben"),
+        (lambda lines: [*lines[:-1], {**lines[-1], "signer": "mallory"}], "no public key of mallory"),
+        (lambda lines: [*lines[:-1], {**lines[-1], "signer": "../signers/anna"}], "no public key of"),
+        (lambda lines: [*lines[:-1], {**lines[-1], "signature": "AAAA"}], "not the signature of anna"),
+        (lambda lines: [*lines[:-1], {**lines[-1], "signature": "é"}], "not the signature of anna"),
+    ],
+)
+def test_signatures_find_what_hashes_do_not(
+    workspace: Workspace, keys: Path, attack: Callable[[list[Json]], list[Json]], found: str
+) -> None:
+    """All of ledger, head and pointer is written anew so that it fits; the key alone is missing."""
+    signing.create(workspace, "anna")
+    registry = told(workspace)
+    shutil.rmtree(keys)
+    signing.create(workspace, "ben")
+    write(workspace, attack(lines_of(workspace)))
+    made = [line for line in lines_of(workspace) if line["verdict"] == "PROMOTE"][-1]
+    repoint(workspace, made)
+    assert registry.faults("iris") == []
+    assert any(found in problem for problem in problems(workspace).values()), problems(workspace)
+    states = {row["what"]: row["state"] for row in verify(workspace, task_file.load(workspace, "iris"))}
+    assert states["ledger"] == "same"
+    assert "changed" in {state for what, state in states.items() if what.startswith("line ")}
+
+
+def test_a_task_may_want_signatures(workspace: Workspace, keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then nobody decides without a key, an approval counts only if it is signed, and an unsigned line is a fault."""
+    edit_task(workspace, "iris", {"gate.signed": True})
+    task, registry = task_file.load(workspace, "iris"), Registry(workspace)
+    told(workspace, steps=STEPS[:2])
+    for verb, words in ((approve, [task, "b"]), (rollback, [task])):
+        with pytest.raises(RegistryError, match=r"gate\.signed: decisions about iris are to be signed"):
+            verb(workspace, *words)
+    registry.record(decide("bbbb", "APPROVE"))
+    assert approved(registry, task, "bbbb") == []
+    monkeypatch.setenv("TILTYARD_ACTOR", "")
+    signing.create(workspace, "anna")
+    registry.record(decide("bbbb", "HOLD"))
+    assert approve(workspace, task, "bbbb").id == approve(workspace, task, "bbbb").id
+    assert approved(registry, task, "bbbb") == ["anna"]
+    rows = {row["what"]: row for row in verify(workspace, task)}
+    assert rows["line 1"]["state"] == "unknown"  # from before the first signature
+    assert rows["line 5"]["text"] == "APPROVE bbbb: signed by anna"
+    shutil.rmtree(keys)
+    registry.record(decide("cccc", "HOLD"))
+    (last,) = [row for row in verify(workspace, task) if row["what"] == "line 6"]
+    assert (last["state"], last["text"]) == ("changed", "HOLD cccc: unsigned; gate.signed wants it")
+
+
+def test_the_repository_holds_no_private_key() -> None:
+    """What git would commit of signers are public halves alone."""
+    for path in (ROOT / "serving").rglob("*"):
+        if path.is_file() and path.stat().st_size < 10_000:
+            assert b"PRIVATE KEY" not in path.read_bytes(), path

@@ -1,0 +1,106 @@
+"""Tampering: what does not fit between ledger, head and pointer is found, and a kill is no fault."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tampering import ATTACKS, STEPS, Attack, cut, decide, head_gone, lines_of, told
+
+from tiltyard import files, task_file
+from tiltyard.errors import RegistryError
+from tiltyard.registry import Registry
+from tiltyard.verify import verify
+from tiltyard.workspace import Workspace
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("steps", [STEPS, STEPS[:4]], ids=["a reject is last", "a promotion is last"])
+def test_what_does_not_fit_is_found(workspace: Workspace, attack: Attack, steps: list[tuple[str, str]]) -> None:
+    """By what ledger, head and pointer hold of each other; and it stays found after decisions that follow."""
+    registry = told(workspace, steps=steps)
+    assert registry.faults("iris") == []
+    attack(workspace, lines_of(workspace))
+    assert registry.faults("iris")
+    healed = attack is head_gone or (steps is not STEPS and attack is cut)  # nothing was lost
+    registry.record(decide("z", "HOLD"))
+    assert healed or registry.faults("iris"), "a later decision covered it up"
+
+
+def test_a_promotion_that_was_cut_off_comes_back(workspace: Workspace) -> None:
+    """The pointer holds the whole line: the next decision writes it again, with the bytes that it had."""
+    registry = told(workspace, steps=STEPS[:4])
+    before = workspace.ledger("iris").read_bytes()
+    cut(workspace, lines_of(workspace))
+    assert registry.faults("iris")
+    registry.record(decide("z", "HOLD"))
+    assert workspace.ledger("iris").read_bytes().startswith(before)
+    assert registry.faults("iris") == []
+
+
+def test_what_an_interrupted_change_leaves_is_no_fault(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed after any of its writes, a promotion or another decision; the next one finishes it."""
+    registry = told(workspace)
+
+    class Killed(BaseException):
+        """As a kill ends a process."""
+
+    for version, verdict in (("f", "PROMOTE"), ("g", "HOLD")):
+        written = registry.promote if verdict == "PROMOTE" else registry.record
+        for writes in range(4):
+            left = [writes]
+
+            def fail(path: Path, content: bytes, left: list[int] = left, real: Any = files.write_bytes) -> None:
+                if not left[0]:
+                    raise Killed
+                left[0] -= 1
+                real(path, content)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(files, "write_bytes", fail)
+                with contextlib.suppress(Killed):
+                    written(decide(f"{version}{writes}", verdict))
+            assert registry.faults("iris") == [], (version, writes)
+    registry.record(decide("h", "HOLD"))
+    assert registry.faults("iris") == []
+    assert len(files.read_json(workspace.champion("iris"))["ledger"]["hashes"]) == len(lines_of(workspace))
+
+
+def test_a_ledger_without_hashes_is_read_and_said_to_have_none(workspace: Workspace) -> None:
+    """What was written before there were hashes in ledger and pointer is no fault; later decisions add theirs."""
+    old = [decide("a", "PROMOTE"), decide("b", "HOLD")]
+    workspace.ledger("iris").parent.mkdir(parents=True)
+    workspace.ledger("iris").write_text("".join(line.model_dump_json() + "\n" for line in old))
+    content = {"task": "iris", "version": "a", "decision": old[0].model_dump(mode="json")}
+    files.write_json(workspace.champion("iris"), content)
+    registry = Registry(workspace)
+    assert registry.faults("iris") == []
+    (row,) = [row for row in verify(workspace, task_file.load(workspace, "iris")) if row["what"] == "ledger"]
+    assert (row["state"], row["text"]) == (
+        "same",
+        "2 lines, each in its place, unsigned; their hashes were not recorded in the pointer",
+    )
+    registry.record(decide("c", "REJECT"))
+    assert registry.faults("iris") == []
+    text = workspace.ledger("iris").read_text()
+    workspace.ledger("iris").write_text(text.replace('"so"', '"no"', 1))
+    assert registry.faults("iris")
+
+
+def test_a_pointer_that_contradicts_itself_is_refused(workspace: Workspace) -> None:
+    """It holds the version twice; which of them is meant nobody can say."""
+    registry, path = told(workspace), workspace.champion("iris")
+    whole = files.read_json(path)
+    for change, text in (
+        ({"version": "f"}, "contradicts itself: its version is f, that of its decision d"),
+        ({"task": "sine"}, "contradicts itself: its task is sine, that of its decision iris"),
+        ({"task": "sine", "decision": {**whole["decision"], "task": "sine"}}, "is about another task: expected iris"),
+        ({"ledger": {"hashes": "none"}}, "holds no readable hashes"),
+        ({"ledger": 3}, "holds no readable hashes"),
+    ):
+        files.write_json(path, {**whole, **change})
+        with pytest.raises(RegistryError, match=text) as caught:
+            registry.champion("iris")
+        assert "git checkout" in caught.value.hint
