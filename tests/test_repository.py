@@ -6,12 +6,15 @@ import ast
 import re
 import subprocess
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 import yaml
 from making import ROOT
+from pydantic import BaseModel
 
-from tiltyard import roster
+from tiltyard import resolve, roster
+from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
 SOURCE = ROOT / "src" / "tiltyard"
@@ -151,3 +154,26 @@ def test_what_stages_depend_on_exists() -> None:
     for stage in stages.values():
         for name in stage["deps"]:
             assert not name.startswith("src/") or (ROOT / name).exists(), name
+
+
+def test_settings_are_resolved_again_when_their_defaults_change() -> None:
+    """The stage resolve depends on every module that a section of a task file is defined in."""
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    sections = set().union(*resolve.SECTIONS.values())
+    needed = {place for name in sections for place in _defined(Task.model_fields[name].annotation, set())}
+    named = [name for name in stages["resolve"]["deps"] if name.startswith("src/")]
+    assert not [place for place in needed if not any(f"{place}/".startswith(f"{name}/") for name in named)]
+
+
+def _defined(annotation: Any, seen: set[Any]) -> set[str]:
+    """Return the files of ours in which the models of an annotation, and what they inherit from, are defined."""
+    if annotation in seen:
+        return set()
+    seen.add(annotation)
+    inner = list(get_args(annotation))
+    found = set()
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        inner += [field.annotation for field in annotation.model_fields.values()]
+        modules = {base.__module__ for base in annotation.__mro__ if base.__module__.startswith("tiltyard.")}
+        found = {f"src/{module.replace('.', '/')}.py" for module in modules}
+    return found.union(*(_defined(one, seen) for one in inner))

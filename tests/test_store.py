@@ -24,10 +24,15 @@ NAMES = ("a", "b", "c", "d")
 STAGES = """
 vars: [params.yaml]
 stages:
+  resolve:
+    matrix: {task: "${tasks}"}
+    cmd: python verb.py resolve ${item.task}
+    deps: ["tasks/${item.task}.yaml"]
+    outs: ["out/${item.task}/resolve"]
   validate:
     matrix: {task: "${tasks}"}
     cmd: python verb.py validate ${item.task}
-    deps: [raw.txt]
+    deps: [raw.txt, "out/${item.task}/resolve"]
     outs: ["out/${item.task}/validate"]
   train:
     matrix: {task: "${tasks}"}
@@ -42,6 +47,10 @@ from tiltyard import errors, stage
 verb, task = sys.argv[1:]
 with stage.inside():
     print("a word on the way")
+    if verb == "resolve":
+        Path("out", task).mkdir(parents=True, exist_ok=True)
+        Path("out", task, verb).write_text(Path("tasks", f"{task}.yaml").read_text().partition("#")[0])
+        sys.exit()
     if Path("fail").exists():
         raise errors.DataError(f"{verb} of {task} cannot be", hint="do otherwise")
     if Path("crash").exists():
@@ -64,6 +73,8 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     (tmp_path / "verb.py").write_text(VERB, encoding="utf-8")
     (tmp_path / "raw.txt").write_text("raw", encoding="utf-8")
     (tmp_path / "tasks").mkdir()
+    for name in NAMES:
+        (tmp_path / "tasks" / f"{name}.yaml").write_text("title: a task\n", encoding="utf-8")
     return Workspace(tmp_path)
 
 
@@ -87,6 +98,18 @@ def test_a_stage_runs_once(small: Workspace) -> None:
     """It runs again when something it depends on changed, and only then."""
     assert [store.stage(small, "validate", "a") for _ in range(2)] == ["ran", "skipped"]
     (small.root / "raw.txt").write_text("other", encoding="utf-8")
+    assert store.stage(small, "validate", "a") == "ran"
+
+
+def test_a_task_file_is_resolved_first(small: Workspace) -> None:
+    """A remark in it runs no stage again, and is on record afterwards; what a stage reads of it does."""
+    store.stage(small, "validate", "a")
+    file = small.task_file("a")
+    file.write_text("title: a task\n# a remark", encoding="utf-8")
+    assert list(store.status(small, "resolve@a")) == ["resolve@a"]
+    assert store.stage(small, "validate", "a") == "skipped"
+    assert store.status(small, "resolve@a") == {}
+    file.write_text("title: another\n# a remark", encoding="utf-8")
     assert store.stage(small, "validate", "a") == "ran"
 
 
@@ -170,6 +193,10 @@ def test_torn_files_are_put_aside(small: Workspace, size: int) -> None:
     store.stage(small, "validate", "a")
     lock = small.root / "dvc.lock"
     lock.write_text(lock.read_text(encoding="utf-8")[:size].rpartition(":")[0], encoding="utf-8")
+    if size:
+        with pytest.raises(WorkspaceError, match=r"dvc\.lock") as caught:
+            store.status(small)
+        assert "tiltyard run" in caught.value.hint
     (small.root / ".dvc/tmp/rwlock").write_text('{"read": {', encoding="utf-8")
     store.heal(small)
     assert store.stage(small, "validate", "a") == "ran"

@@ -13,6 +13,7 @@ from yaml.error import Mark, MarkedYAMLError
 from yaml.reader import ReaderError
 
 from tiltyard.errors import TaskError
+from tiltyard.yaml_core import CoreLoader
 
 LARGEST = 1_000_000  # characters of a file: PyYAML reads some 100,000 a second
 DEEPEST = 32  # levels; a picture as nested lists in `serve.example` needs six
@@ -69,7 +70,7 @@ def _place(text: str, mark: Mark) -> tuple[int, int, str]:
     return number, column, lines[number].replace("\t", " ")
 
 
-class BoundedLoader(yaml.SafeLoader):
+class BoundedLoader(CoreLoader):
     """YAML in which a key stands once, keys are text as spelled, and nothing grows beyond bounds.
 
     PyYAML silently keeps the last of equal keys, recurses as deep as the text says, and lets a few aliases stand for

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dvc_data.hashfile.tree import Tree
 
 STAGES = ("validate", "prepare", "train", "evaluate")  # as in dvc.yaml, in their order
+RESOLVE = "resolve"  # the stage before them, which reads the task file for all
 CONFIG = """\
 [core]
     analytics = false
@@ -133,8 +134,8 @@ def status(workspace: Workspace, *targets: str) -> dict[str, Any]:
 
 
 def current(workspace: Workspace, task: str) -> bool:
-    """Say whether every stage of a task is as recorded, in one look instead of four."""
-    return not status(workspace, *(f"{verb}@{task}" for verb in STAGES))
+    """Say whether every stage of a task is as recorded, in one look instead of five."""
+    return not status(workspace, *(f"{verb}@{task}" for verb in (RESOLVE, *STAGES)))
 
 
 def remote(workspace: Workspace) -> str:
@@ -185,13 +186,17 @@ def forget(workspace: Workspace, task: str) -> None:
 
 
 def stage(workspace: Workspace, verb: str, task: str, *, anew: bool = False) -> Literal["ran", "skipped"]:
-    """Run one stage of dvc.yaml if anything it depends on changed, or anew; raise the error it ended with."""
+    """Run one stage of dvc.yaml if anything it depends on changed, or anew; raise the error it ended with.
+
+    The task file is resolved before, if it changed: the other stages depend on what was read of it.
+    """
     from dvc.exceptions import ReproductionError
     from dvc.stage.exceptions import StageCmdFailedError
 
     with _repo(workspace) as repo, stages.watched(workspace, verb, task) as environment:
         _known(repo, verb, task)
         try:
+            repo.reproduce([f"{RESOLVE}@{task}"], single_item=True, run_env=environment)
             done = repo.reproduce([f"{verb}@{task}"], single_item=True, force=anew, run_env=environment)
         except ReproductionError as error:
             if isinstance(error.__cause__, StageCmdFailedError):
@@ -235,6 +240,8 @@ def _translated(error: BaseException) -> TiltyardError:
     hint = "see what DVC says: dvc status"
     if "missing data 'source'" in text:
         return WorkspaceError(f"raw data is missing: {text}", hint="get it: tiltyard fetch TASK")
+    if "dvc.lock" in text and "corrupted" in text:
+        hint = "tiltyard run TASK puts it aside; DVC's cache still has the results"
     if "upload" in text:
         hint = "see whether the remote can be reached: dvc remote list, dvc push"
     return WorkspaceError(f"DVC: {text}", hint=hint)

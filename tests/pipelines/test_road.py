@@ -18,7 +18,7 @@ from making import ROOT, apart, edit_task
 
 from pipelines.road import run
 from pipelines.row import Row
-from tiltyard import store, task_file
+from tiltyard import resolve, store, task_file
 from tiltyard.errors import TaskError
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
@@ -134,12 +134,12 @@ def test_a_base_is_trained_first_and_its_news_are_heard(project: Workspace, capf
     assert "few train ran" in capfd.readouterr().err
 
 
-def test_stages_name_the_sections_that_they_read(travelled: Workspace) -> None:
-    """A section that a verb reads but dvc.yaml does not name would leave stale work in place."""
+def test_stages_get_the_sections_that_they_read(travelled: Workspace) -> None:
+    """A section that a verb reads but that is not resolved for it would leave stale work in place."""
     named = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    for verb, read in apart(_read, travelled, ["prepare", "train", "evaluate"]).items():
-        ((_, sections),) = named[verb]["params"][0].items()
-        assert read - {"name"} <= set(sections), verb
+    for verb, read in apart(_read, travelled, [*resolve.SECTIONS]).items():
+        assert read - {"name"} <= resolve.SECTIONS[verb], verb
+        assert f"out/${{item.task}}/config/{verb}.json" in named[verb]["deps"]
 
 
 def _read(workspace: Workspace, verbs: list[str]) -> dict[str, set[str]]:

@@ -29,6 +29,16 @@ def fetch(tasks: tuple[str, ...], force: bool, as_json: bool) -> None:
 @click.command()
 @TASKS
 @JSON
+def resolve(tasks: tuple[str, ...], as_json: bool) -> None:
+    """Write what each stage reads of the task file, defaults filled in; DVC sees by it what has to run again."""
+    from tiltyard.resolve import resolve as verb
+
+    each(named(tasks, verb), lambda written: f"wrote {', '.join(written)}", as_json=as_json)
+
+
+@click.command()
+@TASKS
+@JSON
 def validate(tasks: tuple[str, ...], as_json: bool) -> None:
     """Hold raw data against its expectations; a critical failure stops the road."""
     from tiltyard.validate import validate as verb
@@ -190,4 +200,4 @@ def schedule(tasks: tuple[str, ...], cron: str, timezone: str) -> None:
         clock.schedule(workspace, list(tasks) or roster.listed(workspace), cron, timezone)
 
 
-COMMANDS = [fetch, validate, prepare, train, evaluate, promote, package, run, schedule]
+COMMANDS = [fetch, resolve, validate, prepare, train, evaluate, promote, package, run, schedule]
