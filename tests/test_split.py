@@ -42,7 +42,10 @@ def test_a_time_in_a_spelling_of_its_own_is_refused_with_the_way_out(workspace: 
     """3.4. is April in one place and March in another: the task has to say."""
     with pytest.raises(DataError, match=r"split\.by: day: expected a number or a date in every row; row 0") as caught:
         prepared(workspace, [f"{1 + n % 28}.4.2024" for n in range(ROWS)], kind="chronological", by="day")
-    assert "columns.day: {type: date" in caught.value.hint
+    assert "split.format" in caught.value.hint
+    split = {"kind": "chronological", "by": "day", "format": "%d.%m.%Y"}
+    test = prepared(workspace, [f"{1 + n % 28}.{1 + n // 28}.2024" for n in range(ROWS)], **split)
+    assert sorted(test.number) == list(range(96, 120))
 
 
 def test_a_group_is_on_one_side(workspace: Workspace) -> None:

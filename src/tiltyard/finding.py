@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from tiltyard.errors import NAMED, listed
 from tiltyard.subject import Subject
 
-__all__ = ["NAMED", "RANKS", "Finding", "Found", "Severity", "listed", "ranked", "share"]
+__all__ = ["NAMED", "RANKS", "Finding", "Found", "Severity", "listed", "ranked", "share", "without"]
 
 # critical: the road would stop, or a good figure would be a lie. warning: worth a look. note: good to know.
 Severity = Literal["critical", "warning", "note"]
@@ -42,6 +42,13 @@ class Finding(ABC):
     def found(self, severity: Severity, column: str, text: str, hint: str) -> Found:
         """Put the code to a sentence."""
         return Found(self.code, severity, column, text, hint)
+
+
+def without(subject: Subject, name: str) -> str:
+    """Return the advice to leave a column out, which a task file takes only if others are left."""
+    if len(subject.task.columns) > 1:
+        return f"remove {name} from `columns:`"
+    return f"learn from other columns: {name} is the only one under `columns:`"
 
 
 def ranked(found: Iterable[Found]) -> list[Found]:

@@ -114,7 +114,9 @@ def _table(workspace: Workspace, wish: Wish) -> _Made:
     else:
         target = _target(truth, rows[wish.target].tolist(), problem)
         traits = [_judged(rows, seen, wish, problem) for seen in traits]
-        sections = _sections(target, _split(wish, problem), _kept(traits), rows)
+        kept = _kept(traits)
+        traits = [next((one for one in kept if one.name == seen.name), seen) for seen in traits]
+        sections = _sections(target, _split(wish, problem, traits), kept, rows)
         content = _content(wish, problem, rows, sections)
     return _Made(content, len(frame), traits, table.repairs)
 
@@ -170,9 +172,9 @@ def _seen(rows: pd.DataFrame, name: str, wish: Wish) -> Trait:
 
 def _judged(rows: pd.DataFrame, seen: Trait, wish: Wish, problem: ProblemName) -> Trait:
     """Look at a feature beside the target."""
-    if seen.reason or seen.kind == "date":
-        return seen
     labels = problem == "classification"
+    if seen.reason or (seen.kind == "date" and not labels):  # a number may grow with time
+        return seen
     if score := leaks(rows[seen.name].tolist(), rows[wish.target].tolist(), labels=labels):
         return seen.left_out(f"leaks the target: it alone tells it, {score:.1%} right")
     return seen
@@ -183,7 +185,7 @@ def _kept(traits: list[Trait]) -> list[Trait]:
     kept = [seen for seen in traits if not seen.reason]
     texts = [seen for seen in traits if seen.kind == "text" and seen.reason.startswith("free text")]
     if not kept and len(texts) == 1:
-        return texts
+        return [replace(texts[0], reason="")]
     if not kept:
         why = "; ".join(f"{seen.name}: {seen.reason}" for seen in traits)
         raise DataError(f"no column is left to learn from: {why or 'there is only the target'}")
@@ -220,12 +222,14 @@ def _content(wish: Wish, problem: ProblemName, rows: pd.DataFrame, sections: dic
     }
 
 
-def _split(wish: Wish, problem: ProblemName) -> dict[str, Any]:
+def _split(wish: Wish, problem: ProblemName, traits: list[Trait]) -> dict[str, Any]:
     """Deal rows by chance, by time, or in groups, as asked."""
     if wish.time and wish.group:
         raise TaskError("--time and --group: expected both for a forecast alone", hint="add --problem forecasting")
     if wish.time:
-        return {"kind": "chronological", "by": wish.time}
+        spelled = next((seen.column.get("format", "") for seen in traits if seen.name == wish.time), "")
+        own = {} if not spelled or spelled.startswith("%Y-%m") else {"format": spelled}
+        return {"kind": "chronological", "by": wish.time, **own}
     kind = "random" if problem == "regression" else "stratified"
     return {"kind": kind, "group": wish.group} if wish.group else {"kind": kind}
 

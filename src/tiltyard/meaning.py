@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["truth", "whole", "number", "text"]
 ARROW = {"truth": "bool", "whole": "int64", "number": "float64", "text": "string"}
+CODE = re.compile("0[0-9xX]")  # how a code begins, such as 007 or 0x1f: no quantity is written so
 TRUTHS = ("true", "True", "TRUE", "false", "False", "FALSE")
 
 

@@ -18,6 +18,17 @@ MONTHS = (
 )
 SHORT = tuple(name[:3] for name in MONTHS)
 DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])  # of each month, from the first on
+DATES = (  # formats that are tried where none is named
+    "%Y-%m-%d",
+    "%Y-%m-%d %H:%M:%S",
+    "%Y-%m-%dT%H:%M:%S",
+    "%Y/%m/%d",
+    "%d.%m.%Y",
+    "%m/%d/%Y",
+    "%d/%m/%Y",
+    "%m/%d/%y",
+    "%Y-%m",
+)
 Directive = tuple[str, Callable[[datetime], str]]  # what it looks like, and how it is written
 
 DIRECTIVES: dict[str, Directive] = {
@@ -115,6 +126,14 @@ class Spelling:
         parts = list(self.pieces)
         parts[1::2] = [DIRECTIVES[letter][1](moment) for letter in self.pieces[1::2]]
         return "".join(parts)
+
+
+def spelling_of(texts: Sequence[str]) -> str:
+    """Return the first of the usual formats that all texts are dates in; nothing if there is none."""
+    if not texts or not all(any(map(str.isdigit, text)) for text in texts[:10]):
+        return ""
+    different = dict.fromkeys(texts)
+    return next((one for one in DATES if all(map(Spelling(one).read, different))), "")
 
 
 def _spelled(letters: object) -> str:

@@ -13,24 +13,16 @@ from typing import Any
 from tiltyard.column import empty
 from tiltyard.columns.boolean import Boolean
 from tiltyard.columns.number import Number
-from tiltyard.moment import Spelling
+from tiltyard.meaning import CODE
+from tiltyard.moment import DATES, Spelling, spelling_of
 
+LARGEST = str(2**63 - 1)  # whole number of 64 bits
 NAMED = 20  # names that a task file lists; of more, the commonest are learned
 LEARNED = 50
 LEAST = 5e-324  # the smallest positive float
 KEYS = re.compile(r"(?i:^(id|index|key|unnamed.*|uuid|guid)$|[_ -](id|key|nr|no)$)|(?:ID|Id|Key|Number|Index)$")
 CODES = re.compile(r"(?i)zip|postal|postcode|plz")  # numbers that name a place
-DATES = (
-    "%Y-%m-%d",
-    "%Y-%m-%d %H:%M:%S",
-    "%Y-%m-%dT%H:%M:%S",
-    "%Y/%m/%d",
-    "%d.%m.%Y",
-    "%m/%d/%Y",
-    "%d/%m/%Y",
-    "%m/%d/%y",
-    "%Y-%m",
-)
+DENSE = 1.05  # of whole numbers that are all different: their range over the number of rows, at most
 
 
 @dataclass(frozen=True)
@@ -61,8 +53,8 @@ def trait(name: str, cells: Sequence[object]) -> Trait:
     if kind == "number" and CODES.search(name):
         kind, values, column = _words(known) or (kind, values, column)
     unique, missing = len(set(map(str, known))), len(cells) - len(known)
-    if missing and kind != "text":
-        column |= {"missing": "median" if kind in ("number", "date") else "bucket"}
+    if missing:
+        column |= {"missing": {"number": "median", "date": "median", "text": "empty"}.get(kind, "bucket")}
     seen = Trait(name, kind, len(cells), missing, unique, values, {"type": kind, **column})
     return seen.left_out(reason) if (reason := _reason(seen, known)) else seen
 
@@ -94,12 +86,21 @@ def _boolean(known: list[object]) -> Found:
 
 def _number(known: list[object]) -> Found:
     values = Number().read(known)
-    if not known or not all(type(value) in (int, float) and math.isfinite(float(str(value))) for value in values):
+    if not known or _are_codes(known):
+        return None
+    if not all(type(value) in (int, float) and math.isfinite(float(str(value))) for value in values):
         return None
     numbers = [float(value) for value in values if isinstance(value, int | float)]
     low, high = min(numbers), max(numbers)
     settings: dict[str, Any] = {"bounds": bounds(low, high, whole=all(map(float.is_integer, numbers)))}
     return "number", f"{low:g} to {high:g}", settings | ({"log": True} if _skewed(numbers) else {})
+
+
+def _are_codes(known: list[object]) -> bool:
+    """Say whether texts are codes, as where a table is read: 007, or digits alone that 64 bits do not hold."""
+    texts = [cell.strip() for cell in known if isinstance(cell, str)]
+    digits = len(texts) == len(known) and all(map(str.isdecimal, texts))
+    return any(map(CODE.match, texts)) or (digits and any(len(text) > 19 or text.zfill(19) > LARGEST for text in texts))
 
 
 def _skewed(numbers: list[float]) -> bool:
@@ -112,11 +113,12 @@ def _skewed(numbers: list[float]) -> bool:
 
 def _date(known: list[object]) -> Found:
     texts = [str(cell) for cell in known]
-    for spelled in DATES if texts and all(any(map(str.isdigit, text)) for text in texts[:10]) else ():
-        spelling = Spelling(spelled)
-        if all(spelling.read(text) for text in texts):
-            return "date", f"{texts[0]} to {texts[-1]}", {"format": spelled}
-    return None
+    if not (spelled := spelling_of(texts)):
+        return None
+    spelling = Spelling(spelled)
+    moments = sorted((moment, text) for text in set(texts) if (moment := spelling.read(text)))
+    (_, first), (_, last) = moments[0], moments[-1]
+    return "date", f"{first} to {last}", {"format": spelled}
 
 
 def _words(known: list[object]) -> Found:
@@ -155,18 +157,20 @@ def _is_mixed(known: list[object]) -> bool:
 
 
 def _is_scattered(seen: Trait) -> bool:
-    return seen.kind == "category" and seen.unique > LEARNED and seen.unique * 10 > seen.rows
+    return seen.kind == "category" and seen.unique > LEARNED and seen.unique * 10 > seen.rows - seen.missing
 
 
 def _is_key(seen: Trait, known: list[object]) -> bool:
     """Say whether it names rows: text that is never the same, whole numbers that count rows or are called an id."""
     if seen.kind == "category":
-        return seen.unique == len(known) > NAMED
+        return seen.unique == len(known) >= NAMED
     if seen.kind != "number" or not all(float(str(value)).is_integer() for value in known):
         return False
     numbers = [int(float(str(value))) for value in known]
     counted = all(after - before == 1 for before, after in pairwise(numbers))
-    return (counted and len(known) > NAMED) or (bool(KEYS.search(seen.name)) and seen.unique * 2 > len(known))
+    dense = seen.unique == len(known) and max(numbers) - min(numbers) < DENSE * len(known)
+    numbered = (counted or dense) and len(known) >= NAMED
+    return numbered or (bool(KEYS.search(seen.name)) and seen.unique * 2 > len(known))
 
 
 def _short(value: float) -> float:

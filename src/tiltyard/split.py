@@ -77,7 +77,7 @@ def marked(task: Task, key: Array, cells: Callable[[str], pd.Series[Any]]) -> Ma
         return Marks(key, part=_parts_of(cells(how.by or PART), how.by or "the names of the files"))
     if how.group:
         return Marks(named(how, cells(how.group).map(str).to_numpy(dtype=np.str_)))
-    spelled = getattr(task.columns.get(how.by or ""), "format", None)
+    spelled = how.format or getattr(task.columns.get(how.by or ""), "format", None)
     return Marks(key, times=_times_of(cells(how.by), how.by, spelled) if how.by else None)
 
 
@@ -102,7 +102,7 @@ def _times_of(cells: pd.Series[Any], name: str, spelled: str | None) -> Array:
         place = int(found.isna().to_numpy().argmax())
         raise DataError(
             f"split.by: {name}: expected a number or a date in every row; row {place} holds {shown(cells.iloc[place])}",
-            hint=f"if it is a date in a spelling of its own, name that: columns.{name}: {{type: date, format: ...}}",
+            hint="if it is a date in a spelling of its own, name that: split.format, such as '%d.%m.%Y'",
         )
     return found.to_numpy()
 

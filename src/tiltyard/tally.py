@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tiltyard.meaning import ARROW, TRUTHS, Meaning, trimmed
+from tiltyard.meaning import ARROW, CODE, TRUTHS, Meaning, trimmed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -95,7 +95,7 @@ def _coded(values: pa.Array) -> bool:
     import pyarrow.compute as pc
 
     first = values.filter(pc.and_not(pc.starts_with(values, "0"), pc.starts_with(values, "0.")))
-    return pc.any(pc.match_substring_regex(first, "^0[0-9xX]")).as_py() is True
+    return pc.any(pc.match_substring_regex(first, f"^{CODE.pattern}")).as_py() is True
 
 
 def weighed(tallies: dict[str, Tally]) -> tuple[dict[str, Meaning], list[str]]:

@@ -13,6 +13,7 @@ from tiltyard.encoder import Encoder
 from tiltyard.errors import RequestError
 from tiltyard.expectation import Expectation
 from tiltyard.model import Model, Output
+from tiltyard.moment import Spelling
 from tiltyard.problem import Metric, Problem
 from tiltyard.ranges import Range
 from tiltyard.source import Source
@@ -72,6 +73,12 @@ class Split(Strict):
     validation: float = Field(0.2, gt=0, lt=1, description="Share of all rows, like `test`.")
     seed: int = 0
     by: str | None = Field(None, description="The raw column of times, or for a given split that of parts.")
+    # Not written if unset: parameters of earlier decisions are what they were.
+    format: str | None = Field(
+        None,
+        exclude_if=lambda spelled: spelled is None,
+        description="How `by` spells a time, such as %d.%m.%Y, if not as ISO does.",
+    )
     group: str | None = Field(None, description="The raw column whose rows stay together: a customer, a patient.")
 
     rows: int | None = Field(None, ge=10, description="How many rows to use, by their hash, or the latest; or all.")
@@ -80,6 +87,10 @@ class Split(Strict):
     def _consistent(self) -> Split:
         if self.by and self.kind not in ("chronological", "given"):
             raise ValueError(f"by: expected for a chronological or given split; received {self.by} with {self.kind}")
+        if self.format and (self.kind != "chronological" or not self.by):
+            raise ValueError(f"format: expected for a chronological split with `by`; received {self.format}")
+        if self.format:
+            Spelling(self.format)
         if self.group and self.kind in ("chronological", "given"):
             raise ValueError(f"group: expected for a random or stratified split; received {self.group}")
         if self.test + self.validation >= 1:

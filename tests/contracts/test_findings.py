@@ -15,7 +15,7 @@ from making import edit_task, fetch_raw, new_workspace
 from PIL import Image as Pillow
 from shop import customers, write
 
-from tiltyard import plugins, task_file
+from tiltyard import plugins, prepare, task_file
 from tiltyard.check import Checked, check
 from tiltyard.finding import Finding, Found
 from tiltyard.workspace import Workspace
@@ -240,3 +240,32 @@ def test_gaps_repeats_and_steps_back_in_a_series_are_told_apart(workspace: Works
     assert any("rows go back in time: 100;" in text for text in texts)
     assert any("rows repeat the time before: 300;" in text for text in texts)
     assert any("more than one step after the row before: 99, 101, 499;" in text for text in texts)
+
+
+def test_advice_is_what_a_task_file_takes(workspace: Workspace) -> None:
+    """A single column is not to be removed, a series has no `missing:`, and a sorted file is not asked for twice."""
+    one = {"columns": {"height": {"type": "number"}}}
+    checked = check(workspace, write(workspace, customers().assign(height=170), one))
+    (constant,) = (found for found in checked.findings if found.code == "constant")
+    assert "the only one under `columns:`" in constant.hint
+    fetch_raw(workspace, "sine")
+    path = workspace.raw("sine") / "series.csv"
+    frame = pd.read_csv(path)
+    frame.loc[5, "value"] = None
+    frame.to_csv(path, index=False)
+    (missing,) = (f for f in check(workspace, task_file.load(workspace, "sine")).findings if f.code == "missing")
+    assert missing.hint == "fill the gaps in the data"
+
+
+def test_rows_that_are_sorted_by_the_split_need_not_be_sorted(workspace: Workspace) -> None:
+    """With split.by their order in the file does not matter; without, the advice is to write it."""
+    by_time = {"split": {"kind": "chronological"}}
+    (told,) = (
+        f for f in check(workspace, write(workspace, _shuffled(customers()), by_time)).findings if f.code == "time"
+    )
+    assert told.severity == "critical"
+    assert "split.by: since" in told.hint
+    edit_task(workspace, "shop", {"split.by": "since"})
+    checked = check(workspace, task_file.load(workspace, "shop"))
+    assert [found for found in checked.findings if found.code == "time"] == []
+    prepare.prepare(workspace, task_file.load(workspace, "shop"))

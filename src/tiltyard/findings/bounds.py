@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from tiltyard.findings.kinds import Kinds
+from tiltyard.subject import Subject
 
 
 class Bounds(Kinds):
@@ -14,6 +15,7 @@ class Bounds(Kinds):
     title: ClassVar = "values out of bounds"
     refusals: ClassVar = {"out_of_bounds"}
 
-    def next(self, name: str) -> str:
-        """Say what to do."""
-        return f"mend the values, or widen columns.{name}.bounds if they can be believed"
+    def next(self, subject: Subject, name: str) -> str:
+        """Say what to do; a logarithm takes no bounds below 0."""
+        free = f"take columns.{name}.log out and " if getattr(subject.task.columns[name], "log", False) else ""
+        return f"mend the values, or {free}widen columns.{name}.bounds if they can be believed"

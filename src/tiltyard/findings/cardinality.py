@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from tiltyard.columns.category import USUAL, Category
-from tiltyard.finding import Finding, Found, share
+from tiltyard.columns.category import MOST, USUAL, Category
+from tiltyard.finding import Finding, Found, share, without
 from tiltyard.subject import Subject
 
 ROWS = 10  # for each name, on average
@@ -32,8 +32,9 @@ class Cardinality(Finding):
             others = int(counts[learned:].sum()) if column.column.values is None else 0
             if len(counts) > USUAL and len(counts) * ROWS > len(known):
                 text = f"{len(counts):,} names in {len(known):,} rows; expected at least {ROWS} rows for each"
-                yield self.found("warning", name, text, "leave it out, or group its names in the source")
+                yield self.found("warning", name, text, f"{without(subject, name)}, or group its names in the source")
             elif others > OTHERS * len(known):
                 text = f"{share(others, len(known))} rows hold none of the {learned} names that are learned"
-                hint = f"raise columns.{name}.top, or group its names in the source"
+                more = f"raise columns.{name}.top, or " if learned < MOST else ""
+                hint = f"{more}group its names in the source"
                 yield self.found("note", name, f"{text}; expected at most {OTHERS:.0%}", hint)

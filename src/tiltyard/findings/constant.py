@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard.column import shown
-from tiltyard.finding import Finding, Found, share
+from tiltyard.finding import Finding, Found, share, without
 from tiltyard.subject import Subject
 
 NEARLY = 0.995  # of the rows with one and the same value
@@ -31,7 +31,7 @@ class Constant(Finding):
             value, most = shown(values[counts.argmax()].item()), int(counts.max())
             if len(values) == 1 and most == rows:
                 text = f"always {value} in {rows:,} rows; expected at least two values"
-                yield self.found("warning", name, text, f"remove {name} from `columns:`")
+                yield self.found("warning", name, text, without(subject, name))
             elif most >= NEARLY * rows:
                 text = f"{value} in {share(most, rows)} rows; expected at most {NEARLY:.1%}"
                 yield self.found("note", name, text, f"see whether {name} is worth a column")

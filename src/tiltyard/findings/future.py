@@ -10,7 +10,7 @@ import numpy as np
 
 from tiltyard.column import Array
 from tiltyard.columns.date import Date
-from tiltyard.finding import Finding, Found, share
+from tiltyard.finding import Finding, Found, share, without
 from tiltyard.findings.time import dates
 from tiltyard.subject import Subject
 
@@ -33,7 +33,7 @@ class Future(Finding):
             yield from self._split(subject, found)
         features = {name: found[name] for name, column in subject.task.columns.items() if isinstance(column, Date)}
         for (name, later), (other, moment) in permutations([pair for pair in features.items() if pair[0] in found], 2):
-            yield from self._later(name, later, other, moment)
+            yield from self._later(subject, (name, later), (other, moment))
 
     def _split(self, subject: Subject, found: dict[str, Array]) -> Iterator[Found]:
         """Tell of the column in whose order the rows are most nearly; others are most often made from it."""
@@ -49,17 +49,19 @@ class Future(Finding):
             "warning",
             name,
             f"{text}; expected a chronological split if {name} says when a row came to be",
-            "if so, sort the rows by it and set split.kind: chronological",
+            f"if so, write split: {{kind: chronological, by: {name}}}, with format: if it is not spelled as ISO does"
+            + (", and take train.folds out: folds know no time" if subject.task.train.folds else ""),
         )
 
-    def _later(self, name: str, later: Array, other: str, moment: Array) -> Iterator[Found]:
+    def _later(self, subject: Subject, one: tuple[str, Array], before: tuple[str, Array]) -> Iterator[Found]:
+        (name, later), (other, moment) = one, before
         both = ~np.isnat(later) & ~np.isnat(moment)
         after, gone = int((later[both] > moment[both]).sum()), int(np.isnat(later).sum())
         if both.sum() >= FEWEST and after >= AFTER * both.sum():
             open_end = gone > np.isnat(moment).sum()
             text = f"later than {other} in {share(after, int(both.sum()))} rows"
             text += f", missing in {gone:,}: it seems to be noted when something has happened" if open_end else ""
-            hint = f"if it is not known yet when the model is asked, remove {name} from `columns:`"
+            hint = f"if it is not known yet when the model is asked, {without(subject, name)}"
             yield self.found("warning" if open_end else "note", name, f"{text}; expected dates known by then", hint)
 
 

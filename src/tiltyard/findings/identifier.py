@@ -8,13 +8,12 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard.column import Array
-from tiltyard.finding import Finding, Found
-from tiltyard.profile import KEYS
+from tiltyard.finding import Finding, Found, without
+from tiltyard.profile import DENSE, KEYS
 from tiltyard.seen import Seen
 from tiltyard.subject import Subject
 
 FEWEST = 20  # rows below which every column may be all different by chance
-DENSE = 1.05  # of whole numbers that are all different: their range over the number of rows, at most
 
 
 class Identifier(Finding):
@@ -32,7 +31,7 @@ class Identifier(Finding):
             different = len(np.unique(known))
             if _named(name, column, different, len(known)) or _counting(subject, column, different):
                 text = f"{different:,} different values in {len(known):,} rows; expected values that come again"
-                yield self.found("warning", name, text, f"remove {name} from `columns:`; it says nothing of other rows")
+                yield self.found("warning", name, text, f"{without(subject, name)}; it says nothing of other rows")
 
 
 def _named(name: str, column: Seen, different: int, rows: int) -> bool:

@@ -48,5 +48,5 @@ class Imbalance(Finding):
         if small:
             named = listed([f"{label} with {count:,} rows" for count, label in small])
             text = f"{len(small):,} of {len(counts):,} classes are small: {named}; expected at least {least:,}, "
-            hint = "collect more of them, join them with others, or take them out of target.classes"
+            hint = "collect more of them, or join them with others in the source"
             yield self.found("warning", subject.task.target.column, f"{text}so that {FEWEST} are tested", hint)

@@ -26,8 +26,8 @@ class Kinds(Finding):
                 first = refused[0]
                 count = f"{len(refused):,} of {len(column.parsed):,} rows"
                 text = f"{count} are refused; row {subject.row(first.place)}: {first.text}"
-                yield self.found(self.severity, name, text, self.next(name))
+                yield self.found(self.severity, name, text, self.next(subject, name))
 
-    def next(self, name: str) -> str:
+    def next(self, subject: Subject, name: str) -> str:
         """Say what to do."""
         return f"mend these cells, or change the type of columns.{name}"

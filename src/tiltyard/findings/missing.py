@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, get_args
 
-from tiltyard.finding import Finding, Found, share
+from tiltyard.finding import Finding, Found, share, without
 from tiltyard.seen import Seen
 from tiltyard.subject import Subject
 
@@ -24,15 +24,23 @@ class Missing(Finding):
             most = subject.task.check.missing
             if gone == rows:
                 text = f"all of {rows:,} rows are missing; expected values"
-                yield self.found("critical", name, text, f"remove {name} from `columns:`, or mend the source")
+                yield self.found("critical", name, text, f"{without(subject, name)}, or mend the source")
             elif gone and _refuses(column):
                 text = (
                     f"{share(gone, rows)} rows are missing, the first is row {_first(subject, column)}; expected none"
                 )
-                yield self.found("critical", name, text, f"mend the data, or set `missing:` under columns.{name}")
+                yield self.found("critical", name, text, _mend(subject, name))
             elif gone > most * rows:
                 text = f"{share(gone, rows)} rows are missing; expected at most {most:.0%}"
-                yield self.found("warning", name, text, "mend the source, leave it out, or raise check.missing")
+                hint = f"mend the source, {without(subject, name)}, or raise check.missing"
+                yield self.found("warning", name, text, hint)
+
+
+def _mend(subject: Subject, name: str) -> str:
+    """Return what to do; a series can do without no value."""
+    way = type(subject.task.columns[name]).model_fields.get("missing")
+    other = next((one for one in get_args(way.annotation) if one != "refuse"), "") if way else ""
+    return f"mend the data, or set `missing: {other}` under columns.{name}" if other else "fill the gaps in the data"
 
 
 def _refuses(column: Seen) -> bool:

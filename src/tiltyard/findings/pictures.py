@@ -58,7 +58,7 @@ class Pictures(Finding):
         torn = frame[labels > 1]
         if len(torn):
             text = f"{self._some(torn, frame)} are one file under two labels; expected one label"
-            yield self.found("critical", target, text, "keep each under its true label")
+            yield self.found("warning", target, text, "keep each under its true label")
 
     def _some(self, frame: pd.DataFrame, whole: pd.DataFrame) -> str:
         return f"{share(len(frame), len(whole))} pictures ({listed(frame['path'].tolist())})"

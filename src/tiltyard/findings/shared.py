@@ -24,7 +24,10 @@ class Shared(Finding):
     def look(self, subject: Subject) -> Iterator[Found]:
         """Split as `prepare` does; look for rounded training rows among the test rows."""
         if subject.unsplit:
-            yield self.found("critical", "", subject.unsplit, "remove repeated rows, or change the split")
+            whole = len(subject.frame) == subject.rows
+            text = subject.unsplit if whole else f"a sample cannot be split: {subject.unsplit}"
+            hint = "remove repeated rows, or change the split"
+            yield self.found("critical" if whole else "note", "", text, hint)
         keys = twins.keys(subject) if subject.parts and subject.task.form == "table" else []
         if not keys or not subject.parts:
             return

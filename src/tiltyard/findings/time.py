@@ -31,13 +31,14 @@ class Time(Finding):
             yield from self._series(subject)
         elif subject.task.split.kind == "chronological" and subject.task.form == "table":
             found = dates(subject)
-            if found and not any(_rises(values) for values in found.values()):
+            if found and not subject.task.split.by and not any(_rises(values) for values in found.values()):
                 yield from self._order(subject, *next(iter(found.items())))
             for name, values in found.items():
                 yield from self._leap(subject, name, values)
 
     def _series(self, subject: Subject) -> Iterator[Found]:
-        order = getattr(subject.task.columns[subject.task.target.column], "order", None) or ""
+        column = subject.task.columns[subject.task.target.column]
+        order, equal = getattr(column, "order", None) or "", getattr(column, "steps", "equal") == "equal"
         gap: Array = subject.frame["gap"].to_numpy()
         kinds: dict[str, tuple[Any, str]] = {
             "go back in time": (gap < 0, "sort the rows by time"),
@@ -45,16 +46,16 @@ class Time(Finding):
             "come more than one step after the row before": (gap > 1, "fill the gaps, or cut the series at them"),
             "come less than one step after the row before": ((gap > 0) & (gap < 1), "bring the rows to equal steps"),
         }
-        for what, (where, hint) in kinds.items():
-            if where.any():
+        for place, (what, (where, hint)) in enumerate(kinds.items()):
+            if where.any() and (equal or place < 2):  # of steps that need only rise, the length is free
                 text = f"{share(int(where.sum()), len(gap))} rows {what}: {listed(np.flatnonzero(where).tolist())}"
-                yield self.found("critical", order, f"{text}; expected equal steps", hint)
+                yield self.found("critical", order, f"{text}; expected {'equal' if equal else 'rising'} steps", hint)
 
     def _order(self, subject: Subject, name: str, values: Array) -> Iterator[Found]:
         back = np.flatnonzero(np.diff(values[~np.isnat(values)]).astype(np.int64) < 0) + 1
         if len(back):
             text = f"{share(len(back), len(values))} rows are earlier than the row before; expected rising dates"
-            hint = "sort the rows by time: split.kind is chronological, and the last rows are the test part"
+            hint = f"write split.by: {name}, or sort the rows by time: the last ones are the test part"
             yield self.found("critical", name, text, hint)
 
     def _leap(self, subject: Subject, name: str, values: Array) -> Iterator[Found]:

@@ -42,6 +42,6 @@ class Unseen(Kinds):
         severity: Severity = "warning" if len(new) > OFTEN * rows else "note"
         yield self.found(severity, name, f"{text}; expected none", "train again with rows that hold them")
 
-    def next(self, name: str) -> str:
+    def next(self, subject: Subject, name: str) -> str:
         """Say what to do."""
         return f"mend the names, add them to columns.{name}.values, or set `unseen: bucket` there"
