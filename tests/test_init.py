@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from making import fetch_raw
 
 from tiltyard import fetch, init, leak, prepare, profile, task_file
-from tiltyard.check import check
 from tiltyard.errors import DataError, SourceError, TaskError, TiltyardError
 from tiltyard.init import Wish
 from tiltyard.workspace import Workspace
@@ -317,70 +316,6 @@ def test_a_zip_code_is_a_name(workspace: Workspace) -> None:
     init.init(workspace, "homes", Wish("homes.csv", "price"))
     column = yaml.safe_load(workspace.task_file("homes").read_text(encoding="utf-8"))["columns"]["ZipCode"]
     assert column == {"type": "category", "unseen": "bucket", "top": 50}
-
-
-def test_codes_stay_text_and_dates_are_ranged(workspace: Workspace) -> None:
-    """Leading zeros and more digits than 64 bits hold are names; of dates the earliest and the latest are told."""
-    dice = np.random.default_rng(0)
-    frame = pd.DataFrame(
-        {
-            "code": dice.choice(["007", "008", "12"], 100),
-            "long": dice.choice(["12345678901234567890", "12345678901234567891"], 100),
-            "since": ["05.03.2024", *["20.02.2024"] * 98, "01.02.2024"],
-            "x": dice.normal(0, 1, 100),
-            "y": dice.normal(0, 1, 100),
-        }
-    )
-    for name in ("codes.csv", "codes.jsonl"):
-        path = workspace.root / name
-        _ = (
-            frame.to_csv(path, index=False)
-            if path.suffix == ".csv"
-            else frame.to_json(path, orient="records", lines=True)
-        )
-        drafted = init.init(workspace, "codes", Wish(name, "y"), force=True)
-        columns = task_file.load(workspace, "codes").model_dump(mode="json")["columns"]
-        assert columns["code"] == {"type": "category", "values": ["007", "008", "12"], "unseen": "refuse"}
-        assert columns["long"]["values"] == ["12345678901234567890", "12345678901234567891"]
-        assert {seen.name: seen.seen for seen in drafted.traits}["since"] == "01.02.2024 to 05.03.2024"
-        fetch_raw(workspace, "codes")
-        rows = prepare.prepare(workspace, task_file.load(workspace, "codes"))
-        assert sum(rows["rows"].values()) == 100
-
-
-def test_the_one_text_column_is_used_and_may_be_empty(workspace: Workspace) -> None:
-    """It is not told as left out; a row without text is answered like others."""
-    words = np.random.default_rng(0).choice(["win", "money", "now", "lunch", "home", "see"], (200, 6))
-    frame = pd.DataFrame({"spam": words[:, 0] == "win", "text": [" ".join(row) for row in words]})
-    frame.loc[7, "text"] = None
-    frame.to_csv(workspace.root / "sms.csv", index=False)
-    drafted = init.init(workspace, "spam", Wish("sms.csv", "spam"))
-    assert [seen.reason for seen in drafted.traits] == [""]
-    fetch_raw(workspace, "spam")
-    task = task_file.load(workspace, "spam")
-    assert not check(workspace, task).critical
-    assert sum(prepare.prepare(workspace, task)["rows"].values()) == 200
-
-
-def test_init_and_check_agree(workspace: Workspace) -> None:
-    """What init keeps, check does not want removed: ids, names of too few rows, and dates beside a rising number."""
-    dice = np.random.default_rng(0)
-    frame = pd.DataFrame(
-        {
-            "shuffled": dice.permutation(400) + 5_000,
-            "city": [f"city {number}" if number < 39 else None for number in dice.integers(0, 60, 400)],
-            "since": pd.date_range("2020-01-01", periods=400).strftime("%Y-%m-%d"),
-            "x": dice.normal(0, 1, 400).round(3),
-            "y": np.arange(400) + dice.normal(0, 1, 400),
-        }
-    )
-    frame.to_csv(workspace.root / "both.csv", index=False)
-    drafted = init.init(workspace, "both", Wish("both.csv", "y", "regression"))
-    assert "shuffled" in {seen.name for seen in drafted.traits if seen.reason.startswith("an id")}
-    fetch_raw(workspace, "both")
-    found = check(workspace, task_file.load(workspace, "both")).findings
-    assert [one for one in found if "remove" in one.hint and one.code != "missing"] == []
-    assert [one for one in found if one.severity == "critical"] == []
 
 
 def test_rows_may_be_dealt_by_time_or_in_groups(workspace: Workspace, table: Path) -> None:
