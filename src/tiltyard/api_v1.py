@@ -65,13 +65,15 @@ def _columns(predictions: list[Any]) -> Any:
 
 async def _feedback(request: Request) -> Response:
     """Keep what became true of earlier answers."""
-    model, recorder = served(request), request.app.state.recorder
-    if recorder is None:
-        text = "this service keeps nothing: expected TILTYARD_RECORDS, a folder for what it records"
+    model, state, scope = served(request), request.app.state, request.scope
+    if state.recorder is None or not state.recorder.records(model.task, state.arms):
+        text = "this service records no answers to which truths could belong: start it with --record 0.1, say"
         raise RequestError("no_records", text, status=404)
-    truths = feedback.read(model, await read(request, feedback.BYTES))
-    await anyio.to_thread.run_sync(recorder.truths.keep, model.task, truths, limiter=request.app.state.turn)
-    return json(encoder.encode({"kept": len(truths), "model": model.task}))
+    feedback.insist_on_json(request.headers.get("content-type", ""))
+    body = await read(request, feedback.BYTES)
+    sender = feedback.Sender(scope.get("holder", ""), (scope.get("client") or ("",))[0])
+    count = await anyio.to_thread.run_sync(state.recorder.truths.take, model, body, sender, limiter=state.turn)
+    return json(encoder.encode({"kept": count, "model": model.task}))
 
 
 async def _models(request: Request) -> Response:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import re
 import threading
 import time
-from dataclasses import dataclass
+from collections import OrderedDict
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -15,49 +18,114 @@ from tiltyard.body import decoded
 from tiltyard.column import shown
 from tiltyard.columns.number import LARGEST
 from tiltyard.errors import RequestError
+from tiltyard.feedback_token import TOKEN, Tokens
+from tiltyard.rate_limit import RateLimits
 from tiltyard.served import Served
 from tiltyard.spool import Spool
 
 BYTES = 1_000_000
 MOST = 1000  # truths of a request
+CORRECTIONS = 3  # of each truth, with a token
+REQUEST = 1000  # bytes that a request counts for beside its truths: each is written to the disk at once
+# Bytes at once, and a second. They are of one worker, like all its limits.
+TASK = (4_000_000, 500_000)
+SENDER = ((2_000_000, 250_000), (64_000_000, 64_000_000 / 86_400))  # the second is of a day
+TOKENS = 100_000  # that are remembered with how often they were used
 ID = re.compile(r"[\w.-]{1,64}", re.ASCII)  # as the service gives or takes them
-KEYS = ("id", "instance", "truth")
-EXPECTED = 'expected {"feedback": [{"id": "...", "instance": 0, "truth": ...}]}'
-ITEM = "expected id, truth and, of several instances, its place as instance"
+KEYS = ("id", "instance", "truth", "token")
+EXPECTED = 'expected {"feedback": [{"id": "...", "token": "...", "instance": 0, "truth": ...}]}'
+ITEM = "expected id, token, truth and, of several instances, its place as instance"
+JSON = "application/json"
 
 encoder = msgspec.json.Encoder()
+log = logging.getLogger("bentoml.tiltyard")
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What became true of an instance: a number, numbers, or a label."""
+    """What became true of an instance: a number, numbers, or a label; and whose the answer is that it is for."""
 
     id: str
     instance: int
     truth: Any
+    owner: str = ""
+
+
+class Sender(NamedTuple):
+    """Who sends truths: whose key it is, if keys are asked for, and its address."""
+
+    holder: str
+    address: str
 
 
 class Truths:
     """Keeps truths, each on the disk before the client hears so; they are few, and no second chance comes."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, tokens: Tokens | None = None) -> None:
+        self.folder, self.tokens = folder, tokens or Tokens(folder)
         self.spools: dict[str, Spool] = {}
         self.lock = threading.Lock()
+        self.tasks, self.senders = RateLimits(TASK), RateLimits(*SENDER)
+        self.used: OrderedDict[str, int] = OrderedDict()  # how many truths came with each token
 
-    def keep(self, task: str, truths: list[Truth]) -> None:
-        """Keep all of a request, or none."""
-        line = encoder.encode({"time": time.time(), "truths": truths})
+    def take(self, model: Served, body: bytes, sender: Sender) -> int:
+        """Keep all truths of a request, or none; return how many there are."""
+        try:
+            claimed = [(truth, token) for truth, token in read(model, body, self.tokens, sender.holder)]
+            self._keep(model.task, claimed, sender)
+        except OSError as error:  # no room on the disk, or no file to open
+            log.error("%s: feedback is not kept: %s", model.task, error)  # noqa: TRY400 - a sentence will do
+            raise RequestError("not_kept", "the truths could not be written; send them again", status=503) from None
+        return len(claimed)
+
+    def _keep(self, task: str, claimed: list[tuple[Truth, str]], sender: Sender) -> None:
+        line = encoder.encode({"time": time.time(), "truths": [truth for truth, _ in claimed]})
         with self.lock:
+            self._refuse_too_many(task, REQUEST + len(line), sender)
+            used = self._used(claimed)
             spool = self.spools.setdefault(task, Spool(self.folder / task / "truths"))
-            kept = spool.add(line, durably=True)
-        if not kept:
-            text = f"no room for more feedback: gather what is there: tiltyard monitor {task}"
-            raise RequestError("no_room", text, status=503)
+            if not spool.add(line, durably=True):
+                text = f"no room for more feedback: gather what is there: tiltyard monitor {task}"
+                raise RequestError("no_room", text, status=503)
+            self._remember(used)
+
+    def _refuse_too_many(self, task: str, cost: int, sender: Sender) -> None:
+        """Insist on the limits of the task and of whoever sends: one must not take the room of all."""
+        limits = [*self.tasks.of(task), *self.senders.of(f"{task} {sender.holder or sender.address}")]
+        if wait := max(limit.wait(cost) for limit in limits):
+            text = f"expected less feedback at a time; send it again in {math.ceil(wait)} seconds"
+            raise RequestError("too_many_requests", text, status=429)
+        for limit in limits:
+            limit.take(cost)
+
+    def _used(self, claimed: list[tuple[Truth, str]]) -> dict[str, int]:
+        """Count how often each token was used with these; refuse one that corrects without end."""
+        used: dict[str, int] = {}
+        for place, (_, token) in enumerate(claimed):
+            if not token:
+                continue
+            used[token] = used.get(token, self.used.get(token, 0)) + 1
+            if used[token] > (1 + CORRECTIONS) * int(token.split(".")[1]):
+                text = f"expected at most {CORRECTIONS} corrections of each truth"
+                raise RequestError("too_many_corrections", text, f"feedback[{place}].token", status=429)
+        return used
+
+    def _remember(self, used: dict[str, int]) -> None:
+        for token, count in used.items():
+            self.used[token] = count
+            self.used.move_to_end(token)
+        while len(self.used) > TOKENS:
+            self.used.popitem(last=False)
 
 
-def read(model: Served, body: bytes) -> list[Truth]:
-    """Read the truths of a request; refuse all if one cannot be meant."""
+def insist_on_json(kind: str) -> None:
+    """Refuse another type than JSON: those that a form of any web page may send are no JSON."""
+    if kind.partition(";")[0].strip().lower() != JSON:
+        raise RequestError("unsupported_type", f"expected content-type: {JSON}; received {shown(kind)}", status=415)
+
+
+def read(model: Served, body: bytes, tokens: Tokens, holder: str = "") -> list[tuple[Truth, str]]:
+    """Read the truths of a request, each with the token it came by; refuse all if one cannot be meant or proven."""
     content = decoded(body)
     if not isinstance(content, dict) or not isinstance(content.get("feedback"), list):
         raise RequestError("wrong_type", EXPECTED, "feedback")
@@ -69,10 +137,29 @@ def read(model: Served, body: bytes) -> list[Truth]:
     if len(items) > MOST:
         text = f"expected at most {MOST} truths; received {len(items)}"
         raise RequestError("too_many", text, "feedback", status=413)
-    return [_one(model, item, f"feedback[{place}]") for place, item in enumerate(items)]
+    found = [_one(model, item, f"feedback[{place}]") for place, item in enumerate(items)]
+    return [_owned(model, one, tokens, holder, f"feedback[{place}]") for place, one in enumerate(found)]
 
 
-def _one(model: Served, item: object, field: str) -> Truth:
+def _owned(model: Served, read: tuple[Truth, str], tokens: Tokens, holder: str, field: str) -> tuple[Truth, str]:
+    """Say whose answer a truth is for: by its token, or else by the key that it came with."""
+    truth, token = read
+    if not token and holder:
+        return replace(truth, owner=tokens.owner(holder)), ""
+    if not token:
+        text = "expected the x-feedback-token of the answer, which those have that are recorded"
+        raise RequestError("missing_field", text, f"{field}.token")
+    claim = tokens.claim(model.task, truth.id, token)
+    if claim is None:
+        text = f"expected the x-feedback-token of the answer whose x-request-id is {truth.id}"
+        raise RequestError("unknown_token", text, f"{field}.token", status=403)
+    if truth.instance >= claim.instances:
+        text = f"expected a place from 0 to {claim.instances - 1}; received {truth.instance}"
+        raise RequestError("out_of_bounds", text, f"{field}.instance")
+    return replace(truth, owner=claim.owner), token
+
+
+def _one(model: Served, item: object, field: str) -> tuple[Truth, str]:
     if not isinstance(item, dict):
         raise RequestError("wrong_type", ITEM, field)
     for key in item.keys() - set(KEYS):
@@ -90,7 +177,11 @@ def _one(model: Served, item: object, field: str) -> Truth:
     if type(place) is not int or not 0 <= place < most:
         text = f"expected a place from 0 to {most - 1}; received {shown(place)}"
         raise RequestError("out_of_bounds", text, f"{field}.instance")
-    return Truth(name, place, _truth(model, item["truth"], f"{field}.truth"))
+    token = item.get("token", "")
+    if not isinstance(token, str) or not (TOKEN.fullmatch(token) or "token" not in item):
+        text = f"expected the x-feedback-token of the answer; received {shown(token)}"
+        raise RequestError("wrong_type", text, f"{field}.token")
+    return Truth(name, place, _truth(model, item["truth"], f"{field}.truth")), token
 
 
 def _truth(model: Served, value: object, field: str) -> Any:

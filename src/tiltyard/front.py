@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import re
+import secrets
 import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tiltyard import page
 from tiltyard.errors import RequestError
+from tiltyard.feedback_token import HEADER
 from tiltyard.guard import Guard, Headers
 from tiltyard.meters import Heard, Meters
 from tiltyard.probes import PATHS
@@ -74,7 +75,7 @@ class Front:
 def named(headers: Headers) -> bytes:
     """Give what the client calls its request, or a name of our own."""
     given = next((value for name, value in headers if name == b"x-request-id"), b"")
-    return given if given and ID.fullmatch(given) else b"%016x" % random.getrandbits(64)  # no secret
+    return given if given and ID.fullmatch(given) else secrets.token_hex(8).encode()  # not to be guessed
 
 
 def _meters(scope: Scope) -> Meters | None:
@@ -87,7 +88,7 @@ class _Answer:
     """Sends an answer, with what each carries, and knows what became of it."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
-        self.send, self.begun = send, time.perf_counter()
+        self.scope, self.send, self.begun = scope, send, time.perf_counter()
         self.status, self.key = 0, ""
         self.carried = CARRIED if scope["path"] in page.FILES else KEPT_NOWHERE  # the page says itself how it is kept
         self.id = named(scope["headers"])
@@ -97,6 +98,8 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = [*message.get("headers", ()), *self.carried, (b"x-request-id", self.id)]
+            if token := self.scope.get("feedback_token"):  # of an answer that is recorded
+                message["headers"].append((HEADER, token.encode()))
         await self.send(message)
 
     def heard(self, scope: Scope) -> Heard:

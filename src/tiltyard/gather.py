@@ -59,15 +59,22 @@ def gather(workspace: Workspace, task: Task) -> int:
 def recorded(workspace: Workspace, task: Task, kind: str, columns: Sequence[str] | None = None) -> pa.Table:
     """Give all answers or truths there are, gathered or not, oldest file first; of all columns or of some."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     with held(workspace, task) as folder:
         wanted = None if columns is None else [*columns]
-        parts = [pq.read_table(path, columns=wanted) for path in sorted((folder / kind).glob("[!.]*.parquet"))]
+        parts = [_read(path, wanted) for path in sorted((folder / kind).glob("[!.]*.parquet"))]
         rest = [path for path, _ in spool.every(folder / kind) if not path.with_suffix(".parquet").exists()]
         loose = [_table(task, kind, path) for path in (None, *rest)]
     parts += [table if wanted is None else table.select(wanted) for table in loose]
     return pa.concat_tables(parts, promote_options="default")
+
+
+def _read(path: Path, wanted: list[str] | None) -> pa.Table:
+    """Read the columns that a file has; one of an earlier release may have fewer."""
+    import pyarrow.parquet as pq
+
+    known = pq.read_schema(path).names
+    return pq.read_table(path, columns=None if wanted is None else [name for name in wanted if name in known])
 
 
 def latest(workspace: Workspace, task: Task, most: int) -> list[Any]:
@@ -126,6 +133,7 @@ def _answers(task: Task, lines: list[Line]) -> pa.Table:
         "record.version": pa.array([line["version"] for line, _ in rows], pa.string()),
         "record.arm": pa.array([line["arm"] for line, _ in rows], pa.string()),
         "record.ms": pa.array([line["ms"] for line, _ in rows], pa.float64()),
+        "record.owner": pa.array([line.get("owner", "") for line, _ in rows], pa.string()),
         "record.prediction": _predictions(task, answers),
         "record.answer": pa.array([json.dumps(answer) for answer in answers], pa.string()),
     }
@@ -140,6 +148,7 @@ def _truths(_: Task, lines: list[Line]) -> pa.Table:
         {
             "record.id": pa.array([truth["id"] for _, truth in rows], pa.string()),
             "record.instance": pa.array([truth["instance"] for _, truth in rows], pa.int32()),
+            "record.owner": pa.array([truth.get("owner", "") for _, truth in rows], pa.string()),
             "record.received": _times([line["time"] for line, _ in rows]),
             "record.truth": pa.array([json.dumps(truth["truth"]) for _, truth in rows], pa.string()),
         }

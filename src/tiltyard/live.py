@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FEWEST = 20  # truths of which a figure is worth telling
-COLUMNS = ("id", "instance", "time", "version", "arm", "ms", "answer")
-ROW = ["id", "instance"]
+COLUMNS = ("id", "instance", "owner", "time", "version", "arm", "ms", "answer")
+ROW = ["id", "instance", "owner"]  # clients may choose the same id, but none can be the owner of another's answer
 
 
 @dataclass(frozen=True)
@@ -78,22 +78,32 @@ def live(workspace: Workspace, task: Task) -> Live:
     """Read what was recorded, and put truths to answers."""
     answers = _frame(gather.recorded(workspace, task, "answers", [f"record.{name}" for name in COLUMNS]))
     told = _frame(gather.recorded(workspace, task, "truths")).sort_values("received", kind="stable")
-    last = told.drop_duplicates(ROW, keep="last")
-    joined = answers.sort_values("time", kind="stable").merge(last, on=ROW, how="left")
+    counted = _counted(told)
+    joined = answers.sort_values("time", kind="stable").merge(counted, on=ROW, how="left")
     asked = joined[joined["arm"] != "shadow"]
-    known = last.merge(answers[ROW].drop_duplicates(), on=ROW)
+    known = counted.merge(answers[ROW].drop_duplicates(), on=ROW)
     feedback = {
         "truths": len(told),
-        "repeated": len(told) - len(last),
-        "unknown": len(last) - len(known),
+        "repeated": len(told) - len(counted),
+        "unknown": len(counted) - len(known),
         "waiting": int(asked["truth"].isna().sum()),
     }
     return Live(task, _context(workspace, task), joined, feedback)
 
 
+def _counted(told: pd.DataFrame) -> pd.DataFrame:
+    """Return the truth of each answer: the last one of its owner, or the first where nobody knows who sent it."""
+    import pandas as pd
+
+    owned = told["owner"] != ""  # records of an earlier release have no owners
+    first, last = told[~owned].drop_duplicates(ROW, keep="first"), told[owned].drop_duplicates(ROW, keep="last")
+    return pd.concat([first, last])
+
+
 def _frame(table: Any) -> pd.DataFrame:
     frame: pd.DataFrame = table.to_pandas()
-    return frame.rename(columns=lambda name: str(name).removeprefix("record."))
+    frame = frame.rename(columns=lambda name: str(name).removeprefix("record."))
+    return frame.assign(owner=frame["owner"].fillna("").astype(object) if "owner" in frame else "")
 
 
 def _context(workspace: Workspace, task: Task) -> Context:

@@ -5,9 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tiltyard import contributions, feedback, openapi_v2, sheet
+from tiltyard import contributions, feedback, feedback_token, openapi_v2, sheet
 from tiltyard.columns.number import LARGEST
-from tiltyard.openapi_shapes import BODY, TEXT, Json, components, get, listed, parameter, refusals, response, whole
+from tiltyard.openapi_shapes import (
+    BODY,
+    ID,
+    TEXT,
+    TOKEN,
+    Json,
+    components,
+    get,
+    listed,
+    parameter,
+    refusals,
+    response,
+    whole,
+)
 from tiltyard.route import LABELS
 from tiltyard.served import Served
 
@@ -25,17 +38,18 @@ def openapi(kept: Kept, *, locked: bool = False) -> Json:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Tiltyard", "version": "1", "description": "The champions of this project."},
-        "paths": dict(_paths(kept)),
+        "paths": dict(_paths(kept, locked=locked)),
         "components": components(locked=locked),
         **({"security": [{"bearer": []}, {"key": []}]} if locked else {}),
     }
 
 
-def _paths(kept: Kept) -> Iterator[tuple[str, Json]]:
+def _paths(kept: Kept, *, locked: bool) -> Iterator[tuple[str, Json]]:
     yield "/v1/models", get("V1", "The names of all models", "models", whole({"models": listed(TEXT)}))
     yield "/v1/openapi.json", get("V1", "This document", "service", {"type": "object"})
     yield from openapi_v2.server().items()
     for name in sorted(kept):
+        yield f"/v1/models/{name}:feedback", {"post": _feedback(next(iter(kept[name].values())), locked=locked)}
         yield from _model(name, kept[name])
         yield from openapi_v2.paths(name, kept[name]).items()
     for path, summary in OPEN.items():
@@ -47,7 +61,6 @@ def _model(name: str, kept: Mapping[str, Served]) -> Iterator[tuple[str, Json]]:
     """A model by its name, by its name and version, by its name and label."""
     model = next(iter(kept.values()))
     title, predict = model.schema["title"], {"post": _predict(model)}
-    yield f"/v1/models/{name}:feedback", {"post": _feedback(model)}
     for which, shared in _ways(kept):
         path = f"/v1/models/{name}{which}"
         yield f"{path}:predict", {**shared, **predict}
@@ -57,24 +70,28 @@ def _model(name: str, kept: Mapping[str, Served]) -> Iterator[tuple[str, Json]]:
         yield f"{path}/metadata", {**shared, **get("V1", "Its signature", name, _metadata(name))}
 
 
-def _feedback(model: Served) -> Json:
-    """Truths are what answers are: labels, numbers, or lists of them."""
+def _feedback(model: Served, *, locked: bool) -> Json:
+    """Truths are what answers are: labels, numbers, or lists of them. Who has a key needs no token."""
     prediction, most = model.schema["prediction"], model.schema["limits"]["max_instances"]
     parts = prediction.get("properties", {})
     properties = {
         "id": {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,64}$", "description": "x-request-id of the answer"},
         "truth": _truths(parts.get("label") or parts.get("forecast") or prediction),
         "instance": {"type": "integer", "minimum": 0, "maximum": most - 1},
+        "token": {"type": "string", "pattern": feedback_token.PATTERN, "description": "x-feedback-token of the answer"},
     }
-    item = {**whole(properties, "instance"), "additionalProperties": False}
+    optional = ("instance", "token") if locked else ("instance",)
+    item = {**whole(properties, *optional), "additionalProperties": False}
     body = {**whole({"feedback": listed(item, feedback.MOST)}), "additionalProperties": False}
-    example = {"feedback": [{"id": "0123456789abcdef", "instance": 0, "truth": _truth(properties["truth"])}]}
+    token = f"{'0123456789abcdef' * 2}.1.{'0123456789abcdef' * 2}"
+    one = {"id": "0123456789abcdef", "instance": 0, "truth": _truth(properties["truth"]), "token": token}
+    example = {"feedback": [one]}
     answer = whole({"kept": {"type": "integer"}, "model": {"const": model.task}})
     return {
         "summary": f"{model.schema['title']}: what became true of earlier answers",
         "tags": [model.task],
         "requestBody": {"required": True, "content": {"application/json": {"schema": body, "example": example}}},
-        "responses": {"200": response("all are kept", answer), **refusals("V1", *BODY)},
+        "responses": {"200": response("all are kept", answer), **refusals("V1", "403", *BODY)},
     }
 
 
@@ -130,7 +147,7 @@ def _predict(model: Served) -> Json:
         "tags": [model.task],
         "requestBody": {"required": True, "content": content},
         "responses": {
-            "200": response("one prediction an instance", {"anyOf": answers}),
+            "200": response("one prediction an instance", {"anyOf": answers}, {**ID, **TOKEN}),
             **refusals("V1", *BODY),
         },
     }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tiltyard import feedback_token
+
 Json = dict[str, Any]
 
 REFUSAL = {  # of V1
@@ -29,11 +31,12 @@ SHAPES = {"V1": "Refusal", "V2": "Told"}
 REFUSALS = {
     "400": "an instance or the body is not what the schema says",
     "401": "no key, or one that nobody was given",
+    "403": "the token of another answer, or of none",
     "404": "no such model, version, label or signature; or nothing that could be kept",
     "405": "wrong method",
     "413": "too many instances, or too large a body",
-    "415": "a compressed body, or a table where an instance is more than a row",
-    "429": "too many requests at a time",
+    "415": "a compressed body, a table where an instance is more than a row, or feedback that is not sent as JSON",
+    "429": "too many requests at a time, or too much feedback",
     "503": "not done within the time that a request may take",
 }
 EVERYWHERE = ("401", "404", "405", "429", "503")
@@ -46,6 +49,7 @@ HEADERS: Json = {  # beside X-Request-Id, which all have
     "503": {"Retry-After": {"schema": TEXT, "description": "seconds"}},
 }
 ID = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
+TOKEN: Json = {"X-Feedback-Token": {"$ref": "#/components/headers/X-Feedback-Token"}}  # of an answer that is recorded
 KEYS = {"bearer": {"type": "http", "scheme": "bearer"}, "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
 
 
@@ -54,7 +58,13 @@ def components(*, locked: bool) -> Json:
     text = "the client's own, if it is 1 to 64 letters, digits, dots, dashes and underscores; or one that was made up"
     return {
         "schemas": {"Refusal": REFUSAL, "Told": TOLD},
-        "headers": {"X-Request-Id": {"schema": TEXT, "description": text}},
+        "headers": {
+            "X-Request-Id": {"schema": TEXT, "description": text},
+            "X-Feedback-Token": {
+                "schema": {"type": "string", "pattern": feedback_token.PATTERN},
+                "description": "where the answer is recorded: send it with what became true",
+            },
+        },
         "responses": {f"{protocol}-{status}": _refusal(protocol, status) for protocol in SHAPES for status in REFUSALS},
         **({"securitySchemes": KEYS} if locked else {}),
     }
@@ -71,9 +81,9 @@ def refusals(protocol: str, *more: str) -> Json:
     return {status: {"$ref": f"#/components/responses/{protocol}-{status}"} for status in sorted([*EVERYWHERE, *more])}
 
 
-def response(text: str, schema: Json) -> Json:
+def response(text: str, schema: Json, headers: Json = ID) -> Json:
     """Describe an answer of JSON."""
-    return {"description": text, "headers": ID, "content": {"application/json": {"schema": schema}}}
+    return {"description": text, "headers": headers, "content": {"application/json": {"schema": schema}}}
 
 
 def get(protocol: str, summary: str, tag: str, schema: Json) -> Json:

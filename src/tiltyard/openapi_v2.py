@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tiltyard.inference import LENGTH
-from tiltyard.openapi_shapes import BODY, ID, TEXT, Json, get, listed, parameter, refusals, response, whole
+from tiltyard.openapi_shapes import BODY, ID, TEXT, TOKEN, Json, get, listed, parameter, refusals, response, whole
 from tiltyard.served import Served
 from tiltyard.tensors import DTYPES
 
@@ -54,7 +54,7 @@ def _infer(model: Served) -> Json:
     length = {"name": LENGTH, "in": "header", "schema": {"type": "integer", "minimum": 0}, "description": text}
     wanted = response("tensors", _answer(model))
     wanted["content"]["application/octet-stream"] = {"schema": {"description": BYTES}}
-    wanted["headers"] = {**ID, LENGTH: {"schema": {"type": "integer"}, "description": text}}
+    wanted["headers"] = {**ID, **TOKEN, LENGTH: {"schema": {"type": "integer"}, "description": text}}
     content = {"application/json": {"schema": _request(model), "example": _example(model)}}
     content["application/octet-stream"] = {"schema": {"description": BYTES}}
     return {

@@ -17,10 +17,11 @@ from typing import Any
 import msgspec
 from starlette.types import Scope
 
-from tiltyard.arms import Pick
+from tiltyard.arms import Arms, Pick
 from tiltyard.backlog import Backlog
 from tiltyard.errors import WorkspaceError
 from tiltyard.feedback import Truths
+from tiltyard.feedback_token import Tokens
 from tiltyard.served import Served
 from tiltyard.spool import Spool
 
@@ -38,11 +39,12 @@ class Told:
     ms: float  # of a processor: it does not grow when others want the processor, too
     instances: list[Any]
     predictions: list[Any]
+    owner: str = ""  # who may say what became true of it
 
     def line(self) -> bytes:
         """Give it as a line; pictures are left out, for their size."""
         pictures = any(column.type == "image" for column in self.model.predictor.encoder.columns.values())
-        content = {name: getattr(self, name) for name in ("arm", "id", "time", "ms", "predictions")}
+        content = {name: getattr(self, name) for name in ("arm", "id", "time", "ms", "owner", "predictions")}
         instances = None if pictures else self.instances
         return encoder.encode({**content, "version": self.model.version, "instances": instances})
 
@@ -56,7 +58,8 @@ class Recorder:
         self.counted: Callable[[Told, str], None] = lambda _, __: None
         self.lines: Backlog[Told] = Backlog("record", self._write, self._count)
         self.copies: Backlog[Told] = Backlog("shadow", self._copy, self._count)
-        self.truths = Truths(folder)
+        self.tokens = Tokens(folder)
+        self.truths = Truths(folder, self.tokens)
         self.spools: dict[str, Spool] = {}
         self.left = self._gap()
 
@@ -97,10 +100,25 @@ class Recorder:
     def take(self, scope: Scope, pick: Pick, size: int) -> None:
         """Take what a request left in its scope, and let a challenger answer a copy; `size` is that of its body."""
         instances, predictions, ms = scope["told"]
-        told = Told(pick.model, pick.arm, scope["id"], time.time(), ms, instances, predictions)
-        self.lines.put(told, size)
+        owner, token = self._owned(scope, pick.model.task, len(predictions))
+        told = Told(pick.model, pick.arm, scope["id"], time.time(), ms, instances, predictions, owner)
+        if self.lines.put(told, size):
+            scope["feedback_token"] = token
         if pick.copy:
             self.copies.put(replace(told, model=pick.copy, arm="shadow"), size)
+
+    def _owned(self, scope: Scope, task: str, count: int) -> tuple[str, str]:
+        """Return whose an answer is, and the token that proves it; neither if the secret cannot be read."""
+        try:
+            owner = self.tokens.owner(scope.get("holder", ""))
+            return owner, self.tokens.issue(task, scope["id"], owner, count)
+        except (OSError, WorkspaceError) as error:  # the answer is recorded all the same
+            self.tokens.tell(error)
+            return "", ""
+
+    def records(self, task: str, arms: Mapping[str, Arms]) -> bool:
+        """Return whether answers of a task are recorded, or were: only then may truths be sent."""
+        return self.share > 0 or task in arms or (self.folder / task / "answers").is_dir()
 
     def _count(self, told: Told, outcome: str) -> None:
         self.counted(told, outcome)

@@ -29,7 +29,9 @@ def monitored(found: dict[str, Any]) -> None:
         rows = [[row[name] for name in names] for row in found["quality"]]
         table(["version", "truths", f"live {found['quality'][0]['metric']}", "from", "to", "as evaluated"], rows)
     else:
-        click.echo(f"next: send them to /v1/models/{task}:feedback by the x-request-id of the answer")
+        click.echo(
+            f"next: send them to /v1/models/{task}:feedback with the x-request-id and x-feedback-token of the answer"
+        )
 
 
 def _drift(found: dict[str, Any]) -> None:

@@ -39,7 +39,7 @@ def packages(tiny_workspace: Workspace) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def app(packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Starlette:
-    """The REST routes over all four; feedback is taken, and nothing is recorded."""
+    """The REST routes over all four; nothing is recorded."""
     app = application()
     app.state.recorder = Recorder(tmp_path_factory.mktemp("records"))
     install(app, [Served.load(folder) for folder in packages.values()])

@@ -1,7 +1,8 @@
 """What schemathesis makes of the OpenAPI document, with what a JSON Schema cannot say put right before it is sent.
 
 Only of bodies that are meant to be good: that columns are of one length, that a text is a picture, that it is a table
-with these names, that shape and data of a tensor agree. Everything else is sent as it was made.
+with these names, that shape and data of a tensor agree, that a token is of an answer. Everything else is sent as it was
+made.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import base64
 import csv
 import io
 import json
+import os
 from typing import Any
 
+import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import schemathesis
@@ -33,10 +36,22 @@ def before_call(context: Any, case: Any, kwargs: Json) -> None:  # noqa: ARG001 
         case.body = json.dumps(example).encode()
     elif case.path.endswith("/infer"):
         case.body = {**case.body, "inputs": example["inputs"]}
+    elif case.path.endswith(":feedback"):
+        case.body = {"feedback": [{**item, **_proof(case)} for item in case.body["feedback"][:4]]}
     elif case.media_type == "application/json":
         case.body = _drawn(_even(case.body))
     else:
         case.body = _table(example["instances"], case.media_type)
+
+
+def _proof(case: Any) -> Json:
+    """Ask for an answer that is recorded, and give what a truth must name of it; who has a key needs nothing."""
+    if not (url := os.environ["REPAIRED_URL"]):
+        return {}
+    path = case.path.replace(":feedback", ":predict")
+    told = case.operation.schema.raw_schema["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+    answer = httpx.post(url + path, json=told["example"])
+    return {"id": answer.headers["x-request-id"], "token": answer.headers["x-feedback-token"], "instance": 0}
 
 
 def _even(body: Json) -> Json:

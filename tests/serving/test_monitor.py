@@ -54,15 +54,20 @@ def sealed(space: Workspace, name: str = "iris") -> tuple[list[Any], list[Any]]:
     return instances, [task.classes[place] for place in test.truth] if task.classes else test.truth.tolist()
 
 
-def ask(client: TestClient, rows: list[Any], size: int = 7) -> list[tuple[str, int]]:
-    """Ask about rows, some at a time; give id and place of each answer."""
-    found: list[tuple[str, int]] = []
+def ask(client: TestClient, rows: list[Any], size: int = 7) -> list[dict[str, Any]]:
+    """Ask about rows, some at a time; give id, token and place of each answer, as its truth must name them."""
+    found: list[dict[str, Any]] = []
     for start in range(0, len(rows), size):
         some = rows[start : start + size]
         answer = client.post(PREDICT, json={"instances": some})
         assert answer.status_code == 200
-        found += [(answer.headers["x-request-id"], place) for place in range(len(some))]
+        found += [{**proof(answer), "instance": place} for place in range(len(some))]
     return found
+
+
+def proof(answer: Any) -> dict[str, str]:
+    """Give what must be sent with the truth of an answer."""
+    return {"id": answer.headers["x-request-id"], "token": answer.headers["x-feedback-token"]}
 
 
 def closed(recorder: Recorder) -> None:
@@ -81,9 +86,10 @@ def test_live_quality_is_what_the_evaluation_would_say_of_these_rows(kept: Kept,
         places = ask(client, rows)
         closed(recorder)
         assert monitor(space, task)["quality"][0]["value"] is None
-        items = [{"id": i, "instance": p, "truth": t} for (i, p), t in zip(places, truths, strict=True)]
+        items = [{**place, "truth": truth} for place, truth in zip(places, truths, strict=True)]
         wrong = {**items[0], "truth": next(name for name in task.classes if name != truths[0])}
-        for some in ([wrong], items[:20], items[20:], [{"id": "unknown", "truth": truths[0]}]):
+        dropped = recorder.tokens.issue("iris", "dropped", "0" * 32, 1)  # of an answer that was never written
+        for some in ([wrong], items[:20], items[20:], [{"id": "dropped", "token": dropped, "truth": truths[0]}]):
             assert client.post(FEEDBACK, json={"feedback": some}).json() == {"kept": len(some), "model": "iris"}
         ask(client, rows[:3])
     recorder.lines.finish()
@@ -110,8 +116,7 @@ def test_numbers_and_forecasts_are_measured_too(reigning: Workspace, tmp_path: P
         recorder = app.state.recorder = Recorder(tmp_path, 1.0)
         with TestClient(app) as client:
             answer = client.post(f"/v1/models/{name}:predict", json={"instances": rows})
-            name_of = answer.headers["x-request-id"]
-            items = [{"id": name_of, "instance": place, "truth": truth} for place, truth in enumerate(truths)]
+            items = [{**proof(answer), "instance": place, "truth": truth} for place, truth in enumerate(truths)]
             assert client.post(f"/v1/models/{name}:feedback", json={"feedback": items}).status_code == 200
         recorder.lines.finish()
         space = Workspace(tmp_path / name)
@@ -133,7 +138,7 @@ def test_parquet_has_a_row_an_instance_with_its_features(kept: Kept, recorder: R
     (path,) = (space.records / "iris/answers").iterdir()
     table = pq.read_table(path).to_pylist()
     assert [{name: row[name] for name in tiny.IRIS} for row in table] == rows[:3]
-    assert (table[1]["record.id"], table[1]["record.instance"]) == (asked[0], 1)
+    assert (table[1]["record.id"], table[1]["record.instance"]) == (asked["id"], 1)
     assert (table[0]["record.version"], table[0]["record.arm"]) == (first, "champion")
     assert json.loads(table[0]["record.answer"])["label"] == table[0]["record.prediction"]
     assert table[0]["record.time"].tzname() == "UTC"
@@ -255,19 +260,22 @@ def test_feedback_that_cannot_be_meant_is_refused_whole(
 def test_truths_of_numbers_are_numbers(packages: dict[str, Path], tmp_path: Path) -> None:
     """Finite ones; of what is not served there is no feedback, nor where nothing is recorded, nor without room."""
     app = application()
-    install(app, [Served.load(packages["diabetes"])])
+    model = Served.load(packages["diabetes"])
+    install(app, [model])
     path = "/v1/models/diabetes:feedback"
     with TestClient(app) as client:
-        good = {"feedback": [{"id": "a", "truth": 151}]}
-        assert client.post(path, json=good).json()["error"]["code"] == "no_records"
-        recorder = app.state.recorder = Recorder(tmp_path)
+        assert client.post(path, json={"feedback": []}).json()["error"]["code"] == "no_records"
+        recorder = app.state.recorder = Recorder(tmp_path, 1.0)
+        item = proof(client.post("/v1/models/diabetes:predict", json={"instances": [model.schema["example"]]}))
+        good = {"feedback": [{**item, "truth": 151}]}
         for truth in ("151", True, None, 1e39, [1.0]):
-            answer = client.post(path, json={"feedback": [{"id": "a", "truth": truth}]})
+            answer = client.post(path, json={"feedback": [{**item, "truth": truth}]})
             assert (answer.status_code, answer.json()["error"]["code"]) == (400, "wrong_type")
         assert client.post(path, json=good).status_code == 200
         assert client.get(path).status_code == 405
         assert client.post("/v1/models/rose:feedback", json=good).status_code == 404
-        assert client.post(path, content=b"x" * 1_000_001).status_code == 413
+        json_type = {"content-type": "application/json"}
+        assert client.post(path, content=b"x" * 1_000_001, headers=json_type).status_code == 413
         recorder.truths.spools["diabetes"] = Spool(tmp_path, total=0)
         assert client.post(path, json=good).json()["error"]["code"] == "no_room"
 
@@ -314,7 +322,7 @@ def test_the_command_shows_what_there_is(kept: Kept, recorder: Recorder, monkeyp
         places = ask(client, rows)
         recorder.lines.finish()
         assert "next: send them to /v1/models/iris:feedback" in run()
-        items = [{"id": i, "instance": p, "truth": t} for (i, p), t in zip(places, truths, strict=True)]
+        items = [{**place, "truth": truth} for place, truth in zip(places, truths, strict=True)]
         client.post(FEEDBACK, json={"feedback": items})
     assert "30 truths came" in run()
     assert json.loads(run("--json"))["quality"][0]["version"] == first

@@ -132,8 +132,8 @@ def test_the_report_puts_both_side_by_side(kept: Kept, monkeypatch: pytest.Monke
     with TestClient(app) as client:
         for _ in range(5):
             answer = client.post("/v1/models/iris:predict", json={"instances": [tiny.IRIS] * 6})
-            name = answer.headers["x-request-id"]
-            items: list[dict[str, Any]] = [{"id": name, "instance": place, "truth": "setosa"} for place in range(6)]
+            one = {"id": answer.headers["x-request-id"], "token": answer.headers["x-feedback-token"], "truth": "setosa"}
+            items: list[dict[str, Any]] = [{**one, "instance": place} for place in range(6)]
             client.post("/v1/models/iris:feedback", json={"feedback": items})
     recorder.lines.finish()
     recorder.copies.finish()

@@ -39,7 +39,12 @@ def looked(folder: Path, url: str, key: str) -> int:
     done = subprocess.run(
         [sys.executable, "-m", "schemathesis.cli", "run", "openapi.json", *words, "--warnings", "off"],
         cwd=folder,
-        env={**os.environ, "SCHEMATHESIS_HOOKS": "repaired", "PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])},
+        env={
+            **os.environ,
+            "SCHEMATHESIS_HOOKS": "repaired",
+            "PYTHONPATH": os.pathsep.join([str(HERE), *sys.path]),
+            "REPAIRED_URL": "" if key else url,
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -61,6 +66,6 @@ def test_the_document_is_true(packages: dict[str, Path], tmp_path: Path, locked:
     pytest.importorskip("schemathesis")
     own = keys.add(tmp_path / "keys", "robot") if locked else ""
     given = {"PACKAGES": str(packages["iris"]), "KEYS": str(tmp_path / "keys")} if locked else serve.fixed(packages)
-    environment = serve.environment({**given, "RECORDS": str(tmp_path / "records")}, tmp_path)
+    environment = serve.environment({**given, "RECORDS": str(tmp_path / "records"), "RECORD": "1"}, tmp_path)
     with trial.running(serve.ARGUMENTS, environment, tmp_path / "home") as server:
         assert looked(tmp_path, server.url, own) > (300 if locked else 2000)

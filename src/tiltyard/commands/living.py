@@ -52,7 +52,8 @@ def monitor(task: str, as_json: bool) -> None:
 
     \b
     tiltyard serve --record 0.1     records a tenth of the requests
-    curl localhost:3000/v1/models/iris:feedback -d '{"feedback": [{"id": "...", "instance": 0, "truth": "setosa"}]}'
+    curl localhost:3000/v1/models/iris:feedback -H 'Content-Type: application/json' \
+      -d '{"feedback": [{"id": "<x-request-id>", "token": "<x-feedback-token>", "truth": "setosa"}]}'
     """
     from tiltyard import show_live
     from tiltyard.monitor import monitor as verb

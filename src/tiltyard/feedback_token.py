@@ -1,0 +1,115 @@
+"""Feedback tokens: who has one may say what became true of an answer.
+
+A token is made when an answer is recorded. It names the owner of the answer and how many instances it has, and is
+signed with a secret of the records, so nothing has to be stored for it. The record keeps the owner; the id alone proves
+nothing, since clients choose ids and two may choose the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import hmac
+import logging
+import os
+import re
+import secrets
+import uuid
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from tiltyard import files
+from tiltyard.errors import WorkspaceError
+
+HEADER = b"x-feedback-token"
+TOKEN = re.compile(r"([0-9a-f]{32})\.([0-9]{1,9})\.([0-9a-f]{32})", re.ASCII)
+PATTERN = "^[0-9a-f]{32}\\.[0-9]{1,9}\\.[0-9a-f]{32}$"
+BYTES = 32  # of the secret
+DIGITS = 32  # of a signature: 128 bits
+
+log = logging.getLogger("bentoml.tiltyard")
+
+
+class Claim(NamedTuple):
+    """What a token proves: whose answer it is, and how many instances it has."""
+
+    owner: str
+    instances: int
+
+
+class Tokens:
+    """Makes and checks tokens. All workers share the secret, which lies in the folder of the records."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.told = folder, False
+
+    @cached_property
+    def secret(self) -> bytes:
+        """The secret, made when it is first needed."""
+        return read_secret(self.folder)
+
+    def owner(self, holder: str) -> str:
+        """Return whose an answer is: of a holder of a key always the same, of anyone else a new one for each answer."""
+        return self._signed("key", holder) if holder else secrets.token_hex(DIGITS // 2)
+
+    def issue(self, task: str, request: str, owner: str, count: int) -> str:
+        """Return the token of an answer."""
+        return f"{owner}.{count}.{self._signed('answer', task, request, owner, str(count))}"
+
+    def claim(self, task: str, request: str, token: str) -> Claim | None:
+        """Return what a token proves for the answer to a request; None if it is not the token of that answer."""
+        if not (parts := TOKEN.fullmatch(token)):
+            return None
+        owner, count, signature = parts.groups()
+        right = self._signed("answer", task, request, owner, count)
+        return Claim(owner, int(count)) if hmac.compare_digest(signature, right) else None
+
+    def tell(self, error: Exception) -> None:
+        """Log once that no token can be made: answers are recorded all the same."""
+        if not self.told:
+            self.told = True
+            log.error("recorded answers carry no feedback token: %s", error)
+
+    def _signed(self, *words: str) -> str:
+        return hmac.digest(self.secret, "\n".join(words).encode(), hashlib.sha256).hex()[:DIGITS]
+
+
+def read_secret(folder: Path) -> bytes:
+    """Read the secret of a folder, or make it; whoever comes second waits, so that there is one."""
+    path = folder / ".secret"
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder):
+        if not path.exists():
+            _write(path, secrets.token_bytes(BYTES))
+        found = path.read_bytes()
+    if len(found) != BYTES:
+        raise WorkspaceError(
+            f"{path}: expected {BYTES} bytes; received {len(found)}",
+            hint=f"remove it, and a new one is made; feedback to earlier answers is then refused: rm {path}",
+        )
+    return found
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    with (folder / ".secret.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file that nobody else may read at any moment, whole or not at all."""
+    temporary = path.with_name(f"{path.name}-{uuid.uuid4().hex}")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+        files.sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)

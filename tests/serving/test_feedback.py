@@ -1,0 +1,376 @@
+"""Truths belong to whoever had the answer: nobody else may send or replace one, and nobody may send without end."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import tiny
+from client import TestClient
+from starlette.applications import Starlette
+
+from tiltyard import feedback, gather, keys, serve, task_file, trial
+from tiltyard.api import application, install
+from tiltyard.errors import WorkspaceError
+from tiltyard.feedback_token import TOKEN, Tokens, read_secret
+from tiltyard.front import named
+from tiltyard.keeper import Keeper
+from tiltyard.limits import Limits
+from tiltyard.live import Live, live
+from tiltyard.rate_limit import RateLimits
+from tiltyard.recorder import Recorder
+from tiltyard.served import Served
+from tiltyard.spool import Spool, every
+from tiltyard.task import Task
+from tiltyard.workspace import Workspace
+
+PREDICT, FEEDBACK = "/v1/models/iris:predict", "/v1/models/iris:feedback"
+BODY = {"instances": [tiny.IRIS]}
+Kept = tuple[Workspace, list[str], Starlette, Keeper]
+
+
+@pytest.fixture
+def recorder(kept: Kept) -> Recorder:
+    """The recorder of the app, which records everything."""
+    made = Recorder(kept[0].records, 1.0)
+    kept[2].state.recorder = made
+    return made
+
+
+@pytest.fixture
+def client(kept: Kept, recorder: Recorder) -> Iterator[TestClient]:
+    """A client of a service without keys that records everything."""
+    assert recorder.share == 1
+    with TestClient(kept[2]) as client:
+        yield client
+
+
+@pytest.fixture
+def task(kept: Kept) -> Task:
+    """Iris, as its file says."""
+    return task_file.load(kept[0], "iris")
+
+
+def ask(client: TestClient, name: str = "", *, count: int = 1, key: str = "") -> dict[str, Any]:
+    """Ask, under an id of the client's own if it has one; give what a truth must hold beside itself."""
+    headers = {name: value for name, value in (("x-request-id", name), ("x-api-key", key)) if value}
+    answer = client.post(PREDICT, json={"instances": [tiny.IRIS] * count}, headers=headers)
+    assert answer.status_code == 200
+    return {"id": answer.headers["x-request-id"], "token": answer.headers["x-feedback-token"]}
+
+
+def tell(client: TestClient, truth: str, **item: Any) -> httpx.Response:
+    """Send one truth."""
+    answer: httpx.Response = client.post(FEEDBACK, json={"feedback": [{**item, "truth": truth}]})
+    return answer
+
+
+def found(kept: Kept, recorder: Recorder) -> Live:
+    """Put truths to answers."""
+    recorder.lines.finish()
+    return live(kept[0], task_file.load(kept[0], "iris"))
+
+
+def truths(kept: Kept, recorder: Recorder) -> list[str | None]:
+    """Give the truth of each answer, in the order in which they were asked for."""
+    rows = found(kept, recorder).answers
+    return [json.loads(one) if isinstance(one, str) else None for one in rows["truth"]]
+
+
+def test_ids_are_not_drawn_from_what_can_be_guessed() -> None:
+    """After any number of them the next one is as unknown as the first: not even the seed tells it."""
+    drawn = set()
+    for _ in range(500):
+        random.seed(1)
+        drawn.add(named([]))
+    assert len(drawn) == 500
+
+
+def test_one_who_chose_the_same_id_has_another_answer(client: TestClient, kept: Kept, recorder: Recorder) -> None:
+    """Each truth goes to the answer of its own token, whoever is first and however often."""
+    own, other = ask(client, "order-1"), ask(client, "order-1")
+    assert own["id"] == other["id"] == "order-1"
+    for item, truth in ((other, "virginica"), (own, "setosa"), (other, "versicolor")):
+        assert tell(client, truth, **item).status_code == 200
+    assert truths(kept, recorder) == ["setosa", "versicolor"]
+    assert found(kept, recorder).feedback == {"truths": 3, "repeated": 1, "unknown": 0, "waiting": 0}
+
+
+def test_the_same_holder_may_correct_a_truth_but_not_without_end(
+    client: TestClient, kept: Kept, recorder: Recorder
+) -> None:
+    """The last one counts; after three corrections of each instance it is enough."""
+    item = ask(client, count=2)
+    for truth in ("virginica", "setosa", "versicolor", "virginica"):
+        for place in (0, 1):
+            assert tell(client, truth, instance=place, **item).status_code == 200
+    refusal = tell(client, "setosa", **item)
+    assert (refusal.status_code, refusal.json()["error"]["code"]) == (429, "too_many_corrections")
+    assert refusal.json()["error"]["field"] == "feedback[0].token"
+    assert truths(kept, recorder) == ["virginica", "virginica"]
+    assert tell(client, "setosa", **ask(client)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"token": None}, (400, "wrong_type", "token")),
+        ({"token": 7}, (400, "wrong_type", "token")),
+        ({"token": ""}, (400, "wrong_type", "token")),
+        ({"token": "\n"}, (400, "wrong_type", "token")),
+        ({"token": f"{'0' * 32}.1.{'0' * 32}"}, (403, "unknown_token", "token")),
+        ({"id": "other"}, (403, "unknown_token", "token")),
+        ({"instance": 1}, (400, "out_of_bounds", "instance")),
+    ],
+)
+def test_another_token_keeps_nothing(
+    client: TestClient, recorder: Recorder, change: dict[str, Any], told: tuple[int, str, str]
+) -> None:
+    """None, a made-up one, that of another answer, or for an instance that the answer does not have."""
+    good = ask(client)
+    refusal = client.post(
+        FEEDBACK, json={"feedback": [{**good, "truth": "setosa"}, {**good, "truth": "setosa", **change}]}
+    )
+    error = refusal.json()["error"]
+    assert (refusal.status_code, error["code"], error["field"].removeprefix("feedback[1].")) == told
+    assert not (recorder.folder / "iris/truths").exists()
+
+
+def test_a_truth_without_a_token_is_refused(client: TestClient, recorder: Recorder) -> None:
+    """The id alone proves nothing where nobody has a key."""
+    refusal = tell(client, "setosa", id=ask(client)["id"])
+    assert (refusal.status_code, refusal.json()["error"]["field"]) == (400, "feedback[0].token")
+    assert not (recorder.folder / "iris/truths").exists()
+
+
+def test_a_token_holds_for_its_task_answer_and_count_alone(tmp_path: Path) -> None:
+    """Every part of it is signed, with the secret of these records."""
+    tokens = Tokens(tmp_path / "one")
+    owner = tokens.owner("")
+    token = tokens.issue("iris", "a", owner, 3)
+    assert tokens.claim("iris", "a", token) == (owner, 3)
+    assert tokens.claim("sine", "a", token) is None
+    assert tokens.claim("iris", "b", token) is None
+    assert tokens.claim("iris", "a", token.replace(".3.", ".4.")) is None
+    assert tokens.claim("iris", "a", tokens.owner("") + token[32:]) is None
+    assert Tokens(tmp_path / "two").claim("iris", "a", token) is None
+    assert Tokens(tmp_path / "one").claim("iris", "a", token) == (owner, 3)
+    assert TOKEN.fullmatch(token)
+
+
+def test_the_secret_is_one_and_nobody_elses(tmp_path: Path) -> None:
+    """Many that need it at once make one; others on the machine cannot read it; a damaged one is told with its cure."""
+    secrets: list[bytes] = []
+    threads = [threading.Thread(target=lambda: secrets.append(read_secret(tmp_path / "new"))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(secrets)) == 1
+    path = tmp_path / "new/.secret"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert sorted(kept.name for kept in path.parent.iterdir()) == [".secret", ".secret.lock"]
+    path.write_bytes(b"short")
+    with pytest.raises(WorkspaceError, match="expected 32 bytes; received 5") as caught:
+        read_secret(path.parent)
+    assert caught.value.hint.endswith(f"rm {path}")
+
+
+def test_a_secret_that_cannot_be_read_fails_no_answer(
+    client: TestClient, recorder: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is recorded, carries no token, and the log says why, once."""
+    recorder.folder.mkdir(parents=True)
+    (recorder.folder / ".secret").write_bytes(b"short")
+    for _ in range(2):
+        answer = client.post(PREDICT, json=BODY)
+        assert answer.status_code == 200
+        assert "x-feedback-token" not in answer.headers
+    recorder.lines.finish()
+    assert recorder.lines.counts == {"written": 2}
+    assert caplog.text.count("carry no feedback token") == 1
+
+
+def test_what_is_not_recorded_carries_no_token(kept: Kept, recorder: Recorder) -> None:
+    """By both protocols a recorded answer does; one that is not, or for which there was no room, does not."""
+    app = kept[2]
+    with TestClient(app) as client:
+        tensors = [
+            {"name": name, "shape": [1], "datatype": "FP64", "data": [value]} for name, value in tiny.IRIS.items()
+        ]
+        for path, body in ((PREDICT, BODY), ("/v2/models/iris/infer", {"inputs": tensors})):
+            assert TOKEN.fullmatch(client.post(path, json=body).headers["x-feedback-token"])
+        assert "x-feedback-token" not in client.post(PREDICT, json={"instances": []}).headers
+        recorder.lines.size = 0
+        assert "x-feedback-token" not in client.post(PREDICT, json=BODY).headers
+        app.state.recorder = Recorder(kept[0].records)
+        assert "x-feedback-token" not in client.post(PREDICT, json=BODY).headers
+
+
+def test_feedback_is_off_unless_answers_are_recorded(kept: Kept, tmp_path: Path) -> None:
+    """Without a record there is nothing to which a truth could belong; late ones to an earlier record are kept."""
+    app = kept[2]
+    with TestClient(app) as client:
+        for recorder in (None, Recorder(tmp_path / "none")):
+            app.state.recorder = recorder
+            refusal = tell(client, "setosa", id="a")
+            assert (refusal.status_code, refusal.json()["error"]["code"]) == (404, "no_records")
+        assert not (tmp_path / "none").exists()
+        app.state.recorder = Recorder(tmp_path / "some", 1.0)
+        item = ask(client)
+        app.state.recorder.lines.finish()
+        app.state.recorder = Recorder(tmp_path / "some")
+        assert tell(client, "setosa", **item).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "", "application/jsonx"],
+)
+def test_feedback_is_json_by_its_type(client: TestClient, recorder: Recorder, kind: str) -> None:
+    """What a form of any page in a browser may send without asking is refused, though its text be JSON."""
+    text = json.dumps({"feedback": [{**ask(client), "truth": "setosa"}]})
+    refusal = client.post(FEEDBACK, content=text, headers={"content-type": kind})
+    assert (refusal.status_code, refusal.json()["error"]["code"]) == (415, "unsupported_type")
+    assert not (recorder.folder / "iris/truths").exists()
+    assert client.post(FEEDBACK, content=text, headers={"content-type": "Application/JSON; charset=utf-8"}).is_success
+
+
+@pytest.fixture
+def locked(kept: Kept, recorder: Recorder, tmp_path: Path) -> Iterator[tuple[TestClient, list[str]]]:
+    """A client of a service that asks for keys, and two keys."""
+    own = [keys.add(tmp_path / "keys", name) for name in ("mary", "robot")]
+    app = application(Limits(keys=keys.read(tmp_path / "keys")))
+    install(app, kept[2].state.models.values())
+    app.state.recorder = recorder
+    with TestClient(app) as client:
+        yield client, own
+
+
+def test_with_keys_a_truth_is_for_the_senders_own_answer(
+    locked: tuple[TestClient, list[str]], kept: Kept, recorder: Recorder
+) -> None:
+    """No token is needed; the truth of another for the same id belongs to no answer, unless the token was passed on."""
+    client, (mary, robot) = locked
+    item = ask(client, "order-1", key=mary)
+
+    def say(key: str, truth: str, **more: str) -> int:
+        body = {"feedback": [{"id": "order-1", "truth": truth, **more}]}
+        answer = client.post(FEEDBACK, json=body, headers={"x-api-key": key})
+        return int(answer.status_code)
+
+    assert [say(robot, "virginica"), say(mary, "setosa"), say(robot, "virginica")] == [200] * 3
+    assert truths(kept, recorder) == ["setosa"]
+    assert found(kept, recorder).feedback["unknown"] == 1
+    assert say(robot, "versicolor", token=item["token"]) == 200
+    assert truths(kept, recorder) == ["versicolor"]
+    text = "".join(path.read_text() for path, _ in every(recorder.folder / "iris/answers"))
+    assert "mary" not in text
+
+
+def test_one_sender_has_not_the_room_of_all(
+    locked: tuple[TestClient, list[str]], recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond its share a holder of a key hears 429; another is still heard, until the task has had enough."""
+    client, (mary, robot) = locked
+    clock = [0.0]
+    recorder.truths.tasks = RateLimits(feedback.TASK, clock=lambda: clock[0])
+    recorder.truths.senders = RateLimits(*feedback.SENDER, clock=lambda: clock[0])
+    many = {"feedback": [{"id": f"{number:064}", "truth": "setosa"} for number in range(1000)]}
+    ask(client, key=mary)
+    recorder.lines.finish()
+
+    def flood(key: str) -> int:
+        for count in range(100):
+            answer = client.post(FEEDBACK, json=many, headers={"x-api-key": key})
+            if answer.status_code != 200:
+                assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+                assert "send it again in " in answer.json()["error"]["message"]
+                return count
+        return 100
+
+    first, second = flood(mary), flood(robot)
+    assert 0 < second <= first < 20
+    size = sum(path.stat().st_size for path, _ in every(recorder.folder / "iris/truths"))
+    assert size <= feedback.TASK[0]
+    assert flood(mary) == 0
+    clock[0] += 3600
+    assert flood(mary) == first
+    monkeypatch.setattr(Spool, "add", lambda *_, **__: True)
+    for _ in range(200):
+        clock[0] += 60
+        if not flood(mary):
+            break
+    else:
+        pytest.fail("no limit of a day")
+
+
+def test_a_disk_that_is_full_is_told(client: TestClient, recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client hears 503 and may send the truth again."""
+    item = ask(client)
+    with monkeypatch.context() as patch:
+        patch.setattr(Spool, "_append", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        refusal = tell(client, "setosa", **item)
+    assert (refusal.status_code, refusal.json()["error"]["code"]) == (503, "not_kept")
+    assert tell(client, "setosa", **item).status_code == 200
+    assert recorder.truths.used == {item["token"]: 1}
+
+
+def test_of_truths_that_nobody_signed_the_first_counts(kept: Kept, task: Task) -> None:
+    """Records of an earlier release have no owners, so whoever came later may be anyone."""
+    space = kept[0]
+    answer = {"label": "setosa", "probabilities": {name: float(name == "setosa") for name in task.classes}}
+    line = {"id": "a", "time": 1.0, "ms": 1.0, "arm": "champion", "version": "0" * 12}
+    spool = Spool(space.records / "iris/answers")
+    spool.add(json.dumps({**line, "instances": [tiny.IRIS], "predictions": [answer]}).encode())
+    spool.close()
+    told = Spool(space.records / "iris/truths")
+    for time, truth in enumerate(("versicolor", "setosa", "virginica")):
+        items = [{"id": "a", "instance": 0, "truth": truth}]
+        told.add(json.dumps({"time": float(time), "truths": items}).encode())
+    assert [*live(space, task).answers["truth"]] == ['"versicolor"']
+    gather.gather(space, task)
+    assert [*live(space, task).answers["truth"]] == ['"versicolor"']
+
+
+def test_parquet_of_an_earlier_release_is_read(kept: Kept, task: Task, recorder: Recorder) -> None:
+    """It has no owners; it stands beside what is recorded now."""
+    import pyarrow.parquet as pq
+
+    with TestClient(kept[2]) as client:
+        item = ask(client)
+        assert tell(client, "setosa", **item).status_code == 200
+    recorder.lines.finish()
+    for spool in [*recorder.spools.values(), *recorder.truths.spools.values()]:
+        spool.close()
+    assert gather.gather(kept[0], task) == 2
+    for path in (kept[0].records / "iris").glob("*/*.parquet"):
+        old = path.with_name(f"0-{path.name}")
+        pq.write_table(pq.read_table(path).drop_columns(["record.owner"]), old)
+    feedback = live(kept[0], task).feedback
+    assert feedback == {"truths": 2, "repeated": 0, "unknown": 0, "waiting": 0}
+
+
+@pytest.mark.smoke
+def test_workers_share_the_secret_and_outlive_a_restart(packages: dict[str, Path], tmp_path: Path) -> None:
+    """A token that one worker of a real service gave is good at every other, and after the service was started anew."""
+    given = {"PACKAGES": str(packages["iris"]), "RECORDS": str(tmp_path / "records"), "RECORD": "1", "WORKERS": "2"}
+    schema = Served.load(packages["iris"]).schema
+    items: list[dict[str, Any]] = []
+    for turn in range(2):
+        environment = serve.environment(given, tmp_path)
+        with trial.running(serve.ARGUMENTS, environment, tmp_path / f"home{turn}") as server:
+            for _ in range(10):
+                answer = httpx.post(server.url + PREDICT, json={"instances": [schema["example"]]})
+                items.append({"id": answer.headers["x-request-id"], "token": answer.headers["x-feedback-token"]})
+            for item in items:
+                body = {"feedback": [{**item, "truth": "setosa"}]}
+                assert httpx.post(server.url + FEEDBACK, json=body).status_code == 200
+            forged = {"feedback": [{"id": items[0]["id"], "truth": "setosa"}]}
+            assert httpx.post(server.url + FEEDBACK, json=forged).status_code == 400

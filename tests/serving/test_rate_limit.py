@@ -1,0 +1,33 @@
+"""Rate limits give back what was taken, and forget who was quiet longest."""
+
+from __future__ import annotations
+
+import pytest
+
+from tiltyard.rate_limit import RateLimit, RateLimits
+
+
+def test_a_limit_gives_back_as_time_goes_on() -> None:
+    """It says how long to wait, never holds more than its burst, and lets a single large cost in when it is full."""
+    clock = [0.0]
+    limit = RateLimit(10, 2, clock=lambda: clock[0])
+    assert limit.wait(10) == 0
+    limit.take(10)
+    assert limit.wait(4) == 2
+    clock[0] += 2
+    assert (limit.wait(4), limit.wait(6)) == (0, 1)
+    clock[0] += 1e6
+    assert limit.wait(100) == 0
+    limit.take(100)
+    assert limit.wait(2) == 1
+
+
+def test_limits_remember_a_bounded_number_of_senders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who was quiet longest is forgotten, not who sends."""
+    monkeypatch.setattr("tiltyard.rate_limit.MOST", 3)
+    limits = RateLimits((10, 1), clock=lambda: 0.0)
+    limits.of("a")[0].take(7)
+    for name in ("b", "c", "a", "d", "e"):
+        limits.of(name)
+    assert sorted(limits.senders) == ["a", "d", "e"]
+    assert limits.of("a")[0].left == 3
