@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import AsyncIterator, Iterable
+from functools import partial
 from typing import Any
 
 import anyio
@@ -15,6 +17,7 @@ from starlette.routing import Route
 from starlette.types import Lifespan
 
 from tiltyard import api_v1, api_v2, page, probes
+from tiltyard.compute_pool import ComputePool
 from tiltyard.errors import RequestError
 from tiltyard.front import Front
 from tiltyard.guard import Guard
@@ -41,11 +44,22 @@ def application(limits: Limits | None = None, life: Lifespan[Starlette] | None =
     handlers: Any = {RequestError: _refuse, HTTPException: _refuse_http, ClientDisconnect: _gone}
     guard = Guard(limits or Limits())
     front = [Middleware(Front, guard), Middleware(Lane)]
-    app = Starlette(routes=routes, exception_handlers=handlers, middleware=front, lifespan=life)
+    app = Starlette(routes=routes, exception_handlers=handlers, middleware=front, lifespan=partial(_living, life))
+    app.state.pool, app.state.fast = ComputePool(guard.limits.seconds), not guard.limits.plain
     app.state.meters = app.state.recorder = app.state.keeper = None
     app.state.guard, app.state.locked = guard, bool(guard.limits.keys)
     install(app, [])
     return app
+
+
+@contextlib.asynccontextmanager
+async def _living(life: Lifespan[Starlette] | None, app: Starlette) -> AsyncIterator[None]:
+    """End the processes beside this one with the app."""
+    async with life(app) if life else contextlib.nullcontext():
+        try:
+            yield
+        finally:
+            app.state.pool.close()
 
 
 def install(app: Starlette, models: Iterable[Served]) -> None:
@@ -53,7 +67,7 @@ def install(app: Starlette, models: Iterable[Served]) -> None:
     app.state.models = {}
     app.state.kept = {}
     app.state.arms = {}
-    app.state.turn = anyio.CapacityLimiter(1)  # large bodies wait for each other, small ones for none
+    app.state.turn = anyio.CapacityLimiter(1)  # what is written to the disk
     for served in models:
         replace(app, served)
 

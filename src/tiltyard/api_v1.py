@@ -8,13 +8,10 @@ import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Scope
 
-from tiltyard import contributions, feedback, sheet
-from tiltyard.body import Asked, asked, read
+from tiltyard import feedback
 from tiltyard.errors import RequestError
-from tiltyard.route import METHODS, answered, encoder, json, only, predicted, served, versions
-from tiltyard.served import Served
+from tiltyard.route import METHODS, answered, encoder, json, only, received, served, versions
 from tiltyard.tensors import Tensor
 
 DTYPES = {"FP64": "DT_DOUBLE", "INT64": "DT_INT64", "BOOL": "DT_BOOL", "BYTES": "DT_STRING"}
@@ -36,31 +33,7 @@ def routes() -> list[Route]:
 
 
 async def _predict(request: Request) -> Response:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return json(await answered(request, lambda model, body: _answer(model, body, kind, request.scope)))
-
-
-def _answer(model: Served, body: bytes, kind: str, scope: Scope) -> bytes:
-    """Answer a table as what its type says; anything else is JSON, since plain `curl -d` sends another type."""
-    reader = model.predictor.encoder
-    if kind in sheet.KINDS:
-        wanted = Asked(sheet.instances(reader, body, kind))
-    else:
-        wanted = asked(body, next(iter(reader.columns)) if reader.bare else "")
-    if wanted.explain:
-        contributions.refuse(model, wanted.instances)
-    predictions = predicted(model, wanted.instances, scope)
-    answer: dict[str, Any] = {"outputs": _columns(predictions)} if wanted.columns else {"predictions": predictions}
-    if wanted.explain:
-        answer["explanations"] = contributions.contributions(model, wanted.instances, predictions)
-    return encoder.encode({**answer, "model": model.task, "version": model.version})
-
-
-def _columns(predictions: list[Any]) -> Any:
-    """Give answers by the names of their parts, if they have any."""
-    if not isinstance(predictions[0], dict):
-        return predictions
-    return {name: [one[name] for one in predictions] for name in predictions[0]}
+    return json((await answered(request, "v1")).content)
 
 
 async def _feedback(request: Request) -> Response:
@@ -70,9 +43,9 @@ async def _feedback(request: Request) -> Response:
         text = "this service records no answers to which truths could belong: start it with --record 0.1, say"
         raise RequestError("no_records", text, status=404)
     feedback.insist_on_json(request.headers.get("content-type", ""))
-    body = await read(request, feedback.BYTES)
     sender = feedback.Sender(scope.get("holder", ""), (scope.get("client") or ("",))[0])
-    count = await anyio.to_thread.run_sync(state.recorder.truths.take, model, body, sender, limiter=state.turn)
+    async with received(request, feedback.BYTES) as body:
+        count = await anyio.to_thread.run_sync(state.recorder.truths.take, model, body, sender, limiter=state.turn)
     return json(encoder.encode({"kept": count, "model": model.task}))
 
 

@@ -7,14 +7,11 @@ import importlib.metadata
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Scope
 
 from tiltyard import inference
 from tiltyard.errors import RequestError
 from tiltyard.probes import is_ready
-from tiltyard.route import METHODS, answered, encoder, json, only, predicted, served, versions
-from tiltyard.served import Served
-from tiltyard.tensors import columns_of, from_predictions
+from tiltyard.route import METHODS, answered, encoder, json, only, served, versions
 
 
 def routes() -> list[Route]:
@@ -66,14 +63,8 @@ async def _model(request: Request) -> Response:
 
 
 async def _infer(request: Request) -> Response:
-    length = request.headers.get(inference.LENGTH)
-    body, head = await answered(request, lambda model, body: _answer(model, body, length, request.scope))
-    if head is None:
-        return json(body)
-    return Response(body, headers={inference.LENGTH: str(head)}, media_type="application/octet-stream")
-
-
-def _answer(model: Served, body: bytes, length: str | None, scope: Scope) -> tuple[bytes, int | None]:
-    wanted, arrays = inference.read(body, length)
-    predictions = predicted(model, model.predictor.encoder.joined(columns_of(model.inputs, arrays)), scope)
-    return inference.write(wanted, (model.task, model.version), from_predictions(model.outputs, predictions))
+    done = await answered(request, "v2", request.headers.get(inference.LENGTH))
+    if done.json_length is None:
+        return json(done.content)
+    headers = {inference.LENGTH: str(done.json_length)}
+    return Response(done.content, headers=headers, media_type="application/octet-stream")

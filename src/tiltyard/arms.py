@@ -56,8 +56,13 @@ def key(scope: Scope) -> bytes:
     for name, value in scope["headers"]:
         if name == KEY:
             return bytes(value)
+    return client(scope).encode()
+
+
+def client(scope: Scope) -> str:
+    """Return who asks, as far as that is known: whose key it is, or which address."""
     found: str = scope.get("holder") or (scope.get("client") or ("",))[0]
-    return found.encode()
+    return found
 
 
 def picked(state: Any, model: Served, scope: Scope, *, named: bool) -> Pick:

@@ -1,4 +1,4 @@
-"""The body of a :predict request: read up to a limit, decoded, and refused in our words if it is not one."""
+"""The JSON of a :predict request: decoded, and refused in our words if it is none."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 from typing import NamedTuple
 
 import msgspec
-from starlette.requests import Request
 
 from tiltyard.column import shown
 from tiltyard.errors import RequestError
@@ -16,26 +15,6 @@ EXPLAIN = "explain"  # by this name: a call with the text itself would be read a
 EXPECTED = 'expected {"instances": [...]}'
 
 decoder = msgspec.json.Decoder()
-
-
-async def read(request: Request, limit: int) -> bytes:
-    """Read the body, and stop as soon as it is too large."""
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise RequestError("unsupported_encoding", "expected a body that is not compressed", status=415)
-    body = bytearray()
-    if _declared(request) <= limit:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                break
-        else:
-            return bytes(body)
-    raise RequestError("body_too_large", f"expected at most {limit} bytes", status=413)
-
-
-def _declared(request: Request) -> int:
-    length = request.headers.get("content-length", "")
-    return int(length) if length.isdecimal() and len(length) < 20 else 0
 
 
 def decoded(body: bytes) -> object:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tiltyard import deadline
 from tiltyard.body import EXPLAIN
 from tiltyard.column import Array
 from tiltyard.errors import RequestError
@@ -56,7 +57,8 @@ def contributions(model: Served, instances: object, predictions: list[Any]) -> l
     reader = model.predictor.encoder
     background, rows = (reader.encode(reader.parse(some)) for some in (model.background, instances))
     labels = [reader.classes.index(one["label"]) if reader.classes else None for one in predictions]
-    found = [_one(Focus(model.predictor, label), row, background) for label, row in zip(labels, rows, strict=True)]
+    each = deadline.paced([*zip(labels, rows, strict=True)])
+    found = [_one(Focus(model.predictor, label), row, background) for label, row in each]
     for place, one in enumerate(found):
         if not all(map(math.isfinite, one["contributions"].values())):
             raise RequestError("out_of_bounds", "the values are too large for the model", f"instances[{place}]")

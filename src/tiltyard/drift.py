@@ -51,14 +51,14 @@ class Drift:
         model, task = told.model, told.model.task
         if told.arm != "champion" or not model.reference:
             return
-        brought = looked_at(model.predictor.encoder, told.instances)
+        brought = told.looked or _looked_at(model, told.instances)
         with self.lock:
             before, columns = self.seen.get(task, (model, {}))
             if before.version != model.version:
                 self._forget(before)
                 columns = {}
             for name, values in brought.items():
-                columns.setdefault(name, deque(maxlen=ROWS)).extend(values.tolist())
+                columns.setdefault(name, deque(maxlen=ROWS)).extend(values)
             self.seen[task] = model, columns
             self.fresh.add(task)
 
@@ -92,3 +92,7 @@ class Drift:
         if time.monotonic() - self.told >= TOLD:
             self.told = time.monotonic()
             log.error("drift: %s: %s", type(error).__name__, error)
+
+
+def _looked_at(model: Served, instances: list[Any]) -> dict[str, list[Any]]:
+    return {name: values.tolist() for name, values in looked_at(model.predictor.encoder, instances).items()}

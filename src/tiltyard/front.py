@@ -1,4 +1,4 @@
-"""What stands before the routes: lets requests in by the guard's word, ends them in time, counts them when answered."""
+"""The middleware before the routes: asks for keys, ends requests in time, counts them when they are answered."""
 
 from __future__ import annotations
 
@@ -34,18 +34,15 @@ class Front:
         self.app, self.guard = app, guard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request in, or refuse it before its body is read; count it when it is answered."""
+        """Refuse a request without a key before its body is read; count each when it is answered."""
         if scope["type"] != "http" or scope["path"] in PATHS:  # who watches needs no key, and is not counted
             await self.app(scope, receive, send)
             return
         answer, meters = _Answer(scope, send), _meters(scope)
         try:
-            answer.key = scope["holder"] = self.guard.admit(scope["path"], scope["headers"])
-            self._inside(1, meters)
-            try:
-                await self._within_time(scope, receive, answer)
-            finally:
-                self._inside(-1, meters)
+            open_ = scope["path"] in page.FILES  # the page has the field for a key
+            answer.key = scope["holder"] = "" if open_ else self.guard.holder(scope["headers"])
+            await self._within_time(scope, receive, answer)
         except RequestError as error:
             await refused(scope["path"], error)(scope, receive, answer)
         except Exception:  # a defect of ours: the client hears that there is one, the log how it came about
@@ -65,11 +62,6 @@ class Front:
                 raise
             text = f"expected to be done in {self.guard.limits.seconds:g} seconds"
             raise RequestError("timeout", text, status=503) from None
-
-    def _inside(self, more: int, meters: Meters | None) -> None:
-        self.guard.inside += more
-        if meters:
-            meters.inside.set(self.guard.inside)
 
 
 def named(headers: Headers) -> bytes:

@@ -10,9 +10,9 @@ import time
 from typing import Any
 
 from starlette.applications import Starlette
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tiltyard import lane
+from tiltyard.connection import BoundedConnection
 from tiltyard.errors import RequestError
 from tiltyard.front import KEPT_NOWHERE, named
 from tiltyard.meters import Heard
@@ -26,26 +26,30 @@ HEAD = (
 )
 
 
-class Hatch(HttpToolsProtocol):
+class Hatch(BoundedConnection):
     """A connection. What it holds of a request it holds only while a piece of the wire is read."""
 
     def __init__(self, app: Starlette, **uvicorn: Any) -> None:
-        super().__init__(**uvicorn)
-        self.state = app.state
+        super().__init__(app, **uvicorn)
         self.model: Served | None = None  # who is to answer the request that is being read
         self.held, self.holder, self.begun = b"", "", 0.0
 
-    def data_received(self, data: bytes) -> None:
-        """Read a piece; what is not whole by its end has to wait, for which the app has a limit."""
+    def read(self) -> None:
+        """Read what waits; a request that is not whole then goes to the app, which waits for the rest."""
         self.begun = time.perf_counter()
-        super().data_received(data)
+        super().read()
         if self.model and not self.transport.is_closing():
             self._hand_on()
         self.model = None
 
+    @property
+    def awaited(self) -> bool:
+        """A request that is held has no answer."""
+        return self.model is not None or super().awaited
+
     def on_headers_complete(self) -> None:
         """Hold the request if it seems a usual one."""
-        self._unset_keepalive_if_required()  # set by an answer to what came in the same piece
+        self.expect_body()
         self.model, self.held = self._asked(), b""
         if not self.model:
             super().on_headers_complete()
@@ -59,6 +63,7 @@ class Hatch(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Answer at once, or hand on what was held."""
+        self.reading = ""
         if self.model and self._answered(self.model):
             self.model = None
             return
@@ -68,18 +73,17 @@ class Hatch(HttpToolsProtocol):
 
     def _asked(self) -> Served | None:
         """Give the model that is asked, if nothing but an answer is wanted of this connection."""
-        meters, parser = self.state.meters, self.parser
-        busy = self.cycle is not None and not self.cycle.response_complete
-        if busy or self.root_path or self.expect_100_continue or self.flow.write_paused or not meters:
+        meters, parser, guard = self.state.meters, self.parser, self.state.guard
+        if not self.state.fast or self.root_path or self.expect_100_continue or guard.full or not meters:
             return None
         if parser.get_method() != b"POST" or parser.get_http_version() != "1.1" or not parser.should_keep_alive():
             return None
-        if parser.should_upgrade() or ((meters.log or meters.tracer) and self._forwarded()):
+        if (meters.log or meters.tracer) and self._forwarded():
             return None
         path = str(self.url, "latin-1")
         model = lane.champion(self.state, path, self.headers)
         try:
-            self.holder = self.state.guard.admit(path, self.headers) if model else ""
+            self.holder = guard.holder(self.headers) if model else ""
         except RequestError:  # refusing is the app's
             return None
         return model
@@ -99,7 +103,8 @@ class Hatch(HttpToolsProtocol):
         name = named(self.headers)
         given = b"".join(b"%s: %s\r\n" % pair for pair in self.server_state.default_headers)
         self.transport.write(HEAD % (given, len(content), name) + content)
-        self.on_response_complete()
+        self.server_state.total_requests += 1
+        self.since = time.monotonic()
         # Later, and soon: whatever fails there is no fault of the request, as uvicorn would think of it here.
         self.loop.call_soon(self.state.meters.count, self._heard(model, str(name, "ascii"), instances), self.headers)
         return True
@@ -119,7 +124,8 @@ class Hatch(HttpToolsProtocol):
         )
 
     def _hand_on(self) -> None:
-        self.model = None
+        self.model, expected = None, (self.reading, self.left)
         super().on_headers_complete()
+        self.reading, self.left = expected
         if self.held:
             super().on_body(self.held)

@@ -7,8 +7,9 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tiltyard import sheet
+from tiltyard.arms import plain
 from tiltyard.guard import Headers
-from tiltyard.route import LARGE, plain
+from tiltyard.predict_request import LARGE
 from tiltyard.served import Served
 
 PREFIX, SUFFIX = "/v1/models/", ":predict"
@@ -58,6 +59,8 @@ def champion(state: Any, path: str, headers: Headers) -> Served | None:
 
 def answered(state: Any, model: Served, body: bytes) -> tuple[bytes, int] | None:
     """Answer a body that is small enough to hold nobody up, and say how many instances it has."""
+    if not state.fast or state.guard.full:
+        return None
     if len(body) >= LARGE or len(body) > model.max_body_bytes or not model.shortcut or not plain(state, model.task):
         return None
     answer = model.shortcut.answer(body)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tiltyard import keys
 from tiltyard.errors import WorkspaceError
+
+RESERVED = 64  # open files that are no connections
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,8 @@ class Limits:
 
     concurrency: int = 512  # requests at a time; more are told to come again
     seconds: float = 30.0  # for a request, its body included
+    connections: int = 4096  # open at a time; beyond, the one that kept us waiting longest is ended
+    plain: bool = False  # answer every request by the routes, none by the fast path
     keys: dict[str, str] = field(default_factory=dict)  # who may ask, and the hash of the key; empty: everyone
 
     @classmethod
@@ -26,8 +31,17 @@ class Limits:
         return cls(
             int(number(environment, "TILTYARD_CONCURRENCY", cls.concurrency)),
             number(environment, "TILTYARD_TIMEOUT", cls.seconds),
+            _connections(environment),
+            bool(environment.get("TILTYARD_PLAIN")),
             keys.read(Path(kept)) if kept else {},
         )
+
+
+def _connections(environment: Mapping[str, str]) -> int:
+    """Read how many connections may be open; some files must be left for everything else."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = max(8, files - RESERVED) if files != resource.RLIM_INFINITY else Limits.connections
+    return min(most, int(number(environment, "TILTYARD_CONNECTIONS", Limits.connections)))
 
 
 def number(environment: Mapping[str, str], name: str, otherwise: float) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 if TYPE_CHECKING:
-    from tiltyard.recorder import Told
+    from tiltyard.recorder import Taken
     from tiltyard.tracing import Tracer
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -103,7 +103,7 @@ class Meters:
         if self.tracer:
             self.tracer.tell(heard, headers)
 
-    def told(self, told: Told, outcome: str) -> None:
+    def told(self, told: Taken, outcome: str) -> None:
         """Count what became of an answer for the record."""
         self.recorded.labels(told.model.task, told.model.version, told.arm, outcome).inc()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiltyard import files
+from tiltyard import deadline, files
 from tiltyard.column import Array, Rows, count, take
 from tiltyard.encoder import Encoder
 from tiltyard.errors import RegistryError, TrainingError
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     import onnxruntime
 
 BATCH = 1024  # rows a call: memory stays flat however many there are
+STOPPABLE = 32  # rows a call where time is limited: a call cannot be stopped
+FAST = 0.002  # seconds of a call from which a row is as dear as a call
 PAIRS = 1 << 23  # of words that may look at each other in a call: a Transformer holds several numbers for each
 
 
@@ -82,11 +85,38 @@ class Predictor:
         name, most = self.input, BATCH
         if len(features) * (width := features.shape[1]) ** 2 > PAIRS and self.encoder.vocabulary_size:
             most = max(1, min(BATCH, PAIRS // width**2))
+        if deadline.limited():
+            most = min(most, STOPPABLE)
         parts = [features[start : start + most] for start in range(0, len(features), most)]
         outputs: list[Array] = [
-            self.session.run(None, {name: part.astype(np.float32, copy=False)})[0] for part in parts or [features]
+            self.session.run(None, {name: part.astype(np.float32, copy=False)})[0]
+            for part in deadline.paced(parts or [features])
         ]
         return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+
+    @cached_property
+    def pace(self) -> tuple[float, float]:
+        """Seconds that a call takes, and each of its rows; measured on rows of zeros, the best of three."""
+        (_, *shape) = self.session.get_inputs()[0].shape
+        row = np.zeros([1, *(size if isinstance(size, int) else 1 for size in shape)], dtype=np.float32)
+        one = self._timed(row)
+        if one > FAST:
+            return 0.0, one
+        each = max(0.0, self._timed(np.repeat(row, 8, axis=0)) - one) / 7
+        return one, each
+
+    def _timed(self, features: Array) -> float:
+        found = []
+        for _ in range(3):
+            begun = time.perf_counter()
+            self.run(features)
+            found.append(time.perf_counter() - begun)
+        return min(found)
+
+    def seconds(self, rows: int) -> float:
+        """Estimate what it takes to answer so many rows."""
+        call, row = self.pace
+        return call + rows * row
 
     def respond(self, rows: Rows) -> list[Any]:
         """Answer parsed rows."""

@@ -17,11 +17,13 @@ from typing import Any
 import msgspec
 from starlette.types import Scope
 
+from tiltyard import predict_request
 from tiltyard.arms import Arms, Pick
 from tiltyard.backlog import Backlog
 from tiltyard.errors import WorkspaceError
 from tiltyard.feedback import Truths
 from tiltyard.feedback_token import Tokens
+from tiltyard.predict_request import Answer, Question
 from tiltyard.served import Served
 from tiltyard.spool import Spool
 
@@ -40,6 +42,7 @@ class Told:
     instances: list[Any]
     predictions: list[Any]
     owner: str = ""  # who may say what became true of it
+    looked: dict[str, list[Any]] | None = None  # at the instances, where a process beside this one has done it
 
     def line(self) -> bytes:
         """Give it as a line; pictures are left out, for their size."""
@@ -49,15 +52,39 @@ class Told:
         return encoder.encode({**content, "version": self.model.version, "instances": instances})
 
 
+@dataclass(frozen=True)
+class Taken:
+    """An answered request as it is taken: unpacking it is the work of the thread that writes."""
+
+    model: Served
+    arm: str
+    id: str
+    time: float
+    question: Question
+    answer: Answer
+    owner: str = ""
+
+    def unpacked(self) -> Told:
+        """Return what was asked and answered."""
+        instances, predictions = msgspec.json.decode(self.answer.told)
+        told = self.id, self.time, self.answer.ms, instances, predictions, self.owner, self.answer.looked
+        return Told(self.model, self.arm, *told)
+
+
+def _asked_here(model: Served, question: Question) -> Answer:
+    return predict_request.answer(model, predict_request.read(model, question), told=True)
+
+
 class Recorder:
     """Takes a share of all requests, and those that a challenge asks for; `seen` are told of each."""
 
     def __init__(self, folder: Path, share: float = 0.0) -> None:
         self.folder, self.share = folder, share
         self.seen: list[Callable[[Told], None]] = []
-        self.counted: Callable[[Told, str], None] = lambda _, __: None
-        self.lines: Backlog[Told] = Backlog("record", self._write, self._count)
-        self.copies: Backlog[Told] = Backlog("shadow", self._copy, self._count)
+        self.ask: Callable[[Served, Question], Answer] = _asked_here
+        self.counted: Callable[[Taken, str], None] = lambda _, __: None
+        self.lines: Backlog[Taken] = Backlog("record", self._write, self._count)
+        self.copies: Backlog[Taken] = Backlog("shadow", self._copy, self._count)
         self.tokens = Tokens(folder)
         self.truths = Truths(folder, self.tokens)
         self.spools: dict[str, Spool] = {}
@@ -97,15 +124,15 @@ class Recorder:
         self.left = self._gap()
         return True
 
-    def take(self, scope: Scope, pick: Pick, size: int) -> None:
-        """Take what a request left in its scope, and let a challenger answer a copy; `size` is that of its body."""
-        instances, predictions, ms = scope["told"]
-        owner, token = self._owned(scope, pick.model.task, len(predictions))
-        told = Told(pick.model, pick.arm, scope["id"], time.time(), ms, instances, predictions, owner)
-        if self.lines.put(told, size):
+    def take(self, scope: Scope, pick: Pick, question: Question, answer: Answer) -> None:
+        """Take an answered request, and let a challenger answer a copy."""
+        owner, token = self._owned(scope, pick.model.task, answer.count)
+        taken = Taken(pick.model, pick.arm, scope["id"], time.time(), question, answer, owner)
+        size = len(question.body) + len(answer.told)
+        if self.lines.put(taken, size):
             scope["feedback_token"] = token
         if pick.copy:
-            self.copies.put(replace(told, model=pick.copy, arm="shadow"), size)
+            self.copies.put(replace(taken, model=pick.copy, arm="shadow"), size)
 
     def _owned(self, scope: Scope, task: str, count: int) -> tuple[str, str]:
         """Return whose an answer is, and the token that proves it; neither if the secret cannot be read."""
@@ -120,17 +147,15 @@ class Recorder:
         """Return whether answers of a task are recorded, or were: only then may truths be sent."""
         return self.share > 0 or task in arms or (self.folder / task / "answers").is_dir()
 
-    def _count(self, told: Told, outcome: str) -> None:
-        self.counted(told, outcome)
+    def _count(self, taken: Taken, outcome: str) -> None:
+        self.counted(taken, outcome)
 
-    def _copy(self, told: Told) -> str:
+    def _copy(self, taken: Taken) -> str:
         """Answer a copy; whatever becomes of it, the client has had its answer."""
-        begun = time.thread_time()
-        predictions = told.model.predict(told.instances)
-        ms = 1000 * (time.thread_time() - begun)
-        return self._add(replace(told, predictions=predictions, ms=ms))
+        return self._add(replace(taken, answer=self.ask(taken.model, taken.question)).unpacked())
 
-    def _write(self, told: Told) -> str:
+    def _write(self, taken: Taken) -> str:
+        told = taken.unpacked()
         for see in self.seen:
             see(told)
         return self._add(told)

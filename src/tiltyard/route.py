@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import Future
 
-import anyio.to_thread
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Scope
 
-from tiltyard.arms import Arms, picked, plain
-from tiltyard.body import read
+from tiltyard import predict_request
+from tiltyard.arms import Arms, client, picked
 from tiltyard.errors import RequestError
+from tiltyard.guard import Guard
+from tiltyard.predict_request import Answer, Question
 from tiltyard.served import Served
 
-__all__ = ["METHODS", "answered", "encoder", "json", "only", "plain", "predicted", "refused", "served", "versions"]
-
 Handler = Callable[[Request], Awaitable[Response]]
-Answer = TypeVar("Answer")
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-LARGE = 16_384  # bytes of a body from which parsing and predicting would hold up the other clients
-LONG = b'"explain"'  # asks for what takes a hundred times as long as an answer
-
 LABELS = ("champion", "previous")  # the registry's words
 LONGEST = 300  # characters of a message that may quote what was sent
 HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}, 503: {"Retry-After": "1"}}
@@ -78,28 +73,63 @@ def versions(request: Request) -> list[str]:
     return [model.version] if NAMED & request.path_params.keys() else [*_kept(request, model.task)]
 
 
-async def answered(request: Request, answer: Callable[[Served, bytes], Answer]) -> Answer:
-    """Read the body and answer it: a small one at once, others in a thread, where they wait for each other."""
+@contextlib.asynccontextmanager
+async def received(request: Request, limit: int) -> AsyncIterator[bytes]:
+    """Read the body, and stop as soon as it is too large; its bytes count as in use until the block ends."""
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise RequestError("unsupported_encoding", "expected a body that is not compressed", status=415)
+    guard: Guard = request.app.state.guard
+    body = bytearray()
+    try:
+        if _declared(request) > limit:
+            raise _too_large(limit)
+        async for chunk in request.stream():
+            guard.buffer(len(chunk))
+            body += chunk
+            if len(body) > limit:
+                raise _too_large(limit)
+        yield bytes(body)
+    finally:
+        guard.buffer(-len(body))
+
+
+def _too_large(limit: int) -> RequestError:
+    return RequestError("body_too_large", f"expected at most {limit} bytes", status=413)
+
+
+def _declared(request: Request) -> int:
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isdecimal() and len(length) < 20 else 0
+
+
+async def answered(request: Request, protocol: str, json_length: str | None = None) -> Answer:
+    """Read the body and answer it: at once if that is a matter of a moment, in a process beside this one if not."""
     scope, state = request.scope, request.app.state
     pick = picked(state, served(request), scope, named=bool(NAMED & request.path_params.keys()))
     model = scope["served"] = pick.model
-    body = await read(request, model.max_body_bytes)
-    if len(body) < LARGE and LONG not in body:
-        done = answer(model, body)
-    else:
-        done = await anyio.to_thread.run_sync(answer, model, body, limiter=state.turn)
-    if pick.noted and state.recorder:
-        state.recorder.take(scope, pick, len(body))
+    noted = pick.noted and state.recorder is not None
+    type_ = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    async with received(request, model.max_body_bytes) as body:
+        with state.guard.working():
+            question = Question(protocol, body, type_, json_length)
+            done = _at_once(model, question, told=noted)
+            if not done:
+                future: Future[Answer] = state.pool.ask(model, question, client(scope), told=noted)
+                done = await asyncio.wrap_future(future)
+    scope["instances"] = done.count
+    if noted:
+        state.recorder.take(scope, pick, question, done)
     return done
 
 
-def predicted(model: Served, instances: Any, scope: Scope) -> list[Any]:
-    """Answer instances, and leave in the scope what is counted and recorded of it."""
-    begun = time.thread_time()
-    predictions = model.predict(instances)
-    scope["instances"] = len(predictions)
-    scope["told"] = instances, predictions, 1000 * (time.thread_time() - begun)
-    return predictions
+def _at_once(model: Served, question: Question, *, told: bool) -> Answer | None:
+    """Answer what takes no longer than a request may hold up the others."""
+    if not predict_request.small(model, question):
+        return None
+    found = predict_request.read(model, question)
+    if not predict_request.brief(model, question, found):
+        return None
+    return predict_request.answer(model, found, told=told)
 
 
 def only(method: str, handler: Handler) -> Handler:

@@ -25,6 +25,7 @@ class Served:
     card: str = ""  # as markdown
     reference: dict[str, Any] = field(default_factory=dict)  # how training rows are spread; older packages have none
     background: list[Any] = field(default_factory=list)  # golden rows, which answers are explained against
+    folder: Path | None = None  # of the package, where another process finds it
 
     @classmethod
     def load(cls, folder: Path) -> Served:
@@ -41,8 +42,10 @@ class Served:
             card.read_text(encoding="utf-8") if card.is_file() else "",
             _read(folder / "reference.json"),
             _rows(schema, folder / "golden.json"),
+            folder.absolute(),
         )
         served.answers([schema["example"]])
+        served.predictor.seconds(1)  # measured before the first request has to wait for it
         return served
 
     @property

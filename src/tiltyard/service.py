@@ -23,10 +23,13 @@ def start(app: Starlette, here: Path) -> None:
     _load(app, here)
     log, watched = bool(os.environ.get("TILTYARD_LOG")), app.state.keeper is not None
     meters = app.state.meters = Meters(log=log, tracer=Tracer.read(), watched=watched)
-    app.state.recorder = _recorder(meters)
+    app.state.guard.meters = meters
+    app.state.recorder = recorder = _recorder(meters)
+    if recorder:
+        recorder.ask = lambda model, question: app.state.pool.ask(model, question, "shadow", told=True).result()
     gc.collect()
     gc.freeze()  # what is there now stays: the collector need not look at it
-    gc.set_threshold(50_000, 50, 50)
+    gc.set_threshold(50_000, 10, 10)
 
 
 def end(app: Starlette) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Collection
 from typing import Any
 
+from tiltyard.column import shown
 from tiltyard.encoder import Encoder
 from tiltyard.errors import RequestError
 
@@ -51,34 +53,41 @@ def _csv(encoder: Encoder, body: bytes) -> Cells:
 
 
 def _places(encoder: Encoder, header: list[str]) -> dict[str, int]:
-    names = [name.strip() for name in header]
-    if len({*names}) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise RequestError("malformed_csv", f"expected each column once; received {twice!r} twice")
-    _insist(encoder, names)
-    return {name: place for place, name in enumerate(names)}
+    places: dict[str, int] = {}
+    for place, name in enumerate(map(str.strip, header)):
+        if places.setdefault(name, place) != place:
+            raise RequestError("malformed_csv", f"expected each column once; received {shown(name)} twice")
+    _insist(encoder, places)
+    return places
 
 
-def _insist(encoder: Encoder, names: list[str]) -> None:
+def _insist(encoder: Encoder, names: Collection[str]) -> None:
     for name in encoder.columns:
         if name not in names:
             raise RequestError("missing_field", f"expected the columns {', '.join(encoder.columns)}", name)
 
 
-def _parquet(encoder: Encoder, body: bytes) -> Cells:
-    """Read the columns that are wanted, as far as what they unpack to is bounded: a small file may hold much."""
+def insist_on_parquet() -> None:
+    """Import what reads Parquet, or refuse it where that is not installed."""
     try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        import pyarrow.parquet  # noqa: F401 - who forks wants it imported before
     except ImportError:
         text = "expected JSON or CSV: Parquet needs pyarrow where the service runs"
         raise RequestError("unsupported_type", text, status=415) from None
+
+
+def _parquet(encoder: Encoder, body: bytes) -> Cells:
+    """Read the columns that are wanted, as far as what they unpack to is bounded: a small file may hold much."""
+    insist_on_parquet()
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         file = pq.ParquetFile(io.BytesIO(body))
         if (rows := file.metadata.num_rows) > encoder.max_instances:
             text = f"expected at most {encoder.max_instances} instances; received {rows}"
             raise RequestError("too_many", text, "instances", status=413)
-        _insist(encoder, file.schema_arrow.names)
+        _insist(encoder, {*file.schema_arrow.names})
         _insist_on_flat(encoder, file.schema_arrow)
         _insist_on_bounds(encoder, file.metadata)
         return _cells(encoder, file)

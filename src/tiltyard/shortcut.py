@@ -24,7 +24,10 @@ from tiltyard.problem import Problem
 if TYPE_CHECKING:
     from tiltyard.predictor import Predictor
 
+AT_ONCE = 0.001  # seconds that a request may hold up all others
 MOST = 1024  # values of a column that are remembered
+LONGEST = 64  # characters of a value that is
+UNKNOWN = 64  # values of a request that may be read anew here: that costs a hundred times as much
 
 encoder = msgspec.json.Encoder()
 
@@ -55,7 +58,9 @@ class Shortcut:
         """Give the answer and how many instances it is for; None: go the long way."""
         try:
             instances = self.decoder.decode(body).instances
-            features = self._features(instances) if 0 < len(instances) <= self.most else None
+            if not 0 < len(instances) <= self.most or self.predictor.seconds(len(instances)) > AT_ONCE:
+                return None
+            features = self._features(instances)
         except (ValueError, RecursionError, RequestError):
             return None
         if features is None:
@@ -87,19 +92,21 @@ class Memory:
         self.column, self.fitted = column, fitted
         self.known: dict[tuple[type, object], list[float]] = {}  # 1, 1.0 and true are equal, and not the same
 
-    def __call__(self, values: Sequence[Any]) -> Array:
-        """Give a row of features for each value."""
+    def __call__(self, values: Sequence[Any]) -> Array | None:
+        """Give a row of features for each value; None if too many of them were never seen."""
         try:
             return np.array([self.known[type(value), value] for value in values], dtype=np.float32)
         except (KeyError, TypeError):  # not known yet, or nothing that could be
             return self._read(values)
 
-    def _read(self, values: Sequence[Any]) -> Array:
-        found = _parsed(self.column, self.fitted, values)
-        for value, row in zip(values, found.tolist(), strict=True):
-            if len(self.known) < MOST:
+    def _read(self, values: Sequence[Any]) -> Array | None:
+        """Read some values anew and remember them; if there are more, another way is to read them all."""
+        part = values[:UNKNOWN]
+        found = _parsed(self.column, self.fitted, part)
+        for value, row in zip(part, found.tolist(), strict=True):
+            if len(self.known) < MOST and (type(value) is not str or len(value) <= LONGEST):
                 self.known[type(value), value] = row
-        return found
+        return found if len(part) == len(values) else None
 
 
 def shortcut(predictor: Predictor, version: str) -> Shortcut | None:
@@ -146,7 +153,7 @@ def _parts(reader: Encoder) -> Iterator[Part]:
 def _reading(column: Column, fitted: Fitted) -> Callable[[Sequence[Any]], Array | None]:
     if column.plain:
         return _nested(column.plain)
-    return Memory(column, fitted) if column.repeats else partial(_parsed, column, fitted)
+    return Memory(column, fitted) if column.repeats else partial(_if_brief, column, fitted)
 
 
 def _few(reader: Encoder, parts: Sequence[Part]) -> few.Few | None:
@@ -184,6 +191,10 @@ def _numbers(
     if numbers.shape[1:] != shape or not ((numbers >= low) & (numbers <= high)).all():
         return None
     return numbers.astype(np.float32).reshape(len(numbers), *feature)
+
+
+def _if_brief(column: Column, fitted: Fitted, values: Sequence[Any]) -> Array | None:
+    return _parsed(column, fitted, values) if column.seconds(values) < AT_ONCE / 2 else None
 
 
 def _parsed(column: Column, fitted: Fitted, values: Sequence[Any]) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ import pytest
 from click.testing import CliRunner
 from client import TestClient
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -22,7 +22,7 @@ from starlette.types import Message
 from tiltyard import bento, keys, trial
 from tiltyard.api import application, replace
 from tiltyard.cli import cli
-from tiltyard.errors import WorkspaceError
+from tiltyard.errors import RequestError, WorkspaceError
 from tiltyard.front import Front
 from tiltyard.guard import Guard
 from tiltyard.limits import Limits
@@ -60,22 +60,17 @@ def _slow(limits: Limits, gate: asyncio.Event) -> Front:
 
 
 def test_more_than_can_be_borne_are_told_to_come_again() -> None:
-    """Those that are inside finish; the one too many hears 429 at once, and gets in when there is room."""
-
-    async def crowd() -> None:
-        gate = asyncio.Event()
-        app = _slow(Limits(concurrency=3), gate)
-        inside = [asyncio.create_task(_ask(app)) for _ in range(3)]
-        await asyncio.sleep(0)
-        status, headers, body = await _ask(app)
-        assert (status, headers["retry-after"]) == (429, "1")
-        assert b'"too_many_requests"' in body
-        gate.set()
-        assert [answer[0] for answer in await asyncio.gather(*inside)] == [200] * 3
-        assert (await _ask(app))[0] == 200
-        assert app.guard.inside == 0
-
-    asyncio.run(crowd())
+    """Those that are worked on finish; the one too many is refused at once, and let in when there is room."""
+    guard = Guard(Limits(concurrency=3))
+    with contextlib.ExitStack() as inside:
+        for _ in range(3):
+            inside.enter_context(guard.working())
+        with pytest.raises(RequestError, match="at most 3 requests at a time") as refusal, guard.working():
+            pass
+        assert refusal.value.status == 429
+    with guard.working():
+        assert guard.inside == 1
+    assert guard.inside == 0
 
 
 def test_what_takes_too_long_is_ended() -> None:
@@ -117,26 +112,13 @@ def test_a_defect_is_told_in_the_one_shape(app: Starlette, monkeypatch: pytest.M
 
 
 def test_who_is_inside_is_seen_while_they_are() -> None:
-    """The gauge rises with those that wait, not when they are done."""
+    """The gauge rises with those that are worked on, not when they are done."""
     registry = prometheus_client.CollectorRegistry()
-
-    async def crowd() -> None:
-        gate = asyncio.Event()
-
-        async def wait(_: Request) -> Response:
-            await gate.wait()
-            return Response(b"done")
-
-        app = Starlette(routes=[Route("/", wait)], middleware=[Middleware(Front, Guard(Limits()))])
-        app.state.meters = Meters(registry=registry)
-        waiting = [asyncio.create_task(_ask(app)) for _ in range(3)]
-        await asyncio.sleep(0.05)
-        assert registry.get_sample_value("tiltyard_requests_inside") == 3
-        gate.set()
-        await asyncio.gather(*waiting)
-        assert registry.get_sample_value("tiltyard_requests_inside") == 0
-
-    asyncio.run(crowd())
+    guard = Guard(Limits())
+    guard.meters = Meters(registry=registry)
+    with guard.working(), guard.working():
+        assert registry.get_sample_value("tiltyard_requests_inside") == 2
+    assert registry.get_sample_value("tiltyard_requests_inside") == 0
 
 
 def test_other_traffic_passes() -> None:

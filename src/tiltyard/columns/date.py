@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -37,6 +37,8 @@ Span = Annotated[tuple[str, str], Field(strict=False)]
 
 class Date(Column):
     """A column of dates."""
+
+    seconds_a_byte: ClassVar[float] = 1e-6
 
     type: Literal["date"] = "date"
     format: str = Field(
@@ -74,6 +76,10 @@ class Date(Column):
     def read(self, cells: Sequence[object]) -> list[object]:
         """Give text for everything."""
         return [None if empty(cell) else str(cell).strip() for cell in cells]
+
+    def seconds(self, values: Sequence[object]) -> float:
+        """A format is looked through for each."""
+        return 8e-6 * len(values)
 
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Refuse what is no date in the format, within the bounds."""

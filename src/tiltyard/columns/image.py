@@ -15,12 +15,14 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
+from tiltyard import deadline
 from tiltyard.column import Array, Column, Fitted, Plain, Scale
 from tiltyard.errors import RequestError
 from tiltyard.expectation import Expectation, among, between
 
 MODES = {1: "L", 3: "RGB"}
 LARGEST = 4096 * 4096  # pixels; beyond it a picture counts as one that cannot be decoded
+PIXEL = 2e-8  # seconds that it takes to decode one and to bring it to another size
 NUMBERS = {int, float}
 UNIQUE = Expectation(
     expectation="expect_column_values_to_be_unique", severity="warning", arguments={"column": "digest"}
@@ -62,9 +64,14 @@ class Image(Column):
         """A cell is less, or no place for it."""
         return False
 
+    def decodes(self, values: Sequence[object]) -> bool:
+        """A file is an object."""
+        return any(isinstance(value, dict) for value in values)
+
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Refuse what is no picture of this size."""
-        return np.stack([self._one(value, f"instances[{i}].{name}") for i, value in enumerate(values)])
+        found = deadline.paced(values)
+        return np.stack([self._one(value, f"instances[{i}].{name}") for i, value in enumerate(found)])
 
     def _one(self, value: object, field: str) -> Array:
         if isinstance(value, dict):
@@ -99,6 +106,7 @@ class Image(Column):
         try:
             file = Pillow.open(io.BytesIO(content), formats=["PNG", "JPEG"])
             self._insist_on_size(file.width, file.height)
+            deadline.check(file.width * file.height * PIXEL)  # a few bytes may be millions of pixels
             picture = file.convert(MODES[self.channels])
             if picture.size != size:  # its arithmetic is of whole numbers: the same on every machine
                 picture = picture.resize(size, Pillow.Resampling.BILINEAR)

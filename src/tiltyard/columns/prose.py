@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -21,6 +21,8 @@ KEYS = {"prompt", "length", "temperature", "seed"}
 
 class Prose(Column):
     """Characters in their order. A row is a window, and what a client may ask for beside it."""
+
+    seconds_a_byte: ClassVar[float] = 2e-6
 
     type: Literal["prose"] = "prose"
     length: int = Field(128, ge=2, le=10_000, description="How many characters are read to guess the next one.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from tiltyard import deadline
 from tiltyard.column import Array, Rows
 from tiltyard.columns.prose import Prose, ids
 from tiltyard.exhibit import Exhibit, spread
@@ -89,7 +90,7 @@ class Generation(Problem):
         wishes = rows[name].copy()
         chances = [np.random.default_rng(seed) for seed in wishes["seed"]]
         written = [""] * len(wishes)
-        for step in range(int(wishes["length"].max())):
+        for step in deadline.paced(range(int(wishes["length"].max()))):
             guesses = run({name: wishes})
             for i in np.flatnonzero(wishes["length"] > step):
                 last = len(str(wishes["text"][i])) - 1

@@ -1,0 +1,125 @@
+"""A request for predictions, from its body to the body of its answer: the same code in the service and beside it.
+
+What costs more than a millisecond is not done where requests are received (compute_pool.py).
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple
+
+import msgspec
+
+from tiltyard import contributions, inference, sheet
+from tiltyard.body import Asked, asked
+from tiltyard.problem import Problem
+from tiltyard.reference import looked_at
+from tiltyard.served import Served
+from tiltyard.shortcut import AT_ONCE
+from tiltyard.tensors import columns_of, from_predictions
+
+LARGE = 16_384  # bytes of JSON that are decoded before anything is known of them
+
+encoder = msgspec.json.Encoder()
+
+
+class Question(msgspec.Struct, frozen=True):
+    """What a client sent, and by which protocol: v1 or v2."""
+
+    protocol: str
+    body: bytes
+    type: str = ""  # of the body, as its header says
+    json_length: str | None = None  # of v2: how much of the body is JSON
+
+
+class Answer(msgspec.Struct, frozen=True, tag=True):
+    """The body of an answer, and what is counted and recorded of it."""
+
+    content: bytes
+    count: int  # of instances
+    ms: float  # of a processor
+    json_length: int | None = None
+    told: bytes = b""  # instances and predictions as JSON, where they are to be recorded
+    looked: dict[str, list[Any]] | None = None  # at the instances, for drift, where they were files
+
+
+class Read(NamedTuple):
+    """A question that was understood."""
+
+    asked: Asked
+    infer: inference.Infer | None = None  # of v2
+
+
+def read(model: Served, question: Question) -> Read:
+    """Understand the body of a request, or refuse it."""
+    reader = model.predictor.encoder
+    if question.protocol == "v2":
+        infer, arrays = inference.read(question.body, question.json_length)
+        return Read(Asked(reader.joined(columns_of(model.inputs, arrays))), infer)
+    if question.type in sheet.KINDS:
+        return Read(Asked(sheet.instances(reader, question.body, question.type)))
+    return Read(asked(question.body, next(iter(reader.columns)) if reader.bare else ""))
+
+
+def small(model: Served, question: Question) -> bool:
+    """Whether a body costs so little to decode that it may be decoded at once."""
+    usual = type(model.predictor.encoder.problem).respond is Problem.respond
+    return usual and len(question.body) < LARGE and question.type not in sheet.KINDS
+
+
+def brief(model: Served, question: Question, found: Read) -> bool:
+    """Whether all that is asked takes less than a millisecond, by what was measured of model and columns."""
+    instances = found.asked.instances
+    if found.asked.explain or not isinstance(instances, list):
+        return not isinstance(instances, list)  # which is refused
+    columns = model.predictor.encoder.columns.values()
+    if any(column.decodes(instances) for column in columns):
+        return False
+    reading = len(question.body) * max(column.seconds_a_byte for column in columns)
+    return reading + model.predictor.seconds(len(instances)) < AT_ONCE
+
+
+def answer(model: Served, found: Read, *, told: bool) -> Answer:
+    """Answer what was understood; `told` asks for what is recorded of it."""
+    instances, begun = found.asked.instances, time.thread_time()
+    if found.asked.explain:
+        contributions.refuse(model, instances)
+    predictions = model.predict(instances)
+    ms = 1000 * (time.thread_time() - begun)
+    if found.infer:
+        outputs = from_predictions(model.outputs, predictions)
+        content, length = inference.write(found.infer, (model.task, model.version), outputs)
+    else:
+        content, length = encoder.encode(_v1(model, found.asked, predictions)), None
+    if not told:
+        return Answer(content, len(predictions), ms, length)
+    return Answer(content, len(predictions), ms, length, _told(instances, predictions), _looked(model, instances))
+
+
+def _v1(model: Served, wanted: Asked, predictions: list[Any]) -> dict[str, Any]:
+    body: dict[str, Any] = {"outputs": _columns(predictions)} if wanted.columns else {"predictions": predictions}
+    if wanted.explain:
+        body["explanations"] = contributions.contributions(model, wanted.instances, predictions)
+    return {**body, "model": model.task, "version": model.version}
+
+
+def _columns(predictions: list[Any]) -> Any:
+    """Return answers by the names of their parts, if they have any."""
+    if not isinstance(predictions[0], dict):
+        return predictions
+    return {name: [one[name] for one in predictions] for name in predictions[0]}
+
+
+def _looked(model: Served, instances: Any) -> dict[str, list[Any]] | None:
+    """Look at files here: whoever records an answer may not decode them."""
+    encoder = model.predictor.encoder
+    if not model.reference or not any(column.decodes(instances) for column in encoder.columns.values()):
+        return None
+    return {name: values.tolist() for name, values in looked_at(encoder, instances).items()}
+
+
+def _told(instances: object, predictions: list[Any]) -> bytes:
+    try:
+        return encoder.encode([instances, predictions])
+    except (ValueError, TypeError):  # half a character is no UTF-8
+        return b""
