@@ -11,7 +11,7 @@ import yaml
 from tiltyard import files, task_file
 from tiltyard.encoder import Encoder
 from tiltyard.package import schema
-from tiltyard.predictor import Predictor
+from tiltyard.predictor import version
 from tiltyard.prepare import prepare
 from tiltyard.served import Served
 from tiltyard.workspace import Workspace
@@ -44,8 +44,9 @@ def scribe(space: Workspace) -> Served:
     folder = space.out("song", "prepare")
     encoder = Encoder.load(folder / "encoder.json")
     _write_model(folder, encoder.vocabulary_size)
-    report = {"version": "0" * 12, "metrics": {}, "rows": {"test": 1}, "data": "0" * 64}
-    return Served(schema(task, encoder, report), Predictor.load(folder))
+    report = {"version": version(folder), "metrics": {}, "rows": {"test": 1}, "data": "0" * 64}
+    files.write_json(folder / "schema.json", schema(task, encoder, report))
+    return Served.load(folder)
 
 
 def _write_model(folder: Path, size: int) -> None:

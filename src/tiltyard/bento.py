@@ -29,7 +29,7 @@ import bentoml
 bentoml.bentos.build(**settings)
 """
 # What a service reads from its environment.
-LIMITS = ("WORKERS", "CONCURRENCY", "TIMEOUT", "KEYS")
+LIMITS = ("WORKERS", "CONCURRENCY", "CONNECTIONS", "TIMEOUT", "KEYS", "PLAIN")
 NAMES = ("PACKAGES", "CHAMPIONS", "TASKS", *LIMITS, "LOG", "TRACE", "RECORD", "RECORDS", "STATE")
 SERVED = {f"TILTYARD_{name}" for name in NAMES}
 LAST = 15  # lines of a log worth showing

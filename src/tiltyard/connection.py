@@ -140,7 +140,7 @@ class BoundedConnection(HttpToolsProtocol):
             self.flow.pause_reading()
         elif self.flow.read_paused and not self.busy:
             self.flow.resume_reading()
-        if self.ended and not self.busy and not self.again:
+        if self.ended and not self.again and (self.reading or not self.busy):
             self.transport.close()
 
     def _piece(self) -> bytes:

@@ -61,19 +61,22 @@ def read(model: Served, question: Question) -> Read:
     return Read(asked(question.body, next(iter(reader.columns)) if reader.bare else ""))
 
 
-def small(model: Served, question: Question) -> bool:
+def small(question: Question) -> bool:
     """Whether a body costs so little to decode that it may be decoded at once."""
-    usual = type(model.predictor.encoder.problem).respond is Problem.respond
-    return usual and len(question.body) < LARGE and question.type not in sheet.KINDS
+    return len(question.body) < LARGE and question.type not in sheet.KINDS
 
 
 def brief(model: Served, question: Question, found: Read) -> bool:
     """Whether all that is asked takes less than a millisecond, by what was measured of model and columns."""
     instances = found.asked.instances
-    if found.asked.explain or not isinstance(instances, list):
-        return not isinstance(instances, list)  # which is refused
+    if not isinstance(instances, list):  # it is refused
+        return True
+    if found.asked.explain:
+        contributions.refuse(model, instances)
+        return False
     columns = model.predictor.encoder.columns.values()
-    if any(column.decodes(instances) for column in columns):
+    usual = type(model.predictor.encoder.problem).respond is Problem.respond
+    if not usual or any(column.decodes(instances) for column in columns):
         return False
     reading = len(question.body) * max(column.seconds_a_byte for column in columns)
     return reading + model.predictor.seconds(len(instances)) < AT_ONCE

@@ -124,7 +124,7 @@ async def answered(request: Request, protocol: str, json_length: str | None = No
 
 def _at_once(model: Served, question: Question, *, told: bool) -> Answer | None:
     """Answer what takes no longer than a request may hold up the others."""
-    if not predict_request.small(model, question):
+    if not predict_request.small(question):
         return None
     found = predict_request.read(model, question)
     if not predict_request.brief(model, question, found):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,8 @@ from tiny import IRIS
 
 from tiltyard import contributions
 from tiltyard.api import application, install
+from tiltyard.errors import RequestError
+from tiltyard.predict_request import Question
 from tiltyard.served import Served
 
 PREDICT = "/v1/models/{}:predict"
@@ -136,11 +137,13 @@ def test_answers_that_are_texts_are_refused(tmp_path: Path) -> None:
     assert "answers with text" in response.json()["error"]["message"]
 
 
-def test_what_overflows_on_the_way_is_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_overflows_on_the_way_is_refused(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
     """JSON has no infinity: the instance is named at which columns of two rows together were too much."""
     monkeypatch.setattr(contributions, "shapley", lambda *_: (np.array([np.inf, 0, 0, 0]), 0.0))
-    response = asked(client, "iris", {"instances": [IRIS], "explain": True})
-    assert refused(response) == (400, "out_of_bounds", "instances[0]")
+    iris: Served = app.state.models["iris"]
+    with pytest.raises(RequestError, match="too large for the model") as refusal:
+        contributions.contributions(iris, [IRIS], iris.predict([IRIS]))
+    assert (refusal.value.code, refusal.value.field) == ("out_of_bounds", "instances[0]")
 
 
 def test_too_many_are_refused(client: TestClient) -> None:
@@ -164,7 +167,7 @@ def test_a_package_without_golden_rows_says_so(app: Starlette) -> None:
     """Older ones may have none."""
     iris: Served = app.state.models["iris"]
     bare = application()
-    install(bare, [Served(iris.schema, iris.predictor)])
+    install(bare, [Served(iris.schema, iris.predictor)])  # no other process could open it
     with TestClient(bare) as client:
         response = asked(client, "iris", {"instances": [IRIS], "explain": True})
     assert refused(response) == (400, "not_explained", "explain")
@@ -181,19 +184,18 @@ def test_fewer_are_explained_where_columns_are_many(app: Starlette, monkeypatch:
     assert contributions.most(model) == 1
 
 
-def test_explaining_holds_nobody_up(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is done in a thread of its own, however small the body."""
-    seen, whole = [], contributions.contributions
-
-    def watched(model: Served, instances: object, predictions: list[Any]) -> list[dict[str, Any]]:
-        seen.append(threading.current_thread().name)
-        return whole(model, instances, predictions)
-
-    monkeypatch.setattr(contributions, "contributions", watched)
-    asked(client, "iris", {"instances": [IRIS], "explain": True})
-    asked(client, "iris", {"instances": [IRIS]})
-    (name,) = seen
-    assert "worker" in name.lower()
+@pytest.mark.parametrize("key", [b"explain", b"\\u0065xplain", b"e\\u0078plai\\u006e"])
+def test_explaining_holds_nobody_up(
+    client: TestClient, app: Starlette, key: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is done in a process beside the service, however small the body, and however the key is spelled."""
+    seen: list[Question] = []
+    ask = app.state.pool.ask
+    monkeypatch.setattr(app.state.pool, "ask", lambda *given, **more: seen.append(given[1]) or ask(*given, **more))
+    content = b'{"instances": [%s], "%s": true}' % (json.dumps(IRIS).encode(), key)
+    assert "explanations" in client.post(PREDICT.format("iris"), content=content).json()
+    assert asked(client, "iris", {"instances": [IRIS]}).status_code == 200
+    assert [question.body for question in seen] == [content]
 
 
 def test_the_document_tells_of_it(client: TestClient) -> None:

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import re
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import tiny
-import uvicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 from starlette.applications import Starlette
+from wire import HEAD, USUAL, listening, request
 
-from tiltyard import keys, listen
+from tiltyard import keys
 from tiltyard.api import application, install
 from tiltyard.hatch import Hatch
 from tiltyard.limits import Limits
@@ -29,18 +27,10 @@ from tiltyard.recorder import Recorder
 from tiltyard.served import Served
 from tiltyard.shortcut import Shortcut
 
-HEAD = b"POST /v1/models/iris:predict HTTP/1.1\r\nhost: x\r\nx-request-id: mine\r\n"
 CHANGING = re.compile(rb"date: [^\r]*")
 Ports = dict[str, int]
 
 
-def request(content: Any, *headers: bytes, head: bytes = HEAD) -> bytes:
-    """Give the bytes of a request for iris."""
-    body = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return head + b"".join(line + b"\r\n" for line in headers) + b"content-length: %d\r\n\r\n" % len(body) + body
-
-
-USUAL = request({"instances": [tiny.IRIS]})
 LAST = request({"instances": [tiny.IRIS]}, b"connection: close")
 CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n4\r\n{" + b'"in\r\n'
 REQUESTS = {
@@ -84,26 +74,6 @@ class Ordinary(Hatch):
 
     def _asked(self) -> Served | None:
         return None
-
-
-@contextlib.contextmanager
-def listening(app: Starlette, kind: Any = Hatch) -> Iterator[int]:
-    """Run uvicorn in a thread, as `listen` does; give its port."""
-
-    def connection(**given: Any) -> Hatch:
-        made: Hatch = kind(app, **given)
-        return made
-
-    config = uvicorn.Config(app, port=0, log_level="critical", server_header=False, http=connection, lifespan="off")  # type: ignore[arg-type]
-    server = uvicorn.Server(config)
-    doors = listen._doors(config)
-    thread = threading.Thread(target=server.run, args=(doors,), daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield doors[0].getsockname()[1]
-    server.should_exit = True
-    thread.join(20)
 
 
 @pytest.fixture(scope="module")

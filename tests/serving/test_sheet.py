@@ -16,6 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 
+from tiltyard import sheet
+from tiltyard.errors import RequestError
 from tiltyard.served import Served
 
 PREDICT = "/v1/models/iris:predict"
@@ -93,7 +95,9 @@ def test_parquet_that_is_none_is_refused(client: TestClient, monkeypatch: pytest
     assert len(bomb) < 20_000
     assert code(client.post(PREDICT, content=bomb, headers=PARQUET)) == "too_many"
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    assert code(client.post(PREDICT, content=whole, headers=PARQUET)) == "unsupported_type"
+    with pytest.raises(RequestError, match="Parquet needs pyarrow where the service runs") as refusal:
+        sheet.insist_on_parquet()
+    assert refusal.value.status == 415
 
 
 @pytest.mark.parametrize("name", ["digits", "sine"])

@@ -18,6 +18,7 @@ from tiltyard.command import TASK, TASKS, find, one, print_json
 @click.option("--timeout", default=30.0, show_default=True, type=click.FloatRange(0.1), help="Seconds for a request.")
 @click.option("--record", default=0.0, type=click.FloatRange(0, 1), help="Share of requests that are recorded.")
 @click.option("--log", is_flag=True, help="Print a line of JSON for each request.")
+@click.option("--plain", is_flag=True, help="Answer every request by the ordinary routes, none by the fast path.")
 @click.option(
     "--trace", is_flag=True, help="Send a span for each request by OTLP; OTEL_EXPORTER_OTLP_ENDPOINT asks, too."
 )

@@ -1,0 +1,296 @@
+"""Connections are bounded: whatever a client sends, or does not send, it takes little memory and not much time."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psutil
+import pytest
+import tiny
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+from wire import HEAD, USUAL, listening, request
+
+from tiltyard import connection, keys
+from tiltyard.api import application, install
+from tiltyard.limits import Limits
+from tiltyard.meters import Meters
+
+GET = b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n"
+FAST, PLAIN = Limits(), Limits(plain=True)
+
+
+@contextlib.contextmanager
+def served(app: Starlette, limits: Limits = FAST) -> Iterator[int]:
+    """Serve the models of an app under other limits; give the port."""
+    own = application(limits)
+    install(own, app.state.models.values())
+    own.state.meters = own.state.guard.meters = Meters(registry=CollectorRegistry())
+    with listening(own) as port:
+        yield port
+    own.state.pool.close()
+
+
+@pytest.fixture(params=[FAST, PLAIN], ids=["fast", "plain"])
+def port(app: Starlette, request: pytest.FixtureRequest) -> Iterator[int]:
+    """A service with the fast path, and one without: the same limits hold for both."""
+    with served(app, request.param) as found:
+        yield found
+
+
+def connect(port: int) -> socket.socket:
+    """Open a connection."""
+    return socket.create_connection(("127.0.0.1", port), timeout=20)
+
+
+def heard(client: socket.socket, most: int = 1 << 16) -> bytes:
+    """Read until the service closes the connection, or there is enough."""
+    found = b""
+    with contextlib.suppress(ConnectionError):
+        while len(found) < most and (more := client.recv(1 << 16)):
+            found += more
+    return found
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "code"),
+    [
+        (b"GET /" + b"a" * 9_000 + b" HTTP/1.1\r\n\r\n", 414, "address_too_long"),
+        (b"GET /" + b"a" * 40_000, 414, "address_too_long"),
+        (b"POST / HTTP/1.1\r\na: " + b"b" * 9_000 + b"\r\n\r\n", 431, "headers_too_large"),
+        (b"POST / HTTP/1.1\r\n" + b"n" * 9_000 + b": b\r\n\r\n", 431, "headers_too_large"),
+        (b"POST / HTTP/1.1\r\na: " + b"b" * 100_000, 431, "headers_too_large"),
+        (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 101 + b"\r\n", 431, "too_many_headers"),
+        (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 20_000, 431, "too_many_headers"),
+        (b"GET / HTTP/1.1\r\n" + (b"a: " + b"b" * 8_000 + b"\r\n") * 5 + b"\r\n", 431, "headers_too_large"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "malformed_http"),
+        (b"HELLO there\r\n\r\n", 400, "malformed_http"),
+        (b"\0" * 50, 400, "malformed_http"),
+    ],
+)
+def test_heads_are_bounded(port: int, head: bytes, status: int, code: str) -> None:
+    """Each line, their count and their sum, whether the head ends or not; the refusal has the shape of all others."""
+    with connect(port) as client:
+        client.sendall(head)
+        answer, _, body = heard(client).partition(b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert json.loads(body)["error"]["code"] == code
+
+
+def test_a_large_head_within_the_bounds_is_read(port: int) -> None:
+    """A hundred headers, and one of eight thousand bytes."""
+    with connect(port) as client:
+        client.sendall(request({"instances": [tiny.IRIS]}, *[b"a: b"] * 90, b"long: " + b"x" * 8_000))
+        assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
+
+
+def test_heads_come_in_pieces_of_any_size(port: int) -> None:
+    """Byte by byte, too."""
+    with connect(port) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for place in range(len(USUAL)):
+            client.sendall(USUAL[place : place + 1])
+        assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("wire", [GET, USUAL, b"POST /v1/models/iris:predict HTTP/1.1\r\ncontent-length: 0\r\n\r\n"])
+def test_pipelined_requests_take_little_memory(port: int, wire: bytes) -> None:
+    """Fifteen megabytes of requests whose answers nobody reads stay with the client, and others are answered."""
+    process = psutil.Process()
+    flood = memoryview(wire * (15_000_000 // len(wire)))
+    with connect(port) as client, connect(port) as other:
+        client.setblocking(False)
+        before, sent = process.memory_info().rss, 0
+        end = time.monotonic() + 2
+        while time.monotonic() < end and sent < len(flood):
+            try:
+                sent += client.send(flood[sent : sent + (1 << 20)])
+            except BlockingIOError:
+                time.sleep(0.01)
+        other.sendall(USUAL)
+        assert other.recv(1 << 16).startswith(b"HTTP/1.1 200")
+        assert process.memory_info().rss - before < 40_000_000
+    assert sent < 12_000_000
+
+
+def test_pipelined_requests_are_answered_in_their_order(port: int) -> None:
+    """Every one, however many come at once, fast ones, slow ones and others mixed."""
+    table = b"\n".join([b"sepal_length,sepal_width,petal_length,petal_width", b"5.1,3.5,1.4,0.2"])
+    wires = [
+        USUAL,
+        GET,
+        request(table, b"content-type: text/csv"),
+        request({"instances": [tiny.IRIS], "explain": True}),
+        request(b"{"),
+        HEAD + b'transfer-encoding: chunked\r\n\r\n4\r\n{"a"\r\n3\r\n:1}\r\n0\r\nx: y\r\n\r\n',
+    ]
+    expected = [200, 200, 200, 200, 400, 400]
+    with connect(port) as client:
+        client.sendall(b"".join(wires * 5) + b"GET /end HTTP/1.1\r\nconnection: close\r\n\r\n")
+        answers = heard(client, 1 << 30)
+    found = [int(part[:3]) for part in answers.split(b"HTTP/1.1 ")[1:]]
+    assert found == expected * 5 + [404]
+
+
+def test_a_client_that_sends_no_more_has_its_answers(port: int) -> None:
+    """Closing one direction says that no more comes, not that nobody reads."""
+    slow = request({"instances": [tiny.IRIS] * 900})
+    with connect(port) as client:
+        client.sendall(USUAL + slow + GET)
+        client.shutdown(socket.SHUT_WR)
+        assert heard(client, 1 << 30).count(b"HTTP/1.1 200 OK") == 3
+
+
+@pytest.mark.parametrize("cut", [10, len(HEAD) + 5, len(USUAL) - 3])
+def test_a_torn_request_ends_its_connection(port: int, cut: int) -> None:
+    """Without an answer, and at once."""
+    with connect(port) as client:
+        client.sendall(USUAL[:cut])
+        client.shutdown(socket.SHUT_WR)
+        assert heard(client) == b""
+
+
+@pytest.mark.parametrize("offer", [b"h2c", b"websocket", b"h2c, websocket", b"tls/1.2"])
+@pytest.mark.parametrize("spelled", [b"upgrade: ", b"Upgrade: ", b"UPGRADE:", b"uPgRaDe: "])
+def test_other_protocols_are_not_taken_up(port: int, offer: bytes, spelled: bytes) -> None:
+    """The request is answered as if nothing had been offered, its body included, and so is the next one."""
+    wire = request({"instances": [tiny.IRIS]}, b"Connection: Upgrade, HTTP2-Settings", spelled + offer)
+    with connect(port) as client:
+        client.sendall(wire * 2)
+        found = b""
+        while found.count(b"predictions") < 2:
+            found += client.recv(1 << 16) or pytest.fail("the connection was closed")
+    assert found.count(b"HTTP/1.1 200 OK") == 2
+
+
+def test_connect_is_refused(port: int) -> None:
+    """It is no method of ours, and what follows it is not read."""
+    with connect(port) as client:
+        client.sendall(b"CONNECT example.org:443 HTTP/1.1\r\nhost: x\r\n\r\n" + USUAL)
+        answer = heard(client)
+    assert answer.startswith(b"HTTP/1.1 4")
+    assert b"200 OK" not in answer
+
+
+def test_a_key_behind_the_body_is_none(app: Starlette, tmp_path: Any) -> None:
+    """Trailers are dropped: whoever stands between client and service may not have looked at them."""
+    path = tmp_path / "keys"
+    key = keys.add(path, "anna").encode()
+    body = json.dumps({"instances": [tiny.IRIS]}).encode()
+    wire = HEAD + b"transfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\nx-api-key: %s\r\n\r\n" % (len(body), body, key)
+    with served(app, Limits(keys=keys.read(path))) as port, connect(port) as client:
+        client.sendall(wire)
+        assert client.recv(1 << 16).startswith(b"HTTP/1.1 401")
+
+
+@pytest.mark.parametrize(
+    "endless", [b"0\r\n" + b"a: b\r\n" * 10_000, b"0\r\na: " + b"b" * 60_000, b"5;x=" + b"y" * 60_000]
+)
+def test_trailers_and_extensions_of_chunks_are_bounded(port: int, endless: bytes) -> None:
+    """They are no body, so no limit of a body stops them."""
+    with connect(port) as client:
+        client.sendall(HEAD + b"transfer-encoding: chunked\r\n\r\n" + endless)
+        answer = heard(client)
+    assert answer[9:12] in (b"400", b"431")
+
+
+class TestSlowClients:
+    """Clients that keep the service waiting; the clocks are set fast."""
+
+    @pytest.fixture(autouse=True)
+    def _fast(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(connection, "HEAD_SECONDS", 0.5)
+        monkeypatch.setattr(connection, "GRACE", 0.5)
+
+    @pytest.mark.parametrize(
+        ("begun", "code"),
+        [(b"", "slow_head"), (b"POST / HTTP", "slow_head"), (USUAL[:-20], "slow_body"), (HEAD[:-2], "slow_head")],
+    )
+    def test_they_are_told_so_and_let_go(self, port: int, begun: bytes, code: str) -> None:
+        """By 408, whether they send a byte now and then or none."""
+        with connect(port) as client:
+            if begun:
+                client.sendall(begun)
+            for _ in range(4):
+                time.sleep(0.2)
+                with contextlib.suppress(OSError):
+                    client.sendall(b"1" if b"content-length" in begun else b"A" if begun else b"")
+            answer, _, body = heard(client).partition(b"\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 408")
+        assert json.loads(body)["error"]["code"] == code
+
+    def test_the_rest_of_a_refused_body_is_not_waited_for(self, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The refusal is read, and then the connection is closed."""
+        monkeypatch.setattr(connection, "LINGER", 0.5)
+        with connect(port) as client:
+            client.sendall(HEAD + b"content-length: 99999999\r\n\r\n{")
+            answer = heard(client)
+        assert answer.startswith(b"HTTP/1.1 413")
+        assert answer.count(b"HTTP/1.1") == 1
+
+    def test_many_that_drip_keep_nobody_out(self, app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
+        """They hold no place among the requests: with room for two, two hundred of them leave both free."""
+        monkeypatch.setattr(connection, "GRACE", 30.0)
+        with served(app, Limits(concurrency=2)) as port, contextlib.ExitStack() as stack:
+            for _ in range(200):
+                stack.enter_context(connect(port)).sendall(USUAL[:-20])
+            time.sleep(0.2)
+            client = stack.enter_context(connect(port))
+            for wire in (USUAL, request({"instances": [tiny.IRIS] * 900})):
+                client.sendall(wire)
+                assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
+
+    def test_an_idle_connection_is_closed(self, app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Five seconds after its last answer, as uvicorn has it."""
+        monkeypatch.setattr("uvicorn.config.Config.timeout_keep_alive", 0.5, raising=False)
+        with served(app) as port, connect(port) as client:
+            client.sendall(USUAL)
+            assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
+            begun = time.monotonic()
+            assert client.recv(1 << 16) == b""
+            assert time.monotonic() - begun < 15
+
+
+def test_connections_are_bounded(app: Starlette) -> None:
+    """A new one ends the one that has kept us waiting longest; one that awaits its answer is not ended."""
+    with served(app, Limits(connections=20)) as port, contextlib.ExitStack() as stack:
+        answers: list[bytes] = []
+
+        def ask() -> None:
+            with connect(port) as client:
+                client.sendall(request({"instances": [tiny.IRIS] * 64, "explain": True}))
+                answers.append(client.recv(1 << 16))
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        time.sleep(0.1)
+        for _ in range(100):
+            stack.enter_context(connect(port))
+        client = stack.enter_context(connect(port))
+        client.sendall(USUAL)
+        assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
+        thread.join()
+        assert answers[0].startswith(b"HTTP/1.1 200")
+
+
+def test_bodies_are_bounded_together(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is being read counts, and does not count any more when it is answered or its client has left."""
+    monkeypatch.setattr("tiltyard.guard.BUFFERED", 3_000_000)
+    body = b" " * 1_900_000
+    with served(app, PLAIN) as port, connect(port) as first:
+        first.sendall(request(body)[:-10])
+        time.sleep(0.3)
+        with connect(port) as second:
+            second.sendall(request(body))
+            assert heard(second, 12).startswith(b"HTTP/1.1 429")
+        first.close()
+        time.sleep(0.3)
+        with connect(port) as third:
+            third.sendall(request(body))
+            assert heard(third, 12).startswith(b"HTTP/1.1 400")

@@ -1,0 +1,48 @@
+"""The service on a socket as `tiltyard serve` has it, and requests as bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import tiny
+import uvicorn
+from starlette.applications import Starlette
+
+from tiltyard import listen
+from tiltyard.hatch import Hatch
+
+HEAD = b"POST /v1/models/iris:predict HTTP/1.1\r\nhost: x\r\nx-request-id: mine\r\n"
+
+
+def request(content: Any, *headers: bytes, head: bytes = HEAD) -> bytes:
+    """Give the bytes of a request for iris."""
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return head + b"".join(line + b"\r\n" for line in headers) + b"content-length: %d\r\n\r\n" % len(body) + body
+
+
+USUAL = request({"instances": [tiny.IRIS]})
+
+
+@contextlib.contextmanager
+def listening(app: Starlette, kind: Any = Hatch) -> Iterator[int]:
+    """Run uvicorn in a thread, as `listen` does; give its port."""
+
+    def connection(**given: Any) -> Hatch:
+        made: Hatch = kind(app, **given)
+        return made
+
+    config = uvicorn.Config(app, port=0, log_level="critical", server_header=False, http=connection, lifespan="off")  # type: ignore[arg-type]
+    server = uvicorn.Server(config)
+    doors = listen._doors(config)
+    thread = threading.Thread(target=server.run, args=(doors,), daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield doors[0].getsockname()[1]
+    server.should_exit = True
+    thread.join(20)
