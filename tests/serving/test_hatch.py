@@ -83,7 +83,9 @@ def ports(app: Starlette) -> Iterator[Ports]:
     install(served, app.state.models.values())
     served.state.meters = Meters(registry=CollectorRegistry())
     with listening(served) as with_one, listening(served, Ordinary) as without:
+        said(with_one, [REQUESTS["with reasons"]])  # starts the process that gives them
         yield {"with": with_one, "without": without}
+    served.state.pool.close()
 
 
 def said(port: int, pieces: list[bytes]) -> bytes:
@@ -95,11 +97,11 @@ def said(port: int, pieces: list[bytes]) -> bytes:
             if len(pieces) > 1:
                 time.sleep(0.002)  # so that they are read one by one
         found = b""
-        connection.settimeout(5)
+        connection.settimeout(20)
         with contextlib.suppress(TimeoutError, ConnectionResetError):
             while more := connection.recv(1 << 16):
                 found += more
-                connection.settimeout(0.15)
+                connection.settimeout(0.3)
     return CHANGING.sub(b"date: now", found)
 
 
