@@ -191,7 +191,12 @@ def test_explaining_holds_nobody_up(
     """It is done in a process beside the service, however small the body, and however the key is spelled."""
     seen: list[Question] = []
     ask = app.state.pool.ask
-    monkeypatch.setattr(app.state.pool, "ask", lambda *given, **more: seen.append(given[1]) or ask(*given, **more))
+
+    def watched(model: Served, question: Question, *given: Any, **more: Any) -> Any:
+        seen.append(question)
+        return ask(model, question, *given, **more)
+
+    monkeypatch.setattr(app.state.pool, "ask", watched)
     content = b'{"instances": [%s], "%s": true}' % (json.dumps(IRIS).encode(), key)
     assert "explanations" in client.post(PREDICT.format("iris"), content=content).json()
     assert asked(client, "iris", {"instances": [IRIS]}).status_code == 200

@@ -11,6 +11,7 @@ import signal
 import statistics
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -185,7 +186,7 @@ def test_clients_take_turns(iris: Served, pool: ComputePool, monkeypatch: pytest
     monkeypatch.setattr(compute_pool, "WAITING", 20)
     question = Question("v1", json.dumps({"instances": ROWS * 30}).encode())
     done: list[str] = []
-    pool.quick.waiting["blocker"] = compute_pool.deque()  # the lane is not empty, so nothing is begun yet
+    pool.quick.waiting["blocker"] = deque()  # the lane is not empty, so nothing is begun yet
     with pool.quick.changed:
         futures = [pool.ask(iris, question, "much") for _ in range(20)]
         futures.append(pool.ask(iris, question, "little"))
@@ -317,7 +318,7 @@ def test_the_time_that_steps_take_is_foreseen() -> None:
     """Steps that would end too late are stopped as soon as that shows, and not when the time is up."""
     begun = time.monotonic()
     with deadline.until(begun + 1.0), pytest.raises(OutOfTimeError) as stopped:
-        [time.sleep(0.01) for _ in deadline.paced(range(1000))]
+        deque(map(time.sleep, (0.01 for _ in deadline.paced(range(1000)))))
     assert time.monotonic() - begun < 0.5
     assert stopped.value.seconds > 1.0
     assert sum(1 for _ in deadline.paced(range(1000))) == 1000
