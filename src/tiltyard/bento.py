@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import tiltyard
-from tiltyard import files, tracing
+from tiltyard import files, manifest, tracing
 from tiltyard.errors import PackageError
 from tiltyard.workspace import Workspace
 
@@ -60,6 +60,7 @@ def build(workspace: Workspace, task: str, version: str) -> None:
 def _fill(workspace: Workspace, context: Path, task: str, version: str) -> None:
     """Lay out what the Bento holds: the service, the part of this package it needs, the model."""
     shutil.copytree(workspace.package(task, version), context / "packages" / task / version)
+    manifest.write(context / "packages" / task / version)
     shutil.copy(workspace.service, context / "service.py")
     shutil.copy(workspace.service.with_name("requirements.lock"), context / "requirements.txt")
     for path in needed(workspace.service):

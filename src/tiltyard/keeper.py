@@ -23,6 +23,7 @@ from tiltyard.column import shown
 from tiltyard.errors import PackageError
 from tiltyard.golden import compare
 from tiltyard.last_good import LastGood
+from tiltyard.pointer import Pointer, read
 from tiltyard.served import Served
 
 LOOK = 0.5  # seconds between looks at the pointers
@@ -146,7 +147,8 @@ class Keeper:
         """Open the champion that a pointer names, or else the last good one."""
         try:
             self.seen[path] = _stamp(path)
-            return _proven(self._folder(path, _version(path)))
+            named = _pointed(path)
+            return _proven(self._folder(path, named.version), named.files)
         except Exception as error:
             self.refused[path] = time.monotonic() + AGAIN
             if (found := self._last_good(path.stem)) is None:
@@ -175,11 +177,12 @@ class Keeper:
 
     def _take(self, path: Path) -> None:
         """Put a champion in the place of the one before, which stays warm: the way back takes no time."""
-        version = _version(path)
+        found = _pointed(path)
+        version = found.version
         now = self.app.state.models.get(path.stem)
         if now is not None and now.version == version:
             return
-        api.replace(self.app, self._warm(path.stem).get(version) or _proven(self._folder(path, version)))
+        api.replace(self.app, self._warm(path.stem).get(version) or _proven(self._folder(path, version), found.files))
         log.info("%s: %s answers now", path.stem, version)
 
     def _challenges(self) -> list[Path]:
@@ -211,20 +214,19 @@ class Keeper:
         return self.root / "packages" / path.stem / version
 
 
-def _version(path: Path) -> str:
-    """Read which version a pointer names; a name that is none could lead out of the folder."""
-    try:
-        version = files.read_json(path)["version"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise PackageError(f"{path.name} is no pointer to a champion: expected JSON with its version") from None
-    if not isinstance(version, str) or not VERSION.fullmatch(version):
-        raise PackageError(f"{path.name}: expected a version of twelve digits from 0 to f; received {shown(version)}")
-    return version
+def _pointed(path: Path) -> Pointer:
+    """Read a pointer; a version that is none could lead out of the folder."""
+    found = read(path)
+    if not VERSION.fullmatch(found.version):
+        raise PackageError(
+            f"{path.name}: expected a version of twelve digits from 0 to f; received {shown(found.version)}"
+        )
+    return found
 
 
-def _proven(folder: Path) -> Served:
+def _proven(folder: Path, files_digest: str = "") -> Served:
     """Open a package, and insist that it answers golden rows as the evaluation did: others depend on this worker."""
-    model, golden = Served.load(folder), folder / "golden.json"
+    model, golden = Served.load(folder, files_digest), folder / "golden.json"
     if model.task != folder.parent.name:
         raise PackageError(
             f"{folder} is not a package of its task: expected {folder.parent.name}; received {model.task}"

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tiltyard import bento, files, store, trial
+from tiltyard import bento, files, manifest, store, trial
 from tiltyard.card import card, essentials, ran_on
 from tiltyard.column import Array
 from tiltyard.encoder import Encoder
@@ -33,6 +33,8 @@ def package(workspace: Workspace, task: Task) -> str:
     folder = workspace.package(task.name, version)
     proven, pointer = folder / "proven.json", folder.with_name(f"{version}.dvc")
     present = bento.folder(workspace, task.name, version).is_dir()
+    if proven.is_file():
+        manifest.check(folder)
     if proven.is_file() and present and pointer.is_file():
         return version
     if not proven.is_file():
@@ -44,7 +46,8 @@ def package(workspace: Workspace, task: Task) -> str:
     rows = files.read_json(folder / "golden.json")
     difference = trial.prove(workspace, task.name, version, rows)
     if not proven.is_file():  # else it was pulled from the remote, as it was proven
-        files.write_json(proven, _proof(task, version, len(rows["instances"]), difference))
+        proof = _proof(task, version, len(rows["instances"]), difference)
+        files.write_json(proven, {**proof, manifest.KEY: manifest.hashes(folder)})
     if not pointer.is_file():
         store.add(workspace, folder)
     return version

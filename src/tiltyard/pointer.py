@@ -1,6 +1,7 @@
 """The pointer to a champion, serving/champions/TASK.json: the one reader that the command line and the service share.
 
-It names the version, holds the line of the ledger that made it champion, and the hash of every line of the ledger.
+It names the version, holds the line of the ledger that made it champion, and the hash of every line of the ledger; and
+one hash of the files of its package that the version does not cover.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tiltyard import files
+from tiltyard import files, manifest
 from tiltyard.errors import RegistryError
 
 Json = dict[str, Any]
@@ -23,6 +24,7 @@ class Pointer:
     version: str
     decision: Json
     hashes: list[str] | None
+    files: str = ""  # of the package; nothing if they were not recorded
 
 
 def read(path: Path) -> Pointer:
@@ -41,12 +43,21 @@ def read(path: Path) -> Pointer:
         raise _refused(path, f"is about another task: expected {path.stem}; received {task}")
     if not version:
         raise _no_pointer(path)
-    return Pointer(version, decision, _hashes(path, content))
+    if not isinstance(digest := content.get("files", ""), str):
+        raise _refused(path, "holds no readable hash of the package's files: expected a text under files")
+    return Pointer(version, decision, _hashes(path, content), digest)
 
 
-def content(task: str, line: Json, hashes: list[str]) -> Json:
+def content(line: Json, hashes: list[str], package: Path) -> Json:
     """Return what is written for a line of the ledger that makes a version champion."""
-    return {"task": task, "version": line["version"], "decision": line, "ledger": {"hashes": hashes}}
+    recorded = {"files": manifest.digest(package)} if manifest.hashes(package) else {}
+    return {
+        "task": line["task"],
+        "version": line["version"],
+        "decision": line,
+        "ledger": {"hashes": hashes},
+        **recorded,
+    }
 
 
 def _one_value(path: Path, key: str, content: Json, decision: Json) -> str:

@@ -25,7 +25,11 @@ def promote(workspace: Workspace, task: Task, *, dry_run: bool = False, again: b
         registry.repair(task.name)
         verdict = judge(workspace, task, again=again)
         if verdict.version == verdict.champion:
+            proven = workspace.package(task.name, verdict.version) / "proven.json"
+            there = proven.is_file()
             _package(workspace, task)  # a fresh clone has the pointer, and must make the package anew
+            if not there:
+                registry.note_files(task.name)
         if verdict.told:
             return verdict
         if verdict.verdict == "PROMOTE":

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tiltyard import files, pointer, signing
+from tiltyard import files, manifest, pointer, signing
 from tiltyard.decision import Decision, provenance
 from tiltyard.errors import RegistryError
 from tiltyard.ledger import CHAIN, SIGNATURE, SIGNER, Ledger
@@ -108,7 +108,8 @@ class Registry:
         ledger, recorded = Ledger(self.workspace.ledger(decision.task)), self._recorded(decision.task)
         line = ledger.next_line(decision, signing.signer(self.workspace))
         self.workspace.traffic(decision.task).unlink(missing_ok=True)  # a challenge is against one champion
-        files.write_json(self.workspace.champion(decision.task), pointer.content(decision.task, line, recorded))
+        content = pointer.content(line, recorded, self.workspace.package(decision.task, decision.version))
+        files.write_json(self.workspace.champion(decision.task), content)
         ledger.append(line)
         self._note(decision.task, [*recorded, line[CHAIN]])
 
@@ -168,6 +169,13 @@ class Registry:
         """Return whether the pointer holds the hashes of the ledger; one of before they were recorded does not."""
         found = self._pointer(task)
         return found is None or found.hashes is not None
+
+    def note_files(self, task: str) -> None:
+        """Record the package's files anew, when it was made once more: its card names the machine and the time."""
+        if (found := self._pointer(task)) and manifest.hashes(folder := self.workspace.package(task, found.version)):
+            path, digest = self.workspace.champion(task), manifest.digest(folder)
+            if digest != found.files:
+                files.write_json(path, {**files.read_json(path), "files": digest})
 
     def _pointer(self, task: str) -> pointer.Pointer | None:
         path = self.workspace.champion(task)
@@ -255,8 +263,11 @@ def withdrawn(decisions: list[Decision]) -> dict[str, Decision]:
 
 def _rollback(champion: Champion, earlier: Decision, origin: dict[str, Any]) -> Decision:
     """Decide to go back; the figures are those of the version that returns."""
+    evidence = {name: earlier.evidence[name] for name in ("package", "code") if name in earlier.evidence}
     kept = earlier.model_dump(
         exclude={"id", "time", "verdict", "champion", "reasons", "checks", "evidence"} | set(origin)
     )
     reason = f"rolled back from {champion.version} to {earlier.version} by {origin['who']}"
-    return Decision(**{**kept, **origin}, verdict="ROLLBACK", champion=champion.version, reasons=[reason])
+    return Decision(
+        **{**kept, **origin}, verdict="ROLLBACK", champion=champion.version, reasons=[reason], evidence=evidence
+    )

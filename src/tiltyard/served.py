@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from tiltyard import files
+from tiltyard import files, manifest
 from tiltyard.errors import PackageError
 from tiltyard.predictor import Predictor, version
 from tiltyard.shortcut import Shortcut, shortcut
@@ -28,10 +28,14 @@ class Served:
     folder: Path | None = None  # of the package, where another process finds it
 
     @classmethod
-    def load(cls, folder: Path) -> Served:
-        """Open a package, refuse it if its files are not those that were packaged, and answer once to warm up."""
+    def load(cls, folder: Path, files_digest: str = "") -> Served:
+        """Open a package, refuse it if its files are not those that were packaged, and answer once to warm up.
+
+        `files_digest` is what the pointer says of the files that the version does not cover.
+        """
         if not (folder / "schema.json").is_file():
             raise PackageError(f"no package in {folder}: expected schema.json", hint="make one: tiltyard run TASK")
+        manifest.check(folder, files_digest)
         schema = files.read_json(folder / "schema.json")
         if (found := version(folder)) != schema["version"]:
             raise PackageError(f"{folder} was changed: expected version {schema['version']}; received {found}")
