@@ -161,6 +161,15 @@ def test_leaks_are_found_and_features_are_not() -> None:
     assert leak.leaks((target + dice.normal(0, 0.5, 500)).tolist(), labels, labels=True) == 0
 
 
+def test_labels_that_hardly_come_twice_in_half_of_the_rows_are_no_classes() -> None:
+    """The tree learns from every other row: what is rare there is judged there, and nothing is warned of."""
+    learned = np.random.default_rng(0).permutation(60) % 2 == 0
+    labels = np.where(learned, "same", np.where(np.arange(60) % 3 == 0, "one", "other")).astype(object)
+    labels[np.flatnonzero(learned)[:20]] = [f"rare {place}" for place in range(20)]
+    assert len(set(labels)) * 2 <= len(labels)
+    assert leak.leaks([*range(60)], labels.tolist(), labels=True) == 0
+
+
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
     [(18, 92, [10, 100]), (0.5, 0.9, [0.46, 0.94]), (-3, 3, [-3.6, 3.6]), (5, 5, [4.5, 5.5]), (0, 0, [0, 1])],

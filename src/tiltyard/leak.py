@@ -26,20 +26,25 @@ def leaks(cells: Sequence[object], truth: Sequence[object], *, labels: bool) -> 
     values, target = _numbers(cells)[:, None], _codes(truth) if labels else _numbers(truth)
     values = values / unit(values)  # a tree takes float32 alone
     target = target if labels else target / unit(target)
-    if labels and len(np.unique(target)) * 2 > len(target):
-        return 0.0  # labels that hardly come twice are no classes
+    if labels and _are_scattered(target):
+        return 0.0
     if not labels and (likeness := abs(_rank_correlation(values[:, 0], target))) >= ALIKE:
         return likeness
     if not labels and _has_bins(values):  # told by the target: a name for a range of it
         return leaks(truth, cells, labels=True)
     chosen = np.random.default_rng(0).permutation(len(cells)) % 2 == 0
-    if labels and len(np.unique(target[~chosen])) < 2:
-        return 0.0  # whatever is answered is right there
+    if labels and (_are_scattered(target[chosen]) or len(np.unique(target[~chosen])) < 2):
+        return 0.0  # of one label alone whatever is answered is right
     kind = tree.DecisionTreeClassifier if labels else tree.DecisionTreeRegressor
     model = kind(max_leaf_nodes=64, min_samples_leaf=3, random_state=0).fit(values[chosen], target[chosen])
     told = model.predict(values[~chosen])
     found = _recalled(target[~chosen], told) if labels else float(r2_score(target[~chosen], told))
     return found if found >= (SURE if labels else ALIKE) else 0.0
+
+
+def _are_scattered(target: Array) -> bool:
+    """Say whether labels hardly come twice: then they are no classes."""
+    return len(np.unique(target)) * 2 > len(target)
 
 
 def _recalled(truth: Array, told: Array) -> float:
