@@ -16,7 +16,7 @@ from tiltyard import git_comparison, signing, task_file
 from tiltyard.cli import cli
 from tiltyard.errors import RegistryError
 from tiltyard.registry import Registry
-from tiltyard.verify import verify
+from tiltyard.verify import everything, verify
 from tiltyard.workspace import Workspace
 
 
@@ -128,6 +128,28 @@ def test_verify_against_git_on_the_command_line(held: Workspace) -> None:
         done = CliRunner().invoke(cli, ["verify", "iris", "--against", ref])
         assert isinstance(done.exception, RegistryError)
         assert "git knows no commit" in str(done.exception)
+
+
+def test_every_task_is_looked_at_whatever_is_wrong_with_another(workspace: Workspace) -> None:
+    """A broken pointer, one that is gone, a ledger of rejections alone, a task that was removed, a damaged line."""
+    told(workspace)
+    told(workspace, "sine")
+    told(workspace, "digits", [("a", "REJECT")])
+    told(workspace, "diabetes")
+    told(workspace, "gone")
+    workspace.champion("iris").write_text("{")
+    workspace.champion("sine").unlink()
+    workspace.champion("gone").unlink()
+    with workspace.ledger("diabetes").open("a") as file:
+        file.write("<<<<<<< HEAD\n")
+    found = {(row["task"], row["what"]): row for row in everything(workspace, ())}
+    assert found["iris", "pointer"]["state"] == "changed"
+    assert "is no pointer" in found["iris", "pointer"]["text"]
+    assert "serving/champions/sine.json is gone" in found["sine", "pointer"]["text"]
+    assert found["digits", "ledger"]["text"] == "1 lines, each in its place, unsigned"
+    assert found["gone", "ledger"]["state"] == "same"
+    assert "is no decision" in found["diabetes", "ledger"]["text"]
+    assert {task for (task, _), row in found.items() if row["state"] == "changed"} == {"iris", "sine", "diabetes"}
 
 
 def test_a_pointer_that_is_gone_is_told_by_the_ledger(held: Workspace) -> None:

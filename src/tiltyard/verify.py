@@ -32,34 +32,49 @@ class Proof(NamedTuple):
 
 def verify(workspace: Workspace, task: Task, against: str | None = None) -> list[Row]:
     """Give a row for each thing; what was changed since the decision is a reason not to trust it."""
-    champion = Registry(workspace).champion(task.name)
-    if champion is None and against is None:
-        raise _no_champion(workspace, task)
-    proofs = [*_ledger(workspace, task)]
-    proofs += [*_in_git(Commit(workspace, against), task.name)] if against else []
-    return [proof._asdict() for proof in proofs] + (
-        [proof._asdict() for proof in _proofs(workspace, task, champion.decision)] if champion else []
-    )
+    if Registry(workspace).champion(task.name) is None and against is None:
+        raise _no_champion(workspace, task.name)
+    commit = Commit(workspace, against) if against else None
+    return [proof._asdict() for proof in _of_task(workspace, task.name, task, commit)]
 
 
 def everything(workspace: Workspace, names: Collection[str], against: str | None = None) -> Iterator[Row]:
     """Give the rows of the named tasks, or of all that have a champion or a ledger, now or in the commit.
 
-    One that cannot be looked at is a row of its own, and the others are looked at.
+    What cannot be looked at is a row of its own, and the rest is looked at. A task that was removed has a ledger alone.
     """
     commit = Commit(workspace, against) if against else None
     for name in sorted(names or _known(workspace) | (commit.tasks() if commit else set())):
+        task, proofs = None, []
         try:
-            rows = verify(workspace, task_file.load(workspace, name), against)
+            task = task_file.load(workspace, name)
         except TiltyardError as error:
-            proofs = [Proof("task", "changed", error.message)]
-            proofs += _in_git(commit, name) if commit else []
-            rows = [proof._asdict() for proof in proofs]
-        yield from ({"task": name, **row} for row in rows)
+            if workspace.task_file(name).exists() or workspace.champion(name).exists() or name in names:
+                proofs.append(Proof("task", "changed", error.message))
+        try:
+            proofs += _of_task(workspace, name, task, commit)
+        except TiltyardError as error:
+            proofs.append(Proof("pointer", "changed", error.message))
+        yield from ({"task": name, **proof._asdict()} for proof in proofs)
     if commit:
         faults, new = signer_faults(commit)
         said = "; ".join(faults) or f"the public keys of {against}" + (f"; new ones: {', '.join(new)}" if new else "")
         yield {"task": "", **Proof("signers", "changed" if faults else "same", said)._asdict()}
+
+
+def _of_task(workspace: Workspace, name: str, task: Task | None, commit: Commit | None) -> list[Proof]:
+    """Look at the ledger, at what git held, and at all that the champion was made of."""
+    proofs = [*_in_git(commit, name)] if commit else []
+    try:
+        champion = Registry(workspace).champion(name)
+        proofs = [*_ledger(workspace, name, wanted=bool(task and task.gate.signed)), *proofs]
+    except RegistryError as error:
+        return [Proof("pointer", "changed", error.message), *proofs]
+    if champion and task:
+        return [*proofs, *_proofs(workspace, task, champion.decision)]
+    if task and champion is None and _crowned(workspace, name):
+        proofs.append(Proof("pointer", "changed", _no_champion(workspace, name).message))
+    return proofs
 
 
 def _known(workspace: Workspace) -> set[str]:
@@ -69,15 +84,23 @@ def _known(workspace: Workspace) -> set[str]:
     return {path.stem for path in found}
 
 
-def _no_champion(workspace: Workspace, task: Task) -> RegistryError:
+def _crowned(workspace: Workspace, name: str) -> str:
+    """Return the version that the ledger made champion last, if it can be read and made any."""
+    try:
+        decisions = Registry(workspace).decisions(name)
+    except RegistryError:
+        return ""
+    return next((one.version for one in reversed(decisions) if one.verdict in CROWNING), "")
+
+
+def _no_champion(workspace: Workspace, name: str) -> RegistryError:
     """Say that there is none; where the ledger made one, that its pointer is gone."""
-    crowned = [one for one in Registry(workspace).decisions(task.name) if one.verdict in CROWNING]
-    if not crowned:
-        return RegistryError(f"{task.name} has no champion to verify", hint=f"make one: tiltyard run {task.name}")
-    path = workspace.champion(task.name).relative_to(workspace.root)
+    if not (version := _crowned(workspace, name)):
+        return RegistryError(f"{name} has no champion to verify", hint=f"make one: tiltyard run {name}")
+    path = workspace.champion(name).relative_to(workspace.root)
     return RegistryError(
-        f"{task.name} has no champion to verify: its ledger made {crowned[-1].version} champion, and {path} is gone",
-        hint=f"bring it back: git checkout -- {path}; or go on without a champion: tiltyard run {task.name}",
+        f"{name} has no champion to verify: its ledger made {version} champion, and {path} is gone",
+        hint=f"bring it back: git checkout -- {path}; or go on without a champion: tiltyard run {name}",
     )
 
 
@@ -95,18 +118,18 @@ def _proofs(workspace: Workspace, task: Task, decision: Decision) -> Iterator[Pr
     yield _figures(workspace, task, decision)
 
 
-def _ledger(workspace: Workspace, task: Task) -> Iterator[Proof]:
+def _ledger(workspace: Workspace, name: str, *, wanted: bool) -> Iterator[Proof]:
     """Look at every link, at what the pointer holds of each, and at every signature."""
     registry = Registry(workspace)
-    faults, entries = registry.faults(task.name), registry.entries(task.name)
+    faults, entries = registry.faults(name), registry.entries(name)
     signed = [entry for entry in entries if entry.signer or entry.problem]
     text = f"{len(entries)} lines, each in its place{'' if signed else ', unsigned'}"
-    if not registry.has_hashes(task.name):
+    if not registry.has_hashes(name):
         text += "; their hashes were not recorded in the pointer"
     yield Proof("ledger", "changed" if faults else "same", "; ".join(faults) or text)
-    if signed or task.gate.signed:
+    if signed or wanted:
         first = min((entry.place for entry in signed), default=0)
-        yield from (_signed(entry, wanted=task.gate.signed and entry.place >= first) for entry in entries)
+        yield from (_signed(entry, wanted=wanted and entry.place >= first) for entry in entries)
 
 
 def _signed(entry: Entry, *, wanted: bool) -> Proof:

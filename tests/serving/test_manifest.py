@@ -12,7 +12,7 @@ import tiny
 from making import new_workspace
 from starlette.applications import Starlette
 
-from tiltyard import bento, files, manifest, package, trial
+from tiltyard import bento, files, manifest, package, store, trial
 from tiltyard.api import application
 from tiltyard.errors import PackageError
 from tiltyard.keeper import Keeper
@@ -42,7 +42,7 @@ def packaged(made: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(bento, "build", build)
     monkeypatch.setattr(trial, "prove", lambda *_: 0.0)
-    monkeypatch.setattr(package.store, "add", lambda _, folder: folder.with_name(f"{folder.name}.dvc").touch())
+    monkeypatch.setattr(store, "add", lambda _, folder: folder.with_name(f"{folder.name}.dvc").touch())
     version = package.package(space, task_file.load(space, "iris"))
     tiny.crowned(space, version)
     return space, space.package("iris", version)
@@ -61,7 +61,11 @@ def _better_metrics(folder: Path) -> None:
 
 
 def _longer(name: str) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).write_text((folder / name).read_text() + "\n")
+    def change(folder: Path) -> None:
+        with (folder / name).open("a") as file:
+            file.write("\n")
+
+    return change
 
 
 def _gone(name: str) -> Callable[[Path], None]:
