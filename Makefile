@@ -14,7 +14,9 @@ SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15
 .PHONY: help run test check smoke catalogue fuzz cluster jax serve bench results lock clean
 
 help:  ## print this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  \033[36mmake %-9s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@if [ -t 1 ] && [ -z "$$NO_COLOR" ] && [ "$$TERM" != dumb ]; then on='\033[36m'; off='\033[0m'; fi; \
+	awk -v on="$$on" -v off="$$off" -F ':.*## ' \
+	  '/^[a-z]+:.*## / {printf "  %smake %-9s%s %s\n", on, $$1, off, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo "  variables: TASKS='iris sine' (default: all), WORKERS=4 (tests at once), GPU=1 (CUDA build), PYTHON=python3.12, MINUTES=60, EXAMPLES=1000"
 
 run: $(INSTALLED)  ## install, then take every task from source to packaged champion

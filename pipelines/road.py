@@ -6,6 +6,7 @@ import contextlib
 import contextvars
 import os
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,16 @@ from prefect.states import Completed, Failed
 from pipelines import server, steps
 from pipelines.board import Board
 from pipelines.row import Row
-from tiltyard import bases, files, roster, store, task_file
+from tiltyard import bases, files, progress, roster, stage, store, task_file
 from tiltyard.errors import TaskError
 from tiltyard.next_steps import next_steps
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
+PATIENCE = 10.0  # seconds that an interrupt gives to steps which cannot be ended, such as a download
 
-def run(workspace: Workspace, names: list[str]) -> list[Row]:
+
+def run(workspace: Workspace, names: list[str], ready: Callable[[], None] = lambda: None) -> list[Row]:
     """Take tasks down the road; every task file is read before anything runs.
 
     Prefect reads its settings when it is imported: call quiet.silence and server.running before importing this.
@@ -35,6 +38,7 @@ def run(workspace: Workspace, names: list[str]) -> list[Row]:
         roster.enter(workspace, name)  # a stage is made for it
     store.heal(workspace)
     server.wait()
+    ready()
     state: Any = road(str(workspace.root), names, return_state=True)
     rows: list[Row] | BaseException = state.result(raise_on_failure=False)
     if isinstance(rows, BaseException):
@@ -47,20 +51,22 @@ def road(root: str, names: list[str]) -> Any:
     """Give a row a task; a task that fails leaves the others alone."""
     workspace = Workspace(Path(root))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    board, pool = Board(workspace, names, len(steps.STEPS)), ThreadPoolExecutor(min(len(names), cores))
-    with contextlib.chdir(root), board, pool:  # before the threads are there, as each use of DVC goes there
-        # Prefect finds the flow that a task belongs to in the context, which threads do not inherit
-        futures: dict[str, Future[Row]] = {}
-        for name in names:  # a base is begun before what waits for it
-            if error := task_file.mistake(workspace, name):
-                futures[name] = pool.submit(_refused, name, board, error)
-                continue
-            task = task_file.load(workspace, name)
-            base = futures.get(task.model.taken_up)
-            futures[name] = pool.submit(contextvars.copy_context().run, _travel, workspace, task, board, base)
-        rows = [future.result() for future in futures.values()]
-    if any(row.ok for row in rows):
-        rows += _push(root)
+    workers = min(len(names), cores)
+    with contextlib.chdir(root), Board(workspace, names, tuple(steps.STEPS), workers) as board:
+        with _pool(workers, board) as pool:  # in the folder to which each use of DVC goes
+            # Prefect finds the flow that a task belongs to in the context, which threads do not inherit
+            futures: dict[str, Future[Row]] = {}
+            for name in names:  # a base is begun before what waits for it
+                if error := task_file.mistake(workspace, name):
+                    futures[name] = pool.submit(_refused, name, board, error)
+                    continue
+                task = task_file.load(workspace, name)
+                base = futures.get(task.model.taken_up)
+                futures[name] = pool.submit(contextvars.copy_context().run, _travel, workspace, task, board, base)
+            rows = [future.result() for future in futures.values()]
+        if any(row.ok for row in rows):
+            board.tell("sending versions to the remote")
+            rows += _push(root)
     failed = [row.task for row in rows if not row.ok]
     return Failed(message=f"stopped: {', '.join(failed)}", data=rows) if failed else Completed(data=rows)
 
@@ -73,14 +79,32 @@ def _refused(name: str, board: Board, error: TaskError) -> Row:
     return row
 
 
+@contextlib.contextmanager
+def _pool(workers: int, board: Board) -> Iterator[ThreadPoolExecutor]:
+    """Make threads that begin nothing more after an interrupt, and whose stages end with it."""
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield pool
+    except BaseException:
+        board.stopping.set()
+        board.tell("stopping")
+        pool.shutdown(wait=False, cancel_futures=True)
+        stage.end_all()
+        board.wait_for_idle(PATIENCE)
+        raise
+    pool.shutdown()
+
+
 def _travel(workspace: Workspace, task: Task, board: Board, base: Future[Row] | None) -> Row:
     """Take one task as far as it comes, when its base has come as far as that does."""
     name = task.name
     if base:
         base.result()
     row, start, current = Row(name), time.monotonic(), False
+    progress.LISTENER.set(lambda text: board.note(name, text))
     for step in steps.STEPS:
-        began = time.monotonic()
+        if board.stopping.is_set():
+            break
         board.begin(name, step)
         try:
             how = _step(workspace, name, step, current=current)
@@ -91,7 +115,7 @@ def _travel(workspace: Workspace, task: Task, board: Board, base: Future[Row] | 
             row.stop(step, error)
             board.stop(name, step, row.error)
             break
-        board.end(name, step, how if isinstance(how, str) else row.verdict, time.monotonic() - began)
+        board.end(name, step, how if isinstance(how, str) else row.verdict)
     row.seconds = time.monotonic() - start
     return row
 

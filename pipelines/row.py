@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass, field
 
-from tiltyard.errors import TiltyardError
+from tiltyard.errors import StageError, TiltyardError
 from tiltyard.next_steps import STATUS, NextSteps
+from tiltyard.stage import LAST
 
 
 @dataclass
@@ -25,12 +27,18 @@ class Row:
     error: str = ""
     hint: str = ""
     next: NextSteps = field(default_factory=NextSteps)  # after a verdict that is no promotion
+    log: list[str] = field(default_factory=list)  # the last lines of a step that crashed
 
     def stop(self, step: str, error: Exception) -> None:
         """Note what a step failed with."""
         self.stopped, self.verdict = step, f"stopped at {step}"
         self.error = error.message if isinstance(error, TiltyardError) else f"{type(error).__name__}: {error}"
         self.hint = error.hint if isinstance(error, TiltyardError) else ""
+        if isinstance(error, StageError):
+            self.log = error.log
+        elif not isinstance(error, TiltyardError):
+            traceback.print_exception(error)  # into the log of the run
+            self.log = "".join(traceback.format_exception(error)).splitlines()[-LAST:]
 
     @property
     def status(self) -> int:

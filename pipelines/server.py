@@ -16,6 +16,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from time import monotonic, sleep
+from typing import Any
 
 from tiltyard.errors import WorkspaceError
 
@@ -33,7 +34,9 @@ def running(*, scheduling: bool = False) -> Iterator[None]:
     less = {} if scheduling else {"PREFECT__SERVER_EPHEMERAL": "1"}  # no pages, no services that look at clocks
     environment = {**os.environ, **less, "PREFECT__SERVER_FINAL": "1"}
     command = [sys.executable, "-m", "pipelines.server", str(port)]
-    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL):
+    # in a session of its own, so that Ctrl-C leaves it to this process, which still has to report to it
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, env=environment, start_new_session=True, **pipes):
         os.environ[API] = f"http://127.0.0.1:{port}/api"
         try:
             yield

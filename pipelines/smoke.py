@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from pipelines.board import Board
@@ -13,10 +14,11 @@ from tiltyard.errors import TiltyardError
 from tiltyard.workspace import Workspace
 
 
-def run(workspace: Workspace, names: list[str]) -> list[Row]:
+def run(workspace: Workspace, names: list[str], ready: Callable[[], None] = lambda: None) -> list[Row]:
     """Give a row a task; a task that fails leaves the others alone. No Prefect, no DVC: they would cost more."""
     names = bases.led(workspace, names)
-    with tempfile.TemporaryDirectory() as root, Board(workspace, names, 2) as board:
+    ready()
+    with tempfile.TemporaryDirectory() as root, Board(workspace, names, ("road", "serve")) as board:
         place = Workspace(Path(root))
         rows = []
         for name in names:
@@ -38,14 +40,15 @@ def run(workspace: Workspace, names: list[str]) -> list[Row]:
                 board.stop(row.task, "road", row.error)
             row.seconds = time.monotonic() - started
             if row.ok:
-                board.end(row.task, "road", "done", row.seconds)
+                board.end(row.task, "road", "done")
         _serve(place, [row for row in rows if row.ok], board)
     return rows
 
 
 def _serve(place: Workspace, rows: list[Row], board: Board) -> None:
     """Ask the service of all that came so far; its failure is that of each."""
-    started = time.monotonic()
+    for row in rows:
+        board.begin(row.task, "serve")
     try:
         smoke.answered(place, {row.task: row.version for row in rows} if rows else {})
     except TiltyardError as error:
@@ -55,4 +58,4 @@ def _serve(place: Workspace, rows: list[Row], board: Board) -> None:
         return
     for row in rows:
         row.verdict = "ok"
-        board.end(row.task, "serve", "answered", time.monotonic() - started)
+        board.end(row.task, "serve", "answered")

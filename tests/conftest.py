@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from making import QUICK, ROOT, edit_task, fetch_raw, new_workspace, train_tasks
+from making import QUICK, ROOT, edit_task, fetch_raw, new_workspace, small_project, train_tasks
 
 from tiltyard import plugins, prepare, roster, task_file
 from tiltyard.workspace import Workspace
@@ -36,6 +36,13 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """A project without outputs, in which the working directory is."""
     monkeypatch.chdir(tmp_path)
     return new_workspace(tmp_path)
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A project with two stages for four tasks, which take no time."""
+    monkeypatch.chdir(tmp_path)
+    return small_project(tmp_path)
 
 
 @pytest.fixture(scope="session")

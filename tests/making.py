@@ -16,6 +16,7 @@ from tiltyard.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = ("tasks", "dvc.yaml", "params.yaml", ".dvcignore", "serving/service.py", "serving/requirements.lock")
+NAMES = ("a", "b", "c", "d")  # the tasks of a small project
 QUICK = {"train.epochs": 3, "train.patience": 2, "serve.max_instances": 64}
 
 
@@ -61,6 +62,62 @@ def fetch_raw(workspace: Workspace, name: str) -> None:
         task_file.load(workspace, name).source.fetch(folder, workspace)
     pointer = Pointer(md5=f"{0:032x}.dir", size=1, nfiles=1)
     versions.record(workspace, name, files.sha256(workspace.raw(name)), pointer)
+
+
+# The stages of a small project: each runs a Python file with its verb and task, as `tiltyard VERB TASK` would be.
+STAGES = """
+vars: [params.yaml]
+stages:
+  resolve:
+    matrix: {task: "${tasks}"}
+    cmd: python verb.py resolve ${item.task}
+    deps: ["tasks/${item.task}.yaml"]
+    outs: ["out/${item.task}/resolve"]
+  validate:
+    matrix: {task: "${tasks}"}
+    cmd: python verb.py validate ${item.task}
+    deps: [raw.txt, "out/${item.task}/resolve"]
+    outs: ["out/${item.task}/validate"]
+  train:
+    matrix: {task: "${tasks}"}
+    cmd: python verb.py train ${item.task}
+    deps: ["out/${item.task}/validate"]
+    outs: ["out/${item.task}/train"]
+"""
+VERB = """
+import sys, time
+from pathlib import Path
+from tiltyard import errors, stage
+verb, task = sys.argv[1:]
+with stage.inside():
+    print("a word on the way")
+    if verb == "resolve":
+        Path("out", task).mkdir(parents=True, exist_ok=True)
+        Path("out", task, verb).write_text(Path("tasks", f"{task}.yaml").read_text().partition("#")[0])
+        sys.exit()
+    if Path("fail").exists():
+        raise errors.DataError(f"{verb} of {task} cannot be", hint="do otherwise")
+    if Path("crash").exists():
+        raise RuntimeError("out of the blue")
+    if Path("slow").exists():
+        Path("started").touch()
+        time.sleep(60)
+    folder = Path("out") / task / verb
+    folder.mkdir(parents=True)
+    (folder / "result").write_text(task)
+"""
+
+
+def small_project(root: Path) -> Workspace:
+    """Make a project with two stages for four tasks, which take no time."""
+    (root / "params.yaml").write_text(f"tasks: [{', '.join(NAMES)}]\n", encoding="utf-8")
+    (root / "dvc.yaml").write_text(STAGES, encoding="utf-8")
+    (root / "verb.py").write_text(VERB, encoding="utf-8")
+    (root / "raw.txt").write_text("raw", encoding="utf-8")
+    (root / "tasks").mkdir()
+    for name in NAMES:
+        (root / "tasks" / f"{name}.yaml").write_text("title: a task\n", encoding="utf-8")
+    return Workspace(root)
 
 
 # Processes for training are forked from one that has TensorFlow imported already: a second instead of ten.

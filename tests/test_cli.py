@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -182,3 +183,31 @@ def test_prepare_of_a_table_counts_rows(
     fetch_raw(workspace, "iris")
     assert _main(monkeypatch, "prepare", "iris") == 0
     assert "iris: 90 train, 30 validation, 30 test rows" in capsys.readouterr().out
+
+
+@pytest.mark.smoke
+def test_explain_keeps_the_words_of_libraries_off_the_terminal(road: Workspace) -> None:
+    """TensorFlow, even if it is asked to say all it can, writes to the log of the command."""
+    words = [str(Path(sys.executable).with_name("tiltyard")), "explain", "iris", "--only", "saliency"]
+    talkative = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"}
+    done = subprocess.run(words, cwd=road.root, env=talkative, capture_output=True, text=True, check=True, timeout=300)
+    said = [line for line in done.stderr.splitlines() if line]
+    assert said == ["iris: what the answer is sensitive to"]
+    assert "absl" in road.log("explain").read_text(encoding="utf-8")
+
+
+def test_native_output_goes_to_a_file_and_pythons_does_not(tmp_path: Path) -> None:
+    """What is written to the descriptor is kept in the log, at whatever time; sys.stderr still is the terminal's."""
+    code = """
+import os, sys
+from pathlib import Path
+from tiltyard import quiet
+with quiet.native_redirected(Path("a.log")):
+    os.write(2, b"native")
+    print("python", file=sys.stderr)
+print("after", file=sys.stderr)
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stderr == "python\nafter\n"
+    assert (tmp_path / "a.log").read_text(encoding="utf-8") == "native"

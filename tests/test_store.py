@@ -12,70 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from making import ROOT
+from making import NAMES, ROOT
 
-from tiltyard import store
-from tiltyard.errors import DataError, TaskError, TiltyardError, WorkspaceError
+from tiltyard import stage, store
+from tiltyard.errors import DataError, StageError, TaskError, WorkspaceError
 from tiltyard.workspace import Workspace
-
-NAMES = ("a", "b", "c", "d")
-
-# The stages of a small project: each runs a Python file with its verb and task, as `tiltyard VERB TASK` would be.
-STAGES = """
-vars: [params.yaml]
-stages:
-  resolve:
-    matrix: {task: "${tasks}"}
-    cmd: python verb.py resolve ${item.task}
-    deps: ["tasks/${item.task}.yaml"]
-    outs: ["out/${item.task}/resolve"]
-  validate:
-    matrix: {task: "${tasks}"}
-    cmd: python verb.py validate ${item.task}
-    deps: [raw.txt, "out/${item.task}/resolve"]
-    outs: ["out/${item.task}/validate"]
-  train:
-    matrix: {task: "${tasks}"}
-    cmd: python verb.py train ${item.task}
-    deps: ["out/${item.task}/validate"]
-    outs: ["out/${item.task}/train"]
-"""
-VERB = """
-import sys, time
-from pathlib import Path
-from tiltyard import errors, stage
-verb, task = sys.argv[1:]
-with stage.inside():
-    print("a word on the way")
-    if verb == "resolve":
-        Path("out", task).mkdir(parents=True, exist_ok=True)
-        Path("out", task, verb).write_text(Path("tasks", f"{task}.yaml").read_text().partition("#")[0])
-        sys.exit()
-    if Path("fail").exists():
-        raise errors.DataError(f"{verb} of {task} cannot be", hint="do otherwise")
-    if Path("crash").exists():
-        raise RuntimeError("out of the blue")
-    if Path("slow").exists():
-        Path("started").touch()
-        time.sleep(60)
-    folder = Path("out") / task / verb
-    folder.mkdir(parents=True)
-    (folder / "result").write_text(task)
-"""
-
-
-@pytest.fixture
-def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A project with two stages for four tasks, which take no time."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "params.yaml").write_text(f"tasks: [{', '.join(NAMES)}]\n", encoding="utf-8")
-    (tmp_path / "dvc.yaml").write_text(STAGES, encoding="utf-8")
-    (tmp_path / "verb.py").write_text(VERB, encoding="utf-8")
-    (tmp_path / "raw.txt").write_text("raw", encoding="utf-8")
-    (tmp_path / "tasks").mkdir()
-    for name in NAMES:
-        (tmp_path / "tasks" / f"{name}.yaml").write_text("title: a task\n", encoding="utf-8")
-    return Workspace(tmp_path)
 
 
 def test_the_committed_settings_are_those_of_a_new_project() -> None:
@@ -145,9 +86,11 @@ def test_a_stage_that_fails_gives_its_own_error(small: Workspace) -> None:
 def test_a_stage_that_crashes_gives_its_last_line(small: Workspace) -> None:
     """What is no error of ours is told as well."""
     (small.root / "crash").touch()
-    with pytest.raises(TiltyardError, match=r"validate of a ended .*: RuntimeError: out of the blue") as caught:
+    with pytest.raises(StageError, match=r"validate of a ended .*: RuntimeError: out of the blue") as caught:
         store.stage(small, "validate", "a")
     assert caught.value.hint == "alone, it says more: tiltyard validate a"
+    assert caught.value.log[0] == "a word on the way"
+    assert caught.value.log[-1] == "RuntimeError: out of the blue"
 
 
 def test_an_unknown_stage_lists_the_known_tasks(small: Workspace) -> None:
@@ -205,7 +148,7 @@ def test_torn_files_are_put_aside(small: Workspace, size: int) -> None:
 
 RUN = """
 from pathlib import Path
-from tiltyard import store
+from tiltyard import stage, store
 from tiltyard.workspace import Workspace
 store.stage(Workspace(Path.cwd()), "validate", "a")
 """
@@ -223,6 +166,17 @@ def test_a_killed_run_takes_its_stage_along(small: Workspace) -> None:
     _wait_for(lambda: _stages(small) == 0)
     (small.root / "slow").unlink()
     assert store.stage(small, "validate", "a") == "ran"
+
+
+def test_an_interrupted_run_ends_its_stages(small: Workspace) -> None:
+    """Stages that a process started end when it asks them to, not when they are done."""
+    (small.root / "slow").touch()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(store.stage, small, "validate", "a")
+        _wait_for((small.root / "started").exists)
+        stage.end_all()
+        with pytest.raises(StageError, match="validate of a ended"):
+            running.result(20)
 
 
 def _stages(workspace: Workspace) -> int:

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from tiltyard import progress
 from tiltyard.command import complain, end
 from tiltyard.commands import comparing, deciding, explaining, living, looking, road, service, tables
 from tiltyard.errors import TiltyardError
@@ -16,7 +17,7 @@ def main() -> None:
     """Run a command; a user's mistake ends in a sentence and a hint, never in a traceback."""
     try:
         with inside():
-            cli(standalone_mode=False)
+            cli(standalone_mode=False, color=False if progress.plain() else None)
     except TiltyardError as error:
         complain(error)
         sys.exit(1)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tiltyard import progress
 from tiltyard.errors import TiltyardError
 from tiltyard.quiet import silence
 from tiltyard.workspace import Workspace
@@ -73,9 +74,10 @@ def end(status: int) -> None:
 
 def complain(error: TiltyardError) -> None:
     """Print what is wrong, and what to type next."""
-    click.echo(click.style("error: ", fg="red", bold=True) + error.message, err=True)
+    color = False if progress.plain() else None  # at the end of a command click has no context that knows it
+    click.echo(click.style("error: ", fg="red", bold=True) + error.message, err=True, color=color)
     if error.hint:
-        click.echo(click.style("next:  ", fg="cyan", bold=True) + error.hint, err=True)
+        click.echo(click.style("next:  ", fg="cyan", bold=True) + error.hint, err=True, color=color)
 
 
 def one(name: str, verb: Callable[[Workspace, Task], Any]) -> Any:

@@ -6,6 +6,7 @@ TiltyardError
 ├── SourceError         raw data that cannot be had
 ├── DataError           data that fails its expectations
 ├── SealError           the sealed test part was changed
+├── StageError          a stage that crashed, with the end of its log
 ├── TrainingError       a training that diverged, or an export without parity
 ├── RegistryError       a champion, version or ledger that is not there or not whole
 ├── PackageError        a packaged service that does not start or answers wrongly
@@ -46,6 +47,14 @@ class DataError(TiltyardError):
 
 class SealError(TiltyardError):
     """The sealed test part is not the one that was recorded."""
+
+
+class StageError(TiltyardError):
+    """A stage ended without an error of ours: `log` holds the last lines that it wrote."""
+
+    def __init__(self, message: str, hint: str = "", log: Sequence[str] = ()) -> None:
+        super().__init__(message, hint)
+        self.log = list(log)
 
 
 class TrainingError(TiltyardError):

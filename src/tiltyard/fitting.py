@@ -116,12 +116,13 @@ class _Part:
 
         self._compile()
         train, fingerprint = self.task.train, self._fingerprint()
-        watch = Watch(self.place.title, self.place.logs / fingerprint[:12], self.place.state / "progress.json")
+        note = self.place.state / "progress.json"
+        watch = Watch(self.place.title, self.place.logs / fingerprint[:12], note, train.monitor)
         vitals, memorable = self._vitals(watch), callbacks(train)
         name = f"state-{self.number + 1}.npz" if self.number else "state.npz"
         resume = Resume(self.place.state / name, fingerprint, [*memorable, *vitals], train.monitor)
         resume.restore(self.model)
-        watch.done = resume.epoch
+        watch.done, watch.best = resume.epoch, resume.best_value
         try:
             if not resume.finished:
                 self._fit([*memorable, *self._rates(), watch, *vitals, resume, *self._told()], resume.epoch)

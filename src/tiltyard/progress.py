@@ -3,17 +3,58 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PATIENCE = 2.0  # seconds without a word
 SECONDS_A_LINE = 5.0  # where there is no terminal to redraw
+
+# Within a run its table shows the progress: two bars on one terminal would overwrite each other.
+LISTENER: ContextVar[Callable[[str], None] | None] = ContextVar("LISTENER", default=None)
+
+
+def plain() -> bool:
+    """Return whether output should hold no colours: NO_COLOR is set, or the terminal cannot show any."""
+    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+
+
+def console(*, stderr: bool = False, width: int | None = None) -> Console:
+    """Return the console that tables and bars are printed on."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, width=width, color_system=None if plain() else "auto")
+
+
+@contextlib.contextmanager
+def status(text: str) -> Iterator[Callable[[], None]]:
+    """Show a line on a terminal until the function that is yielded is called, or the block ends."""
+    terminal = console(stderr=True)
+    shown = terminal.is_terminal and not terminal.is_dumb_terminal
+
+    def clear() -> None:
+        nonlocal shown
+        if shown:
+            terminal.file.write("\r\x1b[2K")
+            terminal.file.flush()
+        shown = False
+
+    if shown:
+        terminal.print(text, end="", style="dim", highlight=False)
+    try:
+        yield clear
+    finally:
+        clear()
 
 
 @contextlib.contextmanager
 def watched(name: str, total: int | None, done: int, unit: str = "MB") -> Iterator[Callable[[int], None]]:
     """Give what is to be told how many bytes are there, or how many of another unit."""
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         DownloadColumn,
@@ -24,10 +65,11 @@ def watched(name: str, total: int | None, done: int, unit: str = "MB") -> Iterat
         TransferSpeedColumn,
     )
 
-    console = Console(stderr=True)
+    terminal = console(stderr=True)
+    animated = terminal.is_terminal and not terminal.is_dumb_terminal
     of_bytes = (DownloadColumn(), TransferSpeedColumn())
     columns = (BarColumn(), *(of_bytes if unit == "MB" else (MofNCompleteColumn(),)), TimeRemainingColumn())
-    bar = Progress(TextColumn("{task.description}"), *columns, console=console, transient=True, auto_refresh=False)
+    bar = Progress(TextColumn("{task.description}"), *columns, console=terminal, transient=True, auto_refresh=False)
     row = bar.add_task(name, total=total, completed=done)
     spoken = time.monotonic() + PATIENCE - SECONDS_A_LINE
     start = time.monotonic()
@@ -36,13 +78,16 @@ def watched(name: str, total: int | None, done: int, unit: str = "MB") -> Iterat
         nonlocal spoken
         if time.monotonic() - start < PATIENCE:
             return
-        if console.is_terminal:
+        so_far, whole = (f"{n / 1e6:.1f}" if unit == "MB" else f"{n:,}" for n in (now, total or 0))
+        text = f"{so_far}{f' of {whole}' if total else ''} {unit}"
+        if listener := LISTENER.get():
+            listener(text)
+        elif animated:
             bar.start()
             bar.update(row, completed=now, refresh=True)
         elif time.monotonic() - spoken > SECONDS_A_LINE:
             spoken = time.monotonic()
-            so_far, whole = (f"{n / 1e6:.1f}" if unit == "MB" else f"{n:,}" for n in (now, total or 0))
-            console.print(f"{name} {so_far}{f' of {whole}' if total else ''} {unit}", highlight=False)
+            terminal.print(f"{name} {text}", highlight=False, soft_wrap=True)
 
     try:
         yield tell

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TextIO
 
 from tiltyard.workspace import Workspace
 
@@ -42,3 +45,48 @@ def hushed() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+LONG_LOG = 1 << 20  # bytes: a longer log is begun anew
+
+
+@contextlib.contextmanager
+def redirected(log: Path, only: Sequence[int] = (1, 2)) -> Iterator[TextIO]:
+    """Send the output of this process, its children and native libraries to a file; yield the stderr from before."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    long = log.is_file() and log.stat().st_size > LONG_LOG
+    _flush()
+    kept = [os.dup(descriptor) for descriptor in only]
+    with log.open("wb" if long else "ab", buffering=0) as file, _stream(kept[-1]) as stream:
+        for descriptor in only:
+            os.dup2(file.fileno(), descriptor)
+        try:
+            yield stream
+        finally:
+            stream.flush()
+            _flush()
+            for descriptor, before in zip(only, kept, strict=True):
+                os.dup2(before, descriptor)
+                os.close(before)
+
+
+@contextlib.contextmanager
+def native_redirected(log: Path) -> Iterator[None]:
+    """Send what native libraries write to a file, whenever they do; what Python writes to stderr still gets there."""
+    with redirected(log, only=(2,)) as stream, contextlib.redirect_stderr(stream):
+        yield
+
+
+def _stream(descriptor: int) -> contextlib.AbstractContextManager[TextIO]:
+    """Open what was stderr; a test or an embedding program may have put another object in its place."""
+    try:
+        if sys.stderr.fileno() == 2:
+            return open(descriptor, "w", 1, encoding=sys.stderr.encoding, errors="replace", closefd=False)
+    except OSError:
+        pass
+    return contextlib.nullcontext(sys.stderr)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()

@@ -45,6 +45,11 @@ class Resume(keras.callbacks.Callback):  # type: ignore[misc]
         """The best of the monitored figures, so signed that lower is better."""
         return self._signed(self.history[self.monitor][self.best_epoch])
 
+    @property
+    def best_value(self) -> float | None:
+        """The best of the monitored figures as it is, or None before the first epoch."""
+        return self.history[self.monitor][self.best_epoch] if self.best_epoch >= 0 else None
+
     def _signed(self, figure: float) -> float:
         return -figure if self.monitor.endswith("accuracy") else figure
 

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tiltyard import progress
+
 COLOURS = {
     "PROMOTE": "bold green",
     "HOLD": "yellow",
@@ -26,14 +28,13 @@ COLOURS = {
     "warning": "yellow",
     "note": "dim",
 }
+ROOMY = 110  # columns that all of an outcome needs
 WIDE = 200  # where output is no terminal, nothing is folded for a width that nobody has
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print rows under headings; numbers stand right, what is None is a dash."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=WIDE)
+    console = _console()
     rows = [list(row) for row in rows]
     drawn = Table(box=None, header_style="bold", pad_edge=False)
     for place, column in enumerate(columns):
@@ -44,13 +45,22 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     console.print(drawn)
 
 
+def _console() -> Console:
+    console = progress.console()
+    return console if console.is_terminal else progress.console(width=WIDE)
+
+
 def outcome(rows: Sequence[Any], *, smoke: bool = False) -> None:
     """Print what a run did, task by task, and what can be done next: a smoke run leaves nothing to look at."""
-    names = ("task", "problem", "metric", "baseline", "value", "verdict", "version", "seconds")
+    names = ["task", "problem", "metric", "baseline", "value", "verdict", "version", "seconds"]
+    if _console().width < ROOMY:
+        names = [name for name in names if name not in ("problem", "version")]
     table(names, [[getattr(row, name) for name in names] for row in rows])
     for row in rows:
         for reason in [row.error] if row.error else row.reasons if row.verdict != "PROMOTE" else []:
             click.echo(f"{row.task}: {reason}")
+        for line in row.log:
+            click.echo(click.style(f"  | {line}", dim=True))
         for line in row.next.fit:
             click.echo(f"{row.task}: {line}")
         steps(row.next.commands)
@@ -162,7 +172,7 @@ def checked(result: Any) -> None:
     }
     told = ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "nothing found"
     click.echo(f"{result.task}: {result.rows:,} rows{part}: {told}")
-    console = Console() if Console().is_terminal else Console(width=WIDE)
+    console = _console()
     for found in result.findings:
         head = Text.assemble((f"  {found.severity:<9}", COLOURS[found.severity]), (f"{found.code} ", "bold"))
         console.print(head.append(f"{found.column}: {found.text}" if found.column else found.text))

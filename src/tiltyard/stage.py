@@ -9,11 +9,23 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from tiltyard import errors, files
 from tiltyard.workspace import Workspace
 
 RUN = "TILTYARD_RUN"  # in the environment of a stage: the lock that its run holds as long as it lives
+LAST = 15  # lines of a log that are shown after a crash
+
+
+_held: set[TextIO] = set()  # the locks of stages that run now
+
+
+def end_all() -> None:
+    """End every stage that this process has started."""
+    for lock in list(_held):
+        with contextlib.suppress(ValueError):  # it ended by itself meanwhile, and its file is closed
+            fcntl.flock(lock, fcntl.LOCK_UN)
 
 
 @contextlib.contextmanager
@@ -26,8 +38,12 @@ def watched(workspace: Workspace, verb: str, task: str) -> Iterator[dict[str, st
     try:
         with lock.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
+            _held.add(file)
             path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-            yield {RUN: str(lock), "PATH": path}
+            try:
+                yield {RUN: str(lock), "PATH": path}
+            finally:
+                _held.discard(file)
     finally:
         lock.unlink(missing_ok=True)
 
@@ -65,10 +81,11 @@ def error(workspace: Workspace, verb: str, task: str) -> errors.TiltyardError:
         made: errors.TiltyardError = getattr(errors, left["type"])(left["message"], left["hint"])
         return made
     log = _file(workspace, verb, task, "log")
-    lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.is_file() else []
-    last = next((f": {line.strip()}" for line in reversed(lines) if line.strip()), "")
+    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    lines = [line for line in text.splitlines() if line.strip()][-LAST:]
+    last = f": {lines[-1].strip()}" if lines else ""
     hint = f"alone, it says more: tiltyard {verb} {task}"
-    return errors.TiltyardError(f"{verb} of {task} ended without a word of its own{last}", hint)
+    return errors.StageError(f"{verb} of {task} ended without a word of its own{last}", hint, lines)
 
 
 def _file(workspace: Workspace, verb: str, task: str, suffix: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import logging
@@ -155,6 +156,7 @@ def heal(workspace: Workspace) -> None:
     """Put aside what a kill left torn: DVC writes these two files in place. The stages come back from its cache."""
     from dvc.dvcfile import Lockfile
     from dvc.exceptions import DvcException
+    from dvc.repo import lock_repo
 
     rwlock = workspace.root / ".dvc" / "tmp" / "rwlock"
     with contextlib.suppress(OSError):
@@ -163,7 +165,7 @@ def heal(workspace: Workspace) -> None:
         except ValueError:
             rwlock.unlink()
     lock = workspace.root / "dvc.lock"
-    with _repo(workspace) as repo:
+    with _repo(workspace) as repo, lock_repo(repo):  # another run may be writing it
         try:
             Lockfile(repo, str(lock)).load()
         except DvcException:
@@ -206,7 +208,10 @@ def stage(workspace: Workspace, verb: str, task: str, *, anew: bool = False) -> 
 
 
 def _known(repo: Repo, verb: str, task: str) -> None:
-    names = {name.addressing for name in repo.index.stages}
+    from dvc.repo import lock_repo
+
+    with lock_repo(repo):  # dvc.lock is among what is read, and others write it in place
+        names = {name.addressing for name in repo.index.stages}
     if f"{verb}@{task}" not in names:
         known = ", ".join(sorted(name.partition("@")[2] for name in names if name.startswith(f"{verb}@")))
         raise TaskError(
@@ -225,13 +230,23 @@ def _repo(workspace: Workspace) -> Iterator[Repo]:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    for name in ("dvc", "dvc_objects", "dvc_data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    _silence()
     try:
         with contextlib.chdir(workspace.root), Repo(str(workspace.root), _wait_for_lock=True) as repo:
             yield repo
     except (DvcException, OSError) as error:
         raise _translated(error) from None
+
+
+def _silence() -> None:
+    """Keep DVC and its libraries from writing to the terminal."""
+    import colorama.initialise
+
+    atexit.unregister(colorama.initialise.reset_all)  # it writes an escape code at exit
+    for name in ("dvc", "dvc_objects", "dvc_data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for name in ("dvc.progress", "dvc_data.callbacks"):  # at this level they draw no bars
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _translated(error: BaseException) -> TiltyardError:

@@ -7,11 +7,10 @@ import time
 from pathlib import Path
 
 import keras
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from tensorboard.summary import Writer
 
-from tiltyard import files
+from tiltyard import files, progress
 
 SECONDS_A_LINE = 5  # where there is no terminal to redraw
 
@@ -19,14 +18,16 @@ SECONDS_A_LINE = 5  # where there is no terminal to redraw
 class Watch(keras.callbacks.Callback):  # type: ignore[misc]
     """Shows epoch, losses, metric and time left; stops a diverged run."""
 
-    def __init__(self, task: str, logs: Path, progress_file: Path) -> None:
+    def __init__(self, task: str, logs: Path, progress_file: Path, monitor: str = "val_loss") -> None:
         super().__init__()
         self.task = task
         self.writer = Writer(str(logs))
         self.progress_file = progress_file
         self.done = 0  # epochs; more if an interrupted run goes on
+        self.monitor = monitor
+        self.best: float | None = None  # of the monitored figures, earlier ones of an interrupted run among them
         self.diverged = 0
-        self.console = Console(stderr=True)
+        self.console = progress.console(stderr=True)
         self.bar = Progress(
             TextColumn("[bold]{task.description}[/] epoch"),
             MofNCompleteColumn(),
@@ -61,10 +62,20 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]
             self.writer.add_scalar(name, value, epoch)
         text = "  ".join(f"{name} {value:.4f}" for name, value in figures.items() if name != "learning_rate")
         self.bar.update(self.row, completed=self.done, figures=text)
-        files.write_json(self.progress_file, {"epoch": self.done, "epochs": self.params["epochs"], **figures})
+        self._note(figures)
         if not self.console.is_terminal and time.monotonic() - self.last_line > SECONDS_A_LINE:
-            self.console.print(f"{self.task} epoch {self.done}/{self.params['epochs']}  {text}", highlight=False)
+            self.console.print(
+                f"{self.task} epoch {self.done}/{self.params['epochs']}  {text}", highlight=False, soft_wrap=True
+            )
             self.last_line = time.monotonic()
+
+    def _note(self, figures: dict[str, float]) -> None:
+        """Write down how far training is, for a run that shows many of them."""
+        if (figure := figures.get(self.monitor)) is not None:
+            better = max if self.monitor.endswith("accuracy") else min
+            self.best = figure if self.best is None else better(self.best, figure)
+        at = {"epoch": self.done, "epochs": self.params["epochs"], "monitor": self.monitor, "best": self.best}
+        files.write_json(self.progress_file, {**at, **figures})
 
     def close(self) -> None:
         """Leave terminal and event file in order, however training ended."""

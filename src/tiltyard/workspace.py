@@ -79,6 +79,15 @@ class Workspace:
         return self.root / "out" / "studies" / name
 
     @property
+    def durations(self) -> Path:
+        """How long each step of each task took, by which a run estimates what is left."""
+        return self.root / ".tiltyard" / "durations.json"
+
+    def log(self, command: str) -> Path:
+        """Where a command sends what libraries print, so that it does not disturb the terminal."""
+        return self.root / ".tiltyard" / "logs" / f"{command}.log"
+
+    @property
     def report(self) -> Path:
         """The static site about all tasks."""
         return self.root / "out" / "report"

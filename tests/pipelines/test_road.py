@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import emulator
+import psutil
 import pytest
 import yaml
 from making import ROOT, apart, edit_task
@@ -109,8 +112,7 @@ def test_a_run_that_is_killed_in_training_is_finished_by_the_next(project: Works
     edit_task(project, "sine", {"train.epochs": 20, "train.patience": None})
     progress = project.state("sine", "train") / "progress.json"
     command = [str(Path(sys.executable).with_name("tiltyard")), "run", "sine"]
-    own = {**os.environ, "PREFECT_HOME": str(project.prefect)}
-    with subprocess.Popen(command, env=own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, env=_own(project), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         _wait_for(progress.exists)
         os.kill(process.pid, signal.SIGKILL)
     assert not project.champion("sine").exists()
@@ -118,6 +120,43 @@ def test_a_run_that_is_killed_in_training_is_finished_by_the_next(project: Works
     assert row.ok, row
     assert row.version
     assert store.current(project, "sine")
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("columns", [80, 140])
+def test_a_run_on_a_terminal_can_be_read(travelled: Workspace, columns: int) -> None:
+    """A run that has nothing to do shows one table, then the results: few lines, few bytes, nothing of other tools."""
+    command = [str(Path(sys.executable).with_name("tiltyard")), "run", "diabetes", "iris"]
+    status, out = emulator.run(command, columns, 24, travelled.root, _own(travelled))
+    assert status == 0, out
+    screen = emulator.Emulator(columns, 24).feed(out).screen
+    assert screen[0].split()[:2] == ["task", "metric" if columns == 80 else "problem"]
+    assert [line.split()[0] for line in screen[1:3]] == ["diabetes", "iris"]
+    assert all(re.search("PROMOTE|HOLD|REJECT|unchanged", line) for line in screen[1:3])
+    assert len(screen) < 16
+    assert len(out) < 20_000
+    assert out.count("\n") < 40
+    assert "2 tasks: " in out
+    for noise in ("Collecting", "file/s", "Pushing", "WARNING"):
+        assert noise not in out
+
+
+@pytest.mark.smoke
+def test_an_interrupted_run_ends_at_once(project: Workspace) -> None:
+    """Ctrl-C ends stages and their run within seconds, begins no other task, and the next run goes on."""
+    command = [str(Path(sys.executable).with_name("tiltyard")), "run", "sine", "iris", "diabetes", "digits"]
+    with subprocess.Popen(command, env=_own(project), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        log = project.root / ".tiltyard/stages/sine/validate.log"
+        _wait_for(lambda: log.exists() or process.poll() is not None)
+        began, stages = time.monotonic(), psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert time.monotonic() - began < 60  # a busy machine; the stages alone would take longer than that
+    assert b"goes on where it was" in said
+    assert b"Traceback" not in said
+    assert not project.out("digits", "train").exists()
+    _wait_for(lambda: not any(stage.is_running() and stage.status() != psutil.STATUS_ZOMBIE for stage in stages))
 
 
 @pytest.mark.smoke
@@ -157,6 +196,12 @@ def _read(workspace: Workspace, verbs: list[str]) -> dict[str, set[str]]:
         object.__setattr__(task, "__class__", Noting)
         getattr(importlib.import_module(f"tiltyard.{verb}"), verb)(workspace, task)
     return read
+
+
+def _own(workspace: Workspace) -> dict[str, str]:
+    """Return the environment of a command with a Prefect of its own."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("PREFECT_API_URL", "NO_COLOR")}
+    return {**kept, "PREFECT_HOME": str(workspace.prefect), "TERM": "xterm-256color"}
 
 
 def _wait_for(true: Callable[[], Any]) -> None:

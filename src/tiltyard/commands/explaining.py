@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from tiltyard import quiet
 from tiltyard.command import JSON, TASK, TASKS, find, named, one, print_json
 
 
@@ -27,7 +28,8 @@ def explain(task: str, rows: tuple[int, ...], only: tuple[str, ...], as_json: bo
     from tiltyard.explain import Wish
     from tiltyard.explain import explain as verb
 
-    result = one(task, lambda w, t: verb(w, t, Wish(rows, only), lambda text: click.echo(text, err=True)))
+    with quiet.native_redirected(find().log("explain")):
+        result = one(task, lambda w, t: verb(w, t, Wish(rows, only), lambda text: click.echo(text, err=True)))
     if as_json:
         print_json(result)
     else:

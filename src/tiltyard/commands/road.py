@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -155,6 +158,16 @@ def package(tasks: tuple[str, ...], as_json: bool) -> None:
     each(named(tasks, verb), lambda version: f"packaged and proven, version {version}", as_json=as_json)
 
 
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """End at once on Ctrl-C: Python would wait for each thread to come to the end of its step."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("stopped; the same command goes on where it was", err=True)
+        os._exit(130)
+
+
 @click.command()
 @TASKS
 @click.option("--smoke", is_flag=True, help="Few rows, one epoch, in a throwaway folder: does it work at all?")
@@ -171,11 +184,15 @@ def run(tasks: tuple[str, ...], smoke: bool, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from tiltyard import roster, show
+    from tiltyard import progress, roster, show
 
     workspace = find()
-    with plain("smoke") if smoke else pipeline("road") as road:
-        rows = road.run(workspace, list(tasks) or roster.listed(workspace))
+    with (
+        _interruptible(),
+        progress.status("starting Prefect") as ready,
+        plain("smoke") if smoke else pipeline("road") as road,
+    ):
+        rows = road.run(workspace, list(tasks) or roster.listed(workspace), ready)
         if as_json:
             print_json([asdict(row) for row in rows])
         else:

@@ -1,0 +1,82 @@
+"""How long a run will still take, by how long each step took the last time and by what this run has shown."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+from typing import Any
+
+from pipelines.task_progress import TaskProgress
+from tiltyard import files
+from tiltyard.workspace import Workspace
+
+SKIPPED = ("skipped", "same", "unchanged")  # what steps say that had nothing to do
+
+
+class Estimate:
+    """Seconds by task and step, of steps that worked and of those that had nothing to do; kept between runs."""
+
+    def __init__(self, workspace: Workspace, steps: tuple[str, ...], workers: int) -> None:
+        self.path, self.steps, self.workers = workspace.durations, steps, workers
+        self.known: dict[str, dict[str, float]] = {}
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            self.known = {task: dict(_numbers(seconds)) for task, seconds in files.read_json(self.path).items()}
+
+    def learn(self, task: str, step: str, how: str, seconds: float) -> None:
+        """Note how long a step took."""
+        self.known.setdefault(task, {})[_key(step, skipped=how in SKIPPED)] = round(seconds, 2)
+
+    def save(self) -> None:
+        """Keep the figures; a run in a folder that cannot be written to fails elsewhere, not here."""
+        with contextlib.suppress(OSError):
+            files.write_json(self.path, self.known)
+
+    def left(self, tasks: list[TaskProgress], now: float) -> float | None:
+        """Return the seconds until all tasks are done, or None while too little is known."""
+        begun = [task for task in tasks if task.steps]
+        skipping = bool(begun) and all(self._skips(task) for task in begun)
+        each = [self.of_task(task, now, skipping=skipping) for task in tasks]
+        if not begun or None in each:
+            return None
+        seconds = [one for one in each if one is not None]
+        return max(*seconds, sum(seconds) / self.workers)
+
+    def of_task(self, task: TaskProgress, now: float, *, skipping: bool = False) -> float | None:
+        """Return the seconds until one task is done, if others had, or it has itself, shown nothing to do or all."""
+        if task.ended is not None:
+            return 0.0
+        skips = self._skips(task) if task.steps else skipping
+        left = 0.0
+        for step in self.steps[len(task.steps) :]:
+            seconds = self._of_step(task.name, step, skipped=skips)
+            if step == task.step:
+                by_epochs = task.training_left(now)
+                seconds = by_epochs if by_epochs is not None else _remaining(seconds, now - task.step_began)
+            if seconds is None:
+                return None
+            left += seconds
+        return left
+
+    def _of_step(self, task: str, step: str, *, skipped: bool) -> float | None:
+        """Return what a step took the last time, or took for other tasks."""
+        key = _key(step, skipped=skipped)
+        if (seconds := self.known.get(task, {}).get(key)) is not None:
+            return seconds
+        others = [known[key] for known in self.known.values() if key in known]
+        return statistics.mean(others) if others else None
+
+    @staticmethod
+    def _skips(task: TaskProgress) -> bool:
+        return all(how in SKIPPED for how in task.steps.values())
+
+
+def _key(step: str, *, skipped: bool) -> str:
+    return f"{step} skipped" if skipped else step
+
+
+def _remaining(seconds: float | None, elapsed: float) -> float | None:
+    return None if seconds is None else max(seconds - elapsed, 0.0)
+
+
+def _numbers(seconds: dict[str, Any]) -> list[tuple[str, float]]:
+    return [(key, float(value)) for key, value in seconds.items() if isinstance(value, int | float)]

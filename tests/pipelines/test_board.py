@@ -1,0 +1,302 @@
+"""What a person sees of a run: one table that fits its terminal, nothing beside it, plain lines where there is none."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from emulator import Emulator, run
+from making import ROOT
+from rich.cells import cell_len
+
+from pipelines.board import Board
+from pipelines.estimate import Estimate
+from pipelines.progress_table import ProgressTable, clock
+from pipelines.task_progress import Epochs, TaskProgress
+from pipelines.terminal import Screen
+from tiltyard.workspace import Workspace
+
+STEPS = ("fetch", "validate", "prepare", "train", "evaluate", "promote")
+SIZES = [(80, 24), (140, 40), (40, 8)]
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def some_tasks(count: int) -> list[TaskProgress]:
+    """Make tasks of which a quarter is done, two run, one failed, and the rest waits."""
+    tasks = [TaskProgress(f"task_{number}") for number in range(count)]
+    for number, task in enumerate(tasks[: count // 4 + 3]):
+        for step in STEPS[:3]:
+            task.begin(step, 10.0)
+            task.end(step, "ran", 12.5)
+        task.begin("train", 12.5)
+        if number < count // 4:
+            for step in STEPS[3:]:
+                task.begin(step, 13.0)
+                task.end(step, "PROMOTE" if step == "promote" else "ran", 14.0)
+            task.finish(14.0 + number)
+        elif number == count // 4:
+            task.finish(20.0, stopped="train")
+    tasks[count // 4 + 1].training = Epochs(12, 40, "val_loss", 0.123456)
+    return tasks
+
+
+def drawn(workspace: Workspace, tasks: list[TaskProgress], size: tuple[int, int]) -> list[str]:
+    """Return the lines of a table without their colours."""
+    lines = ProgressTable(STEPS, "utf-8").lines(tasks, Estimate(workspace, STEPS, 2), 30.0, size)
+    return [COLOURS.sub("", line) for line in lines]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("count", [4, 40, 400])
+def test_a_table_fits_its_terminal(tmp_path: Path, size: tuple[int, int], count: int) -> None:
+    """No line is as wide as the terminal, none would scroll, and what runs or failed is shown whatever the room."""
+    lines = drawn(Workspace(tmp_path), some_tasks(count), size)
+    assert all(cell_len(line) < size[0] for line in lines)
+    assert len(lines) < size[1]
+    shown = "\n".join(lines)
+    for number in range(count // 4, count // 4 + 3):
+        assert f"task_{number} " in shown
+    assert f"{count} tasks: {count // 4} done, 1 stopped, 2 running"[: size[0] - 2] in lines[-1]
+
+
+@pytest.mark.parametrize("size", SIZES[:2])
+def test_a_training_shows_epochs_and_the_best_value(tmp_path: Path, size: tuple[int, int]) -> None:
+    """Epoch n of m, the best figure and its name stand in the row of the task; so do verdict and failure."""
+    lines = drawn(Workspace(tmp_path), some_tasks(4), size)
+    (training,) = (line for line in lines if "12/40" in line)
+    assert "best val_loss 0.1235" in training
+    assert any("PROMOTE" in line for line in lines)
+    assert any("stopped at train" in line for line in lines)
+    if size[0] >= 120:
+        assert all(step in lines[0] for step in STEPS)
+
+
+def test_hidden_tasks_are_counted(tmp_path: Path) -> None:
+    """Of 40 tasks on 24 lines the rest is said in numbers, which add up."""
+    lines = drawn(Workspace(tmp_path), some_tasks(40), (80, 24))
+    (hidden,) = (line for line in lines if "more:" in line)
+    shown = sum(line.startswith("task_") for line in lines)
+    more = int(hidden.split()[1])
+    assert shown + more == 40
+    assert sum(map(int, re.findall(r"(\d+) (?:done|waiting|stopped|running)", hidden))) == more
+
+
+def test_a_terminal_without_unicode_gets_ascii(tmp_path: Path) -> None:
+    """Marks that it cannot show would end the run."""
+    table = ProgressTable(STEPS, "ascii")
+    lines = table.lines(some_tasks(4), Estimate(Workspace(tmp_path), STEPS, 2), 30.0, (80, 24))
+    assert "\n".join(lines).isascii()
+
+
+def test_the_screen_shows_the_last_lines_and_writes_what_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines may change, be added and go; what is the same is not written again."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LINES", "24")
+    stream = io.StringIO()
+    screen, emulator = Screen(stream), Emulator(80, 24).feed("before\r\n")
+    frames = [["a", "b", "c"], ["a", "B", "c"], ["a", "B", "c", "d"], ["A", "d"], ["A", "d", "e", "f", "g"], ["A"]]
+    for frame in frames:
+        stream.seek(0), stream.truncate()
+        screen.draw(frame)
+        emulator.feed(stream.getvalue().replace("\n", "\r\n"))
+        assert emulator.screen == ["before", *frame]
+    stream.seek(0), stream.truncate()
+    screen.draw(frames[-1])
+    assert stream.getvalue() == ""
+    screen.erase()
+    assert emulator.feed(stream.getvalue()).screen == ["before"]
+
+
+def test_a_table_at_the_bottom_of_the_screen_scrolls_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no room below, lines above move up, and later frames stay in their place."""
+    monkeypatch.setenv("COLUMNS", "80")
+    stream, emulator = io.StringIO(), Emulator(80, 6).feed("x\r\n" * 5)
+    screen = Screen(stream)
+    screen.draw(["a", "b", "c"])
+    screen.draw(["a", "B", "c"])
+    assert emulator.feed(stream.getvalue().replace("\n", "\r\n")).screen == ["x"] * 5 + ["a", "B", "c"]
+
+
+def test_a_terminal_that_is_made_narrower_is_drawn_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines that take two rows now are removed as a whole."""
+    monkeypatch.setenv("COLUMNS", "80")
+    stream = io.StringIO()
+    screen = Screen(stream)
+    screen.draw(["a" * 70, "b" * 30])
+    monkeypatch.setenv("COLUMNS", "40")
+    stream.seek(0), stream.truncate()
+    screen.draw(["a", "b"])
+    assert stream.getvalue().startswith("\x1b[3F\x1b[J")
+
+
+def test_what_is_left_is_estimated_from_the_last_run(tmp_path: Path) -> None:
+    """Nothing is claimed before a step has shown whether there is work; then the last run's seconds count."""
+    workspace = Workspace(tmp_path)
+    first = Estimate(workspace, STEPS, 2)
+    for name in ("a", "b"):
+        for step in STEPS:
+            first.learn(name, step, "ran", 10.0)
+            first.learn(name, step, "skipped", 1.0)
+    first.save()
+    estimate, tasks = Estimate(workspace, STEPS, 2), [TaskProgress("a"), TaskProgress("b")]
+    tasks[0].begin("fetch", 0.0)
+    assert estimate.left(tasks, 1.0) is None
+    tasks[0].end("fetch", "new", 10.0)
+    tasks[0].begin("validate", 10.0)
+    assert estimate.left(tasks, 12.0) == pytest.approx(60.0)  # the other task, which begins now
+    assert estimate.of_task(tasks[0], 12.0) == pytest.approx(48.0)
+    tasks[0].steps["fetch"] = "same"
+    assert estimate.left(tasks, 10.0) == pytest.approx(6.0)  # there was nothing to do so far
+    tasks[0].begin("train", 0.0)
+    tasks[0].training = Epochs(10, 20)
+    tasks[0]._first = ("", 0, 0.0)
+    assert tasks[0].training_left(10.0) == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"a": 3}', '{"a": {"fetch": "x"}}'])
+def test_damaged_durations_are_forgotten(tmp_path: Path, content: str) -> None:
+    """A file of figures that nobody needs must not stop a run."""
+    workspace = Workspace(tmp_path)
+    workspace.durations.parent.mkdir()
+    workspace.durations.write_text(content, encoding="utf-8")
+    assert Estimate(workspace, STEPS, 1).left([TaskProgress("a")], 0.0) is None
+
+
+def test_epochs_are_read_from_the_newest_note(tmp_path: Path) -> None:
+    """A member of an ensemble notes its epochs in a folder of its own; what an earlier run left does not count."""
+    state = tmp_path / "state"
+    (state / "member-2").mkdir(parents=True)
+    old, new = state / "progress.json", state / "member-2" / "progress.json"
+    for path, epoch in ((old, 7), (new, 3)):
+        path.write_text(json.dumps({"epoch": epoch, "epochs": 9, "monitor": "val_loss", "best": 0.5}))
+    os.utime(old, (1, 1))
+    task = TaskProgress("a")
+    task.begin("train", 0.0)
+    task.look(state, 10.0)
+    assert task.training == Epochs(3, 9, "val_loss", 0.5, "member-2")
+    os.utime(new, (1, 1))
+    task.begin("train", 0.0)
+    task.look(state, 10.0)
+    assert task.training is None
+
+
+def test_a_clock_is_short() -> None:
+    """Minutes and seconds, hours only if there are any."""
+    assert [clock(seconds) for seconds in (0.4, 75, 3725)] == ["0:00", "1:15", "1:02:05"]
+
+
+# Everything that used to write to the terminal beside the table: DVC's bars, a child, a native library, a warning.
+NOISY = """
+import os, subprocess, sys, time, warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from pipelines.board import Board
+from tiltyard import store
+from tiltyard.workspace import Workspace
+
+workspace = Workspace(Path.cwd())
+(workspace.root / "raw").mkdir()
+(workspace.root / "raw" / "file").write_text("x")
+with Board(workspace, ["a", "b", "c", "d"], ("validate", "train"), 2) as board, ThreadPoolExecutor(2) as pool:
+    store.add(workspace, workspace.root / "raw")
+    store.push(workspace)
+    def travel(name):
+        for step in ("validate", "train"):
+            board.begin(name, step)
+            subprocess.run([sys.executable, "-c", "print('NOISE of a child')"])
+            os.write(2, b"NOISE of a library")
+            warnings.warn("NOISE of a warning")
+            print("NOISE of a print")
+            board.end(name, step, store.stage(workspace, step, name))
+    list(pool.map(travel, "abcd"))
+print("the results")
+"""
+
+
+def noisy(project: Workspace, columns: int, lines: int, **more: str) -> tuple[str, str]:
+    """Run the noisy program on a terminal; return what it wrote there, and its log."""
+    path = os.pathsep.join(map(str, (ROOT / "src", ROOT)))
+    bins = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")}
+    environment = {**kept, "PYTHONPATH": path, "PATH": bins, "TERM": "xterm", "DVC_NO_ANALYTICS": "1", **more}
+    status, out = run([sys.executable, "-c", NOISY], columns, lines, project.root, environment)
+    assert status == 0, out
+    return out, project.log("run").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("columns", [80, 140])
+def test_nothing_but_the_table_is_written_to_a_terminal(small: Workspace, columns: int) -> None:
+    """Neither bars of DVC nor a word of anything else; few bytes; the noise is in the log of the run."""
+    out, log = noisy(small, columns, 24)
+    assert "NOISE" not in out
+    assert "Collecting" not in out
+    assert len(out) < 20_000
+    assert out.count("\n") < 24
+    assert Emulator(columns, 24).feed(out).screen == ["the results"]  # which take the place of the table
+    assert "4 tasks: " in out
+    assert log.count("NOISE of a") == 3 * 8 + 1  # Python gives a warning once
+
+
+@pytest.mark.slow
+def test_no_colour_is_written_where_none_is_wanted(small: Workspace) -> None:
+    """NO_COLOR takes the colours and leaves the table; a dumb terminal gets plain lines without any sequence."""
+    out, _ = noisy(small, 80, 24, NO_COLOR="1")
+    assert Emulator(80, 24).feed(out).colours == 0
+    assert "\x1b[" in out
+
+
+@pytest.mark.slow
+def test_a_dumb_terminal_gets_lines(small: Workspace) -> None:
+    """One that cannot move its cursor is written to as a pipe is."""
+    out, _ = noisy(small, 80, 24, TERM="dumb")
+    assert "\x1b" not in out
+    assert sorted(line.split()[:3] for line in out.splitlines()[:-1]) == sorted(
+        [name, step, "ran"] for name in "abcd" for step in ("validate", "train")
+    )
+
+
+def test_a_pipe_gets_a_line_for_each_step(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Steps, failures and what a step waits for, each on a line; nothing else that is printed meanwhile."""
+    with Board(Workspace(tmp_path), ["a"], ("fetch", "train")) as board:
+        board.begin("a", "fetch")
+        board.note("a", "12.0 of 70.0 MB")
+        os.write(1, b"noise")
+        board.end("a", "fetch", "new")
+        board.begin("a", "train")
+        board.stop("a", "train", "[bold]it rains")
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert re.sub(r"\d\.\d s", "0.0 s", err).splitlines() == [
+        "a fetch: 12.0 of 70.0 MB",
+        "a fetch new 0.0 s",
+        "a train failed: [bold]it rains",
+    ]
+
+
+@pytest.mark.parametrize(("variables", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])
+@pytest.mark.parametrize("command", [["make", "help"], ["tiltyard", "status"], ["tiltyard", "validate", "rose"]])
+def test_colours_are_for_terminals_that_want_them(
+    workspace: Workspace, command: list[str], variables: dict[str, str], *, coloured: bool
+) -> None:
+    """The help of make, tables and errors are coloured on a terminal, and not where NO_COLOR or a dumb one says so."""
+    bins = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    kept = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    folder = ROOT if command[0] == "make" else workspace.root
+    environment = {**kept, "PATH": bins, "TERM": "xterm-256color", **variables}
+    _, out = run(command, 80, 24, folder, environment)
+    assert len(out.splitlines()) > 1
+    assert (Emulator(80, 24).feed(out).colours > 0) == coloured
+
+
+def test_the_help_of_make_is_plain_in_a_pipe() -> None:
+    """A file that it is written to holds no escape codes."""
+    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "make run " in done.stdout
+    assert "\x1b" not in done.stdout
