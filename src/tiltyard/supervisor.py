@@ -31,6 +31,7 @@ class Supervisor(Multiprocess):
         self.loading: dict[Process, float] = {}  # since when
         self.ready: set[Process] = set()
         self.due: dict[Process, float] = {}  # dead workers, and when another is started in their place
+        self.counting: set[int] = set()  # workers whose figures are in /metrics
 
     @property
     def failed(self) -> bool:
@@ -47,6 +48,7 @@ class Supervisor(Multiprocess):
                     self._replace(place)
             elif not self._is_well(process):
                 self._bury(process)
+        self._forget_figures()
 
     def _is_well(self, process: Process) -> bool:
         """Return whether a worker answers, or is still loading and may be."""
@@ -69,7 +71,6 @@ class Supervisor(Multiprocess):
         """Forget a worker that is dead or hangs; decide when another one is started, if at all."""
         process.kill()
         process.join()
-        _forget(process)
         self.loading.pop(process, None)
         failed = process not in self.ready
         self.ready.discard(process)
@@ -95,10 +96,11 @@ class Supervisor(Multiprocess):
         del self.due[dead]
         self.processes[place] = process
 
+    def _forget_figures(self) -> None:
+        """Take what dead workers set out of /metrics: what is inside them, and when they last looked for champions."""
+        from prometheus_client import multiprocess
 
-def _forget(process: Process) -> None:
-    """Take what a dead worker set out of /metrics: what is inside it, and when it last looked at the champions."""
-    from prometheus_client import multiprocess
-
-    if process.pid:
-        multiprocess.mark_process_dead(process.pid)  # type: ignore[no-untyped-call]
+        alive = {process.pid for process in self.processes if process.pid and process not in self.due}
+        for gone in self.counting - alive:
+            multiprocess.mark_process_dead(gone)  # type: ignore[no-untyped-call]
+        self.counting = alive

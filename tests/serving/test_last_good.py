@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import time
@@ -239,6 +240,28 @@ def test_killed_workers_come_back_though_the_pointer_is_bad(
             assert _answers(server.url, 10) == {(200, arena[1][0])}
             _until(lambda gone=worker: gone not in _workers(parent) and len(_workers(parent)) == 2)  # type: ignore[misc]
     assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("way", ["killed", "told to start anew"])
+def test_workers_that_are_gone_leave_the_metrics(service: tuple[trial.Server, psutil.Process], way: str) -> None:
+    """When they last looked would stand there for ever, as if one that runs had stopped to look."""
+    server, parent = service
+    before = _workers(parent)
+    if way == "killed":
+        for worker in before:
+            os.kill(worker.pid, signal.SIGKILL)
+    else:
+        parent.send_signal(signal.SIGHUP)
+    _until(lambda: not set(before) & set(_workers(parent)) and len(_workers(parent)) == 2)
+    replaced = time.time()
+    _until(lambda: _looked(server.url) > replaced)
+
+
+def _looked(url: str) -> float:
+    text = httpx.get(f"{url}/metrics", timeout=60).text
+    (when,) = re.findall(r"^tiltyard_champions_looked_timestamp_seconds (\S+)$", text, re.MULTILINE)
+    return float(when)
 
 
 @pytest.mark.smoke
