@@ -47,6 +47,7 @@ class Keeper:
         self.seen: dict[Path, Stamp] = {}
         self.refused: dict[Path, float] = {}
         self.kept: dict[str, str] = {}  # the version of each task that is written down as good
+        self.kept_again = 0.0  # when it is tried again, if it failed
         self.looked, self.told = time.monotonic(), -TOLD
         app.state.keeper = self
 
@@ -166,13 +167,15 @@ class Keeper:
 
     def _write_down(self) -> None:
         """Keep what answers now as the last good champion of its task."""
+        if self.last_good is None or time.monotonic() < self.kept_again:
+            return
         for task, model in self.app.state.models.items():
-            if self.last_good is None or self.kept.get(task) == model.version:
-                continue
-            self.kept[task] = model.version  # whatever comes of it: it is not tried at every look
             try:
-                self.last_good.keep(task, model.version, self.root / "packages" / task / model.version)
+                if self.kept.get(task) != model.version:
+                    self.last_good.keep(task, model.version, self.root / "packages" / task / model.version)
+                    self.kept[task] = model.version
             except Exception as error:  # noqa: BLE001 - it answers all the same
+                self.kept_again = time.monotonic() + TOLD
                 log.warning("%s: %s is not kept for a restart: %s", task, model.version, error)
 
     def _take(self, path: Path) -> None:

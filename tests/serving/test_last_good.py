@@ -182,15 +182,22 @@ def test_a_large_package_is_not_copied_where_there_is_no_room(
     assert started(space).state.models["iris"].version == arena[1][0]
 
 
-def test_a_folder_that_cannot_be_written_ends_nothing(space: Workspace, caplog: pytest.LogCaptureFixture) -> None:
-    """The champions are served; that they are not kept is said once."""
-    space.champion("x").with_name("file").write_text("")
+def test_a_folder_that_cannot_be_written_ends_nothing(
+    space: Workspace, arena: tuple[Workspace, list[str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The champions are served; that they are not kept is said, and tried again after a while."""
+    place = space.root / "state"
+    place.write_text("")
     app = application()
-    watching = Keeper(app, space.root / "serving", last_good=LastGood(space.root / "serving/champions/file"))
+    watching = Keeper(app, space.root / "serving", last_good=LastGood(place))
     watching.start()
     watching.look()
     assert sorted(app.state.models) == ["iris", "sine"]
     assert caplog.text.count("is not kept for a restart") == 2
+    place.unlink()
+    watching.kept_again = 0.0
+    watching.look()
+    assert LastGood(place).version("iris") == arena[1][0]
 
 
 def test_serve_goes_on_without_a_broken_task(space: Workspace, arena: tuple[Workspace, list[str]]) -> None:
