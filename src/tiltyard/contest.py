@@ -12,13 +12,12 @@ from tiltyard.approve import approved
 from tiltyard.card import card, empty, ran_on
 from tiltyard.column import Array
 from tiltyard.decision import Decision, provenance
-from tiltyard.drift import FEWEST
 from tiltyard.duel import Duel, latency_ms
 from tiltyard.encoder import Encoder
-from tiltyard.errors import RegistryError, RequestError
+from tiltyard.errors import RegistryError
 from tiltyard.gather import latest
 from tiltyard.live import live
-from tiltyard.monitor import ROWS, compared
+from tiltyard.monitor import ROWS, compared, too_few
 from tiltyard.predictor import Predictor
 from tiltyard.prepare import TestPart, open_part, read_test
 from tiltyard.reference import reference
@@ -61,7 +60,7 @@ def duel(workspace: Workspace, task: Task, report: Json, champion: Champion | No
         simple=simple(workspace, task, predictor.encoder.encode(test.rows), context),
         rows=test.rows,
         ask=None if task.kind.targets == "text" else predictor.outputs,
-        drift=_drift(workspace, task, predictor.encoder),
+        **_drift(workspace, task, predictor.encoder),
         facts=_facts(workspace, task, report),
         approvals=approved(Registry(workspace), task, report["version"]),
         uses=uses(Registry(workspace).decisions(task.name), report),
@@ -85,15 +84,16 @@ def _live(workspace: Workspace, task: Task, new: str, old: str) -> Match | None:
     return match(live(workspace, task), new, old)
 
 
-def _drift(workspace: Workspace, task: Task, encoder: Encoder) -> list[Json]:
-    """Hold what clients sent lately against the challenger's training rows; nothing if it could not take all of it."""
-    if not (workspace.records / task.name / "answers").is_dir() or len(rows := latest(workspace, task, ROWS)) < FEWEST:
-        return []
+def _drift(workspace: Workspace, task: Task, encoder: Encoder) -> Json:
+    """Hold what clients sent lately against the challenger's training rows; count what it would refuse."""
+    if not (workspace.records / task.name / "answers").is_dir():
+        return {"inputs": {"why": "no inputs of clients are recorded"}}
+    rows = latest(workspace, task, ROWS)
+    if why := too_few(task, rows):
+        return {"inputs": {"why": why}}
     features, _ = open_part(workspace.out(task.name, "prepare") / "train.npz")
-    try:
-        return compared(task, encoder, reference(encoder, features[:]), rows)
-    except RequestError:
-        return []
+    found = compared(task, encoder, reference(encoder, features[:]), rows)
+    return {"drift": found.columns, "inputs": {"rows": found.rows, "refused": found.refused, "first": found.first}}
 
 
 def _champion_outputs(workspace: Workspace, champion: Champion, test: TestPart) -> Array:

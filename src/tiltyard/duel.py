@@ -43,6 +43,7 @@ class Duel:
     rows: Rows = field(default_factory=dict)  # the sealed ones, as clients would send them
     ask: Ask | None = None
     drift: list[Json] = field(default_factory=list)  # of what clients sent lately, column by column
+    inputs: Json = field(default_factory=dict)  # how many of these there are, how many are refused; or why none count
     facts: Json = field(default_factory=dict)  # about the file that is judged and where it comes from
     approvals: list[str] = field(default_factory=list)  # who has approved the challenger
     uses: int = 0  # how many other versions the sealed rows have judged

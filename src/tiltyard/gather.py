@@ -82,7 +82,7 @@ def latest(workspace: Workspace, task: Task, most: int) -> list[Any]:
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    bare, found = _bare(task), list[Any]()
+    found = list[Any]()
     with held(workspace, task) as folder:
         open_ones = [path for path, _ in spool.every(folder / "answers")]
         names = {path.with_suffix("") for path in (*open_ones, *(folder / "answers").glob("[!.]*.parquet"))}
@@ -91,11 +91,32 @@ def latest(workspace: Workspace, task: Task, most: int) -> list[Any]:
             table = pq.read_table(target) if target.exists() else _table(task, "answers", path.with_suffix(".jsonl"))
             if not task.columns.keys() <= {*table.column_names}:  # pictures, or another set of columns than today's
                 continue
-            rows = table.filter(pc.field("record.arm") != "shadow").select([*task.columns]).to_pylist()
-            found = [*([row[bare] for row in rows] if bare else rows), *found]
+            found = [*_sent(task, table.filter(pc.field("record.arm") != "shadow").select([*task.columns])), *found]
             if len(found) >= most:
                 break
     return found[-most:]
+
+
+def _sent(task: Task, table: pa.Table) -> list[Any]:
+    """Return recorded rows as a client would send them: Parquet holds true and false, or a prompt, as text."""
+    values = {name: table.column(name).to_pylist() for name in task.columns}
+    for name, column in task.columns.items():
+        if column.type == "prose":
+            values[name] = [_prompt(text) for text in values[name]]
+        elif column.in_cells:
+            values[name] = column.read(values[name])
+    if bare := _bare(task):
+        return [*values[bare]]
+    return [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
+
+
+def _prompt(text: str) -> Any:
+    """Return a prompt, with its settings if it was recorded with such."""
+    try:
+        found = json.loads(text) if text.startswith("{") else text
+    except ValueError:
+        return text
+    return found if "prompt" in found else text
 
 
 def _bare(task: Task) -> str:
@@ -192,4 +213,5 @@ def _cells(task: Task, name: str, values: list[Any]) -> pa.Array:
         return pa.array([None if value is None else bool(value) for value in values], pa.bool_())
     if kind == "array":
         return pa.array(values, pa.list_(pa.float64()))
-    return pa.array([None if value is None else str(value) for value in values], pa.string())
+    texts = [json.dumps(value) if isinstance(value, dict) else value for value in values]
+    return pa.array([None if value is None else str(value) for value in texts], pa.string())

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tiltyard import files
+from tiltyard.column import Array
 from tiltyard.drift import FEWEST
 from tiltyard.encoder import Encoder
+from tiltyard.errors import RequestError
 from tiltyard.gather import gather, latest
 from tiltyard.live import Live, live
 from tiltyard.reference import Spread, distance, looked_at
@@ -42,23 +45,64 @@ def _drift(workspace: Workspace, task: Task, version: str) -> dict[str, Any]:
     rows = latest(workspace, task, ROWS)
     if not version:
         return {"drift": [], "undrifted": "there is no champion"}
-    if len(rows) < FEWEST:
-        return {"drift": [], "undrifted": f"expected {FEWEST} recorded instances; received {len(rows)}"}
+    if why := too_few(task, rows):
+        return {"drift": [], "undrifted": why}
     model = Served.load(Registry(workspace).package(task.name, version))
     if not model.reference:
         return {"drift": [], "undrifted": f"the package of {version} is of an earlier release and has no reference"}
-    return {"drift": compared(task, model.predictor.encoder, model.reference, rows), "undrifted": ""}
+    found = compared(task, model.predictor.encoder, model.reference, rows)
+    return {"drift": found.columns, "undrifted": found.why, "refused": found.refused}
 
 
-def compared(task: Task, encoder: Encoder, spreads: dict[str, Spread], rows: list[Any]) -> list[dict[str, Any]]:
+def too_few(task: Task, rows: list[Any]) -> str:
+    """Return why recorded rows say nothing about drift; nothing if they do."""
+    if task.form == "image":
+        return "pictures are not recorded"
+    return "" if len(rows) >= FEWEST else f"expected {FEWEST} recorded instances; received {len(rows)}"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What recorded rows showed, column by column, and how many of them the model would refuse."""
+
+    columns: list[dict[str, Any]]
+    rows: int
+    refused: int
+    first: str  # refusal, in the model's own words
+
+    @property
+    def why(self) -> str:
+        """Why nothing was measured."""
+        return "" if self.columns else f"the model refuses all of {self.rows} recorded instances: {self.first}"
+
+
+def compared(task: Task, encoder: Encoder, spreads: dict[str, Spread], rows: list[Any]) -> Compared:
     """Say of each column how far rows lie from those it was learned from, the worst first."""
-    parts = [
-        looked_at(encoder, rows[start : start + encoder.max_instances])
-        for start in range(0, len(rows), encoder.max_instances)
-    ]
-    whole = {name: np.concatenate([part[name] for part in parts]) for name in spreads}
+    parts: list[dict[str, Array]] = []
+    refusals: list[str] = []
+    for start in range(0, len(rows), encoder.max_instances):
+        taken, refused = _looked_at(encoder, rows[start : start + encoder.max_instances])
+        parts, refusals = [*parts, *taken], [*refusals, *refused]
+    whole = {name: np.concatenate([part[name] for part in parts]) for name in spreads} if parts else {}
     found = [_column(task, name, distance(spreads[name], values), len(spreads)) for name, values in whole.items()]
-    return sorted(({**row, "rows": len(rows)} for row in found), key=lambda row: -row["psi"])
+    taken_rows = len(rows) - len(refusals)
+    ranked = sorted(({**row, "rows": taken_rows} for row in found), key=lambda row: -row["psi"])
+    return Compared(ranked, len(rows), len(refusals), refusals[0] if refusals else "")
+
+
+def _looked_at(encoder: Encoder, rows: list[Any]) -> tuple[list[dict[str, Array]], list[str]]:
+    """Look at the rows that the model takes, all at once if it takes all; return why it refuses the others."""
+    try:
+        return [looked_at(encoder, rows)], []
+    except RequestError:
+        taken, refusals = list[Any](), list[str]()
+    for row in rows:
+        try:
+            encoder.parse([row])
+            taken.append(row)
+        except RequestError as error:
+            refusals.append(f"{error.field.partition('.')[2] or error.field}: {error.message}")
+    return ([looked_at(encoder, taken)] if taken else []), refusals
 
 
 def _column(task: Task, name: str, one: Distance, of: int) -> dict[str, Any]:

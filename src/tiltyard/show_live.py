@@ -36,6 +36,8 @@ def monitored(found: dict[str, Any]) -> None:
 
 def _drift(found: dict[str, Any]) -> None:
     """Print each feature, and what to do about one that is far from the training rows."""
+    if found.get("refused"):
+        click.echo(f"\n{found['refused']:,} recorded instances would be refused today; drift is that of the others")
     if not (rows := found["drift"]):
         click.echo(f"\ndrift is not measured: {found['undrifted']}")
         return

@@ -7,6 +7,8 @@ from typing import ClassVar
 from tiltyard.duel import Duel
 from tiltyard.gate import Check, NotApplicableError
 
+REFUSED = 0.01  # share of what clients sent that a new model may refuse
+
 
 class Drift(Check):
     """The sealed rows are as old as the training rows: neither can tell that the world has moved on."""
@@ -18,8 +20,12 @@ class Drift(Check):
 
     def complaint(self, duel: Duel) -> str | None:
         """Want no column of what was recorded lately far from its training rows."""
+        refused, rows = duel.inputs.get("refused", 0), duel.inputs.get("rows", 0)
+        if refused > REFUSED * rows:
+            text = f"{refused:,} of {rows:,} recorded inputs are refused by the model"
+            return f"{text}, such as {duel.inputs['first']}; expected at most {REFUSED:.0%}"
         if not duel.drift:
-            raise NotApplicableError("too few inputs of clients are recorded")
+            raise NotApplicableError(duel.inputs.get("why") or "no inputs of clients are recorded")
         far = [row for row in duel.drift if row["drifted"]]
         told = [f"{row['feature']} {row['psi']:.3g}" for row in far]
         limit = duel.task.check.psi

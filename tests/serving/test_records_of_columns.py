@@ -1,0 +1,145 @@
+"""Every type of column: what clients sent is recorded, read back, and looked at for drift as it was sent."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tiltyard import gather, plugins, task_file
+from tiltyard.checks.drift import Drift as Check
+from tiltyard.column import Column
+from tiltyard.columns.boolean import Boolean
+from tiltyard.columns.category import Category
+from tiltyard.columns.date import Date
+from tiltyard.columns.number import Number
+from tiltyard.columns.prose import Prose
+from tiltyard.columns.series import Series
+from tiltyard.columns.text import Text
+from tiltyard.duel import Duel
+from tiltyard.encoder import Encoder
+from tiltyard.gate import NotApplicableError
+from tiltyard.monitor import compared, too_few
+from tiltyard.reference import reference
+from tiltyard.task import Task
+from tiltyard.workspace import Workspace
+
+# For each type of column, columns with values that a client may send.
+SENT: dict[str, list[tuple[Column, list[Any]]]] = {
+    "number": [(Number(), [1, 2.5]), (Number(missing="median"), [None, 2.5, 4])],
+    "boolean": [(Boolean(), [True, 0, 1, False]), (Boolean(missing="bucket"), [True, None, False])],
+    "category": [
+        (Category(values=["true", 7]), ["true", 7, "7"]),
+        (Category(unseen="bucket", missing="bucket"), ["a", None, 7]),
+    ],
+    "date": [(Date(), ["2024-02-29", "2020-01-01"]), (Date(missing="median"), ["2024-02-29", None])],
+    "text": [(Text(at_least=1), ["{a}", "some words"]), (Text(at_least=1, missing="empty"), ["words", None, ""])],
+    "series": [(Series(window=2), [[1, 2], [2.5, 3]])],
+    "prose": [(Prose(), ["once", {"prompt": "upon", "length": 3, "seed": 1}, '{"not": a prompt'])],
+    "image": [],  # pictures are not recorded
+}
+CASES = [pytest.param(*case, id=f"{name}-{i}") for name, cases in SENT.items() for i, case in enumerate(cases)]
+
+
+def test_every_type_of_column_is_sent() -> None:
+    """A new type is entered above."""
+    assert sorted(SENT) == plugins.names("columns")
+
+
+def task_of(workspace: Workspace, column: Column) -> Task:
+    """Return a task with one such column, as far as records look at it."""
+    return task_file.load(workspace, "iris").model_copy(update={"columns": {"x": column}})
+
+
+def recorded(workspace: Workspace, task: Task, values: list[Any], *, closed: bool) -> list[Any]:
+    """Record instances, each in a request of its own, and return what is read back."""
+    instances = [value if task.form != "table" else {"x": value} for value in values]
+    folder = workspace.records / task.name / "answers"
+    folder.mkdir(parents=True)
+    lines = [
+        {
+            "id": str(i),
+            "time": 1.0,
+            "version": "v",
+            "arm": "champion",
+            "ms": 1.0,
+            "instances": [one],
+            "predictions": [1],
+        }
+        for i, one in enumerate(instances)
+    ]
+    table = gather._table(task, "answers", _spool(folder, lines))
+    return gather._sent(task, _stored(table, folder) if closed else table.select(["x"]))
+
+
+def _spool(folder: Path, lines: list[dict[str, Any]]) -> Path:
+    path = folder / "0-0.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def _stored(table: Any, folder: Path) -> Any:
+    import pyarrow.parquet as pq
+
+    pq.write_table(table, folder / "x.parquet")
+    return pq.read_table(folder / "x.parquet").select(["x"])
+
+
+@pytest.mark.parametrize("closed", [False, True])
+@pytest.mark.parametrize(("column", "values"), CASES)
+def test_what_was_sent_is_read_back(workspace: Workspace, column: Column, values: list[Any], closed: bool) -> None:
+    """The model reads the same from the record as from the request, and can measure how far it drifts."""
+    task = task_of(workspace, column)
+    rows = recorded(workspace, task, values * 100, closed=closed)
+    encoder = Encoder.unfitted(task)
+    sent = encoder.columns["x"].parse(values * 100, "x")
+    again = encoder.columns["x"].parse(rows if encoder.bare else [row["x"] for row in rows], "x")
+    assert sent.tobytes() == again.tobytes()
+    assert too_few(task, rows) in ("", "expected 200 recorded instances; received 200")
+    if column.type == "prose":
+        return  # text generation has no figures of its inputs
+    object.__setattr__(encoder, "fitted", {"x": column.fit(sent)})
+    object.__setattr__(encoder, "max_instances", 64)
+    found = compared(task, encoder, reference(encoder, encoder.encode({"x": sent})), rows)
+    assert [(row["feature"], row["drifted"]) for row in found.columns] == [("x", False)]
+    assert (found.rows, found.refused) == (len(rows), 0)
+
+
+def test_pictures_are_said_not_to_be_recorded(workspace: Workspace) -> None:
+    """Nobody is told that too few were recorded."""
+    assert too_few(task_file.load(workspace, "digits"), []) == "pictures are not recorded"
+
+
+def duel(task: Task, inputs: dict[str, Any], drift: list[dict[str, Any]]) -> Duel:
+    """Return what the check looks at."""
+    found = object.__new__(Duel)
+    for name, value in (("task", task), ("inputs", inputs), ("drift", drift)):
+        object.__setattr__(found, name, value)
+    return found
+
+
+def test_what_the_model_would_refuse_is_no_reason_to_be_silent(workspace: Workspace) -> None:
+    """Of recorded inputs those that a new model takes are compared; many that it refuses hold it."""
+    task = task_of(workspace, Number(bounds=(0, 10)))
+    encoder = Encoder.unfitted(task)
+    values = np.linspace(0, 10, 300)
+    object.__setattr__(encoder, "fitted", {"x": task.columns["x"].fit(values)})
+    spreads = reference(encoder, encoder.encode({"x": values}))
+    found = compared(task, encoder, spreads, [{"x": value} for value in [*values.tolist(), 11, 12.5, 13] * 2])
+    assert (found.rows, found.refused, found.columns[0]["rows"]) == (606, 6, 600)
+    assert found.first == "x: expected 0 to 10; received 11"
+    inputs = {"rows": found.rows, "refused": found.refused, "first": found.first}
+    assert Check().complaint(duel(task, inputs, found.columns)) is None
+    told = Check().complaint(duel(task, {**inputs, "refused": 60}, found.columns))
+    assert (
+        told
+        == "60 of 606 recorded inputs are refused by the model, such as x: expected 0 to 10; received 11; expected at most 1%"
+    )
+    nothing = compared(task, encoder, spreads, [{"x": 11}] * 300)
+    assert (nothing.columns, nothing.refused) == ([], 300)
+    assert "refuses all of 300 recorded instances" in nothing.why
+    with pytest.raises(NotApplicableError, match="pictures are not recorded"):
+        Check().complaint(duel(task, {"why": "pictures are not recorded"}, []))
