@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from tiltyard import files, reading, task_file
 from tiltyard.errors import SourceError
 from tiltyard.fetch import fetch
+from tiltyard.read_only_sql import insist
 from tiltyard.sources.sql import Sql, _plain
 from tiltyard.validate import validate
 from tiltyard.workspace import Workspace
@@ -71,13 +72,96 @@ def test_the_same_rows_give_the_same_bytes(workspace: Workspace) -> None:
     assert fetched(workspace, query).read_bytes() == fetched(workspace, query).read_bytes()
 
 
-def test_nothing_that_a_query_changes_is_kept(workspace: Workspace, database: Path) -> None:
-    """A query that deletes is refused, and its work undone."""
-    before = files.sha256(database)
-    with pytest.raises(SourceError, match=r"source\.query: expected rows; this query gives none"):
-        fetched(workspace, "delete from t")
-    assert fetched(workspace, "delete from t where id = 1 returning id").read_text(encoding="utf-8") == '{"id":1}\n'
-    assert files.sha256(database) == before
+WRITES = [
+    "delete from t",
+    "delete from t where id = 1 returning id",
+    "with x as (select 1) delete from t returning id",
+    "with x as (select 1) insert into t select 9, 9, '9', null returning id",
+    "insert into t values (9, 9, '9', null) returning id",
+    "update t set id = 5 returning id",
+    "replace into t values (1, 1, '', null) returning id",
+    "drop table t",
+    "create table gone (x)",
+    "create temp table gone as select * from t",
+    "alter table t rename to gone",
+    "vacuum into 'new.db'",
+    "VACUUM",
+    "reindex",
+    "attach 'new.db' as other",
+    "attach database 'file:new.db?mode=rwc' as other",
+    "detach main",
+    "pragma query_only = off",
+    "pragma journal_mode = wal",
+    "pragma user_version = 7",
+    "begin immediate",
+    "commit",
+    "savepoint x",
+    "select 1; drop table t",
+    "select 1; pragma query_only = off; drop table t",
+    "/* select */ drop table t",
+    "-- select\ndrop table t",
+    "select load_extension('x')",
+    "select writefile('new.db', 'x')",
+    "explain drop table t",
+    "update sqlite_master set sql = '' returning name",
+    "with x as (select 1) update sqlite_master set sql = '' returning name",
+    "",
+]
+
+
+@pytest.mark.parametrize("url", ["sqlite:///data.db", "sqlite://"])
+@pytest.mark.parametrize("query", WRITES)
+def test_a_query_that_writes_is_refused(workspace: Workspace, database: Path, query: str, url: str) -> None:
+    """Nothing changes in the database, and no other file comes to be; in whatever way it is asked for."""
+    before = {path.name: files.sha256(path) for path in workspace.root.iterdir() if path.is_file()}
+    with pytest.raises(SourceError, match=r"source\.query|no such function|no such table"):
+        fetched(workspace, query or " ", url)
+    assert {path.name: files.sha256(path) for path in workspace.root.iterdir() if path.is_file()} == before
+    assert database.name in before
+
+
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT id FROM t ORDER BY id;",
+        "-- the ids\nselect id from t /* all */ order by id ; ",
+        "with recursive n(id) as (select 1 union all select id + 1 from n where id < 3) select id from n",
+        "values (1), (2), (3)",
+        "select id, ';drop' as x, 'insert into' as y from t",
+        "select value from json_each('[1, 2, 3]')",
+        "select name from pragma_table_info('t') limit 3",
+        "select * from (select id from t)",
+    ],
+)
+def test_what_reads_is_read(workspace: Workspace, query: str) -> None:
+    """Comments, semicolons at the end or in texts, common tables, and functions that inform."""
+    assert len(fetched(workspace, query).read_text(encoding="utf-8").splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("query", "backend"),
+    [
+        ("select 1; commit; drop table t", "postgresql"),
+        ("select '\\'; drop table t; --'", "mysql"),
+        ("select $$;$$; drop table t", "postgresql"),
+        ("copy t to program 'touch x'", "postgresql"),
+        ("with x as (select lo_export(1, '/tmp/x')) select * from x", "postgresql"),
+        ("select pg_catalog.\"lo_export\" (1, '/tmp/x')", "postgresql"),
+        ("select dblink_exec('dbname=x', 'drop table t')", "postgresql"),
+        ("select set_config('transaction_read_only', 'off', true)", "postgresql"),
+        ("select * from t into outfile '/tmp/x'", "mysql"),
+        ("with x as (select 1 as id) delete from t", "mssql"),
+        ("exec xp_cmdshell 'dir'", "mssql"),
+        ("set transaction read write", "postgresql"),
+        ("do $$ begin end $$", "postgresql"),
+    ],
+)
+def test_other_databases_get_one_query_that_reads(query: str, backend: str) -> None:
+    """What cannot be known to read is refused before a connection is made."""
+    with pytest.raises(SourceError, match=r"source\.query: expected"):
+        insist(query, backend)
+    assert insist("select a, 'x; delete' as b from t;\n", backend) == "select a, 'x; delete' as b from t"
 
 
 @pytest.mark.usefixtures("database")
@@ -180,6 +264,42 @@ def postgres() -> Iterator[int]:
         stop = [str(tools / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop"]
         subprocess.run(stop, check=False, capture_output=True, user=user, cwd=folder)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "query",
+    [
+        "create table gone (x int)",
+        "select 1 as x; commit; create table gone (x int)",
+        "select 1 as x into gone",
+        "with x as (insert into kept values (2) returning n) select n from x",
+        "select nextval('counter')",
+        "select setval('counter', 99)",
+        "select lo_from_bytea(0, 'x')",
+        "select query_to_xml('delete from kept', true, true, '')",
+        "copy kept to '/tmp/tiltyard-copied'",
+        "set transaction read write",
+        "explain analyze delete from kept",
+    ],
+)
+def test_a_real_postgresql_is_not_written(
+    workspace: Workspace, postgres: int, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    """Its own transaction refuses what the text of the query does not show."""
+    import psycopg
+
+    monkeypatch.setenv("DB_PASSWORD", SECRET)
+    url = f"postgresql://reader:${{DB_PASSWORD}}@127.0.0.1:{postgres}/postgres"
+    direct = {"host": "127.0.0.1", "port": postgres, "user": "reader", "password": SECRET, "dbname": "postgres"}
+    with psycopg.connect(**direct) as connection:  # type: ignore[arg-type]
+        connection.execute("create table if not exists kept as select 1 as n")
+        connection.execute("create sequence if not exists counter")
+    with pytest.raises(SourceError, match=r"source\.query|not allowed|must not|syntax|DECLARE"):
+        fetched(workspace, query, url)
+    with psycopg.connect(**direct) as connection:  # type: ignore[arg-type]
+        left = connection.execute("select (select count(*) from kept), to_regclass('gone'), last_value from counter")
+        assert left.fetchone() == (1, None, 1)
 
 
 @pytest.mark.slow

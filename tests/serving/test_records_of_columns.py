@@ -134,9 +134,9 @@ def test_what_the_model_would_refuse_is_no_reason_to_be_silent(workspace: Worksp
     inputs = {"rows": found.rows, "refused": found.refused, "first": found.first}
     assert Check().complaint(duel(task, inputs, found.columns)) is None
     told = Check().complaint(duel(task, {**inputs, "refused": 60}, found.columns))
-    assert (
-        told
-        == "60 of 606 recorded inputs are refused by the model, such as x: expected 0 to 10; received 11; expected at most 1%"
+    assert told
+    assert told.startswith(
+        "60 of 606 recorded inputs are refused by the model, such as x: expected 0 to 10; received 11"
     )
     nothing = compared(task, encoder, spreads, [{"x": 11}] * 300)
     assert (nothing.columns, nothing.refused) == ([], 300)

@@ -14,20 +14,31 @@ import re
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 from urllib.parse import quote
 
 import msgspec
 from pydantic import Field
 
+from tiltyard import read_only_sql
 from tiltyard.errors import SourceError
 from tiltyard.source import Source
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
+    import sqlite3
+
     import sqlalchemy as sa
 
 ROWS = 10_000  # held at a time
+READ_ONLY = {
+    "postgresql": "SET TRANSACTION READ ONLY",
+    "mysql": "START TRANSACTION READ ONLY",
+    "mariadb": "START TRANSACTION READ ONLY",
+}
+REFUSED = re.compile(
+    "not authorized|readonly|read-only|prohibited|may not be modified|one statement at a time", re.IGNORECASE
+)
 NAME = re.compile(r"\$\{(\w+)\}")
 
 
@@ -42,18 +53,22 @@ class Sql(Source):
     query: str = Field(min_length=1, description="With ORDER BY, so that the same rows give the same bytes.")
 
     def fetch(self, folder: Path, workspace: Workspace) -> None:
-        """Write table.jsonl, an object a row; nothing that the query changes is kept."""
+        """Write table.jsonl, an object a row; a query that would change something is refused."""
         import sqlalchemy as sa
 
         address = self._address(workspace)
+        query = read_only_sql.insist(self.query, address.get_backend_name())
         try:
             with _connected(address) as connection:
-                _write(connection.exec_driver_sql(self.query), folder / "table.jsonl")
+                _write(connection.exec_driver_sql(query), folder / "table.jsonl")
         except ImportError as error:
             text = f"source.url: the driver of {address.drivername} is not installed: {error}"
             raise SourceError(text, hint="for PostgreSQL: pip install 'tiltyard[postgres]'") from None
         except sa.exc.SQLAlchemyError as error:
             reason = " ".join(str(getattr(error, "orig", None) or error).split())
+            if REFUSED.search(reason):
+                text = f"source.query: expected a query that only reads; {address.get_backend_name()} says: {reason}"
+                raise SourceError(text, hint=read_only_sql.HINT) from None
             where = address.set(query={}).render_as_string(hide_password=True)
             raise SourceError(f"{where}: {_masked(reason, address)}", hint="see source.url and source.query") from None
 
@@ -73,16 +88,20 @@ class Sql(Source):
         path = workspace.root / Path(str(address.database)).expanduser()
         if not path.is_file():  # SQLite would make an empty one
             raise SourceError(f"source.url: no file {path}", hint="place the database there, or mend source.url")
-        return address.set(database=str(path))
+        return address.set(database=f"file:{quote(str(path))}", query={**address.query, "mode": "ro", "uri": "true"})
 
 
 @contextlib.contextmanager
 def _connected(address: sa.URL) -> Iterator[sa.Connection]:
-    """Give a connection that streams; what was done through it is rolled back."""
+    """Give a connection that streams and only reads; whatever was done through it is rolled back."""
     import sqlalchemy as sa
 
-    engine = sa.create_engine(address, poolclass=sa.NullPool)
+    engine, backend = sa.create_engine(address, poolclass=sa.NullPool), address.get_backend_name()
     with engine.connect() as connection:
+        if backend == "sqlite":
+            read_only_sql.guard(cast("sqlite3.Connection", connection.connection.driver_connection))
+        elif backend in READ_ONLY:
+            connection.exec_driver_sql(READ_ONLY[backend])
         yield connection.execution_options(stream_results=True, max_row_buffer=ROWS, no_parameters=True)
 
 
@@ -106,7 +125,7 @@ def _masked(text: str, address: sa.URL) -> str:
 
 def _write(result: sa.CursorResult[Any], path: Path) -> None:
     if not result.returns_rows:
-        raise SourceError("source.query: expected rows; this query gives none, and nothing that it did is kept")
+        raise SourceError("source.query: expected rows; this query gives none")
     names = list(result.keys())
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise SourceError(f"source.query: expected each column once; received {', '.join(twice)} again; rename with AS")
