@@ -23,7 +23,7 @@ from tiltyard.column import shown
 from tiltyard.errors import PackageError
 from tiltyard.golden import compare
 from tiltyard.last_good import LastGood
-from tiltyard.pointer import Pointer, read
+from tiltyard.pointer import read
 from tiltyard.served import Served
 
 LOOK = 0.5  # seconds between looks at the pointers
@@ -148,8 +148,7 @@ class Keeper:
         """Open the champion that a pointer names, or else the last good one."""
         try:
             self.seen[path] = _stamp(path)
-            named = _pointed(path)
-            return _proven(self._folder(path, named.version), named.files)
+            return _proven(self._folder(path, _version(path)), read(path).files)
         except Exception as error:
             self.refused[path] = time.monotonic() + AGAIN
             if (found := self._last_good(path.stem)) is None:
@@ -180,12 +179,13 @@ class Keeper:
 
     def _take(self, path: Path) -> None:
         """Put a champion in the place of the one before, which stays warm: the way back takes no time."""
-        found = _pointed(path)
-        version = found.version
+        version = _version(path)
         now = self.app.state.models.get(path.stem)
         if now is not None and now.version == version:
             return
-        api.replace(self.app, self._warm(path.stem).get(version) or _proven(self._folder(path, version), found.files))
+        api.replace(
+            self.app, self._warm(path.stem).get(version) or _proven(self._folder(path, version), read(path).files)
+        )
         log.info("%s: %s answers now", path.stem, version)
 
     def _challenges(self) -> list[Path]:
@@ -217,14 +217,11 @@ class Keeper:
         return self.root / "packages" / path.stem / version
 
 
-def _pointed(path: Path) -> Pointer:
-    """Read a pointer; a version that is none could lead out of the folder."""
-    found = read(path)
-    if not VERSION.fullmatch(found.version):
-        raise PackageError(
-            f"{path.name}: expected a version of twelve digits from 0 to f; received {shown(found.version)}"
-        )
-    return found
+def _version(path: Path) -> str:
+    """Read which version a pointer names; a name that is none could lead out of the folder."""
+    if VERSION.fullmatch(version := read(path).version):
+        return version
+    raise PackageError(f"{path.name}: expected a version of twelve digits from 0 to f; received {shown(version)}")
 
 
 def _proven(folder: Path, files_digest: str = "") -> Served:
