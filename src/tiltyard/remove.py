@@ -76,7 +76,7 @@ def _records(workspace: Workspace, name: str) -> list[Path]:
     """List what proves earlier figures and can be made by no command: data, seals, decisions, packages, answers."""
     raw, ledger = workspace.raw(name), workspace.ledger(name)
     return [
-        *sorted({ledger, *ledger.parent.glob(f"{name}.*")}),  # and the hash of its last line
+        *dict.fromkeys([ledger, *sorted(ledger.parent.glob(f"{name}.*"))]),  # and the hash of its last line
         workspace.root / "serving" / "packages" / name,
         workspace.seal(name),
         workspace.versions(name),
