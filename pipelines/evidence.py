@@ -6,7 +6,7 @@ from typing import Any
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
-from tiltyard import files
+from tiltyard import files, markdown
 from tiltyard.workspace import Workspace
 
 
@@ -14,7 +14,7 @@ def of_validation(workspace: Workspace, name: str) -> None:
     """Every expectation and what became of it."""
     result = files.read_json(workspace.out(name, "validate") / "result.json")
     shown = ("expectation", "column", "severity", "success", "unexpected_count")
-    table = [{key: row[key] for key in shown} for row in result["expectations"]]
+    table = [{key: _shown(row[key]) for key in shown} for row in result["expectations"]]
     create_table_artifact(table, key=_key(name, "validation"), description=f"{name}: {result['rows']} rows validated")
 
 
@@ -35,15 +35,20 @@ def of_evaluation(workspace: Workspace, name: str) -> None:
 
 def of_verdict(name: str, verdict: str, reasons: list[str]) -> None:
     """The verdict with every reason."""
-    text = "\n".join([f"**{verdict}**", "", *(f"- {reason}" for reason in reasons)])
+    text = "\n".join([f"**{verdict}**", "", *(f"- {markdown.text(reason)}" for reason in reasons)])
     create_markdown_artifact(text, key=_key(name, "verdict"), description=f"{name}: {verdict}")
+
+
+def _shown(value: Any) -> Any:
+    """Give a cell of a table, in which Prefect may read text as Markdown."""
+    return markdown.text(value) if isinstance(value, str) and "<" in value else value
 
 
 def _matrix(matrix: Any) -> str:
     """Give a confusion matrix as a Markdown table: a list of rows, or one with its labels."""
     rows = matrix["matrix"] if isinstance(matrix, dict) else matrix
     labels = matrix.get("labels") if isinstance(matrix, dict) else None
-    labels = labels or [str(place) for place in range(len(rows))]
+    labels = [*map(markdown.text, labels or [])] or [str(place) for place in range(len(rows))]
     head = ["| true \\ predicted | " + " | ".join(labels) + " |", "|---" * (len(labels) + 1) + "|"]
     return "\n".join(
         [*head, *(f"| {label} | {' | '.join(map(str, row))} |" for label, row in zip(labels, rows, strict=True))]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tiltyard import files
+from tiltyard import files, markdown
 from tiltyard.column import Column
 from tiltyard.task import Task
 
@@ -29,7 +29,7 @@ def card(task: Task, report: Json, training: Json, device: Json) -> str:
         "Provenance": _provenance(task, report, training),
     }
     text = "\n\n".join(f"## {title}\n\n{content}" for title, content in sections.items())
-    return f"# {task.title}\n\n{text}\n"
+    return f"# {markdown.text(task.title)}\n\n{text}\n"
 
 
 def ran_on(train: Path) -> Json:
@@ -76,8 +76,11 @@ def _figure(task: Task, report: Json, name: str) -> Json:
 
 
 def _purpose(task: Task) -> str:
-    return f"Model `{task.name}` answers with {task.kind.purpose(task)}. It takes:\n\n" + "\n".join(
-        f"- `{name}`: {_column(column)}" for name, column in task.columns.items()
+    before, _, after = task.kind.purpose(task).partition(f"`{task.target.column}`")
+    named = markdown.code(task.target.column) if after else ""
+    purpose = f"{markdown.text(before)} {named}{markdown.text(after)}".strip()
+    return f"Model `{task.name}` answers with {purpose}. It takes:\n\n" + "\n".join(
+        f"- {markdown.code(name)}: {markdown.text(_column(column))}" for name, column in task.columns.items()
     )
 
 
@@ -90,9 +93,9 @@ def _data(task: Task, report: Json) -> str:
     rows = ", ".join(f"{count} {part}" for part, count in report["rows"].items())
     source = ", ".join(f"{key} {value}" for key, value in task.source.model_dump(mode="json").items())
     return (
-        f"Source: {source}. Rows: {rows}; split {task.split.kind}, seed {task.split.seed}. "
+        f"Source: {markdown.text(source)}. Rows: {rows}; split {task.split.kind}, seed {task.split.seed}. "
         "The test rows were sealed before training and used for the figures below alone."
-        + "".join(f" **Note: {note}.**" for note in report.get("notes", ()))
+        + "".join(f" **Note: {markdown.text(note)}.**" for note in report.get("notes", ()))
     )
 
 
@@ -115,7 +118,9 @@ def _slices(task: Task, report: Json) -> str:
             "The task names no slices, or none has rows enough: whom the model serves worse than others is not known."
         )
     lines = [f"| slice | rows | {task.metric.title} |", "|---|---|---|"]
-    return "\n".join([*lines, *(f"| {one['slice']} | {one['rows']} | {one['value']:.4g} |" for one in found)])
+    return "\n".join(
+        [*lines, *(f"| {markdown.text(one['slice'])} | {one['rows']} | {one['value']:.4g} |" for one in found)]
+    )
 
 
 def _cost(device: Json) -> str:
@@ -131,8 +136,8 @@ def _cost(device: Json) -> str:
 
 def _use(task: Task) -> str:
     return (
-        f"For instances like those it was trained on: {task.title.lower()}. Whether it is good enough for what its "
-        f"answers lead to is for those to say who use it; the gate held it to {task.metric.title.lower()}."
+        f"For instances like those it was trained on: {markdown.text(task.title.lower())}. Whether it is good enough "
+        f"for what its answers lead to is for those to say who use it; the gate held it to {task.metric.title.lower()}."
     )
 
 
@@ -154,4 +159,4 @@ def _provenance(task: Task, report: Json, training: Json) -> str:
         "training": f"{training['epochs']} epochs, best {training['best_epoch']}, seed {training['seed']}",
         "parameters": training["parameters"],
     }
-    return "\n".join(f"- {name}: {value}" for name, value in facts.items())
+    return "\n".join(f"- {name}: {markdown.text(value)}" for name, value in facts.items())

@@ -164,7 +164,7 @@ def _expected(one: Json) -> Json:
         "column": one["column"] or "the table",
         "expectation": one["expectation"].removeprefix("expect_").replace("_", " "),
         "with": ", ".join(f"{key} {value}" for key, value in arguments.items()),
-        "outcome": Cell(f'<span class="{"good" if one["success"] else "bad"}">{outcome}</span>', outcome),
+        "outcome": Cell(f'<span class="{"good" if one["success"] else "bad"}">{escape(outcome)}</span>', outcome),
         "rows off": one["unexpected_count"],
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 from datetime import UTC, datetime
@@ -12,6 +13,16 @@ from tiltyard.sieve import FORMAT
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+ALIKE = {  # what looks like the characters that begin markup, or end an attribute
+    ord("<"): "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}",
+    ord(">"): "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}",
+    ord("&"): "\N{FULLWIDTH AMPERSAND}",
+    ord('"'): "\N{DOUBLE PRIME}",
+    ord("'"): "\N{PRIME}",
+    ord("`"): "\N{PRIME}",
+}
 
 
 def context() -> Any:
@@ -44,6 +55,7 @@ def write(gx: Any, name: str, results: list[Any], folder: Path) -> None:
     )
 
     _only_into(gx, folder)
+    results = [_harmless(result) for result in results]
     gx.suites.add(ExpectationSuite(name=name, expectations=[result.expectation_config for result in results]))
     met = sum(result.success for result in results)
     run = RunIdentifier(run_time=datetime.now(UTC))
@@ -68,6 +80,26 @@ def write(gx: Any, name: str, results: list[Any], folder: Path) -> None:
     result = ValidationResultIdentifier(suite, run, f"{name}-raw")
     gx.validation_results_store.store_validation_results(whole, result, suite)
     gx.build_data_docs(site_names=["docs"], resource_identifiers=[result, suite])
+
+
+def _harmless(result: Any) -> Any:
+    """Copy a result for the pages, which show some names and values as HTML and some not: none may look like it."""
+    shown = copy.deepcopy(result)
+    config = shown.expectation_config
+    shown.result, shown.exception_info = _without_markup(shown.result), {}
+    config.kwargs = _without_markup(config.kwargs)
+    return shown
+
+
+def _without_markup(value: Any) -> Any:
+    """Put in place of what begins markup, an entity or the end of an attribute what looks like it."""
+    if isinstance(value, str):
+        return value.translate(ALIKE)
+    if isinstance(value, dict):
+        return {_without_markup(key): _without_markup(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_without_markup(inner) for inner in value]
+    return value
 
 
 def _batch(name: str) -> dict[str, Any]:

@@ -163,7 +163,7 @@ def _learning(training: Json) -> str:
     told = f"{training['epochs']} epochs, {stopped}; epoch {training['best_epoch']} was kept."
     if warm := training.get("warm_start"):
         told += f" From epoch {warm['epoch']} on: a new optimizer, and the weights of epoch {warm['from_epoch']}."
-    return f'<p class="soft">{told}</p>'
+    return f'<p class="soft">{escape(told)}</p>'
 
 
 def _diagnosis(found: Json | None) -> str:

@@ -98,7 +98,7 @@ def _row(workspace: Workspace, task: Task) -> Json:
         "baseline": baseline,
         "metric": metric.replace("_", " "),
         "verdicts": chronicle.sparkline(task, decisions),
-        "champion": Cell(f"<code>{champion.version}</code>", champion.version) if champion else None,
+        "champion": Cell(f"<code>{escape(champion.version)}</code>", champion.version) if champion else None,
         "decided": chronicle.when(last.time) if last else None,
         "problem": task.problem,
         "about": task.title,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tiltyard import markdown
 from tiltyard.variant import shown
 
 Result = Mapping[str, Any]
@@ -14,18 +15,18 @@ def page(result: Result, values: str, curves: str) -> str:
     """Write the study down, for people."""
     plan, metric = result["plan"], result["metric"]
     rows = f"{plan['rows']:,} training rows" if plan["rows"] else "all training rows"
-    fixed = "".join(f", {key}: {shown(value)}" for key, value in plan["set"].items())
+    fixed = "".join(f", {markdown.text(f'{key}: {shown(value)}')}" for key, value in plan["set"].items())
     return "\n".join(
         [
-            f"### {result['title']}",
+            f"### {markdown.text(result['title'])}",
             "",
             f"Task `{result['task']}`, {rows}, {plan['repeat']} seeds{fixed}. The {metric} is that of validation",
             "rows at the epoch that was best on them; no test row was looked at. Intervals are over seeds.",
             "",
             *table(result),
             "",
-            *(f"- {variant['sentence']}." for variant in result["variants"][1:]),
-            *(f"- {text}." for text in troubles(result)),
+            *(f"- {markdown.text(variant['sentence'])}." for variant in result["variants"][1:]),
+            *(f"- {markdown.text(text)}." for text in troubles(result)),
             *_warning(result),
             "",
             f"![{metric} by variant]({values})",
@@ -43,7 +44,7 @@ def table(result: Result) -> list[str]:
         mean = "-" if one["mean"] is None else f"**{one['mean']:.4g}**"
         ends = "{:.4g} to {:.4g}".format(*one["interval"]) if one["interval"] else "-"
         epoch = "-" if one["epochs"] is None else f"{one['epochs']:.1f}"
-        lines.append(f"| {one['name']} | {mean} | {ends} | {epoch} | {one['seconds']:.1f} |")
+        lines.append(f"| {markdown.text(one['name'])} | {mean} | {ends} | {epoch} | {one['seconds']:.1f} |")
     return lines
 
 

@@ -5,6 +5,8 @@ Tables, texts and pictures stand in the page as they are; plots are drawn by its
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,8 +22,10 @@ Json = dict[str, Any]
 
 HERE = Path(__file__).parent
 SCRIPTS = ("draw.js", "plots.js", "tables.js")
-# The browser is told to ask nobody for anything.
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'"
+# The browser is told to ask nobody for anything, and to run no script but the page's own, known by their hashes.
+POLICY = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {}; base-uri 'none'; form-action 'none'"
+)
 COLOURS = {"PROMOTE": "good", "HOLD": "warn", "REJECT": "bad", "ROLLBACK": "warn", "APPROVE": "good"}
 LONG = 80  # characters of a cell that wants room
 ABREAST, MANY = 3, 6  # pictures that fit into half the width, and those that are shown small
@@ -57,7 +61,7 @@ class Page:
         sides = f'<div class="sides">{nav}{main}</div>' if nav else main
         return (
             f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+            f'<meta http-equiv="Content-Security-Policy" content="{_policy()}">'
             f'<meta name="viewport" content="width=device-width, initial-scale=1">'
             f"<title>{escape(self.title)}</title>\n<style>{_read('site.css')}</style></head>\n"
             f'<body><a class="skip" href="#main">Skip to the content</a><div class="frame">'
@@ -162,7 +166,7 @@ def _figure(one: Exhibit) -> str:
     plot = f'<div class="plot" role="img" aria-label="{escape(one.title)}: {escape(one.text)}"></div>'
     wide = ' class="whole"' if one.kind == "matrix" and len(one.data["columns"]) > 12 else ""
     script = f'<script type="application/json">{told}</script>'
-    return f'<figure{wide} data-kind="{one.kind}">{caption}{plot}{script}</figure>'
+    return f'<figure{wide} data-kind="{escape(one.kind)}">{caption}{plot}{script}</figure>'
 
 
 def _table(data: Json) -> str:
@@ -222,6 +226,13 @@ def _right(right: bool) -> str:
 
 def _anchor(section: Section) -> str:
     return "".join(one if one.isalnum() else "-" for one in section.title.lower())
+
+
+@cache
+def _policy() -> str:
+    """Name the scripts of a page by their hashes."""
+    hashes = (base64.b64encode(hashlib.sha256(_read(name).encode()).digest()).decode() for name in SCRIPTS)
+    return POLICY.format(" ".join(f"'sha256-{one}'" for one in hashes))
 
 
 @cache

@@ -1,0 +1,210 @@
+"""Names and values that are script, through every page that we write, in a real browser: all of them stay text."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import shop
+import tiny
+from browser import Browser, browsing
+from client import TestClient
+from jousting import challenge, quick_package
+from listening import listening
+from making import fetch_raw, new_workspace
+
+from pipelines import evidence
+from tiltyard import card, explain, files, markdown, prepare, report, study_page, task_file, validate
+from tiltyard.api import application, install
+from tiltyard.errors import DataError, TiltyardError
+from tiltyard.promote import promote
+from tiltyard.served import Served
+from tiltyard.workspace import Workspace
+
+pytestmark = pytest.mark.smoke
+RUN = "window.hacked=1"
+IMAGE = f"<img src=x onerror={RUN}>"
+SCRIPT = f'"></script><script>{RUN}</script>'
+QUOTES = f"' onfocus={RUN} autofocus tabindex=0 x='"
+DOUBLE = f'x" onfocus={RUN} autofocus tabindex=0 x="y'
+LINK = f"[a](javascript:{RUN})"
+CLOSED = f"</title></style></textarea><svg onload={RUN}>"
+# What may run: handlers, scripts with the mark in them (data that stand in a page as JSON do not run), addresses.
+LIVE = """[...document.querySelectorAll('*')].filter((one) =>
+  [...one.attributes].some(({name, value}) => value.includes('hacked')
+    && (/^on/i.test(name) || /^javascript:/i.test(value)))
+  || (one.tagName === 'SCRIPT' && one.type !== 'application/json' && one.textContent.includes('hacked'))
+).map((one) => one.outerHTML.slice(0, 200))"""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One browser for all, which reaches nothing but this machine: Data Docs ask the network for their looks."""
+    with browsing(tmp_path_factory.mktemp("browser")) as browser:
+        browser.call("Network.enable")
+        browser.call("Network.setBlockedURLs", urls=["https://*", "http://*.*.com/*"])
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A project in which whatever has a name has one that is script: validated, judged, explained, reported."""
+    workspace = new_workspace(tmp_path_factory.mktemp("spoiled") / "project")
+    names = {"income": IMAGE, "height": SCRIPT, "weight": QUOTES, "country": LINK, "shop": DOUBLE, "again": CLOSED}
+    values = {"at": IMAGE, "de": SCRIPT, "fr": DOUBLE, "it": CLOSED}
+    frame = shop.customers()
+    frame["country"], frame["again"] = frame["country"].map(values), frame["again"].map({"no": SCRIPT, "yes": IMAGE})
+    frame.loc[3, "shop"] = f"shop{IMAGE}"
+    columns = {names.get(name, name): column for name, column in shop.TASK["columns"].items()}
+    columns[LINK] = {"type": "category", "values": [*values.values()]}
+    expect = [
+        ("expect_column_mean_to_be_between", {"column": IMAGE, "min_value": 1e12}),
+        ("expect_column_values_to_be_in_set", {"column": LINK, "value_set": [IMAGE, SCRIPT]}),
+        ("expect_column_values_to_match_regex", {"column": DOUBLE, "regex": "^(?<!<b>)shop[0-9]$"}),
+        ("expect_column_pair_values_to_be_equal", {"column_A": SCRIPT, "column_B": QUOTES}),
+        ("expect_table_columns_to_match_set", {"column_set": [IMAGE, SCRIPT, QUOTES]}),
+    ]
+    told: list[dict[str, Any]] = [
+        {"expectation": name, "severity": "warning", "arguments": arguments} for name, arguments in expect
+    ]
+    changes = {
+        "title": CLOSED + IMAGE + SCRIPT,
+        "columns": columns,
+        "target": {"column": CLOSED, "classes": [SCRIPT, IMAGE], "unit": IMAGE},
+        "expect": told,
+        "split": {"kind": "random"},
+        "gate.slices": [LINK],
+        "gate.sensitive": [LINK],
+    }
+    task = shop.write(workspace, frame.rename(columns=names), changes)
+    validate.validate(workspace, task)
+    prepare.prepare(workspace, task)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tiltyard.package.package", quick_package)
+        patch.setenv("TILTYARD_ACTOR", IMAGE + SCRIPT)
+        challenge(workspace, task, slice(2))
+        promote(workspace, task)
+        tiny.crowned(workspace, quick_package(workspace, task), "shop")
+        challenge(workspace, task, slice(1))
+        promote(workspace, task)
+    explain.explain(workspace, task, explain.Wish(only=["permutation", "features"]))
+    report.report(workspace, [task])
+    return workspace
+
+
+def harmless(browser: Browser, url: str, until: str = "true") -> str:
+    """Open a page, move over it, and hold that nothing of its texts ran or could; return what is read there."""
+    browser.open(url, until)
+    browser.script("new Promise((good) => setTimeout(good, 150))")
+    browser.script("document.querySelectorAll('*').forEach((one) => one.focus && one.focus())")
+    assert browser.script("window.hacked === undefined"), url
+    assert browser.script(LIVE) == [], url
+    text: str = browser.script("document.documentElement.textContent")
+    return text
+
+
+def test_pages_of_the_report(browser: Browser, spoiled: Workspace) -> None:
+    """Overview, task and evaluation: columns, labels, title, slices, categories, reasons and who decided."""
+    for page in (spoiled.report / "index.html", spoiled.report / "shop.html"):
+        text = harmless(browser, page.as_uri())
+        assert IMAGE in text
+    evaluation = spoiled.out("shop", "evaluate") / "report.html"
+    assert IMAGE in harmless(browser, evaluation.as_uri())
+
+
+def test_no_script_runs_in_the_report_but_its_own(browser: Browser, spoiled: Workspace, tmp_path: Path) -> None:
+    """What is written into a page by hand does not run: the page names its scripts by their hashes."""
+    page = (spoiled.report / "shop.html").read_text(encoding="utf-8")
+    (tmp_path / "shop.html").write_text(page.replace("<main", f"{IMAGE}<script>{RUN}</script><main", 1))
+    browser.open((tmp_path / "shop.html").as_uri(), "true")
+    browser.script("new Promise((good) => setTimeout(good, 150))")
+    assert browser.script("window.hacked === undefined")
+    assert browser.script("document.querySelectorAll('figure[data-kind] svg').length") > 0
+
+
+def test_an_edited_pointer_is_text(browser: Browser, spoiled: Workspace, tmp_path: Path) -> None:
+    """The version in the pointer, and all else in it, may be anything: the page shows it, or it is refused."""
+    root = tmp_path / "edited"
+    shutil.copytree(spoiled.root, root)
+    edited = Workspace(root)
+    pointer: dict[str, Any] = files.read_json(edited.champion("shop"))
+    for key in ("version", "who", "time", "metric", "champion", "commit", "data", "test"):
+        pointer["decision"][key] = IMAGE + DOUBLE
+    pointer["decision"]["reasons"] = [IMAGE, SCRIPT]
+    pointer["version"] = IMAGE + DOUBLE
+    files.write_json(edited.champion("shop"), pointer)
+    shutil.rmtree(edited.report)
+    try:
+        report.report(edited, [task_file.load(edited, "shop")])
+    except TiltyardError:
+        assert not (edited.report / "index.html").exists()
+    else:
+        for page in edited.report.glob("*.html"):
+            harmless(browser, page.as_uri())
+
+
+def test_data_docs(browser: Browser, spoiled: Workspace) -> None:
+    """Great Expectations' own pages about columns, values and file names."""
+    fetch_raw(spoiled, "digits")
+    with zipfile.ZipFile(spoiled.raw("digits") / "images.zip", "a") as archive:
+        archive.writestr(f"3/{IMAGE.replace('/', '')}.png", b"no picture")
+        archive.writestr(f"3/{DOUBLE}.png", b"no picture")
+    with pytest.raises(DataError, match="decodes"):
+        validate.validate(spoiled, task_file.load(spoiled, "digits"))
+    for task in ("shop", "digits"):
+        pages = sorted(spoiled.out(task, "docs").rglob("*.html"))
+        assert len(pages) >= 3
+        texts = [harmless(browser, page.as_uri()) for page in pages]
+        assert any("onerror" in text for text in texts), "the names are still to be read"
+
+
+def test_the_page_of_the_service(browser: Browser, spoiled: Workspace) -> None:
+    """Form, answer, card and command."""
+    task = tiny.evaluated(spoiled, "shop")
+    served = Served.load(tiny.packaged(spoiled, task))
+    app = application()
+    install(app, [served])
+    with listening(app) as place, TestClient(app):
+        drawn = "document.querySelector('article') && !document.getElementById('state').textContent"
+        assert IMAGE in harmless(browser, f"http://{place}/", drawn)
+        browser.script("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        browser.script("document.querySelector('#shop form').requestSubmit()")
+        browser.until("/Answered by version|Refused/.test(document.querySelector('#shop').textContent)")
+        browser.script("new Promise((good) => setTimeout(good, 150))")
+        assert browser.script("window.hacked === undefined")
+        assert browser.script(LIVE) == []
+
+
+def test_markdown(spoiled: Workspace) -> None:
+    """Cards, studies and Prefect's artifacts hold no HTML, no link and no cell that a name made."""
+    task = task_file.load(spoiled, "shop")
+    told: dict[str, Any] = files.read_json(spoiled.out("shop", "evaluate") / "report.json")
+    training: dict[str, Any] = files.read_json(spoiled.out("shop", "train") / "training.json")
+    text = card.card(task, told, training, {})
+    one = {"name": f"{IMAGE}|{LINK}", "mean": 0.5, "interval": None, "epochs": 1, "seconds": 1, "trouble": []}
+    plan = {"rows": None, "repeat": 2, "set": {"train.optimizer": IMAGE}}
+    result = {"title": SCRIPT, "task": "shop", "metric": "log_loss", "confidence": 0.95, "plan": plan}
+    study = study_page.page({**result, "variants": [one, {**one, "sentence": LINK}]}, "a.png", "b.png")
+    matrix = evidence._matrix({"labels": [f"{IMAGE}|", LINK], "matrix": np.eye(2, dtype=int).tolist()})
+    for written in (text, study, matrix):
+        for line in written.splitlines():
+            outside = "".join(line.split("`")[::2])
+            assert "<img" not in outside
+            assert "<script" not in outside
+            assert "](javascript" not in outside.replace("\\]", "")
+    assert all(line.replace("\\|", "").count("|") == 4 for line in matrix.splitlines())
+
+
+@pytest.mark.parametrize("name", ["a`b", "``", "`a", "a``b`c", "x|y"])
+def test_code_in_markdown_ends_where_the_name_does(name: str) -> None:
+    """Whatever backticks it holds."""
+    spelled = markdown.code(name)
+    fence = spelled[: len(spelled) - len(spelled.lstrip("`"))]
+    inner = spelled[len(fence) : -len(fence)].strip()
+    assert inner == name
+    assert fence not in name.replace(fence + "`", "")
