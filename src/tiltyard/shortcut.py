@@ -7,6 +7,7 @@ the words for it.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
@@ -28,6 +29,7 @@ AT_ONCE = 0.001  # seconds that a request may hold up all others
 MOST = 1024  # values of a column that are remembered
 LONGEST = 64  # characters of a value that is
 UNKNOWN = 64  # values of a request that may be read anew here: that costs a hundred times as much
+ESCAPED = re.compile(r'["\\\x00-\x1f]')
 
 encoder = msgspec.json.Encoder()
 
@@ -110,9 +112,10 @@ class Memory:
 
 
 def shortcut(predictor: Predictor, version: str) -> Shortcut | None:
-    """Make one, if the problem answers by asking the model once."""
+    """Make one, if the problem answers by asking the model once; msgspec takes no name that JSON would escape."""
     usual = type(predictor.encoder.problem).respond is Problem.respond
-    return Shortcut(predictor, version) if usual else None
+    named = not any(ESCAPED.search(name) for name in predictor.encoder.columns)
+    return Shortcut(predictor, version) if usual and named else None
 
 
 def _body(reader: Encoder) -> Any:
