@@ -196,6 +196,20 @@ def table(dice: Random, model: Model) -> Body:
     )
 
 
+def wide(dice: Random, model: Model) -> Body:
+    """CSV with columns by the thousand, some of them twice."""
+    names = [f"c{place}" for place in range(dice.choice([1_000, 20_000]))] + [*model.parts] * dice.choice([1, 2])
+    dice.shuffle(names)
+    return Body("V1", f"{','.join(names)}\n{','.join(['1'] * len(names))}".encode(), {"Content-Type": "text/csv"})
+
+
+def explained(dice: Random, model: Model) -> Body:
+    """Explanations of many instances, asked for by an escaped key."""
+    key = dice.choice(["explain", "\\u0065xplain", "\\u0065\\u0078plain"])
+    rows = json.dumps([model.schema["example"]] * dice.choice([1, 64, 65]))
+    return Body("V1", f'{{"instances": {rows}, "{key}": true}}'.encode(), {"Content-Type": JSON})
+
+
 def tensors(dice: Random, model: Model) -> Body:
     """Bytes behind JSON, and headers and parameters that lie about how many."""
     body = model.tensors
@@ -236,8 +250,9 @@ def strange_request(dice: Random, model: Model) -> Body:
 def parquet(dice: Random, model: Model) -> Body:
     """Parquet: good, overwritten, cut, of wrong types, or with more in it than it says."""
     content = bytearray(dice.choice([_parquet_good, _parquet_heavy, _parquet_nested, _parquet_liar])(dice, model))
+    begin = dice.choice([0, len(content) // 2])  # the footer is what the parser trusts
     for _ in range(dice.choice([0, 0, 1, 4, 40])):
-        content[dice.randrange(len(content))] = dice.randrange(256)
+        content[dice.randrange(begin, len(content))] = dice.randrange(256)
     if dice.random() < 0.1:
         content = content[: dice.randrange(len(content))]
     return Body("V1", bytes(content), {"Content-Type": "application/vnd.apache.parquet"})
@@ -294,5 +309,5 @@ def _varint(number: int) -> bytes:
 
 BODIES: tuple[Callable[[Random, Model], Body], ...] = (
     *(wrong_value, wrong_value, wrong_value, truncated, overwritten, noise, said_twice, too_many, squeezed),
-    *(picture, table, tensors, tensors, strange_request, parquet),
+    *(picture, table, tensors, tensors, strange_request, parquet, parquet, wide, explained),
 )

@@ -101,7 +101,9 @@ def main() -> None:
         raise SystemExit(
             "\n".join([*outcome.faults[:20], f"{len(outcome.faults)} faults, memory {outcome.growth:.3f} times"])
         )
-    files.write_text(RESULTS, text)
+    heading = "## One kind of attack at a time"
+    second = RESULTS.read_text(encoding="utf-8").partition(heading)[2] if RESULTS.is_file() else ""
+    files.write_text(RESULTS, f"{text}\n{heading}{second}" if second else text)  # attacks.py writes that part
 
 
 def told(outcome: Outcome, count: int, seed: int) -> str:

@@ -28,6 +28,7 @@ class Request:
     answers: int = 0  # that must come, where HTTP leaves no doubt
     drips: int = 0  # parts in which it is sent, slowly
     reset: bool = False  # the client breaks the connection instead of reading
+    closes: bool = False  # the client closes its sending side
 
 
 def dealt(dice: Random, models: list[Model]) -> Request:
@@ -167,6 +168,39 @@ def pipelined(dice: Random, model: Model) -> Request:
     return Request("pipelined", _good(model) * several + last, answers)
 
 
+def offers(dice: Random, model: Model) -> Request:
+    """A good request that offers to go on in another protocol, perhaps twice."""
+    name = dice.choice(["Upgrade", "upgrade", "UPGRADE", "uPgRaDe"])
+    wire = _good(model, Connection="Upgrade, HTTP2-Settings", **{name: dice.choice(["h2c", "websocket", "x"])})
+    several = dice.choice([1, 2])
+    return Request("offers", wire * several, several)
+
+
+def trailers(dice: Random, model: Model) -> Request:
+    """A body in chunks with something behind it, or with much beside it."""
+    content = json.dumps(model.rows).encode()
+    long = [b"a: b\r\n" * 5000, b"a: " + b"b" * 50_000 + b"\r\n"]
+    behind = dice.choice([b"X-API-Key: x\r\n", b"Content-Length: 5\r\n", *long])
+    extension = dice.choice([b"", b";x=y", b";" + b"x" * 20_000])
+    head = {"Transfer-Encoding": "chunked"}
+    body = b"%x%s\r\n%s\r\n0\r\n%s\r\n" % (len(content), extension, content, behind)
+    return Request("trailers", _post(f"/v1/models/{model.name}:predict", b"", head, "") + body)
+
+
+def endless(dice: Random, model: Model) -> Request:
+    """A head that is too long, or a part of a head without end."""
+    begin = _good(model).partition(b"\r\n\r\n")[0] + b"\r\n"
+    more = [b"a: b\r\n" * 50_000, b"a: " + b"b" * 300_000, b"a" * 300_000, b"a: b\r\n" * 200 + b"\r\n"]
+    long = b"GET /" + b"a" * dice.choice([9_000, 300_000])
+    return Request("endless", dice.choice([*(begin + one for one in more), long, long + b" HTTP/1.1\r\n\r\n"]))
+
+
+def half_closed(dice: Random, model: Model) -> Request:
+    """A client that closes its sending side behind its last request."""
+    several = dice.choice([1, 3])
+    return Request("half_closed", _good(model) * several, several, closes=True)
+
+
 def left(dice: Random, model: Model) -> Request:
     """A client that breaks the connection before, in the middle of, or behind its request."""
     wire = _good(model)
@@ -183,6 +217,8 @@ WRAPPINGS: tuple[Callable[[Random, Model], Request], ...] = (
     *(lengths, chunks, lines, paths, headers, pipelined, left),
     *(lengths, chunks, lines, paths, headers, pipelined, left),
     *(lengths, chunks, lines, paths, headers, pipelined, slow),
+    *(offers, trailers, endless, half_closed),
+    *(offers, trailers, endless, half_closed),
 )
 
 
@@ -191,6 +227,8 @@ def sent(port: int, request: Request) -> list[int]:
     with socket.create_connection(("127.0.0.1", port), timeout=ANSWER) as connection:
         with contextlib.suppress(OSError):  # it is refused before all is read: the answer may be there
             _send(connection, request)
+        if request.closes:
+            connection.shutdown(socket.SHUT_WR)
         if request.reset:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return []

@@ -45,6 +45,7 @@ def application(limits: Limits | None = None, life: Lifespan[Starlette] | None =
     guard = Guard(limits or Limits())
     front = [Middleware(Front, guard), Middleware(Lane)]
     app = Starlette(routes=routes, exception_handlers=handlers, middleware=front, lifespan=partial(_living, life))
+    app.state.document = None, b""  # of which models the document is, and the document
     app.state.pool, app.state.fast = ComputePool(guard.limits.seconds), not guard.limits.plain
     app.state.meters = app.state.recorder = app.state.keeper = None
     app.state.guard, app.state.locked = guard, bool(guard.limits.keys)
@@ -85,8 +86,14 @@ def replace(app: Starlette, served: Served) -> None:
 
 
 async def _openapi(request: Request) -> Response:
+    """Write the document once for the models that are warm: it takes milliseconds for many of them."""
     state = request.app.state
-    return json(encoder.encode(openapi(state.kept, locked=state.locked)))
+    of, content = state.document
+    if of is not state.kept:
+        of = state.kept
+        content = encoder.encode(openapi(of, locked=state.locked))
+        state.document = of, content
+    return json(content)
 
 
 async def _nowhere(_: Request) -> Response:

@@ -1,0 +1,315 @@
+"""One kind of hostile client at a time, eight of them, against a real service: what a plain request then waits for.
+
+    tiltyard run && python benchmarks/attacks.py [--seconds N] [--files N] [--against FOLDER]
+
+FOLDER is the source tree of another version of this project: its service is attacked in the same way, by turns. Writes
+the second part of benchmarks/HOSTILE.md. Everything stays on loopback, and ends by itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import contextlib
+import io
+import itertools
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import page
+from watched import look
+
+sys.path.insert(0, str(page.ROOT / "tests"))
+
+import scribe  # from tests/: a model that writes text
+from making import new_workspace
+
+from tiltyard import files, serve, trial
+from tiltyard.workspace import Workspace
+
+TARGET = page.ROOT / "benchmarks" / "HOSTILE.md"
+HEADING = "## One kind of attack at a time"
+CLIENTS = 8
+PARQUET = "application/vnd.apache.parquet"
+Send = Callable[[int, float], None]  # to a port, until a moment
+
+
+@dataclass
+class Waited:
+    """What became of the plain requests while an attack went on, in seconds, and of the service's memory."""
+
+    seconds: list[float] = field(default_factory=list)
+    lost: int = 0  # without an answer, or with another than 200
+    before: float = 0.0  # MiB
+    most: float = 0.0
+    after: float = 0.0
+    died: bool = False
+
+    @property
+    def row(self) -> str:
+        """A row of the table."""
+        if self.died or not self.seconds:
+            return f"ended | | {self.lost} | {self.before:.0f} | {self.most:.0f} | "
+        ranked = sorted(self.seconds)
+        p99 = 1000 * ranked[int(0.99 * (len(ranked) - 1))]
+        middle = 1000 * statistics.median(ranked)
+        return f"{middle:.1f} | {p99:.0f} | {self.lost} | {self.before:.0f} | {self.most:.0f} | {self.after:.0f}"
+
+
+def post(path: str, content: bytes, kind: str = "application/json") -> bytes:
+    """Give the bytes of a request."""
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {len(content)}\r\n\r\n"
+    return head.encode() + content
+
+
+def asking(*wires: bytes) -> Send:
+    """Ask one request after the other over one connection, and wait for each answer."""
+
+    def send(port: int, end: float) -> None:
+        turn = itertools.cycle(wires)
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=40) as client:
+                while time.monotonic() < end:
+                    client.sendall(next(turn))
+                    if not client.recv(1 << 16):
+                        break
+            time.sleep(0.005)
+
+    return send
+
+
+def flooding(begin: bytes, again: bytes, most: int) -> Send:
+    """Send as much as is taken, and read nothing."""
+
+    def send(port: int, end: float) -> None:
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as client:
+                client.sendall(begin)
+                part = again * max(1, (1 << 20) // len(again))
+                for _ in range(most // len(part)):
+                    if time.monotonic() > end:
+                        break
+                    client.sendall(part)
+            time.sleep(0.05)
+
+    return send
+
+
+def holding(begin: bytes, each: int) -> Send:
+    """Hold many connections, and send a byte on each now and then."""
+
+    def send(port: int, end: float) -> None:
+        held: list[socket.socket] = []
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError):
+                while len(held) < each:
+                    held.append(socket.create_connection(("127.0.0.1", port), timeout=1))
+                    held[-1].sendall(begin)
+            for one in [*held]:
+                try:
+                    one.sendall(b"a")
+                except OSError:
+                    held.remove(one)
+            time.sleep(0.5)
+
+    return send
+
+
+def attacks(song: str) -> dict[str, Send]:
+    """Give all kinds by name."""
+    flower = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
+    plain = json.dumps({"instances": [flower]}).encode()
+    one = post("/v1/models/iris:predict", plain)
+    head = b"POST /v1/models/iris:predict HTTP/1.1\r\nHost: x\r\n"
+    explain = b'{"instances": %s, "\\u0065xplain": true}' % json.dumps([flower] * 64).encode()
+    write = json.dumps({"instances": [{"prompt": "green", "length": 2000}] * 50}).encode()
+    pictures = json.dumps({"instances": [{"b64": _picture()}] * 145}).encode()
+    wide = ",".join(f"c{place}" for place in range(20_000)).encode() + b"\n1"
+    large = json.dumps({"instances": [flower] * 1000}).encode()
+    return {
+        "none": asking(one),
+        "requests pipelined without end": flooding(b"", b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n", 20 << 20),
+        "predictions pipelined without end": flooding(b"", one, 20 << 20),
+        "headers without end": flooding(head, b"a: b\r\n", 60 << 20),
+        "a header value without end": flooding(head + b"a: ", b"b" * 1024, 60 << 20),
+        "an address without end": flooding(b"GET /", b"a" * 1024, 60 << 20),
+        "trailers without end": flooding(head + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"a: b\r\n", 60 << 20),
+        "1,600 heads that drip": holding(b"POST / HT", 200),
+        "1,600 bodies that drip": holding(one[:-20], 200),
+        "64 explanations, the key escaped": asking(post("/v1/models/iris:predict", explain)),
+        "50 texts of 2,000 characters": asking(post(f"/v1/models/{song}:predict", write)),
+        "145 pictures of 64 pixels": asking(post("/v1/models/digits:predict", pictures)),
+        "CSV with 20,000 columns": asking(post("/v1/models/iris:predict", wide, "text/csv")),
+        "1,000 rows of JSON": asking(post("/v1/models/iris:predict", large)),
+        "damaged Parquet": asking(*[post("/v1/models/iris:predict", one, PARQUET) for one in damaged(0, 200)]),
+    }
+
+
+def _picture() -> str:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.new("L", (8, 8)).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def damaged(seed: int, count: int) -> Iterator[bytes]:
+    """Give Parquet files of several shapes with some bytes changed, cut, doubled or taken from each other."""
+    import pandas as pd
+
+    dice, names = Random(seed), ["sepal_length", "sepal_width", "petal_length", "petal_width"]  # noqa: S311 - no secret
+    shapes: list[bytes] = []
+    kinds: list[dict[str, Any]] = [{}, {"compression": None}, {"version": "1.0"}, {"row_group_size": 7}]
+    for rows, options in itertools.product((1, 40), kinds):
+        file = io.BytesIO()
+        pd.DataFrame({name: [0.1 + place for place in range(rows)] for name in names}).to_parquet(file, **options)
+        shapes.append(file.getvalue())
+    for _ in range(count):
+        content = bytearray(dice.choice(shapes))
+        for _ in range(dice.choice([1, 1, 1, 2, 4, 16])):
+            content[dice.randrange(len(content) // 2 if dice.random() < 0.8 else 0, len(content))] = dice.randrange(256)
+        if dice.random() < 0.1:
+            place = dice.randrange(len(content))
+            del content[place : place + dice.randrange(1, 50)]
+        if dice.random() < 0.1:
+            place = dice.randrange(len(content))
+            content[place:place] = dice.choice(shapes)[: dice.randrange(1, 500)]
+        yield bytes(content)
+
+
+def measured(server: trial.Server, send: Send, seconds: float) -> Waited:
+    """Ask a plain request again and again while eight clients attack."""
+    port, found = int(server.url.rpartition(":")[2]), Waited()
+    found.before = found.most = look(server.process.pid).mib
+    end = time.monotonic() + seconds
+    context = multiprocessing.get_context("fork")
+    attackers = [context.Process(target=send, args=(port, end), daemon=True) for _ in range(CLIENTS)]
+    for attacker in attackers:
+        attacker.start()
+    body = b'{"instances": [{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}]}'
+    wire, looked = post("/v1/models/iris:predict", body), 0.0
+    while time.monotonic() < end:
+        _ask(port, wire, end, found)
+        if time.monotonic() - looked > 0.5:
+            looked = time.monotonic()
+            found.most = max(found.most, look(server.process.pid).mib)
+    for attacker in attackers:
+        attacker.join(5)
+        attacker.kill()
+    time.sleep(3)
+    found.died = server.process.poll() is not None
+    found.after = 0.0 if found.died else look(server.process.pid).mib
+    return found
+
+
+def _ask(port: int, wire: bytes, end: float, found: Waited) -> None:
+    """Use one connection for some requests, as clients do."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            for _ in range(50):
+                if time.monotonic() > end:
+                    return
+                begun = time.perf_counter()
+                client.sendall(wire)
+                if client.recv(1 << 16).startswith(b"HTTP/1.1 200"):
+                    found.seconds.append(time.perf_counter() - begun)
+                else:
+                    found.lost += 1
+                    return
+                time.sleep(0.002)
+    except OSError:
+        found.lost += 1
+        time.sleep(0.05)
+
+
+def fuzzed(server: trial.Server, count: int) -> dict[str, int]:
+    """Send damaged Parquet files, one after the other over four connections; count what is answered."""
+    import httpx
+
+    found: dict[str, int] = {}
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        for content in damaged(1, count):
+            answer = client.post("/v1/models/iris:predict", content=content, headers={"Content-Type": PARQUET})
+            found[str(answer.status_code)] = found.get(str(answer.status_code), 0) + 1
+    return found
+
+
+def main() -> None:
+    """Attack this version, and another if one is given; write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--files", type=int, default=20_000, help="damaged Parquet files")
+    parser.add_argument("--against", type=Path, metavar="FOLDER")
+    given, workspace = parser.parse_args(), Workspace.find()
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        song = scribe.scribe(new_workspace(home / "song"))
+        assert song.folder  # noqa: S101 - for the type checker
+        folders = {**serve.champions(workspace, ["iris", "digits"]), "song": song.folder}
+        versions = {"this": page.ROOT / "src"} | ({"before": given.against / "src"} if given.against else {})
+        rows: list[str] = []
+        for kind, send in attacks("song").items():
+            for name, source in versions.items():
+                with _serving(source, folders, home / name) as server:
+                    print(f"{kind}: {name}", flush=True)
+                    rows.append(f"| {kind} | {name} | {measured(server, send, given.seconds).row} |")
+                print(rows[-1], flush=True)
+        with _serving(page.ROOT / "src", folders, home / "fuzz") as server:
+            before = look(server.process.pid)
+            statuses = fuzzed(server, given.files)
+            after = look(server.process.pid)
+    _write(rows, statuses, (before.processes[:2], after.processes[:2]), given)
+
+
+@contextlib.contextmanager
+def _serving(source: Path, folders: dict[str, Path], home: Path) -> Iterator[trial.Server]:
+    shutil.rmtree(home, ignore_errors=True)
+    environment = serve.environment(serve.fixed(folders), home)
+    with trial.running(serve.ARGUMENTS, {**environment, "PYTHONPATH": str(source)}, home) as server:
+        try:
+            yield server
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # one that is stuck does not end politely
+                os.killpg(server.process.pid, signal.SIGKILL)
+
+
+def _write(rows: list[str], statuses: dict[str, int], processes: tuple[Any, Any], given: argparse.Namespace) -> None:
+    counted = ", ".join(f"{count:,} times {status}" for status, count in sorted(statuses.items()))
+    same = "the same" if processes[0] == processes[1] else "OTHERS"
+    text = f"""{HEADING}
+
+Eight clients attack one worker for {given.seconds:g} seconds in one way, and a ninth asks a plain request for one row
+every 2 ms meanwhile, over connections of 50 requests each. All share the machine. Milliseconds are those of the ninth;
+memory is that of all processes of the service, in MiB, before, at most, and 3 seconds after. `lost` counts requests of
+the ninth without an answer of 200. Written by
+`benchmarks/attacks.py` on {datetime.now(UTC):%Y-%m-%d}: {page.machine()}.
+`this` is this version, `before` the one without bounds on connections and without processes for long work.
+
+| attack | version | median, ms | p99, ms | lost | MiB before | at most | after |
+|---|---|--:|--:|--:|--:|--:|--:|
+{chr(10).join(rows)}
+
+{sum(statuses.values()):,} Parquet files of eight shapes, damaged with seed 1, were sent one after the other: {counted}.
+The processes of the service were {same} before and after.
+"""
+    first = TARGET.read_text(encoding="utf-8").partition(HEADING)[0]  # hostile.py writes it
+    files.write_text(TARGET, first.rstrip() + "\n\n" + text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
