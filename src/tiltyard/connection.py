@@ -68,6 +68,7 @@ class BoundedConnection(HttpToolsProtocol):
         self.fresh = True  # no request came yet
         self.since = time.monotonic()  # when the client began to keep us waiting
         self.received = 0  # bytes of the body
+        self.unsent = 0  # bytes of answers that the client did not take when it was last full
         self.watch: asyncio.TimerHandle | None = None
         self.again: asyncio.Handle | None = None
 
@@ -86,6 +87,7 @@ class BoundedConnection(HttpToolsProtocol):
         if self.again:
             self.again.cancel()
         self.waiting = b""
+        self._sent()
         super().connection_lost(exc)
 
     @property
@@ -237,11 +239,23 @@ class BoundedConnection(HttpToolsProtocol):
         if (self.waiting or self.ended) and not self.again:
             self.again = self.loop.call_soon(self.read)
 
+    def pause_writing(self) -> None:
+        """Count what the client does not take; end the connection if all that is not taken is too much."""
+        super().pause_writing()
+        self.unsent = self.transport.get_write_buffer_size()
+        if not self.state.guard.keep_unsent(self.unsent):
+            self.transport.abort()
+
     def resume_writing(self) -> None:
         """Go on once the client takes its answers again."""
         super().resume_writing()
+        self._sent()
         if self.waiting and not self.transport.is_closing():
             self.read()
+
+    def _sent(self) -> None:
+        self.state.guard.keep_unsent(-self.unsent)
+        self.unsent = 0
 
     def _look(self) -> None:
         """End the connection of a client that keeps us waiting."""

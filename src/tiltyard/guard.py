@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 BEARER = b"bearer "
 EVICTED = 64  # connections that are chosen together: choosing looks at all of them
+UNSENT = 128_000_000  # bytes of all answers that clients do not take
 BUFFERED = 256_000_000  # bytes of all bodies that are being read or worked on
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -25,7 +26,7 @@ class Guard:
     """Knows the limits of a worker, and what is in use of them. Every way to a model asks it."""
 
     def __init__(self, limits: Limits) -> None:
-        self.limits, self.inside, self.buffered = limits, 0, 0
+        self.limits, self.inside, self.buffered, self.unsent = limits, 0, 0, 0
         self.meters: Meters | None = None
         self.evictable: list[BoundedConnection] = []
 
@@ -63,6 +64,11 @@ class Guard:
         if size > 0 and self.buffered + size > BUFFERED:
             raise RequestError("too_many_requests", "expected less data at a time; try again in a second", status=429)
         self.buffered += size
+
+    def keep_unsent(self, size: int) -> bool:
+        """Count bytes of answers that a client does not take; return whether there is memory for them."""
+        self.unsent += size
+        return self.unsent <= UNSENT
 
     def make_room(self, connection: BoundedConnection) -> None:
         """End the connection that has kept us waiting longest if there are too many; none that awaits its answer."""

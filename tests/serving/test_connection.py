@@ -279,6 +279,20 @@ def test_connections_are_bounded(app: Starlette) -> None:
         assert answers[0].startswith(b"HTTP/1.1 200")
 
 
+def test_answers_that_nobody_takes_are_bounded_together(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection that makes them too many is ended, and others are answered."""
+    monkeypatch.setattr("tiltyard.guard.UNSENT", 50_000)
+    wire = request({"instances": [tiny.IRIS] * 900})
+    with served(app) as port, socket.socket() as client, connect(port) as other:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(30)
+        client.connect(("127.0.0.1", port))
+        with pytest.raises(ConnectionError):
+            client.sendall(wire * 300)
+        other.sendall(USUAL)
+        assert other.recv(1 << 16).startswith(b"HTTP/1.1 200")
+
+
 def test_bodies_are_bounded_together(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is being read counts, and does not count any more when it is answered or its client has left."""
     monkeypatch.setattr("tiltyard.guard.BUFFERED", 3_000_000)
