@@ -10,12 +10,12 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 from pydantic import Field
 
-from tiltyard import files
+from tiltyard import files, listing
 from tiltyard import stage as stages
 from tiltyard.errors import DataError, TaskError, TiltyardError, WorkspaceError
 from tiltyard.strict import Strict
@@ -23,7 +23,6 @@ from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
-    from dvc_data.hashfile.tree import Tree
 
 STAGES = ("validate", "prepare", "train", "evaluate")  # as in dvc.yaml, in their order
 RESOLVE = "resolve"  # the stage before them, which reads the task file for all
@@ -74,7 +73,7 @@ def pointer(path: Path) -> Pointer:
 def checkout(workspace: Workspace, path: Path, version: Pointer) -> None:
     """Let the pointer name another version, and put its files at `path`."""
     with _repo(workspace) as repo:
-        _have(repo, version)
+        listing.refuse_links(path, [parts for parts, _ in _have(repo, version)])
         out = {**version.model_dump(), "hash": "md5", "path": path.name}
         files.write_text(path.with_name(f"{path.name}.dvc"), yaml.safe_dump({"outs": [out]}, sort_keys=False))
         repo.checkout([f"{path}.dvc"], force=True)
@@ -83,32 +82,35 @@ def checkout(workspace: Workspace, path: Path, version: Pointer) -> None:
 def bring(workspace: Workspace, version: Pointer, folder: Path) -> None:
     """Copy the files of a version into a folder."""
     with _repo(workspace) as repo:
-        tree = _have(repo, version)
-        for key, _, oid in tree:
-            target = folder.joinpath(*key)
+        for parts, md5 in _have(repo, version):
+            target = folder.joinpath(*parts)
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(repo.cache.local.oid_to_path(oid.value), target)
+            shutil.copyfile(repo.cache.local.oid_to_path(md5), target)
 
 
-def _have(repo: Repo, version: Pointer) -> Tree:
-    """Have a version in the cache, from the remote if need be, and give the list of its files."""
-    from dvc_data.hashfile import load
+def _have(repo: Repo, version: Pointer) -> list[tuple[tuple[str, ...], str]]:
+    """Have a version in the cache, from the remote if need be, and return its files, checked: paths and hashes."""
     from dvc_data.hashfile.hash_info import HashInfo
 
-    wanted = HashInfo("md5", version.md5)
+    wanted, place = HashInfo("md5", version.md5), Path(repo.cache.local.oid_to_path(version.md5))
+    found: list[tuple[tuple[str, ...], str]] = []
     try:
-        repo.cloud.pull([wanted])
-        tree = cast("Tree", load(repo.cache.local, wanted))
-        repo.cloud.pull([oid for _, _, oid in tree])
-        lost = [oid for _, _, oid in tree if not repo.cache.local.exists(oid.value)]
+        if not place.is_file():
+            repo.cloud.pull([wanted])
+        found = listing.read(place, version.md5, version.nfiles)
+        repo.cloud.pull([HashInfo("md5", md5) for _, md5 in found])
+        lost = [md5 for _, md5 in found if not repo.cache.local.exists(md5)]
     except FileNotFoundError:
-        lost = [wanted]
+        lost = [version.md5]
+    except DataError:
+        place.unlink(missing_ok=True)  # so that a remote that was mended is asked again
+        raise
     if lost:
         raise DataError(
             f"version {version.md5[:12]} of the data is neither in DVC's cache nor in the remote",
             hint="see where the remote points: dvc remote list",
         )
-    return tree
+    return found
 
 
 def changed(workspace: Workspace, path: Path) -> bool:

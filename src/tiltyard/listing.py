@@ -1,0 +1,88 @@
+"""The listing of a version, as a DVC remote gives it: a JSON list of files, checked before one of them is written.
+
+Whoever can write to a remote can put any listing there. Its hash must be the version's, each path must stay inside
+of the folder on every system, and no two may meet where upper and lower case are the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+from tiltyard.column import shown
+from tiltyard.errors import DataError
+
+ENTRY = 5000  # bytes of an entry, at most: a path of 4096 and a hash
+NAME = 255  # bytes of a part of a path
+HASH = re.compile(r"[0-9a-f]{32}")
+DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])", re.IGNORECASE)
+FORBIDDEN = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|]')
+HINT = "nothing was written; see who can write to the remote: dvc remote list"
+
+
+def read(path: Path, md5: str, count: int) -> list[tuple[tuple[str, ...], str]]:
+    """Return the parts of each file's path, and its hash; `md5` and `count` are what the pointer names."""
+    what = f"version {md5[:12]} of the data"
+    if path.stat().st_size > ENTRY * (count + 1):
+        raise DataError(f"{what}: expected a listing of {count} files; received {path.stat().st_size:,} bytes", HINT)
+    content = path.read_bytes()
+    if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5.removesuffix(".dir"):
+        raise DataError(f"{what}: expected a listing with that hash; received another", HINT)
+    try:
+        entries = json.loads(content)
+    except (ValueError, RecursionError):
+        raise DataError(f"{what}: expected a listing in JSON; received something else", HINT) from None
+    if not isinstance(entries, list) or len(entries) != count:
+        received = f"{len(entries)}" if isinstance(entries, list) else type(entries).__name__
+        raise DataError(f"{what}: expected a list of {count} files; received {received}", HINT)
+    found = [_entry(entry, what) for entry in entries]
+    _refuse_meeting([parts for parts, _ in found], what)
+    return found
+
+
+def refuse_links(folder: Path, paths: list[tuple[str, ...]]) -> None:
+    """Refuse to write through a link that lies where a folder of the version should be."""
+    folders = {folder} | {folder.joinpath(*parts[:depth]) for parts in paths for depth in range(1, len(parts))}
+    if link := next((one for one in sorted(folders) if one.is_symlink()), None):
+        text = f"{link} is a link to {link.readlink()}: files of the version would be written there"
+        raise DataError(text, hint=f"remove it: rm {link}")
+
+
+def _entry(entry: Any, what: str) -> tuple[tuple[str, ...], str]:
+    if not isinstance(entry, dict) or not {"md5", "relpath"} <= entry.keys():
+        raise DataError(f"{what}: expected md5 and relpath of each file; received {shown(entry)}", HINT)
+    path, md5 = entry["relpath"], entry["md5"]
+    if not isinstance(md5, str) or not HASH.fullmatch(md5):
+        raise DataError(f"{what}: expected a hash of 32 digits; received {shown(md5)}", HINT)
+    if not isinstance(path, str) or not all(map(_is_safe, path.split("/"))):
+        raise DataError(f"{what}: expected paths inside of the folder; received {shown(path)}", HINT)
+    return tuple(path.split("/")), md5
+
+
+def _is_safe(part: str) -> bool:
+    """Say whether a part of a path is a plain name on every system."""
+    if part in ("", ".", "..") or FORBIDDEN.search(part) or part != part.rstrip(". "):
+        return False
+    try:
+        return len(part.encode()) <= NAME and not DEVICES.fullmatch(part.split(".", maxsplit=1)[0].rstrip())
+    except UnicodeEncodeError:  # half of a character
+        return False
+
+
+def _refuse_meeting(paths: list[tuple[str, ...]], what: str) -> None:
+    """Refuse two files at one place, and a file where another needs a folder, whatever the case of letters."""
+    folded: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for parts in paths:
+        key = tuple(unicodedata.normalize("NFC", part).casefold() for part in parts)
+        if key in folded:
+            raise DataError(f"{what}: expected each path once; received {shown('/'.join(parts))} again", HINT)
+        folded[key] = parts
+    for parts in folded:
+        for depth in range(1, len(parts)):
+            if parts[:depth] in folded:
+                path = "/".join(folded[parts[:depth]])
+                raise DataError(f"{what}: expected a file or a folder; received {shown(path)} as both", HINT)

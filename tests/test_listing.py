@@ -1,0 +1,135 @@
+"""The listing of a version: nothing that a remote holds is written outside of the folder, or over another file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tiltyard import data, fetch, files, listing, store, task_file, versions
+from tiltyard.errors import DataError
+from tiltyard.workspace import Workspace
+
+MD5 = "0" * 32
+
+
+def written(folder: Path, content: bytes) -> tuple[Path, str]:
+    """Write a listing; return where, and the name that its bytes have."""
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest() + ".dir"
+    path = folder / md5
+    path.write_bytes(content)
+    return path, md5
+
+
+def entries(*paths: object) -> list[Any]:
+    """Return a listing of these paths."""
+    return [{"md5": MD5, "relpath": path} for path in paths]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("../evil", "a/../../evil", "/etc/evil", "a//b", "", ".", "a/.", "a/", "..", "a/..", "C:/evil", "c:evil"),
+        *("..\\evil", "a\\b", "a\0b", "a\nb", "NUL", "con.csv", "a/COM1.txt", "aux ", "a.", "a ", "x" * 256, "a:b"),
+        *(7, None, ["a"], "\ud800"),
+    ],
+)
+def test_paths_stay_inside(tmp_path: Path, path: object) -> None:
+    """Absolute ones, such with .. or backslashes, empty ones, devices and control characters are refused."""
+    place, md5 = written(tmp_path, json.dumps(entries("table.csv", path)).encode())
+    with pytest.raises(DataError, match="expected paths inside of the folder") as caught:
+        listing.read(place, md5, 2)
+    assert "nothing was written" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("paths", "said"),
+    [
+        (("a.csv", "A.csv"), "each path once"),
+        (("a", "a"), "each path once"),
+        (("\u00e9", "e\u0301"), "each path once"),
+        (("stra\u00dfe", "STRASSE"), "each path once"),
+        (("a", "a/b"), "a file or a folder"),
+        (("b/c/d", "B/C"), "a file or a folder"),
+    ],
+)
+def test_no_two_paths_meet(tmp_path: Path, paths: tuple[str, ...], said: str) -> None:
+    """Also where upper and lower case, or two spellings of one letter, are the same."""
+    place, md5 = written(tmp_path, json.dumps(entries(*paths)).encode())
+    with pytest.raises(DataError, match=said):
+        listing.read(place, md5, len(paths))
+
+
+@pytest.mark.parametrize(
+    ("content", "count", "said"),
+    [
+        (b"{}", 1, "expected a list of 1 files; received dict"),
+        (b"[", 1, "expected a listing in JSON"),
+        (b"[" * 4_000, 1, "expected a listing in JSON"),
+        (b"[]", 1, "expected a list of 1 files; received 0"),
+        (b" " * 20_000 + b"[]", 1, "expected a listing of 1 files; received 20,002 bytes"),
+        (b"[7]", 1, "expected md5 and relpath"),
+        (b'[{"relpath": "a", "md5": "../../../etc/passwd"}]', 1, "expected a hash of 32 digits"),
+    ],
+)
+def test_what_is_no_listing_is_refused(tmp_path: Path, content: bytes, count: int, said: str) -> None:
+    """By size, form and number of files."""
+    place, md5 = written(tmp_path, content)
+    with pytest.raises(DataError, match=said):
+        listing.read(place, md5, count)
+
+
+def test_a_listing_is_what_its_name_says(tmp_path: Path) -> None:
+    """Another content under the same name is refused; a good one is read."""
+    place, md5 = written(tmp_path, json.dumps(entries("table.csv", "more/b.csv")).encode())
+    assert listing.read(place, md5, 2) == [(("table.csv",), MD5), (("more", "b.csv"), MD5)]
+    with pytest.raises(DataError, match="expected a listing with that hash"):
+        listing.read(place, "1" * 32 + ".dir", 2)
+
+
+def poisoned(workspace: Workspace, path: str) -> str:
+    """Make a version of iris whose listing, with a good hash, also names another path; return its name."""
+    task = task_file.load(workspace, "iris")
+    fetch.get(workspace, task)
+    (known,) = versions.recorded(workspace, "iris")
+    cache = workspace.root / ".dvc" / "cache" / "files" / "md5"
+    old = json.loads((cache / known.pointer.md5[:2] / known.pointer.md5[2:]).read_bytes())
+    content = json.dumps([*old, {**old[0], "relpath": path}]).encode()
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest() + ".dir"
+    remote = workspace.root / ".dvcstore" / "files" / "md5" / md5[:2]
+    remote.mkdir(parents=True, exist_ok=True)
+    (remote / md5[2:]).write_bytes(content)
+    pointer = store.Pointer(md5=md5, size=1, nfiles=len(old) + 1)
+    versions.record(workspace, "iris", "e" * 64, pointer)
+    return "e" * 12
+
+
+@pytest.mark.parametrize("path", ["../evil.csv", "../../../evil.csv", "{root}/evil.csv", "more/../../evil.csv"])
+def test_a_remote_writes_nothing_outside(workspace: Workspace, path: str) -> None:
+    """Neither a comparison nor a checkout follows what its listing says; the raw data stay as they are."""
+    name = poisoned(workspace, path.format(root=workspace.root))
+    task = task_file.load(workspace, "iris")
+    before, pointer = files.sha256(workspace.raw("iris")), workspace.raw("iris").with_name("iris.dvc").read_bytes()
+    for act in (lambda: data.diff(workspace, task, name), lambda: data.checkout(workspace, task, name)):
+        with pytest.raises(DataError, match="expected paths inside of the folder"):
+            act()
+    assert not list(workspace.root.rglob("evil.csv"))
+    assert not list(workspace.root.parent.glob("evil.csv"))
+    assert files.sha256(workspace.raw("iris")) == before
+    assert workspace.raw("iris").with_name("iris.dvc").read_bytes() == pointer
+
+
+def test_a_link_in_the_way_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    """A folder of the version that is a link to elsewhere would take its files there."""
+    name, elsewhere = poisoned(workspace, "more/b.csv"), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (workspace.raw("iris") / "more").symlink_to(elsewhere)
+    with pytest.raises(DataError, match=r"more is a link to .*elsewhere"):
+        store.checkout(workspace, workspace.raw("iris"), versions.named(workspace, "iris", name).pointer)
+    assert not list(elsewhere.iterdir())
+    (workspace.raw("iris") / "more").unlink()
+    data.checkout(workspace, task_file.load(workspace, "iris"), name)
+    assert (workspace.raw("iris") / "more" / "b.csv").is_file()
