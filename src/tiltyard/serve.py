@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from tiltyard import files, roster
+from tiltyard import files, roster, task_file
 from tiltyard.bento import SERVED
 from tiltyard.errors import PackageError, RegistryError, TiltyardError
 from tiltyard.last_good import LastGood
@@ -73,6 +73,8 @@ def champions(
             f"{name}: {problem}; {f'{folders[0].name} is served, the last good one' if folders else 'it is not served'}"
         )
     missing = [name for name in named if name not in found and name not in problems]
+    if strangers := [name for name in missing if name not in workspace.tasks()]:
+        raise task_file.unknown(workspace, strangers[0])
     if problems and not found and not missing:
         raise next(iter(problems.values()))
     if missing or not found:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tiltyard import bento, serve, trial
-from tiltyard.errors import PackageError, RegistryError
+from tiltyard.errors import PackageError, RegistryError, TaskError
 from tiltyard.workspace import Workspace
 
 
@@ -34,6 +34,13 @@ def test_no_champion_is_an_error(reigning: Workspace, tmp_path: Path) -> None:
     with pytest.raises(RegistryError, match="no champion yet of diabetes, digits, iris, sine") as caught:
         serve.champions(Workspace(tmp_path), [])
     assert caught.value.hint == "make one: tiltyard run"
+
+
+def test_a_name_that_no_task_has_is_not_to_be_run(reigning: Workspace) -> None:
+    """It is a slip of the keyboard, and the names that there are stand beside it."""
+    with pytest.raises(TaskError, match=r"no task 'irsi': expected one of .*iris") as caught:
+        serve.champions(reigning, ["irsi", "sine"])
+    assert "tiltyard run" not in caught.value.hint
 
 
 def test_a_lost_package_is_an_error(reigning: Workspace, tmp_path: Path) -> None:
