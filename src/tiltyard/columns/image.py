@@ -10,7 +10,7 @@ import binascii
 import io
 from collections.abc import Sequence
 from operator import not_
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -19,6 +19,9 @@ from tiltyard import deadline
 from tiltyard.column import Array, Column, Fitted, Plain, Scale
 from tiltyard.errors import RequestError
 from tiltyard.expectation import Expectation, among, between
+
+if TYPE_CHECKING:
+    from PIL import Image as Pillow
 
 MODES = {1: "L", 3: "RGB"}
 LARGEST = 4096 * 4096  # pixels; beyond it a picture counts as one that cannot be decoded
@@ -107,7 +110,7 @@ class Image(Column):
             file = Pillow.open(io.BytesIO(content), formats=["PNG", "JPEG"])
             self._insist_on_size(file.width, file.height)
             deadline.check(file.width * file.height * PIXEL)  # a few bytes may be millions of pixels
-            picture = file.convert(MODES[self.channels])
+            picture = eight_bits(file).convert(MODES[self.channels])
             if picture.size != size:  # its arithmetic is of whole numbers: the same on every machine
                 picture = picture.resize(size, Pillow.Resampling.BILINEAR)
             pixels = np.asarray(picture, dtype=np.float32)
@@ -153,6 +156,23 @@ class Image(Column):
         flat = values[..., 0] if self.channels == 1 else values
         result: list[Any] = flat.tolist()
         return result
+
+
+def eight_bits(picture: Pillow.Image) -> Pillow.Image:
+    """Return a picture of grey or of colours from 0 to 255, as a viewer on a white page would show it.
+
+    Pillow alone cuts greys of 16 bits off at 255, and shows the colour that stands behind what is transparent.
+    """
+    from PIL import Image as Pillow
+
+    if picture.mode.startswith("I"):  # 0 to 65,535; PNG has no deeper ones
+        pixels = np.asarray(picture, dtype=np.float64) / 257
+        return Pillow.fromarray(np.rint(pixels).clip(0, 255).astype(np.uint8))
+    if picture.has_transparency_data:
+        colours = picture.convert("RGBA")
+        white = Pillow.new("RGBA", colours.size, "white")
+        return Pillow.alpha_composite(white, colours).convert("RGB")
+    return picture if picture.mode in ("1", "L", "RGB") else picture.convert("RGB")
 
 
 def _nested(value: object, shape: tuple[int, ...]) -> bool:

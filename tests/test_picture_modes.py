@@ -1,0 +1,95 @@
+"""Pictures of every mode that PNG and JPEG files have: what a column reads is what a viewer shows."""
+
+from __future__ import annotations
+
+import base64
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from making import fetch_raw
+from PIL import Image as Pillow
+
+from tiltyard import plugins, task_file
+from tiltyard.columns.image import Image
+from tiltyard.workspace import Workspace
+
+
+def read(picture: Pillow.Image, channels: Any = 1, kind: str = "PNG", **settings: Any) -> list[Any]:
+    """Return the pixels that a column reads of a file, as a request and as a file of training data alike."""
+    file = io.BytesIO()
+    picture.save(file, kind, **settings)
+    column = Image(height=picture.height, width=picture.width, channels=channels)
+    sent = column.parse([{"b64": base64.b64encode(file.getvalue()).decode()}], "x")[0]
+    assert np.array_equal(sent, column.open(file.getvalue()))
+    result: list[Any] = (sent[..., 0] if channels == 1 else sent)[0].tolist()
+    return result
+
+
+def test_greys_of_16_bits_are_scaled() -> None:
+    """They differ where they differed, and black and white stay black and white; colours of three channels, too."""
+    greys = Pillow.fromarray(np.array([[0, 256, 1_000, 12_345, 32_768, 65_534, 65_535]], dtype=np.uint16))
+    assert greys.mode == "I;16"
+    assert read(greys) == [0, 1, 4, 48, 128, 255, 255]
+    assert read(greys, 3) == [[value] * 3 for value in (0, 1, 4, 48, 128, 255, 255)]
+
+
+def test_every_grey_of_16_bits_has_its_place() -> None:
+    """All 65,536 rise to 256 with as many in each."""
+    ramp = Pillow.fromarray(np.arange(65_536, dtype=np.uint16).reshape(256, 256))
+    file = io.BytesIO()
+    ramp.save(file, "PNG")
+    pixels = Image(height=256, width=256).open(file.getvalue()).reshape(-1)
+    assert (np.diff(pixels) >= 0).all()
+    assert set(np.unique(pixels, return_counts=True)[1]) <= {128, 129, 257}
+
+
+def test_what_is_transparent_is_white() -> None:
+    """Black strokes on nothing are black on white, not black on the black that stands behind nothing."""
+    strokes = Pillow.new("RGBA", (3, 1), (0, 0, 0, 0))
+    strokes.putpixel((1, 0), (0, 0, 0, 255))
+    strokes.putpixel((2, 0), (255, 0, 0, 128))
+    assert read(strokes) == [255, 0, pytest.approx(165, abs=1)]
+    assert read(strokes, 3)[:2] == [[255, 255, 255], [0, 0, 0]]
+    grey = Pillow.fromarray(np.array([[[7, 0], [7, 255]]], dtype=np.uint8), "LA")
+    assert read(grey) == [255, 7]
+    for mode in ("P", "L", "RGB"):
+        picture = Pillow.new("L", (2, 1), 0)
+        picture.putpixel((1, 0), 200)
+        clear = {"P": 0, "L": 0, "RGB": (0, 0, 0)}[mode]
+        chosen = picture.convert("RGB").quantize(2) if mode == "P" else picture.convert(mode)
+        dark = chosen.getpixel((0, 0)) if mode == "P" else clear
+        assert read(chosen, transparency=dark) == [255, 200], mode
+
+
+def test_opaque_pictures_are_as_before() -> None:
+    """Grey, two tones, palettes and colours; the four inks of print."""
+    grey = Pillow.fromarray(np.array([[0, 7, 255]], dtype=np.uint8))
+    assert (
+        read(grey) == read(grey.convert("RGB")) == read(grey.convert("RGBA")) == read(grey.convert("P")) == [0, 7, 255]
+    )
+    assert read(grey.point(lambda value: 255 * (value > 100)).convert("1")) == [0, 0, 255]
+    inks = Pillow.new("CMYK", (8, 8), (0, 0, 0, 0))
+    assert read(inks, 3, "JPEG")[0] == pytest.approx([255, 255, 255], abs=3)
+    assert read(Pillow.new("CMYK", (8, 8), (0, 0, 0, 255)), 1, "JPEG")[0] == pytest.approx(0, abs=3)
+
+
+def test_training_reads_greys_of_16_bits_as_the_service_does(workspace: Workspace) -> None:
+    """The same file in the archive of a task gives the same pixels."""
+    fetch_raw(workspace, "digits")
+    pixels = np.random.default_rng(0).integers(0, 65_536, (8, 8)).astype(np.uint16)
+    file = io.BytesIO()
+    Pillow.fromarray(pixels).save(file, "PNG")
+    with zipfile.ZipFile(workspace.raw("digits") / "images.zip", "w") as archive:
+        for number in range(10):
+            archive.writestr(f"{number}/deep.png", file.getvalue())
+    task = task_file.load(workspace, "digits")
+    form = plugins.load("forms", "image")()
+    rows, _ = form.rows(task, Path(workspace.raw("digits")))
+    (column,) = task.columns.values()
+    sent = column.parse([{"b64": base64.b64encode(file.getvalue()).decode()}], "x")
+    assert np.array_equal(rows["image"][0], sent[0])
+    assert sent[0][..., 0].tolist() == np.rint(pixels / 257).tolist()
