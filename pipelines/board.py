@@ -14,6 +14,7 @@ from pipelines.progress_table import ProgressTable
 from pipelines.task_progress import TaskProgress
 from pipelines.terminal import Screen, animated
 from tiltyard import quiet
+from tiltyard.errors import TiltyardError
 from tiltyard.progress import SECONDS_A_LINE
 from tiltyard.workspace import Workspace
 
@@ -81,11 +82,13 @@ class Board:
             self._print(f"{name} {step} failed: {error}")
 
     def note(self, name: str, text: str) -> None:
-        """Show how far a step is, or what it waits for; as a line now and then, and whenever it waits for another."""
+        """Show how far a step is, or who it waits for; raise if the run was interrupted, since a wait may be long."""
+        if self.stopping.is_set():
+            raise TiltyardError(f"{name}: interrupted")
         with self._lock:
             task, now = self.tasks[name], time.monotonic()
-            task.note = text
-            if text and now - self._said.get(name, 0.0) > SECONDS_A_LINE:
+            news, task.note = text not in ("", task.note), text
+            if news and now - self._said.get(name, -SECONDS_A_LINE) >= SECONDS_A_LINE:
                 self._said[name] = now
                 self._print(f"{name} {task.step}: {text}".replace(" :", ":"))
 

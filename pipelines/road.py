@@ -18,7 +18,7 @@ from pipelines import server, steps
 from pipelines.board import Board
 from pipelines.row import Row
 from tiltyard import bases, files, progress, roster, stage, store, task_file
-from tiltyard.errors import TaskError
+from tiltyard.errors import TaskError, TiltyardError
 from tiltyard.next_steps import next_steps
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
@@ -100,8 +100,22 @@ def _travel(workspace: Workspace, task: Task, board: Board, base: Future[Row] | 
     name = task.name
     if base:
         base.result()
-    row, start, current = Row(name), time.monotonic(), False
+    row, start = Row(name), time.monotonic()
     progress.LISTENER.set(lambda text: board.note(name, text))
+    try:
+        with stage.alone(workspace, name):
+            start = time.monotonic()
+            _go(workspace, task, board, row)
+    except TiltyardError as error:  # another process did not let go of it
+        row.stop("fetch", error)
+        board.stop(name, "fetch", row.error)
+    row.seconds = time.monotonic() - start
+    return row
+
+
+def _go(workspace: Workspace, task: Task, board: Board, row: Row) -> None:
+    """Take the steps one after the other, until one fails."""
+    name, current = task.name, False
     for step in steps.STEPS:
         if board.stopping.is_set():
             break
@@ -116,8 +130,6 @@ def _travel(workspace: Workspace, task: Task, board: Board, base: Future[Row] | 
             board.stop(name, step, row.error)
             break
         board.end(name, step, how if isinstance(how, str) else row.verdict)
-    row.seconds = time.monotonic() - start
-    return row
 
 
 def _step(workspace: Workspace, name: str, step: str, *, current: bool) -> Any:

@@ -99,9 +99,12 @@ with stage.inside():
         raise errors.DataError(f"{verb} of {task} cannot be", hint="do otherwise")
     if Path("crash").exists():
         raise RuntimeError("out of the blue")
-    if Path("slow").exists():
-        Path("started").touch()
-        time.sleep(60)
+    with Path("runs").open("a") as file:
+        file.write(f"{verb} {task}\\n")
+    Path("started").touch()
+    end = time.monotonic() + 60
+    while Path("slow").exists() and time.monotonic() < end:
+        time.sleep(0.02)
     folder = Path("out") / task / verb
     folder.mkdir(parents=True)
     (folder / "result").write_text(task)

@@ -35,6 +35,17 @@ def find() -> Workspace:
     return workspace
 
 
+def changing(tasks: tuple[str, ...], verb: Callable[[Workspace, Task], Any]) -> Iterator[tuple[str, Any]]:
+    """Run a verb that writes what a run writes, too: each task after whoever works on it now."""
+    from tiltyard.stage import alone
+
+    def waited(workspace: Workspace, task: Task) -> Any:
+        with alone(workspace, task.name):
+            return verb(workspace, task)
+
+    return named(tasks, waited)
+
+
 def named(tasks: tuple[str, ...], verb: Callable[[Workspace, Task], Any]) -> Iterator[tuple[str, Any]]:
     """Run a verb for the named tasks, or for all; of several, one that fails leaves the others alone.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -29,6 +30,26 @@ def console(*, stderr: bool = False, width: int | None = None) -> Console:
     from rich.console import Console
 
     return Console(stderr=stderr, width=width, color_system=None if plain() else "auto")
+
+
+@contextlib.contextmanager
+def waiting() -> Iterator[Callable[[str], None]]:
+    """Yield what is to be called at each look with who is waited for; it is said once, and taken back at the end."""
+    said = ""
+
+    def wait(who: str) -> None:
+        nonlocal said
+        if listener := LISTENER.get():
+            listener(f"waiting for {who}")  # each time: it may end the wait by an error
+        elif not said:
+            print(f"waiting for {who}", file=sys.stderr, flush=True)  # noqa: T201 - where no run shows it
+        said = who
+
+    try:
+        yield wait
+    finally:
+        if said and (listener := LISTENER.get()):
+            listener("")
 
 
 @contextlib.contextmanager

@@ -7,18 +7,57 @@ import fcntl
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from tiltyard import errors, files
+from tiltyard import errors, files, progress
 from tiltyard.workspace import Workspace
 
 RUN = "TILTYARD_RUN"  # in the environment of a stage: the lock that its run holds as long as it lives
+PATIENCE = 24 * 3600.0  # seconds that one waits for another, who may be training
+PAUSE = 0.3  # seconds between two looks
 LAST = 15  # lines of a log that are shown after a crash
 
 
+@contextlib.contextmanager
+def alone(workspace: Workspace, task: str) -> Iterator[None]:
+    """Work on a task as the only one, after whoever does now; the lock of a process that died is free."""
+    if _inside or "DVC_STAGE" in os.environ:  # who runs this stage holds it, or DVC's own locks do the same
+        yield
+        return
+    path = workspace.work_lock(task)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        _wait_for(file, task)
+        file.truncate(0)
+        file.write(f"{' '.join([Path(sys.argv[0]).name, *sys.argv[1:]])} (process {os.getpid()})")
+        file.flush()
+        yield
+
+
+def _wait_for(file: TextIO, task: str) -> None:
+    """Lock a file when its holder has let go of it."""
+    end = time.monotonic() + PATIENCE
+    with progress.waiting() as wait:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                holder = file.read() or "another process"
+                if time.monotonic() > end:
+                    hint = f"when it has ended, try again; or end it, and type: tiltyard run {task}"
+                    raise errors.WorkspaceError(f"{task}: still worked on by {holder}", hint) from None
+                wait(holder)
+                time.sleep(PAUSE)
+            else:
+                return
+
+
 _held: set[TextIO] = set()  # the locks of stages that run now
+_inside: list[Path] = []  # the lock of the run that this process is a stage of
 
 
 def end_all() -> None:
@@ -55,6 +94,7 @@ def inside() -> Iterator[None]:
         yield
         return
     lock = Path(os.environ.pop(RUN))
+    _inside.append(lock)
     verb = lock.name.partition(".")[0]
     bind(lock, lock.with_name(f"{verb}.log"))
     try:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import json
 import logging
+import re
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import yaml
 from pydantic import Field
 
-from tiltyard import files, listing
+from tiltyard import files, listing, progress
 from tiltyard import stage as stages
 from tiltyard.errors import DataError, TaskError, TiltyardError, WorkspaceError
 from tiltyard.strict import Strict
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 STAGES = ("validate", "prepare", "train", "evaluate")  # as in dvc.yaml, in their order
 RESOLVE = "resolve"  # the stage before them, which reads the task file for all
+HOLDER = re.compile(r"\(PID (\d+)\): (.*)")  # in a complaint of DVC's
+T = TypeVar("T")
 CONFIG = """\
 [core]
     analytics = false
@@ -160,14 +165,9 @@ def heal(workspace: Workspace) -> None:
     from dvc.exceptions import DvcException
     from dvc.repo import lock_repo
 
-    rwlock = workspace.root / ".dvc" / "tmp" / "rwlock"
-    with contextlib.suppress(OSError):
-        try:
-            json.loads(rwlock.read_text(encoding="utf-8"))
-        except ValueError:
-            rwlock.unlink()
     lock = workspace.root / "dvc.lock"
     with _repo(workspace) as repo, lock_repo(repo):  # another run may be writing it
+        _release_dead(workspace)
         try:
             Lockfile(repo, str(lock)).load()
         except DvcException:
@@ -183,7 +183,9 @@ def forget(workspace: Workspace, task: str) -> None:
     lock = workspace.root / "dvc.lock"
     if not lock.is_file():
         return
-    with _repo(workspace) as repo:
+    from dvc.repo import lock_repo
+
+    with _repo(workspace) as repo, lock_repo(repo):
         file = Lockfile(repo, str(lock))
         for verb in STAGES:
             file.remove_stage(SimpleNamespace(name=f"{verb}@{task}"))
@@ -200,8 +202,9 @@ def stage(workspace: Workspace, verb: str, task: str, *, anew: bool = False) -> 
     with _repo(workspace) as repo, stages.watched(workspace, verb, task) as environment:
         _known(repo, verb, task)
         try:
-            repo.reproduce([f"{RESOLVE}@{task}"], single_item=True, run_env=environment)
-            done = repo.reproduce([f"{verb}@{task}"], single_item=True, force=anew, run_env=environment)
+            for name in (RESOLVE, verb):
+                call = functools.partial(repo.reproduce, [f"{name}@{task}"], single_item=True, run_env=environment)
+                done = _patiently(workspace, functools.partial(call, force=anew and name == verb))
         except ReproductionError as error:
             if isinstance(error.__cause__, StageCmdFailedError):
                 raise stages.error(workspace, verb, task) from None
@@ -234,10 +237,79 @@ def _repo(workspace: Workspace) -> Iterator[Repo]:
 
     _silence()
     try:
-        with contextlib.chdir(workspace.root), Repo(str(workspace.root), _wait_for_lock=True) as repo:
+        with contextlib.chdir(workspace.root), Repo(str(workspace.root)) as repo:
+            repo.lock.lock = functools.partial(_patiently, workspace, repo.lock.lock)
             yield repo
     except (DvcException, OSError) as error:
         raise _translated(error) from None
+
+
+def _patiently(workspace: Workspace, call: Callable[[], T]) -> T:
+    """Call again while another process holds a lock of DVC's, and say who."""
+    from dvc.exceptions import ReproductionError
+    from dvc.lock import LockError
+
+    end = time.monotonic() + stages.PATIENCE
+    with progress.waiting() as wait:
+        while True:
+            try:
+                return call()
+            except (LockError, ReproductionError) as error:
+                cause = error.__cause__ if isinstance(error, ReproductionError) else error
+                if not isinstance(cause, LockError) or time.monotonic() > end:
+                    raise
+                _release_dead(workspace)
+                wait(_holder(workspace, str(cause)))
+                time.sleep(stages.PAUSE)
+
+
+def _holder(workspace: Workspace, complaint: str) -> str:
+    """Say who holds a lock: DVC names the process in its complaint, or in the file that it locks."""
+    import psutil
+
+    if named := HOLDER.search(complaint):
+        return f"{named[2]} (process {named[1]})"
+    try:
+        number = int((workspace.root / ".dvc" / "tmp" / "lock").read_text(encoding="utf-8"))
+        return f"{' '.join(psutil.Process(number).cmdline()[-3:])} (process {number})"
+    except (OSError, ValueError, psutil.Error):
+        return "another process of DVC"
+
+
+def _release_dead(workspace: Workspace) -> None:
+    """Drop what a killed process left in DVC's list of locks, also if another one has its number by now."""
+    from dvc.lock import make_lock
+
+    folder = workspace.root / ".dvc" / "tmp"
+    path = folder / "rwlock"
+    if not path.is_file():
+        return
+    with make_lock(str(folder / "rwlock.lock")):  # without it one may be half written
+        try:
+            listed = json.loads(path.read_text(encoding="utf-8"))
+            when = path.stat().st_mtime
+            write = {name: one for name, one in listed.get("write", {}).items() if _lives(one, when)}
+            read = {name: [one for one in some if _lives(one, when)] for name, some in listed.get("read", {}).items()}
+            kept = {"write": write, "read": {name: some for name, some in read.items() if some}}
+        except (ValueError, AttributeError, TypeError, KeyError):
+            path.unlink()
+        else:
+            if kept != {"write": {}, "read": {}, **listed}:
+                files.write_json(path, kept)
+
+
+def _lives(holder: dict[str, Any], written: float) -> bool:
+    """Return whether a process lives and may have written a lock: it began before, and runs Python or DVC."""
+    import psutil
+
+    try:
+        process = psutil.Process(int(holder["pid"]))
+        words = " ".join([process.name(), *process.cmdline()]).lower()
+        return process.create_time() <= written + 1 and any(word in words for word in ("python", "dvc", "tiltyard"))
+    except psutil.AccessDenied:
+        return True
+    except psutil.Error:
+        return False
 
 
 def _silence() -> None:

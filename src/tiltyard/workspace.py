@@ -118,6 +118,10 @@ class Workspace:
         """The file that is locked while the champion of a task may change."""
         return self.root / ".tiltyard" / "locks" / f"{task}.lock"
 
+    def work_lock(self, task: str) -> Path:
+        """The file that is locked by who works on a task: a run, or one of its verbs by hand."""
+        return self.root / ".tiltyard" / "locks" / f"{task}.work"
+
     def package(self, task: str, version: str) -> Path:
         """Where a packaged version lies: the files that are served."""
         return self.root / "serving" / "packages" / task / version

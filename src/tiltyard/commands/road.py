@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tiltyard.command import JSON, TASKS, each, end, find, named, pipeline, plain, print_json
+from tiltyard.command import JSON, TASKS, changing, each, end, find, pipeline, plain, print_json
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def fetch(tasks: tuple[str, ...], force: bool, as_json: bool) -> None:
     from tiltyard.fetch import fetch as verb
 
     told = {"new": "new", "same": "as before", "edited": "edited by hand and kept; --force fetches over it"}
-    fetched = named(tasks, lambda w, t: verb(w, t, force=force))
+    fetched = changing(tasks, lambda w, t: verb(w, t, force=force))
     each(fetched, lambda raw: f"raw data {raw.data[:12]}, {told[raw.state]}", as_json=as_json)
 
 
@@ -36,7 +36,7 @@ def resolve(tasks: tuple[str, ...], as_json: bool) -> None:
     """Write what each stage reads of the task file, defaults filled in; DVC sees by it what has to run again."""
     from tiltyard.resolve import resolve as verb
 
-    each(named(tasks, verb), lambda written: f"wrote {', '.join(written)}", as_json=as_json)
+    each(changing(tasks, verb), lambda written: f"wrote {', '.join(written)}", as_json=as_json)
 
 
 @click.command()
@@ -52,7 +52,7 @@ def validate(tasks: tuple[str, ...], as_json: bool) -> None:
         told = [*(("repaired", text) for text in validation.repairs), *(("warning", o.sentence()) for o in warnings)]
         return "\n".join([first, *(click.style(f"  {word}: ", fg="yellow") + text for word, text in told)])
 
-    results = named(tasks, lambda w, t: verb(w, t).to_json() if as_json else verb(w, t))
+    results = changing(tasks, lambda w, t: verb(w, t).to_json() if as_json else verb(w, t))
     each(results, sentence, as_json=as_json)
 
 
@@ -67,7 +67,7 @@ def prepare(tasks: tuple[str, ...], reseal: bool, as_json: bool) -> None:
     def sentence(facts: Any) -> str:
         return ", ".join(f"{count} {part}" for part, count in facts["rows"].items()) + " rows"
 
-    each(named(tasks, lambda w, t: verb(w, t, reseal=reseal)), sentence, as_json=as_json)
+    each(changing(tasks, lambda w, t: verb(w, t, reseal=reseal)), sentence, as_json=as_json)
 
 
 @click.command()
@@ -85,7 +85,7 @@ def train(tasks: tuple[str, ...], range_test: bool, as_json: bool) -> None:
     if range_test:
         from tiltyard.range_test import range_test as trial
 
-        results = dict(named(tasks, trial))
+        results = dict(changing(tasks, trial))
         if as_json:
             print_json(results)
         for name, result in {} if as_json else results.items():
@@ -93,7 +93,7 @@ def train(tasks: tuple[str, ...], range_test: bool, as_json: bool) -> None:
         return
     from tiltyard.train import train as verb
 
-    each(named(tasks, verb), show.training, as_json=as_json)
+    each(changing(tasks, verb), show.training, as_json=as_json)
 
 
 @click.command()
@@ -103,7 +103,7 @@ def evaluate(tasks: tuple[str, ...], as_json: bool) -> None:
     """Measure the exported model on the sealed test rows, beside an honest baseline."""
     from tiltyard.evaluate import evaluate as verb
 
-    reports = [report for _, report in named(tasks, verb)]
+    reports = [report for _, report in changing(tasks, verb)]
     if as_json:
         print_json(reports)
     for report in [] if as_json else reports:
@@ -136,7 +136,7 @@ def promote(tasks: tuple[str, ...], dry_run: bool, again: bool, as_json: bool) -
         verdict = verb(workspace, task, dry_run=dry_run, again=again)
         return verdict, next_steps.next_steps(workspace, task, verdict)
 
-    verdicts = [pair for _, pair in named(tasks, judged)]
+    verdicts = [pair for _, pair in changing(tasks, judged)]
     if as_json:
         print_json([{**asdict(verdict), "next": asdict(steps)} for verdict, steps in verdicts])
     for verdict, steps in [] if as_json else verdicts:
@@ -155,7 +155,7 @@ def package(tasks: tuple[str, ...], as_json: bool) -> None:
     """Build the Bento of the judged model, start it, and hold its answers against the evaluation."""
     from tiltyard.package import package as verb
 
-    each(named(tasks, verb), lambda version: f"packaged and proven, version {version}", as_json=as_json)
+    each(changing(tasks, verb), lambda version: f"packaged and proven, version {version}", as_json=as_json)
 
 
 @contextlib.contextmanager
