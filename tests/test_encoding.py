@@ -138,10 +138,11 @@ def test_cells_of_categories() -> None:
 
 @pytest.mark.parametrize(("cells", "value"), [(["yes", " Y", "TRUE", 1, 1.0, "1.0", True], 1), (["no", "F", 0.0], 0)])
 def test_booleans_have_many_spellings_in_files(cells: list[object], value: int) -> None:
-    """And two over REST, as true or 1."""
+    """And the same over REST."""
     assert Boolean().parse(Boolean().read(cells), "x").tolist() == [value] * len(cells)
     assert Boolean().read(["maybe", ""]) == ["maybe", None]
-    assert refused(Boolean(), "yes") == ("wrong_type", "expected true or false; received 'yes'")
+    assert Boolean().parse(["yes", " Y", "TRUE", 1, True], "x").tolist() == [1] * 5
+    assert refused(Boolean(), "maybe") == ("wrong_type", "expected true or false; received 'maybe'")
     assert refused(Boolean(), 2)[0] == refused(Boolean(), 1.0)[0] == refused(Boolean(), None)[0] == "wrong_type"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ class Encoder:
     classes: list[str]
     bare: bool  # an instance is the value itself (an image, a series, a text), not an object of named features
     max_instances: int
+    read: dict[str, Any] = field(default_factory=dict)  # what the task says of its text files: a CSV body is read so
 
     @classmethod
     def fit(cls, task: Task, rows: Rows, truth: Array) -> Encoder:
@@ -47,7 +48,10 @@ class Encoder:
     def unfitted(cls, task: Task) -> Encoder:
         """Return one that has learned nothing: enough to read instances."""
         bare = task.form != "table" and len(task.columns) == 1
-        return cls(task.name, task.kind, dict(task.columns), {}, {}, task.classes, bare, task.serve.max_instances)
+        read = task.source.dialect.model_dump(mode="json", include={"delimiter", "decimal", "thousands", "na"})
+        named = {key: value for key, value in read.items() if value is not None}
+        most = task.serve.max_instances
+        return cls(task.name, task.kind, dict(task.columns), {}, {}, task.classes, bare, most, named)
 
     def parse(self, instances: object) -> Rows:
         """Read instances as a client sends them; refuse with a RequestError that names the field."""
@@ -140,6 +144,7 @@ class Encoder:
             "classes": self.classes,
             "bare": self.bare,
             "max_instances": self.max_instances,
+            **({"read": self.read} if self.read else {}),  # as it was before, where nothing is said
         }
         files.write_json(path, content)
 

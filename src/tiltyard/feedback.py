@@ -190,8 +190,8 @@ def _truth(model: Served, value: object, field: str) -> Any:
     if encoder.problem.targets == "text":
         raise RequestError("unsupported", f"expected a model of numbers or labels; {model.task} answers texts", field)
     if encoder.classes:
-        if (type(value) is str or (type(value) is int and abs(value) < 2**63)) and str(value) in encoder.classes:
-            return str(value)
+        if (label := next((one for one in _spellings(value) if one in encoder.classes), None)) is not None:
+            return label
         text = f"expected one of {', '.join(encoder.classes)}; received {shown(value)}"
         raise RequestError("unknown_label", text, field)
     steps = _steps(model.schema["prediction"])
@@ -200,6 +200,17 @@ def _truth(model: Served, value: object, field: str) -> Any:
     if not isinstance(value, list) or len(value) != steps:
         raise RequestError("wrong_shape", f"expected a list of {steps} numbers; received {shown(value)}", field)
     return [_number(one, f"{field}[{place}]") for place, one in enumerate(value)]
+
+
+def _spellings(value: object) -> list[str]:
+    """Return how a file might spell a label: 1 or 1.0 is "1", true is "true" or "True"; blanks around do not count."""
+    if isinstance(value, bool):
+        return [str(value).lower(), str(value), str(value).upper()]
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return [str(int(value)), str(value)]
+    if isinstance(value, str):
+        return [value, value.strip()]
+    return [str(value)] if isinstance(value, int) and abs(value) < 2**63 else []
 
 
 def _steps(schema: dict[str, Any]) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from tiltyard import reading
+from tiltyard import files, reading
 from tiltyard.errors import DataError, RegistryError, RequestError
 from tiltyard.registry import Registry
 from tiltyard.served import Served
@@ -29,15 +31,54 @@ def predict(workspace: Workspace, task: Task, text: str) -> list[Any]:
         raise _placed(error, error.field) from None
 
 
-def predict_csv(workspace: Workspace, task: Task, path: Path) -> list[Any]:
-    """Answer the rows of a CSV file; of a series, the step after its last row."""
+def predict_csv(workspace: Workspace, task: Task, path: Path, rejected: Path | None = None) -> list[Any]:
+    """Answer the rows of a CSV file; of a series, the step after its last row.
+
+    A row that cannot be answered ends it; with a file for such, they go there with the reason, and are null here.
+    """
     served, rows = champion(workspace, task), _instances(task, path)
-    size = task.serve.max_instances
+    size, refused = task.serve.max_instances, list[tuple[int, str]]()
     if not rows:
         raise RequestError("no_instances", f"expected rows in {path}; received none", "--csv")
-    return [
-        answer for start in range(0, len(rows), size) for answer in _part(served, rows[start : start + size], start)
-    ]
+    answers: list[Any] = []
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
+        try:
+            answers += _part(served, part, start)
+        except RequestError:
+            if not rejected or task.form == "series":
+                raise
+            answers += _each(served, part, start, refused)
+    if rejected and refused:
+        _write(rejected, refused, rows)
+    return answers
+
+
+def _each(served: Served, rows: list[Any], start: int, refused: list[tuple[int, str]]) -> list[Any]:
+    """Answer what can be answered; note the others, and put null in their place."""
+    good: dict[int, Any] = {}
+    for place, row in enumerate(rows):
+        try:
+            served.predictor.encoder.parse([row])
+            good[place] = row
+        except RequestError as error:
+            field = error.field.partition(".")[2]
+            refused.append((start + place, f"{field}: {error.message}" if field else error.message))
+    answers = dict(zip(good, served.predict([*good.values()]), strict=True)) if good else {}
+    return [answers.get(place) for place in range(len(rows))]
+
+
+def _write(path: Path, refused: list[tuple[int, str]], rows: list[Any]) -> None:
+    """Write refused rows, each with its number in the file, from 1, and why."""
+    first = rows[0]
+    names = list(first) if isinstance(first, dict) else ["text"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["rejected_row", "rejected_because", *names])
+    for place, why in refused:
+        row = rows[place]
+        writer.writerow([place + 1, why, *(row.values() if isinstance(row, dict) else [row])])
+    files.write_text(path, text.getvalue())
 
 
 def champion(workspace: Workspace, task: Task) -> Served:

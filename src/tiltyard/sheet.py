@@ -8,7 +8,8 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-from tiltyard.column import shown
+from tiltyard import csv_cells
+from tiltyard.dialect import Dialect
 from tiltyard.encoder import Encoder
 from tiltyard.errors import RequestError
 
@@ -33,32 +34,12 @@ def instances(encoder: Encoder, body: bytes, kind: str) -> list[Any]:
 
 
 def _csv(encoder: Encoder, body: bytes) -> Cells:
-    """Read commas, quotes and a header; stop behind the last row that may be answered."""
+    """Read text with a header, as training reads a file of such."""
+    numbers = {name: not column.spelled for name, column in encoder.columns.items()}
     try:
-        rows = csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True)
-        places = _places(encoder, next(rows, []))
-        width, found = len(places), list[list[str]]()
-        for row in rows:
-            if not row:
-                continue
-            if len(row) != width:
-                text = f"expected {width} cells; received {len(row)}"
-                raise RequestError("wrong_shape", text, f"instances[{len(found)}]")
-            found.append(row)
-            if len(found) > encoder.max_instances:
-                break  # `parse` refuses them all
+        return csv_cells.read(body.decode("utf-8-sig"), numbers, encoder.max_instances, Dialect(**encoder.read))
     except (UnicodeDecodeError, csv.Error) as error:
         raise RequestError("malformed_csv", f"expected CSV in UTF-8: {error}") from None
-    return {name: [row[places[name]] for row in found] for name in encoder.columns}
-
-
-def _places(encoder: Encoder, header: list[str]) -> dict[str, int]:
-    places: dict[str, int] = {}
-    for place, name in enumerate(map(str.strip, header)):
-        if places.setdefault(name, place) != place:
-            raise RequestError("malformed_csv", f"expected each column once; received {shown(name)} twice")
-    _insist(encoder, places)
-    return places
 
 
 def _insist(encoder: Encoder, names: Collection[str]) -> None:

@@ -103,10 +103,7 @@ def weighed(tallies: dict[str, Tally]) -> tuple[dict[str, Meaning], list[str]]:
 
     1,234 and 1.234 may be thousands or a fraction: the other columns decide, and if they do not, it stays text.
     """
-    left = {name: tally.names for name, tally in tallies.items() if tally.filled}
-    commas = any(names and names[0] in ("comma", "whole pointed", "pointed") for names in left.values())
-    points = any(_points(names) for names in left.values())
-    chosen = {name: _chosen(names, commas=commas, points=points) for name, names in left.items()}
+    chosen = choose({name: tally.names for name, tally in tallies.items() if tally.filled})
     meanings = {name: _meaning(tally, chosen.get(name, "number")) for name, tally in tallies.items()}
     told = {
         "thousands separators removed in": [n for n, style in chosen.items() if style in ("grouped", "whole grouped")],
@@ -118,6 +115,13 @@ def weighed(tallies: dict[str, Tally]) -> tuple[dict[str, Meaning], list[str]]:
         ],
     }
     return meanings, [f"{what} {', '.join(names)}" for what, names in told.items() if names]
+
+
+def choose(left: dict[str, list[str]]) -> dict[str, str]:
+    """Return the style of each column, of those that are left to it, by what all columns show together."""
+    commas = any(names and names[0] in ("comma", "whole pointed", "pointed") for names in left.values())
+    points = any(_points(names) for names in left.values())
+    return {name: _chosen(names, commas=commas, points=points) for name, names in left.items()}
 
 
 def _points(names: list[str]) -> bool:

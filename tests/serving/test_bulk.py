@@ -65,14 +65,39 @@ def test_numbers_are_one_column(reigning: Workspace, tmp_path: Path) -> None:
     assert "progression" in table
 
 
-def test_a_bad_row_leaves_no_file(reigning: Workspace, flowers: Path) -> None:
-    """It is named, and what was answered before it is not left behind."""
-    lines = flowers.read_text().splitlines()
+@pytest.mark.parametrize("suffix", bulk.WRITERS)
+def test_bad_rows_go_into_a_second_file(
+    reigning: Workspace, flowers: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With their number and the reason; the others are answered, and the file goes when no row is bad any more."""
+    monkeypatch.setattr(bulk, "ROWS", 64)
+    good, lines = flowers.read_text(), flowers.read_text().splitlines()
     lines[901] = "-1," + lines[901].partition(",")[2]
-    flowers.write_text("\n".join(lines))
-    with pytest.raises(DataError, match=r"row \[900\].sepal_length: expected"):
-        predict_file(reigning, task_file.load(reigning, "iris"), flowers, flowers.with_name("out.parquet"))
-    assert [path.name for path in flowers.parent.iterdir()] == ["flowers.csv"]
+    lines[3] = "?," + lines[3].partition(",")[2]
+    flowers.write_text("\n".join(lines) + "\n")
+    task, target = task_file.load(reigning, "iris"), flowers.with_name(f"out{suffix}")
+    done = predict_file(reigning, task, flowers, target)
+    others = flowers.with_name(f"out.rejected{suffix}")
+    assert (done["rows"], done["rejected"], done["rejected_rows"]) == (998, 2, str(others))
+    assert len(READ[suffix](target)) == 998
+    refused = READ[suffix](others)
+    assert refused["rejected_row"].tolist() == [3, 901]
+    assert refused["rejected_because"].tolist() == [
+        "sepal_length: expected a number; received '?'",
+        "sepal_length: expected 3 to 10; received -1",
+    ]
+    flowers.write_text(good)
+    assert "rejected" not in predict_file(reigning, task, flowers, target)
+    assert {path.name for path in flowers.parent.iterdir()} == {flowers.name, target.name}
+
+
+def test_if_all_rows_are_bad_there_is_no_answer(reigning: Workspace, flowers: Path) -> None:
+    """The reasons are written all the same."""
+    lines = flowers.read_text().splitlines()
+    flowers.write_text("\n".join([lines[0], *("?" + line for line in lines[1:])]) + "\n")
+    with pytest.raises(RequestError, match=r"none of 1,000 can be answered: .*out\.rejected\.csv says why"):
+        predict_file(reigning, task_file.load(reigning, "iris"), flowers, flowers.with_name("out.csv"))
+    assert {path.name for path in flowers.parent.iterdir()} == {flowers.name, "out.rejected.csv"}
 
 
 def test_what_cannot_be_written_is_refused_first(reigning: Workspace, flowers: Path) -> None:

@@ -79,6 +79,21 @@ def test_a_csv_file_may_be_longer_than_a_request(reigning: Workspace, tmp_path: 
         predict_csv(reigning, task, path)
 
 
+def test_bad_rows_are_null_and_told_in_a_second_file(reigning: Workspace, tmp_path: Path) -> None:
+    """With their number in the file and the reason; all others are answered."""
+    task, path, rejected = task_file.load(reigning, "iris"), tmp_path / "some.csv", tmp_path / "some.rejected.csv"
+    lines = [",".join(IRIS), *[",".join(map(str, IRIS.values()))] * 1500]
+    lines[2], lines[1401] = "5.1,3.5,?,0.2", "5.1,,1.4,0.2"
+    path.write_text("\n".join(lines))
+    answers = predict_csv(reigning, task, path, rejected)
+    assert [place for place, answer in enumerate(answers) if answer is None] == [1, 1400]
+    assert rejected.read_text(encoding="utf-8").splitlines() == [
+        "rejected_row,rejected_because,sepal_length,sepal_width,petal_length,petal_width",
+        "2,petal_length: expected a number; received '?',5.1,3.5,?,0.2",
+        "1401,sepal_width: expected a number; received null,5.1,,1.4,0.2",
+    ]
+
+
 def test_csv_of_a_series_gives_the_next_value(reigning: Workspace) -> None:
     """Of a series the last window is taken."""
     task = task_file.load(reigning, "sine")

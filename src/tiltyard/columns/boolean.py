@@ -38,13 +38,14 @@ class Boolean(Column):
         return [None if empty(cell) else SPELLED.get(str(cell).strip().lower(), cell) for cell in cells]
 
     def parse(self, values: Sequence[object], name: str) -> Array:
-        """Take true, false, 1 and 0, and null if it may be missing."""
-        for i, value in enumerate(values):
+        """Take true, false, 1 and 0, their spellings in files, and null if it may be missing."""
+        known = [SPELLED.get(value.strip().lower(), value) if isinstance(value, str) else value for value in values]
+        for i, value in enumerate(known):
             good = type(value) is bool or (type(value) is int and value in (0, 1))
             if not good and not (value is None and self.missing == "bucket"):
                 text = f"expected true or false; received {shown(value)}"
                 raise RequestError("wrong_type", text, f"instances[{i}].{name}")
-        return np.array(values, dtype=np.float64)
+        return np.array(known, dtype=np.float64)
 
     def fit(self, values: Array) -> Fitted:
         """Nothing."""
@@ -60,8 +61,8 @@ class Boolean(Column):
         return [PLAIN] * (2 if self.missing == "bucket" else 1)
 
     def json_schema(self) -> dict[str, Any]:
-        """True or false, or 1 or 0."""
-        return {"enum": [True, False, 1, 0, *([None] if self.missing == "bucket" else [])]}
+        """True or false, 1 or 0, or as files spell them."""
+        return {"enum": [True, False, 1, 0, *SPELLED, *([None] if self.missing == "bucket" else [])]}
 
     def to_json(self, values: Array) -> list[Any]:
         """True, false or null."""

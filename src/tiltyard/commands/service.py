@@ -81,6 +81,8 @@ def predict(task: str, text: str | None, path: str | None, out: Path | None) -> 
     \b
     tiltyard predict iris --csv new.csv
     tiltyard predict iris --csv new.parquet --out answered.parquet    any number of rows, in memory that stays flat
+
+    Rows that cannot be answered are null, or left out of --out; NAME.rejected.csv, or that beside --out, says why.
     """
     from tiltyard import predict as verb
 
@@ -91,11 +93,22 @@ def predict(task: str, text: str | None, path: str | None, out: Path | None) -> 
     if path is not None and out is not None:
         from tiltyard.bulk import predict_file
 
-        print_json(one(task, lambda w, t: predict_file(w, t, Path(path), out)))
+        done = one(task, lambda w, t: predict_file(w, t, Path(path), out))
+        print_json(done)
+        _tell(done.get("rejected", 0), done.get("rejected_rows"))
     elif path is not None:
-        print_json(one(task, lambda w, t: verb.predict_csv(w, t, Path(path))))
+        rejected = Path(f"{Path(path).stem}.rejected.csv")
+        answers = one(task, lambda w, t: verb.predict_csv(w, t, Path(path), rejected))
+        print_json(answers)
+        _tell(answers.count(None), rejected)
     else:
         print_json(one(task, lambda w, t: verb.predict(w, t, text or "")))
+
+
+def _tell(rejected: int, path: object) -> None:
+    """Say on the side that some rows have no answer, and where the reasons are."""
+    if rejected:
+        click.echo(f"{rejected:,} rows cannot be answered; {path} says why", err=True)
 
 
 COMMANDS = [serve, key, predict]

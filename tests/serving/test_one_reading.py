@@ -1,0 +1,141 @@
+"""One reading of a value: from a file, from the CSV body of a request, from JSON, and as a truth that comes later."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tiltyard import csv_cells, feedback, reading
+from tiltyard.column import Column
+from tiltyard.columns.boolean import SPELLED, Boolean
+from tiltyard.columns.category import Category
+from tiltyard.columns.date import Date
+from tiltyard.columns.number import Number
+from tiltyard.dialect import Dialect
+from tiltyard.errors import DataError, RequestError
+
+COLUMNS: dict[str, Column] = {
+    "one": Number(missing="median"),
+    "two": Number(missing="median"),
+    "yes": Boolean(missing="bucket"),
+    "name": Category(unseen="bucket", missing="bucket"),
+    "day": Date(missing="median"),
+}
+
+
+def written(rows: list[list[str]], delimiter: str, header: list[str] | None = None) -> str:
+    """Return rows as text."""
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter).writerows([header or [*COLUMNS], *rows])
+    return text.getvalue()
+
+
+def outcome(column: Column, cells: list[Any]) -> Any:
+    """Return what a column makes of cells, or why it refuses them."""
+    try:
+        return column.parse(column.read(cells), "x").tolist()
+    except RequestError as error:
+        return error.message
+
+
+def both(path: Path, text: str, **said: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read text as a file of training data and as a body; return what the columns make of each."""
+    dialect = Dialect(**said)
+    path.write_text(text, encoding="utf-8", newline="")
+    texts = [name for name, column in COLUMNS.items() if column.spelled]
+    frame = reading.read(path, dialect, list(COLUMNS), texts).frame
+    numbers = {name: not column.spelled for name, column in COLUMNS.items()}
+    cells = csv_cells.read(text, numbers, 1000, dialect)
+    file = {name: outcome(column, frame[name].tolist()) for name, column in COLUMNS.items()}
+    return file, {name: outcome(column, cells[name]) for name, column in COLUMNS.items()}
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        (["1", "2.5", "-3e2"], ["7", "8", "9"]),
+        (["1,5", "2,25", "-3,125"], ["7", "8", "NA"]),
+        (["1.234,5", "2", "1.000.000,25"], ["0,5", "1", "2"]),
+        (["1,234.5", "2", "1,000,000.25"], ["0.5", "1", "2"]),
+        (["1,234", "2,345", "3,456"], ["0,5", "1,5", "2,5"]),
+        (["1,234", "2,345", "3,456"], ["0.5", "1.5", "2.5"]),
+        (["1,234", "2,345", "3,456"], ["1", "2", "3"]),
+        ([" 1,5 ", "+2,5", ""], ["7", "8", "9"]),
+        (["1,5", "?", "2,5"], ["7", "8", "9"]),
+    ],
+)
+def test_numbers_are_read_alike(tmp_path: Path, delimiter: str, one: list[str], two: list[str]) -> None:
+    """Whatever parts the cells, and whatever points and commas mean; what is not clear is refused by both."""
+    rows = [[a, b, "Yes", "007", "2024-02-29"] for a, b in zip(one, two, strict=True)]
+    file, body = both(tmp_path / "table.csv", written(rows, delimiter))
+    np.testing.assert_equal(body, file)
+
+
+CELLS = {
+    "one": st.sampled_from(
+        ["1", "2.5", "1,5", "1,234", "1.234", "1.234,5", "1,234.5", "", "NA", "x", "1e5", "007", "-2"]
+    ),
+    "yes": st.sampled_from([*SPELLED, "YES", " no ", "", "NULL", "maybe"]),
+    "name": st.sampled_from(["a", "007", "N/A", "None", "", "1.0", "true", "a;b", "a,b", " a "]),
+    "day": st.sampled_from(["2024-02-29", "", "nan", "29.02.2024"]),
+}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_cells_are_read_alike(tmp_path: Path, data: st.DataObject) -> None:
+    """Values, missing ones, and such as are refused."""
+    kinds = [CELLS["one"], CELLS["one"], CELLS["yes"], CELLS["name"], CELLS["day"]]
+    rows = data.draw(st.lists(st.tuples(*kinds).map(list), min_size=3, max_size=8))
+    delimiter = data.draw(st.sampled_from([",", ";", "\t"]))
+    try:
+        file, body = both(tmp_path / "table.csv", written(rows, delimiter))
+    except DataError:
+        return  # the file shows another delimiter, or none
+    np.testing.assert_equal(body, file)
+
+
+def test_what_the_task_says_counts_for_bodies_too(tmp_path: Path) -> None:
+    """A delimiter, a mark of thousands, and what means missing."""
+    rows = [["1'234,5", "-", "yes", "NA", "2024-02-29"], ["2", "7", "-", "x", "-"]]
+    said = {"delimiter": ":", "decimal": ",", "thousands": "'", "na": ["-"]}
+    file, body = both(tmp_path / "table.csv", written(rows, ":"), **said)
+    np.testing.assert_equal(body, file)
+    assert body["one"] == [1234.5, 2.0]
+    assert body["name"] == ["NA", "x"]
+
+
+@pytest.mark.parametrize("value", [True, 1, *(word for word, true in SPELLED.items() if true), "Yes", " TRUE "])
+def test_a_boolean_is_spelled_in_json_as_in_a_file(value: Any) -> None:
+    """What trains is not refused when it is asked."""
+    assert Boolean().parse([value], "x").tolist() == Boolean().parse(Boolean().read([value]), "x").tolist() == [1.0]
+    with pytest.raises(RequestError, match="expected true or false"):
+        Boolean().parse(["maybe"], "x")
+
+
+@pytest.mark.parametrize(
+    ("value", "classes", "label"),
+    [
+        (True, ["false", "true"], "true"),
+        (False, ["False", "True"], "False"),
+        (1, ["0", "1"], "1"),
+        (1.0, ["0", "1"], "1"),
+        (" yes", ["no", "yes"], "yes"),
+        ("007", ["007", "008"], "007"),
+        (7, ["007", "008"], None),
+        (True, ["0", "1"], None),
+        (None, ["None", "x"], None),
+    ],
+)
+def test_a_truth_is_spelled_as_in_a_file(value: object, classes: list[str], label: str | None) -> None:
+    """The label that a file with this value would have."""
+    found = next((one for one in feedback._spellings(value) if one in classes), None)
+    assert found == label
