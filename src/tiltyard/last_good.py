@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
-from tiltyard import challenge, files
+from tiltyard import challenge, files, manifest
 from tiltyard.errors import PackageError
 from tiltyard.predictor import version as version_of
 
@@ -48,11 +48,16 @@ class LastGood:
 
     def version(self, task: str) -> str | None:
         """Return the version that was served last, if that is known."""
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            found = files.read_json(self._file(task))["version"]
-            if isinstance(found, str) and VERSION.fullmatch(found):
-                return found
-        return None
+        return self._known(task)[0]
+
+    def _known(self, task: str) -> tuple[str | None, str]:
+        """Return the version that was served last, and the hash of the other files of its package."""
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+            found = files.read_json(self._file(task))
+            version, digest = found["version"], found["files"]
+            if isinstance(version, str) and VERSION.fullmatch(version) and isinstance(digest, str):
+                return version, digest
+        return None, ""
 
     def copy(self, task: str, version: str) -> Path:
         """Return where the copy of a package is, if there is one."""
@@ -60,17 +65,19 @@ class LastGood:
 
     def folders(self, task: str, root: Path) -> list[Path]:
         """Return where the version that was served last may be opened: its package below `root`, and the copy of it."""
-        if (version := self.version(task)) is None:
+        version, digest = self._known(task)
+        if version is None:
             return []
         places = (root / "packages" / task / version, self.copy(task, version))
-        return [folder for folder in places if (folder / "schema.json").is_file()]
+        return [folder for folder in places if _is_whole(folder, version) and manifest.digest(folder) == digest]
 
     def keep(self, task: str, version: str, package: Path) -> None:
         """Copy a package that is served, then name it in the task's file."""
         if not _is_whole(self.copy(task, version), version):
             self._copy(package, self.copy(task, version))
         if self.version(task) != version:
-            files.write_json(self._file(task), {"task": task, "version": version})
+            kept = self.copy(task, version) if self.copy(task, version).is_dir() else package
+            files.write_json(self._file(task), {"task": task, "version": version, "files": manifest.digest(kept)})
         self._clean(task, version)
 
     def _file(self, task: str) -> Path:

@@ -92,6 +92,13 @@ def _damaged_in_place(space: Workspace, versions: list[str]) -> None:
     (space.package("iris", versions[0]) / "model.onnx").write_bytes(b"damaged")
 
 
+def _other_schema(space: Workspace, versions: list[str]) -> None:
+    """Change what is not hashed into the version, so that the package still opens."""
+    path = space.package("iris", versions[0]) / "schema.json"
+    path.write_text(path.read_text().replace("Iris", "Rose"))
+    space.champion("iris").write_text("{")
+
+
 def _no_package(space: Workspace, _: list[str]) -> None:
     shutil.rmtree(space.package("iris", "x").parent)
 
@@ -106,7 +113,7 @@ def _no_pointers(space: Workspace, _: list[str]) -> None:
 
 DAMAGES = [
     *(_torn, _nested, _bytes, _other_shape, _no_version, _folder, _unpackaged, _of_another_task, _other_answers),
-    *(_damaged_in_place, _no_package, _no_packages, _no_pointers),
+    *(_damaged_in_place, _other_schema, _no_package, _no_packages, _no_pointers),
 ]
 Damage = Callable[[Workspace, list[str]], None]
 
@@ -121,6 +128,7 @@ def test_a_worker_that_starts_serves_the_last_good_champion(
     app = started(space)
     assert {name: model.task for name, model in app.state.models.items()} == {"iris": "iris", "sine": "sine"}
     assert app.state.models["iris"].version == arena[1][0]
+    assert app.state.models["iris"].schema["title"].startswith("Iris")
     assert "iris: the champion is not served: " in caplog.text
     assert f"iris: the last good one answers: {arena[1][0]}" in caplog.text
 
