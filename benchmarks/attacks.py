@@ -169,14 +169,16 @@ def _picture() -> str:
 
 def damaged(seed: int, count: int) -> Iterator[bytes]:
     """Give Parquet files of several shapes with some bytes changed, cut, doubled or taken from each other."""
-    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     dice, names = Random(seed), ["sepal_length", "sepal_width", "petal_length", "petal_width"]  # noqa: S311 - no secret
+    kinds: list[dict[str, Any]] = [{}, {"compression": "none"}, {"version": "1.0"}, {"row_group_size": 7}]
     shapes: list[bytes] = []
-    kinds: list[dict[str, Any]] = [{}, {"compression": None}, {"version": "1.0"}, {"row_group_size": 7}]
     for rows, options in itertools.product((1, 40), kinds):
         file = io.BytesIO()
-        pd.DataFrame({name: [0.1 + place for place in range(rows)] for name in names}).to_parquet(file, **options)
+        values = pa.array([3.4 - place / 100 for place in range(rows)])
+        pq.write_table(pa.table([values] * 4, names=names), file, store_schema=False, **options)
         shapes.append(file.getvalue())
     for _ in range(count):
         content = bytearray(dice.choice(shapes))

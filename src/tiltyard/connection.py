@@ -24,7 +24,7 @@ HEAD = 32_768  # bytes of a whole head
 HEADERS = 100
 SLICE = 16_384  # bytes of a body that the parser is given at once
 WAITING = 65_536  # bytes that may wait for the answer to an earlier request
-AT_ONCE = 16  # requests that are answered before other connections have their turn
+AT_ONCE = 4  # requests that are answered before other connections have their turn
 FRAMING = 16_384  # bytes of chunk headers or trailers without any body between them
 
 HEAD_SECONDS = 10.0  # from the first byte of a head to its end, or from the connection to the first byte
