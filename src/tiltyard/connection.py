@@ -158,7 +158,7 @@ class BoundedConnection(HttpToolsProtocol):
         head = self.waiting[self.place : end + len(END)] if end >= 0 else self.waiting[self.place :]
         if not self._bounded(head) or end < 0:
             return b""
-        return UPGRADE.sub(IGNORED, head)
+        return UPGRADE.sub(IGNORED, head) if b"upgrade:" in head.lower() else head
 
     def _bounded(self, head: bytes) -> bool:
         """Refuse a head, whole or not, that is too large or none."""
@@ -196,15 +196,12 @@ class BoundedConnection(HttpToolsProtocol):
         if self.framing > FRAMING:
             self.refuse(431, "headers_too_large", f"expected chunks of more than their framing of {FRAMING:,} bytes")
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Note a header, and drop what comes behind the body: it would count as one that was there before."""
-        if not self.reading:
-            super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
         """Begin the request."""
         self.expect_body()
         super().on_headers_complete()
+        if self.reading == CHUNKS:  # trailers are dropped: the app must not take them for headers
+            self.headers = []
 
     def expect_body(self) -> None:
         """Note how the message goes on."""

@@ -12,7 +12,7 @@ from typing import Any
 from starlette.applications import Starlette
 
 from tiltyard import lane
-from tiltyard.connection import BoundedConnection
+from tiltyard.connection import CHUNKS, BoundedConnection
 from tiltyard.errors import RequestError
 from tiltyard.front import KEPT_NOWHERE, named
 from tiltyard.meters import Heard
@@ -74,7 +74,14 @@ class Hatch(BoundedConnection):
     def _asked(self) -> Served | None:
         """Give the model that is asked, if nothing but an answer is wanted of this connection."""
         meters, parser, guard = self.state.meters, self.parser, self.state.guard
-        if not self.state.fast or self.root_path or self.expect_100_continue or guard.full or not meters:
+        if (
+            not self.state.fast
+            or self.reading == CHUNKS
+            or self.root_path
+            or self.expect_100_continue
+            or guard.full
+            or not meters
+        ):
             return None
         if parser.get_method() != b"POST" or parser.get_http_version() != "1.1" or not parser.should_keep_alive():
             return None
