@@ -18,6 +18,7 @@ from tiltyard.meaning import CODE, TRUTHS, Meaning, styles
 from tiltyard.tally import choose
 
 DELIMITERS = (",", ";", "\t", "|")  # a comma is what the media type promises
+BLANKS = ' "\t\x0b\x0c\x1c\x1d\x1e\x1f'  # of ASCII, and the quotes between which ends of lines stand
 
 Cells = dict[str, list[Any]]
 
@@ -38,14 +39,21 @@ def read(text: str, names: Mapping[str, bool], most: int, dialect: Dialect) -> C
         found.append(row)
         if len(found) > most:
             break  # `parse` refuses them all
-    missing = {*dialect.missing}
-    cells = {name: [_present(row[places[name]], missing) for row in found] for name in names}
-    numbers = [name for name, number in names.items() if number]
-    if not dialect.thousands and not any("," in cell for name in numbers for cell in cells[name] if cell):
+    blanks = not text.isascii() or any(map(text.__contains__, BLANKS))  # without any, no cell has to be trimmed
+    missing = frozenset(dialect.missing)
+
+    def column(place: int) -> list[Any]:
+        cells = [row[place] for row in found]
+        if not blanks and missing.isdisjoint(cells):
+            return cells
+        return [None if cell.strip() in missing else cell for cell in cells]
+
+    cells = {name: column(places[name]) for name in names}
+    if not dialect.thousands and ('"' if delimiter == "," else ",") not in text:  # no cell holds a comma
         return cells
-    everything = {name: [_present(row[place], missing) for row in found] for name, place in places.items()}
-    meanings = _meanings(everything, dialect, delimiter)
-    return {**cells, **{name: _plain(cells[name], meanings[name]) for name in numbers if name in meanings}}
+    meanings = _meanings({name: column(place) for name, place in places.items()}, dialect, delimiter)
+    numbers = [name for name, number in names.items() if number and name in meanings]
+    return {**cells, **{name: _plain(cells[name], meanings[name]) for name in numbers}}
 
 
 def _headed(text: str, names: Collection[str], dialect: Dialect) -> tuple[str, dict[str, int], Any]:
@@ -63,10 +71,6 @@ def _headed(text: str, names: Collection[str], dialect: Dialect) -> tuple[str, d
             return delimiter, places, rows
     lost = next(name for name in names if not first or name not in first[1])
     raise RequestError("missing_field", f"expected the columns {', '.join(names)}", lost)
-
-
-def _present(cell: str, missing: Collection[str]) -> str | None:
-    return None if cell in missing or cell.strip() in missing else cell
 
 
 def _meanings(cells: Cells, dialect: Dialect, delimiter: str) -> dict[str, Meaning]:
