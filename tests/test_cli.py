@@ -30,7 +30,7 @@ def _main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 def test_every_verb_of_the_road_is_a_command() -> None:
     """The words of the stages, the flow and the registry are commands."""
-    road = {"fetch", "validate", "prepare", "train", "evaluate", "promote", "package", "run"}
+    road = {"fetch", "resolve", "validate", "prepare", "train", "evaluate", "promote", "package", "run"}
     rest = {
         "search",
         "study",
