@@ -153,6 +153,9 @@ def test_what_reads_is_read(workspace: Workspace, query: str) -> None:
         ("select * from t into outfile '/tmp/x'", "mysql"),
         ("with x as (select 1 as id) delete from t", "mssql"),
         ("exec xp_cmdshell 'dir'", "mssql"),
+        ("select 1 drop table t", "mssql"),
+        ("select 1 as a exec('drop table t')", "mssql"),
+        ("select seq.nextval from dual", "oracle"),
         ("set transaction read write", "postgresql"),
         ("do $$ begin end $$", "postgresql"),
     ],
@@ -162,6 +165,11 @@ def test_other_databases_get_one_query_that_reads(query: str, backend: str) -> N
     with pytest.raises(SourceError, match=r"source\.query: expected"):
         insist(query, backend)
     assert insist("select a, 'x; delete' as b from t;\n", backend) == "select a, 'x; delete' as b from t"
+
+
+def test_columns_may_be_called_as_statements_are() -> None:
+    """Where no statement can begin without a semicolon, load and call are names like others."""
+    assert insist("select load, call, copy from t", "duckdb")
 
 
 @pytest.mark.usefixtures("database")

@@ -18,12 +18,17 @@ FIRST = re.compile(r"(select|with|values|table)\b", re.IGNORECASE)
 COMMENT = re.compile(r"--[^\n]*(\n|$)|/\*(?:(?!\*/|/\*).)*\*/", re.DOTALL)
 QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 UNSURE = ("\\", "$", "`", "#", "--", "/*")  # in which one database sees a quote or a comment, and another none
-WRITES = re.compile(
-    r"\b(into|insert|update|delete|merge|upsert|drop|create|alter|truncate|rename|grant|revoke|call|exec|execute|do|set"
-    r"|copy|load|attach|detach|vacuum|install|pragma|commit|rollback|begin|lock|use|kill|shutdown|outfile|dumpfile"
-    r"|openrowset|opendatasource|openquery|xp_\w+|sp_\w+|load_file|sleep|pg_sleep)\b",
+WRITES = re.compile(  # what writes inside of a SELECT or WITH
+    r"\b(into|insert|update|delete|merge|upsert|nextval|setval|outfile|dumpfile|load_file|sys_exec|sys_eval|openrowset"
+    r"|opendatasource|openquery|xp_\w+|sp_\w+)\b",
     re.IGNORECASE,
 )
+BATCH = re.compile(  # what begins another statement where no semicolon has to stand before it
+    r"\b(drop|create|alter|truncate|grant|revoke|deny|exec|execute|call|set|use|begin|commit|rollback|save|backup|restore"
+    r"|bulk|dbcc|kill|shutdown|waitfor|declare|print)\b",
+    re.IGNORECASE,
+)
+BATCHED = {"mssql", "sybase"}
 # of PostgreSQL: what a read-only transaction lets pass although something outside of it changes
 FUNCTIONS = re.compile(
     r"(\blo_(export|import|create|creat|unlink|put|from_bytea)|\bdblink\w*|\bpg_(file|read|write|ls)_\w+|\bpg_terminate_backend"
@@ -55,7 +60,7 @@ def insist(query: str, backend: str) -> str:
     if backend == "postgresql":
         _refuse(FUNCTIONS.search(bare) or re.search(r"\bU&", bare, re.IGNORECASE))
     elif backend != "sqlite":
-        _refuse(WRITES.search(plain))
+        _refuse(WRITES.search(plain) or (BATCH.search(plain) if backend in BATCHED else None))
     return bare
 
 
