@@ -31,12 +31,20 @@ def verdict(decision: Decision | None) -> Section:
         {
             "check": one["title"],
             "outcome": Cell(f'<span class="{STATES[one["state"]]}">{one["state"]}</span>', one["state"]),
-            "why": one["text"],
+            "observed": one.get("observed"),
+            "limit": one.get("limit"),
+            "interval": _interval(one.get("interval")),
+            "rows": one.get("rows"),
+            "why": one["text"] or "What it saw was not recorded.",
         }
         for one in judged
     ]
     more = f"<details><summary>{len(idle)} more have nothing to judge</summary>{table(idle)}</details>" if idle else ""
     return Section("Verdict", table(rows) + more)
+
+
+def _interval(ends: list[float] | None) -> str:
+    return f"{number(ends[0])} to {number(ends[1])}" if ends else ""
 
 
 def compared(task: Task, version: str, champion: Champion | None, decisions: list[Decision]) -> Section:

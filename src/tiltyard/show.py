@@ -29,6 +29,7 @@ COLOURS = {
     "note": "dim",
 }
 ROOMY = 110  # columns that all of an outcome needs
+UNSAID = "what it saw was not recorded"
 WIDE = 200  # where output is no terminal, nothing is folded for a width that nobody has
 
 
@@ -48,6 +49,18 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 def _console() -> Console:
     console = progress.console()
     return console if console.is_terminal else progress.console(width=WIDE)
+
+
+def checks(outcomes: Sequence[dict[str, Any]]) -> None:
+    """Print what each check saw; one of an old ledger that passed said nothing."""
+    names = ("observed", "limit", "rows")
+    table(
+        ["check", "outcome", *names, "why"],
+        [
+            [one["code"], one["state"], *(one.get(name) for name in names), one["text"] or f"{one['title']}; {UNSAID}"]
+            for one in outcomes
+        ],
+    )
 
 
 def outcome(rows: Sequence[Any], *, smoke: bool = False) -> None:

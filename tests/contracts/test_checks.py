@@ -1,8 +1,9 @@
-"""Every check plug-in: silent for a clearly better challenger, a sentence with both numbers for a clearly worse one."""
+"""Every check plug-in: passed or failed, it says in a sentence and in numbers what it saw and what it expected."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from typing import Any
 
@@ -14,7 +15,7 @@ from tiltyard import plugins, task_file
 from tiltyard.bootstrap import Gain
 from tiltyard.columns.category import Category
 from tiltyard.duel import Duel
-from tiltyard.gate import Check
+from tiltyard.gate import Check, Observation, Outcome, together
 from tiltyard.rivals import Match
 from tiltyard.simple import Simple
 from tiltyard.task import Task
@@ -104,18 +105,71 @@ def worse(better: Duel, check_name: str) -> Duel:
     )
 
 
-def test_silent_for_a_clearly_better_challenger(check_name: str, better: Duel) -> None:
-    """Nothing to complain about."""
-    outcome = check(check_name).outcome(better)
-    assert (outcome.state, outcome.text) == ("passed", "")
+INTERVALS = {"baseline", "champion", "live", "simple", "slices"}  # checks that look at an interval
+ROWS = {"live": 300}  # rows that are not the sealed ones
 
 
-def test_a_sentence_with_both_numbers_for_a_clearly_worse_one(check_name: str, worse: Duel) -> None:
-    """The complaint says what was received and what was expected."""
-    outcome = check(check_name).outcome(worse)
-    assert outcome.state == "failed"
+def recorded(outcome: Outcome) -> None:
+    """Want a sentence with both numbers, and those numbers by themselves, as JSON takes them."""
     assert "expected" in outcome.text
     assert len(re.findall(r"\d+\.?\d*", outcome.text)) >= 2
+    assert isinstance(outcome.observed, float)
+    assert isinstance(outcome.limit, float)
+    assert outcome.rows == ROWS.get(outcome.code, outcome.rows)
+    assert outcome.rows
+    if outcome.code in INTERVALS:
+        assert outcome.interval is not None
+        assert outcome.interval[0] <= outcome.observed <= outcome.interval[1]
+    text = json.dumps(dataclasses.asdict(outcome), allow_nan=False)
+    assert Outcome(**json.loads(text)) == outcome
+
+
+def test_a_check_that_passed_says_what_it_saw(check_name: str, better: Duel) -> None:
+    """Of a clearly better challenger: a sentence, the figure, its limit, the rows, and an interval where it has one."""
+    outcome = check(check_name).outcome(better)
+    assert outcome.state == "passed"
+    recorded(outcome)
+
+
+def test_a_check_that_failed_says_what_it_saw(check_name: str, worse: Duel) -> None:
+    """Of a clearly worse one: the same."""
+    outcome = check(check_name).outcome(worse)
+    assert outcome.state == "failed"
+    recorded(outcome)
+
+
+def test_passed_and_failed_differ_in_what_was_seen(check_name: str, better: Duel, worse: Duel) -> None:
+    """No check says the same of both, or shows the same figure."""
+    good, bad = (check(check_name).outcome(duel) for duel in (better, worse))
+    assert good.text != bad.text
+    assert good.observed != bad.observed
+
+
+def test_what_is_no_number_is_not_recorded_as_one(better: Duel) -> None:
+    """JSON has neither NaN nor infinity, and the pointer that holds the checks would not be written."""
+    seen = Observation(True, "a figure", float("inf"), float("nan"), (float("-inf"), 1.0), 3)
+
+    class Odd(Check):
+        """Sees what is no number."""
+
+        code, title, severity = "odd", "is odd", "HOLD"
+
+        def observe(self, duel: Duel) -> Observation:
+            """Look at nothing."""
+            return seen
+
+    outcome = Odd().outcome(better)
+    assert (outcome.observed, outcome.limit, outcome.interval, outcome.rows) == (None, None, None, 3)
+
+
+def test_of_several_parts_those_that_fail_are_told_or_the_nearest_to_its_limit() -> None:
+    """A slice that just passes is worth more than one that passes easily."""
+    parts = [Observation(True, f"part {value}", value, 0.5) for value in (0.9, 0.51, 0.7)]
+    assert together(parts).text == "part 0.51 (the nearest to its limit of 3)"
+    assert together(parts[:1]).text == "part 0.9"
+    bad = [Observation(False, f"bad {value}", value, 0.5) for value in (0.4, 0.1)]
+    found = together([*parts, *bad])
+    assert (found.good, found.text, found.observed) == (False, "bad 0.4; bad 0.1", 0.1)
 
 
 def test_is_named_and_graded(check_name: str) -> None:

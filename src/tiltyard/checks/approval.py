@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from tiltyard.duel import Duel
-from tiltyard.gate import Check, NotApplicableError
+from tiltyard.gate import Check, NotApplicableError, Observation
 
 
 class Approval(Check):
@@ -16,10 +16,11 @@ class Approval(Check):
     severity: ClassVar = "HOLD"
     repeatable: ClassVar = False  # the word may come at any time
 
-    def complaint(self, duel: Duel) -> str | None:
+    def observe(self, duel: Duel) -> Observation:
         """Want an approval of this version in the ledger."""
         if not duel.task.gate.approval:
             raise NotApplicableError("gate.approval does not ask for it")
         if duel.approvals:
-            return None
-        return f"0 people have approved it; expected 1: tiltyard approve {duel.task.name}"
+            names = ", ".join(duel.approvals)
+            return Observation(True, f"{len(duel.approvals)} approved it, {names}; expected 1", len(duel.approvals), 1)
+        return Observation(False, f"0 people have approved it; expected 1: tiltyard approve {duel.task.name}", 0, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from tiltyard.duel import Duel
-from tiltyard.gate import Check, versus
+from tiltyard.gate import Check, Observation, of_gain, versus
 
 
 class Baseline(Check):
@@ -15,8 +15,8 @@ class Baseline(Check):
     title: ClassVar = "beats the baseline"
     severity: ClassVar = "REJECT"
 
-    def complaint(self, duel: Duel) -> str | None:
+    def observe(self, duel: Duel) -> Observation:
         """Want the whole interval of the gain above zero."""
-        if duel.over_baseline.proven:
-            return None
-        return f"{versus(duel, duel.over_baseline, 'the baseline')}; expected an interval above zero"
+        gain = duel.over_baseline
+        text = f"{versus(duel, gain, 'the baseline')}; expected an interval above zero"
+        return of_gain(gain, text, good=gain.proven)

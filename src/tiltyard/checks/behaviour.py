@@ -9,7 +9,7 @@ import numpy as np
 from tiltyard.column import Array, Rows
 from tiltyard.columns.number import Number
 from tiltyard.duel import Ask, Duel
-from tiltyard.gate import Check, NotApplicableError
+from tiltyard.gate import Check, NotApplicableError, Observation, together
 from tiltyard.labels import probabilities
 from tiltyard.task import Task
 from tiltyard.terms import Behaviour as Rule
@@ -22,23 +22,26 @@ class Behaviour(Check):
     title: ClassVar = "answers move as they must"
     severity: ClassVar = "HOLD"
 
-    def complaint(self, duel: Duel) -> str | None:
+    def observe(self, duel: Duel) -> Observation:
         """Want each rule of the task to hold on its share of the rows."""
         if not duel.task.gate.behaviours or duel.ask is None:
             raise NotApplicableError("gate.behaviours names no rule")
-        return "; ".join(filter(None, (_broken(duel, rule, duel.ask) for rule in duel.task.gate.behaviours))) or None
+        return together([_held(duel, rule, duel.ask) for rule in duel.task.gate.behaviours])
 
 
-def _broken(duel: Duel, rule: Rule, ask: Ask) -> str | None:
+def _held(duel: Duel, rule: Rule, ask: Ask) -> Observation:
+    """Hold one rule against the answers to changed rows."""
     changed, places = _changed(duel, rule)
     if not len(places):
-        return f"{rule.told}: no row can be changed so within the bounds; expected one"
+        text = f"{rule.told}: no row can be changed so within the bounds; expected one"
+        return Observation(False, text, 0.0, rule.share, rows=0)
     before = _answers(duel.task, rule, duel.challenger)[places]
     after = _answers(duel.task, rule, ask(changed))[places]
     rose = after - before
     wrong = {"lower": rose < -rule.within, "higher": rose > rule.within, "another": np.abs(rose) > rule.within}
     good = 1 - float(wrong[rule.never].mean())
-    return None if good >= rule.share else f"{rule.told}: true of {good:.1%} of rows; expected {rule.share:.1%}"
+    text = f"{rule.told}: true of {good:.1%} of rows; expected {rule.share:.1%}"
+    return Observation(good >= rule.share, text, good, rule.share, rows=len(places))
 
 
 def _changed(duel: Duel, rule: Rule) -> tuple[Rows, Array]:

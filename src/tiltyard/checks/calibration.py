@@ -9,7 +9,7 @@ import numpy as np
 from tiltyard import metrics
 from tiltyard.column import Array
 from tiltyard.duel import Duel
-from tiltyard.gate import Check, NotApplicableError
+from tiltyard.gate import Check, NotApplicableError, Observation
 from tiltyard.labels import probabilities
 
 DRAWS = 500
@@ -23,21 +23,22 @@ class Calibration(Check):
     title: ClassVar = "is as sure as it is right"
     severity: ClassVar = "HOLD"
 
-    def complaint(self, duel: Duel) -> str | None:
+    def observe(self, duel: Duel) -> Observation:
         """Want the calibration error, less what chance makes of it, at the task's maximum, or all of it chance."""
         if not duel.task.classes:
             raise NotApplicableError(f"{duel.task.problem} states no probabilities")
         shares, most = probabilities(duel.challenger).astype(np.float64), duel.task.gate.calibration
         error, chance = metrics.ece(duel.truth, shares), _by_chance(shares, duel.task.split.seed)
         usual = float(chance.mean())
-        if error - usual <= most or error <= np.quantile(chance, SURE):
-            return None
+        small, by_chance = error - usual <= most, bool(error <= np.quantile(chance, SURE))
         sure, right = float(shares.max(axis=1).mean()), float((shares.argmax(axis=1) == duel.truth).mean())
-        return (
+        text = (
             f"{sure:.1%} sure and {right:.1%} right on the average, a calibration error of {error:.4g} (Brier score "
             f"{metrics.brier(duel.truth, shares):.4g}); expected at most {most:g} above the {usual:.2g} that chance "
             "makes of so many rows"
         )
+        rare = f"; one in {1 / (1 - SURE):.0f} models that mean what they say has as large an error"
+        return Observation(small or by_chance, text + ("" if small or not by_chance else rare), error - usual, most)
 
 
 def _by_chance(shares: Array, seed: int) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from tiltyard.duel import Duel
-from tiltyard.gate import Check, NotApplicableError
+from tiltyard.gate import Check, NotApplicableError, Observation
 
 
 class Card(Check):
@@ -15,9 +15,10 @@ class Card(Check):
     title: ClassVar = "its card is complete"
     severity: ClassVar = "HOLD"
 
-    def complaint(self, duel: Duel) -> str | None:
+    def observe(self, duel: Duel) -> Observation:
         """Want no section without content."""
         empty = duel.facts.get("empty")
         if empty is None:
             raise NotApplicableError("no card was drawn up")
-        return f"{len(empty)} sections of its card are empty, {', '.join(empty)}; expected 0" if empty else None
+        named = f", {', '.join(empty)}" if empty else ""
+        return Observation(not empty, f"{len(empty)} sections of its card are empty{named}; expected 0", len(empty), 0)

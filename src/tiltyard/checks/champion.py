@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from tiltyard.duel import Duel
-from tiltyard.gate import Check, NotApplicableError, versus
+from tiltyard.gate import Check, NotApplicableError, Observation, of_gain, versus
 
 
 class Champion(Check):
@@ -19,14 +19,13 @@ class Champion(Check):
     title: ClassVar = "beats the champion"
     severity: ClassVar = "HOLD"
 
-    def complaint(self, duel: Duel) -> str | None:
+    def observe(self, duel: Duel) -> Observation:
         """Want the whole interval of the gain above zero, and its upper end at the task's minimum."""
         gain, least = duel.over_champion, duel.task.gate.minimum_gain
         if gain is None:
             raise NotApplicableError("there is no champion yet")
-        if gain.proven and gain.high >= least:
-            return None
+        good, seen = gain.proven and gain.high >= least, gain.seen(duel.confidence)
         text = f"{versus(duel, gain, 'the champion')}; expected an interval above zero that reaches {least:g}"
-        seen = gain.seen(duel.confidence)
-        short = f"; {len(duel.truth)} sealed rows show a gain four times in five from {seen:.3g} on"
-        return text + (short if seen > least and gain.value > 0 else "")
+        if not good and seen > least and gain.value > 0:
+            text += f"; {len(duel.truth)} sealed rows show a gain four times in five from {seen:.3g} on"
+        return of_gain(gain, text, good=good, limit=least)

@@ -8,7 +8,7 @@ import numpy as np
 
 from tiltyard import metrics
 from tiltyard.duel import Duel
-from tiltyard.gate import Check, NotApplicableError
+from tiltyard.gate import Check, NotApplicableError, Observation
 from tiltyard.labels import matrix
 
 
@@ -19,11 +19,14 @@ class Collapse(Check):
     title: ClassVar = "no class collapsed"
     severity: ClassVar = "REJECT"
 
-    def complaint(self, duel: Duel) -> str | None:
+    def observe(self, duel: Duel) -> Observation:
         """Want the recall of every class that has test rows at the task's minimum."""
         classes, least = duel.task.classes, duel.task.gate.min_recall
         if not classes:
             raise NotApplicableError(f"{duel.task.problem} has no classes")
         recall = metrics.recall(matrix(duel.truth, duel.challenger))
         lost = [f"{classes[place]} {recall[place]:.4g}" for place in np.flatnonzero(recall < least)]
-        return f"recall of {', '.join(lost)}; expected at least {least:g} of every class" if lost else None
+        lowest = int(np.nanargmin(recall))
+        told = f"recall of {', '.join(lost)}" if lost else f"lowest recall {recall[lowest]:.4g}, of {classes[lowest]}"
+        text = f"{told}; expected at least {least:g} of every class"
+        return Observation(not lost, text, float(recall[lowest]), least)

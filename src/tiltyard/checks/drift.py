@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from tiltyard.duel import Duel
-from tiltyard.gate import Check, NotApplicableError
+from tiltyard.gate import Check, NotApplicableError, Observation
 
 REFUSED = 0.01  # share of what clients sent that a new model may refuse
 
@@ -18,15 +18,18 @@ class Drift(Check):
     severity: ClassVar = "HOLD"
     repeatable: ClassVar = False  # more is recorded
 
-    def complaint(self, duel: Duel) -> str | None:
+    def observe(self, duel: Duel) -> Observation:
         """Want no column of what was recorded lately far from its training rows."""
         refused, rows = duel.inputs.get("refused", 0), duel.inputs.get("rows", 0)
         if refused > REFUSED * rows:
             text = f"{refused:,} of {rows:,} recorded inputs are refused by the model"
-            return f"{text}, such as {duel.inputs['first']}; expected at most {REFUSED:.0%}"
+            text = f"{text}, such as {duel.inputs['first']}; expected at most {REFUSED:.0%}"
+            return Observation(False, text, refused / rows, REFUSED, rows=rows)
         if not duel.drift:
             raise NotApplicableError(duel.inputs.get("why") or "no inputs of clients are recorded")
         far = [row for row in duel.drift if row["drifted"]]
-        told = [f"{row['feature']} {row['psi']:.3g}" for row in far]
-        limit = duel.task.check.psi
-        return f"population stability index of {', '.join(told)}; expected at most {limit:g}" if told else None
+        most, limit = max(duel.drift, key=lambda row: float(row["psi"])), duel.task.check.psi
+        told = ", ".join(f"{row['feature']} {row['psi']:.3g}" for row in far or [most])
+        named = "population stability index of" if far else "largest population stability index, of"
+        text = f"{named} {told}; expected at most {limit:g}"
+        return Observation(not far, text, float(most["psi"]), limit, rows=rows or None)

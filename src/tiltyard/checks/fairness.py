@@ -9,7 +9,7 @@ import numpy as np
 
 from tiltyard.column import Array
 from tiltyard.duel import Duel
-from tiltyard.gate import Check, NotApplicableError
+from tiltyard.gate import Check, NotApplicableError, Observation, together
 from tiltyard.labels import probabilities
 from tiltyard.slices import FEWEST, Part, groups
 
@@ -28,20 +28,27 @@ class Fairness(Check):
     title: ClassVar = "treats groups alike"
     severity: ClassVar = "HOLD"
 
-    def complaint(self, duel: Duel) -> str | None:
+    def observe(self, duel: Duel) -> Observation:
         """Want the smallest rate of any group at the task's share of the largest."""
-        gate, told = duel.task.gate, []
+        gate, found = duel.task.gate, list[Observation]()
         if not gate.sensitive:
             raise NotApplicableError("gate.sensitive names no column")
         for name in gate.sensitive:
-            found = groups(name, duel.task.columns[name], duel.rows[name])
-            for rate in _rates(duel, [part for part in found if len(part.places) >= FEWEST]):
-                low, high = (pick(rate.by_group, key=lambda one: rate.by_group[one]) for pick in (min, max))
-                ratio = rate.by_group[low] / rate.by_group[high] if rate.by_group[high] else 1.0
-                if ratio < gate.fairness:
-                    values = f"{rate.by_group[low]:.4g} for {low} against {rate.by_group[high]:.4g} for {high}"
-                    told.append(f"{rate.what} {values}: a ratio of {ratio:.2f}; expected at least {gate.fairness:g}")
-        return "; ".join(told) or None
+            parts = groups(name, duel.task.columns[name], duel.rows[name])
+            rates = _rates(duel, [part for part in parts if len(part.places) >= FEWEST])
+            found += [_compared(rate, gate.fairness) for rate in rates]
+        if not found:
+            raise NotApplicableError(f"no two groups have {FEWEST} sealed rows")
+        return together(found)
+
+
+def _compared(rate: Rate, least: float) -> Observation:
+    """Hold the smallest rate of any group against the largest."""
+    low, high = (pick(rate.by_group, key=lambda one: rate.by_group[one]) for pick in (min, max))
+    ratio = rate.by_group[low] / rate.by_group[high] if rate.by_group[high] else 1.0
+    values = f"{rate.by_group[low]:.4g} for {low} against {rate.by_group[high]:.4g} for {high}"
+    text = f"{rate.what} {values}: a ratio of {ratio:.2f}; expected at least {least:g}"
+    return Observation(ratio >= least, text, ratio, least)
 
 
 def _rates(duel: Duel, parts: list[Part]) -> Iterator[Rate]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from tiltyard.duel import Duel
-from tiltyard.gate import Check, NotApplicableError
+from tiltyard.gate import Check, NotApplicableError, Observation
 
 
 class Gap(Check):
@@ -15,15 +15,14 @@ class Gap(Check):
     title: ClassVar = "small train-test gap"
     severity: ClassVar = "HOLD"
 
-    def complaint(self, duel: Duel) -> str | None:
+    def observe(self, duel: Duel) -> Observation:
         """Want the share of the gain over the baseline that is lost on test rows at the task's maximum."""
         most, gap = duel.task.gate.max_gap, duel.gap
         if gap is None:
             raise NotApplicableError("nothing was gained over the baseline on the training rows")
-        if gap <= most:
-            return None
         test = duel.over_baseline.new
-        return (
+        text = (
             f"{duel.task.gate.metric} {test:.4g} on test rows against {duel.train:.4g} on training rows: "
             f"{gap:.0%} of the gain over the baseline is lost; expected at most {most:.0%}"
         )
+        return Observation(gap <= most, text, gap, most)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from tiltyard.duel import Duel
-from tiltyard.gate import Check
+from tiltyard.gate import Check, Observation
 
 
 class Latency(Check):
@@ -16,9 +16,8 @@ class Latency(Check):
     severity: ClassVar = "REJECT"
     repeatable: ClassVar = False
 
-    def complaint(self, duel: Duel) -> str | None:
+    def observe(self, duel: Duel) -> Observation:
         """Want the median one-row answer within the task's limit."""
         most = duel.task.gate.latency_ms
-        if duel.latency_ms <= most:
-            return None
-        return f"one row takes {duel.latency_ms:.3g} ms (median); expected at most {most:g} ms"
+        text = f"one row takes {duel.latency_ms:.3g} ms (median); expected at most {most:g} ms"
+        return Observation(duel.latency_ms <= most, text, duel.latency_ms, most)

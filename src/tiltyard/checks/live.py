@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from tiltyard.duel import Duel
-from tiltyard.gate import Check, NotApplicableError
+from tiltyard.gate import Check, NotApplicableError, Observation, of_gain
 
 FEWEST = 200  # truths: by fewer, sealed rows say more
 
@@ -18,12 +19,11 @@ class Live(Check):
     severity: ClassVar = "HOLD"
     repeatable: ClassVar = False  # more truths come
 
-    def complaint(self, duel: Duel) -> str | None:
+    def observe(self, duel: Duel) -> Observation:
         """Want the interval of the gain to reach zero: a loss beyond chance is one too many."""
         match = duel.live
         if match is None or match.truths < FEWEST:
             received = match.truths if match else "too few"
             raise NotApplicableError(f"live truths of both: expected at least {FEWEST}; received {received}")
-        if match.gain.high >= 0:
-            return None
-        return f"{match.told(duel.task)}; expected an interval that reaches zero"
+        gain, text = match.gain, f"{match.told(duel.task)}; expected an interval that reaches zero"
+        return replace(of_gain(gain, text, good=gain.high >= 0), rows=match.truths)

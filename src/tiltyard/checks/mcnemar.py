@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from tiltyard.column import Array
 from tiltyard.duel import Duel
-from tiltyard.gate import Check, NotApplicableError
+from tiltyard.gate import Check, NotApplicableError, Observation
 from tiltyard.labels import probabilities
 
 
@@ -17,7 +17,7 @@ class Mcnemar(Check):
     title: ClassVar = "gets more labels right than the champion"
     severity: ClassVar = "HOLD"
 
-    def complaint(self, duel: Duel) -> str | None:
+    def observe(self, duel: Duel) -> Observation:
         """Where accuracy decides want surely more labels right; elsewhere not surely fewer."""
         if not duel.task.classes:
             raise NotApplicableError(f"{duel.task.problem} has no labels")
@@ -27,10 +27,10 @@ class Mcnemar(Check):
         won, lost = int((new & ~old).sum()), int((old & ~new).sum())
         chance, most = _chance(won, lost), 1 - duel.confidence
         decides = duel.task.gate.metric == "accuracy"
-        if (won > lost and chance <= most) if decides else (won >= lost or chance > most):
-            return None
+        good = (won > lost and chance <= most) if decides else (won >= lost or chance > most)
         wanted = f"more won, and at most {most:.3g}" if decides else f"no more lost than won, or above {most:.3g}"
-        return f"{won} labels won and {lost} lost against the champion, by chance {chance:.3g}; expected {wanted}"
+        text = f"{won} labels won and {lost} lost against the champion, by chance {chance:.3g}; expected {wanted}"
+        return Observation(good, text, chance, most)
 
 
 def _right(truth: Array, outputs: Array) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from tiltyard.duel import Duel
-from tiltyard.gate import Check, NotApplicableError
+from tiltyard.gate import Check, NotApplicableError, Observation
 
 MOST = 1e-4  # relative, as at export
 
@@ -17,11 +17,10 @@ class Parity(Check):
     title: ClassVar = "answers as it did when it was trained"
     severity: ClassVar = "REJECT"
 
-    def complaint(self, duel: Duel) -> str | None:
+    def observe(self, duel: Duel) -> Observation:
         """Want the measured difference within what export allows."""
         parity = duel.facts.get("parity")
         if parity is None:
             raise NotApplicableError("training recorded no difference between Keras and ONNX")
-        if parity <= MOST:
-            return None
-        return f"ONNX answers {parity:.2g} from Keras, relatively; expected within {MOST:g}: train it again"
+        text = f"ONNX answers {parity:.2g} from Keras, relatively; expected within {MOST:g}"
+        return Observation(parity <= MOST, text + ("" if parity <= MOST else ": train it again"), parity, MOST)

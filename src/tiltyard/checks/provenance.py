@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from tiltyard.duel import Duel
-from tiltyard.gate import Check, NotApplicableError
+from tiltyard.gate import Check, NotApplicableError, Observation
 
 
 class Provenance(Check):
@@ -15,15 +15,17 @@ class Provenance(Check):
     title: ClassVar = "can be traced and made again"
     severity: ClassVar = "HOLD"
 
-    def complaint(self, duel: Duel) -> str | None:
+    def observe(self, duel: Duel) -> Observation:
         """Want each fact; and everything committed, if the task insists on it."""
         if "origin" not in duel.facts:
             raise NotApplicableError("nothing was recorded")
-        origin = duel.facts["origin"]
+        origin, committed = duel.facts["origin"], duel.task.gate.committed
+        known, wanted = sum(value is not None for value in origin.values()), len(origin) - (not committed)
+        told = f"{known} facts of {len(origin)} are known"
         missing = [name for name, value in origin.items() if value is None and name != "commit"]
         if missing:
-            known = len(origin) - len(missing)
-            return f"{known} facts of {len(origin)} are known; expected also {', '.join(missing)}"
-        if duel.task.gate.committed and (origin["commit"] is None or duel.facts["dirty"]):
-            return "0 of 1 commits holds what this was made with; expected code and task to be committed"
-        return None
+            return Observation(False, f"{told}; expected also {', '.join(missing)}", known, wanted)
+        if committed and (origin["commit"] is None or duel.facts["dirty"]):
+            text = "0 of 1 commits holds what this was made with; expected code and task to be committed"
+            return Observation(False, text, 0, 1)
+        return Observation(True, f"{told}, {', '.join(origin)}; expected {wanted} or more", known, wanted)

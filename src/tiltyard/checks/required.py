@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from tiltyard.duel import Duel
-from tiltyard.gate import Check, NotApplicableError
+from tiltyard.gate import Check, NotApplicableError, Observation, together
 
 
 class Required(Check):
@@ -15,16 +15,16 @@ class Required(Check):
     title: ClassVar = "reaches the required values"
     severity: ClassVar = "REJECT"
 
-    def complaint(self, duel: Duel) -> str | None:
+    def observe(self, duel: Duel) -> Observation:
         """Want each named metric at its value or better."""
         wanted = duel.task.gate.require
         if not wanted:
             raise NotApplicableError("gate.require names no value")
-        short = []
+        found = []
         for name, least in wanted.items():
             metric = duel.task.kind.metrics[name]
             value = metric.score(duel.truth, duel.challenger, duel.context)
-            if metric.gain(value, least) < 0:
-                most = "at least" if metric.higher_is_better else "at most"
-                short.append(f"{name} {value:.4g}; expected {most} {least:g}")
-        return ", ".join(short) or None
+            most = "at least" if metric.higher_is_better else "at most"
+            text = f"{name} {value:.4g}; expected {most} {least:g}"
+            found.append(Observation(metric.gain(value, least) >= 0, text, value, least))
+        return together(found, ", ")

@@ -9,7 +9,7 @@ import numpy as np
 from tiltyard import disturb
 from tiltyard.column import Array, take
 from tiltyard.duel import Ask, Duel
-from tiltyard.gate import Check, NotApplicableError
+from tiltyard.gate import Check, NotApplicableError, Observation, together
 
 ROWS = 2000  # enough to see it; each is asked ten times
 
@@ -21,7 +21,7 @@ class Robustness(Check):
     title: ClassVar = "stands some noise"
     severity: ClassVar = "HOLD"
 
-    def complaint(self, duel: Duel) -> str | None:
+    def observe(self, duel: Duel) -> Observation:
         """Want the share that noise or missing values cost at the task's maximum, and something left after a step."""
         places, metric = np.arange(min(len(duel.truth), ROWS)), duel.task.metric
         clean, nothing = (duel.score(outputs, places) for outputs in (duel.challenger, duel.baseline))
@@ -30,15 +30,16 @@ class Robustness(Check):
         found = _disturbed(duel, duel.ask, places) if duel.ask else {}
         if not found:
             raise NotApplicableError("no column can be disturbed")
-        told = []
+        seen = []
         for what, (outputs, most) in found.items():
             value = metric.score(duel.truth[places], outputs, duel.context)
-            if (lost := metric.gain(clean, value) / learned) > most:
-                told.append(
-                    f"{duel.task.gate.metric} {value:.4g} with {what} against {clean:.4g} without: {lost:.0%} of the "
-                    f"gain over the baseline is lost; expected at most {most:.0%}"
-                )
-        return "; ".join(told) or None
+            lost = metric.gain(clean, value) / learned
+            text = (
+                f"{duel.task.gate.metric} {value:.4g} with {what} against {clean:.4g} without: {lost:.0%} of the gain "
+                f"over the baseline is lost; expected at most {most:.0%}"
+            )
+            seen.append(Observation(lost <= most, text, lost, most, rows=len(places)))
+        return together(seen)
 
 
 def _disturbed(duel: Duel, ask: Ask, places: Array) -> dict[str, tuple[Array, float]]:

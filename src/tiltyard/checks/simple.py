@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from tiltyard.duel import Duel
-from tiltyard.gate import Check, NotApplicableError, versus
+from tiltyard.gate import Check, NotApplicableError, Observation, of_gain, versus
 
 
 class Simple(Check):
@@ -15,11 +15,10 @@ class Simple(Check):
     title: ClassVar = "is not beaten by a simple model"
     severity: ClassVar = "HOLD"
 
-    def complaint(self, duel: Duel) -> str | None:
+    def observe(self, duel: Duel) -> Observation:
         """Want the interval of the gain to reach zero."""
         gain = duel.over_simple
         if duel.simple is None or gain is None:
             raise NotApplicableError("neither a linear model nor a tree takes such features")
-        if gain.high >= 0:
-            return None
-        return f"{versus(duel, gain, duel.simple.name)}; expected an interval that reaches zero"
+        text = f"{versus(duel, gain, duel.simple.name)}; expected an interval that reaches zero"
+        return of_gain(gain, text, good=gain.high >= 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from tiltyard.duel import Duel
-from tiltyard.gate import Check, NotApplicableError
+from tiltyard.gate import Check, NotApplicableError, Observation, together
 
 
 class Size(Check):
@@ -16,17 +16,20 @@ class Size(Check):
     severity: ClassVar = "REJECT"
     repeatable: ClassVar = False
 
-    def complaint(self, duel: Duel) -> str | None:
+    def observe(self, duel: Duel) -> Observation:
         """Want file and memory at the task's maximum."""
         gate = duel.task.gate
-        told = [
-            f"{what} of {duel.facts[key]:.4g} MB; expected at most {most:g} MB"
-            for key, what, most in (
-                ("size_mb", "a model.onnx", gate.size_mb),
-                ("memory_mb", "memory", gate.memory_mb),
-            )
-            if duel.facts.get(key, 0.0) > most
-        ]
         if "size_mb" not in duel.facts:
             raise NotApplicableError("there is no file to weigh")
-        return ", ".join(told) or None
+        weighed = (("size_mb", "a model.onnx", gate.size_mb), ("memory_mb", "memory", gate.memory_mb))
+        found = [
+            Observation(
+                duel.facts[key] <= most,
+                f"{what} of {duel.facts[key]:.4g} MB; expected at most {most:g} MB",
+                duel.facts[key],
+                most,
+            )
+            for key, what, most in weighed
+            if key in duel.facts
+        ]
+        return together(found, ", ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from tiltyard.duel import Duel
-from tiltyard.gate import Check
+from tiltyard.gate import Check, Observation
 
 
 class Worn(Check):
@@ -15,12 +15,9 @@ class Worn(Check):
     title: ClassVar = "is judged on fresh rows"
     severity: ClassVar = "HOLD"
 
-    def complaint(self, duel: Duel) -> str | None:
+    def observe(self, duel: Duel) -> Observation:
         """Want the sealed rows to have judged at most so many."""
         most = duel.task.gate.uses
-        if duel.uses <= most:
-            return None
-        return (
-            f"the sealed rows have judged {duel.uses} versions before; expected at most {most}: fetch fresh data, "
-            f"then tiltyard prepare {duel.task.name} --reseal"
-        )
+        text = f"the sealed rows have judged {duel.uses} versions before; expected at most {most}"
+        cure = f": fetch fresh data, then tiltyard prepare {duel.task.name} --reseal"
+        return Observation(duel.uses <= most, text + ("" if duel.uses <= most else cure), duel.uses, most)

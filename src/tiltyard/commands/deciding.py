@@ -84,9 +84,7 @@ def why(task: str, version: str | None, as_json: bool) -> None:
     for reason in found["reasons"]:
         click.echo(f"  {reason}")
     if found["checks"]:
-        show.table(
-            ["check", "outcome", "why"], [(o["code"], o["state"], o["text"] or o["title"]) for o in found["checks"]]
-        )
+        show.checks(found["checks"])
 
 
 @click.command()

@@ -141,7 +141,7 @@ def promote(tasks: tuple[str, ...], dry_run: bool, again: bool, as_json: bool) -
         print_json([{**asdict(verdict), "next": asdict(steps)} for verdict, steps in verdicts])
     for verdict, steps in [] if as_json else verdicts:
         click.echo(f"{verdict.task}: {verdict.word} {verdict.version}")
-        show.table(["check", "outcome", "why"], [(o.code, o.state, o.text or o.title) for o in verdict.outcomes])
+        show.checks([asdict(outcome) for outcome in verdict.outcomes])
         for line in [*verdict.reasons, *steps.fit]:
             click.echo(f"  {line}")
         show.steps(steps.commands)
