@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from tiltyard import files, task_file
 from tiltyard.aliases import aliases, named
+from tiltyard.compare import compare
 from tiltyard.decision import Decision, provenance
 from tiltyard.errors import RegistryError
 from tiltyard.history import history
 from tiltyard.ledger import Ledger
 from tiltyard.registry import Registry, reign, withdrawn
+from tiltyard.report import report
 from tiltyard.rollback import rollback
 from tiltyard.status import status
 from tiltyard.why import why
@@ -327,3 +329,23 @@ def test_why_gives_the_last_decision_about_a_version(workspace: Workspace) -> No
     Registry(workspace).record(decide("bbbb2", "HOLD", before="aaaa1"))
     assert why(workspace, task)["version"] == "bbbb2"
     assert why(workspace, task, "champion")["verdict"] == "PROMOTE"
+
+
+def test_a_broken_pointer_of_one_task_leaves_the_others_alone(workspace: Workspace) -> None:
+    """Status and report go on; what is about that task ends in a sentence with the cure."""
+    crown(workspace, "aaaa1")
+    workspace.champion("sine").write_text('{"version": "aaaa1", "decision": {"version": "bbbb2"}}')
+    rows = {row["task"]: row for row in status(workspace)}
+    assert rows["iris"]["version"] == "aaaa1"
+    assert rows["iris"]["mistake"] is None
+    assert "contradicts itself" in rows["sine"]["mistake"]
+    assert f"git checkout -- {workspace.champion('sine')}" in rows["sine"]["hint"]
+    tasks = [task_file.load(workspace, name) for name in ("sine", "iris")]
+    report(workspace, tasks, workspace.root / "site")
+    assert "contradicts itself" in (workspace.root / "site" / "sine.html").read_text()
+    assert "aaaa1" in (workspace.root / "site" / "index.html").read_text()
+    assert "cannot be read" in (workspace.root / "site" / "index.html").read_text()
+    for verb in (history, why, lambda w, t: compare(w, t, "champion", "previous")):
+        with pytest.raises(RegistryError, match="contradicts itself") as caught:
+            verb(workspace, tasks[0])
+        assert "git checkout" in caught.value.hint

@@ -9,7 +9,7 @@ from typing import Any
 
 from tiltyard import chronicle, evaluation, files
 from tiltyard.decision import Decision
-from tiltyard.errors import TiltyardError
+from tiltyard.errors import RegistryError, TiltyardError
 from tiltyard.predictions import Predictions
 from tiltyard.predictor import version
 from tiltyard.prepare import read_test
@@ -29,8 +29,13 @@ def report(workspace: Workspace, tasks: Sequence[Task], into: Path | None = None
     folder, rows = into or workspace.report, []
     for task in tasks:
         say(f"{task.name}: its page")
-        files.write_text(folder / f"{task.name}.html", page(workspace, task))
-        rows.append(_row(workspace, task))
+        try:
+            written, row = page(workspace, task), _row(workspace, task)
+        except RegistryError as error:  # of one task: the others have pages all the same
+            say(f"{task.name}: {error.message}; {error.hint}")
+            written, row = _unreadable(task, error), _unreadable_row(task)
+        files.write_text(folder / f"{task.name}.html", written)
+        rows.append(row)
     files.write_text(folder / HOME, _overview(rows))
     return {"folder": str(folder), "pages": [HOME, *(f"{task.name}.html" for task in tasks)]}
 
@@ -83,6 +88,21 @@ def _unmeasured(workspace: Workspace, task: Task, decisions: list[Decision], tex
     head = f"<h1>{escape(task.title)}</h1>{facts({'task': task.name, 'problem': task.problem})}{told}"
     sections = [chronicle.history(workspace, task, decisions), chronicle.data(workspace, task)]
     return Page(f"{task.name}: report", head, sections, HOME).html()
+
+
+def _unreadable(task: Task, error: RegistryError) -> str:
+    """Say on a task's page why its registry cannot be read, and what to type."""
+    told = f'<p class="bad">{escape(error.message)}</p><p>{escape(error.hint)}</p>'
+    head = f"<h1>{escape(task.title)}</h1>{facts({'task': task.name, 'problem': task.problem})}{told}"
+    return Page(f"{task.name}: report", head, [], HOME).html()
+
+
+def _unreadable_row(task: Task) -> Json:
+    """Leave the figures of such a task open."""
+    empty = dict.fromkeys(("value", "baseline", "metric", "verdicts", "champion", "decided"))
+    link = Cell(f'<a href="{escape(task.name)}.html">{escape(task.name)}</a>', task.name)
+    verdict = Cell('<span class="bad">cannot be read</span>', "cannot be read")
+    return {"task": link, "last verdict": verdict, **empty, "problem": task.problem, "about": task.title}
 
 
 def _row(workspace: Workspace, task: Task) -> Json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tiltyard import roster, task_file
+from tiltyard.errors import RegistryError, TiltyardError
 from tiltyard.registry import Registry
 from tiltyard.workspace import Workspace
 
@@ -15,8 +16,12 @@ def status(workspace: Workspace) -> list[dict[str, Any]]:
 
 
 def _row(workspace: Workspace, name: str) -> dict[str, Any]:
-    registry, mistake = Registry(workspace), task_file.mistake(workspace, name)
-    champion, decisions = registry.champion(name), registry.decisions(name)
+    registry = Registry(workspace)
+    mistake: TiltyardError | None = task_file.mistake(workspace, name)
+    try:
+        champion, decisions = registry.champion(name), registry.decisions(name)
+    except RegistryError as error:  # of one task: the others have rows all the same
+        champion, decisions, mistake = None, [], mistake or error
     decision, last = champion.decision if champion else None, decisions[-1] if decisions else None
     return {
         "task": name,
