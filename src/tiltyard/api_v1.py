@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from tiltyard import feedback
 from tiltyard.errors import RequestError
-from tiltyard.route import METHODS, answered, encoder, json, only, received, served, versions
+from tiltyard.route import METHODS, answered, declared, encoder, json, only, received, served, versions
 from tiltyard.tensors import Tensor
 
 DTYPES = {"FP64": "DT_DOUBLE", "INT64": "DT_INT64", "BOOL": "DT_BOOL", "BYTES": "DT_STRING"}
@@ -44,8 +44,11 @@ async def _feedback(request: Request) -> Response:
         raise RequestError("no_records", text, status=404)
     feedback.insist_on_json(request.headers.get("content-type", ""))
     sender = feedback.Sender(scope.get("holder", ""), (scope.get("client") or ("",))[0])
+    state.recorder.truths.admit(model.task, sender, declared(request))
     async with received(request, feedback.BYTES) as body:
-        count = await anyio.to_thread.run_sync(state.recorder.truths.take, model, body, sender, limiter=state.turn)
+        with state.guard.working():
+            take = state.recorder.truths.take
+            count = await anyio.to_thread.run_sync(take, model, body, sender, limiter=state.turn)
     return json(encoder.encode({"kept": count, "model": model.task}))
 
 

@@ -19,7 +19,7 @@ from tiltyard.column import shown
 from tiltyard.columns.number import LARGEST
 from tiltyard.errors import RequestError
 from tiltyard.feedback_token import TOKEN, Tokens
-from tiltyard.rate_limit import RateLimits
+from tiltyard.rate_limit import RateLimit, RateLimits
 from tiltyard.served import Served
 from tiltyard.spool import Spool
 
@@ -64,39 +64,48 @@ class Truths:
     def __init__(self, folder: Path, tokens: Tokens | None = None) -> None:
         self.folder, self.tokens = folder, tokens or Tokens(folder)
         self.spools: dict[str, Spool] = {}
-        self.lock = threading.Lock()
+        self.writing, self.counting = threading.Lock(), threading.Lock()  # counting waits for no disk
         self.tasks, self.senders = RateLimits(TASK), RateLimits(*SENDER)
         self.used: OrderedDict[str, int] = OrderedDict()  # how many truths came with each token
 
+    def admit(self, task: str, sender: Sender, size: int) -> None:
+        """Refuse a body before it is read if there is no room for it: to read it costs others time."""
+        with self.counting:
+            _wait(self._of(task, sender), REQUEST + size)
+
     def take(self, model: Served, body: bytes, sender: Sender) -> int:
-        """Keep all truths of a request, or none; return how many there are."""
+        """Keep all truths of a request, or none; return how many there are. A refused one counts, too."""
+        with self.counting:
+            _wait(limits := self._of(model.task, sender), cost := REQUEST + len(body))
+            for limit in limits:
+                limit.take(cost)
         try:
-            claimed = [(truth, token) for truth, token in read(model, body, self.tokens, sender.holder)]
-            self._keep(model.task, claimed, sender)
+            claimed = read(model, body, self.tokens, sender.holder)
+            self._keep(model.task, claimed)
         except OSError as error:  # no room on the disk, or no file to open
             log.error("%s: feedback is not kept: %s", model.task, error)  # noqa: TRY400 - a sentence will do
             raise RequestError("not_kept", "the truths could not be written; send them again", status=503) from None
         return len(claimed)
 
-    def _keep(self, task: str, claimed: list[tuple[Truth, str]], sender: Sender) -> None:
-        line = encoder.encode({"time": time.time(), "truths": [truth for truth, _ in claimed]})
-        with self.lock:
-            self._refuse_too_many(task, REQUEST + len(line), sender)
-            used = self._used(claimed)
-            spool = self.spools.setdefault(task, Spool(self.folder / task / "truths"))
-            if not spool.add(line, durably=True):
-                text = f"no room for more feedback: gather what is there: tiltyard monitor {task}"
-                raise RequestError("no_room", text, status=503)
-            self._remember(used)
+    def _of(self, task: str, sender: Sender) -> list[RateLimit]:
+        """Return the limits of whoever sends: one must not take the room of all."""
+        return self.senders.of(f"{task} {sender.holder or sender.address}")
 
-    def _refuse_too_many(self, task: str, cost: int, sender: Sender) -> None:
-        """Insist on the limits of the task and of whoever sends: one must not take the room of all."""
-        limits = [*self.tasks.of(task), *self.senders.of(f"{task} {sender.holder or sender.address}")]
-        if wait := max(limit.wait(cost) for limit in limits):
-            text = f"expected less feedback at a time; send it again in {math.ceil(wait)} seconds"
-            raise RequestError("too_many_requests", text, status=429)
-        for limit in limits:
-            limit.take(cost)
+    def _keep(self, task: str, claimed: list[tuple[Truth, str]]) -> None:
+        line = encoder.encode({"time": time.time(), "truths": [truth for truth, _ in claimed]})
+        with self.counting:
+            used = self._used(claimed)
+            _wait(limits := self.tasks.of(task), cost := REQUEST + len(line))
+            for limit in limits:
+                limit.take(cost)
+        with self.writing:
+            spool = self.spools.setdefault(task, Spool(self.folder / task / "truths"))
+            kept = spool.add(line, durably=True)
+        if not kept:
+            text = f"no room for more feedback: gather what is there: tiltyard monitor {task}"
+            raise RequestError("no_room", text, status=503)
+        with self.counting:
+            self._remember(used)
 
     def _used(self, claimed: list[tuple[Truth, str]]) -> dict[str, int]:
         """Count how often each token was used with these; refuse one that corrects without end."""
@@ -116,6 +125,13 @@ class Truths:
             self.used.move_to_end(token)
         while len(self.used) > TOKENS:
             self.used.popitem(last=False)
+
+
+def _wait(limits: list[RateLimit], cost: int) -> None:
+    """Refuse what there is no room for by now."""
+    if wait := max(limit.wait(cost) for limit in limits):
+        text = f"expected less feedback at a time; send it again in {math.ceil(wait)} seconds"
+        raise RequestError("too_many_requests", text, status=429)
 
 
 def insist_on_json(kind: str) -> None:

@@ -81,7 +81,7 @@ async def received(request: Request, limit: int) -> AsyncIterator[bytes]:
     guard: Guard = request.app.state.guard
     body = bytearray()
     try:
-        if _declared(request) > limit:
+        if declared(request) > limit:
             raise _too_large(limit)
         async for chunk in request.stream():
             guard.buffer(len(chunk))
@@ -97,7 +97,8 @@ def _too_large(limit: int) -> RequestError:
     return RequestError("body_too_large", f"expected at most {limit} bytes", status=413)
 
 
-def _declared(request: Request) -> int:
+def declared(request: Request) -> int:
+    """Return how many bytes a body is said to have; 0 if nothing is said."""
     length = request.headers.get("content-length", "")
     return int(length) if length.isdecimal() and len(length) < 20 else 0
 

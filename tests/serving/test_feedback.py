@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ from starlette.applications import Starlette
 
 from tiltyard import feedback, gather, keys, serve, task_file, trial
 from tiltyard.api import application, install
-from tiltyard.errors import WorkspaceError
-from tiltyard.feedback_token import TOKEN, Tokens, read_secret
+from tiltyard.body import decoded
+from tiltyard.feedback_token import TOKEN
 from tiltyard.front import named
 from tiltyard.keeper import Keeper
 from tiltyard.limits import Limits
@@ -149,39 +148,6 @@ def test_a_truth_without_a_token_is_refused(client: TestClient, recorder: Record
     assert not (recorder.folder / "iris/truths").exists()
 
 
-def test_a_token_holds_for_its_task_answer_and_count_alone(tmp_path: Path) -> None:
-    """Every part of it is signed, with the secret of these records."""
-    tokens = Tokens(tmp_path / "one")
-    owner = tokens.owner("")
-    token = tokens.issue("iris", "a", owner, 3)
-    assert tokens.claim("iris", "a", token) == (owner, 3)
-    assert tokens.claim("sine", "a", token) is None
-    assert tokens.claim("iris", "b", token) is None
-    assert tokens.claim("iris", "a", token.replace(".3.", ".4.")) is None
-    assert tokens.claim("iris", "a", tokens.owner("") + token[32:]) is None
-    assert Tokens(tmp_path / "two").claim("iris", "a", token) is None
-    assert Tokens(tmp_path / "one").claim("iris", "a", token) == (owner, 3)
-    assert TOKEN.fullmatch(token)
-
-
-def test_the_secret_is_one_and_nobody_elses(tmp_path: Path) -> None:
-    """Many that need it at once make one; others on the machine cannot read it; a damaged one is told with its cure."""
-    secrets: list[bytes] = []
-    threads = [threading.Thread(target=lambda: secrets.append(read_secret(tmp_path / "new"))) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(set(secrets)) == 1
-    path = tmp_path / "new/.secret"
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert sorted(kept.name for kept in path.parent.iterdir()) == [".secret", ".secret.lock"]
-    path.write_bytes(b"short")
-    with pytest.raises(WorkspaceError, match="expected 32 bytes; received 5") as caught:
-        read_secret(path.parent)
-    assert caught.value.hint.endswith(f"rm {path}")
-
-
 def test_a_secret_that_cannot_be_read_fails_no_answer(
     client: TestClient, recorder: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -242,6 +208,16 @@ def test_feedback_is_json_by_its_type(client: TestClient, recorder: Recorder, ki
     assert client.post(FEEDBACK, content=text, headers={"content-type": "Application/JSON; charset=utf-8"}).is_success
 
 
+def test_feedback_takes_a_place_among_the_requests(client: TestClient, kept: Kept) -> None:
+    """Where as many are worked on as may be, it is told to come again, as every other request is."""
+    guard, item = kept[2].state.guard, ask(client)
+    guard.inside = guard.limits.concurrency
+    assert tell(client, "setosa", **item).json()["error"]["code"] == "too_many_requests"
+    guard.inside = 0
+    assert tell(client, "setosa", **item).status_code == 200
+    assert guard.inside == 0
+
+
 @pytest.fixture
 def locked(kept: Kept, recorder: Recorder, tmp_path: Path) -> Iterator[tuple[TestClient, list[str]]]:
     """A client of a service that asks for keys, and two keys."""
@@ -296,7 +272,7 @@ def test_one_sender_has_not_the_room_of_all(
         return 100
 
     first, second = flood(mary), flood(robot)
-    assert 0 < second <= first < 20
+    assert 0 < second <= first < 30
     size = sum(path.stat().st_size for path, _ in every(recorder.folder / "iris/truths"))
     assert size <= feedback.TASK[0]
     assert flood(mary) == 0
@@ -309,6 +285,24 @@ def test_one_sender_has_not_the_room_of_all(
             break
     else:
         pytest.fail("no limit of a day")
+
+
+def test_what_is_refused_counts_too(client: TestClient, recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large bodies of no meaning are not read any more after a few: reading them costs everyone else time."""
+    ask(client)
+    recorder.lines.finish()
+    junk, reads = json.dumps({"feedback": [[7] * 1000] * 300}), list[int]()
+
+    def counted(body: bytes) -> object:
+        reads.append(len(body))
+        return decoded(body)
+
+    monkeypatch.setattr("tiltyard.feedback.decoded", counted)
+    statuses = [
+        client.post(FEEDBACK, content=junk, headers={"content-type": "application/json"}).status_code for _ in range(20)
+    ]
+    assert statuses == [400] * len(reads) + [429] * (20 - len(reads))
+    assert sum(reads) <= feedback.SENDER[0][0]
 
 
 def test_a_disk_that_is_full_is_told(client: TestClient, recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:

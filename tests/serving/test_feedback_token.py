@@ -1,0 +1,44 @@
+"""A feedback token proves one answer, by a secret that the workers share and nobody else has."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from tiltyard.errors import WorkspaceError
+from tiltyard.feedback_token import TOKEN, Tokens, read_secret
+
+
+def test_a_token_holds_for_its_task_answer_and_count_alone(tmp_path: Path) -> None:
+    """Every part of it is signed, with the secret of these records."""
+    tokens = Tokens(tmp_path / "one")
+    owner = tokens.owner("")
+    token = tokens.issue("iris", "a", owner, 3)
+    assert tokens.claim("iris", "a", token) == (owner, 3)
+    assert tokens.claim("sine", "a", token) is None
+    assert tokens.claim("iris", "b", token) is None
+    assert tokens.claim("iris", "a", token.replace(".3.", ".4.")) is None
+    assert tokens.claim("iris", "a", tokens.owner("") + token[32:]) is None
+    assert Tokens(tmp_path / "two").claim("iris", "a", token) is None
+    assert Tokens(tmp_path / "one").claim("iris", "a", token) == (owner, 3)
+    assert TOKEN.fullmatch(token)
+
+
+def test_the_secret_is_one_and_nobody_elses(tmp_path: Path) -> None:
+    """Many that need it at once make one; others on the machine cannot read it; a damaged one is told with its cure."""
+    secrets: list[bytes] = []
+    threads = [threading.Thread(target=lambda: secrets.append(read_secret(tmp_path / "new"))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(secrets)) == 1
+    path = tmp_path / "new/.secret"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert sorted(kept.name for kept in path.parent.iterdir()) == [".secret", ".secret.lock"]
+    path.write_bytes(b"short")
+    with pytest.raises(WorkspaceError, match="expected 32 bytes; received 5") as caught:
+        read_secret(path.parent)
+    assert caught.value.hint.endswith(f"rm {path}")
