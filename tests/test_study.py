@@ -99,6 +99,38 @@ def test_intervals_are_those_of_student() -> None:
     assert interval(values, 0.95) == pytest.approx(theirs)
     assert interval([1.0, 2.0, 3.0], 0.95) == pytest.approx((2 - 4.30265 / 3**0.5, 2 + 4.30265 / 3**0.5), abs=1e-4)
     assert interval([1.0], 0.95) is None
+    for same in ([0.5, 0.5], [0.0, 0.0, 0.0], [0.1 + 0.2, 0.3, 0.3]):
+        assert interval(same, 0.95) is None
+
+
+SAME = [
+    ([0.1 / 3, 0.1 / 3], 30, "adam came out better than sgd by 0.033 with each of 2 seeds, always by the same: "),
+    ([-0.2] * 3, None, "adam came out worse than sgd by 0.2 with each of 3 seeds, always by the same: "),
+    ([0.0] * 4, 30, "no difference between adam and sgd that 4 seeds can show: each gave both the same"),
+]
+
+
+@pytest.mark.parametrize(("gains", "rows", "begin"), SAME)
+def test_equal_seeds_have_no_interval(gains: list[float], rows: int | None, begin: str) -> None:
+    """Without variance nothing is known of luck, and nothing is claimed."""
+    found = Contrast("adam", "sgd", gains, 0.95, rows)
+    assert found.interval is None
+    assert found.sentence.startswith(begin)
+    assert "interval 0" not in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("gains", "rows", "end"),
+    [
+        ([0.1 / 3, 0.1 / 3], 30, "; one of the 30 validation rows is 0.033"),
+        ([0.002, 0.001, 0.003], 500, "; one of the 500 validation rows is 0.002"),
+        ([0.2, 0.21], 30, "to 0.27)"),
+        ([0.1 / 3, 0.1 / 3], None, "luck is not ruled out"),
+    ],
+)
+def test_a_difference_of_a_row_is_said_to_be_one(gains: list[float], rows: int | None, end: str) -> None:
+    """The resolution of the rows stands beside what is no larger than that."""
+    assert Contrast("adam", "sgd", gains, 0.95, rows).sentence.endswith(end)
 
 
 @pytest.mark.parametrize(

@@ -81,13 +81,20 @@ def _fewer(parts: Parts, rows: int | None) -> Parts:
     known = len(parts.train[1])
     if not rows or rows >= known:
         return parts
-    share = max(TELLING, math.ceil(len(parts.validation[1]) * rows / known))
+    share = validation_rows(known, len(parts.validation[1]), rows)
     return dataclasses.replace(
         parts,
         train=some(parts.train, rows),
         validation=some(parts.validation, share),
         digest=f"{parts.digest} {rows} rows",
     )
+
+
+def validation_rows(train: int, validation: int, rows: int | None) -> int:
+    """Return how many validation rows judge, if so many training rows are used."""
+    if not rows or rows >= train:
+        return validation
+    return min(validation, max(TELLING, math.ceil(validation * rows / train)))
 
 
 def _measured(task: Task, parts: Parts, body: keras.Model, context: Context) -> float | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tiltyard import files, task_file
+from tiltyard.attempt import validation_rows
 from tiltyard.cells import Cell, cells, read, train
 from tiltyard.contrast import Contrast, interval
 from tiltyard.plan import Plan
@@ -18,6 +19,7 @@ from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
 Group = list[tuple[Cell, dict[str, Any]]]  # the cells of one variant, with what became of them
+COUNTED = {"accuracy", "balanced_accuracy", "macro_f1", "exact"}  # metrics that move by whole rows
 Say = Callable[[str], None]
 
 
@@ -61,12 +63,13 @@ def _result(workspace: Workspace, name: str, plan: Plan, wanted: list[Cell]) -> 
     for cell in wanted:
         groups[cell.variant.name].append((cell, read(workspace, plan.task, cell)))
     first, *_ = groups.values()
+    judged = _judged(workspace, task, plan)
     variants = [
         {
             "name": variant,
             "changes": group[0][0].variant.changes,
             **_outcome(task, [found for _, found in group]),
-            **({} if group is first else _contrast(task, group, first)),
+            **({} if group is first else _contrast(task, group, first, judged)),
         }
         for variant, group in groups.items()
     ]
@@ -76,6 +79,7 @@ def _result(workspace: Workspace, name: str, plan: Plan, wanted: list[Cell]) -> 
         "task": plan.task,
         "metric": task.gate.metric,
         "confidence": task.gate.confidence,
+        "validation_rows": judged,
         "plan": plan.model_dump(mode="json"),
         "variants": variants,
     }
@@ -97,12 +101,18 @@ def _outcome(task: Task, found: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _contrast(task: Task, group: Group, first: Group) -> dict[str, Any]:
+def _judged(workspace: Workspace, task: Task, plan: Plan) -> int:
+    """Return how many validation rows each training was judged on."""
+    rows = files.read_json(workspace.out(task.name, "prepare") / "split.json")["rows"]
+    return validation_rows(rows["train"], rows["validation"], plan.rows)
+
+
+def _contrast(task: Task, group: Group, first: Group, rows: int) -> dict[str, Any]:
     """Hold a variant against the first, seed by seed; what one of them lacks is left out."""
     mine, others = (
         {cell.seed: found["value"] for cell, found in some if found["value"] is not None} for some in (group, first)
     )
     gains = [task.metric.gain(mine[seed], others[seed]) for seed in mine if seed in others]
     names = group[0][0].variant.name, first[0][0].variant.name
-    found = Contrast(*names, gains, task.gate.confidence)
+    found = Contrast(*names, gains, task.gate.confidence, rows if task.gate.metric in COUNTED else None)
     return {"gains": gains, "gain_interval": found.interval, "sentence": found.sentence}

@@ -20,8 +20,8 @@ def page(result: Result, values: str, curves: str) -> str:
         [
             f"### {markdown.text(result['title'])}",
             "",
-            f"Task `{result['task']}`, {rows}, {plan['repeat']} seeds{fixed}. The {metric} is that of validation",
-            "rows at the epoch that was best on them; no test row was looked at. Intervals are over seeds.",
+            f"Task `{result['task']}`, {rows}, {plan['repeat']} seeds{fixed}. The {metric} is that of{_judged(result)}",
+            "validation rows at the epoch that was best on them; no test row was looked at. Intervals are over seeds.",
             "",
             *table(result),
             "",
@@ -34,6 +34,11 @@ def page(result: Result, values: str, curves: str) -> str:
             "",
         ]
     )
+
+
+def _judged(result: Result) -> str:
+    """Say how many validation rows there were; studies that were written down earlier do not know."""
+    return f" {result['validation_rows']:,}" if "validation_rows" in result else ""
 
 
 def table(result: Result) -> list[str]:
