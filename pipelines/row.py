@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from dataclasses import dataclass, field
 
-from tiltyard.errors import StageError, TiltyardError
+from tiltyard.errors import StageError, TiltyardError, of_disk
 from tiltyard.next_steps import STATUS, NextSteps
 from tiltyard.stage import LAST
 
@@ -31,6 +31,7 @@ class Row:
 
     def stop(self, step: str, error: Exception) -> None:
         """Note what a step failed with."""
+        error = (of_disk(error) if isinstance(error, OSError) else None) or error
         self.stopped, self.verdict = step, f"stopped at {step}"
         self.error = error.message if isinstance(error, TiltyardError) else f"{type(error).__name__}: {error}"
         self.hint = error.hint if isinstance(error, TiltyardError) else ""

@@ -15,12 +15,16 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
+from tiltyard import sqlite_file
 from tiltyard.errors import WorkspaceError
 
 API = "PREFECT_API_URL"
+DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"  # where a team's server keeps what it knows
+OWN: list[subprocess.Popen[bytes]] = []  # the server of this process, while it runs
 PATIENCE = 120.0  # seconds: it takes six, or far longer on a busy machine
 
 
@@ -30,17 +34,20 @@ def running(*, scheduling: bool = False) -> Iterator[None]:
     if os.environ.get(API):
         yield
         return
+    _mend()
     port = _free_port()
     less = {} if scheduling else {"PREFECT__SERVER_EPHEMERAL": "1"}  # no pages, no services that look at clocks
     environment = {**os.environ, **less, "PREFECT__SERVER_FINAL": "1"}
     command = [sys.executable, "-m", "pipelines.server", str(port)]
     # in a session of its own, so that Ctrl-C leaves it to this process, which still has to report to it
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, env=environment, start_new_session=True, **pipes):
+    with subprocess.Popen(command, env=environment, start_new_session=True, **pipes) as process:
         os.environ[API] = f"http://127.0.0.1:{port}/api"
+        OWN[:] = [process]
         try:
             yield
         finally:
+            OWN.clear()
             _send_rest()
             del os.environ[API]
 
@@ -55,10 +62,35 @@ def wait() -> None:
             with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - the address is ours or the user's own
                 return
         except (urllib.error.URLError, OSError) as error:
+            if OWN and OWN[0].poll() is not None:
+                raise _ended(OWN[0].returncode) from None
             if monotonic() > end:
                 hint = "try again, or start one: prefect server start, and set PREFECT_API_URL to what it says"
                 raise WorkspaceError(f"Prefect: no server answers at {url}: {error}", hint) from None
             sleep(0.05)
+
+
+def _database() -> Path:
+    """Return where the server of a project keeps what it knows."""
+    return Path(os.environ["PREFECT_HOME"]) / "prefect.db"
+
+
+def _mend() -> None:
+    """Put a damaged database out of the way: it holds the history of runs, and no run needs that."""
+    if DATABASE in os.environ or not (found := sqlite_file.damage(_database())):
+        return
+    aside = sqlite_file.set_aside(_database())
+    told = f"Prefect's database was damaged ({found}); its history of runs is now in {aside}, and a new one begins"
+    print(told, file=sys.stderr)  # noqa: T201 - no task of a run is at fault
+
+
+def _ended(status: int) -> WorkspaceError:
+    """Return the complaint about a server that does not start: to wait for it would be in vain."""
+    path = _database()
+    return WorkspaceError(
+        f"Prefect's server ended with {status} instead of starting",
+        hint=f"let it begin anew, without its history of runs: mv {path} {path}.old; or see why: prefect server start",
+    )
 
 
 def _send_rest() -> None:

@@ -9,7 +9,7 @@ import click
 from tiltyard import progress
 from tiltyard.command import complain, end
 from tiltyard.commands import comparing, deciding, explaining, living, looking, road, service, tables
-from tiltyard.errors import TiltyardError
+from tiltyard.errors import TiltyardError, of_disk
 from tiltyard.stage import inside
 
 
@@ -17,7 +17,7 @@ def main() -> None:
     """Run a command; a user's mistake ends in a sentence and a hint, never in a traceback."""
     try:
         with inside():
-            cli(standalone_mode=False, color=False if progress.plain() else None)
+            _run()
     except TiltyardError as error:
         complain(error)
         sys.exit(1)
@@ -27,6 +27,16 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         sys.exit(130)
+
+
+def _run() -> None:
+    """Run a command; a disk that is full or must not be written is no fault of the program."""
+    try:
+        cli(standalone_mode=False, color=False if progress.plain() else None)
+    except OSError as error:
+        if told := of_disk(error):
+            raise told from None
+        raise
 
 
 class Ordered(click.Group):

@@ -15,7 +15,11 @@ TiltyardError
 
 from __future__ import annotations
 
+import errno
+import os
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 NAMED = 5  # rows, values or files that a sentence names
 
@@ -87,3 +91,16 @@ def listed(items: Sequence[object]) -> str:
     """Name the first few."""
     more = f" and {len(items) - NAMED:,} more" if len(items) > NAMED else ""
     return ", ".join(str(item) for item in items[:NAMED]) + more
+
+
+def of_disk(error: OSError) -> WorkspaceError | None:
+    """Return in our words that a disk or a folder takes no more; None if that is not what an error is about."""
+    path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else Path()
+    place = path.parent if path.name.startswith(".") and not path.exists() else path  # of a file that is half written
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        hint = "see what takes most: du -sh .tiltyard out data .dvc/cache; then: dvc gc --workspace"
+        return WorkspaceError(f"no room left on the disk of {place}", hint)
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        hint = f"see who may write there: ls -ld {shlex.quote(str(place))}; work in a copy, or as who owns it"
+        return WorkspaceError(f"{place} cannot be used: {error.strerror}", hint)
+    return None

@@ -140,7 +140,7 @@ def read_test(workspace: Workspace, task: Task) -> TestPart:
     if test.digest != sealed:
         raise SealError(
             f"the test part of {task.name} was changed: expected {str(sealed)[:12]}; received {test.digest[:12]}",
-            hint=f"make it again: rm -r {path.parent.relative_to(workspace.root)} && dvc repro prepare@{task.name}",
+            hint=f"make it again: rm -r {path.parent.relative_to(workspace.root)} && tiltyard run {task.name}",
         )
     return test
 

@@ -12,6 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tiltyard import sqlite_file
+from tiltyard.errors import WorkspaceError
 from tiltyard.ranges import Range, plain
 from tiltyard.workers import claimed
 
@@ -67,15 +69,28 @@ class Sampling:
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         with self._alone():
+            if found := sqlite_file.damage(self.ask.database):
+                raise self._unreadable(found)
             url = f"sqlite:///{self.ask.database}"
-            storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
-            return optuna.create_study(
-                storage=storage,
-                study_name=self.ask.name,
-                direction="maximize" if self.ask.higher_is_better else "minimize",
-                pruner=optuna.pruners.MedianPruner(UNPRUNED, self.ask.warm_up),
-                load_if_exists=True,
-            )
+            try:
+                storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
+                return optuna.create_study(
+                    storage=storage,
+                    study_name=self.ask.name,
+                    direction="maximize" if self.ask.higher_is_better else "minimize",
+                    pruner=optuna.pruners.MedianPruner(UNPRUNED, self.ask.warm_up),
+                    load_if_exists=True,
+                )
+            except Exception as error:  # noqa: BLE001 - Optuna lets through whatever its database raises
+                raise self._unreadable(str(error).partition("\n")[0]) from None
+
+    def _unreadable(self, why: str) -> WorkspaceError:
+        """Return the complaint about a database that holds no trials."""
+        path = self.ask.database
+        return WorkspaceError(
+            f"the trials of earlier searches cannot be read: {path}: {why}",
+            hint=f"keep it aside and begin anew: mv {path} {path}.damaged",
+        )
 
     @contextlib.contextmanager
     def working(self) -> Iterator[None]:

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import yaml
 from pydantic import Field
 
-from tiltyard import files, listing, progress
+from tiltyard import dvc_cache, files, listing, progress
 from tiltyard import stage as stages
-from tiltyard.errors import DataError, TaskError, TiltyardError, WorkspaceError
+from tiltyard.errors import DataError, TaskError, TiltyardError, WorkspaceError, of_disk
 from tiltyard.strict import Strict
 from tiltyard.workspace import Workspace
 
@@ -59,6 +59,8 @@ def add(workspace: Workspace, path: Path) -> None:
     """Make what lies at `path` a version: its pointer is `path` with .dvc."""
     with _repo(workspace) as repo:
         repo.add(str(path))
+        if dvc_cache.drop_damaged(repo.cache.local.oid_to_path, [pointer(path).md5]):
+            repo.add(str(path))  # DVC had left a damaged file of that hash where it was
 
 
 class Pointer(Strict):
@@ -99,11 +101,13 @@ def _have(repo: Repo, version: Pointer) -> list[tuple[tuple[str, ...], str]]:
 
     wanted, place = HashInfo("md5", version.md5), Path(repo.cache.local.oid_to_path(version.md5))
     found: list[tuple[tuple[str, ...], str]] = []
+    dvc_cache.drop_damaged(repo.cache.local.oid_to_path, [version.md5])
     try:
         if not place.is_file():
             repo.cloud.pull([wanted])
         found = listing.read(place, version.md5, version.nfiles)
         repo.cloud.pull([HashInfo("md5", md5) for _, md5 in found])
+        dvc_cache.drop_damaged(repo.cache.local.oid_to_path, [md5 for _, md5 in found])
         lost = [md5 for _, md5 in found if not repo.cache.local.exists(md5)]
     except FileNotFoundError:
         lost = [version.md5]
@@ -113,7 +117,7 @@ def _have(repo: Repo, version: Pointer) -> list[tuple[tuple[str, ...], str]]:
     if lost:
         raise DataError(
             f"version {version.md5[:12]} of the data is neither in DVC's cache nor in the remote",
-            hint="see where the remote points: dvc remote list",
+            hint="see where the remote points: dvc remote list; or get the data anew: tiltyard fetch --force TASK",
         )
     return found
 
@@ -201,6 +205,8 @@ def stage(workspace: Workspace, verb: str, task: str, *, anew: bool = False) -> 
 
     with _repo(workspace) as repo, stages.watched(workspace, verb, task) as environment:
         _known(repo, verb, task)
+        made = dvc_cache.outputs(workspace.root / "dvc.lock", f"{verb}@{task}")
+        dvc_cache.drop_damaged(repo.cache.local.oid_to_path, made)  # before DVC brings it back
         try:
             for name in (RESOLVE, verb):
                 call = functools.partial(repo.reproduce, [f"{name}@{task}"], single_item=True, run_env=environment)
@@ -325,6 +331,9 @@ def _silence() -> None:
 
 def _translated(error: BaseException) -> TiltyardError:
     """Give DVC's complaint as one of ours, with the next thing to type."""
+    for one in (error, error.__cause__):
+        if isinstance(one, OSError) and (told := of_disk(one)):
+            return told
     text = " ".join(str(error).split())
     hint = "see what DVC says: dvc status"
     if "missing data 'source'" in text:
