@@ -127,3 +127,19 @@ def test_the_command_says_what_it_did(reigning: Workspace, flowers: Path, monkey
     assert json.loads(said)["rows"] == 1000
     wrong = CliRunner().invoke(cli, ["predict", "iris", "--json", "[]", "--out", str(target)])
     assert "--out: expected --csv" in wrong.output
+
+
+def test_the_command_tells_of_bad_rows(reigning: Workspace, flowers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the side, so that what is printed stays JSON; with --out and without."""
+    monkeypatch.chdir(reigning.root)
+    lines = flowers.read_text().splitlines()
+    flowers.write_text("\n".join([lines[0], "?" + lines[1], *lines[2:9]]) + "\n")
+    alone = CliRunner().invoke(cli, ["predict", "iris", "--csv", str(flowers)])
+    answers = json.loads(alone.stdout)
+    assert [answer is None for answer in answers] == [True] + [False] * 7
+    assert alone.stderr == "rows without an answer: 1; flowers.rejected.csv says why\n"
+    assert (reigning.root / "flowers.rejected.csv").read_text(encoding="utf-8").count("\n") == 2
+    target = flowers.with_name("out.csv")
+    beside = CliRunner().invoke(cli, ["predict", "iris", "--csv", str(flowers), "--out", str(target)])
+    assert (json.loads(beside.stdout)["rows"], json.loads(beside.stdout)["rejected"]) == (7, 1)
+    assert beside.stderr == f"rows without an answer: 1; {target.with_name('out.rejected.csv')} says why\n"

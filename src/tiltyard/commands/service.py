@@ -108,7 +108,7 @@ def predict(task: str, text: str | None, path: str | None, out: Path | None) -> 
 def _tell(rejected: int, path: object) -> None:
     """Say on the side that some rows have no answer, and where the reasons are."""
     if rejected:
-        click.echo(f"{rejected:,} rows cannot be answered; {path} says why", err=True)
+        click.echo(f"rows without an answer: {rejected:,}; {path} says why", err=True)
 
 
 COMMANDS = [serve, key, predict]
