@@ -63,6 +63,8 @@ def test_a_page_tells_the_whole_story(told: Arena) -> None:
     assert written.count('<li><a href="#') == len(found)
     assert "beats the champion" in found["Verdict"]
     assert "have nothing to judge" in found["Verdict"]
+    assert "one row takes" in found["Verdict"]  # which passed, and says what it saw
+    assert "not recorded" not in found["Verdict"]
     assert "challenges the champion" in found["Champion and challenger"]
     assert "The ledger is whole" in found["History"]
     assert "25 of 25 expectations are met by 442 rows" in found["Data docs"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 from pathlib import Path
@@ -131,6 +132,12 @@ def test_on_the_command_line(proven: Arena, monkeypatch: pytest.MonkeyPatch) -> 
             assert done.exit_code == 0
             assert aliases(workspace, task)["champion"] in done.output
     assert CliRunner().invoke(cli, ["verify", "diabetes"]).exit_code == 0
+    (line,) = Registry(workspace).decisions("diabetes")
+    assert json.loads(CliRunner().invoke(cli, ["why", "diabetes", "--json"]).output)["checks"] == line.checks
+    assert "against the baseline's" in CliRunner().invoke(cli, ["why", "diabetes"]).output
+    for seen in (check for check in line.checks if check["state"] == "passed"):
+        assert "expected" in seen["text"], seen
+        assert {type(seen[name]) for name in ("observed", "limit", "rows")} <= {float, int}, seen
     _package(workspace, aliases(workspace, task)["champion"], "card.md").write_text("better than it is")
     done = CliRunner().invoke(cli, ["verify", "diabetes"])
     assert done.exit_code == 1
