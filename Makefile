@@ -5,6 +5,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 LOCK := $(if $(GPU),requirements-gpu.lock,requirements.lock)
 INSTALLED := .venv/.installed-$(LOCK)
 UV := $(BIN)/uv
+# Where PYTHONDONTWRITEBYTECODE is set, as in containers, each start would compile thousands of modules anew.
+export UV_COMPILE_BYTECODE := 1
 TASKS ?=
 WORKERS ?= 2
 # Property tests run by themselves: traced for coverage, examples by the hundred take more than twice as long.
@@ -82,4 +84,5 @@ $(INSTALLED): $(LOCK) pyproject.toml
 	@test -x $(UV) || $(BIN)/python -m pip install -q --disable-pip-version-check "$$(grep -o '^uv==[0-9.]*' $(LOCK))"
 	@$(UV) pip sync -q --python $(BIN)/python --require-hashes $(LOCK)
 	@$(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q src pipelines  # an editable install leaves them out; changed files are noticed
 	@rm -f .venv/.installed-* && touch $@

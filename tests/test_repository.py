@@ -177,3 +177,11 @@ def _defined(annotation: Any, seen: set[Any]) -> set[str]:
         modules = {base.__module__ for base in annotation.__mro__ if base.__module__.startswith("tiltyard.")}
         found = {f"src/{module.replace('.', '/')}.py" for module in modules}
     return found.union(*(_defined(one, seen) for one in inner))
+
+
+def test_what_is_installed_is_compiled() -> None:
+    """A start that may not write bytecode must not compile thousands of modules each time."""
+    make = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "export UV_COMPILE_BYTECODE := 1" in make
+    assert re.search(r"-e \.\n\t@\$\(BIN\)/python -m compileall -q src pipelines", make)
+    assert "UV_COMPILE_BYTECODE" in (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")

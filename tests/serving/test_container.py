@@ -48,6 +48,14 @@ def test_image_is_not_root_and_is_watched() -> None:
     assert "EXPOSE 3000" in CONTAINERFILE
 
 
+def test_image_is_compiled() -> None:
+    """Its root is read-only and Python writes no bytecode there: libraries and our code are compiled in the build."""
+    assert "PYTHONDONTWRITEBYTECODE=1" in CONTAINERFILE
+    assert re.search(r"pip install .*--compile", CONTAINERFILE)
+    copied, compiled = CONTAINERFILE.index("COPY src/tiltyard"), CONTAINERFILE.index("compileall -q /app")
+    assert copied < compiled < CONTAINERFILE.index("USER ")
+
+
 def test_compose_agrees_with_the_container_file(compose: dict[str, Any]) -> None:
     """Same user, same HEALTHCHECK; root read-only, no capability."""
     health = re.search(r"^HEALTHCHECK .* CMD (\[.*\])$", CONTAINERFILE, re.MULTILINE)
