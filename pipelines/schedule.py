@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, StateType
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron
+from prefect.states import Crashed
 from pydantic import ValidationError
 
 from pipelines import server
 from pipelines.road import road
-from tiltyard import roster, task_file
+from tiltyard import roster, task_file, workers
 from tiltyard.errors import TiltyardError
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
     from prefect.schedules import Schedule
+
+UNFINISHED = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 
 
 def schedule(workspace: Workspace, names: list[str], cron: str, timezone: str = "UTC") -> None:
@@ -27,7 +43,42 @@ def schedule(workspace: Workspace, names: list[str], cron: str, timezone: str = 
     server.wait()
     for name in names:
         roster.enter(workspace, name)  # a stage is made for it
-    serve(deployment(workspace, names, cron, timezone))
+    made = deployment(workspace, names, cron, timezone)
+    with _only(workspace, str(made.name)):
+        if server.OWN:  # on another one they may be alive
+            release(str(made.name))
+        serve(made)
+
+
+@contextlib.contextmanager
+def _only(workspace: Workspace, name: str) -> Iterator[None]:
+    """Be the only one who starts these tasks by the clock; the system frees the lock of one that died."""
+    short = hashlib.sha256(name.encode()).hexdigest()[:12]  # many names are longer than a file's may be
+    path = workspace.work_lock(f"schedule-{short}")
+    with workers.claimed(path) as mine:
+        if not mine:
+            hint = "end the other `tiltyard schedule` first; a run that must not wait for the clock: tiltyard run"
+            raise TiltyardError(f"{name} is scheduled already, by another process", hint)
+        yield
+
+
+def release(name: str) -> None:
+    """Let go of what runs held that ended with their server, as in a power cut: nobody starts this deployment now."""
+    with get_client(sync_client=True) as client:
+        try:
+            found = client.read_deployment_by_name(f"road/{name}")
+        except ObjectNotFound:
+            return
+        unfinished = FlowRunFilterState(type=FlowRunFilterStateType(any_=UNFINISHED))
+        runs = client.read_flow_runs(
+            deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[found.id])),
+            flow_run_filter=FlowRunFilter(state=unfinished),
+        )
+        for run in runs:
+            client.set_flow_run_state(run.id, Crashed(message="its process and its server ended"), force=True)
+        if found.global_concurrency_limit:
+            freed = GlobalConcurrencyLimitUpdate(active_slots=0)
+            client.update_global_concurrency_limit(found.global_concurrency_limit.name, freed)
 
 
 def deployment(workspace: Workspace, names: list[str], cron: str, timezone: str = "UTC") -> RunnerDeployment:

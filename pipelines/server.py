@@ -6,6 +6,7 @@ The one that Prefect would start by itself comes up only when the first flow ask
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import socket
@@ -17,7 +18,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, TextIO
 
 from tiltyard import sqlite_file
 from tiltyard.errors import WorkspaceError
@@ -26,6 +27,8 @@ API = "PREFECT_API_URL"
 DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"  # where a team's server keeps what it knows
 OWN: list[subprocess.Popen[bytes]] = []  # the server of this process, while it runs
 PATIENCE = 120.0  # seconds: it takes six, or far longer on a busy machine
+# Who holds the one place of a deployment must be known after a power cut, too: in memory it would be taken for ever.
+LEASES = {"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem"}
 
 
 @contextlib.contextmanager
@@ -37,7 +40,7 @@ def running(*, scheduling: bool = False) -> Iterator[None]:
     _mend()
     port = _free_port()
     less = {} if scheduling else {"PREFECT__SERVER_EPHEMERAL": "1"}  # no pages, no services that look at clocks
-    environment = {**os.environ, **less, "PREFECT__SERVER_FINAL": "1"}
+    environment = {**LEASES, **os.environ, **less, "PREFECT__SERVER_FINAL": "1"}
     command = [sys.executable, "-m", "pipelines.server", str(port)]
     # in a session of its own, so that Ctrl-C leaves it to this process, which still has to report to it
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -116,9 +119,27 @@ def _end_with_run() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-if __name__ == "__main__":
-    threading.Thread(target=_end_with_run, daemon=True).start()
+def _serve(port: int) -> None:
+    """Serve; while the database is made or brought up to date, other servers of this project wait."""
     import uvicorn
 
     app = "prefect.server.api.server:create_app"
-    uvicorn.run(app, factory=True, host="127.0.0.1", port=int(sys.argv[1]), log_level="error", lifespan="on")
+    config = uvicorn.Config(app, factory=True, host="127.0.0.1", port=port, log_level="error", lifespan="on")
+    server = uvicorn.Server(config)
+    home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "starting.lock").open("w") as lock:  # the system frees it if this process dies
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        threading.Thread(target=_release, args=(server, lock), daemon=True).start()
+        server.run()
+
+
+def _release(server: Any, lock: TextIO) -> None:
+    while not server.started:
+        sleep(0.05)
+    fcntl.flock(lock, fcntl.LOCK_UN)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=_end_with_run, daemon=True).start()
+    _serve(int(sys.argv[1]))

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import psutil
 import pytest
 from making import ROOT
 
+from pipelines import schedule
 from pipelines.schedule import deployment
 from tiltyard.errors import TaskError, TiltyardError
 from tiltyard.workspace import Workspace
@@ -53,6 +59,85 @@ def test_the_clock_starts_a_run(travelled: Workspace) -> None:
         finally:
             process.kill()
     assert not server.is_running()
+
+
+@pytest.mark.slow
+@pytest.mark.smoke
+def test_after_a_power_cut_the_next_run_starts(travelled: Workspace) -> None:
+    """Server, flow and schedule are killed while a run goes on; the place that it held is free at the next start."""
+    (travelled.root / "pipelines").symlink_to(ROOT / "pipelines")
+    with _scheduling(travelled) as (process, url):
+        first = _begun(url, "RUNNING")
+        for one in [*psutil.Process(process.pid).children(recursive=True), process]:
+            os.kill(one.pid, signal.SIGKILL)
+        process.wait()
+    with _scheduling(travelled) as (process, url):
+        _until(lambda: _state(url, first) == "CRASHED")
+        _begun(url, "COMPLETED")
+        process.terminate()
+
+
+def test_a_schedule_is_served_once(workspace: Workspace) -> None:
+    """A second one of the same tasks is refused: their runs would cancel each other; other tasks are free."""
+    refused = pytest.raises(TiltyardError, match="iris is scheduled already")
+    with schedule._only(workspace, "iris"), schedule._only(workspace, "sine"), refused:
+        schedule._only(workspace, "iris").__enter__()
+    with schedule._only(workspace, "iris"):
+        pass
+
+
+_COMMAND = [str(Path(sys.executable).with_name("tiltyard")), "schedule", "--cron", "0 0 1 1 *", "iris"]
+
+
+def _own(workspace: Workspace) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    return {**kept, "PREFECT_HOME": str(workspace.prefect)}
+
+
+@contextlib.contextmanager
+def _scheduling(workspace: Workspace) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run the command until its deployment is there; yield it with the address of its server."""
+    silent: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(_COMMAND, cwd=workspace.root, env=_own(workspace), text=True, **silent) as process:
+        try:
+            (server,) = _children(process, "pipelines.server")
+            url = f"http://127.0.0.1:{server.cmdline()[-1]}/api"
+            _until(lambda: _ready(url))
+            yield process, url
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait(120)
+
+
+def _ready(url: str) -> bool:
+    """Say whether the deployment is served: it is not paused any more."""
+    try:
+        found = httpx.get(f"{url}/deployments/name/road/iris", timeout=5)
+    except httpx.HTTPError:
+        return False
+    return found.status_code == 200 and not found.json()["paused"]
+
+
+def _begun(url: str, state: str) -> str:
+    """Have a run started now, and wait until it is in a state; give its id."""
+    deployment = httpx.get(f"{url}/deployments/name/road/iris").json()["id"]
+    made = httpx.post(f"{url}/deployments/{deployment}/create_flow_run", json={"state": {"type": "SCHEDULED"}})
+    run = str(made.raise_for_status().json()["id"])
+    _until(lambda: _state(url, run) in (state, "CANCELLED", "CRASHED", "FAILED"))
+    assert _state(url, run) == state
+    return run
+
+
+def _state(url: str, run: str) -> str:
+    return str(httpx.get(f"{url}/flow_runs/{run}", timeout=30).json()["state_type"])
+
+
+def _until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 240  # a busy machine; it takes a tenth of that
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def _children(process: subprocess.Popen[str], word: str) -> list[psutil.Process]:
