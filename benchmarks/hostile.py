@@ -1,7 +1,7 @@
 """10,000 hostile requests against the champions over loopback: no 5xx, no crash, memory flat; benchmarks/HOSTILE.md.
 
 Run `tiltyard run` first; then `python benchmarks/hostile.py [--requests N] [--seed N]`. Nothing is sent anywhere else.
-A request may take 2 seconds here, so that slow clients are answered 503 within the run; no other 5xx is let pass.
+A request may take 5 seconds here; a 503 for one that takes longer is let pass where the client drips, no other 5xx.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ RESULTS = ROOT / "benchmarks" / "HOSTILE.md"
 CLIENTS = 8
 PART = 500  # requests between two looks at memory
 FLAT = 1.1  # times the memory of the second fifth, in the last one
-SECONDS = "2"  # TILTYARD_TIMEOUT
+SECONDS = "5"  # TILTYARD_TIMEOUT
 
 
 @dataclass
@@ -72,8 +72,8 @@ def hammer(server: trial.Server, golden: dict[str, Any], count: int, seed: int) 
         trial.replay(server, name, rows["version"], rows)
     with urllib.request.urlopen(f"{server.url}/readyz", timeout=10) as answer:  # noqa: S310 - loopback
         assert answer.status == 200  # noqa: S101 - urlopen raises otherwise
-    if outcome.seen[-1].processes != outcome.seen[0].processes:
-        outcome.faults.append(f"processes: {outcome.seen[0].processes} became {outcome.seen[-1].processes}")
+    if gone := {*outcome.seen[0].processes} - {*outcome.seen[-1].processes}:  # another may have come for long work
+        outcome.faults.append(f"processes that ended: {sorted(gone)}")
     return outcome
 
 
@@ -124,14 +124,15 @@ def told(outcome: Outcome, count: int, seed: int) -> str:
 {count:,} requests with seed {seed}, sent by {CLIENTS} clients over loopback, each on a connection of its own, on
 {datetime.now(UTC):%Y-%m-%d}: {machine}. Written by `python benchmarks/hostile.py`, which ends with an error
 instead if there is a 5xx but the timeout's (503, to clients that drip for longer than {SECONDS} s), a missing answer,
-another process, a golden row answered otherwise, or more than {FLAT:g} times the memory in the last fifth that there
+a process that ended, a golden row answered otherwise, or more than {FLAT:g} times the memory in the last fifth that there
 was in the second, on the average of looks after every {PART} requests.
 
 Answers by status; several where requests were pipelined, `none` where HTTP knows no answer, or the client left:
 
 {table}
 
-- processes before and after: the same {len(outcome.seen[-1].processes)}, ready; all golden rows answered as evaluated
+- the {len(outcome.seen[0].processes)} processes of before are there after, {len(outcome.seen[-1].processes)} in all; ready; \
+all golden rows answered as evaluated
 - faults: {len(outcome.faults)}
 - resident memory of all processes, MiB: in the last fifth {outcome.growth:.3f} times that of the second; on \
 the way {memory}

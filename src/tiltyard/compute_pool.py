@@ -65,6 +65,10 @@ class ComputePool:
         (self.quick if quick else self.long).put(wanted)
         return wanted.done
 
+    def start(self) -> None:
+        """Start the process of the quick lane, so that nobody has to wait until it has imported what it needs."""
+        self.quick.start()
+
     def _finished(self, wanted: _Wanted, result: Result) -> None:
         """Hand over a result, or the job to the long lane."""
         if isinstance(result, Answer):
@@ -103,6 +107,7 @@ class _Lane:
         self.changed = threading.Condition()
         self.thread: threading.Thread | None = None  # there is none before the first job, and when it is closed
         self.process: _Process | None = None
+        self.kept = False  # whether the process is there even if there is no work
 
     def put(self, wanted: _Wanted) -> None:
         """Let a job wait for its turn; refuse it if its client has many waiting already."""
@@ -111,10 +116,19 @@ class _Lane:
             if len(mine) >= WAITING:
                 raise RequestError("too_many_requests", "expected fewer long requests at a time", status=429)
             mine.append(wanted)
-            if not self.thread:
-                self.thread = threading.Thread(target=self._run, name=f"compute {self.name}", daemon=True)
-                self.thread.start()
+            self._begin()
             self.changed.notify_all()
+
+    def start(self) -> None:
+        """Start the process before there is work for it, and keep it where there is none."""
+        with self.changed:
+            self.kept = True
+            self._begin()
+
+    def _begin(self) -> None:
+        if not self.thread:
+            self.thread = threading.Thread(target=self._run, name=f"compute {self.name}", daemon=True)
+            self.thread.start()
 
     def close(self) -> None:
         """End the process, and refuse what waits."""
@@ -133,6 +147,8 @@ class _Lane:
     def _run(self) -> None:
         """Do one job after the other, until the lane is closed."""
         me = threading.current_thread()
+        if self.kept:
+            self._start()
         while self.thread is me:
             wanted = self._next(me)
             if wanted and self._is_awaited(wanted):
@@ -146,7 +162,7 @@ class _Lane:
     def _next(self, me: threading.Thread) -> _Wanted | None:
         with self.changed:
             while not self.waiting and self.thread is me:
-                if not self.changed.wait(IDLE):
+                if not self.changed.wait(IDLE) and not self.kept:
                     self._end()
             if self.thread is not me:
                 return None
@@ -155,6 +171,12 @@ class _Lane:
             if mine:
                 self.waiting[client] = mine
             return wanted
+
+    def _start(self) -> None:
+        try:
+            self.process = self.process or _Process()
+        except OSError as error:  # it is tried again when it is needed
+            log.warning("no process for long work can be started: %s", error)
 
     def _do(self, job: Job) -> Result:
         """Do a job; a second time if the process ended, which may have had another reason."""

@@ -24,6 +24,7 @@ def start(app: Starlette, here: Path) -> None:
     log, watched = bool(os.environ.get("TILTYARD_LOG")), app.state.keeper is not None
     meters = app.state.meters = Meters(log=log, tracer=Tracer.read(), watched=watched)
     app.state.guard.meters = meters
+    app.state.pool.start()
     app.state.recorder = recorder = _recorder(meters)
     if recorder:
         recorder.ask = lambda model, question: app.state.pool.ask(model, question, "shadow", told=True).result()
@@ -33,7 +34,8 @@ def start(app: Starlette, here: Path) -> None:
 
 
 def end(app: Starlette) -> None:
-    """Send what is still to be sent of spans."""
+    """Send what is still to be sent of spans, and end the processes beside this one."""
+    app.state.pool.close()
     if app.state.meters and app.state.meters.tracer:
         app.state.meters.tracer.end()
 
