@@ -124,15 +124,15 @@ def told(outcome: Outcome, count: int, seed: int) -> str:
 {count:,} requests with seed {seed}, sent by {CLIENTS} clients over loopback, each on a connection of its own, on
 {datetime.now(UTC):%Y-%m-%d}: {machine}. Written by `python benchmarks/hostile.py`, which ends with an error
 instead if there is a 5xx but the timeout's (503, to clients that drip for longer than {SECONDS} s), a missing answer,
-a process that ended, a golden row answered otherwise, or more than {FLAT:g} times the memory in the last fifth that there
-was in the second, on the average of looks after every {PART} requests.
+a process that ended, a golden row answered otherwise, or more than {FLAT:g} times the memory in the last fifth that
+there was in the second, on the average of looks after every {PART} requests.
 
 Answers by status; several where requests were pipelined, `none` where HTTP knows no answer, or the client left:
 
 {table}
 
-- the {len(outcome.seen[0].processes)} processes of before are there after, {len(outcome.seen[-1].processes)} in all; ready; \
-all golden rows answered as evaluated
+- processes: {len(outcome.seen[0].processes)} before, all of them there after, {len(outcome.seen[-1].processes)} then; \
+ready; all golden rows answered as evaluated
 - faults: {len(outcome.faults)}
 - resident memory of all processes, MiB: in the last fifth {outcome.growth:.3f} times that of the second; on \
 the way {memory}

@@ -49,19 +49,13 @@ def test_a_request_that_is_under_way_is_answered(packages: dict[str, Path], tmp_
         with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
             connection.sendall(head + body[:5])
             (running,) = psutil.Process(server.process.pid).children()
-            while not _is_counted(server.url):
-                time.sleep(0.02)
+            time.sleep(0.5)  # its head is read by then; nothing tells so from outside
             running.send_signal(signal.SIGTERM)
             time.sleep(0.5)
             connection.sendall(body[5:])
             answer = connection.recv(65_536)
         assert answer.startswith(b"HTTP/1.1 200")
         running.wait(20)
-
-
-def _is_counted(url: str) -> bool:
-    """Say whether the service has taken the request in."""
-    return "tiltyard_requests_inside 1.0" in httpx.get(f"{url}/metrics").text
 
 
 @pytest.mark.parametrize("lost", ["worker", "parent"])
