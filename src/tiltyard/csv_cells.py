@@ -46,7 +46,7 @@ def read(text: str, names: Mapping[str, bool], most: int, dialect: Dialect) -> C
         cells = [row[place] for row in found]
         if not blanks and missing.isdisjoint(cells):
             return cells
-        return [None if cell.strip() in missing else cell for cell in cells]
+        return _bare([None if cell.strip() in missing else cell for cell in cells])
 
     cells = {name: column(places[name]) for name in names}
     if not dialect.thousands and ('"' if delimiter == "," else ",") not in text:  # no cell holds a comma
@@ -54,6 +54,13 @@ def read(text: str, names: Mapping[str, bool], most: int, dialect: Dialect) -> C
     meanings = _meanings({name: column(place) for name, place in places.items()}, dialect, delimiter)
     numbers = [name for name, number in names.items() if number and name in meanings]
     return {**cells, **{name: _plain(cells[name], meanings[name]) for name in numbers}}
+
+
+def _bare(cells: list[Any]) -> list[Any]:
+    """Trim cells that all begin with a blank: it stands behind the delimiter and belongs to no value."""
+    if all(cell.startswith(" ") for cell in cells if cell is not None):
+        return [cell and cell.strip() for cell in cells]
+    return cells
 
 
 def _headed(text: str, names: Collection[str], dialect: Dialect) -> tuple[str, dict[str, int], Any]:

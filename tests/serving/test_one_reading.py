@@ -103,6 +103,14 @@ def test_any_cells_are_read_alike(tmp_path: Path, data: st.DataObject) -> None:
     np.testing.assert_equal(body, file)
 
 
+@pytest.mark.parametrize("names", [["N/A", "N/A", " a "], [" b", " a "], ["b", " a "], ["", " "], [" ", " a"]])
+def test_blanks_behind_delimiters_are_trimmed_alike(tmp_path: Path, names: list[str]) -> None:
+    """Where every value of a column begins with one, and nowhere else."""
+    rows = [["1", "1", "true", name, "2024-02-29"] for name in names]
+    file, body = both(tmp_path / "table.csv", written(rows, ","))
+    np.testing.assert_equal(body, file)
+
+
 def test_what_the_task_says_counts_for_bodies_too(tmp_path: Path) -> None:
     """A delimiter, a mark of thousands, and what means missing."""
     rows = [["1'234,5", "-", "yes", "NA", "2024-02-29"], ["2", "7", "-", "x", "-"]]
