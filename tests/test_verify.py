@@ -118,6 +118,23 @@ def test_two_versions_are_compared_by_every_metric(proven: Arena) -> None:
     np.testing.assert_allclose(gains[0], -np.array(gains[1]))
 
 
+def test_what_was_trained_last_may_be_the_champion(proven: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both names mean one version then, which differs from itself in nothing; there is none to approve."""
+    workspace, task = proven
+    monkeypatch.chdir(workspace.root)
+    monkeypatch.setattr("tiltyard.package.package", quick_package)
+    shutil.rmtree(workspace.champion("diabetes").parent)
+    version = challenge(workspace, task, slice(None))
+    assert promote(workspace, task).verdict == "PROMOTE"
+    assert {aliases(workspace, task)[name] for name in ("champion", "challenger")} == {version}
+    done = CliRunner().invoke(cli, ["compare", "diabetes", "challenger", "champion"], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "challenger and champion are the same version" in done.output
+    assert {row["first_is"] for row in compare(workspace, task, "champion", version)["metrics"]} == {"the same"}
+    with pytest.raises(RegistryError, match="has no challenger to approve"):
+        approve(workspace, task)
+
+
 def test_on_the_command_line(proven: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables for people, JSON for programs, and an exit code for scripts."""
     workspace, task = proven

@@ -12,15 +12,15 @@ SHORTEST = 4  # letters that may stand for a version
 
 
 def aliases(workspace: Workspace, task: Task) -> dict[str, str]:
-    """Give the versions that have a name now: the champion, the one before it, and what was trained last."""
+    """Return the versions that have a name now; what was trained last is the challenger, also if it reigns already."""
     registry, train = Registry(workspace), workspace.out(task.name, "train")
     champion = registry.champion(task.name)
     found = {"champion": champion.version} if champion else {}
     before = [one.version for one in reign(registry.decisions(task.name)) if one.version != found.get("champion")]
     if before:
         found["previous"] = before[-1]
-    if (train / "model.onnx").is_file() and (trained := version(train)) != found.get("champion"):
-        found["challenger"] = trained
+    if (train / "model.onnx").is_file():
+        found["challenger"] = version(train)
     return found
 
 

@@ -13,7 +13,8 @@ from tiltyard.workspace import Workspace
 
 def approve(workspace: Workspace, task: Task, name: str = "challenger") -> Decision:
     """Record who approves what; the same word twice is one."""
-    if name == "challenger" and name not in aliases(workspace, task):
+    known = aliases(workspace, task)
+    if name == "challenger" and known.get(name) in (None, known.get("champion")):
         raise RegistryError(f"{task.name} has no challenger to approve", hint=f"train one: tiltyard run {task.name}")
     signing.insist(workspace, task)
     version, registry, origin = named(workspace, task, name), Registry(workspace), provenance(workspace)

@@ -30,6 +30,7 @@ def compare(workspace: Workspace, task: Task, one: str, other: str) -> dict[str,
 
         gain = bootstrap.gain(metric, score, *outputs)
         word = "better" if gain.low > 0 else "worse" if gain.high < 0 else "no sure difference"
+        word = "the same" if names[0] == names[1] else word
         values = {"first": gain.new, "second": gain.old, "gain": gain.value, "low": gain.low, "high": gain.high}
         rows.append({"metric": name, **values, "first_is": word})
     return {"task": task.name, "first": names[0], "second": names[1], "rows": len(test.truth), "metrics": rows}

@@ -96,8 +96,8 @@ def compare(task: str, first: str, second: str, as_json: bool) -> None:
     r"""Let two versions answer the sealed rows, and say which is better by what.
 
     \b
-    tiltyard compare iris challenger champion
-    tiltyard compare iris 4113c5 9a0e12
+    tiltyard compare iris challenger champion    what was trained last against what serves
+    tiltyard compare iris 4113c5 9a0e12          by the beginnings of two versions
     """
     from tiltyard import show
     from tiltyard.compare import compare as verb
@@ -107,6 +107,8 @@ def compare(task: str, first: str, second: str, as_json: bool) -> None:
         print_json(found)
         return
     click.echo(f"{task}: {found['first']} against {found['second']} on {found['rows']} sealed rows")
+    if found["first"] == found["second"]:
+        click.echo(f"{first} and {second} are the same version, so that nothing differs")
     show.table(
         ["metric", "first", "second", "gain", "low", "high", "the first is"],
         [list(row.values()) for row in found["metrics"]],
