@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from jousting import arena, challenge, quick_package
 from making import edit_task
 
-from tiltyard import cli, files, roster, task_file
+from tiltyard import cli, files, roster, store, task_file
 from tiltyard.errors import TaskError
 from tiltyard.promote import promote
 from tiltyard.remove import remove
@@ -111,11 +111,14 @@ def test_the_lock_of_dvc_forgets_its_stages(workspace: Workspace) -> None:
     stage = (
         "    cmd: tiltyard train {0}\n    outs:\n    - path: out/{0}/train\n      md5: 1{1:031d}.dir\n      size: 1\n"
     )
-    stages = "".join(f"  train@{name}:\n{stage.format(name, place)}" for place, name in enumerate(["iris", "sine"]))
+    of_iris, of_sine = (
+        "".join(f"  {verb}@{name}:\n{stage.format(name, place)}" for verb in ("resolve", *store.STAGES))
+        for place, name in enumerate(["iris", "sine"])
+    )
     lock = workspace.root / "dvc.lock"
-    lock.write_text(f"schema: '2.0'\nstages:\n{stages}")
+    lock.write_text(f"schema: '2.0'\nstages:\n{of_iris}{of_sine}")
     remove(workspace, "iris")
-    assert lock.read_text() == f"schema: '2.0'\nstages:\n  train@sine:\n{stage.format('sine', 1)}"
+    assert lock.read_text() == f"schema: '2.0'\nstages:\n{of_sine}"
 
 
 def test_a_file_deleted_by_hand_is_noticed(

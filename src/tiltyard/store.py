@@ -191,7 +191,7 @@ def forget(workspace: Workspace, task: str) -> None:
 
     with _repo(workspace) as repo, lock_repo(repo):
         file = Lockfile(repo, str(lock))
-        for verb in STAGES:
+        for verb in (RESOLVE, *STAGES):
             file.remove_stage(SimpleNamespace(name=f"{verb}@{task}"))
 
 
