@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -74,6 +78,52 @@ def test_examples_stand_on_lines_of_their_own() -> None:
     assert "\n  tiltyard serve  " in out
     assert "\\b" not in out
     assert out.index("\n  init ") < out.index("\n  fetch ") < out.index("\n  rollback ")
+
+
+def _commands(group: click.Group) -> Iterator[click.Command]:
+    """Walk through a group, its commands, and theirs."""
+    yield group
+    for command in group.commands.values():
+        if isinstance(command, click.Group):
+            yield from _commands(command)
+        else:
+            yield command
+
+
+def _examples(command: click.Command) -> list[list[str]]:
+    """Find what the help of a command says to type: a remark stands behind two spaces; `&&` and `>` are the shell's."""
+    lines = (line.strip() for line in (command.help or "").splitlines())
+    typed = [re.split(r"\s{2,}| > ", line)[0] for line in lines if line.startswith("tiltyard ")]
+    return [shlex.split(part) for text in typed for part in text.split(" && ")]
+
+
+EXAMPLES = [example for command in _commands(cli.cli) for example in _examples(command)]
+
+
+@pytest.mark.parametrize("words", EXAMPLES, ids=" ".join)
+def test_examples_can_be_typed(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each example that --help shows is parsed by its command, which is not run: no unknown option, no extra word."""
+    parsed = []
+    for command in _commands(cli.cli):
+        if not isinstance(command, click.Group):
+            monkeypatch.setattr(command, "callback", lambda **given: parsed.append(given))
+    assert words[0] == "tiltyard"
+    result = CliRunner().invoke(cli.cli, words[1:])
+    assert result.exit_code == 0, result.output
+    assert len(parsed) == 1
+
+
+def test_examples_are_found() -> None:
+    """Of commands, of groups, and of what is joined; remarks are no part of them."""
+    assert len(EXAMPLES) > 30
+    for wanted in (
+        ["run"],
+        ["data", "diff", "iris", "4f1c", "9a0e"],
+        ["serve", "--keys", "serving/keys"],
+        ["compare", "iris", "challenger", "champion"],
+        ["schedule", "--cron", "0 6 * * *", "iris", "sine"],
+    ):
+        assert ["tiltyard", *wanted] in EXAMPLES
 
 
 def test_help_imports_nothing_heavy() -> None:
