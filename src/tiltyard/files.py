@@ -1,14 +1,21 @@
-"""Files that are whole or not there: every write goes to a temporary name, is synced, then renamed."""
+"""Files that are whole or not there: every write goes to a temporary name, is synced, then renamed.
+
+What is temporary is locked by its owner. The kernel frees the lock of a process that is killed, so whoever next needs a
+temporary of the same kind sees what was left behind, and removes it.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
+import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +24,77 @@ from typing import Any
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary file beside `path` (same suffix); it takes the place of `path` when the block ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex}{path.suffix}")
-    try:
+    with _temporary(path.parent, f".{path.stem}-", path.suffix, Path.touch) as temporary:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
         sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Give an empty folder; its content becomes `path` when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
-    temporary.mkdir()
-    try:
+    with _temporary(path.parent, f".{path.name}-", "", Path.mkdir) as temporary:
         yield temporary
         shutil.rmtree(path, ignore_errors=True)
         temporary.replace(path)
         sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def temporary_folder(name: str) -> Iterator[Path]:
+    """Give an empty folder of our own where the system keeps temporary files; it goes when the block ends."""
+    with _temporary(Path(tempfile.gettempdir()), f"{name}-", "", lambda path: path.mkdir(0o700)) as folder:
+        yield folder
+
+
+@contextlib.contextmanager
+def _temporary(parent: Path, start: str, end: str, make: Callable[[Path], None]) -> Iterator[Path]:
+    """Make and lock something that is removed at the end, and first what killed processes left of the same kind."""
+    _remove_abandoned(parent, start, end)
+    path, lock = _locked(lambda: parent / f"{start}{uuid.uuid4().hex}{end}", make)
+    try:
+        yield path
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _remove(path)
+        os.close(lock)
+
+
+def _locked(named: Callable[[], Path], make: Callable[[Path], None]) -> tuple[Path, int]:
+    """Make a temporary and lock it; before the lock holds another process may remove it, then make one more."""
+    while True:
+        path = named()
+        make(path)
+        with contextlib.suppress(FileNotFoundError):
+            lock = os.open(path, os.O_RDONLY)
+            with contextlib.suppress(OSError):  # a file system without locks: nobody can lock it to remove it, either
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if path.exists():
+                return path, lock
+            os.close(lock)
+
+
+def _remove_abandoned(parent: Path, start: str, end: str) -> None:
+    """Remove the temporaries of a kind that belong to us and that no living process has locked."""
+    ours = re.compile(f"{re.escape(start)}[0-9a-f]{{32}}{re.escape(end)}")
+    for path in [path for path in parent.iterdir() if ours.fullmatch(path.name)]:
+        with contextlib.suppress(OSError):  # held, gone, or no business of ours
+            lock = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(lock).st_uid == os.geteuid():
+                    _remove(path)
+            finally:
+                os.close(lock)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
