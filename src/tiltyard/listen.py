@@ -12,7 +12,6 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 
+from tiltyard import files
 from tiltyard.api import application
 from tiltyard.errors import TiltyardError
 from tiltyard.hatch import Hatch
@@ -79,10 +79,10 @@ def _listen_together(config: uvicorn.Config) -> None:
     """Start workers, replace those that die, and end them; they count in files, and whoever is asked adds them up."""
     from tiltyard.supervisor import Supervisor
 
-    with tempfile.TemporaryDirectory(prefix="tiltyard-") as folder:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    with files.temporary_folder("tiltyard-metrics") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
         if not LastGood.read(Path()):  # at least for as long as the service runs
-            os.environ["TILTYARD_STATE"] = str(Path(folder, "state"))
+            os.environ["TILTYARD_STATE"] = str(folder / "state")
         together = Supervisor(config, sockets=[config.bind_socket()])
         together.run()
     if together.failed:

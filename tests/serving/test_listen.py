@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from tiltyard import bento, trial
+from tiltyard import bento, files, trial
 from tiltyard.serve import ARGUMENTS
 
 IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
@@ -75,6 +75,33 @@ def test_who_is_killed_leaves_no_gap_and_nobody(packages: dict[str, Path], tmp_p
         else:
             parent.kill()
             assert not psutil.wait_procs(workers, timeout=60)[1]
+
+
+def test_the_figures_of_a_killed_service_go_at_the_next_start(packages: dict[str, Path], tmp_path: Path) -> None:
+    """Those of a service that lives stay, and so does a folder of somebody else with a similar name."""
+    temporary, source = tmp_path / "tmp", str(Path(files.__file__).parents[1])
+    (temporary / "tiltyard-metrics-of-mine").mkdir(parents=True)
+    environment = {**bento.clean(), "TILTYARD_PACKAGES": str(packages["iris"]), "TILTYARD_WORKERS": "2"}
+    environment |= {"TMPDIR": str(temporary), "PYTHONPATH": source}
+    with trial.running(ARGUMENTS, environment, tmp_path / "first") as killed:
+        (left,) = _metrics(temporary)
+        (parent,) = psutil.Process(killed.process.pid).children()
+        workers = _workers(parent)
+        parent.kill()
+        psutil.wait_procs([parent, *workers], timeout=60)
+        assert _metrics(temporary) == {left}
+    with trial.running(ARGUMENTS, environment, tmp_path / "second"):
+        (kept,) = _metrics(temporary)
+        assert kept != left
+        with trial.running(ARGUMENTS, environment, tmp_path / "third") as other:
+            assert len(_metrics(temporary) - {kept}) == 1
+            assert httpx.get(f"{other.url}/metrics").status_code == 200
+        assert kept in _metrics(temporary)
+    assert [path.name for path in temporary.glob("tiltyard-*")] == ["tiltyard-metrics-of-mine"]
+
+
+def _metrics(folder: Path) -> set[str]:
+    return {path.name for path in folder.glob("tiltyard-*")} - {"tiltyard-metrics-of-mine"}
 
 
 def _workers(parent: psutil.Process) -> list[psutil.Process]:
