@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tiltyard import files, progress, reading
+from tiltyard import files, progress, reading, spreadsheet
 from tiltyard.column import Column
 from tiltyard.errors import DataError, RequestError
 from tiltyard.form import parse
@@ -139,7 +139,7 @@ def _parquet(path: Path) -> Iterator[Write]:
 @contextmanager
 def _csv(path: Path) -> Iterator[Write]:
     with path.open("w", encoding="utf-8", newline="") as file:
-        yield lambda frame: frame.to_csv(file, index=False, header=not file.tell())
+        yield lambda frame: spreadsheet.write_frame(file, frame, header=not file.tell())
 
 
 @contextmanager

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from tiltyard import files, reading
+from tiltyard import files, reading, spreadsheet
 from tiltyard.errors import DataError, RegistryError, RequestError
 from tiltyard.registry import Registry
 from tiltyard.served import Served
@@ -73,11 +72,10 @@ def _write(path: Path, refused: list[tuple[int, str]], rows: list[Any]) -> None:
     first = rows[0]
     names = list(first) if isinstance(first, dict) else ["text"]
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["rejected_row", "rejected_because", *names])
-    for place, why in refused:
-        row = rows[place]
-        writer.writerow([place + 1, why, *(row.values() if isinstance(row, dict) else [row])])
+    cells = ([*row.values()] if isinstance(row, dict) else [row] for row in rows)
+    why = dict(refused)
+    table = ([place + 1, why[place], *row] for place, row in enumerate(cells) if place in why)
+    spreadsheet.write_rows(text, [["rejected_row", "rejected_because", *names], *table])
     files.write_text(path, text.getvalue())
 
 

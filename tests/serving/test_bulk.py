@@ -143,3 +143,25 @@ def test_the_command_tells_of_bad_rows(reigning: Workspace, flowers: Path, monke
     beside = CliRunner().invoke(cli, ["predict", "iris", "--csv", str(flowers), "--out", str(target)])
     assert (json.loads(beside.stdout)["rows"], json.loads(beside.stdout)["rejected"]) == (7, 1)
     assert beside.stderr == f"rows without an answer: 1; {target.with_name('out.rejected.csv')} says why\n"
+
+
+@pytest.mark.parametrize("suffix", bulk.WRITERS)
+def test_no_text_becomes_a_formula(
+    reigning: Workspace, flowers: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a header or a cell, in either file, with --out and without; other formats hold the text as it is."""
+    monkeypatch.chdir(reigning.root)
+    table = pd.read_csv(flowers)[:6].assign(note=["=1+1", "-5", "@SUM(A1)", "+x", "plain", "=2"])
+    table = table.assign(**{"=HYPERLINK(1)": -1.5}).astype({"petal_width": object})
+    table.loc[5, "petal_width"] = "=cmd|' /C calc'!A0"
+    table.to_csv(flowers, index=False)
+    target, mark = flowers.with_name(f"out{suffix}"), "'" if suffix == ".csv" else ""
+    done = CliRunner().invoke(cli, ["predict", "iris", "--csv", str(flowers), "--out", str(target)])
+    assert json.loads(done.stdout)["rows"] == 5
+    answered, refused = READ[suffix](target), READ[suffix](flowers.with_name(f"out.rejected{suffix}"))
+    assert answered["note"].tolist() == [f"{mark}=1+1", "-5", f"{mark}@SUM(A1)", f"{mark}+x", "plain"]
+    assert answered[f"{mark}=HYPERLINK(1)"].tolist() == [-1.5] * 5
+    assert refused["petal_width"].tolist() == [f"{mark}=cmd|' /C calc'!A0"]
+    assert CliRunner().invoke(cli, ["predict", "iris", "--csv", str(flowers)]).exit_code == 0
+    alone = pd.read_csv(reigning.root / "flowers.rejected.csv")
+    assert alone["petal_width"].tolist() == ["'=cmd|' /C calc'!A0"]

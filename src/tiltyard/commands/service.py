@@ -83,6 +83,7 @@ def predict(task: str, text: str | None, path: str | None, out: Path | None) -> 
     tiltyard predict iris --csv new.parquet --out answered.parquet    any number of rows, in memory that stays flat
 
     Rows that cannot be answered are null, or left out of --out; NAME.rejected.csv, or that beside --out, says why.
+    In .csv, text that a spreadsheet would take for a formula gets a leading apostrophe; other formats keep it as it is.
     """
     from tiltyard import predict as verb
 

@@ -1,0 +1,48 @@
+"""CSV for spreadsheets: text that a spreadsheet would run as a formula gets a leading apostrophe, as OWASP advises.
+
+For files that people open. What a program reads back as data is written without this.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Literal, TextIO
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMULA = re.compile("[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")  # the last four are =, +, - and @ in full width
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+
+def escape(cell: Any) -> Any:
+    """Return a cell that no spreadsheet takes for a formula; what is no text, or spells a number, stays as it is."""
+    if isinstance(cell, str) and FORMULA.match(cell) and not NUMBER.fullmatch(cell):
+        return f"'{cell}"
+    return cell
+
+
+def write_rows(file: TextIO, rows: Iterable[Iterable[Any]]) -> None:
+    """Write rows of cells, the header among them."""
+    escaped = [[escape(cell) for cell in row] for row in rows]
+    csv.writer(file, lineterminator="\n", quoting=_quoting(chain(*escaped))).writerows(escaped)
+
+
+def write_frame(file: TextIO, frame: pd.DataFrame, *, header: bool) -> None:
+    """Write a table, with or without its header."""
+    import pandas as pd
+
+    texts = [str(name) for name, kind in frame.dtypes.items() if kind.kind == "O"]
+    cells = {name: [escape(cell) for cell in frame[name].tolist()] for name in texts}
+    escaped = {name: pd.Series(column, index=frame.index, dtype=object) for name, column in cells.items()}
+    names = [escape(name) for name in frame.columns]
+    quoting = _quoting(chain(names, *cells.values()))
+    frame.assign(**escaped).to_csv(file, index=False, header=names if header else False, quoting=quoting)
+
+
+def _quoting(cells: Iterable[Any]) -> Literal[0, 2]:
+    """Quote every text where one has a carriage return: Python would leave it bare, and there a new row would begin."""
+    return csv.QUOTE_NONNUMERIC if any(isinstance(cell, str) and "\r" in cell for cell in cells) else csv.QUOTE_MINIMAL
