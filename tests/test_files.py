@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,6 +90,30 @@ def test_writers_at_once_do_not_remove_what_others_write(tmp_path: Path) -> None
         thread.join()
     assert not failures
     assert [path.name for path in tmp_path.iterdir()] == ["one.json"]
+
+
+def test_a_temporary_that_is_removed_before_its_lock_holds_is_made_again(tmp_path: Path) -> None:
+    """Another process may take what is just made for a leftover: it locks it first, and then removes it."""
+    made, removers = list[Path](), list[threading.Thread]()
+
+    def remove(path: Path, lock: int) -> None:
+        time.sleep(0.2)
+        path.unlink()
+        os.close(lock)
+
+    def make(path: Path) -> None:
+        path.touch()
+        made.append(path)
+        if len(made) == 1:
+            lock = os.open(path, os.O_RDONLY)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            removers.append(threading.Thread(target=remove, args=(path, lock)))
+            removers[0].start()
+
+    with files._temporary(tmp_path, ".one-", "", make) as path:
+        assert made[0] != made[1] == path
+        assert path.exists()
+    removers[0].join()
 
 
 def test_a_block_that_fails_leaves_all_as_it_was(tmp_path: Path) -> None:
