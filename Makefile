@@ -22,7 +22,7 @@ help:  ## print this help
 	@echo "  variables: TASKS='iris sine' (default: all), WORKERS=4 (tests at once), GPU=1 (CUDA build), PYTHON=python3.12, MINUTES=60, EXAMPLES=1000"
 
 run: $(INSTALLED)  ## install, then take every task from source to packaged champion
-	@tiltyard run $(TASKS)
+	@tiltyard run $(TASKS) || case $$? in 3|4) ;; *) exit $$? ;; esac  # HOLD and REJECT are verdicts, not errors
 
 test: $(INSTALLED)  ## run the tests, with coverage of src and pipelines; smoke, catalogue and jax are more of them
 	@rm -f .coverage .coverage.*

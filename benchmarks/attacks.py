@@ -1,6 +1,6 @@
 """One kind of hostile client at a time, eight of them, against a real service: what a plain request then waits for.
 
-    tiltyard run && python benchmarks/attacks.py [--seconds N] [--files N] [--against FOLDER]
+    tiltyard run; python benchmarks/attacks.py [--seconds N] [--files N] [--against FOLDER]
 
 FOLDER is the source tree of another version of this project: its service is attacked in the same way, by turns. Writes
 the second part of benchmarks/HOSTILE.md. Everything stays on loopback, and ends by itself.

@@ -18,6 +18,7 @@ from importlib import metadata
 from pathlib import Path
 
 from tiltyard import files, roster
+from tiltyard.next_steps import STATUS
 from tiltyard.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,7 +48,7 @@ def _copy(root: Path) -> None:
 def _seconds(root: Path, *command: str) -> tuple[float, str]:
     start = time.perf_counter()
     done = subprocess.run(command, cwd=root, env=ENVIRONMENT, capture_output=True, text=True, check=False)
-    if done.returncode:
+    if done.returncode not in (0, *STATUS.values()):  # HOLD and REJECT are verdicts, not errors
         raise SystemExit(done.stdout + done.stderr)
     return time.perf_counter() - start, done.stdout
 

@@ -1,6 +1,6 @@
 """Requests a second with wrk: ours, what others do with the same ONNX files, and `model.predict`; SERVING.md.
 
-    tiltyard run && python benchmarks/serving.py [--peers PYTHON] [--rounds N] [--seconds N]
+    tiltyard run; python benchmarks/serving.py [--peers PYTHON] [--rounds N] [--seconds N]
 
 PYTHON is one whose environment holds mlserver, litserve, onnxruntime, msgspec, httptools and uvloop: the first two do
 not go with what a project of ours needs.

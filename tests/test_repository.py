@@ -179,6 +179,23 @@ def _defined(annotation: Any, seen: set[Any]) -> set[str]:
     return found.union(*(_defined(one, seen) for one in inner))
 
 
+@pytest.mark.parametrize(("status", "expected"), [(0, 0), (3, 0), (4, 0), (1, 2), (2, 2), (130, 2)])
+def test_a_verdict_is_no_error_of_make(status: int, expected: int, tmp_path: Path) -> None:
+    """`make run` ends well after HOLD (3) and REJECT (4), and with make's own status after an error."""
+    command = tmp_path / ".venv" / "bin" / "tiltyard"
+    command.parent.mkdir(parents=True)
+    command.write_text(f'#!/bin/sh\necho "$@"\nexit {status}\n', encoding="utf-8")
+    command.chmod(0o755)
+    for name in ("requirements.lock", "pyproject.toml", ".venv/.installed-requirements.lock"):
+        (tmp_path / name).touch()
+    options = ["--no-print-directory", "--old-file=.venv/.installed-requirements.lock"]
+    make = ["make", "-f", str(ROOT / "Makefile"), *options, "run", "TASKS=iris sine", "GPU="]
+    done = subprocess.run(make, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == expected, done.stderr
+    assert done.stdout == "run iris sine\n"
+    assert ("Error" in done.stderr) == (expected != 0)
+
+
 def test_what_is_installed_is_compiled() -> None:
     """A start that may not write bytecode must not compile thousands of modules each time."""
     make = (ROOT / "Makefile").read_text(encoding="utf-8")
