@@ -15,9 +15,12 @@ TiltyardError
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import re
 import shlex
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -95,12 +98,24 @@ def listed(items: Sequence[object]) -> str:
 
 def of_disk(error: OSError) -> WorkspaceError | None:
     """Return in our words that a disk or a folder takes no more; None if that is not what an error is about."""
-    path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else Path()
-    place = path.parent if path.name.startswith(".") and not path.exists() else path  # of a file that is half written
+    if isinstance(error, shutil.Error):
+        error = _first(error)
+    names = [name for name in (error.filename2, error.filename) if isinstance(name, str | bytes)]  # to before from
+    path = Path(os.fsdecode(names[0])) if names else Path()
+    place = next(one for one in (path, *path.parents, Path()) if os.access(one, os.F_OK))  # half a file is gone by now
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         hint = "see what takes most: du -sh .tiltyard out data .dvc/cache; then: dvc gc --workspace"
-        return WorkspaceError(f"no room left on the disk of {place}", hint)
+        return WorkspaceError(f"no room left on the disk{f' of {place}' if names else ''}", hint)
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         hint = f"see who may write there: ls -ld {shlex.quote(str(place))}; work in a copy, or as who owns it"
         return WorkspaceError(f"{place} cannot be used: {error.strerror}", hint)
     return None
+
+
+def _first(error: shutil.Error) -> OSError:
+    """Return the first of the errors that copying a folder gathered: from, to and text of each, without its number."""
+    with contextlib.suppress(IndexError, TypeError, ValueError):
+        _, path, text = error.args[0][0]
+        if number := re.search(r"\[Errno (\d+)\]", str(text)):
+            return OSError(int(number[1]), os.strerror(int(number[1])), str(path))
+    return error

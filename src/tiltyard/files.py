@@ -7,6 +7,7 @@ temporary of the same kind sees what was left behind, and removes it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -57,6 +58,10 @@ def _temporary(parent: Path, start: str, end: str, make: Callable[[Path], None])
     path, lock = _locked(lambda: parent / f"{start}{uuid.uuid4().hex}{end}", make)
     try:
         yield path
+    except OSError as error:
+        if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            error.filename = str(path)  # a write names no file
+        raise
     finally:
         _remove(path)
         os.close(lock)
