@@ -33,7 +33,7 @@ def run(workspace: Workspace, names: list[str], ready: Callable[[], None] = lamb
     """
     names = bases.led(workspace, names)
     for name in names:
-        if task_file.mistake(workspace, name):
+        if bases.mistake(workspace, name):
             continue  # its row will say so
         roster.enter(workspace, name)  # a stage is made for it
     store.heal(workspace)
@@ -57,7 +57,7 @@ def road(root: str, names: list[str]) -> Any:
             # Prefect finds the flow that a task belongs to in the context, which threads do not inherit
             futures: dict[str, Future[Row]] = {}
             for name in names:  # a base is begun before what waits for it
-                if error := task_file.mistake(workspace, name):
+                if error := bases.mistake(workspace, name):
                     futures[name] = pool.submit(_refused, name, board, error)
                     continue
                 task = task_file.load(workspace, name)

@@ -22,7 +22,7 @@ def run(workspace: Workspace, names: list[str], ready: Callable[[], None] = lamb
         place = Workspace(Path(root))
         rows = []
         for name in names:
-            if error := task_file.mistake(workspace, name):
+            if error := bases.mistake(workspace, name):
                 rows.append(Row(name))
                 rows[-1].stop("task file", error)
                 board.stop(name, "task file", rows[-1].error)

@@ -13,7 +13,8 @@ from families import SHAPES, model_of, settings_of
 from making import apart, edit_task, fetch_raw, start_training, train_tasks
 from pydantic import ValidationError
 
-from tiltyard import bases, files, prepare, task_file
+from pipelines.smoke import run as run_smoke
+from tiltyard import bases, files, prepare, smoke, task_file
 from tiltyard.errors import TaskError, TrainingError
 from tiltyard.predictor import version
 from tiltyard.workspace import Workspace
@@ -87,9 +88,36 @@ def test_a_base_goes_before_what_takes_from_it(workspace: Workspace) -> None:
     edit_task(workspace, "few", {"model.base": "fewer"})
     with pytest.raises(TaskError, match="fewer is based on few is based on fewer"):
         bases.led(workspace, ["fewer"])
+    assert bases.led(workspace, ["fewer", "iris"]) == ["fewer", "iris"]
     edit_task(workspace, "few", {"model.base": "nobody"})
     with pytest.raises(TaskError, match="no task 'nobody'"):
         bases.led(workspace, ["fewer"])
+    assert bases.led(workspace, ["fewer", "iris"]) == ["fewer", "iris"]
+
+
+@pytest.mark.parametrize(
+    ("base", "said"),
+    [
+        ("fewer", "few is based on fewer is based on few"),
+        ("few", "few is based on few"),
+        ("nobody", "no task 'nobody'"),
+    ],
+)
+def test_a_base_that_leads_nowhere_leaves_other_tasks_alone(
+    workspace: Workspace, base: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A circle, or a base that is no task: rows say so, and the other task goes on."""
+    content = yaml.safe_load(workspace.task_file("digits").read_text())
+    for name, other in (("few", base), ("fewer", "few")):
+        workspace.task_file(name).write_text(yaml.safe_dump(content | {"model": TAKEN | {"base": other}}))
+    report = {"version": "0", "metrics": {"balanced_accuracy": 1.0}, "baseline": {"balanced_accuracy": 0.3}}
+    monkeypatch.setattr(smoke, "smoke", lambda *_: report)
+    monkeypatch.setattr(smoke, "answered", lambda *_: None)
+    found = {row.task: row for row in run_smoke(workspace, ["fewer", "few", "iris"])}
+    assert [*found] == ["fewer", "few", "iris"]
+    assert found["iris"].ok
+    assert found["few"].stopped == found["fewer"].stopped == "task file"
+    assert said in found["few"].error
 
 
 def _refusal(workspace: Workspace) -> str:

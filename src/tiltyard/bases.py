@@ -16,27 +16,38 @@ def led(workspace: Workspace, names: list[str]) -> list[str]:
     """
     line: list[str] = []
     for name in names:
-        error = task_file.mistake(workspace, name)
+        error = mistake(workspace, name)
         if error and len({*names}) == 1:
             raise error
-        if not error:
-            _lead(workspace, name, line, ())
-        elif name not in line:
-            line.append(name)
-    return line
+        line += [name] if error else reversed(_bases(workspace, name))
+    return list(dict.fromkeys(line))
 
 
-def _lead(workspace: Workspace, name: str, line: list[str], behind: tuple[str, ...]) -> None:
-    if name in behind:
-        raise TaskError(
-            f"model.base: expected the training of another task; {' is based on '.join([*behind, name])}",
-            hint=f"name another base in tasks/{name}.yaml",
-        )
-    base = "" if behind and task_file.mistake(workspace, name) else task_file.load(workspace, name).model.taken_up
-    if base:
-        _lead(workspace, base, line, (*behind, name))
-    if name not in line:
-        line.append(name)
+def mistake(workspace: Workspace, name: str) -> TaskError | None:
+    """Return what is wrong with the file of a task or with what it is based on; an unknown name is raised."""
+    if error := task_file.mistake(workspace, name):
+        return error
+    try:
+        _bases(workspace, name)
+    except TaskError as error:
+        return error
+    return None
+
+
+def _bases(workspace: Workspace, name: str) -> list[str]:
+    """Return a task, its base, the base of that, and so on, up to one whose file cannot be meant."""
+    chain = [name]
+    while not task_file.mistake(workspace, chain[-1]):
+        base = task_file.load(workspace, chain[-1]).model.taken_up
+        if not base:
+            break
+        if base in chain:
+            raise TaskError(
+                f"model.base: expected the training of another task; {' is based on '.join([*chain, base])}",
+                hint=f"name another base in tasks/{base}.yaml",
+            )
+        chain.append(base)
+    return chain
 
 
 def stale(workspace: Workspace, task: Task) -> bool:
