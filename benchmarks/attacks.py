@@ -71,7 +71,7 @@ class Waited:
 
 
 def post(path: str, content: bytes, kind: str = "application/json") -> bytes:
-    """Give the bytes of a request."""
+    """Return the bytes of a request."""
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {len(content)}\r\n\r\n"
     return head.encode() + content
 
@@ -130,7 +130,7 @@ def holding(begin: bytes, each: int) -> Send:
 
 
 def attacks(song: str) -> dict[str, Send]:
-    """Give all kinds by name."""
+    """Return all kinds by name."""
     flower = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
     plain = json.dumps({"instances": [flower]}).encode()
     one = post("/v1/models/iris:predict", plain)
@@ -168,7 +168,7 @@ def _picture() -> str:
 
 
 def damaged(seed: int, count: int) -> Iterator[bytes]:
-    """Give Parquet files of several shapes with some bytes changed, cut, doubled or taken from each other."""
+    """Return Parquet files of several shapes with some bytes changed, cut, doubled or taken from each other."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -40,7 +40,7 @@ def of_verdict(name: str, verdict: str, reasons: list[str]) -> None:
 
 
 def _shown(value: Any) -> Any:
-    """Give a cell of a table, in which Prefect may read text as Markdown."""
+    """Return a cell of a table, in which Prefect may read text as Markdown."""
     return markdown.text(value) if isinstance(value, str) and "<" in value else value
 
 

@@ -73,7 +73,7 @@ class ProgressTable:
         return Text(f"{at.epoch}/{at.epochs}" if at else f"{self.now} {clock(now - task.step_began)}", style="cyan")
 
     def _now(self, task: TaskProgress, *, named: bool) -> Text:
-        """Say what a task is at, or how it ended; `named` says the step, too."""
+        """Return what a task is at, or how it ended; `named` says the step, too."""
         if task.stopped:
             return Text(f"stopped at {task.stopped}", style=show.COLOURS["stopped"])
         if task.ended is not None:

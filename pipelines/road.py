@@ -72,7 +72,7 @@ def road(root: str, names: list[str]) -> Any:
 
 
 def _refused(name: str, board: Board, error: TaskError) -> Row:
-    """Say of a task file that cannot be meant what is wrong with it; the other tasks go on."""
+    """Return what is wrong with a task file that cannot be read; the other tasks go on."""
     row = Row(name)
     row.stop("task file", error)
     board.stop(name, "task file", row.error)

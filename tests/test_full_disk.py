@@ -37,7 +37,7 @@ def _ready(root: Path, words: str) -> Workspace:
 
 
 def _bound_by_permissions() -> None:
-    """Give up, in a child, what lets root write everywhere; others have not got it."""
+    """Drop, in a child, the capabilities by which root writes everywhere; other users have none."""
     for capability in (OVERRIDE, SEARCH):
         ctypes.CDLL(None).prctl(DROP, capability, 0, 0, 0)
 

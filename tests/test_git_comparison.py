@@ -44,7 +44,7 @@ def held(workspace: Workspace, keys: Path, monkeypatch: pytest.MonkeyPatch) -> W
 
 
 def against(workspace: Workspace) -> list[str]:
-    """Say what differs from git, of all tasks."""
+    """Return what differs from git, of all tasks."""
     commit = git_comparison.Commit(workspace, "HEAD")
     faults = [fault for task in sorted(commit.tasks()) for fault in git_comparison.task_faults(commit, task)]
     return faults + git_comparison.signer_faults(commit)[0]

@@ -23,7 +23,7 @@ from tiltyard.workspace import Workspace
 
 
 def problems(workspace: Workspace) -> dict[int, str]:
-    """Say of each line what is wrong with its signature, or who signed it."""
+    """Return, for each line, what is wrong with its signature, or who signed it."""
     return {entry.place: entry.problem or entry.signer or "unsigned" for entry in Registry(workspace).entries("iris")}
 
 

@@ -20,7 +20,7 @@ HEAD = b"POST /v1/models/iris:predict HTTP/1.1\r\nhost: x\r\nx-request-id: mine\
 
 
 def request(content: Any, *headers: bytes, head: bytes = HEAD) -> bytes:
-    """Give the bytes of a request for iris."""
+    """Return the bytes of a request for iris."""
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
     return head + b"".join(line + b"\r\n" for line in headers) + b"content-length: %d\r\n\r\n" % len(body) + body
 

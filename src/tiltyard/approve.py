@@ -38,7 +38,7 @@ def approve(workspace: Workspace, task: Task, name: str = "challenger") -> Decis
 
 
 def approved(registry: Registry, task: Task, version: str) -> list[str]:
-    """Say who has approved a version; where signatures are wanted, by whose key."""
+    """Return who has approved a version; where signatures are wanted, by whose key."""
     if task.gate.signed:
         entries = [entry for entry in registry.entries(task.name) if entry.signer and not entry.problem]
         return [entry.signer for entry in entries if (entry.verdict, entry.version) == ("APPROVE", version)]

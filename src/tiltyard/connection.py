@@ -109,7 +109,7 @@ class BoundedConnection(HttpToolsProtocol):
         return True
 
     def read(self) -> None:
-        """Give the parser what waits, piece by piece."""
+        """Feed the parser what waits, piece by piece."""
         if self.again:
             self.again.cancel()
             self.again = None

@@ -26,7 +26,7 @@ def interval(values: Sequence[float], confidence: float) -> Interval | None:
 
 
 def equal(values: Sequence[float]) -> bool:
-    """Say whether values differ by no more than rounding."""
+    """Return whether values differ by no more than rounding."""
     return max(values) - min(values) <= ROUNDING * max(map(abs, values))
 
 
@@ -65,7 +65,7 @@ class Contrast:
         return f"{self.name} is {word} than {self.first} by {abs(gain):.2g} ({self._ends(low, high)})"
 
     def _the_same(self, gain: float, seeds: int) -> str:
-        """Say what equal gains show: which way, but not how far luck reaches."""
+        """Return what equal gains show: which way, but not how far luck reaches."""
         if gain == 0:
             told = f"no difference between {self.name} and {self.first} that {seeds} seeds can show"
             return f"{told}: each gave both the same"
@@ -76,7 +76,7 @@ class Contrast:
         )
 
     def _resolution(self, gain: float) -> str:
-        """Say what one row is worth, where a difference is of about that size."""
+        """Return what one row is worth, where a difference is of about that size."""
         if not self.rows or not 0 < abs(gain) < 2 / self.rows:
             return ""
         return f"; one of the {self.rows} validation rows is {1 / self.rows:.2g}"

@@ -158,7 +158,7 @@ def read(model: Served, body: bytes, tokens: Tokens, holder: str = "") -> list[t
 
 
 def _owned(model: Served, read: tuple[Truth, str], tokens: Tokens, holder: str, field: str) -> tuple[Truth, str]:
-    """Say whose answer a truth is for: by its token, or else by the key that it came with."""
+    """Return whose answer a truth is for: by its token, or else by the key that it came with."""
     truth, token = read
     if not token and holder:
         return replace(truth, owner=tokens.owner(holder)), ""

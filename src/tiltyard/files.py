@@ -46,7 +46,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def temporary_folder(name: str) -> Iterator[Path]:
-    """Give an empty folder of our own where the system keeps temporary files; it goes when the block ends."""
+    """Return an empty folder of our own where the system keeps temporary files; it goes when the block ends."""
     with _temporary(Path(tempfile.gettempdir()), f"{name}-", "", lambda path: path.mkdir(0o700)) as folder:
         yield folder
 

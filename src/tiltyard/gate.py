@@ -57,7 +57,7 @@ class Check(ABC):
 
     @abstractmethod
     def observe(self, duel: Duel) -> Observation:
-        """Say what is seen, what was expected, and whether that is good."""
+        """Return what is seen, what was expected, and whether that is good."""
 
     def complaint(self, duel: Duel) -> str | None:
         """Say what is wrong, with what was expected and received; None if nothing is."""
@@ -94,7 +94,7 @@ def together(parts: Sequence[Observation], separator: str = "; ") -> Observation
 
 
 def _room(part: Observation) -> float:
-    """Say how far a figure is from its limit, as a share of it: whichever way is the good one."""
+    """Return how far a figure is from its limit, as a share of it: whichever way is the good one."""
     away = abs(part.observed - part.limit) / (abs(part.limit) or 1.0)
     return away if part.good else -away
 

@@ -62,7 +62,7 @@ class Commit:
 
 
 def task_faults(commit: Commit, task: str) -> list[str]:
-    """Say what of a task's ledger, head and pointer is gone or was rewritten since."""
+    """Return what of a task's ledger, head and pointer is gone or was rewritten since."""
     ledger = Ledger(commit.workspace.ledger(task))
     before = [line for line in (commit.read(f"serving/ledger/{task}.jsonl") or b"").split(b"\n") if line.strip()]
     found = _gone(commit, f"serving/ledger/{task}.jsonl") or _rewritten(commit, ledger, before)
@@ -73,7 +73,7 @@ def task_faults(commit: Commit, task: str) -> list[str]:
 
 
 def signer_faults(commit: Commit) -> tuple[list[str], list[str]]:
-    """Say which public keys are gone or are others now, and which have come since."""
+    """Return which public keys are gone or are others now, and which have come since."""
     faults = []
     then = {name for name in commit.files if name.startswith("serving/signers/") and name.endswith(".pub")}
     for name in sorted(then):

@@ -43,7 +43,7 @@ def leaks(cells: Sequence[object], truth: Sequence[object], *, labels: bool) -> 
 
 
 def _are_scattered(target: Array) -> bool:
-    """Say whether labels hardly come twice: then they are no classes."""
+    """Return whether labels hardly come twice: then they are no classes."""
     return len(np.unique(target)) * 2 > len(target)
 
 

@@ -84,7 +84,7 @@ class Ledger:
         return line.get(CHAIN) == _chain(lines[-1] if lines else b"", content)
 
     def faults(self) -> list[str]:
-        """Say which lines are not as they were written, do not follow what they followed, or are of another task."""
+        """Return which lines are not as they were written, do not follow what they followed, or are of another task."""
         found, before, chains = [], b"", [""]
         for place, line in enumerate(self.lines(), 1):
             content = _content(line)

@@ -64,7 +64,7 @@ def _entry(entry: Any, what: str) -> tuple[tuple[str, ...], str]:
 
 
 def _is_safe(part: str) -> bool:
-    """Say whether a part of a path is a plain name on every system."""
+    """Return whether a part of a path is a plain name on every system."""
     if part in ("", ".", "..") or FORBIDDEN.search(part) or part != part.rstrip(". "):
         return False
     try:

@@ -97,7 +97,7 @@ def _number(known: list[object]) -> Found:
 
 
 def _are_codes(known: list[object]) -> bool:
-    """Say whether texts are codes, as where a table is read: 007, or digits alone that 64 bits do not hold."""
+    """Return whether texts are codes, as where a table is read: 007, or digits alone that 64 bits do not hold."""
     texts = [cell.strip() for cell in known if isinstance(cell, str)]
     digits = len(texts) == len(known) and all(map(str.isdecimal, texts))
     return any(map(CODE.match, texts)) or (digits and any(len(text) > 19 or text.zfill(19) > LARGEST for text in texts))

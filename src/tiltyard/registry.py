@@ -137,7 +137,7 @@ class Registry:
             ledger.append(ledger.next_line(decision, signing.signer(self.workspace)))
 
     def faults(self, task: str) -> list[str]:
-        """Say in what ledger, head and pointer are not as they were written, or contradict each other."""
+        """Return how ledger, head and pointer differ from what was written, or contradict each other."""
         ledger, found = Ledger(self.workspace.ledger(task)), self._pointer(task)
         faults = ledger.faults()
         if found is None:
@@ -150,7 +150,7 @@ class Registry:
         return faults + (_disagreement(ledger, found, decisions, champion.decision) if champion else [])
 
     def entries(self, task: str) -> list[Entry]:
-        """Say of every line who signed it."""
+        """Return, for every line, who signed it."""
         lines, champion, found = Ledger(self.workspace.ledger(task)).contents(), self._pointer(task), []
         if champion and champion.decision.get("id") not in {line.get("id") for line in lines}:
             lines = [*lines, champion.decision]  # an interrupted promotion, if it is one, has not written it yet

@@ -22,7 +22,7 @@ class Removal:
 
 
 def plan(workspace: Workspace, name: str, *, everything: bool = False) -> Removal:
-    """Say what would go and what would stay; nothing is touched."""
+    """Return what would go and what would stay; nothing is touched."""
     if name not in {*workspace.tasks(), *roster.listed(workspace)}:
         raise task_file.unknown(workspace, name)
     for other in workspace.tasks():

@@ -91,7 +91,7 @@ def _unmeasured(workspace: Workspace, task: Task, decisions: list[Decision], tex
 
 
 def _unreadable(task: Task, error: RegistryError) -> str:
-    """Say on a task's page why its registry cannot be read, and what to type."""
+    """Return on a task's page why its registry cannot be read, and what to type."""
     told = f'<p class="bad">{escape(error.message)}</p><p>{escape(error.hint)}</p>'
     head = f"<h1>{escape(task.title)}</h1>{facts({'task': task.name, 'problem': task.problem})}{told}"
     return Page(f"{task.name}: report", head, [], HOME).html()

@@ -49,7 +49,7 @@ def parse(text: str, shown: str) -> Any:
 
 
 def _told(text: str, shown: str, error: MarkedYAMLError) -> str:
-    """Say where and what, then show the line with a caret below the place."""
+    """Return where and what, then show the line with a caret below the place."""
     mark = error.problem_mark or error.context_mark
     said = ", ".join(part for part in (error.context, error.problem) if part)
     kind = "" if isinstance(error, ConstructorError) else "not YAML: "

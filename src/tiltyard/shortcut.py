@@ -95,7 +95,7 @@ class Memory:
         self.known: dict[tuple[type, object], list[float]] = {}  # 1, 1.0 and true are equal, and not the same
 
     def __call__(self, values: Sequence[Any]) -> Array | None:
-        """Give a row of features for each value; None if too many of them were never seen."""
+        """Return a row of features for each value; None if too many of them were never seen."""
         try:
             return np.array([self.known[type(value), value] for value in values], dtype=np.float32)
         except (KeyError, TypeError):  # not known yet, or nothing that could be

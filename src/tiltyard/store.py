@@ -146,7 +146,7 @@ def status(workspace: Workspace, *targets: str) -> dict[str, Any]:
 
 
 def current(workspace: Workspace, task: str) -> bool:
-    """Say whether every stage of a task is as recorded, in one look instead of five."""
+    """Return whether every stage of a task is as recorded, in one look instead of five."""
     return not status(workspace, *(f"{verb}@{task}" for verb in (RESOLVE, *STAGES)))
 
 
@@ -270,7 +270,7 @@ def _patiently(workspace: Workspace, call: Callable[[], T]) -> T:
 
 
 def _holder(workspace: Workspace, complaint: str) -> str:
-    """Say who holds a lock: DVC names the process in its complaint, or in the file that it locks."""
+    """Return who holds a lock: DVC names the process in its complaint, or in the file that it locks."""
     import psutil
 
     if named := HOLDER.search(complaint):

@@ -37,7 +37,7 @@ def page(result: Result, values: str, curves: str) -> str:
 
 
 def _judged(result: Result) -> str:
-    """Say how many validation rows there were; studies that were written down earlier do not know."""
+    """Return how many validation rows there were; studies that were written down earlier do not know."""
     return f" {result['validation_rows']:,}" if "validation_rows" in result else ""
 
 

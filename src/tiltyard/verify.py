@@ -39,7 +39,7 @@ def verify(workspace: Workspace, task: Task, against: str | None = None) -> list
 
 
 def everything(workspace: Workspace, names: Collection[str], against: str | None = None) -> Iterator[Row]:
-    """Give the rows of the named tasks, or of all that have a champion or a ledger, now or in the commit.
+    """Return the rows of the named tasks, or of all that have a champion or a ledger, now or in the commit.
 
     What cannot be looked at is a row of its own, and the rest is looked at. A task that was removed has a ledger alone.
     """
@@ -94,7 +94,7 @@ def _crowned(workspace: Workspace, name: str) -> str:
 
 
 def _no_champion(workspace: Workspace, name: str) -> RegistryError:
-    """Say that there is none; where the ledger made one, that its pointer is gone."""
+    """Return that there is none; where the ledger made one, that its pointer is gone."""
     if not (version := _crowned(workspace, name)):
         return RegistryError(f"{name} has no champion to verify", hint=f"make one: tiltyard run {name}")
     path = workspace.champion(name).relative_to(workspace.root)
@@ -133,7 +133,7 @@ def _ledger(workspace: Workspace, name: str, *, wanted: bool) -> Iterator[Proof]
 
 
 def _signed(entry: Entry, *, wanted: bool) -> Proof:
-    """Say who signed a line; without a signature nobody vouches for it, which may be wanted."""
+    """Return who signed a line; without a signature nobody vouches for it, which may be wanted."""
     what, decision = f"line {entry.place}", f"{entry.verdict} {entry.version}"
     if entry.problem:
         return Proof(what, "changed", f"{decision}: bad signature: {entry.problem}")

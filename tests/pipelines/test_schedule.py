@@ -111,7 +111,7 @@ def _scheduling(workspace: Workspace) -> Iterator[tuple[subprocess.Popen[str], s
 
 
 def _ready(url: str) -> bool:
-    """Say whether the deployment is served: it is not paused any more."""
+    """Return whether the deployment is served: it is not paused any more."""
     try:
         found = httpx.get(f"{url}/deployments/name/road/iris", timeout=5)
     except httpx.HTTPError:

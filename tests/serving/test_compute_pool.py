@@ -64,14 +64,14 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Served:
 
 
 def table(**columns: Any) -> bytes:
-    """Give a Parquet file."""
+    """Return a Parquet file."""
     file = io.BytesIO()
     pd.DataFrame(columns or ROWS).to_parquet(file)
     return file.getvalue()
 
 
 def outcome(future: Future[Answer]) -> tuple[int, str]:
-    """Give the status and code of what became of a question."""
+    """Return the status and code of what became of a question."""
     try:
         future.result(60)
     except RequestError as error:
@@ -80,7 +80,7 @@ def outcome(future: Future[Answer]) -> tuple[int, str]:
 
 
 def processes(pool: ComputePool) -> set[int]:
-    """Give the processes of a pool."""
+    """Return the processes of a pool."""
     return {lane.process.process.pid for lane in (pool.quick, pool.long) if lane.process}
 
 

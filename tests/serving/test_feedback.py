@@ -77,7 +77,7 @@ def found(kept: Kept, recorder: Recorder) -> Live:
 
 
 def truths(kept: Kept, recorder: Recorder) -> list[str | None]:
-    """Give the truth of each answer, in the order in which they were asked for."""
+    """Return the truth of each answer, in the order in which they were asked for."""
     rows = found(kept, recorder).answers
     return [json.loads(one) if isinstance(one, str) else None for one in rows["truth"]]
 

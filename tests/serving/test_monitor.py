@@ -66,7 +66,7 @@ def ask(client: TestClient, rows: list[Any], size: int = 7) -> list[dict[str, An
 
 
 def proof(answer: Any) -> dict[str, str]:
-    """Give what must be sent with the truth of an answer."""
+    """Return what must be sent with the truth of an answer."""
     return {"id": answer.headers["x-request-id"], "token": answer.headers["x-feedback-token"]}
 
 

@@ -49,7 +49,7 @@ def test_every_route_is_described(document: dict[str, Any], app: Starlette) -> N
 
 
 def proven(document: dict[str, Any], client: TestClient, path: str, example: Any) -> dict[str, Any]:
-    """Give the example of feedback the id and the token of an answer: no document can know them."""
+    """Put the id and the token of an answer into the example of feedback: no document can know them."""
     path = path.replace(":feedback", ":predict")
     content = document["paths"][path]["post"]["requestBody"]["content"]
     headers = client.post(path, json=content["application/json"]["example"]).headers

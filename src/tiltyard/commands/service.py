@@ -107,7 +107,7 @@ def predict(task: str, text: str | None, path: str | None, out: Path | None) -> 
 
 
 def _tell(rejected: int, path: object) -> None:
-    """Say on the side that some rows have no answer, and where the reasons are."""
+    """Print that some rows have no answer, and where the reasons are."""
     if rejected:
         click.echo(f"rows without an answer: {rejected:,}; {path} says why", err=True)
 

@@ -16,6 +16,6 @@ class Bounds(Kinds):
     refusals: ClassVar = {"out_of_bounds"}
 
     def next(self, subject: Subject, name: str) -> str:
-        """Say what to do; a logarithm takes no bounds below 0."""
+        """Return what to do; a logarithm takes no bounds below 0."""
         free = f"take columns.{name}.log out and " if getattr(subject.task.columns[name], "log", False) else ""
         return f"mend the values, or {free}widen columns.{name}.bounds if they can be believed"

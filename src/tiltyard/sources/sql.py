@@ -93,7 +93,7 @@ class Sql(Source):
 
 @contextlib.contextmanager
 def _connected(address: sa.URL) -> Iterator[sa.Connection]:
-    """Give a connection that streams and only reads; whatever was done through it is rolled back."""
+    """Return a connection that streams and only reads; whatever was done through it is rolled back."""
     import sqlalchemy as sa
 
     engine, backend = sa.create_engine(address, poolclass=sa.NullPool), address.get_backend_name()
