@@ -112,7 +112,8 @@ def test_a_column_that_is_of_no_use_is_left_out(workspace: Workspace, content: s
 
 def test_names_may_be_anything(workspace: Workspace) -> None:
     """Emoji, quotes and blanks in names of columns go the whole way into the features."""
-    draft(workspace, lines('🦊 size,"it\'s: {odd}",answer', ROWS))
+    rows = [f"{size % 40},{(size * 37) % 101 / 10},{'yes' if size % 3 else 'no'}" for size in range(60)]
+    draft(workspace, lines('🦊 size,"it\'s: {odd}",answer', rows))
     task = task_file.load(workspace, "strange")
     assert list(task.columns) == ["🦊 size", "it's: {odd}"]
     fetch.get(workspace, task)

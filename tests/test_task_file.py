@@ -102,6 +102,7 @@ def test_without_any_task_the_way_to_the_first_is_named(workspace: Workspace) ->
     """An empty tasks/ says how to draft one."""
     for path in (workspace.root / "tasks").glob("*.yaml"):
         path.unlink()
+    workspace.params.write_text("tasks: []\n", encoding="utf-8")
     with pytest.raises(TaskError, match="there are none yet") as caught:
         task_file.load(workspace, "iris")
     assert "tiltyard init" in caught.value.hint
