@@ -44,7 +44,7 @@ def _task(root: Path, rows: Rows, columns: dict[str, dict[str, Any]], **more: An
     """Write a task and its raw table; settings are added to each column."""
     space = new_workspace(root)
     common = CONTENT["columns"]["sold"]
-    named = {"serve": {"example": dict.fromkeys(columns, [1, 2, 3, 4, 5, 6])}} if len(columns) > 1 else {}
+    named = {"serve": {"example": {key: [1, 2, 3, 4, 5, 6] for key in columns}}} if len(columns) > 1 else {}
     content = {**CONTENT, "columns": {name: {**common, **extra} for name, extra in columns.items()}, **named, **more}
     files.write_text(space.task_file("shop"), yaml.safe_dump(content, sort_keys=False))
     space.raw("shop").mkdir(parents=True)
