@@ -15,6 +15,7 @@ from PIL import Image as Pillow
 
 from tiltyard import plugins, task_file
 from tiltyard.columns.image import Image
+from tiltyard.errors import RequestError
 from tiltyard.workspace import Workspace
 
 
@@ -93,3 +94,10 @@ def test_training_reads_greys_of_16_bits_as_the_service_does(workspace: Workspac
     sent = column.parse([{"b64": base64.b64encode(file.getvalue()).decode()}], "x")
     assert np.array_equal(rows["image"][0], sent[0])
     assert sent[0][..., 0].tolist() == np.rint(pixels / 257).tolist()
+
+
+def test_a_palette_that_is_not_there_is_no_picture() -> None:
+    """Pillow ends in an assertion; we say that the file is not whole."""
+    file = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAIAQMAAAD+wSzIAAAADElEQVR4nGNgoA4AAABIAAEuuDx+AAAAAElFTkSuQmCC"
+    with pytest.raises(RequestError, match="expected a whole PNG or JPEG file"):
+        Image(type="image", height=8, width=8).parse([{"b64": file}], "x")

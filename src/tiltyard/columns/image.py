@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import struct
 from collections.abc import Sequence
 from operator import not_
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,6 +28,7 @@ MODES = {1: "L", 3: "RGB"}
 LARGEST = 4096 * 4096  # pixels; beyond it a picture counts as one that cannot be decoded
 PIXEL = 2e-8  # seconds that it takes to decode one and to bring it to another size
 NUMBERS = {int, float}
+DEFECTS = (AssertionError, AttributeError, LookupError, TypeError, struct.error)  # of Pillow, at damaged files
 UNIQUE = Expectation(
     expectation="expect_column_values_to_be_unique", severity="warning", arguments={"column": "digest"}
 )
@@ -104,7 +106,7 @@ class Image(Column):
         from PIL import UnidentifiedImageError
 
         bombs = (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning)
-        broken = (UnidentifiedImageError, OSError, SyntaxError, EOFError, *bombs)
+        broken = (UnidentifiedImageError, OSError, SyntaxError, EOFError, *DEFECTS, *bombs)
         size = (self.width, self.height)
         try:
             file = Pillow.open(io.BytesIO(content), formats=["PNG", "JPEG"])
