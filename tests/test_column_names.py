@@ -83,7 +83,8 @@ def _type(workspace: Workspace, *words: str) -> str:
     untraced = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     own = {**untraced, "PREFECT_HOME": str(workspace.prefect), "PATH": path, "DVC_NO_ANALYTICS": "1"}
     done = subprocess.run(words, cwd=workspace.root, env=own, capture_output=True, text=True, timeout=400, check=False)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    verdicts = (0, 3, 4) if words[:2] == ("tiltyard", "run") else (0,)  # a task of a few rows may be held or rejected
+    assert done.returncode in verdicts, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout + done.stderr
 
 
