@@ -56,10 +56,10 @@ def running(*, scheduling: bool = False) -> Iterator[None]:
 
 
 def wait() -> None:
-    """Wait until the server answers."""
+    """Wait until the server answers: that of `running`, else the one that Prefect itself knows."""
     from prefect.settings import PREFECT_API_URL
 
-    url, end = f"{PREFECT_API_URL.value()}/health", monotonic() + PATIENCE
+    url, end = f"{os.environ.get(API) or PREFECT_API_URL.value()}/health", monotonic() + PATIENCE
     while True:
         try:
             with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - the address is ours or the user's own

@@ -18,8 +18,8 @@ def run(workspace: Workspace, names: list[str], ready: Callable[[], None] = lamb
     """Give a row a task; a task that fails leaves the others alone. No Prefect, no DVC: they would cost more."""
     names = bases.led(workspace, names)
     ready()
-    with tempfile.TemporaryDirectory() as root, Board(workspace, names, ("road", "serve")) as board:
-        place = Workspace(Path(root))
+    with tempfile.TemporaryDirectory() as root, Board(Workspace(Path(root)), names, ("road", "serve")) as board:
+        place = board.workspace
         rows = []
         for name in names:
             if error := bases.mistake(workspace, name):

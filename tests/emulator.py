@@ -74,10 +74,11 @@ class Emulator:
 
 def run(command: Sequence[str], columns: int, lines: int, folder: Path, environment: dict[str, str]) -> tuple[int, str]:
     """Run a command on a terminal of its own; return its exit status and all that it wrote there."""
+    own = {name: value for name, value in environment.items() if name not in ("COLUMNS", "LINES")}
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
     pieces = []
-    with subprocess.Popen(command, cwd=folder, env=environment, stdin=its, stdout=its, stderr=its) as process:
+    with subprocess.Popen(command, cwd=folder, env=own, stdin=its, stdout=its, stderr=its) as process:
         os.close(its)
         while True:
             try:

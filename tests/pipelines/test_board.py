@@ -223,7 +223,7 @@ def noisy(project: Workspace, columns: int, lines: int, **more: str) -> tuple[st
     """Run the noisy program on a terminal; return what it wrote there, and its log."""
     path = os.pathsep.join(map(str, (ROOT / "src", ROOT)))
     bins = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")}
+    kept = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
     environment = {**kept, "PYTHONPATH": path, "PATH": bins, "TERM": "xterm", "DVC_NO_ANALYTICS": "1", **more}
     status, out = run([sys.executable, "-c", NOISY], columns, lines, project.root, environment)
     assert status == 0, out
