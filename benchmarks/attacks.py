@@ -1,6 +1,6 @@
 """One kind of hostile client at a time, eight of them, against a real service: what a plain request then waits for.
 
-    tiltyard run; python benchmarks/attacks.py [--seconds N] [--files N] [--against FOLDER]
+    tiltyard run; python benchmarks/attacks.py [--seconds N] [--files N] [--only WORDS] [--against FOLDER]
 
 FOLDER is the source tree of another version of this project: its service is attacked in the same way, by turns. Writes
 the second part of benchmarks/HOSTILE.md. Everything stays on loopback, and ends by itself.
@@ -148,6 +148,9 @@ def attacks(song: str) -> dict[str, Send]:
         "a header value without end": flooding(head + b"a: ", b"b" * 1024, 60 << 20),
         "an address without end": flooding(b"GET /", b"a" * 1024, 60 << 20),
         "trailers without end": flooding(head + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"a: b\r\n", 60 << 20),
+        "chunks of one byte without end": flooding(
+            head + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n", 60 << 20
+        ),
         "1,600 heads that drip": holding(b"POST / HT", 200),
         "1,600 bodies that drip": holding(one[:-20], 200),
         "64 explanations, the key escaped": asking(post("/v1/models/iris:predict", explain)),
@@ -254,6 +257,7 @@ def main() -> None:
     """Attack this version, and another if one is given; write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--only", default="", metavar="WORDS", help="attacks whose names hold them; nothing is written")
     parser.add_argument("--files", type=int, default=20_000, help="damaged Parquet files")
     parser.add_argument("--against", type=Path, metavar="FOLDER")
     given, workspace = parser.parse_args(), Workspace.find()
@@ -264,12 +268,14 @@ def main() -> None:
         folders = {**serve.champions(workspace, ["iris", "digits"]), "song": song.folder}
         versions = {"this": page.ROOT / "src"} | ({"before": given.against / "src"} if given.against else {})
         rows: list[str] = []
-        for kind, send in attacks("song").items():
+        for kind, send in ((kind, send) for kind, send in attacks("song").items() if given.only in kind):
             for name, source in versions.items():
                 with _serving(source, folders, home / name) as server:
                     print(f"{kind}: {name}", flush=True)
                     rows.append(f"| {kind} | {name} | {measured(server, send, given.seconds).row} |")
                 print(rows[-1], flush=True)
+        if given.only:
+            return
         with _serving(page.ROOT / "src", folders, home / "fuzz") as server:
             before = look(server.process.pid)
             statuses = fuzzed(server, given.files)

@@ -24,8 +24,8 @@ HEAD = 32_768  # bytes of a whole head
 HEADERS = 100
 SLICE = 16_384  # bytes of a body that the parser is given at once
 WAITING = 65_536  # bytes that may wait for the answer to an earlier request
-AT_ONCE = 4  # requests that are answered before other connections have their turn
-FRAMING = 16_384  # bytes of chunk headers or trailers without any body between them
+PIECES = 32  # parts of a body that are read before other connections have their turn: chunks may be of one byte
+FRAMING = 4_096  # bytes of chunk headers or trailers without any body between them
 
 HEAD_SECONDS = 10.0  # from the first byte of a head to its end, or from the connection to the first byte
 GRACE = 5.0  # seconds in which a body may come as slowly as it likes
@@ -113,15 +113,14 @@ class BoundedConnection(HttpToolsProtocol):
         if self.again:
             self.again.cancel()
             self.again = None
-        answered = 0
+        pieces = 0
         while self._may_read():
-            if not self.reading:
-                answered += 1
-                if answered > AT_ONCE:
-                    self.again = self.loop.call_soon(self.read)
-                    break
+            if pieces >= PIECES or (pieces and not self.reading):  # one request, or a part of one, in a turn
+                self.again = self.loop.call_soon(self.read)
+                break
             if not (piece := self._piece()):
                 break
+            pieces += 1
             self.place += len(piece)
             self._feed(piece)
         self._settle()

@@ -19,6 +19,7 @@ from wire import HEAD, USUAL, listening, request
 
 from tiltyard import connection, keys
 from tiltyard.api import application, install
+from tiltyard.connection import BoundedConnection
 from tiltyard.limits import Limits
 from tiltyard.meters import Meters
 
@@ -198,6 +199,30 @@ def test_trailers_and_extensions_of_chunks_are_bounded(port: int, endless: bytes
         client.sendall(HEAD + b"transfer-encoding: chunked\r\n\r\n" + endless)
         answer = heard(client)
     assert answer[9:12] in (b"400", b"431")
+
+
+@pytest.mark.parametrize(
+    "wire", [GET * 2_000, HEAD + b"transfer-encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 5_000 + b"0\r\n\r\n"]
+)
+def test_connections_are_read_in_turns(port: int, wire: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one that sent very many small parts only a few are read before the others have their turn."""
+    fed, feed, read = [0], BoundedConnection._feed, BoundedConnection.read
+
+    def counting(own: BoundedConnection, piece: bytes) -> None:
+        fed[-1] += 1
+        feed(own, piece)
+
+    def reading(own: BoundedConnection) -> None:
+        fed.append(0)
+        read(own)
+
+    monkeypatch.setattr(BoundedConnection, "_feed", counting)
+    monkeypatch.setattr(BoundedConnection, "read", reading)
+    with connect(port) as client:
+        client.sendall(wire + b"GET /end HTTP/1.1\r\nconnection: close\r\n\r\n")
+        heard(client, 1 << 30)
+    assert sum(fed) > 1_000
+    assert max(fed) <= connection.PIECES
 
 
 class TestSlowClients:
