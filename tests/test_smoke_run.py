@@ -19,7 +19,7 @@ def run(root: Path, *names: str) -> tuple[int, list[dict[str, object]]]:
     """Run the command; give its exit status and its rows."""
     environment = {**os.environ, "TILTYARD_ROOT": str(root)}
     command = ["tiltyard", "run", "--smoke", "--json", *names]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=2_000)
     return done.returncode, json.loads(done.stdout)
 
 
