@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import shutil
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
-from tiltyard import files, quiet, roster, task_file, versions
+from tiltyard import cli, files, quiet, roster, task_file, versions
 from tiltyard.store import Pointer
 from tiltyard.workspace import Workspace
 
@@ -121,6 +125,39 @@ def small_project(root: Path) -> Workspace:
     for name in NAMES:
         (root / "tasks" / f"{name}.yaml").write_text("title: a task\n", encoding="utf-8")
     return Workspace(root)
+
+
+def main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Run as the entry point does; return the exit status."""
+    monkeypatch.setattr(sys, "argv", ["tiltyard", *arguments])
+    try:
+        cli.main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+# Writes half of a file or a folder, and waits.
+WRITE = """
+import sys, pathlib
+from tiltyard import files
+with getattr(files, sys.argv[1])(pathlib.Path(sys.argv[2])) as made:
+    (made / "half.txt" if made.is_dir() else made).write_text("half")
+    print(made, flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def writing(way: str, target: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """Start a process that has written half of a target, and waits; give it and what it has made so far."""
+    command = [sys.executable, "-c", WRITE, way, str(target)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            yield process, Path(process.stdout.readline().strip())
+        finally:
+            process.kill()
 
 
 # Processes for training are forked from one that has TensorFlow imported already: a second instead of ten.

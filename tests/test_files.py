@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from making import writing
 
 from tiltyard import files
-
-WRITE = """
-import sys, pathlib
-from tiltyard import files
-with getattr(files, sys.argv[1])(pathlib.Path(sys.argv[2])) as made:
-    (made / "half.txt" if made.is_dir() else made).write_text("half")
-    print(made, flush=True)
-    sys.stdin.read()
-"""
-
-
-@contextlib.contextmanager
-def writing(way: str, target: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    """Start a process that has written half of a target, and waits; give it and what it has made so far."""
-    command = [sys.executable, "-c", WRITE, way, str(target)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout
-            yield process, Path(process.stdout.readline().strip())
-        finally:
-            process.kill()
 
 
 def write(way: str, target: Path) -> None:
@@ -123,3 +100,75 @@ def test_a_block_that_fails_leaves_all_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no"), files.replacing_folder(target):
         raise ValueError("no")
     assert [path.name for path in tmp_path.rglob("*")] == ["docs", "whole.txt"]
+
+
+@pytest.mark.parametrize("way", ["replacing", "replacing_folder"])
+def test_what_kills_left_goes_whatever_it_was_to_be(tmp_path: Path, way: str) -> None:
+    """Of all targets in a folder; what a living process writes stays, and so does what is named otherwise."""
+    others = {".gitignore", ".one-2.json", f"one-{32 * '0'}", f".one-{31 * '0'}"}
+    for other in others:
+        (tmp_path / other).touch()
+    with writing(way, tmp_path / "one.json") as (killed, left), writing(way, tmp_path / "two") as (alive, kept):
+        killed.kill()
+        killed.wait()
+        assert left.exists()
+        files.remove_abandoned(tmp_path)
+        assert {path.name for path in tmp_path.iterdir()} == {kept.name, *others}
+        alive.communicate("")
+        assert alive.returncode == 0
+    files.remove_abandoned(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_a_private_file_is_its_owners_alone(tmp_path: Path, replace: bool) -> None:
+    """Whatever the mask allows; one that is there is replaced or kept, as is asked, and nothing else is left."""
+    path, mask = tmp_path / "new" / "key", os.umask(0)
+    try:
+        files.write_private(path, b"one", replace=replace)
+    finally:
+        os.umask(mask)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    if replace:
+        files.write_private(path, b"two", replace=True)
+    else:
+        with pytest.raises(FileExistsError):
+            files.write_private(path, b"two", replace=False)
+    assert path.read_bytes() == (b"two" if replace else b"one")
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [kept.name for kept in path.parent.iterdir()] == ["key"]
+
+
+def test_of_many_private_files_at_once_one_stays(tmp_path: Path) -> None:
+    """Where none may be replaced, the first one wins, and the others are told."""
+
+    def written(number: int) -> bool:
+        try:
+            files.write_private(tmp_path / "key", b"%d" % number, replace=False)
+        except FileExistsError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        won = [*pool.map(written, range(24))]
+    assert won.count(True) == 1
+    assert (tmp_path / "key").read_bytes() == b"%d" % won.index(True)
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]
+
+
+def test_a_lock_on_a_removed_file_keeps_nobody_out(tmp_path: Path) -> None:
+    """Whoever waited for one that was removed takes the one that is there now: two never hold it at once."""
+    path, inside, most = tmp_path / "locks" / "one.lock", list[int](), list[int]()
+
+    def enter(number: int) -> None:
+        with files.locked(path):
+            inside.append(number)
+            most.append(len(inside))
+            time.sleep(0.002)
+            path.unlink()
+            inside.remove(number)
+
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(enter, number) for number in range(40)]:
+            done.result(60)
+    assert most == [1] * 40

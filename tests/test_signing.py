@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,16 @@ def test_a_key_is_made_once_and_signs_from_then_on(workspace: Workspace, keys: P
     told(workspace, steps=STEPS[2:])
     assert problems(workspace) == {1: "unsigned", 2: "unsigned", 3: "anna", 4: "anna", 5: "anna"}
     assert Registry(workspace).faults("iris") == []
+
+
+def test_a_key_that_is_made_twice_at_once_is_one(workspace: Workspace, keys: Path) -> None:
+    """Whoever comes second takes the key of the first: nothing is ever written over it."""
+    with ThreadPoolExecutor(8) as pool:
+        made = [done.result(60) for done in [pool.submit(signing.create, workspace, "anna") for _ in range(16)]]
+    assert {*made} == {(keys / "anna", workspace.signers / "anna.pub")}
+    told(workspace, steps=STEPS[:2])
+    assert problems(workspace) == {1: "anna", 2: "anna"}
+    assert [path.name for path in keys.iterdir()] == ["anna"]
 
 
 @pytest.mark.usefixtures("keys")

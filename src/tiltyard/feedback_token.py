@@ -7,16 +7,11 @@ nothing, since clients choose ids and two may choose the same.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import hmac
 import logging
-import os
 import re
 import secrets
-import uuid
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -80,10 +75,9 @@ class Tokens:
 def read_secret(folder: Path) -> bytes:
     """Read the secret of a folder, or make it; whoever comes second waits, so that there is one."""
     path = folder / ".secret"
-    folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
+    with files.locked(folder / ".secret.lock"):
         if not path.exists():
-            _write(path, secrets.token_bytes(BYTES))
+            files.write_private(path, secrets.token_bytes(BYTES), replace=True)
         found = path.read_bytes()
     if len(found) != BYTES:
         raise WorkspaceError(
@@ -91,25 +85,3 @@ def read_secret(folder: Path) -> bytes:
             hint=f"remove it, and a new one is made; feedback to earlier answers is then refused: rm {path}",
         )
     return found
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    with (folder / ".secret.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file that nobody else may read at any moment, whole or not at all."""
-    temporary = path.with_name(f"{path.name}-{uuid.uuid4().hex}")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-        files.sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)

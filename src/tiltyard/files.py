@@ -18,7 +18,9 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+TEMPORARY = re.compile(r"\..+-[0-9a-f]{32}(\.[^.]+)?")  # what is written here, until it is whole
 
 
 @contextlib.contextmanager
@@ -27,10 +29,7 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with _temporary(path.parent, f".{path.stem}-", path.suffix, Path.touch) as temporary:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
+        _put(temporary, path, Path.replace)
 
 
 @contextlib.contextmanager
@@ -52,9 +51,47 @@ def temporary_folder(name: str) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock while the block runs; who comes second waits, and nobody waits for a process that died."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        with path.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if is_at(path, file):
+                yield
+                return
+
+
+def is_at(path: Path, file: IO[Any]) -> bool:
+    """Return whether an open file is the one at a path: a lock on a file that was removed keeps nobody out."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    return False
+
+
+def write_private(path: Path, content: bytes, *, replace: bool) -> None:
+    """Write a file that only its owner may read at any moment, whole or not at all.
+
+    Raise FileExistsError if there is one and `replace` is false, also if it came while this one was written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _temporary(path.parent, f".{path.stem}-", path.suffix, lambda made: made.touch(0o600)) as temporary:
+        temporary.write_bytes(content)
+        _put(temporary, path, Path.replace if replace else os.link)
+
+
+def _put(temporary: Path, path: Path, place: Callable[[Path, Path], object]) -> None:
+    """Let a file that is written take its place, in a way that survives a power cut."""
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    place(temporary, path)
+    sync_folder(path.parent)
+
+
+@contextlib.contextmanager
 def _temporary(parent: Path, start: str, end: str, make: Callable[[Path], None]) -> Iterator[Path]:
     """Make and lock something that is removed at the end, and first what killed processes left of the same kind."""
-    _remove_abandoned(parent, start, end)
+    _sweep(parent, re.compile(f"{re.escape(start)}[0-9a-f]{{32}}{re.escape(end)}"))
     path, lock = _locked(lambda: parent / f"{start}{uuid.uuid4().hex}{end}", make)
     try:
         yield path
@@ -81,10 +118,15 @@ def _locked(named: Callable[[], Path], make: Callable[[Path], None]) -> tuple[Pa
             os.close(lock)
 
 
-def _remove_abandoned(parent: Path, start: str, end: str) -> None:
-    """Remove the temporaries of a kind that belong to us and that no living process has locked."""
-    ours = re.compile(f"{re.escape(start)}[0-9a-f]{{32}}{re.escape(end)}")
-    for path in [path for path in parent.iterdir() if ours.fullmatch(path.name)]:
+def remove_abandoned(folder: Path) -> None:
+    """Remove what killed processes left of anything that they were to write into a folder; others go on writing."""
+    if folder.is_dir():
+        _sweep(folder, TEMPORARY)
+
+
+def _sweep(parent: Path, names: re.Pattern[str]) -> None:
+    """Remove the temporaries of some names that belong to us and that no living process has locked."""
+    for path in [path for path in parent.iterdir() if names.fullmatch(path.name)]:
         with contextlib.suppress(OSError):  # held, gone, or no business of ours
             lock = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             try:

@@ -7,7 +7,6 @@ next call knows by the name that nothing is left to do but to remove the first.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -30,9 +29,7 @@ Line = dict[str, Any]
 def held(workspace: Workspace, task: Task) -> Iterator[Path]:
     """Give the folder of a task's records; who comes second waits."""
     folder = workspace.records / task.name
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with files.locked(folder / "lock"):
         yield folder
 
 
@@ -42,9 +39,8 @@ def gather(workspace: Workspace, task: Task) -> int:
 
     done = 0
     with held(workspace, task) as folder:
-        for left in folder.glob("*/.*.parquet"):  # by a kill
-            left.unlink()
         for kind in KINDS:
+            files.remove_abandoned(folder / kind)
             for path, closed in spool.every(folder / kind):
                 if not closed:
                     continue

@@ -68,8 +68,7 @@ def _judged(workspace: Workspace, task: Task) -> str:
 
 def write(workspace: Workspace, task: Task, folder: Path) -> None:
     """Write the package folder of what was judged, whole or not at all."""
-    for left in folder.parent.glob(".*"):  # by a kill
-        shutil.rmtree(left, ignore_errors=True)
+    files.remove_abandoned(folder.parent)  # of other versions, too: one that was killed may never come again
     train, evaluate = workspace.out(task.name, "train"), workspace.out(task.name, "evaluate")
     report, training = files.read_json(evaluate / "report.json"), files.read_json(train / "training.json")
     predictor = Predictor.load(train)

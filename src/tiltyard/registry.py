@@ -8,7 +8,6 @@ pointer is written again with its hash, and so after every other decision: what 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,10 +87,7 @@ class Registry:
     @contextlib.contextmanager
     def lock(self, task: str) -> Iterator[None]:
         """Wait until no one else may change the champion; the system frees the lock of a dead process."""
-        path = self.workspace.lock(task)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with files.locked(self.workspace.lock(task)):
             yield
 
     def record(self, decision: Decision) -> None:
@@ -116,8 +112,7 @@ class Registry:
     def repair(self, task: str) -> None:
         """Finish what a kill left: drop half-written files and a torn line, write the line only the pointer knows."""
         for path in (self.workspace.champion(task), self.workspace.ledger(task)):
-            for left in path.parent.glob(f".{path.stem}-*{path.suffix}"):
-                left.unlink()
+            files.remove_abandoned(path.parent)
         ledger, found = Ledger(self.workspace.ledger(task)), self._pointer(task)
         ledger.mend()
         self._write_missing(ledger, found)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import os
 import re
 from dataclasses import dataclass
@@ -46,13 +47,14 @@ def create(workspace: Workspace, name: str) -> tuple[Path, Path]:
         raise RegistryError(f"expected a name of letters, digits, dots and dashes; received {name!r}")
     private = Path(os.environ.get(NAMED) or _folder() / name)
     public = workspace.signers / f"{name}.pub"
+    if public.is_file() and not private.is_file():
+        raise RegistryError(
+            f"{name} has a key already, {public.relative_to(workspace.root)}; its private half is not here",
+            hint=f"bring it to {private}, or choose another name, such as {name}-2",
+        )
     if not private.is_file():
-        if public.is_file():
-            raise RegistryError(
-                f"{name} has a key already, {public.relative_to(workspace.root)}; its private half is not here",
-                hint=f"bring it to {private}, or choose another name, such as {name}-2",
-            )
-        _write(private, name)
+        with contextlib.suppress(FileExistsError):  # one that came meanwhile is the key, and is never replaced
+            files.write_private(private, _new(), replace=False)
     line = _public_line(_private(private), name)
     if public.is_file() and _public(public) != _public_bytes(_private(private)):
         raise RegistryError(
@@ -114,26 +116,13 @@ def _signers(workspace: Workspace) -> list[Path]:
     return sorted(workspace.signers.glob("*.pub"))
 
 
-def _write(path: Path, name: str) -> None:
-    """Write a new private key that only its owner may read, whole or not at all."""
+def _new() -> bytes:
+    """Make a private key, as OpenSSH writes it."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    key = Ed25519PrivateKey.generate()
     openssh, none = serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
-    content = key.private_bytes(serialization.Encoding.PEM, openssh, none)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_name(f".{name}-{os.getpid()}")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(temporary, path)  # never over a key that came meanwhile
-    finally:
-        temporary.unlink()
-    files.sync_folder(path.parent)
+    return Ed25519PrivateKey.generate().private_bytes(serialization.Encoding.PEM, openssh, none)
 
 
 def _private(path: Path) -> Ed25519PrivateKey:

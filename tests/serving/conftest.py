@@ -89,3 +89,11 @@ def kept(
     found = Keeper(app, space.root / "serving")
     found.start()
     return space, arena[1], app, found
+
+
+@pytest.fixture
+def recorder(kept: tuple[Workspace, list[str], Starlette, Keeper]) -> Recorder:
+    """The recorder of the app, which records everything where the project looks for it."""
+    made = Recorder(kept[0].records, 1.0)
+    kept[2].state.recorder = made
+    return made

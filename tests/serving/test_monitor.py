@@ -18,6 +18,7 @@ import pytest
 import tiny
 from click.testing import CliRunner
 from client import TestClient
+from making import writing
 from starlette.applications import Starlette
 
 from tiltyard import bento, files, gather, task_file, trial
@@ -36,14 +37,6 @@ from tiltyard.workspace import Workspace
 
 PREDICT, FEEDBACK = "/v1/models/iris:predict", "/v1/models/iris:feedback"
 Kept = tuple[Workspace, list[str], Starlette, Keeper]
-
-
-@pytest.fixture
-def recorder(kept: Kept) -> Recorder:
-    """The recorder of the app, which records everything where the project looks for it."""
-    made = Recorder(kept[0].records, 1.0)
-    kept[2].state.recorder = made
-    return made
 
 
 def sealed(space: Workspace, name: str = "iris") -> tuple[list[Any], list[Any]]:
@@ -171,10 +164,16 @@ def test_killed_while_it_gathers_nothing_is_lost_or_doubled(kept: Kept, recorder
     path.write_bytes(content)
     assert gather.recorded(space, task, "answers").num_rows == 5
     assert gather.gather(space, task) == 1
-    (path.parent / ".half.parquet").write_bytes(b"PAR1")
-    assert gather.gather(space, task) == 0
-    assert gather.recorded(space, task, "answers").num_rows == 5
-    assert [kept.suffix for kept in path.parent.iterdir()] == [".parquet"]
+    with writing("replacing", path.with_suffix(".parquet")) as (killed, left):
+        killed.kill()
+        killed.wait()
+        assert left.suffix == ".parquet"
+    with writing("replacing", path.with_name("other.parquet")) as (alive, kept_one):
+        assert gather.gather(space, task) == 0
+        assert gather.recorded(space, task, "answers").num_rows == 5
+        assert {one.name for one in path.parent.iterdir()} == {path.with_suffix(".parquet").name, kept_one.name}
+        alive.communicate("")
+    assert alive.returncode == 0
 
 
 def test_a_killed_writer_leaves_its_whole_lines(tmp_path: Path) -> None:

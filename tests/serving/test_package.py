@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
-from making import ROOT, new_workspace
+from making import ROOT, new_workspace, writing
 
-from tiltyard import bento, files, package, store, trial
+from tiltyard import bento, files, package, store, task_file, trial
 from tiltyard.errors import PackageError, RegistryError
 from tiltyard.golden import compare
 from tiltyard.registry import Registry
@@ -46,8 +46,6 @@ def fresh(space: Workspace, tmp_path: Path) -> Workspace:
 @pytest.fixture
 def iris(space: Workspace) -> Task:
     """The task."""
-    from tiltyard import task_file
-
     return task_file.load(space, "iris")
 
 
@@ -138,6 +136,21 @@ def test_a_clone_pulls_the_package(space: Workspace, iris: Task, tmp_path: Path)
     folder = Registry(clone).package("iris", version)
     assert sorted(path.name for path in folder.iterdir()) == FILES
     assert Served.load(folder).task == "iris"
+
+
+def test_what_others_write_is_left_alone(tiny_workspace: Workspace, tmp_path: Path) -> None:
+    """A version that a living process writes stays beside a new one; what a killed one left of any version goes."""
+    folder, task = tmp_path / "iris" / "new", task_file.load(tiny_workspace, "iris")
+    with writing("replacing_folder", folder.with_name("old")) as (killed, left):
+        killed.kill()
+        killed.wait()
+        assert left.is_dir()
+    with writing("replacing_folder", folder.with_name("other")) as (alive, half):
+        package.write(tiny_workspace, task, folder)
+        assert {path.name for path in folder.parent.iterdir()} == {"new", half.name}
+        alive.communicate("")
+    assert alive.returncode == 0
+    assert (folder.with_name("other") / "half.txt").is_file()
 
 
 @pytest.mark.smoke
