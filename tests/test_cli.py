@@ -14,22 +14,13 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from making import main
 
 from tiltyard import cli
 from tiltyard.errors import TiltyardError
 from tiltyard.workspace import Workspace
 
 VERBS = sorted(cli.cli.commands)
-
-
-def _main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """Run as the entry point does; give the exit status."""
-    monkeypatch.setattr(sys, "argv", ["tiltyard", *arguments])
-    try:
-        cli.main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 def test_every_verb_of_the_road_is_a_command() -> None:
@@ -138,7 +129,7 @@ def test_a_mistake_is_a_sentence_and_a_hint(
 ) -> None:
     """An unknown task exits with 1, names the known ones, says what to type next, and shows no traceback."""
     assert workspace.tasks()
-    assert _main(monkeypatch, "validate", "irish") == 1
+    assert main(monkeypatch, "validate", "irish") == 1
     error = capsys.readouterr().err
     assert "error: no task 'irish': expected one of diabetes, digits, iris, sine" in error
     assert "next:  list them: tiltyard status" in error
@@ -151,13 +142,13 @@ def test_outside_a_project_every_verb_says_so(
     """In a folder that is no project the message names what was looked for, and where."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TILTYARD_ROOT", raising=False)
-    assert _main(monkeypatch, "status") == 1
+    assert main(monkeypatch, "status") == 1
     assert "no project here: expected a folder with tasks/ and dvc.yaml" in capsys.readouterr().err
 
 
 def test_an_unknown_option_exits_with_two(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Usage errors are click's own, with the usual status."""
-    assert _main(monkeypatch, "status", "--colour") == 2
+    assert main(monkeypatch, "status", "--colour") == 2
     assert "No such option" in capsys.readouterr().err
 
 
@@ -168,7 +159,7 @@ def test_an_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: p
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "cli", interrupted)
-    assert _main(monkeypatch) == 130
+    assert main(monkeypatch) == 130
     assert "stopped" in capsys.readouterr().err
 
 
@@ -181,7 +172,7 @@ def test_errors_without_a_hint_have_no_empty_line(
         raise TiltyardError("it rains")
 
     monkeypatch.setattr(cli, "cli", failed)
-    assert _main(monkeypatch) == 1
+    assert main(monkeypatch) == 1
     assert capsys.readouterr().err == "error: it rains\n"
 
 
@@ -190,15 +181,15 @@ def test_the_schema_is_json(
 ) -> None:
     """`tiltyard schema` prints a JSON Schema with every section of a task file."""
     assert workspace
-    assert _main(monkeypatch, "schema") == 0
+    assert main(monkeypatch, "schema") == 0
     assert {"source", "columns", "train", "gate"} <= set(json.loads(capsys.readouterr().out)["properties"])
 
 
 def test_predict_wants_one_of_two(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither or both of --json and --csv is a usage error."""
     assert workspace
-    assert _main(monkeypatch, "predict", "iris") == 2
-    assert _main(monkeypatch, "predict", "iris", "--json", "[]", "--csv", "x.csv") == 2
+    assert main(monkeypatch, "predict", "iris") == 2
+    assert main(monkeypatch, "predict", "iris", "--json", "[]", "--csv", "x.csv") == 2
 
 
 def test_predict_without_a_champion_says_what_to_do(
@@ -206,7 +197,7 @@ def test_predict_without_a_champion_says_what_to_do(
 ) -> None:
     """There is nothing to ask yet, and the way to change that is named."""
     assert workspace
-    assert _main(monkeypatch, "predict", "iris", "--json", "[]") == 1
+    assert main(monkeypatch, "predict", "iris", "--json", "[]") == 1
     assert "tiltyard run iris" in capsys.readouterr().err
 
 
@@ -216,10 +207,10 @@ def test_what_prints_data_prints_json_too(
 ) -> None:
     """--json prints a list of objects; without it there is a table with the same rows."""
     assert workspace
-    assert _main(monkeypatch, verb, "--json") == 0
+    assert main(monkeypatch, verb, "--json") == 0
     rows = json.loads(capsys.readouterr().out)
     assert rows
-    assert _main(monkeypatch, verb) == 0
+    assert main(monkeypatch, verb) == 0
     table = capsys.readouterr().out
     assert all(str(row.get("task") or row.get("name")) in table for row in rows)
 
@@ -231,7 +222,7 @@ def test_prepare_of_a_table_counts_rows(
     from making import fetch_raw
 
     fetch_raw(workspace, "iris")
-    assert _main(monkeypatch, "prepare", "iris") == 0
+    assert main(monkeypatch, "prepare", "iris") == 0
     assert "iris: 90 train, 30 validation, 30 test rows" in capsys.readouterr().out
 
 

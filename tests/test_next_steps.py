@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 from jousting import arena, challenge, quick_package
-from making import edit_task, fetch_raw
+from making import edit_task, fetch_raw, main
 
 from pipelines.row import Row
-from tiltyard import cli, files, prepare, show, task_file
+from tiltyard import files, prepare, show, task_file
 from tiltyard.gate import Outcome
 from tiltyard.next_steps import next_steps
 from tiltyard.promote import promote
@@ -19,16 +18,6 @@ from tiltyard.verdict import Verdict, Word
 from tiltyard.workspace import Workspace
 
 DIAGNOSIS = {"verdict": "over-fit", "reason": "it takes 90% off on training rows and 10% on others", "findings": []}
-
-
-def main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """Run as the entry point does; return the exit status."""
-    monkeypatch.setattr(sys, "argv", ["tiltyard", *arguments])
-    try:
-        cli.main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 @pytest.fixture(scope="module")

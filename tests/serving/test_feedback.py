@@ -35,14 +35,6 @@ Kept = tuple[Workspace, list[str], Starlette, Keeper]
 
 
 @pytest.fixture
-def recorder(kept: Kept) -> Recorder:
-    """The recorder of the app, which records everything."""
-    made = Recorder(kept[0].records, 1.0)
-    kept[2].state.recorder = made
-    return made
-
-
-@pytest.fixture
 def client(kept: Kept, recorder: Recorder) -> Iterator[TestClient]:
     """A client of a service without keys that records everything."""
     assert recorder.share == 1
