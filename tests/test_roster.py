@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tiltyard import roster
@@ -15,6 +17,16 @@ def test_a_task_enters_once(workspace: Workspace) -> None:
     assert roster.enter(workspace, "mpg")
     assert not roster.enter(workspace, "mpg")
     assert workspace.params.read_text() == "# a comment\ntasks: [iris, mpg, sine]\nother: 1\n"
+
+
+def test_tasks_that_enter_and_leave_at_once_are_all_heard(workspace: Workspace) -> None:
+    """As two runs of new tasks do: none overwrites what another has written."""
+    workspace.params.write_text(f"tasks: [{', '.join(f'old{place}' for place in range(12))}]\n")
+    with ThreadPoolExecutor(8) as pool:
+        entering = [pool.submit(roster.enter, workspace, f"new{place}") for place in range(12)]
+        leaving = [pool.submit(roster.leave, workspace, f"old{place}") for place in range(12)]
+        assert all(done.result(60) for done in [*entering, *leaving])
+    assert roster.listed(workspace) == sorted(f"new{place}" for place in range(12))
 
 
 def test_a_project_without_a_list_gets_one(workspace: Workspace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -12,9 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from making import ROOT
 
 from tiltyard import stage, store
+from tiltyard.cli import cli
 from tiltyard.errors import WorkspaceError
 from tiltyard.workspace import Workspace
 
@@ -29,7 +32,7 @@ import sys, time
 from pathlib import Path
 from tiltyard import stage
 from tiltyard.workspace import Workspace
-with stage.alone(Workspace(Path.cwd()), "a"):
+with stage.alone(Workspace(Path.cwd()), "a", reading="reading" in sys.argv):
     Path(sys.argv[1]).touch()
     while Path("slow").exists():
         time.sleep(0.02)
@@ -141,6 +144,67 @@ def test_a_task_is_worked_on_by_one(small: Workspace) -> None:
             (small.root / "slow").unlink()
             _, more = two.communicate(timeout=60)
     assert (two.returncode, more) == (0, "")
+
+
+@pytest.mark.slow
+def test_who_only_reads_does_so_beside_others_who_do(small: Workspace) -> None:
+    """Two that read work at once; who writes waits for both of them."""
+    (small.root / "slow").touch()
+    reader, writer = ([sys.executable, "-c", ALONE, *words] for words in (["one", "reading"], ["two"]))
+    with start(small, *reader) as one, start(small, *reader[:-2], "other", "reading") as other:
+        wait_for(lambda: (small.root / "one").exists() and (small.root / "other").exists())
+        with start(small, *writer) as two:
+            assert first_word(two).startswith("waiting for ")
+            assert not (small.root / "two").exists()
+            (small.root / "slow").unlink()
+            codes = [process.wait(60) for process in (one, other, two)]
+    assert codes == [0, 0, 0]
+    assert (small.root / "two").exists()
+
+
+@pytest.mark.slow
+def test_the_lock_of_a_removed_task_keeps_nobody_out(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits while a task is removed, with its lock, works alone all the same."""
+    (small.root / "slow").touch()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(stage.alone(small, "a"))
+        two = start(small, sys.executable, "-c", ALONE, "two")
+        assert f"(process {os.getpid()})" in first_word(two)
+        small.work_lock("a").unlink()
+    try:
+        wait_for((small.root / "two").exists)
+        monkeypatch.setattr(stage, "PATIENCE", 0.0)
+        with pytest.raises(WorkspaceError, match=rf"a: still worked on by .*process {two.pid}"):
+            stage.alone(small, "a").__enter__()
+    finally:
+        (small.root / "slow").unlink()
+        two.communicate(timeout=60)
+    assert two.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "remove iris --yes",
+        "search iris",
+        "study iris --vary train.optimizer=sgd,adam --repeat 2",
+        "data checkout iris 1",
+        "promote iris",
+        "fetch iris",
+    ],
+)
+def test_commands_wait_for_who_works_on_their_task(
+    workspace: Workspace, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that write what a run does, and those that read it for long."""
+    monkeypatch.setattr(stage, "PATIENCE", 0.0)
+    before = {path: path.stat().st_mtime_ns for path in workspace.root.rglob("*") if ".tiltyard" not in path.parts}
+    with stage.alone(workspace, "iris"):
+        done = CliRunner().invoke(cli, words.split())
+    assert isinstance(done.exception, WorkspaceError)
+    assert "iris: still worked on by" in done.exception.message
+    after = {path: path.stat().st_mtime_ns for path in workspace.root.rglob("*") if ".tiltyard" not in path.parts}
+    assert after == before
 
 
 def test_a_wait_has_an_end(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,13 +37,18 @@ def find() -> Workspace:
 
 def changing(tasks: tuple[str, ...], verb: Callable[[Workspace, Task], Any]) -> Iterator[tuple[str, Any]]:
     """Run a verb that writes what a run writes, too: each task after whoever works on it now."""
+    return named(tasks, _after(verb))
+
+
+def _after(verb: Callable[[Workspace, Task], Any], *, reading: bool = False) -> Callable[[Workspace, Task], Any]:
+    """Return a verb that waits for whoever works on the task now."""
     from tiltyard.stage import alone
 
     def waited(workspace: Workspace, task: Task) -> Any:
-        with alone(workspace, task.name):
+        with alone(workspace, task.name, reading=reading):
             return verb(workspace, task)
 
-    return named(tasks, waited)
+    return waited
 
 
 def named(tasks: tuple[str, ...], verb: Callable[[Workspace, Task], Any]) -> Iterator[tuple[str, Any]]:
@@ -95,6 +100,16 @@ def one(name: str, verb: Callable[[Workspace, Task], Any]) -> Any:
     """Run a verb for one task."""
     ((_, result),) = named((name,), verb)  # one that fails is raised
     return result
+
+
+def one_changing(name: str, verb: Callable[[Workspace, Task], Any]) -> Any:
+    """Run a verb for one task that writes what a run writes, too, after whoever works on it now."""
+    return one(name, _after(verb))
+
+
+def one_reading(name: str, verb: Callable[[Workspace, Task], Any]) -> Any:
+    """Run a verb for one task that reads for long what a run writes: runs wait, others who read do not."""
+    return one(name, _after(verb, reading=True))
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from tiltyard import roster, store, task_file
+from tiltyard import roster, stage, store, task_file
 from tiltyard.errors import TaskError
 from tiltyard.registry import Registry
 from tiltyard.workspace import Workspace
@@ -36,18 +36,25 @@ def plan(workspace: Workspace, name: str, *, everything: bool = False) -> Remova
 
 
 def remove(workspace: Workspace, name: str, *, everything: bool = False) -> Removal:
-    """Remove a task; killed on the way, it is still on the list, and the same command goes on."""
-    done = plan(workspace, name, everything=everything)
+    """Remove a task, after whoever works on it; killed on the way, it is on the list, and the same command goes on."""
+    plan(workspace, name, everything=everything)  # a name that no task has is refused before anything is waited for
+    with stage.alone(workspace, name):
+        done = plan(workspace, name, everything=everything)
+        _remove(workspace, name, everything=everything)
+        workspace.work_lock(name).unlink(missing_ok=True)
+    return done
+
+
+def _remove(workspace: Workspace, name: str, *, everything: bool) -> None:
     registry = Registry(workspace)
     with registry.lock(name):
         if not everything:
             registry.repair(name)  # a decision that only the pointer knows goes into the ledger first
         for path in [*_made(workspace, name), *(_records(workspace, name) if everything else [])]:
             _drop(path)
+        workspace.lock(name).unlink(missing_ok=True)
     store.forget(workspace, name)
     roster.leave(workspace, name)
-    workspace.lock(name).unlink(missing_ok=True)
-    return done
 
 
 def _base(workspace: Workspace, name: str) -> str:

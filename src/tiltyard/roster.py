@@ -29,19 +29,21 @@ def listed(workspace: Workspace) -> list[str]:
 
 def enter(workspace: Workspace, name: str) -> bool:
     """Put a task on the roster; say whether it is new there."""
-    if name in listed(workspace):
-        return False
-    _write(workspace, [*listed(workspace), name], f"add {name} to its list `tasks` by hand")
-    return True
+    with files.locked(workspace.params_lock):
+        if name in listed(workspace):
+            return False
+        _write(workspace, [*listed(workspace), name], f"add {name} to its list `tasks` by hand")
+        return True
 
 
 def leave(workspace: Workspace, name: str) -> bool:
     """Take a task off the roster; say whether it was there."""
-    if name not in listed(workspace):
-        return False
-    others = [other for other in listed(workspace) if other != name]
-    _write(workspace, others, f"take {name} out of its list `tasks` by hand")
-    return True
+    with files.locked(workspace.params_lock):
+        if name not in listed(workspace):
+            return False
+        others = [other for other in listed(workspace) if other != name]
+        _write(workspace, others, f"take {name} out of its list `tasks` by hand")
+        return True
 
 
 def _write(workspace: Workspace, names: list[str], hint: str) -> None:

@@ -22,28 +22,35 @@ LAST = 15  # lines of a log that are shown after a crash
 
 
 @contextlib.contextmanager
-def alone(workspace: Workspace, task: str) -> Iterator[None]:
-    """Work on a task as the only one, after whoever does now; the lock of a process that died is free."""
+def alone(workspace: Workspace, task: str, *, reading: bool = False) -> Iterator[None]:
+    """Work on a task as the only one, after whoever does now; the lock of a process that died is free.
+
+    Those who only read what a run makes may do so together; a run waits for them, and they for it.
+    """
     if _inside or "DVC_STAGE" in os.environ:  # who runs this stage holds it, or DVC's own locks do the same
         yield
         return
     path = workspace.work_lock(task)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
-        _wait_for(file, task)
-        file.truncate(0)
-        file.write(f"{' '.join([Path(sys.argv[0]).name, *sys.argv[1:]])} (process {os.getpid()})")
-        file.flush()
-        yield
+    while True:
+        with path.open("a+", encoding="utf-8") as file:
+            _wait_for(file, task, fcntl.LOCK_SH if reading else fcntl.LOCK_EX)
+            if not files.is_at(path, file):
+                continue  # whoever held it has removed the task, and the file with it
+            file.truncate(0)
+            file.write(f"{' '.join([Path(sys.argv[0]).name, *sys.argv[1:]])} (process {os.getpid()})")
+            file.flush()
+            yield
+            return
 
 
-def _wait_for(file: TextIO, task: str) -> None:
+def _wait_for(file: TextIO, task: str, kind: int) -> None:
     """Lock a file when its holder has let go of it."""
     end = time.monotonic() + PATIENCE
     with progress.waiting() as wait:
         while True:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, kind | fcntl.LOCK_NB)
             except BlockingIOError:
                 file.seek(0)
                 holder = file.read() or "another process"

@@ -42,6 +42,11 @@ class Workspace:
         """What dvc.yaml reads: the roster of tasks."""
         return self.root / "params.yaml"
 
+    @property
+    def params_lock(self) -> Path:
+        """The file that is locked while the roster may change; no task can have this name."""
+        return self.root / ".tiltyard" / "locks" / "params.yaml.lock"
+
     def raw(self, task: str) -> Path:
         """Where the raw files of a task lie, as they were fetched."""
         return self.root / "data" / "raw" / task

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tiltyard.command import JSON, TASK, find, one, print_json
+from tiltyard.command import JSON, TASK, find, one_reading, print_json
 
 JOBS = click.option("--jobs", default=1, show_default=True, type=click.IntRange(1), help="Trainings at once.")
 
@@ -30,7 +31,7 @@ def search(task: str, trials: int, jobs: int, apply: bool, as_json: bool) -> Non
     from tiltyard import amend, show_compared
     from tiltyard.search import search as verb
 
-    result = one(task, lambda w, t: verb(w, t, trials, jobs, lambda text: click.echo(text, err=True)))
+    result = one_reading(task, lambda w, t: verb(w, t, trials, jobs, lambda text: click.echo(text, err=True)))
     if as_json:
         print_json(result)
     else:
@@ -59,11 +60,11 @@ def study(task: str, jobs: int, into: Path | None, as_json: bool, **wish: Any) -
     from tiltyard import plan, show_compared
     from tiltyard import study as verb
 
-    workspace = find()
     name, planned = plan.wished(task, **wish)
-    result = verb.study(workspace, name, planned, jobs, lambda text: click.echo(text, err=True))
+    tell = functools.partial(click.echo, err=True)
+    result = one_reading(planned.task, lambda w, _: verb.study(w, name, planned, jobs, tell))
     if into:
-        verb.copy(workspace, result, into)
+        verb.copy(find(), result, into)
     if as_json:
         print_json(result)
     else:

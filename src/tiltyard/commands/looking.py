@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tiltyard.command import JSON, TASK, one, print_json
+from tiltyard.command import JSON, TASK, one, one_changing, print_json
 
 
 class Listing(click.Group):
@@ -71,7 +71,7 @@ def checkout(task: str, version: str, as_json: bool) -> None:
     """Put VERSION into data/raw/TASK; what is trained of it is the model that it was."""
     from tiltyard import data as verb
 
-    found = one(task, lambda w, t: verb.checkout(w, t, version))
+    found = one_changing(task, lambda w, t: verb.checkout(w, t, version))
     if as_json:
         print_json(found.model_dump())
     else:
