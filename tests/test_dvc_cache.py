@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from making import ROOT
 
 from tiltyard import dvc_cache, fetch, files, quiet, store, task_file
+from tiltyard.cli import cli
 from tiltyard.errors import DataError
 from tiltyard.workspace import Workspace
 
@@ -80,6 +83,95 @@ def test_a_damaged_output_is_made_again(fetched: Workspace) -> None:
     shutil.rmtree(out)
     store.stage(fetched, "validate", "iris")
     assert files.sha256(out) == before
+
+
+def held(workspace: Workspace) -> dict[str, bool]:
+    """Return what the remote holds, by hash, and whether it is what its name says."""
+    found = (path for path in (workspace.root / ".dvcstore").rglob("files/md5/*/*") if path.is_file())
+    named = {f"{path.parent.name}{path.name}": path.read_bytes() for path in found}
+    return {
+        name: hashlib.md5(content).hexdigest() == name.removesuffix(".dir")  # noqa: S324 - DVC's choice
+        for name, content in named.items()
+    }
+
+
+@pytest.mark.parametrize("suffix", ["", ".dir"])
+def test_what_is_damaged_is_not_sent(workspace: Workspace, suffix: str) -> None:
+    """It is named, with a command that sends it; all else is sent, and what the remote holds is whole."""
+    quiet.silence(workspace)
+    for name in ("iris", "sine"):
+        fetch.get(workspace, task_file.load(workspace, name))
+        if name == "iris":
+            assert flip(workspace.root / ".dvc" / "cache", suffix) == 1
+    with pytest.raises(DataError, match="not sent to the remote: data/raw/iris") as caught:
+        store.push(workspace)
+    assert caught.value.hint.endswith(": tiltyard fetch iris")
+    assert all(held(workspace).values())
+    assert store.pointer(workspace.raw("sine")).md5 in held(workspace)
+    assert store.pointer(workspace.raw("iris")).md5 not in held(workspace)
+    assert fetch.fetch(workspace, task_file.load(workspace, "iris")).state == "same"
+    assert all(held(workspace).values())
+    pointer, before = store.pointer(workspace.raw("iris")), files.sha256(workspace.raw("iris"))
+    shutil.rmtree(workspace.root / ".dvc" / "cache")
+    shutil.rmtree(workspace.raw("iris"))
+    store.checkout(workspace, workspace.raw("iris"), pointer)
+    assert files.sha256(workspace.raw("iris")) == before
+
+
+def test_fetch_tells_of_what_it_does_not_send(workspace: Workspace) -> None:
+    """The command fails, names file and cure, and works when it is typed again."""
+    CliRunner().invoke(cli, ["fetch", "sine"], catch_exceptions=False)
+    shutil.rmtree(workspace.root / ".dvcstore")
+    assert flip(workspace.root / ".dvc" / "cache", "") == 1
+    with pytest.raises(DataError, match=r"not sent to the remote: data/raw/sine/series\.csv"):
+        CliRunner().invoke(cli, ["fetch", "sine"], catch_exceptions=False)
+    assert all(held(workspace).values())
+    assert CliRunner().invoke(cli, ["fetch", "sine"], catch_exceptions=False).exit_code == 0
+    assert sorted(held(workspace).values()) == [True, True]
+
+
+def test_what_is_damaged_in_the_project_too_is_fetched_again(workspace: Workspace) -> None:
+    """As where DVC links files instead of copying them: only the source has them whole, and the hint says so."""
+    quiet.silence(workspace)
+    task = task_file.load(workspace, "sine")
+    fetch.get(workspace, task)
+    before = files.sha256(workspace.raw("sine"))
+    (workspace.raw("sine") / "series.csv").unlink()
+    (place,) = [path for path in (workspace.root / ".dvc/cache").rglob("files/md5/*/*") if path.suffix != ".dir"]
+    (workspace.raw("sine") / "series.csv").hardlink_to(place)
+    flip(workspace.root / ".dvc" / "cache", "")
+    with pytest.raises(DataError, match="not sent") as caught:
+        store.push(workspace)
+    assert caught.value.hint.endswith(": tiltyard fetch --force sine")
+    fetch.fetch(workspace, task, force=True)
+    assert files.sha256(workspace.raw("sine")) == before
+    assert sorted(held(workspace).values()) == [True, True]
+
+
+def test_what_the_remote_has_is_not_asked_of_the_cache(fetched: Workspace) -> None:
+    """It is whole there: damage here is no reason to refuse a push of other things."""
+    flip(fetched.root / ".dvc" / "cache", "")
+    assert store.push(fetched) == 0
+    assert all(held(fetched).values())
+
+
+def test_a_damaged_output_is_stored_anew_and_not_made_again(small: Workspace) -> None:
+    """Of a stage, or a package: the next push sends it from the project, and no stage runs for it."""
+    store.stage(small, "validate", "a")
+    package = small.package("b", "1")
+    package.mkdir(parents=True)
+    (package / "model.onnx").write_text("model")
+    store.add(small, package)
+    assert flip(small.root / ".dvc" / "cache", "") > 2
+    named = r"not sent to the remote: out/a/resolve, out/a/validate/result, serving/packages/b/1/model\.onnx"
+    with pytest.raises(DataError, match=named) as error:
+        store.push(small)
+    assert error.value.hint.endswith(": tiltyard run a")
+    assert all(held(small).values())
+    assert store.status(small, "validate@a") == {}
+    assert store.stage(small, "validate", "a") == "skipped"
+    assert store.push(small) > 2
+    assert all(held(small).values())
 
 
 def test_a_torn_lock_names_nothing(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from jousting import arena, challenge
 from making import ROOT, fetch_raw, new_workspace
 
+from tiltyard import store
 from tiltyard.workspace import Workspace
 
 DROP, OVERRIDE, SEARCH = 24, 1, 2  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
@@ -100,6 +101,35 @@ def test_a_disk_that_is_full(words: str, folder: str, named: str, tmp_path: Path
     assert f"error: no room left on the disk of {tmp_path / named}" in done.stderr
     assert "next:  see what takes most: du -sh" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_disks")
+@pytest.mark.parametrize(
+    "folder", [".dvc/cache", *(pytest.param(one, marks=pytest.mark.smoke) for one in (".dvcstore", ".dvc"))]
+)
+def test_no_room_for_a_version(folder: str, tmp_path: Path) -> None:
+    """Where DVC stores and sends it, and only logs that it could not; when there is room again, a fetch does all."""
+    workspace = _ready(tmp_path, "fetch iris")
+    place = tmp_path / folder
+    place.mkdir(parents=True)
+    script = (
+        'mount -t tmpfs -o size=4k tmpfs "$1" && "$2" fetch iris; echo "ended with $?"; find "$1" -name "*.tmp"; '
+        'mount -o remount,size=1m "$1" && "$2" fetch iris && echo stored && "$2" fetch iris && '
+        'cp -r "$1" "$3"'
+    )
+    command = ["unshare", "-rm", "sh", "-c", script, "sh", str(place), TILTYARD, str(tmp_path / "kept")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    first, _, then = done.stdout.partition("stored\n")
+    assert first.splitlines()[0] == "ended with 1", done
+    assert f"error: no room left on the disk of {place}" in done.stderr
+    assert "next:  see what takes most: du -sh" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert ".tmp" not in first
+    assert done.returncode == 0, done.stderr
+    assert then.count("iris: raw data") == 1
+    stored = {path.name for path in (tmp_path / "kept").rglob("*") if path.is_file()}
+    assert store.pointer(workspace.raw("iris")).md5[2:] in stored
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a file that is always full")

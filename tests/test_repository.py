@@ -28,7 +28,7 @@ VERBS = {
 HEAVY = {
     "cryptography": {"signing"},
     "bentoml": {"bento", "package", "service"},
-    "dvc": {"store"},
+    "dvc": {"store", "dvc_push"},
     "great_expectations": {"data_docs", "sieve", "suite"},
     "matplotlib": {"pictures"},
     "opentelemetry": {"tracing"},

@@ -14,8 +14,8 @@ import yaml
 Place = Callable[[str], str]  # where the content of a hash lies
 
 
-def drop_damaged(place: Place, digests: Iterable[str]) -> list[str]:
-    """Remove what is not what its name says, folders with all that is in them; return the hashes of it."""
+def drop_damaged(place: Place, digests: Iterable[str], *, inside: bool = True) -> list[str]:
+    """Remove what is not what its name says, of folders also what is inside; return the hashes of it."""
     dropped: list[str] = []
     for digest in digests:
         path = Path(place(digest))
@@ -24,9 +24,23 @@ def drop_damaged(place: Place, digests: Iterable[str]) -> list[str]:
         if _md5(path) != digest.removesuffix(".dir"):
             path.unlink()
             dropped.append(digest)
-        elif digest.endswith(".dir"):
-            dropped += drop_damaged(place, [entry["md5"] for entry in json.loads(path.read_bytes())])
+        elif inside:
+            dropped += drop_damaged(place, contents(place, digest))
     return dropped
+
+
+def missing(place: Place, digests: Iterable[str]) -> list[str]:
+    """Return the hashes of what is not there, folders with all that is in them."""
+    wanted = [one for digest in digests for one in (digest, *contents(place, digest))]
+    return [digest for digest in wanted if not Path(place(digest)).is_file()]
+
+
+def contents(place: Place, digest: str, folder: Path = Path()) -> dict[str, Path]:
+    """Return the files of a folder by their hashes; none of what is no folder, is not there, or cannot be read."""
+    with contextlib.suppress(FileNotFoundError, ValueError, TypeError, KeyError):
+        if digest.endswith(".dir"):
+            return {entry["md5"]: folder / entry["relpath"] for entry in json.loads(Path(place(digest)).read_bytes())}
+    return {}
 
 
 def outputs(lock: Path, stage: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Versions of data and the stages of dvc.yaml, through DVC in this process; nothing else imports dvc."""
+"""Versions of data and the stages of dvc.yaml, through DVC in this process; beside dvc_push nothing else imports it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import yaml
 from pydantic import Field
 
-from tiltyard import dvc_cache, files, listing, progress
+from tiltyard import dvc_cache, dvc_push, dvc_transfer, files, listing, progress
 from tiltyard import stage as stages
 from tiltyard.errors import DataError, TaskError, TiltyardError, WorkspaceError, of_disk
 from tiltyard.strict import Strict
@@ -52,7 +52,7 @@ def init(workspace: Workspace) -> None:
         ("config.local", "[core]\n    no_scm = true\n", not git),  # an unpacked archive works, too
     ):
         if wanted and not (folder / name).exists():
-            (folder / name).write_text(content, encoding="utf-8")
+            files.write_text(folder / name, content)
 
 
 def add(workspace: Workspace, path: Path) -> None:
@@ -61,6 +61,13 @@ def add(workspace: Workspace, path: Path) -> None:
         repo.add(str(path))
         if dvc_cache.drop_damaged(repo.cache.local.oid_to_path, [pointer(path).md5]):
             repo.add(str(path))  # DVC had left a damaged file of that hash where it was
+        _insist_stored(repo, [pointer(path).md5])
+
+
+def _insist_stored(repo: Repo, digests: list[str]) -> None:
+    """Raise if DVC could not store what it was to store, as on a full disk: it only logs that."""
+    if lost := dvc_cache.missing(repo.cache.local.oid_to_path, digests):
+        raise dvc_transfer.error(lost, "its cache", hint="see what DVC says: dvc status")
 
 
 class Pointer(Strict):
@@ -114,6 +121,8 @@ def _have(repo: Repo, version: Pointer) -> list[tuple[tuple[str, ...], str]]:
     except DataError:
         place.unlink(missing_ok=True)  # so that a remote that was mended is asked again
         raise
+    if isinstance(cause := dvc_transfer.FAILURES.take(lost), OSError) and of_disk(cause):
+        raise cause  # there was no room for it here
     if lost:
         raise DataError(
             f"version {version.md5[:12]} of the data is neither in DVC's cache nor in the remote",
@@ -132,9 +141,22 @@ def changed(workspace: Workspace, path: Path) -> bool:
 
 
 def push(workspace: Workspace, *paths: Path) -> int:
-    """Send versions to the default remote, all of them if none is named; give the number of files sent."""
+    """Send versions to the default remote, all of them if none is named; give the number of files sent.
+
+    What is damaged in the cache is not sent: raise an error that names it, when all else is sent.
+    """
+    from dvc.exceptions import UploadError
+
     with _repo(workspace) as repo:
-        sent: int = repo.push([f"{path}.dvc" for path in paths] or None)
+        damaged = dvc_push.drop_damaged(repo, paths)
+        try:
+            sent: int = repo.push([f"{path}.dvc" for path in paths] or None)
+        except UploadError:
+            hint = "see whether the remote can be reached: dvc remote list, dvc push"
+            raise dvc_transfer.error([*dvc_transfer.FAILURES.errors], "the remote", hint) from None
+        if damaged:
+            dvc_push.restore(damaged)
+            raise dvc_push.refused(workspace.root, damaged)
         return sent
 
 
@@ -210,7 +232,8 @@ def stage(workspace: Workspace, verb: str, task: str, *, anew: bool = False) -> 
         try:
             for name in (RESOLVE, verb):
                 call = functools.partial(repo.reproduce, [f"{name}@{task}"], single_item=True, run_env=environment)
-                done = _patiently(workspace, functools.partial(call, force=anew and name == verb))
+                if done := _patiently(workspace, functools.partial(call, force=anew and name == verb)):
+                    _insist_stored(repo, dvc_cache.outputs(workspace.root / "dvc.lock", f"{name}@{task}"))
         except ReproductionError as error:
             if isinstance(error.__cause__, StageCmdFailedError):
                 raise stages.error(workspace, verb, task) from None
@@ -323,6 +346,7 @@ def _silence() -> None:
     import colorama.initialise
 
     atexit.unregister(colorama.initialise.reset_all)  # it writes an escape code at exit
+    dvc_transfer.FAILURES.listen()
     for name in ("dvc", "dvc_objects", "dvc_data"):
         logging.getLogger(name).setLevel(logging.ERROR)
     for name in ("dvc.progress", "dvc_data.callbacks"):  # at this level they draw no bars
