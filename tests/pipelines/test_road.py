@@ -123,6 +123,22 @@ def test_a_run_that_is_killed_in_training_is_finished_by_the_next(project: Works
 
 
 @pytest.mark.smoke
+def test_two_runs_at_once_wait_for_each_other(project: Workspace) -> None:
+    """Of two runs in a fresh project, and a fetch beside them, one works and the others wait; nobody is too busy."""
+    tool = str(Path(sys.executable).with_name("tiltyard"))
+    commands = [[tool, "run", "iris"], [tool, "run", "iris"], [tool, "fetch", "iris", "diabetes"]]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    started = [subprocess.Popen(command, env=_own(project), **pipes) for command in commands]
+    said = [process.communicate(timeout=400)[0] for process in started]
+    assert [process.returncode for process in started][2] == 0, said
+    assert {process.returncode for process in started[:2]} <= {0, 3, 4}, said
+    assert sorted(text.count("iris train ran") for text in said[:2]) == [0, 1]
+    assert sorted(text.count("iris train skipped") for text in said[:2]) == [0, 1]
+    assert any("waiting for tiltyard run iris (process " in text for text in said)
+    assert store.current(project, "iris")
+
+
+@pytest.mark.smoke
 @pytest.mark.parametrize("columns", [80, 140])
 def test_a_run_on_a_terminal_can_be_read(travelled: Workspace, columns: int) -> None:
     """A run that has nothing to do shows one table, then the results: few lines, few bytes, nothing of other tools."""
