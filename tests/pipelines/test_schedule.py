@@ -43,6 +43,31 @@ def test_a_deployment_is_registered(project: Workspace) -> None:
 
 
 @pytest.mark.slow
+def test_the_place_of_a_run_that_ended_with_its_server_is_free(project: Workspace) -> None:
+    """A run that is known as unfinished holds the one place, and a start is cancelled; once released, one is not."""
+    from prefect.client.orchestration import get_client
+    from prefect.states import Pending, Running
+
+    deployment(project, ["iris"], "0 6 * * *").apply()
+    with get_client(sync_client=True) as client:
+        found = client.read_deployment_by_name("road/iris")
+
+        def begun() -> tuple[Any, str]:
+            run = client.create_flow_run_from_deployment(found.id)
+            client.set_flow_run_state(run.id, Pending())
+            if client.read_flow_run(run.id).state_name == "Pending":
+                client.set_flow_run_state(run.id, Running())
+            return run.id, str(client.read_flow_run(run.id).state_name)
+
+        first, told = begun()
+        assert (told, begun()[1]) == ("Running", "Cancelled")
+        schedule.release("iris")
+        assert client.read_flow_run(first).state_name == "Crashed"
+        assert begun()[1] == "Running"
+        schedule.release("iris")
+
+
+@pytest.mark.slow
 @pytest.mark.smoke
 def test_the_clock_starts_a_run(travelled: Workspace) -> None:
     """A real server starts a real run at the next minute; told to stop, the command takes its server along."""
