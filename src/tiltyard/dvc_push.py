@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,30 +14,39 @@ if TYPE_CHECKING:
     from dvc.output import Output
     from dvc.repo import Repo
 
+    Damaged = dict[str, tuple[Output, Path]]
 
-def drop_damaged(repo: Repo, paths: Sequence[Path]) -> dict[str, tuple[Output, Path]]:
+
+def drop_damaged(repo: Repo, paths: Sequence[Path]) -> Damaged:
     """Remove from the cache what is damaged and not in the remote yet; return it by hash, with the file it was of."""
-    found: dict[str, tuple[Output, Path]] = {}
-    for out in _outputs(repo, paths):
-        place = out.cache.oid_to_path
-        head = out.hash_info.value
-        damaged = dvc_cache.drop_damaged(place, [head], inside=False)
-        objects = {head: Path(out.fs_path), **dvc_cache.contents(place, head, Path(out.fs_path))}
-        unsent = objects.keys() - _held(repo, out, objects)
-        damaged += dvc_cache.drop_damaged(place, [digest for digest in unsent if digest != head], inside=False)
-        found |= {digest: (out, objects[digest]) for digest in damaged if digest in unsent}
+    found: Damaged = {}
+    for outs in _outputs(repo, paths):  # the remote is asked once for all
+        place = outs[0].cache.oid_to_path
+        folders = dvc_cache.drop_damaged(place, [out.hash_info.value for out in outs], inside=False)
+        objects = {digest: (out, path) for out in outs for digest, path in _objects(out).items()}
+        unsent = objects.keys() - _held(repo, outs[0], objects)
+        files = dvc_cache.drop_damaged(place, unsent, inside=False)
+        found |= {digest: objects[digest] for digest in [*folders, *files] if digest in unsent}
     return found
 
 
-def _outputs(repo: Repo, paths: Sequence[Path]) -> Iterator[Output]:
-    """Give what DVC would send: all that it stores, or what lies at some paths."""
+def _outputs(repo: Repo, paths: Sequence[Path]) -> list[list[Output]]:
+    """Return what DVC would send, all that it stores or what lies at some paths, by where it would be sent."""
+    groups: dict[tuple[str, str], list[Output]] = {}
     for out in repo.index.outs:
         sent = out.use_cache and out.can_push and out.hash_info and not out.stage.is_repo_import
         if sent and (not paths or Path(out.fs_path) in paths):
-            yield out
+            groups.setdefault((out.remote or "", out.hash_name), []).append(out)
+    return [*groups.values()]
 
 
-def _held(repo: Repo, out: Output, digests: Sequence[str] | dict[str, Path]) -> set[str]:
+def _objects(out: Output) -> dict[str, Path]:
+    """Return the hashes of an output and of all that is inside, each with its path in the project."""
+    digest, path = str(out.hash_info.value), Path(out.fs_path)
+    return {digest: path, **dvc_cache.contents(out.cache.oid_to_path, digest, path)}
+
+
+def _held(repo: Repo, out: Output, digests: Iterable[str]) -> set[str]:
     """Return what the remote has, asked as DVC asks it; one that counts versions by itself is sent everything."""
     from dvc_data.hashfile.db import get_index
     from dvc_data.hashfile.hash_info import HashInfo
@@ -52,7 +61,7 @@ def _held(repo: Repo, out: Output, digests: Sequence[str] | dict[str, Path]) -> 
     return {str(info.value) for info in asked.exists}
 
 
-def restore(damaged: dict[str, tuple[Output, Path]]) -> None:
+def restore(damaged: Damaged) -> None:
     """Store anew what lies whole in the project, so that nothing has to be made again."""
     from dvc.exceptions import DvcException
 
@@ -63,7 +72,7 @@ def restore(damaged: dict[str, tuple[Output, Path]]) -> None:
                 dvc_cache.drop_damaged(out.cache.oid_to_path, damaged)  # where project and cache share one file
 
 
-def refused(root: Path, damaged: dict[str, tuple[Output, Path]]) -> DataError:
+def refused(root: Path, damaged: Damaged) -> DataError:
     """Return what is told of files that were not sent, with the command that stores and sends them anew."""
     lost = [path for digest, (out, path) in damaged.items() if not Path(out.cache.oid_to_path(digest)).is_file()]
     paths = sorted(path.relative_to(root) for _, path in damaged.values())
