@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -105,6 +108,28 @@ def test_what_is_not_here_is_unknown(proven: Arena) -> None:
     shutil.rmtree(workspace.champion("diabetes").parent)
     with pytest.raises(RegistryError, match="has no champion to verify"):
         verify(workspace, task)
+
+
+def test_a_fifo_in_place_of_a_file_is_told(proven: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for a writer: not for a model, a pointer, a ledger, a public key or a task file."""
+    workspace, task = proven
+    monkeypatch.chdir(workspace.root)
+    workspace.signers.mkdir(exist_ok=True)
+    model = workspace.package("diabetes", aliases(workspace, task)["champion"]) / "model.onnx"
+    model.unlink()
+    for place in (
+        *(model, workspace.champion("zz"), workspace.ledger("yy"), workspace.signers / "zz.pub"),
+        *(workspace.task_file("xx"), workspace.ledger("xx").with_suffix(".head")),
+    ):
+        os.mkfifo(place)
+    for words in (["verify", "--json"], ["verify", "diabetes"], ["status"]):
+        command = [sys.executable, "-c", "from tiltyard.cli import main; main()", *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == (0 if words == ["status"] else 1), done.stderr
+        assert "Traceback" not in done.stderr
+        if "--json" in words:
+            states = {(row["task"], row["what"]): row["state"] for row in json.loads(done.stdout)}
+            assert states["diabetes", "model"] == states["xx", "task"] == "changed"
 
 
 def test_two_versions_are_compared_by_every_metric(proven: Arena) -> None:

@@ -31,7 +31,7 @@ def read(path: Path) -> Challenge | None:
     if not path.is_file():
         return None
     try:
-        return Challenge.model_validate_json(path.read_bytes())
+        return Challenge.model_validate_json(files.read_bytes(path))
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         raise RegistryError(

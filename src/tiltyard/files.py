@@ -10,10 +10,12 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import io
 import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -169,14 +171,32 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
+def open_regular(path: Path) -> io.BufferedReader:
+    """Open a regular file for reading; refuse anything else, since opening a FIFO waits for a writer without end."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(handle, "rb")
+    os.close(handle)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "expected a regular file; received a FIFO, socket or device", str(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a regular file."""
+    with open_regular(path) as file:
+        return file.read()
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file."""
-    return json.loads(path.read_bytes())
+    return json.loads(read_bytes(path))
 
 
 def file_digest(path: Path) -> bytes:
     """Hash the content of one file, without holding it in memory."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").digest()
 
 

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
 
+from tiltyard import files
 from tiltyard.errors import RegistryError
 from tiltyard.ledger import Ledger
 from tiltyard.pointer import Pointer, read
@@ -80,7 +81,7 @@ def signer_faults(commit: Commit) -> tuple[list[str], list[str]]:
         path = commit.workspace.root / name
         if gone := _gone(commit, name):
             faults += gone
-        elif path.read_bytes().split()[:2] != (commit.read(name) or b"").split()[:2]:  # the third is a comment
+        elif files.read_bytes(path).split()[:2] != (commit.read(name) or b"").split()[:2]:  # the third is a comment
             faults.append(f"{name} is another key than that of {commit.ref}")
     now = {f"serving/signers/{path.name}" for path in commit.workspace.signers.glob("*.pub")}
     return faults, sorted(PurePosixPath(name).stem for name in now - then)

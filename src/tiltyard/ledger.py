@@ -149,7 +149,7 @@ class Ledger:
 
     def _split(self) -> tuple[bytes, bytes]:
         """Give the whole lines, and what follows the last line end unless it is a whole decision itself."""
-        content = self.path.read_bytes() if self.path.is_file() else b""
+        content = files.read_bytes(self.path) if self.path.is_file() else b""
         end = content.rfind(b"\n") + 1
         whole, rest = content[:end], content[end:]
         with contextlib.suppress(ValidationError):

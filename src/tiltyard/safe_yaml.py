@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Hashable
 from pathlib import Path
@@ -12,6 +13,7 @@ from yaml.constructor import ConstructorError
 from yaml.error import Mark, MarkedYAMLError
 from yaml.reader import ReaderError
 
+from tiltyard import files
 from tiltyard.errors import TaskError
 from tiltyard.yaml_core import CoreLoader
 
@@ -25,7 +27,8 @@ WIDE = 100  # characters of a line that are shown
 def read(path: Path, shown: str) -> Any:
     """Read a file; `shown` is its name in messages."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with io.TextIOWrapper(files.open_regular(path), encoding="utf-8") as file:
+            text = file.read()
     except UnicodeDecodeError as error:
         raise TaskError(f"{shown}: expected text in UTF-8; byte {error.start:,} is none", f"edit {shown}") from None
     except OSError as error:

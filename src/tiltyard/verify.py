@@ -6,6 +6,7 @@ import contextlib
 import math
 from collections.abc import Collection, Iterator
 from itertools import groupby
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from tiltyard import files, task_file
@@ -109,7 +110,7 @@ def _proofs(workspace: Workspace, task: Task, decision: Decision) -> Iterator[Pr
     if not folder.is_dir():
         yield Proof("package", "unknown", f"its files are not here: dvc pull {folder.relative_to(workspace.root)}")
     else:
-        yield _compared("model", decision.version, version(folder))
+        yield _model(decision.version, folder)
         yield _compared("package", evidence.get("package"), files.sha256(folder))
     raw = workspace.raw(task.name)
     yield _compared("data", decision.data, files.sha256(raw) if raw.is_dir() else None)
@@ -149,6 +150,14 @@ def _in_git(commit: Commit, task: str) -> Iterator[Proof]:
         yield Proof("git", "unknown", f"{commit.ref} holds nothing about {task}")
     else:
         yield Proof("git", "changed" if faults else "same", "; ".join(faults) or f"all that {commit.ref} holds is here")
+
+
+def _model(expected: str, folder: Path) -> Proof:
+    """Hash the model of a package; one that cannot be read, or is no regular file, is not the one that was packaged."""
+    try:
+        return _compared("model", expected, version(folder))
+    except OSError as error:
+        return Proof("model", "changed", f"it cannot be read: {error}")
 
 
 def _compared(what: str, expected: str | None, received: str | None) -> Proof:

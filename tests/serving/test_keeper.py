@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import re
 import shutil
 import socket
@@ -128,6 +129,31 @@ def test_a_pointer_to_nowhere_changes_nothing(kept: Kept, content: str, caplog: 
     files.write_json(space.champion("iris"), {"version": second})
     watching.look()
     assert app.state.models["iris"].version == second
+
+
+def _soon(act: Callable[[], object]) -> None:
+    """Act in a thread, which must come to an end: opening a FIFO waits for a writer, and there is none."""
+    thread = threading.Thread(target=act, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive(), "it waits for a writer"
+
+
+@pytest.mark.parametrize("name", ["champions/zz.json", "traffic/iris.json", "packages/iris/{third}/model.onnx"])
+def test_a_fifo_in_place_of_a_file_stops_nobody(kept: Kept, name: str) -> None:
+    """As a pointer, as a challenge or in a package: other champions are followed, and another worker starts."""
+    space, (_, second, third), app, watching = kept
+    place = space.root / "serving" / name.format(third=third)
+    place.parent.mkdir(exist_ok=True)
+    place.unlink(missing_ok=True)
+    os.mkfifo(place)
+    tiny.crowned(space, third, "iris" if "packages" in name else "sine")
+    _soon(watching.look)
+    if "traffic" not in name:
+        tiny.crowned(space, second)
+        _soon(watching.look)
+        assert app.state.models["iris"].version == second
+    _soon(Keeper(application(), space.root / "serving").start)
 
 
 def test_named_tasks_alone_are_followed(arena: tuple[Workspace, list[str]], tmp_path: Path) -> None:
