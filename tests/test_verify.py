@@ -16,13 +16,13 @@ from click.testing import CliRunner
 from jousting import arena, challenge, quick_package
 from making import edit_task
 
-from tiltyard import contest, files, prepare, task_file
+from tiltyard import contest, files, manifest, pointer, prepare, task_file
 from tiltyard.aliases import aliases
 from tiltyard.approve import approve
 from tiltyard.cli import cli
 from tiltyard.compare import compare
 from tiltyard.encoder import Encoder
-from tiltyard.errors import RegistryError
+from tiltyard.errors import PackageError, RegistryError
 from tiltyard.promote import promote
 from tiltyard.registry import Registry
 from tiltyard.simple import simple
@@ -108,6 +108,25 @@ def test_what_is_not_here_is_unknown(proven: Arena) -> None:
     shutil.rmtree(workspace.champion("diabetes").parent)
     with pytest.raises(RegistryError, match="has no champion to verify"):
         verify(workspace, task)
+
+
+def test_the_pointer_has_the_hash_of_the_package(proven: Arena) -> None:
+    """Another one, or none where lines of now have one, is told; the service would refuse the champion."""
+    workspace, task = proven
+    folder = workspace.package("diabetes", aliases(workspace, task)["champion"])
+    files.write_json(folder / "schema.json", {})
+    path = workspace.champion("diabetes")
+    whole = {**files.read_json(path), "files": manifest.digest(folder)}
+    for content, state in (
+        (whole, "same"),
+        ({**whole, "files": "0" * 64}, "changed"),
+        ({name: value for name, value in whole.items() if name != "files"}, "changed"),
+    ):
+        files.write_json(path, content)
+        assert states(workspace, task)["files"] == state
+    files.write_json(path, {**whole, "files": "0" * 64})
+    with pytest.raises(PackageError, match="is not the one that was promoted"):
+        manifest.check(folder, pointer.read(path).files)
 
 
 def test_a_fifo_in_place_of_a_file_is_told(proven: Arena, monkeypatch: pytest.MonkeyPatch) -> None:

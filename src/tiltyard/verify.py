@@ -9,10 +9,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from tiltyard import files, task_file
+from tiltyard import files, manifest, pointer, task_file
 from tiltyard.decision import Decision, code
 from tiltyard.errors import RegistryError, TiltyardError
 from tiltyard.git_comparison import Commit, signer_faults, task_faults
+from tiltyard.ledger import FORMAT, RECORDED
 from tiltyard.predictor import Predictor, version
 from tiltyard.prepare import read_test
 from tiltyard.registry import CROWNING, Entry, Registry
@@ -112,6 +113,7 @@ def _proofs(workspace: Workspace, task: Task, decision: Decision) -> Iterator[Pr
     else:
         yield _model(decision.version, folder)
         yield _compared("package", evidence.get("package"), files.sha256(folder))
+        yield from _recorded_files(workspace, task.name, folder)
     raw = workspace.raw(task.name)
     yield _compared("data", decision.data, files.sha256(raw) if raw.is_dir() else None)
     yield _parameters(task, decision)
@@ -150,6 +152,17 @@ def _in_git(commit: Commit, task: str) -> Iterator[Proof]:
         yield Proof("git", "unknown", f"{commit.ref} holds nothing about {task}")
     else:
         yield Proof("git", "changed" if faults else "same", "; ".join(faults) or f"all that {commit.ref} holds is here")
+
+
+def _recorded_files(workspace: Workspace, name: str, folder: Path) -> Iterator[Proof]:
+    """Hold the hash that the pointer has of schema, card and reference against the package, as the service does."""
+    found = pointer.read(workspace.champion(name))
+    wanted = found.decision.get(FORMAT) == RECORDED and bool(manifest.hashes(folder))
+    if wanted and not found.files:
+        text = "the pointer holds no hash of the package's files; it held one when its decision was written"
+        yield Proof("files", "changed", text)
+    elif found.files:
+        yield _compared("files", found.files, manifest.digest(folder))
 
 
 def _model(expected: str, folder: Path) -> Proof:
