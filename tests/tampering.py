@@ -64,6 +64,27 @@ def repoint(workspace: Workspace, decision: Json | None = None, *, hashes: bool 
     files.write_json(path, content)
 
 
+def twin_keys(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
+    """Put a word in front of the last line that other programs read, and Python does not."""
+    path = workspace.ledger("iris")
+    *before, last = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*before, b'{"verdict":"APPROVE",' + last[1:]]))
+
+
+def deep_twin_keys(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
+    """Put a figure in front of one of the last line, below its first level."""
+    path = workspace.ledger("iris")
+    *before, last = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*before, last.replace(b'"metrics":{', b'"metrics":{"\\u0061ccuracy":1.0,')]))
+
+
+def respelled(workspace: Workspace, lines: list[Json]) -> None:
+    """Spell the last verdict so that a search for it finds nothing."""
+    path, verdict = workspace.ledger("iris"), lines[-1]["verdict"].encode()
+    *before, last = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*before, last.replace(b'"' + verdict, b'"\\u%04x' % verdict[0] + verdict[1:])]))
+
+
 def gone(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
     """Delete ledger and head."""
     for path in (workspace.ledger("iris"), workspace.ledger("iris").with_suffix(".head")):
@@ -171,6 +192,7 @@ def unsigned(line: Json) -> Json:
 
 Attack = Callable[[Workspace, list[Json]], None]
 ATTACKS: list[Attack] = [
+    *(twin_keys, deep_twin_keys, respelled),
     *(gone, head_gone, stripped, stripped_with_format, cut, cut_two, emptied, reject_rewritten),
     *(last_rewritten, middle_removed, swapped, put_in, two_added, other_task, older_pointer),
     *(older_pointer_with_hashes_of_now, pointer_without_hashes, pointer_of_its_own, pointer_edited),

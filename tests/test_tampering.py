@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tampering import ATTACKS, STEPS, Attack, cut, decide, head_gone, lines_of, told
+from tampering import ATTACKS, STEPS, Attack, cut, decide, deep_twin_keys, head_gone, lines_of, told, twin_keys
 
 from tiltyard import files, task_file
 from tiltyard.errors import RegistryError
@@ -24,6 +25,10 @@ def test_what_does_not_fit_is_found(workspace: Workspace, attack: Attack, steps:
     assert registry.faults("iris") == []
     attack(workspace, lines_of(workspace))
     assert registry.faults("iris")
+    if attack in (twin_keys, deep_twin_keys):
+        with pytest.raises(RegistryError, match="expected each key once; received"):
+            registry.decisions("iris")
+        return
     healed = attack is head_gone or (steps is not STEPS and attack is cut)  # nothing was lost
     registry.record(decide("z", "HOLD"))
     assert healed or registry.faults("iris"), "a later decision covered it up"
@@ -104,3 +109,6 @@ def test_a_pointer_that_contradicts_itself_is_refused(workspace: Workspace) -> N
         with pytest.raises(RegistryError, match=text) as caught:
             registry.champion("iris")
         assert "git checkout" in caught.value.hint
+    path.write_text(json.dumps(whole).replace('{"task"', '{"version": "f", "task"', 1))
+    with pytest.raises(RegistryError, match="is no pointer"):
+        registry.champion("iris")

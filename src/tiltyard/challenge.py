@@ -31,13 +31,13 @@ def read(path: Path) -> Challenge | None:
     if not path.is_file():
         return None
     try:
-        return Challenge.model_validate_json(files.read_bytes(path))
+        return Challenge.model_validate(files.read_json(path))
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        raise RegistryError(
-            f"{path} is no challenge: {'.'.join(map(str, problem['loc']))}: {problem['msg']}",
-            hint=f"end it: tiltyard traffic {path.stem} --off",
-        ) from None
+        said = f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+    except (ValueError, RecursionError) as error:
+        said = f"expected one JSON object; {error}"
+    raise RegistryError(f"{path} is no challenge: {said}", hint=f"end it: tiltyard traffic {path.stem} --off")
 
 
 def write(path: Path, challenge: Challenge) -> None:

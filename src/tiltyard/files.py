@@ -191,7 +191,21 @@ def read_bytes(path: Path) -> bytes:
 
 def read_json(path: Path) -> Any:
     """Read a JSON file."""
-    return json.loads(read_bytes(path))
+    return parse_json(read_bytes(path))
+
+
+def parse_json(content: bytes) -> Any:
+    """Read JSON in UTF-8; refuse an object that has a key twice: other programs would read the other value."""
+    return json.loads(content.decode(), object_pairs_hook=_unique)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"expected each key once; received {twice[:80]!r} again")
+    return found
 
 
 def file_digest(path: Path) -> bytes:

@@ -6,7 +6,6 @@ others have too, stays as it was.
 
 from __future__ import annotations
 
-import json
 import subprocess
 from dataclasses import dataclass
 from functools import cached_property
@@ -107,7 +106,7 @@ def _rewritten(commit: Commit, ledger: Ledger, before: list[bytes]) -> list[str]
 def _pointer_faults(commit: Commit, ledger: Ledger, task: str, content: bytes) -> list[str]:
     """Want the line and the hashes that the pointer held then."""
     try:
-        then = json.loads(content)
+        then = files.parse_json(content)
         decision: dict[str, Any] = then.get("decision", {})
         hashes: list[str] | None = then.get("ledger", {}).get("hashes")
     except (ValueError, AttributeError, RecursionError):

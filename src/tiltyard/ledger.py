@@ -37,9 +37,7 @@ class Ledger:
 
     def decisions(self) -> list[Decision]:
         """Read all whole lines; a last line without its end was torn by a kill, and never counted."""
-        whole, _ = self._split()
-        lines = whole.decode(errors="replace").splitlines()
-        return [self._read(line, place) for place, line in enumerate(lines, 1) if line.strip()]
+        return [self._read(line, place) for place, line in enumerate(self.lines(), 1)]
 
     def next_line(self, decision: Decision, signer: Signer | None = None) -> Json:
         """Return a decision as the line that follows the last one, with its hash and signature."""
@@ -58,7 +56,7 @@ class Ledger:
         number = len(self.lines()) + 1
         handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            os.write(handle, json.dumps(line, separators=(",", ":")).encode() + b"\n")
+            os.write(handle, _written(line) + b"\n")
             os.fsync(handle)
         finally:
             os.close(handle)
@@ -88,6 +86,8 @@ class Ledger:
         found, before, chains = [], b"", [""]
         for place, line in enumerate(self.lines(), 1):
             content = _content(line)
+            if content.get(FORMAT) == RECORDED and line.strip() != _written(content):
+                found.append(f"line {place} of {self.path} means what was written, and its bytes are others")
             if (task := content.get("task", self.path.stem)) != self.path.stem:
                 found.append(f"line {place} of {self.path} is about {task!s:.80}: expected {self.path.stem}")
             chains.append(str(content.pop(CHAIN, "")))
@@ -152,28 +152,35 @@ class Ledger:
         content = files.read_bytes(self.path) if self.path.is_file() else b""
         end = content.rfind(b"\n") + 1
         whole, rest = content[:end], content[end:]
-        with contextlib.suppress(ValidationError):
-            Decision.model_validate_json(rest)
+        with contextlib.suppress(ValueError, RecursionError):  # as a ValidationError is
+            Decision.model_validate(files.parse_json(rest))
             whole += rest + b"\n"
         return whole, rest
 
-    def _read(self, line: str, place: int) -> Decision:
+    def _read(self, line: bytes, place: int) -> Decision:
         try:
-            return Decision.model_validate_json(line)
+            return Decision.model_validate(files.parse_json(line))
         except ValidationError as error:
-            problem = error.errors(include_url=False)[0]
-            raise RegistryError(
-                f"line {place} of {self.path} is no decision: expected one JSON object; {problem['msg']}",
-                hint=f"go back to the last whole one: git checkout -- {self.path}",
-            ) from None
+            problem = error.errors(include_url=False)[0]["msg"]
+        except (ValueError, RecursionError) as error:
+            problem = str(error)
+        raise RegistryError(
+            f"line {place} of {self.path} is no decision: expected one JSON object; {problem}",
+            hint=f"go back to the last whole one: git checkout -- {self.path}",
+        )
 
 
 def _content(line: bytes) -> Json:
     try:
-        content: Json = json.loads(line)
+        content: Json = files.parse_json(line)
     except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def _written(content: Json) -> bytes:
+    """Return the bytes of a line: one spelling alone, so that no program reads it otherwise."""
+    return json.dumps(content, separators=(",", ":")).encode()
 
 
 def _hash(line: bytes) -> str:

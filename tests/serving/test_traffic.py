@@ -307,10 +307,15 @@ def test_a_challenge_is_read_strictly(tmp_path: Path) -> None:
     """What is no challenge is refused with the way out; no file is none."""
     path = tmp_path / "iris.json"
     assert challenge.read(path) is None
-    path.write_text('{"task": "iris", "share": 2}')
-    with pytest.raises(RegistryError, match="is no challenge") as caught:
-        challenge.read(path)
-    assert caught.value.hint == "end it: tiltyard traffic iris --off"
+    whole = {"task": "iris", "version": "0" * 12, "way": "canary", "share": 1, "champion": "1" * 12, "since": "now"}
+    path.write_text(json.dumps(whole))
+    assert challenge.read(path)
+    twice = json.dumps(whole).replace("{", '{"share": 0.01, ')
+    for content in ('{"task": "iris", "share": 2}', twice, "[" * 9999, "\ud800".encode("utf-8", "surrogatepass"), "7"):
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        with pytest.raises(RegistryError, match="is no challenge") as caught:
+            challenge.read(path)
+        assert caught.value.hint == "end it: tiltyard traffic iris --off"
 
 
 def test_the_lane_of_usual_requests_leaves_what_is_to_be_recorded(kept: Kept, tmp_path: Path) -> None:
