@@ -77,6 +77,41 @@ def test_a_stage_is_waited_for_and_runs_once(small: Workspace, name: str) -> Non
     assert store.status(small, "validate@a") == {}
 
 
+ASKED = """
+import sys
+from pathlib import Path
+from tiltyard import store
+from tiltyard.workspace import Workspace
+place = Workspace(Path.cwd())
+if sys.argv[1] == "add":
+    store.add(place, place.root / "raw.txt")
+print(sys.argv[1], store.status(place, "validate@a"))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("word", ["status", "add"])
+def test_who_asks_or_stores_waits_for_a_stage_of_dvc(small: Workspace, word: str) -> None:
+    """A look at what is out of date, or a new version of what a stage reads, while `dvc repro` is at it."""
+    store.init(small)
+    raw = small.root / "raw.txt"  # a version is of a folder
+    raw.unlink()
+    raw.mkdir()
+    (raw / "file").touch()
+    (small.root / "slow").touch()
+    with start(small, *FIRST["dvc"]) as one:
+        wait_for((small.root / "started").exists)
+        with start(small, sys.executable, "-c", ASKED, word) as two:
+            said = first_word(two)
+            (small.root / "slow").unlink()
+            out, more = two.communicate(timeout=60)
+        one.communicate(timeout=60)
+    assert said.startswith("waiting for ")
+    assert f"(process {one.pid})" in said
+    assert (one.returncode, two.returncode, more) == (0, 0, "")
+    assert out == f"{word} {{}}\n"
+
+
 @pytest.mark.slow
 def test_dvc_is_not_disturbed_by_who_waits(small: Workspace) -> None:
     """Ctrl-C while it waits leaves no lock behind, and whoever it waited for comes to its end."""

@@ -58,9 +58,10 @@ def init(workspace: Workspace) -> None:
 def add(workspace: Workspace, path: Path) -> None:
     """Make what lies at `path` a version: its pointer is `path` with .dvc."""
     with _repo(workspace) as repo:
-        repo.add(str(path))
+        store = functools.partial(_patiently, workspace, functools.partial(repo.add, str(path)))
+        store()
         if dvc_cache.drop_damaged(repo.cache.local.oid_to_path, [pointer(path).md5]):
-            repo.add(str(path))  # DVC had left a damaged file of that hash where it was
+            store()  # DVC had left a damaged file of that hash where it was
         _insist_stored(repo, [pointer(path).md5])
 
 
@@ -90,7 +91,7 @@ def checkout(workspace: Workspace, path: Path, version: Pointer) -> None:
         listing.refuse_links(path, [parts for parts, _ in _have(repo, version)])
         out = {**version.model_dump(), "hash": "md5", "path": path.name}
         files.write_text(path.with_name(f"{path.name}.dvc"), yaml.safe_dump({"outs": [out]}, sort_keys=False))
-        repo.checkout([f"{path}.dvc"], force=True)
+        _patiently(workspace, functools.partial(repo.checkout, [f"{path}.dvc"], force=True))
 
 
 def bring(workspace: Workspace, version: Pointer, folder: Path) -> None:
@@ -137,7 +138,7 @@ def changed(workspace: Workspace, path: Path) -> bool:
     if not pointer.exists():
         return True
     with _repo(workspace) as repo:
-        return bool(repo.status([str(pointer)]))
+        return bool(_patiently(workspace, functools.partial(repo.status, [str(pointer)])))
 
 
 def push(workspace: Workspace, *paths: Path) -> int:
@@ -163,7 +164,7 @@ def push(workspace: Workspace, *paths: Path) -> int:
 def status(workspace: Workspace, *targets: str) -> dict[str, Any]:
     """Say which pointers and stages are out of date, and why: nothing if all is as recorded."""
     with _repo(workspace) as repo:
-        found: dict[str, Any] = repo.status(list(targets) or None)
+        found: dict[str, Any] = _patiently(workspace, functools.partial(repo.status, list(targets) or None))
         return found
 
 
@@ -275,7 +276,7 @@ def _repo(workspace: Workspace) -> Iterator[Repo]:
 
 def _patiently(workspace: Workspace, call: Callable[[], T]) -> T:
     """Call again while another process holds a lock of DVC's, and say who."""
-    from dvc.exceptions import ReproductionError
+    from dvc.exceptions import DvcException
     from dvc.lock import LockError
 
     end = time.monotonic() + stages.PATIENCE
@@ -283,8 +284,8 @@ def _patiently(workspace: Workspace, call: Callable[[], T]) -> T:
         while True:
             try:
                 return call()
-            except (LockError, ReproductionError) as error:
-                cause = error.__cause__ if isinstance(error, ReproductionError) else error
+            except DvcException as error:
+                cause = error if isinstance(error, LockError) else error.__cause__
                 if not isinstance(cause, LockError) or time.monotonic() > end:
                     raise
                 _release_dead(workspace)
