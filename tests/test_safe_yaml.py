@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from tiltyard import plan, roster, safe_yaml, task_file
 from tiltyard.errors import TaskError
+from tiltyard.safe_yaml import CoreDumper
 from tiltyard.workspace import Workspace
 
 
@@ -91,6 +95,39 @@ def test_keys_are_text_as_spelled() -> None:
     assert list(found) == ["2020", "01", "no", "2024-01-01", "1e3", "~"]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a b\n  c: 1\nd: 2", {"a b c": 1, "d": 2}),
+        ("{a b: 1, c \n  d: 2}", {"a b": 1, "c d": 2}),
+        ("a: {b  \n  c: 1}", {"a": {"b  c": 1}}),
+        ("? a b\n  c\n: 1", {"a b c": 1}),
+        ("a:\n  b\n  c\nd: 1", {"a": "b c", "d": 1}),
+        ("a: [b?, c? d, ?e, f?g, :h, ':', i:j]", {"a": ["b?", "c? d", "?e", "f?g", ":h", ":", "i:j"]}),
+        ('{"a":1, "b":[2], c: {"d":e}}', {"a": 1, "b": [2], "c": {"d": "e"}}),
+        ("{? a : 1, ? [b] : 2}", None),
+        ("a: b\n  c: d", None),
+        ("a\nb: c", None),
+    ],
+)
+def test_what_dvc_writes_between_brackets_and_over_lines_is_read(text: str, expected: dict[str, Any] | None) -> None:
+    """YAML 1.2 has plain question marks and colons between brackets; DVC folds plain keys, which is no YAML at all."""
+    if expected is None:
+        with pytest.raises(TaskError):
+            task_file.content(text, "x")
+    else:
+        assert task_file.content(text, "x") == expected
+
+
+def test_folded_keys_are_unfolded_and_nothing_else() -> None:
+    """Comments, values over lines, explicit keys and quotes stay as they are."""
+    text = "# c d\na b\n  c: {d e \n    f: 1}  # g\nh: i\n  j\n? k\n  l\n: 'm\n  n'\no: p  \n  q\n"
+    unfolded = safe_yaml.unfolded(text)
+    assert unfolded == "# c d\na b c: {d e f: 1}  # g\nh: i\n  j\n? k\n  l\n: 'm\n  n'\no: p  q\n"
+    assert task_file.content(unfolded, "x") == task_file.content(text, "x")
+    assert safe_yaml.unfolded(unfolded) == unfolded
+
+
 def test_aliases_within_bounds_are_fine() -> None:
     """Anchors, aliases and merges do what YAML says."""
     text = "a: &a {x: 1, y: [1, 2]}\nb: *a\nc: {<<: *a, x: 3}\n"
@@ -158,3 +195,76 @@ def test_a_bomb_costs_neither_time_nor_memory(workspace: Workspace) -> None:
     assert done.returncode == 1
     assert "error: tasks/iris.yaml: line " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+WORDS = st.sampled_from(
+    [
+        "yes",
+        "no",
+        "on",
+        "off",
+        "Y",
+        "n",
+        "true",
+        "null",
+        "~",
+        "010",
+        "007",
+        "08",
+        "1e5",
+        "1e-05",
+        "1:30",
+        "1_000",
+        "0x1f",
+        "0o17",
+        "+3",
+        ".5",
+        "1.",
+        ".inf",
+        "007e5",
+        "1_0.5",
+        "2024-01-01",
+        "=",
+        "<<",
+        "-",
+    ]
+)
+VALUES = st.one_of(WORDS, st.text(), st.booleans(), st.none(), st.integers(), st.floats(allow_nan=False))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *((text, text) for text in ("no", "On", "1:30", "1_000", "007", "08.5", "2024-01-01")),
+        *(("true", True), ("1e-3", 0.001), ("0x1F", 31), ("0o17", 15), ("-2", -2), ("~", None)),
+    ],
+)
+def test_words_are_read_as_yaml_1_2_has_them(text: str, expected: Any) -> None:
+    """Labels such as no and codes such as 007 are text; so are dates."""
+    found = task_file.content(f"key: {text}", "any.yaml")["key"]
+    assert (found, type(found)) == (expected, type(expected))
+
+
+@given(VALUES)
+def test_what_is_written_is_read_again(value: Any) -> None:
+    """A value keeps its type, whatever it is spelled like."""
+    assert task_file.content(yaml.dump({"key": [value]}, Dumper=CoreDumper), "any.yaml") == {"key": [value]}
+
+
+@given(VALUES)
+def test_others_read_what_is_written(value: Any) -> None:
+    """Text is text by versions 1.1 and 1.2 alike: what one of them takes for another thing stands in quotes."""
+    text = yaml.dump({"key": [value]}, Dumper=CoreDumper)
+    for found in (yaml.safe_load(text), YAML(typ="safe", pure=True).load(text)):
+        assert isinstance(found["key"][0], str) == isinstance(value, str)
+        assert not isinstance(value, str) or found["key"] == [value]
+
+
+@given(st.one_of(WORDS, st.booleans(), st.none(), st.integers(-(10**15), 10**15)))
+def test_dvc_leaves_the_meaning_of_a_task_file(value: Any) -> None:
+    """`dvc exp run -S` reads a task file and writes it again, without the quotes that YAML 1.2 does not need."""
+    from dvc.utils.serialize._yaml import _dump, parse_yaml_for_update
+
+    text = io.StringIO()
+    _dump(parse_yaml_for_update(yaml.dump({"key": [value], "epochs": 2}, Dumper=CoreDumper), "any.yaml"), text)
+    assert task_file.content(text.getvalue(), "any.yaml") == {"key": [value], "epochs": 2}

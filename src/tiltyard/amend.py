@@ -9,6 +9,7 @@ import yaml
 
 from tiltyard import files, task_file
 from tiltyard.errors import TaskError
+from tiltyard.safe_yaml import BoundedLoader
 from tiltyard.variant import Changes, changed, shown
 from tiltyard.workspace import Workspace
 
@@ -30,7 +31,7 @@ def amend(workspace: Workspace, name: str, changes: Changes) -> Path:
 
 def _set(text: str, keys: list[str], value: Any) -> str:
     """Replace the value of one key, or add the key to the nearest section that there is."""
-    node: Any = yaml.compose(text, Loader=yaml.SafeLoader)
+    node: Any = yaml.compose(text, Loader=BoundedLoader)
     for depth, key in enumerate(keys):
         inside = _child(node, key)
         if inside is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -11,10 +12,11 @@ from pydantic import TypeAdapter
 
 from tiltyard.column import Column
 from tiltyard.profile import Trait
+from tiltyard.safe_yaml import CoreDumper
 from tiltyard.task import AnyColumn
-from tiltyard.yaml_core import CoreDumper
 
 SIMPLE_KEY = 1000  # characters before its colon: YAML looks no farther for it than 1024
+UNQUOTED = re.compile(r"^:|\?")  # what DVC writes without quotes in brackets, where it means another thing
 COMMENTS = {
     "rows": "fewer or more stop the road",
     "split": "the test part is sealed at the first run",
@@ -46,22 +48,38 @@ def text(
     ]
     for key, value in content.items():
         if key == "columns":
-            lines += ["columns:", *(f"{_pair(name, value[name], '  ')}  # {_seen(by_name[name])}" for name in value)]
+            lines += ["columns:", *(_pair(name, value[name], "  ", _seen(by_name[name])) for name in value)]
             left_out = [seen for name, seen in by_name.items() if seen.reason and name not in value]
             lines += [f"  # left out: {_one_line(seen.name)}: {seen.reason}" for seen in left_out]
         elif key in ("train", "serve"):
-            inside = (f"{_pair(name, inner, '  ')}{_comment(name, said)}" for name, inner in value.items())
-            lines += [f"{key}:{_comment(key, said)}", *inside]
+            inside = (_pair(name, inner, "  ", said.get(name, "")) for name, inner in value.items())
+            lines += [f"{key}:{_comment(said.get(key, ''))}", *inside]
         else:
-            lines.append(_pair(key, value) + _comment(key, said))
+            lines.append(_pair(key, value, "", said.get(key, "")))
     return "\n".join(lines) + "\n"
 
 
-def _pair(key: str, value: Any, indent: str = "") -> str:
-    """Spell a key and its value on one line; a key that YAML would not find there gets a line of its own."""
+def _pair(key: str, value: Any, indent: str = "", comment: str = "") -> str:
+    """Spell a key and its value on one line, or below the key; a key that YAML would not find has a line of its own."""
     name = _flow([key])[1:-1]
     start = f"{indent}{name}" if len(name) < SIMPLE_KEY else f"{indent}? {name}\n{indent}"
-    return f"{start}: {_flow([value])[1:-1]}"
+    if not isinstance(value, (dict, list)) or _fits(value):
+        return f"{start}: {_flow([value])[1:-1]}{_comment(comment)}"
+    below = f"{indent}  "
+    if isinstance(value, dict):
+        lines = [_pair(inner, value[inner], below) for inner in value]
+    else:
+        lines = [f"{below}- {_flow([item])[1:-1]}" for item in value]
+    return "\n".join([f"{start}:{_comment(comment)}", *lines])
+
+
+def _fits(value: Any) -> bool:
+    """Return whether brackets may hold a value: `dvc exp run -S` folds keys there and takes off quotes that matter."""
+    if isinstance(value, dict):
+        return not any(" " in key or UNQUOTED.search(key) for key in value) and all(map(_fits, value.values()))
+    if isinstance(value, list):
+        return all(map(_fits, value))
+    return not isinstance(value, str) or not UNQUOTED.search(value)
 
 
 def _flow(value: list[Any]) -> str:
@@ -87,8 +105,8 @@ def _seen(seen: Trait) -> str:
     return _one_line(seen.seen) + missing
 
 
-def _comment(key: str, said: Mapping[str, str]) -> str:
-    return f"  # {_one_line(said[key])}" if key in said else ""
+def _comment(words: str) -> str:
+    return f"  # {_one_line(words)}" if words else ""
 
 
 def _one_line(words: str) -> str:

@@ -7,8 +7,9 @@ columns become there; and it would not see that a default has changed.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
-from tiltyard import files
+from tiltyard import files, safe_yaml
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
@@ -23,8 +24,16 @@ SECTIONS: dict[str, set[str]] = {
 
 def resolve(workspace: Workspace, task: Task) -> list[str]:
     """Write a file for each stage; return their names."""
+    _unfold(workspace.task_file(task.name))
     with files.replacing_folder(workspace.out(task.name, "config")) as folder:
         for verb, sections in SECTIONS.items():
             content = task.model_dump(mode="json", include=sections)
             files.write_text(folder / f"{verb}.json", json.dumps(content, indent=1) + "\n")
     return [f"{verb}.json" for verb in SECTIONS]
+
+
+def _unfold(path: Path) -> None:
+    """Repair a task file that `dvc exp run -S` has rewritten: DVC folds long keys so that it cannot read them back."""
+    text = path.read_text(encoding="utf-8")
+    if (repaired := safe_yaml.unfolded(text)) != text:
+        files.write_text(path, repaired)

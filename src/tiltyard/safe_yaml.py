@@ -1,10 +1,15 @@
-"""Reading YAML that people write: bounded in size, depth and aliases; a mistake is told with its line and a caret."""
+"""YAML that people write, by the core schema of version 1.2: bounded in size, depth and aliases.
+
+DVC reads and writes task files by version 1.2, PyYAML by 1.1. In 1.1 `no` is false, `1:30` is 90, `1_000` is 1000,
+`010` is 8, and `1e-3` is a word. `dvc exp run -S` takes the quotes off the labels 'yes' and 'no', and folds keys with
+blanks over lines. A number with leading zeros is a code, and therefore text here.
+"""
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +20,26 @@ from yaml.reader import ReaderError
 
 from tiltyard import files
 from tiltyard.errors import TaskError
-from tiltyard.yaml_core import CoreLoader
 
 LARGEST = 1_000_000  # characters of a file: PyYAML reads some 100,000 a second
 DEEPEST = 32  # levels; a picture as nested lists in `serve.example` needs six
 MOST = 4 * LARGEST  # characters of values, with what aliases stand for counted each time: JSON spells them out
 HALF = re.compile("[\ud800-\udfff]")  # of a character: UTF-8 has no bytes for it
 WIDE = 100  # characters of a line that are shown
+BLANKS = "\0 \t\r\n\x85\u2028\u2029"
+BOOLEAN, NULL = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:null"
+WHOLE, REAL = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+MERGE = "tag:yaml.org,2002:merge"
+# the tag of a plain word, its spelling, and the characters that it begins with
+SCALARS = [
+    (BOOLEAN, r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    (NULL, r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    (WHOLE, r"[-+]?(0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    (REAL, r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+.0123456789"),
+    (REAL, r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", "-+."),
+    (MERGE, r"<<", "<"),
+]
+NUMBERLIKE = r"[-+]?[0-9_.]+([eE][-+]?[0-9]+)?"  # what other readers of version 1.2 take for a number: 08, 007e5, 1_000
 
 
 def read(path: Path, shown: str) -> Any:
@@ -51,6 +69,27 @@ def parse(text: str, shown: str) -> Any:
         raise TaskError(message, f"edit {shown}") from None
 
 
+def unfolded(text: str) -> str:
+    """Put plain keys, and plain text with blanks in a row, on one line each, where DVC folded them over lines.
+
+    DVC cannot read back such keys, and reads one blank for several.
+    """
+    for token in reversed([*_folded(text)]):
+        text = text[: token.start_mark.index] + token.value + text[token.end_mark.index :]
+    return text
+
+
+def _folded(text: str) -> Iterator[yaml.ScalarToken]:
+    """Yield what must stand on one line."""
+    key = False
+    for token in yaml.scan(text, Loader=BoundedLoader):
+        if isinstance(token, yaml.ScalarToken) and token.plain and token.start_mark.line < token.end_mark.line:
+            wanted = key or "  " in token.value
+            if wanted and "\n" not in token.value:
+                yield token
+        key = isinstance(token, yaml.KeyToken) and token.start_mark.index == token.end_mark.index  # without a `?`
+
+
 def _told(text: str, shown: str, error: MarkedYAMLError) -> str:
     """Return where and what, then show the line with a caret below the place."""
     mark = error.problem_mark or error.context_mark
@@ -71,6 +110,77 @@ def _place(text: str, mark: Mark) -> tuple[int, int, str]:
         number -= 1
         column = len(lines[number]) if number < len(lines) else 0
     return number, column, lines[number].replace("\t", " ")
+
+
+class CoreLoader(yaml.SafeLoader):
+    """PyYAML's safe loader, with the words and the plain text of YAML 1.2, and plain keys that DVC folds over lines."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - as PyYAML has it
+
+    def fetch_plain(self) -> None:
+        """Let a plain key end on another line than it begins; PyYAML looks for its colon on the first alone."""
+        super().fetch_plain()
+        token = self.tokens[-1]
+        key, start, end = self.possible_simple_keys.get(self.flow_level), token.start_mark, token.end_mark
+        if key and key.index == start.index and end.line > start.line:
+            key.line = end.line if self.flow_level or _indent(end) > key.column else key.line
+
+    def check_key(self) -> bool:
+        """Begin an explicit key at a question mark that a blank follows; another one is text."""
+        return self.peek(1) in BLANKS
+
+    def check_value(self) -> bool:
+        """Begin a value at a colon that a blank or a bracket follows, or that stands right behind a quoted key."""
+        if not self.flow_level or self.peek(1) in BLANKS + ",[]{}":
+            return bool(super().check_value())
+        before = self.tokens[-1] if self.tokens else None
+        return before is not None and before.end_mark.index == self.index and not getattr(before, "plain", False)
+
+    def check_plain(self) -> bool:
+        """Begin plain text at another question mark or colon, also between brackets."""
+        return bool(super().check_plain()) or self.peek() in "?:"
+
+    def scan_plain(self) -> yaml.ScalarToken:
+        """Go over question marks, where PyYAML ends plain text between brackets."""
+        peek = super().peek
+        self.peek = lambda index=0: "x" if (found := peek(index)) == "?" else found  # type: ignore[method-assign]
+        try:
+            token: yaml.ScalarToken = super().scan_plain()
+        finally:
+            del self.peek
+        return token
+
+    def scan_plain_spaces(self, indent: int, start_mark: Mark) -> list[str]:
+        """Keep the blanks at which DVC folds a line: it leaves them at its end, where two of them are no longer one."""
+        line, blanks = self.line, 0
+        while self.peek(blanks) == " ":
+            blanks += 1
+        chunks: list[str] = super().scan_plain_spaces(indent, start_mark) or []
+        return [" " * max(1, blanks)] if self.line > line and chunks == [" "] else chunks
+
+    def construct_whole(self, node: yaml.ScalarNode) -> int:
+        """Read a whole number: decimal, 0o17 or 0x1F."""
+        text = self.construct_scalar(node)
+        return int(text, 0) if text.startswith(("0o", "0x")) else int(text)
+
+
+class CoreDumper(yaml.SafeDumper):
+    """PyYAML's safe dumper, which quotes what either version would not read as text."""
+
+
+def _indent(mark: Mark) -> int:
+    """Return the column in which the line of a place begins."""
+    buffer = mark.buffer or ""
+    line = buffer[buffer.rfind("\n", 0, mark.pointer) + 1 : mark.pointer]
+    return len(line) - len(line.lstrip(" "))
+
+
+for tag, spelled, first in SCALARS:
+    pattern = re.compile(f"^(?:{spelled})$")
+    CoreLoader.add_implicit_resolver(tag, pattern, list(first))
+    CoreDumper.add_implicit_resolver(tag, pattern, list(first))
+CoreDumper.add_implicit_resolver(REAL, re.compile(f"^(?:{NUMBERLIKE})$"), list("-+0123456789_."))
+CoreLoader.add_constructor(WHOLE, CoreLoader.construct_whole)
 
 
 class BoundedLoader(CoreLoader):
