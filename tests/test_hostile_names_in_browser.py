@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,11 @@ from making import fetch_raw, new_workspace
 from pipelines import evidence
 from tiltyard import card, explain, files, markdown, prepare, report, study_page, task_file, validate
 from tiltyard.api import application, install
+from tiltyard.approve import approve
+from tiltyard.decision import Decision, provenance
 from tiltyard.errors import DataError, TiltyardError
 from tiltyard.promote import promote
+from tiltyard.registry import Registry
 from tiltyard.served import Served
 from tiltyard.workspace import Workspace
 
@@ -91,6 +95,11 @@ def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         promote(workspace, task)
         tiny.crowned(workspace, quick_package(workspace, task), "shop")
         challenge(workspace, task, slice(1))
+        approve(workspace, task, "champion")
+        back = Decision(task="shop", verdict="ROLLBACK", version="1" * 12, reasons=[SCRIPT], **provenance(workspace))
+        Registry(workspace).record(back)
+        patch.setenv("TILTYARD_ACTOR", LINK + DOUBLE + CLOSED)
+        approve(workspace, task, "champion")
         promote(workspace, task)
     explain.explain(workspace, task, explain.Wish(only=["permutation", "features"]))
     report.report(workspace, [task])
@@ -113,6 +122,10 @@ def test_pages_of_the_report(browser: Browser, spoiled: Workspace) -> None:
     for page in (spoiled.report / "index.html", spoiled.report / "shop.html"):
         text = harmless(browser, page.as_uri())
         assert IMAGE in text
+    for verdict in ("APPROVE", "ROLLBACK"):
+        assert verdict in text
+    for who in (IMAGE + SCRIPT, LINK + DOUBLE + CLOSED):
+        assert f"approved by {who}" in text, "a reviewer's name is to be read"
     evaluation = spoiled.out("shop", "evaluate") / "report.html"
     assert IMAGE in harmless(browser, evaluation.as_uri())
 
@@ -146,6 +159,45 @@ def test_an_edited_pointer_is_text(browser: Browser, spoiled: Workspace, tmp_pat
     else:
         for page in edited.report.glob("*.html"):
             harmless(browser, page.as_uri())
+
+
+def _hostile(value: Any, keep: tuple[str, ...] = ("task", "verdict")) -> Any:
+    """Put script in place of each text inside, whatever it stands for."""
+    if isinstance(value, dict):
+        return {key: inner if key in keep else _hostile(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_hostile(inner) for inner in value]
+    return IMAGE + DOUBLE + CLOSED + LINK if isinstance(value, str) else value
+
+
+EDITS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "all text": _hostile,
+    "all but the states of checks": lambda line: {
+        **_hostile(line),
+        "checks": [{**_hostile(one), "state": one["state"]} for one in line["checks"]],
+    },
+    "metrics": lambda line: {**line, "metric": IMAGE, "metrics": {IMAGE: 1, DOUBLE: 2}, "baseline": {IMAGE: 0}},
+    "a verdict": lambda line: {**line, "verdict": IMAGE},
+    "a signer": lambda line: {**line, "signer": IMAGE, "signature": IMAGE, "chain": IMAGE},
+}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+def test_an_edited_ledger_is_text(
+    browser: Browser, spoiled: Workspace, tmp_path: Path, edit: Callable[[dict[str, Any]], dict[str, Any]]
+) -> None:
+    """Whatever stands in its lines: the pages show it as text, or say that the registry cannot be read."""
+    root = tmp_path / "edited"
+    shutil.copytree(spoiled.root, root)
+    edited = Workspace(root)
+    ledger = edited.ledger("shop")
+    lines = [edit(json.loads(line)) for line in ledger.read_text(encoding="utf-8").splitlines()]
+    ledger.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+    shutil.rmtree(edited.report)
+    report.report(edited, [task_file.load(edited, "shop")])
+    texts = [harmless(browser, page.as_uri()) for page in sorted(edited.report.glob("*.html"))]
+    assert len(texts) == 2
+    assert all("shop" in text for text in texts)
 
 
 def test_data_docs(browser: Browser, spoiled: Workspace) -> None:
