@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from tiltyard import files
-from tiltyard.errors import RegistryError
+from tiltyard.errors import PackageError, RegistryError
 from tiltyard.strict import Strict
 
 VERSION = "^[0-9a-f]{12}$"  # a name that is none could lead out of the folder of packages
@@ -38,6 +38,13 @@ def read(path: Path) -> Challenge | None:
     except (ValueError, RecursionError) as error:
         said = f"expected one JSON object; {error}"
     raise RegistryError(f"{path} is no challenge: {said}", hint=f"end it: tiltyard traffic {path.stem} --off")
+
+
+def insist_on_proof(folder: Path) -> None:
+    """Want what `tiltyard package` leaves when a version has been proven; anybody can copy a model into a folder."""
+    for name in ("proven.json", "golden.json"):
+        if not (folder / name).is_file():
+            raise PackageError(f"{folder} was not proven: expected {name}", f"tiltyard package {folder.parent.name}")
 
 
 def write(path: Path, challenge: Challenge) -> None:

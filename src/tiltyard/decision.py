@@ -18,6 +18,8 @@ from tiltyard.workspace import Workspace
 
 CODE = ("src", "pipelines", "tasks", "dvc.yaml", "params.yaml")  # what a commit must hold for a figure to be traced
 
+TRAFFIC = {"CHALLENGE", "END"}  # verdicts that begin and end a shadow or canary, and judge nothing
+
 
 class Decision(BaseModel):
     """One line of the ledger; the champion's pointer holds the decision that made it champion."""
@@ -27,7 +29,7 @@ class Decision(BaseModel):
     id: str = Field(default_factory=lambda: uuid.uuid4().hex)
     time: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     task: str
-    verdict: Literal["PROMOTE", "HOLD", "REJECT", "ROLLBACK", "APPROVE"]
+    verdict: Literal["PROMOTE", "HOLD", "REJECT", "ROLLBACK", "APPROVE", "CHALLENGE", "END"]
     version: str
     champion: str | None = None  # the version before
     reasons: list[str]

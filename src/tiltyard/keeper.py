@@ -200,7 +200,9 @@ class Keeper:
         """Let a challenger have its share of what is asked next; without a challenge there is no such."""
         arms: dict[str, Arms] = {name: arms for name, arms in self.app.state.arms.items() if name != path.stem}
         if (found := challenge.read(path)) and found.task == path.stem:
-            model = self._warm(path.stem).get(found.version) or _proven(self._folder(path, found.version))
+            folder = self._folder(path, found.version)
+            challenge.insist_on_proof(folder)
+            model = self._warm(path.stem).get(found.version) or _proven(folder)
             arms[path.stem] = Arms(found, model)
             log.info("%s: %s is %s for %g of all requests", path.stem, found.version, found.way, found.share)
         else:
@@ -233,6 +235,8 @@ def _proven(folder: Path, files_digest: str = "") -> Served:
         )
     if golden.is_file():
         rows = files.read_json(golden)
+        if not rows["instances"]:
+            raise PackageError(f"{golden} holds no rows: expected some, with what must be answered")
         for predictions in model.answers(rows["instances"]):
             compare(rows["predictions"], predictions)
     return model

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tiltyard import chronicle, evaluation, files
-from tiltyard.decision import Decision
+from tiltyard.decision import TRAFFIC, Decision
 from tiltyard.errors import RegistryError, TiltyardError
 from tiltyard.predictions import Predictions
 from tiltyard.predictor import version
@@ -50,7 +50,8 @@ def page(workspace: Workspace, task: Task) -> str:
     training = files.read_json(workspace.out(task.name, "train") / "training.json")
     test = read_test(workspace, task)
     predictions = Predictions.load(out / "predictions.npz", task.classes, task.target.told)
-    last = next((one for one in reversed(decisions) if one.version == told["version"]), None)
+    judged = [one for one in decisions if one.version == told["version"] and one.verdict not in TRAFFIC]
+    last = judged[-1] if judged else None
     measured = evaluation.sections(task, told, training, predictions, test.rows)
     sections = [
         *measured[:1],

@@ -21,6 +21,8 @@ COLOURS = {
     "REJECT": "red",
     "ROLLBACK": "magenta",
     "APPROVE": "cyan",
+    "CHALLENGE": "cyan",
+    "END": "dim",
     "stopped": "bold red",
     "ok": "green",
     "missing": "yellow",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from tiltyard import challenge, files
+from tiltyard import challenge, files, signing
 from tiltyard.challenge import Challenge
-from tiltyard.decision import provenance
+from tiltyard.decision import Decision, provenance
 from tiltyard.errors import PackageError, RegistryError
 from tiltyard.live import FEWEST, Live, live
 from tiltyard.registry import Registry
@@ -55,6 +56,7 @@ def _told(found: Challenge | None, reigns: str | None) -> str:
 
 def begin(workspace: Workspace, task: Task, wanted: tuple[str, str], share: float) -> Challenge:
     """Let a packaged version challenge the champion; it takes the place of the challenge before."""
+    signing.insist(workspace, task)
     (version, way), registry = wanted, Registry(workspace)
     with registry.lock(task.name):
         champion = registry.champion(task.name)
@@ -66,17 +68,38 @@ def begin(workspace: Workspace, task: Task, wanted: tuple[str, str], share: floa
                 hint=f"see which are packaged: ls {_packages(workspace, task).relative_to(workspace.root)}",
             )
         _insist_on_package(workspace, task, version)
-        since, who = datetime.now(UTC).isoformat(timespec="seconds"), provenance(workspace)["who"]
+        since, origin = datetime.now(UTC).isoformat(timespec="seconds"), provenance(workspace)
         names = {"task": task.name, "version": version, "way": way, "champion": champion.version}
-        found = Challenge.model_validate({**names, "share": share, "since": since, "who": who})
+        found = Challenge.model_validate({**names, "share": share, "since": since, "who": origin["who"]})
+        registry.record(_decision(workspace, found, "CHALLENGE", origin))
         challenge.write(workspace.traffic(task.name), found)
     return found
 
 
 def end(workspace: Workspace, task: Task) -> None:
-    """End the challenge, if there is one."""
-    with Registry(workspace).lock(task.name):
-        workspace.traffic(task.name).unlink(missing_ok=True)
+    """End the challenge, if there is one; the file goes first, and nobody has to wait for the ledger."""
+    signing.insist(workspace, task)
+    path, registry = workspace.traffic(task.name), Registry(workspace)
+    with registry.lock(task.name):
+        found = None
+        with contextlib.suppress(RegistryError, OSError):  # a damaged one ends, too
+            found = challenge.read(path)
+        path.unlink(missing_ok=True)
+        if found and found.task == task.name:
+            registry.record(_decision(workspace, found, "END", provenance(workspace)))
+
+
+def _decision(
+    workspace: Workspace, found: Challenge, verdict: Literal["CHALLENGE", "END"], origin: dict[str, Any]
+) -> Decision:
+    """Return what the ledger holds of the start or the end of a challenge."""
+    evidence: dict[str, Any] = {"challenge": found.model_dump(mode="json")}
+    if verdict == "CHALLENGE":
+        evidence["package"] = files.sha256(workspace.package(found.task, found.version))
+    word = "begun" if verdict == "CHALLENGE" else "ended"
+    reasons = [f"{found.way} {word} by {origin['who']}: share {found.share:g}"]
+    names = {"task": found.task, "version": found.version, "champion": found.champion}
+    return Decision(**names, verdict=verdict, reasons=reasons, evidence=evidence, **origin)
 
 
 def _insist_on_package(workspace: Workspace, task: Task, version: str) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 from collections.abc import Collection, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from tiltyard import files, manifest, pointer, task_file
+from tiltyard import challenge, files, manifest, pointer, task_file
+from tiltyard.challenge import Challenge
 from tiltyard.decision import Decision, code
-from tiltyard.errors import RegistryError, TiltyardError
+from tiltyard.errors import PackageError, RegistryError, TiltyardError
 from tiltyard.git_comparison import Commit, signer_faults, task_faults
 from tiltyard.ledger import FORMAT, RECORDED
 from tiltyard.predictor import Predictor, version
@@ -22,6 +24,7 @@ from tiltyard.workspace import Workspace
 
 State = Literal["same", "changed", "unknown"]
 Row = dict[str, Any]
+ENDS = {"CHALLENGE", "END", *CROWNING}  # verdicts after which an earlier challenge no longer runs
 
 
 class Proof(NamedTuple):
@@ -66,7 +69,7 @@ def everything(workspace: Workspace, names: Collection[str], against: str | None
 
 def _of_task(workspace: Workspace, name: str, task: Task | None, commit: Commit | None) -> list[Proof]:
     """Look at the ledger, at what git held, and at all that the champion was made of."""
-    proofs = [*_in_git(commit, name)] if commit else []
+    proofs = [*(_in_git(commit, name) if commit else ()), *_challenge(workspace, name)]
     try:
         champion = Registry(workspace).champion(name)
         proofs = [*_ledger(workspace, name, wanted=bool(task and task.gate.signed)), *proofs]
@@ -80,9 +83,10 @@ def _of_task(workspace: Workspace, name: str, task: Task | None, commit: Commit 
 
 
 def _known(workspace: Workspace) -> set[str]:
-    """Name all tasks with a pointer, a ledger or a head."""
-    champions, ledgers = workspace.champion("any").parent, workspace.ledger("any").parent
-    found = [*champions.glob("[!.]*.json"), *ledgers.glob("[!.]*.jsonl"), *ledgers.glob("[!.]*.head")]
+    """Name all tasks with a pointer, a ledger, a head or a challenge."""
+    pointers, ledgers = workspace.champion("any").parent, workspace.ledger("any").parent
+    found = [*ledgers.glob("[!.]*.jsonl"), *ledgers.glob("[!.]*.head")]
+    found += [*pointers.glob("[!.]*.json"), *workspace.traffic("any").parent.glob("[!.]*.json")]
     return {path.stem for path in found}
 
 
@@ -174,12 +178,66 @@ def _model(expected: str, folder: Path) -> Proof:
 
 
 def _compared(what: str, expected: str | None, received: str | None) -> Proof:
+    """Compare two hashes; without one of them nothing is known."""
     if not expected or not received:
         missing = "it was not recorded" if not expected else "it is not here"
         return Proof(what, "unknown", missing)
     if expected == received:
         return Proof(what, "same", received[:12])
     return Proof(what, "changed", f"expected {expected[:12]}; received {received[:12]}")
+
+
+def _challenge(workspace: Workspace, task: str) -> Iterator[Proof]:
+    """Return a row for the challenge of a task and one for its package; nothing if none runs."""
+    path = workspace.traffic(task)
+    if not os.path.lexists(path):
+        return
+    try:
+        found = challenge.read(path)
+        begun = _begun(workspace, task, found) if found else None
+    except (RegistryError, OSError) as error:
+        yield Proof("challenge", "changed", str(error))
+        return
+    if found is None:
+        yield Proof("challenge", "changed", f"{path} is no challenge: expected a regular file")
+        return
+    said = f"{found.way} of {found.version}, share {found.share:g}"
+    if begun is None:
+        text = (
+            f"{said}: the last decision of the ledger about traffic is another; end it: tiltyard traffic {task} --off"
+        )
+        yield Proof("challenge", "changed", text)
+    else:
+        yield Proof("challenge", "same", f"{said}, begun by {begun.who} on {begun.time}")
+    yield _challenger(workspace.package(task, found.version), begun)
+
+
+def _begun(workspace: Workspace, task: str, found: Challenge) -> Decision | None:
+    """Return the decision that began a challenge, unless it was ended or was begun otherwise."""
+    decisions = [one for one in Registry(workspace).decisions(task) if one.verdict in ENDS]
+    last = decisions[-1] if decisions else None
+    if last is None or last.verdict != "CHALLENGE" or (last.task, last.version) != (found.task, found.version):
+        return None
+    return last if last.evidence.get("challenge") == found.model_dump(mode="json") else None
+
+
+def _challenger(folder: Path, begun: Decision | None) -> Proof:
+    """Hold the challenger's package against its name, its own hashes, and what was recorded when it began."""
+    if not folder.is_dir():
+        return Proof("challenger", "unknown", f"its files are not here: dvc pull {'/'.join(folder.parts[-4:])}")
+    try:
+        challenge.insist_on_proof(folder)
+        manifest.check(folder)
+        found, package = version(folder), files.sha256(folder)
+    except (PackageError, OSError) as error:
+        return Proof("challenger", "changed", str(error))
+    if found != folder.name:
+        return Proof("challenger", "changed", f"expected {folder.name}; received {found}")
+    if begun is None:
+        return Proof("challenger", "unknown", "no decision of the ledger names it as the challenger")
+    if package != (expected := str(begun.evidence.get("package"))):
+        return Proof("challenger", "changed", f"expected {expected[:12]}; received {package[:12]}")
+    return Proof("challenger", "same", package[:12])
 
 
 def _parameters(task: Task, decision: Decision) -> Proof:

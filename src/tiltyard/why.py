@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tiltyard.aliases import named
+from tiltyard.decision import TRAFFIC
 from tiltyard.errors import RegistryError
 from tiltyard.registry import Registry
 from tiltyard.task import Task
@@ -23,4 +24,5 @@ def why(workspace: Workspace, task: Task, name: str | None = None) -> dict[str, 
             f"nothing was decided about version {wanted} of {task.name}",
             hint=f"see what was: tiltyard history {task.name}",
         )
-    return about[-1].model_dump(mode="json")
+    judged = [decision for decision in about if decision.verdict not in TRAFFIC]  # they stand on no grounds
+    return (judged or about)[-1].model_dump(mode="json")

@@ -26,7 +26,14 @@ SCRIPTS = ("draw.js", "plots.js", "tables.js")
 POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {}; base-uri 'none'; form-action 'none'"
 )
-COLOURS = {"PROMOTE": "good", "HOLD": "warn", "REJECT": "bad", "ROLLBACK": "warn", "APPROVE": "good"}
+COLOURS = {
+    "PROMOTE": "good",
+    "HOLD": "warn",
+    "REJECT": "bad",
+    "ROLLBACK": "warn",
+    "APPROVE": "good",
+    "CHALLENGE": "warn",
+}
 LONG = 80  # characters of a cell that wants room
 ABREAST, MANY = 3, 6  # pictures that fit into half the width, and those that are shown small
 

@@ -1,0 +1,145 @@
+"""A challenge is a decision: recorded, signed, looked at by `verify`, and refused where nobody proved its package."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import tiny
+from making import edit_task
+from starlette.applications import Starlette
+
+from tiltyard import challenge, files, signing, task_file, traffic
+from tiltyard.decision import Decision
+from tiltyard.errors import RegistryError
+from tiltyard.keeper import Keeper
+from tiltyard.registry import Registry
+from tiltyard.verify import everything, verify
+from tiltyard.why import why
+from tiltyard.workspace import Workspace
+
+Kept = tuple[Workspace, list[str], Starlette, Keeper]
+
+
+def begin(kept: Kept, way: str, share: float) -> None:
+    """Let the second version challenge the first, as the command does."""
+    space, versions, *_ = kept
+    traffic.begin(space, task_file.load(space, "iris"), (versions[1], way), share)
+
+
+@pytest.mark.parametrize("damage", ["proven.json", "golden.json", "no rows"])
+def test_a_challenger_that_was_not_proven_is_not_taken(
+    kept: Kept, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever may write a challenge by hand may write a package, too, and one that nobody proved answers nobody."""
+    space, (first, second, _), app, watching = kept
+    folder = space.package("iris", second)
+    if damage == "no rows":
+        files.write_json(folder / "golden.json", {"instances": [], "predictions": []})
+    else:
+        (folder / damage).unlink()
+    challenge.write(space.traffic("iris"), forged(first, second))
+    watching.look()
+    assert app.state.arms == {}
+    assert "iris: the new challenger is not served" in caplog.text
+
+
+def forged(champion: str, version: str, **more: Any) -> challenge.Challenge:
+    """Write a challenge that answers everybody, as by hand."""
+    content = {"task": "iris", "way": "canary", "share": 1.0, "since": "2026-11-28", "version": version}
+    return challenge.Challenge.model_validate({**content, "champion": champion, **more})
+
+
+def rows_of(space: Workspace) -> dict[str, str]:
+    """Return how the challenge of iris and its package are found, with all tasks and with the one."""
+    (found,) = {
+        tuple((row["what"], row["state"]) for row in rows if row["what"].startswith("challenge"))
+        for rows in (verify(space, task_file.load(space, "iris")), [*everything(space, ["iris"])])
+    }
+    return dict(found)
+
+
+def test_a_challenge_is_a_decision_that_verify_wants(kept: Kept) -> None:
+    """Its start and its end are lines of the ledger; written by hand, changed or put back it is told."""
+    space, (first, second, third), *_ = kept
+    path, task = space.traffic("iris"), task_file.load(space, "iris")
+    assert rows_of(space) == {}
+    begin(kept, "canary", 0.25)
+    good = path.read_bytes()
+    assert rows_of(space) == {"challenge": "same", "challenger": "same"}
+    line = Registry(space).decisions("iris")[-1]
+    assert (line.verdict, line.version, line.champion) == ("CHALLENGE", second, first)
+    assert line.evidence["challenge"] == json.loads(good)
+    for changed in (
+        {"share": 1.0},
+        {"way": "shadow"},
+        {"version": third},
+        {"champion": third},
+        {"who": "anna"},
+        {"task": "sine"},
+    ):
+        challenge.write(path, challenge.Challenge.model_validate(json.loads(good) | changed))
+        assert rows_of(space)["challenge"] == "changed", changed
+    path.write_bytes(b"{")
+    assert rows_of(space) == {"challenge": "changed"}
+    traffic.end(space, task)
+    assert not path.exists()
+    begin(kept, "canary", 0.25)
+    good = path.read_bytes()
+    traffic.end(space, task)
+    traffic.end(space, task)
+    assert [one.verdict for one in Registry(space).decisions("iris")[-2:]] == ["CHALLENGE", "END"]
+    assert rows_of(space) == {}
+    path.write_bytes(good)
+    assert rows_of(space)["challenge"] == "changed"
+    begin(kept, "canary", 0.25)
+    good = path.read_bytes()
+    tiny.crowned(space, first)
+    path.write_bytes(good)
+    assert rows_of(space)["challenge"] == "changed"
+    assert Registry(space).faults("iris") == []
+
+
+def test_the_package_of_a_challenger_is_looked_at(kept: Kept) -> None:
+    """Any byte of it, that it was proven, and that it is here."""
+    space, (first, second, third), *_ = kept
+    challenge.write(space.traffic("iris"), forged(first, third))
+    assert rows_of(space) == {"challenge": "changed", "challenger": "unknown"}
+    begin(kept, "canary", 0.25)
+    folder = space.package("iris", second)
+    for name in ("model.onnx", "encoder.json", "card.md", "golden.json", "proven.json", "reference.json"):
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content + b"\n")
+        assert rows_of(space) == {"challenge": "same", "challenger": "changed"}, name
+        (folder / name).unlink()
+        assert rows_of(space) == {"challenge": "same", "challenger": "changed"}, name
+        (folder / name).write_bytes(content)
+    folder.rename(folder.with_name("aside"))
+    assert rows_of(space) == {"challenge": "same", "challenger": "unknown"}
+
+
+def test_what_was_judged_is_still_told_while_a_challenge_runs(kept: Kept) -> None:
+    """A challenge has no grounds of its own, so `why` goes on about the verdict; without one it tells of the start."""
+    space, (_, second, _), *_ = kept
+    task = task_file.load(space, "iris")
+    begin(kept, "shadow", 1.0)
+    assert why(space, task, second)["verdict"] == "CHALLENGE"
+    Registry(space).record(Decision(task="iris", verdict="HOLD", version=second, reasons=["a test"]))
+    begin(kept, "canary", 0.1)
+    assert why(space, task, second)["verdict"] == "HOLD"
+
+
+def test_a_challenge_is_signed_where_decisions_are(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a key it is neither begun nor ended."""
+    space, (_, second, _), *_ = kept
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(space.root.parent / "home"))
+    edit_task(space, "iris", {"gate.signed": True})
+    task = task_file.load(space, "iris")
+    for act in (lambda: traffic.begin(space, task, (second, "canary"), 0.5), lambda: traffic.end(space, task)):
+        with pytest.raises(RegistryError, match="are to be signed"):
+            act()
+    signing.create(space, "anna")
+    begin(kept, "canary", 0.5)
+    traffic.end(space, task)
+    assert [entry.signer for entry in Registry(space).entries("iris")[-2:]] == ["anna", "anna"]
