@@ -14,6 +14,7 @@ from tiltyard.encoder import Encoder
 from tiltyard.errors import RequestError
 
 CSV = "text/csv"
+MAGIC = b"PAR1"  # at the beginning and the end of a Parquet file
 PARQUET = ("application/vnd.apache.parquet", "application/x-parquet", "application/parquet")
 KINDS = (CSV, *PARQUET)
 Cells = dict[str, list[Any]]
@@ -22,6 +23,7 @@ PLAIN = re.compile(  # types of Parquet columns, as pyarrow spells them
     r"(dictionary<values=)?(u?int|float|double|halffloat|bool|null|(large_)?string|date|time|decimal)[^<{]*?"
 )
 ROOM = 1 << 25  # bytes of cells
+GROUPS = 16  # of rows in a Parquet file: writers put a million rows into one
 
 
 def instances(encoder: Encoder, body: bytes, kind: str) -> list[Any]:
@@ -71,6 +73,7 @@ def _parquet(encoder: Encoder, body: bytes) -> Cells:
         _insist(encoder, {*file.schema_arrow.names})
         _insist_on_flat(encoder, file.schema_arrow)
         _insist_on_bounds(encoder, file.metadata)
+        _insist_on_places(file.metadata, len(body))
         return _cells(encoder, file)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise RequestError("malformed_parquet", f"expected a whole Parquet file: {error}") from None
@@ -86,7 +89,10 @@ def _insist_on_flat(encoder: Encoder, schema: Any) -> None:
 
 def _insist_on_bounds(encoder: Encoder, metadata: Any) -> None:
     """Refuse a footer that contradicts itself, and packing without bounds: Snappy makes at most 21 bytes of one."""
-    groups = [metadata.row_group(i) for i in range(min(metadata.num_row_groups, encoder.max_instances))]
+    if (count := metadata.num_row_groups) > GROUPS:
+        text = f"expected at most {GROUPS} row groups; received {count}: write all rows as one group"
+        raise RequestError("too_many", text, status=413)
+    groups = [metadata.row_group(i) for i in range(count)]
     if sum(group.num_rows for group in groups) != metadata.num_rows:
         raise RequestError("malformed_parquet", "expected groups that hold the rows of the file")
     for group in groups:
@@ -96,6 +102,30 @@ def _insist_on_bounds(encoder: Encoder, metadata: Any) -> None:
             if column.compression not in ("SNAPPY", "UNCOMPRESSED"):
                 text = f"expected Parquet packed by Snappy, or not at all; received {column.compression}"
                 raise RequestError("unsupported_type", text, status=415)
+
+
+def _insist_on_places(metadata: Any, size: int) -> None:
+    """Refuse column chunks that share bytes, lie outside of the data or unpack to more than there is room for.
+
+    Where chunks share bytes, a small file may hold the same large page in each of them.
+    """
+    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    columns = [group.column(i) for group in groups for i in range(group.num_columns)]
+    if sum(column.total_uncompressed_size for column in columns) > ROOM:
+        raise RequestError("body_too_large", f"expected at most {ROOM:,} bytes of cells", status=413)
+    end = len(MAGIC)
+    for start, length in sorted((_start(column), column.total_compressed_size) for column in columns):
+        if length < 0 or start < end:
+            raise RequestError("malformed_parquet", "expected column chunks that share no bytes")
+        end = start + length
+    if end > size - metadata.serialized_size - 2 * len(MAGIC):  # behind the footer stands its length
+        raise RequestError("malformed_parquet", "expected column chunks before the footer")
+
+
+def _start(column: Any) -> int:
+    """Return where the first page of a column chunk begins, as the parser does."""
+    dictionary, data = column.dictionary_page_offset, column.data_page_offset
+    return int(dictionary if dictionary is not None and 0 < dictionary < data else data)
 
 
 def _cells(encoder: Encoder, file: Any) -> Cells:

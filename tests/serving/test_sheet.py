@@ -176,3 +176,88 @@ def test_texts_in_parquet_are_read_row_by_row(client: TestClient) -> None:
     for kind in (pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())):
         columns = {name: pa.array([str(row[name]) for row in rows()]).cast(kind) for name in NAMES}
         assert client.post(PREDICT, content=packed(columns), headers=PARQUET).json() == right
+
+
+def varint(number: int, length: int = 0) -> bytes:
+    """Return a signed number as a Parquet footer has it, in so many bytes at least."""
+    left, found = 2 * number, bytearray()
+    while left > 127 or len(found) < length - 1:
+        found.append(left & 127 | 128)
+        left >>= 7
+    return bytes([*found, left])
+
+
+def footer(content: bytes) -> int:
+    """Return where the footer of a Parquet file begins."""
+    return len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+
+
+def patched(content: bytes, old: int, new: int) -> bytes:
+    """Return a Parquet file with another number in its footer."""
+    wanted, place = varint(old), footer(content)
+    assert wanted in content[place:]
+    assert len(varint(new, len(wanted))) == len(wanted)
+    return content[:place] + content[place:].replace(wanted, varint(new, len(wanted)))
+
+
+def chunk(content: bytes, place: int) -> Any:
+    """Return what a Parquet file says of a column."""
+    return pq.ParquetFile(io.BytesIO(content)).metadata.row_group(0).column(place)
+
+
+def plain(rows: int = 400, dictionary: bool = False) -> bytes:
+    """Return a Parquet file whose columns are not packed."""
+    file, table = io.BytesIO(), pa.table({name: [3.5 + row % 7 / 100 for row in range(rows)] for name in NAMES})
+    pq.write_table(table, file, compression="none", use_dictionary=dictionary, write_statistics=False)
+    return file.getvalue()
+
+
+def grouped(groups: int) -> bytes:
+    """Return a Parquet file of so many row groups, a row in each."""
+    file = io.BytesIO()
+    pq.write_table(pa.table(alike([3.5] * groups)), file, row_group_size=1)
+    return file.getvalue()
+
+
+def test_a_few_row_groups_are_read_and_many_are_refused(client: TestClient) -> None:
+    """Writers make one group of so few rows; each of many may name the same pages."""
+    answer = client.post(PREDICT, content=grouped(16), headers=PARQUET)
+    assert len(answer.json()["predictions"]) == 16
+    refusal = client.post(PREDICT, content=grouped(17), headers=PARQUET)
+    assert (refusal.status_code, code(refusal)) == (413, "too_many")
+    assert "expected at most 16 row groups; received 17" in refusal.text
+
+
+@pytest.mark.parametrize("dictionary", [False, True])
+def test_columns_that_share_pages_are_refused(client: TestClient, dictionary: bool) -> None:
+    """One page that several columns name is unpacked once for each."""
+    content = plain(dictionary=dictionary)
+    first, second = chunk(content, 1), chunk(content, 2)
+    attributes = ("dictionary_page_offset", "data_page_offset") if dictionary else ("data_page_offset",)
+    for attribute in attributes:
+        content = patched(content, getattr(second, attribute), getattr(first, attribute))
+    assert client.post(PREDICT, content=plain(dictionary=dictionary), headers=PARQUET).status_code == 200
+    answer = client.post(PREDICT, content=content, headers=PARQUET)
+    assert code(answer) == "malformed_parquet"
+    assert "expected column chunks that share no bytes" in answer.text
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_a_column_ends_before_the_footer(client: TestClient, beyond: int) -> None:
+    """A chunk that reaches into the footer, or lies in front of the file's first page, holds no column."""
+    content = plain()
+    last = chunk(content, 3)
+    end = last.data_page_offset + last.total_compressed_size
+    moved = last.data_page_offset + footer(content) - end + beyond
+    answer = client.post(PREDICT, content=patched(content, last.data_page_offset, moved), headers=PARQUET)
+    assert ("expected column chunks before the footer" in answer.text) == bool(beyond)
+    front = patched(content, chunk(content, 1).data_page_offset, 0)
+    assert "expected column chunks that share no bytes" in client.post(PREDICT, content=front, headers=PARQUET).text
+
+
+def test_what_unpacks_to_too_much_is_refused_before_a_page_is_read(client: TestClient) -> None:
+    """The footer says how much it is: the pages, which are damaged here, are not looked at."""
+    content = packed(alike(["1" * 9_000_000]))
+    damaged = content[:4] + bytes(footer(content) - 4) + content[footer(content) :]
+    refusal = client.post(PREDICT, content=damaged, headers=PARQUET)
+    assert (refusal.status_code, code(refusal)) == (413, "body_too_large")
