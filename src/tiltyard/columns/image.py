@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from tiltyard import deadline
+from tiltyard import deadline, image_file
 from tiltyard.column import Array, Column, Fitted, Plain, Scale
 from tiltyard.errors import RequestError
 from tiltyard.expectation import Expectation, among, between
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 MODES = {1: "L", 3: "RGB"}
 LARGEST = 4096 * 4096  # pixels; beyond it a picture counts as one that cannot be decoded
 PIXEL = 2e-8  # seconds that it takes to decode one and to bring it to another size
+SCAN = 2e-9  # seconds that a scan of a JPEG takes for each, however few its bytes are
 NUMBERS = {int, float}
 DEFECTS = (AssertionError, AttributeError, LookupError, TypeError, struct.error)  # of Pillow, at damaged files
 UNIQUE = Expectation(
@@ -108,10 +109,11 @@ class Image(Column):
         bombs = (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning)
         broken = (UnidentifiedImageError, OSError, SyntaxError, EOFError, *DEFECTS, *bombs)
         size = (self.width, self.height)
+        content, scans = image_file.stripped(content)
         try:
             file = Pillow.open(io.BytesIO(content), formats=["PNG", "JPEG"])
             self._insist_on_size(file.width, file.height)
-            deadline.check(file.width * file.height * PIXEL)  # a few bytes may be millions of pixels
+            deadline.check(file.width * file.height * (PIXEL + scans * SCAN))  # a few bytes may be millions of pixels
             picture = eight_bits(file).convert(MODES[self.channels])
             if picture.size != size:  # its arithmetic is of whole numbers: the same on every machine
                 picture = picture.resize(size, Pillow.Resampling.BILINEAR)

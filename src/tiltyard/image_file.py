@@ -1,0 +1,79 @@
+"""The parts of a PNG or JPEG file, before it is decoded: what no pixel depends on is dropped, and the rest is bounded.
+
+Profiles, texts and other metadata may unpack to a thousand times their size, and a progressive JPEG may pass over all
+of its pixels with every few bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"  # how a file begins
+CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}  # of a PNG: what its pixels are made of
+METADATA = {*range(0xE1, 0xEE), 0xEF, 0xFE}  # segments of a JPEG; E0 and EE say what its colours mean
+START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
+BARE = {0x01, *range(0xD0, 0xD9)}  # markers that stand alone
+MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")  # those beside the restarts within a scan
+MOST = 1000  # parts of a file, besides one for every 256 bytes of a PNG
+SCANS = 64  # of a JPEG; encoders write 1, or about 10
+
+
+class ImageFile(NamedTuple):
+    """A file that decodes to the same pixels, and how often its decoder passes over them."""
+
+    content: bytes
+    scans: int = 1
+
+
+def stripped(content: bytes) -> ImageFile:
+    """Return a PNG or JPEG without its metadata; raise ValueError if it has more parts than any encoder writes.
+
+    A damaged or an unknown file is left for the decoder to refuse.
+    """
+    if content.startswith(PNG):
+        return ImageFile(PNG + b"".join(_chunks(content)))
+    return _jpeg(content) if content.startswith(JPEG) else ImageFile(content)
+
+
+def _chunks(content: bytes) -> Iterator[bytes]:
+    """Yield the chunks of a PNG that its pixels are made of."""
+    place, count, most = len(PNG), 0, MOST + len(content) // 256
+    while place < len(content):
+        if (count := count + 1) > most:
+            raise ValueError(f"expected a PNG file of at most {most:,} chunks")
+        kind = content[place + 4 : place + 8]
+        end = place + 12 + int.from_bytes(content[place : place + 4], "big")
+        if kind in CHUNKS:
+            yield content[place:end]
+        if kind == b"IEND":
+            return
+        place = end
+
+
+def _jpeg(content: bytes) -> ImageFile:
+    """Drop metadata and padding in front of the first scan, and count the scans."""
+    kept, scans, begun = [JPEG], 0, len(content)
+    for count, (code, start, end) in enumerate(_segments(content)):
+        if count >= MOST:
+            raise ValueError(f"expected a JPEG file of at most {MOST:,} segments")
+        if code == START_OF_SCAN:
+            scans, begun = scans + 1, min(begun, start)
+        elif not scans and code not in METADATA:
+            kept.append(content[start:end])
+        if scans > SCANS:
+            raise ValueError(f"expected a JPEG file of at most {SCANS} scans")
+    return ImageFile(b"".join([*kept, content[begun:]]), max(1, scans))
+
+
+def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield the marker of each segment of a JPEG, and where the segment begins and ends."""
+    place = len(JPEG)
+    while found := MARKER.search(content, place):
+        code, place = found[0][1], found.end()
+        if code not in BARE:
+            place += max(2, int.from_bytes(content[place : place + 2], "big")) if code != END_OF_IMAGE else 0
+        yield code, found.start(), place
+        if code == END_OF_IMAGE:
+            return

@@ -1,0 +1,159 @@
+"""Picture files whose size does not show what they cost: metadata that unpacks, parts and scans without number."""
+
+from __future__ import annotations
+
+import io
+import struct
+import time
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+from PIL import ImageFile, PngImagePlugin
+
+from tiltyard import deadline, image_file
+from tiltyard.columns.image import Image
+from tiltyard.deadline import OutOfTimeError
+
+UNPACKED = zlib.compress(bytes(1_000_000), 9)
+COLOURS = np.random.default_rng(0).integers(0, 256, (8, 8, 3)).astype(np.uint8)
+COLUMN = Image(height=8, width=8, channels=3)
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """Return a chunk of a PNG file."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def segment(code: int, content: bytes) -> bytes:
+    """Return a segment of a JPEG file."""
+    return bytes([0xFF, code]) + struct.pack(">H", len(content) + 2) + content
+
+
+def encoded(picture: Any, kind: str, **settings: Any) -> bytes:
+    """Return a picture as a file."""
+    file = io.BytesIO()
+    Pillow.fromarray(picture).save(file, kind, **settings)
+    return file.getvalue()
+
+
+def png(*more: bytes, behind: bool = False) -> bytes:
+    """Return a PNG file with more chunks in front of its pixels or behind them."""
+    content = encoded(COLOURS, "PNG")
+    place = content.index(b"IEND" if behind else b"IDAT") - 4
+    return content[:place] + b"".join(more) + content[place:]
+
+
+def progressive(size: int, repeated: int) -> bytes:
+    """Return a progressive JPEG file of grey whose last scan stands there more often."""
+    content = encoded(np.full((size, size), 128, dtype=np.uint8), "JPEG", progressive=True)
+    last = content[content.rindex(b"\xff\xda") : -2]
+    return content[:-2] + last * repeated + content[-2:]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        chunk(b"iCCP", b"a\0\0" + UNPACKED),
+        chunk(b"zTXt", b"a\0\0" + UNPACKED),
+        chunk(b"iTXt", b"a\0\1\0\0\0" + UNPACKED),
+    ],
+)
+@pytest.mark.parametrize("behind", [False, True])
+def test_no_metadata_is_unpacked(more: bytes, behind: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand bytes of a profile or a text would become a million; the pixels are those without it."""
+    unpacked: list[int] = []
+    real: Callable[..., bytes] = PngImagePlugin._safe_zlib_decompress
+
+    def watched(content: bytes) -> bytes:
+        unpacked.append(len(content))
+        return real(content)
+
+    monkeypatch.setattr(PngImagePlugin, "_safe_zlib_decompress", watched)
+    assert np.array_equal(COLUMN.open(png(*[more] * 100, behind=behind)), COLOURS)
+    assert unpacked == []
+
+
+@pytest.mark.parametrize("kind", [b"gAMA", b"tEXt", b"IDAT", b"tRNS"])
+def test_a_png_of_chunks_without_number_is_refused(kind: bytes) -> None:
+    """Each costs its decoder a step, however small it is."""
+    with pytest.raises(ValueError, match=r"expected a PNG file of at most .* chunks"):
+        COLUMN.open(png(*[chunk(kind, b"")] * 2000))
+
+
+@pytest.mark.parametrize("content", [segment(0xDB, b"\0" + bytes([1] * 64)), segment(0xFE, b""), segment(0xE2, b"x")])
+def test_a_jpeg_of_segments_without_number_is_refused(content: bytes) -> None:
+    """Tables, notes and profiles."""
+    whole = encoded(COLOURS, "JPEG")
+    with pytest.raises(ValueError, match="expected a JPEG file of at most 1,000 segments"):
+        COLUMN.open(whole[:2] + content * 1001 + whole[2:])
+
+
+def test_padding_between_segments_is_dropped() -> None:
+    """Pillow takes a step of Python for each byte of it."""
+    whole = encoded(COLOURS, "JPEG")
+    padded = whole[:2] + b"\xff" * 100_000 + whole[2:]
+    assert len(image_file.stripped(padded).content) <= len(whole)
+    assert np.array_equal(COLUMN.open(padded), COLUMN.open(whole))
+
+
+@pytest.mark.parametrize("between", [b"", b"\xff", b"\0", b"\xff\xd0"])
+def test_many_scans_are_refused(between: bytes) -> None:
+    """Each passes over all pixels; bytes that a decoder skips hide none."""
+    content = progressive(64, 0)
+    last = content[content.rindex(b"\xff\xda") : -2]
+    column = Image(height=64, width=64)
+    assert column.open(progressive(64, 50)).shape == (64, 64, 1)
+    with pytest.raises(ValueError, match="expected a JPEG file of at most 64 scans"):
+        column.open(content[:-2] + (between + last) * 64 + content[-2:])
+
+
+def test_the_cost_of_scans_is_known_before_they_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would take too long is stopped before the first pixel."""
+    column = Image(height=8, width=8, resize=True)
+    loaded: list[object] = []
+    monkeypatch.setattr(ImageFile.ImageFile, "load", loaded.append)
+    few, many = progressive(2000, 0), progressive(2000, 50)
+    assert image_file.stripped(many).scans == image_file.stripped(few).scans + 50
+    with deadline.until(time.monotonic() + 0.3), pytest.raises(OutOfTimeError):
+        column.open(many)
+    assert loaded == []
+
+
+def test_pictures_of_cameras_and_editors_pass() -> None:
+    """Profiles, notes of any size, previews and restarts change no pixel, and leave none out."""
+    notes = PngImagePlugin.PngInfo()
+    notes.add_itxt("XML:com.adobe.xmp", "x" * 200_000, zip=True)
+    exif = Pillow.Exif()
+    exif[0x010E] = "a flower"
+    profile = np.random.default_rng(1).bytes(300_000)
+    whole = encoded(COLOURS, "PNG", pnginfo=notes, icc_profile=profile, exif=exif, dpi=(300, 300))
+    assert np.array_equal(COLUMN.open(whole), COLOURS)
+    for settings in ({}, {"progressive": True}, {"restart_marker_blocks": 1}, {"quality": 95, "subsampling": 0}):
+        content = encoded(COLOURS, "JPEG", icc_profile=profile, exif=exif, comment=b"by hand", **settings)
+        with Pillow.open(io.BytesIO(content)) as right:
+            assert np.array_equal(COLUMN.open(content), np.asarray(right))
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "L", "RGB"])
+def test_what_colours_mean_is_kept(mode: str) -> None:
+    """A JPEG says in its segments whether its colours are inverted or transformed."""
+    file = io.BytesIO()
+    Pillow.fromarray(COLOURS).convert(mode).save(file, "JPEG", quality=100)
+    with (
+        Pillow.open(io.BytesIO(file.getvalue())) as right,
+        Pillow.open(io.BytesIO(image_file.stripped(file.getvalue()).content)) as found,
+    ):
+        assert np.array_equal(np.asarray(found), np.asarray(right))
+        assert found.mode == right.mode
+
+
+def test_an_animation_is_its_first_picture() -> None:
+    """As it was with its later pictures in the file."""
+    file = io.BytesIO()
+    first, second = Pillow.fromarray(COLOURS), Pillow.fromarray(255 - COLOURS)
+    first.save(file, "PNG", save_all=True, append_images=[second])
+    assert np.array_equal(COLUMN.open(file.getvalue()), COLOURS)
