@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, ClassVar, Literal
 
@@ -24,6 +24,10 @@ MARKS = (
     r"!-/:-@\[-`{-~\u00a1-\u00bf\u00d7\u00f7\u2000-\u206f\u20a0-\u20cf\u2100-\u2bff\u3000-\u30ff\u3400-\u9fff"
     r"\uf900-\ufaff\U0001f000-\U0001faff\U00020000-\U0003ffff"
 )
+MOST = (
+    30  # marks on a character, as in Unicode's Stream-Safe Text Format: sorting them takes the square of their number
+)
+SIGNS = re.compile(rf"[\W\uff9e\uff9f]{{{MOST + 1},}}")  # all marks are among them; the two letters become marks
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 TOKEN = re.compile(rf"[{MARKS}]|[^\s\x00-\x1f\x7f-\x9f{MARKS}]{{1,{LONGEST}}}")
 
@@ -76,8 +80,8 @@ class Text(Column):
 
     def _words(self, text: str) -> list[str]:
         text = text.encode("utf-8", "replace").decode()  # JSON may hold half a character
-        text = unicodedata.normalize("NFKC", text)
-        text = unicodedata.normalize("NFKC", text.lower()) if self.lower else text
+        text = normalized(text)
+        text = normalized(text.lower()) if self.lower else text
         if self.by == "characters":
             whole = CONTROL.sub(" ", text).strip()
             return [*(whole[: self.length] if self.keep == "first" else whole[-self.length :]).strip()]
@@ -120,3 +124,19 @@ class Text(Column):
     def to_json(self, values: Array) -> list[Any]:
         """The words that were kept."""
         return [value.decode() for value in values.tolist()]
+
+
+def normalized(text: str) -> str:
+    """Return a text in NFKC, with the first 30 of the marks on a character: languages need fewer than ten."""
+    if not text.isascii():
+        text = SIGNS.sub(lambda found: "".join(_bounded(found[0])), text)
+    return unicodedata.normalize("NFKC", text)
+
+
+def _bounded(signs: str) -> Iterator[str]:
+    """Yield signs without the marks that are too many in a row."""
+    marks = 0
+    for sign in signs:
+        marks = marks + 1 if unicodedata.combining(unicodedata.normalize("NFKD", sign)[0]) else 0
+        if marks <= MOST:
+            yield sign
