@@ -6,6 +6,9 @@ others have too, stays as it was.
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
 import subprocess
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,32 +21,43 @@ from tiltyard.ledger import Ledger
 from tiltyard.pointer import Pointer, read
 from tiltyard.workspace import Workspace
 
+HASH = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+FOLDER, SUBMODULE = b"40000", b"160000"  # modes in a tree
 FOLDERS = ("serving/ledger", "serving/champions", "serving/signers")
 
 
 @dataclass(frozen=True)
 class Commit:
-    """A commit of the project's repository."""
+    """A commit of the project's repository; what is read of it is hashed, since its objects are files like others."""
 
     workspace: Workspace
     ref: str
 
     @cached_property
     def hash(self) -> str:
-        """Its full hash; a name that git does not know is refused."""
-        found = self._git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{self.ref}^{{commit}}")
-        if found is None:
+        """Its full hash; a name that git does not know, or that is no commit, is refused."""
+        found = self._git("rev-parse", "--verify", "--quiet", "--end-of-options", self.ref)
+        name = found.decode().strip() if found else ""
+        kind, content = self._object(name) if HASH.fullmatch(name) else ("", b"")
+        while kind == "tag":
+            name = _header(content, b"object")
+            kind, content = self._object(name)
+        if kind != "commit":
             raise RegistryError(
                 f"git knows no commit {self.ref!r} in {self.workspace.root}: expected a commit, branch or tag",
                 hint="see which there are: git log --oneline",
             )
-        return found.decode().strip()
+        return name
 
     @cached_property
-    def files(self) -> set[str]:
-        """The files of the registry that it holds, by their paths in the project."""
-        listing = self._git("ls-tree", "-r", "-z", "--name-only", self.hash, "--", *FOLDERS) or b""
-        return {name.decode(errors="surrogateescape") for name in listing.split(b"\0") if name}
+    def files(self) -> dict[str, str]:
+        """The files of the registry that it holds, by their paths in the project, each with the name of its object."""
+        prefix = (self._git("rev-parse", "--show-prefix") or b"").rstrip(b"\n")
+        tree = _header(self._object(self.hash)[1], b"tree")
+        found: dict[str, str] = {}
+        for folder in FOLDERS:
+            found |= self._below(tree, [*filter(None, prefix.split(b"/")), *folder.encode().split(b"/")], folder)
+        return found
 
     def tasks(self) -> set[str]:
         """The tasks about which it holds a ledger, a head or a pointer."""
@@ -51,14 +65,79 @@ class Commit:
 
     def read(self, path: str) -> bytes | None:
         """Return what a file of the project held."""
-        return self._git("cat-file", "blob", f"{self.hash}:./{path}") if path in self.files else None
+        return self._object(self.files[path])[1] if path in self.files else None
 
-    def _git(self, *arguments: str) -> bytes | None:
-        command = ["git", "-C", str(self.workspace.root), *arguments]
+    def holds_key(self, signer: str) -> bool:
+        """Return whether it holds the public key that a signer has now."""
+        path = f"serving/signers/{signer}.pub"
+        now = self.workspace.root / path
+        return now.is_file() and _key(files.read_bytes(now)) == _key(self.read(path) or b"")
+
+    def _below(self, tree: str, parts: list[bytes], shown: str) -> dict[str, str]:
+        """Return the files below a folder of a tree; nothing if there is no such folder."""
+        entries = _entries(self._object(tree)[1], len(tree) // 2)
+        if parts:
+            mode, name = entries.get(parts[0], (b"", ""))
+            return self._below(name, parts[1:], shown) if mode == FOLDER else {}
+        found: dict[str, str] = {}
+        for part, (mode, name) in entries.items():
+            path = f"{shown}/{part.decode(errors='surrogateescape')}"
+            if mode == FOLDER:
+                found |= self._below(name, [], path)
+            elif mode != SUBMODULE:
+                found[path] = name
+        return found
+
+    def _object(self, name: str) -> tuple[str, bytes]:
+        """Read an object of git, and its kind; refuse it unless its content has the hash that it is named by."""
+        answer = self._git("cat-file", "--batch", given=name.encode() + b"\n") or b""
+        head, _, content = answer.partition(b"\n")
+        words, content = head.decode(errors="replace").split(), content[:-1]
+        if len(words) != 3 or _hashed(name, words[1], content) != name:
+            raise RegistryError(
+                f"git's object {name[:12]}, which {self.ref} needs, is missing, damaged or was written over",
+                hint="see what is wrong: git fsck; compare with a fresh clone",
+            )
+        return words[1], content
+
+    def _git(self, *arguments: str, given: bytes = b"") -> bytes | None:
+        """Run git; neither replacements of objects nor grafts may stand for what a hash names."""
+        command = ["git", "--no-replace-objects", "-C", str(self.workspace.root), *arguments]
+        environment = {**os.environ, "GIT_GRAFT_FILE": os.devnull}
         try:
-            return subprocess.run(command, capture_output=True, check=True).stdout
+            return subprocess.run(command, input=given, capture_output=True, check=True, env=environment).stdout
         except (OSError, subprocess.CalledProcessError):
             return None
+
+
+def _header(content: bytes, key: bytes) -> str:
+    """Return the first line of a commit or tag, which names another object."""
+    word, _, name = content.partition(b"\n")[0].partition(b" ")
+    return name.decode() if word == key else ""
+
+
+def _entries(tree: bytes, size: int) -> dict[bytes, tuple[bytes, str]]:
+    """Return the mode and the object of each name in a tree; hashes have that many bytes."""
+    found, start = {}, 0
+    while start < len(tree):
+        end = tree.index(b"\0", start)
+        mode, _, name = tree[start:end].partition(b" ")
+        found[name] = (mode, tree[end + 1 : end + 1 + size].hex())
+        start = end + 1 + size
+    return found
+
+
+def _hashed(name: str, kind: str, content: bytes) -> str:
+    """Hash an object as git does, by the algorithm that its name is of."""
+    whole = f"{kind} {len(content)}\0".encode() + content
+    if len(name) == 40:
+        return hashlib.sha1(whole, usedforsecurity=False).hexdigest()  # git's choice
+    return hashlib.sha256(whole).hexdigest()
+
+
+def _key(content: bytes) -> list[bytes]:
+    """Return the kind and the key of a line of OpenSSH; the third word is a comment."""
+    return content.split()[:2]
 
 
 def task_faults(commit: Commit, task: str) -> list[str]:
@@ -77,10 +156,9 @@ def signer_faults(commit: Commit) -> tuple[list[str], list[str]]:
     faults = []
     then = {name for name in commit.files if name.startswith("serving/signers/") and name.endswith(".pub")}
     for name in sorted(then):
-        path = commit.workspace.root / name
         if gone := _gone(commit, name):
             faults += gone
-        elif files.read_bytes(path).split()[:2] != (commit.read(name) or b"").split()[:2]:  # the third is a comment
+        elif not commit.holds_key(PurePosixPath(name).stem):
             faults.append(f"{name} is another key than that of {commit.ref}")
     now = {f"serving/signers/{path.name}" for path in commit.workspace.signers.glob("*.pub")}
     return faults, sorted(PurePosixPath(name).stem for name in now - then)

@@ -33,6 +33,11 @@ class Proof(NamedTuple):
     what: str
     state: State
     text: str
+    fault: bool = False  # whether it is a reason for exit status 1; what was changed always is
+
+    def row(self) -> Row:
+        """Return it as commands print it."""
+        return {**self._asdict(), "fault": self.fault or self.state == "changed"}
 
 
 def verify(workspace: Workspace, task: Task, against: str | None = None) -> list[Row]:
@@ -40,7 +45,7 @@ def verify(workspace: Workspace, task: Task, against: str | None = None) -> list
     if Registry(workspace).champion(task.name) is None and against is None:
         raise _no_champion(workspace, task.name)
     commit = Commit(workspace, against) if against else None
-    return [proof._asdict() for proof in _of_task(workspace, task.name, task, commit)]
+    return [proof.row() for proof in _of_task(workspace, task.name, task, commit)]
 
 
 def everything(workspace: Workspace, names: Collection[str], against: str | None = None) -> Iterator[Row]:
@@ -60,11 +65,11 @@ def everything(workspace: Workspace, names: Collection[str], against: str | None
             proofs += _of_task(workspace, name, task, commit)
         except TiltyardError as error:
             proofs.append(Proof("pointer", "changed", error.message))
-        yield from ({"task": name, **proof._asdict()} for proof in proofs)
+        yield from ({"task": name, **proof.row()} for proof in proofs)
     if commit:
         faults, new = signer_faults(commit)
         said = "; ".join(faults) or f"the public keys of {against}" + (f"; new ones: {', '.join(new)}" if new else "")
-        yield {"task": "", **Proof("signers", "changed" if faults else "same", said)._asdict()}
+        yield {"task": "", **Proof("signers", "changed" if faults else "same", said).row()}
 
 
 def _of_task(workspace: Workspace, name: str, task: Task | None, commit: Commit | None) -> list[Proof]:
@@ -72,7 +77,7 @@ def _of_task(workspace: Workspace, name: str, task: Task | None, commit: Commit 
     proofs = [*(_in_git(commit, name) if commit else ()), *_challenge(workspace, name)]
     try:
         champion = Registry(workspace).champion(name)
-        proofs = [*_ledger(workspace, name, wanted=bool(task and task.gate.signed)), *proofs]
+        proofs = [*_ledger(workspace, name, commit, wanted=bool(task and task.gate.signed)), *proofs]
     except RegistryError as error:
         return [Proof("pointer", "changed", error.message), *proofs]
     if champion and task:
@@ -125,18 +130,44 @@ def _proofs(workspace: Workspace, task: Task, decision: Decision) -> Iterator[Pr
     yield _figures(workspace, task, decision)
 
 
-def _ledger(workspace: Workspace, name: str, *, wanted: bool) -> Iterator[Proof]:
+def _ledger(workspace: Workspace, name: str, commit: Commit | None, *, wanted: bool) -> Iterator[Proof]:
     """Look at every link, at what the pointer holds of each, and at every signature."""
     registry = Registry(workspace)
     faults, entries = registry.faults(name), registry.entries(name)
     signed = [entry for entry in entries if entry.signer or entry.problem]
     text = f"{len(entries)} lines, each in its place{'' if signed else ', unsigned'}"
+    if not signed and (keys := sorted(path.stem for path in workspace.signers.glob("*.pub"))):
+        text += f" although there are public keys of {', '.join(keys)}"
     if not registry.has_hashes(name):
         text += "; their hashes were not recorded in the pointer"
     yield Proof("ledger", "changed" if faults else "same", "; ".join(faults) or text)
     if signed or wanted:
         first = min((entry.place for entry in signed), default=0)
-        yield from (_signed(entry, wanted=wanted and entry.place >= first) for entry in entries)
+        unheld = _unheld(workspace, signed, commit)
+        for entry in entries:
+            if entry.signer in unheld and not entry.problem:
+                yield _signed_by_stranger(entry, commit, wanted=wanted)
+            else:
+                yield _signed(entry, wanted=wanted and entry.place >= first)
+
+
+def _unheld(workspace: Workspace, signed: list[Entry], commit: Commit | None) -> set[str]:
+    """Return the signers whose key a commit does not hold, or git's HEAD; nobody where there is no commit yet."""
+    try:
+        held = commit or Commit(workspace, "HEAD")
+        return {name for name in {entry.signer for entry in signed if not entry.problem} if not held.holds_key(name)}
+    except RegistryError:
+        if commit:
+            raise
+        return set()
+
+
+def _signed_by_stranger(entry: Entry, commit: Commit | None, *, wanted: bool) -> Proof:
+    """Tell of a key that git does not hold: whoever may write files makes one in a moment."""
+    what, said = f"line {entry.place}", f"{entry.verdict} {entry.version}: signed by {entry.signer}"
+    if commit is None:
+        return Proof(what, "same", f"{said}; that key is not in git's HEAD")
+    return Proof(what, "changed" if wanted else "unknown", f"{said}, whose key {commit.ref} does not hold", fault=True)
 
 
 def _signed(entry: Entry, *, wanted: bool) -> Proof:
@@ -151,8 +182,12 @@ def _signed(entry: Entry, *, wanted: bool) -> Proof:
 
 def _in_git(commit: Commit, task: str) -> Iterator[Proof]:
     """Hold the ledger and the pointer against those of a commit."""
-    faults = task_faults(commit, task)
-    if task not in commit.tasks():
+    try:
+        faults, known = task_faults(commit, task), task in commit.tasks()
+    except RegistryError as error:
+        yield Proof("git", "changed", error.message)
+        return
+    if not known:
         yield Proof("git", "unknown", f"{commit.ref} holds nothing about {task}")
     else:
         yield Proof("git", "changed" if faults else "same", "; ".join(faults) or f"all that {commit.ref} holds is here")

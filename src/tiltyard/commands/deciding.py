@@ -139,7 +139,7 @@ def verify(tasks: tuple[str, ...], against: str | None, as_json: bool) -> None:
     else:
         names = ["what", "state", "text"] if len(tasks) == 1 else ["task", "what", "state", "text"]
         show.table([*names[:-1], "found"], [[row[name] for name in names] for row in shortened(rows)])
-    sys.exit(any(row["state"] == "changed" for row in rows))
+    sys.exit(any(row["fault"] for row in rows))
 
 
 @click.command()
