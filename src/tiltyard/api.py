@@ -46,7 +46,7 @@ def application(limits: Limits | None = None, life: Lifespan[Starlette] | None =
     front = [Middleware(Front, guard), Middleware(Lane)]
     app = Starlette(routes=routes, exception_handlers=handlers, middleware=front, lifespan=partial(_living, life))
     app.state.document = None, b""  # of which models the document is, and the document
-    app.state.pool, app.state.fast = ComputePool(guard.limits.seconds), not guard.limits.plain
+    app.state.pool, app.state.fast = ComputePool(guard.limits.seconds, guard.limits.concurrency), not guard.limits.plain
     app.state.meters = app.state.recorder = app.state.keeper = None
     app.state.guard, app.state.locked = guard, bool(guard.limits.keys)
     install(app, [])

@@ -7,6 +7,7 @@ and ended when its work does not stop in time, and its place is free again only 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -15,9 +16,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections import OrderedDict, deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,12 +25,15 @@ from pathlib import Path
 from tiltyard import compute_process
 from tiltyard.compute_process import GRACE, Job, Longer, Refusal, Result
 from tiltyard.errors import RequestError
+from tiltyard.fair_queue import FairQueue
 from tiltyard.predict_request import Answer, Question
 from tiltyard.served import Served
 
 QUICK = 0.1  # seconds of work in the quick lane
 QUICK_BYTES = 262_144  # of a body; larger ones take longer than that to read
 WAITING = 64  # jobs of one client that may wait in a lane
+SHARE = 4  # of the places for requests, the part that jobs of a lane may take: others come in even if all wait
+OVERRUN = 0.5  # seconds in which quick work may stop by itself: native code asks for no time
 IDLE = 300.0  # seconds without work after which a process ends, and its memory is given back
 STUCK = 10  # seconds in which a process takes in or gives out what it is sent
 SOURCE = Path(compute_process.__file__).resolve().parents[1]
@@ -46,14 +49,19 @@ class _Wanted:
     client: str
     done: Future[Answer] = field(default_factory=Future)
 
+    def refuse(self, error: RequestError) -> None:
+        """Tell whoever still waits."""
+        with contextlib.suppress(InvalidStateError):
+            self.done.set_exception(error)
+
 
 class ComputePool:
     """The two lanes of one worker. It may be asked from any thread."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, places: int = 512) -> None:
         self.seconds = seconds
-        self.long = _Lane("long", self._finished)
-        self.quick = _Lane("quick", self._finished)
+        self.long = _Lane("long", max(1, places // SHARE), self._finished)
+        self.quick = _Lane("quick", max(1, places // SHARE), self._finished)
 
     def ask(self, model: Served, question: Question, client: str = "", *, told: bool = False) -> Future[Answer]:
         """Begin to answer a question; the future fails with a RequestError if it is refused or takes too long."""
@@ -72,20 +80,17 @@ class ComputePool:
     def _finished(self, wanted: _Wanted, result: Result) -> None:
         """Hand over a result, or the job to the long lane."""
         if isinstance(result, Answer):
-            wanted.done.set_result(result)
+            with contextlib.suppress(InvalidStateError):  # nobody waits any more
+                wanted.done.set_result(result)
         elif isinstance(result, Refusal):
-            error = RequestError(result.code, result.message, result.field, result.status)
-            wanted.done.set_exception(error)
+            wanted.refuse(RequestError(result.code, result.message, result.field, result.status))
         elif wanted.job.seconds < self.seconds and time.monotonic() + result.seconds < wanted.job.until:
             job = wanted.job
             longer = _Wanted(Job(job.folder, job.question, job.until, self.seconds, job.told), wanted.client)
             longer.done = wanted.done
-            try:
-                self.long.put(longer)
-            except RequestError as error:
-                wanted.done.set_exception(error)
+            self.long.put(longer)
         else:
-            wanted.done.set_exception(_too_long(self.seconds, result.seconds))
+            wanted.refuse(_too_long(self.seconds, result.seconds))
 
     def close(self) -> None:
         """End the processes, and refuse what still waits."""
@@ -99,25 +104,26 @@ def _too_long(most: float, seconds: float) -> RequestError:
 
 
 class _Lane:
-    """Jobs that wait, one of each client in turn, and the process that does them, looked after by a thread."""
+    """Jobs that wait, clients in turn, and the process that does them, looked after by a thread."""
 
-    def __init__(self, name: str, finished: Callable[[_Wanted, Result], None]) -> None:
+    def __init__(self, name: str, most: int, finished: Callable[[_Wanted, Result], None]) -> None:
         self.name, self.finished = name, finished
-        self.waiting: OrderedDict[str, deque[_Wanted]] = OrderedDict()
+        self.waiting: FairQueue[_Wanted] = FairQueue(most, WAITING)
         self.changed = threading.Condition()
         self.thread: threading.Thread | None = None  # there is none before the first job, and when it is closed
         self.process: _Process | None = None
+        self.spare: _Process | None = None  # that others need not wait for a start
+        self.spared = False  # whether there is to be one: once a process had to be ended, others will
         self.kept = False  # whether the process is there even if there is no work
 
     def put(self, wanted: _Wanted) -> None:
-        """Let a job wait for its turn; refuse it if its client has many waiting already."""
+        """Let a job wait for its turn; refuse it, or another, if too many wait."""
         with self.changed:
-            mine = self.waiting.setdefault(wanted.client, deque())
-            if len(mine) >= WAITING:
-                raise RequestError("too_many_requests", "expected fewer long requests at a time", status=429)
-            mine.append(wanted)
+            dropped = self.waiting.put(wanted.client, wanted)
             self._begin()
             self.changed.notify_all()
+        if dropped:
+            dropped.refuse(RequestError("too_many_requests", "expected fewer long requests at a time", status=429))
 
     def start(self) -> None:
         """Start the process before there is work for it, and keep it where there is none."""
@@ -134,8 +140,7 @@ class _Lane:
         """End the process, and refuse what waits."""
         with self.changed:
             thread, self.thread = self.thread, None
-            left = [wanted for mine in self.waiting.values() for wanted in mine]
-            self.waiting.clear()
+            left = self.waiting.clear()
             self.changed.notify_all()
         if process := self.process:
             process.process.kill()  # its thread sees that, whatever it waits for
@@ -151,13 +156,14 @@ class _Lane:
             self._start()
         while self.thread is me:
             wanted = self._next(me)
-            if wanted and self._is_awaited(wanted):
-                self.finished(wanted, self._do(wanted.job))
+            if wanted and not wanted.done.cancelled():  # a client may have left, or been told that the time is up
+                begun = time.monotonic()
+                result = self._do(wanted.job)
+                with self.changed:
+                    self.waiting.charge(wanted.client, time.monotonic() - begun)
+                self.finished(wanted, result)
+                self._keep_spare()
         self._end()
-
-    def _is_awaited(self, wanted: _Wanted) -> bool:
-        """Whether somebody still waits: a client may have been told that the time is up."""
-        return wanted.done.running() or wanted.done.set_running_or_notify_cancel()
 
     def _next(self, me: threading.Thread) -> _Wanted | None:
         with self.changed:
@@ -166,11 +172,7 @@ class _Lane:
                     self._end()
             if self.thread is not me:
                 return None
-            client, mine = self.waiting.popitem(last=False)
-            wanted = mine.popleft()
-            if mine:
-                self.waiting[client] = mine
-            return wanted
+            return self.waiting.take()[1]
 
     def _start(self) -> None:
         try:
@@ -183,22 +185,37 @@ class _Lane:
         for _ in range(2):
             if time.monotonic() >= job.until or not self.thread:
                 return Longer(0.0)
+            self._start()
+            if not self.process:
+                return Refusal("not_available", "no process can be started for this request; try again later", "", 503)
             try:
-                self.process = self.process or _Process()
                 return self.process.do(job)
             except TimeoutError:
-                log.warning("a request did not stop in time: its process is ended, and another started")
-                self._end()
-                return Longer(job.until - time.monotonic() + GRACE)
+                log.warning("a request did not stop in time: its process is ended, and another takes its place")
+                self._replace()
+                return Longer(0.0)
             except (EOFError, OSError, ValueError) as error:
                 log.warning("a request ended the process that worked on it: %s", error or type(error).__name__)
-                self._end()
+                self._replace()
         return Refusal("not_processed", "expected a request that can be worked on: this one ended its process", "", 400)
 
-    def _end(self) -> None:
+    def _replace(self) -> None:
+        """End the process; let the spare one take its place."""
         if self.process:
             self.process.end()
-            self.process = None
+        self.process, self.spare, self.spared = self.spare, None, True
+
+    def _keep_spare(self) -> None:
+        """Start a spare process where one had to be ended, but not before there is a process that works."""
+        if self.spared and self.process and not self.spare:
+            with contextlib.suppress(OSError):
+                self.spare = _Process()
+
+    def _end(self) -> None:
+        for process in (self.process, self.spare):
+            if process:
+                process.end()
+        self.process, self.spare, self.spared = None, None, False
 
 
 class _Process:
@@ -220,10 +237,15 @@ class _Process:
     def do(self, job: Job) -> Result:
         """Do a job; raise TimeoutError if it does not stop in time, and EOFError if the process ends."""
         self.connection.send_bytes(compute_process.encoder.encode(job))
-        if not self.connection.poll(max(0.0, job.until - time.monotonic()) + GRACE):
-            raise TimeoutError
+        self._wait(job.until + GRACE)
+        self.connection.recv_bytes()  # it has opened the model, and begins
+        self._wait(min(job.until + GRACE, time.monotonic() + job.seconds + OVERRUN))
         result: Result = compute_process.results.decode(self.connection.recv_bytes())
         return result
+
+    def _wait(self, until: float) -> None:
+        if not self.connection.poll(max(0.0, until - time.monotonic())):
+            raise TimeoutError
 
     def end(self) -> None:
         """Kill it: it holds nothing that anybody needs."""

@@ -80,14 +80,15 @@ def main() -> None:
             return
         # Whoever started this process ends it by then; where that one died, the clock does.
         signal.setitimer(signal.ITIMER_REAL, max(0.0, job.until - time.monotonic()) + 2 * GRACE)
-        result = _result(job, models)
+        model = _opened(job.folder, models)
+        connection.send_bytes(b"")  # from now on it is the request that takes time
+        result = model if isinstance(model, Refusal) else _result(job, model)
         signal.setitimer(signal.ITIMER_REAL, 0)
         connection.send_bytes(encoder.encode(result))
 
 
-def _result(job: Job, models: dict[str, Served]) -> Result:
+def _result(job: Job, model: Served) -> Result:
     try:
-        model = _model(job.folder, models)
         with deadline.until(min(job.until, time.monotonic() + job.seconds)):
             return _answer(model, job)
     except OutOfTimeError as error:
@@ -96,12 +97,23 @@ def _result(job: Job, models: dict[str, Served]) -> Result:
         return _refused(error)
     except MemoryError:
         return Refusal("too_large", "expected a request that needs less memory", "", 413)
+    except Exception:  # noqa: BLE001 - a defect of ours: the client hears that there is one, the log how it came about
+        return _failed()
+
+
+def _failed() -> Refusal:
+    traceback.print_exc()
+    return Refusal("internal", "the service failed; its log says why", "", 500)
+
+
+def _opened(folder: str, models: dict[str, Served]) -> Served | Refusal:
+    try:
+        return _model(folder, models)
     except TiltyardError as error:  # the package is not there any more, or is another
         print(f"error: {error}", file=sys.stderr, flush=True)  # noqa: T201 - it is the service's log
         return Refusal("not_available", "the model of this request cannot be opened; try again later", "", 503)
-    except Exception:  # noqa: BLE001 - a defect of ours: the client hears that there is one, the log how it came about
-        traceback.print_exc()
-        return Refusal("internal", "the service failed; its log says why", "", 500)
+    except Exception:  # noqa: BLE001 - as above
+        return _failed()
 
 
 def _refused(error: RequestError) -> Refusal:
@@ -121,18 +133,21 @@ def _model(folder: str, models: dict[str, Served]) -> Served:
 def _answer(model: Served, job: Job) -> Answer:
     question = job.question
     parquet = question.protocol == "v1" and question.type in sheet.PARQUET
-    found = Read(Asked(_rows(model, question))) if parquet else predict_request.read(model, question)
+    found = Read(Asked(_rows(model, job))) if parquet else predict_request.read(model, question)
     return predict_request.answer(model, found, told=job.told)
 
 
-def _rows(model: Served, question: Question) -> list[object]:
+def _rows(model: Served, job: Job) -> list[object]:
     """Read a Parquet file in a process of its own.
 
     The parser may end the process that it runs in, by a damaged file: no error of Python's is raised then.
     """
-    reader = model.predictor.encoder
+    reader, question = model.predictor.encoder, job.question
     sheet.insist_on_parquet()
-    content = _apart(lambda: _parsed(lambda: sheet.instances(reader, question.body, question.type)))
+    seconds = min(PARSING_SECONDS, job.seconds)
+    content, late = _apart(lambda: _parsed(lambda: sheet.instances(reader, question.body, question.type)), seconds)
+    if late and seconds < PARSING_SECONDS:
+        raise OutOfTimeError(seconds)
     if not content:
         raise RequestError("malformed_parquet", "expected a whole Parquet file: this one cannot be read")
     instances, refusal = parsed.decode(content)
@@ -151,8 +166,8 @@ def _parsed(read: Callable[[], list[object]]) -> bytes:
         return encoder.encode(([], Refusal("malformed_parquet", text, "", 400)))
 
 
-def _apart(work: Callable[[], bytes]) -> bytes:
-    """Do work in a child, with little memory and time; return what it wrote, which is nothing if it was ended."""
+def _apart(work: Callable[[], bytes], seconds: float) -> tuple[bytes, bool]:
+    """Do work in a child, with little memory and time; return what it wrote if it was not ended, and if time was up."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
@@ -160,8 +175,7 @@ def _apart(work: Callable[[], bytes]) -> bytes:
             os.close(reading)
             os.close(int(sys.argv[1]))  # whoever waits for an answer hears at once if none comes
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # a parser that gives up says so at length
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.alarm(PARSING_SECONDS)
+            signal.setitimer(signal.ITIMER_REAL, seconds)
             _limit(resource.RLIMIT_DATA, _held() + PARSING)
             _limit(resource.RLIMIT_CORE, 0)
             with os.fdopen(writing, "wb") as pipe:
@@ -171,8 +185,8 @@ def _apart(work: Callable[[], bytes]) -> bytes:
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
         content = pipe.read()
-    os.waitpid(child, 0)
-    return content
+    status = os.waitpid(child, 0)[1]
+    return content, os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM
 
 
 def _held() -> int:

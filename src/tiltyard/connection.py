@@ -25,11 +25,14 @@ HEADERS = 100
 SLICE = 16_384  # bytes of a body that the parser is given at once
 WAITING = 65_536  # bytes that may wait for the answer to an earlier request
 PIECES = 32  # parts of a body that are read before other connections have their turn: chunks may be of one byte
+BLANK = 4  # bytes of empty lines before a request
+DIGITS = 18  # of a length
 FRAMING = 4_096  # bytes of chunk headers or trailers without any body between them
 
 HEAD_SECONDS = 10.0  # from the first byte of a head to its end, or from the connection to the first byte
 GRACE = 5.0  # seconds in which a body may come as slowly as it likes
 RATE = 8_192  # bytes a second of a body, after that
+STALLED = 10.0  # seconds in which nothing of a body comes, however fast it came before
 LINGER = 2.0  # seconds in which the rest of a refused body is read, so that the client sees the refusal
 STUCK = 30.0  # seconds in which a client does not take its answer
 END = b"\r\n\r\n"
@@ -69,8 +72,10 @@ class BoundedConnection(HttpToolsProtocol):
         self.since = time.monotonic()  # when the client began to keep us waiting
         self.received = 0  # bytes of the body
         self.unsent = 0  # bytes of answers that the client did not take when it was last full
+        self.blank = 0  # bytes of empty lines before the request that comes next
+        self.heard = self.since  # when the last part of a body came
         self.watch: asyncio.TimerHandle | None = None
-        self.again: asyncio.Handle | None = None
+        self.queued = False  # whether it waits for its turn
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to watch."""
@@ -84,9 +89,7 @@ class BoundedConnection(HttpToolsProtocol):
         """Drop what was not answered."""
         if self.watch:
             self.watch.cancel()
-        if self.again:
-            self.again.cancel()
-        self.waiting = b""
+        self.waiting, self.place = b"", 0
         self._sent()
         super().connection_lost(exc)
 
@@ -100,23 +103,24 @@ class BoundedConnection(HttpToolsProtocol):
         if not self.waiting and not self.reading and not self.busy:
             self.since = time.monotonic()
         self.waiting, self.place = self.waiting[self.place :] + data if self.waiting else data, 0
-        self.read()
+        if self.queued:
+            self._settle()
+        else:
+            self.read()
 
     def eof_received(self) -> bool:  # type: ignore[override] # asyncio closes the connection unless it is true
         """Keep the other direction open while there is something to answer."""
         self.ended = True
-        self.read()
+        if not self.queued:
+            self.read()
         return True
 
     def read(self) -> None:
         """Feed the parser what waits, piece by piece."""
-        if self.again:
-            self.again.cancel()
-            self.again = None
-        pieces = 0
+        self.queued, pieces = False, 0
         while self._may_read():
             if pieces >= PIECES or (pieces and not self.reading):  # one request, or a part of one, in a turn
-                self.again = self.loop.call_soon(self.read)
+                self._wait_for_turn()
                 break
             if not (piece := self._piece()):
                 break
@@ -125,6 +129,11 @@ class BoundedConnection(HttpToolsProtocol):
             self._feed(piece)
         self._settle()
 
+    def _wait_for_turn(self) -> None:
+        if not self.queued:
+            self.queued = True
+            self.state.guard.turns.wait((self.client or ("",))[0], self)
+
     def _may_read(self) -> bool:
         if self.transport.is_closing() or self.place >= len(self.waiting):
             return False
@@ -132,16 +141,16 @@ class BoundedConnection(HttpToolsProtocol):
 
     def _settle(self) -> None:
         """Keep what is left, and stop reading from the wire if that is much already."""
-        if self.place:
+        if self.place > WAITING or self.place >= len(self.waiting):
             self.waiting, self.place = self.waiting[self.place :], 0
         if self.transport.is_closing():
             return
-        self.flow.full = len(self.waiting) > WAITING
+        self.flow.full = len(self.waiting) - self.place > WAITING
         if self.flow.full:
             self.flow.pause_reading()
         elif self.flow.read_paused and not self.busy:
             self.flow.resume_reading()
-        if self.ended and not self.again and (self.reading or not self.busy):
+        if self.ended and not self.queued and (self.reading or not self.busy):
             self.transport.close()
 
     def _piece(self) -> bytes:
@@ -153,11 +162,23 @@ class BoundedConnection(HttpToolsProtocol):
                 return b"\n"
             end = self.waiting.find(b"\r\n", self.place, self.place + SLICE)
             return self.waiting[self.place : end + 2 if end >= 0 else self.place + SLICE]
+        if not self._skip_blank():
+            return b""
         end = self.waiting.find(END, self.place)
         head = self.waiting[self.place : end + len(END)] if end >= 0 else self.waiting[self.place :]
         if not self._bounded(head) or end < 0:
             return b""
         return UPGRADE.sub(IGNORED, head) if b"upgrade:" in head.lower() else head
+
+    def _skip_blank(self) -> bool:
+        """Skip what some clients send behind a body; refuse empty lines without end. Return whether a head follows."""
+        while (one := self.waiting[self.place : self.place + 1]) in (b"\r", b"\n"):
+            self.blank += 1
+            if self.blank > BLANK:
+                self.refuse(400, "malformed_http", "expected a request of HTTP/1.1")
+                return False
+            self.place += 1
+        return one != b""
 
     def _bounded(self, head: bytes) -> bool:
         """Refuse a head, whole or not, that is too large or none."""
@@ -197,27 +218,38 @@ class BoundedConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin the request."""
-        self.expect_body()
+        if not self.expect_body():
+            return
         super().on_headers_complete()
         if self.reading == CHUNKS:  # trailers are dropped: the app must not take them for headers
             self.headers = []
 
-    def expect_body(self) -> None:
-        """Note how the message goes on."""
-        self.since, self.fresh = time.monotonic(), False
+    def expect_body(self) -> bool:
+        """Note how the message goes on; refuse a body that comes in a way that is not known."""
+        self.since, self.fresh, self.blank = time.monotonic(), False, 0
+        self.heard = self.since
         self.reading, self.left, self.framing, self.received = "", 0, 0, 0
         for name, value in self.headers:
-            if name == b"content-length" and value.isdigit():
-                self.left = int(value[:20])
+            if name == b"content-length":
+                digits = value.strip(b" \t").lstrip(b"0")
+                if len(digits) > DIGITS or not (digits.isdigit() or not digits):
+                    self.refuse(413, "body_too_large", f"expected a length of at most {DIGITS} digits")
+                    return False
+                self.left = int(digits or b"0")
                 self.reading = BODY if self.left else ""
             elif name == b"transfer-encoding":
+                if value.strip(b" \t").lower() != b"chunked":
+                    self.refuse(501, "unsupported_encoding", "expected Transfer-Encoding: chunked, or none")
+                    return False
                 self.reading = CHUNKS
                 break
+        return True
 
     def on_body(self, body: bytes) -> None:
         """Count what came."""
         self.framing = 0
         self.received += len(body)
+        self.heard = time.monotonic()
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -232,8 +264,8 @@ class BoundedConnection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
-        if (self.waiting or self.ended) and not self.again:
-            self.again = self.loop.call_soon(self.read)
+        if self.waiting or self.ended:
+            self._wait_for_turn()
 
     def pause_writing(self) -> None:
         """Count what the client does not take; end the connection if all that is not taken is too much."""
@@ -247,7 +279,7 @@ class BoundedConnection(HttpToolsProtocol):
         super().resume_writing()
         self._sent()
         if self.waiting and not self.transport.is_closing():
-            self.read()
+            self._wait_for_turn()
 
     def _sent(self) -> None:
         self.state.guard.keep_unsent(-self.unsent)
@@ -264,7 +296,7 @@ class BoundedConnection(HttpToolsProtocol):
                 self.transport.abort()
         elif self.reading:
             self._look_at_body(waited)
-        elif not self.busy and (self.waiting or self.fresh):
+        elif not self.busy and not self.queued and (self.waiting or self.fresh):
             if waited > HEAD_SECONDS:
                 self.refuse(408, "slow_head", f"expected a whole head within {HEAD_SECONDS:g} seconds")
         elif not self.busy and waited > self.timeout_keep_alive:
@@ -274,7 +306,7 @@ class BoundedConnection(HttpToolsProtocol):
         if not self.busy:  # it was refused, and the rest of its body goes nowhere
             if waited > LINGER:
                 self.transport.close()
-        elif waited > GRACE + self.received / RATE:
+        elif waited > GRACE + self.received / RATE or time.monotonic() - self.heard > STALLED:
             self.refuse(408, "slow_body", f"expected a body of at least {RATE:,} bytes a second")
 
     @property

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tiltyard import keys
 from tiltyard.errors import RequestError
 from tiltyard.limits import Limits
+from tiltyard.turns import Turns
 
 if TYPE_CHECKING:
     from tiltyard.connection import BoundedConnection
@@ -29,6 +30,8 @@ class Guard:
         self.limits, self.inside, self.buffered, self.unsent = limits, 0, 0, 0
         self.meters: Meters | None = None
         self.evictable: list[BoundedConnection] = []
+        self.turns = Turns()
+        self.buffers: dict[str, int] = {}  # bytes of `buffered` by client
 
     def holder(self, headers: Headers) -> str:
         """Return whose key a request brings, which may be nobody's; refuse it if it needs one."""
@@ -59,11 +62,15 @@ class Guard:
         if self.meters:
             self.meters.inside.set(self.inside)
 
-    def buffer(self, size: int) -> None:
+    def buffer(self, size: int, who: str = "") -> None:
         """Count bytes of a body that are kept, or are not any more; refuse them if there is no memory for more."""
-        if size > 0 and self.buffered + size > BUFFERED:
+        own = self.buffers.get(who, 0) + size
+        if size > 0 and (self.buffered + size > BUFFERED or own > BUFFERED // 2):  # others have room, too
             raise RequestError("too_many_requests", "expected less data at a time; try again in a second", status=429)
         self.buffered += size
+        self.buffers[who] = own
+        if not own:
+            del self.buffers[who]
 
     def keep_unsent(self, size: int) -> bool:
         """Count bytes of answers that a client does not take; return whether there is memory for them."""

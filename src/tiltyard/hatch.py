@@ -49,7 +49,8 @@ class Hatch(BoundedConnection):
 
     def on_headers_complete(self) -> None:
         """Hold the request if it seems a usual one."""
-        self.expect_body()
+        if not self.expect_body():
+            return
         self.model, self.held = self._asked(), b""
         if not self.model:
             super().on_headers_complete()

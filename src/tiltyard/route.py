@@ -9,7 +9,7 @@ from concurrent.futures import Future
 
 import msgspec
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from tiltyard import predict_request
@@ -79,18 +79,18 @@ async def received(request: Request, limit: int) -> AsyncIterator[bytes]:
     if request.headers.get("content-encoding", "identity") != "identity":
         raise RequestError("unsupported_encoding", "expected a body that is not compressed", status=415)
     guard: Guard = request.app.state.guard
-    body = bytearray()
+    body, who = bytearray(), client(request.scope)
     try:
         if declared(request) > limit:
             raise _too_large(limit)
         async for chunk in request.stream():
-            guard.buffer(len(chunk))
+            guard.buffer(len(chunk), who)
             body += chunk
             if len(body) > limit:
                 raise _too_large(limit)
         yield bytes(body)
     finally:
-        guard.buffer(-len(body))
+        guard.buffer(-len(body), who)
 
 
 def _too_large(limit: int) -> RequestError:
@@ -115,12 +115,31 @@ async def answered(request: Request, protocol: str, json_length: str | None = No
             question = Question(protocol, body, type_, json_length)
             done = _at_once(model, question, told=noted)
             if not done:
-                future: Future[Answer] = state.pool.ask(model, question, client(scope), told=noted)
-                done = await asyncio.wrap_future(future)
+                done = await _awaited(request, state.pool.ask(model, question, client(scope), told=noted))
     scope["instances"] = done.count
     if noted:
         state.recorder.take(scope, pick, question, done)
     return done
+
+
+async def _awaited(request: Request, future: Future[Answer]) -> Answer:
+    """Wait for an answer from beside this process; a client whose connection breaks takes its question back."""
+    answer = asyncio.wrap_future(future)
+    left = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait((answer, left), return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            raise ClientDisconnect
+        return answer.result()
+    finally:
+        answer.cancel()
+        left.cancel()
+
+
+async def _disconnected(request: Request) -> None:
+    """Wait until the connection is broken; one that is closed in one direction only still takes an answer."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _at_once(model: Served, question: Question, *, told: bool) -> Answer | None:

@@ -181,22 +181,58 @@ def test_quick_work_does_not_wait_for_long_work(pool: ComputePool, song: Served,
     assert not all(future.done() for future in writing)
 
 
-def test_clients_take_turns(iris: Served, pool: ComputePool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clients_take_turns(iris: Served, pool: ComputePool) -> None:
     """Who asks much waits for who asks little, and may not have more than some waiting."""
-    monkeypatch.setattr(compute_pool, "WAITING", 20)
+    pool.quick.waiting.most_of_one = 20
     question = Question("v1", json.dumps({"instances": ROWS * 30}).encode())
     done: list[str] = []
-    pool.quick.waiting["blocker"] = deque()  # the lane is not empty, so nothing is begun yet
-    with pool.quick.changed:
+    with pool.quick.changed:  # nothing is begun yet
         futures = [pool.ask(iris, question, "much") for _ in range(20)]
         futures.append(pool.ask(iris, question, "little"))
-        with pytest.raises(RequestError, match="fewer long requests"):
-            pool.ask(iris, question, "much")
-        del pool.quick.waiting["blocker"]
+        assert outcome(pool.ask(iris, question, "much")) == (429, "too_many_requests")
         for future, name in zip(futures, ["much"] * 20 + ["little"], strict=True):
             future.add_done_callback(lambda _, name=name: done.append(name))  # type: ignore[misc]
     assert all(outcome(future) == (200, "") for future in futures)
     assert done.index("little") <= 2
+
+
+SLOW = """
+import time
+from tiltyard import compute_process, predict_request
+
+quick = predict_request.answer
+
+def answer(model, found, *, told):
+    if len(found.asked.instances) == 2:
+        time.sleep(30)  # as native code does, which asks for no deadline
+    return quick(model, found, told=told)
+
+predict_request.answer = answer
+compute_process.main()
+"""
+
+
+def test_work_that_asks_for_no_time_leaves_the_quick_lane(
+    pool: ComputePool, iris: Served, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It is ended, and tried again where long work is done; what waits behind it is done by a spare process."""
+    (tmp_path / "slow_process.py").write_text(SLOW)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("tiltyard.compute_process.__name__", "slow_process")
+    slow, plain = (Question("v1", json.dumps({"instances": ROWS[:count]}).encode()) for count in (2, 3))
+    assert outcome(pool.ask(iris, plain)) == (200, "")
+    first = pool.quick.process
+    late = pool.ask(iris, slow, "slow")
+    assert outcome(pool.ask(iris, plain, "other")) == (200, "")
+    assert outcome(pool.ask(iris, plain, "other")) == (200, "")
+    spare = pool.quick.spare
+    assert spare
+    assert pool.quick.process not in (first, spare)
+    later = pool.ask(iris, slow, "slow")
+    while pool.quick.process is not spare:
+        assert outcome(pool.ask(iris, plain, "other")) == (200, "")
+    assert outcome(pool.ask(iris, plain, "other")) == (200, "")
+    assert [outcome(future) for future in (late, later)] == [(503, "timeout")] * 2
 
 
 def test_a_client_that_left_costs_nothing(pool: ComputePool, iris: Served) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import socket
+import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psutil
@@ -20,10 +22,13 @@ from wire import HEAD, USUAL, listening, request
 from tiltyard import connection, keys
 from tiltyard.api import application, install
 from tiltyard.connection import BoundedConnection
+from tiltyard.errors import RequestError
+from tiltyard.guard import BUFFERED, Guard
 from tiltyard.limits import Limits
 from tiltyard.meters import Meters
 
 GET = b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n"
+SERVED: list[Any] = []  # what services hold that are open now
 FAST, PLAIN = Limits(), Limits(plain=True)
 
 
@@ -33,8 +38,10 @@ def served(app: Starlette, limits: Limits = FAST) -> Iterator[int]:
     own = application(limits)
     install(own, app.state.models.values())
     own.state.meters = own.state.guard.meters = Meters(registry=CollectorRegistry())
+    SERVED.append(own.state)
     with listening(own) as port:
         yield port
+    SERVED.remove(own.state)
     own.state.pool.close()
 
 
@@ -225,6 +232,85 @@ def test_connections_are_read_in_turns(port: int, wire: bytes, monkeypatch: pyte
     assert max(fed) <= connection.PIECES
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        (b"content-length: %d ", 200),
+        (b"content-length: \t%d", 200),
+        (b"content-length: 000000000000000000000000000%d", 200),
+        (b"content-length: 9999999999999999999", 413),
+        (b"content-length: %d\r\ncontent-length: 5", 400),
+        (b"content-length: +%d", 400),
+        (b"content-length: ", 400),
+        (b"transfer-encoding: gzip, chunked", 501),
+        (b"transfer-encoding: identity", 501),
+        (b"transfer-encoding: chunked, chunked", 501),
+    ],
+)
+def test_bodies_are_as_long_as_the_parser_thinks(port: int, headers: bytes, status: int) -> None:
+    """Nobody has to wait for a body that one side takes for the next request."""
+    body = json.dumps({"instances": [tiny.IRIS]}).encode()
+    wire = HEAD + (headers % len(body) if b"%" in headers else headers) + b"\r\n\r\n" + body
+    with connect(port) as client:
+        client.settimeout(5)
+        client.sendall(wire)
+        assert client.recv(1 << 16)[9:12] in (b"%d" % status, b"400")
+
+
+@pytest.mark.parametrize(
+    ("blank", "status"), [(b"\r\n", 200), (b"\r\n\r\n", 200), (b"\r\n" * 3, 400), (b"\n" * 5, 400)]
+)
+def test_few_empty_lines_stand_before_a_request(port: int, blank: bytes, status: int) -> None:
+    """Some clients send one behind a body; without end they are refused, in pieces, too."""
+    for pieces in ([blank + USUAL], [*(blank[place : place + 1] for place in range(len(blank))), USUAL]):
+        with connect(port) as client, contextlib.suppress(OSError):
+            for piece in pieces:
+                client.sendall(piece)
+                time.sleep(0.005)
+            assert client.recv(1 << 16)[9:12] == b"%d" % status
+
+
+def test_the_place_of_a_client_whose_connection_breaks_is_free(app: Starlette) -> None:
+    """Its question is taken back, though the process that would answer it does not even look at it."""
+    dear = request({"instances": [tiny.IRIS] * 64, "explain": True})
+    with served(app, Limits(plain=True)) as port, connect(port) as first:
+        first.sendall(dear)
+        assert first.recv(1 << 16).startswith(b"HTTP/1.1 200")
+        guard, process = SERVED[-1].guard, SERVED[-1].pool.quick.process.process
+        process.send_signal(signal.SIGSTOP)
+        clients = [connect(port) for _ in range(5)]
+        for client in clients:
+            client.sendall(dear)
+        _until(lambda: guard.inside == 5)
+        for client in clients:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing is a reset
+            client.close()
+        _until(lambda: guard.inside == 0)
+        assert not guard.buffers
+        process.kill()
+
+
+def test_one_client_leaves_room_for_the_bodies_of_others() -> None:
+    """Half of the memory for bodies is the most that one holds."""
+    guard = Guard(Limits())
+    guard.buffer(BUFFERED // 2, "greedy")
+    with pytest.raises(RequestError, match="less data at a time"):
+        guard.buffer(1, "greedy")
+    guard.buffer(BUFFERED // 2, "other")
+    with pytest.raises(RequestError, match="less data at a time"):
+        guard.buffer(1, "third")
+    guard.buffer(-BUFFERED // 2, "greedy")
+    guard.buffer(1, "third")
+    assert guard.buffers == {"other": BUFFERED // 2, "third": 1}
+
+
+def _until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not true() and time.monotonic() < end:
+        time.sleep(0.02)
+    assert true()
+
+
 class TestSlowClients:
     """Clients that keep the service waiting; the clocks are set fast."""
 
@@ -258,6 +344,13 @@ class TestSlowClients:
             answer = heard(client)
         assert answer.startswith(b"HTTP/1.1 413")
         assert answer.count(b"HTTP/1.1") == 1
+
+    def test_a_body_that_came_fast_may_not_stand_still(self, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What came before buys no time: the memory that it takes is everybody's."""
+        monkeypatch.setattr(connection, "STALLED", 0.5)
+        with connect(port) as client:
+            client.sendall(HEAD + b"content-length: 3000000\r\n\r\n" + b" " * 2_000_000)
+            assert heard(client).startswith(b"HTTP/1.1 408")
 
     def test_many_that_drip_keep_nobody_out(self, app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
         """They hold no place among the requests: with room for two, two hundred of them leave both free."""
@@ -320,7 +413,7 @@ def test_answers_that_nobody_takes_are_bounded_together(app: Starlette, monkeypa
 
 def test_bodies_are_bounded_together(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is being read counts, and does not count any more when it is answered or its client has left."""
-    monkeypatch.setattr("tiltyard.guard.BUFFERED", 3_000_000)
+    monkeypatch.setattr("tiltyard.guard.BUFFERED", 4_000_000)
     body = b" " * 1_900_000
     with served(app, PLAIN) as port, connect(port) as first:
         first.sendall(request(body)[:-10])

@@ -1,0 +1,65 @@
+"""A queue in which clients take turns by the time that their work took, so that dear work delays its own client."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Generic, TypeVar
+
+HALVED = 10.0  # seconds after which half of what a client used is forgotten
+KNOWN = 4_096  # clients whose use is remembered
+
+Item = TypeVar("Item")
+
+
+class FairQueue(Generic[Item]):
+    """Items that wait, by client: so many together, and so many of each."""
+
+    def __init__(self, most: int, most_of_one: int) -> None:
+        self.most, self.most_of_one = most, most_of_one
+        self.waiting: dict[str, deque[Item]] = {}
+        self.used: dict[str, tuple[float, float]] = {}  # seconds by client, and when that was so
+
+    def __len__(self) -> int:
+        """Return how many wait."""
+        return sum(map(len, self.waiting.values()))
+
+    def put(self, client: str, item: Item) -> Item | None:
+        """Add an item; return the one that has no place: where all are taken, the last of who has most."""
+        mine = self.waiting.get(client, deque())
+        if len(mine) >= self.most_of_one:
+            return item
+        dropped = None
+        if len(self) >= self.most:
+            other = max(self.waiting, key=lambda one: len(self.waiting[one]))
+            if len(self.waiting[other]) <= len(mine) + 1:
+                return item
+            dropped = self.waiting[other].pop()
+        self.waiting.setdefault(client, mine).append(item)
+        return dropped
+
+    def take(self) -> tuple[str, Item]:
+        """Remove and return the first item of the client that used least."""
+        now = time.monotonic()
+        client = min(self.waiting, key=lambda one: self._use(one, now))
+        item = self.waiting[client].popleft()
+        if not self.waiting[client]:
+            del self.waiting[client]
+        return client, item
+
+    def charge(self, client: str, seconds: float) -> None:
+        """Note what a client used."""
+        now = time.monotonic()
+        self.used[client] = (self._use(client, now) + seconds, now)
+        if len(self.used) > KNOWN:
+            del self.used[min(self.used, key=lambda one: self._use(one, now))]
+
+    def clear(self) -> list[Item]:
+        """Remove and return all."""
+        left = [item for mine in self.waiting.values() for item in mine]
+        self.waiting.clear()
+        return left
+
+    def _use(self, client: str, now: float) -> float:
+        seconds, then = self.used.get(client, (0.0, now))
+        return float(seconds * 0.5 ** ((now - then) / HALVED))

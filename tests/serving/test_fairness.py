@@ -1,0 +1,116 @@
+"""Fairness: whoever opens many connections, or asks for dear work, delays himself more than others."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import Counter
+
+import pytest
+
+from tiltyard import fair_queue
+from tiltyard.fair_queue import FairQueue
+from tiltyard.turns import AT_ONCE, Turns
+
+
+def test_the_client_that_used_least_is_next() -> None:
+    """Dear work is paid for; after a while it is forgotten."""
+    queue = FairQueue[int](100, 100)
+    for number in range(6):
+        assert queue.put("ab"[number % 2], number) is None
+    queue.charge("a", 1.0)
+    assert [queue.take()[0] for _ in range(3)] == ["b", "b", "b"]
+    assert [queue.take() for _ in range(3)] == [("a", 0), ("a", 2), ("a", 4)]
+    assert not queue
+
+
+def test_use_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of it in ten seconds; and of very many clients the ones that used least."""
+    now = [0.0]
+    monkeypatch.setattr("tiltyard.fair_queue.time.monotonic", lambda: now[0])
+    queue = FairQueue[int](100, 100)
+    queue.charge("a", 8.0)
+    queue.charge("b", 1.5)
+    now[0] += 30.0
+    queue.charge("b", 0.9)
+    for client in "ab":
+        queue.put(client, 1)
+    assert queue.take()[0] == "a"
+    for number in range(2 * fair_queue.KNOWN):
+        queue.charge(f"c{number}", 0.001)
+    assert len(queue.used) == fair_queue.KNOWN
+    assert "b" in queue.used
+
+
+def test_a_newcomer_has_a_place_where_others_hold_many() -> None:
+    """The last of who has most is dropped; who has as many as anybody is refused."""
+    queue = FairQueue[str](6, 4)
+    for number in range(4):
+        assert queue.put("many", f"many {number}") is None
+    assert queue.put("many", "one more") == "one more"
+    assert queue.put("some", "some 0") is None
+    assert queue.put("some", "some 1") is None
+    assert queue.put("new", "new 0") == "many 3"
+    assert queue.put("new", "new 1") == "many 2"
+    assert queue.put("late", "late 0") == "many 1"
+    assert queue.put("late", "late 1") == "late 1"
+    assert len(queue) == 6
+    assert sorted(queue.clear()) == ["late 0", "many 0", "new 0", "new 1", "some 0", "some 1"]
+
+
+def test_addresses_take_turns() -> None:
+    """One with many connections has no more turns than one with a few, and the event loop is not held up."""
+    order: list[str] = []
+    rounds: list[int] = []
+
+    class Connection:
+        def __init__(self, address: str, left: int) -> None:
+            self.address, self.left = address, left
+
+        def read(self) -> None:
+            order.append(self.address)
+            self.left -= 1
+            if self.left:
+                turns.wait(self.address, self)
+
+    async def watched() -> None:
+        for _ in range(100):
+            rounds.append(len(order))
+            await asyncio.sleep(0)
+
+    turns = Turns()
+
+    async def main() -> None:
+        for _ in range(50):
+            turns.wait("many", Connection("many", 2))
+        turns.wait("one", Connection("one", 20))
+        await watched()
+
+    asyncio.run(main())
+    assert Counter(order) == {"many": 100, "one": 20}
+    assert Counter(order[:40]) == {"many": 20, "one": 20}
+    assert max(after - before for before, after in itertools.pairwise(rounds)) <= AT_ONCE
+
+
+def test_a_connection_that_fails_keeps_no_other_waiting() -> None:
+    """Its error goes to the event loop, and the next has its turn."""
+    done: list[str] = []
+
+    class Bad:
+        def read(self) -> None:
+            raise ValueError("a defect")
+
+    class Good:
+        def read(self) -> None:
+            done.append("good")
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: done.append(str(context["exception"])))
+        turns = Turns()
+        turns.wait("a", Bad())
+        turns.wait("b", Good())
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert done == ["a defect", "good"]
