@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -11,10 +12,14 @@ from typing import Any
 
 import tiny
 import uvicorn
+from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
 from tiltyard import listen
+from tiltyard.api import application, install
 from tiltyard.hatch import Hatch
+from tiltyard.limits import Limits
+from tiltyard.meters import Meters
 
 HEAD = b"POST /v1/models/iris:predict HTTP/1.1\r\nhost: x\r\nx-request-id: mine\r\n"
 
@@ -46,3 +51,35 @@ def listening(app: Starlette, kind: Any = Hatch) -> Iterator[int]:
     yield doors[0].getsockname()[1]
     server.should_exit = True
     thread.join(20)
+
+
+GET = b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n"
+SERVED: list[Any] = []  # what services hold that are open now
+FAST, PLAIN = Limits(), Limits(plain=True)
+
+
+@contextlib.contextmanager
+def served(app: Starlette, limits: Limits = FAST) -> Iterator[int]:
+    """Serve the models of an app under other limits; give the port."""
+    own = application(limits)
+    install(own, app.state.models.values())
+    own.state.meters = own.state.guard.meters = Meters(registry=CollectorRegistry())
+    SERVED.append(own.state)
+    with listening(own) as port:
+        yield port
+    SERVED.remove(own.state)
+    own.state.pool.close()
+
+
+def connect(port: int) -> socket.socket:
+    """Open a connection."""
+    return socket.create_connection(("127.0.0.1", port), timeout=20)
+
+
+def heard(client: socket.socket, most: int = 1 << 16) -> bytes:
+    """Read until the service closes the connection, or there is enough."""
+    found = b""
+    with contextlib.suppress(ConnectionError):
+        while len(found) < most and (more := client.recv(1 << 16)):
+            found += more
+    return found

@@ -7,7 +7,6 @@ import json
 import signal
 import socket
 import struct
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,34 +14,14 @@ from typing import Any
 import psutil
 import pytest
 import tiny
-from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
-from wire import HEAD, USUAL, listening, request
+from wire import FAST, GET, HEAD, PLAIN, SERVED, USUAL, connect, heard, request, served
 
 from tiltyard import connection, keys
-from tiltyard.api import application, install
 from tiltyard.connection import BoundedConnection
 from tiltyard.errors import RequestError
 from tiltyard.guard import BUFFERED, Guard
 from tiltyard.limits import Limits
-from tiltyard.meters import Meters
-
-GET = b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n"
-SERVED: list[Any] = []  # what services hold that are open now
-FAST, PLAIN = Limits(), Limits(plain=True)
-
-
-@contextlib.contextmanager
-def served(app: Starlette, limits: Limits = FAST) -> Iterator[int]:
-    """Serve the models of an app under other limits; give the port."""
-    own = application(limits)
-    install(own, app.state.models.values())
-    own.state.meters = own.state.guard.meters = Meters(registry=CollectorRegistry())
-    SERVED.append(own.state)
-    with listening(own) as port:
-        yield port
-    SERVED.remove(own.state)
-    own.state.pool.close()
 
 
 @pytest.fixture(scope="module", params=[FAST, PLAIN], ids=["fast", "plain"])
@@ -50,20 +29,6 @@ def port(app: Starlette, request: pytest.FixtureRequest) -> Iterator[int]:
     """A service with the fast path, and one without: the same limits hold for both."""
     with served(app, request.param) as found:
         yield found
-
-
-def connect(port: int) -> socket.socket:
-    """Open a connection."""
-    return socket.create_connection(("127.0.0.1", port), timeout=20)
-
-
-def heard(client: socket.socket, most: int = 1 << 16) -> bytes:
-    """Read until the service closes the connection, or there is enough."""
-    found = b""
-    with contextlib.suppress(ConnectionError):
-        while len(found) < most and (more := client.recv(1 << 16)):
-            found += more
-    return found
 
 
 @pytest.mark.parametrize(
@@ -309,120 +274,3 @@ def _until(true: Callable[[], bool]) -> None:
     while not true() and time.monotonic() < end:
         time.sleep(0.02)
     assert true()
-
-
-class TestSlowClients:
-    """Clients that keep the service waiting; the clocks are set fast."""
-
-    @pytest.fixture(autouse=True)
-    def _fast(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(connection, "HEAD_SECONDS", 0.5)
-        monkeypatch.setattr(connection, "GRACE", 0.5)
-
-    @pytest.mark.parametrize(
-        ("begun", "code"),
-        [(b"", "slow_head"), (b"POST / HTTP", "slow_head"), (USUAL[:-20], "slow_body"), (HEAD[:-2], "slow_head")],
-    )
-    def test_they_are_told_so_and_let_go(self, port: int, begun: bytes, code: str) -> None:
-        """By 408, whether they send a byte now and then or none."""
-        with connect(port) as client:
-            if begun:
-                client.sendall(begun)
-            for _ in range(4):
-                time.sleep(0.2)
-                with contextlib.suppress(OSError):
-                    client.sendall(b"1" if b"content-length" in begun else b"A" if begun else b"")
-            answer, _, body = heard(client).partition(b"\r\n\r\n")
-        assert answer.startswith(b"HTTP/1.1 408")
-        assert json.loads(body)["error"]["code"] == code
-
-    def test_the_rest_of_a_refused_body_is_not_waited_for(self, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The refusal is read, and then the connection is closed."""
-        monkeypatch.setattr(connection, "LINGER", 0.5)
-        with connect(port) as client:
-            client.sendall(HEAD + b"content-length: 99999999\r\n\r\n{")
-            answer = heard(client)
-        assert answer.startswith(b"HTTP/1.1 413")
-        assert answer.count(b"HTTP/1.1") == 1
-
-    def test_a_body_that_came_fast_may_not_stand_still(self, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What came before buys no time: the memory that it takes is everybody's."""
-        monkeypatch.setattr(connection, "STALLED", 0.5)
-        with connect(port) as client:
-            client.sendall(HEAD + b"content-length: 3000000\r\n\r\n" + b" " * 2_000_000)
-            assert heard(client).startswith(b"HTTP/1.1 408")
-
-    def test_many_that_drip_keep_nobody_out(self, app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
-        """They hold no place among the requests: with room for two, two hundred of them leave both free."""
-        monkeypatch.setattr(connection, "GRACE", 30.0)
-        with served(app, Limits(concurrency=2)) as port, contextlib.ExitStack() as stack:
-            for _ in range(200):
-                stack.enter_context(connect(port)).sendall(USUAL[:-20])
-            time.sleep(0.2)
-            client = stack.enter_context(connect(port))
-            for wire in (USUAL, request({"instances": [tiny.IRIS] * 900})):
-                client.sendall(wire)
-                assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
-
-    def test_an_idle_connection_is_closed(self, app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Five seconds after its last answer, as uvicorn has it."""
-        monkeypatch.setattr("uvicorn.config.Config.timeout_keep_alive", 0.5, raising=False)
-        with served(app) as port, connect(port) as client:
-            client.sendall(USUAL)
-            assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
-            begun = time.monotonic()
-            assert client.recv(1 << 16) == b""
-            assert time.monotonic() - begun < 15
-
-
-def test_connections_are_bounded(app: Starlette) -> None:
-    """A new one ends the one that has kept us waiting longest; one that awaits its answer is not ended."""
-    with served(app, Limits(connections=20)) as port, contextlib.ExitStack() as stack:
-        answers: list[bytes] = []
-
-        def ask() -> None:
-            with connect(port) as client:
-                client.sendall(request({"instances": [tiny.IRIS] * 64, "explain": True}))
-                answers.append(client.recv(1 << 16))
-
-        thread = threading.Thread(target=ask)
-        thread.start()
-        time.sleep(0.1)
-        for _ in range(100):
-            stack.enter_context(connect(port))
-        client = stack.enter_context(connect(port))
-        client.sendall(USUAL)
-        assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
-        thread.join()
-        assert answers[0].startswith(b"HTTP/1.1 200")
-
-
-def test_answers_that_nobody_takes_are_bounded_together(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The connection that makes them too many is ended, and others are answered."""
-    monkeypatch.setattr("tiltyard.guard.UNSENT", 50_000)
-    wire = request({"instances": [tiny.IRIS] * 900})
-    with served(app) as port, socket.socket() as client, connect(port) as other:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.settimeout(30)
-        client.connect(("127.0.0.1", port))
-        with pytest.raises(ConnectionError):
-            client.sendall(wire * 300)
-        other.sendall(USUAL)
-        assert other.recv(1 << 16).startswith(b"HTTP/1.1 200")
-
-
-def test_bodies_are_bounded_together(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is being read counts, and does not count any more when it is answered or its client has left."""
-    monkeypatch.setattr("tiltyard.guard.BUFFERED", 4_000_000)
-    body = b" " * 1_900_000
-    with served(app, PLAIN) as port, connect(port) as first:
-        first.sendall(request(body)[:-10])
-        time.sleep(0.3)
-        with connect(port) as second:
-            second.sendall(request(body))
-            assert heard(second, 12).startswith(b"HTTP/1.1 429")
-        first.close()
-        time.sleep(0.3)
-        with connect(port) as third:
-            third.sendall(request(body))
-            assert heard(third, 12).startswith(b"HTTP/1.1 400")
