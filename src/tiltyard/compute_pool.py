@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import socket
 import struct
@@ -22,6 +23,8 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import psutil
+
 from tiltyard import compute_process
 from tiltyard.compute_process import GRACE, Job, Longer, Refusal, Result
 from tiltyard.errors import RequestError
@@ -33,7 +36,8 @@ QUICK = 0.1  # seconds of work in the quick lane
 QUICK_BYTES = 262_144  # of a body; larger ones take longer than that to read
 WAITING = 64  # jobs of one client that may wait in a lane
 SHARE = 4  # of the places for requests, the part that jobs of a lane may take: others come in even if all wait
-OVERRUN = 0.5  # seconds in which quick work may stop by itself: native code asks for no time
+OVERRUN = 0.3  # seconds of a processor in which quick work may stop by itself: native code asks for no time
+LOOK = 0.1  # seconds between two looks at what was used
 IDLE = 300.0  # seconds without work after which a process ends, and its memory is given back
 STUCK = 10  # seconds in which a process takes in or gives out what it is sent
 SOURCE = Path(compute_process.__file__).resolve().parents[1]
@@ -237,15 +241,25 @@ class _Process:
     def do(self, job: Job) -> Result:
         """Do a job; raise TimeoutError if it does not stop in time, and EOFError if the process ends."""
         self.connection.send_bytes(compute_process.encoder.encode(job))
-        self._wait(job.until + GRACE)
+        self._wait(job.until, math.inf)
         self.connection.recv_bytes()  # it has opened the model, and begins
-        self._wait(min(job.until + GRACE, time.monotonic() + job.seconds + OVERRUN))
+        self._wait(job.until, self._used() + job.seconds + OVERRUN)
         result: Result = compute_process.results.decode(self.connection.recv_bytes())
         return result
 
-    def _wait(self, until: float) -> None:
-        if not self.connection.poll(max(0.0, until - time.monotonic())):
-            raise TimeoutError
+    def _wait(self, until: float, used: float) -> None:
+        """Wait for a message until a moment, or until so many seconds of a processor are used: others compute, too."""
+        while not self.connection.poll(LOOK):
+            if time.monotonic() > until + GRACE or self._used() > used:
+                raise TimeoutError
+
+    def _used(self) -> float:
+        """Return the seconds of a processor that the process has used."""
+        try:
+            times = psutil.Process(self.process.pid).cpu_times()
+        except psutil.Error:  # it has ended: the socket will say so
+            return 0.0
+        return float(times.user + times.system)
 
     def end(self) -> None:
         """Kill it: it holds nothing that anybody needs."""

@@ -32,6 +32,7 @@ MODELS = 64  # that are kept open
 MEMORY = 2 << 30  # bytes beyond what the process holds with its models open
 PARSING = 1 << 29  # bytes that a native parser may take
 PARSING_SECONDS = 10
+TIME_IS_UP = (signal.SIGALRM, signal.SIGPROF)
 GRACE = 2.0  # seconds after its deadline in which work may stop by itself
 NICE = 5  # how far it stands back behind the process that answers
 
@@ -175,7 +176,8 @@ def _apart(work: Callable[[], bytes], seconds: float) -> tuple[bytes, bool]:
             os.close(reading)
             os.close(int(sys.argv[1]))  # whoever waits for an answer hears at once if none comes
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # a parser that gives up says so at length
-            signal.setitimer(signal.ITIMER_REAL, seconds)
+            signal.setitimer(signal.ITIMER_REAL, PARSING_SECONDS)
+            signal.setitimer(signal.ITIMER_PROF, seconds)  # of a processor: others compute, too
             _limit(resource.RLIMIT_DATA, _held() + PARSING)
             _limit(resource.RLIMIT_CORE, 0)
             with os.fdopen(writing, "wb") as pipe:
@@ -186,7 +188,7 @@ def _apart(work: Callable[[], bytes], seconds: float) -> tuple[bytes, bool]:
     with os.fdopen(reading, "rb") as pipe:
         content = pipe.read()
     status = os.waitpid(child, 0)[1]
-    return content, os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM
+    return content, os.WIFSIGNALED(status) and os.WTERMSIG(status) in TIME_IS_UP
 
 
 def _held() -> int:

@@ -204,7 +204,9 @@ quick = predict_request.answer
 
 def answer(model, found, *, told):
     if len(found.asked.instances) == 2:
-        time.sleep(30)  # as native code does, which asks for no deadline
+        end = time.monotonic() + 30
+        while time.monotonic() < end:  # as native code does, which asks for no deadline
+            pass
     return quick(model, found, told=told)
 
 predict_request.answer = answer
