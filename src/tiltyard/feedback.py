@@ -23,8 +23,9 @@ from tiltyard.rate_limit import RateLimit, RateLimits
 from tiltyard.served import Served
 from tiltyard.spool import Spool
 
-BYTES = 1_000_000
+BYTES = 256_000  # of a request: enough for a label, an id and a token for each truth
 MOST = 1000  # truths of a request
+VALUES = 16  # of a truth, at most: what stands between commas and brackets, those in a label included
 CORRECTIONS = 3  # of each truth, with a token
 REQUEST = 1000  # bytes that a request counts for beside its truths: each is written to the disk at once
 # Bytes at once, and a second. They are of one worker, like all its limits.
@@ -142,6 +143,7 @@ def insist_on_json(kind: str) -> None:
 
 def read(model: Served, body: bytes, tokens: Tokens, holder: str = "") -> list[tuple[Truth, str]]:
     """Read the truths of a request, each with the token it came by; refuse all if one cannot be meant or proven."""
+    _insist_on_few_values(model, body)
     content = decoded(body)
     if not isinstance(content, dict) or not isinstance(content.get("feedback"), list):
         raise RequestError("wrong_type", EXPECTED, "feedback")
@@ -155,6 +157,14 @@ def read(model: Served, body: bytes, tokens: Tokens, holder: str = "") -> list[t
         raise RequestError("too_many", text, "feedback", status=413)
     found = [_one(model, item, f"feedback[{place}]") for place, item in enumerate(items)]
     return [_owned(model, one, tokens, holder, f"feedback[{place}]") for place, one in enumerate(found)]
+
+
+def _insist_on_few_values(model: Served, body: bytes) -> None:
+    """Refuse what is more than all truths can be: to decode it would stop the service for so long."""
+    most = MOST * (VALUES + _steps(model.schema["prediction"]))
+    if sum(map(body.count, (b",", b"[", b"{"))) > most:
+        text = f"expected at most {MOST} truths; received more than {most:,} values"
+        raise RequestError("too_many", text, "feedback", status=413)
 
 
 def _owned(model: Served, read: tuple[Truth, str], tokens: Tokens, holder: str, field: str) -> tuple[Truth, str]:
@@ -230,8 +240,8 @@ def _spellings(value: object) -> list[str]:
 
 
 def _steps(schema: dict[str, Any]) -> int:
-    """Say how many numbers an answer holds; 0 if it is one by itself."""
-    inner = schema["properties"]["forecast"] if schema["type"] == "object" else schema
+    """Say how many numbers an answer holds; 0 if it is one by itself, or a label."""
+    inner = schema.get("properties", {}).get("forecast", schema)
     steps: int = inner.get("minItems", 0)
     return steps
 

@@ -283,7 +283,8 @@ def test_what_is_refused_counts_too(client: TestClient, recorder: Recorder, monk
     """Large bodies of no meaning are not read any more after a few: reading them costs everyone else time."""
     ask(client)
     recorder.lines.finish()
-    junk, reads = json.dumps({"feedback": [[7] * 1000] * 300}), list[int]()
+    recorder.truths.senders = RateLimits(*feedback.SENDER, clock=lambda: 0.0)
+    junk, reads = json.dumps({"feedback": [{"id": "?" * 200_000, "truth": "setosa"}]}), list[int]()
 
     def counted(body: bytes) -> object:
         reads.append(len(body))
@@ -295,6 +296,30 @@ def test_what_is_refused_counts_too(client: TestClient, recorder: Recorder, monk
     ]
     assert statuses == [400] * len(reads) + [429] * (20 - len(reads))
     assert sum(reads) <= feedback.SENDER[0][0]
+
+
+@pytest.mark.parametrize("value", [b"[]", b"{}", b"1", b'""', b"[1,2]", b'{"":0}', b"[[[]]]"])
+def test_values_without_number_are_refused_before_they_are_made(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, value: bytes
+) -> None:
+    """To decode a body of nothing else stops all that the service does for so long."""
+    monkeypatch.setattr("tiltyard.feedback.decoded", lambda _: pytest.fail("it was decoded"))
+    many = (feedback.BYTES - 100) // (len(value) + 1)
+    for body in (b'{"feedback":[%s]}', b'{"x":[%s]}', b"[%s]"):
+        content = body % b",".join([value] * many)
+        answer = client.post(FEEDBACK, content=content, headers={"content-type": "application/json"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_many")
+
+
+def test_as_many_truths_as_may_be_are_read(client: TestClient, recorder: Recorder) -> None:
+    """With long ids, tokens and places, and labels of signs."""
+    token, label = f"{'0' * 32}.64.{'0' * 32}", "[a, {b}, c], "
+    item = {"id": "i" * 64, "token": token, "instance": 63, "truth": label}
+    content = json.dumps({"feedback": [item] * feedback.MOST}).encode()
+    assert len(content) < feedback.BYTES
+    answer = client.post(FEEDBACK, content=content, headers={"content-type": "application/json"})
+    assert answer.json()["error"]["code"] == "unknown_label"
+    assert not recorder.truths.used
 
 
 def test_a_disk_that_is_full_is_told(client: TestClient, recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
