@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ import numpy as np
 
 from tiltyard.column import Array
 from tiltyard.errors import RequestError
-from tiltyard.tensors import DTYPES
+from tiltyard.tensors import DTYPES, Tensor, insist
 
 LENGTH = "Inference-Header-Content-Length"  # the header that says how much of a body is JSON
 DEEPEST = 32  # dimensions of a shape
@@ -52,8 +53,8 @@ decoder = msgspec.json.Decoder(Infer)
 encoder = msgspec.json.Encoder()
 
 
-def read(body: bytes, length: str | None) -> tuple[Infer, dict[str, Array]]:
-    """Give a request and its arrays; `length` is what the header said."""
+def read(body: bytes, length: str | None, wanted: Sequence[Tensor] | None = None) -> tuple[Infer, dict[str, Array]]:
+    """Give a request and its arrays; `length` is what the header said, `wanted` what the model reads."""
     head = len(body) if length is None else _whole(length, len(body))
     try:
         request = decoder.decode(body[:head])
@@ -61,6 +62,8 @@ def read(body: bytes, length: str | None) -> tuple[Infer, dict[str, Array]]:
         raise RequestError("malformed_json", "nested too deeply") from None
     except ValueError as error:
         raise RequestError("malformed_json", f"expected a request of the protocol: {error}") from None
+    if wanted is not None:
+        insist(wanted, [(one.name, one.shape) for one in request.inputs])
     rest = memoryview(body)[head:]
     arrays: dict[str, Array] = {}
     for one in request.inputs:
@@ -101,11 +104,12 @@ def _taken(one: Input, rest: memoryview, arrays: dict[str, Array]) -> memoryview
 
 
 def _listed(one: Input, field: str) -> Array:
-    """Give data that stand in the JSON, flat or nested."""
-    values: list[Any] = one.data or []
+    """Give data that stand in the JSON, flat or nested as the shape says."""
+    values, deep = one.data or [], min(len(one.shape), DEEPEST)
     while values and isinstance(values[0], list):
-        if not all(isinstance(value, list) for value in values):
-            raise RequestError("wrong_shape", "expected lists of one depth", field)
+        deep -= 1
+        if deep < 1 or {*map(type, values)} != {list}:
+            raise RequestError("wrong_shape", "expected lists of one depth, no deeper than the shape", field)
         values = [*itertools.chain.from_iterable(values)]
     kinds = KINDS.get(one.datatype[:2], {int})
     if not kinds.issuperset(map(type, values)):

@@ -19,6 +19,7 @@ from tiltyard.shortcut import AT_ONCE
 from tiltyard.tensors import columns_of, from_predictions
 
 LARGE = 16_384  # bytes of JSON that are decoded before anything is known of them
+LARGE_V2 = 2048  # of a request of V2: making arrays of its tensors costs more for each byte
 
 encoder = msgspec.json.Encoder()
 
@@ -54,7 +55,7 @@ def read(model: Served, question: Question) -> Read:
     """Understand the body of a request, or refuse it."""
     reader = model.predictor.encoder
     if question.protocol == "v2":
-        infer, arrays = inference.read(question.body, question.json_length)
+        infer, arrays = inference.read(question.body, question.json_length, model.inputs)
         return Read(Asked(reader.joined(columns_of(model.inputs, arrays))), infer)
     if question.type in sheet.KINDS:
         return Read(Asked(sheet.instances(reader, question.body, question.type)))
@@ -63,6 +64,8 @@ def read(model: Served, question: Question) -> Read:
 
 def small(question: Question) -> bool:
     """Whether a body costs so little to decode that it may be decoded at once."""
+    if question.protocol == "v2":
+        return len(question.body) < LARGE_V2
     return len(question.body) < LARGE and question.type not in sheet.KINDS
 
 

@@ -65,6 +65,25 @@ def _kind(schema: Json) -> tuple[str, tuple[int, ...]]:
     return PLAIN[next(kind for kind in kinds if kind != "null")], ()
 
 
+def insist(wanted: Sequence[Tensor], given: Sequence[tuple[str, Sequence[int]]]) -> None:
+    """Refuse tensors that a model does not read, each known by its name and shape, before any array is made of them."""
+    left = {tensor.name: tensor for tensor in wanted}
+    for name, shape in given:
+        if name in left:
+            _insist_on_shape(left.pop(name), shape)
+        elif any(tensor.name == name for tensor in wanted):
+            raise RequestError("wrong_type", "expected each input once", f"inputs.{name}")
+        else:
+            raise RequestError("unknown_field", f"expected {', '.join(one.name for one in wanted)}", f"inputs.{name}")
+
+
+def _insist_on_shape(tensor: Tensor, shape: Sequence[int]) -> None:
+    """A 1 at the end of a shape, or before it, says nothing."""
+    if not shape or not _alike(shape[1:], tensor.shape):
+        text = f"expected the shape {[-1, *tensor.shape]}; received {[*shape]}"
+        raise RequestError("wrong_shape", text, f"inputs.{tensor.name}")
+
+
 def columns_of(wanted: Sequence[Tensor], arrays: dict[str, Array]) -> dict[str, list[Any]]:
     """Give the columns that arrays hold, as a client of JSON would send their values."""
     names = [tensor.name for tensor in wanted]
@@ -82,10 +101,8 @@ def columns_of(wanted: Sequence[Tensor], arrays: dict[str, Array]) -> dict[str, 
 
 
 def _values(tensor: Tensor, array: Array) -> list[Any]:
-    """Give the rows of one array; a 1 at the end of its shape, or before it, says nothing."""
-    if array.ndim == 0 or not _alike(array.shape[1:], tensor.shape):
-        text = f"expected the shape {[-1, *tensor.shape]}; received {[*array.shape]}"
-        raise RequestError("wrong_shape", text, f"inputs.{tensor.name}")
+    """Give the rows of one array."""
+    _insist_on_shape(tensor, array.shape)
     if array.dtype.kind == "f" and not tensor.shape and np.isnan(array).any():  # a missing value, as arrays have it
         return [None if value != value else value for value in array.reshape(-1).tolist()]  # noqa: PLR0124 - NaN
     values: list[Any] = array.reshape(len(array), *tensor.shape).tolist()

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from listening import listening
 from starlette.applications import Starlette
 
-from tiltyard import inference
+from tiltyard import inference, predict_request
+from tiltyard.predict_request import Question
 from tiltyard.served import Served
 from tiltyard.tensors import DTYPES, columns_of, from_predictions
 
@@ -167,6 +168,22 @@ GOOD = [one(name, 3.0) for name in IRIS]
         ({"inputs": [{**GOOD[0], "shape": [0, 2**64], "data": []}, *GOOD[1:]]}, "wrong_shape: inputs.sepal_length"),
         ({"inputs": [{**GOOD[0], "shape": [2], "data": [1, 2]}, *GOOD[1:]]}, "expected as many rows of each"),
         ({"inputs": [{**GOOD[0], "data": [[1], 2]}, *GOOD[1:]]}, "expected lists of one depth"),
+        (
+            {"inputs": [{**GOOD[0], "data": [[3.0]]}, *GOOD[1:]]},
+            "expected lists of one depth, no deeper than the shape",
+        ),
+        ({"inputs": [{**GOOD[0], "data": [[]] * 600}, *GOOD[1:]]}, "no deeper than the shape"),
+        ({"inputs": [{**GOOD[0], "shape": [1, 1], "data": [[[3.0]]]}, *GOOD[1:]]}, "no deeper than the shape"),
+        # What a model does not read is refused by name and shape: no type or data is looked at before.
+        ({"inputs": [{**GOOD[0], "datatype": "FP8"}, one("rose", 1)]}, "unknown_field: inputs.rose: expected sepal"),
+        (
+            {"inputs": [{**GOOD[0], "datatype": "FP8"}, GOOD[1], GOOD[1]]},
+            "inputs.sepal_width: expected each input once",
+        ),
+        (
+            {"inputs": [{**GOOD[0], "datatype": "FP8"}, {**GOOD[1], "shape": [1, 2]}]},
+            "inputs.sepal_width: expected the sh",
+        ),
         ({"inputs": [{**GOOD[0], "data": ["x"]}, *GOOD[1:]]}, "expected values of FP64"),
         ({"inputs": [{**GOOD[0], "data": [True]}, *GOOD[1:]]}, "expected values of FP64"),
         ({"inputs": [{**GOOD[0], "datatype": "INT8", "data": [999]}, *GOOD[1:]]}, "out_of_bounds"),
@@ -187,6 +204,13 @@ def test_what_is_no_request_is_refused(client: TestClient, body: dict[str, Any],
     assert answer.status_code == 400
     assert list(answer.json()) == ["error"]
     assert said in answer.json()["error"]
+
+
+def test_little_is_decoded_where_requests_are_received() -> None:
+    """A body of V2 costs more for each of its bytes than one of V1: from 2 kB on it is read in another process."""
+    assert predict_request.small(Question("v2", bytes(2047)))
+    assert not predict_request.small(Question("v2", bytes(2048)))
+    assert predict_request.small(Question("v1", bytes(2048)))
 
 
 @pytest.mark.parametrize(("length", "size"), [("x", 8), ("-1", 8), ("9" * 30, 8), (None, -8), (None, 99), (None, 7)])
