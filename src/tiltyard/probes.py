@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
+import anyio
+import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from tiltyard.route import METHODS, only
 
+KEPT = 1.0  # seconds in which all hear the same figures
 PATHS = {"/livez", "/healthz", "/readyz", "/metrics"}  # BentoML's own words, where it stands before us
 
 
 def routes() -> list[Route]:
     """The paths that need no key."""
-    asked = {"/livez": _lives, "/healthz": _lives, "/readyz": _is_ready, "/metrics": _metrics}
+    asked = {"/livez": _lives, "/healthz": _lives, "/readyz": _is_ready, "/metrics": MetricsText().answer}
     return [Route(path, only("GET", handler), methods=METHODS) for path, handler in asked.items()]
 
 
@@ -36,8 +40,31 @@ def is_ready(state: Any) -> bool:
     return bool(state.models) and not (state.keeper and state.keeper.stale)
 
 
-async def _metrics(_: Request) -> Response:
-    """Give what this worker counted, or what all of them did where they count in files."""
+class MetricsText:
+    """What /metrics answers, written once for all who ask within a second: it takes milliseconds for many models."""
+
+    def __init__(self) -> None:
+        self.content, self.until = b"", 0.0  # by the monotonic clock
+        self.writing, self.thread = anyio.Lock(), anyio.CapacityLimiter(1)  # which waits for no other work
+
+    async def answer(self, _: Request) -> Response:
+        """Return what this worker counted, or what all of them did where they count in files."""
+        from prometheus_client import CONTENT_TYPE_LATEST
+
+        if not self._fresh:
+            async with self.writing:
+                if not self._fresh:
+                    begun = time.monotonic()
+                    self.content = await anyio.to_thread.run_sync(_written, limiter=self.thread)
+                    self.until = begun + KEPT
+        return Response(self.content, media_type=CONTENT_TYPE_LATEST)
+
+    @property
+    def _fresh(self) -> bool:
+        return time.monotonic() < self.until
+
+
+def _written() -> bytes:
     import prometheus_client as prometheus
     from prometheus_client import multiprocess
 
@@ -45,4 +72,4 @@ async def _metrics(_: Request) -> Response:
     if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         registry = prometheus.CollectorRegistry()
         multiprocess.MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]
-    return Response(prometheus.generate_latest(registry), media_type=prometheus.CONTENT_TYPE_LATEST)
+    return prometheus.generate_latest(registry)

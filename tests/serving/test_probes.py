@@ -1,0 +1,77 @@
+"""What those who watch the service read: the figures, however often they are asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import prometheus_client
+import pytest
+
+from tiltyard import probes
+from tiltyard.probes import MetricsText
+
+
+class Written:
+    """Stands for what writes the figures; in the middle it waits until the event loop has had a turn."""
+
+    def __init__(self) -> None:
+        self.threads: list[threading.Thread] = []
+        self.turned = threading.Event()
+
+    def __call__(self, _: Any) -> bytes:
+        """Write once more."""
+        self.threads.append(threading.current_thread())
+        assert self.turned.wait(10), "the event loop is held up"
+        return b"%d" % len(self.threads)
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> Written:
+    """A writer that is asked in place of the real one."""
+    writer = Written()
+    monkeypatch.setattr(prometheus_client, "generate_latest", writer)
+    return writer
+
+
+async def _asked(text: MetricsText, written: Written, times: int) -> set[bytes]:
+    """Return what so many clients hear who ask at a time."""
+    asked = [asyncio.create_task(text.answer(None)) for _ in range(times)]  # type: ignore[arg-type]
+    await asyncio.sleep(0.05)
+    written.turned.set()
+    return {bytes((await one).body) for one in asked}
+
+
+def test_figures_are_written_once_for_all_who_ask(written: Written) -> None:
+    """In a thread, one at a time: writing them takes milliseconds, and nobody needs a key to ask."""
+    text = MetricsText()
+    assert asyncio.run(_asked(text, written, 20)) == {b"1"}
+    assert asyncio.run(_asked(text, written, 20)) == {b"1"}
+    assert written.threads[0] is not threading.main_thread()
+
+
+def test_figures_are_at_most_a_second_old(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks every few seconds hears new ones each time."""
+    text, clock = MetricsText(), [100.0]
+    monkeypatch.setattr(probes, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    written.turned.set()
+
+    async def ask() -> bytes:
+        return bytes((await text.answer(None)).body)  # type: ignore[arg-type]
+
+    heard = []
+    for clock[0] in (100.0, 100.9, 101.0, 101.5, 116.0):
+        heard.append(asyncio.run(ask()))
+    assert heard == [b"1", b"1", b"2", b"2", b"3"]
+
+
+def test_a_failure_is_not_kept(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks next hears the figures."""
+    text = MetricsText()
+    with monkeypatch.context() as patch:
+        patch.setattr(prometheus_client, "generate_latest", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            asyncio.run(text.answer(None))  # type: ignore[arg-type]
+    assert asyncio.run(_asked(text, written, 1)) == {b"1"}
