@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-import msgspec
 
 if TYPE_CHECKING:
     from tiltyard.recorder import Taken
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 INSTANCES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-
-encoder = msgspec.json.Encoder()
 
 
 class Heard(NamedTuple):
@@ -98,7 +95,8 @@ class Meters:
             instances.observe(heard.instances)
         if self.log:
             line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **heard._asdict()}
-            sys.stdout.buffer.write(encoder.encode(line) + b"\n")
+            # In ASCII: a terminal would obey control characters that a client sends, and show text in another order.
+            sys.stdout.buffer.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
             sys.stdout.buffer.flush()
         if self.tracer:
             self.tracer.tell(heard, headers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ import prometheus_client
 import pytest
 
 from tiltyard import probes
+from tiltyard.meters import Heard, Meters
 from tiltyard.probes import MetricsText
 
 
@@ -75,3 +77,17 @@ def test_a_failure_is_not_kept(written: Written, monkeypatch: pytest.MonkeyPatch
         with pytest.raises(ZeroDivisionError):
             asyncio.run(text.answer(None))  # type: ignore[arg-type]
     assert asyncio.run(_asked(text, written, 1)) == {b"1"}
+
+
+@pytest.mark.parametrize(
+    "text", ["\x9b2J", "\u202egnp.exe", "\x7f\x1b[2J\n", "\u2028\u2066\u200f", "gr\u00fc\u00df \U0001f600", "\ud800"]
+)
+def test_a_line_of_the_log_is_plain_ascii(capsysbinary: pytest.CaptureFixture[bytes], text: str) -> None:
+    """A terminal would obey control characters, and show what stands behind others in another order."""
+    meters = Meters(log=True, registry=prometheus_client.CollectorRegistry())
+    meters.count(Heard("a", "c", text, "GET", f"/{text}", 404, 0.1))
+    line = capsysbinary.readouterr().out
+    assert line.endswith(b"\n")
+    assert all(0x20 <= one < 0x7F for one in line[:-1])
+    told = json.loads(line)
+    assert (told["key"], told["path"]) == (text, f"/{text}")
