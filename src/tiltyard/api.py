@@ -45,6 +45,7 @@ def application(limits: Limits | None = None, life: Lifespan[Starlette] | None =
     guard = Guard(limits or Limits())
     front = [Middleware(Front, guard), Middleware(Lane)]
     app = Starlette(routes=routes, exception_handlers=handlers, middleware=front, lifespan=partial(_living, life))
+    app.router.redirect_slashes = False  # it would redirect to whatever host a client names
     app.state.document = None, b""  # of which models the document is, and the document
     app.state.pool, app.state.fast = ComputePool(guard.limits.seconds, guard.limits.concurrency), not guard.limits.plain
     app.state.meters = app.state.recorder = app.state.keeper = None

@@ -17,6 +17,7 @@ from tiltyard.meters import Heard, Meters
 from tiltyard.probes import PATHS
 from tiltyard.route import refused
 
+LONGEST = 1024  # bytes of a path: routes are compared with all of it, and none needs a tenth of that
 ID = re.compile(rb"[\w.-]{1,64}")  # what a client may call its request
 FAILED = RequestError("internal", "the service failed; its log says why", status=500)
 CARRIED = [
@@ -42,6 +43,7 @@ class Front:
         try:
             open_ = scope["path"] in page.FILES  # the page has the field for a key
             answer.key = scope["holder"] = "" if open_ else self.guard.holder(scope["headers"])
+            _insist_on_short(scope["path"])
             await self._within_time(scope, receive, answer)
         except RequestError as error:
             await refused(scope["path"], error)(scope, receive, answer)
@@ -62,6 +64,11 @@ class Front:
                 raise
             text = f"expected to be done in {self.guard.limits.seconds:g} seconds"
             raise RequestError("timeout", text, status=503) from None
+
+
+def _insist_on_short(path: str) -> None:
+    if len(path.encode(errors="replace")) > LONGEST:
+        raise RequestError("address_too_long", f"expected a path of at most {LONGEST:,} bytes", status=414)
 
 
 def named(headers: Headers) -> bytes:

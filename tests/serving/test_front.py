@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Message
 
-from tiltyard import bento, keys, trial
+from tiltyard import bento, keys, probes, trial
 from tiltyard.api import application, replace
 from tiltyard.cli import cli
 from tiltyard.errors import RequestError, WorkspaceError
@@ -212,7 +213,37 @@ def test_probes_need_no_key(packages: dict[str, Path], tmp_path: Path) -> None:
         assert [client.get(path).status_code for path in closed] == [401] * 3
         assert client.get("/").status_code == 200
         assert client.get("/v1/models", headers={"X-API-Key": own}).json() == {"models": ["iris"]}
+        time.sleep(probes.KEPT)
         assert 'tiltyard_requests_total{model="",status="401",version=""} 3.0' in client.get("/metrics").text
+
+
+@pytest.mark.parametrize(
+    "path", ["/livez/", "/metrics/", "/v2/", "/v2/health/live/", "/v1/openapi.json/", "//evil.example/livez/"]
+)
+def test_no_path_is_redirected(client: TestClient, path: str) -> None:
+    """A redirect would lead to whatever host the client named, and with it all who share its cache."""
+    answer = client.get(path, headers={"host": "evil.example"}, follow_redirects=False)
+    assert answer.status_code == 404
+    assert "location" not in answer.headers
+    assert "evil" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/v1/models/" + ":predict" * 200, "/v2/models/" + "a" * 1014, "/" + "\u00e9" * 600])
+def test_long_paths_are_compared_with_no_route(path: str) -> None:
+    """Each route would look at all of it."""
+
+    async def app(_: Any, __: Any, ___: Any) -> None:
+        pytest.fail("it was routed")
+
+    status, _, body = asyncio.run(_ask(Front(app, Guard(Limits())), path))
+    assert status == 414
+    assert b"address_too_long" in body
+    assert b"expected a path of at most 1,024 bytes" in body
+
+
+def test_a_path_may_be_long(client: TestClient) -> None:
+    """Up to the limit it is a path like others."""
+    assert client.get("/v1/" + "a" * 1020).status_code == 404
 
 
 def test_requests_are_counted_by_model_version_and_status(app: Starlette) -> None:
