@@ -46,6 +46,54 @@ def test_paths_stay_inside(tmp_path: Path, path: object) -> None:
 
 
 @pytest.mark.parametrize(
+    "part",
+    [
+        *(
+            ".git",
+            ".dvc",
+            ".hg",
+            ".svn",
+            ".Git",
+            ".GIT",
+            "git~1",
+            "GIT~2",
+            "dvc~1",
+            "hg~1",
+            ".git.",
+            ".git ",
+            ".dvc. .",
+        ),
+        *(".g\u200cit", "\ufeff.git", ".gi\u200dt", ".\u202egit", ".gi\u00adt", ".d\u2060vc", ".git\u200b"),
+        *("\uff0egit", ".\uff47it", ".\U0001d420it", ".git\u206a", ".git\ufe0f"),
+    ],
+)
+@pytest.mark.parametrize("form", ["{}", "{}/config", "a/{}/hooks/post-checkout"])
+def test_folders_that_run_something_are_no_data(tmp_path: Path, part: str, form: str) -> None:
+    """Of Git, DVC and others, however a file system would let them be spelled."""
+    place, md5 = written(tmp_path, json.dumps(entries("table.csv", form.format(part))).encode())
+    with pytest.raises(DataError, match="expected paths inside of the folder"):
+        listing.read(place, md5, 2)
+
+
+def test_names_that_only_look_alike_are_data(tmp_path: Path) -> None:
+    """A name that begins or ends as such a folder does is like any other; so are names in any script."""
+    names = [
+        "git",
+        "a.git",
+        ".github",
+        ".gitkeep",
+        "dvc",
+        "git~",
+        "digit~1",
+        "na\u00efve.csv",
+        "\u0e01\u0e33.csv",
+        "e\u0301",
+    ]
+    place, md5 = written(tmp_path, json.dumps(entries(*names)).encode())
+    assert len(listing.read(place, md5, len(names))) == len(names)
+
+
+@pytest.mark.parametrize(
     ("paths", "said"),
     [
         (("a.csv", "A.csv"), "each path once"),

@@ -17,9 +17,12 @@ from tiltyard.column import shown
 from tiltyard.errors import DataError
 
 ENTRY = 5000  # bytes of an entry, at most: a path of 4096 and a hash
+IGNORED = {"Cf", "Cn", "Mn"}  # categories of Unicode: formats, what is no character yet, and marks
 NAME = 255  # bytes of a part of a path
 HASH = re.compile(r"[0-9a-f]{32}")
 DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])", re.IGNORECASE)
+# Git, DVC and the like run what their folders say; Windows also knows these by short names
+CONTROL = re.compile(r"\.(git|dvc|hg|svn|bzr)|(git|dvc|hg|svn|bzr)~\d+")
 FORBIDDEN = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|]')
 HINT = "nothing was written; see who can write to the remote: dvc remote list"
 
@@ -67,10 +70,18 @@ def _is_safe(part: str) -> bool:
     """Return whether a part of a path is a plain name on every system."""
     if part in ("", ".", "..") or FORBIDDEN.search(part) or part != part.rstrip(". "):
         return False
+    if CONTROL.fullmatch(_folded(part)):
+        return False
     try:
         return len(part.encode()) <= NAME and not DEVICES.fullmatch(part.split(".", maxsplit=1)[0].rstrip())
     except UnicodeEncodeError:  # half of a character
         return False
+
+
+def _folded(part: str) -> str:
+    """Return a name as file systems may compare it: without case, characters that nobody sees, and dots at its end."""
+    seen = "".join(one for one in unicodedata.normalize("NFKC", part) if unicodedata.category(one) not in IGNORED)
+    return unicodedata.normalize("NFKC", seen.casefold()).rstrip(". ")
 
 
 def _refuse_meeting(paths: list[tuple[str, ...]], what: str) -> None:
