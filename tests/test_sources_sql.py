@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import getpass
-import json
-import os
-import shutil
-import socket
 import sqlite3
-import subprocess
 import tempfile
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -29,8 +22,6 @@ from tiltyard.validate import validate
 from tiltyard.workspace import Workspace
 
 ROWS = [(1, 0.5, "007", None), (2, None, "NA", b""), (3, -1e300, "", None)]
-POSTGRES = Path("/usr/lib/postgresql")
-SECRET = "s3:c/r@t%"  # noqa: S105 - of a database that lives for one test
 
 
 @pytest.fixture
@@ -236,110 +227,3 @@ def test_a_task_reads_what_its_query_gave(workspace: Workspace) -> None:
     assert fetch(workspace, task).state == "new"
     assert fetch(workspace, task).state == "same"
     assert validate(workspace, task).rows == 150
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[int]:
-    """A PostgreSQL of the test's own, on a free port; it refuses to run as root."""
-    versions = sorted(POSTGRES.glob("*/bin/initdb"))
-    if not versions:
-        pytest.skip(f"needs a PostgreSQL: none in {POSTGRES}")
-    user = "postgres" if getpass.getuser() == "root" else None
-    folder = Path(tempfile.mkdtemp(prefix="tiltyard-"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    (folder / "password").write_text(SECRET, encoding="utf-8")
-    if user:
-        for path in (folder, folder / "password"):
-            shutil.chown(path, user, user)
-    tools, data = versions[-1].parent, folder / "data"
-    options = ["-U", "reader", "-A", "scram-sha-256", f"--pwfile={folder / 'password'}", "-E", "UTF8", "--no-sync"]
-    server = ["-o", f"-p {port} -k {folder} -c listen_addresses=127.0.0.1", "-l", str(folder / "log"), "-w", "start"]
-    try:
-        subprocess.run(
-            [str(tools / "initdb"), "-D", str(data), *options], check=True, capture_output=True, user=user, cwd=folder
-        )
-        subprocess.run(
-            [str(tools / "pg_ctl"), "-D", str(data), *server],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            user=user,
-            cwd=folder,
-        )
-        yield port
-    finally:
-        stop = [str(tools / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop"]
-        subprocess.run(stop, check=False, capture_output=True, user=user, cwd=folder)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "query",
-    [
-        "create table gone (x int)",
-        "select 1 as x; commit; create table gone (x int)",
-        "select 1 as x into gone",
-        "with x as (insert into kept values (2) returning n) select n from x",
-        "select nextval('counter')",
-        "select setval('counter', 99)",
-        "select lo_from_bytea(0, 'x')",
-        "select query_to_xml('delete from kept', true, true, '')",
-        "copy kept to '/tmp/tiltyard-copied'",
-        "set transaction read write",
-        "explain analyze delete from kept",
-    ],
-)
-def test_a_real_postgresql_is_not_written(
-    workspace: Workspace, postgres: int, monkeypatch: pytest.MonkeyPatch, query: str
-) -> None:
-    """Its own transaction refuses what the text of the query does not show."""
-    import psycopg
-
-    monkeypatch.setenv("DB_PASSWORD", SECRET)
-    url = f"postgresql://reader:${{DB_PASSWORD}}@127.0.0.1:{postgres}/postgres"
-    direct = {"host": "127.0.0.1", "port": postgres, "user": "reader", "password": SECRET, "dbname": "postgres"}
-    with psycopg.connect(**direct) as connection:  # type: ignore[arg-type]
-        connection.execute("create table if not exists kept as select 1 as n")
-        connection.execute("create sequence if not exists counter")
-    with pytest.raises(SourceError, match=r"source\.query|not allowed|must not|syntax|DECLARE"):
-        fetched(workspace, query, url)
-    with psycopg.connect(**direct) as connection:  # type: ignore[arg-type]
-        left = connection.execute("select (select count(*) from kept), to_regclass('gone'), last_value from counter")
-        assert left.fetchone() == (1, None, 1)
-
-
-@pytest.mark.slow
-def test_a_real_postgresql_is_read(workspace: Workspace, postgres: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the same address, with a password of odd characters from the environment; each type becomes a plain value."""
-    monkeypatch.setenv("DB_PASSWORD", SECRET)
-    url = f"postgresql://reader:${{DB_PASSWORD}}@127.0.0.1:{postgres}/postgres"
-    query = """
-        select n, n / 2.0 as half, n % 2 = 0 as even, 'it''s 5% :x' as text, null as nothing, 'NaN'::float8 as nan,
-               date '2020-01-31' + n as day, timestamp '2020-01-01 05:00' as moment, array[n, 1] as list,
-               10::numeric ^ 30 as big
-        from generate_series(1, 25000) as n order by n
-    """
-    path = fetched(workspace, query, url)
-    found = reading.read(path)
-    frame = found.frame
-    assert len(frame) == 25_000
-    assert json.loads(path.read_text(encoding="utf-8").partition("\n")[0]) == {
-        "n": 1,
-        "half": 0.5,
-        "even": False,
-        "text": "it's 5% :x",
-        "nothing": None,
-        "nan": None,
-        "day": "2020-02-01",
-        "moment": str(dt.datetime(2020, 1, 1, 5)),  # noqa: DTZ001 - without a zone on purpose
-        "list": [1, 1],
-        "big": 1e30,
-    }
-    assert found.repairs == ["list holds nested values: read as text"]
-    monkeypatch.setenv("DB_PASSWORD", "topsecret")
-    with pytest.raises(SourceError, match=r"postgresql\+psycopg://reader:\*\*\*@127.*password") as caught:
-        fetched(workspace, query, url)
-    assert "topsecret" not in str(caught.value)
-    assert "DB_PASSWORD" in os.environ

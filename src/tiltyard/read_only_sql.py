@@ -2,7 +2,8 @@
 
 SQLite opens the file read-only, and asks an authorizer about each thing that a statement does. PostgreSQL runs a
 read-only transaction; what that does not stop (files of the server, other connections) is refused by the name of the
-function. Other databases have no such guard in common: a query with a word that writes is refused there.
+function, and so is a role that may reach these. Other databases have no such guard in common: a query with a word that
+writes is refused there.
 """
 
 from __future__ import annotations
@@ -29,14 +30,29 @@ BATCH = re.compile(  # what begins another statement where no semicolon has to s
     re.IGNORECASE,
 )
 BATCHED = {"mssql", "sybase"}
-# of PostgreSQL: what a read-only transaction lets pass although something outside of it changes
+# of PostgreSQL: what a read-only transaction lets pass although something outside of it changes, or that runs a text as
+# a query. The name is enough, wherever it stands: between it and its parenthesis there may be comments and quotes.
 FUNCTIONS = re.compile(
-    r"(\blo_(export|import|create|creat|unlink|put|from_bytea)|\bdblink\w*|\bpg_(file|read|write|ls)_\w+|\bpg_terminate_backend"
-    r"|\bpg_cancel_backend|\bpg_reload_conf|\bpg_rotate_logfile\w*|\bpg_switch_wal|\bpg_create_\w+|\bpg_drop_\w+|\bpg_promote"
-    r"|\bpg_wal_\w+|\bpg_logical_\w+|\bpg_replication_\w+|\bpg_stat_reset\w*|\bpg_backup_\w+|\bpg_export_snapshot"
-    r"|\bpg_notify|\bset_config|\bpg_advisory\w*|\bpg_try_advisory\w*|\bpg_import_\w+|\bpg_extension_config_dump)\"?\s*\(",
+    r"\b(lo_(export|import|creat|create|unlink|put|get|open|close|truncate\w*|from_bytea|manage)|lowrite|loread"
+    r"|dblink\w*|pg_(file|read|write|ls|create|drop|wal|logical|replication|backup|advisory|try_advisory|import|copy|log"
+    r"|sync|signal|rotate|switch|stat_reset|stat_statements_reset)_?\w*|pg_stat_file|pg_(start|stop)_backup"
+    r"|pg_(terminate|cancel)_backend|pg_reload_conf|pg_promote|pg_export_snapshot|pg_notify|pg_extension_config_dump"
+    r"|pg_hba_file_rules|pg_ident_file_mappings|pg_file_settings|set_config|nextval|setval"
+    r"|(query|table|cursor|schema|database)_to_xml\w*|ts_stat|ts_rewrite|crosstab(\d*|_hash)|connectby|xpath_table"
+    r"|brin_(de)?summarize\w*|gin_clean_pending_list)\b"
+    r"|\bcopy\s*\(|\bcopy\s+(?!from\b)[^\s,()]+\s*(\([^)]*\)\s*)?(to|from)\b",
     re.IGNORECASE,
 )
+ESCAPED = re.compile(r"\bU&", re.IGNORECASE)  # a name that is spelled by the numbers of its characters
+# who asks, whether that is a superuser, and of which roles that reach files and programs of the server it is a member
+ROLE = """
+    select current_user,
+           (select bool_or(rolsuper) from pg_catalog.pg_roles where rolname in (current_user, session_user)),
+           (select pg_catalog.string_agg(rolname, ', ' order by rolname) from pg_catalog.pg_roles
+            where rolname in ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program')
+              and (pg_catalog.pg_has_role(current_user, oid, 'member')
+                   or pg_catalog.pg_has_role(session_user, oid, 'member')))
+"""
 ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE}
 INFORMS = {"table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo", "foreign_key_list"}
 REACHES = {"load_extension", "writefile", "readfile", "edit", "fts3_tokenizer", "lsdir", "fsdir"}
@@ -58,7 +74,7 @@ def insist(query: str, backend: str) -> str:
     if ";" in plain and backend != "sqlite":  # SQLite itself runs one statement and no more
         raise SourceError("source.query: expected one statement; received a semicolon between two", hint=HINT)
     if backend == "postgresql":
-        _refuse(FUNCTIONS.search(bare) or re.search(r"\bU&", bare, re.IGNORECASE))
+        _refuse(FUNCTIONS.search(bare) or ESCAPED.search(bare))
     elif backend != "sqlite":
         _refuse(WRITES.search(plain) or (BATCH.search(plain) if backend in BATCHED else None))
     return bare
@@ -66,8 +82,19 @@ def insist(query: str, backend: str) -> str:
 
 def _refuse(found: re.Match[str] | None) -> None:
     if found:
-        word = found[0].rstrip('"( \t\r\n')
+        word = " ".join(found[0].split())
         raise SourceError(f"source.query: expected a query that only reads; received {word}", hint=HINT)
+
+
+def insist_on_reader(user: str, *, superuser: bool, roles: str) -> None:
+    """Refuse a role of PostgreSQL that may reach files and programs of the server: no list of functions holds it."""
+    if not superuser and not roles:
+        return
+    raise SourceError(
+        f"source.url: expected a role that may only read; received {user}, "
+        f"{'a superuser' if superuser else f'a member of {roles}'}",
+        hint="make one: CREATE ROLE reader LOGIN PASSWORD '...'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader",
+    )
 
 
 def guard(connection: sqlite3.Connection) -> None:

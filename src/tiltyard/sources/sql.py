@@ -102,6 +102,9 @@ def _connected(address: sa.URL) -> Iterator[sa.Connection]:
             read_only_sql.guard(cast("sqlite3.Connection", connection.connection.driver_connection))
         elif backend in READ_ONLY:
             connection.exec_driver_sql(READ_ONLY[backend])
+        if backend == "postgresql":
+            user, superuser, roles = connection.exec_driver_sql(read_only_sql.ROLE).one()
+            read_only_sql.insist_on_reader(user, superuser=bool(superuser), roles=roles or "")
         yield connection.execution_options(stream_results=True, max_row_buffer=ROWS, no_parameters=True)
 
 
