@@ -161,6 +161,7 @@ def test_the_number_of_a_dead_process_may_be_anothers_by_now(small: Workspace, n
             os.utime(path, (1e9, 1e9))
         try:
             assert store.stage(small, "validate", "a") == "ran"
+            assert other.poll() is None  # it was not waited for
         finally:
             other.kill()
 

@@ -228,6 +228,7 @@ def stage(workspace: Workspace, verb: str, task: str, *, anew: bool = False) -> 
 
     with _repo(workspace) as repo, stages.watched(workspace, verb, task) as environment:
         _known(repo, verb, task)
+        _release_dead(workspace)  # now: once DVC writes its list anew, nobody knows how old an entry is
         made = dvc_cache.outputs(workspace.root / "dvc.lock", f"{verb}@{task}")
         dvc_cache.drop_damaged(repo.cache.local.oid_to_path, made)  # before DVC brings it back
         try:
