@@ -111,6 +111,14 @@ def test_many_scans_are_refused(between: bytes) -> None:
         column.open(content[:-2] + (between + last) * 64 + content[-2:])
 
 
+@pytest.mark.parametrize("code", [0xC9, 0xCA])
+def test_arithmetic_coding_is_refused(code: int) -> None:
+    """No browser shows it, and a few of its bytes may hold a value for each pixel."""
+    content = encoded(COLOURS, "JPEG")
+    with pytest.raises(ValueError, match="expected a JPEG file in Huffman coding"):
+        COLUMN.open(content.replace(b"\xff\xc0", bytes([0xFF, code]), 1))
+
+
 def test_the_cost_of_scans_is_known_before_they_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     """What would take too long is stopped before the first pixel."""
     column = Image(height=8, width=8, resize=True)

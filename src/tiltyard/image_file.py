@@ -14,6 +14,14 @@ PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"  # how a file begins
 CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}  # of a PNG: what its pixels are made of
 METADATA = {*range(0xE1, 0xEE), 0xEF, 0xFE}  # segments of a JPEG; E0 and EE say what its colours mean
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
+ARITHMETIC = {
+    0xC9,
+    0xCA,
+    0xCB,
+    0xCD,
+    0xCE,
+    0xCF,
+}  # codings in which a byte may hold thousands of values; none is in use
 BARE = {0x01, *range(0xD0, 0xD9)}  # markers that stand alone
 MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")  # those beside the restarts within a scan
 MOST = 1000  # parts of a file, besides one for every 256 bytes of a PNG
@@ -58,6 +66,8 @@ def _jpeg(content: bytes) -> ImageFile:
     for count, (code, start, end) in enumerate(_segments(content)):
         if count >= MOST:
             raise ValueError(f"expected a JPEG file of at most {MOST:,} segments")
+        if code in ARITHMETIC:
+            raise ValueError("expected a JPEG file in Huffman coding; received one in arithmetic coding")
         if code == START_OF_SCAN:
             scans, begun = scans + 1, min(begun, start)
         elif not scans and code not in METADATA:
