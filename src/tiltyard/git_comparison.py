@@ -38,7 +38,7 @@ class Commit:
         """Its full hash; a name that git does not know, or that is no commit, is refused."""
         found = self._git("rev-parse", "--verify", "--quiet", "--end-of-options", self.ref)
         name = found.decode().strip() if found else ""
-        kind, content = self._object(name) if HASH.fullmatch(name) else ("", b"")
+        kind, content = self._object(name) if name else ("", b"")
         while kind == "tag":
             name = _header(content, b"object")
             kind, content = self._object(name)
@@ -90,8 +90,8 @@ class Commit:
 
     def _object(self, name: str) -> tuple[str, bytes]:
         """Read an object of git, and its kind; refuse it unless its content has the hash that it is named by."""
-        answer = self._git("cat-file", "--batch", given=name.encode() + b"\n") or b""
-        head, _, content = answer.partition(b"\n")
+        answer = self._git("cat-file", "--batch", given=name.encode() + b"\n") if HASH.fullmatch(name) else None
+        head, _, content = (answer or b"").partition(b"\n")
         words, content = head.decode(errors="replace").split(), content[:-1]
         if len(words) != 3 or _hashed(name, words[1], content) != name:
             raise RegistryError(
@@ -113,14 +113,15 @@ class Commit:
 def _header(content: bytes, key: bytes) -> str:
     """Return the first line of a commit or tag, which names another object."""
     word, _, name = content.partition(b"\n")[0].partition(b" ")
-    return name.decode() if word == key else ""
+    return name.decode(errors="replace") if word == key else ""
 
 
 def _entries(tree: bytes, size: int) -> dict[bytes, tuple[bytes, str]]:
     """Return the mode and the object of each name in a tree; hashes have that many bytes."""
     found, start = {}, 0
     while start < len(tree):
-        end = tree.index(b"\0", start)
+        if (end := tree.find(b"\0", start)) < 0:
+            break
         mode, _, name = tree[start:end].partition(b" ")
         found[name] = (mode, tree[end + 1 : end + 1 + size].hex())
         start = end + 1 + size

@@ -123,7 +123,7 @@ def verify(tasks: tuple[str, ...], against: str | None, as_json: bool) -> None:
     r"""Hash and measure champions and all they were made of again; ends with 1 if anything is not as it was.
 
     \b
-    tiltyard verify iris                       ledger, pointer, signatures, package, data, code and figures
+    tiltyard verify iris                       ledger, signatures, package, challenge, data, code, figures
     tiltyard verify --against origin/main      all tasks, also against what git held
     """
     from tiltyard import show
