@@ -177,6 +177,9 @@ EDITS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
         "checks": [{**_hostile(one), "state": one["state"]} for one in line["checks"]],
     },
     "metrics": lambda line: {**line, "metric": IMAGE, "metrics": {IMAGE: 1, DOUBLE: 2}, "baseline": {IMAGE: 0}},
+    "figures of checks": lambda line: {**line, "checks": [{**one, "observed": IMAGE} for one in line["checks"]]},
+    "gains": lambda line: {**line, "evidence": dict.fromkeys(line["evidence"], IMAGE)},
+    "a check": lambda line: {**line, "checks": [IMAGE]},
     "a verdict": lambda line: {**line, "verdict": IMAGE},
     "a signer": lambda line: {**line, "signer": IMAGE, "signature": IMAGE, "chain": IMAGE},
 }

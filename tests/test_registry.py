@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 
 import pytest
@@ -127,6 +128,27 @@ def test_a_damaged_line_is_named(workspace: Workspace) -> None:
     ) as caught:
         Registry(workspace).decisions("iris")
     assert "git checkout" in caught.value.hint
+
+
+def test_a_pointer_whose_decision_is_edited_is_refused(workspace: Workspace) -> None:
+    """The message says where, also when the next decision is written and the pointer is of an old release."""
+    registry = Registry(workspace)
+    registry.promote(decide("a"))
+    path = workspace.champion("iris")
+    pointer = files.read_json(path)
+    pointer["decision"] |= {"id": "another", "checks": [{"observed": "much"}]}
+    del pointer["ledger"]
+    files.write_json(path, pointer)
+    for read in (registry.champion, registry.decisions, registry.repair):
+        with pytest.raises(RegistryError, match=r"no pointer to a champion: .*; decision\.checks: 0\.code: "):
+            read("iris")
+
+
+def test_a_name_that_is_no_text_is_recorded(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bytes of a variable need not be UTF-8: what is not is replaced, and all files can be written."""
+    monkeypatch.setitem(os.environ, "TILTYARD_ACTOR", os.fsdecode(b"ann\xff"))
+    Registry(workspace).promote(Decision.model_validate({**decide("a").model_dump(), **provenance(workspace)}))
+    assert Registry(workspace).decisions("iris")[0].who == "ann?"
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"version": "a"}', '{"decision": {"version": 3}}'])

@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -15,9 +16,12 @@ from test_evaluation import Balance
 
 from tiltyard import files, task_file, validate
 from tiltyard.cli import cli
+from tiltyard.errors import RegistryError
 from tiltyard.explain import explain
 from tiltyard.promote import promote
+from tiltyard.registry import Registry
 from tiltyard.report import page, report
+from tiltyard.status import status
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
@@ -93,6 +97,132 @@ def test_a_tampered_ledger_is_told(told: Arena) -> None:
     path = workspace.ledger("diabetes")
     path.write_text(path.read_text().replace('"who":"', '"who":"not ', 1))
     assert "was changed" in sections(page(workspace, task))["History"]
+
+
+def _edited(line: dict[str, Any], place: str, value: object) -> dict[str, Any]:
+    """Set what stands at a place such as checks.0.observed."""
+    *outer, last = place.split(".")
+    inner: Any = line
+    for key in outer:
+        inner = inner[int(key) if isinstance(inner, list) else key]
+    inner[int(last) if isinstance(inner, list) else last] = value
+    return line
+
+
+def _edit_ledger(workspace: Workspace, place: str, value: object) -> None:
+    """Edit each line of the ledger of diabetes."""
+    path = workspace.ledger("diabetes")
+    lines = [_edited(json.loads(line), place, value) for line in path.read_text().splitlines()]
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+FIGURES = ("observed", "limit", "rows")
+NO_FIGURES: list[object] = [HOSTILE, "0.5", True, [1], {"a": 1}]
+NO_INTERVALS: list[object] = [HOSTILE, [], [1], [1, 2, 3], [HOSTILE, HOSTILE], [None, None], 7]
+NO_TEXTS: list[object] = [None, 3, ["passed"]]
+NO_CHECKS: list[object] = [{}, HOSTILE, None, []]
+NO_LISTS: list[object] = [{}, HOSTILE, None, 3]
+NO_OBJECTS: list[object] = [[], HOSTILE, None, 3]
+NO_GAINS: list[object] = [HOSTILE, [1, 2], 3, {"value": 1}]
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        *((f"checks.0.{figure}", value) for figure in FIGURES for value in NO_FIGURES),
+        *(("checks.0.interval", value) for value in NO_INTERVALS),
+        *((f"checks.0.{key}", value) for key in ("code", "title", "text", "state") for value in NO_TEXTS),
+        *(("checks.0", value) for value in NO_CHECKS),
+        *(("checks", value) for value in NO_LISTS),
+        *(("evidence", value) for value in NO_OBJECTS),
+        *((f"evidence.{rival}", value) for rival in ("over_champion", "over_baseline", "simple") for value in NO_GAINS),
+        *((f"evidence.over_baseline.{end}", value) for end in ("value", "low", "high") for value in (HOSTILE, None)),
+        *((f"evidence.{name}", 3) for name in ("package", "code", "challenge")),
+        *((key, "\ud800") for key in ("who", "time", "metric", "version")),
+        ("checks.0.text", "\udfff"),
+        ("reasons", ["\ud800"]),
+        ("checks.0.observed", 10**400),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_values_of_another_kind_make_a_line_no_decision(
+    jousted: Path, tmp_path: Path, place: str, value: object
+) -> None:
+    """The message names the line, and where in it the value stands."""
+    workspace = Workspace(tmp_path)
+    shutil.copytree(Workspace(jousted).ledger("diabetes").parent, workspace.ledger("diabetes").parent)
+    _edit_ledger(workspace, place, value)
+    with pytest.raises(RegistryError, match=r"line 1 of .*diabetes\.jsonl is no decision: .*expected") as caught:
+        Registry(workspace).decisions("diabetes")
+    assert "UTF-8" in caught.value.message or place.partition(".")[0] in caught.value.message
+    assert HOSTILE not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("checks.0.observed", HOSTILE),
+        ("checks.0.interval", [HOSTILE]),
+        ("checks.0", HOSTILE),
+        ("evidence.over_baseline", HOSTILE),
+        ("who", "\ud800"),
+    ],
+    ids=ascii,
+)
+def test_a_ledger_whose_values_are_of_another_kind_cannot_be_read(
+    told: Arena, monkeypatch: pytest.MonkeyPatch, place: str, value: object
+) -> None:
+    """Its page and its row say which line and where; other tasks have theirs, and no command ends in a traceback."""
+    workspace, task = told
+    _edit_ledger(workspace, place, value)
+    report(workspace, [task, task_file.load(workspace, "iris")])
+    written = (workspace.report / "diabetes.html").read_text()
+    assert "is no decision" in written
+    assert HOSTILE not in written
+    assert "tiltyard run iris" in (workspace.report / "iris.html").read_text()
+    rows = {row["task"]: row for row in status(workspace)}
+    assert "is no decision" in rows["diabetes"]["mistake"]
+    assert rows["iris"]["mistake"] is None
+    monkeypatch.setenv("TILTYARD_ROOT", str(workspace.root))
+    for verb in ("history", "why", "promote"):
+        done = CliRunner().invoke(cli, [verb, "diabetes"])
+        assert isinstance(done.exception, RegistryError)
+        assert "is no decision" in done.exception.message
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        *((f"checks.0.{figure}", None) for figure in (*FIGURES, "interval")),
+        *(("checks.0.observed", value) for value in (3, -1e308, float("nan"))),
+        *(("evidence.over_baseline.low", float(value)) for value in ("nan", "-inf")),
+        *(("metrics.rmse", float(value)) for value in ("nan", "inf", 1e308)),
+        *((place, {"written": "by a later release"}) for place in ("checks.0.more", "evidence.more", "more")),
+        ("evidence.over_champion", None),
+        ("checks", []),
+        ("evidence", {}),
+    ],
+    ids=ascii,
+)
+def test_a_ledger_of_an_older_or_later_release_is_shown(told: Arena, place: str, value: object) -> None:
+    """Figures may be left out, undefined or infinite, and keys may be there that this release does not know."""
+    workspace, task = told
+    _edit_ledger(workspace, place, value)
+    report(workspace, [task])
+    assert "History" in sections((workspace.report / "diabetes.html").read_text())
+    promote(workspace, task)  # which reads what was decided before
+
+
+def test_a_ledger_from_before_checks_had_figures_is_shown(told: Arena) -> None:
+    """Its checks have neither of the keys, and one that passed said nothing."""
+    workspace, task = told
+    path, kept = workspace.ledger("diabetes"), ("code", "title", "state", "severity", "repeatable")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        line["checks"] = [{**{key: one[key] for key in kept}, "text": ""} for one in line["checks"]]
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert "was not recorded" in sections(page(workspace, task))["Verdict"]
 
 
 def test_explanations_are_shown_and_old_ones_named(told: Arena) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from html import escape
 from typing import Any
@@ -65,7 +66,8 @@ def compared(task: Task, version: str, champion: Champion | None, decisions: lis
 def _gains(task: Task, decision: Decision) -> Iterator[Exhibit]:
     """Show what was gained over whom, with the intervals that the gate looked at."""
     known = {name: decision.evidence.get(key) for key, name in RIVALS.items()}
-    values = {name: (gain["value"], gain["low"], gain["high"]) for name, gain in known.items() if gain}
+    gains = {name: (gain["value"], gain["low"], gain["high"]) for name, gain in known.items() if gain}
+    values = {name: gain for name, gain in gains.items() if all(map(math.isfinite, gain))}  # nothing else can be drawn
     if values:
         text = "On the same sealed rows; a challenger wins by an interval that lies above zero as a whole."
         yield bars("What is gained", text, f"gain of {task.metric.title.lower()}", values)

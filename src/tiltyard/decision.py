@@ -6,11 +6,13 @@ import getpass
 import os
 import subprocess
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic_core import PydanticCustomError, PydanticSerializationError
 
 import tiltyard
 from tiltyard import files
@@ -19,6 +21,71 @@ from tiltyard.workspace import Workspace
 CODE = ("src", "pipelines", "tasks", "dvc.yaml", "params.yaml")  # what a commit must hold for a figure to be traced
 
 TRAFFIC = {"CHALLENGE", "END"}  # verdicts that begin and end a shadow or canary, and judge nothing
+
+Value = TypeVar("Value")
+
+
+class _Record(BaseModel):
+    """What is read from inside a decision: no text is taken for a number, and unknown keys are left alone."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+
+class _Check(_Record):
+    """How one check ended; old ledgers hold no figures."""
+
+    code: str
+    title: str
+    state: Literal["passed", "failed", "not applicable"]
+    text: str
+    severity: Literal["HOLD", "REJECT"]
+    repeatable: bool
+    observed: float | None = None
+    limit: float | None = None
+    interval: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
+    rows: int | None = None
+
+
+class _Gain(_Record):
+    """What one model gains over another, with the interval."""
+
+    new: float
+    old: float
+    value: float
+    low: float
+    high: float
+
+
+class _Evidence(_Record):
+    """What is read of the evidence later; the rest is only kept."""
+
+    over_baseline: _Gain | None = None
+    over_champion: _Gain | None = None
+    simple: _Gain | None = None
+    package: str | None = None
+    code: str | None = None
+    challenge: dict[str, Any] | None = None
+
+
+def _like(kind: Any) -> Callable[[Value], Value]:
+    """Return a function that refuses what has not the form of `kind`, and returns the rest as it is."""
+    expected: TypeAdapter[Any] = TypeAdapter(kind)
+
+    def checked(value: Value) -> Value:
+        try:
+            expected.validate_python(value)
+        except ValidationError as error:
+            raise PydanticCustomError("record", "{mistake}", {"mistake": mistake(error)}) from None
+        return value
+
+    return checked
+
+
+def mistake(error: ValidationError) -> str:
+    """Return the first mistake in a decision: where it is, and what was expected."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    return f"{where}: {first['msg']}" if where else first["msg"]
 
 
 class Decision(BaseModel):
@@ -33,11 +100,11 @@ class Decision(BaseModel):
     version: str
     champion: str | None = None  # the version before
     reasons: list[str]
-    checks: list[dict[str, Any]] = Field(default_factory=list)
+    checks: Annotated[list[dict[str, Any]], AfterValidator(_like(list[_Check]))] = Field(default_factory=list)
     metric: str = ""
     metrics: dict[str, float] = Field(default_factory=dict)
     baseline: dict[str, float] = Field(default_factory=dict)
-    evidence: dict[str, Any] = Field(default_factory=dict)
+    evidence: Annotated[dict[str, Any], AfterValidator(_like(_Evidence))] = Field(default_factory=dict)
     data: str = ""
     test: str = ""
     fingerprint: str = ""  # of all that was judged: the same again needs no second line
@@ -46,6 +113,15 @@ class Decision(BaseModel):
     commit: str | None = None
     dirty: bool | None = None
     who: str = ""
+
+    @model_validator(mode="after")
+    def _is_json(self) -> Self:
+        """Refuse text that has no UTF-8, as half of a surrogate pair has none, and what is nested too deep to write."""
+        try:
+            self.model_dump_json()
+        except PydanticSerializationError:
+            raise PydanticCustomError("record", "expected text that UTF-8 can hold, not nested too deep") from None
+        return self
 
 
 def provenance(workspace: Workspace) -> dict[str, Any]:
@@ -74,6 +150,7 @@ def _git(workspace: Workspace, *arguments: str) -> str | None:
 def _who() -> str:
     """Give TILTYARD_ACTOR, for schedulers and CI, or the user; a container may know no name for its user."""
     try:
-        return os.environ.get("TILTYARD_ACTOR") or getpass.getuser()
+        name = os.environ.get("TILTYARD_ACTOR") or getpass.getuser()
+        return name.encode(errors="replace").decode()  # bytes that are no UTF-8 come as what cannot be written
     except (KeyError, OSError):
         return f"user {os.getuid()}"

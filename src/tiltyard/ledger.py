@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tiltyard import files
-from tiltyard.decision import Decision
+from tiltyard.decision import Decision, mistake
 from tiltyard.errors import RegistryError
 from tiltyard.signing import Signer
 
@@ -161,11 +161,11 @@ class Ledger:
         try:
             return Decision.model_validate(files.parse_json(line))
         except ValidationError as error:
-            problem = error.errors(include_url=False)[0]["msg"]
+            received = mistake(error)
         except (ValueError, RecursionError) as error:
-            problem = str(error)
+            received = str(error)
         raise RegistryError(
-            f"line {place} of {self.path} is no decision: expected one JSON object; {problem}",
+            f"line {place} of {self.path} is no decision: expected one JSON object; {received}",
             hint=f"go back to the last whole one: git checkout -- {self.path}",
         )
 

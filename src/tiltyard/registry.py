@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tiltyard import files, manifest, pointer, signing
-from tiltyard.decision import Decision, provenance
+from tiltyard.decision import Decision, mistake, provenance
 from tiltyard.errors import RegistryError
 from tiltyard.ledger import CHAIN, SIGNATURE, SIGNER, Ledger
 from tiltyard.workspace import Workspace
@@ -55,14 +55,7 @@ class Registry:
         path = self.workspace.champion(task)
         if not path.is_file():
             return None
-        found = pointer.read(path)
-        try:
-            decision = Decision.model_validate(found.decision)
-        except ValidationError:
-            raise RegistryError(
-                f"{path} is no pointer to a champion: {pointer.EXPECTED}",
-                hint=f"go back to the last whole one: git checkout -- {path}",
-            ) from None
+        decision = _crowning(path, pointer.read(path))
         return Champion(task, decision.version, decision)
 
     def package(self, task: str, version: str) -> Path:
@@ -128,7 +121,7 @@ class Registry:
         if ledger.follows(found.decision):
             ledger.append(found.decision)
         elif found.hashes is None:  # from before pointers held whole lines
-            decision = Decision.model_validate(found.decision)
+            decision = _crowning(self.workspace.champion(ledger.path.stem), found)
             ledger.append(ledger.next_line(decision, signing.signer(self.workspace)))
 
     def faults(self, task: str) -> list[str]:
@@ -217,6 +210,17 @@ class Registry:
             f"no champion of {champion.task} before {champion.version} to roll back to: {gone}",
             hint="bring them from the remote: dvc pull" if known else "",
         )
+
+
+def _crowning(path: Path, found: pointer.Pointer) -> Decision:
+    """Return the decision in a pointer."""
+    try:
+        return Decision.model_validate(found.decision)
+    except ValidationError as error:
+        raise RegistryError(
+            f"{path} is no pointer to a champion: {pointer.EXPECTED}; decision.{mistake(error)}",
+            hint=f"go back to the last whole one: git checkout -- {path}",
+        ) from None
 
 
 def _disagreement(ledger: Ledger, found: pointer.Pointer, decisions: list[Decision], champion: Decision) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from tiltyard.decision import Decision
@@ -51,7 +51,8 @@ class Verdict:
     def earlier(cls, decision: Decision) -> Verdict:
         """Give the verdict that the ledger holds."""
         names = ("task", "verdict", "version", "champion", "reasons", "evidence", "fingerprint")
-        outcomes = [Outcome(**check) for check in decision.checks]
+        known = [one.name for one in fields(Outcome)]  # a later release may have written more
+        outcomes = [Outcome(**{key: check[key] for key in known if key in check}) for check in decision.checks]
         return cls(**{name: getattr(decision, name) for name in names}, outcomes=outcomes, told=True)
 
 

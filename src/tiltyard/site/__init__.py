@@ -129,6 +129,7 @@ class Cell:
 
 def spark(values: Sequence[float | None], marks: Sequence[str] = (), *, lower: bool = False) -> Cell:
     """Draw a small curve; of each value a mark may be dotted in its colour; lower values may be the upper ones."""
+    values = [value if value is not None and math.isfinite(value) else None for value in values]
     known = [value for value in values if value is not None]
     if not known:
         return Cell("")
