@@ -239,7 +239,7 @@ class BoundedConnection(HttpToolsProtocol):
                 self.reading = BODY if self.left else ""
             elif name == b"transfer-encoding":
                 if value.strip(b" \t").lower() != b"chunked":
-                    self.refuse(501, "unsupported_encoding", "expected Transfer-Encoding: chunked, or none")
+                    self.refuse(400, "unsupported_encoding", "expected Transfer-Encoding: chunked, or none")
                     return False
                 self.reading = CHUNKS
                 break
