@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -146,16 +147,26 @@ def _ready(url: str) -> bool:
 
 def _begun(url: str, state: str) -> str:
     """Have a run started now, and wait until it is in a state; give its id."""
-    deployment = httpx.get(f"{url}/deployments/name/road/iris").json()["id"]
-    made = httpx.post(f"{url}/deployments/{deployment}/create_flow_run", json={"state": {"type": "SCHEDULED"}})
-    run = str(made.raise_for_status().json()["id"])
+    deployment = _asked("GET", f"{url}/deployments/name/road/iris")["id"]
+    wanted = {"state": {"type": "SCHEDULED"}, "idempotency_key": uuid.uuid4().hex}  # asked twice, it is one run
+    run = str(_asked("POST", f"{url}/deployments/{deployment}/create_flow_run", json=wanted)["id"])
     _until(lambda: _state(url, run) in (state, "CANCELLED", "CRASHED", "FAILED"))
     assert _state(url, run) == state
     return run
 
 
 def _state(url: str, run: str) -> str:
-    return str(httpx.get(f"{url}/flow_runs/{run}", timeout=30).json()["state_type"])
+    return str(_asked("GET", f"{url}/flow_runs/{run}")["state_type"])
+
+
+def _asked(method: str, url: str, **more: Any) -> Any:
+    """Return what the server answers; it answers 503 while its database is busy, and is then asked again."""
+    for _ in range(60):
+        answer = httpx.request(method, url, timeout=30, **more)
+        if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+            break
+        time.sleep(1)
+    return answer.raise_for_status().json()
 
 
 def _until(true: Callable[[], bool]) -> None:
