@@ -23,10 +23,11 @@ def of_evaluation(workspace: Workspace, name: str) -> None:
     folder = workspace.out(name, "evaluate")
     report = files.read_json(folder / "report.json")
     table = [
-        {"metric": metric, "value": value, "baseline": report["baseline"].get(metric)}
+        {"metric": _shown(metric), "value": value, "baseline": report["baseline"].get(metric)}
         for metric, value in report["metrics"].items()
     ]
-    create_table_artifact(table, key=_key(name, "metrics"), description=f"{name} {report['version']}, sealed test rows")
+    told = f"{name} {markdown.text(report['version'])}, sealed test rows"
+    create_table_artifact(table, key=_key(name, "metrics"), description=told)
     if matrix := report.get("confusion"):
         create_markdown_artifact(_matrix(matrix), key=_key(name, "confusion"), description=f"{name}: rows are true")
     link = (folder / "report.html").as_uri()
@@ -40,8 +41,8 @@ def of_verdict(name: str, verdict: str, reasons: list[str]) -> None:
 
 
 def _shown(value: Any) -> Any:
-    """Return a cell of a table, in which Prefect may read text as Markdown."""
-    return markdown.text(value) if isinstance(value, str) and "<" in value else value
+    """Return a cell of a table: Prefect's page reads text as Markdown."""
+    return markdown.text(value) if isinstance(value, str) else value
 
 
 def _matrix(matrix: Any) -> str:

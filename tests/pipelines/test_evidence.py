@@ -1,0 +1,90 @@
+"""Prefect artifacts: names and values from data, which Prefect's page reads as Markdown, stay text."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from typing import Any
+
+import pytest
+from markdown_it import MarkdownIt
+
+from pipelines import evidence
+from tiltyard import files
+from tiltyard.workspace import Workspace
+
+NAMES = [
+    "[a](javascript:alert(1))",
+    "![a](javascript:alert(1))",
+    "[a][b]",
+    "<javascript:alert(1)>",
+    "<img src=x onerror=alert(1)>",
+    "</td><script>alert(1)</script>",
+    "\\[a](javascript:alert(1))",
+    "`[a](b)` and [c](javascript:alert(1))",
+    "a | b",
+    "**bold** and ~~gone~~",
+    "&lt;b&gt;",
+    "petal_length",
+]
+
+
+class _Reader(MarkdownIt):
+    """A reader that makes a link of every address: by itself it refuses some, and others do not."""
+
+    def validateLink(self, url: str) -> bool:  # noqa: N802 - the library's name
+        return True
+
+
+@pytest.fixture
+def artifacts(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Return what is handed to Prefect, which would need a server to keep it."""
+    made: list[dict[str, Any]] = []
+
+    def keep(content: Any, **told: Any) -> None:
+        made.append({**told, "content": content})
+
+    for kind in ("table", "markdown", "link"):
+        monkeypatch.setattr(evidence, f"create_{kind}_artifact", keep)
+    return made
+
+
+def rendered(text: str) -> tuple[set[str], str]:
+    """Return the elements that Markdown makes of a text, and what is to be read there."""
+    html = _Reader("commonmark", {"html": True}).enable(["table", "strikethrough"]).render(text)
+    read = unescape(re.sub("<[^>]+>", "", html))
+    return {*re.findall(r"<([a-z0-9]+)", html)}, " ".join(read.split())
+
+
+def test_columns_are_text(workspace: Workspace, artifacts: list[dict[str, Any]]) -> None:
+    """In the table of what was expected of them."""
+    rest = {"expectation": "expect_column_to_exist", "severity": "warning", "success": True, "unexpected_count": 3}
+    path = workspace.out("iris", "validate") / "result.json"
+    files.write_json(path, {"rows": 3, "expectations": [{"column": name, **rest} for name in NAMES]})
+    evidence.of_validation(workspace, "iris")
+    (made,) = artifacts
+    assert [rendered(row["column"]) for row in made["content"]] == [({"p"}, name) for name in NAMES]
+    assert {(row["success"], row["unexpected_count"]) for row in made["content"]} == {(True, 3)}
+
+
+def test_metrics_and_labels_are_text(workspace: Workspace, artifacts: list[dict[str, Any]]) -> None:
+    """In the table of metrics, in what is said of it, and in the confusion matrix."""
+    report = {"version": NAMES[0], "metrics": dict.fromkeys(NAMES, 0.5), "baseline": {}}
+    matrix = {"labels": NAMES, "matrix": [[0] * len(NAMES)] * len(NAMES)}
+    files.write_json(workspace.out("iris", "evaluate") / "report.json", {**report, "confusion": matrix})
+    evidence.of_evaluation(workspace, "iris")
+    table, confusion, _ = artifacts
+    assert [rendered(row["metric"]) for row in table["content"]] == [({"p"}, name) for name in NAMES]
+    assert rendered(table["description"])[0] == {"p"}
+    elements, read = rendered(confusion["content"])
+    assert elements == {"table", "thead", "tbody", "tr", "th", "td"}
+    assert all(read.count(name) >= 2 for name in NAMES)
+
+
+def test_reasons_are_text(artifacts: list[dict[str, Any]]) -> None:
+    """Each an item of a list below the verdict."""
+    evidence.of_verdict("iris", "HOLD", NAMES)
+    (made,) = artifacts
+    elements, read = rendered(made["content"])
+    assert elements == {"p", "strong", "ul", "li"}
+    assert all(name in read for name in NAMES)
