@@ -20,9 +20,11 @@ import shutil
 import signal
 import socket
 import statistics
+import struct
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -109,6 +111,45 @@ def flooding(begin: bytes, again: bytes, most: int) -> Send:
     return send
 
 
+def leaving(wire: bytes) -> Send:
+    """Ask from an address of one's own, and close each connection without waiting for the answer."""
+
+    def send(port: int, end: float) -> None:
+        source = (f"127.0.{os.getpid() % 200}.{os.getpid() // 200 % 250 + 2}", 0)
+        while time.monotonic() < end:
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection(("127.0.0.1", port), timeout=2, source_address=source) as client,
+            ):
+                client.sendall(wire)
+            time.sleep(0.01)
+
+    return send
+
+
+def many(wire: bytes, each: int) -> Send:
+    """Hold many connections, and pipeline requests on all of them."""
+
+    def send(port: int, end: float) -> None:
+        held: list[socket.socket] = []
+        part = wire * max(1, 65_536 // len(wire))
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError):
+                while len(held) < each:
+                    held.append(socket.create_connection(("127.0.0.1", port), timeout=1))
+                    held[-1].setblocking(False)
+            for one in [*held]:
+                try:
+                    one.send(part)
+                except BlockingIOError:
+                    continue
+                except OSError:
+                    held.remove(one)
+            time.sleep(0.05)
+
+    return send
+
+
 def holding(begin: bytes, each: int) -> Send:
     """Hold many connections, and send a byte on each now and then."""
 
@@ -153,9 +194,18 @@ def attacks(song: str) -> dict[str, Send]:
         ),
         "1,600 heads that drip": holding(b"POST / HT", 200),
         "1,600 bodies that drip": holding(one[:-20], 200),
+        "25 pipelining connections a client": many(b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n", 25),
+        "empty lines on 50 connections a client": many(b"\r\n\r\n", 50),
+        "GET /metrics": asking(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"),
+        "a path of 7,000 bytes": asking(b"GET /v1/models/%s HTTP/1.1\r\nHost: x\r\n\r\n" % (b"a" * 7_000)),
+        "V2 data nested 18 deep": asking(post("/v2/models/iris/infer", _nested())),
+        "20 explanations, the connection closed at once": leaving(
+            post("/v1/models/iris:predict", json.dumps({"instances": [flower] * 20, "explain": True}).encode())
+        ),
         "64 explanations, the key escaped": asking(post("/v1/models/iris:predict", explain)),
         "50 texts of 2,000 characters": asking(post(f"/v1/models/{song}:predict", write)),
         "145 pictures of 64 pixels": asking(post("/v1/models/digits:predict", pictures)),
+        "a picture with 184 profiles": asking(post("/v1/models/digits:predict", _profiles())),
         "CSV with 20,000 columns": asking(post("/v1/models/iris:predict", wide, "text/csv")),
         "1,000 rows of JSON": asking(post("/v1/models/iris:predict", large)),
         "damaged Parquet": asking(*[post("/v1/models/iris:predict", one, PARQUET) for one in damaged(0, 200)]),
@@ -168,6 +218,24 @@ def _picture() -> str:
     file = io.BytesIO()
     Image.new("L", (8, 8)).save(file, "PNG")
     return base64.b64encode(file.getvalue()).decode()
+
+
+def _nested() -> bytes:
+    """Return a body of 16 kB whose one tensor is nested deeper than its shape."""
+    data = b",".join([b"[" * 18 + b"1" + b"]" * 18] * 420)
+    return b'{"inputs": [{"name": "a", "shape": [1], "datatype": "FP64", "data": [%s]}]}' % data
+
+
+def _profiles() -> bytes:
+    """Return a body with a small picture beside which profiles unpack to 184 MB."""
+    content = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0))
+    content += _chunk(b"iCCP", b"a\0\0" + zlib.compress(b"\0" * 1_000_000, 9)) * 184
+    content += _chunk(b"IDAT", zlib.compress(b"\0" * 72)) + _chunk(b"IEND", b"")
+    return json.dumps({"instances": [{"b64": base64.b64encode(content).decode()}]}).encode()
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def damaged(seed: int, count: int) -> Iterator[bytes]:
