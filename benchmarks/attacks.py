@@ -373,7 +373,7 @@ every 2 ms meanwhile, over connections of 50 requests each. All share the machin
 memory is that of all processes of the service, in MiB, before, at most, and 3 seconds after. `lost` counts requests of
 the ninth without an answer of 200. Written by
 `benchmarks/attacks.py` on {datetime.now(UTC):%Y-%m-%d}: {page.machine()}.
-`this` is this version, `before` the one without bounds on connections and without processes for long work.
+`this` is this version{", `before` the one of --against" if given.against else ""}.
 
 | attack | version | median, ms | p99, ms | lost | MiB before | at most | after |
 |---|---|--:|--:|--:|--:|--:|--:|
