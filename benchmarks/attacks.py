@@ -127,31 +127,8 @@ def leaving(wire: bytes) -> Send:
     return send
 
 
-def many(wire: bytes, each: int) -> Send:
-    """Hold many connections, and pipeline requests on all of them."""
-
-    def send(port: int, end: float) -> None:
-        held: list[socket.socket] = []
-        part = wire * max(1, 65_536 // len(wire))
-        while time.monotonic() < end:
-            with contextlib.suppress(OSError):
-                while len(held) < each:
-                    held.append(socket.create_connection(("127.0.0.1", port), timeout=1))
-                    held[-1].setblocking(False)
-            for one in [*held]:
-                try:
-                    one.send(part)
-                except BlockingIOError:
-                    continue
-                except OSError:
-                    held.remove(one)
-            time.sleep(0.05)
-
-    return send
-
-
-def holding(begin: bytes, each: int) -> Send:
-    """Hold many connections, and send a byte on each now and then."""
+def holding(begin: bytes, again: bytes, each: int, pause: float) -> Send:
+    """Hold many connections, and send some more on each now and then, as much as is taken."""
 
     def send(port: int, end: float) -> None:
         held: list[socket.socket] = []
@@ -160,12 +137,15 @@ def holding(begin: bytes, each: int) -> Send:
                 while len(held) < each:
                     held.append(socket.create_connection(("127.0.0.1", port), timeout=1))
                     held[-1].sendall(begin)
+                    held[-1].setblocking(False)
             for one in [*held]:
                 try:
-                    one.sendall(b"a")
+                    one.send(again)
+                except BlockingIOError:
+                    continue
                 except OSError:
                     held.remove(one)
-            time.sleep(0.5)
+            time.sleep(pause)
 
     return send
 
@@ -175,6 +155,7 @@ def attacks(song: str) -> dict[str, Send]:
     flower = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
     plain = json.dumps({"instances": [flower]}).encode()
     one = post("/v1/models/iris:predict", plain)
+    listing = b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n"
     head = b"POST /v1/models/iris:predict HTTP/1.1\r\nHost: x\r\n"
     explain = b'{"instances": %s, "\\u0065xplain": true}' % json.dumps([flower] * 64).encode()
     write = json.dumps({"instances": [{"prompt": "green", "length": 2000}] * 50}).encode()
@@ -183,7 +164,7 @@ def attacks(song: str) -> dict[str, Send]:
     large = json.dumps({"instances": [flower] * 1000}).encode()
     return {
         "none": asking(one),
-        "requests pipelined without end": flooding(b"", b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n", 20 << 20),
+        "requests pipelined without end": flooding(b"", listing, 20 << 20),
         "predictions pipelined without end": flooding(b"", one, 20 << 20),
         "headers without end": flooding(head, b"a: b\r\n", 60 << 20),
         "a header value without end": flooding(head + b"a: ", b"b" * 1024, 60 << 20),
@@ -192,10 +173,10 @@ def attacks(song: str) -> dict[str, Send]:
         "chunks of one byte without end": flooding(
             head + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n", 60 << 20
         ),
-        "1,600 heads that drip": holding(b"POST / HT", 200),
-        "1,600 bodies that drip": holding(one[:-20], 200),
-        "25 pipelining connections a client": many(b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n", 25),
-        "empty lines on 50 connections a client": many(b"\r\n\r\n", 50),
+        "1,600 heads that drip": holding(b"POST / HT", b"a", 200, 0.5),
+        "1,600 bodies that drip": holding(one[:-20], b"a", 200, 0.5),
+        "25 pipelining connections a client": holding(b"", listing * 1_600, 25, 0.05),
+        "empty lines on 50 connections a client": holding(b"", b"\r\n\r\n" * 16_384, 50, 0.05),
         "GET /metrics": asking(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"),
         "a path of 7,000 bytes": asking(b"GET /v1/models/%s HTTP/1.1\r\nHost: x\r\n\r\n" % (b"a" * 7_000)),
         "V2 data nested 18 deep": asking(post("/v2/models/iris/infer", _nested())),
