@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -193,6 +194,52 @@ def test_a_task_file_written_by_hand_is_repaired_after_dvc(workspace: Workspace)
         assert task_file.load(workspace, "iris").columns == task.columns
         resolve.resolve(workspace, task)
     assert task_file.load(workspace, "iris").serve == task.serve
+
+
+DESTROYED_NAMES = ["-_", "a\x85b", "?a", ":a", "? a", ": a", f"{'how content are you ' * 6}\x07"]
+DESTROYED_LABELS = ["${x}", "${oc.env:HOME}", "${train.epochs}", "y\x85es", f"{'how content are you ' * 6}\x07"]
+
+
+@pytest.mark.parametrize("brackets", [False, True], ids=["as init writes", "between brackets"])
+@pytest.mark.parametrize(
+    ("name", "label"), [*((name, "yes") for name in DESTROYED_NAMES), *(("a", label) for label in DESTROYED_LABELS)]
+)
+def test_what_dvc_destroys_is_refused_in_a_sentence(
+    workspace: Workspace, name: str, label: str, brackets: bool
+) -> None:
+    """`dvc exp run -S` leaves the task as it was, or fails, or nothing is prepared from what it made of the names."""
+    from dvc.utils.hydra import apply_overrides
+
+    write(workspace.root / "table.jsonl", [name, "b"], labels=(label, "no"))
+    task, _ = _drafted(workspace, "table.jsonl")
+    fetch_raw(workspace, "named")
+    path = workspace.task_file("named")
+    if brackets:
+        plain = (
+            name if name.isprintable() and " " not in name[:2] else json.dumps(name)
+        )  # `? a: 0` is YAML of another form
+        columns = f"columns: {{{plain}: {{type: number}}, b: {{type: number}}}}\n"
+        text = re.sub(r"(?m)^columns:\n( .*\n)*", lambda _: columns, path.read_text(encoding="utf-8"))
+        path.write_text(text, encoding="utf-8")
+        names, task = [*task.columns], task_file.load(workspace, "named")
+        assert [*task.columns] == names
+    before = path.read_bytes()
+    for epochs in (3, 4):
+        try:
+            apply_overrides(str(path), [f"train.epochs={epochs}"])
+        except Exception:  # noqa: BLE001 - whatever DVC raises, it must not have written
+            assert path.read_bytes() == before
+            return
+        try:
+            again = task_file.load(workspace, "named")
+            resolve.resolve(workspace, again)
+            prepare.prepare(workspace, again)
+        except TiltyardError as error:
+            assert "expected" in str(error)  # noqa: PT017 - either outcome is right
+            return
+        assert (again.columns, again.serve, again.target) == (task.columns, task.serve, task.target)
+        assert again.train.epochs == epochs
+        before = path.read_bytes()
 
 
 @settings(HELD, max_examples=15)
