@@ -18,6 +18,7 @@ from client import TestClient
 from jousting import challenge, quick_package
 from listening import listening
 from making import fetch_raw, new_workspace
+from markdown_it import MarkdownIt
 
 from pipelines import evidence
 from tiltyard import card, explain, files, markdown, prepare, report, study_page, task_file, validate
@@ -25,9 +26,12 @@ from tiltyard.api import application, install
 from tiltyard.approve import approve
 from tiltyard.decision import Decision, provenance
 from tiltyard.errors import DataError, TiltyardError
+from tiltyard.plan import Plan
 from tiltyard.promote import promote
 from tiltyard.registry import Registry
 from tiltyard.served import Served
+from tiltyard.study import copy as study_copy
+from tiltyard.study import study
 from tiltyard.workspace import Workspace
 
 pytestmark = pytest.mark.smoke
@@ -233,6 +237,67 @@ def test_the_page_of_the_service(browser: Browser, spoiled: Workspace) -> None:
         browser.script("new Promise((good) => setTimeout(good, 150))")
         assert browser.script("window.hacked === undefined")
         assert browser.script(LIVE) == []
+
+
+def _rendered(browser: Browser, folder: Path, text: str) -> str:
+    """Show Markdown as a reader does that lets HTML through and keeps tables."""
+    page = folder / "rendered.html"
+    page.write_text(f"<!doctype html>{MarkdownIt('js-default', {'html': True}).render(text)}", encoding="utf-8")
+    return harmless(browser, page.as_uri())
+
+
+def test_pages_of_a_study(browser: Browser, spoiled: Workspace) -> None:
+    """Title, names of variants and values, and pictures of names that Matplotlib would take for formulas."""
+    made: dict[str, dict[str, Any]] = {
+        IMAGE + LINK + r"$\frac$": {},
+        SCRIPT + DOUBLE + CLOSED: {"train.epochs": 2},
+        "_hid|den": {},
+    }
+    plan = Plan(task="shop", title=CLOSED + IMAGE + LINK, variants=made, set={"train.epochs": 1}, repeat=2)
+    result = study(spoiled, "hostile", plan, 1, lambda _: None)
+    folder = spoiled.study("hostile")
+    written = (folder / "study.md").read_text(encoding="utf-8")
+    text = _rendered(browser, folder, written)
+    for one in result["variants"]:
+        assert one["name"] in text
+    assert browser.script("document.querySelectorAll('table tbody tr').length") == 3
+    assert browser.script("document.querySelectorAll('table tbody td').length") == 15
+    shown = browser.script(
+        "[...document.querySelectorAll('img')].map((one) => [one.getAttribute('src'), one.naturalWidth])"
+    )
+    assert [name for name, _ in shown] == ["values.png", "curves.png"]
+    assert all(width > 300 for _, width in shown)
+    study_copy(spoiled, result, folder / "kept")
+    assert "<img src=x" not in (folder / "kept" / "hostile.md").read_text(encoding="utf-8")
+
+
+def test_the_card_of_a_model(browser: Browser, spoiled: Workspace, tmp_path: Path) -> None:
+    """What BentoML and a registry show beside a version."""
+    told: dict[str, Any] = files.read_json(spoiled.out("shop", "evaluate") / "report.json")
+    training: dict[str, Any] = files.read_json(spoiled.out("shop", "train") / "training.json")
+    written = card.card(task_file.load(spoiled, "shop"), told, training, {})
+    assert IMAGE in _rendered(browser, tmp_path, written)
+
+
+def test_the_document_of_the_service(browser: Browser, spoiled: Workspace, tmp_path: Path) -> None:
+    """A browser shows it as text, and its descriptions, which readers of OpenAPI render as Markdown, hold no HTML."""
+    task = tiny.evaluated(spoiled, "shop")
+    app = application()
+    install(app, [Served.load(tiny.packaged(spoiled, task))])
+    with listening(app) as place, TestClient(app) as client:
+        assert "onerror" in harmless(browser, f"http://{place}/v1/openapi.json")
+        document = client.get("/v1/openapi.json").json()
+    texts = [*_values(document, "description")]
+    assert len(texts) > 20
+    _rendered(browser, tmp_path, "\n\n".join(texts))
+
+
+def _values(value: Any, key: str) -> Iterator[str]:
+    """Find the texts of a key, wherever it stands."""
+    if isinstance(value, dict):
+        yield from (inner for name, inner in value.items() if name == key and isinstance(inner, str))
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _values(inner, key)
 
 
 def test_markdown(spoiled: Workspace) -> None:

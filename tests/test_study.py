@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from making import FORKS, ROOT, edit_task, fetch_raw
 from scipy import stats
 
-from tiltyard import plan, prepare, task_file, workers
+from tiltyard import comparisons, pictures, plan, prepare, task_file, workers
 from tiltyard.cells import Cell, cells
 from tiltyard.cli import cli
 from tiltyard.contrast import Contrast, interval
@@ -282,3 +282,13 @@ def test_a_killed_study_goes_on_with_the_same_figures(workspace: Workspace) -> N
     _trained(workspace, plan.read(workspace.root / "made.yaml"))
     again = study(workspace, "made", plan.read(workspace.root / "made.yaml"), 1, print)
     assert [variant["values"] for variant in again["variants"]] == figures
+
+
+@pytest.mark.parametrize("name", ["$x^$", r"$\frac$", "a$b", "_under", "\x07bell", "名前", "x" * 300, "two\nlines"])
+def test_a_picture_shows_any_name(tmp_path: Path, name: str) -> None:
+    """No formula, no hidden label, no warning, and room for what is drawn."""
+    made = {"mean": 1.5, "values": [1.0, 2.0], "interval": [1.0, 2.0], "curves": [[1.0, 0.5], [1.2, 0.6]]}
+    variants = [{"name": name, **made}, {"name": "other", **made}]
+    for figure in (comparisons.values(variants, "log_loss"), comparisons.curves(variants)):
+        pictures.save(figure, tmp_path / "picture.png")
+        assert (tmp_path / "picture.png").stat().st_size > 5_000

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiltyard.pictures import BLUE, FAINT, ORANGE, legend, sheet, sheets
+from tiltyard.pictures import BLUE, FAINT, ORANGE, legend, name, sheet, sheets
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +44,7 @@ def _bars(axes: Axes, shares: Mapping[str, float]) -> None:
 
 def values(variants: Sequence[Mapping[str, Any]], metric: str) -> Figure:
     """Draw each variant's mean with its interval over seeds, and each seed as a dot; the first variant is on top."""
-    names = [variant["name"] for variant in variants][::-1]
+    names = [name(variant["name"]) for variant in variants][::-1]
     figure, axes = sheet(7.2, 1.2 + 0.42 * len(names), f"{metric} on validation rows", "")
     for place, variant in enumerate(reversed(variants)):
         axes.plot(variant["values"], [place] * len(variant["values"]), "o", color=FAINT, markersize=4, alpha=0.6)
@@ -67,7 +67,7 @@ def curves(variants: Sequence[Mapping[str, Any]]) -> Figure:
         losses = np.array([curve[:shortest] for curve in variant["curves"]])
         epochs = np.arange(1, shortest + 1)
         axes.fill_between(epochs, losses.min(axis=0), losses.max(axis=0), color=colour, alpha=0.12, linewidth=0)
-        axes.plot(epochs, losses.mean(axis=0), color=colour, linewidth=1.8, label=variant["name"])
+        axes.plot(epochs, losses.mean(axis=0), color=colour, linewidth=1.8, label=name(variant["name"]))
     if drawn and min(min(map(min, variant["curves"])) for variant in drawn) > 0:
         axes.set_yscale("log")
         for formatted in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):

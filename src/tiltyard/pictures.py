@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +13,21 @@ if TYPE_CHECKING:
 
 INK, FAINT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 BLUE, ORANGE = "#2563a8", "#d9822b"
+LONGEST = 48  # characters of a name; longer ones leave no room for what is drawn
 
 
 def save(figure: Figure, path: Path) -> None:
     """Write a PNG; without the name of the software, which changes with its version."""
-    figure.savefig(path, dpi=144, bbox_inches="tight", pad_inches=0.15, metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a name in a script that the font lacks is drawn as boxes
+        figure.savefig(path, dpi=144, bbox_inches="tight", pad_inches=0.15, metadata={"Software": None})
+
+
+def name(value: object) -> str:
+    """Return a name as Matplotlib shows it: `$` begins no formula, and a `_` in front does not hide a label."""
+    flat = "".join(one if one.isprintable() else " " for one in str(value))
+    short = flat if len(flat) <= LONGEST else f"{flat[: LONGEST - 1]}…"
+    return f"{' ' * short.startswith('_')}{short}".replace("$", r"\$")
 
 
 def rates(rows: Sequence[Mapping[str, float]], suggested: float) -> Figure:
@@ -54,4 +65,8 @@ def sheets(size: tuple[float, float], across: Sequence[str], up: Sequence[str]) 
 
 def legend(axes: Axes) -> None:
     """Put the legend above the data, where it hides nothing."""
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, labelcolor=INK, borderaxespad=0.2)
+    longest = max(map(len, axes.get_legend_handles_labels()[1]), default=1)
+    columns = min(3, max(1, LONGEST // longest))
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, frameon=False, labelcolor=INK, borderaxespad=0.2
+    )
