@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from linear_network import inside_of, linear
 from making import apart, fetch_raw
-from test_explain_gradients import _inside, _linear
 
 from tiltyard import task_file
 from tiltyard.attack import Attack, Room, room
@@ -23,7 +23,7 @@ def _linear_attack() -> dict[str, Array]:
     weights = np.random.default_rng(0).normal(size=(5, 2))
     features = np.random.default_rng(1).normal(size=(6, 5)).astype(np.float32)
     truth = np.array([0, 1, 0, 1, 0, 1], dtype=np.int32)
-    inside = _inside(_linear(weights))
+    inside = inside_of(linear(weights))
     attack = Attack(inside, FREE)
     moved = {"before": features, "at once": attack.at_once(features, truth, SIZE)}
     moved["stepwise"] = attack.stepwise(features, truth, SIZE)
@@ -53,7 +53,7 @@ def _bent_attack() -> tuple[list[Array], list[float]]:
     keras.utils.set_random_seed(0)
     features = keras.Input((5,))
     x = keras.layers.Dense(16, activation="tanh")(features)
-    inside = _inside(keras.Model(features, keras.layers.Dense(3, activation="softmax", name="output")(x)))
+    inside = inside_of(keras.Model(features, keras.layers.Dense(3, activation="softmax", name="output")(x)))
     rows = np.random.default_rng(1).uniform(-1, 1, (20, 5)).astype(np.float32)
     truth = inside.answers(rows)
     attack = Attack(inside, Room(np.array([1, 2, 0, 1, 1.0]), np.full(5, -1.0), np.full(5, 1.0)))

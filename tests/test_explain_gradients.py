@@ -6,34 +6,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
+from linear_network import inside_of, linear
 from making import apart
 
 from tiltyard.column import Array
 from tiltyard.shading import coloured, diverging, enlarged, over
 
 if TYPE_CHECKING:
-    import keras
-
     from tiltyard.inside import Inside
 
 SIDE = 16
-
-
-def _linear(weights: Array, activation: str = "softmax") -> keras.Model:
-    """Build a network of one dense layer on what is flattened."""
-    import keras
-
-    features = keras.Input(weights.shape[:-1])
-    output = keras.layers.Dense(weights.shape[-1], activation=activation, name="output")
-    model = keras.Model(features, output(keras.layers.Flatten()(features)))
-    output.set_weights([weights.reshape(-1, weights.shape[-1]), np.zeros(weights.shape[-1])])
-    return model
-
-
-def _inside(network: keras.Model, *, labels: bool = True) -> Inside:
-    from tiltyard.inside import opened
-
-    return opened(network, labels=labels)
 
 
 def _templates() -> Array:
@@ -47,7 +29,7 @@ def _templates() -> Array:
 def _saliency_of_linear() -> tuple[Array, Array, Array]:
     weights = np.random.default_rng(0).normal(size=(5, 3))
     features = np.random.default_rng(1).normal(size=(7, 5))
-    inside = _inside(_linear(weights))
+    inside = inside_of(linear(weights))
     places = inside.answers(features)
     return inside.slopes(features, places)[1], weights, places
 
@@ -62,7 +44,7 @@ def test_the_slope_of_a_linear_model_is_its_weights() -> None:
 def _saliency_of_sigmoid() -> tuple[Array, Array]:
     weights = np.array([[1.0], [-2.0]])
     features = np.array([[3.0, 0.0], [-3.0, 0.0]])
-    inside = _inside(_linear(weights, "sigmoid"))
+    inside = inside_of(linear(weights, "sigmoid"))
     return inside.slopes(features, inside.answers(features))[1], inside.see(features, [inside.scores])[0]
 
 
@@ -90,7 +72,7 @@ def _cam() -> tuple[Array, Array, Array]:
     picture = np.zeros((1, SIDE, SIDE, 1))
     picture[0, 9:13, 2:6] = 255
     known = np.asarray(keras.Model(features, maps)(picture))[0] @ weights[:, 1]
-    return heat_map(cast("Any", _Held(_inside(model))), picture, 1), known, picture[0, :, :, 0]
+    return heat_map(cast("Any", _Held(inside_of(model))), picture, 1), known, picture[0, :, :, 0]
 
 
 class _Held:
@@ -112,7 +94,7 @@ def _maximised() -> list[float]:
     from tiltyard.ascent import PIXELS, ascend
 
     templates = _templates()
-    inside, places = _inside(_linear(templates)), np.arange(3, dtype=np.int32)
+    inside, places = inside_of(linear(templates)), np.arange(3, dtype=np.int32)
     found = ascend((3, SIDE, SIDE, 1), lambda x: inside.slopes(x, places)[1], PIXELS, np.random.default_rng(0))
     assert 0 <= found.min() <= found.max() <= 255
     return [float(np.corrcoef(found[k].ravel(), templates[..., k].ravel())[0, 1]) for k in places]
@@ -135,7 +117,7 @@ def _edges() -> tuple[float, float, bool]:
     layer = keras.layers.Conv2D(1, 3, activation="relu")
     model = keras.Model(features, keras.layers.Dense(2)(keras.layers.Flatten()(layer(features))))
     layer.set_weights([np.tile([1.0, 0.0, -1.0], (3, 1))[:, :, None, None], np.zeros(1)])
-    inside = _inside(model)
+    inside = inside_of(model)
     slopes, unit = sloped(fired(inside.part(inside.hidden["convolution 1"].drive))), np.zeros(1, dtype=np.int32)
 
     def once() -> Array:
@@ -162,7 +144,7 @@ def _padding() -> tuple[Array, float]:
     ids = keras.Input((5,))
     words = keras.layers.Embedding(9, 4, mask_zero=True)(ids)
     model = keras.Model(ids, keras.layers.Dense(3, activation="softmax", name="output")(keras.layers.LSTM(4)(words)))
-    inside, features = _inside(model), np.array([[3.0, 1.0, 4.0, 0.0, 0.0]], dtype=np.float32)
+    inside, features = inside_of(model), np.array([[3.0, 1.0, 4.0, 0.0, 0.0]], dtype=np.float32)
     assert inside.embedded
     (vectors,) = inside.see(features, [inside.embedded[1]])
     score, slopes = inside.slopes_of_words(vectors, features, inside.answers(features))

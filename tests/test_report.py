@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from balanced_html import Balance
 from click.testing import CliRunner
 from jousting import arena, challenge, quick_package
-from test_evaluation import Balance
 
 from tiltyard import files, task_file, validate
 from tiltyard.cli import cli

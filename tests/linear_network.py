@@ -1,0 +1,32 @@
+"""A network of one dense layer, of which the gradients are known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tiltyard.column import Array
+
+if TYPE_CHECKING:
+    import keras
+
+    from tiltyard.inside import Inside
+
+
+def linear(weights: Array, activation: str = "softmax") -> keras.Model:
+    """Build a network of one dense layer on what is flattened."""
+    import keras
+
+    features = keras.Input(weights.shape[:-1])
+    output = keras.layers.Dense(weights.shape[-1], activation=activation, name="output")
+    model = keras.Model(features, output(keras.layers.Flatten()(features)))
+    output.set_weights([weights.reshape(-1, weights.shape[-1]), np.zeros(weights.shape[-1])])
+    return model
+
+
+def inside_of(network: keras.Model, *, labels: bool = True) -> Inside:
+    """Open a network for a look at its layers."""
+    from tiltyard.inside import opened
+
+    return opened(network, labels=labels)
