@@ -9,11 +9,11 @@ UV := $(BIN)/uv
 export UV_COMPILE_BYTECODE := 1
 TASKS ?=
 WORKERS ?= 2
-# Property tests run by themselves: traced for coverage, examples by the hundred take more than twice as long.
+# Property tests run by themselves: beside others, one file of many examples would be the last for minutes.
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check smoke catalogue fuzz cluster jax serve bench results lock clean
+.PHONY: help run test coverage check smoke nightly catalogue fuzz cluster jax serve bench results lock clean
 
 help:  ## print this help
 	@if [ -t 1 ] && [ -z "$$NO_COLOR" ] && [ "$$TERM" != dumb ]; then on='\033[36m'; off='\033[0m'; fi; \
@@ -24,11 +24,14 @@ help:  ## print this help
 run: $(INSTALLED)  ## install, then take every task from source to packaged champion
 	@tiltyard run $(TASKS) || case $$? in 3|4) ;; *) exit $$? ;; esac  # HOLD and REJECT are verdicts, not errors
 
-test: $(INSTALLED)  ## run the tests, with coverage of src and pipelines; smoke, catalogue and jax are more of them
+test: $(INSTALLED)  ## run the tests; coverage, smoke, nightly, catalogue and jax are more of them
+	pytest -m "not hypothesis and not smoke and not catalogue and not jax" $(SPREAD)
+	pytest -m "hypothesis and not catalogue" $(SPREAD)
+
+coverage: $(INSTALLED)  ## run the tests, traced, and report the coverage of src and pipelines; it takes half as long again
 	@rm -f .coverage .coverage.*
 	coverage run -m pytest -m "not hypothesis and not smoke and not catalogue and not jax" $(SPREAD)
 	@coverage combine -q && coverage report
-	pytest -m "hypothesis and not catalogue" $(SPREAD)
 
 check: $(INSTALLED)  ## lint, format, types, direction of imports
 	ruff check .
@@ -37,7 +40,11 @@ check: $(INSTALLED)  ## lint, format, types, direction of imports
 	pytest -q tests/test_repository.py
 
 smoke: $(INSTALLED)  ## the whole road by the command line, kills, and a service hammered, in temporary projects
-	pytest -q -m smoke -n $(WORKERS)
+	pytest -q -m "smoke and not nightly" -n $(WORKERS) --durations=15
+
+nightly: $(INSTALLED) coverage catalogue cluster jax  ## what takes too long for every change: the longest smoke tests, and an hour of fuzz
+	pytest -q -m nightly -n $(WORKERS) --durations=15
+	$(MAKE) fuzz MINUTES=$(or $(MINUTES),60)
 
 catalogue: $(INSTALLED)  ## every task in small (real data with TILTYARD_MIRROR), every form of a family, long trainings
 	pytest -q -m catalogue -n $(WORKERS) --dist loadfile

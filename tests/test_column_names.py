@@ -284,6 +284,7 @@ def _type(workspace: Workspace, *words: str) -> str:
 
 
 @pytest.mark.smoke
+@pytest.mark.nightly
 def test_hostile_names_go_the_whole_way(tmp_path: Path) -> None:
     """From init through a run to `dvc status`: DVC reads its own lock file, and other tasks are not touched by it."""
     workspace = new_workspace(tmp_path)
@@ -312,6 +313,7 @@ def _commit(workspace: Workspace) -> None:
 
 
 @pytest.mark.smoke
+@pytest.mark.nightly
 def test_experiments_run_with_long_names_and_names_with_blanks(tmp_path: Path) -> None:
     """`dvc exp run` rewrites the task file; the next one reads it, with names as init and people spell them."""
     workspace = new_workspace(tmp_path)
@@ -348,6 +350,7 @@ def test_experiments_run_with_long_names_and_names_with_blanks(tmp_path: Path) -
 
 
 @pytest.mark.smoke
+@pytest.mark.nightly
 def test_dvc_alone_notices_what_changed_in_a_task_file(tmp_path: Path) -> None:
     """A remark runs nothing again, another number of epochs trains again; so does `dvc exp run -S`."""
     workspace = new_workspace(tmp_path)

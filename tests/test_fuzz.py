@@ -46,6 +46,7 @@ def test_examples_do_not_depend_on_luck_or_clock() -> None:
 
 
 @pytest.mark.smoke
+@pytest.mark.nightly
 def test_a_failure_is_reported_with_the_seed_that_repeats_it(tmp_path: Path) -> None:
     """The run ends there, with status 1; the same seed fails at the same number."""
     found = fuzz(tmp_path, LUCK.replace("WORST", "2"), "--minutes", "0.5")

@@ -35,6 +35,7 @@ files.write_json(Path(sys.argv[2]) / "peaks.json", peaks)
 
 
 @pytest.mark.smoke
+@pytest.mark.nightly
 @pytest.mark.parametrize("verb", ["validate", "prepare"])
 def test_memory_does_not_grow_with_rows(tmp_path: Path, verb: str) -> None:
     """550,000 rows more take less than 90 MiB more; read whole they took 300 and 700."""

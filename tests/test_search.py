@@ -217,6 +217,7 @@ def _instead(workspace: Workspace) -> Iterator[None]:
 
 
 @pytest.mark.smoke
+@pytest.mark.nightly
 def test_a_search_finds_a_rate_that_learns_and_prunes_those_that_do_not(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,6 +287,7 @@ def _kill_while(process: Any, ready: Callable[[], bool]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.smoke
+@pytest.mark.nightly
 def test_what_a_killed_worker_left_is_shared_by_two_others(workspace: Workspace) -> None:
     """Killed with -9 in the middle, a search ends with exactly as many trials as were asked for, none of them twice.
 

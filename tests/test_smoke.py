@@ -98,6 +98,7 @@ def _customers(path: Path) -> None:
     path.write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
+@pytest.mark.nightly
 def test_a_file_that_nobody_here_has_seen(tmp_path: Path) -> None:
     """Three commands take a table to a REST service that answers, an empty cell being null; no file was edited."""
     workspace = new_workspace(tmp_path)

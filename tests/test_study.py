@@ -187,6 +187,7 @@ def _trained(workspace: Workspace, planned: Plan) -> None:
 
 
 @pytest.mark.smoke
+@pytest.mark.nightly
 def test_a_study_says_what_differs_and_trains_nothing_twice(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,6 +252,7 @@ def _wait(ready: Callable[[], bool]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.smoke
+@pytest.mark.nightly
 def test_a_killed_study_goes_on_with_the_same_figures(workspace: Workspace) -> None:
     """Killed with -9 in a cell a study takes its worker along; called again it keeps what was done and adds the rest.
 

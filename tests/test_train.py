@@ -55,7 +55,9 @@ ACCURATE = {"monitor": "val_accuracy"}
     ("name", "settings"),
     [
         ("iris", {"schedule": "plateau"}),
-        pytest.param("digits", {"schedule": "plateau", "augment": AUGMENT}, marks=pytest.mark.smoke),
+        pytest.param(
+            "digits", {"schedule": "plateau", "augment": AUGMENT}, marks=[pytest.mark.smoke, pytest.mark.nightly]
+        ),
         pytest.param("iris", {"schedule": "one_cycle", "optimizer": "nesterov", **ACCURATE}, marks=pytest.mark.smoke),
     ],
 )
@@ -74,6 +76,7 @@ def test_a_killed_run_ends_like_an_unbroken_one(workspace: Workspace, name: str,
 
 
 @pytest.mark.smoke
+@pytest.mark.nightly
 def test_a_kill_among_several_fits_costs_only_the_one(workspace: Workspace) -> None:
     """Killed in a fold, in a member and in a second part, training ends with the same record and bytes as unbroken."""
     several = {"folds": 2, "members": 2, "epochs": 5, "then": {"epochs": 5, "learning_rate": 0.001}}

@@ -107,6 +107,7 @@ def test_an_unknown_task_is_refused_before_anything_runs(project: Workspace) -> 
 
 
 @pytest.mark.smoke
+@pytest.mark.nightly
 def test_a_run_that_is_killed_in_training_is_finished_by_the_next(project: Workspace) -> None:
     """After kill -9 nothing is half done: the next run resumes, and DVC's locks hold nobody up."""
     edit_task(project, "sine", {"train.epochs": 20, "train.patience": None})
@@ -123,6 +124,7 @@ def test_a_run_that_is_killed_in_training_is_finished_by_the_next(project: Works
 
 
 @pytest.mark.smoke
+@pytest.mark.nightly
 def test_two_runs_at_once_wait_for_each_other(project: Workspace) -> None:
     """Of two runs in a fresh project, and a fetch beside them, one works and the others wait; nobody is too busy."""
     tool = str(Path(sys.executable).with_name("tiltyard"))
@@ -177,6 +179,7 @@ def test_an_interrupted_run_ends_at_once(project: Workspace) -> None:
 
 
 @pytest.mark.smoke
+@pytest.mark.nightly
 def test_a_base_is_trained_first_and_its_news_are_heard(project: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
     """A task that takes up the training of another brings it along, and trains anew when that has changed."""
     content = yaml.safe_load(project.task_file("digits").read_text())

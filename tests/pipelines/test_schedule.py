@@ -70,6 +70,7 @@ def test_the_place_of_a_run_that_ended_with_its_server_is_free(project: Workspac
 
 @pytest.mark.slow
 @pytest.mark.smoke
+@pytest.mark.nightly
 def test_the_clock_starts_a_run(travelled: Workspace) -> None:
     """A real server starts a real run at the next minute; told to stop, the command takes its server along."""
     (travelled.root / "pipelines").symlink_to(ROOT / "pipelines")  # a flow is known by the file that it stands in
@@ -89,6 +90,7 @@ def test_the_clock_starts_a_run(travelled: Workspace) -> None:
 
 @pytest.mark.slow
 @pytest.mark.smoke
+@pytest.mark.nightly
 def test_after_a_power_cut_the_next_run_starts(travelled: Workspace) -> None:
     """Server, flow and schedule are killed while a run goes on; the place that it held is free at the next start."""
     (travelled.root / "pipelines").symlink_to(ROOT / "pipelines")

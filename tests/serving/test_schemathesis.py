@@ -57,7 +57,7 @@ def looked(folder: Path, url: str, key: str) -> int:
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize("locked", [False, True], ids=["open", "with keys"])
+@pytest.mark.parametrize("locked", [pytest.param(False, marks=pytest.mark.nightly), True], ids=["open", "with keys"])
 def test_the_document_is_true(packages: dict[str, Path], tmp_path: Path, locked: bool) -> None:
     """Statuses, types, headers and schemas of answers; good bodies are taken, bad ones and strange methods refused.
 
