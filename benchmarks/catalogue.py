@@ -28,7 +28,7 @@ import raw
 import yaml
 
 from tiltyard import evaluate, files, init, prepare, promote, quiet, task_file, train
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.encoder import Encoder
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace

@@ -22,9 +22,9 @@ import numpy as np
 import page
 
 from tiltyard import files, task_file
+from tiltyard.arrays import Array
 from tiltyard.checks.champion import Champion
 from tiltyard.checks.mcnemar import Mcnemar
-from tiltyard.column import Array
 from tiltyard.duel import Duel
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace

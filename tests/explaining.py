@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tiltyard import plugins, task_file
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.encoder import Encoder
 from tiltyard.exhibit import Exhibit
 from tiltyard.explain import opened

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tiltyard import plugins
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.model import Model
 
 if TYPE_CHECKING:

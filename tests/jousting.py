@@ -9,7 +9,7 @@ import numpy as np
 from making import fetch_raw, new_workspace
 
 from tiltyard import evaluate, files, prepare, task_file
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.predictor import version
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from making import apart
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.training import Augment
 
 pytestmark = pytest.mark.slow

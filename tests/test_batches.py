@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from making import apart
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 
 if TYPE_CHECKING:
     from tiltyard.batches import Batches

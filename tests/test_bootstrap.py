@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from tiltyard.arrays import Array
 from tiltyard.bootstrap import Bootstrap
-from tiltyard.column import Array
 from tiltyard.problems.classification import Classification
 from tiltyard.problems.regression import Regression
 

@@ -10,7 +10,7 @@ from sklearn import metrics as oracle
 from sklearn.calibration import calibration_curve
 
 from tiltyard import curves, metrics
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.labels import read_off
 from tiltyard.predictions import Predictions
 from tiltyard.problems.classification import Classification

@@ -11,7 +11,8 @@ import yaml
 from making import train_tasks
 
 from tiltyard import files, plugins, task_file
-from tiltyard.column import PLAIN, Rows, take
+from tiltyard.arrays import Rows, take
+from tiltyard.column import PLAIN
 from tiltyard.encoder import Encoder
 from tiltyard.errors import DataError, RequestError
 from tiltyard.predictor import Predictor

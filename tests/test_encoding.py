@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tiltyard.column import Column, Fitted, scale, shown
+from tiltyard.arrays import Fitted
+from tiltyard.column import Column, scale
 from tiltyard.columns.boolean import Boolean
 from tiltyard.columns.category import Category
 from tiltyard.columns.date import Date
 from tiltyard.columns.number import Number
 from tiltyard.columns.text import Text
-from tiltyard.errors import RequestError
+from tiltyard.errors import RequestError, shown
 
 
 def taught(column: Column, values: list[Any]) -> Fitted:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tiltyard import ensemble
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 
 
 def _numbers() -> tuple[Array, Array]:

@@ -12,8 +12,8 @@ import pytest
 from jousting import arena, challenge, fit, write_linear
 
 from tiltyard import evaluation, files, prepare, task_file
+from tiltyard.arrays import Array
 from tiltyard.card import card, empty
-from tiltyard.column import Array
 from tiltyard.encoder import Encoder
 from tiltyard.errors import DataError, RegistryError, SealError, TrainingError
 from tiltyard.evaluate import evaluate

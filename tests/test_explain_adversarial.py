@@ -8,8 +8,8 @@ from linear_network import inside_of, linear
 from making import apart, fetch_raw
 
 from tiltyard import task_file
+from tiltyard.arrays import Array
 from tiltyard.attack import Attack, Room, room
-from tiltyard.column import Array
 from tiltyard.encoder import Encoder
 from tiltyard.prepare import prepare
 from tiltyard.workspace import Workspace

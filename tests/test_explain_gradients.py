@@ -9,7 +9,7 @@ import pytest
 from linear_network import inside_of, linear
 from making import apart
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.shading import coloured, diverging, enlarged, over
 
 if TYPE_CHECKING:

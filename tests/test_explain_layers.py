@@ -10,7 +10,7 @@ import pytest
 from making import apart
 
 from tiltyard import task_file
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.concepts import SHAPES, TIMES, drawn
 from tiltyard.explanations.activations import neighbours, principal
 from tiltyard.explanations.dissection import FINDS, overlaps

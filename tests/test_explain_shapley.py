@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.shapley import asked, enumerated, mixed, shapley
 
 BACKGROUND = np.array([[0.0, 1.0, 2.0, -1.0], [2.0, -1.0, 0.0, 3.0], [1.0, 1.0, 1.0, 1.0]])

@@ -13,7 +13,7 @@ from explaining import bars, linear, spotting
 from making import fetch_raw, new_workspace
 
 from tiltyard import plugins, prepare, task_file
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.exhibit import LONGEST, Exhibit, largest
 from tiltyard.explanation import Explained
 from tiltyard.explanations.lime import moved

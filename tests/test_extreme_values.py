@@ -33,7 +33,7 @@ from tiltyard import (
     timeline,
     twins,
 )
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.columns.number import LARGEST, Number
 from tiltyard.errors import DataError
 from tiltyard.findings import outliers

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from making import apart
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 
 VERTICAL = np.array([[1, 0, -1]] * 3, dtype=np.float32)  # bright on the left, dark on the right
 EDGES = np.array([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]], dtype=np.float32)  # any change at all

@@ -12,7 +12,7 @@ from families import exercise, features_of, model_of, settings_of
 from making import apart
 from pydantic import ValidationError
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.layered import Activation
 
 pytestmark = pytest.mark.slow

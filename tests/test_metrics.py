@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tiltyard import metrics
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 
 SEEDS = st.integers(0, 2**32 - 1)
 

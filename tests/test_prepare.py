@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from making import edit_task, fetch_raw
 
 from tiltyard import files, prepare, reading, stored, task_file
-from tiltyard.column import Array, Rows, count
+from tiltyard.arrays import Array, Rows, count
 from tiltyard.encoder import Encoder
 from tiltyard.errors import DataError, SealError
 from tiltyard.formats import delimited

@@ -14,7 +14,7 @@ import yaml
 from making import edit_task, new_workspace, train_tasks
 
 from tiltyard import evaluate, files, prepare, task_file, validate
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.encoder import Encoder
 from tiltyard.errors import DataError, RequestError, TaskError
 from tiltyard.forms.series import Series

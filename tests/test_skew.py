@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tiltyard import skew
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 
 COUNTS = st.lists(st.tuples(st.integers(1, 500), st.integers(1, 500)), min_size=2, max_size=12)
 

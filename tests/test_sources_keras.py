@@ -17,7 +17,7 @@ import pytest
 from PIL import Image as Pillow
 
 from tiltyard import download, files
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.errors import SourceError
 from tiltyard.sources import keras
 from tiltyard.sources.keras import KNOWN, Keras

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 
 Climb = Callable[[Array], Array]  # what goes in to the slope of a figure
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.mixup import mixed
 from tiltyard.stored import Stored
 

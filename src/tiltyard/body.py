@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from tiltyard.column import shown
-from tiltyard.errors import RequestError
+from tiltyard.errors import RequestError, shown
 
 NO_NUMBER = re.compile(rb"[\[:,\s]-?(NaN|Infinity)\b")
 EXPLAIN = "explain"  # by this name: a call with the text itself would be read as asking for the module (bento.py)

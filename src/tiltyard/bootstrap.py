@@ -14,7 +14,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.problem import Metric
 
 RESAMPLES = 1000

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from tiltyard.column import empty
+from tiltyard.arrays import empty
 from tiltyard.errors import DataError, listed
 from tiltyard.tree import Tree
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from tiltyard.arrays import Array, Fitted, empty
 from tiltyard.errors import DataError, RequestError
 from tiltyard.expectation import Expectation
 from tiltyard.strict import Strict
@@ -17,13 +18,9 @@ from tiltyard.strict import Strict
 if TYPE_CHECKING:
     import pandas as pd
 
-Array = np.ndarray[Any, np.dtype[Any]]
-Rows = dict[str, Array]  # rows held by column: every array has the same length
-Fitted = dict[str, Any]  # what a column learned from the training rows, as JSON
 Scale = tuple[float, float]  # mean and standard deviation of one encoded feature
 
 PLAIN: Scale = (0.0, 1.0)  # of flags and cycles, which stay as they are
-LONGEST = 100  # characters of a value in a message
 
 
 @dataclass(frozen=True)
@@ -34,34 +31,6 @@ class Plain:
     high: float
     shape: tuple[int, ...] = ()  # of a value
     feature: tuple[int, ...] = ()  # of what the model reads
-
-
-def count(rows: Rows) -> int:
-    """Say how many rows there are."""
-    return len(next(iter(rows.values())))
-
-
-def take(rows: Rows, index: Array) -> Rows:
-    """Give the rows at these places."""
-    return {name: values[index] for name, values in rows.items()}
-
-
-def empty(cell: object) -> bool:
-    """Say whether a cell of a file holds nothing: None, blank text, NaN, or what pandas puts in its place."""
-    if isinstance(cell, str):
-        return not cell.strip()
-    return cell is None or type(cell).__name__ in {"NAType", "NaTType"} or bool(cell != cell)  # noqa: PLR0124 - NaN
-
-
-def shown(value: object) -> str:
-    """Spell a refused value as JSON would, and not at full length if it is long."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    try:
-        text = repr(value)
-    except ValueError:  # Python spells no whole number of more than 4300 digits
-        return "a huge number"
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def scale(values: Array) -> Scale:
@@ -104,11 +73,6 @@ def tidy(cells: pd.Series) -> bool:
         return False
     bare = cells.str.strip()
     return bool((((bare == cells) & (bare != "")) | cells.isna()).all())
-
-
-def side_by_side(features: Iterable[Array]) -> Array:
-    """Put features, an array each, into the columns of one float32 array."""
-    return np.stack([feature.astype(np.float32) for feature in features], axis=1)
 
 
 class Column(Strict):

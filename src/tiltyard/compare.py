@@ -6,8 +6,8 @@ from typing import Any
 
 from tiltyard import files
 from tiltyard.aliases import named
+from tiltyard.arrays import Array
 from tiltyard.bootstrap import Bootstrap
-from tiltyard.column import Array
 from tiltyard.predictor import Predictor, version
 from tiltyard.prepare import TestPart, read_test
 from tiltyard.registry import Registry

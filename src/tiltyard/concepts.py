@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 
 TIMES = 32  # pictures of a concept
 FINE = 4  # times as large as it is drawn first, so that slanted edges are smooth

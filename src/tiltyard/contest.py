@@ -9,8 +9,8 @@ from typing import Any
 
 from tiltyard import evaluate, files
 from tiltyard.approve import approved
+from tiltyard.arrays import Array
 from tiltyard.card import card, empty, ran_on
-from tiltyard.column import Array
 from tiltyard.decision import Decision, provenance
 from tiltyard.duel import Duel, latency_ms
 from tiltyard.encoder import Encoder

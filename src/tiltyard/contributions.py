@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from tiltyard import deadline
+from tiltyard.arrays import Array
 from tiltyard.body import EXPLAIN
-from tiltyard.column import Array
 from tiltyard.errors import RequestError
 from tiltyard.focus import Focus
 from tiltyard.served import Served

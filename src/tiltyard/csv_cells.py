@@ -11,9 +11,8 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from tiltyard.column import shown
 from tiltyard.dialect import Dialect
-from tiltyard.errors import RequestError
+from tiltyard.errors import RequestError, shown
 from tiltyard.meaning import CODE, TRUTHS, Meaning, styles
 from tiltyard.tally import choose
 

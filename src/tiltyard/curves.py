@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 
 BINS = 10  # of stated probabilities
 

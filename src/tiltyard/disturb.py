@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from tiltyard.column import Array, Column, Rows
+from tiltyard.arrays import Array, Rows
+from tiltyard.column import Column
 from tiltyard.columns.number import Number
 from tiltyard.labels import probabilities
 from tiltyard.task import Task

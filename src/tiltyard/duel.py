@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from tiltyard.arrays import Array, Rows, count, take
 from tiltyard.bootstrap import Bootstrap, Gain
-from tiltyard.column import Array, Rows, count, take
 from tiltyard.predictor import Predictor
 from tiltyard.problem import Context
 from tiltyard.rivals import Match

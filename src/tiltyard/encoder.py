@@ -11,7 +11,8 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from tiltyard import files, plugins
-from tiltyard.column import Array, Column, Fitted, Rows
+from tiltyard.arrays import Array, Fitted, Rows
+from tiltyard.column import Column
 from tiltyard.errors import DataError, RequestError
 from tiltyard.problem import Problem
 

@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 NAMED = 5  # rows, values or files that a sentence names
+LONGEST = 100  # characters of a value in a message
 
 
 class TiltyardError(Exception):
@@ -94,6 +95,17 @@ def listed(items: Sequence[object]) -> str:
     """Name the first few."""
     more = f" and {len(items) - NAMED:,} more" if len(items) > NAMED else ""
     return ", ".join(str(item) for item in items[:NAMED]) + more
+
+
+def shown(value: object) -> str:
+    """Spell a refused value as JSON would, and not at full length if it is long."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    try:
+        text = repr(value)
+    except ValueError:  # Python spells no whole number of more than 4300 digits
+        return "a huge number"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def of_disk(error: OSError) -> WorkspaceError | None:

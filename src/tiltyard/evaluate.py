@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tiltyard import evaluation, files
+from tiltyard.arrays import Array, Rows
 from tiltyard.bootstrap import Bootstrap
-from tiltyard.column import Array, Rows
 from tiltyard.columns.series import Series
 from tiltyard.predictions import Predictions
 from tiltyard.predictor import BATCH, Predictor, version

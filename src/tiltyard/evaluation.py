@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tiltyard.column import Array, Rows
+from tiltyard.arrays import Array, Rows
 from tiltyard.exhibit import Exhibit, lines
 from tiltyard.predictions import Predictions
 from tiltyard.site import Page, Section, badge, facts, number, shown, table

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 
 Kind = Literal["lines", "points", "bars", "matrix", "table", "pictures", "words"]
 Json = dict[str, Any]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from tiltyard import files, quiet
-from tiltyard.column import Array, Rows, take
+from tiltyard.arrays import Array, Rows, take
 from tiltyard.exhibit import Exhibit
 from tiltyard.parts import Parts, some
 from tiltyard.predictor import Predictor

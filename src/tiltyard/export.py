@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tiltyard import canonical
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.errors import TrainingError
 from tiltyard.predictor import Predictor
 

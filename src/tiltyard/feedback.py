@@ -15,9 +15,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tiltyard.body import decoded
-from tiltyard.column import shown
 from tiltyard.columns.number import LARGEST
-from tiltyard.errors import RequestError
+from tiltyard.errors import RequestError, shown
 from tiltyard.feedback_token import TOKEN, Tokens
 from tiltyard.rate_limit import RateLimit, RateLimits
 from tiltyard.served import Served

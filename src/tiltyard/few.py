@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tiltyard.column import Array, Plain
+from tiltyard.arrays import Array
+from tiltyard.column import Plain
 
 MOST = 8  # rows; of more, numpy makes less work
 Known = Mapping[tuple[type, object], Sequence[float]]  # the features of a name or code, by its type and itself

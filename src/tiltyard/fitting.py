@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiltyard import diagnosis
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.parts import Parts, some
 from tiltyard.schedule import Plateau
 from tiltyard.task import Task

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tiltyard import plugins
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.errors import DataError
 from tiltyard.fitting import Place, fit
 from tiltyard.parts import Parts

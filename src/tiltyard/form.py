@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from tiltyard.column import Array, Rows, distinct, empty, shown
+from tiltyard.arrays import Array, Rows, empty
+from tiltyard.column import distinct
 from tiltyard.columns.number import LARGEST
-from tiltyard.errors import DataError, RequestError
+from tiltyard.errors import DataError, RequestError, shown
 from tiltyard.expectation import Expectation, among, between, present, row_count
 from tiltyard.task import Task
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiltyard.column import Array, take
+from tiltyard.arrays import Array, take
 from tiltyard.errors import PackageError
 from tiltyard.predictor import Predictor
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 
 AT_ONCE = 1 << 16  # numbers of rows that go through a network together: its maps hold many times as many
 

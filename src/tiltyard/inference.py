@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.errors import RequestError
 from tiltyard.tensors import DTYPES, Tensor, insist
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tiltyard import draft, files, gallery, reading, roster, task_file, timeline
-from tiltyard.column import Column, empty
+from tiltyard.arrays import empty
+from tiltyard.column import Column
 from tiltyard.errors import DataError, RequestError, TaskError, listed
 from tiltyard.leak import leaks
 from tiltyard.profile import Trait, trait

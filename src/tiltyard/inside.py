@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.gradients import Sloped, sloped
 from tiltyard.walk import Hidden, Place, Walk, spatial
 

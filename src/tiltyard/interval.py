@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 
 
 def ends(missed: Array, share: float) -> tuple[Array, Array]:

@@ -19,8 +19,7 @@ from starlette.applications import Starlette
 
 from tiltyard import api, challenge, files
 from tiltyard.arms import Arms
-from tiltyard.column import shown
-from tiltyard.errors import PackageError
+from tiltyard.errors import PackageError, shown
 from tiltyard.golden import compare
 from tiltyard.last_good import LastGood
 from tiltyard.pointer import read

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tiltyard import curves, exhibit, metrics
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.exhibit import Exhibit
 from tiltyard.predictions import Predictions
 

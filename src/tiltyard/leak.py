@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tiltyard import metrics
-from tiltyard.column import Array, empty, unit
+from tiltyard.arrays import Array, empty
+from tiltyard.column import unit
 
 SURE = 0.985  # balanced accuracy on rows that the tree has not seen
 ALIKE = 0.95  # R2 on such rows, or correlation of ranks: of a quantity that is a copy of the target in other units

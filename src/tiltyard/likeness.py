@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 
 KEPT = 0.99  # of the variance: what is left is mostly noise, and noise of many units correlates
 

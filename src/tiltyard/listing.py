@@ -13,8 +13,7 @@ import unicodedata
 from pathlib import Path
 from typing import Any
 
-from tiltyard.column import shown
-from tiltyard.errors import DataError
+from tiltyard.errors import DataError, shown
 
 ENTRY = 5000  # bytes of an entry, at most: a path of 4096 and a hash
 IGNORED = {"Cf", "Cn", "Mn"}  # categories of Unicode: formats, what is no character yet, and marks

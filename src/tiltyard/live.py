@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiltyard import files, gather
+from tiltyard.arrays import Array
 from tiltyard.bootstrap import Bootstrap
-from tiltyard.column import Array
 from tiltyard.problem import Context
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace

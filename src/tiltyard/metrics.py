@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tiltyard.column import Array, unit
+from tiltyard.arrays import Array
+from tiltyard.column import unit
 
 SMALLEST = 1e-290  # a mean of squares below has lost digits
 

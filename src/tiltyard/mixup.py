@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 
 
 def mixed(arrays: tuple[Array, ...], alpha: float, chance: np.random.Generator) -> tuple[Array, ...]:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tiltyard.arrays import Array
 from tiltyard.augment import augmentation
-from tiltyard.column import Array, Column
+from tiltyard.column import Column
 from tiltyard.columns.series import Series
 from tiltyard.encoder import Encoder
 from tiltyard.errors import TaskError

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 
 ORDER = 3  # characters that are looked at together: two before, and the one to guess
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.columns.text import Text
 from tiltyard.explanation import Explained, Row
 from tiltyard.vocabulary import PAD, UNKNOWN

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from tiltyard import bento, files, manifest, store, trial
+from tiltyard.arrays import Array
 from tiltyard.card import card, essentials, ran_on
-from tiltyard.column import Array
 from tiltyard.encoder import Encoder
 from tiltyard.errors import PackageError
 from tiltyard.golden import golden

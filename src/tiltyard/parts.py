@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tiltyard import files
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.encoder import Encoder
 from tiltyard.errors import DataError
 from tiltyard.prepare import Features, open_part

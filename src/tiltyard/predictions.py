@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 
 ARRAYS = ("truth", "outputs", "baseline", "number")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiltyard import deadline, files
-from tiltyard.column import Array, Rows, count, take
+from tiltyard.arrays import Array, Rows, count, take
 from tiltyard.encoder import Encoder
 from tiltyard.errors import RegistryError, TrainingError
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tiltyard import files, plugins, stored
-from tiltyard.column import Array, Rows, count
+from tiltyard.arrays import Array, Rows, count
 from tiltyard.encoder import Encoder
 from tiltyard.errors import DataError, SealError
 from tiltyard.shelf import Shelf, shelf

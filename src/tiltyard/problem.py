@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from tiltyard.column import Array, Fitted, Rows
+from tiltyard.arrays import Array, Fitted, Rows
 from tiltyard.errors import RequestError
 from tiltyard.exhibit import Exhibit
 from tiltyard.predictions import Predictions

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from tiltyard.column import empty
+from tiltyard.arrays import empty
 from tiltyard.columns.boolean import Boolean
 from tiltyard.columns.number import Number
 from tiltyard.meaning import CODE

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tiltyard.column import PLAIN, Array
+from tiltyard.arrays import Array
+from tiltyard.column import PLAIN
 from tiltyard.columns.number import Number
 from tiltyard.encoder import Encoder
 from tiltyard.skew import BINS, Distance, psi

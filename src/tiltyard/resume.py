@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from tiltyard import files
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 
 
 class Resume(keras.callbacks.Callback):  # type: ignore[misc]

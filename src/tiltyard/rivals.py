@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tiltyard.arrays import Array
 from tiltyard.bootstrap import RESAMPLES, Bootstrap, Gain
-from tiltyard.column import Array
 from tiltyard.live import FEWEST, ROW, Live, outputs_of, truths
 from tiltyard.task import Task
 

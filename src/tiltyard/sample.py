@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tiltyard import reading
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.form import Form
 from tiltyard.task import Task
 

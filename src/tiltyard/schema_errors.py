@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tiltyard.column import shown
+from tiltyard.errors import shown
 
 KINDS = {
     "dict_type": "keys and values",

@@ -8,7 +8,8 @@ from typing import Any, get_args
 
 import numpy as np
 
-from tiltyard.column import Array, Column, empty
+from tiltyard.arrays import Array, empty
+from tiltyard.column import Column
 from tiltyard.errors import RequestError
 
 EASY = {"bounds": None, "unseen": "bucket", "log": False, "clip": None}  # settings under which little is refused

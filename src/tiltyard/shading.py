@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 
 SIDE = 96  # pixels of a picture that something is laid over, at least
 COLOURS = np.array([[0, 0, 4], [40, 60, 150], [30, 140, 160], [130, 200, 90], [253, 231, 37]], dtype=np.float64)

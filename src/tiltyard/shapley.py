@@ -11,7 +11,7 @@ from math import factorial
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 
 Game = Callable[[Array], Array]  # coalitions (coalitions, players), true or false, to what each of them wins
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tiltyard.column import Array, Rows, count
+from tiltyard.arrays import Array, Rows, count
 
 
 class Shelf:

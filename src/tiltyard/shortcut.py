@@ -17,7 +17,8 @@ import msgspec
 import numpy as np
 
 from tiltyard import few
-from tiltyard.column import Array, Column, Fitted, Plain
+from tiltyard.arrays import Array, Fitted
+from tiltyard.column import Column, Plain
 from tiltyard.encoder import Encoder
 from tiltyard.errors import RequestError
 from tiltyard.problem import Problem

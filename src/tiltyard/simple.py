@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.prepare import open_part
 from tiltyard.problem import Context
 from tiltyard.task import Task

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 
 BINS = 10  # tenths of the old sample, in which numbers are counted
 NAMES = 50  # names counted each for itself; all others are counted as one

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tiltyard.column import Array, Column, Rows
+from tiltyard.arrays import Array, Rows
+from tiltyard.column import Column
 from tiltyard.terms import NUMBERS, Slice
 
 FEWEST = 20  # rows: by fewer, chance says more than the model

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiltyard.column import Array, Rows, shown
-from tiltyard.errors import DataError, listed
+from tiltyard.arrays import Array, Rows
+from tiltyard.errors import DataError, listed, shown
 from tiltyard.moment import times
 from tiltyard.task import Split, Task
 

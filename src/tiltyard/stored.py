@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 
 Write = Callable[[str, int, Iterable[Array]], None]  # name, rows, pieces
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tiltyard import plugins
-from tiltyard.column import Array, Rows, empty, take
+from tiltyard.arrays import Array, Rows, empty, take
 from tiltyard.columns.number import Number
 from tiltyard.errors import DataError
 from tiltyard.form import Form

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 
 WIDTH = 0.75  # of the neighbourhood, times the root of how many things are changed, as is usual for LIME
 PENALTY = 1e-6  # on slopes, so that things that always change together share what they do

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.encoder import Encoder
 from tiltyard.errors import RequestError
 

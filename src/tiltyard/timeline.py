@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiltyard.column import Array, unit
+from tiltyard.arrays import Array
+from tiltyard.column import unit
 from tiltyard.errors import DataError
 from tiltyard.moment import times
 from tiltyard.profile import Trait

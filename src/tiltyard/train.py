@@ -22,7 +22,7 @@ from tiltyard.yardstick import losses
 if TYPE_CHECKING:
     import keras
 
-    from tiltyard.column import Array
+    from tiltyard.arrays import Array
 
 PARITY_ROWS = 256
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from tiltyard import files
-from tiltyard.column import PLAIN, Array, take
+from tiltyard.arrays import Array, take
+from tiltyard.column import PLAIN
 from tiltyard.encoder import Encoder
 from tiltyard.prepare import open_part
 from tiltyard.sample import LARGEST

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.subject import Subject
 
 CELL = 0.002  # of a column's spread from its tenth to its last tenth: what is closer is taken for nearly the same

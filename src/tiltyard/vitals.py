@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from tensorboard.summary import Writer
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 
 ROWS = 64  # that are looked at; never more than a batch, which is known to fit
 AT_ONCE = 1 << 20  # numbers whose squares are summed together

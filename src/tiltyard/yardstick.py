@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.diagnosis import Losses
 from tiltyard.parts import Parts, some
 from tiltyard.task import Task

@@ -10,7 +10,7 @@ import pytest
 from making import ROOT
 
 from tiltyard import files, plugins, prepare, task_file
-from tiltyard.column import count
+from tiltyard.arrays import count
 from tiltyard.encoder import Encoder
 from tiltyard.smoke import shrunk
 from tiltyard.task import Task

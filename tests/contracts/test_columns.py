@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from tiltyard import plugins
-from tiltyard.column import Array, Column, Fitted, tidy
+from tiltyard.arrays import Array, Fitted
+from tiltyard.column import Column, tidy
 from tiltyard.columns.boolean import Boolean
 from tiltyard.columns.category import Category
 from tiltyard.columns.date import Date

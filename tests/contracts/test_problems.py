@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tiltyard import plugins
-from tiltyard.column import Array, Rows
+from tiltyard.arrays import Array, Rows
 from tiltyard.columns.prose import Prose
 from tiltyard.predictions import Predictions
 from tiltyard.problem import TRUTH, Problem

@@ -10,7 +10,7 @@ import pytest
 from making import ROOT, fetch_raw
 
 from tiltyard import plugins, prepare, task_file
-from tiltyard.column import count
+from tiltyard.arrays import count
 from tiltyard.encoder import Encoder
 from tiltyard.errors import DataError
 from tiltyard.validate import validate

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tiltyard.column import Array, Rows
+from tiltyard.arrays import Array, Rows
 from tiltyard.columns.number import Number
 from tiltyard.duel import Ask, Duel
 from tiltyard.gate import Check, NotApplicableError, Observation, together

@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.duel import Duel
 from tiltyard.gate import Check, NotApplicableError, Observation, together
 from tiltyard.labels import probabilities

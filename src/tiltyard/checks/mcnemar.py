@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.duel import Duel
 from tiltyard.gate import Check, NotApplicableError, Observation
 from tiltyard.labels import probabilities

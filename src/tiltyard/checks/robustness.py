@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard import disturb
-from tiltyard.column import Array, take
+from tiltyard.arrays import Array, take
 from tiltyard.duel import Ask, Duel
 from tiltyard.gate import Check, NotApplicableError, Observation, together
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from tiltyard.column import PLAIN, Array, Column, Fitted, Scale, empty, shown, tidy
-from tiltyard.errors import RequestError
+from tiltyard.arrays import Array, Fitted, empty
+from tiltyard.column import PLAIN, Column, Scale, tidy
+from tiltyard.errors import RequestError, shown
 from tiltyard.expectation import Expectation, among, present
 
 if TYPE_CHECKING:

@@ -9,21 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from tiltyard.column import (
-    PLAIN,
-    Array,
-    Column,
-    Fitted,
-    Scale,
-    distinct,
-    empty,
-    learned,
-    scale,
-    shown,
-    side_by_side,
-    tidy,
-)
-from tiltyard.errors import RequestError
+from tiltyard.arrays import Array, Fitted, empty, side_by_side
+from tiltyard.column import PLAIN, Column, Scale, distinct, learned, scale, tidy
+from tiltyard.errors import RequestError, shown
 from tiltyard.expectation import Expectation, matching, present
 from tiltyard.moment import Spelling
 

@@ -17,7 +17,8 @@ import numpy as np
 from pydantic import Field
 
 from tiltyard import deadline, image_file
-from tiltyard.column import Array, Column, Fitted, Plain, Scale
+from tiltyard.arrays import Array, Fitted
+from tiltyard.column import Column, Plain, Scale
 from tiltyard.errors import RequestError
 from tiltyard.expectation import Expectation, among, between
 

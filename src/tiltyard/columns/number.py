@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from tiltyard.column import PLAIN, Array, Column, Fitted, Plain, Scale, empty, learned, scale, shown, side_by_side
-from tiltyard.errors import RequestError
+from tiltyard.arrays import Array, Fitted, empty, side_by_side
+from tiltyard.column import PLAIN, Column, Plain, Scale, learned, scale
+from tiltyard.errors import RequestError, shown
 from tiltyard.expectation import Expectation, between, present
 from tiltyard.strict import Bounds
 

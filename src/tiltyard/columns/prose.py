@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from tiltyard.column import PLAIN, Array, Column, Fitted, Scale, shown
-from tiltyard.errors import RequestError
+from tiltyard.arrays import Array, Fitted
+from tiltyard.column import PLAIN, Column, Scale
+from tiltyard.errors import RequestError, shown
 from tiltyard.expectation import Expectation
 from tiltyard.vocabulary import PAD, UNKNOWN, learned
 

@@ -9,9 +9,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from tiltyard.column import Array, Column, Fitted, Plain, Scale, scale, shown
+from tiltyard.arrays import Array, Fitted
+from tiltyard.column import Column, Plain, Scale, scale
 from tiltyard.columns.number import Number
-from tiltyard.errors import RequestError
+from tiltyard.errors import RequestError, shown
 from tiltyard.expectation import Expectation, among, between, present
 from tiltyard.strict import Bounds
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.exhibit import Exhibit, bars, pictures, table
 from tiltyard.explanation import Explained, OfMaps
 from tiltyard.shading import enlarged

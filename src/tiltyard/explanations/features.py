@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from tiltyard.arrays import Array
 from tiltyard.ascent import PIXELS, ascend
-from tiltyard.column import Array
 from tiltyard.exhibit import Exhibit, pictures
 from tiltyard.explanation import Explained, OfMaps
 from tiltyard.shading import diverging

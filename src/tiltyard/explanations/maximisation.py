@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from tiltyard.arrays import Array
 from tiltyard.ascent import PIXELS, Ground, ascend
-from tiltyard.column import Array
 from tiltyard.exhibit import Exhibit, lines, pictures
 from tiltyard.explanation import Explained, Explanation
 from tiltyard.shading import diverging

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.exhibit import Exhibit, bars, largest
 from tiltyard.explanation import Explained, Explanation
 

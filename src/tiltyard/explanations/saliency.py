@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.columns.text import Text
 from tiltyard.exhibit import Exhibit, bars, lines, pictures, words
 from tiltyard.explanation import Explained, Explanation, Row

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.columns.number import Number
 from tiltyard.exhibit import LONGEST, Exhibit, bars, largest, points, words
 from tiltyard.explanation import Explained, Explanation, Row

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.exhibit import Exhibit, lines
 from tiltyard.explanation import Explained, Explanation
 from tiltyard.likeness import chance, pooled, svcca

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tiltyard.column import shown
+from tiltyard.errors import shown
 from tiltyard.finding import Finding, Found, share, without
 from tiltyard.subject import Subject
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.columns.date import Date
 from tiltyard.finding import Finding, Found, share, without
 from tiltyard.findings.time import dates

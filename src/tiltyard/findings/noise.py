@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tiltyard.column import Array, take
+from tiltyard.arrays import Array, take
 from tiltyard.encoder import Encoder
 from tiltyard.errors import DataError
 from tiltyard.finding import Finding, Found, Severity, listed, share

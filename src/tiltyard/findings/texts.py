@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.columns.text import TOKEN, Text
 from tiltyard.finding import Finding, Found, listed, share
 from tiltyard.seen import Seen

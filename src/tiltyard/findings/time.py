@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.columns.date import Date
 from tiltyard.finding import Finding, Found, listed, share
 from tiltyard.profile import trait

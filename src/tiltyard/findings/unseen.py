@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.finding import Found, Severity, listed, share
 from tiltyard.findings.kinds import Kinds
 from tiltyard.subject import Subject

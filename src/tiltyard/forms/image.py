@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tiltyard import album
-from tiltyard.column import Array, Rows
+from tiltyard.arrays import Array, Rows
 from tiltyard.columns.image import LARGEST
 from tiltyard.columns.image import Image as ImageColumn
 from tiltyard.errors import DataError

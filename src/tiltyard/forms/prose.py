@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from tiltyard.column import Array, Rows
+from tiltyard.arrays import Array, Rows
 from tiltyard.columns.prose import Prose as ProseColumn
 from tiltyard.columns.prose import clean
 from tiltyard.errors import DataError

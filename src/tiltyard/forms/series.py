@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from tiltyard import reading
-from tiltyard.column import Array, Rows
+from tiltyard.arrays import Array, Rows
 from tiltyard.columns.series import Series as SeriesColumn
 from tiltyard.errors import DataError
 from tiltyard.form import Form

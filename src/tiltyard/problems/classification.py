@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tiltyard import labels, metrics
-from tiltyard.column import Array, Rows, count
+from tiltyard.arrays import Array, Rows, count
 from tiltyard.exhibit import Exhibit
 from tiltyard.labels import matrix, probabilities
 from tiltyard.predictions import Predictions

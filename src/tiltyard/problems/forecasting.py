@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tiltyard import metrics
-from tiltyard.column import Array, Rows
+from tiltyard.arrays import Array, Rows
 from tiltyard.exhibit import Exhibit, lines
 from tiltyard.predictions import Predictions
 from tiltyard.problem import Context, Metric

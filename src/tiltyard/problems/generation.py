@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tiltyard import deadline
-from tiltyard.column import Array, Rows
+from tiltyard.arrays import Array, Rows
 from tiltyard.columns.prose import Prose, ids
 from tiltyard.exhibit import Exhibit, spread
 from tiltyard.predictions import Predictions

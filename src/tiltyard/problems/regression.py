@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tiltyard import metrics
-from tiltyard.column import Array, Fitted, Rows, count, scale
+from tiltyard.arrays import Array, Fitted, Rows, count
+from tiltyard.column import scale
 from tiltyard.exhibit import Exhibit, points, spread
 from tiltyard.predictions import Predictions
 from tiltyard.problem import Metric, Problem

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from tiltyard.column import Array, Fitted, Rows, count
+from tiltyard.arrays import Array, Fitted, Rows, count
 from tiltyard.errors import DataError
 from tiltyard.exhibit import Exhibit, spread
 from tiltyard.predictions import Predictions

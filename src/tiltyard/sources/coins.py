@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from tiltyard import files
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.source import Source
 from tiltyard.workspace import Workspace
 

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from tiltyard import album, files, tree
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 from tiltyard.errors import SourceError
 from tiltyard.source import Source
 from tiltyard.wanted import MIRROR, Wanted
