@@ -68,8 +68,8 @@ def test_other_rows_than_training_teach_nothing(workspace: Workspace, make: type
     rows, truth = form.rows(task, workspace.raw(task.name))
     train = deal(task.split, Marks(keys(rows, task.split.seed)), truth, form.reach(task))["train"]
     saved = encoder_of(workspace, task)
-    assert Encoder.fit(task, take(rows, train), truth[train]).fitted == saved.fitted
-    assert Encoder.fit(task, rows, truth).fitted != saved.fitted
+    assert task.encoder().fit(task.target, take(rows, train), truth[train]).fitted == saved.fitted
+    assert task.encoder().fit(task.target, rows, truth).fitted != saved.fitted
 
 
 def test_null_may_be_missing_but_a_key_may_not(workspace: Workspace) -> None:
@@ -93,7 +93,7 @@ def test_a_column_without_any_value_is_named(workspace: Workspace) -> None:
     task = mixtures.table(workspace)
     rows = {**all_rows(workspace, task), "age": np.full(200, np.nan)}
     with pytest.raises(DataError, match=r"columns\.age: expected a value in some training row") as caught:
-        Encoder.fit(task, rows, np.arange(200.0))
+        task.encoder().fit(task.target, rows, np.arange(200.0))
     assert caught.value.hint == "leave the column out"
 
 

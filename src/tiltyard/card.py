@@ -49,7 +49,7 @@ def essentials(task: Task, report: Json) -> Json:
     """Give as JSON what the service's page says of a version."""
     target = task.target
     return {
-        "purpose": task.kind.purpose(task),
+        "purpose": task.kind.purpose(task.target),
         "target": {"column": target.column, "unit": target.unit, "interval": target.interval},
         "figures": [_figure(task, report, name) for name in report["metrics"]],
         "baseline": task.kind.baseline_title,
@@ -76,7 +76,7 @@ def _figure(task: Task, report: Json, name: str) -> Json:
 
 
 def _purpose(task: Task) -> str:
-    before, _, after = task.kind.purpose(task).partition(f"`{task.target.column}`")
+    before, _, after = task.kind.purpose(task.target).partition(f"`{task.target.column}`")
     named = markdown.code(task.target.column) if after else ""
     purpose = f"{markdown.text(before)} {named}{markdown.text(after)}".strip()
     return f"Model `{task.name}` answers with {purpose}. It takes:\n\n" + "\n".join(

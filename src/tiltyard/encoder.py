@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -14,10 +14,7 @@ from tiltyard import files, plugins
 from tiltyard.arrays import Array, Fitted, Rows
 from tiltyard.column import Column
 from tiltyard.errors import DataError, RequestError
-from tiltyard.problem import Problem
-
-if TYPE_CHECKING:
-    from tiltyard.task import Task  # its import takes longer than all that a service needs together
+from tiltyard.problem import Problem, Target
 
 
 @dataclass(frozen=True)
@@ -34,25 +31,14 @@ class Encoder:
     max_instances: int
     read: dict[str, Any] = field(default_factory=dict)  # what the task says of its text files: a CSV body is read so
 
-    @classmethod
-    def fit(cls, task: Task, rows: Rows, truth: Array) -> Encoder:
-        """Learn from training rows."""
-        return cls.learn(task, lambda name: [rows[name]], truth)
+    def fit(self, target: Target, rows: Rows, truth: Array) -> Encoder:
+        """Return one that has learned from training rows."""
+        return self.learn(target, lambda name: [rows[name]], truth)
 
-    @classmethod
-    def learn(cls, task: Task, column: Callable[[str], Iterable[Array]], truth: Array) -> Encoder:
-        """Learn from training rows that are given a column at a time, in parts."""
-        fitted = {name: _fit(one, column(name), name) for name, one in task.columns.items()}
-        return replace(cls.unfitted(task), fitted=fitted, target=task.kind.fit(task, truth))
-
-    @classmethod
-    def unfitted(cls, task: Task) -> Encoder:
-        """Return one that has learned nothing: enough to read instances."""
-        bare = task.form != "table" and len(task.columns) == 1
-        read = task.source.dialect.model_dump(mode="json", include={"delimiter", "decimal", "thousands", "na"})
-        named = {key: value for key, value in read.items() if value is not None}
-        most = task.serve.max_instances
-        return cls(task.name, task.kind, dict(task.columns), {}, {}, task.classes, bare, most, named)
+    def learn(self, target: Target, column: Callable[[str], Iterable[Array]], truth: Array) -> Encoder:
+        """Return one that has learned from training rows that are given a column at a time, in parts."""
+        fitted = {name: _fit(one, column(name), name) for name, one in self.columns.items()}
+        return replace(self, fitted=fitted, target=self.problem.fit(target, truth))
 
     def parse(self, instances: object) -> Rows:
         """Read instances as a client sends them; refuse with a RequestError that names the field."""

@@ -12,7 +12,7 @@ from tiltyard.labels import probabilities
 from tiltyard.predictor import Predictor
 
 if TYPE_CHECKING:
-    from tiltyard.task import Target
+    from tiltyard.problem import Target
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def core(task: Task, encoder: Encoder, shape: tuple[int, ...]) -> keras.Model:
 
 def _family(task: Task, encoder: Encoder, x: keras.KerasTensor) -> keras.KerasTensor:
     """Stack what the task file asks for; say what does not fit, in a sentence."""
-    units = task.kind.units(task, encoder)
+    units = task.kind.units(task.target, task.output, encoder)
     try:
         if task.model.translates:
             steps = encoder.target["steps"]

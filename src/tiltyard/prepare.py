@@ -64,7 +64,9 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
             "notes": form.notes(raw),
         }
         _seal(workspace, task, facts, reseal=reseal)
-        encoder = Encoder.learn(task, lambda name: kept.column(name, parts["train"]), truth[parts["train"]])
+        encoder = task.encoder().learn(
+            task.target, lambda name: kept.column(name, parts["train"]), truth[parts["train"]]
+        )
         for name in ("train", "validation"):
             index = parts[name]
             with stored.writing(folder / f"{name}.npz") as write:

@@ -14,10 +14,10 @@ from tiltyard.errors import RequestError
 from tiltyard.expectation import Expectation
 from tiltyard.model import Model, Output
 from tiltyard.moment import Spelling
-from tiltyard.problem import Metric, Problem
+from tiltyard.problem import Metric, Problem, Target
 from tiltyard.ranges import Range
 from tiltyard.source import Source
-from tiltyard.strict import Bounds, Strict
+from tiltyard.strict import Strict
 from tiltyard.terms import Gate
 from tiltyard.training import Train, unfit
 
@@ -31,36 +31,6 @@ else:
     AnyColumn = plugins.union("columns", "type")
 
 ProblemName = Literal["regression", "classification", "forecasting", "generation", "translation"]
-
-
-class Target(Strict):
-    """What is to be predicted."""
-
-    column: str
-    classes: list[str] | None = Field(None, min_length=2, description="The labels, for classification.")
-    bounds: Bounds | None = Field(None, description="Lowest and highest value that is believed.")
-    threshold: float | None = Field(None, description="For a number and two classes: the second from here up.")
-    horizon: int = Field(1, ge=1, le=1000, description="How many steps of a series are forecast at once.")
-    interval: float | None = Field(
-        None, gt=0, lt=1, description="Of forecasts: answer also the two ends that this share of values lie between."
-    )
-    rise: bool = Field(
-        default=False, description="Of two classes of a series: the second if the value at the horizon is higher."
-    )
-    log: bool = Field(default=False, description="Learn the logarithm of 1 + the number; answers are in its own unit.")
-    unit: str = ""
-    length: int | None = Field(None, ge=1, le=1000, description="Of texts: the most steps of an answer.")
-    by: Literal["words", "characters"] = Field("characters", description="Of texts: what a step is.")
-
-    @property
-    def labels(self) -> list[str]:
-        """What the data may hold; none if it holds numbers."""
-        return [] if self.threshold is not None or self.rise else self.classes or []
-
-    @property
-    def told(self) -> str:
-        """Its name and unit."""
-        return f"{self.column} ({self.unit})" if self.unit else self.column
 
 
 class Split(Strict):
@@ -168,6 +138,21 @@ class Task(Strict):
     def classes(self) -> list[str]:
         """The labels; none unless it is a classification."""
         return self.target.classes or []
+
+    def encoder(self) -> Encoder:
+        """Return an encoder that has learned nothing yet: enough to read instances."""
+        read = self.source.dialect.model_dump(mode="json", include={"delimiter", "decimal", "thousands", "na"})
+        return Encoder(
+            task=self.name,
+            problem=self.kind,
+            columns=dict(self.columns),
+            fitted={},
+            target={},
+            classes=self.classes,
+            bare=self.form != "table" and len(self.columns) == 1,
+            max_instances=self.serve.max_instances,
+            read={key: value for key, value in read.items() if value is not None},
+        )
 
     @model_validator(mode="after")
     def _consistent(self) -> Task:
@@ -324,7 +309,7 @@ def _gate(task: Task) -> str:
 def _example(task: Task) -> str:
     """Read the example as the service will read an instance."""
     try:
-        Encoder.unfitted(task).parse([task.serve.example])
+        task.encoder().parse([task.serve.example])
     except RequestError as error:
         place = error.field.removeprefix("instances").removeprefix("[0]")
         wrong = {"unknown_field": "no column is called so; ", "missing_field": "it is missing; "}.get(error.code, "")

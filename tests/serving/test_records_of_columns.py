@@ -20,7 +20,6 @@ from tiltyard.columns.prose import Prose
 from tiltyard.columns.series import Series
 from tiltyard.columns.text import Text
 from tiltyard.duel import Duel
-from tiltyard.encoder import Encoder
 from tiltyard.gate import NotApplicableError
 from tiltyard.monitor import compared, too_few
 from tiltyard.reference import reference
@@ -94,7 +93,7 @@ def test_what_was_sent_is_read_back(workspace: Workspace, column: Column, values
     """The model reads the same from the record as from the request, and can measure how far it drifts."""
     task = task_of(workspace, column)
     rows = recorded(workspace, task, values * 100, closed=closed)
-    encoder = Encoder.unfitted(task)
+    encoder = task.encoder()
     sent = encoder.columns["x"].parse(values * 100, "x")
     again = encoder.columns["x"].parse(rows if encoder.bare else [row["x"] for row in rows], "x")
     assert sent.tobytes() == again.tobytes()
@@ -124,7 +123,7 @@ def duel(task: Task, inputs: dict[str, Any], drift: list[dict[str, Any]]) -> Due
 def test_what_the_model_would_refuse_is_no_reason_to_be_silent(workspace: Workspace) -> None:
     """Of recorded inputs those that a new model takes are compared; many that it refuses hold it."""
     task = task_of(workspace, Number(bounds=(0, 10)))
-    encoder = Encoder.unfitted(task)
+    encoder = task.encoder()
     values = np.linspace(0, 10, 300)
     object.__setattr__(encoder, "fitted", {"x": task.columns["x"].fit(values)})
     spreads = reference(encoder, encoder.encode({"x": values}))

@@ -9,7 +9,6 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array, take
-from tiltyard.encoder import Encoder
 from tiltyard.errors import DataError
 from tiltyard.finding import Finding, Found, Severity, listed, share
 from tiltyard.subject import Subject
@@ -55,7 +54,7 @@ def _features(subject: Subject, places: Array) -> Array | None:
     rows = take(subject.parsed, places)
     codes = np.unique(subject.truth[places], return_inverse=True)[1]
     try:
-        encoder = Encoder.fit(subject.task, rows, codes)
+        encoder = subject.task.encoder().fit(subject.task.target, rows, codes)
     except DataError:
         return None
     mean, std = encoder.scaling()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -12,11 +12,7 @@ from tiltyard.arrays import Array, Rows, count
 from tiltyard.exhibit import Exhibit
 from tiltyard.labels import matrix, probabilities
 from tiltyard.predictions import Predictions
-from tiltyard.problem import Context, Metric, Problem
-
-if TYPE_CHECKING:
-    from tiltyard.encoder import Encoder
-    from tiltyard.task import Task
+from tiltyard.problem import Context, FittedEncoder, Metric, Problem, Target
 
 WORST = 10  # rows listed in a report
 
@@ -80,9 +76,9 @@ class Classification(Problem):
         ),
     }
 
-    def units(self, task: Task, encoder: Encoder) -> int:
+    def units(self, target: Target, output: str, encoder: FittedEncoder) -> int:
         """One a class, or a single sigmoid."""
-        return 1 if task.output == "sigmoid" else len(task.classes)
+        return 1 if output == "sigmoid" else len(_classes(target))
 
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
         """The class shares of the training rows, for every row: its label is the majority's."""
@@ -102,15 +98,15 @@ class Classification(Problem):
             for place, row in zip(shares.argmax(axis=1).tolist(), shares.tolist(), strict=True)
         ]
 
-    def purpose(self, task: Task) -> str:
+    def purpose(self, target: Target) -> str:
         """A label."""
-        return f"the label of `{task.target.column}`, one of {', '.join(task.classes)}, with probabilities"
+        return f"the label of `{target.column}`, one of {', '.join(_classes(target))}, with probabilities"
 
-    def json_schema(self, task: Task) -> dict[str, Any]:
+    def json_schema(self, target: Target) -> dict[str, Any]:
         """An object of the label and all probabilities."""
-        share = {"type": "number", "minimum": 0, "maximum": 1}
-        shares = {"type": "object", "properties": dict.fromkeys(task.classes, share), "required": task.classes}
-        properties = {"label": {"enum": task.classes}, "probabilities": shares}
+        classes, share = _classes(target), {"type": "number", "minimum": 0, "maximum": 1}
+        shares = {"type": "object", "properties": dict.fromkeys(classes, share), "required": classes}
+        properties = {"label": {"enum": classes}, "probabilities": shares}
         return {"type": "object", "properties": properties, "required": list(properties)}
 
     def details(self, predictions: Predictions) -> dict[str, Any]:
@@ -136,6 +132,10 @@ class Classification(Problem):
     def exhibits(self, predictions: Predictions) -> list[Exhibit]:
         """The confusion matrix, and the curves over all thresholds."""
         return labels.exhibits(predictions)
+
+
+def _classes(target: Target) -> list[str]:
+    return target.classes or []
 
 
 def _by_class(table: Array, classes: list[str]) -> list[dict[str, Any]]:

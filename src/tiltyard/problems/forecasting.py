@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,12 +15,8 @@ from tiltyard import metrics
 from tiltyard.arrays import Array, Rows
 from tiltyard.exhibit import Exhibit, lines
 from tiltyard.predictions import Predictions
-from tiltyard.problem import Context, Metric
+from tiltyard.problem import Context, FittedEncoder, Metric, Target
 from tiltyard.problems.regression import Regression, compared
-
-if TYPE_CHECKING:
-    from tiltyard.encoder import Encoder
-    from tiltyard.task import Task
 
 ENDS = ("forecast", "low", "high")
 SHOWN = 200  # steps that can still be told apart
@@ -56,9 +52,9 @@ class Forecasting(Regression):
         ),
     }
 
-    def units(self, task: Task, encoder: Encoder) -> int:
+    def units(self, target: Target, output: str, encoder: FittedEncoder) -> int:
         """One a step ahead."""
-        return task.target.horizon
+        return target.horizon
 
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
         """The naive forecasts, which are what the rows hold here."""
@@ -77,19 +73,19 @@ class Forecasting(Regression):
         answers: list[Any] = outputs.astype(np.float64).tolist()
         return [row[0] for row in answers] if outputs.shape[1] == 1 else answers
 
-    def purpose(self, task: Task) -> str:
+    def purpose(self, target: Target) -> str:
         """The next values."""
-        steps, share = task.target.horizon, task.target.interval
+        steps, share = target.horizon, target.interval
         what = "the next value" if steps == 1 else f"the next {steps} values"
         ends = f", each with the two ends that {share:.0%} of the true values lie between" if share else ""
-        unit = f" ({task.target.unit})" if task.target.unit else ""
-        return f"{what} of `{task.target.column}`{unit}{ends}"
+        unit = f" ({target.unit})" if target.unit else ""
+        return f"{what} of `{target.column}`{unit}{ends}"
 
-    def json_schema(self, task: Task) -> dict[str, Any]:
+    def json_schema(self, target: Target) -> dict[str, Any]:
         """As `answer` gives it."""
-        number, steps = super().json_schema(task), task.target.horizon
+        number, steps = super().json_schema(target), target.horizon
         several = {"type": "array", "items": number, "minItems": steps, "maxItems": steps}
-        if task.target.interval:
+        if target.interval:
             return {"type": "object", "properties": dict.fromkeys(ENDS, several), "required": [*ENDS]}
         return number if steps == 1 else several
 

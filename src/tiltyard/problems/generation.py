@@ -6,7 +6,7 @@ many there are.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,12 +15,8 @@ from tiltyard.arrays import Array, Rows
 from tiltyard.columns.prose import Prose, ids
 from tiltyard.exhibit import Exhibit, spread
 from tiltyard.predictions import Predictions
-from tiltyard.problem import TRUTH, Context, Metric, Problem, Run
+from tiltyard.problem import TRUTH, Context, FittedEncoder, Metric, Problem, Run, Target
 from tiltyard.vocabulary import UNKNOWN
-
-if TYPE_CHECKING:
-    from tiltyard.encoder import Encoder
-    from tiltyard.task import Task
 
 LISTED = 10
 LEAST = 1e-12  # a probability that float32 has rounded to zero
@@ -65,16 +61,16 @@ class Generation(Problem):
         ),
     }
 
-    def units(self, task: Task, encoder: Encoder) -> int:
+    def units(self, target: Target, output: str, encoder: FittedEncoder) -> int:
         """One an id."""
         return encoder.vocabulary_size
 
-    def ids(self, encoder: Encoder, truth: Array) -> Array:
+    def ids(self, encoder: FittedEncoder, truth: Array) -> Array:
         """Those of the text's own characters."""
         name, column = _prose(encoder)
         return ids(truth, encoder.fitted[name]["ids"], column.length)
 
-    def condense(self, encoder: Encoder, truth: Array, outputs: Array) -> Array:
+    def condense(self, encoder: FittedEncoder, truth: Array, outputs: Array) -> Array:
         """Surprise, hits, characters."""
         right = self.ids(encoder, truth)
         there = right > 0
@@ -83,7 +79,7 @@ class Generation(Problem):
         guessed = (outputs.argmax(axis=2) == right) & there & (right != UNKNOWN)
         return np.stack([(surprise * there).sum(axis=1), guessed.sum(axis=1), there.sum(axis=1)], axis=1)
 
-    def respond(self, encoder: Encoder, run: Run, rows: Rows) -> list[Any]:
+    def respond(self, encoder: FittedEncoder, run: Run, rows: Rows) -> list[Any]:
         """Write on: draw a character, put it behind the others, and ask again, all rows at once."""
         name, _ = _prose(encoder)
         known = {place: character for character, place in encoder.fitted[name]["ids"].items()}
@@ -103,11 +99,11 @@ class Generation(Problem):
         """What was written."""
         return [str(text) for text in outputs]
 
-    def purpose(self, task: Task) -> str:
+    def purpose(self, target: Target) -> str:
         """Text."""
         return "text that goes on from a prompt, drawn character by character"
 
-    def json_schema(self, task: Task) -> dict[str, Any]:
+    def json_schema(self, target: Target) -> dict[str, Any]:
         """Text."""
         return {"type": "string"}
 
@@ -144,7 +140,7 @@ class Generation(Problem):
         ]
 
 
-def _prose(encoder: Encoder) -> tuple[str, Prose]:
+def _prose(encoder: FittedEncoder) -> tuple[str, Prose]:
     ((name, column),) = encoder.columns.items()
     assert isinstance(column, Prose)  # noqa: S101 - for the type checker: a task is refused otherwise
     return name, column

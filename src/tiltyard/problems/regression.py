@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -11,11 +11,7 @@ from tiltyard.arrays import Array, Fitted, Rows, count
 from tiltyard.column import scale
 from tiltyard.exhibit import Exhibit, points, spread
 from tiltyard.predictions import Predictions
-from tiltyard.problem import Metric, Problem
-
-if TYPE_CHECKING:
-    from tiltyard.encoder import Encoder
-    from tiltyard.task import Task
+from tiltyard.problem import FittedEncoder, Metric, Problem, Target
 
 LISTED = 10  # rows of each end in a report
 
@@ -47,13 +43,13 @@ class Regression(Problem):
         ),
     }
 
-    def fit(self, task: Task, truth: Array) -> Fitted:
+    def fit(self, target: Target, truth: Array) -> Fitted:
         """Learn the scale of a number; of a logarithm also the range of answers, as its inverse soon overflows."""
-        values = np.log1p(truth) if task.target.log else truth
+        values = np.log1p(truth) if target.log else truth
         fitted = dict(zip(("mean", "std"), scale(values), strict=True))
-        return fitted | ({"log": [float(values.min()), float(values.max()) + 1]} if task.target.log else {})
+        return fitted | ({"log": [float(values.min()), float(values.max()) + 1]} if target.log else {})
 
-    def units(self, task: Task, encoder: Encoder) -> int:
+    def units(self, target: Target, output: str, encoder: FittedEncoder) -> int:
         """One."""
         return 1
 
@@ -70,13 +66,13 @@ class Regression(Problem):
         values: list[Any] = outputs[:, 0].tolist()
         return values
 
-    def purpose(self, task: Task) -> str:
+    def purpose(self, target: Target) -> str:
         """A number."""
-        return f"the number `{task.target.column}`{_unit(task)}"
+        return f"the number `{target.column}`{_unit(target)}"
 
-    def json_schema(self, task: Task) -> dict[str, Any]:
+    def json_schema(self, target: Target) -> dict[str, Any]:
         """A number."""
-        return {"type": "number", "description": f"{task.target.column} {task.target.unit}".strip()}
+        return {"type": "number", "description": f"{target.column} {target.unit}".strip()}
 
     def details(self, predictions: Predictions) -> dict[str, Any]:
         """The rows with the largest and with the smallest errors."""
@@ -121,8 +117,8 @@ def compared(truth: Array, value: Array, target: str) -> list[Exhibit]:
     ]
 
 
-def _unit(task: Task) -> str:
-    return f" ({task.target.unit})" if task.target.unit else ""
+def _unit(target: Target) -> str:
+    return f" ({target.unit})" if target.unit else ""
 
 
 def _rows(predictions: Predictions, places: Array) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ that is.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,12 +14,8 @@ from tiltyard.arrays import Array, Fitted, Rows, count
 from tiltyard.errors import DataError
 from tiltyard.exhibit import Exhibit, spread
 from tiltyard.predictions import Predictions
-from tiltyard.problem import TRUTH, Context, Metric, Problem, Run
+from tiltyard.problem import TRUTH, Context, FittedEncoder, Metric, Problem, Run, Target
 from tiltyard.vocabulary import END, PAD, START, learned
-
-if TYPE_CHECKING:
-    from tiltyard.encoder import Encoder
-    from tiltyard.task import Task
 
 LISTED = 10
 MEASURES = ("exact", "edits", "length")
@@ -54,19 +50,19 @@ class Translation(Problem):
         ),
     }
 
-    def fit(self, task: Task, truth: Array) -> Fitted:
+    def fit(self, target: Target, truth: Array) -> Fitted:
         """Learn the words or characters of answers; each ends with a sign of its own."""
-        if task.target.length is None:  # a task file is refused without it
+        if target.length is None:  # a task file is refused without it
             raise DataError("target.length: expected the longest answer")
-        ranked = learned((split(str(text), task.target.by) for text in truth), 1)
+        ranked = learned((split(str(text), target.by) for text in truth), 1)
         ids = {word: place for place, word in enumerate(ranked, start=END + 1)}
-        return {"ids": ids, "by": task.target.by, "steps": task.target.length + 1}
+        return {"ids": ids, "by": target.by, "steps": target.length + 1}
 
-    def units(self, task: Task, encoder: Encoder) -> int:
+    def units(self, target: Target, output: str, encoder: FittedEncoder) -> int:
         """One an id."""
         return len(encoder.target["ids"]) + END + 1
 
-    def ids(self, encoder: Encoder, truth: Array) -> Array:
+    def ids(self, encoder: FittedEncoder, truth: Array) -> Array:
         """Those of the answer, its end, then padding."""
         known, steps = encoder.target["ids"], encoder.target["steps"]
         found = np.full((len(truth), steps), PAD, dtype=np.int32)
@@ -75,11 +71,11 @@ class Translation(Problem):
             row[: len(words) + 1] = [*(known.get(word, START) for word in words), END]
         return found
 
-    def condense(self, encoder: Encoder, truth: Array, outputs: Array) -> Array:
+    def condense(self, encoder: FittedEncoder, truth: Array, outputs: Array) -> Array:
         """The answers, and how they are measured."""
         return judged(_texts(encoder, outputs), truth, encoder.target["by"])
 
-    def respond(self, encoder: Encoder, run: Run, rows: Rows) -> list[Any]:
+    def respond(self, encoder: FittedEncoder, run: Run, rows: Rows) -> list[Any]:
         """The likeliest word at each step, which the model has been given when it chose the next."""
         return self.answer(np.array(_texts(encoder, run(rows)), dtype=np.str_), [])
 
@@ -87,11 +83,11 @@ class Translation(Problem):
         """Texts."""
         return [str(text) for text in outputs]
 
-    def purpose(self, task: Task) -> str:
+    def purpose(self, target: Target) -> str:
         """A text."""
-        return f"the text `{task.target.column}`"
+        return f"the text `{target.column}`"
 
-    def json_schema(self, task: Task) -> dict[str, Any]:
+    def json_schema(self, target: Target) -> dict[str, Any]:
         """Text."""
         return {"type": "string"}
 
@@ -160,7 +156,7 @@ def edits(one: list[str], other: list[str]) -> int:
     return before[-1]
 
 
-def _texts(encoder: Encoder, outputs: Array) -> list[str]:
+def _texts(encoder: FittedEncoder, outputs: Array) -> list[str]:
     """Spell the likeliest ids up to the first end."""
     known = {place: word for word, place in encoder.target["ids"].items()}
     glue = " " if encoder.target["by"] == "words" else ""
