@@ -13,8 +13,8 @@ import numpy as np
 from tiltyard import files
 from tiltyard.errors import TiltyardError
 from tiltyard.fitting import Place
+from tiltyard.metric import Context
 from tiltyard.parts import Parts, some
-from tiltyard.problem import Context
 from tiltyard.task import Task
 from tiltyard.train import fit_all, opened
 from tiltyard.workspace import Workspace

@@ -15,7 +15,7 @@ from statistics import NormalDist
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.problem import Metric
+from tiltyard.metric import Metric
 
 RESAMPLES = 1000
 FEWEST = 10  # resamples beyond an end, for it to be read off them

@@ -13,8 +13,8 @@ import numpy as np
 
 from tiltyard.arrays import Array, Rows, count, take
 from tiltyard.bootstrap import Bootstrap, Gain
+from tiltyard.metric import Context
 from tiltyard.predictor import Predictor
-from tiltyard.problem import Context
 from tiltyard.rivals import Match
 from tiltyard.simple import Simple
 from tiltyard.task import Task

@@ -13,10 +13,10 @@ import numpy as np
 from tiltyard import files, quiet
 from tiltyard.arrays import Array, Rows, take
 from tiltyard.exhibit import Exhibit
+from tiltyard.metric import Context
 from tiltyard.parts import Parts, some
 from tiltyard.predictor import Predictor
 from tiltyard.prepare import TestPart
-from tiltyard.problem import Context
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 

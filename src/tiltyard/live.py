@@ -12,7 +12,7 @@ import numpy as np
 from tiltyard import files, gather
 from tiltyard.arrays import Array
 from tiltyard.bootstrap import Bootstrap
-from tiltyard.problem import Context
+from tiltyard.metric import Context
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -14,29 +13,13 @@ from tiltyard.arrays import Array, Fitted, Rows
 from tiltyard.column import Column
 from tiltyard.errors import RequestError
 from tiltyard.exhibit import Exhibit
+from tiltyard.metric import Context, Metric
 from tiltyard.predictions import Predictions
 from tiltyard.strict import Bounds, Strict
 
 Run = Callable[[Rows], Array]  # asks the model: parsed rows to outputs
 
-# Facts about the training rows that a metric may need, such as the error of the naive forecast.
-Context = Mapping[str, float]
-
 TRUTH = "truth"  # the name under which a baseline finds the truth, where it is scored step by step as the model is
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A figure about predictions: `score(truth, outputs, context)`, which way is up, and what it says to people."""
-
-    title: str
-    score: Callable[[Array, Array, Context], float]
-    higher_is_better: bool
-    meaning: str
-
-    def gain(self, new: float, old: float) -> float:
-        """Say by how much `new` is better than `old`; negative if it is worse."""
-        return new - old if self.higher_is_better else old - new
 
 
 class Target(Strict):

@@ -12,9 +12,10 @@ from tiltyard.column import Column
 from tiltyard.encoder import Encoder
 from tiltyard.errors import RequestError
 from tiltyard.expectation import Expectation
+from tiltyard.metric import Metric
 from tiltyard.model import Model, Output
 from tiltyard.moment import Spelling
-from tiltyard.problem import Metric, Problem, Target
+from tiltyard.problem import Problem, Target
 from tiltyard.ranges import Range
 from tiltyard.source import Source
 from tiltyard.strict import Strict

@@ -11,8 +11,9 @@ from tiltyard import labels, metrics
 from tiltyard.arrays import Array, Rows, count
 from tiltyard.exhibit import Exhibit
 from tiltyard.labels import matrix, probabilities
+from tiltyard.metric import Context, Metric
 from tiltyard.predictions import Predictions
-from tiltyard.problem import Context, FittedEncoder, Metric, Problem, Target
+from tiltyard.problem import FittedEncoder, Problem, Target
 
 WORST = 10  # rows listed in a report
 

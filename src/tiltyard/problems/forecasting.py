@@ -14,8 +14,9 @@ import numpy as np
 from tiltyard import metrics
 from tiltyard.arrays import Array, Rows
 from tiltyard.exhibit import Exhibit, lines
+from tiltyard.metric import Context, Metric
 from tiltyard.predictions import Predictions
-from tiltyard.problem import Context, FittedEncoder, Metric, Target
+from tiltyard.problem import FittedEncoder, Target
 from tiltyard.problems.regression import Regression, compared
 
 ENDS = ("forecast", "low", "high")

@@ -14,8 +14,9 @@ from tiltyard import deadline
 from tiltyard.arrays import Array, Rows
 from tiltyard.columns.prose import Prose, ids
 from tiltyard.exhibit import Exhibit, spread
+from tiltyard.metric import Context, Metric
 from tiltyard.predictions import Predictions
-from tiltyard.problem import TRUTH, Context, FittedEncoder, Metric, Problem, Run, Target
+from tiltyard.problem import TRUTH, FittedEncoder, Problem, Run, Target
 from tiltyard.vocabulary import UNKNOWN
 
 LISTED = 10

@@ -10,8 +10,9 @@ from tiltyard import metrics
 from tiltyard.arrays import Array, Fitted, Rows, count
 from tiltyard.column import scale
 from tiltyard.exhibit import Exhibit, points, spread
+from tiltyard.metric import Metric
 from tiltyard.predictions import Predictions
-from tiltyard.problem import FittedEncoder, Metric, Problem, Target
+from tiltyard.problem import FittedEncoder, Problem, Target
 
 LISTED = 10  # rows of each end in a report
 

@@ -13,8 +13,9 @@ import numpy as np
 from tiltyard.arrays import Array, Fitted, Rows, count
 from tiltyard.errors import DataError
 from tiltyard.exhibit import Exhibit, spread
+from tiltyard.metric import Context, Metric
 from tiltyard.predictions import Predictions
-from tiltyard.problem import TRUTH, Context, FittedEncoder, Metric, Problem, Run, Target
+from tiltyard.problem import TRUTH, FittedEncoder, Problem, Run, Target
 from tiltyard.vocabulary import END, PAD, START, learned
 
 LISTED = 10
