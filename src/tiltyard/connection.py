@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from tiltyard.meters import Heard
+from tiltyard.answered_request import AnsweredRequest
 
 LINE = 8_192  # bytes of the request line, or of a header
 HEAD = 32_768  # bytes of a whole head
@@ -331,7 +331,7 @@ class BoundedConnection(HttpToolsProtocol):
         if self.state.meters:
             client = (self.client or ("",))[0]
             seconds = time.monotonic() - self.since
-            self.state.meters.count(Heard("", client, "", "", "", status, seconds))
+            self.state.meters.count(AnsweredRequest("", client, "", "", "", status, seconds))
 
     def _should_upgrade(self) -> bool:
         return False

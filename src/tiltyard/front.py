@@ -10,10 +10,11 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tiltyard import page
+from tiltyard.answered_request import AnsweredRequest
 from tiltyard.errors import RequestError
 from tiltyard.feedback_token import HEADER
 from tiltyard.guard import Guard, Headers
-from tiltyard.meters import Heard, Meters
+from tiltyard.meters import Meters
 from tiltyard.probes import PATHS
 from tiltyard.route import refused
 
@@ -101,10 +102,10 @@ class _Answer:
                 message["headers"].append((HEADER, token.encode()))
         await self.send(message)
 
-    def heard(self, scope: Scope) -> Heard:
+    def heard(self, scope: Scope) -> AnsweredRequest:
         """Say what was asked, and what became of it."""
         model = scope.get("served")
-        return Heard(
+        return AnsweredRequest(
             id=scope["id"],
             client=(scope.get("client") or ("",))[0],
             key=self.key,

@@ -12,10 +12,10 @@ from typing import Any
 from starlette.applications import Starlette
 
 from tiltyard import lane
+from tiltyard.answered_request import AnsweredRequest
 from tiltyard.connection import CHUNKS, BoundedConnection
 from tiltyard.errors import RequestError
 from tiltyard.front import KEPT_NOWHERE, named
-from tiltyard.meters import Heard
 from tiltyard.served import Served
 
 CARRIED = b"".join(b"%s: %s\r\n" % pair for pair in KEPT_NOWHERE)
@@ -117,8 +117,8 @@ class Hatch(BoundedConnection):
         self.loop.call_soon(self.state.meters.count, self._heard(model, str(name, "ascii"), instances), self.headers)
         return True
 
-    def _heard(self, model: Served, name: str, instances: int) -> Heard:
-        return Heard(
+    def _heard(self, model: Served, name: str, instances: int) -> AnsweredRequest:
+        return AnsweredRequest(
             id=name,
             client=(self.client or ("",))[0],
             key=self.holder,

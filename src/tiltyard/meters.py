@@ -6,29 +6,15 @@ import json
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tiltyard.answered_request import AnsweredRequest
     from tiltyard.recorder import Taken
     from tiltyard.tracing import Tracer
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 INSTANCES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-
-
-class Heard(NamedTuple):
-    """A request that was answered."""
-
-    id: str
-    client: str  # its address
-    key: str  # whose key it brought
-    method: str
-    path: str
-    status: int
-    seconds: float
-    model: str = ""  # of those that are served: what a client makes up is no label
-    version: str = ""
-    instances: int = 0
 
 
 class Meters:
@@ -78,7 +64,7 @@ class Meters:
             self.looked()
         self.meant: dict[tuple[str, str, int], tuple[Any, Any, Any]] = {}  # finding a label costs more than counting
 
-    def count(self, heard: Heard, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    def count(self, heard: AnsweredRequest, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """Count a request; log and trace it if that is wanted. Its headers say whose trace it is part of."""
         key = heard.model, heard.version, heard.status
         if key not in self.meant:

@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from tiltyard.answered_request import AnsweredRequest
 from tiltyard.errors import PackageError
-from tiltyard.meters import Heard
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
@@ -58,7 +58,7 @@ class Tracer:
 
         return cls(BatchSpanProcessor(exporter()))
 
-    def tell(self, heard: Heard, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    def tell(self, heard: AnsweredRequest, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Make the span of a request that was answered, as part of the trace that the client began, if it did."""
         from opentelemetry.trace import SpanKind, Status, StatusCode
 
@@ -93,7 +93,7 @@ def _provider() -> TracerProvider:
             os.environ[DISABLED] = disabled
 
 
-def _attributes(heard: Heard) -> dict[str, str | int]:
+def _attributes(heard: AnsweredRequest) -> dict[str, str | int]:
     """Say what was asked and answered, by the usual names where there are some."""
     return {
         "http.request.method": heard.method,

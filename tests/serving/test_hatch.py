@@ -19,10 +19,11 @@ from starlette.applications import Starlette
 from wire import HEAD, USUAL, listening, request
 
 from tiltyard import keys
+from tiltyard.answered_request import AnsweredRequest
 from tiltyard.api import application, install
 from tiltyard.hatch import Hatch
 from tiltyard.limits import Limits
-from tiltyard.meters import Heard, Meters
+from tiltyard.meters import Meters
 from tiltyard.recorder import Recorder
 from tiltyard.served import Served
 from tiltyard.shortcut import Shortcut
@@ -127,7 +128,7 @@ def test_in_pieces_it_answers_as_in_one(ports: Ports, name: str, cuts: list[floa
 
 
 @pytest.fixture
-def counted(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> tuple[Starlette, list[Heard]]:
+def counted(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> tuple[Starlette, list[AnsweredRequest]]:
     """An app of the test's own, and what is counted of its requests."""
     served, heard = application(), []
     install(served, app.state.models.values())
@@ -140,7 +141,7 @@ def _never(*_: object) -> None:
     raise AssertionError("the app was asked")
 
 
-def test_usual_requests_do_not_reach_the_app(counted: tuple[Starlette, list[Heard]]) -> None:
+def test_usual_requests_do_not_reach_the_app(counted: tuple[Starlette, list[AnsweredRequest]]) -> None:
     """They are answered, counted and told of, and no ASGI is spoken."""
     app, heard = counted
     app.middleware_stack = _never  # type: ignore[assignment]
@@ -154,7 +155,9 @@ def test_usual_requests_do_not_reach_the_app(counted: tuple[Starlette, list[Hear
     assert all(0 < one.seconds < 20 for one in heard)
 
 
-def test_what_fails_is_told_by_the_app(counted: tuple[Starlette, list[Heard]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_fails_is_told_by_the_app(
+    counted: tuple[Starlette, list[AnsweredRequest]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A defect in the answering is a 500 in our shape, and no wrong request."""
     app, heard = counted
     monkeypatch.setattr(Shortcut, "answer", lambda *_: 1 / 0)
@@ -184,7 +187,7 @@ def test_keys_and_limits_hold(app: Starlette, tmp_path: Any) -> None:
 
 
 def test_who_is_recorded_or_challenged_goes_the_long_way(
-    counted: tuple[Starlette, list[Heard]], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+    counted: tuple[Starlette, list[AnsweredRequest]], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     """Of ten requests at a share of one half as many are taken as are due, whichever way they come."""
     app, _ = counted
@@ -202,7 +205,7 @@ def test_who_is_recorded_or_challenged_goes_the_long_way(
     assert len(taken) == 7
 
 
-def test_an_answer_does_not_end_what_follows_it(counted: tuple[Starlette, list[Heard]]) -> None:
+def test_an_answer_does_not_end_what_follows_it(counted: tuple[Starlette, list[AnsweredRequest]]) -> None:
     """The time that a silent connection has begins after the last answer, and not in the middle of another request."""
     app, _ = counted
 

@@ -12,7 +12,8 @@ import prometheus_client
 import pytest
 
 from tiltyard import probes
-from tiltyard.meters import Heard, Meters
+from tiltyard.answered_request import AnsweredRequest
+from tiltyard.meters import Meters
 from tiltyard.probes import MetricsText
 
 
@@ -85,7 +86,7 @@ def test_a_failure_is_not_kept(written: Written, monkeypatch: pytest.MonkeyPatch
 def test_a_line_of_the_log_is_plain_ascii(capsysbinary: pytest.CaptureFixture[bytes], text: str) -> None:
     """A terminal would obey control characters, and show what stands behind others in another order."""
     meters = Meters(log=True, registry=prometheus_client.CollectorRegistry())
-    meters.count(Heard("a", "c", text, "GET", f"/{text}", 404, 0.1))
+    meters.count(AnsweredRequest("a", "c", text, "GET", f"/{text}", 404, 0.1))
     line = capsysbinary.readouterr().out
     assert line.endswith(b"\n")
     assert all(0x20 <= one < 0x7F for one in line[:-1])
