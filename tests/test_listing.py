@@ -11,6 +11,7 @@ import pytest
 
 from tiltyard import data, fetch, files, listing, store, task_file, versions
 from tiltyard.errors import DataError
+from tiltyard.form import reader
 from tiltyard.workspace import Workspace
 
 MD5 = "0" * 32
@@ -161,7 +162,10 @@ def test_a_remote_writes_nothing_outside(workspace: Workspace, path: str) -> Non
     name = poisoned(workspace, path.format(root=workspace.root))
     task = task_file.load(workspace, "iris")
     before, pointer = files.sha256(workspace.raw("iris")), workspace.raw("iris").with_name("iris.dvc").read_bytes()
-    for act in (lambda: data.diff(workspace, task, name), lambda: data.checkout(workspace, task, name)):
+    for act in (
+        lambda: data.diff(workspace, task.name, reader(task), name),
+        lambda: data.checkout(workspace, task.name, name),
+    ):
         with pytest.raises(DataError, match="expected paths inside of the folder"):
             act()
     assert not list(workspace.root.rglob("evil.csv"))
@@ -179,5 +183,5 @@ def test_a_link_in_the_way_is_refused(workspace: Workspace, tmp_path: Path) -> N
         store.checkout(workspace, workspace.raw("iris"), versions.named(workspace, "iris", name).pointer)
     assert not list(elsewhere.iterdir())
     (workspace.raw("iris") / "more").unlink()
-    data.checkout(workspace, task_file.load(workspace, "iris"), name)
+    data.checkout(workspace, "iris", name)
     assert (workspace.raw("iris") / "more" / "b.csv").is_file()

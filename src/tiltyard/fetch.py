@@ -6,14 +6,26 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from tiltyard import files, store, versions
 from tiltyard.errors import SourceError
-from tiltyard.task import Task
+from tiltyard.source import Source
 from tiltyard.workspace import Workspace
 
 Sums = dict[str, str]  # SHA-256 by file name
+
+
+class Fetchable(Protocol):
+    """What fetching reads of a task."""
+
+    @property
+    def name(self) -> str:
+        """Its name, which is that of its folder."""
+
+    @property
+    def source(self) -> Source:
+        """Where its raw data come from."""
 
 
 @dataclass(frozen=True)
@@ -24,14 +36,14 @@ class Fetched:
     state: Literal["new", "same", "edited"]
 
 
-def fetch(workspace: Workspace, task: Task, *, force: bool = False) -> Fetched:
+def fetch(workspace: Workspace, task: Fetchable, *, force: bool = False) -> Fetched:
     """Get raw data, make it a version, and push that to the default remote."""
     fetched = get(workspace, task, force=force)
     store.push(workspace, workspace.raw(task.name))
     return fetched
 
 
-def get(workspace: Workspace, task: Task, *, force: bool = False) -> Fetched:
+def get(workspace: Workspace, task: Fetchable, *, force: bool = False) -> Fetched:
     """Bring data/raw/TASK up to its source, as a version; edits since the last fetch are kept unless `force`."""
     raw = workspace.raw(task.name)
     before, recorded = _sums(raw), _recorded(workspace, task.name)
@@ -51,7 +63,7 @@ def get(workspace: Workspace, task: Task, *, force: bool = False) -> Fetched:
     return Fetched(data, "edited" if edited else "same" if before == sums else "new")
 
 
-def _fetched(workspace: Workspace, task: Task, folder: Path) -> Sums:
+def _fetched(workspace: Workspace, task: Fetchable, folder: Path) -> Sums:
     """Let the source write into a folder, and look at what it wrote."""
     name = f"source.kind {task.source.kind}"
     try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from tiltyard import plugins, reading
 from tiltyard.arrays import Array, Rows, empty
 from tiltyard.column import distinct
 from tiltyard.columns.number import LARGEST
@@ -91,6 +92,14 @@ class Form(ABC):
             names = ", ".join(path.name for path in found)
             raise DataError(f"expected one raw file in {folder.name}; received {names}", hint="remove all but one")
         return found[0]
+
+
+def reader(task: Task) -> Callable[[Path], pd.DataFrame]:
+    """Return what reads a folder of raw data to compare versions: a table as it stands, or a row of facts a picture."""
+    form: Form = plugins.load("forms", task.form)()
+    if task.form == "image":
+        return lambda folder: form.facts(task, folder)
+    return lambda folder: reading.read(form.open(folder), task.source.dialect).frame
 
 
 def truth_of(task: Task, values: Sequence[object]) -> Array:

@@ -34,10 +34,11 @@ def data() -> None:
 @JSON
 def versions(task: str, as_json: bool) -> None:
     """List the versions, oldest first."""
+    from tiltyard import data as verb
     from tiltyard import show
-    from tiltyard.data import data as verb
+    from tiltyard.form import reader
 
-    rows = one(task, verb)
+    rows = one(task, lambda w, t: verb.data(w, t.name, reader(t)))
     if as_json:
         print_json(rows)
     else:
@@ -55,8 +56,9 @@ def diff(task: str, old: str | None, new: str | None, as_json: bool) -> None:
 
     from tiltyard import data as verb
     from tiltyard import show
+    from tiltyard.form import reader
 
-    change = one(task, lambda w, t: verb.diff(w, t, old, new))
+    change = one(task, lambda w, t: verb.diff(w, t.name, reader(t), old, new))
     if as_json:
         print_json(asdict(change))
     else:
@@ -71,7 +73,7 @@ def checkout(task: str, version: str, as_json: bool) -> None:
     """Put VERSION into data/raw/TASK; what is trained of it is the model that it was."""
     from tiltyard import data as verb
 
-    found = one_changing(task, lambda w, t: verb.checkout(w, t, version))
+    found = one_changing(task, lambda w, t: verb.checkout(w, t.name, version))
     if as_json:
         print_json(found.model_dump())
     else:
