@@ -27,7 +27,7 @@ import page
 import raw
 import yaml
 
-from tiltyard import evaluate, files, init, prepare, promote, quiet, task_file, train
+from tiltyard import array_file, evaluate, files, init, prepare, promote, quiet, sealed_test, task_file, train
 from tiltyard.arrays import Array
 from tiltyard.encoder import Encoder
 from tiltyard.task import Task
@@ -158,8 +158,8 @@ def _others(space: Workspace, task: Task, metric: str, context: Any) -> dict[str
     """Fit scikit-learn's boosted trees, and the rival that the notes name, to the training rows."""
     folder = space.out(task.name, "prepare")
     encoder = Encoder.load(folder / "encoder.json")
-    features, truth = prepare.read_part(folder / "train.npz")
-    test = prepare.read_test(space, task)
+    features, truth = array_file.read_part(folder / "train.npz")
+    test = sealed_test.read_test(space, task)
     asked = encoder.encode(test.rows)
     if task.form == "text":
         features, asked = _words(features, encoder), _words(asked, encoder)

@@ -46,7 +46,7 @@ def made(space: Workspace, task: Task, nodes: Nodes, constants: dict[str, Array]
 
 
 def _shape(space: Workspace, task: Task) -> tuple[int, ...]:
-    from tiltyard.prepare import read_test
+    from tiltyard.sealed_test import read_test
 
     rows = read_test(space, task).rows
     features = Encoder.load(space.out(task.name, "prepare") / "encoder.json").encode(rows)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from making import fetch_raw, new_workspace
 
-from tiltyard import evaluate, files, prepare, task_file
+from tiltyard import array_file, evaluate, files, prepare, task_file
 from tiltyard.arrays import Array
 from tiltyard.predictor import version
 from tiltyard.task import Task
@@ -34,7 +34,7 @@ def enter(workspace: Workspace, name: str) -> Task:
 def challenge(workspace: Workspace, task: Task, seen: slice) -> str:
     """Leave what train and evaluate leave for a model that sees some of the features; give its version."""
     train = workspace.out(task.name, "train")
-    features, truth = prepare.read_part(workspace.out(task.name, "prepare") / "train.npz")
+    features, truth = array_file.read_part(workspace.out(task.name, "prepare") / "train.npz")
     weights, bias = fit(features[:, seen].astype(np.float64), truth, len(task.classes))
     padded = np.zeros((features.shape[1], weights.shape[1]))
     padded[seen] = weights

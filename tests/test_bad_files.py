@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from tiltyard import fetch, init, prepare, task_file, validate
+from tiltyard import array_file, fetch, init, prepare, task_file, validate
 from tiltyard.errors import TiltyardError
 from tiltyard.init import Wish
 from tiltyard.workspace import Workspace
@@ -119,7 +119,7 @@ def test_names_may_be_anything(workspace: Workspace) -> None:
     fetch.get(workspace, task)
     validate.validate(workspace, task)
     prepare.prepare(workspace, task)
-    features, _ = prepare.read_part(workspace.out("strange", "prepare") / "train.npz")
+    features, _ = array_file.read_part(workspace.out("strange", "prepare") / "train.npz")
     assert features.shape[1] == 2
 
 

@@ -20,14 +20,14 @@ ROWS = 1000
 
 def _orders(path: Path, seed: int | None) -> dict[str, list[list[int]]]:
     """Draw the epochs 0, 1 and 0 again from memory and from a file; give the order of rows in each."""
-    from tiltyard import batches, stored
+    from tiltyard import array_file, batches
 
     features = np.arange(ROWS * 3, dtype=np.float32).reshape(ROWS, 3)
-    with stored.writing(path) as write:
+    with array_file.writing(path) as write:
         write("features", ROWS, [features])
     batches.BLOCK, batches.POOL = 16, 200 * 12
     assert (mixed := batches.Batches(_parts(features), 32, 3, 0.2)).fed() is mixed
-    given: dict[str, Any] = {"memory": features, "file": stored.Stored(path, "features")}
+    given: dict[str, Any] = {"memory": features, "file": array_file.Stored(path, "features")}
     return {kind: _epochs(batches.Batches(_parts(some), 32, seed), features, seed) for kind, some in given.items()}
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from making import edit_task, fetch_raw
 from shop import customers, write
 
-from tiltyard import files, init, prepare, sample, subject, task_file, trained
+from tiltyard import array_file, files, init, prepare, sample, subject, task_file, trained
 from tiltyard.check import Checked, check
 from tiltyard.cli import cli
 from tiltyard.errors import DataError, TaskError, TiltyardError
@@ -220,8 +220,8 @@ def test_of_many_rows_last_trained_on_blocks_are_read(shop: Workspace, monkeypat
     """From the first row to the last, and no more than are looked at."""
     monkeypatch.setattr(trained, "LARGEST", 300)
     monkeypatch.setattr(trained, "BLOCK", 100)
-    assert trained.blocks(300) == [slice(300)]
-    assert trained.blocks(1100) == [slice(0, 100), slice(500, 600), slice(1000, 1100)]
+    assert array_file.blocks(300) == [slice(300)]
+    assert array_file.blocks(1100) == [slice(0, 100), slice(500, 600), slice(1000, 1100)]
     task = task_file.load(shop, "shop")
     prepare.prepare(shop, task)
     frame = customers(seed=1)

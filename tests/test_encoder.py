@@ -11,12 +11,12 @@ import yaml
 from making import train_tasks
 
 from tiltyard import files, plugins, task_file
+from tiltyard.array_file import read_part
 from tiltyard.arrays import Rows, take
 from tiltyard.column import PLAIN
 from tiltyard.encoder import Encoder
 from tiltyard.errors import DataError, RequestError
 from tiltyard.predictor import Predictor
-from tiltyard.prepare import read_part
 from tiltyard.split import Marks, deal, keys
 from tiltyard.task import Task
 from tiltyard.validate import validate

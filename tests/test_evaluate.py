@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from jousting import arena, challenge, fit, write_linear
 
-from tiltyard import evaluation, files, prepare, task_file
+from tiltyard import array_file, evaluation, files, sealed_test, task_file
 from tiltyard.arrays import Array
 from tiltyard.card import card, empty
 from tiltyard.encoder import Encoder
@@ -55,9 +55,9 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 def test_figures_are_those_of_the_model_on_the_sealed_rows(measured: Arena) -> None:
     """RMSE and R2 of the report are what closed-form predictions on the test part give."""
     workspace, task = measured
-    features, truth = prepare.read_part(workspace.out("diabetes", "prepare") / "train.npz")
+    features, truth = array_file.read_part(workspace.out("diabetes", "prepare") / "train.npz")
     weights, bias = fit(features.astype(np.float64), truth, 0)
-    test = prepare.read_test(workspace, task)
+    test = sealed_test.read_test(workspace, task)
     encoder = Encoder.load(workspace.out("diabetes", "train") / "encoder.json")
     error = encoder.encode(test.rows) @ weights[:, 0] + bias - test.truth
     content = files.read_json(workspace.out("diabetes", "evaluate") / "report.json")

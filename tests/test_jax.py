@@ -13,7 +13,7 @@ import pytest
 from families import needs_jax
 from making import edit_task, fetch_raw
 
-from tiltyard import explain, export, files, prepare, task_file
+from tiltyard import array_file, explain, export, files, prepare, task_file
 from tiltyard.errors import TrainingError
 from tiltyard.predictor import Predictor
 from tiltyard.workspace import Workspace
@@ -43,7 +43,7 @@ def test_a_task_is_trained_under_jax_and_proven(workspace: Workspace) -> None:
     record = files.read_json(out / "training.json")
     assert files.read_json(out / "device.json")["backend"] == "jax"
     assert record["parity"] < 1e-4
-    features, truth = prepare.read_part(workspace.out("iris", "prepare") / "validation.npz")
+    features, truth = array_file.read_part(workspace.out("iris", "prepare") / "validation.npz")
     shares = Predictor.load(out).run(features)[np.arange(len(truth)), truth]
     assert -np.log(shares).mean() == pytest.approx(record["history"]["val_loss"][record["best_epoch"] - 1], rel=1e-4)
 

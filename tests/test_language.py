@@ -11,7 +11,7 @@ import pytest
 import yaml
 from making import apart, edit_task, new_workspace, train_tasks
 
-from tiltyard import evaluate, files, prepare, task_file, validate
+from tiltyard import array_file, evaluate, files, prepare, sealed_test, task_file, validate
 from tiltyard.columns.prose import Prose
 from tiltyard.errors import DataError, RequestError, SourceError, TaskError
 from tiltyard.ngram import Ngram
@@ -93,13 +93,13 @@ def test_windows_guess_each_character_once(tmp_path: Path) -> None:
     """Side by side, in their order; the truth is one on; no window is in two parts."""
     space, task = made(tmp_path, TALE)
     prepare.prepare(space, task)
-    test = prepare.read_test(space, task)
+    test = sealed_test.read_test(space, task)
     texts = test.rows["text"]["text"].tolist()
     assert "".join(texts)[1:] == "".join(test.truth.tolist())[:-1]
     first = int(test.number[0]) * 40
     assert SONG[first : first + 40] == texts[0]
-    train, _ = prepare.read_part(space.out("words", "prepare") / "train.npz")
-    validation, _ = prepare.read_part(space.out("words", "prepare") / "validation.npz")
+    train, _ = array_file.read_part(space.out("words", "prepare") / "train.npz")
+    validation, _ = array_file.read_part(space.out("words", "prepare") / "validation.npz")
     assert len(train) + len(validation) < int(test.number[0])
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from making import edit_task, fetch_raw
 
-from tiltyard import files, prepare, reading, stored, task_file
+from tiltyard import array_file, files, prepare, reading, sealed_test, task_file
 from tiltyard.arrays import Array, Rows, count
 from tiltyard.encoder import Encoder
 from tiltyard.errors import DataError, SealError
@@ -98,9 +98,9 @@ def test_windows_of_a_series_share_no_value_across_parts(workspace: Workspace) -
     fetch_raw(workspace, "sine")
     _prepare(workspace, "sine")
     folder = workspace.out("sine", "prepare")
-    test = prepare.read_test(workspace, task_file.load(workspace, "sine"))
-    train, truth = prepare.read_part(folder / "train.npz")
-    validation, later = prepare.read_part(folder / "validation.npz")
+    test = sealed_test.read_test(workspace, task_file.load(workspace, "sine"))
+    train, truth = array_file.read_part(folder / "train.npz")
+    validation, later = array_file.read_part(folder / "validation.npz")
     values = [
         set(np.concatenate([np.ravel(features), np.ravel(target)]).astype(np.float32).tolist())
         for features, target in ((train, truth), (validation, later), (test.rows["value"], test.truth))
@@ -129,7 +129,7 @@ def test_the_encoder_learns_from_training_rows_only(workspace: Workspace, name: 
     fetch_raw(workspace, name)
     _prepare(workspace, name)
     folder = workspace.out(name, "prepare")
-    features, truth = prepare.read_part(folder / "train.npz")
+    features, truth = array_file.read_part(folder / "train.npz")
     encoder = Encoder.load(folder / "encoder.json")
     means, stds = encoder.scaling()
     for place, (mean, std) in enumerate(zip(means, stds, strict=True)):
@@ -179,14 +179,14 @@ def test_a_changed_test_part_is_refused(workspace: Workspace) -> None:
     fetch_raw(workspace, "iris")
     _prepare(workspace, "iris")
     task = task_file.load(workspace, "iris")
-    assert len(prepare.read_test(workspace, task).truth) == 30
+    assert len(sealed_test.read_test(workspace, task).truth) == 30
     path = workspace.out("iris", "prepare") / "test.npz"
     with np.load(path) as arrays:
         changed = {name: arrays[name].copy() for name in arrays.files}
     changed["truth"][0] = 2
     np.savez(path, **changed)
     with pytest.raises(SealError, match="the test part of iris was changed"):
-        prepare.read_test(workspace, task)
+        sealed_test.read_test(workspace, task)
 
 
 def test_an_empty_part_is_refused() -> None:
@@ -281,19 +281,19 @@ def test_a_bad_cell_is_named_by_its_row_in_any_part(workspace: Workspace, monkey
 def test_arrays_are_read_in_slices_as_they_were_written(tmp_path: Path) -> None:
     """Piece by piece written, numpy reads them, and any slice is that of the whole."""
     whole = np.arange(120, dtype=np.float32).reshape(20, 3, 2)
-    with stored.writing(tmp_path / "some.npz") as write:
+    with array_file.writing(tmp_path / "some.npz") as write:
         write("other", 2, [np.array(["ä", "bc"])])
         write("features", 20, (whole[start : start + 7] for start in range(0, 20, 7)))
     with np.load(tmp_path / "some.npz", allow_pickle=False) as arrays:
         np.testing.assert_array_equal(arrays["features"], whole)
         assert arrays["other"].tolist() == ["ä", "bc"]
-    found = stored.Stored(tmp_path / "some.npz", "features")
+    found = array_file.Stored(tmp_path / "some.npz", "features")
     assert (len(found), found.shape, found.nbytes) == (20, whole.shape, whole.nbytes)
     for some in (slice(None), slice(3, 9), slice(15, 99), slice(-2, None), slice(9, 3)):
         np.testing.assert_array_equal(found[some], whole[some])
     np.savez_compressed(tmp_path / "small.npz", features=whole)
     with pytest.raises(ValueError, match=r"features\.npy is compressed"):
-        stored.Stored(tmp_path / "small.npz", "features")
+        array_file.Stored(tmp_path / "small.npz", "features")
 
 
 def test_what_a_kill_has_left_on_the_shelf_is_cleared(workspace: Workspace) -> None:

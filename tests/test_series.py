@@ -13,7 +13,7 @@ import pytest
 import yaml
 from making import edit_task, new_workspace, train_tasks
 
-from tiltyard import evaluate, files, prepare, task_file, validate
+from tiltyard import array_file, evaluate, files, prepare, sealed_test, task_file, validate
 from tiltyard.arrays import Array
 from tiltyard.encoder import Encoder
 from tiltyard.errors import DataError, RequestError, TaskError
@@ -53,9 +53,9 @@ def _task(root: Path, rows: Rows, columns: dict[str, dict[str, Any]], **more: An
     return space, task_file.load(space, "shop")
 
 
-def part(rows: dict[str, Array], truth: Array) -> prepare.TestPart:
+def part(rows: dict[str, Array], truth: Array) -> sealed_test.TestPart:
     """Take rows for a test part."""
-    return prepare.TestPart(rows, truth, np.arange(len(truth)))
+    return sealed_test.TestPart(rows, truth, np.arange(len(truth)))
 
 
 def _grown() -> Rows:
@@ -128,7 +128,7 @@ def test_an_instance_of_several_series_is_an_object(tmp_path: Path) -> None:
     space, task = _task(tmp_path, _shops(), {"sold": group, "price": group})
     prepare.prepare(space, task)
     encoder = Encoder.load(space.out("shop", "prepare") / "encoder.json")
-    features, _ = prepare.read_part(space.out("shop", "prepare") / "train.npz")
+    features, _ = array_file.read_part(space.out("shop", "prepare") / "train.npz")
     instance = {"sold": [0, 1, 2, 3, 4, 5], "price": [10] * 6}
     assert np.array_equal(encoder.encode(encoder.parse([instance])), features[:1])
     assert features.shape[1:] == (6, 2)
@@ -173,7 +173,7 @@ def test_a_trend_is_followed_out_of_its_range(tmp_path: Path) -> None:
     space, task = _task(tmp_path, _grown(), columns, **more)
     prepare.prepare(space, task)
     train_tasks(space, "shop")
-    test = prepare.read_test(space, task)
+    test = sealed_test.read_test(space, task)
     answers = Predictor.load(space.out("shop", "train")).outputs(test.rows)[:, 0]
     naive = task.kind.baseline(test.truth, evaluate.past(task, test), "rmse")[:, 0]
     assert np.abs(answers / test.truth - 1).mean() < 0.03
@@ -191,8 +191,8 @@ def test_several_steps_are_forecast_at_once(tmp_path: Path) -> None:
     naive = task.kind.baseline(truth, evaluate.past(task, part(rows, truth)), "rmse")
     assert np.array_equal(naive[3], [*sold[3:9], *sold[3:5]])
     facts = prepare.prepare(space, task)
-    train = len(prepare.read_part(space.out("shop", "prepare") / "train.npz")[1])
-    first = int(prepare.read_test(space, task).number[0])
+    train = len(array_file.read_part(space.out("shop", "prepare") / "train.npz")[1])
+    first = int(sealed_test.read_test(space, task).number[0])
     last = train - 1 + facts["rows"]["validation"] + 13  # 6 + 8 - 1 rows that share values are left out
     assert first == last + 1 + 13
 
@@ -208,7 +208,7 @@ def test_forecasts_come_with_ends_that_most_values_lie_between(tmp_path: Path) -
     train_tasks(space, "shop")
     report = evaluate.evaluate(space, task)
     assert [step["step"] for step in report["by_step"]] == [1, 2, 3]
-    test, worst = prepare.read_test(space, task), report["worst"][0]
+    test, worst = sealed_test.read_test(space, task), report["worst"][0]
     assert test.truth[test.number.tolist().index(worst["row"]), worst["step"] - 1] == worst["actual"]
     assert all(0.72 < step["between_ends"] < 0.88 for step in report["by_step"])
     predictor = Predictor.load(space.out("shop", "train"))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from making import edit_task
 
-from tiltyard import check, files, prepare, task_file
+from tiltyard import check, files, prepare, sealed_test, task_file
 from tiltyard.errors import DataError, TaskError
 from tiltyard.split import Marks, deal, keys
 from tiltyard.task import Split
@@ -17,7 +17,7 @@ from tiltyard.workspace import Workspace
 ROWS = 120
 
 
-def prepared(workspace: Workspace, days: list[str], **split: Any) -> prepare.TestPart:
+def prepared(workspace: Workspace, days: list[str], **split: Any) -> sealed_test.TestPart:
     """Prepare iris-like rows with a day and a garden, which are no features."""
     changes = {f"split.{key}": value for key, value in {"kind": "random", **split}.items()}
     edit_task(workspace, "iris", {"rows": [ROWS, ROWS], **changes})
@@ -27,7 +27,7 @@ def prepared(workspace: Workspace, days: list[str], **split: Any) -> prepare.Tes
     task = task_file.load(workspace, "iris")
     prepare.prepare(workspace, task, reseal=True)
     check.check(workspace, task)
-    return prepare.read_test(workspace, task)
+    return sealed_test.read_test(workspace, task)
 
 
 def test_the_latest_rows_are_tested(workspace: Workspace) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from making import edit_task, fetch_raw, new_workspace, train_tasks
 
-from tiltyard import evaluate, files, prepare, task_file
+from tiltyard import array_file, evaluate, files, prepare, task_file
 from tiltyard.predictor import Predictor
 from tiltyard.workspace import Workspace
 
@@ -59,7 +59,7 @@ def _record(workspace: Workspace, name: str) -> dict[str, Any]:
 
 
 def _outputs(workspace: Workspace, name: str) -> Any:
-    features, truth = prepare.read_part(workspace.out("plain", "prepare") / "validation.npz")
+    features, truth = array_file.read_part(workspace.out("plain", "prepare") / "validation.npz")
     return Predictor.load(workspace.out(name, "train")).run(features), truth
 
 

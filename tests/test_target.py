@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from making import edit_task, fetch_raw, new_workspace, train_tasks
 
-from tiltyard import prepare, task_file, validate
+from tiltyard import prepare, sealed_test, task_file, validate
 from tiltyard.errors import DataError, TaskError
 from tiltyard.form import truth_of
 from tiltyard.predictor import Predictor
@@ -33,7 +33,7 @@ def test_a_threshold_makes_two_classes(workspace: Workspace) -> None:
     fetch_raw(workspace, "diabetes")
     assert all(outcome.success for outcome in validate.validate(workspace, task).outcomes)
     prepare.prepare(workspace, task)
-    assert set(prepare.read_test(workspace, task).truth.tolist()) == {0, 1}
+    assert set(sealed_test.read_test(workspace, task).truth.tolist()) == {0, 1}
 
 
 def test_a_missing_number_is_of_no_class(workspace: Workspace) -> None:
@@ -67,7 +67,7 @@ def test_a_logarithm_is_learned_and_answers_are_in_the_own_unit(tmp_path: Path) 
     """A target over orders of magnitude is met far better in ratio, and no answer leaves what was seen by far."""
     errors, space = {}, new_workspace(tmp_path)
     for log in (False, True):
-        test = prepare.read_test(space, mixtures.growth(space, log=log))
+        test = sealed_test.read_test(space, mixtures.growth(space, log=log))
         train_tasks(space, "growth")
         predictor = Predictor.load(space.out("growth", "train"))
         answers = predictor.outputs(test.rows)[:, 0]

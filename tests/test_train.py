@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from making import edit_task, fetch_raw, start_training, train_tasks
 
-from tiltyard import files, prepare, task_file, train
+from tiltyard import array_file, files, prepare, task_file, train
 from tiltyard.errors import DataError
 from tiltyard.predictor import Predictor
 from tiltyard.workspace import Workspace
@@ -130,7 +130,7 @@ def test_a_batch_above_the_rows_is_refused(workspace: Workspace) -> None:
     """The rows that there are count, not those that the task expects; nothing heavy is imported first."""
     _prepared(workspace, "iris")
     path = workspace.out("iris", "prepare") / "train.npz"
-    features, truth = prepare.read_part(path)
+    features, truth = array_file.read_part(path)
     np.savez(path, features=features[:8], truth=truth[:8])
     with pytest.raises(DataError, match=r"train\.batch_size: expected 1 to 8, the training rows; received 16"):
         train.train(workspace, task_file.load(workspace, "iris"))
@@ -150,7 +150,7 @@ def test_balanced_class_weights_make_a_rare_class_count(workspace: Workspace) ->
     """With one class made rare, balanced weights give it more probability than plain ones."""
     out = _prepared(workspace, "iris", epochs=10)
     path = workspace.out("iris", "prepare") / "train.npz"
-    features, truth = prepare.read_part(path)
+    features, truth = array_file.read_part(path)
     keep = np.flatnonzero((truth != 2) | (np.cumsum(truth == 2) <= 4))
     np.savez(path, features=features[keep], truth=truth[keep])
     train_tasks(workspace, "iris")

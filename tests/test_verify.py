@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from jousting import arena, challenge, quick_package
 from making import edit_task
 
-from tiltyard import contest, files, manifest, pointer, prepare, task_file
+from tiltyard import array_file, contest, files, manifest, pointer, sealed_test, task_file
 from tiltyard.aliases import aliases
 from tiltyard.approve import approve
 from tiltyard.cli import cli
@@ -227,12 +227,12 @@ def test_other_versions_on_the_same_rows_are_counted(proven: Arena) -> None:
 def test_a_simple_model_learns_something(tmp_path: Path, name: str) -> None:
     """Of every kind of features: it beats the baseline, and says which it is."""
     workspace, task = arena(tmp_path, name)
-    test, folder = prepare.read_test(workspace, task), workspace.out(name, "prepare")
+    test, folder = sealed_test.read_test(workspace, task), workspace.out(name, "prepare")
     context = files.read_json(folder / "split.json")["context"]
     found = simple(workspace, task, Encoder.load(folder / "encoder.json").encode(test.rows), context)
     assert found is not None
     assert found.name in {"a linear model", "a small tree"}
-    _, known = prepare.read_part(folder / "train.npz")
+    _, known = array_file.read_part(folder / "train.npz")
     baseline = task.kind.baseline(known, {"value": test.rows["value"][:, -1:]} if name == "sine" else test.rows, "mae")
     scores = [task.metric.score(test.truth, outputs, context) for outputs in (found.outputs, baseline)]
     assert task.metric.gain(*scores) > 0

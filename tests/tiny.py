@@ -10,15 +10,17 @@ import numpy as np
 from making import fetch_raw
 
 from tiltyard import files, task_file
+from tiltyard.array_file import read_part
 from tiltyard.card import card
 from tiltyard.decision import Decision
 from tiltyard.encoder import Encoder
 from tiltyard.golden import golden
 from tiltyard.package import schema
 from tiltyard.predictor import Predictor, version
-from tiltyard.prepare import TestPart, prepare, read_part, read_test
+from tiltyard.prepare import prepare
 from tiltyard.reference import reference
 from tiltyard.registry import Registry
+from tiltyard.sealed_test import TestPart, read_test
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 

@@ -8,9 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from tiltyard.array_file import Stored
 from tiltyard.arrays import Array
 from tiltyard.mixup import mixed
-from tiltyard.stored import Stored
 
 BLOCK = 1024  # neighbouring rows that are read together
 POOL = 1 << 27  # bytes of the features that are in memory at a time, where not all are

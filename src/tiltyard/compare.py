@@ -9,8 +9,8 @@ from tiltyard.aliases import named
 from tiltyard.arrays import Array
 from tiltyard.bootstrap import Bootstrap
 from tiltyard.predictor import Predictor, version
-from tiltyard.prepare import TestPart, read_test
 from tiltyard.registry import Registry
+from tiltyard.sealed_test import TestPart, read_test
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 

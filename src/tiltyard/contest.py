@@ -9,6 +9,7 @@ from typing import Any
 
 from tiltyard import evaluate, files
 from tiltyard.approve import approved
+from tiltyard.array_file import open_part
 from tiltyard.arrays import Array
 from tiltyard.card import card, empty, ran_on
 from tiltyard.decision import Decision, provenance
@@ -19,10 +20,10 @@ from tiltyard.gather import latest
 from tiltyard.live import live
 from tiltyard.monitor import ROWS, compared, too_few
 from tiltyard.predictor import Predictor
-from tiltyard.prepare import TestPart, open_part, read_test
 from tiltyard.reference import reference
 from tiltyard.registry import Champion, Registry
 from tiltyard.rivals import Match, match
+from tiltyard.sealed_test import TestPart, read_test
 from tiltyard.simple import simple
 from tiltyard.task import Task
 from tiltyard.versions import recorded

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from tiltyard import evaluation, files
+from tiltyard.array_file import Features, open_part
 from tiltyard.arrays import Array, Rows
 from tiltyard.bootstrap import Bootstrap
 from tiltyard.columns.series import Series
 from tiltyard.metric import Context
 from tiltyard.predictions import Predictions
 from tiltyard.predictor import BATCH, Predictor, version
-from tiltyard.prepare import Features, TestPart, open_part, read_test
 from tiltyard.problem import TRUTH
+from tiltyard.sealed_test import TestPart, read_test
 from tiltyard.slices import parts
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace

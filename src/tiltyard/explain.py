@@ -13,7 +13,7 @@ from tiltyard.errors import DataError, TaskError
 from tiltyard.explanation import Explained, Explanation, Row
 from tiltyard.parts import Parts
 from tiltyard.predictor import Predictor, version
-from tiltyard.prepare import read_test
+from tiltyard.sealed_test import read_test
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 

@@ -16,7 +16,7 @@ from tiltyard.exhibit import Exhibit
 from tiltyard.metric import Context
 from tiltyard.parts import Parts, some
 from tiltyard.predictor import Predictor
-from tiltyard.prepare import TestPart
+from tiltyard.sealed_test import TestPart
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 

@@ -12,7 +12,7 @@ from tiltyard.errors import PackageError
 from tiltyard.predictor import Predictor
 
 if TYPE_CHECKING:
-    from tiltyard.prepare import TestPart
+    from tiltyard.sealed_test import TestPart
 
 ROWS = 16
 RELATIVE = 1e-5

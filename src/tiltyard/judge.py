@@ -13,8 +13,8 @@ from tiltyard.duel import Duel
 from tiltyard.errors import RegistryError
 from tiltyard.gate import versus
 from tiltyard.predictor import version
-from tiltyard.prepare import read_test
 from tiltyard.registry import Registry, withdrawn
+from tiltyard.sealed_test import read_test
 from tiltyard.task import Task
 from tiltyard.verdict import Verdict, word
 from tiltyard.workspace import Workspace

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tiltyard.array_file import Features
 from tiltyard.arrays import Array
 from tiltyard.augment import augmentation
 from tiltyard.column import Column
 from tiltyard.columns.series import Series
 from tiltyard.encoder import Encoder
 from tiltyard.errors import TaskError
-from tiltyard.prepare import Features
 from tiltyard.task import Task
 from tiltyard.vocabulary import PAD, START
 

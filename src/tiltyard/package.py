@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tiltyard import bento, files, manifest, store, trial
+from tiltyard.array_file import blocks, open_part
 from tiltyard.arrays import Array
 from tiltyard.card import card, essentials, ran_on
 from tiltyard.encoder import Encoder
@@ -18,10 +19,9 @@ from tiltyard.errors import PackageError
 from tiltyard.golden import golden
 from tiltyard.predictor import Predictor
 from tiltyard.predictor import version as version_of
-from tiltyard.prepare import TestPart, open_part, read_test
 from tiltyard.reference import reference
+from tiltyard.sealed_test import TestPart, read_test
 from tiltyard.task import Task
-from tiltyard.trained import blocks
 from tiltyard.workspace import Workspace
 
 log = logging.getLogger(__name__)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from tiltyard import files
+from tiltyard.array_file import Features, open_part
 from tiltyard.arrays import Array
 from tiltyard.encoder import Encoder
 from tiltyard.errors import DataError
-from tiltyard.prepare import Features, open_part
 
 
 @dataclass(frozen=True)

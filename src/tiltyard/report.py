@@ -12,8 +12,8 @@ from tiltyard.decision import TRAFFIC, Decision
 from tiltyard.errors import RegistryError, TiltyardError
 from tiltyard.predictions import Predictions
 from tiltyard.predictor import version
-from tiltyard.prepare import read_test
 from tiltyard.registry import Champion, Registry
+from tiltyard.sealed_test import read_test
 from tiltyard.site import Cell, Page, Section, badge, facts, table
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tiltyard import reading
+from tiltyard.array_file import LARGEST
 from tiltyard.arrays import Array
 from tiltyard.form import Form
 from tiltyard.task import Task
@@ -17,7 +18,6 @@ from tiltyard.task import Task
 if TYPE_CHECKING:
     import pandas as pd
 
-LARGEST = 50_000  # rows that findings look at; of more, as many are drawn by chance, always the same ones
 PART = 1 << 18  # rows read at a time
 
 

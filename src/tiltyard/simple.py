@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from tiltyard.array_file import open_part
 from tiltyard.arrays import Array
 from tiltyard.metric import Context
-from tiltyard.prepare import open_part
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 

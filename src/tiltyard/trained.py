@@ -8,15 +8,13 @@ from typing import Any
 import numpy as np
 
 from tiltyard import files
+from tiltyard.array_file import blocks, open_part
 from tiltyard.arrays import Array, take
 from tiltyard.column import PLAIN
 from tiltyard.encoder import Encoder
-from tiltyard.prepare import open_part
-from tiltyard.sample import LARGEST
 from tiltyard.subject import Comparison, Earlier, Subject
 from tiltyard.workspace import Workspace
 
-BLOCK = 1000  # rows read together
 NAMES = ("the rows last trained on", "today's training rows")
 
 
@@ -68,14 +66,6 @@ def _comparisons(workspace: Workspace, subject: Subject) -> list[Comparison]:
     truth = np.array(encoder.classes)[answers] if encoder.classes else answers.astype(np.float64)
     target = Comparison(subject.task.target.column, truth, subject.truth[train], NAMES)
     return [*(_side_by_side(encoder, old, new) if subject.task.form == "table" else []), target]
-
-
-def blocks(rows: int) -> list[slice]:
-    """Cut blocks from all over the rows, if there are more than are looked at."""
-    if rows <= LARGEST:
-        return [slice(rows)]
-    starts = np.linspace(0, rows - BLOCK, LARGEST // BLOCK).astype(int).tolist()
-    return [slice(start, start + BLOCK) for start in starts]
 
 
 def _side_by_side(encoder: Encoder, old: Array, new: Array) -> list[Comparison]:

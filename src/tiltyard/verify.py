@@ -17,8 +17,8 @@ from tiltyard.errors import PackageError, RegistryError, TiltyardError
 from tiltyard.git_comparison import Commit, signer_faults, task_faults
 from tiltyard.ledger import FORMAT, RECORDED
 from tiltyard.predictor import Predictor, version
-from tiltyard.prepare import read_test
 from tiltyard.registry import CROWNING, Entry, Registry
+from tiltyard.sealed_test import read_test
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 

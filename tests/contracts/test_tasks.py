@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from making import ROOT, fetch_raw
 
-from tiltyard import plugins, prepare, task_file
+from tiltyard import array_file, plugins, prepare, task_file
 from tiltyard.arrays import count
 from tiltyard.encoder import Encoder
 from tiltyard.errors import DataError
@@ -31,7 +31,7 @@ def test_its_example_is_what_the_encoder_takes(workspace: Workspace, task_name: 
     folder = workspace.out(task_name, "prepare")
     encoder = Encoder.load(folder / "encoder.json")
     rows = encoder.parse([task.serve.example])
-    features, _ = prepare.read_part(folder / "train.npz")
+    features, _ = array_file.read_part(folder / "train.npz")
     assert encoder.encode(rows).shape == (1, *features.shape[1:])
     assert encoder.to_json(rows) == [task.serve.example]
 

@@ -15,12 +15,12 @@ from starlette.applications import Starlette
 
 from tiltyard import drift, files, task_file
 from tiltyard.api import application, install
+from tiltyard.array_file import read_part
 from tiltyard.cli import cli
 from tiltyard.drift import Drift
 from tiltyard.keeper import Keeper
 from tiltyard.meters import Meters
 from tiltyard.monitor import monitor
-from tiltyard.prepare import read_part
 from tiltyard.recorder import Recorder, Told
 from tiltyard.reference import count, distance, looked_at, quantities
 from tiltyard.served import Served

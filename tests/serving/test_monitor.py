@@ -28,8 +28,8 @@ from tiltyard.errors import WorkspaceError
 from tiltyard.keeper import Keeper
 from tiltyard.live import live
 from tiltyard.monitor import monitor
-from tiltyard.prepare import read_test
 from tiltyard.recorder import Recorder
+from tiltyard.sealed_test import read_test
 from tiltyard.serve import ARGUMENTS
 from tiltyard.served import Served
 from tiltyard.spool import Spool, every, lines

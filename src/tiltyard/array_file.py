@@ -17,6 +17,10 @@ import numpy as np
 
 from tiltyard.arrays import Array
 
+LARGE = 1 << 28  # bytes of a part that are still read into memory
+LARGEST = 50_000  # rows of a part that are looked at; of more, as many are drawn by chance, always the same ones
+BLOCK = 1000  # rows read together
+
 Write = Callable[[str, int, Iterable[Array]], None]  # name, rows, pieces
 
 
@@ -72,6 +76,31 @@ class Stored:
     def nbytes(self) -> int:
         """How much memory all of it would take."""
         return int(np.prod(self.shape)) * self.dtype.itemsize
+
+
+Features = Array | Stored
+
+
+def read_part(path: Path) -> tuple[Array, Array]:
+    """Read encoded features and truth of train.npz or validation.npz."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return arrays["features"], arrays["truth"]
+
+
+def open_part(path: Path) -> tuple[Features, Array]:
+    """Give the same, but leave features that are large where they are, to be read in slices."""
+    if path.stat().st_size <= LARGE:
+        return read_part(path)
+    with np.load(path, allow_pickle=False) as arrays:
+        return Stored(path, "features"), arrays["truth"]
+
+
+def blocks(rows: int) -> list[slice]:
+    """Cut blocks from all over the rows, if there are more than are looked at."""
+    if rows <= LARGEST:
+        return [slice(rows)]
+    starts = np.linspace(0, rows - BLOCK, LARGEST // BLOCK).astype(int).tolist()
+    return [slice(start, start + BLOCK) for start in starts]
 
 
 def _found(path: Path, name: str) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
