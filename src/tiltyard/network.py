@@ -15,7 +15,7 @@ from tiltyard.columns.series import Series
 from tiltyard.encoder import Encoder
 from tiltyard.errors import TaskError
 from tiltyard.task import Task
-from tiltyard.vocabulary import PAD, START
+from tiltyard.vocabulary import PAD
 
 if TYPE_CHECKING:
     import keras
@@ -133,13 +133,6 @@ def targets(task: Task, encoder: Encoder, truth: Array) -> Array:
     if not _is_mixed(task):
         return answers(encoder, truth)
     return truth.astype(np.float32) if task.output == "sigmoid" else np.eye(len(task.classes), dtype=np.float32)[truth]
-
-
-def taught(encoder: Encoder, features: Features, truth: Array) -> Features:
-    """Put beside each text what a writer is told while it learns: the right answer, one step behind."""
-    ids = encoder.problem.ids(encoder, truth)
-    before = np.concatenate([np.full((len(ids), 1), START), ids[:, :-1]], axis=1)
-    return np.concatenate([features[:], before.astype(np.float32)], axis=1)
 
 
 def loss(task: Task) -> Any:

@@ -13,6 +13,7 @@ from tiltyard.array_file import Features, open_part
 from tiltyard.arrays import Array
 from tiltyard.encoder import Encoder
 from tiltyard.errors import DataError
+from tiltyard.vocabulary import START
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,8 @@ class Parts:
 
     def taught(self) -> Parts:
         """Give them for a model that writes: along with each row, the right answer one step behind."""
-        from tiltyard import network
-
         train, validation = (
-            (network.taught(self.encoder, features, truth), truth) for features, truth in (self.train, self.validation)
+            (_taught(self.encoder, features, truth), truth) for features, truth in (self.train, self.validation)
         )
         return replace(self, train=train, validation=validation)
 
@@ -53,3 +52,10 @@ def some(part: tuple[Features, Array], most: int) -> tuple[Array, Array]:
     places = np.unique(np.linspace(0, len(truth) - 1, min(most, len(truth))).astype(int))
     found = features[places] if isinstance(features, np.ndarray) else features.take(places)
     return found.astype(np.float32, copy=False), truth[places]  # pixels are kept as bytes
+
+
+def _taught(encoder: Encoder, features: Features, truth: Array) -> Features:
+    """Put beside each text what a writer is told while it learns: the right answer, one step behind."""
+    ids = encoder.problem.ids(encoder, truth)
+    before = np.concatenate([np.full((len(ids), 1), START), ids[:, :-1]], axis=1)
+    return np.concatenate([features[:], before.astype(np.float32)], axis=1)
