@@ -6,7 +6,8 @@ from typing import Any
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
-from tiltyard import files, markdown
+from tiltyard import files, markdown, report
+from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
 
@@ -19,19 +20,23 @@ def of_validation(workspace: Workspace, name: str) -> None:
 
 
 def of_evaluation(workspace: Workspace, name: str) -> None:
-    """The metrics beside the baseline, the confusion matrix, and a link to the report."""
-    folder = workspace.out(name, "evaluate")
-    report = files.read_json(folder / "report.json")
+    """The metrics beside the baseline, and the confusion matrix."""
+    content = files.read_json(workspace.out(name, "evaluate") / "report.json")
     table = [
-        {"metric": _shown(metric), "value": value, "baseline": report["baseline"].get(metric)}
-        for metric, value in report["metrics"].items()
+        {"metric": _shown(metric), "value": value, "baseline": content["baseline"].get(metric)}
+        for metric, value in content["metrics"].items()
     ]
-    told = f"{name} {markdown.text(report['version'])}, sealed test rows"
+    told = f"{name} {markdown.text(content['version'])}, sealed test rows"
     create_table_artifact(table, key=_key(name, "metrics"), description=told)
-    if matrix := report.get("confusion"):
+    if matrix := content.get("confusion"):
         create_markdown_artifact(_matrix(matrix), key=_key(name, "confusion"), description=f"{name}: rows are true")
-    link = (folder / "report.html").as_uri()
-    create_link_artifact(link, link_text="report", key=_key(name, "report"), description=f"{name}: the whole report")
+
+
+def of_report(workspace: Workspace, task: Task) -> None:
+    """A link to the page of the task, which is written anew."""
+    link = report.write_page(workspace, task).as_uri()
+    told = f"{task.name}: the whole report"
+    create_link_artifact(link, link_text="report", key=_key(task.name, "report"), description=told)
 
 
 def of_verdict(name: str, verdict: str, reasons: list[str]) -> None:

@@ -60,6 +60,8 @@ def _stage(verb: str) -> Task[..., Any]:
         how = "skipped" if current else store.stage(workspace, verb, name, anew=_stale(workspace, verb, name))
         if show := SHOWN.get(verb):
             show(workspace, name)
+        if verb == "evaluate" and (how == "ran" or not (workspace.report / f"{name}.html").is_file()):
+            evidence.of_report(workspace, task_file.load(workspace, name))
         return Completed(name="Skipped", data=how) if how == "skipped" else how
 
     return run
@@ -87,6 +89,8 @@ def promote(root: str, name: str) -> Verdict:
     if lacks_only(verdict, "approval") and wanted.gate.approval_minutes and waited(workspace, wanted, verdict.version):
         verdict = verb(workspace, wanted)
     evidence.of_verdict(name, verdict.verdict, verdict.reasons)
+    if not verdict.told:
+        evidence.of_report(workspace, wanted)
     return verdict
 
 

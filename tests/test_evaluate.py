@@ -11,18 +11,19 @@ import numpy as np
 import pytest
 from jousting import arena, challenge, fit, write_linear
 
-from tiltyard import array_file, evaluation, files, sealed_test, task_file
+from tiltyard import array_file, files, sealed_test, task_file
 from tiltyard.arrays import Array
 from tiltyard.card import card, empty
 from tiltyard.encoder import Encoder
 from tiltyard.errors import DataError, RegistryError, SealError, TrainingError
 from tiltyard.evaluate import evaluate
 from tiltyard.predictor import version
+from tiltyard.report import page
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
 Arena = tuple[Workspace, Task]
-WRITTEN = {"report.json", "report.html", "predictions.npz", "plots"}
+WRITTEN = {"report.json", "predictions.npz", "plots"}
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def test_each_figure_lies_in_its_interval_beside_baseline_and_train(measured: Ar
 
 
 def test_a_second_evaluation_gives_the_same_bytes(diabetes: Arena) -> None:
-    """The page included; nothing of a time or a duration."""
+    """Plots included; nothing of a time or a duration."""
     workspace, task = diabetes
     folder = workspace.out("diabetes", "evaluate")
     before = files.sha256(folder)
@@ -93,10 +94,10 @@ def test_a_failure_half_way_leaves_the_old_evaluation(diabetes: Arena, monkeypat
     folder = workspace.out("diabetes", "evaluate")
     before = files.sha256(folder)
 
-    def fail(*_: object) -> str:
+    def fail(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(evaluation, "page", fail)
+    monkeypatch.setattr("tiltyard.evaluate._write_plots", fail)
     with pytest.raises(KeyboardInterrupt):
         evaluate(workspace, task)
     assert files.sha256(folder) == before
@@ -189,7 +190,7 @@ def test_slices_are_measured_and_shown(diabetes: Arena) -> None:
     found = evaluate(space, named)
     assert [one["slice"] for one in found["slices"]] == ["sex 1", "sex 2"]
     assert sum(one["rows"] for one in found["slices"]) == found["rows"]["test"]
-    assert "<h2>By slice</h2>" in (space.out("diabetes", "evaluate") / "report.html").read_text()
+    assert "<h2>By slice</h2>" in page(space, named)
     training = {"epochs": 1, "best_epoch": 1, "seed": 0, "parameters": 1}
     device = {"seconds": 7.0, "processor_seconds": 36.0, "backend": "tensorflow", "device": "cpu"}
     text = card(named, found, training, device)

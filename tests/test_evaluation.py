@@ -12,6 +12,7 @@ from making import ROOT
 
 from tiltyard import evaluation, task_file
 from tiltyard.predictions import Predictions
+from tiltyard.site import Page
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
@@ -68,10 +69,16 @@ def rows(task: Task) -> dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]:
     return {name: place + np.arange(30) / 100 for place, name in enumerate(task.columns)}
 
 
+def whole(task: Task, report: evaluation.Json, training: evaluation.Json = TRAINING) -> str:
+    """Put what is told of an evaluation on a page of its own."""
+    sections = evaluation.sections(task, report, training, answers(), rows(task))
+    return Page(task.name, evaluation.head(task, report), sections).html()
+
+
 @pytest.fixture
 def page(task: Task) -> str:
     """The page."""
-    return evaluation.page(task, content(), TRAINING, answers(), rows(task))
+    return whole(task, content())
 
 
 def test_data_cannot_become_markup(page: str) -> None:
@@ -126,12 +133,12 @@ def test_plots_are_there_as_data(page: str) -> None:
 def test_a_model_that_loses_against_the_baseline_is_called_so(task: Task) -> None:
     """No praise for a figure that the simplest model reaches."""
     same = content(baseline=content()["metrics"])
-    assert "not better than the baseline" in evaluation.page(task, same, TRAINING, answers(), rows(task))
+    assert "not better than the baseline" in whole(task, same)
 
 
 def test_what_is_empty_leaves_no_heading(task: Task) -> None:
     """Neither for wrong answers where there are none, nor for curves of a model without epochs."""
     bare = {**TRAINING, "history": {}}
-    page = evaluation.page(task, content(worst=[]), bare, answers(), rows(task))
+    page = whole(task, content(worst=[]), bare)
     assert "Wrong answers" not in page
     assert "<h3>Loss</h3>" not in page

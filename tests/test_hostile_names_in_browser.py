@@ -122,7 +122,7 @@ def harmless(browser: Browser, url: str, until: str = "true") -> str:
 
 
 def test_pages_of_the_report(browser: Browser, spoiled: Workspace) -> None:
-    """Overview, task and evaluation: columns, labels, title, slices, categories, reasons and who decided."""
+    """Overview and task: columns, labels, title, slices, categories, reasons and who decided."""
     for page in (spoiled.report / "index.html", spoiled.report / "shop.html"):
         text = harmless(browser, page.as_uri())
         assert IMAGE in text
@@ -130,8 +130,6 @@ def test_pages_of_the_report(browser: Browser, spoiled: Workspace) -> None:
         assert verdict in text
     for who in (IMAGE + SCRIPT, LINK + DOUBLE + CLOSED):
         assert f"approved by {who}" in text, "a reviewer's name is to be read"
-    evaluation = spoiled.out("shop", "evaluate") / "report.html"
-    assert IMAGE in harmless(browser, evaluation.as_uri())
 
 
 def test_no_script_runs_in_the_report_but_its_own(browser: Browser, spoiled: Workspace, tmp_path: Path) -> None:

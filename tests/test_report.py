@@ -20,7 +20,7 @@ from tiltyard.errors import RegistryError
 from tiltyard.explain import explain
 from tiltyard.promote import promote
 from tiltyard.registry import Registry
-from tiltyard.report import page, report
+from tiltyard.report import page, report, write_page
 from tiltyard.status import status
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
@@ -298,6 +298,19 @@ def test_the_overview_lists_all_and_links_to_each(told: Arena) -> None:
     assert '<a href="diabetes.html">' in home
     assert home.count('<circle class="') == 2
     assert not Balance(home).open
+
+
+def test_a_page_alone_leads_to_the_overview_if_there_is_one(told: Arena) -> None:
+    """A run writes pages of its tasks without one; of a task whose ledger cannot be read it says why."""
+    workspace, task = told
+    path = write_page(workspace, task)
+    assert path == workspace.report / "diabetes.html"
+    assert "Verdict" in sections(path.read_text())
+    assert "index.html" not in path.read_text()
+    report(workspace, [task])
+    assert '<a href="index.html">' in write_page(workspace, task).read_text()
+    _edit_ledger(workspace, "who", 3)
+    assert "is no decision" in write_page(workspace, task).read_text()
 
 
 def test_the_command_writes_and_says_where(told: Arena, monkeypatch: pytest.MonkeyPatch) -> None:

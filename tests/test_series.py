@@ -20,6 +20,7 @@ from tiltyard.errors import DataError, RequestError, TaskError
 from tiltyard.forms.series import Series
 from tiltyard.interval import ends
 from tiltyard.predictor import Predictor
+from tiltyard.report import page
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
@@ -215,8 +216,7 @@ def test_forecasts_come_with_ends_that_most_values_lie_between(tmp_path: Path) -
     answer = predictor.predict([[0.5] * 6])[0]
     assert answer.keys() == {"forecast", "low", "high"}
     assert all(0.6 < high - low < 1.0 for low, high in zip(answer["low"], answer["high"], strict=True))
-    page = (space.out("shop", "evaluate") / "report.html").read_text(encoding="utf-8")
-    assert "By step ahead" in page
+    assert "By step ahead" in page(space, task)
 
 
 def test_ends_keep_their_promise_for_any_number_of_rows() -> None:

@@ -12,6 +12,7 @@ from making import edit_task, fetch_raw, new_workspace, train_tasks
 
 from tiltyard import array_file, evaluate, files, prepare, task_file
 from tiltyard.predictor import Predictor
+from tiltyard.report import page
 from tiltyard.workspace import Workspace
 
 pytestmark = pytest.mark.slow
@@ -111,10 +112,11 @@ def test_a_deep_net_of_sigmoids_is_diagnosed(done: Workspace) -> None:
     assert found["verdict"] == "under-fit"
     assert "where 10% is the least that counts as learned" in found["reason"]
     assert found["findings"][0].startswith("vanishing gradients: that of dense is ")
-    evaluate.evaluate(done, task_file.load(done, "deep"))
-    page = (done.out("deep", "evaluate") / "report.html").read_text()
-    assert "Vanishing gradients: that of dense is " in page
-    assert '<strong class="bad">Under-fit</strong>' in page
+    task = task_file.load(done, "deep")
+    evaluate.evaluate(done, task)
+    written = page(done, task)
+    assert "Vanishing gradients: that of dense is " in written
+    assert '<strong class="bad">Under-fit</strong>' in written
 
 
 def test_a_second_part_starts_from_the_best_of_the_first_and_says_so(done: Workspace) -> None:
@@ -191,9 +193,10 @@ def test_the_report_says_what_was_found(done: Workspace) -> None:
         "twice": ["Learning", "a new optimizer, and the weights of epoch", "<h3>Gradients</h3>"],
         "several": ["Members", "correlation of their errors"],
     }.items():
-        evaluate.evaluate(done, task_file.load(done, name))
-        page = (done.out(name, "evaluate") / "report.html").read_text()
+        task = task_file.load(done, name)
+        evaluate.evaluate(done, task)
+        written = page(done, task)
         found = _record(done, name)["diagnosis"]
-        assert found["verdict"].capitalize() in page
+        assert found["verdict"].capitalize() in written
         for word in (*words, found["reason"].partition(":")[0]):
-            assert word in page, word
+            assert word in written, word

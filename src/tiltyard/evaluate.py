@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tiltyard import evaluation, files
+from tiltyard import files
 from tiltyard.array_file import Features, open_part
 from tiltyard.arrays import Array, Rows
 from tiltyard.bootstrap import Bootstrap
@@ -23,7 +23,7 @@ from tiltyard.workspace import Workspace
 
 
 def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
-    """Write report.json, report.html, predictions and plots; give the report."""
+    """Write report.json, predictions and plots; give the report."""
     predictor = Predictor.load(workspace.out(task.name, "train"))
     predictions, test = predict(workspace, task, predictor), read_test(workspace, task).rows
     training = files.read_json(workspace.out(task.name, "train") / "training.json")
@@ -32,7 +32,6 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
         files.write_json(folder / "report.json", content)
         predictions.save(folder / "predictions.npz")
         _write_plots(folder / "plots", task, predictions, training["history"])
-        files.write_text(folder / "report.html", evaluation.page(task, content, training, predictions, test))
     return content
 
 

@@ -1,4 +1,4 @@
-"""The page of an evaluation: how good a model is, what it misses, and how it came to be."""
+"""What a page tells of an evaluation: how good a model is, what it misses, and how it came to be."""
 
 from __future__ import annotations
 
@@ -11,19 +11,13 @@ import numpy as np
 from tiltyard.arrays import Array, Rows
 from tiltyard.exhibit import Exhibit, lines
 from tiltyard.predictions import Predictions
-from tiltyard.site import Page, Section, badge, facts, number, shown, table
+from tiltyard.site import Section, badge, facts, number, shown, table
 from tiltyard.task import Task
 
 Json = dict[str, Any]
 
 COLUMNS = 12  # of an instance that is shown as a row
 LONGEST = 400  # characters of a text
-
-
-def page(task: Task, report: Json, training: Json, predictions: Predictions, rows: Rows) -> str:
-    """Give the whole page of an evaluation alone; `rows` are the sealed ones."""
-    title = f"{task.name}: evaluation"
-    return Page(title, head(task, report), sections(task, report, training, predictions, rows)).html()
 
 
 def head(task: Task, report: Json, verdict: str | None = None, reasons: Sequence[str] = ()) -> str:
@@ -46,7 +40,7 @@ def head(task: Task, report: Json, verdict: str | None = None, reasons: Sequence
 
 
 def sections(task: Task, report: Json, training: Json, predictions: Predictions, rows: Rows) -> list[Section]:
-    """Give the parts of the page, the most looked for first."""
+    """Give the parts of the page, the most looked for first; `rows` are the sealed ones."""
     seen = Seen(task, predictions, rows)
     return [
         Section("Figures", _metrics(task, report)),

@@ -87,7 +87,7 @@ def _rows(model: Explained, wanted: Sequence[int]) -> list[Row]:
         some = ", ".join(map(str, numbers[:10]))
         raise DataError(
             f"--row: expected the number of a sealed row of {model.task.name}, such as {some}; received {unknown[0]}",
-            hint=f"the largest errors are listed in out/{model.task.name}/evaluate/report.html",
+            hint=f"the largest errors are on its page: tiltyard report {model.task.name} --open",
         )
     places = [numbers.index(number) for number in wanted] if wanted else _worst(model)
     return [model.row(place) for place in places]

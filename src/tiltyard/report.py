@@ -40,12 +40,24 @@ def report(workspace: Workspace, tasks: Sequence[Task], into: Path | None = None
     return {"folder": str(folder), "pages": [HOME, *(f"{task.name}.html" for task in tasks)]}
 
 
-def page(workspace: Workspace, task: Task) -> str:
+def write_page(workspace: Workspace, task: Task) -> Path:
+    """Write the page of a task alone, beside those that are there."""
+    path = workspace.report / f"{task.name}.html"
+    up = HOME if path.with_name(HOME).is_file() else ""
+    try:
+        written = page(workspace, task, up)
+    except RegistryError as error:
+        written = _unreadable(task, error, up)
+    files.write_text(path, written)
+    return path
+
+
+def page(workspace: Workspace, task: Task, up: str = HOME) -> str:
     """Tell all there is of a task; what it has not come to yet is left out."""
     registry, out = Registry(workspace), workspace.out(task.name, "evaluate")
     champion, decisions = registry.champion(task.name), registry.decisions(task.name)
     if text := _lacking(workspace, task):
-        return _unmeasured(workspace, task, decisions, text)
+        return _unmeasured(workspace, task, decisions, text, up)
     told = files.read_json(out / "report.json")
     training = files.read_json(workspace.out(task.name, "train") / "training.json")
     test = read_test(workspace, task)
@@ -65,7 +77,7 @@ def page(workspace: Workspace, task: Task) -> str:
         measured[-1],
     ]
     head = evaluation.head(task, told, last.verdict if last else "none yet", last.reasons if last else ())
-    return Page(f"{task.name}: report", head, sections, HOME).html()
+    return Page(f"{task.name}: report", head, sections, up).html()
 
 
 def _lacking(workspace: Workspace, task: Task) -> str:
@@ -83,19 +95,19 @@ def _lacking(workspace: Workspace, task: Task) -> str:
     return "" if same else "It was evaluated on other test rows than those that are here now"
 
 
-def _unmeasured(workspace: Workspace, task: Task, decisions: list[Decision], text: str) -> str:
+def _unmeasured(workspace: Workspace, task: Task, decisions: list[Decision], text: str, up: str) -> str:
     """Tell what the registry knows, where there are no figures: in a fresh clone, say."""
     told = f"<p>{escape(text)}: <code>tiltyard run {escape(task.name)}</code></p>"
     head = f"<h1>{escape(task.title)}</h1>{facts({'task': task.name, 'problem': task.problem})}{told}"
     sections = [chronicle.history(workspace, task, decisions), chronicle.data(workspace, task)]
-    return Page(f"{task.name}: report", head, sections, HOME).html()
+    return Page(f"{task.name}: report", head, sections, up).html()
 
 
-def _unreadable(task: Task, error: RegistryError) -> str:
+def _unreadable(task: Task, error: RegistryError, up: str = HOME) -> str:
     """Return on a task's page why its registry cannot be read, and what to type."""
     told = f'<p class="bad">{escape(error.message)}</p><p>{escape(error.hint)}</p>'
     head = f"<h1>{escape(task.title)}</h1>{facts({'task': task.name, 'problem': task.problem})}{told}"
-    return Page(f"{task.name}: report", head, [], HOME).html()
+    return Page(f"{task.name}: report", head, [], up).html()
 
 
 def _unreadable_row(task: Task) -> Json:

@@ -10,7 +10,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from pipelines import evidence
-from tiltyard import files
+from tiltyard import files, task_file
 from tiltyard.workspace import Workspace
 
 NAMES = [
@@ -73,12 +73,20 @@ def test_metrics_and_labels_are_text(workspace: Workspace, artifacts: list[dict[
     matrix = {"labels": NAMES, "matrix": [[0] * len(NAMES)] * len(NAMES)}
     files.write_json(workspace.out("iris", "evaluate") / "report.json", {**report, "confusion": matrix})
     evidence.of_evaluation(workspace, "iris")
-    table, confusion, _ = artifacts
+    table, confusion = artifacts
     assert [rendered(row["metric"]) for row in table["content"]] == [({"p"}, name) for name in NAMES]
     assert rendered(table["description"])[0] == {"p"}
     elements, read = rendered(confusion["content"])
     assert elements == {"table", "thead", "tbody", "tr", "th", "td"}
     assert all(read.count(name) >= 2 for name in NAMES)
+
+
+def test_the_link_leads_to_the_page_of_the_task(workspace: Workspace, artifacts: list[dict[str, Any]]) -> None:
+    """Which is written before: it is no output of a stage."""
+    evidence.of_report(workspace, task_file.load(workspace, "iris"))
+    (made,) = artifacts
+    assert made["content"] == (workspace.report / "iris.html").as_uri()
+    assert "tiltyard run iris" in (workspace.report / "iris.html").read_text(encoding="utf-8")
 
 
 def test_reasons_are_text(artifacts: list[dict[str, Any]]) -> None:

@@ -50,6 +50,14 @@ def test_every_task_goes_the_whole_road(travelled: Workspace, first: dict[str, R
     assert store.push(travelled) == 0
 
 
+def test_every_task_has_a_page_with_its_verdict(travelled: Workspace, first: dict[str, Row]) -> None:
+    """It is written once a task is evaluated, and again once it is judged."""
+    for name, row in first.items():
+        page = (travelled.report / f"{name}.html").read_text(encoding="utf-8")
+        assert f">{row.verdict}</" in page
+        assert str(row.version) in page
+
+
 def test_a_second_run_skips_every_stage(
     travelled: Workspace, first: dict[str, Row], capfd: pytest.CaptureFixture[str]
 ) -> None:

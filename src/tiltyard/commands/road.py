@@ -110,7 +110,7 @@ def evaluate(tasks: tuple[str, ...], as_json: bool) -> None:
         name = report["metric"]
         click.echo(
             f"{report['task']}: {name} {report['metrics'][name]:.4g}, baseline {report['baseline'][name]:.4g}; "
-            f"read out/{report['task']}/evaluate/report.html"
+            f"read the whole: tiltyard report {report['task']} --open"
         )
 
 
