@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tiltyard.arrays import Array
+from tiltyard.arrays import Array, Rows
 from tiltyard.columns.text import Text
-from tiltyard.explanation import Explained, Row
+from tiltyard.encoder import Encoder
 from tiltyard.vocabulary import PAD, UNKNOWN
 
 
@@ -23,12 +23,12 @@ class Words:
     ids: Array
 
     @classmethod
-    def of(cls, model: Explained, row: Row) -> Words:
-        """Take the words that the model reads of a row."""
-        ((name, column),) = model.task.columns.items()
+    def of(cls, encoder: Encoder, row: Rows) -> Words:
+        """Take the words that a model reads of one row."""
+        ((name, column),) = encoder.columns.items()
         assert isinstance(column, Text)  # noqa: S101 - for the type checker: the columns of a text are texts
-        text = column.to_json(row.values[name])[0]
-        return cls(text.split() if column.by == "words" else [*text], model.encoded(row)[0])
+        text = column.to_json(row[name])[0]
+        return cls(text.split() if column.by == "words" else [*text], encoder.encode(row)[0])
 
     def keep(self, kept: Array) -> Array:
         """Give the ids of texts in which what is left moves together; one that is empty is one unknown word."""

@@ -74,7 +74,7 @@ def moved(model: Explained, row: Array, others: Array) -> tuple[Array, Array]:
 
 def _text(model: Explained, focus: Focus, row: Row) -> Exhibit:
     """Leave out words."""
-    text = Words.of(model, row)
+    text = Words.of(model.predictor.encoder, row.values)
     kept = _kept(model, len(text.spelled), ASKED)
     found = _left_out(focus(text.keep(kept)), kept)
     said = f"What each word adds to {focus.spelled(model.task.target)} close to this text. {_followed(found)}"

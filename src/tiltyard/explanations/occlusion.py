@@ -39,7 +39,7 @@ class Occlusion(Explanation):
 
 
 def _text(model: Explained, focus: Focus, row: Row) -> Exhibit:
-    text, what = Words.of(model, row), focus.spelled(model.task.target)
+    text, what = Words.of(model.predictor.encoder, row.values), focus.spelled(model.task.target)
     kept = ~np.eye(len(text.spelled), dtype=bool)
     lost = float(focus(model.encoded(row))[0]) - focus(text.keep(kept))
     said = f"By how much {what} falls when a word is left out; below 0 it rises."

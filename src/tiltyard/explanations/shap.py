@@ -132,7 +132,7 @@ def _valued(model: Explained, row: Row, name: str) -> str:
 
 def _words(model: Explained, focus: Focus, row: Row) -> Exhibit:
     """Let words be there or not."""
-    text, what = Words.of(model, row), focus.spelled(model.task.target)
+    text, what = Words.of(model.predictor.encoder, row.values), focus.spelled(model.task.target)
     count = len(text.spelled)
     pairs = max(4, min(32, ALONE // count))
     found, base = shapley([lambda kept: focus(text.keep(kept))], count, pairs, model.generator)
