@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import tiltyard
-from tiltyard import files, manifest, tracing
+from tiltyard import files, manifest, variables
 from tiltyard.errors import PackageError
 from tiltyard.workspace import Workspace
 
@@ -28,10 +28,6 @@ threading.Thread(target=lambda: os.read(0, 1) or os._exit(1), daemon=True).start
 import bentoml
 bentoml.bentos.build(**settings)
 """
-# What a service reads from its environment.
-LIMITS = ("WORKERS", "CONCURRENCY", "CONNECTIONS", "TIMEOUT", "KEYS", "PLAIN")
-NAMES = ("PACKAGES", "CHAMPIONS", "TASKS", *LIMITS, "LOG", "TRACE", "RECORD", "RECORDS", "STATE")
-SERVED = {f"TILTYARD_{name}" for name in NAMES}
 LAST = 15  # lines of a log worth showing
 
 
@@ -112,7 +108,7 @@ def _run_build(context: Path, store: Path, settings: dict[str, Any]) -> None:
 
 def clean() -> dict[str, str]:
     """Give the environment for a process that may see only what is packaged."""
-    dropped = {"PYTHONPATH", *SERVED, *tracing.ASKED, "BENTOML_CONFIG", "BENTOML_CONFIG_OPTIONS"}
+    dropped = {"PYTHONPATH", *variables.SERVED, *variables.TRACING, "BENTOML_CONFIG", "BENTOML_CONFIG_OPTIONS"}
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
     return {**kept, "BENTOML_DO_NOT_TRACK": "True", "OTEL_SDK_DISABLED": "true"}
 

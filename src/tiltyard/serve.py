@@ -12,10 +12,10 @@ from pathlib import Path
 import msgspec
 
 from tiltyard import files, roster, task_file
-from tiltyard.bento import SERVED
 from tiltyard.errors import PackageError, RegistryError, TiltyardError
 from tiltyard.last_good import LastGood
 from tiltyard.registry import Registry
+from tiltyard.variables import SERVED
 from tiltyard.workspace import Workspace
 
 ARGUMENTS = ["-m", "tiltyard.listen"]  # without Python in front and the address behind

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from tiltyard.answered_request import AnsweredRequest
 from tiltyard.errors import PackageError
+from tiltyard.variables import TRACING
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
 
-ASKED = ("TILTYARD_TRACE", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 CARRIED = (b"traceparent", b"tracestate")
 DISABLED = "OTEL_SDK_DISABLED"
 LONGEST = 300  # characters of a path
@@ -22,7 +22,7 @@ LONGEST = 300  # characters of a path
 
 def asked(environment: Mapping[str, str] = os.environ) -> bool:
     """Say whether spans are wanted."""
-    return any(environment.get(name) for name in ASKED)
+    return any(environment.get(name) for name in TRACING)
 
 
 def exporter() -> SpanExporter:
@@ -32,7 +32,7 @@ def exporter() -> SpanExporter:
     except ImportError:
         raise PackageError(
             "spans are asked for; expected opentelemetry-exporter-otlp-proto-http to send them, which is not installed",
-            hint="install it: uv pip install 'tiltyard[tracing]', or unset " + ", ".join(ASKED),
+            hint="install it: uv pip install 'tiltyard[tracing]', or unset " + ", ".join(TRACING),
         ) from None
     found: SpanExporter = OTLPSpanExporter()
     return found

@@ -10,7 +10,7 @@ import yaml
 from client import TestClient
 from making import ROOT
 
-from tiltyard import bento
+from tiltyard import variables
 from tiltyard.limits import Limits
 
 MANIFEST: list[dict[str, Any]] = [*yaml.safe_load_all((ROOT / "serving/kubernetes.yaml").read_text(encoding="utf-8"))]
@@ -123,7 +123,7 @@ def test_requests_have_the_time_to_finish(pod: dict[str, Any], container: dict[s
 def test_settings_are_those_that_the_service_reads(pod: dict[str, Any], container: dict[str, Any]) -> None:
     """Every name is known, every value is taken and is the usual one; the Secret holds what TILTYARD_KEYS may name."""
     settings = one("ConfigMap")["data"]
-    assert settings.keys() <= bento.SERVED
+    assert settings.keys() <= variables.SERVED
     assert Limits.read(settings) == Limits()
     assert container["envFrom"] == [{"configMapRef": {"name": one("ConfigMap")["metadata"]["name"]}}]
     (secret,) = (volume["secret"] for volume in pod["volumes"] if "secret" in volume)

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from starlette.applications import Starlette
 
-from tiltyard import bento, tracing
+from tiltyard import bento, tracing, variables
 from tiltyard.api import application, replace
 from tiltyard.cli import cli
 from tiltyard.errors import PackageError
@@ -113,12 +113,12 @@ def test_nobody_traces_who_was_not_asked() -> None:
     assert Tracer.read({}) is None
     assert Tracer.read({OTLP: "", "OTEL_SERVICE_NAME": "x"}) is None
     assert not tracing.asked({})
-    assert all(tracing.asked({name: "x"}) for name in tracing.ASKED)
+    assert all(tracing.asked({name: "x"}) for name in variables.TRACING)
 
 
 def test_the_proof_of_a_package_is_not_traced(monkeypatch: pytest.MonkeyPatch) -> None:
     """A service that is started to be asked golden rows tells nobody, whatever the shell around says."""
-    for name in tracing.ASKED:
+    for name in variables.TRACING:
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     assert not tracing.asked(bento.clean())
 

@@ -1,0 +1,8 @@
+"""Environment variables that the service reads, by name."""
+
+from __future__ import annotations
+
+LIMITS = ("WORKERS", "CONCURRENCY", "CONNECTIONS", "TIMEOUT", "KEYS", "PLAIN")
+NAMES = ("PACKAGES", "CHAMPIONS", "TASKS", *LIMITS, "LOG", "TRACE", "RECORD", "RECORDS", "STATE")
+SERVED = {f"TILTYARD_{name}" for name in NAMES}
+TRACING = ("TILTYARD_TRACE", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")  # any asks for spans
