@@ -9,18 +9,20 @@ from typing import Any
 import numpy as np
 from making import fetch_raw
 
-from tiltyard import files, task_file
+from tiltyard import files, predict_request, task_file
 from tiltyard.array_file import read_part
 from tiltyard.card import card
 from tiltyard.decision import Decision
 from tiltyard.encoder import Encoder
 from tiltyard.golden import golden
 from tiltyard.package import schema
+from tiltyard.predict_message import Answer, Question
 from tiltyard.predictor import Predictor, version
 from tiltyard.prepare import prepare
 from tiltyard.reference import reference
 from tiltyard.registry import Registry
 from tiltyard.sealed_test import TestPart, read_test
+from tiltyard.served import Served
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
@@ -122,3 +124,8 @@ def crowned(space: Workspace, version: str, name: str = "iris") -> None:
     registry = Registry(space)
     with registry.lock(name):
         registry.promote(Decision(task=name, verdict="PROMOTE", version=version, reasons=["a test"]))
+
+
+def asked_here(model: Served, question: Question) -> Answer:
+    """Answer the copy of a request in this process; the service asks one beside it."""
+    return predict_request.answer(model, predict_request.read(model, question), told=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import anyio.to_thread
@@ -13,6 +14,7 @@ from tiltyard import feedback
 from tiltyard.errors import RequestError
 from tiltyard.route import METHODS, answered, declared, encoder, json, only, received, served, versions
 from tiltyard.tensors import Tensor
+from tiltyard.truths import Sender
 
 DTYPES = {"FP64": "DT_DOUBLE", "INT64": "DT_INT64", "BOOL": "DT_BOOL", "BYTES": "DT_STRING"}
 
@@ -43,12 +45,12 @@ async def _feedback(request: Request) -> Response:
         text = "this service records no answers to which truths could belong: start it with --record 0.1, say"
         raise RequestError("no_records", text, status=404)
     feedback.insist_on_json(request.headers.get("content-type", ""))
-    sender = feedback.Sender(scope.get("holder", ""), (scope.get("client") or ("",))[0])
+    sender = Sender(scope.get("holder", ""), (scope.get("client") or ("",))[0])
     state.recorder.truths.admit(model.task, sender, declared(request))
     async with received(request, feedback.BYTES) as body:
         with state.guard.working():
-            take = state.recorder.truths.take
-            count = await anyio.to_thread.run_sync(take, model, body, sender, limiter=state.turn)
+            take = partial(feedback.take, state.recorder.truths, model, body, sender)
+            count = await anyio.to_thread.run_sync(take, limiter=state.turn)
     return json(encoder.encode({"kept": count, "model": model.task}))
 
 

@@ -29,7 +29,7 @@ from tiltyard import compute_process
 from tiltyard.compute_process import GRACE, Job, Longer, Refusal, Result
 from tiltyard.errors import RequestError
 from tiltyard.fair_queue import FairQueue
-from tiltyard.predict_request import Answer, Question
+from tiltyard.predict_message import Answer, Question
 from tiltyard.served import Served
 
 QUICK = 0.1  # seconds of work in the quick lane

@@ -25,7 +25,8 @@ from tiltyard import deadline, predict_request, sheet
 from tiltyard.body import Asked
 from tiltyard.deadline import OutOfTimeError
 from tiltyard.errors import RequestError, TiltyardError
-from tiltyard.predict_request import Answer, Question, Read
+from tiltyard.predict_message import Answer, Question
+from tiltyard.predict_request import Read
 from tiltyard.served import Served
 
 MODELS = 64  # that are kept open

@@ -3,135 +3,39 @@
 from __future__ import annotations
 
 import logging
-import math
 import re
-import threading
-import time
-from collections import OrderedDict
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, NamedTuple
-
-import msgspec
+from dataclasses import replace
+from typing import Any
 
 from tiltyard.body import decoded
 from tiltyard.columns.number import LARGEST
 from tiltyard.errors import RequestError, shown
 from tiltyard.feedback_token import TOKEN, Tokens
-from tiltyard.rate_limit import RateLimit, RateLimits
 from tiltyard.served import Served
-from tiltyard.spool import Spool
+from tiltyard.truths import Sender, Truth, Truths
 
 BYTES = 256_000  # of a request: enough for a label, an id and a token for each truth
 MOST = 1000  # truths of a request
 VALUES = 16  # of a truth, at most: what stands between commas and brackets, those in a label included
-CORRECTIONS = 3  # of each truth, with a token
-REQUEST = 1000  # bytes that a request counts for beside its truths: each is written to the disk at once
-# Bytes at once, and a second. They are of one worker, like all its limits.
-TASK = (4_000_000, 500_000)
-SENDER = ((2_000_000, 250_000), (64_000_000, 64_000_000 / 86_400))  # the second is of a day
-TOKENS = 100_000  # that are remembered with how often they were used
 ID = re.compile(r"[\w.-]{1,64}", re.ASCII)  # as the service gives or takes them
 KEYS = ("id", "instance", "truth", "token")
 EXPECTED = 'expected {"feedback": [{"id": "...", "token": "...", "instance": 0, "truth": ...}]}'
 ITEM = "expected id, token, truth and, of several instances, its place as instance"
 JSON = "application/json"
 
-encoder = msgspec.json.Encoder()
 log = logging.getLogger("bentoml.tiltyard")
 
 
-@dataclass(frozen=True)
-class Truth:
-    """What became true of an instance: a number, numbers, or a label; and whose the answer is that it is for."""
-
-    id: str
-    instance: int
-    truth: Any
-    owner: str = ""
-
-
-class Sender(NamedTuple):
-    """Who sends truths: whose key it is, if keys are asked for, and its address."""
-
-    holder: str
-    address: str
-
-
-class Truths:
-    """Keeps truths, each on the disk before the client hears so; they are few, and no second chance comes."""
-
-    def __init__(self, folder: Path, tokens: Tokens | None = None) -> None:
-        self.folder, self.tokens = folder, tokens or Tokens(folder)
-        self.spools: dict[str, Spool] = {}
-        self.writing, self.counting = threading.Lock(), threading.Lock()  # counting waits for no disk
-        self.tasks, self.senders = RateLimits(TASK), RateLimits(*SENDER)
-        self.used: OrderedDict[str, int] = OrderedDict()  # how many truths came with each token
-
-    def admit(self, task: str, sender: Sender, size: int) -> None:
-        """Refuse a body before it is read if there is no room for it: to read it costs others time."""
-        with self.counting:
-            _wait(self._of(task, sender), REQUEST + size)
-
-    def take(self, model: Served, body: bytes, sender: Sender) -> int:
-        """Keep all truths of a request, or none; return how many there are. A refused one counts, too."""
-        with self.counting:
-            _wait(limits := self._of(model.task, sender), cost := REQUEST + len(body))
-            for limit in limits:
-                limit.take(cost)
-        try:
-            claimed = read(model, body, self.tokens, sender.holder)
-            self._keep(model.task, claimed)
-        except OSError as error:  # no room on the disk, or no file to open
-            log.error("%s: feedback is not kept: %s", model.task, error)  # noqa: TRY400 - a sentence will do
-            raise RequestError("not_kept", "the truths could not be written; send them again", status=503) from None
-        return len(claimed)
-
-    def _of(self, task: str, sender: Sender) -> list[RateLimit]:
-        """Return the limits of whoever sends: one must not take the room of all."""
-        return self.senders.of(f"{task} {sender.holder or sender.address}")
-
-    def _keep(self, task: str, claimed: list[tuple[Truth, str]]) -> None:
-        line = encoder.encode({"time": time.time(), "truths": [truth for truth, _ in claimed]})
-        with self.counting:
-            used = self._used(claimed)
-            _wait(limits := self.tasks.of(task), cost := REQUEST + len(line))
-            for limit in limits:
-                limit.take(cost)
-        with self.writing:
-            spool = self.spools.setdefault(task, Spool(self.folder / task / "truths"))
-            kept = spool.add(line, durably=True)
-        if not kept:
-            text = f"no room for more feedback: gather what is there: tiltyard monitor {task}"
-            raise RequestError("no_room", text, status=503)
-        with self.counting:
-            self._remember(used)
-
-    def _used(self, claimed: list[tuple[Truth, str]]) -> dict[str, int]:
-        """Count how often each token was used with these; refuse one that corrects without end."""
-        used: dict[str, int] = {}
-        for place, (_, token) in enumerate(claimed):
-            if not token:
-                continue
-            used[token] = used.get(token, self.used.get(token, 0)) + 1
-            if used[token] > (1 + CORRECTIONS) * int(token.split(".")[1]):
-                text = f"expected at most {CORRECTIONS} corrections of each truth"
-                raise RequestError("too_many_corrections", text, f"feedback[{place}].token", status=429)
-        return used
-
-    def _remember(self, used: dict[str, int]) -> None:
-        for token, count in used.items():
-            self.used[token] = count
-            self.used.move_to_end(token)
-        while len(self.used) > TOKENS:
-            self.used.popitem(last=False)
-
-
-def _wait(limits: list[RateLimit], cost: int) -> None:
-    """Refuse what there is no room for by now."""
-    if wait := max(limit.wait(cost) for limit in limits):
-        text = f"expected less feedback at a time; send it again in {math.ceil(wait)} seconds"
-        raise RequestError("too_many_requests", text, status=429)
+def take(truths: Truths, model: Served, body: bytes, sender: Sender) -> int:
+    """Keep all truths of a request, or none; return how many there are. A refused one counts, too."""
+    truths.charge(model.task, sender, len(body))
+    try:
+        claimed = read(model, body, truths.tokens, sender.holder)
+        truths.keep(model.task, claimed)
+    except OSError as error:  # no room on the disk, or no file to open
+        log.error("%s: feedback is not kept: %s", model.task, error)  # noqa: TRY400 - a sentence will do
+        raise RequestError("not_kept", "the truths could not be written; send them again", status=503) from None
+    return len(claimed)
 
 
 def insist_on_json(kind: str) -> None:

@@ -12,6 +12,7 @@ import msgspec
 
 from tiltyard import contributions, inference, sheet
 from tiltyard.body import Asked, asked
+from tiltyard.predict_message import Answer, Question
 from tiltyard.problem import Problem
 from tiltyard.reference import looked_at
 from tiltyard.served import Served
@@ -22,26 +23,6 @@ LARGE = 16_384  # bytes of JSON that are decoded before anything is known of the
 LARGE_V2 = 2048  # of a request of V2: making arrays of its tensors costs more for each byte
 
 encoder = msgspec.json.Encoder()
-
-
-class Question(msgspec.Struct, frozen=True):
-    """What a client sent, and by which protocol: v1 or v2."""
-
-    protocol: str
-    body: bytes
-    type: str = ""  # of the body, as its header says
-    json_length: str | None = None  # of v2: how much of the body is JSON
-
-
-class Answer(msgspec.Struct, frozen=True, tag=True):
-    """The body of an answer, and what is counted and recorded of it."""
-
-    content: bytes
-    count: int  # of instances
-    ms: float  # of a processor
-    json_length: int | None = None
-    told: bytes = b""  # instances and predictions as JSON, where they are to be recorded
-    looked: dict[str, list[Any]] | None = None  # at the instances, for drift, where they were files
 
 
 class Read(NamedTuple):

@@ -17,15 +17,14 @@ from typing import Any
 import msgspec
 from starlette.types import Scope
 
-from tiltyard import predict_request
 from tiltyard.arms import Arms, Pick
 from tiltyard.backlog import Backlog
 from tiltyard.errors import WorkspaceError
-from tiltyard.feedback import Truths
 from tiltyard.feedback_token import Tokens
-from tiltyard.predict_request import Answer, Question
+from tiltyard.predict_message import Answer, Question
 from tiltyard.served import Served
 from tiltyard.spool import Spool
+from tiltyard.truths import Truths
 
 encoder = msgspec.json.Encoder()
 
@@ -71,8 +70,8 @@ class Taken:
         return Told(self.model, self.arm, *told)
 
 
-def _asked_here(model: Served, question: Question) -> Answer:
-    return predict_request.answer(model, predict_request.read(model, question), told=True)
+def _nobody(*_: object) -> Answer:
+    raise LookupError("nobody answers copies: expected the service to set Recorder.ask")
 
 
 class Recorder:
@@ -81,7 +80,7 @@ class Recorder:
     def __init__(self, folder: Path, share: float = 0.0) -> None:
         self.folder, self.share = folder, share
         self.seen: list[Callable[[Told], None]] = []
-        self.ask: Callable[[Served, Question], Answer] = _asked_here
+        self.ask: Callable[[Served, Question], Answer] = _nobody  # copies; the service sets it
         self.counted: Callable[[Taken, str], None] = lambda _, __: None
         self.lines: Backlog[Taken] = Backlog("record", self._write, self._count)
         self.copies: Backlog[Taken] = Backlog("shadow", self._copy, self._count)

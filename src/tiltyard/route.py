@@ -16,7 +16,7 @@ from tiltyard import predict_request
 from tiltyard.arms import Arms, client, picked
 from tiltyard.errors import RequestError
 from tiltyard.guard import Guard
-from tiltyard.predict_request import Answer, Question
+from tiltyard.predict_message import Answer, Question
 from tiltyard.served import Served
 
 Handler = Callable[[Request], Awaitable[Response]]

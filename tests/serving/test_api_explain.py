@@ -17,7 +17,7 @@ from tiny import IRIS
 from tiltyard import contributions
 from tiltyard.api import application, install
 from tiltyard.errors import RequestError
-from tiltyard.predict_request import Question
+from tiltyard.predict_message import Question
 from tiltyard.served import Served
 
 PREDICT = "/v1/models/{}:predict"

@@ -35,7 +35,7 @@ from tiltyard.compute_pool import ComputePool
 from tiltyard.deadline import OutOfTimeError
 from tiltyard.errors import RequestError
 from tiltyard.limits import Limits
-from tiltyard.predict_request import Answer, Question
+from tiltyard.predict_message import Answer, Question
 from tiltyard.served import Served
 
 PARQUET = "application/vnd.apache.parquet"

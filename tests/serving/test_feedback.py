@@ -27,6 +27,7 @@ from tiltyard.recorder import Recorder
 from tiltyard.served import Served
 from tiltyard.spool import Spool, every
 from tiltyard.task import Task
+from tiltyard.truths import SENDER, TASK
 from tiltyard.workspace import Workspace
 
 PREDICT, FEEDBACK = "/v1/models/iris:predict", "/v1/models/iris:feedback"
@@ -248,8 +249,8 @@ def test_one_sender_has_not_the_room_of_all(
     """Beyond its share a holder of a key hears 429; another is still heard, until the task has had enough."""
     client, (mary, robot) = locked
     clock = [0.0]
-    recorder.truths.tasks = RateLimits(feedback.TASK, clock=lambda: clock[0])
-    recorder.truths.senders = RateLimits(*feedback.SENDER, clock=lambda: clock[0])
+    recorder.truths.tasks = RateLimits(TASK, clock=lambda: clock[0])
+    recorder.truths.senders = RateLimits(*SENDER, clock=lambda: clock[0])
     many = {"feedback": [{"id": f"{number:064}", "truth": "setosa"} for number in range(1000)]}
     ask(client, key=mary)
     recorder.lines.finish()
@@ -266,7 +267,7 @@ def test_one_sender_has_not_the_room_of_all(
     first, second = flood(mary), flood(robot)
     assert 0 < second <= first < 30
     size = sum(path.stat().st_size for path, _ in every(recorder.folder / "iris/truths"))
-    assert size <= feedback.TASK[0]
+    assert size <= TASK[0]
     assert flood(mary) == 0
     clock[0] += 3600
     assert flood(mary) == first
@@ -283,7 +284,7 @@ def test_what_is_refused_counts_too(client: TestClient, recorder: Recorder, monk
     """Large bodies of no meaning are not read any more after a few: reading them costs everyone else time."""
     ask(client)
     recorder.lines.finish()
-    recorder.truths.senders = RateLimits(*feedback.SENDER, clock=lambda: 0.0)
+    recorder.truths.senders = RateLimits(*SENDER, clock=lambda: 0.0)
     junk, reads = json.dumps({"feedback": [{"id": "?" * 200_000, "truth": "setosa"}]}), list[int]()
 
     def counted(body: bytes) -> object:
@@ -295,7 +296,7 @@ def test_what_is_refused_counts_too(client: TestClient, recorder: Recorder, monk
         client.post(FEEDBACK, content=junk, headers={"content-type": "application/json"}).status_code for _ in range(20)
     ]
     assert statuses == [400] * len(reads) + [429] * (20 - len(reads))
-    assert sum(reads) <= feedback.SENDER[0][0]
+    assert sum(reads) <= SENDER[0][0]
 
 
 @pytest.mark.parametrize("value", [b"[]", b"{}", b"1", b'""', b"[1,2]", b'{"":0}', b"[[[]]]"])

@@ -129,6 +129,7 @@ def test_the_report_puts_both_side_by_side(kept: Kept, monkeypatch: pytest.Monke
     assert traffic.traffic(space, task)["report"]["arms"] == []
     watching.look()
     recorder = app.state.recorder = Recorder(space.records)
+    recorder.ask = tiny.asked_here
     with TestClient(app) as client:
         for _ in range(5):
             answer = client.post("/v1/models/iris:predict", json={"instances": [tiny.IRIS] * 6})

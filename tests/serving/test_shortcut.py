@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 from tiltyard import few, plugins, predict_request
 from tiltyard.errors import RequestError
 from tiltyard.lane import Lane
-from tiltyard.predict_request import Question
+from tiltyard.predict_message import Question
 from tiltyard.served import Served
 from tiltyard.shortcut import shortcut
 

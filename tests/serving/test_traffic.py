@@ -54,6 +54,7 @@ def recorded(folder: Path) -> list[dict[str, Any]]:
 def recorder(kept: Kept, tmp_path: Path) -> Recorder:
     """The recorder of the app, which records what a challenge asks for and nothing else."""
     made: Recorder = Recorder(tmp_path / "records")
+    made.ask = tiny.asked_here
     kept[2].state.recorder = made
     return made
 

@@ -18,7 +18,7 @@ from listening import listening
 from starlette.applications import Starlette
 
 from tiltyard import inference, predict_request
-from tiltyard.predict_request import Question
+from tiltyard.predict_message import Question
 from tiltyard.served import Served
 from tiltyard.tensors import DTYPES, columns_of, from_predictions
 
