@@ -24,10 +24,11 @@ from pipelines import evidence
 from tiltyard import card, explain, files, markdown, prepare, report, study_page, task_file, validate
 from tiltyard.api import application, install
 from tiltyard.approve import approve
-from tiltyard.decision import Decision, provenance
+from tiltyard.decision import Decision
 from tiltyard.errors import DataError, TiltyardError
 from tiltyard.plan import Plan
 from tiltyard.promote import promote
+from tiltyard.provenance import provenance
 from tiltyard.registry import Registry
 from tiltyard.served import Served
 from tiltyard.study import copy as study_copy

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from tiltyard import files, task_file
 from tiltyard.aliases import aliases, named
 from tiltyard.compare import compare
-from tiltyard.decision import Decision, provenance
+from tiltyard.decision import Decision
 from tiltyard.errors import RegistryError
 from tiltyard.history import history
 from tiltyard.ledger import Ledger
+from tiltyard.provenance import provenance
 from tiltyard.registry import Registry, reign, withdrawn
 from tiltyard.report import report
 from tiltyard.rollback import rollback

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tiltyard import signing
 from tiltyard.aliases import aliases, named
-from tiltyard.decision import Decision, provenance
+from tiltyard.decision import Decision
 from tiltyard.errors import RegistryError
+from tiltyard.provenance import provenance
 from tiltyard.registry import Registry
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace

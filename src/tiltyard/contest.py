@@ -12,7 +12,7 @@ from tiltyard.approve import approved
 from tiltyard.array_file import open_part
 from tiltyard.arrays import Array
 from tiltyard.card import card, empty, ran_on
-from tiltyard.decision import Decision, provenance
+from tiltyard.decision import Decision
 from tiltyard.duel import Duel, latency_ms
 from tiltyard.encoder import Encoder
 from tiltyard.errors import RegistryError
@@ -20,6 +20,7 @@ from tiltyard.gather import latest
 from tiltyard.live import live
 from tiltyard.monitor import ROWS, compared, too_few
 from tiltyard.predictor import Predictor
+from tiltyard.provenance import provenance
 from tiltyard.reference import reference
 from tiltyard.registry import Champion, Registry
 from tiltyard.rivals import Match, match

@@ -8,11 +8,11 @@ import json
 from typing import Any
 
 from tiltyard import contest, files, plugins
-from tiltyard.decision import code
 from tiltyard.duel import Duel
 from tiltyard.errors import RegistryError
 from tiltyard.gate import versus
 from tiltyard.predictor import version
+from tiltyard.provenance import code
 from tiltyard.registry import Registry, withdrawn
 from tiltyard.sealed_test import read_test
 from tiltyard.task import Task

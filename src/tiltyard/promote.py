@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 from tiltyard import files, signing
-from tiltyard.decision import code, provenance
 from tiltyard.errors import PackageError
 from tiltyard.gate import Outcome
 from tiltyard.judge import judge, read_report
+from tiltyard.provenance import code, provenance
 from tiltyard.registry import Registry
 from tiltyard.task import Task
 from tiltyard.verdict import Verdict

@@ -16,9 +16,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from tiltyard import files, manifest, pointer, signing
-from tiltyard.decision import Decision, mistake, provenance
+from tiltyard.decision import Decision, mistake
 from tiltyard.errors import RegistryError
 from tiltyard.ledger import CHAIN, SIGNATURE, SIGNER, Ledger
+from tiltyard.provenance import provenance
 from tiltyard.workspace import Workspace
 
 CROWNING = {"PROMOTE", "ROLLBACK"}  # verdicts that make a version champion

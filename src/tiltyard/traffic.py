@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 from tiltyard import challenge, files, signing
 from tiltyard.challenge import Challenge
-from tiltyard.decision import Decision, provenance
+from tiltyard.decision import Decision
 from tiltyard.errors import PackageError, RegistryError
 from tiltyard.live import FEWEST, Live, live
+from tiltyard.provenance import provenance
 from tiltyard.registry import Registry
 from tiltyard.rivals import agreement, match
 from tiltyard.task import Task

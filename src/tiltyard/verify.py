@@ -12,11 +12,12 @@ from typing import Any, Literal, NamedTuple
 
 from tiltyard import challenge, files, manifest, pointer, task_file
 from tiltyard.challenge import Challenge
-from tiltyard.decision import Decision, code
+from tiltyard.decision import Decision
 from tiltyard.errors import PackageError, RegistryError, TiltyardError
 from tiltyard.git_comparison import Commit, signer_faults, task_faults
 from tiltyard.ledger import FORMAT, RECORDED
 from tiltyard.predictor import Predictor, version
+from tiltyard.provenance import code
 from tiltyard.registry import CROWNING, Entry, Registry
 from tiltyard.sealed_test import read_test
 from tiltyard.task import Task
