@@ -1,17 +1,25 @@
-"""The road in small: tasks one after the other in a throwaway folder, then all of them behind one service."""
+"""The road in small: tasks on few rows, one after the other in a throwaway folder, then all behind one service."""
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pipelines.board import Board
 from pipelines.row import Row
-from tiltyard import bases, smoke, task_file
+from tiltyard import bases, evaluate, files, judge, prepare, report, task_file, train, trial, validate
 from tiltyard.errors import TiltyardError
+from tiltyard.package import write
+from tiltyard.serve import ARGUMENTS, environment, fixed
+from tiltyard.task import Task
 from tiltyard.workspace import Workspace
+
+ROWS = 400
+LONG = 20  # windows of a series end to end: fewer, and nothing is left between the parts
 
 
 def run(workspace: Workspace, names: list[str], ready: Callable[[], None] = lambda: None) -> list[Row]:
@@ -32,7 +40,7 @@ def run(workspace: Workspace, names: list[str], ready: Callable[[], None] = lamb
             rows.append(row)
             board.begin(row.task, "road")
             try:
-                report = smoke.smoke(workspace, task, place)
+                report = smoke(workspace, task, place)
                 row.version, row.value = report["version"], report["metrics"][row.metric]
                 row.baseline = report["baseline"][row.metric]
             except Exception as error:  # noqa: BLE001 - whatever stops this task must not stop the others
@@ -45,12 +53,49 @@ def run(workspace: Workspace, names: list[str], ready: Callable[[], None] = lamb
     return rows
 
 
+def smoke(workspace: Workspace, task: Task, place: Workspace) -> dict[str, Any]:
+    """Take a task from its source to the verdict, in the project `place`; give its report."""
+    small = shrunk(task)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of many models in one process
+    with files.replacing_folder(place.raw(task.name)) as folder:
+        small.source.fetch(folder, workspace)
+    validate.validate(place, small)
+    prepare.prepare(place, small)
+    train.train(place, small)
+    told = evaluate.evaluate(place, small)
+    judge.judge(place, small)
+    write(place, small, place.package(task.name, told["version"]))
+    report.report(place, [small])
+    return told
+
+
+def shrunk(task: Task) -> Task:
+    """Give the same task with few rows, one epoch and nothing to wait for."""
+    window = max(getattr(column, "window", 0) for column in task.columns.values())
+    few = {"rows": max(ROWS, LONG * (window + task.target.horizon))}
+    source = task.source.model_copy(update=few if "rows" in type(task.source).model_fields else {})
+    train = {
+        "epochs": 1,
+        "batch_size": min(task.train.batch_size, ROWS // 10),
+        "patience": None,
+        "then": None,
+        "schedule": task.train.schedule.model_copy(update={"warmup": 0}),  # it would be the whole training
+    }
+    changes = {
+        "source": source,
+        "rows": (1, task.rows[1]),
+        "split": task.split.model_copy(update=few),
+        "train": task.train.model_copy(update=train),
+    }
+    return task.model_copy(update=changes)
+
+
 def _serve(place: Workspace, rows: list[Row], board: Board) -> None:
     """Ask the service of all that came so far; its failure is that of each."""
     for row in rows:
         board.begin(row.task, "serve")
     try:
-        smoke.answered(place, {row.task: row.version for row in rows} if rows else {})
+        answered(place, {row.task: row.version for row in rows} if rows else {})
     except TiltyardError as error:
         for row in rows:
             row.stop("serve", error)
@@ -59,3 +104,14 @@ def _serve(place: Workspace, rows: list[Row], board: Board) -> None:
     for row in rows:
         row.verdict = "ok"
         board.end(row.task, "serve", "answered")
+
+
+def answered(place: Workspace, versions: dict[str, str]) -> dict[str, float]:
+    """Serve all packages at once, replay golden rows of each over REST; give the largest differences."""
+    folders = {name: place.package(name, version) for name, version in versions.items()}
+    home = place.state("serve", "smoke")
+    with trial.running(ARGUMENTS, environment(fixed(folders), home), home) as server:
+        return {
+            name: trial.replay(server, name, folder.name, files.read_json(folder / "golden.json"))
+            for name, folder in folders.items()
+        }

@@ -203,7 +203,7 @@ def apart(function: Callable[..., Any], *arguments: Any) -> Any:
 
 def smoked(root: str, place: str, name: str) -> str:
     """Take a task down the road in small, and give its page of the report."""
-    from tiltyard import smoke
+    from pipelines import smoke
 
     smoke.smoke(Workspace(Path(root)), task_file.load(Workspace(Path(root)), name), Workspace(Path(place)))
     return (Workspace(Path(place)).report / f"{name}.html").read_text(encoding="utf-8")

@@ -21,7 +21,7 @@ SOURCE = ROOT / "src" / "tiltyard"
 PLUGINS = {"sources", "formats", "models", "problems", "checks", "columns", "forms", "findings", "explanations"}
 VERBS = {
     *("init", "remove", "fetch", "validate", "prepare", "train", "evaluate", "promote", "package"),
-    *("serve", "predict", "check", "status", "history", "rollback", "doctor", "data", "smoke", "search", "study"),
+    *("serve", "predict", "check", "status", "history", "rollback", "doctor", "data", "search", "study"),
     *("traffic", "monitor", "why", "compare", "verify", "approve", "explain", "report"),
 }
 # which modules may import a heavy library; everywhere else it stays out

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from making import ROOT, apart, edit_task, smoked
 
+from pipelines.smoke import ROWS, shrunk
 from tiltyard import task_file
-from tiltyard.smoke import ROWS, shrunk
 from tiltyard.workspace import Workspace
 
 

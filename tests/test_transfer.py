@@ -13,8 +13,9 @@ from families import SHAPES, model_of, settings_of
 from making import apart, edit_task, fetch_raw, start_training, train_tasks
 from pydantic import ValidationError
 
+from pipelines import smoke
 from pipelines.smoke import run as run_smoke
-from tiltyard import bases, files, prepare, smoke, task_file
+from tiltyard import bases, files, prepare, task_file
 from tiltyard.errors import TaskError, TrainingError
 from tiltyard.predictor import version
 from tiltyard.workspace import Workspace

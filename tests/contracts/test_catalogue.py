@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from making import ROOT
 
+from pipelines.smoke import shrunk
 from tiltyard import files, plugins, prepare, task_file
 from tiltyard.arrays import count
 from tiltyard.encoder import Encoder
-from tiltyard.smoke import shrunk
 from tiltyard.task import Task
 from tiltyard.validate import validate
 from tiltyard.workspace import Workspace
