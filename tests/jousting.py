@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 from making import fetch_raw, new_workspace
 
 from tiltyard import array_file, evaluate, files, prepare, task_file
@@ -14,6 +15,9 @@ from tiltyard.predictor import version
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
+Arena = tuple[Workspace, Task]
+# features of iris that a challenger sees: none, the width of sepals, or all
+FEATURES = {"blind": slice(0), "weak": slice(1, 2), "good": slice(4)}
 HISTORY = {"loss": [1.0, 0.5, 0.4], "val_loss": [1.1, 0.6, 0.7]}
 
 
@@ -86,3 +90,33 @@ def quick_package(workspace: Workspace, task: Task) -> str:
         for file in ("model.onnx", "encoder.json"):
             shutil.copy(workspace.out(task.name, "train") / file, folder)
     return name
+
+
+def stable(root: Path) -> Path:
+    """Prepare iris, with challengers of known strength, each in a folder beside the outputs."""
+    workspace, task = arena(root, "iris")
+    for name, seen in FEATURES.items():
+        challenge(workspace, task, seen)
+        for verb in ("train", "evaluate"):
+            shutil.copytree(workspace.out("iris", verb), workspace.root / "stable" / name / verb)
+    return root
+
+
+def copied(made: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Arena:
+    """Copy it, outside git; packages are made without a service, and a simple model is in nobody's way."""
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(root.parent))
+    monkeypatch.setattr("tiltyard.package.package", quick_package)
+    monkeypatch.setattr("tiltyard.contest.simple", lambda *_: None)
+    monkeypatch.setattr(
+        "tiltyard.contest._memory_mb", lambda _: 80.0
+    )  # a process each time; tests/test_verify.py has it
+    shutil.copytree(made, root)
+    workspace = Workspace(root)
+    return workspace, task_file.load(workspace, "iris")
+
+
+def enter_challenger(workspace: Workspace, name: str) -> str:
+    """Leave what train and evaluate left for one of the challengers; give its version."""
+    for verb in ("train", "evaluate"):
+        shutil.copytree(workspace.root / "stable" / name / verb, workspace.out("iris", verb), dirs_exist_ok=True)
+    return version(workspace.out("iris", "train"))

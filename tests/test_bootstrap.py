@@ -13,6 +13,7 @@ from tiltyard.bootstrap import Bootstrap
 from tiltyard.problems.classification import Classification
 from tiltyard.problems.regression import Regression
 
+ACCURACY = Classification.metrics["accuracy"]
 RMSE = Regression.metrics["rmse"]
 
 
@@ -70,6 +71,24 @@ def test_a_worse_model_has_a_negative_gain() -> None:
     gain = Bootstrap(100, 0, 0.95).gain(RMSE, score_against(truth), 2 * old, old)
     assert gain.high < 0
     assert gain.value == pytest.approx(gain.old - gain.new)
+
+
+def test_a_gain_has_the_wider_of_quantiles_and_curve_at_each_end() -> None:
+    """Of gains that are skewed to the right the curve reaches further down, and the quantiles further up."""
+    gains = np.random.default_rng(0).exponential(size=12)
+    bootstrap, means = Bootstrap(12, 0, 0.95), []
+
+    def mean(places: Array) -> dict[str, float]:
+        means.append(float(gains[places].mean()))
+        return {"mean": means[-1]}
+
+    quantiles = bootstrap.intervals(mean)["mean"]
+    curve = np.mean(means) + 1.96 * np.std(means) * np.array([-1, 1])
+    gain = bootstrap.gain(ACCURACY, lambda outputs, places: float(outputs[places].mean()), gains, np.zeros(12))
+    assert curve[0] < quantiles[0]
+    assert curve[1] < quantiles[1]
+    assert gain.low == pytest.approx(curve[0], abs=1e-4)
+    assert gain.high == quantiles[1]
 
 
 def test_resamples_without_a_class_stay_finite() -> None:

@@ -126,6 +126,17 @@ def test_the_gain_that_rows_show_is_shown_by_four_in_five() -> None:
     assert gain.seen(0.95) == pytest.approx(1.96 + 0.95, abs=0.01)
 
 
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
+def test_labels_surely_lost_are_no_labels_won(metric: str) -> None:
+    """McNemar's test has two sides: a difference that is no chance fails where the champion has more labels right."""
+    won, plain = _spoiled(10), bout(cancer(), line(cancer()), metric=metric)
+    assert won.champion is not None
+    lost = dataclasses.replace(plain, challenger=won.champion, champion=won.challenger)
+    outcome = plugins.load("checks", "mcnemar")().outcome(lost)
+    assert outcome.state == "failed"
+    assert outcome.text.startswith("0 labels won and 10 lost against the champion, by chance 0.00195; expected")
+
+
 def test_slices_are_names_quarters_and_spans() -> None:
     """With what is in them; those of few rows are left out."""
     duel = bout(cancer(), line(cancer()))

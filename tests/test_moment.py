@@ -73,6 +73,14 @@ def test_what_is_no_moment_is_none(text: str, value: str) -> None:
     assert Spelling(text).read(value) is None
 
 
+@pytest.mark.parametrize("year", [0, 1, 1600, 1900, 2000, 2023, 2024, 2100, 9999])
+def test_many_days_are_read_as_each_of_them(year: int) -> None:
+    """All at once or one by one: of the centuries only every fourth has a 29th of February."""
+    spelling = Spelling("%Y-%m-%d")
+    texts = [f"{year:04}-{month:02}-{day:02}" for month in range(14) for day in range(33)]
+    assert spelling.read_all(texts).tolist() == [*map(spelling.read, texts)]
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [

@@ -1,0 +1,93 @@
+"""Judging: what a verdict is about, and what is refused before anything is compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jousting
+import numpy as np
+import pytest
+from jousting import Arena, challenge, enter_challenger
+from making import edit_task
+
+from tiltyard import files, prepare, task_file
+from tiltyard.errors import RegistryError, SealError
+from tiltyard.judge import judge
+from tiltyard.promote import promote
+from tiltyard.registry import Registry
+
+
+@pytest.fixture(scope="module")
+def stable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Iris, prepared, with challengers of known strength."""
+    return jousting.stable(tmp_path_factory.mktemp("stable"))
+
+
+@pytest.fixture
+def iris(stable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Arena:
+    """A workspace of the test's own, whose packages are made without a service."""
+    return jousting.copied(stable, tmp_path / "arena", monkeypatch)
+
+
+def test_an_evaluation_of_another_model_is_refused(iris: Arena) -> None:
+    """Trained again but not measured again: the hint says what to type."""
+    workspace, task = iris
+    enter_challenger(workspace, "weak")
+    report = workspace.out("iris", "evaluate") / "report.json"
+    old = report.read_bytes()
+    enter_challenger(workspace, "good")
+    report.write_bytes(old)
+    with pytest.raises(RegistryError, match=r"is about another version: expected .*; received") as caught:
+        judge(workspace, task)
+    assert caught.value.hint == "measure it: tiltyard evaluate iris"
+
+
+def test_an_evaluation_on_other_test_rows_is_refused(iris: Arena) -> None:
+    """Figures on another test part do not compare."""
+    workspace, task = iris
+    enter_challenger(workspace, "good")
+    path = workspace.out("iris", "evaluate") / "report.json"
+    files.write_json(path, {**files.read_json(path), "test": "0" * 64})
+    with pytest.raises(RegistryError, match=f"is about another test: expected .*; received {'0' * 64}"):
+        judge(workspace, task)
+
+
+def test_a_changed_test_part_is_refused(iris: Arena) -> None:
+    """The seal holds at the gate too."""
+    workspace, task = iris
+    enter_challenger(workspace, "good")
+    path = workspace.out("iris", "prepare") / "test.npz"
+    with np.load(path) as arrays:
+        changed = {**arrays, "truth": (arrays["truth"] + 1) % 3}
+    np.savez_compressed(path, **changed)
+    with pytest.raises(SealError, match="the test part of iris was changed"):
+        judge(workspace, task)
+
+
+def test_a_champion_with_other_columns_is_not_compared(iris: Arena) -> None:
+    """The message names what it takes and what there is."""
+    workspace, task = iris
+    enter_challenger(workspace, "weak")
+    promote(workspace, task)
+    edit_task(workspace, "iris", {"columns.petal_width": None, "serve.example.petal_width": None})
+    task = task_file.load(workspace, "iris")
+    prepare.prepare(workspace, task, reseal=True)
+    challenge(workspace, task, slice(3))
+    with pytest.raises(RegistryError, match="cannot be compared: it takes petal_width, which the test part lacks"):
+        judge(workspace, task)
+
+
+def test_a_verdict_holds_for_the_champion_it_was_given_against(iris: Arena) -> None:
+    """Where another champion has come since, the same challenger is judged anew, and the ledger has a line for it."""
+    workspace, task = iris
+    weak = enter_challenger(workspace, "weak")
+    promote(workspace, task)
+    enter_challenger(workspace, "blind")
+    assert promote(workspace, task).champion == weak
+    assert promote(workspace, task).told
+    good = enter_challenger(workspace, "good")
+    promote(workspace, task)
+    enter_challenger(workspace, "blind")
+    verdict = promote(workspace, task)
+    assert (verdict.champion, verdict.told) == (good, False)
+    assert [line.champion for line in Registry(workspace).decisions("iris")] == [None, weak, weak, good]
