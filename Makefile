@@ -11,6 +11,8 @@ TASKS ?=
 WORKERS ?= 2
 # Property tests run by themselves: beside others, one file of many examples would be the last for minutes.
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15
+# Ends a process that hangs in C code, after so many seconds; with --dist loadfile the next one begins the same test again.
+STUCK := --max-worker-restart=2 -o faulthandler_timeout
 
 .DEFAULT_GOAL := help
 .PHONY: help run test coverage check smoke nightly catalogue fuzz cluster jax serve bench results lock clean
@@ -25,12 +27,12 @@ run: $(INSTALLED)  ## install, then take every task from source to packaged cham
 	@tiltyard run $(TASKS) || case $$? in 3|4) ;; *) exit $$? ;; esac  # HOLD and REJECT are verdicts, not errors
 
 test: $(INSTALLED)  ## run the tests; coverage, smoke, nightly, catalogue and jax are more of them
-	pytest -m "not hypothesis and not smoke and not catalogue and not jax" $(SPREAD)
-	pytest -m "hypothesis and not catalogue" $(SPREAD)
+	pytest -m "not hypothesis and not smoke and not catalogue and not jax" $(SPREAD) $(STUCK)=900
+	pytest -m "hypothesis and not catalogue" $(SPREAD) $(STUCK)=900
 
 coverage: $(INSTALLED)  ## run the tests, traced, and report the coverage of src and pipelines; it takes half as long again
 	@rm -f .coverage .coverage.*
-	coverage run -m pytest -m "not hypothesis and not smoke and not catalogue and not jax" $(SPREAD)
+	coverage run -m pytest -m "not hypothesis and not smoke and not catalogue and not jax" $(SPREAD) $(STUCK)=900
 	@coverage combine -q && coverage report
 
 check: $(INSTALLED)  ## lint, format, types, direction of imports
@@ -47,7 +49,7 @@ nightly: $(INSTALLED) coverage catalogue cluster jax  ## what takes too long for
 	$(MAKE) fuzz MINUTES=$(or $(MINUTES),60)
 
 catalogue: $(INSTALLED)  ## every task in small (real data with TILTYARD_MIRROR), every form of a family, long trainings
-	pytest -q -m catalogue -n $(WORKERS) --dist loadfile
+	pytest -q -m catalogue -n $(WORKERS) --dist loadfile $(STUCK)=7500
 
 fuzz: $(INSTALLED)  ## the property tests by new random seeds, for MINUTES=1, until one fails; SEED=n repeats a round
 	python tests/fuzz.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(EXAMPLES),--examples $(EXAMPLES)) $(if $(SEED),--seed $(SEED))

@@ -95,7 +95,15 @@ def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder / "tiltyard" / "signing"
 
 
+LONGER = {"smoke": 1800, "jax": 1800, "catalogue": 3600}  # seconds until such a test is taken to hang
 LONGEST = ("test_road.py", "test_search.py", "test_study.py", "test_schedule.py", "test_service.py", "test_package.py")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Give a test that takes long by nature a longer timeout than pyproject.toml does."""
+    for name, seconds in LONGER.items():
+        if item.get_closest_marker(name) and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(seconds))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

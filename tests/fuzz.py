@@ -47,7 +47,8 @@ def _round(seed: int, wanted: argparse.Namespace, until: float | None) -> int:
     if until is not None:
         environment["FUZZ_UNTIL"] = str(until)
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-c", "pyproject.toml", "-m", "hypothesis and not catalogue"]
-    command += [f"--hypothesis-seed={seed}", *wanted.tests]
+    # More examples take longer and hang no more than before: 600 seconds for each hundred, as pyproject.toml has it.
+    command += [f"--hypothesis-seed={seed}", f"--timeout={6 * max(100, wanted.examples or 0)}", *wanted.tests]
     return subprocess.run(command, env=environment, check=False).returncode
 
 

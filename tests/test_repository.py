@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -202,3 +203,32 @@ def test_what_is_installed_is_compiled() -> None:
     assert "export UV_COMPILE_BYTECODE := 1" in make
     assert re.search(r"-e \.\n\t@\$\(BIN\)/python -m compileall -q src pipelines", make)
     assert "UV_COMPILE_BYTECODE" in (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
+
+
+HANGING = """
+import threading
+
+def test_that_hangs():
+    {}
+
+def test_that_passes():
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("threading.Event().wait()", "1 failed, 1 passed"),  # as for a service that never answers
+        ("sum(range(10**15))", "Timeout (0:00:03)!"),  # C code, which sees no signal and lets no thread run
+    ],
+)
+def test_a_test_that_hangs_is_ended(line: str, told: str, tmp_path: Path) -> None:
+    """By the settings of pyproject.toml and named: it fails and the next one runs, or else its process ends."""
+    (tmp_path / "test_hanging.py").write_text(HANGING.format(line), encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(tmp_path)]
+    command += ["--timeout=1", "-o", "faulthandler_timeout=3", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1, done.stderr
+    assert told in done.stdout + done.stderr
+    assert "test_that_hangs" in done.stdout + done.stderr

@@ -24,6 +24,7 @@ def run(root: Path, *names: str) -> tuple[int, list[dict[str, object]]]:
 
 
 @pytest.mark.catalogue
+@pytest.mark.timeout(7200)  # half an hour on two cores
 @pytest.mark.usefixtures("mirror")
 def test_every_task_goes_the_road_and_answers() -> None:
     """All of tasks/, in one command."""
