@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import jousting
@@ -10,7 +11,8 @@ import pytest
 from jousting import Arena, challenge, enter_challenger
 from making import edit_task
 
-from tiltyard import files, prepare, task_file
+import tiltyard
+from tiltyard import decision, files, prepare, task_file
 from tiltyard.errors import RegistryError, SealError
 from tiltyard.judge import judge
 from tiltyard.promote import promote
@@ -91,3 +93,20 @@ def test_a_verdict_holds_for_the_champion_it_was_given_against(iris: Arena) -> N
     verdict = promote(workspace, task)
     assert (verdict.champion, verdict.told) == (good, False)
     assert [line.champion for line in Registry(workspace).decisions("iris")] == [None, weak, weak, good]
+
+
+def test_only_code_that_judges_opens_a_verdict_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another word of the command line does not change the hash of the code; another check, metric or column does."""
+    package = tmp_path / "tiltyard"
+    shutil.copytree(Path(tiltyard.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    before = decision.code()
+    monkeypatch.setattr(tiltyard, "__file__", str(package / "__init__.py"))
+    assert decision.code() == before
+    for name in ("cli.py", "show.py", "commands/deciding.py", "report.py", "serve.py", "errors.py"):
+        (package / name).write_text("# changed\n", encoding="utf-8")
+    assert decision.code() == before
+    hashes = {before}
+    for name in ("checks/gap.py", "checks/new.py", "metrics.py", "columns/number.py", "problems/regression.py"):
+        (package / name).write_text("# changed\n", encoding="utf-8")
+        hashes.add(decision.code())
+    assert len(hashes) == 6

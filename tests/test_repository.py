@@ -14,7 +14,8 @@ import yaml
 from making import ROOT
 from pydantic import BaseModel
 
-from tiltyard import resolve, roster
+from tiltyard import decision, resolve, roster
+from tiltyard.decision import JUDGING
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
@@ -94,6 +95,46 @@ def test_heavy_libraries_stay_where_they_are_needed(path: Path) -> None:
     for library, modules in HEAVY.items():
         if library in roots:
             assert path.stem in modules, f"{_name(path)} imports {library}"
+
+
+# What the code that judges imports, and no verdict follows from.
+NOT_JUDGING = {
+    "it shows and tells": {"__init__", "errors", "evaluation", "exhibit", "markdown", "site.__init__"},
+    "it stores and signs": {
+        *("aliases", "challenge", "dvc_cache", "dvc_push", "dvc_transfer", "files", "ledger", "listing", "manifest"),
+        *("pointer", "progress", "registry", "signing", "stage", "store", "versions", "workspace"),
+    },
+    "it answers requests and records them": {
+        *("arms", "backlog", "body", "contributions", "csv_cells", "cut", "deadline", "dialect", "feedback", "few"),
+        *("feedback_token", "focus", "image_file", "inference", "meaning", "predict_request", "rate_limit", "recorder"),
+        *("served", "shapley", "sheet", "shortcut", "spool", "tally", "tensors"),
+    },
+    "it made what is judged, which the hashes of model, test rows and settings name": {
+        *("expectation", "model", "ranges", "schedule", "shelf", "source", "split", "strict", "training"),
+    },
+}
+
+
+def test_the_code_that_judges_is_hashed() -> None:
+    """Whatever judge and the plug-ins of judging import is in the list of the hash, or is left out for a reason."""
+    hashed = {_name(path) for name in JUDGING for path in decision._modules(SOURCE / name)}
+    plugged = {_name(path) for name in ("checks", "columns", "problems") for path in (SOURCE / name).glob("*.py")}
+    needed, new = set[str](), {"judge", *plugged}
+    while new:
+        needed |= new
+        new = {module for name in new for module in _ours(SOURCE / f"{name.replace('.', '/')}.py")} - needed
+    left = set().union(*NOT_JUDGING.values())
+    assert needed == hashed | left
+    assert not hashed & left
+
+
+def _ours(path: Path) -> set[str]:
+    """Name the modules of ours that a file imports."""
+    names = [module.removeprefix("tiltyard").strip(".") for module in _imports(path) if module.startswith("tiltyard")]
+    found = [
+        [SOURCE / f"{name.replace('.', '/')}.py", SOURCE / name.replace(".", "/") / "__init__.py"] for name in names
+    ]
+    return {_name(one) for either in found for one in either if one.is_file()}
 
 
 def test_pipelines_hold_order_alone() -> None:

@@ -14,6 +14,15 @@ from tiltyard.workspace import Workspace
 
 CODE = ("src", "pipelines", "tasks", "dvc.yaml", "params.yaml")  # what a commit must hold for a figure to be traced
 
+# The modules and folders that a verdict follows from: where one of them changes, what was held is judged anew.
+JUDGING = (
+    *("judge.py", "contest.py", "duel.py", "gate.py", "checks", "verdict.py", "terms.py", "task.py", "plugins.py"),
+    *("approve.py", "card.py", "decision.py", "rivals.py", "live.py", "gather.py", "monitor.py", "drift.py", "skew.py"),
+    *("bootstrap.py", "metrics.py", "labels.py", "curves.py", "slices.py", "disturb.py", "simple.py", "reference.py"),
+    *("evaluate.py", "predictor.py", "predictions.py", "prepare.py", "stored.py", "encoder.py", "column.py", "columns"),
+    *("problem.py", "problems", "moment.py", "vocabulary.py", "ngram.py"),
+)
+
 
 def provenance(workspace: Workspace) -> dict[str, Any]:
     """Say who decides, with which code; outside git the commit is None."""
@@ -24,9 +33,13 @@ def provenance(workspace: Workspace) -> dict[str, Any]:
 
 
 def code() -> str:
-    """Hash the code that is running, byte by byte."""
-    folder = Path(tiltyard.__file__).parent
-    return files.sha256(*sorted(folder.rglob("*.py")))
+    """Hash the code that judges, as it is running, byte by byte."""
+    places = [Path(tiltyard.__file__).parent / name for name in JUDGING]
+    return files.sha256(*(path for place in places for path in _modules(place)))
+
+
+def _modules(place: Path) -> list[Path]:
+    return sorted(place.rglob("*.py")) if place.is_dir() else [place]
 
 
 def _git(workspace: Workspace, *arguments: str) -> str | None:
