@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from making import fetch_raw, new_workspace
 
-from tiltyard import array_file, evaluate, files, prepare, task_file
+from tiltyard import array_file, evaluate, files, prepare, sealed_test, task_file
 from tiltyard.arrays import Array
 from tiltyard.predictor import version
 from tiltyard.task import Task
@@ -83,7 +83,7 @@ def write_linear(path: Path, weights: Array, bias: Array, *, softmax: bool) -> N
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
 
 
-def quick_package(workspace: Workspace, task: Task) -> str:
+def quick_package(workspace: Workspace, task: Task, test: sealed_test.TestPart | None = None) -> str:  # noqa: ARG001
     """Leave the files of a package without starting a service: what the gate needs of one, in no time."""
     name = version(workspace.out(task.name, "train"))
     with files.replacing_folder(workspace.package(task.name, name)) as folder:

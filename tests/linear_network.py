@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tiltyard.column import Array
+from tiltyard.arrays import Array
 
 if TYPE_CHECKING:
     import keras

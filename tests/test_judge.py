@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import jousting
 import numpy as np
@@ -12,9 +14,10 @@ from jousting import Arena, challenge, enter_challenger
 from making import edit_task
 
 import tiltyard
-from tiltyard import decision, files, prepare, task_file
+from tiltyard import files, prepare, provenance, sealed_test, task_file
 from tiltyard.errors import RegistryError, SealError
 from tiltyard.judge import judge
+from tiltyard.package import package
 from tiltyard.promote import promote
 from tiltyard.registry import Registry
 
@@ -99,14 +102,43 @@ def test_only_code_that_judges_opens_a_verdict_again(tmp_path: Path, monkeypatch
     """Another word of the command line does not change the hash of the code; another check, metric or column does."""
     package = tmp_path / "tiltyard"
     shutil.copytree(Path(tiltyard.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
-    before = decision.code()
+    before = provenance.code()
     monkeypatch.setattr(tiltyard, "__file__", str(package / "__init__.py"))
-    assert decision.code() == before
+    assert provenance.code() == before
     for name in ("cli.py", "show.py", "commands/deciding.py", "report.py", "serve.py", "errors.py"):
         (package / name).write_text("# changed\n", encoding="utf-8")
-    assert decision.code() == before
+    assert provenance.code() == before
     hashes = {before}
     for name in ("checks/gap.py", "checks/new.py", "metrics.py", "columns/number.py", "problems/regression.py"):
         (package / name).write_text("# changed\n", encoding="utf-8")
-        hashes.add(decision.code())
+        hashes.add(provenance.code())
     assert len(hashes) == 6
+
+
+@pytest.mark.parametrize("name", ["weak", "good"])
+def test_the_sealed_rows_are_opened_and_hashed_once(iris: Arena, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A promotion judges, packages and records what it opened at first: rows that change on the way are not seen."""
+    workspace, task = iris
+    enter_challenger(workspace, "blind" if name == "good" else "good")
+    promote(workspace, task)
+    monkeypatch.setattr("tiltyard.bento.build", lambda *_: None)
+    monkeypatch.setattr("tiltyard.trial.prove", lambda *_: 0.0)
+    monkeypatch.setattr("tiltyard.store.add", lambda *_: None)
+    monkeypatch.setattr("tiltyard.package.package", package)
+    opened, hashed = Counter[str](), []
+    load, pass_on = np.load, sealed_test.hashed
+
+    def opening(file: Path, **options: Any) -> Any:
+        opened[Path(file).name] += 1
+        return load(file, **options)
+
+    def hashing(digest: Any, rows: int, pieces: Any) -> Any:
+        hashed.append(rows)
+        return pass_on(digest, rows, pieces)
+
+    monkeypatch.setattr(np, "load", opening)
+    monkeypatch.setattr(sealed_test, "hashed", hashing)
+    enter_challenger(workspace, name)
+    assert promote(workspace, task).verdict == ("PROMOTE" if name == "good" else "HOLD")
+    assert opened["test.npz"] == 1
+    assert len(hashed) == len(task.columns) + len(["truth", "number"])

@@ -14,8 +14,8 @@ import yaml
 from making import ROOT
 from pydantic import BaseModel
 
-from tiltyard import decision, resolve, roster
-from tiltyard.decision import JUDGING
+from tiltyard import provenance, resolve, roster
+from tiltyard.provenance import JUDGING
 from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
@@ -117,7 +117,7 @@ NOT_JUDGING = {
 
 def test_the_code_that_judges_is_hashed() -> None:
     """Whatever judge and the plug-ins of judging import is in the list of the hash, or is left out for a reason."""
-    hashed = {_name(path) for name in JUDGING for path in decision._modules(SOURCE / name)}
+    hashed = {_name(path) for name in JUDGING for path in provenance._modules(SOURCE / name)}
     plugged = {_name(path) for name in ("checks", "columns", "problems") for path in (SOURCE / name).glob("*.py")}
     needed, new = set[str](), {"judge", *plugged}
     while new:

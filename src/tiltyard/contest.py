@@ -24,7 +24,7 @@ from tiltyard.provenance import provenance
 from tiltyard.reference import reference
 from tiltyard.registry import Champion, Registry
 from tiltyard.rivals import Match, match
-from tiltyard.sealed_test import TestPart, read_test
+from tiltyard.sealed_test import TestPart
 from tiltyard.simple import simple
 from tiltyard.task import Task
 from tiltyard.versions import recorded
@@ -43,10 +43,10 @@ print(psutil.Process().memory_info().rss / 2**20)
 """
 
 
-def duel(workspace: Workspace, task: Task, report: Json, champion: Champion | None) -> Duel:
-    """Let all answer, here and now; `report` is the evaluation's."""
+def duel(workspace: Workspace, task: Task, report: Json, test: TestPart, champion: Champion | None) -> Duel:
+    """Let all answer the sealed rows, here and now; `report` is the evaluation's."""
     predictor = Predictor.load(workspace.out(task.name, "train"))
-    predictions, test = evaluate.predict(workspace, task, predictor), read_test(workspace, task)
+    predictions = evaluate.predict(workspace, task, predictor, test)
     context = files.read_json(workspace.out(task.name, "prepare") / "split.json")["context"]
 
     return Duel(

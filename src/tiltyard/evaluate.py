@@ -25,9 +25,10 @@ from tiltyard.workspace import Workspace
 def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
     """Write report.json, predictions and plots; give the report."""
     predictor = Predictor.load(workspace.out(task.name, "train"))
-    predictions, test = predict(workspace, task, predictor), read_test(workspace, task).rows
+    test = read_test(workspace, task)
+    predictions = predict(workspace, task, predictor, test)
     training = files.read_json(workspace.out(task.name, "train") / "training.json")
-    content = _report(workspace, task, predictor, predictions, test)
+    content = _report(workspace, task, predictor, predictions, test.rows)
     with files.replacing_folder(workspace.out(task.name, "evaluate")) as folder:
         files.write_json(folder / "report.json", content)
         predictions.save(folder / "predictions.npz")
@@ -35,9 +36,8 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
     return content
 
 
-def predict(workspace: Workspace, task: Task, predictor: Predictor) -> Predictions:
+def predict(workspace: Workspace, task: Task, predictor: Predictor, test: TestPart) -> Predictions:
     """Run a model on the sealed test rows, and the baseline beside it."""
-    test = read_test(workspace, task)
     outputs = predictor.condensed(test.rows, test.truth)
     _, known = open_part(workspace.out(task.name, "prepare") / "train.npz")
     baseline = task.kind.baseline(known, past(task, test), task.gate.metric)

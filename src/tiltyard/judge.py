@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 from tiltyard import contest, files, plugins
 from tiltyard.duel import Duel
@@ -14,7 +14,7 @@ from tiltyard.gate import versus
 from tiltyard.predictor import version
 from tiltyard.provenance import code
 from tiltyard.registry import Registry, withdrawn
-from tiltyard.sealed_test import read_test
+from tiltyard.sealed_test import TestPart, read_test
 from tiltyard.task import Task
 from tiltyard.verdict import Verdict, word
 from tiltyard.workspace import Workspace
@@ -22,9 +22,17 @@ from tiltyard.workspace import Workspace
 Json = dict[str, Any]
 
 
-def judge(workspace: Workspace, task: Task, *, again: bool = False) -> Verdict:
-    """Hold the evaluated model against every check; nothing is written."""
-    report, registry = read_report(workspace, task), Registry(workspace)
+class Evaluated(NamedTuple):
+    """What is judged: the report of the evaluation, and the sealed rows that it is about."""
+
+    report: Json
+    test: TestPart
+
+
+def judge(workspace: Workspace, task: Task, evaluated: Evaluated | None = None, *, again: bool = False) -> Verdict:
+    """Hold the evaluated model against every check; nothing is written. What was read before is not read again."""
+    report, test = evaluated or read_evaluated(workspace, task)
+    registry = Registry(workspace)
     champion = registry.champion(task.name)
     before = champion.version if champion else None
     verdict = Verdict(task.name, "HOLD", report["version"], before, [], fingerprint=_fingerprint(task, report, before))
@@ -32,7 +40,7 @@ def judge(workspace: Workspace, task: Task, *, again: bool = False) -> Verdict:
         return dataclasses.replace(verdict, reasons=[f"version {before} is already the champion"], told=True)
     if not again and (known := _known(registry, verdict)):
         return known
-    duel = contest.duel(workspace, task, report, champion)
+    duel = contest.duel(workspace, task, report, test, champion)
     outcomes = [plugins.load("checks", name)().outcome(duel) for name in plugins.names("checks")]
     reasons = [outcome.text for outcome in outcomes if outcome.state == "failed"] or _praise(duel)
     return dataclasses.replace(
@@ -40,8 +48,8 @@ def judge(workspace: Workspace, task: Task, *, again: bool = False) -> Verdict:
     )
 
 
-def read_report(workspace: Workspace, task: Task) -> Json:
-    """Read the evaluation; refuse it if it is about another model or other test rows than there are now."""
+def read_evaluated(workspace: Workspace, task: Task) -> Evaluated:
+    """Read evaluation and sealed rows; refuse one that is about another model or other rows than there are now."""
     path = workspace.out(task.name, "evaluate") / "report.json"
     hint = f"measure it: tiltyard evaluate {task.name}"
     if not path.is_file():
@@ -53,14 +61,15 @@ def read_report(workspace: Workspace, task: Task) -> Json:
             f"{task.name} has no model: expected {train.relative_to(workspace.root)}",
             hint=f"make it: tiltyard train {task.name}",
         )
-    expected = {"version": version(train), "test": read_test(workspace, task).digest, "metric": task.gate.metric}
+    test = read_test(workspace, task)
+    expected = {"version": version(train), "test": test.digest, "metric": task.gate.metric}
     for name, value in expected.items():
         if report[name] != value:
             raise RegistryError(
                 f"the evaluation of {task.name} is about another {name}: expected {value}; received {report[name]}",
                 hint=hint,
             )
-    return report
+    return Evaluated(report, test)
 
 
 def _known(registry: Registry, verdict: Verdict) -> Verdict | None:

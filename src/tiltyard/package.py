@@ -27,8 +27,11 @@ from tiltyard.workspace import Workspace
 log = logging.getLogger(__name__)
 
 
-def package(workspace: Workspace, task: Task) -> str:
-    """Make and prove the package of the trained model, unless it is there; give its version."""
+def package(workspace: Workspace, task: Task, test: TestPart | None = None) -> str:
+    """Make and prove the package of the trained model, unless it is there; give its version.
+
+    Golden rows are some of `test`, the sealed rows, which are read where the caller has not.
+    """
     version = _judged(workspace, task)
     folder = workspace.package(task.name, version)
     proven, pointer = folder / "proven.json", folder.with_name(f"{version}.dvc")
@@ -39,7 +42,7 @@ def package(workspace: Workspace, task: Task) -> str:
         return version
     if not proven.is_file():
         log.info("%s: write package %s", task.name, version)
-        write(workspace, task, folder)
+        write(workspace, task, folder, test)
     log.info("%s: build Bento %s:%s", task.name, task.name, version)
     bento.build(workspace, task.name, version)
     log.info("%s: start it and replay golden rows", task.name)
@@ -66,13 +69,12 @@ def _judged(workspace: Workspace, task: Task) -> str:
     return version
 
 
-def write(workspace: Workspace, task: Task, folder: Path) -> None:
+def write(workspace: Workspace, task: Task, folder: Path, test: TestPart | None = None) -> None:
     """Write the package folder of what was judged, whole or not at all."""
     files.remove_abandoned(folder.parent)  # of other versions, too: one that was killed may never come again
     train, evaluate = workspace.out(task.name, "train"), workspace.out(task.name, "evaluate")
     report, training = files.read_json(evaluate / "report.json"), files.read_json(train / "training.json")
-    predictor = Predictor.load(train)
-    test = read_test(workspace, task)
+    predictor, test = Predictor.load(train), test or read_test(workspace, task)
     with files.replacing_folder(folder) as target:
         for name in ("model.onnx", "encoder.json"):
             shutil.copy(train / name, target)

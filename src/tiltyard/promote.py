@@ -7,9 +7,10 @@ import dataclasses
 from tiltyard import files, signing
 from tiltyard.errors import PackageError
 from tiltyard.gate import Outcome
-from tiltyard.judge import judge, read_report
+from tiltyard.judge import judge, read_evaluated
 from tiltyard.provenance import code, provenance
 from tiltyard.registry import Registry
+from tiltyard.sealed_test import TestPart
 from tiltyard.task import Task
 from tiltyard.verdict import Verdict
 from tiltyard.workspace import Workspace
@@ -23,35 +24,36 @@ def promote(workspace: Workspace, task: Task, *, dry_run: bool = False, again: b
     registry = Registry(workspace)
     with registry.lock(task.name):
         registry.repair(task.name)
-        verdict = judge(workspace, task, again=again)
+        evaluated = read_evaluated(workspace, task)
+        verdict = judge(workspace, task, evaluated, again=again)
         if verdict.version == verdict.champion:
             proven = workspace.package(task.name, verdict.version) / "proven.json"
             there = proven.is_file()
-            _package(workspace, task)  # a fresh clone has the pointer, and must make the package anew
+            _package(workspace, task, evaluated.test)  # a fresh clone has the pointer, and must make the package anew
             if not there:
                 registry.note_files(task.name)
         if verdict.told:
             return verdict
         if verdict.verdict == "PROMOTE":
-            verdict = _proven(workspace, task, verdict)
+            verdict = _proven(workspace, task, evaluated.test, verdict)
         if verdict.verdict == "PROMOTE":
             hashes = {"package": files.sha256(workspace.package(task.name, verdict.version)), "code": code()}
             verdict = dataclasses.replace(verdict, evidence={**verdict.evidence, **hashes})
-        decision = verdict.decision(task, read_report(workspace, task), provenance(workspace))
+        decision = verdict.decision(task, evaluated.report, provenance(workspace))
         (registry.promote if verdict.verdict == "PROMOTE" else registry.record)(decision)
         return verdict
 
 
-def _package(workspace: Workspace, task: Task) -> str:
+def _package(workspace: Workspace, task: Task, test: TestPart) -> str:
     from tiltyard.package import package
 
-    return package(workspace, task)
+    return package(workspace, task, test)
 
 
-def _proven(workspace: Workspace, task: Task, verdict: Verdict) -> Verdict:
+def _proven(workspace: Workspace, task: Task, test: TestPart, verdict: Verdict) -> Verdict:
     """Package the winner; one whose service does not answer as the evaluation did is rejected after all."""
     try:
-        _package(workspace, task)
+        _package(workspace, task, test)
     except PackageError as error:
         title = "the packaged service answers as the evaluation did"
         outcome = Outcome("package", title, "failed", error.message, "REJECT", repeatable=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ class TestPart:
     truth: Array
     number: Array
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """The hash that the seal records."""
         digest = hashlib.sha256()
