@@ -40,7 +40,9 @@ sys.path.insert(0, str(page.ROOT / "tests"))
 import scribe  # from tests/: a model that writes text
 from making import new_workspace
 
-from tiltyard import files, serve, trial
+from tiltyard import files
+from tiltyard.serving import serve
+from tiltyard.serving.packaging import smoke_test
 from tiltyard.workspace import Workspace
 
 TARGET = page.ROOT / "benchmarks" / "HOSTILE.md"
@@ -245,7 +247,7 @@ def damaged(seed: int, count: int) -> Iterator[bytes]:
         yield bytes(content)
 
 
-def measured(server: trial.Server, send: Send, seconds: float) -> Waited:
+def measured(server: smoke_test.Server, send: Send, seconds: float) -> Waited:
     """Ask a plain request again and again while eight clients attack."""
     port, found = int(server.url.rpartition(":")[2]), Waited()
     found.before = found.most = look(server.process.pid).mib
@@ -290,7 +292,7 @@ def _ask(port: int, wire: bytes, end: float, found: Waited) -> None:
         time.sleep(0.05)
 
 
-def fuzzed(server: trial.Server, count: int) -> dict[str, int]:
+def fuzzed(server: smoke_test.Server, count: int) -> dict[str, int]:
     """Send damaged Parquet files, one after the other over four connections; count what is answered."""
     import httpx
 
@@ -333,10 +335,10 @@ def main() -> None:
 
 
 @contextlib.contextmanager
-def _serving(source: Path, folders: dict[str, Path], home: Path) -> Iterator[trial.Server]:
+def _serving(source: Path, folders: dict[str, Path], home: Path) -> Iterator[smoke_test.Server]:
     shutil.rmtree(home, ignore_errors=True)
     environment = serve.environment(serve.fixed(folders), home)
-    with trial.running(serve.ARGUMENTS, {**environment, "PYTHONPATH": str(source)}, home) as server:
+    with smoke_test.running(serve.ARGUMENTS, {**environment, "PYTHONPATH": str(source)}, home) as server:
         try:
             yield server
         finally:

@@ -21,7 +21,7 @@ TIMES = 3
 COMMANDS = {
     "import tensorflow": [sys.executable, "-c", "import tensorflow"],
     "import great_expectations": [sys.executable, "-c", "import great_expectations"],
-    "tiltyard validate iris": [sys.executable, "-c", "from tiltyard.cli import main; main()", "validate", "iris"],
+    "tiltyard validate iris": [sys.executable, "-c", "from tiltyard.cli.main import main; main()", "validate", "iris"],
 }
 
 

@@ -27,10 +27,16 @@ import page
 import raw
 import yaml
 
-from tiltyard import array_file, evaluate, files, init, prepare, promote, quiet, sealed_test, task_file, train
+from tiltyard import environment, files
 from tiltyard.arrays import Array
-from tiltyard.encoder import Encoder
-from tiltyard.task import Task
+from tiltyard.config import loader
+from tiltyard.config.draft import draft as init
+from tiltyard.config.task import Task
+from tiltyard.evaluation import evaluate
+from tiltyard.gate import promote
+from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.preparation import array_file, prepare, sealed_test
+from tiltyard.training import train
 from tiltyard.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -112,13 +118,13 @@ def _run(name: str, seed: int) -> dict[str, Any]:
     """Go from fetching to the verdict in a project of its own; give each model's value, and what it took."""
     with tempfile.TemporaryDirectory() as folder:
         space = Workspace(Path(folder))
-        quiet.silence(space)
+        environment.silence(space)
         content = yaml.safe_load((ROOT / "tasks" / f"{name}.yaml").read_text(encoding="utf-8"))
         content["train"]["seed"] = seed
         if _rows(name) < FEW and content["split"]["kind"] != "chronological":
             content["split"]["seed"] = seed
         files.write_text(space.task_file(name), yaml.safe_dump(content, sort_keys=False))
-        task = task_file.load(space, name)
+        task = loader.load(space, name)
         raw.fetch(space, task)
         facts = prepare.prepare(space, task)
         start = time.perf_counter()

@@ -21,8 +21,13 @@ import page
 import raw
 import yaml
 
-from tiltyard import evaluate, files, prepare, promote, quiet, task_file, train
-from tiltyard.task import Task
+from tiltyard import environment, files
+from tiltyard.config import loader
+from tiltyard.config.task import Task
+from tiltyard.evaluation import evaluate
+from tiltyard.gate import promote
+from tiltyard.preparation import prepare
+from tiltyard.training import train
 from tiltyard.workspace import Workspace
 
 KEPT = page.ROOT / "benchmarks" / "deep.json"
@@ -80,7 +85,7 @@ def main() -> None:
         sign = _sign(space, name)
         runs = [run for run in kept.get(name, []) if run["task"] == sign]
         if asked.again and runs:
-            runs[-1] |= _judged(space, task_file.load(space, name))
+            runs[-1] |= _judged(space, loader.load(space, name))
         for seed in {*range(asked.seeds)} - {run["seed"] for run in runs}:
             runs.append({**_run(space, name, seed), "task": sign})
             _keep(kept, name, runs)
@@ -98,7 +103,7 @@ def _keep(kept: dict[str, list[Json]], name: str, runs: list[Json]) -> None:
 def _space() -> Workspace:
     """Make a project that has the tasks alone."""
     space = Workspace(PLACE)
-    quiet.silence(space)
+    environment.silence(space)
     for path in (page.ROOT / "tasks").glob("*.yaml"):
         files.write_text(space.task_file(path.stem), path.read_text(encoding="utf-8"))
     return space
@@ -116,7 +121,7 @@ def _sign(space: Workspace, name: str) -> str:
 
 def _run(space: Workspace, name: str, seed: int) -> Json:
     """Go from the source to the verdict; give what was measured."""
-    task = task_file.load(space, name)
+    task = loader.load(space, name)
     task = task.model_copy(update={"train": task.train.model_copy(update={"seed": seed})})
     raw.fetch(space, task)
     facts = prepare.prepare(space, task, reseal=True)

@@ -28,10 +28,13 @@ import page
 import raw
 import yaml
 
-from tiltyard import files, prepare, quiet, task_file, train
-from tiltyard.fitting import Place, fit
-from tiltyard.parts import Parts
-from tiltyard.task import Task
+from tiltyard import environment, files
+from tiltyard.config import loader
+from tiltyard.config.task import Task
+from tiltyard.preparation import prepare
+from tiltyard.preparation.training_rows import Parts
+from tiltyard.training import train
+from tiltyard.training.fit import Place, fit
 from tiltyard.workspace import Workspace
 
 TASKS = ("mnist_cnn", "mnist_lstm", "cifar10_cnn", "imdb_lstm")
@@ -64,7 +67,7 @@ def _known(name: str) -> str:
 
 def _line(space: Workspace, name: str, rows: int, rounds: int) -> str:
     """Prepare some rows of a task, and time both ways by turns, each time in a process of its own."""
-    quiet.silence(space)
+    environment.silence(space)
     task = _shortened(space, name, rows)
     raw.fetch(space, task)
     count = prepare.prepare(space, task, reseal=True)["rows"]["train"]
@@ -92,13 +95,13 @@ def _shortened(space: Workspace, name: str, rows: int) -> Task:
         content["train"].pop(switch, None)
     content["train"]["epochs"] = EPOCHS
     files.write_text(space.task_file(name), yaml.safe_dump(content, sort_keys=False))
-    return task_file.load(space, name)
+    return loader.load(space, name)
 
 
 def _epochs(way: str, root: str, name: str) -> list[float]:
     """Give the seconds of each epoch but the first."""
     space, ends = Workspace(Path(root)), list[float]()
-    task = task_file.load(space, name)
+    task = loader.load(space, name)
     parts = train.opened(space, task) if way == "ours" else Parts.load(space.out(name, "prepare"))
     {"ours": _ours, "plain": _plain}[way](task, parts, lambda *_: ends.append(time.perf_counter()))
     return [end - before for before, end in itertools.pairwise(ends)]
@@ -113,7 +116,7 @@ def _plain(task: Task, parts: Parts, tell: Callable[..., None]) -> None:
     """Do what a notebook does: arrays of float32, no seed, nothing watched, nothing kept."""
     import keras
 
-    from tiltyard import network
+    from tiltyard.training import network
 
     def arrays(part: Any) -> tuple[Any, Any]:
         return part[0][:].astype(np.float32), network.targets(task, parts.encoder, part[1])

@@ -21,12 +21,13 @@ from typing import Any
 import numpy as np
 import page
 
-from tiltyard import files, task_file
+from tiltyard import files
 from tiltyard.arrays import Array
-from tiltyard.checks.champion import Champion
-from tiltyard.checks.mcnemar import Mcnemar
-from tiltyard.duel import Duel
-from tiltyard.task import Task
+from tiltyard.config import loader
+from tiltyard.config.task import Task
+from tiltyard.gate.checks.champion import Champion
+from tiltyard.gate.checks.mcnemar import Mcnemar
+from tiltyard.gate.duel import Duel
 from tiltyard.workspace import Workspace
 
 TARGET = page.ROOT / "benchmarks" / "GATE.md"
@@ -53,7 +54,7 @@ class Setting:
 
     def judged_by(self, seed: int) -> Task:
         """Give the task with such a gate, and a seed of its own: it decides which resamples the bootstrap draws."""
-        task = task_file.load(Workspace(page.ROOT), self.task)
+        task = loader.load(Workspace(page.ROOT), self.task)
         gate = task.gate.model_copy(update={"metric": self.metric, "minimum_gain": self.least})
         return task.model_copy(update={"gate": gate, "split": task.split.model_copy(update={"seed": seed})})
 

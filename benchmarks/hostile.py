@@ -23,7 +23,9 @@ from corpus import Model
 from watched import Seen, look
 from wires import Request, dealt, sent
 
-from tiltyard import files, serve, trial
+from tiltyard import files
+from tiltyard.serving import serve
+from tiltyard.serving.packaging import smoke_test
 from tiltyard.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,7 +59,7 @@ class Outcome:
         return sum(seen.mib for seen in late) / sum(seen.mib for seen in early)
 
 
-def hammer(server: trial.Server, golden: dict[str, Any], count: int, seed: int) -> Outcome:
+def hammer(server: smoke_test.Server, golden: dict[str, Any], count: int, seed: int) -> Outcome:
     """Send requests; afterwards the same processes must be there, ready, and answer golden rows as before."""
     dice, outcome, port = Random(seed), Outcome(), int(server.url.rpartition(":")[2])  # noqa: S311 - no secret
     models = [_model(server, name) for name in golden]
@@ -69,7 +71,7 @@ def hammer(server: trial.Server, golden: dict[str, Any], count: int, seed: int) 
                 outcome.note(request, answers)
             outcome.seen.append(look(server.process.pid))
     for name, rows in golden.items():
-        trial.replay(server, name, rows["version"], rows)
+        smoke_test.replay(server, name, rows["version"], rows)
     with urllib.request.urlopen(f"{server.url}/readyz", timeout=10) as answer:  # noqa: S310 - loopback
         assert answer.status == 200  # noqa: S101 - urlopen raises otherwise
     if gone := {*outcome.seen[0].processes} - {*outcome.seen[-1].processes}:  # another may have come for long work
@@ -77,7 +79,7 @@ def hammer(server: trial.Server, golden: dict[str, Any], count: int, seed: int) 
     return outcome
 
 
-def _model(server: trial.Server, name: str) -> Model:
+def _model(server: smoke_test.Server, name: str) -> Model:
     return Model(name, server.ask(f"/v1/models/{name}/schema"), server.ask(f"/v2/models/{name}")["inputs"])
 
 
@@ -93,7 +95,7 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory() as folder:
         environment = serve.environment({**serve.fixed(folders), "TIMEOUT": SECONDS}, Path(folder))
-        with trial.running(serve.ARGUMENTS, environment, Path(folder)) as server:
+        with smoke_test.running(serve.ARGUMENTS, environment, Path(folder)) as server:
             outcome = hammer(server, golden, given.requests, given.seed)
     text = told(outcome, given.requests, given.seed)
     print(text)

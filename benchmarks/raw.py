@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from tiltyard import files, versions
-from tiltyard.store import Pointer
-from tiltyard.task import Task
+from tiltyard import files
+from tiltyard.config.task import Task
+from tiltyard.data import versions
+from tiltyard.data.dvc import Pointer
 from tiltyard.workspace import Workspace
 
 

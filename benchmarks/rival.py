@@ -15,11 +15,13 @@ import pandera
 import pandera.pandas as pa
 from pandera import Check
 
-from tiltyard import data_docs, plugins, task_file
+from tiltyard import plugins
+from tiltyard.config import loader
+from tiltyard.config.task import Task
 from tiltyard.expectation import Expectation
-from tiltyard.form import Facts
-from tiltyard.suite import asked, judge
-from tiltyard.task import Task
+from tiltyard.preparation.modalities.base import Facts
+from tiltyard.validation import data_docs
+from tiltyard.validation.suite import asked, judge
 from tiltyard.workspace import Workspace
 
 TEXTS = ("country", "plan", "device", "city", "code", "born", "joined", "seen", "active", "mobile", "left")
@@ -28,13 +30,13 @@ TEXTS = ("country", "plan", "device", "city", "code", "born", "joined", "seen", 
 def main(root: str, mode: str) -> None:
     """Do one of the two; print what came out as JSON."""
     workspace = Workspace(Path(root))
-    task = task_file.load(workspace, "wide")
+    task = loader.load(workspace, "wide")
     print(json.dumps((_whole if mode == "whole" else _checks)(task, workspace.raw("wide"))))
 
 
 def _whole(task: Task, folder: Path) -> dict[str, Any]:
     """Read and validate, as a script would."""
-    form = plugins.load("forms", task.form)()
+    form = plugins.load("modalities", task.form)()
     frame = _read(form.open(folder))
     schema([*form.implied(task), *task.expect]).validate(frame, lazy=True)
     return {"version": pandera.__version__}
@@ -42,7 +44,7 @@ def _whole(task: Task, folder: Path) -> dict[str, Any]:
 
 def _checks(task: Task, folder: Path) -> dict[str, Any]:
     """Time the checks alone, on rows that are in memory: pandera's, ours, and Great Expectations' as it comes."""
-    form = plugins.load("forms", task.form)()
+    form = plugins.load("modalities", task.form)()
     expected = [*form.implied(task), *task.expect]
     look = form.look(task, folder)
     parts = list(look.parts(look.columns))

@@ -17,8 +17,9 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from tiltyard import files, roster
-from tiltyard.next_steps import STATUS
+from tiltyard import files
+from tiltyard.config import task_list
+from tiltyard.gate.next_steps import STATUS
 from tiltyard.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,7 +68,7 @@ def _road(root: Path) -> str:
     """Each task alone, from source to champion, against the bare fit of the same rows; then what is fixed."""
     lines = ["| task | bare fit, s | road, s | whole command, s | road / bare |", "|---|--:|--:|--:|--:|"]
     fixed = []
-    for name in roster.listed(Workspace(root)):
+    for name in task_list.listed(Workspace(root)):
         whole, out = _seconds(root, "tiltyard", "run", name, "--json")
         (row,) = json.loads(out)
         bare, _ = _seconds(root, sys.executable, str(ROOT / "benchmarks" / "bare.py"), str(root), name)

@@ -19,7 +19,8 @@ import numpy as np
 import page
 import psutil
 
-from tiltyard import serve, trial
+from tiltyard.serving import serve
+from tiltyard.serving.packaging import smoke_test
 from tiltyard.workspace import Workspace
 
 PEERS = Path(__file__).parent / "peers"
@@ -109,7 +110,7 @@ def environment(workspace: Workspace, folders: dict[str, Path], home: Path) -> d
 def running(service: Service, given: dict[str, str], home: Path) -> Iterator[tuple[str, psutil.Process]]:
     """Keep a service running until it is not needed; give its address and its process."""
     home.mkdir(parents=True, exist_ok=True)
-    port = str(trial.free_port())
+    port = str(smoke_test.free_port())
     address = f"http://127.0.0.1:{port}"
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -124,7 +125,7 @@ def running(service: Service, given: dict[str, str], home: Path) -> Iterator[tup
             _wait(process, address + service.ready, home / "log")
             yield address, psutil.Process(process.pid)
         finally:
-            trial.stop(process)
+            smoke_test.stop(process)
 
 
 def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:

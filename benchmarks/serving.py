@@ -31,9 +31,10 @@ import services
 import wrk
 from services import Service
 
-from tiltyard import files, serve
-from tiltyard.encoder import Encoder
-from tiltyard.quiet import silence
+from tiltyard import files
+from tiltyard.environment import silence
+from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.serving import serve
 from tiltyard.workspace import Workspace
 
 TASKS = {"diabetes": "a table", "digits": "a picture", "sine": "a series"}

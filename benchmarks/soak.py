@@ -24,7 +24,9 @@ from pathlib import Path
 import numpy as np
 from watched import Seen, look
 
-from tiltyard import files, serve, trial
+from tiltyard import files
+from tiltyard.serving import serve
+from tiltyard.serving.packaging import smoke_test
 from tiltyard.workspace import Workspace
 
 RESULTS = Path(__file__).resolve().parents[1] / "benchmarks" / "SOAK.md"
@@ -86,7 +88,7 @@ class Client(asyncio.Protocol):
             self.tenths[place].errors += not head.startswith(b"http/1.1 200")
 
 
-async def soaked(server: trial.Server, request: bytes, rate: float, seconds: float) -> list[Tenth]:
+async def soaked(server: smoke_test.Server, request: bytes, rate: float, seconds: float) -> list[Tenth]:
     """Send requests by the clock; look at the service once a second."""
     tenths = [Tenth() for _ in range(TENTHS)]
     loop, port = asyncio.get_running_loop(), int(server.url.rpartition(":")[2])
@@ -110,7 +112,7 @@ async def soaked(server: trial.Server, request: bytes, rate: float, seconds: flo
     return tenths
 
 
-def capacity(server: trial.Server, path: str, body: str, seconds: int) -> float:
+def capacity(server: smoke_test.Server, path: str, body: str, seconds: int) -> float:
     """Find how many requests a second the service answers to 16 clients that wait for nothing else."""
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder, "post.lua")
@@ -135,7 +137,7 @@ def main() -> None:
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     with tempfile.TemporaryDirectory() as folder:
         environment = serve.environment(serve.fixed(folders), Path(folder))
-        with trial.running(serve.ARGUMENTS, environment, Path(folder)) as server:
+        with smoke_test.running(serve.ARGUMENTS, environment, Path(folder)) as server:
             most = min([capacity(server, path, body, 5) for _ in range(LOOKS)][1:])  # the first warms up
             rate = SHARE * most
             tenths = asyncio.run(soaked(server, (head + body).encode(), rate, 60 * given.minutes))

@@ -16,8 +16,11 @@ from typing import Any
 import page
 import raw
 
-from tiltyard import files, plan, prepare, quiet, study, task_file
-from tiltyard.study_page import table, troubles
+from tiltyard import environment, files
+from tiltyard.config import loader
+from tiltyard.experiments import study, study_plan
+from tiltyard.experiments.study_markdown import table, troubles
+from tiltyard.preparation import prepare
 from tiltyard.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,7 +33,7 @@ def main() -> None:
     place.root.mkdir(parents=True, exist_ok=True)
     if not (place.root / "tasks").exists():
         (place.root / "tasks").symlink_to(ROOT / "tasks")
-    quiet.silence(place)
+    environment.silence(place)
     for path in sorted((ROOT / "studies").glob("*.yaml")):
         if path.stem in sys.argv[1:] or len(sys.argv) == 1:
             _run(place, path)
@@ -38,8 +41,8 @@ def main() -> None:
 
 
 def _run(place: Workspace, path: Path) -> None:
-    wanted = plan.read(path)
-    task = task_file.load(place, wanted.task)
+    wanted = study_plan.read(path)
+    task = loader.load(place, wanted.task)
     if not place.out(task.name, "prepare").is_dir():
         raw.fetch(place, task)
         prepare.prepare(place, task)

@@ -13,7 +13,7 @@ from pipelines.estimate import Estimate
 from pipelines.progress_table import ProgressTable
 from pipelines.task_progress import TaskProgress
 from pipelines.terminal import Screen, animated
-from tiltyard import quiet
+from tiltyard import environment
 from tiltyard.errors import TiltyardError
 from tiltyard.progress import SECONDS_A_LINE
 from tiltyard.workspace import Workspace
@@ -38,7 +38,7 @@ class Board:
     def __enter__(self) -> Self:
         """Redirect other output, and draw the table."""
         self._results_follow = bool(sys.stdout and sys.stdout.isatty())  # on the same terminal
-        self.stream: TextIO = self._stack.enter_context(quiet.redirected(self.workspace.log("run")))
+        self.stream: TextIO = self._stack.enter_context(environment.redirected(self.workspace.log("run")))
         if animated(self.stream):
             self._screen = Screen(self.stream)
             self._table = ProgressTable(self.steps, self.stream.encoding)

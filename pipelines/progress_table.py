@@ -11,7 +11,8 @@ from rich.text import Text
 
 from pipelines.estimate import SKIPPED, Estimate
 from pipelines.task_progress import TaskProgress
-from tiltyard import progress, show
+from tiltyard import progress
+from tiltyard.cli.output import tables
 
 WIDE = 120  # columns from which each step has a column of its own
 ROOM = 4  # lines for headings, the hidden rows, the sum and the cursor
@@ -75,9 +76,9 @@ class ProgressTable:
     def _now(self, task: TaskProgress, *, named: bool) -> Text:
         """Return what a task is at, or how it ended; `named` says the step, too."""
         if task.stopped:
-            return Text(f"stopped at {task.stopped}", style=show.COLOURS["stopped"])
+            return Text(f"stopped at {task.stopped}", style=tables.COLOURS["stopped"])
         if task.ended is not None:
-            return Text(task.result, style=show.COLOURS.get(task.result, ""))
+            return Text(task.result, style=tables.COLOURS.get(task.result, ""))
         if not task.step:
             return Text(task.note or "waiting", style="dim")
         parts = [task.step] if named else []

@@ -17,10 +17,12 @@ from prefect.states import Completed, Failed
 from pipelines import server, steps
 from pipelines.board import Board
 from pipelines.row import Row
-from tiltyard import bases, files, progress, roster, stage, store, task_file
+from tiltyard import files, processes, progress
+from tiltyard.config import base_tasks, loader, task_list
+from tiltyard.config.task import Task
+from tiltyard.data import dvc
 from tiltyard.errors import TaskError, TiltyardError
-from tiltyard.next_steps import next_steps
-from tiltyard.task import Task
+from tiltyard.gate.next_steps import next_steps
 from tiltyard.workspace import Workspace
 
 PATIENCE = 10.0  # seconds that an interrupt gives to steps which cannot be ended, such as a download
@@ -31,12 +33,12 @@ def run(workspace: Workspace, names: list[str], ready: Callable[[], None] = lamb
 
     Prefect reads its settings when it is imported: call quiet.silence and server.running before importing this.
     """
-    names = bases.led(workspace, names)
+    names = base_tasks.led(workspace, names)
     for name in names:
-        if bases.mistake(workspace, name):
+        if base_tasks.mistake(workspace, name):
             continue  # its row will say so
-        roster.enter(workspace, name)  # a stage is made for it
-    store.heal(workspace)
+        task_list.enter(workspace, name)  # a stage is made for it
+    dvc.heal(workspace)
     server.wait()
     ready()
     state: Any = road(str(workspace.root), names, return_state=True)
@@ -57,10 +59,10 @@ def road(root: str, names: list[str]) -> Any:
             # Prefect finds the flow that a task belongs to in the context, which threads do not inherit
             futures: dict[str, Future[Row]] = {}
             for name in names:  # a base is begun before what waits for it
-                if error := bases.mistake(workspace, name):
+                if error := base_tasks.mistake(workspace, name):
                     futures[name] = pool.submit(_refused, name, board, error)
                     continue
-                task = task_file.load(workspace, name)
+                task = loader.load(workspace, name)
                 base = futures.get(task.model.taken_up)
                 futures[name] = pool.submit(contextvars.copy_context().run, _travel, workspace, task, board, base)
             rows = [future.result() for future in futures.values()]
@@ -89,7 +91,7 @@ def _pool(workers: int, board: Board) -> Iterator[ThreadPoolExecutor]:
         board.stopping.set()
         board.tell("stopping")
         pool.shutdown(wait=False, cancel_futures=True)
-        stage.end_all()
+        processes.end_all()
         board.wait_for_idle(PATIENCE)
         raise
     pool.shutdown()
@@ -103,7 +105,7 @@ def _travel(workspace: Workspace, task: Task, board: Board, base: Future[Row] | 
     row, start = Row(name), time.monotonic()
     progress.LISTENER.set(lambda text: board.note(name, text))
     try:
-        with stage.alone(workspace, name):
+        with processes.alone(workspace, name):
             start = time.monotonic()
             _go(workspace, task, board, row)
     except TiltyardError as error:  # another process did not let go of it
@@ -124,7 +126,7 @@ def _go(workspace: Workspace, task: Task, board: Board, row: Row) -> None:
             how = _step(workspace, name, step, current=current)
             _note(workspace, row, step, how)
             if step == "fetch":
-                current = not bases.stale(workspace, task) and store.current(workspace, name)
+                current = not base_tasks.stale(workspace, task) and dvc.current(workspace, name)
         except Exception as error:  # noqa: BLE001 - whatever stops this task must not stop the others
             row.stop(step, error)
             board.stop(name, step, row.error)
@@ -134,7 +136,7 @@ def _go(workspace: Workspace, task: Task, board: Board, row: Row) -> None:
 
 def _step(workspace: Workspace, name: str, step: str, *, current: bool) -> Any:
     """Run one Prefect task; give what it gives, or raise what it raised."""
-    more = {"current": current} if step in store.STAGES else {}
+    more = {"current": current} if step in dvc.STAGES else {}
     state: Any = steps.STEPS[step](str(workspace.root), name, **more, return_state=True)
     return state.result()
 
@@ -148,7 +150,7 @@ def _note(workspace: Workspace, row: Row, step: str, how: Any) -> None:
     elif step == "promote":
         same = how.version == how.champion  # the champion itself came down the road again
         row.verdict, row.reasons = how.word, [] if same else how.reasons
-        row.next = next_steps(workspace, task_file.load(workspace, row.task), how)
+        row.next = next_steps(workspace, loader.load(workspace, row.task), how)
 
 
 def _push(root: str) -> list[Row]:

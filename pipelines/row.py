@@ -6,8 +6,8 @@ import traceback
 from dataclasses import dataclass, field
 
 from tiltyard.errors import StageError, TiltyardError, of_disk
-from tiltyard.next_steps import STATUS, NextSteps
-from tiltyard.stage import LAST
+from tiltyard.gate.next_steps import STATUS, NextSteps
+from tiltyard.processes import LAST
 
 
 @dataclass

@@ -25,8 +25,9 @@ from pydantic import ValidationError
 
 from pipelines import server
 from pipelines.road import road
-from tiltyard import roster, task_file, workers
+from tiltyard.config import loader, task_list
 from tiltyard.errors import TiltyardError
+from tiltyard.experiments import workers
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def schedule(workspace: Workspace, names: list[str], cron: str, timezone: str = 
 
     server.wait()
     for name in names:
-        roster.enter(workspace, name)  # a stage is made for it
+        task_list.enter(workspace, name)  # a stage is made for it
     made = deployment(workspace, names, cron, timezone)
     with _only(workspace, str(made.name)):
         if server.OWN:  # on another one they may be alive
@@ -85,7 +86,7 @@ def deployment(workspace: Workspace, names: list[str], cron: str, timezone: str 
     """Say when the road is to be run; a start that falls into a run that still goes on is left out."""
     clock = _clock(cron, timezone)
     for name in names:
-        task_file.load(workspace, name)
+        loader.load(workspace, name)
     made = road.to_deployment(
         name="-".join(names),
         parameters={"root": str(workspace.root), "names": names},

@@ -11,11 +11,19 @@ from typing import Any
 
 from pipelines.board import Board
 from pipelines.row import Row
-from tiltyard import bases, evaluate, files, judge, prepare, report, task_file, train, trial, validate
+from tiltyard import files
+from tiltyard.config import base_tasks, loader
+from tiltyard.config.task import Task
 from tiltyard.errors import TiltyardError
-from tiltyard.package import write
-from tiltyard.serve import ARGUMENTS, environment, fixed
-from tiltyard.task import Task
+from tiltyard.evaluation import evaluate
+from tiltyard.gate import judge
+from tiltyard.preparation import prepare
+from tiltyard.report import report
+from tiltyard.serving.packaging import smoke_test
+from tiltyard.serving.packaging.package import write
+from tiltyard.serving.serve import ARGUMENTS, environment, fixed
+from tiltyard.training import train
+from tiltyard.validation import validate
 from tiltyard.workspace import Workspace
 
 ROWS = 400
@@ -24,18 +32,18 @@ LONG = 20  # windows of a series end to end: fewer, and nothing is left between 
 
 def run(workspace: Workspace, names: list[str], ready: Callable[[], None] = lambda: None) -> list[Row]:
     """Give a row a task; a task that fails leaves the others alone. No Prefect, no DVC: they would cost more."""
-    names = bases.led(workspace, names)
+    names = base_tasks.led(workspace, names)
     ready()
     with tempfile.TemporaryDirectory() as root, Board(Workspace(Path(root)), names, ("road", "serve")) as board:
         place = board.workspace
         rows = []
         for name in names:
-            if error := bases.mistake(workspace, name):
+            if error := base_tasks.mistake(workspace, name):
                 rows.append(Row(name))
                 rows[-1].stop("task file", error)
                 board.stop(name, "task file", rows[-1].error)
                 continue
-            task = task_file.load(workspace, name)
+            task = loader.load(workspace, name)
             row, started = Row(task.name, task.problem, task.gate.metric), time.monotonic()
             rows.append(row)
             board.begin(row.task, "road")
@@ -110,8 +118,8 @@ def answered(place: Workspace, versions: dict[str, str]) -> dict[str, float]:
     """Serve all packages at once, replay golden rows of each over REST; give the largest differences."""
     folders = {name: place.package(name, version) for name, version in versions.items()}
     home = place.state("serve", "smoke")
-    with trial.running(ARGUMENTS, environment(fixed(folders), home), home) as server:
+    with smoke_test.running(ARGUMENTS, environment(fixed(folders), home), home) as server:
         return {
-            name: trial.replay(server, name, folder.name, files.read_json(folder / "golden.json"))
+            name: smoke_test.replay(server, name, folder.name, files.read_json(folder / "golden.json"))
             for name, folder in folders.items()
         }

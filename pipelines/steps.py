@@ -14,12 +14,13 @@ from prefect.states import Completed
 from prefect.tasks import exponential_backoff
 
 from pipelines import evidence
-from tiltyard import bases, store, task_file
-from tiltyard.approve import approved
+from tiltyard.config import base_tasks, loader
+from tiltyard.config.task import Task as TaskFile
+from tiltyard.data import dvc
 from tiltyard.errors import SourceError, WorkspaceError
-from tiltyard.registry import Registry
-from tiltyard.task import Task as TaskFile
-from tiltyard.verdict import Verdict
+from tiltyard.gate.verdict import Verdict
+from tiltyard.registry.approve import approved
+from tiltyard.registry.registry import Registry
 from tiltyard.workspace import Workspace
 
 LOOK = 2.0  # seconds between two looks for somebody's word
@@ -45,10 +46,10 @@ AGAIN: dict[str, Any] = {
 @task(name="fetch", task_run_name="fetch {name}", **AGAIN)
 def fetch(root: str, name: str) -> str:
     """Get raw data; say whether it is new, the same, or edited by hand."""
-    from tiltyard.fetch import get
+    from tiltyard.data.fetch import get
 
     workspace = Workspace(Path(root))
-    return get(workspace, task_file.load(workspace, name)).state
+    return get(workspace, loader.load(workspace, name)).state
 
 
 def _stage(verb: str) -> Task[..., Any]:
@@ -57,11 +58,11 @@ def _stage(verb: str) -> Task[..., Any]:
     @task(name=verb, task_run_name=f"{verb} {{name}}", **ONCE)
     def run(root: str, name: str, *, current: bool = False) -> Any:
         workspace = Workspace(Path(root))
-        how = "skipped" if current else store.stage(workspace, verb, name, anew=_stale(workspace, verb, name))
+        how = "skipped" if current else dvc.stage(workspace, verb, name, anew=_stale(workspace, verb, name))
         if show := SHOWN.get(verb):
             show(workspace, name)
         if verb == "evaluate" and (how == "ran" or not (workspace.report / f"{name}.html").is_file()):
-            evidence.of_report(workspace, task_file.load(workspace, name))
+            evidence.of_report(workspace, loader.load(workspace, name))
         return Completed(name="Skipped", data=how) if how == "skipped" else how
 
     return run
@@ -69,7 +70,7 @@ def _stage(verb: str) -> Task[..., Any]:
 
 def _stale(workspace: Workspace, verb: str, name: str) -> bool:
     """Say whether DVC would skip what has to be done again."""
-    return verb == "train" and bases.stale(workspace, task_file.load(workspace, name))
+    return verb == "train" and base_tasks.stale(workspace, loader.load(workspace, name))
 
 
 SHOWN: dict[str, Callable[[Workspace, str], None]] = {
@@ -81,10 +82,10 @@ SHOWN: dict[str, Callable[[Workspace, str], None]] = {
 @task(name="promote", task_run_name="promote {name}", **ONCE)
 def promote(root: str, name: str) -> Verdict:
     """Judge the challenger; if it wins, package it, prove the package, and swap the pointer."""
-    from tiltyard.promote import promote as verb
+    from tiltyard.gate.promote import promote as verb
 
     workspace = Workspace(Path(root))
-    wanted = task_file.load(workspace, name)
+    wanted = loader.load(workspace, name)
     verdict = verb(workspace, wanted)
     if lacks_only(verdict, "approval") and wanted.gate.approval_minutes and waited(workspace, wanted, verdict.version):
         verdict = verb(workspace, wanted)
@@ -107,10 +108,10 @@ def waited(workspace: Workspace, wanted: TaskFile, version: str) -> bool:
     return bool(found)
 
 
-STEPS: dict[str, Task[..., Any]] = {"fetch": fetch, **{verb: _stage(verb) for verb in store.STAGES}, "promote": promote}
+STEPS: dict[str, Task[..., Any]] = {"fetch": fetch, **{verb: _stage(verb) for verb in dvc.STAGES}, "promote": promote}
 
 
 @task(name="push", task_run_name="push", **AGAIN)
 def push(root: str) -> int:
     """Send every version to the default remote."""
-    return store.push(Workspace(Path(root)))
+    return dvc.push(Workspace(Path(root)))

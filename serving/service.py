@@ -1,4 +1,4 @@
-"""The one service as BentoML knows it: the REST routes of tiltyard.api, for whatever packages it is given."""
+"""The one service as BentoML knows it: the REST routes of tiltyard.serving.http.app, for whatever packages it is given."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import bentoml
 import uvicorn.config
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tiltyard.api import application
-from tiltyard.hatch import Hatch
-from tiltyard.limits import Limits
-from tiltyard.probes import PATHS
-from tiltyard.service import end, start
+from tiltyard.serving.http.app import application
+from tiltyard.serving.http.fast_protocol import Hatch
+from tiltyard.serving.http.health import PATHS
+from tiltyard.serving.http.limits import Limits
+from tiltyard.serving.http.startup import end, start
 
 limits = Limits.read()
 app = application(limits)

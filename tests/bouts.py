@@ -15,11 +15,11 @@ from sklearn.preprocessing import StandardScaler
 
 from tiltyard import plugins
 from tiltyard.arrays import Array, Rows
-from tiltyard.duel import Duel
-from tiltyard.gate import Outcome
-from tiltyard.simple import Simple
-from tiltyard.task import Task
-from tiltyard.verdict import Word, word
+from tiltyard.config.task import Task
+from tiltyard.evaluation.simple_model import Simple
+from tiltyard.gate.checks.base import Outcome
+from tiltyard.gate.duel import Duel
+from tiltyard.gate.verdict import Word, word
 
 ORIGIN = {"data": "d", "test": "t", "version": "v", "seed": 0, "parameters": 9, "commit": "c"}
 FACTS = {"size_mb": 0.1, "memory_mb": 80.0, "parity": 1e-6, "empty": [], "dirty": False, "origin": ORIGIN}

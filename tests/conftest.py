@@ -13,7 +13,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from making import QUICK, ROOT, edit_task, fetch_raw, new_workspace, small_project, train_tasks
 
-from tiltyard import plugins, prepare, roster, task_file
+from tiltyard import plugins
+from tiltyard.config import loader, task_list
+from tiltyard.preparation import prepare
 from tiltyard.workspace import Workspace
 
 # Property tests try the same examples everywhere, unless `make fuzz` asks for new ones. No limit depends on a clock.
@@ -52,7 +54,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     for name in workspace.tasks():
         edit_task(workspace, name, QUICK)
         fetch_raw(workspace, name)
-        prepare.prepare(workspace, task_file.load(workspace, name))
+        prepare.prepare(workspace, loader.load(workspace, name))
     train_tasks(workspace, *workspace.tasks())
     return workspace
 
@@ -121,9 +123,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if (name := folder[:-1]) + "_name" in metafunc.fixturenames:
             metafunc.parametrize(f"{name}_name", plugins.names(folder))
     if "task_name" in metafunc.fixturenames:
-        metafunc.parametrize("task_name", roster.listed(Workspace(ROOT)))
+        metafunc.parametrize("task_name", task_list.listed(Workspace(ROOT)))
     if "catalogue_name" in metafunc.fixturenames:
-        metafunc.parametrize("catalogue_name", sorted({*Workspace(ROOT).tasks()} - {*roster.listed(Workspace(ROOT))}))
+        metafunc.parametrize(
+            "catalogue_name", sorted({*Workspace(ROOT).tasks()} - {*task_list.listed(Workspace(ROOT))})
+        )
 
 
 def pytest_runtest_teardown(item: pytest.Item) -> None:

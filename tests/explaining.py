@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from tiltyard import plugins, task_file
+from tiltyard import plugins
 from tiltyard.arrays import Array
-from tiltyard.encoder import Encoder
-from tiltyard.exhibit import Exhibit
-from tiltyard.explain import opened
-from tiltyard.explanation import Explained, Explanation
-from tiltyard.task import Task
+from tiltyard.config import loader
+from tiltyard.config.task import Task
+from tiltyard.explain.explain import opened
+from tiltyard.explain.methods.base import Explained, Explanation
+from tiltyard.figures import Exhibit
+from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.workspace import Workspace
 
 Nodes = list[tuple[str, list[str], dict[str, Any]]]  # operation, names of constants behind its input, attributes
@@ -46,7 +47,7 @@ def made(space: Workspace, task: Task, nodes: Nodes, constants: dict[str, Array]
 
 
 def _shape(space: Workspace, task: Task) -> tuple[int, ...]:
-    from tiltyard.sealed_test import read_test
+    from tiltyard.preparation.sealed_test import read_test
 
     rows = read_test(space, task).rows
     features = Encoder.load(space.out(task.name, "prepare") / "encoder.json").encode(rows)
@@ -88,7 +89,7 @@ def tried(root: str, task: str, way: str) -> tuple[str, list[str]]:
 
 
 def _once(space: Workspace, task: str, way: str) -> tuple[str, list[dict[str, Any]]]:
-    model = opened(space, task_file.load(space, task))
+    model = opened(space, loader.load(space, task))
     made: Explanation = plugins.load("explanations", way)()
     if reason := made.reason(model):
         return reason, []

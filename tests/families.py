@@ -11,7 +11,7 @@ import pytest
 
 from tiltyard import plugins
 from tiltyard.arrays import Array
-from tiltyard.model import Model
+from tiltyard.modeling.models.base import Model
 
 if TYPE_CHECKING:
     import keras
@@ -91,7 +91,7 @@ def _parity(model: keras.Model, x: Array, folder: str) -> float:
     """Give the largest difference between Keras and ONNX, for one row and for many."""
     import onnxruntime
 
-    from tiltyard.canonical import rewrite
+    from tiltyard.training.onnx.canonical import rewrite
 
     model.export(f"{folder}/model.onnx", format="onnx", verbose=False)
     rewrite(Path(folder) / "model.onnx")

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from making import fetch_raw, new_workspace
 
-from tiltyard import array_file, evaluate, files, prepare, sealed_test, task_file
+from tiltyard import files
 from tiltyard.arrays import Array
-from tiltyard.predictor import version
-from tiltyard.task import Task
+from tiltyard.config import loader
+from tiltyard.config.task import Task
+from tiltyard.evaluation import evaluate
+from tiltyard.modeling.inference.predictor import version
+from tiltyard.preparation import array_file, prepare, sealed_test
 from tiltyard.workspace import Workspace
 
 Arena = tuple[Workspace, Task]
@@ -30,7 +33,7 @@ def arena(root: Path, name: str) -> tuple[Workspace, Task]:
 def enter(workspace: Workspace, name: str) -> Task:
     """Prepare a task in a workspace."""
     fetch_raw(workspace, name)
-    task = task_file.load(workspace, name)
+    task = loader.load(workspace, name)
     prepare.prepare(workspace, task)
     return task
 
@@ -105,14 +108,14 @@ def stable(root: Path) -> Path:
 def copied(made: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Arena:
     """Copy it, outside git; packages are made without a service, and a simple model is in nobody's way."""
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(root.parent))
-    monkeypatch.setattr("tiltyard.package.package", quick_package)
-    monkeypatch.setattr("tiltyard.contest.simple", lambda *_: None)
+    monkeypatch.setattr("tiltyard.serving.packaging.package.package", quick_package)
+    monkeypatch.setattr("tiltyard.gate.duel_setup.simple", lambda *_: None)
     monkeypatch.setattr(
-        "tiltyard.contest._memory_mb", lambda _: 80.0
+        "tiltyard.gate.duel_setup._memory_mb", lambda _: 80.0
     )  # a process each time; tests/test_verify.py has it
     shutil.copytree(made, root)
     workspace = Workspace(root)
-    return workspace, task_file.load(workspace, "iris")
+    return workspace, loader.load(workspace, "iris")
 
 
 def enter_challenger(workspace: Workspace, name: str) -> str:

@@ -11,7 +11,7 @@ from tiltyard.arrays import Array
 if TYPE_CHECKING:
     import keras
 
-    from tiltyard.inside import Inside
+    from tiltyard.explain.math.network_view import Inside
 
 
 def linear(weights: Array, activation: str = "softmax") -> keras.Model:
@@ -27,6 +27,6 @@ def linear(weights: Array, activation: str = "softmax") -> keras.Model:
 
 def inside_of(network: keras.Model, *, labels: bool = True) -> Inside:
     """Open a network for a look at its layers."""
-    from tiltyard.inside import opened
+    from tiltyard.explain.math.network_view import opened
 
     return opened(network, labels=labels)

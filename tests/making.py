@@ -14,8 +14,11 @@ from typing import Any
 import pytest
 import yaml
 
-from tiltyard import cli, files, quiet, roster, task_file, versions
-from tiltyard.store import Pointer
+from tiltyard import environment, files
+from tiltyard.cli import main as cli
+from tiltyard.config import loader, task_list
+from tiltyard.data import versions
+from tiltyard.data.dvc import Pointer
 from tiltyard.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,7 +43,7 @@ def new_workspace(root: Path) -> Workspace:
 def _leave_out(tasks: Path) -> None:
     """Keep only the tasks on the roster: those of the catalogue need data from elsewhere."""
     for path in tasks.glob("*.yaml"):
-        if path.stem not in roster.listed(Workspace(ROOT)):
+        if path.stem not in task_list.listed(Workspace(ROOT)):
             path.unlink()
 
 
@@ -63,7 +66,7 @@ def edit_task(workspace: Workspace, name: str, changes: dict[str, Any]) -> None:
 def fetch_raw(workspace: Workspace, name: str) -> None:
     """Write raw data without DVC, as a version that it might be."""
     with files.replacing_folder(workspace.raw(name)) as folder:
-        task_file.load(workspace, name).source.fetch(folder, workspace)
+        loader.load(workspace, name).source.fetch(folder, workspace)
     pointer = Pointer(md5=f"{0:032x}.dir", size=1, nfiles=1)
     versions.record(workspace, name, files.sha256(workspace.raw(name)), pointer)
 
@@ -91,7 +94,7 @@ stages:
 VERB = """
 import sys, time
 from pathlib import Path
-from tiltyard import errors, stage
+from tiltyard import errors; from tiltyard import processes as stage
 verb, task = sys.argv[1:]
 with stage.inside():
     print("a word on the way")
@@ -162,12 +165,14 @@ def writing(way: str, target: Path) -> Iterator[tuple[subprocess.Popen[str], Pat
 
 # Processes for training are forked from one that has TensorFlow imported already: a second instead of ten.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["tensorflow", "keras", "tiltyard.resume", "tiltyard.watch", "tiltyard.train"])
+FORKS.set_forkserver_preload(
+    ["tensorflow", "keras", "tiltyard.training.checkpoint", "tiltyard.training.callbacks", "tiltyard.training.train"]
+)
 
 
 def start_training(workspace: Workspace, *names: str) -> Any:
     """Train in a process of its own, so that TensorFlow is never imported into pytest's."""
-    quiet.silence(workspace)
+    environment.silence(workspace)
     process = FORKS.Process(target=_train, args=(str(workspace.root), names))
     process.start()
     return process
@@ -181,12 +186,12 @@ def train_tasks(workspace: Workspace, *names: str) -> None:
 
 
 def _train(root: str, names: tuple[str, ...]) -> None:
-    from tiltyard import train
+    from tiltyard.training import train
 
     workspace = Workspace(Path(root))
     try:
         for name in names:
-            train.train(workspace, task_file.load(workspace, name))
+            train.train(workspace, loader.load(workspace, name))
     except BaseException as error:
         (workspace.root / "error.txt").write_text(f"{type(error).__name__}: {error}")
         raise
@@ -205,5 +210,5 @@ def smoked(root: str, place: str, name: str) -> str:
     """Take a task down the road in small, and give its page of the report."""
     from pipelines import smoke
 
-    smoke.smoke(Workspace(Path(root)), task_file.load(Workspace(Path(root)), name), Workspace(Path(place)))
+    smoke.smoke(Workspace(Path(root)), loader.load(Workspace(Path(root)), name), Workspace(Path(place)))
     return (Workspace(Path(place)).report / f"{name}.html").read_text(encoding="utf-8")

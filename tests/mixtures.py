@@ -10,9 +10,10 @@ from typing import Any
 
 import yaml
 
-from tiltyard import files, task_file
-from tiltyard.prepare import prepare
-from tiltyard.task import Task
+from tiltyard import files
+from tiltyard.config import loader
+from tiltyard.config.task import Task
+from tiltyard.preparation.prepare import prepare
 from tiltyard.workspace import Workspace
 
 TABLE: dict[str, Any] = {
@@ -97,6 +98,6 @@ def _prepared(space: Workspace, name: str, content: dict[str, Any], rows: list[l
     space.raw(name).mkdir(parents=True, exist_ok=True)
     with (space.raw(name) / "table.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
-    task = task_file.load(space, name)
+    task = loader.load(space, name)
     prepare(space, task)
     return task

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import yaml
 
-from tiltyard import files, task_file
-from tiltyard.encoder import Encoder
-from tiltyard.package import schema
-from tiltyard.predictor import version
-from tiltyard.prepare import prepare
-from tiltyard.served import Served
+from tiltyard import files
+from tiltyard.config import loader
+from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.inference.predictor import version
+from tiltyard.preparation.prepare import prepare
+from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.packaging.package import schema
 from tiltyard.workspace import Workspace
 
 WINDOW = 40
@@ -37,7 +38,7 @@ def scribe(space: Workspace) -> Served:
     """Prepare the task `song` and give its model, as the service holds it."""
     files.write_text(space.root / "song.txt", SONG)
     files.write_text(space.task_file("song"), yaml.safe_dump(TASK, sort_keys=False))
-    task = task_file.load(space, "song")
+    task = loader.load(space, "song")
     with files.replacing_folder(space.raw("song")) as raw:
         task.source.fetch(raw, space)
     prepare(space, task)

@@ -11,10 +11,11 @@ import pandas as pd
 import yaml
 from pydantic import TypeAdapter
 
-from tiltyard import files, plugins, task_file
-from tiltyard.column import Column
+from tiltyard import files, plugins
+from tiltyard.config import loader
+from tiltyard.config.task import Task
 from tiltyard.errors import RequestError
-from tiltyard.task import Task
+from tiltyard.modeling.columns.base import Column
 from tiltyard.workspace import Workspace
 
 ROWS = 900
@@ -75,7 +76,7 @@ def write(workspace: Workspace, frame: pd.DataFrame, changes: dict[str, Any] | N
     workspace.task_file("shop").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     with files.replacing_folder(workspace.raw("shop")) as folder:
         frame.to_csv(folder / "table.csv", index=False)
-    return task_file.load(workspace, "shop")
+    return loader.load(workspace, "shop")
 
 
 def example(columns: dict[str, Any], frame: pd.DataFrame) -> Any:

@@ -7,10 +7,11 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
-from tiltyard import files, ledger
-from tiltyard.decision import Decision
-from tiltyard.ledger import Ledger
-from tiltyard.registry import Registry
+from tiltyard import files
+from tiltyard.registry import ledger
+from tiltyard.registry.decision import Decision
+from tiltyard.registry.ledger import Ledger
+from tiltyard.registry.registry import Registry
 from tiltyard.workspace import Workspace
 
 Json = dict[str, Any]

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tiltyard import archive, reading
+from tiltyard.data import table_reader
+from tiltyard.data.tables import archive
 from tiltyard.errors import DataError
 
 PLAIN = "x,y\n1,a\n2,b\n"
@@ -30,7 +31,7 @@ def zipped(path: Path, **members: str | bytes) -> Path:
 
 def columns(path: Path) -> dict[str, list[Any]]:
     """Read all columns as lists."""
-    return {str(name): cells.tolist() for name, cells in reading.read(path).frame.items()}
+    return {str(name): cells.tolist() for name, cells in table_reader.read(path).frame.items()}
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, bytes])
@@ -63,7 +64,7 @@ def test_a_zip_of_one_file_is_read(tmp_path: Path) -> None:
 def test_a_zip_that_cannot_be_meant_is_refused(tmp_path: Path, members: dict[str, Any], said: str) -> None:
     """Two files, none, a path that leads out of the archive: nothing is unpacked, and the file is named."""
     with pytest.raises(DataError, match=said):
-        reading.read(zipped(tmp_path / "t.zip", **members))
+        table_reader.read(zipped(tmp_path / "t.zip", **members))
     assert [path.name for path in tmp_path.iterdir()] == ["t.zip"]
 
 
@@ -74,7 +75,7 @@ def test_a_link_inside_a_zip_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "t.zip", "w") as file:
         file.writestr(link, "/etc/passwd")
     with pytest.raises(DataError, match=r"a\.csv is a link to elsewhere"):
-        reading.read(tmp_path / "t.zip")
+        table_reader.read(tmp_path / "t.zip")
 
 
 def test_a_locked_zip_is_refused(tmp_path: Path) -> None:
@@ -86,7 +87,7 @@ def test_a_locked_zip_is_refused(tmp_path: Path) -> None:
         content = content[:at] + b"\x01" + content[at + 1 :]
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"expected an ordinary zip file: .*password"):
-        reading.read(path)
+        table_reader.read(path)
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
@@ -95,7 +96,7 @@ def test_half_an_archive_is_refused(table: Callable[..., Path], pack: Callable[[
     chance = random.Random(0)  # noqa: S311 - no secret
     whole = pack(b"x\n" + b"".join(b"%d\n" % chance.randrange(10**9) for _ in range(1000)))
     with pytest.raises(DataError, match=r"table.csv: (expected a whole file|cannot be read)"):
-        reading.read(table(whole[: len(whole) // 2]))
+        table_reader.read(table(whole[: len(whole) // 2]))
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, None])
@@ -111,9 +112,9 @@ def test_a_bomb_is_stopped_while_it_grows(
     else:
         path.write_bytes(pack(bomb))
     with pytest.raises(DataError, match="like a zip bomb") as caught:
-        reading.read(path)
+        table_reader.read(path)
     assert int(caught.value.message.rpartition("more than ")[2].split(",")[0]) < 4 << 20
     monkeypatch.setattr(archive, "ALLOWANCE", 1 << 30)
     monkeypatch.setattr(archive, "LARGEST", 1 << 20)
     with pytest.raises(DataError, match="like a zip bomb"):
-        reading.read(path)
+        table_reader.read(path)

@@ -9,7 +9,7 @@ import pytest
 from making import apart
 
 from tiltyard.arrays import Array
-from tiltyard.training import Augment
+from tiltyard.config.train_section import Augment
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +35,7 @@ def _pictures() -> Array:
 
 def _changed(settings: dict[str, Any]) -> dict[str, list[Array]]:
     """Give what each change alone makes of the pictures: in training, again, as a new run, and not in training."""
-    from tiltyard.augment import augmentation
+    from tiltyard.training.augmentation import augmentation
 
     made = {}
     for name, value in settings.items():

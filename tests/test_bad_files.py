@@ -6,9 +6,13 @@ from collections.abc import Iterable
 
 import pytest
 
-from tiltyard import array_file, fetch, init, prepare, task_file, validate
+from tiltyard.config import loader
+from tiltyard.config.draft import draft as init
+from tiltyard.config.draft.draft import Wish
+from tiltyard.data import fetch
 from tiltyard.errors import TiltyardError
-from tiltyard.init import Wish
+from tiltyard.preparation import array_file, prepare
+from tiltyard.validation import validate
 from tiltyard.workspace import Workspace
 
 HEAD = "size,weight,answer"
@@ -66,7 +70,7 @@ def test_what_is_read_otherwise_is_told(workspace: Workspace, content: str | byt
     """By init, in the task file, and by validation; the rows come through to all three parts."""
     drafted = draft(workspace, content)
     assert any(repair.startswith(told) for repair in drafted.repairs)
-    task = task_file.load(workspace, "strange")
+    task = loader.load(workspace, "strange")
     assert f"# Read with a repair: {told}" in workspace.task_file("strange").read_text(encoding="utf-8")
     fetch.get(workspace, task)
     assert any(repair.startswith(told) for repair in validate.validate(workspace, task).repairs)
@@ -114,7 +118,7 @@ def test_names_may_be_anything(workspace: Workspace) -> None:
     """Emoji, quotes and blanks in names of columns go the whole way into the features."""
     rows = [f"{size % 40},{(size * 37) % 101 / 10},{'yes' if size % 3 else 'no'}" for size in range(60)]
     draft(workspace, lines('🦊 size,"it\'s: {odd}",answer', rows))
-    task = task_file.load(workspace, "strange")
+    task = loader.load(workspace, "strange")
     assert list(task.columns) == ["🦊 size", "it's: {odd}"]
     fetch.get(workspace, task)
     validate.validate(workspace, task)
@@ -126,7 +130,7 @@ def test_names_may_be_anything(workspace: Workspace) -> None:
 def test_rows_that_repeat_leave_no_part_to_test_on(workspace: Workspace) -> None:
     """The complaint says how many different rows there are."""
     draft(workspace, lines(HEAD, [f"{place % 3},1.5,{'yes' if place % 2 else 'no'}" for place in range(60)]))
-    task = task_file.load(workspace, "strange")
+    task = loader.load(workspace, "strange")
     fetch.get(workspace, task)
     with pytest.raises(TiltyardError, match="is empty") as caught:
         prepare.prepare(workspace, task)

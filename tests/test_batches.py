@@ -13,14 +13,15 @@ from making import apart
 from tiltyard.arrays import Array
 
 if TYPE_CHECKING:
-    from tiltyard.batches import Batches
+    from tiltyard.training.batches import Batches
 
 ROWS = 1000
 
 
 def _orders(path: Path, seed: int | None) -> dict[str, list[list[int]]]:
     """Draw the epochs 0, 1 and 0 again from memory and from a file; give the order of rows in each."""
-    from tiltyard import array_file, batches
+    from tiltyard.preparation import array_file
+    from tiltyard.training import batches
 
     features = np.arange(ROWS * 3, dtype=np.float32).reshape(ROWS, 3)
     with array_file.writing(path) as write:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from tiltyard.arrays import Array
-from tiltyard.bootstrap import Bootstrap
-from tiltyard.problems.classification import Classification
-from tiltyard.problems.regression import Regression
+from tiltyard.modeling.metrics.bootstrap import Bootstrap
+from tiltyard.modeling.problems.classification import Classification
+from tiltyard.modeling.problems.regression import Regression
 
 ACCURACY = Classification.metrics["accuracy"]
 RMSE = Regression.metrics["rmse"]
@@ -113,7 +113,7 @@ def test_two_thousand_rows_take_little_time() -> None:
 def test_of_many_rows_fewer_are_drawn_and_the_interval_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """It has the width that theory gives all rows, and lies around the figure of all of them."""
     values = np.random.default_rng(1).normal(5, 2, 4000)
-    monkeypatch.setattr("tiltyard.bootstrap.DRAWN", 400)
+    monkeypatch.setattr("tiltyard.modeling.metrics.bootstrap.DRAWN", 400)
     sizes = set()
 
     def mean(places: Array) -> dict[str, float]:

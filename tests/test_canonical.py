@@ -11,7 +11,7 @@ import pytest
 from families import case_of, features_of
 from making import apart
 
-from tiltyard.canonical import rewrite
+from tiltyard.training.onnx.canonical import rewrite
 
 pytestmark = pytest.mark.slow
 

@@ -16,12 +16,16 @@ from hypothesis import strategies as st
 from making import edit_task, fetch_raw
 from shop import customers, write
 
-from tiltyard import array_file, files, init, prepare, sample, subject, task_file, trained
-from tiltyard.check import Checked, check
-from tiltyard.cli import cli
+from tiltyard import files
+from tiltyard.cli.main import cli
+from tiltyard.config import loader
+from tiltyard.config.draft import draft
+from tiltyard.config.draft.draft import Wish
+from tiltyard.config.draft.leakage import leaks
 from tiltyard.errors import DataError, TaskError, TiltyardError
-from tiltyard.init import Wish
-from tiltyard.leak import leaks
+from tiltyard.preparation import array_file, prepare
+from tiltyard.validation.check import Checked, check
+from tiltyard.validation.findings import _dataset, _previous_data, _sample
 from tiltyard.workspace import Workspace
 
 MIRROR = os.environ.get("TILTYARD_MIRROR", "")
@@ -30,7 +34,7 @@ real = pytest.mark.skipif(not Path(MIRROR, "churn.csv").is_file(), reason="needs
 
 def run(workspace: Workspace, name: str = "shop", against: Path | None = None) -> Checked:
     """Check as the command does."""
-    return check(workspace, task_file.load(workspace, name), against)
+    return check(workspace, loader.load(workspace, name), against)
 
 
 def told(checked: Checked) -> list[tuple[str, str, str]]:
@@ -158,7 +162,7 @@ def test_a_threshold_that_cannot_be_meant_is_refused(shop: Workspace, key: str, 
     """The section is as strict as all others."""
     edit_task(shop, "shop", {f"check.{key}": value})
     with pytest.raises(TaskError, match=rf"check.*{key}"):
-        task_file.load(shop, "shop")
+        loader.load(shop, "shop")
 
 
 def test_a_missing_file_of_new_data_is_named(shop: Workspace) -> None:
@@ -184,7 +188,7 @@ def test_rows_are_held_against_last_time(shop: Workspace) -> None:
 
 def test_rows_are_held_against_those_prepared_if_none_were_checked(shop: Workspace) -> None:
     """What the last preparation counted is known without any earlier check."""
-    prepare.prepare(shop, task_file.load(shop, "shop"))
+    prepare.prepare(shop, loader.load(shop, "shop"))
     write(shop, customers(300))
     (text,) = (found.text for found in run(shop).findings if found.code == "rows")
     assert text == "300 rows, 900 last time: -67%; expected at most 50% either way"
@@ -199,7 +203,7 @@ def test_new_rows_in_a_file_are_not_remembered(shop: Workspace, new: Path) -> No
 def test_todays_data_are_held_against_those_last_trained_on(shop: Workspace) -> None:
     """Numbers and names that moved since `prepare` are found through its encoder; the same data are no news."""
     edit_task(shop, "shop", {"split.kind": "stratified"})
-    task = task_file.load(shop, "shop")
+    task = loader.load(shop, "shop")
     prepare.prepare(shop, task)
     assert "skew" not in {found.code for found in check(shop, task).findings}
     frame = customers(seed=1)
@@ -218,11 +222,11 @@ def test_todays_data_are_held_against_those_last_trained_on(shop: Workspace) -> 
 
 def test_of_many_rows_last_trained_on_blocks_are_read(shop: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the first row to the last, and no more than are looked at."""
-    monkeypatch.setattr(trained, "LARGEST", 300)
-    monkeypatch.setattr(trained, "BLOCK", 100)
+    monkeypatch.setattr(_previous_data, "LARGEST", 300)
+    monkeypatch.setattr(_previous_data, "BLOCK", 100)
     assert array_file.blocks(300) == [slice(300)]
     assert array_file.blocks(1100) == [slice(0, 100), slice(500, 600), slice(1000, 1100)]
-    task = task_file.load(shop, "shop")
+    task = loader.load(shop, "shop")
     prepare.prepare(shop, task)
     frame = customers(seed=1)
     frame.assign(age=np.minimum(frame["age"] + 20, 120)).to_csv(shop.raw("shop") / "table.csv", index=False)
@@ -246,14 +250,14 @@ def test_pictures_and_series_can_be_new_too(workspace: Workspace) -> None:
 
 def test_of_many_rows_a_sample_is_looked_at(shop: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says so; rows keep their numbers in the file, and duplicates are found wherever they are."""
-    monkeypatch.setattr(sample, "LARGEST", 200)
-    monkeypatch.setattr(sample, "PART", 64)
+    monkeypatch.setattr(_sample, "LARGEST", 200)
+    monkeypatch.setattr(_sample, "PART", 64)
     frame = customers()
     write(shop, pd.concat([frame, frame.iloc[:100]]).assign(age=[500] + [50] * 998 + [501]))
     result = CliRunner().invoke(cli, ["check", "shop"])
     assert result.output.startswith("shop: 1,000 rows, 200 of them looked at: ")
     assert "of 1,000 (9.8%) rows repeat an earlier one" in result.output
-    looked = subject.of_task(task_file.load(shop, "shop"), shop.raw("shop"))
+    looked = _dataset.of_task(loader.load(shop, "shop"), shop.raw("shop"))
     whole = pd.read_csv(shop.raw("shop") / "table.csv")
     assert looked.frame["height"].tolist() == whole["height"].iloc[looked.frame.index].tolist()
 
@@ -299,7 +303,7 @@ def test_any_table_is_checked_or_refused(workspace: Workspace, data: st.DataObje
         encoding="utf-8",
     )
     try:
-        init.init(workspace, "any", Wish(path.name, names[0]), force=True)
+        draft.init(workspace, "any", Wish(path.name, names[0]), force=True)
     except TiltyardError:
         return
     fetch_raw(workspace, "any")
@@ -315,7 +319,7 @@ def test_any_table_is_checked_or_refused(workspace: Workspace, data: st.DataObje
 @real
 def test_the_leak_of_the_forest_fires_is_caught(workspace: Workspace) -> None:
     """`area`, from which `size_category` was made, is critical if someone leaves it in; without it nothing is."""
-    init.init(workspace, "fires", Wish("forest_fires.csv", "size_category"))
+    draft.init(workspace, "fires", Wish("forest_fires.csv", "size_category"))
     fetch_raw(workspace, "fires")
     assert not run(workspace, "fires").critical
     edit_task(workspace, "fires", {"columns.area": {"type": "number"}, "serve.example.area": 0})
@@ -337,7 +341,7 @@ def test_the_leak_of_the_forest_fires_is_caught(workspace: Workspace) -> None:
 )
 def test_real_data_are_checked(workspace: Workspace, data: str, target: str, wanted: set[tuple[str, str, str]]) -> None:
     """A drafted task has nothing critical in its data; what is known of them is found."""
-    init.init(workspace, "real", Wish(data, target))
+    draft.init(workspace, "real", Wish(data, target))
     fetch_raw(workspace, "real")
     checked = run(workspace, "real")
     assert not checked.critical

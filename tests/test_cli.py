@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 from making import main
 
-from tiltyard import cli
+from tiltyard.cli import main as cli
 from tiltyard.errors import TiltyardError
 from tiltyard.workspace import Workspace
 
@@ -119,7 +119,7 @@ def test_examples_are_found() -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     """`tiltyard --help` loads none of the tools, nor numpy, nor pydantic."""
-    code = "import sys; from tiltyard.cli import cli; cli(['--help'], standalone_mode=False); print(*sys.modules)"
+    code = "import sys; from tiltyard.cli.main import cli; cli(['--help'], standalone_mode=False); print(*sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not {"numpy", "pydantic", "rich", "keras", "prefect", "bentoml"} & set(out.split())
 
@@ -243,7 +243,7 @@ def test_native_output_goes_to_a_file_and_pythons_does_not(tmp_path: Path) -> No
     code = """
 import os, sys
 from pathlib import Path
-from tiltyard import quiet
+from tiltyard import environment as quiet
 with quiet.native_redirected(Path("a.log")):
     os.write(2, b"native")
     print("python", file=sys.stderr)

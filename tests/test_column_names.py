@@ -22,10 +22,13 @@ from hypothesis import strategies as st
 from making import ROOT, edit_task, fetch_raw, new_workspace
 from ruamel.yaml import YAML
 
-from tiltyard import init, prepare, resolve, safe_yaml, store, task_file
+from tiltyard.config import loader, resolve, safe_yaml
+from tiltyard.config.draft import draft
+from tiltyard.config.draft.draft import Wish
+from tiltyard.config.task import Task
+from tiltyard.data import dvc
 from tiltyard.errors import TiltyardError
-from tiltyard.init import Wish
-from tiltyard.task import Task
+from tiltyard.preparation import prepare
 from tiltyard.workspace import Workspace
 
 HOSTILE = [
@@ -101,8 +104,8 @@ HELD = settings(deadline=None, suppress_health_check=[*HealthCheck])
 
 def _drafted(workspace: Workspace, path: str) -> tuple[Task, list[str]]:
     """Draft and load a task; return it with the names that init kept, which are the task's."""
-    drafted = init.init(workspace, "named", Wish(path, "gone"), force=True)
-    task, kept = task_file.load(workspace, "named"), [seen.name for seen in drafted.traits if not seen.reason]
+    drafted = draft.init(workspace, "named", Wish(path, "gone"), force=True)
+    task, kept = loader.load(workspace, "named"), [seen.name for seen in drafted.traits if not seen.reason]
     assert list(task.columns) == kept
     return task, kept
 
@@ -140,7 +143,7 @@ def test_tables_of_any_names_leave_a_lock_file_that_all_read(workspace: Workspac
 
     if not (workspace.root / "src").exists():
         (workspace.root / "src").symlink_to(ROOT / "src")
-    store.init(workspace)
+    dvc.init(workspace)
     write(workspace.root / "table.jsonl", names)
     task, kept = _drafted(workspace, "table.jsonl")
     assert kept == names
@@ -148,7 +151,7 @@ def test_tables_of_any_names_leave_a_lock_file_that_all_read(workspace: Workspac
     resolve.resolve(workspace, task)
     with Repo(str(workspace.root)) as repo:
         repo.commit("resolve@named", force=True)
-    assert store.status(workspace, "resolve@named") == {}
+    assert dvc.status(workspace, "resolve@named") == {}
     first, *others = _readers(workspace.root / "dvc.lock")
     assert all(found == first for found in others)
     assert set(first["stages"]["resolve@named"]) == {"cmd", "deps", "outs"}
@@ -173,7 +176,7 @@ def test_dvc_leaves_names_and_labels_when_it_edits_a_task_file(
     task, _ = _drafted(workspace, "table.jsonl")
     for epochs in (3, 4):
         apply_overrides(str(workspace.task_file("named")), [f"train.epochs={epochs}"])
-        again = task_file.load(workspace, "named")
+        again = loader.load(workspace, "named")
         assert again.train.epochs == epochs
         assert (again.columns, again.serve, again.target) == (task.columns, task.serve, task.target)
         resolve.resolve(workspace, again)
@@ -188,12 +191,12 @@ def test_a_task_file_written_by_hand_is_repaired_after_dvc(workspace: Workspace)
     for number, name in enumerate(["sepal_length", "sepal_width", "petal_length", "petal_width"]):
         text = text.replace(name, f"{'the whole question of a survey ' * number}{name.replace('_', '  ')} in cm")
     path.write_text(text, encoding="utf-8")
-    task = task_file.load(workspace, "iris")
+    task = loader.load(workspace, "iris")
     for epochs in (3, 4, 5):
         apply_overrides(str(path), [f"train.epochs={epochs}"])
-        assert task_file.load(workspace, "iris").columns == task.columns
+        assert loader.load(workspace, "iris").columns == task.columns
         resolve.resolve(workspace, task)
-    assert task_file.load(workspace, "iris").serve == task.serve
+    assert loader.load(workspace, "iris").serve == task.serve
 
 
 DESTROYED_NAMES = ["-_", "a\x85b", "?a", ":a", "? a", ": a", f"{'how content are you ' * 6}\x07"]
@@ -221,7 +224,7 @@ def test_what_dvc_destroys_is_refused_in_a_sentence(
         columns = f"columns: {{{plain}: {{type: number}}, b: {{type: number}}}}\n"
         text = re.sub(r"(?m)^columns:\n( .*\n)*", lambda _: columns, path.read_text(encoding="utf-8"))
         path.write_text(text, encoding="utf-8")
-        names, task = [*task.columns], task_file.load(workspace, "named")
+        names, task = [*task.columns], loader.load(workspace, "named")
         assert [*task.columns] == names
     before = path.read_bytes()
     for epochs in (3, 4):
@@ -231,7 +234,7 @@ def test_what_dvc_destroys_is_refused_in_a_sentence(
             assert path.read_bytes() == before
             return
         try:
-            again = task_file.load(workspace, "named")
+            again = loader.load(workspace, "named")
             resolve.resolve(workspace, again)
             prepare.prepare(workspace, again)
         except TiltyardError as error:
@@ -296,7 +299,7 @@ def test_hostile_names_go_the_whole_way(tmp_path: Path) -> None:
     _type(workspace, "tiltyard", "init", "named", "--data", "table.jsonl", "--target", "gone")
     edit_task(workspace, "named", {"train.epochs": 3, "gate.latency_ms": 500})
     _type(workspace, "tiltyard", "run", "named")
-    assert list(task_file.load(workspace, "named").columns) == names
+    assert list(loader.load(workspace, "named").columns) == names
     assert "up to date" in _type(workspace, "dvc", "status", "evaluate@named")
     lock = yaml.safe_load((tmp_path / "dvc.lock").read_text(encoding="utf-8"))
     assert "params" not in {key for stage in lock["stages"].values() for key in stage}
@@ -340,11 +343,11 @@ def test_experiments_run_with_long_names_and_names_with_blanks(tmp_path: Path) -
     (workspace.root / ".dvc" / "config").write_text("")
     _commit(workspace)
     for name in ("named", "by_hand"):
-        columns = task_file.load(workspace, name).columns
+        columns = loader.load(workspace, name).columns
         assert [*columns] == (names if name == "named" else kept)
         for epochs in (7, 8):
             _type(workspace, "dvc", "exp", "run", "-S", f"tasks/{name}.yaml:train.epochs={epochs}", f"resolve@{name}")
-            task = task_file.load(workspace, name)
+            task = loader.load(workspace, name)
             assert (task.columns, task.train.epochs) == (columns, epochs)
             assert "up to date" in _type(workspace, "dvc", "status", f"resolve@{name}")
 
@@ -368,7 +371,7 @@ def test_dvc_alone_notices_what_changed_in_a_task_file(tmp_path: Path) -> None:
     _type(workspace, "git", "commit", "-q", "-m", "before")
     told = _type(workspace, "dvc", "exp", "run", "-S", "tasks/iris.yaml:train.epochs=5", "train@iris")
     assert _ran(told) == ["resolve", "train"]
-    assert task_file.load(workspace, "iris").train.epochs == 5
+    assert loader.load(workspace, "iris").train.epochs == 5
     assert "train.epochs" in _type(workspace, "dvc", "params", "diff", "HEAD")
 
 

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from sklearn import metrics as oracle
 from sklearn.calibration import calibration_curve
 
-from tiltyard import curves, metrics
 from tiltyard.arrays import Array
-from tiltyard.labels import read_off
-from tiltyard.predictions import Predictions
-from tiltyard.problems.classification import Classification
-from tiltyard.problems.regression import Regression, compared
+from tiltyard.modeling.metrics import curves, scores
+from tiltyard.modeling.metrics.classification import read_off
+from tiltyard.modeling.metrics.predictions import Predictions
+from tiltyard.modeling.problems.classification import Classification
+from tiltyard.modeling.problems.regression import Regression, compared
 
 HAND = np.array([True, False, True, True, False]), np.array([0.9, 0.8, 0.7, 0.4, 0.4])
 
@@ -55,7 +55,7 @@ def test_the_area_is_the_metric() -> None:
     generator = np.random.default_rng(0)
     truth, shares = generator.integers(0, 3, 200), generator.dirichlet([1, 1, 1], 200)
     areas = [curves.roc(truth == label, shares[:, label]).area for label in range(3)]
-    assert np.mean(areas) == pytest.approx(metrics.roc_auc(truth, shares))
+    assert np.mean(areas) == pytest.approx(scores.roc_auc(truth, shares))
 
 
 def test_the_mean_of_curves() -> None:

@@ -12,9 +12,12 @@ import pytest
 from making import edit_task, fetch_raw
 
 from pipelines import server
-from tiltyard import prepare, search, sqlite_file, task_file
+from tiltyard import sqlite_file
+from tiltyard.config import loader
 from tiltyard.errors import WorkspaceError
-from tiltyard.sampling import Sampling
+from tiltyard.experiments import search
+from tiltyard.experiments.optuna_study import Sampling
+from tiltyard.preparation import prepare
 from tiltyard.workspace import Workspace
 
 
@@ -53,7 +56,7 @@ def searching(workspace: Workspace) -> Workspace:
     """Iris, prepared, with a range to search."""
     edit_task(workspace, "iris", {"search": {"train.learning_rate": {"low": 0.001, "high": 0.1}}})
     fetch_raw(workspace, "iris")
-    prepare.prepare(workspace, task_file.load(workspace, "iris"))
+    prepare.prepare(workspace, loader.load(workspace, "iris"))
     workspace.search("iris").parent.mkdir(parents=True)
     return workspace
 
@@ -61,7 +64,7 @@ def searching(workspace: Workspace) -> Workspace:
 @pytest.mark.parametrize("spoil", DAMAGED)
 def test_a_damaged_search_names_its_cure(searching: Workspace, spoil: Callable[[Path], None]) -> None:
     """The sentence names file and command; once that was typed, the search begins anew."""
-    task, path = task_file.load(searching, "iris"), searching.search("iris")
+    task, path = loader.load(searching, "iris"), searching.search("iris")
     spoil(path)
     with pytest.raises(WorkspaceError, match="the trials of earlier searches cannot be read: ") as caught:
         search.search(searching, task, 1, 1, lambda _: None)
@@ -78,7 +81,7 @@ def test_a_database_of_something_else_is_no_search(searching: Workspace) -> None
         database.execute("create table version_info (colour text)")
     database.close()
     with pytest.raises(WorkspaceError, match="the trials of earlier searches cannot be read"):
-        Sampling(search.asked(searching, task_file.load(searching, "iris"))).finished()
+        Sampling(search.asked(searching, loader.load(searching, "iris"))).finished()
 
 
 def test_whole_absent_and_locked_databases_are_fine(tmp_path: Path) -> None:

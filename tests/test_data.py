@@ -13,19 +13,21 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tiltyard import data, fetch, files, store, task_file, versions
-from tiltyard.change import change
-from tiltyard.cli import cli
+from tiltyard import files
+from tiltyard.cli.main import cli
+from tiltyard.config import loader
+from tiltyard.config.task import Task
+from tiltyard.data import dvc, fetch, history, versions
+from tiltyard.data.diff import change
 from tiltyard.errors import DataError
-from tiltyard.form import reader
-from tiltyard.task import Task
+from tiltyard.preparation.modalities.base import reader
 from tiltyard.workspace import Workspace
 
 
 @pytest.fixture
 def iris(workspace: Workspace) -> Task:
     """Iris with two versions: as it comes, and with a row less and one that is another."""
-    task = task_file.load(workspace, "iris")
+    task = loader.load(workspace, "iris")
     fetch.get(workspace, task)
     path = workspace.raw("iris") / "table.csv"
     lines = path.read_text().splitlines()
@@ -46,7 +48,7 @@ def _git(workspace: Workspace, *words: str) -> str:
 def test_every_version_is_listed(workspace: Workspace, iris: Task) -> None:
     """With hash, time, rows and bytes; fetching the same again adds none."""
     fetch.get(workspace, iris)
-    first, second = data.data(workspace, "iris", reader(iris))
+    first, second = history.data(workspace, "iris", reader(iris))
     assert (first["rows"], second["rows"]) == (150, 149)
     assert second["data"] == files.sha256(workspace.raw("iris"))
     assert (first["here"], second["here"]) == (False, True)
@@ -61,45 +63,45 @@ def test_the_commit_of_a_version_is_named(workspace: Workspace, iris: Task) -> N
         ["-c", "user.name=x", "-c", "user.email=x@y", "commit", "-qm", "x"],
     ):
         subprocess.run(["git", *command], cwd=workspace.root, check=True)
-    first, second = data.data(workspace, "iris", reader(iris))
+    first, second = history.data(workspace, "iris", reader(iris))
     assert (first["commit"], second["commit"]) == (None, _git(workspace, "log", "-1", "--format=%h"))
 
 
 def test_what_changed_is_said(workspace: Workspace, iris: Task) -> None:
     """By default what lies there now is held against the version before."""
-    found = data.diff(workspace, "iris", reader(iris))
+    found = history.diff(workspace, "iris", reader(iris))
     assert found.rows == (150, 149)
     assert (found.added, found.removed, found.changed) == (1, 2, 0)
     assert found.examples["added"] == [4]
     assert found.examples["removed"] == [4, 5]
-    assert data.diff(workspace, "iris", reader(iris), *_names(workspace)).added == 1
-    assert data.diff(workspace, "iris", reader(iris), *_names(workspace)[::-1]).added == 2
+    assert history.diff(workspace, "iris", reader(iris), *_names(workspace)).added == 1
+    assert history.diff(workspace, "iris", reader(iris), *_names(workspace)[::-1]).added == 2
 
 
 def test_an_earlier_version_comes_back_to_the_byte(workspace: Workspace, iris: Task) -> None:
     """Fetching keeps it, since nobody asked for the newest; the pointer names it, so stages see it."""
     first, second = _names(workspace)
-    data.checkout(workspace, iris.name, first)
+    history.checkout(workspace, iris.name, first)
     assert files.sha256(workspace.raw("iris")).startswith(first)
-    assert not store.changed(workspace, workspace.raw("iris"))
+    assert not dvc.changed(workspace, workspace.raw("iris"))
     assert fetch.get(workspace, iris).data.startswith(first)
-    data.checkout(workspace, iris.name, second)
+    history.checkout(workspace, iris.name, second)
     assert files.sha256(workspace.raw("iris")).startswith(second)
     assert _names(workspace) == [first, second]
 
 
 def test_a_version_comes_from_the_remote(workspace: Workspace, iris: Task) -> None:
     """A clone has no cache; what neither cache nor remote has is told."""
-    store.push(workspace, workspace.raw("iris"))
+    dvc.push(workspace, workspace.raw("iris"))
     first = _names(workspace)[0]
-    data.checkout(workspace, iris.name, first)
-    store.push(workspace, workspace.raw("iris"))
+    history.checkout(workspace, iris.name, first)
+    dvc.push(workspace, workspace.raw("iris"))
     shutil.rmtree(workspace.root / ".dvc" / "cache")
-    assert data.diff(workspace, "iris", reader(iris), first).added == 0
+    assert history.diff(workspace, "iris", reader(iris), first).added == 0
     shutil.rmtree(workspace.root / ".dvc" / "cache")
     shutil.rmtree(workspace.root / ".dvcstore")
     with pytest.raises(DataError, match="neither in DVC's cache nor in the remote"):
-        data.diff(workspace, "iris", reader(iris), first)
+        history.diff(workspace, "iris", reader(iris), first)
 
 
 def test_edits_are_not_lost(workspace: Workspace, iris: Task) -> None:
@@ -107,7 +109,7 @@ def test_edits_are_not_lost(workspace: Workspace, iris: Task) -> None:
     path = workspace.raw("iris") / "table.csv"
     path.write_text(path.read_text() + "5.0,3.0,1.4,0.2,setosa\n")
     with pytest.raises(DataError, match="edits that are no version yet") as caught:
-        data.checkout(workspace, iris.name, _names(workspace)[0])
+        history.checkout(workspace, iris.name, _names(workspace)[0])
     assert "tiltyard fetch iris" in caught.value.hint
 
 
@@ -115,7 +117,7 @@ def test_edits_are_not_lost(workspace: Workspace, iris: Task) -> None:
 def test_a_name_that_is_none_is_refused(workspace: Workspace, iris: Task, name: str) -> None:
     """The message lists those that there are."""
     with pytest.raises(DataError, match=_names(workspace)[0]):
-        data.checkout(workspace, iris.name, name)
+        history.checkout(workspace, iris.name, name)
 
 
 @pytest.mark.usefixtures("iris")
@@ -169,5 +171,5 @@ def test_a_torn_list_is_told(workspace: Workspace, iris: Task) -> None:
     path: Path = workspace.versions("iris")
     path.write_text(path.read_text()[:-40])
     with pytest.raises(DataError, match="expected a version a line") as caught:
-        data.data(workspace, "iris", reader(iris))
+        history.data(workspace, "iris", reader(iris))
     assert caught.value.hint == "bring it back: git checkout data/versions/iris.jsonl"

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tiltyard import diagnosis
-from tiltyard.diagnosis import Losses
-from tiltyard.training import Train
+from tiltyard.config.train_section import Train
+from tiltyard.training import diagnosis
+from tiltyard.training.diagnosis import Losses
 
 FLAT = [1.0, 0.5, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4]
 

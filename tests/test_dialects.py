@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tiltyard import reading
-from tiltyard.dialect import MISSING, Dialect
+from tiltyard.data import table_reader
+from tiltyard.data.formats import delimited, jsonl, parquet
+from tiltyard.data.tables.column_types import TRUTHS
+from tiltyard.data.tables.dialect import MISSING, Dialect
 from tiltyard.errors import DataError
-from tiltyard.formats import delimited, jsonl, parquet
-from tiltyard.meaning import TRUTHS
 
 Columns = dict[str, list[Any]]
 
@@ -83,9 +83,9 @@ def rows_of(columns: Columns) -> list[dict[str, Any]]:
 
 def check(path: Path, columns: Columns, options: Dialect | None = None) -> None:
     """Insist that reading gives the columns back, and parts the same."""
-    found = reading.read(path, options)
+    found = table_reader.read(path, options)
     assert same(values(found.frame), expected(columns))
-    pd.testing.assert_frame_equal(pd.concat(list(reading.scan(path, options))), found.frame)
+    pd.testing.assert_frame_equal(pd.concat(list(table_reader.scan(path, options))), found.frame)
 
 
 @PATIENT
@@ -165,8 +165,8 @@ def test_no_bytes_break_it(tmp_path: Path, content: bytes, suffix: str) -> None:
     outcomes = []
     for _ in range(2):
         try:
-            found = reading.read(path)
-            pd.testing.assert_frame_equal(pd.concat(list(reading.scan(path))), found.frame)
+            found = table_reader.read(path)
+            pd.testing.assert_frame_equal(pd.concat(list(table_reader.scan(path))), found.frame)
             outcomes.append((repr(values(found.frame)), found.repairs))
         except DataError as error:
             outcomes.append((error.message, []))
@@ -194,6 +194,6 @@ def test_many_small_parts_are_the_whole(tmp_path: Path, monkeypatch: pytest.Monk
     else:
         frame.to_parquet(path)
     check(path, columns)
-    parts = list(reading.scan(path))
+    parts = list(table_reader.scan(path))
     assert len(parts) > 10
     assert len({tuple(part.dtypes.astype(str)) for part in parts}) == 1

@@ -10,8 +10,10 @@ import pytest
 from click.testing import CliRunner
 from making import ROOT
 
-from tiltyard import dvc_cache, fetch, files, quiet, store, task_file
-from tiltyard.cli import cli
+from tiltyard import environment, files
+from tiltyard.cli.main import cli
+from tiltyard.config import loader
+from tiltyard.data import dvc, dvc_cache, fetch
 from tiltyard.errors import DataError
 from tiltyard.workspace import Workspace
 
@@ -20,9 +22,9 @@ from tiltyard.workspace import Workspace
 def fetched(workspace: Workspace) -> Workspace:
     """A project in which iris was fetched, and so lies in cache and remote."""
     (workspace.root / "src").symlink_to(ROOT / "src")
-    quiet.silence(workspace)
-    fetch.get(workspace, task_file.load(workspace, "iris"))
-    store.push(workspace, workspace.raw("iris"))
+    environment.silence(workspace)
+    fetch.get(workspace, loader.load(workspace, "iris"))
+    dvc.push(workspace, workspace.raw("iris"))
     return workspace
 
 
@@ -41,47 +43,47 @@ def flip(folder: Path, suffix: str) -> int:
 @pytest.mark.parametrize("suffix", ["", ".dir"])
 def test_what_is_damaged_comes_from_the_remote(fetched: Workspace, suffix: str) -> None:
     """The listing or the file: checked out is what was fetched."""
-    before, pointer = files.sha256(fetched.raw("iris")), store.pointer(fetched.raw("iris"))
+    before, pointer = files.sha256(fetched.raw("iris")), dvc.pointer(fetched.raw("iris"))
     assert flip(fetched.root / ".dvc" / "cache", suffix) == 1
     shutil.rmtree(fetched.raw("iris"))
-    store.checkout(fetched, fetched.raw("iris"), pointer)
+    dvc.checkout(fetched, fetched.raw("iris"), pointer)
     assert files.sha256(fetched.raw("iris")) == before
 
 
 def test_without_a_remote_the_hint_cures(fetched: Workspace) -> None:
     """Damaged here, and nowhere else: a sentence, and the command that it names brings the data back for good."""
-    task, raw = task_file.load(fetched, "iris"), fetched.raw("iris")
-    before, pointer = files.sha256(raw), store.pointer(raw)
+    task, raw = loader.load(fetched, "iris"), fetched.raw("iris")
+    before, pointer = files.sha256(raw), dvc.pointer(raw)
     flip(fetched.root / ".dvc" / "cache", "")
     shutil.rmtree(fetched.root / ".dvcstore")
     shutil.rmtree(raw)
     with pytest.raises(DataError, match="is neither in DVC's cache nor in the remote") as caught:
-        store.checkout(fetched, raw, pointer)
+        dvc.checkout(fetched, raw, pointer)
     assert "tiltyard fetch --force TASK" in caught.value.hint
     fetch.get(fetched, task, force=True)
     shutil.rmtree(raw)
-    store.checkout(fetched, raw, pointer)
+    dvc.checkout(fetched, raw, pointer)
     assert files.sha256(raw) == before
 
 
 def test_a_damaged_file_is_stored_anew(fetched: Workspace) -> None:
     """What lies at the path is whole: adding it mends the cache."""
     flip(fetched.root / ".dvc" / "cache", "")
-    store.add(fetched, fetched.raw("iris"))
+    dvc.add(fetched, fetched.raw("iris"))
     shutil.rmtree(fetched.root / ".dvcstore")
     shutil.rmtree(fetched.raw("iris"))
-    store.checkout(fetched, fetched.raw("iris"), store.pointer(fetched.raw("iris")))
+    dvc.checkout(fetched, fetched.raw("iris"), dvc.pointer(fetched.raw("iris")))
 
 
 @pytest.mark.slow
 def test_a_damaged_output_is_made_again(fetched: Workspace) -> None:
     """A stage whose output is gone does not get a damaged one back."""
-    store.stage(fetched, "validate", "iris")
+    dvc.stage(fetched, "validate", "iris")
     out = fetched.out("iris", "validate")
     before = files.sha256(out)
     assert flip(fetched.root / ".dvc" / "cache", "") > 1
     shutil.rmtree(out)
-    store.stage(fetched, "validate", "iris")
+    dvc.stage(fetched, "validate", "iris")
     assert files.sha256(out) == before
 
 
@@ -98,23 +100,23 @@ def held(workspace: Workspace) -> dict[str, bool]:
 @pytest.mark.parametrize("suffix", ["", ".dir"])
 def test_what_is_damaged_is_not_sent(workspace: Workspace, suffix: str) -> None:
     """It is named, with a command that sends it; all else is sent, and what the remote holds is whole."""
-    quiet.silence(workspace)
+    environment.silence(workspace)
     for name in ("iris", "sine"):
-        fetch.get(workspace, task_file.load(workspace, name))
+        fetch.get(workspace, loader.load(workspace, name))
         if name == "iris":
             assert flip(workspace.root / ".dvc" / "cache", suffix) == 1
     with pytest.raises(DataError, match="not sent to the remote: data/raw/iris") as caught:
-        store.push(workspace)
+        dvc.push(workspace)
     assert caught.value.hint.endswith(": tiltyard fetch iris")
     assert all(held(workspace).values())
-    assert store.pointer(workspace.raw("sine")).md5 in held(workspace)
-    assert store.pointer(workspace.raw("iris")).md5 not in held(workspace)
-    assert fetch.fetch(workspace, task_file.load(workspace, "iris")).state == "same"
+    assert dvc.pointer(workspace.raw("sine")).md5 in held(workspace)
+    assert dvc.pointer(workspace.raw("iris")).md5 not in held(workspace)
+    assert fetch.fetch(workspace, loader.load(workspace, "iris")).state == "same"
     assert all(held(workspace).values())
-    pointer, before = store.pointer(workspace.raw("iris")), files.sha256(workspace.raw("iris"))
+    pointer, before = dvc.pointer(workspace.raw("iris")), files.sha256(workspace.raw("iris"))
     shutil.rmtree(workspace.root / ".dvc" / "cache")
     shutil.rmtree(workspace.raw("iris"))
-    store.checkout(workspace, workspace.raw("iris"), pointer)
+    dvc.checkout(workspace, workspace.raw("iris"), pointer)
     assert files.sha256(workspace.raw("iris")) == before
 
 
@@ -132,8 +134,8 @@ def test_fetch_tells_of_what_it_does_not_send(workspace: Workspace) -> None:
 
 def test_what_is_damaged_in_the_project_too_is_fetched_again(workspace: Workspace) -> None:
     """As where DVC links files instead of copying them: only the source has them whole, and the hint says so."""
-    quiet.silence(workspace)
-    task = task_file.load(workspace, "sine")
+    environment.silence(workspace)
+    task = loader.load(workspace, "sine")
     fetch.get(workspace, task)
     before = files.sha256(workspace.raw("sine"))
     (workspace.raw("sine") / "series.csv").unlink()
@@ -141,7 +143,7 @@ def test_what_is_damaged_in_the_project_too_is_fetched_again(workspace: Workspac
     (workspace.raw("sine") / "series.csv").hardlink_to(place)
     flip(workspace.root / ".dvc" / "cache", "")
     with pytest.raises(DataError, match="not sent") as caught:
-        store.push(workspace)
+        dvc.push(workspace)
     assert caught.value.hint.endswith(": tiltyard fetch --force sine")
     fetch.fetch(workspace, task, force=True)
     assert files.sha256(workspace.raw("sine")) == before
@@ -151,26 +153,26 @@ def test_what_is_damaged_in_the_project_too_is_fetched_again(workspace: Workspac
 def test_what_the_remote_has_is_not_asked_of_the_cache(fetched: Workspace) -> None:
     """It is whole there: damage here is no reason to refuse a push of other things."""
     flip(fetched.root / ".dvc" / "cache", "")
-    assert store.push(fetched) == 0
+    assert dvc.push(fetched) == 0
     assert all(held(fetched).values())
 
 
 def test_a_damaged_output_is_stored_anew_and_not_made_again(small: Workspace) -> None:
     """Of a stage, or a package: the next push sends it from the project, and no stage runs for it."""
-    store.stage(small, "validate", "a")
+    dvc.stage(small, "validate", "a")
     package = small.package("b", "1")
     package.mkdir(parents=True)
     (package / "model.onnx").write_text("model")
-    store.add(small, package)
+    dvc.add(small, package)
     assert flip(small.root / ".dvc" / "cache", "") > 2
     named = r"not sent to the remote: out/a/resolve, out/a/validate/result, serving/packages/b/1/model\.onnx"
     with pytest.raises(DataError, match=named) as error:
-        store.push(small)
+        dvc.push(small)
     assert error.value.hint.endswith(": tiltyard run a")
     assert all(held(small).values())
-    assert store.status(small, "validate@a") == {}
-    assert store.stage(small, "validate", "a") == "skipped"
-    assert store.push(small) > 2
+    assert dvc.status(small, "validate@a") == {}
+    assert dvc.stage(small, "validate", "a") == "skipped"
+    assert dvc.push(small) > 2
     assert all(held(small).values())
 
 

@@ -10,16 +10,17 @@ import pytest
 import yaml
 from making import train_tasks
 
-from tiltyard import files, plugins, task_file
-from tiltyard.array_file import read_part
+from tiltyard import files, plugins
 from tiltyard.arrays import Rows, take
-from tiltyard.column import PLAIN
-from tiltyard.encoder import Encoder
+from tiltyard.config import loader
+from tiltyard.config.task import Task
 from tiltyard.errors import DataError, RequestError
-from tiltyard.predictor import Predictor
-from tiltyard.split import Marks, deal, keys
-from tiltyard.task import Task
-from tiltyard.validate import validate
+from tiltyard.modeling.columns.base import PLAIN
+from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.inference.predictor import Predictor
+from tiltyard.preparation.array_file import read_part
+from tiltyard.preparation.split import Marks, deal, keys
+from tiltyard.validation.validate import validate
 from tiltyard.workspace import Workspace
 
 MAKERS = [mixtures.table, mixtures.texts]
@@ -32,7 +33,7 @@ def encoder_of(space: Workspace, task: Task) -> Encoder:
 
 def all_rows(space: Workspace, task: Task) -> Rows:
     """Read the raw data."""
-    rows: Rows = plugins.load("forms", task.form)().rows(task, space.raw(task.name))[0]
+    rows: Rows = plugins.load("modalities", task.form)().rows(task, space.raw(task.name))[0]
     return rows
 
 
@@ -64,7 +65,7 @@ def test_scaling_is_that_of_the_features_of_the_training_rows(workspace: Workspa
 def test_other_rows_than_training_teach_nothing(workspace: Workspace, make: type) -> None:
     """Fitted to the training rows alone, an encoder is the one that was saved; fitted to all, it is another."""
     task = make(workspace)
-    form = plugins.load("forms", task.form)()
+    form = plugins.load("modalities", task.form)()
     rows, truth = form.rows(task, workspace.raw(task.name))
     train = deal(task.split, Marks(keys(rows, task.split.seed)), truth, form.reach(task))["train"]
     saved = encoder_of(workspace, task)
@@ -114,7 +115,7 @@ def test_texts_are_trained_and_answered(workspace: Workspace, monkeypatch: pytes
     kind, rude, strange = predictor.predict(["Dear friend, THANK you!", "shut up, fool", "xyzzy"])
     assert (kind["label"], rude["label"]) == ("kind", "rude")
     assert np.isfinite(list(strange["probabilities"].values())).all()
-    monkeypatch.setattr("tiltyard.predictor.PAIRS", 2 * 8**2)  # of eight words each
+    monkeypatch.setattr("tiltyard.modeling.inference.predictor.PAIRS", 2 * 8**2)  # of eight words each
     again = predictor.predict(["Dear friend, THANK you!", "shut up, fool", "xyzzy"])
     assert [one["label"] for one in again] == [one["label"] for one in (kind, rude, strange)]
 
@@ -126,11 +127,11 @@ def test_codes_keep_their_spelling(workspace: Workspace, suffix: str) -> None:
     content |= {"target": {"column": "works", "classes": ["true", "false"]}, "model": {"family": "mlp"}}
     content |= {"serve": {"example": {"release": "1.50"}}}
     files.write_text(workspace.task_file("releases"), yaml.safe_dump(content))
-    task, raw = task_file.load(workspace, "releases"), workspace.raw("releases") / f"table{suffix}"
+    task, raw = loader.load(workspace, "releases"), workspace.raw("releases") / f"table{suffix}"
     if suffix == ".csv":
         files.write_text(raw, "release,works\n1.50,true\n1.5,false\n1.50,true\n")
     else:
         files.write_text(raw, '{"release": "1.50", "works": true}\n{"release": "1.5", "works": false}\n' * 2)
-    rows, truth = plugins.load("forms", "table")().rows(task, raw.parent)
+    rows, truth = plugins.load("modalities", "table")().rows(task, raw.parent)
     assert rows["release"].tolist()[:3] == ["1.50", "1.5", "1.50"]
     assert truth.tolist()[:3] == [0, 1, 0]

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tiltyard.arrays import Fitted
-from tiltyard.column import Column, scale
-from tiltyard.columns.boolean import Boolean
-from tiltyard.columns.category import Category
-from tiltyard.columns.date import Date
-from tiltyard.columns.number import Number
-from tiltyard.columns.text import Text
 from tiltyard.errors import RequestError, shown
+from tiltyard.modeling.columns.base import Column, scale
+from tiltyard.modeling.columns.boolean import Boolean
+from tiltyard.modeling.columns.category import Category
+from tiltyard.modeling.columns.date import Date
+from tiltyard.modeling.columns.number import Number
+from tiltyard.modeling.columns.text import Text
 
 
 def taught(column: Column, values: list[Any]) -> Fitted:

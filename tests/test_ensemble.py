@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tiltyard import ensemble
 from tiltyard.arrays import Array
+from tiltyard.training import ensemble
 
 
 def _numbers() -> tuple[Array, Array]:

@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 from jousting import arena, challenge, fit, write_linear
 
-from tiltyard import array_file, files, sealed_test, task_file
+from tiltyard import files
 from tiltyard.arrays import Array
-from tiltyard.card import card, empty
-from tiltyard.encoder import Encoder
+from tiltyard.config import loader
+from tiltyard.config.task import Task
 from tiltyard.errors import DataError, RegistryError, SealError, TrainingError
-from tiltyard.evaluate import evaluate
-from tiltyard.predictor import version
-from tiltyard.report import page
-from tiltyard.task import Task
+from tiltyard.evaluation.evaluate import evaluate
+from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.inference.predictor import version
+from tiltyard.preparation import array_file, sealed_test
+from tiltyard.report.report import page
+from tiltyard.serving.packaging.model_card import card, empty
 from tiltyard.workspace import Workspace
 
 Arena = tuple[Workspace, Task]
@@ -97,7 +99,7 @@ def test_a_failure_half_way_leaves_the_old_evaluation(diabetes: Arena, monkeypat
     def fail(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tiltyard.evaluate._write_plots", fail)
+    monkeypatch.setattr("tiltyard.evaluation.evaluate._write_plots", fail)
     with pytest.raises(KeyboardInterrupt):
         evaluate(workspace, task)
     assert files.sha256(folder) == before
@@ -159,7 +161,7 @@ def test_every_task_is_measured(road: Workspace) -> None:
         "forecasting": {"worst", "best"},
     }
     for name in road.tasks():
-        task = task_file.load(road, name)
+        task = loader.load(road, name)
         content = evaluate(road, task)
         folder = road.out(name, "evaluate")
         json.dumps(content, allow_nan=False)
@@ -174,7 +176,7 @@ def test_every_task_is_measured(road: Workspace) -> None:
 @pytest.mark.slow
 def test_the_confusion_table_counts_every_row(road: Workspace) -> None:
     """The matrix, the table by class and the CSV that DVC draws agree."""
-    content = evaluate(road, task_file.load(road, "digits"))
+    content = evaluate(road, loader.load(road, "digits"))
     matrix = np.array(content["confusion"])
     rows = read_csv(road.out("digits", "evaluate") / "plots" / "confusion.csv")
     assert matrix.sum() == len(rows) == content["rows"]["test"]

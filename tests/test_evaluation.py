@@ -10,10 +10,11 @@ import pytest
 from balanced_html import Balance
 from making import ROOT
 
-from tiltyard import evaluation, task_file
-from tiltyard.predictions import Predictions
-from tiltyard.site import Page
-from tiltyard.task import Task
+from tiltyard.config import loader
+from tiltyard.config.task import Task
+from tiltyard.modeling.metrics.predictions import Predictions
+from tiltyard.report import evaluation_sections
+from tiltyard.report.page import Page
 from tiltyard.workspace import Workspace
 
 EVIL = '<script>alert("x")</script>'
@@ -28,10 +29,10 @@ TRAINING = {
 }
 
 
-def content(**changes: object) -> evaluation.Json:
+def content(**changes: object) -> evaluation_sections.Json:
     """Make a report of a classification."""
     figures = dict.fromkeys(("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "roc_auc"), 0.75)
-    made: evaluation.Json = {
+    made: evaluation_sections.Json = {
         "task": "iris",
         "version": "0123456789ab",
         "problem": "classification",
@@ -52,7 +53,7 @@ def content(**changes: object) -> evaluation.Json:
 @pytest.fixture
 def task() -> Task:
     """Iris under a title that must be escaped."""
-    return task_file.load(Workspace(ROOT), "iris").model_copy(update={"title": EVIL})
+    return loader.load(Workspace(ROOT), "iris").model_copy(update={"title": EVIL})
 
 
 def answers() -> Predictions:
@@ -69,10 +70,10 @@ def rows(task: Task) -> dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]:
     return {name: place + np.arange(30) / 100 for place, name in enumerate(task.columns)}
 
 
-def whole(task: Task, report: evaluation.Json, training: evaluation.Json = TRAINING) -> str:
+def whole(task: Task, report: evaluation_sections.Json, training: evaluation_sections.Json = TRAINING) -> str:
     """Put what is told of an evaluation on a page of its own."""
-    sections = evaluation.sections(task, report, training, answers(), rows(task))
-    return Page(task.name, evaluation.head(task, report), sections).html()
+    sections = evaluation_sections.sections(task, report, training, answers(), rows(task))
+    return Page(task.name, evaluation_sections.head(task, report), sections).html()
 
 
 @pytest.fixture

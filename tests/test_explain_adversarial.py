@@ -7,11 +7,11 @@ import pytest
 from linear_network import inside_of, linear
 from making import apart, fetch_raw
 
-from tiltyard import task_file
 from tiltyard.arrays import Array
-from tiltyard.attack import Attack, Room, room
-from tiltyard.encoder import Encoder
-from tiltyard.prepare import prepare
+from tiltyard.config import loader
+from tiltyard.explain.math.adversarial import Attack, Room, room
+from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.preparation.prepare import prepare
 from tiltyard.workspace import Workspace
 
 FREE = Room(np.ones(5), np.full(5, -np.inf), np.full(5, np.inf))
@@ -48,7 +48,7 @@ def _bent_attack() -> tuple[list[Array], list[float]]:
     """Attack a network with a hidden layer, within bounds, and say how much it misses by then."""
     import keras
 
-    from tiltyard.inside import missed
+    from tiltyard.explain.math.network_view import missed
 
     keras.utils.set_random_seed(0)
     features = keras.Input((5,))
@@ -75,7 +75,7 @@ def test_attacks_stay_in_the_ball_and_in_the_bounds() -> None:
 def test_what_is_measured_can_move(workspace: Workspace, name: str, moves: int) -> None:
     """Numbers and series move by deviations, pixels by steps within 0 to 255; what is told by name stays."""
     fetch_raw(workspace, name)
-    task = task_file.load(workspace, name)
+    task = loader.load(workspace, name)
     prepare(workspace, task)
     encoder = Encoder.load(workspace.out(name, "prepare") / "encoder.json")
     found = room(encoder)

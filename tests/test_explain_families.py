@@ -27,7 +27,7 @@ LARGE = (32, 32, 1)
 
 def _walked(content: dict[str, Any], shape: tuple[int, ...], form: str) -> dict[str, Any]:
     """Open a model of a family; say what was found."""
-    from tiltyard.inside import opened
+    from tiltyard.explain.math.network_view import opened
 
     model, rows, _ = case_of(content, shape, form)
     rows = rows[:4]

@@ -10,10 +10,10 @@ from linear_network import inside_of, linear
 from making import apart
 
 from tiltyard.arrays import Array
-from tiltyard.shading import coloured, diverging, enlarged, over
+from tiltyard.explain.math.heatmap import coloured, diverging, enlarged, over
 
 if TYPE_CHECKING:
-    from tiltyard.inside import Inside
+    from tiltyard.explain.math.network_view import Inside
 
 SIDE = 16
 
@@ -59,7 +59,7 @@ def _cam() -> tuple[Array, Array, Array]:
     """Give Grad-CAM and CAM of convolution, mean and dense layer, for a picture with one bright patch."""
     import keras
 
-    from tiltyard.explanations.grad_cam import heat_map
+    from tiltyard.explain.methods.grad_cam import heat_map
 
     keras.utils.set_random_seed(0)
     features = keras.Input((SIDE, SIDE, 1))
@@ -91,7 +91,7 @@ def test_grad_cam_of_a_mean_of_maps_is_cam() -> None:
 
 
 def _maximised() -> list[float]:
-    from tiltyard.ascent import PIXELS, ascend
+    from tiltyard.explain.math.activation_maximization import PIXELS, ascend
 
     templates = _templates()
     inside, places = inside_of(linear(templates)), np.arange(3, dtype=np.int32)
@@ -109,9 +109,9 @@ def _edges() -> tuple[float, float, bool]:
     """Give how much neighbours differ down and across, in what excites a unit that looks for vertical edges."""
     import keras
 
-    from tiltyard.ascent import PIXELS, ascend
-    from tiltyard.gradients import sloped
-    from tiltyard.inside import fired
+    from tiltyard.explain.math.activation_maximization import PIXELS, ascend
+    from tiltyard.explain.math.gradients import sloped
+    from tiltyard.explain.math.network_view import fired
 
     features = keras.Input((SIDE, SIDE, 1))
     layer = keras.layers.Conv2D(1, 3, activation="relu")

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from making import apart
 
-from tiltyard import task_file
 from tiltyard.arrays import Array
-from tiltyard.concepts import SHAPES, TIMES, drawn
-from tiltyard.explanations.activations import neighbours, principal
-from tiltyard.explanations.dissection import FINDS, overlaps
-from tiltyard.likeness import chance, pooled, svcca
+from tiltyard.config import loader
+from tiltyard.explain.math.svcca import chance, pooled, svcca
+from tiltyard.explain.math.synthetic_concepts import SHAPES, TIMES, drawn
+from tiltyard.explain.methods.activations import neighbours, principal
+from tiltyard.explain.methods.dissection import FINDS, overlaps
 from tiltyard.workspace import Workspace
 
 DICE = np.random.default_rng(0)
@@ -133,8 +133,8 @@ def _walked() -> tuple[list[str], list[float], Any]:
     """Walk through an ensemble whose members have the same names, with batch norm and activations fused or not."""
     import keras
 
-    from tiltyard.ensemble import join
-    from tiltyard.inside import opened
+    from tiltyard.explain.math.network_view import opened
+    from tiltyard.training.ensemble import join
 
     def member(seed: int) -> keras.Model:
         keras.utils.set_random_seed(seed)
@@ -168,11 +168,11 @@ def _once_more(root: str) -> tuple[str, dict[str, Any], float]:
     """Follow a training by epochs; give also how far the kept layer is from that of the model which is there."""
     import os
 
-    from tiltyard.explain import opened
-    from tiltyard.explanations.svcca_epochs import SvccaEpochs, _trained
+    from tiltyard.explain.explain import opened
+    from tiltyard.explain.methods.svcca_epochs import SvccaEpochs, _trained
 
     os.chdir(root)
-    model = opened(workspace := Workspace(Path(root)), task_file.load(workspace, "iris"))
+    model = opened(workspace := Workspace(Path(root)), loader.load(workspace, "iris"))
     (found,) = SvccaEpochs().of_model(model)
     features = model.known[0]
     (there,) = model.inside.see(features, [model.inside.hidden["dense 1"].output])

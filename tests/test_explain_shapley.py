@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiltyard.arrays import Array
-from tiltyard.shapley import asked, enumerated, mixed, shapley
+from tiltyard.explain.math.shapley import asked, enumerated, mixed, shapley
 
 BACKGROUND = np.array([[0.0, 1.0, 2.0, -1.0], [2.0, -1.0, 0.0, 3.0], [1.0, 1.0, 1.0, 1.0]])
 ROW = np.array([3.0, -2.0, 5.0, 0.5])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tiltyard.omission import Patches, Words
-from tiltyard.shading import signed
-from tiltyard.surrogate import line, near
-from tiltyard.vocabulary import PAD, UNKNOWN
+from tiltyard.explain.math.heatmap import signed
+from tiltyard.explain.math.linear_surrogate import line, near
+from tiltyard.explain.math.masking import Patches, Words
+from tiltyard.modeling.columns._vocabulary import PAD, UNKNOWN
 
 
 def test_a_line_is_recovered_and_said_to_be_one() -> None:

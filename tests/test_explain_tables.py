@@ -15,13 +15,14 @@ from client import TestClient
 from explaining import bars, linear
 from making import new_workspace
 
-from tiltyard import files, plugins, task_file
-from tiltyard.api import application, install
-from tiltyard.exhibit import LONGEST, Exhibit
-from tiltyard.explain import opened
-from tiltyard.explanation import Explained
-from tiltyard.prepare import prepare
-from tiltyard.served import Served
+from tiltyard import files, plugins
+from tiltyard.config import loader
+from tiltyard.explain.explain import opened
+from tiltyard.explain.methods.base import Explained
+from tiltyard.figures import LONGEST, Exhibit
+from tiltyard.preparation.prepare import prepare
+from tiltyard.serving.http.app import application, install
+from tiltyard.serving.model.loaded_model import Served
 from tiltyard.workspace import Workspace
 
 COLUMNS = 40
@@ -49,7 +50,7 @@ def wide(space: Workspace) -> Explained:
     with (space.raw("wide") / "table.csv").open("w", newline="", encoding="utf-8") as file:
         rows = [[f"{chance.gauss(0, 1):.4f}" for _ in range(COLUMNS + 1)] for _ in range(150)]
         csv.writer(file).writerows([[*names, "answer"], *rows])
-    task = task_file.load(space, "wide")
+    task = loader.load(space, "wide")
     prepare(space, task)
     return linear(space, task, np.arange(COLUMNS)[:, None] / COLUMNS)
 
@@ -96,7 +97,7 @@ def test_of_many_columns_the_largest_are_shown(wide: Explained) -> None:
 
 def test_a_model_of_very_many_columns_is_asked_less(wide: Explained, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer validation rows show the whole of it, but never fewer than five."""
-    monkeypatch.setattr("tiltyard.explanations.shap.CELLS", 1)
+    monkeypatch.setattr("tiltyard.explain.methods.shap.CELLS", 1)
     whole, points = plugins.load("explanations", "shap")().of_model(wide)
     assert "over 5 validation rows" in whole.text
     assert len(points.data["groups"][0]["x"]) == 5

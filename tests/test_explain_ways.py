@@ -12,15 +12,17 @@ import tiny
 from explaining import bars, linear, spotting
 from making import fetch_raw, new_workspace
 
-from tiltyard import plugins, prepare, task_file
+from tiltyard import plugins
 from tiltyard.arrays import Array
-from tiltyard.exhibit import LONGEST, Exhibit, largest
-from tiltyard.explanation import Explained
-from tiltyard.explanations.lime import moved
-from tiltyard.explanations.occlusion import fallen
-from tiltyard.explanations.shap import BACKGROUND
-from tiltyard.focus import Focus
-from tiltyard.parts import some
+from tiltyard.config import loader
+from tiltyard.explain.math.output import Focus
+from tiltyard.explain.methods.base import Explained
+from tiltyard.explain.methods.lime import moved
+from tiltyard.explain.methods.occlusion import fallen
+from tiltyard.explain.methods.shap import BACKGROUND
+from tiltyard.figures import LONGEST, Exhibit, largest
+from tiltyard.preparation import prepare
+from tiltyard.preparation.training_rows import some
 from tiltyard.workspace import Workspace
 
 
@@ -30,7 +32,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     made = new_workspace(tmp_path_factory.mktemp("made"))
     for name in tiny.TASKS:
         fetch_raw(made, name)
-        prepare.prepare(made, task_file.load(made, name))
+        prepare.prepare(made, loader.load(made, name))
     mixtures.texts(made)
     return made
 
@@ -38,7 +40,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 @pytest.fixture(scope="module")
 def line(space: Workspace) -> tuple[Explained, dict[str, float]]:
     """A regression of ten columns that looks at three of them, and the weights of these."""
-    task = task_file.load(space, "diabetes")
+    task = loader.load(space, "diabetes")
     weights = dict.fromkeys(task.columns, 0.0) | {"bmi": 3.0, "bp": -1.5, "s5": 20.0}
     model = prepare_line(space, weights)
     return model, weights
@@ -46,17 +48,17 @@ def line(space: Workspace) -> tuple[Explained, dict[str, float]]:
 
 def prepare_line(space: Workspace, weights: dict[str, float]) -> Explained:
     """Give each feature the weight of its column."""
-    from tiltyard.encoder import Encoder
+    from tiltyard.modeling.inference.encoder import Encoder
 
     encoder = Encoder.load(space.out("diabetes", "prepare") / "encoder.json")
     wide = [weights[name] for name, span in encoder.spans.items() for _ in range(span.stop - span.start)]
-    return linear(space, task_file.load(space, "diabetes"), np.array(wide)[:, None])
+    return linear(space, loader.load(space, "diabetes"), np.array(wide)[:, None])
 
 
 @pytest.fixture(scope="module")
 def texts(space: Workspace) -> Explained:
     """A model that holds a text for rude if it says `hate`."""
-    return spotting(space, task_file.load(space, "moods"), "hate")
+    return spotting(space, loader.load(space, "moods"), "hate")
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +92,7 @@ def test_permutation_finds_what_is_looked_at(line: tuple[Explained, dict[str, fl
 
 def test_what_is_explained_reads_as_a_sentence(space: Workspace, line: tuple[Explained, dict[str, float]]) -> None:
     """Abbreviations stay in capitals, a label that is a number is called one, a forecast says how far ahead it is."""
-    digits, iris = (task_file.load(space, name) for name in ("digits", "iris"))
+    digits, iris = (loader.load(space, name) for name in ("digits", "iris"))
     assert Focus(linear(space, digits, np.zeros((64, 10))).predictor, 3).spelled(digits.target).endswith("of label 3")
     gate = iris.gate.model_copy(update={"metric": "roc_auc"})
     model = linear(space, iris.model_copy(update={"gate": gate}), np.eye(4, 3), "Softmax")
@@ -149,7 +151,7 @@ def test_shap_of_the_whole_model_shows_the_first_column_by_value(line: tuple[Exp
 def test_shap_of_labels_adds_up_to_a_probability(space: Workspace) -> None:
     """The likeliest label's, which the sentence names."""
     weights = np.random.default_rng(0).normal(size=(4, 3)) / 4
-    model = linear(space, task_file.load(space, "iris"), weights, "Softmax")
+    model = linear(space, loader.load(space, "iris"), weights, "Softmax")
     exhibit = of_row("shap", model)
     shares = model.predictor.run(model.encoded(model.row(0)))[0]
     assert model.task.classes[int(shares.argmax())] in exhibit.text
@@ -158,8 +160,8 @@ def test_shap_of_labels_adds_up_to_a_probability(space: Workspace) -> None:
 
 def test_shap_of_a_series_finds_the_steps(space: Workspace) -> None:
     """A model that answers with the last value owes all to the last stretch."""
-    steps = task_file.load(space, "sine").columns["value"].window  # type: ignore[attr-defined]
-    model = linear(space, task_file.load(space, "sine"), np.eye(steps)[:, [-1]])
+    steps = loader.load(space, "sine").columns["value"].window  # type: ignore[attr-defined]
+    model = linear(space, loader.load(space, "sine"), np.eye(steps)[:, [-1]])
     found = bars(of_row("shap", model))
     *others, last = found.values()
     assert [*found][-1].endswith(str(steps))
@@ -213,7 +215,7 @@ def picture(space: Workspace, pixels: Any) -> Explained:
     """Make a model of digits that takes light in some pixels for a 3, and looks at no other."""
     weights = np.zeros((8, 8, 10))
     weights[(*pixels, 3)] = 0.02
-    return linear(space, task_file.load(space, "digits"), weights.reshape(64, 10), "Softmax")
+    return linear(space, loader.load(space, "digits"), weights.reshape(64, 10), "Softmax")
 
 
 def lit(model: Explained, pixels: Any) -> int:
@@ -257,8 +259,8 @@ def test_occlusion_lights_up_only_the_patch(space: Workspace) -> None:
 
 def test_occlusion_of_a_series_lights_up_only_the_step(space: Workspace) -> None:
     """A model that looks at one step loses something where that is hidden, and nothing elsewhere."""
-    steps = task_file.load(space, "sine").columns["value"].window  # type: ignore[attr-defined]
-    model = linear(space, task_file.load(space, "sine"), np.eye(steps)[:, [9]])
+    steps = loader.load(space, "sine").columns["value"].window  # type: ignore[attr-defined]
+    model = linear(space, loader.load(space, "sine"), np.eye(steps)[:, [9]])
     (curve,) = of_row("occlusion", model).data["lines"]
     found = dict(zip(curve["x"], curve["y"], strict=True))
     assert [step for step, lost in found.items() if abs(lost) > 1e-6] == [10.0]
@@ -273,7 +275,7 @@ def test_the_same_model_is_seen_alike_twice(line: tuple[Explained, dict[str, flo
 def test_a_way_that_does_not_fit_says_why(space: Workspace, texts: Explained) -> None:
     """In words that name another way, or what is missing."""
     digits = picture(space, (np.array([3]), np.array([4])))
-    sine = linear(space, task_file.load(space, "sine"), np.zeros((32, 1)))
+    sine = linear(space, loader.load(space, "sine"), np.zeros((32, 1)))
     reasons = {
         "shap": (digits, "lime and occlusion"),
         "lime": (sine, "occlusion and shap"),

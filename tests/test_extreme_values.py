@@ -12,32 +12,22 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tiltyard import (
-    bootstrap,
-    change,
-    column,
-    curves,
-    disturb,
-    exhibit,
-    form,
-    init,
-    leak,
-    metrics,
-    profile,
-    reference,
-    shading,
-    show_explained,
-    site,
-    skew,
-    surrogate,
-    timeline,
-    twins,
-)
+from tiltyard import figures
 from tiltyard.arrays import Array
-from tiltyard.columns.number import LARGEST, Number
+from tiltyard.cli.output import explanations
+from tiltyard.config.draft import draft, leakage, profile, time_series
+from tiltyard.data import diff
 from tiltyard.errors import DataError
-from tiltyard.findings import outliers
-from tiltyard.problems.forecasting import Forecasting
+from tiltyard.evaluation import perturbation
+from tiltyard.explain.math import heatmap, linear_surrogate
+from tiltyard.modeling.columns import base
+from tiltyard.modeling.columns.number import LARGEST, Number
+from tiltyard.modeling.inference import reference
+from tiltyard.modeling.metrics import bootstrap, curves, distance, scores
+from tiltyard.modeling.problems.forecasting import Forecasting
+from tiltyard.preparation.modalities import base as form
+from tiltyard.report import page
+from tiltyard.validation.findings import _row_hashes, outliers
 
 TINY, HUGE = 5e-324, 1.7976931348623157e308
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -100,7 +90,7 @@ def test_a_column_of_extreme_numbers_is_drafted(sample: Array) -> None:
 @example([1e-30, 1.1e-30])
 def test_scaling_is_finite_and_can_be_undone(values: list[float]) -> None:
     """Training divides by the deviation, in float32: neither it nor its inverse may vanish or overflow."""
-    mean, std = column.scale(np.array(values))
+    mean, std = base.scale(np.array(values))
     with np.errstate(over="raise", divide="raise", invalid="raise"):
         inverse = np.float32(1) / np.float32(std)
         shift = np.float32(-mean) / np.float32(std)
@@ -112,27 +102,27 @@ def test_errors_of_extreme_numbers_are_finite(parsed: Array) -> None:
     """A report holds finite figures only, and a perfect answer is perfect in any unit."""
     moved = np.roll(parsed, 1)
     for truth, value in ((parsed, moved), (parsed, parsed), (parsed, np.zeros(len(parsed)))):
-        for score in (metrics.mae, metrics.rmse, metrics.r2):
+        for score in (scores.mae, scores.rmse, scores.r2):
             assert math.isfinite(score(truth, value)), score.__name__
-    assert metrics.r2(parsed, parsed) == 1
-    assert metrics.rmse(parsed, parsed) == 0
+    assert scores.r2(parsed, parsed) == 1
+    assert scores.rmse(parsed, parsed) == 0
 
 
 @pytest.mark.parametrize("unit", [1e-300, 1e-160, 1e-30, 1e30])
 def test_the_share_explained_does_not_depend_on_the_unit(unit: float) -> None:
     """Nor do errors but by that unit."""
     truth, value = np.array([1.0, 2.0, 4.0, 7.0]), np.array([1.5, 2.0, 3.0, 7.5])
-    assert metrics.r2(truth * unit, value * unit) == pytest.approx(metrics.r2(truth, value), rel=1e-9)
-    assert metrics.rmse(truth * unit, value * unit) == pytest.approx(metrics.rmse(truth, value) * unit, rel=1e-9)
+    assert scores.r2(truth * unit, value * unit) == pytest.approx(scores.r2(truth, value), rel=1e-9)
+    assert scores.rmse(truth * unit, value * unit) == pytest.approx(scores.rmse(truth, value) * unit, rel=1e-9)
 
 
 def test_skew_between_extreme_samples_is_finite(sample: Array) -> None:
     """Against itself nothing is apart; against others there is a number."""
     for other in (sample, -sample, np.zeros(30)):
-        for apart in skew.distances(sample, other):
+        for apart in distance.distances(sample, other):
             assert math.isfinite(apart.value)
             assert 0 <= apart.chance <= 1
-    assert {apart.value for apart in skew.distances(sample, sample)} == {0.0}
+    assert {apart.value for apart in distance.distances(sample, sample)} == {0.0}
 
 
 def test_a_reference_of_extreme_numbers_counts_every_row(parsed: Array) -> None:
@@ -145,7 +135,7 @@ def test_a_reference_of_extreme_numbers_counts_every_row(parsed: Array) -> None:
 
 def test_a_histogram_of_extreme_numbers_counts_every_row(sample: Array) -> None:
     """However narrow or wide the range is."""
-    drawn = exhibit.spread("Errors", "", {"errors": sample})
+    drawn = figures.spread("Errors", "", {"errors": sample})
     (line,) = drawn.data["lines"]
     assert None not in line["x"]
     assert sum(line["y"]) == 2 * len(sample)
@@ -154,7 +144,7 @@ def test_a_histogram_of_extreme_numbers_counts_every_row(sample: Array) -> None:
 def test_small_curves_of_extreme_numbers_stay_in_their_box(sample: Array) -> None:
     """All points lie within the picture."""
     for lower in (False, True):
-        html = site.spark(sample.tolist(), lower=lower).html
+        html = page.spark(sample.tolist(), lower=lower).html
         assert "nan" not in html
         assert "inf" not in html
         heights = [float(pair.split(",")[1]) for pair in re.findall(r'points="([^"]*)"', html)[0].split()]
@@ -164,31 +154,31 @@ def test_small_curves_of_extreme_numbers_stay_in_their_box(sample: Array) -> Non
 def test_shades_of_extreme_numbers_are_colours(sample: Array) -> None:
     """Between nothing and the most."""
     picture = sample.reshape(5, 6)
-    for drawn in (shading.coloured(np.abs(picture)), shading.signed(np.full((*picture.shape, 1), 9.0), picture)):
+    for drawn in (heatmap.coloured(np.abs(picture)), heatmap.signed(np.full((*picture.shape, 1), 9.0), picture)):
         assert np.isfinite(drawn).all()
         assert drawn.min() >= 0
         assert drawn.max() <= 255
-    assert np.isfinite(shading.diverging(picture)).all()
+    assert np.isfinite(heatmap.diverging(picture)).all()
 
 
 def test_bars_of_extreme_numbers_are_drawn(sample: Array, capsys: pytest.CaptureFixture[str]) -> None:
     """In a terminal and as shaded words."""
-    show_explained._bars([{"name": str(place), "value": value} for place, value in enumerate(sample.tolist())])
+    explanations._bars([{"name": str(place), "value": value} for place, value in enumerate(sample.tolist())])
     assert capsys.readouterr().out
-    told = exhibit.words("Words", "", [("word", value) for value in sample.tolist()])
-    assert "nan" not in site._words(told.data)
+    told = figures.words("Words", "", [("word", value) for value in sample.tolist()])
+    assert "nan" not in page._words(told.data)
 
 
 def test_extreme_numbers_in_findings(sample: Array) -> None:
     """Outliers are looked for, and near duplicates, without a number that is none."""
     assert set(outliers._far(sample, log=False).tolist()) <= set(range(len(sample)))
-    assert np.isfinite(twins._rounded(sample, 0.5)).all()
-    assert 0 <= leak.leaks([*sample] * 2, [*sample, *sample[::-1]], labels=False) <= 1
+    assert np.isfinite(_row_hashes._rounded(sample, 0.5)).all()
+    assert 0 <= leakage.leaks([*sample] * 2, [*sample, *sample[::-1]], labels=False) <= 1
 
 
 def test_noise_on_extreme_numbers_stays_in_bounds(parsed: Array) -> None:
     """What is moved by deviations is clipped to what the column takes."""
-    moved = disturb.noisy({"size": parsed}, {"size": Number()}, 0.1, np.random.default_rng(0))
+    moved = perturbation.noisy({"size": parsed}, {"size": Number()}, 0.1, np.random.default_rng(0))
     assert moved is not None
     assert np.isfinite(moved["size"]).all()
 
@@ -196,30 +186,30 @@ def test_noise_on_extreme_numbers_stays_in_bounds(parsed: Array) -> None:
 def test_a_local_line_through_extreme_answers_explains_a_share(parsed: Array) -> None:
     """The share that it follows the model by is at most 1."""
     changes = np.random.default_rng(0).standard_normal((30, 2))
-    found = surrogate.line(changes, np.clip(parsed, -1e150, 1e150), np.ones(30))
+    found = linear_surrogate.line(changes, np.clip(parsed, -1e150, 1e150), np.ones(30))
     assert np.isfinite(found.slopes).all()
     assert found.r2 <= 1
 
 
 def test_a_minimum_gain_is_drafted_for_extreme_targets(sample: Array) -> None:
     """A hundredth of the deviation, which a task file takes as a finite number."""
-    gain = init._gate(sample.tolist(), "regression")["minimum_gain"]
+    gain = draft._gate(sample.tolist(), "regression")["minimum_gain"]
     assert math.isfinite(gain)
     assert gain >= 0
 
 
 def test_extreme_series_are_looked_at(sample: Array) -> None:
     """A trend is told from a season without dividing by nothing."""
-    line = timeline.Timeline("day", None, None, equal=True, season=4)
+    line = time_series.Timeline("day", None, None, equal=True, season=4)
     rows = pd.DataFrame({"day": range(len(sample)), "size": sample})
-    drafted = timeline.sections(line, rows, [profile.trait("size", sample.tolist())])
+    drafted = time_series.sections(line, rows, [profile.trait("size", sample.tolist())])
     assert drafted["target"]["column"] == "size"
 
 
 def test_versions_of_extreme_data_are_compared(sample: Array) -> None:
     """What changed is said in finite words."""
     old, new = pd.DataFrame({"size": sample}), pd.DataFrame({"size": np.zeros(len(sample))})
-    found = change.change("any", ("old", "new"), (old, new))
+    found = diff.change("any", ("old", "new"), (old, new))
     assert not any(re.search(r"\b(nan|inf)\b", f"{line['old']} {line['new']}") for line in found.spread)
 
 

@@ -8,18 +8,20 @@ from pathlib import Path
 import pytest
 from making import edit_task
 
-from tiltyard import files, store, task_file
+from tiltyard import files
+from tiltyard.config import loader
+from tiltyard.config.task import Task
+from tiltyard.data import dvc
+from tiltyard.data.fetch import Fetched, fetch
+from tiltyard.data.sources.sine import Sine
 from tiltyard.errors import SourceError
-from tiltyard.fetch import Fetched, fetch
-from tiltyard.sources.sine import Sine
-from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
 
 @pytest.fixture
 def sine(workspace: Workspace) -> Task:
     """A task whose source needs no package."""
-    return task_file.load(workspace, "sine")
+    return loader.load(workspace, "sine")
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ def test_a_changed_source_makes_a_new_version(workspace: Workspace, sine: Task) 
     """Data that nobody touched follow their source."""
     first = fetch(workspace, sine)
     edit_task(workspace, "sine", {"source.seed": 1})
-    second = fetch(workspace, task_file.load(workspace, "sine"))
+    second = fetch(workspace, loader.load(workspace, "sine"))
     assert second.state == "new"
     assert second.data != first.data
 
@@ -69,7 +71,7 @@ def test_edits_by_hand_are_kept_as_a_version(workspace: Workspace, sine: Task, e
     assert fetch(workspace, sine).state == "edited"
     assert fetch(workspace, sine).state == "edited"
     assert edited.read_bytes() == content
-    assert not store.changed(workspace, workspace.raw("sine"))
+    assert not dvc.changed(workspace, workspace.raw("sine"))
 
 
 def test_force_goes_back_to_the_source(workspace: Workspace, sine: Task, edited: Path) -> None:

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from making import ROOT
 
-from tiltyard import folds, task_file
+from tiltyard.config import loader
+from tiltyard.config.task import Task
 from tiltyard.errors import DataError
-from tiltyard.task import Task
+from tiltyard.training import cross_validation
 from tiltyard.workspace import Workspace
 
 
 def _task(name: str, count: int) -> Task:
-    task = task_file.load(Workspace(ROOT), name)
+    task = loader.load(Workspace(ROOT), name)
     return task.model_copy(update={"train": task.train.model_copy(update={"folds": count})})
 
 
@@ -21,7 +22,7 @@ def test_every_row_is_held_out_once_and_labels_are_spread() -> None:
     """Over all folds each row is held out once; in each, the three parts share nothing and hold all labels alike."""
     chance = np.random.default_rng(0)
     features, truth = chance.normal(size=(150, 4)).astype(np.float32), np.repeat([0, 1, 2], 50)
-    dealt = list(folds._folds(_task("iris", 5), features, truth))
+    dealt = list(cross_validation._folds(_task("iris", 5), features, truth))
     assert sorted(np.concatenate([held for _, _, held in dealt])) == list(range(150))
     for parts in dealt:
         assert sorted(np.concatenate(parts)) == list(range(150))
@@ -35,7 +36,7 @@ def test_identical_rows_are_never_parted() -> None:
     """A row that is there three times is in one part with its copies: else it would be judged by what it taught."""
     features = np.repeat(np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32), 3, axis=0)
     part = np.empty(180, dtype=int)
-    for parts in folds._folds(_task("iris", 4), features, np.repeat([0, 1, 2], 60)):
+    for parts in cross_validation._folds(_task("iris", 4), features, np.repeat([0, 1, 2], 60)):
         for number, rows in enumerate(parts):
             part[rows] = number
         assert (part.reshape(60, 3) == part[::3, None]).all()
@@ -45,7 +46,7 @@ def test_series_are_held_out_block_by_block_behind_what_is_known() -> None:
     """Training ends before stopping rows, those before the held ones, with a window's reach between."""
     features, truth = np.zeros((600, 32, 1), dtype=np.float32), np.zeros(600)
     last = 0
-    for train, stop, held in folds._folds(_task("sine", 4), features, truth):
+    for train, stop, held in cross_validation._folds(_task("sine", 4), features, truth):
         assert train[0] == 0
         assert train[-1] + 32 <= stop[0]
         assert stop[-1] + 32 <= held[0]
@@ -58,7 +59,7 @@ def test_too_few_rows_are_refused() -> None:
     """A fold without rows to train with is no fold."""
     with pytest.raises(DataError, match="expected rows for every part of 5 folds; received 7 rows"):
         list(
-            folds._folds(
+            cross_validation._folds(
                 _task("iris", 5), np.arange(28, dtype=np.float32).reshape(7, 4), np.array([0, 0, 1, 1, 2, 2, 2])
             )
         )

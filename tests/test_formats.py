@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tiltyard import reading
-from tiltyard.dialect import Dialect
+from tiltyard.data import table_reader
+from tiltyard.data.tables.dialect import Dialect
 from tiltyard.errors import DataError
 
 
@@ -25,7 +25,7 @@ def test_json_lines_keep_their_types(table: Callable[..., Path]) -> None:
         "",
         '{"b": "", "d": 100000000000000000000, "c": null, "f": true}',
     ]
-    found = reading.read(table("\n".join(lines), "t.jsonl"))
+    found = table_reader.read(table("\n".join(lines), "t.jsonl"))
     values = {name: [None if pd.isna(v) else v for v in cells] for name, cells in found.frame.to_dict("list").items()}
     assert values == {
         "a": [1.0, 2.0, None],
@@ -51,7 +51,7 @@ def test_json_lines_keep_their_types(table: Callable[..., Path]) -> None:
 def test_what_is_no_json_is_refused(table: Callable[..., Path], content: str | bytes, said: str) -> None:
     """The line is named."""
     with pytest.raises(DataError, match=said):
-        reading.read(table(content, "t.jsonl"))
+        table_reader.read(table(content, "t.jsonl"))
 
 
 def parquet(frame: pd.DataFrame) -> bytes:
@@ -79,7 +79,7 @@ def test_parquet_comes_in_the_same_four_types(table: Callable[..., Path], pack: 
             "a.b": [1, 2],
         }
     )
-    found = reading.read(table(pack(parquet(frame)), "t.parquet"))
+    found = table_reader.read(table(pack(parquet(frame)), "t.parquet"))
     values = {name: [None if pd.isna(v) else v for v in cells] for name, cells in found.frame.to_dict("list").items()}
     assert values == {
         "small": [1, 2],
@@ -95,20 +95,20 @@ def test_parquet_comes_in_the_same_four_types(table: Callable[..., Path], pack: 
         "a.b": [1, 2],
     }
     assert found.repairs == ["list holds nested or binary values: read as text"]
-    assert reading.read(table(parquet(frame), "t.parquet"), columns=["kind"]).frame.columns.tolist() == ["kind"]
+    assert table_reader.read(table(parquet(frame), "t.parquet"), columns=["kind"]).frame.columns.tolist() == ["kind"]
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"no parquet at all"])
 def test_what_is_no_parquet_is_refused(table: Callable[..., Path], content: bytes) -> None:
     """Half a file, or another one under its name."""
     with pytest.raises(DataError, match=r"t.parquet: expected Parquet"):
-        reading.read(table(content, "t.parquet"))
+        table_reader.read(table(content, "t.parquet"))
     with pytest.raises(DataError, match=r"t.parquet: expected rows; received none"):
-        reading.read(table(parquet(pd.DataFrame({"x": []})), "t.parquet"))
+        table_reader.read(table(parquet(pd.DataFrame({"x": []})), "t.parquet"))
 
 
 def test_a_setting_that_a_format_does_not_have_is_refused(table: Callable[..., Path]) -> None:
     """A delimiter for Parquet is a mistake, and not silently nothing."""
     for name in ("t.parquet", "t.jsonl"):
         with pytest.raises(DataError, match=r"source\.read: delimiter, header: expected for \.csv and \.tsv alone"):
-            reading.read(table(b"", name), Dialect(delimiter=",", header=True))
+            table_reader.read(table(b"", name), Dialect(delimiter=",", header=True))

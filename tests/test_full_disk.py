@@ -11,7 +11,7 @@ import pytest
 from jousting import arena, challenge
 from making import ROOT, fetch_raw, new_workspace
 
-from tiltyard import store
+from tiltyard.data import dvc
 from tiltyard.workspace import Workspace
 
 DROP, OVERRIDE, SEARCH = 24, 1, 2  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
@@ -129,7 +129,7 @@ def test_no_room_for_a_version(folder: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert then.count("iris: raw data") == 1
     stored = {path.name for path in (tmp_path / "kept").rglob("*") if path.is_file()}
-    assert store.pointer(workspace.raw("iris")).md5[2:] in stored
+    assert dvc.pointer(workspace.raw("iris")).md5[2:] in stored
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a file that is always full")

@@ -16,17 +16,18 @@ from pydantic import ValidationError
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.tree import DecisionTreeClassifier
 
-from tiltyard import disturb, plugins, slices
-from tiltyard.bootstrap import Gain
-from tiltyard.checks import behaviour
-from tiltyard.columns.boolean import Boolean
-from tiltyard.columns.category import Category
-from tiltyard.columns.image import Image
-from tiltyard.columns.number import Number
-from tiltyard.duel import Duel
-from tiltyard.rivals import Match
-from tiltyard.terms import Behaviour, Slice
-from tiltyard.verdict import word
+from tiltyard import plugins
+from tiltyard.config.gate_section import Behaviour, Slice
+from tiltyard.evaluation import perturbation, slices
+from tiltyard.gate.checks import behaviour
+from tiltyard.gate.duel import Duel
+from tiltyard.gate.verdict import word
+from tiltyard.modeling.columns.boolean import Boolean
+from tiltyard.modeling.columns.category import Category
+from tiltyard.modeling.columns.image import Image
+from tiltyard.modeling.columns.number import Number
+from tiltyard.modeling.metrics.bootstrap import Gain
+from tiltyard.monitoring.live_comparison import Match
 
 
 def _spoiled(right: int) -> Duel:
@@ -170,15 +171,15 @@ def test_disturbed_rows_stay_within_bounds() -> None:
         "b": np.array(["x"] * 50),
         "c": generator.integers(0, 256, (50, 2, 2, 1), dtype=np.uint8),
     }
-    noisy = disturb.noisy(rows, columns, 3.0, generator)
+    noisy = perturbation.noisy(rows, columns, 3.0, generator)
     assert noisy is not None
     assert noisy["a"].min() == 0
     assert noisy["a"].max() == 1
     assert noisy["c"].dtype == np.uint8
     assert (noisy["c"] != rows["c"]).mean() > 0.5
     assert noisy["b"] is rows["b"]
-    assert disturb.noisy({"b": rows["b"]}, columns, 1.0, generator) is None
-    assert disturb.holes(rows, columns, generator) is None
+    assert perturbation.noisy({"b": rows["b"]}, columns, 1.0, generator) is None
+    assert perturbation.holes(rows, columns, generator) is None
 
 
 def test_holes_are_where_values_may_be_missing() -> None:
@@ -189,7 +190,7 @@ def test_holes_are_where_values_may_be_missing() -> None:
         "c": Number(),
     }
     rows = {"a": np.ones(1000), "b": np.array(["x"] * 1000), "c": np.ones(1000)}
-    holes = disturb.holes(rows, columns, np.random.default_rng(0))
+    holes = perturbation.holes(rows, columns, np.random.default_rng(0))
     assert holes is not None
     assert 0.05 < np.isnan(holes["a"]).mean() < 0.15
     assert 0.05 < (holes["b"] == "").mean() < 0.15
@@ -201,7 +202,7 @@ def test_the_worst_step_is_chosen_row_by_row() -> None:
     duel = bout(diabetes(), line(diabetes()))
     truth = np.zeros(4)
     one, other = np.array([[0.0], [5.0], [0.0], [1.0]]), np.array([[3.0], [0.0], [0.0], [-2.0]])
-    assert disturb.worst(duel.task, truth, [one, other]).ravel().tolist() == [3.0, 5.0, 0.0, -2.0]
+    assert perturbation.worst(duel.task, truth, [one, other]).ravel().tolist() == [3.0, 5.0, 0.0, -2.0]
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,12 @@ import pytest
 from click.testing import CliRunner
 from tampering import ATTACKS, Attack, Json, lines_of, repoint, told, unsigned, write
 
-from tiltyard import git_comparison, signing, task_file
-from tiltyard.cli import cli
+from tiltyard.cli.main import cli
+from tiltyard.config import loader
 from tiltyard.errors import RegistryError
-from tiltyard.registry import Registry
-from tiltyard.verify import everything, verify
+from tiltyard.registry import git_comparison, signing
+from tiltyard.registry.registry import Registry
+from tiltyard.registry.verify import everything, verify
 from tiltyard.workspace import Workspace
 
 
@@ -156,4 +157,4 @@ def test_a_pointer_that_is_gone_is_told_by_the_ledger(held: Workspace) -> None:
     """Without git, too: the ledger knows that there was a champion."""
     held.champion("iris").unlink()
     with pytest.raises(RegistryError, match=r"its ledger made d champion, and serving/champions/iris\.json is gone"):
-        verify(held, task_file.load(held, "iris"))
+        verify(held, loader.load(held, "iris"))

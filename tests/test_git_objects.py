@@ -13,10 +13,10 @@ from click.testing import CliRunner
 from making import edit_task
 from tampering import STEPS, Json, lines_of, repoint, told, unsigned, write
 
-from tiltyard import signing
-from tiltyard.cli import cli
+from tiltyard.cli.main import cli
 from tiltyard.errors import RegistryError
-from tiltyard.git_comparison import Commit, signer_faults, task_faults
+from tiltyard.registry import signing
+from tiltyard.registry.git_comparison import Commit, signer_faults, task_faults
 from tiltyard.workspace import Workspace
 
 

@@ -21,18 +21,25 @@ from making import fetch_raw, new_workspace
 from markdown_it import MarkdownIt
 
 from pipelines import evidence
-from tiltyard import card, explain, files, markdown, prepare, report, study_page, task_file, validate
-from tiltyard.api import application, install
-from tiltyard.approve import approve
-from tiltyard.decision import Decision
+from tiltyard import files, markdown
+from tiltyard.config import loader
 from tiltyard.errors import DataError, TiltyardError
-from tiltyard.plan import Plan
-from tiltyard.promote import promote
-from tiltyard.provenance import provenance
-from tiltyard.registry import Registry
-from tiltyard.served import Served
-from tiltyard.study import copy as study_copy
-from tiltyard.study import study
+from tiltyard.experiments import study_markdown
+from tiltyard.experiments.study import copy as study_copy
+from tiltyard.experiments.study import study
+from tiltyard.experiments.study_plan import Plan
+from tiltyard.explain import explain
+from tiltyard.gate.promote import promote
+from tiltyard.preparation import prepare
+from tiltyard.registry.approve import approve
+from tiltyard.registry.decision import Decision
+from tiltyard.registry.provenance import provenance
+from tiltyard.registry.registry import Registry
+from tiltyard.report import report
+from tiltyard.serving.http.app import application, install
+from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.packaging import model_card
+from tiltyard.validation import validate
 from tiltyard.workspace import Workspace
 
 pytestmark = pytest.mark.smoke
@@ -94,7 +101,7 @@ def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     validate.validate(workspace, task)
     prepare.prepare(workspace, task)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tiltyard.package.package", quick_package)
+        patch.setattr("tiltyard.serving.packaging.package.package", quick_package)
         patch.setenv("TILTYARD_ACTOR", IMAGE + SCRIPT)
         challenge(workspace, task, slice(2))
         promote(workspace, task)
@@ -156,7 +163,7 @@ def test_an_edited_pointer_is_text(browser: Browser, spoiled: Workspace, tmp_pat
     files.write_json(edited.champion("shop"), pointer)
     shutil.rmtree(edited.report)
     try:
-        report.report(edited, [task_file.load(edited, "shop")])
+        report.report(edited, [loader.load(edited, "shop")])
     except TiltyardError:
         assert not (edited.report / "index.html").exists()
     else:
@@ -200,7 +207,7 @@ def test_an_edited_ledger_is_text(
     lines = [edit(json.loads(line)) for line in ledger.read_text(encoding="utf-8").splitlines()]
     ledger.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
     shutil.rmtree(edited.report)
-    report.report(edited, [task_file.load(edited, "shop")])
+    report.report(edited, [loader.load(edited, "shop")])
     texts = [harmless(browser, page.as_uri()) for page in sorted(edited.report.glob("*.html"))]
     assert len(texts) == 2
     assert all("shop" in text for text in texts)
@@ -213,7 +220,7 @@ def test_data_docs(browser: Browser, spoiled: Workspace) -> None:
         archive.writestr(f"3/{IMAGE.replace('/', '')}.png", b"no picture")
         archive.writestr(f"3/{DOUBLE}.png", b"no picture")
     with pytest.raises(DataError, match="decodes"):
-        validate.validate(spoiled, task_file.load(spoiled, "digits"))
+        validate.validate(spoiled, loader.load(spoiled, "digits"))
     for task in ("shop", "digits"):
         pages = sorted(spoiled.out(task, "docs").rglob("*.html"))
         assert len(pages) >= 3
@@ -274,7 +281,7 @@ def test_the_card_of_a_model(browser: Browser, spoiled: Workspace, tmp_path: Pat
     """What BentoML and a registry show beside a version."""
     told: dict[str, Any] = files.read_json(spoiled.out("shop", "evaluate") / "report.json")
     training: dict[str, Any] = files.read_json(spoiled.out("shop", "train") / "training.json")
-    written = card.card(task_file.load(spoiled, "shop"), told, training, {})
+    written = model_card.card(loader.load(spoiled, "shop"), told, training, {})
     assert IMAGE in _rendered(browser, tmp_path, written)
 
 
@@ -301,14 +308,14 @@ def _values(value: Any, key: str) -> Iterator[str]:
 
 def test_markdown(spoiled: Workspace) -> None:
     """Cards, studies and Prefect's artifacts hold no HTML, no link and no cell that a name made."""
-    task = task_file.load(spoiled, "shop")
+    task = loader.load(spoiled, "shop")
     told: dict[str, Any] = files.read_json(spoiled.out("shop", "evaluate") / "report.json")
     training: dict[str, Any] = files.read_json(spoiled.out("shop", "train") / "training.json")
-    text = card.card(task, told, training, {})
+    text = model_card.card(task, told, training, {})
     one = {"name": f"{IMAGE}|{LINK}", "mean": 0.5, "interval": None, "epochs": 1, "seconds": 1, "trouble": []}
     plan = {"rows": None, "repeat": 2, "set": {"train.optimizer": IMAGE}}
     result = {"title": SCRIPT, "task": "shop", "metric": "log_loss", "confidence": 0.95, "plan": plan}
-    study = study_page.page({**result, "variants": [one, {**one, "sentence": LINK}]}, "a.png", "b.png")
+    study = study_markdown.page({**result, "variants": [one, {**one, "sentence": LINK}]}, "a.png", "b.png")
     matrix = evidence._matrix({"labels": [f"{IMAGE}|", LINK], "matrix": np.eye(2, dtype=int).tolist()})
     for written in (text, study, matrix):
         for line in written.splitlines():

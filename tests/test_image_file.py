@@ -14,9 +14,10 @@ import pytest
 from PIL import Image as Pillow
 from PIL import ImageFile, PngImagePlugin
 
-from tiltyard import deadline, image_file
-from tiltyard.columns.image import Image
+from tiltyard import deadline
 from tiltyard.deadline import OutOfTimeError
+from tiltyard.modeling.columns import _image_file
+from tiltyard.modeling.columns.image import Image
 
 UNPACKED = zlib.compress(bytes(1_000_000), 9)
 COLOURS = np.random.default_rng(0).integers(0, 256, (8, 8, 3)).astype(np.uint8)
@@ -96,7 +97,7 @@ def test_padding_between_segments_is_dropped() -> None:
     """Pillow takes a step of Python for each byte of it."""
     whole = encoded(COLOURS, "JPEG")
     padded = whole[:2] + b"\xff" * 100_000 + whole[2:]
-    assert len(image_file.stripped(padded).content) <= len(whole)
+    assert len(_image_file.stripped(padded).content) <= len(whole)
     assert np.array_equal(COLUMN.open(padded), COLUMN.open(whole))
 
 
@@ -125,7 +126,7 @@ def test_the_cost_of_scans_is_known_before_they_are_decoded(monkeypatch: pytest.
     loaded: list[object] = []
     monkeypatch.setattr(ImageFile.ImageFile, "load", loaded.append)
     few, many = progressive(2000, 0), progressive(2000, 50)
-    assert image_file.stripped(many).scans == image_file.stripped(few).scans + 50
+    assert _image_file.stripped(many).scans == _image_file.stripped(few).scans + 50
     with deadline.until(time.monotonic() + 0.3), pytest.raises(OutOfTimeError):
         column.open(many)
     assert loaded == []
@@ -153,7 +154,7 @@ def test_what_colours_mean_is_kept(mode: str) -> None:
     Pillow.fromarray(COLOURS).convert(mode).save(file, "JPEG", quality=100)
     with (
         Pillow.open(io.BytesIO(file.getvalue())) as right,
-        Pillow.open(io.BytesIO(image_file.stripped(file.getvalue()).content)) as found,
+        Pillow.open(io.BytesIO(_image_file.stripped(file.getvalue()).content)) as found,
     ):
         assert np.array_equal(np.asarray(found), np.asarray(right))
         assert found.mode == right.mode

@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 from making import fetch_raw
 
-from tiltyard import init, prepare, task_file
-from tiltyard.check import check
-from tiltyard.init import Wish
+from tiltyard.config import loader
+from tiltyard.config.draft import draft
+from tiltyard.config.draft.draft import Wish
+from tiltyard.preparation import prepare
+from tiltyard.validation.check import check
 from tiltyard.workspace import Workspace
 
 
@@ -31,13 +33,13 @@ def test_codes_stay_text_and_dates_are_ranged(workspace: Workspace) -> None:
             if path.suffix == ".csv"
             else frame.to_json(path, orient="records", lines=True)
         )
-        drafted = init.init(workspace, "codes", Wish(name, "y"), force=True)
-        columns = task_file.load(workspace, "codes").model_dump(mode="json")["columns"]
+        drafted = draft.init(workspace, "codes", Wish(name, "y"), force=True)
+        columns = loader.load(workspace, "codes").model_dump(mode="json")["columns"]
         assert columns["code"] == {"type": "category", "values": ["007", "008", "12"], "unseen": "refuse"}
         assert columns["long"]["values"] == ["12345678901234567890", "12345678901234567891"]
         assert {seen.name: seen.seen for seen in drafted.traits}["since"] == "01.02.2024 to 05.03.2024"
         fetch_raw(workspace, "codes")
-        rows = prepare.prepare(workspace, task_file.load(workspace, "codes"))
+        rows = prepare.prepare(workspace, loader.load(workspace, "codes"))
         assert sum(rows["rows"].values()) == 100
 
 
@@ -47,10 +49,10 @@ def test_the_one_text_column_is_used_and_may_be_empty(workspace: Workspace) -> N
     frame = pd.DataFrame({"spam": words[:, 0] == "win", "text": [" ".join(row) for row in words]})
     frame.loc[7, "text"] = None
     frame.to_csv(workspace.root / "sms.csv", index=False)
-    drafted = init.init(workspace, "spam", Wish("sms.csv", "spam"))
+    drafted = draft.init(workspace, "spam", Wish("sms.csv", "spam"))
     assert [seen.reason for seen in drafted.traits] == [""]
     fetch_raw(workspace, "spam")
-    task = task_file.load(workspace, "spam")
+    task = loader.load(workspace, "spam")
     assert not check(workspace, task).critical
     assert sum(prepare.prepare(workspace, task)["rows"].values()) == 200
 
@@ -68,9 +70,9 @@ def test_init_and_check_agree(workspace: Workspace) -> None:
         }
     )
     frame.to_csv(workspace.root / "both.csv", index=False)
-    drafted = init.init(workspace, "both", Wish("both.csv", "y", "regression"))
+    drafted = draft.init(workspace, "both", Wish("both.csv", "y", "regression"))
     assert "shuffled" in {seen.name for seen in drafted.traits if seen.reason.startswith("an id")}
     fetch_raw(workspace, "both")
-    found = check(workspace, task_file.load(workspace, "both")).findings
+    found = check(workspace, loader.load(workspace, "both")).findings
     assert [one for one in found if "remove" in one.hint and one.code != "missing"] == []
     assert [one for one in found if one.severity == "critical"] == []

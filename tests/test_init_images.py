@@ -17,11 +17,17 @@ from click.testing import CliRunner
 from making import edit_task, train_tasks
 from PIL import Image as Pillow
 
-from tiltyard import check, cli, fetch, files, init, plugins, prepare, task_file
-from tiltyard.encoder import Encoder
+from tiltyard import files, plugins
+from tiltyard.cli import main
+from tiltyard.config import loader
+from tiltyard.config.draft import draft as init
+from tiltyard.config.draft.draft import Wish
+from tiltyard.data import fetch
 from tiltyard.errors import DataError, SourceError, TaskError
-from tiltyard.init import Wish
-from tiltyard.validate import validate
+from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.preparation import prepare
+from tiltyard.validation import check
+from tiltyard.validation.validate import validate
 from tiltyard.workspace import Workspace
 
 MIRROR = os.environ.get("TILTYARD_MIRROR", "")
@@ -60,7 +66,7 @@ def draft(workspace: Workspace, content: dict[str, bytes], **wish: Any) -> dict[
     """Draft from a folder, fetch, validate, prepare; give the draft."""
     folder(workspace.root / "pets", content)
     init.init(workspace, "pets", Wish("pets", **wish))
-    task = task_file.load(workspace, "pets")
+    task = loader.load(workspace, "pets")
     fetch.get(workspace, task)
     validate(workspace, task)
     prepare.prepare(workspace, task)
@@ -96,7 +102,7 @@ def test_its_example_is_answered(workspace: Workspace) -> None:
     assert base64.b64decode(made["serve"]["example"]["b64"]).startswith(b"\xff\xd8")
     folder(workspace.root / "tiny", pets(sizes=[(4, 4)], mode="L"))
     init.init(workspace, "tiny", Wish("tiny"))
-    example = task_file.load(workspace, "tiny").serve.example
+    example = loader.load(workspace, "tiny").serve.example
     assert np.array(example).shape == (4, 4)
 
 
@@ -108,7 +114,7 @@ def test_pictures_of_many_sizes_are_resized(workspace: Workspace) -> None:
     assert made["train"]["class_weights"] == "balanced"
     assert made["gate"]["metric"] == "balanced_accuracy"
     assert made["model"]["filters"] == [32, 64, 128, 128]
-    task = task_file.load(workspace, "pets")
+    task = loader.load(workspace, "pets")
     assert not [found for found in check.check(workspace, task).findings if found.code == "pictures"]
 
 
@@ -116,9 +122,9 @@ def test_serving_resizes_as_training_did(workspace: Workspace) -> None:
     """The file of a training row, sent as a client would, encodes to the very bits that training saw."""
     made = draft(workspace, pets(sizes=[(40, 30), (20, 30), (13, 11)]))
     assert made["columns"]["image"]["resize"]
-    task = task_file.load(workspace, "pets")
+    task = loader.load(workspace, "pets")
     encoder = Encoder.load(workspace.out("pets", "prepare") / "encoder.json")
-    rows, _ = plugins.load("forms", "image")().rows(task, workspace.raw("pets"))
+    rows, _ = plugins.load("modalities", "image")().rows(task, workspace.raw("pets"))
     with zipfile.ZipFile(workspace.raw("pets") / "images.zip") as archive:
         sent = [{"b64": base64.b64encode(archive.read(name)).decode()} for name in sorted(archive.namelist())]
     assert encoder.encode(encoder.parse(sent)).tobytes() == encoder.encode(rows).tobytes()
@@ -130,7 +136,7 @@ def test_grey_and_mixed_colours(workspace: Workspace) -> None:
     content = pets(mode="L")
     folder(workspace.root / "grey", content)
     init.init(workspace, "grey", Wish("grey"))
-    assert task_file.load(workspace, "grey").columns["image"].model_dump()["channels"] == 1
+    assert loader.load(workspace, "grey").columns["image"].model_dump()["channels"] == 1
     made = draft(workspace, {**content, "cat/x.png": picture(0, 99, (12, 10))})
     assert made["columns"]["image"] == {"type": "image", "height": 10, "width": 12, "channels": 3, "resize": True}
 
@@ -214,11 +220,11 @@ def test_the_command(workspace: Workspace) -> None:
     with zipfile.ZipFile(workspace.root / "pets.zip", "w") as archive:
         for name, data in pets().items():
             archive.writestr(name, data)
-    result = CliRunner().invoke(cli.cli, ["init", "pets", "--data", "pets.zip"])
+    result = CliRunner().invoke(main.cli, ["init", "pets", "--data", "pets.zip"])
     assert result.exit_code == 0, result.output
     assert "12x10, in colour" in result.output
     assert "90 rows, classification; written: tasks/pets.yaml" in result.output
-    result = CliRunner().invoke(cli.cli, ["init", "pets", "--data", "pets.zip", "--force", "--json"])
+    result = CliRunner().invoke(main.cli, ["init", "pets", "--data", "pets.zip", "--force", "--json"])
     assert json.loads(result.output)["problem"] == "classification"
 
 
@@ -228,7 +234,7 @@ def test_real_pictures_are_drafted(workspace: Workspace) -> None:
     """CIFAR-10, a few of each class."""
     init.init(workspace, "things", Wish("cifar10-jpg.zip"))
     edit_task(workspace, "things", {"source.rows": 200, "rows": [200, 200], "train.batch_size": 32})
-    task = task_file.load(workspace, "things")
+    task = loader.load(workspace, "things")
     assert task.columns["image"].model_dump() == {"type": "image", "height": 32, "width": 32, "channels": 3}
     assert len(task.classes) == 10
     fetch.get(workspace, task)

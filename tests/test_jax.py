@@ -13,14 +13,18 @@ import pytest
 from families import needs_jax
 from making import edit_task, fetch_raw
 
-from tiltyard import array_file, explain, export, files, prepare, task_file
+from tiltyard import files
+from tiltyard.config import loader
 from tiltyard.errors import TrainingError
-from tiltyard.predictor import Predictor
+from tiltyard.explain import explain
+from tiltyard.modeling.inference.predictor import Predictor
+from tiltyard.preparation import array_file, prepare
+from tiltyard.training.onnx import export
 from tiltyard.workspace import Workspace
 
 pytestmark = pytest.mark.slow
 
-COMMAND = "import sys; from tiltyard.cli import main; sys.argv = ['tiltyard', *sys.argv[1:]]; main()"
+COMMAND = "import sys; from tiltyard.cli.main import main; sys.argv = ['tiltyard', *sys.argv[1:]]; main()"
 
 
 def under_jax(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -36,7 +40,7 @@ def test_a_task_is_trained_under_jax_and_proven(workspace: Workspace) -> None:
     """The verb goes all the way; the ONNX file has on the validation rows the loss that JAX saw in the best epoch."""
     edit_task(workspace, "iris", {"train.epochs": 3})
     fetch_raw(workspace, "iris")
-    prepare.prepare(workspace, task_file.load(workspace, "iris"))
+    prepare.prepare(workspace, loader.load(workspace, "iris"))
     done = under_jax("train", "iris")
     assert done.returncode == 0, done.stderr[-2000:]
     out = workspace.out("iris", "train")
@@ -53,7 +57,7 @@ def test_a_task_is_trained_under_jax_and_proven(workspace: Workspace) -> None:
 def test_slopes_are_the_same_under_jax(road: Workspace) -> None:
     """What saliency and attacks show of a trained model, number by number."""
     ways = ("--only", "saliency", "--only", "adversarial")
-    explain.explain(road, task_file.load(road, "iris"), explain.Wish(only=ways[1::2]))
+    explain.explain(road, loader.load(road, "iris"), explain.Wish(only=ways[1::2]))
     expected = files.read_json(road.out("iris", "explain") / "explain.json")
     done = under_jax("explain", "iris", *ways)
     assert done.returncode == 0, done.stderr[-2000:]

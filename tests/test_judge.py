@@ -14,12 +14,15 @@ from jousting import Arena, challenge, enter_challenger
 from making import edit_task
 
 import tiltyard
-from tiltyard import files, prepare, provenance, sealed_test, task_file
+from tiltyard import files
+from tiltyard.config import loader
 from tiltyard.errors import RegistryError, SealError
-from tiltyard.judge import judge
-from tiltyard.package import package
-from tiltyard.promote import promote
-from tiltyard.registry import Registry
+from tiltyard.gate.judge import judge
+from tiltyard.gate.promote import promote
+from tiltyard.preparation import prepare, sealed_test
+from tiltyard.registry import provenance
+from tiltyard.registry.registry import Registry
+from tiltyard.serving.packaging.package import package
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +78,7 @@ def test_a_champion_with_other_columns_is_not_compared(iris: Arena) -> None:
     enter_challenger(workspace, "weak")
     promote(workspace, task)
     edit_task(workspace, "iris", {"columns.petal_width": None, "serve.example.petal_width": None})
-    task = task_file.load(workspace, "iris")
+    task = loader.load(workspace, "iris")
     prepare.prepare(workspace, task, reseal=True)
     challenge(workspace, task, slice(3))
     with pytest.raises(RegistryError, match="cannot be compared: it takes petal_width, which the test part lacks"):
@@ -121,10 +124,10 @@ def test_the_sealed_rows_are_opened_and_hashed_once(iris: Arena, monkeypatch: py
     workspace, task = iris
     enter_challenger(workspace, "blind" if name == "good" else "good")
     promote(workspace, task)
-    monkeypatch.setattr("tiltyard.bento.build", lambda *_: None)
-    monkeypatch.setattr("tiltyard.trial.prove", lambda *_: 0.0)
-    monkeypatch.setattr("tiltyard.store.add", lambda *_: None)
-    monkeypatch.setattr("tiltyard.package.package", package)
+    monkeypatch.setattr("tiltyard.serving.packaging.bento.build", lambda *_: None)
+    monkeypatch.setattr("tiltyard.serving.packaging.smoke_test.prove", lambda *_: 0.0)
+    monkeypatch.setattr("tiltyard.data.dvc.add", lambda *_: None)
+    monkeypatch.setattr("tiltyard.serving.packaging.package.package", package)
     opened, hashed = Counter[str](), []
     load, pass_on = np.load, sealed_test.hashed
 

@@ -11,15 +11,19 @@ import pytest
 import yaml
 from making import apart, edit_task, new_workspace, train_tasks
 
-from tiltyard import array_file, evaluate, files, prepare, sealed_test, task_file, validate
-from tiltyard.columns.prose import Prose
+from tiltyard import files
+from tiltyard.config import loader
+from tiltyard.config.task import Task
+from tiltyard.data.sources.dates import Dates
 from tiltyard.errors import DataError, RequestError, SourceError, TaskError
-from tiltyard.ngram import Ngram
-from tiltyard.package import write
-from tiltyard.problems.translation import edits
-from tiltyard.served import Served
-from tiltyard.sources.dates import Dates
-from tiltyard.task import Task
+from tiltyard.evaluation import evaluate
+from tiltyard.modeling.columns.prose import Prose
+from tiltyard.modeling.metrics.ngram import Ngram
+from tiltyard.modeling.problems.translation import edits
+from tiltyard.preparation import array_file, prepare, sealed_test
+from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.packaging.package import write
+from tiltyard.validation import validate
 from tiltyard.workspace import Workspace
 
 Json = dict[str, Any]
@@ -57,7 +61,7 @@ def made(root: Path, content: Json, **changes: Any) -> tuple[Workspace, Task]:
     space = new_workspace(root)
     files.write_text(root / "song.txt", SONG)
     files.write_text(space.task_file("words"), yaml.safe_dump({**content, **changes}, sort_keys=False))
-    task = task_file.load(space, "words")
+    task = loader.load(space, "words")
     with files.replacing_folder(space.raw("words")) as folder:
         task.source.fetch(folder, space)
     assert all(outcome.success for outcome in validate.validate(space, task).outcomes)
@@ -254,7 +258,7 @@ def test_texts_that_cannot_be_meant_are_refused(tmp_path: Path, content: Json, c
     space, _ = made(tmp_path, content)
     edit_task(space, "words", changes)
     with pytest.raises(TaskError, match=said):
-        task_file.load(space, "words")
+        loader.load(space, "words")
 
 
 def test_answers_that_are_too_long_or_missing_are_refused(tmp_path: Path) -> None:
@@ -276,7 +280,7 @@ def test_prose_that_is_none_is_refused(workspace: Workspace, content: bytes, sai
 
 def made_source(workspace: Workspace) -> None:
     """Fetch the song."""
-    from tiltyard.sources.prose import Prose as Source
+    from tiltyard.data.sources.prose import Prose as Source
 
     with files.replacing_folder(workspace.raw("words")) as folder:
         Source(kind="prose", path="song.txt").fetch(folder, workspace)

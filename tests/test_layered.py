@@ -13,7 +13,7 @@ from making import apart
 from pydantic import ValidationError
 
 from tiltyard.arrays import Array
-from tiltyard.layered import Activation
+from tiltyard.modeling.models._layers import Activation
 
 pytestmark = pytest.mark.slow
 

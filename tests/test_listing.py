@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from tiltyard import data, fetch, files, listing, store, task_file, versions
+from tiltyard import files
+from tiltyard.config import loader
+from tiltyard.data import dvc, fetch, history, remote_listing, versions
 from tiltyard.errors import DataError
-from tiltyard.form import reader
+from tiltyard.preparation.modalities.base import reader
 from tiltyard.workspace import Workspace
 
 MD5 = "0" * 32
@@ -42,7 +44,7 @@ def test_paths_stay_inside(tmp_path: Path, path: object) -> None:
     """Absolute ones, such with .. or backslashes, empty ones, devices and control characters are refused."""
     place, md5 = written(tmp_path, json.dumps(entries("table.csv", path)).encode())
     with pytest.raises(DataError, match="expected paths inside of the folder") as caught:
-        listing.read(place, md5, 2)
+        remote_listing.read(place, md5, 2)
     assert "nothing was written" in caught.value.hint
 
 
@@ -73,7 +75,7 @@ def test_folders_that_run_something_are_no_data(tmp_path: Path, part: str, form:
     """Of Git, DVC and others, however a file system would let them be spelled."""
     place, md5 = written(tmp_path, json.dumps(entries("table.csv", form.format(part))).encode())
     with pytest.raises(DataError, match="expected paths inside of the folder"):
-        listing.read(place, md5, 2)
+        remote_listing.read(place, md5, 2)
 
 
 def test_names_that_only_look_alike_are_data(tmp_path: Path) -> None:
@@ -91,7 +93,7 @@ def test_names_that_only_look_alike_are_data(tmp_path: Path) -> None:
         "e\u0301",
     ]
     place, md5 = written(tmp_path, json.dumps(entries(*names)).encode())
-    assert len(listing.read(place, md5, len(names))) == len(names)
+    assert len(remote_listing.read(place, md5, len(names))) == len(names)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +111,7 @@ def test_no_two_paths_meet(tmp_path: Path, paths: tuple[str, ...], said: str) ->
     """Also where upper and lower case, or two spellings of one letter, are the same."""
     place, md5 = written(tmp_path, json.dumps(entries(*paths)).encode())
     with pytest.raises(DataError, match=said):
-        listing.read(place, md5, len(paths))
+        remote_listing.read(place, md5, len(paths))
 
 
 @pytest.mark.parametrize(
@@ -128,20 +130,20 @@ def test_what_is_no_listing_is_refused(tmp_path: Path, content: bytes, count: in
     """By size, form and number of files."""
     place, md5 = written(tmp_path, content)
     with pytest.raises(DataError, match=said):
-        listing.read(place, md5, count)
+        remote_listing.read(place, md5, count)
 
 
 def test_a_listing_is_what_its_name_says(tmp_path: Path) -> None:
     """Another content under the same name is refused; a good one is read."""
     place, md5 = written(tmp_path, json.dumps(entries("table.csv", "more/b.csv")).encode())
-    assert listing.read(place, md5, 2) == [(("table.csv",), MD5), (("more", "b.csv"), MD5)]
+    assert remote_listing.read(place, md5, 2) == [(("table.csv",), MD5), (("more", "b.csv"), MD5)]
     with pytest.raises(DataError, match="expected a listing with that hash"):
-        listing.read(place, "1" * 32 + ".dir", 2)
+        remote_listing.read(place, "1" * 32 + ".dir", 2)
 
 
 def poisoned(workspace: Workspace, path: str) -> str:
     """Make a version of iris whose listing, with a good hash, also names another path; return its name."""
-    task = task_file.load(workspace, "iris")
+    task = loader.load(workspace, "iris")
     fetch.get(workspace, task)
     (known,) = versions.recorded(workspace, "iris")
     cache = workspace.root / ".dvc" / "cache" / "files" / "md5"
@@ -151,7 +153,7 @@ def poisoned(workspace: Workspace, path: str) -> str:
     remote = workspace.root / ".dvcstore" / "files" / "md5" / md5[:2]
     remote.mkdir(parents=True, exist_ok=True)
     (remote / md5[2:]).write_bytes(content)
-    pointer = store.Pointer(md5=md5, size=1, nfiles=len(old) + 1)
+    pointer = dvc.Pointer(md5=md5, size=1, nfiles=len(old) + 1)
     versions.record(workspace, "iris", "e" * 64, pointer)
     return "e" * 12
 
@@ -160,11 +162,11 @@ def poisoned(workspace: Workspace, path: str) -> str:
 def test_a_remote_writes_nothing_outside(workspace: Workspace, path: str) -> None:
     """Neither a comparison nor a checkout follows what its listing says; the raw data stay as they are."""
     name = poisoned(workspace, path.format(root=workspace.root))
-    task = task_file.load(workspace, "iris")
+    task = loader.load(workspace, "iris")
     before, pointer = files.sha256(workspace.raw("iris")), workspace.raw("iris").with_name("iris.dvc").read_bytes()
     for act in (
-        lambda: data.diff(workspace, task.name, reader(task), name),
-        lambda: data.checkout(workspace, task.name, name),
+        lambda: history.diff(workspace, task.name, reader(task), name),
+        lambda: history.checkout(workspace, task.name, name),
     ):
         with pytest.raises(DataError, match="expected paths inside of the folder"):
             act()
@@ -180,8 +182,8 @@ def test_a_link_in_the_way_is_refused(workspace: Workspace, tmp_path: Path) -> N
     elsewhere.mkdir()
     (workspace.raw("iris") / "more").symlink_to(elsewhere)
     with pytest.raises(DataError, match=r"more is a link to .*elsewhere"):
-        store.checkout(workspace, workspace.raw("iris"), versions.named(workspace, "iris", name).pointer)
+        dvc.checkout(workspace, workspace.raw("iris"), versions.named(workspace, "iris", name).pointer)
     assert not list(elsewhere.iterdir())
     (workspace.raw("iris") / "more").unlink()
-    data.checkout(workspace, "iris", name)
+    history.checkout(workspace, "iris", name)
     assert (workspace.raw("iris") / "more" / "b.csv").is_file()

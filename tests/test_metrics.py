@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tiltyard import metrics
 from tiltyard.arrays import Array
+from tiltyard.modeling.metrics import scores
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -27,10 +27,10 @@ def labels(seed: int, classes: int = 4, rows: int = 60) -> tuple[Array, Array]:
 def test_regression_metrics_equal_the_reference(seed: int) -> None:
     """MAE, MSE, RMSE and R2 are scikit-learn's."""
     truth, value = np.random.default_rng(seed).normal(size=(2, 30))
-    assert metrics.mae(truth, value) == pytest.approx(reference.mean_absolute_error(truth, value))
-    assert metrics.mse(truth, value) == pytest.approx(reference.mean_squared_error(truth, value))
-    assert metrics.rmse(truth, value) == pytest.approx(reference.root_mean_squared_error(truth, value))
-    assert metrics.r2(truth, value) == pytest.approx(reference.r2_score(truth, value))
+    assert scores.mae(truth, value) == pytest.approx(reference.mean_absolute_error(truth, value))
+    assert scores.mse(truth, value) == pytest.approx(reference.mean_squared_error(truth, value))
+    assert scores.rmse(truth, value) == pytest.approx(reference.root_mean_squared_error(truth, value))
+    assert scores.r2(truth, value) == pytest.approx(reference.r2_score(truth, value))
 
 
 @given(SEEDS)
@@ -38,19 +38,19 @@ def test_classification_metrics_equal_the_reference(seed: int) -> None:
     """Everything read off the confusion matrix is scikit-learn's."""
     truth, shares = labels(seed)
     label = shares.argmax(axis=1)
-    matrix = metrics.confusion(truth, label, 4)
+    matrix = scores.confusion(truth, label, 4)
     assert (matrix == reference.confusion_matrix(truth, label, labels=range(4))).all()
-    assert metrics.accuracy(matrix) == pytest.approx(reference.accuracy_score(truth, label))
-    assert metrics.balanced_accuracy(matrix) == pytest.approx(reference.balanced_accuracy_score(truth, label))
-    assert metrics.macro_f1(matrix) == pytest.approx(reference.f1_score(truth, label, average="macro"))
+    assert scores.accuracy(matrix) == pytest.approx(reference.accuracy_score(truth, label))
+    assert scores.balanced_accuracy(matrix) == pytest.approx(reference.balanced_accuracy_score(truth, label))
+    assert scores.macro_f1(matrix) == pytest.approx(reference.f1_score(truth, label, average="macro"))
 
 
 @given(SEEDS)
 def test_probability_metrics_equal_the_reference(seed: int) -> None:
     """Log loss and one-against-rest AUC are scikit-learn's, ties included."""
     truth, shares = labels(seed)
-    assert metrics.log_loss(truth, shares) == pytest.approx(reference.log_loss(truth, shares, labels=range(4)))
-    assert metrics.roc_auc(truth, shares) == pytest.approx(
+    assert scores.log_loss(truth, shares) == pytest.approx(reference.log_loss(truth, shares, labels=range(4)))
+    assert scores.roc_auc(truth, shares) == pytest.approx(
         reference.roc_auc_score(truth, shares, multi_class="ovr", average="macro")
     )
 
@@ -58,68 +58,68 @@ def test_probability_metrics_equal_the_reference(seed: int) -> None:
 def test_the_worked_case_comes_out_exactly() -> None:
     """TP 90, FN 30, FP 10, TN 70: accuracy 80 %, TPR 75 %, FPR 12.5 %, precision 90 %, F .818."""
     matrix = np.array([[70, 10], [30, 90]])
-    assert metrics.accuracy(matrix) == 0.8
-    assert metrics.recall(matrix)[1] == 0.75
-    assert 1 - metrics.recall(matrix)[0] == 0.125
-    assert metrics.precision(matrix)[1] == 0.9
-    assert metrics.f1(matrix)[1] == pytest.approx(0.818, abs=0.0005)
+    assert scores.accuracy(matrix) == 0.8
+    assert scores.recall(matrix)[1] == 0.75
+    assert 1 - scores.recall(matrix)[0] == 0.125
+    assert scores.precision(matrix)[1] == 0.9
+    assert scores.f1(matrix)[1] == pytest.approx(0.818, abs=0.0005)
 
 
 def test_accuracy_hides_half_the_sick_and_mean_recall_does_not() -> None:
     """Of 100 patients 2 are sick and 1 is found: accuracy 99 %, mean recall 75 %."""
     matrix = np.array([[98, 0], [1, 1]])
-    assert metrics.accuracy(matrix) == 0.99
-    assert metrics.balanced_accuracy(matrix) == 0.75
+    assert scores.accuracy(matrix) == 0.99
+    assert scores.balanced_accuracy(matrix) == 0.75
 
 
 def test_six_meal_bills_against_their_mean() -> None:
     """Six tips around the naive mean 10: SSE 76, MSE 12.67, MAE 3.33."""
     truth = np.array([5, 7, 8, 12, 13, 15])
-    assert metrics.mse(truth, np.full(6, 10)) == pytest.approx(76 / 6)
-    assert round(metrics.mse(truth, np.full(6, 10)), 2) == 12.67
-    assert round(metrics.mae(truth, np.full(6, 10)), 2) == 3.33
-    assert metrics.r2(truth, np.full(6, 10)) == 0
+    assert scores.mse(truth, np.full(6, 10)) == pytest.approx(76 / 6)
+    assert round(scores.mse(truth, np.full(6, 10)), 2) == 12.67
+    assert round(scores.mae(truth, np.full(6, 10)), 2) == 3.33
+    assert scores.r2(truth, np.full(6, 10)) == 0
 
 
 def test_small_whole_numbers_do_not_overflow() -> None:
     """An error of 200 in 8-bit integers is 200, not what is left after an overflow."""
-    assert metrics.mse(np.zeros(2, np.uint8), np.full(2, 200, np.uint8)) == 40000
+    assert scores.mse(np.zeros(2, np.uint8), np.full(2, 200, np.uint8)) == 40000
 
 
 @given(arrays(np.float64, 12, elements=st.floats(-1e6, 1e6)))
 def test_perfect_values_score_perfect(truth: Array) -> None:
     """The truth itself has no error and explains everything."""
-    assert metrics.rmse(truth, truth) == metrics.mae(truth, truth) == 0
-    assert metrics.r2(truth, truth) == 1
+    assert scores.rmse(truth, truth) == scores.mae(truth, truth) == 0
+    assert scores.r2(truth, truth) == 1
 
 
 @given(SEEDS)
 def test_auc_is_blind_to_monotone_changes(seed: int) -> None:
     """Only the order of scores counts."""
     truth, shares = labels(seed, classes=2)
-    assert metrics.roc_auc(truth, shares**3) == pytest.approx(metrics.roc_auc(truth, shares))
+    assert scores.roc_auc(truth, shares**3) == pytest.approx(scores.roc_auc(truth, shares))
 
 
 def test_absent_classes_leave_every_metric_finite() -> None:
     """Rows of one class only: its recall alone counts, and AUC knows nothing."""
     truth, shares = np.zeros(5, np.int64), np.full((5, 3), 1 / 3)
-    matrix = metrics.confusion(truth, shares.argmax(axis=1), 3)
-    assert metrics.balanced_accuracy(matrix) == metrics.macro_f1(matrix) == 1
-    assert metrics.roc_auc(truth, shares) == 0.5
+    matrix = scores.confusion(truth, shares.argmax(axis=1), 3)
+    assert scores.balanced_accuracy(matrix) == scores.macro_f1(matrix) == 1
+    assert scores.roc_auc(truth, shares) == 0.5
 
 
 def test_a_certain_mistake_costs_much_but_not_infinitely() -> None:
     """A probability of zero for the true class stays finite."""
-    assert 30 < metrics.log_loss(np.array([0]), np.array([[0.0, 1.0]])) < 40
+    assert 30 < scores.log_loss(np.array([0]), np.array([[0.0, 1.0]])) < 40
 
 
 def test_brier_is_the_mean_squared_distance() -> None:
     """Sure and right is 0, sure and wrong 2, half and half a half."""
     shares = np.array([[1.0, 0.0], [1.0, 0.0], [0.5, 0.5]])
     truth = np.array([0, 1, 1])
-    assert metrics.brier(truth[:1], shares[:1]) == 0
-    assert metrics.brier(truth[1:2], shares[1:2]) == 2
-    assert metrics.brier(truth, shares) == pytest.approx((0 + 2 + 0.5) / 3)
+    assert scores.brier(truth[:1], shares[:1]) == 0
+    assert scores.brier(truth[1:2], shares[1:2]) == 2
+    assert scores.brier(truth, shares) == pytest.approx((0 + 2 + 0.5) / 3)
 
 
 def test_calibration_error_is_how_far_sure_is_from_right() -> None:
@@ -128,4 +128,4 @@ def test_calibration_error_is_how_far_sure_is_from_right() -> None:
     parts = np.repeat(shares, 10, axis=0)
     for right, error in ((6, 0.2), (8, 0.0)):
         truth = np.tile(np.arange(10) >= right, 10).astype(int)
-        assert metrics.ece(truth, parts) == pytest.approx(error)
+        assert scores.ece(truth, parts) == pytest.approx(error)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiltyard.moment import DIRECTIVES, Spelling
+from tiltyard.modeling.columns._datetime_format import DIRECTIVES, Spelling
 
 NAIVE = datetime(2024, 2, 29, 15, 4, 5, 678900)  # noqa: DTZ001 - moments are naive, in UTC
 

@@ -10,11 +10,14 @@ from jousting import arena, challenge, quick_package
 from making import edit_task, fetch_raw, main
 
 from pipelines.row import Row
-from tiltyard import files, prepare, show, task_file
-from tiltyard.gate import Outcome
-from tiltyard.next_steps import next_steps
-from tiltyard.promote import promote
-from tiltyard.verdict import Verdict, Word
+from tiltyard import files
+from tiltyard.cli.output import tables
+from tiltyard.config import loader
+from tiltyard.gate.checks.base import Outcome
+from tiltyard.gate.next_steps import next_steps
+from tiltyard.gate.promote import promote
+from tiltyard.gate.verdict import Verdict, Word
+from tiltyard.preparation import prepare
 from tiltyard.workspace import Workspace
 
 DIAGNOSIS = {"verdict": "over-fit", "reason": "it takes 90% off on training rows and 10% on others", "findings": []}
@@ -25,8 +28,8 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Iris with a good champion, and a blind challenger that nobody has judged yet."""
     workspace, task = arena(tmp_path_factory.mktemp("held"), "iris")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tiltyard.package.package", quick_package)
-        patch.setattr("tiltyard.contest.simple", lambda *_: None)
+        patch.setattr("tiltyard.serving.packaging.package.package", quick_package)
+        patch.setattr("tiltyard.gate.duel_setup.simple", lambda *_: None)
         challenge(workspace, task, slice(4))
         assert promote(workspace, task).verdict == "PROMOTE"
     challenge(workspace, task, slice(0))
@@ -40,7 +43,7 @@ def test_a_challenger_that_does_not_win_ends_with_its_own_status(
 ) -> None:
     """3 or 4 by the verdict, with reasons, the fit and commands to type; as JSON the same."""
     monkeypatch.chdir(held.root)
-    monkeypatch.setattr("tiltyard.contest.simple", lambda *_: None)
+    monkeypatch.setattr("tiltyard.gate.duel_setup.simple", lambda *_: None)
     status = main(monkeypatch, "promote", "iris", "--dry-run", "--json")
     (told,) = json.loads(capsys.readouterr().out)
     assert status == {"HOLD": 3, "REJECT": 4}[told["verdict"]]
@@ -60,8 +63,8 @@ def test_the_champion_that_comes_again_is_unchanged(
     """It is neither held nor a failure."""
     workspace, task = arena(tmp_path / "again", "iris")
     monkeypatch.chdir(workspace.root)
-    monkeypatch.setattr("tiltyard.package.package", quick_package)
-    monkeypatch.setattr("tiltyard.contest.simple", lambda *_: None)
+    monkeypatch.setattr("tiltyard.serving.packaging.package.package", quick_package)
+    monkeypatch.setattr("tiltyard.gate.duel_setup.simple", lambda *_: None)
     challenge(workspace, task, slice(4))
     assert [main(monkeypatch, "promote", "iris") for _ in range(2)] == [0, 0]
     assert "iris: unchanged" in capsys.readouterr().out
@@ -78,7 +81,7 @@ def verdict(word: Word, *failed: str, champion: str | None = "old") -> Verdict:
 
 def test_what_is_next_depends_on_what_failed(workspace: Workspace) -> None:
     """A word of a person, fresh rows, a search that the task names, or its settings; nothing after a promotion."""
-    task = task_file.load(workspace, "iris")
+    task = loader.load(workspace, "iris")
     commands = [
         " ".join(next_steps(workspace, task, verdict("HOLD", *failed)).commands)
         for failed in (["approval"], ["worn"], ["champion", "approval"], [])
@@ -88,7 +91,7 @@ def test_what_is_next_depends_on_what_failed(workspace: Workspace) -> None:
     assert "edit tasks/iris.yaml" in commands[2]
     assert commands[3] == "tiltyard history iris"
     edit_task(workspace, "iris", {"search": {"train.epochs": {"low": 3, "high": 9}}})
-    searching = task_file.load(workspace, "iris")
+    searching = loader.load(workspace, "iris")
     assert "tiltyard search iris --apply" in next_steps(workspace, searching, verdict("HOLD", "champion")).commands
     assert not next_steps(workspace, task, verdict("PROMOTE")).commands
     assert not next_steps(workspace, task, verdict("HOLD", champion="new")).commands
@@ -96,11 +99,11 @@ def test_what_is_next_depends_on_what_failed(workspace: Workspace) -> None:
 
 def test_a_run_exits_by_its_gravest_verdict(capsys: pytest.CaptureFixture[str], workspace: Workspace) -> None:
     """REJECT before HOLD; and the table is followed by reasons, fit and commands."""
-    task = task_file.load(workspace, "iris")
+    task = loader.load(workspace, "iris")
     rows = [Row("iris", verdict=word) for word in ("PROMOTE", "unchanged", "HOLD", "REJECT", "ok")]
     assert [row.status for row in rows] == [0, 0, 3, 4, 0]
     rows[2].next, rows[2].reasons = next_steps(workspace, task, verdict("HOLD", "champion")), ["it did not"]
-    show.outcome([rows[2]])
+    tables.outcome([rows[2]])
     out = capsys.readouterr().out
     assert "iris: it did not" in out
     assert "tiltyard why iris" in out
@@ -134,6 +137,6 @@ def test_alone_a_failure_is_an_error_as_ever(
 ) -> None:
     """One task, one sentence, one hint."""
     with pytest.raises(Exception, match="no raw data"):
-        prepare.prepare(workspace, task_file.load(workspace, "iris"))
+        prepare.prepare(workspace, loader.load(workspace, "iris"))
     assert main(monkeypatch, "prepare", "iris") == 1
     assert capsys.readouterr().err.count("error: ") == 1

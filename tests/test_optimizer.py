@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from making import apart
 
-from tiltyard.training import RATES, Train
+from tiltyard.config.train_section import RATES, Train
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +30,7 @@ def _train(**settings: Any) -> Train:
 
 def _rates(schedules: dict[str, Any]) -> dict[str, list[float]]:
     """Give the rate before each batch of all epochs; run in a process of its own."""
-    from tiltyard.optimizer import Rate
+    from tiltyard.training.optimizer import Rate
 
     batches = range(STEPS * EPOCHS + 1)
     return {
@@ -59,7 +59,7 @@ def _moves(settings: dict[str, Any], slopes: list[list[float]], steps: int) -> l
     import keras
     import numpy as np
 
-    from tiltyard.optimizer import optimizer
+    from tiltyard.training.optimizer import optimizer
 
     variables = [keras.Variable(np.ones(len(slope), np.float32), name=f"kernel{i}") for i, slope in enumerate(slopes)]
     variables.append(keras.Variable(np.ones(1, np.float32), name="bias"))
@@ -109,7 +109,7 @@ def _learned(names: list[str]) -> dict[str, float]:
     import keras
     import numpy as np
 
-    from tiltyard.optimizer import optimizer
+    from tiltyard.training.optimizer import optimizer
 
     x = np.random.default_rng(0).normal(size=(256, 4)).astype(np.float32)
     found = {}

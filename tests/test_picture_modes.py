@@ -13,9 +13,10 @@ import pytest
 from making import fetch_raw
 from PIL import Image as Pillow
 
-from tiltyard import plugins, task_file
-from tiltyard.columns.image import Image
+from tiltyard import plugins
+from tiltyard.config import loader
 from tiltyard.errors import RequestError
+from tiltyard.modeling.columns.image import Image
 from tiltyard.workspace import Workspace
 
 
@@ -87,8 +88,8 @@ def test_training_reads_greys_of_16_bits_as_the_service_does(workspace: Workspac
     with zipfile.ZipFile(workspace.raw("digits") / "images.zip", "w") as archive:
         for number in range(10):
             archive.writestr(f"{number}/deep.png", file.getvalue())
-    task = task_file.load(workspace, "digits")
-    form = plugins.load("forms", "image")()
+    task = loader.load(workspace, "digits")
+    form = plugins.load("modalities", "image")()
     rows, _ = form.rows(task, Path(workspace.raw("digits")))
     (column,) = task.columns.values()
     sent = column.parse([{"b64": base64.b64encode(file.getvalue()).decode()}], "x")

@@ -14,14 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from making import edit_task, fetch_raw
 
-from tiltyard import array_file, files, prepare, reading, sealed_test, task_file
+from tiltyard import files
 from tiltyard.arrays import Array, Rows, count
-from tiltyard.encoder import Encoder
+from tiltyard.config import loader
+from tiltyard.config.task import Split, Task
+from tiltyard.data import table_reader
+from tiltyard.data.formats import delimited
 from tiltyard.errors import DataError, SealError
-from tiltyard.formats import delimited
-from tiltyard.forms import table
-from tiltyard.split import Marks, Parts, deal, keys
-from tiltyard.task import Split, Task
+from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.preparation import array_file, prepare, sealed_test
+from tiltyard.preparation.modalities import table
+from tiltyard.preparation.split import Marks, Parts, deal, keys
 from tiltyard.workspace import Workspace
 
 ALL = ["diabetes", "digits", "iris", "sine"]
@@ -33,7 +36,7 @@ def dealt(how: Split, rows: Rows, truth: Array) -> Parts:
 
 
 def _prepare(workspace: Workspace, name: str, *, reseal: bool = False) -> None:
-    prepare.prepare(workspace, task_file.load(workspace, name), reseal=reseal)
+    prepare.prepare(workspace, loader.load(workspace, name), reseal=reseal)
 
 
 @given(
@@ -98,7 +101,7 @@ def test_windows_of_a_series_share_no_value_across_parts(workspace: Workspace) -
     fetch_raw(workspace, "sine")
     _prepare(workspace, "sine")
     folder = workspace.out("sine", "prepare")
-    test = sealed_test.read_test(workspace, task_file.load(workspace, "sine"))
+    test = sealed_test.read_test(workspace, loader.load(workspace, "sine"))
     train, truth = array_file.read_part(folder / "train.npz")
     validation, later = array_file.read_part(folder / "validation.npz")
     values = [
@@ -178,7 +181,7 @@ def test_a_changed_test_part_is_refused(workspace: Workspace) -> None:
     """One label turned in test.npz is found when it is read."""
     fetch_raw(workspace, "iris")
     _prepare(workspace, "iris")
-    task = task_file.load(workspace, "iris")
+    task = loader.load(workspace, "iris")
     assert len(sealed_test.read_test(workspace, task).truth) == 30
     path = workspace.out("iris", "prepare") / "test.npz"
     with np.load(path) as arrays:
@@ -253,13 +256,13 @@ def test_parts_are_prepared_as_the_whole(
     """Read, dealt, learned from, encoded and sealed 30 rows at a time, a task is the same to the byte."""
     task = make(workspace)
     whole = files.sha256(workspace.out(task.name, "prepare"))
-    reading_parts = reading.Surveyed.parts
+    reading_parts = table_reader.Surveyed.parts
 
-    def small(table: reading.Surveyed, columns: list[str], rows: int) -> Iterator[pd.DataFrame]:
+    def small(table: table_reader.Surveyed, columns: list[str], rows: int) -> Iterator[pd.DataFrame]:
         for frame in reading_parts(table, columns, rows):
             yield from (frame.iloc[start : start + 30] for start in range(0, len(frame), 30))
 
-    monkeypatch.setattr(reading.Surveyed, "parts", small)
+    monkeypatch.setattr(table_reader.Surveyed, "parts", small)
     prepare.prepare(workspace, task)
     assert files.sha256(workspace.out(task.name, "prepare")) == whole
     assert not workspace.state(task.name, "prepare").exists()

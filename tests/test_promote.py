@@ -15,10 +15,11 @@ import pytest
 from jousting import Arena, arena, challenge, enter_challenger
 from making import edit_task
 
-from tiltyard import files, task_file
+from tiltyard import files
+from tiltyard.config import loader
 from tiltyard.errors import PackageError, RegistryError
-from tiltyard.promote import promote
-from tiltyard.registry import Registry
+from tiltyard.gate.promote import promote
+from tiltyard.registry.registry import Registry
 from tiltyard.workspace import Workspace
 
 
@@ -123,7 +124,7 @@ def test_a_gain_below_the_minimum_is_held(iris: Arena) -> None:
     promote(workspace, task)
     enter_challenger(workspace, "good")
     edit_task(workspace, "iris", {"gate.minimum_gain": 0.9})
-    verdict = promote(workspace, task_file.load(workspace, "iris"))
+    verdict = promote(workspace, loader.load(workspace, "iris"))
     assert verdict.verdict == "HOLD"
     assert "expected an interval above zero that reaches 0.9" in verdict.reasons[0]
     assert promote(workspace, task).verdict == "PROMOTE"
@@ -172,7 +173,7 @@ def test_a_package_that_fails_is_rejected_and_the_champion_stays(iris: Arena, mo
         raise PackageError("the service answers otherwise\nwith details")
 
     with monkeypatch.context() as patch:
-        patch.setattr("tiltyard.package.package", fail)
+        patch.setattr("tiltyard.serving.packaging.package.package", fail)
         verdict = promote(workspace, task)
     assert (verdict.verdict, verdict.reasons) == ("REJECT", ["the service answers otherwise"])
     assert champion(workspace) == weak
@@ -248,8 +249,8 @@ KILLED = """
 import os, pathlib, signal, sys
 sys.path.insert(0, sys.argv[3])
 from jousting import quick_package
-from tiltyard import files, ledger, package, task_file
-from tiltyard.promote import promote
+from tiltyard import files; from tiltyard.registry import ledger; from tiltyard.serving.packaging import package; from tiltyard.config import loader as task_file
+from tiltyard.gate.promote import promote
 from tiltyard.workspace import Workspace
 
 def die(*_, **__):

@@ -8,8 +8,11 @@ import pytest
 from click.testing import CliRunner
 from making import apart, edit_task, fetch_raw
 
-from tiltyard import files, prepare, range_test, task_file
+from tiltyard import files
+from tiltyard.config import loader
 from tiltyard.errors import TrainingError
+from tiltyard.experiments import lr_range_test
+from tiltyard.preparation import prepare
 from tiltyard.workspace import Workspace
 
 pytestmark = pytest.mark.slow
@@ -17,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 def _trials(names: list[str]) -> dict[str, str]:
     """Ask the command as a user would, first for people, then for programs."""
-    from tiltyard.commands.road import train
+    from tiltyard.cli.commands.pipeline import train
 
     asked = {"text": [*names, "--range-test"], "json": [*names, "--range-test", "--json"]}
     return {name: CliRunner().invoke(train, line, catch_exceptions=False).output for name, line in asked.items()}
@@ -25,12 +28,12 @@ def _trials(names: list[str]) -> dict[str, str]:
 
 def _losses(workspace: Workspace, name: str, rates: list[float]) -> list[float]:
     """Give the best validation loss of a short training at each rate."""
-    from tiltyard.train import train
+    from tiltyard.training.train import train
 
     found = []
     for rate in rates:
         edit_task(workspace, name, {"train.learning_rate": rate})
-        found.append(min(train(workspace, task_file.load(workspace, name))["history"]["val_loss"]))
+        found.append(min(train(workspace, loader.load(workspace, name))["history"]["val_loss"]))
     return found
 
 
@@ -38,7 +41,7 @@ def test_it_suggests_a_rate_that_learns_and_touches_nothing(workspace: Workspace
     """The suggested rate beats one thirty times lower and one a hundred times higher after few epochs."""
     edit_task(workspace, "diabetes", {"train.epochs": 4, "train.patience": None, "train.schedule": "constant"})
     fetch_raw(workspace, "diabetes")
-    prepare.prepare(workspace, task_file.load(workspace, "diabetes"))
+    prepare.prepare(workspace, loader.load(workspace, "diabetes"))
     before = files.sha256(workspace.out("diabetes", "prepare"))
     said = apart(_trials, ["diabetes"])
     result = json.loads(said["json"])["diabetes"]
@@ -60,10 +63,10 @@ def test_a_loss_that_never_falls_is_said_so() -> None:
     """No rate is made up where none learns."""
     rows = [{"rate": 10.0**place, "loss": 1.0 + place} for place in range(5)]
     with pytest.raises(TrainingError, match="expected a loss that falls at some rate; it rose from the first"):
-        range_test.suggest(rows)
+        lr_range_test.suggest(rows)
 
 
 def test_it_suggests_where_the_loss_falls_fastest() -> None:
     """Not where it is lowest: there it is about to turn."""
     losses = [1.0, 1.0, 0.9, 0.5, 0.35, 0.3, 0.8]
-    assert range_test.suggest([{"rate": 10.0**place, "loss": loss} for place, loss in enumerate(losses)]) == 1000
+    assert lr_range_test.suggest([{"rate": 10.0**place, "loss": loss} for place, loss in enumerate(losses)]) == 1000

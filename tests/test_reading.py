@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tiltyard import reading
-from tiltyard.dialect import Dialect
+from tiltyard.data import table_reader
+from tiltyard.data.formats import delimited
+from tiltyard.data.tables.dialect import Dialect
 from tiltyard.errors import DataError
-from tiltyard.formats import delimited
 
 PLAIN = "x,y\n1,a\n2,b\n"
 MIRRORED = {
@@ -26,14 +26,14 @@ MIRRORED = {
 
 def columns(path: Path, **options: Any) -> dict[str, list[Any]]:
     """Read all columns as lists."""
-    frame = reading.read(path, Dialect(**options)).frame
+    frame = table_reader.read(path, Dialect(**options)).frame
     return {str(name): cells.tolist() for name, cells in frame.items()}
 
 
 @pytest.mark.parametrize("name", ["table.csv", "t.txt", "UPPER.CSV", "t.dat"])
 def test_a_plain_file_needs_no_repair(table: Callable[..., Path], name: str) -> None:
     """Where the file is as its suffix says, there is nothing to tell."""
-    found = reading.read(table(PLAIN, name))
+    found = table_reader.read(table(PLAIN, name))
     assert found.frame.to_dict("list") == {"x": [1, 2], "y": ["a", "b"]}
     assert found.repairs == []
 
@@ -63,7 +63,7 @@ def test_a_plain_file_needs_no_repair(table: Callable[..., Path], name: str) -> 
 )
 def test_a_column_is_what_all_its_cells_are(table: Callable[..., Path], text: str, expected: list[Any]) -> None:
     """Whole numbers, numbers, true and false; whatever one cell forbids, the column is not."""
-    (found,) = reading.read(table(f"x\n{text}\n")).frame.to_dict("list").values()
+    (found,) = table_reader.read(table(f"x\n{text}\n")).frame.to_dict("list").values()
     assert [None if pd.isna(value) else value for value in found] == expected
     kinds = {type(value) for value in found if not pd.isna(value)}
     assert kinds == {type(value) for value in expected if value is not None}
@@ -137,7 +137,7 @@ def test_a_strange_file_is_read_as_it_is_meant(
     table: Callable[..., Path], content: str | bytes, expected: dict[str, list[Any]], told: list[str]
 ) -> None:
     """What is read otherwise than it stands in the file is told."""
-    found = reading.read(table(content))
+    found = table_reader.read(table(content))
     assert found.frame.to_dict("list") == expected
     assert found.repairs == told
 
@@ -145,7 +145,7 @@ def test_a_strange_file_is_read_as_it_is_meant(
 def test_a_number_that_may_mean_two_things_stays_text(table: Callable[..., Path]) -> None:
     """1,234 is no number as long as no other column shows whether commas part thousands; the task can say it."""
     path = table("a;b\n1,234;x\n5,678;y\n")
-    found = reading.read(path)
+    found = table_reader.read(path)
     assert found.frame["a"].tolist() == ["1,234", "5,678"]
     assert "left as text" in found.repairs[1]
     assert columns(path, decimal=",")["a"] == [1.234, 5.678]
@@ -175,7 +175,7 @@ def test_the_task_says_what_the_file_cannot(
     table: Callable[..., Path], content: str | bytes, options: dict[str, Any], expected: dict[str, list[Any]]
 ) -> None:
     """Each key of `source.read` takes the place of a guess, and is no repair."""
-    found = reading.read(table(content), Dialect(**options))
+    found = table_reader.read(table(content), Dialect(**options))
     values = {name: [None if pd.isna(v) else v for v in cells] for name, cells in found.frame.to_dict("list").items()}
     assert values == expected
     assert found.repairs == []
@@ -202,24 +202,24 @@ def test_the_task_says_what_the_file_cannot(
 def test_what_is_no_table_is_refused(table: Callable[..., Path], content: str | bytes, said: str) -> None:
     """The complaint names the file, what was expected, and the lines at fault."""
     with pytest.raises(DataError, match=said) as caught:
-        reading.read(table(content))
+        table_reader.read(table(content))
     assert caught.value.message.startswith("table.csv: ")
 
 
 def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
     """A file that vanished, and a folder, end in a sentence."""
     with pytest.raises(DataError, match=r"gone.csv: cannot be read: No such file"):
-        reading.read(tmp_path / "gone.csv")
+        table_reader.read(tmp_path / "gone.csv")
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(DataError, match=r"folder.csv: cannot be read: Is a directory"):
-        reading.read(tmp_path / "folder.csv")
+        table_reader.read(tmp_path / "folder.csv")
 
 
 def test_a_file_that_vanishes_while_it_is_read(table: Callable[..., Path]) -> None:
     """Between the two looks at a file it may go."""
     path = table(PLAIN)
-    batches = reading.scan(path)
-    surveyed = reading.survey(path)
+    batches = table_reader.scan(path)
+    surveyed = table_reader.survey(path)
     path.unlink()
     with pytest.raises(DataError, match="cannot be read"):
         next(batches)
@@ -229,10 +229,10 @@ def test_a_file_that_vanishes_while_it_is_read(table: Callable[..., Path]) -> No
 def test_an_unknown_suffix_names_the_known(table: Callable[..., Path]) -> None:
     """Whoever sends a spreadsheet learns what to save it as."""
     with pytest.raises(DataError, match=r"expected a table in one of \.csv, .*received '\.xls'") as caught:
-        reading.read(table("x", "t.xls"))
+        table_reader.read(table("x", "t.xls"))
     assert caught.value.hint == "save it as CSV"
     with pytest.raises(DataError, match="received ''"):
-        reading.read(table("x", "t"))
+        table_reader.read(table("x", "t"))
 
 
 @pytest.mark.parametrize(
@@ -253,47 +253,47 @@ def test_a_section_that_cannot_be_meant_is_refused(options: dict[str, Any], said
 def test_columns_are_chosen_in_their_order(table: Callable[..., Path]) -> None:
     """Only what is asked for is read; what is not there is named beside what is."""
     path = table("x,y,z\n1,2,3\n")
-    assert reading.read(path, columns=["z", "x"]).frame.to_dict("list") == {"z": [3], "x": [1]}
+    assert table_reader.read(path, columns=["z", "x"]).frame.to_dict("list") == {"z": [3], "x": [1]}
     with pytest.raises(DataError, match=r"table.csv: expected the columns w; received x, y, z"):
-        reading.read(path, columns=["w", "x"])
+        table_reader.read(path, columns=["w", "x"])
 
 
 def test_names_must_be_as_many_as_columns(table: Callable[..., Path]) -> None:
     """A name too few would shift all that follow."""
     with pytest.raises(DataError, match=r"source\.read\.names: expected 2, one a column; received 1"):
-        reading.read(table(PLAIN), Dialect(names=["x"]))
+        table_reader.read(table(PLAIN), Dialect(names=["x"]))
 
 
 def test_parts_are_bounded_and_together_the_whole(table: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """A type that only the last row gives is that of every part."""
     monkeypatch.setattr(delimited, "BLOCK", 1 << 12)
     path = table("x,y\n" + "".join(f"{i},{i}\n" for i in range(5000)) + "NA,1.5\n")
-    parts = list(reading.scan(path))
+    parts = list(table_reader.scan(path))
     assert len(parts) > 3
     assert max(map(len, parts)) < 2000
     assert {str(part["x"].dtype) for part in parts} == {str(part["y"].dtype) for part in parts} == {"float64"}
-    pd.testing.assert_frame_equal(pd.concat(parts), reading.read(path).frame)
+    pd.testing.assert_frame_equal(pd.concat(parts), table_reader.read(path).frame)
 
 
 def test_a_long_text_is_read_and_an_endless_line_refused(table: Callable[..., Path]) -> None:
     """A cell of a whole article is no accident; 32 MiB without an end of line are."""
     article = "word " * 100_000
-    assert reading.read(table(f"x,y\n1,{article}\n")).frame["y"].tolist() == [article]
+    assert table_reader.read(table(f"x,y\n1,{article}\n")).frame["y"].tolist() == [article]
     with pytest.raises(DataError, match="expected lines; received one of more than 33554432 bytes after line 1"):
-        reading.read(table(b"x,y\n" + b"1" * (34 << 20)))
+        table_reader.read(table(b"x,y\n" + b"1" * (34 << 20)))
 
 
 def test_a_row_longer_than_a_part_is_refused(table: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory stays bounded even if a line does not end."""
     monkeypatch.setattr(delimited, "BLOCK", 1 << 10)
     with pytest.raises(DataError, match="a row of more than 1024 bytes"):
-        reading.read(table("x,y\n" + "1" * 5000 + ",2\n"))
+        table_reader.read(table("x,y\n" + "1" * 5000 + ",2\n"))
 
 
 @pytest.mark.parametrize("name", MIRRORED)
 def test_real_files_are_read_whole(mirror: Path, name: str) -> None:
     """Thousands separators, no header, stray quotes, a packed file: every row is there, and numbers are numbers."""
-    found = reading.read(mirror / name)
+    found = table_reader.read(mirror / name)
     assert len(found.frame) == MIRRORED[name]
     if name == "google_stock.csv":
         assert found.frame["Volume"].iloc[0] == 7_380_500

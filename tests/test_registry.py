@@ -10,19 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiltyard import files, task_file
-from tiltyard.aliases import aliases, named
-from tiltyard.compare import compare
-from tiltyard.decision import Decision
+from tiltyard import files
+from tiltyard.config import loader
 from tiltyard.errors import RegistryError
-from tiltyard.history import history
-from tiltyard.ledger import Ledger
-from tiltyard.provenance import provenance
-from tiltyard.registry import Registry, reign, withdrawn
-from tiltyard.report import report
-from tiltyard.rollback import rollback
-from tiltyard.status import status
-from tiltyard.why import why
+from tiltyard.registry.aliases import aliases, named
+from tiltyard.registry.compare import compare
+from tiltyard.registry.decision import Decision
+from tiltyard.registry.history import history
+from tiltyard.registry.ledger import Ledger
+from tiltyard.registry.provenance import provenance
+from tiltyard.registry.registry import Registry, reign, withdrawn
+from tiltyard.registry.rollback import rollback
+from tiltyard.registry.status import status
+from tiltyard.registry.why import why
+from tiltyard.report.report import report
 from tiltyard.workspace import Workspace
 
 
@@ -166,7 +167,7 @@ def test_rollback_goes_back_one_champion_at_a_time(workspace: Workspace, monkeyp
     """Twice is two back, not there and back again; each is a line with its reason and who did it."""
     monkeypatch.setenv("TILTYARD_ACTOR", "anna")
     crown(workspace, "a", "b", "c")
-    task = task_file.load(workspace, "iris")
+    task = loader.load(workspace, "iris")
     first = rollback(workspace, task)
     assert (first.version, first.champion, champion(workspace)) == ("b", "c", "b")
     assert first.reasons == ["rolled back from c to b by anna"]
@@ -221,7 +222,7 @@ def test_status_and_history_are_plain_data(workspace: Workspace) -> None:
     assert rows["iris"]["value"] == 0.9
     assert rows["iris"]["verdict"] == "HOLD"
     assert rows["sine"]["version"] is rows["sine"]["verdict"] is None
-    lines = history(workspace, task_file.load(workspace, "iris"))
+    lines = history(workspace, loader.load(workspace, "iris"))
     assert [line["version"] for line in lines] == ["a", "b"]
 
 
@@ -335,7 +336,7 @@ def test_a_kill_before_the_head_is_written_is_no_fault(workspace: Workspace) -> 
 def test_versions_have_names(workspace: Workspace) -> None:
     """The champion, the one before it, and the beginning of a version; anything else is refused with what there is."""
     crown(workspace, "aaaa1", "bbbb2", "bbbb3")
-    task = task_file.load(workspace, "iris")
+    task = loader.load(workspace, "iris")
     assert aliases(workspace, task) == {"champion": "bbbb3", "previous": "bbbb2"}
     assert [named(workspace, task, name) for name in ("previous", "aaaa", "bbbb3")] == ["bbbb2", "aaaa1", "bbbb3"]
     for wrong in ("bbbb", "aaa", "cccc"):
@@ -345,7 +346,7 @@ def test_versions_have_names(workspace: Workspace) -> None:
 
 def test_why_gives_the_last_decision_about_a_version(workspace: Workspace) -> None:
     """Or the last of all; where nothing was decided it says so."""
-    task = task_file.load(workspace, "iris")
+    task = loader.load(workspace, "iris")
     with pytest.raises(RegistryError, match="nothing was decided about iris yet"):
         why(workspace, task)
     crown(workspace, "aaaa1")
@@ -363,7 +364,7 @@ def test_a_broken_pointer_of_one_task_leaves_the_others_alone(workspace: Workspa
     assert rows["iris"]["mistake"] is None
     assert "contradicts itself" in rows["sine"]["mistake"]
     assert f"git checkout -- {workspace.champion('sine')}" in rows["sine"]["hint"]
-    tasks = [task_file.load(workspace, name) for name in ("sine", "iris")]
+    tasks = [loader.load(workspace, name) for name in ("sine", "iris")]
     report(workspace, tasks, workspace.root / "site")
     assert "contradicts itself" in (workspace.root / "site" / "sine.html").read_text()
     assert "aaaa1" in (workspace.root / "site" / "index.html").read_text()

@@ -12,10 +12,13 @@ from click.testing import CliRunner
 from jousting import arena, challenge, quick_package
 from making import edit_task
 
-from tiltyard import cli, files, roster, store, task_file
+from tiltyard import files
+from tiltyard.cli import main
+from tiltyard.config import loader, task_list
+from tiltyard.data import dvc
 from tiltyard.errors import TaskError
-from tiltyard.promote import promote
-from tiltyard.remove import remove
+from tiltyard.gate.promote import promote
+from tiltyard.registry.remove import remove
 from tiltyard.workspace import Workspace
 
 
@@ -24,8 +27,8 @@ def reigning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """A project in which iris has data, outputs, a champion and a ledger."""
     workspace, task = arena(tmp_path / "project", "iris")
     monkeypatch.chdir(workspace.root)
-    monkeypatch.setattr("tiltyard.package.package", quick_package)
-    monkeypatch.setattr("tiltyard.contest.simple", lambda *_: None)
+    monkeypatch.setattr("tiltyard.serving.packaging.package.package", quick_package)
+    monkeypatch.setattr("tiltyard.gate.duel_setup.simple", lambda *_: None)
     challenge(workspace, task, slice(4))
     assert promote(workspace, task).verdict == "PROMOTE"
     for path in (workspace.search("iris"), workspace.search("iris2"), workspace.logs("iris") / "events"):
@@ -53,7 +56,7 @@ def test_what_goes_and_what_stays(reigning: Workspace) -> None:
     assert all(path.startswith(kept) for path in left(reigning))
     assert all(any(f"{path}/".startswith(start) for path in done.kept) for start in kept)
     assert {"tasks/iris.yaml", "serving/champions/iris.json", "out/iris", "params.yaml: its entry"} <= {*done.removed}
-    assert roster.listed(reigning) == ["diabetes", "digits", "sine"]
+    assert task_list.listed(reigning) == ["diabetes", "digits", "sine"]
     assert reigning.search("iris2").exists()
     assert reigning.task_file("sine").read_bytes() == others
     with pytest.raises(TaskError, match="no task 'iris': expected one of diabetes, digits, sine"):
@@ -62,7 +65,7 @@ def test_what_goes_and_what_stays(reigning: Workspace) -> None:
 
 def test_all_means_all(reigning: Workspace) -> None:
     """With --all nothing that is the task's own is left."""
-    result = CliRunner().invoke(cli.cli, ["remove", "iris", "--yes", "--all", "--json"])
+    result = CliRunner().invoke(main.cli, ["remove", "iris", "--yes", "--all", "--json"])
     told = json.loads(result.stdout)
     assert result.exit_code == 0
     assert told["kept"] == []
@@ -73,15 +76,15 @@ def test_all_means_all(reigning: Workspace) -> None:
 def test_it_asks_before_it_does(reigning: Workspace) -> None:
     """It says what goes and what stays; no is no, yes is yes, and where nobody can be asked --yes is wanted."""
     before = left(reigning)
-    told = CliRunner().invoke(cli.cli, ["remove", "iris"], input="n\n")
+    told = CliRunner().invoke(main.cli, ["remove", "iris"], input="n\n")
     assert told.exit_code == 1
     assert "removes  serving/champions/iris.json" in told.stderr
     assert "keeps    serving/ledger/iris.jsonl" in told.stderr
-    mute = CliRunner().invoke(cli.cli, ["remove", "iris"], input="")
+    mute = CliRunner().invoke(main.cli, ["remove", "iris"], input="")
     assert mute.exit_code == 2
     assert "--yes: expected where nobody can be asked" in mute.stderr
     assert left(reigning) == before
-    assert CliRunner().invoke(cli.cli, ["remove", "iris"], input="y\n").exit_code == 0
+    assert CliRunner().invoke(main.cli, ["remove", "iris"], input="y\n").exit_code == 0
     assert not reigning.task_file("iris").exists()
 
 
@@ -112,7 +115,7 @@ def test_the_lock_of_dvc_forgets_its_stages(workspace: Workspace) -> None:
         "    cmd: tiltyard train {0}\n    outs:\n    - path: out/{0}/train\n      md5: 1{1:031d}.dir\n      size: 1\n"
     )
     of_iris, of_sine = (
-        "".join(f"  {verb}@{name}:\n{stage.format(name, place)}" for verb in ("resolve", *store.STAGES))
+        "".join(f"  {verb}@{name}:\n{stage.format(name, place)}" for verb in ("resolve", *dvc.STAGES))
         for place, name in enumerate(["iris", "sine"])
     )
     lock = workspace.root / "dvc.lock"
@@ -127,22 +130,22 @@ def test_a_file_deleted_by_hand_is_noticed(
     """By status, which shows the others as ever, by verbs over all tasks, and by name; the cure that is named works."""
     workspace.task_file("iris").unlink()
     edit_task(workspace, "sine", {"title": None})
-    result = CliRunner().invoke(cli.cli, ["status"])
+    result = CliRunner().invoke(main.cli, ["status"])
     assert result.exit_code == 0
     assert [name in result.stdout for name in ("diabetes", "digits", "iris", "sine")] == [True] * 4
     assert "tasks/iris.yaml is gone, and params.yaml still lists iris" in result.stderr
     assert "tasks/sine.yaml: title: expected this key; it is missing" in result.stderr
-    rows = {row["task"]: row for row in json.loads(CliRunner().invoke(cli.cli, ["status", "--json"]).stdout)}
+    rows = {row["task"]: row for row in json.loads(CliRunner().invoke(main.cli, ["status", "--json"]).stdout)}
     assert rows["iris"]["hint"] == "take it off the list: tiltyard remove iris"
     assert rows["diabetes"]["mistake"] is None
     monkeypatch.setattr(sys, "argv", ["tiltyard", "prepare", "iris"])
     with pytest.raises(SystemExit):
-        cli.main()
+        main.main()
     assert "tiltyard remove iris" in capsys.readouterr().err
-    assert CliRunner().invoke(cli.cli, ["remove", "iris", "--yes"]).exit_code == 0
-    assert "iris" not in roster.listed(workspace)
+    assert CliRunner().invoke(main.cli, ["remove", "iris", "--yes"]).exit_code == 0
+    assert "iris" not in task_list.listed(workspace)
     with pytest.raises(TaskError, match="no task 'iris'"):
-        task_file.load(workspace, "iris")
+        loader.load(workspace, "iris")
 
 
 def test_no_name_leads_out_of_the_project(workspace: Workspace) -> None:
@@ -160,7 +163,7 @@ def test_no_name_leads_out_of_the_project(workspace: Workspace) -> None:
 @pytest.mark.parametrize("name", ["on", "no", "null", "true"])
 def test_a_task_may_be_called_like_a_value_of_yaml(workspace: Workspace, name: str) -> None:
     """It enters and leaves the list as text."""
-    assert roster.enter(workspace, name)
-    assert name in roster.listed(workspace)
-    assert roster.leave(workspace, name)
-    assert roster.listed(workspace) == ["diabetes", "digits", "iris", "sine"]
+    assert task_list.enter(workspace, name)
+    assert name in task_list.listed(workspace)
+    assert task_list.leave(workspace, name)
+    assert task_list.listed(workspace) == ["diabetes", "digits", "iris", "sine"]

@@ -14,15 +14,17 @@ from balanced_html import Balance
 from click.testing import CliRunner
 from jousting import arena, challenge, quick_package
 
-from tiltyard import files, task_file, validate
-from tiltyard.cli import cli
+from tiltyard import files
+from tiltyard.cli.main import cli
+from tiltyard.config import loader
+from tiltyard.config.task import Task
 from tiltyard.errors import RegistryError
-from tiltyard.explain import explain
-from tiltyard.promote import promote
-from tiltyard.registry import Registry
-from tiltyard.report import page, report, write_page
-from tiltyard.status import status
-from tiltyard.task import Task
+from tiltyard.explain.explain import explain
+from tiltyard.gate.promote import promote
+from tiltyard.registry.registry import Registry
+from tiltyard.registry.status import status
+from tiltyard.report.report import page, report, write_page
+from tiltyard.validation import validate
 from tiltyard.workspace import Workspace
 
 Arena = tuple[Workspace, Task]
@@ -35,7 +37,7 @@ def jousted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     validate.validate(workspace, task)
     challenge(workspace, task, slice(None))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tiltyard.package.package", quick_package)
+        patch.setattr("tiltyard.serving.packaging.package.package", quick_package)
         assert promote(workspace, task).verdict == "PROMOTE"
         challenge(workspace, task, slice(3))
         assert promote(workspace, task).verdict != "PROMOTE"
@@ -47,7 +49,7 @@ def told(jousted: Path, tmp_path: Path) -> Arena:
     """A copy of the test's own."""
     shutil.copytree(jousted, tmp_path / "own")
     workspace = Workspace(tmp_path / "own")
-    return workspace, task_file.load(workspace, "diabetes")
+    return workspace, loader.load(workspace, "diabetes")
 
 
 def sections(page: str) -> dict[str, str]:
@@ -176,7 +178,7 @@ def test_a_ledger_whose_values_are_of_another_kind_cannot_be_read(
     """Its page and its row say which line and where; other tasks have theirs, and no command ends in a traceback."""
     workspace, task = told
     _edit_ledger(workspace, place, value)
-    report(workspace, [task, task_file.load(workspace, "iris")])
+    report(workspace, [task, loader.load(workspace, "iris")])
     written = (workspace.report / "diabetes.html").read_text()
     assert "is no decision" in written
     assert HOSTILE not in written
@@ -239,7 +241,7 @@ def test_explanations_are_shown_and_old_ones_named(told: Arena) -> None:
 def test_a_task_without_anything_has_a_page(told: Arena) -> None:
     """It says what to type."""
     workspace, _ = told
-    assert "tiltyard run iris" in page(workspace, task_file.load(workspace, "iris"))
+    assert "tiltyard run iris" in page(workspace, loader.load(workspace, "iris"))
 
 
 def _retrained(workspace: Workspace, task: Task) -> None:
@@ -290,7 +292,7 @@ def test_the_overview_lists_all_and_links_to_each(told: Arena) -> None:
     into = workspace.root / "site"
     into.mkdir()
     (into / "mine.txt").write_text("mine")
-    result = report(workspace, [task, task_file.load(workspace, "iris")], into)
+    result = report(workspace, [task, loader.load(workspace, "iris")], into)
     assert result["pages"] == ["index.html", "diabetes.html", "iris.html"]
     assert {path.name for path in into.iterdir()} == {*result["pages"], "mine.txt"}
     home = (into / "index.html").read_text()

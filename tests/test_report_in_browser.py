@@ -11,8 +11,9 @@ from browser import FAINT, Browser, browsing
 from jousting import challenge, enter, quick_package
 from making import new_workspace
 
-from tiltyard import explain, report
-from tiltyard.promote import promote
+from tiltyard.explain import explain
+from tiltyard.gate.promote import promote
+from tiltyard.report import report
 
 pytestmark = pytest.mark.smoke
 ALL = "document.querySelectorAll('figure[data-kind]')"
@@ -29,7 +30,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> str:
     for task in tasks:
         challenge(workspace, task, slice(None))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("tiltyard.package.package", quick_package)
+            patch.setattr("tiltyard.serving.packaging.package.package", quick_package)
             promote(workspace, task)
             challenge(workspace, task, slice(2))
             promote(workspace, task)

@@ -14,9 +14,10 @@ import yaml
 from making import ROOT
 from pydantic import BaseModel
 
-from tiltyard import provenance, resolve, roster
-from tiltyard.provenance import JUDGING
-from tiltyard.task import Task
+from tiltyard.config import resolve, task_list
+from tiltyard.config.task import Task
+from tiltyard.registry import provenance
+from tiltyard.registry.provenance import JUDGING
 from tiltyard.workspace import Workspace
 
 SOURCE = ROOT / "src" / "tiltyard"
@@ -186,8 +187,8 @@ def test_locks_hold_no_address() -> None:
 
 def test_the_roster_is_of_tasks_that_need_nothing() -> None:
     """params.yaml, which dvc.yaml reads, names the four tasks whose data needs nothing from elsewhere."""
-    assert roster.listed(Workspace(ROOT)) == ["diabetes", "digits", "iris", "sine"]
-    assert set(roster.listed(Workspace(ROOT))) <= set(Workspace(ROOT).tasks())
+    assert task_list.listed(Workspace(ROOT)) == ["diabetes", "digits", "iris", "sine"]
+    assert set(task_list.listed(Workspace(ROOT))) <= set(Workspace(ROOT).tasks())
 
 
 def test_what_stages_depend_on_exists() -> None:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tiltyard import roster
+from tiltyard.config import task_list
 from tiltyard.errors import TaskError
 from tiltyard.workspace import Workspace
 
@@ -14,8 +14,8 @@ from tiltyard.workspace import Workspace
 def test_a_task_enters_once(workspace: Workspace) -> None:
     """The list stays sorted, and the rest of the file as it was."""
     workspace.params.write_text("# a comment\ntasks: [sine, iris]\nother: 1\n")
-    assert roster.enter(workspace, "mpg")
-    assert not roster.enter(workspace, "mpg")
+    assert task_list.enter(workspace, "mpg")
+    assert not task_list.enter(workspace, "mpg")
     assert workspace.params.read_text() == "# a comment\ntasks: [iris, mpg, sine]\nother: 1\n"
 
 
@@ -23,18 +23,18 @@ def test_tasks_that_enter_and_leave_at_once_are_all_heard(workspace: Workspace) 
     """As two runs of new tasks do: none overwrites what another has written."""
     workspace.params.write_text(f"tasks: [{', '.join(f'old{place}' for place in range(12))}]\n")
     with ThreadPoolExecutor(8) as pool:
-        entering = [pool.submit(roster.enter, workspace, f"new{place}") for place in range(12)]
-        leaving = [pool.submit(roster.leave, workspace, f"old{place}") for place in range(12)]
+        entering = [pool.submit(task_list.enter, workspace, f"new{place}") for place in range(12)]
+        leaving = [pool.submit(task_list.leave, workspace, f"old{place}") for place in range(12)]
         assert all(done.result(60) for done in [*entering, *leaving])
-    assert roster.listed(workspace) == sorted(f"new{place}" for place in range(12))
+    assert task_list.listed(workspace) == sorted(f"new{place}" for place in range(12))
 
 
 def test_a_project_without_a_list_gets_one(workspace: Workspace) -> None:
     """An absent params.yaml is an empty roster."""
     workspace.params.unlink()
-    assert roster.listed(workspace) == []
-    assert roster.enter(workspace, "iris")
-    assert roster.listed(workspace) == ["iris"]
+    assert task_list.listed(workspace) == []
+    assert task_list.enter(workspace, "iris")
+    assert task_list.listed(workspace) == ["iris"]
 
 
 @pytest.mark.parametrize("text", ["tasks: 3\n", "names: []\n", "tasks: [iris\n", ""])
@@ -42,12 +42,12 @@ def test_what_is_no_list_is_refused(workspace: Workspace, text: str) -> None:
     """The message names the file and shows what it should hold."""
     workspace.params.write_text(text)
     with pytest.raises(TaskError, match=r"params\.yaml: expected a list `tasks`"):
-        roster.listed(workspace)
+        task_list.listed(workspace)
 
 
 def test_a_list_in_lines_is_left_to_its_author(workspace: Workspace) -> None:
     """A block list is read; it is not rewritten."""
     workspace.params.write_text("tasks:\n  - iris\n")
-    assert roster.listed(workspace) == ["iris"]
+    assert task_list.listed(workspace) == ["iris"]
     with pytest.raises(TaskError, match="expected a line"):
-        roster.enter(workspace, "sine")
+        task_list.enter(workspace, "sine")

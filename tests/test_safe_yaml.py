@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from tiltyard import plan, roster, safe_yaml, task_file
+from tiltyard.config import loader, safe_yaml, task_list
+from tiltyard.config.safe_yaml import CoreDumper
 from tiltyard.errors import TaskError
-from tiltyard.safe_yaml import CoreDumper
+from tiltyard.experiments import study_plan
 from tiltyard.workspace import Workspace
 
 
@@ -58,7 +59,7 @@ REFUSED = {
 def test_what_is_beyond_bounds_is_refused(text: str, message: str) -> None:
     """Nothing is built of it: the sentence comes before memory or time run out."""
     with pytest.raises(TaskError, match=message) as caught:
-        task_file.parse(text, "iris", "tasks/iris.yaml")
+        loader.parse(text, "iris", "tasks/iris.yaml")
     assert caught.value.message.startswith("tasks/iris.yaml: ")
     assert "unicode string" not in caught.value.message
     assert max(map(len, caught.value.message.splitlines())) < 250
@@ -76,14 +77,14 @@ def test_what_is_beyond_bounds_is_refused(text: str, message: str) -> None:
 def test_a_mistake_is_shown_where_it_stands(text: str, line: int, column: int, shown: str, caret: str) -> None:
     """The line with a caret under the place; of a text that breaks off, the last line."""
     with pytest.raises(TaskError, match=f"line {line}, column {column}: ") as caught:
-        task_file.parse(text, "iris", "tasks/iris.yaml")
+        loader.parse(text, "iris", "tasks/iris.yaml")
     assert caught.value.message.splitlines()[1:] == [shown, caret]
 
 
 def test_of_a_long_line_the_part_around_the_place_is_shown() -> None:
     """A page of base 64 does not fill the terminal."""
     with pytest.raises(TaskError) as caught:
-        task_file.parse("a: [" + "1, " * 1000 + "}]", "iris", "tasks/iris.yaml")
+        loader.parse("a: [" + "1, " * 1000 + "}]", "iris", "tasks/iris.yaml")
     _, shown, caret = caught.value.message.splitlines()
     assert len(shown) <= 104
     assert shown[caret.index("^")] == "}"
@@ -91,7 +92,7 @@ def test_of_a_long_line_the_part_around_the_place_is_shown() -> None:
 
 def test_keys_are_text_as_spelled() -> None:
     """A column may be called like a number, a date or an answer: none of them becomes another name."""
-    found = task_file.content("{2020: 1, 01: 1, no: 1, 2024-01-01: 1, 1e3: 1, ~: 1}", "tasks/x.yaml")
+    found = loader.content("{2020: 1, 01: 1, no: 1, 2024-01-01: 1, 1e3: 1, ~: 1}", "tasks/x.yaml")
     assert list(found) == ["2020", "01", "no", "2024-01-01", "1e3", "~"]
 
 
@@ -114,9 +115,9 @@ def test_what_dvc_writes_between_brackets_and_over_lines_is_read(text: str, expe
     """YAML 1.2 has plain question marks and colons between brackets; DVC folds plain keys, which is no YAML at all."""
     if expected is None:
         with pytest.raises(TaskError):
-            task_file.content(text, "x")
+            loader.content(text, "x")
     else:
-        assert task_file.content(text, "x") == expected
+        assert loader.content(text, "x") == expected
 
 
 def test_folded_keys_are_unfolded_and_nothing_else() -> None:
@@ -124,14 +125,14 @@ def test_folded_keys_are_unfolded_and_nothing_else() -> None:
     text = "# c d\na b\n  c: {d e \n    f: 1}  # g\nh: i\n  j\n? k\n  l\n: 'm\n  n'\no: p  \n  q\n"
     unfolded = safe_yaml.unfolded(text)
     assert unfolded == "# c d\na b c: {d e f: 1}  # g\nh: i\n  j\n? k\n  l\n: 'm\n  n'\no: p  q\n"
-    assert task_file.content(unfolded, "x") == task_file.content(text, "x")
+    assert loader.content(unfolded, "x") == loader.content(text, "x")
     assert safe_yaml.unfolded(unfolded) == unfolded
 
 
 def test_aliases_within_bounds_are_fine() -> None:
     """Anchors, aliases and merges do what YAML says."""
     text = "a: &a {x: 1, y: [1, 2]}\nb: *a\nc: {<<: *a, x: 3}\n"
-    assert task_file.content(text, "x") == yaml.safe_load(text)
+    assert loader.content(text, "x") == yaml.safe_load(text)
 
 
 PIECES = [*"abx01:-?!&*[]{},'\"\n\t #|>%@<~", "&a ", "*a", "!!set ", "<<: ", "2024-1-1", "- ", "\n  ", "!!omap "]
@@ -141,7 +142,7 @@ PIECES = [*"abx01:-?!&*[]{},'\"\n\t #|>%@<~", "&a ", "*a", "!!set ", "<<: ", "20
 def test_any_text_is_read_or_refused(text: str) -> None:
     """What is made of YAML's own characters leads to keys and values, or to a sentence, and to nothing else."""
     try:
-        assert isinstance(task_file.content(text, "tasks/x.yaml"), dict)
+        assert isinstance(loader.content(text, "tasks/x.yaml"), dict)
     except TaskError as error:
         assert error.message.startswith("tasks/x.yaml: ")  # noqa: PT017 - either outcome is right
 
@@ -150,13 +151,13 @@ def test_other_files_are_as_bounded(workspace: Workspace) -> None:
     """The roster, a study and what is typed for one."""
     workspace.params.write_text(f"tasks: [iris]\n{bomb(12)}")
     with pytest.raises(TaskError, match=r"^params\.yaml: expected a list `tasks` of names; .*aliases spelled out"):
-        roster.listed(workspace)
+        task_list.listed(workspace)
     study = workspace.root / "study.yaml"
     study.write_text(f"task: iris\nvary: {{train.epochs: [1, 2]}}\n{bomb(12)}")
     with pytest.raises(TaskError, match=r"study\.yaml: line \d+, column \d+: expected at most"):
-        plan.read(study)
+        study_plan.read(study)
     with pytest.raises(TaskError, match="expected values as in a task file"):
-        plan.from_words("iris", ["train.epochs=!!int zz"], [])
+        study_plan.from_words("iris", ["train.epochs=!!int zz"], [])
 
 
 def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
@@ -180,7 +181,7 @@ def test_a_bomb_costs_neither_time_nor_memory(workspace: Workspace) -> None:
     workspace.task_file("iris").write_text(bomb(40))
     code = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30)); "
-        "sys.argv = ['tiltyard', 'prepare', 'iris']; from tiltyard.cli import main; main()"
+        "sys.argv = ['tiltyard', 'prepare', 'iris']; from tiltyard.cli.main import main; main()"
     )
     env = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(
@@ -241,14 +242,14 @@ VALUES = st.one_of(WORDS, st.text(), st.booleans(), st.none(), st.integers(), st
 )
 def test_words_are_read_as_yaml_1_2_has_them(text: str, expected: Any) -> None:
     """Labels such as no and codes such as 007 are text; so are dates."""
-    found = task_file.content(f"key: {text}", "any.yaml")["key"]
+    found = loader.content(f"key: {text}", "any.yaml")["key"]
     assert (found, type(found)) == (expected, type(expected))
 
 
 @given(VALUES)
 def test_what_is_written_is_read_again(value: Any) -> None:
     """A value keeps its type, whatever it is spelled like."""
-    assert task_file.content(yaml.dump({"key": [value]}, Dumper=CoreDumper), "any.yaml") == {"key": [value]}
+    assert loader.content(yaml.dump({"key": [value]}, Dumper=CoreDumper), "any.yaml") == {"key": [value]}
 
 
 @given(VALUES)
@@ -267,4 +268,4 @@ def test_dvc_leaves_the_meaning_of_a_task_file(value: Any) -> None:
 
     text = io.StringIO()
     _dump(parse_yaml_for_update(yaml.dump({"key": [value], "epochs": 2}, Dumper=CoreDumper), "any.yaml"), text)
-    assert task_file.content(text.getvalue(), "any.yaml") == {"key": [value], "epochs": 2}
+    assert loader.content(text.getvalue(), "any.yaml") == {"key": [value], "epochs": 2}

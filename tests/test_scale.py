@@ -15,20 +15,20 @@ CODE = """
 import importlib, resource, sys
 from pathlib import Path
 import yaml
-from tiltyard import files, task_file
-from tiltyard.formats import delimited
-from tiltyard.forms import table
+from tiltyard import files; from tiltyard.config import loader as task_file
+from tiltyard.data.formats import delimited
+from tiltyard.preparation.modalities import table
 from tiltyard.workspace import Workspace
 import wide
 wide.BLOCK, table.ROWS, delimited.BLOCK = 10_000, 1 << 14, 1 << 20
-verb, peaks = sys.argv[1], []
+room, verb, peaks = *sys.argv[1].split("."), []
 for rows in (50_000, 50_000, 600_000):
     root = Path(sys.argv[2]) / str(len(peaks))
     workspace = Workspace(root)
     workspace.raw("wide").mkdir(parents=True)
     wide.write(workspace.raw("wide") / "table.csv", rows)
     files.write_text(workspace.task_file("wide"), yaml.safe_dump(wide.task(root, rows)))
-    getattr(importlib.import_module(f"tiltyard.{verb}"), verb)(workspace, task_file.load(workspace, "wide"))
+    getattr(importlib.import_module(f"tiltyard.{room}.{verb}"), verb)(workspace, task_file.load(workspace, "wide"))
     peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 files.write_json(Path(sys.argv[2]) / "peaks.json", peaks)
 """
@@ -36,7 +36,7 @@ files.write_json(Path(sys.argv[2]) / "peaks.json", peaks)
 
 @pytest.mark.smoke
 @pytest.mark.nightly
-@pytest.mark.parametrize("verb", ["validate", "prepare"])
+@pytest.mark.parametrize("verb", ["validation.validate", "preparation.prepare"])
 def test_memory_does_not_grow_with_rows(tmp_path: Path, verb: str) -> None:
     """550,000 rows more take less than 90 MiB more; read whole they took 300 and 700."""
     environment = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'benchmarks'}", "PATH": ""}

@@ -15,12 +15,15 @@ import yaml
 from click.testing import CliRunner
 from making import FORKS, apart, edit_task, fetch_raw
 
-from tiltyard import amend, files, prepare, task_file, workers
-from tiltyard.cli import cli
+from tiltyard import files
+from tiltyard.cli.main import cli
+from tiltyard.config import edit, loader
+from tiltyard.config.search_section import Range
 from tiltyard.errors import TaskError, TiltyardError
-from tiltyard.ranges import Range
-from tiltyard.sampling import Ask, Sampling
-from tiltyard.search import asked, search
+from tiltyard.experiments import workers
+from tiltyard.experiments.optuna_study import Ask, Sampling
+from tiltyard.experiments.search import asked, search
+from tiltyard.preparation import prepare
 from tiltyard.workspace import Workspace
 
 RATE = {"low": 1e-6, "high": 1.0, "log": True}
@@ -50,13 +53,13 @@ def test_ranges_that_cannot_be_meant_are_refused(workspace: Workspace, ranges: d
     """Before anything runs a sentence names the key, what was expected and what was received."""
     edit_task(workspace, "iris", {"search": ranges})
     with pytest.raises(TaskError, match=rf"tasks/iris\.yaml: search[,.].*{complaint}"):
-        task_file.load(workspace, "iris")
+        loader.load(workspace, "iris")
 
 
 def test_a_search_without_ranges_says_what_to_write(workspace: Workspace) -> None:
     """A task file has none at first."""
     with pytest.raises(TaskError, match="search: expected ranges; there are none") as error:
-        search(workspace, task_file.load(workspace, "iris"), 1, 1, print)
+        search(workspace, loader.load(workspace, "iris"), 1, 1, print)
     assert "train.learning_rate: {low: 0.0001" in error.value.hint
 
 
@@ -91,9 +94,9 @@ def test_amending_leaves_every_other_character(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], old: str, new: str
 ) -> None:
     """Values change where they stand, new keys stand behind the others of their section, comments stay."""
-    monkeypatch.setattr(task_file, "parse", lambda *_: None)  # the text above is no whole task
+    monkeypatch.setattr(loader, "parse", lambda *_: None)  # the text above is no whole task
     workspace.task_file("small").write_text(AMENDED, encoding="utf-8")
-    amend.amend(workspace, "small", changes)
+    edit.amend(workspace, "small", changes)
     assert workspace.task_file("small").read_text(encoding="utf-8") == AMENDED.replace(old, new)
 
 
@@ -101,12 +104,12 @@ def test_amending_refuses_what_it_would_break(workspace: Workspace) -> None:
     """A value that another key shares, or one that the task refuses, leaves the file as it was."""
     before = workspace.task_file("iris").read_bytes()
     with pytest.raises(TaskError, match="batch_size"):
-        amend.amend(workspace, "iris", {"train.batch_size": 4000})
+        edit.amend(workspace, "iris", {"train.batch_size": 4000})
     assert workspace.task_file("iris").read_bytes() == before
     shared = before.decode().replace("[16]", "&width [16]")
     workspace.task_file("iris").write_text(shared + "search: {model.units: {among: [*width, [8]]}}\n")
     with pytest.raises(TaskError, match=r"iris\.yaml: not YAML|model.units: expected values that stand alone"):
-        amend.amend(workspace, "iris", {"model.units": [8]})
+        edit.amend(workspace, "iris", {"model.units": [8]})
 
 
 def _asked(folder: Path, **changes: Any) -> Ask:
@@ -189,12 +192,12 @@ def _prepared(workspace: Workspace, **settings: Any) -> None:
     changes = {"epochs": 15, "patience": None, "steps_per_execution": 3, **settings}
     edit_task(workspace, "iris", {"search": ranges, **{f"train.{key}": value for key, value in changes.items()}})
     fetch_raw(workspace, "iris")
-    prepare.prepare(workspace, task_file.load(workspace, "iris"))
+    prepare.prepare(workspace, loader.load(workspace, "iris"))
     (workspace.out("iris", "prepare") / "test.npz").unlink()
 
 
 def _try_out(root: str, trials: int) -> None:
-    from tiltyard import search as verb
+    from tiltyard.experiments import search as verb
 
     verb._work(root, "iris", trials)
 
@@ -245,7 +248,7 @@ def test_a_search_finds_a_rate_that_learns_and_prunes_those_that_do_not(
     before["train"] |= {key.removeprefix("train."): value for key, value in best.items()}
     assert yaml.safe_load(workspace.task_file("iris").read_text()) == before
     told_again: list[str] = []
-    again = search(workspace, task_file.load(workspace, "iris"), 8, 1, told_again.append)
+    again = search(workspace, loader.load(workspace, "iris"), 8, 1, told_again.append)
     assert again["trials"] == result["trials"]
     assert told_again == ["8 trials are there already"]
 
@@ -262,13 +265,13 @@ def test_changed_ranges_are_another_search_and_applied_values_are_not(workspace:
     ]
     for changes in edits:
         edit_task(workspace, "iris", changes)
-        ask = asked(workspace, task_file.load(workspace, "iris"))
+        ask = asked(workspace, loader.load(workspace, "iris"))
         names.append(ask.name)
         assert not ask.whole
     assert names[0] == names[1]
     assert len(set(names)) == 3
     edit_task(workspace, "iris", {"search": {"model.units.0": {"low": 1, "high": 2}}})
-    assert asked(workspace, task_file.load(workspace, "iris")).whole == {"model.units.0"}
+    assert asked(workspace, loader.load(workspace, "iris")).whole == {"model.units.0"}
 
 
 def _runs(trial: Any) -> bool:
@@ -294,7 +297,7 @@ def test_what_a_killed_worker_left_is_shared_by_two_others(workspace: Workspace)
     The values that were being tried come again, and training goes on from the epoch in which it was killed.
     """
     _prepared(workspace, epochs=40, steps_per_execution=1)
-    sampling = Sampling(asked(workspace, task_file.load(workspace, "iris")))
+    sampling = Sampling(asked(workspace, loader.load(workspace, "iris")))
     _kill_while(
         _worker(workspace, 4),
         lambda: any(_runs(trial) and len(trial.intermediate_values) > 2 for trial in sampling.trials()),
@@ -316,11 +319,11 @@ def test_what_a_killed_worker_left_is_shared_by_two_others(workspace: Workspace)
 
 def _losses(root: str) -> list[float]:
     """Train with a penalty on weights; give the losses that were told, and those that were noted."""
-    from tiltyard.attempt import attempt
-    from tiltyard.fitting import Place
+    from tiltyard.experiments.trial import attempt
+    from tiltyard.training.fit import Place
 
     workspace, told = Workspace(Path(root)), []
-    task = task_file.varied(workspace, "iris", {"model.l2": 1.0, "train.epochs": 3})
+    task = loader.varied(workspace, "iris", {"model.l2": 1.0, "train.epochs": 3})
     place = Place(workspace.root / "state", workspace.root / "state", "penalties", lambda _, loss: told.append(loss))
     found = attempt(workspace, task, place, rows=30)
     assert not found.trouble, found.trouble

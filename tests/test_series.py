@@ -13,15 +13,19 @@ import pytest
 import yaml
 from making import edit_task, new_workspace, train_tasks
 
-from tiltyard import array_file, evaluate, files, prepare, sealed_test, task_file, validate
+from tiltyard import files
 from tiltyard.arrays import Array
-from tiltyard.encoder import Encoder
+from tiltyard.config import loader
+from tiltyard.config.task import Task
 from tiltyard.errors import DataError, RequestError, TaskError
-from tiltyard.forms.series import Series
-from tiltyard.interval import ends
-from tiltyard.predictor import Predictor
-from tiltyard.report import page
-from tiltyard.task import Task
+from tiltyard.evaluation import evaluate
+from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.inference.predictor import Predictor
+from tiltyard.preparation import array_file, prepare, sealed_test
+from tiltyard.preparation.modalities.series import Series
+from tiltyard.report.report import page
+from tiltyard.training.interval import ends
+from tiltyard.validation import validate
 from tiltyard.workspace import Workspace
 
 Rows = list[list[Any]]
@@ -51,7 +55,7 @@ def _task(root: Path, rows: Rows, columns: dict[str, dict[str, Any]], **more: An
     space.raw("shop").mkdir(parents=True)
     with (space.raw("shop") / "table.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
-    return space, task_file.load(space, "shop")
+    return space, loader.load(space, "shop")
 
 
 def part(rows: dict[str, Array], truth: Array) -> sealed_test.TestPart:
@@ -237,7 +241,7 @@ def test_a_horizon_is_for_series_alone(tmp_path: Path) -> None:
     for name, value in (("horizon", 3), ("interval", 0.8)):
         edit_task(space, "diabetes", {f"target.{name}": value})
         with pytest.raises(TaskError, match=f"target.{name}: expected for a series alone"):
-            task_file.load(space, "diabetes")
+            loader.load(space, "diabetes")
         edit_task(space, "diabetes", {f"target.{name}": None})
 
 
@@ -269,4 +273,4 @@ def test_a_rise_is_a_label(tmp_path: Path) -> None:
     assert encoder.answer(np.array([[0.25, 0.75]]))[0]["label"] == "yes"
     edit_task(space, "shop", {"problem": "forecasting", "target.classes": None, "gate.metric": "rmse"})
     with pytest.raises(TaskError, match=r"target\.rise: expected for classification with two classes"):
-        task_file.load(space, "shop")
+        loader.load(space, "shop")

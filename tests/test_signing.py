@@ -13,13 +13,14 @@ from click.testing import CliRunner
 from making import ROOT, edit_task
 from tampering import STEPS, Json, decide, lines_of, repoint, told, unsigned, write
 
-from tiltyard import signing, task_file
-from tiltyard.approve import approve, approved
-from tiltyard.cli import cli
+from tiltyard.cli.main import cli
+from tiltyard.config import loader
 from tiltyard.errors import RegistryError
-from tiltyard.registry import Registry
-from tiltyard.rollback import rollback
-from tiltyard.verify import verify
+from tiltyard.registry import signing
+from tiltyard.registry.approve import approve, approved
+from tiltyard.registry.registry import Registry
+from tiltyard.registry.rollback import rollback
+from tiltyard.registry.verify import verify
 from tiltyard.workspace import Workspace
 
 
@@ -122,7 +123,7 @@ def test_signatures_find_what_hashes_do_not(
     repoint(workspace, made)
     assert registry.faults("iris") == []
     assert any(found in problem for problem in problems(workspace).values()), problems(workspace)
-    states = {row["what"]: row["state"] for row in verify(workspace, task_file.load(workspace, "iris"))}
+    states = {row["what"]: row["state"] for row in verify(workspace, loader.load(workspace, "iris"))}
     assert states["ledger"] == "same"
     assert "changed" in {state for what, state in states.items() if what.startswith("line ")}
 
@@ -130,7 +131,7 @@ def test_signatures_find_what_hashes_do_not(
 def test_a_task_may_want_signatures(workspace: Workspace, keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then nobody decides without a key, an approval counts only if it is signed, and an unsigned line is a fault."""
     edit_task(workspace, "iris", {"gate.signed": True})
-    task, registry = task_file.load(workspace, "iris"), Registry(workspace)
+    task, registry = loader.load(workspace, "iris"), Registry(workspace)
     told(workspace, steps=STEPS[:2])
     for verb, words in ((approve, [task, "b"]), (rollback, [task])):
         with pytest.raises(RegistryError, match=r"gate\.signed: decisions about iris are to be signed"):

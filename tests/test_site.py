@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiltyard import exhibit, site
-from tiltyard.exhibit import Exhibit
+from tiltyard import figures
+from tiltyard.figures import Exhibit
+from tiltyard.report import page as site
 
 
 def test_cells_say_what_they_are_sorted_by() -> None:
@@ -24,7 +25,7 @@ def test_cells_say_what_they_are_sorted_by() -> None:
 
 def test_a_picture_may_only_be_inside_the_page() -> None:
     """An address elsewhere is dropped, also where a cell's text looks like a picture."""
-    good = exhibit.png(np.zeros((2, 2)))
+    good = figures.png(np.zeros((2, 2)))
     assert f'src="{good}"' in site.table([{"x": good}])
     assert 'src=""' in site.table([{"x": "data:image/svg+xml,<svg onload=alert(1)>"}])
     bad = Exhibit("t", "x.", "pictures", {"pictures": [{"name": "n", "src": "https://example.org/x.png"}]})
@@ -33,7 +34,7 @@ def test_a_picture_may_only_be_inside_the_page() -> None:
 
 def test_words_are_shaded_by_weight() -> None:
     """The heaviest most; what speaks against the answer is underlined instead."""
-    drawn = site.shown([exhibit.words("t", "x.", [("good", 2.0), ("some", 1.0), ("bad", -1.0), ("<b>", 0.0)])])
+    drawn = site.shown([figures.words("t", "x.", [("good", 2.0), ("some", 1.0), ("bad", -1.0), ("<b>", 0.0)])])
     shades = re.findall(r"rgb\(var\(--wash\) / ([\d.]+)\)", drawn)
     assert shades == ["0.55", "0.28"]
     assert drawn.count('class="less"') == 1
@@ -66,8 +67,8 @@ def test_exhibits_hold_only_what_json_has(values: list[float]) -> None:
     array = np.array(values)
     both = {"a": (array, array)}
     drawn = [
-        exhibit.lines("t", "x.", ("x", "y"), {"a": {"x": array, "y": array}}),
-        exhibit.points("t", "x.", ("x", "y"), both),
+        figures.lines("t", "x.", ("x", "y"), {"a": {"x": array, "y": array}}),
+        figures.points("t", "x.", ("x", "y"), both),
     ]
     assert site.shown(drawn).count('type="application/json"') == 2
 
@@ -76,7 +77,7 @@ def test_exhibits_hold_only_what_json_has(values: list[float]) -> None:
 def test_points_are_thinned_out_evenly(rows: int) -> None:
     """No more than can be told apart; the first and the last are among them."""
     values = np.arange(rows, dtype=np.float64)
-    (group,) = exhibit.points("t", "x.", ("x", "y"), {"": (values, values)}).data["groups"]
-    assert len(group["x"]) == min(rows, exhibit.DRAWN)
+    (group,) = figures.points("t", "x.", ("x", "y"), {"": (values, values)}).data["groups"]
+    assert len(group["x"]) == min(rows, figures.DRAWN)
     assert group["x"][0] == 0
     assert group["x"][-1] == pytest.approx(rows - 1, rel=1e-4)

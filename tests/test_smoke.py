@@ -15,7 +15,9 @@ import httpx
 import pytest
 from making import ROOT, edit_task, new_workspace
 
-from tiltyard import files, store, trial
+from tiltyard import files
+from tiltyard.data import dvc
+from tiltyard.serving.packaging import smoke_test
 from tiltyard.workspace import Workspace
 
 pytestmark = pytest.mark.smoke
@@ -51,7 +53,7 @@ def test_the_road_of_one_task(tmp_path: Path) -> None:
     assert "tiltyard serve" in out.split("next:")[1]
     champion = workspace.champion("iris").read_bytes()
     version = json.loads(champion)["version"]
-    stages = [f"{verb}@iris" for verb in store.STAGES]
+    stages = [f"{verb}@iris" for verb in dvc.STAGES]
     assert "up to date" in _type(workspace, "dvc", "status", *stages)
     assert "didn't change, skipping" in _type(workspace, "dvc", "repro", "evaluate@iris")
 
@@ -110,7 +112,7 @@ def test_a_file_that_nobody_here_has_seen(tmp_path: Path) -> None:
     assert "PROMOTE" in _type(workspace, "tiltyard", "run", "churn")
     assert "diabetes" in _type(workspace, "tiltyard", "status")
 
-    port = trial.free_port()
+    port = smoke_test.free_port()
     environment = _environment(workspace)
     command = ["tiltyard", "serve", "churn", "--port", str(port)]
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL) as process:

@@ -11,7 +11,7 @@ import pytest
 from making import ROOT, apart, edit_task, smoked
 
 from pipelines.smoke import ROWS, shrunk
-from tiltyard import task_file
+from tiltyard.config import loader
 from tiltyard.workspace import Workspace
 
 
@@ -51,7 +51,7 @@ def test_a_task_that_fails_leaves_the_others_alone_and_the_project_untouched(wor
 def test_few_rows_and_one_epoch(workspace: Workspace) -> None:
     """Whatever the task asks for; what it says otherwise stays."""
     edit_task(workspace, "digits", {"source": {"kind": "keras", "dataset": "mnist"}})
-    task = task_file.load(workspace, "digits")
+    task = loader.load(workspace, "digits")
     small = shrunk(task)
     assert (small.train.epochs, small.split.rows, small.source.model_dump()["rows"]) == (1, ROWS, ROWS)
     assert small.model == task.model

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from making import ROOT
 
-from tiltyard import files, task_file, validate
+from tiltyard import files
+from tiltyard.config import loader
+from tiltyard.config.task import Task
+from tiltyard.data.sources.coins import Coins
 from tiltyard.errors import DataError
-from tiltyard.sources.coins import Coins
-from tiltyard.task import Task
+from tiltyard.validation import validate
 from tiltyard.workspace import Workspace
 
 Lines = list[str]
@@ -22,7 +24,7 @@ def fetched(workspace: Workspace) -> tuple[Task, Path]:
     """Fetch some bars for the task of the catalogue."""
     path = workspace.task_file("crypto_direction")
     files.write_text(path, Workspace(ROOT).task_file("crypto_direction").read_text(encoding="utf-8"))
-    task = task_file.load(workspace, "crypto_direction")
+    task = loader.load(workspace, "crypto_direction")
     task = task.model_copy(update={"rows": (400, 600), "source": Coins(kind="coins", rows=500)})
     with files.replacing_folder(workspace.raw(task.name)) as folder:
         task.source.fetch(folder, workspace)

@@ -18,11 +18,13 @@ import pytest
 from making import edit_task
 from pydantic import ValidationError
 
-from tiltyard import download, progress, task_file
+from tiltyard import progress
+from tiltyard.config import loader
+from tiltyard.data.fetch import fetch
+from tiltyard.data.sources import _download
+from tiltyard.data.sources.file import File
 from tiltyard.errors import DataError, SourceError
-from tiltyard.fetch import fetch
-from tiltyard.sources.file import File
-from tiltyard.validate import validate
+from tiltyard.validation.validate import validate
 from tiltyard.workspace import Workspace
 
 chance = random.Random(0)  # noqa: S311 - no secret
@@ -47,7 +49,7 @@ class Server:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A real server on this machine; waiting between tries is short."""
-    monkeypatch.setattr(download, "PAUSE", 0.01)
+    monkeypatch.setattr(_download, "PAUSE", 0.01)
     state = Server()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -187,7 +189,7 @@ def test_a_cut_download_goes_on_where_it_was(workspace: Workspace, server: Serve
 def test_a_download_that_fails_is_taken_up_by_the_next(workspace: Workspace, server: Server) -> None:
     """What a killed or offline run left is gone on from, and is never taken for the file."""
     server.cuts, server.codes = [100_000], []
-    server.cuts += [0] * download.TRIES
+    server.cuts += [0] * _download.TRIES
     with pytest.raises(SourceError, match=r"table\.csv: could not be downloaded: 100000 bytes came") as caught:
         bring(workspace, server.url)
     assert caught.value.hint == "try again: it goes on from what is there"
@@ -199,7 +201,7 @@ def test_a_download_that_fails_is_taken_up_by_the_next(workspace: Workspace, ser
 
 def test_parts_of_two_versions_are_never_joined(workspace: Workspace, server: Server) -> None:
     """The file changed on the server while half of it was here: it is downloaded anew."""
-    server.cuts = [100_000, *[0] * download.TRIES]
+    server.cuts = [100_000, *[0] * _download.TRIES]
     with pytest.raises(SourceError):
         bring(workspace, server.url)
     server.cuts.clear()
@@ -219,7 +221,7 @@ def test_a_server_that_cannot_go_on_is_asked_for_all(
 
 def test_a_part_longer_than_the_file_is_dropped(workspace: Workspace, server: Server) -> None:
     """The checksum is known, the version is not, and the part is of something else."""
-    whole = download.place(server.url, workspace.downloads, SHA256)
+    whole = _download.place(server.url, workspace.downloads, SHA256)
     whole.parent.mkdir(parents=True)
     whole.with_name(f"{whole.name}.part").write_bytes(TABLE * 2)
     assert bring(workspace, server.url, sha256=SHA256).read_bytes() == TABLE
@@ -239,7 +241,7 @@ def test_a_wrong_checksum_leaves_nothing(workspace: Workspace, server: Server) -
 def test_a_damaged_download_is_not_taken_from_the_cache(workspace: Workspace, server: Server) -> None:
     """A file among the downloads whose bytes changed is downloaded again."""
     bring(workspace, server.url, sha256=SHA256)
-    download.place(server.url, workspace.downloads, SHA256).write_bytes(b"rot")
+    _download.place(server.url, workspace.downloads, SHA256).write_bytes(b"rot")
     assert bring(workspace, server.url, sha256=SHA256).read_bytes() == TABLE
 
 
@@ -252,7 +254,7 @@ def test_a_busy_server_is_asked_again(workspace: Workspace, server: Server) -> N
     with pytest.raises(SourceError, match=r"files/table\.csv: the server answers 404 Not Found") as caught:
         bring(workspace, server.url + "?token=topsecret")
     assert "topsecret" not in caught.value.message
-    assert "topsecret" not in download.shown(secret)
+    assert "topsecret" not in _download.shown(secret)
 
 
 def test_nobody_at_home_is_said(workspace: Workspace, server: Server) -> None:
@@ -301,14 +303,14 @@ def test_the_section_is_strict(settings: dict[str, object], said: str) -> None:
 def test_a_task_reads_a_file_by_what_it_says(workspace: Workspace) -> None:
     """From a packed file with semicolons to validated rows, by the task file alone; the raw file is as it came."""
     edit_task(workspace, "iris", {"source": {"kind": "sklearn", "dataset": "iris"}})
-    fetch(workspace, task_file.load(workspace, "iris"))
+    fetch(workspace, loader.load(workspace, "iris"))
     lines = (workspace.raw("iris") / "table.csv").read_text(encoding="utf-8").splitlines()
     names = lines[0].split(",")
     packed = gzip.compress("\n".join(line.replace(",", ":") for line in lines[1:]).encode(), mtime=0)
     (workspace.root / "flowers.csv.gz").write_bytes(packed)
     read = {"delimiter": ":", "header": False, "names": names}
     edit_task(workspace, "iris", {"source": {"kind": "file", "path": "flowers.csv.gz", "read": read}})
-    task = task_file.load(workspace, "iris")
+    task = loader.load(workspace, "iris")
     assert fetch(workspace, task).state == "new"
     assert (workspace.raw("iris") / "table.csv.gz").read_bytes() == packed
     assert [path.name for path in workspace.raw("iris").iterdir()] == ["table.csv.gz"]
@@ -319,9 +321,9 @@ def test_a_task_reads_a_file_by_what_it_says(workspace: Workspace) -> None:
 
 def test_a_series_comes_from_a_file(workspace: Workspace) -> None:
     """A table from elsewhere is read in the order of time."""
-    fetch(workspace, task_file.load(workspace, "sine"))
+    fetch(workspace, loader.load(workspace, "sine"))
     (workspace.raw("sine") / "series.csv").rename(workspace.root / "waves.csv")
     edit_task(workspace, "sine", {"source": {"kind": "file", "path": "waves.csv"}})
-    task = task_file.load(workspace, "sine")
+    task = loader.load(workspace, "sine")
     assert fetch(workspace, task, force=True).state == "new"
     assert validate(workspace, task).rows == 1000

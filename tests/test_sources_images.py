@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from tiltyard import album, archive, fetch, tree
+from tiltyard.data import fetch
+from tiltyard.data.images import files, zip_archive
+from tiltyard.data.sources.images import Images
+from tiltyard.data.tables import archive
 from tiltyard.errors import SourceError, TiltyardError
-from tiltyard.sources.images import Images
 from tiltyard.workspace import Workspace
 
 
@@ -102,8 +104,8 @@ def test_parts_are_chosen(workspace: Workspace, bring: Callable[..., Path]) -> N
 
 def test_rows_are_dealt_to_classes_in_turn() -> None:
     """A class that has too few leaves its share to others; what is taken is spread over its class."""
-    assert album.evenly(list("aaaabbc"), 5) == [0, 2, 4, 5, 6]
-    assert album.evenly(list("ab"), None) == [0, 1]
+    assert zip_archive.evenly(list("aaaabbc"), 5) == [0, 2, 4, 5, 6]
+    assert zip_archive.evenly(list("ab"), None) == [0, 1]
 
 
 @pytest.mark.parametrize("spelled", [str, lambda name: Path(name).name, lambda name: Path(name).stem, "./{}".format])
@@ -119,7 +121,7 @@ def test_labels_come_from_a_table(
     assert names(made) == ["01/a.png", "01/c.png", "1.0/b.png"]
     with zipfile.ZipFile(made) as file:
         assert file.read("1.0/b.png") == content["pictures/b.png"]
-        assert album.notes(file) == []
+        assert zip_archive.notes(file) == []
 
 
 def test_a_table_of_labels_may_lie_in_the_project(workspace: Workspace, bring: Callable[..., Path]) -> None:
@@ -231,7 +233,7 @@ def test_large_files_are_refused(
     workspace: Workspace, bring: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One picture has megabytes, not more; half of what was written is gone."""
-    monkeypatch.setattr(tree, "LARGEST", 1 << 20)
+    monkeypatch.setattr(files, "LARGEST", 1 << 20)
     content = {"a/1.png": picture(), "b/1.png": picture(size=(2000, 2000))}
     for path in (folder(workspace.root / "large", content), zipped(workspace.root / "large.zip", content)):
         with pytest.raises(TiltyardError, match=r"files of at most 1 MiB; b/1\.png has 4"):
@@ -273,7 +275,7 @@ def test_what_is_left_out_is_told_with_the_raw_data(workspace: Workspace, bring:
     """The note travels in the archive, so that validation repeats it."""
     path = bring(folder(workspace.root / "pets", {**PETS, "train/cat/Thumbs.db": b"x", "LICENSE": b"x"}))
     with zipfile.ZipFile(path) as file:
-        (note,) = album.notes(file)
+        (note,) = zip_archive.notes(file)
     assert note.startswith("2 files left out that are no PNG or JPEG: ")
     assert ".db (1)" in note
 
@@ -292,11 +294,11 @@ def test_fetch_keeps_what_was_there_when_pictures_go_bad(workspace: Workspace) -
     """Raw data of before stay whole when the folder can no longer be read."""
     from making import edit_task
 
-    from tiltyard import task_file
+    from tiltyard.config import loader
 
     root = folder(workspace.root / "pets", PETS)
     edit_task(workspace, "digits", {"source": {"kind": "images", "path": "pets"}})
-    task = task_file.load(workspace, "digits")
+    task = loader.load(workspace, "digits")
     before = fetch.get(workspace, task).data
     (root / "train/cat/1.png").unlink()
     (root / "train/cat/1.png").symlink_to("/etc/passwd")

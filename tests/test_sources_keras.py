@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from tiltyard import download, files
+from tiltyard import files
 from tiltyard.arrays import Array
+from tiltyard.data.sources import _download, keras
+from tiltyard.data.sources.keras import KNOWN, Keras
 from tiltyard.errors import SourceError
-from tiltyard.sources import keras
-from tiltyard.sources.keras import KNOWN, Keras
 from tiltyard.workspace import Workspace
 
 
@@ -185,7 +185,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
         thread = threading.Thread(target=made.serve_forever)
         thread.start()
         monkeypatch.setattr(keras, "ADDRESS", f"http://127.0.0.1:{made.server_port}/")
-        monkeypatch.setattr(download, "PAUSE", 0.01)
+        monkeypatch.setattr(_download, "PAUSE", 0.01)
         yield folder
         made.shutdown()
         thread.join()

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from tiltyard import reading
+from tiltyard.data import table_reader
+from tiltyard.data.sources._read_only_sql import insist, insist_on_reader
+from tiltyard.data.sources.sql import Sql
 from tiltyard.errors import SourceError
-from tiltyard.read_only_sql import insist, insist_on_reader
-from tiltyard.sources.sql import Sql
 from tiltyard.workspace import Workspace
 
 POSTGRES = Path("/usr/lib/postgresql")
@@ -211,7 +211,7 @@ def test_a_real_postgresql_is_read(workspace: Workspace, postgres: int, monkeypa
         from generate_series(1, 25000) as n order by n
     """
     path = fetched(workspace, query, url)
-    found = reading.read(path)
+    found = table_reader.read(path)
     frame = found.frame
     assert len(frame) == 25_000
     assert json.loads(path.read_text(encoding="utf-8").partition("\n")[0]) == {

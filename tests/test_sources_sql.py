@@ -13,12 +13,14 @@ import pytest
 from making import edit_task
 from pydantic import ValidationError
 
-from tiltyard import files, reading, task_file
+from tiltyard import files
+from tiltyard.config import loader
+from tiltyard.data import table_reader
+from tiltyard.data.fetch import fetch
+from tiltyard.data.sources._read_only_sql import insist
+from tiltyard.data.sources.sql import Sql, _plain
 from tiltyard.errors import SourceError
-from tiltyard.fetch import fetch
-from tiltyard.read_only_sql import insist
-from tiltyard.sources.sql import Sql, _plain
-from tiltyard.validate import validate
+from tiltyard.validation.validate import validate
 from tiltyard.workspace import Workspace
 
 ROWS = [(1, 0.5, "007", None), (2, None, "NA", b""), (3, -1e300, "", None)]
@@ -49,7 +51,7 @@ def test_rows_keep_what_they_are(workspace: Workspace, tmp_path_factory: pytest.
         path = fetched(workspace, "select id, x, code from t order by id desc")
     assert path.name == "table.jsonl"
     assert path.read_text(encoding="utf-8").splitlines()[0] == '{"id":3,"x":-1e300,"code":""}'
-    found = reading.read(path)
+    found = table_reader.read(path)
     assert found.frame["id"].tolist() == [3, 2, 1]
     assert found.frame["code"].tolist() == ["", "NA", "007"]
     assert found.frame["x"].isna().tolist() == [False, True, False]
@@ -223,7 +225,7 @@ def test_a_task_reads_what_its_query_gave(workspace: Workspace) -> None:
     source = {"kind": "sql", "url": "sqlite:///iris.db", "query": "select * from flowers order by 1, 2, 3, 4, 5"}
     changes = {"source": source, "target.classes": ["a", "b", "c"], "expect": None}
     edit_task(workspace, "iris", changes)
-    task = task_file.load(workspace, "iris")
+    task = loader.load(workspace, "iris")
     assert fetch(workspace, task).state == "new"
     assert fetch(workspace, task).state == "same"
     assert validate(workspace, task).rows == 150

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from making import edit_task
 
-from tiltyard import check, files, prepare, sealed_test, task_file
+from tiltyard import files
+from tiltyard.config import loader
+from tiltyard.config.task import Split
 from tiltyard.errors import DataError, TaskError
-from tiltyard.split import Marks, deal, keys
-from tiltyard.task import Split
+from tiltyard.preparation import prepare, sealed_test
+from tiltyard.preparation.split import Marks, deal, keys
+from tiltyard.validation import check
 from tiltyard.workspace import Workspace
 
 ROWS = 120
@@ -24,7 +27,7 @@ def prepared(workspace: Workspace, days: list[str], **split: Any) -> sealed_test
     names = "sepal_length,sepal_width,petal_length,petal_width,species,day,garden"
     rows = [f"{4 + n % 40 / 10},{2 + n % 7 / 10},{1 + n % 31 / 10},0.2,setosa,{days[n]},g{n % 13}" for n in range(ROWS)]
     files.write_text(workspace.raw("iris") / "table.csv", "\n".join([names, *rows]) + "\n")
-    task = task_file.load(workspace, "iris")
+    task = loader.load(workspace, "iris")
     prepare.prepare(workspace, task, reseal=True)
     check.check(workspace, task)
     return sealed_test.read_test(workspace, task)

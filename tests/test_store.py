@@ -14,14 +14,15 @@ from pathlib import Path
 import pytest
 from making import NAMES, ROOT
 
-from tiltyard import stage, store
+from tiltyard import processes
+from tiltyard.data import dvc
 from tiltyard.errors import DataError, StageError, TaskError, WorkspaceError
 from tiltyard.workspace import Workspace
 
 
 def test_the_committed_settings_are_those_of_a_new_project() -> None:
     """The repository and a project made by init agree."""
-    assert (ROOT / ".dvc" / "config").read_text(encoding="utf-8") == store.CONFIG
+    assert (ROOT / ".dvc" / "config").read_text(encoding="utf-8") == dvc.CONFIG
 
 
 @pytest.mark.parametrize("git", [True, False])
@@ -29,7 +30,7 @@ def test_a_project_works_with_git_and_without(small: Workspace, git: bool) -> No
     """An unpacked archive is as good as a clone; DVC's own command works in both."""
     if git:
         subprocess.run(["git", "init", "--quiet"], cwd=small.root, check=True)
-    assert store.stage(small, "validate", "a") == "ran"
+    assert dvc.stage(small, "validate", "a") == "ran"
     status = [str(Path(sys.executable).with_name("dvc")), "status", "validate@a"]
     done = subprocess.run(status, cwd=small.root, capture_output=True, text=True, check=True)
     assert "up to date" in done.stdout
@@ -37,38 +38,38 @@ def test_a_project_works_with_git_and_without(small: Workspace, git: bool) -> No
 
 def test_a_stage_runs_once(small: Workspace) -> None:
     """It runs again when something it depends on changed, and only then."""
-    assert [store.stage(small, "validate", "a") for _ in range(2)] == ["ran", "skipped"]
+    assert [dvc.stage(small, "validate", "a") for _ in range(2)] == ["ran", "skipped"]
     (small.root / "raw.txt").write_text("other", encoding="utf-8")
-    assert store.stage(small, "validate", "a") == "ran"
+    assert dvc.stage(small, "validate", "a") == "ran"
 
 
 def test_a_task_file_is_resolved_first(small: Workspace) -> None:
     """A remark in it runs no stage again, and is on record afterwards; what a stage reads of it does."""
-    store.stage(small, "validate", "a")
+    dvc.stage(small, "validate", "a")
     file = small.task_file("a")
     file.write_text("title: a task\n# a remark", encoding="utf-8")
-    assert list(store.status(small, "resolve@a")) == ["resolve@a"]
-    assert store.stage(small, "validate", "a") == "skipped"
-    assert store.status(small, "resolve@a") == {}
+    assert list(dvc.status(small, "resolve@a")) == ["resolve@a"]
+    assert dvc.stage(small, "validate", "a") == "skipped"
+    assert dvc.status(small, "resolve@a") == {}
     file.write_text("title: another\n# a remark", encoding="utf-8")
-    assert store.stage(small, "validate", "a") == "ran"
+    assert dvc.stage(small, "validate", "a") == "ran"
 
 
 def test_stages_of_many_tasks_run_at_once(small: Workspace) -> None:
     """Threads wait for each other's locks; afterwards every stage is recorded."""
 
     def travel(name: str) -> list[str]:
-        return [store.stage(small, verb, name) for verb in ("validate", "train")]
+        return [dvc.stage(small, verb, name) for verb in ("validate", "train")]
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(travel, NAMES)) == [["ran", "ran"]] * 4
-    assert store.status(small) == {}
-    assert [store.stage(small, verb, name) for name in NAMES for verb in ("validate", "train")] == ["skipped"] * 8
+    assert dvc.status(small) == {}
+    assert [dvc.stage(small, verb, name) for name in NAMES for verb in ("validate", "train")] == ["skipped"] * 8
 
 
 def test_a_stage_is_silent_and_its_words_are_kept(small: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
     """Neither DVC nor the command writes to the terminal; what the command said is in a file."""
-    store.stage(small, "validate", "a")
+    dvc.stage(small, "validate", "a")
     assert capfd.readouterr() == ("", "")
     assert (small.root / ".tiltyard/stages/a/validate.log").read_text(encoding="utf-8") == "a word on the way\n"
 
@@ -77,17 +78,17 @@ def test_a_stage_that_fails_gives_its_own_error(small: Workspace) -> None:
     """Type, message and hint come back whole, and the next success forgets them."""
     (small.root / "fail").touch()
     with pytest.raises(DataError, match="validate of a cannot be") as caught:
-        store.stage(small, "validate", "a")
+        dvc.stage(small, "validate", "a")
     assert caught.value.hint == "do otherwise"
     (small.root / "fail").unlink()
-    assert store.stage(small, "validate", "a") == "ran"
+    assert dvc.stage(small, "validate", "a") == "ran"
 
 
 def test_a_stage_that_crashes_gives_its_last_line(small: Workspace) -> None:
     """What is no error of ours is told as well."""
     (small.root / "crash").touch()
     with pytest.raises(StageError, match=r"validate of a ended .*: RuntimeError: out of the blue") as caught:
-        store.stage(small, "validate", "a")
+        dvc.stage(small, "validate", "a")
     assert caught.value.hint == "alone, it says more: tiltyard validate a"
     assert caught.value.log[0] == "a word on the way"
     assert caught.value.log[-1] == "RuntimeError: out of the blue"
@@ -96,7 +97,7 @@ def test_a_stage_that_crashes_gives_its_last_line(small: Workspace) -> None:
 def test_an_unknown_stage_lists_the_known_tasks(small: Workspace) -> None:
     """A task that dvc.yaml does not know is a user's mistake."""
     with pytest.raises(TaskError, match="no stage validate@e: expected one of a, b, c, d") as caught:
-        store.stage(small, "validate", "e")
+        dvc.stage(small, "validate", "e")
     assert "params.yaml" in caught.value.hint
 
 
@@ -104,14 +105,14 @@ def test_a_missing_dependency_is_named(small: Workspace) -> None:
     """The file that is not there is in the message."""
     (small.root / "raw.txt").unlink()
     with pytest.raises(WorkspaceError, match=r"raw\.txt"):
-        store.stage(small, "validate", "a")
+        dvc.stage(small, "validate", "a")
 
 
 def test_a_broken_pipeline_is_no_traceback(small: Workspace) -> None:
     """What DVC cannot read comes out as our error."""
     (small.root / "dvc.yaml").write_text("stages: [", encoding="utf-8")
     with pytest.raises(WorkspaceError, match=r"dvc\.yaml"):
-        store.stage(small, "validate", "a")
+        dvc.stage(small, "validate", "a")
 
 
 def test_a_remote_that_cannot_be_reached_is_told(small: Workspace) -> None:
@@ -119,36 +120,36 @@ def test_a_remote_that_cannot_be_reached_is_told(small: Workspace) -> None:
     path = small.root / "raw"
     path.mkdir()
     (path / "file").write_text("x", encoding="utf-8")
-    store.add(small, path)
-    assert store.remote(small) == f"local: {small.root / '.dvcstore'}"
+    dvc.add(small, path)
+    assert dvc.remote(small) == f"local: {small.root / '.dvcstore'}"
     config = small.root / ".dvc" / "config"
     (small.root / "taken").touch()
     config.write_text(config.read_text(encoding="utf-8").replace("../.dvcstore", "../taken/store"), encoding="utf-8")
     with pytest.raises(WorkspaceError, match="cannot reach"):
-        store.remote(small)
+        dvc.remote(small)
     with pytest.raises(WorkspaceError):
-        store.push(small, path)
+        dvc.push(small, path)
 
 
 @pytest.mark.parametrize("size", [0, 400])
 def test_torn_files_are_put_aside(small: Workspace, size: int) -> None:
     """A kill while DVC wrote leaves half a file; the stages come back."""
-    store.stage(small, "validate", "a")
+    dvc.stage(small, "validate", "a")
     lock = small.root / "dvc.lock"
     lock.write_text(lock.read_text(encoding="utf-8")[:size].rpartition(":")[0], encoding="utf-8")
     if size:
         with pytest.raises(WorkspaceError, match=r"dvc\.lock") as caught:
-            store.status(small)
+            dvc.status(small)
         assert "tiltyard run" in caught.value.hint
     (small.root / ".dvc/tmp/rwlock").write_text('{"read": {', encoding="utf-8")
-    store.heal(small)
-    assert store.stage(small, "validate", "a") == "ran"
-    assert store.status(small, "validate@a") == {}
+    dvc.heal(small)
+    assert dvc.stage(small, "validate", "a") == "ran"
+    assert dvc.status(small, "validate@a") == {}
 
 
 RUN = """
 from pathlib import Path
-from tiltyard import stage, store
+from tiltyard import processes as stage; from tiltyard.data import dvc as store
 from tiltyard.workspace import Workspace
 store.stage(Workspace(Path.cwd()), "validate", "a")
 """
@@ -165,16 +166,16 @@ def test_a_killed_run_takes_its_stage_along(small: Workspace) -> None:
     assert watched.exists()
     _wait_for(lambda: _stages(small) == 0)
     (small.root / "slow").unlink()
-    assert store.stage(small, "validate", "a") == "ran"
+    assert dvc.stage(small, "validate", "a") == "ran"
 
 
 def test_an_interrupted_run_ends_its_stages(small: Workspace) -> None:
     """Stages that a process started end when it asks them to, not when they are done."""
     (small.root / "slow").touch()
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(store.stage, small, "validate", "a")
+        running = pool.submit(dvc.stage, small, "validate", "a")
         _wait_for((small.root / "started").exists)
-        stage.end_all()
+        processes.end_all()
         with pytest.raises(StageError, match="validate of a ended"):
             running.result(20)
 

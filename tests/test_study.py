@@ -20,13 +20,15 @@ from click.testing import CliRunner
 from making import FORKS, ROOT, edit_task, fetch_raw
 from scipy import stats
 
-from tiltyard import comparisons, pictures, plan, prepare, task_file, workers
-from tiltyard.cells import Cell, cells
-from tiltyard.cli import cli
-from tiltyard.contrast import Contrast, interval
+from tiltyard.cli.main import cli
+from tiltyard.config import loader
 from tiltyard.errors import TaskError
-from tiltyard.plan import Plan
-from tiltyard.study import study
+from tiltyard.experiments import matplotlib_figures, plots, study_plan, workers
+from tiltyard.experiments.seed_comparison import Contrast, interval
+from tiltyard.experiments.study import study
+from tiltyard.experiments.study_plan import Plan
+from tiltyard.experiments.study_runs import Cell, cells
+from tiltyard.preparation import prepare
 from tiltyard.workspace import Workspace
 
 
@@ -55,12 +57,12 @@ def test_plans_that_cannot_be_meant_are_refused(workspace: Workspace, content: d
     path = workspace.root / "made.yaml"
     path.write_text(yaml.safe_dump({"task": "iris", **content}))
     with pytest.raises(TaskError, match=complaint):
-        cells(workspace, plan.read(path))
+        cells(workspace, study_plan.read(path))
 
 
 def test_what_is_typed_means_what_a_file_would(tmp_path: Path) -> None:
     """Words, numbers with exponents, lists and nothing; several keys make a grid, whose first is the yardstick."""
-    typed = plan.from_words(
+    typed = study_plan.from_words(
         "iris",
         ["train.optimizer=sgd,adam", "train.learning_rate=1e-3, 0.1"],
         ["model.units=[8, 4]", "train.patience=null"],
@@ -74,11 +76,11 @@ def test_what_is_typed_means_what_a_file_would(tmp_path: Path) -> None:
     ]
     assert variants[0].changes["model.units"] == [8, 4]
     with pytest.raises(TaskError, match=r"expected KEY=VALUE,VALUE; received train\.optimizer"):
-        plan.from_words("iris", ["train.optimizer"], [])
+        study_plan.from_words("iris", ["train.optimizer"], [])
     with pytest.raises(TaskError, match="expected --vary and --set for a task"):
-        plan.wished("studies/cells.yaml", ("a=1",), (), None, None)
+        study_plan.wished("studies/cells.yaml", ("a=1",), (), None, None)
     with pytest.raises(TaskError, match=r"no study .*expected a file"):
-        plan.wished(str(tmp_path / "none.yaml"), (), (), None, None)
+        study_plan.wished(str(tmp_path / "none.yaml"), (), (), None, None)
 
 
 def test_every_study_of_the_notes_fits_its_task() -> None:
@@ -87,9 +89,9 @@ def test_every_study_of_the_notes_fits_its_task() -> None:
     paths = sorted((ROOT / "studies").glob("*.yaml"))
     assert len(paths) == 6
     for path in paths:
-        read = plan.read(path)
+        read = study_plan.read(path)
         for variant in read.all_variants():
-            assert task_file.varied(space, read.task, variant.changes).name == read.task
+            assert loader.varied(space, read.task, variant.changes).name == read.task
 
 
 def test_intervals_are_those_of_student() -> None:
@@ -165,12 +167,12 @@ def _prepare(workspace: Workspace) -> None:
     """Prepare iris, quick to train, and throw the test part away."""
     edit_task(workspace, "iris", {"train.epochs": 6, "train.patience": None, "train.steps_per_execution": 6})
     fetch_raw(workspace, "iris")
-    prepare.prepare(workspace, task_file.load(workspace, "iris"))
+    prepare.prepare(workspace, loader.load(workspace, "iris"))
     (workspace.out("iris", "prepare") / "test.npz").unlink()
 
 
 def _work(root: str, wanted: list[Cell]) -> None:
-    from tiltyard import cells as verb
+    from tiltyard.experiments import study_runs as verb
 
     verb.work(root, "iris", wanted)
 
@@ -281,8 +283,8 @@ def test_a_killed_study_goes_on_with_the_same_figures(workspace: Workspace) -> N
     figures = [variant["values"] for variant in first["variants"]]
     for path in kept.glob("*.json"):
         path.unlink()
-    _trained(workspace, plan.read(workspace.root / "made.yaml"))
-    again = study(workspace, "made", plan.read(workspace.root / "made.yaml"), 1, print)
+    _trained(workspace, study_plan.read(workspace.root / "made.yaml"))
+    again = study(workspace, "made", study_plan.read(workspace.root / "made.yaml"), 1, print)
     assert [variant["values"] for variant in again["variants"]] == figures
 
 
@@ -291,6 +293,6 @@ def test_a_picture_shows_any_name(tmp_path: Path, name: str) -> None:
     """No formula, no hidden label, no warning, and room for what is drawn."""
     made = {"mean": 1.5, "values": [1.0, 2.0], "interval": [1.0, 2.0], "curves": [[1.0, 0.5], [1.2, 0.6]]}
     variants = [{"name": name, **made}, {"name": "other", **made}]
-    for figure in (comparisons.values(variants, "log_loss"), comparisons.curves(variants)):
-        pictures.save(figure, tmp_path / "picture.png")
+    for figure in (plots.values(variants, "log_loss"), plots.curves(variants)):
+        matplotlib_figures.save(figure, tmp_path / "picture.png")
         assert (tmp_path / "picture.png").stat().st_size > 5_000

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tiltyard import data_docs
 from tiltyard.errors import TaskError
 from tiltyard.expectation import Expectation
-from tiltyard.form import Facts
-from tiltyard.sieve import KEPT, Sieve
-from tiltyard.suite import Judged, asked, judge
+from tiltyard.preparation.modalities.base import Facts
+from tiltyard.validation import data_docs
+from tiltyard.validation.streaming import KEPT, Sieve
+from tiltyard.validation.suite import Judged, asked, judge
 
 ROWS = 300
 X = {"column": "x"}
@@ -125,7 +125,7 @@ def test_columns_beyond_the_room_are_read_again(gx: Any, frame: pd.DataFrame, mo
     """With room for a few rows only, a deviation is that of all."""
     name, arguments = "expect_column_stdev_to_be_between", {**X, "min_value": 0, "max_value": 5}
     expected = judged(gx, frame, 50, name, arguments).result.to_json_dict()
-    monkeypatch.setattr("tiltyard.suite.ROOM", 1000)
+    monkeypatch.setattr("tiltyard.validation.suite.ROOM", 1000)
     assert judged(gx, frame, 50, name, arguments).result.to_json_dict() == expected
 
 

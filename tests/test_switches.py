@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from making import edit_task, fetch_raw, new_workspace, train_tasks
 
-from tiltyard import array_file, evaluate, files, prepare, task_file
-from tiltyard.predictor import Predictor
-from tiltyard.report import page
+from tiltyard import files
+from tiltyard.config import loader
+from tiltyard.evaluation import evaluate
+from tiltyard.modeling.inference.predictor import Predictor
+from tiltyard.preparation import array_file, prepare
+from tiltyard.report.report import page
 from tiltyard.workspace import Workspace
 
 pytestmark = pytest.mark.slow
@@ -47,7 +50,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         keys = {key if "." in key else f"train.{key}": value for key, value in {**PLAIN, **settings}.items()}
         edit_task(workspace, name, keys)
         fetch_raw(workspace, name)
-        prepare.prepare(workspace, task_file.load(workspace, name))
+        prepare.prepare(workspace, loader.load(workspace, name))
     for path in workspace.root.glob("out/folded/prepare/test.npz"):
         path.rename(path.with_name("sealed.npz"))  # folds have no business with it
     train_tasks(workspace, *SWITCHES)
@@ -112,7 +115,7 @@ def test_a_deep_net_of_sigmoids_is_diagnosed(done: Workspace) -> None:
     assert found["verdict"] == "under-fit"
     assert "where 10% is the least that counts as learned" in found["reason"]
     assert found["findings"][0].startswith("vanishing gradients: that of dense is ")
-    task = task_file.load(done, "deep")
+    task = loader.load(done, "deep")
     evaluate.evaluate(done, task)
     written = page(done, task)
     assert "Vanishing gradients: that of dense is " in written
@@ -193,7 +196,7 @@ def test_the_report_says_what_was_found(done: Workspace) -> None:
         "twice": ["Learning", "a new optimizer, and the weights of epoch", "<h3>Gradients</h3>"],
         "several": ["Members", "correlation of their errors"],
     }.items():
-        task = task_file.load(done, name)
+        task = loader.load(done, name)
         evaluate.evaluate(done, task)
         written = page(done, task)
         found = _record(done, name)["diagnosis"]

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from tampering import ATTACKS, STEPS, Attack, cut, decide, deep_twin_keys, head_gone, lines_of, told, twin_keys
 
-from tiltyard import files, task_file
+from tiltyard import files
+from tiltyard.config import loader
 from tiltyard.errors import RegistryError
-from tiltyard.registry import Registry
-from tiltyard.verify import verify
+from tiltyard.registry.registry import Registry
+from tiltyard.registry.verify import verify
 from tiltyard.workspace import Workspace
 
 
@@ -82,7 +83,7 @@ def test_a_ledger_without_hashes_is_read_and_said_to_have_none(workspace: Worksp
     files.write_json(workspace.champion("iris"), content)
     registry = Registry(workspace)
     assert registry.faults("iris") == []
-    (row,) = [row for row in verify(workspace, task_file.load(workspace, "iris")) if row["what"] == "ledger"]
+    (row,) = [row for row in verify(workspace, loader.load(workspace, "iris")) if row["what"] == "ledger"]
     assert (row["state"], row["text"]) == (
         "same",
         "2 lines, each in its place, unsigned; their hashes were not recorded in the pointer",

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from making import edit_task, fetch_raw, new_workspace, train_tasks
 
-from tiltyard import prepare, sealed_test, task_file, validate
+from tiltyard.config import loader
 from tiltyard.errors import DataError, TaskError
-from tiltyard.form import truth_of
-from tiltyard.predictor import Predictor
+from tiltyard.modeling.inference.predictor import Predictor
+from tiltyard.preparation import prepare, sealed_test
+from tiltyard.preparation.modalities.base import truth_of
+from tiltyard.validation import validate
 from tiltyard.workspace import Workspace
 
 
@@ -23,7 +25,7 @@ def _edited(workspace: Workspace, **target: Any) -> Any:
     if "threshold" in target:
         changes |= {"problem": "classification", "gate.metric": "accuracy"}
     edit_task(workspace, "diabetes", {**changes, "gate.behaviours": None})
-    return task_file.load(workspace, "diabetes")
+    return loader.load(workspace, "diabetes")
 
 
 def test_a_threshold_makes_two_classes(workspace: Workspace) -> None:

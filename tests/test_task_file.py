@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from making import ROOT, edit_task
 
-from tiltyard import task_file
+from tiltyard.config import loader
 from tiltyard.errors import TaskError
 from tiltyard.workspace import Workspace
 
@@ -66,36 +66,36 @@ def test_a_mistake_is_refused_by_name(workspace: Workspace, name: str, changes: 
     """Each mistake ends in a TaskError whose text names the file, the key, what was expected and what was received."""
     edit_task(workspace, name, changes)
     with pytest.raises(TaskError, match=f"tasks/{name}.yaml: .*{message}"):
-        task_file.load(workspace, name)
+        loader.load(workspace, name)
 
 
 def test_two_mistakes_are_told_at_once(workspace: Workspace) -> None:
     """A file with two mistakes is refused with a line for each."""
     edit_task(workspace, "iris", {"train.epochs": 0, "split.test": 7})
     with pytest.raises(TaskError) as error:
-        task_file.load(workspace, "iris")
+        loader.load(workspace, "iris")
     assert len(error.value.message.splitlines()) == 2
 
 
 def test_a_key_written_twice_is_refused() -> None:
     """YAML's silent last-one-wins does not pass."""
     with pytest.raises(TaskError, match="key 'title' twice"):
-        task_file.parse("title: a\ntitle: b\n", "iris", "tasks/iris.yaml")
+        loader.parse("title: a\ntitle: b\n", "iris", "tasks/iris.yaml")
 
 
 def test_an_unknown_task_lists_the_known_ones(workspace: Workspace) -> None:
     """A misspelled task name is answered with those that exist."""
     with pytest.raises(TaskError, match="no task 'irish': expected one of diabetes, digits, iris, sine"):
-        task_file.load(workspace, "irish")
+        loader.load(workspace, "irish")
 
 
 def test_of_many_tasks_the_nearest_are_named() -> None:
     """Forty names are no help; three that look like what was typed are, and none if none does."""
     whole = Workspace(ROOT)
     with pytest.raises(TaskError, match=r"no task 'mnist_cn': did you mean mnist_cnn( or \w+){0,2}\?$"):
-        task_file.load(whole, "mnist_cn")
+        loader.load(whole, "mnist_cn")
     with pytest.raises(TaskError, match=r"no task 'qqqq': none of the \d+ tasks is called anything alike$"):
-        task_file.load(whole, "qqqq")
+        loader.load(whole, "qqqq")
 
 
 def test_without_any_task_the_way_to_the_first_is_named(workspace: Workspace) -> None:
@@ -104,7 +104,7 @@ def test_without_any_task_the_way_to_the_first_is_named(workspace: Workspace) ->
         path.unlink()
     workspace.params.write_text("tasks: []\n", encoding="utf-8")
     with pytest.raises(TaskError, match="there are none yet") as caught:
-        task_file.load(workspace, "iris")
+        loader.load(workspace, "iris")
     assert "tiltyard init" in caught.value.hint
 
 
@@ -129,7 +129,7 @@ def test_an_example_that_no_client_could_send_is_refused(
     """It is read as the service would read it, before anything runs."""
     edit_task(workspace, name, changes)
     with pytest.raises(TaskError, match=f"^tasks/{name}.yaml: {message}"):
-        task_file.load(workspace, name)
+        loader.load(workspace, name)
 
 
 THEIRS = re.compile(r"Input|Value error|should (be|have|match)|valid (string|array|dict)|discriminator|unicode|object;")
@@ -161,7 +161,7 @@ def test_mistakes_are_told_in_words_of_ours(workspace: Workspace, key: str, valu
         section = section[parent]
     section[last] = value
     with pytest.raises(TaskError, match=message) as caught:
-        task_file.parse(yaml.safe_dump(content), "iris", "tasks/iris.yaml")
+        loader.parse(yaml.safe_dump(content), "iris", "tasks/iris.yaml")
     assert not THEIRS.search(caught.value.message)
 
 
@@ -169,7 +169,7 @@ def test_mistakes_are_told_in_words_of_ours(workspace: Workspace, key: str, valu
 def test_any_text_is_a_task_or_a_task_error(text: str) -> None:
     """No text makes reading fail in any other way."""
     with pytest.raises(TaskError):
-        task_file.parse(text, "iris", "tasks/iris.yaml")
+        loader.parse(text, "iris", "tasks/iris.yaml")
 
 
 LEAVES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.lists(st.integers()))
@@ -184,7 +184,7 @@ def test_any_value_anywhere_is_taken_or_refused(data: st.DataObject) -> None:
         section = section[key]
     section[key] = data.draw(LEAVES)
     try:
-        task_file.parse(yaml.safe_dump(content, allow_unicode=True), "iris", "tasks/iris.yaml")
+        loader.parse(yaml.safe_dump(content, allow_unicode=True), "iris", "tasks/iris.yaml")
     except TaskError as error:
         assert error.message.startswith("tasks/iris.yaml: ")  # noqa: PT017 - either outcome is right
         assert not THEIRS.search(error.message)  # noqa: PT017
@@ -192,12 +192,12 @@ def test_any_value_anywhere_is_taken_or_refused(data: st.DataObject) -> None:
 
 def test_the_schema_is_the_one_that_editors_are_pointed_to() -> None:
     """tasks/schema.json is what `tiltyard schema` prints today."""
-    assert json.loads((ROOT / "tasks" / "schema.json").read_text(encoding="utf-8")) == task_file.json_schema()
+    assert json.loads((ROOT / "tasks" / "schema.json").read_text(encoding="utf-8")) == loader.json_schema()
 
 
 def test_reading_a_task_imports_nothing_heavy() -> None:
     """A task is read without pandas, Keras or any other tool of the road."""
-    code = "import sys, tiltyard.cli, tiltyard.task_file; print(*sys.modules)"
+    code = "import sys, tiltyard.cli.main, tiltyard.config.loader; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     heavy = {
         "pandas",

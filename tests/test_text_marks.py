@@ -9,7 +9,7 @@ from itertools import groupby
 
 import pytest
 
-from tiltyard.columns.text import MOST, SIGNS, Text, normalized
+from tiltyard.modeling.columns.text import MOST, SIGNS, Text, normalized
 
 BY_CHARACTERS = Text(by="characters", length=10_000, lower=False)
 

@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 from making import edit_task, fetch_raw, start_training, train_tasks
 
-from tiltyard import array_file, files, prepare, task_file, train
+from tiltyard import files
+from tiltyard.config import loader
 from tiltyard.errors import DataError
-from tiltyard.predictor import Predictor
+from tiltyard.modeling.inference.predictor import Predictor
+from tiltyard.preparation import array_file, prepare
+from tiltyard.training import train
 from tiltyard.workspace import Workspace
 
 pytestmark = pytest.mark.slow
@@ -24,7 +27,7 @@ pytestmark = pytest.mark.slow
 def _prepared(workspace: Workspace, name: str, **changes: object) -> Path:
     edit_task(workspace, name, {f"train.{key}": value for key, value in changes.items()})
     fetch_raw(workspace, name)
-    prepare.prepare(workspace, task_file.load(workspace, name))
+    prepare.prepare(workspace, loader.load(workspace, name))
     return workspace.out(name, "train")
 
 
@@ -133,7 +136,7 @@ def test_a_batch_above_the_rows_is_refused(workspace: Workspace) -> None:
     features, truth = array_file.read_part(path)
     np.savez(path, features=features[:8], truth=truth[:8])
     with pytest.raises(DataError, match=r"train\.batch_size: expected 1 to 8, the training rows; received 16"):
-        train.train(workspace, task_file.load(workspace, "iris"))
+        train.train(workspace, loader.load(workspace, "iris"))
 
 
 def test_test_rows_never_touch_training(workspace: Workspace) -> None:

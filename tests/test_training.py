@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from making import edit_task
 
-from tiltyard import task_file
+from tiltyard.config import loader
+from tiltyard.config.train_section import RATES, Train
 from tiltyard.errors import TaskError
-from tiltyard.training import RATES, Train
 from tiltyard.workspace import Workspace
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
@@ -43,14 +43,14 @@ def test_what_cannot_be_meant_is_refused(
     """Each mistake ends in a TaskError that names the key, what was expected and what was received."""
     edit_task(workspace, name, {f"train.{key}": value for key, value in changes.items()})
     with pytest.raises(TaskError, match=message):
-        task_file.load(workspace, name)
+        loader.load(workspace, name)
 
 
 def test_groups_and_times_are_not_known_to_folds(workspace: Workspace) -> None:
     """Behind prepare nobody knows which rows belong together, so that folds are refused rather than wrong."""
     edit_task(workspace, "diabetes", {"train.folds": 3, "split.group": "patient"})
     with pytest.raises(TaskError, match=r"train\.folds: expected a split by the columns .*; received one by patient"):
-        task_file.load(workspace, "diabetes")
+        loader.load(workspace, "diabetes")
 
 
 def test_a_name_alone_is_a_schedule_with_its_usual_settings() -> None:

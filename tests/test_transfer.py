@@ -15,9 +15,11 @@ from pydantic import ValidationError
 
 from pipelines import smoke
 from pipelines.smoke import run as run_smoke
-from tiltyard import bases, files, prepare, task_file
+from tiltyard import files
+from tiltyard.config import base_tasks, loader
 from tiltyard.errors import TaskError, TrainingError
-from tiltyard.predictor import version
+from tiltyard.modeling.inference.predictor import version
+from tiltyard.preparation import prepare
 from tiltyard.workspace import Workspace
 
 pytestmark = pytest.mark.slow
@@ -31,7 +33,7 @@ def _second(workspace: Workspace, model: dict[str, Any], **changes: object) -> P
     content |= {"model": model, "train": content["train"] | {"augment": None, "epochs": 2}}
     workspace.task_file("few").write_text(yaml.safe_dump(content | changes))
     fetch_raw(workspace, "few")
-    prepare.prepare(workspace, task_file.load(workspace, "few"))
+    prepare.prepare(workspace, loader.load(workspace, "few"))
     return workspace.out("few", "train")
 
 
@@ -52,11 +54,11 @@ def test_a_frozen_base_stays_as_it_was_trained(road: Workspace) -> None:
     assert files.read_json(out / "training.json")["base"] == {"task": "digits", "version": version(base)}
     assert apart(_weights, str(out)) == apart(_weights, str(base))
     assert files.read_json(out / "training.json")["parity"] < 1e-4
-    task = task_file.load(road, "few")
-    assert not bases.stale(road, task)
+    task = loader.load(road, "few")
+    assert not base_tasks.stale(road, task)
     encoder = files.read_json(base / "encoder.json")
     files.write_json(base / "encoder.json", {**encoder, "one": "more"})
-    assert bases.stale(road, task)
+    assert base_tasks.stale(road, task)
 
 
 def test_the_last_block_learns_on_if_asked(road: Workspace) -> None:
@@ -84,16 +86,16 @@ def test_a_base_goes_before_what_takes_from_it(workspace: Workspace) -> None:
     for name, base in (("few", "digits"), ("fewer", "few")):
         content["model"]["base"] = base
         workspace.task_file(name).write_text(yaml.safe_dump(content))
-    assert bases.led(workspace, ["fewer", "iris", "digits"]) == ["digits", "few", "fewer", "iris"]
-    assert not bases.stale(workspace, task_file.load(workspace, "few"))
+    assert base_tasks.led(workspace, ["fewer", "iris", "digits"]) == ["digits", "few", "fewer", "iris"]
+    assert not base_tasks.stale(workspace, loader.load(workspace, "few"))
     edit_task(workspace, "few", {"model.base": "fewer"})
     with pytest.raises(TaskError, match="fewer is based on few is based on fewer"):
-        bases.led(workspace, ["fewer"])
-    assert bases.led(workspace, ["fewer", "iris"]) == ["fewer", "iris"]
+        base_tasks.led(workspace, ["fewer"])
+    assert base_tasks.led(workspace, ["fewer", "iris"]) == ["fewer", "iris"]
     edit_task(workspace, "few", {"model.base": "nobody"})
     with pytest.raises(TaskError, match="no task 'nobody'"):
-        bases.led(workspace, ["fewer"])
-    assert bases.led(workspace, ["fewer", "iris"]) == ["fewer", "iris"]
+        base_tasks.led(workspace, ["fewer"])
+    assert base_tasks.led(workspace, ["fewer", "iris"]) == ["fewer", "iris"]
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,12 @@ import pytest
 from click.testing import CliRunner
 from making import edit_task, fetch_raw
 
-from tiltyard import files, task_file
-from tiltyard.cli import cli
+from tiltyard import files
+from tiltyard.cli.main import cli
+from tiltyard.config import loader
 from tiltyard.errors import DataError, TaskError
-from tiltyard.validate import validate
-from tiltyard.validation import Validation
+from tiltyard.validation.result import Validation
+from tiltyard.validation.validate import validate
 from tiltyard.workspace import Workspace
 
 
@@ -27,7 +28,7 @@ def raw(workspace: Workspace) -> Path:
 
 def run(workspace: Workspace, name: str = "iris") -> Validation:
     """Validate as the command does."""
-    return validate(workspace, task_file.load(workspace, name))
+    return validate(workspace, loader.load(workspace, name))
 
 
 def expect(workspace: Workspace, name: str, severity: str = "critical", **arguments: Any) -> None:

@@ -16,18 +16,22 @@ from click.testing import CliRunner
 from jousting import arena, challenge, quick_package
 from making import edit_task
 
-from tiltyard import array_file, contest, files, manifest, pointer, sealed_test, task_file
-from tiltyard.aliases import aliases
-from tiltyard.approve import approve
-from tiltyard.cli import cli
-from tiltyard.compare import compare
-from tiltyard.encoder import Encoder
+from tiltyard import files
+from tiltyard.cli.main import cli
+from tiltyard.config import loader
+from tiltyard.config.task import Task
 from tiltyard.errors import PackageError, RegistryError
-from tiltyard.promote import promote
-from tiltyard.registry import Registry
-from tiltyard.simple import simple
-from tiltyard.task import Task
-from tiltyard.verify import verify
+from tiltyard.evaluation.simple_model import simple
+from tiltyard.gate import duel_setup
+from tiltyard.gate.promote import promote
+from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.preparation import array_file, sealed_test
+from tiltyard.registry import manifest, pointer
+from tiltyard.registry.aliases import aliases
+from tiltyard.registry.approve import approve
+from tiltyard.registry.compare import compare
+from tiltyard.registry.registry import Registry
+from tiltyard.registry.verify import verify
 from tiltyard.workspace import Workspace
 
 Arena = tuple[Workspace, Task]
@@ -40,7 +44,7 @@ def crowned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     workspace, task = arena(tmp_path_factory.mktemp("crowned"), "diabetes")
     challenge(workspace, task, slice(None))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tiltyard.package.package", quick_package)
+        patch.setattr("tiltyard.serving.packaging.package.package", quick_package)
         assert promote(workspace, task).verdict == "PROMOTE"
     challenge(workspace, task, slice(1))
     return workspace.root
@@ -51,7 +55,7 @@ def proven(crowned: Path, tmp_path: Path) -> Arena:
     """A copy of the test's own."""
     shutil.copytree(crowned, tmp_path / "own")
     workspace = Workspace(tmp_path / "own")
-    return workspace, task_file.load(workspace, "diabetes")
+    return workspace, loader.load(workspace, "diabetes")
 
 
 def states(workspace: Workspace, task: Task) -> dict[str, str]:
@@ -82,7 +86,7 @@ def test_any_change_of_a_byte_is_found(proven: Arena, what: str) -> None:
     )
     if what == "parameters":
         edit_task(workspace, "diabetes", {"train.epochs": 7})
-        task = task_file.load(workspace, "diabetes")
+        task = loader.load(workspace, "diabetes")
     elif what == "pointer":
         content = files.read_json(workspace.champion("diabetes"))
         content["decision"]["reasons"] = ["because"]
@@ -142,7 +146,7 @@ def test_a_fifo_in_place_of_a_file_is_told(proven: Arena, monkeypatch: pytest.Mo
     ):
         os.mkfifo(place)
     for words in (["verify", "--json"], ["verify", "diabetes"], ["status"]):
-        command = [sys.executable, "-c", "from tiltyard.cli import main; main()", *words]
+        command = [sys.executable, "-c", "from tiltyard.cli.main import main; main()", *words]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == (0 if words == ["status"] else 1), done.stderr
         assert "Traceback" not in done.stderr
@@ -166,7 +170,7 @@ def test_what_was_trained_last_may_be_the_champion(proven: Arena, monkeypatch: p
     """Both names mean one version then, which differs from itself in nothing; there is none to approve."""
     workspace, task = proven
     monkeypatch.chdir(workspace.root)
-    monkeypatch.setattr("tiltyard.package.package", quick_package)
+    monkeypatch.setattr("tiltyard.serving.packaging.package.package", quick_package)
     shutil.rmtree(workspace.champion("diabetes").parent)
     version = challenge(workspace, task, slice(None))
     assert promote(workspace, task).verdict == "PROMOTE"
@@ -219,7 +223,7 @@ def test_other_versions_on_the_same_rows_are_counted(proven: Arena) -> None:
         line.model_copy(update={"version": "d", "test": "other"}),
         line.model_copy(update={"version": "e", "verdict": "ROLLBACK"}),
     ]
-    assert contest.uses(others, report) == 2
+    assert duel_setup.uses(others, report) == 2
     assert task.gate.uses == 50
 
 
@@ -242,10 +246,10 @@ def test_a_word_is_asked_for_and_heard(proven: Arena, monkeypatch: pytest.Monkey
     """Without it a good challenger is held; it is a line of the ledger; said twice it is one; and it wins nothing."""
     workspace, _ = proven
     monkeypatch.setenv("TILTYARD_ACTOR", "anna")
-    monkeypatch.setattr("tiltyard.package.package", quick_package)
+    monkeypatch.setattr("tiltyard.serving.packaging.package.package", quick_package)
     edit_task(workspace, "diabetes", {"gate.approval": True})
     shutil.rmtree(workspace.champion("diabetes").parent)
-    task = task_file.load(workspace, "diabetes")
+    task = loader.load(workspace, "diabetes")
     version = challenge(workspace, task, slice(None))
     verdict = promote(workspace, task)
     assert verdict.reasons == ["0 people have approved it; expected 1: tiltyard approve diabetes"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from making import apart
 
-from tiltyard import diagnosis
+from tiltyard.training import diagnosis
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +21,7 @@ def _looked(folder: str, depth: int, epochs: int, rate: float = 0.01, **dense: A
     import keras
     from tensorboard.summary import Writer
 
-    from tiltyard.vitals import Vitals
+    from tiltyard.training.gradient_stats import Vitals
 
     keras.utils.set_random_seed(0)
     x = np.random.default_rng(0).normal(size=(128, 4)).astype(np.float32)

@@ -16,21 +16,22 @@ import pytest
 from click.testing import CliRunner
 from making import ROOT
 
-from tiltyard import stage, store
-from tiltyard.cli import cli
+from tiltyard import processes
+from tiltyard.cli.main import cli
+from tiltyard.data import dvc
 from tiltyard.errors import WorkspaceError
 from tiltyard.workspace import Workspace
 
 RUN = """
 from pathlib import Path
-from tiltyard import store
+from tiltyard.data import dvc as store
 from tiltyard.workspace import Workspace
 print(store.stage(Workspace(Path.cwd()), "validate", "a"))
 """
 ALONE = """
 import sys, time
 from pathlib import Path
-from tiltyard import stage
+from tiltyard import processes as stage
 from tiltyard.workspace import Workspace
 with stage.alone(Workspace(Path.cwd()), "a", reading="reading" in sys.argv):
     Path(sys.argv[1]).touch()
@@ -61,7 +62,7 @@ FIRST = {"a run": (sys.executable, "-c", RUN), "dvc": ("dvc", "repro", "--quiet"
 @pytest.mark.parametrize("name", FIRST)
 def test_a_stage_is_waited_for_and_runs_once(small: Workspace, name: str) -> None:
     """A second process says whom it waits for, and then finds that there is nothing left to do."""
-    store.init(small)
+    dvc.init(small)
     (small.root / "slow").touch()
     with start(small, *FIRST[name]) as one:
         wait_for((small.root / "started").exists)
@@ -74,13 +75,13 @@ def test_a_stage_is_waited_for_and_runs_once(small: Workspace, name: str) -> Non
     assert said.startswith("waiting for ")
     assert (one.returncode, two.returncode, out, more) == (0, 0, "skipped\n", "")
     assert (small.root / "runs").read_text().splitlines() == ["validate a"]
-    assert store.status(small, "validate@a") == {}
+    assert dvc.status(small, "validate@a") == {}
 
 
 ASKED = """
 import sys
 from pathlib import Path
-from tiltyard import store
+from tiltyard.data import dvc as store
 from tiltyard.workspace import Workspace
 place = Workspace(Path.cwd())
 if sys.argv[1] == "add":
@@ -93,7 +94,7 @@ print(sys.argv[1], store.status(place, "validate@a"))
 @pytest.mark.parametrize("word", ["status", "add"])
 def test_who_asks_or_stores_waits_for_a_stage_of_dvc(small: Workspace, word: str) -> None:
     """A look at what is out of date, or a new version of what a stage reads, while `dvc repro` is at it."""
-    store.init(small)
+    dvc.init(small)
     raw = small.root / "raw.txt"  # a version is of a folder
     raw.unlink()
     raw.mkdir()
@@ -115,7 +116,7 @@ def test_who_asks_or_stores_waits_for_a_stage_of_dvc(small: Workspace, word: str
 @pytest.mark.slow
 def test_dvc_is_not_disturbed_by_who_waits(small: Workspace) -> None:
     """Ctrl-C while it waits leaves no lock behind, and whoever it waited for comes to its end."""
-    store.init(small)
+    dvc.init(small)
     (small.root / "slow").touch()
     with start(small, *FIRST["dvc"]) as one:
         wait_for((small.root / "started").exists)
@@ -143,14 +144,14 @@ def test_nobody_waits_for_the_dead(small: Workspace) -> None:
             os.kill(one.pid, signal.SIGKILL)
             out, _ = two.communicate(timeout=60)
     assert (two.returncode, out) in ((0, "ran\n"), (0, "skipped\n"))
-    assert store.status(small, "validate@a") == {}
+    assert dvc.status(small, "validate@a") == {}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("newer", [True, False])
 def test_the_number_of_a_dead_process_may_be_anothers_by_now(small: Workspace, newer: bool) -> None:
     """One that began after the lock was written, or that runs something else, does not hold it."""
-    store.stage(small, "validate", "a")
+    dvc.stage(small, "validate", "a")
     (small.root / "raw.txt").write_text("other", encoding="utf-8")
     command = [sys.executable, "-c", "import time; time.sleep(60)"] if newer else ["sleep", "60"]
     with subprocess.Popen(command) as other:
@@ -160,7 +161,7 @@ def test_the_number_of_a_dead_process_may_be_anothers_by_now(small: Workspace, n
         if newer:
             os.utime(path, (1e9, 1e9))
         try:
-            assert store.stage(small, "validate", "a") == "ran"
+            assert dvc.stage(small, "validate", "a") == "ran"
             assert other.poll() is None  # it was not waited for
         finally:
             other.kill()
@@ -203,15 +204,15 @@ def test_the_lock_of_a_removed_task_keeps_nobody_out(small: Workspace, monkeypat
     """Whoever waits while a task is removed, with its lock, works alone all the same."""
     (small.root / "slow").touch()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(stage.alone(small, "a"))
+        stack.enter_context(processes.alone(small, "a"))
         two = start(small, sys.executable, "-c", ALONE, "two")
         assert f"(process {os.getpid()})" in first_word(two)
         small.work_lock("a").unlink()
     try:
         wait_for((small.root / "two").exists)
-        monkeypatch.setattr(stage, "PATIENCE", 0.0)
+        monkeypatch.setattr(processes, "PATIENCE", 0.0)
         with pytest.raises(WorkspaceError, match=rf"a: still worked on by .*process {two.pid}"):
-            stage.alone(small, "a").__enter__()
+            processes.alone(small, "a").__enter__()
     finally:
         (small.root / "slow").unlink()
         two.communicate(timeout=60)
@@ -233,9 +234,9 @@ def test_commands_wait_for_who_works_on_their_task(
     workspace: Workspace, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those that write what a run does, and those that read it for long."""
-    monkeypatch.setattr(stage, "PATIENCE", 0.0)
+    monkeypatch.setattr(processes, "PATIENCE", 0.0)
     before = {path: path.stat().st_mtime_ns for path in workspace.root.rglob("*") if ".tiltyard" not in path.parts}
-    with stage.alone(workspace, "iris"):
+    with processes.alone(workspace, "iris"):
         done = CliRunner().invoke(cli, words.split())
     assert isinstance(done.exception, WorkspaceError)
     assert "iris: still worked on by" in done.exception.message
@@ -245,23 +246,23 @@ def test_commands_wait_for_who_works_on_their_task(
 
 def test_a_wait_has_an_end(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the time that is allowed an error names the holder and what to type; other tasks are free meanwhile."""
-    monkeypatch.setattr(stage, "PATIENCE", 0.0)
-    with stage.alone(small, "a"):
-        with stage.alone(small, "b"):
+    monkeypatch.setattr(processes, "PATIENCE", 0.0)
+    with processes.alone(small, "a"):
+        with processes.alone(small, "b"):
             pass
         with pytest.raises(WorkspaceError, match=rf"a: still worked on by .*process {os.getpid()}") as caught:
-            stage.alone(small, "a").__enter__()
+            processes.alone(small, "a").__enter__()
     assert "tiltyard run a" in caught.value.hint
-    with stage.alone(small, "a"):
+    with processes.alone(small, "a"):
         pass
 
 
 def test_a_stage_of_dvc_waits_for_nobody(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that waits for DVC holds the task: a stage of DVC that waited for it would wait for ever."""
-    with stage.alone(small, "a"):
+    with processes.alone(small, "a"):
         monkeypatch.setenv("DVC_STAGE", "train@a")
-        monkeypatch.setattr(stage, "PATIENCE", 0.0)
-        with stage.alone(small, "a"):
+        monkeypatch.setattr(processes, "PATIENCE", 0.0)
+        with processes.alone(small, "a"):
             pass
 
 

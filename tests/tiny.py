@@ -9,21 +9,23 @@ from typing import Any
 import numpy as np
 from making import fetch_raw
 
-from tiltyard import files, predict_request, task_file
-from tiltyard.array_file import read_part
-from tiltyard.card import card
-from tiltyard.decision import Decision
-from tiltyard.encoder import Encoder
-from tiltyard.golden import golden
-from tiltyard.package import schema
-from tiltyard.predict_message import Answer, Question
-from tiltyard.predictor import Predictor, version
-from tiltyard.prepare import prepare
-from tiltyard.reference import reference
-from tiltyard.registry import Registry
-from tiltyard.sealed_test import TestPart, read_test
-from tiltyard.served import Served
-from tiltyard.task import Task
+from tiltyard import files
+from tiltyard.config import loader
+from tiltyard.config.task import Task
+from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.inference.predictor import Predictor, version
+from tiltyard.modeling.inference.reference import reference
+from tiltyard.preparation.array_file import read_part
+from tiltyard.preparation.prepare import prepare
+from tiltyard.preparation.sealed_test import TestPart, read_test
+from tiltyard.registry.decision import Decision
+from tiltyard.registry.registry import Registry
+from tiltyard.serving.model.golden_rows import golden
+from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.packaging.model_card import card
+from tiltyard.serving.packaging.package import schema
+from tiltyard.serving.requests import predict
+from tiltyard.serving.requests.message import Answer, Question
 from tiltyard.workspace import Workspace
 
 IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
@@ -32,7 +34,7 @@ TASKS = ("iris", "diabetes", "digits", "sine")
 
 def evaluated(space: Workspace, name: str, seed: int = 0) -> Task:
     """Leave what fetch, prepare, train and evaluate leave."""
-    task = task_file.load(space, name)
+    task = loader.load(space, name)
     if not space.raw(name).exists():
         fetch_raw(space, name)
         prepare(space, task)
@@ -128,4 +130,4 @@ def crowned(space: Workspace, version: str, name: str = "iris") -> None:
 
 def asked_here(model: Served, question: Question) -> Answer:
     """Answer the copy of a request in this process; the service asks one beside it."""
-    return predict_request.answer(model, predict_request.read(model, question), told=True)
+    return predict.answer(model, predict.read(model, question), told=True)

@@ -15,11 +15,11 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
-from tiltyard import listen
-from tiltyard.api import application, install
-from tiltyard.hatch import Hatch
-from tiltyard.limits import Limits
-from tiltyard.meters import Meters
+from tiltyard.serving.http import server as listen
+from tiltyard.serving.http.app import application, install
+from tiltyard.serving.http.fast_protocol import Hatch
+from tiltyard.serving.http.limits import Limits
+from tiltyard.serving.http.prometheus import Meters
 
 HEAD = b"POST /v1/models/iris:predict HTTP/1.1\r\nhost: x\r\nx-request-id: mine\r\n"
 

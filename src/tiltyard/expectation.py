@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from tiltyard.strict import Strict
+from tiltyard.settings import Strict
 
 
 class Expectation(Strict):

@@ -1,4 +1,7 @@
-"""Plug-ins by file name: `columns/number.py` holds the class `Number`; adding a file adds a plug-in."""
+"""Plug-ins by file name: `modeling/columns/number.py` holds the class `Number`; adding a file adds a plug-in.
+
+In a folder of plug-ins, base.py holds what they have in common, and files that begin with `_` are no plug-ins.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,24 @@ from pydantic import Field
 
 from tiltyard.errors import TaskError
 
+FOLDERS = {
+    "columns": "modeling.columns",
+    "problems": "modeling.problems",
+    "models": "modeling.models",
+    "sources": "data.sources",
+    "formats": "data.formats",
+    "modalities": "preparation.modalities",
+    "findings": "validation.findings",
+    "checks": "gate.checks",
+    "explanations": "explain.methods",
+}
+
 
 def names(folder: str) -> list[str]:
-    """List the plug-ins in a folder of this package."""
-    package = importlib.import_module(f"tiltyard.{folder}")
-    return sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+    """List the plug-ins of a kind."""
+    package = importlib.import_module(f"tiltyard.{FOLDERS[folder]}")
+    found = (module.name for module in pkgutil.iter_modules(package.__path__))
+    return sorted(name for name in found if name != "base" and not name.startswith("_"))
 
 
 def load(folder: str, name: str) -> Any:
@@ -24,7 +40,7 @@ def load(folder: str, name: str) -> Any:
     if name not in names(folder):
         known = ", ".join(names(folder))
         raise TaskError(f"{folder}: expected one of {known}; received '{name}'")
-    module = importlib.import_module(f"tiltyard.{folder}.{name}")
+    module = importlib.import_module(f"tiltyard.{FOLDERS[folder]}.{name}")
     return getattr(module, name.title().replace("_", ""))
 
 

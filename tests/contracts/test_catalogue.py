@@ -10,11 +10,13 @@ import pytest
 from making import ROOT
 
 from pipelines.smoke import shrunk
-from tiltyard import files, plugins, prepare, task_file
+from tiltyard import files, plugins
 from tiltyard.arrays import count
-from tiltyard.encoder import Encoder
-from tiltyard.task import Task
-from tiltyard.validate import validate
+from tiltyard.config import loader
+from tiltyard.config.task import Task
+from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.preparation import prepare
+from tiltyard.validation.validate import validate
 from tiltyard.workspace import Workspace
 
 pytestmark = pytest.mark.catalogue
@@ -26,7 +28,7 @@ def test_it_is_a_task(catalogue_name: str) -> None:
     """It is read as strictly as others, points editors to the schema, and names the checksum of its file."""
     path = Workspace(ROOT).task_file(catalogue_name)
     assert path.read_text(encoding="utf-8").startswith("# yaml-language-server: $schema=schema.json\n")
-    assert task_file.load(Workspace(ROOT), catalogue_name).source.model_dump().get("sha256", "needs none")
+    assert loader.load(Workspace(ROOT), catalogue_name).source.model_dump().get("sha256", "needs none")
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def task(workspace: Workspace, mirror: Path, catalogue_name: str) -> Task:
     """The task in a project of its own, a few of its rows fetched from the mirror."""
     assert mirror.is_dir()
     shutil.copy(Workspace(ROOT).task_file(catalogue_name), workspace.task_file(catalogue_name))
-    task = shrunk(task_file.load(workspace, catalogue_name))
+    task = shrunk(loader.load(workspace, catalogue_name))
     with files.replacing_folder(workspace.raw(task.name)) as folder:
         task.source.fetch(folder, workspace)
     return task
@@ -49,7 +51,7 @@ def test_serving_encodes_as_training_did(workspace: Workspace, task: Task) -> No
     """Training rows sent as a client would send them encode to the very bits that training saw; so does the example."""
     prepare.prepare(workspace, task)
     encoder = Encoder.load(workspace.out(task.name, "prepare") / "encoder.json")
-    rows, _ = plugins.load("forms", task.form)().rows(task, workspace.raw(task.name))
+    rows, _ = plugins.load("modalities", task.form)().rows(task, workspace.raw(task.name))
     some = {name: values[:ROWS] for name, values in rows.items()}
     again = encoder.parse(encoder.to_json(some))
     assert count(again) == min(ROWS, count(rows))

@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 from making import ROOT
 
-from tiltyard import plugins, task_file
-from tiltyard.bootstrap import Gain
-from tiltyard.columns.category import Category
-from tiltyard.duel import Duel
-from tiltyard.gate import Check, Observation, Outcome, together
-from tiltyard.rivals import Match
-from tiltyard.simple import Simple
-from tiltyard.task import Task
-from tiltyard.terms import Behaviour
+from tiltyard import plugins
+from tiltyard.config import loader
+from tiltyard.config.gate_section import Behaviour
+from tiltyard.config.task import Task
+from tiltyard.evaluation.simple_model import Simple
+from tiltyard.gate.checks.base import Check, Observation, Outcome, together
+from tiltyard.gate.duel import Duel
+from tiltyard.modeling.columns.category import Category
+from tiltyard.modeling.metrics.bootstrap import Gain
+from tiltyard.monitoring.live_comparison import Match
 from tiltyard.workspace import Workspace
 
 TRUTH = np.arange(60) % 3
@@ -53,7 +54,7 @@ def check(name: str) -> Check:
 
 def judged_by(**terms: Any) -> Task:
     """Give iris, with a column of names, and terms of a test's own."""
-    task = task_file.load(Workspace(ROOT), "iris")
+    task = loader.load(Workspace(ROOT), "iris")
     columns = {**task.columns, "garden": Category(values=["north", "south"])}
     return task.model_copy(update={"columns": columns, "gate": task.gate.model_copy(update=terms)})
 
@@ -188,7 +189,7 @@ def test_without_a_champion_there_is_none_to_beat(better: Duel) -> None:
 
 def test_numbers_have_no_classes_to_collapse(better: Duel) -> None:
     """Regression is not judged by recall."""
-    task = task_file.load(Workspace(ROOT), "diabetes")
+    task = loader.load(Workspace(ROOT), "diabetes")
     outcome = check("collapse").outcome(dataclasses.replace(better, task=task))
     assert (outcome.state, outcome.text) == ("not applicable", "regression has no classes")
 
@@ -218,7 +219,7 @@ def test_a_sure_gain_below_the_minimum_is_not_enough(better: Duel) -> None:
 
 def test_half_the_sick_missed_does_not_pass_by_accuracy() -> None:
     """99 % accuracy on 100 patients of whom 2 are sick: one found patient more than the majority is no proof."""
-    task = task_file.load(Workspace(ROOT), "iris")
+    task = loader.load(Workspace(ROOT), "iris")
     gate = task.gate.model_copy(update={"metric": "accuracy"})
     truth, label = np.array([1, 1] + [0] * 98), np.array([1, 0] + [0] * 98)
     outputs, baseline = np.eye(3)[label], np.tile([0.98, 0.02, 0.0], (100, 1))
@@ -229,7 +230,7 @@ def test_half_the_sick_missed_does_not_pass_by_accuracy() -> None:
 
 def test_the_gap_of_an_error_near_zero_is_small() -> None:
     """Errors of 0.01 and 0.5 differ fifty times, but against a baseline of 30 hardly at all."""
-    task = task_file.load(Workspace(ROOT), "diabetes")
+    task = loader.load(Workspace(ROOT), "diabetes")
     truth = np.linspace(0, 100, 60)
     duel = Duel(task, truth, truth[:, None] + 0.5, np.full((60, 1), 50.0), None, {}, 0.01, 0.1)
     assert duel.gap == pytest.approx(0.49 / (truth.std() - 0.01), rel=0.02)

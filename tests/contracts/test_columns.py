@@ -21,16 +21,16 @@ from PIL import Image as Pillow
 
 from tiltyard import plugins
 from tiltyard.arrays import Array, Fitted
-from tiltyard.column import Column, tidy
-from tiltyard.columns.boolean import Boolean
-from tiltyard.columns.category import Category
-from tiltyard.columns.date import Date
-from tiltyard.columns.image import Image
-from tiltyard.columns.number import Number
-from tiltyard.columns.prose import Prose
-from tiltyard.columns.series import Series
-from tiltyard.columns.text import Text
 from tiltyard.errors import DataError, RequestError
+from tiltyard.modeling.columns.base import Column, tidy
+from tiltyard.modeling.columns.boolean import Boolean
+from tiltyard.modeling.columns.category import Category
+from tiltyard.modeling.columns.date import Date
+from tiltyard.modeling.columns.image import Image
+from tiltyard.modeling.columns.number import Number
+from tiltyard.modeling.columns.prose import Prose
+from tiltyard.modeling.columns.series import Series
+from tiltyard.modeling.columns.text import Text
 
 NUMBERS = st.floats(-3e38, 3e38) | st.integers(-(10**6), 10**6)
 BOUNDED = st.floats(-1, 1)

@@ -11,7 +11,7 @@ from explaining import tried
 from making import apart, new_workspace, train_tasks
 
 from tiltyard import plugins
-from tiltyard.explanation import Explanation
+from tiltyard.explain.methods.base import Explanation
 from tiltyard.workspace import Workspace
 
 DRAWN = {

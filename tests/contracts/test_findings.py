@@ -15,9 +15,11 @@ from making import edit_task, fetch_raw, new_workspace
 from PIL import Image as Pillow
 from shop import customers, write
 
-from tiltyard import plugins, prepare, task_file
-from tiltyard.check import Checked, check
-from tiltyard.finding import Finding, Found
+from tiltyard import plugins
+from tiltyard.config import loader
+from tiltyard.preparation import prepare
+from tiltyard.validation.check import Checked, check
+from tiltyard.validation.findings.base import Finding, Found
 from tiltyard.workspace import Workspace
 
 Spoiled = tuple[dict[str, Any], dict[str, Any]]  # columns to replace, keys of the task to change
@@ -88,7 +90,7 @@ def _pictures(workspace: Workspace) -> Checked:
         for size, name in (((9, 8), "5/wide.png"), ((8, 8), "5/blank.png")):
             Pillow.new("L", size).save(content := io.BytesIO(), "PNG")
             archive.writestr(name, content.getvalue())
-    return check(workspace, task_file.load(workspace, "digits"))
+    return check(workspace, loader.load(workspace, "digits"))
 
 
 def _shuffled(frame: pd.DataFrame) -> pd.DataFrame:
@@ -140,7 +142,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> list[Found]:
     tasks = [write(workspace, customers())]
     for name in ("diabetes", "digits", "sine"):
         fetch_raw(workspace, name)
-        tasks.append(task_file.load(workspace, name))
+        tasks.append(loader.load(workspace, name))
     return [found for task in tasks for found in check(workspace, task).findings]
 
 
@@ -235,7 +237,7 @@ def test_gaps_repeats_and_steps_back_in_a_series_are_told_apart(workspace: Works
     lines.insert(300, lines[300])
     path.write_text("\n".join(lines[:500] + lines[501:]) + "\n", encoding="utf-8")
     edit_task(workspace, "sine", {"rows": [900, 1100]})
-    findings = check(workspace, task_file.load(workspace, "sine")).findings
+    findings = check(workspace, loader.load(workspace, "sine")).findings
     texts = [found.text for found in findings if found.code == "time"]
     assert any("rows go back in time: 100;" in text for text in texts)
     assert any("rows repeat the time before: 300;" in text for text in texts)
@@ -253,7 +255,7 @@ def test_advice_is_what_a_task_file_takes(workspace: Workspace) -> None:
     frame = pd.read_csv(path)
     frame.loc[5, "value"] = None
     frame.to_csv(path, index=False)
-    (missing,) = (f for f in check(workspace, task_file.load(workspace, "sine")).findings if f.code == "missing")
+    (missing,) = (f for f in check(workspace, loader.load(workspace, "sine")).findings if f.code == "missing")
     assert missing.hint == "fill the gaps in the data"
 
 
@@ -266,6 +268,6 @@ def test_rows_that_are_sorted_by_the_split_need_not_be_sorted(workspace: Workspa
     assert told.severity == "critical"
     assert "split.by: since" in told.hint
     edit_task(workspace, "shop", {"split.by": "since"})
-    checked = check(workspace, task_file.load(workspace, "shop"))
+    checked = check(workspace, loader.load(workspace, "shop"))
     assert [found for found in checked.findings if found.code == "time"] == []
-    prepare.prepare(workspace, task_file.load(workspace, "shop"))
+    prepare.prepare(workspace, loader.load(workspace, "shop"))

@@ -10,11 +10,11 @@ import pytest
 
 from tiltyard import plugins
 from tiltyard.arrays import Array, Rows
-from tiltyard.columns.prose import Prose
-from tiltyard.predictions import Predictions
-from tiltyard.problem import TRUTH, Problem
-from tiltyard.problems.generation import Generation
-from tiltyard.problems.translation import judged
+from tiltyard.modeling.columns.prose import Prose
+from tiltyard.modeling.metrics.predictions import Predictions
+from tiltyard.modeling.problems.base import TRUTH, Problem
+from tiltyard.modeling.problems.generation import Generation
+from tiltyard.modeling.problems.translation import judged
 
 PERFECT = {
     "rmse": 0,

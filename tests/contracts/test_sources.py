@@ -6,8 +6,9 @@ from pathlib import Path
 
 from making import ROOT
 
-from tiltyard import files, plugins, task_file
-from tiltyard.source import Source
+from tiltyard import files, plugins
+from tiltyard.config import loader
+from tiltyard.data.sources.base import Source
 from tiltyard.workspace import Workspace
 
 
@@ -20,7 +21,7 @@ def test_a_source_is_a_source(source_name: str) -> None:
 
 def test_a_source_writes_its_forms_file_twice_the_same(task_name: str, tmp_path: Path) -> None:
     """A task's source writes the one raw file, byte for byte the same each time."""
-    task = task_file.load(Workspace(ROOT), task_name)
+    task = loader.load(Workspace(ROOT), task_name)
     digests = []
     for number in ("1", "2"):
         folder = tmp_path / number / "raw"
@@ -28,11 +29,11 @@ def test_a_source_writes_its_forms_file_twice_the_same(task_name: str, tmp_path:
         task.source.fetch(folder, Workspace(ROOT))
         digests.append(files.sha256(folder))
     assert digests[0] == digests[1]
-    assert [plugins.load("forms", task.form)().open(folder)] == list(folder.iterdir())
+    assert [plugins.load("modalities", task.form)().open(folder)] == list(folder.iterdir())
 
 
 def test_every_source_is_tested(source_name: str) -> None:
     """A source is used by a task of this repository, whose tests exercise it, or has a test file of its own."""
     workspace = Workspace(ROOT)
-    used = {task_file.load(workspace, name).source.kind for name in workspace.tasks()}
+    used = {loader.load(workspace, name).source.kind for name in workspace.tasks()}
     assert source_name in used or (ROOT / "tests" / f"test_sources_{source_name}.py").is_file()

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from making import ROOT, fetch_raw
 
-from tiltyard import array_file, plugins, prepare, task_file
+from tiltyard import plugins
 from tiltyard.arrays import count
-from tiltyard.encoder import Encoder
+from tiltyard.config import loader
 from tiltyard.errors import DataError
-from tiltyard.validate import validate
+from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.preparation import array_file, prepare
+from tiltyard.validation.validate import validate
 from tiltyard.workspace import Workspace
 
 
@@ -26,7 +28,7 @@ def test_the_first_line_points_editors_to_the_schema(task_name: str) -> None:
 def test_its_example_is_what_the_encoder_takes(workspace: Workspace, task_name: str) -> None:
     """The example of the schema page parses, encodes to the shape of training rows, and reads back the same."""
     fetch_raw(workspace, task_name)
-    task = task_file.load(workspace, task_name)
+    task = loader.load(workspace, task_name)
     prepare.prepare(workspace, task)
     folder = workspace.out(task_name, "prepare")
     encoder = Encoder.load(folder / "encoder.json")
@@ -39,11 +41,11 @@ def test_its_example_is_what_the_encoder_takes(workspace: Workspace, task_name: 
 def test_serving_encodes_as_training_did(workspace: Workspace, task_name: str) -> None:
     """Training rows sent as a client would send them encode to the very bits that training saw."""
     fetch_raw(workspace, task_name)
-    task = task_file.load(workspace, task_name)
+    task = loader.load(workspace, task_name)
     prepare.prepare(workspace, task)
     folder = workspace.out(task_name, "prepare")
     encoder = Encoder.load(folder / "encoder.json")
-    rows, _ = plugins.load("forms", task.form)().rows(task, workspace.raw(task_name))
+    rows, _ = plugins.load("modalities", task.form)().rows(task, workspace.raw(task_name))
     some = {name: values[:64] for name, values in rows.items()}
     again = encoder.parse(encoder.to_json(some))
     assert count(again) == 64
@@ -54,7 +56,7 @@ def test_serving_encodes_as_training_did(workspace: Workspace, task_name: str) -
 def test_its_expectations_fail_on_corrupted_data(workspace: Workspace, task_name: str) -> None:
     """A raw file with bytes turned over, or half of it gone, does not pass."""
     fetch_raw(workspace, task_name)
-    task = task_file.load(workspace, task_name)
+    task = loader.load(workspace, task_name)
     (raw,) = workspace.raw(task_name).iterdir()
     whole = raw.read_bytes()
     for corrupted in (whole[: len(whole) // 2], _scrambled(whole, raw)):

@@ -12,7 +12,7 @@ from making import QUICK, ROOT, edit_task, new_workspace
 
 from pipelines.road import run
 from pipelines.row import Row
-from tiltyard import quiet
+from tiltyard import environment
 from tiltyard.workspace import Workspace
 
 
@@ -30,7 +30,7 @@ def untraced() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A real server on a free port, with a database of its own."""
-    quiet.silence(Workspace(tmp_path_factory.mktemp("prefect")))
+    environment.silence(Workspace(tmp_path_factory.mktemp("prefect")))
     from prefect.testing.utilities import prefect_test_harness
 
     with ExitStack() as stack:

@@ -197,7 +197,7 @@ import os, subprocess, sys, time, warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from pipelines.board import Board
-from tiltyard import store
+from tiltyard.data import dvc as store
 from tiltyard.workspace import Workspace
 
 workspace = Workspace(Path.cwd())

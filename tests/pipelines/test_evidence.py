@@ -10,7 +10,8 @@ import pytest
 from markdown_it import MarkdownIt
 
 from pipelines import evidence
-from tiltyard import files, task_file
+from tiltyard import files
+from tiltyard.config import loader
 from tiltyard.workspace import Workspace
 
 NAMES = [
@@ -83,7 +84,7 @@ def test_metrics_and_labels_are_text(workspace: Workspace, artifacts: list[dict[
 
 def test_the_link_leads_to_the_page_of_the_task(workspace: Workspace, artifacts: list[dict[str, Any]]) -> None:
     """Which is written before: it is no output of a stage."""
-    evidence.of_report(workspace, task_file.load(workspace, "iris"))
+    evidence.of_report(workspace, loader.load(workspace, "iris"))
     (made,) = artifacts
     assert made["content"] == (workspace.report / "iris.html").as_uri()
     assert "tiltyard run iris" in (workspace.report / "iris.html").read_text(encoding="utf-8")

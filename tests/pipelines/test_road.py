@@ -21,9 +21,10 @@ from making import ROOT, apart, edit_task
 
 from pipelines.road import run
 from pipelines.row import Row
-from tiltyard import resolve, store, task_file
+from tiltyard.config import loader, resolve
+from tiltyard.config.task import Task
+from tiltyard.data import dvc
 from tiltyard.errors import TaskError
-from tiltyard.task import Task
 from tiltyard.workspace import Workspace
 
 pytestmark = pytest.mark.slow
@@ -46,8 +47,8 @@ def test_every_task_goes_the_whole_road(travelled: Workspace, first: dict[str, R
     """Each has a verdict with reasons, its stages are recorded, and all is pushed."""
     assert {row.verdict for row in first.values()} <= {"PROMOTE", "HOLD", "REJECT"}, first
     assert all(row.ok and row.version and row.reasons and row.value is not None for row in first.values())
-    assert store.status(travelled, *(f"{verb}@{name}" for name in first for verb in store.STAGES)) == {}
-    assert store.push(travelled) == 0
+    assert dvc.status(travelled, *(f"{verb}@{name}" for name in first for verb in dvc.STAGES)) == {}
+    assert dvc.push(travelled) == 0
 
 
 def test_every_task_has_a_page_with_its_verdict(travelled: Workspace, first: dict[str, Row]) -> None:
@@ -65,7 +66,7 @@ def test_a_second_run_skips_every_stage(
     lock = (travelled.root / "dvc.lock").read_bytes()
     second = rows(travelled, *first)
     said = capfd.readouterr().err
-    assert [said.count(f" {step} skipped") for step in store.STAGES] == [2, 2, 2, 2]
+    assert [said.count(f" {step} skipped") for step in dvc.STAGES] == [2, 2, 2, 2]
     assert (travelled.root / "dvc.lock").read_bytes() == lock
     assert {name: row.version for name, row in second.items()} == {name: row.version for name, row in first.items()}
 
@@ -128,7 +129,7 @@ def test_a_run_that_is_killed_in_training_is_finished_by_the_next(project: Works
     row = rows(project, "sine")["sine"]
     assert row.ok, row
     assert row.version
-    assert store.current(project, "sine")
+    assert dvc.current(project, "sine")
 
 
 @pytest.mark.smoke
@@ -145,7 +146,7 @@ def test_two_runs_at_once_wait_for_each_other(project: Workspace) -> None:
     assert sorted(text.count("iris train ran") for text in said[:2]) == [0, 1]
     assert sorted(text.count("iris train skipped") for text in said[:2]) == [0, 1]
     assert any("waiting for tiltyard run iris (process " in text for text in said)
-    assert store.current(project, "iris")
+    assert dvc.current(project, "iris")
 
 
 @pytest.mark.smoke
@@ -209,6 +210,14 @@ def test_stages_get_the_sections_that_they_read(travelled: Workspace) -> None:
         assert f"out/${{item.task}}/config/{verb}.json" in named[verb]["deps"]
 
 
+VERBS = {
+    "validate": "tiltyard.validation.validate",
+    "prepare": "tiltyard.preparation.prepare",
+    "train": "tiltyard.training.train",
+    "evaluate": "tiltyard.evaluation.evaluate",
+}
+
+
 def _read(workspace: Workspace, verbs: list[str]) -> dict[str, set[str]]:
     """Run verbs and note the sections of the task that each asks for."""
     read: dict[str, set[str]] = {verb: set() for verb in verbs}
@@ -220,9 +229,9 @@ def _read(workspace: Workspace, verbs: list[str]) -> dict[str, set[str]]:
                     noted.add(name)
                 return super().__getattribute__(name)
 
-        task = task_file.load(workspace, "iris")
+        task = loader.load(workspace, "iris")
         object.__setattr__(task, "__class__", Noting)
-        getattr(importlib.import_module(f"tiltyard.{verb}"), verb)(workspace, task)
+        getattr(importlib.import_module(VERBS[verb]), verb)(workspace, task)
     return read
 
 

@@ -12,11 +12,12 @@ from client import TestClient
 from making import new_workspace
 from starlette.applications import Starlette
 
-from tiltyard import files, keeper
-from tiltyard.api import application, install
-from tiltyard.keeper import Keeper
-from tiltyard.recorder import Recorder
-from tiltyard.served import Served
+from tiltyard import files
+from tiltyard.serving.http import champion_watcher
+from tiltyard.serving.http.app import application, install
+from tiltyard.serving.http.champion_watcher import Keeper
+from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.traffic.recorder import Recorder
 from tiltyard.workspace import Workspace
 
 
@@ -32,9 +33,9 @@ def tiny_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 @pytest.fixture(scope="session")
 def packages(tiny_workspace: Workspace) -> dict[str, Path]:
     """The package folder of each task."""
-    from tiltyard import task_file
+    from tiltyard.config import loader
 
-    return {name: tiny.packaged(tiny_workspace, task_file.load(tiny_workspace, name)) for name in tiny.TASKS}
+    return {name: tiny.packaged(tiny_workspace, loader.load(tiny_workspace, name)) for name in tiny.TASKS}
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +83,7 @@ def kept(
     arena: tuple[Workspace, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Workspace, list[str], Starlette, Keeper]:
     """A copy of the test's own, and an app that serves it; it looks when the test says so, and not by the clock."""
-    monkeypatch.setattr(keeper, "LOOK", 1e6)
+    monkeypatch.setattr(champion_watcher, "LOOK", 1e6)
     space = Workspace(tmp_path / "own")
     shutil.copytree(arena[0].root, space.root)
     app = application()

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from starlette.applications import Starlette
 
-from tiltyard.served import Served
+from tiltyard.serving.model.loaded_model import Served
 
 IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 PREDICT = "/v1/models/iris:predict"

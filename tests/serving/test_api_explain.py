@@ -14,11 +14,11 @@ from making import new_workspace
 from starlette.applications import Starlette
 from tiny import IRIS
 
-from tiltyard import contributions
-from tiltyard.api import application, install
 from tiltyard.errors import RequestError
-from tiltyard.predict_message import Question
-from tiltyard.served import Served
+from tiltyard.serving.http.app import application, install
+from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.requests import attributions
+from tiltyard.serving.requests.message import Question
 
 PREDICT = "/v1/models/{}:predict"
 
@@ -139,10 +139,10 @@ def test_answers_that_are_texts_are_refused(tmp_path: Path) -> None:
 
 def test_what_overflows_on_the_way_is_refused(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
     """JSON has no infinity: the instance is named at which columns of two rows together were too much."""
-    monkeypatch.setattr(contributions, "shapley", lambda *_: (np.array([np.inf, 0, 0, 0]), 0.0))
+    monkeypatch.setattr(attributions, "shapley", lambda *_: (np.array([np.inf, 0, 0, 0]), 0.0))
     iris: Served = app.state.models["iris"]
     with pytest.raises(RequestError, match="too large for the model") as refusal:
-        contributions.contributions(iris, [IRIS], iris.predict([IRIS]))
+        attributions.contributions(iris, [IRIS], iris.predict([IRIS]))
     assert (refusal.value.code, refusal.value.field) == ("out_of_bounds", "instances[0]")
 
 
@@ -177,11 +177,11 @@ def test_a_package_without_golden_rows_says_so(app: Starlette) -> None:
 def test_fewer_are_explained_where_columns_are_many(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the model may be asked for one request has a limit, and one instance is always within it."""
     model: Served = app.state.models["iris"]
-    assert contributions.most(model) == 64
-    monkeypatch.setattr(contributions, "CELLS", 16 * len(model.background) * 4 * 10)
-    assert contributions.most(model) == 10
-    monkeypatch.setattr(contributions, "CELLS", 1)
-    assert contributions.most(model) == 1
+    assert attributions.most(model) == 64
+    monkeypatch.setattr(attributions, "CELLS", 16 * len(model.background) * 4 * 10)
+    assert attributions.most(model) == 10
+    monkeypatch.setattr(attributions, "CELLS", 1)
+    assert attributions.most(model) == 1
 
 
 @pytest.mark.parametrize("key", [b"explain", b"\\u0065xplain", b"e\\u0078plai\\u006e"])

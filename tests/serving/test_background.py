@@ -12,10 +12,10 @@ from typing import Any, cast
 
 import pytest
 
-from tiltyard import drift
-from tiltyard.backlog import Backlog
-from tiltyard.drift import Drift
-from tiltyard.spool import Spool, every, lines
+from tiltyard.serving.http import drift_gauges
+from tiltyard.serving.http.drift_gauges import Drift
+from tiltyard.serving.traffic.append_log import Spool, every, lines
+from tiltyard.serving.traffic.queue import Backlog
 
 RAISED = [OSError(errno.EMFILE, "no more files"), MemoryError(), SystemExit(3), KeyboardInterrupt()]
 
@@ -77,14 +77,14 @@ def test_a_backlog_works_where_it_may_not_stand_back(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
 def test_drift_is_measured_on_after_it_failed(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next measurement is made."""
-    monkeypatch.setattr(drift, "EVERY", 0.001)
+    monkeypatch.setattr(drift_gauges, "EVERY", 0.001)
     found, over, turns = Drift(lambda *_: None), threading.Event(), iter([error])
 
     def measure() -> None:
         if (raised := next(turns, None)) is not None:
             raise raised
         over.set()
-        monkeypatch.setattr(drift, "EVERY", 1e6)
+        monkeypatch.setattr(drift_gauges, "EVERY", 1e6)
 
     monkeypatch.setattr(found, "measure", measure)
     found.start()
@@ -100,7 +100,9 @@ def test_what_drift_cannot_look_at_fails_no_record(caplog: pytest.LogCaptureFixt
     assert caplog.text.count("drift: AttributeError") == 1
 
 
-@pytest.mark.parametrize("step", ["tiltyard.spool.fcntl.flock", "tiltyard.spool.files.sync_folder"])
+@pytest.mark.parametrize(
+    "step", ["tiltyard.serving.traffic.append_log.fcntl.flock", "tiltyard.serving.traffic.append_log.files.sync_folder"]
+)
 def test_a_spool_that_cannot_begin_a_file_leaves_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

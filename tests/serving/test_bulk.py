@@ -11,11 +11,12 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from tiltyard import bulk, task_file
-from tiltyard.bulk import predict_file
-from tiltyard.cli import cli
+from tiltyard.cli.main import cli
+from tiltyard.config import loader
 from tiltyard.errors import DataError, RequestError, TiltyardError
-from tiltyard.predict import champion
+from tiltyard.serving import predict_file as bulk
+from tiltyard.serving.predict import champion
+from tiltyard.serving.predict_file import predict_file
 from tiltyard.workspace import Workspace
 
 READ: dict[str, Any] = {
@@ -42,7 +43,7 @@ def test_rows_and_predictions_stand_side_by_side(
 ) -> None:
     """All columns of the file, then the label and each class' probability, as the service answers, in parts."""
     monkeypatch.setattr(bulk, "ROWS", 64)
-    task, target = task_file.load(reigning, "iris"), flowers.with_name(f"out{suffix}")
+    task, target = loader.load(reigning, "iris"), flowers.with_name(f"out{suffix}")
     done = predict_file(reigning, task, flowers, target)
     served = champion(reigning, task)
     assert done == {"task": "iris", "version": served.version, "rows": 1000, "out": str(target)}
@@ -59,7 +60,7 @@ def test_rows_and_predictions_stand_side_by_side(
 def test_numbers_are_one_column(reigning: Workspace, tmp_path: Path) -> None:
     """Of a regression the prediction is the number; the target may stand in the file and goes along."""
     target = tmp_path / "out.parquet"
-    predict_file(reigning, task_file.load(reigning, "diabetes"), reigning.raw("diabetes") / "table.csv", target)
+    predict_file(reigning, loader.load(reigning, "diabetes"), reigning.raw("diabetes") / "table.csv", target)
     table = pd.read_parquet(target)
     assert table["prediction"].dtype == np.float64
     assert "progression" in table
@@ -75,7 +76,7 @@ def test_bad_rows_go_into_a_second_file(
     lines[901] = "-1," + lines[901].partition(",")[2]
     lines[3] = "?," + lines[3].partition(",")[2]
     flowers.write_text("\n".join(lines) + "\n")
-    task, target = task_file.load(reigning, "iris"), flowers.with_name(f"out{suffix}")
+    task, target = loader.load(reigning, "iris"), flowers.with_name(f"out{suffix}")
     done = predict_file(reigning, task, flowers, target)
     others = flowers.with_name(f"out.rejected{suffix}")
     assert (done["rows"], done["rejected"], done["rejected_rows"]) == (998, 2, str(others))
@@ -96,13 +97,13 @@ def test_if_all_rows_are_bad_there_is_no_answer(reigning: Workspace, flowers: Pa
     lines = flowers.read_text().splitlines()
     flowers.write_text("\n".join([lines[0], *("?" + line for line in lines[1:])]) + "\n")
     with pytest.raises(RequestError, match=r"none of 1,000 can be answered: .*out\.rejected\.csv says why"):
-        predict_file(reigning, task_file.load(reigning, "iris"), flowers, flowers.with_name("out.csv"))
+        predict_file(reigning, loader.load(reigning, "iris"), flowers, flowers.with_name("out.csv"))
     assert {path.name for path in flowers.parent.iterdir()} == {flowers.name, "out.rejected.csv"}
 
 
 def test_what_cannot_be_written_is_refused_first(reigning: Workspace, flowers: Path) -> None:
     """Another format, a task whose rows are no instances, a file without the columns, a column that would be two."""
-    iris, sine = (task_file.load(reigning, name) for name in ("iris", "sine"))
+    iris, sine = (loader.load(reigning, name) for name in ("iris", "sine"))
     with pytest.raises(RequestError, match=r"expected a file of .csv, .parquet, .jsonl; received out.xlsx"):
         predict_file(reigning, iris, flowers, Path("out.xlsx"))
     with pytest.raises(RequestError, match="sine is of series"):

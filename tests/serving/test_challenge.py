@@ -10,13 +10,16 @@ import tiny
 from making import edit_task
 from starlette.applications import Starlette
 
-from tiltyard import challenge, files, signing, task_file, traffic
-from tiltyard.decision import Decision
+from tiltyard import files
+from tiltyard.config import loader
 from tiltyard.errors import RegistryError
-from tiltyard.keeper import Keeper
-from tiltyard.registry import Registry
-from tiltyard.verify import everything, verify
-from tiltyard.why import why
+from tiltyard.monitoring import traffic
+from tiltyard.registry import rollout, signing
+from tiltyard.registry.decision import Decision
+from tiltyard.registry.registry import Registry
+from tiltyard.registry.verify import everything, verify
+from tiltyard.registry.why import why
+from tiltyard.serving.http.champion_watcher import Keeper
 from tiltyard.workspace import Workspace
 
 Kept = tuple[Workspace, list[str], Starlette, Keeper]
@@ -25,7 +28,7 @@ Kept = tuple[Workspace, list[str], Starlette, Keeper]
 def begin(kept: Kept, way: str, share: float) -> None:
     """Let the second version challenge the first, as the command does."""
     space, versions, *_ = kept
-    traffic.begin(space, task_file.load(space, "iris"), (versions[1], way), share)
+    traffic.begin(space, loader.load(space, "iris"), (versions[1], way), share)
 
 
 @pytest.mark.parametrize("damage", ["proven.json", "golden.json", "no rows"])
@@ -39,23 +42,23 @@ def test_a_challenger_that_was_not_proven_is_not_taken(
         files.write_json(folder / "golden.json", {"instances": [], "predictions": []})
     else:
         (folder / damage).unlink()
-    challenge.write(space.traffic("iris"), forged(first, second))
+    rollout.write(space.traffic("iris"), forged(first, second))
     watching.look()
     assert app.state.arms == {}
     assert "iris: the new challenger is not served" in caplog.text
 
 
-def forged(champion: str, version: str, **more: Any) -> challenge.Challenge:
+def forged(champion: str, version: str, **more: Any) -> rollout.Challenge:
     """Write a challenge that answers everybody, as by hand."""
     content = {"task": "iris", "way": "canary", "share": 1.0, "since": "2026-11-28", "version": version}
-    return challenge.Challenge.model_validate({**content, "champion": champion, **more})
+    return rollout.Challenge.model_validate({**content, "champion": champion, **more})
 
 
 def rows_of(space: Workspace) -> dict[str, str]:
     """Return how the challenge of iris and its package are found, with all tasks and with the one."""
     (found,) = {
         tuple((row["what"], row["state"]) for row in rows if row["what"].startswith("challenge"))
-        for rows in (verify(space, task_file.load(space, "iris")), [*everything(space, ["iris"])])
+        for rows in (verify(space, loader.load(space, "iris")), [*everything(space, ["iris"])])
     }
     return dict(found)
 
@@ -63,7 +66,7 @@ def rows_of(space: Workspace) -> dict[str, str]:
 def test_a_challenge_is_a_decision_that_verify_wants(kept: Kept) -> None:
     """Its start and its end are lines of the ledger; written by hand, changed or put back it is told."""
     space, (first, second, third), *_ = kept
-    path, task = space.traffic("iris"), task_file.load(space, "iris")
+    path, task = space.traffic("iris"), loader.load(space, "iris")
     assert rows_of(space) == {}
     begin(kept, "canary", 0.25)
     good = path.read_bytes()
@@ -79,7 +82,7 @@ def test_a_challenge_is_a_decision_that_verify_wants(kept: Kept) -> None:
         {"who": "anna"},
         {"task": "sine"},
     ):
-        challenge.write(path, challenge.Challenge.model_validate(json.loads(good) | changed))
+        rollout.write(path, rollout.Challenge.model_validate(json.loads(good) | changed))
         assert rows_of(space)["challenge"] == "changed", changed
     path.write_bytes(b"{")
     assert rows_of(space) == {"challenge": "changed"}
@@ -104,7 +107,7 @@ def test_a_challenge_is_a_decision_that_verify_wants(kept: Kept) -> None:
 def test_the_package_of_a_challenger_is_looked_at(kept: Kept) -> None:
     """Any byte of it, that it was proven, and that it is here."""
     space, (first, second, third), *_ = kept
-    challenge.write(space.traffic("iris"), forged(first, third))
+    rollout.write(space.traffic("iris"), forged(first, third))
     assert rows_of(space) == {"challenge": "changed", "challenger": "unknown"}
     begin(kept, "canary", 0.25)
     folder = space.package("iris", second)
@@ -122,7 +125,7 @@ def test_the_package_of_a_challenger_is_looked_at(kept: Kept) -> None:
 def test_what_was_judged_is_still_told_while_a_challenge_runs(kept: Kept) -> None:
     """A challenge has no grounds of its own, so `why` goes on about the verdict; without one it tells of the start."""
     space, (_, second, _), *_ = kept
-    task = task_file.load(space, "iris")
+    task = loader.load(space, "iris")
     begin(kept, "shadow", 1.0)
     assert why(space, task, second)["verdict"] == "CHALLENGE"
     Registry(space).record(Decision(task="iris", verdict="HOLD", version=second, reasons=["a test"]))
@@ -135,7 +138,7 @@ def test_a_challenge_is_signed_where_decisions_are(kept: Kept, monkeypatch: pyte
     space, (_, second, _), *_ = kept
     monkeypatch.setenv("XDG_CONFIG_HOME", str(space.root.parent / "home"))
     edit_task(space, "iris", {"gate.signed": True})
-    task = task_file.load(space, "iris")
+    task = loader.load(space, "iris")
     for act in (lambda: traffic.begin(space, task, (second, "canary"), 0.5), lambda: traffic.end(space, task)):
         with pytest.raises(RegistryError, match="are to be signed"):
             act()

@@ -29,14 +29,15 @@ from PIL import Image
 from starlette.applications import Starlette
 from wire import listening
 
-from tiltyard import compute_pool, deadline
-from tiltyard.api import application, install
-from tiltyard.compute_pool import ComputePool
+from tiltyard import deadline
 from tiltyard.deadline import OutOfTimeError
 from tiltyard.errors import RequestError
-from tiltyard.limits import Limits
-from tiltyard.predict_message import Answer, Question
-from tiltyard.served import Served
+from tiltyard.serving.compute import pool as compute_pool
+from tiltyard.serving.compute.pool import ComputePool
+from tiltyard.serving.http.app import application, install
+from tiltyard.serving.http.limits import Limits
+from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.requests.message import Answer, Question
 
 PARQUET = "application/vnd.apache.parquet"
 ROWS = [{**tiny.IRIS, "petal_width": 0.1 + row / 100} for row in range(3)]
@@ -198,7 +199,7 @@ def test_clients_take_turns(iris: Served, pool: ComputePool) -> None:
 
 SLOW = """
 import time
-from tiltyard import compute_process, predict_request
+from tiltyard.serving.compute import process as compute_process; from tiltyard.serving.requests import predict as predict_request
 
 quick = predict_request.answer
 
@@ -220,7 +221,7 @@ def test_work_that_asks_for_no_time_leaves_the_quick_lane(
     """It is ended, and tried again where long work is done; what waits behind it is done by a spare process."""
     (tmp_path / "slow_process.py").write_text(SLOW)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("tiltyard.compute_process.__name__", "slow_process")
+    monkeypatch.setattr("tiltyard.serving.compute.process.__name__", "slow_process")
     slow, plain = (Question("v1", json.dumps({"instances": ROWS[:count]}).encode()) for count in (2, 3))
     assert outcome(pool.ask(iris, plain)) == (200, "")
     first = pool.quick.process
@@ -249,7 +250,7 @@ def test_a_client_that_left_costs_nothing(pool: ComputePool, iris: Served) -> No
 
 def test_a_large_picture_is_known_to_be_one_by_its_head() -> None:
     """A few thousand bytes of one colour are millions of pixels: they are counted before they are decoded."""
-    from tiltyard.columns.image import Image as Column
+    from tiltyard.modeling.columns.image import Image as Column
 
     column = Column(type="image", height=8, width=8, resize=True)
     file = io.BytesIO()
@@ -347,7 +348,7 @@ def test_hostile_work_holds_nobody_up(app: Starlette, song: Served) -> None:
 def _meters() -> Any:
     from prometheus_client import CollectorRegistry
 
-    from tiltyard.meters import Meters
+    from tiltyard.serving.http.prometheus import Meters
 
     return Meters(registry=CollectorRegistry())
 

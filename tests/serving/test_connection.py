@@ -17,11 +17,11 @@ import tiny
 from starlette.applications import Starlette
 from wire import FAST, GET, HEAD, PLAIN, SERVED, USUAL, connect, heard, request, served
 
-from tiltyard import connection, keys
-from tiltyard.connection import BoundedConnection
 from tiltyard.errors import RequestError
-from tiltyard.guard import BUFFERED, Guard
-from tiltyard.limits import Limits
+from tiltyard.serving.http import api_keys, connection
+from tiltyard.serving.http.admission import BUFFERED, Guard
+from tiltyard.serving.http.connection import BoundedConnection
+from tiltyard.serving.http.limits import Limits
 
 
 @pytest.fixture(scope="module", params=[FAST, PLAIN], ids=["fast", "plain"])
@@ -154,10 +154,10 @@ def test_connect_is_refused(port: int) -> None:
 def test_a_key_behind_the_body_is_none(app: Starlette, tmp_path: Any) -> None:
     """Trailers are dropped: whoever stands between client and service may not have looked at them."""
     path = tmp_path / "keys"
-    key = keys.add(path, "anna").encode()
+    key = api_keys.add(path, "anna").encode()
     body = json.dumps({"instances": [tiny.IRIS]}).encode()
     wire = HEAD + b"transfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\nx-api-key: %s\r\n\r\n" % (len(body), body, key)
-    with served(app, Limits(keys=keys.read(path))) as port, connect(port) as client:
+    with served(app, Limits(keys=api_keys.read(path))) as port, connect(port) as client:
         client.sendall(wire)
         assert client.recv(1 << 16).startswith(b"HTTP/1.1 401")
 

@@ -13,17 +13,19 @@ import tiny
 from client import TestClient
 from starlette.applications import Starlette
 
-from tiltyard import drift, files, task_file
-from tiltyard.api import application, install
-from tiltyard.array_file import read_part
-from tiltyard.cli import cli
-from tiltyard.drift import Drift
-from tiltyard.keeper import Keeper
-from tiltyard.meters import Meters
-from tiltyard.monitor import monitor
-from tiltyard.recorder import Recorder, Told
-from tiltyard.reference import count, distance, looked_at, quantities
-from tiltyard.served import Served
+from tiltyard import files
+from tiltyard.cli.main import cli
+from tiltyard.config import loader
+from tiltyard.modeling.inference.reference import count, distance, looked_at, quantities
+from tiltyard.monitoring.monitor import monitor
+from tiltyard.preparation.array_file import read_part
+from tiltyard.serving.http import drift_gauges
+from tiltyard.serving.http.app import application, install
+from tiltyard.serving.http.champion_watcher import Keeper
+from tiltyard.serving.http.drift_gauges import Drift
+from tiltyard.serving.http.prometheus import Meters
+from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.traffic.recorder import Recorder, Told
 from tiltyard.workspace import Workspace
 
 Kept = tuple[Workspace, list[str], Starlette, Keeper]
@@ -52,7 +54,7 @@ def test_the_gauge_moves_with_what_shifts_alone(kept: Kept) -> None:
         return registry.get_sample_value("tiltyard_feature_psi", labels)
 
     same = trained(space, model, 600)
-    found.see(told(model, same[: drift.FEWEST - 1]))
+    found.see(told(model, same[: drift_gauges.FEWEST - 1]))
     found.measure()
     assert psi("petal_width") is None
     found.see(told(model, same))
@@ -77,7 +79,7 @@ def test_the_gauge_moves_with_what_shifts_alone(kept: Kept) -> None:
 
 def test_the_sample_is_bounded(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     """The latest rows alone are kept, as numbers."""
-    monkeypatch.setattr(drift, "ROWS", 50)
+    monkeypatch.setattr(drift_gauges, "ROWS", 50)
     model = kept[2].state.models["iris"]
     found = Drift(lambda *_: None)
     for _ in range(20):
@@ -123,7 +125,7 @@ def test_monitor_names_what_drifts(kept: Kept, monkeypatch: pytest.MonkeyPatch) 
     from click.testing import CliRunner
 
     space, _, app, _ = kept
-    task, model = task_file.load(space, "iris"), app.state.models["iris"]
+    task, model = loader.load(space, "iris"), app.state.models["iris"]
     recorder = app.state.recorder = Recorder(space.records, 1.0)
     same = trained(space, model, 400)
 
@@ -146,7 +148,7 @@ def test_monitor_names_what_drifts(kept: Kept, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_record_of_series_is_looked_at_too(packages: dict[str, Path], tmp_path: Path) -> None:
     """By the mean of each window, from what lies in Parquet as lists."""
-    from tiltyard import gather
+    from tiltyard.monitoring import records
 
     model = Served.load(packages["sine"])
     app = application()
@@ -158,9 +160,9 @@ def test_a_record_of_series_is_looked_at_too(packages: dict[str, Path], tmp_path
     recorder.lines.finish()
     for spool in recorder.spools.values():
         spool.close()
-    task = task_file.load(Workspace(packages["sine"].parents[3]), "sine")
-    assert gather.gather(space, task) == 1
-    assert gather.latest(space, task, 2) == [model.schema["example"]] * 2
+    task = loader.load(Workspace(packages["sine"].parents[3]), "sine")
+    assert records.gather(space, task) == 1
+    assert records.latest(space, task, 2) == [model.schema["example"]] * 2
 
 
 def test_the_reference_of_a_package_is_json(packages: dict[str, Path]) -> None:

@@ -8,9 +8,9 @@ from collections import Counter
 
 import pytest
 
-from tiltyard import fair_queue
-from tiltyard.fair_queue import FairQueue
-from tiltyard.turns import AT_ONCE, Turns
+from tiltyard.serving.compute import fair_queue
+from tiltyard.serving.compute.fair_queue import FairQueue
+from tiltyard.serving.http.turns import AT_ONCE, Turns
 
 
 def test_the_client_that_used_least_is_next() -> None:
@@ -27,7 +27,7 @@ def test_the_client_that_used_least_is_next() -> None:
 def test_use_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half of it in ten seconds; and of very many clients the ones that used least."""
     now = [0.0]
-    monkeypatch.setattr("tiltyard.fair_queue.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("tiltyard.serving.compute.fair_queue.time.monotonic", lambda: now[0])
     queue = FairQueue[int](100, 100)
     queue.charge("a", 8.0)
     queue.charge("b", 1.5)

@@ -14,20 +14,24 @@ import tiny
 from client import TestClient
 from starlette.applications import Starlette
 
-from tiltyard import feedback, gather, keys, serve, task_file, trial
-from tiltyard.api import application, install
-from tiltyard.body import decoded
-from tiltyard.feedback_token import TOKEN
-from tiltyard.front import named
-from tiltyard.keeper import Keeper
-from tiltyard.limits import Limits
-from tiltyard.live import Live, live
-from tiltyard.rate_limit import RateLimits
-from tiltyard.recorder import Recorder
-from tiltyard.served import Served
-from tiltyard.spool import Spool, every
-from tiltyard.task import Task
-from tiltyard.truths import SENDER, TASK
+from tiltyard.config import loader
+from tiltyard.config.task import Task
+from tiltyard.monitoring import records
+from tiltyard.monitoring.live_quality import Live, live
+from tiltyard.serving import serve
+from tiltyard.serving.http import api_keys, feedback
+from tiltyard.serving.http.app import application, install
+from tiltyard.serving.http.champion_watcher import Keeper
+from tiltyard.serving.http.limits import Limits
+from tiltyard.serving.http.middleware import named
+from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.packaging import smoke_test
+from tiltyard.serving.requests.json_body import decoded
+from tiltyard.serving.traffic.append_log import Spool, every
+from tiltyard.serving.traffic.feedback_token import TOKEN
+from tiltyard.serving.traffic.rate_limit import RateLimits
+from tiltyard.serving.traffic.recorder import Recorder
+from tiltyard.serving.traffic.truths import SENDER, TASK
 from tiltyard.workspace import Workspace
 
 PREDICT, FEEDBACK = "/v1/models/iris:predict", "/v1/models/iris:feedback"
@@ -46,7 +50,7 @@ def client(kept: Kept, recorder: Recorder) -> Iterator[TestClient]:
 @pytest.fixture
 def task(kept: Kept) -> Task:
     """Iris, as its file says."""
-    return task_file.load(kept[0], "iris")
+    return loader.load(kept[0], "iris")
 
 
 def ask(client: TestClient, name: str = "", *, count: int = 1, key: str = "") -> dict[str, Any]:
@@ -66,7 +70,7 @@ def tell(client: TestClient, truth: str, **item: Any) -> httpx.Response:
 def found(kept: Kept, recorder: Recorder) -> Live:
     """Put truths to answers."""
     recorder.lines.finish()
-    return live(kept[0], task_file.load(kept[0], "iris"))
+    return live(kept[0], loader.load(kept[0], "iris"))
 
 
 def truths(kept: Kept, recorder: Recorder) -> list[str | None]:
@@ -214,8 +218,8 @@ def test_feedback_takes_a_place_among_the_requests(client: TestClient, kept: Kep
 @pytest.fixture
 def locked(kept: Kept, recorder: Recorder, tmp_path: Path) -> Iterator[tuple[TestClient, list[str]]]:
     """A client of a service that asks for keys, and two keys."""
-    own = [keys.add(tmp_path / "keys", name) for name in ("mary", "robot")]
-    app = application(Limits(keys=keys.read(tmp_path / "keys")))
+    own = [api_keys.add(tmp_path / "keys", name) for name in ("mary", "robot")]
+    app = application(Limits(keys=api_keys.read(tmp_path / "keys")))
     install(app, kept[2].state.models.values())
     app.state.recorder = recorder
     with TestClient(app) as client:
@@ -291,7 +295,7 @@ def test_what_is_refused_counts_too(client: TestClient, recorder: Recorder, monk
         reads.append(len(body))
         return decoded(body)
 
-    monkeypatch.setattr("tiltyard.feedback.decoded", counted)
+    monkeypatch.setattr("tiltyard.serving.http.feedback.decoded", counted)
     statuses = [
         client.post(FEEDBACK, content=junk, headers={"content-type": "application/json"}).status_code for _ in range(20)
     ]
@@ -304,7 +308,7 @@ def test_values_without_number_are_refused_before_they_are_made(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, value: bytes
 ) -> None:
     """To decode a body of nothing else stops all that the service does for so long."""
-    monkeypatch.setattr("tiltyard.feedback.decoded", lambda _: pytest.fail("it was decoded"))
+    monkeypatch.setattr("tiltyard.serving.http.feedback.decoded", lambda _: pytest.fail("it was decoded"))
     many = (feedback.BYTES - 100) // (len(value) + 1)
     for body in (b'{"feedback":[%s]}', b'{"x":[%s]}', b"[%s]"):
         content = body % b",".join([value] * many)
@@ -347,7 +351,7 @@ def test_of_truths_that_nobody_signed_the_first_counts(kept: Kept, task: Task) -
         items = [{"id": "a", "instance": 0, "truth": truth}]
         told.add(json.dumps({"time": float(time), "truths": items}).encode())
     assert [*live(space, task).answers["truth"]] == ['"versicolor"']
-    gather.gather(space, task)
+    records.gather(space, task)
     assert [*live(space, task).answers["truth"]] == ['"versicolor"']
 
 
@@ -361,7 +365,7 @@ def test_parquet_of_an_earlier_release_is_read(kept: Kept, task: Task, recorder:
     recorder.lines.finish()
     for spool in [*recorder.spools.values(), *recorder.truths.spools.values()]:
         spool.close()
-    assert gather.gather(kept[0], task) == 2
+    assert records.gather(kept[0], task) == 2
     for path in (kept[0].records / "iris").glob("*/*.parquet"):
         old = path.with_name(f"0-{path.name}")
         pq.write_table(pq.read_table(path).drop_columns(["record.owner"]), old)
@@ -377,7 +381,7 @@ def test_workers_share_the_secret_and_outlive_a_restart(packages: dict[str, Path
     items: list[dict[str, Any]] = []
     for turn in range(2):
         environment = serve.environment(given, tmp_path)
-        with trial.running(serve.ARGUMENTS, environment, tmp_path / f"home{turn}") as server:
+        with smoke_test.running(serve.ARGUMENTS, environment, tmp_path / f"home{turn}") as server:
             for _ in range(10):
                 answer = httpx.post(server.url + PREDICT, json={"instances": [schema["example"]]})
                 items.append({"id": answer.headers["x-request-id"], "token": answer.headers["x-feedback-token"]})

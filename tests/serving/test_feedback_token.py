@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tiltyard.errors import WorkspaceError
-from tiltyard.feedback_token import TOKEN, Tokens, read_secret
+from tiltyard.serving.traffic.feedback_token import TOKEN, Tokens, read_secret
 
 
 def test_a_token_holds_for_its_task_answer_and_count_alone(tmp_path: Path) -> None:

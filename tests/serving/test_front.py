@@ -20,16 +20,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Message
 
-from tiltyard import bento, keys, probes, trial
-from tiltyard.api import application, replace
-from tiltyard.cli import cli
+from tiltyard.cli.main import cli
 from tiltyard.errors import RequestError, WorkspaceError
-from tiltyard.front import Front
-from tiltyard.guard import Guard
-from tiltyard.limits import Limits
-from tiltyard.meters import Meters
-from tiltyard.serve import ARGUMENTS
-from tiltyard.served import Served
+from tiltyard.serving.http import api_keys, health
+from tiltyard.serving.http.admission import Guard
+from tiltyard.serving.http.app import application, replace
+from tiltyard.serving.http.limits import Limits
+from tiltyard.serving.http.middleware import Front
+from tiltyard.serving.http.prometheus import Meters
+from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.packaging import bento, smoke_test
+from tiltyard.serving.serve import ARGUMENTS
 
 PREDICT = "/v1/models/iris:predict"
 
@@ -136,9 +137,9 @@ def test_other_traffic_passes() -> None:
 def test_keys_let_in_who_has_one(tmp_path: Path, app: Starlette) -> None:
     """By either header; without one, or with another, nothing is answered and nothing is read."""
     path = tmp_path / "keys"
-    one, other = keys.add(path, "robot"), keys.add(path, "mary@example.org")
+    one, other = api_keys.add(path, "robot"), api_keys.add(path, "mary@example.org")
     assert one not in path.read_text()
-    locked = application(Limits(keys=keys.read(path)))
+    locked = application(Limits(keys=api_keys.read(path)))
     replace(locked, app.state.models["iris"])
     iris: Served = app.state.models["iris"]
     body = {"instances": [iris.schema["example"]]}
@@ -150,7 +151,7 @@ def test_keys_let_in_who_has_one(tmp_path: Path, app: Starlette) -> None:
             assert (refusal.status_code, refusal.headers["www-authenticate"]) == (401, "Bearer")
             assert refusal.json()["error"]["code"] == "unknown_key"
         assert client.get("/v2/models/iris").json()["error"].startswith("unknown_key: ")
-    assert keys.holder(keys.read(path), other) == "mary@example.org"
+    assert api_keys.holder(api_keys.read(path), other) == "mary@example.org"
 
 
 def test_the_command_makes_a_key(tmp_path: Path) -> None:
@@ -158,12 +159,12 @@ def test_the_command_makes_a_key(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     done = CliRunner().invoke(cli, ["key", "robot", "--file", str(path)])
     assert done.exit_code == 0
-    assert keys.holder(keys.read(path), done.stdout.strip()) == "robot"
+    assert api_keys.holder(api_keys.read(path), done.stdout.strip()) == "robot"
     again = CliRunner().invoke(cli, ["key", "robot", "--file", str(path)])
     assert again.exit_code == 1
     assert "robot has a key already" in str(again.exception)
     with pytest.raises(WorkspaceError, match="expected a name of letters"):
-        keys.add(path, "a b")
+        api_keys.add(path, "a b")
 
 
 @pytest.mark.parametrize(
@@ -201,10 +202,10 @@ def test_every_answer_carries_what_keeps_browsers_safe(client: TestClient) -> No
 def test_probes_need_no_key(packages: dict[str, Path], tmp_path: Path) -> None:
     """What watches the service sees it, and no more; what asks needs its key."""
     path = tmp_path / "keys"
-    own = keys.add(path, "robot")
+    own = api_keys.add(path, "robot")
     environment = {**bento.clean(), "TILTYARD_PACKAGES": str(packages["iris"]), "TILTYARD_KEYS": str(path)}
     with (
-        trial.running(ARGUMENTS, environment, tmp_path / "home") as server,
+        smoke_test.running(ARGUMENTS, environment, tmp_path / "home") as server,
         httpx.Client(base_url=server.url) as client,
     ):
         assert [client.get(path).status_code for path in ("/livez", "/readyz", "/metrics")] == [200] * 3
@@ -213,7 +214,7 @@ def test_probes_need_no_key(packages: dict[str, Path], tmp_path: Path) -> None:
         assert [client.get(path).status_code for path in closed] == [401] * 3
         assert client.get("/").status_code == 200
         assert client.get("/v1/models", headers={"X-API-Key": own}).json() == {"models": ["iris"]}
-        time.sleep(probes.KEPT)
+        time.sleep(health.KEPT)
         assert 'tiltyard_requests_total{model="",status="401",version=""} 3.0' in client.get("/metrics").text
 
 
@@ -280,8 +281,8 @@ def test_the_log_has_a_line_a_request(
 ) -> None:
     """With the id that the client gave, or one of its own, which the answer carries; and whose key it was."""
     path = tmp_path / "keys"
-    own = keys.add(path, "robot")
-    logged = application(Limits(keys=keys.read(path)))
+    own = api_keys.add(path, "robot")
+    logged = application(Limits(keys=api_keys.read(path)))
     replace(logged, app.state.models["iris"])
     logged.state.meters = Meters(log=True, registry=prometheus_client.CollectorRegistry())
     with TestClient(logged) as client:

@@ -18,15 +18,15 @@ from prometheus_client import CollectorRegistry, generate_latest
 from starlette.applications import Starlette
 from wire import HEAD, USUAL, listening, request
 
-from tiltyard import keys
-from tiltyard.answered_request import AnsweredRequest
-from tiltyard.api import application, install
-from tiltyard.hatch import Hatch
-from tiltyard.limits import Limits
-from tiltyard.meters import Meters
-from tiltyard.recorder import Recorder
-from tiltyard.served import Served
-from tiltyard.shortcut import Shortcut
+from tiltyard.serving.http import api_keys
+from tiltyard.serving.http.answered_request import AnsweredRequest
+from tiltyard.serving.http.app import application, install
+from tiltyard.serving.http.fast_protocol import Hatch
+from tiltyard.serving.http.limits import Limits
+from tiltyard.serving.http.prometheus import Meters
+from tiltyard.serving.model.compiled_request import Shortcut
+from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.traffic.recorder import Recorder
 
 CHANGING = re.compile(rb"date: [^\r]*")
 Ports = dict[str, int]
@@ -171,8 +171,8 @@ def test_what_fails_is_told_by_the_app(
 def test_keys_and_limits_hold(app: Starlette, tmp_path: Any) -> None:
     """Without a key none is answered; with it the hatch knows whose it is; at the limit the app refuses."""
     path = tmp_path / "keys"
-    key = keys.add(path, "anna").encode()
-    served = application(Limits(concurrency=1, keys=keys.read(path)))
+    key = api_keys.add(path, "anna").encode()
+    served = application(Limits(concurrency=1, keys=api_keys.read(path)))
     install(served, app.state.models.values())
     registry = CollectorRegistry()
     served.state.meters = Meters(registry=registry)

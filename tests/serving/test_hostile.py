@@ -13,8 +13,9 @@ from hostile import Outcome, hammer
 from watched import Seen
 from wires import WRAPPINGS, Request, dealt, statuses
 
-from tiltyard import serve, trial
-from tiltyard.served import Served
+from tiltyard.serving import serve
+from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.packaging import smoke_test
 
 IRIS = {"sepal_length": 5.1, "petal_length": 1.4}
 INPUTS = [{"name": name, "datatype": "FP64", "shape": [-1]} for name in IRIS]
@@ -30,7 +31,7 @@ def test_a_service_survives_a_thousand_hostile_requests(packages: dict[str, Path
         rows = [served.schema["example"]]
         golden[name] = {"instances": rows, "predictions": served.predict(rows), "version": served.version}
     environment = serve.environment({**serve.fixed(packages), "TIMEOUT": "10"}, tmp_path)
-    with trial.running(serve.ARGUMENTS, environment, tmp_path / "home") as server:
+    with smoke_test.running(serve.ARGUMENTS, environment, tmp_path / "home") as server:
         outcome = hammer(server, golden, 1000, seed=1)
     assert outcome.faults == []
     assert outcome.growth < 2  # bodies of some megabytes, and pyarrow, are there now; the long run holds it to less

@@ -21,13 +21,16 @@ import tiny
 from client import TestClient
 from starlette.applications import Starlette
 
-from tiltyard import bento, files, keeper, serve, trial
-from tiltyard.api import application
+from tiltyard import files
 from tiltyard.errors import PackageError
-from tiltyard.keeper import Keeper
-from tiltyard.serve import ARGUMENTS
-from tiltyard.served import Served
-from tiltyard.shortcut import Shortcut
+from tiltyard.serving import serve
+from tiltyard.serving.http import champion_watcher
+from tiltyard.serving.http.app import application
+from tiltyard.serving.http.champion_watcher import Keeper
+from tiltyard.serving.model.compiled_request import Shortcut
+from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.packaging import bento, smoke_test
+from tiltyard.serving.serve import ARGUMENTS
 from tiltyard.workspace import Workspace
 
 IRIS = tiny.IRIS
@@ -183,7 +186,7 @@ def url(arena: tuple[Workspace, list[str]], tmp_path: Path) -> Iterator[tuple[st
         "TILTYARD_CHAMPIONS": str(space.root / "serving"),
         "TILTYARD_WORKERS": "2",
     }
-    with trial.running(ARGUMENTS, environment, tmp_path / "home") as server:
+    with smoke_test.running(ARGUMENTS, environment, tmp_path / "home") as server:
         yield server.url, space
 
 
@@ -235,7 +238,7 @@ def test_nothing_ends_the_watch(kept: Kept, monkeypatch: pytest.MonkeyPatch, cap
         over.set()
         return pointers()
 
-    monkeypatch.setattr(keeper, "LOOK", 0.001)
+    monkeypatch.setattr(champion_watcher, "LOOK", 0.001)
     monkeypatch.setattr(watching, "_pointers", listed)
     tiny.crowned(space, second)
     threading.Thread(target=watching._watch, daemon=True).start()
@@ -244,7 +247,7 @@ def test_nothing_ends_the_watch(kept: Kept, monkeypatch: pytest.MonkeyPatch, cap
     while app.state.models["iris"].version == first:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    monkeypatch.setattr(keeper, "LOOK", 1e6)
+    monkeypatch.setattr(champion_watcher, "LOOK", 1e6)
     assert caplog.text.count("champions could not be looked at: OSError") == 1
 
 
@@ -255,7 +258,9 @@ def test_files_that_run_out_do_not_put_off_a_promotion(
     space, (_, second, _), app, watching = kept
     tiny.crowned(space, second)
     with monkeypatch.context() as patch:
-        patch.setattr(keeper, "_version", lambda _: (_ for _ in ()).throw(OSError(errno.EMFILE, "no more files")))
+        patch.setattr(
+            champion_watcher, "_version", lambda _: (_ for _ in ()).throw(OSError(errno.EMFILE, "no more files"))
+        )
         watching.look()
         watching.look()
     assert caplog.text.count("no more files") == 1
@@ -292,7 +297,7 @@ def test_the_next_promotion_is_followed_after_descriptors_ran_out(
     space = Workspace(tmp_path / "own")
     shutil.copytree(arena[0].root, space.root)
     environment = serve.environment({"CHAMPIONS": str(space.root / "serving")}, tmp_path)
-    with trial.running(ARGUMENTS, environment, tmp_path / "home") as server, contextlib.ExitStack() as held:
+    with smoke_test.running(ARGUMENTS, environment, tmp_path / "home") as server, contextlib.ExitStack() as held:
         (running,) = psutil.Process(server.process.pid).children()
         running.rlimit(psutil.RLIMIT_NOFILE, (running.num_fds() + 10,) * 2)
         address = "127.0.0.1", int(server.url.rpartition(":")[2])

@@ -10,8 +10,8 @@ import yaml
 from client import TestClient
 from making import ROOT
 
-from tiltyard import variables
-from tiltyard.limits import Limits
+from tiltyard.serving import variables
+from tiltyard.serving.http.limits import Limits
 
 MANIFEST: list[dict[str, Any]] = [*yaml.safe_load_all((ROOT / "serving/kubernetes.yaml").read_text(encoding="utf-8"))]
 CONTAINERFILE = (ROOT / "serving/Containerfile").read_text(encoding="utf-8")

@@ -17,12 +17,14 @@ import pytest
 import tiny
 from starlette.applications import Starlette
 
-from tiltyard import files, serve, trial
-from tiltyard.api import application
+from tiltyard import files
 from tiltyard.errors import PackageError, RegistryError
-from tiltyard.keeper import Keeper
-from tiltyard.last_good import LastGood
-from tiltyard.serve import ARGUMENTS
+from tiltyard.serving import serve
+from tiltyard.serving.http.app import application
+from tiltyard.serving.http.champion_watcher import Keeper
+from tiltyard.serving.http.last_good import LastGood
+from tiltyard.serving.packaging import smoke_test
+from tiltyard.serving.serve import ARGUMENTS
 from tiltyard.workspace import Workspace
 
 PREDICT = "/v1/models/iris:predict"
@@ -183,7 +185,7 @@ def test_a_large_package_is_not_copied_where_there_is_no_room(
     space: Workspace, arena: tuple[Workspace, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a container the folder may be memory; the version is known all the same, and opened from its package."""
-    monkeypatch.setattr("tiltyard.last_good.SHARE", 0.0)
+    monkeypatch.setattr("tiltyard.serving.http.last_good.SHARE", 0.0)
     started(space)
     assert not serve.last_good(space).copy("iris", arena[1][0]).exists()
     space.champion("iris").write_text("{")
@@ -231,12 +233,12 @@ def _mended(space: Workspace) -> Workspace:
 
 
 @pytest.fixture
-def service(space: Workspace, tmp_path: Path) -> Iterator[tuple[trial.Server, psutil.Process]]:
+def service(space: Workspace, tmp_path: Path) -> Iterator[tuple[smoke_test.Server, psutil.Process]]:
     """A running service of two workers, and the process that starts them."""
     state = str(serve.last_good(space).folder)
     given = {"CHAMPIONS": str(space.root / "serving"), "STATE": state, "WORKERS": "2"}
     environment = serve.environment(given, tmp_path)
-    with trial.running(ARGUMENTS, environment, tmp_path / "home") as server:
+    with smoke_test.running(ARGUMENTS, environment, tmp_path / "home") as server:
         (parent,) = psutil.Process(server.process.pid).children()
         _until(lambda: len(_workers(parent)) == 2)
         yield server, parent
@@ -244,7 +246,7 @@ def service(space: Workspace, tmp_path: Path) -> Iterator[tuple[trial.Server, ps
 
 @pytest.mark.smoke
 def test_killed_workers_come_back_though_the_pointer_is_bad(
-    service: tuple[trial.Server, psutil.Process], space: Workspace, arena: tuple[Workspace, list[str]]
+    service: tuple[smoke_test.Server, psutil.Process], space: Workspace, arena: tuple[Workspace, list[str]]
 ) -> None:
     """Both workers are killed after each damage; all that is asked is answered, by the last good version."""
     server, parent = service
@@ -259,7 +261,7 @@ def test_killed_workers_come_back_though_the_pointer_is_bad(
 
 @pytest.mark.smoke
 @pytest.mark.parametrize("way", ["killed", "told to start anew"])
-def test_workers_that_are_gone_leave_the_metrics(service: tuple[trial.Server, psutil.Process], way: str) -> None:
+def test_workers_that_are_gone_leave_the_metrics(service: tuple[smoke_test.Server, psutil.Process], way: str) -> None:
     """When they last looked would stand there for ever, as if one that runs had stopped to look."""
     server, parent = service
     before = _workers(parent)
@@ -281,7 +283,7 @@ def _looked(url: str) -> float:
 
 @pytest.mark.smoke
 def test_a_worker_that_cannot_start_does_not_end_the_others(
-    service: tuple[trial.Server, psutil.Process], space: Workspace, arena: tuple[Workspace, list[str]]
+    service: tuple[smoke_test.Server, psutil.Process], space: Workspace, arena: tuple[Workspace, list[str]]
 ) -> None:
     """With nothing at all on the disk one worker answers on; the other comes back when there is something."""
     server, parent = service

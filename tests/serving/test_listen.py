@@ -15,8 +15,9 @@ import httpx
 import psutil
 import pytest
 
-from tiltyard import bento, files, trial
-from tiltyard.serve import ARGUMENTS
+from tiltyard import files
+from tiltyard.serving.packaging import bento, smoke_test
+from tiltyard.serving.serve import ARGUMENTS
 
 IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 pytestmark = pytest.mark.slow
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.slow
 def test_what_cannot_be_served_is_told(tmp_path: Path, workers: str, said: str) -> None:
     """A sentence and no traceback; with several workers none is started again and again."""
     done = subprocess.run(
-        [sys.executable, *ARGUMENTS, "--port", str(trial.free_port())],
+        [sys.executable, *ARGUMENTS, "--port", str(smoke_test.free_port())],
         cwd=tmp_path,
         env={**bento.clean(), "TILTYARD_WORKERS": workers},
         capture_output=True,
@@ -44,7 +45,7 @@ def test_a_request_that_is_under_way_is_answered(packages: dict[str, Path], tmp_
     body = json.dumps({"instances": [IRIS]}).encode()
     head = f"POST /v1/models/iris:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     environment = {**bento.clean(), "TILTYARD_PACKAGES": str(packages["iris"])}
-    with trial.running(ARGUMENTS, environment, tmp_path / "home") as server:
+    with smoke_test.running(ARGUMENTS, environment, tmp_path / "home") as server:
         port = int(server.url.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
             connection.sendall(head + body[:5])
@@ -62,7 +63,7 @@ def test_a_request_that_is_under_way_is_answered(packages: dict[str, Path], tmp_
 def test_who_is_killed_leaves_no_gap_and_nobody(packages: dict[str, Path], tmp_path: Path, lost: str) -> None:
     """A worker that is killed is replaced; where the parent is killed, the workers go, too."""
     environment = {**bento.clean(), "TILTYARD_PACKAGES": str(packages["iris"]), "TILTYARD_WORKERS": "2"}
-    with trial.running(ARGUMENTS, environment, tmp_path / "home") as server:
+    with smoke_test.running(ARGUMENTS, environment, tmp_path / "home") as server:
         (parent,) = psutil.Process(server.process.pid).children()
         workers = _workers(parent)
         if lost == "worker":
@@ -83,17 +84,17 @@ def test_the_figures_of_a_killed_service_go_at_the_next_start(packages: dict[str
     (temporary / "tiltyard-metrics-of-mine").mkdir(parents=True)
     environment = {**bento.clean(), "TILTYARD_PACKAGES": str(packages["iris"]), "TILTYARD_WORKERS": "2"}
     environment |= {"TMPDIR": str(temporary), "PYTHONPATH": source}
-    with trial.running(ARGUMENTS, environment, tmp_path / "first") as killed:
+    with smoke_test.running(ARGUMENTS, environment, tmp_path / "first") as killed:
         (left,) = _metrics(temporary)
         (parent,) = psutil.Process(killed.process.pid).children()
         workers = _workers(parent)
         parent.kill()
         psutil.wait_procs([parent, *workers], timeout=60)
         assert _metrics(temporary) == {left}
-    with trial.running(ARGUMENTS, environment, tmp_path / "second"):
+    with smoke_test.running(ARGUMENTS, environment, tmp_path / "second"):
         (kept,) = _metrics(temporary)
         assert kept != left
-        with trial.running(ARGUMENTS, environment, tmp_path / "third") as other:
+        with smoke_test.running(ARGUMENTS, environment, tmp_path / "third") as other:
             assert len(_metrics(temporary) - {kept}) == 1
             assert httpx.get(f"{other.url}/metrics").status_code == 200
         assert kept in _metrics(temporary)

@@ -10,11 +10,11 @@ from jousting import arena, challenge, quick_package
 from sklearn.datasets import load_iris
 from tiny import IRIS
 
-from tiltyard.judge import judge
-from tiltyard.promote import promote
-from tiltyard.registry import Registry
-from tiltyard.spool import Spool
-from tiltyard.task import Task
+from tiltyard.config.task import Task
+from tiltyard.gate.judge import judge
+from tiltyard.gate.promote import promote
+from tiltyard.registry.registry import Registry
+from tiltyard.serving.traffic.append_log import Spool
 from tiltyard.workspace import Workspace
 
 
@@ -22,9 +22,9 @@ from tiltyard.workspace import Workspace
 def rivals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Workspace, Task, str, str]:
     """A weak champion of iris, and a good challenger that was evaluated."""
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
-    monkeypatch.setattr("tiltyard.package.package", quick_package)
-    monkeypatch.setattr("tiltyard.contest.simple", lambda *_: None)  # which beats the weak one
-    monkeypatch.setattr("tiltyard.contest._memory_mb", lambda _: 80.0)
+    monkeypatch.setattr("tiltyard.serving.packaging.package.package", quick_package)
+    monkeypatch.setattr("tiltyard.gate.duel_setup.simple", lambda *_: None)  # which beats the weak one
+    monkeypatch.setattr("tiltyard.gate.duel_setup._memory_mb", lambda _: 80.0)
     workspace, task = arena(tmp_path / "arena", "iris")
     old = challenge(workspace, task, slice(1, 2))
     assert promote(workspace, task).verdict == "PROMOTE"

@@ -12,12 +12,15 @@ import tiny
 from making import new_workspace
 from starlette.applications import Starlette
 
-from tiltyard import bento, files, manifest, package, store, trial
-from tiltyard.api import application
+from tiltyard import files
+from tiltyard.data import dvc
 from tiltyard.errors import PackageError
-from tiltyard.keeper import Keeper
-from tiltyard.registry import Registry
-from tiltyard.served import Served
+from tiltyard.registry import manifest
+from tiltyard.registry.registry import Registry
+from tiltyard.serving.http.app import application
+from tiltyard.serving.http.champion_watcher import Keeper
+from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.packaging import bento, package, smoke_test
 from tiltyard.workspace import Workspace
 
 
@@ -32,7 +35,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 @pytest.fixture
 def packaged(made: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Workspace, Path]:
     """A copy of it in which iris is packaged and champion; the Bento is not built, which takes long."""
-    from tiltyard import task_file
+    from tiltyard.config import loader
 
     space = Workspace(tmp_path / "own")
     shutil.copytree(made.root, space.root)
@@ -41,9 +44,9 @@ def packaged(made: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         bento.folder(space, task, version).mkdir(parents=True)
 
     monkeypatch.setattr(bento, "build", build)
-    monkeypatch.setattr(trial, "prove", lambda *_: 0.0)
-    monkeypatch.setattr(store, "add", lambda _, folder: folder.with_name(f"{folder.name}.dvc").touch())
-    version = package.package(space, task_file.load(space, "iris"))
+    monkeypatch.setattr(smoke_test, "prove", lambda *_: 0.0)
+    monkeypatch.setattr(dvc, "add", lambda _, folder: folder.with_name(f"{folder.name}.dvc").touch())
+    version = package.package(space, loader.load(space, "iris"))
     tiny.crowned(space, version)
     return space, space.package("iris", version)
 
@@ -91,10 +94,10 @@ def test_what_was_changed_after_packaging_is_not_opened(
     with pytest.raises(PackageError, match="was changed after packaging: expected") as caught:
         Served.load(folder)
     assert "dvc checkout" in caught.value.hint
-    from tiltyard import task_file
+    from tiltyard.config import loader
 
     with pytest.raises(PackageError, match="was changed after packaging"):
-        package.package(space, task_file.load(space, "iris"))
+        package.package(space, loader.load(space, "iris"))
 
 
 @pytest.mark.parametrize("change", [change for change in CHANGES if change not in GOLDEN])
@@ -154,7 +157,7 @@ def test_a_bento_holds_the_hashes(packaged: tuple[Workspace, Path], tmp_path: Pa
 
 def test_the_version_is_that_of_model_and_encoder_alone(packaged: tuple[Workspace, Path]) -> None:
     """A name that clients know does not change with a card."""
-    from tiltyard.predictor import version
+    from tiltyard.modeling.inference.predictor import version
 
     _, folder = packaged
     before = version(folder)

@@ -11,10 +11,10 @@ import mixtures
 import tiny
 from client import TestClient
 
-from tiltyard.api import application, install
-from tiltyard.predict import predict, predict_csv
-from tiltyard.served import Served
-from tiltyard.task import Task
+from tiltyard.config.task import Task
+from tiltyard.serving.http.app import application, install
+from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.predict import predict, predict_csv
 from tiltyard.workspace import Workspace
 
 

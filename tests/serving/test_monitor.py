@@ -21,18 +21,21 @@ from client import TestClient
 from making import writing
 from starlette.applications import Starlette
 
-from tiltyard import bento, files, gather, task_file, trial
-from tiltyard.api import application, install
-from tiltyard.cli import cli
+from tiltyard import files
+from tiltyard.cli.main import cli
+from tiltyard.config import loader
 from tiltyard.errors import WorkspaceError
-from tiltyard.keeper import Keeper
-from tiltyard.live import live
-from tiltyard.monitor import monitor
-from tiltyard.recorder import Recorder
-from tiltyard.sealed_test import read_test
-from tiltyard.serve import ARGUMENTS
-from tiltyard.served import Served
-from tiltyard.spool import Spool, every, lines
+from tiltyard.monitoring import records
+from tiltyard.monitoring.live_quality import live
+from tiltyard.monitoring.monitor import monitor
+from tiltyard.preparation.sealed_test import read_test
+from tiltyard.serving.http.app import application, install
+from tiltyard.serving.http.champion_watcher import Keeper
+from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.packaging import bento, smoke_test
+from tiltyard.serving.serve import ARGUMENTS
+from tiltyard.serving.traffic.append_log import Spool, every, lines
+from tiltyard.serving.traffic.recorder import Recorder
 from tiltyard.workspace import Workspace
 
 PREDICT, FEEDBACK = "/v1/models/iris:predict", "/v1/models/iris:feedback"
@@ -41,7 +44,7 @@ Kept = tuple[Workspace, list[str], Starlette, Keeper]
 
 def sealed(space: Workspace, name: str = "iris") -> tuple[list[Any], list[Any]]:
     """Give the test rows as a client sends them, and their truths as one sends these."""
-    task = task_file.load(space, name)
+    task = loader.load(space, name)
     test, folder = read_test(space, task), next(space.package(name, "x").parent.glob("*/schema.json")).parent
     instances = Served.load(folder).predictor.encoder.to_json(test.rows)
     return instances, [task.classes[place] for place in test.truth] if task.classes else test.truth.tolist()
@@ -74,7 +77,7 @@ def closed(recorder: Recorder) -> None:
 def test_live_quality_is_what_the_evaluation_would_say_of_these_rows(kept: Kept, recorder: Recorder) -> None:
     """The sealed rows, asked live, with their truths sent back late: the very figure of the evaluation."""
     space, (first, *_), app, _ = kept
-    task, (rows, truths) = task_file.load(space, "iris"), sealed(space)
+    task, (rows, truths) = loader.load(space, "iris"), sealed(space)
     with TestClient(app) as client:
         places = ask(client, rows)
         closed(recorder)
@@ -102,7 +105,7 @@ def test_live_quality_is_what_the_evaluation_would_say_of_these_rows(kept: Kept,
 def test_numbers_and_forecasts_are_measured_too(reigning: Workspace, tmp_path: Path) -> None:
     """Regression and forecasting by their own metrics."""
     for name in ("diabetes", "sine"):
-        task, (rows, truths) = task_file.load(reigning, name), sealed(reigning, name)
+        task, (rows, truths) = loader.load(reigning, name), sealed(reigning, name)
         folder = next(reigning.package(name, "x").parent.glob("*/schema.json")).parent
         app = application()
         install(app, [Served.load(folder)])
@@ -127,7 +130,7 @@ def test_parquet_has_a_row_an_instance_with_its_features(kept: Kept, recorder: R
     with TestClient(app) as client:
         (asked, *_) = ask(client, rows[:3])
     closed(recorder)
-    assert monitor(space, task_file.load(space, "iris"))["gathered"] == 1
+    assert monitor(space, loader.load(space, "iris"))["gathered"] == 1
     (path,) = (space.records / "iris/answers").iterdir()
     table = pq.read_table(path).to_pylist()
     assert [{name: row[name] for name in tiny.IRIS} for row in table] == rows[:3]
@@ -140,7 +143,7 @@ def test_parquet_has_a_row_an_instance_with_its_features(kept: Kept, recorder: R
 def test_an_open_file_is_read_but_left(kept: Kept, recorder: Recorder) -> None:
     """A worker that still writes is not disturbed, and what it wrote counts already."""
     space, _, app, _ = kept
-    task = task_file.load(space, "iris")
+    task = loader.load(space, "iris")
     with TestClient(app) as client:
         ask(client, [tiny.IRIS] * 3, 1)
         recorder.lines.finish()
@@ -154,23 +157,23 @@ def test_an_open_file_is_read_but_left(kept: Kept, recorder: Recorder) -> None:
 def test_killed_while_it_gathers_nothing_is_lost_or_doubled(kept: Kept, recorder: Recorder) -> None:
     """Between Parquet and spool, or in the middle of Parquet: the next call finishes, with every answer once."""
     space, _, app, _ = kept
-    task = task_file.load(space, "iris")
+    task = loader.load(space, "iris")
     with TestClient(app) as client:
         ask(client, [tiny.IRIS] * 5, 1)
     closed(recorder)
     ((path, _),) = every(space.records / "iris/answers")
     content = path.read_bytes()
-    assert gather.gather(space, task) == 1
+    assert records.gather(space, task) == 1
     path.write_bytes(content)
-    assert gather.recorded(space, task, "answers").num_rows == 5
-    assert gather.gather(space, task) == 1
+    assert records.recorded(space, task, "answers").num_rows == 5
+    assert records.gather(space, task) == 1
     with writing("replacing", path.with_suffix(".parquet")) as (killed, left):
         killed.kill()
         killed.wait()
         assert left.suffix == ".parquet"
     with writing("replacing", path.with_name("other.parquet")) as (alive, kept_one):
-        assert gather.gather(space, task) == 0
-        assert gather.recorded(space, task, "answers").num_rows == 5
+        assert records.gather(space, task) == 0
+        assert records.recorded(space, task, "answers").num_rows == 5
         assert {one.name for one in path.parent.iterdir()} == {path.with_suffix(".parquet").name, kept_one.name}
         alive.communicate("")
     assert alive.returncode == 0
@@ -179,7 +182,7 @@ def test_killed_while_it_gathers_nothing_is_lost_or_doubled(kept: Kept, recorder
 def test_a_killed_writer_leaves_its_whole_lines(tmp_path: Path) -> None:
     """`kill -9` in the middle of a line: the ones before are there, the file counts as closed, and no half line."""
     script = (
-        "import os, sys, time; from pathlib import Path; from tiltyard.spool import Spool;"
+        "import os, sys, time; from pathlib import Path; from tiltyard.serving.traffic.append_log import Spool;"
         "spool = Spool(Path(sys.argv[1])); [spool.add(b'{}') for _ in range(3)];"
         "os.write(spool.file, b'{\"half'); print('written', flush=True); time.sleep(60)"
     )
@@ -224,7 +227,7 @@ def test_a_disk_that_is_full_fails_no_request(kept: Kept, recorder: Recorder, mo
         ask(client, [tiny.IRIS])
     closed(recorder)
     assert recorder.lines.counts == {"written": 2, "failed": 1}
-    assert monitor(space, task_file.load(space, "iris"))["recorded"][0]["requests"] == 2
+    assert monitor(space, loader.load(space, "iris"))["recorded"][0]["requests"] == 2
 
 
 @pytest.mark.parametrize(
@@ -331,7 +334,7 @@ def test_the_command_shows_what_there_is(kept: Kept, recorder: Recorder, monkeyp
 def test_workers_that_are_killed_lose_nothing_that_was_written(kept: Kept, tmp_path: Path) -> None:
     """Two workers under load, killed while `monitor` gathers: every answer that was heard is there, and once."""
     space, *_ = kept
-    task = task_file.load(space, "iris")
+    task = loader.load(space, "iris")
     environment = {
         **bento.clean(),
         "TILTYARD_CHAMPIONS": str(space.root / "serving"),
@@ -342,7 +345,7 @@ def test_workers_that_are_killed_lose_nothing_that_was_written(kept: Kept, tmp_p
     heard, killed = set[str](), set[int]()
     over = threading.Event()
 
-    with trial.running(ARGUMENTS, environment, tmp_path / "home") as server:
+    with smoke_test.running(ARGUMENTS, environment, tmp_path / "home") as server:
         hammers = [threading.Thread(target=_hammer, args=(server.url, heard, over)) for _ in range(3)]
         for one in hammers:
             one.start()
@@ -358,14 +361,14 @@ def test_workers_that_are_killed_lose_nothing_that_was_written(kept: Kept, tmp_p
         for one in hammers:
             one.join()
         time.sleep(1)
-    found = gather.recorded(space, task, "answers").to_pandas()
+    found = records.recorded(space, task, "answers").to_pandas()
     assert len(killed) >= 6
     assert len(heard) >= 1200
     assert not found.duplicated(["record.id", "record.instance"]).any()
     lost = heard - set(found["record.id"])
     assert len(lost) <= 3 * 2 * 20, f"{len(lost)} of {len(heard)}"  # those that a killed worker had still to write
-    assert gather.gather(space, task) >= 1
-    assert gather.recorded(space, task, "answers").num_rows == len(found)
+    assert records.gather(space, task) >= 1
+    assert records.recorded(space, task, "answers").num_rows == len(found)
 
 
 def _workers(parent: int) -> list[int]:

@@ -12,14 +12,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tiltyard import csv_cells, feedback, reading
-from tiltyard.column import Column
-from tiltyard.columns.boolean import SPELLED, Boolean
-from tiltyard.columns.category import Category
-from tiltyard.columns.date import Date
-from tiltyard.columns.number import Number
-from tiltyard.dialect import Dialect
+from tiltyard.data import table_reader
+from tiltyard.data.tables.dialect import Dialect
 from tiltyard.errors import DataError, RequestError
+from tiltyard.modeling.columns.base import Column
+from tiltyard.modeling.columns.boolean import SPELLED, Boolean
+from tiltyard.modeling.columns.category import Category
+from tiltyard.modeling.columns.date import Date
+from tiltyard.modeling.columns.number import Number
+from tiltyard.serving.http import feedback
+from tiltyard.serving.requests import csv_cells
 
 COLUMNS: dict[str, Column] = {
     "one": Number(missing="median"),
@@ -50,7 +52,7 @@ def both(path: Path, text: str, **said: Any) -> tuple[dict[str, Any], dict[str, 
     dialect = Dialect(**said)
     path.write_text(text, encoding="utf-8", newline="")
     texts = [name for name, column in COLUMNS.items() if column.spelled]
-    frame = reading.read(path, dialect, list(COLUMNS), texts).frame
+    frame = table_reader.read(path, dialect, list(COLUMNS), texts).frame
     numbers = {name: not column.spelled for name, column in COLUMNS.items()}
     cells = csv_cells.read(text, numbers, 1000, dialect)
     file = {name: outcome(column, frame[name].tolist()) for name, column in COLUMNS.items()}

@@ -12,11 +12,11 @@ from client import TestClient
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from tiltyard import keys, page
-from tiltyard.api import application, install
-from tiltyard.limits import Limits
-from tiltyard.openapi import OPEN
-from tiltyard.recorder import Recorder
+from tiltyard.serving.http import api_keys, page
+from tiltyard.serving.http.app import application, install
+from tiltyard.serving.http.limits import Limits
+from tiltyard.serving.http.openapi_v1 import OPEN
+from tiltyard.serving.traffic.recorder import Recorder
 
 UNTOLD = {*page.FILES, "/healthz", "/v1/{rest:path}", "/v2/{rest:path}"}  # the page, a second name, what is nowhere
 
@@ -111,8 +111,8 @@ def test_keys_are_told_of_where_they_are_asked_for(app: Starlette, document: dic
     """An open service says nothing of keys; a locked one names both headers, and the paths that are open still."""
     assert "security" not in document
     assert "securitySchemes" not in document["components"]
-    own = keys.add(tmp_path / "keys", "robot")
-    locked = application(Limits(keys=keys.read(tmp_path / "keys")))
+    own = api_keys.add(tmp_path / "keys", "robot")
+    locked = application(Limits(keys=api_keys.read(tmp_path / "keys")))
     install(locked, app.state.models.values())
     with TestClient(locked, headers={"X-API-Key": own}) as client:
         told = client.get("/v1/openapi.json").json()

@@ -17,12 +17,15 @@ import pytest
 import tiny
 from making import ROOT, new_workspace, writing
 
-from tiltyard import bento, files, package, store, task_file, trial
+from tiltyard import files
+from tiltyard.config import loader
+from tiltyard.config.task import Task
+from tiltyard.data import dvc
 from tiltyard.errors import PackageError, RegistryError
-from tiltyard.golden import compare
-from tiltyard.registry import Registry
-from tiltyard.served import Served
-from tiltyard.task import Task
+from tiltyard.registry.registry import Registry
+from tiltyard.serving.model.golden_rows import compare
+from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.packaging import bento, package, smoke_test
 from tiltyard.workspace import Workspace
 
 FILES = ["card.md", "encoder.json", "golden.json", "model.onnx", "proven.json", "reference.json", "schema.json"]
@@ -46,7 +49,7 @@ def fresh(space: Workspace, tmp_path: Path) -> Workspace:
 @pytest.fixture
 def iris(space: Workspace) -> Task:
     """The task."""
-    return task_file.load(space, "iris")
+    return loader.load(space, "iris")
 
 
 def unbuilt(monkeypatch: pytest.MonkeyPatch, prove: Callable[..., float]) -> None:
@@ -54,7 +57,7 @@ def unbuilt(monkeypatch: pytest.MonkeyPatch, prove: Callable[..., float]) -> Non
     monkeypatch.setattr(
         bento, "build", lambda space, task, version: bento.folder(space, task, version).mkdir(parents=True)
     )
-    monkeypatch.setattr(trial, "prove", prove)
+    monkeypatch.setattr(smoke_test, "prove", prove)
 
 
 @pytest.mark.slow
@@ -89,7 +92,7 @@ def test_bento_holds_nothing_that_trains(space: Workspace, iris: Task) -> None:
         "scikit-learn",
         "matplotlib",
     }
-    assert not (folder / "src/tiltyard/train.py").exists()
+    assert not (folder / "src/tiltyard/training/train.py").exists()
     assert (folder / "env/docker/Dockerfile").read_text().count("OTEL_SDK_DISABLED")
 
 
@@ -99,11 +102,11 @@ def test_packaged_code_is_what_runs(space: Workspace, iris: Task, tmp_path: Path
     shutil.copytree(space.root, tmp_path / "w")
     copy = Workspace(tmp_path / "w")
     version = package.package(copy, iris)
-    answering = bento.folder(copy, "iris", version) / "src/tiltyard/shortcut.py"
+    answering = bento.folder(copy, "iris", version) / "src/tiltyard/serving/model/compiled_request.py"
     answering.write_text(answering.read_text().replace("problem.answer(outputs,", "problem.answer(outputs * 1.1,"))
     golden = files.read_json(copy.package("iris", version) / "golden.json")
     with pytest.raises(PackageError, match=r"predictions\[0\]\[probabilities\].* as in the evaluation"):
-        trial.prove(copy, "iris", version, golden)
+        smoke_test.prove(copy, "iris", version, golden)
 
 
 @pytest.mark.slow
@@ -116,15 +119,15 @@ def test_a_service_that_does_not_start_is_told_with_its_log(space: Workspace, ir
     model.write_bytes(model.read_bytes() + b"\0")
     started = time.monotonic()
     with pytest.raises(PackageError, match=f"expected version {version}"):
-        trial.prove(copy, "iris", version, {"instances": [], "predictions": []})
-    assert time.monotonic() - started < trial.READY / 2
+        smoke_test.prove(copy, "iris", version, {"instances": [], "predictions": []})
+    assert time.monotonic() - started < smoke_test.READY / 2
 
 
 @pytest.mark.slow
 def test_a_clone_pulls_the_package(space: Workspace, iris: Task, tmp_path: Path) -> None:
     """Where only the pointers are, the error names the command that brings the files from the remote, and it does."""
     version = package.package(space, iris)
-    store.push(space)
+    dvc.push(space)
     left_out = shutil.ignore_patterns("out", "cache", version)
     shutil.copytree(space.root, tmp_path / "clone", ignore=left_out)
     clone = Workspace(tmp_path / "clone")
@@ -140,7 +143,7 @@ def test_a_clone_pulls_the_package(space: Workspace, iris: Task, tmp_path: Path)
 
 def test_what_others_write_is_left_alone(tiny_workspace: Workspace, tmp_path: Path) -> None:
     """A version that a living process writes stays beside a new one; what a killed one left of any version goes."""
-    folder, task = tmp_path / "iris" / "new", task_file.load(tiny_workspace, "iris")
+    folder, task = tmp_path / "iris" / "new", loader.load(tiny_workspace, "iris")
     with writing("replacing_folder", folder.with_name("old")) as (killed, left):
         killed.kill()
         killed.wait()
@@ -158,8 +161,8 @@ def test_what_others_write_is_left_alone(tiny_workspace: Workspace, tmp_path: Pa
 def test_killed_at_any_moment_it_finishes_next_time(fresh: Workspace, iris: Task, step: str, after: float) -> None:
     """`kill -9` leaves a state from which the next call makes a whole, proven package; no server survives."""
     script = (
-        "import logging, sys; from pathlib import Path; from tiltyard import task_file;"
-        "from tiltyard.package import package; from tiltyard.workspace import Workspace;"
+        "import logging, sys; from pathlib import Path; from tiltyard.config import loader as task_file;"
+        "from tiltyard.serving.packaging.package import package; from tiltyard.workspace import Workspace;"
         "logging.basicConfig(level='INFO', stream=sys.stdout); space = Workspace(Path(sys.argv[1]));"
         "package(space, task_file.load(space, 'iris'))"
     )

@@ -13,10 +13,11 @@ from hatchling.builders.wheel import WheelBuilder
 from making import ROOT, new_workspace
 from starlette.applications import Starlette
 
-from tiltyard import bento, keys, page, trial
-from tiltyard.api import application
-from tiltyard.limits import Limits
-from tiltyard.served import Served
+from tiltyard.serving.http import api_keys, page
+from tiltyard.serving.http.app import application
+from tiltyard.serving.http.limits import Limits
+from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.packaging import bento, smoke_test
 
 FOLDER = ROOT / "src" / "tiltyard" / "page"
 SOURCES = sorted(path for path in FOLDER.iterdir() if path.suffix in page.TYPES)
@@ -70,8 +71,8 @@ def test_nothing_else_is_reached(client: TestClient, path: str) -> None:
 def test_the_page_needs_no_key_but_what_it_asks_does(tmp_path: Path) -> None:
     """A browser cannot send a key before it has the field for it; the files tell nothing about the models."""
     path = tmp_path / "keys"
-    keys.add(path, "robot")
-    with TestClient(application(Limits(keys=keys.read(path)))) as locked:
+    api_keys.add(path, "robot")
+    with TestClient(application(Limits(keys=api_keys.read(path)))) as locked:
         assert {locked.get(file).status_code for file in page.FILES} == {200}
         asked = ("/v1/models", "/v1/openapi.json", "/page/", "/page/none.js", "/page/page.js/")
         assert {locked.get(path).status_code for path in asked} == {401}
@@ -135,7 +136,7 @@ def test_the_page_of_a_bento_works(packages: dict[str, Path], tmp_path: Path) ->
     target.parent.mkdir(parents=True)
     target.symlink_to(packages["iris"])
     bento.build(space, "iris", version)
-    with trial.started(space, "iris", version) as server, httpx.Client(base_url=server.url) as client:
+    with smoke_test.started(space, "iris", version) as server, httpx.Client(base_url=server.url) as client:
         for path, file in page.FILES.items():
             assert client.get(path).content == file.content
         assert client.get("/", headers={"if-none-match": page.FILES["/"].tag}).status_code == 304

@@ -22,10 +22,11 @@ from making import new_workspace
 from PIL import Image
 from starlette.applications import Starlette
 
-from tiltyard import keys, prepare
-from tiltyard.api import application, install
-from tiltyard.limits import Limits
-from tiltyard.served import Served
+from tiltyard.preparation import prepare
+from tiltyard.serving.http import api_keys
+from tiltyard.serving.http.app import application, install
+from tiltyard.serving.http.limits import Limits
+from tiltyard.serving.model.loaded_model import Served
 from tiltyard.workspace import Workspace
 
 pytestmark = pytest.mark.smoke
@@ -246,8 +247,8 @@ def test_it_fits_phones_and_either_light(browser: Browser, url: str, tmp_path: P
 def test_a_key_is_asked_for_and_kept_nowhere(browser: Browser, app: Starlette, tmp_path: Path) -> None:
     """Wrong, then right; the command says where a key goes, and shows none; loaded anew, the page has forgotten it."""
     path = tmp_path / "keys"
-    own = keys.add(path, "robot")
-    locked = application(Limits(keys=keys.read(path)))
+    own = api_keys.add(path, "robot")
+    locked = application(Limits(keys=api_keys.read(path)))
     install(locked, [app.state.models["iris"]])
     with listening(locked) as place:
         browser.open(f"http://{place}/", "!document.getElementById('key').hidden")

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from tiltyard import files, task_file
+from tiltyard import files
+from tiltyard.config import loader
 from tiltyard.errors import RegistryError, RequestError
-from tiltyard.predict import predict, predict_csv
-from tiltyard.registry import Registry
-from tiltyard.served import Served
+from tiltyard.registry.registry import Registry
+from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.predict import predict, predict_csv
 from tiltyard.workspace import Workspace
 
 IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
@@ -29,14 +30,14 @@ def served(space: Workspace, name: str) -> Served:
 @pytest.mark.parametrize("name", ["iris", "sine"])
 def test_one_instance_may_come_bare(reigning: Workspace, name: str, wrap: Any) -> None:
     """One instance, a list of instances and a REST request are answered alike."""
-    task = task_file.load(reigning, name)
+    task = loader.load(reigning, name)
     answer = predict(reigning, task, json.dumps(wrap(task.serve.example)))
     assert answer == served(reigning, name).predict([task.serve.example])
 
 
 def test_refuses_what_the_service_refuses(reigning: Workspace) -> None:
     """Malformed JSON and bad instances are RequestErrors, as over REST."""
-    task = task_file.load(reigning, "iris")
+    task = loader.load(reigning, "iris")
     for text, code in (("{", "malformed_json"), ("[]", "no_instances"), ('{"a": 1}', "missing_field")):
         with pytest.raises(RequestError) as caught:
             predict(reigning, task, text)
@@ -46,13 +47,13 @@ def test_refuses_what_the_service_refuses(reigning: Workspace) -> None:
 def test_without_champion_it_says_how_to_make_one(reigning: Workspace) -> None:
     """No champion yet: the hint is the command to type."""
     with pytest.raises(RegistryError, match="no champion yet of digits") as caught:
-        predict(reigning, task_file.load(reigning, "digits"), "[]")
+        predict(reigning, loader.load(reigning, "digits"), "[]")
     assert caught.value.hint == "make one: tiltyard run digits"
 
 
 def test_csv_rows_are_instances(reigning: Workspace) -> None:
     """The raw data itself can be predicted: the target column is left out, categories keep their names."""
-    task = task_file.load(reigning, "diabetes")
+    task = loader.load(reigning, "diabetes")
     answers = predict_csv(reigning, task, reigning.raw("diabetes") / "table.csv")
     assert len(answers) == 442
     assert answers[0] == pytest.approx(served(reigning, "diabetes").predict([first_row(reigning)])[0], rel=1e-5)
@@ -68,7 +69,7 @@ def first_row(space: Workspace) -> dict[str, Any]:
 
 def test_a_csv_file_may_be_longer_than_a_request(reigning: Workspace, tmp_path: Path) -> None:
     """Files are cut into requests; a refusal counts rows from the first of the file."""
-    task = task_file.load(reigning, "iris")
+    task = loader.load(reigning, "iris")
     path = tmp_path / "many.csv"
     lines = [",".join(IRIS), *[",".join(map(str, IRIS.values()))] * 2500]
     path.write_text("\n".join(lines))
@@ -81,7 +82,7 @@ def test_a_csv_file_may_be_longer_than_a_request(reigning: Workspace, tmp_path: 
 
 def test_bad_rows_are_null_and_told_in_a_second_file(reigning: Workspace, tmp_path: Path) -> None:
     """With their number in the file and the reason; all others are answered."""
-    task, path, rejected = task_file.load(reigning, "iris"), tmp_path / "some.csv", tmp_path / "some.rejected.csv"
+    task, path, rejected = loader.load(reigning, "iris"), tmp_path / "some.csv", tmp_path / "some.rejected.csv"
     lines = [",".join(IRIS), *[",".join(map(str, IRIS.values()))] * 1500]
     lines[2], lines[1401] = "5.1,3.5,?,0.2", "5.1,,1.4,0.2"
     path.write_text("\n".join(lines))
@@ -96,7 +97,7 @@ def test_bad_rows_are_null_and_told_in_a_second_file(reigning: Workspace, tmp_pa
 
 def test_csv_of_a_series_gives_the_next_value(reigning: Workspace) -> None:
     """Of a series the last window is taken."""
-    task = task_file.load(reigning, "sine")
+    task = loader.load(reigning, "sine")
     (answer,) = predict_csv(reigning, task, reigning.raw("sine") / "series.csv")
     lines = (reigning.raw("sine") / "series.csv").read_text().splitlines()
     place = lines[0].split(",").index("value")
@@ -113,13 +114,13 @@ def test_refuses_other_csv_files(reigning: Workspace, tmp_path: Path, content: s
     path = tmp_path / "bad.csv"
     files.write_bytes(path, content if isinstance(content, bytes) else content.encode())
     with pytest.raises(RequestError, match=text):
-        predict_csv(reigning, task_file.load(reigning, "iris"), path)
+        predict_csv(reigning, loader.load(reigning, "iris"), path)
     with pytest.raises(RequestError, match="cannot read"):
-        predict_csv(reigning, task_file.load(reigning, "iris"), tmp_path / "none.csv")
+        predict_csv(reigning, loader.load(reigning, "iris"), tmp_path / "none.csv")
 
 
 def test_a_csv_file_without_rows_is_refused(reigning: Workspace, tmp_path: Path) -> None:
     """Nothing to answer is a mistake, not an empty answer."""
     (tmp_path / "empty.csv").write_text(",".join(IRIS) + "\n")
     with pytest.raises(RequestError, match="received a header alone"):
-        predict_csv(reigning, task_file.load(reigning, "iris"), tmp_path / "empty.csv")
+        predict_csv(reigning, loader.load(reigning, "iris"), tmp_path / "empty.csv")

@@ -11,10 +11,10 @@ from typing import Any
 import prometheus_client
 import pytest
 
-from tiltyard import probes
-from tiltyard.answered_request import AnsweredRequest
-from tiltyard.meters import Meters
-from tiltyard.probes import MetricsText
+from tiltyard.serving.http import health
+from tiltyard.serving.http.answered_request import AnsweredRequest
+from tiltyard.serving.http.health import MetricsText
+from tiltyard.serving.http.prometheus import Meters
 
 
 class Written:
@@ -58,7 +58,7 @@ def test_figures_are_written_once_for_all_who_ask(written: Written) -> None:
 def test_figures_are_at_most_a_second_old(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who asks every few seconds hears new ones each time."""
     text, clock = MetricsText(), [100.0]
-    monkeypatch.setattr(probes, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(health, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     written.turned.set()
 
     async def ask() -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tiltyard.rate_limit import RateLimit, RateLimits
+from tiltyard.serving.traffic.rate_limit import RateLimit, RateLimits
 
 
 def test_a_limit_gives_back_as_time_goes_on() -> None:
@@ -24,7 +24,7 @@ def test_a_limit_gives_back_as_time_goes_on() -> None:
 
 def test_limits_remember_a_bounded_number_of_senders(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who was quiet longest is forgotten, not who sends."""
-    monkeypatch.setattr("tiltyard.rate_limit.MOST", 3)
+    monkeypatch.setattr("tiltyard.serving.traffic.rate_limit.MOST", 3)
     limits = RateLimits((10, 1), clock=lambda: 0.0)
     limits.of("a")[0].take(7)
     for name in ("b", "c", "a", "d", "e"):

@@ -9,21 +9,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tiltyard import gather, plugins, task_file
-from tiltyard.checks.drift import Drift as Check
-from tiltyard.column import Column
-from tiltyard.columns.boolean import Boolean
-from tiltyard.columns.category import Category
-from tiltyard.columns.date import Date
-from tiltyard.columns.number import Number
-from tiltyard.columns.prose import Prose
-from tiltyard.columns.series import Series
-from tiltyard.columns.text import Text
-from tiltyard.duel import Duel
-from tiltyard.gate import NotApplicableError
-from tiltyard.monitor import compared, too_few
-from tiltyard.reference import reference
-from tiltyard.task import Task
+from tiltyard import plugins
+from tiltyard.config import loader
+from tiltyard.config.task import Task
+from tiltyard.gate.checks.base import NotApplicableError
+from tiltyard.gate.checks.drift import Drift as Check
+from tiltyard.gate.duel import Duel
+from tiltyard.modeling.columns.base import Column
+from tiltyard.modeling.columns.boolean import Boolean
+from tiltyard.modeling.columns.category import Category
+from tiltyard.modeling.columns.date import Date
+from tiltyard.modeling.columns.number import Number
+from tiltyard.modeling.columns.prose import Prose
+from tiltyard.modeling.columns.series import Series
+from tiltyard.modeling.columns.text import Text
+from tiltyard.modeling.inference.reference import reference
+from tiltyard.monitoring import records
+from tiltyard.monitoring.monitor import compared, too_few
 from tiltyard.workspace import Workspace
 
 # For each type of column, columns with values that a client may send.
@@ -50,7 +52,7 @@ def test_every_type_of_column_is_sent() -> None:
 
 def task_of(workspace: Workspace, column: Column) -> Task:
     """Return a task with one such column, as far as records look at it."""
-    return task_file.load(workspace, "iris").model_copy(update={"columns": {"x": column}})
+    return loader.load(workspace, "iris").model_copy(update={"columns": {"x": column}})
 
 
 def recorded(workspace: Workspace, task: Task, values: list[Any], *, closed: bool) -> list[Any]:
@@ -70,8 +72,8 @@ def recorded(workspace: Workspace, task: Task, values: list[Any], *, closed: boo
         }
         for i, one in enumerate(instances)
     ]
-    table = gather._table(task, "answers", _spool(folder, lines))
-    return gather._sent(task, _stored(table, folder) if closed else table.select(["x"]))
+    table = records._table(task, "answers", _spool(folder, lines))
+    return records._sent(task, _stored(table, folder) if closed else table.select(["x"]))
 
 
 def _spool(folder: Path, lines: list[dict[str, Any]]) -> Path:
@@ -109,7 +111,7 @@ def test_what_was_sent_is_read_back(workspace: Workspace, column: Column, values
 
 def test_pictures_are_said_not_to_be_recorded(workspace: Workspace) -> None:
     """Nobody is told that too few were recorded."""
-    assert too_few(task_file.load(workspace, "digits"), []) == "pictures are not recorded"
+    assert too_few(loader.load(workspace, "digits"), []) == "pictures are not recorded"
 
 
 def duel(task: Task, inputs: dict[str, Any], drift: list[dict[str, Any]]) -> Duel:

@@ -12,14 +12,15 @@ import tiny
 from client import TestClient
 from starlette.applications import Starlette
 
-from tiltyard import task_file, traffic
-from tiltyard.gather import KINDS
-from tiltyard.keeper import Keeper
-from tiltyard.live import live
-from tiltyard.recorder import Recorder
-from tiltyard.rivals import agreement, match
-from tiltyard.spool import Spool
-from tiltyard.task import Task
+from tiltyard.config import loader
+from tiltyard.config.task import Task
+from tiltyard.monitoring import traffic
+from tiltyard.monitoring.live_comparison import agreement, match
+from tiltyard.monitoring.live_quality import live
+from tiltyard.monitoring.records import KINDS
+from tiltyard.serving.http.champion_watcher import Keeper
+from tiltyard.serving.traffic.append_log import Spool
+from tiltyard.serving.traffic.recorder import Recorder
 from tiltyard.workspace import Workspace
 
 Kept = tuple[Workspace, list[str], Starlette, Keeper]
@@ -49,7 +50,7 @@ def tell(space: Workspace, ids: range) -> None:
 @pytest.fixture
 def task(reigning: Workspace) -> Task:
     """Iris, by accuracy."""
-    found = task_file.load(reigning, "iris")
+    found = loader.load(reigning, "iris")
     return found.model_copy(update={"gate": found.gate.model_copy(update={"metric": "accuracy"})})
 
 
@@ -108,7 +109,7 @@ def test_an_id_that_came_twice_counts_once(task: Task, tmp_path: Path) -> None:
 
 def test_numbers_lie_apart(reigning: Workspace, tmp_path: Path) -> None:
     """Of numbers it is told how far answers lie apart, on average and at worst."""
-    space, task = Workspace(tmp_path), task_file.load(reigning, "diabetes")
+    space, task = Workspace(tmp_path), loader.load(reigning, "diabetes")
     for version, value in ((OLD, 100.0), (NEW, 103.0)):
         spool = Spool(space.records / "diabetes" / KINDS[0])
         line = {"id": "a", "time": 1.0, "ms": 1.0, "arm": "champion", "version": version, "predictions": [value, value]}
@@ -121,10 +122,10 @@ def test_the_report_puts_both_side_by_side(kept: Kept, monkeypatch: pytest.Monke
     """After a shadow has run over requests whose truths came: arms, agreement, and who was better by how much."""
     from click.testing import CliRunner
 
-    from tiltyard.cli import cli
+    from tiltyard.cli.main import cli
 
     space, (first, second, _), app, watching = kept
-    task = task_file.load(space, "iris")
+    task = loader.load(space, "iris")
     traffic.begin(space, task, (second, "shadow"), 1.0)
     assert traffic.traffic(space, task)["report"]["arms"] == []
     watching.look()

@@ -11,7 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tiltyard import keys, serve, trial
+from tiltyard.serving import serve
+from tiltyard.serving.http import api_keys
+from tiltyard.serving.packaging import smoke_test
 
 HERE = Path(__file__).parent
 SETTINGS = """\
@@ -64,8 +66,8 @@ def test_the_document_is_true(packages: dict[str, Path], tmp_path: Path, locked:
     With keys, whoever brings none is refused everywhere.
     """
     pytest.importorskip("schemathesis")
-    own = keys.add(tmp_path / "keys", "robot") if locked else ""
+    own = api_keys.add(tmp_path / "keys", "robot") if locked else ""
     given = {"PACKAGES": str(packages["iris"]), "KEYS": str(tmp_path / "keys")} if locked else serve.fixed(packages)
     environment = serve.environment({**given, "RECORDS": str(tmp_path / "records"), "RECORD": "1"}, tmp_path)
-    with trial.running(serve.ARGUMENTS, environment, tmp_path / "home") as server:
+    with smoke_test.running(serve.ARGUMENTS, environment, tmp_path / "home") as server:
         assert looked(tmp_path, server.url, own) > (300 if locked else 2000)

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tiltyard import bento, serve, trial
 from tiltyard.errors import PackageError, RegistryError, TaskError
+from tiltyard.serving import serve
+from tiltyard.serving.packaging import bento, smoke_test
 from tiltyard.workspace import Workspace
 
 
@@ -65,9 +66,9 @@ def test_a_taken_port_is_an_error(reigning: Workspace) -> None:
 @pytest.mark.slow
 def test_becomes_the_service(reigning: Workspace, tmp_path: Path) -> None:
     """The process itself turns into the service, after saying where it is; its example works."""
-    port = trial.free_port()
+    port = smoke_test.free_port()
     script = (
-        "import sys; from pathlib import Path; from tiltyard.serve import serve;"
+        "import sys; from pathlib import Path; from tiltyard.serving.serve import serve;"
         "from tiltyard.workspace import Workspace;"
         f"serve(Workspace(Path(sys.argv[1])), ['iris'], ('127.0.0.1', {port}), say=lambda t: print(t, flush=True))"
     )
@@ -79,9 +80,9 @@ def test_becomes_the_service(reigning: Workspace, tmp_path: Path) -> None:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    server = trial.Server(process, f"http://127.0.0.1:{port}", tmp_path / "log")
+    server = smoke_test.Server(process, f"http://127.0.0.1:{port}", tmp_path / "log")
     try:
-        trial.wait(server)
+        smoke_test.wait(server)
         said = server.log.read_text()
         assert f"http://127.0.0.1:{port}/v1/models/iris" in said
         command = next(line for line in said.splitlines() if line.startswith("try: curl "))
@@ -89,5 +90,5 @@ def test_becomes_the_service(reigning: Workspace, tmp_path: Path) -> None:
         with urllib.request.urlopen(url, body.strip("'").encode(), timeout=10) as response:  # noqa: S310 - loopback
             assert json.load(response)["model"] == "iris"
     finally:
-        trial.stop(process)
+        smoke_test.stop(process)
     assert process.returncode is not None

@@ -9,8 +9,8 @@ import pytest
 
 from tiltyard import files
 from tiltyard.errors import PackageError, RequestError
-from tiltyard.predictor import version
-from tiltyard.served import Served, find
+from tiltyard.modeling.inference.predictor import version
+from tiltyard.serving.model.loaded_model import Served, find
 
 
 def test_refuses_a_folder_without_a_package(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ import httpx
 import pytest
 from making import ROOT
 
-from tiltyard import bento, trial
-from tiltyard.serve import ARGUMENTS
+from tiltyard.serving.packaging import bento, smoke_test
+from tiltyard.serving.serve import ARGUMENTS
 
 IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 HEAVY = ["tensorflow", "keras", "pandas", "dvc", "prefect", "great_expectations", "sklearn", "matplotlib"]
@@ -32,7 +32,7 @@ def url(
     """A running service of all four tasks with two workers."""
     named = os.pathsep.join(map(str, packages.values()))
     environment = {**bento.clean(), "TILTYARD_PACKAGES": named, "TILTYARD_WORKERS": "2"}
-    with trial.running(request.param, environment, tmp_path_factory.mktemp("service")) as server:
+    with smoke_test.running(request.param, environment, tmp_path_factory.mktemp("service")) as server:
         yield server.url
 
 

@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 
-from tiltyard import sheet
 from tiltyard.errors import RequestError
-from tiltyard.served import Served
+from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.requests import table_body
 
 PREDICT = "/v1/models/iris:predict"
 NAMES = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
@@ -96,7 +96,7 @@ def test_parquet_that_is_none_is_refused(client: TestClient, monkeypatch: pytest
     assert code(client.post(PREDICT, content=bomb, headers=PARQUET)) == "too_many"
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(RequestError, match="Parquet needs pyarrow where the service runs") as refusal:
-        sheet.insist_on_parquet()
+        table_body.insist_on_parquet()
     assert refusal.value.status == 415
 
 

@@ -17,12 +17,14 @@ from hypothesis import strategies as st
 from making import new_workspace
 from starlette.applications import Starlette
 
-from tiltyard import few, plugins, predict_request
+from tiltyard import plugins
 from tiltyard.errors import RequestError
-from tiltyard.lane import Lane
-from tiltyard.predict_message import Question
-from tiltyard.served import Served
-from tiltyard.shortcut import shortcut
+from tiltyard.serving.http.fast_middleware import Lane
+from tiltyard.serving.model import few_rows
+from tiltyard.serving.model.compiled_request import shortcut
+from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.requests import predict
+from tiltyard.serving.requests.message import Question
 
 ODD = ["NaN", "1e999", "-1", "1e-400", "true", "null", '"5"', "[]", "[1]", "{}", "9" * 400, "16", "0.5", '"\\ud800"']
 
@@ -30,7 +32,7 @@ ODD = ["NaN", "1e999", "-1", "1e-400", "true", "null", '"5"', "[]", "[1]", "{}",
 def long_way(model: Served, body: bytes) -> bytes | None:
     """Give the answer of the routes; None if they refuse."""
     try:
-        return predict_request.answer(model, predict_request.read(model, Question("v1", body)), told=False).content
+        return predict.answer(model, predict.read(model, Question("v1", body)), told=False).content
     except RequestError:
         return None
 
@@ -145,7 +147,7 @@ def test_the_lane_hands_on_what_it_read(app: Starlette, pieces: int, header: tup
     assert b"".join(message["body"] for message in heard) == (b"" if taken else example)
 
 
-@pytest.mark.parametrize("rows", [1, few.MOST, few.MOST + 1, 40])
+@pytest.mark.parametrize("rows", [1, few_rows.MOST, few_rows.MOST + 1, 40])
 def test_few_rows_and_many_are_read_alike(people: Served, app: Starlette, rows: int) -> None:
     """Number by number, or all at once: the same features to the bit, and a bad value is found anywhere."""
     for model, name in ((people, "age"), (app.state.models["iris"], "petal_width")):

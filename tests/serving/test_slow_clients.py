@@ -14,8 +14,8 @@ import tiny
 from starlette.applications import Starlette
 from wire import FAST, HEAD, PLAIN, USUAL, connect, heard, request, served
 
-from tiltyard import connection
-from tiltyard.limits import Limits
+from tiltyard.serving.http import connection
+from tiltyard.serving.http.limits import Limits
 
 
 @pytest.fixture(scope="module", params=[FAST, PLAIN], ids=["fast", "plain"])
@@ -113,7 +113,7 @@ def test_connections_are_bounded(app: Starlette) -> None:
 
 def test_answers_that_nobody_takes_are_bounded_together(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection that makes them too many is ended, and others are answered."""
-    monkeypatch.setattr("tiltyard.guard.UNSENT", 50_000)
+    monkeypatch.setattr("tiltyard.serving.http.admission.UNSENT", 50_000)
     wire = request({"instances": [tiny.IRIS] * 900})
     with served(app) as port, socket.socket() as client, connect(port) as other:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -127,7 +127,7 @@ def test_answers_that_nobody_takes_are_bounded_together(app: Starlette, monkeypa
 
 def test_bodies_are_bounded_together(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is being read counts, and does not count any more when it is answered or its client has left."""
-    monkeypatch.setattr("tiltyard.guard.BUFFERED", 4_000_000)
+    monkeypatch.setattr("tiltyard.serving.http.admission.BUFFERED", 4_000_000)
     body = b" " * 1_900_000
     with served(app, PLAIN) as port, connect(port) as first:
         first.sendall(request(body)[:-10])

@@ -17,13 +17,15 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from starlette.applications import Starlette
 
-from tiltyard import bento, tracing, variables
-from tiltyard.api import application, replace
-from tiltyard.cli import cli
+from tiltyard.cli.main import cli
 from tiltyard.errors import PackageError
-from tiltyard.meters import Meters
-from tiltyard.served import Served
-from tiltyard.tracing import Tracer
+from tiltyard.serving import variables
+from tiltyard.serving.http import tracing
+from tiltyard.serving.http.app import application, replace
+from tiltyard.serving.http.prometheus import Meters
+from tiltyard.serving.http.tracing import Tracer
+from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.packaging import bento
 
 PREDICT = "/v1/models/iris:predict"
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -69,7 +71,7 @@ def test_a_request_is_a_span(app: Starlette, client: TestClient, spans: InMemory
         "url.path": PREDICT,
         "http.response.status_code": 200,
         "tiltyard.request_id": "mine",
-        "tiltyard.model": "iris",
+        "tiltyard.modeling.models.base": "iris",
         "tiltyard.version": iris.version,
         "tiltyard.instances": 3,
     }
@@ -188,12 +190,13 @@ def test_the_service_sends_them(
     """As it is started by `tiltyard serve`: what it was asked has arrived when it has ended."""
     pytest.importorskip(EXPORTER)
 
-    from tiltyard import serve, trial
+    from tiltyard.serving import serve
+    from tiltyard.serving.packaging import smoke_test
 
     address, heard = collector
     given = {"PACKAGES": str(packages["iris"]), "TRACE": "True"}
     environment = {**serve.environment(given, tmp_path), OTLP: address}
-    with trial.running(serve.ARGUMENTS, environment, tmp_path / "home") as server:
+    with smoke_test.running(serve.ARGUMENTS, environment, tmp_path / "home") as server:
         server.ask("/v1/models/iris")
         server.ask("/v2/models/iris")
     told = [attribute.value.string_value for span in received(heard) for attribute in span.attributes]

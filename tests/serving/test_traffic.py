@@ -17,14 +17,18 @@ from client import TestClient
 from starlette.applications import Starlette
 from tritonclient.utils import np_to_triton_dtype
 
-from tiltyard import arms, bento, challenge, task_file, traffic, trial
-from tiltyard.cli import cli
+from tiltyard.cli.main import cli
+from tiltyard.config import loader
 from tiltyard.errors import PackageError, RegistryError
-from tiltyard.keeper import Keeper
-from tiltyard.recorder import Recorder
-from tiltyard.serve import ARGUMENTS
-from tiltyard.served import Served
-from tiltyard.spool import every, lines
+from tiltyard.monitoring import traffic
+from tiltyard.registry import rollout
+from tiltyard.serving.http.champion_watcher import Keeper
+from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.packaging import bento, smoke_test
+from tiltyard.serving.serve import ARGUMENTS
+from tiltyard.serving.traffic import routing
+from tiltyard.serving.traffic.append_log import every, lines
+from tiltyard.serving.traffic.recorder import Recorder
 from tiltyard.workspace import Workspace
 
 PREDICT = "/v1/models/iris:predict"
@@ -41,7 +45,7 @@ Kept = tuple[Workspace, list[str], Starlette, Keeper]
 def begin(kept: Kept, way: str, share: float, which: int = 1) -> None:
     """Set a challenge, and let the worker see it."""
     space, versions, _, watching = kept
-    traffic.begin(space, task_file.load(space, "iris"), (versions[which], way), share)
+    traffic.begin(space, loader.load(space, "iris"), (versions[which], way), share)
     watching.look()
 
 
@@ -103,10 +107,10 @@ def test_both_protocols_ask_the_same_side(kept: Kept) -> None:
 def test_the_key_is_the_clients_word_or_whose_key_it_is_or_its_address() -> None:
     """In this order; a client without any is one client."""
     scope: dict[str, Any] = {"headers": [(b"x-tiltyard-key", b"mary")], "holder": "robot", "client": ("10.0.0.1", 7)}
-    assert arms.key(scope) == b"mary"
-    assert arms.key({**scope, "headers": []}) == b"robot"
-    assert arms.key({**scope, "headers": [], "holder": ""}) == b"10.0.0.1"
-    assert arms.key({"headers": [], "client": None}) == b""
+    assert routing.key(scope) == b"mary"
+    assert routing.key({**scope, "headers": []}) == b"robot"
+    assert routing.key({**scope, "headers": [], "holder": ""}) == b"10.0.0.1"
+    assert routing.key({"headers": [], "client": None}) == b""
 
 
 def test_another_challenger_tries_other_clients(kept: Kept) -> None:
@@ -195,7 +199,7 @@ def test_a_body_too_large_to_wait_is_dropped(kept: Kept, recorder: Recorder) -> 
 def test_a_challenge_ends_with_the_champion_that_it_was_set_beside(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     """Promotion, which opens no file, and rollback end it for good; one that came otherwise ends it, too."""
     space, (first, second, third), app, watching = kept
-    task = task_file.load(space, "iris")
+    task = loader.load(space, "iris")
     begin(kept, "canary", 1.0)
     with TestClient(app) as client:
 
@@ -234,7 +238,7 @@ def test_a_challenge_that_cannot_be_taken_changes_nothing(
     watching.look()
     assert app.state.arms["iris"] is was
     assert "iris: the new challenger is not served" in caplog.text
-    traffic.end(space, task_file.load(space, "iris"))
+    traffic.end(space, loader.load(space, "iris"))
     watching.look()
     assert app.state.arms == {}
 
@@ -252,7 +256,7 @@ def test_a_challenger_with_other_answers_is_not_taken(kept: Kept, caplog: pytest
 def test_a_version_without_a_package_is_refused(kept: Kept) -> None:
     """With the command that makes one, or brings it; the champion itself is no challenger."""
     space, (first, second, third), _, _ = kept
-    task = task_file.load(space, "iris")
+    task = loader.load(space, "iris")
     with pytest.raises(PackageError, match="expected a packaged version, one of") as caught:
         traffic.begin(space, task, ("0" * 12, "shadow"), 1.0)
     assert caught.value.hint == "train and evaluate it, then: tiltyard package iris"
@@ -294,12 +298,12 @@ def test_sampling_costs_no_draw_and_is_exact() -> None:
     """A tenth of requests is recorded whichever way they take, and none is drawn twice."""
     recorder = Recorder(Path("nowhere"), 0.1)
     app = SimpleNamespace(arms={}, recorder=recorder)
-    taken = sum(recorder.due() if not arms.plain(app, "iris") else not recorder.passed() for _ in range(50_000))
+    taken = sum(recorder.due() if not routing.plain(app, "iris") else not recorder.passed() for _ in range(50_000))
     assert abs(taken - 5000) < 4 * np.sqrt(50_000 * 0.1 * 0.9)
     app.recorder = None
-    assert arms.plain(app, "iris")
+    assert routing.plain(app, "iris")
     app.arms = {"iris": None}
-    assert not arms.plain(app, "iris")
+    assert not routing.plain(app, "iris")
     assert not any(Recorder(Path("nowhere")).due() for _ in range(100))
     assert all(Recorder(Path("nowhere"), 1.0).due() for _ in range(100))
 
@@ -307,15 +311,15 @@ def test_sampling_costs_no_draw_and_is_exact() -> None:
 def test_a_challenge_is_read_strictly(tmp_path: Path) -> None:
     """What is no challenge is refused with the way out; no file is none."""
     path = tmp_path / "iris.json"
-    assert challenge.read(path) is None
+    assert rollout.read(path) is None
     whole = {"task": "iris", "version": "0" * 12, "way": "canary", "share": 1, "champion": "1" * 12, "since": "now"}
     path.write_text(json.dumps(whole))
-    assert challenge.read(path)
+    assert rollout.read(path)
     twice = json.dumps(whole).replace("{", '{"share": 0.01, ')
     for content in ('{"task": "iris", "share": 2}', twice, "[" * 9999, "\ud800".encode("utf-8", "surrogatepass"), "7"):
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         with pytest.raises(RegistryError, match="is no challenge") as caught:
-            challenge.read(path)
+            rollout.read(path)
         assert caught.value.hint == "end it: tiltyard traffic iris --off"
 
 
@@ -341,8 +345,8 @@ def test_two_workers_keep_each_client_on_its_side(kept: Kept, tmp_path: Path) ->
         "TILTYARD_RECORDS": str(space.records),
         "TILTYARD_RECORD": "1",
     }
-    with trial.running(ARGUMENTS, environment, tmp_path / "home") as server:
-        traffic.begin(space, task_file.load(space, "iris"), (second, "canary"), 0.5)
+    with smoke_test.running(ARGUMENTS, environment, tmp_path / "home") as server:
+        traffic.begin(space, loader.load(space, "iris"), (second, "canary"), 0.5)
         sides: dict[int, set[str]] = {number: set() for number in range(60)}
         time.sleep(5)
         for turn in range(8):

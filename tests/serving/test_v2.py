@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from listening import listening
 from starlette.applications import Starlette
 
-from tiltyard import inference, predict_request
-from tiltyard.predict_message import Question
-from tiltyard.served import Served
-from tiltyard.tensors import DTYPES, columns_of, from_predictions
+from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.tensors import DTYPES, columns_of, from_predictions
+from tiltyard.serving.requests import predict, v2_codec
+from tiltyard.serving.requests.message import Question
 
 LENGTH = "Inference-Header-Content-Length"
 IRIS = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
@@ -136,14 +136,14 @@ def test_texts_travel_in_both_spellings() -> None:
     raw = b"".join(struct.pack("<I", len(text.encode())) + text.encode() for text in texts)
     told = {"name": "text", "shape": [3], "datatype": "BYTES", "parameters": {"binary_data_size": len(raw)}}
     head = json.dumps({"inputs": [told]}).encode()
-    _, arrays = inference.read(head + raw, str(len(head)))
+    _, arrays = v2_codec.read(head + raw, str(len(head)))
     assert arrays["text"].tolist() == texts
-    request, again = inference.read(
+    request, again = v2_codec.read(
         json.dumps({"inputs": [{"name": "text", "shape": [3], "datatype": "BYTES", "data": texts}]}).encode(), None
     )
     assert again["text"].tolist() == texts
     request.parameters = {"binary_data_output": True}
-    body, length = inference.write(request, ("a", "1"), {"text": arrays["text"]})
+    body, length = v2_codec.write(request, ("a", "1"), {"text": arrays["text"]})
     assert length is not None
     assert body[length:] == raw
     assert json.loads(body[:length])["outputs"][0]["parameters"] == {"binary_data_size": len(raw)}
@@ -208,9 +208,9 @@ def test_what_is_no_request_is_refused(client: TestClient, body: dict[str, Any],
 
 def test_little_is_decoded_where_requests_are_received() -> None:
     """A body of V2 costs more for each of its bytes than one of V1: from 2 kB on it is read in another process."""
-    assert predict_request.small(Question("v2", bytes(2047)))
-    assert not predict_request.small(Question("v2", bytes(2048)))
-    assert predict_request.small(Question("v1", bytes(2048)))
+    assert predict.small(Question("v2", bytes(2047)))
+    assert not predict.small(Question("v2", bytes(2048)))
+    assert predict.small(Question("v1", bytes(2048)))
 
 
 @pytest.mark.parametrize(("length", "size"), [("x", 8), ("-1", 8), ("9" * 30, 8), (None, -8), (None, 99), (None, 7)])

@@ -1,0 +1,40 @@
+"""The verb resolve: what each stage reads of a task file, defaults filled in, in a small JSON file of its own.
+
+DVC hashes these files. It would write the keys of a task file into dvc.lock, and cannot read back what long names of
+columns become there; and it would not see that a default has changed.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tiltyard import files
+from tiltyard.config import safe_yaml
+from tiltyard.config.task import Task
+from tiltyard.workspace import Workspace
+
+# which sections a stage reads; a change of another leaves its work alone
+SECTIONS: dict[str, set[str]] = {
+    "validate": {"problem", "source", "rows", "columns", "target", "expect"},
+    "prepare": {"problem", "source", "columns", "target", "split", "serve"},
+    "train": {"problem", "columns", "target", "model", "train"},
+    "evaluate": {"title", "problem", "columns", "target", "split", "gate"},
+}
+
+
+def resolve(workspace: Workspace, task: Task) -> list[str]:
+    """Write a file for each stage; return their names."""
+    _unfold(workspace.task_file(task.name))
+    with files.replacing_folder(workspace.out(task.name, "config")) as folder:
+        for verb, sections in SECTIONS.items():
+            content = task.model_dump(mode="json", include=sections)
+            files.write_text(folder / f"{verb}.json", json.dumps(content, indent=1) + "\n")
+    return [f"{verb}.json" for verb in SECTIONS]
+
+
+def _unfold(path: Path) -> None:
+    """Repair a task file that `dvc exp run -S` has rewritten: DVC folds long keys so that it cannot read them back."""
+    text = path.read_text(encoding="utf-8")
+    if (repaired := safe_yaml.unfolded(text)) != text:
+        files.write_text(path, repaired)

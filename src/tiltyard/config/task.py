@@ -1,0 +1,318 @@
+"""A task: the whole story of one model, read strictly from tasks/NAME.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, model_validator
+
+from tiltyard import plugins
+from tiltyard.config.gate_section import Gate
+from tiltyard.config.search_section import Range
+from tiltyard.config.train_section import Train, unfit
+from tiltyard.data.sources.base import Source
+from tiltyard.errors import RequestError
+from tiltyard.expectation import Expectation
+from tiltyard.modeling.columns._datetime_format import Spelling
+from tiltyard.modeling.columns.base import Column
+from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.metrics.base import Metric
+from tiltyard.modeling.models.base import Model, Output
+from tiltyard.modeling.problems.base import Problem, Target
+from tiltyard.settings import Strict
+
+if TYPE_CHECKING:
+    AnySource = Source
+    AnyModel = Model
+    AnyColumn = Column
+else:
+    AnySource = plugins.union("sources", "kind")
+    AnyModel = plugins.union("models", "family")
+    AnyColumn = plugins.union("columns", "type")
+
+ProblemName = Literal["regression", "classification", "forecasting", "generation", "translation"]
+
+
+class Split(Strict):
+    """How rows are dealt to training, validation and test; identical rows always stay together."""
+
+    kind: Literal["random", "stratified", "chronological", "given"] = Field(
+        description="given: the data says so, in the column `by`; of pictures, in the folder above their class."
+    )
+    test: float = Field(0.2, gt=0, lt=1)
+    validation: float = Field(0.2, gt=0, lt=1, description="Share of all rows, like `test`.")
+    seed: int = 0
+    by: str | None = Field(None, description="The raw column of times, or for a given split that of parts.")
+    # Not written if unset: parameters of earlier decisions are what they were.
+    format: str | None = Field(
+        None,
+        exclude_if=lambda spelled: spelled is None,
+        description="How `by` spells a time, such as %d.%m.%Y, if not as ISO does.",
+    )
+    group: str | None = Field(None, description="The raw column whose rows stay together: a customer, a patient.")
+
+    rows: int | None = Field(None, ge=10, description="How many rows to use, by their hash, or the latest; or all.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Split:
+        if self.by and self.kind not in ("chronological", "given"):
+            raise ValueError(f"by: expected for a chronological or given split; received {self.by} with {self.kind}")
+        if self.format and (self.kind != "chronological" or not self.by):
+            raise ValueError(f"format: expected for a chronological split with `by`; received {self.format}")
+        if self.format:
+            Spelling(self.format)
+        if self.group and self.kind in ("chronological", "given"):
+            raise ValueError(f"group: expected for a random or stratified split; received {self.group}")
+        if self.test + self.validation >= 1:
+            raise ValueError(f"expected test + validation below 1; received {self.test + self.validation:g}")
+        return self
+
+
+class Check(Strict):
+    """What `tiltyard check` lets pass in silence."""
+
+    rows: float = Field(0.5, gt=0, description="Share by which the number of rows may change from version to version.")
+    missing: float = Field(0.3, ge=0, lt=1, description="Share of a column that may be missing, where any may.")
+    psi: float = Field(0.2, gt=0, description="Population stability index of a column between two samples.")
+    ks: float = Field(0.15, gt=0, lt=1, description="Kolmogorov and Smirnov's distance of a column of numbers.")
+    chi2: float = Field(0.15, gt=0, lt=1, description="Cramer's V, by chi-square, of a column of names.")
+    confidence: float = Field(0.999, gt=0.5, lt=1, description="That such a distance is not chance.")
+
+
+class Serve(Strict):
+    """What the service takes."""
+
+    max_instances: int = Field(1000, ge=1)
+    max_body_bytes: int = Field(4_000_000, ge=1000)
+    example: Any = Field(description="One instance, as a client would send it.")
+
+
+class Task(Strict):
+    """A task file."""
+
+    name: str = Field(pattern="^[a-z][a-z0-9_]{0,62}$", description="Is the file's name; need not be written.")
+    title: str
+    problem: ProblemName
+    source: AnySource
+    rows: tuple[int, int] = Field(strict=False, description="The fewest and the most rows the source may hold.")
+    columns: dict[str, AnyColumn] = Field(min_length=1)
+    target: Target
+    expect: list[Expectation] = Field(default_factory=list)
+    split: Split
+    model: AnyModel
+    train: Train
+    gate: Gate
+    check: Check = Field(default_factory=Check)
+    serve: Serve
+    search: dict[str, Range] = Field(default_factory=dict, description="By key, spelled with dots: what may be tried.")
+
+    @property
+    def form(self) -> str:
+        """The form of its raw data: table, image, series, prose or text."""
+        types = {column.type for column in self.columns.values()}
+        return next((form for form in ("image", "series", "prose", "text") if form in types), "table")
+
+    @property
+    def kind(self) -> Problem:
+        """The problem plug-in."""
+        problem: Problem = plugins.load("problems", self.problem)()
+        return problem
+
+    @property
+    def metric(self) -> Metric:
+        """The metric that the gate looks at."""
+        return self.kind.metrics[self.gate.metric]
+
+    @property
+    def output(self) -> Output:
+        """The activation of the output layer."""
+        usual: Any = next(iter(self.kind.losses))
+        return self.model.output or usual
+
+    @property
+    def loss(self) -> str:
+        """The loss."""
+        return self.train.loss or self.kind.losses[self.output][0]
+
+    @property
+    def classes(self) -> list[str]:
+        """The labels; none unless it is a classification."""
+        return self.target.classes or []
+
+    def encoder(self) -> Encoder:
+        """Return an encoder that has learned nothing yet: enough to read instances."""
+        read = self.source.dialect.model_dump(mode="json", include={"delimiter", "decimal", "thousands", "na"})
+        return Encoder(
+            task=self.name,
+            problem=self.kind,
+            columns=dict(self.columns),
+            fitted={},
+            target={},
+            classes=self.classes,
+            bare=self.form != "table" and len(self.columns) == 1,
+            max_instances=self.serve.max_instances,
+            read={key: value for key, value in read.items() if value is not None},
+        )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Task:
+        for complaint in self._complaints():
+            raise ValueError(complaint)
+        return self
+
+    def _complaints(self) -> Iterator[str]:
+        """What no single section can know: each names the key, what was expected and what was received."""
+        for check in (_columns, _target, _forecast, _split, _family, _fit, _folds, _rows, _gate, _example):
+            if text := check(self):
+                yield text
+
+
+def _columns(task: Task) -> str:
+    if task.form == "series":
+        return _series(task)
+    if task.form != "table" and len(task.columns) > 1:
+        return f"columns: expected the {task.form} column alone; received {', '.join(task.columns)}"
+    if task.form != "prose" and task.target.column in task.columns:
+        return f"columns.{task.target.column}: expected features only; this is the target"
+    return ""
+
+
+def _series(task: Task) -> str:
+    """Series of one task go through time together."""
+    known = ", ".join(task.columns)
+    if any(column.type != "series" for column in task.columns.values()):
+        return f"columns: expected series alone, or none; received {known}"
+    if task.target.column not in task.columns:
+        return f"target.column: expected one of the series {known}; received {task.target.column}"
+    ways = [column.model_dump(include={"window", "order", "group", "steps"}) for column in task.columns.values()]
+    if any(way != ways[0] for way in ways):
+        return "columns: expected the same window, order, group and steps in each series"
+    own = task.columns[task.target.column].model_dump()
+    if not task.target.rise and own.get("relative", False) and own.get("log", False) != task.target.log:
+        return "target.log: expected the same as log of its column, which is relative"
+    return ""
+
+
+def _target(task: Task) -> str:
+    if (task.kind.targets == "label") != bool(task.classes):
+        wanted = "the list of labels" if task.kind.targets == "label" else "none"
+        return f"target.classes: expected {wanted} for {task.problem}; received {task.target.classes}"
+    if len(set(task.classes)) < len(task.classes):
+        return f"target.classes: expected each label once; received {task.classes}"
+    if task.target.threshold is not None and len(task.classes) != 2:
+        return f"target.threshold: expected two classes, below it and from it up; received {task.target.classes}"
+    if task.target.log and task.kind.targets != "number":
+        return f"target.log: expected for numbers alone; received true for {task.problem}"
+    return _problem(task)
+
+
+def _problem(task: Task) -> str:
+    if task.target.rise:
+        return ""
+    for problem, form in (("forecasting", "series"), ("generation", "prose")):
+        if (task.problem == problem) != (task.form == form):
+            return f"problem: expected {problem} for {form} and only then; received {task.problem}"
+    if task.problem == "translation" and (task.form != "text" or not task.target.length):
+        return "problem: expected for translation a column of text, and target.length; received " + (
+            f"{task.form} columns" if task.form != "text" else "no target.length"
+        )
+    if task.form == "prose" and task.target.column not in task.columns:
+        return (
+            f"target.column: expected {', '.join(task.columns)}, which is gone on with; received {task.target.column}"
+        )
+    return ""
+
+
+def _forecast(task: Task) -> str:
+    given = {"horizon": task.target.horizon > 1, "interval": bool(task.target.interval), "rise": task.target.rise}
+    for name, asked in given.items():
+        if asked and task.form != "series":
+            return f"target.{name}: expected for a series alone; received {getattr(task.target, name)}"
+    if task.target.rise and (task.problem != "classification" or len(task.classes) != 2):
+        return f"target.rise: expected for classification with two classes; received {task.problem}, {task.classes}"
+    if task.target.interval and task.problem != "forecasting":
+        return f"target.interval: expected for forecasting alone; received it for {task.problem}"
+    return ""
+
+
+def _split(task: Task) -> str:
+    if task.split.kind == "stratified" and not task.classes:
+        return "split.kind: expected random or chronological, since there are no classes; received stratified"
+    if task.form in ("series", "prose") and task.split.kind != "chronological":
+        return f"split.kind: expected chronological for {task.form}; received {task.split.kind}"
+    if task.split.kind == "given" and task.form != "image" and not task.split.by:
+        return "split.by: expected the column that says train, validation or test of each row; received none"
+    if (task.split.by or task.split.group) and task.form not in ("table", "text"):
+        return f"split: expected by and group for rows of a table alone; received them for {task.form} columns"
+    return ""
+
+
+def _family(task: Task) -> str:
+    if task.model.translates != (task.problem == "translation"):
+        wanted = "seq2seq" if task.problem == "translation" else "another than seq2seq"
+        return f"model.family: expected {wanted} for {task.problem}; received {task.model.family}"
+    if task.model.steps != (task.problem == "generation"):
+        ways = "rnn with whole: true, from one end and without attention, or transformer with causal: true, pool: none"
+        return f"model: expected for prose, and only for it, {ways}"
+    return ""
+
+
+def _fit(task: Task) -> str:
+    if task.form not in task.model.forms:
+        return f"model.family: {task.model.family} takes {' or '.join(task.model.forms)}; received {task.form} columns"
+    channels = getattr(next(iter(task.columns.values())), "channels", 0)
+    if text := unfit(task.train, task.form, channels, task.classes):
+        return text
+    if task.output not in task.kind.losses:
+        return f"model.output: expected {' or '.join(task.kind.losses)} for {task.problem}; received {task.output}"
+    if task.loss not in task.kind.losses[task.output]:
+        allowed = " or ".join(task.kind.losses[task.output])
+        return f"train.loss: expected {allowed} with a {task.output} output; received {task.loss}"
+    if task.output == "sigmoid" and len(task.classes) != 2:
+        return f"model.output: expected softmax for {len(task.classes)} classes; received sigmoid, which is for 2"
+    return ""
+
+
+def _folds(task: Task) -> str:
+    if task.kind.targets not in ("number", "label"):
+        for name, asked in (("folds", task.train.folds), ("members", task.train.members > 1)):
+            if asked:
+                return f"train.{name}: expected for numbers and labels alone; received it for {task.problem}"
+    times = task.split.by if task.split.kind == "chronological" else None
+    if task.train.folds and (named := times or task.split.group):
+        return f"train.folds: expected a split by the columns of the task alone; received one by {named}"
+    return ""
+
+
+def _rows(task: Task) -> str:
+    low, high = task.rows
+    if not 1 <= low <= high:
+        return f"rows: expected the fewest, then the most, from 1 up; received {list(task.rows)}"
+    train = int(min(low, task.split.rows or low) * (1 - task.split.test - task.split.validation))
+    if task.train.batch_size > train:
+        return (
+            f"train.batch_size: expected 1 to {train}, the training rows when there are {low}; "
+            f"received {task.train.batch_size}"
+        )
+    return ""
+
+
+def _gate(task: Task) -> str:
+    for key, named in (("metric", [task.gate.metric]), ("require", [*task.gate.require])):
+        for name in named:
+            if name not in task.kind.metrics:
+                known = ", ".join(task.kind.metrics)
+                return f"gate.{key}: expected one of {known} for {task.problem}; received {name}"
+    return task.gate.misfit(task.columns, task.classes, task.kind.targets)
+
+
+def _example(task: Task) -> str:
+    """Read the example as the service will read an instance."""
+    try:
+        task.encoder().parse([task.serve.example])
+    except RequestError as error:
+        place = error.field.removeprefix("instances").removeprefix("[0]")
+        wrong = {"unknown_field": "no column is called so; ", "missing_field": "it is missing; "}.get(error.code, "")
+        return f"serve.example{place}: {wrong}{error.message}"
+    return ""

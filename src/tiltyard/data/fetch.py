@@ -1,0 +1,105 @@
+"""The verb fetch: raw files from a source, unchanged, checksummed, made a version; edits by hand survive."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from tiltyard import files
+from tiltyard.data import dvc, versions
+from tiltyard.data.sources.base import Source
+from tiltyard.errors import SourceError
+from tiltyard.workspace import Workspace
+
+Sums = dict[str, str]  # SHA-256 by file name
+
+
+class Fetchable(Protocol):
+    """What fetching reads of a task."""
+
+    @property
+    def name(self) -> str:
+        """Its name, which is that of its folder."""
+
+    @property
+    def source(self) -> Source:
+        """Where its raw data come from."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What lies in data/raw/TASK now: its hash, and whether it is new, the same as before, or edited by hand."""
+
+    data: str
+    state: Literal["new", "same", "edited"]
+
+
+def fetch(workspace: Workspace, task: Fetchable, *, force: bool = False) -> Fetched:
+    """Get raw data, make it a version, and push that to the default remote."""
+    fetched = get(workspace, task, force=force)
+    dvc.push(workspace, workspace.raw(task.name))
+    return fetched
+
+
+def get(workspace: Workspace, task: Fetchable, *, force: bool = False) -> Fetched:
+    """Bring data/raw/TASK up to its source, as a version; edits since the last fetch are kept unless `force`."""
+    raw = workspace.raw(task.name)
+    before, recorded = _sums(raw), _recorded(workspace, task.name)
+    with tempfile.TemporaryDirectory() as temporary:
+        fresh = Path(temporary)
+        sums = _fetched(workspace, task, fresh)
+        edited = bool(before) and before not in (sums, recorded) and not force
+        if not edited and before != sums:
+            with files.replacing_folder(raw) as folder:
+                shutil.copytree(fresh, folder, dirs_exist_ok=True)
+    if not edited:
+        _record(workspace, task.name, sums)
+    if dvc.changed(workspace, raw):
+        dvc.add(workspace, raw)
+    data = files.sha256(raw)
+    versions.record(workspace, task.name, data, dvc.pointer(raw))
+    return Fetched(data, "edited" if edited else "same" if before == sums else "new")
+
+
+def _fetched(workspace: Workspace, task: Fetchable, folder: Path) -> Sums:
+    """Let the source write into a folder, and look at what it wrote."""
+    name = f"source.kind {task.source.kind}"
+    try:
+        task.source.fetch(folder, workspace)
+    except (ImportError, OSError, ValueError, LookupError) as error:
+        raise SourceError(
+            f"{name}: could not be fetched: {type(error).__name__}: {error}",
+            hint=f"try again: tiltyard fetch {task.name}",
+        ) from None
+    sums = _sums(folder)
+    if not sums:
+        raise SourceError(
+            f"{name}: expected files; it wrote none", hint=f"see src/tiltyard/data/sources/{task.source.kind}.py"
+        )
+    return sums
+
+
+def _sums(folder: Path) -> Sums:
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): files.file_digest(path).hex() for path in paths}
+
+
+def _checksums(workspace: Workspace, task: str) -> Path:
+    return workspace.raw(task).with_name(f"{task}.sha256")
+
+
+def _record(workspace: Workspace, task: str, sums: Sums) -> None:
+    """Keep the checksums in the format of sha256sum, so that anyone can check them."""
+    if sums != _recorded(workspace, task):
+        lines = [f"{digest}  {task}/{name}\n" for name, digest in sums.items()]
+        files.write_text(_checksums(workspace, task), "".join(lines))
+
+
+def _recorded(workspace: Workspace, task: str) -> Sums:
+    path = _checksums(workspace, task)
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    pairs = (line.split("  ", 1) for line in lines if "  " in line)
+    return {name.removeprefix(f"{task}/"): digest for digest, name in pairs}

@@ -1,0 +1,30 @@
+"""One long text, in a file of UTF-8, that a model is to go on writing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from tiltyard.data.sources._location import Wanted
+from tiltyard.data.sources.base import Source
+from tiltyard.errors import SourceError
+from tiltyard.workspace import Workspace
+
+
+class Prose(Wanted, Source):
+    """A text file: in the project, at a URL, or by name from a mirror."""
+
+    kind: Literal["prose"]
+
+    def fetch(self, folder: Path, workspace: Workspace) -> None:
+        """Write prose.txt, its bytes unchanged."""
+        target = folder / "prose.txt"
+        self.bring(target, workspace)
+        self.insist(target)
+        try:
+            with target.open(encoding="utf-8") as file:
+                some = any(line.strip() for line in file)
+        except UnicodeDecodeError as error:
+            raise SourceError(f"{self.shown}: expected a text in UTF-8: {error}", hint="save it as UTF-8") from None
+        if not some:
+            raise SourceError(f"{self.shown}: expected a text; received an empty file")

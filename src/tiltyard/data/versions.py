@@ -1,0 +1,91 @@
+"""Versions of a task's raw data: a line for each in data/versions/TASK.jsonl; DVC's cache and remote hold the files."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from datetime import UTC, datetime
+
+from tiltyard import files
+from tiltyard.data.dvc import Pointer
+from tiltyard.errors import DataError
+from tiltyard.settings import Strict
+from tiltyard.workspace import Workspace
+
+SHORTEST = 4  # letters of a hash that may stand for it
+
+
+class Version(Strict):
+    """One version of the data: its hash, as reports and verdicts name it, and what DVC needs to bring it back."""
+
+    data: str
+    time: str
+    bytes: int
+    files: int
+    pointer: Pointer
+
+
+def record(workspace: Workspace, task: str, data: str, pointer: Pointer) -> None:
+    """Write down what lies in data/raw/TASK now, by its hash, if it is new."""
+    before = recorded(workspace, task)
+    if data in {version.data for version in before}:
+        return
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    version = Version(data=data, time=now, bytes=pointer.size, files=pointer.nfiles, pointer=pointer)
+    lines = [known.model_dump_json() for known in (*before, version)]
+    files.write_text(workspace.versions(task), "\n".join(lines) + "\n")
+
+
+def recorded(workspace: Workspace, task: str) -> list[Version]:
+    """Give all versions, oldest first."""
+    path = workspace.versions(task)
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    try:
+        return [Version.model_validate_json(line) for line in lines]
+    except ValueError as error:
+        place = path.relative_to(workspace.root)
+        text = f"{place}: expected a version a line: {' '.join(str(error).split())[:200]}"
+        raise DataError(text, hint=f"bring it back: git checkout {place}") from None
+
+
+def named(workspace: Workspace, task: str, name: str) -> Version:
+    """Find a version by the beginning of its hash."""
+    known = recorded(workspace, task)
+    found = [version for version in known if version.data.startswith(name) and len(name) >= SHORTEST]
+    if len(found) != 1:
+        many = "several begin so" if found else "none does"
+        raise DataError(
+            f"version of {task}: expected the first letters, {SHORTEST} or more, of one of "
+            f"{', '.join(version.data[:12] for version in known) or 'none yet'}; received {name}: {many}",
+            hint=f"list them: tiltyard data {task}",
+        )
+    return found[0]
+
+
+def commit(workspace: Workspace, task: str, version: Version) -> str | None:
+    """Give the first git commit whose pointer names a version; None if there is none, or no git."""
+    pointer = f"data/raw/{task}.dvc"
+    command = ["git", "-C", str(workspace.root), "log", "--format=%h", f"-S{version.pointer.md5}", "--", pointer]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return done.stdout.split()[-1] if done.returncode == 0 and done.stdout.strip() else None
+
+
+def rows(workspace: Workspace, task: str, version: Version) -> int | None:
+    """Give the number of rows if it was counted before."""
+    known = _counts(workspace, task)
+    return known.get(version.data)
+
+
+def keep_rows(workspace: Workspace, task: str, counts: dict[str, int]) -> None:
+    """Remember numbers of rows: to count them, a version must be read as a whole."""
+    after = {**_counts(workspace, task), **counts}
+    if after != _counts(workspace, task):
+        files.write_json(workspace.state(task, "data") / "rows.json", after)
+
+
+def _counts(workspace: Workspace, task: str) -> dict[str, int]:
+    path = workspace.state(task, "data") / "rows.json"
+    return {key: int(value) for key, value in json.loads(path.read_bytes()).items()} if path.is_file() else {}

@@ -1,0 +1,77 @@
+"""Disturbing rows: noise, steps and missing values, within what a column takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from tiltyard.arrays import Array, Rows
+from tiltyard.config.task import Task
+from tiltyard.modeling.columns.base import Column
+from tiltyard.modeling.columns.number import Number
+from tiltyard.modeling.metrics.classification import probabilities
+
+STEPS = 8  # directions of which the worst counts: ONNX has no gradients, and clients need none either
+MISSING = 0.1  # share of the values that may be missing
+WIDEST = 255.0  # of a pixel
+
+
+def noisy(rows: Rows, columns: Mapping[str, Column], size: float, generator: np.random.Generator) -> Rows | None:
+    """Add noise of so many deviations to everything that is measured; None if nothing is."""
+    return _moved(rows, columns, size, generator.standard_normal)
+
+
+def step(rows: Rows, columns: Mapping[str, Column], size: float, generator: np.random.Generator) -> Rows:
+    """Move everything that is measured by so many deviations, up or down."""
+    moved = _moved(rows, columns, size, lambda shape: generator.choice([-1.0, 1.0], shape))
+    return moved or rows
+
+
+def worst(task: Task, truth: Array, outputs: Sequence[Array]) -> Array:
+    """Give for each row the outputs that miss it the most."""
+    each = np.stack([missed(task, truth, some) for some in outputs])
+    found: Array = np.stack(outputs)[each.argmax(axis=0), np.arange(len(truth))]
+    return found
+
+
+def holes(rows: Rows, columns: Mapping[str, Column], generator: np.random.Generator) -> Rows | None:
+    """Take out a share of the values that may be missing; None if none may."""
+    changed = {}
+    for name, values in rows.items():
+        if getattr(columns[name], "missing", "refuse") == "refuse" or values.ndim > 1:
+            continue
+        gone = generator.random(len(values)) < MISSING
+        changed[name] = np.where(gone, np.nan if values.dtype.kind == "f" else "", values)
+    return {**rows, **changed} if changed else None
+
+
+def _moved(
+    rows: Rows, columns: Mapping[str, Column], size: float, draw: Callable[[tuple[int, ...]], Array]
+) -> Rows | None:
+    """Move numbers, series and pictures; the deviation is that of the rows themselves."""
+    changed = {}
+    for name, values in rows.items():
+        if columns[name].type not in ("number", "series", "image"):
+            continue
+        moved = values + size * float(np.nanstd(values)) * draw(values.shape)
+        changed[name] = _within(columns[name], moved).astype(values.dtype)
+    return {**rows, **changed} if changed else None
+
+
+def _within(column: Column, values: Array) -> Array:
+    if column.type == "image":
+        return np.clip(np.rint(values), 0, WIDEST)
+    bounds = getattr(column, "bounds", None)
+    low, high = column.limits if isinstance(column, Number) else bounds or (-np.inf, np.inf)
+    return np.clip(values, low, high)
+
+
+def missed(task: Task, truth: Array, outputs: Array) -> Array:
+    """Say by how much each row is missed."""
+    if task.classes:
+        shares: Array = probabilities(outputs)
+        given: Array = shares[np.arange(len(truth)), truth.astype(np.int64)]
+        return np.asarray(1 - given)
+    value, known = (some.reshape(len(truth), -1)[:, 0] for some in (outputs, truth))
+    return np.asarray(np.abs(value - known))

@@ -1,0 +1,124 @@
+"""The plan of a study: which variants of a task, how often, on how many rows; from a file or from a command."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from tiltyard.config import loader, safe_yaml
+from tiltyard.config.overrides import shown
+from tiltyard.errors import TaskError, listed
+from tiltyard.settings import Strict
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A name for people, and what is changed in the task file."""
+
+    name: str
+    changes: dict[str, Any]
+
+
+class Plan(Strict):
+    """A study: studies/NAME.yaml. Every variant is trained with the same seeds on the same rows."""
+
+    task: str
+    title: str = ""
+    variants: dict[str, dict[str, Any]] = Field(default_factory=dict, description="By name: keys and their values.")
+    vary: dict[str, list[Any]] = Field(default_factory=dict, description="By key: values; all are put together.")
+    set: dict[str, Any] = Field(default_factory=dict, description="Keys that are the same in all variants.")
+    repeat: int = Field(5, ge=2, le=100, description="Seeds a variant: train.seed of the task and those behind it.")
+    rows: int | None = Field(None, ge=10, description="Training rows to use; of validation rows, their share or 1,000.")
+
+    def all_variants(self) -> list[Variant]:
+        """Put named variants and values together; the first is what the others are compared with."""
+        named = list(self.variants.items()) or [("", {})]
+        grid = [dict(zip(self.vary, values, strict=True)) for values in itertools.product(*self.vary.values())]
+        found = [
+            Variant(", ".join(filter(None, [name, _name(some)])), {**self.set, **changes, **some})
+            for name, changes in named
+            for some in grid
+        ]
+        names = [variant.name for variant in found]
+        if len(found) < 2 or len({*names}) < len(names):
+            raise TaskError(
+                f"study: expected two variants or more, each once; received {listed(names) if names[0] else 'none'}",
+                hint="name them: --vary train.optimizer=sgd,adam",
+            )
+        return found
+
+
+def read(path: Path) -> Plan:
+    """Read a file."""
+    if not path.is_file():
+        raise TaskError(f"no study {path}: expected a file such as studies/optimizers.yaml, or the name of a task")
+    content = loader.read(path, str(path))
+    return loader.strict(Plan, content, str(path), hint="see studies/ for some that work")
+
+
+def wished(
+    task: str, vary: tuple[str, ...], fixed: tuple[str, ...], repeat: int | None, rows: int | None
+) -> tuple[str, Plan]:
+    """Give what a command asks for, and a name for it: a file's own, or the task with what varies."""
+    path, typed = Path(task), {"repeat": repeat, "rows": rows}
+    is_file = path.suffix in (".yaml", ".yml")
+    if is_file and (vary or fixed):
+        raise TaskError(f"study: expected --vary and --set for a task; {task} has its own", hint=f"edit {task}")
+    plan = read(path) if is_file else from_words(task, vary, fixed)
+    name = path.stem if is_file else "-".join([task, *(key.rpartition(".")[2] for key in plan.vary)])
+    return name, plan.model_copy(update={key: value for key, value in typed.items() if value is not None})
+
+
+def from_words(task: str, vary: Iterable[str], fixed: Iterable[str]) -> Plan:
+    """Read what was typed: KEY=VALUE,VALUE to vary, KEY=VALUE for all."""
+    content = {
+        "task": task,
+        "vary": {key: _values(text) for key, text in map(_cut, vary)},
+        "set": {key: _value(text) for key, text in map(_cut, fixed)},
+    }
+    return loader.strict(Plan, content, "study", hint="name variants: --vary train.optimizer=sgd,adam")
+
+
+def _cut(word: str) -> tuple[str, str]:
+    key, sign, text = word.partition("=")
+    if not sign or not text.strip():
+        raise TaskError(f"study: expected KEY=VALUE,VALUE; received {word}")
+    return key.strip(), text
+
+
+def _values(text: str) -> list[Any]:
+    """Read values as a task file would: sgd,adam or [64],[64, 32]."""
+    return [_number(value) for value in _yaml(f"[{text}]")]
+
+
+def _value(text: str) -> Any:
+    return _number(_yaml(text))
+
+
+def _yaml(text: str) -> Any:
+    try:
+        return safe_yaml.parse(text, "study")
+    except TaskError:
+        raise TaskError(f"study: expected values as in a task file; received {text}") from None
+
+
+def _number(value: Any) -> Any:
+    """Take 1e-3 for a number, which YAML takes for a word."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _name(changes: dict[str, Any]) -> str:
+    """Name values for people: a word stands for itself, a number needs its key."""
+    told = [
+        value if isinstance(value, str) else f"{key.rpartition('.')[2]}={shown(value)}"
+        for key, value in changes.items()
+    ]
+    return ", ".join(told)

@@ -1,1 +1,0 @@
-"""Ways of explaining a model, a file each."""

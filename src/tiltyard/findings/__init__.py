@@ -1,1 +1,0 @@
-"""What to look for in data: one file a finding, each with a class named after it that speaks or is silent."""

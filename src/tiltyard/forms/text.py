@@ -1,9 +1,0 @@
-"""Texts: a table with one column of text; over REST an instance is the text itself."""
-
-from __future__ import annotations
-
-from tiltyard.forms.table import Table
-
-
-class Text(Table):
-    """A table that is read like any other."""

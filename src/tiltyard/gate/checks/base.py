@@ -1,0 +1,117 @@
+"""The type of a check: what a challenger must show before it may become champion."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+from tiltyard.gate.duel import Duel
+from tiltyard.modeling.metrics.bootstrap import Gain
+
+# HOLD: the champion is not beaten, or not surely. REJECT: unfit for production, whoever is champion.
+Severity = Literal["HOLD", "REJECT"]
+
+
+class NotApplicableError(Exception):
+    """A check has nothing to judge here; the text says why."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a check saw, good or not: a sentence with the numbers, the figure that decided, and its limit."""
+
+    good: bool
+    text: str
+    observed: float
+    limit: float
+    interval: tuple[float, float] | None = None
+    rows: int | None = None  # that were looked at; all sealed ones if unset
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one check ended: passed or failed with what it saw, or not applicable for a reason."""
+
+    code: str
+    title: str
+    state: Literal["passed", "failed", "not applicable"]
+    text: str  # empty in old ledgers, where a check that passed said nothing
+    severity: Severity
+    repeatable: bool
+    observed: float | None = None
+    limit: float | None = None
+    interval: list[float] | None = None
+    rows: int | None = None
+
+
+class Check(ABC):
+    """What is looked at, and what is allowed; plug-ins in checks/ are one file each."""
+
+    code: ClassVar[str]  # the file's name
+    title: ClassVar[str]  # what is true of a challenger that passes
+    severity: ClassVar[Severity]
+    repeatable: ClassVar[bool] = True  # whether the same files give the same outcome on any machine at any time
+
+    @abstractmethod
+    def observe(self, duel: Duel) -> Observation:
+        """Return what is seen, what was expected, and whether that is good."""
+
+    def complaint(self, duel: Duel) -> str | None:
+        """Say what is wrong, with what was expected and received; None if nothing is."""
+        seen = self.observe(duel)
+        return None if seen.good else seen.text
+
+    def outcome(self, duel: Duel) -> Outcome:
+        """Judge."""
+        mine = (self.code, self.title)
+        try:
+            seen = self.observe(duel)
+        except NotApplicableError as error:
+            return Outcome(*mine, "not applicable", str(error), self.severity, self.repeatable)
+        return Outcome(
+            *mine,
+            "passed" if seen.good else "failed",
+            seen.text,
+            self.severity,
+            self.repeatable,
+            _finite(seen.observed),
+            _finite(seen.limit),
+            [float(end) for end in seen.interval] if seen.interval and all(map(math.isfinite, seen.interval)) else None,
+            len(duel.truth) if seen.rows is None else int(seen.rows),
+        )
+
+
+def together(parts: Sequence[Observation], separator: str = "; ") -> Observation:
+    """Sum up several observations of one check: those that are not good, or the one nearest to its limit."""
+    bad = [part for part in parts if not part.good]
+    first = min(bad or parts, key=_room)
+    if bad:
+        return replace(first, text=separator.join(part.text for part in bad))
+    return replace(first, text=first.text + (f" (the nearest to its limit of {len(parts)})" if len(parts) > 1 else ""))
+
+
+def _room(part: Observation) -> float:
+    """Return how far a figure is from its limit, as a share of it: whichever way is the good one."""
+    away = abs(part.observed - part.limit) / (abs(part.limit) or 1.0)
+    return away if part.good else -away
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def of_gain(gain: Gain, text: str, *, good: bool, limit: float = 0.0) -> Observation:
+    """Make an observation of a gain and its interval."""
+    return Observation(good, text, gain.value, limit, (gain.low, gain.high))
+
+
+def versus(duel: Duel, gain: Gain, other: str) -> str:
+    """Tell how the challenger stands against another: both values and the interval of the gain."""
+    gate = duel.task.gate
+    return (
+        f"{gate.metric} {gain.new:.4g} against {other}'s {gain.old:.4g}: a gain of {gain.value:.4g} "
+        f"({gate.confidence:.0%} interval {gain.low:.4g} to {gain.high:.4g})"
+    )

@@ -1,0 +1,22 @@
+"""Better than the simplest honest model."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from tiltyard.gate.checks.base import Check, Observation, of_gain, versus
+from tiltyard.gate.duel import Duel
+
+
+class Baseline(Check):
+    """A model that cannot beat the mean, the majority or the last value has learned nothing."""
+
+    code: ClassVar = "baseline"
+    title: ClassVar = "beats the baseline"
+    severity: ClassVar = "REJECT"
+
+    def observe(self, duel: Duel) -> Observation:
+        """Want the whole interval of the gain above zero."""
+        gain = duel.over_baseline
+        text = f"{versus(duel, gain, 'the baseline')}; expected an interval above zero"
+        return of_gain(gain, text, good=gain.proven)

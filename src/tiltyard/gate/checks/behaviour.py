@@ -1,0 +1,65 @@
+"""Answers that move as people who know the matter say they must."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from tiltyard.arrays import Array, Rows
+from tiltyard.config.gate_section import Behaviour as Rule
+from tiltyard.config.task import Task
+from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, together
+from tiltyard.gate.duel import Ask, Duel
+from tiltyard.modeling.columns.number import Number
+from tiltyard.modeling.metrics.classification import probabilities
+
+
+class Behaviour(Check):
+    """What the sealed rows cannot show: how the answer to one and the same row changes with one of its values."""
+
+    code: ClassVar = "behaviour"
+    title: ClassVar = "answers move as they must"
+    severity: ClassVar = "HOLD"
+
+    def observe(self, duel: Duel) -> Observation:
+        """Want each rule of the task to hold on its share of the rows."""
+        if not duel.task.gate.behaviours or duel.ask is None:
+            raise NotApplicableError("gate.behaviours names no rule")
+        return together([_held(duel, rule, duel.ask) for rule in duel.task.gate.behaviours])
+
+
+def _held(duel: Duel, rule: Rule, ask: Ask) -> Observation:
+    """Hold one rule against the answers to changed rows."""
+    changed, places = _changed(duel, rule)
+    if not len(places):
+        text = f"{rule.told}: no row can be changed so within the bounds; expected one"
+        return Observation(False, text, 0.0, rule.share, rows=0)
+    before = _answers(duel.task, rule, duel.challenger)[places]
+    after = _answers(duel.task, rule, ask(changed))[places]
+    rose = after - before
+    wrong = {"lower": rose < -rule.within, "higher": rose > rule.within, "another": np.abs(rose) > rule.within}
+    good = 1 - float(wrong[rule.never].mean())
+    text = f"{rule.told}: true of {good:.1%} of rows; expected {rule.share:.1%}"
+    return Observation(good >= rule.share, text, good, rule.share, rows=len(places))
+
+
+def _changed(duel: Duel, rule: Rule) -> tuple[Rows, Array]:
+    """Change a column in all rows; give also the places of those that are another now, and still within bounds."""
+    values, column = duel.rows[rule.vary], duel.task.columns[rule.vary]
+    if rule.by is None:
+        spelled = column.parse(column.read([rule.to]), rule.vary)
+        new = np.broadcast_to(spelled, values.shape)
+        return {**duel.rows, rule.vary: new}, np.flatnonzero(new != values)
+    low, high = column.limits if isinstance(column, Number) else (-np.inf, np.inf)
+    new = values + rule.by
+    inside = (new >= low) & (new <= high)
+    return {**duel.rows, rule.vary: np.where(inside, new, values)}, np.flatnonzero(inside)
+
+
+def _answers(task: Task, rule: Rule, outputs: Array) -> Array:
+    """Give one number a row: the answer, the probability of a label, or the place of the likeliest."""
+    if not task.classes:
+        return outputs.reshape(len(outputs), -1)[:, 0].astype(np.float64)
+    shares = probabilities(outputs).astype(np.float64)
+    return shares.argmax(axis=1) if rule.label is None else shares[:, task.classes.index(rule.label)]

@@ -1,0 +1,35 @@
+"""Trained on rows like those that clients send today."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from tiltyard.gate.checks.base import Check, NotApplicableError, Observation
+from tiltyard.gate.duel import Duel
+
+REFUSED = 0.01  # share of what clients sent that a new model may refuse
+
+
+class Drift(Check):
+    """The sealed rows are as old as the training rows: neither can tell that the world has moved on."""
+
+    code: ClassVar = "drift"
+    title: ClassVar = "learned from rows like today's"
+    severity: ClassVar = "HOLD"
+    repeatable: ClassVar = False  # more is recorded
+
+    def observe(self, duel: Duel) -> Observation:
+        """Want no column of what was recorded lately far from its training rows."""
+        refused, rows = duel.inputs.get("refused", 0), duel.inputs.get("rows", 0)
+        if refused > REFUSED * rows:
+            text = f"{refused:,} of {rows:,} recorded inputs are refused by the model"
+            text = f"{text}, such as {duel.inputs['first']}; expected at most {REFUSED:.0%}"
+            return Observation(False, text, refused / rows, REFUSED, rows=rows)
+        if not duel.drift:
+            raise NotApplicableError(duel.inputs.get("why") or "no inputs of clients are recorded")
+        far = [row for row in duel.drift if row["drifted"]]
+        most, limit = max(duel.drift, key=lambda row: float(row["psi"])), duel.task.check.psi
+        told = ", ".join(f"{row['feature']} {row['psi']:.3g}" for row in far or [most])
+        named = "population stability index of" if far else "largest population stability index, of"
+        text = f"{named} {told}; expected at most {limit:g}"
+        return Observation(not far, text, float(most["psi"]), limit, rows=rows or None)

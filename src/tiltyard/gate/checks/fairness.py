@@ -1,0 +1,74 @@
+"""Alike to all groups of a column that is marked sensitive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from tiltyard.arrays import Array
+from tiltyard.evaluation.slices import FEWEST, Part, groups
+from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, together
+from tiltyard.gate.duel import Duel
+from tiltyard.modeling.metrics.classification import probabilities
+
+
+class Rate(NamedTuple):
+    """Something that every group has its own value of."""
+
+    what: str
+    by_group: dict[str, float]
+
+
+class Fairness(Check):
+    """Who gets a label, and who gets it rightly, should not hang on the group; four fifths is the usual least ratio."""
+
+    code: ClassVar = "fairness"
+    title: ClassVar = "treats groups alike"
+    severity: ClassVar = "HOLD"
+
+    def observe(self, duel: Duel) -> Observation:
+        """Want the smallest rate of any group at the task's share of the largest."""
+        gate, found = duel.task.gate, list[Observation]()
+        if not gate.sensitive:
+            raise NotApplicableError("gate.sensitive names no column")
+        for name in gate.sensitive:
+            parts = groups(name, duel.task.columns[name], duel.rows[name])
+            rates = _rates(duel, [part for part in parts if len(part.places) >= FEWEST])
+            found += [_compared(rate, gate.fairness) for rate in rates]
+        if not found:
+            raise NotApplicableError(f"no two groups have {FEWEST} sealed rows")
+        return together(found)
+
+
+def _compared(rate: Rate, least: float) -> Observation:
+    """Hold the smallest rate of any group against the largest."""
+    low, high = (pick(rate.by_group, key=lambda one: rate.by_group[one]) for pick in (min, max))
+    ratio = rate.by_group[low] / rate.by_group[high] if rate.by_group[high] else 1.0
+    values = f"{rate.by_group[low]:.4g} for {low} against {rate.by_group[high]:.4g} for {high}"
+    text = f"{rate.what} {values}: a ratio of {ratio:.2f}; expected at least {least:g}"
+    return Observation(ratio >= least, text, ratio, least)
+
+
+def _rates(duel: Duel, parts: list[Part]) -> Iterator[Rate]:
+    """Give what two groups or more can be compared by."""
+    if not duel.task.classes:
+        missed = np.abs(
+            duel.challenger.reshape(len(duel.truth), -1)[:, 0] - duel.truth.reshape(len(duel.truth), -1)[:, 0]
+        )
+        rates = [Rate("mean absolute error", {part.name: float(missed[part.places].mean()) for part in parts})]
+    else:
+        label = probabilities(duel.challenger).argmax(axis=1)
+        wanted = [duel.task.gate.favourable] if duel.task.gate.favourable else duel.task.classes
+        rates = [rate for one in wanted for rate in _of_label(duel, one, label, parts)]
+    yield from (rate for rate in rates if len(rate.by_group) > 1)
+
+
+def _of_label(duel: Duel, name: str, label: Array, parts: list[Part]) -> Iterator[Rate]:
+    place = duel.task.classes.index(name)
+    given, due = label == place, duel.truth == place
+    yield Rate(f"share given {name}", {part.name: float(given[part.places].mean()) for part in parts})
+    rightly = {part.name: given[part.places][due[part.places]] for part in parts}
+    found = {group: float(rows.mean()) for group, rows in rightly.items() if len(rows) >= FEWEST}
+    yield Rate(f"share of {name} found", found)

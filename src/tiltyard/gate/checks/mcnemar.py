@@ -1,0 +1,45 @@
+"""Labels that only one of two models has right."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from tiltyard.arrays import Array
+from tiltyard.gate.checks.base import Check, NotApplicableError, Observation
+from tiltyard.gate.duel import Duel
+from tiltyard.modeling.metrics.classification import probabilities
+
+
+class Mcnemar(Check):
+    """Rows that both have right or wrong say nothing about which is better; McNemar's exact test counts the others."""
+
+    code: ClassVar = "mcnemar"
+    title: ClassVar = "gets more labels right than the champion"
+    severity: ClassVar = "HOLD"
+
+    def observe(self, duel: Duel) -> Observation:
+        """Where accuracy decides want surely more labels right; elsewhere not surely fewer."""
+        if not duel.task.classes:
+            raise NotApplicableError(f"{duel.task.problem} has no labels")
+        if duel.champion is None:
+            raise NotApplicableError("there is no champion yet")
+        new, old = _right(duel.truth, duel.challenger), _right(duel.truth, duel.champion)
+        won, lost = int((new & ~old).sum()), int((old & ~new).sum())
+        chance, most = _chance(won, lost), 1 - duel.confidence
+        decides = duel.task.gate.metric == "accuracy"
+        good = (won > lost and chance <= most) if decides else (won >= lost or chance > most)
+        wanted = f"more won, and at most {most:.3g}" if decides else f"no more lost than won, or above {most:.3g}"
+        text = f"{won} labels won and {lost} lost against the champion, by chance {chance:.3g}; expected {wanted}"
+        return Observation(good, text, chance, most)
+
+
+def _right(truth: Array, outputs: Array) -> Array:
+    right: Array = probabilities(outputs).argmax(axis=1) == truth
+    return right
+
+
+def _chance(won: int, lost: int) -> float:
+    """Say how often a fair coin would part them as far."""
+    from scipy.stats import binomtest
+
+    return float(binomtest(won, won + lost).pvalue) if won + lost else 1.0

@@ -1,0 +1,57 @@
+"""Not thrown by what a careless or an unkind client sends: noise, missing values, a step in a bad direction."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from tiltyard.arrays import Array, take
+from tiltyard.evaluation import perturbation
+from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, together
+from tiltyard.gate.duel import Ask, Duel
+
+ROWS = 2000  # enough to see it; each is asked ten times
+
+
+class Robustness(Check):
+    """How much of the gain over the baseline is left when the sealed rows are disturbed a little."""
+
+    code: ClassVar = "robustness"
+    title: ClassVar = "stands some noise"
+    severity: ClassVar = "HOLD"
+
+    def observe(self, duel: Duel) -> Observation:
+        """Want the share that noise or missing values cost at the task's maximum, and something left after a step."""
+        places, metric = np.arange(min(len(duel.truth), ROWS)), duel.task.metric
+        clean, nothing = (duel.score(outputs, places) for outputs in (duel.challenger, duel.baseline))
+        if (learned := metric.gain(clean, nothing)) <= 0:
+            raise NotApplicableError("nothing is gained over the baseline that could be lost")
+        found = _disturbed(duel, duel.ask, places) if duel.ask else {}
+        if not found:
+            raise NotApplicableError("no column can be disturbed")
+        seen = []
+        for what, (outputs, most) in found.items():
+            value = metric.score(duel.truth[places], outputs, duel.context)
+            lost = metric.gain(clean, value) / learned
+            text = (
+                f"{duel.task.gate.metric} {value:.4g} with {what} against {clean:.4g} without: {lost:.0%} of the gain "
+                f"over the baseline is lost; expected at most {most:.0%}"
+            )
+            seen.append(Observation(lost <= most, text, lost, most, rows=len(places)))
+        return together(seen)
+
+
+def _disturbed(duel: Duel, ask: Ask, places: Array) -> dict[str, tuple[Array, float]]:
+    """Give outputs for each kind of disturbance that the columns allow, and how much it may cost."""
+    gate, columns, rows = duel.task.gate, duel.task.columns, take(duel.rows, places)
+    generator = np.random.default_rng(duel.task.split.seed)
+    found: dict[str, tuple[Array, float]] = {}
+    if (noisy := perturbation.noisy(rows, columns, gate.noise, generator)) is not None:
+        found[f"noise of {gate.noise:g} deviations"] = ask(noisy), gate.noise_loss
+        steps = [perturbation.step(rows, columns, gate.noise, generator) for _ in range(perturbation.STEPS)]
+        worst = perturbation.worst(duel.task, duel.truth[places], [ask(one) for one in steps])
+        found[f"the worst of {perturbation.STEPS} steps of {gate.noise:g} deviations"] = worst, 1.0
+    if (holes := perturbation.holes(rows, columns, generator)) is not None:
+        found[f"{perturbation.MISSING:.0%} of values missing"] = ask(holes), gate.noise_loss
+    return found

@@ -1,0 +1,24 @@
+"""Worth more than a simple model, or at least not less."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, of_gain, versus
+from tiltyard.gate.duel import Duel
+
+
+class Simple(Check):
+    """Where a line or a small tree does surely better, something is wrong with the network or its training."""
+
+    code: ClassVar = "simple"
+    title: ClassVar = "is not beaten by a simple model"
+    severity: ClassVar = "HOLD"
+
+    def observe(self, duel: Duel) -> Observation:
+        """Want the interval of the gain to reach zero."""
+        gain = duel.over_simple
+        if duel.simple is None or gain is None:
+            raise NotApplicableError("neither a linear model nor a tree takes such features")
+        text = f"{versus(duel, gain, duel.simple.name)}; expected an interval that reaches zero"
+        return of_gain(gain, text, good=gain.high >= 0)

@@ -1,0 +1,35 @@
+"""Small enough for where it is to run."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, together
+from tiltyard.gate.duel import Duel
+
+
+class Size(Check):
+    """The file that is packaged, and the memory of a process that opens it and answers."""
+
+    code: ClassVar = "size"
+    title: ClassVar = "fits where it is to run"
+    severity: ClassVar = "REJECT"
+    repeatable: ClassVar = False
+
+    def observe(self, duel: Duel) -> Observation:
+        """Want file and memory at the task's maximum."""
+        gate = duel.task.gate
+        if "size_mb" not in duel.facts:
+            raise NotApplicableError("there is no file to weigh")
+        weighed = (("size_mb", "a model.onnx", gate.size_mb), ("memory_mb", "memory", gate.memory_mb))
+        found = [
+            Observation(
+                duel.facts[key] <= most,
+                f"{what} of {duel.facts[key]:.4g} MB; expected at most {most:g} MB",
+                duel.facts[key],
+                most,
+            )
+            for key, what, most in weighed
+            if key in duel.facts
+        ]
+        return together(found, ", ")

@@ -1,0 +1,55 @@
+"""Good on every part of the rows that the task names."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from tiltyard.evaluation.slices import FEWEST, Part, parts
+from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, together
+from tiltyard.gate.duel import Duel
+
+
+class Slices(Check):
+    """A gain on most rows may be paid for by a few: by those who rent, by the night, by one machine."""
+
+    code: ClassVar = "slices"
+    title: ClassVar = "is good on every slice"
+    severity: ClassVar = "HOLD"
+
+    def observe(self, duel: Duel) -> Observation:
+        """Want each slice at the task's floor, and none surely worse than by the champion beyond the margin."""
+        gate = duel.task.gate
+        if not gate.slices:
+            raise NotApplicableError("gate.slices names none")
+        found = [*parts(gate.slices, duel.task.columns, duel.rows)]
+        if not found or (gate.slice_floor is None and duel.champion is None):
+            why = "there is neither a floor nor a champion" if found else f"no slice has {FEWEST} rows"
+            raise NotApplicableError(why)
+        seen = [one for part in found for one in (_floor(duel, part), _champion(duel, part, len(found))) if one]
+        return together(seen)
+
+
+def _floor(duel: Duel, part: Part) -> Observation | None:
+    """Hold a slice against the floor."""
+    floor, metric = duel.task.gate.slice_floor, duel.task.metric
+    if floor is None:
+        return None
+    value = duel.score(duel.challenger, part.places)
+    most = "at least" if metric.higher_is_better else "at most"
+    rows = len(part.places)
+    text = f"{duel.task.gate.metric} {value:.4g} on the {rows} rows of {part.name}; expected {most} {floor:g}"
+    return Observation(metric.gain(value, floor) >= 0, text, value, floor, rows=rows)
+
+
+def _champion(duel: Duel, part: Part, among: int) -> Observation | None:
+    """Hold a slice against the champion; of many slices one is soon worse by chance, so each must be the surer."""
+    if duel.champion is None:
+        return None
+    gain = duel.gain(duel.champion, part.places, among=among)
+    text = (
+        f"{duel.task.gate.metric} {gain.new:.4g} against the champion's {gain.old:.4g} on the {len(part.places)} rows "
+        f"of {part.name}; expected a loss of at most {duel.task.gate.slice_loss:g} or one that may be chance"
+    )
+    good = gain.high >= 0 or gain.value >= -duel.task.gate.slice_loss
+    interval = (gain.low, gain.high)
+    return Observation(good, text, gain.value, -duel.task.gate.slice_loss, interval, len(part.places))

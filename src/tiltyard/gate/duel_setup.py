@@ -1,0 +1,140 @@
+"""A contest: how a duel is set up. Challenger, champion, baseline and a simple model answer the same sealed rows."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tiltyard import files
+from tiltyard.arrays import Array
+from tiltyard.config.task import Task
+from tiltyard.data.versions import recorded
+from tiltyard.errors import RegistryError
+from tiltyard.evaluation import evaluate
+from tiltyard.evaluation.simple_model import simple
+from tiltyard.gate.duel import Duel, latency_ms
+from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.inference.predictor import Predictor
+from tiltyard.modeling.inference.reference import reference
+from tiltyard.monitoring.live_comparison import Match, match
+from tiltyard.monitoring.live_quality import live
+from tiltyard.monitoring.monitor import ROWS, compared, too_few
+from tiltyard.monitoring.records import latest
+from tiltyard.preparation.array_file import open_part
+from tiltyard.preparation.sealed_test import TestPart
+from tiltyard.registry.approve import approved
+from tiltyard.registry.decision import Decision
+from tiltyard.registry.provenance import provenance
+from tiltyard.registry.registry import Champion, Registry
+from tiltyard.serving.packaging.model_card import card, empty, ran_on
+from tiltyard.workspace import Workspace
+
+Json = dict[str, Any]
+JUDGED = {"PROMOTE", "HOLD", "REJECT"}
+# What it holds when it is open: the most it ever held would, on Linux, be that of the process which started it.
+WEIGH = """\
+import sys
+from pathlib import Path
+import psutil
+from tiltyard.modeling.inference.predictor import Predictor
+model = Predictor.load(Path(sys.argv[1]))
+print(psutil.Process().memory_info().rss / 2**20)
+"""
+
+
+def duel(workspace: Workspace, task: Task, report: Json, test: TestPart, champion: Champion | None) -> Duel:
+    """Let all answer the sealed rows, here and now; `report` is the evaluation's."""
+    predictor = Predictor.load(workspace.out(task.name, "train"))
+    predictions = evaluate.predict(workspace, task, predictor, test)
+    context = files.read_json(workspace.out(task.name, "prepare") / "split.json")["context"]
+
+    return Duel(
+        task=task,
+        truth=predictions.truth,
+        challenger=predictions.outputs,
+        baseline=predictions.baseline,
+        champion=_champion_outputs(workspace, champion, test) if champion else None,
+        context=context,
+        train=report["train"][task.gate.metric],
+        latency_ms=latency_ms(predictor, test.rows),
+        live=_live(workspace, task, report["version"], champion.version) if champion else None,
+        simple=simple(workspace, task, predictor.encoder.encode(test.rows), context),
+        rows=test.rows,
+        ask=None if task.kind.targets == "text" else predictor.outputs,
+        **_drift(workspace, task, predictor.encoder),
+        facts=_facts(workspace, task, report),
+        approvals=approved(Registry(workspace), task, report["version"]),
+        uses=uses(Registry(workspace).decisions(task.name), report),
+    )
+
+
+def uses(decisions: list[Decision], report: Json) -> int:
+    """Count the other versions that the same sealed rows have judged by the same metric."""
+    judged = {
+        decision.version
+        for decision in decisions
+        if decision.verdict in JUDGED and (decision.test, decision.metric) == (report["test"], report["metric"])
+    }
+    return len(judged - {report["version"]})
+
+
+def _live(workspace: Workspace, task: Task, new: str, old: str) -> Match | None:
+    """Hold both against the truths that clients sent, if the challenger has run beside the champion."""
+    if task.kind.targets == "text" or not (workspace.records / task.name / "truths").is_dir():
+        return None
+    return match(live(workspace, task), new, old)
+
+
+def _drift(workspace: Workspace, task: Task, encoder: Encoder) -> Json:
+    """Hold what clients sent lately against the challenger's training rows; count what it would refuse."""
+    if not (workspace.records / task.name / "answers").is_dir():
+        return {"inputs": {"why": "no inputs of clients are recorded"}}
+    rows = latest(workspace, task, ROWS)
+    if why := too_few(task, rows):
+        return {"inputs": {"why": why}}
+    features, _ = open_part(workspace.out(task.name, "prepare") / "train.npz")
+    found = compared(task, encoder, reference(encoder, features[:]), rows)
+    return {"drift": found.columns, "inputs": {"rows": found.rows, "refused": found.refused, "first": found.first}}
+
+
+def _champion_outputs(workspace: Workspace, champion: Champion, test: TestPart) -> Array:
+    """Run the champion's own model with its own encoder on today's test rows."""
+    predictor = Predictor.load(Registry(workspace).package(champion.task, champion.version))
+    pointer = workspace.champion(champion.task).relative_to(workspace.root)
+    if missing := predictor.encoder.columns.keys() - test.rows.keys():
+        raise RegistryError(
+            f"champion {champion.version} cannot be compared: it takes {', '.join(sorted(missing))}, "
+            f"which the test part lacks; it has {', '.join(test.rows)}",
+            hint=f"to start anew without a champion: git rm {pointer}",
+        )
+    return predictor.condensed(test.rows, test.truth)
+
+
+def _facts(workspace: Workspace, task: Task, report: Json) -> Json:
+    """Weigh the file, and gather where it comes from."""
+    train, origin = workspace.out(task.name, "train"), provenance(workspace)
+    training, told = files.read_json(train / "training.json"), ran_on(train)
+    known = {version.data for version in recorded(workspace, task.name)}
+    return {
+        "size_mb": (train / "model.onnx").stat().st_size / 2**20,
+        "memory_mb": _memory_mb(train),
+        "parity": training.get("parity"),
+        "empty": empty(card(task, report, training, told)),
+        "dirty": origin["dirty"],
+        "origin": {
+            "data": report["data"] if report["data"] in known else None,
+            "test": report["test"],
+            "version": report["version"],
+            "seed": training.get("seed"),
+            "parameters": training.get("parameters"),
+            "commit": origin["commit"],
+        },
+    }
+
+
+def _memory_mb(folder: Path) -> float:
+    """Open the model in a process of its own, as a worker of the service does."""
+    done = subprocess.run([sys.executable, "-c", WEIGH, str(folder)], capture_output=True, text=True, check=True)
+    return float(done.stdout)

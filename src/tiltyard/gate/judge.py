@@ -1,0 +1,102 @@
+"""Judging a challenger: every check looks at a duel on the sealed rows, and nothing is written."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from typing import Any, NamedTuple
+
+from tiltyard import files, plugins
+from tiltyard.config.task import Task
+from tiltyard.errors import RegistryError
+from tiltyard.gate import duel_setup
+from tiltyard.gate.checks.base import versus
+from tiltyard.gate.duel import Duel
+from tiltyard.gate.verdict import Verdict, word
+from tiltyard.modeling.inference.predictor import version
+from tiltyard.preparation.sealed_test import TestPart, read_test
+from tiltyard.registry.provenance import code
+from tiltyard.registry.registry import Registry, withdrawn
+from tiltyard.workspace import Workspace
+
+Json = dict[str, Any]
+
+
+class Evaluated(NamedTuple):
+    """What is judged: the report of the evaluation, and the sealed rows that it is about."""
+
+    report: Json
+    test: TestPart
+
+
+def judge(workspace: Workspace, task: Task, evaluated: Evaluated | None = None, *, again: bool = False) -> Verdict:
+    """Hold the evaluated model against every check; nothing is written. What was read before is not read again."""
+    report, test = evaluated or read_evaluated(workspace, task)
+    registry = Registry(workspace)
+    champion = registry.champion(task.name)
+    before = champion.version if champion else None
+    verdict = Verdict(task.name, "HOLD", report["version"], before, [], fingerprint=_fingerprint(task, report, before))
+    if before == verdict.version:
+        return dataclasses.replace(verdict, reasons=[f"version {before} is already the champion"], told=True)
+    if not again and (known := _known(registry, verdict)):
+        return known
+    duel = duel_setup.duel(workspace, task, report, test, champion)
+    outcomes = [plugins.load("checks", name)().outcome(duel) for name in plugins.names("checks")]
+    reasons = [outcome.text for outcome in outcomes if outcome.state == "failed"] or _praise(duel)
+    return dataclasses.replace(
+        verdict, verdict=word(outcomes), reasons=reasons, outcomes=outcomes, evidence=duel.evidence()
+    )
+
+
+def read_evaluated(workspace: Workspace, task: Task) -> Evaluated:
+    """Read evaluation and sealed rows; refuse one that is about another model or other rows than there are now."""
+    path = workspace.out(task.name, "evaluate") / "report.json"
+    hint = f"measure it: tiltyard evaluate {task.name}"
+    if not path.is_file():
+        raise RegistryError(f"{task.name} has no evaluation: expected {path.relative_to(workspace.root)}", hint=hint)
+    report: Json = files.read_json(path)
+    train = workspace.out(task.name, "train")
+    if not (train / "model.onnx").is_file():
+        raise RegistryError(
+            f"{task.name} has no model: expected {train.relative_to(workspace.root)}",
+            hint=f"make it: tiltyard train {task.name}",
+        )
+    test = read_test(workspace, task)
+    expected = {"version": version(train), "test": test.digest, "metric": task.gate.metric}
+    for name, value in expected.items():
+        if report[name] != value:
+            raise RegistryError(
+                f"the evaluation of {task.name} is about another {name}: expected {value}; received {report[name]}",
+                hint=hint,
+            )
+    return Evaluated(report, test)
+
+
+def _known(registry: Registry, verdict: Verdict) -> Verdict | None:
+    """Give the earlier verdict on the very same, or hold a version that was rolled back."""
+    decisions = registry.decisions(verdict.task)
+    if back := withdrawn(decisions).get(verdict.version):
+        reason = (
+            f"version {verdict.version} was rolled back by {back.who} on {back.time}; to judge it again: "
+            f"tiltyard promote {verdict.task} --again"
+        )
+        return dataclasses.replace(verdict, reasons=[reason], told=True)
+    for decision in reversed(decisions):
+        if decision.fingerprint == verdict.fingerprint and decision.verdict in {"HOLD", "REJECT"}:
+            known = Verdict.earlier(decision)
+            repeatable = all(outcome.repeatable for outcome in known.outcomes if outcome.state == "failed")
+            return known if repeatable else None
+    return None
+
+
+def _fingerprint(task: Task, report: Json, champion: str | None) -> str:
+    """Name all that a verdict follows from."""
+    judged = [report, task.gate.model_dump(mode="json"), champion, code()]
+    return hashlib.sha256(json.dumps(judged, sort_keys=True).encode()).hexdigest()
+
+
+def _praise(duel: Duel) -> list[str]:
+    """Say by how much a challenger wins."""
+    won = [versus(duel, duel.over_baseline, "the baseline"), *([duel.live.told(duel.task)] if duel.live else [])]
+    return [versus(duel, duel.over_champion, "the champion"), *won] if duel.over_champion else won

@@ -1,0 +1,64 @@
+"""What to do after a verdict of HOLD or REJECT: how the model fits, and the commands that say or change more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from tiltyard import files
+from tiltyard.config.task import Task
+from tiltyard.gate.verdict import Verdict
+from tiltyard.workspace import Workspace
+
+# By the diagnosis of the fit: which settings of a task file are the first to change.
+SETTINGS = {
+    "under-fit": "raise train.epochs, train.patience or the size of the model",
+    "over-fit": "fetch more rows, or set dropout, augmentation or a smaller model",
+    "good fit": "add columns that say more, or try another model family",
+}
+STATUS = {"HOLD": 3, "REJECT": 4}  # what a command exits with
+
+
+@dataclass(frozen=True)
+class NextSteps:
+    """What people read after a verdict that is no promotion; empty after one that is."""
+
+    fit: list[str] = field(default_factory=list)
+    commands: dict[str, str] = field(default_factory=dict)  # and what each is for
+
+
+def next_steps(workspace: Workspace, task: Task, verdict: Verdict) -> NextSteps:
+    """Return the diagnosis of the training and the commands to type next."""
+    if verdict.verdict == "PROMOTE" or verdict.version == verdict.champion:
+        return NextSteps()
+    name, failed = task.name, {outcome.code for outcome in verdict.outcomes if outcome.state == "failed"}
+    if failed == {"approval"}:
+        return NextSteps([], {f"tiltyard approve {name}": f"then: tiltyard promote {name}"})
+    if not failed:  # rolled back before: the reason says how to judge it again
+        return NextSteps([], {f"tiltyard history {name}": "what was decided, by whom"})
+    path = workspace.out(name, "train") / "training.json"
+    found = files.read_json(path).get("diagnosis") if path.is_file() else None
+    fit = [f"fit: {found['verdict']}: {found['reason']}", *found["findings"]] if found else []
+    return NextSteps(fit, {**_looks(name), **_changes(task, found["verdict"] if found else "good fit", failed)})
+
+
+def _looks(name: str) -> dict[str, str]:
+    return {
+        f"tiltyard why {name}": "each check, and what it saw",
+        f"tiltyard report {name} --open": "curves, slices and the rows that are missed most",
+    }
+
+
+def _changes(task: Task, fit: str, failed: set[str]) -> dict[str, str]:
+    """Return what may bring a better challenger; only one that was looked for is tried by itself."""
+    again = f"then: tiltyard run {task.name}"
+    if "worn" in failed:
+        return {f"tiltyard fetch {task.name}; tiltyard prepare {task.name} --reseal": again}
+    if task.search:
+        return {f"tiltyard search {task.name} --apply": again}
+    return {f"edit tasks/{task.name}.yaml": f"{SETTINGS[fit]}; {again}"}
+
+
+def status(verdicts: Iterable[Verdict]) -> int:
+    """Return the exit status after some verdicts: 4 if any is REJECT, else 3 if any is HOLD, else 0."""
+    return max((STATUS.get(verdict.word, 0) for verdict in verdicts), default=0)

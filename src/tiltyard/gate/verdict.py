@@ -1,0 +1,62 @@
+"""A verdict on a challenger, and how it becomes a decision in the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from tiltyard.config.task import Task
+from tiltyard.gate.checks.base import Outcome
+from tiltyard.registry.decision import Decision
+
+Word = Literal["PROMOTE", "HOLD", "REJECT"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be done with a version, and why."""
+
+    task: str
+    verdict: Word
+    version: str
+    champion: str | None  # the version it was judged against
+    reasons: list[str]
+    outcomes: list[Outcome] = field(default_factory=list)
+    evidence: dict[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+    told: bool = False  # the ledger has it already, or it says nothing new
+
+    @property
+    def word(self) -> str:
+        """The verdict as people read it: the champion that comes again is unchanged, not held."""
+        return "unchanged" if self.version == self.champion else self.verdict
+
+    def decision(self, task: Task, report: dict[str, Any], origin: dict[str, Any]) -> Decision:
+        """Make it a line of the ledger."""
+        kept = {name: report[name] for name in ("metric", "metrics", "baseline", "data", "test")}
+        judged = {name: getattr(self, name) for name in ("verdict", "version", "champion", "reasons", "evidence")}
+        return Decision(
+            task=self.task,
+            checks=[asdict(outcome) for outcome in self.outcomes],
+            fingerprint=self.fingerprint,
+            parameters=task.model_dump(mode="json"),
+            seed=task.train.seed,
+            **judged,
+            **kept,
+            **origin,
+        )
+
+    @classmethod
+    def earlier(cls, decision: Decision) -> Verdict:
+        """Give the verdict that the ledger holds."""
+        names = ("task", "verdict", "version", "champion", "reasons", "evidence", "fingerprint")
+        known = [one.name for one in fields(Outcome)]  # a later release may have written more
+        outcomes = [Outcome(**{key: check[key] for key in known if key in check}) for check in decision.checks]
+        return cls(**{name: getattr(decision, name) for name in names}, outcomes=outcomes, told=True)
+
+
+def word(outcomes: Sequence[Outcome]) -> Word:
+    """Draw the consequence: the gravest failure decides."""
+    failed = {outcome.severity for outcome in outcomes if outcome.state == "failed"}
+    return "REJECT" if "REJECT" in failed else "HOLD" if failed else "PROMOTE"

@@ -1,0 +1,70 @@
+"""Yes or no, as 1 or 0; in files it may be spelled in several ways."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from tiltyard.arrays import Array, Fitted, empty, side_by_side
+from tiltyard.errors import RequestError, shown
+from tiltyard.expectation import Expectation, among, present
+from tiltyard.modeling.columns.base import PLAIN, Column, Scale
+
+SPELLED = {
+    **dict.fromkeys(("true", "yes", "t", "y", "on", "1", "1.0"), True),
+    **dict.fromkeys(("false", "no", "f", "n", "off", "0", "0.0"), False),
+}
+
+
+class Boolean(Column):
+    """A column of true and false."""
+
+    repeats: ClassVar = True
+
+    type: Literal["boolean"] = "boolean"
+    missing: Literal["refuse", "bucket"] = Field(
+        "refuse", description="What to do with null or an empty cell: refuse it, or give it a feature of its own."
+    )
+
+    def expectations(self, name: str) -> list[Expectation]:
+        """True or false, in every row if none may be missing."""
+        return [*([present(name)] if self.missing == "refuse" else []), among(name, [True, False])]
+
+    def read(self, cells: Sequence[object]) -> list[object]:
+        """Know the usual spellings, whatever their case."""
+        return [None if empty(cell) else SPELLED.get(str(cell).strip().lower(), cell) for cell in cells]
+
+    def parse(self, values: Sequence[object], name: str) -> Array:
+        """Take true, false, 1 and 0, their spellings in files, and null if it may be missing."""
+        known = [SPELLED.get(value.strip().lower(), value) if isinstance(value, str) else value for value in values]
+        for i, value in enumerate(known):
+            good = type(value) is bool or (type(value) is int and value in (0, 1))
+            if not good and not (value is None and self.missing == "bucket"):
+                text = f"expected true or false; received {shown(value)}"
+                raise RequestError("wrong_type", text, f"instances[{i}].{name}")
+        return np.array(known, dtype=np.float64)
+
+    def fit(self, values: Array) -> Fitted:
+        """Nothing."""
+        return {}
+
+    def encode(self, values: Array, fitted: Fitted) -> Array:
+        """Give 1 or 0, and a flag if values may be missing."""
+        missing = np.isnan(values)
+        return side_by_side([np.where(missing, 0, values), *([missing] if self.missing == "bucket" else [])])
+
+    def scaling(self, fitted: Fitted) -> list[Scale]:
+        """Flags stay as they are."""
+        return [PLAIN] * (2 if self.missing == "bucket" else 1)
+
+    def json_schema(self) -> dict[str, Any]:
+        """True or false, 1 or 0, or as files spell them."""
+        return {"enum": [True, False, 1, 0, *SPELLED, *([None] if self.missing == "bucket" else [])]}
+
+    def to_json(self, values: Array) -> list[Any]:
+        """True, false or null."""
+        return [None if math.isnan(value) else bool(value) for value in values]

@@ -1,0 +1,163 @@
+"""One of a few names, one-hot encoded; a name never seen is refused, or gets a place of its own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from tiltyard.arrays import Array, Fitted, empty
+from tiltyard.errors import RequestError, shown
+from tiltyard.expectation import Expectation, among, present
+from tiltyard.modeling.columns.base import PLAIN, Column, Scale, tidy
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LONGEST = 1000  # characters: numpy gives every row of a request the room of the longest one
+MOST = 1000  # places, since every row has a feature for each
+USUAL = 50  # places, if the task says nothing
+
+
+class Category(Column):
+    """A column of names or codes."""
+
+    repeats: ClassVar = True
+
+    type: Literal["category"] = "category"
+    values: list[str | int] | None = Field(
+        None,
+        min_length=1,
+        exclude_if=lambda values: values is None,
+        description="The values that may occur; if left out, the commonest of the training rows are learned.",
+    )
+    unseen: Literal["refuse", "bucket"] = Field(
+        "refuse", description="What to do with any other value when serving: refuse it, or treat all such as one."
+    )
+    missing: Literal["refuse", "bucket"] = Field(
+        "refuse",
+        exclude_if="refuse".__eq__,
+        description="What to do with null or an empty cell: refuse it, or give it a place of its own.",
+    )
+    top: int | None = Field(
+        None,
+        ge=1,
+        le=MOST,
+        exclude_if=lambda top: top is None,
+        description=f"How many values are learned if none are named; {USUAL} if unset.",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Category:
+        if self.values is None and self.unseen == "refuse":
+            raise ValueError("values: expected the values that may occur, or `unseen: bucket` to learn them")
+        if self.values is not None and self.top is not None:
+            raise ValueError("top: expected only where values are learned; here they are named")
+        if len(self.names) > MOST:
+            text = f"expected at most {MOST}; received {len(self.names)}"
+            raise ValueError(f"values: {text}: leave them out, with `unseen: bucket` and `top: {USUAL}`")
+        if "" in self.names or len(set(self.names)) < len(self.names):
+            raise ValueError(f"values: expected each name once, and none empty; received {self.values}")
+        return self
+
+    @property
+    def names(self) -> list[str]:
+        """The values as text, since a CSV file does not tell 1 from '1'; none if they are learned."""
+        return [str(value) for value in self.values or ()]
+
+    def expectations(self, name: str) -> list[Expectation]:
+        """A value in every row if none may be missing, and a known one if others are refused."""
+        return [
+            *([present(name)] if self.missing == "refuse" else []),
+            *([among(name, self.names)] if self.unseen == "refuse" else []),
+        ]
+
+    def read(self, cells: Sequence[object]) -> list[object]:
+        """Give text for everything."""
+        return [None if empty(cell) else _name(cell) for cell in cells]
+
+    def facts_of_cells(self, cells: pd.Series) -> pd.Series:
+        """Names are what they are."""
+        return cells if tidy(cells) else super().facts_of_cells(cells)
+
+    def parse(self, values: Sequence[object], name: str) -> Array:
+        """Refuse a value that is not in the list, unless the column keeps a bucket for such."""
+        known = set(self.names)
+        for i, value in enumerate(values):
+            if error := self._complaint(value, known):
+                raise RequestError(*error, f"instances[{i}].{name}")
+        return np.array(["" if empty(value) else str(value) for value in values], dtype=np.str_)
+
+    def _complaint(self, value: object, known: set[str]) -> tuple[str, str] | None:
+        """Say what is wrong with a value, code first; blank text is the same as null, as in a file."""
+        if empty(value):
+            text = f"expected text or a whole number; received {shown(value)}"
+            return ("wrong_type", text) if self.missing == "refuse" else None
+        if not isinstance(value, str | int) or isinstance(value, bool):
+            return "wrong_type", f"expected text or a whole number; received {shown(value)}"
+        if isinstance(value, int) and abs(value) >= 2**63:
+            return "out_of_bounds", "expected a whole number of at most 64 bits"
+        if isinstance(value, str) and len(value) > LONGEST:
+            return "too_long", f"expected at most {LONGEST} characters; received {len(value)}"
+        if self.unseen == "refuse" and str(value) not in known:
+            return "unseen", f"expected one of {', '.join(self.names)}; received {shown(value)}"
+        return None
+
+    def fit(self, values: Array) -> Fitted:
+        """Learn the commonest values unless the task names them; of equally common ones the first by name."""
+        return self.fit_parts([values])
+
+    def fit_parts(self, parts: Iterable[Array]) -> Fitted:
+        """Count in each part, since all texts together may be long."""
+        if self.values is not None:
+            return {}
+        counts: Counter[str] = Counter()
+        for values in parts:
+            counts.update(values.tolist())
+        del counts[""]
+        ranked = sorted(counts, key=lambda value: (-counts[value], value))
+        return {"values": ranked[: self.top or USUAL]}
+
+    def _places(self, fitted: Fitted) -> list[str | None]:
+        """List what each feature stands for: a name, None for the unseen, '' for the missing."""
+        named: list[str | None] = [*(fitted["values"] if self.values is None else self.names)]
+        return [
+            *named,
+            *([None] if self.unseen == "bucket" else []),
+            *([""] if self.missing == "bucket" else []),
+        ]
+
+    def encode(self, values: Array, fitted: Fitted) -> Array:
+        """Give a feature of 0 and 1 for each value, one more for unseen and one for missing ones if kept apart."""
+        places = {name: place for place, name in enumerate(self._places(fitted))}
+        other = places.get(None, -1)
+        index = np.array([places.get(value, other) for value in values.tolist()], dtype=np.int64)
+        encoded: Array = (index[:, None] == np.arange(len(places))).astype(np.float32)
+        return encoded
+
+    def scaling(self, fitted: Fitted) -> list[Scale]:
+        """Flags stay as they are."""
+        return [PLAIN] * len(self._places(fitted))
+
+    def json_schema(self) -> dict[str, Any]:
+        """One of the values, or any if there is a bucket."""
+        null = ["null"] if self.missing == "bucket" else []
+        if self.unseen == "bucket":
+            named = {"examples": self.values} if self.values else {}
+            return {"type": ["string", "integer", *null], **named}
+        return {"enum": [*(self.values or ()), *([None] if null else [])]}
+
+    def to_json(self, values: Array) -> list[Any]:
+        """The values as the task spells them, and null for missing ones."""
+        spelled: dict[str, Any] = {"": None, **dict(zip(self.names, self.values or (), strict=True))}
+        return [spelled.get(value, value) for value in values.tolist()]
+
+
+def _name(cell: object) -> str:
+    """Undo what typed files make of names: 1.0 of a 1 in a column with empty cells, True of a true."""
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return str(cell).lower() if isinstance(cell, bool) else str(cell)

@@ -1,0 +1,161 @@
+"""A date, or a moment, spelled in a stated format: days passed, year and cycles are its features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from tiltyard.arrays import Array, Fitted, empty, side_by_side
+from tiltyard.errors import RequestError, shown
+from tiltyard.expectation import Expectation, matching, present
+from tiltyard.modeling.columns._datetime_format import Spelling
+from tiltyard.modeling.columns.base import PLAIN, Column, Scale, distinct, learned, scale, tidy
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+USUAL = "%Y-%m-%d"  # the one spelling that JSON Schema knows
+
+Span = Annotated[tuple[str, str], Field(strict=False)]
+
+
+class Date(Column):
+    """A column of dates."""
+
+    seconds_a_byte: ClassVar[float] = 1e-6
+
+    type: Literal["date"] = "date"
+    format: str = Field(
+        USUAL, description="How it is spelled, of %Y %y %m %b %B %d %H %I %p %M %S %f %z; months in English."
+    )
+    bounds: Span | None = Field(None, description="First and last date allowed, in the same format.")
+    missing: Literal["refuse", "median"] = Field(
+        "refuse",
+        description="What to do with null or an empty cell: refuse it, or take the training rows' median and flag it.",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Date:
+        Spelling(self.format)  # refuses one that cannot be meant
+        first, last = self._limits
+        if first is None or last is None or first >= last:
+            raise ValueError(f"bounds: expected two dates as {self.format}, the first first; received {self.bounds}")
+        return self
+
+    @property
+    def _spelling(self) -> Spelling:
+        return Spelling(self.format)
+
+    @property
+    def _limits(self) -> tuple[datetime | None, datetime | None]:
+        if self.bounds is None:
+            return datetime.min, datetime.max  # noqa: DTZ901 - all moments are in UTC, or all where they were noted
+        return self._spelling.read(self.bounds[0]), self._spelling.read(self.bounds[1])
+
+    def expectations(self, name: str) -> list[Expectation]:
+        """A value in every row if none may be missing, spelled as the format says."""
+        spelled = matching(name, f"^{self._spelling.pattern}$")
+        return [*([present(name)] if self.missing == "refuse" else []), spelled]
+
+    def read(self, cells: Sequence[object]) -> list[object]:
+        """Give text for everything."""
+        return [None if empty(cell) else str(cell).strip() for cell in cells]
+
+    def seconds(self, values: Sequence[object]) -> float:
+        """A format is looked through for each."""
+        return 8e-6 * len(values)
+
+    def parse(self, values: Sequence[object], name: str) -> Array:
+        """Refuse what is no date in the format, within the bounds."""
+        spelling, (first, last), moments = self._spelling, self._limits, []
+        for i, value in enumerate(values):
+            moment = spelling.read(value) if isinstance(value, str) else None
+            field = f"instances[{i}].{name}"
+            if moment is None and not (value is None and self.missing == "median"):
+                code = "bad_date" if isinstance(value, str) else "wrong_type"
+                raise RequestError(code, f"expected a date as {self.format}; received {shown(value)}", field)
+            if moment and first and last and not first <= moment <= last:
+                text = f"expected {' to '.join(self.bounds or ())}; received {shown(value)}"
+                raise RequestError("out_of_bounds", text, field)
+            moments.append(moment)
+        return np.array(moments, dtype="datetime64[us]")
+
+    def facts_of_cells(self, cells: pd.Series) -> pd.Series:
+        """Text is what it is."""
+        return cells if tidy(cells) else super().facts_of_cells(cells)
+
+    def parse_cells(self, cells: pd.Series, name: str) -> Array:
+        """Read dates that are spelled at full length all at once; if any is not, or is refused, all one by one."""
+        if tidy(cells) and (found := distinct(cells)):
+            places, values = found
+            known = np.array([isinstance(value, str) for value in values], dtype=bool)
+            moments = np.full(len(values), "NaT", dtype="datetime64[us]")
+            moments[known] = self._spelling.read_all([value for value in values if isinstance(value, str)])
+            first, last = (np.datetime64(limit, "us") for limit in self._limits)
+            good = (moments >= first) & (moments <= last)
+            if (good | ~known if self.missing == "median" else good).all():
+                return moments[places]
+        return super().parse_cells(cells, name)
+
+    def fit(self, values: Array) -> Fitted:
+        """Learn the first moment, the one in the middle, and the scale of days and years."""
+        known = np.sort(learned(values[~np.isnat(values)]))
+        fitted: Fitted = {"first": str(known[0]), "median": str(known[len(known) // 2])}
+        scales = [scale(feature) for feature in _passed(_filled(values, fitted), fitted)]
+        return {**fitted, "mean": [mean for mean, _ in scales], "std": [std for _, std in scales]}
+
+    def encode(self, values: Array, fitted: Fitted) -> Array:
+        """Give days since the first training date, the year, the cycles, and a flag if values may be missing."""
+        filled = _filled(values, fitted)
+        cycles = [wave(2 * np.pi * CYCLES[name](filled)) for name in self._cycles for wave in (np.sin, np.cos)]
+        flags = [np.isnat(values)] if self.missing == "median" else []
+        return side_by_side([*_passed(filled, fitted), *cycles, *flags])
+
+    @property
+    def _cycles(self) -> list[str]:
+        """The cycles about which the format has something to say."""
+        letters = self._spelling.letters
+        return [name for name, any_of in (("year", "mbB"), ("week", "d"), ("day", "HI")) if letters & set(any_of)]
+
+    def scaling(self, fitted: Fitted) -> list[Scale]:
+        """Those of days and years; cycles and flag stay as they are."""
+        others = 2 * len(self._cycles) + (self.missing == "median")
+        return [*zip(fitted["mean"], fitted["std"], strict=True), *[PLAIN] * others]
+
+    def json_schema(self) -> dict[str, Any]:
+        """Text in the format."""
+        kind = "string" if self.missing == "refuse" else ["string", "null"]
+        text = f"{self.format}, {' to '.join(self.bounds)}" if self.bounds else self.format
+        usual = {"format": "date"} if self.format == USUAL else {}
+        return {"type": kind, "pattern": f"^{self._spelling.pattern}$", **usual, "description": text}
+
+    def to_json(self, values: Array) -> list[Any]:
+        """Text in the format, and null for missing ones."""
+        spelling = self._spelling
+        return [None if moment is None else spelling.spell(moment) for moment in values.tolist()]
+
+
+def _filled(values: Array, fitted: Fitted) -> Array:
+    return np.where(np.isnat(values), np.datetime64(fitted["median"], "us"), values)
+
+
+def _passed(moments: Array, fitted: Fitted) -> tuple[Array, Array]:
+    """Give days since the first training moment, and the year."""
+    days = (moments - np.datetime64(fitted["first"], "us")) / np.timedelta64(1, "D")
+    return days, moments.astype("datetime64[Y]").astype(np.int64) + 1970.0
+
+
+def _days(moments: Array) -> Array:
+    return moments.astype("datetime64[D]")
+
+
+# How much of a cycle has passed, from 0 to 1. The first day of 1970 was a Thursday.
+CYCLES: dict[str, Callable[[Array], Array]] = {
+    "year": lambda moments: moments.astype("datetime64[M]").astype(np.int64) % 12 / 12,
+    "week": lambda moments: (_days(moments).astype(np.int64) + 3) % 7 / 7,
+    "day": lambda moments: (moments - _days(moments)) / np.timedelta64(1, "D"),
+}

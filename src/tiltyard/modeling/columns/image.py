@@ -1,0 +1,188 @@
+"""A picture: sent as nested lists, or as PNG or JPEG in base 64; encoded as height x width x channels.
+
+Files of another size are refused, or brought to that of the column, by the same code in training and serving.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import struct
+from collections.abc import Sequence
+from operator import not_
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from tiltyard import deadline
+from tiltyard.arrays import Array, Fitted
+from tiltyard.errors import RequestError
+from tiltyard.expectation import Expectation, among, between
+from tiltyard.modeling.columns import _image_file
+from tiltyard.modeling.columns.base import Column, Plain, Scale
+
+if TYPE_CHECKING:
+    from PIL import Image as Pillow
+
+MODES = {1: "L", 3: "RGB"}
+LARGEST = 4096 * 4096  # pixels; beyond it a picture counts as one that cannot be decoded
+PIXEL = 2e-8  # seconds that it takes to decode one and to bring it to another size
+SCAN = 2e-9  # seconds that a scan of a JPEG takes for each, however few its bytes are
+NUMBERS = {int, float}
+DEFECTS = (AssertionError, AttributeError, LookupError, TypeError, struct.error)  # of Pillow, at damaged files
+UNIQUE = Expectation(
+    expectation="expect_column_values_to_be_unique", severity="warning", arguments={"column": "digest"}
+)
+
+
+class Image(Column):
+    """A column of pictures with values from 0 to 255."""
+
+    type: Literal["image"] = "image"
+    height: int = Field(ge=1, le=4096)
+    width: int = Field(ge=1, le=4096)
+    channels: Literal[1, 3] = 1
+    # Not written where it is off: encoder.json, and with it a model's version, is what it was before.
+    resize: bool = Field(
+        False, exclude_if=not_, description="Bring files of any size and colour to this one; it may stretch them."
+    )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width, channels."""
+        return (self.height, self.width, self.channels)
+
+    @property
+    def plain(self) -> Plain:
+        """Pixels as nested lists; a single channel is not nested again."""
+        return Plain(0, 255, self.shape if self.channels > 1 else self.shape[:2], self.shape)
+
+    def expectations(self, name: str) -> list[Expectation]:
+        """Every file can be decoded, has the size unless it is brought to that, and is there once."""
+        if self.resize:
+            return [among("decodes", [True]), UNIQUE]
+        size = {"height": self.height, "width": self.width, "channels": self.channels}
+        exact = [between(fact, (value, value)) for fact, value in size.items()]
+        return [among("decodes", [True]), *exact, UNIQUE]
+
+    @property
+    def in_cells(self) -> bool:
+        """A cell is less, or no place for it."""
+        return False
+
+    def decodes(self, values: Sequence[object]) -> bool:
+        """A file is an object."""
+        return any(isinstance(value, dict) for value in values)
+
+    def parse(self, values: Sequence[object], name: str) -> Array:
+        """Refuse what is no picture of this size."""
+        found = deadline.paced(values)
+        return np.stack([self._one(value, f"instances[{i}].{name}") for i, value in enumerate(found)])
+
+    def _one(self, value: object, field: str) -> Array:
+        if isinstance(value, dict):
+            return self._decode(value, field)
+        if not (_nested(value, self.shape) or (self.channels == 1 and _nested(value, self.shape[:2]))):
+            raise RequestError("wrong_shape", f"expected numbers nested as {list(self.shape)}", field)
+        pixels = np.array(value)
+        if pixels.dtype.kind not in "iuf":  # a whole number of more than 64 bits
+            raise RequestError("out_of_bounds", "expected values from 0 to 255", field)
+        if not np.all((pixels >= 0) & (pixels <= 255)):  # NaN is refused here too
+            raise RequestError("out_of_bounds", "expected values from 0 to 255", field)
+        return pixels.reshape(self.shape).astype(np.float32)
+
+    def _decode(self, value: dict[Any, Any], field: str) -> Array:
+        if set(value) != {"b64"} or not isinstance(value["b64"], str):
+            raise RequestError("wrong_type", 'expected nested lists or {"b64": "..."}', field)
+        try:
+            return self.open(base64.b64decode(value["b64"], validate=True))
+        except binascii.Error:
+            raise RequestError("bad_base64", "expected base 64 in 'b64'", field) from None
+        except ValueError as error:
+            raise RequestError("bad_image", str(error), field) from None
+
+    def open(self, content: bytes) -> Array:
+        """Decode a PNG or JPEG file; the size is read, and refused, before any pixel is (no image bombs)."""
+        from PIL import Image as Pillow
+        from PIL import UnidentifiedImageError
+
+        bombs = (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning)
+        broken = (UnidentifiedImageError, OSError, SyntaxError, EOFError, *DEFECTS, *bombs)
+        size = (self.width, self.height)
+        content, scans = _image_file.stripped(content)
+        try:
+            file = Pillow.open(io.BytesIO(content), formats=["PNG", "JPEG"])
+            self._insist_on_size(file.width, file.height)
+            deadline.check(file.width * file.height * (PIXEL + scans * SCAN))  # a few bytes may be millions of pixels
+            picture = eight_bits(file).convert(MODES[self.channels])
+            if picture.size != size:  # its arithmetic is of whole numbers: the same on every machine
+                picture = picture.resize(size, Pillow.Resampling.BILINEAR)
+            pixels = np.asarray(picture, dtype=np.float32)
+        except broken:
+            raise ValueError("expected a whole PNG or JPEG file") from None
+        return pixels.reshape(self.shape)
+
+    def _insist_on_size(self, width: int, height: int) -> None:
+        if not self.resize and (width, height) != (self.width, self.height):
+            raise ValueError(f"expected {self.width}x{self.height} pixels; received {width}x{height}")
+        if width * height > LARGEST:
+            raise ValueError(f"expected at most {LARGEST:,} pixels; received {width}x{height}")
+
+    def fit(self, values: Array) -> Fitted:
+        """Learn the highest value in use, so that the model can scale to 0..1."""
+        return {"mean": 0.0, "std": float(values.max()) or 1.0}
+
+    def encode(self, values: Array, fitted: Fitted) -> Array:
+        """Give the pixels as float32."""
+        return values.astype(np.float32)
+
+    def pack(self, features: Array) -> Array:
+        """A pixel of a file is a byte: a quarter of the room, and nothing is lost."""
+        return features.astype(np.uint8)
+
+    def scaling(self, fitted: Fitted) -> list[Scale]:
+        """One for all pixels."""
+        return [(fitted["mean"], fitted["std"])]
+
+    def json_schema(self) -> dict[str, Any]:
+        """Nested lists, or a PNG."""
+        size = f"{self.height} rows of {self.width} pixels, {self.channels} channel(s), 0 to 255"
+        nested: dict[str, Any] = {"type": "number", "minimum": 0, "maximum": 255}
+        for length in reversed(self.shape if self.channels > 1 else self.shape[:2]):
+            nested = {"type": "array", "items": nested, "minItems": length, "maxItems": length}
+        nested["description"] = size
+        png = {"type": "object", "properties": {"b64": {"type": "string"}}, "required": ["b64"]}
+        file = "a PNG or JPEG of any size in base 64" if self.resize else "a PNG in base 64"
+        return {"oneOf": [nested, {**png, "additionalProperties": False, "description": file}]}
+
+    def to_json(self, values: Array) -> list[Any]:
+        """Nested lists; a single channel is not nested again."""
+        flat = values[..., 0] if self.channels == 1 else values
+        result: list[Any] = flat.tolist()
+        return result
+
+
+def eight_bits(picture: Pillow.Image) -> Pillow.Image:
+    """Return a picture of grey or of colours from 0 to 255, as a viewer on a white page would show it.
+
+    Pillow alone cuts greys of 16 bits off at 255, and shows the colour that stands behind what is transparent.
+    """
+    from PIL import Image as Pillow
+
+    if picture.mode.startswith("I"):  # 0 to 65,535; PNG has no deeper ones
+        pixels = np.asarray(picture, dtype=np.float64) / 257
+        return Pillow.fromarray(np.rint(pixels).clip(0, 255).astype(np.uint8))
+    if picture.has_transparency_data:
+        colours = picture.convert("RGBA")
+        white = Pillow.new("RGBA", colours.size, "white")
+        return Pillow.alpha_composite(white, colours).convert("RGB")
+    return picture if picture.mode in ("1", "L", "RGB") else picture.convert("RGB")
+
+
+def _nested(value: object, shape: tuple[int, ...]) -> bool:
+    """Say whether these are numbers in lists of this shape, before numpy makes room for whatever else it is."""
+    if type(value) is not list or len(value) != shape[0]:
+        return False
+    return NUMBERS.issuperset(map(type, value)) if len(shape) == 1 else all(_nested(one, shape[1:]) for one in value)

@@ -1,0 +1,183 @@
+"""A number; it is scaled inside the model, so encoding fills, clips or takes the logarithm, if asked, and no more."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from operator import not_
+from types import NoneType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from tiltyard.arrays import Array, Fitted, empty, side_by_side
+from tiltyard.errors import RequestError, shown
+from tiltyard.expectation import Expectation, between, present
+from tiltyard.modeling.columns.base import PLAIN, Column, Plain, Scale, learned, scale
+from tiltyard.settings import Bounds
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LARGEST = 3.4028234e38  # what float32, the model's type, can hold
+
+
+class Number(Column):
+    """A column of finite numbers."""
+
+    spelled: ClassVar = False
+
+    type: Literal["number"] = "number"
+    bounds: Bounds | None = Field(None, description="Lowest and highest value allowed.")
+    unit: str = Field("", description="For people: what one is.")
+    # A setting that is off is not written: encoder.json, and with it a model's version, is what it was before.
+    missing: Literal["refuse", "median"] = Field(
+        "refuse",
+        exclude_if="refuse".__eq__,
+        description="What to do with null or an empty cell: refuse it, or take the training rows' median and flag it.",
+    )
+    clip: Bounds | None = Field(
+        None, exclude_if=not_, description="Quantiles of the training rows, such as [0.01, 0.99], to clip values to."
+    )
+    log: bool = Field(False, exclude_if=not_, description="Learn from log(1 + value): for skewed numbers from 0 up.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Number:
+        if self.bounds and self.bounds[0] >= self.bounds[1]:
+            raise ValueError(f"bounds: expected the lower one first; received {list(self.bounds)}")
+        if self.clip and not 0 <= self.clip[0] < self.clip[1] <= 1:
+            raise ValueError(f"clip: expected two quantiles from 0 to 1, the lower first; received {list(self.clip)}")
+        if self.log and self.limits[0] < 0:
+            raise ValueError(f"log: expected bounds from 0 up; received {self.limits[0]:g}")
+        return self
+
+    @property
+    def limits(self) -> Bounds:
+        """The lowest and the highest value that can be taken."""
+        low, high = self.bounds or (0.0 if self.log else -LARGEST, LARGEST)
+        return max(low, -LARGEST), min(high, LARGEST)
+
+    @property
+    def plain(self) -> Plain | None:
+        """Numbers as they are, unless a setting asks for more."""
+        return None if self.missing == "median" or self.clip or self.log else Plain(*self.limits)
+
+    def expectations(self, name: str) -> list[Expectation]:
+        """A value in every row if none may be missing, within the bounds."""
+        bounded = self.bounds or self.log
+        return [
+            *([present(name)] if self.missing == "refuse" else []),
+            *([between(name, self.limits)] if bounded else []),
+        ]
+
+    def read(self, cells: Sequence[object]) -> list[object]:
+        """Give numbers for what spells one."""
+        if set(map(type, cells)) == {float}:  # as they come from a column without text: ten times faster
+            return [None if cell != cell else cell for cell in cells]  # noqa: PLR0124 - NaN
+        return [cell if type(cell) is int else _number(cell) for cell in cells]
+
+    def facts(self, cells: Sequence[object]) -> list[Any]:
+        """Count what is no number as missing, so that validation finds it by row."""
+        return [value if type(value) in (float, int) else None for value in self.read(cells)]
+
+    def parse(self, values: Sequence[object], name: str) -> Array:
+        """Refuse what is no finite number within the bounds."""
+        allowed = {float, int, NoneType} if self.missing == "median" else {float, int}
+        if not allowed.issuperset(map(type, values)):
+            i = next(i for i, value in enumerate(values) if type(value) not in allowed)
+            text = f"expected a number; received {shown(values[i])}"
+            raise RequestError("wrong_type", text, f"instances[{i}].{name}")
+        numbers, (low, high) = _floats(values), self.limits
+        for i in np.flatnonzero(~((numbers >= low) & (numbers <= high))).tolist():  # NaN is refused here, too
+            if values[i] is not None:
+                self._refuse(float(numbers[i]), f"instances[{i}].{name}")
+        return numbers
+
+    def facts_of_cells(self, cells: pd.Series) -> pd.Series:
+        """Numbers are what they are."""
+        return cells if cells.dtype.kind in "if" else super().facts_of_cells(cells)
+
+    def parse_cells(self, cells: pd.Series, name: str) -> Array:
+        """Look at all numbers at once; if any is to be refused, look again one by one."""
+        if cells.dtype.kind in "if":
+            numbers, (low, high) = cells.to_numpy(np.float64), self.limits
+            good = (numbers >= low) & (numbers <= high)
+            if self.missing == "median":
+                good |= np.isnan(numbers)
+            if good.all():
+                return np.where(np.isnan(numbers), np.nan, numbers)  # of one sign: rows are told apart by their bytes
+        return super().parse_cells(cells, name)
+
+    def _refuse(self, value: float, field: str) -> None:
+        if not math.isfinite(value):
+            raise RequestError("not_finite", "expected a finite number", field)
+        if abs(value) > LARGEST:
+            raise RequestError("out_of_bounds", f"expected at most {LARGEST:g}, either sign; received {value:g}", field)
+        low, high = self.limits
+        raise RequestError("out_of_bounds", f"expected {low:g} to {high:g}; received {value:g}", field)
+
+    def fit(self, values: Array) -> Fitted:
+        """Learn the median and the quantiles if asked for, then mean and deviation of the feature they lead to."""
+        known, fitted = learned(values[~np.isnan(values)]), {}
+        if self.missing == "median":
+            fitted["median"] = float(np.median(known))
+        if self.clip:
+            fitted["low"], fitted["high"] = map(float, np.quantile(known, self.clip))
+        mean, std = scale(self._feature(values, fitted))
+        return {**fitted, "mean": mean, "std": std}
+
+    def _feature(self, values: Array, fitted: Fitted) -> Array:
+        if self.missing == "median":
+            values = np.where(np.isnan(values), fitted["median"], values)
+        if self.clip:
+            values = np.clip(values, fitted["low"], fitted["high"])
+        return np.log1p(values) if self.log else values
+
+    def encode(self, values: Array, fitted: Fitted) -> Array:
+        """Give one float32 a row, and a flag if values may be missing."""
+        flags = [np.isnan(values)] if self.missing == "median" else []
+        return side_by_side([self._feature(values, fitted), *flags])
+
+    def scaling(self, fitted: Fitted) -> list[Scale]:
+        """Those of the feature; the flag stays as it is."""
+        return [(fitted["mean"], fitted["std"]), *([PLAIN] if self.missing == "median" else [])]
+
+    def json_schema(self) -> dict[str, Any]:
+        """A number within its bounds, or null if one may be missing."""
+        low, high = self.limits
+        limits = {"minimum": low, "maximum": high} if self.bounds or self.log else {}
+        kind = "number" if self.missing == "refuse" else ["number", "null"]
+        return {"type": kind, **limits, **({"description": self.unit} if self.unit else {})}
+
+    def to_json(self, values: Array) -> list[Any]:
+        """Plain numbers, and null for missing ones."""
+        return [None if math.isnan(value) else value for value in values.tolist()]
+
+
+def _number(cell: object) -> object:
+    """Read a number as files spell it, whatever type their reader made of it."""
+    if empty(cell):
+        return None
+    if isinstance(cell, bool) or (isinstance(cell, str) and "_" in cell):  # 1_000 is Python's own spelling
+        return cell
+    try:
+        number = float(cell)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return cell
+    return None if math.isnan(number) else number
+
+
+def _floats(values: Sequence[object]) -> Array:
+    """Turn whole numbers too large for a float into infinity, which is refused like any other; null into NaN."""
+    try:
+        return np.array(values, dtype=np.float64)
+    except OverflowError:
+        return np.array([_finite(value) for value in values], dtype=np.float64)
+
+
+def _finite(value: Any) -> float | None:
+    try:
+        return None if value is None else float(value)
+    except OverflowError:
+        return math.inf

@@ -1,0 +1,120 @@
+"""A long text, of which windows of characters are read; over REST, a prompt that is to be gone on with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from tiltyard.arrays import Array, Fitted
+from tiltyard.errors import RequestError, shown
+from tiltyard.expectation import Expectation
+from tiltyard.modeling.columns._vocabulary import PAD, UNKNOWN, learned
+from tiltyard.modeling.columns.base import PLAIN, Column, Scale
+
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but line ends and tabs
+LONGEST = 2000  # characters of an answer
+KEYS = {"prompt", "length", "temperature", "seed"}
+
+
+class Prose(Column):
+    """Characters in their order. A row is a window, and what a client may ask for beside it."""
+
+    seconds_a_byte: ClassVar[float] = 2e-6
+
+    type: Literal["prose"] = "prose"
+    length: int = Field(128, ge=2, le=10_000, description="How many characters are read to guess the next one.")
+    at_least: int = Field(1, ge=1, description="Training rows that a character must occur in; others are unknown.")
+
+    @property
+    def _layout(self) -> list[tuple[str, str]]:
+        return [("text", f"U{self.length}"), ("length", "i4"), ("temperature", "f8"), ("seed", "i8")]
+
+    def expectations(self, name: str) -> list[Expectation]:
+        """Nothing beyond what reading it has refused: a line may be empty, and of any length."""
+        return []
+
+    def windows(self, texts: Sequence[str]) -> Array:
+        """Give windows of a file as rows: the request that asks for what follows them."""
+        return np.array([(text, 1, 0.0, 0) for text in texts], dtype=self._layout)
+
+    @property
+    def in_cells(self) -> bool:
+        """A cell is less, or no place for it."""
+        return False
+
+    def parse(self, values: Sequence[object], name: str) -> Array:
+        """Read prompts: a text, or an object that also says how long the answer shall be, how bold, and its seed."""
+        rows = [self._one(value, f"instances[{i}].{name}") for i, value in enumerate(values)]
+        return np.array(rows, dtype=self._layout)
+
+    def _one(self, value: object, field: str) -> tuple[str, int, float, int]:
+        wish = {"prompt": value} if isinstance(value, str) else value
+        if not isinstance(wish, dict) or not isinstance(wish.get("prompt"), str):
+            raise RequestError("wrong_type", f'expected text or {{"prompt": "..."}}; received {shown(value)}', field)
+        if strange := wish.keys() - KEYS:
+            raise RequestError("unknown_field", f"expected {', '.join(sorted(KEYS))}", f"{field}.{min(strange)}")
+        text = clean(wish["prompt"].encode("utf-8", "replace").decode())[-self.length :]
+        if not text:
+            raise RequestError("no_words", "expected a prompt of at least one character", field)
+        length = _number(wish.get("length", 200), (1, LONGEST), f"{field}.length", whole=True)
+        temperature = _number(wish.get("temperature", 0.7), (0, 10), f"{field}.temperature")
+        seed = _number(wish.get("seed", 0), (0, 2**31), f"{field}.seed", whole=True)
+        return text, int(length), float(temperature), int(seed)
+
+    def fit(self, values: Array) -> Fitted:
+        """Learn the characters."""
+        ranked = learned((str(text) for text in values["text"]), self.at_least)
+        return {"ids": {character: place for place, character in enumerate(ranked, start=UNKNOWN + 1)}}
+
+    def encode(self, values: Array, fitted: Fitted) -> Array:
+        """Give the ids, padded behind; float32 holds them exactly."""
+        return ids(values["text"], fitted["ids"], self.length).astype(np.float32)
+
+    def scaling(self, fitted: Fitted) -> list[Scale]:
+        """Ids are no quantities: they stay as they are."""
+        return [PLAIN]
+
+    def vocabulary_size(self, fitted: Fitted) -> int:
+        """The characters, the unknown one, the padding."""
+        return len(fitted["ids"]) + 2
+
+    def json_schema(self) -> dict[str, Any]:
+        """A text, or an object."""
+        text = {"type": "string", "minLength": 1}
+        properties = {
+            "prompt": text,
+            "length": {"type": "integer", "minimum": 1, "maximum": LONGEST, "default": 200},
+            "temperature": {"type": "number", "minimum": 0, "maximum": 10, "default": 0.7},
+            "seed": {"type": "integer", "minimum": 0, "maximum": 2**31, "default": 0},
+        }
+        wish = {"type": "object", "properties": properties, "required": ["prompt"], "additionalProperties": False}
+        return {"oneOf": [text, wish]}
+
+    def to_json(self, values: Array) -> list[Any]:
+        """Objects, with all that was asked for."""
+        return [dict(zip(("prompt", "length", "temperature", "seed"), row, strict=True)) for row in values.tolist()]
+
+
+def clean(text: str) -> str:
+    """Give a text with plain line ends and without other control characters."""
+    return CONTROL.sub(" ", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def ids(texts: Array, known: dict[str, int], length: int) -> Array:
+    """Give the id of each character, a text a row."""
+    found = np.full((len(texts), length), PAD, dtype=np.int32)
+    for row, text in zip(found, texts.tolist(), strict=True):
+        row[: len(text)] = [known.get(character, UNKNOWN) for character in text]
+    return found
+
+
+def _number(value: object, bounds: tuple[float, float], field: str, *, whole: bool = False) -> float:
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        raise RequestError("wrong_type", f"expected a {'whole ' * whole}number; received {shown(value)}", field)
+    if not bounds[0] <= value <= bounds[1]:  # NaN is refused here too
+        raise RequestError("out_of_bounds", f"expected {bounds[0]} to {bounds[1]}; received {shown(value)}", field)
+    return value

@@ -1,0 +1,143 @@
+"""A text: its first or last words or characters, each by its place in a vocabulary that the training rows make."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from tiltyard.arrays import Array, Fitted, empty
+from tiltyard.errors import RequestError, shown
+from tiltyard.expectation import Expectation, present
+from tiltyard.modeling.columns._vocabulary import PAD, UNKNOWN, learned
+from tiltyard.modeling.columns.base import PLAIN, Column, Scale
+
+LONGEST = 40  # characters of a word
+# Control characters part words. Marks, currency signs, emoji and the characters of scripts without spaces between words
+# stand for themselves. The rest makes words. As ranges, so that each version of Python cuts texts alike.
+MARKS = (
+    r"!-/:-@\[-`{-~\u00a1-\u00bf\u00d7\u00f7\u2000-\u206f\u20a0-\u20cf\u2100-\u2bff\u3000-\u30ff\u3400-\u9fff"
+    r"\uf900-\ufaff\U0001f000-\U0001faff\U00020000-\U0003ffff"
+)
+MOST = (
+    30  # marks on a character, as in Unicode's Stream-Safe Text Format: sorting them takes the square of their number
+)
+SIGNS = re.compile(rf"[\W\uff9e\uff9f]{{{MOST + 1},}}")  # all marks are among them; the two letters become marks
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+TOKEN = re.compile(rf"[{MARKS}]|[^\s\x00-\x1f\x7f-\x9f{MARKS}]{{1,{LONGEST}}}")
+
+
+class Text(Column):
+    """A column of texts in a natural language."""
+
+    seconds_a_byte: ClassVar[float] = 2e-6
+
+    type: Literal["text"] = "text"
+    vocabulary: int = Field(10_000, ge=1, le=1_000_000, description="How many words are learned, the commonest first.")
+    length: int = Field(120, ge=1, le=10_000, description="How many words of a text are read.")
+    # Not written where it is the default: encoder.json, and with it a model's version, is what it was before.
+    by: Literal["words", "characters"] = Field(
+        "words", exclude_if="words".__eq__, description="What a text is read by; length and vocabulary count these."
+    )
+    keep: Literal["first", "last"] = Field(
+        "first",
+        exclude_if="first".__eq__,
+        description="Of a text that is longer, the words to read: of reviews, the last.",
+    )
+    lower: bool = Field(True, description="Take upper case for lower case.")
+    at_least: int = Field(2, ge=1, description="Training rows that a word must occur in; all others count as unknown.")
+    missing: Literal["refuse", "empty"] = Field(
+        "refuse", description="What to do with null, an empty cell or a text without words: refuse it, or answer it."
+    )
+
+    def expectations(self, name: str) -> list[Expectation]:
+        """A text in every row, if none may be missing."""
+        return [present(name)] if self.missing == "refuse" else []
+
+    def read(self, cells: Sequence[object]) -> list[object]:
+        """Give text for everything."""
+        return [None if empty(cell) else str(cell) for cell in cells]
+
+    def seconds(self, values: Sequence[object]) -> float:
+        """Most for characters that are made of several."""
+        return 2e-6 * sum(3 + len(value) for value in values if isinstance(value, str))
+
+    def parse(self, values: Sequence[object], name: str) -> Array:
+        """Keep of each text what a model may see, as UTF-8: words with a space between them."""
+        texts = []
+        for i, value in enumerate(values):
+            words = self._words(value) if isinstance(value, str) else []
+            if not words and (self.missing == "refuse" or not isinstance(value, str | None)):
+                code = "no_words" if isinstance(value, str) else "wrong_type"
+                raise RequestError(code, f"expected text; received {shown(value)}", f"instances[{i}].{name}")
+            texts.append(self._glue.join(words).encode())
+        return np.array(texts, dtype=np.bytes_)
+
+    def _words(self, text: str) -> list[str]:
+        text = text.encode("utf-8", "replace").decode()  # JSON may hold half a character
+        text = normalized(text)
+        text = normalized(text.lower()) if self.lower else text
+        if self.by == "characters":
+            whole = CONTROL.sub(" ", text).strip()
+            return [*(whole[: self.length] if self.keep == "first" else whole[-self.length :]).strip()]
+        found = (word[0] for word in TOKEN.finditer(text))
+        return [*(islice(found, self.length) if self.keep == "first" else deque(found, self.length))]
+
+    @property
+    def _glue(self) -> str:
+        return " " if self.by == "words" else ""
+
+    def _split(self, value: bytes) -> list[str]:
+        text = value.decode()
+        return text.split() if self.by == "words" else [*text]
+
+    def fit(self, values: Array) -> Fitted:
+        """Learn the words that occur in the most rows; of equally common ones the first by name."""
+        ranked = learned(map(self._split, values), self.at_least, self.vocabulary)
+        return {"ids": {word: place for place, word in enumerate(ranked, start=UNKNOWN + 1)}}
+
+    def encode(self, values: Array, fitted: Fitted) -> Array:
+        """Give the ids, padded; float32 holds them exactly. A text without words is one unknown word: none is empty."""
+        encoded = np.full((len(values), self.length), PAD, dtype=np.float32)
+        for row, value in zip(encoded, values, strict=True):
+            ids = [fitted["ids"].get(word, UNKNOWN) for word in self._split(value)] or [UNKNOWN]
+            row[: len(ids)] = ids
+        return encoded
+
+    def scaling(self, fitted: Fitted) -> list[Scale]:
+        """Ids are no quantities: they stay as they are."""
+        return [PLAIN]
+
+    def vocabulary_size(self, fitted: Fitted) -> int:
+        """The words, the unknown one, the padding."""
+        return len(fitted["ids"]) + 2
+
+    def json_schema(self) -> dict[str, Any]:
+        """Text."""
+        return {"type": "string" if self.missing == "refuse" else ["string", "null"]}
+
+    def to_json(self, values: Array) -> list[Any]:
+        """The words that were kept."""
+        return [value.decode() for value in values.tolist()]
+
+
+def normalized(text: str) -> str:
+    """Return a text in NFKC, with the first 30 of the marks on a character: languages need fewer than ten."""
+    if not text.isascii():
+        text = SIGNS.sub(lambda found: "".join(_bounded(found[0])), text)
+    return unicodedata.normalize("NFKC", text)
+
+
+def _bounded(signs: str) -> Iterator[str]:
+    """Yield signs without the marks that are too many in a row."""
+    marks = 0
+    for sign in signs:
+        marks = marks + 1 if unicodedata.combining(unicodedata.normalize("NFKD", sign)[0]) else 0
+        if marks <= MOST:
+            yield sign

@@ -1,0 +1,162 @@
+"""From instances to the model's input, from its output to answers: the same code in training and in serving."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from tiltyard import files, plugins
+from tiltyard.arrays import Array, Fitted, Rows
+from tiltyard.errors import DataError, RequestError
+from tiltyard.modeling.columns.base import Column
+from tiltyard.modeling.problems.base import Problem, Target
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """The columns of a task, what each learned from the training rows, and how answers read."""
+
+    task: str
+    problem: Problem
+    columns: dict[str, Column]
+    fitted: dict[str, Fitted]
+    target: Fitted  # what the problem learned from the truth: mean and std of a number, ids of words
+    classes: list[str]
+    bare: bool  # an instance is the value itself (an image, a series, a text), not an object of named features
+    max_instances: int
+    read: dict[str, Any] = field(default_factory=dict)  # what the task says of its text files: a CSV body is read so
+
+    def fit(self, target: Target, rows: Rows, truth: Array) -> Encoder:
+        """Return one that has learned from training rows."""
+        return self.learn(target, lambda name: [rows[name]], truth)
+
+    def learn(self, target: Target, column: Callable[[str], Iterable[Array]], truth: Array) -> Encoder:
+        """Return one that has learned from training rows that are given a column at a time, in parts."""
+        fitted = {name: _fit(one, column(name), name) for name, one in self.columns.items()}
+        return replace(self, fitted=fitted, target=self.problem.fit(target, truth))
+
+    def parse(self, instances: object) -> Rows:
+        """Read instances as a client sends them; refuse with a RequestError that names the field."""
+        if not isinstance(instances, list):
+            raise RequestError("wrong_type", "expected a list of instances", "instances")
+        if not instances:
+            raise RequestError("no_instances", "expected at least one instance; received none", "instances")
+        if len(instances) > self.max_instances:
+            text = f"expected at most {self.max_instances} instances; received {len(instances)}"
+            raise RequestError("too_many", text, "instances", status=413)
+        if self.bare:
+            ((name, column),) = self.columns.items()
+            return {name: _bare(column, instances, name)}
+        self._check_names(instances)
+        return {name: column.parse([i[name] for i in instances], name) for name, column in self.columns.items()}
+
+    def _check_names(self, instances: Sequence[object]) -> None:
+        for i, instance in enumerate(instances):
+            if not isinstance(instance, dict):
+                raise RequestError("wrong_type", "expected an object of named features", f"instances[{i}]")
+            if instance.keys() == self.columns.keys():
+                continue
+            known = ", ".join(self.columns)
+            for name in self.columns.keys() - instance.keys():
+                raise RequestError("missing_field", f"expected {known}", f"instances[{i}].{name}")
+            for name in instance.keys() - self.columns.keys():
+                raise RequestError("unknown_field", f"expected {known}", f"instances[{i}].{name}")
+
+    def encode(self, rows: Rows) -> Array:
+        """Give the model's input as float32: features side by side for a table, the value itself otherwise."""
+        parts = [column.encode(rows[name], self.fitted[name]) for name, column in self.columns.items()]
+        return parts[0] if self.bare else np.concatenate(parts, axis=-1)
+
+    def pack(self, features: Array) -> Array:
+        """Give encoded features of a file as they are kept for training; float32 once they are read again."""
+        return next(iter(self.columns.values())).pack(features) if self.bare else features
+
+    def scaling(self) -> tuple[list[float], list[float]]:
+        """Give mean and standard deviation of each encoded feature; the model scales by them inside its graph."""
+        scales = [scale for name, column in self.columns.items() for scale in column.scaling(self.fitted[name])]
+        return [mean for mean, _ in scales], [std for _, std in scales]
+
+    @property
+    def spans(self) -> dict[str, slice]:
+        """Where each column's features stand, where columns stand side by side: in a table, or step by step."""
+        widths = [len(column.scaling(self.fitted[name])) for name, column in self.columns.items()]
+        ends = np.cumsum(widths).tolist()
+        return {name: slice(end - width, end) for name, width, end in zip(self.columns, widths, ends, strict=True)}
+
+    @property
+    def vocabulary_size(self) -> int:
+        """How many ids there are where features are ids; 0 elsewhere."""
+        return max(column.vocabulary_size(self.fitted[name]) for name, column in self.columns.items())
+
+    def to_json(self, rows: Rows) -> list[Any]:
+        """Turn rows back into instances."""
+        return self.joined({name: column.to_json(rows[name]) for name, column in self.columns.items()})
+
+    def joined(self, values: dict[str, list[Any]]) -> list[Any]:
+        """Put the values of columns together to instances."""
+        if self.bare:
+            return next(iter(values.values()))
+        return [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
+
+    def answer(self, outputs: Array) -> list[Any]:
+        """Turn the model's outputs into predictions."""
+        return self.problem.answer(outputs, self.classes)
+
+    def json_schema(self) -> dict[str, Any]:
+        """Describe one instance."""
+        schemas = {name: column.json_schema() for name, column in self.columns.items()}
+        if self.bare:
+            return next(iter(schemas.values()))
+        return {
+            "type": "object",
+            "properties": schemas,
+            "required": list(schemas),
+            "additionalProperties": False,
+        }
+
+    def save(self, path: Path) -> None:
+        """Write the encoder as JSON."""
+        columns = {name: column.model_dump(mode="json") for name, column in self.columns.items()}
+        content = {
+            "task": self.task,
+            "problem": type(self.problem).__name__.lower(),
+            "columns": columns,
+            "fitted": self.fitted,
+            "target": self.target,
+            "classes": self.classes,
+            "bare": self.bare,
+            "max_instances": self.max_instances,
+            **({"read": self.read} if self.read else {}),  # as it was before, where nothing is said
+        }
+        files.write_json(path, content)
+
+    @classmethod
+    def load(cls, path: Path) -> Encoder:
+        """Read an encoder; its columns are checked as strictly as a task file's."""
+        content = files.read_json(path)
+        column: TypeAdapter[Column] = TypeAdapter(plugins.union("columns", "type"))
+        given = content["columns"].items()
+        content["columns"] = {name: column.validate_python(one, strict=False) for name, one in given}
+        content["problem"] = plugins.load("problems", content["problem"])()
+        return cls(**content)
+
+
+def _fit(column: Column, parts: Iterable[Array], name: str) -> Fitted:
+    """Learn from one column; a complaint names it."""
+    try:
+        return column.fit_parts(parts)
+    except DataError as error:
+        raise DataError(f"columns.{name}: {error.message}", error.hint) from None
+
+
+def _bare(column: Column, instances: Sequence[object], name: str) -> Array:
+    """Parse values that stand for themselves: their field is `instances[i]`, without a name."""
+    try:
+        return column.parse(instances, name)
+    except RequestError as error:
+        raise RequestError(error.code, error.message, error.field.replace(f".{name}", "", 1)) from None

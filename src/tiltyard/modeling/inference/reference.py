@@ -1,0 +1,80 @@
+"""A reference: how the training rows of a version are spread, column by column, small enough to go with its package.
+
+Columns are looked at as the encoder gives them, for training rows are kept so: of numbers the feature itself, missing
+ones apart; of flags which one is up; of a picture or a series its mean; of a text its length.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tiltyard.arrays import Array
+from tiltyard.modeling.columns.base import PLAIN
+from tiltyard.modeling.columns.number import Number
+from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.metrics.distance import BINS, Distance, psi
+
+PLACES = 20  # flags counted each for itself; all others are counted as one
+
+Spread = dict[str, Any]  # of a column: between which edges, or which places, how many rows are; missing ones are last
+
+
+def reference(encoder: Encoder, features: Array) -> dict[str, Spread]:
+    """Count encoded training rows."""
+    return {name: _spread(values) for name, values in quantities(encoder, features).items()}
+
+
+def quantities(encoder: Encoder, features: Array) -> dict[str, Array]:
+    """Give one quantity a column: floats with NaN for what is missing, or whole numbers for places of flags."""
+    if encoder.bare:
+        (name,) = encoder.columns
+        rows = features.reshape(len(features), -1).astype(np.float64)
+        return {name: (rows != 0).sum(axis=1) * 1.0 if encoder.vocabulary_size else rows.mean(axis=1)}
+    if features.ndim > 2:  # several series: a channel each
+        return {name: features[..., place].mean(axis=1) for place, name in enumerate(encoder.columns)}
+    found, start = {}, 0
+    for name, column in encoder.columns.items():
+        scales = column.scaling(encoder.fitted[name])
+        part = features[:, start : start + len(scales)]
+        start += len(scales)
+        if all(scale == PLAIN for scale in scales):
+            found[name] = np.where(part.any(axis=1), part.argmax(axis=1), -1)
+        else:
+            gone = isinstance(column, Number) and column.missing == "median"
+            found[name] = np.where(part[:, 1] > 0, np.nan, part[:, 0]) if gone else part[:, 0].astype(np.float64)
+    return found
+
+
+def looked_at(encoder: Encoder, instances: list[Any]) -> dict[str, Array]:
+    """Give the same for instances as a client sends them."""
+    return quantities(encoder, encoder.encode(encoder.parse(instances)))
+
+
+def _spread(values: Array) -> Spread:
+    if values.dtype.kind == "i":
+        places, counts = np.unique(values, return_counts=True)
+        spread: Spread = {"places": places[np.argsort(-counts, kind="stable")][:PLACES].tolist()}
+    else:
+        known = values[~np.isnan(values)]
+        edges = np.unique(np.quantile(known, np.arange(1, BINS) / BINS)) if len(known) else np.empty(0)
+        spread = {"edges": edges.tolist()}
+    return {**spread, "counts": count(spread, values).tolist()}
+
+
+def count(spread: Spread, values: Array) -> Array:
+    """Count other values in the same way."""
+    if "places" in spread:
+        bins = [int((values == place).sum()) for place in spread["places"]]
+        return np.array([*bins, len(values) - sum(bins)])
+    known = values[~np.isnan(values)]
+    inside = np.bincount(np.searchsorted(spread["edges"], known, side="left"), minlength=len(spread["edges"]) + 1)
+    return np.append(inside, len(values) - len(known))
+
+
+def distance(spread: Spread, values: Array) -> Distance:
+    """Say how far values lie from the training rows, and how often chance alone would part them as far."""
+    old, new = np.array(spread["counts"]), count(spread, values)
+    used = (old + new) > 0
+    return psi(old[used], new[used])

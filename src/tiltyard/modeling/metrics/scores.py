@@ -1,0 +1,123 @@
+"""Figures about predictions, in 64-bit floats; `truth` is (rows,), the rest is said at each function."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tiltyard.arrays import Array
+from tiltyard.modeling.columns.base import unit
+
+SMALLEST = 1e-290  # a mean of squares below has lost digits
+
+
+def mae(truth: Array, value: Array) -> float:
+    """Mean absolute error."""
+    return float(np.mean(np.abs(value.astype(np.float64) - truth.astype(np.float64))))
+
+
+def mse(truth: Array, value: Array) -> float:
+    """Mean squared error."""
+    return float(np.mean((value.astype(np.float64) - truth.astype(np.float64)) ** 2))
+
+
+def rmse(truth: Array, value: Array) -> float:
+    """Root of the mean squared error."""
+    if (error := mse(truth, value)) > SMALLEST:
+        return float(np.sqrt(error))
+    scaled = unit(np.concatenate([truth, value]).astype(np.float64))  # squares of small numbers vanish
+    return float(np.sqrt(mse(truth / scaled, value / scaled))) * scaled
+
+
+def r2(truth: Array, value: Array) -> float:
+    """Share of the variance explained; 0 where the truth does not vary and is not met."""
+    spread, error = float(np.var(truth.astype(np.float64))), mse(truth, value)
+    if not spread > SMALLEST:  # squares of small numbers vanish; a share is the same in any unit
+        scaled = unit(np.concatenate([truth, value]).astype(np.float64))
+        spread, error = float(np.var(truth / scaled)), mse(truth / scaled, value / scaled)
+    return 1.0 - error / spread if spread > 0 else float(error == 0)
+
+
+def confusion(truth: Array, label: Array, classes: int) -> Array:
+    """Count rows by true class (down) and predicted class (across)."""
+    places = truth.astype(np.int64) * classes + label.astype(np.int64)
+    return np.bincount(places, minlength=classes * classes).reshape(classes, classes)
+
+
+def accuracy(matrix: Array) -> float:
+    """Share of rows on the diagonal of a confusion matrix."""
+    return float(np.trace(matrix) / matrix.sum())
+
+
+def recall(matrix: Array) -> Array:
+    """Share of each true class that was found; NaN for a class with no row."""
+    return _ratio(np.diag(matrix), matrix.sum(axis=1))
+
+
+def precision(matrix: Array) -> Array:
+    """Share of each predicted class that is right; NaN for a class never predicted."""
+    return _ratio(np.diag(matrix), matrix.sum(axis=0))
+
+
+def f1(matrix: Array) -> Array:
+    """Harmonic mean of precision and recall by class; NaN for a class neither true nor predicted."""
+    return _ratio(2 * np.diag(matrix), matrix.sum(axis=0) + matrix.sum(axis=1))
+
+
+def balanced_accuracy(matrix: Array) -> float:
+    """Mean recall of the classes that have rows."""
+    return float(np.nanmean(recall(matrix)))
+
+
+def macro_f1(matrix: Array) -> float:
+    """Mean F1 of the classes that are true or predicted somewhere."""
+    return float(np.nanmean(f1(matrix)))
+
+
+def log_loss(truth: Array, probabilities: Array) -> float:
+    """Mean negative log of the probability given to the true class; never infinite."""
+    given = probabilities[np.arange(len(truth)), truth.astype(np.int64)].astype(np.float64)
+    return float(-np.mean(np.log(np.clip(given, 1e-15, 1.0))))
+
+
+def brier(truth: Array, probabilities: Array) -> float:
+    """Mean squared distance of the probabilities from the truth, over all classes; 0 is best, 2 is worst."""
+    shares = probabilities.astype(np.float64)
+    given = shares[np.arange(len(truth)), truth.astype(np.int64)]
+    return float(np.mean((shares**2).sum(axis=1) - 2 * given + 1))
+
+
+def ece(truth: Array, probabilities: Array) -> float:
+    """Expected calibration error: how far being sure lies from being right, on the average of ten equal parts.
+
+    Rows are parted by how sure the likeliest label is, into parts of as many rows each.
+    """
+    sure = probabilities.max(axis=1).astype(np.float64)
+    right = (probabilities.argmax(axis=1) == truth).astype(np.float64)
+    order = np.argsort(sure, kind="stable")
+    missed = [abs(sure[part].sum() - right[part].sum()) for part in np.array_split(order, min(10, len(order)))]
+    return float(sum(missed) / len(order))
+
+
+def roc_auc(truth: Array, probabilities: Array) -> float:
+    """Mean over classes of the chance that a row of the class scores above a row of the others; ties count half.
+
+    Classes without rows, or without other rows, are left out; 0.5 if none is left.
+    """
+    aucs = []
+    for label in range(probabilities.shape[1]):
+        inside = truth == label
+        if 0 < inside.sum() < len(truth):
+            aucs.append(_auc(inside, probabilities[:, label]))
+    return float(np.mean(aucs)) if aucs else 0.5
+
+
+def _auc(inside: Array, score: Array) -> float:
+    """Count the pairs in the right order; plain sorting is what makes a thousand resamples affordable."""
+    members, others = score[inside], np.sort(score[~inside])
+    below, not_above = others.searchsorted(members), others.searchsorted(members, "right")
+    return float((below + not_above).sum() / (2 * len(members) * len(others)))
+
+
+def _ratio(part: Array, whole: Array) -> Array:
+    ratio: Array = np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    return ratio

@@ -1,0 +1,32 @@
+"""A bag of words: the mean of learned word vectors, then dense layers. Order is lost; little is needed to learn it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from tiltyard.modeling.models._layers import Layered, Share
+
+if TYPE_CHECKING:
+    import keras
+
+
+class Bow(Layered):
+    """An embedding, averaged over the words that are there."""
+
+    forms: ClassVar = ("text",)
+
+    family: Literal["bow"]
+    embedding: int = Field(32, ge=1, description="Length of a word's vector.")
+    units: list[int] = Field([32], description="Width of each dense layer behind the mean.")
+    dropout: Share | list[Share] = Field(0.0, description="Of the mean, and behind each dense layer.")
+
+    def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
+        """Id 0 is padding and has no part in the mean; the encoder sees to it that no text is all padding."""
+        from keras import layers
+
+        x = layers.Embedding(vocabulary_size, self.embedding, mask_zero=True)(features)
+        x = layers.GlobalAveragePooling1D()(x)
+        x = self.dropped(x, 0, 1 + len(self.units))
+        return self.stacked(x, self.units, before=1)

@@ -1,0 +1,67 @@
+"""Blocks of convolutions, each making the picture smaller, then dense layers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from tiltyard.modeling.models._layers import Convolved, Share
+from tiltyard.settings import Strict
+
+if TYPE_CHECKING:
+    import keras
+
+Padding = Literal["same", "valid"]
+
+
+class Block(Strict):
+    """Some convolutions of one width, then pooling and dropout."""
+
+    filters: int = Field(ge=1)
+    convolutions: int = Field(1, ge=1)
+    kernel: int | None = Field(None, ge=1, description="The model's if unset.")
+    padding: Padding | None = Field(None, description="The model's if unset.")
+    pool: int | Literal["none"] = Field(2, description="By what each side shrinks behind the convolutions.")
+    dropout: Share = Field(0.0, description="Behind the pooling.")
+
+
+class Cnn(Convolved):
+    """Blocks, then the maps in a row or the mean of each, then dense layers."""
+
+    forms: ClassVar = ("image",)
+
+    family: Literal["cnn"]
+    filters: list[int] = Field([32, 64], min_length=1, description="Filters of each block, where `blocks` is not set.")
+    blocks: list[Block] = Field([], description="Each block in full, in the place of `filters`.")
+    kernel: int = Field(3, ge=1)
+    padding: Padding = Field("same", description="same: with zeros around, so that the size stays; valid: without.")
+    pooling: Literal["max", "average"] = "max"
+    ending: Literal["flatten", "average"] = Field("flatten", description="Of the maps: all of each, or its mean.")
+    units: list[int] = Field([64], description="Width of each dense layer behind the blocks.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Cnn:
+        if self.blocks and "filters" in self.model_fields_set:
+            raise ValueError("expected filters or blocks; received both")
+        return self
+
+    def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
+        """Blocks, flatten or average, dense layers with dropout."""
+        from keras import layers
+
+        x = features
+        for block in self.blocks or [Block(filters=filters) for filters in self.filters]:
+            x = self._block(x, block)
+        x = layers.Flatten()(x) if self.ending == "flatten" else layers.GlobalAveragePooling2D()(x)
+        return self.stacked(x, self.units)
+
+    def _block(self, x: keras.KerasTensor, block: Block) -> keras.KerasTensor:
+        from keras import layers
+
+        pooling = layers.MaxPooling2D if self.pooling == "max" else layers.AveragePooling2D
+        for _ in range(block.convolutions):
+            kernel, padding = block.kernel or self.kernel, block.padding or self.padding
+            x = self.convolution(x, block.filters, kernel, padding=padding)
+        x = x if block.pool == "none" else pooling(block.pool)(x)
+        return layers.Dropout(block.dropout)(x) if block.dropout else x

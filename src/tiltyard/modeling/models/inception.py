@@ -1,0 +1,70 @@
+"""Inception v1, or GoogLeNet: each block looks at its maps through windows of several sizes at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from tiltyard.modeling.models._layers import Scaled, Share
+
+if TYPE_CHECKING:
+    import keras
+
+# Filters of each block: 1x1; 3x3 and 5x5, each behind the fewer of a 1x1 before it; 1x1 behind the pooling.
+BLOCKS = (
+    ((64, 96, 128, 16, 32, 32), (128, 128, 192, 32, 96, 64)),
+    (
+        (192, 96, 208, 16, 48, 64),
+        (160, 112, 224, 24, 64, 64),
+        (128, 128, 256, 24, 64, 64),
+        (112, 144, 288, 32, 64, 64),
+        (256, 160, 320, 32, 128, 128),
+    ),
+    ((256, 160, 320, 32, 128, 128), (384, 192, 384, 48, 128, 128)),
+)
+
+
+class Inception(Scaled):
+    """As Szegedy and others drew it in 2014, without the two outputs half-way, which only training needed."""
+
+    forms: ClassVar = ("image",)
+
+    family: Literal["inception"]
+    units: list[int] = Field([], description="Width of each dense layer behind the mean of each map.")
+    dropout: Share | list[Share] = Field(0.4, description="Of the means, and behind each dense layer.")
+
+    def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
+        """Nine blocks in three groups, with pooling between them."""
+        from keras import layers
+
+        x = self._start(features)
+        for place, group in enumerate(BLOCKS):
+            x = layers.MaxPooling2D(3, 2, padding="same")(x) if place else x
+            for filters in group:
+                x = self._block(x, *map(self.scaled, filters))
+        x = layers.GlobalAveragePooling2D()(x)
+        return self.stacked(self.dropped(x, 0, 1 + len(self.units)), self.units, before=1)
+
+    def _start(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """Bring a large picture to an eighth of its size; a small one keeps half."""
+        from keras import layers
+
+        kernel, strides = (3, 1) if self.small else (7, 2)
+        x = self.convolution(x, self.scaled(64), kernel, strides=strides)
+        x = x if self.small else layers.MaxPooling2D(3, 2, padding="same")(x)
+        x = self.convolution(self.convolution(x, self.scaled(64), 1), self.scaled(192), 3)
+        return layers.MaxPooling2D(3, 2, padding="same")(x)
+
+    def _block(self, x: keras.KerasTensor, *filters: int) -> keras.KerasTensor:
+        """Put four views of the same maps side by side."""
+        from keras import layers
+
+        one, before_three, three, before_five, five, behind_pool = filters
+        views = [
+            self.convolution(x, one, 1),
+            self.convolution(self.convolution(x, before_three, 1), three, 3),
+            self.convolution(self.convolution(x, before_five, 1), five, 5),
+            self.convolution(layers.MaxPooling2D(3, 1, padding="same")(x), behind_pool, 1),
+        ]
+        return layers.Concatenate()(views)

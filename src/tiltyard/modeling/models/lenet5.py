@@ -1,0 +1,104 @@
+"""LeNet-5, as it is taught with Keras, or as LeCun, Bottou, Bengio and Haffner drew it in 1998."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from tiltyard.modeling.models._layers import Activation, Convolved
+
+if TYPE_CHECKING:
+    import keras
+
+SIDE = 32  # pixels; smaller pictures get a black frame
+# Which of the 6 maps before it each of the 16 maps of the third layer sees (table I of the paper).
+SEEN = (
+    *((0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5)),
+    *((0, 1, 2, 3), (1, 2, 3, 4), (2, 3, 4, 5), (0, 3, 4, 5), (0, 1, 4, 5), (0, 1, 2, 5)),
+    *((0, 1, 3, 4), (1, 2, 4, 5), (0, 2, 3, 5), (0, 1, 2, 3, 4, 5)),
+)
+
+
+class Lenet5(Convolved):
+    """Two convolutions with pooling, then dense layers of 120 and 84."""
+
+    forms: ClassVar = ("image",)
+
+    family: Literal["lenet5"]
+    form: Literal["keras", "paper"] = Field("keras", description="paper: sparse third layer, learned pooling, codes.")
+    codes: Literal["fixed", "trainable"] = Field("fixed", description="The paper's code of each class, of +1 and -1.")
+    activation: Activation = "tanh"
+
+    def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
+        """Both forms have the same sizes."""
+        from keras import layers
+
+        x = self._framed(features)
+        x = self._pooled(self.convolution(x, 6, 5, padding="valid", active=not self._paper))
+        if self._paper:
+            parts = [self._of(x, seen) for seen in SEEN]
+            x = layers.Concatenate()(parts)
+        else:
+            x = self.convolution(x, 16, 5, padding="valid")
+        x = layers.Flatten()(self._pooled(x))
+        if not self._paper:
+            return self.stacked(x, [120, 84])
+        for place, width in enumerate((120, 84)):
+            x = self.dropped(_squashed(layers.Dense(width, **self.weights())(x)), place, 2)
+        return x
+
+    def head(self, x: keras.KerasTensor, units: int, activation: str) -> keras.KerasTensor:
+        """In the paper, the output is the distance from the code of each class; here, a softmax of its negative."""
+        from keras import initializers, layers, ops
+
+        if not self._paper:
+            return super().head(x, units, activation)
+        if activation != "softmax":
+            raise ValueError(f"output: expected softmax for the paper's form; received {activation}")
+        chosen = np.random.default_rng(0).choice([-1.0, 1.0], (x.shape[-1], units))
+        codes = layers.Dense(
+            units,
+            use_bias=False,
+            kernel_initializer=initializers.Constant(chosen.tolist()),
+            trainable=self.codes == "trainable",
+            dtype="float32",
+            name="codes",
+        )
+        # |x - code|^2 = |x|^2 - 2 x code + |code|^2; the codes themselves are what the layer makes of the unit vectors
+        unit = ops.sum(ops.zeros_like(x), axis=0, keepdims=True) + np.eye(x.shape[-1], dtype=np.float32)
+        length = ops.sum(ops.square(codes(unit)), axis=0)
+        distance = ops.sum(ops.square(x), axis=1, keepdims=True) - 2.0 * codes(x) + length
+        return layers.Activation("softmax", dtype="float32", name="output")(-distance)
+
+    @property
+    def _paper(self) -> bool:
+        return self.form == "paper"
+
+    def _framed(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        from keras import layers
+
+        missing = [max(0, SIDE - size) for size in x.shape[1:3]]
+        frame = [(size // 2, size - size // 2) for size in missing]
+        return layers.ZeroPadding2D(frame)(x) if any(missing) else x
+
+    def _pooled(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """Halve; in the paper each map also has a gain and a bias of its own before it is squashed."""
+        from keras import layers
+
+        x = layers.AveragePooling2D(2)(x)
+        return _squashed(layers.DepthwiseConv2D(1, depthwise_initializer="ones")(x)) if self._paper else x
+
+    def _of(self, x: keras.KerasTensor, seen: tuple[int, ...]) -> keras.KerasTensor:
+        """Make one map of those that it sees; a grouped convolution would not survive the export to ONNX."""
+        from keras import ops
+
+        return self.convolution(ops.take(x, list(seen), axis=-1), 1, 5, padding="valid", active=False)
+
+
+def _squashed(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Bend as in the paper: 1 at 1 and -1 at -1."""
+    from keras import ops
+
+    return 1.7159 * ops.tanh(x * (2 / 3))

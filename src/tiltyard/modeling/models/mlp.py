@@ -1,0 +1,27 @@
+"""Fully connected layers: for tables, and the yardstick for everything else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from tiltyard.modeling.models._layers import Layered
+
+if TYPE_CHECKING:
+    import keras
+
+
+class Mlp(Layered):
+    """Dense layers of the given widths."""
+
+    forms: ClassVar = ("table", "image", "series")
+
+    family: Literal["mlp"]
+    units: list[int] = Field([64, 32], description="Width of each hidden layer.")
+
+    def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
+        """Flatten, then one dense layer a width."""
+        from keras import layers
+
+        return self.stacked(layers.Flatten()(features), self.units)

@@ -1,0 +1,40 @@
+"""No hidden layer: a weighted sum of the features, of their powers and products if asked."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from tiltyard.modeling.models._layers import Weighted
+
+if TYPE_CHECKING:
+    import keras
+
+
+class Perceptron(Weighted):
+    """The output layer alone; its weights are the ones that are initialised and kept small."""
+
+    forms: ClassVar = ("table", "image", "series")
+
+    family: Literal["perceptron"]
+    powers: int = Field(1, ge=1, le=5, description="Up to which power each feature goes in: 2 adds squares.")
+    crossed: bool = Field(default=False, description="Add the product of each two features.")
+
+    def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
+        """Put features, powers and products side by side."""
+        from keras import layers, ops
+
+        x = layers.Flatten()(features)
+        terms = [x, *(x**power for power in range(2, self.powers + 1))]
+        if self.crossed and (pairs := [*combinations(range(x.shape[-1]), 2)]):
+            left, right = (list(places) for places in zip(*pairs, strict=True))
+            terms.append(ops.take(x, left, axis=-1) * ops.take(x, right, axis=-1))
+        return layers.Concatenate()(terms) if len(terms) > 1 else x
+
+    def head(self, x: keras.KerasTensor, units: int, activation: str) -> keras.KerasTensor:
+        """The one layer there is."""
+        from keras import layers
+
+        return layers.Dense(units, activation=activation, dtype="float32", name="output", **self.weights())(x)

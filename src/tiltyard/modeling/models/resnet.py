@@ -1,0 +1,56 @@
+"""Residual networks: each block learns what to add to its input, so that depth does not stop the gradient."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from tiltyard.modeling.models._layers import Scaled, Share
+
+if TYPE_CHECKING:
+    import keras
+
+
+class Resnet(Scaled):
+    """As He and others drew them in 2015: ResNet-50 by default; `small` with other blocks, those for CIFAR-10."""
+
+    forms: ClassVar = ("image",)
+
+    family: Literal["resnet"]
+    blocks: list[int] = Field([3, 4, 6, 3], min_length=1, description="Blocks of each stage; all but the first halve.")
+    filters: int = Field(64, ge=1, description="Of the first stage; each further one has twice as many.")
+    bottleneck: bool = Field(default=True, description="1x1, 3x3, 1x1 to four times the filters; else 3x3, 3x3.")
+    units: list[int] = Field([], description="Width of each dense layer behind the mean of each map.")
+    batch_norm: bool = True
+    dropout: Share | list[Share] = Field(0.0, description="Of the means, and behind each dense layer.")
+
+    def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
+        """Stages of blocks, then the mean of each map."""
+        from keras import layers
+
+        filters = self.scaled(self.filters)
+        kernel, strides = (3, 1) if self.small else (7, 2)
+        x = self.convolution(features, filters, kernel, strides=strides, use_bias=True)
+        x = x if self.small else layers.MaxPooling2D(3, 2, padding="same")(x)
+        for stage, blocks in enumerate(self.blocks):
+            for place in range(blocks):
+                halves = stage > 0 and place == 0
+                x = self._block(x, filters * 2**stage, strides=2 if halves else 1)
+        x = layers.GlobalAveragePooling2D()(x)
+        return self.stacked(self.dropped(x, 0, 1 + len(self.units)), self.units, before=1)
+
+    def _block(self, x: keras.KerasTensor, filters: int, strides: int) -> keras.KerasTensor:
+        """Add to the input what the convolutions make of it; a 1x1 convolution brings it to their shape if need be."""
+        from keras import layers
+
+        wide = 4 * filters if self.bottleneck else filters
+        kernels = ((filters, 1), (filters, 3), (wide, 1)) if self.bottleneck else ((filters, 3), (wide, 3))
+        change = x
+        for place, (count, kernel) in enumerate(kernels, start=1):
+            step, active = strides if place == 1 else 1, place < len(kernels)
+            # the original has biases, although batch norm makes up for them: its count of parameters is well known
+            change = self.convolution(change, count, kernel, strides=step, active=active, use_bias=True)
+        if strides > 1 or x.shape[-1] != wide:
+            x = self.convolution(x, wide, 1, strides=strides, active=False, use_bias=True)
+        return self.activated(layers.Add()([x, change]))

@@ -1,0 +1,72 @@
+"""Recurrent layers over a window of a series, the words of a text or the rows of a picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from tiltyard.modeling.models._layers import Layered
+
+if TYPE_CHECKING:
+    import keras
+
+
+class Rnn(Layered):
+    """Stacked recurrent layers, then dense ones. The recurrence keeps the activations that cuDNN needs."""
+
+    forms: ClassVar = ("series", "text", "prose", "image")
+
+    family: Literal["rnn"]
+    cell: Literal["simple", "lstm", "gru"] = "lstm"
+    units: list[int] = Field([32], min_length=1, description="Width of each recurrent layer.")
+    bidirectional: bool = Field(default=False, description="Read from both ends, each with the widths of `units`.")
+    attention: bool = Field(default=False, description="Hand on a learned mean of all steps, not the last one.")
+    whole: bool = Field(default=False, description="Hand on all steps, as prose needs it, and not the last one.")
+    dense: list[int] = Field([], description="Width of each dense layer behind them.")
+    embedding: int = Field(32, ge=1, description="Length of a word's vector, for texts.")
+    frame: int = Field(1, ge=1, description="How many neighbouring values of a series are one step.")
+
+    @property
+    def steps(self) -> bool:
+        """Only what is read from one end knows nothing of what comes later."""
+        return self.whole and not (self.bidirectional or self.attention)
+
+    def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
+        """All recurrent layers but the last hand on whole sequences."""
+        x, there = self._steps(features, vocabulary_size)
+        hidden = len(self.units) + len(self.dense)
+        for place, width in enumerate(self.units):
+            whole = self.attention or self.whole or place + 1 < len(self.units)
+            x = self.dropped(self._recurrent(width, whole=whole)(x), place, hidden)
+        x = _attended(x, there) if self.attention else x
+        return self.stacked(x, self.dense, before=len(self.units))
+
+    def _steps(self, features: keras.KerasTensor, words: int) -> tuple[keras.KerasTensor, keras.KerasTensor | None]:
+        """Give (rows, steps, numbers), and which steps are there where some are padding."""
+        from keras import layers, ops
+
+        if words:
+            return layers.Embedding(words, self.embedding, mask_zero=True)(features), ops.not_equal(features, 0.0)
+        steps, numbers = features.shape[1], features.shape[2] * (features.shape[3:] or (1,))[0]
+        if steps % self.frame:
+            raise ValueError(f"frame: expected a part of {steps}, the steps there are; received {self.frame}")
+        same = self.frame == 1 and len(features.shape) == 3
+        return features if same else layers.Reshape((steps // self.frame, self.frame * numbers))(features), None
+
+    def _recurrent(self, width: int, *, whole: bool) -> Any:
+        from keras import layers
+
+        cell = {"simple": layers.SimpleRNN, "lstm": layers.LSTM, "gru": layers.GRU}[self.cell]
+        layer = cell(width, return_sequences=whole, **self.weights())
+        return layers.Bidirectional(layer) if self.bidirectional else layer
+
+
+def _attended(x: keras.KerasTensor, there: keras.KerasTensor | None) -> keras.KerasTensor:
+    """Weigh the steps by a score of each that is learned; what is not there weighs nothing."""
+    from keras import layers, ops
+
+    score = layers.Dense(1, dtype="float32")(layers.Dense(x.shape[-1], activation="tanh")(x))
+    if there is not None:
+        score = ops.where(there[:, :, None], score, -1e9)
+    return ops.sum(ops.softmax(score, axis=1) * x, axis=1)

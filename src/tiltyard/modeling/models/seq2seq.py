@@ -1,0 +1,115 @@
+"""One recurrent network reads a text, another writes the answer step by step, looking back at what was read if asked.
+
+While it learns, the writer is told the right step before (teacher forcing). What is exported writes by itself: as many
+steps as an answer may have, each given the likeliest one before, all inside one graph.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from tiltyard.modeling.columns._vocabulary import START
+from tiltyard.modeling.models._layers import Share, Weighted
+
+if TYPE_CHECKING:
+    import keras
+
+
+class Seq2Seq(Weighted):
+    """Reader and writer of one width; with attention, each step of the writer weighs all steps of the reader."""
+
+    forms: ClassVar = ("text",)
+    translates: ClassVar = True
+
+    family: Literal["seq2seq"]
+    cell: Literal["lstm", "gru"] = "lstm"
+    units: int = Field(64, ge=1, description="Width of reader and writer.")
+    embedding: int = Field(32, ge=1, description="Length of the vector of a word or character, on both sides.")
+    bidirectional: bool = Field(default=False, description="Read from both ends; the writer is twice as wide.")
+    attention: bool = Field(default=False, description="Let the writer look back at every step that was read.")
+    dropout: Share = Field(0.0, description="Behind the reader and behind the writer.")
+
+    def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
+        """Without an answer to write there is nothing to build."""
+        raise ValueError("seq2seq answers texts: expected problem: translation")
+
+    def translate(
+        self, source: keras.KerasTensor, before: keras.KerasTensor, sizes: tuple[int, int]
+    ) -> keras.KerasTensor:
+        """Read ids, 0 being padding, and write along the right answer; `sizes` count the ids of both sides."""
+        from keras import layers
+
+        pair = _Pair(self, self._made(sizes))
+        read, states, there = pair.read(source)
+        written = pair.layers["writer"](pair.layers["target"](before), initial_state=states)
+        written = layers.Dropout(self.dropout)(written) if self.dropout else written
+        return pair.attend(written, read, there)
+
+    def unroll(self, body: keras.Model, steps: int) -> keras.Model:
+        """Give the model that writes by itself, out of the layers of the one that was trained."""
+        import keras
+
+        names = ["source", "reader", "target", "writer", *(["attention"] if self.attention else []), "output"]
+        pair = _Pair(self, {name: body.get_layer(name) for name in names})
+        source = keras.Input((body.input_shape[1] - steps,), name="features")
+        read, states, there = pair.read(source)
+        before, written = keras.ops.zeros_like(source[:, 0]) + float(START), []
+        for _ in range(steps):
+            step, states = pair.step(before, states)
+            step = pair.layers["output"](pair.attend(step[:, None], read, there))
+            written.append(step)
+            _, likeliest = keras.ops.top_k(step[:, 0], 1)  # argmax does not survive the export to ONNX
+            before = keras.ops.cast(likeliest[:, 0], "float32")
+        return keras.Model(source, keras.ops.concatenate(written, axis=1))
+
+    def _made(self, sizes: tuple[int, int]) -> dict[str, Any]:
+        from keras import layers
+
+        cell = {"lstm": layers.LSTM, "gru": layers.GRU}[self.cell]
+        options = {"return_sequences": True, "return_state": True, **self.weights()}
+        reader, width = cell(self.units, name="reader", **options), self.units
+        if self.bidirectional:
+            reader, width = layers.Bidirectional(cell(self.units, **options), name="reader"), 2 * self.units
+        made = {
+            "source": layers.Embedding(sizes[0], self.embedding, mask_zero=True, name="source"),
+            "reader": reader,
+            "target": layers.Embedding(sizes[1], self.embedding, name="target"),
+            "writer": cell(width, return_sequences=True, name="writer", **self.weights()),
+        }
+        return made | ({"attention": layers.Dense(width, "tanh", name="attention")} if self.attention else {})
+
+
+class _Pair:
+    """The layers of reader and writer, and how they work together."""
+
+    def __init__(self, settings: Seq2Seq, layers: dict[str, Any]) -> None:
+        self.settings = settings
+        self.layers = layers
+
+    def read(self, source: keras.KerasTensor) -> tuple[Any, list[Any], Any]:
+        """Give what was read at each step, the state at the end, and which steps are no padding."""
+        from keras import layers, ops
+
+        read, *states = self.layers["reader"](self.layers["source"](source))
+        if self.settings.bidirectional:
+            half = len(states) // 2
+            states = [ops.concatenate([states[i], states[half + i]], axis=-1) for i in range(half)]
+        rate = self.settings.dropout
+        return layers.Dropout(rate)(read) if rate else read, states, ops.not_equal(source, 0.0)
+
+    def step(self, before: keras.KerasTensor, states: list[Any]) -> tuple[Any, list[Any]]:
+        """Write one step: the writer's own cell, without the loop around it."""
+        written, states = self.layers["writer"].cell(self.layers["target"](before), states)
+        return written, [*states] if isinstance(states, list | tuple) else [states]
+
+    def attend(self, written: Any, read: Any, there: Any) -> Any:
+        """Put beside each written step the mean of what was read, weighed by likeness."""
+        from keras import ops
+
+        if not self.settings.attention:
+            return written
+        likeness = ops.matmul(written, ops.transpose(read, (0, 2, 1))) / float(read.shape[-1]) ** 0.5
+        weights = ops.softmax(ops.where(there[:, None, :], likeness, -1e9), axis=-1)
+        return self.layers["attention"](ops.concatenate([written, ops.matmul(weights, read)], axis=-1))

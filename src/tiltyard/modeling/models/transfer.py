@@ -1,0 +1,148 @@
+"""What another network has learned to see, kept as it is, under layers of its own: for tasks with few pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, PrivateAttr, SerializeAsAny, field_validator, model_validator
+
+from tiltyard import plugins
+from tiltyard.errors import TrainingError
+from tiltyard.modeling.models._layers import Layered
+from tiltyard.modeling.models.base import Model
+
+if TYPE_CHECKING:
+    import keras
+
+    from tiltyard.workspace import Workspace
+
+# What `weights: imagenet` knows: the modules of keras.applications and the functions in them.
+NETWORKS = {"vgg16": "VGG16", "vgg19": "VGG19", "resnet50": "ResNet50", "xception": "Xception"}
+MEANS = np.array([103.939, 116.779, 123.68], dtype=np.float32)  # of blue, green, red, which all but xception take off
+
+
+class Transfer(Layered):
+    """The convolutions of a base, frozen but for the last blocks, then dense layers."""
+
+    forms: ClassVar = ("image",)
+
+    family: Literal["transfer"]
+    base: str | SerializeAsAny[Model] = Field(
+        description="A trained task, whose weights it takes; or a family's settings, which stay as they begin."
+    )
+    weights_of: Literal["task", "imagenet"] = Field("task", description="imagenet: base is vgg16, resnet50, ...")
+    unfreeze: int = Field(0, ge=0, description="How many of the last blocks learn; a block is all at one size.")
+    ending: Literal["flatten", "average"] = Field("flatten", description="Of the maps: all of each, or its mean.")
+    units: list[int] = Field([512], description="Width of each dense layer behind the base.")
+
+    _donor: Path | None = PrivateAttr(None)
+
+    @field_validator("base", mode="before")
+    @classmethod
+    def _settings(cls, base: Any) -> Any:
+        """Read settings as those of the family that they name."""
+        if not isinstance(base, dict):
+            return base
+        known = [name for name in plugins.names("models") if "image" in plugins.load("models", name).forms]
+        if base.get("family") not in known or base["family"] == "transfer":
+            others = ", ".join(name for name in known if name != "transfer")
+            raise ValueError(f"expected the family {others}; received {base.get('family')}")
+        return plugins.load("models", base["family"]).model_validate(base)
+
+    @model_validator(mode="after")
+    def _known(self) -> Transfer:
+        if self.weights_of == "imagenet" and self.base not in NETWORKS:
+            raise ValueError(f"base: expected {' or '.join(NETWORKS)} with imagenet; received {self.base}")
+        return self
+
+    @property
+    def taken_up(self) -> str:
+        """The base, if it is a task."""
+        return self.base if isinstance(self.base, str) and self.weights_of == "task" else ""
+
+    def inherit(self, workspace: Workspace) -> dict[str, Any]:
+        """Find the trained base, and give its version."""
+        if not self.taken_up:
+            return {"base": {"imagenet": self.base}} if isinstance(self.base, str) else {}
+        from tiltyard.modeling.inference.predictor import version
+
+        folder = workspace.out(self.taken_up, "train")
+        if not all((folder / name).is_file() for name in ("model.keras", "model.onnx", "encoder.json")):
+            raise TrainingError(
+                f"model.base: expected a trained task; {self.base} has no model",
+                hint=f"train it: tiltyard run {self.base}",
+            )
+        self._donor = folder / "model.keras"
+        return {"base": {"task": self.base, "version": version(folder)}}
+
+    def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
+        """The base ends where its last maps are made."""
+        from keras import layers
+
+        x, trunk = self._trunk(features)
+        freeze(trunk, self.unfreeze)
+        x = trunk(x)
+        x = layers.Flatten()(x) if self.ending == "flatten" else layers.GlobalAveragePooling2D()(x)
+        return self.stacked(x, self.units)
+
+    def _trunk(self, features: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.Model]:
+        """Give the base, and the features as it wants them."""
+        import keras
+
+        if isinstance(self.base, Model):
+            inside = keras.Input(features.shape[1:])
+            return features, cut(keras.Model(inside, self.base.build(inside)), inside)
+        if self.weights_of == "imagenet":
+            return _imagenet(self.base, features)
+        if self._donor is None:
+            raise TrainingError(f"model.base: the weights of {self.base} were not looked for before building")
+        donor = keras.saving.load_model(self._donor, compile=False)
+        if donor.input_shape != features.shape:
+            taken, given = donor.input_shape[1:], features.shape[1:]
+            raise ValueError(f"base: expected pictures of {taken}, as {self.base} takes them; received {given}")
+        return features, cut(donor, donor.get_layer("standard").output)
+
+
+def cut(model: keras.Model, start: keras.KerasTensor) -> keras.Model:
+    """Give what lies between the start and the last maps."""
+    import keras
+
+    maps = [layer for layer in model.layers if len(layer.output.shape) == 4]
+    if not any(layer.weights for layer in maps):
+        raise ValueError("base: expected convolutions; it has none")
+    return keras.Model(start, maps[-1].output, name="base")
+
+
+def freeze(trunk: keras.Model, blocks: int) -> None:
+    """Let the last blocks learn and nothing else: batch norm keeps its statistics, and nothing is dropped."""
+    from keras import layers
+
+    heavy = [layer for layer in trunk.layers if layer.weights]
+    sizes = list(dict.fromkeys(layer.output.shape[1:3] for layer in reversed(heavy)))
+    for layer in trunk.layers:
+        chosen = layer.output.shape[1:3] in sizes[:blocks]
+        layer.trainable = chosen and not isinstance(layer, layers.BatchNormalization)
+        if isinstance(layer, layers.Dropout | layers.SpatialDropout2D):
+            layer.rate = 0.0
+
+
+def _imagenet(name: str, features: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.Model]:
+    """Take a network of keras.applications with the weights that it downloads; pixels go in as it learned them."""
+    import keras
+
+    module = getattr(keras.applications, name)
+    x = keras.layers.Concatenate()([features] * 3) if features.shape[-1] == 1 else features
+    try:
+        trunk = getattr(module, NETWORKS[name])(include_top=False, weights="imagenet", input_shape=x.shape[1:])
+    except Exception as error:
+        if isinstance(error, ValueError):  # a picture that is too small for it
+            raise
+        raise TrainingError(
+            f"model.weights_of: the imagenet weights of {name} cannot be had: {' '.join(str(error).split())[:200]}",
+            hint="try again with a way to the network, or name a task of yours that is trained: model.base: TASK",
+        ) from None
+    if name == "xception":
+        return x * 2.0 - 1.0, trunk
+    return keras.ops.take(x, [2, 1, 0], axis=-1) * 255.0 - MEANS, trunk

@@ -1,0 +1,92 @@
+"""Transformer blocks over the words or characters of a text: every step looks at every other, or at those before it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from tiltyard.modeling.models._layers import Layered, Share
+
+if TYPE_CHECKING:
+    import keras
+
+LONGEST_WAVE = 10_000.0  # steps, of the slowest sinusoid
+
+
+class Transformer(Layered):
+    """Attention and two dense layers a block, each added to its input; normalised before, which needs no warm-up."""
+
+    forms: ClassVar = ("text", "prose")
+
+    family: Literal["transformer"]
+    embedding: int = Field(32, ge=2, description="Length of a word's vector, and of each step in every block.")
+    positions: Literal["learned", "sinusoidal", "none"] = "learned"
+    blocks: int = Field(1, ge=1)
+    heads: int = Field(2, ge=1, description="Parts of the vectors that attend by themselves.")
+    hidden: int = Field(64, ge=1, description="Width of the dense layer inside each block.")
+    causal: bool = Field(default=False, description="Let each step see none that comes after it.")
+    pool: Literal["mean", "last", "none"] = Field("mean", description="Of the steps that are there; none: keep all.")
+    units: list[int] = Field([], description="Width of each dense layer behind the blocks.")
+    dropout: Share | list[Share] = Field(0.0, description="In each block and behind each dense layer; or a list.")
+
+    @model_validator(mode="after")
+    def _even(self) -> Transformer:
+        if self.embedding % self.heads or self.embedding % 2:
+            raise ValueError(f"embedding: expected an even multiple of heads, {self.heads}; received {self.embedding}")
+        return self
+
+    @property
+    def steps(self) -> bool:
+        """Causal blocks, of which all steps are kept."""
+        return self.causal and self.pool == "none"
+
+    def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
+        """Id 0 is padding: no step looks at it, and it has no part in what is handed on."""
+        from keras import layers, ops
+
+        there = ops.not_equal(features, 0.0)
+        x = layers.Embedding(vocabulary_size, self.embedding)(features)
+        x = self._placed(x, features)
+        for place in range(self.blocks):
+            x = self._block(x, there, place)
+        x = self._pooled(layers.LayerNormalization()(x), there)
+        return self.stacked(x, self.units, before=self.blocks)
+
+    def _placed(self, x: keras.KerasTensor, features: keras.KerasTensor) -> keras.KerasTensor:
+        """Add what tells a step where it stands."""
+        from keras import layers, ops
+
+        if self.positions == "none":
+            return x
+        steps = ops.cumsum(ops.ones_like(features), axis=1) - 1.0
+        if self.positions == "learned":
+            return x + layers.Embedding(features.shape[1], self.embedding)(steps)
+        waves = LONGEST_WAVE ** -np.linspace(0, 1, self.embedding // 2, endpoint=False, dtype=np.float32)
+        angles = steps[:, :, None] * waves
+        return x + ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
+
+    def _block(self, x: keras.KerasTensor, there: keras.KerasTensor, place: int) -> keras.KerasTensor:
+        from keras import layers
+
+        dropped, of = self.blocks + len(self.units), self.embedding // self.heads
+        attention = layers.MultiHeadAttention(self.heads, of, **self.weights())
+        y = layers.LayerNormalization()(x)
+        y = attention(y, y, attention_mask=there[:, None, :], use_causal_mask=self.causal)
+        x = x + self.dropped(y, place, dropped)
+        y = layers.Dense(self.hidden, **self.weights())(layers.LayerNormalization()(x))
+        y = layers.Dense(self.embedding, **self.weights())(self.activated(y))
+        return x + self.dropped(y, place, dropped)
+
+    def _pooled(self, x: keras.KerasTensor, there: keras.KerasTensor) -> keras.KerasTensor:
+        """Hand on the mean of the steps that are there, or the last of them, or all."""
+        from keras import layers, ops
+
+        if self.pool == "mean":
+            return layers.GlobalAveragePooling1D()(x, mask=there)
+        if self.pool == "none":
+            return x
+        share = ops.cast(there, x.dtype)
+        after = ops.concatenate([share[:, 1:], ops.zeros_like(share[:, :1])], axis=1)
+        return ops.sum(x * (share - after)[:, :, None], axis=1)  # 1 where the next step is not there

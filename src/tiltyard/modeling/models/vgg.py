@@ -1,0 +1,37 @@
+"""VGG: nothing but 3x3 convolutions and pooling, deep; then two wide dense layers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from tiltyard.modeling.models._layers import Scaled, Share
+
+if TYPE_CHECKING:
+    import keras
+
+FILTERS = (64, 128, 256, 512, 512)
+CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}  # with the dense layers, 16 and 19 have weights
+
+
+class Vgg(Scaled):
+    """As Simonyan and Zisserman drew it in 2014."""
+
+    forms: ClassVar = ("image",)
+
+    family: Literal["vgg"]
+    depth: Literal[16, 19] = 16
+    units: list[int] = Field([4096, 4096], description="Width of each dense layer.")
+    dropout: Share | list[Share] = Field(0.5, description="Behind each dense layer; or a list with one for each.")
+
+    def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
+        """Five blocks, each halving the picture."""
+        from keras import layers
+
+        x = features
+        for filters, convolutions in zip(FILTERS, CONVOLUTIONS[self.depth], strict=True):
+            for _ in range(convolutions):
+                x = self.convolution(x, self.scaled(filters), 3)
+            x = layers.MaxPooling2D(2)(x)
+        return self.stacked(layers.Flatten()(x), self.units)

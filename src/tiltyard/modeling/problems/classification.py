@@ -1,0 +1,170 @@
+"""Predicting one label out of a few."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tiltyard.arrays import Array, Rows, count
+from tiltyard.figures import Exhibit
+from tiltyard.modeling.metrics import classification
+from tiltyard.modeling.metrics import scores as metrics
+from tiltyard.modeling.metrics.base import Context, Metric
+from tiltyard.modeling.metrics.classification import matrix, probabilities
+from tiltyard.modeling.metrics.predictions import Predictions
+from tiltyard.modeling.problems.base import FittedEncoder, Problem, Target
+
+WORST = 10  # rows listed in a report
+
+
+def _of_matrix(score: Callable[[Array], float]) -> Callable[[Array, Array, Context], float]:
+    return lambda truth, outputs, _: score(matrix(truth, outputs))
+
+
+def _of_shares(score: Callable[[Array, Array], float]) -> Callable[[Array, Array, Context], float]:
+    return lambda truth, outputs, _: score(truth, probabilities(outputs))
+
+
+class Classification(Problem):
+    """Softmax over the classes, or one sigmoid for two; the baseline knows only how frequent each class is."""
+
+    losses: ClassVar = {"softmax": ("sparse_categorical_crossentropy",), "sigmoid": ("binary_crossentropy",)}
+    targets: ClassVar = "label"
+    baseline_title: ClassVar = "how frequent each class is in the training rows"
+    metrics: ClassVar = {
+        "accuracy": Metric(
+            "Accuracy",
+            _of_matrix(metrics.accuracy),
+            higher_is_better=True,
+            meaning="how often the likeliest label is the right one",
+        ),
+        "balanced_accuracy": Metric(
+            "Mean recall",
+            _of_matrix(metrics.balanced_accuracy),
+            higher_is_better=True,
+            meaning="how often a row of a class is found, all classes counting alike",
+        ),
+        "macro_f1": Metric(
+            "Mean F1",
+            _of_matrix(metrics.macro_f1),
+            higher_is_better=True,
+            meaning="how well labels are found without false alarms, all classes counting alike",
+        ),
+        "log_loss": Metric(
+            "Log loss",
+            _of_shares(metrics.log_loss),
+            higher_is_better=False,
+            meaning="how surprising the right labels are to the model; 0 if it was sure of each",
+        ),
+        "brier": Metric(
+            "Brier score",
+            _of_shares(metrics.brier),
+            higher_is_better=False,
+            meaning="how far the probabilities lie from what came, squared; 0 if each was sure and right",
+        ),
+        "calibration_error": Metric(
+            "Calibration error",
+            _of_shares(metrics.ece),
+            higher_is_better=False,
+            meaning="how far being sure lies from being right, among answers that are as sure",
+        ),
+        "roc_auc": Metric(
+            "ROC AUC, mean over classes",
+            _of_shares(metrics.roc_auc),
+            higher_is_better=True,
+            meaning="how often a row of a class is held likelier to be of it than one that is not",
+        ),
+    }
+
+    def units(self, target: Target, output: str, encoder: FittedEncoder) -> int:
+        """One a class, or a single sigmoid."""
+        return 1 if output == "sigmoid" else len(_classes(target))
+
+    def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
+        """The class shares of the training rows, for every row: its label is the majority's."""
+        classes = int(train.max()) + 1
+        shares = np.bincount(train.astype(np.int64), minlength=classes) / len(train)
+        return np.tile(shares, (count(rows), 1))
+
+    def context(self, train: Array) -> dict[str, float]:
+        """Nothing is needed."""
+        return {}
+
+    def answer(self, outputs: Array, classes: list[str]) -> list[Any]:
+        """The label and each class's probability."""
+        shares = probabilities(outputs)
+        return [
+            {"label": classes[place], "probabilities": dict(zip(classes, row, strict=True))}
+            for place, row in zip(shares.argmax(axis=1).tolist(), shares.tolist(), strict=True)
+        ]
+
+    def purpose(self, target: Target) -> str:
+        """A label."""
+        return f"the label of `{target.column}`, one of {', '.join(_classes(target))}, with probabilities"
+
+    def json_schema(self, target: Target) -> dict[str, Any]:
+        """An object of the label and all probabilities."""
+        classes, share = _classes(target), {"type": "number", "minimum": 0, "maximum": 1}
+        shares = {"type": "object", "properties": dict.fromkeys(classes, share), "required": classes}
+        properties = {"label": {"enum": classes}, "probabilities": shares}
+        return {"type": "object", "properties": properties, "required": list(properties)}
+
+    def details(self, predictions: Predictions) -> dict[str, Any]:
+        """The confusion matrix, a table by class, and the rows whose true label got the least probability."""
+        table = matrix(predictions.truth, predictions.outputs)
+        return {
+            "confusion": table.tolist(),
+            "per_class": _by_class(table, predictions.classes),
+            "worst": _worst(predictions),
+        }
+
+    def plots(self, predictions: Predictions) -> dict[str, dict[str, list[Any]]]:
+        """Actual and predicted label of every row, and the curves for DVC to draw, the mean over classes."""
+        names = np.array(predictions.classes)
+        predicted = names[probabilities(predictions.outputs).argmax(axis=1)]
+        actual = names[predictions.truth.astype(np.int64)]
+        mean = classification.mean_roc(predictions)
+        return {
+            "confusion": {"actual": actual.tolist(), "predicted": predicted.tolist()},
+            "roc": {"false_positive": mean.false_positive.tolist(), "true_positive": mean.true_positive.tolist()},
+        }
+
+    def exhibits(self, predictions: Predictions) -> list[Exhibit]:
+        """The confusion matrix, and the curves over all thresholds."""
+        return classification.exhibits(predictions)
+
+
+def _classes(target: Target) -> list[str]:
+    return target.classes or []
+
+
+def _by_class(table: Array, classes: list[str]) -> list[dict[str, Any]]:
+    """Give a line a class; a ratio over nothing is None."""
+    columns = {"precision": metrics.precision(table), "recall": metrics.recall(table), "f1": metrics.f1(table)}
+    return [
+        {
+            "class": name,
+            "rows": int(table[place].sum()),
+            **{column: classification.finite(values[place]) for column, values in columns.items()},
+        }
+        for place, name in enumerate(classes)
+    ]
+
+
+def _worst(predictions: Predictions) -> list[dict[str, Any]]:
+    """Give the rows answered wrongly, the most surely wrong first."""
+    shares, truth = probabilities(predictions.outputs), predictions.truth.astype(np.int64)
+    answer = shares.argmax(axis=1)
+    given = shares[np.arange(len(truth)), truth]
+    wrong = [place for place in np.argsort(given, kind="stable") if answer[place] != truth[place]]
+    return [
+        {
+            "row": int(predictions.number[place]),
+            "actual": predictions.classes[truth[place]],
+            "predicted": predictions.classes[answer[place]],
+            "probability_of_actual": float(given[place]),
+        }
+        for place in wrong[:WORST]
+    ]

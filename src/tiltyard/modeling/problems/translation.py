@@ -1,0 +1,168 @@
+"""Turning one text into another: dates as written into dates as computers read them, phrases into another language.
+
+What is measured of a row is the answer itself, whether it is right, how many edits it is from the truth, and how long
+that is.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tiltyard.arrays import Array, Fitted, Rows, count
+from tiltyard.errors import DataError
+from tiltyard.figures import Exhibit, spread
+from tiltyard.modeling.columns._vocabulary import END, PAD, START, learned
+from tiltyard.modeling.metrics.base import Context, Metric
+from tiltyard.modeling.metrics.predictions import Predictions
+from tiltyard.modeling.problems.base import TRUTH, FittedEncoder, Problem, Run, Target
+
+LISTED = 10
+MEASURES = ("exact", "edits", "length")
+
+
+def _exact(_: Array, judged: Array, __: Context) -> float:
+    return float(judged["exact"].mean())
+
+
+def _edits(_: Array, judged: Array, __: Context) -> float:
+    return float(judged["edits"].sum() / max(judged["length"].sum(), 1.0))
+
+
+class Translation(Problem):
+    """A softmax over the target's words or characters at every step; the baseline always answers the same."""
+
+    losses: ClassVar = {"softmax": ("sparse_categorical_crossentropy",)}
+    targets: ClassVar = "text"
+    baseline_title: ClassVar = "the answer that is commonest in the training rows"
+    metrics: ClassVar = {
+        "exact": Metric(
+            "Answers that are right as a whole",
+            _exact,
+            higher_is_better=True,
+            meaning="how often the whole answer is right, to the letter",
+        ),
+        "error_rate": Metric(
+            "Edits for each step of the truth",
+            _edits,
+            higher_is_better=False,
+            meaning="how many edits make the answers right, for each step of the right ones",
+        ),
+    }
+
+    def fit(self, target: Target, truth: Array) -> Fitted:
+        """Learn the words or characters of answers; each ends with a sign of its own."""
+        if target.length is None:  # a task file is refused without it
+            raise DataError("target.length: expected the longest answer")
+        ranked = learned((split(str(text), target.by) for text in truth), 1)
+        ids = {word: place for place, word in enumerate(ranked, start=END + 1)}
+        return {"ids": ids, "by": target.by, "steps": target.length + 1}
+
+    def units(self, target: Target, output: str, encoder: FittedEncoder) -> int:
+        """One an id."""
+        return len(encoder.target["ids"]) + END + 1
+
+    def ids(self, encoder: FittedEncoder, truth: Array) -> Array:
+        """Those of the answer, its end, then padding."""
+        known, steps = encoder.target["ids"], encoder.target["steps"]
+        found = np.full((len(truth), steps), PAD, dtype=np.int32)
+        for row, text in zip(found, truth.tolist(), strict=True):
+            words = split(text, encoder.target["by"])[: steps - 1]
+            row[: len(words) + 1] = [*(known.get(word, START) for word in words), END]
+        return found
+
+    def condense(self, encoder: FittedEncoder, truth: Array, outputs: Array) -> Array:
+        """The answers, and how they are measured."""
+        return judged(_texts(encoder, outputs), truth, encoder.target["by"])
+
+    def respond(self, encoder: FittedEncoder, run: Run, rows: Rows) -> list[Any]:
+        """The likeliest word at each step, which the model has been given when it chose the next."""
+        return self.answer(np.array(_texts(encoder, run(rows)), dtype=np.str_), [])
+
+    def answer(self, outputs: Array, classes: list[str]) -> list[Any]:
+        """Texts."""
+        return [str(text) for text in outputs]
+
+    def purpose(self, target: Target) -> str:
+        """A text."""
+        return f"the text `{target.column}`"
+
+    def json_schema(self, target: Target) -> dict[str, Any]:
+        """Text."""
+        return {"type": "string"}
+
+    def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
+        """The commonest training answer, for every row."""
+        values, counts = np.unique(train, return_counts=True)
+        return judged([str(values[counts.argmax()])] * count(rows), rows[TRUTH], "characters")
+
+    def context(self, train: Array) -> dict[str, float]:
+        """Nothing is needed."""
+        return {}
+
+    def details(self, predictions: Predictions) -> dict[str, Any]:
+        """The wrong answers, those with the most edits first."""
+        outputs, truth = predictions.outputs, predictions.truth
+        worst = [place for place in np.argsort(-outputs["edits"], kind="stable") if not outputs["exact"][place]]
+        return {
+            "worst": [
+                {
+                    "row": int(predictions.number[place]),
+                    "actual": str(truth[place]),
+                    "predicted": str(outputs["text"][place]),
+                    "edits": int(outputs["edits"][place]),
+                }
+                for place in worst[:LISTED]
+            ]
+        }
+
+    def plots(self, predictions: Predictions) -> dict[str, dict[str, list[Any]]]:
+        """How many answers need how many edits."""
+        edits = predictions.outputs["edits"].astype(np.int64)
+        return {"edits": {"row": predictions.number.tolist(), "edits": edits.tolist()}}
+
+    def exhibits(self, predictions: Predictions) -> list[Exhibit]:
+        """How many edits answers need."""
+        found = {
+            name: judged["edits"]
+            for name, judged in (("model", predictions.outputs), ("baseline", predictions.baseline))
+        }
+        return [spread("Edits", "From the answer to the truth: insertions, deletions and changes.", found)]
+
+
+def split(text: str, by: str) -> list[str]:
+    """Cut an answer into its steps."""
+    return text.split() if by == "words" else [*text]
+
+
+def judged(answers: list[str], truth: Array, by: str) -> Array:
+    """Measure answers, a row each."""
+    width = max(1, *map(len, answers), *map(len, truth.tolist()))
+    found = np.zeros(len(answers), dtype=[("text", f"U{width}"), *((name, "f8") for name in MEASURES)])
+    for row, (answer, right) in enumerate(zip(answers, truth.tolist(), strict=True)):
+        meant = split(right, by)
+        found[row] = (answer, answer == right, edits(split(answer, by), meant), len(meant))
+    return found
+
+
+def edits(one: list[str], other: list[str]) -> int:
+    """Count the fewest insertions, deletions and changes that make one list the other."""
+    before: list[int] = [*range(len(other) + 1)]
+    for place, word in enumerate(one, start=1):
+        row = [place]
+        for i, wanted in enumerate(other, start=1):
+            row.append(min(before[i] + 1, row[-1] + 1, before[i - 1] + int(word != wanted)))
+        before = row
+    return before[-1]
+
+
+def _texts(encoder: FittedEncoder, outputs: Array) -> list[str]:
+    """Spell the likeliest ids up to the first end."""
+    known = {place: word for word, place in encoder.target["ids"].items()}
+    glue = " " if encoder.target["by"] == "words" else ""
+    texts = []
+    for row in outputs.argmax(axis=2).tolist():
+        end = row.index(END) if END in row else len(row)
+        texts.append(glue.join(known.get(place, "") for place in row[:end]))
+    return texts

@@ -1,1 +1,0 @@
-"""Model families: one file a family, each with a class named after it that can `build`."""

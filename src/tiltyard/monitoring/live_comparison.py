@@ -1,0 +1,95 @@
+"""Rivals: how a challenger compares with the champion on what clients sent, by the same truths or by like ones."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tiltyard.arrays import Array
+from tiltyard.config.task import Task
+from tiltyard.modeling.metrics.bootstrap import RESAMPLES, Bootstrap, Gain
+from tiltyard.monitoring.live_quality import FEWEST, ROW, Live, outputs_of, truths
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Known = tuple[Array, Array]  # truths, and outputs beside them
+
+
+@dataclass(frozen=True)
+class Match:
+    """What a challenger gains over the champion, on how many truths, and whether both answered the same rows."""
+
+    gain: Gain
+    truths: int
+    same: bool
+
+    def told(self, task: Task) -> str:
+        """Say it in a sentence with both numbers."""
+        gain, gate = self.gain, task.gate
+        rows = "the same answers" if self.same else "answers to other clients of the same time"
+        return (
+            f"live {gate.metric} {gain.new:.4g} against the champion's {gain.old:.4g} by {self.truths} truths of "
+            f"{rows}: a gain of {gain.value:.4g} ({gate.confidence:.0%} interval {gain.low:.4g} to {gain.high:.4g})"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Give it as JSON."""
+        return asdict(self)
+
+
+def match(found: Live, new: str, old: str) -> Match | None:
+    """Hold two versions against each other; None if there are too few truths.
+
+    A shadow has answered the same rows as the champion, so luck with them cancels out; a canary those of other clients,
+    so what the champion answered before or after is left out.
+    """
+    one, other = found.known(new), found.known(old)
+    both = one.merge(other, on=ROW, suffixes=("", "_old"))
+    if len(both) >= FEWEST:
+        held = Match(_paired(found, both), len(both), same=True)
+    else:
+        other = other[other["time"].between(one["time"].min(), one["time"].max())]
+        if (fewer := min(len(one), len(other))) < FEWEST:
+            return None
+        held = Match(_apart(found, one, other), fewer, same=False)
+    return held if np.isfinite([held.gain.value, held.gain.low, held.gain.high]).all() else None
+
+
+def _paired(found: Live, both: pd.DataFrame) -> Gain:
+    task, truth = found.task, truths(found.task, both)
+    bootstrap = Bootstrap(len(both), task.split.seed, task.gate.confidence)
+    new, old = (outputs_of(task, both, column) for column in ("answer", "answer_old"))
+    return bootstrap.gain(task.metric, lambda out, at: task.metric.score(truth[at], out[at], found.context), new, old)
+
+
+def _apart(found: Live, new: pd.DataFrame, old: pd.DataFrame) -> Gain:
+    """Draw the rows of each for themselves: luck with them does not cancel out."""
+    task, generator = found.task, np.random.default_rng(found.task.split.seed)
+    known: list[Known] = [(truths(task, rows), outputs_of(task, rows)) for rows in (new, old)]
+
+    def scores(places: list[Array]) -> tuple[float, float]:
+        new, old = (task.metric.score(t[at], o[at], found.context) for (t, o), at in zip(known, places, strict=True))
+        return new, old
+
+    sizes = [len(truth) for truth, _ in known]
+    drawn = ([generator.integers(0, size, size) for size in sizes] for _ in range(RESAMPLES))
+    gains = [task.metric.gain(*scores(places)) for places in drawn]
+    tail = (1 - task.gate.confidence) / 2
+    low, high = np.quantile(gains, [tail, 1 - tail])
+    whole = scores([np.arange(size) for size in sizes])
+    return Gain(*whole, task.metric.gain(*whole), float(low), float(high))
+
+
+def agreement(found: Live, new: str, old: str) -> dict[str, float] | None:
+    """Say how alike two versions answer the same rows: the share of equal labels, or how far numbers lie apart."""
+    both = found.of(new).merge(found.of(old), on=ROW, suffixes=("", "_old"))
+    if not len(both) or found.task.kind.targets == "text":
+        return None
+    one, other = (outputs_of(found.task, both, column) for column in ("answer", "answer_old"))
+    if found.task.classes:
+        return {"answers": len(both), "equal": float((one.argmax(axis=1) == other.argmax(axis=1)).mean())}
+    apart = np.abs(one - other).reshape(len(both), -1).mean(axis=1)
+    return {"answers": len(both), "apart": float(apart.mean()), "apart_p99": float(np.quantile(apart, 0.99))}

@@ -1,0 +1,133 @@
+"""Live: what the service answered, with the truths that came later, and how good each version was by them."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tiltyard import files
+from tiltyard.arrays import Array
+from tiltyard.config.task import Task
+from tiltyard.modeling.metrics.base import Context
+from tiltyard.modeling.metrics.bootstrap import Bootstrap
+from tiltyard.monitoring import records
+from tiltyard.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FEWEST = 20  # truths of which a figure is worth telling
+COLUMNS = ("id", "instance", "owner", "time", "version", "arm", "ms", "answer")
+ROW = ["id", "instance", "owner"]  # clients may choose the same id, but none can be the owner of another's answer
+
+
+@dataclass(frozen=True)
+class Live:
+    """What was recorded of a task: a row an answer, with its truth where there is one, as JSON."""
+
+    task: Task
+    context: Context
+    answers: pd.DataFrame
+    feedback: dict[str, int]
+
+    def of(self, version: str) -> pd.DataFrame:
+        """Give the answers of a version; of those under one id, which a client may send twice, the last."""
+        mine = self.answers[self.answers["version"] == version]
+        return mine.drop_duplicates(ROW, keep="last")
+
+    def known(self, version: str) -> pd.DataFrame:
+        """Give those whose truth is known."""
+        mine = self.of(version)
+        return mine[mine["truth"].notna()]
+
+    def arms(self) -> list[dict[str, Any]]:
+        """Give a row a version and arm: how much it answered, from when to when, and how fast."""
+        return [_arm(rows) for _, rows in self.answers.groupby(["version", "arm"], sort=True)]
+
+    def quality(self, version: str) -> dict[str, Any] | None:
+        """Measure a version as its evaluation did; None if there are too few truths to tell."""
+        rows = self.known(version)
+        if len(rows) < FEWEST:
+            return None
+        truth, outputs = truths(self.task, rows), outputs_of(self.task, rows)
+        metric, name = self.task.metric, self.task.gate.metric
+        bootstrap = Bootstrap(len(rows), self.task.split.seed, self.task.gate.confidence)
+        low, high = bootstrap.intervals(lambda at: {name: metric.score(truth[at], outputs[at], self.context)})[name]
+        figures = {"value": metric.score(truth, outputs, self.context), "low": low, "high": high}
+        return {"truths": len(rows), **{key: one if math.isfinite(one) else None for key, one in figures.items()}}
+
+
+def _arm(rows: pd.DataFrame) -> dict[str, Any]:
+    requests = rows.drop_duplicates(["id", "time"])
+    return {
+        "version": rows["version"].iloc[0],
+        "arm": rows["arm"].iloc[0],
+        "requests": len(requests),
+        "instances": len(rows),
+        "p50_ms": float(requests["ms"].quantile(0.5)),
+        "p99_ms": float(requests["ms"].quantile(0.99)),
+        "first": rows["time"].min().isoformat(timespec="seconds"),
+        "last": rows["time"].max().isoformat(timespec="seconds"),
+    }
+
+
+def live(workspace: Workspace, task: Task) -> Live:
+    """Read what was recorded, and put truths to answers."""
+    answers = _frame(records.recorded(workspace, task, "answers", [f"record.{name}" for name in COLUMNS]))
+    told = _frame(records.recorded(workspace, task, "truths")).sort_values("received", kind="stable")
+    counted = _counted(told)
+    joined = answers.sort_values("time", kind="stable").merge(counted, on=ROW, how="left")
+    asked = joined[joined["arm"] != "shadow"]
+    known = counted.merge(answers[ROW].drop_duplicates(), on=ROW)
+    feedback = {
+        "truths": len(told),
+        "repeated": len(told) - len(counted),
+        "unknown": len(counted) - len(known),
+        "waiting": int(asked["truth"].isna().sum()),
+    }
+    return Live(task, _context(workspace, task), joined, feedback)
+
+
+def _counted(told: pd.DataFrame) -> pd.DataFrame:
+    """Return the truth of each answer: the last one of its owner, or the first where nobody knows who sent it."""
+    import pandas as pd
+
+    owned = told["owner"] != ""  # records of an earlier release have no owners
+    first, last = told[~owned].drop_duplicates(ROW, keep="first"), told[owned].drop_duplicates(ROW, keep="last")
+    return pd.concat([first, last])
+
+
+def _frame(table: Any) -> pd.DataFrame:
+    frame: pd.DataFrame = table.to_pandas()
+    frame = frame.rename(columns=lambda name: str(name).removeprefix("record."))
+    return frame.assign(owner=frame["owner"].fillna("").astype(object) if "owner" in frame else "")
+
+
+def _context(workspace: Workspace, task: Task) -> Context:
+    """Give what metrics need to know of the training rows, if it is here; without it some are no number."""
+    path = workspace.out(task.name, "prepare") / "split.json"
+    context: dict[str, float] = files.read_json(path)["context"] if path.is_file() else {}
+    return context or {"naive_mae": math.nan}
+
+
+def truths(task: Task, rows: pd.DataFrame) -> Array:
+    """Give truths as metrics look at them."""
+    values = [json.loads(text) for text in rows["truth"]]
+    if task.classes:
+        places = {name: place for place, name in enumerate(task.classes)}
+        return np.array([places[value] for value in values], dtype=np.int64)
+    return np.array(values, dtype=np.float64)
+
+
+def outputs_of(task: Task, rows: pd.DataFrame, column: str = "answer") -> Array:
+    """Give answers as the model gave them: probabilities, numbers, or forecasts with their ends."""
+    answers = [json.loads(text) for text in rows[column]]
+    if task.classes:
+        return np.array([[one["probabilities"][name] for name in task.classes] for one in answers])
+    if isinstance(answers[0], dict):
+        return np.array([[*one.values()] for one in answers])
+    return np.array(answers, dtype=np.float64).reshape(len(answers), -1)

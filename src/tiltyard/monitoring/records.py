@@ -1,0 +1,214 @@
+"""Gathering: what the service recorded, from spools into Parquet, each file once; and reading all there is of it.
+
+A closed spool becomes the Parquet file of its name, and goes when that is whole. Killed in between, both are there: the
+next call knows by the name that nothing is left to do but to remove the first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tiltyard import files
+from tiltyard.config.task import Task
+from tiltyard.serving.traffic import append_log
+from tiltyard.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+KINDS = ("answers", "truths")
+log = logging.getLogger(__name__)
+Line = dict[str, Any]
+
+
+@contextlib.contextmanager
+def held(workspace: Workspace, task: Task) -> Iterator[Path]:
+    """Give the folder of a task's records; who comes second waits."""
+    folder = workspace.records / task.name
+    with files.locked(folder / "lock"):
+        yield folder
+
+
+def gather(workspace: Workspace, task: Task) -> int:
+    """Put closed spools into Parquet; give how many there were."""
+    import pyarrow.parquet as pq
+
+    done = 0
+    with held(workspace, task) as folder:
+        for kind in KINDS:
+            files.remove_abandoned(folder / kind)
+            for path, closed in append_log.every(folder / kind):
+                if not closed:
+                    continue
+                if not (target := path.with_suffix(".parquet")).exists():
+                    with files.replacing(target) as temporary:
+                        pq.write_table(_table(task, kind, path), temporary)
+                path.unlink()
+                done += 1
+    return done
+
+
+def recorded(workspace: Workspace, task: Task, kind: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Give all answers or truths there are, gathered or not, oldest file first; of all columns or of some."""
+    import pyarrow as pa
+
+    with held(workspace, task) as folder:
+        wanted = None if columns is None else [*columns]
+        parts = [_read(path, wanted) for path in sorted((folder / kind).glob("[!.]*.parquet"))]
+        rest = [path for path, _ in append_log.every(folder / kind) if not path.with_suffix(".parquet").exists()]
+        loose = [_table(task, kind, path) for path in (None, *rest)]
+    parts += [table if wanted is None else table.select(wanted) for table in loose]
+    return pa.concat_tables(parts, promote_options="default")
+
+
+def _read(path: Path, wanted: list[str] | None) -> pa.Table:
+    """Read the columns that a file has; one of an earlier release may have fewer."""
+    import pyarrow.parquet as pq
+
+    known = pq.read_schema(path).names
+    return pq.read_table(path, columns=None if wanted is None else [name for name in wanted if name in known])
+
+
+def latest(workspace: Workspace, task: Task, most: int) -> list[Any]:
+    """Give the latest instances that clients sent, as they sent them, from no more files than that takes."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    found = list[Any]()
+    with held(workspace, task) as folder:
+        open_ones = [path for path, _ in append_log.every(folder / "answers")]
+        names = {path.with_suffix("") for path in (*open_ones, *(folder / "answers").glob("[!.]*.parquet"))}
+        for path in sorted(names, reverse=True):
+            target = path.with_suffix(".parquet")
+            table = pq.read_table(target) if target.exists() else _table(task, "answers", path.with_suffix(".jsonl"))
+            if not task.columns.keys() <= {*table.column_names}:  # pictures, or another set of columns than today's
+                continue
+            found = [*_sent(task, table.filter(pc.field("record.arm") != "shadow").select([*task.columns])), *found]
+            if len(found) >= most:
+                break
+    return found[-most:]
+
+
+def _sent(task: Task, table: pa.Table) -> list[Any]:
+    """Return recorded rows as a client would send them: Parquet holds true and false, or a prompt, as text."""
+    values = {name: table.column(name).to_pylist() for name in task.columns}
+    for name, column in task.columns.items():
+        if column.type == "prose":
+            values[name] = [_prompt(text) for text in values[name]]
+        elif column.in_cells:
+            values[name] = column.read(values[name])
+    if bare := _bare(task):
+        return [*values[bare]]
+    return [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
+
+
+def _prompt(text: str) -> Any:
+    """Return a prompt, with its settings if it was recorded with such."""
+    try:
+        found = json.loads(text) if text.startswith("{") else text
+    except ValueError:
+        return text
+    return found if "prompt" in found else text
+
+
+def _bare(task: Task) -> str:
+    """Name the column whose value is the instance, if there is but one."""
+    return next(iter(task.columns)) if task.form != "table" and len(task.columns) == 1 else ""
+
+
+def _table(task: Task, kind: str, path: Path | None) -> pa.Table:
+    made: dict[str, Callable[[Task, list[Line]], pa.Table]] = {"answers": _answers, "truths": _truths}
+    return made[kind](task, [] if path is None else _lines(path))
+
+
+def _lines(path: Path) -> list[Line]:
+    found, lost = [], 0
+    for line in append_log.lines(path):
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            lost += 1
+    if lost:
+        log.warning("%s: %s lines are no JSON and are left out", path.name, lost)
+    return found
+
+
+def _answers(task: Task, lines: list[Line]) -> pa.Table:
+    """Give a row an instance: its features by name, and what is ours with `record.` in front."""
+    import pyarrow as pa
+
+    rows = [(line, place) for line in lines for place in range(len(line["predictions"]))]
+    answers = [line["predictions"][place] for line, place in rows]
+    ours = {
+        "record.id": pa.array([line["id"] for line, _ in rows], pa.string()),
+        "record.instance": pa.array([place for _, place in rows], pa.int32()),
+        "record.time": _times([line["time"] for line, _ in rows]),
+        "record.version": pa.array([line["version"] for line, _ in rows], pa.string()),
+        "record.arm": pa.array([line["arm"] for line, _ in rows], pa.string()),
+        "record.ms": pa.array([line["ms"] for line, _ in rows], pa.float64()),
+        "record.owner": pa.array([line.get("owner", "") for line, _ in rows], pa.string()),
+        "record.prediction": _predictions(task, answers),
+        "record.answer": pa.array([json.dumps(answer) for answer in answers], pa.string()),
+    }
+    return pa.table({**_features(task, rows), **ours})
+
+
+def _truths(_: Task, lines: list[Line]) -> pa.Table:
+    import pyarrow as pa
+
+    rows = [(line, truth) for line in lines for truth in line["truths"]]
+    return pa.table(
+        {
+            "record.id": pa.array([truth["id"] for _, truth in rows], pa.string()),
+            "record.instance": pa.array([truth["instance"] for _, truth in rows], pa.int32()),
+            "record.owner": pa.array([truth.get("owner", "") for _, truth in rows], pa.string()),
+            "record.received": _times([line["time"] for line, _ in rows]),
+            "record.truth": pa.array([json.dumps(truth["truth"]) for _, truth in rows], pa.string()),
+        }
+    )
+
+
+def _times(seconds: list[float]) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.array([round(1e6 * second) for second in seconds], pa.int64()).cast(pa.timestamp("us", "UTC"))
+
+
+def _predictions(task: Task, answers: list[Any]) -> pa.Array:
+    """Give the label, or the number if it is one; the whole answer stands beside it."""
+    import pyarrow as pa
+
+    if task.kind.targets == "number":
+        return pa.array([one if isinstance(one, int | float) else None for one in answers], pa.float64())
+    return pa.array([one.get("label") if isinstance(one, dict) else str(one) for one in answers], pa.string())
+
+
+def _features(task: Task, rows: list[tuple[Line, int]]) -> dict[str, pa.Array]:
+    """Give features by name, as `tiltyard check --against` reads them; pictures are not recorded."""
+    bare = _bare(task)
+    if any(column.type == "image" for column in task.columns.values()):
+        return {}
+    values = [line["instances"][place] for line, place in rows]
+    named = [{bare: value} if bare else value for value in values]
+    return {name: _cells(task, name, [one.get(name) for one in named]) for name in task.columns}
+
+
+def _cells(task: Task, name: str, values: list[Any]) -> pa.Array:
+    """Give one type whatever was sent: a category may be text and whole numbers."""
+    import pyarrow as pa
+
+    kind = task.columns[name].json_schema().get("type", "string")
+    kind = next(one for one in kind if one != "null") if isinstance(kind, list) else kind
+    if kind == "number":
+        return pa.array(values, pa.float64())
+    if kind == "boolean":
+        return pa.array([None if value is None else bool(value) for value in values], pa.bool_())
+    if kind == "array":
+        return pa.array(values, pa.list_(pa.float64()))
+    texts = [json.dumps(value) if isinstance(value, dict) else value for value in values]
+    return pa.array([None if value is None else str(value) for value in texts], pa.string())

@@ -1,0 +1,130 @@
+"""The verb traffic: let a challenger have a copy or a share of a task's requests, and say how it does."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from tiltyard import files
+from tiltyard.config.task import Task
+from tiltyard.errors import PackageError, RegistryError
+from tiltyard.monitoring.live_comparison import agreement, match
+from tiltyard.monitoring.live_quality import FEWEST, Live, live
+from tiltyard.registry import rollout, signing
+from tiltyard.registry.decision import Decision
+from tiltyard.registry.provenance import provenance
+from tiltyard.registry.registry import Registry
+from tiltyard.registry.rollout import Challenge
+from tiltyard.workspace import Workspace
+
+
+def traffic(workspace: Workspace, task: Task) -> dict[str, Any]:
+    """Say which challenge runs, if any, and how it goes."""
+    champion = Registry(workspace).champion(task.name)
+    found = rollout.read(workspace.traffic(task.name))
+    reigns = champion.version if champion else None
+    return {
+        "task": task.name,
+        "champion": reigns,
+        "challenge": found.model_dump(mode="json") if found else None,
+        "told": _told(found, reigns),
+        "report": _report(live(workspace, task), found) if found else None,
+    }
+
+
+def _report(found: Live, running: Challenge) -> dict[str, Any]:
+    """Put both arms side by side: what they answered, how fast, how alike, and how good by the truths that came."""
+    new, old = running.version, running.champion
+    held = None if found.task.kind.targets == "text" else match(found, new, old)
+    return {
+        "arms": [row for row in found.arms() if row["version"] in (new, old)],
+        "agreement": agreement(found, new, old),
+        "match": held.to_json() if held else None,
+        "told": held.told(found.task) if held else f"fewer than {FEWEST} truths of each came by now",
+    }
+
+
+def _told(found: Challenge | None, reigns: str | None) -> str:
+    if found is None:
+        return f"{reigns or 'no version'} answers alone"
+    if found.champion != reigns:
+        return f"{found.version} no longer challenges: it was set beside {found.champion}, and {reigns} is champion now"
+    if found.way == "shadow":
+        return f"{reigns} answers; {found.version} gets a copy of the requests of {found.share:.3g} of all clients"
+    return f"{found.version} answers {found.share:.3g} of all clients, {reigns} the others"
+
+
+def begin(workspace: Workspace, task: Task, wanted: tuple[str, str], share: float) -> Challenge:
+    """Let a packaged version challenge the champion; it takes the place of the challenge before."""
+    signing.insist(workspace, task)
+    (version, way), registry = wanted, Registry(workspace)
+    with registry.lock(task.name):
+        champion = registry.champion(task.name)
+        if champion is None:
+            raise RegistryError(f"no champion yet of {task.name}", hint=f"make one: tiltyard run {task.name}")
+        if version == champion.version:
+            raise RegistryError(
+                f"expected another version than the champion; received {version}",
+                hint=f"see which are packaged: ls {_packages(workspace, task).relative_to(workspace.root)}",
+            )
+        _insist_on_package(workspace, task, version)
+        since, origin = datetime.now(UTC).isoformat(timespec="seconds"), provenance(workspace)
+        names = {"task": task.name, "version": version, "way": way, "champion": champion.version}
+        found = Challenge.model_validate({**names, "share": share, "since": since, "who": origin["who"]})
+        registry.record(_decision(workspace, found, "CHALLENGE", origin))
+        rollout.write(workspace.traffic(task.name), found)
+    return found
+
+
+def end(workspace: Workspace, task: Task) -> None:
+    """End the challenge, if there is one; the file goes first, and nobody has to wait for the ledger."""
+    signing.insist(workspace, task)
+    path, registry = workspace.traffic(task.name), Registry(workspace)
+    with registry.lock(task.name):
+        found = None
+        with contextlib.suppress(RegistryError, OSError):  # a damaged one ends, too
+            found = rollout.read(path)
+        path.unlink(missing_ok=True)
+        if found and found.task == task.name:
+            registry.record(_decision(workspace, found, "END", provenance(workspace)))
+
+
+def _decision(
+    workspace: Workspace, found: Challenge, verdict: Literal["CHALLENGE", "END"], origin: dict[str, Any]
+) -> Decision:
+    """Return what the ledger holds of the start or the end of a challenge."""
+    evidence: dict[str, Any] = {"challenge": found.model_dump(mode="json")}
+    if verdict == "CHALLENGE":
+        evidence["package"] = files.sha256(workspace.package(found.task, found.version))
+    word = "begun" if verdict == "CHALLENGE" else "ended"
+    reasons = [f"{found.way} {word} by {origin['who']}: share {found.share:g}"]
+    names = {"task": found.task, "version": found.version, "champion": found.champion}
+    return Decision(**names, verdict=verdict, reasons=reasons, evidence=evidence, **origin)
+
+
+def _insist_on_package(workspace: Workspace, task: Task, version: str) -> None:
+    """Want a version that was packaged and proven, whatever the gate said of it."""
+    folder = _packages(workspace, task)
+    known = sorted(path.parent.name for path in folder.glob("[!.]*/proven.json"))
+    if version in known:
+        return
+    place = (folder / version).relative_to(workspace.root)
+    hint = f"package what was trained and evaluated last, whatever the gate said: tiltyard package {task.name}"
+    if (folder / f"{version}.dvc").is_file() and not (folder / version).is_dir():
+        hint = f"bring it from the remote: dvc pull {place}"
+    elif _trained(workspace, task) != version:
+        hint = f"train and evaluate it, then: tiltyard package {task.name}"
+    text = f"{task.name}: expected a packaged version, one of {', '.join(known) or 'none yet'}; received {version!r}"
+    raise PackageError(text, hint)
+
+
+def _trained(workspace: Workspace, task: Task) -> str:
+    """Give the version that was evaluated last, if any."""
+    report = workspace.out(task.name, "evaluate") / "report.json"
+    return str(files.read_json(report)["version"]) if report.is_file() else ""
+
+
+def _packages(workspace: Workspace, task: Task) -> Path:
+    return workspace.package(task.name, "any").parent

@@ -1,0 +1,53 @@
+"""Prose: one long text; rows are windows of it in their order, the truth is the same window one character on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from tiltyard.arrays import Array, Rows
+from tiltyard.config.task import Task
+from tiltyard.errors import DataError
+from tiltyard.modeling.columns.prose import Prose as ProseColumn
+from tiltyard.modeling.columns.prose import clean
+from tiltyard.preparation.modalities.base import Form
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Prose(Form):
+    """prose.txt."""
+
+    file: ClassVar = "prose.txt"
+
+    def facts(self, task: Task, folder: Path) -> pd.DataFrame:
+        """One row a line: the line, and how many characters it has."""
+        import pandas as pd
+
+        lines = self._text(folder).split("\n")
+        return pd.DataFrame({task.target.column: lines, "characters": [len(line) for line in lines]})
+
+    def rows(self, task: Task, folder: Path) -> tuple[Rows, Array]:
+        """Windows side by side; each character is guessed once, but the very first."""
+        ((name, column),) = task.columns.items()
+        assert isinstance(column, ProseColumn)  # noqa: S101 - for the type checker: a task's form is its column's
+        text, length = self._text(folder), column.length
+        starts = range(0, len(text) - length, length)
+        if not starts:
+            raise DataError(f"expected more than {length} characters, the window; received {len(text)}")
+        truth = np.array([text[start + 1 : start + 1 + length] for start in starts], dtype=f"U{length}")
+        return {name: column.windows([text[start : start + length] for start in starts])}, truth
+
+    def reach(self, task: Task) -> int:
+        """A window's last character is the next one's first before; refrains repeat, and are no mistake."""
+        return 1
+
+    def _text(self, folder: Path) -> str:
+        path = self.open(folder)
+        try:
+            return clean(path.read_text(encoding="utf-8"))
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path.name}: expected a text in UTF-8: {error}") from None

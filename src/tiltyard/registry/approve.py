@@ -1,0 +1,50 @@
+"""The verb approve: a person's word for a version, in the ledger; whether it becomes champion is the gate's to say."""
+
+from __future__ import annotations
+
+from tiltyard.config.task import Task
+from tiltyard.errors import RegistryError
+from tiltyard.registry import signing
+from tiltyard.registry.aliases import aliases, named
+from tiltyard.registry.decision import Decision
+from tiltyard.registry.provenance import provenance
+from tiltyard.registry.registry import Registry
+from tiltyard.workspace import Workspace
+
+
+def approve(workspace: Workspace, task: Task, name: str = "challenger") -> Decision:
+    """Record who approves what; the same word twice is one."""
+    known = aliases(workspace, task)
+    if name == "challenger" and known.get(name) in (None, known.get("champion")):
+        raise RegistryError(f"{task.name} has no challenger to approve", hint=f"train one: tiltyard run {task.name}")
+    signing.insist(workspace, task)
+    version, registry, origin = named(workspace, task, name), Registry(workspace), provenance(workspace)
+    with registry.lock(task.name):
+        signer = signing.signer(workspace)
+        again = not task.gate.signed or (signer and signer.name in approved(registry, task, version))
+        for decision in registry.decisions(task.name) if again else []:
+            if (decision.verdict, decision.version, decision.who) == ("APPROVE", version, origin["who"]):
+                return decision
+        champion = registry.champion(task.name)
+        decision = Decision(
+            task=task.name,
+            verdict="APPROVE",
+            version=version,
+            champion=champion.version if champion else None,
+            reasons=[f"approved by {origin['who']}"],
+            **origin,
+        )
+        registry.record(decision)
+        return decision
+
+
+def approved(registry: Registry, task: Task, version: str) -> list[str]:
+    """Return who has approved a version; where signatures are wanted, by whose key."""
+    if task.gate.signed:
+        entries = [entry for entry in registry.entries(task.name) if entry.signer and not entry.problem]
+        return [entry.signer for entry in entries if (entry.verdict, entry.version) == ("APPROVE", version)]
+    return [
+        decision.who
+        for decision in registry.decisions(task.name)
+        if decision.verdict == "APPROVE" and decision.version == version
+    ]

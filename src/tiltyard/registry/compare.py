@@ -1,0 +1,44 @@
+"""The verb compare: two versions on the same sealed rows, metric by metric, with what may be chance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tiltyard import files
+from tiltyard.arrays import Array
+from tiltyard.config.task import Task
+from tiltyard.modeling.inference.predictor import Predictor, version
+from tiltyard.modeling.metrics.bootstrap import Bootstrap
+from tiltyard.preparation.sealed_test import TestPart, read_test
+from tiltyard.registry.aliases import named
+from tiltyard.registry.registry import Registry
+from tiltyard.workspace import Workspace
+
+
+def compare(workspace: Workspace, task: Task, one: str, other: str) -> dict[str, Any]:
+    """Let both answer; a gain is that of the first over the second, and nothing is decided."""
+    names, test = [named(workspace, task, name) for name in (one, other)], read_test(workspace, task)
+    outputs = [_outputs(workspace, task, name, test) for name in names]
+    context = files.read_json(workspace.out(task.name, "prepare") / "split.json")["context"]
+    bootstrap = Bootstrap(len(test.truth), task.split.seed, task.gate.confidence)
+    rows = []
+    for name, metric in task.kind.metrics.items():
+
+        def score(some: Array, drawn: Array, metric: Any = metric) -> float:
+            value: float = metric.score(test.truth[drawn], some[drawn], context)
+            return value
+
+        gain = bootstrap.gain(metric, score, *outputs)
+        word = "better" if gain.low > 0 else "worse" if gain.high < 0 else "no sure difference"
+        word = "the same" if names[0] == names[1] else word
+        values = {"first": gain.new, "second": gain.old, "gain": gain.value, "low": gain.low, "high": gain.high}
+        rows.append({"metric": name, **values, "first_is": word})
+    return {"task": task.name, "first": names[0], "second": names[1], "rows": len(test.truth), "metrics": rows}
+
+
+def _outputs(workspace: Workspace, task: Task, name: str, test: TestPart) -> Array:
+    """Answer by the package, or by what was trained last if that is it."""
+    train = workspace.out(task.name, "train")
+    trained = (train / "model.onnx").is_file() and version(train) == name
+    folder = train if trained else Registry(workspace).package(task.name, name)
+    return Predictor.load(folder).condensed(test.rows, test.truth)

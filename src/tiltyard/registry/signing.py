@@ -1,0 +1,178 @@
+"""Signatures of decisions: Ed25519 keys of persons or projects, in the files of OpenSSH.
+
+Public keys are in git, serving/signers/NAME.pub. A private key lies outside the project: in the file that
+TILTYARD_SIGNING_KEY names, or in ~/.config/tiltyard/signing. A decision is signed if one of them belongs to a signer.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tiltyard import files
+from tiltyard.errors import RegistryError
+from tiltyard.workspace import Workspace
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+    from tiltyard.config.task import Task
+
+NAME = re.compile(r"[\w@-][\w.@-]{0,99}")
+NAMED = "TILTYARD_SIGNING_KEY"
+PURPOSE = b"tiltyard decision 1\n"  # a signature for anything else is none for a decision
+
+
+@dataclass(frozen=True)
+class Signer:
+    """Whose key signs here."""
+
+    name: str
+    key: Ed25519PrivateKey
+
+    def sign(self, chain: str) -> str:
+        """Sign the hash of a line, which covers the decision and all lines before it."""
+        return base64.b64encode(self.key.sign(PURPOSE + chain.encode())).decode()
+
+
+def create(workspace: Workspace, name: str) -> tuple[Path, Path]:
+    """Make a key, or take the one of that name, and put its public half among the project's signers."""
+    if not NAME.fullmatch(name):
+        raise RegistryError(f"expected a name of letters, digits, dots and dashes; received {name!r}")
+    private = Path(os.environ.get(NAMED) or _folder() / name)
+    public = workspace.signers / f"{name}.pub"
+    if public.is_file() and not private.is_file():
+        raise RegistryError(
+            f"{name} has a key already, {public.relative_to(workspace.root)}; its private half is not here",
+            hint=f"bring it to {private}, or choose another name, such as {name}-2",
+        )
+    if not private.is_file():
+        with contextlib.suppress(FileExistsError):  # one that came meanwhile is the key, and is never replaced
+            files.write_private(private, _new(), replace=False)
+    line = _public_line(_private(private), name)
+    if public.is_file() and _public(public) != _public_bytes(_private(private)):
+        raise RegistryError(
+            f"{public.relative_to(workspace.root)} is another key than that of {private}",
+            hint=f"choose another name, such as {name}-2: lines that were signed before keep their key",
+        )
+    files.write_text(public, line)
+    return private, public
+
+
+def signer(workspace: Workspace) -> Signer | None:
+    """Return whose key signs decisions here; None if no private key here belongs to a signer of the project."""
+    known = {_public(path): path.stem for path in _signers(workspace)}
+    if named := os.environ.get(NAMED):
+        key = _private(Path(named))
+        if (name := known.get(_public_bytes(key))) is None:
+            raise RegistryError(
+                f"the key of {NAMED} belongs to no signer of this project: expected one of "
+                f"{', '.join(sorted(known.values())) or 'none'}",
+                hint="add it: tiltyard key NAME --sign",
+            )
+        return Signer(name, key)
+    for name in sorted(known.values()):
+        if (path := _folder() / name).is_file() and known.get(_public_bytes(key := _private(path))) == name:
+            return Signer(name, key)
+    return None
+
+
+def insist(workspace: Workspace, task: Task) -> None:
+    """Refuse to decide without a key where the task wants signatures."""
+    if task.gate.signed and signer(workspace) is None:
+        raise RegistryError(
+            f"gate.signed: decisions about {task.name} are to be signed; there is no key of a signer here",
+            hint=f"make one: tiltyard key NAME --sign; or name the file of yours in {NAMED}",
+        )
+
+
+def problem(workspace: Workspace, name: str, chain: str, signature: str) -> str:
+    """Return what is wrong with a signature; nothing if the named signer has made it."""
+    from cryptography.exceptions import InvalidSignature
+
+    path = workspace.signers / f"{name}.pub"
+    if not NAME.fullmatch(name) or not path.is_file():
+        return f"there is no public key of {name[:80]} in {workspace.signers.relative_to(workspace.root)}"
+    try:
+        _open_public(path).verify(base64.b64decode(signature, validate=True), PURPOSE + chain.encode())
+    except (InvalidSignature, binascii.Error, ValueError):
+        return f"it is not the signature of {name} for this line"
+    except RegistryError as error:
+        return error.message
+    return ""
+
+
+def _folder() -> Path:
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "tiltyard" / "signing"
+
+
+def _signers(workspace: Workspace) -> list[Path]:
+    return sorted(workspace.signers.glob("*.pub"))
+
+
+def _new() -> bytes:
+    """Make a private key, as OpenSSH writes it."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    openssh, none = serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+    return Ed25519PrivateKey.generate().private_bytes(serialization.Encoding.PEM, openssh, none)
+
+
+def _private(path: Path) -> Ed25519PrivateKey:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    try:
+        if path.stat().st_mode & 0o077:
+            raise RegistryError(f"{path} can be read by others: expected mode 600", hint=f"chmod 600 {path}")
+        key = serialization.load_ssh_private_key(path.read_bytes(), password=None)
+    except OSError as error:
+        raise RegistryError(f"the signing key {path} cannot be read: {error.strerror}") from None
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise RegistryError(
+            f"{path} is no signing key: expected a private Ed25519 key of OpenSSH, without a passphrase",
+            hint="make one: tiltyard key NAME --sign",
+        )
+    return key
+
+
+def _open_public(path: Path) -> Ed25519PublicKey:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    try:
+        key = serialization.load_ssh_public_key(files.read_bytes(path))
+    except (OSError, ValueError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, Ed25519PublicKey):
+        raise RegistryError(
+            f"{path} is no public key: expected a line that begins with ssh-ed25519",
+            hint=f"go back to the last good one: git checkout -- {path}",
+        )
+    return key
+
+
+def _public(path: Path) -> bytes:
+    return _open_public(path).public_bytes_raw()
+
+
+def _public_bytes(key: Ed25519PrivateKey) -> bytes:
+    return key.public_key().public_bytes_raw()
+
+
+def _public_line(key: Ed25519PrivateKey, name: str) -> str:
+    from cryptography.hazmat.primitives import serialization
+
+    openssh = serialization.PublicFormat.OpenSSH
+    return f"{key.public_key().public_bytes(serialization.Encoding.OpenSSH, openssh).decode()} {name}\n"

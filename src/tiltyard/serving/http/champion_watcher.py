@@ -1,0 +1,258 @@
+"""The keeper: what a running worker serves. As soon as a task has another champion, that one answers; none is lost.
+
+Challenges are followed in the same way: who gets a share or a copy of a task's requests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import math
+import re
+import threading
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from starlette.applications import Starlette
+
+from tiltyard import files
+from tiltyard.errors import PackageError, shown
+from tiltyard.registry import rollout
+from tiltyard.registry.pointer import read
+from tiltyard.serving.http import app as api
+from tiltyard.serving.http.last_good import LastGood
+from tiltyard.serving.model.golden_rows import compare
+from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.traffic.routing import Arms
+
+LOOK = 0.5  # seconds between looks at the pointers
+AGAIN = 30.0  # seconds until what could not be taken is tried again
+STALE = 300.0  # seconds without a look after which a worker is not ready: it might miss a rollback
+PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # what may be over by the next look
+TOLD = 60.0  # seconds between two lines of the log about a look that failed
+
+VERSION = re.compile(rollout.VERSION)
+log = logging.getLogger("bentoml.tiltyard")  # BentoML shows its own loggers
+Stamp = tuple[int, int, int]
+
+
+class Keeper:
+    """Watches champions/ of a folder, in a thread: opening a model takes longer than a request may wait."""
+
+    def __init__(
+        self, app: Starlette, root: Path, tasks: Collection[str] = (), last_good: LastGood | None = None
+    ) -> None:
+        self.app, self.root, self.tasks, self.last_good = app, root, set(tasks), last_good
+        self.seen: dict[Path, Stamp] = {}
+        self.refused: dict[Path, float] = {}
+        self.kept: dict[str, str] = {}  # the version of each task that is written down as good
+        self.kept_again = 0.0  # when it is tried again, if it failed
+        self.looked, self.told = time.monotonic(), -TOLD
+        app.state.keeper = self
+
+    def start(self) -> None:
+        """Load every champion, or the last good one in its place, and then look for others until the process ends."""
+        models, problems = [], []
+        for path in self._at_start():
+            try:
+                models.append(self._open(path))
+            except Exception as error:  # noqa: BLE001 - one task must not keep the others from being served
+                problems.append(f"{path.stem}: {error}")
+        if not models:
+            if problems:
+                raise PackageError("no champion can be served. " + "; ".join(problems))
+            raise PackageError(f"nothing to serve in {self.root}: no champion", hint="make one: tiltyard run")
+        for problem in problems:
+            log.error("%s; no version of it is known to be good, so the other tasks are served without it", problem)
+        api.install(self.app, models)
+        self.look()
+        threading.Thread(target=self._watch, name="keeper", daemon=True).start()
+
+    @property
+    def age(self) -> float:
+        """The seconds since the pointers were last looked at."""
+        return time.monotonic() - self.looked
+
+    @property
+    def stale(self) -> bool:
+        """Whether a promotion or a rollback may have been missed."""
+        return self.age > STALE
+
+    def look(self) -> None:
+        """Take what is new; what cannot be taken leaves in place what there was."""
+        listed = True
+        for paths, take in ((self._pointers, self._take), (self._challenges, self._arm)):
+            try:
+                self._follow(paths(), take)
+            except OSError as error:
+                self._tell(error)
+                listed = False
+        if listed:
+            self.looked = time.monotonic()
+            if self.app.state.meters:
+                self.app.state.meters.looked()
+        self._write_down()
+
+    def _follow(self, paths: list[Path], take: Callable[[Path], None]) -> None:
+        for path in paths:
+            try:
+                stamp, now = _stamp(path), time.monotonic()
+                if self.seen.get(path) == stamp and now < self.refused.get(path, math.inf):
+                    continue
+                self.seen[path], self.looked = stamp, now  # opening a large model is no reason to seem stuck
+                take(path)
+                self.refused.pop(path, None)
+            except Exception as error:  # noqa: BLE001 - whatever it is, what was there before answers on
+                if isinstance(error, OSError) and error.errno in PASSING:
+                    self.seen.pop(path, None)
+                    self._tell(error)
+                    continue
+                self.refused[path] = time.monotonic() + AGAIN
+                what = "champion" if take == self._take else "challenger"
+                log.error("%s: the new %s is not served: %s", path.stem, what, error)  # noqa: TRY400 - a sentence will do
+
+    def _watch(self) -> None:
+        """Look until the process ends. Nothing may end it, or no promotion and no rollback would be followed again."""
+        while True:
+            try:
+                time.sleep(LOOK)
+                self.look()
+            except BaseException as error:  # noqa: BLE001 - nobody else would look
+                self._tell(error)
+
+    def _tell(self, error: BaseException) -> None:
+        """Log a look that failed, not more often than somebody may want to read it."""
+        if time.monotonic() - self.told >= TOLD:
+            self.told = time.monotonic()
+            log.error("champions could not be looked at: %s: %s; it is tried again", type(error).__name__, error)
+
+    def _pointers(self) -> list[Path]:
+        """List the pointers. Path.iterdir, since Path.glob of newer Pythons takes an error for an empty folder."""
+        files = sorted((self.root / "champions").iterdir())
+        found = [path for path in files if path.suffix == ".json" and not path.name.startswith(".")]
+        return [path for path in found if not self.tasks or path.stem in self.tasks]
+
+    def _at_start(self) -> list[Path]:
+        """List the pointers, or where they were if the folder cannot be read."""
+        try:
+            return self._pointers()
+        except OSError as error:
+            known = self.last_good.tasks() if self.last_good else []
+            if not known:
+                raise PackageError(f"nothing to serve in {self.root}: {error}", hint="make one: tiltyard run") from None
+            self._tell(error)
+            return [self.root / "champions" / f"{name}.json" for name in known if not self.tasks or name in self.tasks]
+
+    def _open(self, path: Path) -> Served:
+        """Open the champion that a pointer names, or else the last good one."""
+        try:
+            self.seen[path] = _stamp(path)
+            return _proven(self._folder(path, _version(path)), read(path).files)
+        except Exception as error:
+            self.refused[path] = time.monotonic() + AGAIN
+            if (found := self._last_good(path.stem)) is None:
+                raise
+            log.error("%s: the champion is not served: %s", path.stem, error)  # noqa: TRY400 - a sentence will do
+            log.error("%s: the last good one answers: %s", path.stem, found.version)  # noqa: TRY400
+            return found
+
+    def _last_good(self, task: str) -> Served | None:
+        """Open the version that answered last."""
+        for folder in self.last_good.folders(task, self.root) if self.last_good else []:
+            with contextlib.suppress(Exception):  # what is wrong with the pointer is what is told
+                return _proven(folder)
+        return None
+
+    def _write_down(self) -> None:
+        """Keep what answers now as the last good champion of its task."""
+        if self.last_good is None or time.monotonic() < self.kept_again:
+            return
+        for task, model in self.app.state.models.items():
+            try:
+                if self.kept.get(task) != model.version:
+                    self.last_good.keep(task, model.version, self.root / "packages" / task / model.version)
+                    self.kept[task] = model.version
+            except Exception as error:  # noqa: BLE001 - it answers all the same
+                self.kept_again = time.monotonic() + TOLD
+                log.warning("%s: %s is not kept for a restart: %s", task, model.version, error)
+
+    def _take(self, path: Path) -> None:
+        """Put a champion in the place of the one before, which stays warm: the way back takes no time."""
+        version = _version(path)
+        now = self.app.state.models.get(path.stem)
+        if now is not None and now.version == version:
+            return
+        api.replace(
+            self.app, self._warm(path.stem).get(version) or _proven(self._folder(path, version), read(path).files)
+        )
+        log.info("%s: %s answers now", path.stem, version)
+
+    def _challenges(self) -> list[Path]:
+        """Give the challenge of each task that is served; one that is no more is forgotten."""
+        paths = {name: self.root / "traffic" / f"{name}.json" for name in self.app.state.models}
+        there = {name for name, path in paths.items() if _exists(path)}
+        for name in self.app.state.arms.keys() - there:
+            self._arm(paths[name])
+        return [paths[name] for name in there]
+
+    def _arm(self, path: Path) -> None:
+        """Let a challenger have its share of what is asked next; without a challenge there is no such."""
+        arms: dict[str, Arms] = {name: arms for name, arms in self.app.state.arms.items() if name != path.stem}
+        if (found := rollout.read(path)) and found.task == path.stem:
+            folder = self._folder(path, found.version)
+            rollout.insist_on_proof(folder)
+            model = self._warm(path.stem).get(found.version) or _proven(folder)
+            arms[path.stem] = Arms(found, model)
+            log.info("%s: %s is %s for %g of all requests", path.stem, found.version, found.way, found.share)
+        else:
+            self.seen.pop(path, None)  # the same file may come back
+        self.app.state.arms = arms
+
+    def _warm(self, task: str) -> dict[str, Served]:
+        """Give the versions of a task that are open, a challenger among them: its promotion takes no time."""
+        kept: dict[str, Served] = self.app.state.kept.get(task, {})
+        arms: Arms | None = self.app.state.arms.get(task)
+        return {**kept, arms.challenger.version: arms.challenger} if arms else kept
+
+    def _folder(self, path: Path, version: str) -> Path:
+        return self.root / "packages" / path.stem / version
+
+
+def _version(path: Path) -> str:
+    """Read which version a pointer names; a name that is none could lead out of the folder."""
+    if VERSION.fullmatch(version := read(path).version):
+        return version
+    raise PackageError(f"{path.name}: expected a version of twelve digits from 0 to f; received {shown(version)}")
+
+
+def _proven(folder: Path, files_digest: str = "") -> Served:
+    """Open a package, and insist that it answers golden rows as the evaluation did: others depend on this worker."""
+    model, golden = Served.load(folder, files_digest), folder / "golden.json"
+    if model.task != folder.parent.name:
+        raise PackageError(
+            f"{folder} is not a package of its task: expected {folder.parent.name}; received {model.task}"
+        )
+    if golden.is_file():
+        rows = files.read_json(golden)
+        if not rows["instances"]:
+            raise PackageError(f"{golden} holds no rows: expected some, with what must be answered")
+        for predictions in model.answers(rows["instances"]):
+            compare(rows["predictions"], predictions)
+    return model
+
+
+def _exists(path: Path) -> bool:
+    """Return whether a file is there; any other trouble is raised, unlike by Path.is_file of newer Pythons."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _stamp(path: Path) -> Stamp:
+    """Say what a pointer looks like from outside; it is replaced whole, so that another one is another file."""
+    found = path.stat()
+    return found.st_mtime_ns, found.st_ino, found.st_size

@@ -1,0 +1,79 @@
+"""The lane of usual requests: rows as JSON for a champion are answered here, before any route is looked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tiltyard.serving.http.admission import Headers
+from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.requests import table_body
+from tiltyard.serving.requests.predict import LARGE
+from tiltyard.serving.traffic.routing import plain
+
+PREFIX, SUFFIX = "/v1/models/", ":predict"
+LONG = tuple(kind.encode() for kind in table_body.KINDS)  # types of bodies that are not JSON
+
+
+class Lane:
+    """A layer of ASGI: what it cannot answer goes on to the routes as if nothing had been."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer at once, or leave it to the routes."""
+        if scope["type"] != "http" or not (model := _asked(scope)):
+            await self.app(scope, receive, send)
+            return
+        message = await receive()
+        whole = message["type"] == "http.request" and not message.get("more_body")
+        if whole and (answer := answered(scope["app"].state, model, message.get("body", b""))):
+            content, scope["instances"] = answer
+            scope["served"] = model
+            headers = [(b"content-length", b"%d" % len(content)), (b"content-type", b"application/json")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": content})
+        else:
+            await self.app(scope, _again(message, receive), send)
+
+
+def _asked(scope: Scope) -> Served | None:
+    posted = scope["method"] == "POST"
+    return champion(scope["app"].state, scope["path"], scope["headers"]) if posted else None
+
+
+def champion(state: Any, path: str, headers: Headers) -> Served | None:
+    """Give the champion that is asked by its name, unless the body may not be JSON."""
+    if not (path.startswith(PREFIX) and path.endswith(SUFFIX)):
+        return None
+    model: Served | None = state.models.get(path[len(PREFIX) : -len(SUFFIX)])
+    if not model or not model.shortcut:
+        return None
+    for name, value in headers:
+        if name == b"content-encoding" or (name == b"content-type" and value.strip().lower().startswith(LONG)):
+            return None
+    return model
+
+
+def answered(state: Any, model: Served, body: bytes) -> tuple[bytes, int] | None:
+    """Answer a body that is small enough to hold nobody up, and say how many instances it has."""
+    if not state.fast or state.guard.full:
+        return None
+    if len(body) >= LARGE or len(body) > model.max_body_bytes or not model.shortcut or not plain(state, model.task):
+        return None
+    answer = model.shortcut.answer(body)
+    if answer and state.recorder:
+        state.recorder.passed()
+    return answer
+
+
+def _again(message: Message, receive: Receive) -> Receive:
+    """Let the first message be received once more."""
+    first = [message]
+
+    async def received() -> Message:
+        return first.pop() if first else await receive()
+
+    return received

@@ -1,0 +1,155 @@
+"""Feedback: the true outcomes that clients send back for answers they had, by the id of the request."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import replace
+from typing import Any
+
+from tiltyard.errors import RequestError, shown
+from tiltyard.modeling.columns.number import LARGEST
+from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.requests.json_body import decoded
+from tiltyard.serving.traffic.feedback_token import TOKEN, Tokens
+from tiltyard.serving.traffic.truths import Sender, Truth, Truths
+
+BYTES = 256_000  # of a request: enough for a label, an id and a token for each truth
+MOST = 1000  # truths of a request
+VALUES = 16  # of a truth, at most: what stands between commas and brackets, those in a label included
+ID = re.compile(r"[\w.-]{1,64}", re.ASCII)  # as the service gives or takes them
+KEYS = ("id", "instance", "truth", "token")
+EXPECTED = 'expected {"feedback": [{"id": "...", "token": "...", "instance": 0, "truth": ...}]}'
+ITEM = "expected id, token, truth and, of several instances, its place as instance"
+JSON = "application/json"
+
+log = logging.getLogger("bentoml.tiltyard")
+
+
+def take(truths: Truths, model: Served, body: bytes, sender: Sender) -> int:
+    """Keep all truths of a request, or none; return how many there are. A refused one counts, too."""
+    truths.charge(model.task, sender, len(body))
+    try:
+        claimed = read(model, body, truths.tokens, sender.holder)
+        truths.keep(model.task, claimed)
+    except OSError as error:  # no room on the disk, or no file to open
+        log.error("%s: feedback is not kept: %s", model.task, error)  # noqa: TRY400 - a sentence will do
+        raise RequestError("not_kept", "the truths could not be written; send them again", status=503) from None
+    return len(claimed)
+
+
+def insist_on_json(kind: str) -> None:
+    """Refuse another type than JSON: those that a form of any web page may send are no JSON."""
+    if kind.partition(";")[0].strip().lower() != JSON:
+        raise RequestError("unsupported_type", f"expected content-type: {JSON}; received {shown(kind)}", status=415)
+
+
+def read(model: Served, body: bytes, tokens: Tokens, holder: str = "") -> list[tuple[Truth, str]]:
+    """Read the truths of a request, each with the token it came by; refuse all if one cannot be meant or proven."""
+    _insist_on_few_values(model, body)
+    content = decoded(body)
+    if not isinstance(content, dict) or not isinstance(content.get("feedback"), list):
+        raise RequestError("wrong_type", EXPECTED, "feedback")
+    for key in content.keys() - {"feedback"}:
+        raise RequestError("unknown_field", EXPECTED, key)
+    items = content["feedback"]
+    if not items:
+        raise RequestError("no_truths", "expected at least one truth; received none", "feedback")
+    if len(items) > MOST:
+        text = f"expected at most {MOST} truths; received {len(items)}"
+        raise RequestError("too_many", text, "feedback", status=413)
+    found = [_one(model, item, f"feedback[{place}]") for place, item in enumerate(items)]
+    return [_owned(model, one, tokens, holder, f"feedback[{place}]") for place, one in enumerate(found)]
+
+
+def _insist_on_few_values(model: Served, body: bytes) -> None:
+    """Refuse what is more than all truths can be: to decode it would stop the service for so long."""
+    most = MOST * (VALUES + _steps(model.schema["prediction"]))
+    if sum(map(body.count, (b",", b"[", b"{"))) > most:
+        text = f"expected at most {MOST} truths; received more than {most:,} values"
+        raise RequestError("too_many", text, "feedback", status=413)
+
+
+def _owned(model: Served, read: tuple[Truth, str], tokens: Tokens, holder: str, field: str) -> tuple[Truth, str]:
+    """Return whose answer a truth is for: by its token, or else by the key that it came with."""
+    truth, token = read
+    if not token and holder:
+        return replace(truth, owner=tokens.owner(holder)), ""
+    if not token:
+        text = "expected the x-feedback-token of the answer, which those have that are recorded"
+        raise RequestError("missing_field", text, f"{field}.token")
+    claim = tokens.claim(model.task, truth.id, token)
+    if claim is None:
+        text = f"expected the x-feedback-token of the answer whose x-request-id is {truth.id}"
+        raise RequestError("unknown_token", text, f"{field}.token", status=403)
+    if truth.instance >= claim.instances:
+        text = f"expected a place from 0 to {claim.instances - 1}; received {truth.instance}"
+        raise RequestError("out_of_bounds", text, f"{field}.instance")
+    return replace(truth, owner=claim.owner), token
+
+
+def _one(model: Served, item: object, field: str) -> tuple[Truth, str]:
+    if not isinstance(item, dict):
+        raise RequestError("wrong_type", ITEM, field)
+    for key in item.keys() - set(KEYS):
+        raise RequestError("unknown_field", ITEM, f"{field}.{key}")
+    for key in ("id", "truth"):
+        if key not in item:
+            raise RequestError("missing_field", ITEM, f"{field}.{key}")
+    name, place = item["id"], item.get("instance", 0)
+    if not isinstance(name, str) or not ID.fullmatch(name):
+        text = f"expected the x-request-id of the answer; received {shown(name)}"
+        raise RequestError("wrong_type", text, f"{field}.id")
+    most = model.predictor.encoder.max_instances
+    if type(place) is float and place.is_integer():  # JSON does not tell 2.0 from 2
+        place = int(place)
+    if type(place) is not int or not 0 <= place < most:
+        text = f"expected a place from 0 to {most - 1}; received {shown(place)}"
+        raise RequestError("out_of_bounds", text, f"{field}.instance")
+    token = item.get("token", "")
+    if not isinstance(token, str) or not (TOKEN.fullmatch(token) or "token" not in item):
+        text = f"expected the x-feedback-token of the answer; received {shown(token)}"
+        raise RequestError("wrong_type", text, f"{field}.token")
+    return Truth(name, place, _truth(model, item["truth"], f"{field}.truth")), token
+
+
+def _truth(model: Served, value: object, field: str) -> Any:
+    """Read what the model answers with: one of its labels, a number, or a number for each step."""
+    encoder = model.predictor.encoder
+    if encoder.problem.targets == "text":
+        raise RequestError("unsupported", f"expected a model of numbers or labels; {model.task} answers texts", field)
+    if encoder.classes:
+        if (label := next((one for one in _spellings(value) if one in encoder.classes), None)) is not None:
+            return label
+        text = f"expected one of {', '.join(encoder.classes)}; received {shown(value)}"
+        raise RequestError("unknown_label", text, field)
+    steps = _steps(model.schema["prediction"])
+    if not steps:
+        return _number(value, field)
+    if not isinstance(value, list) or len(value) != steps:
+        raise RequestError("wrong_shape", f"expected a list of {steps} numbers; received {shown(value)}", field)
+    return [_number(one, f"{field}[{place}]") for place, one in enumerate(value)]
+
+
+def _spellings(value: object) -> list[str]:
+    """Return how a file might spell a label: 1 or 1.0 is "1", true is "true" or "True"; blanks around do not count."""
+    if isinstance(value, bool):
+        return [str(value).lower(), str(value), str(value).upper()]
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return [str(int(value)), str(value)]
+    if isinstance(value, str):
+        return [value, value.strip()]
+    return [str(value)] if isinstance(value, int) and abs(value) < 2**63 else []
+
+
+def _steps(schema: dict[str, Any]) -> int:
+    """Say how many numbers an answer holds; 0 if it is one by itself, or a label."""
+    inner = schema.get("properties", {}).get("forecast", schema)
+    steps: int = inner.get("minItems", 0)
+    return steps
+
+
+def _number(value: object, field: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
+        raise RequestError("wrong_type", f"expected a finite number; received {shown(value)}", field)
+    return float(value)

@@ -1,0 +1,99 @@
+"""The REST routes of TensorFlow Serving's and KServe V1's convention."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import anyio.to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tiltyard.errors import RequestError
+from tiltyard.serving.http import feedback
+from tiltyard.serving.http.routing import METHODS, answered, declared, encoder, json, only, received, served, versions
+from tiltyard.serving.model.tensors import Tensor
+from tiltyard.serving.traffic.truths import Sender
+
+DTYPES = {"FP64": "DT_DOUBLE", "INT64": "DT_INT64", "BOOL": "DT_BOOL", "BYTES": "DT_STRING"}
+
+
+def routes() -> list[Route]:
+    """A model by its name, or by its name and version or label."""
+    found = [Route("/v1/models/{name}:feedback", only("POST", _feedback), methods=METHODS)]
+    for which in ("", "/versions/{version}", "/labels/{label}"):  # the first that fits is taken: what is asked most
+        model = f"/v1/models/{{name}}{which}"
+        found += [
+            Route(f"{model}:predict", only("POST", _predict), methods=METHODS),
+            Route(f"{model}/schema", only("GET", _schema), methods=METHODS),
+            Route(f"{model}/card", only("GET", _card), methods=METHODS),
+            Route(f"{model}/metadata", only("GET", _metadata), methods=METHODS),
+            Route(model, only("GET", _model), methods=METHODS),
+        ]
+    return [*found, Route("/v1/models", only("GET", _models), methods=METHODS)]
+
+
+async def _predict(request: Request) -> Response:
+    return json((await answered(request, "v1")).content)
+
+
+async def _feedback(request: Request) -> Response:
+    """Keep what became true of earlier answers."""
+    model, state, scope = served(request), request.app.state, request.scope
+    if state.recorder is None or not state.recorder.records(model.task, state.arms):
+        text = "this service records no answers to which truths could belong: start it with --record 0.1, say"
+        raise RequestError("no_records", text, status=404)
+    feedback.insist_on_json(request.headers.get("content-type", ""))
+    sender = Sender(scope.get("holder", ""), (scope.get("client") or ("",))[0])
+    state.recorder.truths.admit(model.task, sender, declared(request))
+    async with received(request, feedback.BYTES) as body:
+        with state.guard.working():
+            take = partial(feedback.take, state.recorder.truths, model, body, sender)
+            count = await anyio.to_thread.run_sync(take, limiter=state.turn)
+    return json(encoder.encode({"kept": count, "model": model.task}))
+
+
+async def _models(request: Request) -> Response:
+    return json(encoder.encode({"models": sorted(request.app.state.models)}))
+
+
+async def _model(request: Request) -> Response:
+    """Say what TensorFlow Serving and KServe each say about a model, and how good it is."""
+    schema = served(request).schema
+    status = {"state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+    statuses = [{"version": version, **status} for version in versions(request)]
+    facts = {key: schema[key] for key in ("title", "problem", "version", "metrics")}
+    name = {"name": schema["task"], "ready": True, "state": "AVAILABLE"}
+    return json(encoder.encode({**name, **facts, "model_version_status": statuses}))
+
+
+async def _schema(request: Request) -> Response:
+    return json(encoder.encode(served(request).schema))
+
+
+async def _card(request: Request) -> Response:
+    """Give the model card as it was packaged."""
+    model = served(request)
+    if not model.card:
+        raise RequestError("no_card", f"expected a package with card.md; {model.version} has none", "model", status=404)
+    return Response(model.card, media_type="text/markdown")
+
+
+async def _metadata(request: Request) -> Response:
+    """Tell the one signature as TensorFlow Serving does; `dim` of -1 is as many rows as one likes."""
+    model = served(request)
+    signature = {
+        "inputs": {one.name: _tensor(one) for one in model.inputs},
+        "outputs": {one.name: _tensor(one) for one in model.outputs},
+        "method_name": "tensorflow/serving/predict",
+    }
+    spec = {"name": model.task, "signature_name": "", "version": model.version}
+    signatures = {"signature_def": {"signature_def": {"serving_default": signature}}}
+    return json(encoder.encode({"model_spec": spec, "metadata": signatures}))
+
+
+def _tensor(tensor: Tensor) -> dict[str, Any]:
+    sizes = [{"size": str(size), "name": ""} for size in (-1, *tensor.shape)]
+    shape = {"dim": sizes, "unknown_rank": False}
+    return {"dtype": DTYPES[tensor.datatype], "tensor_shape": shape, "name": tensor.name}

@@ -1,0 +1,70 @@
+"""The REST routes of the Open Inference Protocol, V2: KServe's and Triton's clients speak it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tiltyard.errors import RequestError
+from tiltyard.serving.http.health import is_ready
+from tiltyard.serving.http.routing import METHODS, answered, encoder, json, only, served, versions
+from tiltyard.serving.requests import v2_codec
+
+
+def routes() -> list[Route]:
+    """The server, and a model by its name, or by its name and version."""
+    found = [
+        Route("/v2", only("GET", _server), methods=METHODS),
+        Route("/v2/health/live", only("GET", _live), methods=METHODS),
+        Route("/v2/health/ready", only("GET", _server_is_ready), methods=METHODS),
+    ]
+    for model in ("/v2/models/{name}/versions/{version}", "/v2/models/{name}"):
+        found += [
+            Route(f"{model}/infer", only("POST", _infer), methods=METHODS),
+            Route(f"{model}/ready", only("GET", _ready), methods=METHODS),
+            Route(model, only("GET", _model), methods=METHODS),
+        ]
+    return found
+
+
+async def _server(_: Request) -> Response:
+    version = importlib.metadata.version("tiltyard")
+    return json(encoder.encode({"name": "tiltyard", "version": version, "extensions": ["binary_tensor_data"]}))
+
+
+async def _live(_: Request) -> Response:
+    return json(b'{"live":true,"ready":true}')
+
+
+async def _server_is_ready(request: Request) -> Response:
+    """A worker takes no request before its models are loaded; it may stop being ready, as /readyz says."""
+    if not is_ready(request.app.state):
+        raise RequestError("not_ready", "expected to have looked for new champions lately; see /readyz", status=503)
+    return await _live(request)
+
+
+async def _ready(request: Request) -> Response:
+    return json(encoder.encode({"name": served(request).task, "ready": True}))
+
+
+async def _model(request: Request) -> Response:
+    model = served(request)
+    facts = {
+        "name": model.task,
+        "versions": versions(request),
+        "platform": "onnxruntime_onnx",
+        "inputs": [tensor.described for tensor in model.inputs],
+        "outputs": [tensor.described for tensor in model.outputs],
+    }
+    return json(encoder.encode(facts))
+
+
+async def _infer(request: Request) -> Response:
+    done = await answered(request, "v2", request.headers.get(v2_codec.LENGTH))
+    if done.json_length is None:
+        return json(done.content)
+    headers = {v2_codec.LENGTH: str(done.json_length)}
+    return Response(done.content, headers=headers, media_type="application/octet-stream")

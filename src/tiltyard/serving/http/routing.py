@@ -1,0 +1,179 @@
+"""What the routes of every protocol share: who is asked, how a body is answered, which methods there are."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import Future
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from tiltyard.errors import RequestError
+from tiltyard.serving.http.admission import Guard
+from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.requests import predict
+from tiltyard.serving.requests.message import Answer, Question
+from tiltyard.serving.traffic.routing import Arms, client, picked
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+LABELS = ("champion", "previous")  # the registry's words
+LONGEST = 300  # characters of a message that may quote what was sent
+HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}, 503: {"Retry-After": "1"}}
+
+NAMED = {"version", "label"}  # by which a path names one of a model's versions
+
+encoder = msgspec.json.Encoder()
+
+
+def served(request: Request) -> Served:
+    """Give the model that a path names: the champion, or the version or label that it names if that is still warm."""
+    models: dict[str, Served] = request.app.state.models
+    name, version = request.path_params["name"], request.path_params.get("version")
+    if name not in models:
+        known = ", ".join(sorted(models)) or "none"
+        raise RequestError("unknown_model", f"expected one of {known}; received {name!r}", "model", status=404)
+    if "label" in request.path_params:
+        return _labelled(request, name, request.path_params["label"])
+    if version is None:
+        return models[name]
+    kept = _kept(request, name)
+    if version not in kept:
+        text = f"expected {' or '.join(kept)}; received {version!r}"
+        raise RequestError("unknown_version", text, "version", status=404)
+    return kept[version]
+
+
+def _labelled(request: Request, name: str, label: str) -> Served:
+    """The registry's words: the champion, and the one before it."""
+    labels = dict(zip(LABELS, request.app.state.kept[name].values(), strict=False))
+    arms: Arms | None = request.app.state.arms.get(name)
+    labels |= {"challenger": arms.challenger} if arms else {}
+    if label not in labels:
+        text = f"expected {' or '.join(labels)}; received {label!r}"
+        raise RequestError("unknown_label", text, "label", status=404)
+    found: Served = labels[label]
+    return found
+
+
+def _kept(request: Request, name: str) -> dict[str, Served]:
+    """Give what is warm by version, the champion first; a challenger is."""
+    arms: Arms | None = request.app.state.arms.get(name)
+    return {**request.app.state.kept[name], **({arms.challenger.version: arms.challenger} if arms else {})}
+
+
+def versions(request: Request) -> list[str]:
+    """Give the versions that a path names: one, or all that are warm, the champion first."""
+    model = served(request)
+    return [model.version] if NAMED & request.path_params.keys() else [*_kept(request, model.task)]
+
+
+@contextlib.asynccontextmanager
+async def received(request: Request, limit: int) -> AsyncIterator[bytes]:
+    """Read the body, and stop as soon as it is too large; its bytes count as in use until the block ends."""
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise RequestError("unsupported_encoding", "expected a body that is not compressed", status=415)
+    guard: Guard = request.app.state.guard
+    body, who = bytearray(), client(request.scope)
+    try:
+        if declared(request) > limit:
+            raise _too_large(limit)
+        async for chunk in request.stream():
+            guard.buffer(len(chunk), who)
+            body += chunk
+            if len(body) > limit:
+                raise _too_large(limit)
+        yield bytes(body)
+    finally:
+        guard.buffer(-len(body), who)
+
+
+def _too_large(limit: int) -> RequestError:
+    return RequestError("body_too_large", f"expected at most {limit} bytes", status=413)
+
+
+def declared(request: Request) -> int:
+    """Return how many bytes a body is said to have; 0 if nothing is said."""
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isdecimal() and len(length) < 20 else 0
+
+
+async def answered(request: Request, protocol: str, json_length: str | None = None) -> Answer:
+    """Read the body and answer it: at once if that is a matter of a moment, in a process beside this one if not."""
+    scope, state = request.scope, request.app.state
+    pick = picked(state, served(request), scope, named=bool(NAMED & request.path_params.keys()))
+    model = scope["served"] = pick.model
+    noted = pick.noted and state.recorder is not None
+    type_ = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    async with received(request, model.max_body_bytes) as body:
+        with state.guard.working():
+            question = Question(protocol, body, type_, json_length)
+            done = _at_once(model, question, told=noted)
+            if not done:
+                done = await _awaited(request, state.pool.ask(model, question, client(scope), told=noted))
+    scope["instances"] = done.count
+    if noted:
+        state.recorder.take(scope, pick, question, done)
+    return done
+
+
+async def _awaited(request: Request, future: Future[Answer]) -> Answer:
+    """Wait for an answer from beside this process; a client whose connection breaks takes its question back."""
+    answer = asyncio.wrap_future(future)
+    left = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait((answer, left), return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            raise ClientDisconnect
+        return answer.result()
+    finally:
+        answer.cancel()
+        left.cancel()
+
+
+async def _disconnected(request: Request) -> None:
+    """Wait until the connection is broken; one that is closed in one direction only still takes an answer."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _at_once(model: Served, question: Question, *, told: bool) -> Answer | None:
+    """Answer what takes no longer than a request may hold up the others."""
+    if not predict.small(question):
+        return None
+    found = predict.read(model, question)
+    if not predict.brief(model, question, found):
+        return None
+    return predict.answer(model, found, told=told)
+
+
+def only(method: str, handler: Handler) -> Handler:
+    """Refuse other methods here, since the catch-all route would turn a wrong method into a wrong path."""
+    allowed = {"GET": {"GET", "HEAD"}, "POST": {"POST"}}[method]
+
+    async def checked(request: Request) -> Response:
+        if request.method not in allowed:
+            raise HTTPException(405, f"expected {method}; received {request.method}", {"Allow": ", ".join(allowed)})
+        return await handler(request)
+
+    return checked
+
+
+def refused(path: str, error: RequestError) -> Response:
+    """Give a refusal in the one shape of V1, or as the one text of V2; it quotes but the beginning of what was sent."""
+    told = {key: text[:LONGEST].encode(errors="replace").decode() for key, text in error.body()["error"].items()}
+    field = f"{told['field']}: " if told["field"] else ""
+    short = f"{told['code']}: {field}{told['message']}" if path.startswith("/v2") else told
+    response = json(encoder.encode({"error": short}), error.status)
+    response.headers.update(HEADERS.get(error.status, {}))
+    return response
+
+
+def json(content: bytes, status: int = 200) -> Response:
+    """Give a response of JSON."""
+    return Response(content, status, media_type="application/json")

@@ -1,0 +1,205 @@
+"""The shortcut: a usual request, read and answered by what was worked out once for its schema.
+
+It takes only what the long way takes and answers the same. Whatever is unusual it leaves to the long way, which knows
+the words for it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import msgspec
+import numpy as np
+
+from tiltyard.arrays import Array, Fitted
+from tiltyard.errors import RequestError
+from tiltyard.modeling.columns.base import Column, Plain
+from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.problems.base import Problem
+from tiltyard.serving.model import few_rows
+
+if TYPE_CHECKING:
+    from tiltyard.modeling.inference.predictor import Predictor
+
+AT_ONCE = 0.001  # seconds that a request may hold up all others
+MOST = 1024  # values of a column that are remembered
+LONGEST = 64  # characters of a value that is
+UNKNOWN = 64  # values of a request that may be read anew here: that costs a hundred times as much
+ESCAPED = re.compile(r'["\\\x00-\x1f]')
+
+encoder = msgspec.json.Encoder()
+
+
+class Part(NamedTuple):
+    """Some of a row's values, or all of them if `place` is None, and how they become features."""
+
+    place: int | slice | None
+    features: Callable[[Sequence[Any]], Array | None]
+
+    def of(self, rows: Sequence[Any]) -> Array | None:
+        """Give the features of rows; None if the long way is to look at them."""
+        return self.features(rows if self.place is None else [row[self.place] for row in rows])
+
+
+class Shortcut:
+    """From the body of a request to that of its answer, for one model."""
+
+    def __init__(self, predictor: Predictor, version: str) -> None:
+        reader = predictor.encoder
+        self.predictor, self.most, self.bare = predictor, reader.max_instances, reader.bare
+        self.named = {"model": reader.task, "version": version}
+        self.decoder = msgspec.json.Decoder(_body(reader))
+        self.parts = [*_parts(reader)]
+        self.few = None if self.bare else _few(reader, self.parts)
+
+    def answer(self, body: bytes) -> tuple[bytes, int] | None:
+        """Give the answer and how many instances it is for; None: go the long way."""
+        try:
+            instances = self.decoder.decode(body).instances
+            if not 0 < len(instances) <= self.most or self.predictor.seconds(len(instances)) > AT_ONCE:
+                return None
+            features = self._features(instances)
+        except (ValueError, RecursionError, RequestError):
+            return None
+        if features is None:
+            return None
+        outputs, reader = self.predictor.run(features), self.predictor.encoder
+        if not math.isfinite(np.vdot(outputs, outputs)):  # cheaper than to look at each; giants go the long way, too
+            return None
+        predictions = reader.problem.answer(outputs, reader.classes)
+        return encoder.encode({"predictions": predictions, **self.named}), len(instances)
+
+    def _features(self, instances: Sequence[Any]) -> Array | None:
+        rows = instances if self.bare else [*map(msgspec.structs.astuple, instances)]
+        if self.few and len(rows) <= few_rows.MOST and (features := self.few(rows)) is not None:
+            return features
+        if len(self.parts) == 1:
+            return self.parts[0].of(rows)
+        found = []
+        for part in self.parts:
+            if (features := part.of(rows)) is None:
+                return None
+            found.append(features)
+        return np.concatenate(found, axis=-1)
+
+
+class Memory:
+    """The features of values that come again and again, such as names and codes: each is read once."""
+
+    def __init__(self, column: Column, fitted: Fitted) -> None:
+        self.column, self.fitted = column, fitted
+        self.known: dict[tuple[type, object], list[float]] = {}  # 1, 1.0 and true are equal, and not the same
+
+    def __call__(self, values: Sequence[Any]) -> Array | None:
+        """Return a row of features for each value; None if too many of them were never seen."""
+        try:
+            return np.array([self.known[type(value), value] for value in values], dtype=np.float32)
+        except (KeyError, TypeError):  # not known yet, or nothing that could be
+            return self._read(values)
+
+    def _read(self, values: Sequence[Any]) -> Array | None:
+        """Read some values anew and remember them; if there are more, another way is to read them all."""
+        part = values[:UNKNOWN]
+        found = _parsed(self.column, self.fitted, part)
+        for value, row in zip(part, found.tolist(), strict=True):
+            if len(self.known) < MOST and (type(value) is not str or len(value) <= LONGEST):
+                self.known[type(value), value] = row
+        return found if len(part) == len(values) else None
+
+
+def shortcut(predictor: Predictor, version: str) -> Shortcut | None:
+    """Make one, if the problem answers by asking the model once; msgspec takes no name that JSON would escape."""
+    usual = type(predictor.encoder.problem).respond is Problem.respond
+    named = not any(ESCAPED.search(name) for name in predictor.encoder.columns)
+    return Shortcut(predictor, version) if usual and named else None
+
+
+def _body(reader: Encoder) -> Any:
+    """Describe the body to msgspec, which then insists on it while it decodes."""
+    wires = [_wire(column) for column in reader.columns.values()]
+    if reader.bare:
+        row = wires[0]
+    else:
+        names = {f"c{place}": name for place, name in enumerate(reader.columns)}
+        row = msgspec.defstruct("Row", [*zip(names, wires, strict=True)], rename=names, forbid_unknown_fields=True)
+    rows: Any = list[row]  # type: ignore[valid-type]
+    signature = ("signature_name", Literal["serving_default"], "serving_default")
+    return msgspec.defstruct("Body", [("instances", rows), signature], forbid_unknown_fields=True)
+
+
+def _wire(column: Column) -> Any:
+    """Give the type of a value in JSON: lists of numbers, or Any where the column itself looks."""
+    kind: Any = float
+    for _ in column.plain.shape if column.plain else ():
+        kind = list[kind]
+    return kind if column.plain else Any
+
+
+def _parts(reader: Encoder) -> Iterator[Part]:
+    """Put single numbers that stand side by side together: another column of them costs next to nothing."""
+    columns = [*enumerate(reader.columns.items())]
+    for plain, group in groupby(columns, lambda one: _single(one[1][1].plain)):
+        several = [*group]
+        if plain:
+            first, last = several[0][0], several[-1][0] + 1
+            place = None if last - first == len(columns) else slice(first, last)
+            yield Part(place, _side_by_side([column.plain for _, (_, column) in several if column.plain]))
+            continue
+        for at, (name, column) in several:
+            yield Part(None if reader.bare else at, _reading(column, reader.fitted[name]))
+
+
+def _reading(column: Column, fitted: Fitted) -> Callable[[Sequence[Any]], Array | None]:
+    if column.plain:
+        return _nested(column.plain)
+    return Memory(column, fitted) if column.repeats else partial(_if_brief, column, fitted)
+
+
+def _few(reader: Encoder, parts: Sequence[Part]) -> few_rows.Few | None:
+    """Make the way of a few rows, if all columns are single numbers or remembered."""
+    memories = {part.place: part.features for part in parts if isinstance(part.features, Memory)}
+    found: list[Plain | few_rows.Known] = []
+    for place, column in enumerate(reader.columns.values()):
+        if isinstance(memory := memories.get(place), Memory):
+            found.append(memory.known)
+        elif column.plain and not column.plain.shape:
+            found.append(column.plain)
+        else:
+            return None
+    return few_rows.Few(found)
+
+
+def _single(plain: Plain | None) -> bool:
+    return plain is not None and not plain.shape
+
+
+def _side_by_side(plain: Sequence[Plain]) -> Callable[[Sequence[Any]], Array | None]:
+    low, high = np.array([one.low for one in plain]), np.array([one.high for one in plain])
+    return partial(_numbers, shape=(len(plain),), feature=(len(plain),), low=low, high=high)
+
+
+def _nested(plain: Plain) -> Callable[[Sequence[Any]], Array | None]:
+    return partial(_numbers, shape=plain.shape, feature=plain.feature, low=plain.low, high=plain.high)
+
+
+def _numbers(
+    values: Sequence[Any], *, shape: tuple[int, ...], feature: tuple[int, ...], low: Any, high: Any
+) -> Array | None:
+    """Give numbers as float32; None if one is out of its bounds, or the shape is another."""
+    numbers = np.array(values, dtype=np.float64)
+    if numbers.shape[1:] != shape or not ((numbers >= low) & (numbers <= high)).all():
+        return None
+    return numbers.astype(np.float32).reshape(len(numbers), *feature)
+
+
+def _if_brief(column: Column, fitted: Fitted, values: Sequence[Any]) -> Array | None:
+    return _parsed(column, fitted, values) if column.seconds(values) < AT_ONCE / 2 else None
+
+
+def _parsed(column: Column, fitted: Fitted, values: Sequence[Any]) -> Array:
+    return column.encode(column.parse(values, ""), fitted)

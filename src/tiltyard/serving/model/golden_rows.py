@@ -1,0 +1,70 @@
+"""Golden rows: a few sealed test rows with the answers that the evaluation got, replayed wherever a model is served."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tiltyard.arrays import Array, take
+from tiltyard.errors import PackageError
+from tiltyard.modeling.inference.predictor import Predictor
+
+if TYPE_CHECKING:
+    from tiltyard.preparation.sealed_test import TestPart
+
+ROWS = 16
+RELATIVE = 1e-5
+ABSOLUTE = 1e-7  # what is left of a probability near zero is rounding
+
+
+def golden(predictor: Predictor, test: TestPart, outputs: Array) -> dict[str, Any]:
+    """Choose rows spread over the test part, as a client would send them, with what must be answered.
+
+    `outputs` is what evaluation recorded; answers of a model that now gives anything else would prove nothing.
+    """
+    chosen = np.unique(np.linspace(0, len(test.number) - 1, ROWS).astype(int))
+    rows = take(test.rows, chosen)
+    again = predictor.condensed(rows, test.truth[chosen])
+    if not _same(again, outputs[chosen]):
+        task = predictor.encoder.task
+        raise PackageError(
+            f"the model of {task} does not give what its evaluation recorded",
+            hint=f"measure it again: tiltyard evaluate {task}",
+        )
+    return {
+        "number": test.number[chosen].tolist(),
+        "instances": predictor.encoder.to_json(rows),
+        "predictions": predictor.respond(rows),
+    }
+
+
+def _same(again: Array, recorded: Array) -> bool:
+    """Say whether outputs differ by rounding only; answers that are texts may not differ at all."""
+    if again.dtype.names:
+        return all(np.array_equal(again[name], recorded[name]) for name in again.dtype.names)
+    return np.allclose(again, recorded, RELATIVE, ABSOLUTE)
+
+
+def compare(expected: Any, received: Any, place: str = "predictions") -> float:
+    """Give the largest difference between two answers; refuse any that is more than rounding."""
+    if isinstance(expected, float) and isinstance(received, float | int):
+        if not math.isclose(expected, received, rel_tol=RELATIVE, abs_tol=ABSOLUTE):
+            raise PackageError(f"{place}: expected {expected:g} as in the evaluation; the package answers {received:g}")
+        return abs(expected - received)
+    if type(expected) is not type(received):
+        raise PackageError(f"{place}: expected {expected!r} as in the evaluation; the package answers {received!r}")
+    if isinstance(expected, dict | list):
+        return _compare_inside(expected, received, place)
+    if expected != received:
+        raise PackageError(f"{place}: expected {expected!r} as in the evaluation; the package answers {received!r}")
+    return 0.0
+
+
+def _compare_inside(expected: Any, received: Any, place: str) -> float:
+    keys = expected.keys() if isinstance(expected, dict) else range(len(expected))
+    others = received.keys() if isinstance(received, dict) else range(len(received))
+    if keys != others:
+        raise PackageError(f"{place}: expected {list(keys)} as in the evaluation; the package answers {list(others)}")
+    return max((compare(expected[key], received[key], f"{place}[{key}]") for key in keys), default=0.0)

@@ -1,0 +1,168 @@
+"""Bentos: one for each packaged version, whole or not in the project's store."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import tiltyard
+from tiltyard import files
+from tiltyard.errors import PackageError
+from tiltyard.registry import manifest
+from tiltyard.serving import variables
+from tiltyard.workspace import Workspace
+
+SOURCE = Path(tiltyard.__file__).parent
+# Builds what one line of its standard input says, and ends when that closes: with us, however we end.
+BUILD = """\
+import json, os, sys, threading
+settings = json.loads(sys.stdin.readline())
+threading.Thread(target=lambda: os.read(0, 1) or os._exit(1), daemon=True).start()
+import bentoml
+bentoml.bentos.build(**settings)
+"""
+LAST = 15  # lines of a log worth showing
+
+
+def folder(workspace: Workspace, task: str, version: str) -> Path:
+    """Where BentoML looks for TASK:VERSION."""
+    return workspace.bentos / "bentos" / task / version
+
+
+def build(workspace: Workspace, task: str, version: str) -> None:
+    """Build TASK:VERSION in a store of its own, then move it into the project's store in one step."""
+    state = workspace.state(task, "package")
+    shutil.rmtree(state, ignore_errors=True)  # what a kill left
+    place = state / secrets.token_hex(4)  # into which nothing that outlived a kill writes
+    context, store = place / "context", place / "store"
+    _fill(workspace, context, task, version)
+    _run_build(context, store, _settings(context, task, version))
+    target = folder(workspace, task, version)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(target, ignore_errors=True)
+    (store / "bentos" / task / version).replace(target)
+    files.sync_folder(target.parent)
+    files.write_text(target.with_name("latest"), version)
+    shutil.rmtree(state, ignore_errors=True)
+
+
+def _fill(workspace: Workspace, context: Path, task: str, version: str) -> None:
+    """Lay out what the Bento holds: the service, the part of this package it needs, the model."""
+    shutil.copytree(workspace.package(task, version), context / "packages" / task / version)
+    manifest.write(context / "packages" / task / version)
+    shutil.copy(workspace.service, context / "service.py")
+    shutil.copy(workspace.service.with_name("requirements.lock"), context / "requirements.txt")
+    for path in needed(workspace.service):
+        target = context / "tiltyard" / path.relative_to(SOURCE)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+
+
+def _settings(context: Path, task: str, version: str) -> dict[str, Any]:
+    """Say what BentoML is to build; as text, not by file names, since it refuses paths with a hidden part."""
+    lock = (context / "requirements.txt").read_text(encoding="utf-8")
+    return {
+        "service": "service:Tiltyard",
+        "name": task,
+        "version": version,
+        "labels": {"task": task, "version": version},
+        "description": (context / "packages" / task / version / "card.md").read_text(encoding="utf-8"),
+        "include": ["service.py", "tiltyard/**", "packages/**", "requirements.txt"],
+        "python": {"packages": [lock], "lock_packages": False},  # it is a lock already
+        "docker": {"python_version": "3.11"},
+        "build_ctx": str(context),
+    }
+
+
+def _run_build(context: Path, store: Path, settings: dict[str, Any]) -> None:
+    """Build in a process of its own: BentoML changes folder and import path while it does."""
+    store.mkdir(parents=True)
+    log = store.with_name("build.log")
+    with log.open("wb") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-c", BUILD],
+            env={**clean(), "BENTOML_HOME": str(store)},
+            cwd=context,
+            stdin=subprocess.PIPE,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+        )
+    with contextlib.suppress(BrokenPipeError), process:  # it failed before it was told
+        assert process.stdin is not None  # noqa: S101 - for the type checker
+        process.stdin.write(json.dumps(settings).encode() + b"\n")
+        process.stdin.flush()
+        process.wait()
+    if process.returncode:
+        last = "\n".join(log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-LAST:])
+        raise PackageError(
+            f"BentoML could not build {settings['name']}:\n{last}", hint="see what is missing: tiltyard doctor"
+        )
+
+
+def clean() -> dict[str, str]:
+    """Give the environment for a process that may see only what is packaged."""
+    dropped = {"PYTHONPATH", *variables.SERVED, *variables.TRACING, "BENTOML_CONFIG", "BENTOML_CONFIG_OPTIONS"}
+    kept = {name: value for name, value in os.environ.items() if name not in dropped}
+    return {**kept, "BENTOML_DO_NOT_TRACK": "True", "OTEL_SDK_DISABLED": "true"}
+
+
+def needed(service: Path) -> list[Path]:
+    """List the files of this package that a script imports, directly or not; folders come whole, the page's, too."""
+    found: set[Path] = set()
+    waiting = [service]
+    while waiting:
+        for path in _imports(waiting.pop()):
+            siblings = path.parent.glob("[!.]*.*") if path.parent != SOURCE else [path]
+            new = {path, *siblings} - found
+            found |= new
+            waiting += [one for one in new if one.suffix == ".py"]
+    return sorted(found)
+
+
+def _imports(path: Path) -> Iterator[Path]:
+    """Give the files of this package that one file names: by an import, or by the name of a plug-in folder."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    typing = {part for node in ast.walk(tree) for one in _for_types(node) for part in ast.walk(one)}
+    for node in ast.walk(tree):
+        if node in typing:
+            continue
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _is_text(node.args[:1]):
+            names = [f"tiltyard.{ast.literal_eval(node.args[0])}"]  # plugins.load("problems", ...)
+        for name in names:
+            yield from _files(name)
+
+
+def _for_types(node: ast.AST) -> list[ast.stmt]:
+    """Give what stands under `if TYPE_CHECKING:`, of which nothing happens when the file runs."""
+    guarded = isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    return node.body if guarded and isinstance(node, ast.If) else []
+
+
+def _is_text(arguments: list[ast.expr]) -> bool:
+    return bool(arguments) and isinstance(arguments[0], ast.Constant) and isinstance(arguments[0].value, str)
+
+
+def _files(name: str) -> Iterator[Path]:
+    """Give the file of a module of this package, and the __init__ of each package it lies in."""
+    package, *parts = name.split(".")
+    if package != "tiltyard" or not all(map(str.isidentifier, parts)):  # a call's text may be anything, even a path
+        return
+    for end in range(len(parts) + 1):
+        place = SOURCE.joinpath(*parts[:end])
+        for path in (place.with_suffix(".py"), place / "__init__.py"):
+            if path.is_file():
+                yield path

@@ -1,0 +1,162 @@
+"""The model card: what a packaged version is, how good it is and on what, and where its use ends."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tiltyard import files, markdown
+from tiltyard.config.task import Task
+from tiltyard.modeling.columns.base import Column
+
+Json = dict[str, Any]
+
+
+WATTS = 10.0  # of one busy core, with what it needs around it: a guess of the right size
+
+
+def card(task: Task, report: Json, training: Json, device: Json) -> str:
+    """Write the card as markdown, from the task and what training and evaluation recorded."""
+    sections = {
+        "What it does": _purpose(task),
+        "Intended use": _use(task),
+        "Limits": _limits(task),
+        "Data": _data(task, report),
+        "Figures": _figures(task, report),
+        "Slices": _slices(task, report),
+        "Time and energy": _cost(device),
+        "Provenance": _provenance(task, report, training),
+    }
+    text = "\n\n".join(f"## {title}\n\n{content}" for title, content in sections.items())
+    return f"# {markdown.text(task.title)}\n\n{text}\n"
+
+
+def ran_on(train: Path) -> Json:
+    """Read what training ran on and how long it took, if that is here."""
+    path = train / "device.json"
+    content: Json = files.read_json(path) if path.is_file() else {}
+    return content
+
+
+def empty(text: str) -> list[str]:
+    """Name the sections of a card that say nothing."""
+    sections = (section.partition("\n") for section in text.split("\n## ")[1:])
+    return [title for title, _, content in sections if not content.strip()]
+
+
+def essentials(task: Task, report: Json) -> Json:
+    """Give as JSON what the service's page says of a version."""
+    target = task.target
+    return {
+        "purpose": task.kind.purpose(task.target),
+        "target": {"column": target.column, "unit": target.unit, "interval": target.interval},
+        "figures": [_figure(task, report, name) for name in report["metrics"]],
+        "baseline": task.kind.baseline_title,
+        "confidence": task.gate.confidence,
+        "rows": report["rows"],
+        "data": report["data"],
+        "packaged": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def _figure(task: Task, report: Json, name: str) -> Json:
+    """Give a metric with what it means, beside the baseline's; one without an interval has none to show."""
+    metric = task.kind.metrics[name]
+    return {
+        "name": name,
+        "title": metric.title,
+        "meaning": metric.meaning,
+        "higher_is_better": metric.higher_is_better,
+        "value": report["metrics"][name],
+        "interval": report["intervals"].get(name),
+        "baseline": report["baseline"][name],
+        "decides": name == task.gate.metric,
+    }
+
+
+def _purpose(task: Task) -> str:
+    before, _, after = task.kind.purpose(task.target).partition(f"`{task.target.column}`")
+    named = markdown.code(task.target.column) if after else ""
+    purpose = f"{markdown.text(before)} {named}{markdown.text(after)}".strip()
+    return f"Model `{task.name}` answers with {purpose}. It takes:\n\n" + "\n".join(
+        f"- {markdown.code(name)}: {markdown.text(_column(column))}" for name, column in task.columns.items()
+    )
+
+
+def _column(column: Column) -> str:
+    facts = column.model_dump(exclude={"type"}, exclude_defaults=True, mode="json")
+    return ", ".join([column.type, *(f"{key} {value}" for key, value in facts.items())])
+
+
+def _data(task: Task, report: Json) -> str:
+    rows = ", ".join(f"{count} {part}" for part, count in report["rows"].items())
+    source = ", ".join(f"{key} {value}" for key, value in task.source.model_dump(mode="json").items())
+    return (
+        f"Source: {markdown.text(source)}. Rows: {rows}; split {task.split.kind}, seed {task.split.seed}. "
+        "The test rows were sealed before training and used for the figures below alone."
+        + "".join(f" **Note: {markdown.text(note)}.**" for note in report.get("notes", ()))
+    )
+
+
+def _figures(task: Task, report: Json) -> str:
+    """Draw up each metric beside the baseline; a metric without an interval has none to show."""
+    lines = ["| metric | model | interval | baseline |", "|---|---|---|---|"]
+    for name, value in report["metrics"].items():
+        low, high = report["intervals"].get(name) or (None, None)
+        interval = f"{low:.4g} to {high:.4g}" if low is not None else "not computed"
+        title = f"{task.kind.metrics[name].title}{' (gate)' if name == task.gate.metric else ''}"
+        lines.append(f"| {title} | {value:.4g} | {interval} | {report['baseline'][name]:.4g} |")
+    share = f"{task.gate.confidence:.0%}"
+    return "\n".join(lines) + f"\n\nOn {report['rows']['test']} test rows; {share} bootstrap intervals."
+
+
+def _slices(task: Task, report: Json) -> str:
+    """Draw up the gate's metric by slice, where the task names some."""
+    if not (found := report.get("slices")):
+        return (
+            "The task names no slices, or none has rows enough: whom the model serves worse than others is not known."
+        )
+    lines = [f"| slice | rows | {task.metric.title} |", "|---|---|---|"]
+    return "\n".join(
+        [*lines, *(f"| {markdown.text(one['slice'])} | {one['rows']} | {one['value']:.4g} |" for one in found)]
+    )
+
+
+def _cost(device: Json) -> str:
+    """Say what training took; the energy is worked out from processor time, and said to be."""
+    seconds, busy = device.get("seconds"), device.get("processor_seconds")
+    if seconds is None or busy is None:
+        return "Not known: not recorded when it was trained, or not here."
+    power = f"about {busy * WATTS / 3600:.2g} Wh at {WATTS:g} W a core, by processor time and not by a meter"
+    more = " The card's own energy is not counted." if device.get("device") == "gpu" else ""
+    where = f"{device.get('backend')} on {device.get('device')}"
+    return f"Trained in {seconds:.3g} s ({where}) with {busy:.3g} s of processors: {power}.{more}"
+
+
+def _use(task: Task) -> str:
+    return (
+        f"For instances like those it was trained on: {markdown.text(task.title.lower())}. Whether it is good enough "
+        f"for what its answers lead to is for those to say who use it; the gate held it to {task.metric.title.lower()}."
+    )
+
+
+def _limits(task: Task) -> str:
+    return (
+        f"A request with a missing or unknown field, "
+        f"a value outside the bounds above, or more than {task.serve.max_instances} instances is refused. "
+        "Inside the bounds but far from the training rows the answer is an extrapolation, and is not marked as one."
+    )
+
+
+def _provenance(task: Task, report: Json, training: Json) -> str:
+    settings = ", ".join(f"{k} {v}" for k, v in task.model.model_dump(mode="json", exclude={"family"}).items() if v)
+    facts = {
+        "version": report["version"],
+        "data (SHA-256)": report["data"],
+        "test part (SHA-256)": report["test"],
+        "family": f"{task.model.family}: {settings}",
+        "training": f"{training['epochs']} epochs, best {training['best_epoch']}, seed {training['seed']}",
+        "parameters": training["parameters"],
+    }
+    return "\n".join(f"- {name}: {markdown.text(value)}" for name, value in facts.items())

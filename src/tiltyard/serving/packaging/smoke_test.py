@@ -1,0 +1,154 @@
+"""A trial: a Bento is started as in production, on a free loopback port, and asked what the evaluation was asked."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tiltyard.errors import PackageError
+from tiltyard.serving.model.golden_rows import compare
+from tiltyard.serving.packaging import bento
+from tiltyard.workspace import Workspace
+
+READY = 90.0  # seconds: two processes import BentoML and open the model, on a machine that may be busy
+ANSWER = 30.0
+STOP = 10.0
+FAILED = "Application startup failed"  # uvicorn's words; BentoML would start the worker again and again
+# Ends the server and its workers when this process ends, however it ends: our end of its standard input then closes.
+LEASH = """\
+import os, signal, subprocess, sys, threading
+def bite():
+    sys.stdin.buffer.read()
+    import psutil
+    server.send_signal(signal.SIGSTOP)  # so that it starts no other
+    for worker in psutil.Process(server.pid).children(recursive=True):  # BentoML gives each a group of its own
+        worker.kill()
+    os.killpg(0, signal.SIGKILL)
+server = subprocess.Popen([sys.executable, *sys.argv[1:]], stdin=subprocess.DEVNULL)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the server stops in its own way, and is waited for
+threading.Thread(target=bite, daemon=True).start()
+os._exit(abs(server.wait()))
+"""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running service: where it listens, and what it says."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    log: Path
+
+    def last(self) -> str:
+        """Give the last lines of its log."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return "\n".join(lines[-bento.LAST :]) or "(it wrote nothing)"
+
+    def failed(self) -> bool:
+        """Say whether it cannot become ready any more."""
+        return self.process.poll() is not None or FAILED in self.log.read_text(encoding="utf-8", errors="replace")
+
+    def ask(self, path: str, body: Any = None) -> Any:
+        """Get a path, or post to it if there is a body; anything but an answer is a PackageError."""
+        data = None if body is None else json.dumps(body).encode()
+        try:
+            with urllib.request.urlopen(self.url + path, data, timeout=ANSWER) as response:  # noqa: S310 - our own URL
+                return json.loads(response.read() or b"null")
+        except urllib.error.HTTPError as error:
+            raise PackageError(f"the package refused {path}: {error.read().decode(errors='replace')}") from None
+        except (OSError, ValueError) as error:
+            raise PackageError(f"the package gave no answer to {path}: {error}\n{self.last()}") from None
+
+
+def prove(workspace: Workspace, task: str, version: str, golden: dict[str, Any]) -> float:
+    """Replay golden rows over REST; give the largest difference from the evaluation, or raise PackageError."""
+    with started(workspace, task, version) as server:
+        return replay(server, task, version, golden)
+
+
+def replay(server: Server, task: str, version: str, golden: dict[str, Any]) -> float:
+    """Ask a running service what the evaluation was asked; give the largest difference, or raise PackageError."""
+    model = server.ask(f"/v1/models/{task}")
+    if model["version"] != version:
+        raise PackageError(f"expected {task} version {version}; the package says {model['version']}")
+    answer = server.ask(f"/v1/models/{task}:predict", {"instances": golden["instances"]})
+    return compare(golden["predictions"], answer["predictions"])
+
+
+@contextlib.contextmanager
+def started(workspace: Workspace, task: str, version: str) -> Iterator[Server]:
+    """Start TASK:VERSION with only the packaged code on its path; whatever happens, it is stopped."""
+    folder = workspace.state(task, "trial")
+    arguments = ["-m", "bentoml", "serve", str(bento.folder(workspace, task, version))]
+    with running(arguments, bento.clean(), folder) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def running(arguments: list[str], environment: dict[str, str], folder: Path) -> Iterator[Server]:
+    """Run a service on a free port, its log and its home in a folder; whatever happens, it is stopped."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", LEASH, *arguments, "--host", "127.0.0.1", "--port", str(port)],
+            env={**environment, "BENTOML_HOME": str(folder)},  # a service empties the metrics of others in its home
+            cwd=folder,  # holds nothing that could be imported instead of what is packaged
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    server = Server(process, f"http://127.0.0.1:{port}", folder / "server.log")
+    try:
+        wait(server)
+        yield server
+    finally:
+        stop(process)
+
+
+def wait(server: Server) -> None:
+    """Wait until it is ready, it has failed, or the time is up."""
+    deadline = time.monotonic() + READY
+    while time.monotonic() < deadline:
+        if server.failed():
+            raise PackageError(f"the packaged service did not start:\n{server.last()}")
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{server.url}/readyz", timeout=2):  # noqa: S310
+            return
+        time.sleep(0.1)
+    raise PackageError(f"the packaged service was not ready within {READY:g} seconds:\n{server.last()}")
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all it started: politely, then not."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(STOP)
+    if process.stdin:
+        process.stdin.close()  # the leash bites
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def free_port() -> int:
+    """Give a loopback port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

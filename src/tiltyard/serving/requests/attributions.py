@@ -1,0 +1,76 @@
+"""Contributions: what each column of a table adds to an answer, for clients that ask for it.
+
+They are Shapley values against the golden rows of the package, so that a service needs nothing else for them.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tiltyard import deadline
+from tiltyard.arrays import Array
+from tiltyard.errors import RequestError
+from tiltyard.explain.math.output import Focus
+from tiltyard.explain.math.shapley import asked, mixed, shapley
+from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.requests.json_body import EXPLAIN
+
+MOST = 64  # instances of a request
+CELLS = 1 << 26  # values that the model may be asked with for a request: fewer instances, if columns are many
+PAIRS = 4  # of orders for each golden row
+
+
+def refuse(model: Served, instances: object) -> None:
+    """Refuse what cannot be explained, before anything is answered."""
+    if text := reason(model):
+        raise RequestError("not_explained", text, EXPLAIN)
+    if isinstance(instances, list) and len(instances) > (limit := most(model)):
+        text = f"expected at most {limit} instances with {EXPLAIN}; received {len(instances)}"
+        raise RequestError("too_many", text, "instances", status=413)
+
+
+def reason(model: Served) -> str:
+    """Say why a model's answers have no contributions; nothing if they have."""
+    reader = model.predictor.encoder
+    if reader.problem.targets == "text":
+        return f"expected a model that answers with labels or numbers; {model.task} answers with text"
+    if reader.bare or reader.vocabulary_size or not all(column.in_cells for column in reader.columns.values()):
+        return f"expected a model of a table; an instance of {model.task} has no columns"
+    if not model.background:
+        return f"expected a package with golden rows; {model.version} has none"
+    return ""
+
+
+def most(model: Served) -> int:
+    """Say how many instances a request may hold."""
+    spans = [*model.predictor.encoder.spans.values()]
+    cells = asked(len(spans), PAIRS) * len(model.background) * int(spans[-1].stop)
+    return max(1, min(MOST, CELLS // cells))
+
+
+def contributions(model: Served, instances: object, predictions: list[Any]) -> list[dict[str, Any]]:
+    """Give for each instance what is answered on average, and what each column adds to that."""
+    reader = model.predictor.encoder
+    background, rows = (reader.encode(reader.parse(some)) for some in (model.background, instances))
+    labels = [reader.classes.index(one["label"]) if reader.classes else None for one in predictions]
+    each = deadline.paced([*zip(labels, rows, strict=True)])
+    found = [_one(Focus(model.predictor, label), row, background) for label, row in each]
+    for place, one in enumerate(found):
+        if not all(map(math.isfinite, one["contributions"].values())):
+            raise RequestError("out_of_bounds", "the values are too large for the model", f"instances[{place}]")
+    return found
+
+
+def _one(focus: Focus, row: Array, background: Array) -> dict[str, Any]:
+    spans = focus.predictor.encoder.spans
+    games = [partial(_won, focus, row, other, [*spans.values()]) for other in background]
+    found, base = shapley(games, len(spans), PAIRS, np.random.default_rng(0))  # the same for the same, each time
+    return {"base": base, "of": focus.name, "contributions": dict(zip(spans, found.tolist(), strict=True))}
+
+
+def _won(focus: Focus, row: Array, other: Array, spans: list[slice], coalitions: Array) -> Array:
+    return focus(mixed(row, other, spans, coalitions))

@@ -1,0 +1,176 @@
+"""The bodies of the Open Inference Protocol, V2: tensors as JSON or as bytes behind it, in both directions."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from tiltyard.arrays import Array
+from tiltyard.errors import RequestError
+from tiltyard.serving.model.tensors import DTYPES, Tensor, insist
+
+LENGTH = "Inference-Header-Content-Length"  # the header that says how much of a body is JSON
+DEEPEST = 32  # dimensions of a shape
+Json = dict[str, Any]
+
+
+KINDS: dict[str, set[type]] = {"BY": {str}, "BO": {bool}, "FP": {int, float, type(None)}}  # by the type's beginning
+
+
+class Input(msgspec.Struct):
+    """One tensor of a request; its data stand here or behind the JSON."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[Any] | None = None
+    parameters: Json = {}
+
+
+class Output(msgspec.Struct):
+    """One tensor that is asked for."""
+
+    name: str
+    parameters: Json = {}
+
+
+class Infer(msgspec.Struct):
+    """A request."""
+
+    inputs: list[Input]
+    id: str = ""
+    parameters: Json = {}
+    outputs: list[Output] = []
+
+
+decoder = msgspec.json.Decoder(Infer)
+encoder = msgspec.json.Encoder()
+
+
+def read(body: bytes, length: str | None, wanted: Sequence[Tensor] | None = None) -> tuple[Infer, dict[str, Array]]:
+    """Give a request and its arrays; `length` is what the header said, `wanted` what the model reads."""
+    head = len(body) if length is None else _whole(length, len(body))
+    try:
+        request = decoder.decode(body[:head])
+    except RecursionError:
+        raise RequestError("malformed_json", "nested too deeply") from None
+    except ValueError as error:
+        raise RequestError("malformed_json", f"expected a request of the protocol: {error}") from None
+    if wanted is not None:
+        insist(wanted, [(one.name, one.shape) for one in request.inputs])
+    rest = memoryview(body)[head:]
+    arrays: dict[str, Array] = {}
+    for one in request.inputs:
+        if one.name in arrays:
+            raise RequestError("wrong_type", "expected each input once", f"inputs.{one.name}")
+        rest = _taken(one, rest, arrays)
+    if rest:
+        raise RequestError("wrong_shape", f"expected no more than the inputs; {len(rest)} bytes are left", "inputs")
+    return request, arrays
+
+
+def _whole(length: str, most: int) -> int:
+    if not (length.isdecimal() and len(length) < 20 and int(length) <= most):
+        raise RequestError("wrong_type", f"{LENGTH}: expected 0 to {most}, the length of the body; received {length}")
+    return int(length)
+
+
+def _taken(one: Input, rest: memoryview, arrays: dict[str, Array]) -> memoryview:
+    """Add an array, and give the bytes that are left behind it."""
+    field = f"inputs.{one.name}"
+    if one.datatype != "BYTES" and one.datatype not in DTYPES:
+        known = ", ".join([*DTYPES, "BYTES"])
+        raise RequestError("wrong_type", f"expected one of {known}; received {one.datatype!r}", field)
+    size = one.parameters.get("binary_data_size")
+    if (size is None) == (one.data is None):
+        raise RequestError("missing_field", "expected data, or binary_data_size among its parameters", field)
+    if size is None:
+        flat = _listed(one, field)
+    else:
+        if type(size) is not int or not 0 <= size <= len(rest):
+            raise RequestError("wrong_shape", f"expected {size} bytes behind the JSON; {len(rest)} are left", field)
+        flat, rest = _raw(one, rest[:size], field), rest[size:]
+    sizes = one.shape if 1 <= len(one.shape) <= DEEPEST else [-1]  # of none a size is larger than all: 0 hides any
+    if min(sizes) < 0 or max(sizes) > max(1, len(flat)) or math.prod(sizes) != len(flat):
+        raise RequestError("wrong_shape", f"expected {one.shape} values; received {len(flat)}", field)
+    arrays[one.name] = flat.reshape(one.shape)
+    return rest
+
+
+def _listed(one: Input, field: str) -> Array:
+    """Give data that stand in the JSON, flat or nested as the shape says."""
+    values, deep = one.data or [], min(len(one.shape), DEEPEST)
+    while values and isinstance(values[0], list):
+        deep -= 1
+        if deep < 1 or {*map(type, values)} != {list}:
+            raise RequestError("wrong_shape", "expected lists of one depth, no deeper than the shape", field)
+        values = [*itertools.chain.from_iterable(values)]
+    kinds = KINDS.get(one.datatype[:2], {int})
+    if not kinds.issuperset(map(type, values)):
+        raise RequestError("wrong_type", f"expected values of {one.datatype}", field)
+    try:
+        with np.errstate(over="ignore"):  # what becomes infinite is refused where it is read
+            return np.array(values, dtype="O" if one.datatype == "BYTES" else DTYPES[one.datatype])
+    except OverflowError:
+        raise RequestError("out_of_bounds", f"expected values of {one.datatype}", field) from None
+
+
+def _raw(one: Input, content: memoryview, field: str) -> Array:
+    """Give data that stand behind the JSON: numbers as they are in memory, texts each behind its length."""
+    if one.datatype != "BYTES":
+        dtype = np.dtype(DTYPES[one.datatype])
+        if len(content) % dtype.itemsize:
+            raise RequestError("wrong_shape", f"expected whole values of {one.datatype}", field)
+        return np.frombuffer(content, dtype)
+    texts, place = [], 0
+    try:
+        while place < len(content):
+            (length,) = struct.unpack_from("<I", content, place)
+            place += 4 + length
+            if place > len(content):
+                raise RequestError("wrong_shape", "expected each text whole, behind its length", field)
+            texts.append(bytes(content[place - length : place]).decode())
+    except (struct.error, UnicodeDecodeError):
+        raise RequestError("wrong_type", "expected texts in UTF-8, each behind its length", field) from None
+    return np.array(texts, dtype="O")
+
+
+def write(request: Infer, names: tuple[str, str], arrays: dict[str, Array]) -> tuple[bytes, int | None]:
+    """Give the body of an answer and, if bytes follow, how much of it is JSON; `names` are model and version."""
+    wanted = {one.name: one.parameters for one in request.outputs} or {name: {} for name in arrays}
+    if strange := wanted.keys() - arrays.keys():
+        raise RequestError("unknown_field", f"expected {', '.join(arrays)}", f"outputs.{min(strange)}")
+    everywhere, behind, outputs = request.parameters.get("binary_data_output", False), [], []
+    for name, parameters in wanted.items():
+        array = arrays[name]
+        told: Json = {"name": name, "datatype": _typed(array), "shape": [*array.shape]}
+        if parameters.get("binary_data", everywhere) is True:
+            behind.append(_bytes(array))
+            told["parameters"] = {"binary_data_size": len(behind[-1])}
+        else:
+            told["data"] = array.reshape(-1).tolist()
+        outputs.append(told)
+    head = encoder.encode(
+        {"model_name": names[0], "model_version": names[1], **({"id": request.id} if request.id else {})}
+        | {"outputs": outputs}
+    )
+    return b"".join([head, *behind]), len(head) if behind else None
+
+
+def _typed(array: Array) -> str:
+    if array.dtype.kind == "O":
+        return "BYTES"
+    return next(name for name, code in DTYPES.items() if np.dtype(code) == array.dtype)
+
+
+def _bytes(array: Array) -> bytes:
+    if array.dtype.kind != "O":
+        return array.tobytes()
+    texts = [str(text).encode() for text in array.reshape(-1)]
+    return b"".join(struct.pack("<I", len(text)) + text for text in texts)

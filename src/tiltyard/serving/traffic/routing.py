@@ -1,0 +1,81 @@
+"""The arms of a task's traffic: which version answers a request, and which one only gets a copy of it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Any
+
+from starlette.types import Scope
+
+from tiltyard.registry.rollout import Challenge
+from tiltyard.serving.model.loaded_model import Served
+
+KEY = b"x-tiltyard-key"  # by which a client says what is to stay on one side: a user, a session, a device
+
+
+@dataclass(frozen=True)
+class Pick:
+    """Who answers a request; who gets a copy of it; and whether it goes to the record."""
+
+    model: Served
+    arm: str = "champion"
+    copy: Served | None = None
+    noted: bool = False
+
+
+@dataclass(frozen=True)
+class Arms:
+    """A challenge that runs, with the challenger's model, open and proven."""
+
+    challenge: Challenge
+    challenger: Served
+
+    def pick(self, champion: Served, scope: Scope) -> Pick:
+        """Decide by the key: below the share it is the challenger's, or goes to both.
+
+        A key stays where it is as the share grows. Of a canary as many answers of the champion are recorded as of the
+        challenger, by the keys that follow: what is compared comes from like clients.
+        """
+        at, share = self.place(key(scope)), self.challenge.share
+        if self.challenge.way == "shadow":
+            inside = at < share
+            return Pick(champion, copy=self.challenger if inside else None, noted=inside)
+        if at < share:
+            return Pick(self.challenger, "canary", noted=True)
+        return Pick(champion, noted=at < 2 * share)
+
+    def place(self, name: bytes) -> float:
+        """Give a key its place from 0 to 1; another challenger tries other clients first."""
+        told = f"{self.challenge.task} {self.challenge.version} ".encode() + name
+        return int.from_bytes(hashlib.blake2b(told, digest_size=8).digest(), "big") / 2**64
+
+
+def key(scope: Scope) -> bytes:
+    """Give what keeps a client on its side: its own word, or whose key it brought, or its address."""
+    for name, value in scope["headers"]:
+        if name == KEY:
+            return bytes(value)
+    return client(scope).encode()
+
+
+def client(scope: Scope) -> str:
+    """Return who asks, as far as that is known: whose key it is, or which address."""
+    found: str = scope.get("holder") or (scope.get("client") or ("",))[0]
+    return found
+
+
+def picked(state: Any, model: Served, scope: Scope, *, named: bool) -> Pick:
+    """Pick for a request that asks for a model; who names a version or a label gets that one."""
+    arms: Arms | None = None if named else state.arms.get(model.task)
+    pick = Pick(model, "named" if named else "champion")
+    if arms is not None and arms.challenge.champion == model.version:
+        pick = arms.pick(model, scope)
+    if pick.noted or state.recorder is None or not state.recorder.due():
+        return pick
+    return replace(pick, noted=True)
+
+
+def plain(state: Any, name: str) -> bool:
+    """Say whether a request for a task's champion needs nothing of all this; who answers it tells the recorder."""
+    return name not in state.arms and (state.recorder is None or state.recorder.left > 0)

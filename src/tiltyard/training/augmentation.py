@@ -1,0 +1,51 @@
+"""Augmentation: changes that leave the label true, as a model of its own in front of the one that is exported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tiltyard.config.train_section import Augment
+
+if TYPE_CHECKING:
+    import keras
+
+FLIPS = {"horizontal": "horizontal", "vertical": "vertical", "both": "horizontal_and_vertical"}
+
+
+def augmentation(settings: Augment, seed: int) -> keras.Sequential:
+    """Stack the asked-for layers; they act in training only. What moves in from outside is black."""
+    from keras import Sequential
+
+    stack = [
+        make(getattr(settings, name), seed + place)
+        for place, (name, make) in enumerate(_layers().items())
+        if name in settings.of_pictures
+    ]
+    return Sequential(stack, name="augmentation")
+
+
+def _layers() -> dict[str, Callable[[Any, int], keras.layers.Layer]]:
+    """Give the layer behind each setting; a seed goes by its place, so new ones stand at the end."""
+    from keras import layers
+
+    from tiltyard.training.image_layers import HIGHEST, Crop, Noise, Saturation
+
+    black = {"fill_mode": "constant"}
+    full = {"value_range": (0, HIGHEST)}
+    return {
+        "flip": lambda way, seed: layers.RandomFlip(FLIPS[way], seed=seed),
+        "rotation": lambda degrees, seed: layers.RandomRotation(degrees / 360, **black, seed=seed),
+        "shift": lambda share, seed: layers.RandomTranslation(share, share, **black, seed=seed),
+        "zoom": lambda share, seed: layers.RandomZoom((-share, share), (-share, share), **black, seed=seed),
+        "crop": Crop,
+        "brightness": lambda share, seed: layers.RandomBrightness(share, **full, seed=seed),
+        "contrast": lambda share, seed: layers.RandomContrast(share, **full, seed=seed),
+        "saturation": Saturation,
+        "hue": lambda share, seed: layers.RandomHue(share, **full, seed=seed),
+        "noise": Noise,
+        # half of the pictures keep what they show
+        "erasing": lambda share, seed: layers.RandomErasing(
+            (0.5, 0.5), scale=(min(0.02, share), share), fill_value=0, **full, seed=seed
+        ),
+    }

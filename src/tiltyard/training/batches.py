@@ -1,0 +1,112 @@
+"""Rows in batches, in an order that depends on seed and epoch alone, so that a resumed run sees the same."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+
+from tiltyard.arrays import Array
+from tiltyard.preparation.array_file import Stored
+from tiltyard.training.mixup import mixed
+
+BLOCK = 1024  # neighbouring rows that are read together
+POOL = 1 << 27  # bytes of the features that are in memory at a time, where not all are
+AHEAD = 4  # batches that are ready before they are asked for
+
+
+class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+    """Features, targets and weights; with a seed, they are shuffled anew each epoch.
+
+    Features that are too large for memory stay in their file. To shuffle them row by row would mean to read each row by
+    itself; so blocks of neighbours are shuffled, and then the rows of as many blocks as memory may hold at a time.
+    """
+
+    def __init__(
+        self, arrays: tuple[Array | Stored, *tuple[Array, ...]], size: int, seed: int | None = None, mixup: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.features, *self.others = arrays
+        self.size = size
+        self.seed = seed
+        self.mixup = mixup
+        self.epoch = 0
+        self.order = np.arange(len(self.features))
+        self.pool = len(self.order)
+        if isinstance(self.features, Stored):
+            self.pool = max(size, POOL * len(self.features) // max(self.features.nbytes, 1))
+        self.held: tuple[int, Any] = -1, None  # which pool is in memory, and its features
+        self.inside: Any = None  # the order, where TensorFlow deals
+        if seed is not None:
+            self.deal(0)
+
+    def __len__(self) -> int:
+        """Batches an epoch; the last may be smaller."""
+        return math.ceil(len(self.order) / self.size)
+
+    def __getitem__(self, place: int) -> tuple[Any, ...]:
+        """One batch."""
+        first = place * self.size
+        index = self.order[first : first + self.size]
+        features = self._features(first, index).astype(np.float32, copy=False)  # pixels are kept as bytes
+        arrays = features, *(array[index] for array in self.others)
+        chance = np.random.default_rng([self.seed or 0, self.epoch, place]) if self.mixup else None
+        return mixed(arrays, self.mixup, chance) if chance else arrays
+
+    def deal(self, epoch: int) -> None:
+        """Shuffle for an epoch. Called by a callback: Keras calls a data set's own hooks more than once an epoch."""
+        chance, rows = np.random.default_rng([self.seed or 0, epoch]), len(self.order)
+        self.epoch = epoch
+        self.held = -1, None
+        if not isinstance(self.features, Stored):
+            self.order = chance.permutation(rows)
+            if self.inside is not None:
+                self.inside.assign(self.order)
+            return
+        blocks = chance.permutation(math.ceil(rows / BLOCK))
+        order = (blocks[:, None] * BLOCK + np.arange(BLOCK)).ravel()
+        self.order = order[order < rows]
+        for start in range(0, rows, self.pool):
+            chance.shuffle(self.order[start : start + self.pool])
+
+    def fed(self) -> Any:
+        """Give what Keras is to read: these batches, or the same dealt by TensorFlow, where none waits for Python."""
+        whole = not isinstance(self.features, Stored) and not self.mixup
+        return self._dealt() if whole and keras.backend.backend() == "tensorflow" else self
+
+    def _dealt(self) -> Any:
+        import tensorflow as tf
+
+        with tf.device("CPU:0"):
+            arrays = [tf.constant(array) for array in (self.features, *self.others)]
+            self.inside = order = tf.Variable(self.order, trainable=False)
+
+        def batch(place: Any) -> tuple[Any, ...]:
+            index = order[place * self.size : (place + 1) * self.size]
+            features, *others = (tf.gather(array, index) for array in arrays)
+            return tf.cast(features, tf.float32), *others
+
+        return tf.data.Dataset.range(len(self)).map(batch).prefetch(AHEAD)
+
+    def _features(self, first: int, index: Array) -> Array:
+        """Give the features of one batch; its rows may lie in two pools."""
+        if not isinstance(self.features, Stored):
+            return self.features[index]
+        parts, last = [], first + len(index)
+        while first < last:
+            number = first // self.pool
+            end = min(last, (number + 1) * self.pool)
+            parts.append(self._pool(number)[first - number * self.pool : end - number * self.pool])
+            first = end
+        return np.concatenate(parts)
+
+    def _pool(self, number: int) -> Array:
+        """Give the features of one pool in their order of this epoch."""
+        if self.held[0] != number and isinstance(self.features, Stored):
+            self.held = -1, None  # two at a time would be twice the memory
+            rows = self.order[number * self.pool : (number + 1) * self.pool]
+            self.held = number, self.features.take(rows)
+        pool: Array = self.held[1]
+        return pool

@@ -1,0 +1,60 @@
+"""What a body's losses are held against: those of the best constant, which knows the training answers alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tiltyard.arrays import Array
+from tiltyard.config.task import Task
+from tiltyard.modeling.columns._vocabulary import PAD
+from tiltyard.preparation.training_rows import Parts, some
+from tiltyard.training.diagnosis import Losses
+
+if TYPE_CHECKING:
+    import keras
+
+ROWS = 1000  # of each part that are looked at
+
+
+def losses(task: Task, parts: Parts, body: keras.Model) -> Losses:
+    """Measure without dropout, augmentation, weights of rows or penalties, all of which the curves hold."""
+    from tiltyard.training import network
+
+    constant = _constant(task, network.answers(parts.encoder, parts.train[1]), body.output_shape[-1])
+    (train, train_constant), (later, later_constant) = (
+        _losses(task, parts, body, constant, some(part, ROWS)) for part in (parts.train, parts.validation)
+    )
+    return Losses(train, later, train_constant, later_constant)
+
+
+def _constant(task: Task, answers: Array, units: int) -> Array:
+    """Give the shares of the labels, or the middle of the numbers."""
+    if answers.dtype.kind == "f":
+        middle = np.median if task.loss == "mae" else np.mean
+        return np.asarray(middle(answers.reshape(len(answers), -1), axis=0), dtype=np.float32)
+    answers = answers[answers != PAD] if task.kind.targets == "text" else answers  # nothing is learned behind the end
+    shares = np.bincount(answers.ravel(), minlength=max(units, 2)) / answers.size
+    return (shares[1:] if units == 1 else shares).astype(np.float32)
+
+
+def _losses(
+    task: Task, parts: Parts, body: keras.Model, constant: Array, part: tuple[Array, Array]
+) -> tuple[float, float]:
+    """Give the mean loss of the body and that of the constant, few rows at a time: an answer may be many numbers."""
+    import keras
+
+    from tiltyard.training import network
+
+    loss = keras.losses.get(task.loss if task.classes else network.loss(task))
+    answers = network.answers(parts.encoder, part[1])
+    answers = answers.reshape(len(answers), -1)
+    sums, start = np.zeros(2), 0
+    for outputs in network.answered(body, part[0]):
+        truth = answers[start : start + len(outputs)]
+        for place, guess in enumerate((outputs, np.broadcast_to(constant, outputs.shape))):
+            sums[place] += len(outputs) * float(np.mean(np.asarray(loss(truth, guess))))
+        start += len(outputs)
+    mine, simplest = (sums / len(answers)).tolist()
+    return mine, simplest

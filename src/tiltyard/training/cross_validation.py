@@ -1,0 +1,106 @@
+"""Cross-validation: how well such a model does on rows that it has not seen, without touching the test rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from tiltyard import plugins
+from tiltyard.arrays import Array
+from tiltyard.config.task import Task
+from tiltyard.errors import DataError
+from tiltyard.preparation.training_rows import Parts
+from tiltyard.training.fit import Place, fit
+
+Fold = tuple[Array, ...]
+
+
+def cross_validate(task: Task, parts: Parts, place: Place) -> dict[str, Any]:
+    """Train once a fold, and give mean and deviation of every metric on the rows that were held out."""
+    from tiltyard.training import network
+
+    features, truth = _all(parts)
+    scores = []
+    for number, (train, stop, held) in enumerate(_folds(task, features, truth), start=1):
+        some = dataclasses.replace(
+            parts,
+            train=(features[train], truth[train]),
+            validation=(features[stop], truth[stop]),
+            digest=f"{parts.digest} fold {number} of {task.train.folds}",
+        )
+        fitted = fit(_plain(task), some, place.inside(f"fold-{number}"))
+        outputs = network.outputs(network.inference(task, fitted.body, parts.encoder), features[held])
+        scores.append(task.kind.scores(truth[held], outputs, task.kind.context(truth[train])))
+    return {
+        name: {
+            "mean": float(np.mean(values)),
+            "deviation": float(np.std(values, ddof=1)),
+            "values": values,
+        }
+        for name in scores[0]
+        if (values := [float(score[name]) for score in scores])
+    }
+
+
+def _plain(task: Task) -> Task:
+    """Give the task as each fold trains it; nobody looks at the vital signs of a model that is thrown away."""
+    return task.model_copy(update={"train": task.train.model_copy(update={"watch": False})})
+
+
+def _all(parts: Parts) -> tuple[Array, Array]:
+    """Put training and validation rows behind each other."""
+    (first, known), (second, later) = parts.train, parts.validation
+    if not isinstance(first, np.ndarray) or not isinstance(second, np.ndarray):
+        raise DataError(
+            "train.folds: expected rows that fit into memory",
+            hint="remove train.folds: with so many rows one validation part says as much",
+        )
+    return np.concatenate([first, second]), np.concatenate([known, later])
+
+
+def _folds(task: Task, features: Array, truth: Array) -> Iterator[Fold]:
+    """Give the rows to train with, those to stop by, and those held out, a fold each."""
+    count, share = task.train.folds or 2, task.split.validation / (1 - task.split.test)
+    if task.split.kind == "chronological":
+        reach = plugins.load("modalities", task.form)().reach(task)
+        folds = _in_time(len(truth), count, share, reach)
+    else:
+        strata = truth if task.classes and task.split.kind != "random" else np.zeros(len(truth), dtype=np.int64)
+        folds = _dealt(_rank(features, strata, task.split.seed), count, max(2, round(1 / share)))
+    for fold in folds:
+        if not all(map(len, fold)):
+            raise DataError(f"train.folds: expected rows for every part of {count} folds; received {len(truth)} rows")
+        yield fold
+
+
+def _rank(features: Array, strata: Array, seed: int) -> Array:
+    """Number rows by chance within their stratum; identical rows, which must stay together, share a number."""
+    rows = np.ascontiguousarray(features).reshape(len(features), -1)
+    _, first, group = np.unique(
+        rows.view(f"V{rows.itemsize * rows.shape[1]}")[:, 0], return_index=True, return_inverse=True
+    )
+    number, chance = np.empty(len(first), dtype=np.int64), np.random.default_rng(seed)
+    for stratum in np.unique(strata[first]):
+        inside = np.flatnonzero(strata[first] == stratum)
+        number[inside] = chance.permutation(len(inside))
+    return number[group]
+
+
+def _dealt(number: Array, count: int, stop: int) -> Iterator[Fold]:
+    """Hold out every row whose turn it is; of the others, stop by one in `stop`."""
+    turn, later = number % count, (number // count + 1) % stop == 0
+    for fold in range(count):
+        yield tuple(np.flatnonzero(rows) for rows in ((turn != fold) & ~later, (turn != fold) & later, turn == fold))
+
+
+def _in_time(rows: int, count: int, share: float, reach: int) -> Iterator[Fold]:
+    """Hold out one block after the other, and train with what came before; `reach` rows between share values."""
+    edges = np.linspace(0, rows, count + 2).astype(int)[1:]
+    for start, end in itertools.pairwise(edges):
+        known = start - reach
+        middle = round(known * (1 - share))
+        yield np.arange(middle - reach), np.arange(middle, known), np.arange(start, end)

@@ -1,0 +1,73 @@
+"""One spelling for an ONNX graph: tf2onnx names and orders it otherwise in every process, and a version is a hash."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tiltyard.training.onnx.loops import arrange, bodies, needs, ordered
+
+if TYPE_CHECKING:
+    import onnx
+
+
+def rewrite(path: Path) -> None:
+    """Rename and reorder what is inside by what leads to the outputs, so that equal models are equal files."""
+    import onnx
+
+    model = onnx.load(path)
+    graph = model.graph
+    arrange(graph, {value.name: b"given" for value in graph.input})
+    public = {value.name: value.name for value in (*graph.input, *graph.output)}
+    _respell(graph, {"": "", **public}, count())
+    graph.name = "model"
+    for value in (*graph.input, *graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "rows"
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
+def _respell(graph: onnx.GraphProto, outside: dict[str, str], numbers: Iterator[int]) -> None:
+    """Give each node its place and each value its number, in the bodies of loops, too, which see names from outside."""
+    order = ordered(graph)
+    weights = {weight.name: weight for weight in graph.initializer}
+    names = dict(outside)
+    for place, node in enumerate(order):
+        for name in (*needs(node), *node.output):
+            if name not in names:
+                names[name] = f"{'weight' if name in weights else 'value'}_{next(numbers)}"
+        node.name, node.doc_string = f"{node.op_type}_{place}", ""
+        node.input[:] = [names[name] for name in node.input]
+        node.output[:] = [names[name] for name in node.output]
+        for body in bodies(node):
+            _respell_body(body, names, numbers)
+    for value in (*graph.input, *graph.output):
+        value.name = names.get(value.name, value.name)
+    kept = [weights[name] for name in names if name in weights]
+    for weight in kept:
+        weight.name = names[weight.name]
+    _replace(graph.node, order)
+    _replace(graph.initializer, kept)
+    del graph.value_info[:]
+    graph.doc_string = ""
+
+
+def _respell_body(body: onnx.GraphProto, outside: dict[str, str], numbers: Iterator[int]) -> None:
+    """Respell the body of a loop: what it is given has numbers, too, and sizes without a name."""
+    given = {value.name: f"value_{next(numbers)}" for value in body.input}
+    _respell(body, outside | given, numbers)
+    for node in body.node:
+        node.ClearField("domain")  # said or meant: it is the usual one anyway
+    body.name = "body"
+    for value in (*body.input, *body.output):
+        for size in value.type.tensor_type.shape.dim:
+            size.ClearField("dim_param")
+
+
+def _replace(field: Any, items: Sequence[Any]) -> None:
+    """Put copies of `items` in the place of a repeated field's content."""
+    copies = [type(item).FromString(item.SerializeToString()) for item in items]
+    del field[:]
+    field.extend(copies)

@@ -1,0 +1,81 @@
+"""From a trained Keras model to the ONNX file that is judged and served, proven equal on real rows."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tiltyard.arrays import Array
+from tiltyard.errors import TrainingError
+from tiltyard.modeling.inference.predictor import Predictor
+from tiltyard.training.onnx import canonical
+
+if TYPE_CHECKING:
+    import keras
+
+TOLERANCE = 1e-4  # relative
+APART = "import pathlib, sys, tiltyard.training.onnx.export; tiltyard.training.onnx.export.convert(pathlib.Path(sys.argv[1]))"
+
+
+def export(model: keras.Model, folder: Path, features: Array) -> float:
+    """Write model.keras and model.onnx into a folder that is not yet in use; give their difference on real rows."""
+    expected = np.asarray(model.predict_on_batch(features), dtype=np.float64)  # also builds what export needs
+    model.save(folder / "model.keras")
+    _convert(model, folder)
+    canonical.rewrite(folder / "model.onnx")
+    return parity(expected, Predictor.load(folder).run(features).astype(np.float64))
+
+
+def _convert(model: keras.Model, folder: Path) -> None:
+    """Write ONNX; Keras does it through TensorFlow, so that another backend hands it the saved file."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        _convert_apart(folder)
+        return
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        model.export(folder / "model.onnx", format="onnx", verbose=False)
+
+
+def _convert_apart(folder: Path) -> None:
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-c", APART, str(folder)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
+        raise TrainingError(
+            f"export: expected TensorFlow, which writes ONNX, beside the backend that trained: {last[0]}",
+            hint="install tensorflow-cpu, then train again: it goes on where it was",
+        )
+
+
+def convert(folder: Path) -> None:
+    """Write ONNX from the saved file; the model must have answered once."""
+    import keras
+
+    model = keras.saving.load_model(folder / "model.keras", compile=False)
+    model.predict_on_batch(np.zeros((1, *model.input_shape[1:]), dtype=np.float32))
+    _convert(model, folder)
+
+
+def parity(expected: Array, received: Array) -> float:
+    """Give the largest difference between Keras and ONNX, relative to the outputs; refuse one above the tolerance."""
+    if expected.shape != received.shape:
+        raise TrainingError(f"export: expected outputs {expected.shape}; the ONNX file gives {received.shape}")
+    scale = np.maximum(np.abs(expected), 1e-3 * np.abs(expected).max())  # a probability of 1e-9 need not agree to 1e-13
+    worst = float(np.max(np.abs(expected - received) / np.maximum(scale, 1e-12)))
+    if not worst <= TOLERANCE:
+        raise TrainingError(
+            f"export: the ONNX file answers otherwise than Keras: expected within {TOLERANCE:g}; received {worst:.2g}",
+            hint="set train.mixed_precision: false, or use another model family",
+        )
+    return worst

@@ -1,0 +1,138 @@
+"""The verb train: fit the Keras model with early stopping and resume, then export it to ONNX, proven equal."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tiltyard import environment, files
+from tiltyard.config.task import Task
+from tiltyard.errors import DataError
+from tiltyard.preparation.training_rows import Parts
+from tiltyard.training import ensemble
+from tiltyard.training.constant_baseline import losses
+from tiltyard.training.cross_validation import cross_validate
+from tiltyard.training.diagnosis import diagnose
+from tiltyard.training.fit import Fitted, Place, fit
+from tiltyard.workspace import Workspace
+
+if TYPE_CHECKING:
+    import keras
+
+    from tiltyard.arrays import Array
+
+PARITY_ROWS = 256
+
+
+def train(workspace: Workspace, task: Task) -> dict[str, Any]:
+    """Train, export, and give the record of the training."""
+    started, busy = time.monotonic(), time.process_time()
+    parts = opened(workspace, task)
+    from tiltyard.training import network
+    from tiltyard.training.onnx.export import export
+
+    state = workspace.state(task.name, "train")
+    place = Place(state, workspace.logs(task.name), task.name)
+    folds = {"folds": cross_validate(task, parts, place)} if task.train.folds else {}
+    body, record = fit_all(task, parts, place)
+    model = network.inference(task, body, parts.encoder, _ends(task, parts, body))
+    with files.replacing_folder(workspace.out(task.name, "train")) as folder:
+        parts.encoder.save(folder / "encoder.json")
+        record |= {
+            **folds,
+            **parts.inherited,
+            "parity": export(model, folder, _asked(parts, model)),
+        }
+        files.write_json(folder / "training.json", record)
+        spent = {"seconds": time.monotonic() - started, "processor_seconds": time.process_time() - busy}
+        files.write_json(folder / "device.json", {**device(), **{name: round(one, 2) for name, one in spent.items()}})
+    shutil.rmtree(state, ignore_errors=True)
+    return record
+
+
+def opened(workspace: Workspace, task: Task) -> Parts:
+    """Read the rows, and make Keras ready: backend, determinism and precision must be set before the first layer."""
+    parts = Parts.load(workspace.out(task.name, "prepare"), task.model.inherit(workspace))
+    if task.train.batch_size > (rows := len(parts.train[0])):
+        raise DataError(f"train.batch_size: expected 1 to {rows}, the training rows; received {task.train.batch_size}")
+    with environment.hushed():
+        _set_up(task)
+    return parts.taught() if task.model.translates else parts
+
+
+def _asked(parts: Parts, model: keras.Model) -> Array:
+    """Give some validation rows as a client sends them: without the answers that a writer learns along."""
+    rows: Array = parts.validation[0][:PARITY_ROWS].astype(np.float32)
+    return rows[:, : model.input_shape[1]]
+
+
+def _set_up(task: Task) -> None:
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    keras.mixed_precision.set_global_policy("mixed_float16" if task.train.mixed_precision else "float32")
+
+
+def fit_all(task: Task, parts: Parts, place: Place) -> tuple[keras.Model, dict[str, Any]]:
+    """Fit the one model, or all members of an ensemble; give it with the record of the training."""
+    if task.train.members == 1:
+        fitted = fit(task, parts, place)
+        found = diagnose(losses(task, parts, fitted.body), fitted.record, fitted.looks)
+        return fitted.body, {**fitted.record, "diagnosis": found}
+    members = []
+    for number in range(task.train.members):
+        own = task.train.model_copy(update={"seed": task.train.seed + number})
+        members.append(fit(task.model_copy(update={"train": own}), parts, place.inside(f"member-{number + 1}")))
+    return _joined(task, parts, members)
+
+
+def _joined(task: Task, parts: Parts, members: list[Fitted]) -> tuple[keras.Model, dict[str, Any]]:
+    """Join members; the record is the first one's, with what each of them was beside it."""
+    from tiltyard.training import network
+
+    outputs = np.stack([network.outputs(member.body, parts.validation[0]) for member in members])
+    answers = network.answers(parts.encoder, parts.validation[1])
+    shares = ensemble.learn_shares(outputs, answers, task.train.blend)
+    body = ensemble.join([member.body for member in members], shares)
+    record, names = members[0].record, ("seed", "epochs", "best_epoch", "stopped_early")
+    told = [
+        {**{name: one.record[name] for name in names}, "share": share}
+        for one, share in zip(members, shares, strict=True)
+    ]
+    return body, {
+        **record,
+        "parameters": body.count_params(),
+        "members": told,
+        "correlation": ensemble.correlation(outputs, answers),
+        "diagnosis": diagnose(losses(task, parts, body), record, members[0].looks),
+    }
+
+
+def _ends(task: Task, parts: Parts, body: keras.Model) -> tuple[Array, Array] | None:
+    """Learn from validation rows what a forecast may miss by, if the task asks for it."""
+    from tiltyard.training import network
+    from tiltyard.training.interval import ends
+
+    if not task.target.interval:
+        return None
+    features, truth = parts.validation
+    missed = network.answers(parts.encoder, truth).reshape(len(truth), -1) - network.outputs(body, features)
+    return ends(missed, task.target.interval)
+
+
+def device() -> dict[str, str]:
+    """Say what training ran on."""
+    import keras
+
+    backend = keras.backend.backend()
+    names = keras.distribution.list_devices()
+    kind = "gpu" if any("gpu" in str(name).lower() or "cuda" in str(name).lower() for name in names) else "cpu"
+    return {"backend": backend, "device": kind, "devices": ", ".join(map(str, names)), "keras": keras.__version__}

@@ -1,0 +1,87 @@
+"""The verb check: everything about the data that a person should know before a model learns from them, worst first."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tiltyard import files, plugins
+from tiltyard.config.task import Task
+from tiltyard.validation.findings import _previous_data
+from tiltyard.validation.findings._dataset import Comparison, Earlier, Subject, of_file, of_task
+from tiltyard.validation.findings.base import Finding, Found, ranked
+from tiltyard.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found about the data of a task, or about new data."""
+
+    task: str
+    rows: int
+    looked_at: int  # rows: all, or a sample of them
+    repairs: list[str]
+    findings: list[Found]
+
+    @property
+    def critical(self) -> bool:
+        """Whether the data had better not be used as they are."""
+        return any(found.severity == "critical" for found in self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give what programs read."""
+        return asdict(self)
+
+
+def check(workspace: Workspace, task: Task, against: Path | None = None) -> Checked:
+    """Look at raw data as fetched, or at a file of new data beside them; nothing is fetched or trained."""
+    folder = workspace.raw(task.name)
+    subject = of_task(task, folder)
+    if against:
+        subject = of_file(task, against, subject)
+        subject = replace(subject, earlier=Earlier(comparisons=tuple(_new(subject))))
+    else:
+        data = files.sha256(folder)
+        known = _previous_data.earlier(workspace, subject, data)
+        subject = replace(subject, earlier=replace(known, comparisons=(*_parts(subject), *known.comparisons)))
+        _previous_data.record(workspace, task.name, data, subject.rows)
+    found = [found for finding in _findings(subject) for found in finding.look(subject)]
+    return Checked(task.name, subject.rows, len(subject.frame), subject.repairs, ranked(found))
+
+
+def _findings(subject: Subject) -> list[Finding]:
+    """Give the findings that look at such data; new data are not asked for what only training needs."""
+    made: list[Finding] = [plugins.load("findings", name)() for name in plugins.names("findings")]
+    return [finding for finding in made if finding.serving or not subject.reference]
+
+
+def _parts(subject: Subject) -> list[Comparison]:
+    """Hold test rows against training rows, the target included."""
+    if not subject.parts:
+        return []
+    train, test = subject.parts["train"], subject.parts["test"]
+    values = {name: subject.columns[name].comparable() for name in _compared(subject)}
+    if subject.truth is not None and subject.task.target.column not in values:
+        values[subject.task.target.column] = subject.truth
+    names = ("the training rows", "the test rows")
+    return [Comparison(name, column[train], column[test], names) for name, column in values.items()]
+
+
+def _compared(subject: Subject) -> list[str]:
+    """Name the columns to compare; where the split is by time, dates of other rows are others."""
+    by_time = subject.task.split.kind == "chronological"
+    return [name for name, column in subject.columns.items() if not (by_time and column.is_date)]
+
+
+def _new(subject: Subject) -> list[Comparison]:
+    """Hold new data against training rows, or all rows if they cannot be split."""
+    old = subject.reference
+    if old is None:
+        return []
+    both = [name for name in _compared(subject) if name in old.columns]
+    names = ("the training rows", "the new rows")
+    return [
+        Comparison(name, old.columns[name].comparable()[old.train], subject.columns[name].comparable(), names)
+        for name in both
+    ]

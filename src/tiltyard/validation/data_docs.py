@@ -1,0 +1,122 @@
+"""Great Expectations around the expectations: its pages, and what it can only judge with whole columns before it."""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tiltyard.validation.streaming import FORMAT
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+ALIKE = {  # what looks like the characters that begin markup, or end an attribute
+    ord("<"): "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}",
+    ord(">"): "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}",
+    ord("&"): "\N{FULLWIDTH AMPERSAND}",
+    ord('"'): "\N{DOUBLE PRIME}",
+    ord("'"): "\N{PRIME}",
+    ord("`"): "\N{PRIME}",
+}
+
+
+def context() -> Any:
+    """Open Great Expectations without files and without a word."""
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    import great_expectations as gx
+
+    made = gx.get_context(mode="ephemeral")
+    made.variables.progress_bars = {"globally": False}
+    return made
+
+
+def judged(gx: Any, name: str, meant: list[Any], frame: pd.DataFrame) -> list[Any]:
+    """Hold whole columns against expectations; give the result of each, in no certain order."""
+    from great_expectations import ExpectationSuite
+
+    asset = gx.data_sources.add_or_update_pandas(name).add_dataframe_asset("raw")
+    data = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
+    results: list[Any] = data.validate(ExpectationSuite(name=name, expectations=meant), result_format=FORMAT).results
+    return results
+
+
+def write(gx: Any, name: str, results: list[Any], folder: Path) -> None:
+    """Write the pages about results into a folder."""
+    from great_expectations import ExpectationSuite, __version__
+    from great_expectations.core import ExpectationSuiteValidationResult, RunIdentifier
+    from great_expectations.data_context.types.resource_identifiers import (
+        ExpectationSuiteIdentifier,
+        ValidationResultIdentifier,
+    )
+
+    _only_into(gx, folder)
+    results = [_harmless(result) for result in results]
+    gx.suites.add(ExpectationSuite(name=name, expectations=[result.expectation_config for result in results]))
+    met = sum(result.success for result in results)
+    run = RunIdentifier(run_time=datetime.now(UTC))
+    whole = ExpectationSuiteValidationResult(
+        success=met == len(results),
+        results=results,
+        suite_name=name,
+        statistics={
+            "evaluated_expectations": len(results),
+            "successful_expectations": met,
+            "unsuccessful_expectations": len(results) - met,
+            "success_percent": 100 * met / len(results),
+        },
+        meta={
+            "great_expectations_version": __version__,
+            "run_id": run,
+            "validation_time": run.run_time,
+            "active_batch_definition": _batch(name),
+        },
+    )
+    suite = ExpectationSuiteIdentifier(name=name)
+    result = ValidationResultIdentifier(suite, run, f"{name}-raw")
+    gx.validation_results_store.store_validation_results(whole, result, suite)
+    gx.build_data_docs(site_names=["docs"], resource_identifiers=[result, suite])
+
+
+def _harmless(result: Any) -> Any:
+    """Copy a result for the pages, which show some names and values as HTML and some not: none may look like it."""
+    shown = copy.deepcopy(result)
+    config = shown.expectation_config
+    shown.result, shown.exception_info = _without_markup(shown.result), {}
+    config.kwargs = _without_markup(config.kwargs)
+    return shown
+
+
+def _without_markup(value: Any) -> Any:
+    """Put in place of what begins markup, an entity or the end of an attribute what looks like it."""
+    if isinstance(value, str):
+        return value.translate(ALIKE)
+    if isinstance(value, dict):
+        return {_without_markup(key): _without_markup(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_without_markup(inner) for inner in value]
+    return value
+
+
+def _batch(name: str) -> dict[str, Any]:
+    """Say for the pages what was looked at."""
+    return {
+        "datasource_name": name,
+        "data_connector_name": "fluent",
+        "data_asset_name": "raw",
+        "batch_identifiers": {},
+    }
+
+
+def _only_into(gx: Any, folder: Path) -> None:
+    for name, made in list(gx.list_data_docs_sites().items()):
+        shutil.rmtree(made["store_backend"]["base_directory"], ignore_errors=True)  # would stay in /tmp for ever
+        gx.delete_data_docs_site(name)
+    store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder)}
+    index = {"class_name": "DefaultSiteIndexBuilder"}
+    site = {"class_name": "SiteBuilder", "store_backend": store, "site_index_builder": index}
+    gx.add_data_docs_site(site_name="docs", site_config=site)

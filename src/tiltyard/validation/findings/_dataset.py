@@ -1,0 +1,171 @@
+"""What findings look at: rows under a task, or a sample of them, their parts, and what they are held against."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tiltyard import plugins
+from tiltyard.arrays import Array, Rows, empty, take
+from tiltyard.config.task import Task
+from tiltyard.errors import DataError
+from tiltyard.modeling.columns.number import Number
+from tiltyard.preparation.modalities.base import Form
+from tiltyard.preparation.split import Parts, deal, keys, marked
+from tiltyard.validation.findings._observed_column import Seen, seen
+from tiltyard.validation.findings._sample import draw
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two samples of one quantity that should be alike."""
+
+    column: str
+    old: Array
+    new: Array
+    names: tuple[str, str]  # of the two samples, in a sentence
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What is known of the data before these."""
+
+    rows: int | None = None
+    comparisons: tuple[Comparison, ...] = ()
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Rows under a task; new data have a reference, the rows that the task learns from, and need no target."""
+
+    task: Task
+    frame: pd.DataFrame  # the sample, as its form gives it; its index counts the rows of the file
+    rows: int  # of the file
+    repairs: list[str]
+    hashes: tuple[Array, Array] | None  # of every row of the file: of its features, and of features and target
+    columns: dict[str, Seen] = field(default_factory=dict)  # those that are there
+    truth: Array | None = None  # of the sample: labels as text, '' if missing; or numbers; None if there is no target
+    parts: Parts | None = None  # places in the sample; None if it cannot be split
+    unsplit: str = ""  # why it cannot be split, if that is the split's fault
+    reference: Subject | None = None
+    earlier: Earlier = field(default_factory=Earlier)
+
+    @property
+    def parsed(self) -> Rows:
+        """The parsed values of all columns."""
+        return {name: column.parsed for name, column in self.columns.items()}
+
+    @property
+    def train(self) -> Array:
+        """The places of the training rows, or of all if they cannot be split."""
+        return self.parts["train"] if self.parts else np.arange(len(self.frame))
+
+    @property
+    def readable(self) -> Array:
+        """The places of the rows that training could take; none if a column is missing."""
+        if self.truth is None or self.columns.keys() != self.task.columns.keys():
+            return np.empty(0, dtype=np.int64)
+        known = np.isin(self.truth, self.task.classes) if self.task.classes else np.isfinite(self.truth)
+        for column in self.columns.values():
+            known[[refusal.place for refusal in column.refused]] = False
+        return np.flatnonzero(known)
+
+    def row(self, place: int) -> int:
+        """Give the number of a row in the file, from 0 as validation counts."""
+        return int(self.frame.index[place])
+
+    def named(self, places: Array) -> list[int]:
+        """Give the numbers of rows."""
+        return [int(row) for row in self.frame.index[places]]
+
+
+def of_task(task: Task, folder: Path) -> Subject:
+    """Look at raw data as they were fetched."""
+    form = plugins.load("modalities", task.form)()
+    return _parted(_drawn(task, form, folder), form, folder)
+
+
+def of_file(task: Task, path: Path, reference: Subject) -> Subject:
+    """Look at new data in a file."""
+    form = plugins.load("modalities", task.form)()
+    if not path.is_file():
+        raise DataError(f"no file {path}", hint=f"name one: tiltyard check {task.name} --against new.csv")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        suffixes = "".join(path.suffixes[-2:])
+        name = form.file if task.form in ("image", "series") else f"table{suffixes}"
+        (folder / name).symlink_to(path.resolve())
+        drawn = _drawn(task, form, folder)
+    return Subject(**{**vars(drawn), "reference": reference})
+
+
+def _drawn(task: Task, form: Form, folder: Path) -> Subject:
+    sample = draw(task, form, folder)
+    frame, whole = sample.frame, task.form in ("image", "prose")  # a row of the facts is not a row to learn from
+    columns = {name: _seen(task, name, frame) for name in task.columns if name in frame and not whole}
+    return Subject(task, frame, sample.rows, sample.repairs, sample.hashes, columns, _truth(task, frame))
+
+
+def _seen(task: Task, name: str, frame: pd.DataFrame) -> Seen:
+    """Read a column; of a series, each value for itself."""
+    column = task.columns[name]
+    if task.form == "series":
+        column = Number(bounds=getattr(column, "bounds", None))
+    return seen(column, frame[name].tolist(), name)
+
+
+def _truth(task: Task, frame: pd.DataFrame) -> Array | None:
+    import pandas as pd
+
+    if task.target.column not in frame or task.target.rise or task.kind.targets == "text":
+        return None
+    cells = frame[task.target.column]
+    if task.target.labels:
+        return np.array(["" if empty(cell) else str(cell) for cell in cells.tolist()], dtype=np.str_)
+    numbers = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64)
+    if task.target.threshold is None:
+        return numbers
+    low, high = task.classes
+    return np.where(np.isnan(numbers), "", np.where(numbers >= task.target.threshold, high, low))
+
+
+def _parted(subject: Subject, form: Form, folder: Path) -> Subject:
+    """Deal the rows that can be read to the parts that `prepare` deals them to; of a sample, nearly so."""
+    try:
+        if subject.task.form == "series":
+            rows, truth = form.rows(subject.task, folder)
+            places = _ends(subject, len(truth))
+        else:
+            places = subject.readable
+            rows, truth = _rows(subject, places)
+    except DataError:
+        return subject
+    if not len(places):
+        return subject
+    try:
+        key = keys(rows, subject.task.split.seed)
+        marks = marked(subject.task, key, lambda name: subject.frame[name].iloc[places])
+        parts = deal(subject.task.split, marks, truth, form.reach(subject.task))
+    except DataError as error:
+        return Subject(**{**vars(subject), "unsplit": error.message})
+    return Subject(**{**vars(subject), "parts": {name: places[part] for name, part in parts.items()}})
+
+
+def _ends(subject: Subject, windows: int) -> Array:
+    """Give the place of the value after each window; of several series at once it is not known."""
+    column = subject.task.columns[subject.task.target.column]
+    places = np.arange(subject.rows)[-windows:]
+    return np.empty(0, dtype=np.int64) if getattr(column, "group", None) else places
+
+
+def _rows(subject: Subject, places: Array) -> tuple[Rows, Array]:
+    rows = take(subject.parsed, places)
+    truth = np.empty(0) if subject.truth is None else subject.truth[places]
+    return rows, np.unique(truth, return_inverse=True)[1] if subject.task.classes else truth

@@ -1,0 +1,87 @@
+"""What a model was last trained on, and how many rows there were last: today's data are held against them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tiltyard import files
+from tiltyard.arrays import Array, take
+from tiltyard.modeling.columns.base import PLAIN
+from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.preparation.array_file import blocks, open_part
+from tiltyard.validation.findings._dataset import Comparison, Earlier, Subject
+from tiltyard.workspace import Workspace
+
+NAMES = ("the rows last trained on", "today's training rows")
+
+
+def earlier(workspace: Workspace, subject: Subject, data: str) -> Earlier:
+    """Find what is known of the data before these, whose hash is given; of the very same there is nothing to say."""
+    known = [row for row in _recorded(workspace, subject.task.name) if row["data"] != data]
+    prepared = _prepared(workspace, subject.task.name)
+    if not prepared or prepared["data"] == data:
+        return Earlier(known[-1]["rows"] if known else None)
+    rows = known[-1]["rows"] if known else sum(prepared["rows"].values())
+    return Earlier(rows, tuple(_comparisons(workspace, subject)))
+
+
+def record(workspace: Workspace, task: str, data: str, rows: int) -> None:
+    """Remember how many rows a version of the data has, the latest last."""
+    before = _recorded(workspace, task)
+    after = [*(row for row in before if row["data"] != data), {"data": data, "rows": rows}]
+    if after != before:
+        files.write_json(_file(workspace, task), after)
+
+
+def _file(workspace: Workspace, task: str) -> Path:
+    return workspace.state(task, "check") / "rows.json"
+
+
+def _recorded(workspace: Workspace, task: str) -> list[dict[str, Any]]:
+    path = _file(workspace, task)
+    return list(files.read_json(path)) if path.is_file() else []
+
+
+def _prepared(workspace: Workspace, task: str) -> dict[str, Any] | None:
+    path = workspace.out(task, "prepare") / "split.json"
+    return dict(files.read_json(path)) if path.is_file() else None
+
+
+def _comparisons(workspace: Workspace, subject: Subject) -> list[Comparison]:
+    """Encode today's training rows as those of the last training were, and put both side by side, column by column."""
+    folder = workspace.out(subject.task.name, "prepare")
+    if not subject.parts or subject.truth is None or subject.task.form not in ("table", "text"):
+        return []
+    train = subject.parts["train"]
+    encoder = Encoder.load(folder / "encoder.json")
+    if encoder.columns != subject.task.columns or encoder.classes != subject.task.classes:
+        return []  # prepared under another task file: not to be compared
+    features, answers = open_part(folder / "train.npz")
+    parts = blocks(len(answers))
+    old, answers = (np.concatenate([rows[part] for part in parts]) for rows in (features, answers))
+    new = encoder.encode(take(subject.parsed, train))
+    truth = np.array(encoder.classes)[answers] if encoder.classes else answers.astype(np.float64)
+    target = Comparison(subject.task.target.column, truth, subject.truth[train], NAMES)
+    return [*(_side_by_side(encoder, old, new) if subject.task.form == "table" else []), target]
+
+
+def _side_by_side(encoder: Encoder, old: Array, new: Array) -> list[Comparison]:
+    comparisons, start = [], 0
+    for name, column in encoder.columns.items():
+        scales = column.scaling(encoder.fitted[name])
+        part = slice(start, start + len(scales))
+        flags = all(scale == PLAIN for scale in scales)
+        comparisons.append(Comparison(name, _one(old[:, part], flags=flags), _one(new[:, part], flags=flags), NAMES))
+        start = part.stop
+    return comparisons
+
+
+def _one(features: Array, *, flags: bool) -> Array:
+    """Give one value a row: of flags which one is up, of others the first feature."""
+    if not flags:
+        return features[:, 0].astype(np.float64)
+    up = np.where(features.any(axis=1), features.argmax(axis=1), -1)
+    return np.asarray(up.astype(np.str_))

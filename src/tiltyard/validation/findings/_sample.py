@@ -1,0 +1,75 @@
+"""Rows to look at: a table's, or a sample of them that is drawn while the file is read, in memory that stays flat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tiltyard.arrays import Array
+from tiltyard.config.task import Task
+from tiltyard.data import table_reader
+from tiltyard.preparation.array_file import LARGEST
+from tiltyard.preparation.modalities.base import Form
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PART = 1 << 18  # rows read at a time
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some rows of a file, and what is known of all."""
+
+    frame: pd.DataFrame  # its index counts the rows of the file
+    rows: int  # of the file
+    repairs: list[str]  # what was read otherwise than it stands in the file
+    hashes: tuple[Array, Array] | None = None  # of every row of a table: of its features, and of these and the target
+
+
+def draw(task: Task, form: Form, folder: Path) -> Sample:
+    """Read tables as they are spelled; of pictures and series the facts that validation looks at, all of them."""
+    if task.form in ("image", "series"):
+        frame = form.facts(task, folder)
+        return Sample(frame, len(frame), frame.attrs.get("repairs", []))
+    texts = [name for name, column in task.columns.items() if column.spelled]
+    texts += [task.target.column] if task.target.labels else []
+    table = table_reader.surveyed(form.open(folder), task.source.dialect, texts)
+    return _drawn(task, table)
+
+
+def _drawn(task: Task, table: table_reader.Surveyed) -> Sample:
+    import pandas as pd
+
+    rows = table.layout.rows
+    places = np.arange(rows)
+    if rows > LARGEST:
+        places = np.sort(np.random.default_rng(0).choice(rows, LARGEST, replace=False))
+    frames, hashes = zip(*_parts(task, table, places), strict=True)
+    features, labelled = (np.concatenate(some) for some in zip(*hashes, strict=True))
+    return Sample(pd.concat(frames), rows, table.layout.repairs, (features, labelled))
+
+
+def _parts(
+    task: Task, table: table_reader.Surveyed, places: Array
+) -> Iterator[tuple[pd.DataFrame, tuple[Array, Array]]]:
+    for part in table.parts(rows=PART):
+        chosen = places[np.searchsorted(places, part.index[0]) : np.searchsorted(places, part.index[-1], side="right")]
+        yield part.loc[chosen], _hashes(task, part)
+
+
+def _hashes(task: Task, frame: pd.DataFrame) -> tuple[Array, Array]:
+    names = [name for name in task.columns if name in frame]
+    return _hash(frame[names]), _hash(frame[[*names, *({task.target.column} & set(frame.columns))]])
+
+
+def _hash(frame: pd.DataFrame) -> Array:
+    import pandas as pd
+
+    if not len(frame.columns):
+        return np.zeros(len(frame), dtype=np.uint64)
+    return np.asarray(pd.util.hash_pandas_object(frame, index=False).to_numpy())

@@ -1,0 +1,37 @@
+"""Columns that are not there."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import ClassVar
+
+from tiltyard.validation.findings._dataset import Subject
+from tiltyard.validation.findings.base import NAMED, Finding, Found, listed
+
+SHOWN = 20  # columns that a sentence names
+
+
+class Columns(Finding):
+    """A feature that is not there cannot be made up; the target may be absent where a model is to find it."""
+
+    code: ClassVar = "columns"
+    title: ClassVar = "missing columns"
+    serving: ClassVar = True
+
+    def look(self, subject: Subject) -> Iterator[Found]:
+        """Compare names, and guess which one was meant; if many are missing, another file was meant."""
+        if subject.task.form == "image":
+            return
+        there = [str(name) for name in subject.frame.columns]
+        wanted = [*subject.task.columns, *([] if subject.reference else [subject.task.target.column])]
+        missing = [name for name in wanted if name not in there]
+        among = f"among the {len(there):,} there are: {', '.join(there[:SHOWN])}"
+        if len(missing) > NAMED:
+            text = f"{len(missing):,} of {len(wanted):,} columns are missing: {listed(missing)}; expected them {among}"
+            yield self.found("critical", "", text, "see whether this is the right file, and has a header")
+            return
+        for name in missing:
+            near = difflib.get_close_matches(name, [one for one in there if one not in wanted], n=1)
+            hint = f"is it the column {near[0]}? rename it" if near else "add it to the data"
+            yield self.found("critical", name, f"no such column; expected it {among}", hint)

@@ -1,0 +1,37 @@
+"""A column that is always the same, or nearly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+
+from tiltyard.errors import shown
+from tiltyard.validation.findings._dataset import Subject
+from tiltyard.validation.findings.base import Finding, Found, share, without
+
+NEARLY = 0.995  # of the rows with one and the same value
+FEWEST = 20
+
+
+class Constant(Finding):
+    """What never changes explains nothing; what hardly ever changes explains little."""
+
+    code: ClassVar = "constant"
+    title: ClassVar = "constant and nearly constant columns"
+
+    def look(self, subject: Subject) -> Iterator[Found]:
+        """Count the commonest value."""
+        for name, column in subject.columns.items():
+            known, rows = column.known, len(column.parsed)
+            if not len(known) or rows < FEWEST:
+                continue
+            values, counts = np.unique(known, return_counts=True)
+            value, most = shown(values[counts.argmax()].item()), int(counts.max())
+            if len(values) == 1 and most == rows:
+                text = f"always {value} in {rows:,} rows; expected at least two values"
+                yield self.found("warning", name, text, without(subject, name))
+            elif most >= NEARLY * rows:
+                text = f"{value} in {share(most, rows)} rows; expected at most {NEARLY:.1%}"
+                yield self.found("note", name, text, f"see whether {name} is worth a column")

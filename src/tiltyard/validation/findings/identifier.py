@@ -1,0 +1,54 @@
+"""A column that names rows instead of describing them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+
+from tiltyard.arrays import Array
+from tiltyard.config.draft.profile import DENSE, KEYS
+from tiltyard.validation.findings._dataset import Subject
+from tiltyard.validation.findings._observed_column import Seen
+from tiltyard.validation.findings.base import Finding, Found, without
+
+FEWEST = 20  # rows below which every column may be all different by chance
+
+
+class Identifier(Finding):
+    """A model that learns row numbers by heart knows nothing of other rows."""
+
+    code: ClassVar = "identifier"
+    title: ClassVar = "columns that name rows"
+
+    def look(self, subject: Subject) -> Iterator[Found]:
+        """Look for names that never repeat, numbers that count rows, and numbers called an id that hardly repeat."""
+        for name, column in subject.columns.items():
+            known = column.known
+            if subject.task.form != "table" or len(known) < FEWEST or known.dtype.kind not in "fU":
+                continue
+            different = len(np.unique(known))
+            if _named(name, column, different, len(known)) or _counting(subject, column, different):
+                text = f"{different:,} different values in {len(known):,} rows; expected values that come again"
+                yield self.found("warning", name, text, f"{without(subject, name)}; it says nothing of other rows")
+
+
+def _named(name: str, column: Seen, different: int, rows: int) -> bool:
+    if column.parsed.dtype.kind == "U":
+        return different == rows
+    return bool(KEYS.search(name)) and different * 2 > rows and _whole(column.known)
+
+
+def _counting(subject: Subject, column: Seen, different: int) -> bool:
+    """Say whether whole numbers rise with the row, or are the numbers of the rows, shuffled."""
+    known = column.known
+    if column.parsed.dtype.kind != "f" or different < len(known) or not _whole(known):
+        return False
+    steps = np.diff(column.parsed) == np.diff(subject.frame.index.to_numpy())
+    dense = float(known.max() - known.min()) < DENSE * subject.rows * len(known) / len(column.parsed)
+    return bool(steps.all()) or dense
+
+
+def _whole(values: Array) -> bool:
+    return bool((np.abs(values) < 2**53).all() and (values == np.round(values)).all())

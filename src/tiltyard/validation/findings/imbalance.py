@@ -1,0 +1,52 @@
+"""Classes of very different size, or too small to learn and to test."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from typing import ClassVar
+
+from tiltyard.validation.findings._dataset import Subject
+from tiltyard.validation.findings.base import Finding, Found, listed, share
+
+RATIO = 10  # the largest class over the smallest
+FEWEST = 5  # test rows of a class, below which its recall is a matter of luck
+
+
+class Imbalance(Finding):
+    """A model that never answers a rare class looks good by accuracy."""
+
+    code: ClassVar = "imbalance"
+    title: ClassVar = "class imbalance and classes that are too small"
+
+    def look(self, subject: Subject) -> Iterator[Found]:
+        """Count rows by class."""
+        if subject.truth is None or not subject.task.classes:
+            return
+        labels = subject.truth.tolist()
+        found = Counter(labels)
+        counts = {label: found[label] for label in subject.task.classes}
+        scale = subject.rows / max(1, len(labels))
+        yield from self._small(subject, {label: round(count * scale) for label, count in counts.items()})
+        most, least = max(counts, key=lambda c: counts[c]), min(counts, key=lambda c: counts[c])
+        if counts[least] and counts[most] > RATIO * counts[least]:
+            ratio = counts[most] / counts[least]
+            fooled = subject.task.gate.metric == "accuracy"
+            yield self.found(
+                "warning" if fooled else "note",
+                subject.task.target.column,
+                f"{most} is {ratio:.0f} times as frequent as {least}, {share(counts[most], len(labels))} rows; "
+                f"expected at most {RATIO} times",
+                "set gate.metric to balanced_accuracy" if fooled else "try train.class_weights: balanced",
+            )
+
+    def _small(self, subject: Subject, counts: dict[str, int]) -> Iterator[Found]:
+        """Name the classes of which too few rows would be dealt to the test part, the smallest first."""
+        least = math.ceil(FEWEST / subject.task.split.test)
+        small = sorted((count, label) for label, count in counts.items() if count < least)
+        if small:
+            named = listed([f"{label} with {count:,} rows" for count, label in small])
+            text = f"{len(small):,} of {len(counts):,} classes are small: {named}; expected at least {least:,}, "
+            hint = "collect more of them, or join them with others in the source"
+            yield self.found("warning", subject.task.target.column, f"{text}so that {FEWEST} are tested", hint)

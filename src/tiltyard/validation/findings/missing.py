@@ -1,0 +1,51 @@
+"""Cells without a value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, get_args
+
+from tiltyard.validation.findings._dataset import Subject
+from tiltyard.validation.findings._observed_column import Seen
+from tiltyard.validation.findings.base import Finding, Found, share, without
+
+
+class Missing(Finding):
+    """Few gaps are a fact of life; more than the task allows for are a fault or a change."""
+
+    code: ClassVar = "missing"
+    title: ClassVar = "missing values"
+    serving: ClassVar = True
+
+    def look(self, subject: Subject) -> Iterator[Found]:
+        """Count by column; none are expected where the column refuses them."""
+        for name, column in subject.columns.items():
+            gone, rows = int(column.missing.sum()), len(column.parsed)
+            most = subject.task.check.missing
+            if gone == rows:
+                text = f"all of {rows:,} rows are missing; expected values"
+                yield self.found("critical", name, text, f"{without(subject, name)}, or mend the source")
+            elif gone and _refuses(column):
+                text = (
+                    f"{share(gone, rows)} rows are missing, the first is row {_first(subject, column)}; expected none"
+                )
+                yield self.found("critical", name, text, _mend(subject, name))
+            elif gone > most * rows:
+                text = f"{share(gone, rows)} rows are missing; expected at most {most:.0%}"
+                hint = f"mend the source, {without(subject, name)}, or raise check.missing"
+                yield self.found("warning", name, text, hint)
+
+
+def _mend(subject: Subject, name: str) -> str:
+    """Return what to do; a series can do without no value."""
+    way = type(subject.task.columns[name]).model_fields.get("missing")
+    other = next((one for one in get_args(way.annotation) if one != "refuse"), "") if way else ""
+    return f"mend the data, or set `missing: {other}` under columns.{name}" if other else "fill the gaps in the data"
+
+
+def _refuses(column: Seen) -> bool:
+    return any(refusal.code == "missing" for refusal in column.refused)
+
+
+def _first(subject: Subject, column: Seen) -> int:
+    return subject.row(int(column.missing.argmax()))

@@ -1,0 +1,38 @@
+"""Rows that are nearly the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+
+from tiltyard.validation.findings import _row_hashes
+from tiltyard.validation.findings._dataset import Subject
+from tiltyard.validation.findings.base import Finding, Found, listed, share
+
+FEWEST = 3  # rows
+
+
+class NearDuplicates(Finding):
+    """One observation, noted twice with another rounding, counts twice as much as others."""
+
+    code: ClassVar = "near_duplicates"
+    title: ClassVar = "rows that are nearly the same"
+
+    def look(self, subject: Subject) -> Iterator[Found]:
+        """Compare rounded rows, and how many would meet by chance; exact duplicates are another finding."""
+        keys = _row_hashes.keys(subject) if subject.task.form == "table" else []
+        if not keys or subject.hashes is None:
+            return
+        exact = _row_hashes.repeated(subject.hashes[0])[subject.frame.index.to_numpy()]
+        near = np.any([_row_hashes.repeated(key) for key in keys], axis=0) & ~exact
+        found = int(near.sum())
+        if found < FEWEST:
+            return
+        chance = int(np.any([_row_hashes.repeated(key) for key in _row_hashes.by_chance(subject)], axis=0).sum())
+        if found > FEWEST + 3 * chance:
+            rows = subject.named(np.flatnonzero(near))
+            text = f"{share(found, len(near))} rows nearly equal another one, such as rows {listed(rows)}; "
+            hint = "if they are one observation noted twice, keep one of each"
+            yield self.found("warning", "", f"{text}expected {chance} by chance", hint)

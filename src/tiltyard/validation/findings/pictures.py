@@ -1,0 +1,64 @@
+"""Picture files that are broken, of an odd size, empty or there twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar
+
+from tiltyard.modeling.columns.image import Image
+from tiltyard.validation.findings._dataset import Subject
+from tiltyard.validation.findings.base import Finding, Found, listed, share
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Pictures(Finding):
+    """Every picture is decoded once; a file that is there under two labels has a wrong one."""
+
+    code: ClassVar = "pictures"
+    title: ClassVar = "pictures that cannot be decoded, of odd size, blank, duplicate, or under two labels"
+    serving: ClassVar = True
+
+    def look(self, subject: Subject) -> Iterator[Found]:
+        """Look at the facts that validation looks at."""
+        if subject.task.form != "image":
+            return
+        frame, ((name, column),) = subject.frame, subject.task.columns.items()
+        assert isinstance(column, Image)  # noqa: S101 - for the type checker: a task's form is its column's
+        broken = frame[~frame["decodes"].astype(bool)]
+        if len(broken):
+            text = f"{self._some(broken, frame)} cannot be decoded; expected whole PNG or JPEG files"
+            yield self.found("critical", name, text, "replace or remove these files")
+        yield from self._sizes(frame[frame["decodes"].astype(bool)], name, column)
+        yield from self._twice(frame, subject.task.target.column)
+
+    def _sizes(self, frame: pd.DataFrame, name: str, column: Image) -> Iterator[Found]:
+        wanted = (column.width, column.height, column.channels)
+        odd = frame[(frame[["width", "height", "channels"]].to_numpy() != wanted).any(axis=1)]
+        if len(odd) and not column.resize:
+            sizes = Counter(zip(*(odd[name].astype(int) for name in ("width", "height", "channels")), strict=True))
+            shown = listed([f"{'x'.join(map(str, size))} ({count:,})" for size, count in sizes.most_common()])
+            text = f"{self._some(odd, frame)} have another size: {shown}; expected {'x'.join(map(str, wanted))}"
+            yield self.found(
+                "critical", name, text, "set `resize: true` in the column, or its height, width and channels"
+            )
+        blank = frame[frame["darkest"] == frame["brightest"]]
+        if len(blank):
+            text = f"{self._some(blank, frame)} have one colour only; expected something to see"
+            yield self.found("note", name, text, "see whether these files are meant")
+
+    def _twice(self, frame: pd.DataFrame, target: str) -> Iterator[Found]:
+        again = frame[frame["digest"].duplicated()]
+        if len(again):
+            text = f"{self._some(again, frame)} are the same file as an earlier one; expected each once"
+            yield self.found("warning", target, text, "remove the copies: each counts twice")
+        labels = frame.groupby("digest")[target].transform("nunique")
+        torn = frame[labels > 1]
+        if len(torn):
+            text = f"{self._some(torn, frame)} are one file under two labels; expected one label"
+            yield self.found("warning", target, text, "keep each under its true label")
+
+    def _some(self, frame: pd.DataFrame, whole: pd.DataFrame) -> str:
+        return f"{share(len(frame), len(whole))} pictures ({listed(frame['path'].tolist())})"

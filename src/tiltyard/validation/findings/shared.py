@@ -1,0 +1,46 @@
+"""Rows of the test part that training rows give away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+
+from tiltyard.arrays import Array
+from tiltyard.validation.findings import _row_hashes
+from tiltyard.validation.findings._dataset import Subject
+from tiltyard.validation.findings.base import Finding, Found, listed, share
+
+FEWEST = 3  # rows
+
+
+class Shared(Finding):
+    """A model that is tested on what it has seen shows its memory."""
+
+    code: ClassVar = "shared"
+    title: ClassVar = "rows shared, or nearly, between training and test"
+
+    def look(self, subject: Subject) -> Iterator[Found]:
+        """Split as `prepare` does; look for rounded training rows among the test rows."""
+        if subject.unsplit:
+            whole = len(subject.frame) == subject.rows
+            text = subject.unsplit if whole else f"a sample cannot be split: {subject.unsplit}"
+            hint = "remove repeated rows, or change the split"
+            yield self.found("critical" if whole else "note", "", text, hint)
+        keys = _row_hashes.keys(subject) if subject.parts and subject.task.form == "table" else []
+        if not keys or not subject.parts:
+            return
+        near = _near(keys, subject.parts)
+        chance = int(_near(_row_hashes.by_chance(subject), subject.parts).sum())
+        found = int(near.sum())
+        if found >= FEWEST and found > FEWEST + 3 * chance:
+            rows = subject.named(subject.parts["test"][near])
+            text = f"{share(found, len(near))} test rows nearly equal a training row: rows {listed(rows)}; "
+            hint = "keep one of each pair, so that no test row is known from training"
+            yield self.found("warning", "", f"{text}expected {chance} by chance", hint)
+
+
+def _near(keys: list[Array], parts: dict[str, Array]) -> Array:
+    near = np.any([np.isin(key[parts["test"]], key[parts["train"]]) for key in keys], axis=0)
+    return np.asarray(near)

@@ -1,0 +1,45 @@
+"""Columns that are distributed otherwise than in the training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from tiltyard.modeling.metrics.distance import Distance, distances
+from tiltyard.validation.findings._dataset import Comparison, Subject
+from tiltyard.validation.findings.base import Finding, Found
+
+FEWEST = 20  # rows of either sample
+
+
+class Skew(Finding):
+    """A model knows the rows it was trained on; of others it guesses."""
+
+    code: ClassVar = "skew"
+    title: ClassVar = "skew between training rows and test rows, new data, or earlier data"
+    serving: ClassVar = True
+
+    def look(self, subject: Subject) -> Iterator[Found]:
+        """Measure each column; what is too far apart, and not by chance, is told with all its measures."""
+        compared = [one for one in subject.earlier.comparisons if min(len(one.old), len(one.new)) >= FEWEST]
+        check = subject.task.check
+        limits = {"PSI": check.psi, "KS": check.ks, "chi-square": check.chi2}
+        for one in compared:
+            measured = distances(one.old, one.new)
+            sure = [d for d in measured if d.chance * len(compared) < 1 - check.confidence]
+            if any(d.value > limits[d.measure] for d in sure):
+                yield self._told(subject, one, measured, limits)
+
+    def _told(self, subject: Subject, one: Comparison, measured: list[Distance], limits: dict[str, float]) -> Found:
+        old, new = one.names
+        values = ", ".join(f"{d.measure} {d.value:.3g}" for d in measured)
+        wanted = ", ".join(f"{d.measure} {limits[d.measure]:g}" for d in measured)
+        column = subject.task.columns.get(one.column)
+        moves = column is not None and column.type == "date"  # new rows are later ones: no surprise
+        text = f"{new} differ from {old}: {values}; expected at most {wanted}"
+        hint = (
+            "find out what changed; train again if it is to stay"
+            if new != "the test rows"
+            else ("see whether the split parts rows that belong together, or time has changed them")
+        )
+        return self.found("note" if moves else "warning", one.column, text, hint)

@@ -1,0 +1,74 @@
+"""Texts that are nearly the same, very short, or longer than what is read of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+
+from tiltyard.arrays import Array
+from tiltyard.modeling.columns.text import TOKEN, Text
+from tiltyard.validation.findings._dataset import Subject
+from tiltyard.validation.findings._observed_column import Seen
+from tiltyard.validation.findings.base import Finding, Found, listed, share
+
+SHORT = 3  # characters
+CUT = 0.1  # of the texts that may be longer than what is read of them
+FEWEST = 3  # rows
+SIGNS, DIGITS = re.compile(r"[\W_]+"), re.compile(r"\d+")
+
+
+class Texts(Finding):
+    """The same message with another number in it is no second message."""
+
+    code: ClassVar = "texts"
+    title: ClassVar = "texts that nearly repeat, that are too short or too long"
+    serving: ClassVar = True
+
+    def look(self, subject: Subject) -> Iterator[Found]:
+        """Compare letters alone, and count characters and words."""
+        for name, column in subject.columns.items():
+            if isinstance(column.column, Text):
+                yield from self._short(subject, name, column)
+                yield from self._long(name, column, column.column)
+                yield from self._repeated(subject, name, _keys(column))
+
+    def _short(self, subject: Subject, name: str, column: Seen) -> Iterator[Found]:
+        bare = [len(str(cell).strip()) if cell is not None else SHORT for cell in column.cells]
+        short = np.flatnonzero(np.array(bare) < SHORT)
+        if len(short) >= FEWEST:
+            text = f"{share(len(short), len(bare))} texts have fewer than {SHORT} characters, such as rows "
+            text += listed(subject.named(short))
+            yield self.found("note", name, f"{text}; expected words", "see whether these rows are meant")
+
+    def _long(self, name: str, column: Seen, settings: Text) -> Iterator[Found]:
+        words = np.array([_words(cell, settings.length + 1) for cell in column.cells])
+        cut = int((words > settings.length).sum())
+        if cut > CUT * len(words):
+            text = f"{share(cut, len(words))} texts are longer than the {settings.length} words that are read"
+            yield self.found("note", name, f"{text}; expected at most {CUT:.0%}", f"raise columns.{name}.length")
+
+    def _repeated(self, subject: Subject, name: str, keys: Array) -> Iterator[Found]:
+        _, group, counts = np.unique(keys, return_inverse=True, return_counts=True)
+        again = (counts[group] > 1) & (keys != "")
+        if again.sum() < FEWEST:
+            return
+        text = f"{share(int(again.sum()), len(keys))} texts equal another but for signs and digits, such as rows "
+        text += listed(subject.named(np.flatnonzero(again))) + "; expected each once"
+        hint = "keep one of each: a test part that holds what was trained on measures memory"
+        across = int(np.isin(keys[subject.parts["test"]], keys[subject.parts["train"]]).sum()) if subject.parts else 0
+        text += f"; {across:,} of the test rows have such a twin in training" if across else ""
+        yield self.found("warning" if across else "note", name, text, hint)
+
+
+def _keys(column: Seen) -> Array:
+    """Give of each text its letters in lower case, with one 0 for each number."""
+    texts = ("" if cell is None else str(cell).lower() for cell in column.cells)
+    return np.array([DIGITS.sub("0", SIGNS.sub(" ", text)).strip() for text in texts], dtype=object)
+
+
+def _words(cell: object, most: int) -> int:
+    """Count words up to a number."""
+    return sum(1 for _, _ in zip(TOKEN.finditer(str(cell or "")), range(most), strict=False))

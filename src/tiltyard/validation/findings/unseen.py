@@ -1,0 +1,47 @@
+"""Names that the model has never met."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+
+from tiltyard.arrays import Array
+from tiltyard.validation.findings._dataset import Subject
+from tiltyard.validation.findings.base import Found, Severity, listed, share
+from tiltyard.validation.findings.kinds import Kinds
+
+OFTEN = 0.01  # of the new rows, from which a name nobody learned is worth a warning
+
+
+class Unseen(Kinds):
+    """Where others are refused, so are the rows that hold them; where they have a bucket, all share one fate."""
+
+    code: ClassVar = "unseen"
+    title: ClassVar = "categories that are new"
+    refusals: ClassVar = {"unseen"}
+
+    def look(self, subject: Subject) -> Iterator[Found]:
+        """Count those that are refused; in new data also those that training rows lack."""
+        yield from super().look(subject)
+        if subject.reference is None:
+            return
+        for name, column in subject.columns.items():
+            old = subject.reference.columns.get(name)
+            if column.parsed.dtype.kind == "U" and old and not column.refused:
+                new = column.known[~np.isin(column.known, old.parsed[subject.reference.train])]
+                yield from self._new(name, new, len(column.parsed))
+
+    def _new(self, name: str, new: Array, rows: int) -> Iterator[Found]:
+        if not len(new):
+            return
+        names, counts = np.unique(new, return_counts=True)
+        first = [str(one) for one in names[np.argsort(-counts, kind="stable")]]
+        text = f"{share(len(new), rows)} rows hold names that no training row has: {listed(first)}"
+        severity: Severity = "warning" if len(new) > OFTEN * rows else "note"
+        yield self.found(severity, name, f"{text}; expected none", "train again with rows that hold them")
+
+    def next(self, subject: Subject, name: str) -> str:
+        """Say what to do."""
+        return f"mend the names, add them to columns.{name}.values, or set `unseen: bucket` there"
