@@ -39,6 +39,7 @@ check: $(INSTALLED)  ## lint, format, types, direction of imports
 	ruff check .
 	ruff format --check .
 	mypy src pipelines serving tests benchmarks
+	lint-imports --no-cache
 	pytest -q tests/test_repository.py
 
 smoke: $(INSTALLED)  ## the whole road by the command line, kills, and a service hammered, in temporary projects

@@ -1,4 +1,4 @@
-"""The one service as BentoML knows it: the REST routes of tiltyard.serving.http.app, for whatever packages it is given."""
+"""The service as BentoML knows it: the REST routes of serving.http.app, for whatever packages it is given."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ protocols["auto"] = partial(Hatch, app)
 
 
 class Past:
-    """Takes requests past BentoML's layers, which time, trace and count what `front.py` does already."""
+    """Takes requests past BentoML's layers, which time, trace and count what `middleware.py` does already."""
 
     def __init__(self, app: ASGIApp) -> None:  # Starlette's word
         self.bento = app
@@ -52,7 +52,9 @@ class Door:
 @bentoml.service(
     name="tiltyard",
     workers=int(os.environ.get("TILTYARD_WORKERS", "1")),
-    traffic={"timeout": limits.seconds + 5},  # front.py has one; this one keeps a timer of each request for so long
+    traffic={
+        "timeout": limits.seconds + 5
+    },  # middleware.py has one; this one keeps a timer of each request for so long
     logging={"access": {"enabled": False}},  # /metrics counts requests; a line each would cost more than the model
     envs=[
         {"name": "BENTOML_DO_NOT_TRACK", "value": "True"},

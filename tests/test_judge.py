@@ -108,11 +108,17 @@ def test_only_code_that_judges_opens_a_verdict_again(tmp_path: Path, monkeypatch
     before = provenance.code()
     monkeypatch.setattr(tiltyard, "__file__", str(package / "__init__.py"))
     assert provenance.code() == before
-    for name in ("cli.py", "show.py", "commands/deciding.py", "report.py", "serve.py", "errors.py"):
+    for name in ("cli/main.py", "cli/output/tables.py", "report/report.py", "serving/serve.py", "errors.py"):
         (package / name).write_text("# changed\n", encoding="utf-8")
     assert provenance.code() == before
     hashes = {before}
-    for name in ("checks/gap.py", "checks/new.py", "metrics.py", "columns/number.py", "problems/regression.py"):
+    for name in (
+        "gate/checks/gap.py",
+        "gate/new.py",
+        "modeling/metrics/scores.py",
+        "modeling/columns/number.py",
+        "preparation/split.py",
+    ):
         (package / name).write_text("# changed\n", encoding="utf-8")
         hashes.add(provenance.code())
     assert len(hashes) == 6

@@ -249,7 +249,10 @@ KILLED = """
 import os, pathlib, signal, sys
 sys.path.insert(0, sys.argv[3])
 from jousting import quick_package
-from tiltyard import files; from tiltyard.registry import ledger; from tiltyard.serving.packaging import package; from tiltyard.config import loader as task_file
+from tiltyard import files
+from tiltyard.config import loader as task_file
+from tiltyard.registry import ledger
+from tiltyard.serving.packaging import package
 from tiltyard.gate.promote import promote
 from tiltyard.workspace import Workspace
 

@@ -14,41 +14,13 @@ import yaml
 from making import ROOT
 from pydantic import BaseModel
 
+from tiltyard import imports
 from tiltyard.config import resolve, task_list
 from tiltyard.config.task import Task
-from tiltyard.registry import provenance
 from tiltyard.registry.provenance import JUDGING
 from tiltyard.workspace import Workspace
 
 SOURCE = ROOT / "src" / "tiltyard"
-PLUGINS = {"sources", "formats", "models", "problems", "checks", "columns", "forms", "findings", "explanations"}
-VERBS = {
-    *("init", "remove", "fetch", "validate", "prepare", "train", "evaluate", "promote", "package"),
-    *("serve", "predict", "check", "status", "history", "rollback", "doctor", "data", "search", "study"),
-    *("traffic", "monitor", "why", "compare", "verify", "approve", "explain", "report"),
-}
-# which modules may import a heavy library; everywhere else it stays out
-HEAVY = {
-    "cryptography": {"signing"},
-    "bentoml": {"bento", "package", "service"},
-    "dvc": {"store", "dvc_push"},
-    "great_expectations": {"data_docs", "sieve", "suite"},
-    "matplotlib": {"pictures"},
-    "opentelemetry": {"tracing"},
-    "optuna": {"sampling"},
-    "prefect": set(),
-    "pyarrow": {"sheet", "bulk", "reading", "format", "meaning", "tally", "delimited", "jsonl", "parquet", "gather"},
-    "sqlalchemy": {"sql"},
-    "tensorflow": {"train", "vitals", "batches", "gradients"},
-    "jax": {"vitals", "gradients"},
-    "keras": {
-        *("augment", "batches", "export", "layered", "model", "network", "resume", "train", "watch"),
-        *("alexnet", "bow", "cnn", "inception", "lenet5", "mlp", "perceptron", "resnet", "rnn", "seq2seq", "transfer"),
-        *("transfer", "transformer", "vgg", "xception"),
-        *("distortion", "ensemble", "fitting", "optimizer", "range_test", "schedule", "stopping", "vitals"),
-        *("yardstick", "attempt", "explanation", "gradients", "inside", "walk"),
-    },
-}
 
 
 def _tracked(*patterns: str) -> list[Path]:
@@ -57,105 +29,54 @@ def _tracked(*patterns: str) -> list[Path]:
     return [ROOT / name for name in names if (ROOT / name).is_file()]
 
 
-def _imports(path: Path) -> set[str]:
-    """Give all modules that a file imports, wherever in it, except for the type checker alone."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    checked = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
-    skipped = {id(inner) for node in checked for part in node.body for inner in ast.walk(part)}
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if id(node) in skipped:
-            continue
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+def test_every_package_says_what_lives_in_it() -> None:
+    """What lives there, what may not, and where to start reading; the file to start with exists."""
+    for path in sorted(SOURCE.rglob("__init__.py")):
+        if path.parent != SOURCE:
+            text = path.read_text(encoding="utf-8")
+            module = ast.parse(text)
+            assert len(module.body) == 1, f"{path} holds code"
+            lines = (ast.get_docstring(module) or "").splitlines()
+            assert len(lines) == 4, path
+            named = re.findall(r"[\w/]+\.py", lines[3])
+            assert lines[3].startswith("Start with "), path
+            assert named, path
+            assert [name for name in named if not (path.parent / name).is_file()] == [], path
 
 
-def _name(path: Path) -> str:
-    return path.relative_to(SOURCE).with_suffix("").as_posix().replace("/", ".")
+def test_no_folder_is_without_an_init() -> None:
+    """A package without one would not be found by what reads the tree."""
+    folders = {path.parent for path in _tracked("src/tiltyard/*.py", "src/tiltyard/**/*.py")}
+    assert [folder for folder in folders if not (folder / "__init__.py").is_file()] == []
 
 
-@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=_name)
-def test_imports_point_from_verbs_to_types(path: Path) -> None:
-    """Plug-ins and types import no verb, and nothing but the command line imports pipelines."""
-    name, imports = _name(path), _imports(path)
-    ours = {module.split(".")[1] for module in imports if module.startswith("tiltyard.")}
-    assert name == "command" or not any(module.split(".")[0] == "pipelines" for module in imports)
-    if name.split(".")[0] in PLUGINS:
-        assert not ours & VERBS, f"{name} is a plug-in and imports the verb {ours & VERBS}"
-    if name != "cli" and not name.startswith("command"):
-        assert not ours & {"cli", "command", "commands"}
-
-
-@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=_name)
-def test_heavy_libraries_stay_where_they_are_needed(path: Path) -> None:
-    """Each heavy library is imported by the modules that the table names, and by no other."""
-    roots = {module.split(".")[0] for module in _imports(path)}
-    for library, modules in HEAVY.items():
-        if library in roots:
-            assert path.stem in modules, f"{_name(path)} imports {library}"
-
-
-# What the code that judges imports, and no verdict follows from.
+# Packages that the code that judges imports, of which a verdict follows from no more than JUDGING names.
 NOT_JUDGING = {
-    "it shows and tells": {"__init__", "errors", "evaluation", "exhibit", "markdown", "site.__init__"},
-    "it stores and signs": {
-        *("aliases", "challenge", "dvc_cache", "dvc_push", "dvc_transfer", "files", "ledger", "listing", "manifest"),
-        *("pointer", "progress", "registry", "signing", "stage", "store", "versions", "workspace"),
-    },
-    "it answers requests and records them": {
-        *("arms", "backlog", "body", "contributions", "csv_cells", "cut", "deadline", "dialect", "feedback", "few"),
-        *("feedback_token", "focus", "image_file", "inference", "meaning", "predict_request", "rate_limit", "recorder"),
-        *("served", "shapley", "sheet", "shortcut", "spool", "tally", "tensors"),
-    },
-    "it made what is judged, which the hashes of model, test rows and settings name": {
-        *("expectation", "model", "ranges", "schedule", "shelf", "source", "split", "strict", "training"),
-    },
+    "config": "settings, whose values stand in the fingerprint",
+    "data": "reading and keeping data, whose hash stands in the fingerprint",
+    "registry": "keeping decisions",
+    "serving": "answering requests",
 }
 
 
 def test_the_code_that_judges_is_hashed() -> None:
-    """Whatever judge and the plug-ins of judging import is in the list of the hash, or is left out for a reason."""
-    hashed = {_name(path) for name in JUDGING for path in provenance._modules(SOURCE / name)}
-    plugged = {_name(path) for name in ("checks", "columns", "problems") for path in (SOURCE / name).glob("*.py")}
-    needed, new = set[str](), {"judge", *plugged}
-    while new:
-        needed |= new
-        new = {module for name in new for module in _ours(SOURCE / f"{name.replace('.', '/')}.py")} - needed
-    left = set().union(*NOT_JUDGING.values())
-    assert needed == hashed | left
-    assert not hashed & left
-
-
-def _ours(path: Path) -> set[str]:
-    """Name the modules of ours that a file imports."""
-    names = [module.removeprefix("tiltyard").strip(".") for module in _imports(path) if module.startswith("tiltyard")]
-    found = [
-        [SOURCE / f"{name.replace('.', '/')}.py", SOURCE / name.replace(".", "/") / "__init__.py"] for name in names
-    ]
-    return {_name(one) for either in found for one in either if one.is_file()}
-
-
-def test_pipelines_hold_order_alone() -> None:
-    """Pipelines import no array, table or model library: arithmetic and file formats are the verbs'."""
-    for path in (ROOT / "pipelines").glob("*.py"):
-        roots = {module.split(".")[0] for module in _imports(path)}
-        assert not roots & {"numpy", "pandas", "keras", "tensorflow", "onnxruntime", "great_expectations", "dvc"}
+    """Whatever judging imports is in the list of the hash, or is left out for a reason."""
+    packages = {path.relative_to(SOURCE).parts[0] for path in imports.closure(SOURCE / "gate/judge.py")}
+    packages = {name for name in packages if not name.endswith(".py")}
+    assert packages == {name for name in JUDGING if "/" not in name and not name.endswith(".py")} | {*NOT_JUDGING}
+    assert all((SOURCE / name).exists() for name in JUDGING)
 
 
 def test_the_file_map_of_the_readme_is_true() -> None:
-    """Every path that the README's map names exists, and every module and folder of ours stands in it."""
+    """Every path that the README's map names exists, and every package of ours stands in it."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     block = re.search(r"## Where things are\n.*?```\n(.*?)```", text, re.DOTALL)
     assert block, "the README has no file map"
     named = set(re.findall(r"[\w./-]+", " ".join(line.strip().split("  ")[0] for line in block[1].splitlines())))
-    for name in named:
+    for name in named - {".py"}:
         assert (ROOT / name).exists() or (SOURCE / name).exists(), f"{name} is in the map only"
-    for path in [*SOURCE.glob("*.py"), *(p for p in SOURCE.iterdir() if p.is_dir() and p.name != "__pycache__")]:
-        if path.name != "__init__.py":
-            assert path.name in named or f"{path.name}/" in named, f"{path.name} is not in the map"
+    for path in (p for p in SOURCE.iterdir() if p.is_dir() and p.name != "__pycache__"):
+        assert f"{path.name}/" in named, f"{path.name} is not in the map"
 
 
 def test_the_readme_has_the_length_that_is_read() -> None:
@@ -197,6 +118,47 @@ def test_what_stages_depend_on_exists() -> None:
     for stage in stages.values():
         for name in stage["deps"]:
             assert not name.startswith("src/") or (ROOT / name).exists(), name
+
+
+VERBS = {
+    "resolve": "config/resolve.py",
+    "validate": "validation/validate.py",
+    "prepare": "preparation/prepare.py",
+    "train": "training/train.py",
+    "evaluate": "evaluation/evaluate.py",
+}
+# What a stage may import without depending on it: where files lie and how they are written, not what stands in them.
+ELSEWHERE = {
+    *(
+        "errors",
+        "files",
+        "plugins",
+        "processes",
+        "progress",
+        "environment",
+        "workspace",
+        "arrays",
+        "settings",
+        "deadline",
+    ),
+    "expectation",  # what validate expects, on which it depends
+}
+# What problems measure with, and no stage but evaluate: `make check` holds that they do not import it.
+MEASURING = ("figures.py", "modeling/metrics/")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_stages_depend_on_what_they_import(verb: str) -> None:
+    """What a stage imports, directly or not, is among its dependencies; settings come resolved, and prepare has read the data."""
+    stage = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"][verb]
+    named = [name.removeprefix("src/tiltyard/") for name in stage["deps"] if name.startswith("src/")]
+    without = {"resolve": (), "validate": ("config",), "prepare": ("config",)}.get(verb, ("config", "data"))
+    imported = {path.relative_to(SOURCE).as_posix() for path in imports.closure(SOURCE / VERBS[verb], without=without)}
+    needed = {name for name in imported if not name.endswith("__init__.py") and Path(name).stem not in ELSEWHERE}
+    if verb != "evaluate":
+        needed = {name for name in needed if not name.startswith(MEASURING)}
+    missing = {name for name in needed if not any(f"{name}/".startswith(f"{place}/") for place in named)}
+    assert not missing
 
 
 def test_settings_are_resolved_again_when_their_defaults_change() -> None:

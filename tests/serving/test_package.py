@@ -17,7 +17,7 @@ import pytest
 import tiny
 from making import ROOT, new_workspace, writing
 
-from tiltyard import files
+from tiltyard import files, imports
 from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.data import dvc
@@ -299,9 +299,10 @@ def test_compare_measures_rounding() -> None:
 
 def test_needed_follows_imports() -> None:
     """The part of the package that serving needs has the encoder and every column, and no verb that trains."""
-    names = {path.relative_to(bento.SOURCE).as_posix() for path in bento.needed(ROOT / "serving/service.py")}
-    assert names >= {"__init__.py", "served.py", "api.py", "encoder.py", "columns/image.py", "problems/forecasting.py"}
-    assert not names & {"train.py", "prepare.py", "validate.py", "cli.py", "bento.py", "export.py"}
+    names = {path.relative_to(imports.SOURCE).as_posix() for path in imports.closure(ROOT / "serving/service.py")}
+    assert names >= {"__init__.py", "serving/model/loaded_model.py", "modeling/columns/image.py"}
+    assert names >= {"modeling/problems/forecasting.py", "serving/http/static/page.css"}
+    assert not {name.partition("/")[0] for name in names} & {"cli", "training", "validation", "gate"}
 
 
 def test_environment_hides_the_project() -> None:
@@ -313,8 +314,8 @@ def test_environment_hides_the_project() -> None:
         del os.environ["TILTYARD_PACKAGES"]
 
 
-def test_a_text_that_is_no_name_is_no_file(tmp_path: Path) -> None:
-    """What a call is given may look like a path: it names no module, and leads nowhere."""
+def test_a_text_that_is_no_kind_of_plugins_is_no_file(tmp_path: Path) -> None:
+    """What a call is given may look like a path or a module: it names none, and leads nowhere."""
     script = tmp_path / "service.py"
-    script.write_text('"a/b".startswith("/")\n"a".endswith("../errors")\nfrom tiltyard import errors\n')
-    assert [path.name for path in bento.needed(script)] == ["__init__.py", "errors.py"]
+    script.write_text('"a/b".startswith("explain")\n"a".endswith("../errors")\nfrom tiltyard import errors\n')
+    assert [path.name for path in imports.closure(script)] == ["__init__.py", "errors.py"]

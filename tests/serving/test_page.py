@@ -13,13 +13,14 @@ from hatchling.builders.wheel import WheelBuilder
 from making import ROOT, new_workspace
 from starlette.applications import Starlette
 
+from tiltyard import imports
 from tiltyard.serving.http import api_keys, page
 from tiltyard.serving.http.app import application
 from tiltyard.serving.http.limits import Limits
 from tiltyard.serving.model.loaded_model import Served
 from tiltyard.serving.packaging import bento, smoke_test
 
-FOLDER = ROOT / "src" / "tiltyard" / "page"
+FOLDER = Path(page.__file__).parent / "static"
 SOURCES = sorted(path for path in FOLDER.iterdir() if path.suffix in page.TYPES)
 
 
@@ -123,8 +124,8 @@ def test_a_schema_says_what_its_figures_mean(client: TestClient, name: str) -> N
 def test_wheels_and_bentos_hold_the_page() -> None:
     """Every file of it, though it is no Python."""
     wheel = {file.distribution_path for file in WheelBuilder(str(ROOT)).recurse_included_files()}
-    assert {f"tiltyard/page/{path.name}" for path in SOURCES} <= wheel
-    assert {*SOURCES} <= {*bento.needed(ROOT / "serving" / "service.py")}
+    assert {f"tiltyard/serving/http/static/{path.name}" for path in SOURCES} <= wheel
+    assert {*SOURCES} <= {*imports.closure(ROOT / "serving" / "service.py")}
 
 
 @pytest.mark.smoke

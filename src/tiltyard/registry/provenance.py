@@ -14,13 +14,11 @@ from tiltyard.workspace import Workspace
 
 CODE = ("src", "pipelines", "tasks", "dvc.yaml", "params.yaml")  # what a commit must hold for a figure to be traced
 
-# The modules and folders that a verdict follows from: where one of them changes, what was held is judged anew.
+# What a verdict follows from: where a file of it changes, what was held is judged anew.
 JUDGING = (
-    *("judge.py", "contest.py", "duel.py", "gate.py", "checks", "verdict.py", "terms.py", "task.py", "plugins.py"),
-    *("approve.py", "card.py", "decision.py", "rivals.py", "live.py", "gather.py", "monitor.py", "drift.py", "skew.py"),
-    *("bootstrap.py", "metrics.py", "labels.py", "curves.py", "slices.py", "disturb.py", "simple.py", "reference.py"),
-    *("evaluate.py", "predictor.py", "predictions.py", "prepare.py", "stored.py", "encoder.py", "column.py", "columns"),
-    *("problem.py", "problems", "moment.py", "vocabulary.py", "ngram.py"),
+    *("evaluation", "gate", "modeling", "monitoring", "preparation", "plugins.py"),
+    *("config/gate_section.py", "config/task.py", "registry/approve.py", "registry/decision.py"),
+    *("serving/http/drift_gauges.py", "serving/packaging/model_card.py"),
 )
 
 

@@ -2,7 +2,7 @@
 
 python -m tiltyard.serving.compute.process SOCKET
 
-It is started by compute_pool.py, which ends it when work takes too long, and starts another when one ends. It takes
+It is started by pool.py, which ends it when work takes too long, and starts another when one ends. It takes
 jobs from a socket, one at a time, and answers each; when the socket closes it ends.
 """
 

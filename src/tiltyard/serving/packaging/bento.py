@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import json
 import os
@@ -10,18 +9,15 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import tiltyard
-from tiltyard import files
+from tiltyard import files, imports
 from tiltyard.errors import PackageError
 from tiltyard.registry import manifest
 from tiltyard.serving import variables
 from tiltyard.workspace import Workspace
 
-SOURCE = Path(tiltyard.__file__).parent
 # Builds what one line of its standard input says, and ends when that closes: with us, however we end.
 BUILD = """\
 import json, os, sys, threading
@@ -61,8 +57,8 @@ def _fill(workspace: Workspace, context: Path, task: str, version: str) -> None:
     manifest.write(context / "packages" / task / version)
     shutil.copy(workspace.service, context / "service.py")
     shutil.copy(workspace.service.with_name("requirements.lock"), context / "requirements.txt")
-    for path in needed(workspace.service):
-        target = context / "tiltyard" / path.relative_to(SOURCE)
+    for path in imports.closure(workspace.service):
+        target = context / "tiltyard" / path.relative_to(imports.SOURCE)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
 
@@ -113,56 +109,3 @@ def clean() -> dict[str, str]:
     dropped = {"PYTHONPATH", *variables.SERVED, *variables.TRACING, "BENTOML_CONFIG", "BENTOML_CONFIG_OPTIONS"}
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
     return {**kept, "BENTOML_DO_NOT_TRACK": "True", "OTEL_SDK_DISABLED": "true"}
-
-
-def needed(service: Path) -> list[Path]:
-    """List the files of this package that a script imports, directly or not; folders come whole, the page's, too."""
-    found: set[Path] = set()
-    waiting = [service]
-    while waiting:
-        for path in _imports(waiting.pop()):
-            siblings = path.parent.glob("[!.]*.*") if path.parent != SOURCE else [path]
-            new = {path, *siblings} - found
-            found |= new
-            waiting += [one for one in new if one.suffix == ".py"]
-    return sorted(found)
-
-
-def _imports(path: Path) -> Iterator[Path]:
-    """Give the files of this package that one file names: by an import, or by the name of a plug-in folder."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    typing = {part for node in ast.walk(tree) for one in _for_types(node) for part in ast.walk(one)}
-    for node in ast.walk(tree):
-        if node in typing:
-            continue
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _is_text(node.args[:1]):
-            names = [f"tiltyard.{ast.literal_eval(node.args[0])}"]  # plugins.load("problems", ...)
-        for name in names:
-            yield from _files(name)
-
-
-def _for_types(node: ast.AST) -> list[ast.stmt]:
-    """Give what stands under `if TYPE_CHECKING:`, of which nothing happens when the file runs."""
-    guarded = isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-    return node.body if guarded and isinstance(node, ast.If) else []
-
-
-def _is_text(arguments: list[ast.expr]) -> bool:
-    return bool(arguments) and isinstance(arguments[0], ast.Constant) and isinstance(arguments[0].value, str)
-
-
-def _files(name: str) -> Iterator[Path]:
-    """Give the file of a module of this package, and the __init__ of each package it lies in."""
-    package, *parts = name.split(".")
-    if package != "tiltyard" or not all(map(str.isidentifier, parts)):  # a call's text may be anything, even a path
-        return
-    for end in range(len(parts) + 1):
-        place = SOURCE.joinpath(*parts[:end])
-        for path in (place.with_suffix(".py"), place / "__init__.py"):
-            if path.is_file():
-                yield path

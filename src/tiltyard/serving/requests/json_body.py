@@ -10,7 +10,7 @@ import msgspec
 from tiltyard.errors import RequestError, shown
 
 NO_NUMBER = re.compile(rb"[\[:,\s]-?(NaN|Infinity)\b")
-EXPLAIN = "explain"  # by this name: a call with the text itself would be read as asking for the module (bento.py)
+EXPLAIN = "explain"
 EXPECTED = 'expected {"instances": [...]}'
 
 decoder = msgspec.json.Decoder()

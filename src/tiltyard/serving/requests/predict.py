@@ -1,6 +1,6 @@
 """A request for predictions, from its body to the body of its answer: the same code in the service and beside it.
 
-What costs more than a millisecond is not done where requests are received (compute_pool.py).
+What costs more than a millisecond is not done where requests are received (pool.py).
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import keras
 
 TOLERANCE = 1e-4  # relative
-APART = "import pathlib, sys, tiltyard.training.onnx.export; tiltyard.training.onnx.export.convert(pathlib.Path(sys.argv[1]))"
+APART = "import pathlib, sys; from tiltyard.training.onnx import export; export.convert(pathlib.Path(sys.argv[1]))"
 
 
 def export(model: keras.Model, folder: Path, features: Array) -> float:
