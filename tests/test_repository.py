@@ -149,7 +149,7 @@ MEASURING = ("figures.py", "modeling/metrics/")
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_stages_depend_on_what_they_import(verb: str) -> None:
-    """What a stage imports, directly or not, is among its dependencies; settings come resolved, and prepare has read the data."""
+    """What a stage imports is among its dependencies; settings come resolved, and prepare has read the data."""
     stage = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"][verb]
     named = [name.removeprefix("src/tiltyard/") for name in stage["deps"] if name.startswith("src/")]
     without = {"resolve": (), "validate": ("config",), "prepare": ("config",)}.get(verb, ("config", "data"))

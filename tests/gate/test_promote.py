@@ -280,7 +280,7 @@ print(promote(workspace, task_file.load(workspace, "iris")).verdict)
 
 def start(workspace: Workspace, point: str) -> subprocess.Popen[str]:
     """Promote in a process of its own, which kills itself at a point."""
-    command = [sys.executable, "-c", KILLED, str(workspace.root), point, str(Path(__file__).parent)]
+    command = [sys.executable, "-c", KILLED, str(workspace.root), point, str(ROOT / "tests/builders")]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 

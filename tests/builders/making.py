@@ -21,7 +21,7 @@ from tiltyard.data import versions
 from tiltyard.data.dvc import Pointer
 from tiltyard.workspace import Workspace
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PROJECT = ("tasks", "dvc.yaml", "params.yaml", ".dvcignore", "serving/service.py", "serving/requirements.lock")
 NAMES = ("a", "b", "c", "d")  # the tasks of a small project
 QUICK = {"train.epochs": 3, "train.patience": 2, "serve.max_instances": 64}

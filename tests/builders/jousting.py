@@ -112,7 +112,7 @@ def copied(made: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Arena:
     monkeypatch.setattr("tiltyard.gate.duel_setup.simple", lambda *_: None)
     monkeypatch.setattr(
         "tiltyard.gate.duel_setup._memory_mb", lambda _: 80.0
-    )  # a process each time; tests/test_verify.py has it
+    )  # a process each time; tests/registry/test_verify.py has it
     shutil.copytree(made, root)
     workspace = Workspace(root)
     return workspace, loader.load(workspace, "iris")
