@@ -35,7 +35,7 @@ from typing import Any
 import page
 from watched import look
 
-sys.path.insert(0, str(page.ROOT / "tests"))
+sys.path.insert(0, str(page.ROOT / "tests/builders"))
 
 import scribe  # from tests/: a model that writes text
 from making import new_workspace

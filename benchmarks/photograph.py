@@ -14,7 +14,7 @@ from pathlib import Path
 import page
 from PIL import Image
 
-sys.path.insert(0, str(page.ROOT / "tests"))
+sys.path.insert(0, str(page.ROOT / "tests/builders"))
 
 from browser import Browser, browsing
 

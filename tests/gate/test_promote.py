@@ -13,7 +13,7 @@ from pathlib import Path
 import jousting
 import pytest
 from jousting import Arena, arena, challenge, enter_challenger
-from making import edit_task
+from making import ROOT, edit_task
 
 from tiltyard import files
 from tiltyard.config import loader
