@@ -96,7 +96,7 @@ def _write(kept: dict[str, Any]) -> None:
 
 
 def _rejections(kept: dict[str, Any]) -> list[str]:
-    """Say why the gate rejected: of each task the reasons of the first run that was."""
+    """Return why the gate rejected: of each task the reasons of the first run that was."""
     told = ["What was rejected, and why:", ""]
     for name, known in kept.items():
         runs = known["runs"]
@@ -189,7 +189,7 @@ Fit = Callable[[Array, Array, Array], Array]
 
 
 def _boosted(task: Task) -> Fit:
-    """Give boosted trees at their defaults; a logarithm is learned where we learn one."""
+    """Return boosted trees at their defaults; a logarithm is learned where we learn one."""
     from sklearn import ensemble
 
     def fit(features: Array, truth: Array, asked: Array) -> Array:
@@ -242,7 +242,7 @@ def _line(name: str, known: dict[str, Any]) -> str:
 
 
 def _cell(values: list[float]) -> str:
-    """Give mean and standard deviation over the runs."""
+    """Return mean and standard deviation over the runs."""
     mean, spread = statistics.fmean(values), statistics.stdev(values)
     digits = 0 if abs(mean) >= 1000 else 1 if abs(mean) >= 50 else 2 if abs(mean) >= 5 else 3
     return f"{mean:,.{digits}f} ± {spread:,.{digits}f}"

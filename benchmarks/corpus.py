@@ -90,7 +90,7 @@ def _good(dice: Random, model: Model) -> tuple[str, Any]:
 
 
 def _holes(value: Any) -> Iterator[Any]:
-    """Give the value with a hole in the place of each of its parts, itself among them."""
+    """Yield the value with a hole in the place of each of its parts, itself among them."""
     yield HOLE
     if isinstance(value, dict):
         for key, part in value.items():
@@ -170,7 +170,7 @@ def picture(dice: Random, _: Model) -> Body:
 
 
 def png(width: int, height: int, dice: Random) -> bytes:
-    """Give a PNG file that says it has this size, and holds some zeros."""
+    """Return a PNG file that says it has this size, and holds some zeros."""
     head = struct.pack(">IIBBBBB", width, height, dice.choice([1, 8, 16]), dice.choice([0, 2, 3, 6]), 0, 0, 0)
     chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(bytes(dice.choice([0, 72, 10**6])))), (b"IEND", b"")]
     if dice.random() < 0.3:  # texts are unpacked, too

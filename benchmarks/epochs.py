@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def _known(name: str) -> str:
-    """Give the line of a task that was measured before."""
+    """Return the line of a task that was measured before."""
     lines = TARGET.read_text(encoding="utf-8").splitlines() if TARGET.is_file() else []
     return next((line for line in lines if line.startswith(f"| `{name}` |")), "")
 
@@ -99,7 +99,7 @@ def _shortened(space: Workspace, name: str, rows: int) -> Task:
 
 
 def _epochs(way: str, root: str, name: str) -> list[float]:
-    """Give the seconds of each epoch but the first."""
+    """Return the seconds of each epoch but the first."""
     space, ends = Workspace(Path(root)), list[float]()
     task = loader.load(space, name)
     parts = train.opened(space, task) if way == "ours" else Parts.load(space.out(name, "prepare"))

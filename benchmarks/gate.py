@@ -53,14 +53,14 @@ class Setting:
     corrected: bool = True  # for having looked before
 
     def judged_by(self, seed: int) -> Task:
-        """Give the task with such a gate, and a seed of its own: it decides which resamples the bootstrap draws."""
+        """Return the task with such a gate, and a seed of its own: it decides which resamples the bootstrap draws."""
         task = loader.load(Workspace(page.ROOT), self.task)
         gate = task.gate.model_copy(update={"metric": self.metric, "minimum_gain": self.least})
         return task.model_copy(update={"gate": gate, "split": task.split.model_copy(update={"seed": seed})})
 
 
 def drawn(setting: Setting, seed: int) -> Iterator[tuple[Array, Array]]:
-    """Give the truth of sealed rows with the champion's outputs, then with those of ever new challengers."""
+    """Yield the truth of sealed rows with the champion's outputs, then with those of ever new challengers."""
     generator = np.random.default_rng(seed)
     rows, classes = setting.rows, 3
     shared = math.sqrt(SHARED) * generator.standard_normal((rows, classes))
@@ -84,7 +84,7 @@ def duels(setting: Setting, seed: int) -> Iterator[Duel]:
 
 
 def wins(duel: Duel) -> bool:
-    """Say whether the checks that look at the champion let a challenger through."""
+    """Return whether the checks that look at the champion let a challenger through."""
     return all(check().outcome(duel).state != "failed" for check in CHECKS)
 
 
@@ -99,14 +99,14 @@ def first(setting: Setting, seed: int) -> int:
 
 
 def spread(setting: Setting, seed: int) -> float:
-    """Give the gain that such rows show four times in five."""
+    """Return the gain that such rows show four times in five."""
     gain = next(duels(setting, seed)).over_champion
     assert gain is not None  # noqa: S101 - there is a champion
     return gain.seen(0.95)
 
 
 def gained(setting: Setting, better: float, seed: int) -> float:
-    """Give the true gain, by very many rows."""
+    """Return the true gain, by very many rows."""
     task, models = setting.judged_by(seed), drawn(replace(setting, rows=400_000, better=better), seed)
     (truth, old), (_, new) = next(models), next(models)
     return task.metric.gain(*(task.metric.score(truth, outputs, {}) for outputs in (new, old)))
@@ -122,7 +122,7 @@ def reaching(setting: Setting, gain: float, seed: int) -> float:
 
 
 def measured(setting: Setting, pool: ProcessPoolExecutor, pairs: int, seed: int) -> dict[str, Any]:
-    """Give the shares of challengers that win: equal ones, equal ones again and again, better ones."""
+    """Return the shares of challengers that win: equal ones, equal ones again and again, better ones."""
     all_seeds, few = range(seed, seed + pairs), range(seed, seed + max(pairs // 4, 1))
 
     def told(ask: Callable[[Setting, int], Any], what: Setting, of: range = all_seeds) -> Array:

@@ -23,5 +23,5 @@ def write(title: str, text: str) -> None:
 
 
 def machine() -> str:
-    """Say what was measured on."""
+    """Return what was measured on."""
     return f"{platform.machine()}, {os.cpu_count()} cores, no GPU"

@@ -62,7 +62,7 @@ def _checks(task: Task, folder: Path) -> dict[str, Any]:
 
 
 def _seconds(times: int, do: Callable[[], Any]) -> float:
-    """Give the median of processor times."""
+    """Return the median of processor times."""
     taken = []
     for _ in range(times):
         start = time.process_time()
@@ -83,7 +83,7 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def schema(expectations: list[Expectation]) -> pa.DataFrameSchema:
-    """Give each expectation as pandera has it."""
+    """Return each expectation as pandera has it."""
     columns: dict[str, list[Any]] = {}
     whole, required = [], set()
     for expectation in expectations:

@@ -108,7 +108,7 @@ def _run(root: Path, command: list[str]) -> tuple[float, float, float, str]:
 
 
 def _busy() -> float:
-    """Give the processor time of all processes that this one has started and that have ended."""
+    """Return the processor time of all processes that this one has started and that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -175,7 +175,7 @@ def _slope(figures: list[Figure]) -> str:
 
 
 def _versus(figures: list[Figure]) -> str:
-    """Hold the verb against a script around pandera."""
+    """Compare the verb with a script around pandera."""
     found = {(figure.what, figure.rows): figure for figure in figures}
     rivals = [figure for figure in figures if figure.what == "pandera"]
     if not rivals:
@@ -195,7 +195,7 @@ def _versus(figures: list[Figure]) -> str:
 
 
 def _checks(figures: list[Figure]) -> str:
-    """Hold the checks alone against pandera's."""
+    """Compare the checks alone with pandera's."""
     measured = [(figure.rows, json.loads(figure.said)) for figure in figures if figure.what == "checks"]
     if not measured:
         return ""

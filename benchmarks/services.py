@@ -39,7 +39,7 @@ def _named(name: str, rows: Any) -> Any:
 
 
 def _tensor(_: str, rows: Any) -> Any:
-    """Say the same in the Open Inference Protocol."""
+    """Write the same in the Open Inference Protocol."""
     data = np.array(rows, dtype=np.float32)
     shape = {"name": "x", "shape": list(data.shape), "datatype": "FP32"}
     return {"inputs": [{**shape, "data": data.ravel().tolist()}]}
@@ -58,7 +58,7 @@ class Service:
     workers: int = 1  # of ours; the others have one
 
     def body(self, name: str, rows: dict[bool, list[Any]]) -> bytes:
-        """Give what to send for rows, of which there are two spellings: features, and as a client has them."""
+        """Return what to send for rows, of which there are two spellings: features, and as a client has them."""
         return msgspec.json.encode(self.wrap(name, rows[self.own]))
 
 
@@ -90,7 +90,7 @@ def peers(python: str, home: Path) -> list[Service]:
 
 
 def environment(workspace: Workspace, folders: dict[str, Path], home: Path) -> dict[str, str]:
-    """Tell each, in its own words, what to serve."""
+    """Return what each is told to serve."""
     own = {f"TILTYARD_{name}": value for name, value in serve.fixed(folders).items()}
     onnx = {name: str(folder / "model.onnx") for name, folder in folders.items()}
     keras = {name: str(workspace.out(name, "train") / "model.keras") for name in folders}

@@ -90,7 +90,7 @@ def _all(
 
 
 def _spellings(folder: Path, rows: int) -> dict[bool, list[Any]]:
-    """Give the example so many times: as a client has it (True), and as features."""
+    """Return the example so many times: as a client has it (True), and as features."""
     encoder = Encoder.load(folder / "encoder.json")
     example = [files.read_json(folder / "schema.json")["example"]]
     return {True: example * rows, False: encoder.encode(encoder.parse(example)).tolist() * rows}
@@ -133,7 +133,7 @@ def _page(usual: Figures, many: Figures, rows: Figures, started: list[str]) -> s
 
 
 def _table(figures: Figures, name: str, rows: int = 1) -> str:
-    """Give a line for each service; ratios are of medians."""
+    """Return a line for each service; ratios are of medians."""
     unit = "requests/s" if rows == 1 else "rows/s"
     lines = [
         f"| service | {unit} | ours / its | p50, ms | p99, ms | p99 / p50 | errors |",

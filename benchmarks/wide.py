@@ -42,7 +42,7 @@ COLUMNS: dict[str, dict[str, Any]] = {
 
 
 def task(table: Path, rows: int) -> dict[str, Any]:
-    """Give the task file."""
+    """Return the task file."""
     example: dict[str, Any] = {
         "age": 40,
         "income": 2e4,

@@ -52,7 +52,7 @@ def _shown(value: Any) -> Any:
 
 
 def _matrix(matrix: Any) -> str:
-    """Give a confusion matrix as a Markdown table: a list of rows, or one with its labels."""
+    """Return a confusion matrix as a Markdown table: a list of rows, or one with its labels."""
     rows = matrix["matrix"] if isinstance(matrix, dict) else matrix
     labels = matrix.get("labels") if isinstance(matrix, dict) else None
     labels = [*map(markdown.text, labels or [])] or [str(place) for place in range(len(rows))]

@@ -50,7 +50,7 @@ def run(workspace: Workspace, names: list[str], ready: Callable[[], None] = lamb
 
 @flow(name="road", persist_result=False, validate_parameters=False)
 def road(root: str, names: list[str]) -> Any:
-    """Give a row a task; a task that fails leaves the others alone."""
+    """Return a row a task; a task that fails leaves the others alone."""
     workspace = Workspace(Path(root))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = min(len(names), cores)

@@ -83,7 +83,7 @@ def release(name: str) -> None:
 
 
 def deployment(workspace: Workspace, names: list[str], cron: str, timezone: str = "UTC") -> RunnerDeployment:
-    """Say when the road is to be run; a start that falls into a run that still goes on is left out."""
+    """Return when the road is to be run; a start that falls into a run that still goes on is left out."""
     clock = _clock(cron, timezone)
     for name in names:
         loader.load(workspace, name)

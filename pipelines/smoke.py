@@ -31,7 +31,7 @@ LONG = 20  # windows of a series end to end: fewer, and nothing is left between 
 
 
 def run(workspace: Workspace, names: list[str], ready: Callable[[], None] = lambda: None) -> list[Row]:
-    """Give a row a task; a task that fails leaves the others alone. No Prefect, no DVC: they would cost more."""
+    """Return a row a task; a task that fails leaves the others alone. No Prefect, no DVC: they would cost more."""
     names = base_tasks.led(workspace, names)
     ready()
     with tempfile.TemporaryDirectory() as root, Board(Workspace(Path(root)), names, ("road", "serve")) as board:
@@ -78,7 +78,7 @@ def smoke(workspace: Workspace, task: Task, place: Workspace) -> dict[str, Any]:
 
 
 def shrunk(task: Task) -> Task:
-    """Give the same task with few rows, one epoch and nothing to wait for."""
+    """Return the same task with few rows, one epoch and nothing to wait for."""
     window = max(getattr(column, "window", 0) for column in task.columns.values())
     few = {"rows": max(ROWS, LONG * (window + task.target.horizon))}
     source = task.source.model_copy(update=few if "rows" in type(task.source).model_fields else {})

@@ -27,7 +27,7 @@ LOOK = 2.0  # seconds between two looks for somebody's word
 
 
 def _may_pass(_task: Any, _run: Any, state: State[Any]) -> bool:
-    """Say whether a failure may be gone in a moment: a network's may, a wrong task file's does not."""
+    """Return whether a failure may be gone in a moment: a network's may, a wrong task file's does not."""
     error = state.result(raise_on_failure=False)
     return isinstance(error, SourceError | WorkspaceError | OSError)
 
@@ -69,7 +69,7 @@ def _stage(verb: str) -> Task[..., Any]:
 
 
 def _stale(workspace: Workspace, verb: str, name: str) -> bool:
-    """Say whether DVC would skip what has to be done again."""
+    """Return whether DVC would skip what has to be done again."""
     return verb == "train" and base_tasks.stale(workspace, loader.load(workspace, name))
 
 
@@ -96,7 +96,7 @@ def promote(root: str, name: str) -> Verdict:
 
 
 def lacks_only(verdict: Verdict, code: str) -> bool:
-    """Say whether one check alone stands in the way."""
+    """Return whether one check alone stands in the way."""
     return [outcome.code for outcome in verdict.outcomes if outcome.state == "failed"] == [code]
 
 

@@ -40,7 +40,7 @@ def ask(url: str, body: Any) -> tuple[int, Any]:
 
 
 def same(expected: Any, received: Any) -> bool:
-    """Say whether two answers differ by rounding only."""
+    """Return whether two answers differ by rounding only."""
     if isinstance(expected, dict):
         return expected.keys() == received.keys() and all(same(value, received[key]) for key, value in expected.items())
     if isinstance(expected, list):

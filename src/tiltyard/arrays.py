@@ -13,17 +13,17 @@ Fitted = dict[str, Any]  # what a column or a problem learned from the training 
 
 
 def count(rows: Rows) -> int:
-    """Say how many rows there are."""
+    """Return how many rows there are."""
     return len(next(iter(rows.values())))
 
 
 def take(rows: Rows, index: Array) -> Rows:
-    """Give the rows at these places."""
+    """Return the rows at these places."""
     return {name: values[index] for name, values in rows.items()}
 
 
 def empty(cell: object) -> bool:
-    """Say whether a cell of a file holds nothing: None, blank text, NaN, or what pandas puts in its place."""
+    """Return whether a cell of a file holds nothing: None, blank text, NaN, or what pandas puts in its place."""
     if isinstance(cell, str):
         return not cell.strip()
     return cell is None or type(cell).__name__ in {"NAType", "NaTType"} or bool(cell != cell)  # noqa: PLR0124 - NaN

@@ -87,7 +87,7 @@ class RequestError(TiltyardError):
         self.status = status
 
     def body(self) -> dict[str, dict[str, str]]:
-        """Give the one shape in which every refusal is sent."""
+        """Return the one shape in which every refusal is sent."""
         return {"error": {"code": self.code, "message": self.message, "field": self.field}}
 
 

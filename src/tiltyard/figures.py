@@ -41,7 +41,7 @@ class Exhibit:
 def lines(
     title: str, text: str, axes: tuple[str, str], curves: Mapping[str, Mapping[str, Any]], **more: Any
 ) -> Exhibit:
-    """Give curves by name, each with `x` and `y`, and `dashed` if it is only there to compare with.
+    """Return curves by name, each with `x` and `y`, and `dashed` if it is only there to compare with.
 
     More: `band` with `x`, `low` and `high`; `marks`, each with `x` and `name`; `log` or `log_x` for an axis of powers.
     """
@@ -55,7 +55,7 @@ def lines(
 def points(
     title: str, text: str, axes: tuple[str, str], groups: Mapping[str, tuple[Array, Array]], **more: Any
 ) -> Exhibit:
-    """Give points by the name of their group, as two arrays; of very many only some, evenly chosen.
+    """Return points by the name of their group, as two arrays; of very many only some, evenly chosen.
 
     More: `level` or `diagonal`, a line to compare with.
     """
@@ -65,7 +65,7 @@ def points(
 
 
 def spread(title: str, text: str, values: Mapping[str, Array]) -> Exhibit:
-    """Give how often which value occurs, several kinds over each other; the last one dashed."""
+    """Return how often which value occurs, several kinds over each other; the last one dashed."""
     edges = _edges(np.concatenate([*values.values()]).astype(np.float64))
     drawn = {}
     for place, (name, some) in enumerate(values.items(), 1):
@@ -88,7 +88,7 @@ def _edges(values: Array) -> Array:
 
 
 def bars(title: str, text: str, axis: str, values: Mapping[str, float | tuple[float, float, float]]) -> Exhibit:
-    """Give a bar a name, from zero to its value; or its value with both ends of an interval."""
+    """Return a bar a name, from zero to its value; or its value with both ends of an interval."""
     drawn = []
     for name, value in values.items():
         middle, *ends = value if isinstance(value, tuple) else (value,)
@@ -111,7 +111,7 @@ def _middle(value: Any) -> float:
 def matrix(
     title: str, text: str, axes: tuple[str, str], names: tuple[Sequence[str], Sequence[str]], values: Array, **more: Any
 ) -> Exhibit:
-    """Give a number for each pair of names, rows first; `axes` says what runs down and what runs across.
+    """Return a number for each pair of names, rows first; `axes` says what runs down and what runs across.
 
     More: `by_row`, if a shade is to be a share of its row.
     """
@@ -121,7 +121,7 @@ def matrix(
 
 
 def table(title: str, text: str, records: Sequence[Mapping[str, Any]]) -> Exhibit:
-    """Give records that share their keys; a cell may be None, and one that begins with data:image/ is a picture."""
+    """Return records that share their keys; a cell may be None, and one that begins with data:image/ is a picture."""
     columns = [*records[0]] if records else []
     return Exhibit(
         title, text, "table", {"columns": columns, "rows": [[one[key] for key in columns] for one in records]}
@@ -129,14 +129,14 @@ def table(title: str, text: str, records: Sequence[Mapping[str, Any]]) -> Exhibi
 
 
 def pictures(title: str, text: str, shown: Mapping[str, Array]) -> Exhibit:
-    """Give pictures by their captions: (height, width) or (height, width, 3), from 0 to 255."""
+    """Return pictures by their captions: (height, width) or (height, width, 3), from 0 to 255."""
     return Exhibit(
         title, text, "pictures", {"pictures": [{"name": name, "src": png(one)} for name, one in shown.items()]}
     )
 
 
 def words(title: str, text: str, told: Sequence[tuple[str, float]]) -> Exhibit:
-    """Give words in their order, each with a weight that may be negative, and that is shown as a shade."""
+    """Return words in their order, each with a weight that may be negative, and that is shown as a shade."""
     return Exhibit(title, text, "words", {"words": [{"word": word, "weight": float(weight)} for word, weight in told]})
 
 

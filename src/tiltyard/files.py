@@ -27,7 +27,7 @@ TEMPORARY = re.compile(r"\..+-[0-9a-f]{32}(\.[^.]+)?")  # what is written here, 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary file beside `path` (same suffix); it takes the place of `path` when the block ends."""
+    """Return a temporary file beside `path` (same suffix); it takes the place of `path` when the block ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with _temporary(path.parent, f".{path.stem}-", path.suffix, Path.touch) as temporary:
         yield temporary
@@ -36,7 +36,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Give an empty folder; its content becomes `path` when the block ends without an error."""
+    """Return an empty folder; its content becomes `path` when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with _temporary(path.parent, f".{path.name}-", "", Path.mkdir) as temporary:
         yield temporary

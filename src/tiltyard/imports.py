@@ -24,13 +24,13 @@ def closure(script: Path, *, without: Collection[str] = ()) -> list[Path]:
 
 
 def _beside(path: Path) -> Iterator[Path]:
-    """Give the files that a page is made of."""
+    """Yield the files that a page is made of."""
     if path.name == "page.py":
         yield from path.with_name("static").glob("[!.]*.*")
 
 
 def _imports(path: Path) -> Iterator[Path]:
-    """Give the files of this package that one file names: by an import, or by the kind of plug-ins that it loads."""
+    """Yield the files of this package that one file names: by an import, or by the kind of plug-ins that it loads."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     typing = {part for node in ast.walk(tree) for one in _for_types(node) for part in ast.walk(one)}
     for node in ast.walk(tree):
@@ -56,13 +56,13 @@ def _kind(call: ast.Call) -> str | None:
 
 
 def _for_types(node: ast.AST) -> list[ast.stmt]:
-    """Give what stands under `if TYPE_CHECKING:`, of which nothing happens when the file runs."""
+    """Return what stands under `if TYPE_CHECKING:`, of which nothing happens when the file runs."""
     guarded = isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
     return node.body if guarded and isinstance(node, ast.If) else []
 
 
 def _files(name: str) -> Iterator[Path]:
-    """Give the file of a module of this package, and the __init__ of each package it lies in."""
+    """Yield the file of a module of this package, and the __init__ of each package it lies in."""
     package, *parts = name.split(".")
     if package != "tiltyard":
         return

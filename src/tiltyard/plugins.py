@@ -36,7 +36,7 @@ def names(folder: str) -> list[str]:
 
 
 def load(folder: str, name: str) -> Any:
-    """Give the class of one plug-in."""
+    """Return the class of one plug-in."""
     if name not in names(folder):
         known = ", ".join(names(folder))
         raise TaskError(f"{folder}: expected one of {known}; received '{name}'")
@@ -45,6 +45,6 @@ def load(folder: str, name: str) -> Any:
 
 
 def union(folder: str, key: str) -> Any:
-    """Give the type 'any plug-in of this folder', told apart by the value of `key`."""
+    """Return the type 'any plug-in of this folder', told apart by the value of `key`."""
     classes = [load(folder, name) for name in names(folder)]
     return Annotated[reduce(or_, classes), Field(discriminator=key)] if len(classes) > 1 else classes[0]

@@ -121,7 +121,7 @@ def bind(lock: Path, log: Path) -> None:
 
 
 def error(workspace: Workspace, verb: str, task: str) -> errors.TiltyardError:
-    """Give the error that a stage left; if it left none, its last line."""
+    """Return the error that a stage left; if it left none, its last line."""
     path = _file(workspace, verb, task, "error.json")
     if path.is_file():
         left = files.read_json(path)

@@ -75,7 +75,7 @@ def status(text: str) -> Iterator[Callable[[], None]]:
 
 @contextlib.contextmanager
 def watched(name: str, total: int | None, done: int, unit: str = "MB") -> Iterator[Callable[[int], None]]:
-    """Give what is to be told how many bytes are there, or how many of another unit."""
+    """Return what is to be told how many bytes are there, or how many of another unit."""
     from rich.progress import (
         BarColumn,
         DownloadColumn,

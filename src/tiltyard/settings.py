@@ -20,7 +20,7 @@ class Strict(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _refuse_unknown_keys(cls, data: Any) -> Any:
-        """Say which keys there are, and which one was probably meant; pydantic's own message does neither."""
+        """Return which keys there are, and which one was probably meant; pydantic's own message does neither."""
         for key in data if isinstance(data, dict) else ():
             if key not in cls.model_fields:
                 near = difflib.get_close_matches(str(key), cls.model_fields, n=1)

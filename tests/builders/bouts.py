@@ -35,7 +35,7 @@ class Data:
 
     @property
     def sealed(self) -> Array:
-        """Say which rows are for judging alone."""
+        """Return which rows are for judging alone."""
         found: Array = np.arange(len(self.truth)) % 3 == 0
         return found
 
@@ -65,7 +65,7 @@ def diabetes() -> Data:
 
 
 def task(data: Data, **terms: Any) -> Task:
-    """Give the task file of some data, with terms of a test's own."""
+    """Return the task file of some data, with terms of a test's own."""
     named = {name: sorted({*map(str, values)}) for name, values in data.rows.items() if values.dtype.kind == "U"}
     columns = {n: {"type": "category", "values": named[n]} if n in named else {"type": "number"} for n in data.rows}
     content: dict[str, Any] = {
@@ -86,12 +86,12 @@ def task(data: Data, **terms: Any) -> Task:
 
 
 def line(data: Data) -> Any:
-    """Give a linear model, which does well on all these rows."""
+    """Return a linear model, which does well on all these rows."""
     return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000) if data.classes else Ridge())
 
 
 def none(data: Data) -> Any:
-    """Give the baseline."""
+    """Return the baseline."""
     return DummyClassifier() if data.classes else DummyRegressor()
 
 
@@ -129,7 +129,7 @@ def bout(data: Data, challenger: Any, champion: Any = None, more: dict[str, Any]
 
 
 def verdicts(duel: Duel, without: str) -> tuple[Word, Word, Outcome]:
-    """Give the verdict without one check and with it, and what that check says."""
+    """Return the verdict without one check and with it, and what that check says."""
     outcomes = {name: plugins.load("checks", name)().outcome(duel) for name in plugins.names("checks")}
     others = [outcome for name, outcome in outcomes.items() if name != without]
     return word(others), word([*outcomes.values()]), outcomes[without]

@@ -95,7 +95,7 @@ class Browser:
             self.complaints.append(params["entry"]["text"])
 
     def script(self, expression: str) -> Any:
-        """Give the value of an expression of the page, waited for if it is a promise."""
+        """Return the value of an expression of the page, waited for if it is a promise."""
         done = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in done, done.get("exceptionDetails")
         return done["result"].get("value")
@@ -146,7 +146,7 @@ class Browser:
 
 
 def told(browser: Browser) -> str:
-    """Say what the page complained about, for a message."""
+    """Return what the page complained about, for a message."""
     return "; ".join(browser.complaints) or "it complained of nothing"
 
 

@@ -77,7 +77,7 @@ def spotting(space: Workspace, task: Task, word: str) -> Explained:
 
 
 def bars(exhibit: Exhibit) -> dict[str, float]:
-    """Give bars by their names."""
+    """Return bars by their names."""
     assert exhibit.kind == "bars"
     return {bar["name"]: bar["value"] for bar in exhibit.data["bars"]}
 

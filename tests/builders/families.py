@@ -67,7 +67,7 @@ def exercise(content: Json, shape: tuple[int, ...], form: str, folder: str, *, o
 
 
 def case_of(content: Json, shape: tuple[int, ...], form: str) -> tuple[keras.Model, Array, Array]:
-    """Give a model of a family, features for it, and what it may learn from them."""
+    """Return a model of a family, features for it, and what it may learn from them."""
     heads = {"lenet5": (4, "softmax"), "seq2seq": (WORDS, "softmax")}
     model = model_of(content, shape, *heads.get(content["family"], (1, "linear")), WORDS if form == "text" else 0)
     x = features_of(shape, form)
@@ -88,7 +88,7 @@ def _reloaded(model: keras.Model, x: Array, folder: str) -> float:
 
 
 def _parity(model: keras.Model, x: Array, folder: str) -> float:
-    """Give the largest difference between Keras and ONNX, for one row and for many."""
+    """Return the largest difference between Keras and ONNX, for one row and for many."""
     import onnxruntime
 
     from tiltyard.training.onnx.canonical import rewrite

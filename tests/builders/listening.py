@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 
 @contextmanager
 def listening(app: Starlette) -> Iterator[str]:
-    """Give the address at which the app answers."""
+    """Return the address at which the app answers."""
     with socket.create_server(("127.0.0.1", 0)) as place:
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [place]})

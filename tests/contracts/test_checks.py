@@ -53,7 +53,7 @@ def check(name: str) -> Check:
 
 
 def judged_by(**terms: Any) -> Task:
-    """Give iris, with a column of names, and terms of a test's own."""
+    """Return iris, with a column of names, and terms of a test's own."""
     task = loader.load(Workspace(ROOT), "iris")
     columns = {**task.columns, "garden": Category(values=["north", "south"])}
     return task.model_copy(update={"columns": columns, "gate": task.gate.model_copy(update=terms)})

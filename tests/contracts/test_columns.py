@@ -55,7 +55,7 @@ WISHES = st.builds(
 
 
 def pictures(height: int, width: int, channels: int) -> st.SearchStrategy[Any]:
-    """Give nested lists of pixels."""
+    """Return nested lists of pixels."""
     pixel: st.SearchStrategy[Any] = st.integers(0, 255)
     if channels > 1:
         pixel = st.lists(pixel, min_size=channels, max_size=channels)
@@ -118,7 +118,7 @@ JSON = st.recursive(
 
 
 def refusal(column: Column, values: list[object]) -> RequestError | None:
-    """Give the error with which values are refused; any other error goes through."""
+    """Return the error with which values are refused; any other error goes through."""
     try:
         column.parse(values, "x")
     except RequestError as error:
@@ -132,7 +132,7 @@ def test_every_type_is_tried() -> None:
 
 
 def through_json(content: Any) -> Any:
-    """Give what a client receives, or encoder.json holds."""
+    """Return what a client receives, or encoder.json holds."""
     return json.loads(json.dumps(content, allow_nan=False))
 
 
@@ -216,7 +216,7 @@ FRAMES = [
 
 
 def outcome(parse: Callable[[], Array]) -> tuple[Any, ...]:
-    """Give what came of parsing so that two can be compared to the bit."""
+    """Return what came of parsing so that two can be compared to the bit."""
     try:
         parsed = parse()
     except RequestError as error:
@@ -254,7 +254,7 @@ def test_blanks_are_the_same_everywhere() -> None:
 
 
 def same(fact: object) -> object:
-    """Give a fact so that it equals another that says the same: nothing is missing in two ways."""
+    """Return a fact so that it equals another that says the same: nothing is missing in two ways."""
     return None if pd.isna(fact) else (type(fact).__name__, fact)  # type: ignore[call-overload]
 
 
@@ -302,7 +302,7 @@ def png(height: int, width: int, mode: str = "L") -> bytes:
 
 
 def bomb() -> bytes:
-    """Give a small PNG that says it is huge."""
+    """Return a small PNG that says it is huge."""
     header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 0, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", b""), (b"IEND", b""))
     parts = (struct.pack(">I", len(c)) + t + c + struct.pack(">I", zlib.crc32(t + c)) for t, c in chunks)
@@ -310,7 +310,7 @@ def bomb() -> bytes:
 
 
 def send(content: bytes) -> list[object]:
-    """Give a file as an instance."""
+    """Return a file as an instance."""
     return [{"b64": base64.b64encode(content).decode()}]
 
 

@@ -27,7 +27,7 @@ DICE = np.random.default_rng(1)
 
 
 def table(spoil: Callable[[pd.DataFrame], Spoiled | pd.DataFrame]) -> Callable[[Workspace], Checked]:
-    """Give a way to spoil the table: columns and keys that replace others, or other rows."""
+    """Return a way to spoil the table: columns and keys that replace others, or other rows."""
 
     def run(workspace: Workspace) -> Checked:
         frame = customers()

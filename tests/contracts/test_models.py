@@ -50,7 +50,7 @@ PARAMETERS = {
 
 
 def _case(name: str) -> tuple[dict[str, Any], tuple[int, ...], str]:
-    """Give settings of a family, and shape and form of what it reads."""
+    """Return settings of a family, and shape and form of what it reads."""
     form = plugins.load("models", name).forms[0]
     shape = LARGE if name in {*SMALL, "lenet5"} - {"transfer"} else SHAPES[form]
     return {"family": name, **SMALL.get(name, {})}, shape, form

@@ -36,7 +36,7 @@ def problem(name: str) -> Problem:
 
 
 def case(kind: Problem, rows: int = 40) -> tuple[Array, Array, Rows]:
-    """Give a truth, the outputs that meet it, and rows whose last value is the truth before."""
+    """Return a truth, the outputs that meet it, and rows whose last value is the truth before."""
     if kind.targets == "label":
         truth = np.arange(rows) % 3
         return truth, np.eye(3)[truth], {"x": np.zeros(rows)}
@@ -47,7 +47,7 @@ def case(kind: Problem, rows: int = 40) -> tuple[Array, Array, Rows]:
 
 
 def texts(kind: Problem, rows: int) -> tuple[Array, Array, Rows]:
-    """Give texts of two kinds, most of them the first, and what is measured of those who know them."""
+    """Return texts of two kinds, most of them the first, and what is measured of those who know them."""
     truth = np.array(["abcd" if row % 3 else "bcde" for row in range(rows)])
     windows = Prose(length=4).windows(["zabc" if row % 3 else "abcd" for row in range(rows)])
     perfect = np.tile([0.0, 4.0, 4.0], (rows, 1))
@@ -74,7 +74,7 @@ def predictions(kind: Problem, outputs: Array, truth: Array, rows: Rows) -> Pred
 
 
 def leaves(content: Any) -> list[Any]:
-    """Give everything in a JSON value that is not a container."""
+    """Return everything in a JSON value that is not a container."""
     if isinstance(content, dict):
         return [leaf for value in content.values() for leaf in leaves(value)]
     return [leaf for value in content for leaf in leaves(value)] if isinstance(content, list) else [content]

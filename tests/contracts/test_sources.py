@@ -36,4 +36,4 @@ def test_every_source_is_tested(source_name: str) -> None:
     """A source is used by a task of this repository, whose tests exercise it, or has a test file of its own."""
     workspace = Workspace(ROOT)
     used = {loader.load(workspace, name).source.kind for name in workspace.tasks()}
-    assert source_name in used or (ROOT / "tests" / f"test_sources_{source_name}.py").is_file()
+    assert source_name in used or (ROOT / "tests/data" / f"test_sources_{source_name}.py").is_file()

@@ -29,7 +29,7 @@ NUMERIC = re.compile(r"[\s\d.,+-]*|[+-]?(inf(inity)?|nan)|.*\d.*", re.IGNORECASE
 
 
 def plain(text: str) -> bool:
-    """Say whether a text is nothing else in a file of text, and begins with no blank."""
+    """Return whether a text is nothing else in a file of text, and begins with no blank."""
     bare = text.strip()
     known = bare in (*MISSING, *TRUTHS) or NUMERIC.fullmatch(bare)
     return bool(bare) and not known and not text.startswith((" ", '"', "\ufeff"))
@@ -60,14 +60,14 @@ def tables(draw: st.DrawFn, texts: st.SearchStrategy[str] = wild, fewest: int = 
 
 
 def expected(columns: Columns) -> Columns:
-    """Give what pandas holds: whole numbers beside a missing one are no longer whole."""
+    """Return what pandas holds: whole numbers beside a missing one are no longer whole."""
     return {
         name: [float(v) if type(v) is int and None in cells else v for v in cells] for name, cells in columns.items()
     }
 
 
 def values(frame: pd.DataFrame) -> Columns:
-    """Give plain values; what is missing is None."""
+    """Return plain values; what is missing is None."""
     return {str(name): [None if pd.isna(v) else v for v in cells.tolist()] for name, cells in frame.items()}
 
 
@@ -77,7 +77,7 @@ def same(left: Columns, right: Columns) -> bool:
 
 
 def rows_of(columns: Columns) -> list[dict[str, Any]]:
-    """Give the rows."""
+    """Return the rows."""
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 

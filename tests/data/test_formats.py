@@ -55,7 +55,7 @@ def test_what_is_no_json_is_refused(table: Callable[..., Path], content: str | b
 
 
 def parquet(frame: pd.DataFrame) -> bytes:
-    """Give a Parquet file."""
+    """Return a Parquet file."""
     file = io.BytesIO()
     frame.to_parquet(file)
     return file.getvalue()

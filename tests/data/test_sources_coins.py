@@ -53,7 +53,7 @@ def with_a_gap(lines: Lines) -> Lines:
 
 
 def shifted(lines: Lines) -> Lines:
-    """Give the columns names that belong to others: six names for nine columns did so."""
+    """Return the columns names that belong to others: six names for nine columns did so."""
     head = lines[0].split(",")
     return [",".join([head[0], *head[2:], head[1]]), *lines[1:]]
 

@@ -77,7 +77,7 @@ def bring(workspace: Workspace) -> Callable[..., Path]:
 
 
 def names(path: Path) -> list[str]:
-    """Give what is in images.zip."""
+    """Return what is in images.zip."""
     with zipfile.ZipFile(path) as file:
         return file.namelist()
 

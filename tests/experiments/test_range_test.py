@@ -27,7 +27,7 @@ def _trials(names: list[str]) -> dict[str, str]:
 
 
 def _losses(workspace: Workspace, name: str, rates: list[float]) -> list[float]:
-    """Give the best validation loss of a short training at each rate."""
+    """Return the best validation loss of a short training at each rate."""
     from tiltyard.training.train import train
 
     found = []

@@ -56,7 +56,7 @@ def test_a_sigmoid_has_a_score_for_either_label() -> None:
 
 
 def _cam() -> tuple[Array, Array, Array]:
-    """Give Grad-CAM and CAM of convolution, mean and dense layer, for a picture with one bright patch."""
+    """Return Grad-CAM and CAM of convolution, mean and dense layer, for a picture with one bright patch."""
     import keras
 
     from tiltyard.explain.methods.grad_cam import heat_map
@@ -106,7 +106,7 @@ def test_what_maximises_a_linear_score_is_its_template() -> None:
 
 
 def _edges() -> tuple[float, float, bool]:
-    """Give how much neighbours differ down and across, in what excites a unit that looks for vertical edges."""
+    """Return how much neighbours differ down and across, in what excites a unit that looks for vertical edges."""
     import keras
 
     from tiltyard.explain.math.activation_maximization import PIXELS, ascend
@@ -137,7 +137,7 @@ def test_what_excites_an_edge_is_that_edge() -> None:
 
 
 def _padding() -> tuple[Array, float]:
-    """Give slopes by words, of which the last are padding, and how far the nudged network is from the other."""
+    """Return slopes by words, of which the last are padding, and how far the nudged network is from the other."""
     import keras
 
     keras.utils.set_random_seed(0)

@@ -98,7 +98,7 @@ def test_each_concept_is_where_its_mask_says(shape: tuple[int, int, int]) -> Non
 
 
 def _dissected(kernel: Array, pictures: Array) -> Array:
-    """Give the maps of a convolution that was made by hand."""
+    """Return the maps of a convolution that was made by hand."""
     import keras
 
     features = keras.Input(SIZE)

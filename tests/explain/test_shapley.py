@@ -93,7 +93,7 @@ def test_drawn_orders_come_near_all_of_them() -> None:
 
 
 def _rough(worth: Array, kept: Array) -> Array:
-    """Give each coalition any number."""
+    """Return each coalition any number."""
     found: Array = worth[kept @ (1 << np.arange(kept.shape[1]))]
     return found
 

@@ -63,14 +63,14 @@ def people(space: Workspace) -> Explained:
 
 
 def of_row(way: str, model: Explained, place: int = 0) -> Exhibit:
-    """Give the only exhibit about one row."""
+    """Return the only exhibit about one row."""
     (found,) = plugins.load("explanations", way)().of_row(model, model.row(place))
     exhibit: Exhibit = found
     return exhibit
 
 
 def answered(model: Explained, place: int) -> float:
-    """Give what the model answers for a sealed row."""
+    """Return what the model answers for a sealed row."""
     return float(model.predictor.run(model.encoded(model.row(place)))[0, 0])
 
 

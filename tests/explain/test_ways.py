@@ -47,7 +47,7 @@ def line(space: Workspace) -> tuple[Explained, dict[str, float]]:
 
 
 def prepare_line(space: Workspace, weights: dict[str, float]) -> Explained:
-    """Give each feature the weight of its column."""
+    """Return each feature the weight of its column."""
     from tiltyard.modeling.inference.encoder import Encoder
 
     encoder = Encoder.load(space.out("diabetes", "prepare") / "encoder.json")
@@ -69,14 +69,14 @@ def hateful(texts: Explained) -> int:
 
 
 def of_row(way: str, model: Explained, place: int = 0) -> Exhibit:
-    """Give the only exhibit about one row."""
+    """Return the only exhibit about one row."""
     (found,) = plugins.load("explanations", way)().of_row(model, model.row(place))
     exhibit: Exhibit = found
     return exhibit
 
 
 def of_model(way: str, model: Explained) -> list[Exhibit]:
-    """Give what is shown of the whole."""
+    """Return what is shown of the whole."""
     return [*plugins.load("explanations", way)().of_model(model)]
 
 
@@ -219,7 +219,7 @@ def picture(space: Workspace, pixels: Any) -> Explained:
 
 
 def lit(model: Explained, pixels: Any) -> int:
-    """Give the place of a row with light there."""
+    """Return the place of a row with light there."""
     return int(model.test.rows["image"].reshape(-1, 8, 8)[(slice(None), *pixels)].argmax())
 
 
@@ -235,7 +235,7 @@ def test_lime_finds_the_one_patch(space: Workspace) -> None:
 
 
 def coloured(source: str) -> Array:
-    """Say how far from grey each pixel of a picture is."""
+    """Return how far from grey each pixel of a picture is."""
     import base64
     import io
 

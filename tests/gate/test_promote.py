@@ -36,13 +36,13 @@ def iris(stable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Arena
 
 
 def champion(workspace: Workspace) -> str | None:
-    """Give the champion of iris."""
+    """Return the champion of iris."""
     found = Registry(workspace).champion("iris")
     return found.version if found else None
 
 
 def verdicts(workspace: Workspace) -> list[str]:
-    """Give the verdicts of the ledger's whole lines."""
+    """Return the verdicts of the ledger's whole lines."""
     return [json.loads(line)["verdict"] for line in workspace.ledger("iris").read_text().splitlines()]
 
 

@@ -18,7 +18,7 @@ RMSE = Regression.metrics["rmse"]
 
 
 def score_against(truth: Array) -> Callable[[Array, Array], float]:
-    """Give the score of outputs at places against this truth."""
+    """Return the score of outputs at places against this truth."""
     return lambda outputs, places: RMSE.score(truth[places], outputs[places], {})
 
 

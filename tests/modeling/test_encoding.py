@@ -34,7 +34,7 @@ def encoded(column: Column, fitted: Fitted, *values: object) -> list[list[float]
 
 
 def refused(column: Column, value: object) -> tuple[str, str]:
-    """Give code and message of a refusal."""
+    """Return code and message of a refusal."""
     with pytest.raises(RequestError) as caught:
         column.parse([value], "x")
     assert caught.value.field == "instances[0].x"

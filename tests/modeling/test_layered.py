@@ -78,7 +78,7 @@ FORMULAS: dict[str, Callable[[int, int], float]] = {
 
 
 def _variances() -> dict[str, list[float]]:
-    """Give each variance beside that of its formula, of a dense layer 400 -> 300 and a convolution 40 -> 60."""
+    """Return each variance beside that of its formula, of a dense layer 400 -> 300 and a convolution 40 -> 60."""
     found = {}
     for name in (f"{rule}_{shape}" for rule in FORMULAS for shape in ("uniform", "normal")):
         formula = FORMULAS[name.split("_")[0]]

@@ -20,7 +20,7 @@ from tiltyard.workspace import Workspace
 
 
 def _edited(workspace: Workspace, **target: Any) -> Any:
-    """Give diabetes with another target section; it is a classification if that has a threshold."""
+    """Return diabetes with another target section; it is a classification if that has a threshold."""
     changes: dict[str, Any] = {f"target.{key}": value for key, value in target.items()}
     if "threshold" in target:
         changes |= {"problem": "classification", "gate.metric": "accuracy"}

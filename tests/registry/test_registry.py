@@ -53,7 +53,7 @@ def crown(workspace: Workspace, *versions: str) -> None:
 
 
 def champion(workspace: Workspace) -> str | None:
-    """Give the champion's version."""
+    """Return the champion's version."""
     found = Registry(workspace).champion("iris")
     return found.version if found else None
 

@@ -59,7 +59,7 @@ def proven(crowned: Path, tmp_path: Path) -> Arena:
 
 
 def states(workspace: Workspace, task: Task) -> dict[str, str]:
-    """Say of each thing how it was found."""
+    """Return how each thing was found."""
     return {row["what"]: row["state"] for row in verify(workspace, task)}
 
 

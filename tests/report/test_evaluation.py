@@ -66,7 +66,7 @@ def answers() -> Predictions:
 
 
 def rows(task: Task) -> dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]:
-    """Give the flowers: of each column its place and the row's."""
+    """Return the flowers: of each column its place and the row's."""
     return {name: place + np.arange(30) / 100 for place, name in enumerate(task.columns)}
 
 

@@ -53,7 +53,7 @@ def told(jousted: Path, tmp_path: Path) -> Arena:
 
 
 def sections(page: str) -> dict[str, str]:
-    """Give the text of each section by its heading."""
+    """Return the text of each section by its heading."""
     parts = re.findall(r'<section id="[^"]+"><h2>([^<]+)</h2>(.*?)</section>', page, re.DOTALL)
     return {title: Balance(content).text for title, content in parts}
 

@@ -25,13 +25,13 @@ PREDICT = "/v1/models/iris:predict"
 
 
 def served(app: Starlette, name: str) -> Served:
-    """Give the model behind a name."""
+    """Return the model behind a name."""
     model: Served = app.state.models[name]
     return model
 
 
 def refusal(response: Any) -> dict[str, str]:
-    """Give the error of a refusal, which has no other key and comes as JSON."""
+    """Return the error of a refusal, which has no other key and comes as JSON."""
     assert 400 <= response.status_code < 500
     assert response.headers["content-type"] == "application/json"
     body = response.json()

@@ -29,14 +29,14 @@ def asked(client: TestClient, name: str, body: Any) -> Any:
 
 
 def refused(response: Any) -> tuple[int, str, str]:
-    """Give status, code and field of a refusal."""
+    """Return status, code and field of a refusal."""
     error = response.json()["error"]
     assert error["message"]
     return response.status_code, error["code"], error["field"]
 
 
 def example(app: Starlette, name: str) -> Any:
-    """Give a model's own example."""
+    """Return a model's own example."""
     return app.state.models[name].schema["example"]
 
 

@@ -32,14 +32,14 @@ Kept = tuple[Workspace, list[str], Starlette, Keeper]
 
 
 def trained(space: Workspace, model: Served, rows: int) -> list[Any]:
-    """Give instances that are spread as the training rows are: numbers of iris are trained on as they come."""
+    """Return instances that are spread as the training rows are: numbers of iris are trained on as they come."""
     features, _ = read_part(space.out("iris", "prepare") / "train.npz")
     drawn = features[np.random.default_rng(0).integers(0, len(features), rows)].astype(float).round(3)
     return [dict(zip(model.predictor.encoder.columns, row, strict=True)) for row in drawn.tolist()]
 
 
 def told(model: Served, instances: list[Any], arm: str = "champion") -> Told:
-    """Give a recorded request."""
+    """Return a recorded request."""
     return Told(model, arm, "a", 0.0, 1.0, instances, [])
 
 

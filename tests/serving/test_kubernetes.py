@@ -19,7 +19,7 @@ PROBES = {"startupProbe": "/readyz", "livenessProbe": "/livez", "readinessProbe"
 
 
 def one(kind: str) -> dict[str, Any]:
-    """Give the one object of a kind."""
+    """Return the one object of a kind."""
     (found,) = (thing for thing in MANIFEST if thing["kind"] == kind)
     return found
 

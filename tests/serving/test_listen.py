@@ -106,6 +106,6 @@ def _metrics(folder: Path) -> set[str]:
 
 
 def _workers(parent: psutil.Process) -> list[psutil.Process]:
-    """Give those that were started to answer; Python keeps one more to look after what they share."""
+    """Return those that were started to answer; Python keeps one more to look after what they share."""
     children = [child for child in parent.children() if child.status() != psutil.STATUS_ZOMBIE]
     return [child for child in children if "spawn_main" in " ".join(child.cmdline())]

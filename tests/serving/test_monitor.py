@@ -43,7 +43,7 @@ Kept = tuple[Workspace, list[str], Starlette, Keeper]
 
 
 def sealed(space: Workspace, name: str = "iris") -> tuple[list[Any], list[Any]]:
-    """Give the test rows as a client sends them, and their truths as one sends these."""
+    """Return the test rows as a client sends them, and their truths as one sends these."""
     task = loader.load(space, name)
     test, folder = read_test(space, task), next(space.package(name, "x").parent.glob("*/schema.json")).parent
     instances = Served.load(folder).predictor.encoder.to_json(test.rows)

@@ -181,7 +181,7 @@ def test_killed_at_any_moment_it_finishes_next_time(fresh: Workspace, iris: Task
 
 
 def survivors(root: Path) -> list[str]:
-    """Give the processes that work inside a folder."""
+    """Return the processes that work inside a folder."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:

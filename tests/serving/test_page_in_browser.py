@@ -58,7 +58,7 @@ def _nothing_to_complain_of(browser: Browser) -> Iterator[None]:
 
 
 def control(task: str, label: str) -> str:
-    """Give the expression for the control that has a label."""
+    """Return the expression for the control that has a label."""
     labels = f"[...document.querySelectorAll('#{task} label')]"
     return f"{labels}.find((one) => one.textContent === {json.dumps(label)}).control"
 

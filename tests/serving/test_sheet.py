@@ -28,19 +28,19 @@ PARQUET = {"Content-Type": "application/vnd.apache.parquet"}
 
 
 def rows(count: int = 3) -> list[dict[str, float]]:
-    """Give some flowers."""
+    """Return some flowers."""
     return [dict(zip(NAMES, (5.1, 3.5, 1.4 + row / 1000, 0.2), strict=True)) for row in range(count)]
 
 
 def as_parquet(table: pd.DataFrame) -> bytes:
-    """Give a table as the bytes of a file."""
+    """Return a table as the bytes of a file."""
     file = io.BytesIO()
     table.to_parquet(file)
     return file.getvalue()
 
 
 def code(answer: Any) -> str:
-    """Give the code of a refusal."""
+    """Return the code of a refusal."""
     assert 400 <= answer.status_code < 500
     found: str = answer.json()["error"]["code"]
     return found
@@ -119,19 +119,19 @@ def test_any_table_gets_an_answer(client: TestClient, parts: list[str], raw: byt
 
 
 def packed(columns: dict[str, Any], compression: str = "snappy") -> bytes:
-    """Give columns as a Parquet file."""
+    """Return columns as a Parquet file."""
     file = io.BytesIO()
     pq.write_table(pa.table(columns), file, compression=compression)
     return file.getvalue()
 
 
 def alike(column: Any) -> dict[str, Any]:
-    """Give a table whose columns are all the same."""
+    """Return a table whose columns are all the same."""
     return dict.fromkeys(NAMES, column)
 
 
 def shared(rows: int, length: int) -> pa.Array:
-    """Give a column in which one text stands in every row, and is kept once."""
+    """Return a column in which one text stands in every row, and is kept once."""
     return pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array(["1" * length]))
 
 

@@ -30,7 +30,7 @@ ODD = ["NaN", "1e999", "-1", "1e-400", "true", "null", '"5"', "[]", "[1]", "{}",
 
 
 def long_way(model: Served, body: bytes) -> bytes | None:
-    """Give the answer of the routes; None if they refuse."""
+    """Return the answer of the routes; None if they refuse."""
     try:
         return predict.answer(model, predict.read(model, Question("v1", body)), told=False).content
     except RequestError:

@@ -40,7 +40,7 @@ def spans() -> InMemorySpanExporter:
 
 
 def traced(app: Starlette, tracer: Tracer) -> Starlette:
-    """Give an app of iris that tells of each request."""
+    """Return an app of iris that tells of each request."""
     found = application()
     replace(found, app.state.models["iris"])
     found.state.meters = Meters(registry=prometheus_client.CollectorRegistry(), tracer=tracer)
@@ -56,7 +56,7 @@ def client(app: Starlette, spans: InMemorySpanExporter, monkeypatch: pytest.Monk
 
 
 def facts(span: Any) -> dict[str, Any]:
-    """Give what a span says of a request."""
+    """Return what a span says of a request."""
     return dict(span.attributes)
 
 

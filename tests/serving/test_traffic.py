@@ -50,7 +50,7 @@ def begin(kept: Kept, way: str, share: float, which: int = 1) -> None:
 
 
 def recorded(folder: Path) -> list[dict[str, Any]]:
-    """Give all that was recorded of iris."""
+    """Return all that was recorded of iris."""
     return [json.loads(line) for path, _ in every(folder / "iris/answers") for line in lines(path)]
 
 

@@ -42,13 +42,13 @@ def remote(address: str) -> Iterator[triton.InferenceServerClient]:
 
 
 def served(app: Starlette, name: str) -> Served:
-    """Give the model behind a name."""
+    """Return the model behind a name."""
     model: Served = app.state.models[name]
     return model
 
 
 def columns(model: Served, rows: int) -> list[tuple[str, np.ndarray[Any, Any]]]:
-    """Give the example so many times, a column each."""
+    """Return the example so many times, a column each."""
     example = model.schema["example"]
     encoder = model.predictor.encoder
     parts = {next(iter(encoder.columns)): example} if encoder.bare else example
@@ -56,7 +56,7 @@ def columns(model: Served, rows: int) -> list[tuple[str, np.ndarray[Any, Any]]]:
 
 
 def one(name: str, value: float, **more: Any) -> dict[str, Any]:
-    """Give a tensor of one number."""
+    """Return a tensor of one number."""
     return {"name": name, "shape": [1], "datatype": "FP64", "data": [value], **more}
 
 

@@ -34,7 +34,7 @@ def _pictures() -> Array:
 
 
 def _changed(settings: dict[str, Any]) -> dict[str, list[Array]]:
-    """Give what each change alone makes of the pictures: in training, again, as a new run, and not in training."""
+    """Return what each change alone makes of the pictures: in training, again, as a new run, and not in training."""
     from tiltyard.training.augmentation import augmentation
 
     made = {}

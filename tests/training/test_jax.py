@@ -68,7 +68,7 @@ def test_slopes_are_the_same_under_jax(road: Workspace) -> None:
 
 
 def numbers(data: Any) -> list[float]:
-    """Give all numbers of an exhibit in their order."""
+    """Return all numbers of an exhibit in their order."""
     if isinstance(data, dict | list):
         inside = data.values() if isinstance(data, dict) else data
         return [number for one in inside for number in numbers(one)]

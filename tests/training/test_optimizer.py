@@ -29,7 +29,7 @@ def _train(**settings: Any) -> Train:
 
 
 def _rates(schedules: dict[str, Any]) -> dict[str, list[float]]:
-    """Give the rate before each batch of all epochs; run in a process of its own."""
+    """Return the rate before each batch of all epochs; run in a process of its own."""
     from tiltyard.training.optimizer import Rate
 
     batches = range(STEPS * EPOCHS + 1)

@@ -38,7 +38,7 @@ def _second(workspace: Workspace, model: dict[str, Any], **changes: object) -> P
 
 
 def _weights(folder: str) -> list[list[Any]]:
-    """Give name and sum of each weight of the convolutions and their batch norms, as they were saved."""
+    """Return name and sum of each weight of the convolutions and their batch norms, as they were saved."""
     import keras
 
     model = keras.saving.load_model(f"{folder}/model.keras", compile=False)

@@ -38,7 +38,7 @@ def run(workspace: Workspace, name: str = "shop", against: Path | None = None) -
 
 
 def told(checked: Checked) -> list[tuple[str, str, str]]:
-    """Give severity, code and column of each finding."""
+    """Return severity, code and column of each finding."""
     return [(found.severity, found.code, found.column) for found in checked.findings]
 
 

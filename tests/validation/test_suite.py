@@ -85,7 +85,7 @@ def frame() -> pd.DataFrame:
 
 
 def judged(gx: Any, frame: pd.DataFrame, size: int, name: str, arguments: dict[str, Any]) -> Judged:
-    """Hold rows, cut into parts of a size, against one expectation."""
+    """Compare rows, cut into parts of a size, with one expectation."""
 
     def parts(names: Sequence[str]) -> Iterator[pd.DataFrame]:
         yield from (frame[[*names]].iloc[start : start + size] for start in range(0, len(frame), size))

@@ -43,7 +43,7 @@ class Ordered(click.Group):
     """Commands in the order in which they are used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Give the names as they were added."""
+        """Return the names as they were added."""
         return list(self.commands)
 
 

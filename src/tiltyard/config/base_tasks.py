@@ -52,7 +52,7 @@ def _bases(workspace: Workspace, name: str) -> list[str]:
 
 
 def stale(workspace: Workspace, task: Task) -> bool:
-    """Say whether a task was trained on another version of its base: DVC knows files of the task alone."""
+    """Return whether a task was trained on another version of its base: DVC knows files of the task alone."""
     record = workspace.out(task.name, "train") / "training.json"
     if not task.model.taken_up or not record.is_file():
         return False

@@ -45,14 +45,14 @@ def _set(text: str, keys: list[str], value: Any) -> str:
 
 
 def _child(node: Any, key: str) -> Any:
-    """Give what stands at a key; None if nothing does."""
+    """Return what stands at a key; None if nothing does."""
     if isinstance(node, yaml.SequenceNode):
         return node.value[int(key)]
     return next((value for name, value in node.value if name.value == key), None)
 
 
 def _end(node: Any) -> int:
-    """Give the place behind the last character of a value: a block ends where its last value does."""
+    """Return the place behind the last character of a value: a block ends where its last value does."""
     if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
         last = node.value[-1]
         return _end(last[1] if isinstance(last, tuple) else last)

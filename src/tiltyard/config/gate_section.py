@@ -97,7 +97,7 @@ class Gate(Strict):
     committed: bool = Field(default=False, description="Insist that code and task are committed to git.")
 
     def misfit(self, columns: Mapping[str, Column], classes: Sequence[str], targets: str) -> str:
-        """Say what does not go with the columns of the task; nothing if all does."""
+        """Return what does not go with the columns of the task; nothing if all does."""
         for key, named, kinds in self._named():
             for name in named:
                 if name not in columns or columns[name].type not in kinds:
@@ -144,7 +144,7 @@ class Gate(Strict):
 
 
 def _misread(column: Column, values: list[Any]) -> str:
-    """Say which value is none of a column's."""
+    """Return which value is none of a column's."""
     try:
         column.parse(column.read(values), "value")
     except RequestError as error:

@@ -13,7 +13,7 @@ SECTIONS = ("model", "train")  # what leaves rows, split and test part as they a
 
 
 def changed(data: dict[str, Any], changes: Changes) -> dict[str, Any]:
-    """Give the content of a task file with other values; whether they make sense is for the task to say."""
+    """Return the content of a task file with other values; whether they make sense is for the task to say."""
     content = copy.deepcopy(data)
     for key, value in changes.items():
         _refuse_elsewhere(key)

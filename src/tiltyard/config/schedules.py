@@ -19,7 +19,7 @@ class Schedule(Strict):
     warmup: int = Field(0, ge=0, description="Epochs in which the rate rises from nothing to the learning rate.")
 
     def share(self, epoch: Any, epochs: float, batch: Any) -> Any:
-        """Say what part of the rate holds; `epoch` counts from the end of the warm-up, `epochs` are left then."""
+        """Return what part of the rate holds; `epoch` counts from the end of the warm-up, `epochs` are left then."""
         raise NotImplementedError
 
 
@@ -112,7 +112,7 @@ class Plateau(Schedule):
     )
 
     def wait(self, patience: int | None) -> int:
-        """Give the patience, known that of early stopping."""
+        """Return the patience, known that of early stopping."""
         return self.patience or (max(2, patience // 3) if patience else 5)
 
 

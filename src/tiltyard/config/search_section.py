@@ -55,5 +55,5 @@ class Range(Strict):
 
 
 def plain(number: float) -> float | int:
-    """Give 3.0 as 3: a key that takes whole numbers takes no other."""
+    """Return 3.0 as 3: a key that takes whole numbers takes no other."""
     return int(number) if number == int(number) else number

@@ -140,7 +140,7 @@ CLIPS = {"clip_norm": "clipnorm", "clip_global_norm": "global_clipnorm", "clip_v
 
 
 def unfit(train: Train, form: str, channels: int, classes: list[str]) -> str:
-    """Say what the rest of the task does not allow: the key, what was expected and what was received."""
+    """Return what the rest of the task does not allow: the key, what was expected and what was received."""
     return _augment(train, form, channels, classes) or _labels(train, classes)
 
 

@@ -107,7 +107,7 @@ def _fingerprints(frame: pd.DataFrame) -> Array:
 
 
 def _more(these: Array, those: Array) -> Array:
-    """Give the places of rows of which there are more here than there, the last ones of each."""
+    """Return the places of rows of which there are more here than there, the last ones of each."""
     import pandas as pd
 
     nth = pd.Series(these).groupby(these).cumcount().to_numpy()

@@ -134,7 +134,7 @@ def _have(repo: Repo, version: Pointer) -> list[tuple[tuple[str, ...], str]]:
 
 
 def changed(workspace: Workspace, path: Path) -> bool:
-    """Say whether what lies at `path` is another version than its pointer names."""
+    """Return whether what lies at `path` is another version than its pointer names."""
     pointer = path.with_name(f"{path.name}.dvc")
     if not pointer.exists():
         return True
@@ -163,7 +163,7 @@ def push(workspace: Workspace, *paths: Path) -> int:
 
 
 def status(workspace: Workspace, *targets: str) -> dict[str, Any]:
-    """Say which pointers and stages are out of date, and why: nothing if all is as recorded."""
+    """Return which pointers and stages are out of date, and why: nothing if all is as recorded."""
     with _repo(workspace) as repo:
         found: dict[str, Any] = _patiently(workspace, functools.partial(repo.status, list(targets) or None))
         return found
@@ -175,7 +175,7 @@ def current(workspace: Workspace, task: str) -> bool:
 
 
 def remote(workspace: Workspace) -> str:
-    """Give the address of the default remote; raise if it cannot be reached."""
+    """Return the address of the default remote; raise if it cannot be reached."""
     with _repo(workspace) as repo:
         found = repo.cloud.get_remote()
         try:
@@ -357,7 +357,7 @@ def _silence() -> None:
 
 
 def _translated(error: BaseException) -> TiltyardError:
-    """Give DVC's complaint as one of ours, with the next thing to type."""
+    """Return DVC's complaint as one of ours, with the next thing to type."""
     for one in (error, error.__cause__):
         if isinstance(one, OSError) and (told := of_disk(one)):
             return told

@@ -22,7 +22,7 @@ NOW = "now"  # what lies in data/raw/TASK, a version or not
 
 
 def data(workspace: Workspace, task: str, read: Read) -> list[dict[str, Any]]:
-    """Give a row a version, oldest first; rows are None where its files are neither here nor in the remote."""
+    """Return a row a version, oldest first; rows are None where its files are neither here nor in the remote."""
     known = versions.recorded(workspace, task)
     raw = workspace.raw(task)
     here = files.sha256(raw) if raw.is_dir() else ""
@@ -41,7 +41,7 @@ def data(workspace: Workspace, task: str, read: Read) -> list[dict[str, Any]]:
 
 
 def diff(workspace: Workspace, task: str, read: Read, old: str | None = None, new: str | None = None) -> Change:
-    """Say what changed between two versions: by default what lies there now against the version before."""
+    """Return what changed between two versions: by default what lies there now against the version before."""
     known = versions.recorded(workspace, task)
     now = files.sha256(workspace.raw(task)) if workspace.raw(task).is_dir() else ""
     before = [version for version in known if version.data != now]

@@ -85,7 +85,7 @@ def survey(path: Path, options: Dialect | None = None) -> Layout:
 
 
 def suffix(path: Path) -> str:
-    """Give the suffix of the table in a file, packed or not; refuse what is no table that can be read."""
+    """Return the suffix of the table in a file, packed or not; refuse what is no table that can be read."""
     with archive.opened(path) as (found, _):
         pass
     if found in known():
@@ -107,7 +107,7 @@ def _format(path: Path, options: Dialect | None) -> Format:
 
 
 def _as_text(layout: Layout, names: set[str]) -> Layout:
-    """Give columns back their spelling: of codes, 1.50 in one file must not be 1.5 in another."""
+    """Return columns back their spelling: of codes, 1.50 in one file must not be 1.5 in another."""
     columns = {
         name: replace(meaning, kind="text", blank=True) if name in names and meaning.kind != "text" else meaning
         for name, meaning in layout.columns.items()

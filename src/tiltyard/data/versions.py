@@ -37,7 +37,7 @@ def record(workspace: Workspace, task: str, data: str, pointer: Pointer) -> None
 
 
 def recorded(workspace: Workspace, task: str) -> list[Version]:
-    """Give all versions, oldest first."""
+    """Return all versions, oldest first."""
     path = workspace.versions(task)
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     try:
@@ -63,7 +63,7 @@ def named(workspace: Workspace, task: str, name: str) -> Version:
 
 
 def commit(workspace: Workspace, task: str, version: Version) -> str | None:
-    """Give the first git commit whose pointer names a version; None if there is none, or no git."""
+    """Return the first git commit whose pointer names a version; None if there is none, or no git."""
     pointer = f"data/raw/{task}.dvc"
     command = ["git", "-C", str(workspace.root), "log", "--format=%h", f"-S{version.pointer.md5}", "--", pointer]
     try:
@@ -74,7 +74,7 @@ def commit(workspace: Workspace, task: str, version: Version) -> str | None:
 
 
 def rows(workspace: Workspace, task: str, version: Version) -> int | None:
-    """Give the number of rows if it was counted before."""
+    """Return the number of rows if it was counted before."""
     known = _counts(workspace, task)
     return known.get(version.data)
 

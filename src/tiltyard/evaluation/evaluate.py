@@ -45,7 +45,7 @@ def predict(workspace: Workspace, task: Task, predictor: Predictor, test: TestPa
 
 
 def past(task: Task, test: TestPart) -> Rows:
-    """Give what a baseline may look at: of series, the naive forecast; of what is guessed step by step, all of it."""
+    """Return what a baseline may look at: of series, the naive forecast; of what is guessed step by step, all of it."""
     name, column = task.target.column, task.columns.get(task.target.column)
     if isinstance(column, Series) and task.problem == "forecasting":
         return {name: column.naive(test.rows[name], task.target.horizon)}
@@ -80,7 +80,7 @@ def _report(
 
 
 def _slices(task: Task, truth: Array, outputs: Array, test: Rows, context: Context) -> list[dict[str, Any]]:
-    """Give the gate's metric on each part of the rows that the task names."""
+    """Return the gate's metric on each part of the rows that the task names."""
     return [
         {"slice": name, "rows": len(places), "value": task.metric.score(truth[places], outputs[places], context)}
         for name, places in parts(task.gate.slices, task.columns, test)

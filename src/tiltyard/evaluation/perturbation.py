@@ -29,7 +29,7 @@ def step(rows: Rows, columns: Mapping[str, Column], size: float, generator: np.r
 
 
 def worst(task: Task, truth: Array, outputs: Sequence[Array]) -> Array:
-    """Give for each row the outputs that miss it the most."""
+    """Return for each row the outputs that miss it the most."""
     each = np.stack([missed(task, truth, some) for some in outputs])
     found: Array = np.stack(outputs)[each.argmax(axis=0), np.arange(len(truth))]
     return found
@@ -68,7 +68,7 @@ def _within(column: Column, values: Array) -> Array:
 
 
 def missed(task: Task, truth: Array, outputs: Array) -> Array:
-    """Say by how much each row is missed."""
+    """Return the error of each row."""
     if task.classes:
         shares: Array = probabilities(outputs)
         given: Array = shares[np.arange(len(truth)), truth.astype(np.int64)]

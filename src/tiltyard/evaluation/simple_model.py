@@ -74,7 +74,7 @@ def _flat(features: Array) -> Array:
 
 
 def _outputs(task: Task, model: Any, features: Array) -> Array:
-    """Give outputs as a network would; a class that the training rows lack has no probability."""
+    """Return outputs as a network would; a class that the training rows lack has no probability."""
     if not task.classes:
         values = model.predict(features)
         return np.asarray(values.reshape(len(features), -1))

@@ -24,7 +24,7 @@ class Part(NamedTuple):
 
 
 def parts(wanted: list[str | Slice], columns: Mapping[str, Column], rows: Rows) -> Iterator[Part]:
-    """Give all slices that have enough rows: of a bare column one for each name, or the quarters of a number."""
+    """Yield all slices that have enough rows: of a bare column one for each name, or the quarters of a number."""
     for one in wanted:
         name = one if isinstance(one, str) else one.column
         column, values = columns[name], rows[name]
@@ -38,7 +38,7 @@ def parts(wanted: list[str | Slice], columns: Mapping[str, Column], rows: Rows) 
 
 
 def groups(name: str, column: Column, values: Array) -> list[Part]:
-    """Give the rows of each name or flag."""
+    """Return the rows of each name or flag."""
     told = np.array([*map(str, column.to_json(values))])
     return [Part(f"{name} {one}", np.flatnonzero(told == one)) for one in np.unique(told)]
 

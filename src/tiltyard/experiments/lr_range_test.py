@@ -42,7 +42,7 @@ def range_test(workspace: Workspace, task: Task) -> dict[str, Any]:
 
 
 def suggest(rows: list[dict[str, float]]) -> float:
-    """Give the rate at which the loss falls fastest by the rate's logarithm: past it, it is about to turn."""
+    """Return the rate at which the loss falls fastest by the rate's logarithm: past it, it is about to turn."""
     lowest = min(range(len(rows)), key=lambda place: rows[place]["loss"])
     if lowest < 2:
         raise TrainingError(
@@ -90,7 +90,7 @@ def _endless(batches: Any) -> Iterator[Any]:
 
 
 def _smoothed(losses: Iterator[tuple[float, float]]) -> Iterator[dict[str, float]]:
-    """Give the running mean of the losses, without its start from nothing, until it has become hopeless."""
+    """Yield the running mean of the losses, without its start from nothing, until it has become hopeless."""
     mean, lowest = 0.0, math.inf
     for place, (rate, loss) in enumerate(losses, start=1):
         mean = MEMORY * mean + (1 - MEMORY) * loss

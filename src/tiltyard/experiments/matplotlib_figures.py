@@ -41,13 +41,13 @@ def rates(rows: Sequence[Mapping[str, float]], suggested: float) -> Figure:
 
 
 def sheet(width: float, height: float, across: str, up: str) -> tuple[Figure, Axes]:
-    """Give a figure that belongs to no window and to no global state."""
+    """Return a figure that belongs to no window and to no global state."""
     figure, (axes,) = sheets((width, height), (across,), (up,))
     return figure, axes
 
 
 def sheets(size: tuple[float, float], across: Sequence[str], up: Sequence[str]) -> tuple[Figure, list[Axes]]:
-    """Give the same with several pictures beside each other."""
+    """Return the same with several pictures beside each other."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained", facecolor="white")

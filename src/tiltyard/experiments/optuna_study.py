@@ -102,12 +102,12 @@ class Sampling:
                 (self.folder / self.worker).unlink(missing_ok=True)
 
     def trials(self) -> list[optuna.trial.FrozenTrial]:
-        """Give all trials, also those that died."""
+        """Return all trials, also those that died."""
         found: list[optuna.trial.FrozenTrial] = self.study.get_trials(deepcopy=False)
         return found
 
     def finished(self) -> list[optuna.trial.FrozenTrial]:
-        """Give the trials that were measured, pruned or found impossible."""
+        """Return the trials that were measured, pruned or found impossible."""
         return [trial for trial in self.trials() if trial.state.name in ("COMPLETE", "PRUNED")]
 
     def take(self, most: int) -> tuple[optuna.Trial, dict[str, Any]] | None:
@@ -143,11 +143,11 @@ class Sampling:
         self.study.tell(trial, value, TrialState.PRUNED if value is None else TrialState.COMPLETE)
 
     def read(self, trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
-        """Give the values of a trial as the task file would hold them."""
+        """Return the values of a trial as the task file would hold them."""
         return {key: self._spelled(key, trial.params[key]) for key in self.ask.ranges if key in trial.params}
 
     def importance(self) -> dict[str, float]:
-        """Say how much of the differences between trials each key explains; nothing where there are too few."""
+        """Return how much of the differences between trials each key explains; nothing where there are too few."""
         import optuna
 
         measured = [trial for trial in self.trials() if trial.state.name == "COMPLETE"]
@@ -178,7 +178,7 @@ class Sampling:
             return free
 
     def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        """Give a sampler whose dice depend on the seed and the number of the trial, whichever process asks."""
+        """Return a sampler whose dice depend on the seed and the number of the trial, whichever process asks."""
         import optuna
 
         return optuna.samplers.TPESampler(

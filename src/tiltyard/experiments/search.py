@@ -49,7 +49,7 @@ def search(workspace: Workspace, task: Task, trials: int, jobs: int, say: Say) -
 
 
 def asked(workspace: Workspace, task: Task) -> Ask:
-    """Say what is looked for; other ranges, settings or rows are another search in the same database."""
+    """Return what is looked for; other ranges, settings or rows are another search in the same database."""
     if not task.search:
         raise TaskError(
             f"tasks/{task.name}.yaml: search: expected ranges; there are none",
@@ -71,7 +71,7 @@ def asked(workspace: Workspace, task: Task) -> Ask:
 
 
 def _takes_whole(workspace: Workspace, task: Task, key: str) -> bool:
-    """Say whether a key refuses what lies between whole numbers; its ends then must be some."""
+    """Return whether a key refuses what lies between whole numbers; its ends then must be some."""
     span = task.search[key]
     if span.among is not None:
         return False
@@ -125,7 +125,7 @@ def try_out(workspace: Workspace, name: str, sampling: Sampling, trial: optuna.T
 
 
 def _told(task: Task, sampling: Sampling, trial: optuna.Trial) -> Callable[[int, float], None] | None:
-    """Give what ends a bad trial; none where losses do not compare, since they are not the same function."""
+    """Return what ends a bad trial; none where losses do not compare, since they are not the same function."""
     if "train.loss" in sampling.ask.ranges or task.train.members > 1:
         return None
 
@@ -137,7 +137,7 @@ def _told(task: Task, sampling: Sampling, trial: optuna.Trial) -> Callable[[int,
 
 
 def _line(task: Task, sampling: Sampling, trial: optuna.trial.FrozenTrial, count: str) -> str:
-    """Say how a trial went."""
+    """Return how a trial went."""
     best = ranked(task, sampling)[:1]
     told = trial.user_attrs["trouble"] or f"{task.gate.metric} {trial.value:.4g}"
     told += f" at epoch {trial.user_attrs['epochs']}" if told == "pruned" else ""
@@ -146,13 +146,13 @@ def _line(task: Task, sampling: Sampling, trial: optuna.trial.FrozenTrial, count
 
 
 def ranked(task: Task, sampling: Sampling) -> list[dict[str, Any]]:
-    """Give the trials that were measured, the best first; of equals, the one with the lower loss."""
+    """Return the trials that were measured, the best first; of equals, the one with the lower loss."""
     rows = [row for row in _rows(sampling) if row["value"] is not None]
     return sorted(rows, key=lambda row: (-task.metric.gain(row["value"], 0.0), row["val_loss"], row["trial"]))
 
 
 def _rows(sampling: Sampling) -> Iterator[dict[str, Any]]:
-    """Give what is known of each finished trial."""
+    """Yield what is known of each finished trial."""
     names = ("val_loss", "epochs", "best_epoch", "parameters", "seconds", "trouble")
     for trial in sampling.finished():
         facts = {name: trial.user_attrs.get(name) for name in names}

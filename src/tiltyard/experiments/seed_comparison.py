@@ -47,7 +47,7 @@ class Contrast:
 
     @property
     def sentence(self) -> str:
-        """Say it in words that claim no more than was seen."""
+        """Return a sentence that claims no more than was seen."""
         ends, seeds = self.interval, len(self.gains)
         if seeds < 2:
             return f"{self.name} cannot be compared with {self.first}: expected two seeds with both; there are {seeds}"

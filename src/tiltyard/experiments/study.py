@@ -87,7 +87,7 @@ def _result(workspace: Workspace, name: str, plan: Plan, wanted: list[Cell]) -> 
 
 
 def _outcome(task: Task, found: list[dict[str, Any]]) -> dict[str, Any]:
-    """Say what became of one variant over its seeds."""
+    """Return what became of one variant over its seeds."""
     good = [one for one in found if one["value"] is not None]
     values = [one["value"] for one in good]
     return {
@@ -109,7 +109,7 @@ def _judged(workspace: Workspace, task: Task, plan: Plan) -> int:
 
 
 def _contrast(task: Task, group: Group, first: Group, rows: int) -> dict[str, Any]:
-    """Hold a variant against the first, seed by seed; what one of them lacks is left out."""
+    """Compare a variant with the first, seed by seed; what one of them lacks is left out."""
     mine, others = (
         {cell.seed: found["value"] for cell, found in some if found["value"] is not None} for some in (group, first)
     )

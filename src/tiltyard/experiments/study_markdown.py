@@ -42,7 +42,7 @@ def _judged(result: Result) -> str:
 
 
 def table(result: Result) -> list[str]:
-    """Give the lines of the table."""
+    """Return the lines of the table."""
     share = f"{result['confidence']:.0%} interval"
     lines = [f"| variant | {result['metric']} | {share} | kept epoch | seconds |", "|---|---|---|---|---|"]
     for one in result["variants"]:
@@ -54,7 +54,7 @@ def table(result: Result) -> list[str]:
 
 
 def troubles(result: Result) -> list[str]:
-    """Say of which variants some seeds could not be trained."""
+    """Return of which variants some seeds could not be trained."""
     count = result["plan"]["repeat"]
     return [
         f"{one['name']}: {len(one['trouble'])} of {count} seeds could not be trained: {one['trouble'][0]}"
@@ -64,7 +64,7 @@ def troubles(result: Result) -> list[str]:
 
 
 def _warning(result: Result) -> list[str]:
-    """Say what many comparisons do."""
+    """Return what many comparisons do."""
     wrong, count = 1 - result["confidence"], len(result["variants"]) - 1
     if count < 3:
         return []

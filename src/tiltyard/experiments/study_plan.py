@@ -64,7 +64,7 @@ def read(path: Path) -> Plan:
 def wished(
     task: str, vary: tuple[str, ...], fixed: tuple[str, ...], repeat: int | None, rows: int | None
 ) -> tuple[str, Plan]:
-    """Give what a command asks for, and a name for it: a file's own, or the task with what varies."""
+    """Return what a command asks for, and a name for it: a file's own, or the task with what varies."""
     path, typed = Path(task), {"repeat": repeat, "rows": rows}
     is_file = path.suffix in (".yaml", ".yml")
     if is_file and (vary or fixed):

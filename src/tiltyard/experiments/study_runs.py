@@ -34,7 +34,7 @@ class Cell:
     rows: int | None
 
     def task(self, workspace: Workspace, name: str) -> Task:
-        """Give the task as it is trained here."""
+        """Return the task as it is trained here."""
         task = loader.varied(workspace, name, self.variant.changes)
         return task.model_copy(update={"train": task.train.model_copy(update={"seed": self.seed})})
 
@@ -44,7 +44,7 @@ class Cell:
 
 
 def cells(workspace: Workspace, plan: Plan) -> list[Cell]:
-    """Give the cells seed by seed, so that a study that is stopped has all variants equally often."""
+    """Return the cells seed by seed, so that a study that is stopped has all variants equally often."""
     base = loader.load(workspace, plan.task)
     digest = Parts.load(workspace.out(plan.task, "prepare")).digest
     variants = [(variant, loader.varied(workspace, plan.task, variant.changes)) for variant in plan.all_variants()]
@@ -97,6 +97,6 @@ def _claim(workspace: Workspace, name: str, cell: Cell) -> bool:
 
 
 def read(workspace: Workspace, name: str, cell: Cell) -> dict[str, Any]:
-    """Give what became of a cell."""
+    """Return what became of a cell."""
     found: dict[str, Any] = files.read_json(cell.path(workspace, name))
     return found

@@ -40,7 +40,7 @@ class Attempt:
     trouble: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Give it as JSON."""
+        """Return it as JSON."""
         return asdict(self)
 
 
@@ -72,7 +72,7 @@ def attempt(workspace: Workspace, task: Task, place: Place, rows: int | None = N
 
 
 def _bare(task: Task) -> Task:
-    """Give the task as a variant is trained: nobody looks at vital signs or folds of what is thrown away."""
+    """Return the task as a variant is trained: nobody looks at vital signs or folds of what is thrown away."""
     return task.model_copy(update={"train": task.train.model_copy(update={"watch": False, "folds": None})})
 
 

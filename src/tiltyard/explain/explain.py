@@ -66,7 +66,7 @@ def opened(workspace: Workspace, task: Task) -> Explained:
 
 
 def _ways(only: Sequence[str]) -> dict[str, Explanation]:
-    """Give the ways that are asked for; those that take minutes only if they are."""
+    """Return the ways that are asked for; those that take minutes only if they are."""
     known = plugins.names("explanations")
     if unknown := [name for name in only if name not in known]:
         raise TaskError(f"--only: expected one of {', '.join(known)}; received {unknown[0]}")
@@ -75,7 +75,7 @@ def _ways(only: Sequence[str]) -> dict[str, Explanation]:
 
 
 def _reason(way: Explanation, model: Explained) -> str:
-    """Say why a way is left out; nothing if it is not."""
+    """Return why a way is left out; nothing if it is not."""
     place = model.workspace.out(model.task.name, "train") / KERAS
     return f"it looks into {KERAS}, which is not here" if way.inward and not place.is_file() else way.reason(model)
 
@@ -105,7 +105,7 @@ def _worst(model: Explained) -> list[int]:
 
 
 def _answered(model: Explained, row: Row) -> Json:
-    """Say what is true of a row, and what the model answers."""
+    """Return what is true of a row, and what the model answers."""
     (answer,), (truth,) = model.predictor.respond(row.values), row.truth.tolist()
     if model.task.classes:
         return {"actual": model.task.classes[int(truth)], "answered": answer["label"]}

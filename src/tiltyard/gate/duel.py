@@ -82,7 +82,7 @@ class Duel:
         return lost / learned if learned > 0 else None
 
     def evidence(self) -> dict[str, Any]:
-        """Give the numbers that the checks looked at, as JSON."""
+        """Return the numbers that the checks looked at, as JSON."""
         champion = self.over_champion
         return {
             "over_baseline": asdict(self.over_baseline),
@@ -98,12 +98,12 @@ class Duel:
         }
 
     def score(self, outputs: Array, places: Array | None = None) -> float:
-        """Give the gate's metric, of all rows or of those at some places."""
+        """Return the gate's metric, of all rows or of those at some places."""
         rows = slice(None) if places is None else places
         return self.task.metric.score(self.truth[rows], outputs[rows], self.context)
 
     def gain(self, other: Array, places: Array | None = None, among: int = 1) -> Gain:
-        """Give what the challenger gains over another; of so many looks at once each has to be the surer."""
+        """Return what the challenger gains over another; of so many looks at once each has to be the surer."""
         rows = np.arange(len(self.truth)) if places is None else places
         metric, context, truth = self.task.metric, self.context, self.truth[rows]
         bootstrap = Bootstrap(len(rows), self.task.split.seed, 1 - (1 - self.confidence) / among)

@@ -81,14 +81,14 @@ def uses(decisions: list[Decision], report: Json) -> int:
 
 
 def _live(workspace: Workspace, task: Task, new: str, old: str) -> Match | None:
-    """Hold both against the truths that clients sent, if the challenger has run beside the champion."""
+    """Compare both with the truths that clients sent, if the challenger has run beside the champion."""
     if task.kind.targets == "text" or not (workspace.records / task.name / "truths").is_dir():
         return None
     return match(live(workspace, task), new, old)
 
 
 def _drift(workspace: Workspace, task: Task, encoder: Encoder) -> Json:
-    """Hold what clients sent lately against the challenger's training rows; count what it would refuse."""
+    """Compare what clients sent lately with the challenger's training rows; count what it would refuse."""
     if not (workspace.records / task.name / "answers").is_dir():
         return {"inputs": {"why": "no inputs of clients are recorded"}}
     rows = latest(workspace, task, ROWS)

@@ -31,7 +31,7 @@ class Evaluated(NamedTuple):
 
 
 def judge(workspace: Workspace, task: Task, evaluated: Evaluated | None = None, *, again: bool = False) -> Verdict:
-    """Hold the evaluated model against every check; nothing is written. What was read before is not read again."""
+    """Compare the evaluated model with every check; nothing is written. What was read before is not read again."""
     report, test = evaluated or read_evaluated(workspace, task)
     registry = Registry(workspace)
     champion = registry.champion(task.name)
@@ -74,7 +74,7 @@ def read_evaluated(workspace: Workspace, task: Task) -> Evaluated:
 
 
 def _known(registry: Registry, verdict: Verdict) -> Verdict | None:
-    """Give the earlier verdict on the very same, or hold a version that was rolled back."""
+    """Return the earlier verdict on the very same, or hold a version that was rolled back."""
     decisions = registry.decisions(verdict.task)
     if back := withdrawn(decisions).get(verdict.version):
         reason = (
@@ -97,6 +97,6 @@ def _fingerprint(task: Task, report: Json, champion: str | None) -> str:
 
 
 def _praise(duel: Duel) -> list[str]:
-    """Say by how much a challenger wins."""
+    """Return by how much a challenger wins."""
     won = [versus(duel, duel.over_baseline, "the baseline"), *([duel.live.told(duel.task)] if duel.live else [])]
     return [versus(duel, duel.over_champion, "the champion"), *won] if duel.over_champion else won

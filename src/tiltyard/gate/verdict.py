@@ -49,7 +49,7 @@ class Verdict:
 
     @classmethod
     def earlier(cls, decision: Decision) -> Verdict:
-        """Give the verdict that the ledger holds."""
+        """Return the verdict that the ledger holds."""
         names = ("task", "verdict", "version", "champion", "reasons", "evidence", "fingerprint")
         known = [one.name for one in fields(Outcome)]  # a later release may have written more
         outcomes = [Outcome(**{key: check[key] for key in known if key in check}) for check in decision.checks]

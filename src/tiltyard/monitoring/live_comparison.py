@@ -27,7 +27,7 @@ class Match:
     same: bool
 
     def told(self, task: Task) -> str:
-        """Say it in a sentence with both numbers."""
+        """Return a sentence with both numbers."""
         gain, gate = self.gain, task.gate
         rows = "the same answers" if self.same else "answers to other clients of the same time"
         return (
@@ -36,12 +36,12 @@ class Match:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Give it as JSON."""
+        """Return it as JSON."""
         return asdict(self)
 
 
 def match(found: Live, new: str, old: str) -> Match | None:
-    """Hold two versions against each other; None if there are too few truths.
+    """Compare two versions with each other; None if there are too few truths.
 
     A shadow has answered the same rows as the champion, so luck with them cancels out; a canary those of other clients,
     so what the champion answered before or after is left out.
@@ -84,7 +84,7 @@ def _apart(found: Live, new: pd.DataFrame, old: pd.DataFrame) -> Gain:
 
 
 def agreement(found: Live, new: str, old: str) -> dict[str, float] | None:
-    """Say how alike two versions answer the same rows: the share of equal labels, or how far numbers lie apart."""
+    """Return how alike two versions answer the same rows: the share of equal labels, or how far numbers lie apart."""
     both = found.of(new).merge(found.of(old), on=ROW, suffixes=("", "_old"))
     if not len(both) or found.task.kind.targets == "text":
         return None

@@ -35,17 +35,17 @@ class Live:
     feedback: dict[str, int]
 
     def of(self, version: str) -> pd.DataFrame:
-        """Give the answers of a version; of those under one id, which a client may send twice, the last."""
+        """Return the answers of a version; of those under one id, which a client may send twice, the last."""
         mine = self.answers[self.answers["version"] == version]
         return mine.drop_duplicates(ROW, keep="last")
 
     def known(self, version: str) -> pd.DataFrame:
-        """Give those whose truth is known."""
+        """Return those whose truth is known."""
         mine = self.of(version)
         return mine[mine["truth"].notna()]
 
     def arms(self) -> list[dict[str, Any]]:
-        """Give a row a version and arm: how much it answered, from when to when, and how fast."""
+        """Return a row a version and arm: how much it answered, from when to when, and how fast."""
         return [_arm(rows) for _, rows in self.answers.groupby(["version", "arm"], sort=True)]
 
     def quality(self, version: str) -> dict[str, Any] | None:
@@ -108,14 +108,14 @@ def _frame(table: Any) -> pd.DataFrame:
 
 
 def _context(workspace: Workspace, task: Task) -> Context:
-    """Give what metrics need to know of the training rows, if it is here; without it some are no number."""
+    """Return what metrics need to know of the training rows, if it is here; without it some are no number."""
     path = workspace.out(task.name, "prepare") / "split.json"
     context: dict[str, float] = files.read_json(path)["context"] if path.is_file() else {}
     return context or {"naive_mae": math.nan}
 
 
 def truths(task: Task, rows: pd.DataFrame) -> Array:
-    """Give truths as metrics look at them."""
+    """Return truths as metrics look at them."""
     values = [json.loads(text) for text in rows["truth"]]
     if task.classes:
         places = {name: place for place, name in enumerate(task.classes)}
@@ -124,7 +124,7 @@ def truths(task: Task, rows: pd.DataFrame) -> Array:
 
 
 def outputs_of(task: Task, rows: pd.DataFrame, column: str = "answer") -> Array:
-    """Give answers as the model gave them: probabilities, numbers, or forecasts with their ends."""
+    """Return answers as the model gave them: probabilities, numbers, or forecasts with their ends."""
     answers = [json.loads(text) for text in rows[column]]
     if task.classes:
         return np.array([[one["probabilities"][name] for name in task.classes] for one in answers])

@@ -41,7 +41,7 @@ def monitor(workspace: Workspace, task: Task) -> dict[str, Any]:
 
 
 def _drift(workspace: Workspace, task: Task, version: str) -> dict[str, Any]:
-    """Hold the latest inputs against the training rows of the champion, the worst first; or say why not."""
+    """Compare the latest inputs with the training rows of the champion, the worst first; or say why not."""
     rows = latest(workspace, task, ROWS)
     if not version:
         return {"drift": [], "undrifted": "there is no champion"}
@@ -77,7 +77,7 @@ class Compared:
 
 
 def compared(task: Task, encoder: Encoder, spreads: dict[str, Spread], rows: list[Any]) -> Compared:
-    """Say of each column how far rows lie from those it was learned from, the worst first."""
+    """Return the distance of rows from the training rows for each column, the largest first."""
     parts: list[dict[str, Array]] = []
     refusals: list[str] = []
     for start in range(0, len(rows), encoder.max_instances):

@@ -28,7 +28,7 @@ Line = dict[str, Any]
 
 @contextlib.contextmanager
 def held(workspace: Workspace, task: Task) -> Iterator[Path]:
-    """Give the folder of a task's records; who comes second waits."""
+    """Return the folder of a task's records; who comes second waits."""
     folder = workspace.records / task.name
     with files.locked(folder / "lock"):
         yield folder
@@ -54,7 +54,7 @@ def gather(workspace: Workspace, task: Task) -> int:
 
 
 def recorded(workspace: Workspace, task: Task, kind: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """Give all answers or truths there are, gathered or not, oldest file first; of all columns or of some."""
+    """Return all answers or truths there are, gathered or not, oldest file first; of all columns or of some."""
     import pyarrow as pa
 
     with held(workspace, task) as folder:
@@ -75,7 +75,7 @@ def _read(path: Path, wanted: list[str] | None) -> pa.Table:
 
 
 def latest(workspace: Workspace, task: Task, most: int) -> list[Any]:
-    """Give the latest instances that clients sent, as they sent them, from no more files than that takes."""
+    """Return the latest instances that clients sent, as they sent them, from no more files than that takes."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
@@ -139,7 +139,7 @@ def _lines(path: Path) -> list[Line]:
 
 
 def _answers(task: Task, lines: list[Line]) -> pa.Table:
-    """Give a row an instance: its features by name, and what is ours with `record.` in front."""
+    """Return a row an instance: its features by name, and what is ours with `record.` in front."""
     import pyarrow as pa
 
     rows = [(line, place) for line in lines for place in range(len(line["predictions"]))]
@@ -180,7 +180,7 @@ def _times(seconds: list[float]) -> pa.Array:
 
 
 def _predictions(task: Task, answers: list[Any]) -> pa.Array:
-    """Give the label, or the number if it is one; the whole answer stands beside it."""
+    """Return the label, or the number if it is one; the whole answer stands beside it."""
     import pyarrow as pa
 
     if task.kind.targets == "number":
@@ -189,7 +189,7 @@ def _predictions(task: Task, answers: list[Any]) -> pa.Array:
 
 
 def _features(task: Task, rows: list[tuple[Line, int]]) -> dict[str, pa.Array]:
-    """Give features by name, as `tiltyard check --against` reads them; pictures are not recorded."""
+    """Return features by name, as `tiltyard check --against` reads them; pictures are not recorded."""
     bare = _bare(task)
     if any(column.type == "image" for column in task.columns.values()):
         return {}
@@ -199,7 +199,7 @@ def _features(task: Task, rows: list[tuple[Line, int]]) -> dict[str, pa.Array]:
 
 
 def _cells(task: Task, name: str, values: list[Any]) -> pa.Array:
-    """Give one type whatever was sent: a category may be text and whole numbers."""
+    """Return one type whatever was sent: a category may be text and whole numbers."""
     import pyarrow as pa
 
     kind = task.columns[name].json_schema().get("type", "string")

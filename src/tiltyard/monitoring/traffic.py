@@ -21,7 +21,7 @@ from tiltyard.workspace import Workspace
 
 
 def traffic(workspace: Workspace, task: Task) -> dict[str, Any]:
-    """Say which challenge runs, if any, and how it goes."""
+    """Return which challenge runs, if any, and how it goes."""
     champion = Registry(workspace).champion(task.name)
     found = rollout.read(workspace.traffic(task.name))
     reigns = champion.version if champion else None
@@ -121,7 +121,7 @@ def _insist_on_package(workspace: Workspace, task: Task, version: str) -> None:
 
 
 def _trained(workspace: Workspace, task: Task) -> str:
-    """Give the version that was evaluated last, if any."""
+    """Return the version that was evaluated last, if any."""
     report = workspace.out(task.name, "evaluate") / "report.json"
     return str(files.read_json(report)["version"]) if report.is_file() else ""
 

@@ -88,7 +88,7 @@ def read_part(path: Path) -> tuple[Array, Array]:
 
 
 def open_part(path: Path) -> tuple[Features, Array]:
-    """Give the same, but leave features that are large where they are, to be read in slices."""
+    """Return the same, but leave features that are large where they are, to be read in slices."""
     if path.stat().st_size <= LARGE:
         return read_part(path)
     with np.load(path, allow_pickle=False) as arrays:

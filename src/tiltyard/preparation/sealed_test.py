@@ -65,7 +65,7 @@ def read_test(workspace: Workspace, task: Task) -> TestPart:
 
 
 def _sealed(workspace: Workspace, task: Task) -> dict[str, str]:
-    """Give the recorded hash of the test part for each version of the data."""
+    """Return the recorded hash of the test part for each version of the data."""
     path = workspace.seal(task.name)
     seals: dict[str, str] = files.read_json(path) if path.is_file() else {}
     return seals

@@ -50,7 +50,7 @@ class Shelf:
 
 @contextlib.contextmanager
 def shelf(folder: Path) -> Iterator[Shelf]:
-    """Give an empty shelf, whatever a kill has left there, and leave nothing; who comes second waits for the first."""
+    """Yield an empty shelf, whatever a kill has left there, and leave nothing; who comes second waits for the first."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

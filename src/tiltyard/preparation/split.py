@@ -24,7 +24,7 @@ NAMES = {"train": ("train", "training"), "validation": ("validation", "val", "va
 
 
 def keys(rows: Rows, seed: int) -> Array:
-    """Give each row a number that depends on its features alone: identical rows get the same."""
+    """Return a number of each row that depends on its features alone: identical rows get the same."""
     start = itertools.repeat(seed.to_bytes(8, "little", signed=True))
     cells = zip(start, *_cells([rows[name] for name in sorted(rows)]), strict=False)
     digests = b"".join([hashlib.blake2b(b"".join(row), digest_size=8).digest() for row in cells])
@@ -32,7 +32,7 @@ def keys(rows: Rows, seed: int) -> Array:
 
 
 def _cells(columns: Sequence[Array]) -> Iterator[list[bytes]]:
-    """Give the bytes of each row, columns that take the same room in every row together."""
+    """Yield the bytes of each row, columns that take the same room in every row together."""
     for even, some in itertools.groupby(columns, _is_even):
         if even:
             signs = [values.reshape(len(values), -1).view(np.uint8) for values in some]
@@ -44,14 +44,14 @@ def _cells(columns: Sequence[Array]) -> Iterator[list[bytes]]:
 
 
 def _is_even(values: Array) -> bool:
-    """Say whether every row takes the same room: texts do where none is padded to the length of another."""
+    """Return whether every row takes the same room: texts do where none is padded to the length of another."""
     if values.dtype.kind not in "SU":
         return True
     return bool((np.strings.str_len(values) * (4 if values.dtype.kind == "U" else 1) == values.itemsize).all())
 
 
 def _texts(values: Array) -> list[bytes]:
-    """Give the bytes of each text without padding."""
+    """Return the bytes of each text without padding."""
     texts = values.tolist()
     coded = {text: np.array(text, dtype=values.dtype.kind).tobytes() for text in set(texts)}
     return [coded[text] for text in texts]
@@ -66,7 +66,7 @@ class Marks:
     part: Array | None = None  # which part the data puts each row into
 
     def take(self, index: Array) -> Marks:
-        """Give those of some rows."""
+        """Return those of some rows."""
         return Marks(*(None if array is None else array[index] for array in (self.key, self.times, self.part)))  # type: ignore[arg-type]
 
 
@@ -82,7 +82,7 @@ def marked(task: Task, key: Array, cells: Callable[[str], pd.Series[Any]]) -> Ma
 
 
 def part_of(name: str) -> str:
-    """Give the part that a word names: the test part by any of its names; nothing if it names none."""
+    """Return the part that a word names: the test part by any of its names; nothing if it names none."""
     return next((part for part, words in NAMES.items() if name.strip().lower() in words), "")
 
 
@@ -108,7 +108,7 @@ def _times_of(cells: pd.Series[Any], name: str, spelled: str | None) -> Array:
 
 
 def named(how: Split, names: Array) -> Array:
-    """Give each row the key of its group: rows of one group stay together."""
+    """Return the key of the group of each row: rows of one group stay together."""
     groups, place = np.unique(names, return_inverse=True)
     return keys({"group": groups}, how.seed)[place]
 
@@ -165,7 +165,7 @@ def _by_part(how: Split, key: Array, part: Array) -> Parts:
 
 
 def _first(key: Array) -> Array:
-    """Give for each row the first that is identical to it: with another label it is dealt together with that."""
+    """Return for each row the first that is identical to it: with another label it is dealt together with that."""
     _, first, place = np.unique(key, return_index=True, return_inverse=True)
     return first[place]
 
@@ -194,7 +194,7 @@ def _by_key(how: Split, key: Array, index: Array) -> Parts:
 
 
 def _limit(ranked: Array, share: float) -> np.uint64:
-    """Give the key that `share` of the rows lie below."""
+    """Return the key that `share` of the rows lie below."""
     limit: np.uint64 = ranked[min(round(len(ranked) * share), len(ranked) - 1)]
     return limit
 
@@ -207,7 +207,7 @@ def _refuse_empty(parts: Parts, key: Array) -> None:
 
 
 def _few(key: Array) -> str:
-    """Say why there are too few rows, if it is that they repeat."""
+    """Return why there are too few rows, if it is that they repeat."""
     different = len(np.unique(key))
     if different * 2 > len(key):
         return "get more rows, or make split.test and split.validation smaller"

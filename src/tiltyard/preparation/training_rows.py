@@ -39,7 +39,7 @@ class Parts:
         return cls(Encoder.load(folder / names[0]), train, validation, digest, inherited or {})
 
     def taught(self) -> Parts:
-        """Give them for a model that writes: along with each row, the right answer one step behind."""
+        """Return them for a model that writes: along with each row, the right answer one step behind."""
         train, validation = (
             (_taught(self.encoder, features, truth), truth) for features, truth in (self.train, self.validation)
         )
@@ -47,7 +47,7 @@ class Parts:
 
 
 def some(part: tuple[Features, Array], most: int) -> tuple[Array, Array]:
-    """Give at most so many rows of a part, from all over it: they may lie in an order that means something."""
+    """Return at most so many rows of a part, from all over it: they may lie in an order that means something."""
     features, truth = part
     places = np.unique(np.linspace(0, len(truth) - 1, min(most, len(truth))).astype(int))
     found = features[places] if isinstance(features, np.ndarray) else features.take(places)

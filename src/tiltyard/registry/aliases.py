@@ -25,7 +25,7 @@ def aliases(workspace: Workspace, task: Task) -> dict[str, str]:
 
 
 def named(workspace: Workspace, task: Task, name: str) -> str:
-    """Give the version that a name stands for."""
+    """Return the version that a name stands for."""
     known = aliases(workspace, task)
     if name in known:
         return known[name]

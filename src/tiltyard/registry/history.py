@@ -10,5 +10,5 @@ from tiltyard.workspace import Workspace
 
 
 def history(workspace: Workspace, task: Task) -> list[dict[str, Any]]:
-    """Give all decisions as JSON, oldest first."""
+    """Return all decisions as JSON, oldest first."""
     return [decision.model_dump(mode="json") for decision in Registry(workspace).decisions(task.name)]

@@ -102,7 +102,7 @@ class Ledger:
         return found + self._missing(chains)
 
     def unlike(self, recorded: list[str] | None) -> list[str]:
-        """Hold the lines against the hashes in the pointer, which may be one behind after a kill; None: it has none."""
+        """Compare the lines with the hashes in the pointer, which may be one behind after a kill; None: it has none."""
         hashes = self.hashes()
         if recorded is None:
             later = [place for place, line in enumerate(self.contents(), 1) if line.get(FORMAT) == RECORDED]
@@ -121,7 +121,7 @@ class Ledger:
         return []
 
     def _missing(self, chains: list[str]) -> list[str]:
-        """Hold the lines against the head, which a kill may have left one behind."""
+        """Compare the lines with the head, which a kill may have left one behind."""
         if not self.head.is_file():
             return [f"{self.head} is gone: expected the number of lines"] if any(chains) else []
         told, _, chain = self.head.read_text(encoding="utf-8", errors="replace").strip().partition(" ")
@@ -148,7 +148,7 @@ class Ledger:
             files.write_bytes(self.path, whole)
 
     def _split(self) -> tuple[bytes, bytes]:
-        """Give the whole lines, and what follows the last line end unless it is a whole decision itself."""
+        """Return the whole lines, and what follows the last line end unless it is a whole decision itself."""
         content = files.read_bytes(self.path) if self.path.is_file() else b""
         end = content.rfind(b"\n") + 1
         whole, rest = content[:end], content[end:]

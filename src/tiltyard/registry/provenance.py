@@ -23,7 +23,7 @@ JUDGING = (
 
 
 def provenance(workspace: Workspace) -> dict[str, Any]:
-    """Say who decides, with which code; outside git the commit is None."""
+    """Return who decides, with which code; outside git the commit is None."""
     commit = _git(workspace, "rev-parse", "HEAD")
     changes = _git(workspace, "status", "--porcelain", "--untracked-files=all", "--", *CODE)
     dirty = None if commit is None or changes is None else bool(changes)
@@ -50,7 +50,7 @@ def _git(workspace: Workspace, *arguments: str) -> str | None:
 
 
 def _who() -> str:
-    """Give TILTYARD_ACTOR, for schedulers and CI, or the user; a container may know no name for its user."""
+    """Return TILTYARD_ACTOR, for schedulers and CI, or the user; a container may know no name for its user."""
     try:
         name = os.environ.get("TILTYARD_ACTOR") or getpass.getuser()
         return name.encode(errors="replace").decode()  # bytes that are no UTF-8 come as what cannot be written

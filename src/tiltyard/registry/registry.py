@@ -61,7 +61,7 @@ class Registry:
         return Champion(task, decision.version, decision)
 
     def package(self, task: str, version: str) -> Path:
-        """Give the folder of a packaged version; in a fresh clone only DVC's pointer to it is here."""
+        """Return the folder of a packaged version; in a fresh clone only DVC's pointer to it is here."""
         folder = self.workspace.package(task, version)
         if not folder.is_dir():
             place = folder.relative_to(self.workspace.root)
@@ -73,7 +73,7 @@ class Registry:
         return folder
 
     def decisions(self, task: str) -> list[Decision]:
-        """Give all decisions, oldest first; one that only the pointer knows yet is among them."""
+        """Return all decisions, oldest first; one that only the pointer knows yet is among them."""
         told = Ledger(self.workspace.ledger(task)).decisions()
         champion = self.champion(task)
         missing = champion and champion.decision.id not in {decision.id for decision in told}
@@ -226,7 +226,7 @@ def _crowning(path: Path, found: pointer.Pointer) -> Decision:
 
 
 def _disagreement(ledger: Ledger, found: pointer.Pointer, decisions: list[Decision], champion: Decision) -> list[str]:
-    """Hold the decision in the pointer against the ledger, which a kill may have left without its line."""
+    """Compare the decision in the pointer with the ledger, which a kill may have left without its line."""
     told = {decision.id: decision for decision in decisions}
     if champion.id not in told:
         under_way = found.hashes is None or (found.hashes == ledger.hashes() and ledger.follows(found.decision))
@@ -240,7 +240,7 @@ def _disagreement(ledger: Ledger, found: pointer.Pointer, decisions: list[Decisi
 
 
 def reign(decisions: list[Decision]) -> list[Decision]:
-    """Give the champions up to the present one, without those that were rolled back."""
+    """Return the champions up to the present one, without those that were rolled back."""
     stack: list[Decision] = []
     for decision in decisions:
         if decision.verdict == "ROLLBACK":
@@ -252,7 +252,7 @@ def reign(decisions: list[Decision]) -> list[Decision]:
 
 
 def withdrawn(decisions: list[Decision]) -> dict[str, Decision]:
-    """Give the versions that were rolled back and not promoted since, each with its rollback."""
+    """Return the versions that were rolled back and not promoted since, each with its rollback."""
     found: dict[str, Decision] = {}
     for decision in decisions:
         if decision.verdict == "ROLLBACK" and decision.champion:

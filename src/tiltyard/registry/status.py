@@ -11,7 +11,7 @@ from tiltyard.workspace import Workspace
 
 
 def status(workspace: Workspace) -> list[dict[str, Any]]:
-    """Give a row a task; where there is no champion yet, its fields are None."""
+    """Return a row a task; where there is no champion yet, its fields are None."""
     return [_row(workspace, name) for name in task_list.listed(workspace)]
 
 

@@ -44,7 +44,7 @@ class Proof(NamedTuple):
 
 
 def verify(workspace: Workspace, task: Task, against: str | None = None) -> list[Row]:
-    """Give a row for each thing; what was changed since the decision is a reason not to trust it."""
+    """Return a row for each thing; what was changed since the decision is a reason not to trust it."""
     if Registry(workspace).champion(task.name) is None and against is None:
         raise _no_champion(workspace, task.name)
     commit = Commit(workspace, against) if against else None
@@ -166,7 +166,7 @@ def _unheld(workspace: Workspace, signed: list[Entry], commit: Commit | None) ->
 
 
 def _signed_by_stranger(entry: Entry, commit: Commit | None, *, wanted: bool) -> Proof:
-    """Tell of a key that git does not hold: whoever may write files makes one in a moment."""
+    """Report a key that git does not hold: whoever may write files can make one."""
     what, said = f"line {entry.place}", f"{entry.verdict} {entry.version}: signed by {entry.signer}"
     if commit is None:
         return Proof(what, "same", f"{said}; that key is not in git's HEAD")
@@ -184,7 +184,7 @@ def _signed(entry: Entry, *, wanted: bool) -> Proof:
 
 
 def _in_git(commit: Commit, task: str) -> Iterator[Proof]:
-    """Hold the ledger and the pointer against those of a commit."""
+    """Compare the ledger and the pointer with those of a commit."""
     try:
         faults, known = task_faults(commit, task), task in commit.tasks()
     except RegistryError as error:
@@ -197,7 +197,7 @@ def _in_git(commit: Commit, task: str) -> Iterator[Proof]:
 
 
 def _recorded_files(workspace: Workspace, name: str, folder: Path) -> Iterator[Proof]:
-    """Hold the hash that the pointer has of schema, card and reference against the package, as the service does."""
+    """Compare the hash that the pointer has of schema, card and reference with the package, as the service does."""
     found = pointer.read(workspace.champion(name))
     wanted = found.decision.get(FORMAT) == RECORDED and bool(manifest.hashes(folder))
     if wanted and not found.files:
@@ -260,7 +260,7 @@ def _begun(workspace: Workspace, task: str, found: Challenge) -> Decision | None
 
 
 def _challenger(folder: Path, begun: Decision | None) -> Proof:
-    """Hold the challenger's package against its name, its own hashes, and what was recorded when it began."""
+    """Compare the challenger's package with its name, its own hashes, and what was recorded when it began."""
     if not folder.is_dir():
         return Proof("challenger", "unknown", f"its files are not here: dvc pull {'/'.join(folder.parts[-4:])}")
     try:
@@ -279,7 +279,7 @@ def _challenger(folder: Path, begun: Decision | None) -> Proof:
 
 
 def _parameters(task: Task, decision: Decision) -> Proof:
-    """Hold the task file against that of the decision; what a later release adds is as it would have been then."""
+    """Compare the task file with that of the decision; what a later release adds is as it would have been then."""
     now, then = task.model_dump(mode="json"), decision.parameters
     with contextlib.suppress(ValueError):
         then = Task.model_validate(then).model_dump(mode="json")

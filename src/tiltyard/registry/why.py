@@ -13,7 +13,7 @@ from tiltyard.workspace import Workspace
 
 
 def why(workspace: Workspace, task: Task, name: str | None = None) -> dict[str, Any]:
-    """Give the last decision about a version, or the last of all."""
+    """Return the last decision about a version, or the last of all."""
     decisions = Registry(workspace).decisions(task.name)
     if not decisions:
         raise RegistryError(f"nothing was decided about {task.name} yet", hint=f"let it: tiltyard run {task.name}")

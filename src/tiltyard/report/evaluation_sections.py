@@ -21,7 +21,7 @@ LONGEST = 400  # characters of a text
 
 
 def head(task: Task, report: Json, verdict: str | None = None, reasons: Sequence[str] = ()) -> str:
-    """Say first what matters most: the gate's metric beside the baseline, and what became of the version."""
+    """Return the summary: the gate's metric beside the baseline, and the verdict about the version."""
     name = report["metric"]
     value, baseline, (low, high) = report["metrics"][name], report["baseline"][name], report["intervals"][name]
     better = task.metric.gain(value, baseline) > 0
@@ -40,7 +40,7 @@ def head(task: Task, report: Json, verdict: str | None = None, reasons: Sequence
 
 
 def sections(task: Task, report: Json, training: Json, predictions: Predictions, rows: Rows) -> list[Section]:
-    """Give the parts of the page, the most looked for first; `rows` are the sealed ones."""
+    """Return the parts of the page, the most looked for first; `rows` are the sealed ones."""
     seen = Seen(task, predictions, rows)
     return [
         Section("Figures", _metrics(task, report)),
@@ -70,7 +70,7 @@ class Seen:
         return {**record, **({} if place is None else self.instance(place))}
 
     def instance(self, place: int) -> Json:
-        """Give the values of a row: pictures and courses to be drawn, long texts cut."""
+        """Return the values of a row: pictures and courses to be drawn, long texts cut."""
         names = [*self.task.columns][:COLUMNS]
         return {name: self._value(name, self.rows[name][place : place + 1]) for name in names}
 
@@ -161,7 +161,7 @@ def _learning(training: Json) -> str:
 
 
 def _diagnosis(found: Json | None) -> str:
-    """Say how the model fits and why, then what was ill with the network."""
+    """Return how the model fits and why, then what was ill with the network."""
     if not found:
         return ""
     colour = "good" if found["verdict"] == "good fit" else "bad"

@@ -197,7 +197,7 @@ def explanations(workspace: Workspace, task: Task, version: str) -> Section:
 
 
 def _told(row: Json) -> str:
-    """Say which row it is; forecasts and texts are too long for a heading."""
+    """Return which row it is; forecasts and texts are too long for a heading."""
     short = all(isinstance(row[name], str | float | int) for name in ("actual", "answered"))
     actual, answered = (number(one) if isinstance(one, float) else str(one) for one in (row["actual"], row["answered"]))
     said = f": {actual}, answered {answered}" if short and len(actual + answered) < SHORT else ""

@@ -102,7 +102,7 @@ def table(records: Sequence[Mapping[str, Any]], name: str = "") -> str:
 
 
 def facts(told: Mapping[str, Any]) -> str:
-    """Say a few facts in a line; what is empty is left out."""
+    """Return a few facts in a line; empty ones are left out."""
     parts = (f"<span>{escape(name)} <code>{escape(str(one))}</code></span>" for name, one in told.items() if one)
     return f'<p class="soft facts">{"".join(parts)}</p>'
 
@@ -165,7 +165,7 @@ def _share(value: float, least: float, most: float) -> float:
 
 
 def _figure(one: Exhibit) -> str:
-    """Give what is drawn by script as data, and the rest as it is."""
+    """Return what is drawn by script as data, and the rest as it is."""
     caption = f"<h3>{escape(one.title)}</h3><figcaption>{escape(one.text)}</figcaption>"
     if one.kind in _PLAIN:
         whole = "" if one.kind == "pictures" and len(one.data["pictures"]) <= ABREAST else ' class="whole"'

@@ -54,7 +54,7 @@ def write_page(workspace: Workspace, task: Task) -> Path:
 
 
 def page(workspace: Workspace, task: Task, up: str = HOME) -> str:
-    """Tell all there is of a task; what it has not come to yet is left out."""
+    """Return the page of a task; what it has not come to yet is left out."""
     registry, out = Registry(workspace), workspace.out(task.name, "evaluate")
     champion, decisions = registry.champion(task.name), registry.decisions(task.name)
     if text := _lacking(workspace, task):
@@ -82,7 +82,7 @@ def page(workspace: Workspace, task: Task, up: str = HOME) -> str:
 
 
 def _lacking(workspace: Workspace, task: Task) -> str:
-    """Say why there are no figures to show of what lies here: none are there, or they are of another model or rows."""
+    """Return why there are no figures to show: there are none, or they are of another model or other rows."""
     out, train = workspace.out(task.name, "evaluate"), workspace.out(task.name, "train")
     if not (out / "report.json").is_file():
         return "Nothing of it is evaluated here yet"
@@ -97,7 +97,7 @@ def _lacking(workspace: Workspace, task: Task) -> str:
 
 
 def _unmeasured(workspace: Workspace, task: Task, decisions: list[Decision], text: str, up: str) -> str:
-    """Tell what the registry knows, where there are no figures: in a fresh clone, say."""
+    """Return what the registry knows, where there are no figures, as in a fresh clone."""
     told = f"<p>{escape(text)}: <code>tiltyard run {escape(task.name)}</code></p>"
     head = f"<h1>{escape(task.title)}</h1>{facts({'task': task.name, 'problem': task.problem})}{told}"
     sections = [history_sections.history(workspace, task, decisions), history_sections.data(workspace, task)]
@@ -140,7 +140,7 @@ def _row(workspace: Workspace, task: Task) -> Json:
 
 
 def _figures(champion: Champion | None, last: Decision | None, metric: str) -> tuple[float | None, float | None]:
-    """Give the champion's figure and the baseline's; where there is none, what was judged last."""
+    """Return the champion's figure and the baseline's; where there is none, what was judged last."""
     decision = champion.decision if champion else last
     return (decision.metrics.get(metric), decision.baseline.get(metric)) if decision else (None, None)
 

@@ -91,17 +91,17 @@ def last_good(workspace: Workspace) -> LastGood:
 
 
 def command(host: str, port: int) -> list[str]:
-    """Give the command line of the service."""
+    """Return the command line of the service."""
     return [sys.executable, *ARGUMENTS, "--host", host, "--port", str(port)]
 
 
 def fixed(folders: dict[str, Path]) -> dict[str, str]:
-    """Give what lets a service answer with these packages, whoever is champion."""
+    """Return what lets a service answer with these packages, whoever is champion."""
     return {"PACKAGES": os.pathsep.join(map(str, folders.values()))}
 
 
 def environment(given: dict[str, str], home: Path) -> dict[str, str]:
-    """Give the environment of the service; a home of its own, since a service empties the metrics of others there."""
+    """Return the environment of the service; a home of its own, since a service empties the metrics of others there."""
     others = {name: value for name, value in os.environ.items() if name not in SERVED}
     return {**others, **{f"TILTYARD_{name}": value for name, value in given.items()}, "BENTOML_HOME": str(home)}
 
@@ -117,7 +117,7 @@ def example(folder: Path, url: str) -> str:
 
 
 def _refuse_taken(host: str, port: int) -> None:
-    """Say at once what BentoML would say in a traceback."""
+    """Refuse at once what BentoML would answer with a traceback."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

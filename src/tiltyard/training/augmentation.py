@@ -26,7 +26,7 @@ def augmentation(settings: Augment, seed: int) -> keras.Sequential:
 
 
 def _layers() -> dict[str, Callable[[Any, int], keras.layers.Layer]]:
-    """Give the layer behind each setting; a seed goes by its place, so new ones stand at the end."""
+    """Return the layer behind each setting; a seed goes by its place, so new ones stand at the end."""
     from keras import layers
 
     from tiltyard.training.image_layers import HIGHEST, Crop, Noise, Saturation

@@ -72,7 +72,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
             chance.shuffle(self.order[start : start + self.pool])
 
     def fed(self) -> Any:
-        """Give what Keras is to read: these batches, or the same dealt by TensorFlow, where none waits for Python."""
+        """Return what Keras is to read: these batches, or the same dealt by TensorFlow, where none waits for Python."""
         whole = not isinstance(self.features, Stored) and not self.mixup
         return self._dealt() if whole and keras.backend.backend() == "tensorflow" else self
 
@@ -91,7 +91,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         return tf.data.Dataset.range(len(self)).map(batch).prefetch(AHEAD)
 
     def _features(self, first: int, index: Array) -> Array:
-        """Give the features of one batch; its rows may lie in two pools."""
+        """Return the features of one batch; its rows may lie in two pools."""
         if not isinstance(self.features, Stored):
             return self.features[index]
         parts, last = [], first + len(index)
@@ -103,7 +103,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         return np.concatenate(parts)
 
     def _pool(self, number: int) -> Array:
-        """Give the features of one pool in their order of this epoch."""
+        """Return the features of one pool in their order of this epoch."""
         if self.held[0] != number and isinstance(self.features, Stored):
             self.held = -1, None  # two at a time would be twice the memory
             rows = self.order[number * self.pool : (number + 1) * self.pool]

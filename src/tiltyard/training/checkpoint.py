@@ -70,7 +70,7 @@ class Resume(keras.callbacks.Callback):  # type: ignore[misc]
         self._remind()
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Give the other callbacks their memory back, which they have just reset."""
+        """Restore the state of the other callbacks, which they have just reset."""
         self._remind()
 
     def _remind(self) -> None:

@@ -30,7 +30,7 @@ def losses(task: Task, parts: Parts, body: keras.Model) -> Losses:
 
 
 def _constant(task: Task, answers: Array, units: int) -> Array:
-    """Give the shares of the labels, or the middle of the numbers."""
+    """Return the shares of the labels, or the middle of the numbers."""
     if answers.dtype.kind == "f":
         middle = np.median if task.loss == "mae" else np.mean
         return np.asarray(middle(answers.reshape(len(answers), -1), axis=0), dtype=np.float32)
@@ -42,7 +42,7 @@ def _constant(task: Task, answers: Array, units: int) -> Array:
 def _losses(
     task: Task, parts: Parts, body: keras.Model, constant: Array, part: tuple[Array, Array]
 ) -> tuple[float, float]:
-    """Give the mean loss of the body and that of the constant, few rows at a time: an answer may be many numbers."""
+    """Return the mean loss of the body and that of the constant, few rows at a time: an answer may be many numbers."""
     import keras
 
     from tiltyard.training import network

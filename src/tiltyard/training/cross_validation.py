@@ -47,7 +47,7 @@ def cross_validate(task: Task, parts: Parts, place: Place) -> dict[str, Any]:
 
 
 def _plain(task: Task) -> Task:
-    """Give the task as each fold trains it; nobody looks at the vital signs of a model that is thrown away."""
+    """Return the task as each fold trains it; nobody looks at the vital signs of a model that is thrown away."""
     return task.model_copy(update={"train": task.train.model_copy(update={"watch": False})})
 
 
@@ -63,7 +63,7 @@ def _all(parts: Parts) -> tuple[Array, Array]:
 
 
 def _folds(task: Task, features: Array, truth: Array) -> Iterator[Fold]:
-    """Give the rows to train with, those to stop by, and those held out, a fold each."""
+    """Yield the rows to train with, those to stop by, and those held out, a fold each."""
     count, share = task.train.folds or 2, task.split.validation / (1 - task.split.test)
     if task.split.kind == "chronological":
         reach = plugins.load("modalities", task.form)().reach(task)

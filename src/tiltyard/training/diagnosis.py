@@ -43,7 +43,7 @@ class Losses:
 
 
 def diagnose(losses: Losses, record: Mapping[str, Any], looks: Sequence[Look]) -> dict[str, Any]:
-    """Give the verdict with its reason, what was ill, and the figures behind both."""
+    """Return the verdict with its reason, what was ill, and the figures behind both."""
     word, reason = verdict(losses, record)
     return {
         "verdict": word,
@@ -55,7 +55,7 @@ def diagnose(losses: Losses, record: Mapping[str, Any], looks: Sequence[Look]) -
 
 
 def verdict(losses: Losses, record: Mapping[str, Any]) -> tuple[Verdict, str]:
-    """Say how the kept weights fit, in a word and a sentence."""
+    """Return how the kept weights fit, in a word and a sentence."""
     best, curve = record["best_epoch"], record["history"]["val_loss"]
     learned, kept = f"{losses.learned:.0%}", f"{losses.kept:.0%}"
     pair = f"{losses.train:.4g} on training rows, {losses.validation:.4g} on validation rows"
@@ -82,7 +82,7 @@ def verdict(losses: Losses, record: Mapping[str, Any]) -> tuple[Verdict, str]:
 
 
 def _turned(curve: Sequence[float], best: int) -> str:
-    """Say what came behind the best epoch, if the curve turned there."""
+    """Return what came behind the best epoch, if the curve turned there."""
     least, last = curve[best - 1], curve[-1]
     if last - least <= RISEN * abs(least):
         return ""
@@ -90,13 +90,13 @@ def _turned(curve: Sequence[float], best: int) -> str:
 
 
 def _late_fall(curve: Sequence[float]) -> float:
-    """Give by how much the last tenth of the epochs lowered the least validation loss."""
+    """Return by how much the last tenth of the epochs lowered the least validation loss."""
     before = len(curve) - max(1, len(curve) // 10)
     return min(curve[:before]) - min(curve) if before else 0.0
 
 
 def findings(looks: Sequence[Look]) -> list[str]:
-    """Say what was ill with the network, a sentence each."""
+    """Return what was ill with the network, a sentence each."""
     found = [_broken(looks), _exploding(looks), _vanishing(looks), *_dead(looks[-1:])]
     return [text for text in found if text]
 
@@ -122,7 +122,7 @@ def _exploding(looks: Sequence[Look]) -> str:
 
 
 def _vanishing(looks: Sequence[Look]) -> str:
-    """Hold the first layer's gradient against the last one's, in the middle of all looks."""
+    """Compare the first layer's gradient with the last one's, in the middle of all looks."""
     shares, ends = [], ("", "")
     for look in looks:
         layers = [(name, value) for name, value in look["gradients"].items() if "embedding" not in name]
@@ -147,7 +147,7 @@ def _dead(looks: Sequence[Look]) -> list[str]:
 
 
 def diverged(train: Train, epoch: int, looks: Sequence[Look]) -> TrainingError:
-    """Say that the loss was no number any more, and what had been seen before."""
+    """Return the error for a loss that is not a number any more, with what was seen before."""
     seen = "".join(f"; {text}" for text in findings(looks))
     return TrainingError(
         f"training diverged in epoch {epoch}: expected a finite loss; received NaN or infinity{seen}",

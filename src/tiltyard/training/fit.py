@@ -40,7 +40,7 @@ class Place:
     show: Show | None = None
 
     def inside(self, name: str) -> Place:
-        """Give the place of one fit among several."""
+        """Return the place of one fit among several."""
         return Place(self.state / name, self.logs, f"{self.title} {name}")
 
 
@@ -76,12 +76,12 @@ def fit(task: Task, parts: Parts, place: Place) -> Fitted:
 
 
 def _best(done: list[Resume]) -> Resume:
-    """Give the part with the best weights; the earlier of equals."""
+    """Return the part with the best weights; the earlier of equals."""
     return min(done, key=lambda resume: resume.best_figure)
 
 
 def _record(task: Task, body: keras.Model, done: list[Resume]) -> dict[str, Any]:
-    """Say how training went; what was continued from where is said, too."""
+    """Return how training went; what was continued from where is said, too."""
     place, ends = done.index(_best(done)), np.cumsum([0, *(resume.epoch for resume in done)]).tolist()
     common = [name for name in done[0].history if all(name in resume.history for resume in done)]
     record: dict[str, Any] = {
@@ -183,7 +183,7 @@ class _Part:
         ]
 
     def _told(self) -> list[keras.callbacks.Callback]:
-        """Tell of each epoch, without the penalties on weights: they would make losses of two variants incomparable."""
+        """Report each epoch, without the penalties on weights: they would make losses of two variants incomparable."""
         import keras
 
         tell, show = self.place.tell, self.place.show
@@ -221,7 +221,7 @@ class _Part:
 
 
 def callbacks(train: Train) -> list[keras.callbacks.Callback]:
-    """Give the callbacks that remember something from epoch to epoch, and the one that stops at a figure."""
+    """Return the callbacks that remember something from epoch to epoch, and the one that stops at a figure."""
     import keras
 
     from tiltyard.training.stopping import Enough
@@ -236,7 +236,7 @@ def callbacks(train: Train) -> list[keras.callbacks.Callback]:
 
 
 def weights(task: Task, truth: Array, targets: Array) -> Array:
-    """Give each row a weight, and each step of a text: 1, that of its label, or what makes every class count alike."""
+    """Return a weight of each row or step of a text: 1, its label's, or what makes every class count alike."""
     wanted = task.train.class_weights
     if wanted == "none":
         return np.ones(targets.shape if task.kind.targets == "text" else len(truth), dtype=np.float32)

@@ -53,7 +53,7 @@ class Vitals(keras.callbacks.Callback):  # type: ignore[misc]
                 self.writer.add_scalar(f"{name}/{layer}", math.nan if value is None else value, epoch)
 
     def look(self) -> dict[str, dict[str, float | None]]:
-        """Give root mean squares of gradients and weights by layer, and the shares of dead units."""
+        """Return root mean squares of gradients and weights by layer, and the shares of dead units."""
         fired, slopes = self.probe(*self.rows)
         alive = {name: np.asarray(most).reshape(-1, most.shape[-1]).max(axis=0) > 0 for name, most in fired.items()}
         return {
@@ -68,7 +68,7 @@ class Vitals(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def _names(body: keras.Model) -> dict[str, str]:
-    """Give layers names that count within the body; Keras counts all that the process ever built."""
+    """Return layers names that count within the body; Keras counts all that the process ever built."""
     seen: Counter[str] = Counter()
     names = {}
     for layer in body.layers:
@@ -79,7 +79,7 @@ def _names(body: keras.Model) -> dict[str, str]:
 
 
 def _weights(layer: keras.layers.Layer) -> list[Any]:
-    """Give the weights to train that are no shifts or scales."""
+    """Return the weights to train that are no shifts or scales."""
     return [variable for variable in layer.trainable_variables if len(variable.shape) > 1]
 
 
@@ -140,7 +140,7 @@ def _by_function(model: keras.Model, variables: list[Any], measured: Callable[..
 
 
 def _size(arrays: list[Any]) -> float | None:
-    """Give the root mean square of all numbers together; None if it is no number."""
+    """Return the root mean square of all numbers together; None if it is no number."""
     flat = [np.asarray(array).ravel() for array in arrays]
     mean = sum(map(_squares, flat)) / sum(array.size for array in flat)
     return float(f"{math.sqrt(mean):.6g}") if math.isfinite(mean) else None

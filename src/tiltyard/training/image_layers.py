@@ -28,7 +28,7 @@ class Distortion(keras.layers.Layer):  # type: ignore[misc]
         """Change a batch of pictures."""
 
     def draw(self, pictures: Any, low: float, high: float) -> Any:
-        """Give a number for each picture, shaped to be multiplied with all its pixels."""
+        """Return a number for each picture, shaped to be multiplied with all its pixels."""
         return keras.random.uniform((ops.shape(pictures)[0], 1, 1, 1), low, high, seed=self.generator)
 
 

@@ -10,7 +10,7 @@ from tiltyard.arrays import Array
 
 
 def ends(missed: Array, share: float) -> tuple[Array, Array]:
-    """Give what to add for the lower and for the upper end, from (rows, steps) of truth minus forecast.
+    """Return what to add for the lower and for the upper end, from (rows, steps) of truth minus forecast.
 
     Of n rows the k-th smallest and largest are taken so that a new row like them lies between with at least that
     chance, whatever the errors are spread like: the split-conformal rule. Rows of a series are only nearly alike, so

@@ -63,7 +63,7 @@ def _is_relative(column: Column) -> bool:
 
 
 def _last(task: Task, encoder: Encoder, features: keras.KerasTensor) -> keras.KerasTensor | None:
-    """Give the target's last value in its standardised units, if it is changes that are learned."""
+    """Return the target's last value in its standardised units, if it is changes that are learned."""
     import keras
 
     place = list(task.columns).index(task.target.column) if task.problem == "forecasting" else -1
@@ -105,12 +105,12 @@ def inference(task: Task, body: keras.Model, encoder: Encoder, ends: tuple[Array
 
 
 def outputs(model: keras.Model, features: Features) -> Array:
-    """Give what a model answers."""
+    """Return what a model answers."""
     return np.concatenate(list(answered(model, features)))
 
 
 def answered(model: keras.Model, features: Features) -> Iterator[Array]:
-    """Give what a model answers, as many rows at a time as are small, and without building a function for it."""
+    """Yield what a model answers, as many rows at a time as are small, and without building a function for it."""
     largest = max(4 * int(np.prod(shape[1:])) for shape in (model.input_shape, model.output_shape))
     some = min(AT_ONCE, max(1, BYTES // largest))
     for start in range(0, len(features), some):
@@ -118,7 +118,7 @@ def answered(model: keras.Model, features: Features) -> Iterator[Array]:
 
 
 def answers(encoder: Encoder, truth: Array) -> Array:
-    """Give what the core answers at best: a number in standardised units, the label's place, or the ids of a text."""
+    """Return what the core answers at best: a number in standardised units, the label's place, or the ids of a text."""
     if encoder.problem.targets == "text":
         return encoder.problem.ids(encoder, truth)
     if encoder.problem.targets == "label":
@@ -129,14 +129,14 @@ def answers(encoder: Encoder, truth: Array) -> Array:
 
 
 def targets(task: Task, encoder: Encoder, truth: Array) -> Array:
-    """Give what the core learns: its answers, or shares of labels where MixUp is to mix them."""
+    """Return what the core learns: its answers, or shares of labels where MixUp is to mix them."""
     if not _is_mixed(task):
         return answers(encoder, truth)
     return truth.astype(np.float32) if task.output == "sigmoid" else np.eye(len(task.classes), dtype=np.float32)[truth]
 
 
 def loss(task: Task) -> Any:
-    """Give the loss that Keras is to use: between places of labels and shares of labels it distinguishes by name.
+    """Return the loss that Keras is to use: between places of labels and shares of labels it distinguishes by name.
 
     Of texts, steps behind the end count nothing.
     """

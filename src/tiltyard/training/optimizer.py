@@ -44,6 +44,6 @@ def optimizer(train: Train, steps: int) -> keras.Optimizer:
 
 
 def _rate(train: Train, steps: int) -> Any:
-    """Give a number where a callback, or nothing, changes it."""
+    """Return a number where a callback, or nothing, changes it."""
     by_batch = train.schedule.kind not in ("constant", "plateau") or train.schedule.warmup
     return Rate(train, steps) if by_batch else train.rate

@@ -65,7 +65,7 @@ def opened(workspace: Workspace, task: Task) -> Parts:
 
 
 def _asked(parts: Parts, model: keras.Model) -> Array:
-    """Give some validation rows as a client sends them: without the answers that a writer learns along."""
+    """Return some validation rows as a client sends them: without the answers that a writer learns along."""
     rows: Array = parts.validation[0][:PARITY_ROWS].astype(np.float32)
     return rows[:, : model.input_shape[1]]
 
@@ -129,7 +129,7 @@ def _ends(task: Task, parts: Parts, body: keras.Model) -> tuple[Array, Array] | 
 
 
 def device() -> dict[str, str]:
-    """Say what training ran on."""
+    """Return what training ran on."""
     import keras
 
     backend = keras.backend.backend()

@@ -30,7 +30,7 @@ class Checked:
         return any(found.severity == "critical" for found in self.findings)
 
     def to_json(self) -> dict[str, Any]:
-        """Give what programs read."""
+        """Return what programs read."""
         return asdict(self)
 
 
@@ -51,13 +51,13 @@ def check(workspace: Workspace, task: Task, against: Path | None = None) -> Chec
 
 
 def _findings(subject: Subject) -> list[Finding]:
-    """Give the findings that look at such data; new data are not asked for what only training needs."""
+    """Return the findings that look at such data; new data are not asked for what only training needs."""
     made: list[Finding] = [plugins.load("findings", name)() for name in plugins.names("findings")]
     return [finding for finding in made if finding.serving or not subject.reference]
 
 
 def _parts(subject: Subject) -> list[Comparison]:
-    """Hold test rows against training rows, the target included."""
+    """Compare test rows with training rows, the target included."""
     if not subject.parts:
         return []
     train, test = subject.parts["train"], subject.parts["test"]
@@ -75,7 +75,7 @@ def _compared(subject: Subject) -> list[str]:
 
 
 def _new(subject: Subject) -> list[Comparison]:
-    """Hold new data against training rows, or all rows if they cannot be split."""
+    """Compare new data with training rows, or all rows if they cannot be split."""
     old = subject.reference
     if old is None:
         return []

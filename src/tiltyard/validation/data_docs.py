@@ -36,7 +36,7 @@ def context() -> Any:
 
 
 def judged(gx: Any, name: str, meant: list[Any], frame: pd.DataFrame) -> list[Any]:
-    """Hold whole columns against expectations; give the result of each, in no certain order."""
+    """Compare whole columns with expectations; give the result of each, in no certain order."""
     from great_expectations import ExpectationSuite
 
     asset = gx.data_sources.add_or_update_pandas(name).add_dataframe_asset("raw")
@@ -103,7 +103,7 @@ def _without_markup(value: Any) -> Any:
 
 
 def _batch(name: str) -> dict[str, Any]:
-    """Say for the pages what was looked at."""
+    """Return for the pages what was looked at."""
     return {
         "datasource_name": name,
         "data_connector_name": "fluent",

@@ -43,11 +43,11 @@ class Validation:
     repairs: list[str] = field(default_factory=list)  # what was read otherwise than it stands in the file
 
     def failed(self, severity: str) -> list[Outcome]:
-        """Give the failed expectations of one severity."""
+        """Return the failed expectations of one severity."""
         return [outcome for outcome in self.outcomes if not outcome.success and outcome.severity == severity]
 
     def to_json(self) -> dict[str, Any]:
-        """Give what result.json holds: nothing in it changes from one run to the next over the same data."""
+        """Return what result.json holds: nothing in it changes from one run to the next over the same data."""
         counts = {"critical": len(self.failed("critical")), "warning": len(self.failed("warning"))}
         outcomes = [asdict(outcome) for outcome in self.outcomes]
         whole = {"task": self.task, "rows": self.rows, "repairs": self.repairs}

@@ -49,7 +49,7 @@ class Sieve:
 
     @staticmethod
     def takes(meant: Any) -> bool:
-        """Say whether an expectation can be judged part by part."""
+        """Return whether an expectation can be judged part by part."""
         alone = getattr(meant, "map_metric", None) in ALONE or _known(meant) or _figure(meant) is not None
         return alone and getattr(meant, "row_condition", None) is None
 
@@ -79,7 +79,7 @@ class Sieve:
             self.kept.append((named(part, row), values[0] if len(values) == 1 else tuple(values)))
 
     def result(self, columns: list[str]) -> Any:
-        """Give what Great Expectations makes of all parts together."""
+        """Return what Great Expectations makes of all parts together."""
         from great_expectations.core import ExpectationValidationResult
 
         metric = getattr(self.meant, "map_metric", "")

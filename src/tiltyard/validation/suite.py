@@ -50,12 +50,12 @@ class Asked:
         return [one for one in facts.columns if not self.columns or one in self.columns or one == "path"]
 
     def refused(self, problem: object) -> TaskError:
-        """Give the error for what cannot be asked of these data: the task file is at fault."""
+        """Return the error for what cannot be asked of these data: the task file is at fault."""
         return TaskError(f"{self.key}: {self.expectation.expectation} could not be computed: {problem}")
 
 
 def asked(key: str, expectation: Expectation, columns: list[str]) -> Asked:
-    """Give an expectation with Great Expectations' own object, or say what about it cannot be meant."""
+    """Return an expectation with Great Expectations' own object, or say what about it cannot be meant."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     from great_expectations.expectations import registry
 
@@ -74,7 +74,7 @@ def asked(key: str, expectation: Expectation, columns: list[str]) -> Asked:
 
 
 def judge(gx: Any, name: str, suite: list[Asked], facts: Facts) -> tuple[int, dict[str, Judged]]:
-    """Hold data against expectations; give the number of rows, and what became of each expectation by its key."""
+    """Compare data with expectations; give the number of rows, and what became of each expectation by its key."""
     sieves = {one.key: Sieve(one.meant) for one in suite if Sieve.takes(one.meant)}
     others = [one for one in suite if one.key not in sieves]
     held: list[pd.DataFrame] = []

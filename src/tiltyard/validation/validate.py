@@ -60,7 +60,7 @@ def _outcome(asked: Asked, judged: Judged) -> Outcome:
 
 
 def _plain(value: Any) -> Any:
-    """Give what JSON can hold: neither numpy's types nor infinities."""
+    """Return what JSON can hold: neither numpy's types nor infinities."""
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, dict):

@@ -29,7 +29,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead 
 
 
 def find() -> Workspace:
-    """Give the project around the working directory."""
+    """Return the project around the working directory."""
     workspace = Workspace.find()
     silence(workspace)
     return workspace

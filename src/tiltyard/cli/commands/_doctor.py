@@ -102,7 +102,7 @@ def _remote(workspace: Workspace) -> Symptom:
 
 
 def _tasks(workspace: Workspace) -> Symptom:
-    """Hold the list that dvc.yaml reads against the task files."""
+    """Compare the list that dvc.yaml reads with the task files."""
     try:
         names = task_list.listed(workspace)
     except TiltyardError as error:
@@ -144,7 +144,7 @@ def _engine() -> Symptom:
 
 
 def _said(*command: str) -> str:
-    """Give what a command prints; nothing if it is missing, fails or hangs."""
+    """Return what a command prints; nothing if it is missing, fails or hangs."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
     except (OSError, subprocess.TimeoutExpired):

@@ -51,7 +51,7 @@ def versions(task: str, as_json: bool) -> None:
 @click.argument("new", required=False)
 @JSON
 def diff(task: str, old: str | None, new: str | None, as_json: bool) -> None:
-    """Say what changed from OLD to NEW: rows, cells, columns, and how values are spread."""
+    """Show what changed from OLD to NEW: rows, cells, columns, and how values are spread."""
     from dataclasses import asdict
 
     from tiltyard.cli.output import tables

@@ -43,7 +43,7 @@ def resolve(tasks: tuple[str, ...], as_json: bool) -> None:
 @TASKS
 @JSON
 def validate(tasks: tuple[str, ...], as_json: bool) -> None:
-    """Hold raw data against its expectations; a critical failure stops the road."""
+    """Compare raw data with its expectations; a critical failure stops the road."""
     from tiltyard.validation.validate import validate as verb
 
     def sentence(validation: Any) -> str:

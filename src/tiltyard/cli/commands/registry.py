@@ -66,7 +66,7 @@ def rollback(task: str, as_json: bool) -> None:
 @click.argument("version", required=False)
 @JSON
 def why(task: str, version: str | None, as_json: bool) -> None:
-    r"""Say what was decided about VERSION, check by check; about the last one if none is named.
+    r"""Show the decision about VERSION check by check; about the last one if none is named.
 
     \b
     tiltyard why iris               the last decision
@@ -147,7 +147,7 @@ def verify(tasks: tuple[str, ...], against: str | None, as_json: bool) -> None:
 @click.argument("version", default="challenger")
 @JSON
 def approve(task: str, version: str, as_json: bool) -> None:
-    r"""Give your word for VERSION, where gate.approval wants one; the gate still has its own.
+    r"""Approve VERSION for promotion, where gate.approval asks for it. All other checks still apply.
 
     \b
     tiltyard approve iris           what was trained last; then: tiltyard promote iris

@@ -118,7 +118,7 @@ def check(tasks: tuple[str, ...], against: str | None, as_json: bool) -> None:
 @click.command()
 @JSON
 def doctor(as_json: bool) -> None:
-    """Say what this machine has, what it lacks, and what to do about it."""
+    """Report what this machine has, what it lacks, and what to do about it."""
     from dataclasses import asdict
 
     from tiltyard.cli.commands._doctor import doctor as verb

@@ -97,7 +97,7 @@ def outcome(rows: Sequence[Any], *, smoke: bool = False) -> None:
 
 
 def training(record: Any) -> str:
-    """Say how a training went, and how well the model fits."""
+    """Return how a training went, and how well the model fits."""
     found = record["diagnosis"]
     told = (
         f"{record['epochs']} epochs, best {record['best_epoch']}, {record['parameters']} parameters, "
@@ -203,7 +203,7 @@ def steps(commands: dict[str, str]) -> None:
 
 
 def _activation() -> dict[str, str]:
-    """Give the command that enters the environment, unless it is entered: `make` runs without."""
+    """Return the command that enters the environment, unless it is entered: `make` runs without."""
     if sys.prefix == sys.base_prefix or "VIRTUAL_ENV" in os.environ:
         return {}
     return {f". {os.path.relpath(Path(sys.prefix) / 'bin' / 'activate')}": "once a shell"}

@@ -155,7 +155,7 @@ def _problem(truth: Trait) -> ProblemName:
 def _line(
     wish: Wish, rows: pd.DataFrame, traits: list[Trait], truth: Trait, problem: ProblemName
 ) -> time_series.Timeline | None:
-    """Say whether it is the next value of a series that is wanted: as asked, or since the table is one."""
+    """Return whether it is the next value of a series that is wanted: as asked, or since the table is one."""
     if problem == "forecasting":
         if truth.kind != "number":
             raise DataError(f"{truth.name}: expected numbers for a forecast; received {truth.seen}")
@@ -185,7 +185,7 @@ def _judged(rows: pd.DataFrame, seen: Trait, wish: Wish, problem: ProblemName) -
 
 
 def _kept(traits: list[Trait]) -> list[Trait]:
-    """Give the features; a text is one if it is all that there is."""
+    """Return the features; a text is one if it is all that there is."""
     kept = [seen for seen in traits if not seen.reason]
     texts = [seen for seen in traits if seen.kind == "text" and seen.reason.startswith("free text")]
     if not kept and len(texts) == 1:
@@ -212,7 +212,7 @@ def _in_order(label: str) -> tuple[float, str]:
 
 
 def _content(wish: Wish, problem: ProblemName, rows: pd.DataFrame, sections: dict[str, Any]) -> dict[str, Any]:
-    """Give the sections of the task file, in their order; some depend on the form of the data."""
+    """Return the sections of the task file, in their order; some depend on the form of the data."""
     count, serve, train = len(rows), sections.pop("serve"), sections.pop("train", {})
     return {
         "title": f"{wish.target} from {Path(wish.data).name}",
@@ -239,7 +239,7 @@ def _split(wish: Wish, problem: ProblemName, traits: list[Trait]) -> dict[str, A
 
 
 def _sections(target: dict[str, Any], split: dict[str, Any], kept: list[Trait], rows: pd.DataFrame) -> dict[str, Any]:
-    """Give the sections that a table has in its own way."""
+    """Return the sections that a table has in its own way."""
     text = kept[0].kind == "text"
     example = {seen.name: _example(seen, rows[seen.name].tolist()) for seen in kept}
     return {
@@ -252,7 +252,7 @@ def _sections(target: dict[str, Any], split: dict[str, Any], kept: list[Trait], 
 
 
 def _example(seen: Trait, cells: list[object]) -> Any:
-    """Give a value as a client would send it."""
+    """Return a value as a client would send it."""
     cell = next(cell for cell in cells if not empty(cell))
     if seen.kind == "number":
         number = _short(float(str(cell)), yaml_text.column(seen))

@@ -103,7 +103,7 @@ def _look(found: Gallery, tree: Tree, chosen: Sequence[Picture]) -> None:
 
 
 def traits(found: Gallery) -> list[Trait]:
-    """Say what was seen of pictures and of labels."""
+    """Return what was seen of pictures and of labels."""
     rows = len(found.labels)
     colour = "grey" if found.column["channels"] == 1 else "in colour"
     sizes = [f"{width}x{height}" for width, height, _ in sorted(found.sizes, key=lambda size: size[0] * size[1])]
@@ -117,7 +117,7 @@ def traits(found: Gallery) -> list[Trait]:
 
 
 def sections(found: Gallery) -> dict[str, Any]:
-    """Give the sections of the task file that pictures have in their own way."""
+    """Return the sections of the task file that pictures have in their own way."""
     column, rows = found.column, len(found.labels)
     depth = min(4, max(1, int(math.log2(min(column["height"], column["width"]) / 3))))
     sizes: dict[str, Any] = {}
@@ -145,7 +145,7 @@ def sections(found: Gallery) -> dict[str, Any]:
 
 
 def comments(found: Gallery) -> dict[str, str]:
-    """Say beside some keys what led to them."""
+    """Return comments for some keys: what led to their values."""
     said = {
         "target": traits(found)[1].seen,
         "augment": "no flip: add flip: horizontal if a mirrored picture is of the same class",
@@ -169,7 +169,7 @@ def _median(sides: list[int]) -> int:
 
 
 def _example(found: Gallery) -> Any:
-    """Give a picture as a client would send it: as numbers if they are few, else as a small file."""
+    """Return a picture as a client would send it: as numbers if they are few, else as a small file."""
     from PIL import Image as Pillow
 
     column = yaml_text.column(traits(found)[0])

@@ -18,7 +18,7 @@ FEWEST = 50  # rows below which a tree proves nothing
 
 
 def leaks(cells: Sequence[object], truth: Sequence[object], *, labels: bool) -> float:
-    """Give how well one column tells the target, by rank or through a small tree, if suspiciously well; else 0."""
+    """Return how well one column tells the target, by rank or through a small tree, if suspiciously well; else 0."""
     from sklearn import tree
     from sklearn.metrics import r2_score
 
@@ -58,14 +58,14 @@ def _has_bins(values: Array) -> bool:
 
 
 def _rank_correlation(one: Array, other: Array) -> float:
-    """Give Spearman's correlation: that of the ranks, which finds a copy of the target in any unit."""
+    """Return Spearman's correlation: that of the ranks, which finds a copy of the target in any unit."""
     import pandas as pd
 
     return float(np.nan_to_num(pd.Series(one).rank().corr(pd.Series(other).rank())))
 
 
 def _numbers(cells: Sequence[object]) -> Array:
-    """Give numbers as they are, names as codes in their order, and -1 (or the least) for what is missing."""
+    """Return numbers as they are, names as codes in their order, and -1 (or the least) for what is missing."""
     try:
         numbers = np.array([np.nan if empty(cell) else float(str(cell)) for cell in cells])
     except ValueError:

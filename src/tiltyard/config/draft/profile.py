@@ -104,7 +104,7 @@ def _are_codes(known: list[object]) -> bool:
 
 
 def _skewed(numbers: list[float]) -> bool:
-    """Say whether a logarithm helps: never negative, over orders of magnitude, and its mean far above its median."""
+    """Return whether a logarithm helps: never negative, over orders of magnitude, and its mean far above its median."""
     middle = sorted(numbers)[len(numbers) // 2]
     return (
         min(numbers) >= 0 and middle > 0 and max(numbers) > 50 * middle and sum(numbers) > 1.5 * middle * len(numbers)
@@ -135,7 +135,7 @@ def _words(known: list[object]) -> Found:
 
 
 def _reason(seen: Trait, known: list[object]) -> str:
-    """Say why a column had better be left out, whatever is to be predicted: the first reason that holds."""
+    """Return why a column had better be left out, whatever is to be predicted: the first reason that holds."""
     if not known:
         return "empty"
     reasons = {
@@ -150,7 +150,7 @@ def _reason(seen: Trait, known: list[object]) -> str:
 
 
 def _is_mixed(known: list[object]) -> bool:
-    """Say whether cells are dates, though not all of one spelling."""
+    """Return whether cells are dates, though not all of one spelling."""
     texts = sorted({str(cell) for cell in known})[:1000]
     spellings = [Spelling(spelled) for spelled in DATES]
     return len(texts) > 2 and all(any(spelling.read(text) for spelling in spellings) for text in texts)
@@ -161,7 +161,7 @@ def _is_scattered(seen: Trait) -> bool:
 
 
 def _is_key(seen: Trait, known: list[object]) -> bool:
-    """Say whether it names rows: text that is never the same, whole numbers that count rows or are called an id."""
+    """Return whether it names rows: text that is never the same, whole numbers that count rows or are called an id."""
     if seen.kind == "category":
         return seen.unique == len(known) >= NAMED
     if seen.kind != "number" or not all(float(str(value)).is_integer() for value in known):

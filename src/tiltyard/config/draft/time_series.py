@@ -33,7 +33,7 @@ class Timeline:
     season: int | None
 
     def judged(self, seen: Trait) -> Trait:
-        """Say what cannot stand beside the target: what is no number, or not always there."""
+        """Return what cannot stand beside the target: what is no number, or not always there."""
         if seen.name in (self.order, self.group):
             return replace(seen, reason="tells the time" if seen.name == self.order else "tells the groups apart")
         if seen.kind != "number":
@@ -71,7 +71,7 @@ def named(rows: pd.DataFrame, time: Trait, group: str | None) -> Timeline:
 
 
 def sections(line: Timeline, rows: pd.DataFrame, series: list[Trait]) -> dict[str, Any]:
-    """Give the sections of the task file that a series has in its own way; the target comes first."""
+    """Return the sections of the task file that a series has in its own way; the target comes first."""
     target, *others = series
     values = rows[target.name].to_numpy(dtype=np.float64)
     groups = int(rows[line.group].nunique()) if line.group else 1
@@ -102,7 +102,7 @@ def sections(line: Timeline, rows: pd.DataFrame, series: list[Trait]) -> dict[st
 
 
 def _repeats(values: Array, season: int | None, window: int) -> bool:
-    """Say whether the value a season ago tells more than the last one: the harder baseline is the honest one."""
+    """Return whether the value a season ago tells more than the last one: the harder baseline is the honest one."""
     if not season or season > window:
         return False
     return float(np.abs(values[season:] - values[:-season]).mean()) < float(np.abs(np.diff(values)).mean())
@@ -116,7 +116,7 @@ def _window(line: Timeline, rows: int) -> int:
 
 
 def _spelled(time: Trait) -> str | None:
-    """Give the spelling of dates, unless it is the usual one."""
+    """Return the spelling of dates, unless it is the usual one."""
     spelled = time.column.get("format")
     return None if spelled is None or spelled.startswith("%Y-%m") else str(spelled)
 

@@ -26,7 +26,7 @@ COMMENTS = {
 
 
 def column(seen: Trait) -> Column:
-    """Give the column that a trait stands for."""
+    """Return the column that a trait stands for."""
     made: Column = TypeAdapter[Column](AnyColumn).validate_python(seen.column, strict=False)
     return made
 

@@ -43,10 +43,10 @@ class Format(ABC):
 
     @abstractmethod
     def batches(self, layout: Layout, names: list[str]) -> Iterator[pa.Table]:
-        """Give some of the columns, batch by batch, in the types of their meanings."""
+        """Return some of the columns, batch by batch, in the types of their meanings."""
 
     def error(self, text: str, hint: str = "") -> DataError:
-        """Give an error that names the file."""
+        """Return an error that names the file."""
         return DataError(f"{self.path.name}: {text}", hint=hint)
 
     def plain(self) -> None:
@@ -56,7 +56,7 @@ class Format(ABC):
 
 
 def known() -> dict[str, type[Format]]:
-    """Give the format of each suffix."""
+    """Return the format of each suffix."""
     formats: list[type[Format]] = [plugins.load("formats", name) for name in plugins.names("formats")]
     return {suffix: one for one in formats for suffix in one.suffixes}
 
@@ -67,7 +67,7 @@ def kinds() -> str:
 
 
 def named(names: list[str]) -> tuple[list[str], list[str]]:
-    """Give each column a name of its own, and tell in sentences which were changed.
+    """Return a name for each column, all different, and tell in sentences which were changed.
 
     A name that stands twice is no error: the first keeps it, and a column that nobody asks for need not stop the file.
     """

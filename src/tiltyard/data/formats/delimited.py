@@ -134,7 +134,7 @@ class Delimited(Format):
         return told if cut.quoted else [*told, "quotes read as characters like others"]
 
     def _head(self) -> str:
-        """Give the first lines, whole."""
+        """Return the first lines, whole."""
         with self._decoded() as decoding:
             stream = io.BufferedReader(decoding)
             text = stream.read(HEAD).decode(errors="ignore").lstrip("\r\n")
@@ -158,7 +158,7 @@ class Delimited(Format):
         return self.error(f"expected {cut.width} cells in every row, as in the first; received {strays}", HINT)
 
     def _rows(self, decoding: Decoding, cut: Cut, places: Sequence[int]) -> Iterator[pa.RecordBatch]:
-        """Give some columns as text, batch by batch, without the header."""
+        """Yield some columns as text, batch by batch, without the header."""
         import pyarrow as pa
         from pyarrow import csv
 

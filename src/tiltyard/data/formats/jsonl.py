@@ -52,7 +52,7 @@ class Jsonl(Format):
             yield pa.table({name: _cells(rows, name, layout.columns[name].kind) for name in names})
 
     def _objects(self, repairs: list[str]) -> Iterator[dict[str, Any]]:
-        """Give the objects; what was mended is known after the last."""
+        """Yield the objects; what was mended is known after the last."""
         decoder = msgspec.json.Decoder(dict[str, Any])
         with archive.opened(self.path) as (_, stream):
             decoding = Decoding(stream, self.path.name)
@@ -81,7 +81,7 @@ def _mixed(kinds: Counter[str]) -> list[str]:
 
 
 def _meaning(kinds: Counter[str], rows: int) -> Meaning:
-    """Give the one type that holds all values: of whole numbers and others, numbers; else text."""
+    """Return the one type that holds all values: of whole numbers and others, numbers; else text."""
     found = kinds.keys() - {"missing"}
     kind: Kind = "text"
     if found <= {"whole", "number"}:
@@ -103,5 +103,5 @@ def _cells(rows: list[dict[str, Any]], name: str, kind: Kind) -> pa.Array:
 
 
 def text(value: Any) -> str | None:
-    """Give a value as text: what is neither text nor missing as its JSON."""
+    """Return a value as text: what is neither text nor missing as its JSON."""
     return value if isinstance(value, str | None) else json.dumps(value, ensure_ascii=False, default=str)

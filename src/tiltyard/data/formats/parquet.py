@@ -78,7 +78,7 @@ def _seekable(stream: IO[bytes], whole: IO[bytes]) -> IO[bytes]:
 
 
 def _bare(kind: pa.DataType) -> pa.DataType:
-    """Give the type of the values of a column that is stored as a dictionary."""
+    """Return the type of the values of a column that is stored as a dictionary."""
     from pyarrow import types
 
     return kind.value_type if types.is_dictionary(kind) else kind

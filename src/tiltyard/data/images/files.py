@@ -24,21 +24,21 @@ class Tree(ABC):
 
     @abstractmethod
     def sizes(self) -> dict[str, int]:
-        """Give the bytes of each file by its name, which has '/' between folders, sorted."""
+        """Return the bytes of each file by its name, which has '/' between folders, sorted."""
 
     @abstractmethod
     def read(self, name: str) -> bytes:
-        """Give the bytes of a file."""
+        """Return the bytes of a file."""
 
     def refuse(self, name: str, size: int) -> None:
-        """Say that a file is too large to be one of many."""
+        """Refuse a file that is too large to be one of many."""
         text = f"expected files of at most {LARGEST >> 20} MiB; {name} has {size / (1 << 20):,.0f}"
         raise DataError(f"{self.path.name}: {text}", hint="make it smaller, or take it out")
 
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Tree]:
-    """Give the files of a folder, or of a zip."""
+    """Return the files of a folder, or of a zip."""
     if path.is_dir():
         yield _Folder(path)
         return

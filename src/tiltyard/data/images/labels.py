@@ -38,7 +38,7 @@ class Captions:
         return cls(table, list(zip(names, labels, strict=True)))
 
     def of(self, pictures: Sequence[str]) -> dict[str, str]:
-        """Give the label of each picture that has one; refuse rows without a picture, or with another's."""
+        """Return the label of each picture that has one; refuse rows without a picture, or with another's."""
         called = _called(pictures)
         folder = PurePosixPath(self.table).parent
         found: dict[str, str] = {}
@@ -64,7 +64,7 @@ class Captions:
 
 
 def guess(tree: Tree, pictures: Sequence[str], target: str) -> dict[str, str]:
-    """Say which table holds the labels; none if folders do."""
+    """Return which table holds the labels; none if folders do."""
     if len({PurePosixPath(name).parent.name for name in pictures} - PARTS - {""}) > 1:
         return {}
     tables = [name for name in tree.sizes() if name.lower().endswith(TABLES)]
@@ -78,7 +78,7 @@ def guess(tree: Tree, pictures: Sequence[str], target: str) -> dict[str, str]:
 
 
 def _names(cells: pd.Series[Any], table: str, pictures: Sequence[str]) -> bool:
-    """Say whether a column names pictures."""
+    """Return whether a column names pictures."""
     try:
         return bool(Captions(table, [(str(cell), "") for cell in cells]).of(pictures))
     except DataError:
@@ -111,7 +111,7 @@ def read(table: str, tree: Tree, root: Path) -> pd.DataFrame:
 
 
 def _called(pictures: Sequence[str]) -> dict[str, list[str]]:
-    """Give the pictures that a name may mean: the whole name, else that of the file, else that without its suffix."""
+    """Return the pictures that a name may mean: the whole name, else that of the file, else that without its suffix."""
     called: dict[str, list[str]] = {}
     for spell in (PurePosixPath.as_posix, lambda path: path.name, lambda path: path.stem):
         tier: dict[str, list[str]] = {}

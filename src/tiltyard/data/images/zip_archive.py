@@ -23,7 +23,7 @@ def write(path: Path, pictures: Iterable[tuple[str, bytes]], notes: Sequence[str
 
 
 def notes(archive: zipfile.ZipFile) -> list[str]:
-    """Give what was noted when it was written."""
+    """Return what was noted when it was written."""
     return archive.comment.decode("utf-8", "replace").splitlines()
 
 

@@ -26,7 +26,7 @@ CUT = (urllib.error.URLError, http.client.HTTPException, OSError)
 
 
 def download(url: str, folder: Path, sha256: str | None) -> Path:
-    """Give the whole file, named by checksum or address; if the checksum is there already, nothing is downloaded."""
+    """Return the whole file, named by checksum or address; if the checksum is there already, nothing is downloaded."""
     whole = place(url, folder, sha256)
     with _alone(whole.with_name(f"{whole.name}.lock")):
         if sha256 and whole.is_file() and matches(whole, sha256):
@@ -47,18 +47,18 @@ def download(url: str, folder: Path, sha256: str | None) -> Path:
 
 
 def place(url: str, folder: Path, sha256: str | None) -> Path:
-    """Say where the file of an address lies when it is there."""
+    """Return where the file of an address lies when it is there."""
     key = sha256 or hashlib.sha256(url.encode()).hexdigest()
     return folder / f"{key[:16]}-{PurePosixPath(urlsplit(url).path).name}"
 
 
 def matches(path: Path, sha256: str) -> bool:
-    """Say whether a file has a checksum."""
+    """Return whether a file has a checksum."""
     return files.file_digest(path).hex() == sha256
 
 
 def shown(url: str) -> str:
-    """Give an address without what may be a secret: user, password, query."""
+    """Return an address without what may be a secret: user, password, query."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
 
@@ -129,13 +129,13 @@ def _copy(answer: Any, file: IO[bytes], done: int, tell: Any) -> int:
 
 
 def _version(answer: Any) -> str:
-    """Give what names the version of a file on its server: no weak tag, which does not promise the same bytes."""
+    """Return what names the version of a file on its server: no weak tag, which does not promise the same bytes."""
     tag = answer.headers.get("ETag", "")
     return (tag if tag and not tag.startswith("W/") else "") or answer.headers.get("Last-Modified", "") or ""
 
 
 def _known(part: Path) -> str:
-    """Give the version of which a part is there; nothing if its server names none."""
+    """Return the version of which a part is there; nothing if its server names none."""
     return _mark(part).read_text(encoding="utf-8") if _mark(part).is_file() else ""
 
 

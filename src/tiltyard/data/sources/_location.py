@@ -55,7 +55,7 @@ class Wanted(Strict):
             raise SourceError(f"{self.shown}: expected SHA-256 {self.sha256}; received {received}")
 
     def places(self, workspace: Workspace) -> list[Path]:
-        """Say where on this machine it may lie: in the project, among downloads, in the mirror."""
+        """Return where on this machine it may lie: in the project, among downloads, in the mirror."""
         path = workspace.root / Path(self.path).expanduser()
         if "://" in self.path:
             return []
@@ -75,12 +75,12 @@ class Wanted(Strict):
             self.refuse(workspace)
 
     def _is_whole(self, place: Path, workspace: Workspace) -> bool:
-        """Say whether a file is there; what was downloaded once may have rotted since, and can be had again."""
+        """Return whether a file is there; what was downloaded once may have rotted since, and can be had again."""
         rots = place.parent == workspace.downloads and self.sha256
         return place.is_file() and not (rots and not download.matches(place, str(self.sha256)))
 
     def refuse(self, workspace: Workspace) -> None:
-        """Say that it is nowhere, and each way to supply it."""
+        """Raise an error that it is nowhere, with each way to supply it."""
         first, *others = self.places(workspace)
         looked = ", ".join(str(place.parent) for place in (first, *others))
         mirror = "" if MIRROR in os.environ else f"; {MIRROR} is not set"
@@ -104,5 +104,5 @@ class Wanted(Strict):
 
 
 def is_http(address: str) -> bool:
-    """Say whether an address is one of the web."""
+    """Return whether an address is one of the web."""
     return address.startswith(("http://", "https://"))

@@ -44,7 +44,7 @@ class Coins(Source):
 
 
 def _bars(close: Array, chance: np.random.Generator) -> list[dict[str, float]]:
-    """Give bars as an exchange has them: newest first, none where nothing was traded."""
+    """Return bars as an exchange has them: newest first, none where nothing was traded."""
     volume = np.exp(chance.normal(2, 1, len(close)))
     traded = chance.random(len(close)) >= MISSING
     traded[0] = True

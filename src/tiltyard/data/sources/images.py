@@ -56,7 +56,7 @@ class Images(Wanted, Source):
 
     @contextlib.contextmanager
     def opened(self, workspace: Workspace) -> Iterator[Tree]:
-        """Give the files, of a folder where they lie, of a zip from wherever it is."""
+        """Return the files, of a folder where they lie, of a zip from wherever it is."""
         folder = next((place for place in self.places(workspace) if place.is_dir()), None)
         if folder and self.sha256:
             raise SourceError(f"source.sha256: expected a zip file; {self.path} is a folder")
@@ -69,7 +69,7 @@ class Images(Wanted, Source):
             yield stack.enter_context(tree.opened(folder or path))
 
     def chosen(self, files: Tree, workspace: Workspace) -> tuple[list[Picture], list[str]]:
-        """Give the pictures to take, sorted by what they will be called, and notes of what is left out."""
+        """Return the pictures to take, sorted by what they will be called, and notes of what is left out."""
         names = [*files.sizes()]
         every = [name for name in names if name.lower().endswith(zip_archive.SUFFIXES)]
         some = [name for name in every if self._is_under(name)]
@@ -115,7 +115,7 @@ class Images(Wanted, Source):
 
 
 def _skipped(names: Sequence[str]) -> list[str]:
-    """Say which files are no pictures that can be read."""
+    """Return which files are no pictures that can be read."""
     if not names:
         return []
     kinds = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in names)
@@ -128,7 +128,7 @@ def _folders(names: Sequence[str]) -> list[str]:
 
 
 def _shared(fronts: Sequence[tuple[str, ...]]) -> int:
-    """Say how many folders all have in front: as many as the first and the last in order have."""
+    """Return how many folders all have in front: as many as the first and the last in order have."""
     first, last = min(fronts), max(fronts)
     return next((i for i, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), len(first))
 

@@ -121,7 +121,7 @@ class Keras(Source):
         return arrays
 
     def _hint(self, wanted: Wanted, workspace: Workspace) -> str:
-        """Say both ways to supply a file, and how to make one that Keras keeps otherwise."""
+        """Return a hint with both ways to supply a file, and how to make one that Keras keeps in another format."""
         place = wanted.places(workspace)[0]
         ways = f"place {wanted.path} at {place}; or put it into a folder and set {MIRROR} to that"
         return ways if wanted.url else f'{ways}; to make it: python -c "{SAVE.format(self.dataset)}"'
@@ -141,7 +141,7 @@ def _read(path: Path) -> dict[str, Array]:
 
 
 def _complaint(found: Pictures | Table, arrays: dict[str, Array]) -> str:
-    """Say what keeps arrays from being the data set; nothing if they are."""
+    """Return what keeps arrays from being the data set; nothing if they are."""
     pairs = [("x_train", "y_train"), ("x_test", "y_test")] if isinstance(found, Pictures) else [("x", "y")]
     names = [name for pair in pairs for name in pair]
     if missing := [name for name in names if name not in arrays]:
@@ -178,7 +178,7 @@ def _made(found: Pictures) -> dict[str, Array]:
 
 
 def _pictures(found: Pictures, arrays: dict[str, Array], rows: int | None) -> Iterator[tuple[str, bytes]]:
-    """Give pictures as PNG, those of the training part first, as they are numbered."""
+    """Yield pictures as PNG, those of the training part first, as they are numbered."""
     from PIL import Image
 
     labels = [found.classes[int(code)] for part in PARTS for code in arrays[f"y_{part}"].ravel()]

@@ -147,7 +147,7 @@ def _lines(result: sa.CursorResult[Any], names: Sequence[str]) -> Iterator[bytes
 
 
 def _plain(value: Any, name: str) -> Any:
-    """Give a value that JSON has."""
+    """Return a value that JSON has."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, int) and abs(value) >= 1 << 63:

@@ -25,7 +25,7 @@ BROKEN = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 
 
 def suffixes(name: str) -> tuple[str, str]:
-    """Give the suffix of the table and that of its packing, in small letters: '.csv' and '.gz'; either may be ''."""
+    """Return the suffix of the table and that of its packing, in small letters: '.csv' and '.gz'; either may be ''."""
     path = PurePosixPath(name.lower())
     if path.suffix not in PACKINGS:
         return path.suffix, ""
@@ -34,7 +34,7 @@ def suffixes(name: str) -> tuple[str, str]:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """Give the table's suffix and its bytes; how it is packed is seen by the first bytes, whatever the name says."""
+    """Return the table's suffix and its bytes; how it is packed is seen by the first bytes, whatever the name says."""
     try:
         with contextlib.ExitStack() as stack:
             file = stack.enter_context(path.open("rb"))
@@ -64,7 +64,7 @@ def _unpacked(path: Path, file: IO[bytes], packing: str, stack: contextlib.ExitS
 
 
 def _member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
-    """Give the one file in a zip; what only macOS or a listing puts there does not count."""
+    """Return the one file in a zip; what only macOS or a listing puts there does not count."""
     members = members_of(path, archive)
     for member in members:
         if suffixes(member.filename)[1]:
@@ -77,7 +77,7 @@ def _member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
 
 
 def members_of(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """Give the files in a zip, those apart that do not count; refuse what leads out of it."""
+    """Return the files in a zip, those apart that do not count; refuse what leads out of it."""
     members = [member for member in archive.infolist() if not member.is_dir() and not hidden(member.filename)]
     for member in members:
         parts = PurePosixPath(member.filename.replace("\\", "/"))
@@ -89,7 +89,7 @@ def members_of(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
 
 
 def hidden(name: str) -> bool:
-    """Say whether a file is one that systems put beside what was meant."""
+    """Return whether a file is one that systems put beside what was meant."""
     return name.startswith("__MACOSX/") or any(
         part.startswith(".") and part != ".." for part in PurePosixPath(name).parts
     )

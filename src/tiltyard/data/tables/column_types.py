@@ -61,7 +61,7 @@ STYLES = {  # the simplest first: of those that hold for every cell, the first i
 
 
 def styles(dialect: Dialect, delimiter: str) -> dict[str, Meaning]:
-    """Give the styles that a column may be in; no decimal commas where commas part the cells, unless named."""
+    """Return the styles that a column may be in; no decimal commas where commas part the cells, unless named."""
     if dialect.decimal is None and dialect.thousands is None:
         return {name: style for name, style in STYLES.items() if style.decimal != delimiter}
     decimal, thousands = dialect.decimal or ".", dialect.thousands or ""
@@ -80,7 +80,7 @@ def trimmed(cells: pa.Array, na: Sequence[str]) -> pa.Array:
 
 
 def convert(cells: pa.Array, meaning: Meaning, na: Sequence[str]) -> pa.Array:
-    """Give the cells as what they mean."""
+    """Return the cells as what they mean."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

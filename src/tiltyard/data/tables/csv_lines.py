@@ -23,7 +23,7 @@ class Cut:
     again: tuple[int, ...] = ()  # rows that hold the header once more, as where files were put together
 
     def unclosed(self, stream: io.RawIOBase) -> int:
-        """Give the line of the last row before a quote opens a cell and does not close it; 0 if none does."""
+        """Return the line of the last row before a quote opens a cell and does not close it; 0 if none does."""
         line = 0
         try:
             for line, _ in self._lines(stream):  # noqa: B007 - the line is wanted after the loop
@@ -39,7 +39,7 @@ class Cut:
         return shown + (f", and others in {len(bad) - SHOWN} more lines" if len(bad) > SHOWN else "")
 
     def _lines(self, stream: io.RawIOBase) -> Iterator[tuple[int, list[str]]]:
-        """Give each row with the number of the line that it begins in; empty lines are none."""
+        """Yield each row with the number of the line that it begins in; empty lines are none."""
         text = io.TextIOWrapper(io.BufferedReader(stream), encoding="utf-8", newline="")
         reader = reader_of(text, self.delimiter, quoted=self.quoted, strict=True)
         before = 0
@@ -50,7 +50,7 @@ class Cut:
 
 
 def reader_of(text: io.TextIOBase, delimiter: str, *, quoted: bool, strict: bool = False) -> Any:
-    """Give Python's own reader of such text."""
+    """Return Python's own reader of such text."""
     csv.field_size_limit(sys.maxsize)
     quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
     return csv.reader(text, delimiter=delimiter, quoting=quoting, strict=strict)  # type: ignore[arg-type]

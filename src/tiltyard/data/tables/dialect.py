@@ -63,7 +63,7 @@ class Dialect(Strict):
 
 
 def delimiter_of(head: str, usual: str) -> str:
-    """Give the character that cuts most of the first lines into as many cells as the very first, more than one."""
+    """Return the character that cuts most of the first lines into as many cells as the very first, more than one."""
 
     def regular(delimiter: str) -> float:
         counts = [len(row) for row in rows_of(head, delimiter)]
@@ -75,7 +75,7 @@ def delimiter_of(head: str, usual: str) -> str:
 
 
 def has_header(rows: list[list[str]]) -> bool:
-    """Say whether the first row is names: no number over numbers, unless they count 0, 1, 2 or 2019, 2020."""
+    """Return whether the first row is names: no number over numbers, unless they count 0, 1, 2 or 2019, 2020."""
     first, *others = rows
     numbers = [place for place, cell in enumerate(first) if _number(cell)]
     over = [place for place in numbers if all(_number(row[place], "") for row in others if place < len(row))]

@@ -53,7 +53,7 @@ class Tally:
         return True
 
     def _fails(self, name: str, values: pa.Array) -> bool:
-        """Say whether a style is ruled out, by these cells or by those before."""
+        """Return whether a style is ruled out, by these cells or by those before."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -91,7 +91,7 @@ def _match(values: pa.Array, expression: str) -> bool:
 
 
 def _coded(values: pa.Array) -> bool:
-    """Say whether there is a code, such as 007 or 0x1f: no quantity is written so."""
+    """Return whether there is a code, such as 007 or 0x1f: no quantity is written so."""
     import pyarrow.compute as pc
 
     first = values.filter(pc.and_not(pc.starts_with(values, "0"), pc.starts_with(values, "0.")))
@@ -99,7 +99,7 @@ def _coded(values: pa.Array) -> bool:
 
 
 def weighed(tallies: dict[str, Tally]) -> tuple[dict[str, Meaning], list[str]]:
-    """Give each column's meaning, and in sentences what is read otherwise than it is written.
+    """Return each column's meaning, and in sentences what is read otherwise than it is written.
 
     1,234 and 1.234 may be thousands or a fraction: the other columns decide, and if they do not, it stays text.
     """
@@ -125,7 +125,7 @@ def choose(left: dict[str, list[str]]) -> dict[str, str]:
 
 
 def _points(names: list[str]) -> bool:
-    """Say whether a column proves that points are decimal: 1.5, or 1,234,567."""
+    """Return whether a column proves that points are decimal: 1.5, or 1,234,567."""
     return bool({"number", "grouped"} & set(names)) and "whole" not in names and not {"comma", "pointed"} & set(names)
 
 

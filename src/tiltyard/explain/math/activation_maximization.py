@@ -59,7 +59,7 @@ def _shifts(shape: tuple[int, ...], generator: np.random.Generator) -> list[int]
 
 
 def _ragged(x: Array) -> Array:
-    """Give the slope of the total variation, so smoothed that it is one where there is no difference."""
+    """Return the slope of the total variation, so smoothed that it is one where there is no difference."""
     slope = np.zeros_like(x)
     for axis in (1, 2):
         step = np.diff(x, axis=axis)

@@ -37,7 +37,7 @@ class Room:
 
 
 def room(encoder: Encoder) -> Room:
-    """Give pixels steps of brightness, numbers and series their deviation, and all else none."""
+    """Return pixels steps of brightness, numbers and series their deviation, and all else none."""
     units, lows, highs = [], [], []
     for name, column in encoder.columns.items():
         scales = column.scaling(encoder.fitted[name])

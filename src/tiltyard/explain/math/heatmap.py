@@ -14,14 +14,14 @@ PALE = 0.35  # of the picture's own light, so that colours stand out
 
 
 def coloured(values: Array) -> Array:
-    """Give a colour for each number: black for nothing, over blue and green to yellow for the most."""
+    """Return a colour for each number: black for nothing, over blue and green to yellow for the most."""
     shares = _shares(values)
     stops = np.linspace(0, 1, len(COLOURS))
     return np.stack([np.interp(shares, stops, COLOURS[:, channel]) for channel in range(3)], axis=-1)
 
 
 def diverging(values: Array) -> Array:
-    """Give a picture in which nothing is grey, more is brighter and less is darker; few may be beyond what is shown."""
+    """Return a picture in which 0 is grey, more is brighter and less is darker; few values may be beyond the range."""
     most = float(np.quantile(np.abs(values), 0.98)) or float(np.abs(values).max()) or 1.0
     return np.asarray(WIDEST / 2 * (1 + values / most))
 

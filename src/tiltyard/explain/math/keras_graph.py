@@ -47,7 +47,7 @@ class Walk:
 
     @property
     def layers(self) -> dict[str, Hidden]:
-        """Give the layers with weights but the last, which answers; by names that count layers of a kind."""
+        """Return the layers with weights but the last, which answers; by names that count layers of a kind."""
         inner = [*self.hidden.values()][:-1]
         return _renamed([one for one in inner if one.layer.name != "output"])
 
@@ -107,7 +107,7 @@ class Nudge(keras.layers.Layer):  # type: ignore[misc]
         return x + by
 
     def compute_output_spec(self, x: keras.KerasTensor, by: keras.KerasTensor) -> keras.KerasTensor:
-        """Say what comes out; Keras takes some dense maps for sparse ones, and would not add to them."""
+        """Return what comes out; Keras takes some dense maps for sparse ones, and would not add to them."""
         return keras.KerasTensor(by.shape, by.dtype)
 
 
@@ -124,7 +124,7 @@ def _weighty(operation: Any) -> bool:
 
 
 def spatial(tensor: keras.KerasTensor) -> bool:
-    """Say whether it is maps of more than one place."""
+    """Return whether it is maps of more than one place."""
     return len(tensor.shape) == 4 and min(tensor.shape[1:3]) > 1
 
 

@@ -21,7 +21,7 @@ class Line:
 
 
 def near(distances: Array, things: int) -> Array:
-    """Give weights that fall with the distance, of which 1 is an ordinary one for a single thing."""
+    """Return weights that fall with the distance, of which 1 is an ordinary one for a single thing."""
     found: Array = np.exp(-(distances**2) / (WIDTH**2 * things))
     return found
 

@@ -31,7 +31,7 @@ class Words:
         return cls(text.split() if column.by == "words" else [*text], encoder.encode(row)[0])
 
     def keep(self, kept: Array) -> Array:
-        """Give the ids of texts in which what is left moves together; one that is empty is one unknown word."""
+        """Return the ids of texts in which what is left moves together; one that is empty is one unknown word."""
         found = np.full((len(kept), len(self.ids)), PAD, dtype=np.float32)
         for text, chosen in zip(found, kept, strict=True):
             left = self.ids[: len(self.spelled)][chosen]
@@ -59,11 +59,11 @@ class Patches:
         return int(self.places.max()) + 1
 
     def keep(self, kept: Array) -> Array:
-        """Give pictures in which all other patches are grey."""
+        """Return pictures in which all other patches are grey."""
         found: Array = np.where(kept[:, self.places][..., None], self.picture, self.grey).astype(np.float32)
         return found
 
     def spread(self, weights: Array) -> Array:
-        """Give each pixel the weight of its patch."""
+        """Return the weight of the patch of each pixel."""
         found: Array = weights[self.places]
         return found

@@ -32,34 +32,34 @@ class Inside:
     embedded: Place | None  # the vectors of words
 
     def part(self, *tensors: keras.KerasTensor) -> keras.Model:
-        """Give the network up to some tensors."""
+        """Return the network up to some tensors."""
         return keras.Model(self.inputs if len(self.inputs) > 1 else self.inputs[0], [*tensors])
 
     def see(self, features: Array, tensors: Sequence[keras.KerasTensor]) -> list[Array]:
-        """Give what rows become on their way: an array for each tensor."""
+        """Return what rows become on their way: an array for each tensor."""
         part, some = self.part(*tensors), max(1, AT_ONCE // int(np.prod(features.shape[1:])))
         starts = range(0, len(features), some)
         seen = [keras.tree.flatten(part(features[i : i + some].astype(np.float32), training=False)) for i in starts]
         return [np.concatenate([np.asarray(one) for one in of]) for of in zip(*seen, strict=True)]
 
     def answers(self, features: Array) -> Array:
-        """Give the place of the largest score of each row."""
+        """Return the place of the largest score of each row."""
         places: Array = self.see(features, [self.scores])[0].argmax(axis=-1)
         return places.astype(np.int32)
 
     @cached_property
     def slopes(self) -> Sloped:
-        """Give, for features and places, the scores there and their slopes by the features."""
+        """Return , for features and places, the scores there and their slopes by the features."""
         return sloped(self.chosen)
 
     @cached_property
     def slopes_of_maps(self) -> Sloped:
-        """Give, for maps, features and places, the same by the last maps."""
+        """Return , for maps, features and places, the same by the last maps."""
         return self._nudged(self.maps)
 
     @cached_property
     def slopes_of_words(self) -> Sloped:
-        """Give, for vectors of words, features and places, the same by the vectors."""
+        """Return , for vectors of words, features and places, the same by the vectors."""
         return self._nudged(self.embedded)
 
     def _nudged(self, at: Place | None) -> Sloped:
@@ -71,7 +71,7 @@ class Inside:
 
     @property
     def chosen(self) -> Callable[..., Any]:
-        """Give the function that gives the score at a place for what goes in: inputs in their order, then places."""
+        """Return the function that gives the score at a place for what goes in: inputs in their order, then places."""
         part = self.part(self.scores)
 
         def score(*given: Any) -> Any:
@@ -99,7 +99,7 @@ def opened(network: keras.Model, *, labels: bool, nudged: int = -1) -> Inside:
 
 
 def _scores(output: keras.KerasTensor, inner: keras.KerasTensor | None, *, labels: bool) -> keras.KerasTensor:
-    """Give what is largest for the answer; where there is nothing before the softmax, logarithms of its shares."""
+    """Return what is largest for the answer; where there is nothing before the softmax, logarithms of its shares."""
     from keras import ops
 
     if not labels:
@@ -112,7 +112,7 @@ def _scores(output: keras.KerasTensor, inner: keras.KerasTensor | None, *, label
 
 
 def fired(part: keras.Model) -> Callable[..., Any]:
-    """Give the function that gives how much a unit of maps fires: mostly where it does, a little where it does not."""
+    """Return the function of how much a unit of maps fires: mostly where it does, a little where it does not."""
 
     def mean(features: Any, units: Any) -> Any:
         (maps,) = keras.tree.flatten(part(features, training=False))
@@ -123,7 +123,7 @@ def fired(part: keras.Model) -> Callable[..., Any]:
 
 
 def missed(inside: Inside) -> Callable[..., Any]:
-    """Give the function that says by how much truths are missed: the loss of a label, the error of a number."""
+    """Return the function that says by how much truths are missed: the loss of a label, the error of a number."""
     from keras import ops
 
     part = inside.part(inside.scores)

@@ -30,7 +30,7 @@ class Focus:
         return cls(predictor, int(probabilities(predictor.run(features))[0].argmax()))
 
     def spelled(self, target: Target) -> str:
-        """Say what it is, for a sentence or an axis."""
+        """Return what it is, for a sentence or an axis."""
         if self.name:
             return f"the probability of {self.name if self.name[:1].isalpha() else f'label {self.name}'}"
         ahead = " one step ahead" if target.horizon > 1 else ""
@@ -42,7 +42,7 @@ class Focus:
         return None if self.label is None else self.predictor.encoder.classes[self.label]
 
     def __call__(self, features: Array) -> Array:
-        """Give the number that is explained, for each of some encoded rows."""
+        """Return the number that is explained, for each of some encoded rows."""
         outputs = self.predictor.run(features)
         if self.label is not None:
             outputs = probabilities(outputs)[:, self.label]

@@ -19,7 +19,7 @@ ENUMERATED = 256  # coalitions that are asked about, however few orders are want
 
 
 def shapley(games: Sequence[Game], players: int, pairs: int, generator: np.random.Generator) -> tuple[Array, float]:
-    """Give each player's contribution and what nobody wins, as means over the games; together they are what all win.
+    """Return each player's contribution and what nobody wins, as means over the games; together they are what all win.
 
     `pairs` says how many orders, and as many reversed ones, are drawn for each game.
     """
@@ -31,17 +31,17 @@ def shapley(games: Sequence[Game], players: int, pairs: int, generator: np.rando
 
 
 def enumerated(players: int, pairs: int) -> bool:
-    """Say whether all coalitions are asked about: they are few, or not more than those of so many orders."""
+    """Return whether all coalitions are asked about: they are few, or not more than those of so many orders."""
     return players < 20 and 2**players <= max(ENUMERATED, 2 * pairs * (players + 1))
 
 
 def asked(players: int, pairs: int) -> int:
-    """Say how many coalitions are asked about in each game."""
+    """Return how many coalitions are asked about in each game."""
     return 2**players if enumerated(players, pairs) else 2 * pairs * (players + 1)
 
 
 def mixed(row: Array, other: Array, spans: Sequence[slice], coalitions: Array) -> Array:
-    """Give rows with the features of a coalition, and elsewhere the other row's."""
+    """Return rows with the features of a coalition, and elsewhere the other row's."""
     chosen = np.zeros((len(coalitions), len(row)), dtype=bool)
     for place, span in enumerate(spans):
         chosen[:, span] = coalitions[:, [place]]

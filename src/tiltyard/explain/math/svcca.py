@@ -10,7 +10,7 @@ KEPT = 0.99  # of the variance: what is left is mostly noise, and noise of many 
 
 
 def svcca(one: Array, other: Array) -> float:
-    """Give the mean correlation of what both span, (rows, units) each; 1 if a linear map leads from one to the other.
+    """Return the mean correlation of what both span, (rows, units) each; 1 if a linear map leads from one to the other.
 
     The mean is over as many directions as the smaller of them has.
     """
@@ -22,12 +22,12 @@ def svcca(one: Array, other: Array) -> float:
 
 
 def chance(one: Array, other: Array, generator: np.random.Generator) -> float:
-    """Give what it would be if rows of one had nothing to do with those of the other: more than 0 for few rows."""
+    """Return what it would be if rows of one had nothing to do with those of the other: more than 0 for few rows."""
     return svcca(one, other[generator.permutation(len(other))])
 
 
 def pooled(activations: Array) -> Array:
-    """Give a number a unit and row: the mean over places or steps.
+    """Return a number a unit and row: the mean over places or steps.
 
     Layers have maps of different sizes, so that places cannot be rows of both.
     """
@@ -36,7 +36,7 @@ def pooled(activations: Array) -> Array:
 
 
 def _directions(activations: Array) -> Array:
-    """Give an orthonormal basis of the directions in which most of the variance lies."""
+    """Return an orthonormal basis of the directions in which most of the variance lies."""
     centred = activations - activations.mean(axis=0)
     left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
     shares = np.square(sizes)

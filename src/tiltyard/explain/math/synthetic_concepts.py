@@ -63,7 +63,7 @@ SHAPES: dict[str, Draw] = {
 
 
 def drawn(shape: tuple[int, ...], generator: np.random.Generator) -> dict[str, tuple[Array, Array]]:
-    """Give by concept its pictures, (times, height, width, channels) from 0 to 255, and where each shows it."""
+    """Return by concept its pictures, (times, height, width, channels) from 0 to 255, and where each shows it."""
     found = {}
     for name, draw in SHAPES.items():
         one = [_one(draw, shape, generator) for _ in range(TIMES)]

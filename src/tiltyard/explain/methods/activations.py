@@ -54,7 +54,7 @@ class Activations(Explanation):
 
 
 def principal(seen: Array) -> tuple[Array, Array]:
-    """Give the two coordinates along which rows differ most, and the share of the variance of each."""
+    """Return the two coordinates along which rows differ most, and the share of the variance of each."""
     centred = seen - seen.mean(axis=0)
     left, sizes, axes = np.linalg.svd(centred, full_matrices=False)
     signs = np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])  # else either sign would be right
@@ -78,7 +78,7 @@ def neighbours(seen: Array, seed: int) -> Array:
 
 
 def _groups(model: Explained, truth: Array) -> dict[str, Array]:
-    """Give, by name, which rows belong to a group."""
+    """Return , by name, which rows belong to a group."""
     if model.task.classes:
         return {name: truth == place for place, name in enumerate(model.task.classes) if (truth == place).any()}
     values = truth.reshape(len(truth), -1)[:, 0]

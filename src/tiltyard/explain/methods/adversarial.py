@@ -63,7 +63,7 @@ class Adversarial(Explanation):
 
 
 def _known(model: Explained) -> tuple[Array, Array]:
-    """Give validation rows from all over them."""
+    """Return validation rows from all over them."""
     features, truth = model.known
     places = np.unique(np.linspace(0, len(truth) - 1, min(ROWS, len(truth))).astype(int))
     return features[places], truth[places]
@@ -78,7 +78,7 @@ def _unit(model: Explained) -> str:
 
 
 def _answer(model: Explained, truth: Array) -> Array:
-    """Give the truth as the network is held against it: a label's place, or one number."""
+    """Return the truth as the network is held against it: a label's place, or one number."""
     if model.task.classes:
         return truth.astype(np.int32)
     return np.asarray(truth.reshape(len(truth), -1).mean(axis=1), dtype=np.float32)
@@ -90,7 +90,7 @@ def _score(model: Explained, features: Array, truth: Array) -> float:
 
 
 def _half(model: Explained, sizes: tuple[float, ...], curve: list[float]) -> str:
-    """Say at which size half of what the model is better by than a constant is lost."""
+    """Return at which size of the attack half of the gain over a constant is lost."""
     constant, gain = _constant(model), model.task.metric.gain
     whole = gain(curve[0], constant)
     lost = np.maximum.accumulate([gain(curve[0], score) for score in curve])
@@ -135,7 +135,7 @@ def _examples(model: Explained, attack: Attack, features: Array, truth: Array) -
 
 
 def _least(attack: Attack, features: Array, answer: Array) -> Array:
-    """Give for each row the smallest size found that changes its label; infinity if the largest does not."""
+    """Return for each row the smallest size found that changes its label; infinity if the largest does not."""
 
     def changed(sizes: Array) -> Array:
         shaped = sizes.reshape(-1, *[1] * (features.ndim - 1))

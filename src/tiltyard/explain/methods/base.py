@@ -68,7 +68,7 @@ class Explained:
         return opened(self.network, labels=bool(self.task.classes))
 
     def score(self, features: Array, truth: Array) -> float:
-        """Give the gate's metric for encoded features."""
+        """Return the gate's metric for encoded features."""
         return self.task.metric.score(truth, self.predictor.condense(truth, [features]), self.context)
 
     @cached_property
@@ -83,12 +83,12 @@ class Explained:
         return np.random.default_rng(self.task.train.seed)
 
     def row(self, place: int) -> Row:
-        """Give the sealed row at a place."""
+        """Return the sealed row at a place."""
         index = np.array([place])
         return Row(int(self.test.number[place]), take(self.test.rows, index), self.test.truth[index])
 
     def encoded(self, row: Row) -> Array:
-        """Give what the model reads of a row: (1, ...)."""
+        """Return what the model reads of a row: (1, ...)."""
         return self.predictor.encoder.encode(row.values)
 
 
@@ -100,7 +100,7 @@ class Explanation(ABC):
     inward: ClassVar[bool] = False  # looks into the Keras file, and not only at answers
 
     def reason(self, model: Explained) -> str:
-        """Say why it cannot be done with this model; nothing if it can."""
+        """Return why it cannot be done with this model; nothing if it can."""
         return ""
 
     def of_model(self, model: Explained) -> Iterator[Exhibit]:

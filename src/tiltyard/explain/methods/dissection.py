@@ -47,7 +47,7 @@ class Dissection(OfMaps):
 
 
 def _overlaps(model: Explained, concepts: dict[str, tuple[Array, Array]]) -> dict[str, Array]:
-    """Give by layer how well each unit finds each concept: (units, concepts)."""
+    """Return by layer how well each unit finds each concept: (units, concepts)."""
     layers = model.inside.convolutions
     names = [[*layers][place] for place in np.unique(np.linspace(0, len(layers) - 1, LAYERS).astype(int))]
     shown = np.concatenate([pictures for pictures, _ in concepts.values()])
@@ -57,7 +57,7 @@ def _overlaps(model: Explained, concepts: dict[str, tuple[Array, Array]]) -> dic
 
 
 def overlaps(maps: Array, masks: Array) -> Array:
-    """Give intersection over union of where units fire and of concepts' pixels.
+    """Return intersection over union of where units fire and of concepts' pixels.
 
     `maps` are (concepts x times, height, width, units), `masks` (concepts, times, height, width).
     """

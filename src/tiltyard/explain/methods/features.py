@@ -44,7 +44,7 @@ class Features(OfMaps):
 
 
 def _kernels(layer: Hidden) -> dict[str, Array]:
-    """Give each kernel as a picture; of many input maps the mean."""
+    """Return each kernel as a picture; of many input maps the mean."""
     kernel = np.asarray(layer.layer.weights[0])
     if kernel.ndim != 4 or min(kernel.shape[:2]) < 2:
         return {}
@@ -69,7 +69,7 @@ def _lively(model: Explained, layer: Hidden) -> Array:
 
 
 def _slopes(model: Explained, layer: Hidden) -> Any:
-    """Give the slope of how much a unit fires, before anything is cut off: what fires nowhere must find a way up."""
+    """Return the slope of how much a unit fires, before anything is cut off: what fires nowhere must find a way up."""
     from tiltyard.explain.math.gradients import sloped
     from tiltyard.explain.math.network_view import fired
 

@@ -39,7 +39,7 @@ class GradCam(OfMaps):
 
 
 def heat_map(model: Explained, features: Array, place: int) -> Array:
-    """Give what speaks for a place of the scores, at each place of the last maps."""
+    """Return what speaks for a place of the scores, at each place of the last maps."""
     assert model.inside.maps  # noqa: S101 - for the type checker: `reason` has seen to it
     (maps,) = model.inside.see(features, [model.inside.maps[1]])
     _, slopes = model.inside.slopes_of_maps(maps, features, np.array([place], dtype=np.int32))

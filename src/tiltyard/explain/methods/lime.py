@@ -57,7 +57,7 @@ def _table(model: Explained, focus: Focus, row: Row) -> Exhibit:
 
 
 def moved(model: Explained, row: Array, others: Array) -> tuple[Array, Array]:
-    """Give encoded rows near one, and how each column was changed: in deviations, or 1 if it is now another's."""
+    """Return encoded rows near one, and how each column was changed: in deviations, or 1 if it is now another's."""
     generator, spans = model.generator, model.parts.encoder.spans
     rows, changes = np.tile(row, (ASKED, 1)), np.zeros((ASKED, len(spans)))
     for place, (name, span) in enumerate(spans.items()):
@@ -112,5 +112,5 @@ def _left_out(answers: Array, kept: Array) -> Line:
 
 
 def _followed(found: Line) -> str:
-    """Say how far the line is to be trusted."""
+    """Return how far the line is to be trusted."""
     return f"The line explains {max(found.r2, 0):.0%} of what the model does there."

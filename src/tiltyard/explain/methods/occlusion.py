@@ -57,7 +57,7 @@ def _picture(model: Explained, focus: Focus, row: Row) -> Exhibit:
 
 
 def fallen(focus: Focus, picture: Array, grey: float) -> Array:
-    """Give for each pixel how much the answer falls, on average, under the patches that cover it."""
+    """Return for each pixel how much the answer falls, on average, under the patches that cover it."""
     corners = [_starts(size) for size in picture.shape[:2]]
     places = [(slice(a, b), slice(c, d)) for a, b in corners[0] for c, d in corners[1]]
     whole, lost, seen = float(focus(picture[None])[0]), np.zeros(picture.shape[:2]), np.zeros(picture.shape[:2])
@@ -74,7 +74,7 @@ def fallen(focus: Focus, picture: Array, grey: float) -> Array:
 
 
 def _starts(size: int) -> list[tuple[int, int]]:
-    """Say from where to where a patch reaches at each of its places."""
+    """Return where a patch begins and ends at each of its places."""
     side = max(1, round(size / SIDE))
     count = min(PLACES, size - side + 1)
     return [(start, start + side) for start in np.linspace(0, size - side, count).astype(int).tolist()]

@@ -41,7 +41,7 @@ def _inside(title: str) -> str:
 
 
 def _lost(model: Explained, span: slice) -> list[float]:
-    """Say what is lost each time."""
+    """Return what is lost each time."""
     features, truth = model.known
     before, generator = model.score(features, truth), model.generator
     lost = []

@@ -88,14 +88,14 @@ def _by_step(model: Explained, found: Array, kind: str = "") -> dict[str, Any]:
 
 
 def _slopes(model: Explained, features: Array, label: Array | None = None) -> Array:
-    """Give the slope by each feature, in its deviations where columns have some."""
+    """Return the slope by each feature, in its deviations where columns have some."""
     label = model.inside.answers(features) if label is None else label
     _, slopes = model.inside.slopes(features, label)
     return np.asarray(slopes * _scale(model))
 
 
 def _smooth(model: Explained, features: Array) -> Array:
-    """Give the mean over copies with noise; the label stays that of the row itself."""
+    """Return the mean over copies with noise; the label stays that of the row itself."""
     spread = np.ptp(features) if model.task.form == "image" else 1.0
     noise = model.generator.standard_normal((COPIES, *features.shape[1:]))
     label = np.repeat(model.inside.answers(features), COPIES)
@@ -104,7 +104,7 @@ def _smooth(model: Explained, features: Array) -> Array:
 
 
 def _scale(model: Explained) -> Any:
-    """Give what a step of each feature is: of a picture one of brightness."""
+    """Return what a step of each feature is: of a picture one of brightness."""
     return 1.0 if model.task.form == "image" else np.array(model.parts.encoder.scaling()[1])
 
 
@@ -117,7 +117,7 @@ def _by_word(model: Explained, row: Row) -> list[tuple[str, float]]:
 
 
 def _of_vectors(model: Explained, features: Array) -> list[float]:
-    """Give the slope along each word's vector: what the word adds to the score, were all as straight as here."""
+    """Return the slope along each word's vector: what the word adds to the score, were all as straight as here."""
     assert model.inside.embedded  # noqa: S101 - for the type checker: `reason` has seen to it
     (vectors,) = model.inside.see(features, [model.inside.embedded[1]])
     _, slopes = model.inside.slopes_of_words(vectors, features, model.inside.answers(features))

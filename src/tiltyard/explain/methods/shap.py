@@ -73,20 +73,20 @@ class Shap(Explanation):
 
 
 def _all(model: Explained) -> Array:
-    """Give the contributions of all columns to the answers for validation rows."""
+    """Return the contributions of all columns to the answers for validation rows."""
     spans = _spans(model)
     return np.array([_values(model, Focus.on(model.predictor, row[None]), row, spans)[0] for row in _known(model)])
 
 
 def _known(model: Explained) -> Array:
-    """Give some validation rows."""
+    """Return some validation rows."""
     features, _ = model.known
     cells = asked(len(_spans(model)), PAIRS) * BACKGROUND * features.shape[1]
     return features[: max(5, min(ROWS, CELLS // cells))]
 
 
 def _spans(model: Explained) -> Spans:
-    """Say where the features of each part stand once a row is flat."""
+    """Return where the features of each part stand once a row is flat."""
     if model.task.form == "table":
         return model.parts.encoder.spans
     steps, width = model.known[0].shape[1:]
@@ -100,7 +100,7 @@ def _stretch(first: int, end: int) -> str:
 
 
 def _values(model: Explained, focus: Focus, row: Array, spans: Spans) -> tuple[Array, float]:
-    """Give contributions and base of one encoded row."""
+    """Return contributions and base of one encoded row."""
     background, _ = some(model.parts.train, BACKGROUND)
     games = [partial(_won, focus, row, other, [*spans.values()]) for other in background]
     return shapley(games, len(spans), PAIRS, model.generator)
@@ -144,7 +144,7 @@ def _words(model: Explained, focus: Focus, row: Row) -> Exhibit:
 
 
 def _dependence(model: Explained, name: str, features: Array, found: Array) -> Exhibit:
-    """Hold a column's contribution against its value."""
+    """Compare a column's contribution with its value."""
     column = model.task.columns[name]
     unit, log = getattr(column, "unit", ""), getattr(column, "log", False)
     across = f"logarithm of 1 + {name}" if log else f"{name} {unit}".strip()

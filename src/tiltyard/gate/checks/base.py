@@ -60,7 +60,7 @@ class Check(ABC):
         """Return what is seen, what was expected, and whether that is good."""
 
     def complaint(self, duel: Duel) -> str | None:
-        """Say what is wrong, with what was expected and received; None if nothing is."""
+        """Return what is wrong, with what was expected and received; None if nothing is."""
         seen = self.observe(duel)
         return None if seen.good else seen.text
 
@@ -109,7 +109,7 @@ def of_gain(gain: Gain, text: str, *, good: bool, limit: float = 0.0) -> Observa
 
 
 def versus(duel: Duel, gain: Gain, other: str) -> str:
-    """Tell how the challenger stands against another: both values and the interval of the gain."""
+    """Return how the challenger compares with another model: both values and the interval of the gain."""
     gate = duel.task.gate
     return (
         f"{gate.metric} {gain.new:.4g} against {other}'s {gain.old:.4g}: a gain of {gain.value:.4g} "

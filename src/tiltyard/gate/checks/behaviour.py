@@ -30,7 +30,7 @@ class Behaviour(Check):
 
 
 def _held(duel: Duel, rule: Rule, ask: Ask) -> Observation:
-    """Hold one rule against the answers to changed rows."""
+    """Compare one rule with the answers to changed rows."""
     changed, places = _changed(duel, rule)
     if not len(places):
         text = f"{rule.told}: no row can be changed so within the bounds; expected one"
@@ -58,7 +58,7 @@ def _changed(duel: Duel, rule: Rule) -> tuple[Rows, Array]:
 
 
 def _answers(task: Task, rule: Rule, outputs: Array) -> Array:
-    """Give one number a row: the answer, the probability of a label, or the place of the likeliest."""
+    """Return one number a row: the answer, the probability of a label, or the place of the likeliest."""
     if not task.classes:
         return outputs.reshape(len(outputs), -1)[:, 0].astype(np.float64)
     shares = probabilities(outputs).astype(np.float64)

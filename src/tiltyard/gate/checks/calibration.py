@@ -42,7 +42,7 @@ class Calibration(Check):
 
 
 def _by_chance(shares: Array, seed: int) -> Array:
-    """Give errors that a model which means what it says would have on so many rows: few rows are never even."""
+    """Return errors that a model which means what it says would have on so many rows: few rows are never even."""
     generator, sums = np.random.default_rng(seed), shares.cumsum(axis=1)
     sums /= sums[:, -1:]
     drawn = [(generator.random((len(shares), 1)) > sums).sum(axis=1) for _ in range(DRAWS)]

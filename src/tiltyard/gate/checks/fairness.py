@@ -43,7 +43,7 @@ class Fairness(Check):
 
 
 def _compared(rate: Rate, least: float) -> Observation:
-    """Hold the smallest rate of any group against the largest."""
+    """Compare the smallest rate of any group with the largest."""
     low, high = (pick(rate.by_group, key=lambda one: rate.by_group[one]) for pick in (min, max))
     ratio = rate.by_group[low] / rate.by_group[high] if rate.by_group[high] else 1.0
     values = f"{rate.by_group[low]:.4g} for {low} against {rate.by_group[high]:.4g} for {high}"
@@ -52,7 +52,7 @@ def _compared(rate: Rate, least: float) -> Observation:
 
 
 def _rates(duel: Duel, parts: list[Part]) -> Iterator[Rate]:
-    """Give what two groups or more can be compared by."""
+    """Yield what two groups or more can be compared by."""
     if not duel.task.classes:
         missed = np.abs(
             duel.challenger.reshape(len(duel.truth), -1)[:, 0] - duel.truth.reshape(len(duel.truth), -1)[:, 0]

@@ -39,7 +39,7 @@ def _right(truth: Array, outputs: Array) -> Array:
 
 
 def _chance(won: int, lost: int) -> float:
-    """Say how often a fair coin would part them as far."""
+    """Return how often a fair coin would part them as far."""
     from scipy.stats import binomtest
 
     return float(binomtest(won, won + lost).pvalue) if won + lost else 1.0

@@ -43,7 +43,7 @@ class Robustness(Check):
 
 
 def _disturbed(duel: Duel, ask: Ask, places: Array) -> dict[str, tuple[Array, float]]:
-    """Give outputs for each kind of disturbance that the columns allow, and how much it may cost."""
+    """Return outputs for each kind of disturbance that the columns allow, and how much it may cost."""
     gate, columns, rows = duel.task.gate, duel.task.columns, take(duel.rows, places)
     generator = np.random.default_rng(duel.task.split.seed)
     found: dict[str, tuple[Array, float]] = {}

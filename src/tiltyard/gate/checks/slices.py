@@ -30,7 +30,7 @@ class Slices(Check):
 
 
 def _floor(duel: Duel, part: Part) -> Observation | None:
-    """Hold a slice against the floor."""
+    """Compare a slice with the floor."""
     floor, metric = duel.task.gate.slice_floor, duel.task.metric
     if floor is None:
         return None
@@ -42,7 +42,7 @@ def _floor(duel: Duel, part: Part) -> Observation | None:
 
 
 def _champion(duel: Duel, part: Part, among: int) -> Observation | None:
-    """Hold a slice against the champion; of many slices one is soon worse by chance, so each must be the surer."""
+    """Compare a slice with the champion; of many slices one is soon worse by chance, so each must be the surer."""
     if duel.champion is None:
         return None
     gain = duel.gain(duel.champion, part.places, among=among)

@@ -65,7 +65,7 @@ class Spelling:
         self.reader = re.compile(self._pattern("(?P<{letter}>{})"))
 
     def _complaint(self) -> str:
-        """Say why the format cannot be meant."""
+        """Return why the format cannot be meant."""
         if not self.letters <= DIRECTIVES.keys():
             return f"expected directives among {_spelled(DIRECTIVES)}"
         if len(self.letters) < len(self.pieces) // 2 or len(self.letters & set("mbB")) > 1:
@@ -85,7 +85,7 @@ class Spelling:
         return "".join(parts)
 
     def read(self, text: str) -> datetime | None:
-        """Give the moment, in UTC if the text states an offset; None if it is none in this format."""
+        """Return the moment, in UTC if the text states an offset; None if it is none in this format."""
         found = self.reader.fullmatch(text)
         try:
             return _moment(found.groupdict()) if found else None
@@ -93,7 +93,7 @@ class Spelling:
             return None
 
     def read_all(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.datetime64]]:
-        """Give the moments of many texts; NaT, too, where one is not spelled at full length, which `read` may know."""
+        """Return the moments of many texts; NaT also where one is not spelled at full length, which `read` may know."""
         unknown = np.full(len(texts), "NaT", dtype="datetime64[us]")
         if not texts or not self.letters <= FULL.keys():
             return unknown
@@ -141,7 +141,7 @@ def _spelled(letters: object) -> str:
 
 
 def _real(parts: dict[str, Any]) -> Any:
-    """Say which numbers are those of a moment: there is no 31st of June."""
+    """Return which numbers are those of a moment: there is no 31st of June."""
     year, month, day = parts["Y"], parts.get("m", 1), parts.get("d", 1)
     leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
     longest = DAYS[np.clip(month, 1, 12)] + (leap & (month == 2))
@@ -171,7 +171,7 @@ def _moment(found: dict[str, str]) -> datetime:
 
 
 def _year(found: dict[str, str]) -> int:
-    """Give the year; of two digits those from 69 are of the last century, as everywhere."""
+    """Return the year; of two digits those from 69 are of the last century, as everywhere."""
     if "Y" in found:
         return int(found["Y"])
     return int(found["y"]) + (1900 if int(found["y"]) >= 69 else 2000)
@@ -202,7 +202,7 @@ def _offset(text: str) -> timedelta:
 
 
 def times(cells: pd.Series[Any], spelled: str | None = None) -> pd.Series[float]:
-    """Give times as numbers that rise by equal steps: months, if all fall on the same day of theirs."""
+    """Return times as numbers that rise by equal steps: months, if all fall on the same day of theirs."""
     import pandas as pd
 
     numbers = pd.to_numeric(cells, errors="coerce")

@@ -10,7 +10,7 @@ START, END = 1, 2  # of an answer: what stands before its first step, or for wha
 
 
 def learned(texts: Iterable[Iterable[str]], at_least: int, size: int | None = None) -> list[str]:
-    """Give what occurs in the most texts; of equally common ones the first by name."""
+    """Return what occurs in the most texts; of equally common ones the first by name."""
     counts = Counter(word for text in texts for word in set(text))
     kept = (word for word in counts if counts[word] >= at_least)
     return sorted(kept, key=lambda word: (-counts[word], word))[:size]

@@ -34,7 +34,7 @@ class Plain:
 
 
 def scale(values: Array) -> Scale:
-    """Give mean and standard deviation; what float32 cannot tell from a constant gets 1: scaling divides by it."""
+    """Return mean and standard deviation; what float32 cannot tell from a constant gets 1: scaling divides by it."""
     mean, std = float(values.mean()), float(values.std())
     return mean, std if std > max(1e-30, 1e-7 * abs(mean)) else 1.0
 
@@ -53,7 +53,7 @@ def learned(values: Array) -> Array:
 
 
 def distinct(cells: pd.Series) -> tuple[Array, list[object]] | None:
-    """Give each cell's place among the distinct ones, and those; None where unlike cells are equal, as 1 and True are.
+    """Return each cell's place among the distinct ones, and those; None where unlike cells are equal, as 1 and True.
 
     What is worked out cell by cell need be worked out for these alone: by the code that answers requests, and fast.
     """
@@ -66,7 +66,7 @@ def distinct(cells: pd.Series) -> tuple[Array, list[object]] | None:
 
 
 def tidy(cells: pd.Series) -> bool:
-    """Say whether a column of a file is text without blanks around, missing cells aside."""
+    """Return whether a column of a file is text without blanks around, missing cells aside."""
     import pandas as pd
 
     if not isinstance(cells.dtype, pd.StringDtype):
@@ -91,7 +91,7 @@ class Column(Strict):
 
     @abstractmethod
     def expectations(self, name: str) -> list[Expectation]:
-        """Say what validation may expect of the raw values (or, for images, of their facts)."""
+        """Return what validation may expect of the raw values (or, for images, of their facts)."""
 
     @property
     def in_cells(self) -> bool:
@@ -124,7 +124,7 @@ class Column(Strict):
         """Read values that came as JSON, one an instance; refuse with a RequestError that names the field."""
 
     def facts_of_cells(self, cells: pd.Series) -> pd.Series:
-        """Give the facts about a whole column of a file."""
+        """Return the facts about a whole column of a file."""
         import pandas as pd
 
         if not (found := distinct(cells)):
@@ -155,18 +155,18 @@ class Column(Strict):
         """Turn parsed values into float32, the first axis being rows."""
 
     def pack(self, features: Array) -> Array:
-        """Give encoded features of a file as they are kept for training, where that takes less room than float32."""
+        """Return encoded features of a file as they are kept for training, where that takes less room than float32."""
         return features
 
     @abstractmethod
     def scaling(self, fitted: Fitted) -> list[Scale]:
-        """Give mean and standard deviation of each feature along the last axis of what `encode` gives, or one for all.
+        """Return mean and standard deviation of each feature along the last axis of `encode`, or one for all.
 
         The model scales by them inside its graph.
         """
 
     def vocabulary_size(self, fitted: Fitted) -> int:
-        """Say how many ids there are where features are ids and no quantities; 0 elsewhere."""
+        """Return how many ids there are where features are ids and no quantities; 0 elsewhere."""
         return 0
 
     @abstractmethod

@@ -53,7 +53,7 @@ class Boolean(Column):
         return {}
 
     def encode(self, values: Array, fitted: Fitted) -> Array:
-        """Give 1 or 0, and a flag if values may be missing."""
+        """Return 1 or 0, and a flag if values may be missing."""
         missing = np.isnan(values)
         return side_by_side([np.where(missing, 0, values), *([missing] if self.missing == "bucket" else [])])
 

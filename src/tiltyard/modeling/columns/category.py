@@ -76,7 +76,7 @@ class Category(Column):
         ]
 
     def read(self, cells: Sequence[object]) -> list[object]:
-        """Give text for everything."""
+        """Return text for everything."""
         return [None if empty(cell) else _name(cell) for cell in cells]
 
     def facts_of_cells(self, cells: pd.Series) -> pd.Series:
@@ -92,7 +92,7 @@ class Category(Column):
         return np.array(["" if empty(value) else str(value) for value in values], dtype=np.str_)
 
     def _complaint(self, value: object, known: set[str]) -> tuple[str, str] | None:
-        """Say what is wrong with a value, code first; blank text is the same as null, as in a file."""
+        """Return what is wrong with a value, code first; blank text is the same as null, as in a file."""
         if empty(value):
             text = f"expected text or a whole number; received {shown(value)}"
             return ("wrong_type", text) if self.missing == "refuse" else None
@@ -131,7 +131,7 @@ class Category(Column):
         ]
 
     def encode(self, values: Array, fitted: Fitted) -> Array:
-        """Give a feature of 0 and 1 for each value, one more for unseen and one for missing ones if kept apart."""
+        """Return a feature of 0 and 1 for each value, one more for unseen and one for missing ones if kept apart."""
         places = {name: place for place, name in enumerate(self._places(fitted))}
         other = places.get(None, -1)
         index = np.array([places.get(value, other) for value in values.tolist()], dtype=np.int64)

@@ -62,7 +62,7 @@ class Date(Column):
         return [*([present(name)] if self.missing == "refuse" else []), spelled]
 
     def read(self, cells: Sequence[object]) -> list[object]:
-        """Give text for everything."""
+        """Return text for everything."""
         return [None if empty(cell) else str(cell).strip() for cell in cells]
 
     def seconds(self, values: Sequence[object]) -> float:
@@ -109,7 +109,7 @@ class Date(Column):
         return {**fitted, "mean": [mean for mean, _ in scales], "std": [std for _, std in scales]}
 
     def encode(self, values: Array, fitted: Fitted) -> Array:
-        """Give days since the first training date, the year, the cycles, and a flag if values may be missing."""
+        """Return days since the first training date, the year, the cycles, and a flag if values may be missing."""
         filled = _filled(values, fitted)
         cycles = [wave(2 * np.pi * CYCLES[name](filled)) for name in self._cycles for wave in (np.sin, np.cos)]
         flags = [np.isnat(values)] if self.missing == "median" else []
@@ -144,7 +144,7 @@ def _filled(values: Array, fitted: Fitted) -> Array:
 
 
 def _passed(moments: Array, fitted: Fitted) -> tuple[Array, Array]:
-    """Give days since the first training moment, and the year."""
+    """Return days since the first training moment, and the year."""
     days = (moments - np.datetime64(fitted["first"], "us")) / np.timedelta64(1, "D")
     return days, moments.astype("datetime64[Y]").astype(np.int64) + 1970.0
 

@@ -135,7 +135,7 @@ class Image(Column):
         return {"mean": 0.0, "std": float(values.max()) or 1.0}
 
     def encode(self, values: Array, fitted: Fitted) -> Array:
-        """Give the pixels as float32."""
+        """Return the pixels as float32."""
         return values.astype(np.float32)
 
     def pack(self, features: Array) -> Array:
@@ -182,7 +182,7 @@ def eight_bits(picture: Pillow.Image) -> Pillow.Image:
 
 
 def _nested(value: object, shape: tuple[int, ...]) -> bool:
-    """Say whether these are numbers in lists of this shape, before numpy makes room for whatever else it is."""
+    """Return whether these are numbers in lists of this shape, before numpy makes room for whatever else it is."""
     if type(value) is not list or len(value) != shape[0]:
         return False
     return NUMBERS.issuperset(map(type, value)) if len(shape) == 1 else all(_nested(one, shape[1:]) for one in value)

@@ -72,7 +72,7 @@ class Number(Column):
         ]
 
     def read(self, cells: Sequence[object]) -> list[object]:
-        """Give numbers for what spells one."""
+        """Return numbers for what spells one."""
         if set(map(type, cells)) == {float}:  # as they come from a column without text: ten times faster
             return [None if cell != cell else cell for cell in cells]  # noqa: PLR0124 - NaN
         return [cell if type(cell) is int else _number(cell) for cell in cells]
@@ -135,7 +135,7 @@ class Number(Column):
         return np.log1p(values) if self.log else values
 
     def encode(self, values: Array, fitted: Fitted) -> Array:
-        """Give one float32 a row, and a flag if values may be missing."""
+        """Return one float32 a row, and a flag if values may be missing."""
         flags = [np.isnan(values)] if self.missing == "median" else []
         return side_by_side([self._feature(values, fitted), *flags])
 

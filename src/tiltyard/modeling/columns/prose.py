@@ -38,7 +38,7 @@ class Prose(Column):
         return []
 
     def windows(self, texts: Sequence[str]) -> Array:
-        """Give windows of a file as rows: the request that asks for what follows them."""
+        """Return windows of a file as rows: the request that asks for what follows them."""
         return np.array([(text, 1, 0.0, 0) for text in texts], dtype=self._layout)
 
     @property
@@ -71,7 +71,7 @@ class Prose(Column):
         return {"ids": {character: place for place, character in enumerate(ranked, start=UNKNOWN + 1)}}
 
     def encode(self, values: Array, fitted: Fitted) -> Array:
-        """Give the ids, padded behind; float32 holds them exactly."""
+        """Return the ids, padded behind; float32 holds them exactly."""
         return ids(values["text"], fitted["ids"], self.length).astype(np.float32)
 
     def scaling(self, fitted: Fitted) -> list[Scale]:
@@ -100,12 +100,12 @@ class Prose(Column):
 
 
 def clean(text: str) -> str:
-    """Give a text with plain line ends and without other control characters."""
+    """Return a text with plain line ends and without other control characters."""
     return CONTROL.sub(" ", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def ids(texts: Array, known: dict[str, int], length: int) -> Array:
-    """Give the id of each character, a text a row."""
+    """Return the id of each character, a text a row."""
     found = np.full((len(texts), length), PAD, dtype=np.int32)
     for row, text in zip(found, texts.tolist(), strict=True):
         row[: len(text)] = [known.get(character, UNKNOWN) for character in text]

@@ -56,7 +56,7 @@ class Series(Column):
         return None if self.log else Plain(*Number(bounds=self.bounds).limits, (self.window,), (self.window, 1))
 
     def naive(self, windows: Array, horizon: int) -> Array:
-        """Give what the baseline answers for each step ahead: the last value, or that of a season before."""
+        """Return what the baseline answers for each step ahead: the last value, or that of a season before."""
         season = self.season or 1
         return windows[:, [self.window - season + step % season for step in range(horizon)]]
 
@@ -67,7 +67,7 @@ class Series(Column):
         return [*times, present(name), *([between(name, self.bounds)] if self.bounds else [])]
 
     def read(self, cells: Sequence[object]) -> list[object]:
-        """Give numbers: a cell is one step, of which windows are made later."""
+        """Return numbers: a cell is one step, of which windows are made later."""
         return Number().read(cells)
 
     @property
@@ -100,7 +100,7 @@ class Series(Column):
         return {"mean": mean, "std": std}
 
     def encode(self, values: Array, fitted: Fitted) -> Array:
-        """Give windows as float32, with one channel."""
+        """Return windows as float32, with one channel."""
         return self._learned(values).astype(np.float32)[:, :, None]
 
     def _learned(self, values: Array) -> Array:

@@ -61,7 +61,7 @@ class Text(Column):
         return [present(name)] if self.missing == "refuse" else []
 
     def read(self, cells: Sequence[object]) -> list[object]:
-        """Give text for everything."""
+        """Return text for everything."""
         return [None if empty(cell) else str(cell) for cell in cells]
 
     def seconds(self, values: Sequence[object]) -> float:
@@ -103,7 +103,7 @@ class Text(Column):
         return {"ids": {word: place for place, word in enumerate(ranked, start=UNKNOWN + 1)}}
 
     def encode(self, values: Array, fitted: Fitted) -> Array:
-        """Give the ids, padded; float32 holds them exactly. A text without words is one unknown word: none is empty."""
+        """Return the padded ids; float32 holds them exactly. A text without words is one unknown word."""
         encoded = np.full((len(values), self.length), PAD, dtype=np.float32)
         for row, value in zip(encoded, values, strict=True):
             ids = [fitted["ids"].get(word, UNKNOWN) for word in self._split(value)] or [UNKNOWN]

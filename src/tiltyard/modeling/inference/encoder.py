@@ -68,16 +68,16 @@ class Encoder:
                 raise RequestError("unknown_field", f"expected {known}", f"instances[{i}].{name}")
 
     def encode(self, rows: Rows) -> Array:
-        """Give the model's input as float32: features side by side for a table, the value itself otherwise."""
+        """Return the model's input as float32: features side by side for a table, the value itself otherwise."""
         parts = [column.encode(rows[name], self.fitted[name]) for name, column in self.columns.items()]
         return parts[0] if self.bare else np.concatenate(parts, axis=-1)
 
     def pack(self, features: Array) -> Array:
-        """Give encoded features of a file as they are kept for training; float32 once they are read again."""
+        """Return encoded features of a file as they are kept for training; float32 once they are read again."""
         return next(iter(self.columns.values())).pack(features) if self.bare else features
 
     def scaling(self) -> tuple[list[float], list[float]]:
-        """Give mean and standard deviation of each encoded feature; the model scales by them inside its graph."""
+        """Return mean and standard deviation of each encoded feature; the model scales by them inside its graph."""
         scales = [scale for name, column in self.columns.items() for scale in column.scaling(self.fitted[name])]
         return [mean for mean, _ in scales], [std for _, std in scales]
 

@@ -58,15 +58,15 @@ class Predictor:
         return name
 
     def outputs(self, rows: Rows) -> Array:
-        """Give the model's outputs, a row each."""
+        """Return the model's outputs, a row each."""
         return np.concatenate([self.run(self.encoder.encode(part)) for part in _parts(rows)])
 
     def condensed(self, rows: Rows, truth: Array) -> Array:
-        """Give what metrics look at of the outputs, for rows whose truth is known."""
+        """Return what metrics look at of the outputs, for rows whose truth is known."""
         return self.condense(truth, (self.encoder.encode(part) for part in _parts(rows)))
 
     def condense(self, truth: Array, features: Iterable[Array]) -> Array:
-        """Give the same for encoded features that come in parts; where the model gives no number, there is none."""
+        """Return the same for encoded features that come in parts; where the model gives no number, there is none."""
         problem, found, start = self.encoder.problem, [], 0
         for part in features:
             outputs = self.run(part)
@@ -81,7 +81,7 @@ class Predictor:
         return np.concatenate(found)
 
     def run(self, features: Array) -> Array:
-        """Give the outputs for encoded features; of long texts few at a time."""
+        """Return the outputs for encoded features; of long texts few at a time."""
         name, most = self.input, BATCH
         if len(features) * (width := features.shape[1]) ** 2 > PAIRS and self.encoder.vocabulary_size:
             most = max(1, min(BATCH, PAIRS // width**2))

@@ -27,7 +27,7 @@ def reference(encoder: Encoder, features: Array) -> dict[str, Spread]:
 
 
 def quantities(encoder: Encoder, features: Array) -> dict[str, Array]:
-    """Give one quantity a column: floats with NaN for what is missing, or whole numbers for places of flags."""
+    """Return one quantity a column: floats with NaN for what is missing, or whole numbers for places of flags."""
     if encoder.bare:
         (name,) = encoder.columns
         rows = features.reshape(len(features), -1).astype(np.float64)
@@ -48,7 +48,7 @@ def quantities(encoder: Encoder, features: Array) -> dict[str, Array]:
 
 
 def looked_at(encoder: Encoder, instances: list[Any]) -> dict[str, Array]:
-    """Give the same for instances as a client sends them."""
+    """Return the same for instances as a client sends them."""
     return quantities(encoder, encoder.encode(encoder.parse(instances)))
 
 
@@ -74,7 +74,7 @@ def count(spread: Spread, values: Array) -> Array:
 
 
 def distance(spread: Spread, values: Array) -> Distance:
-    """Say how far values lie from the training rows, and how often chance alone would part them as far."""
+    """Return how far values lie from the training rows, and how often chance alone would part them as far."""
     old, new = np.array(spread["counts"]), count(spread, values)
     used = (old + new) > 0
     return psi(old[used], new[used])

@@ -21,5 +21,5 @@ class Metric:
     meaning: str
 
     def gain(self, new: float, old: float) -> float:
-        """Say by how much `new` is better than `old`; negative if it is worse."""
+        """Return by how much `new` is better than `old`; negative if it is worse."""
         return new - old if self.higher_is_better else old - new

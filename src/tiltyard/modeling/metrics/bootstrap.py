@@ -40,7 +40,7 @@ class Gain:
         return self.low > 0
 
     def seen(self, confidence: float, power: float = POWER) -> float:
-        """Give the gain that rows like these would prove four times in five: by the width of the interval."""
+        """Return the gain that rows like these would prove four times in five: by the width of the interval."""
         curve = NormalDist()
         ends = curve.inv_cdf((1 + confidence) / 2)
         return (self.high - self.low) / 2 / ends * (ends + curve.inv_cdf(power))
@@ -55,7 +55,7 @@ class Bootstrap:
     confidence: float
 
     def intervals(self, scores: Callable[[Array], Mapping[str, float]]) -> dict[str, Interval]:
-        """Give an interval for each figure that `scores` computes from places of rows."""
+        """Return an interval for each figure that `scores` computes from places of rows."""
         drawn = [scores(places) for places in self._resamples()]
         whole = scores(np.arange(self.rows)) if self.rows > DRAWN else {}
         return {name: self._between([some[name] for some in drawn], whole.get(name, 0.0)) for name in drawn[0]}
@@ -85,7 +85,7 @@ class Bootstrap:
         return whole + (low - whole) * shrunk, whole + (high - whole) * shrunk
 
     def _ends(self, values: Array) -> Interval:
-        """Give quantiles; so far out that hardly a resample lies there, those of the normal curve through the rest."""
+        """Return quantiles; far out, where hardly a resample lies, those of the normal curve through the rest."""
         tail = (1 - self.confidence) / 2
         if tail * len(values) < FEWEST:
             return self._curve(values)
@@ -97,6 +97,6 @@ class Bootstrap:
         return float(values.mean()) - wide, float(values.mean()) + wide
 
     def _widest(self, values: Array) -> Interval:
-        """Give the wider of both at each end: by one of them alone equal models won more often than they should."""
+        """Return the wider of both at each end: by one of them alone equal models won more often than they should."""
         some, others = self._ends(values), self._curve(values)
         return min(some[0], others[0]), max(some[1], others[1])

@@ -18,12 +18,12 @@ NOTHING = curves.Roc(np.array([np.inf, 0.0]), np.array([0.0, 1.0]), np.array([0.
 
 
 def probabilities(outputs: Array) -> Array:
-    """Give a probability for each class: a single sigmoid output is the second class's."""
+    """Return a probability for each class: a single sigmoid output is the second class's."""
     return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
 
 
 def matrix(truth: Array, outputs: Array) -> Array:
-    """Give the confusion matrix of the most probable labels."""
+    """Return the confusion matrix of the most probable labels."""
     shares = probabilities(outputs)
     return scores.confusion(truth, shares.argmax(axis=1), shares.shape[1])
 
@@ -34,17 +34,17 @@ def exhibits(predictions: Predictions) -> list[Exhibit]:
 
 
 def mean_roc(predictions: Predictions) -> curves.Roc:
-    """Give the mean of the curves of all classes."""
+    """Return the mean of the curves of all classes."""
     return curves.macro([*rocs(predictions).values()] or [NOTHING])
 
 
 def rocs(predictions: Predictions) -> dict[str, curves.Roc]:
-    """Give the curve of each class against the others; of two classes the second one's alone, for they are mirrored."""
+    """Return the curve of each class against the others; of two classes only the second's: they are mirrored."""
     return {name: curves.roc(inside, score) for name, inside, score in _against(predictions)}
 
 
 def read_off(table: Array) -> dict[str, float]:
-    """Give all that is read off the matrix of two classes, of which the second is what is looked for."""
+    """Return all that is read off the matrix of two classes, of which the second is what is looked for."""
     (right, alarms), (missed, found) = table.tolist()
     rows, ill, well = right + alarms + missed + found, missed + found, right + alarms
     figures = {
@@ -62,7 +62,7 @@ def read_off(table: Array) -> dict[str, float]:
 
 
 def _against(predictions: Predictions) -> Iterator[tuple[str, Array, Array]]:
-    """Give each class that has rows and others: its name, which rows are of it, and the probability that they got."""
+    """Yield each class that has rows and others: its name, which rows are of it, and the probability that they got."""
     shares, truth = probabilities(predictions.outputs).astype(np.float64), predictions.truth.astype(np.int64)
     for place, name in enumerate(predictions.classes):
         inside = truth == place
@@ -151,5 +151,5 @@ def _calibration(predictions: Predictions) -> Exhibit:
 
 
 def finite(value: float) -> float | None:
-    """Give None where there is no figure."""
+    """Return None where there is no figure."""
     return float(value) if np.isfinite(value) else None

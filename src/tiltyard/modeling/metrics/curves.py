@@ -63,7 +63,7 @@ def precision(inside: Array, score: Array) -> Precision:
 
 
 def macro(curves: list[Roc], steps: int = 101) -> Roc:
-    """Give the mean of several curves: what is found on the average at each share of false alarms."""
+    """Return the mean of several curves: what is found on the average at each share of false alarms."""
     across = np.linspace(0, 1, steps)
     found = np.mean([_at(curve, across) for curve in curves], axis=0)
     return Roc(np.full(steps, np.nan), across, found)

@@ -60,7 +60,7 @@ def counted(old: Array, new: Array) -> tuple[Array, Array]:
 
 
 def psi(old: Array, new: Array) -> Distance:
-    """Give the population stability index of two rows of counts; a count of none is taken for half a row.
+    """Return the population stability index of two rows of counts; a count of none is taken for half a row.
 
     If both come from one distribution, the index over (1/n + 1/m) is chi-square distributed.
     """
@@ -72,7 +72,7 @@ def psi(old: Array, new: Array) -> Distance:
 
 
 def chi2(old: Array, new: Array) -> Distance:
-    """Give Cramér's V, 0 for the same shares and 1 for names that never meet, with the chance by chi-square."""
+    """Return Cramér's V, 0 for the same shares and 1 for names that never meet, with the chance by chi-square."""
     table = np.array([old, new], dtype=np.float64)
     total = table.sum()
     expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0) / max(1.0, total)
@@ -83,7 +83,7 @@ def chi2(old: Array, new: Array) -> Distance:
 
 
 def ks(old: Array, new: Array) -> Distance:
-    """Give the largest distance between the two cumulated shares (Kolmogorov and Smirnov), with its limiting chance."""
+    """Return the statistic of Kolmogorov and Smirnov for two cumulated shares, with its limiting probability."""
     old, new = np.sort(old), np.sort(new)
     both = np.concatenate([old, new])
     one, other = (np.searchsorted(values, both, side="right") / len(values) for values in (old, new))
@@ -92,7 +92,7 @@ def ks(old: Array, new: Array) -> Distance:
 
 
 def chi2_tail(value: float, degrees: int) -> float:
-    """Give the chance that a chi-square with so many degrees of freedom is greater: a finite sum, no approximation."""
+    """Return the probability that a chi-square with so many degrees of freedom is greater, as a finite sum."""
     half, odd = value / 2, degrees % 2
     if half <= 0 or degrees < 1:
         return 1.0
@@ -103,7 +103,7 @@ def chi2_tail(value: float, degrees: int) -> float:
 
 
 def kolmogorov_tail(value: float) -> float:
-    """Give the chance that Kolmogorov's statistic is greater; below 0.2 it is 1 to twelve digits."""
+    """Return the chance that Kolmogorov's statistic is greater; below 0.2 it is 1 to twelve digits."""
     if value < 0.2:
         return 1.0
     steps = np.arange(1, 101)

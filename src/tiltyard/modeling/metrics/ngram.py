@@ -30,7 +30,7 @@ class Ngram:
         self.characters = len(self.counts[0]) + 1  # and one for all that were never met
 
     def probability(self, before: str, character: str) -> float:
-        """Say how likely a character is behind others."""
+        """Return how likely a character is behind others."""
         likely = 1 / self.characters
         for order in range(ORDER):
             context = before[len(before) - order :] if order else ""
@@ -41,7 +41,7 @@ class Ngram:
         return likely
 
     def most_likely(self, before: str) -> str:
-        """Give the character that follows most often."""
+        """Return the character that follows most often."""
         for order in reversed(range(ORDER)):
             context = before[len(before) - order :] if order else ""
             if len(context) == order and context in self.best[order]:
@@ -58,7 +58,7 @@ class Ngram:
         return best
 
     def judged(self, texts: Array, truth: Array) -> Array:
-        """Give what `generation` measures: for each row the sum of surprise, the hits and the characters."""
+        """Return what `generation` measures: for each row the sum of surprise, the hits and the characters."""
         known: dict[tuple[str, str], tuple[float, bool]] = {}
         rows = []
         for text, ahead in zip(texts.tolist(), truth.tolist(), strict=True):

@@ -27,7 +27,7 @@ class Weighted(Model):
     max_norm: float | None = Field(None, gt=0, description="Longest vector of weights into a unit.")
 
     def weights(self, *parts: str, incoming: int = 1) -> dict[str, Any]:
-        """Give the keyword arguments of a layer for its weights, whose first `incoming` axes lead into a unit."""
+        """Return the keyword arguments of a layer for its weights, whose first `incoming` axes lead into a unit."""
         from keras import constraints, regularizers
 
         options: dict[str, Any] = {}
@@ -125,5 +125,5 @@ class Scaled(Convolved):
     small: bool = Field(default=False, description="Let the first layers keep the size: for pictures of 32x32 or so.")
 
     def scaled(self, filters: int) -> int:
-        """Give the number of filters; an even one, since some networks go in two halves."""
+        """Return the number of filters; an even one, since some networks go in two halves."""
         return max(2, 2 * round(filters * self.width / 2))

@@ -46,7 +46,7 @@ class Model(Strict):
         raise ValueError(f"{self.family} does not translate")
 
     def unroll(self, body: keras.Model, steps: int) -> keras.Model:
-        """Give the model that writes by itself what `translate` writes along the truth."""
+        """Return the model that writes by itself what `translate` writes along the truth."""
         raise ValueError(f"{self.family} does not translate")
 
     def head(self, x: keras.KerasTensor, units: int, activation: str) -> keras.KerasTensor:

@@ -43,7 +43,7 @@ class Rnn(Layered):
         return self.stacked(x, self.dense, before=len(self.units))
 
     def _steps(self, features: keras.KerasTensor, words: int) -> tuple[keras.KerasTensor, keras.KerasTensor | None]:
-        """Give (rows, steps, numbers), and which steps are there where some are padding."""
+        """Return (rows, steps, numbers), and which steps are there where some are padding."""
         from keras import layers, ops
 
         if words:

@@ -48,7 +48,7 @@ class Seq2Seq(Weighted):
         return pair.attend(written, read, there)
 
     def unroll(self, body: keras.Model, steps: int) -> keras.Model:
-        """Give the model that writes by itself, out of the layers of the one that was trained."""
+        """Return the model that writes by itself, out of the layers of the one that was trained."""
         import keras
 
         names = ["source", "reader", "target", "writer", *(["attention"] if self.attention else []), "output"]
@@ -89,7 +89,7 @@ class _Pair:
         self.layers = layers
 
     def read(self, source: keras.KerasTensor) -> tuple[Any, list[Any], Any]:
-        """Give what was read at each step, the state at the end, and which steps are no padding."""
+        """Return what was read at each step, the state at the end, and which steps are no padding."""
         from keras import layers, ops
 
         read, *states = self.layers["reader"](self.layers["source"](source))

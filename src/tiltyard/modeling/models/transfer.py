@@ -88,7 +88,7 @@ class Transfer(Layered):
         return self.stacked(x, self.units)
 
     def _trunk(self, features: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.Model]:
-        """Give the base, and the features as it wants them."""
+        """Return the base, and the features as it wants them."""
         import keras
 
         if isinstance(self.base, Model):
@@ -106,7 +106,7 @@ class Transfer(Layered):
 
 
 def cut(model: keras.Model, start: keras.KerasTensor) -> keras.Model:
-    """Give what lies between the start and the last maps."""
+    """Return what lies between the start and the last maps."""
     import keras
 
     maps = [layer for layer in model.layers if len(layer.output.shape) == 4]

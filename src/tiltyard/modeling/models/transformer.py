@@ -80,7 +80,7 @@ class Transformer(Layered):
         return x + self.dropped(y, place, dropped)
 
     def _pooled(self, x: keras.KerasTensor, there: keras.KerasTensor) -> keras.KerasTensor:
-        """Hand on the mean of the steps that are there, or the last of them, or all."""
+        """Return the mean of the steps that are there, or the last of them, or all."""
         from keras import layers, ops
 
         if self.pool == "mean":

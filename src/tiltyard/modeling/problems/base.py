@@ -92,18 +92,18 @@ class Problem(ABC):
 
     @abstractmethod
     def units(self, target: Target, output: str, encoder: FittedEncoder) -> int:
-        """Say how many units the output layer has."""
+        """Return how many units the output layer has."""
 
     def fit(self, target: Target, truth: Array) -> Fitted:
         """Learn from the truth of the training rows what is needed to spell it; by default nothing."""
         return {}
 
     def ids(self, encoder: FittedEncoder, truth: Array) -> Array:
-        """Give what is learned where the truth is a text: an id a step."""
+        """Return what is learned where the truth is a text: an id a step."""
         raise NotImplementedError
 
     def condense(self, encoder: FittedEncoder, truth: Array, outputs: Array) -> Array:
-        """Give what metrics look at of the model's outputs, a row each: by default all."""
+        """Return what metrics look at of the model's outputs, a row each: by default all."""
         return outputs
 
     def respond(self, encoder: FittedEncoder, run: Run, rows: Rows) -> list[Any]:
@@ -119,7 +119,7 @@ class Problem(ABC):
 
     @abstractmethod
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
-        """Give the outputs of the simplest honest model, as the metric would have it: no features, or a past value."""
+        """Return the outputs of the simplest honest model for the metric: without features, or a past value."""
 
     @abstractmethod
     def context(self, train: Array) -> dict[str, float]:
@@ -131,7 +131,7 @@ class Problem(ABC):
 
     @abstractmethod
     def purpose(self, target: Target) -> str:
-        """Say what a model answers with, for its card."""
+        """Return what a model answers with, for its card."""
 
     @abstractmethod
     def json_schema(self, target: Target) -> dict[str, Any]:
@@ -139,11 +139,11 @@ class Problem(ABC):
 
     @abstractmethod
     def details(self, predictions: Predictions) -> dict[str, Any]:
-        """Say what the report holds beyond metrics, as JSON: tables, worst rows."""
+        """Return what the report holds beyond metrics, as JSON: tables, worst rows."""
 
     @abstractmethod
     def plots(self, predictions: Predictions) -> dict[str, dict[str, list[Any]]]:
-        """Give the data behind the pictures, by name: columns that become a CSV file."""
+        """Return the data behind the pictures, by name: columns that become a CSV file."""
 
     @abstractmethod
     def exhibits(self, predictions: Predictions) -> list[Exhibit]:

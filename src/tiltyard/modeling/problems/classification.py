@@ -141,7 +141,7 @@ def _classes(target: Target) -> list[str]:
 
 
 def _by_class(table: Array, classes: list[str]) -> list[dict[str, Any]]:
-    """Give a line a class; a ratio over nothing is None."""
+    """Return a line a class; a ratio over nothing is None."""
     columns = {"precision": metrics.precision(table), "recall": metrics.recall(table), "f1": metrics.f1(table)}
     return [
         {
@@ -154,7 +154,7 @@ def _by_class(table: Array, classes: list[str]) -> list[dict[str, Any]]:
 
 
 def _worst(predictions: Predictions) -> list[dict[str, Any]]:
-    """Give the rows answered wrongly, the most surely wrong first."""
+    """Return the rows answered wrongly, the most surely wrong first."""
     shares, truth = probabilities(predictions.outputs), predictions.truth.astype(np.int64)
     answer = shares.argmax(axis=1)
     given = shares[np.arange(len(truth)), truth]

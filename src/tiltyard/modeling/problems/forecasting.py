@@ -25,7 +25,7 @@ LEAST = 1e-200  # a naive error that others may be divided by: what is divided b
 
 
 def ahead(outputs: Array) -> Array:
-    """Give the forecasts alone: (rows, steps)."""
+    """Return the forecasts alone: (rows, steps)."""
     return outputs[:, 0] if outputs.ndim == 3 else outputs
 
 
@@ -157,13 +157,13 @@ def _by_step(steps: list[dict[str, Any]]) -> Exhibit:
 
 
 def _placed(record: dict[str, Any], steps: int) -> dict[str, Any]:
-    """Tell the row from the step, which `_flat` numbered through."""
+    """Separate the row from the step, which `_flat` numbered consecutively."""
     row, step = divmod(record.pop("row"), steps)
     return {"row": row, "step": step + 1, **record}
 
 
 def _flat(predictions: Predictions) -> Predictions:
-    """Give each step of each row as a row of one number, numbered through."""
+    """Return each step of each row as a row of one number, numbered through."""
     steps = ahead(predictions.outputs).shape[1]
     return dataclasses.replace(
         predictions,

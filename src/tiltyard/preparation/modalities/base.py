@@ -44,35 +44,35 @@ class Form(ABC):
 
     @abstractmethod
     def facts(self, task: Task, folder: Path) -> pd.DataFrame:
-        """Give the table that expectations look at; what cannot be read shows up in it and is no error here."""
+        """Return the table that expectations look at; what cannot be read shows up in it and is no error here."""
 
     @abstractmethod
     def rows(self, task: Task, folder: Path) -> tuple[Rows, Array]:
-        """Give parsed rows and their truth; raise a DataError for what cannot be learned from."""
+        """Return parsed rows and their truth; raise a DataError for what cannot be learned from."""
 
     def look(self, task: Task, folder: Path) -> Facts:
-        """Give the facts so that they can be read in parts; in one, where a form knows no better."""
+        """Return the facts so that they can be read in parts; in one, where a form knows no better."""
         frame = self.facts(task, folder)
         return Facts([*frame.columns], frame.attrs.get("repairs", []), lambda names: iter([frame[[*names]]]))
 
     def parts(self, task: Task, folder: Path) -> Iterator[tuple[Rows, Array]]:
-        """Give parsed rows and their truth in parts; in one, where a form knows no better."""
+        """Yield parsed rows and their truth in parts; in one, where a form knows no better."""
         yield self.rows(task, folder)
 
     def notes(self, folder: Path) -> list[str]:
-        """Say what must not be forgotten about the raw data: a note that its source left, for whoever reads figures."""
+        """Return the note that the source left about the raw data, for whoever reads figures."""
         return []
 
     def cells(self, task: Task, folder: Path, name: str) -> pd.Series[Any]:
-        """Give a raw column as it stands, also one that is no feature; only tables have such."""
+        """Return a raw column as it stands, also one that is no feature; only tables have such."""
         raise NotImplementedError
 
     def reach(self, task: Task) -> int:
-        """Say over how many rows the values of one row are spread: neighbours that near share values."""
+        """Return over how many rows the values of one row are spread: neighbours that near share values."""
         return 0
 
     def implied(self, task: Task) -> list[Expectation]:
-        """Give the expectations that the task's rows, columns and target imply."""
+        """Return the expectations that the task's rows, columns and target imply."""
         columns = [e for name, column in task.columns.items() for e in column.expectations(name)]
         return [row_count(task.rows), *columns, *self._of_target(task)]
 
@@ -83,7 +83,7 @@ class Form(ABC):
         return expected + ([among(name, task.target.labels)] if task.target.labels else [])
 
     def open(self, folder: Path) -> Path:
-        """Give the raw file, or say that it is missing, or not the only one."""
+        """Return the raw file, or say that it is missing, or not the only one."""
         found = sorted(path for path in folder.glob("*.*") if path.name.partition(".")[0] in self.stems)
         if not found:
             raise DataError(
@@ -104,7 +104,7 @@ def reader(task: Task) -> Callable[[Path], pd.DataFrame]:
 
 
 def truth_of(task: Task, values: Sequence[object]) -> Array:
-    """Give the truth as numbers: the value itself, or the label's place among the classes; or as texts."""
+    """Return the truth as numbers: the value itself, or the label's place among the classes; or as texts."""
     if task.kind.targets == "text":
         return _texts(task, values)
     if not task.target.labels:
@@ -119,7 +119,7 @@ def truth_of(task: Task, values: Sequence[object]) -> Array:
 
 
 def _texts(task: Task, values: Sequence[object]) -> Array:
-    """Give answers as they are spelled, without blanks around; refuse what has none, or is too long."""
+    """Return answers as they are spelled, without blanks around; refuse what has none, or is too long."""
     most = task.target.length or 0
     texts = ["" if empty(value) else str(value).strip() for value in values]
     for row, text in enumerate(texts):
@@ -147,7 +147,7 @@ def _numbers(task: Task, values: Sequence[object] | Array) -> Array:
 
 
 def truth_of_cells(task: Task, cells: pd.Series) -> Array:
-    """Give the truth of a whole column of a file."""
+    """Return the truth of a whole column of a file."""
     if task.kind.targets == "text":
         return truth_of(task, cells.tolist())
     if task.classes and (found := distinct(cells)):

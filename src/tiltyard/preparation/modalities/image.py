@@ -57,7 +57,7 @@ class Image(Form):
             yield {name: pictures}, truth_of(task, [_label(path) for path, _ in files])
 
     def cells(self, task: Task, folder: Path, name: str) -> pd.Series[Any]:
-        """Give the part that each picture belongs to by its name, as a split that is given asks for it."""
+        """Return the part that each picture belongs to by its name, as a split that is given asks for it."""
         import pandas as pd
 
         with zipfile.ZipFile(self.open(folder)) as archive:
@@ -95,7 +95,7 @@ def _label(path: str) -> str:
 
 
 def _part(path: str) -> str:
-    """Give what stands in front of the name, as folders above the classes do: train-0001.png."""
+    """Return what stands in front of the name, as folders above the classes do: train-0001.png."""
     return path.rsplit("/", maxsplit=1)[-1].partition("-")[0]
 
 

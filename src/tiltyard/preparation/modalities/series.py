@@ -72,20 +72,20 @@ class Series(Form):
 
 
 def _windows(cells: Array, groups: list[Array], length: int, horizon: int) -> Array:
-    """Give the values before each value but the first ones of each group, and but the last where more must follow."""
+    """Return the values before each value but the first ones of each group, and but the last where more must follow."""
     cut = np.lib.stride_tricks.sliding_window_view
     return np.concatenate([cut(cells[places[:-horizon]], length) for places in groups])
 
 
 def _ahead(cells: Array, groups: list[Array], length: int, horizon: int) -> Array:
-    """Give the values that follow each window: one a row, or as many as the horizon has."""
+    """Return the values that follow each window: one a row, or as many as the horizon has."""
     cut = np.lib.stride_tricks.sliding_window_view
     ahead = np.concatenate([cut(cells[places[length:]], horizon) for places in groups])
     return ahead[:, 0] if horizon == 1 else ahead
 
 
 def _column(task: Task) -> SeriesColumn:
-    """Give the target's column; a task file is refused if the others differ in how they go through time."""
+    """Return the target's column; a task file is refused if the others differ in how they go through time."""
     column = task.columns[task.target.column]
     assert isinstance(column, SeriesColumn)  # noqa: S101 - for the type checker: the columns of a series are series
     return column
@@ -97,7 +97,7 @@ def _needed(task: Task) -> list[str]:
 
 
 def _moments(frame: pd.DataFrame, column: SeriesColumn) -> pd.Series[float]:
-    """Give the time of each row as a number; without a column of times, its place."""
+    """Return the time of each row as a number; without a column of times, its place."""
     import pandas as pd
 
     if not column.order:
@@ -106,7 +106,7 @@ def _moments(frame: pd.DataFrame, column: SeriesColumn) -> pd.Series[float]:
 
 
 def _group(frame: pd.DataFrame, column: SeriesColumn) -> pd.Series[str]:
-    """Give the name of each row's series; of one alone it is the same everywhere."""
+    """Return the name of each row's series; of one alone it is the same everywhere."""
     import pandas as pd
 
     return frame[column.group].map(str) if column.group else pd.Series("", index=frame.index)

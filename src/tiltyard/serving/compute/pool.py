@@ -54,7 +54,7 @@ class _Wanted:
     done: Future[Answer] = field(default_factory=Future)
 
     def refuse(self, error: RequestError) -> None:
-        """Tell whoever still waits."""
+        """Answer whoever still waits."""
         with contextlib.suppress(InvalidStateError):
             self.done.set_exception(error)
 

@@ -30,7 +30,7 @@ def add(path: Path, name: str) -> str:
 
 
 def read(path: Path) -> dict[str, str]:
-    """Give hashes by name; a file that is not there or holds anything else is refused, and lets no one in."""
+    """Return hashes by name; a file that is not there or holds anything else is refused, and lets no one in."""
     hint = f"make a key: tiltyard key NAME --file {path}"
     if not path.is_file():
         raise WorkspaceError(f"no keys: expected {path}", hint)
@@ -47,7 +47,7 @@ def read(path: Path) -> dict[str, str]:
 
 
 def holder(known: dict[str, str], key: str) -> str:
-    """Say whose key it is, or nothing; it takes as long for any key."""
+    """Return the owner of a key, or an empty text; it takes as long for any key."""
     hashed, found = _hash(key), ""
     for name, kept in known.items():
         if hmac.compare_digest(hashed, kept):

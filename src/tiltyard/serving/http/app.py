@@ -31,7 +31,7 @@ KEPT = 2  # versions of a task that are warm: the champion, and the one before i
 
 
 def application(limits: Limits | None = None, life: Lifespan[Starlette] | None = None) -> Starlette:
-    """Give the app; it knows no model until `install` is called."""
+    """Return the app; it knows no model until `install` is called."""
     routes = [
         *routes_v1.routes(),
         *routes_v2.routes(),

@@ -190,7 +190,7 @@ class Keeper:
         log.info("%s: %s answers now", path.stem, version)
 
     def _challenges(self) -> list[Path]:
-        """Give the challenge of each task that is served; one that is no more is forgotten."""
+        """Return the challenge of each task that is served; one that is no more is forgotten."""
         paths = {name: self.root / "traffic" / f"{name}.json" for name in self.app.state.models}
         there = {name for name, path in paths.items() if _exists(path)}
         for name in self.app.state.arms.keys() - there:
@@ -211,7 +211,7 @@ class Keeper:
         self.app.state.arms = arms
 
     def _warm(self, task: str) -> dict[str, Served]:
-        """Give the versions of a task that are open, a challenger among them: its promotion takes no time."""
+        """Return the versions of a task that are open, a challenger among them: its promotion takes no time."""
         kept: dict[str, Served] = self.app.state.kept.get(task, {})
         arms: Arms | None = self.app.state.arms.get(task)
         return {**kept, arms.challenger.version: arms.challenger} if arms else kept
@@ -253,6 +253,6 @@ def _exists(path: Path) -> bool:
 
 
 def _stamp(path: Path) -> Stamp:
-    """Say what a pointer looks like from outside; it is replaced whole, so that another one is another file."""
+    """Return what a pointer looks like from outside; it is replaced whole, so that another one is another file."""
     found = path.stat()
     return found.st_mtime_ns, found.st_ino, found.st_size

@@ -76,7 +76,7 @@ class Drift:
             self.gauge((model.task, model.version, name), distance(model.reference[name], values).value)
 
     def _forget(self, model: Served) -> None:
-        """Say that nothing is known of a version that answers no more; what several processes set cannot be removed."""
+        """Set the gauges of a version that answers no more to NaN; what several processes set cannot be removed."""
         for name in model.reference:
             self.gauge((model.task, model.version, name), math.nan)
 

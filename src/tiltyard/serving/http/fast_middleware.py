@@ -45,7 +45,7 @@ def _asked(scope: Scope) -> Served | None:
 
 
 def champion(state: Any, path: str, headers: Headers) -> Served | None:
-    """Give the champion that is asked by its name, unless the body may not be JSON."""
+    """Return the champion that is asked by its name, unless the body may not be JSON."""
     if not (path.startswith(PREFIX) and path.endswith(SUFFIX)):
         return None
     model: Served | None = state.models.get(path[len(PREFIX) : -len(SUFFIX)])

@@ -73,7 +73,7 @@ class Hatch(BoundedConnection):
         super().on_message_complete()
 
     def _asked(self) -> Served | None:
-        """Give the model that is asked, if nothing but an answer is wanted of this connection."""
+        """Return the model that is asked, if nothing but an answer is wanted of this connection."""
         meters, parser, guard = self.state.meters, self.parser, self.state.guard
         if (
             not self.state.fast
@@ -97,7 +97,7 @@ class Hatch(BoundedConnection):
         return model
 
     def _forwarded(self) -> bool:
-        """Say whether a proxy may tell whose address it is that is written down."""
+        """Return whether a proxy may tell whose address it is that is written down."""
         return any(name == b"x-forwarded-for" for name, _ in self.headers)
 
     def _answered(self, model: Served) -> bool:

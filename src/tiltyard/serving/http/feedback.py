@@ -143,7 +143,7 @@ def _spellings(value: object) -> list[str]:
 
 
 def _steps(schema: dict[str, Any]) -> int:
-    """Say how many numbers an answer holds; 0 if it is one by itself, or a label."""
+    """Return how many numbers an answer holds; 0 if it is one by itself, or a label."""
     inner = schema.get("properties", {}).get("forecast", schema)
     steps: int = inner.get("minItems", 0)
     return steps

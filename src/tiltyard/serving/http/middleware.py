@@ -73,13 +73,13 @@ def _insist_on_short(path: str) -> None:
 
 
 def named(headers: Headers) -> bytes:
-    """Give what the client calls its request, or a name of our own."""
+    """Return what the client calls its request, or a name of our own."""
     given = next((value for name, value in headers if name == b"x-request-id"), b"")
     return given if given and ID.fullmatch(given) else secrets.token_hex(8).encode()  # not to be guessed
 
 
 def _meters(scope: Scope) -> Meters | None:
-    """Give what counts, if the app has it by now."""
+    """Return what counts, if the app has it by now."""
     found: Meters | None = getattr(scope["app"].state, "meters", None) if "app" in scope else None
     return found
 
@@ -103,7 +103,7 @@ class _Answer:
         await self.send(message)
 
     def heard(self, scope: Scope) -> AnsweredRequest:
-        """Say what was asked, and what became of it."""
+        """Return what was asked, and what became of it."""
         model = scope.get("served")
         return AnsweredRequest(
             id=scope["id"],

@@ -54,7 +54,7 @@ KEYS = {"bearer": {"type": "http", "scheme": "bearer"}, "key": {"type": "apiKey"
 
 
 def components(*, locked: bool) -> Json:
-    """Give what paths refer to; `locked` says whether a key is asked for."""
+    """Return what paths refer to; `locked` says whether a key is asked for."""
     text = "the client's own, if it is 1 to 64 letters, digits, dots, dashes and underscores; or one that was made up"
     return {
         "schemas": {"Refusal": REFUSAL, "Told": TOLD},

@@ -98,7 +98,7 @@ def _feedback(model: Served, *, locked: bool) -> Json:
 
 
 def _truths(schema: Json) -> Json:
-    """Say what may be true: numbers that can be held, and labels, of which 1 may stand for "1"."""
+    """Return what may be true: numbers that can be held, and labels, of which 1 may stand for "1"."""
     if "enum" in schema:
         return {"enum": [*schema["enum"], *(one for name in schema["enum"] if (one := _whole(name)) is not None)]}
     if schema["type"] == "array":
@@ -112,7 +112,7 @@ def _whole(name: str) -> int | None:
 
 
 def _truth(schema: Json) -> Any:
-    """Give a value of a schema of truths."""
+    """Return a value of a schema of truths."""
     if "enum" in schema:
         return schema["enum"][0]
     return [0.0] * schema["minItems"] if schema["type"] == "array" else "..." if schema["type"] == "string" else 0.0

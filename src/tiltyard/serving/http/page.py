@@ -37,7 +37,7 @@ class File:
 
 
 def _path(file: Path) -> str:
-    """Say where a file is asked for."""
+    """Return where a file is asked for."""
     return "/" if file.name == HOME else f"/page/{file.name}"
 
 

@@ -59,7 +59,7 @@ async def _models(request: Request) -> Response:
 
 
 async def _model(request: Request) -> Response:
-    """Say what TensorFlow Serving and KServe each say about a model, and how good it is."""
+    """Return what TensorFlow Serving and KServe each say about a model, and how good it is."""
     schema = served(request).schema
     status = {"state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
     statuses = [{"version": version, **status} for version in versions(request)]
@@ -73,7 +73,7 @@ async def _schema(request: Request) -> Response:
 
 
 async def _card(request: Request) -> Response:
-    """Give the model card as it was packaged."""
+    """Return the model card as it was packaged."""
     model = served(request)
     if not model.card:
         raise RequestError("no_card", f"expected a package with card.md; {model.version} has none", "model", status=404)
@@ -81,7 +81,7 @@ async def _card(request: Request) -> Response:
 
 
 async def _metadata(request: Request) -> Response:
-    """Tell the one signature as TensorFlow Serving does; `dim` of -1 is as many rows as one likes."""
+    """Return the one signature as TensorFlow Serving does; `dim` of -1 is any number of rows."""
     model = served(request)
     signature = {
         "inputs": {one.name: _tensor(one) for one in model.inputs},

@@ -32,7 +32,7 @@ encoder = msgspec.json.Encoder()
 
 
 def served(request: Request) -> Served:
-    """Give the model that a path names: the champion, or the version or label that it names if that is still warm."""
+    """Return the model that a path names: the champion, or the version or label that it names if that is still warm."""
     models: dict[str, Served] = request.app.state.models
     name, version = request.path_params["name"], request.path_params.get("version")
     if name not in models:
@@ -62,13 +62,13 @@ def _labelled(request: Request, name: str, label: str) -> Served:
 
 
 def _kept(request: Request, name: str) -> dict[str, Served]:
-    """Give what is warm by version, the champion first; a challenger is."""
+    """Return what is warm by version, the champion first; a challenger is."""
     arms: Arms | None = request.app.state.arms.get(name)
     return {**request.app.state.kept[name], **({arms.challenger.version: arms.challenger} if arms else {})}
 
 
 def versions(request: Request) -> list[str]:
-    """Give the versions that a path names: one, or all that are warm, the champion first."""
+    """Return the versions that a path names: one, or all that are warm, the champion first."""
     model = served(request)
     return [model.version] if NAMED & request.path_params.keys() else [*_kept(request, model.task)]
 
@@ -165,7 +165,7 @@ def only(method: str, handler: Handler) -> Handler:
 
 
 def refused(path: str, error: RequestError) -> Response:
-    """Give a refusal in the one shape of V1, or as the one text of V2; it quotes but the beginning of what was sent."""
+    """Return a refusal in the shape of V1 or as the text of V2; it quotes only the beginning of what was sent."""
     told = {key: text[:LONGEST].encode(errors="replace").decode() for key, text in error.body()["error"].items()}
     field = f"{told['field']}: " if told["field"] else ""
     short = f"{told['code']}: {field}{told['message']}" if path.startswith("/v2") else told
@@ -175,5 +175,5 @@ def refused(path: str, error: RequestError) -> Response:
 
 
 def json(content: bytes, status: int = 200) -> Response:
-    """Give a response of JSON."""
+    """Return a response of JSON."""
     return Response(content, status, media_type="application/json")

@@ -66,7 +66,7 @@ def connection(config: uvicorn.Config, **given: Any) -> Hatch:
 
 
 def _doors(config: uvicorn.Config) -> list[socket.socket]:
-    """Give the socket many times: for each, uvloop takes up one connection between answering those that it has.
+    """Return the socket many times: for each, uvloop takes up one connection between answering those that it has.
 
     Of 256 clients that come at once half would wait for seconds while the other half is answered again and again. Not
     so with several workers, and there whoever wakes first would take up all, and leave the others without any.
@@ -90,7 +90,7 @@ def _listen_together(config: uvicorn.Config) -> None:
 
 
 def app() -> Starlette:
-    """Give the app with all models loaded; what cannot be loaded is told in a sentence."""
+    """Return the app with all models loaded; what cannot be loaded is told in a sentence."""
     with _told():
         made = application(Limits.read(), _life)
         start(made, Path.cwd())

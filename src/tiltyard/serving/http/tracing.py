@@ -21,12 +21,12 @@ LONGEST = 300  # characters of a path
 
 
 def asked(environment: Mapping[str, str] = os.environ) -> bool:
-    """Say whether spans are wanted."""
+    """Return whether spans are wanted."""
     return any(environment.get(name) for name in TRACING)
 
 
 def exporter() -> SpanExporter:
-    """Give what sends spans by OTLP over HTTP; it reads the standard variables itself."""
+    """Return what sends spans by OTLP over HTTP; it reads the standard variables itself."""
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     except ImportError:
@@ -51,7 +51,7 @@ class Tracer:
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> Tracer | None:
-        """Give one if the environment of the service asks for it."""
+        """Return one if the environment of the service asks for it."""
         if not asked(environment):
             return None
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -81,7 +81,7 @@ class Tracer:
 
 
 def _provider() -> TracerProvider:
-    """Give a provider of our own: the service turns off the SDK, so that BentoML makes no spans beside ours."""
+    """Return a provider of our own: the service turns off the SDK, so that BentoML makes no spans beside ours."""
     from opentelemetry.sdk.resources import SERVICE_NAME, Resource
     from opentelemetry.sdk.trace import TracerProvider
 
@@ -94,7 +94,7 @@ def _provider() -> TracerProvider:
 
 
 def _attributes(heard: AnsweredRequest) -> dict[str, str | int]:
-    """Say what was asked and answered, by the usual names where there are some."""
+    """Return what was asked and answered, by the usual names where there are some."""
     return {
         "http.request.method": heard.method,
         "url.path": heard.path[:LONGEST],

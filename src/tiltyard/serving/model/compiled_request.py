@@ -42,7 +42,7 @@ class Part(NamedTuple):
     features: Callable[[Sequence[Any]], Array | None]
 
     def of(self, rows: Sequence[Any]) -> Array | None:
-        """Give the features of rows; None if the long way is to look at them."""
+        """Return the features of rows; None if the long way is to look at them."""
         return self.features(rows if self.place is None else [row[self.place] for row in rows])
 
 
@@ -58,7 +58,7 @@ class Shortcut:
         self.few = None if self.bare else _few(reader, self.parts)
 
     def answer(self, body: bytes) -> tuple[bytes, int] | None:
-        """Give the answer and how many instances it is for; None: go the long way."""
+        """Return the answer and how many instances it is for; None: go the long way."""
         try:
             instances = self.decoder.decode(body).instances
             if not 0 < len(instances) <= self.most or self.predictor.seconds(len(instances)) > AT_ONCE:
@@ -133,7 +133,7 @@ def _body(reader: Encoder) -> Any:
 
 
 def _wire(column: Column) -> Any:
-    """Give the type of a value in JSON: lists of numbers, or Any where the column itself looks."""
+    """Return the type of a value in JSON: lists of numbers, or Any where the column itself looks."""
     kind: Any = float
     for _ in column.plain.shape if column.plain else ():
         kind = list[kind]
@@ -190,7 +190,7 @@ def _nested(plain: Plain) -> Callable[[Sequence[Any]], Array | None]:
 def _numbers(
     values: Sequence[Any], *, shape: tuple[int, ...], feature: tuple[int, ...], low: Any, high: Any
 ) -> Array | None:
-    """Give numbers as float32; None if one is out of its bounds, or the shape is another."""
+    """Return numbers as float32; None if one is out of its bounds, or the shape is another."""
     numbers = np.array(values, dtype=np.float64)
     if numbers.shape[1:] != shape or not ((numbers >= low) & (numbers <= high)).all():
         return None

@@ -21,7 +21,7 @@ class Few:
         self.columns = [(one.low, one.high, None) if isinstance(one, Plain) else (0.0, 0.0, one) for one in columns]
 
     def __call__(self, rows: Sequence[Sequence[Any]]) -> Array | None:
-        """Give the features; None if a number is out of its bounds, or a value not known yet."""
+        """Return the features; None if a number is out of its bounds, or a value not known yet."""
         try:
             return np.array([self._row(row) for row in rows], dtype=np.float32)
         except (LookupError, TypeError):

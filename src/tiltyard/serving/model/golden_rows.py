@@ -41,14 +41,14 @@ def golden(predictor: Predictor, test: TestPart, outputs: Array) -> dict[str, An
 
 
 def _same(again: Array, recorded: Array) -> bool:
-    """Say whether outputs differ by rounding only; answers that are texts may not differ at all."""
+    """Return whether outputs differ by rounding only; answers that are texts may not differ at all."""
     if again.dtype.names:
         return all(np.array_equal(again[name], recorded[name]) for name in again.dtype.names)
     return np.allclose(again, recorded, RELATIVE, ABSOLUTE)
 
 
 def compare(expected: Any, received: Any, place: str = "predictions") -> float:
-    """Give the largest difference between two answers; refuse any that is more than rounding."""
+    """Return the largest difference between two answers; refuse any that is more than rounding."""
     if isinstance(expected, float) and isinstance(received, float | int):
         if not math.isclose(expected, received, rel_tol=RELATIVE, abs_tol=ABSOLUTE):
             raise PackageError(f"{place}: expected {expected:g} as in the evaluation; the package answers {received:g}")

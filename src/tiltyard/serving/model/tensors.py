@@ -38,19 +38,19 @@ class Tensor:
 
 
 def asked(encoder: Encoder) -> list[Tensor]:
-    """Say what a model reads: a tensor a column."""
+    """Return what a model reads: a tensor a column."""
     return [Tensor(name, *_kind(column.json_schema())) for name, column in encoder.columns.items()]
 
 
 def answered(schema: Json) -> list[Tensor]:
-    """Say what a model gives: a tensor, or one for each property of an answer."""
+    """Return what a model gives: a tensor, or one for each property of an answer."""
     prediction = schema["prediction"]
     parts = prediction.get("properties", {"prediction": prediction})
     return [Tensor(name, *_kind(part)) for name, part in parts.items()]
 
 
 def _kind(schema: Json) -> tuple[str, tuple[int, ...]]:
-    """Give type and shape of one value; of several ways to send it the first."""
+    """Return type and shape of one value; of several ways to send it the first."""
     for key in ("oneOf", "anyOf"):
         if key in schema:
             return _kind(schema[key][0])
@@ -85,7 +85,7 @@ def _insist_on_shape(tensor: Tensor, shape: Sequence[int]) -> None:
 
 
 def columns_of(wanted: Sequence[Tensor], arrays: dict[str, Array]) -> dict[str, list[Any]]:
-    """Give the columns that arrays hold, as a client of JSON would send their values."""
+    """Return the columns that arrays hold, as a client of JSON would send their values."""
     names = [tensor.name for tensor in wanted]
     if strange := arrays.keys() - {*names}:
         raise RequestError("unknown_field", f"expected {', '.join(names)}", f"inputs.{min(strange)}")
@@ -101,7 +101,7 @@ def columns_of(wanted: Sequence[Tensor], arrays: dict[str, Array]) -> dict[str, 
 
 
 def _values(tensor: Tensor, array: Array) -> list[Any]:
-    """Give the rows of one array."""
+    """Return the rows of one array."""
     _insist_on_shape(tensor, array.shape)
     if array.dtype.kind == "f" and not tensor.shape and np.isnan(array).any():  # a missing value, as arrays have it
         return [None if value != value else value for value in array.reshape(-1).tolist()]  # noqa: PLR0124 - NaN
@@ -114,7 +114,7 @@ def _alike(given: Sequence[int], wanted: Sequence[int]) -> bool:
 
 
 def from_predictions(given: Sequence[Tensor], predictions: list[Any]) -> dict[str, Array]:
-    """Give the arrays of predictions."""
+    """Return the arrays of predictions."""
     found = {}
     for tensor in given:
         parts = [one[tensor.name] for one in predictions] if isinstance(predictions[0], dict) else predictions

@@ -64,7 +64,7 @@ def _fill(workspace: Workspace, context: Path, task: str, version: str) -> None:
 
 
 def _settings(context: Path, task: str, version: str) -> dict[str, Any]:
-    """Say what BentoML is to build; as text, not by file names, since it refuses paths with a hidden part."""
+    """Return what BentoML is to build; as text, not by file names, since it refuses paths with a hidden part."""
     lock = (context / "requirements.txt").read_text(encoding="utf-8")
     return {
         "service": "service:Tiltyard",
@@ -105,7 +105,7 @@ def _run_build(context: Path, store: Path, settings: dict[str, Any]) -> None:
 
 
 def clean() -> dict[str, str]:
-    """Give the environment for a process that may see only what is packaged."""
+    """Return the environment for a process that may see only what is packaged."""
     dropped = {"PYTHONPATH", *variables.SERVED, *variables.TRACING, "BENTOML_CONFIG", "BENTOML_CONFIG_OPTIONS"}
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
     return {**kept, "BENTOML_DO_NOT_TRACK": "True", "OTEL_SDK_DISABLED": "true"}

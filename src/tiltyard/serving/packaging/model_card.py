@@ -46,7 +46,7 @@ def empty(text: str) -> list[str]:
 
 
 def essentials(task: Task, report: Json) -> Json:
-    """Give as JSON what the service's page says of a version."""
+    """Return as JSON what the service's page says of a version."""
     target = task.target
     return {
         "purpose": task.kind.purpose(task.target),
@@ -61,7 +61,7 @@ def essentials(task: Task, report: Json) -> Json:
 
 
 def _figure(task: Task, report: Json, name: str) -> Json:
-    """Give a metric with what it means, beside the baseline's; one without an interval has none to show."""
+    """Return a metric with what it means, beside the baseline's; one without an interval has none to show."""
     metric = task.kind.metrics[name]
     return {
         "name": name,
@@ -124,7 +124,7 @@ def _slices(task: Task, report: Json) -> str:
 
 
 def _cost(device: Json) -> str:
-    """Say what training took; the energy is worked out from processor time, and said to be."""
+    """Return what training took; the energy is worked out from processor time, and said to be."""
     seconds, busy = device.get("seconds"), device.get("processor_seconds")
     if seconds is None or busy is None:
         return "Not known: not recorded when it was trained, or not here."

@@ -60,7 +60,7 @@ def package(workspace: Workspace, task: Task, test: TestPart | None = None) -> s
 
 
 def _judged(workspace: Workspace, task: Task) -> str:
-    """Give the version of the trained model; it must be the one that evaluation judged."""
+    """Return the version of the trained model; it must be the one that evaluation judged."""
     train, report = workspace.out(task.name, "train"), workspace.out(task.name, "evaluate") / "report.json"
     hint = f"make it: dvc repro evaluate@{task.name}"
     for path in (train / "model.onnx", train / "encoder.json", report):
@@ -88,7 +88,7 @@ def write(workspace: Workspace, task: Task, folder: Path, test: TestPart | None 
 
 
 def _reference(workspace: Workspace, task: Task, encoder: Encoder) -> dict[str, Any]:
-    """Say how the training rows are spread, or as many of them as findings look at."""
+    """Return how the training rows are spread, or as many of them as findings look at."""
     features, answers = open_part(workspace.out(task.name, "prepare") / "train.npz")
     return reference(encoder, np.concatenate([features[part] for part in blocks(len(answers))]))
 
@@ -119,6 +119,6 @@ def schema(task: Task, encoder: Encoder, report: dict[str, Any]) -> dict[str, An
 
 
 def _proof(task: Task, version: str, rows: int, difference: float) -> dict[str, Any]:
-    """Say what was proven, and with which tools."""
+    """Return what was proven, and with which tools."""
     tools = {name: importlib.metadata.version(name) for name in ("bentoml", "onnxruntime", "numpy")}
     return {"bento": f"{task.name}:{version}", "rows": rows, "largest_difference": difference, "with": tools}

@@ -52,12 +52,12 @@ class Server:
     log: Path
 
     def last(self) -> str:
-        """Give the last lines of its log."""
+        """Return the last lines of its log."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return "\n".join(lines[-bento.LAST :]) or "(it wrote nothing)"
 
     def failed(self) -> bool:
-        """Say whether it cannot become ready any more."""
+        """Return whether it cannot become ready any more."""
         return self.process.poll() is not None or FAILED in self.log.read_text(encoding="utf-8", errors="replace")
 
     def ask(self, path: str, body: Any = None) -> Any:
@@ -147,7 +147,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def free_port() -> int:
-    """Give a loopback port that nothing listens on."""
+    """Return a loopback port that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -34,7 +34,7 @@ def refuse(model: Served, instances: object) -> None:
 
 
 def reason(model: Served) -> str:
-    """Say why a model's answers have no contributions; nothing if they have."""
+    """Return why a model's answers have no contributions; nothing if they have."""
     reader = model.predictor.encoder
     if reader.problem.targets == "text":
         return f"expected a model that answers with labels or numbers; {model.task} answers with text"
@@ -46,14 +46,14 @@ def reason(model: Served) -> str:
 
 
 def most(model: Served) -> int:
-    """Say how many instances a request may hold."""
+    """Return how many instances a request may hold."""
     spans = [*model.predictor.encoder.spans.values()]
     cells = asked(len(spans), PAIRS) * len(model.background) * int(spans[-1].stop)
     return max(1, min(MOST, CELLS // cells))
 
 
 def contributions(model: Served, instances: object, predictions: list[Any]) -> list[dict[str, Any]]:
-    """Give for each instance what is answered on average, and what each column adds to that."""
+    """Return for each instance what is answered on average, and what each column adds to that."""
     reader = model.predictor.encoder
     background, rows = (reader.encode(reader.parse(some)) for some in (model.background, instances))
     labels = [reader.classes.index(one["label"]) if reader.classes else None for one in predictions]

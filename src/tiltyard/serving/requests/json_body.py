@@ -59,7 +59,7 @@ def asked(body: bytes, single: str = "") -> Asked:
 
 
 def _rows(inputs: object, single: str) -> object:
-    """Give the rows of columns by name; of a single column, which needs no name, the values are the rows."""
+    """Return the rows of columns by name; of a single column, which needs no name, the values are the rows."""
     if not isinstance(inputs, dict):
         return inputs
     if inputs.keys() == {single}:

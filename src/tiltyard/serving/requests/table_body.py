@@ -27,7 +27,7 @@ GROUPS = 16  # of rows in a Parquet file: writers put a million rows into one
 
 
 def instances(encoder: Encoder, body: bytes, kind: str) -> list[Any]:
-    """Give the instances of a table."""
+    """Return the instances of a table."""
     if not all(column.in_cells for column in encoder.columns.values()):
         text = f"expected JSON: an instance of {encoder.task} is more than a row of a table"
         raise RequestError("unsupported_type", text, status=415)

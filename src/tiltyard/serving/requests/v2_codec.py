@@ -54,7 +54,7 @@ encoder = msgspec.json.Encoder()
 
 
 def read(body: bytes, length: str | None, wanted: Sequence[Tensor] | None = None) -> tuple[Infer, dict[str, Array]]:
-    """Give a request and its arrays; `length` is what the header said, `wanted` what the model reads."""
+    """Return a request and its arrays; `length` is what the header said, `wanted` what the model reads."""
     head = len(body) if length is None else _whole(length, len(body))
     try:
         request = decoder.decode(body[:head])
@@ -104,7 +104,7 @@ def _taken(one: Input, rest: memoryview, arrays: dict[str, Array]) -> memoryview
 
 
 def _listed(one: Input, field: str) -> Array:
-    """Give data that stand in the JSON, flat or nested as the shape says."""
+    """Return data that stand in the JSON, flat or nested as the shape says."""
     values, deep = one.data or [], min(len(one.shape), DEEPEST)
     while values and isinstance(values[0], list):
         deep -= 1
@@ -122,7 +122,7 @@ def _listed(one: Input, field: str) -> Array:
 
 
 def _raw(one: Input, content: memoryview, field: str) -> Array:
-    """Give data that stand behind the JSON: numbers as they are in memory, texts each behind its length."""
+    """Return data that stand behind the JSON: numbers as they are in memory, texts each behind its length."""
     if one.datatype != "BYTES":
         dtype = np.dtype(DTYPES[one.datatype])
         if len(content) % dtype.itemsize:
@@ -142,7 +142,7 @@ def _raw(one: Input, content: memoryview, field: str) -> Array:
 
 
 def write(request: Infer, names: tuple[str, str], arrays: dict[str, Array]) -> tuple[bytes, int | None]:
-    """Give the body of an answer and, if bytes follow, how much of it is JSON; `names` are model and version."""
+    """Return the body of an answer and, if bytes follow, how much of it is JSON; `names` are model and version."""
     wanted = {one.name: one.parameters for one in request.outputs} or {name: {} for name in arrays}
     if strange := wanted.keys() - arrays.keys():
         raise RequestError("unknown_field", f"expected {', '.join(arrays)}", f"outputs.{min(strange)}")

@@ -85,12 +85,12 @@ def _all(folder: Path) -> list[Path]:
 
 
 def lines(path: Path) -> list[bytes]:
-    """Give the whole lines of a file; a last one without its end is being written, or was torn by a kill."""
+    """Return the whole lines of a file; a last one without its end is being written, or was torn by a kill."""
     return path.read_bytes().split(b"\n")[:-1]
 
 
 def every(folder: Path) -> Iterator[tuple[Path, bool]]:
-    """Give every file, oldest first, and whether it is closed; a closed one is held until the next is asked for."""
+    """Yield every file, oldest first, and whether it is closed; a closed one is held until the next is asked for."""
     for path in _all(folder):
         with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
             try:

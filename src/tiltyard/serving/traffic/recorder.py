@@ -44,7 +44,7 @@ class Told:
     looked: dict[str, list[Any]] | None = None  # at the instances, where a process beside this one has done it
 
     def line(self) -> bytes:
-        """Give it as a line; pictures are left out, for their size."""
+        """Return it as a line; pictures are left out, for their size."""
         pictures = any(column.type == "image" for column in self.model.predictor.encoder.columns.values())
         content = {name: getattr(self, name) for name in ("arm", "id", "time", "ms", "owner", "predictions")}
         instances = None if pictures else self.instances
@@ -110,14 +110,14 @@ class Recorder:
         return math.floor(math.log(1 - random.random()) / math.log(1 - self.share))  # noqa: S311 - no secret
 
     def passed(self) -> bool:
-        """Say whether the next request is not recorded, and count it if so; if it is, `due` will say so again."""
+        """Return whether the next request is not recorded, and count it if so; if it is, `due` will say so again."""
         if self.left:
             self.left -= 1
             return True
         return False
 
     def due(self) -> bool:
-        """Say whether this request is recorded."""
+        """Return whether this request is recorded."""
         if self.passed():
             return False
         self.left = self._gap()

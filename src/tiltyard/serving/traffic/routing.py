@@ -46,13 +46,13 @@ class Arms:
         return Pick(champion, noted=at < 2 * share)
 
     def place(self, name: bytes) -> float:
-        """Give a key its place from 0 to 1; another challenger tries other clients first."""
+        """Return a key its place from 0 to 1; another challenger tries other clients first."""
         told = f"{self.challenge.task} {self.challenge.version} ".encode() + name
         return int.from_bytes(hashlib.blake2b(told, digest_size=8).digest(), "big") / 2**64
 
 
 def key(scope: Scope) -> bytes:
-    """Give what keeps a client on its side: its own word, or whose key it brought, or its address."""
+    """Return what keeps a client on its side: its own word, or whose key it brought, or its address."""
     for name, value in scope["headers"]:
         if name == KEY:
             return bytes(value)
@@ -77,5 +77,5 @@ def picked(state: Any, model: Served, scope: Scope, *, named: bool) -> Pick:
 
 
 def plain(state: Any, name: str) -> bool:
-    """Say whether a request for a task's champion needs nothing of all this; who answers it tells the recorder."""
+    """Return whether a request for a task's champion needs nothing of all this; who answers it tells the recorder."""
     return name not in state.arms and (state.recorder is None or state.recorder.left > 0)

@@ -30,7 +30,7 @@ def rewrite(path: Path) -> None:
 
 
 def _respell(graph: onnx.GraphProto, outside: dict[str, str], numbers: Iterator[int]) -> None:
-    """Give each node its place and each value its number, in the bodies of loops, too, which see names from outside."""
+    """Order the nodes and number the values, in the bodies of loops, too, which see names from outside."""
     order = ordered(graph)
     weights = {weight.name: weight for weight in graph.initializer}
     names = dict(outside)

@@ -68,7 +68,7 @@ def convert(folder: Path) -> None:
 
 
 def parity(expected: Array, received: Array) -> float:
-    """Give the largest difference between Keras and ONNX, relative to the outputs; refuse one above the tolerance."""
+    """Return the largest difference between Keras and ONNX, relative to the outputs; refuse one above the tolerance."""
     if expected.shape != received.shape:
         raise TrainingError(f"export: expected outputs {expected.shape}; the ONNX file gives {received.shape}")
     scale = np.maximum(np.abs(expected), 1e-3 * np.abs(expected).max())  # a probability of 1e-9 need not agree to 1e-13

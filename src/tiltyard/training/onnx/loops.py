@@ -12,7 +12,7 @@ Marks = dict[str, bytes]  # what a value is made from, by its name
 
 
 def bodies(node: onnx.NodeProto) -> list[onnx.GraphProto]:
-    """Give the graphs inside a node."""
+    """Return the graphs inside a node."""
     return [attribute.g for attribute in node.attribute if attribute.HasField("g")]
 
 
@@ -29,7 +29,7 @@ def _seen(body: onnx.GraphProto) -> list[str]:
 
 
 def ordered(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Give the nodes that the outputs need, each behind those that it needs itself."""
+    """Return the nodes that the outputs need, each behind those that it needs itself."""
     makers = {name: node for node in graph.node for name in node.output}
     order: list[onnx.NodeProto] = []
     seen: set[str] = set()
@@ -113,7 +113,7 @@ def _permute(field: Any, start: int, order: list[int]) -> None:
 
 
 def _plain(option: onnx.AttributeProto) -> bytes:
-    """Give what an attribute says, without the name that a tensor in it has."""
+    """Return what an attribute says, without the name that a tensor in it has."""
     copy = type(option).FromString(option.SerializeToString())
     copy.t.ClearField("name")
     spelled: bytes = copy.SerializeToString(deterministic=True)

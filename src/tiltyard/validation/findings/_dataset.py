@@ -78,11 +78,11 @@ class Subject:
         return np.flatnonzero(known)
 
     def row(self, place: int) -> int:
-        """Give the number of a row in the file, from 0 as validation counts."""
+        """Return the number of a row in the file, from 0 as validation counts."""
         return int(self.frame.index[place])
 
     def named(self, places: Array) -> list[int]:
-        """Give the numbers of rows."""
+        """Return the numbers of rows."""
         return [int(row) for row in self.frame.index[places]]
 
 
@@ -159,7 +159,7 @@ def _parted(subject: Subject, form: Form, folder: Path) -> Subject:
 
 
 def _ends(subject: Subject, windows: int) -> Array:
-    """Give the place of the value after each window; of several series at once it is not known."""
+    """Return the place of the value after each window; of several series at once it is not known."""
     column = subject.task.columns[subject.task.target.column]
     places = np.arange(subject.rows)[-windows:]
     return np.empty(0, dtype=np.int64) if getattr(column, "group", None) else places

@@ -49,7 +49,7 @@ class Seen:
         return bool(self.parsed.dtype.kind == "M")
 
     def comparable(self) -> Array:
-        """Give numbers, of a date the day, of a text the number of its words; or names."""
+        """Return numbers, of a date the day, of a text the number of its words; or names."""
         values = self.parsed
         if values.dtype.kind == "M":
             values = np.where(np.isnat(values), np.nan, values.astype("datetime64[s]").astype(np.float64) / 86_400)
@@ -80,7 +80,7 @@ def _refusal(column: Column, cell: object, place: int) -> Refusal | None:
 
 
 def _easy(column: Column) -> Column:
-    """Give the column as it were if it allowed whatever it may allow."""
+    """Return the column as it were if it allowed whatever it may allow."""
     fields = type(column).model_fields
     update: dict[str, Any] = {name: value for name, value in EASY.items() if name in fields}
     if "missing" in fields:

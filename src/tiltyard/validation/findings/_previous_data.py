@@ -80,7 +80,7 @@ def _side_by_side(encoder: Encoder, old: Array, new: Array) -> list[Comparison]:
 
 
 def _one(features: Array, *, flags: bool) -> Array:
-    """Give one value a row: of flags which one is up, of others the first feature."""
+    """Return one value a row: of flags which one is up, of others the first feature."""
     if not flags:
         return features[:, 0].astype(np.float64)
     up = np.where(features.any(axis=1), features.argmax(axis=1), -1)

@@ -14,7 +14,7 @@ GRIDS = (0.0, 0.5)  # by how much of a cell each is moved: what a border parts o
 
 
 def keys(subject: Subject) -> list[Array]:
-    """Give two hashes of each row that nearly identical rows share, one or the other; none if it does not apply."""
+    """Return two hashes of each row that nearly identical rows share, one or the other; none if it does not apply."""
     columns = {name: column.comparable() for name, column in subject.columns.items()}
     measured = {name: values for name, values in columns.items() if _measured(values)}
     if len(measured) < FEWEST:
@@ -24,7 +24,7 @@ def keys(subject: Subject) -> list[Array]:
 
 
 def by_chance(subject: Subject) -> list[Array]:
-    """Give such hashes of rows whose measured columns were shuffled: how many meet by chance."""
+    """Return such hashes of rows whose measured columns were shuffled: how many meet by chance."""
     dice = np.random.default_rng(0)
     columns = {name: column.comparable() for name, column in subject.columns.items()}
     mixed = [dice.permutation(values) if _measured(values) else values for values in columns.values()]
@@ -32,7 +32,7 @@ def by_chance(subject: Subject) -> list[Array]:
 
 
 def repeated(key: Array) -> Array:
-    """Say which keys occur more than once."""
+    """Return which keys occur more than once."""
     _, where, counts = np.unique(key, return_inverse=True, return_counts=True)
     return np.asarray(counts[where] > 1)
 
@@ -45,7 +45,7 @@ def _measured(values: Array) -> bool:
 
 
 def _rounded(values: Array, moved: float) -> Array:
-    """Give the number of the cell of a grid that each value lies in."""
+    """Return the number of the cell of a grid that each value lies in."""
     low, high = np.nanquantile(values / 4, [0.1, 0.9])  # a quarter, as the widest range is no float
     cell = 4 * CELL * (high - low) or 1.0
     with np.errstate(over="ignore"):  # a place beyond all floats is clipped like others

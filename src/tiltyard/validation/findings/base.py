@@ -37,7 +37,7 @@ class Finding(ABC):
 
     @abstractmethod
     def look(self, subject: Subject) -> Iterator[Found]:
-        """Say what was found; nothing where there is nothing, or where it does not apply."""
+        """Return what was found; nothing where there is nothing, or where it does not apply."""
 
     def found(self, severity: Severity, column: str, text: str, hint: str) -> Found:
         """Put the code to a sentence."""

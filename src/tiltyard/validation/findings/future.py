@@ -25,7 +25,7 @@ class Future(Finding):
     title: ClassVar = "a split or a column that knows the future"
 
     def look(self, subject: Subject) -> Iterator[Found]:
-        """Hold the kind of the split against the dates, and dates against each other."""
+        """Compare the kind of the split with the dates, and dates against each other."""
         if subject.task.form != "table" or subject.rows < FEWEST:
             return
         found = dates(subject)
@@ -36,7 +36,7 @@ class Future(Finding):
             yield from self._later(subject, (name, later), (other, moment))
 
     def _split(self, subject: Subject, found: dict[str, Array]) -> Iterator[Found]:
-        """Tell of the column in whose order the rows are most nearly; others are most often made from it."""
+        """Report the column whose order the rows follow most closely; others are most often made from it."""
         known = {name: values[~np.isnat(values)] for name, values in found.items()}
         ordered = {name: _ordered(values) for name, values in known.items() if len(values) >= FEWEST}
         name = max(ordered, key=lambda one: ordered[one], default="")
@@ -66,5 +66,5 @@ class Future(Finding):
 
 
 def _ordered(known: Array) -> float:
-    """Give the share of rows that are not earlier than the row before."""
+    """Return the share of rows that are not earlier than the row before."""
     return float((np.diff(known).astype(np.int64) >= 0).mean())

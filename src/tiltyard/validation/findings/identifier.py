@@ -41,7 +41,7 @@ def _named(name: str, column: Seen, different: int, rows: int) -> bool:
 
 
 def _counting(subject: Subject, column: Seen, different: int) -> bool:
-    """Say whether whole numbers rise with the row, or are the numbers of the rows, shuffled."""
+    """Return whether whole numbers rise with the row, or are the numbers of the rows, shuffled."""
     known = column.known
     if column.parsed.dtype.kind != "f" or different < len(known) or not _whole(known):
         return False

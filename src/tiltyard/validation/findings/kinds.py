@@ -29,5 +29,5 @@ class Kinds(Finding):
                 yield self.found(self.severity, name, text, self.next(subject, name))
 
     def next(self, subject: Subject, name: str) -> str:
-        """Say what to do."""
+        """Return what to do."""
         return f"mend these cells, or change the type of columns.{name}"

@@ -64,7 +64,7 @@ class Texts(Finding):
 
 
 def _keys(column: Seen) -> Array:
-    """Give of each text its letters in lower case, with one 0 for each number."""
+    """Return of each text its letters in lower case, with one 0 for each number."""
     texts = ("" if cell is None else str(cell).lower() for cell in column.cells)
     return np.array([DIGITS.sub("0", SIGNS.sub(" ", text)).strip() for text in texts], dtype=object)
 

@@ -68,7 +68,7 @@ class Time(Finding):
 
 
 def dates(subject: Subject) -> dict[str, Array]:
-    """Give the moments of all columns of dates, those that the task leaves out included."""
+    """Return the moments of all columns of dates, those that the task leaves out included."""
     found = {name: column.parsed for name, column in subject.columns.items() if isinstance(column.column, Date)}
     for name in subject.frame.columns:
         cells = subject.frame[name]

@@ -43,5 +43,5 @@ class Unseen(Kinds):
         yield self.found(severity, name, f"{text}; expected none", "train again with rows that hold them")
 
     def next(self, subject: Subject, name: str) -> str:
-        """Say what to do."""
+        """Return what to do."""
         return f"mend the names, add them to columns.{name}.values, or set `unseen: bucket` there"
