@@ -11,7 +11,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 
 from tiltyard.config import loader
-from tiltyard.preparation.training_rows import Parts
+from tiltyard.preparation.training_rows import TrainingRows
 from tiltyard.training import network
 from tiltyard.training.optimizer import optimizer
 from tiltyard.workspace import Workspace
@@ -21,7 +21,7 @@ def main(root: str, name: str) -> None:
     """Fit prepared rows; keep the best weights in memory; save the model."""
     workspace = Workspace(Path(root))
     task = loader.load(workspace, name)
-    parts = Parts.load(workspace.out(name, "prepare"))
+    parts = TrainingRows.load(workspace.out(name, "prepare"))
     keras.utils.set_random_seed(task.train.seed)
     body = network.core(task, parts.encoder, parts.train[0].shape[1:])
     model = network.trainer(task, body)

@@ -151,7 +151,7 @@ def _edits(name: str) -> int:
     goal = GOALS[name]
     with tempfile.TemporaryDirectory() as folder:
         space = Workspace(Path(folder))
-        init.init(space, name, init.Wish(goal.data, goal.target, drop=goal.drop))
+        init.init(space, name, init.DraftRequest(goal.data, goal.target, drop=goal.drop))
         draft, final = (
             [re.sub(r", sha256: \w+", "", line) for line in path.read_text(encoding="utf-8").splitlines()]
             for path in (space.task_file(name), ROOT / "tasks" / f"{name}.yaml")

@@ -32,9 +32,9 @@ from tiltyard import environment, files
 from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.preparation import prepare
-from tiltyard.preparation.training_rows import Parts
+from tiltyard.preparation.training_rows import TrainingRows
 from tiltyard.training import train
-from tiltyard.training.fit import Place, fit
+from tiltyard.training.fit import RunPaths, fit
 from tiltyard.workspace import Workspace
 
 TASKS = ("mnist_cnn", "mnist_lstm", "cifar10_cnn", "imdb_lstm")
@@ -102,17 +102,17 @@ def _epochs(way: str, root: str, name: str) -> list[float]:
     """Return the seconds of each epoch but the first."""
     space, ends = Workspace(Path(root)), list[float]()
     task = loader.load(space, name)
-    parts = train.opened(space, task) if way == "ours" else Parts.load(space.out(name, "prepare"))
+    parts = train.opened(space, task) if way == "ours" else TrainingRows.load(space.out(name, "prepare"))
     {"ours": _ours, "plain": _plain}[way](task, parts, lambda *_: ends.append(time.perf_counter()))
     return [end - before for before, end in itertools.pairwise(ends)]
 
 
-def _ours(task: Task, parts: Parts, tell: Callable[..., None]) -> None:
+def _ours(task: Task, parts: TrainingRows, tell: Callable[..., None]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        fit(task, parts, Place(Path(folder) / "state", Path(folder) / "logs", task.name, tell))
+        fit(task, parts, RunPaths(Path(folder) / "state", Path(folder) / "logs", task.name, tell))
 
 
-def _plain(task: Task, parts: Parts, tell: Callable[..., None]) -> None:
+def _plain(task: Task, parts: TrainingRows, tell: Callable[..., None]) -> None:
     """Do what a notebook does: arrays of float32, no seed, nothing watched, nothing kept."""
     import keras
 

@@ -19,7 +19,7 @@ from tiltyard import plugins
 from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.expectation import Expectation
-from tiltyard.preparation.modalities.base import Facts
+from tiltyard.preparation.modalities.base import RawTable
 from tiltyard.validation import data_docs
 from tiltyard.validation.suite import asked, judge
 from tiltyard.workspace import Workspace
@@ -49,7 +49,7 @@ def _checks(task: Task, folder: Path) -> dict[str, Any]:
     look = form.look(task, folder)
     parts = list(look.parts(look.columns))
     frame = pd.concat(parts)
-    facts = Facts(look.columns, [], lambda names: (part[[*names]] for part in parts))
+    facts = RawTable(look.columns, [], lambda names: (part[[*names]] for part in parts))
     gx = data_docs.context()
     suite = [asked(str(place), one, look.columns) for place, one in enumerate(expected)]
     rival = schema(expected)

@@ -12,7 +12,7 @@ import uvicorn.config
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tiltyard.serving.http.app import application
-from tiltyard.serving.http.fast_protocol import Hatch
+from tiltyard.serving.http.fast_protocol import FastPathProtocol
 from tiltyard.serving.http.health import PATHS
 from tiltyard.serving.http.limits import Limits
 from tiltyard.serving.http.startup import end, start
@@ -21,7 +21,7 @@ limits = Limits.read()
 app = application(limits)
 # BentoML lets uvicorn choose what looks after connections, which it does by this table.
 protocols: dict[str, Any] = uvicorn.config.HTTP_PROTOCOLS
-protocols["auto"] = partial(Hatch, app)
+protocols["auto"] = partial(FastPathProtocol, app)
 
 
 class Past:

@@ -16,7 +16,7 @@ from tiltyard import sqlite_file
 from tiltyard.config import loader
 from tiltyard.errors import WorkspaceError
 from tiltyard.experiments import search
-from tiltyard.experiments.optuna_study import Sampling
+from tiltyard.experiments.optuna_study import OptunaStudy
 from tiltyard.preparation import prepare
 from tiltyard.workspace import Workspace
 
@@ -71,7 +71,7 @@ def test_a_damaged_search_names_its_cure(searching: Workspace, spoil: Callable[[
     command = caught.value.hint.removeprefix("keep it aside and begin anew: ").split()
     assert command == ["mv", str(path), f"{path}.damaged"]
     path.rename(command[2])
-    assert Sampling(search.asked(searching, task)).finished() == []
+    assert OptunaStudy(search.asked(searching, task)).finished() == []
 
 
 def test_a_database_of_something_else_is_no_search(searching: Workspace) -> None:
@@ -81,7 +81,7 @@ def test_a_database_of_something_else_is_no_search(searching: Workspace) -> None
         database.execute("create table version_info (colour text)")
     database.close()
     with pytest.raises(WorkspaceError, match="the trials of earlier searches cannot be read"):
-        Sampling(search.asked(searching, loader.load(searching, "iris"))).finished()
+        OptunaStudy(search.asked(searching, loader.load(searching, "iris"))).finished()
 
 
 def test_whole_absent_and_locked_databases_are_fine(tmp_path: Path) -> None:

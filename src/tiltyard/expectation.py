@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from tiltyard.settings import Strict
+from tiltyard.settings import Settings
 
 
-class Expectation(Strict):
+class Expectation(Settings):
     """One expectation of a task file, or one implied by a column."""
 
     expectation: str = Field(pattern="^expect_[a-z_]+$", description="Its snake-case name.")

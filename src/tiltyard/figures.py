@@ -29,7 +29,7 @@ SMALLEST = 1e-300  # an axis has no round marks for numbers nearer to zero
 
 
 @dataclass(frozen=True)
-class Exhibit:
+class Figure:
     """A title, a sentence, and what is drawn."""
 
     title: str
@@ -38,33 +38,31 @@ class Exhibit:
     data: Json
 
 
-def lines(
-    title: str, text: str, axes: tuple[str, str], curves: Mapping[str, Mapping[str, Any]], **more: Any
-) -> Exhibit:
+def lines(title: str, text: str, axes: tuple[str, str], curves: Mapping[str, Mapping[str, Any]], **more: Any) -> Figure:
     """Return curves by name, each with `x` and `y`, and `dashed` if it is only there to compare with.
 
     More: `band` with `x`, `low` and `high`; `marks`, each with `x` and `name`; `log` or `log_x` for an axis of powers.
     """
     drawn = [{"name": name, **{key: _plain(one) for key, one in curve.items()}} for name, curve in curves.items()]
     band = {key: _plain(one) for key, one in more.pop("band", {}).items()}
-    return Exhibit(
+    return Figure(
         title, text, "lines", {"x": axes[0], "y": axes[1], "lines": drawn, **({"band": band} if band else {}), **more}
     )
 
 
 def points(
     title: str, text: str, axes: tuple[str, str], groups: Mapping[str, tuple[Array, Array]], **more: Any
-) -> Exhibit:
+) -> Figure:
     """Return points by the name of their group, as two arrays; of very many only some, evenly chosen.
 
     More: `level` or `diagonal`, a line to compare with.
     """
     most = max(DRAWN // max(len(groups), 1), 2)
     drawn = [{"name": name, "x": _some(x, most), "y": _some(y, most)} for name, (x, y) in groups.items()]
-    return Exhibit(title, text, "points", {"x": axes[0], "y": axes[1], "groups": drawn, **more})
+    return Figure(title, text, "points", {"x": axes[0], "y": axes[1], "groups": drawn, **more})
 
 
-def spread(title: str, text: str, values: Mapping[str, Array]) -> Exhibit:
+def spread(title: str, text: str, values: Mapping[str, Array]) -> Figure:
     """Return how often which value occurs, several kinds over each other; the last one dashed."""
     edges = _edges(np.concatenate([*values.values()]).astype(np.float64))
     drawn = {}
@@ -87,14 +85,14 @@ def _edges(values: Array) -> Array:
     return np.linspace(low, high, BINS + 1)
 
 
-def bars(title: str, text: str, axis: str, values: Mapping[str, float | tuple[float, float, float]]) -> Exhibit:
+def bars(title: str, text: str, axis: str, values: Mapping[str, float | tuple[float, float, float]]) -> Figure:
     """Return a bar a name, from zero to its value; or its value with both ends of an interval."""
     drawn = []
     for name, value in values.items():
         middle, *ends = value if isinstance(value, tuple) else (value,)
         interval = {"low": float(ends[0]), "high": float(ends[1])} if ends else {}
         drawn.append({"name": name, "value": float(middle), **interval})
-    return Exhibit(title, text, "bars", {"x": axis, "bars": drawn})
+    return Figure(title, text, "bars", {"x": axis, "bars": drawn})
 
 
 def largest(values: Mapping[str, Told]) -> tuple[dict[str, Told], str]:
@@ -110,34 +108,34 @@ def _middle(value: Any) -> float:
 
 def matrix(
     title: str, text: str, axes: tuple[str, str], names: tuple[Sequence[str], Sequence[str]], values: Array, **more: Any
-) -> Exhibit:
+) -> Figure:
     """Return a number for each pair of names, rows first; `axes` says what runs down and what runs across.
 
     More: `by_row`, if a shade is to be a share of its row.
     """
     down, across = names
     data = {"down": axes[0], "across": axes[1], "rows": [*down], "columns": [*across], "values": _plain(values)}
-    return Exhibit(title, text, "matrix", {**data, **more})
+    return Figure(title, text, "matrix", {**data, **more})
 
 
-def table(title: str, text: str, records: Sequence[Mapping[str, Any]]) -> Exhibit:
+def table(title: str, text: str, records: Sequence[Mapping[str, Any]]) -> Figure:
     """Return records that share their keys; a cell may be None, and one that begins with data:image/ is a picture."""
     columns = [*records[0]] if records else []
-    return Exhibit(
+    return Figure(
         title, text, "table", {"columns": columns, "rows": [[one[key] for key in columns] for one in records]}
     )
 
 
-def pictures(title: str, text: str, shown: Mapping[str, Array]) -> Exhibit:
+def pictures(title: str, text: str, shown: Mapping[str, Array]) -> Figure:
     """Return pictures by their captions: (height, width) or (height, width, 3), from 0 to 255."""
-    return Exhibit(
+    return Figure(
         title, text, "pictures", {"pictures": [{"name": name, "src": png(one)} for name, one in shown.items()]}
     )
 
 
-def words(title: str, text: str, told: Sequence[tuple[str, float]]) -> Exhibit:
+def words(title: str, text: str, told: Sequence[tuple[str, float]]) -> Figure:
     """Return words in their order, each with a weight that may be negative, and that is shown as a shade."""
-    return Exhibit(title, text, "words", {"words": [{"word": word, "weight": float(weight)} for word, weight in told]})
+    return Figure(title, text, "words", {"words": [{"word": word, "weight": float(weight)} for word, weight in told]})
 
 
 def png(picture: Array) -> str:

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 Bounds = Annotated[tuple[float, float], Field(strict=False)]
 
 
-class Strict(BaseModel):
+class Settings(BaseModel):
     """A part of a task file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, validate_default=True)

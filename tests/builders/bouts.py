@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from tiltyard import plugins
 from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
-from tiltyard.evaluation.simple_model import Simple
+from tiltyard.evaluation.simple_model import SimpleModel
 from tiltyard.gate.checks.base import Outcome
 from tiltyard.gate.duel import Duel
 from tiltyard.gate.verdict import Word, word
@@ -120,7 +120,7 @@ def bout(data: Data, challenger: Any, champion: Any = None, more: dict[str, Any]
         "context": {},
         "train": made.metric.score(data.truth[seen], answers(challenger, learned), {}),
         "latency_ms": 0.1,
-        "simple": Simple("a linear model", answers(models["simple"], rows)),
+        "simple": SimpleModel("a linear model", answers(models["simple"], rows)),
         "rows": rows,
         "ask": lambda asked: answers(challenger, asked),
         "facts": FACTS,

@@ -16,7 +16,7 @@ from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.explain.explain import opened
 from tiltyard.explain.methods.base import Explained, Explanation
-from tiltyard.figures import Exhibit
+from tiltyard.figures import Figure
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.workspace import Workspace
 
@@ -76,7 +76,7 @@ def spotting(space: Workspace, task: Task, word: str) -> Explained:
     return made(space, task, nodes, {name: np.asarray(value, dtype=np.float32) for name, value in constants.items()})
 
 
-def bars(exhibit: Exhibit) -> dict[str, float]:
+def bars(exhibit: Figure) -> dict[str, float]:
     """Return bars by their names."""
     assert exhibit.kind == "bars"
     return {bar["name"]: bar["value"] for bar in exhibit.data["bars"]}

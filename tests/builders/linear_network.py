@@ -11,7 +11,7 @@ from tiltyard.arrays import Array
 if TYPE_CHECKING:
     import keras
 
-    from tiltyard.explain.math.network_view import Inside
+    from tiltyard.explain.math.network_view import NetworkView
 
 
 def linear(weights: Array, activation: str = "softmax") -> keras.Model:
@@ -25,7 +25,7 @@ def linear(weights: Array, activation: str = "softmax") -> keras.Model:
     return model
 
 
-def inside_of(network: keras.Model, *, labels: bool = True) -> Inside:
+def inside_of(network: keras.Model, *, labels: bool = True) -> NetworkView:
     """Open a network for a look at its layers."""
     from tiltyard.explain.math.network_view import opened
 

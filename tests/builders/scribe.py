@@ -13,7 +13,7 @@ from tiltyard.config import loader
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import version
 from tiltyard.preparation.prepare import prepare
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging.package import schema
 from tiltyard.workspace import Workspace
 
@@ -34,7 +34,7 @@ TASK: dict[str, Any] = {
 }
 
 
-def scribe(space: Workspace) -> Served:
+def scribe(space: Workspace) -> LoadedModel:
     """Prepare the task `song` and give its model, as the service holds it."""
     files.write_text(space.root / "song.txt", SONG)
     files.write_text(space.task_file("song"), yaml.safe_dump(TASK, sort_keys=False))
@@ -47,7 +47,7 @@ def scribe(space: Workspace) -> Served:
     _write_model(folder, encoder.vocabulary_size)
     report = {"version": version(folder), "metrics": {}, "rows": {"test": 1}, "data": "0" * 64}
     files.write_json(folder / "schema.json", schema(task, encoder, report))
-    return Served.load(folder)
+    return LoadedModel.load(folder)
 
 
 def _write_model(folder: Path, size: int) -> None:

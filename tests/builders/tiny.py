@@ -21,7 +21,7 @@ from tiltyard.preparation.sealed_test import TestPart, read_test
 from tiltyard.registry.decision import Decision
 from tiltyard.registry.registry import Registry
 from tiltyard.serving.model.golden_rows import golden
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging.model_card import card
 from tiltyard.serving.packaging.package import schema
 from tiltyard.serving.requests import predict
@@ -128,6 +128,6 @@ def crowned(space: Workspace, version: str, name: str = "iris") -> None:
         registry.promote(Decision(task=name, verdict="PROMOTE", version=version, reasons=["a test"]))
 
 
-def asked_here(model: Served, question: Question) -> Answer:
+def asked_here(model: LoadedModel, question: Question) -> Answer:
     """Answer the copy of a request in this process; the service asks one beside it."""
     return predict.answer(model, predict.read(model, question), told=True)

@@ -17,9 +17,9 @@ from starlette.applications import Starlette
 
 from tiltyard.serving.http import server as listen
 from tiltyard.serving.http.app import application, install
-from tiltyard.serving.http.fast_protocol import Hatch
+from tiltyard.serving.http.fast_protocol import FastPathProtocol
 from tiltyard.serving.http.limits import Limits
-from tiltyard.serving.http.prometheus import Meters
+from tiltyard.serving.http.prometheus import RequestMetrics
 
 HEAD = b"POST /v1/models/iris:predict HTTP/1.1\r\nhost: x\r\nx-request-id: mine\r\n"
 
@@ -34,11 +34,11 @@ USUAL = request({"instances": [tiny.IRIS]})
 
 
 @contextlib.contextmanager
-def listening(app: Starlette, kind: Any = Hatch) -> Iterator[int]:
+def listening(app: Starlette, kind: Any = FastPathProtocol) -> Iterator[int]:
     """Run uvicorn in a thread, as `listen` does; give its port."""
 
-    def connection(**given: Any) -> Hatch:
-        made: Hatch = kind(app, **given)
+    def connection(**given: Any) -> FastPathProtocol:
+        made: FastPathProtocol = kind(app, **given)
         return made
 
     config = uvicorn.Config(app, port=0, log_level="critical", server_header=False, http=connection, lifespan="off")  # type: ignore[arg-type]
@@ -63,7 +63,7 @@ def served(app: Starlette, limits: Limits = FAST) -> Iterator[int]:
     """Serve the models of an app under other limits; give the port."""
     own = application(limits)
     install(own, app.state.models.values())
-    own.state.meters = own.state.guard.meters = Meters(registry=CollectorRegistry())
+    own.state.meters = own.state.guard.meters = RequestMetrics(registry=CollectorRegistry())
     SERVED.append(own.state)
     with listening(own) as port:
         yield port

@@ -17,7 +17,7 @@ from making import fetch_raw
 
 from tiltyard.config import loader
 from tiltyard.config.draft import draft, leakage, profile
-from tiltyard.config.draft.draft import Wish
+from tiltyard.config.draft.draft import DraftRequest
 from tiltyard.data import fetch
 from tiltyard.errors import DataError, SourceError, TaskError, TiltyardError
 from tiltyard.preparation import prepare
@@ -59,7 +59,7 @@ def table(workspace: Workspace) -> Path:
 
 def test_a_draft_says_what_it_saw(workspace: Workspace, table: Path) -> None:
     """Kinds, bounds, missing values, labels and the reasons for what was left out stand in the file."""
-    drafted = draft.init(workspace, "churn", Wish(table.name, "gone"))
+    drafted = draft.init(workspace, "churn", DraftRequest(table.name, "gone"))
     content = yaml.safe_load(workspace.task_file("churn").read_text(encoding="utf-8"))
     kinds = {name: column["type"] for name, column in content["columns"].items()}
     assert kinds == {"age": "number", "income": "number", "vip": "boolean", "country": "category", "since": "date"}
@@ -78,7 +78,7 @@ def test_a_draft_says_what_it_saw(workspace: Workspace, table: Path) -> None:
 
 def test_a_draft_goes_down_the_road(workspace: Workspace, table: Path) -> None:
     """What was drafted is fetched and prepared as it stands, and is in the list of tasks."""
-    draft.init(workspace, "churn", Wish(table.name, "gone"))
+    draft.init(workspace, "churn", DraftRequest(table.name, "gone"))
     assert "churn" in yaml.safe_load((workspace.root / "params.yaml").read_text(encoding="utf-8"))["tasks"]
     task = loader.load(workspace, "churn")
     fetch.get(workspace, task)
@@ -87,13 +87,13 @@ def test_a_draft_goes_down_the_road(workspace: Workspace, table: Path) -> None:
 
 def test_a_task_file_is_not_overwritten(workspace: Workspace, table: Path) -> None:
     """Unless it is asked for; a second time in params.yaml is none."""
-    draft.init(workspace, "churn", Wish(table.name, "gone"))
+    draft.init(workspace, "churn", DraftRequest(table.name, "gone"))
     before = workspace.task_file("churn").read_bytes()
     with pytest.raises(TaskError, match=r"tasks/churn\.yaml is there already") as caught:
-        draft.init(workspace, "churn", Wish(table.name, "gone", drop=("age",)))
+        draft.init(workspace, "churn", DraftRequest(table.name, "gone", drop=("age",)))
     assert "--force" in caught.value.hint
     assert workspace.task_file("churn").read_bytes() == before
-    draft.init(workspace, "churn", Wish(table.name, "gone", drop=("age",)), force=True)
+    draft.init(workspace, "churn", DraftRequest(table.name, "gone", drop=("age",)), force=True)
     assert "left out: age: as asked" in workspace.task_file("churn").read_text(encoding="utf-8")
     assert (workspace.root / "params.yaml").read_text(encoding="utf-8").count("churn") == 1
 
@@ -101,14 +101,16 @@ def test_a_task_file_is_not_overwritten(workspace: Workspace, table: Path) -> No
 @pytest.mark.parametrize(
     ("wish", "said"),
     [
-        (Wish("customers.csv", "goner"), "expected the columns goner; received"),
-        (Wish("customers.csv", "gone", drop=("ages",)), "expected the columns ages; received"),
-        (Wish("customers.csv", "gone", "regression"), "gone: expected numbers for a regression"),
-        (Wish("customers.csv", "planet"), "planet: expected 2 to 1000 labels to tell apart; received 1"),
-        (Wish("customers.csv", "income", drop=tuple(customers().columns.drop("income"))), "no column is left"),
+        (DraftRequest("customers.csv", "goner"), "expected the columns goner; received"),
+        (DraftRequest("customers.csv", "gone", drop=("ages",)), "expected the columns ages; received"),
+        (DraftRequest("customers.csv", "gone", "regression"), "gone: expected numbers for a regression"),
+        (DraftRequest("customers.csv", "planet"), "planet: expected 2 to 1000 labels to tell apart; received 1"),
+        (DraftRequest("customers.csv", "income", drop=tuple(customers().columns.drop("income"))), "no column is left"),
     ],
 )
-def test_a_wish_that_cannot_be_meant_is_refused(workspace: Workspace, table: Path, wish: Wish, said: str) -> None:
+def test_a_wish_that_cannot_be_meant_is_refused(
+    workspace: Workspace, table: Path, wish: DraftRequest, said: str
+) -> None:
     """The message names the column; nothing is written."""
     assert table.is_file()
     with pytest.raises(DataError, match=said):
@@ -119,12 +121,12 @@ def test_a_wish_that_cannot_be_meant_is_refused(workspace: Workspace, table: Pat
 def test_a_missing_file_is_an_error(workspace: Workspace) -> None:
     """It names the file."""
     with pytest.raises(SourceError, match=r"nowhere\.csv"):
-        draft.init(workspace, "churn", Wish("nowhere.csv", "gone"))
+        draft.init(workspace, "churn", DraftRequest("nowhere.csv", "gone"))
 
 
 def test_a_number_with_fractions_is_a_regression(workspace: Workspace, table: Path) -> None:
     """Bounds of the target are those seen, widened; the gain is a hundredth of the spread."""
-    assert draft.init(workspace, "income", Wish(table.name, "income", drop=("gone",))).problem == "regression"
+    assert draft.init(workspace, "income", DraftRequest(table.name, "income", drop=("gone",))).problem == "regression"
     task = loader.load(workspace, "income")
     assert (task.problem, task.gate.metric, task.split.kind) == ("regression", "rmse", "random")
     assert task.target.bounds
@@ -136,7 +138,7 @@ def test_texts_alone_are_a_text_task(workspace: Workspace) -> None:
     words = np.random.default_rng(0).choice(["win", "money", "now", "lunch", "home", "see"], (200, 6))
     frame = pd.DataFrame({"spam": words[:, 0] == "win", "text": [" ".join(row) for row in words]})
     frame.to_csv(workspace.root / "sms.tsv", sep="\t", index=False)
-    draft.init(workspace, "spam", Wish("sms.tsv", "spam"))
+    draft.init(workspace, "spam", DraftRequest("sms.tsv", "spam"))
     task = loader.load(workspace, "spam")
     assert (task.form, task.model.family) == ("text", "bow")
 
@@ -145,7 +147,7 @@ def test_labels_are_taken_as_they_are_spelled(workspace: Workspace) -> None:
     """A label such as 01 is no number, though all are digits."""
     frame = pd.DataFrame({"width": np.arange(60) % 7 + np.linspace(0, 1, 60), "code": ["01", "02"] * 30})
     frame.to_csv(workspace.root / "codes.csv", index=False)
-    draft.init(workspace, "codes", Wish("codes.csv", "code", "classification"))
+    draft.init(workspace, "codes", DraftRequest("codes.csv", "code", "classification"))
     task = loader.load(workspace, "codes")
     assert task.classes == ["01", "02"]
     fetch.get(workspace, task)
@@ -206,7 +208,7 @@ def test_any_table_is_drafted_or_refused(workspace: Workspace, data: st.DataObje
     path = workspace.root / "any.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     try:
-        draft.init(workspace, "any", Wish(path.name, names[0]), force=True)
+        draft.init(workspace, "any", DraftRequest(path.name, names[0]), force=True)
     except TiltyardError:
         return
     assert loader.load(workspace, "any").target.column == names[0]
@@ -215,7 +217,7 @@ def test_any_table_is_drafted_or_refused(workspace: Workspace, data: st.DataObje
 @real
 def test_the_leak_of_the_forest_fires_is_caught(workspace: Workspace) -> None:
     """`area` is what `size_category` was made from."""
-    drafted = draft.init(workspace, "fires", Wish("forest_fires.csv", "size_category"))
+    drafted = draft.init(workspace, "fires", DraftRequest("forest_fires.csv", "size_category"))
     assert [seen.name for seen in drafted.traits if seen.reason.startswith("leaks the target")] == ["area"]
     assert "month" in loader.load(workspace, "fires").columns
 
@@ -238,7 +240,7 @@ def test_the_leak_of_the_forest_fires_is_caught(workspace: Workspace) -> None:
 )
 def test_real_tables_are_drafted(workspace: Workspace, data: str, target: str, problem: str) -> None:
     """The draft of each is a task that can be prepared."""
-    assert draft.init(workspace, "real", Wish(data, target)).problem == problem
+    assert draft.init(workspace, "real", DraftRequest(data, target)).problem == problem
     task = loader.load(workspace, "real")
     fetch.get(workspace, task)
     facts = prepare.prepare(workspace, task)
@@ -257,7 +259,7 @@ def months(rows: int = 120) -> pd.DataFrame:
 def _forecast(workspace: Workspace, frame: pd.DataFrame, **wish: Any) -> dict[str, Any]:
     """Draft a forecast of what is sold, see that it can be prepared, and give the draft."""
     frame.to_csv(workspace.root / "shop.csv", index=False)
-    draft.init(workspace, "shop", Wish("shop.csv", "sold", **wish), force=True)
+    draft.init(workspace, "shop", DraftRequest("shop.csv", "sold", **wish), force=True)
     task = loader.load(workspace, "shop")
     fetch.get(workspace, task)
     prepare.prepare(workspace, task)
@@ -316,7 +318,7 @@ def test_a_name_for_a_range_of_the_target_leaks(workspace: Workspace) -> None:
     frame = pd.DataFrame({"wind": dice.normal(0, 1, 300), "size": np.where(area > 30, "large", "small"), "area": area})
     frame["side"] = dice.choice(["north", "south"], 300)
     frame.to_csv(workspace.root / "fires.csv", index=False)
-    drafted = draft.init(workspace, "fires", Wish("fires.csv", "area"))
+    drafted = draft.init(workspace, "fires", DraftRequest("fires.csv", "area"))
     assert [seen.name for seen in drafted.traits if seen.reason.startswith("leaks the target")] == ["size"]
 
 
@@ -325,7 +327,7 @@ def test_a_zip_code_is_a_name(workspace: Workspace) -> None:
     dice = np.random.default_rng(0)
     frame = pd.DataFrame({"ZipCode": dice.integers(98_001, 98_061, 900), "price": dice.normal(10, 1, 900)})
     frame.to_csv(workspace.root / "homes.csv", index=False)
-    draft.init(workspace, "homes", Wish("homes.csv", "price"))
+    draft.init(workspace, "homes", DraftRequest("homes.csv", "price"))
     column = yaml.safe_load(workspace.task_file("homes").read_text(encoding="utf-8"))["columns"]["ZipCode"]
     assert column == {"type": "category", "unseen": "bucket", "top": 50}
 
@@ -333,22 +335,22 @@ def test_a_zip_code_is_a_name(workspace: Workspace) -> None:
 def test_rows_may_be_dealt_by_time_or_in_groups(workspace: Workspace, table: Path) -> None:
     """--time tests on the latest rows, --group on groups that training never saw; neither column is a feature."""
     customers().assign(height=np.random.default_rng(1).normal(170, 10, 400)).to_csv(table, index=False)
-    draft.init(workspace, "churn", Wish(table.name, "gone", time="since"))
+    draft.init(workspace, "churn", DraftRequest(table.name, "gone", time="since"))
     content = yaml.safe_load(workspace.task_file("churn").read_text(encoding="utf-8"))
     assert content["split"] == {"kind": "chronological", "by": "since", "format": "%d.%m.%Y"}
     assert "since" not in content["columns"]
     fetch_raw(workspace, "churn")
     assert sum(prepare.prepare(workspace, loader.load(workspace, "churn"))["rows"].values()) == 400
-    draft.init(workspace, "churn", Wish(table.name, "gone", group="surname"), force=True)
+    draft.init(workspace, "churn", DraftRequest(table.name, "gone", group="surname"), force=True)
     content = yaml.safe_load(workspace.task_file("churn").read_text(encoding="utf-8"))
     assert content["split"] == {"kind": "stratified", "group": "surname"}
     with pytest.raises(TaskError, match="for a forecast alone"):
-        draft.init(workspace, "churn", Wish(table.name, "gone", time="since", group="surname"), force=True)
+        draft.init(workspace, "churn", DraftRequest(table.name, "gone", time="since", group="surname"), force=True)
 
 
 def test_the_example_of_a_long_number_is_within_the_bounds(workspace: Workspace) -> None:
     """Rounded to six digits it may lie outside of them, and the drafted file would be refused."""
     rows = "\n".join(f"{10_000_004 + place % 7},{place % 3 % 2}" for place in range(60))
     (workspace.root / "long.csv").write_text(f"size,answer\n{rows}\n")
-    draft.init(workspace, "long", Wish("long.csv", "answer"))
+    draft.init(workspace, "long", DraftRequest("long.csv", "answer"))
     assert loader.load(workspace, "long").serve.example["size"] > 10_000_000

@@ -15,12 +15,12 @@ from tiltyard import plugins
 from tiltyard.config import loader
 from tiltyard.config.gate_section import Behaviour
 from tiltyard.config.task import Task
-from tiltyard.evaluation.simple_model import Simple
+from tiltyard.evaluation.simple_model import SimpleModel
 from tiltyard.gate.checks.base import Check, Observation, Outcome, together
 from tiltyard.gate.duel import Duel
 from tiltyard.modeling.columns.category import Category
 from tiltyard.modeling.metrics.bootstrap import Gain
-from tiltyard.monitoring.live_comparison import Match
+from tiltyard.monitoring.live_comparison import LiveComparison
 from tiltyard.workspace import Workspace
 
 TRUTH = np.arange(60) % 3
@@ -73,8 +73,8 @@ def better() -> Duel:
         context={},
         train=1.0,
         latency_ms=0.1,
-        live=Match(Gain(0.9, 0.8, 0.1, 0.05, 0.15), 300, same=True),
-        simple=Simple("a linear model", champion),
+        live=LiveComparison(Gain(0.9, 0.8, 0.1, 0.05, 0.15), 300, same=True),
+        simple=SimpleModel("a linear model", champion),
         rows={**lengths, "garden": GARDEN},
         ask=lambda _: SURE,
         drift=[{"feature": "petal_length", "psi": 0.01, "drifted": False}],
@@ -91,7 +91,7 @@ def worse(better: Duel, check_name: str) -> Duel:
         **{
             "challenger": UNSURE,
             "latency_ms": 500.0,
-            "live": Match(Gain(0.7, 0.8, -0.1, -0.15, -0.05), 300, same=True),
+            "live": LiveComparison(Gain(0.7, 0.8, -0.1, -0.15, -0.05), 300, same=True),
             "ask": lambda _: np.eye(3)[np.zeros(60, int)],
             "drift": [{"feature": "petal_length", "psi": 0.8, "drifted": True}],
             "facts": {
@@ -245,7 +245,7 @@ def test_the_gap_of_a_model_that_learned_nothing_is_not_judged(better: Duel) -> 
 
 def test_live_truths_that_are_few_or_none_judge_nothing(better: Duel) -> None:
     """Not applicable, with how many there are and how many there should be."""
-    few = dataclasses.replace(better, live=Match(Gain(0.1, 0.9, -0.8, -0.9, -0.7), 199, same=True))
+    few = dataclasses.replace(better, live=LiveComparison(Gain(0.1, 0.9, -0.8, -0.9, -0.7), 199, same=True))
     for duel, received in ((few, "199"), (dataclasses.replace(better, live=None), "too few")):
         outcome = check("live").outcome(duel)
         assert outcome.state == "not applicable"
@@ -254,5 +254,5 @@ def test_live_truths_that_are_few_or_none_judge_nothing(better: Duel) -> None:
 
 def test_a_loss_within_chance_is_let_through(better: Duel) -> None:
     """Sealed rows decide who wins; live ones only stop what is surely worse."""
-    live = Match(Gain(0.79, 0.8, -0.01, -0.05, 0.03), 300, same=False)
+    live = LiveComparison(Gain(0.79, 0.8, -0.01, -0.05, 0.03), 300, same=False)
     assert check("live").outcome(dataclasses.replace(better, live=live)).state == "passed"

@@ -8,7 +8,7 @@ import pytest
 
 from tiltyard.config import loader
 from tiltyard.config.draft import draft as init
-from tiltyard.config.draft.draft import Wish
+from tiltyard.config.draft.draft import DraftRequest
 from tiltyard.data import fetch
 from tiltyard.errors import TiltyardError
 from tiltyard.preparation import array_file, prepare
@@ -62,7 +62,7 @@ REFUSED: dict[str, tuple[str | bytes, str]] = {
 def draft(workspace: Workspace, content: str | bytes) -> init.Drafted:
     """Draft a task from a file that nobody here has seen."""
     (workspace.root / "strange.csv").write_bytes(content.encode() if isinstance(content, str) else content)
-    return init.init(workspace, "strange", Wish("strange.csv", "answer"))
+    return init.init(workspace, "strange", DraftRequest("strange.csv", "answer"))
 
 
 @pytest.mark.parametrize(("content", "told"), REPAIRED.values(), ids=REPAIRED)

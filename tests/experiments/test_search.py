@@ -21,7 +21,7 @@ from tiltyard.config import edit, loader
 from tiltyard.config.search_section import Range
 from tiltyard.errors import TaskError, TiltyardError
 from tiltyard.experiments import workers
-from tiltyard.experiments.optuna_study import Ask, Sampling
+from tiltyard.experiments.optuna_study import OptunaStudy, SearchSpec
 from tiltyard.experiments.search import asked, search
 from tiltyard.preparation import prepare
 from tiltyard.workspace import Workspace
@@ -112,10 +112,10 @@ def test_amending_refuses_what_it_would_break(workspace: Workspace) -> None:
         edit.amend(workspace, "iris", {"model.units": [8]})
 
 
-def _asked(folder: Path, **changes: Any) -> Ask:
+def _asked(folder: Path, **changes: Any) -> SearchSpec:
     ranges = {"x": Range(low=-10, high=10), "n": Range(low=1, high=64, log=True), "c": Range(among=[[1], "b", None])}
     settings = {"higher_is_better": False, "seed": 0, "epochs": 9, **changes}
-    return Ask(folder / "made.db", "made", ranges, frozenset("n"), **settings)
+    return SearchSpec(folder / "made.db", "made", ranges, frozenset("n"), **settings)
 
 
 def _miss(values: dict[str, Any]) -> float:
@@ -125,7 +125,7 @@ def _miss(values: dict[str, Any]) -> float:
 @pytest.mark.slow
 def test_values_come_nearer_to_the_best_than_chance_would(tmp_path: Path) -> None:
     """Of 40 trials the best is better than that of 40 by chance in the median, and later ones beat earlier ones."""
-    sampling = Sampling(_asked(tmp_path))
+    sampling = OptunaStudy(_asked(tmp_path))
     misses = []
     with sampling.working():
         for _ in range(40):
@@ -153,7 +153,7 @@ def test_values_come_nearer_to_the_best_than_chance_would(tmp_path: Path) -> Non
 def test_a_bad_trial_is_pruned_whichever_way_the_metric_points(tmp_path: Path) -> None:
     """A loss above the median of others at the same epoch ends a trial; one below does not."""
     for up in (True, False):
-        sampling = Sampling(_asked(tmp_path / str(up), higher_is_better=up))
+        sampling = OptunaStudy(_asked(tmp_path / str(up), higher_is_better=up))
         with sampling.working():
             for loss in (1.0, 1.1, 0.9, 1.0):
                 trial, _ = sampling.take(9) or pytest.fail("too few")
@@ -168,7 +168,7 @@ def test_a_bad_trial_is_pruned_whichever_way_the_metric_points(tmp_path: Path) -
 
 def test_what_died_is_tried_again_with_the_same_values(tmp_path: Path) -> None:
     """The trial of a dead process is marked failed, its values come first, and the losses that it had reported."""
-    first, second, third = (Sampling(_asked(tmp_path)) for _ in range(3))
+    first, second, third = (OptunaStudy(_asked(tmp_path)) for _ in range(3))
     with first.working():
         trial, values = first.take(2) or pytest.fail("too few")
         first.report(trial, 1, 0.5)
@@ -297,7 +297,7 @@ def test_what_a_killed_worker_left_is_shared_by_two_others(workspace: Workspace)
     The values that were being tried come again, and training goes on from the epoch in which it was killed.
     """
     _prepared(workspace, epochs=40, steps_per_execution=1)
-    sampling = Sampling(asked(workspace, loader.load(workspace, "iris")))
+    sampling = OptunaStudy(asked(workspace, loader.load(workspace, "iris")))
     _kill_while(
         _worker(workspace, 4),
         lambda: any(_runs(trial) and len(trial.intermediate_values) > 2 for trial in sampling.trials()),
@@ -320,11 +320,11 @@ def test_what_a_killed_worker_left_is_shared_by_two_others(workspace: Workspace)
 def _losses(root: str) -> list[float]:
     """Train with a penalty on weights; give the losses that were told, and those that were noted."""
     from tiltyard.experiments.trial import attempt
-    from tiltyard.training.fit import Place
+    from tiltyard.training.fit import RunPaths
 
     workspace, told = Workspace(Path(root)), []
     task = loader.varied(workspace, "iris", {"model.l2": 1.0, "train.epochs": 3})
-    place = Place(workspace.root / "state", workspace.root / "state", "penalties", lambda _, loss: told.append(loss))
+    place = RunPaths(workspace.root / "state", workspace.root / "state", "penalties", lambda _, loss: told.append(loss))
     found = attempt(workspace, task, place, rows=30)
     assert not found.trouble, found.trouble
     return [*told, *found.history["val_loss"]]

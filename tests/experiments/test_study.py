@@ -24,10 +24,10 @@ from tiltyard.cli.main import cli
 from tiltyard.config import loader
 from tiltyard.errors import TaskError
 from tiltyard.experiments import matplotlib_figures, plots, study_plan, workers
-from tiltyard.experiments.seed_comparison import Contrast, interval
+from tiltyard.experiments.seed_comparison import SeedComparison, interval
 from tiltyard.experiments.study import study
 from tiltyard.experiments.study_plan import Plan
-from tiltyard.experiments.study_runs import Cell, cells
+from tiltyard.experiments.study_runs import StudyRun, cells
 from tiltyard.preparation import prepare
 from tiltyard.workspace import Workspace
 
@@ -115,7 +115,7 @@ SAME = [
 @pytest.mark.parametrize(("gains", "rows", "begin"), SAME)
 def test_equal_seeds_have_no_interval(gains: list[float], rows: int | None, begin: str) -> None:
     """Without variance nothing is known of luck, and nothing is claimed."""
-    found = Contrast("adam", "sgd", gains, 0.95, rows)
+    found = SeedComparison("adam", "sgd", gains, 0.95, rows)
     assert found.interval is None
     assert found.sentence.startswith(begin)
     assert "interval 0" not in found.sentence
@@ -132,7 +132,7 @@ def test_equal_seeds_have_no_interval(gains: list[float], rows: int | None, begi
 )
 def test_a_difference_of_a_row_is_said_to_be_one(gains: list[float], rows: int | None, end: str) -> None:
     """The resolution of the rows stands beside what is no larger than that."""
-    assert Contrast("adam", "sgd", gains, 0.95, rows).sentence.endswith(end)
+    assert SeedComparison("adam", "sgd", gains, 0.95, rows).sentence.endswith(end)
 
 
 @pytest.mark.parametrize(
@@ -149,14 +149,14 @@ def test_a_difference_is_called_one_only_where_its_interval_leaves_out_zero(gain
     """Better, worse, none that so many seeds can show, or nothing at all; up is good whatever the metric."""
     import re
 
-    assert re.search(sentence, Contrast("adam", "sgd", gains, 0.95).sentence)
+    assert re.search(sentence, SeedComparison("adam", "sgd", gains, 0.95).sentence)
 
 
 def test_pairs_see_what_means_alone_would_not() -> None:
     """Where seeds differ much and the variants little, the paired interval is far narrower than that of each mean."""
     luck = np.random.default_rng(0).normal(0, 1, 6)
     better = luck + 0.1 + np.random.default_rng(1).normal(0, 0.01, 6)
-    found = Contrast("a", "b", (better - luck).tolist(), 0.95)
+    found = SeedComparison("a", "b", (better - luck).tolist(), 0.95)
     assert "a is better than b" in found.sentence
     low, high = interval(luck.tolist(), 0.95) or (0, 0)
     assert found.interval
@@ -171,7 +171,7 @@ def _prepare(workspace: Workspace) -> None:
     (workspace.out("iris", "prepare") / "test.npz").unlink()
 
 
-def _work(root: str, wanted: list[Cell]) -> None:
+def _work(root: str, wanted: list[StudyRun]) -> None:
     from tiltyard.experiments import study_runs as verb
 
     verb.work(root, "iris", wanted)

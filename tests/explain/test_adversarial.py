@@ -9,12 +9,12 @@ from making import apart, fetch_raw
 
 from tiltyard.arrays import Array
 from tiltyard.config import loader
-from tiltyard.explain.math.adversarial import Attack, Room, room
+from tiltyard.explain.math.adversarial import AdversarialAttack, PerturbationBudget, room
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.preparation.prepare import prepare
 from tiltyard.workspace import Workspace
 
-FREE = Room(np.ones(5), np.full(5, -np.inf), np.full(5, np.inf))
+FREE = PerturbationBudget(np.ones(5), np.full(5, -np.inf), np.full(5, np.inf))
 SIZE = 0.3
 
 
@@ -24,7 +24,7 @@ def _linear_attack() -> dict[str, Array]:
     features = np.random.default_rng(1).normal(size=(6, 5)).astype(np.float32)
     truth = np.array([0, 1, 0, 1, 0, 1], dtype=np.int32)
     inside = inside_of(linear(weights))
-    attack = Attack(inside, FREE)
+    attack = AdversarialAttack(inside, FREE)
     moved = {"before": features, "at once": attack.at_once(features, truth, SIZE)}
     moved["stepwise"] = attack.stepwise(features, truth, SIZE)
     moved["random"] = attack.at_random(features, SIZE, np.random.default_rng(0))
@@ -56,7 +56,9 @@ def _bent_attack() -> tuple[list[Array], list[float]]:
     inside = inside_of(keras.Model(features, keras.layers.Dense(3, activation="softmax", name="output")(x)))
     rows = np.random.default_rng(1).uniform(-1, 1, (20, 5)).astype(np.float32)
     truth = inside.answers(rows)
-    attack = Attack(inside, Room(np.array([1, 2, 0, 1, 1.0]), np.full(5, -1.0), np.full(5, 1.0)))
+    attack = AdversarialAttack(
+        inside, PerturbationBudget(np.array([1, 2, 0, 1, 1.0]), np.full(5, -1.0), np.full(5, 1.0))
+    )
     moved = [attack.at_once(rows, truth, 0.5), attack.stepwise(rows, truth, 0.5)]
     loss = missed(inside)
     return [rows, *moved], [float(np.asarray(loss(one, truth)).mean()) for one in (rows, *moved)]

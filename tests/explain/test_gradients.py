@@ -13,7 +13,7 @@ from tiltyard.arrays import Array
 from tiltyard.explain.math.heatmap import coloured, diverging, enlarged, over
 
 if TYPE_CHECKING:
-    from tiltyard.explain.math.network_view import Inside
+    from tiltyard.explain.math.network_view import NetworkView
 
 SIDE = 16
 
@@ -78,7 +78,7 @@ def _cam() -> tuple[Array, Array, Array]:
 class _Held:
     """What plug-ins ask of a model, here."""
 
-    def __init__(self, inside: Inside) -> None:
+    def __init__(self, inside: NetworkView) -> None:
         self.inside = inside
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tiltyard.explain.math.heatmap import signed
 from tiltyard.explain.math.linear_surrogate import line, near
-from tiltyard.explain.math.masking import Patches, Words
+from tiltyard.explain.math.masking import PatchMask, WordMask
 from tiltyard.modeling.columns._vocabulary import PAD, UNKNOWN
 
 
@@ -39,7 +39,7 @@ def test_near_rows_decide() -> None:
 
 def test_words_that_are_left_move_together() -> None:
     """As in a text without the others; without any word there is one unknown, as nothing is answered to no word."""
-    text = Words(["a", "b", "c"], np.array([5, 6, 7, PAD, PAD], dtype=np.float32))
+    text = WordMask(["a", "b", "c"], np.array([5, 6, 7, PAD, PAD], dtype=np.float32))
     kept = np.array([[True, False, True], [False, False, False], [True, True, True]])
     assert text.keep(kept).tolist() == [[5, 7, 0, 0, 0], [UNKNOWN, 0, 0, 0, 0], [5, 6, 7, 0, 0]]
 
@@ -47,13 +47,13 @@ def test_words_that_are_left_move_together() -> None:
 def test_patches_cover_a_picture_once() -> None:
     """Each pixel is in one patch; what is not kept is grey; there are no more patches than pixels."""
     picture = np.arange(24.0).reshape(4, 6, 1)
-    patches = Patches.of(picture, 2, -1)
+    patches = PatchMask.of(picture, 2, -1)
     assert patches.count == 4
     assert np.bincount(patches.places.ravel()).tolist() == [6] * 4
     shown = patches.keep(np.eye(4, dtype=bool))
     assert [int((one != -1).sum()) for one in shown] == [6] * 4
     assert np.array_equal(shown.max(axis=0), picture)
-    assert Patches.of(picture, 8, 0).count == 24
+    assert PatchMask.of(picture, 8, 0).count == 24
     assert patches.spread(np.array([1.0, 2, 3, 4]))[0].tolist() == [1, 1, 1, 2, 2, 2]
 
 

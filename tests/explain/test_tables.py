@@ -19,10 +19,10 @@ from tiltyard import files, plugins
 from tiltyard.config import loader
 from tiltyard.explain.explain import opened
 from tiltyard.explain.methods.base import Explained
-from tiltyard.figures import LONGEST, Exhibit
+from tiltyard.figures import LONGEST, Figure
 from tiltyard.preparation.prepare import prepare
 from tiltyard.serving.http.app import application, install
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.workspace import Workspace
 
 COLUMNS = 40
@@ -62,10 +62,10 @@ def people(space: Workspace) -> Explained:
     return opened(space, tiny.evaluated(space, "people"))
 
 
-def of_row(way: str, model: Explained, place: int = 0) -> Exhibit:
+def of_row(way: str, model: Explained, place: int = 0) -> Figure:
     """Return the only exhibit about one row."""
     (found,) = plugins.load("explanations", way)().of_row(model, model.row(place))
-    exhibit: Exhibit = found
+    exhibit: Figure = found
     return exhibit
 
 
@@ -128,7 +128,7 @@ def test_a_line_close_to_a_row_takes_columns_of_every_type(people: Explained) ->
 
 def test_the_service_explains_columns_of_every_type(space: Workspace, people: Explained) -> None:
     """By the names that clients know, whatever features they become."""
-    model = Served.load(tiny.packaged(space, people.task))
+    model = LoadedModel.load(tiny.packaged(space, people.task))
     app = application()
     install(app, [model])
     with TestClient(app) as client:

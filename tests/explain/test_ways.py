@@ -15,12 +15,12 @@ from making import fetch_raw, new_workspace
 from tiltyard import plugins
 from tiltyard.arrays import Array
 from tiltyard.config import loader
-from tiltyard.explain.math.output import Focus
+from tiltyard.explain.math.output import ExplainedOutput
 from tiltyard.explain.methods.base import Explained
 from tiltyard.explain.methods.lime import moved
 from tiltyard.explain.methods.occlusion import fallen
 from tiltyard.explain.methods.shap import BACKGROUND
-from tiltyard.figures import LONGEST, Exhibit, largest
+from tiltyard.figures import LONGEST, Figure, largest
 from tiltyard.preparation import prepare
 from tiltyard.preparation.training_rows import some
 from tiltyard.workspace import Workspace
@@ -68,14 +68,14 @@ def hateful(texts: Explained) -> int:
     return next(place for place, text in enumerate(told) if text.split().count("hate") == 1)
 
 
-def of_row(way: str, model: Explained, place: int = 0) -> Exhibit:
+def of_row(way: str, model: Explained, place: int = 0) -> Figure:
     """Return the only exhibit about one row."""
     (found,) = plugins.load("explanations", way)().of_row(model, model.row(place))
-    exhibit: Exhibit = found
+    exhibit: Figure = found
     return exhibit
 
 
-def of_model(way: str, model: Explained) -> list[Exhibit]:
+def of_model(way: str, model: Explained) -> list[Figure]:
     """Return what is shown of the whole."""
     return [*plugins.load("explanations", way)().of_model(model)]
 
@@ -93,14 +93,18 @@ def test_permutation_finds_what_is_looked_at(line: tuple[Explained, dict[str, fl
 def test_what_is_explained_reads_as_a_sentence(space: Workspace, line: tuple[Explained, dict[str, float]]) -> None:
     """Abbreviations stay in capitals, a label that is a number is called one, a forecast says how far ahead it is."""
     digits, iris = (loader.load(space, name) for name in ("digits", "iris"))
-    assert Focus(linear(space, digits, np.zeros((64, 10))).predictor, 3).spelled(digits.target).endswith("of label 3")
+    assert (
+        ExplainedOutput(linear(space, digits, np.zeros((64, 10))).predictor, 3)
+        .spelled(digits.target)
+        .endswith("of label 3")
+    )
     gate = iris.gate.model_copy(update={"metric": "roc_auc"})
     model = linear(space, iris.model_copy(update={"gate": gate}), np.eye(4, 3), "Softmax")
     assert "How much worse ROC AUC, mean over classes gets" in of_model("permutation", model)[0].text
     assert "How much worse root mean" in of_model("permutation", line[0])[0].text
-    assert Focus(model.predictor, 0).spelled(iris.target) == "the probability of setosa"
+    assert ExplainedOutput(model.predictor, 0).spelled(iris.target) == "the probability of setosa"
     ahead = line[0].task.target.model_copy(update={"horizon": 3, "unit": "mm"})
-    assert Focus(line[0].predictor, None).spelled(ahead) == "progression one step ahead (mm)"
+    assert ExplainedOutput(line[0].predictor, None).spelled(ahead) == "progression one step ahead (mm)"
 
 
 def test_of_many_bars_the_largest_are_kept() -> None:
@@ -251,7 +255,7 @@ def test_occlusion_lights_up_only_the_patch(space: Workspace) -> None:
     pixels = (np.array([2, 2]), np.array([3, 4]))
     model = picture(space, pixels)
     image = model.encoded(model.row(lit(model, (2, 3))))[0]
-    lost = fallen(Focus(model.predictor, 3), image, 0.0)
+    lost = fallen(ExplainedOutput(model.predictor, 3), image, 0.0)
     assert lost[2, 3] > 0
     lost[pixels] = 0
     assert not lost.any()

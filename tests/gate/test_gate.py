@@ -27,7 +27,7 @@ from tiltyard.modeling.columns.category import Category
 from tiltyard.modeling.columns.image import Image
 from tiltyard.modeling.columns.number import Number
 from tiltyard.modeling.metrics.bootstrap import Gain
-from tiltyard.monitoring.live_comparison import Match
+from tiltyard.monitoring.live_comparison import LiveComparison
 
 
 def _spoiled(right: int) -> Duel:
@@ -63,7 +63,10 @@ CASES: dict[str, Callable[[], Duel]] = {
     "gap": lambda: bout(diabetes(), RandomForestRegressor(random_state=0)),
     "latency": lambda: bout(cancer(), line(cancer()), more={"latency_ms": 30.0}),
     "live": lambda: bout(
-        cancer(), line(cancer()), none(cancer()), {"live": Match(Gain(0.3, 0.2, -0.1, -0.2, -0.05), 400, same=True)}
+        cancer(),
+        line(cancer()),
+        none(cancer()),
+        {"live": LiveComparison(Gain(0.3, 0.2, -0.1, -0.2, -0.05), 400, same=True)},
     ),
     "mcnemar": lambda: _spoiled(5),
     "parity": lambda: _facts(parity=0.01),

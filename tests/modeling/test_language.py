@@ -21,7 +21,7 @@ from tiltyard.modeling.columns.prose import Prose
 from tiltyard.modeling.metrics.ngram import Ngram
 from tiltyard.modeling.problems.translation import edits
 from tiltyard.preparation import array_file, prepare, sealed_test
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging.package import write
 from tiltyard.validation import validate
 from tiltyard.workspace import Workspace
@@ -118,7 +118,7 @@ def test_a_song_is_learned_and_gone_on_with(tmp_path: Path) -> None:
     assert report["metrics"]["bits"] == pytest.approx(math.log2(report["metrics"]["perplexity"]))
     folder = space.package("words", report["version"])
     write(space, task, folder)
-    served = Served.load(folder)
+    served = LoadedModel.load(folder)
     assert served.predict([task.serve.example]) == [" the wall,"]
     wish = {"prompt": "and if", "length": 30, "temperature": 1.0, "seed": 4}
     again, other, short = served.predict([wish, {**wish, "seed": 5}, "green"])
@@ -160,7 +160,7 @@ def test_dates_are_translated_by_one_graph(tmp_path: Path) -> None:
     assert report["metrics"]["error_rate"] < 0.75  # two epochs: the shape of a date, and most of the century
     assert report["worst"][0].keys() == {"row", "actual", "predicted", "edits"}
     write(space, task, space.package("words", report["version"]))
-    served = Served.load(space.package("words", report["version"]))
+    served = LoadedModel.load(space.package("words", report["version"]))
     (answer,) = served.predict(["3 May 1999"])
     assert {*answer} <= {*"0123456789-"}
     with pytest.raises(RequestError, match="expected text; received 5"):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiltyard.modeling.columns._datetime_format import DIRECTIVES, Spelling
+from tiltyard.modeling.columns._datetime_format import DIRECTIVES, DatetimeFormat
 
 NAIVE = datetime(2024, 2, 29, 15, 4, 5, 678900)  # noqa: DTZ001 - moments are naive, in UTC
 
@@ -25,7 +25,7 @@ NAIVE = datetime(2024, 2, 29, 15, 4, 5, 678900)  # noqa: DTZ001 - moments are na
 )
 def test_a_moment_is_spelled_and_read_back(text: str, spelled: str) -> None:
     """What a format leaves out is lost; the rest comes back."""
-    spelling = Spelling(text)
+    spelling = DatetimeFormat(text)
     assert spelling.spell(NAIVE) == spelled
     moment = spelling.read(spelled)
     assert moment is not None
@@ -47,7 +47,7 @@ def test_a_moment_is_spelled_and_read_back(text: str, spelled: str) -> None:
 )
 def test_usual_spellings_are_read(text: str, value: str, iso: str) -> None:
     """Offsets lead to UTC; noon and midnight, nanoseconds, capitals and two digits of a year mean what they do."""
-    moment = Spelling(text).read(value)
+    moment = DatetimeFormat(text).read(value)
     assert moment is not None
     assert moment.isoformat() == iso
 
@@ -70,13 +70,13 @@ def test_usual_spellings_are_read(text: str, value: str, iso: str) -> None:
 )
 def test_what_is_no_moment_is_none(text: str, value: str) -> None:
     """Neither blanks nor other digits, months or offsets are let through."""
-    assert Spelling(text).read(value) is None
+    assert DatetimeFormat(text).read(value) is None
 
 
 @pytest.mark.parametrize("year", [0, 1, 1600, 1900, 2000, 2023, 2024, 2100, 9999])
 def test_many_days_are_read_as_each_of_them(year: int) -> None:
     """All at once or one by one: of the centuries only every fourth has a 29th of February."""
-    spelling = Spelling("%Y-%m-%d")
+    spelling = DatetimeFormat("%Y-%m-%d")
     texts = [f"{year:04}-{month:02}-{day:02}" for month in range(14) for day in range(33)]
     assert spelling.read_all(texts).tolist() == [*map(spelling.read, texts)]
 
@@ -99,7 +99,7 @@ def test_many_days_are_read_as_each_of_them(year: int) -> None:
 def test_a_format_that_cannot_be_meant_is_refused(text: str, complaint: str) -> None:
     """The message says what is wanted, and shows the format."""
     with pytest.raises(ValueError, match=f"format: .*{complaint}") as caught:
-        Spelling(text)
+        DatetimeFormat(text)
     assert repr(text) in str(caught.value)
 
 
@@ -107,7 +107,7 @@ def test_a_format_that_cannot_be_meant_is_refused(text: str, complaint: str) -> 
 def test_any_format_reads_or_is_refused(letters: list[str], between: str, value: str) -> None:
     """No text and no format ends in another error, and what is spelled is read."""
     try:
-        spelling = Spelling(between.join(f"%{letter}" for letter in letters))
+        spelling = DatetimeFormat(between.join(f"%{letter}" for letter in letters))
     except ValueError:
         return
     spelling.read(value)

@@ -290,13 +290,13 @@ def test_arrays_are_read_in_slices_as_they_were_written(tmp_path: Path) -> None:
     with np.load(tmp_path / "some.npz", allow_pickle=False) as arrays:
         np.testing.assert_array_equal(arrays["features"], whole)
         assert arrays["other"].tolist() == ["ä", "bc"]
-    found = array_file.Stored(tmp_path / "some.npz", "features")
+    found = array_file.ArrayFile(tmp_path / "some.npz", "features")
     assert (len(found), found.shape, found.nbytes) == (20, whole.shape, whole.nbytes)
     for some in (slice(None), slice(3, 9), slice(15, 99), slice(-2, None), slice(9, 3)):
         np.testing.assert_array_equal(found[some], whole[some])
     np.savez_compressed(tmp_path / "small.npz", features=whole)
     with pytest.raises(ValueError, match=r"features\.npy is compressed"):
-        array_file.Stored(tmp_path / "small.npz", "features")
+        array_file.ArrayFile(tmp_path / "small.npz", "features")
 
 
 def test_what_a_kill_has_left_on_the_shelf_is_cleared(workspace: Workspace) -> None:

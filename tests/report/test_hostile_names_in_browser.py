@@ -37,7 +37,7 @@ from tiltyard.registry.provenance import provenance
 from tiltyard.registry.registry import Registry
 from tiltyard.report import report
 from tiltyard.serving.http.app import application, install
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import model_card
 from tiltyard.validation import validate
 from tiltyard.workspace import Workspace
@@ -231,7 +231,7 @@ def test_data_docs(browser: Browser, spoiled: Workspace) -> None:
 def test_the_page_of_the_service(browser: Browser, spoiled: Workspace) -> None:
     """Form, answer, card and command."""
     task = tiny.evaluated(spoiled, "shop")
-    served = Served.load(tiny.packaged(spoiled, task))
+    served = LoadedModel.load(tiny.packaged(spoiled, task))
     app = application()
     install(app, [served])
     with listening(app) as place, TestClient(app):
@@ -289,7 +289,7 @@ def test_the_document_of_the_service(browser: Browser, spoiled: Workspace, tmp_p
     """A browser shows it as text, and its descriptions, which readers of OpenAPI render as Markdown, hold no HTML."""
     task = tiny.evaluated(spoiled, "shop")
     app = application()
-    install(app, [Served.load(tiny.packaged(spoiled, task))])
+    install(app, [LoadedModel.load(tiny.packaged(spoiled, task))])
     with listening(app) as place, TestClient(app) as client:
         assert "onerror" in harmless(browser, f"http://{place}/v1/openapi.json")
         document = client.get("/v1/openapi.json").json()

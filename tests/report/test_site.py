@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiltyard import figures
-from tiltyard.figures import Exhibit
+from tiltyard.figures import Figure
 from tiltyard.report import page as site
 
 
@@ -28,7 +28,7 @@ def test_a_picture_may_only_be_inside_the_page() -> None:
     good = figures.png(np.zeros((2, 2)))
     assert f'src="{good}"' in site.table([{"x": good}])
     assert 'src=""' in site.table([{"x": "data:image/svg+xml,<svg onload=alert(1)>"}])
-    bad = Exhibit("t", "x.", "pictures", {"pictures": [{"name": "n", "src": "https://example.org/x.png"}]})
+    bad = Figure("t", "x.", "pictures", {"pictures": [{"name": "n", "src": "https://example.org/x.png"}]})
     assert "example.org" not in site.shown([bad])
 
 

@@ -15,8 +15,8 @@ from starlette.applications import Starlette
 from tiltyard import files
 from tiltyard.serving.http import champion_watcher
 from tiltyard.serving.http.app import application, install
-from tiltyard.serving.http.champion_watcher import Keeper
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.http.champion_watcher import ChampionWatcher
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.traffic.recorder import Recorder
 from tiltyard.workspace import Workspace
 
@@ -43,7 +43,7 @@ def app(packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
     """The REST routes over all four; nothing is recorded."""
     app = application()
     app.state.recorder = Recorder(tmp_path_factory.mktemp("records"))
-    install(app, [Served.load(folder) for folder in packages.values()])
+    install(app, [LoadedModel.load(folder) for folder in packages.values()])
     return app
 
 
@@ -71,7 +71,7 @@ def arena(tmp_path_factory: pytest.TempPathFactory, reigning: Workspace) -> tupl
     shutil.rmtree(space.champion("iris").parent)
     folders = [tiny.packaged(space, tiny.evaluated(space, "iris", seed)) for seed in range(3)]
     for folder in folders:
-        answers = Served.load(folder).predict([tiny.IRIS])
+        answers = LoadedModel.load(folder).predict([tiny.IRIS])
         files.write_json(folder / "golden.json", {"instances": [tiny.IRIS], "predictions": answers})
         files.write_json(folder / "proven.json", {})
     tiny.crowned(space, folders[0].name)
@@ -81,19 +81,19 @@ def arena(tmp_path_factory: pytest.TempPathFactory, reigning: Workspace) -> tupl
 @pytest.fixture
 def kept(
     arena: tuple[Workspace, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> tuple[Workspace, list[str], Starlette, Keeper]:
+) -> tuple[Workspace, list[str], Starlette, ChampionWatcher]:
     """A copy of the test's own, and an app that serves it; it looks when the test says so, and not by the clock."""
     monkeypatch.setattr(champion_watcher, "LOOK", 1e6)
     space = Workspace(tmp_path / "own")
     shutil.copytree(arena[0].root, space.root)
     app = application()
-    found = Keeper(app, space.root / "serving")
+    found = ChampionWatcher(app, space.root / "serving")
     found.start()
     return space, arena[1], app, found
 
 
 @pytest.fixture
-def recorder(kept: tuple[Workspace, list[str], Starlette, Keeper]) -> Recorder:
+def recorder(kept: tuple[Workspace, list[str], Starlette, ChampionWatcher]) -> Recorder:
     """The recorder of the app, which records everything where the project looks for it."""
     made = Recorder(kept[0].records, 1.0)
     kept[2].state.recorder = made

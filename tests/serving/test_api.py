@@ -18,15 +18,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from starlette.applications import Starlette
 
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 
 IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 PREDICT = "/v1/models/iris:predict"
 
 
-def served(app: Starlette, name: str) -> Served:
+def served(app: Starlette, name: str) -> LoadedModel:
     """Return the model behind a name."""
-    model: Served = app.state.models[name]
+    model: LoadedModel = app.state.models[name]
     return model
 
 

@@ -16,7 +16,7 @@ from tiny import IRIS
 
 from tiltyard.errors import RequestError
 from tiltyard.serving.http.app import application, install
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests import attributions
 from tiltyard.serving.requests.message import Question
 
@@ -64,7 +64,7 @@ def test_labels_are_explained_by_their_probability(client: TestClient) -> None:
 
 def test_the_base_is_what_golden_rows_get(client: TestClient, app: Starlette) -> None:
     """Nothing else is packaged for it."""
-    model: Served = app.state.models["diabetes"]
+    model: LoadedModel = app.state.models["diabetes"]
     (one,) = asked(client, "diabetes", {"instances": [example(app, "diabetes")], "explain": True}).json()[
         "explanations"
     ]
@@ -74,7 +74,7 @@ def test_the_base_is_what_golden_rows_get(client: TestClient, app: Starlette) ->
 def test_a_line_is_explained_exactly(client: TestClient, app: Starlette) -> None:
     """The small model is linear: a column adds its weight times its distance from the golden rows' mean."""
     row = example(app, "diabetes")
-    model: Served = app.state.models["diabetes"]
+    model: LoadedModel = app.state.models["diabetes"]
     (one,) = asked(client, "diabetes", {"instances": [row], "explain": True}).json()["explanations"]
     more = model.predict([{**row, "bmi": row["bmi"] + 1}])[0] - model.predict([row])[0]
     mean = np.mean([golden["bmi"] for golden in model.background])
@@ -140,7 +140,7 @@ def test_answers_that_are_texts_are_refused(tmp_path: Path) -> None:
 def test_what_overflows_on_the_way_is_refused(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
     """JSON has no infinity: the instance is named at which columns of two rows together were too much."""
     monkeypatch.setattr(attributions, "shapley", lambda *_: (np.array([np.inf, 0, 0, 0]), 0.0))
-    iris: Served = app.state.models["iris"]
+    iris: LoadedModel = app.state.models["iris"]
     with pytest.raises(RequestError, match="too large for the model") as refusal:
         attributions.contributions(iris, [IRIS], iris.predict([IRIS]))
     assert (refusal.value.code, refusal.value.field) == ("out_of_bounds", "instances[0]")
@@ -165,9 +165,9 @@ def test_bad_instances_are_refused_as_ever(client: TestClient) -> None:
 
 def test_a_package_without_golden_rows_says_so(app: Starlette) -> None:
     """Older ones may have none."""
-    iris: Served = app.state.models["iris"]
+    iris: LoadedModel = app.state.models["iris"]
     bare = application()
-    install(bare, [Served(iris.schema, iris.predictor)])  # no other process could open it
+    install(bare, [LoadedModel(iris.schema, iris.predictor)])  # no other process could open it
     with TestClient(bare) as client:
         response = asked(client, "iris", {"instances": [IRIS], "explain": True})
     assert refused(response) == (400, "not_explained", "explain")
@@ -176,7 +176,7 @@ def test_a_package_without_golden_rows_says_so(app: Starlette) -> None:
 
 def test_fewer_are_explained_where_columns_are_many(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the model may be asked for one request has a limit, and one instance is always within it."""
-    model: Served = app.state.models["iris"]
+    model: LoadedModel = app.state.models["iris"]
     assert attributions.most(model) == 64
     monkeypatch.setattr(attributions, "CELLS", 16 * len(model.background) * 4 * 10)
     assert attributions.most(model) == 10
@@ -192,7 +192,7 @@ def test_explaining_holds_nobody_up(
     seen: list[Question] = []
     ask = app.state.pool.ask
 
-    def watched(model: Served, question: Question, *given: Any, **more: Any) -> Any:
+    def watched(model: LoadedModel, question: Question, *given: Any, **more: Any) -> Any:
         seen.append(question)
         return ask(model, question, *given, **more)
 

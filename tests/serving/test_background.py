@@ -13,14 +13,14 @@ from typing import Any, cast
 import pytest
 
 from tiltyard.serving.http import drift_gauges
-from tiltyard.serving.http.drift_gauges import Drift
-from tiltyard.serving.traffic.append_log import Spool, every, lines
-from tiltyard.serving.traffic.queue import Backlog
+from tiltyard.serving.http.drift_gauges import DriftGauges
+from tiltyard.serving.traffic.append_log import AppendLog, every, lines
+from tiltyard.serving.traffic.queue import BoundedQueue
 
 RAISED = [OSError(errno.EMFILE, "no more files"), MemoryError(), SystemExit(3), KeyboardInterrupt()]
 
 
-def finish(backlog: Backlog[int]) -> None:
+def finish(backlog: BoundedQueue[int]) -> None:
     """Wait until all is done, but not for ever: a thread that has died would never do it."""
     deadline = time.monotonic() + 20
     while backlog.waiting.unfinished_tasks:
@@ -37,7 +37,7 @@ def test_a_backlog_works_on_after_its_work_failed(error: BaseException) -> None:
             raise error
         return "done"
 
-    backlog: Backlog[int] = Backlog("test", work, lambda *_: None)
+    backlog: BoundedQueue[int] = BoundedQueue("test", work, lambda *_: None)
     for item in (0, 1):
         assert backlog.put(item, 100)
     finish(backlog)
@@ -50,7 +50,7 @@ def test_a_backlog_works_on_though_nothing_can_be_counted(caplog: pytest.LogCapt
     def count(_: int, __: str) -> None:
         raise OSError(errno.EMFILE, "no more files")
 
-    backlog: Backlog[int] = Backlog("test", lambda _: "done", count)
+    backlog: BoundedQueue[int] = BoundedQueue("test", lambda _: "done", count)
     backlog.size = 10
     assert backlog.put(1, 10)
     finish(backlog)
@@ -68,7 +68,7 @@ def test_a_backlog_works_where_it_may_not_stand_back(monkeypatch: pytest.MonkeyP
         raise PermissionError(errno.EPERM, "not here")
 
     monkeypatch.setattr(os, "setpriority", forbidden)
-    backlog: Backlog[int] = Backlog("test", lambda _: "done", lambda *_: None)
+    backlog: BoundedQueue[int] = BoundedQueue("test", lambda _: "done", lambda *_: None)
     backlog.put(1, 1)
     finish(backlog)
     assert backlog.counts == {"done": 1}
@@ -78,7 +78,7 @@ def test_a_backlog_works_where_it_may_not_stand_back(monkeypatch: pytest.MonkeyP
 def test_drift_is_measured_on_after_it_failed(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next measurement is made."""
     monkeypatch.setattr(drift_gauges, "EVERY", 0.001)
-    found, over, turns = Drift(lambda *_: None), threading.Event(), iter([error])
+    found, over, turns = DriftGauges(lambda *_: None), threading.Event(), iter([error])
 
     def measure() -> None:
         if (raised := next(turns, None)) is not None:
@@ -93,7 +93,7 @@ def test_drift_is_measured_on_after_it_failed(error: BaseException, monkeypatch:
 
 def test_what_drift_cannot_look_at_fails_no_record(caplog: pytest.LogCaptureFixture) -> None:
     """The log says so, once a minute at most."""
-    found = Drift(lambda *_: None)
+    found = DriftGauges(lambda *_: None)
     told = cast("Any", SimpleNamespace(arm="champion", model=SimpleNamespace(task="iris", reference={"a": 1})))
     for _ in range(3):
         found.see(told)
@@ -111,7 +111,7 @@ def test_a_spool_that_cannot_begin_a_file_leaves_none(
     def fail(*_: object) -> None:
         raise OSError(errno.EMFILE, "no more files")
 
-    spool = Spool(tmp_path)
+    spool = AppendLog(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(step, fail)
         with pytest.raises(OSError, match="no more files"):

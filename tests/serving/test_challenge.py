@@ -19,10 +19,10 @@ from tiltyard.registry.decision import Decision
 from tiltyard.registry.registry import Registry
 from tiltyard.registry.verify import everything, verify
 from tiltyard.registry.why import why
-from tiltyard.serving.http.champion_watcher import Keeper
+from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.workspace import Workspace
 
-Kept = tuple[Workspace, list[str], Starlette, Keeper]
+Kept = tuple[Workspace, list[str], Starlette, ChampionWatcher]
 
 
 def begin(kept: Kept, way: str, share: float) -> None:
@@ -48,10 +48,10 @@ def test_a_challenger_that_was_not_proven_is_not_taken(
     assert "iris: the new challenger is not served" in caplog.text
 
 
-def forged(champion: str, version: str, **more: Any) -> rollout.Challenge:
+def forged(champion: str, version: str, **more: Any) -> rollout.Rollout:
     """Write a challenge that answers everybody, as by hand."""
     content = {"task": "iris", "way": "canary", "share": 1.0, "since": "2026-11-28", "version": version}
-    return rollout.Challenge.model_validate({**content, "champion": champion, **more})
+    return rollout.Rollout.model_validate({**content, "champion": champion, **more})
 
 
 def rows_of(space: Workspace) -> dict[str, str]:
@@ -82,7 +82,7 @@ def test_a_challenge_is_a_decision_that_verify_wants(kept: Kept) -> None:
         {"who": "anna"},
         {"task": "sine"},
     ):
-        rollout.write(path, rollout.Challenge.model_validate(json.loads(good) | changed))
+        rollout.write(path, rollout.Rollout.model_validate(json.loads(good) | changed))
         assert rows_of(space)["challenge"] == "changed", changed
     path.write_bytes(b"{")
     assert rows_of(space) == {"challenge": "changed"}

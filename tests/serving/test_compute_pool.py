@@ -36,7 +36,7 @@ from tiltyard.serving.compute import pool as compute_pool
 from tiltyard.serving.compute.pool import ComputePool
 from tiltyard.serving.http.app import application, install
 from tiltyard.serving.http.limits import Limits
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests.message import Answer, Question
 
 PARQUET = "application/vnd.apache.parquet"
@@ -44,9 +44,9 @@ ROWS = [{**tiny.IRIS, "petal_width": 0.1 + row / 100} for row in range(3)]
 
 
 @pytest.fixture
-def iris(app: Starlette) -> Served:
+def iris(app: Starlette) -> LoadedModel:
     """A model of a table."""
-    model: Served = app.state.models["iris"]
+    model: LoadedModel = app.state.models["iris"]
     return model
 
 
@@ -59,7 +59,7 @@ def pool() -> Iterator[ComputePool]:
 
 
 @pytest.fixture(scope="module")
-def song(tmp_path_factory: pytest.TempPathFactory) -> Served:
+def song(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     """A model that writes text."""
     return scribe.scribe(new_workspace(tmp_path_factory.mktemp("song")))
 
@@ -85,7 +85,7 @@ def processes(pool: ComputePool) -> set[int]:
     return {lane.process.process.pid for lane in (pool.quick, pool.long) if lane.process}
 
 
-def test_it_answers_as_the_service_does(pool: ComputePool, iris: Served) -> None:
+def test_it_answers_as_the_service_does(pool: ComputePool, iris: LoadedModel) -> None:
     """JSON, Parquet, and what is to be recorded of them."""
     here = iris.predict(ROWS)
     for question in (Question("v1", json.dumps({"instances": ROWS}).encode()), Question("v1", table(), PARQUET)):
@@ -95,7 +95,7 @@ def test_it_answers_as_the_service_does(pool: ComputePool, iris: Served) -> None
     assert outcome(pool.ask(iris, Question("v1", b'{"instances": [{}]}'))) == (400, "missing_field")
 
 
-def test_no_damaged_parquet_ends_anything(pool: ComputePool, iris: Served) -> None:
+def test_no_damaged_parquet_ends_anything(pool: ComputePool, iris: LoadedModel) -> None:
     """Three hundred files with bytes changed, mostly in the footer, where the parser may end its process."""
     dice, whole = random.Random(0), table()  # noqa: S311 - no secret
     assert outcome(pool.ask(iris, Question("v1", whole, PARQUET))) == (200, "")
@@ -109,7 +109,7 @@ def test_no_damaged_parquet_ends_anything(pool: ComputePool, iris: Served) -> No
     assert processes(pool) == before
 
 
-def test_parquet_of_strange_types_is_refused_in_a_sentence(pool: ComputePool, iris: Served) -> None:
+def test_parquet_of_strange_types_is_refused_in_a_sentence(pool: ComputePool, iris: LoadedModel) -> None:
     """Dates of no calendar, names that are none, columns twice: whatever the parser says of them."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -132,7 +132,7 @@ def test_parquet_of_strange_types_is_refused_in_a_sentence(pool: ComputePool, ir
         assert outcome(pool.ask(iris, Question("v1", file.getvalue(), PARQUET)))[0] in (200, 400)
 
 
-def test_a_killed_process_is_replaced(pool: ComputePool, iris: Served) -> None:
+def test_a_killed_process_is_replaced(pool: ComputePool, iris: LoadedModel) -> None:
     """What it was about to answer is answered by the next one."""
     question = Question("v1", json.dumps({"instances": ROWS}).encode())
     assert outcome(pool.ask(iris, question)) == (200, "")
@@ -142,7 +142,7 @@ def test_a_killed_process_is_replaced(pool: ComputePool, iris: Served) -> None:
     assert first not in processes(pool)
 
 
-def test_work_that_does_not_stop_is_ended_and_only_then_is_its_place_free(pool: ComputePool, iris: Served) -> None:
+def test_work_that_does_not_stop_is_ended_and_only_then_is_its_place_free(pool: ComputePool, iris: LoadedModel) -> None:
     """A process that hangs is killed at its deadline; what waits behind it is done by another."""
     question = Question("v1", json.dumps({"instances": ROWS}).encode())
     assert outcome(pool.ask(iris, question)) == (200, "")
@@ -155,7 +155,7 @@ def test_work_that_does_not_stop_is_ended_and_only_then_is_its_place_free(pool: 
     assert outcome(pool.ask(iris, question)) == (200, "")
 
 
-def test_writing_stops_in_time_and_is_refused_beforehand_if_it_cannot(pool: ComputePool, song: Served) -> None:
+def test_writing_stops_in_time_and_is_refused_beforehand_if_it_cannot(pool: ComputePool, song: LoadedModel) -> None:
     """2,000 characters for a thousand prompts cannot be done in a second: that is known after a few steps."""
     wish = {"prompt": "green", "length": 2000}
     question = Question("v1", json.dumps({"instances": [wish] * song.predictor.encoder.max_instances}).encode())
@@ -168,7 +168,7 @@ def test_writing_stops_in_time_and_is_refused_beforehand_if_it_cannot(pool: Comp
     assert processes(pool) == before
 
 
-def test_quick_work_does_not_wait_for_long_work(pool: ComputePool, song: Served, iris: Served) -> None:
+def test_quick_work_does_not_wait_for_long_work(pool: ComputePool, song: LoadedModel, iris: LoadedModel) -> None:
     """While texts are written for seconds, a table of CSV is answered."""
     pool.seconds = 60.0
     long = Question("v1", json.dumps({"instances": [{"prompt": "green", "length": 2000}] * 20}).encode())
@@ -182,7 +182,7 @@ def test_quick_work_does_not_wait_for_long_work(pool: ComputePool, song: Served,
     assert not all(future.done() for future in writing)
 
 
-def test_clients_take_turns(iris: Served, pool: ComputePool) -> None:
+def test_clients_take_turns(iris: LoadedModel, pool: ComputePool) -> None:
     """Who asks much waits for who asks little, and may not have more than some waiting."""
     pool.quick.waiting.most_of_one = 20
     question = Question("v1", json.dumps({"instances": ROWS * 30}).encode())
@@ -217,7 +217,7 @@ compute_process.main()
 
 
 def test_work_that_asks_for_no_time_leaves_the_quick_lane(
-    pool: ComputePool, iris: Served, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    pool: ComputePool, iris: LoadedModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """It is ended, and tried again where long work is done; what waits behind it is done by a spare process."""
     (tmp_path / "slow_process.py").write_text(SLOW)
@@ -239,7 +239,7 @@ def test_work_that_asks_for_no_time_leaves_the_quick_lane(
     assert [outcome(future) for future in (late, later)] == [(503, "timeout")] * 2
 
 
-def test_a_client_that_left_costs_nothing(pool: ComputePool, iris: Served) -> None:
+def test_a_client_that_left_costs_nothing(pool: ComputePool, iris: LoadedModel) -> None:
     """Its question is dropped if it was not begun."""
     question = Question("v1", json.dumps({"instances": ROWS}).encode())
     with pool.quick.changed:
@@ -262,7 +262,7 @@ def test_a_large_picture_is_known_to_be_one_by_its_head() -> None:
     assert column.open(file.getvalue()).shape == (8, 8, 1)
 
 
-def test_a_package_that_is_gone_is_said_so(pool: ComputePool, iris: Served, tmp_path: Path) -> None:
+def test_a_package_that_is_gone_is_said_so(pool: ComputePool, iris: LoadedModel, tmp_path: Path) -> None:
     """It is no fault of the request."""
     import dataclasses
 
@@ -270,7 +270,7 @@ def test_a_package_that_is_gone_is_said_so(pool: ComputePool, iris: Served, tmp_
     assert outcome(pool.ask(gone, Question("v1", b"{}"))) == (503, "not_available")
 
 
-def test_nothing_is_left_when_it_is_closed(iris: Served) -> None:
+def test_nothing_is_left_when_it_is_closed(iris: LoadedModel) -> None:
     """Processes end, what waits is dropped, and it may be asked again."""
     pool = ComputePool(10.0)
     question = Question("v1", json.dumps({"instances": ROWS}).encode())
@@ -282,7 +282,7 @@ def test_nothing_is_left_when_it_is_closed(iris: Served) -> None:
     pool.close()
 
 
-def test_a_process_that_is_not_needed_ends(iris: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_is_not_needed_ends(iris: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its memory is given back, and the next question starts another."""
     monkeypatch.setattr(compute_pool, "IDLE", 0.2)
     pool = ComputePool(10.0)
@@ -304,7 +304,7 @@ def _picture(side: int) -> str:
 
 
 @pytest.mark.smoke
-def test_hostile_work_holds_nobody_up(app: Starlette, song: Served) -> None:
+def test_hostile_work_holds_nobody_up(app: Starlette, song: LoadedModel) -> None:
     """Eight clients that ask for the dearest there is leave the median of a plain request below 5 ms, p99 below 100."""
     own = application(Limits(seconds=10))
     install(own, [*app.state.models.values(), song])
@@ -349,9 +349,9 @@ def test_hostile_work_holds_nobody_up(app: Starlette, song: Served) -> None:
 def _meters() -> Any:
     from prometheus_client import CollectorRegistry
 
-    from tiltyard.serving.http.prometheus import Meters
+    from tiltyard.serving.http.prometheus import RequestMetrics
 
-    return Meters(registry=CollectorRegistry())
+    return RequestMetrics(registry=CollectorRegistry())
 
 
 def test_the_time_that_steps_take_is_foreseen() -> None:

@@ -19,7 +19,7 @@ from wire import FAST, GET, HEAD, PLAIN, SERVED, USUAL, connect, heard, request,
 
 from tiltyard.errors import RequestError
 from tiltyard.serving.http import api_keys, connection
-from tiltyard.serving.http.admission import BUFFERED, Guard
+from tiltyard.serving.http.admission import BUFFERED, AdmissionControl
 from tiltyard.serving.http.connection import BoundedConnection
 from tiltyard.serving.http.limits import Limits
 
@@ -257,7 +257,7 @@ def test_the_place_of_a_client_whose_connection_breaks_is_free(app: Starlette) -
 
 def test_one_client_leaves_room_for_the_bodies_of_others() -> None:
     """Half of the memory for bodies is the most that one holds."""
-    guard = Guard(Limits())
+    guard = AdmissionControl(Limits())
     guard.buffer(BUFFERED // 2, "greedy")
     with pytest.raises(RequestError, match="less data at a time"):
         guard.buffer(1, "greedy")

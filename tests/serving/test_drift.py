@@ -21,33 +21,33 @@ from tiltyard.monitoring.monitor import monitor
 from tiltyard.preparation.array_file import read_part
 from tiltyard.serving.http import drift_gauges
 from tiltyard.serving.http.app import application, install
-from tiltyard.serving.http.champion_watcher import Keeper
-from tiltyard.serving.http.drift_gauges import Drift
-from tiltyard.serving.http.prometheus import Meters
-from tiltyard.serving.model.loaded_model import Served
-from tiltyard.serving.traffic.recorder import Recorder, Told
+from tiltyard.serving.http.champion_watcher import ChampionWatcher
+from tiltyard.serving.http.drift_gauges import DriftGauges
+from tiltyard.serving.http.prometheus import RequestMetrics
+from tiltyard.serving.model.loaded_model import LoadedModel
+from tiltyard.serving.traffic.recorder import RecordedAnswer, Recorder
 from tiltyard.workspace import Workspace
 
-Kept = tuple[Workspace, list[str], Starlette, Keeper]
+Kept = tuple[Workspace, list[str], Starlette, ChampionWatcher]
 
 
-def trained(space: Workspace, model: Served, rows: int) -> list[Any]:
+def trained(space: Workspace, model: LoadedModel, rows: int) -> list[Any]:
     """Return instances that are spread as the training rows are: numbers of iris are trained on as they come."""
     features, _ = read_part(space.out("iris", "prepare") / "train.npz")
     drawn = features[np.random.default_rng(0).integers(0, len(features), rows)].astype(float).round(3)
     return [dict(zip(model.predictor.encoder.columns, row, strict=True)) for row in drawn.tolist()]
 
 
-def told(model: Served, instances: list[Any], arm: str = "champion") -> Told:
+def told(model: LoadedModel, instances: list[Any], arm: str = "champion") -> RecordedAnswer:
     """Return a recorded request."""
-    return Told(model, arm, "a", 0.0, 1.0, instances, [])
+    return RecordedAnswer(model, arm, "a", 0.0, 1.0, instances, [])
 
 
 def test_the_gauge_moves_with_what_shifts_alone(kept: Kept) -> None:
     """Half a centimetre more petal: that feature stands out, the others stay; with what is as trained nothing does."""
     space, (first, second, _), app, _ = kept
     model, registry = app.state.models["iris"], prometheus_client.CollectorRegistry()
-    found = Drift(Meters(registry=registry).drifted)
+    found = DriftGauges(RequestMetrics(registry=registry).drifted)
 
     def psi(feature: str, version: str = first) -> float | None:
         labels = {"model": "iris", "version": version, "feature": feature}
@@ -70,7 +70,7 @@ def test_the_gauge_moves_with_what_shifts_alone(kept: Kept) -> None:
     found.measure()
     assert (psi("petal_width") or 0) > 0.5
     assert (psi("petal_length") or 1) < 0.2
-    other = Served.load(space.package("iris", second))
+    other = LoadedModel.load(space.package("iris", second))
     found.see(told(other, same))
     found.measure()
     assert math.isnan(psi("petal_width") or 0)
@@ -81,7 +81,7 @@ def test_the_sample_is_bounded(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> N
     """The latest rows alone are kept, as numbers."""
     monkeypatch.setattr(drift_gauges, "ROWS", 50)
     model = kept[2].state.models["iris"]
-    found = Drift(lambda *_: None)
+    found = DriftGauges(lambda *_: None)
     for _ in range(20):
         found.see(told(model, [tiny.IRIS] * 30))
     _, columns = found.seen["iris"]
@@ -93,7 +93,7 @@ def test_training_rows_lie_at_no_distance_from_themselves(
     packages: dict[str, Path], tiny_workspace: Workspace, name: str
 ) -> None:
     """For tables, pictures and series; and others than those do lie at one."""
-    model = Served.load(packages[name])
+    model = LoadedModel.load(packages[name])
     features, _ = read_part(tiny_workspace.out(name, "prepare") / "train.npz")
     for column, values in quantities(model.predictor.encoder, features).items():
         assert distance(model.reference[column], values).value == pytest.approx(0)
@@ -113,9 +113,9 @@ def test_missing_numbers_and_rare_flags_count() -> None:
 
 def test_a_package_without_a_reference_is_served_without_gauges(packages: dict[str, Path]) -> None:
     """Packages of an earlier release have none."""
-    model = Served.load(packages["iris"])
+    model = LoadedModel.load(packages["iris"])
     object.__setattr__(model, "reference", {})
-    found = Drift(lambda *_: pytest.fail("nothing is known"))
+    found = DriftGauges(lambda *_: pytest.fail("nothing is known"))
     found.see(told(model, [tiny.IRIS] * 300))
     found.measure()
 
@@ -150,7 +150,7 @@ def test_a_record_of_series_is_looked_at_too(packages: dict[str, Path], tmp_path
     """By the mean of each window, from what lies in Parquet as lists."""
     from tiltyard.monitoring import records
 
-    model = Served.load(packages["sine"])
+    model = LoadedModel.load(packages["sine"])
     app = application()
     install(app, [model])
     space = Workspace(tmp_path)

@@ -17,17 +17,17 @@ from starlette.applications import Starlette
 from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.monitoring import records
-from tiltyard.monitoring.live_quality import Live, live
+from tiltyard.monitoring.live_quality import LiveQuality, live
 from tiltyard.serving import serve
 from tiltyard.serving.http import api_keys, feedback
 from tiltyard.serving.http.app import application, install
-from tiltyard.serving.http.champion_watcher import Keeper
+from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.serving.http.limits import Limits
 from tiltyard.serving.http.middleware import named
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import smoke_test
 from tiltyard.serving.requests.json_body import decoded
-from tiltyard.serving.traffic.append_log import Spool, every
+from tiltyard.serving.traffic.append_log import AppendLog, every
 from tiltyard.serving.traffic.feedback_token import TOKEN
 from tiltyard.serving.traffic.rate_limit import RateLimits
 from tiltyard.serving.traffic.recorder import Recorder
@@ -36,7 +36,7 @@ from tiltyard.workspace import Workspace
 
 PREDICT, FEEDBACK = "/v1/models/iris:predict", "/v1/models/iris:feedback"
 BODY = {"instances": [tiny.IRIS]}
-Kept = tuple[Workspace, list[str], Starlette, Keeper]
+Kept = tuple[Workspace, list[str], Starlette, ChampionWatcher]
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def tell(client: TestClient, truth: str, **item: Any) -> httpx.Response:
     return answer
 
 
-def found(kept: Kept, recorder: Recorder) -> Live:
+def found(kept: Kept, recorder: Recorder) -> LiveQuality:
     """Put truths to answers."""
     recorder.lines.finish()
     return live(kept[0], loader.load(kept[0], "iris"))
@@ -275,7 +275,7 @@ def test_one_sender_has_not_the_room_of_all(
     assert flood(mary) == 0
     clock[0] += 3600
     assert flood(mary) == first
-    monkeypatch.setattr(Spool, "add", lambda *_, **__: True)
+    monkeypatch.setattr(AppendLog, "add", lambda *_, **__: True)
     for _ in range(200):
         clock[0] += 60
         if not flood(mary):
@@ -331,7 +331,9 @@ def test_a_disk_that_is_full_is_told(client: TestClient, recorder: Recorder, mon
     """The client hears 503 and may send the truth again."""
     item = ask(client)
     with monkeypatch.context() as patch:
-        patch.setattr(Spool, "_append", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        patch.setattr(
+            AppendLog, "_append", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+        )
         refusal = tell(client, "setosa", **item)
     assert (refusal.status_code, refusal.json()["error"]["code"]) == (503, "not_kept")
     assert tell(client, "setosa", **item).status_code == 200
@@ -343,10 +345,10 @@ def test_of_truths_that_nobody_signed_the_first_counts(kept: Kept, task: Task) -
     space = kept[0]
     answer = {"label": "setosa", "probabilities": {name: float(name == "setosa") for name in task.classes}}
     line = {"id": "a", "time": 1.0, "ms": 1.0, "arm": "champion", "version": "0" * 12}
-    spool = Spool(space.records / "iris/answers")
+    spool = AppendLog(space.records / "iris/answers")
     spool.add(json.dumps({**line, "instances": [tiny.IRIS], "predictions": [answer]}).encode())
     spool.close()
-    told = Spool(space.records / "iris/truths")
+    told = AppendLog(space.records / "iris/truths")
     for time, truth in enumerate(("versicolor", "setosa", "virginica")):
         items = [{"id": "a", "instance": 0, "truth": truth}]
         told.add(json.dumps({"time": float(time), "truths": items}).encode())
@@ -377,7 +379,7 @@ def test_parquet_of_an_earlier_release_is_read(kept: Kept, task: Task, recorder:
 def test_workers_share_the_secret_and_outlive_a_restart(packages: dict[str, Path], tmp_path: Path) -> None:
     """A token that one worker of a real service gave is good at every other, and after the service was started anew."""
     given = {"PACKAGES": str(packages["iris"]), "RECORDS": str(tmp_path / "records"), "RECORD": "1", "WORKERS": "2"}
-    schema = Served.load(packages["iris"]).schema
+    schema = LoadedModel.load(packages["iris"]).schema
     items: list[dict[str, Any]] = []
     for turn in range(2):
         environment = serve.environment(given, tmp_path)

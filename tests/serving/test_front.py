@@ -23,12 +23,12 @@ from starlette.types import Message
 from tiltyard.cli.main import cli
 from tiltyard.errors import RequestError, WorkspaceError
 from tiltyard.serving.http import api_keys, health
-from tiltyard.serving.http.admission import Guard
+from tiltyard.serving.http.admission import AdmissionControl
 from tiltyard.serving.http.app import application, replace
 from tiltyard.serving.http.limits import Limits
-from tiltyard.serving.http.middleware import Front
-from tiltyard.serving.http.prometheus import Meters
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.http.middleware import RequestMiddleware
+from tiltyard.serving.http.prometheus import RequestMetrics
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import bento, smoke_test
 from tiltyard.serving.serve import ARGUMENTS
 
@@ -53,17 +53,17 @@ async def _ask(app: Any, path: str = "/", headers: dict[str, str] | None = None)
     return start["status"], named, b"".join(message.get("body", b"") for message in rest)
 
 
-def _slow(limits: Limits, gate: asyncio.Event) -> Front:
+def _slow(limits: Limits, gate: asyncio.Event) -> RequestMiddleware:
     async def wait(_: Request) -> Response:
         await gate.wait()
         return Response(b"done")
 
-    return Front(Starlette(routes=[Route("/", wait), Route("/v2", wait)]), Guard(limits))
+    return RequestMiddleware(Starlette(routes=[Route("/", wait), Route("/v2", wait)]), AdmissionControl(limits))
 
 
 def test_more_than_can_be_borne_are_told_to_come_again() -> None:
     """Those that are worked on finish; the one too many is refused at once, and let in when there is room."""
-    guard = Guard(Limits(concurrency=3))
+    guard = AdmissionControl(Limits(concurrency=3))
     with contextlib.ExitStack() as inside:
         for _ in range(3):
             inside.enter_context(guard.working())
@@ -96,12 +96,12 @@ def test_an_answer_that_hangs_is_cut_off() -> None:
         await asyncio.sleep(10)
 
     with pytest.raises(TimeoutError):
-        asyncio.run(_ask(Front(half, Guard(Limits(seconds=0.05)))))
+        asyncio.run(_ask(RequestMiddleware(half, AdmissionControl(Limits(seconds=0.05)))))
 
 
 def test_a_defect_is_told_in_the_one_shape(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
     """The client hears 500 with an id, and nothing of what went wrong; whoever runs the service gets the traceback."""
-    monkeypatch.setattr(Served, "predict", lambda *_: 1 / 0)
+    monkeypatch.setattr(LoadedModel, "predict", lambda *_: 1 / 0)
     with TestClient(app, raise_server_exceptions=False) as client:
         answer = client.post(PREDICT, json={"instances": [{}]})
         assert answer.status_code == 500
@@ -116,8 +116,8 @@ def test_a_defect_is_told_in_the_one_shape(app: Starlette, monkeypatch: pytest.M
 def test_who_is_inside_is_seen_while_they_are() -> None:
     """The gauge rises with those that are worked on, not when they are done."""
     registry = prometheus_client.CollectorRegistry()
-    guard = Guard(Limits())
-    guard.meters = Meters(registry=registry)
+    guard = AdmissionControl(Limits())
+    guard.meters = RequestMetrics(registry=registry)
     with guard.working(), guard.working():
         assert registry.get_sample_value("tiltyard_requests_inside") == 2
     assert registry.get_sample_value("tiltyard_requests_inside") == 0
@@ -130,7 +130,7 @@ def test_other_traffic_passes() -> None:
     async def app(scope: Any, _: Any, __: Any) -> None:
         seen.append(scope["type"])
 
-    asyncio.run(Front(app, Guard(Limits()))({"type": "lifespan"}, None, None))  # type: ignore[arg-type]
+    asyncio.run(RequestMiddleware(app, AdmissionControl(Limits()))({"type": "lifespan"}, None, None))  # type: ignore[arg-type]
     assert seen == ["lifespan"]
 
 
@@ -141,7 +141,7 @@ def test_keys_let_in_who_has_one(tmp_path: Path, app: Starlette) -> None:
     assert one not in path.read_text()
     locked = application(Limits(keys=api_keys.read(path)))
     replace(locked, app.state.models["iris"])
-    iris: Served = app.state.models["iris"]
+    iris: LoadedModel = app.state.models["iris"]
     body = {"instances": [iris.schema["example"]]}
     with TestClient(locked) as client:
         for headers in ({"Authorization": f"Bearer {one}"}, {"Authorization": f"bearer {other}"}, {"X-API-Key": one}):
@@ -236,7 +236,7 @@ def test_long_paths_are_compared_with_no_route(path: str) -> None:
     async def app(_: Any, __: Any, ___: Any) -> None:
         pytest.fail("it was routed")
 
-    status, _, body = asyncio.run(_ask(Front(app, Guard(Limits())), path))
+    status, _, body = asyncio.run(_ask(RequestMiddleware(app, AdmissionControl(Limits())), path))
     assert status == 414
     assert b"address_too_long" in body
     assert b"expected a path of at most 1,024 bytes" in body
@@ -250,10 +250,10 @@ def test_a_path_may_be_long(client: TestClient) -> None:
 def test_requests_are_counted_by_model_version_and_status(app: Starlette) -> None:
     """Instances and seconds, too; names that a client makes up are no labels, and no request is counted twice."""
     registry = prometheus_client.CollectorRegistry()
-    iris: Served = app.state.models["iris"]
+    iris: LoadedModel = app.state.models["iris"]
     counted = application()
     replace(counted, iris)
-    counted.state.meters = Meters(registry=registry)
+    counted.state.meters = RequestMetrics(registry=registry)
     body = {"instances": [iris.schema["example"]] * 3}
     with TestClient(counted) as client:
         for path in (PREDICT, f"/v1/models/iris/versions/{iris.version}:predict"):
@@ -284,7 +284,7 @@ def test_the_log_has_a_line_a_request(
     own = api_keys.add(path, "robot")
     logged = application(Limits(keys=api_keys.read(path)))
     replace(logged, app.state.models["iris"])
-    logged.state.meters = Meters(log=True, registry=prometheus_client.CollectorRegistry())
+    logged.state.meters = RequestMetrics(log=True, registry=prometheus_client.CollectorRegistry())
     with TestClient(logged) as client:
         for name in ("my-id.7", "no id", "x" * 65):
             answer = client.get("/v1/models/iris", headers={"X-Request-Id": name, "X-API-Key": own})

@@ -21,11 +21,11 @@ from wire import HEAD, USUAL, listening, request
 from tiltyard.serving.http import api_keys
 from tiltyard.serving.http.answered_request import AnsweredRequest
 from tiltyard.serving.http.app import application, install
-from tiltyard.serving.http.fast_protocol import Hatch
+from tiltyard.serving.http.fast_protocol import FastPathProtocol
 from tiltyard.serving.http.limits import Limits
-from tiltyard.serving.http.prometheus import Meters
-from tiltyard.serving.model.compiled_request import Shortcut
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.http.prometheus import RequestMetrics
+from tiltyard.serving.model.compiled_request import CompiledRequest
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.traffic.recorder import Recorder
 
 CHANGING = re.compile(rb"date: [^\r]*")
@@ -70,10 +70,10 @@ BROKEN = {
 }  # are refused in the middle; what follows meets a closed door
 
 
-class Ordinary(Hatch):
+class Ordinary(FastPathProtocol):
     """The same bounds without the fast path."""
 
-    def _asked(self) -> Served | None:
+    def _asked(self) -> LoadedModel | None:
         return None
 
 
@@ -82,7 +82,7 @@ def ports(app: Starlette) -> Iterator[Ports]:
     """The same app with a hatch and without one."""
     served = application()
     install(served, app.state.models.values())
-    served.state.meters = Meters(registry=CollectorRegistry())
+    served.state.meters = RequestMetrics(registry=CollectorRegistry())
     with listening(served) as with_one, listening(served, Ordinary) as without:
         said(with_one, [REQUESTS["with reasons"]])  # starts the process that gives them
         yield {"with": with_one, "without": without}
@@ -132,7 +132,7 @@ def counted(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> tuple[Starlette,
     """An app of the test's own, and what is counted of its requests."""
     served, heard = application(), []
     install(served, app.state.models.values())
-    served.state.meters = Meters(registry=CollectorRegistry())
+    served.state.meters = RequestMetrics(registry=CollectorRegistry())
     monkeypatch.setattr(served.state.meters, "count", lambda one, _: heard.append(one))
     return served, heard
 
@@ -160,7 +160,7 @@ def test_what_fails_is_told_by_the_app(
 ) -> None:
     """A defect in the answering is a 500 in our shape, and no wrong request."""
     app, heard = counted
-    monkeypatch.setattr(Shortcut, "answer", lambda *_: 1 / 0)
+    monkeypatch.setattr(CompiledRequest, "answer", lambda *_: 1 / 0)
     with listening(app) as port:
         answer = said(port, [USUAL])
     assert answer.startswith(b"HTTP/1.1 500")
@@ -175,7 +175,7 @@ def test_keys_and_limits_hold(app: Starlette, tmp_path: Any) -> None:
     served = application(Limits(concurrency=1, keys=api_keys.read(path)))
     install(served, app.state.models.values())
     registry = CollectorRegistry()
-    served.state.meters = Meters(registry=registry)
+    served.state.meters = RequestMetrics(registry=registry)
     known = request({"instances": [tiny.IRIS]}, b"authorization: Bearer " + key)
     with listening(served) as port:
         assert said(port, [USUAL]).startswith(b"HTTP/1.1 401")
@@ -209,7 +209,7 @@ def test_an_answer_does_not_end_what_follows_it(counted: tuple[Starlette, list[A
     """The time that a silent connection has begins after the last answer, and not in the middle of another request."""
     app, _ = counted
 
-    class Short(Hatch):
+    class Short(FastPathProtocol):
         def __init__(self, *given: Any, **more: Any) -> None:
             super().__init__(*given, **more)
             self.timeout_keep_alive = 0.3  # type: ignore[assignment]

@@ -14,7 +14,7 @@ from watched import Seen
 from wires import WRAPPINGS, Request, dealt, statuses
 
 from tiltyard.serving import serve
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import smoke_test
 
 IRIS = {"sepal_length": 5.1, "petal_length": 1.4}
@@ -27,7 +27,7 @@ def test_a_service_survives_a_thousand_hostile_requests(packages: dict[str, Path
     """The same processes answer as before; of the 10,000 of benchmarks/hostile.py, which also says what memory does."""
     golden = {}
     for name in tiny.TASKS:
-        served = Served.load(packages[name])
+        served = LoadedModel.load(packages[name])
         rows = [served.schema["example"]]
         golden[name] = {"instances": rows, "predictions": served.predict(rows), "version": served.version}
     environment = serve.environment({**serve.fixed(packages), "TIMEOUT": "10"}, tmp_path)

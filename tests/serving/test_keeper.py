@@ -26,9 +26,9 @@ from tiltyard.errors import PackageError
 from tiltyard.serving import serve
 from tiltyard.serving.http import champion_watcher
 from tiltyard.serving.http.app import application
-from tiltyard.serving.http.champion_watcher import Keeper
-from tiltyard.serving.model.compiled_request import Shortcut
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.http.champion_watcher import ChampionWatcher
+from tiltyard.serving.model.compiled_request import CompiledRequest
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import bento, smoke_test
 from tiltyard.serving.serve import ARGUMENTS
 from tiltyard.workspace import Workspace
@@ -37,7 +37,7 @@ IRIS = tiny.IRIS
 PREDICT = "/v1/models/iris:predict"
 
 
-Kept = tuple[Workspace, list[str], Starlette, Keeper]
+Kept = tuple[Workspace, list[str], Starlette, ChampionWatcher]
 
 
 def test_a_new_champion_answers_and_the_one_before_stays_warm(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +59,7 @@ def test_a_new_champion_answers_and_the_one_before_stays_warm(kept: Kept, monkey
         statuses = client.get("/v1/models/iris").json()["model_version_status"]
         assert [status["version"] for status in statuses] == [second, first]
         with monkeypatch.context() as patch:
-            patch.setattr(Served, "load", lambda _: pytest.fail("it was warm"))
+            patch.setattr(LoadedModel, "load", lambda _: pytest.fail("it was warm"))
             tiny.crowned(space, first)
             watching.look()
             watching.look()
@@ -96,7 +96,7 @@ def test_golden_rows_are_asked_as_clients_ask(
     """A shortcut that answers otherwise than was evaluated keeps a champion out, though the long way is right."""
     space, (first, second, _), app, watching = kept
     wrong = b'{"predictions": [{"label": "rose", "probabilities": {}}]}', 1
-    monkeypatch.setattr(Shortcut, "answer", lambda *_: wrong)
+    monkeypatch.setattr(CompiledRequest, "answer", lambda *_: wrong)
     tiny.crowned(space, second)
     watching.look()
     assert "iris: the new champion is not served" in caplog.text
@@ -156,7 +156,7 @@ def test_a_fifo_in_place_of_a_file_stops_nobody(kept: Kept, name: str) -> None:
         tiny.crowned(space, second)
         _soon(watching.look)
         assert app.state.models["iris"].version == second
-    _soon(Keeper(application(), space.root / "serving").start)
+    _soon(ChampionWatcher(application(), space.root / "serving").start)
 
 
 def test_named_tasks_alone_are_followed(arena: tuple[Workspace, list[str]], tmp_path: Path) -> None:
@@ -166,14 +166,14 @@ def test_named_tasks_alone_are_followed(arena: tuple[Workspace, list[str]], tmp_
     root = space.root / "serving"
     tiny.promoted(space, tiny.evaluated(space, "sine"))
     app = application()
-    found = Keeper(app, root, ["iris"])
+    found = ChampionWatcher(app, root, ["iris"])
     found.start()
     assert [*app.state.models] == ["iris"]
     found.tasks = set()
     found.look()
     assert sorted(app.state.models) == ["iris", "sine"]
     with pytest.raises(PackageError, match="no champion"):
-        Keeper(app, root, ["rose"]).start()
+        ChampionWatcher(app, root, ["rose"]).start()
 
 
 @pytest.fixture
@@ -198,7 +198,7 @@ def test_hammered_while_champions_change_no_request_is_lost(
     """Fifty changes under load: every request is answered, by one version, and the version in the answer is true."""
     address, space = url
     versions = arena[1][:2]
-    truth = {version: Served.load(space.package("iris", version)).predict([IRIS]) for version in versions}
+    truth = {version: LoadedModel.load(space.package("iris", version)).predict([IRIS]) for version in versions}
     over, heard, wrong = threading.Event(), dict.fromkeys(versions, 0), list[str]()
 
     def hammer() -> None:

@@ -21,7 +21,7 @@ from tiltyard import files
 from tiltyard.errors import PackageError, RegistryError
 from tiltyard.serving import serve
 from tiltyard.serving.http.app import application
-from tiltyard.serving.http.champion_watcher import Keeper
+from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.serving.http.last_good import LastGood
 from tiltyard.serving.packaging import smoke_test
 from tiltyard.serving.serve import ARGUMENTS
@@ -42,7 +42,7 @@ def space(arena: tuple[Workspace, list[str]], tmp_path: Path) -> Workspace:
 def started(space: Workspace) -> Starlette:
     """Start a worker as the service does."""
     app = application()
-    Keeper(app, space.root / "serving", last_good=serve.last_good(space)).start()
+    ChampionWatcher(app, space.root / "serving", last_good=serve.last_good(space)).start()
     return app
 
 
@@ -142,7 +142,7 @@ def test_a_worker_without_a_last_good_champion_serves_the_other_tasks(
     """At the first start nothing is known: the log says so, and the task comes back once its pointer is mended."""
     damage(space, arena[1])
     app = application()
-    watching = Keeper(app, space.root / "serving")
+    watching = ChampionWatcher(app, space.root / "serving")
     watching.start()
     assert [*app.state.models] == ["sine"]
     assert "iris: " in caplog.text
@@ -199,7 +199,7 @@ def test_a_folder_that_cannot_be_written_ends_nothing(
     place = space.root / "state"
     place.write_text("")
     app = application()
-    watching = Keeper(app, space.root / "serving", last_good=LastGood(place))
+    watching = ChampionWatcher(app, space.root / "serving", last_good=LastGood(place))
     watching.start()
     watching.look()
     assert sorted(app.state.models) == ["iris", "sine"]

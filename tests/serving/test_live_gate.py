@@ -14,7 +14,7 @@ from tiltyard.config.task import Task
 from tiltyard.gate.judge import judge
 from tiltyard.gate.promote import promote
 from tiltyard.registry.registry import Registry
-from tiltyard.serving.traffic.append_log import Spool
+from tiltyard.serving.traffic.append_log import AppendLog
 from tiltyard.workspace import Workspace
 
 
@@ -34,14 +34,14 @@ def rivals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Workspace, 
 def happened(workspace: Workspace, task: Task, right: dict[str, int]) -> None:
     """Leave 300 requests that both versions answered, each so many times rightly, and their truths."""
     flowers = [dict(zip(IRIS, row, strict=True)) for row in load_iris().data.tolist()] * 2
-    answers = Spool(workspace.records / "iris" / "answers")
+    answers = AppendLog(workspace.records / "iris" / "answers")
     for version, good in right.items():
         for place in range(300):
             label = task.classes[place % 3 if place < good else (place + 1) % 3]
             answer = {"label": label, "probabilities": {name: float(name == label) for name in task.classes}}
             line = {"id": f"r{place}", "time": 1.0, "ms": 1.0, "arm": "champion", "version": version}
             answers.add(json.dumps({**line, "instances": [flowers[place]], "predictions": [answer]}).encode())
-    truths = Spool(workspace.records / "iris" / "truths")
+    truths = AppendLog(workspace.records / "iris" / "truths")
     items = [{"id": f"r{place}", "instance": 0, "truth": task.classes[place % 3]} for place in range(300)]
     truths.add(json.dumps({"time": 2.0, "truths": items}).encode())
 

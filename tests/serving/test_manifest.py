@@ -18,8 +18,8 @@ from tiltyard.errors import PackageError
 from tiltyard.registry import manifest
 from tiltyard.registry.registry import Registry
 from tiltyard.serving.http.app import application
-from tiltyard.serving.http.champion_watcher import Keeper
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.http.champion_watcher import ChampionWatcher
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import bento, package, smoke_test
 from tiltyard.workspace import Workspace
 
@@ -89,10 +89,10 @@ def test_what_was_changed_after_packaging_is_not_opened(
 ) -> None:
     """Schema, card, golden rows and reference, each as it was when the package was proven; nor is it packaged again."""
     space, folder = packaged
-    Served.load(folder)
+    LoadedModel.load(folder)
     change(folder)
     with pytest.raises(PackageError, match="was changed after packaging: expected") as caught:
-        Served.load(folder)
+        LoadedModel.load(folder)
     assert "dvc checkout" in caught.value.hint
     from tiltyard.config import loader
 
@@ -108,7 +108,7 @@ def test_the_pointer_knows_the_files(
     """Whoever also changes what the package says of itself is refused by the service, which reads the pointer."""
     space, folder = packaged
     app: Starlette = application()
-    Keeper(app, space.root / "serving").start()
+    ChampionWatcher(app, space.root / "serving").start()
     assert app.state.models["iris"].version == folder.name
     change(folder)
     proof = files.read_json(folder / "proven.json")
@@ -117,7 +117,7 @@ def test_the_pointer_knows_the_files(
     else:
         files.write_json(folder / "proven.json", {**proof, manifest.KEY: manifest.hashes(folder)})
     with pytest.raises(PackageError, match="is not the one that was promoted"):
-        Keeper(application(), space.root / "serving").start()
+        ChampionWatcher(application(), space.root / "serving").start()
 
 
 def test_packages_and_pointers_from_before_are_opened(packaged: tuple[Workspace, Path]) -> None:
@@ -128,9 +128,9 @@ def test_packages_and_pointers_from_before_are_opened(packaged: tuple[Workspace,
     path = space.champion("iris")
     files.write_json(path, {key: value for key, value in files.read_json(path).items() if key != "files"})
     _longer("card.md")(folder)
-    assert Served.load(folder).version == folder.name
+    assert LoadedModel.load(folder).version == folder.name
     app = application()
-    Keeper(app, space.root / "serving").start()
+    ChampionWatcher(app, space.root / "serving").start()
     assert app.state.models["iris"].version == folder.name
 
 
@@ -140,7 +140,7 @@ def test_a_damaged_record_is_a_change(packaged: tuple[Workspace, Path], content:
     _, folder = packaged
     (folder / "proven.json").write_text(content)
     with pytest.raises(PackageError, match=r"proven\.json was changed after packaging"):
-        Served.load(folder)
+        LoadedModel.load(folder)
 
 
 def test_a_bento_holds_the_hashes(packaged: tuple[Workspace, Path], tmp_path: Path) -> None:
@@ -149,10 +149,10 @@ def test_a_bento_holds_the_hashes(packaged: tuple[Workspace, Path], tmp_path: Pa
     bento._fill(space, tmp_path / "context", "iris", folder.name)
     inside = tmp_path / "context" / "packages" / "iris" / folder.name
     (inside / "proven.json").unlink()
-    Served.load(inside)
+    LoadedModel.load(inside)
     _better_metrics(inside)
     with pytest.raises(PackageError, match="was changed after packaging"):
-        Served.load(inside)
+        LoadedModel.load(inside)
 
 
 def test_the_version_is_that_of_model_and_encoder_alone(packaged: tuple[Workspace, Path]) -> None:
@@ -175,5 +175,5 @@ def test_service_and_command_line_refuse_the_same_pointer(packaged: tuple[Worksp
     with pytest.raises(Exception, match=f"contradicts itself: its version is {'0' * 12}") as by_hand:
         Registry(space).champion("iris")
     with pytest.raises(PackageError) as by_service:
-        Keeper(application(), space.root / "serving").start()
+        ChampionWatcher(application(), space.root / "serving").start()
     assert str(by_hand.value) in str(by_service.value)

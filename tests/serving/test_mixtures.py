@@ -13,15 +13,15 @@ from client import TestClient
 
 from tiltyard.config.task import Task
 from tiltyard.serving.http.app import application, install
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.predict import predict, predict_csv
 from tiltyard.workspace import Workspace
 
 
 @contextmanager
-def serving(space: Workspace, make: Callable[[Workspace], Task]) -> Iterator[tuple[Served, TestClient]]:
+def serving(space: Workspace, make: Callable[[Workspace], Task]) -> Iterator[tuple[LoadedModel, TestClient]]:
     """Serve a small random model of a task."""
-    served = Served.load(tiny.promoted(space, tiny.evaluated(space, make(space).name)))
+    served = LoadedModel.load(tiny.promoted(space, tiny.evaluated(space, make(space).name)))
     app = application()
     install(app, [served])
     with TestClient(app) as client:

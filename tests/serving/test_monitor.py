@@ -30,23 +30,23 @@ from tiltyard.monitoring.live_quality import live
 from tiltyard.monitoring.monitor import monitor
 from tiltyard.preparation.sealed_test import read_test
 from tiltyard.serving.http.app import application, install
-from tiltyard.serving.http.champion_watcher import Keeper
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.http.champion_watcher import ChampionWatcher
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import bento, smoke_test
 from tiltyard.serving.serve import ARGUMENTS
-from tiltyard.serving.traffic.append_log import Spool, every, lines
+from tiltyard.serving.traffic.append_log import AppendLog, every, lines
 from tiltyard.serving.traffic.recorder import Recorder
 from tiltyard.workspace import Workspace
 
 PREDICT, FEEDBACK = "/v1/models/iris:predict", "/v1/models/iris:feedback"
-Kept = tuple[Workspace, list[str], Starlette, Keeper]
+Kept = tuple[Workspace, list[str], Starlette, ChampionWatcher]
 
 
 def sealed(space: Workspace, name: str = "iris") -> tuple[list[Any], list[Any]]:
     """Return the test rows as a client sends them, and their truths as one sends these."""
     task = loader.load(space, name)
     test, folder = read_test(space, task), next(space.package(name, "x").parent.glob("*/schema.json")).parent
-    instances = Served.load(folder).predictor.encoder.to_json(test.rows)
+    instances = LoadedModel.load(folder).predictor.encoder.to_json(test.rows)
     return instances, [task.classes[place] for place in test.truth] if task.classes else test.truth.tolist()
 
 
@@ -108,7 +108,7 @@ def test_numbers_and_forecasts_are_measured_too(reigning: Workspace, tmp_path: P
         task, (rows, truths) = loader.load(reigning, name), sealed(reigning, name)
         folder = next(reigning.package(name, "x").parent.glob("*/schema.json")).parent
         app = application()
-        install(app, [Served.load(folder)])
+        install(app, [LoadedModel.load(folder)])
         recorder = app.state.recorder = Recorder(tmp_path, 1.0)
         with TestClient(app) as client:
             answer = client.post(f"/v1/models/{name}:predict", json={"instances": rows})
@@ -199,7 +199,7 @@ def test_a_killed_writer_leaves_its_whole_lines(tmp_path: Path) -> None:
 
 def test_spools_are_bounded(tmp_path: Path) -> None:
     """A full file is followed by another; when all are full, lines are refused until someone takes them."""
-    spool = Spool(tmp_path, largest=100, total=300)
+    spool = AppendLog(tmp_path, largest=100, total=300)
     taken = [spool.add(b"x" * 49) for _ in range(20)]
     assert taken == [True] * 6 + [False] * 14
     assert [len(lines(path)) for path, _ in every(tmp_path)] == [2, 2, 2]
@@ -262,7 +262,7 @@ def test_feedback_that_cannot_be_meant_is_refused_whole(
 def test_truths_of_numbers_are_numbers(packages: dict[str, Path], tmp_path: Path) -> None:
     """Finite ones; of what is not served there is no feedback, nor where nothing is recorded, nor without room."""
     app = application()
-    model = Served.load(packages["diabetes"])
+    model = LoadedModel.load(packages["diabetes"])
     install(app, [model])
     path = "/v1/models/diabetes:feedback"
     with TestClient(app) as client:
@@ -278,7 +278,7 @@ def test_truths_of_numbers_are_numbers(packages: dict[str, Path], tmp_path: Path
         assert client.post("/v1/models/rose:feedback", json=good).status_code == 404
         json_type = {"content-type": "application/json"}
         assert client.post(path, content=b"x" * 1_000_001, headers=json_type).status_code == 413
-        recorder.truths.spools["diabetes"] = Spool(tmp_path, total=0)
+        recorder.truths.spools["diabetes"] = AppendLog(tmp_path, total=0)
         assert client.post(path, json=good).json()["error"]["code"] == "no_room"
 
 
@@ -298,7 +298,7 @@ def test_settings_of_the_record_come_from_the_environment(tmp_path: Path) -> Non
 def test_pictures_are_not_recorded_but_their_answers(packages: dict[str, Path], tmp_path: Path) -> None:
     """They would take a hundred times the room."""
     app = application()
-    model = Served.load(packages["digits"])
+    model = LoadedModel.load(packages["digits"])
     install(app, [model])
     recorder = app.state.recorder = Recorder(tmp_path, 1.0)
     with TestClient(app) as client:

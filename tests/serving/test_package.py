@@ -24,7 +24,7 @@ from tiltyard.data import dvc
 from tiltyard.errors import PackageError, RegistryError
 from tiltyard.registry.registry import Registry
 from tiltyard.serving.model.golden_rows import compare
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import bento, package, smoke_test
 from tiltyard.workspace import Workspace
 
@@ -138,7 +138,7 @@ def test_a_clone_pulls_the_package(space: Workspace, iris: Task, tmp_path: Path)
     subprocess.run([sys.executable, "-m", *command], cwd=clone.root, check=True, capture_output=True)
     folder = Registry(clone).package("iris", version)
     assert sorted(path.name for path in folder.iterdir()) == FILES
-    assert Served.load(folder).task == "iris"
+    assert LoadedModel.load(folder).task == "iris"
 
 
 def test_what_others_write_is_left_alone(tiny_workspace: Workspace, tmp_path: Path) -> None:

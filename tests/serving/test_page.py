@@ -17,7 +17,7 @@ from tiltyard import imports
 from tiltyard.serving.http import api_keys, page
 from tiltyard.serving.http.app import application
 from tiltyard.serving.http.limits import Limits
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import bento, smoke_test
 
 FOLDER = Path(page.__file__).parent / "static"
@@ -102,8 +102,8 @@ def test_the_card_is_given_as_it_was_packaged(client: TestClient, app: Starlette
         assert answer.text == (packages["iris"] / "card.md").read_text(encoding="utf-8")
         assert answer.headers["content-type"] == "text/markdown; charset=utf-8"
     bare = application()
-    iris: Served = app.state.models["iris"]
-    bare.state.models = {"iris": Served(iris.schema, iris.predictor)}
+    iris: LoadedModel = app.state.models["iris"]
+    bare.state.models = {"iris": LoadedModel(iris.schema, iris.predictor)}
     refusal = TestClient(bare).get("/v1/models/iris/card")
     assert (refusal.status_code, refusal.json()["error"]["code"]) == (404, "no_card")
 

@@ -26,7 +26,7 @@ from tiltyard.preparation import prepare
 from tiltyard.serving.http import api_keys
 from tiltyard.serving.http.app import application, install
 from tiltyard.serving.http.limits import Limits
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.workspace import Workspace
 
 pytestmark = pytest.mark.smoke
@@ -115,7 +115,7 @@ def test_a_table_is_asked_by_keys_alone(browser: Browser, url: str, app: Starlet
     browser.until("document.querySelector('#iris .bars')")
     assert not browser.script("document.querySelector('#iris [aria-invalid]')")
     where, body = command(browser, "iris")
-    iris: Served = app.state.models["iris"]
+    iris: LoadedModel = app.state.models["iris"]
     assert body == {"instances": [{**iris.schema["example"], "sepal_length": 6.25}]}
     right = httpx.post(where, json=body).json()["predictions"][0]
     said = browser.script("document.querySelector('#iris .answer').innerText")
@@ -131,7 +131,7 @@ def test_a_number_is_told_with_what_it_may_miss_by(browser: Browser, url: str, a
     browser.open(url, DRAWN)
     fill(browser, "diabetes", "age", "33")
     said = answer(browser, "diabetes")
-    model: Served = app.state.models["diabetes"]
+    model: LoadedModel = app.state.models["diabetes"]
     (right,) = model.predict([{**model.schema["example"], "age": 33}])
     assert float(said.split()[0].replace(",", "")) == pytest.approx(right, rel=1e-5)
     assert "missed by" in said
@@ -205,7 +205,7 @@ def test_a_series_is_pasted_and_its_forecast_drawn(browser: Browser, url: str, a
     fill(browser, "sine", history, "\n".join(map(str, values)))
     assert "40 numbers: the last 32 are sent" in browser.script("document.querySelector('#sine .field').innerText")
     said = answer(browser, "sine")
-    model: Served = app.state.models["sine"]
+    model: LoadedModel = app.state.models["sine"]
     (right,) = model.predict([values[-32:]])
     assert float(said.split()[0]) == pytest.approx(right, rel=1e-5)
     assert browser.script("document.querySelectorAll('#sine .answer circle.next').length") == 1
@@ -274,7 +274,7 @@ def test_every_kind_of_value_has_its_field(browser: Browser, workspace: Workspac
     task = shop.write(workspace, shop.customers(), {"serve.example": {**example, "since": "2020-03-01"}})
     prepare.prepare(workspace, task)
     served = [
-        Served.load(tiny.packaged(workspace, tiny.evaluated(workspace, one.name))) for one in (moods, people, task)
+        LoadedModel.load(tiny.packaged(workspace, tiny.evaluated(workspace, one.name))) for one in (moods, people, task)
     ]
     app = application()
     install(app, served)

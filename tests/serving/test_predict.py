@@ -12,18 +12,18 @@ from tiltyard import files
 from tiltyard.config import loader
 from tiltyard.errors import RegistryError, RequestError
 from tiltyard.registry.registry import Registry
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.predict import predict, predict_csv
 from tiltyard.workspace import Workspace
 
 IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 
 
-def served(space: Workspace, name: str) -> Served:
+def served(space: Workspace, name: str) -> LoadedModel:
     """Load a champion as the service does."""
     champion = Registry(space).champion(name)
     assert champion is not None
-    return Served.load(space.package(name, champion.version))
+    return LoadedModel.load(space.package(name, champion.version))
 
 
 @pytest.mark.parametrize("wrap", [lambda i: i, lambda i: [i], lambda i: {"instances": [i]}])

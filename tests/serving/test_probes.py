@@ -14,7 +14,7 @@ import pytest
 from tiltyard.serving.http import health
 from tiltyard.serving.http.answered_request import AnsweredRequest
 from tiltyard.serving.http.health import MetricsText
-from tiltyard.serving.http.prometheus import Meters
+from tiltyard.serving.http.prometheus import RequestMetrics
 
 
 class Written:
@@ -85,7 +85,7 @@ def test_a_failure_is_not_kept(written: Written, monkeypatch: pytest.MonkeyPatch
 )
 def test_a_line_of_the_log_is_plain_ascii(capsysbinary: pytest.CaptureFixture[bytes], text: str) -> None:
     """A terminal would obey control characters, and show what stands behind others in another order."""
-    meters = Meters(log=True, registry=prometheus_client.CollectorRegistry())
+    meters = RequestMetrics(log=True, registry=prometheus_client.CollectorRegistry())
     meters.count(AnsweredRequest("a", "c", text, "GET", f"/{text}", 404, 0.1))
     line = capsysbinary.readouterr().out
     assert line.endswith(b"\n")

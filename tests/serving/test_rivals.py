@@ -18,19 +18,19 @@ from tiltyard.monitoring import traffic
 from tiltyard.monitoring.live_comparison import agreement, match
 from tiltyard.monitoring.live_quality import live
 from tiltyard.monitoring.records import KINDS
-from tiltyard.serving.http.champion_watcher import Keeper
-from tiltyard.serving.traffic.append_log import Spool
+from tiltyard.serving.http.champion_watcher import ChampionWatcher
+from tiltyard.serving.traffic.append_log import AppendLog
 from tiltyard.serving.traffic.recorder import Recorder
 from tiltyard.workspace import Workspace
 
-Kept = tuple[Workspace, list[str], Starlette, Keeper]
+Kept = tuple[Workspace, list[str], Starlette, ChampionWatcher]
 OLD, NEW = "a" * 12, "b" * 12
 CLASSES = ("setosa", "versicolor", "virginica")
 
 
 def record(space: Workspace, version: str, right: int, ids: range, *, arm: str = "champion", since: float = 0) -> None:
     """Write answers as a worker does, of which so many are right; the truth is always setosa."""
-    spool = Spool(space.records / "iris" / KINDS[0])
+    spool = AppendLog(space.records / "iris" / KINDS[0])
     for place, name in enumerate(ids):
         label = CLASSES[place >= right]
         answer = {"label": label, "probabilities": {one: float(one == label) for one in CLASSES}}
@@ -41,7 +41,7 @@ def record(space: Workspace, version: str, right: int, ids: range, *, arm: str =
 
 def tell(space: Workspace, ids: range) -> None:
     """Write truths as a worker does."""
-    spool = Spool(space.records / "iris" / KINDS[1])
+    spool = AppendLog(space.records / "iris" / KINDS[1])
     truths = [{"id": f"r{name}", "instance": 0, "truth": "setosa"} for name in ids]
     spool.add(json.dumps({"time": 9.0, "truths": truths}).encode())
     spool.close()
@@ -111,7 +111,7 @@ def test_numbers_lie_apart(reigning: Workspace, tmp_path: Path) -> None:
     """Of numbers it is told how far answers lie apart, on average and at worst."""
     space, task = Workspace(tmp_path), loader.load(reigning, "diabetes")
     for version, value in ((OLD, 100.0), (NEW, 103.0)):
-        spool = Spool(space.records / "diabetes" / KINDS[0])
+        spool = AppendLog(space.records / "diabetes" / KINDS[0])
         line = {"id": "a", "time": 1.0, "ms": 1.0, "arm": "champion", "version": version, "predictions": [value, value]}
         spool.add(json.dumps({**line, "instances": [{}, {}]}).encode())
         spool.close()

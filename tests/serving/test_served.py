@@ -10,13 +10,13 @@ import pytest
 from tiltyard import files
 from tiltyard.errors import PackageError, RequestError
 from tiltyard.modeling.inference.predictor import version
-from tiltyard.serving.model.loaded_model import Served, find
+from tiltyard.serving.model.loaded_model import LoadedModel, find
 
 
 def test_refuses_a_folder_without_a_package(tmp_path: Path) -> None:
     """The error says what is missing and how to make it."""
     with pytest.raises(PackageError, match=r"expected schema\.json") as caught:
-        Served.load(tmp_path)
+        LoadedModel.load(tmp_path)
     assert caught.value.hint == "make one: tiltyard run TASK"
 
 
@@ -27,7 +27,7 @@ def test_refuses_changed_files(packages: dict[str, Path], tmp_path: Path) -> Non
     text = (folder / "encoder.json").read_text()
     (folder / "encoder.json").write_text(text.replace("setosa", "rose"))
     with pytest.raises(PackageError, match="was changed: expected version"):
-        Served.load(folder)
+        LoadedModel.load(folder)
 
 
 def test_refuses_values_that_overflow_the_model(packages: dict[str, Path], tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_refuses_values_that_overflow_the_model(packages: dict[str, Path], tmp_p
     good = schema["example"]
     huge = {name: value if name == "sex" else 3.4e38 for name, value in good.items()}
     with pytest.raises(RequestError, match="too large for the model") as caught:
-        Served.load(folder).predict([good, huge])
+        LoadedModel.load(folder).predict([good, huge])
     assert (caught.value.code, caught.value.field) == ("out_of_bounds", "instances[1]")
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 
 from tiltyard.errors import RequestError
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests import table_body
 
 PREDICT = "/v1/models/iris:predict"
@@ -57,7 +57,7 @@ def test_a_table_is_answered_as_its_rows(client: TestClient) -> None:
 
 def test_categories_and_whole_numbers_are_read_as_from_a_file(client: TestClient, app: Starlette) -> None:
     """A category that is spelled by digits is itself in both formats."""
-    served: Served = app.state.models["diabetes"]
+    served: LoadedModel = app.state.models["diabetes"]
     table = pd.DataFrame([served.schema["example"]])
     right = served.predict([served.schema["example"]])
     for content, headers in ((table.to_csv(index=False).encode(), CSV), (as_parquet(table), PARQUET)):

@@ -19,17 +19,17 @@ from starlette.applications import Starlette
 
 from tiltyard import plugins
 from tiltyard.errors import RequestError
-from tiltyard.serving.http.fast_middleware import Lane
+from tiltyard.serving.http.fast_middleware import FastPathMiddleware
 from tiltyard.serving.model import few_rows
 from tiltyard.serving.model.compiled_request import shortcut
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests import predict
 from tiltyard.serving.requests.message import Question
 
 ODD = ["NaN", "1e999", "-1", "1e-400", "true", "null", '"5"', "[]", "[1]", "{}", "9" * 400, "16", "0.5", '"\\ud800"']
 
 
-def long_way(model: Served, body: bytes) -> bytes | None:
+def long_way(model: LoadedModel, body: bytes) -> bytes | None:
     """Return the answer of the routes; None if they refuse."""
     try:
         return predict.answer(model, predict.read(model, Question("v1", body)), told=False).content
@@ -37,7 +37,7 @@ def long_way(model: Served, body: bytes) -> bytes | None:
         return None
 
 
-def agree(model: Served, body: bytes) -> bool:
+def agree(model: LoadedModel, body: bytes) -> bool:
     """Assert that what the shortcut takes is answered alike, to the byte; say whether it took it."""
     assert model.shortcut
     if found := model.shortcut.answer(body):
@@ -46,23 +46,23 @@ def agree(model: Served, body: bytes) -> bool:
 
 
 @pytest.fixture(scope="module")
-def people(tmp_path_factory: pytest.TempPathFactory) -> Served:
+def people(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     """A model of a table with a column of every type."""
     space = new_workspace(tmp_path_factory.mktemp("people"))
-    return Served.load(tiny.promoted(space, tiny.evaluated(space, mixtures.table(space).name)))
+    return LoadedModel.load(tiny.promoted(space, tiny.evaluated(space, mixtures.table(space).name)))
 
 
 @pytest.mark.parametrize("name", tiny.TASKS)
 @pytest.mark.parametrize("rows", [1, 3])
 def test_usual_requests_are_taken(app: Starlette, name: str, rows: int) -> None:
     """The example, once and thrice, with and without the signature's name."""
-    model: Served = app.state.models[name]
+    model: LoadedModel = app.state.models[name]
     content = {"instances": [model.schema["example"]] * rows}
     assert agree(model, msgspec.json.encode(content))
     assert agree(model, msgspec.json.encode({**content, "signature_name": "serving_default"}))
 
 
-def test_every_type_of_column_is_taken(people: Served) -> None:
+def test_every_type_of_column_is_taken(people: LoadedModel) -> None:
     """Numbers side by side at once, others as they are read elsewhere; null where it may stand."""
     example = people.schema["example"]
     others = [{**example, "age": None}, {**example, "income": 0}, {**example, "town": "Rom", "member": False}]
@@ -75,7 +75,7 @@ def test_every_type_of_column_is_taken(people: Served) -> None:
 @given(name=st.sampled_from(tiny.TASKS), odd=st.sampled_from(ODD), place=st.integers(0, 400), gone=st.integers(0, 3))
 def test_damaged_requests_are_answered_alike(app: Starlette, name: str, odd: str, place: int, gone: int) -> None:
     """A piece of a good body is replaced: whoever takes it gives the same answer."""
-    model: Served = app.state.models[name]
+    model: LoadedModel = app.state.models[name]
     body = json.dumps({"instances": [model.schema["example"]]}).encode()
     place %= len(body)
     agree(model, body[:place] + odd.encode() + body[place + gone :])
@@ -83,7 +83,7 @@ def test_damaged_requests_are_answered_alike(app: Starlette, name: str, odd: str
 
 @settings(max_examples=200, deadline=None)
 @given(st.data())
-def test_any_values_of_a_table_are_answered_alike(people: Served, data: st.DataObject) -> None:
+def test_any_values_of_a_table_are_answered_alike(people: LoadedModel, data: st.DataObject) -> None:
     """Each column holds something good or something odd."""
     example = {name: json.dumps(value) for name, value in people.schema["example"].items()}
     row = {name: data.draw(st.just(good) | st.sampled_from(ODD)) for name, good in example.items()}
@@ -94,7 +94,7 @@ def test_any_values_of_a_table_are_answered_alike(people: Served, data: st.DataO
 @pytest.mark.parametrize("content", [{}, {"instances": []}, {"inputs": [1]}, {"instances": [1], "more": 1}])
 def test_other_bodies_go_the_long_way(app: Starlette, content: dict[str, Any]) -> None:
     """Without rows, by columns, with keys that nobody knows, with more rows than may be."""
-    model: Served = app.state.models["iris"]
+    model: LoadedModel = app.state.models["iris"]
     assert not agree(model, msgspec.json.encode(content))
     most = model.predictor.encoder.max_instances
     assert not agree(model, msgspec.json.encode({"instances": [model.schema["example"]] * (most + 1)}))
@@ -112,7 +112,7 @@ def test_the_lane_answers_before_the_routes(
     app: Starlette, client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The long way is broken here: usual requests do not notice, others do."""
-    monkeypatch.setattr(Served, "predict", None)
+    monkeypatch.setattr(LoadedModel, "predict", None)
     body = {"instances": [app.state.models["iris"].schema["example"]]}
     answer = client.post("/v1/models/iris:predict", json=body)
     assert (answer.status_code, answer.json()["version"]) == (200, app.state.models["iris"].version)
@@ -141,14 +141,14 @@ def test_the_lane_hands_on_what_it_read(app: Starlette, pieces: int, header: tup
         sent.append(message["type"])
 
     scope = {"type": "http", "method": "POST", "path": "/v1/models/iris:predict", "headers": [header], "app": app}
-    asyncio.run(Lane(routes)(scope, receive, send))
+    asyncio.run(FastPathMiddleware(routes)(scope, receive, send))
     taken = pieces == 1 and header[0] == b"accept"
     assert bool(sent) is taken
     assert b"".join(message["body"] for message in heard) == (b"" if taken else example)
 
 
 @pytest.mark.parametrize("rows", [1, few_rows.MOST, few_rows.MOST + 1, 40])
-def test_few_rows_and_many_are_read_alike(people: Served, app: Starlette, rows: int) -> None:
+def test_few_rows_and_many_are_read_alike(people: LoadedModel, app: Starlette, rows: int) -> None:
     """Number by number, or all at once: the same features to the bit, and a bad value is found anywhere."""
     for model, name in ((people, "age"), (app.state.models["iris"], "petal_width")):
         example = model.schema["example"]
@@ -158,9 +158,9 @@ def test_few_rows_and_many_are_read_alike(people: Served, app: Starlette, rows: 
         assert not agree(model, msgspec.json.encode({"instances": [*some[1:], {**example, name: "1"}]}))
 
 
-def test_it_is_there_and_warm_before_the_first_request(people: Served) -> None:
+def test_it_is_there_and_warm_before_the_first_request(people: LoadedModel) -> None:
     """What can be worked out when a model is loaded is not left to a client to wait for."""
-    fresh = Served(people.schema, people.predictor)
+    fresh = LoadedModel(people.schema, people.predictor)
     assert "shortcut" not in vars(fresh)
     assert len(fresh.answers([people.schema["example"]])) == 2
     assert "shortcut" in vars(people)

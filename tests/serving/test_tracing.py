@@ -22,9 +22,9 @@ from tiltyard.errors import PackageError
 from tiltyard.serving import variables
 from tiltyard.serving.http import tracing
 from tiltyard.serving.http.app import application, replace
-from tiltyard.serving.http.prometheus import Meters
+from tiltyard.serving.http.prometheus import RequestMetrics
 from tiltyard.serving.http.tracing import Tracer
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import bento
 
 PREDICT = "/v1/models/iris:predict"
@@ -43,7 +43,7 @@ def traced(app: Starlette, tracer: Tracer) -> Starlette:
     """Return an app of iris that tells of each request."""
     found = application()
     replace(found, app.state.models["iris"])
-    found.state.meters = Meters(registry=prometheus_client.CollectorRegistry(), tracer=tracer)
+    found.state.meters = RequestMetrics(registry=prometheus_client.CollectorRegistry(), tracer=tracer)
     return found
 
 
@@ -62,7 +62,7 @@ def facts(span: Any) -> dict[str, Any]:
 
 def test_a_request_is_a_span(app: Starlette, client: TestClient, spans: InMemorySpanExporter) -> None:
     """Of a server, with model, version, status and instances; as long as it took."""
-    iris: Served = app.state.models["iris"]
+    iris: LoadedModel = app.state.models["iris"]
     client.post(PREDICT, json={"instances": [iris.schema["example"]] * 3}, headers={"X-Request-Id": "mine"})
     (span,) = spans.get_finished_spans()
     assert (span.name, span.kind.name, span.resource.attributes["service.name"]) == ("POST iris", "SERVER", "tiltyard")
@@ -102,7 +102,7 @@ def test_refusals_and_defects_are_told_from_each_other(
     with TestClient(app, raise_server_exceptions=False) as client:
         client.post(PREDICT, content=b"{")
         client.get("/v1/" + "x" * 1000)
-        monkeypatch.setattr(Served, "predict", lambda *_: 1 / 0)
+        monkeypatch.setattr(LoadedModel, "predict", lambda *_: 1 / 0)
         client.post(PREDICT, json={"instances": [{}]})
     found = spans.get_finished_spans()
     assert [facts(span)["http.response.status_code"] for span in found] == [400, 404, 500]

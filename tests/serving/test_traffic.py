@@ -22,8 +22,8 @@ from tiltyard.config import loader
 from tiltyard.errors import PackageError, RegistryError
 from tiltyard.monitoring import traffic
 from tiltyard.registry import rollout
-from tiltyard.serving.http.champion_watcher import Keeper
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.http.champion_watcher import ChampionWatcher
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import bento, smoke_test
 from tiltyard.serving.serve import ARGUMENTS
 from tiltyard.serving.traffic import routing
@@ -39,7 +39,7 @@ TENSORS = {
         for name, value in tiny.IRIS.items()
     ]
 }
-Kept = tuple[Workspace, list[str], Starlette, Keeper]
+Kept = tuple[Workspace, list[str], Starlette, ChampionWatcher]
 
 
 def begin(kept: Kept, way: str, share: float, which: int = 1) -> None:
@@ -153,7 +153,7 @@ def test_a_shadow_answers_copies_and_nobody_else(kept: Kept, recorder: Recorder)
     found = {line["arm"]: line for line in recorded(recorder.folder)}
     assert answer.json()["version"] == first
     assert found["champion"]["predictions"] == answer.json()["predictions"]
-    assert found["shadow"]["predictions"] == Served.load(space.package("iris", second)).predict([tiny.IRIS])
+    assert found["shadow"]["predictions"] == LoadedModel.load(space.package("iris", second)).predict([tiny.IRIS])
     assert {line["id"] for line in found.values()} == {answer.headers["x-request-id"]}
 
 
@@ -164,15 +164,15 @@ def test_a_shadow_that_fails_or_is_slow_is_not_felt(
     app = kept[2]
     begin(kept, "shadow", 1.0)
     challenger = app.state.arms["iris"].challenger
-    predict = Served.predict
+    predict = LoadedModel.predict
 
-    def slow(model: Served, instances: object) -> list[Any]:
+    def slow(model: LoadedModel, instances: object) -> list[Any]:
         if model is challenger:
             time.sleep(0.2)
             raise ZeroDivisionError("the shadow falls")
         return predict(model, instances)
 
-    monkeypatch.setattr(Served, "predict", slow)
+    monkeypatch.setattr(LoadedModel, "predict", slow)
     recorder.copies.waiting.maxsize = 3
     with TestClient(app) as client:
         begun = time.monotonic()
@@ -208,7 +208,7 @@ def test_a_challenge_ends_with_the_champion_that_it_was_set_beside(kept: Kept, m
 
         assert version() == second
         with monkeypatch.context() as patch:
-            patch.setattr(Served, "load", lambda _: pytest.fail("it was warm"))
+            patch.setattr(LoadedModel, "load", lambda _: pytest.fail("it was warm"))
             tiny.crowned(space, second)
             watching.look()
         assert version() == second

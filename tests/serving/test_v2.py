@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from listening import listening
 from starlette.applications import Starlette
 
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.model.tensors import DTYPES, columns_of, from_predictions
 from tiltyard.serving.requests import predict, v2_codec
 from tiltyard.serving.requests.message import Question
@@ -41,13 +41,13 @@ def remote(address: str) -> Iterator[triton.InferenceServerClient]:
         yield client
 
 
-def served(app: Starlette, name: str) -> Served:
+def served(app: Starlette, name: str) -> LoadedModel:
     """Return the model behind a name."""
-    model: Served = app.state.models[name]
+    model: LoadedModel = app.state.models[name]
     return model
 
 
-def columns(model: Served, rows: int) -> list[tuple[str, np.ndarray[Any, Any]]]:
+def columns(model: LoadedModel, rows: int) -> list[tuple[str, np.ndarray[Any, Any]]]:
     """Return the example so many times, a column each."""
     example = model.schema["example"]
     encoder = model.predictor.encoder

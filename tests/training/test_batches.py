@@ -28,7 +28,7 @@ def _orders(path: Path, seed: int | None) -> dict[str, list[list[int]]]:
         write("features", ROWS, [features])
     batches.BLOCK, batches.POOL = 16, 200 * 12
     assert (mixed := batches.Batches(_parts(features), 32, 3, 0.2)).fed() is mixed
-    given: dict[str, Any] = {"memory": features, "file": array_file.Stored(path, "features")}
+    given: dict[str, Any] = {"memory": features, "file": array_file.ArrayFile(path, "features")}
     return {kind: _epochs(batches.Batches(_parts(some), 32, seed), features, seed) for kind, some in given.items()}
 
 

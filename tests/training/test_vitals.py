@@ -21,7 +21,7 @@ def _looked(folder: str, depth: int, epochs: int, rate: float = 0.01, **dense: A
     import keras
     from tensorboard.summary import Writer
 
-    from tiltyard.training.gradient_stats import Vitals
+    from tiltyard.training.gradient_stats import GradientStats
 
     keras.utils.set_random_seed(0)
     x = np.random.default_rng(0).normal(size=(128, 4)).astype(np.float32)
@@ -31,7 +31,7 @@ def _looked(folder: str, depth: int, epochs: int, rate: float = 0.01, **dense: A
         hidden = keras.layers.Dense(16, **dense)(hidden)
     model = keras.Model(features, keras.layers.Dense(1, name="output")(hidden))
     model.compile(keras.optimizers.SGD(rate), "mse")
-    vitals = Vitals(model, "mse", (x[:64], y[:64]), Writer(folder))
+    vitals = GradientStats(model, "mse", (x[:64], y[:64]), Writer(folder))
     model.fit(x, y, epochs=epochs, callbacks=[vitals], verbose=0)
     vitals.writer.close()
     return vitals.looks

@@ -20,7 +20,7 @@ from tiltyard import files
 from tiltyard.cli.main import cli
 from tiltyard.config import loader
 from tiltyard.config.draft import draft
-from tiltyard.config.draft.draft import Wish
+from tiltyard.config.draft.draft import DraftRequest
 from tiltyard.config.draft.leakage import leaks
 from tiltyard.errors import DataError, TaskError, TiltyardError
 from tiltyard.preparation import array_file, prepare
@@ -303,7 +303,7 @@ def test_any_table_is_checked_or_refused(workspace: Workspace, data: st.DataObje
         encoding="utf-8",
     )
     try:
-        draft.init(workspace, "any", Wish(path.name, names[0]), force=True)
+        draft.init(workspace, "any", DraftRequest(path.name, names[0]), force=True)
     except TiltyardError:
         return
     fetch_raw(workspace, "any")
@@ -319,7 +319,7 @@ def test_any_table_is_checked_or_refused(workspace: Workspace, data: st.DataObje
 @real
 def test_the_leak_of_the_forest_fires_is_caught(workspace: Workspace) -> None:
     """`area`, from which `size_category` was made, is critical if someone leaves it in; without it nothing is."""
-    draft.init(workspace, "fires", Wish("forest_fires.csv", "size_category"))
+    draft.init(workspace, "fires", DraftRequest("forest_fires.csv", "size_category"))
     fetch_raw(workspace, "fires")
     assert not run(workspace, "fires").critical
     edit_task(workspace, "fires", {"columns.area": {"type": "number"}, "serve.example.area": 0})
@@ -341,7 +341,7 @@ def test_the_leak_of_the_forest_fires_is_caught(workspace: Workspace) -> None:
 )
 def test_real_data_are_checked(workspace: Workspace, data: str, target: str, wanted: set[tuple[str, str, str]]) -> None:
     """A drafted task has nothing critical in its data; what is known of them is found."""
-    draft.init(workspace, "real", Wish(data, target))
+    draft.init(workspace, "real", DraftRequest(data, target))
     fetch_raw(workspace, "real")
     checked = run(workspace, "real")
     assert not checked.critical

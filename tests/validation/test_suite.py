@@ -11,10 +11,10 @@ import pytest
 
 from tiltyard.errors import TaskError
 from tiltyard.expectation import Expectation
-from tiltyard.preparation.modalities.base import Facts
+from tiltyard.preparation.modalities.base import RawTable
 from tiltyard.validation import data_docs
-from tiltyard.validation.streaming import KEPT, Sieve
-from tiltyard.validation.suite import Judged, asked, judge
+from tiltyard.validation.streaming import KEPT, StreamingExpectation
+from tiltyard.validation.suite import ExpectationOutcome, asked, judge
 
 ROWS = 300
 X = {"column": "x"}
@@ -84,14 +84,14 @@ def frame() -> pd.DataFrame:
     return pd.DataFrame({"x": x, "y": y, "name": pd.Series(list(name), dtype="str"), "day": day, "none": np.nan})
 
 
-def judged(gx: Any, frame: pd.DataFrame, size: int, name: str, arguments: dict[str, Any]) -> Judged:
+def judged(gx: Any, frame: pd.DataFrame, size: int, name: str, arguments: dict[str, Any]) -> ExpectationOutcome:
     """Compare rows, cut into parts of a size, with one expectation."""
 
     def parts(names: Sequence[str]) -> Iterator[pd.DataFrame]:
         yield from (frame[[*names]].iloc[start : start + size] for start in range(0, len(frame), size))
 
     one = asked("key", Expectation(expectation=name, arguments=arguments), [*frame.columns])
-    rows, found = judge(gx, "any", [one], Facts([*frame.columns], [], parts))
+    rows, found = judge(gx, "any", [one], RawTable([*frame.columns], [], parts))
     assert rows == len(frame)
     return found["key"]
 
@@ -104,7 +104,7 @@ def test_parts_are_judged_as_the_whole(
 ) -> None:
     """Success, counts, shares, the first unexpected values and their rows are those of the whole table."""
     meant = asked("key", Expectation(expectation=name, arguments=arguments), [*frame.columns]).meant
-    assert Sieve.takes(meant) == ((name, arguments) not in WHOLE)
+    assert StreamingExpectation.takes(meant) == ((name, arguments) not in WHOLE)
     (whole,) = data_docs.judged(gx, "whole", [meant], frame)
     found = judged(gx, frame, size, name, arguments)
     assert found.result.success == whole.success

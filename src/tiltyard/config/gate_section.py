@@ -9,12 +9,12 @@ from pydantic import Field, model_validator
 
 from tiltyard.errors import RequestError
 from tiltyard.modeling.columns.base import Column
-from tiltyard.settings import Strict
+from tiltyard.settings import Settings
 
 NUMBERS, NAMES = ("number",), ("category", "boolean")
 
 
-class Slice(Strict):
+class Slice(Settings):
     """Some of the sealed rows: those with one of some values, or with a number in a span."""
 
     column: str
@@ -37,7 +37,7 @@ class Slice(Strict):
         return " ".join([self.column, *low, *([] if self.high is None else [f"below {self.high:g}"])])
 
 
-class Behaviour(Strict):
+class Behaviour(Settings):
     """What may never happen to an answer when one column is changed: {vary: bathrooms, by: 1, never: lower}."""
 
     vary: str = Field(description="The column that is changed.")
@@ -62,7 +62,7 @@ class Behaviour(Strict):
         return f"{self.vary} {change}: never a {answer}".replace("a another", "another")
 
 
-class Gate(Strict):
+class Gate(Settings):
     """What a challenger must show before it becomes champion."""
 
     metric: str

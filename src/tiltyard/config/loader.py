@@ -13,10 +13,10 @@ from tiltyard.config import safe_yaml, schema_errors, task_list
 from tiltyard.config.overrides import Changes, changed, shown
 from tiltyard.config.task import Task
 from tiltyard.errors import TaskError
-from tiltyard.settings import Strict
+from tiltyard.settings import Settings
 from tiltyard.workspace import Workspace
 
-Read = TypeVar("Read", bound=Strict)
+Read = TypeVar("Read", bound=Settings)
 NEAR = 3  # names that a complaint suggests
 SHORT = 5  # names that are listed, whatever was meant
 SCHEMA_HINT = "see every key and its meaning: tiltyard schema"

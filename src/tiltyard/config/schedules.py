@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from tiltyard.settings import Strict
+from tiltyard.settings import Settings
 
 Name = Literal["constant", "cosine", "exponential", "inverse", "one_cycle", "plateau", "step"]
 
 
-class Schedule(Strict):
+class Schedule(Settings):
     """A schedule; `share` gives a part of the learning rate for a time in epochs that may be a tensor."""
 
     kind: Name

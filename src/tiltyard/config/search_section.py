@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from tiltyard.settings import Strict
+from tiltyard.settings import Settings
 
 
-class Range(Strict):
+class Range(Settings):
     """From low to high, or one among several."""
 
     low: float | None = None

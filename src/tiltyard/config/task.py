@@ -14,13 +14,13 @@ from tiltyard.config.train_section import Train, unfit
 from tiltyard.data.sources.base import Source
 from tiltyard.errors import RequestError
 from tiltyard.expectation import Expectation
-from tiltyard.modeling.columns._datetime_format import Spelling
+from tiltyard.modeling.columns._datetime_format import DatetimeFormat
 from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.metrics.base import Metric
 from tiltyard.modeling.models.base import Model, Output
 from tiltyard.modeling.problems.base import Problem, Target
-from tiltyard.settings import Strict
+from tiltyard.settings import Settings
 
 if TYPE_CHECKING:
     AnySource = Source
@@ -34,7 +34,7 @@ else:
 ProblemName = Literal["regression", "classification", "forecasting", "generation", "translation"]
 
 
-class Split(Strict):
+class Split(Settings):
     """How rows are dealt to training, validation and test; identical rows always stay together."""
 
     kind: Literal["random", "stratified", "chronological", "given"] = Field(
@@ -61,7 +61,7 @@ class Split(Strict):
         if self.format and (self.kind != "chronological" or not self.by):
             raise ValueError(f"format: expected for a chronological split with `by`; received {self.format}")
         if self.format:
-            Spelling(self.format)
+            DatetimeFormat(self.format)
         if self.group and self.kind in ("chronological", "given"):
             raise ValueError(f"group: expected for a random or stratified split; received {self.group}")
         if self.test + self.validation >= 1:
@@ -69,7 +69,7 @@ class Split(Strict):
         return self
 
 
-class Check(Strict):
+class Check(Settings):
     """What `tiltyard check` lets pass in silence."""
 
     rows: float = Field(0.5, gt=0, description="Share by which the number of rows may change from version to version.")
@@ -80,7 +80,7 @@ class Check(Strict):
     confidence: float = Field(0.999, gt=0.5, lt=1, description="That such a distance is not chance.")
 
 
-class Serve(Strict):
+class Serve(Settings):
     """What the service takes."""
 
     max_instances: int = Field(1000, ge=1)
@@ -88,7 +88,7 @@ class Serve(Strict):
     example: Any = Field(description="One instance, as a client would send it.")
 
 
-class Task(Strict):
+class Task(Settings):
     """A task file."""
 
     name: str = Field(pattern="^[a-z][a-z0-9_]{0,62}$", description="Is the file's name; need not be written.")

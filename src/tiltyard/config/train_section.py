@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from tiltyard.config.schedules import AnySchedule, Constant
-from tiltyard.settings import Strict
+from tiltyard.settings import Settings
 
 Optimizer = Literal["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamax", "nadam"]
 Loss = Literal["mse", "mae", "huber", "binary_crossentropy", "sparse_categorical_crossentropy"]
@@ -21,7 +21,7 @@ RATES: dict[str, float] = {
 WITH_MOMENTUM = ("momentum", "nesterov", "rmsprop")
 
 
-class Augment(Strict):
+class Augment(Settings):
     """Changes that leave the label true, made anew for each training row in each epoch."""
 
     crop: int = Field(0, ge=0, description="Pixels of black around the picture, of which a part of its size is cut.")
@@ -45,7 +45,7 @@ class Augment(Strict):
         return [name for name in type(self).model_fields if name != "mixup" and getattr(self, name) not in (0, "none")]
 
 
-class StopAt(Strict):
+class StopAt(Settings):
     """A figure that is good enough."""
 
     accuracy: float | None = Field(None, gt=0, le=1, description="Stop when it is at least this.")
@@ -59,7 +59,7 @@ class StopAt(Strict):
         return self
 
 
-class Then(Strict):
+class SecondPhase(Settings):
     """A second part of the training, which starts from the best weights of the first and with a new optimizer."""
 
     epochs: int = Field(ge=1)
@@ -69,7 +69,7 @@ class Then(Strict):
     patience: int | None = Field(None, ge=1)
 
 
-class Train(Strict):
+class Train(Settings):
     """How the model is trained."""
 
     epochs: int = Field(ge=1)
@@ -89,7 +89,7 @@ class Train(Strict):
     patience: int | None = Field(None, ge=1, description="Epochs without a better monitored figure before it stops.")
     min_delta: float = Field(0.0, ge=0, description="By how much a figure must be better to count for patience.")
     stop_at: StopAt | None = None
-    then: Then | None = None
+    then: SecondPhase | None = None
     class_weights: Literal["none", "balanced"] | dict[str, float] = Field(
         "none", description="Or a weight by label; labels that are not named count 1."
     )

@@ -19,7 +19,7 @@ CHANCE = 0.001  # beyond which a difference in spread is told
 
 
 @dataclass(frozen=True)
-class Change:
+class TableDiff:
     """What is in one version and not in the other, and what both have with other values."""
 
     task: str
@@ -36,13 +36,13 @@ class Change:
     spread: list[dict[str, Any]]  # columns whose values are spread otherwise, the most different first
 
 
-def change(task: str, versions: tuple[str, str], frames: tuple[pd.DataFrame, pd.DataFrame]) -> Change:
+def change(task: str, versions: tuple[str, str], frames: tuple[pd.DataFrame, pd.DataFrame]) -> TableDiff:
     """Compare an old table with a new one."""
     old, new = frames
     both = [name for name in old.columns if name in new.columns]
     key = _key(old, new, both)
     matched = _by_key(old, new, both, key) if key else _by_content(old, new, both)
-    return Change(
+    return TableDiff(
         task,
         versions,
         (len(old), len(new)),

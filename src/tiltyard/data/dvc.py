@@ -22,7 +22,7 @@ from tiltyard import files, progress
 from tiltyard import processes as stages
 from tiltyard.data import dvc_cache, dvc_push, dvc_transfer, remote_listing
 from tiltyard.errors import DataError, TaskError, TiltyardError, WorkspaceError, of_disk
-from tiltyard.settings import Strict
+from tiltyard.settings import Settings
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _insist_stored(repo: Repo, digests: list[str]) -> None:
         raise dvc_transfer.error(lost, "its cache", hint="see what DVC says: dvc status")
 
 
-class Pointer(Strict):
+class Pointer(Settings):
     """What DVC knows of a version of a folder: enough to bring it back."""
 
     md5: str = Field(pattern="^[0-9a-f]{32}[.]dir$")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tiltyard import files
 from tiltyard.data import dvc, versions
-from tiltyard.data.diff import Change, change
+from tiltyard.data.diff import TableDiff, change
 from tiltyard.data.versions import Version
 from tiltyard.errors import DataError, TiltyardError
 from tiltyard.workspace import Workspace
@@ -40,7 +40,7 @@ def data(workspace: Workspace, task: str, read: Read) -> list[dict[str, Any]]:
     ]
 
 
-def diff(workspace: Workspace, task: str, read: Read, old: str | None = None, new: str | None = None) -> Change:
+def diff(workspace: Workspace, task: str, read: Read, old: str | None = None, new: str | None = None) -> TableDiff:
     """Return what changed between two versions: by default what lies there now against the version before."""
     known = versions.recorded(workspace, task)
     now = files.sha256(workspace.raw(task)) if workspace.raw(task).is_dir() else ""

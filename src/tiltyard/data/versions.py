@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from tiltyard import files
 from tiltyard.data.dvc import Pointer
 from tiltyard.errors import DataError
-from tiltyard.settings import Strict
+from tiltyard.settings import Settings
 from tiltyard.workspace import Workspace
 
 SHORTEST = 4  # letters of a hash that may stand for it
 
 
-class Version(Strict):
+class Version(Settings):
     """One version of the data: its hash, as reports and verdicts name it, and what DVC needs to bring it back."""
 
     data: str

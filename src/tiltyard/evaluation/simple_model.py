@@ -20,14 +20,14 @@ DEPTH = 6  # of a tree that people can still read
 
 
 @dataclass(frozen=True)
-class Simple:
+class SimpleModel:
     """Which of the two it is, and what it answers on the sealed rows."""
 
     name: str
     outputs: Array
 
 
-def simple(workspace: Workspace, task: Task, features: Array, context: Context) -> Simple | None:
+def simple(workspace: Workspace, task: Task, features: Array, context: Context) -> SimpleModel | None:
     """Learn both from training rows, and let the better one by the validation rows answer; None where none fits."""
     folder = workspace.out(task.name, "prepare")
     train, validation = (_part(folder, name) for name in ("train", "validation"))
@@ -40,7 +40,7 @@ def simple(workspace: Workspace, task: Task, features: Array, context: Context) 
         return -value if task.metric.higher_is_better else value
 
     name, best = min(found, key=loss)
-    return Simple(name, _outputs(task, best, _flat(features)))
+    return SimpleModel(name, _outputs(task, best, _flat(features)))
 
 
 def _words(task: Task) -> bool:

@@ -13,7 +13,7 @@ from tiltyard import files
 from tiltyard.config.schedules import Constant
 from tiltyard.config.task import Task
 from tiltyard.errors import TrainingError
-from tiltyard.preparation.training_rows import Parts
+from tiltyard.preparation.training_rows import TrainingRows
 from tiltyard.training.fit import weights
 from tiltyard.training.train import opened
 from tiltyard.workspace import Workspace
@@ -55,7 +55,7 @@ def suggest(rows: list[dict[str, float]]) -> float:
     return float(f"{rows[start + reach // 2]['rate']:.2g}")
 
 
-def _losses(task: Task, parts: Parts) -> Iterator[tuple[float, float]]:
+def _losses(task: Task, parts: TrainingRows) -> Iterator[tuple[float, float]]:
     """Train batch by batch, the rate a little higher each time; give it with the loss before the step."""
     import keras
 

@@ -28,7 +28,7 @@ DEATHS = 5  # after so many a trial is given up: it may be what kills its proces
 
 
 @dataclass(frozen=True)
-class Ask:
+class SearchSpec:
     """What is looked for, and where it is kept."""
 
     database: Path
@@ -50,10 +50,10 @@ class Ask:
         return -(-self.epochs // REPORTS)
 
 
-class Sampling:
+class OptunaStudy:
     """One process' view of the trials of a search."""
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: SearchSpec) -> None:
         self.ask = ask
         self.worker = f"{uuid.uuid4().hex}.lock"
 

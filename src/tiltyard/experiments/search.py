@@ -17,10 +17,10 @@ from tiltyard.config.overrides import changed, spelled
 from tiltyard.config.task import Task
 from tiltyard.errors import TaskError, TrainingError
 from tiltyard.experiments import workers
-from tiltyard.experiments.optuna_study import Ask, Sampling
-from tiltyard.experiments.trial import Attempt, attempt
-from tiltyard.preparation.training_rows import Parts
-from tiltyard.training.fit import Place
+from tiltyard.experiments.optuna_study import OptunaStudy, SearchSpec
+from tiltyard.experiments.trial import TrialResult, attempt
+from tiltyard.preparation.training_rows import TrainingRows
+from tiltyard.training.fit import RunPaths
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def search(workspace: Workspace, task: Task, trials: int, jobs: int, say: Say) -
     from tiltyard.experiments import matplotlib_figures, plots
 
     ask = asked(workspace, task)
-    sampling = Sampling(ask)
+    sampling = OptunaStudy(ask)
     working = workers.work(sampling.folder, jobs, _work, str(workspace.root), task.name, trials)
     _carry_on(task, sampling, trials, working, say)
     result = _result(task, sampling)
@@ -48,7 +48,7 @@ def search(workspace: Workspace, task: Task, trials: int, jobs: int, say: Say) -
     return result
 
 
-def asked(workspace: Workspace, task: Task) -> Ask:
+def asked(workspace: Workspace, task: Task) -> SearchSpec:
     """Return what is looked for; other ranges, settings or rows are another search in the same database."""
     if not task.search:
         raise TaskError(
@@ -57,9 +57,9 @@ def asked(workspace: Workspace, task: Task) -> Ask:
         )
     fixed = changed(task.model_dump(mode="json", include={"model", "train", "target"}), dict.fromkeys(task.search))
     ranges = {key: span.model_dump() for key, span in sorted(task.search.items())}
-    rows = Parts.load(workspace.out(task.name, "prepare")).digest
+    rows = TrainingRows.load(workspace.out(task.name, "prepare")).digest
     name = hashlib.sha256(json.dumps([fixed, task.gate.metric, ranges, rows]).encode()).hexdigest()[:12]
-    return Ask(
+    return SearchSpec(
         workspace.search(task.name),
         name,
         task.search,
@@ -82,7 +82,7 @@ def _takes_whole(workspace: Workspace, task: Task, key: str) -> bool:
     return False
 
 
-def _carry_on(task: Task, sampling: Sampling, trials: int, working: Iterator[None], say: Say) -> None:
+def _carry_on(task: Task, sampling: OptunaStudy, trials: int, working: Iterator[None], say: Say) -> None:
     """Let workers finish what is missing, and tell of each trial as it ends."""
     seen = {trial.number for trial in sampling.finished()}
     if seen:
@@ -99,7 +99,7 @@ def _carry_on(task: Task, sampling: Sampling, trials: int, working: Iterator[Non
 def _work(root: str, name: str, trials: int) -> None:
     """Be a worker: try one set of values after the other until enough are finished."""
     workspace = Workspace(Path(root))
-    sampling = Sampling(asked(workspace, loader.load(workspace, name)))
+    sampling = OptunaStudy(asked(workspace, loader.load(workspace, name)))
     with sampling.working():
         while len(sampling.finished()) < trials:
             if taken := sampling.take(trials):
@@ -108,23 +108,25 @@ def _work(root: str, name: str, trials: int) -> None:
                 time.sleep(workers.PAUSE)  # others are at the last ones; should they die, these are ours
 
 
-def try_out(workspace: Workspace, name: str, sampling: Sampling, trial: optuna.Trial, values: dict[str, Any]) -> None:
+def try_out(
+    workspace: Workspace, name: str, sampling: OptunaStudy, trial: optuna.Trial, values: dict[str, Any]
+) -> None:
     """Train with these values, unless they turn out to be bad or impossible on the way."""
     state = sampling.folder / f"trial-{trial.user_attrs.get('first', trial.number)}"
     try:
         task = loader.varied(workspace, name, values)
-        found = attempt(workspace, task, Place(state, state, f"trial {trial.number}", _told(task, sampling, trial)))
+        found = attempt(workspace, task, RunPaths(state, state, f"trial {trial.number}", _told(task, sampling, trial)))
     except TaskError as error:  # each value is possible, but not all of them together
-        found = Attempt(trouble=error.message)
+        found = TrialResult(trouble=error.message)
     except PrunedError as pruned:
-        found = Attempt(epochs=pruned.args[0], trouble="pruned")
+        found = TrialResult(epochs=pruned.args[0], trouble="pruned")
     facts = found.to_json()
     del facts["history"]
     sampling.tell(trial, facts.pop("value"), **facts)
     shutil.rmtree(state, ignore_errors=True)
 
 
-def _told(task: Task, sampling: Sampling, trial: optuna.Trial) -> Callable[[int, float], None] | None:
+def _told(task: Task, sampling: OptunaStudy, trial: optuna.Trial) -> Callable[[int, float], None] | None:
     """Return what ends a bad trial; none where losses do not compare, since they are not the same function."""
     if "train.loss" in sampling.ask.ranges or task.train.members > 1:
         return None
@@ -136,7 +138,7 @@ def _told(task: Task, sampling: Sampling, trial: optuna.Trial) -> Callable[[int,
     return tell
 
 
-def _line(task: Task, sampling: Sampling, trial: optuna.trial.FrozenTrial, count: str) -> str:
+def _line(task: Task, sampling: OptunaStudy, trial: optuna.trial.FrozenTrial, count: str) -> str:
     """Return how a trial went."""
     best = ranked(task, sampling)[:1]
     told = trial.user_attrs["trouble"] or f"{task.gate.metric} {trial.value:.4g}"
@@ -145,13 +147,13 @@ def _line(task: Task, sampling: Sampling, trial: optuna.trial.FrozenTrial, count
     return f"{count}: {spelled(sampling.read(trial))}: {told}{so_far}"
 
 
-def ranked(task: Task, sampling: Sampling) -> list[dict[str, Any]]:
+def ranked(task: Task, sampling: OptunaStudy) -> list[dict[str, Any]]:
     """Return the trials that were measured, the best first; of equals, the one with the lower loss."""
     rows = [row for row in _rows(sampling) if row["value"] is not None]
     return sorted(rows, key=lambda row: (-task.metric.gain(row["value"], 0.0), row["val_loss"], row["trial"]))
 
 
-def _rows(sampling: Sampling) -> Iterator[dict[str, Any]]:
+def _rows(sampling: OptunaStudy) -> Iterator[dict[str, Any]]:
     """Yield what is known of each finished trial."""
     names = ("val_loss", "epochs", "best_epoch", "parameters", "seconds", "trouble")
     for trial in sampling.finished():
@@ -160,7 +162,7 @@ def _rows(sampling: Sampling) -> Iterator[dict[str, Any]]:
         yield {"trial": trial.number, "value": value, **facts, "values": sampling.read(trial)}
 
 
-def _result(task: Task, sampling: Sampling) -> dict[str, Any]:
+def _result(task: Task, sampling: OptunaStudy) -> dict[str, Any]:
     """Put together what was found."""
     rows, best = list(_rows(sampling)), ranked(task, sampling)
     if not best:

@@ -31,7 +31,7 @@ def equal(values: Sequence[float]) -> bool:
 
 
 @dataclass(frozen=True)
-class Contrast:
+class SeedComparison:
     """A variant held against the first one, seed by seed: both had the same rows, order and dice."""
 
     name: str

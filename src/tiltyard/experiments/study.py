@@ -12,14 +12,14 @@ from typing import Any
 from tiltyard import files
 from tiltyard.config import loader
 from tiltyard.config.task import Task
-from tiltyard.experiments.seed_comparison import Contrast, interval
+from tiltyard.experiments.seed_comparison import SeedComparison, interval
 from tiltyard.experiments.study_markdown import page
 from tiltyard.experiments.study_plan import Plan
-from tiltyard.experiments.study_runs import Cell, cells, read, train
+from tiltyard.experiments.study_runs import StudyRun, cells, read, train
 from tiltyard.experiments.trial import validation_rows
 from tiltyard.workspace import Workspace
 
-Group = list[tuple[Cell, dict[str, Any]]]  # the cells of one variant, with what became of them
+Group = list[tuple[StudyRun, dict[str, Any]]]  # the cells of one variant, with what became of them
 COUNTED = {"accuracy", "balanced_accuracy", "macro_f1", "exact"}  # metrics that move by whole rows
 Say = Callable[[str], None]
 
@@ -52,12 +52,12 @@ def copy(workspace: Workspace, result: dict[str, Any], folder: Path) -> None:
     files.write_text(folder / f"{name}.md", page(result, f"{name}-values.png", f"{name}-curves.png"))
 
 
-def _line(task: Task, cell: Cell, found: dict[str, Any]) -> str:
+def _line(task: Task, cell: StudyRun, found: dict[str, Any]) -> str:
     told = found["trouble"] or f"{task.gate.metric} {found['value']:.4g}"
     return f"{cell.variant.name}, seed {cell.seed}: {told}, {found['seconds']:.0f} s"
 
 
-def _result(workspace: Workspace, name: str, plan: Plan, wanted: list[Cell]) -> dict[str, Any]:
+def _result(workspace: Workspace, name: str, plan: Plan, wanted: list[StudyRun]) -> dict[str, Any]:
     """Put the cells of each variant together, and hold each variant against the first."""
     task = loader.load(workspace, plan.task)
     groups: dict[str, Group] = defaultdict(list)
@@ -115,5 +115,5 @@ def _contrast(task: Task, group: Group, first: Group, rows: int) -> dict[str, An
     )
     gains = [task.metric.gain(mine[seed], others[seed]) for seed in mine if seed in others]
     names = group[0][0].variant.name, first[0][0].variant.name
-    found = Contrast(*names, gains, task.gate.confidence, rows if task.gate.metric in COUNTED else None)
+    found = SeedComparison(*names, gains, task.gate.confidence, rows if task.gate.metric in COUNTED else None)
     return {"gains": gains, "gain_interval": found.interval, "sentence": found.sentence}

@@ -13,7 +13,7 @@ from pydantic import Field
 from tiltyard.config import loader, safe_yaml
 from tiltyard.config.overrides import shown
 from tiltyard.errors import TaskError, listed
-from tiltyard.settings import Strict
+from tiltyard.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Variant:
     changes: dict[str, Any]
 
 
-class Plan(Strict):
+class Plan(Settings):
     """A study: studies/NAME.yaml. Every variant is trained with the same seeds on the same rows."""
 
     task: str

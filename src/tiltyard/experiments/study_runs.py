@@ -19,13 +19,13 @@ from tiltyard.config.task import Task
 from tiltyard.experiments import workers
 from tiltyard.experiments.study_plan import Plan, Variant
 from tiltyard.experiments.trial import attempt
-from tiltyard.preparation.training_rows import Parts
-from tiltyard.training.fit import Place
+from tiltyard.preparation.training_rows import TrainingRows
+from tiltyard.training.fit import RunPaths
 from tiltyard.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class Cell:
+class StudyRun:
     """One training, named by all that decides its outcome."""
 
     variant: Variant
@@ -43,13 +43,13 @@ class Cell:
         return workspace.cells(name) / f"{self.key}.json"
 
 
-def cells(workspace: Workspace, plan: Plan) -> list[Cell]:
+def cells(workspace: Workspace, plan: Plan) -> list[StudyRun]:
     """Return the cells seed by seed, so that a study that is stopped has all variants equally often."""
     base = loader.load(workspace, plan.task)
-    digest = Parts.load(workspace.out(plan.task, "prepare")).digest
+    digest = TrainingRows.load(workspace.out(plan.task, "prepare")).digest
     variants = [(variant, loader.varied(workspace, plan.task, variant.changes)) for variant in plan.all_variants()]
     return [
-        Cell(variant, seed, _key(task, seed, f"{digest} {plan.rows}"), plan.rows)
+        StudyRun(variant, seed, _key(task, seed, f"{digest} {plan.rows}"), plan.rows)
         for seed in range(base.train.seed, base.train.seed + plan.repeat)
         for variant, task in variants
     ]
@@ -62,7 +62,7 @@ def _key(task: Task, seed: int, rows: str) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def train(workspace: Workspace, name: str, wanted: list[Cell], jobs: int) -> Iterator[Cell]:
+def train(workspace: Workspace, name: str, wanted: list[StudyRun], jobs: int) -> Iterator[StudyRun]:
     """Train what is missing in so many processes, and give each cell as soon as it is there."""
     missing = [cell for cell in wanted if not cell.path(workspace, name).is_file()]
     if not missing:
@@ -73,7 +73,7 @@ def train(workspace: Workspace, name: str, wanted: list[Cell], jobs: int) -> Ite
             yield cell
 
 
-def work(root: str, name: str, wanted: list[Cell]) -> None:
+def work(root: str, name: str, wanted: list[StudyRun]) -> None:
     """Be a worker: train what nobody else is at, until all is there."""
     workspace = Workspace(Path(root))
     while missing := [cell for cell in wanted if not cell.path(workspace, name).is_file()]:
@@ -81,14 +81,14 @@ def work(root: str, name: str, wanted: list[Cell]) -> None:
             time.sleep(workers.PAUSE)  # others are at the last ones; should they die, these are ours
 
 
-def _claim(workspace: Workspace, name: str, cell: Cell) -> bool:
+def _claim(workspace: Workspace, name: str, cell: StudyRun) -> bool:
     """Train a cell that is neither there nor claimed; say whether it was."""
     path = cell.path(workspace, name)
     lock, state = path.with_suffix(".lock"), path.with_suffix("")
     with workers.claimed(lock) as mine:
         if missing := mine and not path.is_file():
             title = f"{cell.variant.name}, seed {cell.seed}"
-            found = attempt(workspace, cell.task(workspace, name), Place(state, state, title), cell.rows)
+            found = attempt(workspace, cell.task(workspace, name), RunPaths(state, state, title), cell.rows)
             files.write_json(path, {"changes": cell.variant.changes, "seed": cell.seed, **found.to_json()})
             shutil.rmtree(state, ignore_errors=True)
         if mine:
@@ -96,7 +96,7 @@ def _claim(workspace: Workspace, name: str, cell: Cell) -> bool:
         return missing
 
 
-def read(workspace: Workspace, name: str, cell: Cell) -> dict[str, Any]:
+def read(workspace: Workspace, name: str, cell: StudyRun) -> dict[str, Any]:
     """Return what became of a cell."""
     found: dict[str, Any] = files.read_json(cell.path(workspace, name))
     return found

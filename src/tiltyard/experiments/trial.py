@@ -14,8 +14,8 @@ from tiltyard import files
 from tiltyard.config.task import Task
 from tiltyard.errors import TiltyardError
 from tiltyard.modeling.metrics.base import Context
-from tiltyard.preparation.training_rows import Parts, some
-from tiltyard.training.fit import Place
+from tiltyard.preparation.training_rows import TrainingRows, some
+from tiltyard.training.fit import RunPaths
 from tiltyard.training.train import fit_all, opened
 from tiltyard.workspace import Workspace
 
@@ -27,7 +27,7 @@ TELLING = 1000  # validation rows that are kept, if there are as many: a hundred
 
 
 @dataclass(frozen=True)
-class Attempt:
+class TrialResult:
     """What became of a variant; `value` is the gate's metric on the validation rows, None where it cannot train."""
 
     value: float | None = None
@@ -44,7 +44,7 @@ class Attempt:
         return asdict(self)
 
 
-def attempt(workspace: Workspace, task: Task, place: Place, rows: int | None = None) -> Attempt:
+def attempt(workspace: Workspace, task: Task, place: RunPaths, rows: int | None = None) -> TrialResult:
     """Train on at most so many of the training rows; what cannot be trained is an outcome, too."""
     import keras
 
@@ -56,11 +56,11 @@ def attempt(workspace: Workspace, task: Task, place: Place, rows: int | None = N
         facts = files.read_json(workspace.out(task.name, "prepare") / "split.json")
         value = _measured(task, parts, body, facts["context"])
     except TiltyardError as error:
-        return Attempt(trouble=error.message, seconds=_since(started))
+        return TrialResult(trouble=error.message, seconds=_since(started))
     if value is None:
-        return Attempt(trouble=f"{task.gate.metric} is no number", seconds=_since(started))
+        return TrialResult(trouble=f"{task.gate.metric} is no number", seconds=_since(started))
     history = {name: [float(figure) for figure in figures] for name, figures in record["history"].items()}
-    return Attempt(
+    return TrialResult(
         value,
         history["val_loss"][record["best_epoch"] - 1],
         record["epochs"],
@@ -76,7 +76,7 @@ def _bare(task: Task) -> Task:
     return task.model_copy(update={"train": task.train.model_copy(update={"watch": False, "folds": None})})
 
 
-def _fewer(parts: Parts, rows: int | None) -> Parts:
+def _fewer(parts: TrainingRows, rows: int | None) -> TrainingRows:
     """Keep so many training rows, and as large a share of the validation rows, or enough of them to tell."""
     known = len(parts.train[1])
     if not rows or rows >= known:
@@ -97,7 +97,7 @@ def validation_rows(train: int, validation: int, rows: int | None) -> int:
     return min(validation, max(TELLING, math.ceil(validation * rows / train)))
 
 
-def _measured(task: Task, parts: Parts, body: keras.Model, context: Context) -> float | None:
+def _measured(task: Task, parts: TrainingRows, body: keras.Model, context: Context) -> float | None:
     """Measure as the evaluation does, on the validation rows; None if the model gives no numbers."""
     from tiltyard.training import network
 

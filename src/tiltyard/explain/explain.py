@@ -14,7 +14,7 @@ from tiltyard.errors import DataError, TaskError
 from tiltyard.explain.methods.base import Explained, Explanation, Row
 from tiltyard.modeling.inference.predictor import Predictor, version
 from tiltyard.preparation.sealed_test import read_test
-from tiltyard.preparation.training_rows import Parts
+from tiltyard.preparation.training_rows import TrainingRows
 from tiltyard.workspace import Workspace
 
 Json = dict[str, Any]
@@ -60,7 +60,7 @@ def opened(workspace: Workspace, task: Task) -> Explained:
     """Open what was trained last."""
     if not (workspace.out(task.name, "train") / "model.onnx").is_file():
         raise DataError(f"no model of {task.name} to explain", hint=f"train one: tiltyard run {task.name}")
-    parts = Parts.load(workspace.out(task.name, "prepare"))
+    parts = TrainingRows.load(workspace.out(task.name, "prepare"))
     predictor = Predictor.load(workspace.out(task.name, "train"))
     return Explained(workspace, task, parts, predictor, read_test(workspace, task))
 

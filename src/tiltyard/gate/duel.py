@@ -13,11 +13,11 @@ import numpy as np
 
 from tiltyard.arrays import Array, Rows, count, take
 from tiltyard.config.task import Task
-from tiltyard.evaluation.simple_model import Simple
+from tiltyard.evaluation.simple_model import SimpleModel
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.modeling.metrics.base import Context
 from tiltyard.modeling.metrics.bootstrap import Bootstrap, Gain
-from tiltyard.monitoring.live_comparison import Match
+from tiltyard.monitoring.live_comparison import LiveComparison
 
 Ask = Callable[[Rows], Array]  # the challenger: rows to outputs
 
@@ -38,8 +38,8 @@ class Duel:
     context: Context
     train: float  # the gate's metric on the training rows
     latency_ms: float
-    live: Match | None = None  # what clients sent, and what became true of it
-    simple: Simple | None = None  # what a linear model or a tree makes of the same features
+    live: LiveComparison | None = None  # what clients sent, and what became true of it
+    simple: SimpleModel | None = None  # what a linear model or a tree makes of the same features
     rows: Rows = field(default_factory=dict)  # the sealed ones, as clients would send them
     ask: Ask | None = None
     drift: list[Json] = field(default_factory=list)  # of what clients sent lately, column by column

@@ -18,7 +18,7 @@ from tiltyard.gate.duel import Duel, latency_ms
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.modeling.inference.reference import reference
-from tiltyard.monitoring.live_comparison import Match, match
+from tiltyard.monitoring.live_comparison import LiveComparison, match
 from tiltyard.monitoring.live_quality import live
 from tiltyard.monitoring.monitor import ROWS, compared, too_few
 from tiltyard.monitoring.records import latest
@@ -80,7 +80,7 @@ def uses(decisions: list[Decision], report: Json) -> int:
     return len(judged - {report["version"]})
 
 
-def _live(workspace: Workspace, task: Task, new: str, old: str) -> Match | None:
+def _live(workspace: Workspace, task: Task, new: str, old: str) -> LiveComparison | None:
     """Compare both with the truths that clients sent, if the challenger has run beside the champion."""
     if task.kind.targets == "text" or not (workspace.records / task.name / "truths").is_dir():
         return None

@@ -10,7 +10,7 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.modeling.metrics.bootstrap import RESAMPLES, Bootstrap, Gain
-from tiltyard.monitoring.live_quality import FEWEST, ROW, Live, outputs_of, truths
+from tiltyard.monitoring.live_quality import FEWEST, ROW, LiveQuality, outputs_of, truths
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +19,7 @@ Known = tuple[Array, Array]  # truths, and outputs beside them
 
 
 @dataclass(frozen=True)
-class Match:
+class LiveComparison:
     """What a challenger gains over the champion, on how many truths, and whether both answered the same rows."""
 
     gain: Gain
@@ -40,7 +40,7 @@ class Match:
         return asdict(self)
 
 
-def match(found: Live, new: str, old: str) -> Match | None:
+def match(found: LiveQuality, new: str, old: str) -> LiveComparison | None:
     """Compare two versions with each other; None if there are too few truths.
 
     A shadow has answered the same rows as the champion, so luck with them cancels out; a canary those of other clients,
@@ -49,23 +49,23 @@ def match(found: Live, new: str, old: str) -> Match | None:
     one, other = found.known(new), found.known(old)
     both = one.merge(other, on=ROW, suffixes=("", "_old"))
     if len(both) >= FEWEST:
-        held = Match(_paired(found, both), len(both), same=True)
+        held = LiveComparison(_paired(found, both), len(both), same=True)
     else:
         other = other[other["time"].between(one["time"].min(), one["time"].max())]
         if (fewer := min(len(one), len(other))) < FEWEST:
             return None
-        held = Match(_apart(found, one, other), fewer, same=False)
+        held = LiveComparison(_apart(found, one, other), fewer, same=False)
     return held if np.isfinite([held.gain.value, held.gain.low, held.gain.high]).all() else None
 
 
-def _paired(found: Live, both: pd.DataFrame) -> Gain:
+def _paired(found: LiveQuality, both: pd.DataFrame) -> Gain:
     task, truth = found.task, truths(found.task, both)
     bootstrap = Bootstrap(len(both), task.split.seed, task.gate.confidence)
     new, old = (outputs_of(task, both, column) for column in ("answer", "answer_old"))
     return bootstrap.gain(task.metric, lambda out, at: task.metric.score(truth[at], out[at], found.context), new, old)
 
 
-def _apart(found: Live, new: pd.DataFrame, old: pd.DataFrame) -> Gain:
+def _apart(found: LiveQuality, new: pd.DataFrame, old: pd.DataFrame) -> Gain:
     """Draw the rows of each for themselves: luck with them does not cancel out."""
     task, generator = found.task, np.random.default_rng(found.task.split.seed)
     known: list[Known] = [(truths(task, rows), outputs_of(task, rows)) for rows in (new, old)]
@@ -83,7 +83,7 @@ def _apart(found: Live, new: pd.DataFrame, old: pd.DataFrame) -> Gain:
     return Gain(*whole, task.metric.gain(*whole), float(low), float(high))
 
 
-def agreement(found: Live, new: str, old: str) -> dict[str, float] | None:
+def agreement(found: LiveQuality, new: str, old: str) -> dict[str, float] | None:
     """Return how alike two versions answer the same rows: the share of equal labels, or how far numbers lie apart."""
     both = found.of(new).merge(found.of(old), on=ROW, suffixes=("", "_old"))
     if not len(both) or found.task.kind.targets == "text":

@@ -26,7 +26,7 @@ ROW = ["id", "instance", "owner"]  # clients may choose the same id, but none ca
 
 
 @dataclass(frozen=True)
-class Live:
+class LiveQuality:
     """What was recorded of a task: a row an answer, with its truth where there is one, as JSON."""
 
     task: Task
@@ -75,7 +75,7 @@ def _arm(rows: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def live(workspace: Workspace, task: Task) -> Live:
+def live(workspace: Workspace, task: Task) -> LiveQuality:
     """Read what was recorded, and put truths to answers."""
     answers = _frame(records.recorded(workspace, task, "answers", [f"record.{name}" for name in COLUMNS]))
     told = _frame(records.recorded(workspace, task, "truths")).sort_values("received", kind="stable")
@@ -89,7 +89,7 @@ def live(workspace: Workspace, task: Task) -> Live:
         "unknown": len(counted) - len(known),
         "waiting": int(asked["truth"].isna().sum()),
     }
-    return Live(task, _context(workspace, task), joined, feedback)
+    return LiveQuality(task, _context(workspace, task), joined, feedback)
 
 
 def _counted(told: pd.DataFrame) -> pd.DataFrame:

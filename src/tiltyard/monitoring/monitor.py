@@ -14,11 +14,11 @@ from tiltyard.errors import RequestError
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.reference import Spread, distance, looked_at
 from tiltyard.modeling.metrics.distance import Distance
-from tiltyard.monitoring.live_quality import Live, live
+from tiltyard.monitoring.live_quality import LiveQuality, live
 from tiltyard.monitoring.records import gather, latest
 from tiltyard.registry.registry import Registry
 from tiltyard.serving.http.drift_gauges import FEWEST
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.workspace import Workspace
 
 ROWS = 10_000  # the latest of what was recorded: drift is about now
@@ -47,7 +47,7 @@ def _drift(workspace: Workspace, task: Task, version: str) -> dict[str, Any]:
         return {"drift": [], "undrifted": "there is no champion"}
     if why := too_few(task, rows):
         return {"drift": [], "undrifted": why}
-    model = Served.load(Registry(workspace).package(task.name, version))
+    model = LoadedModel.load(Registry(workspace).package(task.name, version))
     if not model.reference:
         return {"drift": [], "undrifted": f"the package of {version} is of an earlier release and has no reference"}
     found = compared(task, model.predictor.encoder, model.reference, rows)
@@ -111,7 +111,7 @@ def _column(task: Task, name: str, one: Distance, of: int) -> dict[str, Any]:
     return {"feature": name, "psi": one.value, "limit": task.check.psi, "chance": one.chance, "drifted": drifted}
 
 
-def _quality(workspace: Workspace, found: Live, version: str) -> dict[str, Any]:
+def _quality(workspace: Workspace, found: LiveQuality, version: str) -> dict[str, Any]:
     """Put the live figure beside that of the evaluation."""
     schema, metric = workspace.package(found.task.name, version) / "schema.json", found.task.gate.metric
     evaluated = files.read_json(schema)["metrics"].get(metric) if schema.is_file() else None

@@ -11,12 +11,12 @@ from tiltyard import files
 from tiltyard.config.task import Task
 from tiltyard.errors import PackageError, RegistryError
 from tiltyard.monitoring.live_comparison import agreement, match
-from tiltyard.monitoring.live_quality import FEWEST, Live, live
+from tiltyard.monitoring.live_quality import FEWEST, LiveQuality, live
 from tiltyard.registry import rollout, signing
 from tiltyard.registry.decision import Decision
 from tiltyard.registry.provenance import provenance
 from tiltyard.registry.registry import Registry
-from tiltyard.registry.rollout import Challenge
+from tiltyard.registry.rollout import Rollout
 from tiltyard.workspace import Workspace
 
 
@@ -34,7 +34,7 @@ def traffic(workspace: Workspace, task: Task) -> dict[str, Any]:
     }
 
 
-def _report(found: Live, running: Challenge) -> dict[str, Any]:
+def _report(found: LiveQuality, running: Rollout) -> dict[str, Any]:
     """Put both arms side by side: what they answered, how fast, how alike, and how good by the truths that came."""
     new, old = running.version, running.champion
     held = None if found.task.kind.targets == "text" else match(found, new, old)
@@ -46,7 +46,7 @@ def _report(found: Live, running: Challenge) -> dict[str, Any]:
     }
 
 
-def _told(found: Challenge | None, reigns: str | None) -> str:
+def _told(found: Rollout | None, reigns: str | None) -> str:
     if found is None:
         return f"{reigns or 'no version'} answers alone"
     if found.champion != reigns:
@@ -56,7 +56,7 @@ def _told(found: Challenge | None, reigns: str | None) -> str:
     return f"{found.version} answers {found.share:.3g} of all clients, {reigns} the others"
 
 
-def begin(workspace: Workspace, task: Task, wanted: tuple[str, str], share: float) -> Challenge:
+def begin(workspace: Workspace, task: Task, wanted: tuple[str, str], share: float) -> Rollout:
     """Let a packaged version challenge the champion; it takes the place of the challenge before."""
     signing.insist(workspace, task)
     (version, way), registry = wanted, Registry(workspace)
@@ -72,7 +72,7 @@ def begin(workspace: Workspace, task: Task, wanted: tuple[str, str], share: floa
         _insist_on_package(workspace, task, version)
         since, origin = datetime.now(UTC).isoformat(timespec="seconds"), provenance(workspace)
         names = {"task": task.name, "version": version, "way": way, "champion": champion.version}
-        found = Challenge.model_validate({**names, "share": share, "since": since, "who": origin["who"]})
+        found = Rollout.model_validate({**names, "share": share, "since": since, "who": origin["who"]})
         registry.record(_decision(workspace, found, "CHALLENGE", origin))
         rollout.write(workspace.traffic(task.name), found)
     return found
@@ -92,7 +92,7 @@ def end(workspace: Workspace, task: Task) -> None:
 
 
 def _decision(
-    workspace: Workspace, found: Challenge, verdict: Literal["CHALLENGE", "END"], origin: dict[str, Any]
+    workspace: Workspace, found: Rollout, verdict: Literal["CHALLENGE", "END"], origin: dict[str, Any]
 ) -> Decision:
     """Return what the ledger holds of the start or the end of a challenge."""
     evidence: dict[str, Any] = {"challenge": found.model_dump(mode="json")}

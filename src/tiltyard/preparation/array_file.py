@@ -45,7 +45,7 @@ def writing(path: Path) -> Iterator[Write]:
         yield write
 
 
-class Stored:
+class ArrayFile:
     """One array of such a file, of which slices are read when they are asked for."""
 
     def __init__(self, path: Path, name: str) -> None:
@@ -78,7 +78,7 @@ class Stored:
         return int(np.prod(self.shape)) * self.dtype.itemsize
 
 
-Features = Array | Stored
+Features = Array | ArrayFile
 
 
 def read_part(path: Path) -> tuple[Array, Array]:
@@ -92,7 +92,7 @@ def open_part(path: Path) -> tuple[Features, Array]:
     if path.stat().st_size <= LARGE:
         return read_part(path)
     with np.load(path, allow_pickle=False) as arrays:
-        return Stored(path, "features"), arrays["truth"]
+        return ArrayFile(path, "features"), arrays["truth"]
 
 
 def blocks(rows: int) -> list[slice]:

@@ -15,7 +15,7 @@ from tiltyard.config.task import Task
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.preparation import array_file
 from tiltyard.preparation.sealed_test import hashed, seal
-from tiltyard.preparation.spill import Shelf, shelf
+from tiltyard.preparation.spill import ColumnSpill, shelf
 from tiltyard.preparation.split import deal, keys, marked
 from tiltyard.workspace import Workspace
 
@@ -54,7 +54,7 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
     return facts
 
 
-def _shelve(parts: Iterable[tuple[Rows, Array]], kept: Shelf, seed: int) -> tuple[Array, Array]:
+def _shelve(parts: Iterable[tuple[Rows, Array]], kept: ColumnSpill, seed: int) -> tuple[Array, Array]:
     """Put rows on the shelf; of each keep in memory its key and its truth."""
     known = []
     for rows, truth in parts:
@@ -64,7 +64,7 @@ def _shelve(parts: Iterable[tuple[Rows, Array]], kept: Shelf, seed: int) -> tupl
     return key, truth
 
 
-def _write_test(path: Path, kept: Shelf, truth: Array, index: Array) -> str:
+def _write_test(path: Path, kept: ColumnSpill, truth: Array, index: Array) -> str:
     """Write the test part, and give the hash that the seal records."""
     digest = hashlib.sha256()
     with array_file.writing(path) as write:
@@ -75,7 +75,7 @@ def _write_test(path: Path, kept: Shelf, truth: Array, index: Array) -> str:
     return digest.hexdigest()
 
 
-def _encoded(encoder: Encoder, kept: Shelf, index: Array) -> Iterator[Array]:
+def _encoded(encoder: Encoder, kept: ColumnSpill, index: Array) -> Iterator[Array]:
     """Encode some rows, few at a time: a category may be a thousand features."""
     for rows in kept.rows(index):
         for start in range(0, count(rows), AT_ONCE):

@@ -13,7 +13,7 @@ import numpy as np
 from tiltyard.arrays import Array, Rows, count
 
 
-class Shelf:
+class ColumnSpill:
     """A folder with a file a column; each holds an array a part, one after the other."""
 
     def __init__(self, folder: Path) -> None:
@@ -49,7 +49,7 @@ class Shelf:
 
 
 @contextlib.contextmanager
-def shelf(folder: Path) -> Iterator[Shelf]:
+def shelf(folder: Path) -> Iterator[ColumnSpill]:
     """Yield an empty shelf, whatever a kill has left there, and leave nothing; who comes second waits for the first."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:
@@ -57,6 +57,6 @@ def shelf(folder: Path) -> Iterator[Shelf]:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         try:
-            yield Shelf(folder)
+            yield ColumnSpill(folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)

@@ -17,7 +17,7 @@ from tiltyard.preparation.array_file import Features, open_part
 
 
 @dataclass(frozen=True)
-class Parts:
+class TrainingRows:
     """What training may see: never a test row."""
 
     encoder: Encoder
@@ -27,7 +27,7 @@ class Parts:
     inherited: dict[str, Any]  # what the model takes from other trainings
 
     @classmethod
-    def load(cls, folder: Path, inherited: dict[str, Any] | None = None) -> Parts:
+    def load(cls, folder: Path, inherited: dict[str, Any] | None = None) -> TrainingRows:
         """Read what `prepare` made."""
         names = ("encoder.json", "train.npz", "validation.npz")
         for name in names:
@@ -38,7 +38,7 @@ class Parts:
         digest = files.sha256(*(folder / name for name in names))
         return cls(Encoder.load(folder / names[0]), train, validation, digest, inherited or {})
 
-    def taught(self) -> Parts:
+    def taught(self) -> TrainingRows:
         """Return them for a model that writes: along with each row, the right answer one step behind."""
         train, validation = (
             (_taught(self.encoder, features, truth), truth) for features, truth in (self.train, self.validation)

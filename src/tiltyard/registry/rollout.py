@@ -9,12 +9,12 @@ from pydantic import Field, ValidationError
 
 from tiltyard import files
 from tiltyard.errors import PackageError, RegistryError
-from tiltyard.settings import Strict
+from tiltyard.settings import Settings
 
 VERSION = "^[0-9a-f]{12}$"  # a name that is none could lead out of the folder of packages
 
 
-class Challenge(Strict):
+class Rollout(Settings):
     """What serving/traffic/TASK.json holds; it ends as soon as another champion reigns than the one it names."""
 
     task: str
@@ -26,12 +26,12 @@ class Challenge(Strict):
     who: str = ""
 
 
-def read(path: Path) -> Challenge | None:
+def read(path: Path) -> Rollout | None:
     """Read the challenge of a task, if there is one."""
     if not path.is_file():
         return None
     try:
-        return Challenge.model_validate(files.read_json(path))
+        return Rollout.model_validate(files.read_json(path))
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         said = f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
@@ -47,6 +47,6 @@ def insist_on_proof(folder: Path) -> None:
             raise PackageError(f"{folder} was not proven: expected {name}", f"tiltyard package {folder.parent.name}")
 
 
-def write(path: Path, challenge: Challenge) -> None:
+def write(path: Path, challenge: Rollout) -> None:
     """Write it whole; workers take it up by themselves."""
     files.write_json(path, challenge.model_dump(mode="json"))

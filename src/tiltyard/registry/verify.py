@@ -22,7 +22,7 @@ from tiltyard.registry.git_comparison import Commit, signer_faults, task_faults
 from tiltyard.registry.ledger import FORMAT, RECORDED
 from tiltyard.registry.provenance import code
 from tiltyard.registry.registry import CROWNING, Entry, Registry
-from tiltyard.registry.rollout import Challenge
+from tiltyard.registry.rollout import Rollout
 from tiltyard.workspace import Workspace
 
 State = Literal["same", "changed", "unknown"]
@@ -250,7 +250,7 @@ def _challenge(workspace: Workspace, task: str) -> Iterator[Proof]:
     yield _challenger(workspace.package(task, found.version), begun)
 
 
-def _begun(workspace: Workspace, task: str, found: Challenge) -> Decision | None:
+def _begun(workspace: Workspace, task: str, found: Rollout) -> Decision | None:
     """Return the decision that began a challenge, unless it was ended or was begun otherwise."""
     decisions = [one for one in Registry(workspace).decisions(task) if one.verdict in ENDS]
     last = decisions[-1] if decisions else None

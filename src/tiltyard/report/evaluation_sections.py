@@ -10,7 +10,7 @@ import numpy as np
 
 from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
-from tiltyard.figures import Exhibit, lines
+from tiltyard.figures import Figure, lines
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.report.page import Section, badge, facts, number, shown, table
 
@@ -112,7 +112,7 @@ def _worst_title(report: Json) -> str:
     return "Wrong answers, the surest first" if "per_class" in report else "Largest errors"
 
 
-def _curves(training: Json) -> list[Exhibit]:
+def _curves(training: Json) -> list[Figure]:
     """Show loss and other figures by epoch, and the gradients of layers where they were looked at."""
     history, best = training.get("history", {}), training["best_epoch"]
     epochs = [*range(1, len(history.get("loss", ())) + 1)]
@@ -126,7 +126,7 @@ def _curves(training: Json) -> list[Exhibit]:
     ]
 
 
-def _by_epoch(name: str, history: Json, epochs: list[int], best: int) -> Exhibit:
+def _by_epoch(name: str, history: Json, epochs: list[int], best: int) -> Figure:
     both = {"training": history[name], "validation": history[f"val_{name}"]}
     positive = name == "loss" and min(value for values in both.values() for value in values) > 0
     title = name.replace("_", " ").capitalize()
@@ -140,7 +140,7 @@ def _by_epoch(name: str, history: Json, epochs: list[int], best: int) -> Exhibit
     )
 
 
-def _gradients(looks: Sequence[Json]) -> Exhibit:
+def _gradients(looks: Sequence[Json]) -> Figure:
     """Show the size of each layer's gradient at each look."""
     epochs, names = [look["epoch"] for look in looks], [*looks[0]["gradients"]]
     return lines(

@@ -10,7 +10,7 @@ from typing import Any
 from tiltyard import files
 from tiltyard.config.task import Task
 from tiltyard.data import versions
-from tiltyard.figures import Exhibit, bars, lines
+from tiltyard.figures import Figure, bars, lines
 from tiltyard.registry.decision import Decision
 from tiltyard.registry.registry import Champion, Registry
 from tiltyard.report.page import Cell, Section, badge, number, shown, spark, table
@@ -64,7 +64,7 @@ def compared(task: Task, version: str, champion: Champion | None, decisions: lis
     )
 
 
-def _gains(task: Task, decision: Decision) -> Iterator[Exhibit]:
+def _gains(task: Task, decision: Decision) -> Iterator[Figure]:
     """Show what was gained over whom, with the intervals that the gate looked at."""
     known = {name: decision.evidence.get(key) for key, name in RIVALS.items()}
     gains = {name: (gain["value"], gain["low"], gain["high"]) for name, gain in known.items() if gain}
@@ -119,7 +119,7 @@ def _chain(workspace: Workspace, task: Task) -> str:
     return "".join(f'<p class="bad">{escape(fault)}</p>' for fault in faults)
 
 
-def _course(task: Task, decisions: list[Decision]) -> list[Exhibit]:
+def _course(task: Task, decisions: list[Decision]) -> list[Figure]:
     """Show the metric from verdict to verdict, and who was champion meanwhile."""
     judged = [one for one in decisions if one.verdict in JUDGED and one.metric == task.gate.metric]
     if len(judged) < 2:
@@ -191,7 +191,7 @@ def explanations(workspace: Workspace, task: Task, version: str) -> Section:
     parts, rows = [], {one["row"]: one for one in found.get("rows", [])}
     for row in [None, *rows]:
         heading = "" if row is None else f'<h3 class="part">{escape(_told(rows[row]))}</h3>'
-        some = (Exhibit(**{key: one[key] for key in keys}) for one in found["exhibits"] if one["row"] == row)
+        some = (Figure(**{key: one[key] for key in keys}) for one in found["exhibits"] if one["row"] == row)
         parts.append(heading + shown(some))
     return Section("Explanations", old + "".join(parts))
 

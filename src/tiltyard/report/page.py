@@ -16,7 +16,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from tiltyard.figures import Exhibit
+from tiltyard.figures import Figure
 
 Json = dict[str, Any]
 
@@ -78,7 +78,7 @@ class Page:
         )
 
 
-def shown(exhibits: Iterable[Exhibit]) -> str:
+def shown(exhibits: Iterable[Figure]) -> str:
     """Lay exhibits out beside each other."""
     drawn = "".join(_figure(one) for one in exhibits)
     return f'<div class="figures">{drawn}</div>' if drawn else ""
@@ -164,7 +164,7 @@ def _share(value: float, least: float, most: float) -> float:
     return (value - least) / (most - least)
 
 
-def _figure(one: Exhibit) -> str:
+def _figure(one: Figure) -> str:
     """Return what is drawn by script as data, and the rest as it is."""
     caption = f"<h3>{escape(one.title)}</h3><figcaption>{escape(one.text)}</figcaption>"
     if one.kind in _PLAIN:

@@ -13,7 +13,7 @@ from tiltyard.config.task import Task
 from tiltyard.data import table_reader
 from tiltyard.errors import DataError, RegistryError, RequestError
 from tiltyard.registry.registry import Registry
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.workspace import Workspace
 
 
@@ -54,7 +54,7 @@ def predict_csv(workspace: Workspace, task: Task, path: Path, rejected: Path | N
     return answers
 
 
-def _each(served: Served, rows: list[Any], start: int, refused: list[tuple[int, str]]) -> list[Any]:
+def _each(served: LoadedModel, rows: list[Any], start: int, refused: list[tuple[int, str]]) -> list[Any]:
     """Answer what can be answered; note the others, and put null in their place."""
     good: dict[int, Any] = {}
     for place, row in enumerate(rows):
@@ -80,13 +80,13 @@ def _write(path: Path, refused: list[tuple[int, str]], rows: list[Any]) -> None:
     files.write_text(path, text.getvalue())
 
 
-def champion(workspace: Workspace, task: Task) -> Served:
+def champion(workspace: Workspace, task: Task) -> LoadedModel:
     """Load the champion of a task."""
     registry = Registry(workspace)
     found = registry.champion(task.name)
     if found is None:
         raise RegistryError(f"no champion yet of {task.name}", hint=f"make one: tiltyard run {task.name}")
-    return Served.load(registry.package(task.name, found.version))
+    return LoadedModel.load(registry.package(task.name, found.version))
 
 
 def _listed(task: Task, content: object) -> object:
@@ -98,7 +98,7 @@ def _listed(task: Task, content: object) -> object:
     return [content] if isinstance(content, dict | str) or depth == single else content
 
 
-def _part(served: Served, rows: list[Any], start: int) -> list[Any]:
+def _part(served: LoadedModel, rows: list[Any], start: int) -> list[Any]:
     """Answer some rows; a refusal counts rows from the first of the file."""
     try:
         return served.predict(rows)

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.preparation.array_file import Stored
+from tiltyard.preparation.array_file import ArrayFile
 from tiltyard.training.mixup import mixed
 
 BLOCK = 1024  # neighbouring rows that are read together
@@ -25,7 +25,11 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     """
 
     def __init__(
-        self, arrays: tuple[Array | Stored, *tuple[Array, ...]], size: int, seed: int | None = None, mixup: float = 0.0
+        self,
+        arrays: tuple[Array | ArrayFile, *tuple[Array, ...]],
+        size: int,
+        seed: int | None = None,
+        mixup: float = 0.0,
     ) -> None:
         super().__init__()
         self.features, *self.others = arrays
@@ -35,7 +39,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         self.epoch = 0
         self.order = np.arange(len(self.features))
         self.pool = len(self.order)
-        if isinstance(self.features, Stored):
+        if isinstance(self.features, ArrayFile):
             self.pool = max(size, POOL * len(self.features) // max(self.features.nbytes, 1))
         self.held: tuple[int, Any] = -1, None  # which pool is in memory, and its features
         self.inside: Any = None  # the order, where TensorFlow deals
@@ -60,7 +64,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         chance, rows = np.random.default_rng([self.seed or 0, epoch]), len(self.order)
         self.epoch = epoch
         self.held = -1, None
-        if not isinstance(self.features, Stored):
+        if not isinstance(self.features, ArrayFile):
             self.order = chance.permutation(rows)
             if self.inside is not None:
                 self.inside.assign(self.order)
@@ -73,7 +77,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
 
     def fed(self) -> Any:
         """Return what Keras is to read: these batches, or the same dealt by TensorFlow, where none waits for Python."""
-        whole = not isinstance(self.features, Stored) and not self.mixup
+        whole = not isinstance(self.features, ArrayFile) and not self.mixup
         return self._dealt() if whole and keras.backend.backend() == "tensorflow" else self
 
     def _dealt(self) -> Any:
@@ -92,7 +96,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
 
     def _features(self, first: int, index: Array) -> Array:
         """Return the features of one batch; its rows may lie in two pools."""
-        if not isinstance(self.features, Stored):
+        if not isinstance(self.features, ArrayFile):
             return self.features[index]
         parts, last = [], first + len(index)
         while first < last:
@@ -104,7 +108,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
 
     def _pool(self, number: int) -> Array:
         """Return the features of one pool in their order of this epoch."""
-        if self.held[0] != number and isinstance(self.features, Stored):
+        if self.held[0] != number and isinstance(self.features, ArrayFile):
             self.held = -1, None  # two at a time would be twice the memory
             rows = self.order[number * self.pool : (number + 1) * self.pool]
             self.held = number, self.features.take(rows)

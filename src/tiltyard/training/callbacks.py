@@ -15,7 +15,7 @@ from tiltyard import files, progress
 SECONDS_A_LINE = 5  # where there is no terminal to redraw
 
 
-class Watch(keras.callbacks.Callback):  # type: ignore[misc]
+class TrainingMonitor(keras.callbacks.Callback):  # type: ignore[misc]
     """Shows epoch, losses, metric and time left; stops a diverged run."""
 
     def __init__(self, task: str, logs: Path, progress_file: Path, monitor: str = "val_loss") -> None:

@@ -14,7 +14,7 @@ from tiltyard import files
 from tiltyard.arrays import Array
 
 
-class Resume(keras.callbacks.Callback):  # type: ignore[misc]
+class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
     """Keeps weights, optimizer, random states, best weights, history and the memory of the other callbacks.
 
     Keras' own BackupAndRestore forgets what EarlyStopping and ModelCheckpoint had seen as best, so that a resumed run

@@ -9,7 +9,7 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.modeling.columns._vocabulary import PAD
-from tiltyard.preparation.training_rows import Parts, some
+from tiltyard.preparation.training_rows import TrainingRows, some
 from tiltyard.training.diagnosis import Losses
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ROWS = 1000  # of each part that are looked at
 
 
-def losses(task: Task, parts: Parts, body: keras.Model) -> Losses:
+def losses(task: Task, parts: TrainingRows, body: keras.Model) -> Losses:
     """Measure without dropout, augmentation, weights of rows or penalties, all of which the curves hold."""
     from tiltyard.training import network
 
@@ -40,7 +40,7 @@ def _constant(task: Task, answers: Array, units: int) -> Array:
 
 
 def _losses(
-    task: Task, parts: Parts, body: keras.Model, constant: Array, part: tuple[Array, Array]
+    task: Task, parts: TrainingRows, body: keras.Model, constant: Array, part: tuple[Array, Array]
 ) -> tuple[float, float]:
     """Return the mean loss of the body and that of the constant, few rows at a time: an answer may be many numbers."""
     import keras

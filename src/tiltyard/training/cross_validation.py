@@ -13,13 +13,13 @@ from tiltyard import plugins
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.errors import DataError
-from tiltyard.preparation.training_rows import Parts
-from tiltyard.training.fit import Place, fit
+from tiltyard.preparation.training_rows import TrainingRows
+from tiltyard.training.fit import RunPaths, fit
 
 Fold = tuple[Array, ...]
 
 
-def cross_validate(task: Task, parts: Parts, place: Place) -> dict[str, Any]:
+def cross_validate(task: Task, parts: TrainingRows, place: RunPaths) -> dict[str, Any]:
     """Train once a fold, and give mean and deviation of every metric on the rows that were held out."""
     from tiltyard.training import network
 
@@ -51,7 +51,7 @@ def _plain(task: Task) -> Task:
     return task.model_copy(update={"train": task.train.model_copy(update={"watch": False})})
 
 
-def _all(parts: Parts) -> tuple[Array, Array]:
+def _all(parts: TrainingRows) -> tuple[Array, Array]:
     """Put training and validation rows behind each other."""
     (first, known), (second, later) = parts.train, parts.validation
     if not isinstance(first, np.ndarray) or not isinstance(second, np.ndarray):

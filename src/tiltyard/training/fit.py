@@ -14,15 +14,15 @@ from tiltyard.arrays import Array
 from tiltyard.config.schedules import Plateau
 from tiltyard.config.task import Task
 from tiltyard.config.train_section import Train
-from tiltyard.preparation.training_rows import Parts, some
+from tiltyard.preparation.training_rows import TrainingRows, some
 from tiltyard.training import diagnosis
 
 if TYPE_CHECKING:
     import keras
 
-    from tiltyard.training.callbacks import Watch
-    from tiltyard.training.checkpoint import Resume
-    from tiltyard.training.gradient_stats import Vitals
+    from tiltyard.training.callbacks import TrainingMonitor
+    from tiltyard.training.checkpoint import CheckpointCallback
+    from tiltyard.training.gradient_stats import GradientStats
 
 
 Tell = Callable[[int, float], None]  # an epoch and its loss on validation rows; what it raises ends the training
@@ -30,7 +30,7 @@ Show = Callable[[int, "keras.Model"], None]  # an epoch and the body as it is th
 
 
 @dataclass(frozen=True)
-class Place:
+class RunPaths:
     """Where a fit keeps its state and its curves, what it is called while it runs, and who is told of each epoch."""
 
     state: Path
@@ -39,13 +39,13 @@ class Place:
     tell: Tell | None = None
     show: Show | None = None
 
-    def inside(self, name: str) -> Place:
+    def inside(self, name: str) -> RunPaths:
         """Return the place of one fit among several."""
-        return Place(self.state / name, self.logs, f"{self.title} {name}")
+        return RunPaths(self.state / name, self.logs, f"{self.title} {name}")
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FitResult:
     """A body with its best weights, and how it came to them."""
 
     body: keras.Model
@@ -53,7 +53,7 @@ class Fitted:
     looks: list[dict[str, Any]]
 
 
-def fit(task: Task, parts: Parts, place: Place) -> Fitted:
+def fit(task: Task, parts: TrainingRows, place: RunPaths) -> FitResult:
     """Build a body and train it, each part of the training from the best weights of the one before."""
     import keras
 
@@ -62,7 +62,7 @@ def fit(task: Task, parts: Parts, place: Place) -> Fitted:
     keras.utils.set_random_seed(task.train.seed)
     body = network.core(task, parts.encoder, parts.train[0].shape[1:])
     model = network.trainer(task, body)
-    done: list[Resume] = []
+    done: list[CheckpointCallback] = []
     looks: list[dict[str, Any]] = []
     for number, settings in enumerate(task.train.parts):
         now = task.model_copy(update={"train": settings})
@@ -72,15 +72,15 @@ def fit(task: Task, parts: Parts, place: Place) -> Fitted:
         looks += [{**look, "epoch": look["epoch"] + one.behind} for look in seen]
         for weight, best in zip(model.weights, _best(done).best, strict=True):
             weight.assign(best)
-    return Fitted(body, _record(task, body, done), looks)
+    return FitResult(body, _record(task, body, done), looks)
 
 
-def _best(done: list[Resume]) -> Resume:
+def _best(done: list[CheckpointCallback]) -> CheckpointCallback:
     """Return the part with the best weights; the earlier of equals."""
     return min(done, key=lambda resume: resume.best_figure)
 
 
-def _record(task: Task, body: keras.Model, done: list[Resume]) -> dict[str, Any]:
+def _record(task: Task, body: keras.Model, done: list[CheckpointCallback]) -> dict[str, Any]:
     """Return how training went; what was continued from where is said, too."""
     place, ends = done.index(_best(done)), np.cumsum([0, *(resume.epoch for resume in done)]).tolist()
     common = [name for name in done[0].history if all(name in resume.history for resume in done)]
@@ -102,25 +102,25 @@ class _Part:
     """One call of Keras' fit, or what is left of it."""
 
     task: Task
-    parts: Parts
-    place: Place
+    parts: TrainingRows
+    place: RunPaths
     body: keras.Model
     model: keras.Model
     number: int
     behind: int  # epochs of the parts before
 
-    def run(self) -> tuple[Resume, list[dict[str, Any]]]:
+    def run(self) -> tuple[CheckpointCallback, list[dict[str, Any]]]:
         """Train until the epochs are over, patience is, or the loss is no number; give what was seen, too."""
-        from tiltyard.training.callbacks import Watch
-        from tiltyard.training.checkpoint import Resume
+        from tiltyard.training.callbacks import TrainingMonitor
+        from tiltyard.training.checkpoint import CheckpointCallback
 
         self._compile()
         train, fingerprint = self.task.train, self._fingerprint()
         note = self.place.state / "progress.json"
-        watch = Watch(self.place.title, self.place.logs / fingerprint[:12], note, train.monitor)
+        watch = TrainingMonitor(self.place.title, self.place.logs / fingerprint[:12], note, train.monitor)
         vitals, memorable = self._vitals(watch), callbacks(train)
         name = f"state-{self.number + 1}.npz" if self.number else "state.npz"
-        resume = Resume(self.place.state / name, fingerprint, [*memorable, *vitals], train.monitor)
+        resume = CheckpointCallback(self.place.state / name, fingerprint, [*memorable, *vitals], train.monitor)
         resume.restore(self.model)
         watch.done, watch.best = resume.epoch, resume.best_value
         try:
@@ -198,17 +198,17 @@ class _Part:
 
         return [keras.callbacks.LambdaCallback(on_epoch_end=told)]
 
-    def _vitals(self, watch: Watch) -> list[Vitals]:
+    def _vitals(self, watch: TrainingMonitor) -> list[GradientStats]:
         import keras
 
         from tiltyard.training import network
-        from tiltyard.training.gradient_stats import ROWS, WAYS, Vitals
+        from tiltyard.training.gradient_stats import ROWS, WAYS, GradientStats
 
         if not self.task.train.watch or keras.backend.backend() not in WAYS:
             return []
         features, truth = some(self.parts.train, min(ROWS, self.task.train.batch_size))
         rows = features, network.targets(self.task, self.parts.encoder, truth)
-        return [Vitals(self.body, network.loss(self.task), rows, watch.writer)]
+        return [GradientStats(self.body, network.loss(self.task), rows, watch.writer)]
 
     def _fingerprint(self) -> str:
         """Name a training by all that decides its outcome, so that no other run's state is taken up."""
@@ -224,7 +224,7 @@ def callbacks(train: Train) -> list[keras.callbacks.Callback]:
     """Return the callbacks that remember something from epoch to epoch, and the one that stops at a figure."""
     import keras
 
-    from tiltyard.training.stopping import Enough
+    from tiltyard.training.stopping import StopAtThreshold
 
     made: list[keras.callbacks.Callback] = []
     if train.patience:
@@ -232,7 +232,7 @@ def callbacks(train: Train) -> list[keras.callbacks.Callback]:
     if isinstance(plateau := train.schedule, Plateau):
         wait = plateau.wait(train.patience)
         made.append(keras.callbacks.ReduceLROnPlateau(train.monitor, factor=plateau.factor, patience=wait))
-    return [*made, Enough(train.stop_at)] if train.stop_at else made
+    return [*made, StopAtThreshold(train.stop_at)] if train.stop_at else made
 
 
 def weights(task: Task, truth: Array, targets: Array) -> Array:

@@ -21,7 +21,7 @@ Slopes = list[Any]
 Probe = Callable[[Array, Array], tuple[dict[str, Any], Slopes]]
 
 
-class Vitals(keras.callbacks.Callback):  # type: ignore[misc]
+class GradientStats(keras.callbacks.Callback):  # type: ignore[misc]
     """Looks before the first epoch and after the 1st, 2nd, 4th, 8th and so on: cheap, and most happens early."""
 
     def __init__(self, body: keras.Model, loss: str, rows: tuple[Array, Array], writer: Writer) -> None:

@@ -7,7 +7,7 @@ import keras
 from tiltyard.config.train_section import StopAt
 
 
-class Enough(keras.callbacks.Callback):  # type: ignore[misc]
+class StopAtThreshold(keras.callbacks.Callback):  # type: ignore[misc]
     """Ends training behind the first epoch in which the figure is reached."""
 
     def __init__(self, wanted: StopAt) -> None:

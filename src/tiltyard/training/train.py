@@ -12,12 +12,12 @@ import numpy as np
 from tiltyard import environment, files
 from tiltyard.config.task import Task
 from tiltyard.errors import DataError
-from tiltyard.preparation.training_rows import Parts
+from tiltyard.preparation.training_rows import TrainingRows
 from tiltyard.training import ensemble
 from tiltyard.training.constant_baseline import losses
 from tiltyard.training.cross_validation import cross_validate
 from tiltyard.training.diagnosis import diagnose
-from tiltyard.training.fit import Fitted, Place, fit
+from tiltyard.training.fit import FitResult, RunPaths, fit
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
     from tiltyard.training.onnx.export import export
 
     state = workspace.state(task.name, "train")
-    place = Place(state, workspace.logs(task.name), task.name)
+    place = RunPaths(state, workspace.logs(task.name), task.name)
     folds = {"folds": cross_validate(task, parts, place)} if task.train.folds else {}
     body, record = fit_all(task, parts, place)
     model = network.inference(task, body, parts.encoder, _ends(task, parts, body))
@@ -54,9 +54,9 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
     return record
 
 
-def opened(workspace: Workspace, task: Task) -> Parts:
+def opened(workspace: Workspace, task: Task) -> TrainingRows:
     """Read the rows, and make Keras ready: backend, determinism and precision must be set before the first layer."""
-    parts = Parts.load(workspace.out(task.name, "prepare"), task.model.inherit(workspace))
+    parts = TrainingRows.load(workspace.out(task.name, "prepare"), task.model.inherit(workspace))
     if task.train.batch_size > (rows := len(parts.train[0])):
         raise DataError(f"train.batch_size: expected 1 to {rows}, the training rows; received {task.train.batch_size}")
     with environment.hushed():
@@ -64,7 +64,7 @@ def opened(workspace: Workspace, task: Task) -> Parts:
     return parts.taught() if task.model.translates else parts
 
 
-def _asked(parts: Parts, model: keras.Model) -> Array:
+def _asked(parts: TrainingRows, model: keras.Model) -> Array:
     """Return some validation rows as a client sends them: without the answers that a writer learns along."""
     rows: Array = parts.validation[0][:PARITY_ROWS].astype(np.float32)
     return rows[:, : model.input_shape[1]]
@@ -81,7 +81,7 @@ def _set_up(task: Task) -> None:
     keras.mixed_precision.set_global_policy("mixed_float16" if task.train.mixed_precision else "float32")
 
 
-def fit_all(task: Task, parts: Parts, place: Place) -> tuple[keras.Model, dict[str, Any]]:
+def fit_all(task: Task, parts: TrainingRows, place: RunPaths) -> tuple[keras.Model, dict[str, Any]]:
     """Fit the one model, or all members of an ensemble; give it with the record of the training."""
     if task.train.members == 1:
         fitted = fit(task, parts, place)
@@ -94,7 +94,7 @@ def fit_all(task: Task, parts: Parts, place: Place) -> tuple[keras.Model, dict[s
     return _joined(task, parts, members)
 
 
-def _joined(task: Task, parts: Parts, members: list[Fitted]) -> tuple[keras.Model, dict[str, Any]]:
+def _joined(task: Task, parts: TrainingRows, members: list[FitResult]) -> tuple[keras.Model, dict[str, Any]]:
     """Join members; the record is the first one's, with what each of them was beside it."""
     from tiltyard.training import network
 
@@ -116,7 +116,7 @@ def _joined(task: Task, parts: Parts, members: list[Fitted]) -> tuple[keras.Mode
     }
 
 
-def _ends(task: Task, parts: Parts, body: keras.Model) -> tuple[Array, Array] | None:
+def _ends(task: Task, parts: TrainingRows, body: keras.Model) -> tuple[Array, Array] | None:
     """Learn from validation rows what a forecast may miss by, if the task asks for it."""
     from tiltyard.training import network
     from tiltyard.training.interval import ends

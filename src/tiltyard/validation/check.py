@@ -9,7 +9,7 @@ from typing import Any
 from tiltyard import files, plugins
 from tiltyard.config.task import Task
 from tiltyard.validation.findings import _previous_data
-from tiltyard.validation.findings._dataset import Comparison, Earlier, Subject, of_file, of_task
+from tiltyard.validation.findings._dataset import CheckedData, Comparison, PreviousData, of_file, of_task
 from tiltyard.validation.findings.base import Finding, Found, ranked
 from tiltyard.workspace import Workspace
 
@@ -40,7 +40,7 @@ def check(workspace: Workspace, task: Task, against: Path | None = None) -> Chec
     subject = of_task(task, folder)
     if against:
         subject = of_file(task, against, subject)
-        subject = replace(subject, earlier=Earlier(comparisons=tuple(_new(subject))))
+        subject = replace(subject, earlier=PreviousData(comparisons=tuple(_new(subject))))
     else:
         data = files.sha256(folder)
         known = _previous_data.earlier(workspace, subject, data)
@@ -50,13 +50,13 @@ def check(workspace: Workspace, task: Task, against: Path | None = None) -> Chec
     return Checked(task.name, subject.rows, len(subject.frame), subject.repairs, ranked(found))
 
 
-def _findings(subject: Subject) -> list[Finding]:
+def _findings(subject: CheckedData) -> list[Finding]:
     """Return the findings that look at such data; new data are not asked for what only training needs."""
     made: list[Finding] = [plugins.load("findings", name)() for name in plugins.names("findings")]
     return [finding for finding in made if finding.serving or not subject.reference]
 
 
-def _parts(subject: Subject) -> list[Comparison]:
+def _parts(subject: CheckedData) -> list[Comparison]:
     """Compare test rows with training rows, the target included."""
     if not subject.parts:
         return []
@@ -68,13 +68,13 @@ def _parts(subject: Subject) -> list[Comparison]:
     return [Comparison(name, column[train], column[test], names) for name, column in values.items()]
 
 
-def _compared(subject: Subject) -> list[str]:
+def _compared(subject: CheckedData) -> list[str]:
     """Name the columns to compare; where the split is by time, dates of other rows are others."""
     by_time = subject.task.split.kind == "chronological"
     return [name for name, column in subject.columns.items() if not (by_time and column.is_date)]
 
 
-def _new(subject: Subject) -> list[Comparison]:
+def _new(subject: CheckedData) -> list[Comparison]:
     """Compare new data with training rows, or all rows if they cannot be split."""
     old = subject.reference
     if old is None:

@@ -36,7 +36,7 @@ FIGURES: dict[str, Callable[[list[tuple[Any, int]]], Any]] = {
 
 
 @dataclass
-class Sieve:
+class StreamingExpectation:
     """One expectation, and what it has found so far."""
 
     meant: Any  # Great Expectations' own object

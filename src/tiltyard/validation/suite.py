@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from tiltyard.errors import TaskError
 from tiltyard.expectation import Expectation
-from tiltyard.preparation.modalities.base import Facts
+from tiltyard.preparation.modalities.base import RawTable
 from tiltyard.validation import data_docs
-from tiltyard.validation.streaming import Sieve, named
+from tiltyard.validation.streaming import StreamingExpectation, named
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +22,7 @@ ROOM = 1 << 28  # bytes of columns that are held to be judged whole
 
 
 @dataclass(frozen=True)
-class Judged:
+class ExpectationOutcome:
     """What became of one expectation: Great Expectations' own result, and the names of the rows in it."""
 
     result: Any
@@ -30,7 +30,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ResolvedExpectation:
     """One expectation of a task, as it is written and as Great Expectations means it."""
 
     key: str
@@ -45,7 +45,7 @@ class Asked:
         names = [one for some in named for one in (some if isinstance(some, list | tuple) else [some])]
         return [] if "row_condition" in arguments else sorted({one for one in names if isinstance(one, str)})
 
-    def about(self, facts: Facts) -> list[str]:
+    def about(self, facts: RawTable) -> list[str]:
         """Name the columns that must be there to judge it; the path of a picture, to name it, among them."""
         return [one for one in facts.columns if not self.columns or one in self.columns or one == "path"]
 
@@ -54,7 +54,7 @@ class Asked:
         return TaskError(f"{self.key}: {self.expectation.expectation} could not be computed: {problem}")
 
 
-def asked(key: str, expectation: Expectation, columns: list[str]) -> Asked:
+def asked(key: str, expectation: Expectation, columns: list[str]) -> ResolvedExpectation:
     """Return an expectation with Great Expectations' own object, or say what about it cannot be meant."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     from great_expectations.expectations import registry
@@ -70,19 +70,24 @@ def asked(key: str, expectation: Expectation, columns: list[str]) -> Asked:
         meant = registry.get_expectation_impl(name)(**arguments, severity=expectation.severity, meta={"key": key})
     except (ValueError, TypeError) as error:
         raise TaskError(f"{key}.arguments: {_complaint(error)}; received {arguments}") from None
-    return Asked(key, expectation, meant)
+    return ResolvedExpectation(key, expectation, meant)
 
 
-def judge(gx: Any, name: str, suite: list[Asked], facts: Facts) -> tuple[int, dict[str, Judged]]:
+def judge(
+    gx: Any, name: str, suite: list[ResolvedExpectation], facts: RawTable
+) -> tuple[int, dict[str, ExpectationOutcome]]:
     """Compare data with expectations; give the number of rows, and what became of each expectation by its key."""
-    sieves = {one.key: Sieve(one.meant) for one in suite if Sieve.takes(one.meant)}
+    sieves = {one.key: StreamingExpectation(one.meant) for one in suite if StreamingExpectation.takes(one.meant)}
     others = [one for one in suite if one.key not in sieves]
     held: list[pd.DataFrame] = []
     rows = 0
     for part in _kept(facts, [*sieves.values()], sorted({name for one in others for name in one.about(facts)}), held):
         rows += len(part)
         _sift(part, sieves, suite)
-    found = {key: Judged(sieve.result(facts.columns), [row for row, _ in sieve.kept]) for key, sieve in sieves.items()}
+    found = {
+        key: ExpectationOutcome(sieve.result(facts.columns), [row for row, _ in sieve.kept])
+        for key, sieve in sieves.items()
+    }
     if held:
         facts = replace(facts, parts=lambda names: (part[[*names]] for part in held))
     for judged in _with_whole_columns(gx, name, others, facts):
@@ -93,7 +98,9 @@ def judge(gx: Any, name: str, suite: list[Asked], facts: Facts) -> tuple[int, di
     return rows, found
 
 
-def _kept(facts: Facts, sieves: list[Sieve], whole: list[str], held: list[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+def _kept(
+    facts: RawTable, sieves: list[StreamingExpectation], whole: list[str], held: list[pd.DataFrame]
+) -> Iterator[pd.DataFrame]:
     """Read once, and hold on to the columns that are wanted whole while there is room: else they are read again."""
     wanted = {*whole, *(name for sieve in sieves for name in sieve.columns)}
     names = [name for name in facts.columns if name in wanted or name == "path"] or facts.columns[:1]
@@ -107,7 +114,7 @@ def _kept(facts: Facts, sieves: list[Sieve], whole: list[str], held: list[pd.Dat
         yield part
 
 
-def _sift(part: pd.DataFrame, sieves: dict[str, Sieve], suite: list[Asked]) -> None:
+def _sift(part: pd.DataFrame, sieves: dict[str, StreamingExpectation], suite: list[ResolvedExpectation]) -> None:
     """Let rows go through the sieves."""
     for one in (one for one in suite if one.key in sieves):
         try:
@@ -116,7 +123,9 @@ def _sift(part: pd.DataFrame, sieves: dict[str, Sieve], suite: list[Asked]) -> N
             raise one.refused(error) from None
 
 
-def _with_whole_columns(gx: Any, name: str, suite: list[Asked], facts: Facts) -> Iterator[Judged]:
+def _with_whole_columns(
+    gx: Any, name: str, suite: list[ResolvedExpectation], facts: RawTable
+) -> Iterator[ExpectationOutcome]:
     """Judge what asks about a column as a whole, such as its mean; those alike in columns together."""
     import pandas as pd
 
@@ -125,7 +134,7 @@ def _with_whole_columns(gx: Any, name: str, suite: list[Asked], facts: Facts) ->
         frame = pd.concat(facts.parts(meant[0].about(facts)))
         for result in data_docs.judged(gx, name, [one.meant for one in meant], frame):
             places = result.result.get("partial_unexpected_index_list") or []
-            yield Judged(result, [named(frame, place) for place in places])
+            yield ExpectationOutcome(result, [named(frame, place) for place in places])
 
 
 def _check_columns(key: str, names: Any, known: list[str]) -> None:

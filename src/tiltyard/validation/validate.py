@@ -10,7 +10,7 @@ from tiltyard.config.task import Task
 from tiltyard.errors import DataError
 from tiltyard.validation import data_docs
 from tiltyard.validation.result import SHOWN, Outcome, Validation
-from tiltyard.validation.suite import Asked, Judged, asked, judge
+from tiltyard.validation.suite import ExpectationOutcome, ResolvedExpectation, asked, judge
 from tiltyard.workspace import Workspace
 
 
@@ -43,7 +43,7 @@ def validate(workspace: Workspace, task: Task) -> Validation:
     return validation
 
 
-def _outcome(asked: Asked, judged: Judged) -> Outcome:
+def _outcome(asked: ResolvedExpectation, judged: ExpectationOutcome) -> Outcome:
     found, arguments = judged.result.to_json_dict()["result"], asked.expectation.arguments
     values = found.get("partial_unexpected_list") or []
     columns = (arguments[k] for k in arguments if k.startswith("column"))

@@ -35,10 +35,10 @@ def init(task: str, force: bool, as_json: bool, **wish: Any) -> None:
     from dataclasses import asdict
 
     from tiltyard.cli.output import tables
-    from tiltyard.config.draft.draft import Wish
+    from tiltyard.config.draft.draft import DraftRequest
     from tiltyard.config.draft.draft import init as verb
 
-    drafted = verb(find(), task, Wish(**wish), force=force)
+    drafted = verb(find(), task, DraftRequest(**wish), force=force)
     if as_json:
         print_json(asdict(drafted))
         return

@@ -16,7 +16,7 @@ from tiltyard.arrays import empty
 from tiltyard.config import loader, task_list
 from tiltyard.config.draft import images, time_series, yaml_text
 from tiltyard.config.draft.leakage import leaks
-from tiltyard.config.draft.profile import Trait, trait
+from tiltyard.config.draft.profile import ColumnProfile, trait
 from tiltyard.data import table_reader
 from tiltyard.data.sources.file import File
 from tiltyard.errors import DataError, RequestError, TaskError, listed
@@ -33,7 +33,7 @@ MOST = 1000  # labels
 
 
 @dataclass(frozen=True)
-class Wish:
+class DraftRequest:
     """What the user wants, as far as it is said."""
 
     data: str
@@ -51,11 +51,11 @@ class Drafted:
     path: str
     problem: str
     rows: int
-    traits: list[Trait]
+    traits: list[ColumnProfile]
     repairs: list[str]
 
 
-def init(workspace: Workspace, name: str, wish: Wish, *, force: bool = False) -> Drafted:
+def init(workspace: Workspace, name: str, wish: DraftRequest, *, force: bool = False) -> Drafted:
     """Write tasks/NAME.yaml and enter it into params.yaml."""
     path = workspace.task_file(name)
     if path.exists() and not force:
@@ -75,7 +75,7 @@ class _Made:
 
     content: dict[str, Any]
     rows: int
-    traits: list[Trait]
+    traits: list[ColumnProfile]
     repairs: list[str]
     comments: dict[str, str] = field(default_factory=dict)
 
@@ -84,7 +84,7 @@ class _Made:
         return str(self.content["problem"])
 
 
-def _gallery(workspace: Workspace, wish: Wish) -> _Made | None:
+def _gallery(workspace: Workspace, wish: DraftRequest) -> _Made | None:
     """Draft from pictures; None if there are none."""
     import pandas as pd
 
@@ -101,7 +101,7 @@ def _gallery(workspace: Workspace, wish: Wish) -> _Made | None:
     return _Made(content, len(rows), seen, found.notes, images.comments(found))
 
 
-def _table(workspace: Workspace, wish: Wish) -> _Made:
+def _table(workspace: Workspace, wish: DraftRequest) -> _Made:
     """Draft from a table."""
     table, labels = _read(workspace, wish)
     frame = table.frame
@@ -132,7 +132,7 @@ def _insist(rows: pd.DataFrame, data: str, target: str) -> None:
         raise DataError(f"{Path(data).name}: {text}")
 
 
-def _read(workspace: Workspace, wish: Wish) -> tuple[table_reader.Reading, pd.Series[Any]]:
+def _read(workspace: Workspace, wish: DraftRequest) -> tuple[table_reader.Reading, pd.Series[Any]]:
     """Get the table as the task will, from the project, a URL or the mirror; and the target as it is spelled."""
     with tempfile.TemporaryDirectory() as temporary:
         File(kind="file", path=wish.data).fetch(Path(temporary), workspace)
@@ -146,14 +146,14 @@ def _read(workspace: Workspace, wish: Wish) -> tuple[table_reader.Reading, pd.Se
         return table, table_reader.read(path, columns=[wish.target], texts=[wish.target]).frame[wish.target]
 
 
-def _problem(truth: Trait) -> ProblemName:
+def _problem(truth: ColumnProfile) -> ProblemName:
     """Few whole numbers and all names are labels; what has a fraction or many values is a quantity."""
     whole = "." not in truth.seen
     return "classification" if truth.kind != "number" or (truth.unique <= FEW and whole) else "regression"
 
 
 def _line(
-    wish: Wish, rows: pd.DataFrame, traits: list[Trait], truth: Trait, problem: ProblemName
+    wish: DraftRequest, rows: pd.DataFrame, traits: list[ColumnProfile], truth: ColumnProfile, problem: ProblemName
 ) -> time_series.Timeline | None:
     """Return whether it is the next value of a series that is wanted: as asked, or since the table is one."""
     if problem == "forecasting":
@@ -166,7 +166,7 @@ def _line(
     return time_series.find(rows, traits, truth) if problem == "regression" and not wish.problem else None
 
 
-def _seen(rows: pd.DataFrame, name: str, wish: Wish) -> Trait:
+def _seen(rows: pd.DataFrame, name: str, wish: DraftRequest) -> ColumnProfile:
     """Look at a feature alone."""
     seen = trait(name, rows[name].tolist())
     asked = dict.fromkeys(wish.drop, "as asked")
@@ -174,7 +174,7 @@ def _seen(rows: pd.DataFrame, name: str, wish: Wish) -> Trait:
     return replace(seen, reason=asked[name]) if name in asked else seen
 
 
-def _judged(rows: pd.DataFrame, seen: Trait, wish: Wish, problem: ProblemName) -> Trait:
+def _judged(rows: pd.DataFrame, seen: ColumnProfile, wish: DraftRequest, problem: ProblemName) -> ColumnProfile:
     """Look at a feature beside the target."""
     labels = problem == "classification"
     if seen.reason or (seen.kind == "date" and not labels):  # a number may grow with time
@@ -184,7 +184,7 @@ def _judged(rows: pd.DataFrame, seen: Trait, wish: Wish, problem: ProblemName) -
     return seen
 
 
-def _kept(traits: list[Trait]) -> list[Trait]:
+def _kept(traits: list[ColumnProfile]) -> list[ColumnProfile]:
     """Return the features; a text is one if it is all that there is."""
     kept = [seen for seen in traits if not seen.reason]
     texts = [seen for seen in traits if seen.kind == "text" and seen.reason.startswith("free text")]
@@ -196,7 +196,7 @@ def _kept(traits: list[Trait]) -> list[Trait]:
     return kept
 
 
-def _target(truth: Trait, cells: list[Any], problem: ProblemName) -> dict[str, Any]:
+def _target(truth: ColumnProfile, cells: list[Any], problem: ProblemName) -> dict[str, Any]:
     if problem == "regression":
         if truth.kind != "number":
             raise DataError(f"{truth.name}: expected numbers for a regression; received {truth.seen}")
@@ -211,7 +211,7 @@ def _in_order(label: str) -> tuple[float, str]:
     return (float(label), label) if re.fullmatch(r"-?\d+(\.\d+)?", label) else (0.0, label)
 
 
-def _content(wish: Wish, problem: ProblemName, rows: pd.DataFrame, sections: dict[str, Any]) -> dict[str, Any]:
+def _content(wish: DraftRequest, problem: ProblemName, rows: pd.DataFrame, sections: dict[str, Any]) -> dict[str, Any]:
     """Return the sections of the task file, in their order; some depend on the form of the data."""
     count, serve, train = len(rows), sections.pop("serve"), sections.pop("train", {})
     return {
@@ -226,7 +226,7 @@ def _content(wish: Wish, problem: ProblemName, rows: pd.DataFrame, sections: dic
     }
 
 
-def _split(wish: Wish, problem: ProblemName, traits: list[Trait]) -> dict[str, Any]:
+def _split(wish: DraftRequest, problem: ProblemName, traits: list[ColumnProfile]) -> dict[str, Any]:
     """Deal rows by chance, by time, or in groups, as asked."""
     if wish.time and wish.group:
         raise TaskError("--time and --group: expected both for a forecast alone", hint="add --problem forecasting")
@@ -238,7 +238,9 @@ def _split(wish: Wish, problem: ProblemName, traits: list[Trait]) -> dict[str, A
     return {"kind": kind, "group": wish.group} if wish.group else {"kind": kind}
 
 
-def _sections(target: dict[str, Any], split: dict[str, Any], kept: list[Trait], rows: pd.DataFrame) -> dict[str, Any]:
+def _sections(
+    target: dict[str, Any], split: dict[str, Any], kept: list[ColumnProfile], rows: pd.DataFrame
+) -> dict[str, Any]:
     """Return the sections that a table has in its own way."""
     text = kept[0].kind == "text"
     example = {seen.name: _example(seen, rows[seen.name].tolist()) for seen in kept}
@@ -251,7 +253,7 @@ def _sections(target: dict[str, Any], split: dict[str, Any], kept: list[Trait], 
     }
 
 
-def _example(seen: Trait, cells: list[object]) -> Any:
+def _example(seen: ColumnProfile, cells: list[object]) -> Any:
     """Return a value as a client would send it."""
     cell = next(cell for cell in cells if not empty(cell))
     if seen.kind == "number":

@@ -12,9 +12,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from tiltyard.config.draft import yaml_text
-from tiltyard.config.draft.profile import Trait
+from tiltyard.config.draft.profile import ColumnProfile
 from tiltyard.data.images import zip_archive
-from tiltyard.data.images.files import Tree
+from tiltyard.data.images.files import ImageFiles
 from tiltyard.data.images.labels import PARTS, guess
 from tiltyard.data.sources.images import Images, Picture
 from tiltyard.errors import DataError, listed
@@ -79,7 +79,7 @@ def find(workspace: Workspace, data: str, target: str) -> Gallery | None:
     return found
 
 
-def _look(found: Gallery, tree: Tree, chosen: Sequence[Picture]) -> None:
+def _look(found: Gallery, tree: ImageFiles, chosen: Sequence[Picture]) -> None:
     """Open each picture as far as its size, and note what cannot be opened."""
     from PIL import Image as Pillow
 
@@ -102,7 +102,7 @@ def _look(found: Gallery, tree: Tree, chosen: Sequence[Picture]) -> None:
         found.notes.append(f"{len(broken):,} pictures cannot be opened and will stop the road: {listed(broken)}")
 
 
-def traits(found: Gallery) -> list[Trait]:
+def traits(found: Gallery) -> list[ColumnProfile]:
     """Return what was seen of pictures and of labels."""
     rows = len(found.labels)
     colour = "grey" if found.column["channels"] == 1 else "in colour"
@@ -111,8 +111,8 @@ def traits(found: Gallery) -> list[Trait]:
     counts = ", ".join(f"{label} {count:,}" for label, count in found.counts.most_common(6))
     more = ", ..." if len(found.counts) > 6 else ""
     return [
-        Trait(COLUMN, "image", rows, 0, rows, seen, found.column),
-        Trait(found.target, "category", rows, 0, len(found.counts), counts + more, {}),
+        ColumnProfile(COLUMN, "image", rows, 0, rows, seen, found.column),
+        ColumnProfile(found.target, "category", rows, 0, len(found.counts), counts + more, {}),
     ]
 
 

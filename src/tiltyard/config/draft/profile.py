@@ -12,7 +12,7 @@ from typing import Any
 
 from tiltyard.arrays import empty
 from tiltyard.data.tables.column_types import CODE
-from tiltyard.modeling.columns._datetime_format import DATES, Spelling, spelling_of
+from tiltyard.modeling.columns._datetime_format import DATES, DatetimeFormat, spelling_of
 from tiltyard.modeling.columns.boolean import Boolean
 from tiltyard.modeling.columns.number import Number
 
@@ -26,7 +26,7 @@ DENSE = 1.05  # of whole numbers that are all different: their range over the nu
 
 
 @dataclass(frozen=True)
-class Trait:
+class ColumnProfile:
     """What is seen of one column."""
 
     name: str
@@ -38,12 +38,12 @@ class Trait:
     column: dict[str, Any]  # as a task file would have it
     reason: str = ""  # why it had better be left out
 
-    def left_out(self, reason: str) -> Trait:
+    def left_out(self, reason: str) -> ColumnProfile:
         """Leave it out, for the first of the reasons."""
         return self if self.reason else replace(self, reason=reason)
 
 
-def trait(name: str, cells: Sequence[object]) -> Trait:
+def trait(name: str, cells: Sequence[object]) -> ColumnProfile:
     """Look at all cells of a column; the kinds are tried from the narrowest to the widest."""
     known = [cell for cell in cells if not empty(cell)]
     for look in (_boolean, _number, _date, _words):
@@ -55,7 +55,7 @@ def trait(name: str, cells: Sequence[object]) -> Trait:
     unique, missing = len(set(map(str, known))), len(cells) - len(known)
     if missing:
         column |= {"missing": {"number": "median", "date": "median", "text": "empty"}.get(kind, "bucket")}
-    seen = Trait(name, kind, len(cells), missing, unique, values, {"type": kind, **column})
+    seen = ColumnProfile(name, kind, len(cells), missing, unique, values, {"type": kind, **column})
     return seen.left_out(reason) if (reason := _reason(seen, known)) else seen
 
 
@@ -115,7 +115,7 @@ def _date(known: list[object]) -> Found:
     texts = [str(cell) for cell in known]
     if not (spelled := spelling_of(texts)):
         return None
-    spelling = Spelling(spelled)
+    spelling = DatetimeFormat(spelled)
     moments = sorted((moment, text) for text in set(texts) if (moment := spelling.read(text)))
     (_, first), (_, last) = moments[0], moments[-1]
     return "date", f"{first} to {last}", {"format": spelled}
@@ -134,7 +134,7 @@ def _words(known: list[object]) -> Found:
     return "category", shown, {"unseen": "bucket", **({"top": LEARNED} if len(names) > LEARNED else {})}
 
 
-def _reason(seen: Trait, known: list[object]) -> str:
+def _reason(seen: ColumnProfile, known: list[object]) -> str:
     """Return why a column had better be left out, whatever is to be predicted: the first reason that holds."""
     if not known:
         return "empty"
@@ -152,15 +152,15 @@ def _reason(seen: Trait, known: list[object]) -> str:
 def _is_mixed(known: list[object]) -> bool:
     """Return whether cells are dates, though not all of one spelling."""
     texts = sorted({str(cell) for cell in known})[:1000]
-    spellings = [Spelling(spelled) for spelled in DATES]
+    spellings = [DatetimeFormat(spelled) for spelled in DATES]
     return len(texts) > 2 and all(any(spelling.read(text) for spelling in spellings) for text in texts)
 
 
-def _is_scattered(seen: Trait) -> bool:
+def _is_scattered(seen: ColumnProfile) -> bool:
     return seen.kind == "category" and seen.unique > LEARNED and seen.unique * 10 > seen.rows - seen.missing
 
 
-def _is_key(seen: Trait, known: list[object]) -> bool:
+def _is_key(seen: ColumnProfile, known: list[object]) -> bool:
     """Return whether it names rows: text that is never the same, whole numbers that count rows or are called an id."""
     if seen.kind == "category":
         return seen.unique == len(known) >= NAMED

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.config.draft.profile import Trait
+from tiltyard.config.draft.profile import ColumnProfile
 from tiltyard.errors import DataError
 from tiltyard.modeling.columns._datetime_format import times
 from tiltyard.modeling.columns.base import unit
@@ -32,7 +32,7 @@ class Timeline:
     equal: bool  # whether time goes on by equal steps
     season: int | None
 
-    def judged(self, seen: Trait) -> Trait:
+    def judged(self, seen: ColumnProfile) -> ColumnProfile:
         """Return what cannot stand beside the target: what is no number, or not always there."""
         if seen.name in (self.order, self.group):
             return replace(seen, reason="tells the time" if seen.name == self.order else "tells the groups apart")
@@ -41,7 +41,7 @@ class Timeline:
         return seen.left_out(f"{seen.missing:,} are missing: a series has no gaps") if seen.missing else seen
 
 
-def find(rows: pd.DataFrame, traits: list[Trait], target: Trait) -> Timeline | None:
+def find(rows: pd.DataFrame, traits: list[ColumnProfile], target: ColumnProfile) -> Timeline | None:
     """See whether a table is one series: a single column of dates that rises with every row, and a number beside it."""
     dates = [seen for seen in traits if seen.kind == "date" and not seen.missing]
     if target.kind != "number" or target.missing or len(dates) != 1 or len(rows) < FEWEST:
@@ -50,7 +50,7 @@ def find(rows: pd.DataFrame, traits: list[Trait], target: Trait) -> Timeline | N
     return named(rows, dates[0], None) if moments.is_monotonic_increasing and moments.is_unique else None
 
 
-def named(rows: pd.DataFrame, time: Trait, group: str | None) -> Timeline:
+def named(rows: pd.DataFrame, time: ColumnProfile, group: str | None) -> Timeline:
     """Take a column for the time, as asked; refuse one in which time goes back."""
     order, spelled = time.name, _spelled(time)
     moments = times(rows[order], spelled)
@@ -70,7 +70,7 @@ def named(rows: pd.DataFrame, time: Trait, group: str | None) -> Timeline:
     return Timeline(order, group, spelled, equal=bool(equal), season=season)
 
 
-def sections(line: Timeline, rows: pd.DataFrame, series: list[Trait]) -> dict[str, Any]:
+def sections(line: Timeline, rows: pd.DataFrame, series: list[ColumnProfile]) -> dict[str, Any]:
     """Return the sections of the task file that a series has in its own way; the target comes first."""
     target, *others = series
     values = rows[target.name].to_numpy(dtype=np.float64)
@@ -115,7 +115,7 @@ def _window(line: Timeline, rows: int) -> int:
     return wished if wished <= most else min(line.season or most, most)
 
 
-def _spelled(time: Trait) -> str | None:
+def _spelled(time: ColumnProfile) -> str | None:
     """Return the spelling of dates, unless it is the usual one."""
     spelled = time.column.get("format")
     return None if spelled is None or spelled.startswith("%Y-%m") else str(spelled)

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter
 
-from tiltyard.config.draft.profile import Trait
+from tiltyard.config.draft.profile import ColumnProfile
 from tiltyard.config.safe_yaml import CoreDumper
 from tiltyard.config.task import AnyColumn
 from tiltyard.modeling.columns.base import Column
@@ -25,7 +25,7 @@ COMMENTS = {
 }
 
 
-def column(seen: Trait) -> Column:
+def column(seen: ColumnProfile) -> Column:
     """Return the column that a trait stands for."""
     made: Column = TypeAdapter[Column](AnyColumn).validate_python(seen.column, strict=False)
     return made
@@ -34,7 +34,7 @@ def column(seen: Trait) -> Column:
 def text(
     data: str,
     content: dict[str, Any],
-    traits: Iterable[Trait],
+    traits: Iterable[ColumnProfile],
     repairs: Iterable[str],
     comments: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
@@ -100,7 +100,7 @@ class _OneLine(CoreDumper):
 _OneLine.add_representer(str, _OneLine.represent_text)
 
 
-def _seen(seen: Trait) -> str:
+def _seen(seen: ColumnProfile) -> str:
     missing = f"; {seen.missing:,} missing" if seen.missing else ""
     return _one_line(seen.seen) + missing
 

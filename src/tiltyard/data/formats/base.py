@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tiltyard import plugins
 from tiltyard.data.tables import archive
-from tiltyard.data.tables.column_types import Meaning
+from tiltyard.data.tables.column_types import ColumnType
 from tiltyard.data.tables.dialect import Dialect
 from tiltyard.errors import DataError
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Layout:
     """What a first pass over a whole file found; the second pass reads by it."""
 
-    columns: dict[str, Meaning]
+    columns: dict[str, ColumnType]
     rows: int
     repairs: list[str]  # what was read otherwise than it is written, in sentences
     how: dict[str, Any] = field(default_factory=dict)  # what the format itself needs again

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, ClassVar
 from tiltyard.data.formats.base import Format, Layout, named
 from tiltyard.data.tables import archive
 from tiltyard.data.tables.column_types import convert, styles
-from tiltyard.data.tables.csv_lines import Cut
+from tiltyard.data.tables.csv_lines import CsvLines
 from tiltyard.data.tables.dialect import delimiter_of, has_header, rows_of
-from tiltyard.data.tables.text_encoding import Decoding
-from tiltyard.data.tables.type_inference import Tally, weighed
+from tiltyard.data.tables.text_encoding import Utf8Stream
+from tiltyard.data.tables.type_inference import TypeInference, weighed
 from tiltyard.errors import DataError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Delimited(Format):
 
         places = [list(layout.columns).index(name) for name in names]
         with self._decoded() as decoding:
-            for batch in self._rows(decoding, Cut(**layout.how), places):
+            for batch in self._rows(decoding, CsvLines(**layout.how), places):
                 cells = zip(batch.columns, names, strict=True)
                 yield pa.table({n: convert(c, layout.columns[n], self.dialect.missing) for c, n in cells})
 
@@ -66,14 +66,14 @@ class Delimited(Format):
         if not rows:
             raise self.error("expected a header and rows; the file is empty")
         header = has_header(rows) if self.dialect.header is None else self.dialect.header
-        cut = Cut(delimiter, len(rows[0]), header, quoted)
+        cut = CsvLines(delimiter, len(rows[0]), header, quoted)
         names, told = self._named(rows[0], header=header)
-        tallies = [Tally(styles(self.dialect, delimiter), self.dialect.missing) for _ in names]
+        tallies = [TypeInference(styles(self.dialect, delimiter), self.dialect.missing) for _ in names]
         with self._decoded() as decoding:
             regular = self._tallied(decoding, cut, tallies)
         if header and regular and (again := self._headers(cut, rows[0], tallies)):
             cut = replace(cut, again=again)
-            tallies = [Tally(styles(self.dialect, delimiter), self.dialect.missing) for _ in names]
+            tallies = [TypeInference(styles(self.dialect, delimiter), self.dialect.missing) for _ in names]
             with self._decoded() as decoding:
                 self._tallied(decoding, cut, tallies)
         if quoted and decoding.quotes:
@@ -85,7 +85,7 @@ class Delimited(Format):
         meanings, weighty = weighed(dict(zip(names, tallies, strict=True)))
         return Layout(meanings, count, [*decoding.repairs, *self._told(cut), *told, *weighty], asdict(cut))
 
-    def _tallied(self, decoding: Decoding, cut: Cut, tallies: list[Tally]) -> bool:
+    def _tallied(self, decoding: Utf8Stream, cut: CsvLines, tallies: list[TypeInference]) -> bool:
         """Look at every cell; say whether all rows have the same number of cells."""
         try:
             for batch in self._rows(decoding, cut, range(cut.width)):
@@ -95,7 +95,7 @@ class Delimited(Format):
             return False
         return True
 
-    def _headers(self, cut: Cut, first: list[str], tallies: list[Tally]) -> tuple[int, ...]:
+    def _headers(self, cut: CsvLines, first: list[str], tallies: list[TypeInference]) -> tuple[int, ...]:
         """Find rows that are the header once more; there can be none where a column is all numbers."""
         import pyarrow.compute as pc
 
@@ -124,7 +124,7 @@ class Delimited(Format):
             return names, []
         return names, [f"no header: columns named {', '.join(names[:2])}{', ...' if len(names) > 2 else ''}"]
 
-    def _told(self, cut: Cut) -> list[str]:
+    def _told(self, cut: CsvLines) -> list[str]:
         told = []
         if cut.delimiter not in (self.usual, self.dialect.delimiter):
             told.append(f"{WORDS.get(cut.delimiter, cut.delimiter)} as delimiter")
@@ -143,21 +143,21 @@ class Delimited(Format):
         return text if whole or not end else text[:end]
 
     @contextlib.contextmanager
-    def _decoded(self) -> Iterator[Decoding]:
+    def _decoded(self) -> Iterator[Utf8Stream]:
         with archive.opened(self.path) as (_, stream):
-            yield Decoding(stream, self.path.name, self.dialect.encoding)
+            yield Utf8Stream(stream, self.path.name, self.dialect.encoding)
 
-    def _check_quotes(self, cut: Cut) -> None:
+    def _check_quotes(self, cut: CsvLines) -> None:
         with self._decoded() as decoding:
             if line := cut.unclosed(decoding):
                 raise _QuoteError(line)
 
-    def _ragged(self, cut: Cut) -> Exception:
+    def _ragged(self, cut: CsvLines) -> Exception:
         with self._decoded() as decoding:
             strays = cut.strays(decoding) or f"a row of more than {BLOCK} bytes"
         return self.error(f"expected {cut.width} cells in every row, as in the first; received {strays}", HINT)
 
-    def _rows(self, decoding: Decoding, cut: Cut, places: Sequence[int]) -> Iterator[pa.RecordBatch]:
+    def _rows(self, decoding: Utf8Stream, cut: CsvLines, places: Sequence[int]) -> Iterator[pa.RecordBatch]:
         """Yield some columns as text, batch by batch, without the header."""
         import pyarrow as pa
         from pyarrow import csv

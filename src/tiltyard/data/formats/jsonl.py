@@ -13,8 +13,8 @@ import msgspec
 
 from tiltyard.data.formats.base import Format, Layout
 from tiltyard.data.tables import archive
-from tiltyard.data.tables.column_types import ARROW, Kind, Meaning
-from tiltyard.data.tables.text_encoding import Decoding
+from tiltyard.data.tables.column_types import ARROW, ColumnType, Kind
+from tiltyard.data.tables.text_encoding import Utf8Stream
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,7 +55,7 @@ class Jsonl(Format):
         """Yield the objects; what was mended is known after the last."""
         decoder = msgspec.json.Decoder(dict[str, Any])
         with archive.opened(self.path) as (_, stream):
-            decoding = Decoding(stream, self.path.name)
+            decoding = Utf8Stream(stream, self.path.name)
             for number, line in enumerate(io.BufferedReader(decoding), start=1):
                 if line.strip():
                     try:
@@ -80,7 +80,7 @@ def _mixed(kinds: Counter[str]) -> list[str]:
     return [] if together and "nested values" not in found else found
 
 
-def _meaning(kinds: Counter[str], rows: int) -> Meaning:
+def _meaning(kinds: Counter[str], rows: int) -> ColumnType:
     """Return the one type that holds all values: of whole numbers and others, numbers; else text."""
     found = kinds.keys() - {"missing"}
     kind: Kind = "text"
@@ -88,7 +88,7 @@ def _meaning(kinds: Counter[str], rows: int) -> Meaning:
         kind = "whole" if found == {"whole"} else "number"
     elif found == {"truth"}:
         kind = "truth"
-    return Meaning(kind, missing=kinds.total() < rows or kinds["missing"] > 0)
+    return ColumnType(kind, missing=kinds.total() < rows or kinds["missing"] > 0)
 
 
 def _cells(rows: list[dict[str, Any]], name: str, kind: Kind) -> pa.Array:

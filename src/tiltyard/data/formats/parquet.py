@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar, cast
 from tiltyard.data.formats.base import Format, Layout, named
 from tiltyard.data.formats.jsonl import text
 from tiltyard.data.tables import archive
-from tiltyard.data.tables.column_types import ARROW, Kind, Meaning
+from tiltyard.data.tables.column_types import ARROW, ColumnType, Kind
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,7 +40,7 @@ class Parquet(Format):
             odd = [name for name, field in zip(names, fields, strict=True) if _odd(field.type)]
             told += [f"{name} holds nested or binary values: read as text" for name in odd]
             meanings = {
-                n: Meaning(kind, missing=count > 0) for n, kind, count in zip(names, kinds, missing, strict=True)
+                n: ColumnType(kind, missing=count > 0) for n, kind, count in zip(names, kinds, missing, strict=True)
             }
             return Layout(meanings, file.metadata.num_rows, told)
 

@@ -16,7 +16,7 @@ LARGEST = 1 << 26  # bytes of one file: 64 MiB
 BROKEN = (*archive.BROKEN, NotImplementedError, RuntimeError, UnicodeDecodeError)  # a zip may be odd in many ways
 
 
-class Tree(ABC):
+class ImageFiles(ABC):
     """Files below one place."""
 
     def __init__(self, path: Path) -> None:
@@ -37,7 +37,7 @@ class Tree(ABC):
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[Tree]:
+def opened(path: Path) -> Iterator[ImageFiles]:
     """Return the files of a folder, or of a zip."""
     if path.is_dir():
         yield _Folder(path)
@@ -49,7 +49,7 @@ def opened(path: Path) -> Iterator[Tree]:
         raise DataError(f"{path.name}: expected a folder or a whole zip file: {error}") from None
 
 
-class _Folder(Tree):
+class _Folder(ImageFiles):
     """A folder on this machine; links may lead to files inside it."""
 
     def sizes(self) -> dict[str, int]:
@@ -72,7 +72,7 @@ class _Folder(Tree):
         return path.read_bytes()
 
 
-class _Zip(Tree):
+class _Zip(ImageFiles):
     """A zip file; its entries unpack to no more than they declare, which `zipfile` sees to."""
 
     def __init__(self, path: Path, file: zipfile.ZipFile) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from tiltyard.arrays import empty
-from tiltyard.data.images.files import Tree
+from tiltyard.data.images.files import ImageFiles
 from tiltyard.errors import DataError, listed
 
 if TYPE_CHECKING:
@@ -21,14 +21,14 @@ LABELS = {"label", "class", "target", "category"}  # what a column of labels is 
 
 
 @dataclass(frozen=True)
-class Captions:
+class ImageLabels:
     """Pairs of what a table calls a picture and its label."""
 
     table: str
     rows: list[tuple[str, str]]
 
     @classmethod
-    def read(cls, table: str, tree: Tree, root: Path, columns: tuple[str, str]) -> Captions:
+    def read(cls, table: str, tree: ImageFiles, root: Path, columns: tuple[str, str]) -> ImageLabels:
         """Read a table that lies beside the pictures, or in the project."""
         frame = read(table, tree, root)
         if missing := [name for name in columns if name not in frame.columns]:
@@ -63,7 +63,7 @@ class Captions:
         return found
 
 
-def guess(tree: Tree, pictures: Sequence[str], target: str) -> dict[str, str]:
+def guess(tree: ImageFiles, pictures: Sequence[str], target: str) -> dict[str, str]:
     """Return which table holds the labels; none if folders do."""
     if len({PurePosixPath(name).parent.name for name in pictures} - PARTS - {""}) > 1:
         return {}
@@ -80,7 +80,7 @@ def guess(tree: Tree, pictures: Sequence[str], target: str) -> dict[str, str]:
 def _names(cells: pd.Series[Any], table: str, pictures: Sequence[str]) -> bool:
     """Return whether a column names pictures."""
     try:
-        return bool(Captions(table, [(str(cell), "") for cell in cells]).of(pictures))
+        return bool(ImageLabels(table, [(str(cell), "") for cell in cells]).of(pictures))
     except DataError:
         return False
 
@@ -93,7 +93,7 @@ def _label(frame: pd.DataFrame, table: str, named: str, target: str) -> str:
     raise DataError(f"{table}: expected one column of labels; received {listed(others)}", hint="name it: --target")
 
 
-def read(table: str, tree: Tree, root: Path) -> pd.DataFrame:
+def read(table: str, tree: ImageFiles, root: Path) -> pd.DataFrame:
     """Read a table as it is spelled, from beside the pictures or from the project."""
     from tiltyard.data import table_reader
 

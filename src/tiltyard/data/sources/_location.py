@@ -11,13 +11,13 @@ from pydantic import Field, field_validator
 from tiltyard import files
 from tiltyard.data.sources import _download as download
 from tiltyard.errors import SourceError
-from tiltyard.settings import Strict
+from tiltyard.settings import Settings
 from tiltyard.workspace import Workspace
 
 MIRROR = "TILTYARD_MIRROR"  # in the environment: a folder of files that tasks ask for by name
 
 
-class Wanted(Strict):
+class FileLocation(Settings):
     """Where a file is looked for, and what its bytes must be."""
 
     path: str = Field(min_length=1, description="A file of the project or elsewhere, a URL, or an fsspec address.")

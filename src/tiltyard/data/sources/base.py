@@ -6,11 +6,11 @@ from abc import abstractmethod
 from pathlib import Path
 
 from tiltyard.data.tables.dialect import Dialect
-from tiltyard.settings import Strict
+from tiltyard.settings import Settings
 from tiltyard.workspace import Workspace
 
 
-class Source(Strict):
+class Source(Settings):
     """The `source:` section of a task file; plug-ins in sources/ say what each kind means."""
 
     kind: str

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from tiltyard.data import table_reader
 from tiltyard.data.formats.base import kinds, known
-from tiltyard.data.sources._location import Wanted
+from tiltyard.data.sources._location import FileLocation
 from tiltyard.data.sources.base import Source
 from tiltyard.data.tables import archive
 from tiltyard.data.tables.dialect import Dialect
@@ -18,7 +18,7 @@ from tiltyard.errors import SourceError
 from tiltyard.workspace import Workspace
 
 
-class File(Wanted, Source):
+class File(FileLocation, Source):
     """A CSV, TSV, JSON-lines or Parquet file, plain or packed."""
 
     kind: Literal["file"]

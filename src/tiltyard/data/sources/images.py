@@ -16,9 +16,9 @@ from pydantic import Field
 
 from tiltyard.data.images import files as tree
 from tiltyard.data.images import zip_archive
-from tiltyard.data.images.files import Tree
-from tiltyard.data.images.labels import Captions
-from tiltyard.data.sources._location import Wanted
+from tiltyard.data.images.files import ImageFiles
+from tiltyard.data.images.labels import ImageLabels
+from tiltyard.data.sources._location import FileLocation
 from tiltyard.data.sources.base import Source
 from tiltyard.errors import DataError, SourceError, listed
 from tiltyard.workspace import Workspace
@@ -36,7 +36,7 @@ class Picture:
     entry: str
 
 
-class Images(Wanted, Source):
+class Images(FileLocation, Source):
     """Pictures, PNG or JPEG, each under a folder that is its class, or named in a table of labels."""
 
     kind: Literal["images"]
@@ -55,7 +55,7 @@ class Images(Wanted, Source):
             zip_archive.write(folder / "images.zip", content, notes)
 
     @contextlib.contextmanager
-    def opened(self, workspace: Workspace) -> Iterator[Tree]:
+    def opened(self, workspace: Workspace) -> Iterator[ImageFiles]:
         """Return the files, of a folder where they lie, of a zip from wherever it is."""
         folder = next((place for place in self.places(workspace) if place.is_dir()), None)
         if folder and self.sha256:
@@ -68,7 +68,7 @@ class Images(Wanted, Source):
                 self.insist(path)
             yield stack.enter_context(tree.opened(folder or path))
 
-    def chosen(self, files: Tree, workspace: Workspace) -> tuple[list[Picture], list[str]]:
+    def chosen(self, files: ImageFiles, workspace: Workspace) -> tuple[list[Picture], list[str]]:
         """Return the pictures to take, sorted by what they will be called, and notes of what is left out."""
         names = [*files.sizes()]
         every = [name for name in names if name.lower().endswith(zip_archive.SUFFIXES)]
@@ -82,7 +82,7 @@ class Images(Wanted, Source):
             raise DataError(f"{files.path.name}: {text}", hint=hint)
         if self.labels:
             columns = self.file_column, self.label_column
-            labels = Captions.read(self.labels, files, workspace.root, columns).of(every)
+            labels = ImageLabels.read(self.labels, files, workspace.root, columns).of(every)
         else:
             labels = {name: PurePosixPath(name).parent.name for name in some}
         self._insist(files, [name for name in some if not labels.get(name)])
@@ -90,7 +90,7 @@ class Images(Wanted, Source):
         _refuse_odd(pictures)
         return [pictures[place] for place in zip_archive.evenly([p.label for p in pictures], self.rows)], notes
 
-    def _insist(self, files: Tree, bare: list[str]) -> None:
+    def _insist(self, files: ImageFiles, bare: list[str]) -> None:
         """Refuse pictures without a label."""
         if bare and self.labels:
             text = f"{len(bare):,} without: {listed(bare)}"

@@ -17,7 +17,7 @@ from tiltyard import files
 from tiltyard.arrays import Array
 from tiltyard.data.images import files as tree
 from tiltyard.data.images import zip_archive
-from tiltyard.data.sources._location import MIRROR, Wanted
+from tiltyard.data.sources._location import MIRROR, FileLocation
 from tiltyard.data.sources.base import Source
 from tiltyard.errors import SourceError
 from tiltyard.workspace import Workspace
@@ -106,7 +106,7 @@ class Keras(Source):
         """Get the file from the project, among downloads, from the mirror, from Keras's own address; and read it."""
         name = f"{self.dataset}.npz"
         url = ADDRESS + name if found.sha256 else None
-        wanted = Wanted(path=name, url=url, sha256=found.sha256)
+        wanted = FileLocation(path=name, url=url, sha256=found.sha256)
         with tempfile.TemporaryDirectory() as temporary:
             path = Path(temporary) / name
             try:
@@ -120,7 +120,7 @@ class Keras(Source):
             raise SourceError(f"{name}: {complaint}", hint="see what keras.datasets has in this file")
         return arrays
 
-    def _hint(self, wanted: Wanted, workspace: Workspace) -> str:
+    def _hint(self, wanted: FileLocation, workspace: Workspace) -> str:
         """Return a hint with both ways to supply a file, and how to make one that Keras keeps in another format."""
         place = wanted.places(workspace)[0]
         ways = f"place {wanted.path} at {place}; or put it into a folder and set {MIRROR} to that"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from tiltyard.data.sources._location import Wanted
+from tiltyard.data.sources._location import FileLocation
 from tiltyard.data.sources.base import Source
 from tiltyard.errors import SourceError
 from tiltyard.workspace import Workspace
 
 
-class Prose(Wanted, Source):
+class Prose(FileLocation, Source):
     """A text file: in the project, at a URL, or by name from a mirror."""
 
     kind: Literal["prose"]

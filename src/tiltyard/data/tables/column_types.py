@@ -19,7 +19,7 @@ TRUTHS = ("true", "True", "TRUE", "false", "False", "FALSE")
 
 
 @dataclass(frozen=True)
-class Meaning:
+class ColumnType:
     """What a column holds, and how its numbers are written."""
 
     kind: Kind
@@ -49,24 +49,24 @@ class Meaning:
 
 
 STYLES = {  # the simplest first: of those that hold for every cell, the first is the column's
-    "truth": Meaning("truth"),
-    "whole": Meaning("whole"),
-    "number": Meaning("number"),
-    "whole grouped": Meaning("whole", thousands=","),
-    "grouped": Meaning("number", thousands=","),
-    "comma": Meaning("number", decimal=","),
-    "whole pointed": Meaning("whole", decimal=",", thousands="."),
-    "pointed": Meaning("number", decimal=",", thousands="."),
+    "truth": ColumnType("truth"),
+    "whole": ColumnType("whole"),
+    "number": ColumnType("number"),
+    "whole grouped": ColumnType("whole", thousands=","),
+    "grouped": ColumnType("number", thousands=","),
+    "comma": ColumnType("number", decimal=","),
+    "whole pointed": ColumnType("whole", decimal=",", thousands="."),
+    "pointed": ColumnType("number", decimal=",", thousands="."),
 }
 
 
-def styles(dialect: Dialect, delimiter: str) -> dict[str, Meaning]:
+def styles(dialect: Dialect, delimiter: str) -> dict[str, ColumnType]:
     """Return the styles that a column may be in; no decimal commas where commas part the cells, unless named."""
     if dialect.decimal is None and dialect.thousands is None:
         return {name: style for name, style in STYLES.items() if style.decimal != delimiter}
     decimal, thousands = dialect.decimal or ".", dialect.thousands or ""
-    whole = Meaning("whole", decimal=decimal, thousands=thousands)
-    number = Meaning("number", decimal=decimal, thousands=thousands)
+    whole = ColumnType("whole", decimal=decimal, thousands=thousands)
+    number = ColumnType("number", decimal=decimal, thousands=thousands)
     return {"truth": STYLES["truth"], "whole": STYLES["whole"], "whole named": whole, "named": number}
 
 
@@ -79,7 +79,7 @@ def trimmed(cells: pa.Array, na: Sequence[str]) -> pa.Array:
     return pc.if_else(pc.is_in(bare, pa.array(na)), None, bare)
 
 
-def convert(cells: pa.Array, meaning: Meaning, na: Sequence[str]) -> pa.Array:
+def convert(cells: pa.Array, meaning: ColumnType, na: Sequence[str]) -> pa.Array:
     """Return the cells as what they mean."""
     import pyarrow as pa
     import pyarrow.compute as pc

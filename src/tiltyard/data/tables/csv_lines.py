@@ -13,7 +13,7 @@ SHOWN = 5  # lines that a complaint names
 
 
 @dataclass(frozen=True)
-class Cut:
+class CsvLines:
     """How lines are cut into cells."""
 
     delimiter: str

@@ -14,14 +14,14 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from tiltyard.data.tables.csv_lines import reader_of
-from tiltyard.settings import Strict
+from tiltyard.settings import Settings
 
 DELIMITERS = ("\t", ";", "|", ",")  # a comma comes last: it also stands inside numbers
 MISSING = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")  # beside the empty cell
 NUMBER = re.compile(r"[+-]?(\d[\d., ]*|\.\d+)([eE][+-]?\d+)?")
 
 
-class Dialect(Strict):
+class Dialect(Settings):
     """The `read:` section of a source; what is left out is guessed, and a guess worth knowing is reported."""
 
     delimiter: str | None = Field(None, min_length=1, max_length=1, description="The character between two cells.")

@@ -22,7 +22,7 @@ NAMED = 5  # lines named in a sentence
 ENCODING_HINT = "name the encoding, if it has another: source.read.encoding in the task file"
 
 
-class Decoding(io.RawIOBase):
+class Utf8Stream(io.RawIOBase):
     """A stream of UTF-8 made from one in any encoding; `repairs` is complete when it has been read to its end."""
 
     def __init__(self, stream: IO[bytes], name: str, encoding: str | None = None) -> None:

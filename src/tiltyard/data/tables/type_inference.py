@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tiltyard.data.tables.column_types import ARROW, CODE, TRUTHS, Meaning, trimmed
+from tiltyard.data.tables.column_types import ARROW, CODE, TRUTHS, ColumnType, trimmed
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
 @dataclass
-class Tally:
+class TypeInference:
     """What the cells of one column, looked at so far, can be."""
 
-    styles: dict[str, Meaning]
+    styles: dict[str, ColumnType]
     na: Sequence[str]
     filled: int = 0
     missing: int = 0
@@ -98,7 +98,7 @@ def _coded(values: pa.Array) -> bool:
     return pc.any(pc.match_substring_regex(first, f"^{CODE.pattern}")).as_py() is True
 
 
-def weighed(tallies: dict[str, Tally]) -> tuple[dict[str, Meaning], list[str]]:
+def weighed(tallies: dict[str, TypeInference]) -> tuple[dict[str, ColumnType], list[str]]:
     """Return each column's meaning, and in sentences what is read otherwise than it is written.
 
     1,234 and 1.234 may be thousands or a fraction: the other columns decide, and if they do not, it stays text.
@@ -138,7 +138,7 @@ def _chosen(names: list[str], *, commas: bool, points: bool) -> str:
     return first
 
 
-def _meaning(tally: Tally, style: str) -> Meaning:
-    meaning = tally.styles.get(style) or (tally.styles["named"] if style == "number" else Meaning("text"))
+def _meaning(tally: TypeInference, style: str) -> ColumnType:
+    meaning = tally.styles.get(style) or (tally.styles["named"] if style == "number" else ColumnType("text"))
     blank = meaning.kind == "text" and tally.blank and tally.filled > 0
     return replace(meaning, missing=tally.missing > 0, blank=blank)

@@ -14,14 +14,14 @@ from tiltyard.modeling.inference.encoder import Encoder
 
 if TYPE_CHECKING:
     from tiltyard.explain.math.gradients import Sloped
-    from tiltyard.explain.math.network_view import Inside
+    from tiltyard.explain.math.network_view import NetworkView
 
 STEPS = 6  # of an attack that goes on from where it is
 REACH = 2.5  # how far these steps would go together if they all went one way, in sizes: past the edge and back
 
 
 @dataclass(frozen=True)
-class Room:
+class PerturbationBudget:
     """How far each feature may go: what a step of size one is, and the bounds; what must stay has a step of zero."""
 
     unit: Array
@@ -36,7 +36,7 @@ class Room:
         return np.asarray(np.clip(near, low, high).astype(np.float32))
 
 
-def room(encoder: Encoder) -> Room:
+def room(encoder: Encoder) -> PerturbationBudget:
     """Return pixels steps of brightness, numbers and series their deviation, and all else none."""
     units, lows, highs = [], [], []
     for name, column in encoder.columns.items():
@@ -46,7 +46,7 @@ def room(encoder: Encoder) -> Room:
         units += [(1.0 if column.type == "image" else std) * moves[place] for place, (_, std) in enumerate(scales)]
         lows += [low if one else -np.inf for one in moves]
         highs += [high if one else np.inf for one in moves]
-    return Room(*(np.array(one, dtype=np.float64) for one in (units, lows, highs)))
+    return PerturbationBudget(*(np.array(one, dtype=np.float64) for one in (units, lows, highs)))
 
 
 def _bounds(column: Any) -> tuple[float, float]:
@@ -57,11 +57,11 @@ def _bounds(column: Any) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class Attack:
+class AdversarialAttack:
     """Moves rows of a network, at most so far, to where it misses their truth more; `truth` is as it answers."""
 
-    inside: Inside
-    room: Room
+    inside: NetworkView
+    room: PerturbationBudget
 
     @cached_property
     def _slopes(self) -> Sloped:

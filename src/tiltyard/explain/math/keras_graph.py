@@ -25,7 +25,7 @@ class Hidden:
     output: keras.KerasTensor
 
 
-class Walk:
+class GraphWalker:
     """One walk through all calls of a network, in the order in which they are made."""
 
     def __init__(self, nudged: int) -> None:
@@ -69,7 +69,7 @@ class Walk:
             return output
         if self.calls == self.nudged:
             self.nudges.append(keras.Input(output.shape[1:], dtype=output.dtype, name="varied"))
-            output = Nudge()(output, self.nudges[0])
+            output = AddPerturbation()(output, self.nudges[0])
         self.kept.append(output)
         self._remember(operation, args, output)
         return output
@@ -95,7 +95,7 @@ class Walk:
                 self.hidden[name] = Hidden(one.layer, drive, output)
 
 
-class Nudge(keras.layers.Layer):  # type: ignore[misc]
+class AddPerturbation(keras.layers.Layer):  # type: ignore[misc]
     """Adds what is varied; which steps are padding stays known."""
 
     def __init__(self) -> None:

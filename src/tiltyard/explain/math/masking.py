@@ -16,14 +16,14 @@ from tiltyard.modeling.inference.encoder import Encoder
 
 
 @dataclass(frozen=True)
-class Words:
+class WordMask:
     """The words of one text, or its characters, and their ids as the model reads them: (length,)."""
 
     spelled: list[str]
     ids: Array
 
     @classmethod
-    def of(cls, encoder: Encoder, row: Rows) -> Words:
+    def of(cls, encoder: Encoder, row: Rows) -> WordMask:
         """Take the words that a model reads of one row."""
         ((name, column),) = encoder.columns.items()
         assert isinstance(column, Text)  # noqa: S101 - for the type checker: the columns of a text are texts
@@ -40,7 +40,7 @@ class Words:
 
 
 @dataclass(frozen=True)
-class Patches:
+class PatchMask:
     """A picture (height, width, channels), the patch that each of its pixels is in, and a colour that says nothing."""
 
     picture: Array
@@ -48,7 +48,7 @@ class Patches:
     grey: float
 
     @classmethod
-    def of(cls, picture: Array, sides: int, grey: float) -> Patches:
+    def of(cls, picture: Array, sides: int, grey: float) -> PatchMask:
         """Cut a picture into so many patches down and across, or into pixels if it has fewer."""
         down, across = (np.arange(size) * min(sides, size) // size for size in picture.shape[:2])
         return cls(picture, down[:, None] * (int(across[-1]) + 1) + across, grey)

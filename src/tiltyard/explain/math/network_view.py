@@ -12,14 +12,14 @@ import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.explain.math.gradients import Sloped, sloped
-from tiltyard.explain.math.keras_graph import Hidden, Place, Walk, spatial
+from tiltyard.explain.math.keras_graph import GraphWalker, Hidden, Place, spatial
 
 AT_ONCE = 1 << 17  # numbers of rows that go through together
 TINY = 1e-9  # of a probability
 
 
 @dataclass(frozen=True)
-class Inside:
+class NetworkView:
     """A network without nesting, with the weights of the one that it was made of."""
 
     network: keras.Model
@@ -87,15 +87,15 @@ class Inside:
         return {name: one for name, one in self.hidden.items() if spatial(one.output)}
 
 
-def opened(network: keras.Model, *, labels: bool, nudged: int = -1) -> Inside:
+def opened(network: keras.Model, *, labels: bool, nudged: int = -1) -> NetworkView:
     """Walk through a network; `nudged` is the number of a call to whose tensor a second input is added."""
-    walk = Walk(nudged)
+    walk = GraphWalker(nudged)
     features = keras.Input(network.input_shape[1:], name="features")
     output = walk.through(network, features)
     inner = walk.before.get(id(output))
     scores = _scores(output, inner, labels=labels)
     inputs = [features, *walk.nudges]
-    return Inside(network, labels, inputs, output, scores, walk.layers, walk.maps, walk.embedded)
+    return NetworkView(network, labels, inputs, output, scores, walk.layers, walk.maps, walk.embedded)
 
 
 def _scores(output: keras.KerasTensor, inner: keras.KerasTensor | None, *, labels: bool) -> keras.KerasTensor:
@@ -122,7 +122,7 @@ def fired(part: keras.Model) -> Callable[..., Any]:
     return mean
 
 
-def missed(inside: Inside) -> Callable[..., Any]:
+def missed(inside: NetworkView) -> Callable[..., Any]:
     """Return the function that says by how much truths are missed: the loss of a label, the error of a number."""
     from keras import ops
 

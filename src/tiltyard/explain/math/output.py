@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Focus:
+class ExplainedOutput:
     """A model, and the label whose probability is looked at, if it answers with labels."""
 
     predictor: Predictor
     label: int | None
 
     @classmethod
-    def on(cls, predictor: Predictor, features: Array) -> Focus:
+    def on(cls, predictor: Predictor, features: Array) -> ExplainedOutput:
         """Look at what the model answers for one encoded row."""
         if predictor.encoder.problem.targets != "label":
             return cls(predictor, None)

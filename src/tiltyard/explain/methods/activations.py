@@ -9,7 +9,7 @@ import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.explain.methods.base import Explained, Explanation
-from tiltyard.figures import Exhibit, points
+from tiltyard.figures import Figure, points
 
 PERPLEXITY = 30.0  # neighbours that t-SNE keeps near; fewer of few rows
 ROUNDS = 500  # of t-SNE
@@ -31,7 +31,7 @@ class Activations(Explanation):
             return f"{len(model.known[1])} validation rows are too few to draw"
         return "" if model.inside.hidden else "the model has no hidden layer"
 
-    def of_model(self, model: Explained) -> Iterator[Exhibit]:
+    def of_model(self, model: Explained) -> Iterator[Figure]:
         """Two pictures of the same rows."""
         from tiltyard.explain.math.svcca import pooled
 
@@ -86,5 +86,5 @@ def _groups(model: Explained, truth: Array) -> dict[str, Array]:
     return {name: place == number for number, name in enumerate(QUARTERS) if (place == number).any()}
 
 
-def _drawn(title: str, text: str, axes: tuple[str, str], flat: Array, groups: dict[str, Array]) -> Exhibit:
+def _drawn(title: str, text: str, axes: tuple[str, str], flat: Array, groups: dict[str, Array]) -> Figure:
     return points(title, text, axes, {name: (flat[there, 0], flat[there, 1]) for name, there in groups.items()})

@@ -8,10 +8,10 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.explain.math.adversarial import Attack, room
+from tiltyard.explain.math.adversarial import AdversarialAttack, room
 from tiltyard.explain.math.heatmap import diverging
 from tiltyard.explain.methods.base import Explained, Explanation, Row
-from tiltyard.figures import Exhibit, lines, pictures
+from tiltyard.figures import Figure, lines, pictures
 
 ROWS = 100  # that are attacked
 PIXELS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 24.0, 32.0, 48.0, 64.0)  # sizes of a step, of 255
@@ -33,10 +33,10 @@ class Adversarial(Explanation):
             return f"{model.task.name} reads texts, and no word can be changed by a little"
         return "" if room(model.parts.encoder).unit.any() else f"no column of {model.task.name} can change by a little"
 
-    def of_model(self, model: Explained) -> Iterator[Exhibit]:
+    def of_model(self, model: Explained) -> Iterator[Figure]:
         """The metric by size of step; of pictures some examples, too."""
         features, truth = _known(model)
-        attack, sizes = Attack(model.inside, room(model.parts.encoder)), _sizes(model)
+        attack, sizes = AdversarialAttack(model.inside, room(model.parts.encoder)), _sizes(model)
         moved = {
             "steps": [attack.stepwise(features, _answer(model, truth), size) for size in sizes],
             "one step": [attack.at_once(features, _answer(model, truth), size) for size in sizes],
@@ -52,10 +52,10 @@ class Adversarial(Explanation):
         if model.task.form == "image" and model.task.classes:
             yield from _examples(model, attack, features, truth)
 
-    def of_row(self, model: Explained, row: Row) -> Iterator[Exhibit]:
+    def of_row(self, model: Explained, row: Row) -> Iterator[Figure]:
         """The score of the answer and of the best other label by size; of numbers, how far they can be moved."""
         features, sizes = model.encoded(row), _sizes(model)
-        attack = Attack(model.inside, room(model.parts.encoder))
+        attack = AdversarialAttack(model.inside, room(model.parts.encoder))
         if model.task.classes:
             yield _of_label(model, attack, features, sizes)
         else:
@@ -115,7 +115,7 @@ def _constant(model: Explained) -> float:
     return model.task.metric.score(truth, np.tile(answer, (len(truth), 1)), model.context)
 
 
-def _examples(model: Explained, attack: Attack, features: Array, truth: Array) -> Iterator[Exhibit]:
+def _examples(model: Explained, attack: AdversarialAttack, features: Array, truth: Array) -> Iterator[Figure]:
     """Show rows that were right and need the least to be wrong."""
     right = model.inside.answers(features) == truth
     least = np.full(len(truth), np.inf)
@@ -134,7 +134,7 @@ def _examples(model: Explained, attack: Attack, features: Array, truth: Array) -
         yield pictures("Pictures that were moved across", text, shown)
 
 
-def _least(attack: Attack, features: Array, answer: Array) -> Array:
+def _least(attack: AdversarialAttack, features: Array, answer: Array) -> Array:
     """Return for each row the smallest size found that changes its label; infinity if the largest does not."""
 
     def changed(sizes: Array) -> Array:
@@ -151,7 +151,7 @@ def _least(attack: Attack, features: Array, answer: Array) -> Array:
     return np.where(never, np.inf, high)
 
 
-def _of_label(model: Explained, attack: Attack, features: Array, sizes: tuple[float, ...]) -> Exhibit:
+def _of_label(model: Explained, attack: AdversarialAttack, features: Array, sizes: tuple[float, ...]) -> Figure:
     answer = model.inside.answers(features)
     copies, given = np.repeat(features, len(sizes), axis=0), np.repeat(answer, len(sizes))
     moved = attack.stepwise(copies, given, np.array(sizes).reshape(-1, *[1] * (features.ndim - 1)))
@@ -171,7 +171,7 @@ def _of_label(model: Explained, attack: Attack, features: Array, sizes: tuple[fl
     return lines("Smallest change of the answer", text, (_unit(model), "probability"), curves)
 
 
-def _of_number(model: Explained, attack: Attack, features: Array, sizes: tuple[float, ...]) -> Exhibit:
+def _of_number(model: Explained, attack: AdversarialAttack, features: Array, sizes: tuple[float, ...]) -> Figure:
     copies = np.repeat(features, len(sizes), axis=0)
     reach = np.array(sizes).reshape(-1, *[1] * (features.ndim - 1))
     curves = {}

@@ -13,17 +13,17 @@ import numpy as np
 from tiltyard import environment, files
 from tiltyard.arrays import Array, Rows, take
 from tiltyard.config.task import Task
-from tiltyard.figures import Exhibit
+from tiltyard.figures import Figure
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.modeling.metrics.base import Context
 from tiltyard.preparation.sealed_test import TestPart
-from tiltyard.preparation.training_rows import Parts, some
+from tiltyard.preparation.training_rows import TrainingRows, some
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
     import keras
 
-    from tiltyard.explain.math.network_view import Inside
+    from tiltyard.explain.math.network_view import NetworkView
 
 ROWS = 500  # validation rows that a model is explained by
 
@@ -43,7 +43,7 @@ class Explained:
 
     workspace: Workspace
     task: Task
-    parts: Parts
+    parts: TrainingRows
     predictor: Predictor
     test: TestPart
 
@@ -61,7 +61,7 @@ class Explained:
             return keras.saving.load_model(self.workspace.out(self.task.name, "train") / "model.keras", compile=False)
 
     @cached_property
-    def inside(self) -> Inside:
+    def inside(self) -> NetworkView:
         """Its layers, one after the other."""
         from tiltyard.explain.math.network_view import opened
 
@@ -103,11 +103,11 @@ class Explanation(ABC):
         """Return why it cannot be done with this model; nothing if it can."""
         return ""
 
-    def of_model(self, model: Explained) -> Iterator[Exhibit]:
+    def of_model(self, model: Explained) -> Iterator[Figure]:
         """Show what holds for the model as a whole."""
         yield from ()
 
-    def of_row(self, model: Explained, row: Row) -> Iterator[Exhibit]:
+    def of_row(self, model: Explained, row: Row) -> Iterator[Figure]:
         """Show why this row is answered as it is."""
         yield from ()
 

@@ -11,7 +11,7 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.explain.math.heatmap import enlarged
 from tiltyard.explain.methods.base import Explained, OfMaps
-from tiltyard.figures import Exhibit, bars, pictures, table
+from tiltyard.figures import Figure, bars, pictures, table
 
 TOP = 0.01  # share of all places at which a unit counts as firing
 FINDS = 0.04  # intersection over union from which on it is a detector, as in the paper
@@ -24,7 +24,7 @@ class Dissection(OfMaps):
 
     title: ClassVar = "units that find something with a name"
 
-    def of_model(self, model: Explained) -> Iterator[Exhibit]:
+    def of_model(self, model: Explained) -> Iterator[Figure]:
         """The concepts, then how many units find each, then the best units."""
         from tiltyard.explain.math.synthetic_concepts import drawn
 

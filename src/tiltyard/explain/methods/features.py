@@ -11,7 +11,7 @@ from tiltyard.arrays import Array
 from tiltyard.explain.math.activation_maximization import PIXELS, ascend
 from tiltyard.explain.math.heatmap import diverging
 from tiltyard.explain.methods.base import Explained, OfMaps
-from tiltyard.figures import Exhibit, pictures
+from tiltyard.figures import Figure, pictures
 
 if TYPE_CHECKING:
     from tiltyard.explain.math.keras_graph import Hidden
@@ -24,7 +24,7 @@ class Features(OfMaps):
 
     title: ClassVar = "what convolutions look for"
 
-    def of_model(self, model: Explained) -> Iterator[Exhibit]:
+    def of_model(self, model: Explained) -> Iterator[Figure]:
         """The first kernels, then some units of each layer."""
         layers = model.inside.convolutions
         first, *_ = layers.values()

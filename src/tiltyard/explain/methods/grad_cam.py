@@ -10,7 +10,7 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.explain.math.heatmap import coloured, enlarged, over
 from tiltyard.explain.methods.base import Explained, OfMaps, Row
-from tiltyard.figures import Exhibit, pictures
+from tiltyard.figures import Figure, pictures
 
 
 class GradCam(OfMaps):
@@ -18,7 +18,7 @@ class GradCam(OfMaps):
 
     title: ClassVar = "where a picture speaks for its label"
 
-    def of_row(self, model: Explained, row: Row) -> Iterator[Exhibit]:
+    def of_row(self, model: Explained, row: Row) -> Iterator[Figure]:
         """Show it for the answer, and for the truth where that is another one."""
         features = model.encoded(row)
         (answer,) = model.inside.answers(features).tolist()

@@ -10,10 +10,10 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.explain.math.heatmap import signed
 from tiltyard.explain.math.linear_surrogate import Line, line, near
-from tiltyard.explain.math.masking import Patches, Words
-from tiltyard.explain.math.output import Focus
+from tiltyard.explain.math.masking import PatchMask, WordMask
+from tiltyard.explain.math.output import ExplainedOutput
 from tiltyard.explain.methods.base import Explained, Explanation, Row
-from tiltyard.figures import Exhibit, bars, largest, pictures, words
+from tiltyard.figures import Figure, bars, largest, pictures, words
 from tiltyard.modeling.columns.number import Number
 from tiltyard.preparation.training_rows import some
 
@@ -35,14 +35,14 @@ class Lime(Explanation):
             return "an answer that is a text is no single number to draw a line through"
         return "the steps of a series are shown by occlusion and shap" if model.task.form == "series" else ""
 
-    def of_row(self, model: Explained, row: Row) -> Iterator[Exhibit]:
+    def of_row(self, model: Explained, row: Row) -> Iterator[Figure]:
         """One exhibit, by what the row is."""
-        focus = Focus.on(model.predictor, model.encoded(row))
+        focus = ExplainedOutput.on(model.predictor, model.encoded(row))
         show = {"table": _table, "text": _text, "image": _picture}[model.task.form]
         yield show(model, focus, row)
 
 
-def _table(model: Explained, focus: Focus, row: Row) -> Exhibit:
+def _table(model: Explained, focus: ExplainedOutput, row: Row) -> Figure:
     """Move numbers by about a deviation; exchange what has no size for that of other rows."""
     encoded, (others, _) = model.encoded(row)[0], some(model.parts.train, KNOWN)
     rows, changes = moved(model, encoded, others)
@@ -72,19 +72,19 @@ def moved(model: Explained, row: Array, others: Array) -> tuple[Array, Array]:
     return rows, changes
 
 
-def _text(model: Explained, focus: Focus, row: Row) -> Exhibit:
+def _text(model: Explained, focus: ExplainedOutput, row: Row) -> Figure:
     """Leave out words."""
-    text = Words.of(model.predictor.encoder, row.values)
+    text = WordMask.of(model.predictor.encoder, row.values)
     kept = _kept(model, len(text.spelled), ASKED)
     found = _left_out(focus(text.keep(kept)), kept)
     said = f"What each word adds to {focus.spelled(model.task.target)} close to this text. {_followed(found)}"
     return words("Local surrogate", said, [*zip(text.spelled, found.slopes.tolist(), strict=True)])
 
 
-def _picture(model: Explained, focus: Focus, row: Row) -> Exhibit:
+def _picture(model: Explained, focus: ExplainedOutput, row: Row) -> Figure:
     """Make patches grey."""
     picture = model.encoded(row)[0]
-    patches = Patches.of(picture, SIDES, float(np.mean(model.parts.encoder.scaling()[0])))
+    patches = PatchMask.of(picture, SIDES, float(np.mean(model.parts.encoder.scaling()[0])))
     large = picture.shape[0] * picture.shape[1] > LARGE
     kept = _kept(model, patches.count, FEWER if large else ASKED)
     found = _left_out(focus(patches.keep(kept)), kept)

@@ -11,7 +11,7 @@ from tiltyard.arrays import Array
 from tiltyard.explain.math.activation_maximization import PIXELS, Ground, ascend
 from tiltyard.explain.math.heatmap import diverging
 from tiltyard.explain.methods.base import Explained, Explanation
-from tiltyard.figures import Exhibit, lines, pictures
+from tiltyard.figures import Figure, lines, pictures
 
 MOST = 20  # classes that are shown
 
@@ -28,7 +28,7 @@ class Maximisation(Explanation):
             return f"{model.task.name} has neither pictures nor a series"
         return ""
 
-    def of_model(self, model: Explained) -> Iterator[Exhibit]:
+    def of_model(self, model: Explained) -> Iterator[Figure]:
         """A picture a class; of a series the windows with the lowest and the highest answer."""
         if model.task.form == "series":
             yield _windows(model)
@@ -43,7 +43,7 @@ class Maximisation(Explanation):
         yield pictures("Activation maximisation", text, shown)
 
 
-def _windows(model: Explained) -> Exhibit:
+def _windows(model: Explained) -> Figure:
     mean, std = (np.array(part) for part in model.parts.encoder.scaling())
     classes = model.task.classes
     names = classes or ["lowest answer", "highest answer"]

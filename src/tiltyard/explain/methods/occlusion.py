@@ -9,10 +9,10 @@ import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.explain.math.heatmap import signed
-from tiltyard.explain.math.masking import Words
-from tiltyard.explain.math.output import Focus
+from tiltyard.explain.math.masking import WordMask
+from tiltyard.explain.math.output import ExplainedOutput
 from tiltyard.explain.methods.base import Explained, Explanation, Row
-from tiltyard.figures import Exhibit, lines, pictures, words
+from tiltyard.figures import Figure, lines, pictures, words
 
 SIDE = 8  # a patch is this part of a picture's side
 PLACES = 32  # of a patch, down and across, at most
@@ -32,21 +32,21 @@ class Occlusion(Explanation):
             return "an answer that is a text has no probability to fall"
         return "the columns of a table are shown by shap and permutation" if model.task.form == "table" else ""
 
-    def of_row(self, model: Explained, row: Row) -> Iterator[Exhibit]:
+    def of_row(self, model: Explained, row: Row) -> Iterator[Figure]:
         """One exhibit, by what the row is."""
-        focus = Focus.on(model.predictor, model.encoded(row))
+        focus = ExplainedOutput.on(model.predictor, model.encoded(row))
         yield {"text": _text, "image": _picture, "series": _series}[model.task.form](model, focus, row)
 
 
-def _text(model: Explained, focus: Focus, row: Row) -> Exhibit:
-    text, what = Words.of(model.predictor.encoder, row.values), focus.spelled(model.task.target)
+def _text(model: Explained, focus: ExplainedOutput, row: Row) -> Figure:
+    text, what = WordMask.of(model.predictor.encoder, row.values), focus.spelled(model.task.target)
     kept = ~np.eye(len(text.spelled), dtype=bool)
     lost = float(focus(model.encoded(row))[0]) - focus(text.keep(kept))
     said = f"By how much {what} falls when a word is left out; below 0 it rises."
     return words("Each word left out", said, [*zip(text.spelled, lost.tolist(), strict=True)])
 
 
-def _picture(model: Explained, focus: Focus, row: Row) -> Exhibit:
+def _picture(model: Explained, focus: ExplainedOutput, row: Row) -> Figure:
     picture, what = model.encoded(row)[0], focus.spelled(model.task.target)
     lost = fallen(focus, picture, float(np.mean(model.parts.encoder.scaling()[0])))
     said = (
@@ -56,7 +56,7 @@ def _picture(model: Explained, focus: Focus, row: Row) -> Exhibit:
     return pictures("A patch that slides", said, {"as it is": picture, "what is lost": signed(picture, lost)})
 
 
-def fallen(focus: Focus, picture: Array, grey: float) -> Array:
+def fallen(focus: ExplainedOutput, picture: Array, grey: float) -> Array:
     """Return for each pixel how much the answer falls, on average, under the patches that cover it."""
     corners = [_starts(size) for size in picture.shape[:2]]
     places = [(slice(a, b), slice(c, d)) for a, b in corners[0] for c, d in corners[1]]
@@ -80,7 +80,7 @@ def _starts(size: int) -> list[tuple[int, int]]:
     return [(start, start + side) for start in np.linspace(0, size - side, count).astype(int).tolist()]
 
 
-def _series(model: Explained, focus: Focus, row: Row) -> Exhibit:
+def _series(model: Explained, focus: ExplainedOutput, row: Row) -> Figure:
     values, what = model.encoded(row)[0], focus.spelled(model.task.target)
     curves = {name: _blanked(focus, values, place) for place, name in enumerate(model.task.columns)}
     width = _width(len(values))
@@ -92,7 +92,7 @@ def _series(model: Explained, focus: Focus, row: Row) -> Exhibit:
     return lines("Steps that are hidden", said, ("step", what), curves)
 
 
-def _blanked(focus: Focus, values: Array, place: int) -> dict[str, Array]:
+def _blanked(focus: ExplainedOutput, values: Array, place: int) -> dict[str, Array]:
     """Hide some steps of one column at a time."""
     width = _width(len(values))
     starts = np.unique(np.linspace(0, len(values) - width, min(WINDOWS, len(values) - width + 1)).astype(int))

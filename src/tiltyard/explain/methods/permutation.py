@@ -9,7 +9,7 @@ import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.explain.methods.base import Explained, Explanation
-from tiltyard.figures import Exhibit, bars, largest
+from tiltyard.figures import Figure, bars, largest
 
 TIMES = 5  # a column is shuffled
 
@@ -23,7 +23,7 @@ class Permutation(Explanation):
         """Want several columns side by side."""
         return "" if len(model.parts.encoder.spans) > 1 else f"{model.task.name} has one column alone"
 
-    def of_model(self, model: Explained) -> Iterator[Exhibit]:
+    def of_model(self, model: Explained) -> Iterator[Figure]:
         """One bar a column, the most important first."""
         found = {name: _lost(model, span) for name, span in model.parts.encoder.spans.items()}
         metric = _inside(model.task.metric.title)

@@ -10,7 +10,7 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.explain.math.heatmap import coloured
 from tiltyard.explain.methods.base import Explained, Explanation, Row
-from tiltyard.figures import Exhibit, bars, lines, pictures, words
+from tiltyard.figures import Figure, bars, lines, pictures, words
 from tiltyard.modeling.columns.text import Text
 
 COPIES = 24  # with noise, over which the smooth one is a mean
@@ -32,7 +32,7 @@ class Saliency(Explanation):
             return "the model reads words by their numbers alone, and those cannot change a little"
         return ""
 
-    def of_model(self, model: Explained) -> Iterator[Exhibit]:
+    def of_model(self, model: Explained) -> Iterator[Figure]:
         """Show the mean over validation rows."""
         if model.parts.encoder.vocabulary_size:
             return
@@ -45,7 +45,7 @@ class Saliency(Explanation):
         else:
             yield bars("Saliency on the whole", text, "change of the answer", _by_column(model, found))
 
-    def of_row(self, model: Explained, row: Row) -> Iterator[Exhibit]:
+    def of_row(self, model: Explained, row: Row) -> Iterator[Figure]:
         """Show it as it is, and as a mean over noisy copies, which is less ragged."""
         features, text = model.encoded(row), _how(model)
         if model.parts.encoder.vocabulary_size:

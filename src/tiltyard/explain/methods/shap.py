@@ -9,11 +9,11 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.explain.math.masking import Words
-from tiltyard.explain.math.output import Focus
+from tiltyard.explain.math.masking import WordMask
+from tiltyard.explain.math.output import ExplainedOutput
 from tiltyard.explain.math.shapley import asked, mixed, shapley
 from tiltyard.explain.methods.base import Explained, Explanation, Row
-from tiltyard.figures import LONGEST, Exhibit, bars, largest, points, words
+from tiltyard.figures import LONGEST, Figure, bars, largest, points, words
 from tiltyard.modeling.columns.number import Number
 from tiltyard.preparation.training_rows import some
 
@@ -39,7 +39,7 @@ class Shap(Explanation):
             return "an answer that is a text is no single number to share out"
         return "pixels have no names; patches are shown by lime and occlusion" if model.task.form == "image" else ""
 
-    def of_model(self, model: Explained) -> Iterator[Exhibit]:
+    def of_model(self, model: Explained) -> Iterator[Figure]:
         """How much columns add or take, on average; and of the most important one, when."""
         if model.task.form != "table":
             return
@@ -54,9 +54,9 @@ class Shap(Explanation):
             first = max(numbers, key=sizes.__getitem__)
             yield _dependence(model, first, features, found[:, [*sizes].index(first)])
 
-    def of_row(self, model: Explained, row: Row) -> Iterator[Exhibit]:
+    def of_row(self, model: Explained, row: Row) -> Iterator[Figure]:
         """What each part of the row adds; together they are the answer."""
-        focus = Focus.on(model.predictor, model.encoded(row))
+        focus = ExplainedOutput.on(model.predictor, model.encoded(row))
         what = focus.spelled(model.task.target)
         if model.task.form == "text":
             yield _words(model, focus, row)
@@ -75,7 +75,9 @@ class Shap(Explanation):
 def _all(model: Explained) -> Array:
     """Return the contributions of all columns to the answers for validation rows."""
     spans = _spans(model)
-    return np.array([_values(model, Focus.on(model.predictor, row[None]), row, spans)[0] for row in _known(model)])
+    return np.array(
+        [_values(model, ExplainedOutput.on(model.predictor, row[None]), row, spans)[0] for row in _known(model)]
+    )
 
 
 def _known(model: Explained) -> Array:
@@ -99,7 +101,7 @@ def _stretch(first: int, end: int) -> str:
     return f"step {end}" if end == first + 1 else f"steps {first + 1} to {end}"
 
 
-def _values(model: Explained, focus: Focus, row: Array, spans: Spans) -> tuple[Array, float]:
+def _values(model: Explained, focus: ExplainedOutput, row: Array, spans: Spans) -> tuple[Array, float]:
     """Return contributions and base of one encoded row."""
     background, _ = some(model.parts.train, BACKGROUND)
     games = [partial(_won, focus, row, other, [*spans.values()]) for other in background]
@@ -130,9 +132,9 @@ def _valued(model: Explained, row: Row, name: str) -> str:
     return f"{name} = {told if len(told) <= LONG else told[:LONG] + '...'}"
 
 
-def _words(model: Explained, focus: Focus, row: Row) -> Exhibit:
+def _words(model: Explained, focus: ExplainedOutput, row: Row) -> Figure:
     """Let words be there or not."""
-    text, what = Words.of(model.predictor.encoder, row.values), focus.spelled(model.task.target)
+    text, what = WordMask.of(model.predictor.encoder, row.values), focus.spelled(model.task.target)
     count = len(text.spelled)
     pairs = max(4, min(32, ALONE // count))
     found, base = shapley([lambda kept: focus(text.keep(kept))], count, pairs, model.generator)
@@ -143,7 +145,7 @@ def _words(model: Explained, focus: Focus, row: Row) -> Exhibit:
     return words("Shapley values of words", said, [*zip(text.spelled, found.tolist(), strict=True)])
 
 
-def _dependence(model: Explained, name: str, features: Array, found: Array) -> Exhibit:
+def _dependence(model: Explained, name: str, features: Array, found: Array) -> Figure:
     """Compare a column's contribution with its value."""
     column = model.task.columns[name]
     unit, log = getattr(column, "unit", ""), getattr(column, "log", False)
@@ -154,4 +156,4 @@ def _dependence(model: Explained, name: str, features: Array, found: Array) -> E
 
 
 def _axis(model: Explained) -> str:
-    return "probability" if model.task.classes else Focus(model.predictor, None).spelled(model.task.target)
+    return "probability" if model.task.classes else ExplainedOutput(model.predictor, None).spelled(model.task.target)

@@ -9,7 +9,7 @@ import numpy as np
 
 from tiltyard.explain.math.svcca import chance, pooled, svcca
 from tiltyard.explain.methods.base import Explained, Explanation
-from tiltyard.figures import Exhibit, matrix
+from tiltyard.figures import Figure, matrix
 from tiltyard.preparation.training_rows import some
 
 ROWS = 1000  # of the training part: there must be many more than units
@@ -28,7 +28,7 @@ class Svcca(Explanation):
             return f"{model.task.name} is answered by a text: its layers work step by step"
         return "" if model.inside.hidden else "the model has no hidden layer to compare"
 
-    def of_model(self, model: Explained) -> Iterator[Exhibit]:
+    def of_model(self, model: Explained) -> Iterator[Figure]:
         """The matrix, and what chance alone would give."""
         layers = model.inside.hidden
         names = [[*layers][place] for place in np.unique(np.linspace(0, len(layers) - 1, LAYERS).astype(int))]

@@ -12,7 +12,7 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.explain.math.svcca import chance, pooled, svcca
 from tiltyard.explain.methods.base import Explained, Explanation
-from tiltyard.figures import Exhibit, lines
+from tiltyard.figures import Figure, lines
 from tiltyard.preparation.training_rows import some
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class SvccaEpochs(Explanation):
             return "it was trained in 16 bits, which is not repeated here"
         return "" if model.inside.hidden else "the model has no hidden layer to follow"
 
-    def of_model(self, model: Explained) -> Iterator[Exhibit]:
+    def of_model(self, model: Explained) -> Iterator[Figure]:
         """A curve a layer: how alike it is to its final self."""
         features, _ = some(model.parts.train, ROWS)
         looks, kept = _trained(model, features)
@@ -59,7 +59,7 @@ class SvccaEpochs(Explanation):
 def _trained(model: Explained, features: Array) -> tuple[dict[int, Seen], Seen]:
     """Train anew; give what was seen after the 1st, 2nd, 4th, 8th epoch and so on, and at the end."""
     from tiltyard.explain.math.gradients import steady
-    from tiltyard.training.fit import Place, fit
+    from tiltyard.training.fit import RunPaths, fit
 
     steady()
     model.task.model.inherit(model.workspace)
@@ -72,7 +72,7 @@ def _trained(model: Explained, features: Array) -> tuple[dict[int, Seen], Seen]:
             looks[epoch] = _seen(model, body, features)
 
     with tempfile.TemporaryDirectory() as folder:
-        place = Place(Path(folder) / "state", Path(folder) / "logs", f"{model.task.name} once more", show=show)
+        place = RunPaths(Path(folder) / "state", Path(folder) / "logs", f"{model.task.name} once more", show=show)
         fitted = fit(model.task, model.parts, place)
     kept = _seen(model, fitted.body, features)
     fitted.body.set_weights(weights)

@@ -52,7 +52,7 @@ NEEDS = {"d": ["mbB"], "H": ["d"], "I": ["d", "p"], "p": ["I"], "M": ["HI"], "S"
 FULL = {"Y": 4, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2}  # directives that are digits, at their full length
 
 
-class Spelling:
+class DatetimeFormat:
     """A format that was found to make sense."""
 
     def __init__(self, text: str) -> None:
@@ -133,7 +133,7 @@ def spelling_of(texts: Sequence[str]) -> str:
     if not texts or not all(any(map(str.isdigit, text)) for text in texts[:10]):
         return ""
     different = dict.fromkeys(texts)
-    return next((one for one in DATES if all(map(Spelling(one).read, different))), "")
+    return next((one for one in DATES if all(map(DatetimeFormat(one).read, different))), "")
 
 
 def _spelled(letters: object) -> str:

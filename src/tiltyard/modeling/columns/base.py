@@ -13,7 +13,7 @@ import numpy as np
 from tiltyard.arrays import Array, Fitted, empty
 from tiltyard.errors import DataError, RequestError
 from tiltyard.expectation import Expectation
-from tiltyard.settings import Strict
+from tiltyard.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,7 +75,7 @@ def tidy(cells: pd.Series) -> bool:
     return bool((((bare == cells) & (bare != "")) | cells.isna()).all())
 
 
-class Column(Strict):
+class Column(Settings):
     """One column of a task file; plug-ins in columns/ say what each type means.
 
     In parsed values a missing one is NaN, NaT or an empty text.

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from tiltyard.arrays import Array, Fitted, empty, side_by_side
 from tiltyard.errors import RequestError, shown
 from tiltyard.expectation import Expectation, matching, present
-from tiltyard.modeling.columns._datetime_format import Spelling
+from tiltyard.modeling.columns._datetime_format import DatetimeFormat
 from tiltyard.modeling.columns.base import PLAIN, Column, Scale, distinct, learned, scale, tidy
 
 if TYPE_CHECKING:
@@ -40,15 +40,15 @@ class Date(Column):
 
     @model_validator(mode="after")
     def _consistent(self) -> Date:
-        Spelling(self.format)  # refuses one that cannot be meant
+        DatetimeFormat(self.format)  # refuses one that cannot be meant
         first, last = self._limits
         if first is None or last is None or first >= last:
             raise ValueError(f"bounds: expected two dates as {self.format}, the first first; received {self.bounds}")
         return self
 
     @property
-    def _spelling(self) -> Spelling:
-        return Spelling(self.format)
+    def _spelling(self) -> DatetimeFormat:
+        return DatetimeFormat(self.format)
 
     @property
     def _limits(self) -> tuple[datetime | None, datetime | None]:

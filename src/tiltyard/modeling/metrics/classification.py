@@ -9,7 +9,7 @@ import numpy as np
 
 from tiltyard import figures as exhibit
 from tiltyard.arrays import Array
-from tiltyard.figures import Exhibit
+from tiltyard.figures import Figure
 from tiltyard.modeling.metrics import curves, scores
 from tiltyard.modeling.metrics.predictions import Predictions
 
@@ -28,7 +28,7 @@ def matrix(truth: Array, outputs: Array) -> Array:
     return scores.confusion(truth, shares.argmax(axis=1), shares.shape[1])
 
 
-def exhibits(predictions: Predictions) -> list[Exhibit]:
+def exhibits(predictions: Predictions) -> list[Figure]:
     """Show the matrix, then the curves."""
     return [_confusion(predictions), *_readings(predictions), *_curves(predictions), _calibration(predictions)]
 
@@ -70,7 +70,7 @@ def _against(predictions: Predictions) -> Iterator[tuple[str, Array, Array]]:
             yield name, inside, shares[:, place]
 
 
-def _confusion(predictions: Predictions) -> Exhibit:
+def _confusion(predictions: Predictions) -> Figure:
     return exhibit.matrix(
         "Confusion",
         "Test rows by actual and predicted label; the shade is the share of the actual label's rows.",
@@ -81,7 +81,7 @@ def _confusion(predictions: Predictions) -> Exhibit:
     )
 
 
-def _readings(predictions: Predictions) -> list[Exhibit]:
+def _readings(predictions: Predictions) -> list[Figure]:
     """Of two classes, draw up what the matrix tells."""
     if len(predictions.classes) != 2:
         return []
@@ -90,7 +90,7 @@ def _readings(predictions: Predictions) -> list[Exhibit]:
     return [exhibit.table("Read off the matrix", text, [{"figure": n, "value": finite(v)} for n, v in told.items()])]
 
 
-def _curves(predictions: Predictions) -> list[Exhibit]:
+def _curves(predictions: Predictions) -> list[Figure]:
     """Draw ROC and precision over recall for each class, the worst ones first where there are many."""
     found = rocs(predictions)
     if not found:
@@ -132,7 +132,7 @@ def _precise(curve: curves.Precision) -> dict[str, Any]:
     return {"x": curve.recall[places], "y": curve.precision[places], "threshold": curve.threshold[places]}
 
 
-def _calibration(predictions: Predictions) -> Exhibit:
+def _calibration(predictions: Predictions) -> Figure:
     """Draw how often what is stated comes: of the likeliest label, or of the second of two."""
     shares, truth = probabilities(predictions.outputs).astype(np.float64), predictions.truth.astype(np.int64)
     two = len(predictions.classes) == 2

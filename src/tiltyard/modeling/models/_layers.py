@@ -42,7 +42,7 @@ class Weighted(Model):
         return options
 
 
-class Layered(Weighted):
+class DenseLayers(Weighted):
     """Dense layers, each with its activation, batch norm and dropout."""
 
     normal_dense: ClassVar[bool] = True  # whether `batch_norm` is meant for dense layers
@@ -91,7 +91,7 @@ class Layered(Weighted):
         return self.activation in ("prelu", "gelu") or (self.activation == "leaky_relu" and self.slope is not None)
 
 
-class Convolved(Layered):
+class ConvLayers(DenseLayers):
     """Convolutions over pictures, each with batch norm, activation and spatial dropout."""
 
     normal_dense: ClassVar = False
@@ -118,7 +118,7 @@ class Convolved(Layered):
         return layers.SpatialDropout2D(self.spatial_dropout)(x) if self.spatial_dropout else x
 
 
-class Scaled(Convolved):
+class WidthScaled(ConvLayers):
     """A large network of the literature, which can be made thinner, and ready for small pictures."""
 
     width: float = Field(1.0, gt=0, le=4, description="Share of the original's filters.")

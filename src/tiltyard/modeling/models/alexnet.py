@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from tiltyard.modeling.models._layers import Scaled, Share
+from tiltyard.modeling.models._layers import Share, WidthScaled
 
 if TYPE_CHECKING:
     import keras
 
 
-class Alexnet(Scaled):
+class Alexnet(WidthScaled):
     """As Krizhevsky, Sutskever and Hinton drew it in 2012, but without the normalisation over neighbouring maps."""
 
     forms: ClassVar = ("image",)

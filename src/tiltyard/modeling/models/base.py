@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from tiltyard.settings import Strict
+from tiltyard.settings import Settings
 
 if TYPE_CHECKING:
     import keras
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Output = Literal["linear", "sigmoid", "softmax"]
 
 
-class Model(Strict):
+class Model(Settings):
     """The `model:` section of a task file; plug-ins in models/ say what each family means."""
 
     forms: ClassVar[tuple[str, ...]]  # the forms of data it can read

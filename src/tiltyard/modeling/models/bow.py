@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from tiltyard.modeling.models._layers import Layered, Share
+from tiltyard.modeling.models._layers import DenseLayers, Share
 
 if TYPE_CHECKING:
     import keras
 
 
-class Bow(Layered):
+class Bow(DenseLayers):
     """An embedding, averaged over the words that are there."""
 
     forms: ClassVar = ("text",)

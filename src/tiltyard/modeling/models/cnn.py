@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from tiltyard.modeling.models._layers import Convolved, Share
-from tiltyard.settings import Strict
+from tiltyard.modeling.models._layers import ConvLayers, Share
+from tiltyard.settings import Settings
 
 if TYPE_CHECKING:
     import keras
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Padding = Literal["same", "valid"]
 
 
-class Block(Strict):
+class Block(Settings):
     """Some convolutions of one width, then pooling and dropout."""
 
     filters: int = Field(ge=1)
@@ -26,7 +26,7 @@ class Block(Strict):
     dropout: Share = Field(0.0, description="Behind the pooling.")
 
 
-class Cnn(Convolved):
+class Cnn(ConvLayers):
     """Blocks, then the maps in a row or the mean of each, then dense layers."""
 
     forms: ClassVar = ("image",)

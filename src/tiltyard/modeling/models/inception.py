@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from tiltyard.modeling.models._layers import Scaled, Share
+from tiltyard.modeling.models._layers import Share, WidthScaled
 
 if TYPE_CHECKING:
     import keras
@@ -25,7 +25,7 @@ BLOCKS = (
 )
 
 
-class Inception(Scaled):
+class Inception(WidthScaled):
     """As Szegedy and others drew it in 2014, without the two outputs half-way, which only training needed."""
 
     forms: ClassVar = ("image",)

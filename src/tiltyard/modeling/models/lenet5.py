@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from tiltyard.modeling.models._layers import Activation, Convolved
+from tiltyard.modeling.models._layers import Activation, ConvLayers
 
 if TYPE_CHECKING:
     import keras
@@ -21,7 +21,7 @@ SEEN = (
 )
 
 
-class Lenet5(Convolved):
+class Lenet5(ConvLayers):
     """Two convolutions with pooling, then dense layers of 120 and 84."""
 
     forms: ClassVar = ("image",)

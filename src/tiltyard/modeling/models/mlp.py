@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from tiltyard.modeling.models._layers import Layered
+from tiltyard.modeling.models._layers import DenseLayers
 
 if TYPE_CHECKING:
     import keras
 
 
-class Mlp(Layered):
+class Mlp(DenseLayers):
     """Dense layers of the given widths."""
 
     forms: ClassVar = ("table", "image", "series")

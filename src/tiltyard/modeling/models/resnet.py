@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from tiltyard.modeling.models._layers import Scaled, Share
+from tiltyard.modeling.models._layers import Share, WidthScaled
 
 if TYPE_CHECKING:
     import keras
 
 
-class Resnet(Scaled):
+class Resnet(WidthScaled):
     """As He and others drew them in 2015: ResNet-50 by default; `small` with other blocks, those for CIFAR-10."""
 
     forms: ClassVar = ("image",)

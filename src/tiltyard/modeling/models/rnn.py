@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from tiltyard.modeling.models._layers import Layered
+from tiltyard.modeling.models._layers import DenseLayers
 
 if TYPE_CHECKING:
     import keras
 
 
-class Rnn(Layered):
+class Rnn(DenseLayers):
     """Stacked recurrent layers, then dense ones. The recurrence keeps the activations that cuDNN needs."""
 
     forms: ClassVar = ("series", "text", "prose", "image")

@@ -10,7 +10,7 @@ from pydantic import Field, PrivateAttr, SerializeAsAny, field_validator, model_
 
 from tiltyard import plugins
 from tiltyard.errors import TrainingError
-from tiltyard.modeling.models._layers import Layered
+from tiltyard.modeling.models._layers import DenseLayers
 from tiltyard.modeling.models.base import Model
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ NETWORKS = {"vgg16": "VGG16", "vgg19": "VGG19", "resnet50": "ResNet50", "xceptio
 MEANS = np.array([103.939, 116.779, 123.68], dtype=np.float32)  # of blue, green, red, which all but xception take off
 
 
-class Transfer(Layered):
+class Transfer(DenseLayers):
     """The convolutions of a base, frozen but for the last blocks, then dense layers."""
 
     forms: ClassVar = ("image",)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from tiltyard.modeling.models._layers import Layered, Share
+from tiltyard.modeling.models._layers import DenseLayers, Share
 
 if TYPE_CHECKING:
     import keras
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 LONGEST_WAVE = 10_000.0  # steps, of the slowest sinusoid
 
 
-class Transformer(Layered):
+class Transformer(DenseLayers):
     """Attention and two dense layers a block, each added to its input; normalised before, which needs no warm-up."""
 
     forms: ClassVar = ("text", "prose")

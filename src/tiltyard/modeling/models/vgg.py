@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from tiltyard.modeling.models._layers import Scaled, Share
+from tiltyard.modeling.models._layers import Share, WidthScaled
 
 if TYPE_CHECKING:
     import keras
@@ -15,7 +15,7 @@ FILTERS = (64, 128, 256, 512, 512)
 CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}  # with the dense layers, 16 and 19 have weights
 
 
-class Vgg(Scaled):
+class Vgg(WidthScaled):
     """As Simonyan and Zisserman drew it in 2014."""
 
     forms: ClassVar = ("image",)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from tiltyard.modeling.models._layers import Scaled, Share
+from tiltyard.modeling.models._layers import Share, WidthScaled
 
 if TYPE_CHECKING:
     import keras
 
 
-class Xception(Scaled):
+class Xception(WidthScaled):
     """As Chollet drew it in 2016."""
 
     forms: ClassVar = ("image",)

@@ -11,18 +11,18 @@ from pydantic import Field
 
 from tiltyard.arrays import Array, Fitted, Rows
 from tiltyard.errors import RequestError
-from tiltyard.figures import Exhibit
+from tiltyard.figures import Figure
 from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.metrics.base import Context, Metric
 from tiltyard.modeling.metrics.predictions import Predictions
-from tiltyard.settings import Bounds, Strict
+from tiltyard.settings import Bounds, Settings
 
 Run = Callable[[Rows], Array]  # asks the model: parsed rows to outputs
 
 TRUTH = "truth"  # the name under which a baseline finds the truth, where it is scored step by step as the model is
 
 
-class Target(Strict):
+class Target(Settings):
     """What is to be predicted."""
 
     column: str
@@ -146,7 +146,7 @@ class Problem(ABC):
         """Return the data behind the pictures, by name: columns that become a CSV file."""
 
     @abstractmethod
-    def exhibits(self, predictions: Predictions) -> list[Exhibit]:
+    def exhibits(self, predictions: Predictions) -> list[Figure]:
         """Show the predictions to people."""
 
     def scores(self, truth: Array, outputs: Array, context: Context) -> dict[str, float]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array, Rows, count
-from tiltyard.figures import Exhibit
+from tiltyard.figures import Figure
 from tiltyard.modeling.metrics import classification
 from tiltyard.modeling.metrics import scores as metrics
 from tiltyard.modeling.metrics.base import Context, Metric
@@ -131,7 +131,7 @@ class Classification(Problem):
             "roc": {"false_positive": mean.false_positive.tolist(), "true_positive": mean.true_positive.tolist()},
         }
 
-    def exhibits(self, predictions: Predictions) -> list[Exhibit]:
+    def exhibits(self, predictions: Predictions) -> list[Figure]:
         """The confusion matrix, and the curves over all thresholds."""
         return classification.exhibits(predictions)
 

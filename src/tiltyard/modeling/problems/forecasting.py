@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array, Rows
-from tiltyard.figures import Exhibit, lines
+from tiltyard.figures import Figure, lines
 from tiltyard.modeling.metrics import scores as metrics
 from tiltyard.modeling.metrics.base import Context, Metric
 from tiltyard.modeling.metrics.predictions import Predictions
@@ -113,14 +113,14 @@ class Forecasting(Regression):
             drawn["steps"] = {name: [step[name] for step in columns] for name in columns[0]}
         return {**drawn, **super().plots(_flat(predictions))}
 
-    def exhibits(self, predictions: Predictions) -> list[Exhibit]:
+    def exhibits(self, predictions: Predictions) -> list[Figure]:
         """The end of the series with its forecast, the error by step, and the residuals."""
         flat = _flat(predictions)
         several = [_by_step(_steps(predictions))] if predictions.truth.ndim > 1 else []
         return [_course(predictions), *several, *compared(flat.truth, flat.outputs[:, 0], predictions.target)]
 
 
-def _course(predictions: Predictions) -> Exhibit:
+def _course(predictions: Predictions) -> Figure:
     """Show what came, what was forecast a step ahead, and the baseline."""
     truth = predictions.truth.reshape(len(predictions.truth), -1)[-SHOWN:, 0]
     value, rows = ahead(predictions.outputs)[-SHOWN:, 0], np.arange(len(predictions.truth))[-SHOWN:]
@@ -141,7 +141,7 @@ def _course(predictions: Predictions) -> Exhibit:
     )
 
 
-def _by_step(steps: list[dict[str, Any]]) -> Exhibit:
+def _by_step(steps: list[dict[str, Any]]) -> Figure:
     """Show the error by how far ahead the forecast looks."""
     places = [step["step"] for step in steps]
     return lines(

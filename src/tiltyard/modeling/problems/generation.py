@@ -12,7 +12,7 @@ import numpy as np
 
 from tiltyard import deadline
 from tiltyard.arrays import Array, Rows
-from tiltyard.figures import Exhibit, spread
+from tiltyard.figures import Figure, spread
 from tiltyard.modeling.columns._vocabulary import UNKNOWN
 from tiltyard.modeling.columns.prose import Prose, ids
 from tiltyard.modeling.metrics.base import Context, Metric
@@ -133,7 +133,7 @@ class Generation(Problem):
             "perplexity": {"row": predictions.number.tolist(), "model": model.tolist(), "baseline": baseline.tolist()}
         }
 
-    def exhibits(self, predictions: Predictions) -> list[Exhibit]:
+    def exhibits(self, predictions: Predictions) -> list[Figure]:
         """How much windows surprise."""
         found = {"model": _each(predictions.outputs), "baseline": _each(predictions.baseline)}
         return [

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array, Fitted, Rows, count
-from tiltyard.figures import Exhibit, points, spread
+from tiltyard.figures import Figure, points, spread
 from tiltyard.modeling.columns.base import scale
 from tiltyard.modeling.metrics import scores as metrics
 from tiltyard.modeling.metrics.base import Metric
@@ -86,12 +86,12 @@ class Regression(Problem):
         residual = value - predictions.truth
         return {"residuals": {"predicted": value.tolist(), "residual": residual.tolist()}}
 
-    def exhibits(self, predictions: Predictions) -> list[Exhibit]:
+    def exhibits(self, predictions: Predictions) -> list[Figure]:
         """Predicted over actual, residuals, and how they are spread."""
         return compared(predictions.truth, predictions.outputs[:, 0], predictions.target)
 
 
-def compared(truth: Array, value: Array, target: str) -> list[Exhibit]:
+def compared(truth: Array, value: Array, target: str) -> list[Figure]:
     """Show numbers beside what they should have been."""
     value, truth = value.astype(np.float64), truth.astype(np.float64)
     missed = value - truth

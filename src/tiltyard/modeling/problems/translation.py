@@ -12,7 +12,7 @@ import numpy as np
 
 from tiltyard.arrays import Array, Fitted, Rows, count
 from tiltyard.errors import DataError
-from tiltyard.figures import Exhibit, spread
+from tiltyard.figures import Figure, spread
 from tiltyard.modeling.columns._vocabulary import END, PAD, START, learned
 from tiltyard.modeling.metrics.base import Context, Metric
 from tiltyard.modeling.metrics.predictions import Predictions
@@ -122,7 +122,7 @@ class Translation(Problem):
         edits = predictions.outputs["edits"].astype(np.int64)
         return {"edits": {"row": predictions.number.tolist(), "edits": edits.tolist()}}
 
-    def exhibits(self, predictions: Predictions) -> list[Exhibit]:
+    def exhibits(self, predictions: Predictions) -> list[Figure]:
         """How many edits answers need."""
         found = {
             name: judged["edits"]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Facts:
+class RawTable:
     """The table that expectations look at, before it is read: its columns, and how to get some of them."""
 
     columns: list[str]
@@ -32,7 +32,7 @@ class Facts:
     parts: Callable[[Sequence[str]], Iterator[pd.DataFrame]]  # rows are numbered through, and memory is bounded
 
 
-class Form(ABC):
+class Modality(ABC):
     """How one form of raw data is read; plug-ins in forms/ say what each means."""
 
     file: ClassVar[str]  # the one raw file; a table may have any suffix that can be read
@@ -50,10 +50,10 @@ class Form(ABC):
     def rows(self, task: Task, folder: Path) -> tuple[Rows, Array]:
         """Return parsed rows and their truth; raise a DataError for what cannot be learned from."""
 
-    def look(self, task: Task, folder: Path) -> Facts:
+    def look(self, task: Task, folder: Path) -> RawTable:
         """Return the facts so that they can be read in parts; in one, where a form knows no better."""
         frame = self.facts(task, folder)
-        return Facts([*frame.columns], frame.attrs.get("repairs", []), lambda names: iter([frame[[*names]]]))
+        return RawTable([*frame.columns], frame.attrs.get("repairs", []), lambda names: iter([frame[[*names]]]))
 
     def parts(self, task: Task, folder: Path) -> Iterator[tuple[Rows, Array]]:
         """Yield parsed rows and their truth in parts; in one, where a form knows no better."""
@@ -97,7 +97,7 @@ class Form(ABC):
 
 def reader(task: Task) -> Callable[[Path], pd.DataFrame]:
     """Return what reads a folder of raw data to compare versions: a table as it stands, or a row of facts a picture."""
-    form: Form = plugins.load("modalities", task.form)()
+    form: Modality = plugins.load("modalities", task.form)()
     if task.form == "image":
         return lambda folder: form.facts(task, folder)
     return lambda folder: table_reader.read(form.open(folder), task.source.dialect).frame

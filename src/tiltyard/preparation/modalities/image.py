@@ -18,7 +18,7 @@ from tiltyard.data.images import zip_archive
 from tiltyard.errors import DataError
 from tiltyard.modeling.columns.image import LARGEST
 from tiltyard.modeling.columns.image import Image as ImageColumn
-from tiltyard.preparation.modalities.base import Form, truth_of
+from tiltyard.preparation.modalities.base import Modality, truth_of
 from tiltyard.preparation.split import PART
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 AT_ONCE = 4096  # pictures that are decoded at a time
 
 
-class Image(Form):
+class Image(Modality):
     """images.zip."""
 
     file: ClassVar = "images.zip"

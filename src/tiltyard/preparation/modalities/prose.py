@@ -12,13 +12,13 @@ from tiltyard.config.task import Task
 from tiltyard.errors import DataError
 from tiltyard.modeling.columns.prose import Prose as ProseColumn
 from tiltyard.modeling.columns.prose import clean
-from tiltyard.preparation.modalities.base import Form
+from tiltyard.preparation.modalities.base import Modality
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class Prose(Form):
+class Prose(Modality):
     """prose.txt."""
 
     file: ClassVar = "prose.txt"

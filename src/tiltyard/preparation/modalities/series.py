@@ -13,13 +13,13 @@ from tiltyard.data import table_reader
 from tiltyard.errors import DataError
 from tiltyard.modeling.columns._datetime_format import times
 from tiltyard.modeling.columns.series import Series as SeriesColumn
-from tiltyard.preparation.modalities.base import Form
+from tiltyard.preparation.modalities.base import Modality
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class Series(Form):
+class Series(Modality):
     """series.csv with a column of times and columns of values."""
 
     file: ClassVar = "series.csv"

@@ -11,7 +11,7 @@ import numpy as np
 from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
 from tiltyard.data import table_reader
-from tiltyard.preparation.modalities.base import Facts, Form, parse, truth_of_cells
+from tiltyard.preparation.modalities.base import Modality, RawTable, parse, truth_of_cells
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ROWS = 1 << 18  # of a part: fewer make each step's own cost felt, more take memory
 
 
-class Table(Form):
+class Table(Modality):
     """table.csv, or table with another suffix."""
 
     file: ClassVar = "table.csv"
@@ -33,7 +33,7 @@ class Table(Form):
         frame.attrs["repairs"] = look.repairs
         return frame
 
-    def look(self, task: Task, folder: Path) -> Facts:
+    def look(self, task: Task, folder: Path) -> RawTable:
         """Look at the whole file once, for types and repairs."""
         table = self._table(task, folder)
         columns = [*table.layout.columns]
@@ -42,7 +42,7 @@ class Table(Form):
             for frame in table.parts(names, ROWS):
                 yield _facts(task, frame)
 
-        return Facts(columns, table.layout.repairs, parts)
+        return RawTable(columns, table.layout.repairs, parts)
 
     def rows(self, task: Task, folder: Path) -> tuple[Rows, Array]:
         """One row a line."""

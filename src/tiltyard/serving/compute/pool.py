@@ -29,7 +29,7 @@ from tiltyard.errors import RequestError
 from tiltyard.serving.compute import process as compute_process
 from tiltyard.serving.compute.fair_queue import FairQueue
 from tiltyard.serving.compute.process import GRACE, Job, Longer, Refusal, Result
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests.message import Answer, Question
 
 QUICK = 0.1  # seconds of work in the quick lane
@@ -67,7 +67,7 @@ class ComputePool:
         self.long = _Lane("long", max(1, places // SHARE), self._finished)
         self.quick = _Lane("quick", max(1, places // SHARE), self._finished)
 
-    def ask(self, model: Served, question: Question, client: str = "", *, told: bool = False) -> Future[Answer]:
+    def ask(self, model: LoadedModel, question: Question, client: str = "", *, told: bool = False) -> Future[Answer]:
         """Begin to answer a question; the future fails with a RequestError if it is refused or takes too long."""
         if model.folder is None:
             raise ValueError(f"{model.task}: expected a model that was loaded from a package")

@@ -24,9 +24,9 @@ import msgspec
 from tiltyard import deadline
 from tiltyard.deadline import OutOfTimeError
 from tiltyard.errors import RequestError, TiltyardError
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests import predict, table_body
-from tiltyard.serving.requests.json_body import Asked
+from tiltyard.serving.requests.json_body import PredictRequest
 from tiltyard.serving.requests.message import Answer, Question
 from tiltyard.serving.requests.predict import Read
 
@@ -75,7 +75,7 @@ def main() -> None:
     """Work until the socket closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ^C in a terminal goes to the service, which closes the socket
     os.nice(NICE)
-    connection, models = Connection(int(sys.argv[1])), dict[str, Served]()
+    connection, models = Connection(int(sys.argv[1])), dict[str, LoadedModel]()
     while True:
         try:
             job = jobs.decode(connection.recv_bytes())
@@ -90,7 +90,7 @@ def main() -> None:
         connection.send_bytes(encoder.encode(result))
 
 
-def _result(job: Job, model: Served) -> Result:
+def _result(job: Job, model: LoadedModel) -> Result:
     try:
         with deadline.until(min(job.until, time.monotonic() + job.seconds)):
             return _answer(model, job)
@@ -109,7 +109,7 @@ def _failed() -> Refusal:
     return Refusal("internal", "the service failed; its log says why", "", 500)
 
 
-def _opened(folder: str, models: dict[str, Served]) -> Served | Refusal:
+def _opened(folder: str, models: dict[str, LoadedModel]) -> LoadedModel | Refusal:
     try:
         return _model(folder, models)
     except TiltyardError as error:  # the package is not there any more, or is another
@@ -123,9 +123,9 @@ def _refused(error: RequestError) -> Refusal:
     return Refusal(error.code, error.message, error.field, error.status)
 
 
-def _model(folder: str, models: dict[str, Served]) -> Served:
+def _model(folder: str, models: dict[str, LoadedModel]) -> LoadedModel:
     """Return an open model; of many the ones that were asked last stay."""
-    model = models.pop(folder, None) or Served.load(Path(folder))
+    model = models.pop(folder, None) or LoadedModel.load(Path(folder))
     models[folder] = model
     if len(models) > MODELS:
         models.pop(next(iter(models)))
@@ -133,14 +133,14 @@ def _model(folder: str, models: dict[str, Served]) -> Served:
     return model
 
 
-def _answer(model: Served, job: Job) -> Answer:
+def _answer(model: LoadedModel, job: Job) -> Answer:
     question = job.question
     parquet = question.protocol == "v1" and question.type in table_body.PARQUET
-    found = Read(Asked(_rows(model, job))) if parquet else predict.read(model, question)
+    found = Read(PredictRequest(_rows(model, job))) if parquet else predict.read(model, question)
     return predict.answer(model, found, told=job.told)
 
 
-def _rows(model: Served, job: Job) -> list[object]:
+def _rows(model: LoadedModel, job: Job) -> list[object]:
     """Read a Parquet file in a process of its own.
 
     The parser may end the process that it runs in, by a damaged file: no error of Python's is raised then.

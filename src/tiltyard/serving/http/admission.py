@@ -14,7 +14,7 @@ from tiltyard.serving.http.turns import Turns
 
 if TYPE_CHECKING:
     from tiltyard.serving.http.connection import BoundedConnection
-    from tiltyard.serving.http.prometheus import Meters
+    from tiltyard.serving.http.prometheus import RequestMetrics
 
 BEARER = b"bearer "
 EVICTED = 64  # connections that are chosen together: choosing looks at all of them
@@ -23,12 +23,12 @@ BUFFERED = 256_000_000  # bytes of all bodies that are being read or worked on
 Headers = Iterable[tuple[bytes, bytes]]
 
 
-class Guard:
+class AdmissionControl:
     """Knows the limits of a worker, and what is in use of them. Every way to a model asks it."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits, self.inside, self.buffered, self.unsent = limits, 0, 0, 0
-        self.meters: Meters | None = None
+        self.meters: RequestMetrics | None = None
         self.evictable: list[BoundedConnection] = []
         self.turns = Turns()
         self.buffers: dict[str, int] = {}  # bytes of `buffered` by client

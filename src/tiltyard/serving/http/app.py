@@ -19,13 +19,13 @@ from starlette.types import Lifespan
 from tiltyard.errors import RequestError
 from tiltyard.serving.compute.pool import ComputePool
 from tiltyard.serving.http import health, page, routes_v1, routes_v2
-from tiltyard.serving.http.admission import Guard
-from tiltyard.serving.http.fast_middleware import Lane
+from tiltyard.serving.http.admission import AdmissionControl
+from tiltyard.serving.http.fast_middleware import FastPathMiddleware
 from tiltyard.serving.http.limits import Limits
-from tiltyard.serving.http.middleware import Front
+from tiltyard.serving.http.middleware import RequestMiddleware
 from tiltyard.serving.http.openapi_v1 import openapi
 from tiltyard.serving.http.routing import METHODS, encoder, json, only, refused
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 
 KEPT = 2  # versions of a task that are warm: the champion, and the one before it
 
@@ -42,8 +42,8 @@ def application(limits: Limits | None = None, life: Lifespan[Starlette] | None =
         Route("/v2/{rest:path}", _nowhere, methods=METHODS),
     ]
     handlers: Any = {RequestError: _refuse, HTTPException: _refuse_http, ClientDisconnect: _gone}
-    guard = Guard(limits or Limits())
-    front = [Middleware(Front, guard), Middleware(Lane)]
+    guard = AdmissionControl(limits or Limits())
+    front = [Middleware(RequestMiddleware, guard), Middleware(FastPathMiddleware)]
     app = Starlette(routes=routes, exception_handlers=handlers, middleware=front, lifespan=partial(_living, life))
     app.router.redirect_slashes = False  # it would redirect to whatever host a client names
     app.state.document = None, b""  # of which models the document is, and the document
@@ -64,7 +64,7 @@ async def _living(life: Lifespan[Starlette] | None, app: Starlette) -> AsyncIter
             app.state.pool.close()
 
 
-def install(app: Starlette, models: Iterable[Served]) -> None:
+def install(app: Starlette, models: Iterable[LoadedModel]) -> None:
     """Let the app answer for these models."""
     app.state.models = {}
     app.state.kept = {}
@@ -74,7 +74,7 @@ def install(app: Starlette, models: Iterable[Served]) -> None:
         replace(app, served)
 
 
-def replace(app: Starlette, served: Served) -> None:
+def replace(app: Starlette, served: LoadedModel) -> None:
     """Let a model answer in its task's place from the next request on; the one before it answers by its version.
 
     Whoever reads the state finds what was there before or what is there now: each dictionary is made anew and put in

@@ -24,8 +24,8 @@ from tiltyard.registry.pointer import read
 from tiltyard.serving.http import app as api
 from tiltyard.serving.http.last_good import LastGood
 from tiltyard.serving.model.golden_rows import compare
-from tiltyard.serving.model.loaded_model import Served
-from tiltyard.serving.traffic.routing import Arms
+from tiltyard.serving.model.loaded_model import LoadedModel
+from tiltyard.serving.traffic.routing import TrafficSplit
 
 LOOK = 0.5  # seconds between looks at the pointers
 AGAIN = 30.0  # seconds until what could not be taken is tried again
@@ -38,7 +38,7 @@ log = logging.getLogger("bentoml.tiltyard")  # BentoML shows its own loggers
 Stamp = tuple[int, int, int]
 
 
-class Keeper:
+class ChampionWatcher:
     """Watches champions/ of a folder, in a thread: opening a model takes longer than a request may wait."""
 
     def __init__(
@@ -145,7 +145,7 @@ class Keeper:
             self._tell(error)
             return [self.root / "champions" / f"{name}.json" for name in known if not self.tasks or name in self.tasks]
 
-    def _open(self, path: Path) -> Served:
+    def _open(self, path: Path) -> LoadedModel:
         """Open the champion that a pointer names, or else the last good one."""
         try:
             self.seen[path] = _stamp(path)
@@ -158,7 +158,7 @@ class Keeper:
             log.error("%s: the last good one answers: %s", path.stem, found.version)  # noqa: TRY400
             return found
 
-    def _last_good(self, task: str) -> Served | None:
+    def _last_good(self, task: str) -> LoadedModel | None:
         """Open the version that answered last."""
         for folder in self.last_good.folders(task, self.root) if self.last_good else []:
             with contextlib.suppress(Exception):  # what is wrong with the pointer is what is told
@@ -199,21 +199,21 @@ class Keeper:
 
     def _arm(self, path: Path) -> None:
         """Let a challenger have its share of what is asked next; without a challenge there is no such."""
-        arms: dict[str, Arms] = {name: arms for name, arms in self.app.state.arms.items() if name != path.stem}
+        arms: dict[str, TrafficSplit] = {name: arms for name, arms in self.app.state.arms.items() if name != path.stem}
         if (found := rollout.read(path)) and found.task == path.stem:
             folder = self._folder(path, found.version)
             rollout.insist_on_proof(folder)
             model = self._warm(path.stem).get(found.version) or _proven(folder)
-            arms[path.stem] = Arms(found, model)
+            arms[path.stem] = TrafficSplit(found, model)
             log.info("%s: %s is %s for %g of all requests", path.stem, found.version, found.way, found.share)
         else:
             self.seen.pop(path, None)  # the same file may come back
         self.app.state.arms = arms
 
-    def _warm(self, task: str) -> dict[str, Served]:
+    def _warm(self, task: str) -> dict[str, LoadedModel]:
         """Return the versions of a task that are open, a challenger among them: its promotion takes no time."""
-        kept: dict[str, Served] = self.app.state.kept.get(task, {})
-        arms: Arms | None = self.app.state.arms.get(task)
+        kept: dict[str, LoadedModel] = self.app.state.kept.get(task, {})
+        arms: TrafficSplit | None = self.app.state.arms.get(task)
         return {**kept, arms.challenger.version: arms.challenger} if arms else kept
 
     def _folder(self, path: Path, version: str) -> Path:
@@ -227,9 +227,9 @@ def _version(path: Path) -> str:
     raise PackageError(f"{path.name}: expected a version of twelve digits from 0 to f; received {shown(version)}")
 
 
-def _proven(folder: Path, files_digest: str = "") -> Served:
+def _proven(folder: Path, files_digest: str = "") -> LoadedModel:
     """Open a package, and insist that it answers golden rows as the evaluation did: others depend on this worker."""
-    model, golden = Served.load(folder, files_digest), folder / "golden.json"
+    model, golden = LoadedModel.load(folder, files_digest), folder / "golden.json"
     if model.task != folder.parent.name:
         raise PackageError(
             f"{folder} is not a package of its task: expected {folder.parent.name}; received {model.task}"

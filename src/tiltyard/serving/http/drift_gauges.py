@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from tiltyard.modeling.inference.reference import distance, looked_at
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.traffic.queue import TOLD
-from tiltyard.serving.traffic.recorder import Told
+from tiltyard.serving.traffic.recorder import RecordedAnswer
 
 ROWS = 2000  # of each model: the latest of what was recorded
 FEWEST = 200  # of less, chance alone moves the index too far
@@ -25,12 +25,12 @@ log = logging.getLogger("bentoml.tiltyard")
 Gauge = Callable[[tuple[str, str, str], float], None]  # by model, version and feature
 
 
-class Drift:
+class DriftGauges:
     """A sliding sample of each model's inputs, and the thread that measures it now and then."""
 
     def __init__(self, gauge: Gauge) -> None:
         self.gauge = gauge
-        self.seen: dict[str, tuple[Served, dict[str, deque[Any]]]] = {}
+        self.seen: dict[str, tuple[LoadedModel, dict[str, deque[Any]]]] = {}
         self.fresh: set[str] = set()
         self.lock = threading.Lock()
         self.told = -TOLD
@@ -39,14 +39,14 @@ class Drift:
         """Measure until the process ends."""
         threading.Thread(target=self._run, name="drift", daemon=True).start()
 
-    def see(self, told: Told) -> None:
+    def see(self, told: RecordedAnswer) -> None:
         """Take up what a request brought; what cannot be looked at is recorded all the same."""
         try:
             self._take(told)
         except Exception as error:  # noqa: BLE001 - the record must not lack it for that
             self._tell(error)
 
-    def _take(self, told: Told) -> None:
+    def _take(self, told: RecordedAnswer) -> None:
         """Take it up; of another version than before nothing else is kept."""
         model, task = told.model, told.model.task
         if told.arm != "champion" or not model.reference:
@@ -75,7 +75,7 @@ class Drift:
         for model, name, values in due:
             self.gauge((model.task, model.version, name), distance(model.reference[name], values).value)
 
-    def _forget(self, model: Served) -> None:
+    def _forget(self, model: LoadedModel) -> None:
         """Set the gauges of a version that answers no more to NaN; what several processes set cannot be removed."""
         for name in model.reference:
             self.gauge((model.task, model.version, name), math.nan)
@@ -94,5 +94,5 @@ class Drift:
             log.error("drift: %s: %s", type(error).__name__, error)
 
 
-def _looked_at(model: Served, instances: list[Any]) -> dict[str, list[Any]]:
+def _looked_at(model: LoadedModel, instances: list[Any]) -> dict[str, list[Any]]:
     return {name: values.tolist() for name, values in looked_at(model.predictor.encoder, instances).items()}

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tiltyard.serving.http.admission import Headers
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests import table_body
 from tiltyard.serving.requests.predict import LARGE
 from tiltyard.serving.traffic.routing import plain
@@ -16,7 +16,7 @@ PREFIX, SUFFIX = "/v1/models/", ":predict"
 LONG = tuple(kind.encode() for kind in table_body.KINDS)  # types of bodies that are not JSON
 
 
-class Lane:
+class FastPathMiddleware:
     """A layer of ASGI: what it cannot answer goes on to the routes as if nothing had been."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -39,16 +39,16 @@ class Lane:
             await self.app(scope, _again(message, receive), send)
 
 
-def _asked(scope: Scope) -> Served | None:
+def _asked(scope: Scope) -> LoadedModel | None:
     posted = scope["method"] == "POST"
     return champion(scope["app"].state, scope["path"], scope["headers"]) if posted else None
 
 
-def champion(state: Any, path: str, headers: Headers) -> Served | None:
+def champion(state: Any, path: str, headers: Headers) -> LoadedModel | None:
     """Return the champion that is asked by its name, unless the body may not be JSON."""
     if not (path.startswith(PREFIX) and path.endswith(SUFFIX)):
         return None
-    model: Served | None = state.models.get(path[len(PREFIX) : -len(SUFFIX)])
+    model: LoadedModel | None = state.models.get(path[len(PREFIX) : -len(SUFFIX)])
     if not model or not model.shortcut:
         return None
     for name, value in headers:
@@ -57,7 +57,7 @@ def champion(state: Any, path: str, headers: Headers) -> Served | None:
     return model
 
 
-def answered(state: Any, model: Served, body: bytes) -> tuple[bytes, int] | None:
+def answered(state: Any, model: LoadedModel, body: bytes) -> tuple[bytes, int] | None:
     """Answer a body that is small enough to hold nobody up, and say how many instances it has."""
     if not state.fast or state.guard.full:
         return None

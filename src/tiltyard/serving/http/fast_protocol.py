@@ -16,7 +16,7 @@ from tiltyard.serving.http import fast_middleware
 from tiltyard.serving.http.answered_request import AnsweredRequest
 from tiltyard.serving.http.connection import CHUNKS, BoundedConnection
 from tiltyard.serving.http.middleware import KEPT_NOWHERE, named
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 
 CARRIED = b"".join(b"%s: %s\r\n" % pair for pair in KEPT_NOWHERE)
 HEAD = (
@@ -26,12 +26,12 @@ HEAD = (
 )
 
 
-class Hatch(BoundedConnection):
+class FastPathProtocol(BoundedConnection):
     """A connection. What it holds of a request it holds only while a piece of the wire is read."""
 
     def __init__(self, app: Starlette, **uvicorn: Any) -> None:
         super().__init__(app, **uvicorn)
-        self.model: Served | None = None  # who is to answer the request that is being read
+        self.model: LoadedModel | None = None  # who is to answer the request that is being read
         self.held, self.holder, self.begun = b"", "", 0.0
 
     def read(self) -> None:
@@ -72,7 +72,7 @@ class Hatch(BoundedConnection):
             self._hand_on()
         super().on_message_complete()
 
-    def _asked(self) -> Served | None:
+    def _asked(self) -> LoadedModel | None:
         """Return the model that is asked, if nothing but an answer is wanted of this connection."""
         meters, parser, guard = self.state.meters, self.parser, self.state.guard
         if (
@@ -100,7 +100,7 @@ class Hatch(BoundedConnection):
         """Return whether a proxy may tell whose address it is that is written down."""
         return any(name == b"x-forwarded-for" for name, _ in self.headers)
 
-    def _answered(self, model: Served) -> bool:
+    def _answered(self, model: LoadedModel) -> bool:
         try:
             answer = fast_middleware.answered(self.state, model, self.held)
         except Exception:  # noqa: BLE001 - the app meets it again, says so, and logs it
@@ -117,7 +117,7 @@ class Hatch(BoundedConnection):
         self.loop.call_soon(self.state.meters.count, self._heard(model, str(name, "ascii"), instances), self.headers)
         return True
 
-    def _heard(self, model: Served, name: str, instances: int) -> AnsweredRequest:
+    def _heard(self, model: LoadedModel, name: str, instances: int) -> AnsweredRequest:
         return AnsweredRequest(
             id=name,
             client=(self.client or ("",))[0],

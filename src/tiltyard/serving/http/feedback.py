@@ -9,7 +9,7 @@ from typing import Any
 
 from tiltyard.errors import RequestError, shown
 from tiltyard.modeling.columns.number import LARGEST
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests.json_body import decoded
 from tiltyard.serving.traffic.feedback_token import TOKEN, Tokens
 from tiltyard.serving.traffic.truths import Sender, Truth, Truths
@@ -26,7 +26,7 @@ JSON = "application/json"
 log = logging.getLogger("bentoml.tiltyard")
 
 
-def take(truths: Truths, model: Served, body: bytes, sender: Sender) -> int:
+def take(truths: Truths, model: LoadedModel, body: bytes, sender: Sender) -> int:
     """Keep all truths of a request, or none; return how many there are. A refused one counts, too."""
     truths.charge(model.task, sender, len(body))
     try:
@@ -44,7 +44,7 @@ def insist_on_json(kind: str) -> None:
         raise RequestError("unsupported_type", f"expected content-type: {JSON}; received {shown(kind)}", status=415)
 
 
-def read(model: Served, body: bytes, tokens: Tokens, holder: str = "") -> list[tuple[Truth, str]]:
+def read(model: LoadedModel, body: bytes, tokens: Tokens, holder: str = "") -> list[tuple[Truth, str]]:
     """Read the truths of a request, each with the token it came by; refuse all if one cannot be meant or proven."""
     _insist_on_few_values(model, body)
     content = decoded(body)
@@ -62,7 +62,7 @@ def read(model: Served, body: bytes, tokens: Tokens, holder: str = "") -> list[t
     return [_owned(model, one, tokens, holder, f"feedback[{place}]") for place, one in enumerate(found)]
 
 
-def _insist_on_few_values(model: Served, body: bytes) -> None:
+def _insist_on_few_values(model: LoadedModel, body: bytes) -> None:
     """Refuse what is more than all truths can be: to decode it would stop the service for so long."""
     most = MOST * (VALUES + _steps(model.schema["prediction"]))
     if sum(map(body.count, (b",", b"[", b"{"))) > most:
@@ -70,7 +70,7 @@ def _insist_on_few_values(model: Served, body: bytes) -> None:
         raise RequestError("too_many", text, "feedback", status=413)
 
 
-def _owned(model: Served, read: tuple[Truth, str], tokens: Tokens, holder: str, field: str) -> tuple[Truth, str]:
+def _owned(model: LoadedModel, read: tuple[Truth, str], tokens: Tokens, holder: str, field: str) -> tuple[Truth, str]:
     """Return whose answer a truth is for: by its token, or else by the key that it came with."""
     truth, token = read
     if not token and holder:
@@ -88,7 +88,7 @@ def _owned(model: Served, read: tuple[Truth, str], tokens: Tokens, holder: str, 
     return replace(truth, owner=claim.owner), token
 
 
-def _one(model: Served, item: object, field: str) -> tuple[Truth, str]:
+def _one(model: LoadedModel, item: object, field: str) -> tuple[Truth, str]:
     if not isinstance(item, dict):
         raise RequestError("wrong_type", ITEM, field)
     for key in item.keys() - set(KEYS):
@@ -113,7 +113,7 @@ def _one(model: Served, item: object, field: str) -> tuple[Truth, str]:
     return Truth(name, place, _truth(model, item["truth"], f"{field}.truth")), token
 
 
-def _truth(model: Served, value: object, field: str) -> Any:
+def _truth(model: LoadedModel, value: object, field: str) -> Any:
     """Read what the model answers with: one of its labels, a number, or a number for each step."""
     encoder = model.predictor.encoder
     if encoder.problem.targets == "text":

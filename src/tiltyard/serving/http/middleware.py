@@ -11,10 +11,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tiltyard.errors import RequestError
 from tiltyard.serving.http import page
-from tiltyard.serving.http.admission import Guard, Headers
+from tiltyard.serving.http.admission import AdmissionControl, Headers
 from tiltyard.serving.http.answered_request import AnsweredRequest
 from tiltyard.serving.http.health import PATHS
-from tiltyard.serving.http.prometheus import Meters
+from tiltyard.serving.http.prometheus import RequestMetrics
 from tiltyard.serving.http.routing import refused
 from tiltyard.serving.traffic.feedback_token import HEADER
 
@@ -29,10 +29,10 @@ CARRIED = [
 KEPT_NOWHERE = [*CARRIED, (b"cache-control", b"no-store")]
 
 
-class Front:
+class RequestMiddleware:
     """A layer of ASGI, and the only one: each costs every request."""
 
-    def __init__(self, app: ASGIApp, guard: Guard) -> None:
+    def __init__(self, app: ASGIApp, guard: AdmissionControl) -> None:
         self.app, self.guard = app, guard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,9 +78,9 @@ def named(headers: Headers) -> bytes:
     return given if given and ID.fullmatch(given) else secrets.token_hex(8).encode()  # not to be guessed
 
 
-def _meters(scope: Scope) -> Meters | None:
+def _meters(scope: Scope) -> RequestMetrics | None:
     """Return what counts, if the app has it by now."""
-    found: Meters | None = getattr(scope["app"].state, "meters", None) if "app" in scope else None
+    found: RequestMetrics | None = getattr(scope["app"].state, "meters", None) if "app" in scope else None
     return found
 
 

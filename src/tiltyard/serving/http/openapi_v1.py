@@ -22,11 +22,11 @@ from tiltyard.serving.http.openapi_schemas import (
     whole,
 )
 from tiltyard.serving.http.routing import LABELS
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests import attributions, table_body
 from tiltyard.serving.traffic import feedback_token
 
-Kept = Mapping[str, Mapping[str, Served]]  # versions that answer, by task; the champion first
+Kept = Mapping[str, Mapping[str, LoadedModel]]  # versions that answer, by task; the champion first
 
 OPEN = {"/livez": "Is alive", "/readyz": "Is ready", "/metrics": "Figures for Prometheus"}  # to everyone, key or not
 VERSION = {"type": "string", "pattern": "^[0-9a-f]{12}$"}
@@ -59,7 +59,7 @@ def _paths(kept: Kept, *, locked: bool) -> Iterator[tuple[str, Json]]:
         yield path, {"get": {"summary": summary, "tags": ["service"], "security": [], "responses": answer}}
 
 
-def _model(name: str, kept: Mapping[str, Served]) -> Iterator[tuple[str, Json]]:
+def _model(name: str, kept: Mapping[str, LoadedModel]) -> Iterator[tuple[str, Json]]:
     """A model by its name, by its name and version, by its name and label."""
     model = next(iter(kept.values()))
     title, predict = model.schema["title"], {"post": _predict(model)}
@@ -72,7 +72,7 @@ def _model(name: str, kept: Mapping[str, Served]) -> Iterator[tuple[str, Json]]:
         yield f"{path}/metadata", {**shared, **get("V1", "Its signature", name, _metadata(name))}
 
 
-def _feedback(model: Served, *, locked: bool) -> Json:
+def _feedback(model: LoadedModel, *, locked: bool) -> Json:
     """Truths are what answers are: labels, numbers, or lists of them. Who has a key needs no token."""
     prediction, most = model.schema["prediction"], model.schema["limits"]["max_instances"]
     parts = prediction.get("properties", {})
@@ -125,13 +125,13 @@ def _card(tag: str) -> Json:
     return card
 
 
-def _ways(kept: Mapping[str, Served]) -> Iterator[tuple[str, Json]]:
+def _ways(kept: Mapping[str, LoadedModel]) -> Iterator[tuple[str, Json]]:
     yield "", {}
     yield "/versions/{version}", {"parameters": [parameter("version", [*kept])]}
     yield "/labels/{label}", {"parameters": [parameter("label", [*LABELS[: len(kept)]])]}
 
 
-def _predict(model: Served) -> Json:
+def _predict(model: LoadedModel) -> Json:
     answer: Json = {"model": {"const": model.task}, "version": VERSION}
     if not attributions.reason(model):
         answer["explanations"] = listed(_explanation(model))
@@ -157,7 +157,7 @@ def _predict(model: Served) -> Json:
     }
 
 
-def _body(model: Served) -> Json:
+def _body(model: LoadedModel) -> Json:
     """Instances by row, or by column, as `inputs`, as answers then go, too; of those to be explained fewer."""
     limit, refused = model.schema["limits"]["max_instances"], attributions.reason(model)
     text = f"true is refused: {refused}" if refused else "whether to say what each column adds to the answer"
@@ -172,13 +172,13 @@ def _body(model: Served) -> Json:
     }
 
 
-def _bodies(model: Served, most: int, explain: Json) -> Iterator[Json]:
+def _bodies(model: LoadedModel, most: int, explain: Json) -> Iterator[Json]:
     rows, signature = listed(model.schema["instance"], most), {"signature_name": {"const": "serving_default"}}
     yield whole({"instances": rows, "explain": explain, **signature})
     yield whole({"inputs": {"anyOf": [_columns(model, most), rows]}, "explain": explain, **signature})
 
 
-def _explanation(model: Served) -> Json:
+def _explanation(model: LoadedModel) -> Json:
     """Describe what an answer is made of: base and contributions add up to it."""
     number, classes = {"type": "number"}, model.predictor.encoder.classes
     told = f"{'the probability of the label' if classes else 'the number'} that golden rows get on average"
@@ -190,7 +190,7 @@ def _explanation(model: Served) -> Json:
     return whole(properties)
 
 
-def _columns(model: Served, most: int) -> Json:
+def _columns(model: LoadedModel, most: int) -> Json:
     """Columns by name; a JSON Schema cannot say that they are of one length."""
     instance, bare = model.schema["instance"], model.predictor.encoder.bare
     values = {model.inputs[0].name: instance} if bare else instance["properties"]
@@ -198,14 +198,14 @@ def _columns(model: Served, most: int) -> Json:
     return {**columns, "additionalProperties": False, "description": "lists of one length"}
 
 
-def _outputs(model: Served) -> Json:
+def _outputs(model: LoadedModel) -> Json:
     prediction = model.schema["prediction"]
     if "properties" not in prediction:
         return listed(prediction)
     return whole({name: listed(part) for name, part in prediction["properties"].items()})
 
 
-def _state(model: Served) -> Json:
+def _state(model: LoadedModel) -> Json:
     metrics = {"type": "object", "additionalProperties": {"type": ["number", "null"]}}
     name = {"name": {"const": model.task}, "ready": {"const": True}, "state": STATE}
     facts = {"title": TEXT, "problem": TEXT, "version": VERSION, "metrics": metrics}

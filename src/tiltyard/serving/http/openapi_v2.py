@@ -17,7 +17,7 @@ from tiltyard.serving.http.openapi_schemas import (
     response,
     whole,
 )
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.model.tensors import DTYPES
 from tiltyard.serving.requests.v2_codec import LENGTH
 
@@ -39,7 +39,7 @@ def server() -> Json:
     }
 
 
-def paths(name: str, kept: Mapping[str, Served]) -> Json:
+def paths(name: str, kept: Mapping[str, LoadedModel]) -> Json:
     """Describe a model by its name, or by its name and version."""
     model, found = next(iter(kept.values())), {}
     for which in ("", "/versions/{version}"):
@@ -61,7 +61,7 @@ def _ready(name: str) -> Json:
     return whole({"name": {"const": name}, "ready": {"const": True}})
 
 
-def _infer(model: Served) -> Json:
+def _infer(model: LoadedModel) -> Json:
     text = "where JSON ends and bytes begin; without it all is JSON"
     length = {"name": LENGTH, "in": "header", "schema": {"type": "integer", "minimum": 0}, "description": text}
     wanted = response("tensors", _answer(model))
@@ -78,7 +78,7 @@ def _infer(model: Served) -> Json:
     }
 
 
-def _request(model: Served) -> Json:
+def _request(model: LoadedModel) -> Json:
     """Each input once; a JSON Schema cannot say that shape and data agree."""
     names, shape = [tensor.name for tensor in model.inputs], {"type": "integer", "minimum": 0}
     data = {"type": "array", "description": "flat, or nested as the shape says"}
@@ -95,14 +95,14 @@ def _request(model: Served) -> Json:
     return whole(properties, "id", "parameters", "outputs")
 
 
-def _example(model: Served) -> Json:
+def _example(model: LoadedModel) -> Json:
     """The example of the model as tensors of one row."""
     example = model.schema["example"]
     parts = {model.inputs[0].name: example} if model.predictor.encoder.bare else example
     return {"inputs": [{**one.described, "shape": [1, *one.shape], "data": [parts[one.name]]} for one in model.inputs]}
 
 
-def _answer(model: Served) -> Json:
+def _answer(model: LoadedModel) -> Json:
     names = {"enum": [one.name for one in model.outputs]}
     told = {"name": names, "datatype": TYPES, "shape": SHAPE, "data": {"type": "array"}, "parameters": MORE}
     outputs = listed(whole(told, "data", "parameters"))

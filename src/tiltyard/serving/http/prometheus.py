@@ -17,7 +17,7 @@ SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 INSTANCES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
-class Meters:
+class RequestMetrics:
     """Counts by model, version and status. To be made when the worker runs: only then is it known where counts go."""
 
     def __init__(

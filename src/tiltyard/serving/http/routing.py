@@ -13,11 +13,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from tiltyard.errors import RequestError
-from tiltyard.serving.http.admission import Guard
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.http.admission import AdmissionControl
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests import predict
 from tiltyard.serving.requests.message import Answer, Question
-from tiltyard.serving.traffic.routing import Arms, client, picked
+from tiltyard.serving.traffic.routing import TrafficSplit, client, picked
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -31,9 +31,9 @@ NAMED = {"version", "label"}  # by which a path names one of a model's versions
 encoder = msgspec.json.Encoder()
 
 
-def served(request: Request) -> Served:
+def served(request: Request) -> LoadedModel:
     """Return the model that a path names: the champion, or the version or label that it names if that is still warm."""
-    models: dict[str, Served] = request.app.state.models
+    models: dict[str, LoadedModel] = request.app.state.models
     name, version = request.path_params["name"], request.path_params.get("version")
     if name not in models:
         known = ", ".join(sorted(models)) or "none"
@@ -49,21 +49,21 @@ def served(request: Request) -> Served:
     return kept[version]
 
 
-def _labelled(request: Request, name: str, label: str) -> Served:
+def _labelled(request: Request, name: str, label: str) -> LoadedModel:
     """The registry's words: the champion, and the one before it."""
     labels = dict(zip(LABELS, request.app.state.kept[name].values(), strict=False))
-    arms: Arms | None = request.app.state.arms.get(name)
+    arms: TrafficSplit | None = request.app.state.arms.get(name)
     labels |= {"challenger": arms.challenger} if arms else {}
     if label not in labels:
         text = f"expected {' or '.join(labels)}; received {label!r}"
         raise RequestError("unknown_label", text, "label", status=404)
-    found: Served = labels[label]
+    found: LoadedModel = labels[label]
     return found
 
 
-def _kept(request: Request, name: str) -> dict[str, Served]:
+def _kept(request: Request, name: str) -> dict[str, LoadedModel]:
     """Return what is warm by version, the champion first; a challenger is."""
-    arms: Arms | None = request.app.state.arms.get(name)
+    arms: TrafficSplit | None = request.app.state.arms.get(name)
     return {**request.app.state.kept[name], **({arms.challenger.version: arms.challenger} if arms else {})}
 
 
@@ -78,7 +78,7 @@ async def received(request: Request, limit: int) -> AsyncIterator[bytes]:
     """Read the body, and stop as soon as it is too large; its bytes count as in use until the block ends."""
     if request.headers.get("content-encoding", "identity") != "identity":
         raise RequestError("unsupported_encoding", "expected a body that is not compressed", status=415)
-    guard: Guard = request.app.state.guard
+    guard: AdmissionControl = request.app.state.guard
     body, who = bytearray(), client(request.scope)
     try:
         if declared(request) > limit:
@@ -142,7 +142,7 @@ async def _disconnected(request: Request) -> None:
         pass
 
 
-def _at_once(model: Served, question: Question, *, told: bool) -> Answer | None:
+def _at_once(model: LoadedModel, question: Question, *, told: bool) -> Answer | None:
     """Answer what takes no longer than a request may hold up the others."""
     if not predict.small(question):
         return None

@@ -22,7 +22,7 @@ from starlette.applications import Starlette
 from tiltyard import files
 from tiltyard.errors import TiltyardError
 from tiltyard.serving.http.app import application
-from tiltyard.serving.http.fast_protocol import Hatch
+from tiltyard.serving.http.fast_protocol import FastPathProtocol
 from tiltyard.serving.http.last_good import LastGood
 from tiltyard.serving.http.limits import Limits, number
 from tiltyard.serving.http.startup import end, start
@@ -57,12 +57,12 @@ def main() -> None:
         uvicorn.Server(alone).run(_doors(alone))
 
 
-def connection(config: uvicorn.Config, **given: Any) -> Hatch:
+def connection(config: uvicorn.Config, **given: Any) -> FastPathProtocol:
     """Make what looks after a connection, for uvicorn, which has put layers of its own around the app."""
     found: Any = config.loaded_app
     while not isinstance(found, Starlette):
         found = found.app
-    return Hatch(found, config=config, **given)
+    return FastPathProtocol(found, config=config, **given)
 
 
 def _doors(config: uvicorn.Config) -> list[socket.socket]:

@@ -9,12 +9,12 @@ from pathlib import Path
 from starlette.applications import Starlette
 
 from tiltyard.serving.http.app import install
-from tiltyard.serving.http.champion_watcher import Keeper
-from tiltyard.serving.http.drift_gauges import Drift
+from tiltyard.serving.http.champion_watcher import ChampionWatcher
+from tiltyard.serving.http.drift_gauges import DriftGauges
 from tiltyard.serving.http.last_good import LastGood
-from tiltyard.serving.http.prometheus import Meters
+from tiltyard.serving.http.prometheus import RequestMetrics
 from tiltyard.serving.http.tracing import Tracer
-from tiltyard.serving.model.loaded_model import Served, find
+from tiltyard.serving.model.loaded_model import LoadedModel, find
 from tiltyard.serving.traffic.recorder import Recorder
 
 
@@ -22,7 +22,7 @@ def start(app: Starlette, here: Path) -> None:
     """Load and warm every model, so that the worker can take its first request."""
     _load(app, here)
     log, watched = bool(os.environ.get("TILTYARD_LOG")), app.state.keeper is not None
-    meters = app.state.meters = Meters(log=log, tracer=Tracer.read(), watched=watched)
+    meters = app.state.meters = RequestMetrics(log=log, tracer=Tracer.read(), watched=watched)
     app.state.guard.meters = meters
     app.state.pool.start()
     app.state.recorder = recorder = _recorder(meters)
@@ -40,11 +40,11 @@ def end(app: Starlette) -> None:
         app.state.meters.tracer.end()
 
 
-def _recorder(meters: Meters) -> Recorder | None:
+def _recorder(meters: RequestMetrics) -> Recorder | None:
     """Record what the environment wants, and measure how far it lies from the training rows."""
     recorder = Recorder.read()
     if recorder:
-        recorder.counted, drift = meters.told, Drift(meters.drifted)
+        recorder.counted, drift = meters.told, DriftGauges(meters.drifted)
         recorder.seen.append(drift.see)
         drift.start()
     return recorder
@@ -58,7 +58,7 @@ def _load(app: Starlette, here: Path) -> None:
     named, root = os.environ.get("TILTYARD_PACKAGES", ""), os.environ.get("TILTYARD_CHAMPIONS", "")
     if named or not (root or (here / "champions").is_dir()):
         folders = map(Path, named.split(os.pathsep)) if named else find(here)
-        install(app, [Served.load(folder) for folder in folders])
+        install(app, [LoadedModel.load(folder) for folder in folders])
     else:
         place, tasks = Path(root or here), os.environ.get("TILTYARD_TASKS", "").split()
-        Keeper(app, place, tasks, LastGood.read(place)).start()
+        ChampionWatcher(app, place, tasks, LastGood.read(place)).start()

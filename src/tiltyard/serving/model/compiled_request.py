@@ -46,7 +46,7 @@ class Part(NamedTuple):
         return self.features(rows if self.place is None else [row[self.place] for row in rows])
 
 
-class Shortcut:
+class CompiledRequest:
     """From the body of a request to that of its answer, for one model."""
 
     def __init__(self, predictor: Predictor, version: str) -> None:
@@ -88,7 +88,7 @@ class Shortcut:
         return np.concatenate(found, axis=-1)
 
 
-class Memory:
+class ValueCache:
     """The features of values that come again and again, such as names and codes: each is read once."""
 
     def __init__(self, column: Column, fitted: Fitted) -> None:
@@ -112,11 +112,11 @@ class Memory:
         return found if len(part) == len(values) else None
 
 
-def shortcut(predictor: Predictor, version: str) -> Shortcut | None:
+def shortcut(predictor: Predictor, version: str) -> CompiledRequest | None:
     """Make one, if the problem answers by asking the model once; msgspec takes no name that JSON would escape."""
     usual = type(predictor.encoder.problem).respond is Problem.respond
     named = not any(ESCAPED.search(name) for name in predictor.encoder.columns)
-    return Shortcut(predictor, version) if usual and named else None
+    return CompiledRequest(predictor, version) if usual and named else None
 
 
 def _body(reader: Encoder) -> Any:
@@ -157,15 +157,15 @@ def _parts(reader: Encoder) -> Iterator[Part]:
 def _reading(column: Column, fitted: Fitted) -> Callable[[Sequence[Any]], Array | None]:
     if column.plain:
         return _nested(column.plain)
-    return Memory(column, fitted) if column.repeats else partial(_if_brief, column, fitted)
+    return ValueCache(column, fitted) if column.repeats else partial(_if_brief, column, fitted)
 
 
 def _few(reader: Encoder, parts: Sequence[Part]) -> few_rows.Few | None:
     """Make the way of a few rows, if all columns are single numbers or remembered."""
-    memories = {part.place: part.features for part in parts if isinstance(part.features, Memory)}
+    memories = {part.place: part.features for part in parts if isinstance(part.features, ValueCache)}
     found: list[Plain | few_rows.Known] = []
     for place, column in enumerate(reader.columns.values()):
-        if isinstance(memory := memories.get(place), Memory):
+        if isinstance(memory := memories.get(place), ValueCache):
             found.append(memory.known)
         elif column.plain and not column.plain.shape:
             found.append(column.plain)

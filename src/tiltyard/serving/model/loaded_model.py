@@ -13,12 +13,12 @@ from tiltyard import files
 from tiltyard.errors import PackageError
 from tiltyard.modeling.inference.predictor import Predictor, version
 from tiltyard.registry import manifest
-from tiltyard.serving.model.compiled_request import Shortcut, shortcut
+from tiltyard.serving.model.compiled_request import CompiledRequest, shortcut
 from tiltyard.serving.model.tensors import Tensor, answered, asked
 
 
 @dataclass(frozen=True)
-class Served:
+class LoadedModel:
     """One model behind one name."""
 
     schema: dict[str, Any]
@@ -29,7 +29,7 @@ class Served:
     folder: Path | None = None  # of the package, where another process finds it
 
     @classmethod
-    def load(cls, folder: Path, files_digest: str = "") -> Served:
+    def load(cls, folder: Path, files_digest: str = "") -> LoadedModel:
         """Open a package, refuse it if its files are not those that were packaged, and answer once to warm up.
 
         `files_digest` is what the pointer says of the files that the version does not cover.
@@ -76,7 +76,7 @@ class Served:
         return answered(self.schema)
 
     @cached_property
-    def shortcut(self) -> Shortcut | None:
+    def shortcut(self) -> CompiledRequest | None:
         """The way of usual requests, if there is one for this problem."""
         return shortcut(self.predictor, self.version)
 

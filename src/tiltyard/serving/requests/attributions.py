@@ -14,9 +14,9 @@ import numpy as np
 from tiltyard import deadline
 from tiltyard.arrays import Array
 from tiltyard.errors import RequestError
-from tiltyard.explain.math.output import Focus
+from tiltyard.explain.math.output import ExplainedOutput
 from tiltyard.explain.math.shapley import asked, mixed, shapley
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests.json_body import EXPLAIN
 
 MOST = 64  # instances of a request
@@ -24,7 +24,7 @@ CELLS = 1 << 26  # values that the model may be asked with for a request: fewer 
 PAIRS = 4  # of orders for each golden row
 
 
-def refuse(model: Served, instances: object) -> None:
+def refuse(model: LoadedModel, instances: object) -> None:
     """Refuse what cannot be explained, before anything is answered."""
     if text := reason(model):
         raise RequestError("not_explained", text, EXPLAIN)
@@ -33,7 +33,7 @@ def refuse(model: Served, instances: object) -> None:
         raise RequestError("too_many", text, "instances", status=413)
 
 
-def reason(model: Served) -> str:
+def reason(model: LoadedModel) -> str:
     """Return why a model's answers have no contributions; nothing if they have."""
     reader = model.predictor.encoder
     if reader.problem.targets == "text":
@@ -45,32 +45,32 @@ def reason(model: Served) -> str:
     return ""
 
 
-def most(model: Served) -> int:
+def most(model: LoadedModel) -> int:
     """Return how many instances a request may hold."""
     spans = [*model.predictor.encoder.spans.values()]
     cells = asked(len(spans), PAIRS) * len(model.background) * int(spans[-1].stop)
     return max(1, min(MOST, CELLS // cells))
 
 
-def contributions(model: Served, instances: object, predictions: list[Any]) -> list[dict[str, Any]]:
+def contributions(model: LoadedModel, instances: object, predictions: list[Any]) -> list[dict[str, Any]]:
     """Return for each instance what is answered on average, and what each column adds to that."""
     reader = model.predictor.encoder
     background, rows = (reader.encode(reader.parse(some)) for some in (model.background, instances))
     labels = [reader.classes.index(one["label"]) if reader.classes else None for one in predictions]
     each = deadline.paced([*zip(labels, rows, strict=True)])
-    found = [_one(Focus(model.predictor, label), row, background) for label, row in each]
+    found = [_one(ExplainedOutput(model.predictor, label), row, background) for label, row in each]
     for place, one in enumerate(found):
         if not all(map(math.isfinite, one["contributions"].values())):
             raise RequestError("out_of_bounds", "the values are too large for the model", f"instances[{place}]")
     return found
 
 
-def _one(focus: Focus, row: Array, background: Array) -> dict[str, Any]:
+def _one(focus: ExplainedOutput, row: Array, background: Array) -> dict[str, Any]:
     spans = focus.predictor.encoder.spans
     games = [partial(_won, focus, row, other, [*spans.values()]) for other in background]
     found, base = shapley(games, len(spans), PAIRS, np.random.default_rng(0))  # the same for the same, each time
     return {"base": base, "of": focus.name, "contributions": dict(zip(spans, found.tolist(), strict=True))}
 
 
-def _won(focus: Focus, row: Array, other: Array, spans: list[slice], coalitions: Array) -> Array:
+def _won(focus: ExplainedOutput, row: Array, other: Array, spans: list[slice], coalitions: Array) -> Array:
     return focus(mixed(row, other, spans, coalitions))

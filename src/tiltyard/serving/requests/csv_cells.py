@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from tiltyard.data.tables.column_types import CODE, TRUTHS, Meaning, styles
+from tiltyard.data.tables.column_types import CODE, TRUTHS, ColumnType, styles
 from tiltyard.data.tables.dialect import Dialect
 from tiltyard.data.tables.type_inference import choose
 from tiltyard.errors import RequestError, shown
@@ -79,7 +79,7 @@ def _headed(text: str, names: Collection[str], dialect: Dialect) -> tuple[str, d
     raise RequestError("missing_field", f"expected the columns {', '.join(names)}", lost)
 
 
-def _meanings(cells: Cells, dialect: Dialect, delimiter: str) -> dict[str, Meaning]:
+def _meanings(cells: Cells, dialect: Dialect, delimiter: str) -> dict[str, ColumnType]:
     """Return how numbers are written in columns, where all columns together show what their commas and points mean."""
     known = styles(dialect, delimiter)
     present = {name: [cell.strip() for cell in column if cell] for name, column in cells.items()}
@@ -91,13 +91,13 @@ def _meanings(cells: Cells, dialect: Dialect, delimiter: str) -> dict[str, Meani
     return {name: known[style] for name, style in choose(left).items() if style in known}
 
 
-def _holds(meaning: Meaning, cells: list[str]) -> bool:
+def _holds(meaning: ColumnType, cells: list[str]) -> bool:
     if meaning.kind == "truth":
         return all(cell in TRUTHS for cell in cells)
     return all(map(re.compile(meaning.pattern).search, cells))
 
 
-def _plain(cells: list[Any], meaning: Meaning) -> list[Any]:
+def _plain(cells: list[Any], meaning: ColumnType) -> list[Any]:
     """Write numbers as Python does."""
     if meaning.plain or meaning.kind == "truth":
         return cells

@@ -28,7 +28,7 @@ def decoded(body: bytes) -> object:
         raise RequestError("malformed_json", f"expected JSON: {error}") from None
 
 
-class Asked(NamedTuple):
+class PredictRequest(NamedTuple):
     """The instances of a request, and how they are to be answered."""
 
     instances: object
@@ -36,7 +36,7 @@ class Asked(NamedTuple):
     explain: bool = False
 
 
-def asked(body: bytes, single: str = "") -> Asked:
+def asked(body: bytes, single: str = "") -> PredictRequest:
     """Read a request. `single` is the column whose value is the instance, where there is but one.
 
     The one other key of the convention names the default signature; `explain` is ours.
@@ -54,8 +54,8 @@ def asked(body: bytes, single: str = "") -> Asked:
     if ("instances" in content) == ("inputs" in content):
         raise RequestError("missing_field", EXPECTED, "instances")
     if "instances" in content:
-        return Asked(content["instances"], explain=explain)
-    return Asked(_rows(content["inputs"], single), columns=True, explain=explain)
+        return PredictRequest(content["instances"], explain=explain)
+    return PredictRequest(_rows(content["inputs"], single), columns=True, explain=explain)
 
 
 def _rows(inputs: object, single: str) -> object:

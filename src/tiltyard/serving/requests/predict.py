@@ -13,10 +13,10 @@ import msgspec
 from tiltyard.modeling.inference.reference import looked_at
 from tiltyard.modeling.problems.base import Problem
 from tiltyard.serving.model.compiled_request import AT_ONCE
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.model.tensors import columns_of, from_predictions
 from tiltyard.serving.requests import attributions, table_body, v2_codec
-from tiltyard.serving.requests.json_body import Asked, asked
+from tiltyard.serving.requests.json_body import PredictRequest, asked
 from tiltyard.serving.requests.message import Answer, Question
 
 LARGE = 16_384  # bytes of JSON that are decoded before anything is known of them
@@ -28,18 +28,18 @@ encoder = msgspec.json.Encoder()
 class Read(NamedTuple):
     """A question that was understood."""
 
-    asked: Asked
+    asked: PredictRequest
     infer: v2_codec.Infer | None = None  # of v2
 
 
-def read(model: Served, question: Question) -> Read:
+def read(model: LoadedModel, question: Question) -> Read:
     """Understand the body of a request, or refuse it."""
     reader = model.predictor.encoder
     if question.protocol == "v2":
         infer, arrays = v2_codec.read(question.body, question.json_length, model.inputs)
-        return Read(Asked(reader.joined(columns_of(model.inputs, arrays))), infer)
+        return Read(PredictRequest(reader.joined(columns_of(model.inputs, arrays))), infer)
     if question.type in table_body.KINDS:
-        return Read(Asked(table_body.instances(reader, question.body, question.type)))
+        return Read(PredictRequest(table_body.instances(reader, question.body, question.type)))
     return Read(asked(question.body, next(iter(reader.columns)) if reader.bare else ""))
 
 
@@ -50,7 +50,7 @@ def small(question: Question) -> bool:
     return len(question.body) < LARGE and question.type not in table_body.KINDS
 
 
-def brief(model: Served, question: Question, found: Read) -> bool:
+def brief(model: LoadedModel, question: Question, found: Read) -> bool:
     """Whether all that is asked takes less than a millisecond, by what was measured of model and columns."""
     instances = found.asked.instances
     if not isinstance(instances, list):  # it is refused
@@ -66,7 +66,7 @@ def brief(model: Served, question: Question, found: Read) -> bool:
     return reading + model.predictor.seconds(len(instances)) < AT_ONCE
 
 
-def answer(model: Served, found: Read, *, told: bool) -> Answer:
+def answer(model: LoadedModel, found: Read, *, told: bool) -> Answer:
     """Answer what was understood; `told` asks for what is recorded of it."""
     instances, begun = found.asked.instances, time.thread_time()
     if found.asked.explain:
@@ -83,7 +83,7 @@ def answer(model: Served, found: Read, *, told: bool) -> Answer:
     return Answer(content, len(predictions), ms, length, _told(instances, predictions), _looked(model, instances))
 
 
-def _v1(model: Served, wanted: Asked, predictions: list[Any]) -> dict[str, Any]:
+def _v1(model: LoadedModel, wanted: PredictRequest, predictions: list[Any]) -> dict[str, Any]:
     body: dict[str, Any] = {"outputs": _columns(predictions)} if wanted.columns else {"predictions": predictions}
     if wanted.explain:
         body["explanations"] = attributions.contributions(model, wanted.instances, predictions)
@@ -97,7 +97,7 @@ def _columns(predictions: list[Any]) -> Any:
     return {name: [one[name] for one in predictions] for name in predictions[0]}
 
 
-def _looked(model: Served, instances: Any) -> dict[str, list[Any]] | None:
+def _looked(model: LoadedModel, instances: Any) -> dict[str, list[Any]] | None:
     """Look at files here: whoever records an answer may not decode them."""
     encoder = model.predictor.encoder
     if not model.reference or not any(column.decodes(instances) for column in encoder.columns.values()):

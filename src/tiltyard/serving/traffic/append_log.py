@@ -21,7 +21,7 @@ TOTAL = 256_000_000  # bytes of all that nobody took; more is dropped
 AGAIN = 10.0  # seconds between two looks at whether there is room
 
 
-class Spool:
+class AppendLog:
     """What one process adds to one folder."""
 
     def __init__(self, folder: Path, largest: int = LARGEST, total: int = TOTAL) -> None:

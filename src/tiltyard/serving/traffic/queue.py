@@ -22,7 +22,7 @@ log = logging.getLogger("bentoml.tiltyard")
 Item = TypeVar("Item")
 
 
-class Backlog(Generic[Item]):
+class BoundedQueue(Generic[Item]):
     """A bounded queue and its thread."""
 
     def __init__(self, name: str, work: Callable[[Item], str], count: Callable[[Item, str], None]) -> None:

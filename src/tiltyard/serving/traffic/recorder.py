@@ -18,22 +18,22 @@ import msgspec
 from starlette.types import Scope
 
 from tiltyard.errors import WorkspaceError
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests.message import Answer, Question
-from tiltyard.serving.traffic.append_log import Spool
+from tiltyard.serving.traffic.append_log import AppendLog
 from tiltyard.serving.traffic.feedback_token import Tokens
-from tiltyard.serving.traffic.queue import Backlog
-from tiltyard.serving.traffic.routing import Arms, Pick
+from tiltyard.serving.traffic.queue import BoundedQueue
+from tiltyard.serving.traffic.routing import Assignment, TrafficSplit
 from tiltyard.serving.traffic.truths import Truths
 
 encoder = msgspec.json.Encoder()
 
 
 @dataclass(frozen=True)
-class Told:
+class RecordedAnswer:
     """An answered request."""
 
-    model: Served
+    model: LoadedModel
     arm: str
     id: str
     time: float
@@ -55,7 +55,7 @@ class Told:
 class Taken:
     """An answered request as it is taken: unpacking it is the work of the thread that writes."""
 
-    model: Served
+    model: LoadedModel
     arm: str
     id: str
     time: float
@@ -63,11 +63,11 @@ class Taken:
     answer: Answer
     owner: str = ""
 
-    def unpacked(self) -> Told:
+    def unpacked(self) -> RecordedAnswer:
         """Return what was asked and answered."""
         instances, predictions = msgspec.json.decode(self.answer.told)
         told = self.id, self.time, self.answer.ms, instances, predictions, self.owner, self.answer.looked
-        return Told(self.model, self.arm, *told)
+        return RecordedAnswer(self.model, self.arm, *told)
 
 
 def _nobody(*_: object) -> Answer:
@@ -79,14 +79,14 @@ class Recorder:
 
     def __init__(self, folder: Path, share: float = 0.0) -> None:
         self.folder, self.share = folder, share
-        self.seen: list[Callable[[Told], None]] = []
-        self.ask: Callable[[Served, Question], Answer] = _nobody  # copies; the service sets it
+        self.seen: list[Callable[[RecordedAnswer], None]] = []
+        self.ask: Callable[[LoadedModel, Question], Answer] = _nobody  # copies; the service sets it
         self.counted: Callable[[Taken, str], None] = lambda _, __: None
-        self.lines: Backlog[Taken] = Backlog("record", self._write, self._count)
-        self.copies: Backlog[Taken] = Backlog("shadow", self._copy, self._count)
+        self.lines: BoundedQueue[Taken] = BoundedQueue("record", self._write, self._count)
+        self.copies: BoundedQueue[Taken] = BoundedQueue("shadow", self._copy, self._count)
         self.tokens = Tokens(folder)
         self.truths = Truths(folder, self.tokens)
-        self.spools: dict[str, Spool] = {}
+        self.spools: dict[str, AppendLog] = {}
         self.left = self._gap()
 
     @classmethod
@@ -123,7 +123,7 @@ class Recorder:
         self.left = self._gap()
         return True
 
-    def take(self, scope: Scope, pick: Pick, question: Question, answer: Answer) -> None:
+    def take(self, scope: Scope, pick: Assignment, question: Question, answer: Answer) -> None:
         """Take an answered request, and let a challenger answer a copy."""
         owner, token = self._owned(scope, pick.model.task, answer.count)
         taken = Taken(pick.model, pick.arm, scope["id"], time.time(), question, answer, owner)
@@ -142,7 +142,7 @@ class Recorder:
             self.tokens.tell(error)
             return "", ""
 
-    def records(self, task: str, arms: Mapping[str, Arms]) -> bool:
+    def records(self, task: str, arms: Mapping[str, TrafficSplit]) -> bool:
         """Return whether answers of a task are recorded, or were: only then may truths be sent."""
         return self.share > 0 or task in arms or (self.folder / task / "answers").is_dir()
 
@@ -159,8 +159,8 @@ class Recorder:
             see(told)
         return self._add(told)
 
-    def _add(self, told: Told) -> str:
+    def _add(self, told: RecordedAnswer) -> str:
         """Write a line, into a file for each of the two threads; say what became of it."""
         name = f"{told.model.task} {told.arm == 'shadow'}"
-        spool = self.spools.setdefault(name, Spool(self.folder / told.model.task / "answers"))
+        spool = self.spools.setdefault(name, AppendLog(self.folder / told.model.task / "answers"))
         return "written" if spool.add(told.line()) else "full"

@@ -8,30 +8,30 @@ from typing import Any
 
 from starlette.types import Scope
 
-from tiltyard.registry.rollout import Challenge
-from tiltyard.serving.model.loaded_model import Served
+from tiltyard.registry.rollout import Rollout
+from tiltyard.serving.model.loaded_model import LoadedModel
 
 KEY = b"x-tiltyard-key"  # by which a client says what is to stay on one side: a user, a session, a device
 
 
 @dataclass(frozen=True)
-class Pick:
+class Assignment:
     """Who answers a request; who gets a copy of it; and whether it goes to the record."""
 
-    model: Served
+    model: LoadedModel
     arm: str = "champion"
-    copy: Served | None = None
+    copy: LoadedModel | None = None
     noted: bool = False
 
 
 @dataclass(frozen=True)
-class Arms:
+class TrafficSplit:
     """A challenge that runs, with the challenger's model, open and proven."""
 
-    challenge: Challenge
-    challenger: Served
+    challenge: Rollout
+    challenger: LoadedModel
 
-    def pick(self, champion: Served, scope: Scope) -> Pick:
+    def pick(self, champion: LoadedModel, scope: Scope) -> Assignment:
         """Decide by the key: below the share it is the challenger's, or goes to both.
 
         A key stays where it is as the share grows. Of a canary as many answers of the champion are recorded as of the
@@ -40,10 +40,10 @@ class Arms:
         at, share = self.place(key(scope)), self.challenge.share
         if self.challenge.way == "shadow":
             inside = at < share
-            return Pick(champion, copy=self.challenger if inside else None, noted=inside)
+            return Assignment(champion, copy=self.challenger if inside else None, noted=inside)
         if at < share:
-            return Pick(self.challenger, "canary", noted=True)
-        return Pick(champion, noted=at < 2 * share)
+            return Assignment(self.challenger, "canary", noted=True)
+        return Assignment(champion, noted=at < 2 * share)
 
     def place(self, name: bytes) -> float:
         """Return a key its place from 0 to 1; another challenger tries other clients first."""
@@ -65,10 +65,10 @@ def client(scope: Scope) -> str:
     return found
 
 
-def picked(state: Any, model: Served, scope: Scope, *, named: bool) -> Pick:
+def picked(state: Any, model: LoadedModel, scope: Scope, *, named: bool) -> Assignment:
     """Pick for a request that asks for a model; who names a version or a label gets that one."""
-    arms: Arms | None = None if named else state.arms.get(model.task)
-    pick = Pick(model, "named" if named else "champion")
+    arms: TrafficSplit | None = None if named else state.arms.get(model.task)
+    pick = Assignment(model, "named" if named else "champion")
     if arms is not None and arms.challenge.champion == model.version:
         pick = arms.pick(model, scope)
     if pick.noted or state.recorder is None or not state.recorder.due():

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tiltyard.errors import RequestError
-from tiltyard.serving.traffic.append_log import Spool
+from tiltyard.serving.traffic.append_log import AppendLog
 from tiltyard.serving.traffic.feedback_token import Tokens
 from tiltyard.serving.traffic.rate_limit import RateLimit, RateLimits
 
@@ -49,7 +49,7 @@ class Truths:
 
     def __init__(self, folder: Path, tokens: Tokens | None = None) -> None:
         self.folder, self.tokens = folder, tokens or Tokens(folder)
-        self.spools: dict[str, Spool] = {}
+        self.spools: dict[str, AppendLog] = {}
         self.writing, self.counting = threading.Lock(), threading.Lock()  # counting waits for no disk
         self.tasks, self.senders = RateLimits(TASK), RateLimits(*SENDER)
         self.used: OrderedDict[str, int] = OrderedDict()  # how many truths came with each token
@@ -79,7 +79,7 @@ class Truths:
             for limit in limits:
                 limit.take(cost)
         with self.writing:
-            spool = self.spools.setdefault(task, Spool(self.folder / task / "truths"))
+            spool = self.spools.setdefault(task, AppendLog(self.folder / task / "truths"))
             kept = spool.add(line, durably=True)
         if not kept:
             text = f"no room for more feedback: gather what is there: tiltyard monitor {task}"

@@ -14,9 +14,9 @@ from tiltyard.arrays import Array, Rows, empty, take
 from tiltyard.config.task import Task
 from tiltyard.errors import DataError
 from tiltyard.modeling.columns.number import Number
-from tiltyard.preparation.modalities.base import Form
+from tiltyard.preparation.modalities.base import Modality
 from tiltyard.preparation.split import Parts, deal, keys, marked
-from tiltyard.validation.findings._observed_column import Seen, seen
+from tiltyard.validation.findings._observed_column import ObservedColumn, seen
 from tiltyard.validation.findings._sample import draw
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Earlier:
+class PreviousData:
     """What is known of the data before these."""
 
     rows: int | None = None
@@ -42,7 +42,7 @@ class Earlier:
 
 
 @dataclass(frozen=True)
-class Subject:
+class CheckedData:
     """Rows under a task; new data have a reference, the rows that the task learns from, and need no target."""
 
     task: Task
@@ -50,12 +50,12 @@ class Subject:
     rows: int  # of the file
     repairs: list[str]
     hashes: tuple[Array, Array] | None  # of every row of the file: of its features, and of features and target
-    columns: dict[str, Seen] = field(default_factory=dict)  # those that are there
+    columns: dict[str, ObservedColumn] = field(default_factory=dict)  # those that are there
     truth: Array | None = None  # of the sample: labels as text, '' if missing; or numbers; None if there is no target
     parts: Parts | None = None  # places in the sample; None if it cannot be split
     unsplit: str = ""  # why it cannot be split, if that is the split's fault
-    reference: Subject | None = None
-    earlier: Earlier = field(default_factory=Earlier)
+    reference: CheckedData | None = None
+    earlier: PreviousData = field(default_factory=PreviousData)
 
     @property
     def parsed(self) -> Rows:
@@ -86,13 +86,13 @@ class Subject:
         return [int(row) for row in self.frame.index[places]]
 
 
-def of_task(task: Task, folder: Path) -> Subject:
+def of_task(task: Task, folder: Path) -> CheckedData:
     """Look at raw data as they were fetched."""
     form = plugins.load("modalities", task.form)()
     return _parted(_drawn(task, form, folder), form, folder)
 
 
-def of_file(task: Task, path: Path, reference: Subject) -> Subject:
+def of_file(task: Task, path: Path, reference: CheckedData) -> CheckedData:
     """Look at new data in a file."""
     form = plugins.load("modalities", task.form)()
     if not path.is_file():
@@ -103,17 +103,17 @@ def of_file(task: Task, path: Path, reference: Subject) -> Subject:
         name = form.file if task.form in ("image", "series") else f"table{suffixes}"
         (folder / name).symlink_to(path.resolve())
         drawn = _drawn(task, form, folder)
-    return Subject(**{**vars(drawn), "reference": reference})
+    return CheckedData(**{**vars(drawn), "reference": reference})
 
 
-def _drawn(task: Task, form: Form, folder: Path) -> Subject:
+def _drawn(task: Task, form: Modality, folder: Path) -> CheckedData:
     sample = draw(task, form, folder)
     frame, whole = sample.frame, task.form in ("image", "prose")  # a row of the facts is not a row to learn from
     columns = {name: _seen(task, name, frame) for name in task.columns if name in frame and not whole}
-    return Subject(task, frame, sample.rows, sample.repairs, sample.hashes, columns, _truth(task, frame))
+    return CheckedData(task, frame, sample.rows, sample.repairs, sample.hashes, columns, _truth(task, frame))
 
 
-def _seen(task: Task, name: str, frame: pd.DataFrame) -> Seen:
+def _seen(task: Task, name: str, frame: pd.DataFrame) -> ObservedColumn:
     """Read a column; of a series, each value for itself."""
     column = task.columns[name]
     if task.form == "series":
@@ -136,7 +136,7 @@ def _truth(task: Task, frame: pd.DataFrame) -> Array | None:
     return np.where(np.isnan(numbers), "", np.where(numbers >= task.target.threshold, high, low))
 
 
-def _parted(subject: Subject, form: Form, folder: Path) -> Subject:
+def _parted(subject: CheckedData, form: Modality, folder: Path) -> CheckedData:
     """Deal the rows that can be read to the parts that `prepare` deals them to; of a sample, nearly so."""
     try:
         if subject.task.form == "series":
@@ -154,18 +154,18 @@ def _parted(subject: Subject, form: Form, folder: Path) -> Subject:
         marks = marked(subject.task, key, lambda name: subject.frame[name].iloc[places])
         parts = deal(subject.task.split, marks, truth, form.reach(subject.task))
     except DataError as error:
-        return Subject(**{**vars(subject), "unsplit": error.message})
-    return Subject(**{**vars(subject), "parts": {name: places[part] for name, part in parts.items()}})
+        return CheckedData(**{**vars(subject), "unsplit": error.message})
+    return CheckedData(**{**vars(subject), "parts": {name: places[part] for name, part in parts.items()}})
 
 
-def _ends(subject: Subject, windows: int) -> Array:
+def _ends(subject: CheckedData, windows: int) -> Array:
     """Return the place of the value after each window; of several series at once it is not known."""
     column = subject.task.columns[subject.task.target.column]
     places = np.arange(subject.rows)[-windows:]
     return np.empty(0, dtype=np.int64) if getattr(column, "group", None) else places
 
 
-def _rows(subject: Subject, places: Array) -> tuple[Rows, Array]:
+def _rows(subject: CheckedData, places: Array) -> tuple[Rows, Array]:
     rows = take(subject.parsed, places)
     truth = np.empty(0) if subject.truth is None else subject.truth[places]
     return rows, np.unique(truth, return_inverse=True)[1] if subject.task.classes else truth

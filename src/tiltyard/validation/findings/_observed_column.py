@@ -25,7 +25,7 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Seen:
+class ObservedColumn:
     """One column of a sample."""
 
     column: Column
@@ -58,17 +58,17 @@ class Seen:
         return values.astype(np.float64) if values.dtype.kind in "biuf" else values
 
 
-def seen(column: Column, cells: Sequence[object], name: str) -> Seen:
+def seen(column: Column, cells: Sequence[object], name: str) -> ObservedColumn:
     """Read a column by the code that serves; of what that refuses, read what can be read."""
     read = column.read(cells)
     try:
-        return Seen(column, read, column.parse(read, name), [])
+        return ObservedColumn(column, read, column.parse(read, name), [])
     except RequestError:
         refused = [refusal for place, cell in enumerate(read) if (refusal := _refusal(column, cell, place))]
     easy = _easy(column)
     unreadable = {refusal.place for refusal in refused if _refusal(easy, read[refusal.place], 0)}
     kept = [None if place in unreadable else cell for place, cell in enumerate(read)]
-    return Seen(column, read, easy.parse(kept, name), refused)
+    return ObservedColumn(column, read, easy.parse(kept, name), refused)
 
 
 def _refusal(column: Column, cell: object, place: int) -> Refusal | None:

@@ -12,20 +12,20 @@ from tiltyard.arrays import Array, take
 from tiltyard.modeling.columns.base import PLAIN
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.preparation.array_file import blocks, open_part
-from tiltyard.validation.findings._dataset import Comparison, Earlier, Subject
+from tiltyard.validation.findings._dataset import CheckedData, Comparison, PreviousData
 from tiltyard.workspace import Workspace
 
 NAMES = ("the rows last trained on", "today's training rows")
 
 
-def earlier(workspace: Workspace, subject: Subject, data: str) -> Earlier:
+def earlier(workspace: Workspace, subject: CheckedData, data: str) -> PreviousData:
     """Find what is known of the data before these, whose hash is given; of the very same there is nothing to say."""
     known = [row for row in _recorded(workspace, subject.task.name) if row["data"] != data]
     prepared = _prepared(workspace, subject.task.name)
     if not prepared or prepared["data"] == data:
-        return Earlier(known[-1]["rows"] if known else None)
+        return PreviousData(known[-1]["rows"] if known else None)
     rows = known[-1]["rows"] if known else sum(prepared["rows"].values())
-    return Earlier(rows, tuple(_comparisons(workspace, subject)))
+    return PreviousData(rows, tuple(_comparisons(workspace, subject)))
 
 
 def record(workspace: Workspace, task: str, data: str, rows: int) -> None:
@@ -50,7 +50,7 @@ def _prepared(workspace: Workspace, task: str) -> dict[str, Any] | None:
     return dict(files.read_json(path)) if path.is_file() else None
 
 
-def _comparisons(workspace: Workspace, subject: Subject) -> list[Comparison]:
+def _comparisons(workspace: Workspace, subject: CheckedData) -> list[Comparison]:
     """Encode today's training rows as those of the last training were, and put both side by side, column by column."""
     folder = workspace.out(subject.task.name, "prepare")
     if not subject.parts or subject.truth is None or subject.task.form not in ("table", "text"):

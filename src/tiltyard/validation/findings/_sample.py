@@ -13,7 +13,7 @@ from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.data import table_reader
 from tiltyard.preparation.array_file import LARGEST
-from tiltyard.preparation.modalities.base import Form
+from tiltyard.preparation.modalities.base import Modality
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,7 @@ class Sample:
     hashes: tuple[Array, Array] | None = None  # of every row of a table: of its features, and of these and the target
 
 
-def draw(task: Task, form: Form, folder: Path) -> Sample:
+def draw(task: Task, form: Modality, folder: Path) -> Sample:
     """Read tables as they are spelled; of pictures and series the facts that validation looks at, all of them."""
     if task.form in ("image", "series"):
         frame = form.facts(task, folder)

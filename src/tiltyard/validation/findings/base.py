@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tiltyard.errors import NAMED, listed
-from tiltyard.validation.findings._dataset import Subject
+from tiltyard.validation.findings._dataset import CheckedData
 
 __all__ = ["NAMED", "RANKS", "Finding", "Found", "Severity", "listed", "ranked", "share", "without"]
 
@@ -36,7 +36,7 @@ class Finding(ABC):
     serving: ClassVar[bool] = False  # whether it also looks at new data, which have no target
 
     @abstractmethod
-    def look(self, subject: Subject) -> Iterator[Found]:
+    def look(self, subject: CheckedData) -> Iterator[Found]:
         """Return what was found; nothing where there is nothing, or where it does not apply."""
 
     def found(self, severity: Severity, column: str, text: str, hint: str) -> Found:
@@ -44,7 +44,7 @@ class Finding(ABC):
         return Found(self.code, severity, column, text, hint)
 
 
-def without(subject: Subject, name: str) -> str:
+def without(subject: CheckedData, name: str) -> str:
     """Return the advice to leave a column out, which a task file takes only if others are left."""
     if len(subject.task.columns) > 1:
         return f"remove {name} from `columns:`"

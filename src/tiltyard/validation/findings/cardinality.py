@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard.modeling.columns.category import MOST, USUAL, Category
-from tiltyard.validation.findings._dataset import Subject
+from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import Finding, Found, share, without
 
 ROWS = 10  # for each name, on average
@@ -21,7 +21,7 @@ class Cardinality(Finding):
     code: ClassVar = "cardinality"
     title: ClassVar = "categories with too many names"
 
-    def look(self, subject: Subject) -> Iterator[Found]:
+    def look(self, subject: CheckedData) -> Iterator[Found]:
         """Count names, and the rows beyond those that are learned."""
         for name, column in subject.columns.items():
             known = column.known

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterator
 from typing import ClassVar
 
-from tiltyard.validation.findings._dataset import Subject
+from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import NAMED, Finding, Found, listed
 
 SHOWN = 20  # columns that a sentence names
@@ -19,7 +19,7 @@ class Columns(Finding):
     title: ClassVar = "missing columns"
     serving: ClassVar = True
 
-    def look(self, subject: Subject) -> Iterator[Found]:
+    def look(self, subject: CheckedData) -> Iterator[Found]:
         """Compare names, and guess which one was meant; if many are missing, another file was meant."""
         if subject.task.form == "image":
             return

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard.errors import shown
-from tiltyard.validation.findings._dataset import Subject
+from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import Finding, Found, share, without
 
 NEARLY = 0.995  # of the rows with one and the same value
@@ -21,7 +21,7 @@ class Constant(Finding):
     code: ClassVar = "constant"
     title: ClassVar = "constant and nearly constant columns"
 
-    def look(self, subject: Subject) -> Iterator[Found]:
+    def look(self, subject: CheckedData) -> Iterator[Found]:
         """Count the commonest value."""
         for name, column in subject.columns.items():
             known, rows = column.known, len(column.parsed)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tiltyard.validation.findings._dataset import Subject
+from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import Finding, Found, Severity, share
 
 MANY = 0.01  # of the rows; fewer that repeat change no figure
@@ -20,7 +20,7 @@ class Duplicates(Finding):
     code: ClassVar = "duplicates"
     title: ClassVar = "duplicate rows, and such with different targets"
 
-    def look(self, subject: Subject) -> Iterator[Found]:
+    def look(self, subject: CheckedData) -> Iterator[Found]:
         """Compare the hashes of all rows of the file."""
         if subject.hashes is None or not len(subject.columns):
             return
@@ -35,7 +35,7 @@ class Duplicates(Finding):
         if subject.task.classes and subject.truth is not None:
             yield from self._conflicts(subject)
 
-    def _conflicts(self, subject: Subject) -> Iterator[Found]:
+    def _conflicts(self, subject: CheckedData) -> Iterator[Found]:
         """Of rows with the same features, count those whose labels differ."""
         assert subject.hashes is not None  # noqa: S101 - for the type checker: looked at above
         features, labelled = subject.hashes

@@ -10,7 +10,7 @@ import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.modeling.columns.date import Date
-from tiltyard.validation.findings._dataset import Subject
+from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import Finding, Found, share, without
 from tiltyard.validation.findings.time import dates
 
@@ -24,7 +24,7 @@ class Future(Finding):
     code: ClassVar = "future"
     title: ClassVar = "a split or a column that knows the future"
 
-    def look(self, subject: Subject) -> Iterator[Found]:
+    def look(self, subject: CheckedData) -> Iterator[Found]:
         """Compare the kind of the split with the dates, and dates against each other."""
         if subject.task.form != "table" or subject.rows < FEWEST:
             return
@@ -35,7 +35,7 @@ class Future(Finding):
         for (name, later), (other, moment) in permutations([pair for pair in features.items() if pair[0] in found], 2):
             yield from self._later(subject, (name, later), (other, moment))
 
-    def _split(self, subject: Subject, found: dict[str, Array]) -> Iterator[Found]:
+    def _split(self, subject: CheckedData, found: dict[str, Array]) -> Iterator[Found]:
         """Report the column whose order the rows follow most closely; others are most often made from it."""
         known = {name: values[~np.isnat(values)] for name, values in found.items()}
         ordered = {name: _ordered(values) for name, values in known.items() if len(values) >= FEWEST}
@@ -53,7 +53,7 @@ class Future(Finding):
             + (", and take train.folds out: folds know no time" if subject.task.train.folds else ""),
         )
 
-    def _later(self, subject: Subject, one: tuple[str, Array], before: tuple[str, Array]) -> Iterator[Found]:
+    def _later(self, subject: CheckedData, one: tuple[str, Array], before: tuple[str, Array]) -> Iterator[Found]:
         (name, later), (other, moment) = one, before
         both = ~np.isnat(later) & ~np.isnat(moment)
         after, gone = int((later[both] > moment[both]).sum()), int(np.isnat(later).sum())

@@ -9,8 +9,8 @@ import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.config.draft.profile import DENSE, KEYS
-from tiltyard.validation.findings._dataset import Subject
-from tiltyard.validation.findings._observed_column import Seen
+from tiltyard.validation.findings._dataset import CheckedData
+from tiltyard.validation.findings._observed_column import ObservedColumn
 from tiltyard.validation.findings.base import Finding, Found, without
 
 FEWEST = 20  # rows below which every column may be all different by chance
@@ -22,7 +22,7 @@ class Identifier(Finding):
     code: ClassVar = "identifier"
     title: ClassVar = "columns that name rows"
 
-    def look(self, subject: Subject) -> Iterator[Found]:
+    def look(self, subject: CheckedData) -> Iterator[Found]:
         """Look for names that never repeat, numbers that count rows, and numbers called an id that hardly repeat."""
         for name, column in subject.columns.items():
             known = column.known
@@ -34,13 +34,13 @@ class Identifier(Finding):
                 yield self.found("warning", name, text, f"{without(subject, name)}; it says nothing of other rows")
 
 
-def _named(name: str, column: Seen, different: int, rows: int) -> bool:
+def _named(name: str, column: ObservedColumn, different: int, rows: int) -> bool:
     if column.parsed.dtype.kind == "U":
         return different == rows
     return bool(KEYS.search(name)) and different * 2 > rows and _whole(column.known)
 
 
-def _counting(subject: Subject, column: Seen, different: int) -> bool:
+def _counting(subject: CheckedData, column: ObservedColumn, different: int) -> bool:
     """Return whether whole numbers rise with the row, or are the numbers of the rows, shuffled."""
     known = column.known
     if column.parsed.dtype.kind != "f" or different < len(known) or not _whole(known):

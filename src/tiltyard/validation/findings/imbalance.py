@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import ClassVar
 
-from tiltyard.validation.findings._dataset import Subject
+from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import Finding, Found, listed, share
 
 RATIO = 10  # the largest class over the smallest
@@ -20,7 +20,7 @@ class Imbalance(Finding):
     code: ClassVar = "imbalance"
     title: ClassVar = "class imbalance and classes that are too small"
 
-    def look(self, subject: Subject) -> Iterator[Found]:
+    def look(self, subject: CheckedData) -> Iterator[Found]:
         """Count rows by class."""
         if subject.truth is None or not subject.task.classes:
             return
@@ -41,7 +41,7 @@ class Imbalance(Finding):
                 "set gate.metric to balanced_accuracy" if fooled else "try train.class_weights: balanced",
             )
 
-    def _small(self, subject: Subject, counts: dict[str, int]) -> Iterator[Found]:
+    def _small(self, subject: CheckedData, counts: dict[str, int]) -> Iterator[Found]:
         """Name the classes of which too few rows would be dealt to the test part, the smallest first."""
         least = math.ceil(FEWEST / subject.task.split.test)
         small = sorted((count, label) for label, count in counts.items() if count < least)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from tiltyard.validation.findings._dataset import Subject
+from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import Finding, Found, Severity
 
 
@@ -18,7 +18,7 @@ class Kinds(Finding):
     refusals: ClassVar = {"wrong_type", "bad_date", "not_finite", "too_long", "no_words"}
     severity: ClassVar[Severity] = "critical"
 
-    def look(self, subject: Subject) -> Iterator[Found]:
+    def look(self, subject: CheckedData) -> Iterator[Found]:
         """Count what the column refuses, and quote the first refusal."""
         for name, column in subject.columns.items():
             refused = [refusal for refusal in column.refused if refusal.code in self.refusals]
@@ -28,6 +28,6 @@ class Kinds(Finding):
                 text = f"{count} are refused; row {subject.row(first.place)}: {first.text}"
                 yield self.found(self.severity, name, text, self.next(subject, name))
 
-    def next(self, subject: Subject, name: str) -> str:
+    def next(self, subject: CheckedData, name: str) -> str:
         """Return what to do."""
         return f"mend these cells, or change the type of columns.{name}"

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard.config.draft.leakage import ALIKE, SURE, leaks
-from tiltyard.validation.findings._dataset import Subject
+from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import Finding, Found, without
 
 ROWS = 10_000  # enough for a small tree
@@ -21,7 +21,7 @@ class Leak(Finding):
     code: ClassVar = "leak"
     title: ClassVar = "features that alone tell the target"
 
-    def look(self, subject: Subject) -> Iterator[Found]:
+    def look(self, subject: CheckedData) -> Iterator[Found]:
         """Try each feature by rank and through a small tree, on rows whose target is known."""
         if subject.truth is None or subject.task.form != "table":
             return

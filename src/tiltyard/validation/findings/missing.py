@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, get_args
 
-from tiltyard.validation.findings._dataset import Subject
-from tiltyard.validation.findings._observed_column import Seen
+from tiltyard.validation.findings._dataset import CheckedData
+from tiltyard.validation.findings._observed_column import ObservedColumn
 from tiltyard.validation.findings.base import Finding, Found, share, without
 
 
@@ -17,7 +17,7 @@ class Missing(Finding):
     title: ClassVar = "missing values"
     serving: ClassVar = True
 
-    def look(self, subject: Subject) -> Iterator[Found]:
+    def look(self, subject: CheckedData) -> Iterator[Found]:
         """Count by column; none are expected where the column refuses them."""
         for name, column in subject.columns.items():
             gone, rows = int(column.missing.sum()), len(column.parsed)
@@ -36,16 +36,16 @@ class Missing(Finding):
                 yield self.found("warning", name, text, hint)
 
 
-def _mend(subject: Subject, name: str) -> str:
+def _mend(subject: CheckedData, name: str) -> str:
     """Return what to do; a series can do without no value."""
     way = type(subject.task.columns[name]).model_fields.get("missing")
     other = next((one for one in get_args(way.annotation) if one != "refuse"), "") if way else ""
     return f"mend the data, or set `missing: {other}` under columns.{name}" if other else "fill the gaps in the data"
 
 
-def _refuses(column: Seen) -> bool:
+def _refuses(column: ObservedColumn) -> bool:
     return any(refusal.code == "missing" for refusal in column.refused)
 
 
-def _first(subject: Subject, column: Seen) -> int:
+def _first(subject: CheckedData, column: ObservedColumn) -> int:
     return subject.row(int(column.missing.argmax()))

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard.validation.findings import _row_hashes
-from tiltyard.validation.findings._dataset import Subject
+from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import Finding, Found, listed, share
 
 FEWEST = 3  # rows
@@ -20,7 +20,7 @@ class NearDuplicates(Finding):
     code: ClassVar = "near_duplicates"
     title: ClassVar = "rows that are nearly the same"
 
-    def look(self, subject: Subject) -> Iterator[Found]:
+    def look(self, subject: CheckedData) -> Iterator[Found]:
         """Compare rounded rows, and how many would meet by chance; exact duplicates are another finding."""
         keys = _row_hashes.keys(subject) if subject.task.form == "table" else []
         if not keys or subject.hashes is None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tiltyard.arrays import Array, take
 from tiltyard.errors import DataError
-from tiltyard.validation.findings._dataset import Subject
+from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import Finding, Found, Severity, listed, share
 
 ROWS = 3_000  # looked at, so that it takes a second or two
@@ -29,7 +29,7 @@ class Noise(Finding):
     code: ClassVar = "noise"
     title: ClassVar = "labels that may be wrong"
 
-    def look(self, subject: Subject) -> Iterator[Found]:
+    def look(self, subject: CheckedData) -> Iterator[Found]:
         """Ask the nearest neighbours, and a logistic regression out of fold, whether both object to the label."""
         if subject.truth is None or not 2 <= len(subject.task.classes) <= CLASSES:
             return
@@ -47,7 +47,7 @@ class Noise(Finding):
             yield self.found(severity, subject.task.target.column, f"{text}; expected fewer than {TOLD}", hint)
 
 
-def _features(subject: Subject, places: Array) -> Array | None:
+def _features(subject: CheckedData, places: Array) -> Array | None:
     """Encode as training does, then bring features to one scale; only tables are encoded as quantities."""
     if subject.task.form != "table" or subject.truth is None:
         return None

@@ -10,7 +10,7 @@ import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.modeling.columns.number import Number
-from tiltyard.validation.findings._dataset import Subject
+from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import Finding, Found, listed
 
 FAR = 10  # times the distance of the quartiles, beyond them
@@ -26,7 +26,7 @@ class Outliers(Finding):
     code: ClassVar = "outliers"
     title: ClassVar = "outliers, and numbers that stand for a missing value"
 
-    def look(self, subject: Subject) -> Iterator[Found]:
+    def look(self, subject: CheckedData) -> Iterator[Found]:
         """Look beyond the quartiles; on a logarithmic scale, if the column is learned on one."""
         for name, column in subject.columns.items():
             if column.parsed.dtype.kind == "f" and isinstance(column.column, Number) and len(column.known) >= FEWEST:
@@ -37,19 +37,19 @@ class Outliers(Finding):
                 elif 0 < len(far) <= FEW * len(column.parsed):
                     yield self._told(subject, name, far)
 
-    def _coded(self, subject: Subject, name: str, codes: dict[float, int]) -> Found:
+    def _coded(self, subject: CheckedData, name: str, codes: dict[float, int]) -> Found:
         shown = listed([f"{code:g} in {rows:,} rows" for code, rows in codes.items()])
         text = f"{shown}; {_usual(subject, name)}"
         return self.found("warning", name, text, "if it means a missing value, name it under source.read.na")
 
-    def _told(self, subject: Subject, name: str, far: Array) -> Found:
+    def _told(self, subject: CheckedData, name: str, far: Array) -> Found:
         values = subject.columns[name].parsed
         rows = [f"{values[place]:g} in row {subject.row(place)}" for place in far]
         text = f"{listed(rows)}; {_usual(subject, name)}"
         return self.found("note", name, text, f"mend them, or set columns.{name}.clip: [0.01, 0.99]")
 
 
-def _usual(subject: Subject, name: str) -> str:
+def _usual(subject: CheckedData, name: str) -> str:
     low, high = np.quantile(subject.columns[name].known, [0.25, 0.75])
     return f"expected values near {low:g} to {high:g}, where half of them lie"
 

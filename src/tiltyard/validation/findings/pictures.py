@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 from tiltyard.modeling.columns.image import Image
-from tiltyard.validation.findings._dataset import Subject
+from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import Finding, Found, listed, share
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class Pictures(Finding):
     title: ClassVar = "pictures that cannot be decoded, of odd size, blank, duplicate, or under two labels"
     serving: ClassVar = True
 
-    def look(self, subject: Subject) -> Iterator[Found]:
+    def look(self, subject: CheckedData) -> Iterator[Found]:
         """Look at the facts that validation looks at."""
         if subject.task.form != "image":
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from tiltyard.validation.findings._dataset import Subject
+from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import Finding, Found
 
 
@@ -15,7 +15,7 @@ class Rows(Finding):
     code: ClassVar = "rows"
     title: ClassVar = "the number of rows, against the task and against last time"
 
-    def look(self, subject: Subject) -> Iterator[Found]:
+    def look(self, subject: CheckedData) -> Iterator[Found]:
         """Compare with the bounds of the task, and with the version of the data before this one."""
         (low, high), rows, before = subject.task.rows, subject.rows, subject.earlier.rows
         if not low <= rows <= high:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.validation.findings import _row_hashes
-from tiltyard.validation.findings._dataset import Subject
+from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import Finding, Found, listed, share
 
 FEWEST = 3  # rows
@@ -21,7 +21,7 @@ class Shared(Finding):
     code: ClassVar = "shared"
     title: ClassVar = "rows shared, or nearly, between training and test"
 
-    def look(self, subject: Subject) -> Iterator[Found]:
+    def look(self, subject: CheckedData) -> Iterator[Found]:
         """Split as `prepare` does; look for rounded training rows among the test rows."""
         if subject.unsplit:
             whole = len(subject.frame) == subject.rows

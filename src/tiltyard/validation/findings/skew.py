@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from tiltyard.modeling.metrics.distance import Distance, distances
-from tiltyard.validation.findings._dataset import Comparison, Subject
+from tiltyard.validation.findings._dataset import CheckedData, Comparison
 from tiltyard.validation.findings.base import Finding, Found
 
 FEWEST = 20  # rows of either sample
@@ -19,7 +19,7 @@ class Skew(Finding):
     title: ClassVar = "skew between training rows and test rows, new data, or earlier data"
     serving: ClassVar = True
 
-    def look(self, subject: Subject) -> Iterator[Found]:
+    def look(self, subject: CheckedData) -> Iterator[Found]:
         """Measure each column; what is too far apart, and not by chance, is told with all its measures."""
         compared = [one for one in subject.earlier.comparisons if min(len(one.old), len(one.new)) >= FEWEST]
         check = subject.task.check
@@ -30,7 +30,7 @@ class Skew(Finding):
             if any(d.value > limits[d.measure] for d in sure):
                 yield self._told(subject, one, measured, limits)
 
-    def _told(self, subject: Subject, one: Comparison, measured: list[Distance], limits: dict[str, float]) -> Found:
+    def _told(self, subject: CheckedData, one: Comparison, measured: list[Distance], limits: dict[str, float]) -> Found:
         old, new = one.names
         values = ", ".join(f"{d.measure} {d.value:.3g}" for d in measured)
         wanted = ", ".join(f"{d.measure} {limits[d.measure]:g}" for d in measured)

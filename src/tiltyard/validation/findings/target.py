@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.validation.findings._dataset import Subject
+from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import Finding, Found, listed, share
 
 
@@ -18,7 +18,7 @@ class Target(Finding):
     code: ClassVar = "target"
     title: ClassVar = "a target that is missing, single or unknown"
 
-    def look(self, subject: Subject) -> Iterator[Found]:
+    def look(self, subject: CheckedData) -> Iterator[Found]:
         """Look at presence, number of values, labels and bounds."""
         name, truth = subject.task.target.column, subject.truth
         if truth is None:
@@ -33,7 +33,7 @@ class Target(Finding):
             yield self.found("critical", name, text, "fetch data that hold more than one answer")
         yield from self._strange(subject, truth[there])
 
-    def _strange(self, subject: Subject, truth: Array) -> Iterator[Found]:
+    def _strange(self, subject: CheckedData, truth: Array) -> Iterator[Found]:
         name, classes, bounds = subject.task.target.column, subject.task.classes, subject.task.target.bounds
         if classes and (strange := sorted(set(truth.tolist()) - set(classes))):
             rows = int(np.isin(truth, strange).sum())

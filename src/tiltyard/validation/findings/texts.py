@@ -10,8 +10,8 @@ import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.modeling.columns.text import TOKEN, Text
-from tiltyard.validation.findings._dataset import Subject
-from tiltyard.validation.findings._observed_column import Seen
+from tiltyard.validation.findings._dataset import CheckedData
+from tiltyard.validation.findings._observed_column import ObservedColumn
 from tiltyard.validation.findings.base import Finding, Found, listed, share
 
 SHORT = 3  # characters
@@ -27,7 +27,7 @@ class Texts(Finding):
     title: ClassVar = "texts that nearly repeat, that are too short or too long"
     serving: ClassVar = True
 
-    def look(self, subject: Subject) -> Iterator[Found]:
+    def look(self, subject: CheckedData) -> Iterator[Found]:
         """Compare letters alone, and count characters and words."""
         for name, column in subject.columns.items():
             if isinstance(column.column, Text):
@@ -35,7 +35,7 @@ class Texts(Finding):
                 yield from self._long(name, column, column.column)
                 yield from self._repeated(subject, name, _keys(column))
 
-    def _short(self, subject: Subject, name: str, column: Seen) -> Iterator[Found]:
+    def _short(self, subject: CheckedData, name: str, column: ObservedColumn) -> Iterator[Found]:
         bare = [len(str(cell).strip()) if cell is not None else SHORT for cell in column.cells]
         short = np.flatnonzero(np.array(bare) < SHORT)
         if len(short) >= FEWEST:
@@ -43,14 +43,14 @@ class Texts(Finding):
             text += listed(subject.named(short))
             yield self.found("note", name, f"{text}; expected words", "see whether these rows are meant")
 
-    def _long(self, name: str, column: Seen, settings: Text) -> Iterator[Found]:
+    def _long(self, name: str, column: ObservedColumn, settings: Text) -> Iterator[Found]:
         words = np.array([_words(cell, settings.length + 1) for cell in column.cells])
         cut = int((words > settings.length).sum())
         if cut > CUT * len(words):
             text = f"{share(cut, len(words))} texts are longer than the {settings.length} words that are read"
             yield self.found("note", name, f"{text}; expected at most {CUT:.0%}", f"raise columns.{name}.length")
 
-    def _repeated(self, subject: Subject, name: str, keys: Array) -> Iterator[Found]:
+    def _repeated(self, subject: CheckedData, name: str, keys: Array) -> Iterator[Found]:
         _, group, counts = np.unique(keys, return_inverse=True, return_counts=True)
         again = (counts[group] > 1) & (keys != "")
         if again.sum() < FEWEST:
@@ -63,7 +63,7 @@ class Texts(Finding):
         yield self.found("warning" if across else "note", name, text, hint)
 
 
-def _keys(column: Seen) -> Array:
+def _keys(column: ObservedColumn) -> Array:
     """Return of each text its letters in lower case, with one 0 for each number."""
     texts = ("" if cell is None else str(cell).lower() for cell in column.cells)
     return np.array([DIGITS.sub("0", SIGNS.sub(" ", text)).strip() for text in texts], dtype=object)

@@ -10,7 +10,7 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.config.draft.profile import trait
 from tiltyard.modeling.columns.date import Date
-from tiltyard.validation.findings._dataset import Subject
+from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings._observed_column import seen
 from tiltyard.validation.findings.base import Finding, Found, listed, share
 
@@ -25,7 +25,7 @@ class Time(Finding):
     title: ClassVar = "order, repeats and gaps in time"
     serving: ClassVar = True
 
-    def look(self, subject: Subject) -> Iterator[Found]:
+    def look(self, subject: CheckedData) -> Iterator[Found]:
         """Look at the steps of a series, or at the dates of a table that is split by time."""
         if subject.task.form == "series":
             yield from self._series(subject)
@@ -36,7 +36,7 @@ class Time(Finding):
             for name, values in found.items():
                 yield from self._leap(subject, name, values)
 
-    def _series(self, subject: Subject) -> Iterator[Found]:
+    def _series(self, subject: CheckedData) -> Iterator[Found]:
         column = subject.task.columns[subject.task.target.column]
         order, equal = getattr(column, "order", None) or "", getattr(column, "steps", "equal") == "equal"
         gap: Array = subject.frame["gap"].to_numpy()
@@ -51,14 +51,14 @@ class Time(Finding):
                 text = f"{share(int(where.sum()), len(gap))} rows {what}: {listed(np.flatnonzero(where).tolist())}"
                 yield self.found("critical", order, f"{text}; expected {'equal' if equal else 'rising'} steps", hint)
 
-    def _order(self, subject: Subject, name: str, values: Array) -> Iterator[Found]:
+    def _order(self, subject: CheckedData, name: str, values: Array) -> Iterator[Found]:
         back = np.flatnonzero(np.diff(values[~np.isnat(values)]).astype(np.int64) < 0) + 1
         if len(back):
             text = f"{share(len(back), len(values))} rows are earlier than the row before; expected rising dates"
             hint = f"write split.by: {name}, or sort the rows by time: the last ones are the test part"
             yield self.found("critical", name, text, hint)
 
-    def _leap(self, subject: Subject, name: str, values: Array) -> Iterator[Found]:
+    def _leap(self, subject: CheckedData, name: str, values: Array) -> Iterator[Found]:
         steps = np.diff(np.sort(values[~np.isnat(values)])).astype(np.float64)
         usual = float(np.median(steps[steps > 0])) if (steps > 0).any() else 0.0
         if usual and steps.max() > LEAP * usual:
@@ -67,7 +67,7 @@ class Time(Finding):
             yield self.found("note", name, f"{text}; expected at most {LEAP}", "see whether rows are missing there")
 
 
-def dates(subject: Subject) -> dict[str, Array]:
+def dates(subject: CheckedData) -> dict[str, Array]:
     """Return the moments of all columns of dates, those that the task leaves out included."""
     found = {name: column.parsed for name, column in subject.columns.items() if isinstance(column.column, Date)}
     for name in subject.frame.columns:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.validation.findings._dataset import Subject
+from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import Found, Severity, listed, share
 from tiltyard.validation.findings.kinds import Kinds
 
@@ -22,7 +22,7 @@ class Unseen(Kinds):
     title: ClassVar = "categories that are new"
     refusals: ClassVar = {"unseen"}
 
-    def look(self, subject: Subject) -> Iterator[Found]:
+    def look(self, subject: CheckedData) -> Iterator[Found]:
         """Count those that are refused; in new data also those that training rows lack."""
         yield from super().look(subject)
         if subject.reference is None:
@@ -42,6 +42,6 @@ class Unseen(Kinds):
         severity: Severity = "warning" if len(new) > OFTEN * rows else "note"
         yield self.found(severity, name, f"{text}; expected none", "train again with rows that hold them")
 
-    def next(self, subject: Subject, name: str) -> str:
+    def next(self, subject: CheckedData, name: str) -> str:
         """Return what to do."""
         return f"mend the names, add them to columns.{name}.values, or set `unseen: bucket` there"
