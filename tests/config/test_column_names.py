@@ -250,6 +250,7 @@ def test_what_dvc_destroys_is_refused_in_a_sentence(
 @example(names=["a", "a", " a ", "A", '"a"', "", "a_2"], delimiter=",")
 @example(names=["1.5", "-1", "2.5"], delimiter=",")
 @example(names=["a\0b"], delimiter=",")
+@example(names=["\U00018d09" * 120], delimiter=",")  # 120 characters, 1,200 as YAML escapes them
 def test_a_csv_of_any_names_is_read_or_refused_in_a_sentence(
     workspace: Workspace, names: list[str], delimiter: str
 ) -> None:

@@ -76,10 +76,15 @@ def _pair(key: str, value: Any, indent: str = "", comment: str = "") -> str:
 def _fits(value: Any) -> bool:
     """Return whether brackets may hold a value: `dvc exp run -S` folds keys there and takes off quotes that matter."""
     if isinstance(value, dict):
-        return not any(" " in key or UNQUOTED.search(key) for key in value) and all(map(_fits, value.values()))
+        return all(map(_key_fits, value)) and all(map(_fits, value.values()))
     if isinstance(value, list):
         return all(map(_fits, value))
     return not isinstance(value, str) or not UNQUOTED.search(value)
+
+
+def _key_fits(key: str) -> bool:
+    """Return whether brackets may hold a key: as it is spelled, escapes and all."""
+    return " " not in key and not UNQUOTED.search(key) and len(_flow([key])) < SIMPLE_KEY
 
 
 def _flow(value: list[Any]) -> str:
