@@ -23,8 +23,8 @@ def main(root: str, name: str) -> None:
     task = loader.load(workspace, name)
     parts = TrainingRows.load(workspace.out(name, "prepare"))
     keras.utils.set_random_seed(task.train.seed)
-    body = network.core(task, parts.encoder, parts.train[0].shape[1:])
-    model = network.trainer(task, body)
+    body = network.build_core(task, parts.encoder, parts.train[0].shape[1:])
+    model = network.build_trainer(task, body)
     steps = -(-len(parts.train[0]) // task.train.batch_size)
     model.compile(optimizer(task.train, steps), task.loss, metrics=["accuracy"] if task.classes else [])
     callbacks = [keras.callbacks.EarlyStopping("val_loss", patience=task.train.patience, restore_best_weights=True)]

@@ -118,7 +118,7 @@ def _run(name: str, seed: int) -> dict[str, Any]:
     """Go from fetching to the verdict in a project of its own; give each model's value, and what it took."""
     with tempfile.TemporaryDirectory() as folder:
         space = Workspace(Path(folder))
-        environment.silence(space)
+        environment.configure_tools(space)
         content = yaml.safe_load((ROOT / "tasks" / f"{name}.yaml").read_text(encoding="utf-8"))
         content["train"]["seed"] = seed
         if _rows(name) < FEW and content["split"]["kind"] != "chronological":
@@ -151,7 +151,7 @@ def _edits(name: str) -> int:
     goal = GOALS[name]
     with tempfile.TemporaryDirectory() as folder:
         space = Workspace(Path(folder))
-        init.init(space, name, init.DraftRequest(goal.data, goal.target, drop=goal.drop))
+        init.draft_task(space, name, init.DraftRequest(goal.data, goal.target, drop=goal.drop))
         draft, final = (
             [re.sub(r", sha256: \w+", "", line) for line in path.read_text(encoding="utf-8").splitlines()]
             for path in (space.task_file(name), ROOT / "tasks" / f"{name}.yaml")

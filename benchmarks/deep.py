@@ -103,7 +103,7 @@ def _keep(kept: dict[str, list[Json]], name: str, runs: list[Json]) -> None:
 def _space() -> Workspace:
     """Make a project that has the tasks alone."""
     space = Workspace(PLACE)
-    environment.silence(space)
+    environment.configure_tools(space)
     for path in (page.ROOT / "tasks").glob("*.yaml"):
         files.write_text(space.task_file(path.stem), path.read_text(encoding="utf-8"))
     return space

@@ -67,7 +67,7 @@ def _known(name: str) -> str:
 
 def _line(space: Workspace, name: str, rows: int, rounds: int) -> str:
     """Prepare some rows of a task, and time both ways by turns, each time in a process of its own."""
-    environment.silence(space)
+    environment.configure_tools(space)
     task = _shortened(space, name, rows)
     raw.fetch(space, task)
     count = prepare.prepare(space, task, reseal=True)["rows"]["train"]
@@ -121,7 +121,7 @@ def _plain(task: Task, parts: TrainingRows, tell: Callable[..., None]) -> None:
     def arrays(part: Any) -> tuple[Any, Any]:
         return part[0][:].astype(np.float32), network.targets(task, parts.encoder, part[1])
 
-    model = network.core(task, parts.encoder, parts.train[0].shape[1:])
+    model = network.build_core(task, parts.encoder, parts.train[0].shape[1:])
     rate = task.train.rate
     model.compile(
         optimizer={"class_name": task.train.optimizer, "config": {"learning_rate": rate}},

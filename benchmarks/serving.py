@@ -32,7 +32,7 @@ import wrk
 from services import Service
 
 from tiltyard import files
-from tiltyard.environment import silence
+from tiltyard.environment import configure_tools
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.serving import serve
 from tiltyard.workspace import Workspace
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4)
     asked = parser.parse_args()
     workspace = Workspace.find()
-    silence(workspace)
+    configure_tools(workspace)
     folders = serve.champions(workspace, ["iris", *TASKS])
     with tempfile.TemporaryDirectory() as home:
         given = services.environment(workspace, folders, Path(home))

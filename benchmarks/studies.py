@@ -33,7 +33,7 @@ def main() -> None:
     place.root.mkdir(parents=True, exist_ok=True)
     if not (place.root / "tasks").exists():
         (place.root / "tasks").symlink_to(ROOT / "tasks")
-    environment.silence(place)
+    environment.configure_tools(place)
     for path in sorted((ROOT / "studies").glob("*.yaml")):
         if path.stem in sys.argv[1:] or len(sys.argv) == 1:
             _run(place, path)

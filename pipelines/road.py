@@ -33,12 +33,12 @@ def run(workspace: Workspace, names: list[str], ready: Callable[[], None] = lamb
 
     Prefect reads its settings when it is imported: call quiet.silence and server.running before importing this.
     """
-    names = base_tasks.led(workspace, names)
+    names = base_tasks.ordered(workspace, names)
     for name in names:
         if base_tasks.mistake(workspace, name):
             continue  # its row will say so
-        task_list.enter(workspace, name)  # a stage is made for it
-    dvc.heal(workspace)
+        task_list.add(workspace, name)  # a stage is made for it
+    dvc.repair(workspace)
     server.wait()
     ready()
     state: Any = road(str(workspace.root), names, return_state=True)
@@ -126,7 +126,7 @@ def _go(workspace: Workspace, task: Task, board: Board, row: Row) -> None:
             how = _step(workspace, name, step, current=current)
             _note(workspace, row, step, how)
             if step == "fetch":
-                current = not base_tasks.stale(workspace, task) and dvc.current(workspace, name)
+                current = not base_tasks.is_stale(workspace, task) and dvc.current(workspace, name)
         except Exception as error:  # noqa: BLE001 - whatever stops this task must not stop the others
             row.stop(step, error)
             board.stop(name, step, row.error)

@@ -43,7 +43,7 @@ def schedule(workspace: Workspace, names: list[str], cron: str, timezone: str = 
 
     server.wait()
     for name in names:
-        task_list.enter(workspace, name)  # a stage is made for it
+        task_list.add(workspace, name)  # a stage is made for it
     made = deployment(workspace, names, cron, timezone)
     with _only(workspace, str(made.name)):
         if server.OWN:  # on another one they may be alive

@@ -32,7 +32,7 @@ LONG = 20  # windows of a series end to end: fewer, and nothing is left between 
 
 def run(workspace: Workspace, names: list[str], ready: Callable[[], None] = lambda: None) -> list[Row]:
     """Return a row a task; a task that fails leaves the others alone. No Prefect, no DVC: they would cost more."""
-    names = base_tasks.led(workspace, names)
+    names = base_tasks.ordered(workspace, names)
     ready()
     with tempfile.TemporaryDirectory() as root, Board(Workspace(Path(root)), names, ("road", "serve")) as board:
         place = board.workspace

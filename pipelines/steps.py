@@ -70,7 +70,7 @@ def _stage(verb: str) -> Task[..., Any]:
 
 def _stale(workspace: Workspace, verb: str, name: str) -> bool:
     """Return whether DVC would skip what has to be done again."""
-    return verb == "train" and base_tasks.stale(workspace, loader.load(workspace, name))
+    return verb == "train" and base_tasks.is_stale(workspace, loader.load(workspace, name))
 
 
 SHOWN: dict[str, Callable[[Workspace, str], None]] = {

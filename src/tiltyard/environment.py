@@ -15,7 +15,7 @@ from typing import TextIO
 from tiltyard.workspace import Workspace
 
 
-def silence(workspace: Workspace) -> None:
+def configure_tools(workspace: Workspace) -> None:
     """Set what is not already set; child processes inherit it."""
     settings = {
         "DVC_NO_ANALYTICS": "1",
@@ -35,7 +35,7 @@ def silence(workspace: Workspace) -> None:
 
 
 @contextlib.contextmanager
-def hushed() -> Iterator[None]:
+def suppress_native_output() -> Iterator[None]:
     """Drop what native libraries write to stderr as they are loaded; TensorFlow heeds no setting before it is."""
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

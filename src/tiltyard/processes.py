@@ -75,7 +75,7 @@ def end_all() -> None:
 
 
 @contextlib.contextmanager
-def watched(workspace: Workspace, verb: str, task: str) -> Iterator[dict[str, str]]:
+def supervised(workspace: Workspace, verb: str, task: str) -> Iterator[dict[str, str]]:
     """Hold the lock that a stage watches; give the environment in which to start it."""
     lock = _file(workspace, verb, task, f"{os.getpid()}.lock")
     for left in ("error.json", "log"):
@@ -95,7 +95,7 @@ def watched(workspace: Workspace, verb: str, task: str) -> Iterator[dict[str, st
 
 
 @contextlib.contextmanager
-def inside() -> Iterator[None]:
+def as_stage() -> Iterator[None]:
     """Run a command; as a stage of a run, send output to a file, leave an error there, and die when the run dies."""
     if RUN not in os.environ:
         yield
@@ -103,7 +103,7 @@ def inside() -> Iterator[None]:
     lock = Path(os.environ.pop(RUN))
     _inside.append(lock)
     verb = lock.name.partition(".")[0]
-    bind(lock, lock.with_name(f"{verb}.log"))
+    die_with_parent(lock, lock.with_name(f"{verb}.log"))
     try:
         yield
     except errors.TiltyardError as error:
@@ -112,7 +112,7 @@ def inside() -> Iterator[None]:
         raise
 
 
-def bind(lock: Path, log: Path) -> None:
+def die_with_parent(lock: Path, log: Path) -> None:
     """Die with who holds the lock, and write to the log what would be printed."""
     threading.Thread(target=_die_with, args=(lock,), daemon=True).start()
     with log.open("wb") as file:

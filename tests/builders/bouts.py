@@ -19,7 +19,7 @@ from tiltyard.config.task import Task
 from tiltyard.evaluation.simple_model import SimpleModel
 from tiltyard.gate.checks.base import Outcome
 from tiltyard.gate.duel import Duel
-from tiltyard.gate.verdict import Word, word
+from tiltyard.gate.verdict import Word, decide
 
 ORIGIN = {"data": "d", "test": "t", "version": "v", "seed": 0, "parameters": 9, "commit": "c"}
 FACTS = {"size_mb": 0.1, "memory_mb": 80.0, "parity": 1e-6, "empty": [], "dirty": False, "origin": ORIGIN}
@@ -132,4 +132,4 @@ def verdicts(duel: Duel, without: str) -> tuple[Word, Word, Outcome]:
     """Return the verdict without one check and with it, and what that check says."""
     outcomes = {name: plugins.load("checks", name)().outcome(duel) for name in plugins.names("checks")}
     others = [outcome for name, outcome in outcomes.items() if name != without]
-    return word(others), word([*outcomes.values()]), outcomes[without]
+    return decide(others), decide([*outcomes.values()]), outcomes[without]

@@ -172,7 +172,7 @@ FORKS.set_forkserver_preload(
 
 def start_training(workspace: Workspace, *names: str) -> Any:
     """Train in a process of its own, so that TensorFlow is never imported into pytest's."""
-    environment.silence(workspace)
+    environment.configure_tools(workspace)
     process = FORKS.Process(target=_train, args=(str(workspace.root), names))
     process.start()
     return process

@@ -20,7 +20,7 @@ from tiltyard.preparation.prepare import prepare
 from tiltyard.preparation.sealed_test import TestPart, read_test
 from tiltyard.registry.decision import Decision
 from tiltyard.registry.registry import Registry
-from tiltyard.serving.model.golden_rows import golden
+from tiltyard.serving.model.golden_rows import choose
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging.model_card import card
 from tiltyard.serving.packaging.package import schema
@@ -106,7 +106,7 @@ def packaged(space: Workspace, task: Task) -> Path:
     features, _ = read_part(space.out(task.name, "prepare") / "train.npz")
     files.write_json(folder / "reference.json", reference(encoder, features))
     with np.load(space.out(task.name, "evaluate") / "predictions.npz") as arrays:
-        rows = golden(Predictor.load(train), read_test(space, task), arrays["outputs"])
+        rows = choose(Predictor.load(train), read_test(space, task), arrays["outputs"])
     files.write_json(folder / "golden.json", rows)
     training: dict[str, Any] = files.read_json(train / "training.json")
     files.write_text(folder / "card.md", card(task, report, training, {}))

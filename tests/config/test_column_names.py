@@ -104,7 +104,7 @@ HELD = settings(deadline=None, suppress_health_check=[*HealthCheck])
 
 def _drafted(workspace: Workspace, path: str) -> tuple[Task, list[str]]:
     """Draft and load a task; return it with the names that init kept, which are the task's."""
-    drafted = draft.init(workspace, "named", DraftRequest(path, "gone"), force=True)
+    drafted = draft.draft_task(workspace, "named", DraftRequest(path, "gone"), force=True)
     task, kept = loader.load(workspace, "named"), [seen.name for seen in drafted.traits if not seen.reason]
     assert list(task.columns) == kept
     return task, kept

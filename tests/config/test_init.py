@@ -59,7 +59,7 @@ def table(workspace: Workspace) -> Path:
 
 def test_a_draft_says_what_it_saw(workspace: Workspace, table: Path) -> None:
     """Kinds, bounds, missing values, labels and the reasons for what was left out stand in the file."""
-    drafted = draft.init(workspace, "churn", DraftRequest(table.name, "gone"))
+    drafted = draft.draft_task(workspace, "churn", DraftRequest(table.name, "gone"))
     content = yaml.safe_load(workspace.task_file("churn").read_text(encoding="utf-8"))
     kinds = {name: column["type"] for name, column in content["columns"].items()}
     assert kinds == {"age": "number", "income": "number", "vip": "boolean", "country": "category", "since": "date"}
@@ -78,7 +78,7 @@ def test_a_draft_says_what_it_saw(workspace: Workspace, table: Path) -> None:
 
 def test_a_draft_goes_down_the_road(workspace: Workspace, table: Path) -> None:
     """What was drafted is fetched and prepared as it stands, and is in the list of tasks."""
-    draft.init(workspace, "churn", DraftRequest(table.name, "gone"))
+    draft.draft_task(workspace, "churn", DraftRequest(table.name, "gone"))
     assert "churn" in yaml.safe_load((workspace.root / "params.yaml").read_text(encoding="utf-8"))["tasks"]
     task = loader.load(workspace, "churn")
     fetch.get(workspace, task)
@@ -87,13 +87,13 @@ def test_a_draft_goes_down_the_road(workspace: Workspace, table: Path) -> None:
 
 def test_a_task_file_is_not_overwritten(workspace: Workspace, table: Path) -> None:
     """Unless it is asked for; a second time in params.yaml is none."""
-    draft.init(workspace, "churn", DraftRequest(table.name, "gone"))
+    draft.draft_task(workspace, "churn", DraftRequest(table.name, "gone"))
     before = workspace.task_file("churn").read_bytes()
     with pytest.raises(TaskError, match=r"tasks/churn\.yaml is there already") as caught:
-        draft.init(workspace, "churn", DraftRequest(table.name, "gone", drop=("age",)))
+        draft.draft_task(workspace, "churn", DraftRequest(table.name, "gone", drop=("age",)))
     assert "--force" in caught.value.hint
     assert workspace.task_file("churn").read_bytes() == before
-    draft.init(workspace, "churn", DraftRequest(table.name, "gone", drop=("age",)), force=True)
+    draft.draft_task(workspace, "churn", DraftRequest(table.name, "gone", drop=("age",)), force=True)
     assert "left out: age: as asked" in workspace.task_file("churn").read_text(encoding="utf-8")
     assert (workspace.root / "params.yaml").read_text(encoding="utf-8").count("churn") == 1
 
@@ -114,19 +114,22 @@ def test_a_wish_that_cannot_be_meant_is_refused(
     """The message names the column; nothing is written."""
     assert table.is_file()
     with pytest.raises(DataError, match=said):
-        draft.init(workspace, "churn", wish)
+        draft.draft_task(workspace, "churn", wish)
     assert not workspace.task_file("churn").exists()
 
 
 def test_a_missing_file_is_an_error(workspace: Workspace) -> None:
     """It names the file."""
     with pytest.raises(SourceError, match=r"nowhere\.csv"):
-        draft.init(workspace, "churn", DraftRequest("nowhere.csv", "gone"))
+        draft.draft_task(workspace, "churn", DraftRequest("nowhere.csv", "gone"))
 
 
 def test_a_number_with_fractions_is_a_regression(workspace: Workspace, table: Path) -> None:
     """Bounds of the target are those seen, widened; the gain is a hundredth of the spread."""
-    assert draft.init(workspace, "income", DraftRequest(table.name, "income", drop=("gone",))).problem == "regression"
+    assert (
+        draft.draft_task(workspace, "income", DraftRequest(table.name, "income", drop=("gone",))).problem
+        == "regression"
+    )
     task = loader.load(workspace, "income")
     assert (task.problem, task.gate.metric, task.split.kind) == ("regression", "rmse", "random")
     assert task.target.bounds
@@ -138,7 +141,7 @@ def test_texts_alone_are_a_text_task(workspace: Workspace) -> None:
     words = np.random.default_rng(0).choice(["win", "money", "now", "lunch", "home", "see"], (200, 6))
     frame = pd.DataFrame({"spam": words[:, 0] == "win", "text": [" ".join(row) for row in words]})
     frame.to_csv(workspace.root / "sms.tsv", sep="\t", index=False)
-    draft.init(workspace, "spam", DraftRequest("sms.tsv", "spam"))
+    draft.draft_task(workspace, "spam", DraftRequest("sms.tsv", "spam"))
     task = loader.load(workspace, "spam")
     assert (task.form, task.model.family) == ("text", "bow")
 
@@ -147,7 +150,7 @@ def test_labels_are_taken_as_they_are_spelled(workspace: Workspace) -> None:
     """A label such as 01 is no number, though all are digits."""
     frame = pd.DataFrame({"width": np.arange(60) % 7 + np.linspace(0, 1, 60), "code": ["01", "02"] * 30})
     frame.to_csv(workspace.root / "codes.csv", index=False)
-    draft.init(workspace, "codes", DraftRequest("codes.csv", "code", "classification"))
+    draft.draft_task(workspace, "codes", DraftRequest("codes.csv", "code", "classification"))
     task = loader.load(workspace, "codes")
     assert task.classes == ["01", "02"]
     fetch.get(workspace, task)
@@ -159,11 +162,11 @@ def test_leaks_are_found_and_features_are_not() -> None:
     dice = np.random.default_rng(0)
     target = dice.normal(0, 1, 500)
     labels = np.where(target > 0, "up", "down").tolist()
-    assert leakage.leaks((5 * target + 3).tolist(), target.tolist(), labels=False) > leakage.ALIKE
-    assert leakage.leaks((target + dice.normal(0, 1, 500)).tolist(), target.tolist(), labels=False) == 0
-    assert leakage.leaks(target.tolist(), labels, labels=True) > leakage.SURE
-    assert leakage.leaks(["u" if label == "up" else "d" for label in labels], labels, labels=True) == 1
-    assert leakage.leaks((target + dice.normal(0, 0.5, 500)).tolist(), labels, labels=True) == 0
+    assert leakage.leakage_score((5 * target + 3).tolist(), target.tolist(), labels=False) > leakage.ALIKE
+    assert leakage.leakage_score((target + dice.normal(0, 1, 500)).tolist(), target.tolist(), labels=False) == 0
+    assert leakage.leakage_score(target.tolist(), labels, labels=True) > leakage.SURE
+    assert leakage.leakage_score(["u" if label == "up" else "d" for label in labels], labels, labels=True) == 1
+    assert leakage.leakage_score((target + dice.normal(0, 0.5, 500)).tolist(), labels, labels=True) == 0
 
 
 def test_labels_that_hardly_come_twice_in_half_of_the_rows_are_no_classes() -> None:
@@ -172,7 +175,7 @@ def test_labels_that_hardly_come_twice_in_half_of_the_rows_are_no_classes() -> N
     labels = np.where(learned, "same", np.where(np.arange(60) % 3 == 0, "one", "other")).astype(object)
     labels[np.flatnonzero(learned)[:20]] = [f"rare {place}" for place in range(20)]
     assert len(set(labels)) * 2 <= len(labels)
-    assert leakage.leaks([*range(60)], labels.tolist(), labels=True) == 0
+    assert leakage.leakage_score([*range(60)], labels.tolist(), labels=True) == 0
 
 
 @pytest.mark.parametrize(
@@ -208,7 +211,7 @@ def test_any_table_is_drafted_or_refused(workspace: Workspace, data: st.DataObje
     path = workspace.root / "any.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     try:
-        draft.init(workspace, "any", DraftRequest(path.name, names[0]), force=True)
+        draft.draft_task(workspace, "any", DraftRequest(path.name, names[0]), force=True)
     except TiltyardError:
         return
     assert loader.load(workspace, "any").target.column == names[0]
@@ -217,7 +220,7 @@ def test_any_table_is_drafted_or_refused(workspace: Workspace, data: st.DataObje
 @real
 def test_the_leak_of_the_forest_fires_is_caught(workspace: Workspace) -> None:
     """`area` is what `size_category` was made from."""
-    drafted = draft.init(workspace, "fires", DraftRequest("forest_fires.csv", "size_category"))
+    drafted = draft.draft_task(workspace, "fires", DraftRequest("forest_fires.csv", "size_category"))
     assert [seen.name for seen in drafted.traits if seen.reason.startswith("leaks the target")] == ["area"]
     assert "month" in loader.load(workspace, "fires").columns
 
@@ -240,7 +243,7 @@ def test_the_leak_of_the_forest_fires_is_caught(workspace: Workspace) -> None:
 )
 def test_real_tables_are_drafted(workspace: Workspace, data: str, target: str, problem: str) -> None:
     """The draft of each is a task that can be prepared."""
-    assert draft.init(workspace, "real", DraftRequest(data, target)).problem == problem
+    assert draft.draft_task(workspace, "real", DraftRequest(data, target)).problem == problem
     task = loader.load(workspace, "real")
     fetch.get(workspace, task)
     facts = prepare.prepare(workspace, task)
@@ -259,7 +262,7 @@ def months(rows: int = 120) -> pd.DataFrame:
 def _forecast(workspace: Workspace, frame: pd.DataFrame, **wish: Any) -> dict[str, Any]:
     """Draft a forecast of what is sold, see that it can be prepared, and give the draft."""
     frame.to_csv(workspace.root / "shop.csv", index=False)
-    draft.init(workspace, "shop", DraftRequest("shop.csv", "sold", **wish), force=True)
+    draft.draft_task(workspace, "shop", DraftRequest("shop.csv", "sold", **wish), force=True)
     task = loader.load(workspace, "shop")
     fetch.get(workspace, task)
     prepare.prepare(workspace, task)
@@ -318,7 +321,7 @@ def test_a_name_for_a_range_of_the_target_leaks(workspace: Workspace) -> None:
     frame = pd.DataFrame({"wind": dice.normal(0, 1, 300), "size": np.where(area > 30, "large", "small"), "area": area})
     frame["side"] = dice.choice(["north", "south"], 300)
     frame.to_csv(workspace.root / "fires.csv", index=False)
-    drafted = draft.init(workspace, "fires", DraftRequest("fires.csv", "area"))
+    drafted = draft.draft_task(workspace, "fires", DraftRequest("fires.csv", "area"))
     assert [seen.name for seen in drafted.traits if seen.reason.startswith("leaks the target")] == ["size"]
 
 
@@ -327,7 +330,7 @@ def test_a_zip_code_is_a_name(workspace: Workspace) -> None:
     dice = np.random.default_rng(0)
     frame = pd.DataFrame({"ZipCode": dice.integers(98_001, 98_061, 900), "price": dice.normal(10, 1, 900)})
     frame.to_csv(workspace.root / "homes.csv", index=False)
-    draft.init(workspace, "homes", DraftRequest("homes.csv", "price"))
+    draft.draft_task(workspace, "homes", DraftRequest("homes.csv", "price"))
     column = yaml.safe_load(workspace.task_file("homes").read_text(encoding="utf-8"))["columns"]["ZipCode"]
     assert column == {"type": "category", "unseen": "bucket", "top": 50}
 
@@ -335,22 +338,24 @@ def test_a_zip_code_is_a_name(workspace: Workspace) -> None:
 def test_rows_may_be_dealt_by_time_or_in_groups(workspace: Workspace, table: Path) -> None:
     """--time tests on the latest rows, --group on groups that training never saw; neither column is a feature."""
     customers().assign(height=np.random.default_rng(1).normal(170, 10, 400)).to_csv(table, index=False)
-    draft.init(workspace, "churn", DraftRequest(table.name, "gone", time="since"))
+    draft.draft_task(workspace, "churn", DraftRequest(table.name, "gone", time="since"))
     content = yaml.safe_load(workspace.task_file("churn").read_text(encoding="utf-8"))
     assert content["split"] == {"kind": "chronological", "by": "since", "format": "%d.%m.%Y"}
     assert "since" not in content["columns"]
     fetch_raw(workspace, "churn")
     assert sum(prepare.prepare(workspace, loader.load(workspace, "churn"))["rows"].values()) == 400
-    draft.init(workspace, "churn", DraftRequest(table.name, "gone", group="surname"), force=True)
+    draft.draft_task(workspace, "churn", DraftRequest(table.name, "gone", group="surname"), force=True)
     content = yaml.safe_load(workspace.task_file("churn").read_text(encoding="utf-8"))
     assert content["split"] == {"kind": "stratified", "group": "surname"}
     with pytest.raises(TaskError, match="for a forecast alone"):
-        draft.init(workspace, "churn", DraftRequest(table.name, "gone", time="since", group="surname"), force=True)
+        draft.draft_task(
+            workspace, "churn", DraftRequest(table.name, "gone", time="since", group="surname"), force=True
+        )
 
 
 def test_the_example_of_a_long_number_is_within_the_bounds(workspace: Workspace) -> None:
     """Rounded to six digits it may lie outside of them, and the drafted file would be refused."""
     rows = "\n".join(f"{10_000_004 + place % 7},{place % 3 % 2}" for place in range(60))
     (workspace.root / "long.csv").write_text(f"size,answer\n{rows}\n")
-    draft.init(workspace, "long", DraftRequest("long.csv", "answer"))
+    draft.draft_task(workspace, "long", DraftRequest("long.csv", "answer"))
     assert loader.load(workspace, "long").serve.example["size"] > 10_000_000

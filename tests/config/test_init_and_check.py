@@ -33,7 +33,7 @@ def test_codes_stay_text_and_dates_are_ranged(workspace: Workspace) -> None:
             if path.suffix == ".csv"
             else frame.to_json(path, orient="records", lines=True)
         )
-        drafted = draft.init(workspace, "codes", DraftRequest(name, "y"), force=True)
+        drafted = draft.draft_task(workspace, "codes", DraftRequest(name, "y"), force=True)
         columns = loader.load(workspace, "codes").model_dump(mode="json")["columns"]
         assert columns["code"] == {"type": "category", "values": ["007", "008", "12"], "unseen": "refuse"}
         assert columns["long"]["values"] == ["12345678901234567890", "12345678901234567891"]
@@ -49,7 +49,7 @@ def test_the_one_text_column_is_used_and_may_be_empty(workspace: Workspace) -> N
     frame = pd.DataFrame({"spam": words[:, 0] == "win", "text": [" ".join(row) for row in words]})
     frame.loc[7, "text"] = None
     frame.to_csv(workspace.root / "sms.csv", index=False)
-    drafted = draft.init(workspace, "spam", DraftRequest("sms.csv", "spam"))
+    drafted = draft.draft_task(workspace, "spam", DraftRequest("sms.csv", "spam"))
     assert [seen.reason for seen in drafted.traits] == [""]
     fetch_raw(workspace, "spam")
     task = loader.load(workspace, "spam")
@@ -70,7 +70,7 @@ def test_init_and_check_agree(workspace: Workspace) -> None:
         }
     )
     frame.to_csv(workspace.root / "both.csv", index=False)
-    drafted = draft.init(workspace, "both", DraftRequest("both.csv", "y", "regression"))
+    drafted = draft.draft_task(workspace, "both", DraftRequest("both.csv", "y", "regression"))
     assert "shuffled" in {seen.name for seen in drafted.traits if seen.reason.startswith("an id")}
     fetch_raw(workspace, "both")
     found = check(workspace, loader.load(workspace, "both")).findings

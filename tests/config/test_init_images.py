@@ -65,7 +65,7 @@ def folder(root: Path, content: dict[str, bytes]) -> None:
 def draft(workspace: Workspace, content: dict[str, bytes], **wish: Any) -> dict[str, Any]:
     """Draft from a folder, fetch, validate, prepare; give the draft."""
     folder(workspace.root / "pets", content)
-    init.init(workspace, "pets", DraftRequest("pets", **wish))
+    init.draft_task(workspace, "pets", DraftRequest("pets", **wish))
     task = loader.load(workspace, "pets")
     fetch.get(workspace, task)
     validate(workspace, task)
@@ -101,7 +101,7 @@ def test_its_example_is_answered(workspace: Workspace) -> None:
     assert encoder.parse([made["serve"]["example"]])["image"].shape == (1, 10, 12, 3)
     assert base64.b64decode(made["serve"]["example"]["b64"]).startswith(b"\xff\xd8")
     folder(workspace.root / "tiny", pets(sizes=[(4, 4)], mode="L"))
-    init.init(workspace, "tiny", DraftRequest("tiny"))
+    init.draft_task(workspace, "tiny", DraftRequest("tiny"))
     example = loader.load(workspace, "tiny").serve.example
     assert np.array(example).shape == (4, 4)
 
@@ -135,7 +135,7 @@ def test_grey_and_mixed_colours(workspace: Workspace) -> None:
     """Grey has one channel; if one file of many is in colour, all are brought to that."""
     content = pets(mode="L")
     folder(workspace.root / "grey", content)
-    init.init(workspace, "grey", DraftRequest("grey"))
+    init.draft_task(workspace, "grey", DraftRequest("grey"))
     assert loader.load(workspace, "grey").columns["image"].model_dump()["channels"] == 1
     made = draft(workspace, {**content, "cat/x.png": picture(0, 99, (12, 10))})
     assert made["columns"]["image"] == {"type": "image", "height": 10, "width": 12, "channels": 3, "resize": True}
@@ -160,7 +160,7 @@ def test_parts_are_told(workspace: Workspace) -> None:
     content = {f"{part}/{name}": data for part in ("train", "test") for name, data in pets().items()}
     content |= {name: picture(0, 500 + i, (12, 10)) for i, name in enumerate(content) if name.startswith("test/cat")}
     folder(workspace.root / "pets", content)
-    drafted = init.init(workspace, "pets", DraftRequest("pets"))
+    drafted = init.draft_task(workspace, "pets", DraftRequest("pets"))
     assert drafted.rows == 180
     text = workspace.task_file("pets").read_text(encoding="utf-8")
     assert "# of test (90), train (90); to take one: under: [train]" in text
@@ -183,14 +183,14 @@ def test_what_cannot_be_learned_from_is_refused(workspace: Workspace, content: d
     """No pictures, no classes, one class, nothing that opens, too few; no task is written."""
     folder(workspace.root / "pets", content)
     with pytest.raises(DataError, match=said):
-        init.init(workspace, "pets", DraftRequest("pets"))
+        init.draft_task(workspace, "pets", DraftRequest("pets"))
     assert not workspace.task_file("pets").exists()
 
 
 def test_broken_pictures_and_others_are_told(workspace: Workspace) -> None:
     """They stand in the draft and on the terminal."""
     folder(workspace.root / "pets", {**pets(), "cat/bad.png": b"x", "cat/notes.txt": b"x"})
-    drafted = init.init(workspace, "pets", DraftRequest("pets"))
+    drafted = init.draft_task(workspace, "pets", DraftRequest("pets"))
     assert len(drafted.repairs) == 2
     text = workspace.task_file("pets").read_text(encoding="utf-8")
     assert "1 files left out that are no PNG or JPEG: .txt (1)" in text
@@ -201,7 +201,7 @@ def test_options_of_tables_are_refused(workspace: Workspace) -> None:
     """Pictures have no other columns."""
     folder(workspace.root / "pets", pets())
     with pytest.raises(TaskError, match="of pictures: expected --data and --target alone"):
-        init.init(workspace, "pets", DraftRequest("pets", drop=("x",)))
+        init.draft_task(workspace, "pets", DraftRequest("pets", drop=("x",)))
 
 
 def test_a_table_needs_its_target(workspace: Workspace) -> None:
@@ -209,10 +209,10 @@ def test_a_table_needs_its_target(workspace: Workspace) -> None:
     with zipfile.ZipFile(workspace.root / "table.zip", "w") as archive:
         archive.writestr("table.csv", "x,y\n1,2\n")
     with pytest.raises(TaskError, match=r"expected the column of a table .*; it has x, y") as caught:
-        init.init(workspace, "t", DraftRequest("table.zip"))
+        init.draft_task(workspace, "t", DraftRequest("table.zip"))
     assert caught.value.hint == "name it: --target"
     with pytest.raises(SourceError, match=r"no file gone\.zip"):
-        init.init(workspace, "t", DraftRequest("gone.zip"))
+        init.draft_task(workspace, "t", DraftRequest("gone.zip"))
 
 
 def test_the_command(workspace: Workspace) -> None:
@@ -232,7 +232,7 @@ def test_the_command(workspace: Workspace) -> None:
 @pytest.mark.catalogue
 def test_real_pictures_are_drafted(workspace: Workspace) -> None:
     """CIFAR-10, a few of each class."""
-    init.init(workspace, "things", DraftRequest("cifar10-jpg.zip"))
+    init.draft_task(workspace, "things", DraftRequest("cifar10-jpg.zip"))
     edit_task(workspace, "things", {"source.rows": 200, "rows": [200, 200], "train.batch_size": 32})
     task = loader.load(workspace, "things")
     assert task.columns["image"].model_dump() == {"type": "image", "height": 32, "width": 32, "channels": 3}

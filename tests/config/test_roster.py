@@ -14,8 +14,8 @@ from tiltyard.workspace import Workspace
 def test_a_task_enters_once(workspace: Workspace) -> None:
     """The list stays sorted, and the rest of the file as it was."""
     workspace.params.write_text("# a comment\ntasks: [sine, iris]\nother: 1\n")
-    assert task_list.enter(workspace, "mpg")
-    assert not task_list.enter(workspace, "mpg")
+    assert task_list.add(workspace, "mpg")
+    assert not task_list.add(workspace, "mpg")
     assert workspace.params.read_text() == "# a comment\ntasks: [iris, mpg, sine]\nother: 1\n"
 
 
@@ -23,7 +23,7 @@ def test_tasks_that_enter_and_leave_at_once_are_all_heard(workspace: Workspace) 
     """As two runs of new tasks do: none overwrites what another has written."""
     workspace.params.write_text(f"tasks: [{', '.join(f'old{place}' for place in range(12))}]\n")
     with ThreadPoolExecutor(8) as pool:
-        entering = [pool.submit(task_list.enter, workspace, f"new{place}") for place in range(12)]
+        entering = [pool.submit(task_list.add, workspace, f"new{place}") for place in range(12)]
         leaving = [pool.submit(task_list.leave, workspace, f"old{place}") for place in range(12)]
         assert all(done.result(60) for done in [*entering, *leaving])
     assert task_list.listed(workspace) == sorted(f"new{place}" for place in range(12))
@@ -33,7 +33,7 @@ def test_a_project_without_a_list_gets_one(workspace: Workspace) -> None:
     """An absent params.yaml is an empty roster."""
     workspace.params.unlink()
     assert task_list.listed(workspace) == []
-    assert task_list.enter(workspace, "iris")
+    assert task_list.add(workspace, "iris")
     assert task_list.listed(workspace) == ["iris"]
 
 
@@ -50,4 +50,4 @@ def test_a_list_in_lines_is_left_to_its_author(workspace: Workspace) -> None:
     workspace.params.write_text("tasks:\n  - iris\n")
     assert task_list.listed(workspace) == ["iris"]
     with pytest.raises(TaskError, match="expected a line"):
-        task_list.enter(workspace, "sine")
+        task_list.add(workspace, "sine")

@@ -157,7 +157,7 @@ def test_other_files_are_as_bounded(workspace: Workspace) -> None:
     with pytest.raises(TaskError, match=r"study\.yaml: line \d+, column \d+: expected at most"):
         study_plan.read(study)
     with pytest.raises(TaskError, match="expected values as in a task file"):
-        study_plan.from_words("iris", ["train.epochs=!!int zz"], [])
+        study_plan.from_arguments("iris", ["train.epochs=!!int zz"], [])
 
 
 def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:

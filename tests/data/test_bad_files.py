@@ -62,7 +62,7 @@ REFUSED: dict[str, tuple[str | bytes, str]] = {
 def draft(workspace: Workspace, content: str | bytes) -> init.Drafted:
     """Draft a task from a file that nobody here has seen."""
     (workspace.root / "strange.csv").write_bytes(content.encode() if isinstance(content, str) else content)
-    return init.init(workspace, "strange", DraftRequest("strange.csv", "answer"))
+    return init.draft_task(workspace, "strange", DraftRequest("strange.csv", "answer"))
 
 
 @pytest.mark.parametrize(("content", "told"), REPAIRED.values(), ids=REPAIRED)

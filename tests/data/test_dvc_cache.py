@@ -22,7 +22,7 @@ from tiltyard.workspace import Workspace
 def fetched(workspace: Workspace) -> Workspace:
     """A project in which iris was fetched, and so lies in cache and remote."""
     (workspace.root / "src").symlink_to(ROOT / "src")
-    environment.silence(workspace)
+    environment.configure_tools(workspace)
     fetch.get(workspace, loader.load(workspace, "iris"))
     dvc.push(workspace, workspace.raw("iris"))
     return workspace
@@ -100,7 +100,7 @@ def held(workspace: Workspace) -> dict[str, bool]:
 @pytest.mark.parametrize("suffix", ["", ".dir"])
 def test_what_is_damaged_is_not_sent(workspace: Workspace, suffix: str) -> None:
     """It is named, with a command that sends it; all else is sent, and what the remote holds is whole."""
-    environment.silence(workspace)
+    environment.configure_tools(workspace)
     for name in ("iris", "sine"):
         fetch.get(workspace, loader.load(workspace, name))
         if name == "iris":
@@ -134,7 +134,7 @@ def test_fetch_tells_of_what_it_does_not_send(workspace: Workspace) -> None:
 
 def test_what_is_damaged_in_the_project_too_is_fetched_again(workspace: Workspace) -> None:
     """As where DVC links files instead of copying them: only the source has them whole, and the hint says so."""
-    environment.silence(workspace)
+    environment.configure_tools(workspace)
     task = loader.load(workspace, "sine")
     fetch.get(workspace, task)
     before = files.sha256(workspace.raw("sine"))

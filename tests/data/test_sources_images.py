@@ -104,8 +104,8 @@ def test_parts_are_chosen(workspace: Workspace, bring: Callable[..., Path]) -> N
 
 def test_rows_are_dealt_to_classes_in_turn() -> None:
     """A class that has too few leaves its share to others; what is taken is spread over its class."""
-    assert zip_archive.evenly(list("aaaabbc"), 5) == [0, 2, 4, 5, 6]
-    assert zip_archive.evenly(list("ab"), None) == [0, 1]
+    assert zip_archive.sample_per_class(list("aaaabbc"), 5) == [0, 2, 4, 5, 6]
+    assert zip_archive.sample_per_class(list("ab"), None) == [0, 1]
 
 
 @pytest.mark.parametrize("spelled", [str, lambda name: Path(name).name, lambda name: Path(name).stem, "./{}".format])

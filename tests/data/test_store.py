@@ -142,7 +142,7 @@ def test_torn_files_are_put_aside(small: Workspace, size: int) -> None:
             dvc.status(small)
         assert "tiltyard run" in caught.value.hint
     (small.root / ".dvc/tmp/rwlock").write_text('{"read": {', encoding="utf-8")
-    dvc.heal(small)
+    dvc.repair(small)
     assert dvc.stage(small, "validate", "a") == "ran"
     assert dvc.status(small, "validate@a") == {}
 

@@ -96,7 +96,7 @@ def test_amending_leaves_every_other_character(
     """Values change where they stand, new keys stand behind the others of their section, comments stay."""
     monkeypatch.setattr(loader, "parse", lambda *_: None)  # the text above is no whole task
     workspace.task_file("small").write_text(AMENDED, encoding="utf-8")
-    edit.amend(workspace, "small", changes)
+    edit.set_values(workspace, "small", changes)
     assert workspace.task_file("small").read_text(encoding="utf-8") == AMENDED.replace(old, new)
 
 
@@ -104,12 +104,12 @@ def test_amending_refuses_what_it_would_break(workspace: Workspace) -> None:
     """A value that another key shares, or one that the task refuses, leaves the file as it was."""
     before = workspace.task_file("iris").read_bytes()
     with pytest.raises(TaskError, match="batch_size"):
-        edit.amend(workspace, "iris", {"train.batch_size": 4000})
+        edit.set_values(workspace, "iris", {"train.batch_size": 4000})
     assert workspace.task_file("iris").read_bytes() == before
     shared = before.decode().replace("[16]", "&width [16]")
     workspace.task_file("iris").write_text(shared + "search: {model.units: {among: [*width, [8]]}}\n")
     with pytest.raises(TaskError, match=r"iris\.yaml: not YAML|model.units: expected values that stand alone"):
-        edit.amend(workspace, "iris", {"model.units": [8]})
+        edit.set_values(workspace, "iris", {"model.units": [8]})
 
 
 def _asked(folder: Path, **changes: Any) -> SearchSpec:
@@ -323,7 +323,7 @@ def _losses(root: str) -> list[float]:
     from tiltyard.training.fit import RunPaths
 
     workspace, told = Workspace(Path(root)), []
-    task = loader.varied(workspace, "iris", {"model.l2": 1.0, "train.epochs": 3})
+    task = loader.load_with(workspace, "iris", {"model.l2": 1.0, "train.epochs": 3})
     place = RunPaths(workspace.root / "state", workspace.root / "state", "penalties", lambda _, loss: told.append(loss))
     found = attempt(workspace, task, place, rows=30)
     assert not found.trouble, found.trouble

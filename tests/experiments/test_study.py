@@ -62,7 +62,7 @@ def test_plans_that_cannot_be_meant_are_refused(workspace: Workspace, content: d
 
 def test_what_is_typed_means_what_a_file_would(tmp_path: Path) -> None:
     """Words, numbers with exponents, lists and nothing; several keys make a grid, whose first is the yardstick."""
-    typed = study_plan.from_words(
+    typed = study_plan.from_arguments(
         "iris",
         ["train.optimizer=sgd,adam", "train.learning_rate=1e-3, 0.1"],
         ["model.units=[8, 4]", "train.patience=null"],
@@ -76,11 +76,11 @@ def test_what_is_typed_means_what_a_file_would(tmp_path: Path) -> None:
     ]
     assert variants[0].changes["model.units"] == [8, 4]
     with pytest.raises(TaskError, match=r"expected KEY=VALUE,VALUE; received train\.optimizer"):
-        study_plan.from_words("iris", ["train.optimizer"], [])
+        study_plan.from_arguments("iris", ["train.optimizer"], [])
     with pytest.raises(TaskError, match="expected --vary and --set for a task"):
-        study_plan.wished("studies/cells.yaml", ("a=1",), (), None, None)
+        study_plan.from_cli("studies/cells.yaml", ("a=1",), (), None, None)
     with pytest.raises(TaskError, match=r"no study .*expected a file"):
-        study_plan.wished(str(tmp_path / "none.yaml"), (), (), None, None)
+        study_plan.from_cli(str(tmp_path / "none.yaml"), (), (), None, None)
 
 
 def test_every_study_of_the_notes_fits_its_task() -> None:
@@ -91,7 +91,7 @@ def test_every_study_of_the_notes_fits_its_task() -> None:
     for path in paths:
         read = study_plan.read(path)
         for variant in read.all_variants():
-            assert loader.varied(space, read.task, variant.changes).name == read.task
+            assert loader.load_with(space, read.task, variant.changes).name == read.task
 
 
 def test_intervals_are_those_of_student() -> None:

@@ -10,7 +10,7 @@ from linear_network import inside_of, linear
 from making import apart
 
 from tiltyard.arrays import Array
-from tiltyard.explain.math.heatmap import coloured, diverging, enlarged, over
+from tiltyard.explain.math.heatmap import coloured, diverging, enlarged, overlay
 
 if TYPE_CHECKING:
     from tiltyard.explain.math.network_view import NetworkView
@@ -91,11 +91,11 @@ def test_grad_cam_of_a_mean_of_maps_is_cam() -> None:
 
 
 def _maximised() -> list[float]:
-    from tiltyard.explain.math.activation_maximization import PIXELS, ascend
+    from tiltyard.explain.math.activation_maximization import PIXELS, maximize
 
     templates = _templates()
     inside, places = inside_of(linear(templates)), np.arange(3, dtype=np.int32)
-    found = ascend((3, SIDE, SIDE, 1), lambda x: inside.slopes(x, places)[1], PIXELS, np.random.default_rng(0))
+    found = maximize((3, SIDE, SIDE, 1), lambda x: inside.slopes(x, places)[1], PIXELS, np.random.default_rng(0))
     assert 0 <= found.min() <= found.max() <= 255
     return [float(np.corrcoef(found[k].ravel(), templates[..., k].ravel())[0, 1]) for k in places]
 
@@ -109,8 +109,8 @@ def _edges() -> tuple[float, float, bool]:
     """Return how much neighbours differ down and across, in what excites a unit that looks for vertical edges."""
     import keras
 
-    from tiltyard.explain.math.activation_maximization import PIXELS, ascend
-    from tiltyard.explain.math.gradients import sloped
+    from tiltyard.explain.math.activation_maximization import PIXELS, maximize
+    from tiltyard.explain.math.gradients import value_and_gradient
     from tiltyard.explain.math.network_view import fired
 
     features = keras.Input((SIDE, SIDE, 1))
@@ -118,11 +118,14 @@ def _edges() -> tuple[float, float, bool]:
     model = keras.Model(features, keras.layers.Dense(2)(keras.layers.Flatten()(layer(features))))
     layer.set_weights([np.tile([1.0, 0.0, -1.0], (3, 1))[:, :, None, None], np.zeros(1)])
     inside = inside_of(model)
-    slopes, unit = sloped(fired(inside.part(inside.hidden["convolution 1"].drive))), np.zeros(1, dtype=np.int32)
+    slopes, unit = (
+        value_and_gradient(fired(inside.part(inside.hidden["convolution 1"].drive))),
+        np.zeros(1, dtype=np.int32),
+    )
 
     def once() -> Array:
         shape, dice = (1, SIDE, SIDE, 1), np.random.default_rng(0)
-        return ascend(shape, lambda x: slopes(x, unit)[1], PIXELS, dice)
+        return maximize(shape, lambda x: slopes(x, unit)[1], PIXELS, dice)
 
     picture = once()[0, 2:-2, 2:-2, 0]
     down, across = (float(np.abs(np.diff(picture, axis=axis)).mean()) for axis in (0, 1))
@@ -176,4 +179,4 @@ def test_colours_go_from_black_to_yellow() -> None:
     assert low.sum() < 10
     assert high.tolist() == [253, 231, 37]
     assert diverging(np.array([0.0, 2.0, -2.0])).tolist() == [127.5, 255, 0]
-    assert np.allclose(over(np.full((8, 8, 1), 9.0), np.zeros((4, 4))), 9)
+    assert np.allclose(overlay(np.full((8, 8, 1), 9.0), np.zeros((4, 4))), 9)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tiltyard.explain.math.heatmap import signed
-from tiltyard.explain.math.linear_surrogate import line, near
+from tiltyard.explain.math.heatmap import signed_overlay
+from tiltyard.explain.math.linear_surrogate import fit, proximity
 from tiltyard.explain.math.masking import PatchMask, WordMask
 from tiltyard.modeling.columns._vocabulary import PAD, UNKNOWN
 
@@ -15,7 +15,7 @@ def test_a_line_is_recovered_and_said_to_be_one() -> None:
     """Slopes are the weights, whatever rows weigh, and the line explains all there is."""
     generator = np.random.default_rng(0)
     changes, slopes = generator.normal(size=(200, 3)), np.array([2.0, -1.0, 0.0])
-    found = line(changes, changes @ slopes + 5, generator.uniform(0.1, 1, 200))
+    found = fit(changes, changes @ slopes + 5, generator.uniform(0.1, 1, 200))
     assert found.slopes == pytest.approx(slopes, abs=1e-4)
     assert found.r2 == pytest.approx(1)
 
@@ -23,17 +23,17 @@ def test_a_line_is_recovered_and_said_to_be_one() -> None:
 def test_what_no_line_can_follow_is_said() -> None:
     """A square around its lowest point has no slope, and a line explains nothing of it; nor of what never moves."""
     changes = np.linspace(-1, 1, 101)[:, None]
-    found = line(changes, changes[:, 0] ** 2, np.ones(101))
+    found = fit(changes, changes[:, 0] ** 2, np.ones(101))
     assert found.slopes == pytest.approx([0], abs=1e-9)
     assert found.r2 == pytest.approx(0, abs=1e-9)
-    assert line(changes, np.ones(101), np.ones(101)).r2 == 0
+    assert fit(changes, np.ones(101), np.ones(101)).r2 == 0
 
 
 def test_near_rows_decide() -> None:
     """Close to the row the answer rises, far from it falls: the slope is that of what is close."""
     changes = np.concatenate([np.linspace(-0.1, 0.1, 50), np.linspace(3, 9, 50)])
     answers = np.where(np.abs(changes) < 1, changes, -changes)
-    found = line(changes[:, None], answers, near(np.abs(changes), 1))
+    found = fit(changes[:, None], answers, proximity(np.abs(changes), 1))
     assert found.slopes[0] == pytest.approx(1, abs=0.01)
 
 
@@ -59,9 +59,9 @@ def test_patches_cover_a_picture_once() -> None:
 
 def test_heat_is_red_for_and_blue_against() -> None:
     """The strongest pixel has the whole colour; where there is nothing, the picture is pale."""
-    found = signed(np.zeros((1, 3, 1)), np.array([[2.0, 0.0, -2.0]]))
+    found = signed_overlay(np.zeros((1, 3, 1)), np.array([[2.0, 0.0, -2.0]]))
     (red, none, blue) = found[0]
     assert red[0] > red[2]
     assert blue[2] > blue[0]
     assert len(set(none.tolist())) == 1
-    assert np.isfinite(signed(np.zeros((2, 2, 3)), np.zeros((2, 2)))).all()
+    assert np.isfinite(signed_overlay(np.zeros((2, 2, 3)), np.zeros((2, 2)))).all()

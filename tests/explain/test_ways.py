@@ -22,7 +22,7 @@ from tiltyard.explain.methods.occlusion import fallen
 from tiltyard.explain.methods.shap import BACKGROUND
 from tiltyard.figures import LONGEST, Figure, largest
 from tiltyard.preparation import prepare
-from tiltyard.preparation.training_rows import some
+from tiltyard.preparation.training_rows import sample_rows
 from tiltyard.workspace import Workspace
 
 
@@ -123,7 +123,7 @@ def test_of_many_bars_the_largest_are_kept() -> None:
 def test_shap_of_a_line_is_weight_times_distance(line: tuple[Explained, dict[str, float]]) -> None:
     """Each column adds its weight times its distance from the mean of the background, in the target's unit."""
     model, weights = line
-    background, _ = some(model.parts.train, BACKGROUND)
+    background, _ = sample_rows(model.parts.train, BACKGROUND)
     encoded = model.encoded(model.row(0))[0]
     found = {name.split(" = ")[0]: value for name, value in bars(of_row("shap", model)).items()}
     for name, span in model.parts.encoder.spans.items():
@@ -176,7 +176,7 @@ def test_shap_of_a_series_finds_the_steps(space: Workspace) -> None:
 def test_lime_of_a_line_has_its_weights(line: tuple[Explained, dict[str, float]]) -> None:
     """A deviation more of a column adds its weight times that deviation, and the line explains everything."""
     model, weights = line
-    exhibit, known = of_row("lime", model), some(model.parts.train, 1000)[0]
+    exhibit, known = of_row("lime", model), sample_rows(model.parts.train, 1000)[0]
     found = bars(exhibit)
     for name in ("age", "bmi", "bp", "s5"):
         deviation = float(known[:, model.parts.encoder.spans[name]].std())
@@ -187,7 +187,7 @@ def test_lime_of_a_line_has_its_weights(line: tuple[Explained, dict[str, float]]
 def test_lime_exchanges_names_for_those_of_other_rows(line: tuple[Explained, dict[str, float]]) -> None:
     """Flags of a name stay flags of a name, and a change is counted only where there is one."""
     model, _ = line
-    row, others = model.encoded(model.row(0))[0], some(model.parts.train, 1000)[0]
+    row, others = model.encoded(model.row(0))[0], sample_rows(model.parts.train, 1000)[0]
     rows, changes = moved(model, row, others)
     span, place = model.parts.encoder.spans["sex"], [*model.parts.encoder.spans].index("sex")
     known = {tuple(one) for one in others[:, span].tolist()}

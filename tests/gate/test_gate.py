@@ -21,7 +21,7 @@ from tiltyard.config.gate_section import Behaviour, Slice
 from tiltyard.evaluation import perturbation, slices
 from tiltyard.gate.checks import behaviour
 from tiltyard.gate.duel import Duel
-from tiltyard.gate.verdict import word
+from tiltyard.gate.verdict import decide
 from tiltyard.modeling.columns.boolean import Boolean
 from tiltyard.modeling.columns.category import Category
 from tiltyard.modeling.columns.image import Image
@@ -174,15 +174,15 @@ def test_disturbed_rows_stay_within_bounds() -> None:
         "b": np.array(["x"] * 50),
         "c": generator.integers(0, 256, (50, 2, 2, 1), dtype=np.uint8),
     }
-    noisy = perturbation.noisy(rows, columns, 3.0, generator)
+    noisy = perturbation.add_noise(rows, columns, 3.0, generator)
     assert noisy is not None
     assert noisy["a"].min() == 0
     assert noisy["a"].max() == 1
     assert noisy["c"].dtype == np.uint8
     assert (noisy["c"] != rows["c"]).mean() > 0.5
     assert noisy["b"] is rows["b"]
-    assert perturbation.noisy({"b": rows["b"]}, columns, 1.0, generator) is None
-    assert perturbation.holes(rows, columns, generator) is None
+    assert perturbation.add_noise({"b": rows["b"]}, columns, 1.0, generator) is None
+    assert perturbation.mask_missing(rows, columns, generator) is None
 
 
 def test_holes_are_where_values_may_be_missing() -> None:
@@ -193,7 +193,7 @@ def test_holes_are_where_values_may_be_missing() -> None:
         "c": Number(),
     }
     rows = {"a": np.ones(1000), "b": np.array(["x"] * 1000), "c": np.ones(1000)}
-    holes = perturbation.holes(rows, columns, np.random.default_rng(0))
+    holes = perturbation.mask_missing(rows, columns, np.random.default_rng(0))
     assert holes is not None
     assert 0.05 < np.isnan(holes["a"]).mean() < 0.15
     assert 0.05 < (holes["b"] == "").mean() < 0.15
@@ -205,7 +205,7 @@ def test_the_worst_step_is_chosen_row_by_row() -> None:
     duel = bout(diabetes(), line(diabetes()))
     truth = np.zeros(4)
     one, other = np.array([[0.0], [5.0], [0.0], [1.0]]), np.array([[3.0], [0.0], [0.0], [-2.0]])
-    assert perturbation.worst(duel.task, truth, [one, other]).ravel().tolist() == [3.0, 5.0, 0.0, -2.0]
+    assert perturbation.worst_case(duel.task, truth, [one, other]).ravel().tolist() == [3.0, 5.0, 0.0, -2.0]
 
 
 @pytest.mark.parametrize(
@@ -270,5 +270,5 @@ def test_the_hundred_patients_are_not_promoted_by_accuracy() -> None:
     outcomes = {name: plugins.load("checks", name)().outcome(duel) for name in plugins.names("checks")}
     failed = {name for name, outcome in outcomes.items() if outcome.state == "failed"}
     assert failed == {"baseline", "required"}
-    assert word([*outcomes.values()]) == "REJECT"
+    assert decide([*outcomes.values()]) == "REJECT"
     assert "balanced_accuracy 0.75; expected at least 0.9" in outcomes["required"].text

@@ -11,7 +11,7 @@ from sklearn.calibration import calibration_curve
 
 from tiltyard.arrays import Array
 from tiltyard.modeling.metrics import curves, scores
-from tiltyard.modeling.metrics.classification import read_off
+from tiltyard.modeling.metrics.classification import binary_metrics
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.modeling.problems.classification import Classification
 from tiltyard.modeling.problems.regression import Regression, compared
@@ -95,7 +95,7 @@ def oracle_calibration(came: Array, stated: Array) -> tuple[Array, Array]:
 
 def test_what_a_confusion_matrix_tells() -> None:
     """TP 90, FN 30, FP 10, TN 70: accuracy .8, recall .75, false alarms .125, precision .9, F .818, prevalence .6."""
-    told = read_off(np.array([[70, 10], [30, 90]]))
+    told = binary_metrics(np.array([[70, 10], [30, 90]]))
     expected = {
         "accuracy": 0.8,
         "error": 0.2,
@@ -112,7 +112,7 @@ def test_what_a_confusion_matrix_tells() -> None:
 
 def test_the_hundred_patients() -> None:
     """Two sick of whom one is missed: 99 % are answered rightly, and half of the sick are not found."""
-    told = read_off(np.array([[98, 0], [1, 1]]))
+    told = binary_metrics(np.array([[98, 0], [1, 1]]))
     assert told["accuracy"] == pytest.approx(0.99)
     assert told["recall (true positive rate)"] == pytest.approx(0.5)
     assert told["error of the commoner label"] == pytest.approx(0.02)

@@ -24,7 +24,7 @@ from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.preparation import array_file, prepare, sealed_test
 from tiltyard.preparation.modalities.series import Series
 from tiltyard.report.report import page
-from tiltyard.training.interval import ends
+from tiltyard.training.interval import residual_quantiles
 from tiltyard.validation import validate
 from tiltyard.workspace import Workspace
 
@@ -229,7 +229,7 @@ def test_ends_keep_their_promise_for_any_number_of_rows() -> None:
     for rows in (19, 50, 200):
         inside = []
         for _ in range(300):
-            low, high = ends(chance.standard_normal((rows, 1)), 0.9)
+            low, high = residual_quantiles(chance.standard_normal((rows, 1)), 0.9)
             fresh = chance.standard_normal(200)
             inside.append(np.mean((low <= fresh) & (fresh <= high)))
         assert 0.89 < np.mean(inside) < 0.935

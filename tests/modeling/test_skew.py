@@ -83,7 +83,7 @@ def test_missing_values_are_a_bin() -> None:
     dice = np.random.default_rng(0)
     old, new = dice.normal(size=900), dice.normal(size=900)
     new[:300] = np.nan
-    psi, ks = distance.distances(old, new)
+    psi, ks = distance.drift_distances(old, new)
     assert psi.value > 0.2
     assert psi.chance < 1e-6
     assert ks.chance > 0.01
@@ -93,10 +93,10 @@ def test_rare_names_count_together() -> None:
     """Hundreds of names with a row each, other ones in each sample, are no distance."""
     old = np.array([f"a{i}" for i in range(300)] + ["x"] * 300)
     new = np.array([f"b{i}" for i in range(300)] + ["x"] * 300)
-    assert [d.value for d in distance.distances(old, new)] == [0, 0]
+    assert [d.value for d in distance.drift_distances(old, new)] == [0, 0]
 
 
 @pytest.mark.parametrize("values", [np.array([]), np.array([np.nan, np.nan]), np.array([1.0])])
 def test_what_cannot_be_compared_is_no_distance(values: Array) -> None:
     """Nothing against nothing, missing against missing, one against itself."""
-    assert all(d.chance == 1 for d in distance.distances(values, values))
+    assert all(d.chance == 1 for d in distance.drift_distances(values, values))

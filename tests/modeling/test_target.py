@@ -14,7 +14,7 @@ from tiltyard.config import loader
 from tiltyard.errors import DataError, TaskError
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.preparation import prepare, sealed_test
-from tiltyard.preparation.modalities.base import truth_of
+from tiltyard.preparation.modalities.base import parse_target
 from tiltyard.validation import validate
 from tiltyard.workspace import Workspace
 
@@ -31,7 +31,7 @@ def _edited(workspace: Workspace, **target: Any) -> Any:
 def test_a_threshold_makes_two_classes(workspace: Workspace) -> None:
     """From the threshold up it is the second class; validation still looks at the numbers."""
     task = _edited(workspace, threshold=140, classes=["slow", "fast"])
-    assert truth_of(task, [139.9, 140, 141]).tolist() == [0, 1, 1]
+    assert parse_target(task, [139.9, 140, 141]).tolist() == [0, 1, 1]
     fetch_raw(workspace, "diabetes")
     assert all(outcome.success for outcome in validate.validate(workspace, task).outcomes)
     prepare.prepare(workspace, task)
@@ -42,7 +42,7 @@ def test_a_missing_number_is_of_no_class(workspace: Workspace) -> None:
     """NaN is below no threshold and above none; nor can it be learned as a number."""
     for target in ({}, {"threshold": 140, "classes": ["slow", "fast"]}):
         with pytest.raises(DataError, match="expected a number in every row; row 1 holds nan"):
-            truth_of(_edited(workspace, **target), [1.0, None])
+            parse_target(_edited(workspace, **target), [1.0, None])
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_what_cannot_be_meant_is_refused(workspace: Workspace, target: dict[str,
 def test_a_logarithm_of_what_has_none_is_refused(workspace: Workspace) -> None:
     """The message holds the number."""
     with pytest.raises(DataError, match="expected numbers above -1; received -2 in progression"):
-        truth_of(_edited(workspace, log=True), [1.0, -2.0])
+        parse_target(_edited(workspace, log=True), [1.0, -2.0])
 
 
 @pytest.mark.catalogue

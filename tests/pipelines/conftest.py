@@ -30,7 +30,7 @@ def untraced() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A real server on a free port, with a database of its own."""
-    environment.silence(Workspace(tmp_path_factory.mktemp("prefect")))
+    environment.configure_tools(Workspace(tmp_path_factory.mktemp("prefect")))
     from prefect.testing.utilities import prefect_test_harness
 
     with ExitStack() as stack:

@@ -119,10 +119,10 @@ def test_the_share_explained_does_not_depend_on_the_unit(unit: float) -> None:
 def test_skew_between_extreme_samples_is_finite(sample: Array) -> None:
     """Against itself nothing is apart; against others there is a number."""
     for other in (sample, -sample, np.zeros(30)):
-        for apart in distance.distances(sample, other):
+        for apart in distance.drift_distances(sample, other):
             assert math.isfinite(apart.value)
             assert 0 <= apart.chance <= 1
-    assert {apart.value for apart in distance.distances(sample, sample)} == {0.0}
+    assert {apart.value for apart in distance.drift_distances(sample, sample)} == {0.0}
 
 
 def test_a_reference_of_extreme_numbers_counts_every_row(parsed: Array) -> None:
@@ -154,7 +154,10 @@ def test_small_curves_of_extreme_numbers_stay_in_their_box(sample: Array) -> Non
 def test_shades_of_extreme_numbers_are_colours(sample: Array) -> None:
     """Between nothing and the most."""
     picture = sample.reshape(5, 6)
-    for drawn in (heatmap.coloured(np.abs(picture)), heatmap.signed(np.full((*picture.shape, 1), 9.0), picture)):
+    for drawn in (
+        heatmap.coloured(np.abs(picture)),
+        heatmap.signed_overlay(np.full((*picture.shape, 1), 9.0), picture),
+    ):
         assert np.isfinite(drawn).all()
         assert drawn.min() >= 0
         assert drawn.max() <= 255
@@ -173,12 +176,12 @@ def test_extreme_numbers_in_findings(sample: Array) -> None:
     """Outliers are looked for, and near duplicates, without a number that is none."""
     assert set(outliers._far(sample, log=False).tolist()) <= set(range(len(sample)))
     assert np.isfinite(_row_hashes._rounded(sample, 0.5)).all()
-    assert 0 <= leakage.leaks([*sample] * 2, [*sample, *sample[::-1]], labels=False) <= 1
+    assert 0 <= leakage.leakage_score([*sample] * 2, [*sample, *sample[::-1]], labels=False) <= 1
 
 
 def test_noise_on_extreme_numbers_stays_in_bounds(parsed: Array) -> None:
     """What is moved by deviations is clipped to what the column takes."""
-    moved = perturbation.noisy({"size": parsed}, {"size": Number()}, 0.1, np.random.default_rng(0))
+    moved = perturbation.add_noise({"size": parsed}, {"size": Number()}, 0.1, np.random.default_rng(0))
     assert moved is not None
     assert np.isfinite(moved["size"]).all()
 
@@ -186,7 +189,7 @@ def test_noise_on_extreme_numbers_stays_in_bounds(parsed: Array) -> None:
 def test_a_local_line_through_extreme_answers_explains_a_share(parsed: Array) -> None:
     """The share that it follows the model by is at most 1."""
     changes = np.random.default_rng(0).standard_normal((30, 2))
-    found = linear_surrogate.line(changes, np.clip(parsed, -1e150, 1e150), np.ones(30))
+    found = linear_surrogate.fit(changes, np.clip(parsed, -1e150, 1e150), np.ones(30))
     assert np.isfinite(found.slopes).all()
     assert found.r2 <= 1
 

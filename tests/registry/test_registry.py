@@ -19,7 +19,7 @@ from tiltyard.registry.decision import Decision
 from tiltyard.registry.history import history
 from tiltyard.registry.ledger import Ledger
 from tiltyard.registry.provenance import provenance
-from tiltyard.registry.registry import Registry, reign, withdrawn
+from tiltyard.registry.registry import Registry, champion_history, rolled_back
 from tiltyard.registry.rollback import rollback
 from tiltyard.registry.status import status
 from tiltyard.registry.why import why
@@ -207,9 +207,9 @@ def test_a_version_that_was_rolled_back_is_known_until_promoted_again(workspace:
     crown(workspace, "a", "b")
     registry = Registry(workspace)
     registry.rollback("iris")
-    assert withdrawn(registry.decisions("iris")).keys() == {"b"}
+    assert rolled_back(registry.decisions("iris")).keys() == {"b"}
     registry.promote(decide("b", before="a"))
-    assert withdrawn(registry.decisions("iris")) == {}
+    assert rolled_back(registry.decisions("iris")) == {}
 
 
 def test_status_and_history_are_plain_data(workspace: Workspace) -> None:
@@ -272,8 +272,8 @@ def test_the_reign_ends_with_the_champion(steps: list[str]) -> None:
             decisions.append(decide(stack[-1], "ROLLBACK", before=before))
         else:
             decisions.append(decide("held", "HOLD"))
-    assert [decision.version for decision in reign(decisions)] == stack
-    assert not withdrawn(decisions).keys() & set(stack)
+    assert [decision.version for decision in champion_history(decisions)] == stack
+    assert not rolled_back(decisions).keys() & set(stack)
 
 
 def _changed(text: str, how: str) -> str:

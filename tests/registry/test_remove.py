@@ -163,7 +163,7 @@ def test_no_name_leads_out_of_the_project(workspace: Workspace) -> None:
 @pytest.mark.parametrize("name", ["on", "no", "null", "true"])
 def test_a_task_may_be_called_like_a_value_of_yaml(workspace: Workspace, name: str) -> None:
     """It enters and leaves the list as text."""
-    assert task_list.enter(workspace, name)
+    assert task_list.add(workspace, name)
     assert name in task_list.listed(workspace)
     assert task_list.leave(workspace, name)
     assert task_list.listed(workspace) == ["diabetes", "digits", "iris", "sine"]

@@ -142,7 +142,7 @@ def test_what_overflows_on_the_way_is_refused(app: Starlette, monkeypatch: pytes
     monkeypatch.setattr(attributions, "shapley", lambda *_: (np.array([np.inf, 0, 0, 0]), 0.0))
     iris: LoadedModel = app.state.models["iris"]
     with pytest.raises(RequestError, match="too large for the model") as refusal:
-        attributions.contributions(iris, [IRIS], iris.predict([IRIS]))
+        attributions.attributions(iris, [IRIS], iris.predict([IRIS]))
     assert (refusal.value.code, refusal.value.field) == ("out_of_bounds", "instances[0]")
 
 

@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from tiltyard import files
 from tiltyard.cli.main import cli
 from tiltyard.config import loader
-from tiltyard.modeling.inference.reference import count, distance, looked_at, quantities
+from tiltyard.modeling.inference.reference import count, distance, from_instances, per_column
 from tiltyard.monitoring.monitor import monitor
 from tiltyard.preparation.array_file import read_part
 from tiltyard.serving.http import drift_gauges
@@ -95,11 +95,11 @@ def test_training_rows_lie_at_no_distance_from_themselves(
     """For tables, pictures and series; and others than those do lie at one."""
     model = LoadedModel.load(packages[name])
     features, _ = read_part(tiny_workspace.out(name, "prepare") / "train.npz")
-    for column, values in quantities(model.predictor.encoder, features).items():
+    for column, values in per_column(model.predictor.encoder, features).items():
         assert distance(model.reference[column], values).value == pytest.approx(0)
         assert sum(model.reference[column]["counts"]) == len(features)
         assert distance(model.reference[column], np.full(300, values.max())).value > 0.5
-    assert {*looked_at(model.predictor.encoder, [model.schema["example"]])} == {*model.reference}
+    assert {*from_instances(model.predictor.encoder, [model.schema["example"]])} == {*model.reference}
     assert len((packages[name] / "reference.json").read_text()) < 10_000
 
 
@@ -161,7 +161,7 @@ def test_a_record_of_series_is_looked_at_too(packages: dict[str, Path], tmp_path
     for spool in recorder.spools.values():
         spool.close()
     task = loader.load(Workspace(packages["sine"].parents[3]), "sine")
-    assert records.gather(space, task) == 1
+    assert records.compact(space, task) == 1
     assert records.latest(space, task, 2) == [model.schema["example"]] * 2
 
 

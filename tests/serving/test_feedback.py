@@ -353,7 +353,7 @@ def test_of_truths_that_nobody_signed_the_first_counts(kept: Kept, task: Task) -
         items = [{"id": "a", "instance": 0, "truth": truth}]
         told.add(json.dumps({"time": float(time), "truths": items}).encode())
     assert [*live(space, task).answers["truth"]] == ['"versicolor"']
-    records.gather(space, task)
+    records.compact(space, task)
     assert [*live(space, task).answers["truth"]] == ['"versicolor"']
 
 
@@ -367,7 +367,7 @@ def test_parquet_of_an_earlier_release_is_read(kept: Kept, task: Task, recorder:
     recorder.lines.finish()
     for spool in [*recorder.spools.values(), *recorder.truths.spools.values()]:
         spool.close()
-    assert records.gather(kept[0], task) == 2
+    assert records.compact(kept[0], task) == 2
     for path in (kept[0].records / "iris").glob("*/*.parquet"):
         old = path.with_name(f"0-{path.name}")
         pq.write_table(pq.read_table(path).drop_columns(["record.owner"]), old)

@@ -163,17 +163,17 @@ def test_killed_while_it_gathers_nothing_is_lost_or_doubled(kept: Kept, recorder
     closed(recorder)
     ((path, _),) = every(space.records / "iris/answers")
     content = path.read_bytes()
-    assert records.gather(space, task) == 1
+    assert records.compact(space, task) == 1
     path.write_bytes(content)
-    assert records.recorded(space, task, "answers").num_rows == 5
-    assert records.gather(space, task) == 1
+    assert records.read(space, task, "answers").num_rows == 5
+    assert records.compact(space, task) == 1
     with writing("replacing", path.with_suffix(".parquet")) as (killed, left):
         killed.kill()
         killed.wait()
         assert left.suffix == ".parquet"
     with writing("replacing", path.with_name("other.parquet")) as (alive, kept_one):
-        assert records.gather(space, task) == 0
-        assert records.recorded(space, task, "answers").num_rows == 5
+        assert records.compact(space, task) == 0
+        assert records.read(space, task, "answers").num_rows == 5
         assert {one.name for one in path.parent.iterdir()} == {path.with_suffix(".parquet").name, kept_one.name}
         alive.communicate("")
     assert alive.returncode == 0
@@ -361,14 +361,14 @@ def test_workers_that_are_killed_lose_nothing_that_was_written(kept: Kept, tmp_p
         for one in hammers:
             one.join()
         time.sleep(1)
-    found = records.recorded(space, task, "answers").to_pandas()
+    found = records.read(space, task, "answers").to_pandas()
     assert len(killed) >= 6
     assert len(heard) >= 1200
     assert not found.duplicated(["record.id", "record.instance"]).any()
     lost = heard - set(found["record.id"])
     assert len(lost) <= 3 * 2 * 20, f"{len(lost)} of {len(heard)}"  # those that a killed worker had still to write
-    assert records.gather(space, task) >= 1
-    assert records.recorded(space, task, "answers").num_rows == len(found)
+    assert records.compact(space, task) >= 1
+    assert records.read(space, task, "answers").num_rows == len(found)
 
 
 def _workers(parent: int) -> list[int]:

@@ -23,7 +23,7 @@ from tiltyard.config.task import Task
 from tiltyard.data import dvc
 from tiltyard.errors import PackageError, RegistryError
 from tiltyard.registry.registry import Registry
-from tiltyard.serving.model.golden_rows import compare
+from tiltyard.serving.model.golden_rows import assert_close
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import bento, package, smoke_test
 from tiltyard.workspace import Workspace
@@ -287,14 +287,14 @@ def test_golden_rows_are_requests(space: Workspace, iris: Task) -> None:
 def test_compare_refuses_other_answers(expected: object, received: object) -> None:
     """More than rounding, another length, another type, another label, another key."""
     with pytest.raises(PackageError, match="as in the evaluation"):
-        compare(expected, received)
+        assert_close(expected, received)
 
 
 def test_compare_measures_rounding() -> None:
     """A difference within rounding is let through, and reported."""
     expected = [{"label": "a", "p": {"a": 0.5}}, {"label": "a", "p": {"a": 1e-9}}]
     received = [{"label": "a", "p": {"a": 0.500001}}, {"label": "a", "p": {"a": 0}}]
-    assert compare(expected, received) == pytest.approx(1e-6)
+    assert assert_close(expected, received) == pytest.approx(1e-6)
 
 
 def test_needed_follows_imports() -> None:

@@ -298,12 +298,14 @@ def test_sampling_costs_no_draw_and_is_exact() -> None:
     """A tenth of requests is recorded whichever way they take, and none is drawn twice."""
     recorder = Recorder(Path("nowhere"), 0.1)
     app = SimpleNamespace(arms={}, recorder=recorder)
-    taken = sum(recorder.due() if not routing.plain(app, "iris") else not recorder.passed() for _ in range(50_000))
+    taken = sum(
+        recorder.due() if not routing.is_bypassed(app, "iris") else not recorder.passed() for _ in range(50_000)
+    )
     assert abs(taken - 5000) < 4 * np.sqrt(50_000 * 0.1 * 0.9)
     app.recorder = None
-    assert routing.plain(app, "iris")
+    assert routing.is_bypassed(app, "iris")
     app.arms = {"iris": None}
-    assert not routing.plain(app, "iris")
+    assert not routing.is_bypassed(app, "iris")
     assert not any(Recorder(Path("nowhere")).due() for _ in range(100))
     assert all(Recorder(Path("nowhere"), 1.0).due() for _ in range(100))
 

@@ -55,10 +55,10 @@ def test_a_frozen_base_stays_as_it_was_trained(road: Workspace) -> None:
     assert apart(_weights, str(out)) == apart(_weights, str(base))
     assert files.read_json(out / "training.json")["parity"] < 1e-4
     task = loader.load(road, "few")
-    assert not base_tasks.stale(road, task)
+    assert not base_tasks.is_stale(road, task)
     encoder = files.read_json(base / "encoder.json")
     files.write_json(base / "encoder.json", {**encoder, "one": "more"})
-    assert base_tasks.stale(road, task)
+    assert base_tasks.is_stale(road, task)
 
 
 def test_the_last_block_learns_on_if_asked(road: Workspace) -> None:
@@ -86,16 +86,16 @@ def test_a_base_goes_before_what_takes_from_it(workspace: Workspace) -> None:
     for name, base in (("few", "digits"), ("fewer", "few")):
         content["model"]["base"] = base
         workspace.task_file(name).write_text(yaml.safe_dump(content))
-    assert base_tasks.led(workspace, ["fewer", "iris", "digits"]) == ["digits", "few", "fewer", "iris"]
-    assert not base_tasks.stale(workspace, loader.load(workspace, "few"))
+    assert base_tasks.ordered(workspace, ["fewer", "iris", "digits"]) == ["digits", "few", "fewer", "iris"]
+    assert not base_tasks.is_stale(workspace, loader.load(workspace, "few"))
     edit_task(workspace, "few", {"model.base": "fewer"})
     with pytest.raises(TaskError, match="fewer is based on few is based on fewer"):
-        base_tasks.led(workspace, ["fewer"])
-    assert base_tasks.led(workspace, ["fewer", "iris"]) == ["fewer", "iris"]
+        base_tasks.ordered(workspace, ["fewer"])
+    assert base_tasks.ordered(workspace, ["fewer", "iris"]) == ["fewer", "iris"]
     edit_task(workspace, "few", {"model.base": "nobody"})
     with pytest.raises(TaskError, match="no task 'nobody'"):
-        base_tasks.led(workspace, ["fewer"])
-    assert base_tasks.led(workspace, ["fewer", "iris"]) == ["fewer", "iris"]
+        base_tasks.ordered(workspace, ["fewer"])
+    assert base_tasks.ordered(workspace, ["fewer", "iris"]) == ["fewer", "iris"]
 
 
 @pytest.mark.parametrize(

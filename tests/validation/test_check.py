@@ -21,7 +21,7 @@ from tiltyard.cli.main import cli
 from tiltyard.config import loader
 from tiltyard.config.draft import draft
 from tiltyard.config.draft.draft import DraftRequest
-from tiltyard.config.draft.leakage import leaks
+from tiltyard.config.draft.leakage import leakage_score
 from tiltyard.errors import DataError, TaskError, TiltyardError
 from tiltyard.preparation import array_file, prepare
 from tiltyard.validation.check import Checked, check
@@ -282,7 +282,7 @@ def test_labels_that_one_half_lacks_are_no_leak(rare: int) -> None:
     """Where all rows that are held back have one label, whatever is answered is right, and nothing is proven."""
     truth = ["often"] * 60
     truth[rare] = "rare"
-    assert leaks([float(place == rare) for place in range(60)], truth, labels=True) == 0
+    assert leakage_score([float(place == rare) for place in range(60)], truth, labels=True) == 0
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -303,7 +303,7 @@ def test_any_table_is_checked_or_refused(workspace: Workspace, data: st.DataObje
         encoding="utf-8",
     )
     try:
-        draft.init(workspace, "any", DraftRequest(path.name, names[0]), force=True)
+        draft.draft_task(workspace, "any", DraftRequest(path.name, names[0]), force=True)
     except TiltyardError:
         return
     fetch_raw(workspace, "any")
@@ -319,7 +319,7 @@ def test_any_table_is_checked_or_refused(workspace: Workspace, data: st.DataObje
 @real
 def test_the_leak_of_the_forest_fires_is_caught(workspace: Workspace) -> None:
     """`area`, from which `size_category` was made, is critical if someone leaves it in; without it nothing is."""
-    draft.init(workspace, "fires", DraftRequest("forest_fires.csv", "size_category"))
+    draft.draft_task(workspace, "fires", DraftRequest("forest_fires.csv", "size_category"))
     fetch_raw(workspace, "fires")
     assert not run(workspace, "fires").critical
     edit_task(workspace, "fires", {"columns.area": {"type": "number"}, "serve.example.area": 0})
@@ -341,7 +341,7 @@ def test_the_leak_of_the_forest_fires_is_caught(workspace: Workspace) -> None:
 )
 def test_real_data_are_checked(workspace: Workspace, data: str, target: str, wanted: set[tuple[str, str, str]]) -> None:
     """A drafted task has nothing critical in its data; what is known of them is found."""
-    draft.init(workspace, "real", DraftRequest(data, target))
+    draft.draft_task(workspace, "real", DraftRequest(data, target))
     fetch_raw(workspace, "real")
     checked = run(workspace, "real")
     assert not checked.critical

@@ -10,13 +10,13 @@ from tiltyard import progress
 from tiltyard.cli.commands import data, experiments, explain, monitoring, pipeline, registry, serving, tasks
 from tiltyard.cli.commands._common import complain, end
 from tiltyard.errors import TiltyardError, of_disk
-from tiltyard.processes import inside
+from tiltyard.processes import as_stage
 
 
 def main() -> None:
     """Run a command; a user's mistake ends in a sentence and a hint, never in a traceback."""
     try:
-        with inside():
+        with as_stage():
             _run()
     except TiltyardError as error:
         complain(error)

@@ -10,7 +10,7 @@ from tiltyard.modeling.inference.predictor import version
 from tiltyard.workspace import Workspace
 
 
-def led(workspace: Workspace, names: list[str]) -> list[str]:
+def ordered(workspace: Workspace, names: list[str]) -> list[str]:
     """Return the names, each behind its base, which is put in where it is missing.
 
     A file that cannot be meant does not hold the others up, unless it is the only one.
@@ -51,7 +51,7 @@ def _bases(workspace: Workspace, name: str) -> list[str]:
     return chain
 
 
-def stale(workspace: Workspace, task: Task) -> bool:
+def is_stale(workspace: Workspace, task: Task) -> bool:
     """Return whether a task was trained on another version of its base: DVC knows files of the task alone."""
     record = workspace.out(task.name, "train") / "training.json"
     if not task.model.taken_up or not record.is_file():

@@ -15,7 +15,7 @@ from tiltyard.errors import TaskError
 from tiltyard.workspace import Workspace
 
 
-def amend(workspace: Workspace, name: str, changes: Changes) -> Path:
+def set_values(workspace: Workspace, name: str, changes: Changes) -> Path:
     """Write values into a task file, whole or not at all; refuse where that would change anything else."""
     path = workspace.task_file(name)
     text = path.read_text(encoding="utf-8")

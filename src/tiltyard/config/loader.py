@@ -56,7 +56,7 @@ def unknown(workspace: Workspace, name: str) -> TaskError:
     return TaskError(f"no task '{name}': {meant}", "list them: ls tasks")
 
 
-def varied(workspace: Workspace, name: str, changes: Changes) -> Task:
+def load_with(workspace: Workspace, name: str, changes: Changes) -> Task:
     """Read one task as if some keys had other values, which are checked as if they stood there."""
     path = f"tasks/{name}.yaml"
     data = read(workspace.task_file(name), path)
@@ -71,7 +71,7 @@ def parse(text: str, name: str, path: str) -> Task:
 def _made(data: dict[str, Any], name: str, path: str) -> Task:
     if data.setdefault("name", name) != name:
         raise TaskError(f"{path}: name: expected '{name}', the file's name; received {data['name']!r}")
-    task = strict(Task, data, path)
+    task = build(Task, data, path)
     for key, span in task.search.items():
         for value in span.checked:
             _varied(data, f"{path}: search, with ", {key: value})
@@ -94,7 +94,7 @@ def _section(data: Any, path: str) -> dict[str, Any]:
     return data
 
 
-def strict(kind: type[Read], data: dict[str, Any], path: str, hint: str = SCHEMA_HINT) -> Read:
+def build(kind: type[Read], data: dict[str, Any], path: str, hint: str = SCHEMA_HINT) -> Read:
     """Make what keys and values describe; a mistake is a sentence."""
     try:
         return kind.model_validate_json(json.dumps(data, default=str))
@@ -106,7 +106,7 @@ def _varied(data: dict[str, Any], path: str, changes: Changes) -> Task:
     """Make a variant; the complaint begins with what was changed."""
     told = path + ", ".join(f"{key}={shown(value)}" for key, value in changes.items())
     try:
-        return strict(Task, changed(data, changes), told)
+        return build(Task, changed(data, changes), told)
     except TaskError as error:
         raise TaskError(error.message if error.message.startswith(told) else f"{path}{error}", error.hint) from None
 

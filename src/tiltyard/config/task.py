@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from tiltyard import plugins
 from tiltyard.config.gate_section import Gate
 from tiltyard.config.search_section import Range
-from tiltyard.config.train_section import Train, unfit
+from tiltyard.config.train_section import Train, incompatibility
 from tiltyard.data.sources.base import Source
 from tiltyard.errors import RequestError
 from tiltyard.expectation import Expectation
@@ -262,7 +262,7 @@ def _fit(task: Task) -> str:
     if task.form not in task.model.forms:
         return f"model.family: {task.model.family} takes {' or '.join(task.model.forms)}; received {task.form} columns"
     channels = getattr(next(iter(task.columns.values())), "channels", 0)
-    if text := unfit(task.train, task.form, channels, task.classes):
+    if text := incompatibility(task.train, task.form, channels, task.classes):
         return text
     if task.output not in task.kind.losses:
         return f"model.output: expected {' or '.join(task.kind.losses)} for {task.problem}; received {task.output}"

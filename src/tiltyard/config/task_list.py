@@ -28,7 +28,7 @@ def listed(workspace: Workspace) -> list[str]:
     return sorted({*names})
 
 
-def enter(workspace: Workspace, name: str) -> bool:
+def add(workspace: Workspace, name: str) -> bool:
     """Put a task on the roster; say whether it is new there."""
     with files.locked(workspace.params_lock):
         if name in listed(workspace):

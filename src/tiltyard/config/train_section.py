@@ -139,7 +139,7 @@ class Train(Settings):
 CLIPS = {"clip_norm": "clipnorm", "clip_global_norm": "global_clipnorm", "clip_value": "clipvalue"}  # ours -> Keras'
 
 
-def unfit(train: Train, form: str, channels: int, classes: list[str]) -> str:
+def incompatibility(train: Train, form: str, channels: int, classes: list[str]) -> str:
     """Return what the rest of the task does not allow: the key, what was expected and what was received."""
     return _augment(train, form, channels, classes) or _labels(train, classes)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.modeling.columns.base import unit
-from tiltyard.modeling.metrics.distance import distances
+from tiltyard.modeling.metrics.distance import drift_distances
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,7 +127,7 @@ def _spread(old: pd.DataFrame, new: pd.DataFrame, names: list[str]) -> list[dict
         one, other = (_values(frame[name]) for frame in (old, new))
         if one.dtype.kind != other.dtype.kind or not len(one) or not len(other):
             continue
-        apart = [part for part in distances(one, other) if part.chance < CHANCE / len(names)]
+        apart = [part for part in drift_distances(one, other) if part.chance < CHANCE / len(names)]
         if apart:
             values = {part.measure: round(part.value, 4) for part in apart}
             found.append({"column": name, "old": _told(one), "new": _told(other), **values})

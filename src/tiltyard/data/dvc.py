@@ -95,7 +95,7 @@ def checkout(workspace: Workspace, path: Path, version: Pointer) -> None:
         _patiently(workspace, functools.partial(repo.checkout, [f"{path}.dvc"], force=True))
 
 
-def bring(workspace: Workspace, version: Pointer, folder: Path) -> None:
+def copy_version(workspace: Workspace, version: Pointer, folder: Path) -> None:
     """Copy the files of a version into a folder."""
     with _repo(workspace) as repo:
         for parts, md5 in _have(repo, version):
@@ -187,7 +187,7 @@ def remote(workspace: Workspace) -> str:
         return f"{found.name}: {found.path}"
 
 
-def heal(workspace: Workspace) -> None:
+def repair(workspace: Workspace) -> None:
     """Put aside what a kill left torn: DVC writes these two files in place. The stages come back from its cache."""
     from dvc.dvcfile import Lockfile
     from dvc.exceptions import DvcException
@@ -227,7 +227,7 @@ def stage(workspace: Workspace, verb: str, task: str, *, anew: bool = False) -> 
     from dvc.exceptions import ReproductionError
     from dvc.stage.exceptions import StageCmdFailedError
 
-    with _repo(workspace) as repo, stages.watched(workspace, verb, task) as environment:
+    with _repo(workspace) as repo, stages.supervised(workspace, verb, task) as environment:
         _known(repo, verb, task)
         _release_dead(workspace)  # now: once DVC writes its list anew, nobody knows how old an entry is
         made = dvc_cache.outputs(workspace.root / "dvc.lock", f"{verb}@{task}")

@@ -83,5 +83,5 @@ def _frame(workspace: Workspace, task: str, name: str, read: Read) -> pd.DataFra
         return read(workspace.raw(task))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / task
-        dvc.bring(workspace, versions.named(workspace, task, name).pointer, folder)
+        dvc.copy_version(workspace, versions.named(workspace, task, name).pointer, folder)
         return read(folder)

@@ -17,7 +17,7 @@ MISSING = 0.1  # share of the values that may be missing
 WIDEST = 255.0  # of a pixel
 
 
-def noisy(rows: Rows, columns: Mapping[str, Column], size: float, generator: np.random.Generator) -> Rows | None:
+def add_noise(rows: Rows, columns: Mapping[str, Column], size: float, generator: np.random.Generator) -> Rows | None:
     """Add noise of so many deviations to everything that is measured; None if nothing is."""
     return _moved(rows, columns, size, generator.standard_normal)
 
@@ -28,14 +28,14 @@ def step(rows: Rows, columns: Mapping[str, Column], size: float, generator: np.r
     return moved or rows
 
 
-def worst(task: Task, truth: Array, outputs: Sequence[Array]) -> Array:
+def worst_case(task: Task, truth: Array, outputs: Sequence[Array]) -> Array:
     """Return for each row the outputs that miss it the most."""
     each = np.stack([missed(task, truth, some) for some in outputs])
     found: Array = np.stack(outputs)[each.argmax(axis=0), np.arange(len(truth))]
     return found
 
 
-def holes(rows: Rows, columns: Mapping[str, Column], generator: np.random.Generator) -> Rows | None:
+def mask_missing(rows: Rows, columns: Mapping[str, Column], generator: np.random.Generator) -> Rows | None:
     """Take out a share of the values that may be missing; None if none may."""
     changed = {}
     for name, values in rows.items():

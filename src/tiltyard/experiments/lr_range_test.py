@@ -65,7 +65,7 @@ def _losses(task: Task, parts: TrainingRows) -> Iterator[tuple[float, float]]:
 
     keras.utils.set_random_seed(task.train.seed)
     plain = task.train.model_copy(update={"schedule": Constant(kind="constant"), "learning_rate": LOWEST})
-    model = network.trainer(task, network.core(task, parts.encoder, parts.train[0].shape[1:]))
+    model = network.build_trainer(task, network.build_core(task, parts.encoder, parts.train[0].shape[1:]))
     model.compile(optimizer(plain, 1), network.loss(task), jit_compile=task.train.jit)
     targets = network.targets(task, parts.encoder, parts.train[1])
     arrays = (parts.train[0], targets, weights(task, parts.train[1], targets))

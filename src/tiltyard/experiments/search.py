@@ -76,7 +76,7 @@ def _takes_whole(workspace: Workspace, task: Task, key: str) -> bool:
     if span.among is not None:
         return False
     try:
-        loader.varied(workspace, task.name, {key: span.broken})
+        loader.load_with(workspace, task.name, {key: span.broken})
     except TaskError:
         return True
     return False
@@ -114,7 +114,7 @@ def try_out(
     """Train with these values, unless they turn out to be bad or impossible on the way."""
     state = sampling.folder / f"trial-{trial.user_attrs.get('first', trial.number)}"
     try:
-        task = loader.varied(workspace, name, values)
+        task = loader.load_with(workspace, name, values)
         found = attempt(workspace, task, RunPaths(state, state, f"trial {trial.number}", _told(task, sampling, trial)))
     except TaskError as error:  # each value is possible, but not all of them together
         found = TrialResult(trouble=error.message)

@@ -58,10 +58,10 @@ def read(path: Path) -> Plan:
     if not path.is_file():
         raise TaskError(f"no study {path}: expected a file such as studies/optimizers.yaml, or the name of a task")
     content = loader.read(path, str(path))
-    return loader.strict(Plan, content, str(path), hint="see studies/ for some that work")
+    return loader.build(Plan, content, str(path), hint="see studies/ for some that work")
 
 
-def wished(
+def from_cli(
     task: str, vary: tuple[str, ...], fixed: tuple[str, ...], repeat: int | None, rows: int | None
 ) -> tuple[str, Plan]:
     """Return what a command asks for, and a name for it: a file's own, or the task with what varies."""
@@ -69,19 +69,19 @@ def wished(
     is_file = path.suffix in (".yaml", ".yml")
     if is_file and (vary or fixed):
         raise TaskError(f"study: expected --vary and --set for a task; {task} has its own", hint=f"edit {task}")
-    plan = read(path) if is_file else from_words(task, vary, fixed)
+    plan = read(path) if is_file else from_arguments(task, vary, fixed)
     name = path.stem if is_file else "-".join([task, *(key.rpartition(".")[2] for key in plan.vary)])
     return name, plan.model_copy(update={key: value for key, value in typed.items() if value is not None})
 
 
-def from_words(task: str, vary: Iterable[str], fixed: Iterable[str]) -> Plan:
+def from_arguments(task: str, vary: Iterable[str], fixed: Iterable[str]) -> Plan:
     """Read what was typed: KEY=VALUE,VALUE to vary, KEY=VALUE for all."""
     content = {
         "task": task,
         "vary": {key: _values(text) for key, text in map(_cut, vary)},
         "set": {key: _value(text) for key, text in map(_cut, fixed)},
     }
-    return loader.strict(Plan, content, "study", hint="name variants: --vary train.optimizer=sgd,adam")
+    return loader.build(Plan, content, "study", hint="name variants: --vary train.optimizer=sgd,adam")
 
 
 def _cut(word: str) -> tuple[str, str]:

@@ -35,7 +35,7 @@ class StudyRun:
 
     def task(self, workspace: Workspace, name: str) -> Task:
         """Return the task as it is trained here."""
-        task = loader.varied(workspace, name, self.variant.changes)
+        task = loader.load_with(workspace, name, self.variant.changes)
         return task.model_copy(update={"train": task.train.model_copy(update={"seed": self.seed})})
 
     def path(self, workspace: Workspace, name: str) -> Path:
@@ -47,7 +47,7 @@ def cells(workspace: Workspace, plan: Plan) -> list[StudyRun]:
     """Return the cells seed by seed, so that a study that is stopped has all variants equally often."""
     base = loader.load(workspace, plan.task)
     digest = TrainingRows.load(workspace.out(plan.task, "prepare")).digest
-    variants = [(variant, loader.varied(workspace, plan.task, variant.changes)) for variant in plan.all_variants()]
+    variants = [(variant, loader.load_with(workspace, plan.task, variant.changes)) for variant in plan.all_variants()]
     return [
         StudyRun(variant, seed, _key(task, seed, f"{digest} {plan.rows}"), plan.rows)
         for seed in range(base.train.seed, base.train.seed + plan.repeat)

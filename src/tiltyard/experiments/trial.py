@@ -14,7 +14,7 @@ from tiltyard import files
 from tiltyard.config.task import Task
 from tiltyard.errors import TiltyardError
 from tiltyard.modeling.metrics.base import Context
-from tiltyard.preparation.training_rows import TrainingRows, some
+from tiltyard.preparation.training_rows import TrainingRows, sample_rows
 from tiltyard.training.fit import RunPaths
 from tiltyard.training.train import fit_all, opened
 from tiltyard.workspace import Workspace
@@ -84,8 +84,8 @@ def _fewer(parts: TrainingRows, rows: int | None) -> TrainingRows:
     share = validation_rows(known, len(parts.validation[1]), rows)
     return dataclasses.replace(
         parts,
-        train=some(parts.train, rows),
-        validation=some(parts.validation, share),
+        train=sample_rows(parts.train, rows),
+        validation=sample_rows(parts.validation, share),
         digest=f"{parts.digest} {rows} rows",
     )
 
@@ -101,11 +101,11 @@ def _measured(task: Task, parts: TrainingRows, body: keras.Model, context: Conte
     """Measure as the evaluation does, on the validation rows; None if the model gives no numbers."""
     from tiltyard.training import network
 
-    model, (features, truth) = network.inference(task, body, parts.encoder), parts.validation
+    model, (features, truth) = network.build_inference(task, body, parts.encoder), parts.validation
     if task.model.translates:
         features = features[:][:, : model.input_shape[1]]  # the rest is what a writer is told while it learns
     condensed, start = [], 0
-    for outputs in network.answered(model, features):
+    for outputs in network.predict_batches(model, features):
         condensed.append(task.kind.condense(parts.encoder, truth[start : start + len(outputs)], outputs))
         start += len(outputs)
     value = task.metric.score(truth, np.concatenate(condensed), context)

@@ -87,7 +87,7 @@ def _started(calls: list[tuple[Any, ...]]) -> Iterator[list[SpawnProcess]]:
 
 def _begin(lock: Path, log: Path, task: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     """Run in the new process."""
-    stage.bind(lock, log)
+    stage.die_with_parent(lock, log)
     task(*arguments)
 
 

@@ -44,7 +44,7 @@ print(psutil.Process().memory_info().rss / 2**20)
 """
 
 
-def duel(workspace: Workspace, task: Task, report: Json, test: TestPart, champion: Champion | None) -> Duel:
+def build_duel(workspace: Workspace, task: Task, report: Json, test: TestPart, champion: Champion | None) -> Duel:
     """Let all answer the sealed rows, here and now; `report` is the evaluation's."""
     predictor = Predictor.load(workspace.out(task.name, "train"))
     predictions = evaluate.predict(workspace, task, predictor, test)

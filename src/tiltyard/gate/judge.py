@@ -13,11 +13,11 @@ from tiltyard.errors import RegistryError
 from tiltyard.gate import duel_setup
 from tiltyard.gate.checks.base import versus
 from tiltyard.gate.duel import Duel
-from tiltyard.gate.verdict import Verdict, word
+from tiltyard.gate.verdict import Verdict, decide
 from tiltyard.modeling.inference.predictor import version
 from tiltyard.preparation.sealed_test import TestPart, read_test
 from tiltyard.registry.provenance import code
-from tiltyard.registry.registry import Registry, withdrawn
+from tiltyard.registry.registry import Registry, rolled_back
 from tiltyard.workspace import Workspace
 
 Json = dict[str, Any]
@@ -41,11 +41,11 @@ def judge(workspace: Workspace, task: Task, evaluated: Evaluated | None = None, 
         return dataclasses.replace(verdict, reasons=[f"version {before} is already the champion"], told=True)
     if not again and (known := _known(registry, verdict)):
         return known
-    duel = duel_setup.duel(workspace, task, report, test, champion)
+    duel = duel_setup.build_duel(workspace, task, report, test, champion)
     outcomes = [plugins.load("checks", name)().outcome(duel) for name in plugins.names("checks")]
     reasons = [outcome.text for outcome in outcomes if outcome.state == "failed"] or _praise(duel)
     return dataclasses.replace(
-        verdict, verdict=word(outcomes), reasons=reasons, outcomes=outcomes, evidence=duel.evidence()
+        verdict, verdict=decide(outcomes), reasons=reasons, outcomes=outcomes, evidence=duel.evidence()
     )
 
 
@@ -76,7 +76,7 @@ def read_evaluated(workspace: Workspace, task: Task) -> Evaluated:
 def _known(registry: Registry, verdict: Verdict) -> Verdict | None:
     """Return the earlier verdict on the very same, or hold a version that was rolled back."""
     decisions = registry.decisions(verdict.task)
-    if back := withdrawn(decisions).get(verdict.version):
+    if back := rolled_back(decisions).get(verdict.version):
         reason = (
             f"version {verdict.version} was rolled back by {back.who} on {back.time}; to judge it again: "
             f"tiltyard promote {verdict.task} --again"

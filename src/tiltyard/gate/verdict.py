@@ -56,7 +56,7 @@ class Verdict:
         return cls(**{name: getattr(decision, name) for name in names}, outcomes=outcomes, told=True)
 
 
-def word(outcomes: Sequence[Outcome]) -> Word:
+def decide(outcomes: Sequence[Outcome]) -> Word:
     """Draw the consequence: the gravest failure decides."""
     failed = {outcome.severity for outcome in outcomes if outcome.state == "failed"}
     return "REJECT" if "REJECT" in failed else "HOLD" if failed else "PROMOTE"

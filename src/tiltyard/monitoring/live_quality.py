@@ -77,8 +77,8 @@ def _arm(rows: pd.DataFrame) -> dict[str, Any]:
 
 def live(workspace: Workspace, task: Task) -> LiveQuality:
     """Read what was recorded, and put truths to answers."""
-    answers = _frame(records.recorded(workspace, task, "answers", [f"record.{name}" for name in COLUMNS]))
-    told = _frame(records.recorded(workspace, task, "truths")).sort_values("received", kind="stable")
+    answers = _frame(records.read(workspace, task, "answers", [f"record.{name}" for name in COLUMNS]))
+    told = _frame(records.read(workspace, task, "truths")).sort_values("received", kind="stable")
     counted = _counted(told)
     joined = answers.sort_values("time", kind="stable").merge(counted, on=ROW, how="left")
     asked = joined[joined["arm"] != "shadow"]

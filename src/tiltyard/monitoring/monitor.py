@@ -12,10 +12,10 @@ from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.errors import RequestError
 from tiltyard.modeling.inference.encoder import Encoder
-from tiltyard.modeling.inference.reference import Spread, distance, looked_at
+from tiltyard.modeling.inference.reference import Spread, distance, from_instances
 from tiltyard.modeling.metrics.distance import Distance
 from tiltyard.monitoring.live_quality import LiveQuality, live
-from tiltyard.monitoring.records import gather, latest
+from tiltyard.monitoring.records import compact, latest
 from tiltyard.registry.registry import Registry
 from tiltyard.serving.http.drift_gauges import FEWEST
 from tiltyard.serving.model.loaded_model import LoadedModel
@@ -26,7 +26,7 @@ ROWS = 10_000  # the latest of what was recorded: drift is about now
 
 def monitor(workspace: Workspace, task: Task) -> dict[str, Any]:
     """Gather what was recorded, and say what it shows."""
-    gathered, champion = gather(workspace, task), Registry(workspace).champion(task.name)
+    gathered, champion = compact(workspace, task), Registry(workspace).champion(task.name)
     found = live(workspace, task)
     return {
         "task": task.name,
@@ -93,7 +93,7 @@ def compared(task: Task, encoder: Encoder, spreads: dict[str, Spread], rows: lis
 def _looked_at(encoder: Encoder, rows: list[Any]) -> tuple[list[dict[str, Array]], list[str]]:
     """Look at the rows that the model takes, all at once if it takes all; return why it refuses the others."""
     try:
-        return [looked_at(encoder, rows)], []
+        return [from_instances(encoder, rows)], []
     except RequestError:
         taken, refusals = list[Any](), list[str]()
     for row in rows:
@@ -102,7 +102,7 @@ def _looked_at(encoder: Encoder, rows: list[Any]) -> tuple[list[dict[str, Array]
             taken.append(row)
         except RequestError as error:
             refusals.append(f"{error.field.partition('.')[2] or error.field}: {error.message}")
-    return ([looked_at(encoder, taken)] if taken else []), refusals
+    return ([from_instances(encoder, taken)] if taken else []), refusals
 
 
 def _column(task: Task, name: str, one: Distance, of: int) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def held(workspace: Workspace, task: Task) -> Iterator[Path]:
         yield folder
 
 
-def gather(workspace: Workspace, task: Task) -> int:
+def compact(workspace: Workspace, task: Task) -> int:
     """Put closed spools into Parquet; give how many there were."""
     import pyarrow.parquet as pq
 
@@ -53,7 +53,7 @@ def gather(workspace: Workspace, task: Task) -> int:
     return done
 
 
-def recorded(workspace: Workspace, task: Task, kind: str, columns: Sequence[str] | None = None) -> pa.Table:
+def read(workspace: Workspace, task: Task, kind: str, columns: Sequence[str] | None = None) -> pa.Table:
     """Return all answers or truths there are, gathered or not, oldest file first; of all columns or of some."""
     import pyarrow as pa
 

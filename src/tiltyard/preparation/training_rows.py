@@ -46,7 +46,7 @@ class TrainingRows:
         return replace(self, train=train, validation=validation)
 
 
-def some(part: tuple[Features, Array], most: int) -> tuple[Array, Array]:
+def sample_rows(part: tuple[Features, Array], most: int) -> tuple[Array, Array]:
     """Return at most so many rows of a part, from all over it: they may lie in an order that means something."""
     features, truth = part
     places = np.unique(np.linspace(0, len(truth) - 1, min(most, len(truth))).astype(int))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tiltyard.config.task import Task
 from tiltyard.errors import RegistryError
 from tiltyard.modeling.inference.predictor import version
-from tiltyard.registry.registry import Registry, reign
+from tiltyard.registry.registry import Registry, champion_history
 from tiltyard.workspace import Workspace
 
 SHORTEST = 4  # letters that may stand for a version
@@ -16,7 +16,9 @@ def aliases(workspace: Workspace, task: Task) -> dict[str, str]:
     registry, train = Registry(workspace), workspace.out(task.name, "train")
     champion = registry.champion(task.name)
     found = {"champion": champion.version} if champion else {}
-    before = [one.version for one in reign(registry.decisions(task.name)) if one.version != found.get("champion")]
+    before = [
+        one.version for one in champion_history(registry.decisions(task.name)) if one.version != found.get("champion")
+    ]
     if before:
         found["previous"] = before[-1]
     if (train / "model.onnx").is_file():

@@ -202,7 +202,11 @@ class Registry:
 
     def _earlier(self, champion: Champion) -> Decision:
         """Find the decision that made the version before this one champion."""
-        before = [decision for decision in reign(self.decisions(champion.task)) if decision.version != champion.version]
+        before = [
+            decision
+            for decision in champion_history(self.decisions(champion.task))
+            if decision.version != champion.version
+        ]
         for decision in reversed(before):
             if self.workspace.package(champion.task, decision.version).is_dir():
                 return decision
@@ -239,7 +243,7 @@ def _disagreement(ledger: Ledger, found: pointer.Pointer, decisions: list[Decisi
     return []
 
 
-def reign(decisions: list[Decision]) -> list[Decision]:
+def champion_history(decisions: list[Decision]) -> list[Decision]:
     """Return the champions up to the present one, without those that were rolled back."""
     stack: list[Decision] = []
     for decision in decisions:
@@ -251,7 +255,7 @@ def reign(decisions: list[Decision]) -> list[Decision]:
     return stack
 
 
-def withdrawn(decisions: list[Decision]) -> dict[str, Decision]:
+def rolled_back(decisions: list[Decision]) -> dict[str, Decision]:
     """Return the versions that were rolled back and not promoted since, each with its rollback."""
     found: dict[str, Decision] = {}
     for decision in decisions:

@@ -9,7 +9,7 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.modeling.columns._vocabulary import PAD
-from tiltyard.preparation.training_rows import TrainingRows, some
+from tiltyard.preparation.training_rows import TrainingRows, sample_rows
 from tiltyard.training.diagnosis import Losses
 
 if TYPE_CHECKING:
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 ROWS = 1000  # of each part that are looked at
 
 
-def losses(task: Task, parts: TrainingRows, body: keras.Model) -> Losses:
+def baseline_losses(task: Task, parts: TrainingRows, body: keras.Model) -> Losses:
     """Measure without dropout, augmentation, weights of rows or penalties, all of which the curves hold."""
     from tiltyard.training import network
 
     constant = _constant(task, network.answers(parts.encoder, parts.train[1]), body.output_shape[-1])
     (train, train_constant), (later, later_constant) = (
-        _losses(task, parts, body, constant, some(part, ROWS)) for part in (parts.train, parts.validation)
+        _losses(task, parts, body, constant, sample_rows(part, ROWS)) for part in (parts.train, parts.validation)
     )
     return Losses(train, later, train_constant, later_constant)
 
@@ -51,7 +51,7 @@ def _losses(
     answers = network.answers(parts.encoder, part[1])
     answers = answers.reshape(len(answers), -1)
     sums, start = np.zeros(2), 0
-    for outputs in network.answered(body, part[0]):
+    for outputs in network.predict_batches(body, part[0]):
         truth = answers[start : start + len(outputs)]
         for place, guess in enumerate((outputs, np.broadcast_to(constant, outputs.shape))):
             sums[place] += len(outputs) * float(np.mean(np.asarray(loss(truth, guess))))

@@ -14,7 +14,7 @@ from tiltyard.arrays import Array
 from tiltyard.config.schedules import Plateau
 from tiltyard.config.task import Task
 from tiltyard.config.train_section import Train
-from tiltyard.preparation.training_rows import TrainingRows, some
+from tiltyard.preparation.training_rows import TrainingRows, sample_rows
 from tiltyard.training import diagnosis
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ def fit(task: Task, parts: TrainingRows, place: RunPaths) -> FitResult:
     from tiltyard.training import network
 
     keras.utils.set_random_seed(task.train.seed)
-    body = network.core(task, parts.encoder, parts.train[0].shape[1:])
-    model = network.trainer(task, body)
+    body = network.build_core(task, parts.encoder, parts.train[0].shape[1:])
+    model = network.build_trainer(task, body)
     done: list[CheckpointCallback] = []
     looks: list[dict[str, Any]] = []
     for number, settings in enumerate(task.train.parts):
@@ -206,7 +206,7 @@ class _Part:
 
         if not self.task.train.watch or keras.backend.backend() not in WAYS:
             return []
-        features, truth = some(self.parts.train, min(ROWS, self.task.train.batch_size))
+        features, truth = sample_rows(self.parts.train, min(ROWS, self.task.train.batch_size))
         rows = features, network.targets(self.task, self.parts.encoder, truth)
         return [GradientStats(self.body, network.loss(self.task), rows, watch.writer)]
 

@@ -9,7 +9,7 @@ import numpy as np
 from tiltyard.arrays import Array
 
 
-def ends(missed: Array, share: float) -> tuple[Array, Array]:
+def residual_quantiles(missed: Array, share: float) -> tuple[Array, Array]:
     """Return what to add for the lower and for the upper end, from (rows, steps) of truth minus forecast.
 
     Of n rows the k-th smallest and largest are taken so that a new row like them lies between with at least that

@@ -24,7 +24,7 @@ LONGEST = 300  # characters of a complaint of Keras
 AT_ONCE, BYTES = 1024, 1 << 22  # rows that are answered together, and what they may hold
 
 
-def core(task: Task, encoder: Encoder, shape: tuple[int, ...]) -> keras.Model:
+def build_core(task: Task, encoder: Encoder, shape: tuple[int, ...]) -> keras.Model:
     """Scale by the training rows' statistics, the family's layers, the output layer."""
     import keras
 
@@ -73,7 +73,7 @@ def _last(task: Task, encoder: Encoder, features: keras.KerasTensor) -> keras.Ke
     return keras.layers.Rescaling(1 / std, -mean / std, dtype="float32")(features[:, -1, place : place + 1])
 
 
-def trainer(task: Task, body: keras.Model) -> keras.Model:
+def build_trainer(task: Task, body: keras.Model) -> keras.Model:
     """Put augmentation in front of the core, which it shares; export leaves it out."""
     import keras
 
@@ -83,7 +83,9 @@ def trainer(task: Task, body: keras.Model) -> keras.Model:
     return keras.Model(features, body(augmentation(task.train.augment, task.train.seed)(features)))
 
 
-def inference(task: Task, body: keras.Model, encoder: Encoder, ends: tuple[Array, Array] | None = None) -> keras.Model:
+def build_inference(
+    task: Task, body: keras.Model, encoder: Encoder, ends: tuple[Array, Array] | None = None
+) -> keras.Model:
     """Put the way back to the target's own units behind the core; this is what is exported.
 
     `ends` is what a forecast may miss by, below and above, at each step.
@@ -106,10 +108,10 @@ def inference(task: Task, body: keras.Model, encoder: Encoder, ends: tuple[Array
 
 def outputs(model: keras.Model, features: Features) -> Array:
     """Return what a model answers."""
-    return np.concatenate(list(answered(model, features)))
+    return np.concatenate(list(predict_batches(model, features)))
 
 
-def answered(model: keras.Model, features: Features) -> Iterator[Array]:
+def predict_batches(model: keras.Model, features: Features) -> Iterator[Array]:
     """Yield what a model answers, as many rows at a time as are small, and without building a function for it."""
     largest = max(4 * int(np.prod(shape[1:])) for shape in (model.input_shape, model.output_shape))
     some = min(AT_ONCE, max(1, BYTES // largest))

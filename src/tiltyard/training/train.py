@@ -14,7 +14,7 @@ from tiltyard.config.task import Task
 from tiltyard.errors import DataError
 from tiltyard.preparation.training_rows import TrainingRows
 from tiltyard.training import ensemble
-from tiltyard.training.constant_baseline import losses
+from tiltyard.training.constant_baseline import baseline_losses
 from tiltyard.training.cross_validation import cross_validate
 from tiltyard.training.diagnosis import diagnose
 from tiltyard.training.fit import FitResult, RunPaths, fit
@@ -39,7 +39,7 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
     place = RunPaths(state, workspace.logs(task.name), task.name)
     folds = {"folds": cross_validate(task, parts, place)} if task.train.folds else {}
     body, record = fit_all(task, parts, place)
-    model = network.inference(task, body, parts.encoder, _ends(task, parts, body))
+    model = network.build_inference(task, body, parts.encoder, _ends(task, parts, body))
     with files.replacing_folder(workspace.out(task.name, "train")) as folder:
         parts.encoder.save(folder / "encoder.json")
         record |= {
@@ -59,7 +59,7 @@ def opened(workspace: Workspace, task: Task) -> TrainingRows:
     parts = TrainingRows.load(workspace.out(task.name, "prepare"), task.model.inherit(workspace))
     if task.train.batch_size > (rows := len(parts.train[0])):
         raise DataError(f"train.batch_size: expected 1 to {rows}, the training rows; received {task.train.batch_size}")
-    with environment.hushed():
+    with environment.suppress_native_output():
         _set_up(task)
     return parts.taught() if task.model.translates else parts
 
@@ -85,7 +85,7 @@ def fit_all(task: Task, parts: TrainingRows, place: RunPaths) -> tuple[keras.Mod
     """Fit the one model, or all members of an ensemble; give it with the record of the training."""
     if task.train.members == 1:
         fitted = fit(task, parts, place)
-        found = diagnose(losses(task, parts, fitted.body), fitted.record, fitted.looks)
+        found = diagnose(baseline_losses(task, parts, fitted.body), fitted.record, fitted.looks)
         return fitted.body, {**fitted.record, "diagnosis": found}
     members = []
     for number in range(task.train.members):
@@ -112,20 +112,20 @@ def _joined(task: Task, parts: TrainingRows, members: list[FitResult]) -> tuple[
         "parameters": body.count_params(),
         "members": told,
         "correlation": ensemble.correlation(outputs, answers),
-        "diagnosis": diagnose(losses(task, parts, body), record, members[0].looks),
+        "diagnosis": diagnose(baseline_losses(task, parts, body), record, members[0].looks),
     }
 
 
 def _ends(task: Task, parts: TrainingRows, body: keras.Model) -> tuple[Array, Array] | None:
     """Learn from validation rows what a forecast may miss by, if the task asks for it."""
     from tiltyard.training import network
-    from tiltyard.training.interval import ends
+    from tiltyard.training.interval import residual_quantiles
 
     if not task.target.interval:
         return None
     features, truth = parts.validation
     missed = network.answers(parts.encoder, truth).reshape(len(truth), -1) - network.outputs(body, features)
-    return ends(missed, task.target.interval)
+    return residual_quantiles(missed, task.target.interval)
 
 
 def device() -> dict[str, str]:

@@ -43,7 +43,7 @@ def check(workspace: Workspace, task: Task, against: Path | None = None) -> Chec
         subject = replace(subject, earlier=PreviousData(comparisons=tuple(_new(subject))))
     else:
         data = files.sha256(folder)
-        known = _previous_data.earlier(workspace, subject, data)
+        known = _previous_data.previous_data(workspace, subject, data)
         subject = replace(subject, earlier=replace(known, comparisons=(*_parts(subject), *known.comparisons)))
         _previous_data.record(workspace, task.name, data, subject.rows)
     found = [found for finding in _findings(subject) for found in finding.look(subject)]

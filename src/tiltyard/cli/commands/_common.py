@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tiltyard import progress
-from tiltyard.environment import silence
+from tiltyard.environment import configure_tools
 from tiltyard.errors import TiltyardError
 from tiltyard.workspace import Workspace
 
@@ -31,13 +31,13 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead 
 def find() -> Workspace:
     """Return the project around the working directory."""
     workspace = Workspace.find()
-    silence(workspace)
+    configure_tools(workspace)
     return workspace
 
 
 def changing(tasks: tuple[str, ...], verb: Callable[[Workspace, Task], Any]) -> Iterator[tuple[str, Any]]:
     """Run a verb that writes what a run writes, too: each task after whoever works on it now."""
-    return named(tasks, _after(verb))
+    return run_named(tasks, _after(verb))
 
 
 def _after(verb: Callable[[Workspace, Task], Any], *, reading: bool = False) -> Callable[[Workspace, Task], Any]:
@@ -51,7 +51,7 @@ def _after(verb: Callable[[Workspace, Task], Any], *, reading: bool = False) -> 
     return waited
 
 
-def named(tasks: tuple[str, ...], verb: Callable[[Workspace, Task], Any]) -> Iterator[tuple[str, Any]]:
+def run_named(tasks: tuple[str, ...], verb: Callable[[Workspace, Task], Any]) -> Iterator[tuple[str, Any]]:
     """Run a verb for the named tasks, or for all; of several, one that fails leaves the others alone.
 
     Every task file is read before anything runs. A name that no task has is a slip of the hand: nothing runs then.
@@ -96,20 +96,20 @@ def complain(error: TiltyardError) -> None:
         click.echo(click.style("next:  ", fg="cyan", bold=True) + error.hint, err=True, color=color)
 
 
-def one(name: str, verb: Callable[[Workspace, Task], Any]) -> Any:
+def run_one(name: str, verb: Callable[[Workspace, Task], Any]) -> Any:
     """Run a verb for one task."""
-    ((_, result),) = named((name,), verb)  # one that fails is raised
+    ((_, result),) = run_named((name,), verb)  # one that fails is raised
     return result
 
 
 def one_changing(name: str, verb: Callable[[Workspace, Task], Any]) -> Any:
     """Run a verb for one task that writes what a run writes, too, after whoever works on it now."""
-    return one(name, _after(verb))
+    return run_one(name, _after(verb))
 
 
 def one_reading(name: str, verb: Callable[[Workspace, Task], Any]) -> Any:
     """Run a verb for one task that reads for long what a run writes: runs wait, others who read do not."""
-    return one(name, _after(verb, reading=True))
+    return run_one(name, _after(verb, reading=True))
 
 
 @contextlib.contextmanager
@@ -133,7 +133,7 @@ def print_json(content: Any) -> None:
     click.echo(json.dumps(content, indent=2, ensure_ascii=False))
 
 
-def each(results: Iterator[tuple[str, Any]], sentence: Callable[[Any], str], *, as_json: bool) -> None:
+def print_each(results: Iterator[tuple[str, Any]], sentence: Callable[[Any], str], *, as_json: bool) -> None:
     """Print a sentence a task as soon as it is done, or all results as one JSON object by task."""
     if as_json:
         print_json({name: vars(result) if is_dataclass(result) else result for name, result in results})

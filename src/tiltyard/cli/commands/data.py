@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tiltyard.cli.commands._common import JSON, TASK, one, one_changing, print_json
+from tiltyard.cli.commands._common import JSON, TASK, one_changing, print_json, run_one
 
 
 class Listing(click.Group):
@@ -38,7 +38,7 @@ def versions(task: str, as_json: bool) -> None:
     from tiltyard.data import history as verb
     from tiltyard.preparation.modalities.base import reader
 
-    rows = one(task, lambda w, t: verb.data(w, t.name, reader(t)))
+    rows = run_one(task, lambda w, t: verb.data(w, t.name, reader(t)))
     if as_json:
         print_json(rows)
     else:
@@ -58,7 +58,7 @@ def diff(task: str, old: str | None, new: str | None, as_json: bool) -> None:
     from tiltyard.data import history as verb
     from tiltyard.preparation.modalities.base import reader
 
-    change = one(task, lambda w, t: verb.diff(w, t.name, reader(t), old, new))
+    change = run_one(task, lambda w, t: verb.diff(w, t.name, reader(t), old, new))
     if as_json:
         print_json(asdict(change))
     else:

@@ -38,7 +38,7 @@ def search(task: str, trials: int, jobs: int, apply: bool, as_json: bool) -> Non
     else:
         experiments.search(result)
     if apply:
-        path = edit.amend(find(), task, result["best"]["values"])
+        path = edit.set_values(find(), task, result["best"]["values"])
         click.echo(f"written: tasks/{path.name}; next: tiltyard run {task}", err=True)
 
 
@@ -62,7 +62,7 @@ def study(task: str, jobs: int, into: Path | None, as_json: bool, **wish: Any) -
     from tiltyard.experiments import study as verb
     from tiltyard.experiments import study_plan
 
-    name, planned = study_plan.wished(task, **wish)
+    name, planned = study_plan.from_cli(task, **wish)
     tell = functools.partial(click.echo, err=True)
     result = one_reading(planned.task, lambda w, _: verb.study(w, name, planned, jobs, tell))
     if into:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from tiltyard import environment
-from tiltyard.cli.commands._common import JSON, TASK, TASKS, find, named, one, print_json
+from tiltyard.cli.commands._common import JSON, TASK, TASKS, find, print_json, run_named, run_one
 
 
 @click.command()
@@ -29,7 +29,7 @@ def explain(task: str, rows: tuple[int, ...], only: tuple[str, ...], as_json: bo
     from tiltyard.explain.explain import explain as verb
 
     with environment.native_redirected(find().log("explain")):
-        result = one(task, lambda w, t: verb(w, t, Wish(rows, only), lambda text: click.echo(text, err=True)))
+        result = run_one(task, lambda w, t: verb(w, t, Wish(rows, only), lambda text: click.echo(text, err=True)))
     if as_json:
         print_json(result)
     else:
@@ -50,7 +50,7 @@ def report(tasks: tuple[str, ...], into: Path | None, show_it: bool, as_json: bo
     """
     from tiltyard.report.report import report as verb
 
-    workspace, listed = find(), [task for _, task in named(tasks, lambda _, task: task)]
+    workspace, listed = find(), [task for _, task in run_named(tasks, lambda _, task: task)]
     result = verb(workspace, listed, into, lambda text: click.echo(text, err=True))
     if as_json:
         print_json(result)

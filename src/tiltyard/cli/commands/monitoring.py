@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tiltyard.cli.commands._common import JSON, TASK, one, print_json
+from tiltyard.cli.commands._common import JSON, TASK, print_json, run_one
 
 
 @click.command()
@@ -34,10 +34,10 @@ def traffic(task: str, share: float | None, off: bool, as_json: bool, **ways: st
     if share is not None and not wanted:
         raise click.UsageError("--share: expected --shadow or --canary, too")
     if off:
-        one(task, verb.end)
+        run_one(task, verb.end)
     if wanted:
-        one(task, lambda w, t: verb.begin(w, t, wanted[0], share or 1.0))
-    found = one(task, verb.traffic)
+        run_one(task, lambda w, t: verb.begin(w, t, wanted[0], share or 1.0))
+    found = run_one(task, verb.traffic)
     if as_json:
         print_json(found)
     else:
@@ -58,7 +58,7 @@ def monitor(task: str, as_json: bool) -> None:
     from tiltyard.cli.output import monitoring
     from tiltyard.monitoring.monitor import monitor as verb
 
-    found = one(task, verb)
+    found = run_one(task, verb)
     if as_json:
         print_json(found)
     else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tiltyard.cli.commands._common import JSON, TASKS, changing, each, end, find, pipeline, plain, print_json
+from tiltyard.cli.commands._common import JSON, TASKS, changing, end, find, pipeline, plain, print_each, print_json
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def fetch(tasks: tuple[str, ...], force: bool, as_json: bool) -> None:
 
     told = {"new": "new", "same": "as before", "edited": "edited by hand and kept; --force fetches over it"}
     fetched = changing(tasks, lambda w, t: verb(w, t, force=force))
-    each(fetched, lambda raw: f"raw data {raw.data[:12]}, {told[raw.state]}", as_json=as_json)
+    print_each(fetched, lambda raw: f"raw data {raw.data[:12]}, {told[raw.state]}", as_json=as_json)
 
 
 @click.command()
@@ -36,7 +36,7 @@ def resolve(tasks: tuple[str, ...], as_json: bool) -> None:
     """Write what each stage reads of the task file, defaults filled in; DVC sees by it what has to run again."""
     from tiltyard.config.resolve import resolve as verb
 
-    each(changing(tasks, verb), lambda written: f"wrote {', '.join(written)}", as_json=as_json)
+    print_each(changing(tasks, verb), lambda written: f"wrote {', '.join(written)}", as_json=as_json)
 
 
 @click.command()
@@ -53,7 +53,7 @@ def validate(tasks: tuple[str, ...], as_json: bool) -> None:
         return "\n".join([first, *(click.style(f"  {word}: ", fg="yellow") + text for word, text in told)])
 
     results = changing(tasks, lambda w, t: verb(w, t).to_json() if as_json else verb(w, t))
-    each(results, sentence, as_json=as_json)
+    print_each(results, sentence, as_json=as_json)
 
 
 @click.command()
@@ -67,7 +67,7 @@ def prepare(tasks: tuple[str, ...], reseal: bool, as_json: bool) -> None:
     def sentence(facts: Any) -> str:
         return ", ".join(f"{count} {part}" for part, count in facts["rows"].items()) + " rows"
 
-    each(changing(tasks, lambda w, t: verb(w, t, reseal=reseal)), sentence, as_json=as_json)
+    print_each(changing(tasks, lambda w, t: verb(w, t, reseal=reseal)), sentence, as_json=as_json)
 
 
 @click.command()
@@ -93,7 +93,7 @@ def train(tasks: tuple[str, ...], range_test: bool, as_json: bool) -> None:
         return
     from tiltyard.training.train import train as verb
 
-    each(changing(tasks, verb), tables.training, as_json=as_json)
+    print_each(changing(tasks, verb), tables.training, as_json=as_json)
 
 
 @click.command()
@@ -156,7 +156,7 @@ def package(tasks: tuple[str, ...], as_json: bool) -> None:
     """Build the Bento of the judged model, start it, and hold its answers against the evaluation."""
     from tiltyard.serving.packaging.package import package as verb
 
-    each(changing(tasks, verb), lambda version: f"packaged and proven, version {version}", as_json=as_json)
+    print_each(changing(tasks, verb), lambda version: f"packaged and proven, version {version}", as_json=as_json)
 
 
 @contextlib.contextmanager

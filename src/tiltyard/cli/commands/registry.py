@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from tiltyard.cli.commands._common import JSON, TASK, complain, find, one, print_json
+from tiltyard.cli.commands._common import JSON, TASK, complain, find, print_json, run_one
 from tiltyard.errors import TiltyardError
 
 
@@ -36,7 +36,7 @@ def history(task: str, as_json: bool) -> None:
     from tiltyard.cli.output import tables
     from tiltyard.registry.history import history as verb
 
-    decisions = one(task, verb)
+    decisions = run_one(task, verb)
     if as_json:
         print_json(decisions)
     else:
@@ -54,7 +54,7 @@ def rollback(task: str, as_json: bool) -> None:
     """Let the champion before this one serve again."""
     from tiltyard.registry.rollback import rollback as verb
 
-    decision = one(task, verb)
+    decision = run_one(task, verb)
     if as_json:
         print_json(decision.model_dump(mode="json"))
     else:
@@ -75,7 +75,7 @@ def why(task: str, version: str | None, as_json: bool) -> None:
     from tiltyard.cli.output import tables
     from tiltyard.registry.why import why as verb
 
-    found = one(task, lambda w, t: verb(w, t, version))
+    found = run_one(task, lambda w, t: verb(w, t, version))
     if as_json:
         print_json(found)
         return
@@ -102,7 +102,7 @@ def compare(task: str, first: str, second: str, as_json: bool) -> None:
     from tiltyard.cli.output import tables
     from tiltyard.registry.compare import compare as verb
 
-    found = one(task, lambda w, t: verb(w, t, first, second))
+    found = run_one(task, lambda w, t: verb(w, t, first, second))
     if as_json:
         print_json(found)
         return
@@ -131,7 +131,7 @@ def verify(tasks: tuple[str, ...], against: str | None, as_json: bool) -> None:
     from tiltyard.registry.verify import verify as verb
 
     if len(tasks) == 1 and not against:
-        rows = [{"task": tasks[0], **row} for row in one(tasks[0], verb)]
+        rows = [{"task": tasks[0], **row} for row in run_one(tasks[0], verb)]
     else:
         rows = [*everything(find(), tasks, against)]
     if as_json:
@@ -155,7 +155,7 @@ def approve(task: str, version: str, as_json: bool) -> None:
     """
     from tiltyard.registry.approve import approve as verb
 
-    decision = one(task, lambda w, t: verb(w, t, version))
+    decision = run_one(task, lambda w, t: verb(w, t, version))
     if as_json:
         print_json(decision.model_dump(mode="json"))
     else:

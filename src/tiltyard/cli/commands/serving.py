@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tiltyard.cli.commands._common import TASK, TASKS, find, one, print_json
+from tiltyard.cli.commands._common import TASK, TASKS, find, print_json, run_one
 
 
 @click.command()
@@ -94,16 +94,16 @@ def predict(task: str, text: str | None, path: str | None, out: Path | None) -> 
     if path is not None and out is not None:
         from tiltyard.serving.predict_file import predict_file
 
-        done = one(task, lambda w, t: predict_file(w, t, Path(path), out))
+        done = run_one(task, lambda w, t: predict_file(w, t, Path(path), out))
         print_json(done)
         _tell(done.get("rejected", 0), done.get("rejected_rows"))
     elif path is not None:
         rejected = Path(f"{Path(path).stem}.rejected.csv")
-        answers = one(task, lambda w, t: verb.predict_csv(w, t, Path(path), rejected))
+        answers = run_one(task, lambda w, t: verb.predict_csv(w, t, Path(path), rejected))
         print_json(answers)
         _tell(answers.count(None), rejected)
     else:
-        print_json(one(task, lambda w, t: verb.predict(w, t, text or "")))
+        print_json(run_one(task, lambda w, t: verb.predict(w, t, text or "")))
 
 
 def _tell(rejected: int, path: object) -> None:

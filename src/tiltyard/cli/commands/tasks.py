@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from tiltyard.cli.commands._common import JSON, TASK, TASKS, find, named, print_json
+from tiltyard.cli.commands._common import JSON, TASK, TASKS, find, print_json, run_named
 
 PROBLEMS = ["regression", "classification", "forecasting"]
 
@@ -36,7 +36,7 @@ def init(task: str, force: bool, as_json: bool, **wish: Any) -> None:
 
     from tiltyard.cli.output import tables
     from tiltyard.config.draft.draft import DraftRequest
-    from tiltyard.config.draft.draft import init as verb
+    from tiltyard.config.draft.draft import draft_task as verb
 
     drafted = verb(find(), task, DraftRequest(**wish), force=force)
     if as_json:
@@ -106,7 +106,7 @@ def check(tasks: tuple[str, ...], against: str | None, as_json: bool) -> None:
 
     if against and len(tasks) != 1:
         raise click.UsageError("expected one task with --against")
-    results = dict(named(tasks, lambda w, t: verb(w, t, Path(against) if against else None)))
+    results = dict(run_named(tasks, lambda w, t: verb(w, t, Path(against) if against else None)))
     if as_json:
         print_json({name: checked.to_json() for name, checked in results.items()})
     for checked in [] if as_json else results.values():

@@ -15,7 +15,7 @@ from tiltyard import files
 from tiltyard.arrays import empty
 from tiltyard.config import loader, task_list
 from tiltyard.config.draft import images, time_series, yaml_text
-from tiltyard.config.draft.leakage import leaks
+from tiltyard.config.draft.leakage import leakage_score
 from tiltyard.config.draft.profile import ColumnProfile, trait
 from tiltyard.data import table_reader
 from tiltyard.data.sources.file import File
@@ -55,7 +55,7 @@ class Drafted:
     repairs: list[str]
 
 
-def init(workspace: Workspace, name: str, wish: DraftRequest, *, force: bool = False) -> Drafted:
+def draft_task(workspace: Workspace, name: str, wish: DraftRequest, *, force: bool = False) -> Drafted:
     """Write tasks/NAME.yaml and enter it into params.yaml."""
     path = workspace.task_file(name)
     if path.exists() and not force:
@@ -65,7 +65,7 @@ def init(workspace: Workspace, name: str, wish: DraftRequest, *, force: bool = F
     text = yaml_text.text(Path(wish.data).name, made.content, made.traits, made.repairs, made.comments)
     loader.parse(text, name, f"tasks/{name}.yaml")
     files.write_text(path, text)
-    task_list.enter(workspace, name)
+    task_list.add(workspace, name)
     return Drafted(str(path.relative_to(workspace.root)), made.problem, made.rows, made.traits, made.repairs)
 
 
@@ -179,7 +179,7 @@ def _judged(rows: pd.DataFrame, seen: ColumnProfile, wish: DraftRequest, problem
     labels = problem == "classification"
     if seen.reason or (seen.kind == "date" and not labels):  # a number may grow with time
         return seen
-    if score := leaks(rows[seen.name].tolist(), rows[wish.target].tolist(), labels=labels):
+    if score := leakage_score(rows[seen.name].tolist(), rows[wish.target].tolist(), labels=labels):
         return seen.left_out(f"leaks the target: it alone tells it, {score:.1%} right")
     return seen
 

@@ -17,7 +17,7 @@ RAREST = 20  # rows of each: fewer are told by chance
 FEWEST = 50  # rows below which a tree proves nothing
 
 
-def leaks(cells: Sequence[object], truth: Sequence[object], *, labels: bool) -> float:
+def leakage_score(cells: Sequence[object], truth: Sequence[object], *, labels: bool) -> float:
     """Return how well one column tells the target, by rank or through a small tree, if suspiciously well; else 0."""
     from sklearn import tree
     from sklearn.metrics import r2_score
@@ -32,7 +32,7 @@ def leaks(cells: Sequence[object], truth: Sequence[object], *, labels: bool) -> 
     if not labels and (likeness := abs(_rank_correlation(values[:, 0], target))) >= ALIKE:
         return likeness
     if not labels and _has_bins(values):  # told by the target: a name for a range of it
-        return leaks(truth, cells, labels=True)
+        return leakage_score(truth, cells, labels=True)
     chosen = np.random.default_rng(0).permutation(len(cells)) % 2 == 0
     if labels and (_are_scattered(target[chosen]) or len(np.unique(target[~chosen])) < 2):
         return 0.0  # of one label alone whatever is answered is right

@@ -15,7 +15,7 @@ from tiltyard.data.tables.column_types import convert, styles
 from tiltyard.data.tables.csv_lines import CsvLines
 from tiltyard.data.tables.dialect import delimiter_of, has_header, rows_of
 from tiltyard.data.tables.text_encoding import Utf8Stream
-from tiltyard.data.tables.type_inference import TypeInference, weighed
+from tiltyard.data.tables.type_inference import TypeInference, infer
 from tiltyard.errors import DataError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Delimited(Format):
             raise self._ragged(cut)
         if not (count := tallies[0].filled + tallies[0].missing):
             raise self.error("expected rows; received a header alone")
-        meanings, weighty = weighed(dict(zip(names, tallies, strict=True)))
+        meanings, weighty = infer(dict(zip(names, tallies, strict=True)))
         return Layout(meanings, count, [*decoding.repairs, *self._told(cut), *told, *weighty], asdict(cut))
 
     def _tallied(self, decoding: Utf8Stream, cut: CsvLines, tallies: list[TypeInference]) -> bool:

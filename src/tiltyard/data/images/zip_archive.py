@@ -27,7 +27,7 @@ def notes(archive: zipfile.ZipFile) -> list[str]:
     return archive.comment.decode("utf-8", "replace").splitlines()
 
 
-def evenly(labels: Sequence[str], rows: int | None) -> list[int]:
+def sample_per_class(labels: Sequence[str], rows: int | None) -> list[int]:
     """Choose as many places of each class as there are, spread over it, until there are enough rows; in order."""
     places: dict[str, list[int]] = {}
     for place, label in enumerate(labels):

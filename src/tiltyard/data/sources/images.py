@@ -88,7 +88,9 @@ class Images(FileLocation, Source):
         self._insist(files, [name for name in some if not labels.get(name)])
         pictures = self._named(some, labels)
         _refuse_odd(pictures)
-        return [pictures[place] for place in zip_archive.evenly([p.label for p in pictures], self.rows)], notes
+        return [
+            pictures[place] for place in zip_archive.sample_per_class([p.label for p in pictures], self.rows)
+        ], notes
 
     def _insist(self, files: ImageFiles, bare: list[str]) -> None:
         """Refuse pictures without a label."""

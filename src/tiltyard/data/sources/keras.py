@@ -183,7 +183,7 @@ def _pictures(found: Pictures, arrays: dict[str, Array], rows: int | None) -> It
 
     labels = [found.classes[int(code)] for part in PARTS for code in arrays[f"y_{part}"].ravel()]
     first = len(arrays["x_train"])
-    for place in zip_archive.evenly(labels, rows):
+    for place in zip_archive.sample_per_class(labels, rows):
         pixels = arrays["x_train"][place] if place < first else arrays["x_test"][place - first]
         content = io.BytesIO()
         Image.fromarray(pixels.astype(np.uint8)).save(content, "PNG")

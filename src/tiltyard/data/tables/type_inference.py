@@ -98,7 +98,7 @@ def _coded(values: pa.Array) -> bool:
     return pc.any(pc.match_substring_regex(first, f"^{CODE.pattern}")).as_py() is True
 
 
-def weighed(tallies: dict[str, TypeInference]) -> tuple[dict[str, ColumnType], list[str]]:
+def infer(tallies: dict[str, TypeInference]) -> tuple[dict[str, ColumnType], list[str]]:
     """Return each column's meaning, and in sentences what is read otherwise than it is written.
 
     1,234 and 1.234 may be thousands or a fraction: the other columns decide, and if they do not, it stays text.

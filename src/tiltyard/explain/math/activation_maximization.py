@@ -31,7 +31,7 @@ class Ground:
 PIXELS = Ground(np.array(127.5), np.array(127.5), 0.0, 255.0)
 
 
-def ascend(shape: tuple[int, ...], climb: Climb, ground: Ground, generator: np.random.Generator) -> Array:
+def maximize(shape: tuple[int, ...], climb: Climb, ground: Ground, generator: np.random.Generator) -> Array:
     """Climb from noise; each row of (rows, ...) by itself, in steps whose size does not hang on how steep it is."""
     x = 0.1 * generator.standard_normal(shape)  # in units of the scale
     axes = tuple(range(1, len(shape)))

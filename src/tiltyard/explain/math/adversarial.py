@@ -65,10 +65,10 @@ class AdversarialAttack:
 
     @cached_property
     def _slopes(self) -> Sloped:
-        from tiltyard.explain.math.gradients import sloped
+        from tiltyard.explain.math.gradients import value_and_gradient
         from tiltyard.explain.math.network_view import missed
 
-        return sloped(missed(self.inside))
+        return value_and_gradient(missed(self.inside))
 
     def at_once(self, features: Array, truth: Array, size: float | Array) -> Array:
         """Go the whole way along the sign of the slope."""

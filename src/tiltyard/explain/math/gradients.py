@@ -16,7 +16,7 @@ Objective = Callable[..., Any]  # tensors to a figure for each row
 Sloped = Callable[..., tuple[Array, Array]]
 
 
-def sloped(objective: Objective) -> Sloped:
+def value_and_gradient(objective: Objective) -> Sloped:
     """Compile a function that gives the figure of each row and its slope by the first argument."""
     steady()
     way = WAYS[keras.backend.backend()](objective)

@@ -26,7 +26,7 @@ def diverging(values: Array) -> Array:
     return np.asarray(WIDEST / 2 * (1 + values / most))
 
 
-def over(picture: Array, values: Array) -> Array:
+def overlay(picture: Array, values: Array) -> Array:
     """Lay numbers over a picture, which is made large enough to be seen below them."""
     times = max(1, -(-SIDE // max(picture.shape[:2])))
     large = np.kron(picture, np.ones((times, times, 1)))
@@ -36,7 +36,7 @@ def over(picture: Array, values: Array) -> Array:
     return np.asarray((1 - weight) * large + weight * coloured(smooth))
 
 
-def signed(picture: Array, weights: Array) -> Array:
+def signed_overlay(picture: Array, weights: Array) -> Array:
     """Lay numbers over a picture of the same size: red where something speaks for an answer, blue where against it."""
     most = float(np.abs(weights).max()) or 1.0
     share = np.abs(weights)[..., None] / most

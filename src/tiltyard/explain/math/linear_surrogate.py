@@ -20,13 +20,13 @@ class Line:
     r2: float
 
 
-def near(distances: Array, things: int) -> Array:
+def proximity(distances: Array, things: int) -> Array:
     """Return weights that fall with the distance, of which 1 is an ordinary one for a single thing."""
     found: Array = np.exp(-(distances**2) / (WIDTH**2 * things))
     return found
 
 
-def line(changes: Array, answers: Array, weights: Array) -> Line:
+def fit(changes: Array, answers: Array, weights: Array) -> Line:
     """Fit answers to changes (rows, things) by weighted ridge regression."""
     weights = weights / weights.sum()
     centred, missed = changes - weights @ changes, answers - weights @ answers

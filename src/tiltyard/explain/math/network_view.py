@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.explain.math.gradients import Sloped, sloped
+from tiltyard.explain.math.gradients import Sloped, value_and_gradient
 from tiltyard.explain.math.keras_graph import GraphWalker, Hidden, Place, spatial
 
 AT_ONCE = 1 << 17  # numbers of rows that go through together
@@ -50,7 +50,7 @@ class NetworkView:
     @cached_property
     def slopes(self) -> Sloped:
         """Return , for features and places, the scores there and their slopes by the features."""
-        return sloped(self.chosen)
+        return value_and_gradient(self.chosen)
 
     @cached_property
     def slopes_of_maps(self) -> Sloped:
@@ -66,7 +66,7 @@ class NetworkView:
         """Vary a tensor by adding zeros to it: all that follows is then as it was, however it branches."""
         assert at  # noqa: S101 - for the type checker: who asks has looked whether there is one
         score = opened(self.network, labels=self.labels, nudged=at[0]).chosen
-        found = sloped(lambda nudge, features, places: score(features, nudge, places))
+        found = value_and_gradient(lambda nudge, features, places: score(features, nudge, places))
         return lambda tensor, features, places: found(np.zeros_like(tensor), features, places)
 
     @property

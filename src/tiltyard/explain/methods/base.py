@@ -17,7 +17,7 @@ from tiltyard.figures import Figure
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.modeling.metrics.base import Context
 from tiltyard.preparation.sealed_test import TestPart
-from tiltyard.preparation.training_rows import TrainingRows, some
+from tiltyard.preparation.training_rows import TrainingRows, sample_rows
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -50,12 +50,12 @@ class Explained:
     @cached_property
     def known(self) -> tuple[Array, Array]:
         """Some validation rows, encoded, and their truth."""
-        return some(self.parts.validation, ROWS)
+        return sample_rows(self.parts.validation, ROWS)
 
     @cached_property
     def network(self) -> keras.Model:
         """The same model as Keras holds it: it alone has layers and gradients."""
-        with environment.hushed():
+        with environment.suppress_native_output():
             import keras
 
             return keras.saving.load_model(self.workspace.out(self.task.name, "train") / "model.keras", compile=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.explain.math.activation_maximization import PIXELS, ascend
+from tiltyard.explain.math.activation_maximization import PIXELS, maximize
 from tiltyard.explain.math.heatmap import diverging
 from tiltyard.explain.methods.base import Explained, OfMaps
 from tiltyard.figures import Figure, pictures
@@ -58,7 +58,7 @@ def excite(model: Explained, layer: Hidden) -> tuple[list[str], Array]:
     units = _lively(model, layer)
     slopes = _slopes(model, layer)
     shape = (len(units), *model.known[0].shape[1:])
-    found = ascend(shape, lambda x: slopes(x, units)[1], PIXELS, model.generator)
+    found = maximize(shape, lambda x: slopes(x, units)[1], PIXELS, model.generator)
     return [f"unit {unit}" for unit in units.tolist()], found
 
 
@@ -70,7 +70,7 @@ def _lively(model: Explained, layer: Hidden) -> Array:
 
 def _slopes(model: Explained, layer: Hidden) -> Any:
     """Return the slope of how much a unit fires, before anything is cut off: what fires nowhere must find a way up."""
-    from tiltyard.explain.math.gradients import sloped
+    from tiltyard.explain.math.gradients import value_and_gradient
     from tiltyard.explain.math.network_view import fired
 
-    return sloped(fired(model.inside.part(layer.drive)))
+    return value_and_gradient(fired(model.inside.part(layer.drive)))

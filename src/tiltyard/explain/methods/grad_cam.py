@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.explain.math.heatmap import coloured, enlarged, over
+from tiltyard.explain.math.heatmap import coloured, enlarged, overlay
 from tiltyard.explain.methods.base import Explained, OfMaps, Row
 from tiltyard.figures import Figure, pictures
 
@@ -31,7 +31,7 @@ class GradCam(OfMaps):
             told = f"{name} {model.task.classes[place]}" if model.task.classes else name
             size = model.inside.maps[1].shape[1:3] if model.inside.maps else ()
             shown[f"{told}, {'x'.join(map(str, size))} places"] = coloured(enlarged(heat[None], features.shape[1:3])[0])
-            shown[f"{told}, over the picture"] = over(features[0], heat)
+            shown[f"{told}, over the picture"] = overlay(features[0], heat)
         text = (
             "Yellow is where the last maps speak for it, black where they do not; what speaks against it is not shown."
         )

@@ -8,14 +8,14 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.explain.math.heatmap import signed
-from tiltyard.explain.math.linear_surrogate import Line, line, near
+from tiltyard.explain.math.heatmap import signed_overlay
+from tiltyard.explain.math.linear_surrogate import Line, fit, proximity
 from tiltyard.explain.math.masking import PatchMask, WordMask
 from tiltyard.explain.math.output import ExplainedOutput
 from tiltyard.explain.methods.base import Explained, Explanation, Row
 from tiltyard.figures import Figure, bars, largest, pictures, words
 from tiltyard.modeling.columns.number import Number
-from tiltyard.preparation.training_rows import some
+from tiltyard.preparation.training_rows import sample_rows
 
 ASKED = 1000  # rows near the one that is explained
 FEWER = 300  # pictures, if they are large
@@ -44,9 +44,9 @@ class Lime(Explanation):
 
 def _table(model: Explained, focus: ExplainedOutput, row: Row) -> Figure:
     """Move numbers by about a deviation; exchange what has no size for that of other rows."""
-    encoded, (others, _) = model.encoded(row)[0], some(model.parts.train, KNOWN)
+    encoded, (others, _) = model.encoded(row)[0], sample_rows(model.parts.train, KNOWN)
     rows, changes = moved(model, encoded, others)
-    found = line(changes, focus(rows), near(np.linalg.norm(changes, axis=1), changes.shape[1]))
+    found = fit(changes, focus(rows), proximity(np.linalg.norm(changes, axis=1), changes.shape[1]))
     values, more = largest(dict(zip(model.parts.encoder.spans, found.slopes.tolist(), strict=True)))
     what = focus.spelled(model.task.target)
     text = (
@@ -93,7 +93,7 @@ def _picture(model: Explained, focus: ExplainedOutput, row: Row) -> Figure:
         f"{_followed(found)}"
     )
     return pictures(
-        "Local surrogate", said, {"as it is": picture, "patches": signed(picture, patches.spread(found.slopes))}
+        "Local surrogate", said, {"as it is": picture, "patches": signed_overlay(picture, patches.spread(found.slopes))}
     )
 
 
@@ -108,7 +108,7 @@ def _kept(model: Explained, pieces: int, asked: int) -> Array:
 def _left_out(answers: Array, kept: Array) -> Line:
     """Fit a line; the more is left out, the less it weighs."""
     gone = 1 - kept.mean(axis=1)
-    return line(kept.astype(np.float64), answers, near(2 * gone, 1))
+    return fit(kept.astype(np.float64), answers, proximity(2 * gone, 1))
 
 
 def _followed(found: Line) -> str:

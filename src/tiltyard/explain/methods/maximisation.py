@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.explain.math.activation_maximization import PIXELS, Ground, ascend
+from tiltyard.explain.math.activation_maximization import PIXELS, Ground, maximize
 from tiltyard.explain.math.heatmap import diverging
 from tiltyard.explain.methods.base import Explained, Explanation
 from tiltyard.figures import Figure, lines, pictures
@@ -68,4 +68,4 @@ def _found(model: Explained, ground: Ground, places: Array, signs: Array) -> Arr
     """Climb for all places at once."""
     shape = (len(places), *model.known[0].shape[1:])
     signs = signs.reshape(-1, *[1] * (len(shape) - 1))
-    return ascend(shape, lambda x: signs * model.inside.slopes(x, places)[1], ground, model.generator)
+    return maximize(shape, lambda x: signs * model.inside.slopes(x, places)[1], ground, model.generator)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.explain.math.heatmap import signed
+from tiltyard.explain.math.heatmap import signed_overlay
 from tiltyard.explain.math.masking import WordMask
 from tiltyard.explain.math.output import ExplainedOutput
 from tiltyard.explain.methods.base import Explained, Explanation, Row
@@ -53,7 +53,7 @@ def _picture(model: Explained, focus: ExplainedOutput, row: Row) -> Figure:
         f"A grey patch slides over the picture: where it is red, {what} falls without it, by up to "
         f"{max(float(lost.max()), 0):.2g}; where it is blue, it rises."
     )
-    return pictures("A patch that slides", said, {"as it is": picture, "what is lost": signed(picture, lost)})
+    return pictures("A patch that slides", said, {"as it is": picture, "what is lost": signed_overlay(picture, lost)})
 
 
 def fallen(focus: ExplainedOutput, picture: Array, grey: float) -> Array:

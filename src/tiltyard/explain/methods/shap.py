@@ -15,7 +15,7 @@ from tiltyard.explain.math.shapley import asked, mixed, shapley
 from tiltyard.explain.methods.base import Explained, Explanation, Row
 from tiltyard.figures import LONGEST, Figure, bars, largest, points, words
 from tiltyard.modeling.columns.number import Number
-from tiltyard.preparation.training_rows import some
+from tiltyard.preparation.training_rows import sample_rows
 
 BACKGROUND = 100  # training rows that stand for not knowing
 ROWS = 60  # validation rows that show the whole model
@@ -103,7 +103,7 @@ def _stretch(first: int, end: int) -> str:
 
 def _values(model: Explained, focus: ExplainedOutput, row: Array, spans: Spans) -> tuple[Array, float]:
     """Return contributions and base of one encoded row."""
-    background, _ = some(model.parts.train, BACKGROUND)
+    background, _ = sample_rows(model.parts.train, BACKGROUND)
     games = [partial(_won, focus, row, other, [*spans.values()]) for other in background]
     return shapley(games, len(spans), PAIRS, model.generator)
 

@@ -10,7 +10,7 @@ import numpy as np
 from tiltyard.explain.math.svcca import chance, pooled, svcca
 from tiltyard.explain.methods.base import Explained, Explanation
 from tiltyard.figures import Figure, matrix
-from tiltyard.preparation.training_rows import some
+from tiltyard.preparation.training_rows import sample_rows
 
 ROWS = 1000  # of the training part: there must be many more than units
 LAYERS = 16  # that are shown
@@ -32,7 +32,7 @@ class Svcca(Explanation):
         """The matrix, and what chance alone would give."""
         layers = model.inside.hidden
         names = [[*layers][place] for place in np.unique(np.linspace(0, len(layers) - 1, LAYERS).astype(int))]
-        features, _ = some(model.parts.train, ROWS)
+        features, _ = sample_rows(model.parts.train, ROWS)
         tensors = [*(layers[name].output for name in names), model.inside.scores]
         seen = [pooled(one) for one in model.inside.see(features, tensors)]
         names.append("scores" if model.task.classes else "number")

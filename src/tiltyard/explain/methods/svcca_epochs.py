@@ -13,7 +13,7 @@ from tiltyard.arrays import Array
 from tiltyard.explain.math.svcca import chance, pooled, svcca
 from tiltyard.explain.methods.base import Explained, Explanation
 from tiltyard.figures import Figure, lines
-from tiltyard.preparation.training_rows import some
+from tiltyard.preparation.training_rows import sample_rows
 
 if TYPE_CHECKING:
     import keras
@@ -41,7 +41,7 @@ class SvccaEpochs(Explanation):
 
     def of_model(self, model: Explained) -> Iterator[Figure]:
         """A curve a layer: how alike it is to its final self."""
-        features, _ = some(model.parts.train, ROWS)
+        features, _ = sample_rows(model.parts.train, ROWS)
         looks, kept = _trained(model, features)
         names = [[*kept][place] for place in np.unique(np.linspace(0, len(kept) - 1, LAYERS).astype(int))]
         epochs = np.array([*looks])

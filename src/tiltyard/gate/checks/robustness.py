@@ -47,11 +47,11 @@ def _disturbed(duel: Duel, ask: Ask, places: Array) -> dict[str, tuple[Array, fl
     gate, columns, rows = duel.task.gate, duel.task.columns, take(duel.rows, places)
     generator = np.random.default_rng(duel.task.split.seed)
     found: dict[str, tuple[Array, float]] = {}
-    if (noisy := perturbation.noisy(rows, columns, gate.noise, generator)) is not None:
+    if (noisy := perturbation.add_noise(rows, columns, gate.noise, generator)) is not None:
         found[f"noise of {gate.noise:g} deviations"] = ask(noisy), gate.noise_loss
         steps = [perturbation.step(rows, columns, gate.noise, generator) for _ in range(perturbation.STEPS)]
-        worst = perturbation.worst(duel.task, duel.truth[places], [ask(one) for one in steps])
+        worst = perturbation.worst_case(duel.task, duel.truth[places], [ask(one) for one in steps])
         found[f"the worst of {perturbation.STEPS} steps of {gate.noise:g} deviations"] = worst, 1.0
-    if (holes := perturbation.holes(rows, columns, generator)) is not None:
+    if (holes := perturbation.mask_missing(rows, columns, generator)) is not None:
         found[f"{perturbation.MISSING:.0%} of values missing"] = ask(holes), gate.noise_loss
     return found

@@ -23,10 +23,10 @@ Spread = dict[str, Any]  # of a column: between which edges, or which places, ho
 
 def reference(encoder: Encoder, features: Array) -> dict[str, Spread]:
     """Count encoded training rows."""
-    return {name: _spread(values) for name, values in quantities(encoder, features).items()}
+    return {name: _spread(values) for name, values in per_column(encoder, features).items()}
 
 
-def quantities(encoder: Encoder, features: Array) -> dict[str, Array]:
+def per_column(encoder: Encoder, features: Array) -> dict[str, Array]:
     """Return one quantity a column: floats with NaN for what is missing, or whole numbers for places of flags."""
     if encoder.bare:
         (name,) = encoder.columns
@@ -47,9 +47,9 @@ def quantities(encoder: Encoder, features: Array) -> dict[str, Array]:
     return found
 
 
-def looked_at(encoder: Encoder, instances: list[Any]) -> dict[str, Array]:
+def from_instances(encoder: Encoder, instances: list[Any]) -> dict[str, Array]:
     """Return the same for instances as a client sends them."""
-    return quantities(encoder, encoder.encode(encoder.parse(instances)))
+    return per_column(encoder, encoder.encode(encoder.parse(instances)))
 
 
 def _spread(values: Array) -> Spread:

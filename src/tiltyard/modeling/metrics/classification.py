@@ -43,7 +43,7 @@ def rocs(predictions: Predictions) -> dict[str, curves.Roc]:
     return {name: curves.roc(inside, score) for name, inside, score in _against(predictions)}
 
 
-def read_off(table: Array) -> dict[str, float]:
+def binary_metrics(table: Array) -> dict[str, float]:
     """Return all that is read off the matrix of two classes, of which the second is what is looked for."""
     (right, alarms), (missed, found) = table.tolist()
     rows, ill, well = right + alarms + missed + found, missed + found, right + alarms
@@ -85,7 +85,7 @@ def _readings(predictions: Predictions) -> list[Figure]:
     """Of two classes, draw up what the matrix tells."""
     if len(predictions.classes) != 2:
         return []
-    told = read_off(matrix(predictions.truth, predictions.outputs))
+    told = binary_metrics(matrix(predictions.truth, predictions.outputs))
     text = f"Where {predictions.classes[1]} is what is looked for."
     return [exhibit.table("Read off the matrix", text, [{"figure": n, "value": finite(v)} for n, v in told.items()])]
 

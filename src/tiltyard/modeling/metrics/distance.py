@@ -23,7 +23,7 @@ class Distance:
     chance: float
 
 
-def distances(old: Array, new: Array) -> list[Distance]:
+def drift_distances(old: Array, new: Array) -> list[Distance]:
     """Measure numbers by PSI and KS, names by PSI and chi-square; NaN, as a value of its own, counts in PSI alone."""
     if old.dtype.kind == "f":
         known, fresh = old[~np.isnan(old)], new[~np.isnan(new)]

@@ -103,7 +103,7 @@ def reader(task: Task) -> Callable[[Path], pd.DataFrame]:
     return lambda folder: table_reader.read(form.open(folder), task.source.dialect).frame
 
 
-def truth_of(task: Task, values: Sequence[object]) -> Array:
+def parse_target(task: Task, values: Sequence[object]) -> Array:
     """Return the truth as numbers: the value itself, or the label's place among the classes; or as texts."""
     if task.kind.targets == "text":
         return _texts(task, values)
@@ -149,13 +149,13 @@ def _numbers(task: Task, values: Sequence[object] | Array) -> Array:
 def truth_of_cells(task: Task, cells: pd.Series) -> Array:
     """Return the truth of a whole column of a file."""
     if task.kind.targets == "text":
-        return truth_of(task, cells.tolist())
+        return parse_target(task, cells.tolist())
     if task.classes and (found := distinct(cells)):
         places, values = found
-        return truth_of(task, values)[places]
+        return parse_target(task, values)[places]
     if not task.classes and cells.dtype.kind in "if":
         return _numbers(task, cells.to_numpy(np.float64))
-    return truth_of(task, cells.tolist())
+    return parse_target(task, cells.tolist())
 
 
 def parse(task: Task, name: str, cells: pd.Series) -> Array:

@@ -18,7 +18,7 @@ from tiltyard.data.images import zip_archive
 from tiltyard.errors import DataError
 from tiltyard.modeling.columns.image import LARGEST
 from tiltyard.modeling.columns.image import Image as ImageColumn
-from tiltyard.preparation.modalities.base import Modality, truth_of
+from tiltyard.preparation.modalities.base import Modality, parse_target
 from tiltyard.preparation.split import PART
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Image(Modality):
         left = self._files(folder)
         while files := [*itertools.islice(left, AT_ONCE)]:
             pictures = np.stack([_opened(column, path, content) for path, content in files])
-            yield {name: pictures}, truth_of(task, [_label(path) for path, _ in files])
+            yield {name: pictures}, parse_target(task, [_label(path) for path, _ in files])
 
     def cells(self, task: Task, folder: Path, name: str) -> pd.Series[Any]:
         """Return the part that each picture belongs to by its name, as a split that is given asks for it."""

@@ -148,7 +148,9 @@ def _rows(model: LoadedModel, job: Job) -> list[object]:
     reader, question = model.predictor.encoder, job.question
     table_body.insist_on_parquet()
     seconds = min(PARSING_SECONDS, job.seconds)
-    content, late = _apart(lambda: _parsed(lambda: table_body.instances(reader, question.body, question.type)), seconds)
+    content, late = _apart(
+        lambda: _parsed(lambda: table_body.rows_from_table(reader, question.body, question.type)), seconds
+    )
     if late and seconds < PARSING_SECONDS:
         raise OutOfTimeError(seconds)
     if not content:

@@ -24,7 +24,7 @@ from tiltyard.serving.http.fast_middleware import FastPathMiddleware
 from tiltyard.serving.http.limits import Limits
 from tiltyard.serving.http.middleware import RequestMiddleware
 from tiltyard.serving.http.openapi_v1 import openapi
-from tiltyard.serving.http.routing import METHODS, encoder, json, only, refused
+from tiltyard.serving.http.routing import METHODS, allow, encoder, json, refused
 from tiltyard.serving.model.loaded_model import LoadedModel
 
 KEPT = 2  # versions of a task that are warm: the champion, and the one before it
@@ -36,7 +36,7 @@ def application(limits: Limits | None = None, life: Lifespan[Starlette] | None =
         *routes_v1.routes(),
         *routes_v2.routes(),
         *health.routes(),
-        Route("/v1/openapi.json", only("GET", _openapi), methods=METHODS),
+        Route("/v1/openapi.json", allow("GET", _openapi), methods=METHODS),
         *page.routes(),
         Route("/v1/{rest:path}", _nowhere, methods=METHODS),
         Route("/v2/{rest:path}", _nowhere, methods=METHODS),

@@ -23,7 +23,7 @@ from tiltyard.registry import rollout
 from tiltyard.registry.pointer import read
 from tiltyard.serving.http import app as api
 from tiltyard.serving.http.last_good import LastGood
-from tiltyard.serving.model.golden_rows import compare
+from tiltyard.serving.model.golden_rows import assert_close
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.traffic.routing import TrafficSplit
 
@@ -239,7 +239,7 @@ def _proven(folder: Path, files_digest: str = "") -> LoadedModel:
         if not rows["instances"]:
             raise PackageError(f"{golden} holds no rows: expected some, with what must be answered")
         for predictions in model.answers(rows["instances"]):
-            compare(rows["predictions"], predictions)
+            assert_close(rows["predictions"], predictions)
     return model
 
 

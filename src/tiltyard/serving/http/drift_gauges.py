@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tiltyard.modeling.inference.reference import distance, looked_at
+from tiltyard.modeling.inference.reference import distance, from_instances
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.traffic.queue import TOLD
 from tiltyard.serving.traffic.recorder import RecordedAnswer
@@ -95,4 +95,4 @@ class DriftGauges:
 
 
 def _looked_at(model: LoadedModel, instances: list[Any]) -> dict[str, list[Any]]:
-    return {name: values.tolist() for name, values in looked_at(model.predictor.encoder, instances).items()}
+    return {name: values.tolist() for name, values in from_instances(model.predictor.encoder, instances).items()}

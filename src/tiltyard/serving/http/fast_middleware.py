@@ -10,7 +10,7 @@ from tiltyard.serving.http.admission import Headers
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests import table_body
 from tiltyard.serving.requests.predict import LARGE
-from tiltyard.serving.traffic.routing import plain
+from tiltyard.serving.traffic.routing import is_bypassed
 
 PREFIX, SUFFIX = "/v1/models/", ":predict"
 LONG = tuple(kind.encode() for kind in table_body.KINDS)  # types of bodies that are not JSON
@@ -61,7 +61,12 @@ def answered(state: Any, model: LoadedModel, body: bytes) -> tuple[bytes, int] |
     """Answer a body that is small enough to hold nobody up, and say how many instances it has."""
     if not state.fast or state.guard.full:
         return None
-    if len(body) >= LARGE or len(body) > model.max_body_bytes or not model.shortcut or not plain(state, model.task):
+    if (
+        len(body) >= LARGE
+        or len(body) > model.max_body_bytes
+        or not model.shortcut
+        or not is_bypassed(state, model.task)
+    ):
         return None
     answer = model.shortcut.answer(body)
     if answer and state.recorder:

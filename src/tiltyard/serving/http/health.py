@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from tiltyard.serving.http.routing import METHODS, only
+from tiltyard.serving.http.routing import METHODS, allow
 
 KEPT = 1.0  # seconds in which all hear the same figures
 PATHS = {"/livez", "/healthz", "/readyz", "/metrics"}  # BentoML's own words, where it stands before us
@@ -21,7 +21,7 @@ PATHS = {"/livez", "/healthz", "/readyz", "/metrics"}  # BentoML's own words, wh
 def routes() -> list[Route]:
     """The paths that need no key."""
     asked = {"/livez": _lives, "/healthz": _lives, "/readyz": _is_ready, "/metrics": MetricsText().answer}
-    return [Route(path, only("GET", handler), methods=METHODS) for path, handler in asked.items()]
+    return [Route(path, allow("GET", handler), methods=METHODS) for path, handler in asked.items()]
 
 
 async def _lives(_: Request) -> Response:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tiltyard.serving.http.routing import METHODS, Handler, only
+from tiltyard.serving.http.routing import METHODS, Handler, allow
 
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 HOME = "index.html"
@@ -50,7 +50,7 @@ FILES = {
 
 def routes() -> list[Route]:
     """One a file."""
-    return [Route(path, only("GET", _giving(file)), methods=METHODS) for path, file in FILES.items()]
+    return [Route(path, allow("GET", _giving(file)), methods=METHODS) for path, file in FILES.items()]
 
 
 def _giving(file: File) -> Handler:

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from tiltyard.errors import RequestError
 from tiltyard.serving.http import feedback
-from tiltyard.serving.http.routing import METHODS, answered, declared, encoder, json, only, received, served, versions
+from tiltyard.serving.http.routing import METHODS, allow, declared, encoder, handle, json, received, served, versions
 from tiltyard.serving.model.tensors import Tensor
 from tiltyard.serving.traffic.truths import Sender
 
@@ -21,21 +21,21 @@ DTYPES = {"FP64": "DT_DOUBLE", "INT64": "DT_INT64", "BOOL": "DT_BOOL", "BYTES": 
 
 def routes() -> list[Route]:
     """A model by its name, or by its name and version or label."""
-    found = [Route("/v1/models/{name}:feedback", only("POST", _feedback), methods=METHODS)]
+    found = [Route("/v1/models/{name}:feedback", allow("POST", _feedback), methods=METHODS)]
     for which in ("", "/versions/{version}", "/labels/{label}"):  # the first that fits is taken: what is asked most
         model = f"/v1/models/{{name}}{which}"
         found += [
-            Route(f"{model}:predict", only("POST", _predict), methods=METHODS),
-            Route(f"{model}/schema", only("GET", _schema), methods=METHODS),
-            Route(f"{model}/card", only("GET", _card), methods=METHODS),
-            Route(f"{model}/metadata", only("GET", _metadata), methods=METHODS),
-            Route(model, only("GET", _model), methods=METHODS),
+            Route(f"{model}:predict", allow("POST", _predict), methods=METHODS),
+            Route(f"{model}/schema", allow("GET", _schema), methods=METHODS),
+            Route(f"{model}/card", allow("GET", _card), methods=METHODS),
+            Route(f"{model}/metadata", allow("GET", _metadata), methods=METHODS),
+            Route(model, allow("GET", _model), methods=METHODS),
         ]
-    return [*found, Route("/v1/models", only("GET", _models), methods=METHODS)]
+    return [*found, Route("/v1/models", allow("GET", _models), methods=METHODS)]
 
 
 async def _predict(request: Request) -> Response:
-    return json((await answered(request, "v1")).content)
+    return json((await handle(request, "v1")).content)
 
 
 async def _feedback(request: Request) -> Response:

@@ -10,22 +10,22 @@ from starlette.routing import Route
 
 from tiltyard.errors import RequestError
 from tiltyard.serving.http.health import is_ready
-from tiltyard.serving.http.routing import METHODS, answered, encoder, json, only, served, versions
+from tiltyard.serving.http.routing import METHODS, allow, encoder, handle, json, served, versions
 from tiltyard.serving.requests import v2_codec
 
 
 def routes() -> list[Route]:
     """The server, and a model by its name, or by its name and version."""
     found = [
-        Route("/v2", only("GET", _server), methods=METHODS),
-        Route("/v2/health/live", only("GET", _live), methods=METHODS),
-        Route("/v2/health/ready", only("GET", _server_is_ready), methods=METHODS),
+        Route("/v2", allow("GET", _server), methods=METHODS),
+        Route("/v2/health/live", allow("GET", _live), methods=METHODS),
+        Route("/v2/health/ready", allow("GET", _server_is_ready), methods=METHODS),
     ]
     for model in ("/v2/models/{name}/versions/{version}", "/v2/models/{name}"):
         found += [
-            Route(f"{model}/infer", only("POST", _infer), methods=METHODS),
-            Route(f"{model}/ready", only("GET", _ready), methods=METHODS),
-            Route(model, only("GET", _model), methods=METHODS),
+            Route(f"{model}/infer", allow("POST", _infer), methods=METHODS),
+            Route(f"{model}/ready", allow("GET", _ready), methods=METHODS),
+            Route(model, allow("GET", _model), methods=METHODS),
         ]
     return found
 
@@ -63,7 +63,7 @@ async def _model(request: Request) -> Response:
 
 
 async def _infer(request: Request) -> Response:
-    done = await answered(request, "v2", request.headers.get(v2_codec.LENGTH))
+    done = await handle(request, "v2", request.headers.get(v2_codec.LENGTH))
     if done.json_length is None:
         return json(done.content)
     headers = {v2_codec.LENGTH: str(done.json_length)}

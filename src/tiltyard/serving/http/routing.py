@@ -103,7 +103,7 @@ def declared(request: Request) -> int:
     return int(length) if length.isdecimal() and len(length) < 20 else 0
 
 
-async def answered(request: Request, protocol: str, json_length: str | None = None) -> Answer:
+async def handle(request: Request, protocol: str, json_length: str | None = None) -> Answer:
     """Read the body and answer it: at once if that is a matter of a moment, in a process beside this one if not."""
     scope, state = request.scope, request.app.state
     pick = picked(state, served(request), scope, named=bool(NAMED & request.path_params.keys()))
@@ -152,7 +152,7 @@ def _at_once(model: LoadedModel, question: Question, *, told: bool) -> Answer | 
     return predict.answer(model, found, told=told)
 
 
-def only(method: str, handler: Handler) -> Handler:
+def allow(method: str, handler: Handler) -> Handler:
     """Refuse other methods here, since the catch-all route would turn a wrong method into a wrong path."""
     allowed = {"GET": {"GET", "HEAD"}, "POST": {"POST"}}[method]
 

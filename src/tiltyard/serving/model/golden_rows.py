@@ -19,7 +19,7 @@ RELATIVE = 1e-5
 ABSOLUTE = 1e-7  # what is left of a probability near zero is rounding
 
 
-def golden(predictor: Predictor, test: TestPart, outputs: Array) -> dict[str, Any]:
+def choose(predictor: Predictor, test: TestPart, outputs: Array) -> dict[str, Any]:
     """Choose rows spread over the test part, as a client would send them, with what must be answered.
 
     `outputs` is what evaluation recorded; answers of a model that now gives anything else would prove nothing.
@@ -47,7 +47,7 @@ def _same(again: Array, recorded: Array) -> bool:
     return np.allclose(again, recorded, RELATIVE, ABSOLUTE)
 
 
-def compare(expected: Any, received: Any, place: str = "predictions") -> float:
+def assert_close(expected: Any, received: Any, place: str = "predictions") -> float:
     """Return the largest difference between two answers; refuse any that is more than rounding."""
     if isinstance(expected, float) and isinstance(received, float | int):
         if not math.isclose(expected, received, rel_tol=RELATIVE, abs_tol=ABSOLUTE):
@@ -67,4 +67,4 @@ def _compare_inside(expected: Any, received: Any, place: str) -> float:
     others = received.keys() if isinstance(received, dict) else range(len(received))
     if keys != others:
         raise PackageError(f"{place}: expected {list(keys)} as in the evaluation; the package answers {list(others)}")
-    return max((compare(expected[key], received[key], f"{place}[{key}]") for key in keys), default=0.0)
+    return max((assert_close(expected[key], received[key], f"{place}[{key}]") for key in keys), default=0.0)

@@ -45,7 +45,7 @@ def empty(text: str) -> list[str]:
     return [title for title, _, content in sections if not content.strip()]
 
 
-def essentials(task: Task, report: Json) -> Json:
+def summary(task: Task, report: Json) -> Json:
     """Return as JSON what the service's page says of a version."""
     target = task.target
     return {

@@ -22,9 +22,9 @@ from tiltyard.modeling.inference.reference import reference
 from tiltyard.preparation.array_file import blocks, open_part
 from tiltyard.preparation.sealed_test import TestPart, read_test
 from tiltyard.registry import manifest
-from tiltyard.serving.model.golden_rows import golden
+from tiltyard.serving.model.golden_rows import choose
 from tiltyard.serving.packaging import bento, smoke_test
-from tiltyard.serving.packaging.model_card import card, essentials, ran_on
+from tiltyard.serving.packaging.model_card import card, ran_on, summary
 from tiltyard.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ def write(workspace: Workspace, task: Task, folder: Path, test: TestPart | None 
         for name in ("model.onnx", "encoder.json"):
             shutil.copy(train / name, target)
         files.write_json(target / "schema.json", schema(task, predictor.encoder, report))
-        files.write_json(target / "golden.json", golden(predictor, test, _outputs(evaluate, test)))
+        files.write_json(target / "golden.json", choose(predictor, test, _outputs(evaluate, test)))
         files.write_json(target / "reference.json", _reference(workspace, task, predictor.encoder))
         files.write_text(target / "card.md", card(task, report, training, ran_on(train)))
 
@@ -114,7 +114,7 @@ def schema(task: Task, encoder: Encoder, report: dict[str, Any]) -> dict[str, An
         "limits": {"max_instances": task.serve.max_instances, "max_body_bytes": task.serve.max_body_bytes},
         "example": task.serve.example,
         "metrics": report["metrics"],
-        "card": essentials(task, report),
+        "card": summary(task, report),
     }
 
 

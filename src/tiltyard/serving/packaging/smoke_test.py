@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tiltyard.errors import PackageError
-from tiltyard.serving.model.golden_rows import compare
+from tiltyard.serving.model.golden_rows import assert_close
 from tiltyard.serving.packaging import bento
 from tiltyard.workspace import Workspace
 
@@ -84,7 +84,7 @@ def replay(server: Server, task: str, version: str, golden: dict[str, Any]) -> f
     if model["version"] != version:
         raise PackageError(f"expected {task} version {version}; the package says {model['version']}")
     answer = server.ask(f"/v1/models/{task}:predict", {"instances": golden["instances"]})
-    return compare(golden["predictions"], answer["predictions"])
+    return assert_close(golden["predictions"], answer["predictions"])
 
 
 @contextlib.contextmanager

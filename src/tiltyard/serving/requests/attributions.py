@@ -52,7 +52,7 @@ def most(model: LoadedModel) -> int:
     return max(1, min(MOST, CELLS // cells))
 
 
-def contributions(model: LoadedModel, instances: object, predictions: list[Any]) -> list[dict[str, Any]]:
+def attributions(model: LoadedModel, instances: object, predictions: list[Any]) -> list[dict[str, Any]]:
     """Return for each instance what is answered on average, and what each column adds to that."""
     reader = model.predictor.encoder
     background, rows = (reader.encode(reader.parse(some)) for some in (model.background, instances))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tiltyard.modeling.inference.reference import looked_at
+from tiltyard.modeling.inference.reference import from_instances
 from tiltyard.modeling.problems.base import Problem
 from tiltyard.serving.model.compiled_request import AT_ONCE
 from tiltyard.serving.model.loaded_model import LoadedModel
@@ -39,7 +39,7 @@ def read(model: LoadedModel, question: Question) -> Read:
         infer, arrays = v2_codec.read(question.body, question.json_length, model.inputs)
         return Read(PredictRequest(reader.joined(columns_of(model.inputs, arrays))), infer)
     if question.type in table_body.KINDS:
-        return Read(PredictRequest(table_body.instances(reader, question.body, question.type)))
+        return Read(PredictRequest(table_body.rows_from_table(reader, question.body, question.type)))
     return Read(asked(question.body, next(iter(reader.columns)) if reader.bare else ""))
 
 
@@ -86,7 +86,7 @@ def answer(model: LoadedModel, found: Read, *, told: bool) -> Answer:
 def _v1(model: LoadedModel, wanted: PredictRequest, predictions: list[Any]) -> dict[str, Any]:
     body: dict[str, Any] = {"outputs": _columns(predictions)} if wanted.columns else {"predictions": predictions}
     if wanted.explain:
-        body["explanations"] = attributions.contributions(model, wanted.instances, predictions)
+        body["explanations"] = attributions.attributions(model, wanted.instances, predictions)
     return {**body, "model": model.task, "version": model.version}
 
 
@@ -102,7 +102,7 @@ def _looked(model: LoadedModel, instances: Any) -> dict[str, list[Any]] | None:
     encoder = model.predictor.encoder
     if not model.reference or not any(column.decodes(instances) for column in encoder.columns.values()):
         return None
-    return {name: values.tolist() for name, values in looked_at(encoder, instances).items()}
+    return {name: values.tolist() for name, values in from_instances(encoder, instances).items()}
 
 
 def _told(instances: object, predictions: list[Any]) -> bytes:

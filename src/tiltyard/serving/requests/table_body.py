@@ -26,7 +26,7 @@ ROOM = 1 << 25  # bytes of cells
 GROUPS = 16  # of rows in a Parquet file: writers put a million rows into one
 
 
-def instances(encoder: Encoder, body: bytes, kind: str) -> list[Any]:
+def rows_from_table(encoder: Encoder, body: bytes, kind: str) -> list[Any]:
     """Return the instances of a table."""
     if not all(column.in_cells for column in encoder.columns.values()):
         text = f"expected JSON: an instance of {encoder.task} is more than a row of a table"

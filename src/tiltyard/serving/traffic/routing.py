@@ -76,6 +76,6 @@ def picked(state: Any, model: LoadedModel, scope: Scope, *, named: bool) -> Assi
     return replace(pick, noted=True)
 
 
-def plain(state: Any, name: str) -> bool:
+def is_bypassed(state: Any, name: str) -> bool:
     """Return whether a request for a task's champion needs nothing of all this; who answers it tells the recorder."""
     return name not in state.arms and (state.recorder is None or state.recorder.left > 0)

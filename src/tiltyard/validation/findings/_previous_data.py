@@ -18,7 +18,7 @@ from tiltyard.workspace import Workspace
 NAMES = ("the rows last trained on", "today's training rows")
 
 
-def earlier(workspace: Workspace, subject: CheckedData, data: str) -> PreviousData:
+def previous_data(workspace: Workspace, subject: CheckedData, data: str) -> PreviousData:
     """Find what is known of the data before these, whose hash is given; of the very same there is nothing to say."""
     known = [row for row in _recorded(workspace, subject.task.name) if row["data"] != data]
     prepared = _prepared(workspace, subject.task.name)

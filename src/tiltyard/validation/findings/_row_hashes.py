@@ -13,7 +13,7 @@ MANY = 0.5  # different values among the rows, beyond which a number is taken fo
 GRIDS = (0.0, 0.5)  # by how much of a cell each is moved: what a border parts on one, is together on the other
 
 
-def keys(subject: CheckedData) -> list[Array]:
+def row_hashes(subject: CheckedData) -> list[Array]:
     """Return two hashes of each row that nearly identical rows share, one or the other; none if it does not apply."""
     columns = {name: column.comparable() for name, column in subject.columns.items()}
     measured = {name: values for name, values in columns.items() if _measured(values)}
@@ -23,7 +23,7 @@ def keys(subject: CheckedData) -> list[Array]:
     return [_hash([*others, *(_rounded(values, grid) for values in measured.values())]) for grid in GRIDS]
 
 
-def by_chance(subject: CheckedData) -> list[Array]:
+def shuffled_hashes(subject: CheckedData) -> list[Array]:
     """Return such hashes of rows whose measured columns were shuffled: how many meet by chance."""
     dice = np.random.default_rng(0)
     columns = {name: column.comparable() for name, column in subject.columns.items()}

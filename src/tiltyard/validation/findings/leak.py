@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tiltyard.config.draft.leakage import ALIKE, SURE, leaks
+from tiltyard.config.draft.leakage import ALIKE, SURE, leakage_score
 from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import Finding, Found, without
 
@@ -42,4 +42,4 @@ class Leak(Finding):
 def _score(cells: list[object], truth: list[object], *, labels: bool) -> float:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a class so rare that one half of the rows has none of it
-        return leaks(cells, truth, labels=labels)
+        return leakage_score(cells, truth, labels=labels)

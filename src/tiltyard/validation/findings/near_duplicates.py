@@ -22,7 +22,7 @@ class NearDuplicates(Finding):
 
     def look(self, subject: CheckedData) -> Iterator[Found]:
         """Compare rounded rows, and how many would meet by chance; exact duplicates are another finding."""
-        keys = _row_hashes.keys(subject) if subject.task.form == "table" else []
+        keys = _row_hashes.row_hashes(subject) if subject.task.form == "table" else []
         if not keys or subject.hashes is None:
             return
         exact = _row_hashes.repeated(subject.hashes[0])[subject.frame.index.to_numpy()]
@@ -30,7 +30,7 @@ class NearDuplicates(Finding):
         found = int(near.sum())
         if found < FEWEST:
             return
-        chance = int(np.any([_row_hashes.repeated(key) for key in _row_hashes.by_chance(subject)], axis=0).sum())
+        chance = int(np.any([_row_hashes.repeated(key) for key in _row_hashes.shuffled_hashes(subject)], axis=0).sum())
         if found > FEWEST + 3 * chance:
             rows = subject.named(np.flatnonzero(near))
             text = f"{share(found, len(near))} rows nearly equal another one, such as rows {listed(rows)}; "

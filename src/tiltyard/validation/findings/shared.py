@@ -28,11 +28,11 @@ class Shared(Finding):
             text = subject.unsplit if whole else f"a sample cannot be split: {subject.unsplit}"
             hint = "remove repeated rows, or change the split"
             yield self.found("critical" if whole else "note", "", text, hint)
-        keys = _row_hashes.keys(subject) if subject.parts and subject.task.form == "table" else []
+        keys = _row_hashes.row_hashes(subject) if subject.parts and subject.task.form == "table" else []
         if not keys or not subject.parts:
             return
         near = _near(keys, subject.parts)
-        chance = int(_near(_row_hashes.by_chance(subject), subject.parts).sum())
+        chance = int(_near(_row_hashes.shuffled_hashes(subject), subject.parts).sum())
         found = int(near.sum())
         if found >= FEWEST and found > FEWEST + 3 * chance:
             rows = subject.named(subject.parts["test"][near])

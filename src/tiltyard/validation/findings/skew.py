@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from tiltyard.modeling.metrics.distance import Distance, distances
+from tiltyard.modeling.metrics.distance import Distance, drift_distances
 from tiltyard.validation.findings._dataset import CheckedData, Comparison
 from tiltyard.validation.findings.base import Finding, Found
 
@@ -25,7 +25,7 @@ class Skew(Finding):
         check = subject.task.check
         limits = {"PSI": check.psi, "KS": check.ks, "chi-square": check.chi2}
         for one in compared:
-            measured = distances(one.old, one.new)
+            measured = drift_distances(one.old, one.new)
             sure = [d for d in measured if d.chance * len(compared) < 1 - check.confidence]
             if any(d.value > limits[d.measure] for d in sure):
                 yield self._told(subject, one, measured, limits)
