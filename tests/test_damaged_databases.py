@@ -16,7 +16,7 @@ from tiltyard import sqlite_file
 from tiltyard.config import loader
 from tiltyard.errors import WorkspaceError
 from tiltyard.experiments import search
-from tiltyard.experiments.optuna_study import OptunaStudy
+from tiltyard.experiments.optuna_sampler import OptunaStudy
 from tiltyard.preparation import prepare
 from tiltyard.workspace import Workspace
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from making import fetch_raw
 
 from tiltyard.config import loader
-from tiltyard.config.draft import draft, leakage, profile
+from tiltyard.config.draft import column_profile, draft, leakage
 from tiltyard.config.draft.draft import DraftRequest
 from tiltyard.data import fetch
 from tiltyard.errors import DataError, SourceError, TaskError, TiltyardError
@@ -184,13 +184,13 @@ def test_labels_that_hardly_come_twice_in_half_of_the_rows_are_no_classes() -> N
 )
 def test_bounds_hold_what_was_seen(low: float, high: float, expected: list[float]) -> None:
     """They are wider by a tenth, rounded outwards, and never negative where nothing was."""
-    assert profile.bounds(low, high) == pytest.approx(expected)
+    assert column_profile.bounds(low, high) == pytest.approx(expected)
 
 
 @given(st.floats(-1e12, 1e12), st.floats(0, 1e12))
 def test_bounds_are_never_too_narrow(low: float, width: float) -> None:
     """Whatever the range is."""
-    first, last = profile.bounds(low, low + width)
+    first, last = column_profile.bounds(low, low + width)
     assert first <= low
     assert low + width <= last
     assert first < last

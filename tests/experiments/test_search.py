@@ -21,7 +21,7 @@ from tiltyard.config import edit, loader
 from tiltyard.config.search_section import Range
 from tiltyard.errors import TaskError, TiltyardError
 from tiltyard.experiments import workers
-from tiltyard.experiments.optuna_study import OptunaStudy, SearchSpec
+from tiltyard.experiments.optuna_sampler import OptunaStudy, SearchSpec
 from tiltyard.experiments.search import asked, search
 from tiltyard.preparation import prepare
 from tiltyard.workspace import Workspace

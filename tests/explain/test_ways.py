@@ -15,7 +15,7 @@ from making import fetch_raw, new_workspace
 from tiltyard import plugins
 from tiltyard.arrays import Array
 from tiltyard.config import loader
-from tiltyard.explain.math.output import ExplainedOutput
+from tiltyard.explain.math.explained_output import ExplainedOutput
 from tiltyard.explain.methods.base import Explained
 from tiltyard.explain.methods.lime import moved
 from tiltyard.explain.methods.occlusion import fallen

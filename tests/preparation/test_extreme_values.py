@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tiltyard import figures
 from tiltyard.arrays import Array
 from tiltyard.cli.output import explanations
-from tiltyard.config.draft import draft, leakage, profile, time_series
+from tiltyard.config.draft import column_profile, draft, leakage, time_series
 from tiltyard.data import diff
 from tiltyard.errors import DataError
 from tiltyard.evaluation import perturbation
@@ -69,7 +69,7 @@ def parsed(request: pytest.FixtureRequest) -> Array:
 def test_bounds_hold_any_finite_range(one: float, other: float, whole: bool) -> None:
     """They are finite, hold both ends, and the lower one is below the upper one, as a column wants it."""
     low, high = sorted((one, other))
-    first, last = profile.bounds(low, high, whole=whole)
+    first, last = column_profile.bounds(low, high, whole=whole)
     assert math.isfinite(first)
     assert math.isfinite(last)
     assert first <= low
@@ -79,7 +79,7 @@ def test_bounds_hold_any_finite_range(one: float, other: float, whole: bool) -> 
 
 def test_a_column_of_extreme_numbers_is_drafted(sample: Array) -> None:
     """Its bounds are a setting that the column takes."""
-    drafted = profile.trait("size", sample.tolist()).column
+    drafted = column_profile.trait("size", sample.tolist()).column
     if drafted["type"] == "number":
         assert Number(**drafted).bounds is not None
 
@@ -205,7 +205,7 @@ def test_extreme_series_are_looked_at(sample: Array) -> None:
     """A trend is told from a season without dividing by nothing."""
     line = time_series.Timeline("day", None, None, equal=True, season=4)
     rows = pd.DataFrame({"day": range(len(sample)), "size": sample})
-    drafted = time_series.sections(line, rows, [profile.trait("size", sample.tolist())])
+    drafted = time_series.sections(line, rows, [column_profile.trait("size", sample.tolist())])
     assert drafted["target"]["column"] == "size"
 
 

@@ -26,7 +26,7 @@ from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import bento, smoke_test
 from tiltyard.serving.serve import ARGUMENTS
-from tiltyard.serving.traffic import routing
+from tiltyard.serving.traffic import traffic_split
 from tiltyard.serving.traffic.append_log import every, lines
 from tiltyard.serving.traffic.recorder import Recorder
 from tiltyard.workspace import Workspace
@@ -107,10 +107,10 @@ def test_both_protocols_ask_the_same_side(kept: Kept) -> None:
 def test_the_key_is_the_clients_word_or_whose_key_it_is_or_its_address() -> None:
     """In this order; a client without any is one client."""
     scope: dict[str, Any] = {"headers": [(b"x-tiltyard-key", b"mary")], "holder": "robot", "client": ("10.0.0.1", 7)}
-    assert routing.key(scope) == b"mary"
-    assert routing.key({**scope, "headers": []}) == b"robot"
-    assert routing.key({**scope, "headers": [], "holder": ""}) == b"10.0.0.1"
-    assert routing.key({"headers": [], "client": None}) == b""
+    assert traffic_split.key(scope) == b"mary"
+    assert traffic_split.key({**scope, "headers": []}) == b"robot"
+    assert traffic_split.key({**scope, "headers": [], "holder": ""}) == b"10.0.0.1"
+    assert traffic_split.key({"headers": [], "client": None}) == b""
 
 
 def test_another_challenger_tries_other_clients(kept: Kept) -> None:
@@ -299,13 +299,13 @@ def test_sampling_costs_no_draw_and_is_exact() -> None:
     recorder = Recorder(Path("nowhere"), 0.1)
     app = SimpleNamespace(arms={}, recorder=recorder)
     taken = sum(
-        recorder.due() if not routing.is_bypassed(app, "iris") else not recorder.passed() for _ in range(50_000)
+        recorder.due() if not traffic_split.is_bypassed(app, "iris") else not recorder.passed() for _ in range(50_000)
     )
     assert abs(taken - 5000) < 4 * np.sqrt(50_000 * 0.1 * 0.9)
     app.recorder = None
-    assert routing.is_bypassed(app, "iris")
+    assert traffic_split.is_bypassed(app, "iris")
     app.arms = {"iris": None}
-    assert not routing.is_bypassed(app, "iris")
+    assert not traffic_split.is_bypassed(app, "iris")
     assert not any(Recorder(Path("nowhere")).due() for _ in range(100))
     assert all(Recorder(Path("nowhere"), 1.0).due() for _ in range(100))
 

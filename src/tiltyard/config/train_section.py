@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from tiltyard.config.schedules import AnySchedule, Constant
+from tiltyard.config.learning_rate_schedules import AnySchedule, Constant
 from tiltyard.settings import Settings
 
 Optimizer = Literal["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamax", "nadam"]

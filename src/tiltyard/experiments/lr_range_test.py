@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiltyard import files
-from tiltyard.config.schedules import Constant
+from tiltyard.config.learning_rate_schedules import Constant
 from tiltyard.config.task import Task
 from tiltyard.errors import TrainingError
 from tiltyard.preparation.training_rows import TrainingRows

@@ -17,7 +17,7 @@ from tiltyard.config.overrides import changed, spelled
 from tiltyard.config.task import Task
 from tiltyard.errors import TaskError, TrainingError
 from tiltyard.experiments import workers
-from tiltyard.experiments.optuna_study import OptunaStudy, SearchSpec
+from tiltyard.experiments.optuna_sampler import OptunaStudy, SearchSpec
 from tiltyard.experiments.trial import TrialResult, attempt
 from tiltyard.preparation.training_rows import TrainingRows
 from tiltyard.training.fit import RunPaths

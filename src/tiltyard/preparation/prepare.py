@@ -14,8 +14,8 @@ from tiltyard.arrays import Array, Rows, count
 from tiltyard.config.task import Task
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.preparation import array_file
+from tiltyard.preparation.column_spill import ColumnSpill, shelf
 from tiltyard.preparation.sealed_test import hashed, seal
-from tiltyard.preparation.spill import ColumnSpill, shelf
 from tiltyard.preparation.split import deal, keys, marked
 from tiltyard.workspace import Workspace
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.config.schedules import Plateau
+from tiltyard.config.learning_rate_schedules import Plateau
 from tiltyard.config.task import Task
 from tiltyard.config.train_section import Train
 from tiltyard.preparation.training_rows import TrainingRows, sample_rows

@@ -119,7 +119,7 @@ def _joined(task: Task, parts: TrainingRows, members: list[FitResult]) -> tuple[
 def _ends(task: Task, parts: TrainingRows, body: keras.Model) -> tuple[Array, Array] | None:
     """Learn from validation rows what a forecast may miss by, if the task asks for it."""
     from tiltyard.training import network
-    from tiltyard.training.interval import residual_quantiles
+    from tiltyard.training.forecast_interval import residual_quantiles
 
     if not task.target.interval:
         return None

@@ -15,8 +15,8 @@ from tiltyard import files
 from tiltyard.arrays import empty
 from tiltyard.config import loader, task_list
 from tiltyard.config.draft import images, time_series, yaml_text
+from tiltyard.config.draft.column_profile import ColumnProfile, trait
 from tiltyard.config.draft.leakage import leakage_score
-from tiltyard.config.draft.profile import ColumnProfile, trait
 from tiltyard.data import table_reader
 from tiltyard.data.sources.file import File
 from tiltyard.errors import DataError, RequestError, TaskError, listed

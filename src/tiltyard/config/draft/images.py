@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from tiltyard.config.draft import yaml_text
-from tiltyard.config.draft.profile import ColumnProfile
+from tiltyard.config.draft.column_profile import ColumnProfile
 from tiltyard.data.images import zip_archive
 from tiltyard.data.images.files import ImageFiles
 from tiltyard.data.images.labels import PARTS, guess

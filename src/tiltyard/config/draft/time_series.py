@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.config.draft.profile import ColumnProfile
+from tiltyard.config.draft.column_profile import ColumnProfile
 from tiltyard.errors import DataError
 from tiltyard.modeling.columns._datetime_format import times
 from tiltyard.modeling.columns.base import unit

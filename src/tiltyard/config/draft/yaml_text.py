@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter
 
-from tiltyard.config.draft.profile import ColumnProfile
+from tiltyard.config.draft.column_profile import ColumnProfile
 from tiltyard.config.safe_yaml import CoreDumper
 from tiltyard.config.task import AnyColumn
 from tiltyard.modeling.columns.base import Column

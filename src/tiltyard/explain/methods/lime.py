@@ -8,10 +8,10 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array
+from tiltyard.explain.math.explained_output import ExplainedOutput
 from tiltyard.explain.math.heatmap import signed_overlay
 from tiltyard.explain.math.linear_surrogate import Line, fit, proximity
 from tiltyard.explain.math.masking import PatchMask, WordMask
-from tiltyard.explain.math.output import ExplainedOutput
 from tiltyard.explain.methods.base import Explained, Explanation, Row
 from tiltyard.figures import Figure, bars, largest, pictures, words
 from tiltyard.modeling.columns.number import Number

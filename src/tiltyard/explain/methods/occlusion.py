@@ -8,9 +8,9 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array
+from tiltyard.explain.math.explained_output import ExplainedOutput
 from tiltyard.explain.math.heatmap import signed_overlay
 from tiltyard.explain.math.masking import WordMask
-from tiltyard.explain.math.output import ExplainedOutput
 from tiltyard.explain.methods.base import Explained, Explanation, Row
 from tiltyard.figures import Figure, lines, pictures, words
 

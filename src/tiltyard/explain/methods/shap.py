@@ -9,8 +9,8 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array
+from tiltyard.explain.math.explained_output import ExplainedOutput
 from tiltyard.explain.math.masking import WordMask
-from tiltyard.explain.math.output import ExplainedOutput
 from tiltyard.explain.math.shapley import asked, mixed, shapley
 from tiltyard.explain.methods.base import Explained, Explanation, Row
 from tiltyard.figures import LONGEST, Figure, bars, largest, points, words

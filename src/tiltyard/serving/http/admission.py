@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from tiltyard.errors import RequestError
 from tiltyard.serving.http import api_keys
+from tiltyard.serving.http.fair_reading import Turns
 from tiltyard.serving.http.limits import Limits
-from tiltyard.serving.http.turns import Turns
 
 if TYPE_CHECKING:
     from tiltyard.serving.http.connection import BoundedConnection

@@ -25,7 +25,7 @@ from tiltyard.serving.http import app as api
 from tiltyard.serving.http.last_good import LastGood
 from tiltyard.serving.model.golden_rows import assert_close
 from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.traffic.routing import TrafficSplit
+from tiltyard.serving.traffic.traffic_split import TrafficSplit
 
 LOOK = 0.5  # seconds between looks at the pointers
 AGAIN = 30.0  # seconds until what could not be taken is tried again

@@ -10,7 +10,7 @@ from tiltyard.serving.http.admission import Headers
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests import table_body
 from tiltyard.serving.requests.predict import LARGE
-from tiltyard.serving.traffic.routing import is_bypassed
+from tiltyard.serving.traffic.traffic_split import is_bypassed
 
 PREFIX, SUFFIX = "/v1/models/", ":predict"
 LONG = tuple(kind.encode() for kind in table_body.KINDS)  # types of bodies that are not JSON

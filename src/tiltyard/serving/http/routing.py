@@ -17,7 +17,7 @@ from tiltyard.serving.http.admission import AdmissionControl
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests import predict
 from tiltyard.serving.requests.message import Answer, Question
-from tiltyard.serving.traffic.routing import TrafficSplit, client, picked
+from tiltyard.serving.traffic.traffic_split import TrafficSplit, client, picked
 
 Handler = Callable[[Request], Awaitable[Response]]
 

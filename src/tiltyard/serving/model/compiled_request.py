@@ -21,7 +21,7 @@ from tiltyard.errors import RequestError
 from tiltyard.modeling.columns.base import Column, Plain
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.problems.base import Problem
-from tiltyard.serving.model import few_rows
+from tiltyard.serving.model import small_batch_encoder
 
 if TYPE_CHECKING:
     from tiltyard.modeling.inference.predictor import Predictor
@@ -76,7 +76,7 @@ class CompiledRequest:
 
     def _features(self, instances: Sequence[Any]) -> Array | None:
         rows = instances if self.bare else [*map(msgspec.structs.astuple, instances)]
-        if self.few and len(rows) <= few_rows.MOST and (features := self.few(rows)) is not None:
+        if self.few and len(rows) <= small_batch_encoder.MOST and (features := self.few(rows)) is not None:
             return features
         if len(self.parts) == 1:
             return self.parts[0].of(rows)
@@ -160,10 +160,10 @@ def _reading(column: Column, fitted: Fitted) -> Callable[[Sequence[Any]], Array 
     return ValueCache(column, fitted) if column.repeats else partial(_if_brief, column, fitted)
 
 
-def _few(reader: Encoder, parts: Sequence[Part]) -> few_rows.Few | None:
+def _few(reader: Encoder, parts: Sequence[Part]) -> small_batch_encoder.Few | None:
     """Make the way of a few rows, if all columns are single numbers or remembered."""
     memories = {part.place: part.features for part in parts if isinstance(part.features, ValueCache)}
-    found: list[Plain | few_rows.Known] = []
+    found: list[Plain | small_batch_encoder.Known] = []
     for place, column in enumerate(reader.columns.values()):
         if isinstance(memory := memories.get(place), ValueCache):
             found.append(memory.known)
@@ -171,7 +171,7 @@ def _few(reader: Encoder, parts: Sequence[Part]) -> few_rows.Few | None:
             found.append(column.plain)
         else:
             return None
-    return few_rows.Few(found)
+    return small_batch_encoder.Few(found)
 
 
 def _single(plain: Plain | None) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from tiltyard import deadline
 from tiltyard.arrays import Array
 from tiltyard.errors import RequestError
-from tiltyard.explain.math.output import ExplainedOutput
+from tiltyard.explain.math.explained_output import ExplainedOutput
 from tiltyard.explain.math.shapley import asked, mixed, shapley
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests.json_body import EXPLAIN

@@ -23,7 +23,7 @@ from tiltyard.serving.requests.message import Answer, Question
 from tiltyard.serving.traffic.append_log import AppendLog
 from tiltyard.serving.traffic.feedback_token import Tokens
 from tiltyard.serving.traffic.queue import BoundedQueue
-from tiltyard.serving.traffic.routing import Assignment, TrafficSplit
+from tiltyard.serving.traffic.traffic_split import Assignment, TrafficSplit
 from tiltyard.serving.traffic.truths import Truths
 
 encoder = msgspec.json.Encoder()

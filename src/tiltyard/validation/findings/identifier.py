@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.config.draft.profile import DENSE, KEYS
+from tiltyard.config.draft.column_profile import DENSE, KEYS
 from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings._observed_column import ObservedColumn
 from tiltyard.validation.findings.base import Finding, Found, without

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.config.draft.profile import trait
+from tiltyard.config.draft.column_profile import trait
 from tiltyard.modeling.columns.date import Date
 from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings._observed_column import seen
