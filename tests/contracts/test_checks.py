@@ -42,7 +42,7 @@ OTHERWISE: dict[str, dict[str, Any]] = {
     "calibration": {"challenger": np.eye(3)[(TRUTH + 1) % 3]},
     "fairness": {"challenger": np.eye(3)[np.where(GARDEN == "north", 0, 1)]},
     "robustness": {"challenger": SURE},
-    "worn": {"uses": 51},
+    "test_reuse": {"uses": 51},
 }
 
 
@@ -106,8 +106,8 @@ def worse(better: Duel, check_name: str) -> Duel:
     )
 
 
-INTERVALS = {"baseline", "champion", "live", "simple", "slices"}  # checks that look at an interval
-ROWS = {"live": 300}  # rows that are not the sealed ones
+INTERVALS = {"baseline", "champion", "live_quality", "simple_model", "slices"}  # checks that look at an interval
+ROWS = {"live_quality": 300}  # rows that are not the sealed ones
 
 
 def recorded(outcome: Outcome) -> None:
@@ -234,12 +234,12 @@ def test_the_gap_of_an_error_near_zero_is_small() -> None:
     truth = np.linspace(0, 100, 60)
     duel = Duel(task, truth, truth[:, None] + 0.5, np.full((60, 1), 50.0), None, {}, 0.01, 0.1)
     assert duel.gap == pytest.approx(0.49 / (truth.std() - 0.01), rel=0.02)
-    assert check("gap").outcome(duel).state == "passed"
+    assert check("generalization_gap").outcome(duel).state == "passed"
 
 
 def test_the_gap_of_a_model_that_learned_nothing_is_not_judged(better: Duel) -> None:
     """There is no gain over the baseline of which a share could be lost: beating the baseline is another check."""
-    outcome = check("gap").outcome(dataclasses.replace(better, train=0.1))
+    outcome = check("generalization_gap").outcome(dataclasses.replace(better, train=0.1))
     assert outcome.state == "not applicable"
 
 
@@ -247,7 +247,7 @@ def test_live_truths_that_are_few_or_none_judge_nothing(better: Duel) -> None:
     """Not applicable, with how many there are and how many there should be."""
     few = dataclasses.replace(better, live=LiveComparison(Gain(0.1, 0.9, -0.8, -0.9, -0.7), 199, same=True))
     for duel, received in ((few, "199"), (dataclasses.replace(better, live=None), "too few")):
-        outcome = check("live").outcome(duel)
+        outcome = check("live_quality").outcome(duel)
         assert outcome.state == "not applicable"
         assert outcome.text == f"live truths of both: expected at least 200; received {received}"
 
@@ -255,4 +255,4 @@ def test_live_truths_that_are_few_or_none_judge_nothing(better: Duel) -> None:
 def test_a_loss_within_chance_is_let_through(better: Duel) -> None:
     """Sealed rows decide who wins; live ones only stop what is surely worse."""
     live = LiveComparison(Gain(0.79, 0.8, -0.01, -0.05, 0.03), 300, same=False)
-    assert check("live").outcome(dataclasses.replace(better, live=live)).state == "passed"
+    assert check("live_quality").outcome(dataclasses.replace(better, live=live)).state == "passed"

@@ -104,24 +104,24 @@ SPOILED: dict[str, tuple[Callable[[Workspace], Checked], set[str]]] = {
     "columns": (table(lambda f: f.rename(columns={"weight": "wieght"})), {"weight"}),
     "constant": (table(lambda _: ({"height": 170, "vip": ["no"] * 899 + ["yes"]}, {})), {"height", "vip"}),
     "duplicates": (table(lambda f: pd.concat([f.iloc[:300], f.iloc[280:]])), {""}),
-    "future": (table(lambda _: ({}, {"split.kind": "random"})), {"since"}),
+    "future_leak": (table(lambda _: ({}, {"split.kind": "random"})), {"since"}),
     "identifier": (table(lambda f: ({"height": DICE.permutation(len(f)) + 10_000}, {})), {"height"}),
     "imbalance": (table(lambda _: ({"again": ["yes"] * 9 + ["no"] * 891}, {})), {"again"}),
-    "kinds": (
+    "wrong_types": (
         table(lambda f: (_some(f, "weight", "heavy") | _some(f, "since", "2020-02-31"), {})),
         {"weight", "since"},
     ),
     "leak": (table(lambda f: ({"height": np.where(f["again"] == "yes", 1.5, 1.7)}, {})), {"height"}),
     "missing": (table(lambda f: (_some(f, "income", None, 400) | _some(f, "vip", ""), {})), {"income", "vip"}),
     "near_duplicates": (table(_near), {""}),
-    "noise": (table(_flipped), {"again"}),
+    "label_noise": (table(_flipped), {"again"}),
     "outliers": (
         table(lambda f: (_some(f, "income", 99_999_999) | _some(f, "height", 5e6, 1), {})),
         {"income", "height"},
     ),
     "pictures": (_pictures, {"image", "label"}),
     "rows": (table(lambda f: f.iloc[:90]), {""}),
-    "shared": (table(_near_test), {""}),
+    "train_test_overlap": (table(_near_test), {""}),
     "skew": (table(_drifted), {"weight"}),
     "target": (table(lambda f: (_some(f, "again", "maybe") | {}, {})), {"again"}),
     "texts": (_texts, {"text"}),
@@ -181,7 +181,7 @@ def test_a_date_that_follows_another_is_doubted(workspace: Workspace) -> None:
     closed = (since + pd.Timedelta(days=9)).where(np.arange(900) % 3 > 0)
     columns = {name: {"type": "date", "missing": "median"} for name in ("since", "closed", "seen")}
     later = {"closed": closed, "seen": since + pd.Timedelta(days=2)}
-    found = said(workspace, "future", later, {"columns": columns})
+    found = said(workspace, "future_leak", later, {"columns": columns})
     assert {("warning", "closed"), ("note", "seen")} <= {(severity, column) for severity, column, _ in found}
     assert any("later than since in 600 of 600 (100.0%) rows, missing in 300" in text for _, _, text in found)
 

@@ -53,16 +53,16 @@ CASES: dict[str, Callable[[], Duel]] = {
         behaviours=[{"vary": "bmi", "by": 2.0, "never": "lower"}],
     ),
     "calibration": lambda: bout(cancer(), DecisionTreeClassifier(random_state=0), metric="accuracy", calibration=0.03),
-    "card": lambda: _facts(empty=["Figures"]),
+    "model_card": lambda: _facts(empty=["Figures"]),
     "champion": lambda: bout(cancer(), line(cancer()), line(cancer())),
     "collapse": lambda: bout(cancer(), line(cancer()), min_recall=0.97),
     "drift": lambda: bout(
         cancer(), line(cancer()), more={"drift": [{"feature": "worst_area", "psi": 0.9, "drifted": True}]}
     ),
     "fairness": lambda: bout(cancer(), line(cancer()), sensitive=["side"], favourable="benign"),
-    "gap": lambda: bout(diabetes(), RandomForestRegressor(random_state=0)),
+    "generalization_gap": lambda: bout(diabetes(), RandomForestRegressor(random_state=0)),
     "latency": lambda: bout(cancer(), line(cancer()), more={"latency_ms": 30.0}),
-    "live": lambda: bout(
+    "live_quality": lambda: bout(
         cancer(),
         line(cancer()),
         none(cancer()),
@@ -71,12 +71,12 @@ CASES: dict[str, Callable[[], Duel]] = {
     "mcnemar": lambda: _spoiled(5),
     "parity": lambda: _facts(parity=0.01),
     "provenance": lambda: _facts(origin={**ORIGIN, "data": None}),
-    "required": lambda: bout(cancer(), line(cancer()), require={"accuracy": 0.999}),
+    "required_metrics": lambda: bout(cancer(), line(cancer()), require={"accuracy": 0.999}),
     "robustness": lambda: bout(cancer(), line(cancer()), metric="accuracy", noise=2.0),
-    "simple": lambda: bout(cancer(), DecisionTreeClassifier(max_depth=1)),
+    "simple_model": lambda: bout(cancer(), DecisionTreeClassifier(max_depth=1)),
     "size": lambda: _facts(size_mb=900.0),
     "slices": lambda: bout(cancer(), line(cancer()), slices=["side"], slice_floor=0.05),
-    "worn": lambda: bout(cancer(), line(cancer()), more={"uses": 51}),
+    "test_reuse": lambda: bout(cancer(), line(cancer()), more={"uses": 51}),
 }
 
 
@@ -269,6 +269,6 @@ def test_the_hundred_patients_are_not_promoted_by_accuracy() -> None:
     )
     outcomes = {name: plugins.load("checks", name)().outcome(duel) for name in plugins.names("checks")}
     failed = {name for name, outcome in outcomes.items() if outcome.state == "failed"}
-    assert failed == {"baseline", "required"}
+    assert failed == {"baseline", "required_metrics"}
     assert decide([*outcomes.values()]) == "REJECT"
-    assert "balanced_accuracy 0.75; expected at least 0.9" in outcomes["required"].text
+    assert "balanced_accuracy 0.75; expected at least 0.9" in outcomes["required_metrics"].text

@@ -113,7 +113,7 @@ def test_only_code_that_judges_opens_a_verdict_again(tmp_path: Path, monkeypatch
     assert provenance.code() == before
     hashes = {before}
     for name in (
-        "gate/checks/gap.py",
+        "gate/checks/generalization_gap.py",
         "gate/new.py",
         "modeling/metrics/scores.py",
         "modeling/columns/number.py",

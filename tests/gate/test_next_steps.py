@@ -84,7 +84,7 @@ def test_what_is_next_depends_on_what_failed(workspace: Workspace) -> None:
     task = loader.load(workspace, "iris")
     commands = [
         " ".join(next_steps(workspace, task, verdict("HOLD", *failed)).commands)
-        for failed in (["approval"], ["worn"], ["champion", "approval"], [])
+        for failed in (["approval"], ["test_reuse"], ["champion", "approval"], [])
     ]
     assert commands[0] == "tiltyard approve iris"
     assert "tiltyard prepare iris --reseal" in commands[1]

@@ -69,7 +69,18 @@ def test_the_first_good_challenger_becomes_champion(iris: Arena, monkeypatch: py
     assert line.metrics.keys() == task.kind.metrics.keys()
     states = {check["code"]: check["state"] for check in line.checks}
     assert {code for code, state in states.items() if state == "passed"} == {
-        *("baseline", "calibration", "card", "collapse", "gap", "latency", "provenance", "robustness", "size", "worn")
+        *(
+            "baseline",
+            "calibration",
+            "collapse",
+            "generalization_gap",
+            "latency",
+            "model_card",
+            "provenance",
+            "robustness",
+            "size",
+            "test_reuse",
+        )
     }
     assert "failed" not in states.values()
     assert line.evidence["package"] == files.sha256(workspace.package("iris", made))

@@ -74,6 +74,6 @@ def test_what_was_seen_live_stands_in_the_decision(rivals: tuple[Workspace, Task
 def test_without_a_record_nothing_is_asked_of_it(rivals: tuple[Workspace, Task, str, str]) -> None:
     """The check does not apply, and looking makes no folder."""
     workspace, task, *_ = rivals
-    (outcome,) = [outcome for outcome in judge(workspace, task).outcomes if outcome.code == "live"]
+    (outcome,) = [outcome for outcome in judge(workspace, task).outcomes if outcome.code == "live_quality"]
     assert outcome.state == "not applicable"
     assert not workspace.records.exists()

@@ -25,7 +25,7 @@ from tiltyard.config.draft.leakage import leakage_score
 from tiltyard.errors import DataError, TaskError, TiltyardError
 from tiltyard.preparation import array_file, prepare
 from tiltyard.validation.check import Checked, check
-from tiltyard.validation.findings import _dataset, _previous_data, _sample
+from tiltyard.validation.findings import _dataset, _sample
 from tiltyard.workspace import Workspace
 
 MIRROR = os.environ.get("TILTYARD_MIRROR", "")
@@ -117,7 +117,7 @@ def test_new_data_are_asked_for_what_the_model_needs(shop: Workspace, new: Path)
     checked = run(shop, against=new)
     assert set(told(checked)) == {
         ("critical", "columns", "height"),
-        ("critical", "kinds", "weight"),
+        ("critical", "wrong_types", "weight"),
         ("critical", "bounds", "age"),
         ("critical", "unseen", "country"),
         ("critical", "missing", "vip"),
@@ -125,7 +125,7 @@ def test_new_data_are_asked_for_what_the_model_needs(shop: Workspace, new: Path)
         ("warning", "skew", "income"),
     }
     texts = {(found.code, found.column): found.text for found in checked.findings}
-    assert "row 7: expected a number; received 'heavy'" in texts["kinds", "weight"]
+    assert "row 7: expected a number; received 'heavy'" in texts["wrong_types", "weight"]
     assert "shop99" in texts["unseen", "shop"]
     assert texts["skew", "income"].startswith("the new rows differ from the training rows: PSI ")
 
@@ -222,8 +222,8 @@ def test_todays_data_are_held_against_those_last_trained_on(shop: Workspace) -> 
 
 def test_of_many_rows_last_trained_on_blocks_are_read(shop: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the first row to the last, and no more than are looked at."""
-    monkeypatch.setattr(_previous_data, "LARGEST", 300)
-    monkeypatch.setattr(_previous_data, "BLOCK", 100)
+    monkeypatch.setattr(array_file, "LARGEST", 300)
+    monkeypatch.setattr(array_file, "BLOCK", 100)
     assert array_file.blocks(300) == [slice(300)]
     assert array_file.blocks(1100) == [slice(0, 100), slice(500, 600), slice(1000, 1100)]
     task = loader.load(shop, "shop")
@@ -332,7 +332,7 @@ def test_the_leak_of_the_forest_fires_is_caught(workspace: Workspace) -> None:
     ("data", "target", "wanted"),
     [
         ("churn.csv", "Exited", set()),
-        ("house_sales.csv.gz", "SalePrice", {("warning", "future", "ym")}),
+        ("house_sales.csv.gz", "SalePrice", {("warning", "future_leak", "ym")}),
         ("california_housing.csv.gz", "median_house_value", set()),
         ("wine_quality_red.csv", "quality", {("warning", "duplicates", ""), ("warning", "imbalance", "quality")}),
         ("sms_spam.tsv", "isspam", {("warning", "texts", "text"), ("warning", "duplicates", "")}),

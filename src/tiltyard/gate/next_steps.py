@@ -52,7 +52,7 @@ def _looks(name: str) -> dict[str, str]:
 def _changes(task: Task, fit: str, failed: set[str]) -> dict[str, str]:
     """Return what may bring a better challenger; only one that was looked for is tried by itself."""
     again = f"then: tiltyard run {task.name}"
-    if "worn" in failed:
+    if "test_reuse" in failed:
         return {f"tiltyard fetch {task.name}; tiltyard prepare {task.name} --reseal": again}
     if task.search:
         return {f"tiltyard search {task.name} --apply": again}

@@ -1,5 +1,5 @@
 """What the service does with requests beside answering: which version answers, and what is recorded.
 
 Nothing here parses a request.
-Start with routing.py.
+Start with traffic_split.py.
 """

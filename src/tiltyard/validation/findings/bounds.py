@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from tiltyard.validation.findings._dataset import CheckedData
-from tiltyard.validation.findings.kinds import Kinds
+from tiltyard.validation.findings.wrong_types import WrongTypes
 
 
-class Bounds(Kinds):
+class Bounds(WrongTypes):
     """A value that cannot be believed stops the road, and is refused when serving."""
 
     code: ClassVar = "bounds"

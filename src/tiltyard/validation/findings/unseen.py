@@ -10,12 +10,12 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import Found, Severity, listed, share
-from tiltyard.validation.findings.kinds import Kinds
+from tiltyard.validation.findings.wrong_types import WrongTypes
 
 OFTEN = 0.01  # of the new rows, from which a name nobody learned is worth a warning
 
 
-class Unseen(Kinds):
+class Unseen(WrongTypes):
     """Where others are refused, so are the rows that hold them; where they have a bucket, all share one fate."""
 
     code: ClassVar = "unseen"

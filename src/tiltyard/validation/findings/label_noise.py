@@ -23,10 +23,10 @@ TOLD = 3  # doubted rows: one or two are nothing unusual
 MANY = 0.03  # of the rows
 
 
-class Noise(Finding):
+class LabelNoise(Finding):
     """A hint and no proof: the rows around a doubted one, and a model that has not seen it, agree on another label."""
 
-    code: ClassVar = "noise"
+    code: ClassVar = "label_noise"
     title: ClassVar = "labels that may be wrong"
 
     def look(self, subject: CheckedData) -> Iterator[Found]:

@@ -8,10 +8,10 @@ from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, of
 from tiltyard.gate.duel import Duel
 
 
-class Simple(Check):
+class SimpleModel(Check):
     """Where a line or a small tree does surely better, something is wrong with the network or its training."""
 
-    code: ClassVar = "simple"
+    code: ClassVar = "simple_model"
     title: ClassVar = "is not beaten by a simple model"
     severity: ClassVar = "HOLD"
 

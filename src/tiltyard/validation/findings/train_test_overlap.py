@@ -15,10 +15,10 @@ from tiltyard.validation.findings.base import Finding, Found, listed, share
 FEWEST = 3  # rows
 
 
-class Shared(Finding):
+class TrainTestOverlap(Finding):
     """A model that is tested on what it has seen shows its memory."""
 
-    code: ClassVar = "shared"
+    code: ClassVar = "train_test_overlap"
     title: ClassVar = "rows shared, or nearly, between training and test"
 
     def look(self, subject: CheckedData) -> Iterator[Found]:

@@ -8,10 +8,10 @@ from tiltyard.gate.checks.base import Check, NotApplicableError, Observation
 from tiltyard.gate.duel import Duel
 
 
-class Gap(Check):
+class GeneralizationGap(Check):
     """A model that knows its training rows by heart will disappoint; how much is left over the baseline tells."""
 
-    code: ClassVar = "gap"
+    code: ClassVar = "generalization_gap"
     title: ClassVar = "small train-test gap"
     severity: ClassVar = "HOLD"
 

@@ -18,10 +18,10 @@ AFTER = 0.99  # of the rows
 FEWEST = 20
 
 
-class Future(Finding):
+class FutureLeak(Finding):
     """A model that learns from tomorrow's rows is good at yesterday's, and is asked about the day after."""
 
-    code: ClassVar = "future"
+    code: ClassVar = "future_leak"
     title: ClassVar = "a split or a column that knows the future"
 
     def look(self, subject: CheckedData) -> Iterator[Found]:

@@ -8,10 +8,10 @@ from tiltyard.gate.checks.base import Check, NotApplicableError, Observation
 from tiltyard.gate.duel import Duel
 
 
-class Card(Check):
+class ModelCard(Check):
     """Whoever gets the model gets its card; an empty table on it is worse than none, since nobody asks any more."""
 
-    code: ClassVar = "card"
+    code: ClassVar = "model_card"
     title: ClassVar = "its card is complete"
     severity: ClassVar = "HOLD"
 

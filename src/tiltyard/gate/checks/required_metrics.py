@@ -8,10 +8,10 @@ from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, to
 from tiltyard.gate.duel import Duel
 
 
-class Required(Check):
+class RequiredMetrics(Check):
     """To beat a bad champion is not yet to be good enough."""
 
-    code: ClassVar = "required"
+    code: ClassVar = "required_metrics"
     title: ClassVar = "reaches the required values"
     severity: ClassVar = "REJECT"
 

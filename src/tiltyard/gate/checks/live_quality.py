@@ -11,10 +11,10 @@ from tiltyard.gate.duel import Duel
 FEWEST = 200  # truths: by fewer, sealed rows say more
 
 
-class Live(Check):
+class LiveQuality(Check):
     """A challenger that ran beside the champion has truths of its own; they may stop it, but do not let it in."""
 
-    code: ClassVar = "live"
+    code: ClassVar = "live_quality"
     title: ClassVar = "is not worse by live truths"
     severity: ClassVar = "HOLD"
     repeatable: ClassVar = False  # more truths come

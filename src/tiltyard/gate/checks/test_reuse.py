@@ -8,10 +8,10 @@ from tiltyard.gate.checks.base import Check, Observation
 from tiltyard.gate.duel import Duel
 
 
-class Worn(Check):
+class TestReuse(Check):
     """Each version that is judged on the same rows makes luck likelier, and so asks more of the next."""
 
-    code: ClassVar = "worn"
+    code: ClassVar = "test_reuse"
     title: ClassVar = "is judged on fresh rows"
     severity: ClassVar = "HOLD"
 

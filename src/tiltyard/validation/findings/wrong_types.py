@@ -9,10 +9,10 @@ from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import Finding, Found, Severity
 
 
-class Kinds(Finding):
+class WrongTypes(Finding):
     """The service refuses such a cell in the words quoted here."""
 
-    code: ClassVar = "kinds"
+    code: ClassVar = "wrong_types"
     title: ClassVar = "cells of another type than their column"
     serving: ClassVar = True
     refusals: ClassVar = {"wrong_type", "bad_date", "not_finite", "too_long", "no_words"}
