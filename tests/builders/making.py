@@ -94,9 +94,9 @@ stages:
 VERB = """
 import sys, time
 from pathlib import Path
-from tiltyard import errors; from tiltyard import processes as stage
+from tiltyard import errors, processes
 verb, task = sys.argv[1:]
-with stage.inside():
+with processes.as_stage():
     print("a word on the way")
     if verb == "resolve":
         Path("out", task).mkdir(parents=True, exist_ok=True)

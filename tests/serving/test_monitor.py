@@ -182,8 +182,8 @@ def test_killed_while_it_gathers_nothing_is_lost_or_doubled(kept: Kept, recorder
 def test_a_killed_writer_leaves_its_whole_lines(tmp_path: Path) -> None:
     """`kill -9` in the middle of a line: the ones before are there, the file counts as closed, and no half line."""
     script = (
-        "import os, sys, time; from pathlib import Path; from tiltyard.serving.traffic.append_log import Spool;"
-        "spool = Spool(Path(sys.argv[1])); [spool.add(b'{}') for _ in range(3)];"
+        "import os, sys, time; from pathlib import Path; from tiltyard.serving.traffic.append_log import AppendLog;"
+        "spool = AppendLog(Path(sys.argv[1])); [spool.add(b'{}') for _ in range(3)];"
         "os.write(spool.file, b'{\"half'); print('written', flush=True); time.sleep(60)"
     )
     process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
