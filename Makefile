@@ -15,7 +15,7 @@ SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15
 STUCK := --max-worker-restart=2 -o faulthandler_timeout
 
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage check smoke nightly catalogue fuzz cluster jax serve bench results lock clean
+.PHONY: help run test coverage check smoke nightly catalogue fuzz mutants cluster jax serve bench results lock clean
 
 help:  ## print this help
 	@if [ -t 1 ] && [ -z "$$NO_COLOR" ] && [ "$$TERM" != dumb ]; then on='\033[36m'; off='\033[0m'; fi; \
@@ -54,6 +54,9 @@ catalogue: $(INSTALLED)  ## every task in small (real data with TILTYARD_MIRROR)
 
 fuzz: $(INSTALLED)  ## the property tests by new random seeds, for MINUTES=1, until one fails; SEED=n repeats a round
 	python tests/fuzz.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(EXAMPLES),--examples $(EXAMPLES)) $(if $(SEED),--seed $(SEED))
+
+mutants: $(INSTALLED)  ## put faults into the code that judges, see whether tests fail, write benchmarks/MUTANTS.md; MINUTES=60
+	python benchmarks/mutants.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(MOST),--most $(MOST)) $(if $(SEED),--seed $(SEED))
 
 cluster: $(INSTALLED)  ## the manifest for Kubernetes, held to the schemas of clusters, which are installed for it
 	@$(UV) pip install -q --python $(BIN)/python --group cluster

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
+from making import ROOT
 
 from tiltyard import plugins
 from tiltyard.arrays import Array, Rows
+from tiltyard.config import loader
 from tiltyard.modeling.columns.prose import Prose
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.modeling.problems.base import TRUTH, Problem
 from tiltyard.modeling.problems.generation import Generation
 from tiltyard.modeling.problems.translation import judged
+from tiltyard.workspace import Workspace
 
 PERFECT = {
     "rmse": 0,
@@ -167,6 +171,81 @@ def test_answers_are_json(problem_name: str) -> None:
     json.dumps(answers, allow_nan=False)
     assert len(answers) == 3
     assert len(leaves(answers)) in {3, 12}
+
+
+@pytest.mark.parametrize("ends", [False, True])
+@pytest.mark.parametrize("horizon", [1, 3])
+def test_forecasts_fit_the_schema_that_clients_are_told(horizon: int, ends: bool) -> None:
+    """A number, a list of as many as the horizon, or three lists with ends; no form passes for another."""
+    task = loader.load(Workspace(ROOT), "sine")
+    target = task.target.model_copy(update={"horizon": horizon, "interval": 0.8 if ends else None})
+    kind, outputs = problem("forecasting"), np.ones((2, 3, horizon) if ends else (2, horizon))
+    schema = kind.json_schema(target)
+    for answer in kind.answer(outputs, []):
+        jsonschema.validate(answer, schema)
+    other = kind.answer(np.ones((1, 3, horizon) if not ends else (1, horizon)), [])[0]
+    for wrong in (other, kind.answer(np.ones((1, horizon + 1)), [])[0]):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, schema)
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "said"),
+    [
+        ("regression", {"unit": ""}, "the number `progression`"),
+        ("regression", {"unit": "cm"}, "the number `progression` (cm)"),
+        ("forecasting", {"unit": "cm", "horizon": 1}, "the next value of `progression` (cm)"),
+        (
+            "forecasting",
+            {"unit": "", "horizon": 3, "interval": 0.8},
+            "the next 3 values of `progression`, each with the two ends that 80% of the true values lie between",
+        ),
+    ],
+)
+def test_the_card_says_what_is_predicted_and_in_which_unit(name: str, target: dict[str, Any], said: str) -> None:
+    """A unit only where there is one, and ends only where they were asked for."""
+    task = loader.load(Workspace(ROOT), "diabetes")
+    assert problem(name).purpose(task.target.model_copy(update=target)) == said
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_of_a_long_series_the_end_is_shown(ends: bool) -> None:
+    """The last 200 test rows by their places, each with its own value, forecast, baseline and ends."""
+    kind, rows = problem("forecasting"), 250
+    truth = np.arange(rows, dtype=np.float64)
+    outputs = np.stack([truth, truth - 1, truth + 1], axis=1)[:, :, None] if ends else truth[:, None]
+    made = Predictions(truth, outputs, truth[:, None], np.arange(rows), [], "y")
+    course, last = kind.exhibits(made)[0].data, list(range(50, 250))
+    for line in course["lines"]:
+        assert (line["x"], line["y"]) == (last, last)
+    if ends:
+        assert course["band"]["x"] == last
+        assert course["band"]["low"] == [place - 1 for place in last]
+        assert course["band"]["high"] == [place + 1 for place in last]
+
+
+def test_steps_are_drawn_where_there_are_several() -> None:
+    """A forecast of one value has no table of steps, of three values it has one with three rows."""
+    kind = problem("forecasting")
+    one, three = (
+        kind.plots(Predictions(truth, np.zeros((9, steps)), np.zeros((9, steps)), np.arange(9), [], "y"))
+        for truth, steps in ((np.zeros(9), 1), (np.zeros((9, 3)), 3))
+    )
+    assert "steps" not in one
+    assert three["steps"]["step"] == [1, 2, 3]
+
+
+def test_answers_fit_their_schema(problem_name: str) -> None:
+    """Clients are told what they receive, and that neither nothing nor an empty object is meant."""
+    kind, task = problem(problem_name), loader.load(Workspace(ROOT), "sine")
+    target = task.target.model_copy(update={"classes": CLASSES})
+    schema = kind.json_schema(target)
+    truth, outputs, _ = case(kind, rows=3)
+    for answer in kind.answer(truth if kind.targets == "text" else outputs.astype(np.float32), CLASSES):
+        jsonschema.validate(answer, schema)
+    for wrong in (None, dict[str, Any]()):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, schema)
 
 
 def test_absolute_errors_have_a_baseline_of_their_own() -> None:

@@ -155,6 +155,13 @@ def test_slices_are_names_quarters_and_spans() -> None:
     assert not [*slices.parts([Slice(column="worst_area", high=-1)], duel.task.columns, duel.rows)]
 
 
+def test_a_rule_of_behaviour_may_ask_for_every_row() -> None:
+    """A linear model moves one way everywhere: its share of 1 reaches the share of 1 that is asked for."""
+    rule = {"vary": "worst_area", "by": 50.0, "never": "higher", "label": "benign", "share": 1.0}
+    outcome = plugins.load("checks", "behaviour")().outcome(bout(cancer(), line(cancer()), behaviours=[rule]))
+    assert (outcome.state, outcome.observed, outcome.limit) == ("passed", 1.0, 1.0)
+
+
 def test_a_slice_that_loses_is_named() -> None:
     """A gain on all rows together does not hide who pays for it."""
     duel = bout(cancer(), line(cancer()), line(cancer()), slices=["side"])

@@ -10,7 +10,7 @@ from sklearn import metrics as oracle
 from sklearn.calibration import calibration_curve
 
 from tiltyard.arrays import Array
-from tiltyard.modeling.metrics import curves, scores
+from tiltyard.modeling.metrics import classification, curves, scores
 from tiltyard.modeling.metrics.classification import binary_metrics
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.modeling.problems.classification import Classification
@@ -119,6 +119,17 @@ def test_the_hundred_patients() -> None:
     assert Classification.metrics["balanced_accuracy"].score(
         np.array([0] * 98 + [1, 1]), np.array([[1.0, 0.0]] * 99 + [[0.0, 1.0]]), {}
     ) == pytest.approx(0.75)
+
+
+def test_a_report_of_two_labels_shows_what_the_matrix_tells() -> None:
+    """Every figure by its name, of the second label; where there are three labels, there is no such table."""
+    truth, outputs = np.array([0, 0, 1, 1]), np.eye(3)[[0, 1, 1, 1]]
+    made = Predictions(truth, outputs[:, :2], outputs[:, :2], np.arange(4), ["no", "yes"], "y")
+    (table,) = [one for one in classification.exhibits(made) if one.kind == "table"]
+    assert table.text == "Where yes is what is looked for."
+    assert dict(table.data["rows"]) == classification.binary_metrics(np.array([[1, 1], [0, 2]]))
+    three = Predictions(truth, outputs, outputs, np.arange(4), ["a", "b", "c"], "y")
+    assert not [one for one in classification.exhibits(three) if one.kind == "table"]
 
 
 def test_residuals_by_hand() -> None:

@@ -84,8 +84,7 @@ class Classification(Problem):
 
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
         """The class shares of the training rows, for every row: its label is the majority's."""
-        classes = int(train.max()) + 1
-        shares = np.bincount(train.astype(np.int64), minlength=classes) / len(train)
+        shares = np.bincount(train.astype(np.int64)) / len(train)
         return np.tile(shares, (count(rows), 1))
 
     def context(self, train: Array) -> dict[str, float]:

@@ -1,0 +1,209 @@
+"""Whether tests see faults in the code that judges: mutants of it are run against them; writes benchmarks/MUTANTS.md.
+
+    python benchmarks/mutants.py [--minutes N] [--most N] [--seed N] [MODULE ...]
+
+A mutant is a copy of the project with one small fault (mutations.py), drawn by the seed. It is killed if a test of the
+files that cover its module fails, and survives otherwise. What people found about survivors is in mutants.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import page
+from mutations import Mutation, mutations
+
+from tiltyard import files
+
+TARGET, REMARKS = page.ROOT / "benchmarks" / "MUTANTS.md", page.ROOT / "benchmarks" / "mutants.json"
+PACKAGE = Path("src/tiltyard")
+CHECKS = ("gate/test_check_limits.py", "gate/test_gate.py", "contracts/test_checks.py")
+VERDICTS = ("gate/test_judge.py", "gate/test_promote.py")
+RECORDS = ("registry/test_registry.py", "registry/test_tampering.py", "registry/test_signing.py")
+SPLIT = ("preparation/test_split.py", "preparation/test_prepare.py")
+# the test files that must see a fault, by module or folder; the quickest first
+COVERED: dict[str, tuple[str, ...]] = {
+    "gate/checks": CHECKS,
+    "gate/verdict.py": (*CHECKS, *VERDICTS),
+    "gate/judge.py": VERDICTS,
+    "gate/promote.py": VERDICTS,
+    "registry/registry.py": (*RECORDS, "gate/test_promote.py"),
+    "registry/ledger.py": (*RECORDS, "registry/test_verify.py"),
+    "registry/decision.py": (*RECORDS, "gate/test_judge.py", "registry/test_verify.py"),
+    "preparation/prepare.py": (*SPLIT, "gate/test_judge.py"),
+    "preparation/split.py": SPLIT,
+    "modeling/metrics/scores.py": ("modeling/test_metrics.py", "contracts/test_problems.py"),
+    "modeling/metrics/classification.py": (
+        *("modeling/test_metrics.py", "modeling/test_curves.py", "contracts/test_problems.py"),
+        *(*CHECKS, "evaluation/test_evaluate.py"),
+    ),
+    "modeling/metrics/bootstrap.py": ("modeling/test_bootstrap.py", *CHECKS),
+    "modeling/problems": (
+        *("contracts/test_problems.py", "modeling/test_metrics.py", "modeling/test_series.py"),
+        *("modeling/test_target.py", "modeling/test_language.py"),
+    ),
+}
+PATIENCE = 3  # times what the tests take without a fault, and a minute: whoever takes longer hangs, which is seen
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A mutant, and what became of it."""
+
+    module: str
+    mutation: Mutation
+    end: str  # killed, hangs or survives
+
+    @property
+    def key(self) -> str:
+        """Name it for the remarks: by what it says, since lines move."""
+        one = self.mutation
+        return f"{self.module}: {one.before} -> {one.after} in {one.text}"
+
+
+def main() -> None:
+    """Draw mutants, try them until the time is over, and write what survived."""
+    asked = _asked()
+    drawn = sorted(_made(asked.modules or [*COVERED]), key=lambda one: _place(one, asked.seed))
+    until, tried = time.monotonic() + 60 * asked.minutes, list[Tried]()
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        project = _copied(Path(folder))
+        limits = dict[str, float]()
+        for module, mutation in drawn[: asked.most]:
+            if time.monotonic() > until:
+                break
+            tried.append(_tried(project, module, mutation, limits))
+            print(f"{len(tried)} {tried[-1].end}: {tried[-1].key}", flush=True)
+    if not asked.modules:
+        files.write_text(TARGET, _page(tried, len(drawn), asked))
+
+
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60.0, help="begin no mutant later (default: 60)")
+    parser.add_argument("--most", type=int, default=60, help="mutants (default: 60)")
+    parser.add_argument("--seed", type=int, default=0, help="which are drawn (default: 0)")
+    parser.add_argument("modules", nargs="*", help="of these only, and write nothing: gate.py, checks")
+    return parser.parse_args()
+
+
+def _place(one: tuple[str, Mutation], seed: int) -> str:
+    """Give a mutant its place in the order of a seed, which holds when other code changes."""
+    module, mutation = one
+    return hashlib.sha256(f"{seed} {module} {mutation.text} {mutation.before} {mutation.after}".encode()).hexdigest()
+
+
+def _made(places: list[str]) -> list[tuple[str, Mutation]]:
+    """Make all mutants of modules and folders."""
+    found = []
+    for place in places:
+        path = page.ROOT / PACKAGE / place
+        for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
+            module = file.relative_to(page.ROOT / PACKAGE).as_posix()
+            found += [(module, mutation) for mutation in mutations(file.read_text(encoding="utf-8"))]
+    return found
+
+
+def _copied(folder: Path) -> Path:
+    """Copy what git knows of, as it is now: a fault must not stay in anybody's files."""
+    command = ["git", "-C", str(page.ROOT), "ls-files", "--cached", "--others", "--exclude-standard"]
+    for name in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
+        if (page.ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(page.ROOT / name, folder / name)
+    return folder
+
+
+def _tried(project: Path, module: str, mutation: Mutation, limits: dict[str, float]) -> Tried:
+    """Put the fault in, run the tests, and take it out."""
+    path = project / PACKAGE / module
+    right, tests = path.read_text(encoding="utf-8"), COVERED[module.partition("/")[0]]
+    for test in tests:
+        if test not in limits:
+            limits[test] = _seconds(project, test)
+    path.write_text(mutation.source, encoding="utf-8")
+    try:
+        return Tried(module, mutation, _ran(project, tests, 60 + PATIENCE * sum(limits[test] for test in tests)))
+    finally:
+        path.write_text(right, encoding="utf-8")
+
+
+def _seconds(project: Path, test: str) -> float:
+    """Time a test file without a fault; if it fails, no mutant can be judged by it."""
+    began = time.monotonic()
+    if _ran(project, (test,), 3600) != "survives":
+        raise SystemExit(f"tests/{test} fails without a fault")
+    return time.monotonic() - began
+
+
+def _ran(project: Path, tests: tuple[str, ...], seconds: float) -> str:
+    """Run test files, which all import the copy; say how it ended."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+    command += ["-m", "not smoke and not catalogue and not jax", *(f"tests/{name}" for name in tests)]
+    paths = [str(project / name) for name in ("src", "", "tests", "benchmarks")]
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    environment["PYTHONPATH"] = os.pathsep.join([*paths, *filter(None, [os.environ.get("PYTHONPATH")])])
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(
+        command, cwd=project, env=environment, start_new_session=True, stdout=quiet, stderr=quiet
+    ) as process:
+        try:
+            return "survives" if process.wait(seconds) == 0 else "killed"
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            return "hangs"
+
+
+def _page(tried: list[Tried], population: int, asked: argparse.Namespace) -> str:
+    """Write the score, a table by module, and every survivor with what was found about it."""
+    alive = [one for one in tried if one.end == "survives"]
+    remarks = files.read_json(REMARKS) if REMARKS.is_file() else {}
+    share = 1 - len(alive) / max(1, len(tried))
+    hung = sum(one.end == "hangs" for one in tried)
+    lines = [
+        "# Mutants of the code that judges",
+        "",
+        f"Measured by `benchmarks/mutants.py --most {asked.most} --seed {asked.seed}` on {datetime.now(UTC):%Y-%m-%d},",
+        f"{page.machine()}. Of {population:,} mutants {len(tried)} were drawn: **{share:.0%} were killed** by a test",
+        f"({len(tried) - len(alive)}, of which {hung} by the time limit), {len(alive)} survive.",
+        "",
+        *_table(("module", "drawn", "killed"), _counts(tried)),
+        "",
+        "## Survivors",
+        "",
+        *_table(("where", "line", "mutation", "what it means"), [_survivor(one, remarks) for one in alive]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _counts(tried: list[Tried]) -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = []
+    for module in sorted({one.module for one in tried}):
+        ends = [one.end for one in tried if one.module == module]
+        found.append((module, str(len(ends)), str(sum(end != "survives" for end in ends))))
+    return found
+
+
+def _survivor(one: Tried, remarks: dict[str, str]) -> tuple[str, ...]:
+    text, before, after = (f"`{part}`" for part in (one.mutation.text, one.mutation.before, one.mutation.after))
+    return f"{one.module}:{one.mutation.line}", text, f"{before} → {after}", remarks.get(one.key, "not looked at")
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    lines = [head, ("---",) * len(head), *sorted(rows)]
+    return [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines]
+
+
+if __name__ == "__main__":
+    main()

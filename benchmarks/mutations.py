@@ -1,0 +1,155 @@
+"""Small faults that a programmer might make, put into a module one at a time, for benchmarks/mutants.py."""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+Put = Callable[[ast.AST], None]
+
+COMPARED: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
+    ast.Lt: (ast.LtE, ast.GtE),
+    ast.LtE: (ast.Lt, ast.Gt),
+    ast.Gt: (ast.GtE, ast.LtE),
+    ast.GtE: (ast.Gt, ast.Lt),
+    ast.Eq: (ast.NotEq,),
+    ast.NotEq: (ast.Eq,),
+    ast.Is: (ast.IsNot,),
+    ast.IsNot: (ast.Is,),
+    ast.In: (ast.NotIn,),
+    ast.NotIn: (ast.In,),
+}
+COMPUTED: dict[type[ast.operator], type[ast.operator]] = {
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Div,
+    ast.Div: ast.Mult,
+    ast.FloorDiv: ast.Mult,
+    ast.BitAnd: ast.BitOr,
+    ast.BitOr: ast.BitAnd,
+}
+NAMED = {"min": "max", "max": "min", "any": "all", "all": "any"}
+TYPES = {"annotation", "returns", "decorator_list", "bases"}  # fields that compute nothing
+SMALL = 10  # integers up to here are counts and places, which are easily one off
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One fault: where it is, how the place read before and after, and the whole module with it."""
+
+    line: int
+    text: str  # of the line
+    before: str
+    after: str
+    source: str
+
+
+def mutations(source: str) -> Iterator[Mutation]:
+    """Make every fault of a module, one after another."""
+    lines = source.splitlines()
+    for place, (node, _) in enumerate(_slots(ast.parse(source))):
+        line = getattr(node, "lineno", 1)
+        for number, mutant in enumerate(_mutants(node)):
+            text = lines[line - 1].strip()
+            yield Mutation(line, text, _told(node), _told(mutant), _mutated(source, place, number))
+
+
+def _mutated(source: str, place: int, number: int) -> str:
+    tree = ast.parse(source)
+    node, put = [*_slots(tree)][place]
+    put([*_mutants(node)][number])
+    return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
+
+
+def _told(node: ast.AST) -> str:
+    text = " ".join(ast.unparse(node).split())
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def _slots(parent: ast.AST) -> Iterator[tuple[ast.AST, Put]]:
+    """Give each node that computes something, with a function that puts another in its place."""
+    if isinstance(parent, ast.If) and "TYPE_CHECKING" in ast.unparse(parent.test):
+        return
+    for field, value in ast.iter_fields(parent):
+        if field in TYPES or (isinstance(parent, ast.AnnAssign) and field == "target"):
+            continue
+        for place, node in enumerate(value if isinstance(value, list) else [value]):
+            if isinstance(node, ast.AST) and not isinstance(node, ast.JoinedStr):
+                yield node, _putter(parent, field, place if isinstance(value, list) else None)
+                yield from _slots(node)
+
+
+def _putter(parent: ast.AST, field: str, place: int | None) -> Put:
+    def put(node: ast.AST) -> None:
+        if place is None:
+            setattr(parent, field, node)
+        else:
+            getattr(parent, field)[place] = node
+
+    return put
+
+
+def _mutants(node: ast.AST) -> Iterator[ast.AST]:
+    """Give what could stand in the place of a node by mistake."""
+    if isinstance(node, ast.stmt):
+        yield from _statements(node)
+    elif isinstance(node, ast.expr):
+        yield from _expressions(node)
+    if isinstance(node, ast.If | ast.IfExp | ast.While) and not isinstance(node.test, ast.Compare | ast.UnaryOp):
+        yield _with(node, test=ast.UnaryOp(ast.Not(), node.test))
+
+
+def _statements(node: ast.stmt) -> Iterator[ast.AST]:
+    match node:
+        case ast.Return(value=ast.expr()) if ast.unparse(node) != "return None":
+            yield ast.Return(ast.Constant(None))
+        case ast.Expr(value=ast.Call()) | ast.AugAssign() | ast.Raise() | ast.Continue():
+            yield ast.Pass()
+
+
+def _expressions(node: ast.expr) -> Iterator[ast.AST]:
+    match node:
+        case ast.Compare(ops=[op, *others]):
+            for other in COMPARED[type(op)]:
+                yield _with(node, ops=[other(), *others])
+        case ast.BoolOp(op=op, values=values):
+            yield _with(node, op=ast.Or() if isinstance(op, ast.And) else ast.And())
+            yield from (_with(node, values=left) for left in _without_one(values))
+        case ast.List(elts=[_, _, *_] as elements):
+            yield from (_with(node, elts=left) for left in _without_one(elements))
+        case ast.BinOp(op=op, left=left, right=right) if type(op) in COMPUTED and not _texts(node):
+            yield _with(node, op=COMPUTED[type(op)]())
+            if isinstance(op, ast.BitAnd | ast.BitOr):
+                yield from (left, right)
+        case ast.UnaryOp(op=ast.Not() | ast.USub(), operand=inner):
+            yield inner
+        case ast.Constant() | ast.Name():
+            yield from _words(node)
+
+
+def _texts(node: ast.BinOp) -> bool:
+    """Say whether texts or paths are put together: any other operator would end the first test that comes by."""
+    return any(isinstance(one, ast.Constant) and isinstance(one.value, str) for one in ast.walk(node))
+
+
+def _words(node: ast.Constant | ast.Name) -> Iterator[ast.AST]:
+    match node:
+        case ast.Constant(value=bool() as truth):
+            yield ast.Constant(not truth)
+        case ast.Constant(value=int() as number) if abs(number) <= SMALL:
+            yield from (ast.Constant(number + 1), ast.Constant(number - 1))
+        case ast.Name(id=name) if name in NAMED:
+            yield ast.Name(NAMED[name], node.ctx)
+
+
+def _without_one(nodes: list[ast.expr]) -> Iterator[list[ast.expr]]:
+    return ([*nodes[:place], *nodes[place + 1 :]] for place in range(len(nodes)))
+
+
+def _with(node: ast.AST, **fields: object) -> ast.AST:
+    other = copy.copy(node)
+    for name, value in fields.items():
+        setattr(other, name, value)
+    return other

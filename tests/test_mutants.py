@@ -1,0 +1,64 @@
+"""Mutants: which faults are made of a module, and how a run of the tests on one ends."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import mutants
+import pytest
+from making import ROOT
+from mutations import mutations
+
+SOURCE = '''
+from typing import Literal
+
+def won(scores: list[int], least: Literal[1, 2] = 1) -> bool:
+    """Say who won, 1 or 2."""
+    best = max(scores)
+    if not scores:
+        raise ValueError("none")
+    return best > least and best != 100
+'''
+FAULTS = [
+    ("1", "2"),
+    ("1", "0"),
+    ("max", "min"),
+    ("not scores", "scores"),
+    ("raise ValueError('none')", "pass"),
+    ("return best > least and best != 100", "return None"),
+    ("best > least and best != 100", "best > least or best != 100"),
+    ("best > least and best != 100", "best != 100"),
+    ("best > least and best != 100", "best > least"),
+    ("best > least", "best >= least"),
+    ("best > least", "best <= least"),
+    ("best != 100", "best == 100"),
+]
+
+
+def test_a_module_has_the_faults_that_are_easily_made() -> None:
+    """Each is one change; types, documentation and large numbers are left as they are, and every mutant is a module."""
+    found = [*mutations(SOURCE)]
+    assert [(one.before, one.after) for one in found] == FAULTS
+    right = ast.unparse(ast.parse(SOURCE)).splitlines()
+    for one in found:
+        wrong = ast.unparse(ast.parse(one.source)).splitlines()
+        assert sum(line != other for line, other in zip(right, wrong, strict=True)) == 1
+        assert one.text == SOURCE.splitlines()[one.line - 1].strip()
+
+
+@pytest.mark.parametrize(("line", "end"), [("assert True", "survives"), ("assert 0", "killed"), ("wait()", "hangs")])
+def test_a_mutant_ends_as_the_tests_say(line: str, end: str, tmp_path: Path) -> None:
+    """It survives tests that pass, is killed by one that fails, and is ended where they hang."""
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "pyproject.toml").write_text("", encoding="utf-8")
+    test = f"import threading\nwait = threading.Event().wait\ndef test():\n    {line}\n"
+    (tmp_path / "tests" / "test_it.py").write_text(test, encoding="utf-8")
+    assert mutants._ran(tmp_path, ("test_it.py",), 5 if end == "hangs" else 60) == end
+
+
+def test_every_module_has_tests_that_exist() -> None:
+    """What is mutated is there, and so are the tests that must see it."""
+    for place, tests in mutants.COVERED.items():
+        assert (ROOT / mutants.PACKAGE / place).exists(), place
+        assert all((ROOT / "tests" / name).is_file() for name in tests), tests
