@@ -3,7 +3,7 @@
     python benchmarks/mutants.py [--minutes N] [--most N] [--seed N] [MODULE ...]
 
 A mutant is a copy of the project with one small fault (mutations.py), drawn by the seed. It is killed if a test of the
-files that cover its module fails, and survives otherwise. What people found about survivors is in mutants.json.
+files that cover its module fails, and survives otherwise. Why a survivor is no fault is in mutants.json.
 """
 
 from __future__ import annotations
@@ -174,8 +174,9 @@ def _page(tried: list[Tried], population: int, asked: argparse.Namespace) -> str
     lines = [
         "# Mutants of the code that judges",
         "",
-        f"Measured by `benchmarks/mutants.py --most {asked.most} --seed {asked.seed}` on {datetime.now(UTC):%Y-%m-%d},",
-        f"{page.machine()}. Of {population:,} mutants {len(tried)} were drawn: **{share:.0%} were killed** by a test",
+        f"Measured by `benchmarks/mutants.py --most {asked.most} --minutes {asked.minutes:g} --seed {asked.seed}` on",
+        f"{datetime.now(UTC):%Y-%m-%d}, {page.machine()}. Of {population:,} mutants {len(tried)} were drawn:",
+        f"**{share:.0%} were killed** by a test",
         f"({len(tried) - len(alive)}, of which {hung} by the time limit), {len(alive)} survive.",
         "",
         *_table(("module", "drawn", "killed"), _counts(tried)),

@@ -46,6 +46,16 @@ def test_what_is_on_a_limit_passes(case: Case) -> None:
     assert [(one.observed, one.limit) for one in seen] == [(figure, case.limit) for figure in case.figures]
 
 
+@pytest.mark.parametrize(
+    ("name", "case", "cure"), [("parity", AT_LIMITS[4], "train it again"), ("worn", AT_LIMITS[1], "fetch fresh data")]
+)
+def test_only_what_fails_is_told_a_cure(name: str, case: Case, cure: str) -> None:
+    """On the limit nothing has to be done."""
+    plain = bout(cancer(), line(cancer()), **case.terms)
+    good, bad = (outcome(name, dataclasses.replace(plain, **more)).text for more in (case.good, case.bad))
+    assert (cure in good, cure in bad) == (False, True)
+
+
 def test_a_metric_that_is_just_what_was_required_is_enough() -> None:
     """Of an error, too, which must be no larger."""
     data = cancer()

@@ -132,6 +132,16 @@ def test_a_report_of_two_labels_shows_what_the_matrix_tells() -> None:
     assert not [one for one in classification.exhibits(three) if one.kind == "table"]
 
 
+def test_the_mean_of_several_curves_stands_out() -> None:
+    """The curve of each class is thin, the mean of them strong, and chance is dashed."""
+    truth = np.array([0, 1, 2, 0])
+    made = Predictions(truth, np.eye(3)[truth], np.eye(3)[truth], np.arange(4), ["a", "b", "c"], "y")
+    (roc,) = [one for one in classification.exhibits(made) if one.title == "ROC"]
+    styles = {line["name"].partition(",")[0]: {*line} & {"strong", "dashed"} for line in roc.data["lines"] if line}
+    assert styles == {"a": set(), "b": set(), "c": set(), "mean": {"strong"}, "by chance": {"dashed"}}
+    assert all(line.get("strong", True) and line.get("dashed", True) for line in roc.data["lines"])
+
+
 def test_residuals_by_hand() -> None:
     """Predicted minus actual over predicted; the points of the other plot lie on the line where both agree."""
     both, residuals, errors = compared(np.array([1.0, 2.0, 4.0]), np.array([2.0, 2.0, 3.0]), "y")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -17,9 +18,12 @@ from tiltyard.config.task import Task
 from tiltyard.data.sources.dates import Dates
 from tiltyard.errors import DataError, RequestError, SourceError, TaskError
 from tiltyard.evaluation import evaluate
+from tiltyard.modeling.columns._vocabulary import END, UNKNOWN
 from tiltyard.modeling.columns.prose import Prose
 from tiltyard.modeling.metrics.ngram import Ngram
-from tiltyard.modeling.problems.translation import edits
+from tiltyard.modeling.problems.base import Target
+from tiltyard.modeling.problems.generation import Generation
+from tiltyard.modeling.problems.translation import Translation, edits, split
 from tiltyard.preparation import array_file, prepare, sealed_test
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging.package import write
@@ -148,6 +152,48 @@ def test_wishes_are_held_to_their_bounds() -> None:
 def test_a_long_prompt_is_read_from_its_end() -> None:
     """As many characters as the model looks at."""
     assert Prose(length=4).parse(["abcdef\r\ng"], "x")["text"].tolist() == ["ef\ng"]
+
+
+def test_each_character_of_a_text_is_judged_by_its_own_guess() -> None:
+    """By hand: surprise is a sum of logarithms, a hit is the likeliest; padding and what is unknown are none."""
+    encoder: Any = SimpleNamespace(columns={"x": Prose(length=3)}, fitted={"x": {"ids": {"a": 2, "b": 3}}})
+    guesses = np.array([[[0, 0, 0.5, 0.5], [0.1, 0.2, 0.1, 0.6], [0, 0.7, 0.2, 0.1]]])
+    for text, surprise, hits in (("abb", 0.5 * 0.6 * 0.1, 2), ("b?", 0.5 * 0.2, 0), ("aa?", 0.5 * 0.1 * 0.7, 1)):
+        (found,) = Generation().condense(encoder, np.array([text]), guesses)
+        assert found == pytest.approx([-math.log(surprise), hits, len(text)])
+
+
+def test_what_is_written_is_read_again_for_the_next_character() -> None:
+    """A model of the alphabet goes on with it as far as each wish says, and sees no more than it can read."""
+    known = {letter: place for place, letter in enumerate("abcde", start=UNKNOWN + 1)}
+    encoder: Any = SimpleNamespace(columns={"x": Prose(length=3)}, fitted={"x": {"ids": known}})
+
+    def run(rows: dict[str, Any]) -> Any:
+        guesses = np.zeros((len(rows["x"]), 3, UNKNOWN + 1 + len(known)))
+        for row, text in enumerate(rows["x"]["text"].tolist()):
+            guesses[row, len(text) - 1, (known[text[-1]] - UNKNOWN) % len(known) + UNKNOWN + 1] = 1
+        return guesses
+
+    wishes = Prose(length=3).parse(
+        [{"prompt": "ab", "length": 6, "temperature": 0}, {"prompt": "e", "length": 2, "temperature": 0}], "x"
+    )
+    assert Generation().respond(encoder, run, {"x": wishes}) == ["cdeabc", "ab"]
+
+
+@pytest.mark.parametrize(
+    ("by", "texts", "others"),
+    [("characters", ["abba", "b", "a"], ["ab?", "ab"]), ("words", ["der Hund", "Hund", "der"], ["der Wolf", "der "])],
+)
+def test_answers_are_ids_that_spell_them(by: str, texts: list[str], others: list[str]) -> None:
+    """Each ends with a sign of its own and is padded; what training answers lack is left out when it is spelled."""
+    kind, target = Translation(), cast("Target", SimpleNamespace(by=by, length=4))
+    encoder: Any = SimpleNamespace(target=kind.fit(target, np.array(texts)))
+    asked = np.array([*texts, others[0]])
+    ids = kind.ids(encoder, asked)
+    assert ids.shape == (4, 5)
+    assert [row.tolist().index(END) for row in ids] == [len(split(text, by)) for text in asked.tolist()]
+    outputs = np.eye(kind.units(target, "softmax", encoder))[ids]
+    assert kind.respond(encoder, lambda _: outputs, {}) == [*texts, others[1]]
 
 
 @pytest.mark.catalogue
