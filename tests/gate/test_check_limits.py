@@ -29,9 +29,9 @@ class Case:
 
 AT_LIMITS = [
     Case("latency", {"latency_ms": 5.0}, {"latency_ms": 5.0}, {"latency_ms": 5.01}, (5.0, 5.01), 5.0),
-    Case("worn", {"uses": 3}, {"uses": 3}, {"uses": 4}, (3, 4), 3),
+    Case("test_reuse", {"uses": 3}, {"uses": 3}, {"uses": 4}, (3, 4), 3),
     Case("approval", {"approval": True}, {"approvals": ["ann"]}, {"approvals": []}, (1, 0), 1),
-    Case("card", {}, {"facts": {"empty": []}}, {"facts": {"empty": ["Figures"]}}, (0, 1), 0),
+    Case("model_card", {}, {"facts": {"empty": []}}, {"facts": {"empty": ["Figures"]}}, (0, 1), 0),
     Case("parity", {}, {"facts": {"parity": 1e-4}}, {"facts": {"parity": 1.1e-4}}, (1e-4, 1.1e-4), 1e-4),
     Case("size", {"size_mb": 2.0}, {"facts": {"size_mb": 2.0}}, {"facts": {"size_mb": 2.5}}, (2.0, 2.5), 2.0),
 ]
@@ -47,7 +47,8 @@ def test_what_is_on_a_limit_passes(case: Case) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "case", "cure"), [("parity", AT_LIMITS[4], "train it again"), ("worn", AT_LIMITS[1], "fetch fresh data")]
+    ("name", "case", "cure"),
+    [("parity", AT_LIMITS[4], "train it again"), ("test_reuse", AT_LIMITS[1], "fetch fresh data")],
 )
 def test_only_what_fails_is_told_a_cure(name: str, case: Case, cure: str) -> None:
     """On the limit nothing has to be done."""
@@ -61,10 +62,10 @@ def test_a_metric_that_is_just_what_was_required_is_enough() -> None:
     data = cancer()
     duel = bout(data, line(data))
     told = {name: one.score(duel.truth, duel.challenger, {}) for name, one in duel.task.kind.metrics.items()}
-    assert outcome("required", bout(data, line(data), require=told)).state == "passed"
+    assert outcome("required_metrics", bout(data, line(data), require=told)).state == "passed"
     for name, worse in (("accuracy", 1e-6), ("log_loss", -1e-6)):
         asked = bout(data, line(data), require={name: told[name] + worse})
-        assert outcome("required", asked).state == "failed"
+        assert outcome("required_metrics", asked).state == "failed"
 
 
 def outcome(name: str, duel: Duel) -> Outcome:
