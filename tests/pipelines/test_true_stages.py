@@ -1,0 +1,111 @@
+"""Edits of the code, and which stages DVC then calls out of date: those whose work would be another, and no more."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from making import ROOT, new_workspace
+
+from tiltyard.data import dvc
+from tiltyard.workspace import Workspace
+
+VERBS = ("resolve", "validate", "prepare", "train", "evaluate")
+Edited = Callable[[str, str, str], set[str]]
+
+
+def _resolve(root: Path) -> None:
+    """Run the stage resolve with the code of the project."""
+    code = "import sys; from tiltyard.cli.main import main; sys.argv = ['tiltyard', 'resolve', 'iris']; main()"
+    environment = {**os.environ, "PYTHONPATH": str(root / "src")}
+    subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, check=True, capture_output=True)
+
+
+def _behind(workspace: Workspace) -> set[str]:
+    """Return the verbs whose stage DVC would run."""
+    return {verb for verb in VERBS if dvc.status(workspace, f"{verb}@iris")}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A project with code of its own, whose stages are all done, as DVC has it; what training made is a stand-in."""
+    from dvc.repo import Repo
+
+    workspace = new_workspace(tmp_path_factory.mktemp("true") / "project")
+    root = workspace.root
+    shutil.copytree(ROOT / "src", root / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / ".dvcignore", root)
+    workspace.params.write_text("tasks: [iris]\n", encoding="utf-8")
+    dvc.init(workspace)
+    workspace.raw("iris").mkdir(parents=True, exist_ok=True)
+    (workspace.raw("iris") / "table.csv").write_text("a\n1\n", encoding="utf-8")
+    _resolve(root)
+    for verb in VERBS[1:4]:
+        workspace.out("iris", verb).mkdir(parents=True)
+        (workspace.out("iris", verb) / "made").write_text(verb, encoding="utf-8")
+    (workspace.out("iris", "evaluate") / "plots").mkdir(parents=True)
+    for name in ("predictions.npz", "report.json", "plots/a.csv"):
+        (workspace.out("iris", "evaluate") / name).write_text("{}", encoding="utf-8")
+    with contextlib.chdir(root), Repo() as repo:  # DVC takes outputs from where it is
+        for verb in VERBS:
+            repo.commit(f"{verb}@iris", force=True)
+    assert _behind(workspace) == set()
+    return workspace
+
+
+@pytest.fixture
+def edited(done: Workspace, tmp_path: Path) -> Edited:
+    """Replace a text in a file of a copy of that project, resolve settings anew, and ask DVC."""
+    from dvc.repo import Repo
+
+    def edit(name: str, old: str, new: str) -> set[str]:
+        root = tmp_path / "project"
+        shutil.copytree(done.root, root, symlinks=True)
+        path = root / "src" / "tiltyard" / name
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+        workspace = Workspace(root)
+        behind = _behind(workspace)
+        _resolve(root)
+        with contextlib.chdir(root), Repo() as repo:
+            repo.commit("resolve@iris", force=True)
+        return behind | _behind(workspace)
+
+    return edit
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "old", "new", "behind"),
+    [
+        (
+            "config/train_section.py",
+            "min_delta: float = Field(0.0",
+            "min_delta: float = Field(0.05",
+            {"resolve", "train"},
+        ),
+        ("report/static/site.css", "", "/* a remark */\n", set()),
+        ("cli/output/tables.py", '"""', '"""Another word: ', set()),
+        ("evaluation/slices.py", '"""', '"""Another word: ', {"evaluate"}),
+        ("validation/suite.py", '"""', '"""Another word: ', {"validate"}),
+        ("modeling/metrics/scores.py", '"""', '"""Another word: ', {"resolve", "evaluate"}),
+        (
+            "modeling/inference/encoder.py",
+            "def scaling(",
+            "def scaling_of_old(self) -> None: ...\n\n    def scaling(",
+            {"resolve", "prepare", "train", "evaluate"},
+        ),
+    ],
+)
+def test_an_edit_puts_those_stages_behind_whose_work_would_be_another(
+    edited: Edited, name: str, old: str, new: str, behind: set[str]
+) -> None:
+    """A default of training and how features are scaled train again; a style sheet or a word does nothing."""
+    assert edited(name, old, new) == behind
