@@ -1,4 +1,4 @@
-"""An exhibit: something that people look at, as data. A page draws it, and programs can read it.
+"""Figures as data: curves, bars, tables and pictures that a page draws and programs can read.
 
 Each function makes one kind of it; `text` says what is seen and how to read it, in a sentence or two.
 """

@@ -130,9 +130,9 @@ def error(workspace: Workspace, verb: str, task: str) -> errors.TiltyardError:
     log = _file(workspace, verb, task, "log")
     text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
     lines = [line for line in text.splitlines() if line.strip()][-LAST:]
-    last = f": {lines[-1].strip()}" if lines else ""
-    hint = f"alone, it says more: tiltyard {verb} {task}"
-    return errors.StageError(f"{verb} of {task} ended without a word of its own{last}", hint, lines)
+    last = f"; last log line: {lines[-1].strip()}" if lines else ""
+    hint = f"run it alone to see more: tiltyard {verb} {task}"
+    return errors.StageError(f"{verb} of {task} exited without an error message{last}", hint, lines)
 
 
 def _file(workspace: Workspace, verb: str, task: str, suffix: str) -> Path:

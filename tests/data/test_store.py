@@ -87,9 +87,11 @@ def test_a_stage_that_fails_gives_its_own_error(small: Workspace) -> None:
 def test_a_stage_that_crashes_gives_its_last_line(small: Workspace) -> None:
     """What is no error of ours is told as well."""
     (small.root / "crash").touch()
-    with pytest.raises(StageError, match=r"validate of a ended .*: RuntimeError: out of the blue") as caught:
+    with pytest.raises(
+        StageError, match=r"validate of a exited .*; last log line: RuntimeError: out of the blue"
+    ) as caught:
         dvc.stage(small, "validate", "a")
-    assert caught.value.hint == "alone, it says more: tiltyard validate a"
+    assert caught.value.hint == "run it alone to see more: tiltyard validate a"
     assert caught.value.log[0] == "a word on the way"
     assert caught.value.log[-1] == "RuntimeError: out of the blue"
 
@@ -176,7 +178,7 @@ def test_an_interrupted_run_ends_its_stages(small: Workspace) -> None:
         running = pool.submit(dvc.stage, small, "validate", "a")
         _wait_for((small.root / "started").exists)
         processes.end_all()
-        with pytest.raises(StageError, match="validate of a ended"):
+        with pytest.raises(StageError, match="validate of a exited without an error message"):
             running.result(20)
 
 

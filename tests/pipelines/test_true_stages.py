@@ -95,6 +95,7 @@ def edited(done: Workspace, tmp_path: Path) -> Edited:
         ("cli/output/tables.py", '"""', '"""Another word: ', set()),
         ("evaluation/slices.py", '"""', '"""Another word: ', {"evaluate"}),
         ("validation/suite.py", '"""', '"""Another word: ', {"validate"}),
+        ("modeling/metrics/by_problem.py", "Root mean squared error", "RMSE", {"resolve", "evaluate"}),
         ("modeling/metrics/scores.py", '"""', '"""Another word: ', {"resolve", "evaluate"}),
         (
             "modeling/inference/encoder.py",

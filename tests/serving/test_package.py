@@ -264,7 +264,7 @@ def test_card_has_figures_and_no_empty_section(space: Workspace, iris: Task) -> 
         *("What it does", "Intended use", "Limits", "Data", "Figures", "Slices", "Time and energy", "Provenance"),
     ]
     assert all(len(section.split("\n\n", 1)[1].strip()) > 40 for section in sections)
-    assert "| Mean recall (gate) |" in text
+    assert "| Balanced accuracy (mean recall over the classes) (gate) |" in text
 
 
 def test_golden_rows_are_requests(space: Workspace, iris: Task) -> None:

@@ -1,4 +1,4 @@
-"""A contest: how a duel is set up. Challenger, champion, baseline and a simple model answer the same sealed rows."""
+"""Setting up a duel: challenger, champion, baseline and a simple model answer the same sealed rows."""
 
 from __future__ import annotations
 

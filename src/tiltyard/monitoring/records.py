@@ -1,6 +1,6 @@
-"""Gathering: what the service recorded, from spools into Parquet, each file once; and reading all there is of it.
+"""Records of the service: from append-only logs into Parquet, each file once; and reading all there is of them.
 
-A closed spool becomes the Parquet file of its name, and goes when that is whole. Killed in between, both are there: the
+A closed log becomes the Parquet file of its name, and goes when that is whole. Killed in between, both are there: the
 next call knows by the name that nothing is left to do but to remove the first.
 """
 

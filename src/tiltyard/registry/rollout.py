@@ -1,4 +1,4 @@
-"""A challenge: a version that gets a share of a task's requests, or a copy of them, beside the champion."""
+"""A rollout (canary or shadow): a challenger that gets a share of a task's requests, or a copy of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a body's losses are held against: those of the best constant, which knows the training answers alone."""
+"""Baseline of the losses: those of the best constant, which knows the training answers alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Holding a table part by part against what is expected: Great Expectations judges, what it judges by is merged.
+"""Evaluate row-level expectations chunk by chunk and merge the counts that Great Expectations judges by.
 
 What its expectations ask about rows alone they ask through a `condition`, which says for each row whether it is
 unexpected. The condition of a part needs no other part, so memory is that of a part, however many there are. Nor does

@@ -1,4 +1,4 @@
-"""A walk through a network, call by call and into what is nested; what is met on the way is kept."""
+"""A walk through the graph of a Keras network, call by call and into nested models; each value is kept."""
 
 from __future__ import annotations
 

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 
 from tiltyard.arrays import Array, Rows, count
 from tiltyard.figures import Figure
-from tiltyard.modeling.metrics import classification
+from tiltyard.modeling.metrics import by_problem, classification
 from tiltyard.modeling.metrics import scores as metrics
-from tiltyard.modeling.metrics.base import Context, Metric
 from tiltyard.modeling.metrics.classification import matrix, probabilities
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.modeling.problems.base import FittedEncoder, Problem, Target
 
 WORST = 10  # rows listed in a report
-
-
-def _of_matrix(score: Callable[[Array], float]) -> Callable[[Array, Array, Context], float]:
-    return lambda truth, outputs, _: score(matrix(truth, outputs))
-
-
-def _of_shares(score: Callable[[Array, Array], float]) -> Callable[[Array, Array, Context], float]:
-    return lambda truth, outputs, _: score(truth, probabilities(outputs))
 
 
 class Classification(Problem):
@@ -33,50 +23,7 @@ class Classification(Problem):
     losses: ClassVar = {"softmax": ("sparse_categorical_crossentropy",), "sigmoid": ("binary_crossentropy",)}
     targets: ClassVar = "label"
     baseline_title: ClassVar = "how frequent each class is in the training rows"
-    metrics: ClassVar = {
-        "accuracy": Metric(
-            "Accuracy",
-            _of_matrix(metrics.accuracy),
-            higher_is_better=True,
-            meaning="how often the likeliest label is the right one",
-        ),
-        "balanced_accuracy": Metric(
-            "Mean recall",
-            _of_matrix(metrics.balanced_accuracy),
-            higher_is_better=True,
-            meaning="how often a row of a class is found, all classes counting alike",
-        ),
-        "macro_f1": Metric(
-            "Mean F1",
-            _of_matrix(metrics.macro_f1),
-            higher_is_better=True,
-            meaning="how well labels are found without false alarms, all classes counting alike",
-        ),
-        "log_loss": Metric(
-            "Log loss",
-            _of_shares(metrics.log_loss),
-            higher_is_better=False,
-            meaning="how surprising the right labels are to the model; 0 if it was sure of each",
-        ),
-        "brier": Metric(
-            "Brier score",
-            _of_shares(metrics.brier),
-            higher_is_better=False,
-            meaning="how far the probabilities lie from what came, squared; 0 if each was sure and right",
-        ),
-        "calibration_error": Metric(
-            "Calibration error",
-            _of_shares(metrics.ece),
-            higher_is_better=False,
-            meaning="how far being sure lies from being right, among answers that are as sure",
-        ),
-        "roc_auc": Metric(
-            "ROC AUC, mean over classes",
-            _of_shares(metrics.roc_auc),
-            higher_is_better=True,
-            meaning="how often a row of a class is held likelier to be of it than one that is not",
-        ),
-    }
+    metrics: ClassVar = by_problem.CLASSIFICATION
 
     def units(self, target: Target, output: str, encoder: FittedEncoder) -> int:
         """One a class, or a single sigmoid."""

@@ -6,15 +6,15 @@ Outputs are (rows, steps ahead), or (rows, 3, steps ahead) where each forecast h
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 
 from tiltyard.arrays import Array, Rows
 from tiltyard.figures import Figure, lines
+from tiltyard.modeling.metrics import by_problem
 from tiltyard.modeling.metrics import scores as metrics
-from tiltyard.modeling.metrics.base import Context, Metric
+from tiltyard.modeling.metrics.by_problem import ahead
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.modeling.problems.base import FittedEncoder, Target
 from tiltyard.modeling.problems.regression import Regression, compared
@@ -24,34 +24,11 @@ SHOWN = 200  # steps that can still be told apart
 LEAST = 1e-200  # a naive error that others may be divided by: what is divided by less may be infinite
 
 
-def ahead(outputs: Array) -> Array:
-    """Return the forecasts alone: (rows, steps)."""
-    return outputs[:, 0] if outputs.ndim == 3 else outputs
-
-
-def _of_all(score: Callable[[Array, Array], float]) -> Callable[[Array, Array, Context], float]:
-    """Measure all steps alike."""
-    return lambda truth, outputs, _: score(truth.ravel(), ahead(outputs).ravel())
-
-
-def _mase(truth: Array, outputs: Array, context: Context) -> float:
-    return metrics.mae(truth.ravel(), ahead(outputs).ravel()) / context["naive_mae"]
-
-
 class Forecasting(Regression):
     """A linear output a step; the baseline is persistence: tomorrow is like today, or like the day a season before."""
 
     baseline_title: ClassVar = "the last value seen, or that a season before"
-    metrics: ClassVar = {
-        "rmse": dataclasses.replace(Regression.metrics["rmse"], score=_of_all(metrics.rmse)),
-        "mae": dataclasses.replace(Regression.metrics["mae"], score=_of_all(metrics.mae)),
-        "mase": Metric(
-            "Error over that of the naive forecast in training",
-            _mase,
-            higher_is_better=False,
-            meaning="the mean miss over that of answering with the last value; below 1 is better than that",
-        ),
-    }
+    metrics: ClassVar = by_problem.FORECASTING
 
     def units(self, target: Target, output: str, encoder: FittedEncoder) -> int:
         """One a step ahead."""

@@ -15,24 +15,12 @@ from tiltyard.arrays import Array, Rows
 from tiltyard.figures import Figure, spread
 from tiltyard.modeling.columns._vocabulary import UNKNOWN
 from tiltyard.modeling.columns.prose import Prose, ids
-from tiltyard.modeling.metrics.base import Context, Metric
+from tiltyard.modeling.metrics import by_problem
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.modeling.problems.base import TRUTH, FittedEncoder, Problem, Run, Target
 
 LISTED = 10
 LEAST = 1e-12  # a probability that float32 has rounded to zero
-
-
-def _bits(_: Array, judged: Array, __: Context) -> float:
-    return float(judged[:, 0].sum() / judged[:, 2].sum() / np.log(2))
-
-
-def _perplexity(_: Array, judged: Array, __: Context) -> float:
-    return float(np.exp(judged[:, 0].sum() / judged[:, 2].sum()))
-
-
-def _hits(_: Array, judged: Array, __: Context) -> float:
-    return float(judged[:, 1].sum() / judged[:, 2].sum())
 
 
 class Generation(Problem):
@@ -41,26 +29,7 @@ class Generation(Problem):
     losses: ClassVar = {"softmax": ("sparse_categorical_crossentropy",)}
     targets: ClassVar = "text"
     baseline_title: ClassVar = "how often a character follows the two before it in the training rows"
-    metrics: ClassVar = {
-        "perplexity": Metric(
-            "Perplexity of a character",
-            _perplexity,
-            higher_is_better=False,
-            meaning="between how many characters, equally likely, the model is in doubt",
-        ),
-        "bits": Metric(
-            "Bits a character",
-            _bits,
-            higher_is_better=False,
-            meaning="how surprising each next character is to the model",
-        ),
-        "accuracy": Metric(
-            "Characters guessed",
-            _hits,
-            higher_is_better=True,
-            meaning="how often the likeliest next character is the right one",
-        ),
-    }
+    metrics: ClassVar = by_problem.GENERATION
 
     def units(self, target: Target, output: str, encoder: FittedEncoder) -> int:
         """One an id."""

@@ -9,8 +9,7 @@ import numpy as np
 from tiltyard.arrays import Array, Fitted, Rows, count
 from tiltyard.figures import Figure, points, spread
 from tiltyard.modeling.columns.base import scale
-from tiltyard.modeling.metrics import scores as metrics
-from tiltyard.modeling.metrics.base import Metric
+from tiltyard.modeling.metrics import by_problem
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.modeling.problems.base import FittedEncoder, Problem, Target
 
@@ -23,26 +22,7 @@ class Regression(Problem):
     losses: ClassVar = {"linear": ("mse", "mae", "huber")}
     targets: ClassVar = "number"
     baseline_title: ClassVar = "the mean of the training rows; their median where absolute errors decide"
-    metrics: ClassVar = {
-        "rmse": Metric(
-            "Root mean squared error",
-            lambda t, o, _: metrics.rmse(t, o[:, 0]),
-            higher_is_better=False,
-            meaning="by how much answers miss, large misses weighing more",
-        ),
-        "mae": Metric(
-            "Mean absolute error",
-            lambda t, o, _: metrics.mae(t, o[:, 0]),
-            higher_is_better=False,
-            meaning="by how much answers miss on average",
-        ),
-        "r2": Metric(
-            "Variance explained",
-            lambda t, o, _: metrics.r2(t, o[:, 0]),
-            higher_is_better=True,
-            meaning="the share of what makes rows differ that the answers account for",
-        ),
-    }
+    metrics: ClassVar = by_problem.REGRESSION
 
     def fit(self, target: Target, truth: Array) -> Fitted:
         """Learn the scale of a number; of a logarithm also the range of answers, as its inverse soon overflows."""

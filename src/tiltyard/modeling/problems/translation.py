@@ -14,20 +14,12 @@ from tiltyard.arrays import Array, Fitted, Rows, count
 from tiltyard.errors import DataError
 from tiltyard.figures import Figure, spread
 from tiltyard.modeling.columns._vocabulary import END, PAD, START, learned
-from tiltyard.modeling.metrics.base import Context, Metric
+from tiltyard.modeling.metrics import by_problem
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.modeling.problems.base import TRUTH, FittedEncoder, Problem, Run, Target
 
 LISTED = 10
 MEASURES = ("exact", "edits", "length")
-
-
-def _exact(_: Array, judged: Array, __: Context) -> float:
-    return float(judged["exact"].mean())
-
-
-def _edits(_: Array, judged: Array, __: Context) -> float:
-    return float(judged["edits"].sum() / max(judged["length"].sum(), 1.0))
 
 
 class Translation(Problem):
@@ -36,20 +28,7 @@ class Translation(Problem):
     losses: ClassVar = {"softmax": ("sparse_categorical_crossentropy",)}
     targets: ClassVar = "text"
     baseline_title: ClassVar = "the answer that is commonest in the training rows"
-    metrics: ClassVar = {
-        "exact": Metric(
-            "Answers that are right as a whole",
-            _exact,
-            higher_is_better=True,
-            meaning="how often the whole answer is right, to the letter",
-        ),
-        "error_rate": Metric(
-            "Edits for each step of the truth",
-            _edits,
-            higher_is_better=False,
-            meaning="how many edits make the answers right, for each step of the right ones",
-        ),
-    }
+    metrics: ClassVar = by_problem.TRANSLATION
 
     def fit(self, target: Target, truth: Array) -> Fitted:
         """Learn the words or characters of answers; each ends with a sign of its own."""

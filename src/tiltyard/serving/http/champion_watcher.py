@@ -1,4 +1,4 @@
-"""The keeper: what a running worker serves. As soon as a task has another champion, that one answers; none is lost.
+"""Follows champions: as soon as a task has another champion, that one answers, and no request is lost.
 
 Challenges are followed in the same way: who gets a share or a copy of a task's requests.
 """

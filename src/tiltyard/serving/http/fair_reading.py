@@ -1,4 +1,4 @@
-"""Turns: connections whose requests wait are read one after the other, an address at a time."""
+"""Fair reading: connections whose requests wait are read in turns, an address at a time."""
 
 from __future__ import annotations
 

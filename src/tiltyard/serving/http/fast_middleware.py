@@ -1,4 +1,4 @@
-"""The lane of usual requests: rows as JSON for a champion are answered here, before any route is looked for."""
+"""The fast path of the app: rows as JSON for a champion are answered here, before any route is looked for."""
 
 from __future__ import annotations
 

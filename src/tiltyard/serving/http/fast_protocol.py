@@ -1,7 +1,7 @@
-"""The hatch: uvicorn's reader of requests, which answers usual ones that come in one piece before any app is asked.
+"""The fast path of the protocol: usual requests that come in one piece are answered before any app is called.
 
-What ASGI costs a request is more than its answer does. Whatever is unusual goes on as if nothing had been: to uvicorn,
-the app, its front and its lane.
+ASGI costs a request more than its answer does. Whatever is unusual goes on as if nothing had been: to uvicorn, the app,
+its middleware (middleware.py) and the fast path there (fast_middleware.py).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The supervisor of several workers: starts them, replaces those that die, and ends them.
+"""The supervisor of several workers, which server.py starts: replaces those that die, and ends them.
 
 uvicorn's own one ends the service if a worker cannot start. That is right at the first start, where nothing works yet;
 but once the service is up, what keeps one worker from starting again must not end those that answer.

@@ -1,4 +1,4 @@
-"""The shortcut: a usual request, read and answered by what was worked out once for its schema.
+"""A compiled request: a usual request, read and answered by what was worked out once for its schema.
 
 It takes only what the long way takes and answers the same. Whatever is unusual it leaves to the long way, which knows
 the words for it.

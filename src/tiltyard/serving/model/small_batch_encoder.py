@@ -1,4 +1,4 @@
-"""A few rows of a table, number by number: a call of numpy costs as much as twenty steps of Python."""
+"""Encoding a few rows of a table, number by number: a call of numpy costs as much as twenty steps of Python."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Contributions: what each column of a table adds to an answer, for clients that ask for it.
+"""Attributions: what each column of a table adds to an answer, for clients that ask for it.
 
 They are Shapley values against the golden rows of the package, so that a service needs nothing else for them.
 """

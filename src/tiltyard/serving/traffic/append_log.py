@@ -1,4 +1,4 @@
-"""A spool: lines that one process adds to a file of its own, and that others may take once it is closed.
+"""An append-only log: lines that one process adds to a file of its own, and that others may take once it is closed.
 
 A line that was written outlives a kill. The process holds a lock on its file, which the system frees when it dies: a
 file whose lock can be had is closed. It is locked before it has its name, so that nobody takes it for closed too soon.

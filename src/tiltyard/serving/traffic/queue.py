@@ -1,4 +1,4 @@
-"""A backlog: work that one thread does beside the answers; what does not fit is dropped and counted."""
+"""A bounded queue: work that one thread does beside the answers; what does not fit is dropped and counted."""
 
 from __future__ import annotations
 

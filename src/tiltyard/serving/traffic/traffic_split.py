@@ -1,4 +1,4 @@
-"""The arms of a task's traffic: which version answers a request, and which one only gets a copy of it."""
+"""The split of a task's traffic: which version answers a request, and which one only gets a copy of it."""
 
 from __future__ import annotations
 
