@@ -16,9 +16,9 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from tiltyard.arrays import Array
+from tiltyard.files import Json
 
 Kind = Literal["lines", "points", "bars", "matrix", "table", "pictures", "words"]
-Json = dict[str, Any]
 Told = TypeVar("Told", float, tuple[float, float, float])
 
 DRAWN = 1500  # points that can be told apart on a page

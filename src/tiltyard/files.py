@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+Json = dict[str, Any]  # what a file or a message with a JSON object is read as
 TEMPORARY = re.compile(r"\..+-[0-9a-f]{32}(\.[^.]+)?")  # what is written here, until it is whole
 
 

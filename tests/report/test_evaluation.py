@@ -12,6 +12,7 @@ from making import ROOT
 
 from tiltyard.config import loader
 from tiltyard.config.task import Task
+from tiltyard.files import Json
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.report import evaluation_sections
 from tiltyard.report.page import Page
@@ -29,10 +30,10 @@ TRAINING = {
 }
 
 
-def content(**changes: object) -> evaluation_sections.Json:
+def content(**changes: object) -> Json:
     """Make a report of a classification."""
     figures = dict.fromkeys(("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "roc_auc"), 0.75)
-    made: evaluation_sections.Json = {
+    made: Json = {
         "task": "iris",
         "version": "0123456789ab",
         "problem": "classification",
@@ -70,7 +71,7 @@ def rows(task: Task) -> dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]:
     return {name: place + np.arange(30) / 100 for place, name in enumerate(task.columns)}
 
 
-def whole(task: Task, report: evaluation_sections.Json, training: evaluation_sections.Json = TRAINING) -> str:
+def whole(task: Task, report: Json, training: Json = TRAINING) -> str:
     """Put what is told of an evaluation on a page of its own."""
     sections = evaluation_sections.sections(task, report, training, answers(), rows(task))
     return Page(task.name, evaluation_sections.head(task, report), sections).html()

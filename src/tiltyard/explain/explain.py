@@ -12,12 +12,12 @@ from tiltyard import files, plugins
 from tiltyard.config.task import Task
 from tiltyard.errors import DataError, TaskError
 from tiltyard.explain.methods.base import Explained, Explanation, Row
+from tiltyard.files import Json
 from tiltyard.modeling.inference.predictor import Predictor, version
 from tiltyard.preparation.sealed_test import read_test
 from tiltyard.preparation.training_rows import TrainingRows
 from tiltyard.workspace import Workspace
 
-Json = dict[str, Any]
 Say = Callable[[str], None]
 
 KERAS = "model.keras"

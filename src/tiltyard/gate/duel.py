@@ -14,6 +14,7 @@ import numpy as np
 from tiltyard.arrays import Array, Rows, count, take
 from tiltyard.config.task import Task
 from tiltyard.evaluation.simple_model import SimpleModel
+from tiltyard.files import Json
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.modeling.metrics.base import Context
 from tiltyard.modeling.metrics.bootstrap import Bootstrap, Gain
@@ -21,7 +22,6 @@ from tiltyard.monitoring.live_comparison import LiveComparison
 
 Ask = Callable[[Rows], Array]  # the challenger: rows to outputs
 
-Json = dict[str, Any]
 
 ANSWERS, WARM, SECONDS = 200, 10, 2.0  # timed answers, answers before those, and when enough is enough
 

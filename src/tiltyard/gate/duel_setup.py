@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 from tiltyard import files
 from tiltyard.arrays import Array
@@ -14,6 +13,7 @@ from tiltyard.data.versions import recorded
 from tiltyard.errors import RegistryError
 from tiltyard.evaluation import evaluate
 from tiltyard.evaluation.simple_model import simple
+from tiltyard.files import Json
 from tiltyard.gate.duel import Duel, latency_ms
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import Predictor
@@ -31,7 +31,6 @@ from tiltyard.registry.registry import Champion, Registry
 from tiltyard.serving.packaging.model_card import card, empty, ran_on
 from tiltyard.workspace import Workspace
 
-Json = dict[str, Any]
 JUDGED = {"PROMOTE", "HOLD", "REJECT"}
 # What it holds when it is open: the most it ever held would, on Linux, be that of the process which started it.
 WEIGH = """\

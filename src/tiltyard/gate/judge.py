@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tiltyard import files, plugins
 from tiltyard.config.task import Task
 from tiltyard.errors import RegistryError
+from tiltyard.files import Json
 from tiltyard.gate import duel_setup
 from tiltyard.gate.checks.base import versus
 from tiltyard.gate.duel import Duel
@@ -19,8 +20,6 @@ from tiltyard.preparation.sealed_test import TestPart, read_test
 from tiltyard.registry.provenance import code
 from tiltyard.registry.registry import Registry, rolled_back
 from tiltyard.workspace import Workspace
-
-Json = dict[str, Any]
 
 
 class Evaluated(NamedTuple):

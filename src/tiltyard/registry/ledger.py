@@ -12,16 +12,15 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from tiltyard import files
 from tiltyard.errors import RegistryError
+from tiltyard.files import Json
 from tiltyard.registry.decision import Decision, mistake
 from tiltyard.registry.signing import Signer
 
-Json = dict[str, Any]
 CHAIN = "chain"  # the key of a line's hash
 SIGNATURE = "signature"  # of that hash, which covers the name of the signer
 SIGNER = "signer"

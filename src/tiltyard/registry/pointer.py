@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tiltyard import files
 from tiltyard.errors import RegistryError
+from tiltyard.files import Json
 from tiltyard.registry import manifest
 
-Json = dict[str, Any]
 EXPECTED = "expected task, version and decision"
 
 

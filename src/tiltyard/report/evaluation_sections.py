@@ -11,10 +11,9 @@ import numpy as np
 from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
 from tiltyard.figures import Figure, lines
+from tiltyard.files import Json
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.report.page import Section, badge, facts, number, shown, table
-
-Json = dict[str, Any]
 
 COLUMNS = 12  # of an instance that is shown as a row
 LONGEST = 400  # characters of a text

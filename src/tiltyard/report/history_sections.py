@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from html import escape
-from typing import Any
 
 from tiltyard import files
 from tiltyard.config.task import Task
 from tiltyard.data import versions
 from tiltyard.figures import Figure, bars, lines
+from tiltyard.files import Json
 from tiltyard.registry.decision import Decision
 from tiltyard.registry.registry import Champion, Registry
 from tiltyard.report.page import Cell, Section, badge, number, shown, spark, table
 from tiltyard.workspace import Workspace
-
-Json = dict[str, Any]
 
 SHORT = 60  # characters of a heading
 JUDGED = ("PROMOTE", "HOLD", "REJECT")

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tiltyard.figures import Figure
-
-Json = dict[str, Any]
+from tiltyard.files import Json
 
 HERE = Path(__file__).parent / "static"
 SCRIPTS = ("draw.js", "plots.js", "tables.js")

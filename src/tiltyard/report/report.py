@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from tiltyard import files
 from tiltyard.config.task import Task
 from tiltyard.errors import RegistryError, TiltyardError
+from tiltyard.files import Json
 from tiltyard.modeling.inference.predictor import version
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.preparation.sealed_test import read_test
@@ -19,7 +19,6 @@ from tiltyard.report import evaluation_sections, history_sections
 from tiltyard.report.page import Cell, Page, Section, badge, facts, table
 from tiltyard.workspace import Workspace
 
-Json = dict[str, Any]
 Say = Callable[[str], None]
 
 HOME = "index.html"

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from tiltyard.files import Json
 from tiltyard.serving.traffic import feedback_token
-
-Json = dict[str, Any]
 
 REFUSAL = {  # of V1
     "type": "object",

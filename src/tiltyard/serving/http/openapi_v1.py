@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tiltyard.files import Json
 from tiltyard.modeling.columns.number import LARGEST
 from tiltyard.serving.http import feedback, openapi_v2
 from tiltyard.serving.http.openapi_schemas import (
@@ -12,7 +13,6 @@ from tiltyard.serving.http.openapi_schemas import (
     ID,
     TEXT,
     TOKEN,
-    Json,
     components,
     get,
     listed,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tiltyard.files import Json
 from tiltyard.serving.http.openapi_schemas import (
     BODY,
     ID,
     TEXT,
     TOKEN,
-    Json,
     get,
     listed,
     parameter,

@@ -10,9 +10,8 @@ import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.errors import RequestError
+from tiltyard.files import Json
 from tiltyard.modeling.inference.encoder import Encoder
-
-Json = dict[str, Any]
 
 DTYPES = {  # of the Open Inference Protocol, as numpy reads them from bytes
     "BOOL": "?",

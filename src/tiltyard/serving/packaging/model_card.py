@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from tiltyard import files, markdown
 from tiltyard.config.task import Task
+from tiltyard.files import Json
 from tiltyard.modeling.columns.base import Column
-
-Json = dict[str, Any]
-
 
 WATTS = 10.0  # of one busy core, with what it needs around it: a guess of the right size
 

@@ -13,11 +13,11 @@ import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.errors import RequestError
+from tiltyard.files import Json
 from tiltyard.serving.model.tensors import DTYPES, Tensor, insist
 
 LENGTH = "Inference-Header-Content-Length"  # the header that says how much of a body is JSON
 DEEPEST = 32  # dimensions of a shape
-Json = dict[str, Any]
 
 
 KINDS: dict[str, set[type]] = {"BY": {str}, "BO": {bool}, "FP": {int, float, type(None)}}  # by the type's beginning
