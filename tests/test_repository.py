@@ -31,7 +31,7 @@ def _tracked(*patterns: str) -> list[Path]:
 
 def test_every_package_says_what_lives_in_it() -> None:
     """What lives there, what may not, and where to start reading; the file to start with exists."""
-    for path in sorted(SOURCE.rglob("__init__.py")):
+    for path in _tracked("src/tiltyard/**/__init__.py"):
         if path.parent != SOURCE:
             text = path.read_text(encoding="utf-8")
             module = ast.parse(text)
@@ -75,8 +75,8 @@ def test_the_file_map_of_the_readme_is_true() -> None:
     named = set(re.findall(r"[\w./-]+", " ".join(line.strip().split("  ")[0] for line in block[1].splitlines())))
     for name in named - {".py"}:
         assert (ROOT / name).exists() or (SOURCE / name).exists(), f"{name} is in the map only"
-    for path in (p for p in SOURCE.iterdir() if p.is_dir() and p.name != "__pycache__"):
-        assert f"{path.name}/" in named, f"{path.name} is not in the map"
+    for name in {path.relative_to(SOURCE).parts[0] for path in _tracked("src/tiltyard/*/*")}:
+        assert f"{name}/" in named, f"{name} is not in the map"
 
 
 def test_the_readme_has_the_length_that_is_read() -> None:
