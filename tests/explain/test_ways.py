@@ -100,7 +100,7 @@ def test_what_is_explained_reads_as_a_sentence(space: Workspace, line: tuple[Exp
     )
     gate = iris.gate.model_copy(update={"metric": "roc_auc"})
     model = linear(space, iris.model_copy(update={"gate": gate}), np.eye(4, 3), "Softmax")
-    assert "How much worse ROC AUC, mean over classes gets" in of_model("permutation", model)[0].text
+    assert "How much worse ROC AUC (mean over the classes) gets" in of_model("permutation", model)[0].text
     assert "How much worse root mean" in of_model("permutation", line[0])[0].text
     assert ExplainedOutput(model.predictor, 0).spelled(iris.target) == "the probability of setosa"
     ahead = line[0].task.target.model_copy(update={"horizon": 3, "unit": "mm"})
