@@ -22,6 +22,11 @@ from tiltyard.data.dvc import Pointer
 from tiltyard.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
+# In front of a command that is sent SIGINT: a shell in the background has tests, and what they start, ignore it.
+HEARING = [
+    *(sys.executable, "-c"),
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])",
+]
 PROJECT = ("tasks", "dvc.yaml", "params.yaml", ".dvcignore", "serving/service.py", "serving/requirements.lock")
 NAMES = ("a", "b", "c", "d")  # the tasks of a small project
 QUICK = {"train.epochs": 3, "train.patience": 2, "serve.max_instances": 64}

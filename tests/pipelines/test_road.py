@@ -17,7 +17,7 @@ import emulator
 import psutil
 import pytest
 import yaml
-from making import ROOT, apart, edit_task
+from making import HEARING, ROOT, apart, edit_task
 
 from pipelines.road import run
 from pipelines.row import Row
@@ -173,7 +173,8 @@ def test_a_run_on_a_terminal_can_be_read(travelled: Workspace, columns: int) -> 
 def test_an_interrupted_run_ends_at_once(project: Workspace) -> None:
     """Ctrl-C ends stages and their run within seconds, begins no other task, and the next run goes on."""
     command = [str(Path(sys.executable).with_name("tiltyard")), "run", "sine", "iris", "diabetes", "digits"]
-    with subprocess.Popen(command, env=_own(project), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+    environment, silent = _own(project), subprocess.DEVNULL
+    with subprocess.Popen([*HEARING, *command], env=environment, stdout=silent, stderr=subprocess.PIPE) as process:
         log = project.root / ".tiltyard/stages/sine/validate.log"
         _wait_for(lambda: log.exists() or process.poll() is not None)
         began, stages = time.monotonic(), psutil.Process(process.pid).children(recursive=True)
