@@ -165,8 +165,8 @@ def test_a_lock_on_a_removed_file_keeps_nobody_out(tmp_path: Path) -> None:
             inside.append(number)
             most.append(len(inside))
             time.sleep(0.002)
-            path.unlink()
             inside.remove(number)
+            path.unlink()  # from here on another may take the lock
 
     with ThreadPoolExecutor(8) as pool:
         for done in [pool.submit(enter, number) for number in range(40)]:
