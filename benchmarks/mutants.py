@@ -99,7 +99,7 @@ def _asked() -> argparse.Namespace:
 
 
 def _place(one: tuple[str, Mutation], seed: int) -> str:
-    """Give a mutant its place in the order of a seed, which holds when other code changes."""
+    """Return the place of a mutant in the order of a seed, which stays when other code changes."""
     module, mutation = one
     return hashlib.sha256(f"{seed} {module} {mutation.text} {mutation.before} {mutation.after}".encode()).hexdigest()
 

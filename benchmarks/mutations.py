@@ -69,7 +69,7 @@ def _told(node: ast.AST) -> str:
 
 
 def _slots(parent: ast.AST) -> Iterator[tuple[ast.AST, Put]]:
-    """Give each node that computes something, with a function that puts another in its place."""
+    """Yield each node that computes something, with a function that replaces it."""
     if isinstance(parent, ast.If) and "TYPE_CHECKING" in ast.unparse(parent.test):
         return
     for field, value in ast.iter_fields(parent):
@@ -92,7 +92,7 @@ def _putter(parent: ast.AST, field: str, place: int | None) -> Put:
 
 
 def _mutants(node: ast.AST) -> Iterator[ast.AST]:
-    """Give what could stand in the place of a node by mistake."""
+    """Yield faulty replacements of a node."""
     if isinstance(node, ast.stmt):
         yield from _statements(node)
     elif isinstance(node, ast.expr):
@@ -130,7 +130,7 @@ def _expressions(node: ast.expr) -> Iterator[ast.AST]:
 
 
 def _texts(node: ast.BinOp) -> bool:
-    """Say whether texts or paths are put together: any other operator would end the first test that comes by."""
+    """Return whether an operator joins texts or paths: any other one would fail the first test."""
     return any(isinstance(one, ast.Constant) and isinstance(one.value, str) for one in ast.walk(node))
 
 

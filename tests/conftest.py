@@ -102,7 +102,7 @@ LONGEST = ("test_road.py", "test_search.py", "test_study.py", "test_schedule.py"
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Give a test that takes long by nature a longer timeout than pyproject.toml does."""
+    """Set a longer timeout than that of pyproject.toml for smoke, jax and catalogue tests."""
     for name, seconds in LONGER.items():
         if item.get_closest_marker(name) and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(seconds))

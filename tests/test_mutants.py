@@ -14,7 +14,7 @@ SOURCE = '''
 from typing import Literal
 
 def won(scores: list[int], least: Literal[1, 2] = 1) -> bool:
-    """Say who won, 1 or 2."""
+    """Return who won, 1 or 2."""
     best = max(scores)
     if not scores:
         raise ValueError("none")
