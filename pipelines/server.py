@@ -20,7 +20,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, TextIO
 
-from tiltyard import sqlite_file
+from tiltyard.data import sqlite_file
 from tiltyard.errors import WorkspaceError
 
 API = "PREFECT_API_URL"

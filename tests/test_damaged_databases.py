@@ -12,8 +12,8 @@ import pytest
 from making import edit_task, fetch_raw
 
 from pipelines import server
-from tiltyard import sqlite_file
 from tiltyard.config import loader
+from tiltyard.data import sqlite_file
 from tiltyard.errors import WorkspaceError
 from tiltyard.experiments import search
 from tiltyard.experiments.optuna_sampler import OptunaStudy

@@ -14,10 +14,10 @@ import yaml
 from making import ROOT
 from pydantic import BaseModel
 
-from tiltyard import imports
 from tiltyard.config import resolve, task_list
 from tiltyard.config.task import Task
 from tiltyard.registry.provenance import JUDGING
+from tiltyard.serving.packaging import imports
 from tiltyard.workspace import Workspace
 
 SOURCE = ROOT / "src" / "tiltyard"

@@ -17,7 +17,7 @@ import pytest
 import tiny
 from making import ROOT, new_workspace, writing
 
-from tiltyard import files, imports
+from tiltyard import files
 from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.data import dvc
@@ -25,7 +25,7 @@ from tiltyard.errors import PackageError, RegistryError
 from tiltyard.registry.registry import Registry
 from tiltyard.serving.model.golden_rows import assert_close
 from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.packaging import bento, package, smoke_test
+from tiltyard.serving.packaging import bento, imports, package, smoke_test
 from tiltyard.workspace import Workspace
 
 FILES = ["card.md", "encoder.json", "golden.json", "model.onnx", "proven.json", "reference.json", "schema.json"]

@@ -13,12 +13,11 @@ from hatchling.builders.wheel import WheelBuilder
 from making import ROOT, new_workspace
 from starlette.applications import Starlette
 
-from tiltyard import imports
 from tiltyard.serving.http import api_keys, page
 from tiltyard.serving.http.app import application
 from tiltyard.serving.http.limits import Limits
 from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.packaging import bento, smoke_test
+from tiltyard.serving.packaging import bento, imports, smoke_test
 
 FOLDER = Path(page.__file__).parent / "static"
 SOURCES = sorted(path for path in FOLDER.iterdir() if path.suffix in page.TYPES)

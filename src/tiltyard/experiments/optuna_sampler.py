@@ -12,8 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tiltyard import sqlite_file
 from tiltyard.config.search_section import Range, plain
+from tiltyard.data import sqlite_file
 from tiltyard.errors import WorkspaceError
 from tiltyard.experiments.workers import claimed
 

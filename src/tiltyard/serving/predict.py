@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 
-from tiltyard import files, spreadsheet
+from tiltyard import files
 from tiltyard.config.task import Task
 from tiltyard.data import table_reader
 from tiltyard.errors import DataError, RegistryError, RequestError
 from tiltyard.registry.registry import Registry
+from tiltyard.serving import spreadsheet
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.workspace import Workspace
 

@@ -7,12 +7,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tiltyard import files, progress, spreadsheet
+from tiltyard import files, progress
 from tiltyard.config.task import Task
 from tiltyard.data import table_reader
 from tiltyard.errors import DataError, RequestError
 from tiltyard.modeling.columns.base import Column
 from tiltyard.preparation.modalities.base import parse
+from tiltyard.serving import spreadsheet
 from tiltyard.serving.predict import champion
 from tiltyard.workspace import Workspace
 

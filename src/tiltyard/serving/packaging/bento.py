@@ -12,10 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tiltyard import files, imports
+from tiltyard import files
 from tiltyard.errors import PackageError
 from tiltyard.registry import manifest
 from tiltyard.serving import variables
+from tiltyard.serving.packaging import imports
 from tiltyard.workspace import Workspace
 
 # Builds what one line of its standard input says, and ends when that closes: with us, however we end.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tiltyard import plugins
 
-SOURCE = Path(__file__).parent
+SOURCE = Path(__file__).parents[2]
 
 
 def closure(script: Path, *, without: Collection[str] = ()) -> list[Path]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiltyard import spreadsheet
+from tiltyard.serving import spreadsheet
 
 STARTS = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"
 CELLS = st.text(st.sampled_from(STARTS + "'019.eE, ;\"x"), max_size=6)
