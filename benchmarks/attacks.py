@@ -37,8 +37,8 @@ from watched import look
 
 sys.path.insert(0, str(page.ROOT / "tests/builders"))
 
-import scribe  # from tests/: a model that writes text
-from making import new_workspace
+import text_writer  # from tests/: a model that writes text
+from workspaces import new_workspace
 
 from tiltyard import files
 from tiltyard.serving import serve
@@ -314,7 +314,7 @@ def main() -> None:
     given, workspace = parser.parse_args(), Workspace.find()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        song = scribe.scribe(new_workspace(home / "song"))
+        song = text_writer.scribe(new_workspace(home / "song"))
         assert song.folder  # noqa: S101 - for the type checker
         folders = {**serve.champions(workspace, ["iris", "digits"]), "song": song.folder}
         versions = {"this": page.ROOT / "src"} | ({"before": given.against / "src"} if given.against else {})

@@ -15,8 +15,8 @@ from prefect import flow
 from prefect.states import Completed, Failed
 
 from pipelines import server, steps
-from pipelines.board import Board
-from pipelines.row import Row
+from pipelines.run_progress import RunProgress
+from pipelines.task_outcome import TaskOutcome
 from tiltyard import files, processes, progress
 from tiltyard.config import base_tasks, loader, task_list
 from tiltyard.config.task import Task
@@ -28,7 +28,7 @@ from tiltyard.workspace import Workspace
 PATIENCE = 10.0  # seconds that an interrupt gives to steps which cannot be ended, such as a download
 
 
-def run(workspace: Workspace, names: list[str], ready: Callable[[], None] = lambda: None) -> list[Row]:
+def run(workspace: Workspace, names: list[str], ready: Callable[[], None] = lambda: None) -> list[TaskOutcome]:
     """Take tasks down the road; every task file is read before anything runs.
 
     Prefect reads its settings when it is imported: call quiet.silence and server.running before importing this.
@@ -42,7 +42,7 @@ def run(workspace: Workspace, names: list[str], ready: Callable[[], None] = lamb
     server.wait()
     ready()
     state: Any = road(str(workspace.root), names, return_state=True)
-    rows: list[Row] | BaseException = state.result(raise_on_failure=False)
+    rows: list[TaskOutcome] | BaseException = state.result(raise_on_failure=False)
     if isinstance(rows, BaseException):
         raise rows
     return rows
@@ -54,74 +54,74 @@ def road(root: str, names: list[str]) -> Any:
     workspace = Workspace(Path(root))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = min(len(names), cores)
-    with contextlib.chdir(root), Board(workspace, names, tuple(steps.STEPS), workers) as board:
-        with _pool(workers, board) as pool:  # in the folder to which each use of DVC goes
+    with contextlib.chdir(root), RunProgress(workspace, names, tuple(steps.STEPS), workers) as display:
+        with _pool(workers, display) as pool:  # in the folder to which each use of DVC goes
             # Prefect finds the flow that a task belongs to in the context, which threads do not inherit
-            futures: dict[str, Future[Row]] = {}
+            futures: dict[str, Future[TaskOutcome]] = {}
             for name in names:  # a base is begun before what waits for it
                 if error := base_tasks.mistake(workspace, name):
-                    futures[name] = pool.submit(_refused, name, board, error)
+                    futures[name] = pool.submit(_refused, name, display, error)
                     continue
                 task = loader.load(workspace, name)
                 base = futures.get(task.model.taken_up)
-                futures[name] = pool.submit(contextvars.copy_context().run, _travel, workspace, task, board, base)
+                futures[name] = pool.submit(contextvars.copy_context().run, _travel, workspace, task, display, base)
             rows = [future.result() for future in futures.values()]
         if any(row.ok for row in rows):
-            board.tell("sending versions to the remote")
+            display.tell("sending versions to the remote")
             rows += _push(root)
     failed = [row.task for row in rows if not row.ok]
     return Failed(message=f"stopped: {', '.join(failed)}", data=rows) if failed else Completed(data=rows)
 
 
-def _refused(name: str, board: Board, error: TaskError) -> Row:
+def _refused(name: str, display: RunProgress, error: TaskError) -> TaskOutcome:
     """Return what is wrong with a task file that cannot be read; the other tasks go on."""
-    row = Row(name)
+    row = TaskOutcome(name)
     row.stop("task file", error)
-    board.stop(name, "task file", row.error)
+    display.stop(name, "task file", row.error)
     return row
 
 
 @contextlib.contextmanager
-def _pool(workers: int, board: Board) -> Iterator[ThreadPoolExecutor]:
+def _pool(workers: int, display: RunProgress) -> Iterator[ThreadPoolExecutor]:
     """Make threads that begin nothing more after an interrupt, and whose stages end with it."""
     pool = ThreadPoolExecutor(workers)
     try:
         yield pool
     except BaseException:
-        board.stopping.set()
-        board.tell("stopping")
+        display.stopping.set()
+        display.tell("stopping")
         pool.shutdown(wait=False, cancel_futures=True)
         processes.end_all()
-        board.wait_for_idle(PATIENCE)
+        display.wait_for_idle(PATIENCE)
         raise
     pool.shutdown()
 
 
-def _travel(workspace: Workspace, task: Task, board: Board, base: Future[Row] | None) -> Row:
+def _travel(workspace: Workspace, task: Task, display: RunProgress, base: Future[TaskOutcome] | None) -> TaskOutcome:
     """Take one task as far as it comes, when its base has come as far as that does."""
     name = task.name
     if base:
         base.result()
-    row, start = Row(name), time.monotonic()
-    progress.LISTENER.set(lambda text: board.note(name, text))
+    row, start = TaskOutcome(name), time.monotonic()
+    progress.LISTENER.set(lambda text: display.note(name, text))
     try:
         with processes.alone(workspace, name):
             start = time.monotonic()
-            _go(workspace, task, board, row)
+            _go(workspace, task, display, row)
     except TiltyardError as error:  # another process did not let go of it
         row.stop("fetch", error)
-        board.stop(name, "fetch", row.error)
+        display.stop(name, "fetch", row.error)
     row.seconds = time.monotonic() - start
     return row
 
 
-def _go(workspace: Workspace, task: Task, board: Board, row: Row) -> None:
+def _go(workspace: Workspace, task: Task, display: RunProgress, row: TaskOutcome) -> None:
     """Take the steps one after the other, until one fails."""
     name, current = task.name, False
     for step in steps.STEPS:
-        if board.stopping.is_set():
+        if display.stopping.is_set():
             break
-        board.begin(name, step)
+        display.begin(name, step)
         try:
             how = _step(workspace, name, step, current=current)
             _note(workspace, row, step, how)
@@ -129,9 +129,9 @@ def _go(workspace: Workspace, task: Task, board: Board, row: Row) -> None:
                 current = not base_tasks.is_stale(workspace, task) and dvc.current(workspace, name)
         except Exception as error:  # noqa: BLE001 - whatever stops this task must not stop the others
             row.stop(step, error)
-            board.stop(name, step, row.error)
+            display.stop(name, step, row.error)
             break
-        board.end(name, step, how if isinstance(how, str) else row.verdict)
+        display.end(name, step, how if isinstance(how, str) else row.verdict)
 
 
 def _step(workspace: Workspace, name: str, step: str, *, current: bool) -> Any:
@@ -141,7 +141,7 @@ def _step(workspace: Workspace, name: str, step: str, *, current: bool) -> Any:
     return state.result()
 
 
-def _note(workspace: Workspace, row: Row, step: str, how: Any) -> None:
+def _note(workspace: Workspace, row: TaskOutcome, step: str, how: Any) -> None:
     """Fill in what a step has brought to light."""
     if step == "evaluate":
         report = files.read_json(workspace.out(row.task, "evaluate") / "report.json")
@@ -153,12 +153,12 @@ def _note(workspace: Workspace, row: Row, step: str, how: Any) -> None:
         row.next = next_steps(workspace, loader.load(workspace, row.task), how)
 
 
-def _push(root: str) -> list[Row]:
+def _push(root: str) -> list[TaskOutcome]:
     """Push; a row tells only of a failure."""
     try:
         steps.push(root)
     except Exception as error:  # noqa: BLE001 - the champions stand; this is one more thing to report
-        row = Row("push")
+        row = TaskOutcome("push")
         row.stop("push", error)
         return [row]
     return []

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipelines.board import Board
-from pipelines.row import Row
+from pipelines.run_progress import RunProgress
+from pipelines.task_outcome import TaskOutcome
 from tiltyard import files
 from tiltyard.config import base_tasks, loader
 from tiltyard.config.task import Task
@@ -30,34 +30,34 @@ ROWS = 400
 LONG = 20  # windows of a series end to end: fewer, and nothing is left between the parts
 
 
-def run(workspace: Workspace, names: list[str], ready: Callable[[], None] = lambda: None) -> list[Row]:
+def run(workspace: Workspace, names: list[str], ready: Callable[[], None] = lambda: None) -> list[TaskOutcome]:
     """Return a row a task; a task that fails leaves the others alone. No Prefect, no DVC: they would cost more."""
     names = base_tasks.ordered(workspace, names)
     ready()
-    with tempfile.TemporaryDirectory() as root, Board(Workspace(Path(root)), names, ("road", "serve")) as board:
-        place = board.workspace
+    with tempfile.TemporaryDirectory() as root, RunProgress(Workspace(Path(root)), names, ("road", "serve")) as display:
+        place = display.workspace
         rows = []
         for name in names:
             if error := base_tasks.mistake(workspace, name):
-                rows.append(Row(name))
+                rows.append(TaskOutcome(name))
                 rows[-1].stop("task file", error)
-                board.stop(name, "task file", rows[-1].error)
+                display.stop(name, "task file", rows[-1].error)
                 continue
             task = loader.load(workspace, name)
-            row, started = Row(task.name, task.problem, task.gate.metric), time.monotonic()
+            row, started = TaskOutcome(task.name, task.problem, task.gate.metric), time.monotonic()
             rows.append(row)
-            board.begin(row.task, "road")
+            display.begin(row.task, "road")
             try:
                 report = smoke(workspace, task, place)
                 row.version, row.value = report["version"], report["metrics"][row.metric]
                 row.baseline = report["baseline"][row.metric]
             except Exception as error:  # noqa: BLE001 - whatever stops this task must not stop the others
                 row.stop("road", error)
-                board.stop(row.task, "road", row.error)
+                display.stop(row.task, "road", row.error)
             row.seconds = time.monotonic() - started
             if row.ok:
-                board.end(row.task, "road", "done")
-        _serve(place, [row for row in rows if row.ok], board)
+                display.end(row.task, "road", "done")
+        _serve(place, [row for row in rows if row.ok], display)
     return rows
 
 
@@ -98,20 +98,20 @@ def shrunk(task: Task) -> Task:
     return task.model_copy(update=changes)
 
 
-def _serve(place: Workspace, rows: list[Row], board: Board) -> None:
+def _serve(place: Workspace, rows: list[TaskOutcome], display: RunProgress) -> None:
     """Ask the service of all that came so far; its failure is that of each."""
     for row in rows:
-        board.begin(row.task, "serve")
+        display.begin(row.task, "serve")
     try:
         answered(place, {row.task: row.version for row in rows} if rows else {})
     except TiltyardError as error:
         for row in rows:
             row.stop("serve", error)
-            board.stop(row.task, "serve", row.error)
+            display.stop(row.task, "serve", row.error)
         return
     for row in rows:
         row.verdict = "ok"
-        board.end(row.task, "serve", "answered")
+        display.end(row.task, "serve", "answered")
 
 
 def answered(place: Workspace, versions: dict[str, str]) -> dict[str, float]:

@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from prefect.tasks import exponential_backoff
 
-from pipelines import evidence
+from pipelines import artifacts
 from tiltyard.config import base_tasks, loader
 from tiltyard.config.task import Task as TaskFile
 from tiltyard.data import dvc
@@ -62,7 +62,7 @@ def _stage(verb: str) -> Task[..., Any]:
         if show := SHOWN.get(verb):
             show(workspace, name)
         if verb == "evaluate" and (how == "ran" or not (workspace.report / f"{name}.html").is_file()):
-            evidence.of_report(workspace, loader.load(workspace, name))
+            artifacts.of_report(workspace, loader.load(workspace, name))
         return Completed(name="Skipped", data=how) if how == "skipped" else how
 
     return run
@@ -74,8 +74,8 @@ def _stale(workspace: Workspace, verb: str, name: str) -> bool:
 
 
 SHOWN: dict[str, Callable[[Workspace, str], None]] = {
-    "validate": evidence.of_validation,
-    "evaluate": evidence.of_evaluation,
+    "validate": artifacts.of_validation,
+    "evaluate": artifacts.of_evaluation,
 }
 
 
@@ -89,9 +89,9 @@ def promote(root: str, name: str) -> Verdict:
     verdict = verb(workspace, wanted)
     if lacks_only(verdict, "approval") and wanted.gate.approval_minutes and waited(workspace, wanted, verdict.version):
         verdict = verb(workspace, wanted)
-    evidence.of_verdict(name, verdict.verdict, verdict.reasons)
+    artifacts.of_verdict(name, verdict.verdict, verdict.reasons)
     if not verdict.told:
-        evidence.of_report(workspace, wanted)
+        artifacts.of_report(workspace, wanted)
     return verdict
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from making import QUICK, ROOT, edit_task, fetch_raw, new_workspace, small_project, train_tasks
+from workspaces import QUICK, ROOT, edit_task, fetch_raw, new_workspace, small_project, train_tasks
 
 from tiltyard import plugins
 from tiltyard.config import loader, task_list
@@ -29,6 +29,7 @@ settings.register_profile(
     max_examples=int(os.environ.get("FUZZ_EXAMPLES") or 100),
     suppress_health_check=[HealthCheck.too_slow],
 )
+pytest_plugins = ["service_fixtures"]
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE") or "fixed"
 settings.load_profile(PROFILE)
 

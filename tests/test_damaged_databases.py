@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from making import edit_task, fetch_raw
+from workspaces import edit_task, fetch_raw
 
 from pipelines import server
 from tiltyard.config import loader

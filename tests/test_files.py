@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from making import writing
+from workspaces import writing
 
 from tiltyard import files
 

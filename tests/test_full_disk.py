@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from jousting import arena, challenge
-from making import ROOT, fetch_raw, new_workspace
+from linear_challengers import arena, challenge
+from workspaces import ROOT, fetch_raw, new_workspace
 
 from tiltyard.data import dvc
 from tiltyard.workspace import Workspace

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from making import ROOT
+from workspaces import ROOT
 
 CONFTEST = f"exec(open({str(ROOT / 'tests' / 'conftest.py')!r}).read())"
 LUCK = '''

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import mutants
 import pytest
-from making import ROOT
 from mutations import mutations
+from workspaces import ROOT
 
 SOURCE = '''
 from typing import Literal

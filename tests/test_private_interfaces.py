@@ -8,9 +8,9 @@ import tomllib
 from importlib.metadata import version
 
 import pytest
-from making import ROOT, apart
 from packaging.requirements import Requirement
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from workspaces import ROOT, apart
 
 from tiltyard.serving.http import connection, fast_protocol
 

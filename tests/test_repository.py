@@ -11,8 +11,8 @@ from typing import Any, get_args
 
 import pytest
 import yaml
-from making import ROOT
 from pydantic import BaseModel
+from workspaces import ROOT
 
 from tiltyard.config import resolve, task_list
 from tiltyard.config.task import Task

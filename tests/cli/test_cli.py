@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from making import main
+from workspaces import main
 
 from tiltyard.cli import main as cli
 from tiltyard.errors import TiltyardError
@@ -219,7 +219,7 @@ def test_prepare_of_a_table_counts_rows(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A verb by hand says what it did."""
-    from making import fetch_raw
+    from workspaces import fetch_raw
 
     fetch_raw(workspace, "iris")
     assert main(monkeypatch, "prepare", "iris") == 0

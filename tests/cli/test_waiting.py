@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from making import HEARING, ROOT
+from workspaces import HEARING, ROOT
 
 from tiltyard import processes
 from tiltyard.cli.main import cli

@@ -19,8 +19,8 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from making import ROOT, edit_task, fetch_raw, new_workspace
 from ruamel.yaml import YAML
+from workspaces import ROOT, edit_task, fetch_raw, new_workspace
 
 from tiltyard.config import loader, resolve, safe_yaml
 from tiltyard.config.draft import draft

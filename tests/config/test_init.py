@@ -13,7 +13,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from making import fetch_raw
+from workspaces import fetch_raw
 
 from tiltyard.config import loader
 from tiltyard.config.draft import column_profile, draft, leakage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from making import fetch_raw
+from workspaces import fetch_raw
 
 from tiltyard.config import loader
 from tiltyard.config.draft import draft

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
-from making import edit_task, train_tasks
 from PIL import Image as Pillow
+from workspaces import edit_task, train_tasks
 
 from tiltyard import files, plugins
 from tiltyard.cli import main

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from making import ROOT, edit_task
+from workspaces import ROOT, edit_task
 
 from tiltyard.config import loader
 from tiltyard.errors import TaskError

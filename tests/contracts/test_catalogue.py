@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import ROOT
+from workspaces import ROOT
 
 from pipelines.smoke import shrunk
 from tiltyard import files, plugins

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from making import ROOT
+from workspaces import ROOT
 
 from tiltyard import plugins
 from tiltyard.config import loader

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import mixtures
+import generated_tasks
 import pytest
-from explaining import tried
-from making import apart, new_workspace, train_tasks
+from known_models import tried
+from workspaces import apart, new_workspace, train_tasks
 
 from tiltyard import plugins
 from tiltyard.explain.methods.base import Explanation
@@ -30,7 +30,7 @@ SUBJECTS = ("diabetes", "iris", "digits", "sine", "moods")  # tables, pictures, 
 def moody(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace with a trained task of texts."""
     space = new_workspace(tmp_path_factory.mktemp("moody"))
-    mixtures.texts(space)
+    generated_tasks.texts(space)
     train_tasks(space, "moods")
     return space
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from making import edit_task, fetch_raw, new_workspace
+from customer_table import customers, write
 from PIL import Image as Pillow
-from shop import customers, write
+from workspaces import edit_task, fetch_raw, new_workspace
 
 from tiltyard import plugins
 from tiltyard.config import loader

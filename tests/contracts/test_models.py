@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from families import SHAPES, case_of, exercise, needs_jax
-from making import apart
+from model_families import SHAPES, case_of, exercise, needs_jax
+from workspaces import apart
 
 from tiltyard import plugins
 

@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from making import ROOT
+from workspaces import ROOT
 
 from tiltyard import plugins
 from tiltyard.arrays import Array, Rows

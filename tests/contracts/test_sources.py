@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from making import ROOT
+from workspaces import ROOT
 
 from tiltyard import files, plugins
 from tiltyard.config import loader

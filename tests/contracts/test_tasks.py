@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import ROOT, fetch_raw
+from workspaces import ROOT, fetch_raw
 
 from tiltyard import plugins
 from tiltyard.arrays import count

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from making import ROOT
+from workspaces import ROOT
 
 from tiltyard import environment, files
 from tiltyard.cli.main import cli

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from making import edit_task
+from workspaces import edit_task
 
 from tiltyard import files
 from tiltyard.config import loader

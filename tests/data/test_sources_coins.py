@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import ROOT
+from workspaces import ROOT
 
 from tiltyard import files
 from tiltyard.config import loader

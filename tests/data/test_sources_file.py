@@ -15,8 +15,8 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from making import edit_task
 from pydantic import ValidationError
+from workspaces import edit_task
 
 from tiltyard import progress
 from tiltyard.config import loader

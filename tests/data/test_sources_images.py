@@ -292,7 +292,7 @@ def test_real_pictures(bring: Callable[..., Path], mirror: Path) -> None:
 
 def test_fetch_keeps_what_was_there_when_pictures_go_bad(workspace: Workspace) -> None:
     """Raw data of before stay whole when the folder can no longer be read."""
-    from making import edit_task
+    from workspaces import edit_task
 
     from tiltyard.config import loader
 

@@ -10,8 +10,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from making import edit_task
 from pydantic import ValidationError
+from workspaces import edit_task
 
 from tiltyard import files
 from tiltyard.config import loader

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from jousting import arena, challenge, fit, write_linear
+from linear_challengers import arena, challenge, fit, write_linear
 
 from tiltyard import files
 from tiltyard.arrays import Array

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
-from making import FORKS, apart, edit_task, fetch_raw
+from workspaces import FORKS, apart, edit_task, fetch_raw
 
 from tiltyard import files
 from tiltyard.cli.main import cli

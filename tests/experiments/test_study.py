@@ -17,8 +17,8 @@ import psutil
 import pytest
 import yaml
 from click.testing import CliRunner
-from making import FORKS, ROOT, edit_task, fetch_raw
 from scipy import stats
+from workspaces import FORKS, ROOT, edit_task, fetch_raw
 
 from tiltyard.cli.main import cli
 from tiltyard.config import loader

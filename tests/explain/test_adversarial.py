@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from linear_network import inside_of, linear
-from making import apart, fetch_raw
+from workspaces import apart, fetch_raw
 
 from tiltyard.arrays import Array
 from tiltyard.config import loader

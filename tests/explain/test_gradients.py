@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pytest
 from linear_network import inside_of, linear
-from making import apart
+from workspaces import apart
 
 from tiltyard.arrays import Array
 from tiltyard.explain.math.heatmap import coloured, diverging, enlarged, overlay

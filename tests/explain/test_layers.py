@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from making import apart
+from workspaces import apart
 
 from tiltyard.arrays import Array
 from tiltyard.config import loader

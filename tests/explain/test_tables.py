@@ -6,14 +6,14 @@ import csv
 import random
 from typing import Any
 
-import mixtures
+import generated_tasks
 import numpy as np
 import pytest
-import tiny
+import random_models
 import yaml
-from client import TestClient
-from explaining import bars, linear
-from making import new_workspace
+from known_models import bars, linear
+from starlette_client import TestClient
+from workspaces import new_workspace
 
 from tiltyard import files, plugins
 from tiltyard.config import loader
@@ -40,7 +40,7 @@ def wide(space: Workspace) -> Explained:
     chance = random.Random(0)  # noqa: S311 - no secret
     names = [f"c{place}" for place in range(COLUMNS)]
     content: dict[str, Any] = {
-        **mixtures.TABLE,
+        **generated_tasks.TABLE,
         "title": "Wide",
         "columns": {name: {"type": "number"} for name in names},
     }
@@ -58,8 +58,8 @@ def wide(space: Workspace) -> Explained:
 @pytest.fixture(scope="module")
 def people(space: Workspace) -> Explained:
     """Random weights for numbers, names, a boolean and a date, some of them missing."""
-    mixtures.table(space)
-    return opened(space, tiny.evaluated(space, "people"))
+    generated_tasks.table(space)
+    return opened(space, random_models.evaluated(space, "people"))
 
 
 def of_row(way: str, model: Explained, place: int = 0) -> Figure:
@@ -128,7 +128,7 @@ def test_a_line_close_to_a_row_takes_columns_of_every_type(people: Explained) ->
 
 def test_the_service_explains_columns_of_every_type(space: Workspace, people: Explained) -> None:
     """By the names that clients know, whatever features they become."""
-    model = LoadedModel.load(tiny.packaged(space, people.task))
+    model = LoadedModel.load(random_models.packaged(space, people.task))
     app = application()
     install(app, [model])
     with TestClient(app) as client:

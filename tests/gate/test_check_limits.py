@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bouts import FACTS, ORIGIN, bout, cancer, diabetes, line
+from duels import FACTS, ORIGIN, bout, cancer, diabetes, line
 
 from tiltyard import plugins
 from tiltyard.gate.checks.base import Outcome

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from statistics import NormalDist
 from typing import Any
 
-import bouts
+import duels
 import numpy as np
 import pytest
-from bouts import FACTS, ORIGIN, bout, cancer, diabetes, line, none
+from duels import FACTS, ORIGIN, bout, cancer, diabetes, line, none
 from pydantic import ValidationError
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.tree import DecisionTreeClassifier
@@ -83,7 +83,7 @@ CASES: dict[str, Callable[[], Duel]] = {
 @pytest.mark.parametrize("name", plugins.names("checks"))
 def test_each_check_changes_a_verdict(name: str) -> None:
     """On real rows: without it the verdict would have been another, and its sentence says why."""
-    without, judged, outcome = bouts.verdicts(CASES[name](), name)
+    without, judged, outcome = duels.verdicts(CASES[name](), name)
     assert without != judged, outcome
     assert outcome.state == "failed"
     assert "expected" in outcome.text
@@ -240,14 +240,14 @@ def test_the_worst_step_is_chosen_row_by_row() -> None:
 def test_terms_that_do_not_fit_are_refused(terms: dict[str, Any], said: str) -> None:
     """With what was expected, before anything is trained."""
     with pytest.raises(ValidationError, match=re.escape(said)):
-        bouts.task(cancer(), **terms)
+        duels.task(cancer(), **terms)
 
 
 def test_flags_are_terms_like_names() -> None:
     """A flag can be what rows are sliced by and what is changed, spelled as YAML has it or as a file has."""
     data = cancer()
     flags = dataclasses.replace(data, rows={**data.rows, "side": data.rows["side"] == "large"})
-    columns = {**bouts.task(data).columns, "side": Boolean(type="boolean")}
+    columns = {**duels.task(data).columns, "side": Boolean(type="boolean")}
     rows = {**flags.rows, "side": flags.rows["side"].astype(np.float64)}
     for spelled in (True, 1, "yes"):
         ((name, places),) = slices.parts([Slice(column="side", values=[spelled])], columns, rows)

@@ -7,11 +7,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import jousting
+import linear_challengers
 import numpy as np
 import pytest
-from jousting import Arena, challenge, enter_challenger
-from making import edit_task
+from linear_challengers import Arena, challenge, enter_challenger
+from workspaces import edit_task
 
 import tiltyard
 from tiltyard import files
@@ -28,13 +28,13 @@ from tiltyard.serving.packaging.package import package
 @pytest.fixture(scope="module")
 def stable(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Iris, prepared, with challengers of known strength."""
-    return jousting.stable(tmp_path_factory.mktemp("stable"))
+    return linear_challengers.stable(tmp_path_factory.mktemp("stable"))
 
 
 @pytest.fixture
 def iris(stable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Arena:
     """A workspace of the test's own, whose packages are made without a service."""
-    return jousting.copied(stable, tmp_path / "arena", monkeypatch)
+    return linear_challengers.copied(stable, tmp_path / "arena", monkeypatch)
 
 
 def test_an_evaluation_of_another_model_is_refused(iris: Arena) -> None:

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from jousting import arena, challenge, quick_package
-from making import edit_task, fetch_raw, main
+from linear_challengers import arena, challenge, quick_package
+from workspaces import edit_task, fetch_raw, main
 
-from pipelines.row import Row
+from pipelines.task_outcome import TaskOutcome
 from tiltyard import files
 from tiltyard.cli.output import tables
 from tiltyard.config import loader
@@ -100,7 +100,7 @@ def test_what_is_next_depends_on_what_failed(workspace: Workspace) -> None:
 def test_a_run_exits_by_its_gravest_verdict(capsys: pytest.CaptureFixture[str], workspace: Workspace) -> None:
     """REJECT before HOLD; and the table is followed by reasons, fit and commands."""
     task = loader.load(workspace, "iris")
-    rows = [Row("iris", verdict=word) for word in ("PROMOTE", "unchanged", "HOLD", "REJECT", "ok")]
+    rows = [TaskOutcome("iris", verdict=word) for word in ("PROMOTE", "unchanged", "HOLD", "REJECT", "ok")]
     assert [row.status for row in rows] == [0, 0, 3, 4, 0]
     rows[2].next, rows[2].reasons = next_steps(workspace, task, verdict("HOLD", "champion")), ["it did not"]
     tables.outcome([rows[2]])

@@ -10,10 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jousting
+import linear_challengers
 import pytest
-from jousting import Arena, arena, challenge, enter_challenger
-from making import ROOT, edit_task
+from linear_challengers import Arena, arena, challenge, enter_challenger
+from workspaces import ROOT, edit_task
 
 from tiltyard import files
 from tiltyard.config import loader
@@ -26,13 +26,13 @@ from tiltyard.workspace import Workspace
 @pytest.fixture(scope="module")
 def stable(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Iris, prepared, with challengers of known strength."""
-    return jousting.stable(tmp_path_factory.mktemp("stable"))
+    return linear_challengers.stable(tmp_path_factory.mktemp("stable"))
 
 
 @pytest.fixture
 def iris(stable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Arena:
     """A workspace of the test's own, whose packages are made without a service."""
-    return jousting.copied(stable, tmp_path / "arena", monkeypatch)
+    return linear_challengers.copied(stable, tmp_path / "arena", monkeypatch)
 
 
 def champion(workspace: Workspace) -> str | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 
-import mixtures
+import generated_tasks
 import numpy as np
 import pytest
 import yaml
-from making import train_tasks
+from workspaces import train_tasks
 
 from tiltyard import files, plugins
 from tiltyard.arrays import Rows, take
@@ -23,7 +23,7 @@ from tiltyard.preparation.split import Marks, deal, keys
 from tiltyard.validation.validate import validate
 from tiltyard.workspace import Workspace
 
-MAKERS = [mixtures.table, mixtures.texts]
+MAKERS = [generated_tasks.table, generated_tasks.texts]
 
 
 def encoder_of(space: Workspace, task: Task) -> Encoder:
@@ -51,7 +51,7 @@ def test_training_and_serving_agree_to_the_bit(workspace: Workspace, make: type)
 
 def test_scaling_is_that_of_the_features_of_the_training_rows(workspace: Workspace) -> None:
     """Mean and deviation are of what the model sees: filled, clipped, as logarithm; flags stay as they are."""
-    task = mixtures.table(workspace)
+    task = generated_tasks.table(workspace)
     features, _ = read_part(workspace.out(task.name, "prepare") / "train.npz")
     means, stds = encoder_of(workspace, task).scaling()
     assert len(means) == len(stds) == features.shape[1] == 2 + 1 + 5 + 2 + 2 + 9
@@ -75,7 +75,7 @@ def test_other_rows_than_training_teach_nothing(workspace: Workspace, make: type
 
 def test_null_may_be_missing_but_a_key_may_not(workspace: Workspace) -> None:
     """A client that says it does not know is answered; one that forgot or misspelled a key is told."""
-    task = mixtures.table(workspace)
+    task = generated_tasks.table(workspace)
     encoder = encoder_of(workspace, task)
     unknown = {**task.serve.example, "age": None, "town": None, "member": None, "since": None}
     filled = encoder.encode(encoder.parse([unknown]))[0]
@@ -91,7 +91,7 @@ def test_null_may_be_missing_but_a_key_may_not(workspace: Workspace) -> None:
 
 def test_a_column_without_any_value_is_named(workspace: Workspace) -> None:
     """Nothing can be learned from it; the error says which column, and what to do."""
-    task = mixtures.table(workspace)
+    task = generated_tasks.table(workspace)
     rows = {**all_rows(workspace, task), "age": np.full(200, np.nan)}
     with pytest.raises(DataError, match=r"columns\.age: expected a value in some training row") as caught:
         task.encoder().fit(task.target, rows, np.arange(200.0))
@@ -109,7 +109,7 @@ def test_every_type_of_column_passes_validation(workspace: Workspace, make: type
 @pytest.mark.slow
 def test_texts_are_trained_and_answered(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ONNX file tells moods apart by words, also when no word was ever seen, and few texts at a time."""
-    mixtures.texts(workspace)
+    generated_tasks.texts(workspace)
     train_tasks(workspace, "moods")
     predictor = Predictor.load(workspace.out("moods", "train"))
     kind, rude, strange = predictor.predict(["Dear friend, THANK you!", "shut up, fool", "xyzzy"])
@@ -123,7 +123,7 @@ def test_texts_are_trained_and_answered(workspace: Workspace, monkeypatch: pytes
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
 def test_codes_keep_their_spelling(workspace: Workspace, suffix: str) -> None:
     """Version 1.50 is not 1.5, and labels of true and false are labels; a file of numbers alone makes no difference."""
-    content = {**mixtures.TEXTS, "columns": {"release": {"type": "category", "values": ["1.50", "1.5"]}}}
+    content = {**generated_tasks.TEXTS, "columns": {"release": {"type": "category", "values": ["1.50", "1.5"]}}}
     content |= {"target": {"column": "works", "classes": ["true", "false"]}, "model": {"family": "mlp"}}
     content |= {"serve": {"example": {"release": "1.50"}}}
     files.write_text(workspace.task_file("releases"), yaml.safe_dump(content))

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
-from families import exercise, model_of
-from making import apart
+from model_families import exercise, model_of
+from workspaces import apart
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import yaml
-from making import apart, edit_task, new_workspace, train_tasks
+from workspaces import apart, edit_task, new_workspace, train_tasks
 
 from tiltyard import files
 from tiltyard.config import loader
@@ -216,7 +216,7 @@ def test_dates_are_translated_by_one_graph(tmp_path: Path) -> None:
 def _written(settings: Json) -> Json:
     """Write freely, then along what was written: both must have thought the same at every step."""
     import keras
-    from families import settings_of
+    from model_families import settings_of
 
     family = settings_of(settings)
     keras.utils.set_random_seed(1)

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from making import fetch_raw
 from PIL import Image as Pillow
+from workspaces import fetch_raw
 
 from tiltyard import plugins
 from tiltyard.config import loader

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from making import edit_task, new_workspace, train_tasks
+from workspaces import edit_task, new_workspace, train_tasks
 
 from tiltyard import files
 from tiltyard.arrays import Array

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import mixtures
+import generated_tasks
 import numpy as np
 import pytest
-from making import edit_task, fetch_raw, new_workspace, train_tasks
+from workspaces import edit_task, fetch_raw, new_workspace, train_tasks
 
 from tiltyard.config import loader
 from tiltyard.errors import DataError, TaskError
@@ -69,7 +69,7 @@ def test_a_logarithm_is_learned_and_answers_are_in_the_own_unit(tmp_path: Path) 
     """A target over orders of magnitude is met far better in ratio, and no answer leaves what was seen by far."""
     errors, space = {}, new_workspace(tmp_path)
     for log in (False, True):
-        test = sealed_test.read_test(space, mixtures.growth(space, log=log))
+        test = sealed_test.read_test(space, generated_tasks.growth(space, log=log))
         train_tasks(space, "growth")
         predictor = Predictor.load(space.out("growth", "train"))
         answers = predictor.outputs(test.rows)[:, 0]

@@ -8,10 +8,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from making import QUICK, ROOT, edit_task, new_workspace
+from workspaces import QUICK, ROOT, edit_task, new_workspace
 
 from pipelines.road import run
-from pipelines.row import Row
+from pipelines.task_outcome import TaskOutcome
 from tiltyard import environment
 from tiltyard.workspace import Workspace
 
@@ -56,7 +56,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _server: None) -> W
 
 
 @pytest.fixture(scope="session")
-def _travelled(tmp_path_factory: pytest.TempPathFactory, _server: None) -> tuple[Workspace, dict[str, Row]]:
+def _travelled(tmp_path_factory: pytest.TempPathFactory, _server: None) -> tuple[Workspace, dict[str, TaskOutcome]]:
     """A project in which two tasks went the whole road."""
     workspace = new_project(tmp_path_factory.mktemp("travelled"))
     with untraced():
@@ -64,13 +64,13 @@ def _travelled(tmp_path_factory: pytest.TempPathFactory, _server: None) -> tuple
 
 
 @pytest.fixture
-def first(_travelled: tuple[Workspace, dict[str, Row]]) -> dict[str, Row]:
+def first(_travelled: tuple[Workspace, dict[str, TaskOutcome]]) -> dict[str, TaskOutcome]:
     """What the first run said."""
     return _travelled[1]
 
 
 @pytest.fixture
-def travelled(_travelled: tuple[Workspace, Row], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+def travelled(_travelled: tuple[Workspace, TaskOutcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """A copy of the project of the test's own."""
     root = tmp_path / "project"
     shutil.copytree(_travelled[0].root, root, symlinks=True)

@@ -13,14 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import emulator
 import psutil
 import pytest
+import terminal
 import yaml
-from making import HEARING, ROOT, apart, edit_task
+from workspaces import HEARING, ROOT, apart, edit_task
 
 from pipelines.road import run
-from pipelines.row import Row
+from pipelines.task_outcome import TaskOutcome
 from tiltyard.config import loader, resolve
 from tiltyard.config.task import Task
 from tiltyard.data import dvc
@@ -30,7 +30,7 @@ from tiltyard.workspace import Workspace
 pytestmark = pytest.mark.slow
 
 
-def rows(workspace: Workspace, *names: str) -> dict[str, Row]:
+def rows(workspace: Workspace, *names: str) -> dict[str, TaskOutcome]:
     """Run, and give the rows by task."""
     return {row.task: row for row in run(workspace, list(names))}
 
@@ -43,7 +43,7 @@ def spoil(workspace: Workspace, name: str) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def test_every_task_goes_the_whole_road(travelled: Workspace, first: dict[str, Row]) -> None:
+def test_every_task_goes_the_whole_road(travelled: Workspace, first: dict[str, TaskOutcome]) -> None:
     """Each has a verdict with reasons, its stages are recorded, and all is pushed."""
     assert {row.verdict for row in first.values()} <= {"PROMOTE", "HOLD", "REJECT"}, first
     assert all(row.ok and row.version and row.reasons and row.value is not None for row in first.values())
@@ -51,7 +51,7 @@ def test_every_task_goes_the_whole_road(travelled: Workspace, first: dict[str, R
     assert dvc.push(travelled) == 0
 
 
-def test_every_task_has_a_page_with_its_verdict(travelled: Workspace, first: dict[str, Row]) -> None:
+def test_every_task_has_a_page_with_its_verdict(travelled: Workspace, first: dict[str, TaskOutcome]) -> None:
     """It is written once a task is evaluated, and again once it is judged."""
     for name, row in first.items():
         page = (travelled.report / f"{name}.html").read_text(encoding="utf-8")
@@ -60,7 +60,7 @@ def test_every_task_has_a_page_with_its_verdict(travelled: Workspace, first: dic
 
 
 def test_a_second_run_skips_every_stage(
-    travelled: Workspace, first: dict[str, Row], capfd: pytest.CaptureFixture[str]
+    travelled: Workspace, first: dict[str, TaskOutcome], capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Nothing is run, nothing is written, and the versions are the same."""
     lock = (travelled.root / "dvc.lock").read_bytes()
@@ -71,7 +71,7 @@ def test_a_second_run_skips_every_stage(
     assert {name: row.version for name, row in second.items()} == {name: row.version for name, row in first.items()}
 
 
-def test_corrupted_data_stop_one_task_only(travelled: Workspace, first: dict[str, Row]) -> None:
+def test_corrupted_data_stop_one_task_only(travelled: Workspace, first: dict[str, TaskOutcome]) -> None:
     """It stops at validate, which says why; the champion is untouched, and the other task goes on."""
     champion = travelled.champion("iris")
     before = champion.read_bytes() if champion.exists() else b""
@@ -83,7 +83,7 @@ def test_corrupted_data_stop_one_task_only(travelled: Workspace, first: dict[str
     assert (champion.read_bytes() if champion.exists() else b"") == before
 
 
-def test_a_broken_task_file_stops_one_task_only(travelled: Workspace, first: dict[str, Row]) -> None:
+def test_a_broken_task_file_stops_one_task_only(travelled: Workspace, first: dict[str, TaskOutcome]) -> None:
     """Its row says what is wrong with it; the other one goes the whole road, and DVC minds as little."""
     travelled.task_file("iris").write_text("title: [")
     found = rows(travelled, *first)
@@ -155,9 +155,9 @@ def test_a_run_on_a_terminal_can_be_read(travelled: Workspace, columns: int) -> 
     """A run that has nothing to do shows one table, then the results: few lines, few bytes, nothing of other tools."""
     command = [str(Path(sys.executable).with_name("tiltyard")), "run", "diabetes", "iris"]
     environment = {**_own(travelled), "TERM": "xterm"}  # rich takes a terminal without a name for 80 columns wide
-    status, out = emulator.run(command, columns, 24, travelled.root, environment)
+    status, out = terminal.run(command, columns, 24, travelled.root, environment)
     assert status in (0, 3), out  # 3 where one is held
-    screen = emulator.Emulator(columns, 24).feed(out).screen
+    screen = terminal.Emulator(columns, 24).feed(out).screen
     assert screen[0].split()[:2] == ["task", "metric" if columns == 80 else "problem"]
     assert [line.split()[0] for line in screen[1:3]] == ["diabetes", "iris"]
     assert all(re.search("PROMOTE|HOLD|REJECT|unchanged", line) for line in screen[1:3])

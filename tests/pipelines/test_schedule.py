@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from making import ROOT
+from workspaces import ROOT
 
 from pipelines import schedule
 from pipelines.schedule import deployment

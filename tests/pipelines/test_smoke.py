@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from making import ROOT, edit_task, new_workspace
+from workspaces import ROOT, edit_task, new_workspace
 
 from tiltyard import files
 from tiltyard.data import dvc

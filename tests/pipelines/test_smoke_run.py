@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from making import ROOT, apart, edit_task, smoked
+from workspaces import ROOT, apart, edit_task, smoked
 
 from pipelines.smoke import ROWS, shrunk
 from tiltyard.config import loader

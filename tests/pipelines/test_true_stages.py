@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from making import ROOT, new_workspace
+from workspaces import ROOT, new_workspace
 
 from tiltyard.data import dvc
 from tiltyard.workspace import Workspace

@@ -6,13 +6,13 @@ import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import mixtures
+import generated_tasks
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from making import edit_task, fetch_raw
+from workspaces import edit_task, fetch_raw
 
 from tiltyard import files
 from tiltyard.arrays import Array, Rows, count
@@ -249,7 +249,7 @@ def test_keys_of_many_rows_are_those_of_each(data: st.DataObject, seed: int, siz
     assert keys(rows, seed).tolist() == slow_keys(rows, seed)
 
 
-@pytest.mark.parametrize("make", [mixtures.table, mixtures.texts])
+@pytest.mark.parametrize("make", [generated_tasks.table, generated_tasks.texts])
 def test_parts_are_prepared_as_the_whole(
     workspace: Workspace, make: Callable[[Workspace], Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:

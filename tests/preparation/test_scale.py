@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from making import ROOT
+from workspaces import ROOT
 
 from tiltyard import files
 

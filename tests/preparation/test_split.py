@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from making import edit_task
+from workspaces import edit_task
 
 from tiltyard import files
 from tiltyard.config import loader

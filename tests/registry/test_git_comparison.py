@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from tampering import ATTACKS, Attack, Json, lines_of, repoint, told, unsigned, write
+from registry_attacks import ATTACKS, Attack, Json, lines_of, repoint, told, unsigned, write
 
 from tiltyard.cli.main import cli
 from tiltyard.config import loader

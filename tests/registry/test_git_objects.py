@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from making import edit_task
-from tampering import STEPS, Json, lines_of, repoint, told, unsigned, write
+from registry_attacks import STEPS, Json, lines_of, repoint, told, unsigned, write
+from workspaces import edit_task
 
 from tiltyard.cli.main import cli
 from tiltyard.errors import RegistryError

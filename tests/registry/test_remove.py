@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner
-from jousting import arena, challenge, quick_package
-from making import edit_task
+from linear_challengers import arena, challenge, quick_package
+from workspaces import edit_task
 
 from tiltyard import files
 from tiltyard.cli import main

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from making import ROOT, edit_task
-from tampering import STEPS, Json, decide, lines_of, repoint, told, unsigned, write
+from registry_attacks import STEPS, Json, decide, lines_of, repoint, told, unsigned, write
+from workspaces import ROOT, edit_task
 
 from tiltyard.cli.main import cli
 from tiltyard.config import loader

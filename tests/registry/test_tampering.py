@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tampering import ATTACKS, STEPS, Attack, cut, decide, deep_twin_keys, head_gone, lines_of, told, twin_keys
+from registry_attacks import ATTACKS, STEPS, Attack, cut, decide, deep_twin_keys, head_gone, lines_of, told, twin_keys
 
 from tiltyard import files
 from tiltyard.config import loader

@@ -9,18 +9,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import customer_table
 import numpy as np
 import pytest
-import shop
-import tiny
+import random_models
+from asgi_server import listening
 from browser import Browser, browsing
-from client import TestClient
-from jousting import challenge, quick_package
-from listening import listening
-from making import fetch_raw, new_workspace
+from linear_challengers import challenge, quick_package
 from markdown_it import MarkdownIt
+from starlette_client import TestClient
+from workspaces import fetch_raw, new_workspace
 
-from pipelines import evidence
+from pipelines import artifacts as prefect_artifacts
 from tiltyard import files, markdown
 from tiltyard.config import loader
 from tiltyard.errors import DataError, TiltyardError
@@ -73,10 +73,10 @@ def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace = new_workspace(tmp_path_factory.mktemp("spoiled") / "project")
     names = {"income": IMAGE, "height": SCRIPT, "weight": QUOTES, "country": LINK, "shop": DOUBLE, "again": CLOSED}
     values = {"at": IMAGE, "de": SCRIPT, "fr": DOUBLE, "it": CLOSED}
-    frame = shop.customers()
+    frame = customer_table.customers()
     frame["country"], frame["again"] = frame["country"].map(values), frame["again"].map({"no": SCRIPT, "yes": IMAGE})
     frame.loc[3, "shop"] = f"shop{IMAGE}"
-    columns = {names.get(name, name): column for name, column in shop.TASK["columns"].items()}
+    columns = {names.get(name, name): column for name, column in customer_table.TASK["columns"].items()}
     columns[LINK] = {"type": "category", "values": [*values.values()]}
     expect = [
         ("expect_column_mean_to_be_between", {"column": IMAGE, "min_value": 1e12}),
@@ -97,7 +97,7 @@ def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         "gate.slices": [LINK],
         "gate.sensitive": [LINK],
     }
-    task = shop.write(workspace, frame.rename(columns=names), changes)
+    task = customer_table.write(workspace, frame.rename(columns=names), changes)
     validate.validate(workspace, task)
     prepare.prepare(workspace, task)
     with pytest.MonkeyPatch.context() as patch:
@@ -105,7 +105,7 @@ def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         patch.setenv("TILTYARD_ACTOR", IMAGE + SCRIPT)
         challenge(workspace, task, slice(2))
         promote(workspace, task)
-        tiny.crowned(workspace, quick_package(workspace, task), "shop")
+        random_models.crowned(workspace, quick_package(workspace, task), "shop")
         challenge(workspace, task, slice(1))
         approve(workspace, task, "champion")
         back = Decision(task="shop", verdict="ROLLBACK", version="1" * 12, reasons=[SCRIPT], **provenance(workspace))
@@ -230,8 +230,8 @@ def test_data_docs(browser: Browser, spoiled: Workspace) -> None:
 
 def test_the_page_of_the_service(browser: Browser, spoiled: Workspace) -> None:
     """Form, answer, card and command."""
-    task = tiny.evaluated(spoiled, "shop")
-    served = LoadedModel.load(tiny.packaged(spoiled, task))
+    task = random_models.evaluated(spoiled, "shop")
+    served = LoadedModel.load(random_models.packaged(spoiled, task))
     app = application()
     install(app, [served])
     with listening(app) as place, TestClient(app):
@@ -287,9 +287,9 @@ def test_the_card_of_a_model(browser: Browser, spoiled: Workspace, tmp_path: Pat
 
 def test_the_document_of_the_service(browser: Browser, spoiled: Workspace, tmp_path: Path) -> None:
     """A browser shows it as text, and its descriptions, which readers of OpenAPI render as Markdown, hold no HTML."""
-    task = tiny.evaluated(spoiled, "shop")
+    task = random_models.evaluated(spoiled, "shop")
     app = application()
-    install(app, [LoadedModel.load(tiny.packaged(spoiled, task))])
+    install(app, [LoadedModel.load(random_models.packaged(spoiled, task))])
     with listening(app) as place, TestClient(app) as client:
         assert "onerror" in harmless(browser, f"http://{place}/v1/openapi.json")
         document = client.get("/v1/openapi.json").json()
@@ -316,7 +316,7 @@ def test_markdown(spoiled: Workspace) -> None:
     plan = {"rows": None, "repeat": 2, "set": {"train.optimizer": IMAGE}}
     result = {"title": SCRIPT, "task": "shop", "metric": "log_loss", "confidence": 0.95, "plan": plan}
     study = study_markdown.page({**result, "variants": [one, {**one, "sentence": LINK}]}, "a.png", "b.png")
-    matrix = evidence._matrix({"labels": [f"{IMAGE}|", LINK], "matrix": np.eye(2, dtype=int).tolist()})
+    matrix = prefect_artifacts._matrix({"labels": [f"{IMAGE}|", LINK], "matrix": np.eye(2, dtype=int).tolist()})
     for written in (text, study, matrix):
         for line in written.splitlines():
             outside = "".join(line.split("`")[::2])

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from balanced_html import Balance
 from click.testing import CliRunner
-from jousting import arena, challenge, quick_package
+from linear_challengers import arena, challenge, quick_package
 
 from tiltyard import files
 from tiltyard.cli.main import cli

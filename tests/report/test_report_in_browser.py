@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from browser import FAINT, Browser, browsing
-from jousting import challenge, enter, quick_package
-from making import new_workspace
+from linear_challengers import challenge, enter, quick_package
+from workspaces import new_workspace
 
 from tiltyard.explain import explain
 from tiltyard.gate.promote import promote

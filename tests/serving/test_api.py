@@ -11,12 +11,12 @@ from typing import Any
 import anyio
 import numpy as np
 import pytest
-import tiny
-from client import TestClient
+import random_models
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from starlette.applications import Starlette
+from starlette_client import TestClient
 
 from tiltyard.serving.model.loaded_model import LoadedModel
 
@@ -41,7 +41,7 @@ def refusal(response: Any) -> dict[str, str]:
     return error
 
 
-@pytest.mark.parametrize("name", tiny.TASKS)
+@pytest.mark.parametrize("name", random_models.TASKS)
 def test_predicts_the_example(client: TestClient, app: Starlette, name: str) -> None:
     """Each task's own example is answered, by the version that is packaged."""
     example = served(app, name).schema["example"]
@@ -82,7 +82,7 @@ def test_large_batches_are_answered_in_order(client: TestClient) -> None:
 
 def test_lists_models(client: TestClient) -> None:
     """All names, as KServe lists them."""
-    assert client.get("/v1/models").json() == {"models": sorted(tiny.TASKS)}
+    assert client.get("/v1/models").json() == {"models": sorted(random_models.TASKS)}
 
 
 def test_model_says_what_both_conventions_say(client: TestClient, app: Starlette) -> None:
@@ -310,7 +310,7 @@ SCALARS = (
 )
 JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner))
 NEAR = st.fixed_dictionaries(dict.fromkeys(IRIS, SCALARS | JSON))
-MODELS = st.sampled_from(tiny.TASKS)
+MODELS = st.sampled_from(random_models.TASKS)
 
 
 def answered(client: TestClient, name: str, content: bytes) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import scribe
-from client import TestClient
-from making import new_workspace
+import text_writer
+from random_models import IRIS
 from starlette.applications import Starlette
-from tiny import IRIS
+from starlette_client import TestClient
+from workspaces import new_workspace
 
 from tiltyard.errors import RequestError
 from tiltyard.serving.http.app import application, install
@@ -130,7 +130,7 @@ def test_what_is_no_table_is_refused(client: TestClient, app: Starlette, name: s
 def test_answers_that_are_texts_are_refused(tmp_path: Path) -> None:
     """There is no number to share out."""
     app = application()
-    install(app, [scribe.scribe(new_workspace(tmp_path))])
+    install(app, [text_writer.scribe(new_workspace(tmp_path))])
     with TestClient(app) as client:
         response = asked(client, "song", {"instances": ["green"], "explain": True})
     assert refused(response) == (400, "not_explained", "explain")

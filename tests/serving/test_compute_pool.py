@@ -22,12 +22,12 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-import scribe
-import tiny
-from making import new_workspace
+import random_models
+import text_writer
 from PIL import Image
+from raw_http import listening
 from starlette.applications import Starlette
-from wire import listening
+from workspaces import new_workspace
 
 from tiltyard import deadline
 from tiltyard.deadline import OutOfTimeError
@@ -40,7 +40,7 @@ from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests.message import Answer, Question
 
 PARQUET = "application/vnd.apache.parquet"
-ROWS = [{**tiny.IRIS, "petal_width": 0.1 + row / 100} for row in range(3)]
+ROWS = [{**random_models.IRIS, "petal_width": 0.1 + row / 100} for row in range(3)]
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def pool() -> Iterator[ComputePool]:
 @pytest.fixture(scope="module")
 def song(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     """A model that writes text."""
-    return scribe.scribe(new_workspace(tmp_path_factory.mktemp("song")))
+    return text_writer.scribe(new_workspace(tmp_path_factory.mktemp("song")))
 
 
 def table(**columns: Any) -> bytes:
@@ -114,7 +114,7 @@ def test_parquet_of_strange_types_is_refused_in_a_sentence(pool: ComputePool, ir
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    names = [*tiny.IRIS]
+    names = [*random_models.IRIS]
     for values in (
         pa.array([2**40], pa.int64()).cast(pa.timestamp("s")),
         pa.array([2**30], pa.int32()).cast(pa.date32()),
@@ -172,7 +172,7 @@ def test_quick_work_does_not_wait_for_long_work(pool: ComputePool, song: LoadedM
     """While texts are written for seconds, a table of CSV is answered."""
     pool.seconds = 60.0
     long = Question("v1", json.dumps({"instances": [{"prompt": "green", "length": 2000}] * 20}).encode())
-    csv = Question("v1", (",".join(tiny.IRIS) + "\n5.1,3.5,1.4,0.2").encode(), "text/csv")
+    csv = Question("v1", (",".join(random_models.IRIS) + "\n5.1,3.5,1.4,0.2").encode(), "text/csv")
     assert outcome(pool.ask(iris, csv)) == (200, "")
     writing = [pool.ask(song, long) for _ in range(2)]
     time.sleep(0.3)
@@ -309,7 +309,7 @@ def test_hostile_work_holds_nobody_up(app: Starlette, song: LoadedModel) -> None
     own = application(Limits(seconds=10))
     install(own, [*app.state.models.values(), song])
     own.state.meters = own.state.guard.meters = app.state.meters or _meters()
-    explain = b'{"instances": [%s], "\\u0065xplain": true}' % b",".join([json.dumps(tiny.IRIS).encode()] * 64)
+    explain = b'{"instances": [%s], "\\u0065xplain": true}' % b",".join([json.dumps(random_models.IRIS).encode()] * 64)
     write = json.dumps({"instances": [{"prompt": "green", "length": 2000}] * 50}).encode()
     pictures = json.dumps({"instances": [{"b64": _picture(8)}] * 145}).encode()
     header = ",".join(f"c{place}" for place in range(20_000)).encode() + b"\n1"
@@ -319,7 +319,7 @@ def test_hostile_work_holds_nobody_up(app: Starlette, song: LoadedModel) -> None
         ("digits", pictures, "application/json"),
         ("iris", header, "text/csv"),
     ] * 2
-    plain, end = json.dumps({"instances": [tiny.IRIS]}), time.monotonic() + 8
+    plain, end = json.dumps({"instances": [random_models.IRIS]}), time.monotonic() + 8
     waited: list[float] = []
     with listening(own) as port, ThreadPoolExecutor(8) as clients:
         url = f"http://127.0.0.1:{port}/v1/models"

@@ -13,9 +13,9 @@ from typing import Any
 
 import psutil
 import pytest
-import tiny
+import random_models
+from raw_http import FAST, GET, HEAD, PLAIN, SERVED, USUAL, connect, heard, request, served
 from starlette.applications import Starlette
-from wire import FAST, GET, HEAD, PLAIN, SERVED, USUAL, connect, heard, request, served
 
 from tiltyard.errors import RequestError
 from tiltyard.serving.http import api_keys, connection
@@ -59,7 +59,7 @@ def test_heads_are_bounded(port: int, head: bytes, status: int, code: str) -> No
 def test_a_large_head_within_the_bounds_is_read(port: int) -> None:
     """A hundred headers, and one of eight thousand bytes."""
     with connect(port) as client:
-        client.sendall(request({"instances": [tiny.IRIS]}, *[b"a: b"] * 90, b"long: " + b"x" * 8_000))
+        client.sendall(request({"instances": [random_models.IRIS]}, *[b"a: b"] * 90, b"long: " + b"x" * 8_000))
         assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
 
 
@@ -99,7 +99,7 @@ def test_pipelined_requests_are_answered_in_their_order(port: int) -> None:
         USUAL,
         GET,
         request(table, b"content-type: text/csv"),
-        request({"instances": [tiny.IRIS], "explain": True}),
+        request({"instances": [random_models.IRIS], "explain": True}),
         request(b"{"),
         HEAD + b'transfer-encoding: chunked\r\n\r\n4\r\n{"a"\r\n3\r\n:1}\r\n0\r\nx: y\r\n\r\n',
     ]
@@ -113,7 +113,7 @@ def test_pipelined_requests_are_answered_in_their_order(port: int) -> None:
 
 def test_a_client_that_sends_no_more_has_its_answers(port: int) -> None:
     """Closing one direction says that no more comes, not that nobody reads."""
-    slow = request({"instances": [tiny.IRIS] * 900})
+    slow = request({"instances": [random_models.IRIS] * 900})
     with connect(port) as client:
         client.sendall(USUAL + slow + GET)
         client.shutdown(socket.SHUT_WR)
@@ -133,7 +133,7 @@ def test_a_torn_request_ends_its_connection(port: int, cut: int) -> None:
 @pytest.mark.parametrize("spelled", [b"upgrade: ", b"Upgrade: ", b"UPGRADE:", b"uPgRaDe: "])
 def test_other_protocols_are_not_taken_up(port: int, offer: bytes, spelled: bytes) -> None:
     """The request is answered as if nothing had been offered, its body included, and so is the next one."""
-    wire = request({"instances": [tiny.IRIS]}, b"Connection: Upgrade, HTTP2-Settings", spelled + offer)
+    wire = request({"instances": [random_models.IRIS]}, b"Connection: Upgrade, HTTP2-Settings", spelled + offer)
     with connect(port) as client:
         client.sendall(wire * 2)
         found = b""
@@ -155,7 +155,7 @@ def test_a_key_behind_the_body_is_none(app: Starlette, tmp_path: Any) -> None:
     """Trailers are dropped: whoever stands between client and service may not have looked at them."""
     path = tmp_path / "keys"
     key = api_keys.add(path, "anna").encode()
-    body = json.dumps({"instances": [tiny.IRIS]}).encode()
+    body = json.dumps({"instances": [random_models.IRIS]}).encode()
     wire = HEAD + b"transfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\nx-api-key: %s\r\n\r\n" % (len(body), body, key)
     with served(app, Limits(keys=api_keys.read(path))) as port, connect(port) as client:
         client.sendall(wire)
@@ -214,7 +214,7 @@ def test_connections_are_read_in_turns(port: int, wire: bytes, monkeypatch: pyte
 )
 def test_bodies_are_as_long_as_the_parser_thinks(port: int, headers: bytes, status: int) -> None:
     """Nobody has to wait for a body that one side takes for the next request."""
-    body = json.dumps({"instances": [tiny.IRIS]}).encode()
+    body = json.dumps({"instances": [random_models.IRIS]}).encode()
     wire = HEAD + (headers % len(body) if b"%" in headers else headers) + b"\r\n\r\n" + body
     with connect(port) as client:
         client.settimeout(5)
@@ -237,7 +237,7 @@ def test_few_empty_lines_stand_before_a_request(port: int, blank: bytes, status:
 
 def test_the_place_of_a_client_whose_connection_breaks_is_free(app: Starlette) -> None:
     """Its question is taken back, though the process that would answer it does not even look at it."""
-    dear = request({"instances": [tiny.IRIS] * 64, "explain": True})
+    dear = request({"instances": [random_models.IRIS] * 64, "explain": True})
     with served(app, Limits(plain=True)) as port, connect(port) as first:
         first.sendall(dear)
         assert first.recv(1 << 16).startswith(b"HTTP/1.1 200")

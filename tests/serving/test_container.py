@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from making import ROOT
+from workspaces import ROOT
 
 CONTAINERFILE = (ROOT / "serving/Containerfile").read_text(encoding="utf-8").replace("\\\n", " ")
 LOCK = (ROOT / "serving/requirements.lock").read_text(encoding="utf-8")

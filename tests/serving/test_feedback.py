@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx
 import pytest
-import tiny
-from client import TestClient
+import random_models
 from starlette.applications import Starlette
+from starlette_client import TestClient
 
 from tiltyard.config import loader
 from tiltyard.config.task import Task
@@ -35,7 +35,7 @@ from tiltyard.serving.traffic.truths import SENDER, TASK
 from tiltyard.workspace import Workspace
 
 PREDICT, FEEDBACK = "/v1/models/iris:predict", "/v1/models/iris:feedback"
-BODY = {"instances": [tiny.IRIS]}
+BODY = {"instances": [random_models.IRIS]}
 Kept = tuple[Workspace, list[str], Starlette, ChampionWatcher]
 
 
@@ -56,7 +56,7 @@ def task(kept: Kept) -> Task:
 def ask(client: TestClient, name: str = "", *, count: int = 1, key: str = "") -> dict[str, Any]:
     """Ask, under an id of the client's own if it has one; give what a truth must hold beside itself."""
     headers = {name: value for name, value in (("x-request-id", name), ("x-api-key", key)) if value}
-    answer = client.post(PREDICT, json={"instances": [tiny.IRIS] * count}, headers=headers)
+    answer = client.post(PREDICT, json={"instances": [random_models.IRIS] * count}, headers=headers)
     assert answer.status_code == 200
     return {"id": answer.headers["x-request-id"], "token": answer.headers["x-feedback-token"]}
 
@@ -165,7 +165,8 @@ def test_what_is_not_recorded_carries_no_token(kept: Kept, recorder: Recorder) -
     app = kept[2]
     with TestClient(app) as client:
         tensors = [
-            {"name": name, "shape": [1], "datatype": "FP64", "data": [value]} for name, value in tiny.IRIS.items()
+            {"name": name, "shape": [1], "datatype": "FP64", "data": [value]}
+            for name, value in random_models.IRIS.items()
         ]
         for path, body in ((PREDICT, BODY), ("/v2/models/iris/infer", {"inputs": tensors})):
             assert TOKEN.fullmatch(client.post(path, json=body).headers["x-feedback-token"])
@@ -346,7 +347,7 @@ def test_of_truths_that_nobody_signed_the_first_counts(kept: Kept, task: Task) -
     answer = {"label": "setosa", "probabilities": {name: float(name == "setosa") for name in task.classes}}
     line = {"id": "a", "time": 1.0, "ms": 1.0, "arm": "champion", "version": "0" * 12}
     spool = AppendLog(space.records / "iris/answers")
-    spool.add(json.dumps({**line, "instances": [tiny.IRIS], "predictions": [answer]}).encode())
+    spool.add(json.dumps({**line, "instances": [random_models.IRIS], "predictions": [answer]}).encode())
     spool.close()
     told = AppendLog(space.records / "iris/truths")
     for time, truth in enumerate(("versicolor", "setosa", "virginica")):

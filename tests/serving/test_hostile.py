@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-import tiny
+import random_models
 from corpus import BODIES, HOLE, Model, _holes
 from hostile import Outcome, hammer
 from watched import Seen
@@ -26,7 +26,7 @@ MODEL = Model("iris", {"example": IRIS, "limits": {"max_instances": 3, "max_body
 def test_a_service_survives_a_thousand_hostile_requests(packages: dict[str, Path], tmp_path: Path) -> None:
     """The same processes answer as before; of the 10,000 of benchmarks/hostile.py, which also says what memory does."""
     golden = {}
-    for name in tiny.TASKS:
+    for name in random_models.TASKS:
         served = LoadedModel.load(packages[name])
         rows = [served.schema["example"]]
         golden[name] = {"instances": rows, "predictions": served.predict(rows), "version": served.version}

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
-from client import TestClient
-from making import ROOT
+from starlette_client import TestClient
+from workspaces import ROOT
 
 from tiltyard.serving import variables
 from tiltyard.serving.http.limits import Limits

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-import tiny
+import random_models
 from starlette.applications import Starlette
 
 from tiltyard import files
@@ -35,7 +35,7 @@ def space(arena: tuple[Workspace, list[str]], tmp_path: Path) -> Workspace:
     """A copy of the arena, in which sine has a champion, too."""
     made = Workspace(tmp_path / "own")
     shutil.copytree(arena[0].root, made.root)
-    tiny.promoted(made, tiny.evaluated(made, "sine"))
+    random_models.promoted(made, random_models.evaluated(made, "sine"))
     return made
 
 
@@ -73,21 +73,21 @@ def _folder(space: Workspace, _: list[str]) -> None:
 
 def _unpackaged(space: Workspace, versions: list[str]) -> None:
     shutil.rmtree(space.package("iris", versions[1]))
-    tiny.crowned(space, versions[1])
+    random_models.crowned(space, versions[1])
 
 
 def _of_another_task(space: Workspace, _: list[str]) -> None:
     """Put sine's package where iris's is looked for."""
     sine = next(space.package("sine", "x").parent.iterdir())
     shutil.copytree(sine, space.package("iris", sine.name))
-    tiny.crowned(space, sine.name)
+    random_models.crowned(space, sine.name)
 
 
 def _other_answers(space: Workspace, versions: list[str]) -> None:
     path = space.package("iris", versions[1]) / "golden.json"
     golden = files.read_json(path)
     files.write_json(path, {**golden, "predictions": [{"label": "setosa", "probabilities": {}}]})
-    tiny.crowned(space, versions[1])
+    random_models.crowned(space, versions[1])
 
 
 def _damaged_in_place(space: Workspace, versions: list[str]) -> None:
@@ -220,7 +220,7 @@ def test_serve_goes_on_without_a_broken_task(space: Workspace, arena: tuple[Work
     assert said[0].endswith("it is not served")
     with pytest.raises(RegistryError, match=r"iris\.json"):
         serve.champions(space, ["iris"])
-    tiny.crowned(_mended(space), arena[1][1])
+    random_models.crowned(_mended(space), arena[1][1])
     started(space)
     space.champion("iris").write_text("{")
     assert serve.champions(space, [], said.append)["iris"].name == arena[1][1]
@@ -303,7 +303,7 @@ def _answers(url: str, count: int) -> set[tuple[int, Any]]:
     found = set()
     for _ in range(count):
         try:
-            answer = httpx.post(url + PREDICT, json={"instances": [tiny.IRIS]}, timeout=60)
+            answer = httpx.post(url + PREDICT, json={"instances": [random_models.IRIS]}, timeout=60)
         except (httpx.RemoteProtocolError, httpx.ReadError):  # it was with the worker that was killed
             continue
         found.add((answer.status_code, answer.json().get("version")))

@@ -7,10 +7,10 @@ from typing import Any
 
 import jsonschema
 import pytest
-import tiny
-from client import TestClient
+import random_models
 from starlette.applications import Starlette
 from starlette.routing import Route
+from starlette_client import TestClient
 
 from tiltyard.serving.http import api_keys, page
 from tiltyard.serving.http.app import application, install
@@ -44,7 +44,7 @@ def resolved(document: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]
 def test_every_route_is_described(document: dict[str, Any], app: Starlette) -> None:
     """For each model, and nothing that is no route."""
     routes = {route.path for route in app.routes if isinstance(route, Route)} - UNTOLD
-    expected = {route.replace("{name}", name) for route in routes for name in tiny.TASKS}
+    expected = {route.replace("{name}", name) for route in routes for name in random_models.TASKS}
     assert set(document["paths"]) == expected
 
 
@@ -79,7 +79,7 @@ def test_what_is_described_answers_so(
             valid(document, body["schema"], body["example"])
 
 
-@pytest.mark.parametrize("name", tiny.TASKS)
+@pytest.mark.parametrize("name", random_models.TASKS)
 def test_bodies_of_both_kinds_fit_their_schema(document: dict[str, Any], client: TestClient, name: str) -> None:
     """By rows and by columns; a body that has both, another key, or none fits neither and is refused."""
     told = document["paths"][f"/v1/models/{name}:predict"]["post"]

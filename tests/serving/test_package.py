@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
-from making import ROOT, new_workspace, writing
+import random_models
+from workspaces import ROOT, new_workspace, writing
 
 from tiltyard import files
 from tiltyard.config import loader
@@ -35,7 +35,7 @@ FILES = ["card.md", "encoder.json", "golden.json", "model.onnx", "proven.json", 
 def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace in which iris is evaluated and packaged."""
     space = new_workspace(tmp_path_factory.mktemp("space"))
-    package.package(space, tiny.evaluated(space, "iris"))
+    package.package(space, random_models.evaluated(space, "iris"))
     return space
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 from browser import browsing
-from client import TestClient
 from hatchling.builders.wheel import WheelBuilder
-from making import ROOT, new_workspace
 from starlette.applications import Starlette
+from starlette_client import TestClient
+from workspaces import ROOT, new_workspace
 
 from tiltyard.serving.http import api_keys, page
 from tiltyard.serving.http.app import application

@@ -9,18 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import customer_table
+import generated_tasks
 import httpx
-import mixtures
 import pytest
-import scribe
-import shop
-import tiny
+import random_models
+import text_writer
+from asgi_server import listening
 from browser import FAINT, Browser, browsing
-from client import TestClient
-from listening import listening
-from making import new_workspace
 from PIL import Image
 from starlette.applications import Starlette
+from starlette_client import TestClient
+from workspaces import new_workspace
 
 from tiltyard.preparation import prepare
 from tiltyard.serving.http import api_keys
@@ -222,7 +222,7 @@ def test_it_fits_phones_and_either_light(browser: Browser, url: str, tmp_path: P
     """Nothing is wider than the screen, with all answers shown and all cards open; texts stand off what is behind."""
     browser.screen(width, 740, scheme)
     browser.open(url, DRAWN)
-    for task in tiny.TASKS:
+    for task in random_models.TASKS:
         answer(browser, task)
     browser.script("document.querySelectorAll('details').forEach((one) => (one.open = true))")
     browser.until(
@@ -270,11 +270,14 @@ def test_a_key_is_asked_for_and_kept_nowhere(browser: Browser, app: Starlette, t
 def test_every_kind_of_value_has_its_field(browser: Browser, workspace: Workspace) -> None:
     """Numbers, choices, names, yes and no, dates, texts, and what may be missing, each as the model reads it."""
     example = {"age": 40, "income": None, "height": 170.5, "weight": 70, "vip": True, "country": "fr", "shop": "shop3"}
-    moods, people = mixtures.texts(workspace), mixtures.table(workspace)
-    task = shop.write(workspace, shop.customers(), {"serve.example": {**example, "since": "2020-03-01"}})
+    moods, people = generated_tasks.texts(workspace), generated_tasks.table(workspace)
+    task = customer_table.write(
+        workspace, customer_table.customers(), {"serve.example": {**example, "since": "2020-03-01"}}
+    )
     prepare.prepare(workspace, task)
     served = [
-        LoadedModel.load(tiny.packaged(workspace, tiny.evaluated(workspace, one.name))) for one in (moods, people, task)
+        LoadedModel.load(random_models.packaged(workspace, random_models.evaluated(workspace, one.name)))
+        for one in (moods, people, task)
     ]
     app = application()
     install(app, served)
@@ -308,7 +311,7 @@ def test_every_kind_of_value_has_its_field(browser: Browser, workspace: Workspac
 
 def test_a_prompt_is_gone_on_with(browser: Browser, tmp_path: Path) -> None:
     """By each wish that the schema names; the answer stands behind the prompt, and both are text."""
-    served = scribe.scribe(new_workspace(tmp_path))
+    served = text_writer.scribe(new_workspace(tmp_path))
     app = application()
     install(app, [served])
     with listening(app) as place:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from making import ROOT
+from workspaces import ROOT
 
 from tiltyard.serving.packaging import bento, smoke_test
 from tiltyard.serving.serve import ARGUMENTS

@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterator
 
 import pytest
-import tiny
+import random_models
+from raw_http import FAST, HEAD, PLAIN, USUAL, connect, heard, request, served
 from starlette.applications import Starlette
-from wire import FAST, HEAD, PLAIN, USUAL, connect, heard, request, served
 
 from tiltyard.serving.http import connection
 from tiltyard.serving.http.limits import Limits
@@ -74,7 +74,7 @@ class TestSlowClients:
                 stack.enter_context(connect(port)).sendall(USUAL[:-20])
             time.sleep(0.2)
             client = stack.enter_context(connect(port))
-            for wire in (USUAL, request({"instances": [tiny.IRIS] * 900})):
+            for wire in (USUAL, request({"instances": [random_models.IRIS] * 900})):
                 client.sendall(wire)
                 assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
 
@@ -96,7 +96,7 @@ def test_connections_are_bounded(app: Starlette) -> None:
 
         def ask() -> None:
             with connect(port) as client:
-                client.sendall(request({"instances": [tiny.IRIS] * 64, "explain": True}))
+                client.sendall(request({"instances": [random_models.IRIS] * 64, "explain": True}))
                 answers.append(client.recv(1 << 16))
 
         thread = threading.Thread(target=ask)
@@ -114,7 +114,7 @@ def test_connections_are_bounded(app: Starlette) -> None:
 def test_answers_that_nobody_takes_are_bounded_together(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection that makes them too many is ended, and others are answered."""
     monkeypatch.setattr("tiltyard.serving.http.admission.UNSENT", 50_000)
-    wire = request({"instances": [tiny.IRIS] * 900})
+    wire = request({"instances": [random_models.IRIS] * 900})
     with served(app) as port, socket.socket() as client, connect(port) as other:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.settimeout(30)

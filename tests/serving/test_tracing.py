@@ -12,10 +12,10 @@ from typing import Any
 import prometheus_client
 import pytest
 from click.testing import CliRunner
-from client import TestClient
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from starlette.applications import Starlette
+from starlette_client import TestClient
 
 from tiltyard.cli.main import cli
 from tiltyard.errors import PackageError

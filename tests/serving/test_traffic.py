@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-import tiny
+import random_models
 from click.testing import CliRunner
-from client import TestClient
 from starlette.applications import Starlette
+from starlette_client import TestClient
 from tritonclient.utils import np_to_triton_dtype
 
 from tiltyard.cli.main import cli
@@ -32,11 +32,11 @@ from tiltyard.serving.traffic.recorder import Recorder
 from tiltyard.workspace import Workspace
 
 PREDICT = "/v1/models/iris:predict"
-BODY = {"instances": [tiny.IRIS]}
+BODY = {"instances": [random_models.IRIS]}
 TENSORS = {
     "inputs": [
         {"name": name, "shape": [1], "datatype": np_to_triton_dtype(np.float64), "data": [value]}
-        for name, value in tiny.IRIS.items()
+        for name, value in random_models.IRIS.items()
     ]
 }
 Kept = tuple[Workspace, list[str], Starlette, ChampionWatcher]
@@ -58,7 +58,7 @@ def recorded(folder: Path) -> list[dict[str, Any]]:
 def recorder(kept: Kept, tmp_path: Path) -> Recorder:
     """The recorder of the app, which records what a challenge asks for and nothing else."""
     made: Recorder = Recorder(tmp_path / "records")
-    made.ask = tiny.asked_here
+    made.ask = random_models.asked_here
     kept[2].state.recorder = made
     return made
 
@@ -137,7 +137,7 @@ def test_what_both_arms_of_a_canary_answer_is_recorded(kept: Kept, recorder: Rec
     ours = [line for line in found if line["arm"] == "champion"]
     assert 25 <= len(ours) <= 75
     assert {line["version"] for line in ours} == {first}
-    assert found[0]["instances"] == [tiny.IRIS]
+    assert found[0]["instances"] == [random_models.IRIS]
     assert found[0]["ms"] > 0
 
 
@@ -153,7 +153,9 @@ def test_a_shadow_answers_copies_and_nobody_else(kept: Kept, recorder: Recorder)
     found = {line["arm"]: line for line in recorded(recorder.folder)}
     assert answer.json()["version"] == first
     assert found["champion"]["predictions"] == answer.json()["predictions"]
-    assert found["shadow"]["predictions"] == LoadedModel.load(space.package("iris", second)).predict([tiny.IRIS])
+    assert found["shadow"]["predictions"] == LoadedModel.load(space.package("iris", second)).predict(
+        [random_models.IRIS]
+    )
     assert {line["id"] for line in found.values()} == {answer.headers["x-request-id"]}
 
 
@@ -209,17 +211,17 @@ def test_a_challenge_ends_with_the_champion_that_it_was_set_beside(kept: Kept, m
         assert version() == second
         with monkeypatch.context() as patch:
             patch.setattr(LoadedModel, "load", lambda _: pytest.fail("it was warm"))
-            tiny.crowned(space, second)
+            random_models.crowned(space, second)
             watching.look()
         assert version() == second
         assert not space.traffic("iris").exists()
-        tiny.crowned(space, first)
+        random_models.crowned(space, first)
         watching.look()
         assert (version(), app.state.arms) == (first, {})
         begin(kept, "canary", 1.0, 2)
         assert version() == third
         held = space.traffic("iris").read_bytes()
-        tiny.crowned(space, second)
+        random_models.crowned(space, second)
         space.traffic("iris").write_bytes(held)  # as it is where pointers come by git
         watching.look()
         assert version() == second
@@ -354,7 +356,7 @@ def test_two_workers_keep_each_client_on_its_side(kept: Kept, tmp_path: Path) ->
         for turn in range(8):
             with httpx.Client(base_url=server.url) as client:  # another connection, perhaps to another worker
                 for number, versions in sides.items():
-                    row = {**tiny.IRIS, "petal_width": 2.5 + 0.01 * turn}
+                    row = {**random_models.IRIS, "petal_width": 2.5 + 0.01 * turn}
                     answer = client.post(
                         PREDICT, json={"instances": [row] * 8}, headers={"x-tiltyard-key": str(number)}
                     )

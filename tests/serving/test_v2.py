@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny
+import random_models
 import tritonclient.http as triton
-from client import TestClient
+from asgi_server import listening
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from listening import listening
 from starlette.applications import Starlette
+from starlette_client import TestClient
 
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.model.tensors import DTYPES, columns_of, from_predictions
@@ -65,7 +65,7 @@ def test_a_client_of_triton_sees_server_and_models(remote: triton.InferenceServe
     assert remote.is_server_live()
     assert remote.is_server_ready()
     assert remote.get_server_metadata()["extensions"] == ["binary_tensor_data"]
-    for name in tiny.TASKS:
+    for name in random_models.TASKS:
         assert remote.is_model_ready(name)
         assert remote.get_model_metadata(name)["versions"] == [served(app, name).version]
         assert remote.is_model_ready(name, served(app, name).version)
@@ -79,7 +79,7 @@ def test_a_client_of_triton_sees_server_and_models(remote: triton.InferenceServe
 
 
 @pytest.mark.parametrize("binary", [True, False])
-@pytest.mark.parametrize("name", tiny.TASKS)
+@pytest.mark.parametrize("name", random_models.TASKS)
 def test_a_client_of_triton_hears_what_others_hear(
     remote: triton.InferenceServerClient, app: Starlette, name: str, binary: bool
 ) -> None:

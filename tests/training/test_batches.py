@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from making import apart
+from workspaces import apart
 
 from tiltyard.arrays import Array
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from families import case_of, features_of
-from making import apart
+from model_families import case_of, features_of
+from workspaces import apart
 
 from tiltyard.training.onnx.canonical import rewrite
 

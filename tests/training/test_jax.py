@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from families import needs_jax
-from making import edit_task, fetch_raw
+from model_families import needs_jax
+from workspaces import edit_task, fetch_raw
 
 from tiltyard import files
 from tiltyard.config import loader

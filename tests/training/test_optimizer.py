@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from making import apart
+from workspaces import apart
 
 from tiltyard.config.train_section import RATES, Train
 

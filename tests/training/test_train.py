@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import edit_task, fetch_raw, start_training, train_tasks
+from workspaces import edit_task, fetch_raw, start_training, train_tasks
 
 from tiltyard import files
 from tiltyard.config import loader

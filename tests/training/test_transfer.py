@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from families import SHAPES, model_of, settings_of
-from making import apart, edit_task, fetch_raw, start_training, train_tasks
+from model_families import SHAPES, model_of, settings_of
 from pydantic import ValidationError
+from workspaces import apart, edit_task, fetch_raw, start_training, train_tasks
 
 from pipelines import smoke
 from pipelines.smoke import run as run_smoke

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from customer_table import customers, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from making import edit_task, fetch_raw
-from shop import customers, write
+from workspaces import edit_task, fetch_raw
 
 from tiltyard import files
 from tiltyard.cli.main import cli

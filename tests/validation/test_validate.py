@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from making import edit_task, fetch_raw
+from workspaces import edit_task, fetch_raw
 
 from tiltyard import files
 from tiltyard.cli.main import cli

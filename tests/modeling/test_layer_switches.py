@@ -8,9 +8,9 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from families import exercise, features_of, model_of, settings_of
-from making import apart
+from model_families import exercise, features_of, model_of, settings_of
 from pydantic import ValidationError
+from workspaces import apart
 
 from tiltyard.arrays import Array
 from tiltyard.modeling.models._layers import Activation

@@ -11,7 +11,7 @@ from tiltyard.processes import LAST
 
 
 @dataclass
-class Row:
+class TaskOutcome:
     """How far a task came, and how it was judged."""
 
     task: str

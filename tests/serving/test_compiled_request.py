@@ -7,15 +7,15 @@ import json
 from types import SimpleNamespace
 from typing import Any
 
-import mixtures
+import generated_tasks
 import msgspec
 import pytest
-import tiny
-from client import TestClient
+import random_models
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from making import new_workspace
 from starlette.applications import Starlette
+from starlette_client import TestClient
+from workspaces import new_workspace
 
 from tiltyard import plugins
 from tiltyard.errors import RequestError
@@ -49,10 +49,12 @@ def agree(model: LoadedModel, body: bytes) -> bool:
 def people(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     """A model of a table with a column of every type."""
     space = new_workspace(tmp_path_factory.mktemp("people"))
-    return LoadedModel.load(tiny.promoted(space, tiny.evaluated(space, mixtures.table(space).name)))
+    return LoadedModel.load(
+        random_models.promoted(space, random_models.evaluated(space, generated_tasks.table(space).name))
+    )
 
 
-@pytest.mark.parametrize("name", tiny.TASKS)
+@pytest.mark.parametrize("name", random_models.TASKS)
 @pytest.mark.parametrize("rows", [1, 3])
 def test_usual_requests_are_taken(app: Starlette, name: str, rows: int) -> None:
     """The example, once and thrice, with and without the signature's name."""
@@ -72,7 +74,12 @@ def test_every_type_of_column_is_taken(people: LoadedModel) -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(name=st.sampled_from(tiny.TASKS), odd=st.sampled_from(ODD), place=st.integers(0, 400), gone=st.integers(0, 3))
+@given(
+    name=st.sampled_from(random_models.TASKS),
+    odd=st.sampled_from(ODD),
+    place=st.integers(0, 400),
+    gone=st.integers(0, 3),
+)
 def test_damaged_requests_are_answered_alike(app: Starlette, name: str, odd: str, place: int, gone: int) -> None:
     """A piece of a good body is replaced: whoever takes it gives the same answer."""
     model: LoadedModel = app.state.models[name]

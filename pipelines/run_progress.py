@@ -1,4 +1,4 @@
-"""The board: one table of tasks and steps while a run goes on; where there is no terminal, a line for each step."""
+"""Progress of a run: one table of tasks and steps on a terminal; elsewhere a line for each step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tiltyard.workspace import Workspace
 PAUSE = 0.5  # seconds between two looks
 
 
-class Board:
+class RunProgress:
     """Shows tasks x steps; many threads tell it. What anything else prints meanwhile goes to the log of the run."""
 
     def __init__(self, workspace: Workspace, names: list[str], steps: tuple[str, ...], workers: int = 1) -> None:

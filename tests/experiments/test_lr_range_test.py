@@ -6,7 +6,7 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from making import apart, edit_task, fetch_raw
+from workspaces import apart, edit_task, fetch_raw
 
 from tiltyard import files
 from tiltyard.config import loader

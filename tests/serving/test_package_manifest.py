@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import tiny
-from making import new_workspace
+import random_models
 from starlette.applications import Starlette
+from workspaces import new_workspace
 
 from tiltyard import files
 from tiltyard.data import dvc
@@ -28,7 +28,7 @@ from tiltyard.workspace import Workspace
 def made(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace in which iris is evaluated."""
     space = new_workspace(tmp_path_factory.mktemp("made"))
-    tiny.evaluated(space, "iris")
+    random_models.evaluated(space, "iris")
     return space
 
 
@@ -47,7 +47,7 @@ def packaged(made: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(smoke_test, "prove", lambda *_: 0.0)
     monkeypatch.setattr(dvc, "add", lambda _, folder: folder.with_name(f"{folder.name}.dvc").touch())
     version = package.package(space, loader.load(space, "iris"))
-    tiny.crowned(space, version)
+    random_models.crowned(space, version)
     return space, space.package("iris", version)
 
 

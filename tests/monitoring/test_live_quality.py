@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from jousting import arena, challenge, quick_package
+from linear_challengers import arena, challenge, quick_package
+from random_models import IRIS
 from sklearn.datasets import load_iris
-from tiny import IRIS
 
 from tiltyard.config.task import Task
 from tiltyard.gate.judge import judge

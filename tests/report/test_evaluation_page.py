@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 from balanced_html import Balance
-from making import ROOT
+from workspaces import ROOT
 
 from tiltyard.config import loader
 from tiltyard.config.task import Task

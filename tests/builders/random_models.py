@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from making import fetch_raw
+from workspaces import fetch_raw
 
 from tiltyard import files
 from tiltyard.config import loader

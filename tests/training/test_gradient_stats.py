@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from making import apart
+from workspaces import apart
 
 from tiltyard.training import diagnosis
 

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
-import tiny
-from making import edit_task
+import random_models
 from starlette.applications import Starlette
+from workspaces import edit_task
 
 from tiltyard import files
 from tiltyard.config import loader
@@ -98,7 +98,7 @@ def test_a_challenge_is_a_decision_that_verify_wants(kept: Kept) -> None:
     assert rows_of(space)["challenge"] == "changed"
     begin(kept, "canary", 0.25)
     good = path.read_bytes()
-    tiny.crowned(space, first)
+    random_models.crowned(space, first)
     path.write_bytes(good)
     assert rows_of(space)["challenge"] == "changed"
     assert Registry(space).faults("iris") == []

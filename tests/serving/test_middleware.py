@@ -13,12 +13,12 @@ import httpx
 import prometheus_client
 import pytest
 from click.testing import CliRunner
-from client import TestClient
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Message
+from starlette_client import TestClient
 
 from tiltyard.cli.main import cli
 from tiltyard.errors import RequestError, WorkspaceError

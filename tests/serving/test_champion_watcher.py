@@ -17,9 +17,9 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-import tiny
-from client import TestClient
+import random_models
 from starlette.applications import Starlette
+from starlette_client import TestClient
 
 from tiltyard import files
 from tiltyard.errors import PackageError
@@ -33,7 +33,7 @@ from tiltyard.serving.packaging import bento, smoke_test
 from tiltyard.serving.serve import ARGUMENTS
 from tiltyard.workspace import Workspace
 
-IRIS = tiny.IRIS
+IRIS = random_models.IRIS
 PREDICT = "/v1/models/iris:predict"
 
 
@@ -50,7 +50,7 @@ def test_a_new_champion_answers_and_the_one_before_stays_warm(kept: Kept, monkey
 
         was = answer()
         assert was["version"] == first
-        tiny.crowned(space, second)
+        random_models.crowned(space, second)
         watching.look()
         assert answer()["version"] == second
         assert answer()["predictions"] != was["predictions"]
@@ -60,11 +60,11 @@ def test_a_new_champion_answers_and_the_one_before_stays_warm(kept: Kept, monkey
         assert [status["version"] for status in statuses] == [second, first]
         with monkeypatch.context() as patch:
             patch.setattr(LoadedModel, "load", lambda _: pytest.fail("it was warm"))
-            tiny.crowned(space, first)
+            random_models.crowned(space, first)
             watching.look()
             watching.look()
         assert answer() == was
-        tiny.crowned(space, third)
+        random_models.crowned(space, third)
         watching.look()
         assert client.get("/v2/models/iris").json()["versions"] == [third, first]
         assert answer(f"/v1/models/iris/versions/{second}:predict")["error"]["code"] == "unknown_version"
@@ -97,7 +97,7 @@ def test_golden_rows_are_asked_as_clients_ask(
     space, (first, second, _), app, watching = kept
     wrong = b'{"predictions": [{"label": "rose", "probabilities": {}}]}', 1
     monkeypatch.setattr(CompiledRequest, "answer", lambda *_: wrong)
-    tiny.crowned(space, second)
+    random_models.crowned(space, second)
     watching.look()
     assert "iris: the new champion is not served" in caplog.text
     assert app.state.models["iris"].version == first
@@ -110,7 +110,7 @@ def test_what_cannot_be_taken_leaves_the_champion_before_it(
     """A line in the log says why; it is tried again after a while, and not at every look."""
     space, (first, second, _), app, watching = kept
     mend = damage(space.package("iris", second))
-    tiny.crowned(space, second)
+    random_models.crowned(space, second)
     watching.look()
     assert "iris: the new champion is not served" in caplog.text
     mend()
@@ -150,10 +150,10 @@ def test_a_fifo_in_place_of_a_file_stops_nobody(kept: Kept, name: str) -> None:
     place.parent.mkdir(exist_ok=True)
     place.unlink(missing_ok=True)
     os.mkfifo(place)
-    tiny.crowned(space, third, "iris" if "packages" in name else "sine")
+    random_models.crowned(space, third, "iris" if "packages" in name else "sine")
     _soon(watching.look)
     if "traffic" not in name:
-        tiny.crowned(space, second)
+        random_models.crowned(space, second)
         _soon(watching.look)
         assert app.state.models["iris"].version == second
     _soon(ChampionWatcher(application(), space.root / "serving").start)
@@ -164,7 +164,7 @@ def test_named_tasks_alone_are_followed(arena: tuple[Workspace, list[str]], tmp_
     space = Workspace(tmp_path / "own")
     shutil.copytree(arena[0].root, space.root)
     root = space.root / "serving"
-    tiny.promoted(space, tiny.evaluated(space, "sine"))
+    random_models.promoted(space, random_models.evaluated(space, "sine"))
     app = application()
     found = ChampionWatcher(app, root, ["iris"])
     found.start()
@@ -217,7 +217,7 @@ def test_hammered_while_champions_change_no_request_is_lost(
     for one in hammers:
         one.start()
     for turn in range(50):
-        tiny.crowned(space, versions[(turn + 1) % 2])
+        random_models.crowned(space, versions[(turn + 1) % 2])
         time.sleep(0.7)
     over.set()
     for one in hammers:
@@ -240,7 +240,7 @@ def test_nothing_ends_the_watch(kept: Kept, monkeypatch: pytest.MonkeyPatch, cap
 
     monkeypatch.setattr(champion_watcher, "LOOK", 0.001)
     monkeypatch.setattr(watching, "_pointers", listed)
-    tiny.crowned(space, second)
+    random_models.crowned(space, second)
     threading.Thread(target=watching._watch, daemon=True).start()
     assert over.wait(20)
     deadline = time.monotonic() + 20
@@ -256,7 +256,7 @@ def test_files_that_run_out_do_not_put_off_a_promotion(
 ) -> None:
     """A pointer that could not be opened for want of a descriptor is read at the next look, not after half a minute."""
     space, (_, second, _), app, watching = kept
-    tiny.crowned(space, second)
+    random_models.crowned(space, second)
     with monkeypatch.context() as patch:
         patch.setattr(
             champion_watcher, "_version", lambda _: (_ for _ in ()).throw(OSError(errno.EMFILE, "no more files"))
@@ -309,7 +309,7 @@ def test_the_next_promotion_is_followed_after_descriptors_ran_out(
         time.sleep(2)
         assert sum(running.cpu_times()[:2]) - worked < (time.monotonic() - begun) / 2
         held.close()
-        tiny.crowned(space, arena[1][1])
+        random_models.crowned(space, arena[1][1])
         deadline = time.monotonic() + 60
         while httpx.get(f"{server.url}/v1/models/iris").json()["version"] != arena[1][1]:
             assert time.monotonic() < deadline
@@ -325,7 +325,7 @@ def test_the_next_promotion_is_followed_after_descriptors_ran_out(
 def test_the_service_follows_the_pointer(url: tuple[str, Workspace], arena: tuple[Workspace, list[str]]) -> None:
     """Both workers change within seconds; nobody restarts them."""
     address, space = url
-    tiny.crowned(space, arena[1][2])
+    random_models.crowned(space, arena[1][2])
     deadline = time.monotonic() + 60
     with httpx.Client(base_url=address, timeout=30) as client:
         while {client.get("/v1/models/iris").json()["version"] for _ in range(20)} != {arena[1][2]}:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from making import NAMES, ROOT
+from workspaces import NAMES, ROOT
 
 from tiltyard import processes
 from tiltyard.data import dvc

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from making import ROOT
+from workspaces import ROOT
 
 from tiltyard.config import loader
 from tiltyard.config.task import Task

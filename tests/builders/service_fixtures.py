@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import tiny
-from client import TestClient
-from making import new_workspace
+import random_models
 from starlette.applications import Starlette
+from starlette_client import TestClient
+from workspaces import new_workspace
 
 from tiltyard import files
 from tiltyard.serving.http import champion_watcher
@@ -25,8 +25,8 @@ from tiltyard.workspace import Workspace
 def tiny_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace in which all four tasks are evaluated."""
     space = new_workspace(tmp_path_factory.mktemp("tiny"))
-    for name in tiny.TASKS:
-        tiny.evaluated(space, name)
+    for name in random_models.TASKS:
+        random_models.evaluated(space, name)
     return space
 
 
@@ -35,7 +35,9 @@ def packages(tiny_workspace: Workspace) -> dict[str, Path]:
     """The package folder of each task."""
     from tiltyard.config import loader
 
-    return {name: tiny.packaged(tiny_workspace, loader.load(tiny_workspace, name)) for name in tiny.TASKS}
+    return {
+        name: random_models.packaged(tiny_workspace, loader.load(tiny_workspace, name)) for name in random_models.TASKS
+    }
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +61,7 @@ def reigning(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace in which all tasks but digits have a champion."""
     space = new_workspace(tmp_path_factory.mktemp("reigning"))
     for name in ("iris", "diabetes", "sine"):
-        tiny.promoted(space, tiny.evaluated(space, name))
+        random_models.promoted(space, random_models.evaluated(space, name))
     return space
 
 
@@ -69,12 +71,12 @@ def arena(tmp_path_factory: pytest.TempPathFactory, reigning: Workspace) -> tupl
     space = Workspace(tmp_path_factory.mktemp("arena"))
     shutil.copytree(reigning.root, space.root, dirs_exist_ok=True)
     shutil.rmtree(space.champion("iris").parent)
-    folders = [tiny.packaged(space, tiny.evaluated(space, "iris", seed)) for seed in range(3)]
+    folders = [random_models.packaged(space, random_models.evaluated(space, "iris", seed)) for seed in range(3)]
     for folder in folders:
-        answers = LoadedModel.load(folder).predict([tiny.IRIS])
-        files.write_json(folder / "golden.json", {"instances": [tiny.IRIS], "predictions": answers})
+        answers = LoadedModel.load(folder).predict([random_models.IRIS])
+        files.write_json(folder / "golden.json", {"instances": [random_models.IRIS], "predictions": answers})
         files.write_json(folder / "proven.json", {})
-    tiny.crowned(space, folders[0].name)
+    random_models.crowned(space, folders[0].name)
     return space, [folder.name for folder in folders]
 
 

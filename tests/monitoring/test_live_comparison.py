@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny
-from client import TestClient
+import random_models
 from starlette.applications import Starlette
+from starlette_client import TestClient
 
 from tiltyard.config import loader
 from tiltyard.config.task import Task
@@ -35,7 +35,7 @@ def record(space: Workspace, version: str, right: int, ids: range, *, arm: str =
         label = CLASSES[place >= right]
         answer = {"label": label, "probabilities": {one: float(one == label) for one in CLASSES}}
         line = {"id": f"r{name}", "time": since + place, "ms": 1.0, "arm": arm, "version": version}
-        spool.add(json.dumps({**line, "instances": [tiny.IRIS], "predictions": [answer]}).encode())
+        spool.add(json.dumps({**line, "instances": [random_models.IRIS], "predictions": [answer]}).encode())
     spool.close()
 
 
@@ -130,10 +130,10 @@ def test_the_report_puts_both_side_by_side(kept: Kept, monkeypatch: pytest.Monke
     assert traffic.traffic(space, task)["report"]["arms"] == []
     watching.look()
     recorder = app.state.recorder = Recorder(space.records)
-    recorder.ask = tiny.asked_here
+    recorder.ask = random_models.asked_here
     with TestClient(app) as client:
         for _ in range(5):
-            answer = client.post("/v1/models/iris:predict", json={"instances": [tiny.IRIS] * 6})
+            answer = client.post("/v1/models/iris:predict", json={"instances": [random_models.IRIS] * 6})
             one = {"id": answer.headers["x-request-id"], "token": answer.headers["x-feedback-token"], "truth": "setosa"}
             items: list[dict[str, Any]] = [{**one, "instance": place} for place in range(6)]
             client.post("/v1/models/iris:feedback", json={"feedback": items})

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import tiny
+import random_models
 import uvicorn
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
@@ -30,7 +30,7 @@ def request(content: Any, *headers: bytes, head: bytes = HEAD) -> bytes:
     return head + b"".join(line + b"\r\n" for line in headers) + b"content-length: %d\r\n\r\n" % len(body) + body
 
 
-USUAL = request({"instances": [tiny.IRIS]})
+USUAL = request({"instances": [random_models.IRIS]})
 
 
 @contextlib.contextmanager

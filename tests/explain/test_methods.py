@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import mixtures
+import generated_tasks
 import numpy as np
 import pytest
-import tiny
-from explaining import bars, linear, spotting
-from making import fetch_raw, new_workspace
+import random_models
+from known_models import bars, linear, spotting
+from workspaces import fetch_raw, new_workspace
 
 from tiltyard import plugins
 from tiltyard.arrays import Array
@@ -30,10 +30,10 @@ from tiltyard.workspace import Workspace
 def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace in which all tasks are prepared, and one of texts."""
     made = new_workspace(tmp_path_factory.mktemp("made"))
-    for name in tiny.TASKS:
+    for name in random_models.TASKS:
         fetch_raw(made, name)
         prepare.prepare(made, loader.load(made, name))
-    mixtures.texts(made)
+    generated_tasks.texts(made)
     return made
 
 

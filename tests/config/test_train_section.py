@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from making import edit_task
+from workspaces import edit_task
 
 from tiltyard.config import loader
 from tiltyard.config.train_section import RATES, Train

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import fetch_raw, new_workspace
+from workspaces import fetch_raw, new_workspace
 
 from tiltyard import files
 from tiltyard.arrays import Array

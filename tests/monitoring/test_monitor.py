@@ -15,11 +15,11 @@ from typing import Any
 import httpx
 import pyarrow.parquet as pq
 import pytest
-import tiny
+import random_models
 from click.testing import CliRunner
-from client import TestClient
-from making import writing
 from starlette.applications import Starlette
+from starlette_client import TestClient
+from workspaces import writing
 
 from tiltyard import files
 from tiltyard.cli.main import cli
@@ -133,7 +133,7 @@ def test_parquet_has_a_row_an_instance_with_its_features(kept: Kept, recorder: R
     assert monitor(space, loader.load(space, "iris"))["gathered"] == 1
     (path,) = (space.records / "iris/answers").iterdir()
     table = pq.read_table(path).to_pylist()
-    assert [{name: row[name] for name in tiny.IRIS} for row in table] == rows[:3]
+    assert [{name: row[name] for name in random_models.IRIS} for row in table] == rows[:3]
     assert (table[1]["record.id"], table[1]["record.instance"]) == (asked["id"], 1)
     assert (table[0]["record.version"], table[0]["record.arm"]) == (first, "champion")
     assert json.loads(table[0]["record.answer"])["label"] == table[0]["record.prediction"]
@@ -145,11 +145,11 @@ def test_an_open_file_is_read_but_left(kept: Kept, recorder: Recorder) -> None:
     space, _, app, _ = kept
     task = loader.load(space, "iris")
     with TestClient(app) as client:
-        ask(client, [tiny.IRIS] * 3, 1)
+        ask(client, [random_models.IRIS] * 3, 1)
         recorder.lines.finish()
         found = monitor(space, task)
         assert (found["gathered"], found["recorded"][0]["requests"]) == (0, 3)
-        ask(client, [tiny.IRIS])
+        ask(client, [random_models.IRIS])
         recorder.lines.finish()
         assert monitor(space, task)["recorded"][0]["requests"] == 4
 
@@ -159,7 +159,7 @@ def test_killed_while_it_gathers_nothing_is_lost_or_doubled(kept: Kept, recorder
     space, _, app, _ = kept
     task = loader.load(space, "iris")
     with TestClient(app) as client:
-        ask(client, [tiny.IRIS] * 5, 1)
+        ask(client, [random_models.IRIS] * 5, 1)
     closed(recorder)
     ((path, _),) = every(space.records / "iris/answers")
     content = path.read_bytes()
@@ -218,13 +218,13 @@ def test_a_disk_that_is_full_fails_no_request(kept: Kept, recorder: Recorder, mo
         return write(file, content[: len(content) // 2])
 
     with TestClient(app) as client:
-        ask(client, [tiny.IRIS])
+        ask(client, [random_models.IRIS])
         recorder.lines.finish()
         with monkeypatch.context() as patch:
             patch.setattr(os, "write", half)
-            ask(client, [tiny.IRIS])
+            ask(client, [random_models.IRIS])
             recorder.lines.finish()
-        ask(client, [tiny.IRIS])
+        ask(client, [random_models.IRIS])
     closed(recorder)
     assert recorder.lines.counts == {"written": 2, "failed": 1}
     assert monitor(space, loader.load(space, "iris"))["recorded"][0]["requests"] == 2
@@ -383,7 +383,7 @@ def _hammer(url: str, heard: set[str], over: threading.Event) -> None:
         try:
             with httpx.Client(base_url=url, timeout=30) as client:
                 for _ in range(50):
-                    answer = client.post(PREDICT, json={"instances": [tiny.IRIS] * 2})
+                    answer = client.post(PREDICT, json={"instances": [random_models.IRIS] * 2})
                     if answer.status_code == 200:
                         heard.add(answer.headers["x-request-id"])
         except httpx.HTTPError:

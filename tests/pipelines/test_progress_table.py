@@ -11,13 +11,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from emulator import Emulator, run
-from making import ROOT
 from rich.cells import cell_len
+from terminal import Emulator, run
+from workspaces import ROOT
 
-from pipelines.board import Board
 from pipelines.estimate import Estimate
 from pipelines.progress_table import ProgressTable, clock
+from pipelines.run_progress import RunProgress
 from pipelines.task_progress import Epochs, TaskProgress
 from pipelines.terminal import Screen
 from tiltyard.workspace import Workspace
@@ -196,14 +196,14 @@ NOISY = """
 import os, subprocess, sys, time, warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from pipelines.board import Board
+from pipelines.run_progress import RunProgress
 from tiltyard.data import dvc as store
 from tiltyard.workspace import Workspace
 
 workspace = Workspace(Path.cwd())
 (workspace.root / "raw").mkdir()
 (workspace.root / "raw" / "file").write_text("x")
-with Board(workspace, ["a", "b", "c", "d"], ("validate", "train"), 2) as board, ThreadPoolExecutor(2) as pool:
+with RunProgress(workspace, ["a", "b", "c", "d"], ("validate", "train"), 2) as board, ThreadPoolExecutor(2) as pool:
     store.add(workspace, workspace.root / "raw")
     store.push(workspace)
     def travel(name):
@@ -264,7 +264,7 @@ def test_a_dumb_terminal_gets_lines(small: Workspace) -> None:
 
 def test_a_pipe_gets_a_line_for_each_step(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Steps, failures and what a step waits for, each on a line; nothing else that is printed meanwhile."""
-    with Board(Workspace(tmp_path), ["a"], ("fetch", "train")) as board:
+    with RunProgress(Workspace(tmp_path), ["a"], ("fetch", "train")) as board:
         board.begin("a", "fetch")
         board.note("a", "12.0 of 70.0 MB")
         os.write(1, b"noise")

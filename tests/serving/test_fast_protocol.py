@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import tiny
+import random_models
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
+from raw_http import HEAD, USUAL, listening, request
 from starlette.applications import Starlette
-from wire import HEAD, USUAL, listening, request
 
 from tiltyard.serving.http import api_keys
 from tiltyard.serving.http.answered_request import AnsweredRequest
@@ -32,7 +32,7 @@ CHANGING = re.compile(rb"date: [^\r]*")
 Ports = dict[str, int]
 
 
-LAST = request({"instances": [tiny.IRIS]}, b"connection: close")
+LAST = request({"instances": [random_models.IRIS]}, b"connection: close")
 CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n4\r\n{" + b'"in\r\n'
 REQUESTS = {
     "usual": USUAL,
@@ -42,26 +42,26 @@ REQUESTS = {
     "no JSON": request(b"{"),
     "empty": request(b""),
     "the last": LAST,
-    "old": request({"instances": [tiny.IRIS]}, head=HEAD.replace(b"1.1", b"1.0")),
-    "another method": request({"instances": [tiny.IRIS]}, head=HEAD.replace(b"POST", b"PUT")),
+    "old": request({"instances": [random_models.IRIS]}, head=HEAD.replace(b"1.1", b"1.0")),
+    "another method": request({"instances": [random_models.IRIS]}, head=HEAD.replace(b"POST", b"PUT")),
     "no length": HEAD + b"\r\n",
-    "a query": request({"instances": [tiny.IRIS]}, head=HEAD.replace(b":predict", b":predict?a=1")),
-    "written otherwise": request({"instances": [tiny.IRIS]}, head=HEAD.replace(b"iris", b"%69ris")),
-    "unknown": request({"instances": [tiny.IRIS]}, head=HEAD.replace(b"iris", b"rose")),
-    "in full": request({"instances": [tiny.IRIS]}, head=HEAD.replace(b" /v1", b" http://x/v1")),
-    "no letters": request({"instances": [tiny.IRIS]}, head=HEAD.replace(b"iris", b"\xc3\xa4")),
+    "a query": request({"instances": [random_models.IRIS]}, head=HEAD.replace(b":predict", b":predict?a=1")),
+    "written otherwise": request({"instances": [random_models.IRIS]}, head=HEAD.replace(b"iris", b"%69ris")),
+    "unknown": request({"instances": [random_models.IRIS]}, head=HEAD.replace(b"iris", b"rose")),
+    "in full": request({"instances": [random_models.IRIS]}, head=HEAD.replace(b" /v1", b" http://x/v1")),
+    "no letters": request({"instances": [random_models.IRIS]}, head=HEAD.replace(b"iris", b"\xc3\xa4")),
     "chunked": CHUNKED + b'8\r\nstances"\r\n5\r\n:[1]}\r\n0\r\n\r\n',
     "chunked badly": CHUNKED + b"zzz\r\n",
     "no HTTP": b"HELLO\r\n\r\n",
-    "waits for leave": request({"instances": [tiny.IRIS]}, b"expect: 100-continue"),
-    "another protocol": request({"instances": [tiny.IRIS]}, b"connection: upgrade", b"upgrade: h2c"),
+    "waits for leave": request({"instances": [random_models.IRIS]}, b"expect: 100-continue"),
+    "another protocol": request({"instances": [random_models.IRIS]}, b"connection: upgrade", b"upgrade: h2c"),
     "other content": request(b"a,b\n1,2\n", b"content-type: text/csv"),
     "packed": request(b"\x1f\x8b", b"content-encoding: gzip"),
-    "large": request({"instances": [tiny.IRIS] * 400}),
-    "with reasons": USUAL + request({"instances": [tiny.IRIS], "explain": True}) + USUAL,
-    "without reasons": request({"instances": [tiny.IRIS], "explain": False}),
-    "with strange reasons": request({"instances": [tiny.IRIS], "explain": 1}),
-    "by a proxy": request({"instances": [tiny.IRIS]}, b"x-forwarded-for: 1.2.3.4"),
+    "large": request({"instances": [random_models.IRIS] * 400}),
+    "with reasons": USUAL + request({"instances": [random_models.IRIS], "explain": True}) + USUAL,
+    "without reasons": request({"instances": [random_models.IRIS], "explain": False}),
+    "with strange reasons": request({"instances": [random_models.IRIS], "explain": 1}),
+    "by a proxy": request({"instances": [random_models.IRIS]}, b"x-forwarded-for: 1.2.3.4"),
 }
 BROKEN = {
     "no HTTP",
@@ -176,7 +176,7 @@ def test_keys_and_limits_hold(app: Starlette, tmp_path: Any) -> None:
     install(served, app.state.models.values())
     registry = CollectorRegistry()
     served.state.meters = RequestMetrics(registry=registry)
-    known = request({"instances": [tiny.IRIS]}, b"authorization: Bearer " + key)
+    known = request({"instances": [random_models.IRIS]}, b"authorization: Bearer " + key)
     with listening(served) as port:
         assert said(port, [USUAL]).startswith(b"HTTP/1.1 401")
         assert said(port, [request({}, b"x-api-key: " + key[:-1])]).startswith(b"HTTP/1.1 401")
@@ -214,7 +214,7 @@ def test_an_answer_does_not_end_what_follows_it(counted: tuple[Starlette, list[A
             super().__init__(*given, **more)
             self.timeout_keep_alive = 0.3  # type: ignore[assignment]
 
-    slow = request({"instances": [tiny.IRIS]})
+    slow = request({"instances": [random_models.IRIS]})
     with listening(app, Short) as port, socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         connection.sendall(USUAL + slow[:-4])
         time.sleep(0.8)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import prometheus_client
 import pytest
-import tiny
-from client import TestClient
+import random_models
 from starlette.applications import Starlette
+from starlette_client import TestClient
 
 from tiltyard import files
 from tiltyard.cli.main import cli
@@ -59,7 +59,7 @@ def test_the_gauge_moves_with_what_shifts_alone(kept: Kept) -> None:
     assert psi("petal_width") is None
     found.see(told(model, same))
     found.measure()
-    values = {name: psi(name) for name in tiny.IRIS}
+    values = {name: psi(name) for name in random_models.IRIS}
     assert all(value is not None and value < 0.2 for value in values.values()), values
     shifted = [{**row, "petal_width": row["petal_width"] + 0.5} for row in same]
     found.see(told(model, shifted, "shadow"))
@@ -83,12 +83,12 @@ def test_the_sample_is_bounded(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> N
     model = kept[2].state.models["iris"]
     found = DriftGauges(lambda *_: None)
     for _ in range(20):
-        found.see(told(model, [tiny.IRIS] * 30))
+        found.see(told(model, [random_models.IRIS] * 30))
     _, columns = found.seen["iris"]
-    assert {name: len(values) for name, values in columns.items()} == dict.fromkeys(tiny.IRIS, 50)
+    assert {name: len(values) for name, values in columns.items()} == dict.fromkeys(random_models.IRIS, 50)
 
 
-@pytest.mark.parametrize("name", tiny.TASKS)
+@pytest.mark.parametrize("name", random_models.TASKS)
 def test_training_rows_lie_at_no_distance_from_themselves(
     packages: dict[str, Path], tiny_workspace: Workspace, name: str
 ) -> None:
@@ -116,7 +116,7 @@ def test_a_package_without_a_reference_is_served_without_gauges(packages: dict[s
     model = LoadedModel.load(packages["iris"])
     object.__setattr__(model, "reference", {})
     found = DriftGauges(lambda *_: pytest.fail("nothing is known"))
-    found.see(told(model, [tiny.IRIS] * 300))
+    found.see(told(model, [random_models.IRIS] * 300))
     found.measure()
 
 

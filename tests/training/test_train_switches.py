@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from making import edit_task, fetch_raw, new_workspace, train_tasks
+from workspaces import edit_task, fetch_raw, new_workspace, train_tasks
 
 from tiltyard import files
 from tiltyard.config import loader

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from families import SHAPES, case_of
-from making import apart
+from model_families import SHAPES, case_of
+from workspaces import apart
 
 from tiltyard import plugins
 

@@ -11,10 +11,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from client import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
+from starlette_client import TestClient
 
 from tiltyard.errors import RequestError
 from tiltyard.serving.model.loaded_model import LoadedModel

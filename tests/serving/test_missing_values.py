@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import mixtures
-import tiny
-from client import TestClient
+import generated_tasks
+import random_models
+from starlette_client import TestClient
 
 from tiltyard.config.task import Task
 from tiltyard.serving.http.app import application, install
@@ -21,7 +21,7 @@ from tiltyard.workspace import Workspace
 @contextmanager
 def serving(space: Workspace, make: Callable[[Workspace], Task]) -> Iterator[tuple[LoadedModel, TestClient]]:
     """Serve a small random model of a task."""
-    served = LoadedModel.load(tiny.promoted(space, tiny.evaluated(space, make(space).name)))
+    served = LoadedModel.load(random_models.promoted(space, random_models.evaluated(space, make(space).name)))
     app = application()
     install(app, [served])
     with TestClient(app) as client:
@@ -30,7 +30,7 @@ def serving(space: Workspace, make: Callable[[Workspace], Task]) -> Iterator[tup
 
 def test_null_is_answered_where_a_value_may_be_missing(workspace: Workspace) -> None:
     """The schema says so; NaN is no null, and a column that refuses missing values is named."""
-    with serving(workspace, mixtures.table) as (served, client):
+    with serving(workspace, generated_tasks.table) as (served, client):
         unknown = {**served.schema["example"], "age": None, "since": None}
         body = json.dumps({"instances": [{**unknown, "age": float("nan")}]})
         no_number = client.post("/v1/models/people:predict", content=body)
@@ -45,7 +45,7 @@ def test_null_is_answered_where_a_value_may_be_missing(workspace: Workspace) -> 
 
 def test_a_text_is_an_instance(workspace: Workspace) -> None:
     """Texts are sent as they are, in any script; anything else is refused by its place."""
-    with serving(workspace, mixtures.texts) as (served, client):
+    with serving(workspace, generated_tasks.texts) as (served, client):
         texts = ["dear 友達", "shut up"]
         answer = client.post("/v1/models/moods:predict", json={"instances": texts}).json()
         wrong = client.post("/v1/models/moods:predict", json={"instances": ["dear", {"message": "dear"}]})
@@ -59,9 +59,9 @@ def test_a_text_is_an_instance(workspace: Workspace) -> None:
 
 def test_files_are_predicted_as_requests_are(workspace: Workspace, tmp_path: Path) -> None:
     """Empty cells are null, other spellings of yes are true, and a text may look like a number."""
-    people, moods = mixtures.table(workspace), mixtures.texts(workspace)
+    people, moods = generated_tasks.table(workspace), generated_tasks.texts(workspace)
     for task in (people, moods):
-        tiny.promoted(workspace, tiny.evaluated(workspace, task.name))
+        random_models.promoted(workspace, random_models.evaluated(workspace, task.name))
     example = people.serve.example
     cells = {**example, "age": "", "member": "YES"}
     (tmp_path / "people.csv").write_text(",".join(cells) + "\n" + ",".join(map(str, cells.values())))
