@@ -25,9 +25,9 @@ from pydantic import ValidationError
 
 from pipelines import server
 from pipelines.road import road
+from tiltyard import files
 from tiltyard.config import loader, task_list
 from tiltyard.errors import TiltyardError
-from tiltyard.experiments import workers
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _only(workspace: Workspace, name: str) -> Iterator[None]:
     """Be the only one who starts these tasks by the clock; the system frees the lock of one that died."""
     short = hashlib.sha256(name.encode()).hexdigest()[:12]  # many names are longer than a file's may be
     path = workspace.work_lock(f"schedule-{short}")
-    with workers.claimed(path) as mine:
+    with files.claimed(path) as mine:
         if not mine:
             hint = "end the other `tiltyard schedule` first; a run that must not wait for the clock: tiltyard run"
             raise TiltyardError(f"{name} is scheduled already, by another process", hint)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, TextIO
 
+from tiltyard import processes
 from tiltyard.data import sqlite_file
 from tiltyard.errors import WorkspaceError
 
@@ -114,9 +114,8 @@ def _free_port() -> int:
 
 
 def _end_with_run() -> None:
-    """Wait for the end of stdin, which comes when the run is done or dead; then write what is still in memory."""
-    sys.stdin.buffer.read()
-    os.kill(os.getpid(), signal.SIGTERM)
+    """End when stdin does, which is when the run is done or dead; SIGTERM lets it write what is still in memory."""
+    processes.end_with_parent(sys.stdin.buffer.read, processes.terminate)
 
 
 def _serve(port: int) -> None:
@@ -141,5 +140,5 @@ def _release(server: Any, lock: TextIO) -> None:
 
 
 if __name__ == "__main__":
-    threading.Thread(target=_end_with_run, daemon=True).start()
+    _end_with_run()
     _serve(int(sys.argv[1]))

@@ -65,6 +65,19 @@ def locked(path: Path) -> Iterator[None]:
                 return
 
 
+@contextlib.contextmanager
+def claimed(path: Path) -> Iterator[bool]:
+    """Hold a lock while the block runs if nobody has it, without waiting; say whether it was free."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
 def is_at(path: Path, file: IO[Any]) -> bool:
     """Return whether an open file is the one at a path: a lock on a file that was removed keeps nobody out."""
     with contextlib.suppress(FileNotFoundError):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
@@ -114,10 +115,20 @@ def as_stage() -> Iterator[None]:
 
 def die_with_parent(lock: Path, log: Path) -> None:
     """Die with who holds the lock, and write to the log what would be printed."""
-    threading.Thread(target=_die_with, args=(lock,), daemon=True).start()
+    end_with_parent(lambda: _wait_until_free(lock), lambda: os._exit(1))
     with log.open("wb") as file:
         for stream in (1, 2):  # the descriptors, not sys.stdout: native libraries print too
             os.dup2(file.fileno(), stream)
+
+
+def end_with_parent(wait: Callable[[], object], end: Callable[[], object]) -> None:
+    """Wait in a thread until the parent is gone, by a lock, a pipe or a handle; then end this process."""
+    threading.Thread(target=lambda: (wait(), end()), daemon=True).start()
+
+
+def terminate() -> None:
+    """Ask this process to end in its own way, as SIGTERM from outside would."""
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def error(workspace: Workspace, verb: str, task: str) -> errors.TiltyardError:
@@ -139,8 +150,7 @@ def _file(workspace: Workspace, verb: str, task: str, suffix: str) -> Path:
     return workspace.root / ".tiltyard" / "stages" / task / f"{verb}.{suffix}"
 
 
-def _die_with(lock: Path) -> None:
+def _wait_until_free(lock: Path) -> None:
     """Wait for the lock, which is free when the run is dead; two runs of one stage would overwrite each other."""
     with lock.open() as file:
         fcntl.flock(file, fcntl.LOCK_SH)
-    os._exit(1)

@@ -24,7 +24,7 @@ from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.preparation import array_file, prepare, sealed_test
 from tiltyard.preparation.modalities.series import Series
 from tiltyard.report.report import page
-from tiltyard.training.forecast_interval import residual_quantiles
+from tiltyard.training.train import residual_quantiles
 from tiltyard.validation import validate
 from tiltyard.workspace import Workspace
 

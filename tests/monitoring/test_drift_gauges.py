@@ -54,7 +54,7 @@ def test_the_gauge_moves_with_what_shifts_alone(kept: Kept) -> None:
         return registry.get_sample_value("tiltyard_feature_psi", labels)
 
     same = trained(space, model, 600)
-    found.see(told(model, same[: drift_gauges.FEWEST - 1]))
+    found.see(told(model, same[: drift_gauges.MIN_ROWS - 1]))
     found.measure()
     assert psi("petal_width") is None
     found.see(told(model, same))

@@ -16,13 +16,11 @@ from tiltyard.errors import RegistryError
 from tiltyard.registry.aliases import aliases, named
 from tiltyard.registry.compare import compare
 from tiltyard.registry.decision import Decision
-from tiltyard.registry.history import history
 from tiltyard.registry.ledger import Ledger
 from tiltyard.registry.provenance import provenance
+from tiltyard.registry.queries import history, status, why
 from tiltyard.registry.registry import Registry, champion_history, rolled_back
 from tiltyard.registry.rollback import rollback
-from tiltyard.registry.status import status
-from tiltyard.registry.why import why
 from tiltyard.report.report import report
 from tiltyard.workspace import Workspace
 

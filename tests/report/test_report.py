@@ -21,8 +21,8 @@ from tiltyard.config.task import Task
 from tiltyard.errors import RegistryError
 from tiltyard.explain.explain import explain
 from tiltyard.gate.promote import promote
+from tiltyard.registry.queries import status
 from tiltyard.registry.registry import Registry
-from tiltyard.registry.status import status
 from tiltyard.report.report import page, report, write_page
 from tiltyard.validation import validate
 from tiltyard.workspace import Workspace

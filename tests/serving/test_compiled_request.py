@@ -20,8 +20,7 @@ from workspaces import new_workspace
 from tiltyard import plugins
 from tiltyard.errors import RequestError
 from tiltyard.serving.http.fast_middleware import FastPathMiddleware
-from tiltyard.serving.model import small_batch_encoder
-from tiltyard.serving.model.compiled_request import shortcut
+from tiltyard.serving.model.compiled_request import SMALL_BATCH, shortcut
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests import predict
 from tiltyard.serving.requests.message import Question
@@ -154,7 +153,7 @@ def test_the_lane_hands_on_what_it_read(app: Starlette, pieces: int, header: tup
     assert b"".join(message["body"] for message in heard) == (b"" if taken else example)
 
 
-@pytest.mark.parametrize("rows", [1, small_batch_encoder.MOST, small_batch_encoder.MOST + 1, 40])
+@pytest.mark.parametrize("rows", [1, SMALL_BATCH, SMALL_BATCH + 1, 40])
 def test_few_rows_and_many_are_read_alike(people: LoadedModel, app: Starlette, rows: int) -> None:
     """Number by number, or all at once: the same features to the bit, and a bad value is found anywhere."""
     for model, name in ((people, "age"), (app.state.models["iris"], "petal_width")):

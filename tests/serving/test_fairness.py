@@ -10,7 +10,7 @@ import pytest
 
 from tiltyard.serving.compute import fair_queue
 from tiltyard.serving.compute.fair_queue import FairQueue
-from tiltyard.serving.http.fair_reading import AT_ONCE, Turns
+from tiltyard.serving.http.admission import AT_ONCE, Turns
 
 
 def test_the_client_that_used_least_is_next() -> None:

@@ -16,9 +16,9 @@ from tiltyard.errors import RegistryError
 from tiltyard.monitoring import traffic
 from tiltyard.registry import rollout, signing
 from tiltyard.registry.decision import Decision
+from tiltyard.registry.queries import why
 from tiltyard.registry.registry import Registry
 from tiltyard.registry.verify import everything, verify
-from tiltyard.registry.why import why
 from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.workspace import Workspace
 

@@ -14,8 +14,7 @@ from tiltyard import files
 from tiltyard.cli.main import cli
 from tiltyard.config import loader
 from tiltyard.errors import DataError, TaskError
-from tiltyard.validation.result import Validation
-from tiltyard.validation.validate import validate
+from tiltyard.validation.validate import Validation, validate
 from tiltyard.workspace import Workspace
 
 

@@ -12,7 +12,7 @@ from tiltyard.arrays import Array, Rows
 from tiltyard.config.gate_section import NUMBERS, Slice
 from tiltyard.modeling.columns.base import Column
 
-FEWEST = 20  # rows: by fewer, chance says more than the model
+MIN_ROWS = 20  # rows: by fewer, chance says more than the model
 QUARTERS = (0.25, 0.5, 0.75)
 
 
@@ -34,7 +34,7 @@ def parts(wanted: list[str | Slice], columns: Mapping[str, Column], rows: Rows) 
             found = _quarters(name, values)
         else:
             found = groups(name, column, values)
-        yield from (part for part in found if len(part.places) >= FEWEST)
+        yield from (part for part in found if len(part.places) >= MIN_ROWS)
 
 
 def groups(name: str, column: Column, values: Array) -> list[Part]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import uuid
 from collections.abc import Iterator
@@ -12,10 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tiltyard import files
 from tiltyard.config.search_section import Range, plain
 from tiltyard.data import sqlite_file
 from tiltyard.errors import WorkspaceError
-from tiltyard.experiments.workers import claimed
 
 if TYPE_CHECKING:
     import optuna
@@ -68,7 +67,7 @@ class OptunaStudy:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        with self._alone():
+        with files.locked(self.folder / "lock"):
             if found := sqlite_file.damage(self.ask.database):
                 raise self._unreadable(found)
             url = f"sqlite:///{self.ask.database}"
@@ -95,7 +94,7 @@ class OptunaStudy:
     @contextlib.contextmanager
     def working(self) -> Iterator[None]:
         """Be known to be alive, so that nobody takes over the trial of this process."""
-        with claimed(self.folder / self.worker):
+        with files.claimed(self.folder / self.worker):
             try:
                 yield
             finally:
@@ -113,7 +112,7 @@ class OptunaStudy:
     def take(self, most: int) -> tuple[optuna.Trial, dict[str, Any]] | None:
         """Begin a trial and give its values; None if, with those that others have begun, there are enough."""
         study = self.study
-        with self._alone():
+        with files.locked(self.folder / "lock"):
             self._bury()
             trials = self.trials()
             if sum(trial.state.name in ("COMPLETE", "PRUNED", "RUNNING") for trial in trials) >= most:
@@ -174,7 +173,7 @@ class OptunaStudy:
     def _is_dead(self, worker: str) -> bool:
         if not worker or not (self.folder / worker).exists():
             return True
-        with claimed(self.folder / worker) as free:
+        with files.claimed(self.folder / worker) as free:
             return free
 
     def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
@@ -203,11 +202,3 @@ class OptunaStudy:
         if key in self.ask.whole:
             return int(value)
         return plain(min(max(float(f"{value:.4g}"), span.low or 0.0), span.high or 0.0))
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Wait until no other process is choosing."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield

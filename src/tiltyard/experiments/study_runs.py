@@ -85,7 +85,7 @@ def _claim(workspace: Workspace, name: str, cell: StudyRun) -> bool:
     """Train a cell that is neither there nor claimed; say whether it was."""
     path = cell.path(workspace, name)
     lock, state = path.with_suffix(".lock"), path.with_suffix("")
-    with workers.claimed(lock) as mine:
+    with files.claimed(lock) as mine:
         if missing := mine and not path.is_file():
             title = f"{cell.variant.name}, seed {cell.seed}"
             found = attempt(workspace, cell.task(workspace, name), RunPaths(state, state, title), cell.rows)

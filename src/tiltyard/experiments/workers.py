@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import multiprocessing
 import os
 import time
@@ -13,6 +12,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
+from tiltyard import files
 from tiltyard import processes as stage
 from tiltyard.errors import TiltyardError
 
@@ -43,21 +43,8 @@ def work(folder: Path, jobs: int, task: Callable[..., Any], *arguments: Any) -> 
 
 
 @contextlib.contextmanager
-def claimed(path: Path) -> Iterator[bool]:
-    """Claim something by the name of a file, for as long as the block runs; say whether nobody else has it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-
-
-@contextlib.contextmanager
 def _held(path: Path) -> Iterator[Path]:
-    with claimed(path):
+    with files.claimed(path):
         try:
             yield path
         finally:

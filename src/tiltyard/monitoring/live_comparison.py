@@ -10,7 +10,7 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.modeling.metrics.bootstrap import RESAMPLES, Bootstrap, Gain
-from tiltyard.monitoring.live_quality import FEWEST, ROW, LiveQuality, outputs_of, truths
+from tiltyard.monitoring.live_quality import MIN_TRUTHS, ROW, LiveQuality, outputs_of, truths
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,11 +48,11 @@ def match(found: LiveQuality, new: str, old: str) -> LiveComparison | None:
     """
     one, other = found.known(new), found.known(old)
     both = one.merge(other, on=ROW, suffixes=("", "_old"))
-    if len(both) >= FEWEST:
+    if len(both) >= MIN_TRUTHS:
         held = LiveComparison(_paired(found, both), len(both), same=True)
     else:
         other = other[other["time"].between(one["time"].min(), one["time"].max())]
-        if (fewer := min(len(one), len(other))) < FEWEST:
+        if (fewer := min(len(one), len(other))) < MIN_TRUTHS:
             return None
         held = LiveComparison(_apart(found, one, other), fewer, same=False)
     return held if np.isfinite([held.gain.value, held.gain.low, held.gain.high]).all() else None

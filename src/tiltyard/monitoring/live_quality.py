@@ -20,7 +20,7 @@ from tiltyard.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
-FEWEST = 20  # truths of which a figure is worth telling
+MIN_TRUTHS = 20  # truths of which a figure is worth telling
 COLUMNS = ("id", "instance", "owner", "time", "version", "arm", "ms", "answer")
 ROW = ["id", "instance", "owner"]  # clients may choose the same id, but none can be the owner of another's answer
 
@@ -51,7 +51,7 @@ class LiveQuality:
     def quality(self, version: str) -> dict[str, Any] | None:
         """Measure a version as its evaluation did; None if there are too few truths to tell."""
         rows = self.known(version)
-        if len(rows) < FEWEST:
+        if len(rows) < MIN_TRUTHS:
             return None
         truth, outputs = truths(self.task, rows), outputs_of(self.task, rows)
         metric, name = self.task.metric, self.task.gate.metric

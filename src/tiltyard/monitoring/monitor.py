@@ -17,7 +17,7 @@ from tiltyard.modeling.metrics.distance import Distance
 from tiltyard.monitoring.live_quality import LiveQuality, live
 from tiltyard.monitoring.records import compact, latest
 from tiltyard.registry.registry import Registry
-from tiltyard.serving.http.drift_gauges import FEWEST
+from tiltyard.serving.http.drift_gauges import MIN_ROWS
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.workspace import Workspace
 
@@ -58,7 +58,7 @@ def too_few(task: Task, rows: list[Any]) -> str:
     """Return why recorded rows say nothing about drift; nothing if they do."""
     if task.form == "image":
         return "pictures are not recorded"
-    return "" if len(rows) >= FEWEST else f"expected {FEWEST} recorded instances; received {len(rows)}"
+    return "" if len(rows) >= MIN_ROWS else f"expected {MIN_ROWS} recorded instances; received {len(rows)}"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from tiltyard import files
 from tiltyard.config.task import Task
 from tiltyard.errors import PackageError, RegistryError
 from tiltyard.monitoring.live_comparison import agreement, match
-from tiltyard.monitoring.live_quality import FEWEST, LiveQuality, live
+from tiltyard.monitoring.live_quality import MIN_TRUTHS, LiveQuality, live
 from tiltyard.registry import rollout, signing
 from tiltyard.registry.decision import Decision
 from tiltyard.registry.provenance import provenance
@@ -42,7 +42,7 @@ def _report(found: LiveQuality, running: Rollout) -> dict[str, Any]:
         "arms": [row for row in found.arms() if row["version"] in (new, old)],
         "agreement": agreement(found, new, old),
         "match": held.to_json() if held else None,
-        "told": held.told(found.task) if held else f"fewer than {FEWEST} truths of each came by now",
+        "told": held.told(found.task) if held else f"fewer than {MIN_TRUTHS} truths of each came by now",
     }
 
 

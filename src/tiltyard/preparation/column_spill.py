@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from tiltyard import files
 from tiltyard.arrays import Array, Rows, count
 
 
@@ -51,9 +51,7 @@ class ColumnSpill:
 @contextlib.contextmanager
 def shelf(folder: Path) -> Iterator[ColumnSpill]:
     """Yield an empty shelf, whatever a kill has left there, and leave nothing; who comes second waits for the first."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with files.locked(folder.with_suffix(".lock")):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         try:

@@ -10,7 +10,6 @@ import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.preparation.array_file import ArrayFile
-from tiltyard.training.mixup import mixed
 
 BLOCK = 1024  # neighbouring rows that are read together
 POOL = 1 << 27  # bytes of the features that are in memory at a time, where not all are
@@ -114,3 +113,17 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
             self.held = number, self.features.take(rows)
         pool: Array = self.held[1]
         return pool
+
+
+def mixed(arrays: tuple[Array, ...], alpha: float, chance: np.random.Generator) -> tuple[Array, ...]:
+    """Mix rows across all arrays alike; a row's own part is the larger one."""
+    rows = len(arrays[0])
+    share = chance.beta(alpha, alpha, rows).astype(np.float32)
+    share, partner = np.maximum(share, 1 - share), chance.permutation(rows)
+    return tuple(_mix(array, share, partner) for array in arrays)
+
+
+def _mix(array: Array, share: Array, partner: Array) -> Array:
+    share = share.reshape(-1, *[1] * (array.ndim - 1))
+    result: Array = share * array + (1 - share) * array[partner]
+    return result

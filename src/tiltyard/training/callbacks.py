@@ -1,4 +1,4 @@
-"""Watching a training: a progress bar, TensorBoard curves, and a stop at the first loss that is no number."""
+"""Callbacks of a training: progress and TensorBoard curves, stops at a bad or a good figure, and those of Keras."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tensorboard.summary import Writer
 
 from tiltyard import files, progress
+from tiltyard.config.learning_rate_schedules import Plateau
+from tiltyard.config.train_section import StopAt, Train
 
 SECONDS_A_LINE = 5  # where there is no terminal to redraw
 
@@ -81,3 +83,29 @@ class TrainingMonitor(keras.callbacks.Callback):  # type: ignore[misc]
         """Leave terminal and event file in order, however training ended."""
         self.bar.stop()
         self.writer.close()
+
+
+class StopAtThreshold(keras.callbacks.Callback):  # type: ignore[misc]
+    """Ends training behind the first epoch in which the figure is reached."""
+
+    def __init__(self, wanted: StopAt) -> None:
+        super().__init__()
+        self.wanted = wanted
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Look at the figure of validation rows, or of training rows if asked."""
+        figures, side = logs or {}, "val_" if self.wanted.on == "validation" else ""
+        accurate = self.wanted.accuracy is not None and figures[f"{side}accuracy"] >= self.wanted.accuracy
+        if accurate or (self.wanted.loss is not None and figures[f"{side}loss"] <= self.wanted.loss):
+            self.model.stop_training = True
+
+
+def from_section(train: Train) -> list[keras.callbacks.Callback]:
+    """Return the callbacks that remember something from epoch to epoch, and the one that stops at a figure."""
+    made: list[keras.callbacks.Callback] = []
+    if train.patience:
+        made.append(keras.callbacks.EarlyStopping(train.monitor, min_delta=train.min_delta, patience=train.patience))
+    if isinstance(plateau := train.schedule, Plateau):
+        wait = plateau.wait(train.patience)
+        made.append(keras.callbacks.ReduceLROnPlateau(train.monitor, factor=plateau.factor, patience=wait))
+    return [*made, StopAtThreshold(train.stop_at)] if train.stop_at else made

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.config.learning_rate_schedules import Plateau
 from tiltyard.config.task import Task
-from tiltyard.config.train_section import Train
 from tiltyard.preparation.training_rows import TrainingRows, sample_rows
 from tiltyard.training import diagnosis
 
@@ -111,14 +109,14 @@ class _Part:
 
     def run(self) -> tuple[CheckpointCallback, list[dict[str, Any]]]:
         """Train until the epochs are over, patience is, or the loss is no number; give what was seen, too."""
-        from tiltyard.training.callbacks import TrainingMonitor
+        from tiltyard.training.callbacks import TrainingMonitor, from_section
         from tiltyard.training.checkpoint import CheckpointCallback
 
         self._compile()
         train, fingerprint = self.task.train, self._fingerprint()
         note = self.place.state / "progress.json"
         watch = TrainingMonitor(self.place.title, self.place.logs / fingerprint[:12], note, train.monitor)
-        vitals, memorable = self._vitals(watch), callbacks(train)
+        vitals, memorable = self._vitals(watch), from_section(train)
         name = f"state-{self.number + 1}.npz" if self.number else "state.npz"
         resume = CheckpointCallback(self.place.state / name, fingerprint, [*memorable, *vitals], train.monitor)
         resume.restore(self.model)
@@ -218,21 +216,6 @@ class _Part:
         train = f"{self.task.train.model_dump_json()} {self.number}"
         settings = f"{self.task.model.model_dump_json()} {train} {self.parts.digest} {self.parts.inherited} {shapes}"
         return hashlib.sha256(f"{keras.__version__} {keras.backend.backend()} {settings}".encode()).hexdigest()
-
-
-def callbacks(train: Train) -> list[keras.callbacks.Callback]:
-    """Return the callbacks that remember something from epoch to epoch, and the one that stops at a figure."""
-    import keras
-
-    from tiltyard.training.stopping import StopAtThreshold
-
-    made: list[keras.callbacks.Callback] = []
-    if train.patience:
-        made.append(keras.callbacks.EarlyStopping(train.monitor, min_delta=train.min_delta, patience=train.patience))
-    if isinstance(plateau := train.schedule, Plateau):
-        wait = plateau.wait(train.patience)
-        made.append(keras.callbacks.ReduceLROnPlateau(train.monitor, factor=plateau.factor, patience=wait))
-    return [*made, StopAtThreshold(train.stop_at)] if train.stop_at else made
 
 
 def weights(task: Task, truth: Array, targets: Array) -> Array:

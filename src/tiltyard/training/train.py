@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiltyard import environment, files
+from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.errors import DataError
 from tiltyard.preparation.training_rows import TrainingRows
@@ -119,7 +121,6 @@ def _joined(task: Task, parts: TrainingRows, members: list[FitResult]) -> tuple[
 def _ends(task: Task, parts: TrainingRows, body: keras.Model) -> tuple[Array, Array] | None:
     """Learn from validation rows what a forecast may miss by, if the task asks for it."""
     from tiltyard.training import network
-    from tiltyard.training.forecast_interval import residual_quantiles
 
     if not task.target.interval:
         return None
@@ -136,3 +137,16 @@ def device() -> dict[str, str]:
     names = keras.distribution.list_devices()
     kind = "gpu" if any("gpu" in str(name).lower() or "cuda" in str(name).lower() for name in names) else "cpu"
     return {"backend": backend, "device": kind, "devices": ", ".join(map(str, names)), "keras": keras.__version__}
+
+
+def residual_quantiles(missed: Array, share: float) -> tuple[Array, Array]:
+    """Return what to add for the lower and for the upper end, from (rows, steps) of truth minus forecast.
+
+    Of n rows the k-th smallest and largest are taken so that a new row like them lies between with at least that
+    chance, whatever the errors are spread like: the split-conformal rule. Rows of a series are only nearly alike, so
+    the report says how many test values did.
+    """
+    rows = len(missed)
+    outside = math.floor((1 - share) / 2 * (rows + 1))  # on either side; 0 if there are too few rows to be that sure
+    ordered = np.sort(missed, axis=0)
+    return ordered[max(outside, 1) - 1], ordered[rows - max(outside, 1)]

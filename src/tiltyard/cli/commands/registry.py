@@ -15,7 +15,7 @@ from tiltyard.errors import TiltyardError
 def status(as_json: bool) -> None:
     """Show each task's champion and the last verdict about it."""
     from tiltyard.cli.output import tables
-    from tiltyard.registry.status import status as verb
+    from tiltyard.registry.queries import status as verb
 
     rows = verb(find())
     if as_json:
@@ -34,7 +34,7 @@ def status(as_json: bool) -> None:
 def history(task: str, as_json: bool) -> None:
     """Show every verdict about a task, with its reasons."""
     from tiltyard.cli.output import tables
-    from tiltyard.registry.history import history as verb
+    from tiltyard.registry.queries import history as verb
 
     decisions = run_one(task, verb)
     if as_json:
@@ -73,7 +73,7 @@ def why(task: str, version: str | None, as_json: bool) -> None:
     tiltyard why iris champion      or previous, challenger, or the beginning of a version
     """
     from tiltyard.cli.output import tables
-    from tiltyard.registry.why import why as verb
+    from tiltyard.registry.queries import why as verb
 
     found = run_one(task, lambda w, t: verb(w, t, version))
     if as_json:

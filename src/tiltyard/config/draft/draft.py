@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ProblemName = Literal["regression", "classification", "forecasting"]
-FEWEST = 10  # rows: of fewer, no part would be left to test on
+MIN_ROWS = 10  # rows: of fewer, no part would be left to test on
 FEW = 20  # different whole numbers: more are a quantity, not labels
 MOST = 1000  # labels
 
@@ -127,8 +127,8 @@ def _table(workspace: Workspace, wish: DraftRequest) -> _Made:
 
 def _insist(rows: pd.DataFrame, data: str, target: str) -> None:
     """Refuse what is too little to learn from."""
-    if len(rows) < FEWEST:
-        text = f"expected {FEWEST} rows or more with a known {target}; received {len(rows)}"
+    if len(rows) < MIN_ROWS:
+        text = f"expected {MIN_ROWS} rows or more with a known {target}; received {len(rows)}"
         raise DataError(f"{Path(data).name}: {text}")
 
 

@@ -14,7 +14,7 @@ SURE = 0.985  # balanced accuracy on rows that the tree has not seen
 ALIKE = 0.95  # R2 on such rows, or correlation of ranks: of a quantity that is a copy of the target in other units
 BINS = 12  # different values of a feature that may be ranges of the target
 RAREST = 20  # rows of each: fewer are told by chance
-FEWEST = 50  # rows below which a tree proves nothing
+MIN_ROWS = 50  # rows below which a tree proves nothing
 
 
 def leakage_score(cells: Sequence[object], truth: Sequence[object], *, labels: bool) -> float:
@@ -22,7 +22,7 @@ def leakage_score(cells: Sequence[object], truth: Sequence[object], *, labels: b
     from sklearn import tree
     from sklearn.metrics import r2_score
 
-    if len(cells) < FEWEST:
+    if len(cells) < MIN_ROWS:
         return 0.0
     values, target = _numbers(cells)[:, None], _codes(truth) if labels else _numbers(truth)
     values = values / unit(values)  # a tree takes float32 alone

@@ -16,7 +16,7 @@ from tiltyard.modeling.columns.base import unit
 if TYPE_CHECKING:
     import pandas as pd
 
-FEWEST = 40  # rows of a series that can be learned from
+MIN_ROWS = 40  # rows of a series that can be learned from
 SEASONS = {0.0417: 24, 1.0: 7, 7.0: 52}  # days between rows -> rows a season
 TREND = 0.5  # steps this much smaller than the spread of values: the last value says more than their mean
 GROWTH = 3.0  # times the smallest value: beyond it, changes are likely to be shares rather than amounts
@@ -44,7 +44,7 @@ class Timeline:
 def find(rows: pd.DataFrame, traits: list[ColumnProfile], target: ColumnProfile) -> Timeline | None:
     """See whether a table is one series: a single column of dates that rises with every row, and a number beside it."""
     dates = [seen for seen in traits if seen.kind == "date" and not seen.missing]
-    if target.kind != "number" or target.missing or len(dates) != 1 or len(rows) < FEWEST:
+    if target.kind != "number" or target.missing or len(dates) != 1 or len(rows) < MIN_ROWS:
         return None
     moments = times(rows[dates[0].name], _spelled(dates[0]))
     return named(rows, dates[0], None) if moments.is_monotonic_increasing and moments.is_unique else None

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import http.client
 import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -28,7 +25,7 @@ CUT = (urllib.error.URLError, http.client.HTTPException, OSError)
 def download(url: str, folder: Path, sha256: str | None) -> Path:
     """Return the whole file, named by checksum or address; if the checksum is there already, nothing is downloaded."""
     whole = place(url, folder, sha256)
-    with _alone(whole.with_name(f"{whole.name}.lock")):
+    with files.locked(whole.with_name(f"{whole.name}.lock")):
         if sha256 and whole.is_file() and matches(whole, sha256):
             return whole
         part = whole.with_name(f"{whole.name}.part")
@@ -61,15 +58,6 @@ def shown(url: str) -> str:
     """Return an address without what may be a secret: user, password, query."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
-
-
-@contextlib.contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Let one process at a time write to a file."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _fill(url: str, part: Path, *, sure: bool) -> None:

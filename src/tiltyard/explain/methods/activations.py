@@ -13,7 +13,7 @@ from tiltyard.figures import Figure, points
 
 PERPLEXITY = 30.0  # neighbours that t-SNE keeps near; fewer of few rows
 ROUNDS = 500  # of t-SNE
-FEWEST = 8  # rows that are worth drawing
+MIN_ROWS = 8  # rows that are worth drawing
 QUARTERS = ("lowest quarter", "second quarter", "third quarter", "highest quarter")
 
 
@@ -27,7 +27,7 @@ class Activations(Explanation):
         """Want a hidden layer, and a truth to group rows by."""
         if model.task.kind.targets == "text":
             return f"{model.task.name} is answered by a text, which is nothing to group rows by"
-        if len(model.known[1]) < FEWEST:
+        if len(model.known[1]) < MIN_ROWS:
             return f"{len(model.known[1])} validation rows are too few to draw"
         return "" if model.inside.hidden else "the model has no hidden layer"
 

@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.evaluation.slices import FEWEST, Part, groups
+from tiltyard.evaluation.slices import MIN_ROWS, Part, groups
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, together
 from tiltyard.gate.duel import Duel
 from tiltyard.modeling.metrics.classification import probabilities
@@ -35,10 +35,10 @@ class Fairness(Check):
             raise NotApplicableError("gate.sensitive names no column")
         for name in gate.sensitive:
             parts = groups(name, duel.task.columns[name], duel.rows[name])
-            rates = _rates(duel, [part for part in parts if len(part.places) >= FEWEST])
+            rates = _rates(duel, [part for part in parts if len(part.places) >= MIN_ROWS])
             found += [_compared(rate, gate.fairness) for rate in rates]
         if not found:
-            raise NotApplicableError(f"no two groups have {FEWEST} sealed rows")
+            raise NotApplicableError(f"no two groups have {MIN_ROWS} sealed rows")
         return together(found)
 
 
@@ -70,5 +70,5 @@ def _of_label(duel: Duel, name: str, label: Array, parts: list[Part]) -> Iterato
     given, due = label == place, duel.truth == place
     yield Rate(f"share given {name}", {part.name: float(given[part.places].mean()) for part in parts})
     rightly = {part.name: given[part.places][due[part.places]] for part in parts}
-    found = {group: float(rows.mean()) for group, rows in rightly.items() if len(rows) >= FEWEST}
+    found = {group: float(rows.mean()) for group, rows in rightly.items() if len(rows) >= MIN_ROWS}
     yield Rate(f"share of {name} found", found)

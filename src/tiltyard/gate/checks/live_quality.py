@@ -8,7 +8,7 @@ from typing import ClassVar
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, of_gain
 from tiltyard.gate.duel import Duel
 
-FEWEST = 200  # truths: by fewer, sealed rows say more
+MIN_TRUTHS = 200  # truths: by fewer, sealed rows say more
 
 
 class LiveQuality(Check):
@@ -22,8 +22,8 @@ class LiveQuality(Check):
     def observe(self, duel: Duel) -> Observation:
         """Want the interval of the gain to reach zero: a loss beyond chance is one too many."""
         match = duel.live
-        if match is None or match.truths < FEWEST:
+        if match is None or match.truths < MIN_TRUTHS:
             received = match.truths if match else "too few"
-            raise NotApplicableError(f"live truths of both: expected at least {FEWEST}; received {received}")
+            raise NotApplicableError(f"live truths of both: expected at least {MIN_TRUTHS}; received {received}")
         gain, text = match.gain, f"{match.told(duel.task)}; expected an interval that reaches zero"
         return replace(of_gain(gain, text, good=gain.high >= 0), rows=match.truths)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from tiltyard.evaluation.slices import FEWEST, Part, parts
+from tiltyard.evaluation.slices import MIN_ROWS, Part, parts
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, together
 from tiltyard.gate.duel import Duel
 
@@ -23,7 +23,7 @@ class Slices(Check):
             raise NotApplicableError("gate.slices names none")
         found = [*parts(gate.slices, duel.task.columns, duel.rows)]
         if not found or (gate.slice_floor is None and duel.champion is None):
-            why = "there is neither a floor nor a champion" if found else f"no slice has {FEWEST} rows"
+            why = "there is neither a floor nor a champion" if found else f"no slice has {MIN_ROWS} rows"
             raise NotApplicableError(why)
         seen = [one for part in found for one in (_floor(duel, part), _champion(duel, part, len(found))) if one]
         return together(seen)

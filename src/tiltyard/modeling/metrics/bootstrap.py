@@ -18,7 +18,7 @@ from tiltyard.arrays import Array
 from tiltyard.modeling.metrics.base import Metric
 
 RESAMPLES = 1000
-FEWEST = 10  # resamples beyond an end, for it to be read off them
+MIN_TAIL = 10  # resamples beyond an end, for it to be read off them
 POWER = 0.83  # asked for, that four times in five may be kept: the width it is worked out from is itself an estimate
 DRAWN = 50_000  # rows of a resample at most
 Interval = tuple[float, float]
@@ -87,7 +87,7 @@ class Bootstrap:
     def _ends(self, values: Array) -> Interval:
         """Return quantiles; far out, where hardly a resample lies, those of the normal curve through the rest."""
         tail = (1 - self.confidence) / 2
-        if tail * len(values) < FEWEST:
+        if tail * len(values) < MIN_TAIL:
             return self._curve(values)
         low, high = np.quantile(values, [tail, 1 - tail])
         return float(low), float(high)

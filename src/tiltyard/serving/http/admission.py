@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tiltyard.errors import RequestError
 from tiltyard.serving.http import api_keys
-from tiltyard.serving.http.fair_reading import Turns
 from tiltyard.serving.http.limits import Limits
 
 if TYPE_CHECKING:
@@ -101,3 +102,45 @@ def _key(headers: Headers) -> str:
         if name == b"x-api-key":
             return str(value.strip(), "latin-1")
     return ""
+
+
+AT_ONCE = 4  # connections that are read before the event loop looks at anything else
+
+
+class Reader(Protocol):
+    """A connection."""
+
+    def read(self) -> None:
+        """Read a request, or some parts of one."""
+
+
+class Turns:
+    """Whoever opens many connections has no more turns than who opens one."""
+
+    def __init__(self) -> None:
+        self.waiting: OrderedDict[str, deque[Reader]] = OrderedDict()
+        self.handle: asyncio.Handle | None = None
+
+    def wait(self, address: str, reader: Reader) -> None:
+        """Read from a connection when it is its turn."""
+        self.waiting.setdefault(address, deque()).append(reader)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if not self.handle and self.waiting:
+            self.handle = asyncio.get_running_loop().call_soon(self._run)
+
+    def _run(self) -> None:
+        self.handle = None
+        try:
+            for _ in range(min(AT_ONCE, len(self.waiting))):
+                self._next().read()
+        finally:
+            self._schedule()
+
+    def _next(self) -> Reader:
+        address, mine = self.waiting.popitem(last=False)
+        reader = mine.popleft()
+        if mine:
+            self.waiting[address] = mine
+        return reader

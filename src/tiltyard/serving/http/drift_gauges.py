@@ -18,7 +18,7 @@ from tiltyard.serving.traffic.queue import TOLD
 from tiltyard.serving.traffic.recorder import RecordedAnswer
 
 ROWS = 2000  # of each model: the latest of what was recorded
-FEWEST = 200  # of less, chance alone moves the index too far
+MIN_ROWS = 200  # of less, chance alone moves the index too far
 EVERY = 15.0  # seconds
 
 log = logging.getLogger("bentoml.tiltyard")
@@ -69,7 +69,7 @@ class DriftGauges:
                 (model, name, np.array(values))
                 for task, (model, columns) in self.seen.items()
                 for name, values in columns.items()
-                if task in self.fresh and len(values) >= FEWEST
+                if task in self.fresh and len(values) >= MIN_ROWS
             ]
             self.fresh.clear()
         for model, name, values in due:

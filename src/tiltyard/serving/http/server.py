@@ -9,17 +9,15 @@ import argparse
 import contextlib
 import multiprocessing
 import os
-import signal
 import socket
 import sys
-import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 
-from tiltyard import files
+from tiltyard import files, processes
 from tiltyard.errors import TiltyardError
 from tiltyard.serving.http.app import application
 from tiltyard.serving.http.fast_protocol import FastPathProtocol
@@ -95,7 +93,7 @@ def app() -> Starlette:
         made = application(Limits.read(), _life)
         start(made, Path.cwd())
     if parent := multiprocessing.parent_process():
-        threading.Thread(target=_outlive_no_one, args=(parent,), daemon=True).start()
+        processes.end_with_parent(parent.join, processes.terminate)  # it would hold the port for nobody
     return made
 
 
@@ -113,12 +111,6 @@ def _told() -> Iterator[None]:
     except TiltyardError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - there is no logger yet
         sys.exit(FAILED)
-
-
-def _outlive_no_one(parent: multiprocessing.process.BaseProcess) -> None:
-    """Leave when the process that started this worker is gone: it would hold the port for nobody."""
-    parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _asked() -> argparse.Namespace:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -21,13 +21,14 @@ from tiltyard.errors import RequestError
 from tiltyard.modeling.columns.base import Column, Plain
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.problems.base import Problem
-from tiltyard.serving.model import small_batch_encoder
 
 if TYPE_CHECKING:
     from tiltyard.modeling.inference.predictor import Predictor
 
 AT_ONCE = 0.001  # seconds that a request may hold up all others
-MOST = 1024  # values of a column that are remembered
+MOST_KNOWN = 1024  # values of a column that are remembered
+SMALL_BATCH = 8  # rows; of more, numpy makes less work
+Known = Mapping[tuple[type, object], Sequence[float]]  # the features of a name or code, by its type and itself
 LONGEST = 64  # characters of a value that is
 UNKNOWN = 64  # values of a request that may be read anew here: that costs a hundred times as much
 ESCAPED = re.compile(r'["\\\x00-\x1f]')
@@ -55,7 +56,7 @@ class CompiledRequest:
         self.named = {"model": reader.task, "version": version}
         self.decoder = msgspec.json.Decoder(_body(reader))
         self.parts = [*_parts(reader)]
-        self.few = None if self.bare else _few(reader, self.parts)
+        self.small_batch = None if self.bare else _small_batch_encoder(reader, self.parts)
 
     def answer(self, body: bytes) -> tuple[bytes, int] | None:
         """Return the answer and how many instances it is for; None: go the long way."""
@@ -76,7 +77,7 @@ class CompiledRequest:
 
     def _features(self, instances: Sequence[Any]) -> Array | None:
         rows = instances if self.bare else [*map(msgspec.structs.astuple, instances)]
-        if self.few and len(rows) <= small_batch_encoder.MOST and (features := self.few(rows)) is not None:
+        if self.small_batch and len(rows) <= SMALL_BATCH and (features := self.small_batch(rows)) is not None:
             return features
         if len(self.parts) == 1:
             return self.parts[0].of(rows)
@@ -107,7 +108,7 @@ class ValueCache:
         part = values[:UNKNOWN]
         found = _parsed(self.column, self.fitted, part)
         for value, row in zip(part, found.tolist(), strict=True):
-            if len(self.known) < MOST and (type(value) is not str or len(value) <= LONGEST):
+            if len(self.known) < MOST_KNOWN and (type(value) is not str or len(value) <= LONGEST):
                 self.known[type(value), value] = row
         return found if len(part) == len(values) else None
 
@@ -160,10 +161,10 @@ def _reading(column: Column, fitted: Fitted) -> Callable[[Sequence[Any]], Array 
     return ValueCache(column, fitted) if column.repeats else partial(_if_brief, column, fitted)
 
 
-def _few(reader: Encoder, parts: Sequence[Part]) -> small_batch_encoder.Few | None:
+def _small_batch_encoder(reader: Encoder, parts: Sequence[Part]) -> SmallBatchEncoder | None:
     """Make the way of a few rows, if all columns are single numbers or remembered."""
     memories = {part.place: part.features for part in parts if isinstance(part.features, ValueCache)}
-    found: list[Plain | small_batch_encoder.Known] = []
+    found: list[Plain | Known] = []
     for place, column in enumerate(reader.columns.values()):
         if isinstance(memory := memories.get(place), ValueCache):
             found.append(memory.known)
@@ -171,7 +172,7 @@ def _few(reader: Encoder, parts: Sequence[Part]) -> small_batch_encoder.Few | No
             found.append(column.plain)
         else:
             return None
-    return small_batch_encoder.Few(found)
+    return SmallBatchEncoder(found)
 
 
 def _single(plain: Plain | None) -> bool:
@@ -203,3 +204,28 @@ def _if_brief(column: Column, fitted: Fitted, values: Sequence[Any]) -> Array | 
 
 def _parsed(column: Column, fitted: Fitted, values: Sequence[Any]) -> Array:
     return column.encode(column.parse(values, ""), fitted)
+
+
+class SmallBatchEncoder:
+    """Knows for each column either within what bounds numbers are features as they are, or features by value."""
+
+    def __init__(self, columns: Sequence[Plain | Known]) -> None:
+        self.columns = [(one.low, one.high, None) if isinstance(one, Plain) else (0.0, 0.0, one) for one in columns]
+
+    def __call__(self, rows: Sequence[Sequence[Any]]) -> Array | None:
+        """Return the features; None if a number is out of its bounds, or a value not known yet."""
+        try:
+            return np.array([self._row(row) for row in rows], dtype=np.float32)
+        except (LookupError, TypeError):
+            return None
+
+    def _row(self, values: Sequence[Any]) -> list[float]:
+        features: list[float] = []
+        for value, (low, high, known) in zip(values, self.columns, strict=True):
+            if known is not None:
+                features += known[type(value), value]
+            elif low <= value <= high:
+                features.append(value)
+            else:
+                raise LookupError
+        return features

@@ -27,9 +27,9 @@ ANSWER = 30.0
 STOP = 10.0
 FAILED = "Application startup failed"  # uvicorn's words; BentoML would start the worker again and again
 # Ends the server and its workers when this process ends, however it ends: our end of its standard input then closes.
-LEASH = """\
+SUPERVISOR = """\
 import os, signal, subprocess, sys, threading
-def bite():
+def end_all():
     sys.stdin.buffer.read()
     import psutil
     server.send_signal(signal.SIGSTOP)  # so that it starts no other
@@ -38,7 +38,7 @@ def bite():
     os.killpg(0, signal.SIGKILL)
 server = subprocess.Popen([sys.executable, *sys.argv[1:]], stdin=subprocess.DEVNULL)
 signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the server stops in its own way, and is waited for
-threading.Thread(target=bite, daemon=True).start()
+threading.Thread(target=end_all, daemon=True).start()
 os._exit(abs(server.wait()))
 """
 
@@ -103,7 +103,7 @@ def running(arguments: list[str], environment: dict[str, str], folder: Path) -> 
     port = free_port()
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-c", LEASH, *arguments, "--host", "127.0.0.1", "--port", str(port)],
+            [sys.executable, "-c", SUPERVISOR, *arguments, "--host", "127.0.0.1", "--port", str(port)],
             env={**environment, "BENTOML_HOME": str(folder)},  # a service empties the metrics of others in its home
             cwd=folder,  # holds nothing that could be imported instead of what is packaged
             stdin=subprocess.PIPE,
@@ -138,7 +138,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(STOP)
     if process.stdin:
-        process.stdin.close()  # the leash bites
+        process.stdin.close()  # the supervisor ends them
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(STOP)
     with contextlib.suppress(ProcessLookupError):

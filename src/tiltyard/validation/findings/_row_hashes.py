@@ -8,7 +8,7 @@ from tiltyard.arrays import Array
 from tiltyard.validation.findings._dataset import CheckedData
 
 CELL = 0.002  # of a column's spread from its tenth to its last tenth: what is closer is taken for nearly the same
-FEWEST = 3  # columns of numbers with many values; with fewer, rows are alike by chance
+MIN_COLUMNS = 3  # columns of numbers with many values; with fewer, rows are alike by chance
 MANY = 0.5  # different values among the rows, beyond which a number is taken for measured and not for counted
 GRIDS = (0.0, 0.5)  # by how much of a cell each is moved: what a border parts on one, is together on the other
 
@@ -17,7 +17,7 @@ def row_hashes(subject: CheckedData) -> list[Array]:
     """Return two hashes of each row that nearly identical rows share, one or the other; none if it does not apply."""
     columns = {name: column.comparable() for name, column in subject.columns.items()}
     measured = {name: values for name, values in columns.items() if _measured(values)}
-    if len(measured) < FEWEST:
+    if len(measured) < MIN_COLUMNS:
         return []
     others = [values for name, values in columns.items() if name not in measured]
     return [_hash([*others, *(_rounded(values, grid) for values in measured.values())]) for grid in GRIDS]

@@ -10,11 +10,25 @@ from typing import ClassVar, Literal
 from tiltyard.errors import NAMED, listed
 from tiltyard.validation.findings._dataset import CheckedData
 
-__all__ = ["NAMED", "RANKS", "Finding", "Found", "Severity", "listed", "ranked", "share", "without"]
+__all__ = [
+    "MIN_COPIES",
+    "MIN_ROWS",
+    "NAMED",
+    "RANKS",
+    "Finding",
+    "Found",
+    "Severity",
+    "listed",
+    "ranked",
+    "share",
+    "without",
+]
 
 # critical: the road would stop, or a good figure would be a lie. warning: worth a look. note: good to know.
 Severity = Literal["critical", "warning", "note"]
 RANKS: tuple[Severity, ...] = ("critical", "warning", "note")
+MIN_ROWS = 20  # of fewer, a pattern may be chance
+MIN_COPIES = 3  # of fewer, rows that are alike may be chance
 
 
 @dataclass(frozen=True)

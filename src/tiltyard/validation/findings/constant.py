@@ -9,10 +9,9 @@ import numpy as np
 
 from tiltyard.errors import shown
 from tiltyard.validation.findings._dataset import CheckedData
-from tiltyard.validation.findings.base import Finding, Found, share, without
+from tiltyard.validation.findings.base import MIN_ROWS, Finding, Found, share, without
 
 NEARLY = 0.995  # of the rows with one and the same value
-FEWEST = 20
 
 
 class Constant(Finding):
@@ -25,7 +24,7 @@ class Constant(Finding):
         """Count the commonest value."""
         for name, column in subject.columns.items():
             known, rows = column.known, len(column.parsed)
-            if not len(known) or rows < FEWEST:
+            if not len(known) or rows < MIN_ROWS:
                 continue
             values, counts = np.unique(known, return_counts=True)
             value, most = shown(values[counts.argmax()].item()), int(counts.max())

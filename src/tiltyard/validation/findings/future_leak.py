@@ -11,11 +11,10 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.modeling.columns.date import Date
 from tiltyard.validation.findings._dataset import CheckedData
-from tiltyard.validation.findings.base import Finding, Found, share, without
+from tiltyard.validation.findings.base import MIN_ROWS, Finding, Found, share, without
 from tiltyard.validation.findings.time import dates
 
 AFTER = 0.99  # of the rows
-FEWEST = 20
 
 
 class FutureLeak(Finding):
@@ -26,7 +25,7 @@ class FutureLeak(Finding):
 
     def look(self, subject: CheckedData) -> Iterator[Found]:
         """Compare the kind of the split with the dates, and dates against each other."""
-        if subject.task.form != "table" or subject.rows < FEWEST:
+        if subject.task.form != "table" or subject.rows < MIN_ROWS:
             return
         found = dates(subject)
         if subject.task.split.kind != "chronological":
@@ -38,7 +37,7 @@ class FutureLeak(Finding):
     def _split(self, subject: CheckedData, found: dict[str, Array]) -> Iterator[Found]:
         """Report the column whose order the rows follow most closely; others are most often made from it."""
         known = {name: values[~np.isnat(values)] for name, values in found.items()}
-        ordered = {name: _ordered(values) for name, values in known.items() if len(values) >= FEWEST}
+        ordered = {name: _ordered(values) for name, values in known.items() if len(values) >= MIN_ROWS}
         name = max(ordered, key=lambda one: ordered[one], default="")
         if not name or known[name].min() == known[name].max():
             return
@@ -57,7 +56,7 @@ class FutureLeak(Finding):
         (name, later), (other, moment) = one, before
         both = ~np.isnat(later) & ~np.isnat(moment)
         after, gone = int((later[both] > moment[both]).sum()), int(np.isnat(later).sum())
-        if both.sum() >= FEWEST and after >= AFTER * both.sum():
+        if both.sum() >= MIN_ROWS and after >= AFTER * both.sum():
             open_end = gone > np.isnat(moment).sum()
             text = f"later than {other} in {share(after, int(both.sum()))} rows"
             text += f", missing in {gone:,}: it seems to be noted when something has happened" if open_end else ""

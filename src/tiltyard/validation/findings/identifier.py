@@ -11,9 +11,7 @@ from tiltyard.arrays import Array
 from tiltyard.config.draft.column_profile import DENSE, KEYS
 from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings._observed_column import ObservedColumn
-from tiltyard.validation.findings.base import Finding, Found, without
-
-FEWEST = 20  # rows below which every column may be all different by chance
+from tiltyard.validation.findings.base import MIN_ROWS, Finding, Found, without
 
 
 class Identifier(Finding):
@@ -26,7 +24,7 @@ class Identifier(Finding):
         """Look for names that never repeat, numbers that count rows, and numbers called an id that hardly repeat."""
         for name, column in subject.columns.items():
             known = column.known
-            if subject.task.form != "table" or len(known) < FEWEST or known.dtype.kind not in "fU":
+            if subject.task.form != "table" or len(known) < MIN_ROWS or known.dtype.kind not in "fU":
                 continue
             different = len(np.unique(known))
             if _named(name, column, different, len(known)) or _counting(subject, column, different):

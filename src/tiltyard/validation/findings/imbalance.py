@@ -11,7 +11,7 @@ from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import Finding, Found, listed, share
 
 RATIO = 10  # the largest class over the smallest
-FEWEST = 5  # test rows of a class, below which its recall is a matter of luck
+MIN_TEST_ROWS = 5  # test rows of a class, below which its recall is a matter of luck
 
 
 class Imbalance(Finding):
@@ -43,10 +43,10 @@ class Imbalance(Finding):
 
     def _small(self, subject: CheckedData, counts: dict[str, int]) -> Iterator[Found]:
         """Name the classes of which too few rows would be dealt to the test part, the smallest first."""
-        least = math.ceil(FEWEST / subject.task.split.test)
+        least = math.ceil(MIN_TEST_ROWS / subject.task.split.test)
         small = sorted((count, label) for label, count in counts.items() if count < least)
         if small:
             named = listed([f"{label} with {count:,} rows" for count, label in small])
             text = f"{len(small):,} of {len(counts):,} classes are small: {named}; expected at least {least:,}, "
             hint = "collect more of them, or join them with others in the source"
-            yield self.found("warning", subject.task.target.column, f"{text}so that {FEWEST} are tested", hint)
+            yield self.found("warning", subject.task.target.column, f"{text}so that {MIN_TEST_ROWS} are tested", hint)

@@ -11,14 +11,13 @@ import numpy as np
 from tiltyard.arrays import Array, take
 from tiltyard.errors import DataError
 from tiltyard.validation.findings._dataset import CheckedData
-from tiltyard.validation.findings.base import Finding, Found, Severity, listed, share
+from tiltyard.validation.findings.base import MIN_ROWS, Finding, Found, Severity, listed, share
 
 ROWS = 3_000  # looked at, so that it takes a second or two
 CLASSES = 20
 WIDTH = 500  # features
 NEIGHBOURS = 7
 DOUBTED = 0.05  # chance of the given label out of fold, below which a row is doubted
-FEWEST = 20  # rows of each class
 TOLD = 3  # doubted rows: one or two are nothing unusual
 MANY = 0.03  # of the rows
 
@@ -36,7 +35,7 @@ class LabelNoise(Finding):
         places = subject.readable[:: max(1, -(-len(subject.readable) // ROWS))]
         labels = np.unique(subject.truth[places], return_inverse=True)[1]
         features = _features(subject, places)
-        if features is None or features.shape[1] > WIDTH or np.bincount(labels).min() < FEWEST:
+        if features is None or features.shape[1] > WIDTH or np.bincount(labels).min() < MIN_ROWS:
             return
         doubted = _doubted(features, labels)
         if len(doubted) >= TOLD:

@@ -9,9 +9,7 @@ import numpy as np
 
 from tiltyard.validation.findings import _row_hashes
 from tiltyard.validation.findings._dataset import CheckedData
-from tiltyard.validation.findings.base import Finding, Found, listed, share
-
-FEWEST = 3  # rows
+from tiltyard.validation.findings.base import MIN_COPIES, Finding, Found, listed, share
 
 
 class NearDuplicates(Finding):
@@ -28,10 +26,10 @@ class NearDuplicates(Finding):
         exact = _row_hashes.repeated(subject.hashes[0])[subject.frame.index.to_numpy()]
         near = np.any([_row_hashes.repeated(key) for key in keys], axis=0) & ~exact
         found = int(near.sum())
-        if found < FEWEST:
+        if found < MIN_COPIES:
             return
         chance = int(np.any([_row_hashes.repeated(key) for key in _row_hashes.shuffled_hashes(subject)], axis=0).sum())
-        if found > FEWEST + 3 * chance:
+        if found > MIN_COPIES + 3 * chance:
             rows = subject.named(np.flatnonzero(near))
             text = f"{share(found, len(near))} rows nearly equal another one, such as rows {listed(rows)}; "
             hint = "if they are one observation noted twice, keep one of each"

@@ -11,11 +11,10 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.modeling.columns.number import Number
 from tiltyard.validation.findings._dataset import CheckedData
-from tiltyard.validation.findings.base import Finding, Found, listed
+from tiltyard.validation.findings.base import MIN_ROWS, Finding, Found, listed
 
 FAR = 10  # times the distance of the quartiles, beyond them
 FEW = 0.02  # of the rows; what is more frequent belongs to the column's shape
-FEWEST = 20
 AGAIN = 3  # rows with the very same code
 CODE = re.compile(r"-?9{2,}|-1|-[1-8]{3,}")  # how people write that there is no number
 
@@ -29,7 +28,7 @@ class Outliers(Finding):
     def look(self, subject: CheckedData) -> Iterator[Found]:
         """Look beyond the quartiles; on a logarithmic scale, if the column is learned on one."""
         for name, column in subject.columns.items():
-            if column.parsed.dtype.kind == "f" and isinstance(column.column, Number) and len(column.known) >= FEWEST:
+            if column.parsed.dtype.kind == "f" and isinstance(column.column, Number) and len(column.known) >= MIN_ROWS:
                 far = _far(column.parsed, log=column.column.log)
                 codes = _codes(column.parsed, far)
                 if codes:

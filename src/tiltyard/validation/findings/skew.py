@@ -7,9 +7,7 @@ from typing import ClassVar
 
 from tiltyard.modeling.metrics.distance import Distance, drift_distances
 from tiltyard.validation.findings._dataset import CheckedData, Comparison
-from tiltyard.validation.findings.base import Finding, Found
-
-FEWEST = 20  # rows of either sample
+from tiltyard.validation.findings.base import MIN_ROWS, Finding, Found
 
 
 class Skew(Finding):
@@ -21,7 +19,7 @@ class Skew(Finding):
 
     def look(self, subject: CheckedData) -> Iterator[Found]:
         """Measure each column; what is too far apart, and not by chance, is told with all its measures."""
-        compared = [one for one in subject.earlier.comparisons if min(len(one.old), len(one.new)) >= FEWEST]
+        compared = [one for one in subject.earlier.comparisons if min(len(one.old), len(one.new)) >= MIN_ROWS]
         check = subject.task.check
         limits = {"PSI": check.psi, "KS": check.ks, "chi-square": check.chi2}
         for one in compared:

@@ -12,11 +12,10 @@ from tiltyard.arrays import Array
 from tiltyard.modeling.columns.text import TOKEN, Text
 from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings._observed_column import ObservedColumn
-from tiltyard.validation.findings.base import Finding, Found, listed, share
+from tiltyard.validation.findings.base import MIN_COPIES, Finding, Found, listed, share
 
 SHORT = 3  # characters
 CUT = 0.1  # of the texts that may be longer than what is read of them
-FEWEST = 3  # rows
 SIGNS, DIGITS = re.compile(r"[\W_]+"), re.compile(r"\d+")
 
 
@@ -38,7 +37,7 @@ class Texts(Finding):
     def _short(self, subject: CheckedData, name: str, column: ObservedColumn) -> Iterator[Found]:
         bare = [len(str(cell).strip()) if cell is not None else SHORT for cell in column.cells]
         short = np.flatnonzero(np.array(bare) < SHORT)
-        if len(short) >= FEWEST:
+        if len(short) >= MIN_COPIES:
             text = f"{share(len(short), len(bare))} texts have fewer than {SHORT} characters, such as rows "
             text += listed(subject.named(short))
             yield self.found("note", name, f"{text}; expected words", "see whether these rows are meant")
@@ -53,7 +52,7 @@ class Texts(Finding):
     def _repeated(self, subject: CheckedData, name: str, keys: Array) -> Iterator[Found]:
         _, group, counts = np.unique(keys, return_inverse=True, return_counts=True)
         again = (counts[group] > 1) & (keys != "")
-        if again.sum() < FEWEST:
+        if again.sum() < MIN_COPIES:
             return
         text = f"{share(int(again.sum()), len(keys))} texts equal another but for signs and digits, such as rows "
         text += listed(subject.named(np.flatnonzero(again))) + "; expected each once"

@@ -10,9 +10,7 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.validation.findings import _row_hashes
 from tiltyard.validation.findings._dataset import CheckedData
-from tiltyard.validation.findings.base import Finding, Found, listed, share
-
-FEWEST = 3  # rows
+from tiltyard.validation.findings.base import MIN_COPIES, Finding, Found, listed, share
 
 
 class TrainTestOverlap(Finding):
@@ -34,7 +32,7 @@ class TrainTestOverlap(Finding):
         near = _near(keys, subject.parts)
         chance = int(_near(_row_hashes.shuffled_hashes(subject), subject.parts).sum())
         found = int(near.sum())
-        if found >= FEWEST and found > FEWEST + 3 * chance:
+        if found >= MIN_COPIES and found > MIN_COPIES + 3 * chance:
             rows = subject.named(subject.parts["test"][near])
             text = f"{share(found, len(near))} test rows nearly equal a training row: rows {listed(rows)}; "
             hint = "keep one of each pair, so that no test row is known from training"

@@ -1,11 +1,14 @@
-"""The verb status: each task's champion, and the last thing that was decided about it."""
+"""What the registry tells: champions and their last decisions, all decisions, and why one was made."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tiltyard.config import loader, task_list
+from tiltyard.config.task import Task
 from tiltyard.errors import RegistryError, TiltyardError
+from tiltyard.registry.aliases import named
+from tiltyard.registry.decision import TRAFFIC
 from tiltyard.registry.registry import Registry
 from tiltyard.workspace import Workspace
 
@@ -35,3 +38,24 @@ def _row(workspace: Workspace, name: str) -> dict[str, Any]:
         "mistake": mistake.message if mistake else None,
         "hint": mistake.hint if mistake else None,
     }
+
+
+def history(workspace: Workspace, task: Task) -> list[dict[str, Any]]:
+    """Return all decisions as JSON, oldest first."""
+    return [decision.model_dump(mode="json") for decision in Registry(workspace).decisions(task.name)]
+
+
+def why(workspace: Workspace, task: Task, name: str | None = None) -> dict[str, Any]:
+    """Return the last decision about a version, or the last of all."""
+    decisions = Registry(workspace).decisions(task.name)
+    if not decisions:
+        raise RegistryError(f"nothing was decided about {task.name} yet", hint=f"let it: tiltyard run {task.name}")
+    wanted = named(workspace, task, name) if name else decisions[-1].version
+    about = [decision for decision in decisions if decision.version == wanted]
+    if not about:
+        raise RegistryError(
+            f"nothing was decided about version {wanted} of {task.name}",
+            hint=f"see what was: tiltyard history {task.name}",
+        )
+    judged = [decision for decision in about if decision.verdict not in TRAFFIC]  # they stand on no grounds
+    return (judged or about)[-1].model_dump(mode="json")
