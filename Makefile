@@ -15,12 +15,12 @@ SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15
 STUCK := --max-worker-restart=2 -o faulthandler_timeout
 
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage check smoke nightly catalogue fuzz mutants cluster jax serve bench results lock clean
+.PHONY: help run test coverage check smoke smoke-ci nightly catalogue fuzz mutants cluster jax serve bench results lock clean
 
 help:  ## print this help
 	@if [ -t 1 ] && [ -z "$$NO_COLOR" ] && [ "$$TERM" != dumb ]; then on='\033[36m'; off='\033[0m'; fi; \
 	awk -v on="$$on" -v off="$$off" -F ':.*## ' \
-	  '/^[a-z]+:.*## / {printf "  %smake %-9s%s %s\n", on, $$1, off, $$2}' $(firstword $(MAKEFILE_LIST))
+	  '/^[a-z-]+:.*## / {printf "  %smake %-9s%s %s\n", on, $$1, off, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo "  variables: TASKS='iris sine' (default: all), WORKERS=4 (tests at once), GPU=1 (CUDA build), PYTHON=python3.12, MINUTES=60, EXAMPLES=1000"
 
 run: $(INSTALLED)  ## install, then take every task from source to packaged champion
@@ -42,11 +42,13 @@ check: $(INSTALLED)  ## lint, format, types, direction of imports
 	lint-imports --no-cache
 	pytest -q tests/test_repository.py
 
-smoke: $(INSTALLED)  ## the whole road by the command line, kills, and a service hammered, in temporary projects
+smoke: $(INSTALLED)  ## the whole pipeline by the command line, kills, attacks on a running service, in temporary projects
+	pytest -q -m smoke -n $(WORKERS) --durations=15
+
+smoke-ci: $(INSTALLED)  ## those smoke tests that CI runs for every change: each takes less than a minute
 	pytest -q -m "smoke and not nightly" -n $(WORKERS) --durations=15
 
-nightly: $(INSTALLED) coverage catalogue cluster jax  ## what takes too long for every change: the longest smoke tests, and an hour of fuzz
-	pytest -q -m nightly -n $(WORKERS) --durations=15
+nightly: $(INSTALLED) coverage smoke catalogue cluster jax  ## what takes too long for every change, and an hour of fuzz
 	$(MAKE) fuzz MINUTES=$(or $(MINUTES),60)
 
 catalogue: $(INSTALLED)  ## every task in small (real data with TILTYARD_MIRROR), every form of a family, long trainings
