@@ -181,7 +181,7 @@ def _others(space: Workspace, task: Task, metric: str, context: Any) -> dict[str
         texts = [str(text).lower() for text in next(iter(test.rows.values()))]
         spam = np.array([any(word in text for word in SPAM) for text in texts], dtype=np.float64)
         outputs["rival"] = np.stack([1 - spam, spam], axis=1)
-    score = task.kind.metrics[metric].score
+    score = task.evaluator.metrics[metric].score
     return {name: score(test.truth, output, context) for name, output in outputs.items()}
 
 

@@ -99,6 +99,7 @@ def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 LONGER = {"smoke": 1800, "jax": 1800, "catalogue": 3600}  # seconds until such a test is taken to hang
+PLUGINS = ("sources", "models", "problems", "evaluators", "checks", "columns", "forms", "findings", "explanations")
 LONGEST = ("test_road.py", "test_search.py", "test_study.py", "test_schedule.py", "test_service.py", "test_package.py")
 
 
@@ -120,7 +121,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give contract tests every plug-in of the folder that their argument is named after, and every task."""
-    for folder in ("sources", "models", "problems", "checks", "columns", "forms", "findings", "explanations"):
+    for folder in PLUGINS:
         if (name := folder[:-1]) + "_name" in metafunc.fixturenames:
             metafunc.parametrize(f"{name}_name", plugins.names(folder))
     if "task_name" in metafunc.fixturenames:

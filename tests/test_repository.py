@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel
 from workspaces import ROOT
 
+from tiltyard import plugins
 from tiltyard.config import resolve, task_list
 from tiltyard.config.task import Task
 from tiltyard.registry.provenance import JUDGING
@@ -143,8 +144,8 @@ ELSEWHERE = {
     ),
     "expectation",  # what validate expects, on which it depends
 }
-# What problems measure with, and no stage but evaluate: `make check` holds that they do not import it.
-MEASURING = ("figures.py", "modeling/metrics/")
+# What only evaluate and resolve depend on: settings load evaluators, to know the names of metrics.
+MEASURING = ("src/tiltyard/figures.py", "src/tiltyard/modeling/evaluators", "src/tiltyard/modeling/metrics")
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -155,10 +156,30 @@ def test_stages_depend_on_what_they_import(verb: str) -> None:
     without = {"resolve": (), "validate": ("config",), "prepare": ("config",)}.get(verb, ("config", "data"))
     imported = {path.relative_to(SOURCE).as_posix() for path in imports.closure(SOURCE / VERBS[verb], without=without)}
     needed = {name for name in imported if not name.endswith("__init__.py") and Path(name).stem not in ELSEWHERE}
-    if verb != "evaluate":
-        needed = {name for name in needed if not name.startswith(MEASURING)}
     missing = {name for name in needed if not any(f"{name}/".startswith(f"{place}/") for place in named)}
     assert not missing
+
+
+@pytest.mark.parametrize("verb", ["validate", "prepare", "train"])
+def test_what_does_not_measure_depends_on_nothing_that_measures(verb: str) -> None:
+    """Another title of a metric or a figure trains nothing: neither dependencies, imports nor calls lead there."""
+    stage = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"][verb]
+    assert not [name for name in stage["deps"] if any(f"{place}/".startswith(f"{name}/") for place in MEASURING)]
+    for path in _tracked(*(name for name in stage["deps"] if name.startswith("src/"))):
+        found = re.findall(r"(?<!gate)\.(?:evaluator|metric)\b", path.read_text(encoding="utf-8"))
+        assert not found, f"{path}: {found}"
+
+
+def test_the_service_carries_nothing_that_measures_or_draws() -> None:
+    """A Bento holds no metrics, baselines, plots or figures; distances between samples are for its gauges of drift."""
+    files = {path.relative_to(SOURCE).as_posix() for path in imports.closure(ROOT / "serving" / "service.py")}
+    measuring = {name for name in files if f"src/tiltyard/{name}".startswith(MEASURING)}
+    assert {name for name in measuring if not name.endswith("__init__.py")} == {"modeling/metrics/distance.py"}
+
+
+def test_every_problem_has_an_evaluator() -> None:
+    """A kind of problem is a file in each of the two folders."""
+    assert plugins.names("problems") == plugins.names("evaluators")
 
 
 def test_settings_are_resolved_again_when_their_defaults_change() -> None:

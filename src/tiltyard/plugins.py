@@ -18,6 +18,7 @@ from tiltyard.errors import TaskError
 FOLDERS = {
     "columns": "modeling.columns",
     "problems": "modeling.problems",
+    "evaluators": "modeling.evaluators",
     "models": "modeling.models",
     "sources": "data.sources",
     "formats": "data.formats",

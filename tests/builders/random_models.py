@@ -15,7 +15,7 @@ from tiltyard.config.task import Task
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import Predictor, version
 from tiltyard.modeling.inference.reference import reference
-from tiltyard.preparation.array_file import read_part
+from tiltyard.preparation.array_file import read_part, read_truth
 from tiltyard.preparation.prepare import prepare
 from tiltyard.preparation.sealed_test import TestPart, read_test
 from tiltyard.registry.decision import Decision
@@ -73,7 +73,8 @@ def _evaluate(space: Workspace, task: Task, test: TestPart) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     facts = files.read_json(space.out(task.name, "prepare") / "split.json")
     outputs = Predictor.load(space.out(task.name, "train")).outputs(test.rows)
-    scores = task.kind.scores(test.truth, outputs, facts["context"])
+    context = task.evaluator.context(read_truth(space.out(task.name, "prepare") / "train.npz"))
+    scores = task.evaluator.scores(test.truth, outputs, context)
     report = {
         "task": task.name,
         "version": version(space.out(task.name, "train")),

@@ -61,7 +61,7 @@ def test_a_metric_that_is_just_what_was_required_is_enough() -> None:
     """Of an error, too, which must be no larger."""
     data = cancer()
     duel = bout(data, line(data))
-    told = {name: one.score(duel.truth, duel.challenger, {}) for name, one in duel.task.kind.metrics.items()}
+    told = {name: one.score(duel.truth, duel.challenger, {}) for name, one in duel.task.evaluator.metrics.items()}
     assert outcome("required_metrics", bout(data, line(data), require=told)).state == "passed"
     for name, worse in (("accuracy", 1e-6), ("log_loss", -1e-6)):
         asked = bout(data, line(data), require={name: told[name] + worse})

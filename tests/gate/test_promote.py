@@ -66,7 +66,7 @@ def test_the_first_good_challenger_becomes_champion(iris: Arena, monkeypatch: py
     assert (line.data, line.test) == (facts["data"], facts["test"])
     assert (line.commit, line.who, line.seed) == (None, "anna", task.train.seed)
     assert line.parameters["train"]["epochs"] == task.train.epochs
-    assert line.metrics.keys() == task.kind.metrics.keys()
+    assert line.metrics.keys() == task.evaluator.metrics.keys()
     states = {check["code"]: check["state"] for check in line.checks}
     assert {code for code, state in states.items() if state == "passed"} == {
         *(

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from tiltyard.arrays import Array
+from tiltyard.modeling.evaluators.classification import Classification
+from tiltyard.modeling.evaluators.regression import Regression
 from tiltyard.modeling.metrics.bootstrap import Bootstrap
-from tiltyard.modeling.problems.classification import Classification
-from tiltyard.modeling.problems.regression import Regression
 
 ACCURACY = Classification.metrics["accuracy"]
 RMSE = Regression.metrics["rmse"]

@@ -163,10 +163,12 @@ def test_the_baseline_may_look_a_season_back(tmp_path: Path) -> None:
     space, task = _task(tmp_path, _grown(), {"sold": {"season": 6}})
     rows, truth = Series().rows(task, space.raw("shop"))
     test = part(rows, truth)
-    assert np.array_equal(task.kind.baseline(truth, evaluate.past(task, test), "rmse")[:, 0], rows["sold"][:, 0])
+    assert np.array_equal(task.evaluator.baseline(truth, evaluate.past(task, test), "rmse")[:, 0], rows["sold"][:, 0])
     (space.root / "other").mkdir()
     _, plain = _task(space.root / "other", _grown(), {"sold": {}})
-    assert np.array_equal(plain.kind.baseline(truth, evaluate.past(plain, test), "rmse")[:, 0], rows["sold"][:, -1])
+    assert np.array_equal(
+        plain.evaluator.baseline(truth, evaluate.past(plain, test), "rmse")[:, 0], rows["sold"][:, -1]
+    )
 
 
 @pytest.mark.catalogue
@@ -180,7 +182,7 @@ def test_a_trend_is_followed_out_of_its_range(tmp_path: Path) -> None:
     train_tasks(space, "shop")
     test = sealed_test.read_test(space, task)
     answers = Predictor.load(space.out("shop", "train")).outputs(test.rows)[:, 0]
-    naive = task.kind.baseline(test.truth, evaluate.past(task, test), "rmse")[:, 0]
+    naive = task.evaluator.baseline(test.truth, evaluate.past(task, test), "rmse")[:, 0]
     assert np.abs(answers / test.truth - 1).mean() < 0.03
     assert np.abs(answers - test.truth).mean() < np.abs(naive - test.truth).mean() / 2
 
@@ -193,7 +195,7 @@ def test_several_steps_are_forecast_at_once(tmp_path: Path) -> None:
     assert truth.shape == (120 - 6 - 8 + 1, 8)
     assert np.array_equal(truth[3], sold[9:17])
     assert np.array_equal(rows["sold"][3], sold[3:9])
-    naive = task.kind.baseline(truth, evaluate.past(task, part(rows, truth)), "rmse")
+    naive = task.evaluator.baseline(truth, evaluate.past(task, part(rows, truth)), "rmse")
     assert np.array_equal(naive[3], [*sold[3:9], *sold[3:5]])
     facts = prepare.prepare(space, task)
     train = len(array_file.read_part(space.out("shop", "prepare") / "train.npz")[1])
@@ -267,8 +269,7 @@ def test_a_rise_is_a_label(tmp_path: Path) -> None:
     _, truth = Series().rows(task, space.raw("shop"))
     sold = [place % 7 for place in range(120)]
     assert truth.tolist() == [int(sold[end + 1] > sold[end - 1]) for end in range(6, 119)]
-    facts = prepare.prepare(space, task)
-    assert facts["context"] == {}
+    prepare.prepare(space, task)
     encoder = Encoder.load(space.out("shop", "prepare") / "encoder.json")
     assert encoder.answer(np.array([[0.25, 0.75]]))[0]["label"] == "yes"
     edit_task(space, "shop", {"problem": "forecasting", "target.classes": None, "gate.metric": "rmse"})

@@ -95,7 +95,9 @@ def edited(done: Workspace, tmp_path: Path) -> Edited:
         ("cli/output/tables.py", '"""', '"""Another word: ', set()),
         ("evaluation/slices.py", '"""', '"""Another word: ', {"evaluate"}),
         ("validation/suite.py", '"""', '"""Another word: ', {"validate"}),
-        ("modeling/metrics/by_problem.py", "Root mean squared error", "RMSE", {"resolve", "evaluate"}),
+        ("modeling/evaluators/regression.py", "Root mean squared error", "RMSE", {"resolve", "evaluate"}),
+        ("modeling/evaluators/classification.py", "WORST = 10", "WORST = 12", {"resolve", "evaluate"}),
+        ("modeling/evaluators/_label_figures.py", '"Calibration"', '"Reliability"', {"resolve", "evaluate"}),
         ("modeling/metrics/scores.py", '"""', '"""Another word: ', {"resolve", "evaluate"}),
         (
             "modeling/inference/encoder.py",
@@ -108,5 +110,5 @@ def edited(done: Workspace, tmp_path: Path) -> Edited:
 def test_an_edit_puts_those_stages_behind_whose_work_would_be_another(
     edited: Edited, name: str, old: str, new: str, behind: set[str]
 ) -> None:
-    """A default of training and how features are scaled train again; a style sheet or a word does nothing."""
+    """A default of training and how features are scaled train again; the title of a figure only evaluates again."""
     assert edited(name, old, new) == behind

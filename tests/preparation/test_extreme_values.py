@@ -22,9 +22,9 @@ from tiltyard.evaluation import perturbation
 from tiltyard.explain.math import heatmap, linear_surrogate
 from tiltyard.modeling.columns import base
 from tiltyard.modeling.columns.number import LARGEST, Number
+from tiltyard.modeling.evaluators.forecasting import Forecasting
 from tiltyard.modeling.inference import reference
 from tiltyard.modeling.metrics import bootstrap, curves, distance, scores
-from tiltyard.modeling.problems.forecasting import Forecasting
 from tiltyard.preparation.modalities import base as form
 from tiltyard.report import page
 from tiltyard.validation.findings import _row_hashes, outliers

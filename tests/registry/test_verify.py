@@ -160,7 +160,9 @@ def test_two_versions_are_compared_by_every_metric(proven: Arena) -> None:
     workspace, task = proven
     found = compare(workspace, task, "champion", "challenger")
     turned = compare(workspace, task, "challenger", "champion")
-    assert {row["metric"]: row["first_is"] for row in found["metrics"]} == dict.fromkeys(task.kind.metrics, "better")
+    assert {row["metric"]: row["first_is"] for row in found["metrics"]} == dict.fromkeys(
+        task.evaluator.metrics, "better"
+    )
     assert {row["first_is"] for row in turned["metrics"]} == {"worse"}
     gains = [[row["gain"] for row in one["metrics"]] for one in (found, turned)]
     np.testing.assert_allclose(gains[0], -np.array(gains[1]))
@@ -232,12 +234,14 @@ def test_a_simple_model_learns_something(tmp_path: Path, name: str) -> None:
     """Of every kind of features: it beats the baseline, and says which it is."""
     workspace, task = arena(tmp_path, name)
     test, folder = sealed_test.read_test(workspace, task), workspace.out(name, "prepare")
-    context = files.read_json(folder / "split.json")["context"]
+    context = task.evaluator.context(array_file.read_truth(folder / "train.npz"))
     found = simple(workspace, task, Encoder.load(folder / "encoder.json").encode(test.rows), context)
     assert found is not None
     assert found.name in {"a linear model", "a small tree"}
     _, known = array_file.read_part(folder / "train.npz")
-    baseline = task.kind.baseline(known, {"value": test.rows["value"][:, -1:]} if name == "sine" else test.rows, "mae")
+    baseline = task.evaluator.baseline(
+        known, {"value": test.rows["value"][:, -1:]} if name == "sine" else test.rows, "mae"
+    )
     scores = [task.metric.score(test.truth, outputs, context) for outputs in (found.outputs, baseline)]
     assert task.metric.gain(*scores) > 0
 

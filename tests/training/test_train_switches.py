@@ -13,6 +13,8 @@ from workspaces import edit_task, fetch_raw, new_workspace, train_tasks
 from tiltyard import files
 from tiltyard.config import loader
 from tiltyard.evaluation import evaluate
+from tiltyard.evaluation.fold_scores import fold_scores
+from tiltyard.modeling.inference import held_out
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.preparation import array_file, prepare
 from tiltyard.report.report import page
@@ -51,9 +53,10 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         edit_task(workspace, name, keys)
         fetch_raw(workspace, name)
         prepare.prepare(workspace, loader.load(workspace, name))
-    for path in workspace.root.glob("out/folded/prepare/test.npz"):
-        path.rename(path.with_name("sealed.npz"))  # folds have no business with it
+    test = workspace.out("folded", "prepare") / "test.npz"
+    away = test.rename(test.with_name("away.npz"))  # folds have no business with it
     train_tasks(workspace, *SWITCHES)
+    away.rename(test)
     return workspace
 
 
@@ -150,8 +153,11 @@ def test_mixed_labels_make_answers_less_sure(done: Workspace) -> None:
 
 def test_folds_judge_what_each_had_not_seen(done: Workspace) -> None:
     """A figure a fold, their mean and deviation, without the test part; the model is the one without folds."""
-    found = _record(done, "folded")["folds"]["accuracy"]
+    folds, evaluator = done.out("folded", "train") / "folds.npz", loader.load(done, "folded").evaluator
+    found = fold_scores(folds, evaluator)["accuracy"]
     assert len(found["values"]) == 3
+    accurate = [(fold.outputs.argmax(axis=1) == fold.truth).mean() for fold in held_out.load(folds)]
+    assert found["values"] == pytest.approx(accurate)
     assert found["mean"] == pytest.approx(np.mean(found["values"]))
     assert found["deviation"] == pytest.approx(np.std(found["values"], ddof=1))
     models = [(done.out(name, "train") / "model.onnx").read_bytes() for name in ("folded", "plain")]
@@ -195,6 +201,7 @@ def test_the_report_says_what_was_found(done: Workspace) -> None:
     for name, words in {
         "twice": ["Learning", "a new optimizer, and the weights of epoch", "<h3>Gradients</h3>"],
         "several": ["Members", "correlation of their errors"],
+        "folded": ["Cross-validation", "3 folds of the training and validation rows"],
     }.items():
         task = loader.load(done, name)
         evaluate.evaluate(done, task)

@@ -16,6 +16,7 @@ from tiltyard.errors import RequestError
 from tiltyard.expectation import Expectation
 from tiltyard.modeling.columns._datetime_format import DatetimeFormat
 from tiltyard.modeling.columns.base import Column
+from tiltyard.modeling.evaluators.base import Evaluator
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.metrics.base import Metric
 from tiltyard.modeling.models.base import Model, Output
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
     AnySource = Source
     AnyModel = Model
     AnyColumn = Column
+    ProblemName = str
 else:
     AnySource = plugins.union("sources", "kind")
     AnyModel = plugins.union("models", "family")
     AnyColumn = plugins.union("columns", "type")
-
-ProblemName = Literal["regression", "classification", "forecasting", "generation", "translation"]
+    ProblemName = Literal[tuple(plugins.names("problems"))]
 
 
 class Split(Settings):
@@ -120,9 +121,15 @@ class Task(Settings):
         return problem
 
     @property
+    def evaluator(self) -> Evaluator:
+        """What measures it: the evaluator plug-in of its problem."""
+        evaluator: Evaluator = plugins.load("evaluators", self.problem)()
+        return evaluator
+
+    @property
     def metric(self) -> Metric:
         """The metric that the gate looks at."""
-        return self.kind.metrics[self.gate.metric]
+        return self.evaluator.metrics[self.gate.metric]
 
     @property
     def output(self) -> Output:
@@ -301,8 +308,8 @@ def _rows(task: Task) -> str:
 def _gate(task: Task) -> str:
     for key, named in (("metric", [task.gate.metric]), ("require", [*task.gate.require])):
         for name in named:
-            if name not in task.kind.metrics:
-                known = ", ".join(task.kind.metrics)
+            if name not in task.evaluator.metrics:
+                known = ", ".join(task.evaluator.metrics)
                 return f"gate.{key}: expected one of {known} for {task.problem}; received {name}"
     return task.gate.misfit(task.columns, task.classes, task.kind.targets)
 

@@ -10,7 +10,7 @@ from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
 from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.columns.number import Number
-from tiltyard.modeling.metrics.classification import probabilities
+from tiltyard.modeling.problems.classification import probabilities
 
 STEPS = 8  # directions of which the worst counts: ONNX has no gradients, and clients need none either
 MISSING = 0.1  # share of the values that may be missing

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiltyard import files
 from tiltyard.config.task import Task
 from tiltyard.errors import TiltyardError
 from tiltyard.modeling.metrics.base import Context
@@ -51,10 +50,10 @@ def attempt(workspace: Workspace, task: Task, place: RunPaths, rows: int | None 
     started = time.monotonic()
     keras.utils.clear_session()  # many models in one process would slow each other down
     try:
-        parts = _fewer(opened(workspace, _bare(task)), rows)
+        whole = opened(workspace, _bare(task))
+        parts = _fewer(whole, rows)
         body, record = fit_all(_bare(task), parts, place)
-        facts = files.read_json(workspace.out(task.name, "prepare") / "split.json")
-        value = _measured(task, parts, body, facts["context"])
+        value = _measured(task, parts, body, task.evaluator.context(whole.train[1]))
     except TiltyardError as error:
         return TrialResult(trouble=error.message, seconds=_since(started))
     if value is None:

@@ -22,7 +22,7 @@ from tiltyard.monitoring.live_comparison import LiveComparison, match
 from tiltyard.monitoring.live_quality import live
 from tiltyard.monitoring.monitor import ROWS, compared, too_few
 from tiltyard.monitoring.records import latest
-from tiltyard.preparation.array_file import open_part
+from tiltyard.preparation.array_file import Features, open_part
 from tiltyard.preparation.sealed_test import TestPart
 from tiltyard.registry.approve import approved
 from tiltyard.registry.decision import Decision
@@ -46,9 +46,8 @@ print(psutil.Process().memory_info().rss / 2**20)
 def build_duel(workspace: Workspace, task: Task, report: Json, test: TestPart, champion: Champion | None) -> Duel:
     """Let all answer the sealed rows, here and now; `report` is the evaluation's."""
     predictor = Predictor.load(workspace.out(task.name, "train"))
-    predictions = evaluate.predict(workspace, task, predictor, test)
-    context = files.read_json(workspace.out(task.name, "prepare") / "split.json")["context"]
-
+    features, known = open_part(workspace.out(task.name, "prepare") / "train.npz")
+    predictions, context = evaluate.predict(task, predictor, test, known), task.evaluator.context(known)
     return Duel(
         task=task,
         truth=predictions.truth,
@@ -62,7 +61,7 @@ def build_duel(workspace: Workspace, task: Task, report: Json, test: TestPart, c
         simple=simple(workspace, task, predictor.encoder.encode(test.rows), context),
         rows=test.rows,
         ask=None if task.kind.targets == "text" else predictor.outputs,
-        **_drift(workspace, task, predictor.encoder),
+        **_drift(workspace, task, predictor.encoder, features),
         facts=_facts(workspace, task, report),
         approvals=approved(Registry(workspace), task, report["version"]),
         uses=uses(Registry(workspace).decisions(task.name), report),
@@ -86,14 +85,13 @@ def _live(workspace: Workspace, task: Task, new: str, old: str) -> LiveCompariso
     return match(live(workspace, task), new, old)
 
 
-def _drift(workspace: Workspace, task: Task, encoder: Encoder) -> Json:
+def _drift(workspace: Workspace, task: Task, encoder: Encoder, features: Features) -> Json:
     """Compare what clients sent lately with the challenger's training rows; count what it would refuse."""
     if not (workspace.records / task.name / "answers").is_dir():
         return {"inputs": {"why": "no inputs of clients are recorded"}}
     rows = latest(workspace, task, ROWS)
     if why := too_few(task, rows):
         return {"inputs": {"why": why}}
-    features, _ = open_part(workspace.out(task.name, "prepare") / "train.npz")
     found = compared(task, encoder, reference(encoder, features[:]), rows)
     return {"drift": found.columns, "inputs": {"rows": found.rows, "refused": found.refused, "first": found.first}}
 

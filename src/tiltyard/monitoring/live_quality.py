@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiltyard import files
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.modeling.metrics.base import Context
 from tiltyard.modeling.metrics.bootstrap import Bootstrap
 from tiltyard.monitoring import records
+from tiltyard.preparation.array_file import read_truth
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -109,8 +109,8 @@ def _frame(table: Any) -> pd.DataFrame:
 
 def _context(workspace: Workspace, task: Task) -> Context:
     """Return what metrics need to know of the training rows, if it is here; without it some are no number."""
-    path = workspace.out(task.name, "prepare") / "split.json"
-    context: dict[str, float] = files.read_json(path)["context"] if path.is_file() else {}
+    path = workspace.out(task.name, "prepare") / "train.npz"
+    context = task.evaluator.context(read_truth(path)) if path.is_file() else {}
     return context or {"naive_mae": math.nan}
 
 

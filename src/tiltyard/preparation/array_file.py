@@ -87,6 +87,13 @@ def read_part(path: Path) -> tuple[Array, Array]:
         return arrays["features"], arrays["truth"]
 
 
+def read_truth(path: Path) -> Array:
+    """Read the truth alone."""
+    with np.load(path, allow_pickle=False) as arrays:
+        truth: Array = arrays["truth"]
+        return truth
+
+
 def open_part(path: Path) -> tuple[Features, Array]:
     """Return the same, but leave features that are large where they are, to be read in slices."""
     if path.stat().st_size <= LARGE:

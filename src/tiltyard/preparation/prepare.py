@@ -37,7 +37,6 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
             "data": files.sha256(raw),
             "test": _write_test(folder / "test.npz", kept, truth, parts["test"]),
             "rows": {name: len(index) for name, index in parts.items()},
-            "context": task.kind.context(truth[parts["train"]]),
             "notes": form.notes(raw),
         }
         seal(workspace, task, facts, reseal=reseal)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tiltyard import files
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.modeling.inference.predictor import Predictor, version
 from tiltyard.modeling.metrics.bootstrap import Bootstrap
+from tiltyard.preparation.array_file import read_truth
 from tiltyard.preparation.sealed_test import TestPart, read_test
 from tiltyard.registry.aliases import named
 from tiltyard.registry.registry import Registry
@@ -19,10 +19,11 @@ def compare(workspace: Workspace, task: Task, one: str, other: str) -> dict[str,
     """Let both answer; a gain is that of the first over the second, and nothing is decided."""
     names, test = [named(workspace, task, name) for name in (one, other)], read_test(workspace, task)
     outputs = [_outputs(workspace, task, name, test) for name in names]
-    context = files.read_json(workspace.out(task.name, "prepare") / "split.json")["context"]
+    evaluator = task.evaluator
+    context = evaluator.context(read_truth(workspace.out(task.name, "prepare") / "train.npz"))
     bootstrap = Bootstrap(len(test.truth), task.split.seed, task.gate.confidence)
     rows = []
-    for name, metric in task.kind.metrics.items():
+    for name, metric in evaluator.metrics.items():
 
         def score(some: Array, drawn: Array, metric: Any = metric) -> float:
             value: float = metric.score(test.truth[drawn], some[drawn], context)

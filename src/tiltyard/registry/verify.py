@@ -15,6 +15,7 @@ from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.errors import PackageError, RegistryError, TiltyardError
 from tiltyard.modeling.inference.predictor import Predictor, version
+from tiltyard.preparation.array_file import read_truth
 from tiltyard.preparation.sealed_test import read_test
 from tiltyard.registry import manifest, pointer, rollout
 from tiltyard.registry.decision import Decision
@@ -293,14 +294,15 @@ def _figures(workspace: Workspace, task: Task, decision: Decision) -> Proof:
     try:
         test = read_test(workspace, task)
         predictor = Predictor.load(workspace.package(task.name, decision.version))
-        facts = files.read_json(workspace.out(task.name, "prepare") / "split.json")
+        known = read_truth(workspace.out(task.name, "prepare") / "train.npz")
     except TiltyardError as error:
         return Proof("figures", "unknown", error.message)
     except Exception as error:  # noqa: BLE001 - a damaged file fails in many ways, none of which is documented
         return Proof("figures", "changed", f"the packaged model cannot be opened: {type(error).__name__}")
     if test.digest != decision.test:
         return Proof("figures", "unknown", f"the sealed rows are others now: {test.digest[:12]}")
-    found = task.kind.scores(test.truth, predictor.condensed(test.rows, test.truth), facts["context"])
+    evaluator = task.evaluator
+    found = evaluator.scores(test.truth, predictor.condensed(test.rows, test.truth), evaluator.context(known))
     wrong = [
         f"{name} {found[name]:.6g}; expected {value:.6g}"
         for name, value in decision.metrics.items()

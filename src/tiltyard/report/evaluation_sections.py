@@ -43,14 +43,14 @@ def sections(task: Task, report: Json, training: Json, predictions: Predictions,
     seen = Seen(task, predictions, rows)
     return [
         Section("Figures", _metrics(task, report)),
-        Section("Predictions", shown(task.kind.exhibits(predictions))),
+        Section("Predictions", shown(task.evaluator.figures(predictions))),
         Section("By class", table(report.get("per_class", ()))),
         Section("By slice", table(report.get("slices", ()))),
         Section("By step ahead", table(report.get("by_step", ()))),
         Section(_worst_title(report), table([*map(seen.shown, report["worst"])])),
         Section("Smallest errors", table([*map(seen.shown, report.get("best", ()))])),
         Section("Learning", _diagnosis(training.get("diagnosis")) + shown(_curves(training)) + _learning(training)),
-        Section("Cross-validation", _folds(training.get("folds"))),
+        Section("Cross-validation", _folds(report.get("folds"))),
         Section("Members", _members(training)),
         Section("Provenance", _provenance(report, training)),
     ]
@@ -92,18 +92,20 @@ def _metrics(task: Task, report: Json) -> str:
     rows = []
     for name, value in report["metrics"].items():
         low, high = report["intervals"][name]
-        direction = "higher" if task.kind.metrics[name].higher_is_better else "lower"
+        direction = "higher" if task.evaluator.metrics[name].higher_is_better else "lower"
         mark = " (decides)" if name == task.gate.metric else ""
         rows.append(
             {
-                "metric": f"{task.kind.metrics[name].title}, {direction} is better{mark}",
+                "metric": f"{task.evaluator.metrics[name].title}, {direction} is better{mark}",
                 "model": value,
                 "interval": f"{number(low)} to {number(high)}",
                 "baseline": report["baseline"][name],
                 "training rows": report["train"][name],
             }
         )
-    note = f"Intervals: {task.gate.confidence:.0%} bootstrap of the test rows. Baseline: {task.kind.baseline_title}."
+    note = (
+        f"Intervals: {task.gate.confidence:.0%} bootstrap of the test rows. Baseline: {task.evaluator.baseline_title}."
+    )
     return table(rows) + f'<p class="soft">{escape(note)}</p>'
 
 

@@ -83,7 +83,7 @@ def _beside(task: Task, new: Decision, old: Decision) -> str:
             old.version: old.metrics.get(name),
             "gain": metric.gain(new.metrics[name], old.metrics[name]),
         }
-        for name, metric in task.kind.metrics.items()
+        for name, metric in task.evaluator.metrics.items()
         if name in new.metrics and name in old.metrics
     ]
     return table(rows)

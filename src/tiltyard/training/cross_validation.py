@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -13,18 +12,19 @@ from tiltyard import plugins
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.errors import DataError
+from tiltyard.modeling.inference.held_out import HeldOut
 from tiltyard.preparation.training_rows import TrainingRows
 from tiltyard.training.fit import RunPaths, fit
 
 Fold = tuple[Array, ...]
 
 
-def cross_validate(task: Task, parts: TrainingRows, place: RunPaths) -> dict[str, Any]:
-    """Train once a fold, and give mean and deviation of every metric on the rows that were held out."""
+def cross_validate(task: Task, parts: TrainingRows, place: RunPaths) -> list[HeldOut]:
+    """Train once a fold, and give what each model answers for the rows that were held out."""
     from tiltyard.training import network
 
     features, truth = _all(parts)
-    scores = []
+    found = []
     for number, (train, stop, held) in enumerate(_folds(task, features, truth), start=1):
         some = dataclasses.replace(
             parts,
@@ -34,16 +34,8 @@ def cross_validate(task: Task, parts: TrainingRows, place: RunPaths) -> dict[str
         )
         fitted = fit(_plain(task), some, place.inside(f"fold-{number}"))
         outputs = network.outputs(network.build_inference(task, fitted.body, parts.encoder), features[held])
-        scores.append(task.kind.scores(truth[held], outputs, task.kind.context(truth[train])))
-    return {
-        name: {
-            "mean": float(np.mean(values)),
-            "deviation": float(np.std(values, ddof=1)),
-            "values": values,
-        }
-        for name in scores[0]
-        if (values := [float(score[name]) for score in scores])
-    }
+        found.append(HeldOut(truth[held], outputs, truth[train]))
+    return found
 
 
 def _plain(task: Task) -> Task:

@@ -14,6 +14,7 @@ from tiltyard import environment, files
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.errors import DataError
+from tiltyard.modeling.inference import held_out
 from tiltyard.preparation.training_rows import TrainingRows
 from tiltyard.training import ensemble
 from tiltyard.training.constant_baseline import baseline_losses
@@ -39,13 +40,14 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
 
     state = workspace.state(task.name, "train")
     place = RunPaths(state, workspace.logs(task.name), task.name)
-    folds = {"folds": cross_validate(task, parts, place)} if task.train.folds else {}
+    folds = cross_validate(task, parts, place) if task.train.folds else []
     body, record = fit_all(task, parts, place)
     model = network.build_inference(task, body, parts.encoder, _ends(task, parts, body))
     with files.replacing_folder(workspace.out(task.name, "train")) as folder:
         parts.encoder.save(folder / "encoder.json")
+        if folds:
+            held_out.save(folder / "folds.npz", folds)
         record |= {
-            **folds,
             **parts.inherited,
             "parity": export(model, folder, _asked(parts, model)),
         }

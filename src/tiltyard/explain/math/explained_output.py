@@ -9,7 +9,7 @@ import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.modeling.inference.predictor import Predictor
-from tiltyard.modeling.metrics.classification import probabilities
+from tiltyard.modeling.problems.classification import probabilities
 
 if TYPE_CHECKING:
     from tiltyard.modeling.problems.base import Target

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from tiltyard import environment, files
+from tiltyard import environment
 from tiltyard.arrays import Array, Rows, take
 from tiltyard.config.task import Task
 from tiltyard.figures import Figure
@@ -74,8 +74,7 @@ class Explained:
     @cached_property
     def context(self) -> Context:
         """What the metric must know of the training rows."""
-        found: Context = files.read_json(self.workspace.out(self.task.name, "prepare") / "split.json")["context"]
-        return found
+        return self.task.evaluator.context(self.parts.train[1])
 
     @property
     def generator(self) -> np.random.Generator:

@@ -12,7 +12,7 @@ from tiltyard.config.task import Task
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, together
 from tiltyard.gate.duel import Ask, Duel
 from tiltyard.modeling.columns.number import Number
-from tiltyard.modeling.metrics.classification import probabilities
+from tiltyard.modeling.problems.classification import probabilities
 
 
 class Behaviour(Check):

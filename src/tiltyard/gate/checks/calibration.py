@@ -10,7 +10,7 @@ from tiltyard.arrays import Array
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation
 from tiltyard.gate.duel import Duel
 from tiltyard.modeling.metrics import scores
-from tiltyard.modeling.metrics.classification import probabilities
+from tiltyard.modeling.problems.classification import probabilities
 
 DRAWS = 500
 SURE = 0.99  # that it is not chance: of thirty rows four may be wrong where one is to be expected

@@ -11,7 +11,7 @@ from tiltyard.arrays import Array
 from tiltyard.evaluation.slices import MIN_ROWS, Part, groups
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, together
 from tiltyard.gate.duel import Duel
-from tiltyard.modeling.metrics.classification import probabilities
+from tiltyard.modeling.problems.classification import probabilities
 
 
 class Rate(NamedTuple):

@@ -7,7 +7,7 @@ from typing import ClassVar
 from tiltyard.arrays import Array
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation
 from tiltyard.gate.duel import Duel
-from tiltyard.modeling.metrics.classification import probabilities
+from tiltyard.modeling.problems.classification import probabilities
 
 
 class Mcnemar(Check):

@@ -22,7 +22,7 @@ class RequiredMetrics(Check):
             raise NotApplicableError("gate.require names no value")
         found = []
         for name, least in wanted.items():
-            metric = duel.task.kind.metrics[name]
+            metric = duel.task.evaluator.metrics[name]
             value = metric.score(duel.truth, duel.challenger, duel.context)
             most = "at least" if metric.higher_is_better else "at most"
             text = f"{name} {value:.4g}; expected {most} {least:g}"

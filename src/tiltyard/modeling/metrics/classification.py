@@ -1,46 +1,18 @@
-"""What is read off predicted labels: the confusion matrix with its figures, and the curves over all thresholds."""
+"""What is read off predicted labels: the confusion matrix, and what is read off that."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import numpy as np
 
-from tiltyard import figures as exhibit
 from tiltyard.arrays import Array
-from tiltyard.figures import Figure
-from tiltyard.modeling.metrics import curves, scores
-from tiltyard.modeling.metrics.predictions import Predictions
-
-DRAWN, POINTS = 6, 200  # curves that can be told apart, and points of each
-NOTHING = curves.Roc(np.array([np.inf, 0.0]), np.array([0.0, 1.0]), np.array([0.0, 1.0]))  # of rows of one class alone
-
-
-def probabilities(outputs: Array) -> Array:
-    """Return a probability for each class: a single sigmoid output is the second class's."""
-    return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
+from tiltyard.modeling.metrics import scores
+from tiltyard.modeling.problems.classification import probabilities
 
 
 def matrix(truth: Array, outputs: Array) -> Array:
     """Return the confusion matrix of the most probable labels."""
     shares = probabilities(outputs)
     return scores.confusion(truth, shares.argmax(axis=1), shares.shape[1])
-
-
-def exhibits(predictions: Predictions) -> list[Figure]:
-    """Show the matrix, then the curves."""
-    return [_confusion(predictions), *_readings(predictions), *_curves(predictions), _calibration(predictions)]
-
-
-def mean_roc(predictions: Predictions) -> curves.Roc:
-    """Return the mean of the curves of all classes."""
-    return curves.macro([*rocs(predictions).values()] or [NOTHING])
-
-
-def rocs(predictions: Predictions) -> dict[str, curves.Roc]:
-    """Return the curve of each class against the others; of two classes only the second's: they are mirrored."""
-    return {name: curves.roc(inside, score) for name, inside, score in _against(predictions)}
 
 
 def binary_metrics(table: Array) -> dict[str, float]:
@@ -59,95 +31,6 @@ def binary_metrics(table: Array) -> dict[str, float]:
         "error of the commoner label": (min(ill, well), rows),
     }
     return {name: part / whole if whole else float("nan") for name, (part, whole) in figures.items()}
-
-
-def _against(predictions: Predictions) -> Iterator[tuple[str, Array, Array]]:
-    """Yield each class that has rows and others: its name, which rows are of it, and the probability that they got."""
-    shares, truth = probabilities(predictions.outputs).astype(np.float64), predictions.truth.astype(np.int64)
-    for place, name in enumerate(predictions.classes):
-        inside = truth == place
-        if 0 < inside.sum() < len(truth) and (place or len(predictions.classes) > 2):
-            yield name, inside, shares[:, place]
-
-
-def _confusion(predictions: Predictions) -> Figure:
-    return exhibit.matrix(
-        "Confusion",
-        "Test rows by actual and predicted label; the shade is the share of the actual label's rows.",
-        ("Actual", "Predicted"),
-        (predictions.classes, predictions.classes),
-        matrix(predictions.truth, predictions.outputs),
-        by_row=True,
-    )
-
-
-def _readings(predictions: Predictions) -> list[Figure]:
-    """Of two classes, draw up what the matrix tells."""
-    if len(predictions.classes) != 2:
-        return []
-    told = binary_metrics(matrix(predictions.truth, predictions.outputs))
-    text = f"Where {predictions.classes[1]} is what is looked for."
-    return [exhibit.table("Read off the matrix", text, [{"figure": n, "value": finite(v)} for n, v in told.items()])]
-
-
-def _curves(predictions: Predictions) -> list[Figure]:
-    """Draw ROC and precision over recall for each class, the worst ones first where there are many."""
-    found = rocs(predictions)
-    if not found:
-        return []
-    names = sorted(found, key=lambda name: found[name].area)[:DRAWN]
-    precise = {name: curves.precision(inside, score) for name, inside, score in _against(predictions)}
-    some = f"the {DRAWN} worst of {len(found)} classes" if len(found) > DRAWN else "each class against the others"
-    mean = curves.macro([*found.values()])
-    roc = {f"{name}, {found[name].area:.3f}": _roc(found[name]) for name in names}
-    if len(found) > 1:
-        roc[f"mean, {np.mean([curve.area for curve in found.values()]):.3f}"] = {**_roc(mean), "strong": True}
-    roc["by chance"] = {"x": [0, 1], "y": [0, 1], "dashed": True}
-    return [
-        exhibit.lines(
-            "ROC",
-            f"What is found over what is falsely alarmed, at every threshold: {some}, with the area below.",
-            ("False positive rate", "True positive rate"),
-            roc,
-            square=True,
-        ),
-        exhibit.lines(
-            "Precision and recall",
-            f"How much of what is found is right, over how much is found: {some}, with the mean precision.",
-            ("Recall", "Precision"),
-            {f"{name}, {precise[name].average:.3f}": _precise(precise[name]) for name in names},
-            square=True,
-        ),
-    ]
-
-
-def _roc(curve: curves.Roc) -> dict[str, Any]:
-    places = curves.thin(curve.threshold, POINTS)
-    told = {"threshold": curve.threshold[places]} if np.isfinite(curve.threshold[-1]) else {}
-    return {"x": curve.false_positive[places], "y": curve.true_positive[places], **told}
-
-
-def _precise(curve: curves.Precision) -> dict[str, Any]:
-    places = curves.thin(curve.threshold, POINTS)
-    return {"x": curve.recall[places], "y": curve.precision[places], "threshold": curve.threshold[places]}
-
-
-def _calibration(predictions: Predictions) -> Figure:
-    """Draw how often what is stated comes: of the likeliest label, or of the second of two."""
-    shares, truth = probabilities(predictions.outputs).astype(np.float64), predictions.truth.astype(np.int64)
-    two = len(predictions.classes) == 2
-    stated, came = (shares[:, 1], truth == 1) if two else (shares.max(axis=1), shares.argmax(axis=1) == truth)
-    found, what = curves.calibration(came, stated), predictions.classes[1] if two else "the likeliest label"
-    return exhibit.lines(
-        "Calibration",
-        f"How often {what} is right among answers that are about as sure; on the line a stated 70 % means 70 %.",
-        ("Stated probability", "Came true"),
-        {
-            "model": {"x": found.stated, "y": found.came, "rows": found.rows, "dots": True},
-            "honest": {"x": [0, 1], "y": [0, 1], "dashed": True},
-        },
-        square=True,
-    )
 
 
 def finite(value: float) -> float | None:

@@ -1,5 +1,5 @@
-"""Problems, one a file: what is learned, how an output becomes an answer, and which metrics apply.
+"""Problems, one a file: what is learned, and how an output becomes an answer.
 
-A problem knows no columns and no model.
+A problem knows no model, and measures nothing: that is for evaluators.
 Start with base.py.
 """

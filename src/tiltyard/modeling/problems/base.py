@@ -1,4 +1,4 @@
-"""The type of a problem: which outputs and losses fit, what is measured, what must be beaten, what is answered."""
+"""The type of a problem: which outputs and losses fit, what is learned, and what is answered."""
 
 from __future__ import annotations
 
@@ -11,15 +11,10 @@ from pydantic import Field
 
 from tiltyard.arrays import Array, Fitted, Rows
 from tiltyard.errors import RequestError
-from tiltyard.figures import Figure
 from tiltyard.modeling.columns.base import Column
-from tiltyard.modeling.metrics.base import Context, Metric
-from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.settings import Bounds, Settings
 
 Run = Callable[[Rows], Array]  # asks the model: parsed rows to outputs
-
-TRUTH = "truth"  # the name under which a baseline finds the truth, where it is scored step by step as the model is
 
 
 class Target(Settings):
@@ -77,7 +72,7 @@ class FittedEncoder(Protocol):
 
 
 class Problem(ABC):
-    """What a task wants; plug-ins in problems/ say what each kind means.
+    """What a task learns and answers; plug-ins in problems/ say what each kind means, those in evaluators/ measure it.
 
     `truth` is one number a row: the value itself, or the place of the label among the classes; or several, or a text.
     `outputs` is what the ONNX model gives, (rows, units), or what `condense` makes of it.
@@ -86,9 +81,7 @@ class Problem(ABC):
     losses: ClassVar[
         dict[str, tuple[str, ...]]
     ]  # output activation -> losses that go with it; the first of each is usual
-    metrics: ClassVar[dict[str, Metric]]
     targets: ClassVar[str]  # "number", "label" or "text"
-    baseline_title: ClassVar[str]  # what the baseline answers
 
     @abstractmethod
     def units(self, target: Target, output: str, encoder: FittedEncoder) -> int:
@@ -118,14 +111,6 @@ class Problem(ABC):
         return self.answer(outputs, encoder.classes)
 
     @abstractmethod
-    def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
-        """Return the outputs of the simplest honest model for the metric: without features, or a past value."""
-
-    @abstractmethod
-    def context(self, train: Array) -> dict[str, float]:
-        """Learn from the training targets what metrics need."""
-
-    @abstractmethod
     def answer(self, outputs: Array, classes: list[str]) -> list[Any]:
         """Turn outputs into what a REST client receives, one an instance."""
 
@@ -136,19 +121,3 @@ class Problem(ABC):
     @abstractmethod
     def json_schema(self, target: Target) -> dict[str, Any]:
         """Describe one answer to a REST client."""
-
-    @abstractmethod
-    def details(self, predictions: Predictions) -> dict[str, Any]:
-        """Return what the report holds beyond metrics, as JSON: tables, worst rows."""
-
-    @abstractmethod
-    def plots(self, predictions: Predictions) -> dict[str, dict[str, list[Any]]]:
-        """Return the data behind the pictures, by name: columns that become a CSV file."""
-
-    @abstractmethod
-    def exhibits(self, predictions: Predictions) -> list[Figure]:
-        """Show the predictions to people."""
-
-    def scores(self, truth: Array, outputs: Array, context: Context) -> dict[str, float]:
-        """Measure everything."""
-        return {name: metric.score(truth, outputs, context) for name, metric in self.metrics.items()}

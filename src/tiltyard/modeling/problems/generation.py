@@ -12,24 +12,18 @@ import numpy as np
 
 from tiltyard import deadline
 from tiltyard.arrays import Array, Rows
-from tiltyard.figures import Figure, spread
 from tiltyard.modeling.columns._vocabulary import UNKNOWN
 from tiltyard.modeling.columns.prose import Prose, ids
-from tiltyard.modeling.metrics import by_problem
-from tiltyard.modeling.metrics.predictions import Predictions
-from tiltyard.modeling.problems.base import TRUTH, FittedEncoder, Problem, Run, Target
+from tiltyard.modeling.problems.base import FittedEncoder, Problem, Run, Target
 
-LISTED = 10
 LEAST = 1e-12  # a probability that float32 has rounded to zero
 
 
 class Generation(Problem):
-    """A softmax over the characters at every step; the baseline counts which character follows two others."""
+    """A softmax over the characters at every step."""
 
     losses: ClassVar = {"softmax": ("sparse_categorical_crossentropy",)}
     targets: ClassVar = "text"
-    baseline_title: ClassVar = "how often a character follows the two before it in the training rows"
-    metrics: ClassVar = by_problem.GENERATION
 
     def units(self, target: Target, output: str, encoder: FittedEncoder) -> int:
         """One an id."""
@@ -77,48 +71,11 @@ class Generation(Problem):
         """Text."""
         return {"type": "string"}
 
-    def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
-        """Count three characters in a row, and be judged as the model is."""
-        from tiltyard.modeling.metrics.ngram import Ngram
-
-        (texts,) = [values["text"] for name, values in rows.items() if name != TRUTH]
-        return Ngram(map(str, train)).judged(texts, rows[TRUTH])
-
-    def context(self, train: Array) -> dict[str, float]:
-        """Nothing is needed."""
-        return {}
-
-    def details(self, predictions: Predictions) -> dict[str, Any]:
-        """The windows that surprised the most."""
-        each = _each(predictions.outputs)
-        worst = np.argsort(-each, kind="stable")[:LISTED]
-        rows = zip(predictions.number[worst], each[worst], predictions.truth[worst], strict=True)
-        return {"worst": [{"row": int(n), "perplexity": float(p), "text": str(text)} for n, p, text in rows]}
-
-    def plots(self, predictions: Predictions) -> dict[str, dict[str, list[Any]]]:
-        """Perplexity of every window, in their order."""
-        model, baseline = _each(predictions.outputs), _each(predictions.baseline)
-        return {
-            "perplexity": {"row": predictions.number.tolist(), "model": model.tolist(), "baseline": baseline.tolist()}
-        }
-
-    def exhibits(self, predictions: Predictions) -> list[Figure]:
-        """How much windows surprise."""
-        found = {"model": _each(predictions.outputs), "baseline": _each(predictions.baseline)}
-        return [
-            spread("Perplexity of a window", "How many characters the model wavers between, window by window.", found)
-        ]
-
 
 def _prose(encoder: FittedEncoder) -> tuple[str, Prose]:
     ((name, column),) = encoder.columns.items()
     assert isinstance(column, Prose)  # noqa: S101 - for the type checker: a task is refused otherwise
     return name, column
-
-
-def _each(judged: Array) -> Array:
-    each: Array = np.exp(judged[:, 0] / judged[:, 2])
-    return each
 
 
 def _draw(guesses: Array, temperature: float, chance: np.random.Generator) -> int:

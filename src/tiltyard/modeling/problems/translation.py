@@ -10,25 +10,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tiltyard.arrays import Array, Fitted, Rows, count
+from tiltyard.arrays import Array, Fitted, Rows
 from tiltyard.errors import DataError
-from tiltyard.figures import Figure, spread
 from tiltyard.modeling.columns._vocabulary import END, PAD, START, learned
-from tiltyard.modeling.metrics import by_problem
-from tiltyard.modeling.metrics.predictions import Predictions
-from tiltyard.modeling.problems.base import TRUTH, FittedEncoder, Problem, Run, Target
+from tiltyard.modeling.problems.base import FittedEncoder, Problem, Run, Target
 
-LISTED = 10
 MEASURES = ("exact", "edits", "length")
 
 
 class Translation(Problem):
-    """A softmax over the target's words or characters at every step; the baseline always answers the same."""
+    """A softmax over the target's words or characters at every step."""
 
     losses: ClassVar = {"softmax": ("sparse_categorical_crossentropy",)}
     targets: ClassVar = "text"
-    baseline_title: ClassVar = "the answer that is commonest in the training rows"
-    metrics: ClassVar = by_problem.TRANSLATION
 
     def fit(self, target: Target, truth: Array) -> Fitted:
         """Learn the words or characters of answers; each ends with a sign of its own."""
@@ -70,44 +64,6 @@ class Translation(Problem):
     def json_schema(self, target: Target) -> dict[str, Any]:
         """Text."""
         return {"type": "string"}
-
-    def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
-        """The commonest training answer, for every row."""
-        values, counts = np.unique(train, return_counts=True)
-        return judged([str(values[counts.argmax()])] * count(rows), rows[TRUTH], "characters")
-
-    def context(self, train: Array) -> dict[str, float]:
-        """Nothing is needed."""
-        return {}
-
-    def details(self, predictions: Predictions) -> dict[str, Any]:
-        """The wrong answers, those with the most edits first."""
-        outputs, truth = predictions.outputs, predictions.truth
-        worst = [place for place in np.argsort(-outputs["edits"], kind="stable") if not outputs["exact"][place]]
-        return {
-            "worst": [
-                {
-                    "row": int(predictions.number[place]),
-                    "actual": str(truth[place]),
-                    "predicted": str(outputs["text"][place]),
-                    "edits": int(outputs["edits"][place]),
-                }
-                for place in worst[:LISTED]
-            ]
-        }
-
-    def plots(self, predictions: Predictions) -> dict[str, dict[str, list[Any]]]:
-        """How many answers need how many edits."""
-        edits = predictions.outputs["edits"].astype(np.int64)
-        return {"edits": {"row": predictions.number.tolist(), "edits": edits.tolist()}}
-
-    def exhibits(self, predictions: Predictions) -> list[Figure]:
-        """How many edits answers need."""
-        found = {
-            name: judged["edits"]
-            for name, judged in (("model", predictions.outputs), ("baseline", predictions.baseline))
-        }
-        return [spread("Edits", "From the answer to the truth: insertions, deletions and changes.", found)]
 
 
 def split(text: str, by: str) -> list[str]:

@@ -49,7 +49,7 @@ def summary(task: Task, report: Json) -> Json:
         "purpose": task.kind.purpose(task.target),
         "target": {"column": target.column, "unit": target.unit, "interval": target.interval},
         "figures": [_figure(task, report, name) for name in report["metrics"]],
-        "baseline": task.kind.baseline_title,
+        "baseline": task.evaluator.baseline_title,
         "confidence": task.gate.confidence,
         "rows": report["rows"],
         "data": report["data"],
@@ -59,7 +59,7 @@ def summary(task: Task, report: Json) -> Json:
 
 def _figure(task: Task, report: Json, name: str) -> Json:
     """Return a metric with what it means, beside the baseline's; one without an interval has none to show."""
-    metric = task.kind.metrics[name]
+    metric = task.evaluator.metrics[name]
     return {
         "name": name,
         "title": metric.title,
@@ -102,7 +102,7 @@ def _figures(task: Task, report: Json) -> str:
     for name, value in report["metrics"].items():
         low, high = report["intervals"].get(name) or (None, None)
         interval = f"{low:.4g} to {high:.4g}" if low is not None else "not computed"
-        title = f"{task.kind.metrics[name].title}{' (gate)' if name == task.gate.metric else ''}"
+        title = f"{task.evaluator.metrics[name].title}{' (gate)' if name == task.gate.metric else ''}"
         lines.append(f"| {title} | {value:.4g} | {interval} | {report['baseline'][name]:.4g} |")
     share = f"{task.gate.confidence:.0%}"
     return "\n".join(lines) + f"\n\nOn {report['rows']['test']} test rows; {share} bootstrap intervals."

@@ -1,0 +1,140 @@
+"""Measuring predicted labels: metrics, class shares as the baseline, the confusion matrix and the rows missed worst."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tiltyard.arrays import Array, Rows, count
+from tiltyard.figures import Figure
+from tiltyard.modeling.evaluators import _label_figures
+from tiltyard.modeling.evaluators.base import Evaluator
+from tiltyard.modeling.metrics import scores
+from tiltyard.modeling.metrics.base import Context, Metric
+from tiltyard.modeling.metrics.classification import finite, matrix
+from tiltyard.modeling.metrics.predictions import Predictions
+from tiltyard.modeling.problems.classification import probabilities
+
+WORST = 10  # rows listed in a report
+
+
+def _of_matrix(score: Callable[[Array], float]) -> Callable[[Array, Array, Context], float]:
+    return lambda truth, outputs, _: score(matrix(truth, outputs))
+
+
+def _of_shares(score: Callable[[Array, Array], float]) -> Callable[[Array, Array, Context], float]:
+    return lambda truth, outputs, _: score(truth, probabilities(outputs))
+
+
+METRICS: dict[str, Metric] = {
+    "accuracy": Metric(
+        "Accuracy",
+        _of_matrix(scores.accuracy),
+        higher_is_better=True,
+        meaning="how often the likeliest label is the right one",
+    ),
+    "balanced_accuracy": Metric(
+        "Balanced accuracy (mean recall over the classes)",
+        _of_matrix(scores.balanced_accuracy),
+        higher_is_better=True,
+        meaning="how often a row of a class is found, all classes counting alike",
+    ),
+    "macro_f1": Metric(
+        "Macro F1 (mean over the classes)",
+        _of_matrix(scores.macro_f1),
+        higher_is_better=True,
+        meaning="how well labels are found without false alarms, all classes counting alike",
+    ),
+    "log_loss": Metric(
+        "Log loss",
+        _of_shares(scores.log_loss),
+        higher_is_better=False,
+        meaning="how surprising the right labels are to the model; 0 if it was sure of each",
+    ),
+    "brier": Metric(
+        "Brier score",
+        _of_shares(scores.brier),
+        higher_is_better=False,
+        meaning="how far the probabilities lie from what came, squared; 0 if each was sure and right",
+    ),
+    "calibration_error": Metric(
+        "Expected calibration error",
+        _of_shares(scores.ece),
+        higher_is_better=False,
+        meaning="how far being sure lies from being right, among answers that are as sure",
+    ),
+    "roc_auc": Metric(
+        "ROC AUC (mean over the classes)",
+        _of_shares(scores.roc_auc),
+        higher_is_better=True,
+        meaning="how often a row of a class is held likelier to be of it than one that is not",
+    ),
+}
+
+
+class Classification(Evaluator):
+    """The baseline knows only how frequent each class is."""
+
+    metrics: ClassVar = METRICS
+    baseline_title: ClassVar = "how frequent each class is in the training rows"
+
+    def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
+        """Return the class shares of the training rows, for every row: its label is the majority's."""
+        shares = np.bincount(train.astype(np.int64)) / len(train)
+        return np.tile(shares, (count(rows), 1))
+
+    def details(self, predictions: Predictions) -> dict[str, Any]:
+        """Return the confusion matrix, a table by class, and the rows whose true label got the least probability."""
+        table = matrix(predictions.truth, predictions.outputs)
+        return {
+            "confusion": table.tolist(),
+            "per_class": _by_class(table, predictions.classes),
+            "worst": _worst(predictions),
+        }
+
+    def plots(self, predictions: Predictions) -> dict[str, dict[str, list[Any]]]:
+        """Return actual and predicted label of every row, and the curves for DVC to draw, the mean over classes."""
+        names = np.array(predictions.classes)
+        predicted = names[probabilities(predictions.outputs).argmax(axis=1)]
+        actual = names[predictions.truth.astype(np.int64)]
+        mean = _label_figures.mean_roc(predictions)
+        return {
+            "confusion": {"actual": actual.tolist(), "predicted": predicted.tolist()},
+            "roc": {"false_positive": mean.false_positive.tolist(), "true_positive": mean.true_positive.tolist()},
+        }
+
+    def figures(self, predictions: Predictions) -> list[Figure]:
+        """Return the confusion matrix, and the curves over all thresholds."""
+        return _label_figures.drawn(predictions)
+
+
+def _by_class(table: Array, classes: list[str]) -> list[dict[str, Any]]:
+    """Return a line a class; a ratio over nothing is None."""
+    columns = {"precision": scores.precision(table), "recall": scores.recall(table), "f1": scores.f1(table)}
+    return [
+        {
+            "class": name,
+            "rows": int(table[place].sum()),
+            **{column: finite(values[place]) for column, values in columns.items()},
+        }
+        for place, name in enumerate(classes)
+    ]
+
+
+def _worst(predictions: Predictions) -> list[dict[str, Any]]:
+    """Return the rows answered wrongly, the most surely wrong first."""
+    shares, truth = probabilities(predictions.outputs), predictions.truth.astype(np.int64)
+    answer = shares.argmax(axis=1)
+    given = shares[np.arange(len(truth)), truth]
+    wrong = [place for place in np.argsort(given, kind="stable") if answer[place] != truth[place]]
+    return [
+        {
+            "row": int(predictions.number[place]),
+            "actual": predictions.classes[truth[place]],
+            "predicted": predictions.classes[answer[place]],
+            "probability_of_actual": float(given[place]),
+        }
+        for place in wrong[:WORST]
+    ]

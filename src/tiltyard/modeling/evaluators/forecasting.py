@@ -1,0 +1,161 @@
+"""Measuring forecasts: errors over all steps and by step, and persistence as the baseline."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tiltyard.arrays import Array, Rows
+from tiltyard.figures import Figure, lines
+from tiltyard.modeling.evaluators import regression
+from tiltyard.modeling.evaluators.regression import Regression, compared
+from tiltyard.modeling.metrics import scores
+from tiltyard.modeling.metrics.base import Context, Metric
+from tiltyard.modeling.metrics.predictions import Predictions
+
+SHOWN = 200  # steps that can still be told apart
+LEAST = 1e-200  # a naive error that others may be divided by: what is divided by less may be infinite
+
+
+def ahead(outputs: Array) -> Array:
+    """Return the forecasts alone: (rows, steps)."""
+    return outputs[:, 0] if outputs.ndim == 3 else outputs
+
+
+def _of_all(score: Callable[[Array, Array], float]) -> Callable[[Array, Array, Context], float]:
+    """Measure all steps alike."""
+    return lambda truth, outputs, _: score(truth.ravel(), ahead(outputs).ravel())
+
+
+def _mase(truth: Array, outputs: Array, context: Context) -> float:
+    return scores.mae(truth.ravel(), ahead(outputs).ravel()) / context["naive_mae"]
+
+
+METRICS: dict[str, Metric] = {
+    "rmse": dataclasses.replace(regression.METRICS["rmse"], score=_of_all(scores.rmse)),
+    "mae": dataclasses.replace(regression.METRICS["mae"], score=_of_all(scores.mae)),
+    "mase": Metric(
+        "MASE (error over that of the naive forecast in training)",
+        _mase,
+        higher_is_better=False,
+        meaning="the mean miss over that of answering with the last value; below 1 is better than that",
+    ),
+}
+
+
+class Forecasting(Regression):
+    """The baseline is persistence: tomorrow is like today, or like the day a season before."""
+
+    metrics: ClassVar = METRICS
+    baseline_title: ClassVar = "the last value seen, or that a season before"
+
+    def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
+        """Return the naive forecasts, which are what the rows hold here."""
+        (naive,) = rows.values()
+        return naive.astype(np.float64)
+
+    def context(self, train: Array) -> dict[str, float]:
+        """Return the mean absolute error of the naive forecast over the training targets, which follow each other."""
+        naive = float(np.mean(np.abs(np.diff(train, axis=0)))) if len(train) > 1 else 0.0
+        return {"naive_mae": naive if naive > LEAST else 1.0}
+
+    def details(self, predictions: Predictions) -> dict[str, Any]:
+        """Return the largest and smallest errors of any step; each step by itself, if there are several or ends."""
+        details, steps = super().details(_flat(predictions)), _steps(predictions)
+        if len(steps) == 1 and predictions.outputs.ndim == 2:
+            return details
+        for name in ("worst", "best"):
+            details[name] = [_placed(record, len(steps)) for record in details[name]]
+        return {**details, "by_step": steps}
+
+    def plots(self, predictions: Predictions) -> dict[str, dict[str, list[Any]]]:
+        """Return truth, forecast and baseline of the first step in time, and the residuals of all."""
+        series = {
+            "row": predictions.number,
+            "actual": predictions.truth.reshape(len(predictions.truth), -1)[:, 0].astype(np.float64),
+            "forecast": ahead(predictions.outputs)[:, 0].astype(np.float64),
+            "baseline": predictions.baseline[:, 0].astype(np.float64),
+        }
+        drawn = {"forecast": {name: values.tolist() for name, values in series.items()}}
+        if predictions.truth.ndim > 1:
+            columns = _steps(predictions)
+            drawn["steps"] = {name: [step[name] for step in columns] for name in columns[0]}
+        return {**drawn, **super().plots(_flat(predictions))}
+
+    def figures(self, predictions: Predictions) -> list[Figure]:
+        """Return the end of the series with its forecast, the error by step, and the residuals."""
+        flat = _flat(predictions)
+        several = [_by_step(_steps(predictions))] if predictions.truth.ndim > 1 else []
+        return [_course(predictions), *several, *compared(flat.truth, flat.outputs[:, 0], predictions.target)]
+
+
+def _course(predictions: Predictions) -> Figure:
+    """Show what came, what was forecast a step ahead, and the baseline."""
+    truth = predictions.truth.reshape(len(predictions.truth), -1)[-SHOWN:, 0]
+    value, rows = ahead(predictions.outputs)[-SHOWN:, 0], np.arange(len(predictions.truth))[-SHOWN:]
+    band = {}
+    if predictions.outputs.ndim == 3:
+        low, high = predictions.outputs[-SHOWN:, 1, 0], predictions.outputs[-SHOWN:, 2, 0]
+        band = {"band": {"x": rows, "low": low.astype(np.float64), "high": high.astype(np.float64)}}
+    return lines(
+        "Forecast",
+        f"The last {len(rows)} test rows: what came, what was forecast, and the baseline.",
+        ("Test row", predictions.target),
+        {
+            "actual": {"x": rows, "y": truth.astype(np.float64)},
+            "forecast": {"x": rows, "y": value.astype(np.float64)},
+            "baseline": {"x": rows, "y": predictions.baseline[-SHOWN:, 0].astype(np.float64), "dashed": True},
+        },
+        **band,
+    )
+
+
+def _by_step(steps: list[dict[str, Any]]) -> Figure:
+    """Show the error by how far ahead the forecast looks."""
+    places = [step["step"] for step in steps]
+    return lines(
+        "Error by step",
+        "By how far ahead the forecast looks, beside the baseline's.",
+        ("Steps ahead", "Root mean squared error"),
+        {
+            "forecast": {"x": places, "y": [step["rmse"] for step in steps]},
+            "baseline": {"x": places, "y": [step["baseline"] for step in steps], "dashed": True},
+        },
+        zero=True,
+    )
+
+
+def _placed(record: dict[str, Any], steps: int) -> dict[str, Any]:
+    """Separate the row from the step, which `_flat` numbered consecutively."""
+    row, step = divmod(record.pop("row"), steps)
+    return {"row": row, "step": step + 1, **record}
+
+
+def _flat(predictions: Predictions) -> Predictions:
+    """Return each step of each row as a row of one number, numbered through."""
+    steps = ahead(predictions.outputs).shape[1]
+    return dataclasses.replace(
+        predictions,
+        truth=predictions.truth.ravel(),
+        outputs=ahead(predictions.outputs).reshape(-1, 1),
+        baseline=predictions.baseline.reshape(-1, 1),
+        number=(predictions.number[:, None] * steps + np.arange(steps)).ravel(),
+    )
+
+
+def _steps(predictions: Predictions) -> list[dict[str, Any]]:
+    """Measure each step by itself: model, baseline, and how many true values lie between the ends."""
+    value, truth = ahead(predictions.outputs), predictions.truth.reshape(len(predictions.truth), -1)
+    rows = []
+    for step in range(value.shape[1]):
+        actual = truth[:, step]
+        row = {"step": step + 1, "rmse": scores.rmse(actual, value[:, step])}
+        row["baseline"] = scores.rmse(actual, predictions.baseline[:, step])
+        if predictions.outputs.ndim == 3:
+            low, high = predictions.outputs[:, 1, step], predictions.outputs[:, 2, step]
+            row["between_ends"] = float(np.mean((low <= actual) & (actual <= high)))
+        rows.append(row)
+    return rows

@@ -1,0 +1,88 @@
+"""Measuring text that goes on from a prompt: how much each character surprises, and counts of three as the baseline."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tiltyard.arrays import Array, Rows
+from tiltyard.figures import Figure, spread
+from tiltyard.modeling.evaluators.base import TRUTH, Evaluator
+from tiltyard.modeling.metrics.base import Context, Metric
+from tiltyard.modeling.metrics.ngram import Ngram
+from tiltyard.modeling.metrics.predictions import Predictions
+
+LISTED = 10
+
+
+def _bits(_: Array, judged: Array, __: Context) -> float:
+    return float(judged[:, 0].sum() / judged[:, 2].sum() / np.log(2))
+
+
+def _perplexity(_: Array, judged: Array, __: Context) -> float:
+    return float(np.exp(judged[:, 0].sum() / judged[:, 2].sum()))
+
+
+def _hits(_: Array, judged: Array, __: Context) -> float:
+    return float(judged[:, 1].sum() / judged[:, 2].sum())
+
+
+METRICS: dict[str, Metric] = {
+    "perplexity": Metric(
+        "Perplexity per character",
+        _perplexity,
+        higher_is_better=False,
+        meaning="between how many characters, equally likely, the model is in doubt",
+    ),
+    "bits": Metric(
+        "Bits per character",
+        _bits,
+        higher_is_better=False,
+        meaning="how surprising each next character is to the model",
+    ),
+    "accuracy": Metric(
+        "Accuracy (next character)",
+        _hits,
+        higher_is_better=True,
+        meaning="how often the likeliest next character is the right one",
+    ),
+}
+
+
+class Generation(Evaluator):
+    """The baseline counts which character follows two others."""
+
+    metrics: ClassVar = METRICS
+    baseline_title: ClassVar = "how often a character follows the two before it in the training rows"
+
+    def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
+        """Return what counts of three characters in a row get, judged as the model is."""
+        (texts,) = [values["text"] for name, values in rows.items() if name != TRUTH]
+        return Ngram(map(str, train)).judged(texts, rows[TRUTH])
+
+    def details(self, predictions: Predictions) -> dict[str, Any]:
+        """Return the windows that surprised the most."""
+        each = _each(predictions.outputs)
+        worst = np.argsort(-each, kind="stable")[:LISTED]
+        rows = zip(predictions.number[worst], each[worst], predictions.truth[worst], strict=True)
+        return {"worst": [{"row": int(n), "perplexity": float(p), "text": str(text)} for n, p, text in rows]}
+
+    def plots(self, predictions: Predictions) -> dict[str, dict[str, list[Any]]]:
+        """Return the perplexity of every window, in their order."""
+        model, baseline = _each(predictions.outputs), _each(predictions.baseline)
+        return {
+            "perplexity": {"row": predictions.number.tolist(), "model": model.tolist(), "baseline": baseline.tolist()}
+        }
+
+    def figures(self, predictions: Predictions) -> list[Figure]:
+        """Return how much windows surprise."""
+        found = {"model": _each(predictions.outputs), "baseline": _each(predictions.baseline)}
+        return [
+            spread("Perplexity of a window", "How many characters the model wavers between, window by window.", found)
+        ]
+
+
+def _each(judged: Array) -> Array:
+    each: Array = np.exp(judged[:, 0] / judged[:, 2])
+    return each

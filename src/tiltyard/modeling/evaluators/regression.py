@@ -1,0 +1,104 @@
+"""Measuring predicted numbers: errors, the best constant as the baseline, and how errors are spread."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tiltyard.arrays import Array, Rows, count
+from tiltyard.figures import Figure, points, spread
+from tiltyard.modeling.evaluators.base import Evaluator
+from tiltyard.modeling.metrics import scores
+from tiltyard.modeling.metrics.base import Metric
+from tiltyard.modeling.metrics.predictions import Predictions
+
+LISTED = 10  # rows of each end in a report
+
+
+METRICS: dict[str, Metric] = {
+    "rmse": Metric(
+        "Root mean squared error (RMSE)",
+        lambda t, o, _: scores.rmse(t, o[:, 0]),
+        higher_is_better=False,
+        meaning="by how much answers miss, large misses weighing more",
+    ),
+    "mae": Metric(
+        "Mean absolute error (MAE)",
+        lambda t, o, _: scores.mae(t, o[:, 0]),
+        higher_is_better=False,
+        meaning="by how much answers miss on average",
+    ),
+    "r2": Metric(
+        "R² (variance explained)",
+        lambda t, o, _: scores.r2(t, o[:, 0]),
+        higher_is_better=True,
+        meaning="the share of what makes rows differ that the answers account for",
+    ),
+}
+
+
+class Regression(Evaluator):
+    """The baseline is the best constant."""
+
+    metrics: ClassVar = METRICS
+    baseline_title: ClassVar = "the mean of the training rows; their median where absolute errors decide"
+
+    def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
+        """Return the best constant of the training rows, for every row: absolute errors are least from the median."""
+        return np.full((count(rows), 1), np.median(train) if metric == "mae" else train.mean())
+
+    def details(self, predictions: Predictions) -> dict[str, Any]:
+        """Return the rows with the largest and with the smallest errors."""
+        order = np.argsort(-np.abs(predictions.outputs[:, 0] - predictions.truth), kind="stable")
+        return {"worst": _rows(predictions, order[:LISTED]), "best": _rows(predictions, order[::-1][:LISTED])}
+
+    def plots(self, predictions: Predictions) -> dict[str, dict[str, list[Any]]]:
+        """Return prediction and residual of every row."""
+        value = predictions.outputs[:, 0].astype(np.float64)
+        residual = value - predictions.truth
+        return {"residuals": {"predicted": value.tolist(), "residual": residual.tolist()}}
+
+    def figures(self, predictions: Predictions) -> list[Figure]:
+        """Return predicted over actual, residuals, and how they are spread."""
+        return compared(predictions.truth, predictions.outputs[:, 0], predictions.target)
+
+
+def compared(truth: Array, value: Array, target: str) -> list[Figure]:
+    """Show numbers beside what they should have been."""
+    value, truth = value.astype(np.float64), truth.astype(np.float64)
+    missed = value - truth
+    return [
+        points(
+            "Predicted and actual",
+            "A point a test row; on the line the model is right.",
+            (f"Predicted {target}", f"Actual {target}"),
+            {"": (value, truth)},
+            diagonal=True,
+        ),
+        points(
+            "Residuals",
+            "A model that has learned everything leaves a shapeless cloud around zero.",
+            (f"Predicted {target}", "Predicted minus actual"),
+            {"": (value, missed)},
+            level=0,
+        ),
+        spread(
+            "Errors",
+            f"Predicted minus actual, by test rows; {np.mean(missed):.3g} on the average.",
+            {"errors": missed},
+        ),
+    ]
+
+
+def _rows(predictions: Predictions, places: Array) -> list[dict[str, Any]]:
+    values = predictions.outputs[:, 0].astype(np.float64)
+    return [
+        {
+            "row": int(predictions.number[place]),
+            "actual": float(predictions.truth[place]),
+            "predicted": float(values[place]),
+            "error": float(values[place] - predictions.truth[place]),
+        }
+        for place in places
+    ]

@@ -1,0 +1,81 @@
+"""Measuring texts that must be right as a whole: exact answers, edits, and the commonest answer as the baseline."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tiltyard.arrays import Array, Rows, count
+from tiltyard.figures import Figure, spread
+from tiltyard.modeling.evaluators.base import TRUTH, Evaluator
+from tiltyard.modeling.metrics.base import Context, Metric
+from tiltyard.modeling.metrics.predictions import Predictions
+from tiltyard.modeling.problems.translation import judged
+
+LISTED = 10
+
+
+def _exact(_: Array, judged: Array, __: Context) -> float:
+    return float(judged["exact"].mean())
+
+
+def _edits(_: Array, judged: Array, __: Context) -> float:
+    return float(judged["edits"].sum() / max(judged["length"].sum(), 1.0))
+
+
+METRICS: dict[str, Metric] = {
+    "exact": Metric(
+        "Exact match (whole answers)",
+        _exact,
+        higher_is_better=True,
+        meaning="how often the whole answer is right, to the letter",
+    ),
+    "error_rate": Metric(
+        "Token error rate (edits per step of the truth)",
+        _edits,
+        higher_is_better=False,
+        meaning="how many edits make the answers right, for each step of the right ones",
+    ),
+}
+
+
+class Translation(Evaluator):
+    """The baseline always answers the same."""
+
+    metrics: ClassVar = METRICS
+    baseline_title: ClassVar = "the answer that is commonest in the training rows"
+
+    def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
+        """Return the commonest training answer, for every row."""
+        values, counts = np.unique(train, return_counts=True)
+        return judged([str(values[counts.argmax()])] * count(rows), rows[TRUTH], "characters")
+
+    def details(self, predictions: Predictions) -> dict[str, Any]:
+        """Return the wrong answers, those with the most edits first."""
+        outputs, truth = predictions.outputs, predictions.truth
+        worst = [place for place in np.argsort(-outputs["edits"], kind="stable") if not outputs["exact"][place]]
+        return {
+            "worst": [
+                {
+                    "row": int(predictions.number[place]),
+                    "actual": str(truth[place]),
+                    "predicted": str(outputs["text"][place]),
+                    "edits": int(outputs["edits"][place]),
+                }
+                for place in worst[:LISTED]
+            ]
+        }
+
+    def plots(self, predictions: Predictions) -> dict[str, dict[str, list[Any]]]:
+        """Return how many answers need how many edits."""
+        edits = predictions.outputs["edits"].astype(np.int64)
+        return {"edits": {"row": predictions.number.tolist(), "edits": edits.tolist()}}
+
+    def figures(self, predictions: Predictions) -> list[Figure]:
+        """Return how many edits answers need."""
+        found = {
+            name: judged["edits"]
+            for name, judged in (("model", predictions.outputs), ("baseline", predictions.baseline))
+        }
+        return [spread("Edits", "From the answer to the truth: insertions, deletions and changes.", found)]

@@ -1,0 +1,41 @@
+"""Cases of every problem: a truth, outputs that meet it, and rows as a baseline may look at them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tiltyard import plugins
+from tiltyard.arrays import Array, Rows
+from tiltyard.modeling.columns.prose import Prose
+from tiltyard.modeling.evaluators.base import TRUTH
+from tiltyard.modeling.problems.base import Problem
+from tiltyard.modeling.problems.generation import Generation
+from tiltyard.modeling.problems.translation import judged
+
+CLASSES = ["a", "b", "<c>"]
+
+
+def problem(name: str) -> Problem:
+    """Make the plug-in."""
+    made: Problem = plugins.load("problems", name)()
+    return made
+
+
+def case(kind: Problem, rows: int = 40) -> tuple[Array, Array, Rows]:
+    """Return a truth, the outputs that meet it, and rows whose last value is the truth before."""
+    if kind.targets == "label":
+        truth = np.arange(rows) % 3
+        return truth, np.eye(3)[truth], {"x": np.zeros(rows)}
+    if kind.targets == "text":
+        return texts(kind, rows)
+    truth = np.sin(np.arange(rows)) + 3
+    return truth, truth[:, None], {"x": np.roll(truth, 1)[:, None]}
+
+
+def texts(kind: Problem, rows: int) -> tuple[Array, Array, Rows]:
+    """Return texts of two kinds, most of them the first, and what is measured of those who know them."""
+    truth = np.array(["abcd" if row % 3 else "bcde" for row in range(rows)])
+    windows = Prose(length=4).windows(["zabc" if row % 3 else "abcd" for row in range(rows)])
+    perfect = np.tile([0.0, 4.0, 4.0], (rows, 1))
+    outputs = perfect if isinstance(kind, Generation) else judged([*truth], truth, "characters")
+    return truth, outputs, {"x": windows, TRUTH: truth}
