@@ -13,6 +13,7 @@ import keras
 from tiltyard.config import loader
 from tiltyard.preparation.training_rows import TrainingRows
 from tiltyard.training import network
+from tiltyard.training.objective import Objective
 from tiltyard.training.optimizer import optimizer
 from tiltyard.workspace import Workspace
 
@@ -24,7 +25,8 @@ def main(root: str, name: str) -> None:
     parts = TrainingRows.load(workspace.out(name, "prepare"))
     keras.utils.set_random_seed(task.train.seed)
     body = network.build_core(task, parts.encoder, parts.train[0].shape[1:])
-    model = network.build_trainer(task, body)
+    objective = Objective.of(task, parts.encoder)
+    model = network.build_trainer(task.train, body)
     steps = -(-len(parts.train[0]) // task.train.batch_size)
     model.compile(optimizer(task.train, steps), task.loss, metrics=["accuracy"] if task.classes else [])
     callbacks = [keras.callbacks.EarlyStopping("val_loss", patience=task.train.patience, restore_best_weights=True)]
@@ -34,8 +36,8 @@ def main(root: str, name: str) -> None:
     (features, truth), (later, target) = parts.train, parts.validation
     history = model.fit(
         features,
-        network.targets(task, parts.encoder, truth),
-        validation_data=(later, network.targets(task, parts.encoder, target)),
+        objective.targets(truth),
+        validation_data=(later, objective.targets(target)),
         batch_size=task.train.batch_size,
         epochs=task.train.epochs,
         callbacks=callbacks,

@@ -165,7 +165,7 @@ def _others(space: Workspace, task: Task, metric: str, context: Any) -> dict[str
     folder = space.out(task.name, "prepare")
     encoder = Encoder.load(folder / "encoder.json")
     features, truth = array_file.read_part(folder / "train.npz")
-    test = sealed_test.read_test(space, task)
+    test = sealed_test.read_test(space, task.name, task.columns)
     asked = encoder.encode(test.rows)
     if task.form == "text":
         features, asked = _words(features, encoder), _words(asked, encoder)

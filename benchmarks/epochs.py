@@ -117,15 +117,18 @@ def _plain(task: Task, parts: TrainingRows, tell: Callable[..., None]) -> None:
     import keras
 
     from tiltyard.training import network
+    from tiltyard.training.objective import Objective
+
+    objective = Objective.of(task, parts.encoder)
 
     def arrays(part: Any) -> tuple[Any, Any]:
-        return part[0][:].astype(np.float32), network.targets(task, parts.encoder, part[1])
+        return part[0][:].astype(np.float32), objective.targets(part[1])
 
     model = network.build_core(task, parts.encoder, parts.train[0].shape[1:])
     rate = task.train.rate
     model.compile(
         optimizer={"class_name": task.train.optimizer, "config": {"learning_rate": rate}},
-        loss=network.loss(task),
+        loss=objective.loss,
         metrics=["accuracy"],
     )
     settings = {"batch_size": task.train.batch_size, "epochs": task.train.epochs, "verbose": 0}

@@ -16,6 +16,7 @@ from tiltyard.config import base_tasks, loader
 from tiltyard.config.task import Task
 from tiltyard.errors import TiltyardError
 from tiltyard.evaluation import evaluate
+from tiltyard.evaluation.evaluated import read_evaluated
 from tiltyard.gate import judge
 from tiltyard.preparation import prepare
 from tiltyard.report import report
@@ -72,7 +73,7 @@ def smoke(workspace: Workspace, task: Task, place: Workspace) -> dict[str, Any]:
     train.train(place, small)
     told = evaluate.evaluate(place, small)
     judge.judge(place, small)
-    write(place, small, place.package(task.name, told["version"]))
+    write(place, small, place.package(task.name, told["version"]), read_evaluated(place, small))
     report.report(place, [small])
     return told
 

@@ -103,7 +103,7 @@ def lacks_only(verdict: Verdict, code: str) -> bool:
 def waited(workspace: Workspace, wanted: TaskFile, version: str) -> bool:
     """Wait for somebody's word, and say whether it came in time."""
     end, registry = time.monotonic() + 60 * wanted.gate.approval_minutes, Registry(workspace)
-    while not (found := approved(registry, wanted, version)) and time.monotonic() < end:
+    while not (found := approved(registry, wanted.name, version, signed=wanted.gate.signed)) and time.monotonic() < end:
         time.sleep(LOOK)
     return bool(found)
 

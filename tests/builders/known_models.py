@@ -49,7 +49,7 @@ def made(space: Workspace, task: Task, nodes: Nodes, constants: dict[str, Array]
 def _shape(space: Workspace, task: Task) -> tuple[int, ...]:
     from tiltyard.preparation.sealed_test import read_test
 
-    rows = read_test(space, task).rows
+    rows = read_test(space, task.name, task.columns).rows
     features = Encoder.load(space.out(task.name, "prepare") / "encoder.json").encode(rows)
     return tuple(features.shape[1:])
 

@@ -14,8 +14,9 @@ from tiltyard.arrays import Array
 from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.evaluation import evaluate
+from tiltyard.evaluation.evaluated import Evaluated
 from tiltyard.modeling.inference.predictor import version
-from tiltyard.preparation import array_file, prepare, sealed_test
+from tiltyard.preparation import array_file, prepare
 from tiltyard.workspace import Workspace
 
 Arena = tuple[Workspace, Task]
@@ -86,7 +87,7 @@ def write_linear(path: Path, weights: Array, bias: Array, *, softmax: bool) -> N
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
 
 
-def quick_package(workspace: Workspace, task: Task, test: sealed_test.TestPart | None = None) -> str:  # noqa: ARG001
+def quick_package(workspace: Workspace, task: Task, evaluated: Evaluated | None = None) -> str:  # noqa: ARG001
     """Leave the files of a package without starting a service: what the gate needs of one, in no time."""
     name = version(workspace.out(task.name, "train"))
     with files.replacing_folder(workspace.package(task.name, name)) as folder:

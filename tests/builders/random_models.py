@@ -38,7 +38,7 @@ def evaluated(space: Workspace, name: str, seed: int = 0) -> Task:
     if not space.raw(name).exists():
         fetch_raw(space, name)
         prepare(space, task)
-    test, train = read_test(space, task), space.out(name, "train")
+    test, train = read_test(space, task.name, task.columns), space.out(name, "train")
     train.mkdir(parents=True, exist_ok=True)
     shutil.copy(space.out(name, "prepare") / "encoder.json", train)
     training = {"epochs": 1, "best_epoch": 1, "seed": seed, "parameters": 1, "history": {}}
@@ -107,7 +107,7 @@ def packaged(space: Workspace, task: Task) -> Path:
     features, _ = read_part(space.out(task.name, "prepare") / "train.npz")
     files.write_json(folder / "reference.json", reference(encoder, features))
     with np.load(space.out(task.name, "evaluate") / "predictions.npz") as arrays:
-        rows = choose(Predictor.load(train), read_test(space, task), arrays["outputs"])
+        rows = choose(Predictor.load(train), read_test(space, task.name, task.columns), arrays["outputs"])
     files.write_json(folder / "golden.json", rows)
     training: dict[str, Any] = files.read_json(train / "training.json")
     files.write_text(folder / "card.md", card(task, report, training, {}))

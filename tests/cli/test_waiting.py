@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -14,12 +15,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from workspaces import HEARING, ROOT
+from workspaces import HEARING, ROOT, new_workspace
 
 from tiltyard import processes
 from tiltyard.cli.main import cli
+from tiltyard.config.task import Task
 from tiltyard.data import dvc
 from tiltyard.errors import WorkspaceError
+from tiltyard.files import Json
 from tiltyard.workspace import Workspace
 
 RUN = """
@@ -272,3 +275,21 @@ def wait_for(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_no_run_rewrites_what_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a model is explained a run waits, and others who only read do not: files are opened one by one."""
+    workspace, asked = new_workspace(tmp_path), []
+
+    def explained(space: Workspace, task: Task, *_: object) -> Json:
+        with space.work_lock(task.name).open("a+") as other:
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        asked.append(task.name)
+        return {}
+
+    monkeypatch.chdir(workspace.root)
+    monkeypatch.setattr("tiltyard.explain.explain.explain", explained)
+    result = CliRunner().invoke(cli, ["explain", "iris", "--json"])
+    assert (result.exception, asked) == (None, ["iris"])

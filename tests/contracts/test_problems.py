@@ -8,8 +8,8 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from workspaces import ROOT
 from problem_cases import CLASSES, case, problem
+from workspaces import ROOT
 
 from tiltyard.config import loader
 from tiltyard.workspace import Workspace

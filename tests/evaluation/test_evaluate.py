@@ -60,7 +60,7 @@ def test_figures_are_those_of_the_model_on_the_sealed_rows(measured: Arena) -> N
     workspace, task = measured
     features, truth = array_file.read_part(workspace.out("diabetes", "prepare") / "train.npz")
     weights, bias = fit(features.astype(np.float64), truth, 0)
-    test = sealed_test.read_test(workspace, task)
+    test = sealed_test.read_test(workspace, task.name, task.columns)
     encoder = Encoder.load(workspace.out("diabetes", "train") / "encoder.json")
     error = encoder.encode(test.rows) @ weights[:, 0] + bias - test.truth
     content = files.read_json(workspace.out("diabetes", "evaluate") / "report.json")

@@ -135,19 +135,24 @@ def test_the_sealed_rows_are_opened_and_hashed_once(iris: Arena, monkeypatch: py
     monkeypatch.setattr("tiltyard.data.dvc.add", lambda *_: None)
     monkeypatch.setattr("tiltyard.serving.packaging.package.package", package)
     opened, hashed = Counter[str](), []
-    load, pass_on = np.load, sealed_test.hashed
+    load, read, pass_on = np.load, files.read_json, sealed_test.hashed
 
     def opening(file: Path, **options: Any) -> Any:
         opened[Path(file).name] += 1
         return load(file, **options)
+
+    def reading(path: Path) -> Any:
+        opened[path.name] += 1
+        return read(path)
 
     def hashing(digest: Any, rows: int, pieces: Any) -> Any:
         hashed.append(rows)
         return pass_on(digest, rows, pieces)
 
     monkeypatch.setattr(np, "load", opening)
+    monkeypatch.setattr(files, "read_json", reading)
     monkeypatch.setattr(sealed_test, "hashed", hashing)
     enter_challenger(workspace, name)
     assert promote(workspace, task).verdict == ("PROMOTE" if name == "good" else "HOLD")
-    assert opened["test.npz"] == 1
+    assert (opened["test.npz"], opened["report.json"]) == (1, 1)
     assert len(hashed) == len(task.columns) + len(["truth", "number"])

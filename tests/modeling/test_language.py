@@ -18,6 +18,7 @@ from tiltyard.config.task import Task
 from tiltyard.data.sources.dates import Dates
 from tiltyard.errors import DataError, RequestError, SourceError, TaskError
 from tiltyard.evaluation import evaluate
+from tiltyard.evaluation.evaluated import read_evaluated
 from tiltyard.modeling.columns._vocabulary import END, UNKNOWN
 from tiltyard.modeling.columns.prose import Prose
 from tiltyard.modeling.metrics.ngram import Ngram
@@ -101,7 +102,7 @@ def test_windows_guess_each_character_once(tmp_path: Path) -> None:
     """Side by side, in their order; the truth is one on; no window is in two parts."""
     space, task = made(tmp_path, TALE)
     prepare.prepare(space, task)
-    test = sealed_test.read_test(space, task)
+    test = sealed_test.read_test(space, task.name, task.columns)
     texts = test.rows["text"]["text"].tolist()
     assert "".join(texts)[1:] == "".join(test.truth.tolist())[:-1]
     first = int(test.number[0]) * 40
@@ -121,7 +122,7 @@ def test_a_song_is_learned_and_gone_on_with(tmp_path: Path) -> None:
     assert report["metrics"]["perplexity"] < report["baseline"]["perplexity"] < 5
     assert report["metrics"]["bits"] == pytest.approx(math.log2(report["metrics"]["perplexity"]))
     folder = space.package("words", report["version"])
-    write(space, task, folder)
+    write(space, task, folder, read_evaluated(space, task))
     served = LoadedModel.load(folder)
     assert served.predict([task.serve.example]) == [" the wall,"]
     wish = {"prompt": "and if", "length": 30, "temperature": 1.0, "seed": 4}
@@ -205,7 +206,7 @@ def test_dates_are_translated_by_one_graph(tmp_path: Path) -> None:
     report = evaluate.evaluate(space, task)
     assert report["metrics"]["error_rate"] < 0.75  # two epochs: the shape of a date, and most of the century
     assert report["worst"][0].keys() == {"row", "actual", "predicted", "edits"}
-    write(space, task, space.package("words", report["version"]))
+    write(space, task, space.package("words", report["version"]), read_evaluated(space, task))
     served = LoadedModel.load(space.package("words", report["version"]))
     (answer,) = served.predict(["3 May 1999"])
     assert {*answer} <= {*"0123456789-"}

@@ -180,7 +180,7 @@ def test_a_trend_is_followed_out_of_its_range(tmp_path: Path) -> None:
     space, task = _task(tmp_path, _grown(), columns, **more)
     prepare.prepare(space, task)
     train_tasks(space, "shop")
-    test = sealed_test.read_test(space, task)
+    test = sealed_test.read_test(space, task.name, task.columns)
     answers = Predictor.load(space.out("shop", "train")).outputs(test.rows)[:, 0]
     naive = task.evaluator.baseline(test.truth, evaluate.past(task, test), "rmse")[:, 0]
     assert np.abs(answers / test.truth - 1).mean() < 0.03
@@ -199,7 +199,7 @@ def test_several_steps_are_forecast_at_once(tmp_path: Path) -> None:
     assert np.array_equal(naive[3], [*sold[3:9], *sold[3:5]])
     facts = prepare.prepare(space, task)
     train = len(array_file.read_part(space.out("shop", "prepare") / "train.npz")[1])
-    first = int(sealed_test.read_test(space, task).number[0])
+    first = int(sealed_test.read_test(space, task.name, task.columns).number[0])
     last = train - 1 + facts["rows"]["validation"] + 13  # 6 + 8 - 1 rows that share values are left out
     assert first == last + 1 + 13
 
@@ -215,7 +215,7 @@ def test_forecasts_come_with_ends_that_most_values_lie_between(tmp_path: Path) -
     train_tasks(space, "shop")
     report = evaluate.evaluate(space, task)
     assert [step["step"] for step in report["by_step"]] == [1, 2, 3]
-    test, worst = sealed_test.read_test(space, task), report["worst"][0]
+    test, worst = sealed_test.read_test(space, task.name, task.columns), report["worst"][0]
     assert test.truth[test.number.tolist().index(worst["row"]), worst["step"] - 1] == worst["actual"]
     assert all(0.72 < step["between_ends"] < 0.88 for step in report["by_step"])
     predictor = Predictor.load(space.out("shop", "train"))

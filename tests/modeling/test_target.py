@@ -35,7 +35,7 @@ def test_a_threshold_makes_two_classes(workspace: Workspace) -> None:
     fetch_raw(workspace, "diabetes")
     assert all(outcome.success for outcome in validate.validate(workspace, task).outcomes)
     prepare.prepare(workspace, task)
-    assert set(sealed_test.read_test(workspace, task).truth.tolist()) == {0, 1}
+    assert set(sealed_test.read_test(workspace, task.name, task.columns).truth.tolist()) == {0, 1}
 
 
 def test_a_missing_number_is_of_no_class(workspace: Workspace) -> None:
@@ -69,7 +69,8 @@ def test_a_logarithm_is_learned_and_answers_are_in_the_own_unit(tmp_path: Path) 
     """A target over orders of magnitude is met far better in ratio, and no answer leaves what was seen by far."""
     errors, space = {}, new_workspace(tmp_path)
     for log in (False, True):
-        test = sealed_test.read_test(space, generated_tasks.growth(space, log=log))
+        task = generated_tasks.growth(space, log=log)
+        test = sealed_test.read_test(space, task.name, task.columns)
         train_tasks(space, "growth")
         predictor = Predictor.load(space.out("growth", "train"))
         answers = predictor.outputs(test.rows)[:, 0]

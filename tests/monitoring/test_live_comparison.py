@@ -67,7 +67,7 @@ def test_a_shadow_is_compared_on_the_same_rows(task: Task, tmp_path: Path) -> No
     assert (held.gain.new, held.gain.old) == (0.9, 0.8)
     assert held.gain.low > 0
     assert agreement(found, NEW, OLD) == {"answers": 100, "equal": 0.9}
-    assert "live accuracy 0.9 against the champion's 0.8 by 100 truths of the same answers" in held.told(task)
+    assert "live accuracy 0.9 against the champion's 0.8 by 100 truths of the same answers" in held.told(task.gate)
 
 
 def test_a_canary_is_compared_with_other_clients_of_its_time(task: Task, tmp_path: Path) -> None:

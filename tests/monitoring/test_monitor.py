@@ -45,7 +45,8 @@ Kept = tuple[Workspace, list[str], Starlette, ChampionWatcher]
 def sealed(space: Workspace, name: str = "iris") -> tuple[list[Any], list[Any]]:
     """Return the test rows as a client sends them, and their truths as one sends these."""
     task = loader.load(space, name)
-    test, folder = read_test(space, task), next(space.package(name, "x").parent.glob("*/schema.json")).parent
+    test = read_test(space, name, task.columns)
+    folder = next(space.package(name, "x").parent.glob("*/schema.json")).parent
     instances = LoadedModel.load(folder).predictor.encoder.to_json(test.rows)
     return instances, [task.classes[place] for place in test.truth] if task.classes else test.truth.tolist()
 

@@ -101,7 +101,7 @@ def test_windows_of_a_series_share_no_value_across_parts(workspace: Workspace) -
     fetch_raw(workspace, "sine")
     _prepare(workspace, "sine")
     folder = workspace.out("sine", "prepare")
-    test = sealed_test.read_test(workspace, loader.load(workspace, "sine"))
+    test = sealed_test.read_test(workspace, "sine", loader.load(workspace, "sine").columns)
     train, truth = array_file.read_part(folder / "train.npz")
     validation, later = array_file.read_part(folder / "validation.npz")
     values = [
@@ -182,14 +182,14 @@ def test_a_changed_test_part_is_refused(workspace: Workspace) -> None:
     fetch_raw(workspace, "iris")
     _prepare(workspace, "iris")
     task = loader.load(workspace, "iris")
-    assert len(sealed_test.read_test(workspace, task).truth) == 30
+    assert len(sealed_test.read_test(workspace, task.name, task.columns).truth) == 30
     path = workspace.out("iris", "prepare") / "test.npz"
     with np.load(path) as arrays:
         changed = {name: arrays[name].copy() for name in arrays.files}
     changed["truth"][0] = 2
     np.savez(path, **changed)
     with pytest.raises(SealError, match="the test part of iris was changed"):
-        sealed_test.read_test(workspace, task)
+        sealed_test.read_test(workspace, task.name, task.columns)
 
 
 def test_an_empty_part_is_refused() -> None:

@@ -30,7 +30,7 @@ def prepared(workspace: Workspace, days: list[str], **split: Any) -> sealed_test
     task = loader.load(workspace, "iris")
     prepare.prepare(workspace, task, reseal=True)
     check.check(workspace, task)
-    return sealed_test.read_test(workspace, task)
+    return sealed_test.read_test(workspace, task.name, task.columns)
 
 
 def test_the_latest_rows_are_tested(workspace: Workspace) -> None:

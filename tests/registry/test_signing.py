@@ -137,12 +137,12 @@ def test_a_task_may_want_signatures(workspace: Workspace, keys: Path, monkeypatc
         with pytest.raises(RegistryError, match=r"gate\.signed: decisions about iris are to be signed"):
             verb(workspace, *words)
     registry.record(decide("bbbb", "APPROVE"))
-    assert approved(registry, task, "bbbb") == []
+    assert approved(registry, task.name, "bbbb", signed=True) == []
     monkeypatch.setenv("TILTYARD_ACTOR", "")
     signing.create(workspace, "anna")
     registry.record(decide("bbbb", "HOLD"))
     assert approve(workspace, task, "bbbb").id == approve(workspace, task, "bbbb").id
-    assert approved(registry, task, "bbbb") == ["anna"]
+    assert approved(registry, task.name, "bbbb", signed=True) == ["anna"]
     rows = {row["what"]: row for row in verify(workspace, task)}
     assert rows["line 1"]["state"] == "unknown"  # from before the first signature
     assert rows["line 5"]["text"] == "APPROVE bbbb: signed by anna"

@@ -233,9 +233,10 @@ def test_other_versions_on_the_same_rows_are_counted(proven: Arena) -> None:
 def test_a_simple_model_learns_something(tmp_path: Path, name: str) -> None:
     """Of every kind of features: it beats the baseline, and says which it is."""
     workspace, task = arena(tmp_path, name)
-    test, folder = sealed_test.read_test(workspace, task), workspace.out(name, "prepare")
+    test, folder = sealed_test.read_test(workspace, task.name, task.columns), workspace.out(name, "prepare")
     context = task.evaluator.context(array_file.read_truth(folder / "train.npz"))
-    found = simple(workspace, task, Encoder.load(folder / "encoder.json").encode(test.rows), context)
+    parts = array_file.open_part(folder / "train.npz"), array_file.open_part(folder / "validation.npz")
+    found = simple(task, parts, Encoder.load(folder / "encoder.json").encode(test.rows), context)
     assert found is not None
     assert found.name in {"a linear model", "a small tree"}
     _, known = array_file.read_part(folder / "train.npz")

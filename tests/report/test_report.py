@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from balanced_html import Balance
 from click.testing import CliRunner
@@ -238,6 +240,20 @@ def test_explanations_are_shown_and_old_ones_named(told: Arena) -> None:
     assert "Of version another." in sections(page(workspace, task))["Explanations"]
 
 
+def test_a_page_opens_the_sealed_rows_once(told: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What says whether the evaluation is about them also gives them."""
+    workspace, task = told
+    opened, load = Counter[str](), np.load
+
+    def opening(file: Path, **options: Any) -> Any:
+        opened[Path(file).name] += 1
+        return load(file, **options)
+
+    monkeypatch.setattr(np, "load", opening)
+    assert "sealed test rows" in page(workspace, task)
+    assert opened["test.npz"] == 1
+
+
 def test_a_task_without_anything_has_a_page(told: Arena) -> None:
     """It says what to type."""
     workspace, _ = told
@@ -268,9 +284,9 @@ def _unprepared(workspace: Workspace, task: Task) -> None:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (_retrained, "what is trained here is another one"),
-        (_untrained, "or not there"),
-        (_other_rows, "on other test rows"),
+        (_retrained, "is about another version"),
+        (_untrained, "diabetes has no model"),
+        (_other_rows, "is about another test"),
         (_unprepared, "no test part for diabetes"),
     ],
 )

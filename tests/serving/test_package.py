@@ -22,6 +22,7 @@ from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.data import dvc
 from tiltyard.errors import PackageError, RegistryError
+from tiltyard.evaluation.evaluated import read_evaluated
 from tiltyard.registry.registry import Registry
 from tiltyard.serving.model.golden_rows import assert_close
 from tiltyard.serving.model.loaded_model import LoadedModel
@@ -149,7 +150,7 @@ def test_what_others_write_is_left_alone(tiny_workspace: Workspace, tmp_path: Pa
         killed.wait()
         assert left.is_dir()
     with writing("replacing_folder", folder.with_name("other")) as (alive, half):
-        package.write(tiny_workspace, task, folder)
+        package.write(tiny_workspace, task, folder, read_evaluated(tiny_workspace, task))
         assert {path.name for path in folder.parent.iterdir()} == {"new", half.name}
         alive.communicate("")
     assert alive.returncode == 0
@@ -196,12 +197,12 @@ def test_refuses_what_was_not_evaluated(fresh: Workspace, iris: Task) -> None:
     """A model trained after the evaluation is not the judged one."""
     report = fresh.out("iris", "evaluate") / "report.json"
     files.write_json(report, {**files.read_json(report), "version": "0" * 12})
-    with pytest.raises(PackageError, match="iris was evaluated as 000000000000; the trained model is"):
+    with pytest.raises(RegistryError, match=r"the evaluation of iris is about another version: .*; received 0{12}"):
         package.package(fresh, iris)
     report.unlink()
-    with pytest.raises(PackageError, match=r"no out/iris/evaluate/report.json") as caught:
+    with pytest.raises(RegistryError, match=r"no evaluation: expected out/iris/evaluate/report\.json") as caught:
         package.package(fresh, iris)
-    assert caught.value.hint == "make it: dvc repro evaluate@iris"
+    assert caught.value.hint == "measure it: tiltyard evaluate iris"
 
 
 def test_refuses_predictions_for_other_rows(fresh: Workspace, iris: Task) -> None:

@@ -25,7 +25,7 @@ from tiltyard.workspace import Workspace
 def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
     """Write report.json, predictions and plots; give the report."""
     train = workspace.out(task.name, "train")
-    predictor, test = Predictor.load(train), read_test(workspace, task)
+    predictor, test = Predictor.load(train), read_test(workspace, task.name, task.columns)
     features, known = open_part(workspace.out(task.name, "prepare") / "train.npz")
     predictions = predict(task, predictor, test, known)
     learned = predictor.condense(known, _in_batches(features))

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from tiltyard.arrays import Array, Rows
-from tiltyard.config.task import Task
 from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.columns.number import Number
 from tiltyard.modeling.problems.classification import probabilities
@@ -28,9 +27,9 @@ def step(rows: Rows, columns: Mapping[str, Column], size: float, generator: np.r
     return moved or rows
 
 
-def worst_case(task: Task, truth: Array, outputs: Sequence[Array]) -> Array:
+def worst_case(truth: Array, outputs: Sequence[Array], *, labels: bool) -> Array:
     """Return for each row the outputs that miss it the most."""
-    each = np.stack([missed(task, truth, some) for some in outputs])
+    each = np.stack([missed(truth, some, labels=labels) for some in outputs])
     found: Array = np.stack(outputs)[each.argmax(axis=0), np.arange(len(truth))]
     return found
 
@@ -67,9 +66,9 @@ def _within(column: Column, values: Array) -> Array:
     return np.clip(values, low, high)
 
 
-def missed(task: Task, truth: Array, outputs: Array) -> Array:
-    """Return the error of each row."""
-    if task.classes:
+def missed(truth: Array, outputs: Array, *, labels: bool) -> Array:
+    """Return the error of each row: what the right label lacks of being sure, or how far a number is off."""
+    if labels:
         shares: Array = probabilities(outputs)
         given: Array = shares[np.arange(len(truth)), truth.astype(np.int64)]
         return np.asarray(1 - given)

@@ -11,8 +11,9 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.modeling.metrics.base import Context
-from tiltyard.preparation.array_file import open_part
-from tiltyard.workspace import Workspace
+from tiltyard.preparation.array_file import Features
+
+Part = tuple[Features, Array]  # encoded features, and the truth
 
 ROWS = 20_000  # learned from at most: a simple model needs no more
 WIDEST = 1024  # features
@@ -27,27 +28,25 @@ class SimpleModel:
     outputs: Array
 
 
-def simple(workspace: Workspace, task: Task, features: Array, context: Context) -> SimpleModel | None:
+def simple(task: Task, parts: tuple[Part, Part], features: Array, context: Context) -> SimpleModel | None:
     """Learn both from training rows, and let the better one by the validation rows answer; None where none fits."""
-    folder = workspace.out(task.name, "prepare")
-    train, validation = (_part(folder, name) for name in ("train", "validation"))
-    if task.kind.targets == "text" or task.target.interval or _words(task) or train[0].shape[1] > WIDEST:
+    if task.kind.targets == "text" or task.target.interval or task.form in ("text", "prose"):
         return None
-    found = [(name, model.fit(*train)) for name, model in _models(task)]
+    train, validation = map(_first, parts)
+    if train[0].shape[1] > WIDEST:
+        return None
+    metric, classes = task.metric, len(task.classes)
+    found = [(name, model.fit(*train)) for name, model in _models(labels=classes > 0)]
 
     def loss(one: tuple[str, Any]) -> float:
-        value = task.metric.score(validation[1], _outputs(task, one[1], validation[0]), context)
-        return -value if task.metric.higher_is_better else value
+        value = metric.score(validation[1], _outputs(one[1], validation[0], classes), context)
+        return -value if metric.higher_is_better else value
 
     name, best = min(found, key=loss)
-    return SimpleModel(name, _outputs(task, best, _flat(features)))
+    return SimpleModel(name, _outputs(best, _flat(features), classes))
 
 
-def _words(task: Task) -> bool:
-    return task.form in ("text", "prose")
-
-
-def _models(task: Task) -> Iterator[tuple[str, Any]]:
+def _models(*, labels: bool) -> Iterator[tuple[str, Any]]:
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -56,16 +55,16 @@ def _models(task: Task) -> Iterator[tuple[str, Any]]:
     tree = {"max_depth": DEPTH, "min_samples_leaf": 5, "random_state": 0}
     linear, small = (
         (LogisticRegression(max_iter=200, tol=1e-3), DecisionTreeClassifier(**tree))
-        if task.classes
+        if labels
         else (Ridge(), DecisionTreeRegressor(**tree))
     )
     yield "a linear model", make_pipeline(StandardScaler(), linear)
     yield "a small tree", small
 
 
-def _part(folder: Any, name: str) -> tuple[Array, Array]:
-    """Read the first rows, which are there in no order that matters."""
-    features, truth = open_part(folder / f"{name}.npz")
+def _first(part: Part) -> tuple[Array, Array]:
+    """Return the first rows, which are there in no order that matters."""
+    features, truth = part
     return _flat(features[:ROWS]), truth[:ROWS]
 
 
@@ -73,11 +72,11 @@ def _flat(features: Array) -> Array:
     return features.reshape(len(features), -1).astype(np.float64)
 
 
-def _outputs(task: Task, model: Any, features: Array) -> Array:
+def _outputs(model: Any, features: Array, classes: int) -> Array:
     """Return outputs as a network would; a class that the training rows lack has no probability."""
-    if not task.classes:
+    if not classes:
         values = model.predict(features)
         return np.asarray(values.reshape(len(features), -1))
-    shares = np.zeros((len(features), len(task.classes)))
+    shares = np.zeros((len(features), classes))
     shares[:, model.classes_.astype(int)] = model.predict_proba(features)
     return shares

@@ -14,7 +14,7 @@ from tiltyard.config.learning_rate_schedules import Constant
 from tiltyard.config.task import Task
 from tiltyard.errors import TrainingError
 from tiltyard.preparation.training_rows import TrainingRows
-from tiltyard.training.fit import weights
+from tiltyard.training.objective import Objective
 from tiltyard.training.train import opened
 from tiltyard.workspace import Workspace
 
@@ -65,10 +65,11 @@ def _losses(task: Task, parts: TrainingRows) -> Iterator[tuple[float, float]]:
 
     keras.utils.set_random_seed(task.train.seed)
     plain = task.train.model_copy(update={"schedule": Constant(kind="constant"), "learning_rate": LOWEST})
-    model = network.build_trainer(task, network.build_core(task, parts.encoder, parts.train[0].shape[1:]))
-    model.compile(optimizer(plain, 1), network.loss(task), jit_compile=task.train.jit)
-    targets = network.targets(task, parts.encoder, parts.train[1])
-    arrays = (parts.train[0], targets, weights(task, parts.train[1], targets))
+    objective, (features, truth) = Objective.of(task, parts.encoder), parts.train
+    model = network.build_trainer(task.train, network.build_core(task, parts.encoder, features.shape[1:]))
+    model.compile(optimizer(plain, 1), objective.loss, jit_compile=task.train.jit)
+    targets = objective.targets(truth)
+    arrays = (features, targets, objective.weights(truth, targets))
     mixup = task.train.augment.mixup if task.train.augment else 0.0
     batches = Batches(arrays, task.train.batch_size, task.train.seed, mixup)
     for place, batch in zip(range(BATCHES), _endless(batches), strict=False):

@@ -100,7 +100,7 @@ def _measured(task: Task, parts: TrainingRows, body: keras.Model, context: Conte
     """Measure as the evaluation does, on the validation rows; None if the model gives no numbers."""
     from tiltyard.training import network
 
-    model, (features, truth) = network.build_inference(task, body, parts.encoder), parts.validation
+    model, (features, truth) = network.build_inference(task.model, body, parts.encoder), parts.validation
     if task.model.translates:
         features = features[:][:, : model.input_shape[1]]  # the rest is what a writer is told while it learns
     condensed, start = [], 0

@@ -62,7 +62,7 @@ def opened(workspace: Workspace, task: Task) -> Explained:
         raise DataError(f"no model of {task.name} to explain", hint=f"train one: tiltyard run {task.name}")
     parts = TrainingRows.load(workspace.out(task.name, "prepare"))
     predictor = Predictor.load(workspace.out(task.name, "train"))
-    return Explained(workspace, task, parts, predictor, read_test(workspace, task))
+    return Explained(workspace, task, parts, predictor, read_test(workspace, task.name, task.columns))
 
 
 def _ways(only: Sequence[str]) -> dict[str, Explanation]:
@@ -99,7 +99,7 @@ def _worst(model: Explained) -> list[int]:
     if model.task.kind.targets == "text":
         return [0]
     outputs = model.predictor.condensed(model.test.rows, model.test.truth)
-    order = np.argsort(-missed(model.task, model.test.truth, outputs), kind="stable")
+    order = np.argsort(-missed(model.test.truth, outputs, labels=bool(model.task.classes)), kind="stable")
     found: list[int] = order[:SHOWN].tolist()
     return found
 

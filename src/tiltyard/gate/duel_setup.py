@@ -46,7 +46,9 @@ print(psutil.Process().memory_info().rss / 2**20)
 def build_duel(workspace: Workspace, task: Task, report: Json, test: TestPart, champion: Champion | None) -> Duel:
     """Let all answer the sealed rows, here and now; `report` is the evaluation's."""
     predictor = Predictor.load(workspace.out(task.name, "train"))
-    features, known = open_part(workspace.out(task.name, "prepare") / "train.npz")
+    prepared = workspace.out(task.name, "prepare")
+    learned, later = (open_part(prepared / f"{name}.npz") for name in ("train", "validation"))
+    features, known = learned
     predictions, context = evaluate.predict(task, predictor, test, known), task.evaluator.context(known)
     return Duel(
         task=task,
@@ -58,12 +60,12 @@ def build_duel(workspace: Workspace, task: Task, report: Json, test: TestPart, c
         train=report["train"][task.gate.metric],
         latency_ms=latency_ms(predictor, test.rows),
         live=_live(workspace, task, report["version"], champion.version) if champion else None,
-        simple=simple(workspace, task, predictor.encoder.encode(test.rows), context),
+        simple=simple(task, (learned, later), predictor.encoder.encode(test.rows), context),
         rows=test.rows,
         ask=None if task.kind.targets == "text" else predictor.outputs,
         **_drift(workspace, task, predictor.encoder, features),
         facts=_facts(workspace, task, report),
-        approvals=approved(Registry(workspace), task, report["version"]),
+        approvals=approved(Registry(workspace), task.name, report["version"], signed=task.gate.signed),
         uses=uses(Registry(workspace).decisions(task.name), report),
     )
 

@@ -5,28 +5,19 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from typing import NamedTuple
 
-from tiltyard import files, plugins
+from tiltyard import plugins
+from tiltyard.config.gate_section import Gate
 from tiltyard.config.task import Task
-from tiltyard.errors import RegistryError
+from tiltyard.evaluation.evaluated import Evaluated, read_evaluated
 from tiltyard.files import Json
 from tiltyard.gate import duel_setup
 from tiltyard.gate.checks.base import versus
 from tiltyard.gate.duel import Duel
 from tiltyard.gate.verdict import Verdict, decide
-from tiltyard.modeling.inference.predictor import version
-from tiltyard.preparation.sealed_test import TestPart, read_test
 from tiltyard.registry.provenance import code
 from tiltyard.registry.registry import Registry, rolled_back
 from tiltyard.workspace import Workspace
-
-
-class Evaluated(NamedTuple):
-    """What is judged: the report of the evaluation, and the sealed rows that it is about."""
-
-    report: Json
-    test: TestPart
 
 
 def judge(workspace: Workspace, task: Task, evaluated: Evaluated | None = None, *, again: bool = False) -> Verdict:
@@ -35,7 +26,8 @@ def judge(workspace: Workspace, task: Task, evaluated: Evaluated | None = None, 
     registry = Registry(workspace)
     champion = registry.champion(task.name)
     before = champion.version if champion else None
-    verdict = Verdict(task.name, "HOLD", report["version"], before, [], fingerprint=_fingerprint(task, report, before))
+    fingerprint = _fingerprint(task.gate, report, before)
+    verdict = Verdict(task.name, "HOLD", report["version"], before, [], fingerprint=fingerprint)
     if before == verdict.version:
         return dataclasses.replace(verdict, reasons=[f"version {before} is already the champion"], told=True)
     if not again and (known := _known(registry, verdict)):
@@ -46,30 +38,6 @@ def judge(workspace: Workspace, task: Task, evaluated: Evaluated | None = None, 
     return dataclasses.replace(
         verdict, verdict=decide(outcomes), reasons=reasons, outcomes=outcomes, evidence=duel.evidence()
     )
-
-
-def read_evaluated(workspace: Workspace, task: Task) -> Evaluated:
-    """Read evaluation and sealed rows; refuse one that is about another model or other rows than there are now."""
-    path = workspace.out(task.name, "evaluate") / "report.json"
-    hint = f"measure it: tiltyard evaluate {task.name}"
-    if not path.is_file():
-        raise RegistryError(f"{task.name} has no evaluation: expected {path.relative_to(workspace.root)}", hint=hint)
-    report: Json = files.read_json(path)
-    train = workspace.out(task.name, "train")
-    if not (train / "model.onnx").is_file():
-        raise RegistryError(
-            f"{task.name} has no model: expected {train.relative_to(workspace.root)}",
-            hint=f"make it: tiltyard train {task.name}",
-        )
-    test = read_test(workspace, task)
-    expected = {"version": version(train), "test": test.digest, "metric": task.gate.metric}
-    for name, value in expected.items():
-        if report[name] != value:
-            raise RegistryError(
-                f"the evaluation of {task.name} is about another {name}: expected {value}; received {report[name]}",
-                hint=hint,
-            )
-    return Evaluated(report, test)
 
 
 def _known(registry: Registry, verdict: Verdict) -> Verdict | None:
@@ -89,13 +57,13 @@ def _known(registry: Registry, verdict: Verdict) -> Verdict | None:
     return None
 
 
-def _fingerprint(task: Task, report: Json, champion: str | None) -> str:
+def _fingerprint(gate: Gate, report: Json, champion: str | None) -> str:
     """Name all that a verdict follows from."""
-    judged = [report, task.gate.model_dump(mode="json"), champion, code()]
+    judged = [report, gate.model_dump(mode="json"), champion, code()]
     return hashlib.sha256(json.dumps(judged, sort_keys=True).encode()).hexdigest()
 
 
 def _praise(duel: Duel) -> list[str]:
     """Return by how much a challenger wins."""
-    won = [versus(duel, duel.over_baseline, "the baseline"), *([duel.live.told(duel.task)] if duel.live else [])]
+    won = [versus(duel, duel.over_baseline, "the baseline"), *([duel.live.told(duel.task.gate)] if duel.live else [])]
     return [versus(duel, duel.over_champion, "the champion"), *won] if duel.over_champion else won

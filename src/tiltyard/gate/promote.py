@@ -7,13 +7,14 @@ import dataclasses
 from tiltyard import files
 from tiltyard.config.task import Task
 from tiltyard.errors import PackageError
+from tiltyard.evaluation.evaluated import Evaluated, read_evaluated
 from tiltyard.gate.checks.base import Outcome
-from tiltyard.gate.judge import judge, read_evaluated
+from tiltyard.gate.judge import judge
 from tiltyard.gate.verdict import Verdict
-from tiltyard.preparation.sealed_test import TestPart
 from tiltyard.registry import signing
 from tiltyard.registry.provenance import code, provenance
 from tiltyard.registry.registry import Registry
+from tiltyard.serving.packaging import package
 from tiltyard.workspace import Workspace
 
 
@@ -21,7 +22,7 @@ def promote(workspace: Workspace, task: Task, *, dry_run: bool = False, again: b
     """Judge, and act on it; `again` judges anew what was held, rejected or rolled back before."""
     if dry_run:
         return judge(workspace, task, again=again)
-    signing.insist(workspace, task)
+    signing.insist(workspace, task.name, wanted=task.gate.signed)
     registry = Registry(workspace)
     with registry.lock(task.name):
         registry.repair(task.name)
@@ -30,31 +31,25 @@ def promote(workspace: Workspace, task: Task, *, dry_run: bool = False, again: b
         if verdict.version == verdict.champion:
             proven = workspace.package(task.name, verdict.version) / "proven.json"
             there = proven.is_file()
-            _package(workspace, task, evaluated.test)  # a fresh clone has the pointer, and must make the package anew
+            package.package(workspace, task, evaluated)  # a fresh clone has the pointer, and must make the package anew
             if not there:
                 registry.note_files(task.name)
         if verdict.told:
             return verdict
         if verdict.verdict == "PROMOTE":
-            verdict = _proven(workspace, task, evaluated.test, verdict)
+            verdict = _proven(workspace, task, evaluated, verdict)
         if verdict.verdict == "PROMOTE":
             hashes = {"package": files.sha256(workspace.package(task.name, verdict.version)), "code": code()}
             verdict = dataclasses.replace(verdict, evidence={**verdict.evidence, **hashes})
-        decision = verdict.decision(task, evaluated.report, provenance(workspace))
+        decision = verdict.decision(task.model_dump(mode="json"), evaluated.report, provenance(workspace))
         (registry.promote if verdict.verdict == "PROMOTE" else registry.record)(decision)
         return verdict
 
 
-def _package(workspace: Workspace, task: Task, test: TestPart) -> str:
-    from tiltyard.serving.packaging.package import package
-
-    return package(workspace, task, test)
-
-
-def _proven(workspace: Workspace, task: Task, test: TestPart, verdict: Verdict) -> Verdict:
+def _proven(workspace: Workspace, task: Task, evaluated: Evaluated, verdict: Verdict) -> Verdict:
     """Package the winner; one whose service does not answer as the evaluation did is rejected after all."""
     try:
-        _package(workspace, task, test)
+        package.package(workspace, task, evaluated)
     except PackageError as error:
         title = "the packaged service answers as the evaluation did"
         outcome = Outcome("package", title, "failed", error.message, "REJECT", repeatable=False)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-from tiltyard.config.task import Task
+from tiltyard.files import Json
 from tiltyard.gate.checks.base import Outcome
 from tiltyard.registry.decision import Decision
 
@@ -32,16 +32,16 @@ class Verdict:
         """The verdict as people read it: the champion that comes again is unchanged, not held."""
         return "unchanged" if self.version == self.champion else self.verdict
 
-    def decision(self, task: Task, report: dict[str, Any], origin: dict[str, Any]) -> Decision:
-        """Make it a line of the ledger."""
+    def decision(self, parameters: Json, report: Json, origin: Json) -> Decision:
+        """Make it a line of the ledger; the parameters are all sections of the task file."""
         kept = {name: report[name] for name in ("metric", "metrics", "baseline", "data", "test")}
         judged = {name: getattr(self, name) for name in ("verdict", "version", "champion", "reasons", "evidence")}
         return Decision(
             task=self.task,
             checks=[asdict(outcome) for outcome in self.outcomes],
             fingerprint=self.fingerprint,
-            parameters=task.model_dump(mode="json"),
-            seed=task.train.seed,
+            parameters=parameters,
+            seed=parameters["train"]["seed"],
             **judged,
             **kept,
             **origin,

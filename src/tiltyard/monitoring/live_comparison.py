@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.config.task import Task
+from tiltyard.config.gate_section import Gate
 from tiltyard.modeling.metrics.bootstrap import RESAMPLES, Bootstrap, Gain
 from tiltyard.monitoring.live_quality import MIN_TRUTHS, ROW, LiveQuality, outputs_of, truths
 
@@ -26,9 +26,9 @@ class LiveComparison:
     truths: int
     same: bool
 
-    def told(self, task: Task) -> str:
+    def told(self, gate: Gate) -> str:
         """Return a sentence with both numbers."""
-        gain, gate = self.gain, task.gate
+        gain = self.gain
         rows = "the same answers" if self.same else "answers to other clients of the same time"
         return (
             f"live {gate.metric} {gain.new:.4g} against the champion's {gain.old:.4g} by {self.truths} truths of "

@@ -42,7 +42,7 @@ def _report(found: LiveQuality, running: Rollout) -> dict[str, Any]:
         "arms": [row for row in found.arms() if row["version"] in (new, old)],
         "agreement": agreement(found, new, old),
         "match": held.to_json() if held else None,
-        "told": held.told(found.task) if held else f"fewer than {MIN_TRUTHS} truths of each came by now",
+        "told": held.told(found.task.gate) if held else f"fewer than {MIN_TRUTHS} truths of each came by now",
     }
 
 
@@ -58,7 +58,7 @@ def _told(found: Rollout | None, reigns: str | None) -> str:
 
 def begin(workspace: Workspace, task: Task, wanted: tuple[str, str], share: float) -> Rollout:
     """Let a packaged version challenge the champion; it takes the place of the challenge before."""
-    signing.insist(workspace, task)
+    signing.insist(workspace, task.name, wanted=task.gate.signed)
     (version, way), registry = wanted, Registry(workspace)
     with registry.lock(task.name):
         champion = registry.champion(task.name)
@@ -80,7 +80,7 @@ def begin(workspace: Workspace, task: Task, wanted: tuple[str, str], share: floa
 
 def end(workspace: Workspace, task: Task) -> None:
     """End the challenge, if there is one; the file goes first, and nobody has to wait for the ledger."""
-    signing.insist(workspace, task)
+    signing.insist(workspace, task.name, wanted=task.gate.signed)
     path, registry = workspace.traffic(task.name), Registry(workspace)
     with registry.lock(task.name):
         found = None

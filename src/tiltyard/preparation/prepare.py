@@ -39,7 +39,7 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
             "rows": {name: len(index) for name, index in parts.items()},
             "notes": form.notes(raw),
         }
-        seal(workspace, task, facts, reseal=reseal)
+        seal(workspace, task.name, facts, reseal=reseal)
         encoder = task.encoder().learn(
             task.target, lambda name: kept.column(name, parts["train"]), truth[parts["train"]]
         )

@@ -12,7 +12,6 @@ import numpy as np
 
 from tiltyard import files
 from tiltyard.arrays import Array, Rows
-from tiltyard.config.task import Task
 from tiltyard.errors import DataError, SealError
 from tiltyard.workspace import Workspace
 
@@ -46,32 +45,32 @@ def hashed(digest: Any, rows: int, pieces: Iterable[Array]) -> Iterator[Array]:
         yield piece
 
 
-def read_test(workspace: Workspace, task: Task) -> TestPart:
-    """Read the sealed test part; refuse it if it is not the one that was sealed."""
-    path = workspace.out(task.name, "prepare") / "test.npz"
+def read_test(workspace: Workspace, task: str, columns: Iterable[str]) -> TestPart:
+    """Read the sealed test part of a task; refuse it if it is not the one that was sealed."""
+    path = workspace.out(task, "prepare") / "test.npz"
     if not path.is_file():
-        raise DataError(f"no test part for {task.name}", hint=f"make it: tiltyard prepare {task.name}")
+        raise DataError(f"no test part for {task}", hint=f"make it: tiltyard prepare {task}")
     with np.load(path, allow_pickle=False) as arrays:
-        rows = {name: arrays[f"column:{name}"] for name in task.columns}
+        rows = {name: arrays[f"column:{name}"] for name in columns}
         test = TestPart(rows, arrays["truth"], arrays["number"])
     facts = files.read_json(path.with_name("split.json"))
     sealed = _sealed(workspace, task).get(facts["data"])
     if test.digest != sealed:
         raise SealError(
-            f"the test part of {task.name} was changed: expected {str(sealed)[:12]}; received {test.digest[:12]}",
-            hint=f"make it again: rm -r {path.parent.relative_to(workspace.root)} && tiltyard run {task.name}",
+            f"the test part of {task} was changed: expected {str(sealed)[:12]}; received {test.digest[:12]}",
+            hint=f"make it again: rm -r {path.parent.relative_to(workspace.root)} && tiltyard run {task}",
         )
     return test
 
 
-def _sealed(workspace: Workspace, task: Task) -> dict[str, str]:
+def _sealed(workspace: Workspace, task: str) -> dict[str, str]:
     """Return the recorded hash of the test part for each version of the data."""
-    path = workspace.seal(task.name)
+    path = workspace.seal(task)
     seals: dict[str, str] = files.read_json(path) if path.is_file() else {}
     return seals
 
 
-def seal(workspace: Workspace, task: Task, facts: dict[str, Any], *, reseal: bool) -> None:
+def seal(workspace: Workspace, task: str, facts: dict[str, Any], *, reseal: bool) -> None:
     """Record the test part of this version of the data, or refuse another one than was recorded."""
     seals = _sealed(workspace, task)
     known = seals.get(facts["data"])
@@ -82,6 +81,6 @@ def seal(workspace: Workspace, task: Task, facts: dict[str, Any], *, reseal: boo
             f"split: another test part than the sealed one for the same data: "
             f"expected {known[:12]}; received {facts['test'][:12]}",
             hint="undo the change of split or columns; or, knowing that earlier figures no longer compare, "
-            f"tiltyard prepare {task.name} --reseal",
+            f"tiltyard prepare {task} --reseal",
         )
-    files.write_json(workspace.seal(task.name), {**seals, facts["data"]: facts["test"]})
+    files.write_json(workspace.seal(task), {**seals, facts["data"]: facts["test"]})

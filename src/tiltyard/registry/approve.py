@@ -17,11 +17,11 @@ def approve(workspace: Workspace, task: Task, name: str = "challenger") -> Decis
     known = aliases(workspace, task)
     if name == "challenger" and known.get(name) in (None, known.get("champion")):
         raise RegistryError(f"{task.name} has no challenger to approve", hint=f"train one: tiltyard run {task.name}")
-    signing.insist(workspace, task)
+    signing.insist(workspace, task.name, wanted=task.gate.signed)
     version, registry, origin = named(workspace, task, name), Registry(workspace), provenance(workspace)
     with registry.lock(task.name):
         signer = signing.signer(workspace)
-        again = not task.gate.signed or (signer and signer.name in approved(registry, task, version))
+        again = not task.gate.signed or (signer and signer.name in approved(registry, task.name, version, signed=True))
         for decision in registry.decisions(task.name) if again else []:
             if (decision.verdict, decision.version, decision.who) == ("APPROVE", version, origin["who"]):
                 return decision
@@ -38,13 +38,13 @@ def approve(workspace: Workspace, task: Task, name: str = "challenger") -> Decis
         return decision
 
 
-def approved(registry: Registry, task: Task, version: str) -> list[str]:
+def approved(registry: Registry, task: str, version: str, *, signed: bool) -> list[str]:
     """Return who has approved a version; where signatures are wanted, by whose key."""
-    if task.gate.signed:
-        entries = [entry for entry in registry.entries(task.name) if entry.signer and not entry.problem]
+    if signed:
+        entries = [entry for entry in registry.entries(task) if entry.signer and not entry.problem]
         return [entry.signer for entry in entries if (entry.verdict, entry.version) == ("APPROVE", version)]
     return [
         decision.who
-        for decision in registry.decisions(task.name)
+        for decision in registry.decisions(task)
         if decision.verdict == "APPROVE" and decision.version == version
     ]

@@ -17,7 +17,7 @@ from tiltyard.workspace import Workspace
 
 def compare(workspace: Workspace, task: Task, one: str, other: str) -> dict[str, Any]:
     """Let both answer; a gain is that of the first over the second, and nothing is decided."""
-    names, test = [named(workspace, task, name) for name in (one, other)], read_test(workspace, task)
+    names, test = [named(workspace, task, name) for name in (one, other)], read_test(workspace, task.name, task.columns)
     outputs = [_outputs(workspace, task, name, test) for name in names]
     evaluator = task.evaluator
     context = evaluator.context(read_truth(workspace.out(task.name, "prepare") / "train.npz"))

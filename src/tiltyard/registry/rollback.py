@@ -11,5 +11,5 @@ from tiltyard.workspace import Workspace
 
 def rollback(workspace: Workspace, task: Task) -> Decision:
     """Move the pointer back; `version` of the decision serves again, `champion` no longer."""
-    signing.insist(workspace, task)
+    signing.insist(workspace, task.name, wanted=task.gate.signed)
     return Registry(workspace).rollback(task.name)

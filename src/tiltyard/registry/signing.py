@@ -22,7 +22,6 @@ from tiltyard.workspace import Workspace
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-    from tiltyard.config.task import Task
 
 NAME = re.compile(r"[\w@-][\w.@-]{0,99}")
 NAMED = "TILTYARD_SIGNING_KEY"
@@ -83,11 +82,11 @@ def signer(workspace: Workspace) -> Signer | None:
     return None
 
 
-def insist(workspace: Workspace, task: Task) -> None:
-    """Refuse to decide without a key where the task wants signatures."""
-    if task.gate.signed and signer(workspace) is None:
+def insist(workspace: Workspace, task: str, *, wanted: bool) -> None:
+    """Refuse to decide about a task without a key, if signatures are wanted."""
+    if wanted and signer(workspace) is None:
         raise RegistryError(
-            f"gate.signed: decisions about {task.name} are to be signed; there is no key of a signer here",
+            f"gate.signed: decisions about {task} are to be signed; there is no key of a signer here",
             hint=f"make one: tiltyard key NAME --sign; or name the file of yours in {NAMED}",
         )
 

@@ -292,7 +292,7 @@ def _parameters(task: Task, decision: Decision) -> Proof:
 def _figures(workspace: Workspace, task: Task, decision: Decision) -> Proof:
     """Let the packaged model answer the sealed rows once more."""
     try:
-        test = read_test(workspace, task)
+        test = read_test(workspace, task.name, task.columns)
         predictor = Predictor.load(workspace.package(task.name, decision.version))
         known = read_truth(workspace.out(task.name, "prepare") / "train.npz")
     except TiltyardError as error:

@@ -9,10 +9,9 @@ from pathlib import Path
 from tiltyard import files
 from tiltyard.config.task import Task
 from tiltyard.errors import RegistryError, TiltyardError
+from tiltyard.evaluation.evaluated import read_evaluated
 from tiltyard.files import Json
-from tiltyard.modeling.inference.predictor import version
 from tiltyard.modeling.metrics.predictions import Predictions
-from tiltyard.preparation.sealed_test import read_test
 from tiltyard.registry.decision import TRAFFIC, Decision
 from tiltyard.registry.registry import Champion, Registry
 from tiltyard.report import evaluation_sections, history_sections
@@ -56,11 +55,11 @@ def page(workspace: Workspace, task: Task, up: str = HOME) -> str:
     """Return the page of a task; what it has not come to yet is left out."""
     registry, out = Registry(workspace), workspace.out(task.name, "evaluate")
     champion, decisions = registry.champion(task.name), registry.decisions(task.name)
-    if text := _lacking(workspace, task):
-        return _unmeasured(workspace, task, decisions, text, up)
-    told = files.read_json(out / "report.json")
+    try:
+        told, test = read_evaluated(workspace, task)
+    except TiltyardError as error:  # of one task: the others have pages all the same
+        return _unmeasured(workspace, task, decisions, error.message, up)
     training = files.read_json(workspace.out(task.name, "train") / "training.json")
-    test = read_test(workspace, task)
     predictions = Predictions.load(out / "predictions.npz", task.classes, task.target.told)
     judged = [one for one in decisions if one.version == told["version"] and one.verdict not in TRAFFIC]
     last = judged[-1] if judged else None
@@ -78,21 +77,6 @@ def page(workspace: Workspace, task: Task, up: str = HOME) -> str:
     ]
     head = evaluation_sections.head(task, told, last.verdict if last else "none yet", last.reasons if last else ())
     return Page(f"{task.name}: report", head, sections, up).html()
-
-
-def _lacking(workspace: Workspace, task: Task) -> str:
-    """Return why there are no figures to show: there are none, or they are of another model or other rows."""
-    out, train = workspace.out(task.name, "evaluate"), workspace.out(task.name, "train")
-    if not (out / "report.json").is_file():
-        return "Nothing of it is evaluated here yet"
-    told = files.read_json(out / "report.json")
-    if not (train / "training.json").is_file() or version(train) != told["version"]:
-        return f"Evaluated was version {told['version']}; what is trained here is another one, or not there"
-    try:
-        same = read_test(workspace, task).digest == told["test"]
-    except TiltyardError as error:  # of one task: the others have pages all the same
-        return error.message
-    return "" if same else "It was evaluated on other test rows than those that are here now"
 
 
 def _unmeasured(workspace: Workspace, task: Task, decisions: list[Decision], text: str, up: str) -> str:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.config.task import Task
 from tiltyard.modeling.columns._vocabulary import PAD
 from tiltyard.preparation.training_rows import TrainingRows, sample_rows
 from tiltyard.training.diagnosis import Losses
+from tiltyard.training.objective import Objective
 
 if TYPE_CHECKING:
     import keras
@@ -18,37 +18,33 @@ if TYPE_CHECKING:
 ROWS = 1000  # of each part that are looked at
 
 
-def baseline_losses(task: Task, parts: TrainingRows, body: keras.Model) -> Losses:
+def baseline_losses(objective: Objective, parts: TrainingRows, body: keras.Model) -> Losses:
     """Measure without dropout, augmentation, weights of rows or penalties, all of which the curves hold."""
-    from tiltyard.training import network
-
-    constant = _constant(task, network.answers(parts.encoder, parts.train[1]), body.output_shape[-1])
+    constant = _constant(objective, objective.answers(parts.train[1]), body.output_shape[-1])
     (train, train_constant), (later, later_constant) = (
-        _losses(task, parts, body, constant, sample_rows(part, ROWS)) for part in (parts.train, parts.validation)
+        _losses(objective, body, constant, sample_rows(part, ROWS)) for part in (parts.train, parts.validation)
     )
     return Losses(train, later, train_constant, later_constant)
 
 
-def _constant(task: Task, answers: Array, units: int) -> Array:
+def _constant(objective: Objective, answers: Array, units: int) -> Array:
     """Return the shares of the labels, or the middle of the numbers."""
     if answers.dtype.kind == "f":
-        middle = np.median if task.loss == "mae" else np.mean
+        middle = np.median if objective.loss_name == "mae" else np.mean
         return np.asarray(middle(answers.reshape(len(answers), -1), axis=0), dtype=np.float32)
-    answers = answers[answers != PAD] if task.kind.targets == "text" else answers  # nothing is learned behind the end
+    answers = answers[answers != PAD] if objective.of_texts else answers  # nothing is learned behind the end
     shares = np.bincount(answers.ravel(), minlength=max(units, 2)) / answers.size
     return (shares[1:] if units == 1 else shares).astype(np.float32)
 
 
-def _losses(
-    task: Task, parts: TrainingRows, body: keras.Model, constant: Array, part: tuple[Array, Array]
-) -> tuple[float, float]:
+def _losses(objective: Objective, body: keras.Model, constant: Array, part: tuple[Array, Array]) -> tuple[float, float]:
     """Return the mean loss of the body and that of the constant, few rows at a time: an answer may be many numbers."""
     import keras
 
     from tiltyard.training import network
 
-    loss = keras.losses.get(task.loss if task.classes else network.loss(task))
-    answers = network.answers(parts.encoder, part[1])
+    loss = keras.losses.get(objective.loss_name if objective.encoder.classes else objective.loss)
+    answers = objective.answers(part[1])
     answers = answers.reshape(len(answers), -1)
     sums, start = np.zeros(2), 0
     for outputs in network.predict_batches(body, part[0]):

@@ -33,7 +33,7 @@ def cross_validate(task: Task, parts: TrainingRows, place: RunPaths) -> list[Hel
             digest=f"{parts.digest} fold {number} of {task.train.folds}",
         )
         fitted = fit(_plain(task), some, place.inside(f"fold-{number}"))
-        outputs = network.outputs(network.build_inference(task, fitted.body, parts.encoder), features[held])
+        outputs = network.outputs(network.build_inference(task.model, fitted.body, parts.encoder), features[held])
         found.append(HeldOut(truth[held], outputs, truth[train]))
     return found
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiltyard.arrays import Array
 from tiltyard.config.task import Task
+from tiltyard.config.train_section import Train
 from tiltyard.preparation.training_rows import TrainingRows, sample_rows
 from tiltyard.training import diagnosis
+from tiltyard.training.objective import Objective
 
 if TYPE_CHECKING:
     import keras
@@ -59,18 +60,18 @@ def fit(task: Task, parts: TrainingRows, place: RunPaths) -> FitResult:
 
     keras.utils.set_random_seed(task.train.seed)
     body = network.build_core(task, parts.encoder, parts.train[0].shape[1:])
-    model = network.build_trainer(task, body)
+    model = network.build_trainer(task.train, body)
+    shared = _Shared(Objective.of(task, parts.encoder), parts, place, body, model, task.model.model_dump_json())
     done: list[CheckpointCallback] = []
     looks: list[dict[str, Any]] = []
     for number, settings in enumerate(task.train.parts):
-        now = task.model_copy(update={"train": settings})
-        one = _Part(now, parts, place, body, model, number, sum(resume.epoch for resume in done))
+        one = _Part(shared, settings, number, sum(resume.epoch for resume in done))
         resume, seen = one.run()
         done.append(resume)
         looks += [{**look, "epoch": look["epoch"] + one.behind} for look in seen]
         for weight, best in zip(model.weights, _best(done).best, strict=True):
             weight.assign(best)
-    return FitResult(body, _record(task, body, done), looks)
+    return FitResult(body, _record(task.train, body, done), looks)
 
 
 def _best(done: list[CheckpointCallback]) -> CheckpointCallback:
@@ -78,16 +79,16 @@ def _best(done: list[CheckpointCallback]) -> CheckpointCallback:
     return min(done, key=lambda resume: resume.best_figure)
 
 
-def _record(task: Task, body: keras.Model, done: list[CheckpointCallback]) -> dict[str, Any]:
+def _record(train: Train, body: keras.Model, done: list[CheckpointCallback]) -> dict[str, Any]:
     """Return how training went; what was continued from where is said, too."""
     place, ends = done.index(_best(done)), np.cumsum([0, *(resume.epoch for resume in done)]).tolist()
     common = [name for name in done[0].history if all(name in resume.history for resume in done)]
     record: dict[str, Any] = {
         "epochs": ends[-1],
         "best_epoch": ends[place] + done[place].best_epoch + 1,
-        "stopped_early": ends[-1] < sum(part.epochs for part in task.train.parts),
+        "stopped_early": ends[-1] < sum(part.epochs for part in train.parts),
         "parameters": body.count_params(),
-        "seed": task.train.seed,
+        "seed": train.seed,
         "history": {name: [value for resume in done for value in resume.history[name]] for name in common},
     }
     if len(done) > 1:
@@ -96,14 +97,23 @@ def _record(task: Task, body: keras.Model, done: list[CheckpointCallback]) -> di
 
 
 @dataclass(frozen=True)
+class _Shared:
+    """What all parts of a training have in common."""
+
+    objective: Objective
+    rows: TrainingRows
+    place: RunPaths
+    body: keras.Model
+    model: keras.Model  # the body, with augmentation in front of it
+    family: str  # the section of the task file that the body was built from, as JSON
+
+
+@dataclass(frozen=True)
 class _Part:
     """One call of Keras' fit, or what is left of it."""
 
-    task: Task
-    parts: TrainingRows
-    place: RunPaths
-    body: keras.Model
-    model: keras.Model
+    shared: _Shared
+    train: Train
     number: int
     behind: int  # epochs of the parts before
 
@@ -113,13 +123,13 @@ class _Part:
         from tiltyard.training.checkpoint import CheckpointCallback
 
         self._compile()
-        train, fingerprint = self.task.train, self._fingerprint()
-        note = self.place.state / "progress.json"
-        watch = TrainingMonitor(self.place.title, self.place.logs / fingerprint[:12], note, train.monitor)
+        train, place, fingerprint = self.train, self.shared.place, self._fingerprint()
+        note = place.state / "progress.json"
+        watch = TrainingMonitor(place.title, place.logs / fingerprint[:12], note, train.monitor)
         vitals, memorable = self._vitals(watch), from_section(train)
         name = f"state-{self.number + 1}.npz" if self.number else "state.npz"
-        resume = CheckpointCallback(self.place.state / name, fingerprint, [*memorable, *vitals], train.monitor)
-        resume.restore(self.model)
+        resume = CheckpointCallback(place.state / name, fingerprint, [*memorable, *vitals], train.monitor)
+        resume.restore(self.shared.model)
         watch.done, watch.best = resume.epoch, resume.best_value
         try:
             if not resume.finished:
@@ -132,15 +142,14 @@ class _Part:
         return resume, [look for one in vitals for look in one.looks]
 
     def _compile(self) -> None:
-        from tiltyard.training import network
         from tiltyard.training.optimizer import optimizer
 
-        train = self.task.train
-        self.model.compile(
-            optimizer=optimizer(train, steps=-(-len(self.parts.train[1]) // train.batch_size)),
-            loss=network.loss(self.task),
+        train, objective = self.train, self.shared.objective
+        self.shared.model.compile(
+            optimizer=optimizer(train, steps=-(-len(self.shared.rows.train[1]) // train.batch_size)),
+            loss=objective.loss,
             weighted_metrics=[],
-            metrics=["accuracy"] if self.task.classes else [],
+            metrics=["accuracy"] if objective.encoder.classes else [],
             jit_compile=train.jit,
             steps_per_execution=train.steps_per_execution,
         )
@@ -148,17 +157,17 @@ class _Part:
     def _fit(self, others: list[keras.callbacks.Callback], done: int) -> None:
         import keras
 
-        from tiltyard.training import network
         from tiltyard.training.batches import Batches
 
-        train, (features, truth), (later, answers) = self.task.train, self.parts.train, self.parts.validation
+        train, objective, rows = self.train, self.shared.objective, self.shared.rows
+        (features, truth), (later, answers) = rows.train, rows.validation
         mixup = train.augment.mixup if train.augment else 0.0
-        right = network.targets(self.task, self.parts.encoder, truth)
-        arrays = (features, right, weights(self.task, truth, right))
+        right = objective.targets(truth)
+        arrays = (features, right, objective.weights(truth, right))
         batches = Batches(arrays, train.batch_size, train.seed, mixup)
         deal = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: batches.deal(self.behind + epoch))
-        validation = Batches((later, network.targets(self.task, self.parts.encoder, answers)), train.batch_size)
-        self.model.fit(
+        validation = Batches((later, objective.targets(answers)), train.batch_size)
+        self.shared.model.fit(
             batches.fed(),
             validation_data=validation.fed(),
             epochs=train.epochs,
@@ -172,11 +181,12 @@ class _Part:
         """Note the rate of a schedule, which no callback of Keras does."""
         import keras
 
-        if not callable(getattr(self.model.optimizer, "_learning_rate", None)):
+        optimizer = self.shared.model.optimizer
+        if not callable(getattr(optimizer, "_learning_rate", None)):
             return []
         return [
             keras.callbacks.LambdaCallback(
-                on_epoch_end=lambda _, logs: logs.update(learning_rate=float(self.model.optimizer.learning_rate))
+                on_epoch_end=lambda _, logs: logs.update(learning_rate=float(optimizer.learning_rate))
             )
         ]
 
@@ -184,47 +194,35 @@ class _Part:
         """Report each epoch, without the penalties on weights: they would make losses of two variants incomparable."""
         import keras
 
-        tell, show = self.place.tell, self.place.show
+        tell, show, shared = self.shared.place.tell, self.shared.place.show, self.shared
         if not (tell or show):
             return []
 
         def told(epoch: int, logs: dict[str, float]) -> None:
             if show:
-                show(self.behind + epoch + 1, self.body)
+                show(self.behind + epoch + 1, shared.body)
             if tell:
-                tell(self.behind + epoch + 1, float(logs["val_loss"]) - sum(map(float, self.model.losses)))
+                tell(self.behind + epoch + 1, float(logs["val_loss"]) - sum(map(float, shared.model.losses)))
 
         return [keras.callbacks.LambdaCallback(on_epoch_end=told)]
 
     def _vitals(self, watch: TrainingMonitor) -> list[GradientStats]:
         import keras
 
-        from tiltyard.training import network
         from tiltyard.training.gradient_stats import ROWS, WAYS, GradientStats
 
-        if not self.task.train.watch or keras.backend.backend() not in WAYS:
+        if not self.train.watch or keras.backend.backend() not in WAYS:
             return []
-        features, truth = sample_rows(self.parts.train, min(ROWS, self.task.train.batch_size))
-        rows = features, network.targets(self.task, self.parts.encoder, truth)
-        return [GradientStats(self.body, network.loss(self.task), rows, watch.writer)]
+        objective = self.shared.objective
+        features, truth = sample_rows(self.shared.rows.train, min(ROWS, self.train.batch_size))
+        return [GradientStats(self.shared.body, objective.loss, (features, objective.targets(truth)), watch.writer)]
 
     def _fingerprint(self) -> str:
         """Name a training by all that decides its outcome, so that no other run's state is taken up."""
         import keras
 
-        shapes = [tuple(weight.shape) for weight in self.body.weights]  # the code of a family may have changed
-        train = f"{self.task.train.model_dump_json()} {self.number}"
-        settings = f"{self.task.model.model_dump_json()} {train} {self.parts.digest} {self.parts.inherited} {shapes}"
+        shared = self.shared
+        shapes = [tuple(weight.shape) for weight in shared.body.weights]  # the code of a family may have changed
+        train = f"{self.train.model_dump_json()} {self.number}"
+        settings = f"{shared.family} {train} {shared.rows.digest} {shared.rows.inherited} {shapes}"
         return hashlib.sha256(f"{keras.__version__} {keras.backend.backend()} {settings}".encode()).hexdigest()
-
-
-def weights(task: Task, truth: Array, targets: Array) -> Array:
-    """Return a weight of each row or step of a text: 1, its label's, or what makes every class count alike."""
-    wanted = task.train.class_weights
-    if wanted == "none":
-        return np.ones(targets.shape if task.kind.targets == "text" else len(truth), dtype=np.float32)
-    if isinstance(wanted, dict):
-        return np.array([wanted.get(label, 1.0) for label in task.classes], dtype=np.float32)[truth]
-    counts = np.bincount(truth, minlength=len(task.classes))
-    balanced: Array = (len(truth) / (np.count_nonzero(counts) * np.maximum(counts, 1)))[truth].astype(np.float32)
-    return balanced

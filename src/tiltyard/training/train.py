@@ -6,7 +6,7 @@ import math
 import os
 import shutil
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from tiltyard.training.constant_baseline import baseline_losses
 from tiltyard.training.cross_validation import cross_validate
 from tiltyard.training.diagnosis import diagnose
 from tiltyard.training.fit import FitResult, RunPaths, fit
+from tiltyard.training.objective import Objective, answers
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
     place = RunPaths(state, workspace.logs(task.name), task.name)
     folds = cross_validate(task, parts, place) if task.train.folds else []
     body, record = fit_all(task, parts, place)
-    model = network.build_inference(task, body, parts.encoder, _ends(task, parts, body))
+    ends = _ends(task.target.interval, parts, body) if task.target.interval else None
+    model = network.build_inference(task.model, body, parts.encoder, ends)
     with files.replacing_folder(workspace.out(task.name, "train")) as folder:
         parts.encoder.save(folder / "encoder.json")
         if folds:
@@ -64,7 +66,7 @@ def opened(workspace: Workspace, task: Task) -> TrainingRows:
     if task.train.batch_size > (rows := len(parts.train[0])):
         raise DataError(f"train.batch_size: expected 1 to {rows}, the training rows; received {task.train.batch_size}")
     with environment.suppress_native_output():
-        _set_up(task)
+        _set_up(mixed_precision=task.train.mixed_precision)
     return parts.taught() if task.model.translates else parts
 
 
@@ -74,7 +76,7 @@ def _asked(parts: TrainingRows, model: keras.Model) -> Array:
     return rows[:, : model.input_shape[1]]
 
 
-def _set_up(task: Task) -> None:
+def _set_up(*, mixed_precision: bool) -> None:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     import keras
 
@@ -82,29 +84,32 @@ def _set_up(task: Task) -> None:
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
-    keras.mixed_precision.set_global_policy("mixed_float16" if task.train.mixed_precision else "float32")
+    keras.mixed_precision.set_global_policy("mixed_float16" if mixed_precision else "float32")
 
 
 def fit_all(task: Task, parts: TrainingRows, place: RunPaths) -> tuple[keras.Model, dict[str, Any]]:
     """Fit the one model, or all members of an ensemble; give it with the record of the training."""
     if task.train.members == 1:
         fitted = fit(task, parts, place)
-        found = diagnose(baseline_losses(task, parts, fitted.body), fitted.record, fitted.looks)
+        losses = baseline_losses(Objective.of(task, parts.encoder), parts, fitted.body)
+        found = diagnose(losses, fitted.record, fitted.looks)
         return fitted.body, {**fitted.record, "diagnosis": found}
     members = []
     for number in range(task.train.members):
         own = task.train.model_copy(update={"seed": task.train.seed + number})
         members.append(fit(task.model_copy(update={"train": own}), parts, place.inside(f"member-{number + 1}")))
-    return _joined(task, parts, members)
+    return _joined(Objective.of(task, parts.encoder), parts, members, task.train.blend)
 
 
-def _joined(task: Task, parts: TrainingRows, members: list[FitResult]) -> tuple[keras.Model, dict[str, Any]]:
+def _joined(
+    objective: Objective, parts: TrainingRows, members: list[FitResult], blend: Literal["mean", "weighted"]
+) -> tuple[keras.Model, dict[str, Any]]:
     """Join members; the record is the first one's, with what each of them was beside it."""
     from tiltyard.training import network
 
     outputs = np.stack([network.outputs(member.body, parts.validation[0]) for member in members])
-    answers = network.answers(parts.encoder, parts.validation[1])
-    shares = ensemble.learn_shares(outputs, answers, task.train.blend)
+    answers = objective.answers(parts.validation[1])
+    shares = ensemble.learn_shares(outputs, answers, blend)
     body = ensemble.join([member.body for member in members], shares)
     record, names = members[0].record, ("seed", "epochs", "best_epoch", "stopped_early")
     told = [
@@ -116,19 +121,17 @@ def _joined(task: Task, parts: TrainingRows, members: list[FitResult]) -> tuple[
         "parameters": body.count_params(),
         "members": told,
         "correlation": ensemble.correlation(outputs, answers),
-        "diagnosis": diagnose(baseline_losses(task, parts, body), record, members[0].looks),
+        "diagnosis": diagnose(baseline_losses(objective, parts, body), record, members[0].looks),
     }
 
 
-def _ends(task: Task, parts: TrainingRows, body: keras.Model) -> tuple[Array, Array] | None:
-    """Learn from validation rows what a forecast may miss by, if the task asks for it."""
+def _ends(share: float, parts: TrainingRows, body: keras.Model) -> tuple[Array, Array]:
+    """Learn from validation rows what a forecast may miss by, so that this share of values lies between."""
     from tiltyard.training import network
 
-    if not task.target.interval:
-        return None
     features, truth = parts.validation
-    missed = network.answers(parts.encoder, truth).reshape(len(truth), -1) - network.outputs(body, features)
-    return residual_quantiles(missed, task.target.interval)
+    missed = answers(parts.encoder, truth).reshape(len(truth), -1) - network.outputs(body, features)
+    return residual_quantiles(missed, share)
 
 
 def device() -> dict[str, str]:

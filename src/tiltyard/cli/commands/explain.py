@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from tiltyard import environment
-from tiltyard.cli.commands._common import JSON, TASK, TASKS, find, print_json, run_named, run_one
+from tiltyard.cli.commands._common import JSON, TASK, TASKS, find, one_reading, print_json, run_named
 
 
 @click.command()
@@ -29,7 +29,7 @@ def explain(task: str, rows: tuple[int, ...], only: tuple[str, ...], as_json: bo
     from tiltyard.explain.explain import explain as verb
 
     with environment.native_redirected(find().log("explain")):
-        result = run_one(task, lambda w, t: verb(w, t, Wish(rows, only), lambda text: click.echo(text, err=True)))
+        result = one_reading(task, lambda w, t: verb(w, t, Wish(rows, only), lambda text: click.echo(text, err=True)))
     if as_json:
         print_json(result)
     else:

@@ -50,7 +50,7 @@ def _disturbed(duel: Duel, ask: Ask, places: Array) -> dict[str, tuple[Array, fl
     if (noisy := perturbation.add_noise(rows, columns, gate.noise, generator)) is not None:
         found[f"noise of {gate.noise:g} deviations"] = ask(noisy), gate.noise_loss
         steps = [perturbation.step(rows, columns, gate.noise, generator) for _ in range(perturbation.STEPS)]
-        worst = perturbation.worst_case(duel.task, duel.truth[places], [ask(one) for one in steps])
+        worst = perturbation.worst_case(duel.truth[places], [ask(one) for one in steps], labels=bool(duel.task.classes))
         found[f"the worst of {perturbation.STEPS} steps of {gate.noise:g} deviations"] = worst, 1.0
     if (holes := perturbation.mask_missing(rows, columns, generator)) is not None:
         found[f"{perturbation.MISSING:.0%} of values missing"] = ask(holes), gate.noise_loss

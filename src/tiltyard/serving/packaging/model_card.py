@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 from tiltyard import files, markdown
-from tiltyard.config.task import Task
+from tiltyard.config.gate_section import Gate
+from tiltyard.config.task import Split, Task
+from tiltyard.data.sources.base import Source
 from tiltyard.files import Json
 from tiltyard.modeling.columns.base import Column
+from tiltyard.modeling.metrics.base import Metric
+from tiltyard.modeling.models.base import Model
 
 WATTS = 10.0  # of one busy core, with what it needs around it: a guess of the right size
 
 
 def card(task: Task, report: Json, training: Json, device: Json) -> str:
     """Write the card as markdown, from the task and what training and evaluation recorded."""
+    metrics = task.evaluator.metrics
+    deciding = metrics[task.gate.metric]
     sections = {
         "What it does": _purpose(task),
-        "Intended use": _use(task),
-        "Limits": _limits(task),
-        "Data": _data(task, report),
-        "Figures": _figures(task, report),
-        "Slices": _slices(task, report),
+        "Intended use": _use(task.title, deciding.title),
+        "Limits": _limits(task.serve.max_instances),
+        "Data": _data(task.source, task.split, report),
+        "Figures": _figures(metrics, task.gate, report),
+        "Slices": _slices(deciding.title, report.get("slices")),
         "Time and energy": _cost(device),
-        "Provenance": _provenance(task, report, training),
+        "Provenance": _provenance(task.model, report, training),
     }
     text = "\n\n".join(f"## {title}\n\n{content}" for title, content in sections.items())
     return f"# {markdown.text(task.title)}\n\n{text}\n"
@@ -44,12 +51,15 @@ def empty(text: str) -> list[str]:
 
 def summary(task: Task, report: Json) -> Json:
     """Return as JSON what the service's page says of a version."""
-    target = task.target
+    target, evaluator = task.target, task.evaluator
     return {
-        "purpose": task.kind.purpose(task.target),
+        "purpose": task.kind.purpose(target),
         "target": {"column": target.column, "unit": target.unit, "interval": target.interval},
-        "figures": [_figure(task, report, name) for name in report["metrics"]],
-        "baseline": task.evaluator.baseline_title,
+        "figures": [
+            {**_figure(evaluator.metrics[name], name, report), "decides": name == task.gate.metric}
+            for name in report["metrics"]
+        ],
+        "baseline": evaluator.baseline_title,
         "confidence": task.gate.confidence,
         "rows": report["rows"],
         "data": report["data"],
@@ -57,9 +67,8 @@ def summary(task: Task, report: Json) -> Json:
     }
 
 
-def _figure(task: Task, report: Json, name: str) -> Json:
+def _figure(metric: Metric, name: str, report: Json) -> Json:
     """Return a metric with what it means, beside the baseline's; one without an interval has none to show."""
-    metric = task.evaluator.metrics[name]
     return {
         "name": name,
         "title": metric.title,
@@ -68,7 +77,6 @@ def _figure(task: Task, report: Json, name: str) -> Json:
         "value": report["metrics"][name],
         "interval": report["intervals"].get(name),
         "baseline": report["baseline"][name],
-        "decides": name == task.gate.metric,
     }
 
 
@@ -86,35 +94,35 @@ def _column(column: Column) -> str:
     return ", ".join([column.type, *(f"{key} {value}" for key, value in facts.items())])
 
 
-def _data(task: Task, report: Json) -> str:
+def _data(source: Source, split: Split, report: Json) -> str:
     rows = ", ".join(f"{count} {part}" for part, count in report["rows"].items())
-    source = ", ".join(f"{key} {value}" for key, value in task.source.model_dump(mode="json").items())
+    told = ", ".join(f"{key} {value}" for key, value in source.model_dump(mode="json").items())
     return (
-        f"Source: {markdown.text(source)}. Rows: {rows}; split {task.split.kind}, seed {task.split.seed}. "
+        f"Source: {markdown.text(told)}. Rows: {rows}; split {split.kind}, seed {split.seed}. "
         "The test rows were sealed before training and used for the figures below alone."
         + "".join(f" **Note: {markdown.text(note)}.**" for note in report.get("notes", ()))
     )
 
 
-def _figures(task: Task, report: Json) -> str:
+def _figures(metrics: Mapping[str, Metric], gate: Gate, report: Json) -> str:
     """Draw up each metric beside the baseline; a metric without an interval has none to show."""
     lines = ["| metric | model | interval | baseline |", "|---|---|---|---|"]
     for name, value in report["metrics"].items():
         low, high = report["intervals"].get(name) or (None, None)
         interval = f"{low:.4g} to {high:.4g}" if low is not None else "not computed"
-        title = f"{task.evaluator.metrics[name].title}{' (gate)' if name == task.gate.metric else ''}"
+        title = f"{metrics[name].title}{' (gate)' if name == gate.metric else ''}"
         lines.append(f"| {title} | {value:.4g} | {interval} | {report['baseline'][name]:.4g} |")
-    share = f"{task.gate.confidence:.0%}"
+    share = f"{gate.confidence:.0%}"
     return "\n".join(lines) + f"\n\nOn {report['rows']['test']} test rows; {share} bootstrap intervals."
 
 
-def _slices(task: Task, report: Json) -> str:
-    """Draw up the gate's metric by slice, where the task names some."""
-    if not (found := report.get("slices")):
+def _slices(title: str, found: list[Json] | None) -> str:
+    """Draw up the gate's metric, which has this title, by slice, where the task names some."""
+    if not found:
         return (
             "The task names no slices, or none has rows enough: whom the model serves worse than others is not known."
         )
-    lines = [f"| slice | rows | {task.metric.title} |", "|---|---|---|"]
+    lines = [f"| slice | rows | {title} |", "|---|---|---|"]
     return "\n".join(
         [*lines, *(f"| {markdown.text(one['slice'])} | {one['rows']} | {one['value']:.4g} |" for one in found)]
     )
@@ -131,28 +139,28 @@ def _cost(device: Json) -> str:
     return f"Trained in {seconds:.3g} s ({where}) with {busy:.3g} s of processors: {power}.{more}"
 
 
-def _use(task: Task) -> str:
+def _use(title: str, metric: str) -> str:
     return (
-        f"For instances like those it was trained on: {markdown.text(task.title.lower())}. Whether it is good enough "
-        f"for what its answers lead to is for those to say who use it; the gate held it to {task.metric.title.lower()}."
+        f"For instances like those it was trained on: {markdown.text(title.lower())}. Whether it is good enough "
+        f"for what its answers lead to is for those to say who use it; the gate held it to {metric.lower()}."
     )
 
 
-def _limits(task: Task) -> str:
+def _limits(instances: int) -> str:
     return (
         f"A request with a missing or unknown field, "
-        f"a value outside the bounds above, or more than {task.serve.max_instances} instances is refused. "
+        f"a value outside the bounds above, or more than {instances} instances is refused. "
         "Inside the bounds but far from the training rows the answer is an extrapolation, and is not marked as one."
     )
 
 
-def _provenance(task: Task, report: Json, training: Json) -> str:
-    settings = ", ".join(f"{k} {v}" for k, v in task.model.model_dump(mode="json", exclude={"family"}).items() if v)
+def _provenance(model: Model, report: Json, training: Json) -> str:
+    settings = ", ".join(f"{k} {v}" for k, v in model.model_dump(mode="json", exclude={"family"}).items() if v)
     facts = {
         "version": report["version"],
         "data (SHA-256)": report["data"],
         "test part (SHA-256)": report["test"],
-        "family": f"{task.model.family}: {settings}",
+        "family": f"{model.family}: {settings}",
         "training": f"{training['epochs']} epochs, best {training['best_epoch']}, seed {training['seed']}",
         "parameters": training["parameters"],
     }

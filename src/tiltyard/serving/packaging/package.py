@@ -15,12 +15,12 @@ from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.data import dvc
 from tiltyard.errors import PackageError
+from tiltyard.evaluation.evaluated import Evaluated, read_evaluated
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import Predictor
-from tiltyard.modeling.inference.predictor import version as version_of
 from tiltyard.modeling.inference.reference import reference
 from tiltyard.preparation.array_file import blocks, open_part
-from tiltyard.preparation.sealed_test import TestPart, read_test
+from tiltyard.preparation.sealed_test import TestPart
 from tiltyard.registry import manifest
 from tiltyard.serving.model.golden_rows import choose
 from tiltyard.serving.packaging import bento, smoke_test
@@ -30,12 +30,13 @@ from tiltyard.workspace import Workspace
 log = logging.getLogger(__name__)
 
 
-def package(workspace: Workspace, task: Task, test: TestPart | None = None) -> str:
-    """Make and prove the package of the trained model, unless it is there; give its version.
+def package(workspace: Workspace, task: Task, evaluated: Evaluated | None = None) -> str:
+    """Make and prove the package of what was evaluated, unless it is there; give its version.
 
-    Golden rows are some of `test`, the sealed rows, which are read where the caller has not.
+    What the caller has read of the evaluation is not read again.
     """
-    version = _judged(workspace, task)
+    evaluated = evaluated or read_evaluated(workspace, task)
+    version: str = evaluated.report["version"]
     folder = workspace.package(task.name, version)
     proven, pointer = folder / "proven.json", folder.with_name(f"{version}.dvc")
     present = bento.folder(workspace, task.name, version).is_dir()
@@ -45,57 +46,44 @@ def package(workspace: Workspace, task: Task, test: TestPart | None = None) -> s
         return version
     if not proven.is_file():
         log.info("%s: write package %s", task.name, version)
-        write(workspace, task, folder, test)
+        write(workspace, task, folder, evaluated)
     log.info("%s: build Bento %s:%s", task.name, task.name, version)
     bento.build(workspace, task.name, version)
     log.info("%s: start it and replay golden rows", task.name)
     rows = files.read_json(folder / "golden.json")
     difference = smoke_test.prove(workspace, task.name, version, rows)
     if not proven.is_file():  # else it was pulled from the remote, as it was proven
-        proof = _proof(task, version, len(rows["instances"]), difference)
+        proof = _proof(task.name, version, len(rows["instances"]), difference)
         files.write_json(proven, {**proof, manifest.KEY: manifest.hashes(folder)})
     if not pointer.is_file():
         dvc.add(workspace, folder)
     return version
 
 
-def _judged(workspace: Workspace, task: Task) -> str:
-    """Return the version of the trained model; it must be the one that evaluation judged."""
-    train, report = workspace.out(task.name, "train"), workspace.out(task.name, "evaluate") / "report.json"
-    hint = f"make it: dvc repro evaluate@{task.name}"
-    for path in (train / "model.onnx", train / "encoder.json", report):
-        if not path.is_file():
-            raise PackageError(f"nothing to package for {task.name}: no {path.relative_to(workspace.root)}", hint=hint)
-    version, judged = version_of(train), files.read_json(report)["version"]
-    if version != judged:
-        raise PackageError(f"{task.name} was evaluated as {judged}; the trained model is {version}", hint=hint)
-    return version
-
-
-def write(workspace: Workspace, task: Task, folder: Path, test: TestPart | None = None) -> None:
+def write(workspace: Workspace, task: Task, folder: Path, evaluated: Evaluated) -> None:
     """Write the package folder of what was judged, whole or not at all."""
     files.remove_abandoned(folder.parent)  # of other versions, too: one that was killed may never come again
-    train, evaluate = workspace.out(task.name, "train"), workspace.out(task.name, "evaluate")
-    report, training = files.read_json(evaluate / "report.json"), files.read_json(train / "training.json")
-    predictor, test = Predictor.load(train), test or read_test(workspace, task)
+    train, (report, test) = workspace.out(task.name, "train"), evaluated
+    training, predictor = files.read_json(train / "training.json"), Predictor.load(train)
+    predictions, known = workspace.out(task.name, "evaluate") / "predictions.npz", workspace.out(task.name, "prepare")
     with files.replacing_folder(folder) as target:
         for name in ("model.onnx", "encoder.json"):
             shutil.copy(train / name, target)
         files.write_json(target / "schema.json", schema(task, predictor.encoder, report))
-        files.write_json(target / "golden.json", choose(predictor, test, _outputs(evaluate, test)))
-        files.write_json(target / "reference.json", _reference(workspace, task, predictor.encoder))
+        files.write_json(target / "golden.json", choose(predictor, test, _outputs(predictions, test)))
+        files.write_json(target / "reference.json", _reference(known / "train.npz", predictor.encoder))
         files.write_text(target / "card.md", card(task, report, training, ran_on(train)))
 
 
-def _reference(workspace: Workspace, task: Task, encoder: Encoder) -> dict[str, Any]:
+def _reference(known: Path, encoder: Encoder) -> dict[str, Any]:
     """Return how the training rows are spread, or as many of them as findings look at."""
-    features, answers = open_part(workspace.out(task.name, "prepare") / "train.npz")
+    features, answers = open_part(known)
     return reference(encoder, np.concatenate([features[part] for part in blocks(len(answers))]))
 
 
-def _outputs(evaluate: Path, test: TestPart) -> Array:
+def _outputs(predictions: Path, test: TestPart) -> Array:
     """Read the outputs that evaluation recorded, which must be for the rows of the test part."""
-    with np.load(evaluate / "predictions.npz", allow_pickle=False) as arrays:
+    with np.load(predictions, allow_pickle=False) as arrays:
         if not np.array_equal(arrays["number"], test.number):
             raise PackageError("predictions.npz is about other rows than the test part")
         outputs: Array = arrays["outputs"]
@@ -118,7 +106,7 @@ def schema(task: Task, encoder: Encoder, report: dict[str, Any]) -> dict[str, An
     }
 
 
-def _proof(task: Task, version: str, rows: int, difference: float) -> dict[str, Any]:
+def _proof(task: str, version: str, rows: int, difference: float) -> dict[str, Any]:
     """Return what was proven, and with which tools."""
     tools = {name: importlib.metadata.version(name) for name in ("bentoml", "onnxruntime", "numpy")}
-    return {"bento": f"{task.name}:{version}", "rows": rows, "largest_difference": difference, "with": tools}
+    return {"bento": f"{task}:{version}", "rows": rows, "largest_difference": difference, "with": tools}

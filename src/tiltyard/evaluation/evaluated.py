@@ -1,0 +1,44 @@
+"""What was evaluated: the report and the sealed rows that it is about, read together and refused if they do not fit."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tiltyard import files
+from tiltyard.config.task import Task
+from tiltyard.errors import RegistryError
+from tiltyard.files import Json
+from tiltyard.modeling.inference.predictor import version
+from tiltyard.preparation.sealed_test import TestPart, read_test
+from tiltyard.workspace import Workspace
+
+
+class Evaluated(NamedTuple):
+    """The report of an evaluation, and the sealed rows that it is about."""
+
+    report: Json
+    test: TestPart
+
+
+def read_evaluated(workspace: Workspace, task: Task) -> Evaluated:
+    """Read evaluation and sealed rows; refuse one that is about another model or other rows than there are now."""
+    path = workspace.out(task.name, "evaluate") / "report.json"
+    hint = f"measure it: tiltyard evaluate {task.name}"
+    if not path.is_file():
+        raise RegistryError(f"{task.name} has no evaluation: expected {path.relative_to(workspace.root)}", hint=hint)
+    report: Json = files.read_json(path)
+    train = workspace.out(task.name, "train")
+    if not (train / "model.onnx").is_file():
+        raise RegistryError(
+            f"{task.name} has no model: expected {train.relative_to(workspace.root)}",
+            hint=f"make it: tiltyard train {task.name}",
+        )
+    test = read_test(workspace, task.name, task.columns)
+    expected = {"version": version(train), "test": test.digest, "metric": task.gate.metric}
+    for name, value in expected.items():
+        if report[name] != value:
+            raise RegistryError(
+                f"the evaluation of {task.name} is about another {name}: expected {value}; received {report[name]}",
+                hint=hint,
+            )
+    return Evaluated(report, test)

@@ -1,0 +1,89 @@
+"""The objective of a training: what the core learns to answer, by which loss, and how much each row counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from tiltyard.arrays import Array
+from tiltyard.config.task import Task
+from tiltyard.modeling.columns._vocabulary import PAD
+from tiltyard.modeling.inference.encoder import Encoder
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Read off a task once, for all fits: neither folds, members nor a second part of the training have another."""
+
+    encoder: Encoder
+    output: str  # activation of the last layer
+    loss_name: str  # as the task has it
+    mixed: bool  # whether MixUp mixes labels
+    class_weights: Literal["none", "balanced"] | dict[str, float]
+
+    @classmethod
+    def of(cls, task: Task, encoder: Encoder) -> Objective:
+        """Return that of a task."""
+        mixed = bool(task.train.augment and task.train.augment.mixup)
+        return cls(encoder, task.output, task.loss, mixed, task.train.class_weights)
+
+    @property
+    def of_texts(self) -> bool:
+        """Whether each step of a text is an answer."""
+        return self.encoder.problem.targets == "text"
+
+    def answers(self, truth: Array) -> Array:
+        """Return what the core answers at best."""
+        return answers(self.encoder, truth)
+
+    def targets(self, truth: Array) -> Array:
+        """Return what the core learns: its answers, or shares of labels where MixUp is to mix them."""
+        if not self.mixed:
+            return self.answers(truth)
+        if self.output == "sigmoid":
+            return truth.astype(np.float32)
+        return np.eye(len(self.encoder.classes), dtype=np.float32)[truth]
+
+    @property
+    def loss(self) -> Any:
+        """The loss for Keras, which has one name for places of labels and another for shares of labels.
+
+        Of texts, steps behind the end count nothing.
+        """
+        if self.of_texts:
+            return _of_steps
+        return self.loss_name.removeprefix("sparse_") if self.mixed else self.loss_name
+
+    def weights(self, truth: Array, targets: Array) -> Array:
+        """Return a weight of each row or step of a text: 1, its label's, or what makes every class count alike."""
+        wanted, classes = self.class_weights, self.encoder.classes
+        if wanted == "none":
+            return np.ones(targets.shape if self.of_texts else len(truth), dtype=np.float32)
+        if isinstance(wanted, dict):
+            return np.array([wanted.get(label, 1.0) for label in classes], dtype=np.float32)[truth]
+        counts = np.bincount(truth, minlength=len(classes))
+        balanced: Array = (len(truth) / (np.count_nonzero(counts) * np.maximum(counts, 1)))[truth].astype(np.float32)
+        return balanced
+
+
+def answers(encoder: Encoder, truth: Array) -> Array:
+    """Return what a core answers at best: a number in standardised units, the label's place, or the ids of a text."""
+    if encoder.problem.targets == "text":
+        return encoder.problem.ids(encoder, truth)
+    if encoder.problem.targets == "label":
+        return truth.astype(np.int32)
+    truth = np.log1p(truth) if "log" in encoder.target else truth
+    standardised: Array = (truth - encoder.target["mean"]) / encoder.target["std"]
+    return standardised.astype(np.float32)
+
+
+def _of_steps(truth: keras.KerasTensor, guess: keras.KerasTensor) -> keras.KerasTensor:
+    from keras import losses, ops
+
+    there = ops.cast(ops.not_equal(truth, PAD), guess.dtype)
+    return losses.sparse_categorical_crossentropy(truth, guess) * there
