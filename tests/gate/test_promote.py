@@ -259,7 +259,7 @@ def test_the_ledger_names_the_commit(iris: Arena, monkeypatch: pytest.MonkeyPatc
 KILLED = """
 import os, pathlib, signal, sys
 sys.path.insert(0, sys.argv[3])
-from jousting import quick_package
+from linear_challengers import quick_package
 from tiltyard import files
 from tiltyard.config import loader as task_file
 from tiltyard.registry import ledger
