@@ -130,7 +130,7 @@ def test_an_error_that_passes_as_chance_says_so(right: int, most: float, state: 
     }
     duel = dataclasses.replace(bout(cancer(), line(cancer()), calibration=most), **more)
     found = outcome("calibration", duel)
-    assert (found.state, "one in 100 models" in found.text) == (state, rare)
+    assert (found.state, "one in 100 calibrated models" in found.text) == (state, rare)
 
 
 def test_only_columns_that_drifted_are_named() -> None:

@@ -81,7 +81,7 @@ def test_a_champion_with_other_columns_is_not_compared(iris: Arena) -> None:
     task = loader.load(workspace, "iris")
     prepare.prepare(workspace, task, reseal=True)
     challenge(workspace, task, slice(3))
-    with pytest.raises(RegistryError, match="cannot be compared: it takes petal_width, which the test part lacks"):
+    with pytest.raises(RegistryError, match="cannot be compared: it needs petal_width, which the test rows lack"):
         judge(workspace, task)
 
 

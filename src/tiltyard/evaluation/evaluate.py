@@ -1,4 +1,4 @@
-"""The verb evaluate: measure the exported model on the sealed test rows, beside an honest baseline."""
+"""The command evaluate: measure the exported model and a baseline on the sealed test rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tiltyard.workspace import Workspace
 
 
 def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
-    """Write report.json, predictions and plots; give the report."""
+    """Write report.json, predictions and plots; return the report."""
     train = workspace.out(task.name, "train")
     predictor, test = Predictor.load(train), read_test(workspace, task.name, task.columns)
     features, known = open_part(workspace.out(task.name, "prepare") / "train.npz")
@@ -46,14 +46,14 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
 
 
 def predict(task: Task, predictor: Predictor, test: TestPart, known: Array) -> Predictions:
-    """Run a model on the sealed test rows, and the baseline, which knows the truth of the training rows, beside it."""
+    """Predict the sealed test rows with the model and the baseline, which is fitted to the training rows."""
     outputs = predictor.condensed(test.rows, test.truth)
     baseline = task.evaluator.baseline(known, past(task, test), task.gate.metric)
     return Predictions(test.truth, outputs, baseline, test.number, task.classes, task.target.told)
 
 
 def past(task: Task, test: TestPart) -> Rows:
-    """Return what a baseline may look at: of series, the naive forecast; of what is guessed step by step, all of it."""
+    """Return the input of the baseline: the naive forecast of a series, all values of a text, else the rows."""
     name, column = task.target.column, task.columns.get(task.target.column)
     if isinstance(column, Series) and task.problem == "forecasting":
         return {name: column.naive(test.rows[name], task.target.horizon)}
@@ -61,9 +61,9 @@ def past(task: Task, test: TestPart) -> Rows:
 
 
 def _measured(task: Task, predictions: Predictions, rows: Rows, learned: tuple[Array, Array]) -> dict[str, Any]:
-    """Measure; the same model and rows give the same report, so it holds no time of day and no duration.
+    """Return the metrics. The same model and rows give the same report, so it has no timestamps or durations.
 
-    `learned` is the truth of the training rows, and the outputs for them.
+    `learned` is the truth of the training rows and the outputs for them.
     """
     evaluator, truth, outputs = task.evaluator, predictions.truth, predictions.outputs
     context = evaluator.context(learned[0])
@@ -91,7 +91,7 @@ def _in_batches(features: Features) -> Iterator[Array]:
 
 
 def _write_plots(folder: Path, plots: Mapping[str, dict[str, list[Any]]], history: dict[str, list[Any]]) -> None:
-    """Write what `dvc plots show` draws."""
+    """Write the CSV files that `dvc plots show` draws."""
     folder.mkdir()
     epochs = list(range(1, len(history.get("loss", ())) + 1))
     for name, columns in {**plots, "learning": {"epoch": epochs, **history}}.items():

@@ -1,4 +1,4 @@
-"""What was evaluated: the report and the sealed rows that it is about, read together and refused if they do not fit."""
+"""An evaluation as read back: its report with the sealed test rows, refused if they do not match."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tiltyard.workspace import Workspace
 
 
 class Evaluated(NamedTuple):
-    """The report of an evaluation, and the sealed rows that it is about."""
+    """The report of an evaluation with its sealed test rows."""
 
     report: Json
     test: TestPart
 
 
 def read_evaluated(workspace: Workspace, task: Task) -> Evaluated:
-    """Read evaluation and sealed rows; refuse one that is about another model or other rows than there are now."""
+    """Read the report and the sealed rows; refuse a report about another model, other rows or another metric."""
     path = workspace.out(task.name, "evaluate") / "report.json"
     hint = f"measure it: tiltyard evaluate {task.name}"
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""Scores of a cross-validation: every metric on the rows that each model had not seen."""
+"""Scores of cross-validation: every metric on the held-out rows of each fold."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tiltyard.modeling.inference import held_out
 
 
 def fold_scores(path: Path, evaluator: Evaluator) -> dict[str, Any]:
-    """Return mean and deviation of every metric over the folds that training left; nothing if it left none."""
+    """Return mean and standard deviation of every metric over the folds; empty without cross-validation."""
     if not path.is_file():
         return {}
     folds = held_out.load(path)

@@ -1,4 +1,4 @@
-"""Disturbing rows: noise, steps and missing values, within what a column takes."""
+"""Perturb rows: noise, steps and missing values, within the bounds of each column."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.columns.number import Number
 from tiltyard.modeling.problems.classification import probabilities
 
-STEPS = 8  # directions of which the worst counts: ONNX has no gradients, and clients need none either
-MISSING = 0.1  # share of the values that may be missing
+STEPS = 8  # random directions, of which the worst counts: ONNX gives no gradients
+MISSING = 0.1  # share of values that are masked
 WIDEST = 255.0  # of a pixel
 
 
 def add_noise(rows: Rows, columns: Mapping[str, Column], size: float, generator: np.random.Generator) -> Rows | None:
-    """Add noise of so many deviations to everything that is measured; None if nothing is."""
+    """Add noise of `size` standard deviations to every numeric column; None if there is none."""
     return _moved(rows, columns, size, generator.standard_normal)
 
 
 def step(rows: Rows, columns: Mapping[str, Column], size: float, generator: np.random.Generator) -> Rows:
-    """Move everything that is measured by so many deviations, up or down."""
+    """Move every numeric column by `size` standard deviations, up or down at random."""
     moved = _moved(rows, columns, size, lambda shape: generator.choice([-1.0, 1.0], shape))
     return moved or rows
 
 
 def worst_case(truth: Array, outputs: Sequence[Array], *, labels: bool) -> Array:
-    """Return for each row the outputs that miss it the most."""
+    """Return for each row the outputs with the largest error."""
     each = np.stack([missed(truth, some, labels=labels) for some in outputs])
     found: Array = np.stack(outputs)[each.argmax(axis=0), np.arange(len(truth))]
     return found
 
 
 def mask_missing(rows: Rows, columns: Mapping[str, Column], generator: np.random.Generator) -> Rows | None:
-    """Take out a share of the values that may be missing; None if none may."""
+    """Mask a share of the values in columns that accept missing values; None if there are none."""
     changed = {}
     for name, values in rows.items():
         if getattr(columns[name], "missing", "refuse") == "refuse" or values.ndim > 1:
@@ -48,7 +48,7 @@ def mask_missing(rows: Rows, columns: Mapping[str, Column], generator: np.random
 def _moved(
     rows: Rows, columns: Mapping[str, Column], size: float, draw: Callable[[tuple[int, ...]], Array]
 ) -> Rows | None:
-    """Move numbers, series and pictures; the deviation is that of the rows themselves."""
+    """Move numbers, series and images; the standard deviation is that of the rows themselves."""
     changed = {}
     for name, values in rows.items():
         if columns[name].type not in ("number", "series", "image"):
@@ -67,7 +67,7 @@ def _within(column: Column, values: Array) -> Array:
 
 
 def missed(truth: Array, outputs: Array, *, labels: bool) -> Array:
-    """Return the error of each row: what the right label lacks of being sure, or how far a number is off."""
+    """Return the error of each row: 1 minus the probability of the true label, or the absolute error."""
     if labels:
         shares: Array = probabilities(outputs)
         given: Array = shares[np.arange(len(truth)), truth.astype(np.int64)]

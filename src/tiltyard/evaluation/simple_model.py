@@ -1,4 +1,4 @@
-"""A simple model of the same features, a linear one or a small tree: what a network must be worth more than."""
+"""A simple model of the same features (linear or a small tree), to compare the network with."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from tiltyard.preparation.array_file import Features
 
 Part = tuple[Features, Array]  # encoded features, and the truth
 
-ROWS = 20_000  # learned from at most: a simple model needs no more
+ROWS = 20_000  # used for fitting at most: a simple model needs no more
 WIDEST = 1024  # features
-DEPTH = 6  # of a tree that people can still read
+DEPTH = 6  # of the tree
 
 
 @dataclass(frozen=True)
 class SimpleModel:
-    """Which of the two it is, and what it answers on the sealed rows."""
+    """The name of the model and its outputs for the sealed test rows."""
 
     name: str
     outputs: Array
 
 
 def simple(task: Task, parts: tuple[Part, Part], features: Array, context: Context) -> SimpleModel | None:
-    """Learn both from training rows, and let the better one by the validation rows answer; None where none fits."""
+    """Fit both to the training rows; predict with the better one on the validation rows. None if none applies."""
     if task.kind.targets == "text" or task.target.interval or task.form in ("text", "prose"):
         return None
     train, validation = map(_first, parts)
@@ -63,7 +63,7 @@ def _models(*, labels: bool) -> Iterator[tuple[str, Any]]:
 
 
 def _first(part: Part) -> tuple[Array, Array]:
-    """Return the first rows, which are there in no order that matters."""
+    """Return the first rows; their order is random."""
     features, truth = part
     return _flat(features[:ROWS]), truth[:ROWS]
 
@@ -73,7 +73,7 @@ def _flat(features: Array) -> Array:
 
 
 def _outputs(model: Any, features: Array, classes: int) -> Array:
-    """Return outputs as a network would; a class that the training rows lack has no probability."""
+    """Return outputs in the shape of a network; a class without training rows has probability 0."""
     if not classes:
         values = model.predict(features)
         return np.asarray(values.reshape(len(features), -1))

@@ -1,4 +1,4 @@
-"""Slices: parts of the sealed rows that are judged apart, since a good mean can hide who pays for it."""
+"""Slices: groups of test rows that are measured separately, since an average can hide them."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from tiltyard.arrays import Array, Rows
 from tiltyard.config.gate_section import NUMBERS, Slice
 from tiltyard.modeling.columns.base import Column
 
-MIN_ROWS = 20  # rows: by fewer, chance says more than the model
+MIN_ROWS = 20  # of a slice; with fewer, chance dominates
 QUARTERS = (0.25, 0.5, 0.75)
 
 
 class Part(NamedTuple):
-    """A slice, and the places of its rows."""
+    """A slice: its name and the indices of its rows."""
 
     name: str
     places: Array
 
 
 def parts(wanted: list[str | Slice], columns: Mapping[str, Column], rows: Rows) -> Iterator[Part]:
-    """Yield all slices that have enough rows: of a bare column one for each name, or the quarters of a number."""
+    """Yield all slices with enough rows: one per category or flag of a column, or the quartiles of a number."""
     for one in wanted:
         name = one if isinstance(one, str) else one.column
         column, values = columns[name], rows[name]
@@ -38,7 +38,7 @@ def parts(wanted: list[str | Slice], columns: Mapping[str, Column], rows: Rows) 
 
 
 def groups(name: str, column: Column, values: Array) -> list[Part]:
-    """Return the rows of each name or flag."""
+    """Return a slice for each category or flag."""
     told = np.array([*map(str, column.to_json(values))])
     return [Part(f"{name} {one}", np.flatnonzero(told == one)) for one in np.unique(told)]
 
@@ -51,7 +51,7 @@ def _inside(one: Slice, column: Column, values: Array) -> Array:
 
 
 def _quarters(name: str, values: Array) -> list[Part]:
-    """Cut at the quartiles of the sealed rows; what is missing is in none."""
+    """Cut at the quartiles of the test rows; missing values are in no slice."""
     cuts = np.unique(np.nanquantile(values, QUARTERS)).tolist()
     edges = [None, *cuts, None]
     spans = [Slice(column=name, low=low, high=high) for low, high in itertools.pairwise(edges)]

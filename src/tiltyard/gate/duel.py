@@ -1,4 +1,4 @@
-"""A duel: challenger, champion and baseline on the same sealed rows, and what the checks ask about them."""
+"""A duel: outputs of challenger, champion and baseline for the same sealed test rows, and their gains."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tiltyard.monitoring.live_comparison import LiveComparison
 Ask = Callable[[Rows], Array]  # the challenger: rows to outputs
 
 
-ANSWERS, WARM, SECONDS = 200, 10, 2.0  # timed answers, answers before those, and when enough is enough
+ANSWERS, WARM, SECONDS = 200, 10, 2.0  # timed predictions, untimed ones before, and the most seconds
 
 
 @dataclass(frozen=True)
 class Duel:
-    """Outputs for the same rows; `champion` is None while there is none."""
+    """Outputs of all models for the same rows, and everything else that checks look at."""
 
     task: Task
     truth: Array
@@ -38,51 +38,51 @@ class Duel:
     context: Context
     train: float  # the gate's metric on the training rows
     latency_ms: float
-    live: LiveComparison | None = None  # what clients sent, and what became true of it
-    simple: SimpleModel | None = None  # what a linear model or a tree makes of the same features
-    rows: Rows = field(default_factory=dict)  # the sealed ones, as clients would send them
+    live: LiveComparison | None = None  # predictions for live requests beside their ground truth
+    simple: SimpleModel | None = None  # a linear model or a small tree on the same features
+    rows: Rows = field(default_factory=dict)  # the sealed test rows, before encoding
     ask: Ask | None = None
-    drift: list[Json] = field(default_factory=list)  # of what clients sent lately, column by column
-    inputs: Json = field(default_factory=dict)  # how many of these there are, how many are refused; or why none count
-    facts: Json = field(default_factory=dict)  # about the file that is judged and where it comes from
-    approvals: list[str] = field(default_factory=list)  # who has approved the challenger
-    uses: int = 0  # how many other versions the sealed rows have judged
+    drift: list[Json] = field(default_factory=list)  # of the inputs recorded lately, by column
+    inputs: Json = field(default_factory=dict)  # how many inputs are recorded and refused, or why none are used
+    facts: Json = field(default_factory=dict)  # about the model file and its provenance
+    approvals: list[str] = field(default_factory=list)  # the people who approved the challenger
+    uses: int = 0  # how many other versions the test rows have judged
 
     @property
     def confidence(self) -> float:
-        """What an interval must have, since whoever looks often enough at the same rows is lucky once.
+        """Return the confidence of each interval, corrected for repeated use of the same test rows.
 
-        The chances of all looks are 1/1, 1/4, 1/9, 1/16... of what the first has, and 1.65 times that together.
+        The error rate of use n is 1/n² of that of the first, so all uses together have at most 1.65 times that rate.
         """
         return 1 - (1 - self.task.gate.confidence) / (self.uses + 1) ** 2
 
     @cached_property
     def over_baseline(self) -> Gain:
-        """What the challenger gains over the baseline."""
+        """Return the gain of the challenger over the baseline."""
         return self.gain(self.baseline)
 
     @cached_property
     def over_champion(self) -> Gain | None:
-        """What the challenger gains over the champion."""
+        """Return the gain of the challenger over the champion."""
         return None if self.champion is None else self.gain(self.champion)
 
     @cached_property
     def over_simple(self) -> Gain | None:
-        """What the challenger gains over the simple model."""
+        """Return the gain of the challenger over the simple model."""
         return None if self.simple is None else self.gain(self.simple.outputs)
 
     @property
     def gap(self) -> float | None:
-        """The share of its gain over the baseline that the challenger loses between training and test rows.
+        """Return the share of the gain over the baseline that is lost between training and test rows.
 
-        The train value alone is no measure: an error near zero would make any gap large. None if nothing was gained.
+        A ratio of the metric itself would not do: a training error near zero makes any gap large. None without gain.
         """
         learned = self.task.metric.gain(self.train, self.over_baseline.old)
         lost = self.task.metric.gain(self.train, self.over_baseline.new)
         return lost / learned if learned > 0 else None
 
     def evidence(self) -> dict[str, Any]:
-        """Return the numbers that the checks looked at, as JSON."""
+        """Return the numbers that the checks used, as JSON."""
         champion = self.over_champion
         return {
             "over_baseline": asdict(self.over_baseline),
@@ -98,12 +98,12 @@ class Duel:
         }
 
     def score(self, outputs: Array, places: Array | None = None) -> float:
-        """Return the gate's metric, of all rows or of those at some places."""
+        """Return the gate's metric on all rows, or on those with the given indices."""
         rows = slice(None) if places is None else places
         return self.task.metric.score(self.truth[rows], outputs[rows], self.context)
 
     def gain(self, other: Array, places: Array | None = None, among: int = 1) -> Gain:
-        """Return what the challenger gains over another; of so many looks at once each has to be the surer."""
+        """Return the gain of the challenger over another model; `among` comparisons at once share the error rate."""
         rows = np.arange(len(self.truth)) if places is None else places
         metric, context, truth = self.task.metric, self.context, self.truth[rows]
         bootstrap = Bootstrap(len(rows), self.task.split.seed, 1 - (1 - self.confidence) / among)
@@ -116,7 +116,7 @@ class Duel:
 
 
 def latency_ms(predictor: Predictor, rows: Rows) -> float:
-    """Time answers to one row, encoding included; give the median."""
+    """Return the median time of a prediction for one row, encoding included."""
     times: list[float] = []
     end = time.perf_counter() + SECONDS
     while len(times) < WARM + ANSWERS and (time.perf_counter() < end or len(times) <= WARM):

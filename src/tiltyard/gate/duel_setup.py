@@ -1,4 +1,4 @@
-"""Setting up a duel: challenger, champion, baseline and a simple model answer the same sealed rows."""
+"""Building a duel: challenger, champion, baseline and a simple model predict the same sealed test rows."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tiltyard.serving.packaging.model_card import card, empty, ran_on
 from tiltyard.workspace import Workspace
 
 JUDGED = {"PROMOTE", "HOLD", "REJECT"}
-# What it holds when it is open: the most it ever held would, on Linux, be that of the process which started it.
+# Memory after loading. The peak would not do: on Linux a child starts with the peak of its parent.
 WEIGH = """\
 import sys
 from pathlib import Path
@@ -44,7 +44,7 @@ print(psutil.Process().memory_info().rss / 2**20)
 
 
 def build_duel(workspace: Workspace, task: Task, report: Json, test: TestPart, champion: Champion | None) -> Duel:
-    """Let all answer the sealed rows, here and now; `report` is the evaluation's."""
+    """Predict the sealed rows with every model now; `report` is that of the evaluation."""
     predictor = Predictor.load(workspace.out(task.name, "train"))
     prepared = workspace.out(task.name, "prepare")
     learned, later = (open_part(prepared / f"{name}.npz") for name in ("train", "validation"))
@@ -71,7 +71,7 @@ def build_duel(workspace: Workspace, task: Task, report: Json, test: TestPart, c
 
 
 def uses(decisions: list[Decision], report: Json) -> int:
-    """Count the other versions that the same sealed rows have judged by the same metric."""
+    """Count the other versions judged by the same metric on the same test rows."""
     judged = {
         decision.version
         for decision in decisions
@@ -81,14 +81,14 @@ def uses(decisions: list[Decision], report: Json) -> int:
 
 
 def _live(workspace: Workspace, task: Task, new: str, old: str) -> LiveComparison | None:
-    """Compare both with the truths that clients sent, if the challenger has run beside the champion."""
+    """Compare both models with live ground truth, if the challenger ran as shadow or canary."""
     if task.kind.targets == "text" or not (workspace.records / task.name / "truths").is_dir():
         return None
     return match(live(workspace, task), new, old)
 
 
 def _drift(workspace: Workspace, task: Task, encoder: Encoder, features: Features) -> Json:
-    """Compare what clients sent lately with the challenger's training rows; count what it would refuse."""
+    """Compare recently recorded inputs with the challenger's training rows; count those it would refuse."""
     if not (workspace.records / task.name / "answers").is_dir():
         return {"inputs": {"why": "no inputs of clients are recorded"}}
     rows = latest(workspace, task, ROWS)
@@ -99,20 +99,20 @@ def _drift(workspace: Workspace, task: Task, encoder: Encoder, features: Feature
 
 
 def _champion_outputs(workspace: Workspace, champion: Champion, test: TestPart) -> Array:
-    """Run the champion's own model with its own encoder on today's test rows."""
+    """Predict the current test rows with the champion's own model and encoder."""
     predictor = Predictor.load(Registry(workspace).package(champion.task, champion.version))
     pointer = workspace.champion(champion.task).relative_to(workspace.root)
     if missing := predictor.encoder.columns.keys() - test.rows.keys():
         raise RegistryError(
-            f"champion {champion.version} cannot be compared: it takes {', '.join(sorted(missing))}, "
-            f"which the test part lacks; it has {', '.join(test.rows)}",
-            hint=f"to start anew without a champion: git rm {pointer}",
+            f"champion {champion.version} cannot be compared: it needs {', '.join(sorted(missing))}, "
+            f"which the test rows lack; they have {', '.join(test.rows)}",
+            hint=f"to start again without a champion: git rm {pointer}",
         )
     return predictor.condensed(test.rows, test.truth)
 
 
 def _facts(workspace: Workspace, task: Task, report: Json) -> Json:
-    """Weigh the file, and gather where it comes from."""
+    """Return size, memory, parity and provenance of the challenger."""
     train, origin = workspace.out(task.name, "train"), provenance(workspace)
     training, told = files.read_json(train / "training.json"), ran_on(train)
     known = {version.data for version in recorded(workspace, task.name)}
@@ -134,6 +134,6 @@ def _facts(workspace: Workspace, task: Task, report: Json) -> Json:
 
 
 def _memory_mb(folder: Path) -> float:
-    """Open the model in a process of its own, as a worker of the service does."""
+    """Return the memory of a new process that has loaded the model."""
     done = subprocess.run([sys.executable, "-c", WEIGH, str(folder)], capture_output=True, text=True, check=True)
     return float(done.stdout)

@@ -1,4 +1,4 @@
-"""Judging a challenger: every check looks at a duel on the sealed rows, and nothing is written."""
+"""Judge a challenger: run every check on a duel and decide the verdict, without writing anything."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tiltyard.workspace import Workspace
 
 
 def judge(workspace: Workspace, task: Task, evaluated: Evaluated | None = None, *, again: bool = False) -> Verdict:
-    """Compare the evaluated model with every check; nothing is written. What was read before is not read again."""
+    """Run every check on the evaluated model; pass `evaluated` if it was read already."""
     report, test = evaluated or read_evaluated(workspace, task)
     registry = Registry(workspace)
     champion = registry.champion(task.name)
@@ -41,7 +41,7 @@ def judge(workspace: Workspace, task: Task, evaluated: Evaluated | None = None, 
 
 
 def _known(registry: Registry, verdict: Verdict) -> Verdict | None:
-    """Return the earlier verdict on the very same, or hold a version that was rolled back."""
+    """Return the earlier verdict on the same inputs, or HOLD for a version that was rolled back."""
     decisions = registry.decisions(verdict.task)
     if back := rolled_back(decisions).get(verdict.version):
         reason = (
@@ -58,12 +58,12 @@ def _known(registry: Registry, verdict: Verdict) -> Verdict | None:
 
 
 def _fingerprint(gate: Gate, report: Json, champion: str | None) -> str:
-    """Name all that a verdict follows from."""
+    """Hash everything that a verdict depends on."""
     judged = [report, gate.model_dump(mode="json"), champion, code()]
     return hashlib.sha256(json.dumps(judged, sort_keys=True).encode()).hexdigest()
 
 
 def _praise(duel: Duel) -> list[str]:
-    """Return by how much a challenger wins."""
+    """Return the gains of a challenger that wins."""
     won = [versus(duel, duel.over_baseline, "the baseline"), *([duel.live.told(duel.task.gate)] if duel.live else [])]
     return [versus(duel, duel.over_champion, "the champion"), *won] if duel.over_champion else won

@@ -1,4 +1,4 @@
-"""What to do after a verdict of HOLD or REJECT: how the model fits, and the commands that say or change more."""
+"""Next steps after HOLD or REJECT: the diagnosis of the fit, and commands to type."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from tiltyard.config.task import Task
 from tiltyard.gate.verdict import Verdict
 from tiltyard.workspace import Workspace
 
-# By the diagnosis of the fit: which settings of a task file are the first to change.
+# For each diagnosis of the fit, the settings of a task file to change first.
 SETTINGS = {
     "under-fit": "raise train.epochs, train.patience or the size of the model",
     "over-fit": "fetch more rows, or set dropout, augmentation or a smaller model",
-    "good fit": "add columns that say more, or try another model family",
+    "good fit": "add informative columns, or try another model family",
 }
-STATUS = {"HOLD": 3, "REJECT": 4}  # what a command exits with
+STATUS = {"HOLD": 3, "REJECT": 4}  # exit codes
 
 
 @dataclass(frozen=True)
 class NextSteps:
-    """What people read after a verdict that is no promotion; empty after one that is."""
+    """The diagnosis and commands to show after HOLD or REJECT; empty after PROMOTE."""
 
     fit: list[str] = field(default_factory=list)
-    commands: dict[str, str] = field(default_factory=dict)  # and what each is for
+    commands: dict[str, str] = field(default_factory=dict)  # command: purpose
 
 
 def next_steps(workspace: Workspace, task: Task, verdict: Verdict) -> NextSteps:
@@ -34,8 +34,8 @@ def next_steps(workspace: Workspace, task: Task, verdict: Verdict) -> NextSteps:
     name, failed = task.name, {outcome.code for outcome in verdict.outcomes if outcome.state == "failed"}
     if failed == {"approval"}:
         return NextSteps([], {f"tiltyard approve {name}": f"then: tiltyard promote {name}"})
-    if not failed:  # rolled back before: the reason says how to judge it again
-        return NextSteps([], {f"tiltyard history {name}": "what was decided, by whom"})
+    if not failed:  # it was rolled back before; the reason says how to judge it again
+        return NextSteps([], {f"tiltyard history {name}": "decisions and who made them"})
     path = workspace.out(name, "train") / "training.json"
     found = files.read_json(path).get("diagnosis") if path.is_file() else None
     fit = [f"fit: {found['verdict']}: {found['reason']}", *found["findings"]] if found else []
@@ -44,13 +44,13 @@ def next_steps(workspace: Workspace, task: Task, verdict: Verdict) -> NextSteps:
 
 def _looks(name: str) -> dict[str, str]:
     return {
-        f"tiltyard why {name}": "each check, and what it saw",
-        f"tiltyard report {name} --open": "curves, slices and the rows that are missed most",
+        f"tiltyard why {name}": "every check with its values",
+        f"tiltyard report {name} --open": "curves, slices and the rows with the largest errors",
     }
 
 
 def _changes(task: Task, fit: str, failed: set[str]) -> dict[str, str]:
-    """Return what may bring a better challenger; only one that was looked for is tried by itself."""
+    """Return the command or edit that may give a better challenger."""
     again = f"then: tiltyard run {task.name}"
     if "test_reuse" in failed:
         return {f"tiltyard fetch {task.name}; tiltyard prepare {task.name} --reseal": again}
@@ -60,5 +60,5 @@ def _changes(task: Task, fit: str, failed: set[str]) -> dict[str, str]:
 
 
 def status(verdicts: Iterable[Verdict]) -> int:
-    """Return the exit status after some verdicts: 4 if any is REJECT, else 3 if any is HOLD, else 0."""
+    """Return the exit code for some verdicts: 4 if any is REJECT, else 3 if any is HOLD, else 0."""
     return max((STATUS.get(verdict.word, 0) for verdict in verdicts), default=0)

@@ -1,4 +1,4 @@
-"""The verb promote: a challenger becomes champion only if every check is silent and its package is proven."""
+"""The command promote: a challenger becomes champion only if no check fails and its packaged service passes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tiltyard.workspace import Workspace
 
 
 def promote(workspace: Workspace, task: Task, *, dry_run: bool = False, again: bool = False) -> Verdict:
-    """Judge, and act on it; `again` judges anew what was held, rejected or rolled back before."""
+    """Judge and record the verdict; `again` judges what was held, rejected or rolled back before."""
     if dry_run:
         return judge(workspace, task, again=again)
     signing.insist(workspace, task.name, wanted=task.gate.signed)
@@ -31,7 +31,7 @@ def promote(workspace: Workspace, task: Task, *, dry_run: bool = False, again: b
         if verdict.version == verdict.champion:
             proven = workspace.package(task.name, verdict.version) / "proven.json"
             there = proven.is_file()
-            package.package(workspace, task, evaluated)  # a fresh clone has the pointer, and must make the package anew
+            package.package(workspace, task, evaluated)  # a fresh clone has the pointer, but no package
             if not there:
                 registry.note_files(task.name)
         if verdict.told:
@@ -47,11 +47,11 @@ def promote(workspace: Workspace, task: Task, *, dry_run: bool = False, again: b
 
 
 def _proven(workspace: Workspace, task: Task, evaluated: Evaluated, verdict: Verdict) -> Verdict:
-    """Package the winner; one whose service does not answer as the evaluation did is rejected after all."""
+    """Package the winner; reject it if the packaged service does not predict what the evaluation did."""
     try:
         package.package(workspace, task, evaluated)
     except PackageError as error:
-        title = "the packaged service answers as the evaluation did"
+        title = "the packaged service predicts what the evaluation did"
         outcome = Outcome("package", title, "failed", error.message, "REJECT", repeatable=False)
         outcomes, reasons = [*verdict.outcomes, outcome], [error.message.partition("\n")[0]]
         return dataclasses.replace(verdict, verdict="REJECT", reasons=reasons, outcomes=outcomes)

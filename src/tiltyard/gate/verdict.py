@@ -1,4 +1,4 @@
-"""A verdict on a challenger, and how it becomes a decision in the ledger."""
+"""A verdict on a challenger, and its conversion to a decision in the ledger."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Word = Literal["PROMOTE", "HOLD", "REJECT"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is to be done with a version, and why."""
+    """PROMOTE, HOLD or REJECT for a version, with reasons and outcomes."""
 
     task: str
     verdict: Word
@@ -25,15 +25,15 @@ class Verdict:
     outcomes: list[Outcome] = field(default_factory=list)
     evidence: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
-    told: bool = False  # the ledger has it already, or it says nothing new
+    told: bool = False  # already in the ledger, or nothing new
 
     @property
     def word(self) -> str:
-        """The verdict as people read it: the champion that comes again is unchanged, not held."""
+        """Return the verdict to show: "unchanged" if the version is already the champion."""
         return "unchanged" if self.version == self.champion else self.verdict
 
     def decision(self, parameters: Json, report: Json, origin: Json) -> Decision:
-        """Make it a line of the ledger; the parameters are all sections of the task file."""
+        """Convert it to a decision of the ledger; `parameters` are all sections of the task file."""
         kept = {name: report[name] for name in ("metric", "metrics", "baseline", "data", "test")}
         judged = {name: getattr(self, name) for name in ("verdict", "version", "champion", "reasons", "evidence")}
         return Decision(
@@ -49,7 +49,7 @@ class Verdict:
 
     @classmethod
     def earlier(cls, decision: Decision) -> Verdict:
-        """Return the verdict that the ledger holds."""
+        """Read a verdict from a decision of the ledger."""
         names = ("task", "verdict", "version", "champion", "reasons", "evidence", "fingerprint")
         known = [one.name for one in fields(Outcome)]  # a later release may have written more
         outcomes = [Outcome(**{key: check[key] for key in known if key in check}) for check in decision.checks]
@@ -57,6 +57,6 @@ class Verdict:
 
 
 def decide(outcomes: Sequence[Outcome]) -> Word:
-    """Draw the consequence: the gravest failure decides."""
+    """Return the verdict: the most severe failure decides."""
     failed = {outcome.severity for outcome in outcomes if outcome.state == "failed"}
     return "REJECT" if "REJECT" in failed else "HOLD" if failed else "PROMOTE"

@@ -1,4 +1,4 @@
-"""The word of a person, where the task wants one."""
+"""Human approval, where the task requires it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from tiltyard.gate.duel import Duel
 
 
 class Approval(Check):
-    """Figures do not answer for what they lead to; somebody may have to."""
+    """Metrics carry no responsibility; some tasks need a person who does."""
 
     code: ClassVar = "approval"
-    title: ClassVar = "somebody approved it"
+    title: ClassVar = "a person approved it"
     severity: ClassVar = "HOLD"
-    repeatable: ClassVar = False  # the word may come at any time
+    repeatable: ClassVar = False  # an approval may come at any time
 
     def observe(self, duel: Duel) -> Observation:
-        """Want an approval of this version in the ledger."""
+        """Require an approval of this version in the ledger."""
         if not duel.task.gate.approval:
-            raise NotApplicableError("gate.approval does not ask for it")
+            raise NotApplicableError("gate.approval does not require one")
         if duel.approvals:
             names = ", ".join(duel.approvals)
             return Observation(True, f"{len(duel.approvals)} approved it, {names}; expected 1", len(duel.approvals), 1)

@@ -1,4 +1,4 @@
-"""The type of a check: what a challenger must show before it may become champion."""
+"""The base class of the gate's checks, and the types of what they observe."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ Severity = Literal["HOLD", "REJECT"]
 
 
 class NotApplicableError(Exception):
-    """A check has nothing to judge here; the text says why."""
+    """The check does not apply to this duel; the text says why."""
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What a check saw, good or not: a sentence with the numbers, the figure that decided, and its limit."""
+    """What a check observed: whether it is good, a sentence with the numbers, the deciding value and its limit."""
 
     good: bool
     text: str
     observed: float
     limit: float
     interval: tuple[float, float] | None = None
-    rows: int | None = None  # that were looked at; all sealed ones if unset
+    rows: int | None = None  # that the value is about; all sealed ones if unset
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one check ended: passed or failed with what it saw, or not applicable for a reason."""
+    """The result of one check: passed or failed with its observation, or not applicable with the reason."""
 
     code: str
     title: str
@@ -48,7 +48,7 @@ class Outcome:
 
 
 class Check(ABC):
-    """What is looked at, and what is allowed; plug-ins in checks/ are one file each."""
+    """A check of the gate; each plug-in in checks/ is one file."""
 
     code: ClassVar[str]  # the file's name
     title: ClassVar[str]  # what is true of a challenger that passes
@@ -57,15 +57,15 @@ class Check(ABC):
 
     @abstractmethod
     def observe(self, duel: Duel) -> Observation:
-        """Return what is seen, what was expected, and whether that is good."""
+        """Compare the duel with what the check expects."""
 
     def complaint(self, duel: Duel) -> str | None:
-        """Return what is wrong, with what was expected and received; None if nothing is."""
+        """Return what is wrong, with what was expected and received, or None."""
         seen = self.observe(duel)
         return None if seen.good else seen.text
 
     def outcome(self, duel: Duel) -> Outcome:
-        """Judge."""
+        """Run the check on a duel."""
         mine = (self.code, self.title)
         try:
             seen = self.observe(duel)
@@ -85,7 +85,7 @@ class Check(ABC):
 
 
 def together(parts: Sequence[Observation], separator: str = "; ") -> Observation:
-    """Sum up several observations of one check: those that are not good, or the one nearest to its limit."""
+    """Combine several observations of one check: those that are bad, or else the one nearest to its limit."""
     bad = [part for part in parts if not part.good]
     first = min(bad or parts, key=_room)
     if bad:
@@ -94,7 +94,7 @@ def together(parts: Sequence[Observation], separator: str = "; ") -> Observation
 
 
 def _room(part: Observation) -> float:
-    """Return how far a figure is from its limit, as a share of it: whichever way is the good one."""
+    """Return the distance of a value from its limit, relative to the limit; negative if it is bad."""
     away = abs(part.observed - part.limit) / (abs(part.limit) or 1.0)
     return away if part.good else -away
 
@@ -104,12 +104,12 @@ def _finite(value: float) -> float | None:
 
 
 def of_gain(gain: Gain, text: str, *, good: bool, limit: float = 0.0) -> Observation:
-    """Make an observation of a gain and its interval."""
+    """Create an observation from a gain and its interval."""
     return Observation(good, text, gain.value, limit, (gain.low, gain.high))
 
 
 def versus(duel: Duel, gain: Gain, other: str) -> str:
-    """Return how the challenger compares with another model: both values and the interval of the gain."""
+    """Describe the challenger against another model: both values and the interval of the gain."""
     gate = duel.task.gate
     return (
         f"{gate.metric} {gain.new:.4g} against {other}'s {gain.old:.4g}: a gain of {gain.value:.4g} "

@@ -1,4 +1,4 @@
-"""Better than the simplest honest model."""
+"""The challenger is better than the baseline, beyond chance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Baseline(Check):
     severity: ClassVar = "REJECT"
 
     def observe(self, duel: Duel) -> Observation:
-        """Want the whole interval of the gain above zero."""
+        """Require the whole interval of the gain to be above zero."""
         gain = duel.over_baseline
         text = f"{versus(duel, gain, 'the baseline')}; expected an interval above zero"
         return of_gain(gain, text, good=gain.proven)

@@ -1,4 +1,4 @@
-"""Answers that move as people who know the matter say they must."""
+"""Behavioural tests: predictions change as domain rules require when one input changes."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from tiltyard.modeling.problems.classification import probabilities
 
 
 class Behaviour(Check):
-    """What the sealed rows cannot show: how the answer to one and the same row changes with one of its values."""
+    """Test rows cannot show how the prediction for one row changes with one of its values; rules can."""
 
     code: ClassVar = "behaviour"
-    title: ClassVar = "answers move as they must"
+    title: ClassVar = "predictions change as the rules require"
     severity: ClassVar = "HOLD"
 
     def observe(self, duel: Duel) -> Observation:
-        """Want each rule of the task to hold on its share of the rows."""
+        """Require each rule of the task to hold on its share of the rows."""
         if not duel.task.gate.behaviours or duel.ask is None:
             raise NotApplicableError("gate.behaviours names no rule")
         return together([_held(duel, rule, duel.ask) for rule in duel.task.gate.behaviours])
 
 
 def _held(duel: Duel, rule: Rule, ask: Ask) -> Observation:
-    """Compare one rule with the answers to changed rows."""
+    """Compare the predictions before and after the change with one rule."""
     changed, places = _changed(duel, rule)
     if not len(places):
-        text = f"{rule.told}: no row can be changed so within the bounds; expected one"
+        text = f"{rule.told}: no row can be changed this way within the bounds; expected at least 1"
         return Observation(False, text, 0.0, rule.share, rows=0)
     before = _answers(duel.task, rule, duel.challenger)[places]
     after = _answers(duel.task, rule, ask(changed))[places]
@@ -45,7 +45,7 @@ def _held(duel: Duel, rule: Rule, ask: Ask) -> Observation:
 
 
 def _changed(duel: Duel, rule: Rule) -> tuple[Rows, Array]:
-    """Change a column in all rows; give also the places of those that are another now, and still within bounds."""
+    """Change a column in all rows; also return the indices of the rows that changed and are within bounds."""
     values, column = duel.rows[rule.vary], duel.task.columns[rule.vary]
     if rule.by is None:
         spelled = column.parse(column.read([rule.to]), rule.vary)
@@ -58,7 +58,7 @@ def _changed(duel: Duel, rule: Rule) -> tuple[Rows, Array]:
 
 
 def _answers(task: Task, rule: Rule, outputs: Array) -> Array:
-    """Return one number a row: the answer, the probability of a label, or the place of the likeliest."""
+    """Return one number per row: the prediction, the probability of a label, or the index of the likeliest label."""
     if not task.classes:
         return outputs.reshape(len(outputs), -1)[:, 0].astype(np.float64)
     shares = probabilities(outputs).astype(np.float64)

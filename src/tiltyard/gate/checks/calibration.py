@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say."""
+"""Calibration: predicted probabilities match how often they are right."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from tiltyard.modeling.metrics import scores
 from tiltyard.modeling.problems.classification import probabilities
 
 DRAWS = 500
-SURE = 0.99  # that it is not chance: of thirty rows four may be wrong where one is to be expected
+SURE = 0.99  # confidence that an error is not chance: of 30 rows 4 may be wrong where 1 is expected
 
 
 class Calibration(Check):
-    """Of what is said to be 90 % sure, nine of ten should be right: whoever acts on probabilities counts on it."""
+    """Of predictions with a probability of 90 %, nine of ten should be right; decisions rely on that."""
 
     code: ClassVar = "calibration"
-    title: ClassVar = "is as sure as it is right"
+    title: ClassVar = "is calibrated"
     severity: ClassVar = "HOLD"
 
     def observe(self, duel: Duel) -> Observation:
-        """Want the calibration error, less what chance makes of it, at the task's maximum, or all of it chance."""
+        """Require the calibration error beyond chance to be within the task's maximum, or not significant."""
         if not duel.task.classes:
-            raise NotApplicableError(f"{duel.task.problem} states no probabilities")
+            raise NotApplicableError(f"{duel.task.problem} has no probabilities")
         shares, most = probabilities(duel.challenger).astype(np.float64), duel.task.gate.calibration
         error, chance = scores.ece(duel.truth, shares), _by_chance(shares, duel.task.split.seed)
         usual = float(chance.mean())
         small, by_chance = error - usual <= most, bool(error <= np.quantile(chance, SURE))
         sure, right = float(shares.max(axis=1).mean()), float((shares.argmax(axis=1) == duel.truth).mean())
         text = (
-            f"{sure:.1%} sure and {right:.1%} right on the average, a calibration error of {error:.4g} (Brier score "
-            f"{scores.brier(duel.truth, shares):.4g}); expected at most {most:g} above the {usual:.2g} that chance "
-            "makes of so many rows"
+            f"mean confidence {sure:.1%}, accuracy {right:.1%}, calibration error {error:.4g} (Brier score "
+            f"{scores.brier(duel.truth, shares):.4g}); expected at most {most:g} above the {usual:.2g} expected "
+            "by chance with so many rows"
         )
-        rare = f"; one in {1 / (1 - SURE):.0f} models that mean what they say has as large an error"
+        rare = f"; one in {1 / (1 - SURE):.0f} calibrated models has an error as large"
         return Observation(small or by_chance, text + ("" if small or not by_chance else rare), error - usual, most)
 
 
 def _by_chance(shares: Array, seed: int) -> Array:
-    """Return errors that a model which means what it says would have on so many rows: few rows are never even."""
+    """Simulate the calibration errors of a calibrated model on as many rows."""
     generator, sums = np.random.default_rng(seed), shares.cumsum(axis=1)
     sums /= sums[:, -1:]
     drawn = [(generator.random((len(shares), 1)) > sums).sum(axis=1) for _ in range(DRAWS)]

@@ -1,4 +1,4 @@
-"""Better than the champion, by enough, and not by luck."""
+"""The challenger is better than the champion, by the minimum gain and beyond chance."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from tiltyard.gate.duel import Duel
 
 
 class Champion(Check):
-    """Both are measured on the same rows in each resample: what is left is the difference between the models.
+    """Each resample measures both models on the same rows, so the gain shows only the difference between them.
 
-    A gain may be smaller than the task's minimum on these rows by chance, so it is enough that it may be as large: else
-    a challenger that is better by just the minimum would be held every other time.
+    The interval must reach the minimum gain, not lie above it: otherwise a challenger that is better by exactly the
+    minimum would be held half of the time.
     """
 
     code: ClassVar = "champion"
@@ -20,12 +20,12 @@ class Champion(Check):
     severity: ClassVar = "HOLD"
 
     def observe(self, duel: Duel) -> Observation:
-        """Want the whole interval of the gain above zero, and its upper end at the task's minimum."""
+        """Require the whole interval of the gain to be above zero, and its upper end to reach the task's minimum."""
         gain, least = duel.over_champion, duel.task.gate.minimum_gain
         if gain is None:
             raise NotApplicableError("there is no champion yet")
         good, seen = gain.proven and gain.high >= least, gain.seen(duel.confidence)
         text = f"{versus(duel, gain, 'the champion')}; expected an interval above zero that reaches {least:g}"
         if not good and seen > least and gain.value > 0:
-            text += f"; {len(duel.truth)} sealed rows show a gain four times in five from {seen:.3g} on"
+            text += f"; {len(duel.truth)} sealed rows detect a gain of {seen:.3g} or more with a power of 80 %"
         return of_gain(gain, text, good=good, limit=least)

@@ -1,4 +1,4 @@
-"""Every class still found."""
+"""No class has collapsed: the recall of each class is above the minimum."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tiltyard.modeling.metrics.classification import matrix
 
 
 class Collapse(Check):
-    """A good mean can hide a class that the model has given up."""
+    """A good average can hide a class that the model never predicts."""
 
     code: ClassVar = "collapse"
     title: ClassVar = "no class collapsed"
     severity: ClassVar = "REJECT"
 
     def observe(self, duel: Duel) -> Observation:
-        """Want the recall of every class that has test rows at the task's minimum."""
+        """Require the recall of every class in the test rows to be at least the task's minimum."""
         classes, least = duel.task.classes, duel.task.gate.min_recall
         if not classes:
             raise NotApplicableError(f"{duel.task.problem} has no classes")

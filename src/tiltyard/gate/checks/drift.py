@@ -1,4 +1,4 @@
-"""Trained on rows like those that clients send today."""
+"""Drift: the training rows are like the inputs that clients sent lately."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import ClassVar
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation
 from tiltyard.gate.duel import Duel
 
-REFUSED = 0.01  # share of what clients sent that a new model may refuse
+REFUSED = 0.01  # share of recorded inputs that a new model may refuse
 
 
 class Drift(Check):
-    """The sealed rows are as old as the training rows: neither can tell that the world has moved on."""
+    """Test rows are as old as the training rows, so they cannot show that inputs have changed since."""
 
     code: ClassVar = "drift"
-    title: ClassVar = "learned from rows like today's"
+    title: ClassVar = "was trained on data like recent inputs"
     severity: ClassVar = "HOLD"
     repeatable: ClassVar = False  # more is recorded
 
     def observe(self, duel: Duel) -> Observation:
-        """Want no column of what was recorded lately far from its training rows."""
+        """Require every column of the inputs recorded lately to be distributed like its training rows."""
         refused, rows = duel.inputs.get("refused", 0), duel.inputs.get("rows", 0)
         if refused > REFUSED * rows:
             text = f"{refused:,} of {rows:,} recorded inputs are refused by the model"

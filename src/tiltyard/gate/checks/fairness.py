@@ -1,4 +1,4 @@
-"""Alike to all groups of a column that is marked sensitive."""
+"""Fairness: similar rates for all groups of a sensitive column."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from tiltyard.modeling.problems.classification import probabilities
 
 
 class Rate(NamedTuple):
-    """Something that every group has its own value of."""
+    """A rate, and its value for each group."""
 
     what: str
     by_group: dict[str, float]
 
 
 class Fairness(Check):
-    """Who gets a label, and who gets it rightly, should not hang on the group; four fifths is the usual least ratio."""
+    """Selection rate and recall should not depend on the group; four fifths is the usual minimum ratio."""
 
     code: ClassVar = "fairness"
-    title: ClassVar = "treats groups alike"
+    title: ClassVar = "is fair across groups"
     severity: ClassVar = "HOLD"
 
     def observe(self, duel: Duel) -> Observation:
-        """Want the smallest rate of any group at the task's share of the largest."""
+        """Require the smallest rate of any group to be at least the task's share of the largest."""
         gate, found = duel.task.gate, list[Observation]()
         if not gate.sensitive:
             raise NotApplicableError("gate.sensitive names no column")
@@ -52,7 +52,7 @@ def _compared(rate: Rate, least: float) -> Observation:
 
 
 def _rates(duel: Duel, parts: list[Part]) -> Iterator[Rate]:
-    """Yield what two groups or more can be compared by."""
+    """Yield the rates that at least two groups have."""
     if not duel.task.classes:
         missed = np.abs(
             duel.challenger.reshape(len(duel.truth), -1)[:, 0] - duel.truth.reshape(len(duel.truth), -1)[:, 0]

@@ -1,4 +1,4 @@
-"""As good on new rows as on those it was trained on, or nearly."""
+"""Generalization gap: the metric on test rows is close to that on training rows."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from tiltyard.gate.duel import Duel
 
 
 class GeneralizationGap(Check):
-    """A model that knows its training rows by heart will disappoint; how much is left over the baseline tells."""
+    """An over-fitted model loses most of its gain over the baseline on new rows."""
 
     code: ClassVar = "generalization_gap"
     title: ClassVar = "small train-test gap"
     severity: ClassVar = "HOLD"
 
     def observe(self, duel: Duel) -> Observation:
-        """Want the share of the gain over the baseline that is lost on test rows at the task's maximum."""
+        """Require the share of the gain over the baseline lost on test rows to be within the task's maximum."""
         most, gap = duel.task.gate.max_gap, duel.gap
         if gap is None:
             raise NotApplicableError("nothing was gained over the baseline on the training rows")

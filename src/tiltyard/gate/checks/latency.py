@@ -1,4 +1,4 @@
-"""Fast enough to serve."""
+"""Latency: the median time of one prediction."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from tiltyard.gate.duel import Duel
 
 
 class Latency(Check):
-    """The time of one answer, without the network."""
+    """Time of one prediction without network transfer."""
 
     code: ClassVar = "latency"
-    title: ClassVar = "answers in time"
+    title: ClassVar = "predicts in time"
     severity: ClassVar = "REJECT"
     repeatable: ClassVar = False
 
     def observe(self, duel: Duel) -> Observation:
-        """Want the median one-row answer within the task's limit."""
+        """Require the median time of one row to be within the task's limit."""
         most = duel.task.gate.latency_ms
         text = f"one row takes {duel.latency_ms:.3g} ms (median); expected at most {most:g} ms"
         return Observation(duel.latency_ms <= most, text, duel.latency_ms, most)

@@ -1,4 +1,4 @@
-"""Not worse than the champion on what clients sent, where that is known."""
+"""Live quality: not worse than the champion on live requests with known ground truth."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import ClassVar
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, of_gain
 from tiltyard.gate.duel import Duel
 
-MIN_TRUTHS = 200  # truths: by fewer, sealed rows say more
+MIN_TRUTHS = 200  # with fewer, the sealed rows are better evidence
 
 
 class LiveQuality(Check):
-    """A challenger that ran beside the champion has truths of its own; they may stop it, but do not let it in."""
+    """Live ground truth of a shadow or canary can hold a challenger, but cannot promote it."""
 
     code: ClassVar = "live_quality"
-    title: ClassVar = "is not worse by live truths"
+    title: ClassVar = "is not worse on live traffic"
     severity: ClassVar = "HOLD"
     repeatable: ClassVar = False  # more truths come
 
     def observe(self, duel: Duel) -> Observation:
-        """Want the interval of the gain to reach zero: a loss beyond chance is one too many."""
+        """Require the interval of the gain to reach zero: no significant loss."""
         match = duel.live
         if match is None or match.truths < MIN_TRUTHS:
             received = match.truths if match else "too few"

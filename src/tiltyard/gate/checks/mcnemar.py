@@ -1,4 +1,4 @@
-"""Labels that only one of two models has right."""
+"""McNemar's exact test on the labels that only one of the two models predicts correctly."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tiltyard.modeling.problems.classification import probabilities
 
 
 class Mcnemar(Check):
-    """Rows that both have right or wrong say nothing about which is better; McNemar's exact test counts the others."""
+    """Rows that both models get right, or both wrong, do not show which is better; the test counts the others."""
 
     code: ClassVar = "mcnemar"
     title: ClassVar = "gets more labels right than the champion"
     severity: ClassVar = "HOLD"
 
     def observe(self, duel: Duel) -> Observation:
-        """Where accuracy decides want surely more labels right; elsewhere not surely fewer."""
+        """Require significantly more correct labels where accuracy decides; elsewhere, not significantly fewer."""
         if not duel.task.classes:
             raise NotApplicableError(f"{duel.task.problem} has no labels")
         if duel.champion is None:
@@ -39,7 +39,7 @@ def _right(truth: Array, outputs: Array) -> Array:
 
 
 def _chance(won: int, lost: int) -> float:
-    """Return how often a fair coin would part them as far."""
+    """Return the p-value of the exact test."""
     from scipy.stats import binomtest
 
     return float(binomtest(won, won + lost).pvalue) if won + lost else 1.0

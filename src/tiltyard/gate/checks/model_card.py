@@ -1,4 +1,4 @@
-"""A model card that says something in every section."""
+"""The model card has content in every section."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from tiltyard.gate.duel import Duel
 
 
 class ModelCard(Check):
-    """Whoever gets the model gets its card; an empty table on it is worse than none, since nobody asks any more."""
+    """The card travels with the model; an empty section would look as if nothing were missing."""
 
     code: ClassVar = "model_card"
-    title: ClassVar = "its card is complete"
+    title: ClassVar = "has a complete model card"
     severity: ClassVar = "HOLD"
 
     def observe(self, duel: Duel) -> Observation:
-        """Want no section without content."""
+        """Require content in every section."""
         empty = duel.facts.get("empty")
         if empty is None:
-            raise NotApplicableError("no card was drawn up")
+            raise NotApplicableError("no model card was written")
         named = f", {', '.join(empty)}" if empty else ""
         return Observation(not empty, f"{len(empty)} sections of its card are empty{named}; expected 0", len(empty), 0)

@@ -1,4 +1,4 @@
-"""The file that is served answers as the network that was trained."""
+"""Parity: the exported ONNX file predicts the same as the Keras model."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ MOST = 1e-4  # relative, as at export
 
 
 class Parity(Check):
-    """Export is a translation; what it was measured to lose on training rows is kept beside the model."""
+    """The export measures the largest difference on training rows and stores it beside the model."""
 
     code: ClassVar = "parity"
-    title: ClassVar = "answers as it did when it was trained"
+    title: ClassVar = "predicts the same after export"
     severity: ClassVar = "REJECT"
 
     def observe(self, duel: Duel) -> Observation:
-        """Want the measured difference within what export allows."""
+        """Require the measured difference to be within the tolerance of the export."""
         parity = duel.facts.get("parity")
         if parity is None:
             raise NotApplicableError("training recorded no difference between Keras and ONNX")
-        text = f"ONNX answers {parity:.2g} from Keras, relatively; expected within {MOST:g}"
+        text = f"largest relative difference between ONNX and Keras {parity:.2g}; expected at most {MOST:g}"
         return Observation(parity <= MOST, text + ("" if parity <= MOST else ": train it again"), parity, MOST)

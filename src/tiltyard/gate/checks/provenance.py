@@ -1,4 +1,4 @@
-"""Known to the last detail where it comes from."""
+"""Provenance: data, code, seed and parameters of the model are recorded."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from tiltyard.gate.duel import Duel
 
 
 class Provenance(Check):
-    """A champion that cannot be made again cannot be explained when something goes wrong."""
+    """A champion that cannot be reproduced cannot be debugged."""
 
     code: ClassVar = "provenance"
-    title: ClassVar = "can be traced and made again"
+    title: ClassVar = "is traceable and reproducible"
     severity: ClassVar = "HOLD"
 
     def observe(self, duel: Duel) -> Observation:
-        """Want each fact; and everything committed, if the task insists on it."""
+        """Require each fact, and committed code and task if gate.committed is set."""
         if "origin" not in duel.facts:
             raise NotApplicableError("nothing was recorded")
         origin, committed = duel.facts["origin"], duel.task.gate.committed
@@ -26,6 +26,6 @@ class Provenance(Check):
         if missing:
             return Observation(False, f"{told}; expected also {', '.join(missing)}", known, wanted)
         if committed and (origin["commit"] is None or duel.facts["dirty"]):
-            text = "0 of 1 commits holds what this was made with; expected code and task to be committed"
+            text = "code or task has uncommitted changes; expected both to be committed"
             return Observation(False, text, 0, 1)
         return Observation(True, f"{told}, {', '.join(origin)}; expected {wanted} or more", known, wanted)

@@ -1,4 +1,4 @@
-"""The values that the task requires, whoever is champion."""
+"""Required metrics: minimum values that do not depend on the champion."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from tiltyard.gate.duel import Duel
 
 
 class RequiredMetrics(Check):
-    """To beat a bad champion is not yet to be good enough."""
+    """A challenger that beats a bad champion may still not be good enough."""
 
     code: ClassVar = "required_metrics"
     title: ClassVar = "reaches the required values"
     severity: ClassVar = "REJECT"
 
     def observe(self, duel: Duel) -> Observation:
-        """Want each named metric at its value or better."""
+        """Require each named metric to reach its value."""
         wanted = duel.task.gate.require
         if not wanted:
             raise NotApplicableError("gate.require names no value")

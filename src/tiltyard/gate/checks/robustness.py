@@ -1,4 +1,4 @@
-"""Not thrown by what a careless or an unkind client sends: noise, missing values, a step in a bad direction."""
+"""Robustness to noise, missing values and adversarial steps in the inputs."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from tiltyard.evaluation import perturbation
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, together
 from tiltyard.gate.duel import Ask, Duel
 
-ROWS = 2000  # enough to see it; each is asked ten times
+ROWS = 2000  # enough for a stable estimate; each is predicted ten times
 
 
 class Robustness(Check):
-    """How much of the gain over the baseline is left when the sealed rows are disturbed a little."""
+    """Measures how much of the gain over the baseline is lost when the test rows are perturbed."""
 
     code: ClassVar = "robustness"
-    title: ClassVar = "stands some noise"
+    title: ClassVar = "is robust to noise"
     severity: ClassVar = "HOLD"
 
     def observe(self, duel: Duel) -> Observation:
-        """Want the share that noise or missing values cost at the task's maximum, and something left after a step."""
+        """Require the loss by noise or missing values to be within the maximum, and some gain left after a step."""
         places, metric = np.arange(min(len(duel.truth), ROWS)), duel.task.metric
         clean, nothing = (duel.score(outputs, places) for outputs in (duel.challenger, duel.baseline))
         if (learned := metric.gain(clean, nothing)) <= 0:
-            raise NotApplicableError("nothing is gained over the baseline that could be lost")
+            raise NotApplicableError("there is no gain over the baseline to lose")
         found = _disturbed(duel, duel.ask, places) if duel.ask else {}
         if not found:
-            raise NotApplicableError("no column can be disturbed")
+            raise NotApplicableError("no column can be perturbed")
         seen = []
         for what, (outputs, most) in found.items():
             value = metric.score(duel.truth[places], outputs, duel.context)
@@ -43,7 +43,7 @@ class Robustness(Check):
 
 
 def _disturbed(duel: Duel, ask: Ask, places: Array) -> dict[str, tuple[Array, float]]:
-    """Return outputs for each kind of disturbance that the columns allow, and how much it may cost."""
+    """Return the outputs for each kind of perturbation that the columns allow, and the largest loss allowed."""
     gate, columns, rows = duel.task.gate, duel.task.columns, take(duel.rows, places)
     generator = np.random.default_rng(duel.task.split.seed)
     found: dict[str, tuple[Array, float]] = {}

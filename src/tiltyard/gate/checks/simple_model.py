@@ -1,4 +1,4 @@
-"""Worth more than a simple model, or at least not less."""
+"""The network is not significantly worse than a linear model or a small tree."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from tiltyard.gate.duel import Duel
 
 
 class SimpleModel(Check):
-    """Where a line or a small tree does surely better, something is wrong with the network or its training."""
+    """If a simple model is significantly better, something is wrong with the network or its training."""
 
     code: ClassVar = "simple_model"
     title: ClassVar = "is not beaten by a simple model"
     severity: ClassVar = "HOLD"
 
     def observe(self, duel: Duel) -> Observation:
-        """Want the interval of the gain to reach zero."""
+        """Require the interval of the gain to reach zero."""
         gain = duel.over_simple
         if duel.simple is None or gain is None:
             raise NotApplicableError("neither a linear model nor a tree takes such features")

@@ -1,4 +1,4 @@
-"""Small enough for where it is to run."""
+"""Size: the model file and the memory it needs."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from tiltyard.gate.duel import Duel
 
 
 class Size(Check):
-    """The file that is packaged, and the memory of a process that opens it and answers."""
+    """Size of the packaged file, and the memory of a process that has loaded it."""
 
     code: ClassVar = "size"
-    title: ClassVar = "fits where it is to run"
+    title: ClassVar = "fits its limits of size and memory"
     severity: ClassVar = "REJECT"
     repeatable: ClassVar = False
 
     def observe(self, duel: Duel) -> Observation:
-        """Want file and memory at the task's maximum."""
+        """Require file and memory to be within the task's maximum."""
         gate = duel.task.gate
         if "size_mb" not in duel.facts:
-            raise NotApplicableError("there is no file to weigh")
+            raise NotApplicableError("there is no model file to measure")
         weighed = (("size_mb", "a model.onnx", gate.size_mb), ("memory_mb", "memory", gate.memory_mb))
         found = [
             Observation(

@@ -1,4 +1,4 @@
-"""Good on every part of the rows that the task names."""
+"""Slices: no slice of the test rows is below the floor or significantly worse than the champion."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tiltyard.gate.duel import Duel
 
 
 class Slices(Check):
-    """A gain on most rows may be paid for by a few: by those who rent, by the night, by one machine."""
+    """A better average can hide a slice of rows that gets worse."""
 
     code: ClassVar = "slices"
     title: ClassVar = "is good on every slice"
     severity: ClassVar = "HOLD"
 
     def observe(self, duel: Duel) -> Observation:
-        """Want each slice at the task's floor, and none surely worse than by the champion beyond the margin."""
+        """Require each slice to reach the task's floor, and none to be significantly worse than the champion."""
         gate = duel.task.gate
         if not gate.slices:
             raise NotApplicableError("gate.slices names none")
@@ -42,7 +42,7 @@ def _floor(duel: Duel, part: Part) -> Observation | None:
 
 
 def _champion(duel: Duel, part: Part, among: int) -> Observation | None:
-    """Compare a slice with the champion; of many slices one is soon worse by chance, so each must be the surer."""
+    """Compare a slice with the champion; the interval is wider the more slices are compared."""
     if duel.champion is None:
         return None
     gain = duel.gain(duel.champion, part.places, among=among)

@@ -1,4 +1,4 @@
-"""Judged on rows that have not judged too many before."""
+"""Test reuse: how many versions the same test rows have judged before."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from tiltyard.gate.duel import Duel
 
 
 class TestReuse(Check):
-    """Each version that is judged on the same rows makes luck likelier, and so asks more of the next."""
+    """Each version judged on the same rows makes a lucky result likelier, so the next needs a wider interval."""
 
     code: ClassVar = "test_reuse"
     title: ClassVar = "is judged on fresh rows"
     severity: ClassVar = "HOLD"
 
     def observe(self, duel: Duel) -> Observation:
-        """Want the sealed rows to have judged at most so many."""
+        """Require the number of versions judged before to be within the task's maximum."""
         most = duel.task.gate.uses
         text = f"the sealed rows have judged {duel.uses} versions before; expected at most {most}"
         cure = f": fetch fresh data, then tiltyard prepare {duel.task.name} --reseal"
