@@ -28,12 +28,12 @@ def _look(epoch: int = 1, **changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("losses", "curve", "word", "said"),
     [
-        (Losses(0.95, 0.98, 1, 1), FLAT, "under-fit", "0.95, and that of the best constant 1: 5% less"),
-        (Losses(0.3, 0.4, 1, 1), [1 - 0.06 * n for n in range(10)], "under-fit", "still learning when the 10 epochs"),
-        (Losses(0.1, 0.8, 1, 1), FLAT, "over-fit", "90% off the loss .* on training rows and 20% on validation rows"),
-        (Losses(0.1, 1.5, 1, 1), FLAT, "over-fit", "-50% on validation rows"),
-        (Losses(0.3, 0.4, 1, 1), FLAT, "good fit", "70% off .* and 60% on validation rows"),
-        (Losses(0.3, 0.4, 1, 1), [1, 0.4, 0.9], "good fit", "behind epoch 2, which was kept, .* from 0.4 to 0.9"),
+        (Losses(0.95, 0.98, 1, 1), FLAT, "under-fit", "0.95, that of the best constant 1: 5% less"),
+        (Losses(0.3, 0.4, 1, 1), [1 - 0.06 * n for n in range(10)], "under-fit", "still learning after 10 epochs"),
+        (Losses(0.1, 0.8, 1, 1), FLAT, "over-fit", "by 90% on training rows and by 20% on validation rows"),
+        (Losses(0.1, 1.5, 1, 1), FLAT, "over-fit", "by -50% on validation rows"),
+        (Losses(0.3, 0.4, 1, 1), FLAT, "good fit", "by 70% .* and by 60% on validation rows"),
+        (Losses(0.3, 0.4, 1, 1), [1, 0.4, 0.9], "good fit", "after epoch 2, whose weights were kept, .* from 0.4 to 0.9"),
     ],
 )
 def test_the_verdict_names_its_numbers(losses: Losses, curve: list[float], word: str, said: str) -> None:
@@ -57,8 +57,8 @@ def test_a_run_that_patience_ended_was_not_still_learning() -> None:
             "vanishing gradients: that of dense is 1e-06",
         ),
         (_look(gradients={"dense": 4e5, "output": 0.1}), "exploding gradients: that of dense .* 4e.05 at epoch 1"),
-        (_look(weights={"dense": None, "output": 0.1}), "no numbers any more: the weights of dense at epoch 1"),
-        (_look(dead={"dense": 0.9}), "dead units: 90% of those of dense"),
+        (_look(weights={"dense": None, "output": 0.1}), "NaN or infinite values: the weights of dense at epoch 1"),
+        (_look(dead={"dense": 0.9}), "dead units: 90% of the units of dense"),
     ],
 )
 def test_what_is_ill_is_named(look: dict[str, Any], said: str) -> None:

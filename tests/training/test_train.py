@@ -125,7 +125,7 @@ def test_a_diverged_run_stops_with_a_sentence(workspace: Workspace) -> None:
     assert process.exitcode == 1
     said = (workspace.root / "error.txt").read_text()
     assert "TrainingError: training diverged in epoch" in said
-    assert "; no numbers any more: the weights of dense, dense_1, output at epoch 1" in said
+    assert "; NaN or infinite values: the weights of dense, dense_1, output at epoch 1" in said
     assert not out.exists()
 
 

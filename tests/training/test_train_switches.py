@@ -116,7 +116,7 @@ def test_a_deep_net_of_sigmoids_is_diagnosed(done: Workspace) -> None:
     """It learned nothing, and the record says so and why; so does the report."""
     found = _record(done, "deep")["diagnosis"]
     assert found["verdict"] == "under-fit"
-    assert "where 10% is the least that counts as learned" in found["reason"]
+    assert "expected at least 10% less" in found["reason"]
     assert found["findings"][0].startswith("vanishing gradients: that of dense is ")
     task = loader.load(done, "deep")
     evaluate.evaluate(done, task)

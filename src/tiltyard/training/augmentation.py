@@ -1,4 +1,4 @@
-"""Augmentation: changes that leave the label true, as a model of its own in front of the one that is exported."""
+"""Augmentation: random changes of images that keep the label, as layers in front of the exported model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FLIPS = {"horizontal": "horizontal", "vertical": "vertical", "both": "horizontal
 
 
 def augmentation(settings: Augment, seed: int) -> keras.Sequential:
-    """Stack the asked-for layers; they act in training only. What moves in from outside is black."""
+    """Stack the configured layers, which act in training only. Areas moved in from outside are black."""
     from keras import Sequential
 
     stack = [
@@ -26,7 +26,7 @@ def augmentation(settings: Augment, seed: int) -> keras.Sequential:
 
 
 def _layers() -> dict[str, Callable[[Any, int], keras.layers.Layer]]:
-    """Return the layer behind each setting; a seed goes by its place, so new ones stand at the end."""
+    """Return the layer of each setting. A seed depends on the position, so append new settings at the end."""
     from keras import layers
 
     from tiltyard.training.image_layers import HIGHEST, Crop, Noise, Saturation
@@ -44,7 +44,7 @@ def _layers() -> dict[str, Callable[[Any, int], keras.layers.Layer]]:
         "saturation": Saturation,
         "hue": lambda share, seed: layers.RandomHue(share, **full, seed=seed),
         "noise": Noise,
-        # half of the pictures keep what they show
+        # half of the images stay unchanged
         "erasing": lambda share, seed: layers.RandomErasing(
             (0.5, 0.5), scale=(min(0.02, share), share), fill_value=0, **full, seed=seed
         ),

@@ -1,4 +1,4 @@
-"""Rows in batches, in an order that depends on seed and epoch alone, so that a resumed run sees the same."""
+"""Batches of training rows, in an order that depends only on seed and epoch, so a resumed run is the same."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.preparation.array_file import ArrayFile
 
-BLOCK = 1024  # neighbouring rows that are read together
-POOL = 1 << 27  # bytes of the features that are in memory at a time, where not all are
-AHEAD = 4  # batches that are ready before they are asked for
+BLOCK = 1024  # adjacent rows that are read together
+POOL = 1 << 27  # bytes of features in memory at a time, if they do not all fit
+AHEAD = 4  # batches that are prefetched
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Features, targets and weights; with a seed, they are shuffled anew each epoch.
+    """Features, targets and weights; with a seed, they are shuffled in each epoch.
 
     Features that are too large for memory stay in their file. To shuffle them row by row would mean to read each row by
     itself; so blocks of neighbours are shuffled, and then the rows of as many blocks as memory may hold at a time.
@@ -40,26 +40,26 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         self.pool = len(self.order)
         if isinstance(self.features, ArrayFile):
             self.pool = max(size, POOL * len(self.features) // max(self.features.nbytes, 1))
-        self.held: tuple[int, Any] = -1, None  # which pool is in memory, and its features
-        self.inside: Any = None  # the order, where TensorFlow deals
+        self.held: tuple[int, Any] = -1, None  # index and features of the pool in memory
+        self.inside: Any = None  # the order, if TensorFlow shuffles
         if seed is not None:
             self.deal(0)
 
     def __len__(self) -> int:
-        """Batches an epoch; the last may be smaller."""
+        """Return the number of batches per epoch; the last may be smaller."""
         return math.ceil(len(self.order) / self.size)
 
     def __getitem__(self, place: int) -> tuple[Any, ...]:
-        """One batch."""
+        """Return one batch."""
         first = place * self.size
         index = self.order[first : first + self.size]
-        features = self._features(first, index).astype(np.float32, copy=False)  # pixels are kept as bytes
+        features = self._features(first, index).astype(np.float32, copy=False)  # images are stored as bytes
         arrays = features, *(array[index] for array in self.others)
         chance = np.random.default_rng([self.seed or 0, self.epoch, place]) if self.mixup else None
         return mixed(arrays, self.mixup, chance) if chance else arrays
 
     def deal(self, epoch: int) -> None:
-        """Shuffle for an epoch. Called by a callback: Keras calls a data set's own hooks more than once an epoch."""
+        """Shuffle for an epoch. A callback calls this: Keras calls the hooks of a dataset more than once per epoch."""
         chance, rows = np.random.default_rng([self.seed or 0, epoch]), len(self.order)
         self.epoch = epoch
         self.held = -1, None
@@ -75,7 +75,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
             chance.shuffle(self.order[start : start + self.pool])
 
     def fed(self) -> Any:
-        """Return what Keras is to read: these batches, or the same dealt by TensorFlow, where none waits for Python."""
+        """Return the dataset for Keras: these batches, or an equal tf.data pipeline, which is faster."""
         whole = not isinstance(self.features, ArrayFile) and not self.mixup
         return self._dealt() if whole and keras.backend.backend() == "tensorflow" else self
 
@@ -94,7 +94,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         return tf.data.Dataset.range(len(self)).map(batch).prefetch(AHEAD)
 
     def _features(self, first: int, index: Array) -> Array:
-        """Return the features of one batch; its rows may lie in two pools."""
+        """Return the features of one batch; its rows may be in two pools."""
         if not isinstance(self.features, ArrayFile):
             return self.features[index]
         parts, last = [], first + len(index)
@@ -106,9 +106,9 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         return np.concatenate(parts)
 
     def _pool(self, number: int) -> Array:
-        """Return the features of one pool in their order of this epoch."""
+        """Return the features of one pool, in the order of this epoch."""
         if self.held[0] != number and isinstance(self.features, ArrayFile):
-            self.held = -1, None  # two at a time would be twice the memory
+            self.held = -1, None  # free it first: two pools would need twice the memory
             rows = self.order[number * self.pool : (number + 1) * self.pool]
             self.held = number, self.features.take(rows)
         pool: Array = self.held[1]
@@ -116,7 +116,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
 
 
 def mixed(arrays: tuple[Array, ...], alpha: float, chance: np.random.Generator) -> tuple[Array, ...]:
-    """Mix rows across all arrays alike; a row's own part is the larger one."""
+    """Apply MixUp to all arrays alike; the larger share is the row's own."""
     rows = len(arrays[0])
     share = chance.beta(alpha, alpha, rows).astype(np.float32)
     share, partner = np.maximum(share, 1 - share), chance.permutation(rows)

@@ -1,4 +1,4 @@
-"""Callbacks of a training: progress and TensorBoard curves, stops at a bad or a good figure, and those of Keras."""
+"""Keras callbacks: progress, TensorBoard, early stopping, stop on divergence or at a target value."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from tiltyard import files, progress
 from tiltyard.config.learning_rate_schedules import Plateau
 from tiltyard.config.train_section import StopAt, Train
 
-SECONDS_A_LINE = 5  # where there is no terminal to redraw
+SECONDS_A_LINE = 5  # without a terminal
 
 
 class TrainingMonitor(keras.callbacks.Callback):  # type: ignore[misc]
-    """Shows epoch, losses, metric and time left; stops a diverged run."""
+    """Show epoch, losses, metric and time left; stop a diverged training."""
 
     def __init__(self, task: str, logs: Path, progress_file: Path, monitor: str = "val_loss") -> None:
         super().__init__()
         self.task = task
         self.writer = Writer(str(logs))
         self.progress_file = progress_file
-        self.done = 0  # epochs; more if an interrupted run goes on
+        self.done = 0  # finished epochs, including those before an interruption
         self.monitor = monitor
-        self.best: float | None = None  # of the monitored figures, earlier ones of an interrupted run among them
+        self.best: float | None = None  # monitored value, including epochs before an interruption
         self.diverged = 0
         self.console = progress.console(stderr=True)
         self.bar = Progress(
@@ -42,18 +42,18 @@ class TrainingMonitor(keras.callbacks.Callback):  # type: ignore[misc]
         self.last_line = time.monotonic()
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Start where an interrupted run had come to."""
+        """Start the bar at the epoch of an interrupted run."""
         self.bar.start()
         self.row = self.bar.add_task(self.task, total=self.params["epochs"], completed=self.done, figures="")
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Stop at once when the loss is no number any more: what follows would be wasted."""
+        """Stop at once when the loss is NaN or infinite."""
         if logs and not math.isfinite(logs["loss"]):
             self.diverged = self.diverged or self.done + 1
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Show the figures, on the terminal or as a line now and then, and note them for TensorBoard."""
+        """Show the values as a bar or as occasional lines, and write them for TensorBoard."""
         figures = {name: float(value) for name, value in (logs or {}).items()}
         self.done = epoch + 1
         if not math.isfinite(figures["loss"]) or not math.isfinite(figures.get("val_loss", 0.0)):
@@ -72,7 +72,7 @@ class TrainingMonitor(keras.callbacks.Callback):  # type: ignore[misc]
             self.last_line = time.monotonic()
 
     def _note(self, figures: dict[str, float]) -> None:
-        """Write down how far training is, for a run that shows many of them."""
+        """Write the progress to a file, which `tiltyard run` shows."""
         if (figure := figures.get(self.monitor)) is not None:
             better = max if self.monitor.endswith("accuracy") else min
             self.best = figure if self.best is None else better(self.best, figure)
@@ -80,20 +80,20 @@ class TrainingMonitor(keras.callbacks.Callback):  # type: ignore[misc]
         files.write_json(self.progress_file, {**at, **figures})
 
     def close(self) -> None:
-        """Leave terminal and event file in order, however training ended."""
+        """Close the bar and the event file."""
         self.bar.stop()
         self.writer.close()
 
 
 class StopAtThreshold(keras.callbacks.Callback):  # type: ignore[misc]
-    """Ends training behind the first epoch in which the figure is reached."""
+    """Stop training after the first epoch that reaches a given loss or accuracy."""
 
     def __init__(self, wanted: StopAt) -> None:
         super().__init__()
         self.wanted = wanted
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Look at the figure of validation rows, or of training rows if asked."""
+        """Compare the value of the validation rows, or of the training rows, with the threshold."""
         figures, side = logs or {}, "val_" if self.wanted.on == "validation" else ""
         accurate = self.wanted.accuracy is not None and figures[f"{side}accuracy"] >= self.wanted.accuracy
         if accurate or (self.wanted.loss is not None and figures[f"{side}loss"] <= self.wanted.loss):
@@ -101,7 +101,7 @@ class StopAtThreshold(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def from_section(train: Train) -> list[keras.callbacks.Callback]:
-    """Return the callbacks that remember something from epoch to epoch, and the one that stops at a figure."""
+    """Return the Keras callbacks that the train section asks for."""
     made: list[keras.callbacks.Callback] = []
     if train.patience:
         made.append(keras.callbacks.EarlyStopping(train.monitor, min_delta=train.min_delta, patience=train.patience))

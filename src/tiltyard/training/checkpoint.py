@@ -1,4 +1,4 @@
-"""Going on after a kill: each epoch ends with all that training is made of in one file, whole or not at all."""
+"""Checkpoints: after each epoch the complete training state is written atomically to one file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tiltyard.arrays import Array
 
 
 class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
-    """Keeps weights, optimizer, random states, best weights, history and the memory of the other callbacks.
+    """Save weights, optimizer, random states, best weights, history and the state of other callbacks.
 
     Keras' own BackupAndRestore forgets what EarlyStopping and ModelCheckpoint had seen as best, so that a resumed run
     may stop elsewhere and keep worse weights. Must be the last callback, to save what the others have just decided.
@@ -37,17 +37,17 @@ class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
 
     @property
     def epoch(self) -> int:
-        """How many epochs are behind us."""
+        """Return the number of finished epochs."""
         return len(self.history.get("loss", []))
 
     @property
     def best_figure(self) -> float:
-        """The best of the monitored figures, so signed that lower is better."""
+        """Return the best monitored value, negated if higher is better."""
         return self._signed(self.history[self.monitor][self.best_epoch])
 
     @property
     def best_value(self) -> float | None:
-        """The best of the monitored figures as it is, or None before the first epoch."""
+        """Return the best monitored value, or None before the first epoch."""
         return self.history[self.monitor][self.best_epoch] if self.best_epoch >= 0 else None
 
     def _signed(self, figure: float) -> float:
@@ -70,7 +70,7 @@ class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self._remind()
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Restore the state of the other callbacks, which they have just reset."""
+        """Restore the state of the other callbacks, after they reset it."""
         self._remind()
 
     def _remind(self) -> None:
@@ -78,10 +78,10 @@ class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
             vars(callback).update(memory)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Note figures and best weights, then save everything."""
+        """Record values and best weights, then save everything."""
         figures = {name: float(value) for name, value in (logs or {}).items()}
         if not all(math.isfinite(figures[name]) for name in ("loss", "val_loss")):
-            return  # a diverged epoch is nothing to go on from
+            return  # never resume from a diverged epoch
         if self.best_epoch < 0 or self._signed(figures[self.monitor]) < self.best_figure:
             self.best, self.best_epoch = [np.array(weight) for weight in self.model.weights], epoch
         for name, value in figures.items():
@@ -104,12 +104,12 @@ class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def _variables(model: keras.Model) -> list[Any]:
-    """Weights and random states of the model (dropout, augmentation), and the optimizer's slots, rate and step."""
+    """Return weights and random states of the model, and the optimizer's slots, rate and step."""
     return [*model.variables, *model.optimizer.variables]
 
 
 def _memory(callback: keras.callbacks.Callback) -> dict[str, Any]:
-    """What a callback has seen so far: its plain numbers, and its looks. Settings among them are the same anyway."""
+    """Return the state of a callback: its numbers and its snapshots."""
     numbers: dict[str, Any] = {}
     for name, value in vars(callback).items():
         plain = value.item() if isinstance(value, np.generic) else value

@@ -1,4 +1,4 @@
-"""Baseline of the losses: those of the best constant, which knows the training answers alone."""
+"""Baseline loss: the loss of the best constant prediction, learned from the training targets."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tiltyard.training.objective import Objective
 if TYPE_CHECKING:
     import keras
 
-ROWS = 1000  # of each part that are looked at
+ROWS = 1000  # of each part that are measured
 
 
 def baseline_losses(objective: Objective, parts: TrainingRows, body: keras.Model) -> Losses:
-    """Measure without dropout, augmentation, weights of rows or penalties, all of which the curves hold."""
+    """Measure losses without dropout, augmentation, sample weights or penalties, which the curves include."""
     constant = _constant(objective, objective.answers(parts.train[1]), body.output_shape[-1])
     (train, train_constant), (later, later_constant) = (
         _losses(objective, body, constant, sample_rows(part, ROWS)) for part in (parts.train, parts.validation)
@@ -28,17 +28,17 @@ def baseline_losses(objective: Objective, parts: TrainingRows, body: keras.Model
 
 
 def _constant(objective: Objective, answers: Array, units: int) -> Array:
-    """Return the shares of the labels, or the middle of the numbers."""
+    """Return the label frequencies, or the mean or median of the numbers."""
     if answers.dtype.kind == "f":
         middle = np.median if objective.loss_name == "mae" else np.mean
         return np.asarray(middle(answers.reshape(len(answers), -1), axis=0), dtype=np.float32)
-    answers = answers[answers != PAD] if objective.of_texts else answers  # nothing is learned behind the end
+    answers = answers[answers != PAD] if objective.of_texts else answers  # padding is not learned
     shares = np.bincount(answers.ravel(), minlength=max(units, 2)) / answers.size
     return (shares[1:] if units == 1 else shares).astype(np.float32)
 
 
 def _losses(objective: Objective, body: keras.Model, constant: Array, part: tuple[Array, Array]) -> tuple[float, float]:
-    """Return the mean loss of the body and that of the constant, few rows at a time: an answer may be many numbers."""
+    """Return the mean loss of the model and of the constant, in chunks: an output may be large."""
     import keras
 
     from tiltyard.training import network

@@ -1,4 +1,4 @@
-"""Cross-validation: how well such a model does on rows that it has not seen, without touching the test rows."""
+"""Cross-validation: train one model per fold and predict its held-out rows; test rows are not used."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Fold = tuple[Array, ...]
 
 
 def cross_validate(task: Task, parts: TrainingRows, place: RunPaths) -> list[HeldOut]:
-    """Train once a fold, and give what each model answers for the rows that were held out."""
+    """Train once per fold, and return the outputs for the held-out rows."""
     from tiltyard.training import network
 
     features, truth = _all(parts)
@@ -39,23 +39,23 @@ def cross_validate(task: Task, parts: TrainingRows, place: RunPaths) -> list[Hel
 
 
 def _plain(task: Task) -> Task:
-    """Return the task as each fold trains it; nobody looks at the vital signs of a model that is thrown away."""
+    """Return the task for a fold, without gradient statistics: its model is discarded."""
     return task.model_copy(update={"train": task.train.model_copy(update={"watch": False})})
 
 
 def _all(parts: TrainingRows) -> tuple[Array, Array]:
-    """Put training and validation rows behind each other."""
+    """Concatenate training and validation rows."""
     (first, known), (second, later) = parts.train, parts.validation
     if not isinstance(first, np.ndarray) or not isinstance(second, np.ndarray):
         raise DataError(
             "train.folds: expected rows that fit into memory",
-            hint="remove train.folds: with so many rows one validation part says as much",
+            hint="remove train.folds: with so many rows one validation part is as precise",
         )
     return np.concatenate([first, second]), np.concatenate([known, later])
 
 
 def _folds(task: Task, features: Array, truth: Array) -> Iterator[Fold]:
-    """Yield the rows to train with, those to stop by, and those held out, a fold each."""
+    """Yield training, early-stopping and held-out rows of each fold."""
     count, share = task.train.folds or 2, task.split.validation / (1 - task.split.test)
     if task.split.kind == "chronological":
         reach = plugins.load("modalities", task.form)().reach(task)
@@ -70,7 +70,7 @@ def _folds(task: Task, features: Array, truth: Array) -> Iterator[Fold]:
 
 
 def _rank(features: Array, strata: Array, seed: int) -> Array:
-    """Number rows by chance within their stratum; identical rows, which must stay together, share a number."""
+    """Assign a random number to each row within its stratum; identical rows share a number."""
     rows = np.ascontiguousarray(features).reshape(len(features), -1)
     _, first, group = np.unique(
         rows.view(f"V{rows.itemsize * rows.shape[1]}")[:, 0], return_index=True, return_inverse=True
@@ -83,14 +83,14 @@ def _rank(features: Array, strata: Array, seed: int) -> Array:
 
 
 def _dealt(number: Array, count: int, stop: int) -> Iterator[Fold]:
-    """Hold out every row whose turn it is; of the others, stop by one in `stop`."""
+    """Hold out the rows of this fold; use one in `stop` of the others for early stopping."""
     turn, later = number % count, (number // count + 1) % stop == 0
     for fold in range(count):
         yield tuple(np.flatnonzero(rows) for rows in ((turn != fold) & ~later, (turn != fold) & later, turn == fold))
 
 
 def _in_time(rows: int, count: int, share: float, reach: int) -> Iterator[Fold]:
-    """Hold out one block after the other, and train with what came before; `reach` rows between share values."""
+    """Hold out one block after the other and train on the rows before; skip `reach` rows that share values."""
     edges = np.linspace(0, rows, count + 2).astype(int)[1:]
     for start, end in itertools.pairwise(edges):
         known = start - reach

@@ -1,4 +1,4 @@
-"""Ensembles: several bodies whose answers are one, in one graph, so that serving needs nothing new."""
+"""Ensembles: the weighted mean of several models, in one graph, so serving needs no special case."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STEPS, RATE = 2000, 0.1
 
 
 def join(bodies: list[keras.Model], shares: list[float]) -> keras.Model:
-    """Return a body that answers the weighted mean of others' answers."""
+    """Build a model whose output is the weighted mean of the outputs of others."""
     import keras
 
     features = keras.Input(bodies[0].input_shape[1:], name="features")
@@ -27,7 +27,7 @@ def join(bodies: list[keras.Model], shares: list[float]) -> keras.Model:
 
 
 def learn_shares(outputs: Array, targets: Array, blend: Literal["mean", "weighted"]) -> list[float]:
-    """Return each member's share: the same, or what is best on validation rows; they are positive and sum to 1.
+    """Return the weight of each member: equal, or optimal on validation rows. Weights are positive and sum to 1.
 
     `outputs` are (members, rows, units). Exponentiated gradients keep the shares where they must be.
     """
@@ -40,7 +40,7 @@ def learn_shares(outputs: Array, targets: Array, blend: Literal["mean", "weighte
 
 
 def _slope(mean: Array, outputs: Array, targets: Array) -> Array:
-    """Return the gradient by share: of the squared error for numbers, of the log loss for labels."""
+    """Return the gradient by weight: of the squared error for numbers, of the log loss for labels."""
     if targets.dtype.kind == "f":
         return np.asarray((2 * (mean - _shaped(targets)) * outputs).mean(axis=(1, 2)))
     given, all_given = _given(mean[None], targets)[0], _given(outputs, targets)
@@ -48,7 +48,7 @@ def _slope(mean: Array, outputs: Array, targets: Array) -> Array:
 
 
 def correlation(outputs: Array, targets: Array) -> dict[str, Any]:
-    """Return how alike the members' errors are: the less, the more is won by joining them."""
+    """Return the correlation of the members' errors: the lower, the more an ensemble gains."""
     number = targets.dtype.kind == "f"
     errors = outputs - _shaped(targets) if number else 1 - _given(outputs, targets)
     table = np.asarray(np.corrcoef(errors.reshape(len(errors), -1).astype(np.float64)))
@@ -57,12 +57,12 @@ def correlation(outputs: Array, targets: Array) -> dict[str, Any]:
 
 
 def _shaped(targets: Array) -> Array:
-    """Return numbers as the units that answer them: one, or one a step ahead."""
+    """Return targets in the shape of the output units: one, or one per step ahead."""
     return targets.reshape(len(targets), -1)
 
 
 def _given(outputs: Array, targets: Array) -> Array:
-    """Return the probability of each row's label by each member."""
+    """Return the probability that each member gives to each row's label."""
     if outputs.shape[-1] == 1:
         return np.where(targets == 1, outputs[..., 0], 1 - outputs[..., 0])
     return np.asarray(outputs[:, np.arange(len(targets)), targets])

@@ -1,4 +1,4 @@
-"""Fitting one model: part by part, resumable, to the weights that were best on the validation rows."""
+"""Fit one model in resumable phases, and keep the weights that were best on the validation rows."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from tiltyard.training.gradient_stats import GradientStats
 
 
-Tell = Callable[[int, float], None]  # an epoch and its loss on validation rows; what it raises ends the training
-Show = Callable[[int, "keras.Model"], None]  # an epoch and the body as it is then
+Tell = Callable[[int, float], None]  # called with an epoch and its validation loss; an exception ends the training
+Show = Callable[[int, "keras.Model"], None]  # called with an epoch and the model at that time
 
 
 @dataclass(frozen=True)
 class RunPaths:
-    """Where a fit keeps its state and its curves, what it is called while it runs, and who is told of each epoch."""
+    """Where a fit stores its state and curves, its title, and the functions to call after each epoch."""
 
     state: Path
     logs: Path
@@ -39,13 +39,13 @@ class RunPaths:
     show: Show | None = None
 
     def inside(self, name: str) -> RunPaths:
-        """Return the place of one fit among several."""
+        """Return the paths of one fit among several."""
         return RunPaths(self.state / name, self.logs, f"{self.title} {name}")
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """A body with its best weights, and how it came to them."""
+    """A model with its best weights, and the record of its training."""
 
     body: keras.Model
     record: dict[str, Any]
@@ -53,7 +53,7 @@ class FitResult:
 
 
 def fit(task: Task, parts: TrainingRows, place: RunPaths) -> FitResult:
-    """Build a body and train it, each part of the training from the best weights of the one before."""
+    """Build a model and train it; each phase starts from the best weights of the phase before."""
     import keras
 
     from tiltyard.training import network
@@ -75,12 +75,12 @@ def fit(task: Task, parts: TrainingRows, place: RunPaths) -> FitResult:
 
 
 def _best(done: list[CheckpointCallback]) -> CheckpointCallback:
-    """Return the part with the best weights; the earlier of equals."""
+    """Return the phase with the best weights; of equals the earlier one."""
     return min(done, key=lambda resume: resume.best_figure)
 
 
 def _record(train: Train, body: keras.Model, done: list[CheckpointCallback]) -> dict[str, Any]:
-    """Return how training went; what was continued from where is said, too."""
+    """Return the record of the training, including from which epoch it was resumed."""
     place, ends = done.index(_best(done)), np.cumsum([0, *(resume.epoch for resume in done)]).tolist()
     common = [name for name in done[0].history if all(name in resume.history for resume in done)]
     record: dict[str, Any] = {
@@ -98,27 +98,27 @@ def _record(train: Train, body: keras.Model, done: list[CheckpointCallback]) -> 
 
 @dataclass(frozen=True)
 class _Shared:
-    """What all parts of a training have in common."""
+    """What all phases of a training share."""
 
     objective: Objective
     rows: TrainingRows
     place: RunPaths
     body: keras.Model
-    model: keras.Model  # the body, with augmentation in front of it
+    model: keras.Model  # the model, with augmentation in front of it
     family: str  # the section of the task file that the body was built from, as JSON
 
 
 @dataclass(frozen=True)
 class _Part:
-    """One call of Keras' fit, or what is left of it."""
+    """One call of Keras' fit, or the rest of it after an interruption."""
 
     shared: _Shared
     train: Train
     number: int
-    behind: int  # epochs of the parts before
+    behind: int  # epochs of the phases before
 
     def run(self) -> tuple[CheckpointCallback, list[dict[str, Any]]]:
-        """Train until the epochs are over, patience is, or the loss is no number; give what was seen, too."""
+        """Train until the last epoch, early stopping or divergence; also return the snapshots."""
         from tiltyard.training.callbacks import TrainingMonitor, from_section
         from tiltyard.training.checkpoint import CheckpointCallback
 
@@ -178,7 +178,7 @@ class _Part:
         )
 
     def _rates(self) -> list[keras.callbacks.Callback]:
-        """Note the rate of a schedule, which no callback of Keras does."""
+        """Record the learning rate of a schedule; no callback of Keras does."""
         import keras
 
         optimizer = self.shared.model.optimizer
@@ -191,7 +191,7 @@ class _Part:
         ]
 
     def _told(self) -> list[keras.callbacks.Callback]:
-        """Report each epoch, without the penalties on weights: they would make losses of two variants incomparable."""
+        """Report each epoch, without weight penalties, which would make the losses of variants incomparable."""
         import keras
 
         tell, show, shared = self.shared.place.tell, self.shared.place.show, self.shared
@@ -218,11 +218,11 @@ class _Part:
         return [GradientStats(self.shared.body, objective.loss, (features, objective.targets(truth)), watch.writer)]
 
     def _fingerprint(self) -> str:
-        """Name a training by all that decides its outcome, so that no other run's state is taken up."""
+        """Hash everything that decides the outcome, so that no state of another training is resumed."""
         import keras
 
         shared = self.shared
-        shapes = [tuple(weight.shape) for weight in shared.body.weights]  # the code of a family may have changed
+        shapes = [tuple(weight.shape) for weight in shared.body.weights]  # changes if the code of the model family does
         train = f"{self.train.model_dump_json()} {self.number}"
         settings = f"{shared.family} {train} {shared.rows.digest} {shared.rows.inherited} {shapes}"
         return hashlib.sha256(f"{keras.__version__} {keras.backend.backend()} {settings}".encode()).hexdigest()

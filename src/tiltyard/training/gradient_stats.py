@@ -1,4 +1,4 @@
-"""The vital signs of a network in training: gradients and weights by layer, and units that never fire."""
+"""Gradient statistics during training: gradients and weights by layer, and dead units."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from tensorboard.summary import Writer
 
 from tiltyard.arrays import Array
 
-ROWS = 64  # that are looked at; never more than a batch, which is known to fit
-AT_ONCE = 1 << 20  # numbers whose squares are summed together
+ROWS = 64  # sampled; never more than a batch, which fits into memory
+AT_ONCE = 1 << 20  # numbers per partial sum
 ANSWER = "answer of the body"
 Slopes = list[Any]
 Probe = Callable[[Array, Array], tuple[dict[str, Any], Slopes]]
 
 
 class GradientStats(keras.callbacks.Callback):  # type: ignore[misc]
-    """Looks before the first epoch and after the 1st, 2nd, 4th, 8th and so on: cheap, and most happens early."""
+    """Take snapshots before the first epoch and after the 1st, 2nd, 4th, 8th and so on."""
 
     def __init__(self, body: keras.Model, loss: str, rows: tuple[Array, Array], writer: Writer) -> None:
         super().__init__()
@@ -32,15 +32,15 @@ class GradientStats(keras.callbacks.Callback):  # type: ignore[misc]
         self.probe = _probe(body, {self.names[layer.name]: layer for layer in body.layers if _rectified(layer)}, loss)
         self.rows = rows
         self.writer = writer
-        self.looks: list[dict[str, Any]] = []  # the memory that a resumed run gets back
+        self.looks: list[dict[str, Any]] = []  # restored in a resumed run
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Look at what chance made of the weights."""
+        """Take a snapshot of the initial weights."""
         if not self.looks:
             self._note(0)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Look, if it is time."""
+        """Take a snapshot if it is due."""
         done = epoch + 1
         if done & (done - 1) == 0:
             self._note(done)
@@ -68,7 +68,7 @@ class GradientStats(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def _names(body: keras.Model) -> dict[str, str]:
-    """Return layers names that count within the body; Keras counts all that the process ever built."""
+    """Return layer names numbered within the model; Keras numbers all layers of the process."""
     seen: Counter[str] = Counter()
     names = {}
     for layer in body.layers:
@@ -79,7 +79,7 @@ def _names(body: keras.Model) -> dict[str, str]:
 
 
 def _weights(layer: keras.layers.Layer) -> list[Any]:
-    """Return the weights to train that are no shifts or scales."""
+    """Return the trainable weights except biases and scales."""
     return [variable for variable in layer.trainable_variables if len(variable.shape) > 1]
 
 
@@ -88,12 +88,12 @@ def _rectified(layer: keras.layers.Layer) -> bool:
 
 
 def _probe(body: keras.Model, rectified: dict[str, keras.layers.Layer], loss: str) -> Probe:
-    """Compile a function that gives the outputs of rectified layers and the gradients of all weights."""
+    """Compile a function that returns the outputs of ReLU layers and the gradients of all weights."""
     outputs = {name: layer.output for name, layer in rectified.items()}
     model = keras.Model(body.input, {**outputs, ANSWER: body.output})
 
     def measured(answers: dict[str, Any], truth: Array) -> Any:
-        # by its name alone, Keras gives the loss of each row, and wants a single sigmoid's truth in its shape
+        # by name, Keras returns the loss per row, and needs targets in the output's shape
         guess = answers.pop(ANSWER)
         right = keras.ops.reshape(truth, keras.ops.shape(guess)) if guess.shape[-1] == 1 else truth
         return keras.ops.mean(keras.losses.get(loss)(right, guess))
@@ -140,16 +140,16 @@ def _by_function(model: keras.Model, variables: list[Any], measured: Callable[..
 
 
 def _size(arrays: list[Any]) -> float | None:
-    """Return the root mean square of all numbers together; None if it is no number."""
+    """Return the root mean square of all numbers; None if it is not finite."""
     flat = [np.asarray(array).ravel() for array in arrays]
     mean = sum(map(_squares, flat)) / sum(array.size for array in flat)
     return float(f"{math.sqrt(mean):.6g}") if math.isfinite(mean) else None
 
 
 def _squares(array: Array) -> float:
-    """Sum squares in double precision, a part at a time: a layer may have a hundred million weights."""
+    """Sum squares in double precision, in chunks: a layer may have a hundred million weights."""
     parts = (array[start : start + AT_ONCE] for start in range(0, array.size, AT_ONCE))
     return sum(float(np.square(part, dtype=np.float64).sum()) for part in parts)
 
 
-WAYS = {"tensorflow": _by_tape, "jax": _by_function}  # by backend; under others, nothing is looked at
+WAYS = {"tensorflow": _by_tape, "jax": _by_function}  # by backend; no statistics under others

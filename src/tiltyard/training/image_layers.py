@@ -1,4 +1,4 @@
-"""Changes of pictures that Keras lacks, or makes otherwise: one draw for a whole batch, or out of the range."""
+"""Augmentation layers for images that Keras lacks, or that draw once per batch or leave the pixel range."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import keras
 from keras import ops
 
 HIGHEST = 255.0  # of a pixel
-GREY = (0.299, 0.587, 0.114)  # what the eye makes of red, green and blue
+GREY = (0.299, 0.587, 0.114)  # luminance weights of red, green and blue
 
 
 class Distortion(keras.layers.Layer):  # type: ignore[misc]
-    """A change made anew for each picture, in training only; its random state is part of the model's."""
+    """A random change of each image, in training only; its random state is saved with the model."""
 
     def __init__(self, amount: float, seed: int) -> None:
         super().__init__()
@@ -25,18 +25,18 @@ class Distortion(keras.layers.Layer):  # type: ignore[misc]
 
     @abstractmethod
     def change(self, pictures: Any) -> Any:
-        """Change a batch of pictures."""
+        """Change a batch of images."""
 
     def draw(self, pictures: Any, low: float, high: float) -> Any:
-        """Return a number for each picture, shaped to be multiplied with all its pixels."""
+        """Draw a number for each image, shaped to broadcast over its pixels."""
         return keras.random.uniform((ops.shape(pictures)[0], 1, 1, 1), low, high, seed=self.generator)
 
 
 class Crop(Distortion):
-    """Black around the picture, and of that a part of the old size, each picture's at a place of its own."""
+    """Random crop: pad with black, then crop to the old size at a random position per image."""
 
     def change(self, pictures: Any) -> Any:
-        """Cut along one side, then along the other."""
+        """Crop along one axis, then along the other."""
         edge = int(self.amount)
         padded = ops.pad(pictures, ((0, 0), (edge, edge), (edge, edge), (0, 0)))
         for axis in (1, 2):
@@ -49,17 +49,17 @@ class Crop(Distortion):
 
 
 class Saturation(Distortion):
-    """Colours nearer to grey, or further from it."""
+    """Random saturation: move colours towards grey or away from it."""
 
     def change(self, pictures: Any) -> Any:
-        """Stretch the distance from grey; Keras' own multiplies HSV's saturation beyond 1."""
+        """Scale the distance from grey; Keras' own layer multiplies the HSV saturation beyond 1."""
         grey = ops.sum(pictures * ops.array(GREY), axis=-1, keepdims=True)
         share = self.draw(pictures, 1 - self.amount, 1 + self.amount)
         return ops.clip(grey + share * (pictures - grey), 0.0, HIGHEST)
 
 
 class Noise(Distortion):
-    """Gaussian noise that leaves pixels in their range."""
+    """Gaussian noise, clipped to the pixel range."""
 
     def change(self, pictures: Any) -> Any:
         """Add, then clip."""

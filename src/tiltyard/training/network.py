@@ -1,4 +1,4 @@
-"""The Keras models of a task: a core that learns in standardised units, wrapped for training and for export."""
+"""Build the Keras models of a task: a core in standardised units, wrapped for training and for export."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tiltyard.training.augmentation import augmentation
 if TYPE_CHECKING:
     import keras
 
-LONGEST = 300  # characters of a complaint of Keras
-AT_ONCE, BYTES = 1024, 1 << 22  # rows that are answered together, and what they may hold
+LONGEST = 300  # characters of an error of Keras
+AT_ONCE, BYTES = 1024, 1 << 22  # rows per prediction batch, and their bytes at most
 
 
 def build_core(task: Task, encoder: Encoder, shape: tuple[int, ...]) -> keras.Model:
-    """Scale by the training rows' statistics, the family's layers, the output layer."""
+    """Build the core: scaling by training statistics, the family's layers, the output layer."""
     import keras
 
     mean, std = (np.array(part, dtype=np.float32) for part in encoder.scaling())
@@ -45,7 +45,7 @@ def build_core(task: Task, encoder: Encoder, shape: tuple[int, ...]) -> keras.Mo
 
 
 def _family(model: Model, encoder: Encoder, x: keras.KerasTensor, head: tuple[int, str]) -> keras.KerasTensor:
-    """Stack what the task file asks for, and an output layer of units and activation; say what does not fit."""
+    """Build the layers of the family and the output layer; raise TaskError if they do not fit the features."""
     units, activation = head
     try:
         if model.translates:
@@ -57,7 +57,7 @@ def _family(model: Model, encoder: Encoder, x: keras.KerasTensor, head: tuple[in
     except ValueError as error:
         text = " ".join(str(error).split())[:LONGEST]
         shape = "x".join(map(str, x.shape[1:]))
-        hint = "change model: in the task file, or the size of what it reads"
+        hint = "change model: in the task file, or the input size"
         raise TaskError(f"model: {model.family} does not fit features of {shape}: {text}", hint) from None
 
 
@@ -66,7 +66,7 @@ def _is_relative(column: Column) -> bool:
 
 
 def _last(name: str, encoder: Encoder, features: keras.KerasTensor) -> keras.KerasTensor | None:
-    """Return the last value of a forecast series in its standardised units, if it is changes that are learned."""
+    """Return the last value of the series in standardised units, if differences are learned."""
     import keras
 
     if not _is_relative(encoder.columns[name]):
@@ -77,7 +77,7 @@ def _last(name: str, encoder: Encoder, features: keras.KerasTensor) -> keras.Ker
 
 
 def build_trainer(train: Train, body: keras.Model) -> keras.Model:
-    """Put augmentation in front of the core, which it shares; export leaves it out."""
+    """Put augmentation in front of the shared core; export omits it."""
     import keras
 
     if not train.augment or not train.augment.of_pictures:
@@ -89,7 +89,7 @@ def build_trainer(train: Train, body: keras.Model) -> keras.Model:
 def build_inference(
     model: Model, body: keras.Model, encoder: Encoder, ends: tuple[Array, Array] | None = None
 ) -> keras.Model:
-    """Put the way back to the target's own units behind the core; this is what is exported.
+    """Append the conversion back to the target's units; this model is exported.
 
     `ends` is what a forecast may miss by, below and above, at each step.
     """
@@ -110,12 +110,12 @@ def build_inference(
 
 
 def outputs(model: keras.Model, features: Features) -> Array:
-    """Return what a model answers."""
+    """Return the outputs of a model."""
     return np.concatenate(list(predict_batches(model, features)))
 
 
 def predict_batches(model: keras.Model, features: Features) -> Iterator[Array]:
-    """Yield what a model answers, as many rows at a time as are small, and without building a function for it."""
+    """Yield outputs in small batches, without building a predict function."""
     largest = max(4 * int(np.prod(shape[1:])) for shape in (model.input_shape, model.output_shape))
     some = min(AT_ONCE, max(1, BYTES // largest))
     for start in range(0, len(features), some):

@@ -1,4 +1,4 @@
-"""The objective of a training: what the core learns to answer, by which loss, and how much each row counts."""
+"""The training objective: targets, loss and sample weights."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Objective:
-    """Read off a task once, for all fits: neither folds, members nor a second part of the training have another."""
+    """The objective of a task, shared by all folds, ensemble members and phases."""
 
     encoder: Encoder
     output: str  # activation of the last layer
-    loss_name: str  # as the task has it
+    loss_name: str  # as in the task file
     mixed: bool  # whether MixUp mixes labels
     class_weights: Literal["none", "balanced"] | dict[str, float]
 
     @classmethod
     def of(cls, task: Task, encoder: Encoder) -> Objective:
-        """Return that of a task."""
+        """Return the objective of a task."""
         mixed = bool(task.train.augment and task.train.augment.mixup)
         return cls(encoder, task.output, task.loss, mixed, task.train.class_weights)
 
     @property
     def of_texts(self) -> bool:
-        """Whether each step of a text is an answer."""
+        """Return whether the targets are the steps of a text."""
         return self.encoder.problem.targets == "text"
 
     def answers(self, truth: Array) -> Array:
-        """Return what the core answers at best."""
+        """Return the targets of the core."""
         return answers(self.encoder, truth)
 
     def targets(self, truth: Array) -> Array:
-        """Return what the core learns: its answers, or shares of labels where MixUp is to mix them."""
+        """Return the training targets: one-hot labels if MixUp mixes them, else the targets of the core."""
         if not self.mixed:
             return self.answers(truth)
         if self.output == "sigmoid":
@@ -51,7 +51,7 @@ class Objective:
 
     @property
     def loss(self) -> Any:
-        """The loss for Keras, which has one name for places of labels and another for shares of labels.
+        """Return the name of the loss in Keras, which differs for label indices and one-hot labels.
 
         Of texts, steps behind the end count nothing.
         """
@@ -60,7 +60,7 @@ class Objective:
         return self.loss_name.removeprefix("sparse_") if self.mixed else self.loss_name
 
     def weights(self, truth: Array, targets: Array) -> Array:
-        """Return a weight of each row or step of a text: 1, its label's, or what makes every class count alike."""
+        """Return the sample weights: 1, those of the labels, or balanced over the classes."""
         wanted, classes = self.class_weights, self.encoder.classes
         if wanted == "none":
             return np.ones(targets.shape if self.of_texts else len(truth), dtype=np.float32)
@@ -72,7 +72,7 @@ class Objective:
 
 
 def answers(encoder: Encoder, truth: Array) -> Array:
-    """Return what a core answers at best: a number in standardised units, the label's place, or the ids of a text."""
+    """Return the targets of the core: standardised numbers, label indices, or token ids of a text."""
     if encoder.problem.targets == "text":
         return encoder.problem.ids(encoder, truth)
     if encoder.problem.targets == "label":

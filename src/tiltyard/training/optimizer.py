@@ -1,4 +1,4 @@
-"""The optimizer of a training, and the learning rate that its schedule gives for a batch."""
+"""Build the optimizer and its learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tiltyard.config.train_section import CLIPS, WITH_MOMENTUM, Train
 
 
 class Rate(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """A rate without memory: a resumed run has it back with the optimizer's count of batches."""
+    """A stateless learning rate: it depends only on the optimizer's step, which a resumed run restores."""
 
     def __init__(self, train: Train, steps: int) -> None:
         self.train = train
         self.steps = steps
 
     def __call__(self, step: Any) -> Any:
-        """Rise from nothing, if asked, then let the schedule go over what is left."""
+        """Warm up linearly if configured, then follow the schedule."""
         schedule, batch = self.train.schedule, ops.cast(step, "float32")
         rising, left = schedule.warmup * self.steps, self.train.epochs - schedule.warmup
         behind = ops.maximum(batch - rising, 0.0)
@@ -28,7 +28,7 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[mis
 
 
 def optimizer(train: Train, steps: int) -> keras.Optimizer:
-    """Build the optimizer; `steps` batches make an epoch."""
+    """Build the optimizer; `steps` is the number of batches per epoch."""
     config = {"learning_rate": _rate(train, steps), "weight_decay": train.weight_decay}
     config |= {keras_name: getattr(train, ours) for ours, keras_name in CLIPS.items()}
     if train.optimizer in WITH_MOMENTUM:
@@ -39,11 +39,11 @@ def optimizer(train: Train, steps: int) -> keras.Optimizer:
     name = "sgd" if train.optimizer in ("momentum", "nesterov") else train.optimizer
     made = keras.optimizers.get({"class_name": name, "config": config})
     if train.weight_decay:
-        made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])  # shifts and scales are no weights
+        made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])  # biases and scales are not decayed
     return made
 
 
 def _rate(train: Train, steps: int) -> Any:
-    """Return a number where a callback, or nothing, changes it."""
+    """Return a constant rate if a callback or nothing changes it, else the schedule."""
     by_batch = train.schedule.kind not in ("constant", "plateau") or train.schedule.warmup
     return Rate(train, steps) if by_batch else train.rate

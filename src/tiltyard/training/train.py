@@ -1,4 +1,4 @@
-"""The verb train: fit the Keras model with early stopping and resume, then export it to ONNX, proven equal."""
+"""The command train: fit the Keras model with early stopping and resume, then export it to ONNX and compare."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PARITY_ROWS = 256
 
 
 def train(workspace: Workspace, task: Task) -> dict[str, Any]:
-    """Train, export, and give the record of the training."""
+    """Train and export; return the record of the training."""
     started, busy = time.monotonic(), time.process_time()
     parts = opened(workspace, task)
     from tiltyard.training import network
@@ -61,7 +61,7 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
 
 
 def opened(workspace: Workspace, task: Task) -> TrainingRows:
-    """Read the rows, and make Keras ready: backend, determinism and precision must be set before the first layer."""
+    """Read the rows and configure Keras: backend, determinism and precision must be set before the first layer."""
     parts = TrainingRows.load(workspace.out(task.name, "prepare"), task.model.inherit(workspace))
     if task.train.batch_size > (rows := len(parts.train[0])):
         raise DataError(f"train.batch_size: expected 1 to {rows}, the training rows; received {task.train.batch_size}")
@@ -71,7 +71,7 @@ def opened(workspace: Workspace, task: Task) -> TrainingRows:
 
 
 def _asked(parts: TrainingRows, model: keras.Model) -> Array:
-    """Return some validation rows as a client sends them: without the answers that a writer learns along."""
+    """Return some validation rows as a client sends them, without decoder inputs."""
     rows: Array = parts.validation[0][:PARITY_ROWS].astype(np.float32)
     return rows[:, : model.input_shape[1]]
 
@@ -88,7 +88,7 @@ def _set_up(*, mixed_precision: bool) -> None:
 
 
 def fit_all(task: Task, parts: TrainingRows, place: RunPaths) -> tuple[keras.Model, dict[str, Any]]:
-    """Fit the one model, or all members of an ensemble; give it with the record of the training."""
+    """Fit the model or all members of an ensemble; return it with the record of the training."""
     if task.train.members == 1:
         fitted = fit(task, parts, place)
         losses = baseline_losses(Objective.of(task, parts.encoder), parts, fitted.body)
@@ -104,7 +104,7 @@ def fit_all(task: Task, parts: TrainingRows, place: RunPaths) -> tuple[keras.Mod
 def _joined(
     objective: Objective, parts: TrainingRows, members: list[FitResult], blend: Literal["mean", "weighted"]
 ) -> tuple[keras.Model, dict[str, Any]]:
-    """Join members; the record is the first one's, with what each of them was beside it."""
+    """Combine the members; the record is that of the first, with a summary of each."""
     from tiltyard.training import network
 
     outputs = np.stack([network.outputs(member.body, parts.validation[0]) for member in members])
@@ -126,7 +126,7 @@ def _joined(
 
 
 def _ends(share: float, parts: TrainingRows, body: keras.Model) -> tuple[Array, Array]:
-    """Learn from validation rows what a forecast may miss by, so that this share of values lies between."""
+    """Return the quantiles of the validation errors that give an interval of this coverage."""
     from tiltyard.training import network
 
     features, truth = parts.validation
@@ -135,7 +135,7 @@ def _ends(share: float, parts: TrainingRows, body: keras.Model) -> tuple[Array, 
 
 
 def device() -> dict[str, str]:
-    """Return what training ran on."""
+    """Return the device and backend of the training."""
     import keras
 
     backend = keras.backend.backend()
@@ -145,7 +145,7 @@ def device() -> dict[str, str]:
 
 
 def residual_quantiles(missed: Array, share: float) -> tuple[Array, Array]:
-    """Return what to add for the lower and for the upper end, from (rows, steps) of truth minus forecast.
+    """Return the offsets of the lower and upper end of the interval, from errors of shape (rows, steps).
 
     Of n rows the k-th smallest and largest are taken so that a new row like them lies between with at least that
     chance, whatever the errors are spread like: the split-conformal rule. Rows of a series are only nearly alike, so

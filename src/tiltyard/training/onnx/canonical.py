@@ -1,4 +1,4 @@
-"""One spelling for an ONNX graph: tf2onnx names and orders it otherwise in every process, and a version is a hash."""
+"""Canonical form of an ONNX graph: tf2onnx names and orders nodes differently in each process; versions are hashes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def rewrite(path: Path) -> None:
-    """Rename and reorder what is inside by what leads to the outputs, so that equal models are equal files."""
+    """Rename and reorder nodes by how they lead to the outputs, so that equal models give equal files."""
     import onnx
 
     model = onnx.load(path)
@@ -30,7 +30,7 @@ def rewrite(path: Path) -> None:
 
 
 def _respell(graph: onnx.GraphProto, outside: dict[str, str], numbers: Iterator[int]) -> None:
-    """Order the nodes and number the values, in the bodies of loops, too, which see names from outside."""
+    """Order the nodes and number the values, also in loop bodies, which use outer names."""
     order = ordered(graph)
     weights = {weight.name: weight for weight in graph.initializer}
     names = dict(outside)
@@ -55,11 +55,11 @@ def _respell(graph: onnx.GraphProto, outside: dict[str, str], numbers: Iterator[
 
 
 def _respell_body(body: onnx.GraphProto, outside: dict[str, str], numbers: Iterator[int]) -> None:
-    """Respell the body of a loop: what it is given has numbers, too, and sizes without a name."""
+    """Canonicalise the body of a loop: number its inputs, and drop the names of dimensions."""
     given = {value.name: f"value_{next(numbers)}" for value in body.input}
     _respell(body, outside | given, numbers)
     for node in body.node:
-        node.ClearField("domain")  # said or meant: it is the usual one anyway
+        node.ClearField("domain")  # explicit or not, it is the default domain
     body.name = "body"
     for value in (*body.input, *body.output):
         for size in value.type.tensor_type.shape.dim:
@@ -67,7 +67,7 @@ def _respell_body(body: onnx.GraphProto, outside: dict[str, str], numbers: Itera
 
 
 def _replace(field: Any, items: Sequence[Any]) -> None:
-    """Put copies of `items` in the place of a repeated field's content."""
+    """Replace the content of a repeated field by copies of `items`."""
     copies = [type(item).FromString(item.SerializeToString()) for item in items]
     del field[:]
     field.extend(copies)

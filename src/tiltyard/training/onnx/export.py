@@ -1,4 +1,4 @@
-"""From a trained Keras model to the ONNX file that is judged and served, proven equal on real rows."""
+"""Export a trained Keras model to ONNX, and compare both on real rows."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ APART = "import pathlib, sys; from tiltyard.training.onnx import export; export.
 
 
 def export(model: keras.Model, folder: Path, features: Array) -> float:
-    """Write model.keras and model.onnx into a folder that is not yet in use; give their difference on real rows."""
-    expected = np.asarray(model.predict_on_batch(features), dtype=np.float64)  # also builds what export needs
+    """Write model.keras and model.onnx to a new folder; return their largest difference on real rows."""
+    expected = np.asarray(
+        model.predict_on_batch(features), dtype=np.float64
+    )  # also builds the functions that export needs
     model.save(folder / "model.keras")
     _convert(model, folder)
     canonical.rewrite(folder / "model.onnx")
@@ -35,7 +37,7 @@ def export(model: keras.Model, folder: Path, features: Array) -> float:
 
 
 def _convert(model: keras.Model, folder: Path) -> None:
-    """Write ONNX; Keras does it through TensorFlow, so that another backend hands it the saved file."""
+    """Write ONNX. Keras needs TensorFlow for that; under another backend, a process converts the saved file."""
     import keras
 
     if keras.backend.backend() != "tensorflow":
@@ -54,12 +56,12 @@ def _convert_apart(folder: Path) -> None:
         last = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
         raise TrainingError(
             f"export: expected TensorFlow, which writes ONNX, beside the backend that trained: {last[0]}",
-            hint="install tensorflow-cpu, then train again: it goes on where it was",
+            hint="install tensorflow-cpu, then train again: it resumes",
         )
 
 
 def convert(folder: Path) -> None:
-    """Write ONNX from the saved file; the model must have answered once."""
+    """Write ONNX from the saved file; the model must have predicted once."""
     import keras
 
     model = keras.saving.load_model(folder / "model.keras", compile=False)
@@ -70,12 +72,12 @@ def convert(folder: Path) -> None:
 def parity(expected: Array, received: Array) -> float:
     """Return the largest difference between Keras and ONNX, relative to the outputs; refuse one above the tolerance."""
     if expected.shape != received.shape:
-        raise TrainingError(f"export: expected outputs {expected.shape}; the ONNX file gives {received.shape}")
-    scale = np.maximum(np.abs(expected), 1e-3 * np.abs(expected).max())  # a probability of 1e-9 need not agree to 1e-13
+        raise TrainingError(f"export: expected outputs {expected.shape}; received {received.shape} from the ONNX file")
+    scale = np.maximum(np.abs(expected), 1e-3 * np.abs(expected).max())  # a probability of 1e-9 need not match to 1e-13
     worst = float(np.max(np.abs(expected - received) / np.maximum(scale, 1e-12)))
     if not worst <= TOLERANCE:
         raise TrainingError(
-            f"export: the ONNX file answers otherwise than Keras: expected within {TOLERANCE:g}; received {worst:.2g}",
+            f"export: ONNX and Keras differ: expected at most {TOLERANCE:g} relative; received {worst:.2g}",
             hint="set train.mixed_precision: false, or use another model family",
         )
     return worst

@@ -1,4 +1,4 @@
-"""Loops inside an ONNX graph: tf2onnx carries their variables in another order in every process."""
+"""Loops in an ONNX graph: put their variables in canonical order; tf2onnx orders them at random."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import onnx
 
-Marks = dict[str, bytes]  # what a value is made from, by its name
+Marks = dict[str, bytes]  # a digest of how each value is computed, by name
 
 
 def bodies(node: onnx.NodeProto) -> list[onnx.GraphProto]:
-    """Return the graphs inside a node."""
+    """Return the subgraphs of a node."""
     return [attribute.g for attribute in node.attribute if attribute.HasField("g")]
 
 
 def needs(node: onnx.NodeProto) -> list[str]:
-    """Name what a node reads: its inputs, and what the bodies in it see from outside."""
+    """Return the names that a node reads: its inputs, and the outer values used in its subgraphs."""
     return [*node.input, *(name for body in bodies(node) for name in _seen(body))]
 
 
@@ -29,7 +29,7 @@ def _seen(body: onnx.GraphProto) -> list[str]:
 
 
 def ordered(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Return the nodes that the outputs need, each behind those that it needs itself."""
+    """Return the nodes that the outputs need, in topological order."""
     makers = {name: node for node in graph.node for name in node.output}
     order: list[onnx.NodeProto] = []
     seen: set[str] = set()
@@ -46,7 +46,7 @@ def ordered(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
 
 
 def arrange(graph: onnx.GraphProto, given: Marks) -> Marks:
-    """Put the variables of every loop in an order that says what they are; give the mark of every value."""
+    """Order the variables of every loop by their digests; return the digest of every value."""
     marks: Marks = {"": b"", **given}
     for weight in graph.initializer:
         marks[weight.name] = _mark(weight.data_type, [*weight.dims], weight.raw_data, weight.int64_data[:])
@@ -61,10 +61,10 @@ def arrange(graph: onnx.GraphProto, given: Marks) -> Marks:
 
 
 def _arrange_loop(node: onnx.NodeProto, marks: Marks) -> Marks:
-    """Sort what a loop carries by where it begins and what each turn makes of it, looking as deep as there are."""
+    """Sort loop variables by initial value and update, refining as often as there are variables."""
     (body,) = bodies(node)
     _straighten(body)
-    carried = len(node.input) - 2  # behind the number of turns and the condition
+    carried = len(node.input) - 2  # after trip count and condition
     node.output.extend([""] * (carried - len(node.output)))
     own = [marks[name] for name in node.input[2:]]
     made: Marks = {}
@@ -75,16 +75,16 @@ def _arrange_loop(node: onnx.NodeProto, marks: Marks) -> Marks:
     order = sorted(range(carried), key=own.__getitem__)
     for field, start in ((node.input, 2), (node.output, 0), (body.input, 2), (body.output, 1)):
         _permute(field, start, order)
-    whole = [made[value.name] for value in body.output[1 + carried :]]  # what each turn leaves, one behind the other
+    whole = [made[value.name] for value in body.output[1 + carried :]]  # scan outputs
     return dict(zip(node.output, [own[place] for place in order] + whole, strict=True))
 
 
 def _straighten(body: onnx.GraphProto) -> None:
-    """Let each output pass one Identity of its own: tf2onnx puts one where two would have the same name, at random."""
+    """Give each output one Identity node: tf2onnx adds one at random where two outputs have the same name."""
     same = {node.output[0]: node.input[0] for node in body.node if node.op_type == "Identity"}
     kept = [node for node in body.node if node.op_type != "Identity"]
     if any(bodies(node) for node in kept):
-        return  # a loop inside would still look for the old names
+        return  # an inner loop would still use the old names
     for node in kept:
         node.input[:] = [_origin(name, same) for name in node.input]
     origins = [_origin(value.name, same) for value in body.output]
@@ -113,7 +113,7 @@ def _permute(field: Any, start: int, order: list[int]) -> None:
 
 
 def _plain(option: onnx.AttributeProto) -> bytes:
-    """Return what an attribute says, without the name that a tensor in it has."""
+    """Return the content of an attribute without tensor names."""
     copy = type(option).FromString(option.SerializeToString())
     copy.t.ClearField("name")
     spelled: bytes = copy.SerializeToString(deterministic=True)
