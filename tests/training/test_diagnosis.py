@@ -33,7 +33,7 @@ def _look(epoch: int = 1, **changes: Any) -> dict[str, Any]:
         (Losses(0.1, 0.8, 1, 1), FLAT, "over-fit", "by 90% on training rows and by 20% on validation rows"),
         (Losses(0.1, 1.5, 1, 1), FLAT, "over-fit", "by -50% on validation rows"),
         (Losses(0.3, 0.4, 1, 1), FLAT, "good fit", "by 70% .* and by 60% on validation rows"),
-        (Losses(0.3, 0.4, 1, 1), [1, 0.4, 0.9], "good fit", "after epoch 2, whose weights were kept, .* from 0.4 to 0.9"),
+        (Losses(0.3, 0.4, 1, 1), [1, 0.4, 0.9], "good fit", "after epoch 2, whose weights were kept, .* 0.4 to 0.9"),
     ],
 )
 def test_the_verdict_names_its_numbers(losses: Losses, curve: list[float], word: str, said: str) -> None:
