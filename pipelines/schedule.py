@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, cast
 
 from prefect.client.orchestration import get_client
@@ -23,7 +23,7 @@ from prefect.schedules import Cron
 from prefect.states import Crashed
 from pydantic import ValidationError
 
-from pipelines import server
+from pipelines import runner, server
 from pipelines.road import road
 from tiltyard import files
 from tiltyard.config import loader, task_list
@@ -37,10 +37,8 @@ if TYPE_CHECKING:
 UNFINISHED = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 
 
-def schedule(workspace: Workspace, names: list[str], cron: str, timezone: str = "UTC") -> None:
-    """Serve the deployment until it is interrupted; each of its runs is a process of its own."""
-    from prefect import serve
-
+def schedule(workspace: Workspace, names: list[str], cron: str, timezone: str, ready: Callable[[], None]) -> int:
+    """Serve the deployment until a signal comes, and return its number; each run is a process of its own."""
     server.wait()
     for name in names:
         task_list.add(workspace, name)  # a stage is made for it
@@ -48,7 +46,7 @@ def schedule(workspace: Workspace, names: list[str], cron: str, timezone: str = 
     with _only(workspace, str(made.name)):
         if server.OWN:  # on another one they may be alive
             release(str(made.name))
-        serve(made)
+        return runner.serve(made, ready)
 
 
 @contextlib.contextmanager

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import psutil
 import pytest
-from workspaces import ROOT
+from workspaces import HEARING, ROOT, edit_task
 
-from pipelines import schedule
+from pipelines import runner, schedule
 from pipelines.schedule import deployment
 from tiltyard.errors import TaskError, TiltyardError
 from tiltyard.workspace import Workspace
@@ -80,9 +83,9 @@ def test_the_clock_starts_a_run(travelled: Workspace) -> None:
         assert process.stderr is not None
         (server,) = _children(process, "pipelines.server")
         assert any("iris promote" in line for line in process.stderr)
-        process.terminate()  # not SIGINT, which a shell in the background has its children ignore
+        process.terminate()
         try:
-            process.communicate(timeout=180)
+            process.communicate(timeout=60)
         finally:
             process.kill()
     assert not server.is_running()
@@ -105,6 +108,59 @@ def test_after_a_power_cut_the_next_run_starts(travelled: Workspace) -> None:
         process.terminate()
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
+@pytest.mark.parametrize(
+    ("word", "sent"),
+    [
+        (None, [signal.SIGTERM]),
+        ("prefect.engine", [signal.SIGTERM]),
+        ("validate", [signal.SIGTERM]),
+        ("validate", [signal.SIGINT, signal.SIGINT]),
+    ],
+)
+def test_a_signal_ends_the_schedule_and_its_run(workspace: Workspace, word: str | None, sent: list[int]) -> None:
+    """Idle, as a run begins, or later in a run of hours: no process is left behind, and nothing starts later."""
+    for name in ("src", "pipelines"):
+        (workspace.root / name).symlink_to(ROOT / name)
+    edit_task(workspace, "iris", {"train.epochs": 100_000, "train.patience": None})
+    with _scheduling(workspace) as (process, url):
+        if word:
+            _ask_for_run(url)
+            _until(lambda: any(word in child.cmdline() for child in _descendants(process)))
+        started = _descendants(process)
+        for number in sent:
+            process.send_signal(number)
+            time.sleep(0.5)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == -sent[0]
+    assert "Traceback" not in said
+    assert "Warning" not in said
+    _, left = psutil.wait_procs(started, timeout=10)
+    assert left == []
+    with contextlib.closing(sqlite3.connect(workspace.prefect / "prefect.db")) as database:
+        assert database.execute("SELECT paused FROM deployment").fetchall() == [(1,)]
+        states = database.execute("SELECT state_type FROM flow_run WHERE state_type != 'SCHEDULED'").fetchall()
+    assert {state for (state,) in states} <= {"CANCELLED", "CRASHED"}
+    assert len(states) == bool(word)
+
+
+def test_a_server_that_does_not_note_the_end_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The schedule ends all the same, and says what is left to do."""
+    monkeypatch.setattr(runner, "GRACE", 0.1)
+    monkeypatch.setattr(runner, "PATIENCE", 0.3)
+    killed: list[None] = []
+    monkeypatch.setattr(runner, "_kill_runs", lambda: killed.append(None))
+
+    async def ended() -> None:
+        silent: Any = SimpleNamespace(started=True, astop=lambda: asyncio.sleep(60))
+        await runner._end(silent, asyncio.create_task(asyncio.sleep(60)), asyncio.Queue())
+
+    with pytest.raises(TiltyardError, match=r"did not note the end of the schedule: no answer within 0\.3 seconds"):
+        asyncio.run(ended())
+    assert killed
+
+
 def test_a_schedule_is_served_once(workspace: Workspace) -> None:
     """A second one of the same tasks is refused: their runs would cancel each other; other tasks are free."""
     refused = pytest.raises(TiltyardError, match="iris is scheduled already")
@@ -114,7 +170,7 @@ def test_a_schedule_is_served_once(workspace: Workspace) -> None:
         pass
 
 
-_COMMAND = [str(Path(sys.executable).with_name("tiltyard")), "schedule", "--cron", "0 0 1 1 *", "iris"]
+_COMMAND = [*HEARING, str(Path(sys.executable).with_name("tiltyard")), "schedule", "--cron", "0 0 1 1 *", "iris"]
 
 
 def _own(workspace: Workspace) -> dict[str, str]:
@@ -125,8 +181,8 @@ def _own(workspace: Workspace) -> dict[str, str]:
 @contextlib.contextmanager
 def _scheduling(workspace: Workspace) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run the command until its deployment is there; yield it with the address of its server."""
-    silent: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(_COMMAND, cwd=workspace.root, env=_own(workspace), text=True, **silent) as process:
+    streams: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    with subprocess.Popen(_COMMAND, cwd=workspace.root, env=_own(workspace), text=True, **streams) as process:
         try:
             (server,) = _children(process, "pipelines.server")
             url = f"http://127.0.0.1:{server.cmdline()[-1]}/api"
@@ -149,12 +205,16 @@ def _ready(url: str) -> bool:
 
 def _begun(url: str, state: str) -> str:
     """Have a run started now, and wait until it is in a state; give its id."""
-    deployment = _asked("GET", f"{url}/deployments/name/road/iris")["id"]
-    wanted = {"state": {"type": "SCHEDULED"}, "idempotency_key": uuid.uuid4().hex}  # asked twice, it is one run
-    run = str(_asked("POST", f"{url}/deployments/{deployment}/create_flow_run", json=wanted)["id"])
+    run = _ask_for_run(url)
     _until(lambda: _state(url, run) in (state, "CANCELLED", "CRASHED", "FAILED"))
     assert _state(url, run) == state
     return run
+
+
+def _ask_for_run(url: str) -> str:
+    deployment = _asked("GET", f"{url}/deployments/name/road/iris")["id"]
+    wanted = {"state": {"type": "SCHEDULED"}, "idempotency_key": uuid.uuid4().hex}  # asked twice, it is one run
+    return str(_asked("POST", f"{url}/deployments/{deployment}/create_flow_run", json=wanted)["id"])
 
 
 def _state(url: str, run: str) -> str:
@@ -176,6 +236,12 @@ def _until(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.2)
+
+
+def _descendants(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Return what a process has started, and what that has started; not what ends as one looks."""
+    found = psutil.Process(process.pid).children(recursive=True)
+    return [one for one in found if psutil.pid_exists(one.pid) and one.status() != psutil.STATUS_ZOMBIE]
 
 
 def _children(process: subprocess.Popen[str], word: str) -> list[psutil.Process]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
     from tiltyard.config.task import Task
+
+STOPPED = "stopped; the same command goes on where it was"
 
 
 @click.command()
@@ -165,8 +168,16 @@ def _interruptible() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        click.echo("stopped; the same command goes on where it was", err=True)
+        click.echo(STOPPED, err=True)
         os._exit(130)
+
+
+def _end_by(number: int) -> None:
+    """End by a signal that was heard, as shells and systemd expect it; its status in a shell is 128 more."""
+    click.echo(STOPPED, err=True)
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
+    os._exit(128 + number)  # the first process of a container does not die of it
 
 
 @click.command()
@@ -212,12 +223,17 @@ def schedule(tasks: tuple[str, ...], cron: str, timezone: str) -> None:
 
     \b
     tiltyard schedule --cron '0 6 * * *' iris sine
+
+    SIGTERM or Ctrl-C ends it and the run in progress, which the next one takes up; a second Ctrl-C does not wait.
     """
     from tiltyard.config import task_list
 
     workspace = find()
+    names = list(tasks) or task_list.listed(workspace)
+    served = f"{', '.join(names)}: scheduled at {cron} {timezone}; Ctrl-C ends the schedule, and a run in progress"
     with pipeline("schedule", scheduling=True) as clock:
-        clock.schedule(workspace, list(tasks) or task_list.listed(workspace), cron, timezone)
+        number = clock.schedule(workspace, names, cron, timezone, lambda: click.echo(served))
+    _end_by(number)
 
 
 COMMANDS = [fetch, resolve, validate, prepare, train, evaluate, promote, package, run, schedule]
