@@ -24,7 +24,7 @@ from tiltyard.serving.model.golden_rows import choose
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging.model_card import card
 from tiltyard.serving.packaging.package import schema
-from tiltyard.serving.requests import predict
+from tiltyard.serving.requests import predict_request
 from tiltyard.serving.requests.message import Answer, Question
 from tiltyard.workspace import Workspace
 
@@ -131,4 +131,4 @@ def crowned(space: Workspace, version: str, name: str = "iris") -> None:
 
 def asked_here(model: LoadedModel, question: Question) -> Answer:
     """Answer the copy of a request in this process; the service asks one beside it."""
-    return predict.answer(model, predict.read(model, question), told=True)
+    return predict_request.answer(model, predict_request.read(model, question), told=True)

@@ -22,7 +22,7 @@ from tiltyard.errors import RequestError
 from tiltyard.serving.http.fast_middleware import FastPathMiddleware
 from tiltyard.serving.model.compiled_request import SMALL_BATCH, shortcut
 from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.requests import predict
+from tiltyard.serving.requests import predict_request
 from tiltyard.serving.requests.message import Question
 
 ODD = ["NaN", "1e999", "-1", "1e-400", "true", "null", '"5"', "[]", "[1]", "{}", "9" * 400, "16", "0.5", '"\\ud800"']
@@ -31,7 +31,7 @@ ODD = ["NaN", "1e999", "-1", "1e-400", "true", "null", '"5"', "[]", "[1]", "{}",
 def long_way(model: LoadedModel, body: bytes) -> bytes | None:
     """Return the answer of the routes; None if they refuse."""
     try:
-        return predict.answer(model, predict.read(model, Question("v1", body)), told=False).content
+        return predict_request.answer(model, predict_request.read(model, Question("v1", body)), told=False).content
     except RequestError:
         return None
 

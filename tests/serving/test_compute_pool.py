@@ -200,7 +200,7 @@ def test_clients_take_turns(iris: LoadedModel, pool: ComputePool) -> None:
 SLOW = """
 import time
 from tiltyard.serving.compute import process as compute_process
-from tiltyard.serving.requests import predict as predict_request
+from tiltyard.serving.requests import predict_request
 
 quick = predict_request.answer
 

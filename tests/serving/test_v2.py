@@ -19,7 +19,7 @@ from starlette_client import TestClient
 
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.model.tensors import DTYPES, columns_of, from_predictions
-from tiltyard.serving.requests import predict, v2_codec
+from tiltyard.serving.requests import predict_request, v2_codec
 from tiltyard.serving.requests.message import Question
 
 LENGTH = "Inference-Header-Content-Length"
@@ -208,9 +208,9 @@ def test_what_is_no_request_is_refused(client: TestClient, body: dict[str, Any],
 
 def test_little_is_decoded_where_requests_are_received() -> None:
     """A body of V2 costs more for each of its bytes than one of V1: from 2 kB on it is read in another process."""
-    assert predict.small(Question("v2", bytes(2047)))
-    assert not predict.small(Question("v2", bytes(2048)))
-    assert predict.small(Question("v1", bytes(2048)))
+    assert predict_request.small(Question("v2", bytes(2047)))
+    assert not predict_request.small(Question("v2", bytes(2048)))
+    assert predict_request.small(Question("v1", bytes(2048)))
 
 
 @pytest.mark.parametrize(("length", "size"), [("x", 8), ("-1", 8), ("9" * 30, 8), (None, -8), (None, 99), (None, 7)])

@@ -25,10 +25,10 @@ from tiltyard import deadline
 from tiltyard.deadline import OutOfTimeError
 from tiltyard.errors import RequestError, TiltyardError
 from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.requests import predict, table_body
+from tiltyard.serving.requests import predict_request, table_body
 from tiltyard.serving.requests.json_body import PredictRequest
 from tiltyard.serving.requests.message import Answer, Question
-from tiltyard.serving.requests.predict import Read
+from tiltyard.serving.requests.predict_request import Read
 
 MODELS = 64  # that are kept open
 MEMORY = 2 << 30  # bytes beyond what the process holds with its models open
@@ -136,8 +136,8 @@ def _model(folder: str, models: dict[str, LoadedModel]) -> LoadedModel:
 def _answer(model: LoadedModel, job: Job) -> Answer:
     question = job.question
     parquet = question.protocol == "v1" and question.type in table_body.PARQUET
-    found = Read(PredictRequest(_rows(model, job))) if parquet else predict.read(model, question)
-    return predict.answer(model, found, told=job.told)
+    found = Read(PredictRequest(_rows(model, job))) if parquet else predict_request.read(model, question)
+    return predict_request.answer(model, found, told=job.told)
 
 
 def _rows(model: LoadedModel, job: Job) -> list[object]:

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tiltyard.serving.http.admission import Headers
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests import table_body
-from tiltyard.serving.requests.predict import LARGE
+from tiltyard.serving.requests.predict_request import LARGE
 from tiltyard.serving.traffic.traffic_split import is_bypassed
 
 PREFIX, SUFFIX = "/v1/models/", ":predict"

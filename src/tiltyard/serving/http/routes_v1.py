@@ -12,7 +12,8 @@ from starlette.routing import Route
 
 from tiltyard.errors import RequestError
 from tiltyard.serving.http import feedback
-from tiltyard.serving.http.routing import METHODS, allow, declared, encoder, handle, json, received, served, versions
+from tiltyard.serving.http.request_body import declared, received
+from tiltyard.serving.http.routing import METHODS, allow, encoder, handle, json, served, versions
 from tiltyard.serving.model.tensors import Tensor
 from tiltyard.serving.traffic.truths import Sender
 

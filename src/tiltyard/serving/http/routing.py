@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 
 import msgspec
@@ -13,9 +12,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from tiltyard.errors import RequestError
-from tiltyard.serving.http.admission import AdmissionControl
+from tiltyard.serving.http.request_body import received
 from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.requests import predict
+from tiltyard.serving.requests import predict_request
 from tiltyard.serving.requests.message import Answer, Question
 from tiltyard.serving.traffic.traffic_split import TrafficSplit, client, picked
 
@@ -73,36 +72,6 @@ def versions(request: Request) -> list[str]:
     return [model.version] if NAMED & request.path_params.keys() else [*_kept(request, model.task)]
 
 
-@contextlib.asynccontextmanager
-async def received(request: Request, limit: int) -> AsyncIterator[bytes]:
-    """Read the body, and stop as soon as it is too large; its bytes count as in use until the block ends."""
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise RequestError("unsupported_encoding", "expected a body that is not compressed", status=415)
-    guard: AdmissionControl = request.app.state.guard
-    body, who = bytearray(), client(request.scope)
-    try:
-        if declared(request) > limit:
-            raise _too_large(limit)
-        async for chunk in request.stream():
-            guard.buffer(len(chunk), who)
-            body += chunk
-            if len(body) > limit:
-                raise _too_large(limit)
-        yield bytes(body)
-    finally:
-        guard.buffer(-len(body), who)
-
-
-def _too_large(limit: int) -> RequestError:
-    return RequestError("body_too_large", f"expected at most {limit} bytes", status=413)
-
-
-def declared(request: Request) -> int:
-    """Return how many bytes a body is said to have; 0 if nothing is said."""
-    length = request.headers.get("content-length", "")
-    return int(length) if length.isdecimal() and len(length) < 20 else 0
-
-
 async def handle(request: Request, protocol: str, json_length: str | None = None) -> Answer:
     """Read the body and answer it: at once if that is a matter of a moment, in a process beside this one if not."""
     scope, state = request.scope, request.app.state
@@ -144,12 +113,12 @@ async def _disconnected(request: Request) -> None:
 
 def _at_once(model: LoadedModel, question: Question, *, told: bool) -> Answer | None:
     """Answer what takes no longer than a request may hold up the others."""
-    if not predict.small(question):
+    if not predict_request.small(question):
         return None
-    found = predict.read(model, question)
-    if not predict.brief(model, question, found):
+    found = predict_request.read(model, question)
+    if not predict_request.brief(model, question, found):
         return None
-    return predict.answer(model, found, told=told)
+    return predict_request.answer(model, found, told=told)
 
 
 def allow(method: str, handler: Handler) -> Handler:
