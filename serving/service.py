@@ -11,14 +11,14 @@ import bentoml
 import uvicorn.config
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tiltyard.serving.http.app import application
+from tiltyard.serving.http.app import create_app
 from tiltyard.serving.http.fast_protocol import FastPathProtocol
-from tiltyard.serving.http.health import PATHS
+from tiltyard.serving.http.health import MONITORING_PATHS
 from tiltyard.serving.http.limits import Limits
 from tiltyard.serving.http.startup import end, start
 
-limits = Limits.read()
-app = application(limits)
+limits = Limits.from_environment()
+app = create_app(limits)
 # BentoML lets uvicorn choose what looks after connections, which it does by this table.
 protocols: dict[str, Any] = uvicorn.config.HTTP_PROTOCOLS
 protocols["auto"] = partial(FastPathProtocol, app)
@@ -32,7 +32,7 @@ class Past:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let BentoML answer those who watch it, and run its own life."""
-        ours = scope["type"] == "http" and scope["path"] not in PATHS
+        ours = scope["type"] == "http" and scope["path"] not in MONITORING_PATHS
         await (app if ours else self.bento)(scope, receive, send)
 
 

@@ -20,12 +20,12 @@ from tiltyard.modeling.inference.reference import count, distance, from_instance
 from tiltyard.monitoring.monitor import monitor
 from tiltyard.preparation.array_file import read_part
 from tiltyard.serving.http import drift_gauges
-from tiltyard.serving.http.app import application, install
+from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.serving.http.drift_gauges import DriftGauges
 from tiltyard.serving.http.prometheus import RequestMetrics
 from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.traffic.recorder import RecordedAnswer, Recorder
+from tiltyard.serving.traffic.recorder import RecordedPrediction, Recorder
 from tiltyard.workspace import Workspace
 
 Kept = tuple[Workspace, list[str], Starlette, ChampionWatcher]
@@ -38,40 +38,40 @@ def trained(space: Workspace, model: LoadedModel, rows: int) -> list[Any]:
     return [dict(zip(model.predictor.encoder.columns, row, strict=True)) for row in drawn.tolist()]
 
 
-def told(model: LoadedModel, instances: list[Any], arm: str = "champion") -> RecordedAnswer:
+def told(model: LoadedModel, instances: list[Any], arm: str = "champion") -> RecordedPrediction:
     """Return a recorded request."""
-    return RecordedAnswer(model, arm, "a", 0.0, 1.0, instances, [])
+    return RecordedPrediction(model, arm, "a", 0.0, 1.0, instances, [])
 
 
 def test_the_gauge_moves_with_what_shifts_alone(kept: Kept) -> None:
     """Half a centimetre more petal: that feature stands out, the others stay; with what is as trained nothing does."""
     space, (first, second, _), app, _ = kept
     model, registry = app.state.models["iris"], prometheus_client.CollectorRegistry()
-    found = DriftGauges(RequestMetrics(registry=registry).drifted)
+    found = DriftGauges(RequestMetrics(registry=registry).set_drift)
 
     def psi(feature: str, version: str = first) -> float | None:
         labels = {"model": "iris", "version": version, "feature": feature}
         return registry.get_sample_value("tiltyard_feature_psi", labels)
 
     same = trained(space, model, 600)
-    found.see(told(model, same[: drift_gauges.MIN_ROWS - 1]))
+    found.observe(told(model, same[: drift_gauges.MIN_ROWS - 1]))
     found.measure()
     assert psi("petal_width") is None
-    found.see(told(model, same))
+    found.observe(told(model, same))
     found.measure()
     values = {name: psi(name) for name in random_models.IRIS}
     assert all(value is not None and value < 0.2 for value in values.values()), values
     shifted = [{**row, "petal_width": row["petal_width"] + 0.5} for row in same]
-    found.see(told(model, shifted, "shadow"))
+    found.observe(told(model, shifted, "shadow"))
     found.measure()
     assert psi("petal_width") == values["petal_width"]
     for _ in range(4):
-        found.see(told(model, shifted))
+        found.observe(told(model, shifted))
     found.measure()
     assert (psi("petal_width") or 0) > 0.5
     assert (psi("petal_length") or 1) < 0.2
     other = LoadedModel.load(space.package("iris", second))
-    found.see(told(other, same))
+    found.observe(told(other, same))
     found.measure()
     assert math.isnan(psi("petal_width") or 0)
     assert (psi("petal_width", second) or 1) < 0.2
@@ -79,12 +79,12 @@ def test_the_gauge_moves_with_what_shifts_alone(kept: Kept) -> None:
 
 def test_the_sample_is_bounded(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     """The latest rows alone are kept, as numbers."""
-    monkeypatch.setattr(drift_gauges, "ROWS", 50)
+    monkeypatch.setattr(drift_gauges, "MAX_ROWS", 50)
     model = kept[2].state.models["iris"]
     found = DriftGauges(lambda *_: None)
     for _ in range(20):
-        found.see(told(model, [random_models.IRIS] * 30))
-    _, columns = found.seen["iris"]
+        found.observe(told(model, [random_models.IRIS] * 30))
+    _, columns = found.samples["iris"]
     assert {name: len(values) for name, values in columns.items()} == dict.fromkeys(random_models.IRIS, 50)
 
 
@@ -116,7 +116,7 @@ def test_a_package_without_a_reference_is_served_without_gauges(packages: dict[s
     model = LoadedModel.load(packages["iris"])
     object.__setattr__(model, "reference", {})
     found = DriftGauges(lambda *_: pytest.fail("nothing is known"))
-    found.see(told(model, [random_models.IRIS] * 300))
+    found.observe(told(model, [random_models.IRIS] * 300))
     found.measure()
 
 
@@ -137,7 +137,7 @@ def test_monitor_names_what_drifts(kept: Kept, monkeypatch: pytest.MonkeyPatch) 
 
     assert ask(same[:10]) == {}
     assert not any(row["drifted"] for row in ask(same).values())
-    next(iter(recorder.spools.values())).close()
+    next(iter(recorder.logs.values())).close()
     found = ask([{**row, "sepal_width": row["sepal_width"] + 1.0} for row in same])
     assert [name for name, row in found.items() if row["drifted"]] == ["sepal_width"]
     assert found["sepal_width"]["rows"] == 810
@@ -151,14 +151,14 @@ def test_a_record_of_series_is_looked_at_too(packages: dict[str, Path], tmp_path
     from tiltyard.monitoring import records
 
     model = LoadedModel.load(packages["sine"])
-    app = application()
+    app = create_app()
     install(app, [model])
     space = Workspace(tmp_path)
     recorder = app.state.recorder = Recorder(space.records, 1.0)
     with TestClient(app) as client:
         client.post("/v1/models/sine:predict", json={"instances": [model.schema["example"]] * 3})
     recorder.lines.finish()
-    for spool in recorder.spools.values():
+    for spool in recorder.logs.values():
         spool.close()
     task = loader.load(Workspace(packages["sine"].parents[3]), "sine")
     assert records.compact(space, task) == 1

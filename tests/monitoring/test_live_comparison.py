@@ -15,9 +15,9 @@ from starlette_client import TestClient
 from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.monitoring import traffic
-from tiltyard.monitoring.live_comparison import agreement, match
-from tiltyard.monitoring.live_quality import live
-from tiltyard.monitoring.records import KINDS
+from tiltyard.monitoring.live_comparison import agreement, compare
+from tiltyard.monitoring.live_quality import load_live_quality
+from tiltyard.monitoring.records import RECORD_KINDS
 from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.serving.traffic.append_log import AppendLog
 from tiltyard.serving.traffic.recorder import Recorder
@@ -30,7 +30,7 @@ CLASSES = ("setosa", "versicolor", "virginica")
 
 def record(space: Workspace, version: str, right: int, ids: range, *, arm: str = "champion", since: float = 0) -> None:
     """Write answers as a worker does, of which so many are right; the truth is always setosa."""
-    spool = AppendLog(space.records / "iris" / KINDS[0])
+    spool = AppendLog(space.records / "iris" / RECORD_KINDS[0])
     for place, name in enumerate(ids):
         label = CLASSES[place >= right]
         answer = {"label": label, "probabilities": {one: float(one == label) for one in CLASSES}}
@@ -41,7 +41,7 @@ def record(space: Workspace, version: str, right: int, ids: range, *, arm: str =
 
 def tell(space: Workspace, ids: range) -> None:
     """Write truths as a worker does."""
-    spool = AppendLog(space.records / "iris" / KINDS[1])
+    spool = AppendLog(space.records / "iris" / RECORD_KINDS[1])
     truths = [{"id": f"r{name}", "instance": 0, "truth": "setosa"} for name in ids]
     spool.add(json.dumps({"time": 9.0, "truths": truths}).encode())
     spool.close()
@@ -60,14 +60,14 @@ def test_a_shadow_is_compared_on_the_same_rows(task: Task, tmp_path: Path) -> No
     record(space, OLD, 80, range(100))
     record(space, NEW, 90, range(100), arm="shadow")
     tell(space, range(100))
-    found = live(space, task)
-    held = match(found, NEW, OLD)
+    found = load_live_quality(space, task)
+    held = compare(found, NEW, OLD)
     assert held is not None
     assert (held.truths, held.same) == (100, True)
     assert (held.gain.new, held.gain.old) == (0.9, 0.8)
     assert held.gain.low > 0
     assert agreement(found, NEW, OLD) == {"answers": 100, "equal": 0.9}
-    assert "live accuracy 0.9 against the champion's 0.8 by 100 truths of the same answers" in held.told(task.gate)
+    assert "live accuracy 0.9 against the champion's 0.8 by 100 truths of the same answers" in held.describe(task.gate)
 
 
 def test_a_canary_is_compared_with_other_clients_of_its_time(task: Task, tmp_path: Path) -> None:
@@ -77,8 +77,8 @@ def test_a_canary_is_compared_with_other_clients_of_its_time(task: Task, tmp_pat
     record(space, OLD, 0, range(200, 300))
     record(space, NEW, 90, range(100, 200), arm="canary", since=1e6)
     tell(space, range(300))
-    found = live(space, task)
-    held = match(found, NEW, OLD)
+    found = load_live_quality(space, task)
+    held = compare(found, NEW, OLD)
     assert held is not None
     assert (held.truths, held.same) == (100, False)
     assert held.gain.value == pytest.approx(0.1)
@@ -89,11 +89,11 @@ def test_a_canary_is_compared_with_other_clients_of_its_time(task: Task, tmp_pat
 def test_few_truths_prove_nothing(task: Task, tmp_path: Path) -> None:
     """Below twenty there is no figure."""
     space = Workspace(tmp_path)
-    assert match(live(space, task), NEW, OLD) is None
+    assert compare(load_live_quality(space, task), NEW, OLD) is None
     record(space, OLD, 9, range(100))
     record(space, NEW, 9, range(100), arm="shadow")
     tell(space, range(19))
-    assert match(live(space, task), NEW, OLD) is None
+    assert compare(load_live_quality(space, task), NEW, OLD) is None
 
 
 def test_an_id_that_came_twice_counts_once(task: Task, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_an_id_that_came_twice_counts_once(task: Task, tmp_path: Path) -> None:
     record(space, OLD, 0, range(30))
     record(space, OLD, 30, range(30), since=100)
     tell(space, range(30))
-    quality = live(space, task).quality(OLD)
+    quality = load_live_quality(space, task).quality(OLD)
     assert quality is not None
     assert (quality["truths"], quality["value"]) == (30, 1.0)
 
@@ -111,11 +111,11 @@ def test_numbers_lie_apart(reigning: Workspace, tmp_path: Path) -> None:
     """Of numbers it is told how far answers lie apart, on average and at worst."""
     space, task = Workspace(tmp_path), loader.load(reigning, "diabetes")
     for version, value in ((OLD, 100.0), (NEW, 103.0)):
-        spool = AppendLog(space.records / "diabetes" / KINDS[0])
+        spool = AppendLog(space.records / "diabetes" / RECORD_KINDS[0])
         line = {"id": "a", "time": 1.0, "ms": 1.0, "arm": "champion", "version": version, "predictions": [value, value]}
         spool.add(json.dumps({**line, "instances": [{}, {}]}).encode())
         spool.close()
-    assert agreement(live(space, task), NEW, OLD) == {"answers": 2, "apart": 3.0, "apart_p99": 3.0}
+    assert agreement(load_live_quality(space, task), NEW, OLD) == {"answers": 2, "apart": 3.0, "apart_p99": 3.0}
 
 
 def test_the_report_puts_both_side_by_side(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,11 +126,11 @@ def test_the_report_puts_both_side_by_side(kept: Kept, monkeypatch: pytest.Monke
 
     space, (first, second, _), app, watching = kept
     task = loader.load(space, "iris")
-    traffic.begin(space, task, (second, "shadow"), 1.0)
+    traffic.start_rollout(space, task, (second, "shadow"), 1.0)
     assert traffic.traffic(space, task)["report"]["arms"] == []
-    watching.look()
+    watching.poll()
     recorder = app.state.recorder = Recorder(space.records)
-    recorder.ask = random_models.asked_here
+    recorder.answer_copy = random_models.asked_here
     with TestClient(app) as client:
         for _ in range(5):
             answer = client.post("/v1/models/iris:predict", json={"instances": [random_models.IRIS] * 6})

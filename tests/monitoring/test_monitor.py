@@ -26,15 +26,15 @@ from tiltyard.cli.main import cli
 from tiltyard.config import loader
 from tiltyard.errors import WorkspaceError
 from tiltyard.monitoring import records
-from tiltyard.monitoring.live_quality import live
+from tiltyard.monitoring.live_quality import load_live_quality
 from tiltyard.monitoring.monitor import monitor
 from tiltyard.preparation.sealed_test import read_test
-from tiltyard.serving.http.app import application, install
+from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import bento, smoke_test
 from tiltyard.serving.serve import ARGUMENTS
-from tiltyard.serving.traffic.append_log import AppendLog, every, lines
+from tiltyard.serving.traffic.append_log import AppendLog, list_files, read_lines
 from tiltyard.serving.traffic.recorder import Recorder
 from tiltyard.workspace import Workspace
 
@@ -71,7 +71,7 @@ def closed(recorder: Recorder) -> None:
     """Write what waits, and leave the files as a worker does that ends."""
     recorder.lines.finish()
     recorder.copies.finish()
-    for spool in [*recorder.spools.values(), *recorder.truths.spools.values()]:
+    for spool in [*recorder.logs.values(), *recorder.truths.logs.values()]:
         spool.close()
 
 
@@ -108,7 +108,7 @@ def test_numbers_and_forecasts_are_measured_too(reigning: Workspace, tmp_path: P
     for name in ("diabetes", "sine"):
         task, (rows, truths) = loader.load(reigning, name), sealed(reigning, name)
         folder = next(reigning.package(name, "x").parent.glob("*/schema.json")).parent
-        app = application()
+        app = create_app()
         install(app, [LoadedModel.load(folder)])
         recorder = app.state.recorder = Recorder(tmp_path, 1.0)
         with TestClient(app) as client:
@@ -119,7 +119,7 @@ def test_numbers_and_forecasts_are_measured_too(reigning: Workspace, tmp_path: P
         space = Workspace(tmp_path / name)
         (space.root / ".tiltyard").mkdir(parents=True)
         (space.root / ".tiltyard/records").symlink_to(tmp_path)
-        measured = live(space, task).quality(folder.name)
+        measured = load_live_quality(space, task).quality(folder.name)
         assert measured is not None
         assert measured["value"] == pytest.approx(files.read_json(folder / "schema.json")["metrics"][task.gate.metric])
 
@@ -162,7 +162,7 @@ def test_killed_while_it_gathers_nothing_is_lost_or_doubled(kept: Kept, recorder
     with TestClient(app) as client:
         ask(client, [random_models.IRIS] * 5, 1)
     closed(recorder)
-    ((path, _),) = every(space.records / "iris/answers")
+    ((path, _),) = list_files(space.records / "iris/answers")
     content = path.read_bytes()
     assert records.compact(space, task) == 1
     path.write_bytes(content)
@@ -190,21 +190,21 @@ def test_a_killed_writer_leaves_its_whole_lines(tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert process.stdout
     assert process.stdout.readline() == "written\n"
-    ((path, free),) = every(tmp_path)
-    assert (lines(path), free) == ([b"{}"] * 3, False)
+    ((path, free),) = list_files(tmp_path)
+    assert (read_lines(path), free) == ([b"{}"] * 3, False)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    ((path, free),) = every(tmp_path)
-    assert (lines(path), free) == ([b"{}"] * 3, True)
+    ((path, free),) = list_files(tmp_path)
+    assert (read_lines(path), free) == ([b"{}"] * 3, True)
 
 
 def test_spools_are_bounded(tmp_path: Path) -> None:
     """A full file is followed by another; when all are full, lines are refused until someone takes them."""
-    spool = AppendLog(tmp_path, largest=100, total=300)
+    spool = AppendLog(tmp_path, max_file_bytes=100, max_total_bytes=300)
     taken = [spool.add(b"x" * 49) for _ in range(20)]
     assert taken == [True] * 6 + [False] * 14
-    assert [len(lines(path)) for path, _ in every(tmp_path)] == [2, 2, 2]
-    for path, _ in every(tmp_path):
+    assert [len(read_lines(path)) for path, _ in list_files(tmp_path)] == [2, 2, 2]
+    for path, _ in list_files(tmp_path):
         path.unlink()
     spool.full_until = 0.0
     assert spool.add(b"x")
@@ -262,7 +262,7 @@ def test_feedback_that_cannot_be_meant_is_refused_whole(
 
 def test_truths_of_numbers_are_numbers(packages: dict[str, Path], tmp_path: Path) -> None:
     """Finite ones; of what is not served there is no feedback, nor where nothing is recorded, nor without room."""
-    app = application()
+    app = create_app()
     model = LoadedModel.load(packages["diabetes"])
     install(app, [model])
     path = "/v1/models/diabetes:feedback"
@@ -279,34 +279,34 @@ def test_truths_of_numbers_are_numbers(packages: dict[str, Path], tmp_path: Path
         assert client.post("/v1/models/rose:feedback", json=good).status_code == 404
         json_type = {"content-type": "application/json"}
         assert client.post(path, content=b"x" * 1_000_001, headers=json_type).status_code == 413
-        recorder.truths.spools["diabetes"] = AppendLog(tmp_path, total=0)
+        recorder.truths.logs["diabetes"] = AppendLog(tmp_path, max_total_bytes=0)
         assert client.post(path, json=good).json()["error"]["code"] == "no_room"
 
 
 def test_settings_of_the_record_come_from_the_environment(tmp_path: Path) -> None:
     """Without a folder there is no record; a share that is none is refused, and one without a folder."""
-    assert Recorder.read({}) is None
-    found = Recorder.read({"TILTYARD_RECORDS": str(tmp_path), "TILTYARD_RECORD": "0.5"})
+    assert Recorder.from_environment({}) is None
+    found = Recorder.from_environment({"TILTYARD_RECORDS": str(tmp_path), "TILTYARD_RECORD": "0.5"})
     assert found is not None
     assert (found.folder, found.share) == (tmp_path, 0.5)
     for share in ("2", "-1", "many", "nan"):
         with pytest.raises(WorkspaceError, match="expected a share from 0 to 1; received"):
-            Recorder.read({"TILTYARD_RECORDS": str(tmp_path), "TILTYARD_RECORD": share})
+            Recorder.from_environment({"TILTYARD_RECORDS": str(tmp_path), "TILTYARD_RECORD": share})
     with pytest.raises(WorkspaceError, match="expected TILTYARD_RECORDS, too"):
-        Recorder.read({"TILTYARD_RECORD": "0.5"})
+        Recorder.from_environment({"TILTYARD_RECORD": "0.5"})
 
 
 def test_pictures_are_not_recorded_but_their_answers(packages: dict[str, Path], tmp_path: Path) -> None:
     """They would take a hundred times the room."""
-    app = application()
+    app = create_app()
     model = LoadedModel.load(packages["digits"])
     install(app, [model])
     recorder = app.state.recorder = Recorder(tmp_path, 1.0)
     with TestClient(app) as client:
         client.post("/v1/models/digits:predict", json={"instances": [model.schema["example"]]})
     recorder.lines.finish()
-    ((path, _),) = every(tmp_path / "digits/answers")
-    line = json.loads(lines(path)[0])
+    ((path, _),) = list_files(tmp_path / "digits/answers")
+    line = json.loads(read_lines(path)[0])
     assert line["instances"] is None
     assert line["predictions"][0]["label"]
 

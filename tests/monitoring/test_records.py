@@ -25,7 +25,7 @@ from tiltyard.modeling.columns.series import Series
 from tiltyard.modeling.columns.text import Text
 from tiltyard.modeling.inference.reference import reference
 from tiltyard.monitoring import records
-from tiltyard.monitoring.monitor import compared, too_few
+from tiltyard.monitoring.monitor import compare_rows, drift_unavailable
 from tiltyard.workspace import Workspace
 
 # For each type of column, columns with values that a client may send.
@@ -73,7 +73,7 @@ def recorded(workspace: Workspace, task: Task, values: list[Any], *, closed: boo
         for i, one in enumerate(instances)
     ]
     table = records._table(task, "answers", _spool(folder, lines))
-    return records._sent(task, _stored(table, folder) if closed else table.select(["x"]))
+    return records._to_instances(task, _stored(table, folder) if closed else table.select(["x"]))
 
 
 def _spool(folder: Path, lines: list[dict[str, Any]]) -> Path:
@@ -99,19 +99,19 @@ def test_what_was_sent_is_read_back(workspace: Workspace, column: Column, values
     sent = encoder.columns["x"].parse(values * 100, "x")
     again = encoder.columns["x"].parse(rows if encoder.bare else [row["x"] for row in rows], "x")
     assert sent.tobytes() == again.tobytes()
-    assert too_few(task, rows) in ("", "expected 200 recorded instances; received 200")
+    assert drift_unavailable(task, rows) in ("", "expected 200 recorded instances; received 200")
     if column.type == "prose":
         return  # text generation has no figures of its inputs
     object.__setattr__(encoder, "fitted", {"x": column.fit(sent)})
     object.__setattr__(encoder, "max_instances", 64)
-    found = compared(task, encoder, reference(encoder, encoder.encode({"x": sent})), rows)
+    found = compare_rows(task, encoder, reference(encoder, encoder.encode({"x": sent})), rows)
     assert [(row["feature"], row["drifted"]) for row in found.columns] == [("x", False)]
     assert (found.rows, found.refused) == (len(rows), 0)
 
 
 def test_pictures_are_said_not_to_be_recorded(workspace: Workspace) -> None:
     """Nobody is told that too few were recorded."""
-    assert too_few(loader.load(workspace, "digits"), []) == "pictures are not recorded"
+    assert drift_unavailable(loader.load(workspace, "digits"), []) == "pictures are not recorded"
 
 
 def duel(task: Task, inputs: dict[str, Any], drift: list[dict[str, Any]]) -> Duel:
@@ -129,7 +129,7 @@ def test_what_the_model_would_refuse_is_no_reason_to_be_silent(workspace: Worksp
     values = np.linspace(0, 10, 300)
     object.__setattr__(encoder, "fitted", {"x": task.columns["x"].fit(values)})
     spreads = reference(encoder, encoder.encode({"x": values}))
-    found = compared(task, encoder, spreads, [{"x": value} for value in [*values.tolist(), 11, 12.5, 13] * 2])
+    found = compare_rows(task, encoder, spreads, [{"x": value} for value in [*values.tolist(), 11, 12.5, 13] * 2])
     assert (found.rows, found.refused, found.columns[0]["rows"]) == (606, 6, 600)
     assert found.first == "x: expected 0 to 10; received 11"
     inputs = {"rows": found.rows, "refused": found.refused, "first": found.first}
@@ -139,8 +139,8 @@ def test_what_the_model_would_refuse_is_no_reason_to_be_silent(workspace: Worksp
     assert told.startswith(
         "60 of 606 recorded inputs are refused by the model, such as x: expected 0 to 10; received 11"
     )
-    nothing = compared(task, encoder, spreads, [{"x": 11}] * 300)
+    nothing = compare_rows(task, encoder, spreads, [{"x": 11}] * 300)
     assert (nothing.columns, nothing.refused) == ([], 300)
-    assert "refuses all of 300 recorded instances" in nothing.why
+    assert "refuses all of 300 recorded instances" in nothing.reason
     with pytest.raises(NotApplicableError, match="pictures are not recorded"):
         Check().complaint(duel(task, {"why": "pictures are not recorded"}, []))

@@ -15,10 +15,10 @@ from starlette_client import TestClient
 from workspaces import new_workspace
 
 from tiltyard.errors import RequestError
-from tiltyard.serving.http.app import application, install
+from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests import attributions
-from tiltyard.serving.requests.message import Question
+from tiltyard.serving.requests.message import RequestMessage
 
 PREDICT = "/v1/models/{}:predict"
 
@@ -129,7 +129,7 @@ def test_what_is_no_table_is_refused(client: TestClient, app: Starlette, name: s
 
 def test_answers_that_are_texts_are_refused(tmp_path: Path) -> None:
     """There is no number to share out."""
-    app = application()
+    app = create_app()
     install(app, [text_writer.scribe(new_workspace(tmp_path))])
     with TestClient(app) as client:
         response = asked(client, "song", {"instances": ["green"], "explain": True})
@@ -166,7 +166,7 @@ def test_bad_instances_are_refused_as_ever(client: TestClient) -> None:
 def test_a_package_without_golden_rows_says_so(app: Starlette) -> None:
     """Older ones may have none."""
     iris: LoadedModel = app.state.models["iris"]
-    bare = application()
+    bare = create_app()
     install(bare, [LoadedModel(iris.schema, iris.predictor)])  # no other process could open it
     with TestClient(bare) as client:
         response = asked(client, "iris", {"instances": [IRIS], "explain": True})
@@ -177,11 +177,11 @@ def test_a_package_without_golden_rows_says_so(app: Starlette) -> None:
 def test_fewer_are_explained_where_columns_are_many(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the model may be asked for one request has a limit, and one instance is always within it."""
     model: LoadedModel = app.state.models["iris"]
-    assert attributions.most(model) == 64
-    monkeypatch.setattr(attributions, "CELLS", 16 * len(model.background) * 4 * 10)
-    assert attributions.most(model) == 10
-    monkeypatch.setattr(attributions, "CELLS", 1)
-    assert attributions.most(model) == 1
+    assert attributions.max_instances(model) == 64
+    monkeypatch.setattr(attributions, "MAX_MODEL_VALUES", 16 * len(model.background) * 4 * 10)
+    assert attributions.max_instances(model) == 10
+    monkeypatch.setattr(attributions, "MAX_MODEL_VALUES", 1)
+    assert attributions.max_instances(model) == 1
 
 
 @pytest.mark.parametrize("key", [b"explain", b"\\u0065xplain", b"e\\u0078plai\\u006e"])
@@ -189,14 +189,14 @@ def test_explaining_holds_nobody_up(
     client: TestClient, app: Starlette, key: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is done in a process beside the service, however small the body, and however the key is spelled."""
-    seen: list[Question] = []
-    ask = app.state.pool.ask
+    seen: list[RequestMessage] = []
+    ask = app.state.pool.submit
 
-    def watched(model: LoadedModel, question: Question, *given: Any, **more: Any) -> Any:
+    def watched(model: LoadedModel, question: RequestMessage, *given: Any, **more: Any) -> Any:
         seen.append(question)
         return ask(model, question, *given, **more)
 
-    monkeypatch.setattr(app.state.pool, "ask", watched)
+    monkeypatch.setattr(app.state.pool, "submit", watched)
     content = b'{"instances": [%s], "%s": true}' % (json.dumps(IRIS).encode(), key)
     assert "explanations" in client.post(PREDICT.format("iris"), content=content).json()
     assert asked(client, "iris", {"instances": [IRIS]}).status_code == 200

@@ -14,7 +14,7 @@ import pytest
 
 from tiltyard.serving.http import drift_gauges
 from tiltyard.serving.http.drift_gauges import DriftGauges
-from tiltyard.serving.traffic.append_log import AppendLog, every, lines
+from tiltyard.serving.traffic.append_log import AppendLog, list_files, read_lines
 from tiltyard.serving.traffic.queue import BoundedQueue
 
 RAISED = [OSError(errno.EMFILE, "no more files"), MemoryError(), SystemExit(3), KeyboardInterrupt()]
@@ -41,7 +41,7 @@ def test_a_backlog_works_on_after_its_work_failed(error: BaseException) -> None:
     for item in (0, 1):
         assert backlog.put(item, 100)
     finish(backlog)
-    assert (backlog.counts, backlog.held) == ({"failed": 1, "done": 1}, 0)
+    assert (backlog.counts, backlog.held_bytes) == ({"failed": 1, "done": 1}, 0)
 
 
 def test_a_backlog_works_on_though_nothing_can_be_counted(caplog: pytest.LogCaptureFixture) -> None:
@@ -51,7 +51,7 @@ def test_a_backlog_works_on_though_nothing_can_be_counted(caplog: pytest.LogCapt
         raise OSError(errno.EMFILE, "no more files")
 
     backlog: BoundedQueue[int] = BoundedQueue("test", lambda _: "done", count)
-    backlog.size = 10
+    backlog.max_bytes = 10
     assert backlog.put(1, 10)
     finish(backlog)
     assert not backlog.put(2, 11)
@@ -77,14 +77,14 @@ def test_a_backlog_works_where_it_may_not_stand_back(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
 def test_drift_is_measured_on_after_it_failed(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next measurement is made."""
-    monkeypatch.setattr(drift_gauges, "EVERY", 0.001)
+    monkeypatch.setattr(drift_gauges, "MEASURE_SECONDS", 0.001)
     found, over, turns = DriftGauges(lambda *_: None), threading.Event(), iter([error])
 
     def measure() -> None:
         if (raised := next(turns, None)) is not None:
             raise raised
         over.set()
-        monkeypatch.setattr(drift_gauges, "EVERY", 1e6)
+        monkeypatch.setattr(drift_gauges, "MEASURE_SECONDS", 1e6)
 
     monkeypatch.setattr(found, "measure", measure)
     found.start()
@@ -96,7 +96,7 @@ def test_what_drift_cannot_look_at_fails_no_record(caplog: pytest.LogCaptureFixt
     found = DriftGauges(lambda *_: None)
     told = cast("Any", SimpleNamespace(arm="champion", model=SimpleNamespace(task="iris", reference={"a": 1})))
     for _ in range(3):
-        found.see(told)
+        found.observe(told)
     assert caplog.text.count("drift: AttributeError") == 1
 
 
@@ -118,5 +118,5 @@ def test_a_spool_that_cannot_begin_a_file_leaves_none(
             spool.add(b"lost")
     assert [*tmp_path.iterdir()] == []
     assert spool.add(b"kept")
-    ((path, _),) = every(tmp_path)
-    assert lines(path) == [b"kept"]
+    ((path, _),) = list_files(tmp_path)
+    assert read_lines(path) == [b"kept"]

@@ -25,7 +25,7 @@ from tiltyard import files
 from tiltyard.errors import PackageError
 from tiltyard.serving import serve
 from tiltyard.serving.http import champion_watcher
-from tiltyard.serving.http.app import application
+from tiltyard.serving.http.app import create_app
 from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.serving.model.compiled_request import CompiledRequest
 from tiltyard.serving.model.loaded_model import LoadedModel
@@ -51,7 +51,7 @@ def test_a_new_champion_answers_and_the_one_before_stays_warm(kept: Kept, monkey
         was = answer()
         assert was["version"] == first
         random_models.crowned(space, second)
-        watching.look()
+        watching.poll()
         assert answer()["version"] == second
         assert answer()["predictions"] != was["predictions"]
         assert answer(f"/v1/models/iris/versions/{first}:predict") == was
@@ -61,11 +61,11 @@ def test_a_new_champion_answers_and_the_one_before_stays_warm(kept: Kept, monkey
         with monkeypatch.context() as patch:
             patch.setattr(LoadedModel, "load", lambda _: pytest.fail("it was warm"))
             random_models.crowned(space, first)
-            watching.look()
-            watching.look()
+            watching.poll()
+            watching.poll()
         assert answer() == was
         random_models.crowned(space, third)
-        watching.look()
+        watching.poll()
         assert client.get("/v2/models/iris").json()["versions"] == [third, first]
         assert answer(f"/v1/models/iris/versions/{second}:predict")["error"]["code"] == "unknown_version"
         assert third in client.get("/v1/models/iris/schema").text
@@ -96,9 +96,9 @@ def test_golden_rows_are_asked_as_clients_ask(
     """A shortcut that answers otherwise than was evaluated keeps a champion out, though the long way is right."""
     space, (first, second, _), app, watching = kept
     wrong = b'{"predictions": [{"label": "rose", "probabilities": {}}]}', 1
-    monkeypatch.setattr(CompiledRequest, "answer", lambda *_: wrong)
+    monkeypatch.setattr(CompiledRequest, "respond", lambda *_: wrong)
     random_models.crowned(space, second)
-    watching.look()
+    watching.poll()
     assert "iris: the new champion is not served" in caplog.text
     assert app.state.models["iris"].version == first
 
@@ -111,13 +111,13 @@ def test_what_cannot_be_taken_leaves_the_champion_before_it(
     space, (first, second, _), app, watching = kept
     mend = damage(space.package("iris", second))
     random_models.crowned(space, second)
-    watching.look()
+    watching.poll()
     assert "iris: the new champion is not served" in caplog.text
     mend()
-    watching.look()
+    watching.poll()
     assert app.state.models["iris"].version == first
-    watching.refused = dict.fromkeys(watching.refused, 0.0)
-    watching.look()
+    watching.retry_at = dict.fromkeys(watching.retry_at, 0.0)
+    watching.poll()
     assert app.state.models["iris"].version == second
 
 
@@ -126,11 +126,11 @@ def test_a_pointer_to_nowhere_changes_nothing(kept: Kept, content: str, caplog: 
     """Torn, out of its folder or to nothing, whatever wrote it: the champion stays until there is a whole one."""
     space, (first, second, _), app, watching = kept
     space.champion("iris").write_text(content)
-    watching.look()
+    watching.poll()
     assert "iris: the new champion is not served" in caplog.text
     assert app.state.models["iris"].version == first
     files.write_json(space.champion("iris"), {"version": second})
-    watching.look()
+    watching.poll()
     assert app.state.models["iris"].version == second
 
 
@@ -151,12 +151,12 @@ def test_a_fifo_in_place_of_a_file_stops_nobody(kept: Kept, name: str) -> None:
     place.unlink(missing_ok=True)
     os.mkfifo(place)
     random_models.crowned(space, third, "iris" if "packages" in name else "sine")
-    _soon(watching.look)
+    _soon(watching.poll)
     if "traffic" not in name:
         random_models.crowned(space, second)
-        _soon(watching.look)
+        _soon(watching.poll)
         assert app.state.models["iris"].version == second
-    _soon(ChampionWatcher(application(), space.root / "serving").start)
+    _soon(ChampionWatcher(create_app(), space.root / "serving").start)
 
 
 def test_named_tasks_alone_are_followed(arena: tuple[Workspace, list[str]], tmp_path: Path) -> None:
@@ -165,12 +165,12 @@ def test_named_tasks_alone_are_followed(arena: tuple[Workspace, list[str]], tmp_
     shutil.copytree(arena[0].root, space.root)
     root = space.root / "serving"
     random_models.promoted(space, random_models.evaluated(space, "sine"))
-    app = application()
+    app = create_app()
     found = ChampionWatcher(app, root, ["iris"])
     found.start()
     assert [*app.state.models] == ["iris"]
     found.tasks = set()
-    found.look()
+    found.poll()
     assert sorted(app.state.models) == ["iris", "sine"]
     with pytest.raises(PackageError, match="no champion"):
         ChampionWatcher(app, root, ["rose"]).start()
@@ -238,7 +238,7 @@ def test_nothing_ends_the_watch(kept: Kept, monkeypatch: pytest.MonkeyPatch, cap
         over.set()
         return pointers()
 
-    monkeypatch.setattr(champion_watcher, "LOOK", 0.001)
+    monkeypatch.setattr(champion_watcher, "POLL_SECONDS", 0.001)
     monkeypatch.setattr(watching, "_pointers", listed)
     random_models.crowned(space, second)
     threading.Thread(target=watching._watch, daemon=True).start()
@@ -247,7 +247,7 @@ def test_nothing_ends_the_watch(kept: Kept, monkeypatch: pytest.MonkeyPatch, cap
     while app.state.models["iris"].version == first:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    monkeypatch.setattr(champion_watcher, "LOOK", 1e6)
+    monkeypatch.setattr(champion_watcher, "POLL_SECONDS", 1e6)
     assert caplog.text.count("champions could not be looked at: OSError") == 1
 
 
@@ -261,10 +261,10 @@ def test_files_that_run_out_do_not_put_off_a_promotion(
         patch.setattr(
             champion_watcher, "_version", lambda _: (_ for _ in ()).throw(OSError(errno.EMFILE, "no more files"))
         )
-        watching.look()
-        watching.look()
+        watching.poll()
+        watching.poll()
     assert caplog.text.count("no more files") == 1
-    watching.look()
+    watching.poll()
     assert app.state.models["iris"].version == second
 
 
@@ -274,17 +274,17 @@ def test_ready_is_who_looked_lately(kept: Kept) -> None:
     with TestClient(app) as client:
         assert re.fullmatch(r"champions were looked at [0-9]\.[0-9] seconds ago\n", client.get("/readyz").text)
         (space.root / "serving/champions").rename(space.root / "away")
-        watching.looked -= 280
-        watching.look()
+        watching.last_poll -= 280
+        watching.poll()
         assert re.fullmatch(r"champions were looked at 28[0-9]\.[0-9] seconds ago\n", client.get("/readyz").text)
         assert client.get("/readyz").status_code == 200
-        watching.looked -= 21
+        watching.last_poll -= 21
         assert client.get("/readyz").status_code == 503
         assert client.get("/livez").status_code == 200
         assert client.get("/v2/health/ready").status_code == 503
         assert client.post(PREDICT, json={"instances": [IRIS]}).status_code == 200
         (space.root / "away").rename(space.root / "serving/champions")
-        watching.look()
+        watching.poll()
         assert client.get("/readyz").status_code == 200
         assert client.get("/v2/health/ready").json() == {"live": True, "ready": True}
 

@@ -20,10 +20,10 @@ from workspaces import new_workspace
 from tiltyard import plugins
 from tiltyard.errors import RequestError
 from tiltyard.serving.http.fast_middleware import FastPathMiddleware
-from tiltyard.serving.model.compiled_request import SMALL_BATCH, shortcut
+from tiltyard.serving.model.compiled_request import MAX_SMALL_BATCH, compile_request
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests import predict_request
-from tiltyard.serving.requests.message import Question
+from tiltyard.serving.requests.message import RequestMessage
 
 ODD = ["NaN", "1e999", "-1", "1e-400", "true", "null", '"5"', "[]", "[1]", "{}", "9" * 400, "16", "0.5", '"\\ud800"']
 
@@ -31,15 +31,17 @@ ODD = ["NaN", "1e999", "-1", "1e-400", "true", "null", '"5"', "[]", "[1]", "{}",
 def long_way(model: LoadedModel, body: bytes) -> bytes | None:
     """Return the answer of the routes; None if they refuse."""
     try:
-        return predict_request.answer(model, predict_request.read(model, Question("v1", body)), told=False).content
+        return predict_request.respond(
+            model, predict_request.parse(model, RequestMessage("v1", body)), record=False
+        ).content
     except RequestError:
         return None
 
 
 def agree(model: LoadedModel, body: bytes) -> bool:
     """Assert that what the shortcut takes is answered alike, to the byte; say whether it took it."""
-    assert model.shortcut
-    if found := model.shortcut.answer(body):
+    assert model.compiled_request
+    if found := model.compiled_request.respond(body):
         assert found[0] == long_way(model, body)
     return found is not None
 
@@ -111,7 +113,7 @@ def test_problems_that_ask_more_than_once_have_none(app: Starlette, name: str, h
     """A text that is gone on with takes many calls of the model."""
     encoder = SimpleNamespace(**{**vars(app.state.models["iris"].predictor.encoder), "problem": None})
     encoder.problem = plugins.load("problems", name)()
-    assert (shortcut(SimpleNamespace(encoder=encoder), "0" * 12) is not None) is has  # type: ignore[arg-type]
+    assert (compile_request(SimpleNamespace(encoder=encoder), "0" * 12) is not None) is has  # type: ignore[arg-type]
 
 
 def test_the_lane_answers_before_the_routes(
@@ -153,7 +155,7 @@ def test_the_lane_hands_on_what_it_read(app: Starlette, pieces: int, header: tup
     assert b"".join(message["body"] for message in heard) == (b"" if taken else example)
 
 
-@pytest.mark.parametrize("rows", [1, SMALL_BATCH, SMALL_BATCH + 1, 40])
+@pytest.mark.parametrize("rows", [1, MAX_SMALL_BATCH, MAX_SMALL_BATCH + 1, 40])
 def test_few_rows_and_many_are_read_alike(people: LoadedModel, app: Starlette, rows: int) -> None:
     """Number by number, or all at once: the same features to the bit, and a bad value is found anywhere."""
     for model, name in ((people, "age"), (app.state.models["iris"], "petal_width")):
@@ -167,6 +169,6 @@ def test_few_rows_and_many_are_read_alike(people: LoadedModel, app: Starlette, r
 def test_it_is_there_and_warm_before_the_first_request(people: LoadedModel) -> None:
     """What can be worked out when a model is loaded is not left to a client to wait for."""
     fresh = LoadedModel(people.schema, people.predictor)
-    assert "shortcut" not in vars(fresh)
-    assert len(fresh.answers([people.schema["example"]])) == 2
-    assert "shortcut" in vars(people)
+    assert "compiled_request" not in vars(fresh)
+    assert len(fresh.predict_each_way([people.schema["example"]])) == 2
+    assert "compiled_request" in vars(people)

@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 
 from tiltyard.errors import RequestError
 from tiltyard.serving.http import api_keys, connection
-from tiltyard.serving.http.admission import BUFFERED, AdmissionControl
+from tiltyard.serving.http.admission import MAX_BUFFERED_BYTES, AdmissionControl
 from tiltyard.serving.http.connection import BoundedConnection
 from tiltyard.serving.http.limits import Limits
 
@@ -194,7 +194,7 @@ def test_connections_are_read_in_turns(port: int, wire: bytes, monkeypatch: pyte
         client.sendall(wire + b"GET /end HTTP/1.1\r\nconnection: close\r\n\r\n")
         heard(client, 1 << 30)
     assert sum(fed) > 1_000
-    assert max(fed) <= connection.PIECES
+    assert max(fed) <= connection.PARTS_PER_TURN
 
 
 @pytest.mark.parametrize(
@@ -238,35 +238,35 @@ def test_few_empty_lines_stand_before_a_request(port: int, blank: bytes, status:
 def test_the_place_of_a_client_whose_connection_breaks_is_free(app: Starlette) -> None:
     """Its question is taken back, though the process that would answer it does not even look at it."""
     dear = request({"instances": [random_models.IRIS] * 64, "explain": True})
-    with served(app, Limits(plain=True)) as port, connect(port) as first:
+    with served(app, Limits(routes_only=True)) as port, connect(port) as first:
         first.sendall(dear)
         assert first.recv(1 << 16).startswith(b"HTTP/1.1 200")
-        guard, process = SERVED[-1].guard, SERVED[-1].pool.quick.process.process
+        admission, process = SERVED[-1].admission, SERVED[-1].pool.quick.process.process
         process.send_signal(signal.SIGSTOP)
         clients = [connect(port) for _ in range(5)]
         for client in clients:
             client.sendall(dear)
-        _until(lambda: guard.inside == 5)
+        _until(lambda: admission.active == 5)
         for client in clients:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing is a reset
             client.close()
-        _until(lambda: guard.inside == 0)
-        assert not guard.buffers
+        _until(lambda: admission.active == 0)
+        assert not admission.buffers
         process.kill()
 
 
 def test_one_client_leaves_room_for_the_bodies_of_others() -> None:
     """Half of the memory for bodies is the most that one holds."""
-    guard = AdmissionControl(Limits())
-    guard.buffer(BUFFERED // 2, "greedy")
+    admission = AdmissionControl(Limits())
+    admission.buffer(MAX_BUFFERED_BYTES // 2, "greedy")
     with pytest.raises(RequestError, match="less data at a time"):
-        guard.buffer(1, "greedy")
-    guard.buffer(BUFFERED // 2, "other")
+        admission.buffer(1, "greedy")
+    admission.buffer(MAX_BUFFERED_BYTES // 2, "other")
     with pytest.raises(RequestError, match="less data at a time"):
-        guard.buffer(1, "third")
-    guard.buffer(-BUFFERED // 2, "greedy")
-    guard.buffer(1, "third")
-    assert guard.buffers == {"other": BUFFERED // 2, "third": 1}
+        admission.buffer(1, "third")
+    admission.buffer(-MAX_BUFFERED_BYTES // 2, "greedy")
+    admission.buffer(1, "third")
+    assert admission.buffers == {"other": MAX_BUFFERED_BYTES // 2, "third": 1}
 
 
 def _until(true: Callable[[], bool]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tiltyard.serving.compute import fair_queue
 from tiltyard.serving.compute.fair_queue import FairQueue
-from tiltyard.serving.http.admission import AT_ONCE, Turns
+from tiltyard.serving.http.admission import READS_PER_TURN, RoundRobin
 
 
 def test_the_client_that_used_least_is_next() -> None:
@@ -36,9 +36,9 @@ def test_use_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     for client in "ab":
         queue.put(client, 1)
     assert queue.take()[0] == "a"
-    for number in range(2 * fair_queue.KNOWN):
+    for number in range(2 * fair_queue.MAX_CLIENTS):
         queue.charge(f"c{number}", 0.001)
-    assert len(queue.used) == fair_queue.KNOWN
+    assert len(queue.used) == fair_queue.MAX_CLIENTS
     assert "b" in queue.used
 
 
@@ -78,7 +78,7 @@ def test_addresses_take_turns() -> None:
             rounds.append(len(order))
             await asyncio.sleep(0)
 
-    turns = Turns()
+    turns = RoundRobin()
 
     async def main() -> None:
         for _ in range(50):
@@ -89,7 +89,7 @@ def test_addresses_take_turns() -> None:
     asyncio.run(main())
     assert Counter(order) == {"many": 100, "one": 20}
     assert Counter(order[:40]) == {"many": 20, "one": 20}
-    assert max(after - before for before, after in itertools.pairwise(rounds)) <= AT_ONCE
+    assert max(after - before for before, after in itertools.pairwise(rounds)) <= READS_PER_TURN
 
 
 def test_a_connection_that_fails_keeps_no_other_waiting() -> None:
@@ -106,7 +106,7 @@ def test_a_connection_that_fails_keeps_no_other_waiting() -> None:
 
     async def main() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: done.append(str(context["exception"])))
-        turns = Turns()
+        turns = RoundRobin()
         turns.wait("a", Bad())
         turns.wait("b", Good())
         for _ in range(3):

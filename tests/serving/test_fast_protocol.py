@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 
 from tiltyard.serving.http import api_keys
 from tiltyard.serving.http.answered_request import AnsweredRequest
-from tiltyard.serving.http.app import application, install
+from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.http.fast_protocol import FastPathProtocol
 from tiltyard.serving.http.limits import Limits
 from tiltyard.serving.http.prometheus import RequestMetrics
@@ -80,9 +80,9 @@ class Ordinary(FastPathProtocol):
 @pytest.fixture(scope="module")
 def ports(app: Starlette) -> Iterator[Ports]:
     """The same app with a hatch and without one."""
-    served = application()
+    served = create_app()
     install(served, app.state.models.values())
-    served.state.meters = RequestMetrics(registry=CollectorRegistry())
+    served.state.metrics = RequestMetrics(registry=CollectorRegistry())
     with listening(served) as with_one, listening(served, Ordinary) as without:
         said(with_one, [REQUESTS["with reasons"]])  # starts the process that gives them
         yield {"with": with_one, "without": without}
@@ -130,10 +130,10 @@ def test_in_pieces_it_answers_as_in_one(ports: Ports, name: str, cuts: list[floa
 @pytest.fixture
 def counted(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> tuple[Starlette, list[AnsweredRequest]]:
     """An app of the test's own, and what is counted of its requests."""
-    served, heard = application(), []
+    served, heard = create_app(), []
     install(served, app.state.models.values())
-    served.state.meters = RequestMetrics(registry=CollectorRegistry())
-    monkeypatch.setattr(served.state.meters, "count", lambda one, _: heard.append(one))
+    served.state.metrics = RequestMetrics(registry=CollectorRegistry())
+    monkeypatch.setattr(served.state.metrics, "count", lambda one, _: heard.append(one))
     return served, heard
 
 
@@ -160,7 +160,7 @@ def test_what_fails_is_told_by_the_app(
 ) -> None:
     """A defect in the answering is a 500 in our shape, and no wrong request."""
     app, heard = counted
-    monkeypatch.setattr(CompiledRequest, "answer", lambda *_: 1 / 0)
+    monkeypatch.setattr(CompiledRequest, "respond", lambda *_: 1 / 0)
     with listening(app) as port:
         answer = said(port, [USUAL])
     assert answer.startswith(b"HTTP/1.1 500")
@@ -172,16 +172,16 @@ def test_keys_and_limits_hold(app: Starlette, tmp_path: Any) -> None:
     """Without a key none is answered; with it the hatch knows whose it is; at the limit the app refuses."""
     path = tmp_path / "keys"
     key = api_keys.add(path, "anna").encode()
-    served = application(Limits(concurrency=1, keys=api_keys.read(path)))
+    served = create_app(Limits(concurrency=1, keys=api_keys.read(path)))
     install(served, app.state.models.values())
     registry = CollectorRegistry()
-    served.state.meters = RequestMetrics(registry=registry)
+    served.state.metrics = RequestMetrics(registry=registry)
     known = request({"instances": [random_models.IRIS]}, b"authorization: Bearer " + key)
     with listening(served) as port:
         assert said(port, [USUAL]).startswith(b"HTTP/1.1 401")
         assert said(port, [request({}, b"x-api-key: " + key[:-1])]).startswith(b"HTTP/1.1 401")
         assert said(port, [known]).startswith(b"HTTP/1.1 200")
-        served.state.guard.inside = 1
+        served.state.admission.active = 1
         assert said(port, [known]).startswith(b"HTTP/1.1 429")
     assert b'tiltyard_requests_total{model="iris",status="200"' in generate_latest(registry)
 
@@ -193,9 +193,9 @@ def test_who_is_recorded_or_challenged_goes_the_long_way(
     app, _ = counted
     app.state.recorder = recorder = Recorder(tmp_path, 0.5)
     taken: list[object] = []
-    monkeypatch.setattr(recorder, "take", lambda *told: taken.append(told))
-    monkeypatch.setattr(recorder, "_gap", lambda: 1)
-    recorder.left = 1  # every second one
+    monkeypatch.setattr(recorder, "record", lambda *told: taken.append(told))
+    monkeypatch.setattr(recorder, "_draw_skips", lambda: 1)
+    recorder.skips_left = 1  # every second one
     with listening(app) as port:
         assert said(port, [USUAL * 10]).count(b"200 OK") == 10
     assert len(taken) == 5

@@ -17,21 +17,21 @@ from starlette_client import TestClient
 from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.monitoring import records
-from tiltyard.monitoring.live_quality import LiveQuality, live
+from tiltyard.monitoring.live_quality import LiveQuality, load_live_quality
 from tiltyard.serving import serve
 from tiltyard.serving.http import api_keys, feedback
-from tiltyard.serving.http.app import application, install
+from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.serving.http.limits import Limits
-from tiltyard.serving.http.middleware import named
+from tiltyard.serving.http.middleware import request_id
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import smoke_test
-from tiltyard.serving.requests.json_body import decoded
-from tiltyard.serving.traffic.append_log import AppendLog, every
+from tiltyard.serving.requests.json_body import decode
+from tiltyard.serving.traffic.append_log import AppendLog, list_files
 from tiltyard.serving.traffic.feedback_token import TOKEN
 from tiltyard.serving.traffic.rate_limit import RateLimits
 from tiltyard.serving.traffic.recorder import Recorder
-from tiltyard.serving.traffic.truths import SENDER, TASK
+from tiltyard.serving.traffic.truths import SENDER_LIMITS, TASK_LIMIT
 from tiltyard.workspace import Workspace
 
 PREDICT, FEEDBACK = "/v1/models/iris:predict", "/v1/models/iris:feedback"
@@ -70,7 +70,7 @@ def tell(client: TestClient, truth: str, **item: Any) -> httpx.Response:
 def found(kept: Kept, recorder: Recorder) -> LiveQuality:
     """Put truths to answers."""
     recorder.lines.finish()
-    return live(kept[0], loader.load(kept[0], "iris"))
+    return load_live_quality(kept[0], loader.load(kept[0], "iris"))
 
 
 def truths(kept: Kept, recorder: Recorder) -> list[str | None]:
@@ -84,7 +84,7 @@ def test_ids_are_not_drawn_from_what_can_be_guessed() -> None:
     drawn = set()
     for _ in range(500):
         random.seed(1)
-        drawn.add(named([]))
+        drawn.add(request_id([]))
     assert len(drawn) == 500
 
 
@@ -171,7 +171,7 @@ def test_what_is_not_recorded_carries_no_token(kept: Kept, recorder: Recorder) -
         for path, body in ((PREDICT, BODY), ("/v2/models/iris/infer", {"inputs": tensors})):
             assert TOKEN.fullmatch(client.post(path, json=body).headers["x-feedback-token"])
         assert "x-feedback-token" not in client.post(PREDICT, json={"instances": []}).headers
-        recorder.lines.size = 0
+        recorder.lines.max_bytes = 0
         assert "x-feedback-token" not in client.post(PREDICT, json=BODY).headers
         app.state.recorder = Recorder(kept[0].records)
         assert "x-feedback-token" not in client.post(PREDICT, json=BODY).headers
@@ -208,19 +208,19 @@ def test_feedback_is_json_by_its_type(client: TestClient, recorder: Recorder, ki
 
 def test_feedback_takes_a_place_among_the_requests(client: TestClient, kept: Kept) -> None:
     """Where as many are worked on as may be, it is told to come again, as every other request is."""
-    guard, item = kept[2].state.guard, ask(client)
-    guard.inside = guard.limits.concurrency
+    admission, item = kept[2].state.admission, ask(client)
+    admission.active = admission.limits.concurrency
     assert tell(client, "setosa", **item).json()["error"]["code"] == "too_many_requests"
-    guard.inside = 0
+    admission.active = 0
     assert tell(client, "setosa", **item).status_code == 200
-    assert guard.inside == 0
+    assert admission.active == 0
 
 
 @pytest.fixture
 def locked(kept: Kept, recorder: Recorder, tmp_path: Path) -> Iterator[tuple[TestClient, list[str]]]:
     """A client of a service that asks for keys, and two keys."""
     own = [api_keys.add(tmp_path / "keys", name) for name in ("mary", "robot")]
-    app = application(Limits(keys=api_keys.read(tmp_path / "keys")))
+    app = create_app(Limits(keys=api_keys.read(tmp_path / "keys")))
     install(app, kept[2].state.models.values())
     app.state.recorder = recorder
     with TestClient(app) as client:
@@ -244,7 +244,7 @@ def test_with_keys_a_truth_is_for_the_senders_own_answer(
     assert found(kept, recorder).feedback["unknown"] == 1
     assert say(robot, "versicolor", token=item["token"]) == 200
     assert truths(kept, recorder) == ["versicolor"]
-    text = "".join(path.read_text() for path, _ in every(recorder.folder / "iris/answers"))
+    text = "".join(path.read_text() for path, _ in list_files(recorder.folder / "iris/answers"))
     assert "mary" not in text
 
 
@@ -254,8 +254,8 @@ def test_one_sender_has_not_the_room_of_all(
     """Beyond its share a holder of a key hears 429; another is still heard, until the task has had enough."""
     client, (mary, robot) = locked
     clock = [0.0]
-    recorder.truths.tasks = RateLimits(TASK, clock=lambda: clock[0])
-    recorder.truths.senders = RateLimits(*SENDER, clock=lambda: clock[0])
+    recorder.truths.tasks = RateLimits(TASK_LIMIT, clock=lambda: clock[0])
+    recorder.truths.senders = RateLimits(*SENDER_LIMITS, clock=lambda: clock[0])
     many = {"feedback": [{"id": f"{number:064}", "truth": "setosa"} for number in range(1000)]}
     ask(client, key=mary)
     recorder.lines.finish()
@@ -271,8 +271,8 @@ def test_one_sender_has_not_the_room_of_all(
 
     first, second = flood(mary), flood(robot)
     assert 0 < second <= first < 30
-    size = sum(path.stat().st_size for path, _ in every(recorder.folder / "iris/truths"))
-    assert size <= TASK[0]
+    size = sum(path.stat().st_size for path, _ in list_files(recorder.folder / "iris/truths"))
+    assert size <= TASK_LIMIT[0]
     assert flood(mary) == 0
     clock[0] += 3600
     assert flood(mary) == first
@@ -289,19 +289,19 @@ def test_what_is_refused_counts_too(client: TestClient, recorder: Recorder, monk
     """Large bodies of no meaning are not read any more after a few: reading them costs everyone else time."""
     ask(client)
     recorder.lines.finish()
-    recorder.truths.senders = RateLimits(*SENDER, clock=lambda: 0.0)
+    recorder.truths.senders = RateLimits(*SENDER_LIMITS, clock=lambda: 0.0)
     junk, reads = json.dumps({"feedback": [{"id": "?" * 200_000, "truth": "setosa"}]}), list[int]()
 
     def counted(body: bytes) -> object:
         reads.append(len(body))
-        return decoded(body)
+        return decode(body)
 
     monkeypatch.setattr("tiltyard.serving.http.feedback.decoded", counted)
     statuses = [
         client.post(FEEDBACK, content=junk, headers={"content-type": "application/json"}).status_code for _ in range(20)
     ]
     assert statuses == [400] * len(reads) + [429] * (20 - len(reads))
-    assert sum(reads) <= SENDER[0][0]
+    assert sum(reads) <= SENDER_LIMITS[0][0]
 
 
 @pytest.mark.parametrize("value", [b"[]", b"{}", b"1", b'""', b"[1,2]", b'{"":0}', b"[[[]]]"])
@@ -310,7 +310,7 @@ def test_values_without_number_are_refused_before_they_are_made(
 ) -> None:
     """To decode a body of nothing else stops all that the service does for so long."""
     monkeypatch.setattr("tiltyard.serving.http.feedback.decoded", lambda _: pytest.fail("it was decoded"))
-    many = (feedback.BYTES - 100) // (len(value) + 1)
+    many = (feedback.MAX_BODY_BYTES - 100) // (len(value) + 1)
     for body in (b'{"feedback":[%s]}', b'{"x":[%s]}', b"[%s]"):
         content = body % b",".join([value] * many)
         answer = client.post(FEEDBACK, content=content, headers={"content-type": "application/json"})
@@ -321,8 +321,8 @@ def test_as_many_truths_as_may_be_are_read(client: TestClient, recorder: Recorde
     """With long ids, tokens and places, and labels of signs."""
     token, label = f"{'0' * 32}.64.{'0' * 32}", "[a, {b}, c], "
     item = {"id": "i" * 64, "token": token, "instance": 63, "truth": label}
-    content = json.dumps({"feedback": [item] * feedback.MOST}).encode()
-    assert len(content) < feedback.BYTES
+    content = json.dumps({"feedback": [item] * feedback.MAX_TRUTHS}).encode()
+    assert len(content) < feedback.MAX_BODY_BYTES
     answer = client.post(FEEDBACK, content=content, headers={"content-type": "application/json"})
     assert answer.json()["error"]["code"] == "unknown_label"
     assert not recorder.truths.used
@@ -353,9 +353,9 @@ def test_of_truths_that_nobody_signed_the_first_counts(kept: Kept, task: Task) -
     for time, truth in enumerate(("versicolor", "setosa", "virginica")):
         items = [{"id": "a", "instance": 0, "truth": truth}]
         told.add(json.dumps({"time": float(time), "truths": items}).encode())
-    assert [*live(space, task).answers["truth"]] == ['"versicolor"']
+    assert [*load_live_quality(space, task).answers["truth"]] == ['"versicolor"']
     records.compact(space, task)
-    assert [*live(space, task).answers["truth"]] == ['"versicolor"']
+    assert [*load_live_quality(space, task).answers["truth"]] == ['"versicolor"']
 
 
 def test_parquet_of_an_earlier_release_is_read(kept: Kept, task: Task, recorder: Recorder) -> None:
@@ -366,13 +366,13 @@ def test_parquet_of_an_earlier_release_is_read(kept: Kept, task: Task, recorder:
         item = ask(client)
         assert tell(client, "setosa", **item).status_code == 200
     recorder.lines.finish()
-    for spool in [*recorder.spools.values(), *recorder.truths.spools.values()]:
+    for spool in [*recorder.logs.values(), *recorder.truths.logs.values()]:
         spool.close()
     assert records.compact(kept[0], task) == 2
     for path in (kept[0].records / "iris").glob("*/*.parquet"):
         old = path.with_name(f"0-{path.name}")
         pq.write_table(pq.read_table(path).drop_columns(["record.owner"]), old)
-    feedback = live(kept[0], task).feedback
+    feedback = load_live_quality(kept[0], task).feedback
     assert feedback == {"truths": 2, "repeated": 0, "unknown": 0, "waiting": 0}
 
 

@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 
 from tiltyard.errors import WorkspaceError
-from tiltyard.serving.traffic.feedback_token import TOKEN, Tokens, read_secret
+from tiltyard.serving.traffic.feedback_token import TOKEN, FeedbackTokens, read_secret
 
 
 def test_a_token_holds_for_its_task_answer_and_count_alone(tmp_path: Path) -> None:
     """Every part of it is signed, with the secret of these records."""
-    tokens = Tokens(tmp_path / "one")
+    tokens = FeedbackTokens(tmp_path / "one")
     owner = tokens.owner("")
     token = tokens.issue("iris", "a", owner, 3)
-    assert tokens.claim("iris", "a", token) == (owner, 3)
-    assert tokens.claim("sine", "a", token) is None
-    assert tokens.claim("iris", "b", token) is None
-    assert tokens.claim("iris", "a", token.replace(".3.", ".4.")) is None
-    assert tokens.claim("iris", "a", tokens.owner("") + token[32:]) is None
-    assert Tokens(tmp_path / "two").claim("iris", "a", token) is None
-    assert Tokens(tmp_path / "one").claim("iris", "a", token) == (owner, 3)
+    assert tokens.verify("iris", "a", token) == (owner, 3)
+    assert tokens.verify("sine", "a", token) is None
+    assert tokens.verify("iris", "b", token) is None
+    assert tokens.verify("iris", "a", token.replace(".3.", ".4.")) is None
+    assert tokens.verify("iris", "a", tokens.owner("") + token[32:]) is None
+    assert FeedbackTokens(tmp_path / "two").verify("iris", "a", token) is None
+    assert FeedbackTokens(tmp_path / "one").verify("iris", "a", token) == (owner, 3)
     assert TOKEN.fullmatch(token)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from tiltyard.serving.http import health
 from tiltyard.serving.http.answered_request import AnsweredRequest
-from tiltyard.serving.http.health import MetricsText
+from tiltyard.serving.http.health import MetricsEndpoint
 from tiltyard.serving.http.prometheus import RequestMetrics
 
 
@@ -39,7 +39,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Written:
     return writer
 
 
-async def _asked(text: MetricsText, written: Written, times: int) -> set[bytes]:
+async def _asked(text: MetricsEndpoint, written: Written, times: int) -> set[bytes]:
     """Return what so many clients hear who ask at a time."""
     asked = [asyncio.create_task(text.answer(None)) for _ in range(times)]  # type: ignore[arg-type]
     await asyncio.sleep(0.05)
@@ -49,7 +49,7 @@ async def _asked(text: MetricsText, written: Written, times: int) -> set[bytes]:
 
 def test_figures_are_written_once_for_all_who_ask(written: Written) -> None:
     """In a thread, one at a time: writing them takes milliseconds, and nobody needs a key to ask."""
-    text = MetricsText()
+    text = MetricsEndpoint()
     assert asyncio.run(_asked(text, written, 20)) == {b"1"}
     assert asyncio.run(_asked(text, written, 20)) == {b"1"}
     assert written.threads[0] is not threading.main_thread()
@@ -57,7 +57,7 @@ def test_figures_are_written_once_for_all_who_ask(written: Written) -> None:
 
 def test_figures_are_at_most_a_second_old(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who asks every few seconds hears new ones each time."""
-    text, clock = MetricsText(), [100.0]
+    text, clock = MetricsEndpoint(), [100.0]
     monkeypatch.setattr(health, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     written.turned.set()
 
@@ -72,7 +72,7 @@ def test_figures_are_at_most_a_second_old(written: Written, monkeypatch: pytest.
 
 def test_a_failure_is_not_kept(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who asks next hears the figures."""
-    text = MetricsText()
+    text = MetricsEndpoint()
     with monkeypatch.context() as patch:
         patch.setattr(prometheus_client, "generate_latest", lambda _: 1 / 0)
         with pytest.raises(ZeroDivisionError):
@@ -85,8 +85,8 @@ def test_a_failure_is_not_kept(written: Written, monkeypatch: pytest.MonkeyPatch
 )
 def test_a_line_of_the_log_is_plain_ascii(capsysbinary: pytest.CaptureFixture[bytes], text: str) -> None:
     """A terminal would obey control characters, and show what stands behind others in another order."""
-    meters = RequestMetrics(log=True, registry=prometheus_client.CollectorRegistry())
-    meters.count(AnsweredRequest("a", "c", text, "GET", f"/{text}", 404, 0.1))
+    metrics = RequestMetrics(log=True, registry=prometheus_client.CollectorRegistry())
+    metrics.count(AnsweredRequest("a", "c", text, "GET", f"/{text}", 404, 0.1))
     line = capsysbinary.readouterr().out
     assert line.endswith(b"\n")
     assert all(0x20 <= one < 0x7F for one in line[:-1])

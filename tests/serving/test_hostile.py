@@ -30,7 +30,7 @@ def test_a_service_survives_a_thousand_hostile_requests(packages: dict[str, Path
         served = LoadedModel.load(packages[name])
         rows = [served.schema["example"]]
         golden[name] = {"instances": rows, "predictions": served.predict(rows), "version": served.version}
-    environment = serve.environment({**serve.fixed(packages), "TIMEOUT": "10"}, tmp_path)
+    environment = serve.environment({**serve.fixed_packages(packages), "TIMEOUT": "10"}, tmp_path)
     with smoke_test.running(serve.ARGUMENTS, environment, tmp_path / "home") as server:
         outcome = hammer(server, golden, 1000, seed=1)
     assert outcome.faults == []

@@ -123,8 +123,8 @@ def test_requests_have_the_time_to_finish(pod: dict[str, Any], container: dict[s
 def test_settings_are_those_that_the_service_reads(pod: dict[str, Any], container: dict[str, Any]) -> None:
     """Every name is known, every value is taken and is the usual one; the Secret holds what TILTYARD_KEYS may name."""
     settings = one("ConfigMap")["data"]
-    assert settings.keys() <= variables.SERVED
-    assert Limits.read(settings) == Limits()
+    assert settings.keys() <= variables.SERVICE_VARIABLES
+    assert Limits.from_environment(settings) == Limits()
     assert container["envFrom"] == [{"configMapRef": {"name": one("ConfigMap")["metadata"]["name"]}}]
     (secret,) = (volume["secret"] for volume in pod["volumes"] if "secret" in volume)
     assert secret["secretName"] == one("Secret")["metadata"]["name"]

@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 from tiltyard import files
 from tiltyard.errors import PackageError, RegistryError
 from tiltyard.serving import serve
-from tiltyard.serving.http.app import application
+from tiltyard.serving.http.app import create_app
 from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.serving.http.last_good import LastGood
 from tiltyard.serving.packaging import smoke_test
@@ -41,7 +41,7 @@ def space(arena: tuple[Workspace, list[str]], tmp_path: Path) -> Workspace:
 
 def started(space: Workspace) -> Starlette:
     """Start a worker as the service does."""
-    app = application()
+    app = create_app()
     ChampionWatcher(app, space.root / "serving", last_good=serve.last_good(space)).start()
     return app
 
@@ -141,7 +141,7 @@ def test_a_worker_without_a_last_good_champion_serves_the_other_tasks(
 ) -> None:
     """At the first start nothing is known: the log says so, and the task comes back once its pointer is mended."""
     damage(space, arena[1])
-    app = application()
+    app = create_app()
     watching = ChampionWatcher(app, space.root / "serving")
     watching.start()
     assert [*app.state.models] == ["sine"]
@@ -149,8 +149,8 @@ def test_a_worker_without_a_last_good_champion_serves_the_other_tasks(
     assert "no version of it is known to be good" in caplog.text
     shutil.rmtree(space.root / "serving")
     shutil.copytree(arena[0].root / "serving", space.root / "serving")
-    watching.refused = dict.fromkeys(watching.refused, 0.0)
-    watching.look()
+    watching.retry_at = dict.fromkeys(watching.retry_at, 0.0)
+    watching.poll()
     assert app.state.models["iris"].version == arena[1][0]
 
 
@@ -167,15 +167,15 @@ def test_the_copy_is_whole_and_the_older_ones_go(space: Workspace, arena: tuple[
     kept, root = serve.last_good(space), space.root / "serving"
     (first, second, third), folder = arena[1], serve.last_good(space).folder / "iris"
     for version in (first, second):
-        kept.keep("iris", version, root / "packages/iris" / version)
+        kept.save("iris", version, root / "packages/iris" / version)
     kept.copy("iris", second).joinpath("model.onnx").write_bytes(b"x")
     left = folder / ".0123-left"
     left.mkdir()
     os.utime(left, (0, 0))
-    kept.keep("iris", second, root / "packages/iris" / second)
+    kept.save("iris", second, root / "packages/iris" / second)
     assert files.sha256(kept.copy("iris", second)) != files.sha256(kept.copy("iris", first))
     assert (kept.copy("iris", second) / "model.onnx").read_bytes() != b"x"
-    kept.keep("iris", third, root / "packages/iris" / third)
+    kept.save("iris", third, root / "packages/iris" / third)
     assert kept.version("iris") == third
     assert {path.name for path in folder.iterdir()} >= {third}
     assert len([*folder.iterdir()]) == 2
@@ -185,7 +185,7 @@ def test_a_large_package_is_not_copied_where_there_is_no_room(
     space: Workspace, arena: tuple[Workspace, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a container the folder may be memory; the version is known all the same, and opened from its package."""
-    monkeypatch.setattr("tiltyard.serving.http.last_good.SHARE", 0.0)
+    monkeypatch.setattr("tiltyard.serving.http.last_good.MAX_DISK_SHARE", 0.0)
     started(space)
     assert not serve.last_good(space).copy("iris", arena[1][0]).exists()
     space.champion("iris").write_text("{")
@@ -198,15 +198,15 @@ def test_a_folder_that_cannot_be_written_ends_nothing(
     """The champions are served; that they are not kept is said, and tried again after a while."""
     place = space.root / "state"
     place.write_text("")
-    app = application()
+    app = create_app()
     watching = ChampionWatcher(app, space.root / "serving", last_good=LastGood(place))
     watching.start()
-    watching.look()
+    watching.poll()
     assert sorted(app.state.models) == ["iris", "sine"]
     assert caplog.text.count("is not kept for a restart") == 2
     place.unlink()
-    watching.kept_again = 0.0
-    watching.look()
+    watching.save_again_at = 0.0
+    watching.poll()
     assert LastGood(place).version("iris") == arena[1][0]
 
 

@@ -10,7 +10,7 @@ import pytest
 from tiltyard import files
 from tiltyard.errors import PackageError, RequestError
 from tiltyard.modeling.inference.predictor import version
-from tiltyard.serving.model.loaded_model import LoadedModel, find
+from tiltyard.serving.model.loaded_model import LoadedModel, find_packages
 
 
 def test_refuses_a_folder_without_a_package(tmp_path: Path) -> None:
@@ -51,10 +51,10 @@ def test_finds_whole_packages(tmp_path: Path) -> None:
     """Half-written folders are never found."""
     for name in ("iris/old", "iris/new", "sine/one", "iris/.new-half"):
         files.write_json(tmp_path / "packages" / name / "schema.json", {})
-    assert [path.name for path in find(tmp_path)] == ["new", "old", "one"]
+    assert [path.name for path in find_packages(tmp_path)] == ["new", "old", "one"]
 
 
 def test_nothing_to_serve_is_an_error(tmp_path: Path) -> None:
     """An empty folder is refused with the way out."""
     with pytest.raises(PackageError, match="nothing to serve"):
-        find(tmp_path)
+        find_packages(tmp_path)

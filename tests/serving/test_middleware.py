@@ -24,7 +24,7 @@ from tiltyard.cli.main import cli
 from tiltyard.errors import RequestError, WorkspaceError
 from tiltyard.serving.http import api_keys, health
 from tiltyard.serving.http.admission import AdmissionControl
-from tiltyard.serving.http.app import application, replace
+from tiltyard.serving.http.app import create_app, replace_champion
 from tiltyard.serving.http.limits import Limits
 from tiltyard.serving.http.middleware import RequestMiddleware
 from tiltyard.serving.http.prometheus import RequestMetrics
@@ -63,16 +63,16 @@ def _slow(limits: Limits, gate: asyncio.Event) -> RequestMiddleware:
 
 def test_more_than_can_be_borne_are_told_to_come_again() -> None:
     """Those that are worked on finish; the one too many is refused at once, and let in when there is room."""
-    guard = AdmissionControl(Limits(concurrency=3))
+    admission = AdmissionControl(Limits(concurrency=3))
     with contextlib.ExitStack() as inside:
         for _ in range(3):
-            inside.enter_context(guard.working())
-        with pytest.raises(RequestError, match="at most 3 requests at a time") as refusal, guard.working():
+            inside.enter_context(admission.request_slot())
+        with pytest.raises(RequestError, match="at most 3 requests at a time") as refusal, admission.request_slot():
             pass
         assert refusal.value.status == 429
-    with guard.working():
-        assert guard.inside == 1
-    assert guard.inside == 0
+    with admission.request_slot():
+        assert admission.active == 1
+    assert admission.active == 0
 
 
 def test_what_takes_too_long_is_ended() -> None:
@@ -81,7 +81,7 @@ def test_what_takes_too_long_is_ended() -> None:
     async def wait() -> None:
         app = _slow(Limits(seconds=0.05), asyncio.Event())
         status, _, body = await _ask(app)
-        assert (status, app.guard.inside) == (503, 0)
+        assert (status, app.admission.active) == (503, 0)
         assert b'"code":"timeout","message":"expected to be done in 0.05 seconds"' in body
         assert (await _ask(app, "/v2"))[2] == b'{"error":"timeout: expected to be done in 0.05 seconds"}'
 
@@ -116,9 +116,9 @@ def test_a_defect_is_told_in_the_one_shape(app: Starlette, monkeypatch: pytest.M
 def test_who_is_inside_is_seen_while_they_are() -> None:
     """The gauge rises with those that are worked on, not when they are done."""
     registry = prometheus_client.CollectorRegistry()
-    guard = AdmissionControl(Limits())
-    guard.meters = RequestMetrics(registry=registry)
-    with guard.working(), guard.working():
+    admission = AdmissionControl(Limits())
+    admission.metrics = RequestMetrics(registry=registry)
+    with admission.request_slot(), admission.request_slot():
         assert registry.get_sample_value("tiltyard_requests_inside") == 2
     assert registry.get_sample_value("tiltyard_requests_inside") == 0
 
@@ -139,8 +139,8 @@ def test_keys_let_in_who_has_one(tmp_path: Path, app: Starlette) -> None:
     path = tmp_path / "keys"
     one, other = api_keys.add(path, "robot"), api_keys.add(path, "mary@example.org")
     assert one not in path.read_text()
-    locked = application(Limits(keys=api_keys.read(path)))
-    replace(locked, app.state.models["iris"])
+    locked = create_app(Limits(keys=api_keys.read(path)))
+    replace_champion(locked, app.state.models["iris"])
     iris: LoadedModel = app.state.models["iris"]
     body = {"instances": [iris.schema["example"]]}
     with TestClient(locked) as client:
@@ -151,7 +151,7 @@ def test_keys_let_in_who_has_one(tmp_path: Path, app: Starlette) -> None:
             assert (refusal.status_code, refusal.headers["www-authenticate"]) == (401, "Bearer")
             assert refusal.json()["error"]["code"] == "unknown_key"
         assert client.get("/v2/models/iris").json()["error"].startswith("unknown_key: ")
-    assert api_keys.holder(api_keys.read(path), other) == "mary@example.org"
+    assert api_keys.find_name(api_keys.read(path), other) == "mary@example.org"
 
 
 def test_the_command_makes_a_key(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_the_command_makes_a_key(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     done = CliRunner().invoke(cli, ["key", "robot", "--file", str(path)])
     assert done.exit_code == 0
-    assert api_keys.holder(api_keys.read(path), done.stdout.strip()) == "robot"
+    assert api_keys.find_name(api_keys.read(path), done.stdout.strip()) == "robot"
     again = CliRunner().invoke(cli, ["key", "robot", "--file", str(path)])
     assert again.exit_code == 1
     assert "robot has a key already" in str(again.exception)
@@ -174,19 +174,19 @@ def test_keys_that_cannot_be_read_let_no_one_in(tmp_path: Path, content: str, sa
     """The service does not start: it would be open, or shut to all."""
     path = tmp_path / "keys"
     with pytest.raises(WorkspaceError, match="no keys"):
-        Limits.read({"TILTYARD_KEYS": str(path)})
+        Limits.from_environment({"TILTYARD_KEYS": str(path)})
     path.write_text(content)
     with pytest.raises(WorkspaceError, match=said):
-        Limits.read({"TILTYARD_KEYS": str(path)})
+        Limits.from_environment({"TILTYARD_KEYS": str(path)})
 
 
 def test_limits_come_from_the_environment() -> None:
     """What is not set is as it was; what is no number is refused."""
-    assert Limits.read({}) == Limits()
-    assert Limits.read({"TILTYARD_CONCURRENCY": "7", "TILTYARD_TIMEOUT": "0.5"}) == Limits(7, 0.5)
+    assert Limits.from_environment({}) == Limits()
+    assert Limits.from_environment({"TILTYARD_CONCURRENCY": "7", "TILTYARD_TIMEOUT": "0.5"}) == Limits(7, 0.5)
     for wrong in ("0", "-1", "many"):
         with pytest.raises(WorkspaceError, match="TILTYARD_TIMEOUT: expected a number above 0; received"):
-            Limits.read({"TILTYARD_TIMEOUT": wrong})
+            Limits.from_environment({"TILTYARD_TIMEOUT": wrong})
 
 
 def test_every_answer_carries_what_keeps_browsers_safe(client: TestClient) -> None:
@@ -214,7 +214,7 @@ def test_probes_need_no_key(packages: dict[str, Path], tmp_path: Path) -> None:
         assert [client.get(path).status_code for path in closed] == [401] * 3
         assert client.get("/").status_code == 200
         assert client.get("/v1/models", headers={"X-API-Key": own}).json() == {"models": ["iris"]}
-        time.sleep(health.KEPT)
+        time.sleep(health.CACHE_SECONDS)
         assert 'tiltyard_requests_total{model="",status="401",version=""} 3.0' in client.get("/metrics").text
 
 
@@ -251,9 +251,9 @@ def test_requests_are_counted_by_model_version_and_status(app: Starlette) -> Non
     """Instances and seconds, too; names that a client makes up are no labels, and no request is counted twice."""
     registry = prometheus_client.CollectorRegistry()
     iris: LoadedModel = app.state.models["iris"]
-    counted = application()
-    replace(counted, iris)
-    counted.state.meters = RequestMetrics(registry=registry)
+    counted = create_app()
+    replace_champion(counted, iris)
+    counted.state.metrics = RequestMetrics(registry=registry)
     body = {"instances": [iris.schema["example"]] * 3}
     with TestClient(counted) as client:
         for path in (PREDICT, f"/v1/models/iris/versions/{iris.version}:predict"):
@@ -282,9 +282,9 @@ def test_the_log_has_a_line_a_request(
     """With the id that the client gave, or one of its own, which the answer carries; and whose key it was."""
     path = tmp_path / "keys"
     own = api_keys.add(path, "robot")
-    logged = application(Limits(keys=api_keys.read(path)))
-    replace(logged, app.state.models["iris"])
-    logged.state.meters = RequestMetrics(log=True, registry=prometheus_client.CollectorRegistry())
+    logged = create_app(Limits(keys=api_keys.read(path)))
+    replace_champion(logged, app.state.models["iris"])
+    logged.state.metrics = RequestMetrics(log=True, registry=prometheus_client.CollectorRegistry())
     with TestClient(logged) as client:
         for name in ("my-id.7", "no id", "x" * 65):
             answer = client.get("/v1/models/iris", headers={"X-Request-Id": name, "X-API-Key": own})

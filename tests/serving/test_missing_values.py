@@ -12,7 +12,7 @@ import random_models
 from starlette_client import TestClient
 
 from tiltyard.config.task import Task
-from tiltyard.serving.http.app import application, install
+from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.predict import predict, predict_csv
 from tiltyard.workspace import Workspace
@@ -22,7 +22,7 @@ from tiltyard.workspace import Workspace
 def serving(space: Workspace, make: Callable[[Workspace], Task]) -> Iterator[tuple[LoadedModel, TestClient]]:
     """Serve a small random model of a task."""
     served = LoadedModel.load(random_models.promoted(space, random_models.evaluated(space, make(space).name)))
-    app = application()
+    app = create_app()
     install(app, [served])
     with TestClient(app) as client:
         yield served, client

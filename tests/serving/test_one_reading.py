@@ -147,5 +147,5 @@ def test_a_boolean_is_spelled_in_json_as_in_a_file(value: Any) -> None:
 )
 def test_a_truth_is_spelled_as_in_a_file(value: object, classes: list[str], label: str | None) -> None:
     """The label that a file with this value would have."""
-    found = next((one for one in feedback._spellings(value) if one in classes), None)
+    found = next((one for one in feedback._label_spellings(value) if one in classes), None)
     assert found == label

@@ -13,9 +13,9 @@ from starlette.routing import Route
 from starlette_client import TestClient
 
 from tiltyard.serving.http import api_keys, page
-from tiltyard.serving.http.app import application, install
+from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.http.limits import Limits
-from tiltyard.serving.http.openapi_v1 import OPEN
+from tiltyard.serving.http.openapi_v1 import PUBLIC_PATHS
 from tiltyard.serving.traffic.recorder import Recorder
 
 UNTOLD = {*page.FILES, "/healthz", "/v1/{rest:path}", "/v2/{rest:path}"}  # the page, a second name, what is nowhere
@@ -112,10 +112,10 @@ def test_keys_are_told_of_where_they_are_asked_for(app: Starlette, document: dic
     assert "security" not in document
     assert "securitySchemes" not in document["components"]
     own = api_keys.add(tmp_path / "keys", "robot")
-    locked = application(Limits(keys=api_keys.read(tmp_path / "keys")))
+    locked = create_app(Limits(keys=api_keys.read(tmp_path / "keys")))
     install(locked, app.state.models.values())
     with TestClient(locked, headers={"X-API-Key": own}) as client:
         told = client.get("/v1/openapi.json").json()
     assert told["security"] == [{"bearer": []}, {"key": []}]
     assert set(told["components"]["securitySchemes"]) == {"bearer", "key"}
-    assert all(told["paths"][path]["get"]["security"] == [] for path in OPEN)
+    assert all(told["paths"][path]["get"]["security"] == [] for path in PUBLIC_PATHS)

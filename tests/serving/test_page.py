@@ -14,13 +14,13 @@ from starlette_client import TestClient
 from workspaces import ROOT, new_workspace
 
 from tiltyard.serving.http import api_keys, page
-from tiltyard.serving.http.app import application
+from tiltyard.serving.http.app import create_app
 from tiltyard.serving.http.limits import Limits
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import bento, imports, smoke_test
 
 FOLDER = Path(page.__file__).parent / "static"
-SOURCES = sorted(path for path in FOLDER.iterdir() if path.suffix in page.TYPES)
+SOURCES = sorted(path for path in FOLDER.iterdir() if path.suffix in page.CONTENT_TYPES)
 
 
 @pytest.mark.parametrize("path", page.FILES)
@@ -29,7 +29,7 @@ def test_files_come_with_type_and_policy(client: TestClient, path: str) -> None:
     answer = client.get(path)
     name = "index.html" if path == "/" else path.removeprefix("/page/")
     assert answer.content == (FOLDER / name).read_bytes()
-    assert answer.headers["content-type"].partition(";")[0] == page.TYPES[Path(name).suffix]
+    assert answer.headers["content-type"].partition(";")[0] == page.CONTENT_TYPES[Path(name).suffix]
     policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
     assert policy["default-src"] == policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
     assert policy["frame-ancestors"] == policy["base-uri"] == policy["form-action"] == "'none'"
@@ -72,7 +72,7 @@ def test_the_page_needs_no_key_but_what_it_asks_does(tmp_path: Path) -> None:
     """A browser cannot send a key before it has the field for it; the files tell nothing about the models."""
     path = tmp_path / "keys"
     api_keys.add(path, "robot")
-    with TestClient(application(Limits(keys=api_keys.read(path)))) as locked:
+    with TestClient(create_app(Limits(keys=api_keys.read(path)))) as locked:
         assert {locked.get(file).status_code for file in page.FILES} == {200}
         asked = ("/v1/models", "/v1/openapi.json", "/page/", "/page/none.js", "/page/page.js/")
         assert {locked.get(path).status_code for path in asked} == {401}
@@ -100,7 +100,7 @@ def test_the_card_is_given_as_it_was_packaged(client: TestClient, app: Starlette
         answer = client.get(f"/v1/models/iris{which}/card")
         assert answer.text == (packages["iris"] / "card.md").read_text(encoding="utf-8")
         assert answer.headers["content-type"] == "text/markdown; charset=utf-8"
-    bare = application()
+    bare = create_app()
     iris: LoadedModel = app.state.models["iris"]
     bare.state.models = {"iris": LoadedModel(iris.schema, iris.predictor)}
     refusal = TestClient(bare).get("/v1/models/iris/card")

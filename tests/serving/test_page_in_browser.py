@@ -24,7 +24,7 @@ from workspaces import new_workspace
 
 from tiltyard.preparation import prepare
 from tiltyard.serving.http import api_keys
-from tiltyard.serving.http.app import application, install
+from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.http.limits import Limits
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.workspace import Workspace
@@ -248,7 +248,7 @@ def test_a_key_is_asked_for_and_kept_nowhere(browser: Browser, app: Starlette, t
     """Wrong, then right; the command says where a key goes, and shows none; loaded anew, the page has forgotten it."""
     path = tmp_path / "keys"
     own = api_keys.add(path, "robot")
-    locked = application(Limits(keys=api_keys.read(path)))
+    locked = create_app(Limits(keys=api_keys.read(path)))
     install(locked, [app.state.models["iris"]])
     with listening(locked) as place:
         browser.open(f"http://{place}/", "!document.getElementById('key').hidden")
@@ -279,7 +279,7 @@ def test_every_kind_of_value_has_its_field(browser: Browser, workspace: Workspac
         LoadedModel.load(random_models.packaged(workspace, random_models.evaluated(workspace, one.name)))
         for one in (moods, people, task)
     ]
-    app = application()
+    app = create_app()
     install(app, served)
     with listening(app) as place, TestClient(app) as client:
         browser.open(f"http://{place}/", DRAWN)
@@ -312,7 +312,7 @@ def test_every_kind_of_value_has_its_field(browser: Browser, workspace: Workspac
 def test_a_prompt_is_gone_on_with(browser: Browser, tmp_path: Path) -> None:
     """By each wish that the schema names; the answer stands behind the prompt, and both are text."""
     served = text_writer.scribe(new_workspace(tmp_path))
-    app = application()
+    app = create_app()
     install(app, [served])
     with listening(app) as place:
         browser.open(f"http://{place}/", DRAWN)

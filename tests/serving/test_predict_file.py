@@ -15,7 +15,7 @@ from tiltyard.cli.main import cli
 from tiltyard.config import loader
 from tiltyard.errors import DataError, RequestError, TiltyardError
 from tiltyard.serving import predict_file as bulk
-from tiltyard.serving.predict import champion
+from tiltyard.serving.predict import load_champion
 from tiltyard.serving.predict_file import predict_file
 from tiltyard.workspace import Workspace
 
@@ -42,10 +42,10 @@ def test_rows_and_predictions_stand_side_by_side(
     reigning: Workspace, flowers: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All columns of the file, then the label and each class' probability, as the service answers, in parts."""
-    monkeypatch.setattr(bulk, "ROWS", 64)
+    monkeypatch.setattr(bulk, "ROWS_PER_PART", 64)
     task, target = loader.load(reigning, "iris"), flowers.with_name(f"out{suffix}")
     done = predict_file(reigning, task, flowers, target)
-    served = champion(reigning, task)
+    served = load_champion(reigning, task)
     assert done == {"task": "iris", "version": served.version, "rows": 1000, "out": str(target)}
     table, before = READ[suffix](target), pd.read_csv(flowers)
     assert [*table.columns] == [*before.columns, "prediction", *(f"probability_{name}" for name in task.classes)]
@@ -71,7 +71,7 @@ def test_bad_rows_go_into_a_second_file(
     reigning: Workspace, flowers: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With their number and the reason; the others are answered, and the file goes when no row is bad any more."""
-    monkeypatch.setattr(bulk, "ROWS", 64)
+    monkeypatch.setattr(bulk, "ROWS_PER_PART", 64)
     good, lines = flowers.read_text(), flowers.read_text().splitlines()
     lines[901] = "-1," + lines[901].partition(",")[2]
     lines[3] = "?," + lines[3].partition(",")[2]

@@ -24,10 +24,10 @@ def test_a_limit_gives_back_as_time_goes_on() -> None:
 
 def test_limits_remember_a_bounded_number_of_senders(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who was quiet longest is forgotten, not who sends."""
-    monkeypatch.setattr("tiltyard.serving.traffic.rate_limit.MOST", 3)
+    monkeypatch.setattr("tiltyard.serving.traffic.rate_limit.MAX_SENDERS", 3)
     limits = RateLimits((10, 1), clock=lambda: 0.0)
-    limits.of("a")[0].take(7)
+    limits.for_sender("a")[0].take(7)
     for name in ("b", "c", "a", "d", "e"):
-        limits.of(name)
+        limits.for_sender(name)
     assert sorted(limits.senders) == ["a", "d", "e"]
-    assert limits.of("a")[0].left == 3
+    assert limits.for_sender("a")[0].left == 3

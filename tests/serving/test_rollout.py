@@ -28,7 +28,7 @@ Kept = tuple[Workspace, list[str], Starlette, ChampionWatcher]
 def begin(kept: Kept, way: str, share: float) -> None:
     """Let the second version challenge the first, as the command does."""
     space, versions, *_ = kept
-    traffic.begin(space, loader.load(space, "iris"), (versions[1], way), share)
+    traffic.start_rollout(space, loader.load(space, "iris"), (versions[1], way), share)
 
 
 @pytest.mark.parametrize("damage", ["proven.json", "golden.json", "no rows"])
@@ -43,8 +43,8 @@ def test_a_challenger_that_was_not_proven_is_not_taken(
     else:
         (folder / damage).unlink()
     rollout.write(space.traffic("iris"), forged(first, second))
-    watching.look()
-    assert app.state.arms == {}
+    watching.poll()
+    assert app.state.splits == {}
     assert "iris: the new challenger is not served" in caplog.text
 
 
@@ -86,12 +86,12 @@ def test_a_challenge_is_a_decision_that_verify_wants(kept: Kept) -> None:
         assert rows_of(space)["challenge"] == "changed", changed
     path.write_bytes(b"{")
     assert rows_of(space) == {"challenge": "changed"}
-    traffic.end(space, task)
+    traffic.end_rollout(space, task)
     assert not path.exists()
     begin(kept, "canary", 0.25)
     good = path.read_bytes()
-    traffic.end(space, task)
-    traffic.end(space, task)
+    traffic.end_rollout(space, task)
+    traffic.end_rollout(space, task)
     assert [one.verdict for one in Registry(space).decisions("iris")[-2:]] == ["CHALLENGE", "END"]
     assert rows_of(space) == {}
     path.write_bytes(good)
@@ -139,10 +139,13 @@ def test_a_challenge_is_signed_where_decisions_are(kept: Kept, monkeypatch: pyte
     monkeypatch.setenv("XDG_CONFIG_HOME", str(space.root.parent / "home"))
     edit_task(space, "iris", {"gate.signed": True})
     task = loader.load(space, "iris")
-    for act in (lambda: traffic.begin(space, task, (second, "canary"), 0.5), lambda: traffic.end(space, task)):
+    for act in (
+        lambda: traffic.start_rollout(space, task, (second, "canary"), 0.5),
+        lambda: traffic.end_rollout(space, task),
+    ):
         with pytest.raises(RegistryError, match="are to be signed"):
             act()
     signing.create(space, "anna")
     begin(kept, "canary", 0.5)
-    traffic.end(space, task)
+    traffic.end_rollout(space, task)
     assert [entry.signer for entry in Registry(space).entries("iris")[-2:]] == ["anna", "anna"]

@@ -67,7 +67,11 @@ def test_the_document_is_true(packages: dict[str, Path], tmp_path: Path, locked:
     """
     pytest.importorskip("schemathesis")
     own = api_keys.add(tmp_path / "keys", "robot") if locked else ""
-    given = {"PACKAGES": str(packages["iris"]), "KEYS": str(tmp_path / "keys")} if locked else serve.fixed(packages)
+    given = (
+        {"PACKAGES": str(packages["iris"]), "KEYS": str(tmp_path / "keys")}
+        if locked
+        else serve.fixed_packages(packages)
+    )
     environment = serve.environment({**given, "RECORDS": str(tmp_path / "records"), "RECORD": "1"}, tmp_path)
     with smoke_test.running(serve.ARGUMENTS, environment, tmp_path / "home") as server:
         assert looked(tmp_path, server.url, own) > (300 if locked else 2000)

@@ -31,7 +31,7 @@ class TestSlowClients:
     @pytest.fixture(autouse=True)
     def _fast(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(connection, "HEAD_SECONDS", 0.5)
-        monkeypatch.setattr(connection, "GRACE", 0.5)
+        monkeypatch.setattr(connection, "BODY_GRACE_SECONDS", 0.5)
 
     @pytest.mark.parametrize(
         ("begun", "code"),
@@ -52,7 +52,7 @@ class TestSlowClients:
 
     def test_the_rest_of_a_refused_body_is_not_waited_for(self, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
         """The refusal is read, and then the connection is closed."""
-        monkeypatch.setattr(connection, "LINGER", 0.5)
+        monkeypatch.setattr(connection, "LINGER_SECONDS", 0.5)
         with connect(port) as client:
             client.sendall(HEAD + b"content-length: 99999999\r\n\r\n{")
             answer = heard(client)
@@ -61,14 +61,14 @@ class TestSlowClients:
 
     def test_a_body_that_came_fast_may_not_stand_still(self, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
         """What came before buys no time: the memory that it takes is everybody's."""
-        monkeypatch.setattr(connection, "STALLED", 0.5)
+        monkeypatch.setattr(connection, "BODY_STALL_SECONDS", 0.5)
         with connect(port) as client:
             client.sendall(HEAD + b"content-length: 3000000\r\n\r\n" + b" " * 2_000_000)
             assert heard(client).startswith(b"HTTP/1.1 408")
 
     def test_many_that_drip_keep_nobody_out(self, app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
         """They hold no place among the requests: with room for two, two hundred of them leave both free."""
-        monkeypatch.setattr(connection, "GRACE", 30.0)
+        monkeypatch.setattr(connection, "BODY_GRACE_SECONDS", 30.0)
         with served(app, Limits(concurrency=2)) as port, contextlib.ExitStack() as stack:
             for _ in range(200):
                 stack.enter_context(connect(port)).sendall(USUAL[:-20])
@@ -113,7 +113,7 @@ def test_connections_are_bounded(app: Starlette) -> None:
 
 def test_answers_that_nobody_takes_are_bounded_together(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection that makes them too many is ended, and others are answered."""
-    monkeypatch.setattr("tiltyard.serving.http.admission.UNSENT", 50_000)
+    monkeypatch.setattr("tiltyard.serving.http.admission.MAX_UNSENT_BYTES", 50_000)
     wire = request({"instances": [random_models.IRIS] * 900})
     with served(app) as port, socket.socket() as client, connect(port) as other:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -127,7 +127,7 @@ def test_answers_that_nobody_takes_are_bounded_together(app: Starlette, monkeypa
 
 def test_bodies_are_bounded_together(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is being read counts, and does not count any more when it is answered or its client has left."""
-    monkeypatch.setattr("tiltyard.serving.http.admission.BUFFERED", 4_000_000)
+    monkeypatch.setattr("tiltyard.serving.http.admission.MAX_BUFFERED_BYTES", 4_000_000)
     body = b" " * 1_900_000
     with served(app, PLAIN) as port, connect(port) as first:
         first.sendall(request(body)[:-10])

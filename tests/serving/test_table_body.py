@@ -96,7 +96,7 @@ def test_parquet_that_is_none_is_refused(client: TestClient, monkeypatch: pytest
     assert code(client.post(PREDICT, content=bomb, headers=PARQUET)) == "too_many"
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(RequestError, match="Parquet needs pyarrow where the service runs") as refusal:
-        table_body.insist_on_parquet()
+        table_body.require_pyarrow()
     assert refusal.value.status == 415
 
 
@@ -230,7 +230,7 @@ def test_a_few_row_groups_are_read_and_many_are_refused(client: TestClient) -> N
 
 @pytest.mark.parametrize("dictionary", [False, True])
 def test_columns_that_share_pages_are_refused(client: TestClient, dictionary: bool) -> None:
-    """One page that several columns name is unpacked once for each."""
+    """One page that several columns name is unpack once for each."""
     content = plain(dictionary=dictionary)
     first, second = chunk(content, 1), chunk(content, 2)
     attributes = ("dictionary_page_offset", "data_page_offset") if dictionary else ("data_page_offset",)

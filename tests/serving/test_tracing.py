@@ -21,7 +21,7 @@ from tiltyard.cli.main import cli
 from tiltyard.errors import PackageError
 from tiltyard.serving import variables
 from tiltyard.serving.http import tracing
-from tiltyard.serving.http.app import application, replace
+from tiltyard.serving.http.app import create_app, replace_champion
 from tiltyard.serving.http.prometheus import RequestMetrics
 from tiltyard.serving.http.tracing import Tracer
 from tiltyard.serving.model.loaded_model import LoadedModel
@@ -41,9 +41,9 @@ def spans() -> InMemorySpanExporter:
 
 def traced(app: Starlette, tracer: Tracer) -> Starlette:
     """Return an app of iris that tells of each request."""
-    found = application()
-    replace(found, app.state.models["iris"])
-    found.state.meters = RequestMetrics(registry=prometheus_client.CollectorRegistry(), tracer=tracer)
+    found = create_app()
+    replace_champion(found, app.state.models["iris"])
+    found.state.metrics = RequestMetrics(registry=prometheus_client.CollectorRegistry(), tracer=tracer)
     return found
 
 
@@ -71,7 +71,7 @@ def test_a_request_is_a_span(app: Starlette, client: TestClient, spans: InMemory
         "url.path": PREDICT,
         "http.response.status_code": 200,
         "tiltyard.request_id": "mine",
-        "tiltyard.modeling.models.base": "iris",
+        "tiltyard.model": "iris",
         "tiltyard.version": iris.version,
         "tiltyard.instances": 3,
     }
@@ -112,24 +112,24 @@ def test_refusals_and_defects_are_told_from_each_other(
 
 def test_nobody_traces_who_was_not_asked() -> None:
     """Neither a variable that is empty nor others; the SDK stays as it was."""
-    assert Tracer.read({}) is None
-    assert Tracer.read({OTLP: "", "OTEL_SERVICE_NAME": "x"}) is None
-    assert not tracing.asked({})
-    assert all(tracing.asked({name: "x"}) for name in variables.TRACING)
+    assert Tracer.from_environment({}) is None
+    assert Tracer.from_environment({OTLP: "", "OTEL_SERVICE_NAME": "x"}) is None
+    assert not tracing.is_enabled({})
+    assert all(tracing.is_enabled({name: "x"}) for name in variables.TRACING_VARIABLES)
 
 
 def test_the_proof_of_a_package_is_not_traced(monkeypatch: pytest.MonkeyPatch) -> None:
     """A service that is started to be asked golden rows tells nobody, whatever the shell around says."""
-    for name in variables.TRACING:
+    for name in variables.TRACING_VARIABLES:
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    assert not tracing.asked(bento.clean())
+    assert not tracing.is_enabled(bento.clean())
 
 
 def test_an_exporter_that_is_missing_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything is served: what to install; by the option and by the variable."""
     monkeypatch.setitem(sys.modules, EXPORTER, None)
     with pytest.raises(PackageError, match="expected opentelemetry-exporter-otlp-proto-http") as caught:
-        Tracer.read({"TILTYARD_TRACE": "True"})
+        Tracer.from_environment({"TILTYARD_TRACE": "True"})
     assert "tiltyard[tracing]" in caught.value.hint
     for words, environment in ((["serve", "--trace"], {}), (["serve"], {OTLP: "http://127.0.0.1:9"})):
         done = CliRunner().invoke(cli, words, env=environment)
@@ -174,11 +174,11 @@ def test_spans_are_sent_by_otlp(
     pytest.importorskip(EXPORTER)
     address, heard = collector
     monkeypatch.setenv(OTLP, address)
-    tracer = Tracer.read()
+    tracer = Tracer.from_environment()
     assert tracer
     with TestClient(traced(app, tracer)) as client:
         client.get("/v1/models/iris", headers={"traceparent": f"00-{TRACE}-{SPAN}-01"})
-    tracer.end()
+    tracer.shutdown()
     (span,) = received(heard)
     assert (span.name, span.trace_id.hex(), span.parent_span_id.hex()) == ("GET", TRACE, SPAN)
 

@@ -27,7 +27,7 @@ from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import bento, smoke_test
 from tiltyard.serving.serve import ARGUMENTS
 from tiltyard.serving.traffic import traffic_split
-from tiltyard.serving.traffic.append_log import every, lines
+from tiltyard.serving.traffic.append_log import list_files, read_lines
 from tiltyard.serving.traffic.recorder import Recorder
 from tiltyard.workspace import Workspace
 
@@ -45,20 +45,20 @@ Kept = tuple[Workspace, list[str], Starlette, ChampionWatcher]
 def begin(kept: Kept, way: str, share: float, which: int = 1) -> None:
     """Set a challenge, and let the worker see it."""
     space, versions, _, watching = kept
-    traffic.begin(space, loader.load(space, "iris"), (versions[which], way), share)
-    watching.look()
+    traffic.start_rollout(space, loader.load(space, "iris"), (versions[which], way), share)
+    watching.poll()
 
 
 def recorded(folder: Path) -> list[dict[str, Any]]:
     """Return all that was recorded of iris."""
-    return [json.loads(line) for path, _ in every(folder / "iris/answers") for line in lines(path)]
+    return [json.loads(line) for path, _ in list_files(folder / "iris/answers") for line in read_lines(path)]
 
 
 @pytest.fixture
 def recorder(kept: Kept, tmp_path: Path) -> Recorder:
     """The recorder of the app, which records what a challenge asks for and nothing else."""
     made: Recorder = Recorder(tmp_path / "records")
-    made.ask = random_models.asked_here
+    made.answer_copy = random_models.asked_here
     kept[2].state.recorder = made
     return made
 
@@ -70,7 +70,7 @@ def test_a_canary_answers_its_share_of_clients(kept: Kept) -> None:
     with TestClient(app) as client:
         for share in (0.05, 0.2, 0.5, 1.0):
             begin(kept, "canary", share)
-            found = app.state.arms["iris"]
+            found = app.state.splits["iris"]
             places = [found.place(f"user-{number}".encode()) for number in range(4000)]
             now = {number for number, place in enumerate(places) if place < share}
             assert abs(len(now) - 4000 * share) <= 4 * np.sqrt(4000 * share * (1 - share))
@@ -106,19 +106,19 @@ def test_both_protocols_ask_the_same_side(kept: Kept) -> None:
 
 def test_the_key_is_the_clients_word_or_whose_key_it_is_or_its_address() -> None:
     """In this order; a client without any is one client."""
-    scope: dict[str, Any] = {"headers": [(b"x-tiltyard-key", b"mary")], "holder": "robot", "client": ("10.0.0.1", 7)}
-    assert traffic_split.key(scope) == b"mary"
-    assert traffic_split.key({**scope, "headers": []}) == b"robot"
-    assert traffic_split.key({**scope, "headers": [], "holder": ""}) == b"10.0.0.1"
-    assert traffic_split.key({"headers": [], "client": None}) == b""
+    scope: dict[str, Any] = {"headers": [(b"x-tiltyard-key", b"mary")], "key_name": "robot", "client": ("10.0.0.1", 7)}
+    assert traffic_split.client_key(scope) == b"mary"
+    assert traffic_split.client_key({**scope, "headers": []}) == b"robot"
+    assert traffic_split.client_key({**scope, "headers": [], "key_name": ""}) == b"10.0.0.1"
+    assert traffic_split.client_key({"headers": [], "client": None}) == b""
 
 
 def test_another_challenger_tries_other_clients(kept: Kept) -> None:
     """Else the same few would always be the first to meet what is new."""
     begin(kept, "canary", 0.1, 1)
-    one = kept[2].state.arms["iris"]
+    one = kept[2].state.splits["iris"]
     begin(kept, "canary", 0.1, 2)
-    other = kept[2].state.arms["iris"]
+    other = kept[2].state.splits["iris"]
     names = [str(number).encode() for number in range(2000)]
     both = sum(one.place(name) < 0.1 and other.place(name) < 0.1 for name in names)
     assert 4 <= both <= 40
@@ -165,7 +165,7 @@ def test_a_shadow_that_fails_or_is_slow_is_not_felt(
     """Answers come as before; failures are counted and told once, and what there is no room for is dropped."""
     app = kept[2]
     begin(kept, "shadow", 1.0)
-    challenger = app.state.arms["iris"].challenger
+    challenger = app.state.splits["iris"].challenger
     predict = LoadedModel.predict
 
     def slow(model: LoadedModel, instances: object) -> list[Any]:
@@ -191,7 +191,7 @@ def test_a_shadow_that_fails_or_is_slow_is_not_felt(
 
 def test_a_body_too_large_to_wait_is_dropped(kept: Kept, recorder: Recorder) -> None:
     """What waits is bounded in bytes, too."""
-    recorder.lines.size = 10
+    recorder.lines.max_bytes = 10
     begin(kept, "shadow", 1.0)
     with TestClient(kept[2]) as client:
         assert client.post(PREDICT, json=BODY).status_code == 200
@@ -212,18 +212,18 @@ def test_a_challenge_ends_with_the_champion_that_it_was_set_beside(kept: Kept, m
         with monkeypatch.context() as patch:
             patch.setattr(LoadedModel, "load", lambda _: pytest.fail("it was warm"))
             random_models.crowned(space, second)
-            watching.look()
+            watching.poll()
         assert version() == second
         assert not space.traffic("iris").exists()
         random_models.crowned(space, first)
-        watching.look()
-        assert (version(), app.state.arms) == (first, {})
+        watching.poll()
+        assert (version(), app.state.splits) == (first, {})
         begin(kept, "canary", 1.0, 2)
         assert version() == third
         held = space.traffic("iris").read_bytes()
         random_models.crowned(space, second)
         space.traffic("iris").write_bytes(held)  # as it is where pointers come by git
-        watching.look()
+        watching.poll()
         assert version() == second
         assert "no longer challenges" in traffic.traffic(space, task)["told"]
 
@@ -235,14 +235,14 @@ def test_a_challenge_that_cannot_be_taken_changes_nothing(
     """Torn or out of its folder: the one before runs on, and a line in the log says so; `off` ends both."""
     space, _, app, watching = kept
     begin(kept, "canary", 0.5)
-    was = app.state.arms["iris"]
+    was = app.state.splits["iris"]
     space.traffic("iris").write_text(content)
-    watching.look()
-    assert app.state.arms["iris"] is was
+    watching.poll()
+    assert app.state.splits["iris"] is was
     assert "iris: the new challenger is not served" in caplog.text
-    traffic.end(space, loader.load(space, "iris"))
-    watching.look()
-    assert app.state.arms == {}
+    traffic.end_rollout(space, loader.load(space, "iris"))
+    watching.poll()
+    assert app.state.splits == {}
 
 
 def test_a_challenger_with_other_answers_is_not_taken(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
@@ -251,7 +251,7 @@ def test_a_challenger_with_other_answers_is_not_taken(kept: Kept, caplog: pytest
     folder = space.package("iris", versions[2])
     (folder / "golden.json").write_text((space.package("iris", versions[1]) / "golden.json").read_text())
     begin(kept, "canary", 1.0, 2)
-    assert app.state.arms == {}
+    assert app.state.splits == {}
     assert "iris: the new challenger is not served" in caplog.text
 
 
@@ -260,19 +260,19 @@ def test_a_version_without_a_package_is_refused(kept: Kept) -> None:
     space, (first, second, third), _, _ = kept
     task = loader.load(space, "iris")
     with pytest.raises(PackageError, match="expected a packaged version, one of") as caught:
-        traffic.begin(space, task, ("0" * 12, "shadow"), 1.0)
+        traffic.start_rollout(space, task, ("0" * 12, "shadow"), 1.0)
     assert caught.value.hint == "train and evaluate it, then: tiltyard package iris"
     (space.package("iris", third) / "proven.json").unlink()
     with pytest.raises(PackageError, match=f"received '{third}'") as caught:
-        traffic.begin(space, task, (third, "shadow"), 1.0)
+        traffic.start_rollout(space, task, (third, "shadow"), 1.0)
     assert caught.value.hint.endswith("whatever the gate said: tiltyard package iris")
     space.package("iris", second).rename(space.root / "elsewhere")
     space.package("iris", second).with_suffix(".dvc").touch()
     with pytest.raises(PackageError) as caught:
-        traffic.begin(space, task, (second, "shadow"), 1.0)
+        traffic.start_rollout(space, task, (second, "shadow"), 1.0)
     assert caught.value.hint == f"bring it from the remote: dvc pull serving/packages/iris/{second}"
     with pytest.raises(RegistryError, match="expected another version than the champion"):
-        traffic.begin(space, task, (first, "shadow"), 1.0)
+        traffic.start_rollout(space, task, (first, "shadow"), 1.0)
     assert not space.traffic("iris").exists()
 
 
@@ -301,15 +301,16 @@ def test_sampling_costs_no_draw_and_is_exact() -> None:
     recorder = Recorder(Path("nowhere"), 0.1)
     app = SimpleNamespace(arms={}, recorder=recorder)
     taken = sum(
-        recorder.due() if not traffic_split.is_bypassed(app, "iris") else not recorder.passed() for _ in range(50_000)
+        recorder.is_sampled() if not traffic_split.is_bypassed(app, "iris") else not recorder.skip()
+        for _ in range(50_000)
     )
     assert abs(taken - 5000) < 4 * np.sqrt(50_000 * 0.1 * 0.9)
     app.recorder = None
     assert traffic_split.is_bypassed(app, "iris")
     app.arms = {"iris": None}
     assert not traffic_split.is_bypassed(app, "iris")
-    assert not any(Recorder(Path("nowhere")).due() for _ in range(100))
-    assert all(Recorder(Path("nowhere"), 1.0).due() for _ in range(100))
+    assert not any(Recorder(Path("nowhere")).is_sampled() for _ in range(100))
+    assert all(Recorder(Path("nowhere"), 1.0).is_sampled() for _ in range(100))
 
 
 def test_a_challenge_is_read_strictly(tmp_path: Path) -> None:
@@ -350,7 +351,7 @@ def test_two_workers_keep_each_client_on_its_side(kept: Kept, tmp_path: Path) ->
         "TILTYARD_RECORD": "1",
     }
     with smoke_test.running(ARGUMENTS, environment, tmp_path / "home") as server:
-        traffic.begin(space, loader.load(space, "iris"), (second, "canary"), 0.5)
+        traffic.start_rollout(space, loader.load(space, "iris"), (second, "canary"), 0.5)
         sides: dict[int, set[str]] = {number: set() for number in range(60)}
         time.sleep(5)
         for turn in range(8):

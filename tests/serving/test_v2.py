@@ -18,9 +18,9 @@ from starlette.applications import Starlette
 from starlette_client import TestClient
 
 from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.model.tensors import DTYPES, columns_of, from_predictions
+from tiltyard.serving.model.tensors import DTYPES, from_predictions, to_columns
 from tiltyard.serving.requests import predict_request, v2_codec
-from tiltyard.serving.requests.message import Question
+from tiltyard.serving.requests.message import RequestMessage
 
 LENGTH = "Inference-Header-Content-Length"
 IRIS = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
@@ -136,9 +136,9 @@ def test_texts_travel_in_both_spellings() -> None:
     raw = b"".join(struct.pack("<I", len(text.encode())) + text.encode() for text in texts)
     told = {"name": "text", "shape": [3], "datatype": "BYTES", "parameters": {"binary_data_size": len(raw)}}
     head = json.dumps({"inputs": [told]}).encode()
-    _, arrays = v2_codec.read(head + raw, str(len(head)))
+    _, arrays = v2_codec.parse(head + raw, str(len(head)))
     assert arrays["text"].tolist() == texts
-    request, again = v2_codec.read(
+    request, again = v2_codec.parse(
         json.dumps({"inputs": [{"name": "text", "shape": [3], "datatype": "BYTES", "data": texts}]}).encode(), None
     )
     assert again["text"].tolist() == texts
@@ -208,9 +208,9 @@ def test_what_is_no_request_is_refused(client: TestClient, body: dict[str, Any],
 
 def test_little_is_decoded_where_requests_are_received() -> None:
     """A body of V2 costs more for each of its bytes than one of V1: from 2 kB on it is read in another process."""
-    assert predict_request.small(Question("v2", bytes(2047)))
-    assert not predict_request.small(Question("v2", bytes(2048)))
-    assert predict_request.small(Question("v1", bytes(2048)))
+    assert predict_request.is_small(RequestMessage("v2", bytes(2047)))
+    assert not predict_request.is_small(RequestMessage("v2", bytes(2048)))
+    assert predict_request.is_small(RequestMessage("v1", bytes(2048)))
 
 
 @pytest.mark.parametrize(("length", "size"), [("x", 8), ("-1", 8), ("9" * 30, 8), (None, -8), (None, 99), (None, 7)])
@@ -228,7 +228,7 @@ def test_missing_values_are_nan_in_arrays(app: Starlette) -> None:
     """NaN becomes null, which the column takes or refuses as it does over V1."""
     wanted = served(app, "iris").inputs
     arrays = {tensor.name: np.array([1.0, np.nan]) for tensor in wanted}
-    assert columns_of(wanted, arrays) == {name: [1.0, None] for name in IRIS}
+    assert to_columns(wanted, arrays) == {name: [1.0, None] for name in IRIS}
 
 
 def test_paths_methods_and_versions_that_are_not_there(client: TestClient, app: Starlette) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MIN_TRUTHS = 20  # truths of which a figure is worth telling
 COLUMNS = ("id", "instance", "owner", "time", "version", "arm", "ms", "answer")
-ROW = ["id", "instance", "owner"]  # clients may choose the same id, but none can be the owner of another's answer
+ROW_KEYS = ["id", "instance", "owner"]  # clients may choose the same id, but none can be the owner of another's answer
 
 
 @dataclass(frozen=True)
@@ -34,26 +34,26 @@ class LiveQuality:
     answers: pd.DataFrame
     feedback: dict[str, int]
 
-    def of(self, version: str) -> pd.DataFrame:
+    def answers_of(self, version: str) -> pd.DataFrame:
         """Return the answers of a version; of those under one id, which a client may send twice, the last."""
         mine = self.answers[self.answers["version"] == version]
-        return mine.drop_duplicates(ROW, keep="last")
+        return mine.drop_duplicates(ROW_KEYS, keep="last")
 
-    def known(self, version: str) -> pd.DataFrame:
+    def with_truth(self, version: str) -> pd.DataFrame:
         """Return those whose truth is known."""
-        mine = self.of(version)
+        mine = self.answers_of(version)
         return mine[mine["truth"].notna()]
 
     def arms(self) -> list[dict[str, Any]]:
         """Return a row a version and arm: how much it answered, from when to when, and how fast."""
-        return [_arm(rows) for _, rows in self.answers.groupby(["version", "arm"], sort=True)]
+        return [_arm_row(rows) for _, rows in self.answers.groupby(["version", "arm"], sort=True)]
 
     def quality(self, version: str) -> dict[str, Any] | None:
         """Measure a version as its evaluation did; None if there are too few truths to tell."""
-        rows = self.known(version)
+        rows = self.with_truth(version)
         if len(rows) < MIN_TRUTHS:
             return None
-        truth, outputs = truths(self.task, rows), outputs_of(self.task, rows)
+        truth, outputs = truths_of(self.task, rows), outputs_of(self.task, rows)
         metric, name = self.task.metric, self.task.gate.metric
         bootstrap = Bootstrap(len(rows), self.task.split.seed, self.task.gate.confidence)
         low, high = bootstrap.intervals(lambda at: {name: metric.score(truth[at], outputs[at], self.context)})[name]
@@ -61,7 +61,7 @@ class LiveQuality:
         return {"truths": len(rows), **{key: one if math.isfinite(one) else None for key, one in figures.items()}}
 
 
-def _arm(rows: pd.DataFrame) -> dict[str, Any]:
+def _arm_row(rows: pd.DataFrame) -> dict[str, Any]:
     requests = rows.drop_duplicates(["id", "time"])
     return {
         "version": rows["version"].iloc[0],
@@ -75,14 +75,14 @@ def _arm(rows: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def live(workspace: Workspace, task: Task) -> LiveQuality:
+def load_live_quality(workspace: Workspace, task: Task) -> LiveQuality:
     """Read what was recorded, and put truths to answers."""
     answers = _frame(records.read(workspace, task, "answers", [f"record.{name}" for name in COLUMNS]))
     told = _frame(records.read(workspace, task, "truths")).sort_values("received", kind="stable")
-    counted = _counted(told)
-    joined = answers.sort_values("time", kind="stable").merge(counted, on=ROW, how="left")
+    counted = _last_truths(told)
+    joined = answers.sort_values("time", kind="stable").merge(counted, on=ROW_KEYS, how="left")
     asked = joined[joined["arm"] != "shadow"]
-    known = counted.merge(answers[ROW].drop_duplicates(), on=ROW)
+    known = counted.merge(answers[ROW_KEYS].drop_duplicates(), on=ROW_KEYS)
     feedback = {
         "truths": len(told),
         "repeated": len(told) - len(counted),
@@ -92,12 +92,15 @@ def live(workspace: Workspace, task: Task) -> LiveQuality:
     return LiveQuality(task, _context(workspace, task), joined, feedback)
 
 
-def _counted(told: pd.DataFrame) -> pd.DataFrame:
+def _last_truths(told: pd.DataFrame) -> pd.DataFrame:
     """Return the truth of each answer: the last one of its owner, or the first where nobody knows who sent it."""
     import pandas as pd
 
     owned = told["owner"] != ""  # records of an earlier release have no owners
-    first, last = told[~owned].drop_duplicates(ROW, keep="first"), told[owned].drop_duplicates(ROW, keep="last")
+    first, last = (
+        told[~owned].drop_duplicates(ROW_KEYS, keep="first"),
+        told[owned].drop_duplicates(ROW_KEYS, keep="last"),
+    )
     return pd.concat([first, last])
 
 
@@ -114,7 +117,7 @@ def _context(workspace: Workspace, task: Task) -> Context:
     return context or {"naive_mae": math.nan}
 
 
-def truths(task: Task, rows: pd.DataFrame) -> Array:
+def truths_of(task: Task, rows: pd.DataFrame) -> Array:
     """Return truths as metrics look at them."""
     values = [json.loads(text) for text in rows["truth"]]
     if task.classes:

@@ -21,13 +21,13 @@ from tiltyard.workspace import Workspace
 if TYPE_CHECKING:
     import pyarrow as pa
 
-KINDS = ("answers", "truths")
+RECORD_KINDS = ("answers", "truths")
 log = logging.getLogger(__name__)
 Line = dict[str, Any]
 
 
 @contextlib.contextmanager
-def held(workspace: Workspace, task: Task) -> Iterator[Path]:
+def locked_folder(workspace: Workspace, task: Task) -> Iterator[Path]:
     """Return the folder of a task's records; who comes second waits."""
     folder = workspace.records / task.name
     with files.locked(folder / "lock"):
@@ -39,10 +39,10 @@ def compact(workspace: Workspace, task: Task) -> int:
     import pyarrow.parquet as pq
 
     done = 0
-    with held(workspace, task) as folder:
-        for kind in KINDS:
+    with locked_folder(workspace, task) as folder:
+        for kind in RECORD_KINDS:
             files.remove_abandoned(folder / kind)
-            for path, closed in append_log.every(folder / kind):
+            for path, closed in append_log.list_files(folder / kind):
                 if not closed:
                     continue
                 if not (target := path.with_suffix(".parquet")).exists():
@@ -57,10 +57,10 @@ def read(workspace: Workspace, task: Task, kind: str, columns: Sequence[str] | N
     """Return all answers or truths there are, gathered or not, oldest file first; of all columns or of some."""
     import pyarrow as pa
 
-    with held(workspace, task) as folder:
+    with locked_folder(workspace, task) as folder:
         wanted = None if columns is None else [*columns]
         parts = [_read(path, wanted) for path in sorted((folder / kind).glob("[!.]*.parquet"))]
-        rest = [path for path, _ in append_log.every(folder / kind) if not path.with_suffix(".parquet").exists()]
+        rest = [path for path, _ in append_log.list_files(folder / kind) if not path.with_suffix(".parquet").exists()]
         loose = [_table(task, kind, path) for path in (None, *rest)]
     parts += [table if wanted is None else table.select(wanted) for table in loose]
     return pa.concat_tables(parts, promote_options="default")
@@ -80,21 +80,24 @@ def latest(workspace: Workspace, task: Task, most: int) -> list[Any]:
     import pyarrow.parquet as pq
 
     found = list[Any]()
-    with held(workspace, task) as folder:
-        open_ones = [path for path, _ in append_log.every(folder / "answers")]
+    with locked_folder(workspace, task) as folder:
+        open_ones = [path for path, _ in append_log.list_files(folder / "answers")]
         names = {path.with_suffix("") for path in (*open_ones, *(folder / "answers").glob("[!.]*.parquet"))}
         for path in sorted(names, reverse=True):
             target = path.with_suffix(".parquet")
             table = pq.read_table(target) if target.exists() else _table(task, "answers", path.with_suffix(".jsonl"))
             if not task.columns.keys() <= {*table.column_names}:  # pictures, or another set of columns than today's
                 continue
-            found = [*_sent(task, table.filter(pc.field("record.arm") != "shadow").select([*task.columns])), *found]
+            found = [
+                *_to_instances(task, table.filter(pc.field("record.arm") != "shadow").select([*task.columns])),
+                *found,
+            ]
             if len(found) >= most:
                 break
     return found[-most:]
 
 
-def _sent(task: Task, table: pa.Table) -> list[Any]:
+def _to_instances(task: Task, table: pa.Table) -> list[Any]:
     """Return recorded rows as a client would send them: Parquet holds true and false, or a prompt, as text."""
     values = {name: table.column(name).to_pylist() for name in task.columns}
     for name, column in task.columns.items():
@@ -102,7 +105,7 @@ def _sent(task: Task, table: pa.Table) -> list[Any]:
             values[name] = [_prompt(text) for text in values[name]]
         elif column.in_cells:
             values[name] = column.read(values[name])
-    if bare := _bare(task):
+    if bare := _single_column(task):
         return [*values[bare]]
     return [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
 
@@ -116,7 +119,7 @@ def _prompt(text: str) -> Any:
     return found if "prompt" in found else text
 
 
-def _bare(task: Task) -> str:
+def _single_column(task: Task) -> str:
     """Name the column whose value is the instance, if there is but one."""
     return next(iter(task.columns)) if task.form != "table" and len(task.columns) == 1 else ""
 
@@ -128,7 +131,7 @@ def _table(task: Task, kind: str, path: Path | None) -> pa.Table:
 
 def _lines(path: Path) -> list[Line]:
     found, lost = [], 0
-    for line in append_log.lines(path):
+    for line in append_log.read_lines(path):
         try:
             found.append(json.loads(line))
         except ValueError:
@@ -190,7 +193,7 @@ def _predictions(task: Task, answers: list[Any]) -> pa.Array:
 
 def _features(task: Task, rows: list[tuple[Line, int]]) -> dict[str, pa.Array]:
     """Return features by name, as `tiltyard check --against` reads them; pictures are not recorded."""
-    bare = _bare(task)
+    bare = _single_column(task)
     if any(column.type == "image" for column in task.columns.values()):
         return {}
     values = [line["instances"][place] for line, place in rows]

@@ -10,8 +10,8 @@ from typing import Any, Literal
 from tiltyard import files
 from tiltyard.config.task import Task
 from tiltyard.errors import PackageError, RegistryError
-from tiltyard.monitoring.live_comparison import agreement, match
-from tiltyard.monitoring.live_quality import MIN_TRUTHS, LiveQuality, live
+from tiltyard.monitoring.live_comparison import agreement, compare
+from tiltyard.monitoring.live_quality import MIN_TRUTHS, LiveQuality, load_live_quality
 from tiltyard.registry import rollout, signing
 from tiltyard.registry.decision import Decision
 from tiltyard.registry.provenance import provenance
@@ -29,24 +29,24 @@ def traffic(workspace: Workspace, task: Task) -> dict[str, Any]:
         "task": task.name,
         "champion": reigns,
         "challenge": found.model_dump(mode="json") if found else None,
-        "told": _told(found, reigns),
-        "report": _report(live(workspace, task), found) if found else None,
+        "told": _summary(found, reigns),
+        "report": _report(load_live_quality(workspace, task), found) if found else None,
     }
 
 
 def _report(found: LiveQuality, running: Rollout) -> dict[str, Any]:
     """Put both arms side by side: what they answered, how fast, how alike, and how good by the truths that came."""
     new, old = running.version, running.champion
-    held = None if found.task.kind.targets == "text" else match(found, new, old)
+    held = None if found.task.kind.targets == "text" else compare(found, new, old)
     return {
         "arms": [row for row in found.arms() if row["version"] in (new, old)],
         "agreement": agreement(found, new, old),
         "match": held.to_json() if held else None,
-        "told": held.told(found.task.gate) if held else f"fewer than {MIN_TRUTHS} truths of each came by now",
+        "told": held.describe(found.task.gate) if held else f"fewer than {MIN_TRUTHS} truths of each came by now",
     }
 
 
-def _told(found: Rollout | None, reigns: str | None) -> str:
+def _summary(found: Rollout | None, reigns: str | None) -> str:
     if found is None:
         return f"{reigns or 'no version'} answers alone"
     if found.champion != reigns:
@@ -56,7 +56,7 @@ def _told(found: Rollout | None, reigns: str | None) -> str:
     return f"{found.version} answers {found.share:.3g} of all clients, {reigns} the others"
 
 
-def begin(workspace: Workspace, task: Task, wanted: tuple[str, str], share: float) -> Rollout:
+def start_rollout(workspace: Workspace, task: Task, wanted: tuple[str, str], share: float) -> Rollout:
     """Let a packaged version challenge the champion; it takes the place of the challenge before."""
     signing.insist(workspace, task.name, wanted=task.gate.signed)
     (version, way), registry = wanted, Registry(workspace)
@@ -69,7 +69,7 @@ def begin(workspace: Workspace, task: Task, wanted: tuple[str, str], share: floa
                 f"expected another version than the champion; received {version}",
                 hint=f"see which are packaged: ls {_packages(workspace, task).relative_to(workspace.root)}",
             )
-        _insist_on_package(workspace, task, version)
+        _require_package(workspace, task, version)
         since, origin = datetime.now(UTC).isoformat(timespec="seconds"), provenance(workspace)
         names = {"task": task.name, "version": version, "way": way, "champion": champion.version}
         found = Rollout.model_validate({**names, "share": share, "since": since, "who": origin["who"]})
@@ -78,7 +78,7 @@ def begin(workspace: Workspace, task: Task, wanted: tuple[str, str], share: floa
     return found
 
 
-def end(workspace: Workspace, task: Task) -> None:
+def end_rollout(workspace: Workspace, task: Task) -> None:
     """End the challenge, if there is one; the file goes first, and nobody has to wait for the ledger."""
     signing.insist(workspace, task.name, wanted=task.gate.signed)
     path, registry = workspace.traffic(task.name), Registry(workspace)
@@ -104,7 +104,7 @@ def _decision(
     return Decision(**names, verdict=verdict, reasons=reasons, evidence=evidence, **origin)
 
 
-def _insist_on_package(workspace: Workspace, task: Task, version: str) -> None:
+def _require_package(workspace: Workspace, task: Task, version: str) -> None:
     """Want a version that was packaged and proven, whatever the gate said of it."""
     folder = _packages(workspace, task)
     known = sorted(path.parent.name for path in folder.glob("[!.]*/proven.json"))
@@ -114,13 +114,13 @@ def _insist_on_package(workspace: Workspace, task: Task, version: str) -> None:
     hint = f"package what was trained and evaluated last, whatever the gate said: tiltyard package {task.name}"
     if (folder / f"{version}.dvc").is_file() and not (folder / version).is_dir():
         hint = f"bring it from the remote: dvc pull {place}"
-    elif _trained(workspace, task) != version:
+    elif _evaluated_version(workspace, task) != version:
         hint = f"train and evaluate it, then: tiltyard package {task.name}"
     text = f"{task.name}: expected a packaged version, one of {', '.join(known) or 'none yet'}; received {version!r}"
     raise PackageError(text, hint)
 
 
-def _trained(workspace: Workspace, task: Task) -> str:
+def _evaluated_version(workspace: Workspace, task: Task) -> str:
     """Return the version that was evaluated last, if any."""
     report = workspace.out(task.name, "evaluate") / "report.json"
     return str(files.read_json(report)["version"]) if report.is_file() else ""

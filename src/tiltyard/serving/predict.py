@@ -27,9 +27,9 @@ def predict(workspace: Workspace, task: Task, text: str) -> list[Any]:
     if isinstance(content, dict) and content.keys() == {"instances"}:
         content = content["instances"]
     try:
-        return champion(workspace, task).predict(_listed(task, content))
+        return load_champion(workspace, task).predict(_as_list(task, content))
     except RequestError as error:
-        raise _placed(error, error.field) from None
+        raise _with_place(error, error.field) from None
 
 
 def predict_csv(workspace: Workspace, task: Task, path: Path, rejected: Path | None = None) -> list[Any]:
@@ -37,7 +37,7 @@ def predict_csv(workspace: Workspace, task: Task, path: Path, rejected: Path | N
 
     A row that cannot be answered ends it; with a file for such, they go there with the reason, and are null here.
     """
-    served, rows = champion(workspace, task), _instances(task, path)
+    served, rows = load_champion(workspace, task), _read_instances(task, path)
     size, refused = task.serve.max_instances, list[tuple[int, str]]()
     if not rows:
         raise RequestError("no_instances", f"expected rows in {path}; received none", "--csv")
@@ -45,17 +45,17 @@ def predict_csv(workspace: Workspace, task: Task, path: Path, rejected: Path | N
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
         try:
-            answers += _part(served, part, start)
+            answers += _predict_part(served, part, start)
         except RequestError:
             if not rejected or task.form == "series":
                 raise
-            answers += _each(served, part, start, refused)
+            answers += _predict_each(served, part, start, refused)
     if rejected and refused:
-        _write(rejected, refused, rows)
+        _write_rejected(rejected, refused, rows)
     return answers
 
 
-def _each(served: LoadedModel, rows: list[Any], start: int, refused: list[tuple[int, str]]) -> list[Any]:
+def _predict_each(served: LoadedModel, rows: list[Any], start: int, refused: list[tuple[int, str]]) -> list[Any]:
     """Answer what can be answered; note the others, and put null in their place."""
     good: dict[int, Any] = {}
     for place, row in enumerate(rows):
@@ -69,7 +69,7 @@ def _each(served: LoadedModel, rows: list[Any], start: int, refused: list[tuple[
     return [answers.get(place) for place in range(len(rows))]
 
 
-def _write(path: Path, refused: list[tuple[int, str]], rows: list[Any]) -> None:
+def _write_rejected(path: Path, refused: list[tuple[int, str]], rows: list[Any]) -> None:
     """Write refused rows, each with its number in the file, from 1, and why."""
     first = rows[0]
     names = list(first) if isinstance(first, dict) else ["text"]
@@ -81,7 +81,7 @@ def _write(path: Path, refused: list[tuple[int, str]], rows: list[Any]) -> None:
     files.write_text(path, text.getvalue())
 
 
-def champion(workspace: Workspace, task: Task) -> LoadedModel:
+def load_champion(workspace: Workspace, task: Task) -> LoadedModel:
     """Load the champion of a task."""
     registry = Registry(workspace)
     found = registry.champion(task.name)
@@ -90,7 +90,7 @@ def champion(workspace: Workspace, task: Task) -> LoadedModel:
     return LoadedModel.load(registry.package(task.name, found.version))
 
 
-def _listed(task: Task, content: object) -> object:
+def _as_list(task: Task, content: object) -> object:
     """Put a single instance into a list: an object, a text, a list of numbers, or rows of pixels."""
     depth, inner = 0, content
     while isinstance(inner, list) and inner:
@@ -99,22 +99,22 @@ def _listed(task: Task, content: object) -> object:
     return [content] if isinstance(content, dict | str) or depth == single else content
 
 
-def _part(served: LoadedModel, rows: list[Any], start: int) -> list[Any]:
+def _predict_part(served: LoadedModel, rows: list[Any], start: int) -> list[Any]:
     """Answer some rows; a refusal counts rows from the first of the file."""
     try:
         return served.predict(rows)
     except RequestError as error:
         place, _, rest = error.field.removeprefix("instances[").partition("]")
         field = f"row {start + int(place) + 1}{rest}" if place.isdecimal() else error.field
-        raise _placed(error, field) from None
+        raise _with_place(error, field) from None
 
 
-def _placed(error: RequestError, field: str) -> RequestError:
+def _with_place(error: RequestError, field: str) -> RequestError:
     """Put the place into the sentence, which is all that a terminal shows."""
     return RequestError(error.code, f"{field}: {error.message}", field)
 
 
-def _instances(task: Task, path: Path) -> list[Any]:
+def _read_instances(task: Task, path: Path) -> list[Any]:
     """Read a table as `prepare` reads one; columns that are no features, such as the target, are left out."""
     if task.form == "image":
         raise RequestError("wrong_type", "expected a table or a series; images go by --json", "--csv")

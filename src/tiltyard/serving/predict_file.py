@@ -14,14 +14,17 @@ from tiltyard.errors import DataError, RequestError
 from tiltyard.modeling.columns.base import Column
 from tiltyard.preparation.modalities.base import parse
 from tiltyard.serving import spreadsheet
-from tiltyard.serving.predict import champion
+from tiltyard.serving.predict import load_champion
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ROWS = 8192  # at a time
-ROW, REASON = "rejected_row", "rejected_because"  # columns of the second file: rows count from 1, without the header
+ROWS_PER_PART = 8192  # at a time
+ROW_COLUMN, REASON_COLUMN = (
+    "rejected_row",
+    "rejected_because",
+)  # columns of the second file: rows count from 1, without the header
 Write = Callable[["pd.DataFrame"], None]
 
 
@@ -35,32 +38,32 @@ def predict_file(workspace: Workspace, task: Task, source: Path, target: Path) -
         raise RequestError("wrong_type", f"--out: expected a file of {expected}; received {target.name}", "--out")
     if task.form not in ("table", "text"):
         raise RequestError("wrong_type", f"--out: expected rows that are instances; {task.name} is of {task.form}")
-    served, done, refused = champion(workspace, task), 0, 0
-    others = rejected(target)
+    served, done, refused = load_champion(workspace, task), 0, 0
+    others = rejected_path(target)
     texts = [name for name, column in task.columns.items() if column.spelled]
     table = table_reader.surveyed(source, task.source.dialect, texts)
     table_reader.require(source, task.columns, table.layout.columns)
-    with files.replacing(target) as path, WRITERS[target.suffix](path) as write, _told(source, table) as tell:
+    with files.replacing(target) as path, WRITERS[target.suffix](path) as write, _progress(source, table) as tell:
         with ExitStack() as stack:
             refuse: Write | None = None
-            for part in table.parts(rows=ROWS):
-                good, bad = sorted_out(task, part, source)
+            for part in table.parts(rows=ROWS_PER_PART):
+                good, bad = split_rows(task, part, source)
                 if len(good):
                     rows = {name: parse(task, name, good[name]) for name in task.columns}
-                    write(_beside(good, served.predictor.respond(rows), source))
+                    write(_add_predictions(good, served.predictor.respond(rows), source))
                 if len(bad):
                     refuse = refuse or stack.enter_context(WRITERS[target.suffix](_replacing(stack, others)))
                     refuse(bad)
                 done, refused = done + len(good), refused + len(bad)
                 tell(done + refused)
-        _insist_on_answers(source, done, refused, others)
+        _require_predictions(source, done, refused, others)
     if not refused:
         others.unlink(missing_ok=True)  # of an earlier call
     told = {"rejected": refused, "rejected_rows": str(others)} if refused else {}
     return {"task": task.name, "version": served.version, "rows": done, "out": str(target), **told}
 
 
-def rejected(target: Path) -> Path:
+def rejected_path(target: Path) -> Path:
     """Return where the rows go that cannot be answered."""
     return target.with_name(f"{target.stem}.rejected{target.suffix}")
 
@@ -69,15 +72,15 @@ def _replacing(stack: ExitStack, path: Path) -> Path:
     return stack.enter_context(files.replacing(path))
 
 
-def _insist_on_answers(source: Path, done: int, refused: int, others: Path) -> None:
+def _require_predictions(source: Path, done: int, refused: int, others: Path) -> None:
     if not done:
         text = f"none of {refused:,} can be answered: {others} says why" if refused else "received none"
         raise RequestError("no_instances", f"expected rows in {source}; {text}", "--csv")
 
 
-def sorted_out(task: Task, part: pd.DataFrame, source: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def split_rows(task: Task, part: pd.DataFrame, source: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the rows that the model takes; and those that it refuses, with their number in the file and why."""
-    if taken := {REASON, ROW} & set(part.columns):
+    if taken := {REASON_COLUMN, ROW_COLUMN} & set(part.columns):
         raise DataError(f"{source.name}: expected no column {min(taken)}, which refusals are called")
     reasons: dict[int, str] = {}
     for name, column in task.columns.items():
@@ -85,15 +88,15 @@ def sorted_out(task: Task, part: pd.DataFrame, source: Path) -> tuple[pd.DataFra
             column.parse_cells(part[name], name)
         except RequestError:
             for place, cell in enumerate(part[name].tolist()):
-                if place not in reasons and (why := _refusal(column, cell)):
+                if place not in reasons and (why := _refusal_reason(column, cell)):
                     reasons[place] = f"{name}: {why}"
     bad = part.iloc[[*sorted(reasons)]].copy()
     good = part.drop(index=bad.index) if reasons else part
-    bad[ROW], bad[REASON] = bad.index + 1, [reasons[place] for place in sorted(reasons)]
+    bad[ROW_COLUMN], bad[REASON_COLUMN] = bad.index + 1, [reasons[place] for place in sorted(reasons)]
     return good, bad
 
 
-def _refusal(column: Column, cell: object) -> str:
+def _refusal_reason(column: Column, cell: object) -> str:
     try:
         column.parse(column.read([cell]), "")
     except RequestError as error:
@@ -101,11 +104,11 @@ def _refusal(column: Column, cell: object) -> str:
     return ""
 
 
-def _told(source: Path, table: table_reader.Surveyed) -> Any:
+def _progress(source: Path, table: table_reader.Surveyed) -> Any:
     return progress.watched(source.name, table.layout.rows, 0, "rows")
 
 
-def _beside(part: pd.DataFrame, answers: list[Any], source: Path) -> pd.DataFrame:
+def _add_predictions(part: pd.DataFrame, answers: list[Any], source: Path) -> pd.DataFrame:
     """Put answers beside their rows: a label with a probability for each class, or the answer itself."""
     found: dict[str, list[Any]] = {"prediction": answers}
     if isinstance(answers[0], dict):

@@ -16,7 +16,7 @@ from tiltyard.config import loader, task_list
 from tiltyard.errors import PackageError, RegistryError, TiltyardError
 from tiltyard.registry.registry import Registry
 from tiltyard.serving.http.last_good import LastGood
-from tiltyard.serving.variables import SERVED
+from tiltyard.serving.variables import SERVICE_VARIABLES
 from tiltyard.workspace import Workspace
 
 ARGUMENTS = ["-m", "tiltyard.serving.http.server"]  # without Python in front and the address behind
@@ -32,7 +32,7 @@ def serve(
     """Become the service: this process is replaced by its own, so that signals reach it directly."""
     named = list(tasks)
     folders = champions(workspace, named, say)
-    _refuse_taken(*address)
+    _check_port(*address)
     url = f"http://{address[0]}:{address[1]}"
     for name, folder in folders.items():
         say(f"{name} {folder.name}: {url}/v1/models/{name}")
@@ -95,14 +95,14 @@ def command(host: str, port: int) -> list[str]:
     return [sys.executable, *ARGUMENTS, "--host", host, "--port", str(port)]
 
 
-def fixed(folders: dict[str, Path]) -> dict[str, str]:
+def fixed_packages(folders: dict[str, Path]) -> dict[str, str]:
     """Return what lets a service answer with these packages, whoever is champion."""
     return {"PACKAGES": os.pathsep.join(map(str, folders.values()))}
 
 
 def environment(given: dict[str, str], home: Path) -> dict[str, str]:
     """Return the environment of the service; a home of its own, since a service empties the metrics of others there."""
-    others = {name: value for name, value in os.environ.items() if name not in SERVED}
+    others = {name: value for name, value in os.environ.items() if name not in SERVICE_VARIABLES}
     return {**others, **{f"TILTYARD_{name}": value for name, value in given.items()}, "BENTOML_HOME": str(home)}
 
 
@@ -116,7 +116,7 @@ def example(folder: Path, url: str) -> str:
     return f"curl {url}/v1/models/{schema['task']}:predict -d {shlex.quote(body)}"  # a text may hold a quote
 
 
-def _refuse_taken(host: str, port: int) -> None:
+def _check_port(host: str, port: int) -> None:
     """Refuse at once what BentoML would answer with a traceback."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -6,8 +6,8 @@ import time
 from collections import deque
 from typing import Generic, TypeVar
 
-HALVED = 10.0  # seconds after which half of what a client used is forgotten
-KNOWN = 4_096  # clients whose use is remembered
+HALF_LIFE_SECONDS = 10.0  # seconds after which half of what a client used is forgotten
+MAX_CLIENTS = 4_096  # clients whose use is remembered
 
 Item = TypeVar("Item")
 
@@ -15,8 +15,8 @@ Item = TypeVar("Item")
 class FairQueue(Generic[Item]):
     """Items that wait, by client: so many together, and so many of each."""
 
-    def __init__(self, most: int, most_of_one: int) -> None:
-        self.most, self.most_of_one = most, most_of_one
+    def __init__(self, max_items: int, max_per_client: int) -> None:
+        self.max_items, self.max_per_client = max_items, max_per_client
         self.waiting: dict[str, deque[Item]] = {}
         self.used: dict[str, tuple[float, float]] = {}  # seconds by client, and when that was so
 
@@ -27,10 +27,10 @@ class FairQueue(Generic[Item]):
     def put(self, client: str, item: Item) -> Item | None:
         """Add an item; return the one that has no place: where all are taken, the last of who has most."""
         mine = self.waiting.get(client, deque())
-        if len(mine) >= self.most_of_one:
+        if len(mine) >= self.max_per_client:
             return item
         dropped = None
-        if len(self) >= self.most:
+        if len(self) >= self.max_items:
             other = max(self.waiting, key=lambda one: len(self.waiting[one]))
             if len(self.waiting[other]) <= len(mine) + 1:
                 return item
@@ -51,7 +51,7 @@ class FairQueue(Generic[Item]):
         """Note what a client used."""
         now = time.monotonic()
         self.used[client] = (self._use(client, now) + seconds, now)
-        if len(self.used) > KNOWN:
+        if len(self.used) > MAX_CLIENTS:
             del self.used[min(self.used, key=lambda one: self._use(one, now))]
 
     def clear(self) -> list[Item]:
@@ -62,4 +62,4 @@ class FairQueue(Generic[Item]):
 
     def _use(self, client: str, now: float) -> float:
         seconds, then = self.used.get(client, (0.0, now))
-        return float(seconds * 0.5 ** ((now - then) / HALVED))
+        return float(seconds * 0.5 ** ((now - then) / HALF_LIFE_SECONDS))

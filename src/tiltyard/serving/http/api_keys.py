@@ -24,7 +24,7 @@ def add(path: Path, name: str) -> str:
         hint = f"choose another name, or take out its line: {path}"
         raise WorkspaceError(f"{path}: {name} has a key already, which cannot be shown again", hint)
     key = secrets.token_urlsafe(32)
-    lines = [f"{who} {kept}" for who, kept in {**known, name: _hash(key)}.items()]
+    lines = [f"{who} {kept}" for who, kept in {**known, name: _digest(key)}.items()]
     files.write_text(path, "\n".join([*lines, ""]))
     return key
 
@@ -46,15 +46,15 @@ def read(path: Path) -> dict[str, str]:
     return found
 
 
-def holder(known: dict[str, str], key: str) -> str:
+def find_name(known: dict[str, str], key: str) -> str:
     """Return the owner of a key, or an empty text; it takes as long for any key."""
-    hashed, found = _hash(key), ""
+    hashed, found = _digest(key), ""
     for name, kept in known.items():
         if hmac.compare_digest(hashed, kept):
             found = name
     return found
 
 
-def _hash(key: str) -> str:
+def _digest(key: str) -> str:
     """A key is random and long: there is nothing to guess that a slow hash would protect."""
     return hashlib.sha256(key.encode()).hexdigest()

@@ -14,12 +14,12 @@ import numpy as np
 
 from tiltyard.modeling.inference.reference import distance, from_instances
 from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.traffic.queue import TOLD
-from tiltyard.serving.traffic.recorder import RecordedAnswer
+from tiltyard.serving.traffic.queue import LOG_INTERVAL_SECONDS
+from tiltyard.serving.traffic.recorder import RecordedPrediction
 
-ROWS = 2000  # of each model: the latest of what was recorded
+MAX_ROWS = 2000  # of each model: the latest of what was recorded
 MIN_ROWS = 200  # of less, chance alone moves the index too far
-EVERY = 15.0  # seconds
+MEASURE_SECONDS = 15.0  # seconds
 
 log = logging.getLogger("bentoml.tiltyard")
 Gauge = Callable[[tuple[str, str, str], float], None]  # by model, version and feature
@@ -30,52 +30,52 @@ class DriftGauges:
 
     def __init__(self, gauge: Gauge) -> None:
         self.gauge = gauge
-        self.seen: dict[str, tuple[LoadedModel, dict[str, deque[Any]]]] = {}
-        self.fresh: set[str] = set()
+        self.samples: dict[str, tuple[LoadedModel, dict[str, deque[Any]]]] = {}
+        self.changed: set[str] = set()
         self.lock = threading.Lock()
-        self.told = -TOLD
+        self.last_logged = -LOG_INTERVAL_SECONDS
 
     def start(self) -> None:
         """Measure until the process ends."""
         threading.Thread(target=self._run, name="drift", daemon=True).start()
 
-    def see(self, told: RecordedAnswer) -> None:
+    def observe(self, prediction: RecordedPrediction) -> None:
         """Take up what a request brought; what cannot be looked at is recorded all the same."""
         try:
-            self._take(told)
+            self._add(prediction)
         except Exception as error:  # noqa: BLE001 - the record must not lack it for that
-            self._tell(error)
+            self._log_failure(error)
 
-    def _take(self, told: RecordedAnswer) -> None:
+    def _add(self, prediction: RecordedPrediction) -> None:
         """Take it up; of another version than before nothing else is kept."""
-        model, task = told.model, told.model.task
-        if told.arm != "champion" or not model.reference:
+        model, task = prediction.model, prediction.model.task
+        if prediction.arm != "champion" or not model.reference:
             return
-        brought = told.looked or _looked_at(model, told.instances)
+        brought = prediction.drift_values or _drift_values(model, prediction.instances)
         with self.lock:
-            before, columns = self.seen.get(task, (model, {}))
+            before, columns = self.samples.get(task, (model, {}))
             if before.version != model.version:
-                self._forget(before)
+                self._clear(before)
                 columns = {}
             for name, values in brought.items():
-                columns.setdefault(name, deque(maxlen=ROWS)).extend(values)
-            self.seen[task] = model, columns
-            self.fresh.add(task)
+                columns.setdefault(name, deque(maxlen=MAX_ROWS)).extend(values)
+            self.samples[task] = model, columns
+            self.changed.add(task)
 
     def measure(self) -> None:
         """Set the gauges of models that were asked since the last time."""
         with self.lock:
             due = [
                 (model, name, np.array(values))
-                for task, (model, columns) in self.seen.items()
+                for task, (model, columns) in self.samples.items()
                 for name, values in columns.items()
-                if task in self.fresh and len(values) >= MIN_ROWS
+                if task in self.changed and len(values) >= MIN_ROWS
             ]
-            self.fresh.clear()
+            self.changed.clear()
         for model, name, values in due:
             self.gauge((model.task, model.version, name), distance(model.reference[name], values).value)
 
-    def _forget(self, model: LoadedModel) -> None:
+    def _clear(self, model: LoadedModel) -> None:
         """Set the gauges of a version that answers no more to NaN; what several processes set cannot be removed."""
         for name in model.reference:
             self.gauge((model.task, model.version, name), math.nan)
@@ -83,16 +83,16 @@ class DriftGauges:
     def _run(self) -> None:
         while True:
             try:
-                time.sleep(EVERY)
+                time.sleep(MEASURE_SECONDS)
                 self.measure()
             except BaseException as error:  # noqa: BLE001 - the next look may succeed; no answer depends on it
-                self._tell(error)
+                self._log_failure(error)
 
-    def _tell(self, error: BaseException) -> None:
-        if time.monotonic() - self.told >= TOLD:
-            self.told = time.monotonic()
+    def _log_failure(self, error: BaseException) -> None:
+        if time.monotonic() - self.last_logged >= LOG_INTERVAL_SECONDS:
+            self.last_logged = time.monotonic()
             log.error("drift: %s: %s", type(error).__name__, error)
 
 
-def _looked_at(model: LoadedModel, instances: list[Any]) -> dict[str, list[Any]]:
+def _drift_values(model: LoadedModel, instances: list[Any]) -> dict[str, list[Any]]:
     return {name: values.tolist() for name, values in from_instances(model.predictor.encoder, instances).items()}

@@ -14,33 +14,33 @@ from starlette.routing import Route
 
 from tiltyard.serving.http.routing import METHODS, allow
 
-KEPT = 1.0  # seconds in which all hear the same figures
-PATHS = {"/livez", "/healthz", "/readyz", "/metrics"}  # BentoML's own words, where it stands before us
+CACHE_SECONDS = 1.0  # seconds in which all hear the same figures
+MONITORING_PATHS = {"/livez", "/healthz", "/readyz", "/metrics"}  # BentoML's own words, where it stands before us
 
 
 def routes() -> list[Route]:
     """The paths that need no key."""
-    asked = {"/livez": _lives, "/healthz": _lives, "/readyz": _is_ready, "/metrics": MetricsText().answer}
+    asked = {"/livez": _live, "/healthz": _live, "/readyz": _ready, "/metrics": MetricsEndpoint().answer}
     return [Route(path, allow("GET", handler), methods=METHODS) for path, handler in asked.items()]
 
 
-async def _lives(_: Request) -> Response:
+async def _live(_: Request) -> Response:
     return PlainTextResponse("\n")
 
 
-async def _is_ready(request: Request) -> Response:
+async def _ready(request: Request) -> Response:
     """Return 200 if this worker has models and looked lately whether there are others; the text says when it did."""
     state = request.app.state
-    text = f"champions were looked at {state.keeper.age:.1f} seconds ago\n" if state.keeper else "\n"
+    text = f"champions were looked at {state.watcher.age:.1f} seconds ago\n" if state.watcher else "\n"
     return PlainTextResponse(text, 200 if is_ready(state) else 503)
 
 
 def is_ready(state: Any) -> bool:
     """Return whether requests should come to this worker. Without a keeper it serves fixed packages."""
-    return bool(state.models) and not (state.keeper and state.keeper.stale)
+    return bool(state.models) and not (state.watcher and state.watcher.is_stale)
 
 
-class MetricsText:
+class MetricsEndpoint:
     """What /metrics answers, written once for all who ask within a second: it takes milliseconds for many models."""
 
     def __init__(self) -> None:
@@ -55,8 +55,8 @@ class MetricsText:
             async with self.writing:
                 if not self._fresh:
                     begun = time.monotonic()
-                    self.content = await anyio.to_thread.run_sync(_written, limiter=self.thread)
-                    self.until = begun + KEPT
+                    self.content = await anyio.to_thread.run_sync(_render, limiter=self.thread)
+                    self.until = begun + CACHE_SECONDS
         return Response(self.content, media_type=CONTENT_TYPE_LATEST)
 
     @property
@@ -64,7 +64,7 @@ class MetricsText:
         return time.monotonic() < self.until
 
 
-def _written() -> bytes:
+def _render() -> bytes:
     import prometheus_client as prometheus
     from prometheus_client import multiprocess
 

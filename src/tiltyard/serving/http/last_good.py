@@ -21,9 +21,9 @@ from tiltyard.errors import PackageError
 from tiltyard.modeling.inference.predictor import version as version_of
 from tiltyard.registry import manifest, rollout
 
-SHARE = 0.1  # of the free disk space that a copy may take: in a container it may be a few megabytes of memory
-ABANDONED = 3600.0  # seconds after which a half-written copy is what a kill left
-KEPT = 2  # copies of a task: another worker may still be opening the one before
+MAX_DISK_SHARE = 0.1  # of the free disk space that a copy may take: in a container it may be a few megabytes of memory
+ABANDONED_SECONDS = 3600.0  # seconds after which a half-written copy is what a kill left
+COPIES_KEPT = 2  # copies of a task: another worker may still be opening the one before
 
 VERSION = re.compile(rollout.VERSION)
 
@@ -35,7 +35,7 @@ class LastGood:
         self.folder = folder
 
     @classmethod
-    def read(cls, root: Path, environment: Mapping[str, str] = os.environ) -> LastGood | None:
+    def from_environment(cls, root: Path, environment: Mapping[str, str] = os.environ) -> LastGood | None:
         """Return it as the environment of the service says, or None if the service has no folder to write to."""
         if folder := environment.get("TILTYARD_STATE"):
             return cls(Path(folder))
@@ -49,9 +49,9 @@ class LastGood:
 
     def version(self, task: str) -> str | None:
         """Return the version that was served last, if that is known."""
-        return self._known(task)[0]
+        return self._read_saved(task)[0]
 
-    def _known(self, task: str) -> tuple[str | None, str]:
+    def _read_saved(self, task: str) -> tuple[str | None, str]:
         """Return the version that was served last, and the hash of the other files of its package."""
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             found = files.read_json(self._file(task))
@@ -66,13 +66,13 @@ class LastGood:
 
     def folders(self, task: str, root: Path) -> list[Path]:
         """Return where the version that was served last may be opened: its package below `root`, and the copy of it."""
-        version, digest = self._known(task)
+        version, digest = self._read_saved(task)
         if version is None:
             return []
         places = (root / "packages" / task / version, self.copy(task, version))
         return [folder for folder in places if _is_whole(folder, version) and manifest.digest(folder) == digest]
 
-    def keep(self, task: str, version: str, package: Path) -> None:
+    def save(self, task: str, version: str, package: Path) -> None:
         """Copy a package that is served, then name it in the task's file."""
         if not _is_whole(self.copy(task, version), version):
             self._copy(package, self.copy(task, version))
@@ -88,7 +88,7 @@ class LastGood:
         """Copy a package whole or not at all; without room for it, the version alone is kept."""
         target.parent.mkdir(parents=True, exist_ok=True)
         size = sum(path.stat().st_size for path in package.rglob("*"))
-        if size > SHARE * shutil.disk_usage(target.parent).free:
+        if size > MAX_DISK_SHARE * shutil.disk_usage(target.parent).free:
             return
         temporary = target.with_name(f".{target.name}-{uuid.uuid4().hex}")
         temporary.mkdir()
@@ -110,8 +110,8 @@ class LastGood:
             found = sorted((self.folder / task).iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
             copies = [path for path in found if path.name != version and not path.name.startswith(".")]
             halves = [path for path in found if path.name.startswith(".")]
-            old = [path for path in halves if path.stat().st_mtime < time.time() - ABANDONED]
-            for path in [*copies[KEPT - 1 :], *old]:
+            old = [path for path in halves if path.stat().st_mtime < time.time() - ABANDONED_SECONDS]
+            for path in [*copies[COPIES_KEPT - 1 :], *old]:
                 shutil.rmtree(path, ignore_errors=True)
 
 

@@ -12,17 +12,17 @@ from starlette.routing import Route
 
 from tiltyard.serving.http.routing import METHODS, Handler, allow
 
-TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+CONTENT_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 HOME = "index.html"
 # Nothing from elsewhere, nothing written into the page: whatever a model or a card says stays text.
-POLICY = (
+CONTENT_SECURITY_POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; style-src 'self'; script-src 'self'; connect-src 'self'; "
     "base-uri 'none'; frame-ancestors 'none'; form-action 'none'"
 )
 
 
 @dataclass(frozen=True)
-class File:
+class StaticFile:
     """What is sent, and what tells it from what was there before."""
 
     content: bytes
@@ -30,10 +30,10 @@ class File:
     tag: str
 
     @classmethod
-    def read(cls, path: Path) -> File:
+    def read(cls, path: Path) -> StaticFile:
         """Read it once and for all."""
         content = path.read_bytes()
-        return cls(content, TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:16]}"')
+        return cls(content, CONTENT_TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:16]}"')
 
 
 def _path(file: Path) -> str:
@@ -42,20 +42,20 @@ def _path(file: Path) -> str:
 
 
 FILES = {
-    _path(path): File.read(path)
+    _path(path): StaticFile.read(path)
     for path in sorted((Path(__file__).parent / "static").glob("[!.]*"))
-    if path.suffix in TYPES
+    if path.suffix in CONTENT_TYPES
 }
 
 
 def routes() -> list[Route]:
     """One a file."""
-    return [Route(path, allow("GET", _giving(file)), methods=METHODS) for path, file in FILES.items()]
+    return [Route(path, allow("GET", _handler(file)), methods=METHODS) for path, file in FILES.items()]
 
 
-def _giving(file: File) -> Handler:
+def _handler(file: StaticFile) -> Handler:
     """Send the file, or say that the browser has it: it keeps files, and asks each time whether they still hold."""
-    headers = {"etag": file.tag, "cache-control": "no-cache", "content-security-policy": POLICY}
+    headers = {"etag": file.tag, "cache-control": "no-cache", "content-security-policy": CONTENT_SECURITY_POLICY}
 
     async def give(request: Request) -> Response:
         known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tiltyard.serving.http.answered_request import AnsweredRequest
     from tiltyard.serving.http.tracing import Tracer
-    from tiltyard.serving.traffic.recorder import Taken
+    from tiltyard.serving.traffic.recorder import PendingRecord
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 INSTANCES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -37,7 +37,7 @@ class RequestMetrics:
         self.instances = prometheus.Histogram(
             "tiltyard_request_instances", "Instances of a request", model, buckets=INSTANCES, **where
         )
-        self.inside = prometheus.Gauge(
+        self.active = prometheus.Gauge(
             "tiltyard_requests_inside", "Requests that are being answered", multiprocess_mode="livesum", **where
         )
         self.recorded = prometheus.Counter(
@@ -61,40 +61,40 @@ class RequestMetrics:
             **where,
         )
         if watched:
-            self.looked()
-        self.meant: dict[tuple[str, str, int], tuple[Any, Any, Any]] = {}  # finding a label costs more than counting
+            self.champions_checked()
+        self.labelled: dict[tuple[str, str, int], tuple[Any, Any, Any]] = {}  # finding a label costs more than counting
 
-    def count(self, heard: AnsweredRequest, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    def count(self, request: AnsweredRequest, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """Count a request; log and trace it if that is wanted. Its headers say whose trace it is part of."""
-        key = heard.model, heard.version, heard.status
-        if key not in self.meant:
+        key = request.model, request.version, request.status
+        if key not in self.labelled:
             names = key[:2]
-            self.meant[key] = (
-                self.requests.labels(*names, str(heard.status)),
+            self.labelled[key] = (
+                self.requests.labels(*names, str(request.status)),
                 self.seconds.labels(*names),
                 self.instances.labels(*names),
             )
-        requests, seconds, instances = self.meant[key]
+        requests, seconds, instances = self.labelled[key]
         requests.inc()
-        seconds.observe(heard.seconds)
-        if heard.instances:
-            instances.observe(heard.instances)
+        seconds.observe(request.seconds)
+        if request.instances:
+            instances.observe(request.instances)
         if self.log:
-            line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **heard._asdict()}
+            line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **request._asdict()}
             # In ASCII: a terminal would obey control characters that a client sends, and show text in another order.
             sys.stdout.buffer.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
             sys.stdout.buffer.flush()
         if self.tracer:
-            self.tracer.tell(heard, headers)
+            self.tracer.record(request, headers)
 
-    def told(self, told: Taken, outcome: str) -> None:
+    def count_recorded(self, record: PendingRecord, outcome: str) -> None:
         """Count what became of an answer for the record."""
-        self.recorded.labels(told.model.task, told.model.version, told.arm, outcome).inc()
+        self.recorded.labels(record.model.task, record.model.version, record.arm, outcome).inc()
 
-    def looked(self) -> None:
+    def champions_checked(self) -> None:
         """Set that the worker looked at the champions now."""
         self.watch.set_to_current_time()
 
-    def drifted(self, labels: tuple[str, str, str], value: float) -> None:
+    def set_drift(self, labels: tuple[str, str, str], value: float) -> None:
         """Set how far a feature lies from the training rows."""
         self.drift.labels(*labels).set(value)

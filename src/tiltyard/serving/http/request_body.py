@@ -13,30 +13,30 @@ from tiltyard.serving.traffic.traffic_split import client
 
 
 @contextlib.asynccontextmanager
-async def received(request: Request, limit: int) -> AsyncIterator[bytes]:
+async def read_body(request: Request, limit: int) -> AsyncIterator[bytes]:
     """Read the body, and stop as soon as it is too large; its bytes count as in use until the block ends."""
     if request.headers.get("content-encoding", "identity") != "identity":
         raise RequestError("unsupported_encoding", "expected a body that is not compressed", status=415)
-    guard: AdmissionControl = request.app.state.guard
+    admission: AdmissionControl = request.app.state.admission
     body, who = bytearray(), client(request.scope)
     try:
-        if declared(request) > limit:
+        if declared_length(request) > limit:
             raise _too_large(limit)
         async for chunk in request.stream():
-            guard.buffer(len(chunk), who)
+            admission.buffer(len(chunk), who)
             body += chunk
             if len(body) > limit:
                 raise _too_large(limit)
         yield bytes(body)
     finally:
-        guard.buffer(-len(body), who)
+        admission.buffer(-len(body), who)
 
 
 def _too_large(limit: int) -> RequestError:
     return RequestError("body_too_large", f"expected at most {limit} bytes", status=413)
 
 
-def declared(request: Request) -> int:
+def declared_length(request: Request) -> int:
     """Return how many bytes a body is said to have; 0 if nothing is said."""
     length = request.headers.get("content-length", "")
     return int(length) if length.isdecimal() and len(length) < 20 else 0

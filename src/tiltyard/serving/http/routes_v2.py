@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from tiltyard.errors import RequestError
 from tiltyard.serving.http.health import is_ready
-from tiltyard.serving.http.routing import METHODS, allow, encoder, handle, json, served, versions
+from tiltyard.serving.http.routing import METHODS, allow, encoder, find_model, json_response, predict, versions
 from tiltyard.serving.requests import v2_codec
 
 
@@ -32,11 +32,11 @@ def routes() -> list[Route]:
 
 async def _server(_: Request) -> Response:
     version = importlib.metadata.version("tiltyard")
-    return json(encoder.encode({"name": "tiltyard", "version": version, "extensions": ["binary_tensor_data"]}))
+    return json_response(encoder.encode({"name": "tiltyard", "version": version, "extensions": ["binary_tensor_data"]}))
 
 
 async def _live(_: Request) -> Response:
-    return json(b'{"live":true,"ready":true}')
+    return json_response(b'{"live":true,"ready":true}')
 
 
 async def _server_is_ready(request: Request) -> Response:
@@ -47,24 +47,24 @@ async def _server_is_ready(request: Request) -> Response:
 
 
 async def _ready(request: Request) -> Response:
-    return json(encoder.encode({"name": served(request).task, "ready": True}))
+    return json_response(encoder.encode({"name": find_model(request).task, "ready": True}))
 
 
 async def _model(request: Request) -> Response:
-    model = served(request)
+    model = find_model(request)
     facts = {
         "name": model.task,
         "versions": versions(request),
         "platform": "onnxruntime_onnx",
-        "inputs": [tensor.described for tensor in model.inputs],
-        "outputs": [tensor.described for tensor in model.outputs],
+        "inputs": [tensor.metadata for tensor in model.inputs],
+        "outputs": [tensor.metadata for tensor in model.outputs],
     }
-    return json(encoder.encode(facts))
+    return json_response(encoder.encode(facts))
 
 
 async def _infer(request: Request) -> Response:
-    done = await handle(request, "v2", request.headers.get(v2_codec.LENGTH))
+    done = await predict(request, "v2", request.headers.get(v2_codec.LENGTH_HEADER))
     if done.json_length is None:
-        return json(done.content)
-    headers = {v2_codec.LENGTH: str(done.json_length)}
+        return json_response(done.content)
+    headers = {v2_codec.LENGTH_HEADER: str(done.json_length)}
     return Response(done.content, headers=headers, media_type="application/octet-stream")

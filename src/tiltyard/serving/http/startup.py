@@ -14,20 +14,22 @@ from tiltyard.serving.http.drift_gauges import DriftGauges
 from tiltyard.serving.http.last_good import LastGood
 from tiltyard.serving.http.prometheus import RequestMetrics
 from tiltyard.serving.http.tracing import Tracer
-from tiltyard.serving.model.loaded_model import LoadedModel, find
+from tiltyard.serving.model.loaded_model import LoadedModel, find_packages
 from tiltyard.serving.traffic.recorder import Recorder
 
 
 def start(app: Starlette, here: Path) -> None:
     """Load and warm every model, so that the worker can take its first request."""
     _load(app, here)
-    log, watched = bool(os.environ.get("TILTYARD_LOG")), app.state.keeper is not None
-    meters = app.state.meters = RequestMetrics(log=log, tracer=Tracer.read(), watched=watched)
-    app.state.guard.meters = meters
+    log, watched = bool(os.environ.get("TILTYARD_LOG")), app.state.watcher is not None
+    metrics = app.state.metrics = RequestMetrics(log=log, tracer=Tracer.from_environment(), watched=watched)
+    app.state.admission.metrics = metrics
     app.state.pool.start()
-    app.state.recorder = recorder = _recorder(meters)
+    app.state.recorder = recorder = _recorder(metrics)
     if recorder:
-        recorder.ask = lambda model, question: app.state.pool.ask(model, question, "shadow", told=True).result()
+        recorder.answer_copy = lambda model, request: app.state.pool.submit(
+            model, request, "shadow", record=True
+        ).result()
     gc.collect()
     gc.freeze()  # what is there now stays: the collector need not look at it
     gc.set_threshold(50_000, 10, 10)
@@ -36,16 +38,16 @@ def start(app: Starlette, here: Path) -> None:
 def end(app: Starlette) -> None:
     """Send what is still to be sent of spans, and end the processes beside this one."""
     app.state.pool.close()
-    if app.state.meters and app.state.meters.tracer:
-        app.state.meters.tracer.end()
+    if app.state.metrics and app.state.metrics.tracer:
+        app.state.metrics.tracer.shutdown()
 
 
-def _recorder(meters: RequestMetrics) -> Recorder | None:
+def _recorder(metrics: RequestMetrics) -> Recorder | None:
     """Record what the environment wants, and measure how far it lies from the training rows."""
-    recorder = Recorder.read()
+    recorder = Recorder.from_environment()
     if recorder:
-        recorder.counted, drift = meters.told, DriftGauges(meters.drifted)
-        recorder.seen.append(drift.see)
+        recorder.on_outcome, drift = metrics.count_recorded, DriftGauges(metrics.set_drift)
+        recorder.observers.append(drift.observe)
         drift.start()
     return recorder
 
@@ -57,8 +59,8 @@ def _load(app: Starlette, here: Path) -> None:
     """
     named, root = os.environ.get("TILTYARD_PACKAGES", ""), os.environ.get("TILTYARD_CHAMPIONS", "")
     if named or not (root or (here / "champions").is_dir()):
-        folders = map(Path, named.split(os.pathsep)) if named else find(here)
+        folders = map(Path, named.split(os.pathsep)) if named else find_packages(here)
         install(app, [LoadedModel.load(folder) for folder in folders])
     else:
         place, tasks = Path(root or here), os.environ.get("TILTYARD_TASKS", "").split()
-        ChampionWatcher(app, place, tasks, LastGood.read(place)).start()
+        ChampionWatcher(app, place, tasks, LastGood.from_environment(place)).start()

@@ -9,30 +9,30 @@ from typing import TYPE_CHECKING
 
 from tiltyard.errors import PackageError
 from tiltyard.serving.http.answered_request import AnsweredRequest
-from tiltyard.serving.variables import TRACING
+from tiltyard.serving.variables import TRACING_VARIABLES
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
 
-CARRIED = (b"traceparent", b"tracestate")
+TRACE_HEADERS = (b"traceparent", b"tracestate")
 DISABLED = "OTEL_SDK_DISABLED"
-LONGEST = 300  # characters of a path
+MAX_PATH_CHARACTERS = 300  # characters of a path
 
 
-def asked(environment: Mapping[str, str] = os.environ) -> bool:
+def is_enabled(environment: Mapping[str, str] = os.environ) -> bool:
     """Return whether spans are wanted."""
-    return any(environment.get(name) for name in TRACING)
+    return any(environment.get(name) for name in TRACING_VARIABLES)
 
 
-def exporter() -> SpanExporter:
+def create_exporter() -> SpanExporter:
     """Return what sends spans by OTLP over HTTP; it reads the standard variables itself."""
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     except ImportError:
         raise PackageError(
             "spans are asked for; expected opentelemetry-exporter-otlp-proto-http to send them, which is not installed",
-            hint="install it: uv pip install 'tiltyard[tracing]', or unset " + ", ".join(TRACING),
+            hint="install it: uv pip install 'tiltyard[tracing]', or unset " + ", ".join(TRACING_VARIABLES),
         ) from None
     found: SpanExporter = OTLPSpanExporter()
     return found
@@ -50,32 +50,32 @@ class Tracer:
         self.propagator = TraceContextTextMapPropagator()
 
     @classmethod
-    def read(cls, environment: Mapping[str, str] = os.environ) -> Tracer | None:
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Tracer | None:
         """Return one if the environment of the service asks for it."""
-        if not asked(environment):
+        if not is_enabled(environment):
             return None
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-        return cls(BatchSpanProcessor(exporter()))
+        return cls(BatchSpanProcessor(create_exporter()))
 
-    def tell(self, heard: AnsweredRequest, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    def record(self, request: AnsweredRequest, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Make the span of a request that was answered, as part of the trace that the client began, if it did."""
         from opentelemetry.trace import SpanKind, Status, StatusCode
 
         end = time.time_ns()
-        carrier = {name.decode(): value.decode("latin-1") for name, value in headers if name in CARRIED}
+        carrier = {name.decode(): value.decode("latin-1") for name, value in headers if name in TRACE_HEADERS}
         span = self.tracer.start_span(
-            f"{heard.method} {heard.model}".strip(),
+            f"{request.method} {request.model}".strip(),
             self.propagator.extract(carrier),
             kind=SpanKind.SERVER,
-            attributes=_attributes(heard),
-            start_time=end - round(heard.seconds * 1e9),
+            attributes=_attributes(request),
+            start_time=end - round(request.seconds * 1e9),
         )
-        if heard.status >= 500:
+        if request.status >= 500:
             span.set_status(Status(StatusCode.ERROR))
         span.end(end)
 
-    def end(self) -> None:
+    def shutdown(self) -> None:
         """Send what waits to be sent, and no more."""
         self.provider.shutdown()
 
@@ -93,14 +93,14 @@ def _provider() -> TracerProvider:
             os.environ[DISABLED] = disabled
 
 
-def _attributes(heard: AnsweredRequest) -> dict[str, str | int]:
+def _attributes(request: AnsweredRequest) -> dict[str, str | int]:
     """Return what was asked and answered, by the usual names where there are some."""
     return {
-        "http.request.method": heard.method,
-        "url.path": heard.path[:LONGEST],
-        "http.response.status_code": heard.status,
-        "tiltyard.request_id": heard.id,
-        "tiltyard.modeling.models.base": heard.model,
-        "tiltyard.version": heard.version,
-        "tiltyard.instances": heard.instances,
+        "http.request.method": request.method,
+        "url.path": request.path[:MAX_PATH_CHARACTERS],
+        "http.response.status_code": request.status,
+        "tiltyard.request_id": request.id,
+        "tiltyard.model": request.model,
+        "tiltyard.version": request.version,
+        "tiltyard.instances": request.instances,
     }

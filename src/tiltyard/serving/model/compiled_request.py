@@ -25,12 +25,12 @@ from tiltyard.modeling.problems.base import Problem
 if TYPE_CHECKING:
     from tiltyard.modeling.inference.predictor import Predictor
 
-AT_ONCE = 0.001  # seconds that a request may hold up all others
-MOST_KNOWN = 1024  # values of a column that are remembered
-SMALL_BATCH = 8  # rows; of more, numpy makes less work
-Known = Mapping[tuple[type, object], Sequence[float]]  # the features of a name or code, by its type and itself
-LONGEST = 64  # characters of a value that is
-UNKNOWN = 64  # values of a request that may be read anew here: that costs a hundred times as much
+MAX_INLINE_SECONDS = 0.001  # seconds that a request may hold up all others
+MAX_CACHED_VALUES = 1024  # values of a column that are remembered
+MAX_SMALL_BATCH = 8  # rows; of more, numpy makes less work
+CachedFeatures = Mapping[tuple[type, object], Sequence[float]]  # the features of a name or code, by its type and itself
+MAX_CACHED_CHARACTERS = 64  # characters of a value that is
+MAX_UNCACHED_VALUES = 64  # values of a request that may be read anew here: that costs a hundred times as much
 ESCAPED = re.compile(r'["\\\x00-\x1f]')
 
 encoder = msgspec.json.Encoder()
@@ -58,11 +58,11 @@ class CompiledRequest:
         self.parts = [*_parts(reader)]
         self.small_batch = None if self.bare else _small_batch_encoder(reader, self.parts)
 
-    def answer(self, body: bytes) -> tuple[bytes, int] | None:
+    def respond(self, body: bytes) -> tuple[bytes, int] | None:
         """Return the answer and how many instances it is for; None: go the long way."""
         try:
             instances = self.decoder.decode(body).instances
-            if not 0 < len(instances) <= self.most or self.predictor.seconds(len(instances)) > AT_ONCE:
+            if not 0 < len(instances) <= self.most or self.predictor.seconds(len(instances)) > MAX_INLINE_SECONDS:
                 return None
             features = self._features(instances)
         except (ValueError, RecursionError, RequestError):
@@ -77,7 +77,7 @@ class CompiledRequest:
 
     def _features(self, instances: Sequence[Any]) -> Array | None:
         rows = instances if self.bare else [*map(msgspec.structs.astuple, instances)]
-        if self.small_batch and len(rows) <= SMALL_BATCH and (features := self.small_batch(rows)) is not None:
+        if self.small_batch and len(rows) <= MAX_SMALL_BATCH and (features := self.small_batch(rows)) is not None:
             return features
         if len(self.parts) == 1:
             return self.parts[0].of(rows)
@@ -105,15 +105,15 @@ class ValueCache:
 
     def _read(self, values: Sequence[Any]) -> Array | None:
         """Read some values anew and remember them; if there are more, another way is to read them all."""
-        part = values[:UNKNOWN]
-        found = _parsed(self.column, self.fitted, part)
+        part = values[:MAX_UNCACHED_VALUES]
+        found = _parse(self.column, self.fitted, part)
         for value, row in zip(part, found.tolist(), strict=True):
-            if len(self.known) < MOST_KNOWN and (type(value) is not str or len(value) <= LONGEST):
+            if len(self.known) < MAX_CACHED_VALUES and (type(value) is not str or len(value) <= MAX_CACHED_CHARACTERS):
                 self.known[type(value), value] = row
         return found if len(part) == len(values) else None
 
 
-def shortcut(predictor: Predictor, version: str) -> CompiledRequest | None:
+def compile_request(predictor: Predictor, version: str) -> CompiledRequest | None:
     """Make one, if the problem answers by asking the model once; msgspec takes no name that JSON would escape."""
     usual = type(predictor.encoder.problem).respond is Problem.respond
     named = not any(ESCAPED.search(name) for name in predictor.encoder.columns)
@@ -122,7 +122,7 @@ def shortcut(predictor: Predictor, version: str) -> CompiledRequest | None:
 
 def _body(reader: Encoder) -> Any:
     """Describe the body to msgspec, which then insists on it while it decodes."""
-    wires = [_wire(column) for column in reader.columns.values()]
+    wires = [_json_type(column) for column in reader.columns.values()]
     if reader.bare:
         row = wires[0]
     else:
@@ -133,7 +133,7 @@ def _body(reader: Encoder) -> Any:
     return msgspec.defstruct("Body", [("instances", rows), signature], forbid_unknown_fields=True)
 
 
-def _wire(column: Column) -> Any:
+def _json_type(column: Column) -> Any:
     """Return the type of a value in JSON: lists of numbers, or Any where the column itself looks."""
     kind: Any = float
     for _ in column.plain.shape if column.plain else ():
@@ -144,27 +144,27 @@ def _wire(column: Column) -> Any:
 def _parts(reader: Encoder) -> Iterator[Part]:
     """Put single numbers that stand side by side together: another column of them costs next to nothing."""
     columns = [*enumerate(reader.columns.items())]
-    for plain, group in groupby(columns, lambda one: _single(one[1][1].plain)):
+    for plain, group in groupby(columns, lambda one: _is_scalar(one[1][1].plain)):
         several = [*group]
         if plain:
             first, last = several[0][0], several[-1][0] + 1
             place = None if last - first == len(columns) else slice(first, last)
-            yield Part(place, _side_by_side([column.plain for _, (_, column) in several if column.plain]))
+            yield Part(place, _scalars([column.plain for _, (_, column) in several if column.plain]))
             continue
         for at, (name, column) in several:
-            yield Part(None if reader.bare else at, _reading(column, reader.fitted[name]))
+            yield Part(None if reader.bare else at, _feature_function(column, reader.fitted[name]))
 
 
-def _reading(column: Column, fitted: Fitted) -> Callable[[Sequence[Any]], Array | None]:
+def _feature_function(column: Column, fitted: Fitted) -> Callable[[Sequence[Any]], Array | None]:
     if column.plain:
         return _nested(column.plain)
-    return ValueCache(column, fitted) if column.repeats else partial(_if_brief, column, fitted)
+    return ValueCache(column, fitted) if column.repeats else partial(_parse_if_fast, column, fitted)
 
 
 def _small_batch_encoder(reader: Encoder, parts: Sequence[Part]) -> SmallBatchEncoder | None:
     """Make the way of a few rows, if all columns are single numbers or remembered."""
     memories = {part.place: part.features for part in parts if isinstance(part.features, ValueCache)}
-    found: list[Plain | Known] = []
+    found: list[Plain | CachedFeatures] = []
     for place, column in enumerate(reader.columns.values()):
         if isinstance(memory := memories.get(place), ValueCache):
             found.append(memory.known)
@@ -175,11 +175,11 @@ def _small_batch_encoder(reader: Encoder, parts: Sequence[Part]) -> SmallBatchEn
     return SmallBatchEncoder(found)
 
 
-def _single(plain: Plain | None) -> bool:
+def _is_scalar(plain: Plain | None) -> bool:
     return plain is not None and not plain.shape
 
 
-def _side_by_side(plain: Sequence[Plain]) -> Callable[[Sequence[Any]], Array | None]:
+def _scalars(plain: Sequence[Plain]) -> Callable[[Sequence[Any]], Array | None]:
     low, high = np.array([one.low for one in plain]), np.array([one.high for one in plain])
     return partial(_numbers, shape=(len(plain),), feature=(len(plain),), low=low, high=high)
 
@@ -198,18 +198,18 @@ def _numbers(
     return numbers.astype(np.float32).reshape(len(numbers), *feature)
 
 
-def _if_brief(column: Column, fitted: Fitted, values: Sequence[Any]) -> Array | None:
-    return _parsed(column, fitted, values) if column.seconds(values) < AT_ONCE / 2 else None
+def _parse_if_fast(column: Column, fitted: Fitted, values: Sequence[Any]) -> Array | None:
+    return _parse(column, fitted, values) if column.seconds(values) < MAX_INLINE_SECONDS / 2 else None
 
 
-def _parsed(column: Column, fitted: Fitted, values: Sequence[Any]) -> Array:
+def _parse(column: Column, fitted: Fitted, values: Sequence[Any]) -> Array:
     return column.encode(column.parse(values, ""), fitted)
 
 
 class SmallBatchEncoder:
     """Knows for each column either within what bounds numbers are features as they are, or features by value."""
 
-    def __init__(self, columns: Sequence[Plain | Known]) -> None:
+    def __init__(self, columns: Sequence[Plain | CachedFeatures]) -> None:
         self.columns = [(one.low, one.high, None) if isinstance(one, Plain) else (0.0, 0.0, one) for one in columns]
 
     def __call__(self, rows: Sequence[Sequence[Any]]) -> Array | None:

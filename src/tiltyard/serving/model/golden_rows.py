@@ -14,17 +14,17 @@ from tiltyard.modeling.inference.predictor import Predictor
 if TYPE_CHECKING:
     from tiltyard.preparation.sealed_test import TestPart
 
-ROWS = 16
-RELATIVE = 1e-5
-ABSOLUTE = 1e-7  # what is left of a probability near zero is rounding
+MAX_ROWS = 16
+RELATIVE_TOLERANCE = 1e-5
+ABSOLUTE_TOLERANCE = 1e-7  # what is left of a probability near zero is rounding
 
 
-def choose(predictor: Predictor, test: TestPart, outputs: Array) -> dict[str, Any]:
+def choose_golden_rows(predictor: Predictor, test: TestPart, outputs: Array) -> dict[str, Any]:
     """Choose rows spread over the test part, as a client would send them, with what must be answered.
 
     `outputs` is what evaluation recorded; answers of a model that now gives anything else would prove nothing.
     """
-    chosen = np.unique(np.linspace(0, len(test.number) - 1, ROWS).astype(int))
+    chosen = np.unique(np.linspace(0, len(test.number) - 1, MAX_ROWS).astype(int))
     rows = take(test.rows, chosen)
     again = predictor.condensed(rows, test.truth[chosen])
     if not _same(again, outputs[chosen]):
@@ -44,13 +44,13 @@ def _same(again: Array, recorded: Array) -> bool:
     """Return whether outputs differ by rounding only; answers that are texts may not differ at all."""
     if again.dtype.names:
         return all(np.array_equal(again[name], recorded[name]) for name in again.dtype.names)
-    return np.allclose(again, recorded, RELATIVE, ABSOLUTE)
+    return np.allclose(again, recorded, RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE)
 
 
 def assert_close(expected: Any, received: Any, place: str = "predictions") -> float:
     """Return the largest difference between two answers; refuse any that is more than rounding."""
     if isinstance(expected, float) and isinstance(received, float | int):
-        if not math.isclose(expected, received, rel_tol=RELATIVE, abs_tol=ABSOLUTE):
+        if not math.isclose(expected, received, rel_tol=RELATIVE_TOLERANCE, abs_tol=ABSOLUTE_TOLERANCE):
             raise PackageError(f"{place}: expected {expected:g} as in the evaluation; the package answers {received:g}")
         return abs(expected - received)
     if type(expected) is not type(received):

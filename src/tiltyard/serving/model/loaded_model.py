@@ -13,8 +13,8 @@ from tiltyard import files
 from tiltyard.errors import PackageError
 from tiltyard.modeling.inference.predictor import Predictor, version
 from tiltyard.registry import manifest
-from tiltyard.serving.model.compiled_request import CompiledRequest, shortcut
-from tiltyard.serving.model.tensors import Tensor, answered, asked
+from tiltyard.serving.model.compiled_request import CompiledRequest, compile_request
+from tiltyard.serving.model.tensors import Tensor, input_tensors, output_tensors
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class LoadedModel:
             schema,
             Predictor.load(folder),
             card.read_text(encoding="utf-8") if card.is_file() else "",
-            _read(folder / "reference.json"),
-            _rows(schema, folder / "golden.json"),
+            _read_json(folder / "reference.json"),
+            _background_rows(schema, folder / "golden.json"),
             folder.absolute(),
         )
-        served.answers([schema["example"]])
+        served.predict_each_way([schema["example"]])
         served.predictor.seconds(1)  # measured before the first request has to wait for it
         return served
 
@@ -68,17 +68,17 @@ class LoadedModel:
     @cached_property
     def inputs(self) -> list[Tensor]:
         """What it reads, for clients that send arrays."""
-        return asked(self.predictor.encoder)
+        return input_tensors(self.predictor.encoder)
 
     @cached_property
     def outputs(self) -> list[Tensor]:
         """What it gives them."""
-        return answered(self.schema)
+        return output_tensors(self.schema)
 
     @cached_property
-    def shortcut(self) -> CompiledRequest | None:
+    def compiled_request(self) -> CompiledRequest | None:
         """The way of usual requests, if there is one for this problem."""
-        return shortcut(self.predictor, self.version)
+        return compile_request(self.predictor, self.version)
 
     @property
     def max_body_bytes(self) -> int:
@@ -86,10 +86,12 @@ class LoadedModel:
         limit: int = self.schema["limits"]["max_body_bytes"]
         return limit
 
-    def answers(self, instances: list[Any]) -> list[list[Any]]:
+    def predict_each_way(self, instances: list[Any]) -> list[list[Any]]:
         """Answer in each way that there is: whoever proves or warms a model means what its clients will have."""
         found = [self.predict(instances)]
-        if self.shortcut and (short := self.shortcut.answer(msgspec.json.encode({"instances": instances}))):
+        if self.compiled_request and (
+            short := self.compiled_request.respond(msgspec.json.encode({"instances": instances}))
+        ):
             found.append(msgspec.json.decode(short[0])["predictions"])
         return found
 
@@ -98,18 +100,18 @@ class LoadedModel:
         return self.predictor.predict(instances)
 
 
-def _rows(schema: dict[str, Any], path: Path) -> list[Any]:
+def _background_rows(schema: dict[str, Any], path: Path) -> list[Any]:
     """Read golden rows of a table; those of pictures are large, and nothing is explained against them."""
-    rows: list[Any] = _read(path).get("instances", []) if schema["instance"].get("type") == "object" else []
+    rows: list[Any] = _read_json(path).get("instances", []) if schema["instance"].get("type") == "object" else []
     return rows
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = files.read_json(path) if path.is_file() else {}
     return found
 
 
-def find(root: Path) -> list[Path]:
+def find_packages(root: Path) -> list[Path]:
     """List all packages of a folder."""
     found = sorted(path.parent for path in (root / "packages").glob("[!.]*/[!.]*/schema.json"))
     if not found:

@@ -18,8 +18,8 @@ DTYPES = {  # of the Open Inference Protocol, as numpy reads them from bytes
     **{f"{kind}{bits}": f"<{kind[0].lower()}{bits // 8}" for kind in ("UINT", "INT") for bits in (8, 16, 32, 64)},
     **{f"FP{bits}": f"<f{bits // 8}" for bits in (16, 32, 64)},
 }
-PLAIN = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "string": "BYTES"}
-OF_PYTHON = {bool: "BOOL", int: "INT64", float: "FP64", str: "BYTES"}
+DATATYPES = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "string": "BYTES"}
+PYTHON_DATATYPES = {bool: "BOOL", int: "INT64", float: "FP64", str: "BYTES"}
 
 
 @dataclass(frozen=True)
@@ -31,17 +31,17 @@ class Tensor:
     shape: tuple[int, ...]
 
     @property
-    def described(self) -> Json:
+    def metadata(self) -> Json:
         """What the protocol says of it; rows are as many as one likes."""
         return {"name": self.name, "datatype": self.datatype, "shape": [-1, *self.shape]}
 
 
-def asked(encoder: Encoder) -> list[Tensor]:
+def input_tensors(encoder: Encoder) -> list[Tensor]:
     """Return what a model reads: a tensor a column."""
     return [Tensor(name, *_kind(column.json_schema())) for name, column in encoder.columns.items()]
 
 
-def answered(schema: Json) -> list[Tensor]:
+def output_tensors(schema: Json) -> list[Tensor]:
     """Return what a model gives: a tensor, or one for each property of an answer."""
     prediction = schema["prediction"]
     parts = prediction.get("properties", {"prediction": prediction})
@@ -54,36 +54,36 @@ def _kind(schema: Json) -> tuple[str, tuple[int, ...]]:
         if key in schema:
             return _kind(schema[key][0])
     if "enum" in schema:
-        return OF_PYTHON[type(next(value for value in schema["enum"] if value is not None))], ()
+        return PYTHON_DATATYPES[type(next(value for value in schema["enum"] if value is not None))], ()
     if schema["type"] == "array":
         datatype, shape = _kind(schema["items"])
         return datatype, (schema["minItems"], *shape)
     if schema["type"] == "object":  # of numbers by name
         return "FP64", (len(schema["properties"]),)
     kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    return PLAIN[next(kind for kind in kinds if kind != "null")], ()
+    return DATATYPES[next(kind for kind in kinds if kind != "null")], ()
 
 
-def insist(wanted: Sequence[Tensor], given: Sequence[tuple[str, Sequence[int]]]) -> None:
+def check_inputs(wanted: Sequence[Tensor], given: Sequence[tuple[str, Sequence[int]]]) -> None:
     """Refuse tensors that a model does not read, each known by its name and shape, before any array is made of them."""
     left = {tensor.name: tensor for tensor in wanted}
     for name, shape in given:
         if name in left:
-            _insist_on_shape(left.pop(name), shape)
+            _check_shape(left.pop(name), shape)
         elif any(tensor.name == name for tensor in wanted):
             raise RequestError("wrong_type", "expected each input once", f"inputs.{name}")
         else:
             raise RequestError("unknown_field", f"expected {', '.join(one.name for one in wanted)}", f"inputs.{name}")
 
 
-def _insist_on_shape(tensor: Tensor, shape: Sequence[int]) -> None:
+def _check_shape(tensor: Tensor, shape: Sequence[int]) -> None:
     """A 1 at the end of a shape, or before it, says nothing."""
-    if not shape or not _alike(shape[1:], tensor.shape):
+    if not shape or not _same_shape(shape[1:], tensor.shape):
         text = f"expected the shape {[-1, *tensor.shape]}; received {[*shape]}"
         raise RequestError("wrong_shape", text, f"inputs.{tensor.name}")
 
 
-def columns_of(wanted: Sequence[Tensor], arrays: dict[str, Array]) -> dict[str, list[Any]]:
+def to_columns(wanted: Sequence[Tensor], arrays: dict[str, Array]) -> dict[str, list[Any]]:
     """Return the columns that arrays hold, as a client of JSON would send their values."""
     names = [tensor.name for tensor in wanted]
     if strange := arrays.keys() - {*names}:
@@ -101,14 +101,14 @@ def columns_of(wanted: Sequence[Tensor], arrays: dict[str, Array]) -> dict[str, 
 
 def _values(tensor: Tensor, array: Array) -> list[Any]:
     """Return the rows of one array."""
-    _insist_on_shape(tensor, array.shape)
+    _check_shape(tensor, array.shape)
     if array.dtype.kind == "f" and not tensor.shape and np.isnan(array).any():  # a missing value, as arrays have it
         return [None if value != value else value for value in array.reshape(-1).tolist()]  # noqa: PLR0124 - NaN
     values: list[Any] = array.reshape(len(array), *tensor.shape).tolist()
     return values
 
 
-def _alike(given: Sequence[int], wanted: Sequence[int]) -> bool:
+def _same_shape(given: Sequence[int], wanted: Sequence[int]) -> bool:
     return [size for size in given if size != 1] == [size for size in wanted if size != 1]
 
 

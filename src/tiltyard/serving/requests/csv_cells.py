@@ -27,7 +27,7 @@ def read(text: str, names: Mapping[str, bool], most: int, dialect: Dialect) -> C
 
     Reading stops behind the last row that may be answered.
     """
-    delimiter, places, rows = _headed(text, names, dialect)
+    delimiter, places, rows = _read_header(text, names, dialect)
     width, found = len(places), list[list[str]]()
     for row in rows:
         if not row:
@@ -45,24 +45,24 @@ def read(text: str, names: Mapping[str, bool], most: int, dialect: Dialect) -> C
         cells = [row[place] for row in found]
         if not blanks and missing.isdisjoint(cells):
             return cells
-        return _bare([None if cell.strip() in missing else cell for cell in cells])
+        return _strip_leading_blanks([None if cell.strip() in missing else cell for cell in cells])
 
     cells = {name: column(places[name]) for name in names}
     if not dialect.thousands and ('"' if delimiter == "," else ",") not in text:  # no cell holds a comma
         return cells
-    meanings = _meanings({name: column(place) for name, place in places.items()}, dialect, delimiter)
+    meanings = _number_styles({name: column(place) for name, place in places.items()}, dialect, delimiter)
     numbers = [name for name, number in names.items() if number and name in meanings]
-    return {**cells, **{name: _plain(cells[name], meanings[name]) for name in numbers}}
+    return {**cells, **{name: _to_python_numbers(cells[name], meanings[name]) for name in numbers}}
 
 
-def _bare(cells: list[Any]) -> list[Any]:
+def _strip_leading_blanks(cells: list[Any]) -> list[Any]:
     """Trim cells that all begin with a blank: it stands behind the delimiter and belongs to no value."""
     if all(cell.startswith(" ") for cell in cells if cell is not None):
         return [cell and cell.strip() for cell in cells]
     return cells
 
 
-def _headed(text: str, names: Collection[str], dialect: Dialect) -> tuple[str, dict[str, int], Any]:
+def _read_header(text: str, names: Collection[str], dialect: Dialect) -> tuple[str, dict[str, int], Any]:
     """Return the delimiter by which the header holds all names, the place of each, and the rows that follow."""
     first: tuple[str, dict[str, int], Any] | None = None
     for delimiter in [dialect.delimiter] if dialect.delimiter else DELIMITERS:
@@ -79,25 +79,25 @@ def _headed(text: str, names: Collection[str], dialect: Dialect) -> tuple[str, d
     raise RequestError("missing_field", f"expected the columns {', '.join(names)}", lost)
 
 
-def _meanings(cells: Cells, dialect: Dialect, delimiter: str) -> dict[str, ColumnType]:
+def _number_styles(cells: Cells, dialect: Dialect, delimiter: str) -> dict[str, ColumnType]:
     """Return how numbers are written in columns, where all columns together show what their commas and points mean."""
     known = styles(dialect, delimiter)
     present = {name: [cell.strip() for cell in column if cell] for name, column in cells.items()}
     left = {
-        name: [] if any(map(CODE.match, column)) else [one for one in known if _holds(known[one], column)]
+        name: [] if any(map(CODE.match, column)) else [one for one in known if _matches(known[one], column)]
         for name, column in present.items()
         if column
     }
     return {name: known[style] for name, style in choose(left).items() if style in known}
 
 
-def _holds(meaning: ColumnType, cells: list[str]) -> bool:
+def _matches(meaning: ColumnType, cells: list[str]) -> bool:
     if meaning.kind == "truth":
         return all(cell in TRUTHS for cell in cells)
     return all(map(re.compile(meaning.pattern).search, cells))
 
 
-def _plain(cells: list[Any], meaning: ColumnType) -> list[Any]:
+def _to_python_numbers(cells: list[Any], meaning: ColumnType) -> list[Any]:
     """Write numbers as Python does."""
     if meaning.plain or meaning.kind == "truth":
         return cells

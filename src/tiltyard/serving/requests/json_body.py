@@ -9,21 +9,21 @@ import msgspec
 
 from tiltyard.errors import RequestError, shown
 
-NO_NUMBER = re.compile(rb"[\[:,\s]-?(NaN|Infinity)\b")
+NON_FINITE = re.compile(rb"[\[:,\s]-?(NaN|Infinity)\b")
 EXPLAIN = "explain"
 EXPECTED = 'expected {"instances": [...]}'
 
 decoder = msgspec.json.Decoder()
 
 
-def decoded(body: bytes) -> object:
+def decode(body: bytes) -> object:
     """Decode JSON; its type is not asked for, as TensorFlow Serving does not: plain `curl -d` works."""
     try:
         return decoder.decode(body)
     except RecursionError:
         raise RequestError("malformed_json", "nested too deeply") from None
     except ValueError as error:  # msgspec's own error and a bad UTF-8 string are both of this kind
-        if NO_NUMBER.search(body):
+        if NON_FINITE.search(body):
             raise RequestError("not_finite", "expected finite numbers: JSON has no NaN and no Infinity") from None
         raise RequestError("malformed_json", f"expected JSON: {error}") from None
 
@@ -36,12 +36,12 @@ class PredictRequest(NamedTuple):
     explain: bool = False
 
 
-def asked(body: bytes, single: str = "") -> PredictRequest:
+def parse_json(body: bytes, single: str = "") -> PredictRequest:
     """Read a request. `single` is the column whose value is the instance, where there is but one.
 
     The one other key of the convention names the default signature; `explain` is ours.
     """
-    content = decoded(body)
+    content = decode(body)
     if not isinstance(content, dict):
         raise RequestError("wrong_type", EXPECTED)
     for key in content:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 
-class Question(msgspec.Struct, frozen=True):
+class RequestMessage(msgspec.Struct, frozen=True):
     """What a client sent, and by which protocol: v1 or v2."""
 
     protocol: str
@@ -16,12 +16,12 @@ class Question(msgspec.Struct, frozen=True):
     json_length: str | None = None  # of v2: how much of the body is JSON
 
 
-class Answer(msgspec.Struct, frozen=True, tag=True):
+class ResponseMessage(msgspec.Struct, frozen=True, tag=True):
     """The body of an answer, and what is counted and recorded of it."""
 
     content: bytes
     count: int  # of instances
     ms: float  # of a processor
     json_length: int | None = None
-    told: bytes = b""  # instances and predictions as JSON, where they are to be recorded
-    looked: dict[str, list[Any]] | None = None  # at the instances, for drift, where they were files
+    recorded: bytes = b""  # instances and predictions as JSON, where they are to be recorded
+    drift_values: dict[str, list[Any]] | None = None  # at the instances, for drift, where they were files

@@ -12,78 +12,80 @@ import msgspec
 
 from tiltyard.modeling.inference.reference import from_instances
 from tiltyard.modeling.problems.base import Problem
-from tiltyard.serving.model.compiled_request import AT_ONCE
+from tiltyard.serving.model.compiled_request import MAX_INLINE_SECONDS
 from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.model.tensors import columns_of, from_predictions
+from tiltyard.serving.model.tensors import from_predictions, to_columns
 from tiltyard.serving.requests import attributions, table_body, v2_codec
-from tiltyard.serving.requests.json_body import PredictRequest, asked
-from tiltyard.serving.requests.message import Answer, Question
+from tiltyard.serving.requests.json_body import PredictRequest, parse_json
+from tiltyard.serving.requests.message import RequestMessage, ResponseMessage
 
-LARGE = 16_384  # bytes of JSON that are decoded before anything is known of them
-LARGE_V2 = 2048  # of a request of V2: making arrays of its tensors costs more for each byte
+MAX_INLINE_BYTES = 16_384  # bytes of JSON that are decoded before anything is known of them
+MAX_INLINE_V2_BYTES = 2048  # of a request of V2: making arrays of its tensors costs more for each byte
 
 encoder = msgspec.json.Encoder()
 
 
-class Read(NamedTuple):
-    """A question that was understood."""
+class ParsedRequest(NamedTuple):
+    """A request that was understood."""
 
-    asked: PredictRequest
-    infer: v2_codec.Infer | None = None  # of v2
+    request: PredictRequest
+    infer: v2_codec.InferRequest | None = None  # of v2
 
 
-def read(model: LoadedModel, question: Question) -> Read:
+def parse(model: LoadedModel, request: RequestMessage) -> ParsedRequest:
     """Understand the body of a request, or refuse it."""
     reader = model.predictor.encoder
-    if question.protocol == "v2":
-        infer, arrays = v2_codec.read(question.body, question.json_length, model.inputs)
-        return Read(PredictRequest(reader.joined(columns_of(model.inputs, arrays))), infer)
-    if question.type in table_body.KINDS:
-        return Read(PredictRequest(table_body.rows_from_table(reader, question.body, question.type)))
-    return Read(asked(question.body, next(iter(reader.columns)) if reader.bare else ""))
+    if request.protocol == "v2":
+        infer, arrays = v2_codec.parse(request.body, request.json_length, model.inputs)
+        return ParsedRequest(PredictRequest(reader.joined(to_columns(model.inputs, arrays))), infer)
+    if request.type in table_body.MEDIA_TYPES:
+        return ParsedRequest(PredictRequest(table_body.rows_from_table(reader, request.body, request.type)))
+    return ParsedRequest(parse_json(request.body, next(iter(reader.columns)) if reader.bare else ""))
 
 
-def small(question: Question) -> bool:
+def is_small(request: RequestMessage) -> bool:
     """Whether a body costs so little to decode that it may be decoded at once."""
-    if question.protocol == "v2":
-        return len(question.body) < LARGE_V2
-    return len(question.body) < LARGE and question.type not in table_body.KINDS
+    if request.protocol == "v2":
+        return len(request.body) < MAX_INLINE_V2_BYTES
+    return len(request.body) < MAX_INLINE_BYTES and request.type not in table_body.MEDIA_TYPES
 
 
-def brief(model: LoadedModel, question: Question, found: Read) -> bool:
+def is_fast(model: LoadedModel, request: RequestMessage, found: ParsedRequest) -> bool:
     """Whether all that is asked takes less than a millisecond, by what was measured of model and columns."""
-    instances = found.asked.instances
+    instances = found.request.instances
     if not isinstance(instances, list):  # it is refused
         return True
-    if found.asked.explain:
-        attributions.refuse(model, instances)
+    if found.request.explain:
+        attributions.check(model, instances)
         return False
     columns = model.predictor.encoder.columns.values()
     usual = type(model.predictor.encoder.problem).respond is Problem.respond
     if not usual or any(column.decodes(instances) for column in columns):
         return False
-    reading = len(question.body) * max(column.seconds_a_byte for column in columns)
-    return reading + model.predictor.seconds(len(instances)) < AT_ONCE
+    reading = len(request.body) * max(column.seconds_a_byte for column in columns)
+    return reading + model.predictor.seconds(len(instances)) < MAX_INLINE_SECONDS
 
 
-def answer(model: LoadedModel, found: Read, *, told: bool) -> Answer:
+def respond(model: LoadedModel, found: ParsedRequest, *, record: bool) -> ResponseMessage:
     """Answer what was understood; `told` asks for what is recorded of it."""
-    instances, begun = found.asked.instances, time.thread_time()
-    if found.asked.explain:
-        attributions.refuse(model, instances)
+    instances, begun = found.request.instances, time.thread_time()
+    if found.request.explain:
+        attributions.check(model, instances)
     predictions = model.predict(instances)
     ms = 1000 * (time.thread_time() - begun)
     if found.infer:
         outputs = from_predictions(model.outputs, predictions)
         content, length = v2_codec.write(found.infer, (model.task, model.version), outputs)
     else:
-        content, length = encoder.encode(_v1(model, found.asked, predictions)), None
-    if not told:
-        return Answer(content, len(predictions), ms, length)
-    return Answer(content, len(predictions), ms, length, _told(instances, predictions), _looked(model, instances))
+        content, length = encoder.encode(_v1_body(model, found.request, predictions)), None
+    if not record:
+        return ResponseMessage(content, len(predictions), ms, length)
+    return ResponseMessage(
+        content, len(predictions), ms, length, _recorded(instances, predictions), _drift_values(model, instances)
+    )
 
 
-def _v1(model: LoadedModel, wanted: PredictRequest, predictions: list[Any]) -> dict[str, Any]:
+def _v1_body(model: LoadedModel, wanted: PredictRequest, predictions: list[Any]) -> dict[str, Any]:
     body: dict[str, Any] = {"outputs": _columns(predictions)} if wanted.columns else {"predictions": predictions}
     if wanted.explain:
         body["explanations"] = attributions.attributions(model, wanted.instances, predictions)
@@ -97,7 +99,7 @@ def _columns(predictions: list[Any]) -> Any:
     return {name: [one[name] for one in predictions] for name in predictions[0]}
 
 
-def _looked(model: LoadedModel, instances: Any) -> dict[str, list[Any]] | None:
+def _drift_values(model: LoadedModel, instances: Any) -> dict[str, list[Any]] | None:
     """Look at files here: whoever records an answer may not decode them."""
     encoder = model.predictor.encoder
     if not model.reference or not any(column.decodes(instances) for column in encoder.columns.values()):
@@ -105,7 +107,7 @@ def _looked(model: LoadedModel, instances: Any) -> dict[str, list[Any]] | None:
     return {name: values.tolist() for name, values in from_instances(encoder, instances).items()}
 
 
-def _told(instances: object, predictions: list[Any]) -> bytes:
+def _recorded(instances: object, predictions: list[Any]) -> bytes:
     try:
         return encoder.encode([instances, predictions])
     except (ValueError, TypeError):  # half a character is no UTF-8

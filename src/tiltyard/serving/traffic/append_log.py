@@ -16,16 +16,18 @@ from pathlib import Path
 
 from tiltyard import files
 
-LARGEST = 8_000_000  # bytes of a file; then comes the next
-TOTAL = 256_000_000  # bytes of all that nobody took; more is dropped
-AGAIN = 10.0  # seconds between two looks at whether there is room
+MAX_FILE_BYTES = 8_000_000  # bytes of a file; then comes the next
+MAX_TOTAL_BYTES = 256_000_000  # bytes of all that nobody took; more is dropped
+RETRY_SECONDS = 10.0  # seconds between two looks at whether there is room
 
 
 class AppendLog:
     """What one process adds to one folder."""
 
-    def __init__(self, folder: Path, largest: int = LARGEST, total: int = TOTAL) -> None:
-        self.folder, self.largest, self.total = folder, largest, total
+    def __init__(
+        self, folder: Path, max_file_bytes: int = MAX_FILE_BYTES, max_total_bytes: int = MAX_TOTAL_BYTES
+    ) -> None:
+        self.folder, self.max_file_bytes, self.max_total_bytes = folder, max_file_bytes, max_total_bytes
         self.file: int | None = None
         self.written = 0
         self.full_until = 0.0
@@ -40,7 +42,7 @@ class AppendLog:
             self.close()  # with half a line at its end, which no reader counts
             raise
         self.written += len(line) + 1
-        if self.written >= self.largest:
+        if self.written >= self.max_file_bytes:
             self.close()
         return True
 
@@ -61,8 +63,8 @@ class AppendLog:
         if time.monotonic() < self.full_until:
             return False
         self.folder.mkdir(parents=True, exist_ok=True)
-        if sum(path.stat().st_size for path in _all(self.folder)) >= self.total:
-            self.full_until = time.monotonic() + AGAIN
+        if sum(path.stat().st_size for path in _all(self.folder)) >= self.max_total_bytes:
+            self.full_until = time.monotonic() + RETRY_SECONDS
             return False
         name = f"{time.time_ns()}-{uuid.uuid4().hex[:12]}.jsonl"
         hidden, target = self.folder / f".{name}", self.folder / name
@@ -84,12 +86,12 @@ def _all(folder: Path) -> list[Path]:
     return sorted(folder.glob("[!.]*.jsonl"))
 
 
-def lines(path: Path) -> list[bytes]:
+def read_lines(path: Path) -> list[bytes]:
     """Return the whole lines of a file; a last one without its end is being written, or was torn by a kill."""
     return path.read_bytes().split(b"\n")[:-1]
 
 
-def every(folder: Path) -> Iterator[tuple[Path, bool]]:
+def list_files(folder: Path) -> Iterator[tuple[Path, bool]]:
     """Yield every file, oldest first, and whether it is closed; a closed one is held until the next is asked for."""
     for path in _all(folder):
         with contextlib.suppress(FileNotFoundError), path.open("rb") as file:

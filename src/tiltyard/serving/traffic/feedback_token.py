@@ -22,8 +22,8 @@ from tiltyard.errors import WorkspaceError
 HEADER = b"x-feedback-token"
 TOKEN = re.compile(r"([0-9a-f]{32})\.([0-9]{1,9})\.([0-9a-f]{32})", re.ASCII)
 PATTERN = "^[0-9a-f]{32}\\.[0-9]{1,9}\\.[0-9a-f]{32}$"
-BYTES = 32  # of the secret
-DIGITS = 32  # of a signature: 128 bits
+SECRET_BYTES = 32  # of the secret
+SIGNATURE_DIGITS = 32  # of a signature: 128 bits
 
 log = logging.getLogger("bentoml.tiltyard")
 
@@ -35,26 +35,26 @@ class Claim(NamedTuple):
     instances: int
 
 
-class Tokens:
+class FeedbackTokens:
     """Makes and checks tokens. All workers share the secret, which lies in the folder of the records."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.told = folder, False
+        self.folder, self.logged = folder, False
 
     @cached_property
     def secret(self) -> bytes:
         """The secret, made when it is first needed."""
         return read_secret(self.folder)
 
-    def owner(self, holder: str) -> str:
+    def owner(self, key_name: str) -> str:
         """Return whose an answer is: of a holder of a key always the same, of anyone else a new one for each answer."""
-        return self._signed("key", holder) if holder else secrets.token_hex(DIGITS // 2)
+        return self._signed("key", key_name) if key_name else secrets.token_hex(SIGNATURE_DIGITS // 2)
 
     def issue(self, task: str, request: str, owner: str, count: int) -> str:
         """Return the token of an answer."""
         return f"{owner}.{count}.{self._signed('answer', task, request, owner, str(count))}"
 
-    def claim(self, task: str, request: str, token: str) -> Claim | None:
+    def verify(self, task: str, request: str, token: str) -> Claim | None:
         """Return what a token proves for the answer to a request; None if it is not the token of that answer."""
         if not (parts := TOKEN.fullmatch(token)):
             return None
@@ -62,14 +62,14 @@ class Tokens:
         right = self._signed("answer", task, request, owner, count)
         return Claim(owner, int(count)) if hmac.compare_digest(signature, right) else None
 
-    def tell(self, error: Exception) -> None:
+    def log_failure(self, error: Exception) -> None:
         """Log once that no token can be made: answers are recorded all the same."""
-        if not self.told:
-            self.told = True
+        if not self.logged:
+            self.logged = True
             log.error("recorded answers carry no feedback token: %s", error)
 
     def _signed(self, *words: str) -> str:
-        return hmac.digest(self.secret, "\n".join(words).encode(), hashlib.sha256).hex()[:DIGITS]
+        return hmac.digest(self.secret, "\n".join(words).encode(), hashlib.sha256).hex()[:SIGNATURE_DIGITS]
 
 
 def read_secret(folder: Path) -> bytes:
@@ -77,11 +77,11 @@ def read_secret(folder: Path) -> bytes:
     path = folder / ".secret"
     with files.locked(folder / ".secret.lock"):
         if not path.exists():
-            files.write_private(path, secrets.token_bytes(BYTES), replace=True)
+            files.write_private(path, secrets.token_bytes(SECRET_BYTES), replace=True)
         found = path.read_bytes()
-    if len(found) != BYTES:
+    if len(found) != SECRET_BYTES:
         raise WorkspaceError(
-            f"{path}: expected {BYTES} bytes; received {len(found)}",
+            f"{path}: expected {SECRET_BYTES} bytes; received {len(found)}",
             hint=f"remove it, and a new one is made; feedback to earlier answers is then refused: rm {path}",
         )
     return found

@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-MOST = 10_000  # senders that are remembered; of more the one that was quiet longest is forgotten
+MAX_SENDERS = 10_000  # senders that are remembered; of more the one that was quiet longest is forgotten
 
 
 class RateLimit:
@@ -35,11 +35,11 @@ class RateLimits:
         self.limits, self.clock = limits, clock
         self.senders: OrderedDict[str, list[RateLimit]] = OrderedDict()
 
-    def of(self, sender: str) -> list[RateLimit]:
+    def for_sender(self, sender: str) -> list[RateLimit]:
         """Return the limits of a sender."""
         if sender not in self.senders:
             self.senders[sender] = [RateLimit(*limit, clock=self.clock) for limit in self.limits]
         self.senders.move_to_end(sender)
-        if len(self.senders) > MOST:
+        if len(self.senders) > MAX_SENDERS:
             self.senders.popitem(last=False)
         return self.senders[sender]
