@@ -67,7 +67,7 @@ def test_a_shadow_is_compared_on_the_same_rows(task: Task, tmp_path: Path) -> No
     assert (held.gain.new, held.gain.old) == (0.9, 0.8)
     assert held.gain.low > 0
     assert agreement(found, NEW, OLD) == {"answers": 100, "equal": 0.9}
-    assert "live accuracy 0.9 against the champion's 0.8 by 100 truths of the same answers" in held.describe(task.gate)
+    assert "live accuracy 0.9 against the champion's 0.8 by 100 truths of the same requests" in held.describe(task.gate)
 
 
 def test_a_canary_is_compared_with_other_clients_of_its_time(task: Task, tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_the_report_puts_both_side_by_side(kept: Kept, monkeypatch: pytest.Monke
     assert traffic.traffic(space, task)["report"]["arms"] == []
     watching.poll()
     recorder = app.state.recorder = Recorder(space.records)
-    recorder.answer_copy = random_models.asked_here
+    recorder.predict_shadow = random_models.asked_here
     with TestClient(app) as client:
         for _ in range(5):
             answer = client.post("/v1/models/iris:predict", json={"instances": [random_models.IRIS] * 6})
@@ -148,4 +148,4 @@ def test_the_report_puts_both_side_by_side(kept: Kept, monkeypatch: pytest.Monke
     monkeypatch.chdir(space.root)
     said = CliRunner().invoke(cli, ["traffic", "iris"]).output
     assert "to the same 30 instances" in said
-    assert "by 30 truths of the same answers" in said
+    assert "by 30 truths of the same requests" in said

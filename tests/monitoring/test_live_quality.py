@@ -52,7 +52,7 @@ def test_a_challenger_that_is_worse_live_is_held(rivals: tuple[Workspace, Task, 
     happened(workspace, task, {old: 280, new: 200})
     verdict = promote(workspace, task)
     assert (verdict.verdict, verdict.version) == ("HOLD", new)
-    assert "by 300 truths of the same answers" in verdict.reasons[0]
+    assert "by 300 truths of the same requests" in verdict.reasons[0]
     assert "expected an interval that reaches zero" in verdict.reasons[0]
     assert not judge(workspace, task).told
     champion = Registry(workspace).champion("iris")

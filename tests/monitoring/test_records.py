@@ -40,7 +40,7 @@ SENT: dict[str, list[tuple[Column, list[Any]]]] = {
     "text": [(Text(at_least=1), ["{a}", "some words"]), (Text(at_least=1, missing="empty"), ["words", None, ""])],
     "series": [(Series(window=2), [[1, 2], [2.5, 3]])],
     "prose": [(Prose(), ["once", {"prompt": "upon", "length": 3, "seed": 1}, '{"not": a prompt'])],
-    "image": [],  # pictures are not recorded
+    "image": [],  # images are not recorded
 }
 CASES = [pytest.param(*case, id=f"{name}-{i}") for name, cases in SENT.items() for i, case in enumerate(cases)]
 
@@ -111,7 +111,7 @@ def test_what_was_sent_is_read_back(workspace: Workspace, column: Column, values
 
 def test_pictures_are_said_not_to_be_recorded(workspace: Workspace) -> None:
     """Nobody is told that too few were recorded."""
-    assert drift_unavailable(loader.load(workspace, "digits"), []) == "pictures are not recorded"
+    assert drift_unavailable(loader.load(workspace, "digits"), []) == "images are not recorded"
 
 
 def duel(task: Task, inputs: dict[str, Any], drift: list[dict[str, Any]]) -> Duel:
@@ -142,5 +142,5 @@ def test_what_the_model_would_refuse_is_no_reason_to_be_silent(workspace: Worksp
     nothing = compare_rows(task, encoder, spreads, [{"x": 11}] * 300)
     assert (nothing.columns, nothing.refused) == ([], 300)
     assert "refuses all of 300 recorded instances" in nothing.reason
-    with pytest.raises(NotApplicableError, match="pictures are not recorded"):
-        Check().complaint(duel(task, {"why": "pictures are not recorded"}, []))
+    with pytest.raises(NotApplicableError, match="images are not recorded"):
+        Check().complaint(duel(task, {"why": "images are not recorded"}, []))

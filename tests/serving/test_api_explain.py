@@ -134,7 +134,7 @@ def test_answers_that_are_texts_are_refused(tmp_path: Path) -> None:
     with TestClient(app) as client:
         response = asked(client, "song", {"instances": ["green"], "explain": True})
     assert refused(response) == (400, "not_explained", "explain")
-    assert "answers with text" in response.json()["error"]["message"]
+    assert "generates text" in response.json()["error"]["message"]
 
 
 def test_what_overflows_on_the_way_is_refused(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:

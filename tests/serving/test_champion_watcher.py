@@ -248,7 +248,7 @@ def test_nothing_ends_the_watch(kept: Kept, monkeypatch: pytest.MonkeyPatch, cap
         assert time.monotonic() < deadline
         time.sleep(0.01)
     monkeypatch.setattr(champion_watcher, "POLL_SECONDS", 1e6)
-    assert caplog.text.count("champions could not be looked at: OSError") == 1
+    assert caplog.text.count("champions could not be checked: OSError") == 1
 
 
 def test_files_that_run_out_do_not_put_off_a_promotion(
@@ -272,11 +272,11 @@ def test_ready_is_who_looked_lately(kept: Kept) -> None:
     """The text says when it was; after five minutes a worker is not ready by either protocol, until it looks again."""
     space, _, app, watching = kept
     with TestClient(app) as client:
-        assert re.fullmatch(r"champions were looked at [0-9]\.[0-9] seconds ago\n", client.get("/readyz").text)
+        assert re.fullmatch(r"champions were checked [0-9]\.[0-9] seconds ago\n", client.get("/readyz").text)
         (space.root / "serving/champions").rename(space.root / "away")
         watching.last_poll -= 280
         watching.poll()
-        assert re.fullmatch(r"champions were looked at 28[0-9]\.[0-9] seconds ago\n", client.get("/readyz").text)
+        assert re.fullmatch(r"champions were checked 28[0-9]\.[0-9] seconds ago\n", client.get("/readyz").text)
         assert client.get("/readyz").status_code == 200
         watching.last_poll -= 21
         assert client.get("/readyz").status_code == 503
@@ -302,7 +302,7 @@ def test_the_next_promotion_is_followed_after_descriptors_ran_out(
         running.rlimit(psutil.RLIMIT_NOFILE, (running.num_fds() + 10,) * 2)
         address = "127.0.0.1", int(server.url.rpartition(":")[2])
         begun, worked = time.monotonic(), sum(running.cpu_times()[:2])
-        while "champions could not be looked at: OSError" not in server.log.read_text():
+        while "champions could not be checked: OSError" not in server.log.read_text():
             assert time.monotonic() < begun + 60
             held.enter_context(socket.create_connection(address, timeout=10))
             time.sleep(0.05)

@@ -208,16 +208,16 @@ import time
 from tiltyard.serving.compute import process as compute_process
 from tiltyard.serving.requests import predict_request
 
-quick = predict_request.answer
+quick = predict_request.respond
 
-def answer(model, found, *, told):
-    if len(found.asked.instances) == 2:
+def slow(model, parsed, *, record):
+    if len(parsed.request.instances) == 2:
         end = time.monotonic() + 30
-        while time.monotonic() < end:  # as native code does, which asks for no deadline
+        while time.monotonic() < end:  # like native code, which does not check the deadline
             pass
-    return quick(model, found, record=record)
+    return quick(model, parsed, record=record)
 
-predict_request.answer = answer
+predict_request.respond = slow
 compute_process.main()
 """
 

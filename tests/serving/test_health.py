@@ -41,7 +41,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Written:
 
 async def _asked(text: MetricsEndpoint, written: Written, times: int) -> set[bytes]:
     """Return what so many clients hear who ask at a time."""
-    asked = [asyncio.create_task(text.answer(None)) for _ in range(times)]  # type: ignore[arg-type]
+    asked = [asyncio.create_task(text.respond(None)) for _ in range(times)]  # type: ignore[arg-type]
     await asyncio.sleep(0.05)
     written.turned.set()
     return {bytes((await one).body) for one in asked}
@@ -62,7 +62,7 @@ def test_figures_are_at_most_a_second_old(written: Written, monkeypatch: pytest.
     written.turned.set()
 
     async def ask() -> bytes:
-        return bytes((await text.answer(None)).body)  # type: ignore[arg-type]
+        return bytes((await text.respond(None)).body)  # type: ignore[arg-type]
 
     heard = []
     for clock[0] in (100.0, 100.9, 101.0, 101.5, 116.0):
@@ -76,7 +76,7 @@ def test_a_failure_is_not_kept(written: Written, monkeypatch: pytest.MonkeyPatch
     with monkeypatch.context() as patch:
         patch.setattr(prometheus_client, "generate_latest", lambda _: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            asyncio.run(text.answer(None))  # type: ignore[arg-type]
+            asyncio.run(text.respond(None))  # type: ignore[arg-type]
     assert asyncio.run(_asked(text, written, 1)) == {b"1"}
 
 

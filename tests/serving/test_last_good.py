@@ -132,7 +132,7 @@ def test_a_worker_that_starts_serves_the_last_good_champion(
     assert app.state.models["iris"].version == arena[1][0]
     assert app.state.models["iris"].schema["title"].startswith("Iris")
     assert "iris: the champion is not served: " in caplog.text
-    assert f"iris: the last good one answers: {arena[1][0]}" in caplog.text
+    assert f"iris: the last good version is served: {arena[1][0]}" in caplog.text
 
 
 @pytest.mark.parametrize("damage", DAMAGES[:-2])
@@ -146,7 +146,7 @@ def test_a_worker_without_a_last_good_champion_serves_the_other_tasks(
     watching.start()
     assert [*app.state.models] == ["sine"]
     assert "iris: " in caplog.text
-    assert "no version of it is known to be good" in caplog.text
+    assert "it has no last good version" in caplog.text
     shutil.rmtree(space.root / "serving")
     shutil.copytree(arena[0].root / "serving", space.root / "serving")
     watching.retry_at = dict.fromkeys(watching.retry_at, 0.0)
@@ -203,7 +203,7 @@ def test_a_folder_that_cannot_be_written_ends_nothing(
     watching.start()
     watching.poll()
     assert sorted(app.state.models) == ["iris", "sine"]
-    assert caplog.text.count("is not kept for a restart") == 2
+    assert caplog.text.count("could not be stored as last good version") == 2
     place.unlink()
     watching.save_again_at = 0.0
     watching.poll()
@@ -224,7 +224,7 @@ def test_serve_goes_on_without_a_broken_task(space: Workspace, arena: tuple[Work
     started(space)
     space.champion("iris").write_text("{")
     assert serve.champions(space, [], said.append)["iris"].name == arena[1][1]
-    assert f"{arena[1][1]} is served, the last good one" in said[-1]
+    assert f"the last good version {arena[1][1]} is served" in said[-1]
 
 
 def _mended(space: Workspace) -> Workspace:

@@ -168,7 +168,8 @@ def test_the_command_makes_a_key(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [("", "expected a key; there is none"), ("# x\nrobot 123\n", "line 2: expected NAME")]
+    ("content", "said"),
+    [("", "expected at least one key; received none"), ("# x\nrobot 123\n", "line 2: expected NAME")],
 )
 def test_keys_that_cannot_be_read_let_no_one_in(tmp_path: Path, content: str, said: str) -> None:
     """The service does not start: it would be open, or shut to all."""

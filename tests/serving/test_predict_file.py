@@ -96,7 +96,7 @@ def test_if_all_rows_are_bad_there_is_no_answer(reigning: Workspace, flowers: Pa
     """The reasons are written all the same."""
     lines = flowers.read_text().splitlines()
     flowers.write_text("\n".join([lines[0], *("?" + line for line in lines[1:])]) + "\n")
-    with pytest.raises(RequestError, match=r"none of 1,000 can be answered: .*out\.rejected\.csv says why"):
+    with pytest.raises(RequestError, match=r"all 1,000 were rejected: see .*out\.rejected\.csv"):
         predict_file(reigning, loader.load(reigning, "iris"), flowers, flowers.with_name("out.csv"))
     assert {path.name for path in flowers.parent.iterdir()} == {flowers.name, "out.rejected.csv"}
 

@@ -95,7 +95,7 @@ def test_parquet_that_is_none_is_refused(client: TestClient, monkeypatch: pytest
     assert len(bomb) < 20_000
     assert code(client.post(PREDICT, content=bomb, headers=PARQUET)) == "too_many"
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(RequestError, match="Parquet needs pyarrow where the service runs") as refusal:
+    with pytest.raises(RequestError, match="Parquet needs pyarrow, which the service does not have") as refusal:
         table_body.require_pyarrow()
     assert refusal.value.status == 415
 
@@ -167,7 +167,7 @@ def test_a_footer_that_lies_about_rows_makes_no_more(client: TestClient, everywh
         assert len(answer.json()["predictions"]) == 1
     else:
         assert code(answer) == "malformed_parquet"
-        assert "expected a value a row" in answer.text
+        assert "expected one value per row" in answer.text
 
 
 def test_texts_in_parquet_are_read_row_by_row(client: TestClient) -> None:
@@ -239,7 +239,7 @@ def test_columns_that_share_pages_are_refused(client: TestClient, dictionary: bo
     assert client.post(PREDICT, content=plain(dictionary=dictionary), headers=PARQUET).status_code == 200
     answer = client.post(PREDICT, content=content, headers=PARQUET)
     assert code(answer) == "malformed_parquet"
-    assert "expected column chunks that share no bytes" in answer.text
+    assert "expected column chunks that do not overlap" in answer.text
 
 
 @pytest.mark.parametrize("beyond", [0, 1])
@@ -252,7 +252,7 @@ def test_a_column_ends_before_the_footer(client: TestClient, beyond: int) -> Non
     answer = client.post(PREDICT, content=patched(content, last.data_page_offset, moved), headers=PARQUET)
     assert ("expected column chunks before the footer" in answer.text) == bool(beyond)
     front = patched(content, chunk(content, 1).data_page_offset, 0)
-    assert "expected column chunks that share no bytes" in client.post(PREDICT, content=front, headers=PARQUET).text
+    assert "expected column chunks that do not overlap" in client.post(PREDICT, content=front, headers=PARQUET).text
 
 
 def test_what_unpacks_to_too_much_is_refused_before_a_page_is_read(client: TestClient) -> None:

@@ -58,7 +58,7 @@ def recorded(folder: Path) -> list[dict[str, Any]]:
 def recorder(kept: Kept, tmp_path: Path) -> Recorder:
     """The recorder of the app, which records what a challenge asks for and nothing else."""
     made: Recorder = Recorder(tmp_path / "records")
-    made.answer_copy = random_models.asked_here
+    made.predict_shadow = random_models.asked_here
     kept[2].state.recorder = made
     return made
 
@@ -225,7 +225,7 @@ def test_a_challenge_ends_with_the_champion_that_it_was_set_beside(kept: Kept, m
         space.traffic("iris").write_bytes(held)  # as it is where pointers come by git
         watching.poll()
         assert version() == second
-        assert "no longer challenges" in traffic.traffic(space, task)["told"]
+        assert "has ended" in traffic.traffic(space, task)["told"]
 
 
 @pytest.mark.parametrize("content", ['{"version": ', '{"task": "iris", "version": "../sine/0123456789ab"}'])
@@ -265,7 +265,7 @@ def test_a_version_without_a_package_is_refused(kept: Kept) -> None:
     (space.package("iris", third) / "proven.json").unlink()
     with pytest.raises(PackageError, match=f"received '{third}'") as caught:
         traffic.start_rollout(space, task, (third, "shadow"), 1.0)
-    assert caught.value.hint.endswith("whatever the gate said: tiltyard package iris")
+    assert caught.value.hint.endswith("whatever the gate's verdict: tiltyard package iris")
     space.package("iris", second).rename(space.root / "elsewhere")
     space.package("iris", second).with_suffix(".dvc").touch()
     with pytest.raises(PackageError) as caught:
@@ -284,13 +284,11 @@ def test_the_command_sets_shows_and_ends(kept: Kept, monkeypatch: pytest.MonkeyP
     def run(*options: str) -> Any:
         return CliRunner().invoke(cli, ["traffic", "iris", *options])
 
-    assert (
-        f"{second} answers 0.1 of all clients, {first} the others" in run("--canary", second, "--share", "0.1").output
-    )
+    assert f"{second} serves 0.1 of all clients, {first} the others" in run("--canary", second, "--share", "0.1").output
     assert json.loads(run("--json").output)["challenge"]["share"] == 0.1
     assert f"{second} gets a copy" in run("--shadow", second).output
     for options in (["--off"], ["--off"], []):
-        assert run(*options).output.startswith(f"iris: {first} answers alone\n")
+        assert run(*options).output.startswith(f"iris: {first} serves all requests\n")
     both = ["--off", "--shadow", second]
     for wrong in (["--canary", second], ["--share", "0.5"], both, ["--shadow", second, "--share", "0"]):
         assert run(*wrong).exit_code == 2

@@ -155,7 +155,7 @@ GOOD = [one(name, 3.0) for name in IRIS]
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ({"inputs": 3}, "malformed_json: expected a request of the protocol"),
+        ({"inputs": 3}, "malformed_json: expected a request of the Open Inference Protocol"),
         ({"inputs": GOOD[:3]}, "missing_field: inputs.petal_width"),
         ({"inputs": [*GOOD, one("rose", 1)]}, "unknown_field: inputs.rose"),
         ({"inputs": [*GOOD, GOOD[0]]}, "wrong_type: inputs.sepal_length: expected each input once"),
@@ -166,11 +166,14 @@ GOOD = [one(name, 3.0) for name in IRIS]
         ({"inputs": [{**GOOD[0], "shape": [], "data": []}, *GOOD[1:]]}, "wrong_shape: inputs.sepal_length"),
         ({"inputs": [{**GOOD[0], "shape": [0, 2**62, 2**62], "data": []}, *GOOD[1:]]}, "wrong_shape: inputs.sepal"),
         ({"inputs": [{**GOOD[0], "shape": [0, 2**64], "data": []}, *GOOD[1:]]}, "wrong_shape: inputs.sepal_length"),
-        ({"inputs": [{**GOOD[0], "shape": [2], "data": [1, 2]}, *GOOD[1:]]}, "expected as many rows of each"),
-        ({"inputs": [{**GOOD[0], "data": [[1], 2]}, *GOOD[1:]]}, "expected lists of one depth"),
+        (
+            {"inputs": [{**GOOD[0], "shape": [2], "data": [1, 2]}, *GOOD[1:]]},
+            "expected the same number of rows in each input",
+        ),
+        ({"inputs": [{**GOOD[0], "data": [[1], 2]}, *GOOD[1:]]}, "expected lists of equal depth"),
         (
             {"inputs": [{**GOOD[0], "data": [[3.0]]}, *GOOD[1:]]},
-            "expected lists of one depth, no deeper than the shape",
+            "expected lists of equal depth, no deeper than the shape",
         ),
         ({"inputs": [{**GOOD[0], "data": [[]] * 600}, *GOOD[1:]]}, "no deeper than the shape"),
         ({"inputs": [{**GOOD[0], "shape": [1, 1], "data": [[[3.0]]]}, *GOOD[1:]]}, "no deeper than the shape"),

@@ -1,4 +1,4 @@
-"""The verb monitor: what the service answered, how good it was by the truths that came, and how its inputs drift."""
+"""The command monitor: compacts records, and reports traffic, drift and quality by ground truth."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tiltyard.serving.http.drift_gauges import MIN_ROWS
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.workspace import Workspace
 
-MAX_ROWS = 10_000  # the latest of what was recorded: drift is about now
+MAX_ROWS = 10_000  # the latest recorded rows, for drift
 
 
 def monitor(workspace: Workspace, task: Task) -> dict[str, Any]:
-    """Gather what was recorded, and say what it shows."""
+    """Compact the records of a task, and return traffic, drift and quality."""
     gathered, champion = compact(workspace, task), Registry(workspace).champion(task.name)
     found = load_live_quality(workspace, task)
     return {
@@ -41,7 +41,7 @@ def monitor(workspace: Workspace, task: Task) -> dict[str, Any]:
 
 
 def _drift(workspace: Workspace, task: Task, version: str) -> dict[str, Any]:
-    """Compare the latest inputs with the training rows of the champion, the worst first; or say why not."""
+    """Return the drift of the latest inputs from the champion's training rows, largest first, or why there is none."""
     rows = latest(workspace, task, MAX_ROWS)
     if not version:
         return {"drift": [], "undrifted": "there is no champion"}
@@ -55,29 +55,29 @@ def _drift(workspace: Workspace, task: Task, version: str) -> dict[str, Any]:
 
 
 def drift_unavailable(task: Task, rows: list[Any]) -> str:
-    """Return why recorded rows say nothing about drift; nothing if they do."""
+    """Return why the drift of recorded rows cannot be measured; an empty text if it can."""
     if task.form == "image":
-        return "pictures are not recorded"
+        return "images are not recorded"
     return "" if len(rows) >= MIN_ROWS else f"expected {MIN_ROWS} recorded instances; received {len(rows)}"
 
 
 @dataclass(frozen=True)
 class DriftComparison:
-    """What recorded rows showed, column by column, and how many of them the model would refuse."""
+    """The drift of recorded rows by column, and the number of rows that the model refuses."""
 
     columns: list[dict[str, Any]]
     rows: int
     refused: int
-    first: str  # refusal, in the model's own words
+    first: str  # the first error message
 
     @property
     def reason(self) -> str:
-        """Why nothing was measured."""
+        """Why nothing was measured; an empty text if something was."""
         return "" if self.columns else f"the model refuses all of {self.rows} recorded instances: {self.first}"
 
 
 def compare_rows(task: Task, encoder: Encoder, spreads: dict[str, Spread], rows: list[Any]) -> DriftComparison:
-    """Return the distance of rows from the training rows for each column, the largest first."""
+    """Return the distance of rows from the training rows by column, the largest first."""
     parts: list[dict[str, Array]] = []
     refusals: list[str] = []
     for start in range(0, len(rows), encoder.max_instances):
@@ -91,7 +91,7 @@ def compare_rows(task: Task, encoder: Encoder, spreads: dict[str, Spread], rows:
 
 
 def _drift_values(encoder: Encoder, rows: list[Any]) -> tuple[list[dict[str, Array]], list[str]]:
-    """Look at the rows that the model takes, all at once if it takes all; return why it refuses the others."""
+    """Return the values for drift of the rows that the model accepts, and the error messages of the others."""
     try:
         return [from_instances(encoder, rows)], []
     except RequestError:
@@ -106,13 +106,13 @@ def _drift_values(encoder: Encoder, rows: list[Any]) -> tuple[list[dict[str, Arr
 
 
 def _column(task: Task, name: str, one: Distance, of: int) -> dict[str, Any]:
-    """Judge as `tiltyard check` does: too far apart, and not by chance, however many columns are looked at."""
+    """Return the drift of a column, judged as in `tiltyard check`: above the limit, and significant (Bonferroni)."""
     drifted = one.value > task.check.psi and one.chance * of < 1 - task.check.confidence
     return {"feature": name, "psi": one.value, "limit": task.check.psi, "chance": one.chance, "drifted": drifted}
 
 
 def _quality(workspace: Workspace, found: LiveQuality, version: str) -> dict[str, Any]:
-    """Put the live figure beside that of the evaluation."""
+    """Return the live metric of a version with that of its evaluation."""
     schema, metric = workspace.package(found.task.name, version) / "schema.json", found.task.gate.metric
     evaluated = files.read_json(schema)["metrics"].get(metric) if schema.is_file() else None
     measured = None if found.task.kind.targets == "text" else found.quality(version)

@@ -1,7 +1,7 @@
-"""Records of the service: from append-only logs into Parquet, each file once; and reading all there is of them.
+"""Traffic records: compacts append-only logs into Parquet files, and reads all records of a task.
 
-A closed log becomes the Parquet file of its name, and goes when that is whole. Killed in between, both are there: the
-next call knows by the name that nothing is left to do but to remove the first.
+A closed log is converted into a Parquet file of the same name and then removed. After a kill in between both exist; the
+next call finds the Parquet file and only removes the log.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ Line = dict[str, Any]
 
 @contextlib.contextmanager
 def locked_folder(workspace: Workspace, task: Task) -> Iterator[Path]:
-    """Return the folder of a task's records; who comes second waits."""
+    """Lock the records of a task and return their folder; other processes wait."""
     folder = workspace.records / task.name
     with files.locked(folder / "lock"):
         yield folder
 
 
 def compact(workspace: Workspace, task: Task) -> int:
-    """Put closed spools into Parquet; give how many there were."""
+    """Convert closed logs into Parquet; return their number."""
     import pyarrow.parquet as pq
 
     done = 0
@@ -54,7 +54,7 @@ def compact(workspace: Workspace, task: Task) -> int:
 
 
 def read(workspace: Workspace, task: Task, kind: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return all answers or truths there are, gathered or not, oldest file first; of all columns or of some."""
+    """Return all predictions or truths, from Parquet and from logs, oldest file first, with all or some columns."""
     import pyarrow as pa
 
     with locked_folder(workspace, task) as folder:
@@ -67,7 +67,7 @@ def read(workspace: Workspace, task: Task, kind: str, columns: Sequence[str] | N
 
 
 def _read(path: Path, wanted: list[str] | None) -> pa.Table:
-    """Read the columns that a file has; one of an earlier release may have fewer."""
+    """Read the wanted columns that a file has; files of earlier releases may have fewer."""
     import pyarrow.parquet as pq
 
     known = pq.read_schema(path).names
@@ -75,7 +75,7 @@ def _read(path: Path, wanted: list[str] | None) -> pa.Table:
 
 
 def latest(workspace: Workspace, task: Task, most: int) -> list[Any]:
-    """Return the latest instances that clients sent, as they sent them, from no more files than that takes."""
+    """Return the latest instances as clients sent them, reading no more files than needed."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
@@ -86,7 +86,7 @@ def latest(workspace: Workspace, task: Task, most: int) -> list[Any]:
         for path in sorted(names, reverse=True):
             target = path.with_suffix(".parquet")
             table = pq.read_table(target) if target.exists() else _table(task, "answers", path.with_suffix(".jsonl"))
-            if not task.columns.keys() <= {*table.column_names}:  # pictures, or another set of columns than today's
+            if not task.columns.keys() <= {*table.column_names}:  # images, or columns of an earlier task file
                 continue
             found = [
                 *_to_instances(task, table.filter(pc.field("record.arm") != "shadow").select([*task.columns])),
@@ -98,7 +98,7 @@ def latest(workspace: Workspace, task: Task, most: int) -> list[Any]:
 
 
 def _to_instances(task: Task, table: pa.Table) -> list[Any]:
-    """Return recorded rows as a client would send them: Parquet holds true and false, or a prompt, as text."""
+    """Return recorded rows as instances; booleans and prompts are texts in Parquet."""
     values = {name: table.column(name).to_pylist() for name in task.columns}
     for name, column in task.columns.items():
         if column.type == "prose":
@@ -111,7 +111,7 @@ def _to_instances(task: Task, table: pa.Table) -> list[Any]:
 
 
 def _prompt(text: str) -> Any:
-    """Return a prompt, with its settings if it was recorded with such."""
+    """Return a prompt, with its settings if it was recorded with some."""
     try:
         found = json.loads(text) if text.startswith("{") else text
     except ValueError:
@@ -120,13 +120,13 @@ def _prompt(text: str) -> Any:
 
 
 def _single_column(task: Task) -> str:
-    """Name the column whose value is the instance, if there is but one."""
+    """Return the name of the only column if instances are its bare values, or an empty text."""
     return next(iter(task.columns)) if task.form != "table" and len(task.columns) == 1 else ""
 
 
 def _table(task: Task, kind: str, path: Path | None) -> pa.Table:
-    made: dict[str, Callable[[Task, list[Line]], pa.Table]] = {"answers": _answers, "truths": _truths}
-    return made[kind](task, [] if path is None else _lines(path))
+    tables: dict[str, Callable[[Task, list[Line]], pa.Table]] = {"answers": _answers, "truths": _truths}
+    return tables[kind](task, [] if path is None else _lines(path))
 
 
 def _lines(path: Path) -> list[Line]:
@@ -137,12 +137,12 @@ def _lines(path: Path) -> list[Line]:
         except ValueError:
             lost += 1
     if lost:
-        log.warning("%s: %s lines are no JSON and are left out", path.name, lost)
+        log.warning("%s: %s lines are not valid JSON and are skipped", path.name, lost)
     return found
 
 
 def _answers(task: Task, lines: list[Line]) -> pa.Table:
-    """Return a row an instance: its features by name, and what is ours with `record.` in front."""
+    """Return a row for each instance: its features by name, and columns of the record prefixed by `record.`."""
     import pyarrow as pa
 
     rows = [(line, place) for line in lines for place in range(len(line["predictions"]))]
@@ -183,7 +183,7 @@ def _times(seconds: list[float]) -> pa.Array:
 
 
 def _predictions(task: Task, answers: list[Any]) -> pa.Array:
-    """Return the label, or the number if it is one; the whole answer stands beside it."""
+    """Return the label or number of each prediction; `record.answer` has the whole prediction."""
     import pyarrow as pa
 
     if task.kind.targets == "number":
@@ -192,7 +192,7 @@ def _predictions(task: Task, answers: list[Any]) -> pa.Array:
 
 
 def _features(task: Task, rows: list[tuple[Line, int]]) -> dict[str, pa.Array]:
-    """Return features by name, as `tiltyard check --against` reads them; pictures are not recorded."""
+    """Return features by name, as `tiltyard check --against` reads them; empty for images, which are not recorded."""
     bare = _single_column(task)
     if any(column.type == "image" for column in task.columns.values()):
         return {}
@@ -202,7 +202,7 @@ def _features(task: Task, rows: list[tuple[Line, int]]) -> dict[str, pa.Array]:
 
 
 def _cells(task: Task, name: str, values: list[Any]) -> pa.Array:
-    """Return one type whatever was sent: a category may be text and whole numbers."""
+    """Return an array of one type, since a category may be sent as text or as an integer."""
     import pyarrow as pa
 
     kind = task.columns[name].json_schema().get("type", "string")

@@ -1,4 +1,4 @@
-"""The verb predict: ask a task's champion, without a server."""
+"""The command predict: predictions of a task's champion for JSON or a CSV file, without a server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tiltyard.workspace import Workspace
 
 
 def predict(workspace: Workspace, task: Task, text: str) -> list[Any]:
-    """Answer JSON: one instance, a list of instances, or a request as REST takes it."""
+    """Return predictions for JSON: an instance, a list of instances, or a body of the REST service."""
     try:
         content = msgspec.json.decode(text)
     except ValueError as error:
@@ -33,30 +33,30 @@ def predict(workspace: Workspace, task: Task, text: str) -> list[Any]:
 
 
 def predict_csv(workspace: Workspace, task: Task, path: Path, rejected: Path | None = None) -> list[Any]:
-    """Answer the rows of a CSV file; of a series, the step after its last row.
+    """Return predictions for the rows of a CSV file; for a series, for the steps after its last row.
 
-    A row that cannot be answered ends it; with a file for such, they go there with the reason, and are null here.
+    Raise RequestError for an invalid row; with `rejected`, write invalid rows and reasons to that file and return None.
     """
     served, rows = load_champion(workspace, task), _read_instances(task, path)
     size, refused = task.serve.max_instances, list[tuple[int, str]]()
     if not rows:
         raise RequestError("no_instances", f"expected rows in {path}; received none", "--csv")
-    answers: list[Any] = []
+    predictions: list[Any] = []
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
         try:
-            answers += _predict_part(served, part, start)
+            predictions += _predict_part(served, part, start)
         except RequestError:
             if not rejected or task.form == "series":
                 raise
-            answers += _predict_each(served, part, start, refused)
+            predictions += _predict_each(served, part, start, refused)
     if rejected and refused:
         _write_rejected(rejected, refused, rows)
-    return answers
+    return predictions
 
 
 def _predict_each(served: LoadedModel, rows: list[Any], start: int, refused: list[tuple[int, str]]) -> list[Any]:
-    """Answer what can be answered; note the others, and put null in their place."""
+    """Predict valid rows one by one; add the others to `refused` and return None in their place."""
     good: dict[int, Any] = {}
     for place, row in enumerate(rows):
         try:
@@ -65,18 +65,18 @@ def _predict_each(served: LoadedModel, rows: list[Any], start: int, refused: lis
         except RequestError as error:
             field = error.field.partition(".")[2]
             refused.append((start + place, f"{field}: {error.message}" if field else error.message))
-    answers = dict(zip(good, served.predict([*good.values()]), strict=True)) if good else {}
-    return [answers.get(place) for place in range(len(rows))]
+    predictions = dict(zip(good, served.predict([*good.values()]), strict=True)) if good else {}
+    return [predictions.get(place) for place in range(len(rows))]
 
 
 def _write_rejected(path: Path, refused: list[tuple[int, str]], rows: list[Any]) -> None:
-    """Write refused rows, each with its number in the file, from 1, and why."""
+    """Write rejected rows, each with its number in the file, from 1, and the reason."""
     first = rows[0]
     names = list(first) if isinstance(first, dict) else ["text"]
     text = io.StringIO()
     cells = ([*row.values()] if isinstance(row, dict) else [row] for row in rows)
-    why = dict(refused)
-    table = ([place + 1, why[place], *row] for place, row in enumerate(cells) if place in why)
+    reasons = dict(refused)
+    table = ([place + 1, reasons[place], *row] for place, row in enumerate(cells) if place in reasons)
     spreadsheet.write_rows(text, [["rejected_row", "rejected_because", *names], *table])
     files.write_text(path, text.getvalue())
 
@@ -91,7 +91,7 @@ def load_champion(workspace: Workspace, task: Task) -> LoadedModel:
 
 
 def _as_list(task: Task, content: object) -> object:
-    """Put a single instance into a list: an object, a text, a list of numbers, or rows of pixels."""
+    """Return a list of instances; a single one (object, text, list of numbers, rows of pixels) is wrapped."""
     depth, inner = 0, content
     while isinstance(inner, list) and inner:
         depth, inner = depth + 1, inner[0]
@@ -100,7 +100,7 @@ def _as_list(task: Task, content: object) -> object:
 
 
 def _predict_part(served: LoadedModel, rows: list[Any], start: int) -> list[Any]:
-    """Answer some rows; a refusal counts rows from the first of the file."""
+    """Predict some rows; an error names the row by its number in the file."""
     try:
         return served.predict(rows)
     except RequestError as error:
@@ -110,12 +110,12 @@ def _predict_part(served: LoadedModel, rows: list[Any], start: int) -> list[Any]
 
 
 def _with_place(error: RequestError, field: str) -> RequestError:
-    """Put the place into the sentence, which is all that a terminal shows."""
+    """Return the error with its field in the message, since the command line prints the message only."""
     return RequestError(error.code, f"{field}: {error.message}", field)
 
 
 def _read_instances(task: Task, path: Path) -> list[Any]:
-    """Read a table as `prepare` reads one; columns that are no features, such as the target, are left out."""
+    """Read the instances of a CSV file by the rules of `prepare`; ignore other columns, such as the target."""
     if task.form == "image":
         raise RequestError("wrong_type", "expected a table or a series; images go by --json", "--csv")
     try:

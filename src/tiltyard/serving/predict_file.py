@@ -1,4 +1,4 @@
-"""Predictions for files of any size: rows are read, answered and written some at a time, in memory that stays flat."""
+"""Batch prediction for files of any size: rows are read, predicted and written in parts, in constant memory."""
 
 from __future__ import annotations
 
@@ -29,17 +29,19 @@ Write = Callable[["pd.DataFrame"], None]
 
 
 def predict_file(workspace: Workspace, task: Task, source: Path, target: Path) -> dict[str, Any]:
-    """Put predictions beside the columns of a table, into a file that is whole or not there; say what was done.
+    """Write the columns of a table with its predictions to a file, atomically; return a summary.
 
-    Rows that cannot be answered go into a second file beside it, with the reason.
+    Invalid rows are written to a second file next to it, with the reason.
     """
     if target.suffix not in WRITERS:
         expected = ", ".join(WRITERS)
         raise RequestError("wrong_type", f"--out: expected a file of {expected}; received {target.name}", "--out")
     if task.form not in ("table", "text"):
-        raise RequestError("wrong_type", f"--out: expected rows that are instances; {task.name} is of {task.form}")
+        raise RequestError(
+            "wrong_type", f"--out: expected a task with tables or texts; {task.name} has {task.form} data"
+        )
     served, done, refused = load_champion(workspace, task), 0, 0
-    others = rejected_path(target)
+    rejects = rejected_path(target)
     texts = [name for name, column in task.columns.items() if column.spelled]
     table = table_reader.surveyed(source, task.source.dialect, texts)
     table_reader.require(source, task.columns, table.layout.columns)
@@ -52,19 +54,19 @@ def predict_file(workspace: Workspace, task: Task, source: Path, target: Path) -
                     rows = {name: parse(task, name, good[name]) for name in task.columns}
                     write(_add_predictions(good, served.predictor.respond(rows), source))
                 if len(bad):
-                    refuse = refuse or stack.enter_context(WRITERS[target.suffix](_replacing(stack, others)))
+                    refuse = refuse or stack.enter_context(WRITERS[target.suffix](_replacing(stack, rejects)))
                     refuse(bad)
                 done, refused = done + len(good), refused + len(bad)
                 tell(done + refused)
-        _require_predictions(source, done, refused, others)
+        _require_predictions(source, done, refused, rejects)
     if not refused:
-        others.unlink(missing_ok=True)  # of an earlier call
-    told = {"rejected": refused, "rejected_rows": str(others)} if refused else {}
-    return {"task": task.name, "version": served.version, "rows": done, "out": str(target), **told}
+        rejects.unlink(missing_ok=True)  # left by an earlier call
+    summary = {"rejected": refused, "rejected_rows": str(rejects)} if refused else {}
+    return {"task": task.name, "version": served.version, "rows": done, "out": str(target), **summary}
 
 
 def rejected_path(target: Path) -> Path:
-    """Return where the rows go that cannot be answered."""
+    """Return the path of the file of rejected rows."""
     return target.with_name(f"{target.stem}.rejected{target.suffix}")
 
 
@@ -72,16 +74,16 @@ def _replacing(stack: ExitStack, path: Path) -> Path:
     return stack.enter_context(files.replacing(path))
 
 
-def _require_predictions(source: Path, done: int, refused: int, others: Path) -> None:
+def _require_predictions(source: Path, done: int, refused: int, rejects: Path) -> None:
     if not done:
-        text = f"none of {refused:,} can be answered: {others} says why" if refused else "received none"
+        text = f"all {refused:,} were rejected: see {rejects}" if refused else "received none"
         raise RequestError("no_instances", f"expected rows in {source}; {text}", "--csv")
 
 
 def split_rows(task: Task, part: pd.DataFrame, source: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the rows that the model takes; and those that it refuses, with their number in the file and why."""
+    """Return the valid rows; and the invalid ones, with their number in the file and the reason."""
     if taken := {REASON_COLUMN, ROW_COLUMN} & set(part.columns):
-        raise DataError(f"{source.name}: expected no column {min(taken)}, which refusals are called")
+        raise DataError(f"{source.name}: expected no column {min(taken)}, a name reserved for rejected rows")
     reasons: dict[int, str] = {}
     for name, column in task.columns.items():
         try:
@@ -108,15 +110,15 @@ def _progress(source: Path, table: table_reader.Surveyed) -> Any:
     return progress.watched(source.name, table.layout.rows, 0, "rows")
 
 
-def _add_predictions(part: pd.DataFrame, answers: list[Any], source: Path) -> pd.DataFrame:
-    """Put answers beside their rows: a label with a probability for each class, or the answer itself."""
-    found: dict[str, list[Any]] = {"prediction": answers}
-    if isinstance(answers[0], dict):
-        found = {"prediction": [answer["label"] for answer in answers]}
-        for name in answers[0]["probabilities"]:
-            found[f"probability_{name}"] = [answer["probabilities"][name] for answer in answers]
+def _add_predictions(part: pd.DataFrame, predictions: list[Any], source: Path) -> pd.DataFrame:
+    """Add predictions to their rows: a label with a probability for each class, or the prediction itself."""
+    found: dict[str, list[Any]] = {"prediction": predictions}
+    if isinstance(predictions[0], dict):
+        found = {"prediction": [one["label"] for one in predictions]}
+        for name in predictions[0]["probabilities"]:
+            found[f"probability_{name}"] = [one["probabilities"][name] for one in predictions]
     if taken := found.keys() & set(part.columns):
-        raise DataError(f"{source.name}: expected no column {min(taken)}, which predictions are called")
+        raise DataError(f"{source.name}: expected no column {min(taken)}, a name reserved for predictions")
     return part.assign(**found)
 
 
@@ -129,7 +131,7 @@ def _parquet(path: Path) -> Iterator[Write]:
 
     def write(frame: pd.DataFrame) -> None:
         table = pa.Table.from_pandas(frame, preserve_index=False)
-        if not opened:  # what is missing in all of the first rows may be text in others
+        if not opened:  # a column with no values yet may have text in later rows
             kinds = [pa.string() if pa.types.is_null(kind) else kind for kind in table.schema.types]
             opened.append(pq.ParquetWriter(path, pa.schema([*zip(table.schema.names, kinds, strict=True)])))
         opened[0].write_table(table.cast(opened[0].schema))

@@ -9,4 +9,4 @@ TRACING_VARIABLES = (
     "TILTYARD_TRACE",
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-)  # any asks for spans
+)  # any of them enables tracing

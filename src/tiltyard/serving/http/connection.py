@@ -1,7 +1,7 @@
-"""A connection with bounds: uvicorn's own has none on heads, pipelined requests and slow bodies.
+"""Connection limits: size and time limits on request heads, bodies and pipelined requests, which uvicorn lacks.
 
-A head is read whole before it is parsed, one request of a connection is answered before the next is parsed, and once a
-second each connection looks whether its client keeps it waiting for too long.
+A request head is received completely before it is parsed, one request of a connection is answered before the next is
+parsed, and each connection checks once a second whether its client is too slow (slowloris).
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from tiltyard.serving.http.answered_request import AnsweredRequest
 
-MAX_LINE_BYTES = 8_192  # bytes of the request line, or of a header
-MAX_HEAD_BYTES = 32_768  # bytes of a whole head
+MAX_LINE_BYTES = 8_192  # of the request line, or of a header
+MAX_HEAD_BYTES = 32_768  # of the request line and all headers
 MAX_HEADERS = 100
-MAX_BODY_PART_BYTES = 16_384  # bytes of a body that the parser is given at once
-MAX_PENDING_BYTES = 65_536  # bytes that may wait for the answer to an earlier request
-PARTS_PER_TURN = 32  # parts of a body that are read before other connections have their turn: chunks may be of one byte
-MAX_BLANK_BYTES = 4  # bytes of empty lines before a request
-MAX_LENGTH_DIGITS = 18  # of a length
-MAX_FRAMING_BYTES = 4_096  # bytes of chunk headers or trailers without any body between them
+MAX_BODY_PART_BYTES = 16_384  # passed to the parser at once
+MAX_PENDING_BYTES = 65_536  # received while an earlier request is answered
+PARTS_PER_TURN = 32  # of a body, before other connections have their turn: a chunk may be a single byte
+MAX_BLANK_BYTES = 4  # of empty lines before a request
+MAX_LENGTH_DIGITS = 18  # of Content-Length
+MAX_FRAMING_BYTES = 4_096  # of chunk headers or trailers without any body between them
 
 HEAD_SECONDS = 10.0  # from the first byte of a head to its end, or from the connection to the first byte
-BODY_GRACE_SECONDS = 5.0  # seconds in which a body may come as slowly as it likes
-MIN_BODY_BYTES_PER_SECOND = 8_192  # bytes a second of a body, after that
-BODY_STALL_SECONDS = 10.0  # seconds in which nothing of a body comes, however fast it came before
-LINGER_SECONDS = 2.0  # seconds in which the rest of a refused body is read, so that the client sees the refusal
-WRITE_STALL_SECONDS = 30.0  # seconds in which a client does not take its answer
+BODY_GRACE_SECONDS = 5.0  # before the minimum rate of a body applies
+MIN_BODY_BYTES_PER_SECOND = 8_192  # on average, after that
+BODY_STALL_SECONDS = 10.0  # without any data of a body
+LINGER_SECONDS = 2.0  # to read the rest of a refused body, so that the client can read the response
+WRITE_STALL_SECONDS = 30.0  # in which a client does not read its response
 HEAD_END = b"\r\n\r\n"
 METHOD_START = re.compile(rb"[\r\n]*[A-Z]{0,20}( |$)")
-# The service speaks no other protocol. The parser would stop reading at an offer of one and lose the body.
-UPGRADE, IGNORED = re.compile(rb"\r\nupgrade:", re.IGNORECASE), b"\r\nignored:"  # of one length
+# The Upgrade header is masked: the parser would stop at it and lose the body.
+UPGRADE, IGNORED = re.compile(rb"\r\nupgrade:", re.IGNORECASE), b"\r\nignored:"  # equal lengths
 
-BODY, CHUNKS = "body", "chunks"  # what is read after a head
+BODY, CHUNKS = "body", "chunks"  # what follows a head
 
 
 class _FlowControl(FlowControl):
-    """Pauses and resumes reading; what waits here already is reason enough to stay paused."""
+    """Flow control that stays paused while the buffer of received data is full."""
 
     buffer_full = False
 
@@ -54,31 +54,31 @@ class _FlowControl(FlowControl):
 
 
 class BoundedConnection(HttpToolsProtocol):
-    """A connection whose memory and time are bounded, whatever its client sends."""
+    """An HTTP connection with limits on memory and time, whatever its client sends."""
 
     flow: _FlowControl
 
     def __init__(self, app: Starlette, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
         self.state = app.state
-        self.pending = b""  # read, and not given to the parser yet
-        self.offset = 0  # in `waiting`: what is before it was given
-        self.expecting = ""  # the part of a message that comes next: a head if empty
-        self.remaining = 0  # bytes of the body that are still to come
+        self.pending = b""  # received and not yet parsed
+        self.offset = 0  # in `pending`: data before it were parsed
+        self.expecting = ""  # what comes next: BODY, CHUNKS, or a head if empty
+        self.remaining = 0  # bytes of the body
         self.framing_bytes = 0
-        self.split_line_end = False  # the last byte given was the first half of a line end
-        self.ended = False  # the client sends no more
-        self.is_new = True  # no request came yet
-        self.waiting_since = time.monotonic()  # when the client began to keep us waiting
-        self.body_bytes = 0  # bytes of the body
-        self.unsent_bytes = 0  # bytes of answers that the client did not take when it was last full
-        self.blank_bytes = 0  # bytes of empty lines before the request that comes next
-        self.last_body_at = self.waiting_since  # when the last part of a body came
+        self.split_line_end = False  # the last byte parsed was the first of a line end
+        self.ended = False  # the client has closed its side
+        self.is_new = True  # no request received yet
+        self.waiting_since = time.monotonic()  # when the service began to wait for the client
+        self.body_bytes = 0  # received
+        self.unsent_bytes = 0  # of responses, when the write buffer was last full
+        self.blank_bytes = 0  # empty lines before the next request
+        self.last_body_at = self.waiting_since  # when the last part of a body was received
         self.timer: asyncio.TimerHandle | None = None
-        self.queued = False  # whether it waits for its turn
+        self.queued = False  # whether the connection waits for its turn
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to watch."""
+        """Start the timer, and evict another connection if there are too many."""
         super().connection_made(transport)
         self.flow = _FlowControl(transport)
         self.waiting_since = time.monotonic()
@@ -86,7 +86,7 @@ class BoundedConnection(HttpToolsProtocol):
         self.state.admission.evict_if_full(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Drop what was not answered."""
+        """Cancel the timer and drop the received data."""
         if self.timer:
             self.timer.cancel()
         self.pending, self.offset = b"", 0
@@ -95,11 +95,11 @@ class BoundedConnection(HttpToolsProtocol):
 
     @property
     def busy(self) -> bool:
-        """Whether a request is being answered."""
+        """Whether the response to a request is not complete yet."""
         return self.cycle is not None and not self.cycle.response_complete
 
     def data_received(self, data: bytes) -> None:
-        """Read as far as answers allow."""
+        """Buffer data, and parse it unless an earlier request is still answered."""
         if not self.pending and not self.expecting and not self.busy:
             self.waiting_since = time.monotonic()
         self.pending, self.offset = self.pending[self.offset :] + data if self.pending else data, 0
@@ -108,18 +108,18 @@ class BoundedConnection(HttpToolsProtocol):
         else:
             self.read()
 
-    def eof_received(self) -> bool:  # type: ignore[override] # asyncio closes the connection unless it is true
-        """Keep the other direction open while there is something to answer."""
+    def eof_received(self) -> bool:  # type: ignore[override] # asyncio closes the connection if it is falsy
+        """Keep the connection open until the pending requests are answered."""
         self.ended = True
         if not self.queued:
             self.read()
         return True
 
     def read(self) -> None:
-        """Feed the parser what waits, piece by piece."""
+        """Parse the pending data part by part, within the limits of a turn."""
         self.queued, pieces = False, 0
         while self._may_read():
-            if pieces >= PARTS_PER_TURN or (pieces and not self.expecting):  # one request, or a part of one, in a turn
+            if pieces >= PARTS_PER_TURN or (pieces and not self.expecting):  # at most one request in a turn
                 self._wait_for_turn()
                 break
             if not (piece := self._next_part()):
@@ -140,7 +140,7 @@ class BoundedConnection(HttpToolsProtocol):
         return bool(self.expecting) or not (self.busy or self.flow.write_paused)
 
     def _update_flow(self) -> None:
-        """Keep what is left, and stop reading from the wire if that is much already."""
+        """Drop the parsed data, and pause or resume reading by the size of the rest."""
         if self.offset > MAX_PENDING_BYTES or self.offset >= len(self.pending):
             self.pending, self.offset = self.pending[self.offset :], 0
         if self.transport.is_closing():
@@ -154,10 +154,10 @@ class BoundedConnection(HttpToolsProtocol):
             self.transport.close()
 
     def _next_part(self) -> bytes:
-        """Return a head, or a part of a body, which never goes beyond the end of its message."""
+        """Return a complete head or a part of a body, never beyond the end of the message."""
         if self.expecting == BODY:
             return self.pending[self.offset : self.offset + min(self.remaining, MAX_BODY_PART_BYTES)]
-        if self.expecting == CHUNKS:  # a message ends with a line
+        if self.expecting == CHUNKS:  # a chunked body ends with a line
             if self.split_line_end and self.pending.startswith(b"\n", self.offset):
                 return b"\n"
             end = self.pending.find(b"\r\n", self.offset, self.offset + MAX_BODY_PART_BYTES)
@@ -171,7 +171,7 @@ class BoundedConnection(HttpToolsProtocol):
         return UPGRADE.sub(IGNORED, head) if b"upgrade:" in head.lower() else head
 
     def _skip_blank_lines(self) -> bool:
-        """Skip what some clients send behind a body; refuse empty lines without end. Return whether a head follows."""
+        """Skip a few empty lines, which some clients send after a body; return whether a head follows."""
         while (one := self.pending[self.offset : self.offset + 1]) in (b"\r", b"\n"):
             self.blank_bytes += 1
             if self.blank_bytes > MAX_BLANK_BYTES:
@@ -181,7 +181,7 @@ class BoundedConnection(HttpToolsProtocol):
         return one != b""
 
     def _check_head(self, head: bytes) -> bool:
-        """Refuse a head, whole or not, that is too large or none."""
+        """Return whether a head, complete or not, is within the limits; refuse it if not."""
         if len(head) <= MAX_LINE_BYTES and head.count(b"\r\n") <= MAX_HEADERS + 2:
             if HEAD_END in head or METHOD_START.match(head):
                 return True
@@ -207,7 +207,7 @@ class BoundedConnection(HttpToolsProtocol):
             self.remaining -= len(piece)
         try:
             self.parser.feed_data(piece)
-        except httptools.HttpParserUpgrade:  # CONNECT: it is answered as any other method that is not known
+        except httptools.HttpParserUpgrade:  # CONNECT: treated like any other unknown method
             self.parser, self.expecting = httptools.HttpRequestParser(self), ""
             if self.cycle:
                 self.cycle.keep_alive = False
@@ -215,19 +215,21 @@ class BoundedConnection(HttpToolsProtocol):
             self.refuse(400, "malformed_http", "expected a request of HTTP/1.1")
         if self.framing_bytes > MAX_FRAMING_BYTES:
             self.refuse(
-                431, "headers_too_large", f"expected chunks of more than their framing of {MAX_FRAMING_BYTES:,} bytes"
+                431,
+                "headers_too_large",
+                f"expected at most {MAX_FRAMING_BYTES:,} bytes of chunk headers or trailers without data",
             )
 
     def on_headers_complete(self) -> None:
-        """Begin the request."""
+        """Start the request; ignore trailers."""
         if not self.prepare_body():
             return
         super().on_headers_complete()
-        if self.expecting == CHUNKS:  # trailers are dropped: the app must not take them for headers
+        if self.expecting == CHUNKS:  # these are trailers, which the app must not take for headers
             self.headers = []
 
     def prepare_body(self) -> bool:
-        """Note how the message goes on; refuse a body that comes in a way that is not known."""
+        """Determine how the body is framed; refuse an invalid length or an unknown transfer encoding."""
         self.waiting_since, self.is_new, self.blank_bytes = time.monotonic(), False, 0
         self.last_body_at = self.waiting_since
         self.expecting, self.remaining, self.framing_bytes, self.body_bytes = "", 0, 0, 0
@@ -248,7 +250,7 @@ class BoundedConnection(HttpToolsProtocol):
         return True
 
     def on_body(self, body: bytes) -> None:
-        """Count what came."""
+        """Count the received bytes and note the time."""
         self.framing_bytes = 0
         self.body_bytes += len(body)
         self.last_body_at = time.monotonic()
@@ -260,7 +262,7 @@ class BoundedConnection(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Go on with what waits; from now on the client keeps us waiting."""
+        """Continue with pending data; from now on the service waits for the client."""
         self.server_state.total_requests += 1
         self.waiting_since = time.monotonic()
         if self.transport.is_closing():
@@ -270,14 +272,14 @@ class BoundedConnection(HttpToolsProtocol):
             self._wait_for_turn()
 
     def pause_writing(self) -> None:
-        """Count what the client does not take; end the connection if all that is not taken is too much."""
+        """Count unread response bytes; close the connection if those of all connections exceed the limit."""
         super().pause_writing()
         self.unsent_bytes = self.transport.get_write_buffer_size()
         if not self.state.admission.count_unsent(self.unsent_bytes):
             self.transport.abort()
 
     def resume_writing(self) -> None:
-        """Go on once the client takes its answers again."""
+        """Continue once the client reads its responses again."""
         super().resume_writing()
         self._clear_unsent()
         if self.pending and not self.transport.is_closing():
@@ -288,7 +290,7 @@ class BoundedConnection(HttpToolsProtocol):
         self.unsent_bytes = 0
 
     def _check_timeouts(self) -> None:
-        """End the connection of a client that keeps us waiting."""
+        """Close or refuse the connection of a client that is too slow; called once a second."""
         if self.transport.is_closing():
             return
         self.timer = self.loop.call_later(1.0, self._check_timeouts)
@@ -300,12 +302,12 @@ class BoundedConnection(HttpToolsProtocol):
             self._check_body_timeout(waited)
         elif not self.busy and not self.queued and (self.pending or self.is_new):
             if waited > HEAD_SECONDS:
-                self.refuse(408, "slow_head", f"expected a whole head within {HEAD_SECONDS:g} seconds")
+                self.refuse(408, "slow_head", f"expected a complete request head within {HEAD_SECONDS:g} seconds")
         elif not self.busy and waited > self.timeout_keep_alive:
             self.transport.close()
 
     def _check_body_timeout(self, waited: float) -> None:
-        if not self.busy:  # it was refused, and the rest of its body goes nowhere
+        if not self.busy:  # it was refused, and the rest of its body is ignored
             if waited > LINGER_SECONDS:
                 self.transport.close()
         elif (
@@ -316,16 +318,16 @@ class BoundedConnection(HttpToolsProtocol):
 
     @property
     def evictable(self) -> bool:
-        """Whether nothing is lost but the client's time if this connection ends."""
+        """Whether this connection may be closed: no complete request waits for its response."""
         return not self.busy or bool(self.expecting)
 
     @property
     def expects_response(self) -> bool:
-        """Whether the client has no answer yet to what it is sending."""
+        """Whether a response has not been started for what the client is sending."""
         return not self.expecting or (self.busy and not self.cycle.response_started)
 
     def refuse(self, status: int, code: str, message: str) -> None:
-        """Answer what never becomes a request, or never ends, and close."""
+        """Respond with an error to an invalid or incomplete request, and close the connection."""
         if self.transport.is_closing():
             return
         if self.expects_response:

@@ -1,4 +1,4 @@
-"""Drift: how far what clients sent lately lies from the training rows, as gauges; from a sample, beside the answers."""
+"""Drift metrics: the population stability index of recent inputs against the training rows, as gauges."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.traffic.queue import LOG_INTERVAL_SECONDS
 from tiltyard.serving.traffic.recorder import RecordedPrediction
 
-MAX_ROWS = 2000  # of each model: the latest of what was recorded
-MIN_ROWS = 200  # of less, chance alone moves the index too far
-MEASURE_SECONDS = 15.0  # seconds
+MAX_ROWS = 2000  # of each model: the latest recorded ones
+MIN_ROWS = 200  # with fewer, the index is mostly noise
+MEASURE_SECONDS = 15.0  # between measurements
 
 log = logging.getLogger("bentoml.tiltyard")
 Gauge = Callable[[tuple[str, str, str], float], None]  # by model, version and feature
 
 
 class DriftGauges:
-    """A sliding sample of each model's inputs, and the thread that measures it now and then."""
+    """A sliding sample of each model's inputs, and the thread that measures their drift."""
 
     def __init__(self, gauge: Gauge) -> None:
         self.gauge = gauge
@@ -40,30 +40,30 @@ class DriftGauges:
         threading.Thread(target=self._run, name="drift", daemon=True).start()
 
     def observe(self, prediction: RecordedPrediction) -> None:
-        """Take up what a request brought; what cannot be looked at is recorded all the same."""
+        """Add the inputs of a request to the sample; log failures, since it is recorded all the same."""
         try:
             self._add(prediction)
-        except Exception as error:  # noqa: BLE001 - the record must not lack it for that
+        except Exception as error:  # noqa: BLE001 - recording must go on
             self._log_failure(error)
 
     def _add(self, prediction: RecordedPrediction) -> None:
-        """Take it up; of another version than before nothing else is kept."""
+        """Add inputs to the sample; a new version starts a new one."""
         model, task = prediction.model, prediction.model.task
         if prediction.arm != "champion" or not model.reference:
             return
-        brought = prediction.drift_values or _drift_values(model, prediction.instances)
+        inputs = prediction.drift_values or _drift_values(model, prediction.instances)
         with self.lock:
             before, columns = self.samples.get(task, (model, {}))
             if before.version != model.version:
                 self._clear(before)
                 columns = {}
-            for name, values in brought.items():
+            for name, values in inputs.items():
                 columns.setdefault(name, deque(maxlen=MAX_ROWS)).extend(values)
             self.samples[task] = model, columns
             self.changed.add(task)
 
     def measure(self) -> None:
-        """Set the gauges of models that were asked since the last time."""
+        """Set the gauges of models with new inputs since the last measurement."""
         with self.lock:
             due = [
                 (model, name, np.array(values))
@@ -76,7 +76,7 @@ class DriftGauges:
             self.gauge((model.task, model.version, name), distance(model.reference[name], values).value)
 
     def _clear(self, model: LoadedModel) -> None:
-        """Set the gauges of a version that answers no more to NaN; what several processes set cannot be removed."""
+        """Set the gauges of a replaced version to NaN; gauges of several processes cannot be removed."""
         for name in model.reference:
             self.gauge((model.task, model.version, name), math.nan)
 
@@ -85,7 +85,7 @@ class DriftGauges:
             try:
                 time.sleep(MEASURE_SECONDS)
                 self.measure()
-            except BaseException as error:  # noqa: BLE001 - the next look may succeed; no answer depends on it
+            except BaseException as error:  # noqa: BLE001 - the next measurement may succeed
                 self._log_failure(error)
 
     def _log_failure(self, error: BaseException) -> None:

@@ -1,4 +1,4 @@
-"""The fast path of the app: rows as JSON for a champion are answered here, before any route is looked for."""
+"""Fast path as middleware: JSON requests to champions are answered by compiled requests, before routing."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from tiltyard.serving.requests.predict_request import MAX_INLINE_BYTES
 from tiltyard.serving.traffic.traffic_split import is_bypassed
 
 PREFIX, SUFFIX = "/v1/models/", ":predict"
-NON_JSON_TYPES = tuple(kind.encode() for kind in table_body.MEDIA_TYPES)  # types of bodies that are not JSON
+NON_JSON_TYPES = tuple(kind.encode() for kind in table_body.MEDIA_TYPES)  # media types of table bodies
 
 
 class FastPathMiddleware:
-    """A layer of ASGI: what it cannot answer goes on to the routes as if nothing had been."""
+    """ASGI middleware that passes all requests that it cannot answer on to the routes, unchanged."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer at once, or leave it to the routes."""
+        """Respond by the fast path, or call the app."""
         if scope["type"] != "http" or not (model := _find_model(scope)):
             await self.app(scope, receive, send)
             return
@@ -45,7 +45,7 @@ def _find_model(scope: Scope) -> LoadedModel | None:
 
 
 def find_champion(state: Any, path: str, headers: Headers) -> LoadedModel | None:
-    """Return the champion that is asked by its name, unless the body may not be JSON."""
+    """Return the champion that a path names; None if the fast path cannot read the body or has no such model."""
     if not (path.startswith(PREFIX) and path.endswith(SUFFIX)):
         return None
     model: LoadedModel | None = state.models.get(path[len(PREFIX) : -len(SUFFIX)])
@@ -60,7 +60,7 @@ def find_champion(state: Any, path: str, headers: Headers) -> LoadedModel | None
 
 
 def try_answer(state: Any, model: LoadedModel, body: bytes) -> tuple[bytes, int] | None:
-    """Answer a body that is small enough to hold nobody up, and say how many instances it has."""
+    """Return the response body and the number of instances; None if the general path must handle the request."""
     if not state.fast_path or state.admission.is_full:
         return None
     if (
@@ -77,7 +77,7 @@ def try_answer(state: Any, model: LoadedModel, body: bytes) -> tuple[bytes, int]
 
 
 def _replay(message: Message, receive: Receive) -> Receive:
-    """Let the first message be received once more."""
+    """Return a receive function that returns a message again before the following ones."""
     first = [message]
 
     async def received() -> Message:

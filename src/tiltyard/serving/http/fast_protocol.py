@@ -1,7 +1,7 @@
-"""The fast path of the protocol: usual requests that come in one piece are answered before any app is called.
+"""Fast path in the protocol: ordinary requests that are received completely are answered without calling the app.
 
-ASGI costs a request more than its answer does. Whatever is unusual goes on as if nothing had been: to uvicorn, the app,
-its middleware (middleware.py) and the fast path there (fast_middleware.py).
+ASGI takes longer than the prediction itself. Every other request is passed on unchanged to uvicorn, the app, its
+middleware (middleware.py) and the fast path there (fast_middleware.py).
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ RESPONSE_HEAD = (
 
 
 class FastPathProtocol(BoundedConnection):
-    """A connection. What it holds of a request it holds only while a piece of the wire is read."""
+    """A connection that holds back a request while received data are parsed, to answer it without the app."""
 
     def __init__(self, app: Starlette, **uvicorn: Any) -> None:
         super().__init__(app, **uvicorn)
-        self.model: LoadedModel | None = None  # who is to answer the request that is being read
+        self.model: LoadedModel | None = None  # of the held request; None if no request is held
         self.body, self.key_name, self.started = b"", "", 0.0
 
     def read(self) -> None:
-        """Read what waits; a request that is not whole then goes to the app, which waits for the rest."""
+        """Parse pending data; a held request that is still incomplete goes to the app, which awaits the rest."""
         self.started = time.perf_counter()
         super().read()
         if self.model and not self.transport.is_closing():
@@ -44,11 +44,11 @@ class FastPathProtocol(BoundedConnection):
 
     @property
     def expects_response(self) -> bool:
-        """A request that is held has no answer."""
+        """Whether a response has not been started; a held request has none."""
         return self.model is not None or super().expects_response
 
     def on_headers_complete(self) -> None:
-        """Hold the request if it seems a usual one."""
+        """Hold the request if the fast path may answer it; otherwise pass it to the app."""
         if not self.prepare_body():
             return
         self.model, self.body = self._find_model(), b""
@@ -56,14 +56,14 @@ class FastPathProtocol(BoundedConnection):
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Hold the body, too."""
+        """Buffer the body of a held request."""
         if self.model:
             self.body += body
         else:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Answer at once, or hand on what was held."""
+        """Answer a held request, or pass it to the app."""
         self.expecting = ""
         if self.model and self._try_answer(self.model):
             self.model = None
@@ -73,7 +73,7 @@ class FastPathProtocol(BoundedConnection):
         super().on_message_complete()
 
     def _find_model(self) -> LoadedModel | None:
-        """Return the model that is asked, if nothing but an answer is wanted of this connection."""
+        """Return the model if the fast path may answer the request; None if the app must handle it."""
         metrics, parser, admission = self.state.metrics, self.parser, self.state.admission
         if (
             not self.state.fast_path
@@ -92,18 +92,18 @@ class FastPathProtocol(BoundedConnection):
         model = fast_middleware.find_champion(self.state, path, self.headers)
         try:
             self.key_name = admission.authenticate(self.headers) if model else ""
-        except RequestError:  # refusing is the app's
+        except RequestError:  # the app responds with the error
             return None
         return model
 
     def _is_forwarded(self) -> bool:
-        """Return whether a proxy may tell whose address it is that is written down."""
+        """Return whether the client's address may come from a proxy's header, which only the app evaluates."""
         return any(name == b"x-forwarded-for" for name, _ in self.headers)
 
     def _try_answer(self, model: LoadedModel) -> bool:
         try:
             answer = fast_middleware.try_answer(self.state, model, self.body)
-        except Exception:  # noqa: BLE001 - the app meets it again, says so, and logs it
+        except Exception:  # noqa: BLE001 - the app raises and logs it again
             return False
         if not answer:
             return False
@@ -113,7 +113,7 @@ class FastPathProtocol(BoundedConnection):
         self.transport.write(RESPONSE_HEAD % (given, len(content), name) + content)
         self.server_state.total_requests += 1
         self.waiting_since = time.monotonic()
-        # Later, and soon: whatever fails there is no fault of the request, as uvicorn would think of it here.
+        # Deferred, since uvicorn would take an exception here for an invalid request.
         self.loop.call_soon(
             self.state.metrics.count, self._answered_request(model, str(name, "ascii"), instances), self.headers
         )

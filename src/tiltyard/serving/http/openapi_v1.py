@@ -1,4 +1,4 @@
-"""The OpenAPI document of the service, written from the schemas of its models."""
+"""OpenAPI document of the service, generated from the schemas of its models."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests import attributions, table_body
 from tiltyard.serving.traffic import feedback_token
 
-WarmVersions = Mapping[str, Mapping[str, LoadedModel]]  # versions that answer, by task; the champion first
+WarmVersions = Mapping[str, Mapping[str, LoadedModel]]  # loaded versions by task; the champion first
 
 PUBLIC_PATHS = {
     "/livez": "Is alive",
     "/readyz": "Is ready",
-    "/metrics": "Figures for Prometheus",
+    "/metrics": "Metrics for Prometheus",
 }  # to everyone, key or not
 VERSION = {"type": "string", "pattern": "^[0-9a-f]{12}$"}
 STATE = {"const": "AVAILABLE"}
 STATUS = object_schema(
     {"version": VERSION, "state": STATE, "status": object_schema({"error_code": TEXT, "error_message": TEXT})}
 )
-CSV_DESCRIPTION = "a header with the names of all features, in any order, and a row an instance"
+CSV_DESCRIPTION = "a header with the names of all features, in any order, and a row for each instance"
 
 
 def openapi(kept: WarmVersions, *, locked: bool = False) -> Json:
-    """Describe every route, with the instances and predictions of every model; `locked` says if a key is asked for."""
+    """Return the document of all routes and models; `locked`: an API key is required."""
     return {
         "openapi": "3.1.0",
         "info": {"title": "Tiltyard", "version": "1", "description": "The champions of this project."},
@@ -69,7 +69,7 @@ def _paths(kept: WarmVersions, *, locked: bool) -> Iterator[tuple[str, Json]]:
 
 
 def _model(name: str, kept: Mapping[str, LoadedModel]) -> Iterator[tuple[str, Json]]:
-    """A model by its name, by its name and version, by its name and label."""
+    """Yield the paths of a model: by name, by name and version, by name and label."""
     model = next(iter(kept.values()))
     title, predict = model.schema["title"], {"post": _predict(model)}
     for which, shared in _path_variants(kept):
@@ -78,21 +78,25 @@ def _model(name: str, kept: Mapping[str, LoadedModel]) -> Iterator[tuple[str, Js
         yield path, {**shared, **get_operation("V1", f"{title}: state, versions, metrics", name, _state(model))}
         yield (
             f"{path}/schema",
-            {**shared, **get_operation("V1", "Its instances, predictions and limits", name, _schema(name))},
+            {**shared, **get_operation("V1", "Schemas of instances and predictions, and limits", name, _schema(name))},
         )
         yield f"{path}/card", {**shared, **_card(name)}
         yield f"{path}/metadata", {**shared, **get_operation("V1", "Its signature", name, _metadata(name))}
 
 
 def _feedback(model: LoadedModel, *, locked: bool) -> Json:
-    """Truths are what answers are: labels, numbers, or lists of them. Who has a key needs no token."""
+    """Return the feedback operation: truths have the type of predictions; with an API key, no token is needed."""
     prediction, most = model.schema["prediction"], model.schema["limits"]["max_instances"]
     parts = prediction.get("properties", {})
     properties = {
-        "id": {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,64}$", "description": "x-request-id of the answer"},
+        "id": {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,64}$", "description": "x-request-id of the response"},
         "truth": _truth_schema(parts.get("label") or parts.get("forecast") or prediction),
         "instance": {"type": "integer", "minimum": 0, "maximum": most - 1},
-        "token": {"type": "string", "pattern": feedback_token.PATTERN, "description": "x-feedback-token of the answer"},
+        "token": {
+            "type": "string",
+            "pattern": feedback_token.PATTERN,
+            "description": "x-feedback-token of the response",
+        },
     }
     optional = ("instance", "token") if locked else ("instance",)
     item = {**object_schema(properties, *optional), "additionalProperties": False}
@@ -102,15 +106,18 @@ def _feedback(model: LoadedModel, *, locked: bool) -> Json:
     example = {"feedback": [one]}
     answer = object_schema({"kept": {"type": "integer"}, "model": {"const": model.task}})
     return {
-        "summary": f"{model.schema['title']}: what became true of earlier answers",
+        "summary": f"{model.schema['title']}: ground truth of earlier predictions",
         "tags": [model.task],
         "requestBody": {"required": True, "content": {"application/json": {"schema": body, "example": example}}},
-        "responses": {"200": json_response("all are kept", answer), **error_responses("V1", "403", *BODY_ERRORS)},
+        "responses": {
+            "200": json_response("all truths are stored", answer),
+            **error_responses("V1", "403", *BODY_ERRORS),
+        },
     }
 
 
 def _truth_schema(schema: Json) -> Json:
-    """Return what may be true: numbers that can be held, and labels, of which 1 may stand for "1"."""
+    """Return the schema of ground truth: finite numbers, and labels, where 1 may stand for "1"."""
     if "enum" in schema:
         return {
             "enum": [*schema["enum"], *(one for name in schema["enum"] if (one := _integer_label(name)) is not None)]
@@ -121,21 +128,21 @@ def _truth_schema(schema: Json) -> Json:
 
 
 def _integer_label(name: str) -> int | None:
-    """Read a label as a whole number, if it is spelled as Python would spell it."""
+    """Return a label as an integer if it is written like one, or None."""
     return int(name) if name.removeprefix("-").isdecimal() and name.isascii() and str(int(name)) == name else None
 
 
 def _truth_example(schema: Json) -> Any:
-    """Return a value of a schema of truths."""
+    """Return an example of ground truth."""
     if "enum" in schema:
         return schema["enum"][0]
     return [0.0] * schema["minItems"] if schema["type"] == "array" else "..." if schema["type"] == "string" else 0.0
 
 
 def _card(tag: str) -> Json:
-    told = {"description": "the card", "content": {"text/markdown": {"schema": TEXT}}}
-    card = get_operation("V1", "Its card: what it is for, figures, data, limits", tag, TEXT)
-    card["get"]["responses"]["200"] = told
+    markdown = {"description": "the model card", "content": {"text/markdown": {"schema": TEXT}}}
+    card = get_operation("V1", "Model card: purpose, metrics, data, limits", tag, TEXT)
+    card["get"]["responses"]["200"] = markdown
     return card
 
 
@@ -157,27 +164,31 @@ def _predict(model: LoadedModel) -> Json:
     if all(column.in_cells for column in model.predictor.encoder.columns.values()):
         content[table_body.CSV] = {"schema": {"type": "string", "description": CSV_DESCRIPTION}}
         content[table_body.PARQUET[0]] = {
-            "schema": {"description": "a column a feature, where the service has pyarrow"}
+            "schema": {"description": "a column for each feature; needs pyarrow in the service"}
         }
     return {
         "summary": model.schema["title"],
-        "description": "A body of another type, or of none, is read as JSON.",
+        "description": "A body with another content type, or none, is read as JSON.",
         "tags": [model.task],
         "requestBody": {"required": True, "content": content},
         "responses": {
-            "200": json_response("one prediction an instance", {"anyOf": answers}, {**ID_HEADER, **TOKEN_HEADER}),
+            "200": json_response("a prediction for each instance", {"anyOf": answers}, {**ID_HEADER, **TOKEN_HEADER}),
             **error_responses("V1", *BODY_ERRORS),
         },
     }
 
 
 def _body(model: LoadedModel) -> Json:
-    """Instances by row, or by column, as `inputs`, as answers then go, too; of those to be explained fewer."""
+    """Return the body schema: `instances` by row or `inputs` by column; fewer instances with `explain`."""
     limit, refused = model.schema["limits"]["max_instances"], attributions.unsupported_reason(model)
-    text = f"true is refused: {refused}" if refused else "whether to say what each column adds to the answer"
+    text = (
+        f"true is refused: {refused}"
+        if refused
+        else "whether to return the contribution of each column to the prediction"
+    )
     bodies = [*_bodies(model, limit, {"const": False, "description": text})]
     bodies += [] if refused else [*_bodies(model, min(limit, attributions.max_instances(model)), {"const": True})]
-    needed = (1, 1, 2, 2)  # where it is true, it is not left out
+    needed = (1, 1, 2, 2)  # `explain` is required where it is true
     return {
         "anyOf": [
             {**body, "required": body["required"][:count], "additionalProperties": False}
@@ -193,11 +204,11 @@ def _bodies(model: LoadedModel, most: int, explain: Json) -> Iterator[Json]:
 
 
 def _explanation(model: LoadedModel) -> Json:
-    """Describe what an answer is made of: base and contributions add up to it."""
+    """Return the schema of an explanation: base and contributions add up to the prediction."""
     number, classes = {"type": "number"}, model.predictor.encoder.classes
-    told = f"{'the probability of the label' if classes else 'the number'} that golden rows get on average"
+    average = f"average over the golden rows of {'the probability of the label' if classes else 'the prediction'}"
     properties = {
-        "base": {**number, "description": told},
+        "base": {**number, "description": average},
         "of": {"enum": classes} if classes else {"const": None},
         "contributions": object_schema(dict.fromkeys(model.predictor.encoder.columns, number)),
     }
@@ -205,11 +216,11 @@ def _explanation(model: LoadedModel) -> Json:
 
 
 def _columns(model: LoadedModel, most: int) -> Json:
-    """Columns by name; a JSON Schema cannot say that they are of one length."""
+    """Return the schema of columns by name; JSON Schema cannot express that they have equal lengths."""
     instance, bare = model.schema["instance"], model.predictor.encoder.bare
     values = {model.inputs[0].name: instance} if bare else instance["properties"]
     columns = object_schema({name: array_schema(value, most) for name, value in values.items()})
-    return {**columns, "additionalProperties": False, "description": "lists of one length"}
+    return {**columns, "additionalProperties": False, "description": "lists of equal length"}
 
 
 def _outputs(model: LoadedModel) -> Json:
@@ -235,7 +246,7 @@ def _schema(name: str) -> Json:
 
 
 def _metadata(name: str) -> Json:
-    """As TensorFlow Serving tells it."""
+    """Return the schema of TensorFlow Serving's metadata."""
     spec = object_schema({"name": {"const": name}, "signature_name": TEXT, "version": VERSION})
     sizes = array_schema(object_schema({"size": TEXT, "name": TEXT}))
     shape = object_schema({"dim": sizes, "unknown_rank": {"const": False}})

@@ -1,4 +1,4 @@
-"""The part of the OpenAPI document that is about the Open Inference Protocol, V2."""
+"""OpenAPI document, part for the Open Inference Protocol (V2)."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ DATATYPE = {"enum": [*DTYPES, "BYTES"]}
 SHAPE = array_schema({"type": "integer"})
 TENSOR = object_schema({"name": TEXT, "datatype": DATATYPE, "shape": SHAPE})
 PARAMETERS = {"type": "object", "description": "parameters of the protocol"}
-BINARY_DESCRIPTION = "JSON, and behind it the bytes of the tensors whose parameters say binary_data_size"
+BINARY_DESCRIPTION = "JSON, followed by the bytes of the tensors with the parameter binary_data_size"
 
 
 def server() -> Json:
-    """Describe what is asked of the server, and not of a model."""
+    """Return the paths about the server."""
     health = object_schema({"live": {"const": True}, "ready": {"const": True}})
     about = object_schema({"name": TEXT, "version": TEXT, "extensions": array_schema(TEXT)})
     return {
@@ -40,12 +40,12 @@ def server() -> Json:
 
 
 def paths(name: str, kept: Mapping[str, LoadedModel]) -> Json:
-    """Describe a model by its name, or by its name and version."""
+    """Return the paths of a model, by name, and by name and version."""
     model, found = next(iter(kept.values())), {}
     for which in ("", "/versions/{version}"):
         path = f"/v2/models/{name}{which}"
         shared = {"parameters": [path_parameter("version", [*kept])]} if which else {}
-        found[path] = {**shared, **get_operation("V2", "Its versions and tensors", name, _metadata(name))}
+        found[path] = {**shared, **get_operation("V2", "Versions and tensors of a model", name, _metadata(name))}
         found[f"{path}/ready"] = {**shared, **get_operation("V2", "Is ready", name, _ready(name))}
         found[f"{path}/infer"] = {**shared, "post": _infer(model)}
     return found
@@ -68,11 +68,11 @@ def _ready(name: str) -> Json:
 
 
 def _infer(model: LoadedModel) -> Json:
-    text = "where JSON ends and bytes begin; without it all is JSON"
+    text = "number of bytes of JSON before the binary data; without it, the whole body is JSON"
     length = {"name": LENGTH_HEADER, "in": "header", "schema": {"type": "integer", "minimum": 0}, "description": text}
-    wanted = json_response("tensors", _response(model))
-    wanted["content"]["application/octet-stream"] = {"schema": {"description": BINARY_DESCRIPTION}}
-    wanted["headers"] = {
+    success = json_response("tensors", _response(model))
+    success["content"]["application/octet-stream"] = {"schema": {"description": BINARY_DESCRIPTION}}
+    success["headers"] = {
         **ID_HEADER,
         **TOKEN_HEADER,
         LENGTH_HEADER: {"schema": {"type": "integer"}, "description": text},
@@ -84,14 +84,14 @@ def _infer(model: LoadedModel) -> Json:
         "tags": [model.task],
         "parameters": [length],
         "requestBody": {"required": True, "content": content},
-        "responses": {"200": wanted, **error_responses("V2", *BODY_ERRORS)},
+        "responses": {"200": success, **error_responses("V2", *BODY_ERRORS)},
     }
 
 
 def _request_schema(model: LoadedModel) -> Json:
-    """Each input once; a JSON Schema cannot say that shape and data agree."""
+    """Return the request schema; JSON Schema cannot express that shape and data agree."""
     names, shape = [tensor.name for tensor in model.inputs], {"type": "integer", "minimum": 0}
-    data = {"type": "array", "description": "flat, or nested as the shape says"}
+    data = {"type": "array", "description": "flat, or nested like the shape"}
     tensor = {
         "name": {"enum": names},
         "shape": {**array_schema(shape), "minItems": 1, "maxItems": 32},
@@ -112,7 +112,7 @@ def _request_schema(model: LoadedModel) -> Json:
 
 
 def _example(model: LoadedModel) -> Json:
-    """The example of the model as tensors of one row."""
+    """Return the example of the model as tensors with one row."""
     example = model.schema["example"]
     parts = {model.inputs[0].name: example} if model.predictor.encoder.bare else example
     return {"inputs": [{**one.metadata, "shape": [1, *one.shape], "data": [parts[one.name]]} for one in model.inputs]}
@@ -120,7 +120,7 @@ def _example(model: LoadedModel) -> Json:
 
 def _response(model: LoadedModel) -> Json:
     names = {"enum": [one.name for one in model.outputs]}
-    told = {"name": names, "datatype": DATATYPE, "shape": SHAPE, "data": {"type": "array"}, "parameters": PARAMETERS}
-    outputs = array_schema(object_schema(told, "data", "parameters"))
+    tensor = {"name": names, "datatype": DATATYPE, "shape": SHAPE, "data": {"type": "array"}, "parameters": PARAMETERS}
+    outputs = array_schema(object_schema(tensor, "data", "parameters"))
     facts = {"model_name": {"const": model.task}, "model_version": TEXT, "id": TEXT, "outputs": outputs}
     return object_schema(facts, "id")

@@ -1,4 +1,4 @@
-"""Meters: what Prometheus reads of the service at /metrics, and the log of requests for who wants one."""
+"""Prometheus metrics of requests, recording, drift and champions, and the request log (access log)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INSTANCES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
 class RequestMetrics:
-    """Counts by model, version and status. To be made when the worker runs: only then is it known where counts go."""
+    """Metrics by model, version and status. Create it in the worker, where the folder of the counts is known."""
 
     def __init__(
         self, *, log: bool = False, registry: Any = None, tracer: Tracer | None = None, watched: bool = False
@@ -38,34 +38,36 @@ class RequestMetrics:
             "tiltyard_request_instances", "Instances of a request", model, buckets=INSTANCES, **where
         )
         self.active = prometheus.Gauge(
-            "tiltyard_requests_inside", "Requests that are being answered", multiprocess_mode="livesum", **where
+            "tiltyard_requests_inside", "Requests that are being processed", multiprocess_mode="livesum", **where
         )
         self.recorded = prometheus.Counter(
             "tiltyard_recorded",
-            "Answers for the record and copies for a challenger: written, failed, dropped, or no room in the folder",
+            "Recorded predictions and shadow copies by outcome: written, failed, dropped, or full",
             [*model, "arm", "outcome"],
             **where,
         )
         self.drift = prometheus.Gauge(
             "tiltyard_feature_psi",
-            "How far the latest recorded inputs lie from the training rows (population stability index)",
+            "Drift of the latest recorded inputs from the training rows (population stability index)",
             [*model, "feature"],
-            multiprocess_mode="livemax",  # that one worker sees it is enough
+            multiprocess_mode="livemax",  # drift in one worker's sample is enough
             **where,
         )
         self.watch = prometheus.Gauge(
             "tiltyard_champions_looked_timestamp_seconds",
-            "When the worker last looked whether there is another champion; of several workers the longest ago",
-            [] if watched else ["none"],  # a label that nobody sets: there is nothing to look at
+            "Time of the last check for new champions; of several workers the earliest",
+            [] if watched else ["none"],  # with a label that is never set, the gauge has no value
             multiprocess_mode="livemin",
             **where,
         )
         if watched:
             self.champions_checked()
-        self.labelled: dict[tuple[str, str, int], tuple[Any, Any, Any]] = {}  # finding a label costs more than counting
+        self.labelled: dict[
+            tuple[str, str, int], tuple[Any, Any, Any]
+        ] = {}  # cached, since finding labels takes longer than counting
 
     def count(self, request: AnsweredRequest, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        """Count a request; log and trace it if that is wanted. Its headers say whose trace it is part of."""
+        """Count a request, and log and trace it if enabled. Its headers may name the parent trace."""
         key = request.model, request.version, request.status
         if key not in self.labelled:
             names = key[:2]
@@ -81,20 +83,20 @@ class RequestMetrics:
             instances.observe(request.instances)
         if self.log:
             line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **request._asdict()}
-            # In ASCII: a terminal would obey control characters that a client sends, and show text in another order.
+            # ASCII only: control characters sent by a client could manipulate a terminal.
             sys.stdout.buffer.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
             sys.stdout.buffer.flush()
         if self.tracer:
             self.tracer.record(request, headers)
 
     def count_recorded(self, record: PendingRecord, outcome: str) -> None:
-        """Count what became of an answer for the record."""
+        """Count the outcome of a record."""
         self.recorded.labels(record.model.task, record.model.version, record.arm, outcome).inc()
 
     def champions_checked(self) -> None:
-        """Set that the worker looked at the champions now."""
+        """Set the time of the last check for champions to now."""
         self.watch.set_to_current_time()
 
     def set_drift(self, labels: tuple[str, str, str], value: float) -> None:
-        """Set how far a feature lies from the training rows."""
+        """Set the drift of a feature."""
         self.drift.labels(*labels).set(value)

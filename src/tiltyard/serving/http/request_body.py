@@ -14,22 +14,22 @@ from tiltyard.serving.traffic.traffic_split import client
 
 @contextlib.asynccontextmanager
 async def read_body(request: Request, limit: int) -> AsyncIterator[bytes]:
-    """Read the body, and stop as soon as it is too large; its bytes count as in use until the block ends."""
+    """Read the body; raise RequestError as soon as it is too large. Its bytes count as used until the block ends."""
     if request.headers.get("content-encoding", "identity") != "identity":
         raise RequestError("unsupported_encoding", "expected a body that is not compressed", status=415)
     admission: AdmissionControl = request.app.state.admission
-    body, who = bytearray(), client(request.scope)
+    body, name = bytearray(), client(request.scope)
     try:
         if declared_length(request) > limit:
             raise _too_large(limit)
         async for chunk in request.stream():
-            admission.buffer(len(chunk), who)
+            admission.buffer(len(chunk), name)
             body += chunk
             if len(body) > limit:
                 raise _too_large(limit)
         yield bytes(body)
     finally:
-        admission.buffer(-len(body), who)
+        admission.buffer(-len(body), name)
 
 
 def _too_large(limit: int) -> RequestError:
@@ -37,6 +37,6 @@ def _too_large(limit: int) -> RequestError:
 
 
 def declared_length(request: Request) -> int:
-    """Return how many bytes a body is said to have; 0 if nothing is said."""
+    """Return the Content-Length of a request; 0 if it has none."""
     length = request.headers.get("content-length", "")
     return int(length) if length.isdecimal() and len(length) < 20 else 0

@@ -1,4 +1,4 @@
-"""The REST routes of the Open Inference Protocol, V2: KServe's and Triton's clients speak it."""
+"""REST routes of the Open Inference Protocol (V2), as used by KServe and Triton clients."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tiltyard.serving.requests import v2_codec
 
 
 def routes() -> list[Route]:
-    """The server, and a model by its name, or by its name and version."""
+    """Return the routes of the server, and of a model by name or by name and version."""
     found = [
         Route("/v2", allow("GET", _server), methods=METHODS),
         Route("/v2/health/live", allow("GET", _live), methods=METHODS),
@@ -40,9 +40,9 @@ async def _live(_: Request) -> Response:
 
 
 async def _server_is_ready(request: Request) -> Response:
-    """A worker takes no request before its models are loaded; it may stop being ready, as /readyz says."""
+    """Return 503 if the worker has not checked the champions lately, like /readyz; its models are loaded."""
     if not is_ready(request.app.state):
-        raise RequestError("not_ready", "expected to have looked for new champions lately; see /readyz", status=503)
+        raise RequestError("not_ready", "the worker has not checked for new champions lately; see /readyz", status=503)
     return await _live(request)
 
 

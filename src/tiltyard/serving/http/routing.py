@@ -1,4 +1,4 @@
-"""What the routes of every protocol share: who is asked, how a body is answered, which methods there are."""
+"""Shared parts of the routes: finding the model, computing a prediction, allowed methods, error responses."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from tiltyard.serving.traffic.traffic_split import TrafficSplit, assign, client
 Handler = Callable[[Request], Awaitable[Response]]
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-LABELS = ("champion", "previous")  # the registry's words
-MAX_MESSAGE_CHARACTERS = 300  # characters of a message that may quote what was sent
+LABELS = ("champion", "previous")
+MAX_MESSAGE_CHARACTERS = 300  # of a message, which may quote what the client sent
 ERROR_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}, 503: {"Retry-After": "1"}}
 
-VERSION_PARAMETERS = {"version", "label"}  # by which a path names one of a model's versions
+VERSION_PARAMETERS = {"version", "label"}  # path parameters that name a version
 
 encoder = msgspec.json.Encoder()
 
 
 def find_model(request: Request) -> LoadedModel:
-    """Return the model that a path names: the champion, or the version or label that it names if that is still warm."""
+    """Return the model that a path names: the champion, or a loaded version or label; raise RequestError."""
     models: dict[str, LoadedModel] = request.app.state.models
     name, version = request.path_params["name"], request.path_params.get("version")
     if name not in models:
@@ -49,7 +49,7 @@ def find_model(request: Request) -> LoadedModel:
 
 
 def _find_label(request: Request, name: str, label: str) -> LoadedModel:
-    """The registry's words: the champion, and the one before it."""
+    """Return the model with a label: champion, previous or challenger."""
     labels = dict(zip(LABELS, request.app.state.versions[name].values(), strict=False))
     split: TrafficSplit | None = request.app.state.splits.get(name)
     labels |= {"challenger": split.challenger} if split else {}
@@ -61,13 +61,13 @@ def _find_label(request: Request, name: str, label: str) -> LoadedModel:
 
 
 def _warm_versions(request: Request, name: str) -> dict[str, LoadedModel]:
-    """Return what is warm by version, the champion first; a challenger is."""
+    """Return the loaded models by version, the champion first, including the challenger."""
     split: TrafficSplit | None = request.app.state.splits.get(name)
     return {**request.app.state.versions[name], **({split.challenger.version: split.challenger} if split else {})}
 
 
 def versions(request: Request) -> list[str]:
-    """Return the versions that a path names: one, or all that are warm, the champion first."""
+    """Return the version that a path names, or all loaded ones, the champion first."""
     model = find_model(request)
     return (
         [model.version] if VERSION_PARAMETERS & request.path_params.keys() else [*_warm_versions(request, model.task)]
@@ -75,7 +75,7 @@ def versions(request: Request) -> list[str]:
 
 
 async def predict(request: Request, protocol: str, json_length: str | None = None) -> ResponseMessage:
-    """Read the body and answer it: at once if that is a matter of a moment, in a process beside this one if not."""
+    """Read the body and predict: in the event loop if that is fast, otherwise in a compute process."""
     scope, state = request.scope, request.app.state
     assignment = assign(state, find_model(request), scope, named=bool(VERSION_PARAMETERS & request.path_params.keys()))
     model = scope["model"] = assignment.model
@@ -94,37 +94,37 @@ async def predict(request: Request, protocol: str, json_length: str | None = Non
 
 
 async def _wait(request: Request, future: Future[ResponseMessage]) -> ResponseMessage:
-    """Wait for an answer from beside this process; a client whose connection breaks takes its message back."""
-    answer = asyncio.wrap_future(future)
-    left = asyncio.ensure_future(_disconnect(request))
+    """Wait for the response of a compute process; cancel the request if the client disconnects."""
+    response = asyncio.wrap_future(future)
+    disconnect = asyncio.ensure_future(_disconnect(request))
     try:
-        await asyncio.wait((answer, left), return_when=asyncio.FIRST_COMPLETED)
-        if not answer.done():
+        await asyncio.wait((response, disconnect), return_when=asyncio.FIRST_COMPLETED)
+        if not response.done():
             raise ClientDisconnect
-        return answer.result()
+        return response.result()
     finally:
-        answer.cancel()
-        left.cancel()
+        response.cancel()
+        disconnect.cancel()
 
 
 async def _disconnect(request: Request) -> None:
-    """Wait until the connection is broken; one that is closed in one direction only still takes an answer."""
+    """Wait until the client disconnects; a half-closed connection can still receive a response."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
 def _predict_inline(model: LoadedModel, message: RequestMessage, *, record: bool) -> ResponseMessage | None:
-    """Answer what takes no longer than a request may hold up the others."""
+    """Return the response if it takes less than a millisecond; otherwise None."""
     if not predict_request.is_small(message):
         return None
-    found = predict_request.parse(model, message)
-    if not predict_request.is_fast(model, message, found):
+    parsed = predict_request.parse(model, message)
+    if not predict_request.is_fast(model, message, parsed):
         return None
-    return predict_request.respond(model, found, record=record)
+    return predict_request.respond(model, parsed, record=record)
 
 
 def allow(method: str, handler: Handler) -> Handler:
-    """Refuse other methods here, since the catch-all route would turn a wrong method into a wrong path."""
+    """Return a handler that refuses other methods with 405; the router would fall through to the catch-all route."""
     allowed = {"GET": {"GET", "HEAD"}, "POST": {"POST"}}[method]
 
     async def checked(request: Request) -> Response:
@@ -136,18 +136,18 @@ def allow(method: str, handler: Handler) -> Handler:
 
 
 def error_response(path: str, error: RequestError) -> Response:
-    """Return a refusal in the shape of V1 or as the text of V2; it quotes only the beginning of what was sent."""
-    told = {
+    """Return an error in the format of V1 or V2; long texts, which may quote the request, are cut off."""
+    fields = {
         key: text[:MAX_MESSAGE_CHARACTERS].encode(errors="replace").decode()
         for key, text in error.body()["error"].items()
     }
-    field = f"{told['field']}: " if told["field"] else ""
-    short = f"{told['code']}: {field}{told['message']}" if path.startswith("/v2") else told
-    response = json_response(encoder.encode({"error": short}), error.status)
+    prefix = f"{fields['field']}: " if fields["field"] else ""
+    content = f"{fields['code']}: {prefix}{fields['message']}" if path.startswith("/v2") else fields
+    response = json_response(encoder.encode({"error": content}), error.status)
     response.headers.update(ERROR_HEADERS.get(error.status, {}))
     return response
 
 
 def json_response(content: bytes, status: int = 200) -> Response:
-    """Return a response of JSON."""
+    """Return a JSON response."""
     return Response(content, status, media_type="application/json")

@@ -1,4 +1,4 @@
-"""Tracing: a span for each request, sent by OpenTelemetry to whoever collects them; off unless it is asked for."""
+"""OpenTelemetry tracing: a span for each request, exported by OTLP; off by default."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 
 TRACE_HEADERS = (b"traceparent", b"tracestate")
 DISABLED = "OTEL_SDK_DISABLED"
-MAX_PATH_CHARACTERS = 300  # characters of a path
+MAX_PATH_CHARACTERS = 300
 
 
 def is_enabled(environment: Mapping[str, str] = os.environ) -> bool:
-    """Return whether spans are wanted."""
+    """Return whether an environment variable enables tracing."""
     return any(environment.get(name) for name in TRACING_VARIABLES)
 
 
 def create_exporter() -> SpanExporter:
-    """Return what sends spans by OTLP over HTTP; it reads the standard variables itself."""
+    """Return the exporter of OTLP over HTTP, which reads the standard environment variables."""
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     except ImportError:
         raise PackageError(
-            "spans are asked for; expected opentelemetry-exporter-otlp-proto-http to send them, which is not installed",
+            "tracing is enabled, but opentelemetry-exporter-otlp-proto-http is not installed",
             hint="install it: uv pip install 'tiltyard[tracing]', or unset " + ", ".join(TRACING_VARIABLES),
         ) from None
     found: SpanExporter = OTLPSpanExporter()
@@ -39,7 +39,7 @@ def create_exporter() -> SpanExporter:
 
 
 class Tracer:
-    """Makes spans. To be made when the worker runs: a thread of it sends them."""
+    """Creates spans. Create it in the worker, since a thread exports them."""
 
     def __init__(self, processor: SpanProcessor) -> None:
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -51,7 +51,7 @@ class Tracer:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Tracer | None:
-        """Return one if the environment of the service asks for it."""
+        """Return a tracer if tracing is enabled, or None."""
         if not is_enabled(environment):
             return None
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -59,7 +59,7 @@ class Tracer:
         return cls(BatchSpanProcessor(create_exporter()))
 
     def record(self, request: AnsweredRequest, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Make the span of a request that was answered, as part of the trace that the client began, if it did."""
+        """Create the span of an answered request, within the client's trace if its headers name one."""
         from opentelemetry.trace import SpanKind, Status, StatusCode
 
         end = time.time_ns()
@@ -76,12 +76,12 @@ class Tracer:
         span.end(end)
 
     def shutdown(self) -> None:
-        """Send what waits to be sent, and no more."""
+        """Export the remaining spans and stop."""
         self.provider.shutdown()
 
 
 def _provider() -> TracerProvider:
-    """Return a provider of our own: the service turns off the SDK, so that BentoML makes no spans beside ours."""
+    """Return a provider that works although the SDK is disabled, which keeps BentoML from creating spans."""
     from opentelemetry.sdk.resources import SERVICE_NAME, Resource
     from opentelemetry.sdk.trace import TracerProvider
 
@@ -94,7 +94,7 @@ def _provider() -> TracerProvider:
 
 
 def _attributes(request: AnsweredRequest) -> dict[str, str | int]:
-    """Return what was asked and answered, by the usual names where there are some."""
+    """Return span attributes, with the names of the semantic conventions where they exist."""
     return {
         "http.request.method": request.method,
         "url.path": request.path[:MAX_PATH_CHARACTERS],

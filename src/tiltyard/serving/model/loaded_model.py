@@ -1,4 +1,4 @@
-"""A packaged version, loaded and warm: what the service keeps for each task."""
+"""Loaded model: a packaged version of a task, verified, loaded and warmed up for inference."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from tiltyard.serving.model.tensors import Tensor, input_tensors, output_tensors
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """One model behind one name."""
+    """A packaged model in memory, with its schema and card."""
 
     schema: dict[str, Any]
     predictor: Predictor
-    card: str = ""  # as markdown
-    reference: dict[str, Any] = field(default_factory=dict)  # how training rows are spread; older packages have none
-    background: list[Any] = field(default_factory=list)  # golden rows, which answers are explained against
-    folder: Path | None = None  # of the package, where another process finds it
+    card: str = ""  # the model card as Markdown
+    reference: dict[str, Any] = field(default_factory=dict)  # of training rows, for drift; empty in older packages
+    background: list[Any] = field(default_factory=list)  # golden rows, the background of attributions
+    folder: Path | None = None  # the package, for the compute process
 
     @classmethod
     def load(cls, folder: Path, files_digest: str = "") -> LoadedModel:
-        """Open a package, refuse it if its files are not those that were packaged, and answer once to warm up.
+        """Load a package and predict once to warm up; raise PackageError if its files were changed.
 
-        `files_digest` is what the pointer says of the files that the version does not cover.
+        `files_digest` is the pointer's digest of the files that the version does not cover.
         """
         if not (folder / "schema.json").is_file():
             raise PackageError(f"no package in {folder}: expected schema.json", hint="make one: tiltyard run TASK")
@@ -50,44 +50,44 @@ class LoadedModel:
             folder.absolute(),
         )
         served.predict_each_way([schema["example"]])
-        served.predictor.seconds(1)  # measured before the first request has to wait for it
+        served.predictor.seconds(1)  # measures the inference time now, not during the first request
         return served
 
     @property
     def task(self) -> str:
-        """The name it answers to."""
+        """The name of the task."""
         name: str = self.schema["task"]
         return name
 
     @property
     def version(self) -> str:
-        """What it is, by its content."""
+        """The version: a digest of the model's content."""
         found: str = self.schema["version"]
         return found
 
     @cached_property
     def inputs(self) -> list[Tensor]:
-        """What it reads, for clients that send arrays."""
+        """The input tensors."""
         return input_tensors(self.predictor.encoder)
 
     @cached_property
     def outputs(self) -> list[Tensor]:
-        """What it gives them."""
+        """The output tensors."""
         return output_tensors(self.schema)
 
     @cached_property
     def compiled_request(self) -> CompiledRequest | None:
-        """The way of usual requests, if there is one for this problem."""
+        """The fast path for ordinary JSON requests; None if this model has none."""
         return compile_request(self.predictor, self.version)
 
     @property
     def max_body_bytes(self) -> int:
-        """The largest body it reads."""
+        """The maximum size of a request body."""
         limit: int = self.schema["limits"]["max_body_bytes"]
         return limit
 
     def predict_each_way(self, instances: list[Any]) -> list[list[Any]]:
-        """Answer in each way that there is: whoever proves or warms a model means what its clients will have."""
+        """Return the predictions of the general path, and of the compiled request if it takes the instances."""
         found = [self.predict(instances)]
         if self.compiled_request and (
             short := self.compiled_request.respond(msgspec.json.encode({"instances": instances}))
@@ -96,12 +96,12 @@ class LoadedModel:
         return found
 
     def predict(self, instances: object) -> list[Any]:
-        """Answer instances."""
+        """Return a prediction for each instance."""
         return self.predictor.predict(instances)
 
 
 def _background_rows(schema: dict[str, Any], path: Path) -> list[Any]:
-    """Read golden rows of a table; those of pictures are large, and nothing is explained against them."""
+    """Read the golden rows of a table; other models have no attributions and need no background."""
     rows: list[Any] = _read_json(path).get("instances", []) if schema["instance"].get("type") == "object" else []
     return rows
 
@@ -112,7 +112,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def find_packages(root: Path) -> list[Path]:
-    """List all packages of a folder."""
+    """Return the folders of all packages below a root."""
     found = sorted(path.parent for path in (root / "packages").glob("[!.]*/[!.]*/schema.json"))
     if not found:
         raise PackageError(f"nothing to serve in {root}: no champion, no package", hint="make one: tiltyard run")

@@ -1,6 +1,6 @@
-"""Cells of a CSV body, read as training reads a file of them: delimiter, missing values and styles of numbers.
+"""CSV parsing for request bodies, by the same rules as training files: delimiter, missing values, number formats.
 
-Without Arrow, and fast where numbers are written as Python writes them: only columns with commas are looked at closely.
+It does not need Arrow, and is fast for plain numbers: only cells with commas need their number format inferred.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from tiltyard.data.tables.dialect import Dialect
 from tiltyard.data.tables.type_inference import choose
 from tiltyard.errors import RequestError, shown
 
-DELIMITERS = (",", ";", "\t", "|")  # a comma is what the media type promises
-BLANKS = ' "\t\x0b\x0c\x1c\x1d\x1e\x1f'  # of ASCII, and the quotes between which ends of lines stand
+DELIMITERS = (",", ";", "\t", "|")  # the comma first: it is the standard of text/csv
+BLANKS = ' "\t\x0b\x0c\x1c\x1d\x1e\x1f'  # in ASCII; quotes may enclose line breaks
 
 Cells = dict[str, list[Any]]
 
 
 def read(text: str, names: Mapping[str, bool], most: int, dialect: Dialect) -> Cells:
-    """Return the cells of named columns, None where a value is missing; `names` says which hold numbers.
+    """Return the cells of named columns, None for missing values; `names` maps each to whether it holds numbers.
 
-    Reading stops behind the last row that may be answered.
+    Reading stops after `most` + 1 rows, since the request is then refused.
     """
     delimiter, places, rows = _read_header(text, names, dialect)
     width, found = len(places), list[list[str]]()
@@ -37,8 +37,8 @@ def read(text: str, names: Mapping[str, bool], most: int, dialect: Dialect) -> C
             raise RequestError("wrong_shape", message, f"instances[{len(found)}]")
         found.append(row)
         if len(found) > most:
-            break  # `parse` refuses them all
-    blanks = not text.isascii() or any(map(text.__contains__, BLANKS))  # without any, no cell has to be trimmed
+            break  # the encoder refuses the request
+    blanks = not text.isascii() or any(map(text.__contains__, BLANKS))  # without blanks, no cell needs stripping
     missing = frozenset(dialect.missing)
 
     def column(place: int) -> list[Any]:
@@ -56,14 +56,14 @@ def read(text: str, names: Mapping[str, bool], most: int, dialect: Dialect) -> C
 
 
 def _strip_leading_blanks(cells: list[Any]) -> list[Any]:
-    """Trim cells that all begin with a blank: it stands behind the delimiter and belongs to no value."""
+    """Strip cells if all of them begin with a blank, which then belongs to the delimiter."""
     if all(cell.startswith(" ") for cell in cells if cell is not None):
         return [cell and cell.strip() for cell in cells]
     return cells
 
 
 def _read_header(text: str, names: Collection[str], dialect: Dialect) -> tuple[str, dict[str, int], Any]:
-    """Return the delimiter by which the header holds all names, the place of each, and the rows that follow."""
+    """Return the delimiter with which the header has all names, the index of each column, and the other rows."""
     first: tuple[str, dict[str, int], Any] | None = None
     for delimiter in [dialect.delimiter] if dialect.delimiter else DELIMITERS:
         rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -80,7 +80,7 @@ def _read_header(text: str, names: Collection[str], dialect: Dialect) -> tuple[s
 
 
 def _number_styles(cells: Cells, dialect: Dialect, delimiter: str) -> dict[str, ColumnType]:
-    """Return how numbers are written in columns, where all columns together show what their commas and points mean."""
+    """Return the number format of each column, inferred from all columns together."""
     known = styles(dialect, delimiter)
     present = {name: [cell.strip() for cell in column if cell] for name, column in cells.items()}
     left = {
@@ -98,7 +98,7 @@ def _matches(meaning: ColumnType, cells: list[str]) -> bool:
 
 
 def _to_python_numbers(cells: list[Any], meaning: ColumnType) -> list[Any]:
-    """Write numbers as Python does."""
+    """Return cells with thousands separators removed and a decimal point."""
     if meaning.plain or meaning.kind == "truth":
         return cells
     return [cell and cell.strip().replace(meaning.thousands, "").replace(meaning.decimal, ".") for cell in cells]

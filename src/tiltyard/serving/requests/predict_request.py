@@ -1,6 +1,6 @@
-"""A request for predictions, from its body to the body of its answer: the same code in the service and beside it.
+"""Prediction requests, from the request body to the response body: the same code in the service and its processes.
 
-What costs more than a millisecond is not done where requests are received (pool.py).
+The event loop handles only requests that take less than a millisecond; compute/pool.py handles the others.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from tiltyard.serving.requests import attributions, table_body, v2_codec
 from tiltyard.serving.requests.json_body import PredictRequest, parse_json
 from tiltyard.serving.requests.message import RequestMessage, ResponseMessage
 
-MAX_INLINE_BYTES = 16_384  # bytes of JSON that are decoded before anything is known of them
-MAX_INLINE_V2_BYTES = 2048  # of a request of V2: making arrays of its tensors costs more for each byte
+MAX_INLINE_BYTES = 16_384  # of JSON that is decoded in the event loop
+MAX_INLINE_V2_BYTES = 2048  # of V2 requests, whose arrays cost more per byte
 
 encoder = msgspec.json.Encoder()
 
 
 class ParsedRequest(NamedTuple):
-    """A request that was understood."""
+    """A request with its body parsed."""
 
     request: PredictRequest
     infer: v2_codec.InferRequest | None = None  # of v2
 
 
 def parse(model: LoadedModel, request: RequestMessage) -> ParsedRequest:
-    """Understand the body of a request, or refuse it."""
+    """Parse the body of a request; raise RequestError if it is invalid."""
     reader = model.predictor.encoder
     if request.protocol == "v2":
         infer, arrays = v2_codec.parse(request.body, request.json_length, model.inputs)
@@ -44,18 +44,18 @@ def parse(model: LoadedModel, request: RequestMessage) -> ParsedRequest:
 
 
 def is_small(request: RequestMessage) -> bool:
-    """Whether a body costs so little to decode that it may be decoded at once."""
+    """Return whether a body is small enough to be decoded in the event loop."""
     if request.protocol == "v2":
         return len(request.body) < MAX_INLINE_V2_BYTES
     return len(request.body) < MAX_INLINE_BYTES and request.type not in table_body.MEDIA_TYPES
 
 
-def is_fast(model: LoadedModel, request: RequestMessage, found: ParsedRequest) -> bool:
-    """Whether all that is asked takes less than a millisecond, by what was measured of model and columns."""
-    instances = found.request.instances
-    if not isinstance(instances, list):  # it is refused
+def is_fast(model: LoadedModel, request: RequestMessage, parsed: ParsedRequest) -> bool:
+    """Return whether computing the response takes less than a millisecond, as estimated from measurements."""
+    instances = parsed.request.instances
+    if not isinstance(instances, list):  # it will be refused
         return True
-    if found.request.explain:
+    if parsed.request.explain:
         attributions.check(model, instances)
         return False
     columns = model.predictor.encoder.columns.values()
@@ -66,18 +66,18 @@ def is_fast(model: LoadedModel, request: RequestMessage, found: ParsedRequest) -
     return reading + model.predictor.seconds(len(instances)) < MAX_INLINE_SECONDS
 
 
-def respond(model: LoadedModel, found: ParsedRequest, *, record: bool) -> ResponseMessage:
-    """Answer what was understood; `told` asks for what is recorded of it."""
-    instances, begun = found.request.instances, time.thread_time()
-    if found.request.explain:
+def respond(model: LoadedModel, parsed: ParsedRequest, *, record: bool) -> ResponseMessage:
+    """Compute the response; with `record`, include the data to be recorded."""
+    instances, begun = parsed.request.instances, time.thread_time()
+    if parsed.request.explain:
         attributions.check(model, instances)
     predictions = model.predict(instances)
     ms = 1000 * (time.thread_time() - begun)
-    if found.infer:
+    if parsed.infer:
         outputs = from_predictions(model.outputs, predictions)
-        content, length = v2_codec.write(found.infer, (model.task, model.version), outputs)
+        content, length = v2_codec.write(parsed.infer, (model.task, model.version), outputs)
     else:
-        content, length = encoder.encode(_v1_body(model, found.request, predictions)), None
+        content, length = encoder.encode(_v1_body(model, parsed.request, predictions)), None
     if not record:
         return ResponseMessage(content, len(predictions), ms, length)
     return ResponseMessage(
@@ -93,14 +93,14 @@ def _v1_body(model: LoadedModel, wanted: PredictRequest, predictions: list[Any])
 
 
 def _columns(predictions: list[Any]) -> Any:
-    """Return answers by the names of their parts, if they have any."""
+    """Return predictions by property, if they are objects."""
     if not isinstance(predictions[0], dict):
         return predictions
     return {name: [one[name] for one in predictions] for name in predictions[0]}
 
 
 def _drift_values(model: LoadedModel, instances: Any) -> dict[str, list[Any]] | None:
-    """Look at files here: whoever records an answer may not decode them."""
+    """Return the values for drift if instances are encoded files, which the recording process must not decode."""
     encoder = model.predictor.encoder
     if not model.reference or not any(column.decodes(instances) for column in encoder.columns.values()):
         return None
@@ -110,5 +110,5 @@ def _drift_values(model: LoadedModel, instances: Any) -> dict[str, list[Any]] | 
 def _recorded(instances: object, predictions: list[Any]) -> bytes:
     try:
         return encoder.encode([instances, predictions])
-    except (ValueError, TypeError):  # half a character is no UTF-8
+    except (ValueError, TypeError):  # a lone surrogate cannot be encoded as UTF-8
         return b""

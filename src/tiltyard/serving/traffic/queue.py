@@ -1,4 +1,4 @@
-"""A bounded queue: work that one thread does beside the answers; what does not fit is dropped and counted."""
+"""Bounded queue with a background thread; items that do not fit are dropped and counted."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 MAX_ITEMS = 1000
-MAX_BYTES = 32_000_000  # of request bodies that wait: a thousand small ones, or a few large ones
-LOG_INTERVAL_SECONDS = 60.0  # seconds between two lines of the log about the same trouble
-NICE = 10  # how far the thread stands back behind those that answer
+MAX_BYTES = 32_000_000  # of waiting request bodies: a thousand small ones, or a few large ones
+LOG_INTERVAL_SECONDS = 60.0  # between log lines about the same failure
+NICE = 10  # lower priority than the threads that respond
 
 log = logging.getLogger("bentoml.tiltyard")
 Item = TypeVar("Item")
 
 
 class BoundedQueue(Generic[Item]):
-    """A bounded queue and its thread."""
+    """A bounded queue, and the thread that processes its items."""
 
     def __init__(self, name: str, work: Callable[[Item], str], count: Callable[[Item, str], None]) -> None:
         self.name, self.work, self.count, self.max_bytes = name, work, count, MAX_BYTES
-        self.counts: Counter[str] = Counter()  # by what became of items: what `work` says, or failed, or dropped
+        self.counts: Counter[str] = Counter()  # items by outcome: the result of `work`, or failed, or dropped
         self.waiting: queue.Queue[tuple[Item, int]] = queue.Queue(MAX_ITEMS)
         self.held_bytes = 0
         self.lock = threading.Lock()
@@ -35,7 +35,7 @@ class BoundedQueue(Generic[Item]):
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def put(self, item: Item, size: int) -> bool:
-        """Take an item, unless there is no room; say whether it was taken."""
+        """Add an item if there is room; return whether it was added."""
         with self.lock:
             fits = self.held_bytes + size <= self.max_bytes and not self.waiting.full()
             if fits:
@@ -46,19 +46,19 @@ class BoundedQueue(Generic[Item]):
         return fits
 
     def finish(self) -> None:
-        """Wait until all that was taken is done."""
+        """Wait until all added items are processed."""
         self.waiting.join()
 
     def _run(self) -> None:
-        """Work until the process ends. Nothing may end it: all that is put in afterwards would be lost."""
-        if sys.platform == "linux":  # where a thread has a priority of its own
+        """Process items until the process ends. No exception may stop the thread: later items would be lost."""
+        if sys.platform == "linux":  # threads have their own priority there
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         while True:
             item, size = self.waiting.get()
             try:
                 outcome = self.work(item)
-            except BaseException as error:  # noqa: BLE001 - whatever it is, no request may feel it
+            except BaseException as error:  # noqa: BLE001 - no failure here may affect a request
                 outcome = "failed"
                 self._log_failure(error)
             self._count_outcome(item, outcome)
@@ -67,11 +67,11 @@ class BoundedQueue(Generic[Item]):
             self.waiting.task_done()
 
     def _count_outcome(self, item: Item, outcome: str) -> None:
-        """Count what became of an item; a request may wait for this, and must not fail by it."""
+        """Count the outcome of an item; called during requests, so it must not raise."""
         self.counts[outcome] += 1
         try:
             self.count(item, outcome)
-        except Exception as error:  # noqa: BLE001 - a figure is lost, the item is not
+        except Exception as error:  # noqa: BLE001 - a lost count must not lose the item
             self._log_failure(error)
 
     def _log_failure(self, error: BaseException) -> None:
