@@ -75,7 +75,7 @@ def found(kept: Kept, recorder: Recorder) -> LiveQuality:
 
 def truths(kept: Kept, recorder: Recorder) -> list[str | None]:
     """Return the truth of each answer, in the order in which they were asked for."""
-    rows = found(kept, recorder).answers
+    rows = found(kept, recorder).predictions
     return [json.loads(one) if isinstance(one, str) else None for one in rows["truth"]]
 
 
@@ -353,9 +353,9 @@ def test_of_truths_that_nobody_signed_the_first_counts(kept: Kept, task: Task) -
     for time, truth in enumerate(("versicolor", "setosa", "virginica")):
         items = [{"id": "a", "instance": 0, "truth": truth}]
         told.add(json.dumps({"time": float(time), "truths": items}).encode())
-    assert [*load_live_quality(space, task).answers["truth"]] == ['"versicolor"']
+    assert [*load_live_quality(space, task).predictions["truth"]] == ['"versicolor"']
     records.compact(space, task)
-    assert [*load_live_quality(space, task).answers["truth"]] == ['"versicolor"']
+    assert [*load_live_quality(space, task).predictions["truth"]] == ['"versicolor"']
 
 
 def test_parquet_of_an_earlier_release_is_read(kept: Kept, task: Task, recorder: Recorder) -> None:

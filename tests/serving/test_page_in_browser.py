@@ -134,17 +134,17 @@ def test_a_number_is_told_with_what_it_may_miss_by(browser: Browser, url: str, a
     model: LoadedModel = app.state.models["diabetes"]
     (right,) = model.predict([{**model.schema["example"], "age": 33}])
     assert float(said.split()[0].replace(",", "")) == pytest.approx(right, rel=1e-5)
-    assert "missed by" in said
+    assert "mean absolute error is" in said
     assert "18 to 100" in browser.script(f"{control('diabetes', 'age')}.closest('.field').innerText")
 
 
 def test_a_table_is_explained_if_one_wishes(browser: Browser, url: str) -> None:
     """A box for tables alone, reached by Tab; the command asks for the same; each column has a bar and a figure."""
     browser.open(url, DRAWN)
-    boxes = "[...document.querySelectorAll('label')].filter((one) => one.textContent === 'Explain the answer')"
+    boxes = "[...document.querySelectorAll('label')].filter((one) => one.textContent === 'Explain the prediction')"
     assert browser.script(f"{boxes}.map((one) => one.closest('article').id).sort()") == ["diabetes", "iris"]
     assert "Sample rows" not in answer(browser, "iris")
-    browser.script(f"{control('iris', 'Explain the answer')}.focus()")
+    browser.script(f"{control('iris', 'Explain the prediction')}.focus()")
     browser.press(" ")
     where, body = command(browser, "iris")
     assert body["explain"] is True
@@ -176,7 +176,7 @@ def test_a_digit_is_drawn_brought_or_taken_from_the_example(
     assert [drawn[row][3] for row in range(1, 7)] == [drawn[row][4] for row in range(1, 7)]
     assert min(drawn[row][3] for row in range(1, 7)) > 100
     assert max(max(row[0], row[7]) for row in drawn) == 0
-    assert "Answered by version" in answer(browser, "digits")
+    assert "Predicted by version" in answer(browser, "digits")
     Image.new("L", (40, 20), 200).save(tmp_path / "grey.png")
     file = browser.call("Runtime.evaluate", expression=control("digits", "Or a file"))["result"]["objectId"]
     browser.call("DOM.setFileInputFiles", files=[str(tmp_path / "grey.png")], objectId=file)
@@ -199,7 +199,7 @@ def test_a_series_is_pasted_and_its_forecast_drawn(browser: Browser, url: str, a
     history = "History, the oldest number first"
     fill(browser, "sine", history, "1\n2 3;4, 5")
     assert "5 of 32 numbers" in browser.script("document.querySelector('#sine .field').innerText")
-    assert answer(browser, "sine") == "Refused: see the field that is marked."
+    assert answer(browser, "sine") == "Invalid input: see the marked field."
     assert "expected 32 numbers; received 5" in browser.script("document.querySelector('#sine .field').innerText")
     values = [round(step / 10, 1) for step in range(40)]
     fill(browser, "sine", history, "\n".join(map(str, values)))
@@ -259,7 +259,7 @@ def test_a_key_is_asked_for_and_kept_nowhere(browser: Browser, app: Starlette, t
         browser.type(own)
         browser.press("Enter")
         browser.until(DRAWN)
-        assert "Answered by version" in answer(browser, "iris")
+        assert "Predicted by version" in answer(browser, "iris")
         shown = browser.script("document.documentElement.outerHTML + [...document.forms.key].map((one) => one.value)")
         assert '-H "Authorization: Bearer KEY"' in shown
         assert own not in shown
@@ -297,11 +297,11 @@ def test_every_kind_of_value_has_its_field(browser: Browser, workspace: Workspac
         assert answer(browser, "shop").split()[0] == served[2].predict([wanted])[0]["label"]
         assert browser.script(f"{control('shop', 'since')}.type") == "date"
         fill(browser, "people", "since", "yesterday")
-        assert answer(browser, "people") == "Refused: see the field that is marked."
+        assert answer(browser, "people") == "Invalid input: see the marked field."
         assert browser.script("document.activeElement.labels[0].textContent") == "since"
         fill(browser, "people", "since", "")
         assert command(browser, "people")[1]["instances"][0]["since"] is None
-        assert "Answered by version" in answer(browser, "people")
+        assert "Predicted by version" in answer(browser, "people")
         fill(browser, "moods", "Text", "you <b>fool</b>\n& 'friends'")
         sent = command(browser, "moods")[1]
         assert sent == {"instances": ["you <b>fool</b>\n& 'friends'"]}
@@ -319,7 +319,7 @@ def test_a_prompt_is_gone_on_with(browser: Browser, tmp_path: Path) -> None:
         fill(browser, "song", "prompt", "<i>green")
         fill(browser, "song", "length", "7")
         fill(browser, "song", "temperature", "-1")
-        assert answer(browser, "song") == "Refused: see the field that is marked."
+        assert answer(browser, "song") == "Invalid input: see the marked field."
         fill(browser, "song", "temperature", "0")
         wish = {"prompt": "<i>green", "length": 7, "temperature": 0, "seed": 0}
         assert command(browser, "song")[1] == {"instances": [wish]}
@@ -332,5 +332,5 @@ def test_a_service_that_is_gone_is_told(browser: Browser, app: Starlette) -> Non
     """In a sentence below the form, not in a silence."""
     with listening(app) as place:
         browser.open(f"http://{place}/", DRAWN)
-    assert answer(browser, "iris") == "The service does not answer. Is it still running?"
+    assert answer(browser, "iris") == "The service does not respond. Is it still running?"
     browser.complaints = [text for text in browser.complaints if "ERR_CONNECTION_REFUSED" not in text]

@@ -31,22 +31,22 @@ class LiveQuality:
 
     task: Task
     context: Context
-    answers: pd.DataFrame
+    predictions: pd.DataFrame
     feedback: dict[str, int]
 
-    def answers_of(self, version: str) -> pd.DataFrame:
+    def predictions_of(self, version: str) -> pd.DataFrame:
         """Return the predictions of a version; if a client sent the same id twice, only the last."""
-        mine = self.answers[self.answers["version"] == version]
+        mine = self.predictions[self.predictions["version"] == version]
         return mine.drop_duplicates(ROW_KEYS, keep="last")
 
     def with_truth(self, version: str) -> pd.DataFrame:
         """Return the predictions of a version whose ground truth is known."""
-        mine = self.answers_of(version)
+        mine = self.predictions_of(version)
         return mine[mine["truth"].notna()]
 
     def arms(self) -> list[dict[str, Any]]:
         """Return a row for each version and arm: number of requests, latency and period."""
-        return [_arm_row(rows) for _, rows in self.answers.groupby(["version", "arm"], sort=True)]
+        return [_arm_row(rows) for _, rows in self.predictions.groupby(["version", "arm"], sort=True)]
 
     def quality(self, version: str) -> dict[str, Any] | None:
         """Return the metric of a version with its interval; None if there are too few truths."""

@@ -36,7 +36,7 @@ def monitor(workspace: Workspace, task: Task) -> dict[str, Any]:
         "recorded": found.arms(),
         "feedback": found.feedback,
         **_drift(workspace, task, champion.version if champion else ""),
-        "quality": [_quality(workspace, found, version) for version in found.answers["version"].unique()],
+        "quality": [_quality(workspace, found, version) for version in found.predictions["version"].unique()],
     }
 
 

@@ -60,10 +60,10 @@ def _summary(found: Rollout | None, current: str | None) -> str:
     return f"{found.version} serves {found.share:.3g} of all clients, {current} the others"
 
 
-def start_rollout(workspace: Workspace, task: Task, wanted: tuple[str, str], share: float) -> Rollout:
+def start_rollout(workspace: Workspace, task: Task, version_and_way: tuple[str, str], share: float) -> Rollout:
     """Start a rollout of a packaged version against the champion; it replaces the current rollout."""
     signing.insist(workspace, task.name, wanted=task.gate.signed)
-    (version, way), registry = wanted, Registry(workspace)
+    (version, way), registry = version_and_way, Registry(workspace)
     with registry.lock(task.name):
         champion = registry.champion(task.name)
         if champion is None:

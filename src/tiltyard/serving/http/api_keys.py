@@ -24,7 +24,7 @@ def add(path: Path, name: str) -> str:
         hint = f"choose another name, or remove its line: {path}"
         raise WorkspaceError(f"{path}: {name} has a key already, which cannot be shown again", hint)
     key = secrets.token_urlsafe(32)
-    lines = [f"{who} {kept}" for who, kept in {**known, name: _digest(key)}.items()]
+    lines = [f"{owner} {digest}" for owner, digest in {**known, name: _digest(key)}.items()]
     files.write_text(path, "\n".join([*lines, ""]))
     return key
 

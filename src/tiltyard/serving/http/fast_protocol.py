@@ -109,8 +109,8 @@ class FastPathProtocol(BoundedConnection):
             return False
         content, instances = answer
         name = request_id(self.headers)
-        given = b"".join(b"%s: %s\r\n" % pair for pair in self.server_state.default_headers)
-        self.transport.write(RESPONSE_HEAD % (given, len(content), name) + content)
+        default_headers = b"".join(b"%s: %s\r\n" % pair for pair in self.server_state.default_headers)
+        self.transport.write(RESPONSE_HEAD % (default_headers, len(content), name) + content)
         self.server_state.total_requests += 1
         self.waiting_since = time.monotonic()
         # Deferred, since uvicorn would take an exception here for an invalid request.

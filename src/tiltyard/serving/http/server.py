@@ -74,7 +74,7 @@ def _duplicate_sockets(config: uvicorn.Config) -> list[socket.socket]:
 
 
 def _run_workers(config: uvicorn.Config) -> None:
-    """Start workers, replace those that die, and end them; they count in files, and whoever is arguments adds them up."""
+    """Run workers under a supervisor; they write metrics to files, which each of them can sum up."""
     from tiltyard.serving.http.supervisor import Supervisor
 
     with files.temporary_folder("tiltyard-metrics") as folder:
