@@ -147,7 +147,7 @@ def too_many(dice: Random, model: Model) -> Body:
 
 
 def squeezed(dice: Random, model: Model) -> Body:
-    """A few bytes that say they are many: nothing is unpack."""
+    """A few bytes that say they are many: nothing is unpacked."""
     text = json.dumps(model.rows).encode() + b" " * dice.choice([0, 10**6, 10**7])
     kind = dice.choice(["gzip", "deflate", "br", "zstd", "identity, gzip", "x"])
     packed = gzip.compress(text, 1) if "gzip" in kind else zlib.compress(text, 1)
@@ -173,7 +173,7 @@ def png(width: int, height: int, dice: Random) -> bytes:
     """Return a PNG file that says it has this size, and holds some zeros."""
     head = struct.pack(">IIBBBBB", width, height, dice.choice([1, 8, 16]), dice.choice([0, 2, 3, 6]), 0, 0, 0)
     chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(bytes(dice.choice([0, 72, 10**6])))), (b"IEND", b"")]
-    if dice.random() < 0.3:  # texts are unpack, too
+    if dice.random() < 0.3:  # texts are unpacked, too
         chunks.insert(1, (b"zTXt", b"a\0\0" + zlib.compress(bytes(10**7))))
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
 

@@ -259,7 +259,7 @@ def test_a_client_that_leaves_is_no_failure(app: Starlette) -> None:
 
 
 def test_refuses_compressed_bodies(client: TestClient) -> None:
-    """Nothing is unpack, so no small body can become a large one."""
+    """Nothing is unpacked, so no small body can become a large one."""
     response = client.post(PREDICT, content=b"\x1f\x8b", headers={"content-encoding": "gzip"})
     assert response.status_code == 415
     assert refusal(response)["code"] == "unsupported_encoding"

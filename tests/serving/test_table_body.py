@@ -230,7 +230,7 @@ def test_a_few_row_groups_are_read_and_many_are_refused(client: TestClient) -> N
 
 @pytest.mark.parametrize("dictionary", [False, True])
 def test_columns_that_share_pages_are_refused(client: TestClient, dictionary: bool) -> None:
-    """One page that several columns name is unpack once for each."""
+    """One page that several columns name is unpacked once for each."""
     content = plain(dictionary=dictionary)
     first, second = chunk(content, 1), chunk(content, 2)
     attributes = ("dictionary_page_offset", "data_page_offset") if dictionary else ("data_page_offset",)
