@@ -1,4 +1,4 @@
-"""Inputs that shift move the gauge, and those that do not leave it; a reference says how training rows are spread."""
+"""Drift gauges: shifted inputs raise the gauge of their feature, and only that one."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ Kept = tuple[Workspace, list[str], Starlette, ChampionWatcher]
 
 
 def trained(space: Workspace, model: LoadedModel, rows: int) -> list[Any]:
-    """Return instances that are spread as the training rows are: numbers of iris are trained on as they come."""
+    """Return instances that are distributed like the training rows of iris."""
     features, _ = read_part(space.out("iris", "prepare") / "train.npz")
     drawn = features[np.random.default_rng(0).integers(0, len(features), rows)].astype(float).round(3)
     return [dict(zip(model.predictor.encoder.columns, row, strict=True)) for row in drawn.tolist()]
 
 
 def told(model: LoadedModel, instances: list[Any], arm: str = "champion") -> RecordedPrediction:
-    """Return a recorded request."""
+    """Return a recorded prediction."""
     return RecordedPrediction(model, arm, "a", 0.0, 1.0, instances, [])
 
 
 def test_the_gauge_moves_with_what_shifts_alone(kept: Kept) -> None:
-    """Half a centimetre more petal: that feature stands out, the others stay; with what is as trained nothing does."""
+    """A shift of half a centimetre in petals raises the gauge of that feature only; unshifted inputs raise none."""
     space, (first, second, _), app, _ = kept
     model, registry = app.state.models["iris"], prometheus_client.CollectorRegistry()
     found = DriftGauges(RequestMetrics(registry=registry).set_drift)
@@ -78,7 +78,7 @@ def test_the_gauge_moves_with_what_shifts_alone(kept: Kept) -> None:
 
 
 def test_the_sample_is_bounded(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The latest rows alone are kept, as numbers."""
+    """Only the latest rows are kept, as numbers."""
     monkeypatch.setattr(drift_gauges, "MAX_ROWS", 50)
     model = kept[2].state.models["iris"]
     found = DriftGauges(lambda *_: None)
@@ -92,7 +92,7 @@ def test_the_sample_is_bounded(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> N
 def test_training_rows_lie_at_no_distance_from_themselves(
     packages: dict[str, Path], tiny_workspace: Workspace, name: str
 ) -> None:
-    """For tables, pictures and series; and others than those do lie at one."""
+    """For tables, images and series, training rows have no drift from themselves, and other rows have."""
     model = LoadedModel.load(packages[name])
     features, _ = read_part(tiny_workspace.out(name, "prepare") / "train.npz")
     for column, values in per_column(model.predictor.encoder, features).items():
@@ -104,7 +104,7 @@ def test_training_rows_lie_at_no_distance_from_themselves(
 
 
 def test_missing_numbers_and_rare_flags_count() -> None:
-    """What is missing has a bin of its own; of many places the rare ones share one, and so do those never seen."""
+    """Missing values have a bin of their own; rare categories share one, which unseen ones fall into."""
     spread: dict[str, Any] = {"edges": [1.0, 2.0], "counts": []}
     assert count(spread, np.array([0.5, 1.0, 1.5, 9.0, np.nan])).tolist() == [2, 1, 1, 1]
     places: dict[str, Any] = {"places": [3, 0], "counts": []}
@@ -112,7 +112,7 @@ def test_missing_numbers_and_rare_flags_count() -> None:
 
 
 def test_a_package_without_a_reference_is_served_without_gauges(packages: dict[str, Path]) -> None:
-    """Packages of an earlier release have none."""
+    """A package of an earlier release without a reference is served without gauges."""
     model = LoadedModel.load(packages["iris"])
     object.__setattr__(model, "reference", {})
     found = DriftGauges(lambda *_: pytest.fail("nothing is known"))
@@ -121,7 +121,7 @@ def test_a_package_without_a_reference_is_served_without_gauges(packages: dict[s
 
 
 def test_monitor_names_what_drifts(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the record, gathered or not, with the command to type; what is as trained is said to be."""
+    """`monitor` reports drifting features from logs and Parquet, with the command to type, or that there are none."""
     from click.testing import CliRunner
 
     space, _, app, _ = kept
@@ -147,7 +147,7 @@ def test_monitor_names_what_drifts(kept: Kept, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_record_of_series_is_looked_at_too(packages: dict[str, Path], tmp_path: Path) -> None:
-    """By the mean of each window, from what lies in Parquet as lists."""
+    """The drift of recorded series is measured by the mean of each window."""
     from tiltyard.monitoring import records
 
     model = LoadedModel.load(packages["sine"])
@@ -166,6 +166,6 @@ def test_a_record_of_series_is_looked_at_too(packages: dict[str, Path], tmp_path
 
 
 def test_the_reference_of_a_package_is_json(packages: dict[str, Path]) -> None:
-    """Edges and counts of each column, and nothing of any row."""
+    """The reference holds bin edges and counts of each column, and no rows."""
     content = files.read_json(packages["diabetes"] / "reference.json")
     assert all(spread.keys() in ({"edges", "counts"}, {"places", "counts"}) for spread in content.values())

@@ -1,4 +1,4 @@
-"""Champion and challenger, compared by the truths that came: by the same rows, or by like ones."""
+"""Live comparison: champion and challenger are compared by ground truth, paired or unpaired."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CLASSES = ("setosa", "versicolor", "virginica")
 
 
 def record(space: Workspace, version: str, right: int, ids: range, *, arm: str = "champion", since: float = 0) -> None:
-    """Write answers as a worker does, of which so many are right; the truth is always setosa."""
+    """Write predictions like a worker, with the given number of correct ones; the truth is always setosa."""
     spool = AppendLog(space.records / "iris" / RECORD_KINDS[0])
     for place, name in enumerate(ids):
         label = CLASSES[place >= right]
@@ -40,7 +40,7 @@ def record(space: Workspace, version: str, right: int, ids: range, *, arm: str =
 
 
 def tell(space: Workspace, ids: range) -> None:
-    """Write truths as a worker does."""
+    """Write truths like a worker."""
     spool = AppendLog(space.records / "iris" / RECORD_KINDS[1])
     truths = [{"id": f"r{name}", "instance": 0, "truth": "setosa"} for name in ids]
     spool.add(json.dumps({"time": 9.0, "truths": truths}).encode())
@@ -49,13 +49,13 @@ def tell(space: Workspace, ids: range) -> None:
 
 @pytest.fixture
 def task(reigning: Workspace) -> Task:
-    """Iris, by accuracy."""
+    """Return iris, with accuracy as its metric."""
     found = loader.load(reigning, "iris")
     return found.model_copy(update={"gate": found.gate.model_copy(update={"metric": "accuracy"})})
 
 
 def test_a_shadow_is_compared_on_the_same_rows(task: Task, tmp_path: Path) -> None:
-    """Luck with rows cancels out: of 100 truths five more right is sure, for the others are the same."""
+    """With paired rows, five more correct predictions of 100 are a significant gain."""
     space = Workspace(tmp_path)
     record(space, OLD, 80, range(100))
     record(space, NEW, 90, range(100), arm="shadow")
@@ -71,7 +71,7 @@ def test_a_shadow_is_compared_on_the_same_rows(task: Task, tmp_path: Path) -> No
 
 
 def test_a_canary_is_compared_with_other_clients_of_its_time(task: Task, tmp_path: Path) -> None:
-    """The same difference proves less; and what the champion answered on other days is no part of it."""
+    """With unpaired rows, the same gain is not significant; the champion's other days are excluded."""
     space = Workspace(tmp_path)
     record(space, OLD, 80, range(100), since=1e6)
     record(space, OLD, 0, range(200, 300))
@@ -87,7 +87,7 @@ def test_a_canary_is_compared_with_other_clients_of_its_time(task: Task, tmp_pat
 
 
 def test_few_truths_prove_nothing(task: Task, tmp_path: Path) -> None:
-    """Below twenty there is no figure."""
+    """Below twenty truths there is no comparison."""
     space = Workspace(tmp_path)
     assert compare(load_live_quality(space, task), NEW, OLD) is None
     record(space, OLD, 9, range(100))
@@ -97,7 +97,7 @@ def test_few_truths_prove_nothing(task: Task, tmp_path: Path) -> None:
 
 
 def test_an_id_that_came_twice_counts_once(task: Task, tmp_path: Path) -> None:
-    """A client may send its own ids again: the last answer counts, and no truth is taken twice."""
+    """If a client repeats an id, its last prediction counts, and no truth is used twice."""
     space = Workspace(tmp_path)
     record(space, OLD, 0, range(30))
     record(space, OLD, 30, range(30), since=100)
@@ -108,7 +108,7 @@ def test_an_id_that_came_twice_counts_once(task: Task, tmp_path: Path) -> None:
 
 
 def test_numbers_lie_apart(reigning: Workspace, tmp_path: Path) -> None:
-    """Of numbers it is told how far answers lie apart, on average and at worst."""
+    """For numbers, the agreement is the mean and the 99th percentile of their distance."""
     space, task = Workspace(tmp_path), loader.load(reigning, "diabetes")
     for version, value in ((OLD, 100.0), (NEW, 103.0)):
         spool = AppendLog(space.records / "diabetes" / RECORD_KINDS[0])
@@ -119,7 +119,7 @@ def test_numbers_lie_apart(reigning: Workspace, tmp_path: Path) -> None:
 
 
 def test_the_report_puts_both_side_by_side(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a shadow has run over requests whose truths came: arms, agreement, and who was better by how much."""
+    """After a shadow with feedback, the report has both arms, their agreement, and the gain."""
     from click.testing import CliRunner
 
     from tiltyard.cli.main import cli

@@ -1,4 +1,4 @@
-"""Every type of column: what clients sent is recorded, read back, and looked at for drift as it was sent."""
+"""Traffic records: for every type of column, recorded instances are read back as they were sent."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ CASES = [pytest.param(*case, id=f"{name}-{i}") for name, cases in SENT.items() f
 
 
 def test_every_type_of_column_is_sent() -> None:
-    """A new type is entered above."""
+    """The samples above include every column type, so a new type must be added."""
     assert sorted(SENT) == plugins.names("columns")
 
 
 def task_of(workspace: Workspace, column: Column) -> Task:
-    """Return a task with one such column, as far as records look at it."""
+    """Return a task with a single column, as far as records use it."""
     return loader.load(workspace, "iris").model_copy(update={"columns": {"x": column}})
 
 
 def recorded(workspace: Workspace, task: Task, values: list[Any], *, closed: bool) -> list[Any]:
-    """Record instances, each in a request of its own, and return what is read back."""
+    """Record instances, each in a request of its own, and return them as read back."""
     instances = [value if task.form != "table" else {"x": value} for value in values]
     folder = workspace.records / task.name / "answers"
     folder.mkdir(parents=True)
@@ -92,7 +92,7 @@ def _stored(table: Any, folder: Path) -> Any:
 @pytest.mark.parametrize("closed", [False, True])
 @pytest.mark.parametrize(("column", "values"), CASES)
 def test_what_was_sent_is_read_back(workspace: Workspace, column: Column, values: list[Any], closed: bool) -> None:
-    """The model reads the same from the record as from the request, and can measure how far it drifts."""
+    """The encoder gets the same features from the record as from the request, and drift can be measured."""
     task = task_of(workspace, column)
     rows = recorded(workspace, task, values * 100, closed=closed)
     encoder = task.encoder()
@@ -101,7 +101,7 @@ def test_what_was_sent_is_read_back(workspace: Workspace, column: Column, values
     assert sent.tobytes() == again.tobytes()
     assert drift_unavailable(task, rows) in ("", "expected 200 recorded instances; received 200")
     if column.type == "prose":
-        return  # text generation has no figures of its inputs
+        return  # text generation has no drift values
     object.__setattr__(encoder, "fitted", {"x": column.fit(sent)})
     object.__setattr__(encoder, "max_instances", 64)
     found = compare_rows(task, encoder, reference(encoder, encoder.encode({"x": sent})), rows)
@@ -110,12 +110,12 @@ def test_what_was_sent_is_read_back(workspace: Workspace, column: Column, values
 
 
 def test_pictures_are_said_not_to_be_recorded(workspace: Workspace) -> None:
-    """Nobody is told that too few were recorded."""
+    """The reason for images is that they are not recorded, not that there are too few."""
     assert drift_unavailable(loader.load(workspace, "digits"), []) == "images are not recorded"
 
 
 def duel(task: Task, inputs: dict[str, Any], drift: list[dict[str, Any]]) -> Duel:
-    """Return what the check looks at."""
+    """Return the part of a duel that the check uses."""
     found = object.__new__(Duel)
     for name, value in (("task", task), ("inputs", inputs), ("drift", drift)):
         object.__setattr__(found, name, value)
@@ -123,7 +123,7 @@ def duel(task: Task, inputs: dict[str, Any], drift: list[dict[str, Any]]) -> Due
 
 
 def test_what_the_model_would_refuse_is_no_reason_to_be_silent(workspace: Workspace) -> None:
-    """Of recorded inputs those that a new model takes are compared; many that it refuses hold it."""
+    """Drift is measured on the recorded inputs that a new model accepts; too many refused inputs hold it."""
     task = task_of(workspace, Number(bounds=(0, 10)))
     encoder = task.encoder()
     values = np.linspace(0, 10, 300)

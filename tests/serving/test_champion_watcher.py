@@ -1,4 +1,4 @@
-"""Champions that change while the service runs: each answer is from one version, no request is lost."""
+"""Hot reload: champions change while the service runs, without a lost request or mixed versions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Kept = tuple[Workspace, list[str], Starlette, ChampionWatcher]
 
 
 def test_a_new_champion_answers_and_the_one_before_stays_warm(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The version in each answer changes with the pointer; the way back opens no file; a third pushes out the first."""
+    """The served version follows the pointer; a rollback loads nothing; the third version drops the first."""
     space, (first, second, third), app, watching = kept
     with TestClient(app) as client:
 
@@ -72,7 +72,7 @@ def test_a_new_champion_answers_and_the_one_before_stays_warm(kept: Kept, monkey
 
 
 def _other_answers(folder: Path) -> Callable[[], object]:
-    """Change what the evaluation answered; give the way back, as all of these do."""
+    """Change the expected predictions of the evaluation; return a function that undoes it, as all of these do."""
     golden = files.read_json(folder / "golden.json")
     label = golden["predictions"][0]["label"]
     files.write_json(folder / "golden.json", {**golden, "predictions": [{"label": label, "probabilities": {}}]})
@@ -93,7 +93,7 @@ def _no_package(folder: Path) -> Callable[[], object]:
 def test_golden_rows_are_asked_as_clients_ask(
     kept: Kept, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A shortcut that answers otherwise than was evaluated keeps a champion out, though the long way is right."""
+    """A champion is refused if only its compiled request fails the golden rows."""
     space, (first, second, _), app, watching = kept
     wrong = b'{"predictions": [{"label": "rose", "probabilities": {}}]}', 1
     monkeypatch.setattr(CompiledRequest, "respond", lambda *_: wrong)
@@ -107,7 +107,7 @@ def test_golden_rows_are_asked_as_clients_ask(
 def test_what_cannot_be_taken_leaves_the_champion_before_it(
     kept: Kept, damage: Callable[[Path], Callable[[], object]], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A line in the log says why; it is tried again after a while, and not at every look."""
+    """If a champion cannot be loaded, the previous one stays, the log has the reason, and it is retried later."""
     space, (first, second, _), app, watching = kept
     mend = damage(space.package("iris", second))
     random_models.crowned(space, second)
@@ -123,7 +123,7 @@ def test_what_cannot_be_taken_leaves_the_champion_before_it(
 
 @pytest.mark.parametrize("content", ['{"version": ', '{"version": "../sine/0123456789ab"}', '{"version": 7}', "{}"])
 def test_a_pointer_to_nowhere_changes_nothing(kept: Kept, content: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Torn, out of its folder or to nothing, whatever wrote it: the champion stays until there is a whole one."""
+    """With a damaged pointer, or one out of its folder, the champion stays until the pointer is valid."""
     space, (first, second, _), app, watching = kept
     space.champion("iris").write_text(content)
     watching.poll()
@@ -135,7 +135,7 @@ def test_a_pointer_to_nowhere_changes_nothing(kept: Kept, content: str, caplog: 
 
 
 def _soon(act: Callable[[], object]) -> None:
-    """Act in a thread, which must come to an end: opening a FIFO waits for a writer, and there is none."""
+    """Run a function in a thread that must end: opening a FIFO waits for a writer, and there is none."""
     thread = threading.Thread(target=act, daemon=True)
     thread.start()
     thread.join(20)
@@ -144,7 +144,7 @@ def _soon(act: Callable[[], object]) -> None:
 
 @pytest.mark.parametrize("name", ["champions/zz.json", "traffic/iris.json", "packages/iris/{third}/model.onnx"])
 def test_a_fifo_in_place_of_a_file_stops_nobody(kept: Kept, name: str) -> None:
-    """As a pointer, as a challenge or in a package: other champions are followed, and another worker starts."""
+    """A FIFO as pointer, rollout or package file blocks neither other champions nor a starting worker."""
     space, (_, second, third), app, watching = kept
     place = space.root / "serving" / name.format(third=third)
     place.parent.mkdir(exist_ok=True)
@@ -160,7 +160,7 @@ def test_a_fifo_in_place_of_a_file_stops_nobody(kept: Kept, name: str) -> None:
 
 
 def test_named_tasks_alone_are_followed(arena: tuple[Workspace, list[str]], tmp_path: Path) -> None:
-    """Others are not served; a task that had no champion is, as soon as it has one; nothing at all is refused."""
+    """Only the named tasks are served, also those that get a champion later; without any champion it is an error."""
     space = Workspace(tmp_path / "own")
     shutil.copytree(arena[0].root, space.root)
     root = space.root / "serving"
@@ -178,7 +178,7 @@ def test_named_tasks_alone_are_followed(arena: tuple[Workspace, list[str]], tmp_
 
 @pytest.fixture
 def url(arena: tuple[Workspace, list[str]], tmp_path: Path) -> Iterator[tuple[str, Workspace]]:
-    """A running service of two workers that follows the champions of a copy."""
+    """Run a service of two workers that watches a copy of the champions."""
     space = Workspace(tmp_path / "own")
     shutil.copytree(arena[0].root, space.root)
     environment = {
@@ -195,7 +195,7 @@ def url(arena: tuple[Workspace, list[str]], tmp_path: Path) -> Iterator[tuple[st
 def test_hammered_while_champions_change_no_request_is_lost(
     url: tuple[str, Workspace], arena: tuple[Workspace, list[str]]
 ) -> None:
-    """Fifty changes under load: every request is answered, by one version, and the version in the answer is true."""
+    """During fifty changes under load, each request gets a response of one version, which it names correctly."""
     address, space = url
     versions = arena[1][:2]
     truth = {version: LoadedModel.load(space.package("iris", version)).predict([IRIS]) for version in versions}
@@ -227,7 +227,7 @@ def test_hammered_while_champions_change_no_request_is_lost(
 
 
 def test_nothing_ends_the_watch(kept: Kept, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever is raised, by the list of pointers, that of challenges or even beyond, the next look is made."""
+    """After an exception in any part of a poll, the next poll is made."""
     space, (first, second, _), app, watching = kept
     turns = iter([OSError(errno.EMFILE, "no more files"), MemoryError(), SystemExit(3), KeyboardInterrupt(), None])
     pointers, over = watching._pointers, threading.Event()
@@ -254,7 +254,7 @@ def test_nothing_ends_the_watch(kept: Kept, monkeypatch: pytest.MonkeyPatch, cap
 def test_files_that_run_out_do_not_put_off_a_promotion(
     kept: Kept, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A pointer that could not be opened for want of a descriptor is read at the next look, not after half a minute."""
+    """A pointer that failed for lack of file descriptors is read at the next poll, not after the retry interval."""
     space, (_, second, _), app, watching = kept
     random_models.crowned(space, second)
     with monkeypatch.context() as patch:
@@ -269,7 +269,7 @@ def test_files_that_run_out_do_not_put_off_a_promotion(
 
 
 def test_ready_is_who_looked_lately(kept: Kept) -> None:
-    """The text says when it was; after five minutes a worker is not ready by either protocol, until it looks again."""
+    """/readyz has the time of the last check; after five minutes without one, the worker is not ready."""
     space, _, app, watching = kept
     with TestClient(app) as client:
         assert re.fullmatch(r"champions were checked [0-9]\.[0-9] seconds ago\n", client.get("/readyz").text)
@@ -293,7 +293,7 @@ def test_ready_is_who_looked_lately(kept: Kept) -> None:
 def test_the_next_promotion_is_followed_after_descriptors_ran_out(
     arena: tuple[Workspace, list[str]], tmp_path: Path
 ) -> None:
-    """Connections are held until none is left, and let go: the service has not spun, has not died, and follows."""
+    """After all file descriptors were in use, the service is alive, idle, and follows the next promotion."""
     space = Workspace(tmp_path / "own")
     shutil.copytree(arena[0].root, space.root)
     environment = serve.environment({"CHAMPIONS": str(space.root / "serving")}, tmp_path)
@@ -323,7 +323,7 @@ def test_the_next_promotion_is_followed_after_descriptors_ran_out(
 @pytest.mark.slow
 @pytest.mark.parametrize("url", ["beside"], indirect=True)
 def test_the_service_follows_the_pointer(url: tuple[str, Workspace], arena: tuple[Workspace, list[str]]) -> None:
-    """Both workers change within seconds; nobody restarts them."""
+    """Both workers change within seconds, without a restart."""
     address, space = url
     random_models.crowned(space, arena[1][2])
     deadline = time.monotonic() + 60

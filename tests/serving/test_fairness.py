@@ -1,4 +1,4 @@
-"""Fairness: whoever opens many connections, or asks for dear work, delays himself more than others."""
+"""Fairness: a client with many connections or expensive requests delays itself more than others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tiltyard.serving.http.admission import READS_PER_TURN, RoundRobin
 
 
 def test_the_client_that_used_least_is_next() -> None:
-    """Dear work is paid for; after a while it is forgotten."""
+    """The client that used the least time is next; used time decays."""
     queue = FairQueue[int](100, 100)
     for number in range(6):
         assert queue.put("ab"[number % 2], number) is None
@@ -25,7 +25,7 @@ def test_the_client_that_used_least_is_next() -> None:
 
 
 def test_use_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half of it in ten seconds; and of very many clients the ones that used least."""
+    """Used time is halved every ten seconds, and only the clients that used most are remembered."""
     now = [0.0]
     monkeypatch.setattr("tiltyard.serving.compute.fair_queue.time.monotonic", lambda: now[0])
     queue = FairQueue[int](100, 100)
@@ -43,7 +43,7 @@ def test_use_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_newcomer_has_a_place_where_others_hold_many() -> None:
-    """The last of who has most is dropped; who has as many as anybody is refused."""
+    """In a full queue, the last item of the largest client is dropped for a smaller one."""
     queue = FairQueue[str](6, 4)
     for number in range(4):
         assert queue.put("many", f"many {number}") is None
@@ -59,7 +59,7 @@ def test_a_newcomer_has_a_place_where_others_hold_many() -> None:
 
 
 def test_addresses_take_turns() -> None:
-    """One with many connections has no more turns than one with a few, and the event loop is not held up."""
+    """A client with many connections has no more turns than others, and the event loop is not blocked."""
     order: list[str] = []
     rounds: list[int] = []
 
@@ -93,7 +93,7 @@ def test_addresses_take_turns() -> None:
 
 
 def test_a_connection_that_fails_keeps_no_other_waiting() -> None:
-    """Its error goes to the event loop, and the next has its turn."""
+    """An error in one connection does not stop the turns of the others."""
     done: list[str] = []
 
     class Bad:

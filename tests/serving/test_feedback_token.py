@@ -1,4 +1,4 @@
-"""A feedback token proves one answer, by a secret that the workers share and nobody else has."""
+"""Feedback tokens: each is valid for a single response, by a secret that the workers share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tiltyard.serving.traffic.feedback_token import TOKEN, FeedbackTokens, read_
 
 
 def test_a_token_holds_for_its_task_answer_and_count_alone(tmp_path: Path) -> None:
-    """Every part of it is signed, with the secret of these records."""
+    """The signature covers every part of a token, with the secret of the folder."""
     tokens = FeedbackTokens(tmp_path / "one")
     owner = tokens.owner("")
     token = tokens.issue("iris", "a", owner, 3)
@@ -27,7 +27,7 @@ def test_a_token_holds_for_its_task_answer_and_count_alone(tmp_path: Path) -> No
 
 
 def test_the_secret_is_one_and_nobody_elses(tmp_path: Path) -> None:
-    """Many that need it at once make one; others on the machine cannot read it; a damaged one is told with its cure."""
+    """Concurrent processes create one secret, readable by its owner only; a damaged one is reported with a hint."""
     secrets: list[bytes] = []
     threads = [threading.Thread(target=lambda: secrets.append(read_secret(tmp_path / "new"))) for _ in range(8)]
     for thread in threads:

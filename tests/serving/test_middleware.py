@@ -1,4 +1,4 @@
-"""What stands before the routes: keys, too many at a time, too slow, and what every answer carries."""
+"""Request middleware: API keys, concurrency, timeout, response headers, metrics and log."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PREDICT = "/v1/models/iris:predict"
 
 
 async def _ask(app: Any, path: str = "/", headers: dict[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:
-    """Send a request straight into an app; give status, headers and body."""
+    """Send a request to an ASGI app; return status, headers and body."""
     heard: list[Message] = []
 
     async def receive() -> Message:
@@ -62,7 +62,7 @@ def _slow(limits: Limits, gate: asyncio.Event) -> RequestMiddleware:
 
 
 def test_more_than_can_be_borne_are_told_to_come_again() -> None:
-    """Those that are worked on finish; the one too many is refused at once, and let in when there is room."""
+    """A request above the concurrency limit receives 429, and is accepted once a slot is free."""
     admission = AdmissionControl(Limits(concurrency=3))
     with contextlib.ExitStack() as inside:
         for _ in range(3):
@@ -76,7 +76,7 @@ def test_more_than_can_be_borne_are_told_to_come_again() -> None:
 
 
 def test_what_takes_too_long_is_ended() -> None:
-    """With a 503 in the shape of the protocol, and its place is free again."""
+    """A request above the timeout receives 503, and its slot is free again."""
 
     async def wait() -> None:
         app = _slow(Limits(seconds=0.05), asyncio.Event())
@@ -89,7 +89,7 @@ def test_what_takes_too_long_is_ended() -> None:
 
 
 def test_an_answer_that_hangs_is_cut_off() -> None:
-    """Nothing is put behind what was sent already: the connection breaks, and the client knows."""
+    """A response that hangs after its start is cut off, so that the client notices."""
 
     async def half(_: Any, __: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -100,7 +100,7 @@ def test_an_answer_that_hangs_is_cut_off() -> None:
 
 
 def test_a_defect_is_told_in_the_one_shape(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client hears 500 with an id, and nothing of what went wrong; whoever runs the service gets the traceback."""
+    """After an exception the client receives 500 with an id and no details; the log has the traceback."""
     monkeypatch.setattr(LoadedModel, "predict", lambda *_: 1 / 0)
     with TestClient(app, raise_server_exceptions=False) as client:
         answer = client.post(PREDICT, json={"instances": [{}]})
@@ -114,7 +114,7 @@ def test_a_defect_is_told_in_the_one_shape(app: Starlette, monkeypatch: pytest.M
 
 
 def test_who_is_inside_is_seen_while_they_are() -> None:
-    """The gauge rises with those that are worked on, not when they are done."""
+    """The gauge counts requests while they are processed."""
     registry = prometheus_client.CollectorRegistry()
     admission = AdmissionControl(Limits())
     admission.metrics = RequestMetrics(registry=registry)
@@ -124,7 +124,7 @@ def test_who_is_inside_is_seen_while_they_are() -> None:
 
 
 def test_other_traffic_passes() -> None:
-    """The start and the end of the app are no requests."""
+    """Lifespan messages pass through unchanged."""
     seen: list[str] = []
 
     async def app(scope: Any, _: Any, __: Any) -> None:
@@ -135,7 +135,7 @@ def test_other_traffic_passes() -> None:
 
 
 def test_keys_let_in_who_has_one(tmp_path: Path, app: Starlette) -> None:
-    """By either header; without one, or with another, nothing is answered and nothing is read."""
+    """A key is accepted in either header; without a valid one, the body is not read."""
     path = tmp_path / "keys"
     one, other = api_keys.add(path, "robot"), api_keys.add(path, "mary@example.org")
     assert one not in path.read_text()
@@ -155,7 +155,7 @@ def test_keys_let_in_who_has_one(tmp_path: Path, app: Starlette) -> None:
 
 
 def test_the_command_makes_a_key(tmp_path: Path) -> None:
-    """It is printed once; the same name, and a name that is none, are refused in a sentence."""
+    """The command prints the key once, and refuses used and invalid names."""
     path = tmp_path / "keys"
     done = CliRunner().invoke(cli, ["key", "robot", "--file", str(path)])
     assert done.exit_code == 0
@@ -172,7 +172,7 @@ def test_the_command_makes_a_key(tmp_path: Path) -> None:
     [("", "expected at least one key; received none"), ("# x\nrobot 123\n", "line 2: expected NAME")],
 )
 def test_keys_that_cannot_be_read_let_no_one_in(tmp_path: Path, content: str, said: str) -> None:
-    """The service does not start: it would be open, or shut to all."""
+    """With an invalid key file the service does not start."""
     path = tmp_path / "keys"
     with pytest.raises(WorkspaceError, match="no keys"):
         Limits.from_environment({"TILTYARD_KEYS": str(path)})
@@ -182,7 +182,7 @@ def test_keys_that_cannot_be_read_let_no_one_in(tmp_path: Path, content: str, sa
 
 
 def test_limits_come_from_the_environment() -> None:
-    """What is not set is as it was; what is no number is refused."""
+    """Unset variables keep their defaults, and invalid numbers are refused."""
     assert Limits.from_environment({}) == Limits()
     assert Limits.from_environment({"TILTYARD_CONCURRENCY": "7", "TILTYARD_TIMEOUT": "0.5"}) == Limits(7, 0.5)
     for wrong in ("0", "-1", "many"):
@@ -191,7 +191,7 @@ def test_limits_come_from_the_environment() -> None:
 
 
 def test_every_answer_carries_what_keeps_browsers_safe(client: TestClient) -> None:
-    """Answers, pages and refusals alike."""
+    """Predictions, pages and errors all have the security headers."""
     for path in ("/v1/models", "/", "/v1/none", "/v2"):
         headers = client.get(path).headers
         assert headers["x-content-type-options"] == "nosniff"
@@ -201,7 +201,7 @@ def test_every_answer_carries_what_keeps_browsers_safe(client: TestClient) -> No
 
 @pytest.mark.slow
 def test_probes_need_no_key(packages: dict[str, Path], tmp_path: Path) -> None:
-    """What watches the service sees it, and no more; what asks needs its key."""
+    """Health checks and metrics need no key; all other paths do."""
     path = tmp_path / "keys"
     own = api_keys.add(path, "robot")
     environment = {**bento.clean(), "TILTYARD_PACKAGES": str(packages["iris"]), "TILTYARD_KEYS": str(path)}
@@ -223,7 +223,7 @@ def test_probes_need_no_key(packages: dict[str, Path], tmp_path: Path) -> None:
     "path", ["/livez/", "/metrics/", "/v2/", "/v2/health/live/", "/v1/openapi.json/", "//evil.example/livez/"]
 )
 def test_no_path_is_redirected(client: TestClient, path: str) -> None:
-    """A redirect would lead to whatever host the client named, and with it all who share its cache."""
+    """No path is redirected, since the target would contain the host that the client names (cache poisoning)."""
     answer = client.get(path, headers={"host": "evil.example"}, follow_redirects=False)
     assert answer.status_code == 404
     assert "location" not in answer.headers
@@ -232,7 +232,7 @@ def test_no_path_is_redirected(client: TestClient, path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/v1/models/" + ":predict" * 200, "/v2/models/" + "a" * 1014, "/" + "\u00e9" * 600])
 def test_long_paths_are_compared_with_no_route(path: str) -> None:
-    """Each route would look at all of it."""
+    """Too long paths are refused before routing."""
 
     async def app(_: Any, __: Any, ___: Any) -> None:
         pytest.fail("it was routed")
@@ -244,12 +244,12 @@ def test_long_paths_are_compared_with_no_route(path: str) -> None:
 
 
 def test_a_path_may_be_long(client: TestClient) -> None:
-    """Up to the limit it is a path like others."""
+    """A path within the limit is routed as usual."""
     assert client.get("/v1/" + "a" * 1020).status_code == 404
 
 
 def test_requests_are_counted_by_model_version_and_status(app: Starlette) -> None:
-    """Instances and seconds, too; names that a client makes up are no labels, and no request is counted twice."""
+    """Requests are counted once, with instances and seconds; unknown names become no labels."""
     registry = prometheus_client.CollectorRegistry()
     iris: LoadedModel = app.state.models["iris"]
     counted = create_app()
@@ -280,7 +280,7 @@ def test_requests_are_counted_by_model_version_and_status(app: Starlette) -> Non
 def test_the_log_has_a_line_a_request(
     app: Starlette, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    """With the id that the client gave, or one of its own, which the answer carries; and whose key it was."""
+    """The request log has a line for each request, with its id and the name of the API key."""
     path = tmp_path / "keys"
     own = api_keys.add(path, "robot")
     logged = create_app(Limits(keys=api_keys.read(path)))

@@ -1,4 +1,4 @@
-"""The service's page as files: what is sent, how it is kept, that nothing else is reached, what packages hold."""
+"""Web page: static files, caching, paths, and files in packages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SOURCES = sorted(path for path in FOLDER.iterdir() if path.suffix in page.CONTEN
 
 @pytest.mark.parametrize("path", page.FILES)
 def test_files_come_with_type_and_policy(client: TestClient, path: str) -> None:
-    """As they lie in the folder, allowed to load nothing from elsewhere and to run nothing written into the page."""
+    """Files are sent unchanged, with a policy against external resources and inline scripts."""
     answer = client.get(path)
     name = "index.html" if path == "/" else path.removeprefix("/page/")
     assert answer.content == (FOLDER / name).read_bytes()
@@ -37,7 +37,7 @@ def test_files_come_with_type_and_policy(client: TestClient, path: str) -> None:
 
 
 def test_a_browser_keeps_files_and_asks_whether_they_hold(client: TestClient) -> None:
-    """One word on how to keep them; the tag that was given is answered with 304 and no content, another one in full."""
+    """A known ETag returns 304 without content; another one returns the file."""
     first = client.get("/page/page.js")
     tag = first.headers["etag"]
     assert first.headers.get_list("cache-control") == ["no-cache"]
@@ -48,7 +48,7 @@ def test_a_browser_keeps_files_and_asks_whether_they_hold(client: TestClient) ->
 
 
 def test_head_has_the_headers_and_other_methods_are_refused(client: TestClient) -> None:
-    """HEAD says what GET would send; anything else is a 405 that says which are right."""
+    """HEAD has the headers of GET; other methods are a 405 with the allowed ones."""
     head, whole = client.head("/"), client.get("/")
     assert (head.status_code, head.headers["content-length"]) == (200, str(len(whole.content)))
     assert head.headers["etag"] == whole.headers["etag"]
@@ -62,14 +62,14 @@ def test_head_has_the_headers_and_other_methods_are_refused(client: TestClient) 
     ["/page/", "/page/__init__.py", "/page/../api.py", "/page/..%2fapi.py", "/page/%2e%2e/api.py", "/page/index.html"],
 )
 def test_nothing_else_is_reached(client: TestClient, path: str) -> None:
-    """Only files that were read at the start have a path: no other name is ever opened."""
+    """No other path reaches a file."""
     refusal = client.get(httpx.URL("http://testserver").copy_with(raw_path=path.encode()))
     assert refusal.status_code == 404
     assert refusal.json()["error"]["code"] == "unknown_path"
 
 
 def test_the_page_needs_no_key_but_what_it_asks_does(tmp_path: Path) -> None:
-    """A browser cannot send a key before it has the field for it; the files tell nothing about the models."""
+    """The page is sent without a key, but its requests to the service need one."""
     path = tmp_path / "keys"
     api_keys.add(path, "robot")
     with TestClient(create_app(Limits(keys=api_keys.read(path)))) as locked:
@@ -80,7 +80,7 @@ def test_the_page_needs_no_key_but_what_it_asks_does(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
 def test_files_run_and_load_nothing_foreign(path: Path) -> None:
-    """No address of another host, nothing of BentoML's, no script or style in markup, no markup made of text."""
+    """Files load nothing external, and create no markup, script or style from text."""
     text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
     for foreign in ("://", "static_content", "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
         assert foreign not in text
@@ -95,7 +95,7 @@ def test_files_run_and_load_nothing_foreign(path: Path) -> None:
 
 
 def test_the_card_is_given_as_it_was_packaged(client: TestClient, app: Starlette, packages: dict[str, Path]) -> None:
-    """As markdown; a package without one is told by name."""
+    """The model card is sent as Markdown; a package without one is a 404."""
     for which in ("", "/labels/champion"):
         answer = client.get(f"/v1/models/iris{which}/card")
         assert answer.text == (packages["iris"] / "card.md").read_text(encoding="utf-8")
@@ -109,7 +109,7 @@ def test_the_card_is_given_as_it_was_packaged(client: TestClient, app: Starlette
 
 @pytest.mark.parametrize("name", ["iris", "diabetes", "digits", "sine"])
 def test_a_schema_says_what_its_figures_mean(client: TestClient, name: str) -> None:
-    """Each with the baseline's beside it, in words; the one that decides is marked, and the day is there."""
+    """The schema has each metric with its baseline and meaning, and marks the gate's metric."""
     schema = client.get(f"/v1/models/{name}/schema").json()
     card = schema["card"]
     assert {one["name"]: one["value"] for one in card["figures"]} == schema["metrics"]
@@ -121,7 +121,7 @@ def test_a_schema_says_what_its_figures_mean(client: TestClient, name: str) -> N
 
 
 def test_wheels_and_bentos_hold_the_page() -> None:
-    """Every file of it, though it is no Python."""
+    """Wheels and Bentos contain every file of the page."""
     wheel = {file.distribution_path for file in WheelBuilder(str(ROOT)).recurse_included_files()}
     assert {f"tiltyard/serving/http/static/{path.name}" for path in SOURCES} <= wheel
     assert {*SOURCES} <= {*imports.closure(ROOT / "serving" / "service.py")}
@@ -129,7 +129,7 @@ def test_wheels_and_bentos_hold_the_page() -> None:
 
 @pytest.mark.smoke
 def test_the_page_of_a_bento_works(packages: dict[str, Path], tmp_path: Path) -> None:
-    """Built and started as for production: the page comes whole out of what was packaged, and asks it."""
+    """The page of a built and started Bento is complete and returns predictions."""
     space = new_workspace(tmp_path / "space")
     version = packages["iris"].name
     target = space.package("iris", version)

@@ -1,4 +1,4 @@
-"""The service's page in a real browser: forms are filled, sent and refused as a person would see it."""
+"""Web page in a real browser: forms are filled in and sent, and predictions and errors are shown."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ from tiltyard.workspace import Workspace
 
 pytestmark = pytest.mark.smoke
 DRAWN = "document.querySelector('article') && !document.getElementById('state').textContent"
-STEPS = 200  # keys that lead anywhere on the page
+STEPS = 200  # key presses that reach any element of the page
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """One browser for all, without a memory of anything."""
+    """Start one browser for all tests, with an empty profile."""
     with browsing(tmp_path_factory.mktemp("browser")) as browser:
         yield browser
 
 
 @pytest.fixture(scope="module")
 def url(app: Starlette) -> Iterator[str]:
-    """Where the four small models answer."""
+    """Serve the four small models."""
     with listening(app) as place:
         yield f"http://{place}/"
 
 
 @pytest.fixture(autouse=True)
 def _nothing_to_complain_of(browser: Browser) -> Iterator[None]:
-    """No script fails, and nothing is loaded that the policy forbids; a refusal is the service's, and no defect."""
+    """Assert that no script fails and the policy blocks nothing; errors of the service are allowed."""
     browser.complaints.clear()
     browser.screen(1200, 900)
     yield
@@ -64,13 +64,13 @@ def control(task: str, label: str) -> str:
 
 
 def fill(browser: Browser, task: str, label: str, text: str) -> None:
-    """Put the focus on a field, and type."""
+    """Focus a field and type."""
     browser.script(f"{control(task, label)}.focus()")
     browser.type(text)
 
 
 def answer(browser: Browser, task: str) -> str:
-    """Send a form by the Enter key on its button, and give what is said then."""
+    """Send a form by the Enter key on its button, and return the text shown."""
     box = f"document.querySelector('#{task} .answer')"
     browser.script(f"{box}.replaceChildren(); document.querySelector('#{task} button.first').focus()")
     browser.press("Enter")
@@ -80,7 +80,7 @@ def answer(browser: Browser, task: str) -> str:
 
 
 def command(browser: Browser, task: str) -> tuple[str, Any]:
-    """Read the curl command as a shell does: where it goes, and what it sends."""
+    """Parse the curl command like a shell; return its URL and body."""
     text = browser.script(f"document.querySelector('#{task} .command code').textContent")
     program, *parts = shlex.split(text.replace("\\\n", " "))
     assert program == "curl"
@@ -88,7 +88,7 @@ def command(browser: Browser, task: str) -> tuple[str, Any]:
 
 
 def walk(browser: Browser, wanted: str) -> list[bool]:
-    """Press Tab until an expression is true; say of each step whether one saw where the focus was."""
+    """Press Tab until an expression is true; return for each step whether the focus was visible."""
     seen = []
     for _ in range(STEPS):
         browser.press("Tab")
@@ -99,7 +99,7 @@ def walk(browser: Browser, wanted: str) -> list[bool]:
 
 
 def test_a_table_is_asked_by_keys_alone(browser: Browser, url: str, app: Starlette) -> None:
-    """From the address to the answer by Tab, keys and Enter: refused, mended, answered, and by curl alike."""
+    """With the keyboard only, an invalid value is corrected and predicted, as with the curl command."""
     browser.open(url, DRAWN)
     seen = walk(browser, f"document.activeElement === {control('iris', 'sepal length')}")
     assert all(seen)
@@ -127,7 +127,7 @@ def test_a_table_is_asked_by_keys_alone(browser: Browser, url: str, app: Starlet
 
 
 def test_a_number_is_told_with_what_it_may_miss_by(browser: Browser, url: str, app: Starlette) -> None:
-    """The answer of a regression, as the model gives it; the bounds stand beside the fields."""
+    """A regression shows the number with the error on test rows, and bounds next to fields."""
     browser.open(url, DRAWN)
     fill(browser, "diabetes", "age", "33")
     said = answer(browser, "diabetes")
@@ -139,7 +139,7 @@ def test_a_number_is_told_with_what_it_may_miss_by(browser: Browser, url: str, a
 
 
 def test_a_table_is_explained_if_one_wishes(browser: Browser, url: str) -> None:
-    """A box for tables alone, reached by Tab; the command asks for the same; each column has a bar and a figure."""
+    """Tables have a box for explanations, which show a bar and a number for each column."""
     browser.open(url, DRAWN)
     boxes = "[...document.querySelectorAll('label')].filter((one) => one.textContent === 'Explain the prediction')"
     assert browser.script(f"{boxes}.map((one) => one.closest('article').id).sort()") == ["diabetes", "iris"]
@@ -163,7 +163,7 @@ def test_a_table_is_explained_if_one_wishes(browser: Browser, url: str) -> None:
 def test_a_digit_is_drawn_brought_or_taken_from_the_example(
     browser: Browser, url: str, app: Starlette, tmp_path: Path
 ) -> None:
-    """By mouse, as a file, or by the button; what is sent is what is seen."""
+    """An image is drawn, loaded from a file or taken from the example; what is shown is sent."""
     browser.open(url, DRAWN)
     example = app.state.models["digits"].schema["example"]
     assert command(browser, "digits")[1] == {"instances": [example]}
@@ -194,7 +194,7 @@ def test_a_digit_is_drawn_brought_or_taken_from_the_example(
 
 
 def test_a_series_is_pasted_and_its_forecast_drawn(browser: Browser, url: str, app: Starlette) -> None:
-    """Any spelling of a list; too few are refused where they stand, of too many the last are sent, as is said."""
+    """A pasted list is parsed; too few numbers are refused, and of too many the last are sent."""
     browser.open(url, DRAWN)
     history = "History, the oldest number first"
     fill(browser, "sine", history, "1\n2 3;4, 5")
@@ -219,7 +219,7 @@ def test_a_series_is_pasted_and_its_forecast_drawn(browser: Browser, url: str, a
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1200])
 def test_it_fits_phones_and_either_light(browser: Browser, url: str, tmp_path: Path, width: int, scheme: str) -> None:
-    """Nothing is wider than the screen, with all answers shown and all cards open; texts stand off what is behind."""
+    """The page fits phones and both colour schemes, with contrast, labels and no external hosts."""
     browser.screen(width, 740, scheme)
     browser.open(url, DRAWN)
     for task in random_models.TASKS:
@@ -245,7 +245,7 @@ def test_it_fits_phones_and_either_light(browser: Browser, url: str, tmp_path: P
 
 
 def test_a_key_is_asked_for_and_kept_nowhere(browser: Browser, app: Starlette, tmp_path: Path) -> None:
-    """Wrong, then right; the command says where a key goes, and shows none; loaded anew, the page has forgotten it."""
+    """The page asks for the key, never shows or stores it, and needs it again after reloading."""
     path = tmp_path / "keys"
     own = api_keys.add(path, "robot")
     locked = create_app(Limits(keys=api_keys.read(path)))
@@ -268,7 +268,7 @@ def test_a_key_is_asked_for_and_kept_nowhere(browser: Browser, app: Starlette, t
 
 
 def test_every_kind_of_value_has_its_field(browser: Browser, workspace: Workspace) -> None:
-    """Numbers, choices, names, yes and no, dates, texts, and what may be missing, each as the model reads it."""
+    """Every type of column has a field whose value the model accepts."""
     example = {"age": 40, "income": None, "height": 170.5, "weight": 70, "vip": True, "country": "fr", "shop": "shop3"}
     moods, people = generated_tasks.texts(workspace), generated_tasks.table(workspace)
     task = customer_table.write(
@@ -310,7 +310,7 @@ def test_every_kind_of_value_has_its_field(browser: Browser, workspace: Workspac
 
 
 def test_a_prompt_is_gone_on_with(browser: Browser, tmp_path: Path) -> None:
-    """By each wish that the schema names; the answer stands behind the prompt, and both are text."""
+    """A prompt is sent with its settings; prompt and prediction are shown as text."""
     served = text_writer.scribe(new_workspace(tmp_path))
     app = create_app()
     install(app, [served])
@@ -329,7 +329,7 @@ def test_a_prompt_is_gone_on_with(browser: Browser, tmp_path: Path) -> None:
 
 
 def test_a_service_that_is_gone_is_told(browser: Browser, app: Starlette) -> None:
-    """In a sentence below the form, not in a silence."""
+    """If the service is gone, the form shows a message."""
     with listening(app) as place:
         browser.open(f"http://{place}/", DRAWN)
     assert answer(browser, "iris") == "The service does not respond. Is it still running?"
