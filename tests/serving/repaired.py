@@ -1,7 +1,7 @@
 """Hooks for schemathesis: repair generated bodies in respects that JSON Schema cannot express.
 
-Only bodies that are meant to be valid are repaired: columns get equal lengths, texts of images become images, tables get
-the column names, shapes match data, and feedback gets a valid token. All other bodies are sent unchanged.
+Only bodies that are meant to be valid are repaired: columns get equal lengths, texts of images become images, tables
+get the column names, shapes match data, and feedback gets a valid token. All other bodies are sent unchanged.
 """
 
 from __future__ import annotations

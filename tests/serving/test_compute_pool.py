@@ -349,9 +349,7 @@ def test_hostile_work_holds_nobody_up(app: Starlette, song: LoadedModel) -> None
     own.state.pool.close()
     ranked = sorted(waited)
     assert ranked[int(0.99 * len(ranked))] < 0.5
-    assert (
-        statistics.median(waited) < 0.05
-    )  # measured in the attackers' process; benchmarks/hostile.py measures in another
+    assert statistics.median(waited) < 0.05  # measured in the attackers' process
 
 
 def _meters() -> Any:

@@ -23,7 +23,7 @@ UNDOCUMENTED = {
     "/healthz",
     "/v1/{rest:path}",
     "/v2/{rest:path}",
-}  # the page, an alias, the catch-all routes
+}  # an alias, catch-all routes
 
 
 @pytest.fixture(scope="module")
