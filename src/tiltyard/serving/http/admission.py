@@ -66,9 +66,8 @@ class AdmissionControl:
     def buffer(self, size: int, client: str = "") -> None:
         """Add to the bytes of bodies in memory, or subtract; raise RequestError above the limits."""
         own = self.buffers.get(client, 0) + size
-        if size > 0 and (
-            self.buffered + size > MAX_BUFFERED_BYTES or own > MAX_BUFFERED_BYTES // 2
-        ):  # one client may use half
+        too_much = self.buffered + size > MAX_BUFFERED_BYTES or own > MAX_BUFFERED_BYTES // 2  # half for one client
+        if size > 0 and too_much:
             raise RequestError("too_many_requests", "expected less data at a time; try again in a second", status=429)
         self.buffered += size
         self.buffers[client] = own

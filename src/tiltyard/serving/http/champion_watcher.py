@@ -68,7 +68,7 @@ class ChampionWatcher:
             log.error("%s; it has no last good version, so only the other tasks are served", problem)
         api.install(self.app, models)
         self.poll()
-        threading.Thread(target=self._watch, name="keeper", daemon=True).start()
+        threading.Thread(target=self._watch, name="champion watcher", daemon=True).start()
 
     @property
     def age(self) -> float:
@@ -83,9 +83,9 @@ class ChampionWatcher:
     def poll(self) -> None:
         """Load new champions and challengers; after a failure, the current ones stay."""
         listed = True
-        for paths, take in ((self._pointers, self._load_champion), (self._rollouts, self._load_challenger)):
+        for paths, load in ((self._pointers, self._load_champion), (self._rollouts, self._load_challenger)):
             try:
-                self._apply_changes(paths(), take)
+                self._apply_changes(paths(), load)
             except OSError as error:
                 self._log_failure(error)
                 listed = False
@@ -95,17 +95,15 @@ class ChampionWatcher:
                 self.app.state.metrics.champions_checked()
         self._save_last_good()
 
-    def _apply_changes(self, paths: list[Path], take: Callable[[Path], None]) -> None:
+    def _apply_changes(self, paths: list[Path], load: Callable[[Path], None]) -> None:
         for path in paths:
             try:
                 stamp, now = _stamp(path), time.monotonic()
                 if self.seen.get(path) == stamp and now < self.retry_at.get(path, math.inf):
                     continue
-                self.seen[path], self.last_poll = (
-                    stamp,
-                    now,
-                )  # loading a large model must not make the worker seem stale
-                take(path)
+                self.seen[path] = stamp
+                self.last_poll = now  # loading a large model must not make the worker seem stale
+                load(path)
                 self.retry_at.pop(path, None)
             except Exception as error:  # noqa: BLE001 - the current version is served on
                 if isinstance(error, OSError) and error.errno in TRANSIENT_ERRNOS:
@@ -113,7 +111,7 @@ class ChampionWatcher:
                     self._log_failure(error)
                     continue
                 self.retry_at[path] = time.monotonic() + RETRY_SECONDS
-                what = "champion" if take == self._load_champion else "challenger"
+                what = "champion" if load == self._load_champion else "challenger"
                 log.error("%s: the new %s is not served: %s", path.stem, what, error)  # noqa: TRY400 - no traceback
 
     def _watch(self) -> None:

@@ -117,16 +117,16 @@ class BoundedConnection(HttpToolsProtocol):
 
     def read(self) -> None:
         """Parse the pending data part by part, within the limits of a turn."""
-        self.queued, pieces = False, 0
+        self.queued, parts = False, 0
         while self._may_read():
-            if pieces >= PARTS_PER_TURN or (pieces and not self.expecting):  # at most one request in a turn
+            if parts >= PARTS_PER_TURN or (parts and not self.expecting):  # at most one request in a turn
                 self._wait_for_turn()
                 break
-            if not (piece := self._next_part()):
+            if not (part := self._next_part()):
                 break
-            pieces += 1
-            self.offset += len(piece)
-            self._feed(piece)
+            parts += 1
+            self.offset += len(part)
+            self._feed(part)
         self._update_flow()
 
     def _wait_for_turn(self) -> None:
@@ -199,14 +199,14 @@ class BoundedConnection(HttpToolsProtocol):
             return True
         return False
 
-    def _feed(self, piece: bytes) -> None:
+    def _feed(self, part: bytes) -> None:
         if self.expecting == CHUNKS:
-            self.split_line_end = piece.endswith(b"\r")
-            self.framing_bytes += len(piece)
+            self.split_line_end = part.endswith(b"\r")
+            self.framing_bytes += len(part)
         elif self.expecting == BODY:
-            self.remaining -= len(piece)
+            self.remaining -= len(part)
         try:
-            self.parser.feed_data(piece)
+            self.parser.feed_data(part)
         except httptools.HttpParserUpgrade:  # CONNECT: treated like any other unknown method
             self.parser, self.expecting = httptools.HttpRequestParser(self), ""
             if self.cycle:

@@ -104,9 +104,8 @@ def _add_array(one: Input, rest: memoryview, arrays: dict[str, Array]) -> memory
         if type(size) is not int or not 0 <= size <= len(rest):
             raise RequestError("wrong_shape", f"expected {size} bytes after the JSON; {len(rest)} are left", field)
         flat, rest = _binary_array(one, rest[:size], field), rest[size:]
-    sizes = (
-        one.shape if 1 <= len(one.shape) <= MAX_DIMENSIONS else [-1]
-    )  # checks each size, since a product with 0 hides large sizes
+    sizes = one.shape if 1 <= len(one.shape) <= MAX_DIMENSIONS else [-1]
+    # Each size is checked, since a product with 0 hides large ones.
     if min(sizes) < 0 or max(sizes) > max(1, len(flat)) or math.prod(sizes) != len(flat):
         raise RequestError("wrong_shape", f"expected {one.shape} values; received {len(flat)}", field)
     arrays[one.name] = flat.reshape(one.shape)

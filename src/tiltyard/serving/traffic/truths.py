@@ -50,10 +50,8 @@ class TruthStore:
     def __init__(self, folder: Path, tokens: FeedbackTokens | None = None) -> None:
         self.folder, self.tokens = folder, tokens or FeedbackTokens(folder)
         self.logs: dict[str, AppendLog] = {}
-        self.write_lock, self.count_lock = (
-            threading.Lock(),
-            threading.Lock(),
-        )  # so that counting does not wait for the disk
+        self.write_lock = threading.Lock()
+        self.count_lock = threading.Lock()  # a second lock, so that counting does not wait for the disk
         self.tasks, self.senders = RateLimits(TASK_LIMIT), RateLimits(*SENDER_LIMITS)
         self.used: OrderedDict[str, int] = OrderedDict()  # number of truths by token
 
