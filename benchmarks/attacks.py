@@ -337,7 +337,7 @@ def main() -> None:
 @contextlib.contextmanager
 def _serving(source: Path, folders: dict[str, Path], home: Path) -> Iterator[smoke_test.Server]:
     shutil.rmtree(home, ignore_errors=True)
-    environment = serve.environment(serve.fixed(folders), home)
+    environment = serve.environment(serve.fixed_packages(folders), home)
     with smoke_test.running(serve.ARGUMENTS, {**environment, "PYTHONPATH": str(source)}, home) as server:
         try:
             yield server

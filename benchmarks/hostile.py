@@ -94,7 +94,7 @@ def main() -> None:
         name: {**files.read_json(folder / "golden.json"), "version": folder.name} for name, folder in folders.items()
     }
     with tempfile.TemporaryDirectory() as folder:
-        environment = serve.environment({**serve.fixed(folders), "TIMEOUT": SECONDS}, Path(folder))
+        environment = serve.environment({**serve.fixed_packages(folders), "TIMEOUT": SECONDS}, Path(folder))
         with smoke_test.running(serve.ARGUMENTS, environment, Path(folder)) as server:
             outcome = hammer(server, golden, given.requests, given.seed)
     text = told(outcome, given.requests, given.seed)

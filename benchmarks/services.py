@@ -91,7 +91,7 @@ def peers(python: str, home: Path) -> list[Service]:
 
 def environment(workspace: Workspace, folders: dict[str, Path], home: Path) -> dict[str, str]:
     """Return what each is told to serve."""
-    own = {f"TILTYARD_{name}": value for name, value in serve.fixed(folders).items()}
+    own = {f"TILTYARD_{name}": value for name, value in serve.fixed_packages(folders).items()}
     onnx = {name: str(folder / "model.onnx") for name, folder in folders.items()}
     keras = {name: str(workspace.out(name, "train") / "model.keras") for name in folders}
     return {

@@ -136,7 +136,7 @@ def main() -> None:
     path = f"/v1/models/{given.task}:predict"
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     with tempfile.TemporaryDirectory() as folder:
-        environment = serve.environment(serve.fixed(folders), Path(folder))
+        environment = serve.environment(serve.fixed_packages(folders), Path(folder))
         with smoke_test.running(serve.ARGUMENTS, environment, Path(folder)) as server:
             most = min([capacity(server, path, body, 5) for _ in range(LOOKS)][1:])  # the first warms up
             rate = SHARE * most

@@ -22,7 +22,7 @@ from tiltyard.preparation import prepare
 from tiltyard.report import report
 from tiltyard.serving.packaging import smoke_test
 from tiltyard.serving.packaging.package import write
-from tiltyard.serving.serve import ARGUMENTS, environment, fixed
+from tiltyard.serving.serve import ARGUMENTS, environment, fixed_packages
 from tiltyard.training import train
 from tiltyard.validation import validate
 from tiltyard.workspace import Workspace
@@ -119,7 +119,7 @@ def answered(place: Workspace, versions: dict[str, str]) -> dict[str, float]:
     """Serve all packages at once, replay golden rows of each over REST; give the largest differences."""
     folders = {name: place.package(name, version) for name, version in versions.items()}
     home = place.state("serve", "smoke")
-    with smoke_test.running(ARGUMENTS, environment(fixed(folders), home), home) as server:
+    with smoke_test.running(ARGUMENTS, environment(fixed_packages(folders), home), home) as server:
         return {
             name: smoke_test.replay(server, name, folder.name, files.read_json(folder / "golden.json"))
             for name, folder in folders.items()

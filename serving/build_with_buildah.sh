@@ -1,5 +1,5 @@
 #!/bin/sh
-# Build the image and exercise it where no container engine runs: root, buildah and debootstrap are enough.
+# Build the image and test it without a container engine: only root, buildah and debootstrap are needed.
 #   apt-get install -y buildah debootstrap
 #   serving/build_with_buildah.sh
 # Optional: MIRROR of Debian, PIP_INDEX_URL, and OPTIONS for `buildah build`, such as --volume FILE:/etc/pip.conf:ro

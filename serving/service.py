@@ -1,4 +1,4 @@
-"""The service as BentoML knows it: the REST routes of serving.http.app, for whatever packages it is given."""
+"""BentoML service: serves the REST app of tiltyard.serving.http.app, for the packages of the Bento."""
 
 from __future__ import annotations
 
@@ -11,51 +11,49 @@ import bentoml
 import uvicorn.config
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tiltyard.serving.http.app import application
+from tiltyard.serving.http.app import create_app
 from tiltyard.serving.http.fast_protocol import FastPathProtocol
-from tiltyard.serving.http.health import PATHS
+from tiltyard.serving.http.health import MONITORING_PATHS
 from tiltyard.serving.http.limits import Limits
 from tiltyard.serving.http.startup import end, start
 
-limits = Limits.read()
-app = application(limits)
-# BentoML lets uvicorn choose what looks after connections, which it does by this table.
+limits = Limits.from_environment()
+app = create_app(limits)
+# BentoML runs uvicorn with http="auto", which looks up the protocol class in this table.
 protocols: dict[str, Any] = uvicorn.config.HTTP_PROTOCOLS
 protocols["auto"] = partial(FastPathProtocol, app)
 
 
-class Past:
-    """Takes requests past BentoML's layers, which time, trace and count what `middleware.py` does already."""
+class BypassMiddleware:
+    """Sends requests directly to the app: BentoML's middleware would time, trace and count them a second time."""
 
-    def __init__(self, app: ASGIApp) -> None:  # Starlette's word
+    def __init__(self, app: ASGIApp) -> None:
         self.bento = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let BentoML answer those who watch it, and run its own life."""
-        ours = scope["type"] == "http" and scope["path"] not in PATHS
+        """Call BentoML for health checks, metrics and the lifespan, and the app for all other requests."""
+        ours = scope["type"] == "http" and scope["path"] not in MONITORING_PATHS
         await (app if ours else self.bento)(scope, receive, send)
 
 
-class Door:
-    """A layer inside BentoML's own: when the service starts, it puts `Past` before them all, and is nothing then."""
+class InstallBypassMiddleware:
+    """Puts BypassMiddleware before all of BentoML's middleware when the service starts."""
 
-    def __init__(self, app: ASGIApp) -> None:  # Starlette's word
+    def __init__(self, app: ASGIApp) -> None:
         self.bento = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Wait for the start."""
+        """Install the bypass at startup; pass on everything else."""
         if scope["type"] == "lifespan":
-            scope["app"].middleware_stack = Past(scope["app"].middleware_stack)
+            scope["app"].middleware_stack = BypassMiddleware(scope["app"].middleware_stack)
         await self.bento(scope, receive, send)
 
 
 @bentoml.service(
     name="tiltyard",
     workers=int(os.environ.get("TILTYARD_WORKERS", "1")),
-    traffic={
-        "timeout": limits.seconds + 5
-    },  # middleware.py has one; this one keeps a timer of each request for so long
-    logging={"access": {"enabled": False}},  # /metrics counts requests; a line each would cost more than the model
+    traffic={"timeout": limits.seconds + 5},  # longer than the timeout of middleware.py, which responds first
+    logging={"access": {"enabled": False}},  # /metrics counts requests; logging each takes longer than a prediction
     envs=[
         {"name": "BENTOML_DO_NOT_TRACK", "value": "True"},
         {"name": "OTEL_SDK_DISABLED", "value": "true"},
@@ -66,13 +64,13 @@ class Tiltyard:
     """Champions over REST: POST /v1/models/TASK:predict."""
 
     def __init__(self) -> None:
-        """Be ready when BentoML says so."""
+        """Load the models; BentoML creates the service before it is ready."""
         start(app, Path(__file__).parent)
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def leave(self) -> None:
-        """Send what is still to be sent of spans."""
+        """End the compute processes and export the remaining spans."""
         end(app)
 
 
-Tiltyard.add_asgi_middleware(Door)  # type: ignore[attr-defined] # it is a bentoml.Service by now
+Tiltyard.add_asgi_middleware(InstallBypassMiddleware)  # type: ignore[attr-defined] # the decorator made it a bentoml.Service

@@ -20,12 +20,12 @@ from tiltyard.preparation.prepare import prepare
 from tiltyard.preparation.sealed_test import TestPart, read_test
 from tiltyard.registry.decision import Decision
 from tiltyard.registry.registry import Registry
-from tiltyard.serving.model.golden_rows import choose
+from tiltyard.serving.model.golden_rows import choose_golden_rows
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging.model_card import card
 from tiltyard.serving.packaging.package import schema
-from tiltyard.serving.requests import predict
-from tiltyard.serving.requests.message import Answer, Question
+from tiltyard.serving.requests import predict_request
+from tiltyard.serving.requests.message import RequestMessage, ResponseMessage
 from tiltyard.workspace import Workspace
 
 IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
@@ -107,7 +107,7 @@ def packaged(space: Workspace, task: Task) -> Path:
     features, _ = read_part(space.out(task.name, "prepare") / "train.npz")
     files.write_json(folder / "reference.json", reference(encoder, features))
     with np.load(space.out(task.name, "evaluate") / "predictions.npz") as arrays:
-        rows = choose(Predictor.load(train), read_test(space, task.name, task.columns), arrays["outputs"])
+        rows = choose_golden_rows(Predictor.load(train), read_test(space, task.name, task.columns), arrays["outputs"])
     files.write_json(folder / "golden.json", rows)
     training: dict[str, Any] = files.read_json(train / "training.json")
     files.write_text(folder / "card.md", card(task, report, training, {}))
@@ -129,6 +129,6 @@ def crowned(space: Workspace, version: str, name: str = "iris") -> None:
         registry.promote(Decision(task=name, verdict="PROMOTE", version=version, reasons=["a test"]))
 
 
-def asked_here(model: LoadedModel, question: Question) -> Answer:
+def asked_here(model: LoadedModel, question: RequestMessage) -> ResponseMessage:
     """Answer the copy of a request in this process; the service asks one beside it."""
-    return predict.answer(model, predict.read(model, question), told=True)
+    return predict_request.respond(model, predict_request.parse(model, question), record=True)

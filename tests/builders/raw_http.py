@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
 from tiltyard.serving.http import server as listen
-from tiltyard.serving.http.app import application, install
+from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.http.fast_protocol import FastPathProtocol
 from tiltyard.serving.http.limits import Limits
 from tiltyard.serving.http.prometheus import RequestMetrics
@@ -43,7 +43,7 @@ def listening(app: Starlette, kind: Any = FastPathProtocol) -> Iterator[int]:
 
     config = uvicorn.Config(app, port=0, log_level="critical", server_header=False, http=connection, lifespan="off")  # type: ignore[arg-type]
     server = uvicorn.Server(config)
-    doors = listen._doors(config)
+    doors = listen._duplicate_sockets(config)
     thread = threading.Thread(target=server.run, args=(doors,), daemon=True)
     thread.start()
     while not server.started:
@@ -55,15 +55,15 @@ def listening(app: Starlette, kind: Any = FastPathProtocol) -> Iterator[int]:
 
 GET = b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n"
 SERVED: list[Any] = []  # what services hold that are open now
-FAST, PLAIN = Limits(), Limits(plain=True)
+FAST, PLAIN = Limits(), Limits(routes_only=True)
 
 
 @contextlib.contextmanager
 def served(app: Starlette, limits: Limits = FAST) -> Iterator[int]:
     """Serve the models of an app under other limits; give the port."""
-    own = application(limits)
+    own = create_app(limits)
     install(own, app.state.models.values())
-    own.state.meters = own.state.guard.meters = RequestMetrics(registry=CollectorRegistry())
+    own.state.metrics = own.state.admission.metrics = RequestMetrics(registry=CollectorRegistry())
     SERVED.append(own.state)
     with listening(own) as port:
         yield port

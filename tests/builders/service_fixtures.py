@@ -14,7 +14,7 @@ from workspaces import new_workspace
 
 from tiltyard import files
 from tiltyard.serving.http import champion_watcher
-from tiltyard.serving.http.app import application, install
+from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.traffic.recorder import Recorder
@@ -43,7 +43,7 @@ def packages(tiny_workspace: Workspace) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def app(packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Starlette:
     """The REST routes over all four; nothing is recorded."""
-    app = application()
+    app = create_app()
     app.state.recorder = Recorder(tmp_path_factory.mktemp("records"))
     install(app, [LoadedModel.load(folder) for folder in packages.values()])
     return app
@@ -85,10 +85,10 @@ def kept(
     arena: tuple[Workspace, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Workspace, list[str], Starlette, ChampionWatcher]:
     """A copy of the test's own, and an app that serves it; it looks when the test says so, and not by the clock."""
-    monkeypatch.setattr(champion_watcher, "LOOK", 1e6)
+    monkeypatch.setattr(champion_watcher, "POLL_SECONDS", 1e6)
     space = Workspace(tmp_path / "own")
     shutil.copytree(arena[0].root, space.root)
-    app = application()
+    app = create_app()
     found = ChampionWatcher(app, space.root / "serving")
     found.start()
     return space, arena[1], app, found

@@ -79,7 +79,7 @@ class _Held:
     """What plug-ins ask of a model, here."""
 
     def __init__(self, inside: NetworkView) -> None:
-        self.inside = inside
+        self.active = inside
 
 
 def test_grad_cam_of_a_mean_of_maps_is_cam() -> None:

@@ -21,7 +21,7 @@ from tiltyard.explain.explain import opened
 from tiltyard.explain.methods.base import Explained
 from tiltyard.figures import LONGEST, Figure
 from tiltyard.preparation.prepare import prepare
-from tiltyard.serving.http.app import application, install
+from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.workspace import Workspace
 
@@ -129,7 +129,7 @@ def test_a_line_close_to_a_row_takes_columns_of_every_type(people: Explained) ->
 def test_the_service_explains_columns_of_every_type(space: Workspace, people: Explained) -> None:
     """By the names that clients know, whatever features they become."""
     model = LoadedModel.load(random_models.packaged(space, people.task))
-    app = application()
+    app = create_app()
     install(app, [model])
     with TestClient(app) as client:
         body = client.post("/v1/models/people:predict", json={"instances": model.background, "explain": True}).json()

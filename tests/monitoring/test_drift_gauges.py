@@ -1,4 +1,4 @@
-"""Inputs that shift move the gauge, and those that do not leave it; a reference says how training rows are spread."""
+"""Drift gauges: shifted inputs raise the gauge of their feature, and only that one."""
 
 from __future__ import annotations
 
@@ -20,71 +20,71 @@ from tiltyard.modeling.inference.reference import count, distance, from_instance
 from tiltyard.monitoring.monitor import monitor
 from tiltyard.preparation.array_file import read_part
 from tiltyard.serving.http import drift_gauges
-from tiltyard.serving.http.app import application, install
+from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.serving.http.drift_gauges import DriftGauges
 from tiltyard.serving.http.prometheus import RequestMetrics
 from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.traffic.recorder import RecordedAnswer, Recorder
+from tiltyard.serving.traffic.recorder import RecordedPrediction, Recorder
 from tiltyard.workspace import Workspace
 
 Kept = tuple[Workspace, list[str], Starlette, ChampionWatcher]
 
 
 def trained(space: Workspace, model: LoadedModel, rows: int) -> list[Any]:
-    """Return instances that are spread as the training rows are: numbers of iris are trained on as they come."""
+    """Return instances that are distributed like the training rows of iris."""
     features, _ = read_part(space.out("iris", "prepare") / "train.npz")
     drawn = features[np.random.default_rng(0).integers(0, len(features), rows)].astype(float).round(3)
     return [dict(zip(model.predictor.encoder.columns, row, strict=True)) for row in drawn.tolist()]
 
 
-def told(model: LoadedModel, instances: list[Any], arm: str = "champion") -> RecordedAnswer:
-    """Return a recorded request."""
-    return RecordedAnswer(model, arm, "a", 0.0, 1.0, instances, [])
+def told(model: LoadedModel, instances: list[Any], arm: str = "champion") -> RecordedPrediction:
+    """Return a recorded prediction."""
+    return RecordedPrediction(model, arm, "a", 0.0, 1.0, instances, [])
 
 
 def test_the_gauge_moves_with_what_shifts_alone(kept: Kept) -> None:
-    """Half a centimetre more petal: that feature stands out, the others stay; with what is as trained nothing does."""
+    """A shift of half a centimetre in petals raises the gauge of that feature only; unshifted inputs raise none."""
     space, (first, second, _), app, _ = kept
     model, registry = app.state.models["iris"], prometheus_client.CollectorRegistry()
-    found = DriftGauges(RequestMetrics(registry=registry).drifted)
+    found = DriftGauges(RequestMetrics(registry=registry).set_drift)
 
     def psi(feature: str, version: str = first) -> float | None:
         labels = {"model": "iris", "version": version, "feature": feature}
         return registry.get_sample_value("tiltyard_feature_psi", labels)
 
     same = trained(space, model, 600)
-    found.see(told(model, same[: drift_gauges.MIN_ROWS - 1]))
+    found.observe(told(model, same[: drift_gauges.MIN_ROWS - 1]))
     found.measure()
     assert psi("petal_width") is None
-    found.see(told(model, same))
+    found.observe(told(model, same))
     found.measure()
     values = {name: psi(name) for name in random_models.IRIS}
     assert all(value is not None and value < 0.2 for value in values.values()), values
     shifted = [{**row, "petal_width": row["petal_width"] + 0.5} for row in same]
-    found.see(told(model, shifted, "shadow"))
+    found.observe(told(model, shifted, "shadow"))
     found.measure()
     assert psi("petal_width") == values["petal_width"]
     for _ in range(4):
-        found.see(told(model, shifted))
+        found.observe(told(model, shifted))
     found.measure()
     assert (psi("petal_width") or 0) > 0.5
     assert (psi("petal_length") or 1) < 0.2
     other = LoadedModel.load(space.package("iris", second))
-    found.see(told(other, same))
+    found.observe(told(other, same))
     found.measure()
     assert math.isnan(psi("petal_width") or 0)
     assert (psi("petal_width", second) or 1) < 0.2
 
 
 def test_the_sample_is_bounded(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The latest rows alone are kept, as numbers."""
-    monkeypatch.setattr(drift_gauges, "ROWS", 50)
+    """Only the latest rows are kept, as numbers."""
+    monkeypatch.setattr(drift_gauges, "MAX_ROWS", 50)
     model = kept[2].state.models["iris"]
     found = DriftGauges(lambda *_: None)
     for _ in range(20):
-        found.see(told(model, [random_models.IRIS] * 30))
-    _, columns = found.seen["iris"]
+        found.observe(told(model, [random_models.IRIS] * 30))
+    _, columns = found.samples["iris"]
     assert {name: len(values) for name, values in columns.items()} == dict.fromkeys(random_models.IRIS, 50)
 
 
@@ -92,7 +92,7 @@ def test_the_sample_is_bounded(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> N
 def test_training_rows_lie_at_no_distance_from_themselves(
     packages: dict[str, Path], tiny_workspace: Workspace, name: str
 ) -> None:
-    """For tables, pictures and series; and others than those do lie at one."""
+    """For tables, images and series, training rows have no drift from themselves, and other rows have."""
     model = LoadedModel.load(packages[name])
     features, _ = read_part(tiny_workspace.out(name, "prepare") / "train.npz")
     for column, values in per_column(model.predictor.encoder, features).items():
@@ -104,7 +104,7 @@ def test_training_rows_lie_at_no_distance_from_themselves(
 
 
 def test_missing_numbers_and_rare_flags_count() -> None:
-    """What is missing has a bin of its own; of many places the rare ones share one, and so do those never seen."""
+    """Missing values have a bin of their own; rare categories share one, which unseen ones fall into."""
     spread: dict[str, Any] = {"edges": [1.0, 2.0], "counts": []}
     assert count(spread, np.array([0.5, 1.0, 1.5, 9.0, np.nan])).tolist() == [2, 1, 1, 1]
     places: dict[str, Any] = {"places": [3, 0], "counts": []}
@@ -112,16 +112,16 @@ def test_missing_numbers_and_rare_flags_count() -> None:
 
 
 def test_a_package_without_a_reference_is_served_without_gauges(packages: dict[str, Path]) -> None:
-    """Packages of an earlier release have none."""
+    """A package of an earlier release without a reference is served without gauges."""
     model = LoadedModel.load(packages["iris"])
     object.__setattr__(model, "reference", {})
     found = DriftGauges(lambda *_: pytest.fail("nothing is known"))
-    found.see(told(model, [random_models.IRIS] * 300))
+    found.observe(told(model, [random_models.IRIS] * 300))
     found.measure()
 
 
 def test_monitor_names_what_drifts(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the record, gathered or not, with the command to type; what is as trained is said to be."""
+    """`monitor` reports drifting features from logs and Parquet, with the command to type, or that there are none."""
     from click.testing import CliRunner
 
     space, _, app, _ = kept
@@ -137,7 +137,7 @@ def test_monitor_names_what_drifts(kept: Kept, monkeypatch: pytest.MonkeyPatch) 
 
     assert ask(same[:10]) == {}
     assert not any(row["drifted"] for row in ask(same).values())
-    next(iter(recorder.spools.values())).close()
+    next(iter(recorder.logs.values())).close()
     found = ask([{**row, "sepal_width": row["sepal_width"] + 1.0} for row in same])
     assert [name for name, row in found.items() if row["drifted"]] == ["sepal_width"]
     assert found["sepal_width"]["rows"] == 810
@@ -147,18 +147,18 @@ def test_monitor_names_what_drifts(kept: Kept, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_record_of_series_is_looked_at_too(packages: dict[str, Path], tmp_path: Path) -> None:
-    """By the mean of each window, from what lies in Parquet as lists."""
+    """The drift of recorded series is measured by the mean of each window."""
     from tiltyard.monitoring import records
 
     model = LoadedModel.load(packages["sine"])
-    app = application()
+    app = create_app()
     install(app, [model])
     space = Workspace(tmp_path)
     recorder = app.state.recorder = Recorder(space.records, 1.0)
     with TestClient(app) as client:
         client.post("/v1/models/sine:predict", json={"instances": [model.schema["example"]] * 3})
     recorder.lines.finish()
-    for spool in recorder.spools.values():
+    for spool in recorder.logs.values():
         spool.close()
     task = loader.load(Workspace(packages["sine"].parents[3]), "sine")
     assert records.compact(space, task) == 1
@@ -166,6 +166,6 @@ def test_a_record_of_series_is_looked_at_too(packages: dict[str, Path], tmp_path
 
 
 def test_the_reference_of_a_package_is_json(packages: dict[str, Path]) -> None:
-    """Edges and counts of each column, and nothing of any row."""
+    """The reference holds bin edges and counts of each column, and no rows."""
     content = files.read_json(packages["diabetes"] / "reference.json")
     assert all(spread.keys() in ({"edges", "counts"}, {"places", "counts"}) for spread in content.values())

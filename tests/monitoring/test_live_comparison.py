@@ -1,4 +1,4 @@
-"""Champion and challenger, compared by the truths that came: by the same rows, or by like ones."""
+"""Live comparison: champion and challenger are compared by ground truth, paired or unpaired."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from starlette_client import TestClient
 from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.monitoring import traffic
-from tiltyard.monitoring.live_comparison import agreement, match
-from tiltyard.monitoring.live_quality import live
-from tiltyard.monitoring.records import KINDS
+from tiltyard.monitoring.live_comparison import agreement, compare
+from tiltyard.monitoring.live_quality import load_live_quality
+from tiltyard.monitoring.records import RECORD_KINDS
 from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.serving.traffic.append_log import AppendLog
 from tiltyard.serving.traffic.recorder import Recorder
@@ -29,8 +29,8 @@ CLASSES = ("setosa", "versicolor", "virginica")
 
 
 def record(space: Workspace, version: str, right: int, ids: range, *, arm: str = "champion", since: float = 0) -> None:
-    """Write answers as a worker does, of which so many are right; the truth is always setosa."""
-    spool = AppendLog(space.records / "iris" / KINDS[0])
+    """Write predictions like a worker, with the given number of correct ones; the truth is always setosa."""
+    spool = AppendLog(space.records / "iris" / RECORD_KINDS[0])
     for place, name in enumerate(ids):
         label = CLASSES[place >= right]
         answer = {"label": label, "probabilities": {one: float(one == label) for one in CLASSES}}
@@ -40,8 +40,8 @@ def record(space: Workspace, version: str, right: int, ids: range, *, arm: str =
 
 
 def tell(space: Workspace, ids: range) -> None:
-    """Write truths as a worker does."""
-    spool = AppendLog(space.records / "iris" / KINDS[1])
+    """Write truths like a worker."""
+    spool = AppendLog(space.records / "iris" / RECORD_KINDS[1])
     truths = [{"id": f"r{name}", "instance": 0, "truth": "setosa"} for name in ids]
     spool.add(json.dumps({"time": 9.0, "truths": truths}).encode())
     spool.close()
@@ -49,36 +49,36 @@ def tell(space: Workspace, ids: range) -> None:
 
 @pytest.fixture
 def task(reigning: Workspace) -> Task:
-    """Iris, by accuracy."""
+    """Return iris, with accuracy as its metric."""
     found = loader.load(reigning, "iris")
     return found.model_copy(update={"gate": found.gate.model_copy(update={"metric": "accuracy"})})
 
 
 def test_a_shadow_is_compared_on_the_same_rows(task: Task, tmp_path: Path) -> None:
-    """Luck with rows cancels out: of 100 truths five more right is sure, for the others are the same."""
+    """With paired rows, five more correct predictions of 100 are a significant gain."""
     space = Workspace(tmp_path)
     record(space, OLD, 80, range(100))
     record(space, NEW, 90, range(100), arm="shadow")
     tell(space, range(100))
-    found = live(space, task)
-    held = match(found, NEW, OLD)
+    found = load_live_quality(space, task)
+    held = compare(found, NEW, OLD)
     assert held is not None
     assert (held.truths, held.same) == (100, True)
     assert (held.gain.new, held.gain.old) == (0.9, 0.8)
     assert held.gain.low > 0
     assert agreement(found, NEW, OLD) == {"answers": 100, "equal": 0.9}
-    assert "live accuracy 0.9 against the champion's 0.8 by 100 truths of the same answers" in held.told(task.gate)
+    assert "live accuracy 0.9 against the champion's 0.8 by 100 truths of the same requests" in held.describe(task.gate)
 
 
 def test_a_canary_is_compared_with_other_clients_of_its_time(task: Task, tmp_path: Path) -> None:
-    """The same difference proves less; and what the champion answered on other days is no part of it."""
+    """With unpaired rows, the same gain is not significant; the champion's other days are excluded."""
     space = Workspace(tmp_path)
     record(space, OLD, 80, range(100), since=1e6)
     record(space, OLD, 0, range(200, 300))
     record(space, NEW, 90, range(100, 200), arm="canary", since=1e6)
     tell(space, range(300))
-    found = live(space, task)
-    held = match(found, NEW, OLD)
+    found = load_live_quality(space, task)
+    held = compare(found, NEW, OLD)
     assert held is not None
     assert (held.truths, held.same) == (100, False)
     assert held.gain.value == pytest.approx(0.1)
@@ -87,50 +87,50 @@ def test_a_canary_is_compared_with_other_clients_of_its_time(task: Task, tmp_pat
 
 
 def test_few_truths_prove_nothing(task: Task, tmp_path: Path) -> None:
-    """Below twenty there is no figure."""
+    """Below twenty truths there is no comparison."""
     space = Workspace(tmp_path)
-    assert match(live(space, task), NEW, OLD) is None
+    assert compare(load_live_quality(space, task), NEW, OLD) is None
     record(space, OLD, 9, range(100))
     record(space, NEW, 9, range(100), arm="shadow")
     tell(space, range(19))
-    assert match(live(space, task), NEW, OLD) is None
+    assert compare(load_live_quality(space, task), NEW, OLD) is None
 
 
 def test_an_id_that_came_twice_counts_once(task: Task, tmp_path: Path) -> None:
-    """A client may send its own ids again: the last answer counts, and no truth is taken twice."""
+    """If a client repeats an id, its last prediction counts, and no truth is used twice."""
     space = Workspace(tmp_path)
     record(space, OLD, 0, range(30))
     record(space, OLD, 30, range(30), since=100)
     tell(space, range(30))
-    quality = live(space, task).quality(OLD)
+    quality = load_live_quality(space, task).quality(OLD)
     assert quality is not None
     assert (quality["truths"], quality["value"]) == (30, 1.0)
 
 
 def test_numbers_lie_apart(reigning: Workspace, tmp_path: Path) -> None:
-    """Of numbers it is told how far answers lie apart, on average and at worst."""
+    """For numbers, the agreement is the mean and the 99th percentile of their distance."""
     space, task = Workspace(tmp_path), loader.load(reigning, "diabetes")
     for version, value in ((OLD, 100.0), (NEW, 103.0)):
-        spool = AppendLog(space.records / "diabetes" / KINDS[0])
+        spool = AppendLog(space.records / "diabetes" / RECORD_KINDS[0])
         line = {"id": "a", "time": 1.0, "ms": 1.0, "arm": "champion", "version": version, "predictions": [value, value]}
         spool.add(json.dumps({**line, "instances": [{}, {}]}).encode())
         spool.close()
-    assert agreement(live(space, task), NEW, OLD) == {"answers": 2, "apart": 3.0, "apart_p99": 3.0}
+    assert agreement(load_live_quality(space, task), NEW, OLD) == {"answers": 2, "apart": 3.0, "apart_p99": 3.0}
 
 
 def test_the_report_puts_both_side_by_side(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a shadow has run over requests whose truths came: arms, agreement, and who was better by how much."""
+    """After a shadow with feedback, the report has both arms, their agreement, and the gain."""
     from click.testing import CliRunner
 
     from tiltyard.cli.main import cli
 
     space, (first, second, _), app, watching = kept
     task = loader.load(space, "iris")
-    traffic.begin(space, task, (second, "shadow"), 1.0)
+    traffic.start_rollout(space, task, (second, "shadow"), 1.0)
     assert traffic.traffic(space, task)["report"]["arms"] == []
-    watching.look()
+    watching.poll()
     recorder = app.state.recorder = Recorder(space.records)
-    recorder.ask = random_models.asked_here
+    recorder.predict_shadow = random_models.asked_here
     with TestClient(app) as client:
         for _ in range(5):
             answer = client.post("/v1/models/iris:predict", json={"instances": [random_models.IRIS] * 6})
@@ -148,4 +148,4 @@ def test_the_report_puts_both_side_by_side(kept: Kept, monkeypatch: pytest.Monke
     monkeypatch.chdir(space.root)
     said = CliRunner().invoke(cli, ["traffic", "iris"]).output
     assert "to the same 30 instances" in said
-    assert "by 30 truths of the same answers" in said
+    assert "by 30 truths of the same requests" in said

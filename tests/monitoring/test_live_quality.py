@@ -1,4 +1,4 @@
-"""The gate hears what became true of a challenger's answers while it ran beside the champion."""
+"""The gate's check of live quality: the ground truth collected during a rollout affects the verdict."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tiltyard.workspace import Workspace
 
 @pytest.fixture
 def rivals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Workspace, Task, str, str]:
-    """A weak champion of iris, and a good challenger that was evaluated."""
+    """Return a weak champion of iris, and a good challenger that was evaluated."""
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
     monkeypatch.setattr("tiltyard.serving.packaging.package.package", quick_package)
     monkeypatch.setattr("tiltyard.gate.duel_setup.simple", lambda *_: None)  # which beats the weak one
@@ -32,7 +32,7 @@ def rivals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Workspace, 
 
 
 def happened(workspace: Workspace, task: Task, right: dict[str, int]) -> None:
-    """Leave 300 requests that both versions answered, each so many times rightly, and their truths."""
+    """Write 300 requests predicted by both versions, with the given shares of correct ones, and their truths."""
     flowers = [dict(zip(IRIS, row, strict=True)) for row in load_iris().data.tolist()] * 2
     answers = AppendLog(workspace.records / "iris" / "answers")
     for version, good in right.items():
@@ -47,12 +47,12 @@ def happened(workspace: Workspace, task: Task, right: dict[str, int]) -> None:
 
 
 def test_a_challenger_that_is_worse_live_is_held(rivals: tuple[Workspace, Task, str, str]) -> None:
-    """However well it does on sealed rows; with both figures, and judged anew when more truths came."""
+    """A challenger that is worse live is held despite the sealed rows, and judged again after more truths."""
     workspace, task, old, new = rivals
     happened(workspace, task, {old: 280, new: 200})
     verdict = promote(workspace, task)
     assert (verdict.verdict, verdict.version) == ("HOLD", new)
-    assert "by 300 truths of the same answers" in verdict.reasons[0]
+    assert "by 300 truths of the same requests" in verdict.reasons[0]
     assert "expected an interval that reaches zero" in verdict.reasons[0]
     assert not judge(workspace, task).told
     champion = Registry(workspace).champion("iris")
@@ -61,7 +61,7 @@ def test_a_challenger_that_is_worse_live_is_held(rivals: tuple[Workspace, Task, 
 
 
 def test_what_was_seen_live_stands_in_the_decision(rivals: tuple[Workspace, Task, str, str]) -> None:
-    """As a reason and as numbers."""
+    """The decision contains the live comparison as a reason and as numbers."""
     workspace, task, old, new = rivals
     happened(workspace, task, {old: 200, new: 280})
     verdict = promote(workspace, task)
@@ -72,7 +72,7 @@ def test_what_was_seen_live_stands_in_the_decision(rivals: tuple[Workspace, Task
 
 
 def test_without_a_record_nothing_is_asked_of_it(rivals: tuple[Workspace, Task, str, str]) -> None:
-    """The check does not apply, and looking makes no folder."""
+    """Without records the check does not apply, and creates no folder."""
     workspace, task, *_ = rivals
     (outcome,) = [outcome for outcome in judge(workspace, task).outcomes if outcome.code == "live_quality"]
     assert outcome.state == "not applicable"

@@ -1,4 +1,4 @@
-"""What was answered is recorded once, outlives a kill, and meets the truths that come later."""
+"""Monitoring: every prediction is recorded once, survives kills, and is joined with its ground truth."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from tiltyard.cli.main import cli
 from tiltyard.config import loader
 from tiltyard.errors import WorkspaceError
 from tiltyard.monitoring import records
-from tiltyard.monitoring.live_quality import live
+from tiltyard.monitoring.live_quality import load_live_quality
 from tiltyard.monitoring.monitor import monitor
 from tiltyard.preparation.sealed_test import read_test
-from tiltyard.serving.http.app import application, install
+from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import bento, smoke_test
 from tiltyard.serving.serve import ARGUMENTS
-from tiltyard.serving.traffic.append_log import AppendLog, every, lines
+from tiltyard.serving.traffic.append_log import AppendLog, list_files, read_lines
 from tiltyard.serving.traffic.recorder import Recorder
 from tiltyard.workspace import Workspace
 
@@ -43,7 +43,7 @@ Kept = tuple[Workspace, list[str], Starlette, ChampionWatcher]
 
 
 def sealed(space: Workspace, name: str = "iris") -> tuple[list[Any], list[Any]]:
-    """Return the test rows as a client sends them, and their truths as one sends these."""
+    """Return the test rows as instances, and their ground truth as clients send it."""
     task = loader.load(space, name)
     test = read_test(space, name, task.columns)
     folder = next(space.package(name, "x").parent.glob("*/schema.json")).parent
@@ -52,7 +52,7 @@ def sealed(space: Workspace, name: str = "iris") -> tuple[list[Any], list[Any]]:
 
 
 def ask(client: TestClient, rows: list[Any], size: int = 7) -> list[dict[str, Any]]:
-    """Ask about rows, some at a time; give id, token and place of each answer, as its truth must name them."""
+    """Send requests of a few rows each; return id, token and index of each prediction, as its truth must have them."""
     found: list[dict[str, Any]] = []
     for start in range(0, len(rows), size):
         some = rows[start : start + size]
@@ -63,20 +63,20 @@ def ask(client: TestClient, rows: list[Any], size: int = 7) -> list[dict[str, An
 
 
 def proof(answer: Any) -> dict[str, str]:
-    """Return what must be sent with the truth of an answer."""
+    """Return the fields that a truth must have in addition to its value."""
     return {"id": answer.headers["x-request-id"], "token": answer.headers["x-feedback-token"]}
 
 
 def closed(recorder: Recorder) -> None:
-    """Write what waits, and leave the files as a worker does that ends."""
+    """Write pending records and close the files, like a worker that ends."""
     recorder.lines.finish()
     recorder.copies.finish()
-    for spool in [*recorder.spools.values(), *recorder.truths.spools.values()]:
+    for spool in [*recorder.logs.values(), *recorder.truths.logs.values()]:
         spool.close()
 
 
 def test_live_quality_is_what_the_evaluation_would_say_of_these_rows(kept: Kept, recorder: Recorder) -> None:
-    """The sealed rows, asked live, with their truths sent back late: the very figure of the evaluation."""
+    """Live quality on the sealed rows equals the metric of the evaluation."""
     space, (first, *_), app, _ = kept
     task, (rows, truths) = loader.load(space, "iris"), sealed(space)
     with TestClient(app) as client:
@@ -85,7 +85,7 @@ def test_live_quality_is_what_the_evaluation_would_say_of_these_rows(kept: Kept,
         assert monitor(space, task)["quality"][0]["value"] is None
         items = [{**place, "truth": truth} for place, truth in zip(places, truths, strict=True)]
         wrong = {**items[0], "truth": next(name for name in task.classes if name != truths[0])}
-        dropped = recorder.tokens.issue("iris", "dropped", "0" * 32, 1)  # of an answer that was never written
+        dropped = recorder.tokens.issue("iris", "dropped", "0" * 32, 1)  # of a response that was never recorded
         for some in ([wrong], items[:20], items[20:], [{"id": "dropped", "token": dropped, "truth": truths[0]}]):
             assert client.post(FEEDBACK, json={"feedback": some}).json() == {"kept": len(some), "model": "iris"}
         ask(client, rows[:3])
@@ -104,11 +104,11 @@ def test_live_quality_is_what_the_evaluation_would_say_of_these_rows(kept: Kept,
 
 
 def test_numbers_and_forecasts_are_measured_too(reigning: Workspace, tmp_path: Path) -> None:
-    """Regression and forecasting by their own metrics."""
+    """Regression and forecasting are measured by their own metrics."""
     for name in ("diabetes", "sine"):
         task, (rows, truths) = loader.load(reigning, name), sealed(reigning, name)
         folder = next(reigning.package(name, "x").parent.glob("*/schema.json")).parent
-        app = application()
+        app = create_app()
         install(app, [LoadedModel.load(folder)])
         recorder = app.state.recorder = Recorder(tmp_path, 1.0)
         with TestClient(app) as client:
@@ -119,13 +119,13 @@ def test_numbers_and_forecasts_are_measured_too(reigning: Workspace, tmp_path: P
         space = Workspace(tmp_path / name)
         (space.root / ".tiltyard").mkdir(parents=True)
         (space.root / ".tiltyard/records").symlink_to(tmp_path)
-        measured = live(space, task).quality(folder.name)
+        measured = load_live_quality(space, task).quality(folder.name)
         assert measured is not None
         assert measured["value"] == pytest.approx(files.read_json(folder / "schema.json")["metrics"][task.gate.metric])
 
 
 def test_parquet_has_a_row_an_instance_with_its_features(kept: Kept, recorder: Recorder) -> None:
-    """Under the names that `check --against` wants; what is ours stands beside them."""
+    """Parquet has a row for each instance, with the feature names that `check --against` expects."""
     space, (first, *_), app, _ = kept
     rows, _ = sealed(space)
     with TestClient(app) as client:
@@ -142,7 +142,7 @@ def test_parquet_has_a_row_an_instance_with_its_features(kept: Kept, recorder: R
 
 
 def test_an_open_file_is_read_but_left(kept: Kept, recorder: Recorder) -> None:
-    """A worker that still writes is not disturbed, and what it wrote counts already."""
+    """A log that a worker still writes is read, and not converted."""
     space, _, app, _ = kept
     task = loader.load(space, "iris")
     with TestClient(app) as client:
@@ -156,13 +156,13 @@ def test_an_open_file_is_read_but_left(kept: Kept, recorder: Recorder) -> None:
 
 
 def test_killed_while_it_gathers_nothing_is_lost_or_doubled(kept: Kept, recorder: Recorder) -> None:
-    """Between Parquet and spool, or in the middle of Parquet: the next call finishes, with every answer once."""
+    """After a kill during the conversion, the next call finishes it, with every prediction once."""
     space, _, app, _ = kept
     task = loader.load(space, "iris")
     with TestClient(app) as client:
         ask(client, [random_models.IRIS] * 5, 1)
     closed(recorder)
-    ((path, _),) = every(space.records / "iris/answers")
+    ((path, _),) = list_files(space.records / "iris/answers")
     content = path.read_bytes()
     assert records.compact(space, task) == 1
     path.write_bytes(content)
@@ -181,7 +181,7 @@ def test_killed_while_it_gathers_nothing_is_lost_or_doubled(kept: Kept, recorder
 
 
 def test_a_killed_writer_leaves_its_whole_lines(tmp_path: Path) -> None:
-    """`kill -9` in the middle of a line: the ones before are there, the file counts as closed, and no half line."""
+    """After `kill -9` in the middle of a line, the file counts as closed and has its complete lines."""
     script = (
         "import os, sys, time; from pathlib import Path; from tiltyard.serving.traffic.append_log import AppendLog;"
         "spool = AppendLog(Path(sys.argv[1])); [spool.add(b'{}') for _ in range(3)];"
@@ -190,28 +190,28 @@ def test_a_killed_writer_leaves_its_whole_lines(tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert process.stdout
     assert process.stdout.readline() == "written\n"
-    ((path, free),) = every(tmp_path)
-    assert (lines(path), free) == ([b"{}"] * 3, False)
+    ((path, free),) = list_files(tmp_path)
+    assert (read_lines(path), free) == ([b"{}"] * 3, False)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    ((path, free),) = every(tmp_path)
-    assert (lines(path), free) == ([b"{}"] * 3, True)
+    ((path, free),) = list_files(tmp_path)
+    assert (read_lines(path), free) == ([b"{}"] * 3, True)
 
 
 def test_spools_are_bounded(tmp_path: Path) -> None:
-    """A full file is followed by another; when all are full, lines are refused until someone takes them."""
-    spool = AppendLog(tmp_path, largest=100, total=300)
+    """A full file is followed by another; if the folder is full, lines are refused until files are removed."""
+    spool = AppendLog(tmp_path, max_file_bytes=100, max_total_bytes=300)
     taken = [spool.add(b"x" * 49) for _ in range(20)]
     assert taken == [True] * 6 + [False] * 14
-    assert [len(lines(path)) for path, _ in every(tmp_path)] == [2, 2, 2]
-    for path, _ in every(tmp_path):
+    assert [len(read_lines(path)) for path, _ in list_files(tmp_path)] == [2, 2, 2]
+    for path, _ in list_files(tmp_path):
         path.unlink()
     spool.full_until = 0.0
     assert spool.add(b"x")
 
 
 def test_a_disk_that_is_full_fails_no_request(kept: Kept, recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is counted; the file with half a line is closed, and the next begins with a whole one."""
+    """A full disk is counted and fails no request; the next line begins a new file."""
     space, _, app, _ = kept
     write = os.write
 
@@ -252,7 +252,7 @@ def test_a_disk_that_is_full_fails_no_request(kept: Kept, recorder: Recorder, mo
 def test_feedback_that_cannot_be_meant_is_refused_whole(
     kept: Kept, recorder: Recorder, body: Any, code: str, field: str
 ) -> None:
-    """In the one shape of refusals, with the field at fault; nothing of it is kept."""
+    """Invalid feedback is refused with the field at fault, and nothing of the request is stored."""
     with TestClient(kept[2]) as client:
         refusal = client.post(FEEDBACK, json=body)
     assert refusal.status_code == (413 if code == "too_many" else 400)
@@ -261,8 +261,8 @@ def test_feedback_that_cannot_be_meant_is_refused_whole(
 
 
 def test_truths_of_numbers_are_numbers(packages: dict[str, Path], tmp_path: Path) -> None:
-    """Finite ones; of what is not served there is no feedback, nor where nothing is recorded, nor without room."""
-    app = application()
+    """Truths of numbers must be finite; unknown models, missing records and full folders are refused."""
+    app = create_app()
     model = LoadedModel.load(packages["diabetes"])
     install(app, [model])
     path = "/v1/models/diabetes:feedback"
@@ -279,40 +279,40 @@ def test_truths_of_numbers_are_numbers(packages: dict[str, Path], tmp_path: Path
         assert client.post("/v1/models/rose:feedback", json=good).status_code == 404
         json_type = {"content-type": "application/json"}
         assert client.post(path, content=b"x" * 1_000_001, headers=json_type).status_code == 413
-        recorder.truths.spools["diabetes"] = AppendLog(tmp_path, total=0)
+        recorder.truths.logs["diabetes"] = AppendLog(tmp_path, max_total_bytes=0)
         assert client.post(path, json=good).json()["error"]["code"] == "no_room"
 
 
 def test_settings_of_the_record_come_from_the_environment(tmp_path: Path) -> None:
-    """Without a folder there is no record; a share that is none is refused, and one without a folder."""
-    assert Recorder.read({}) is None
-    found = Recorder.read({"TILTYARD_RECORDS": str(tmp_path), "TILTYARD_RECORD": "0.5"})
+    """Without a folder nothing is recorded; an invalid share, or a share without a folder, is refused."""
+    assert Recorder.from_environment({}) is None
+    found = Recorder.from_environment({"TILTYARD_RECORDS": str(tmp_path), "TILTYARD_RECORD": "0.5"})
     assert found is not None
     assert (found.folder, found.share) == (tmp_path, 0.5)
     for share in ("2", "-1", "many", "nan"):
         with pytest.raises(WorkspaceError, match="expected a share from 0 to 1; received"):
-            Recorder.read({"TILTYARD_RECORDS": str(tmp_path), "TILTYARD_RECORD": share})
+            Recorder.from_environment({"TILTYARD_RECORDS": str(tmp_path), "TILTYARD_RECORD": share})
     with pytest.raises(WorkspaceError, match="expected TILTYARD_RECORDS, too"):
-        Recorder.read({"TILTYARD_RECORD": "0.5"})
+        Recorder.from_environment({"TILTYARD_RECORD": "0.5"})
 
 
 def test_pictures_are_not_recorded_but_their_answers(packages: dict[str, Path], tmp_path: Path) -> None:
-    """They would take a hundred times the room."""
-    app = application()
+    """Images are not recorded, since they need a hundred times the space; their predictions are."""
+    app = create_app()
     model = LoadedModel.load(packages["digits"])
     install(app, [model])
     recorder = app.state.recorder = Recorder(tmp_path, 1.0)
     with TestClient(app) as client:
         client.post("/v1/models/digits:predict", json={"instances": [model.schema["example"]]})
     recorder.lines.finish()
-    ((path, _),) = every(tmp_path / "digits/answers")
-    line = json.loads(lines(path)[0])
+    ((path, _),) = list_files(tmp_path / "digits/answers")
+    line = json.loads(read_lines(path)[0])
     assert line["instances"] is None
     assert line["predictions"][0]["label"]
 
 
 def test_the_command_shows_what_there_is(kept: Kept, recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing at first, with what to type; then what was recorded, and how good it was."""
+    """The command prints what to type if nothing is recorded, and then requests and quality."""
     space, (first, *_), app, _ = kept
     monkeypatch.chdir(space.root)
 
@@ -333,7 +333,7 @@ def test_the_command_shows_what_there_is(kept: Kept, recorder: Recorder, monkeyp
 
 @pytest.mark.smoke
 def test_workers_that_are_killed_lose_nothing_that_was_written(kept: Kept, tmp_path: Path) -> None:
-    """Two workers under load, killed while `monitor` gathers: every answer that was heard is there, and once."""
+    """Two workers are killed under load during `monitor`; every prediction that was sent is recorded once."""
     space, *_ = kept
     task = loader.load(space, "iris")
     environment = {
@@ -367,7 +367,7 @@ def test_workers_that_are_killed_lose_nothing_that_was_written(kept: Kept, tmp_p
     assert len(heard) >= 1200
     assert not found.duplicated(["record.id", "record.instance"]).any()
     lost = heard - set(found["record.id"])
-    assert len(lost) <= 3 * 2 * 20, f"{len(lost)} of {len(heard)}"  # those that a killed worker had still to write
+    assert len(lost) <= 3 * 2 * 20, f"{len(lost)} of {len(heard)}"  # those that a killed worker had not written yet
     assert records.compact(space, task) >= 1
     assert records.read(space, task, "answers").num_rows == len(found)
 

@@ -1,4 +1,4 @@
-"""Every type of column: what clients sent is recorded, read back, and looked at for drift as it was sent."""
+"""Traffic records: for every type of column, recorded instances are read back as they were sent."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tiltyard.modeling.columns.series import Series
 from tiltyard.modeling.columns.text import Text
 from tiltyard.modeling.inference.reference import reference
 from tiltyard.monitoring import records
-from tiltyard.monitoring.monitor import compared, too_few
+from tiltyard.monitoring.monitor import compare_rows, drift_unavailable
 from tiltyard.workspace import Workspace
 
 # For each type of column, columns with values that a client may send.
@@ -40,23 +40,23 @@ SENT: dict[str, list[tuple[Column, list[Any]]]] = {
     "text": [(Text(at_least=1), ["{a}", "some words"]), (Text(at_least=1, missing="empty"), ["words", None, ""])],
     "series": [(Series(window=2), [[1, 2], [2.5, 3]])],
     "prose": [(Prose(), ["once", {"prompt": "upon", "length": 3, "seed": 1}, '{"not": a prompt'])],
-    "image": [],  # pictures are not recorded
+    "image": [],  # images are not recorded
 }
 CASES = [pytest.param(*case, id=f"{name}-{i}") for name, cases in SENT.items() for i, case in enumerate(cases)]
 
 
 def test_every_type_of_column_is_sent() -> None:
-    """A new type is entered above."""
+    """The samples above include every column type, so a new type must be added."""
     assert sorted(SENT) == plugins.names("columns")
 
 
 def task_of(workspace: Workspace, column: Column) -> Task:
-    """Return a task with one such column, as far as records look at it."""
+    """Return a task with a single column, as far as records use it."""
     return loader.load(workspace, "iris").model_copy(update={"columns": {"x": column}})
 
 
 def recorded(workspace: Workspace, task: Task, values: list[Any], *, closed: bool) -> list[Any]:
-    """Record instances, each in a request of its own, and return what is read back."""
+    """Record instances, each in a request of its own, and return them as read back."""
     instances = [value if task.form != "table" else {"x": value} for value in values]
     folder = workspace.records / task.name / "answers"
     folder.mkdir(parents=True)
@@ -73,7 +73,7 @@ def recorded(workspace: Workspace, task: Task, values: list[Any], *, closed: boo
         for i, one in enumerate(instances)
     ]
     table = records._table(task, "answers", _spool(folder, lines))
-    return records._sent(task, _stored(table, folder) if closed else table.select(["x"]))
+    return records._to_instances(task, _stored(table, folder) if closed else table.select(["x"]))
 
 
 def _spool(folder: Path, lines: list[dict[str, Any]]) -> Path:
@@ -92,30 +92,30 @@ def _stored(table: Any, folder: Path) -> Any:
 @pytest.mark.parametrize("closed", [False, True])
 @pytest.mark.parametrize(("column", "values"), CASES)
 def test_what_was_sent_is_read_back(workspace: Workspace, column: Column, values: list[Any], closed: bool) -> None:
-    """The model reads the same from the record as from the request, and can measure how far it drifts."""
+    """The encoder gets the same features from the record as from the request, and drift can be measured."""
     task = task_of(workspace, column)
     rows = recorded(workspace, task, values * 100, closed=closed)
     encoder = task.encoder()
     sent = encoder.columns["x"].parse(values * 100, "x")
     again = encoder.columns["x"].parse(rows if encoder.bare else [row["x"] for row in rows], "x")
     assert sent.tobytes() == again.tobytes()
-    assert too_few(task, rows) in ("", "expected 200 recorded instances; received 200")
+    assert drift_unavailable(task, rows) in ("", "expected 200 recorded instances; received 200")
     if column.type == "prose":
-        return  # text generation has no figures of its inputs
+        return  # text generation has no drift values
     object.__setattr__(encoder, "fitted", {"x": column.fit(sent)})
     object.__setattr__(encoder, "max_instances", 64)
-    found = compared(task, encoder, reference(encoder, encoder.encode({"x": sent})), rows)
+    found = compare_rows(task, encoder, reference(encoder, encoder.encode({"x": sent})), rows)
     assert [(row["feature"], row["drifted"]) for row in found.columns] == [("x", False)]
     assert (found.rows, found.refused) == (len(rows), 0)
 
 
 def test_pictures_are_said_not_to_be_recorded(workspace: Workspace) -> None:
-    """Nobody is told that too few were recorded."""
-    assert too_few(loader.load(workspace, "digits"), []) == "pictures are not recorded"
+    """The reason for images is that they are not recorded, not that there are too few."""
+    assert drift_unavailable(loader.load(workspace, "digits"), []) == "images are not recorded"
 
 
 def duel(task: Task, inputs: dict[str, Any], drift: list[dict[str, Any]]) -> Duel:
-    """Return what the check looks at."""
+    """Return the part of a duel that the check uses."""
     found = object.__new__(Duel)
     for name, value in (("task", task), ("inputs", inputs), ("drift", drift)):
         object.__setattr__(found, name, value)
@@ -123,13 +123,13 @@ def duel(task: Task, inputs: dict[str, Any], drift: list[dict[str, Any]]) -> Due
 
 
 def test_what_the_model_would_refuse_is_no_reason_to_be_silent(workspace: Workspace) -> None:
-    """Of recorded inputs those that a new model takes are compared; many that it refuses hold it."""
+    """Drift is measured on the recorded inputs that a new model accepts; too many refused inputs hold it."""
     task = task_of(workspace, Number(bounds=(0, 10)))
     encoder = task.encoder()
     values = np.linspace(0, 10, 300)
     object.__setattr__(encoder, "fitted", {"x": task.columns["x"].fit(values)})
     spreads = reference(encoder, encoder.encode({"x": values}))
-    found = compared(task, encoder, spreads, [{"x": value} for value in [*values.tolist(), 11, 12.5, 13] * 2])
+    found = compare_rows(task, encoder, spreads, [{"x": value} for value in [*values.tolist(), 11, 12.5, 13] * 2])
     assert (found.rows, found.refused, found.columns[0]["rows"]) == (606, 6, 600)
     assert found.first == "x: expected 0 to 10; received 11"
     inputs = {"rows": found.rows, "refused": found.refused, "first": found.first}
@@ -139,8 +139,8 @@ def test_what_the_model_would_refuse_is_no_reason_to_be_silent(workspace: Worksp
     assert told.startswith(
         "60 of 606 recorded inputs are refused by the model, such as x: expected 0 to 10; received 11"
     )
-    nothing = compared(task, encoder, spreads, [{"x": 11}] * 300)
+    nothing = compare_rows(task, encoder, spreads, [{"x": 11}] * 300)
     assert (nothing.columns, nothing.refused) == ([], 300)
-    assert "refuses all of 300 recorded instances" in nothing.why
-    with pytest.raises(NotApplicableError, match="pictures are not recorded"):
-        Check().complaint(duel(task, {"why": "pictures are not recorded"}, []))
+    assert "refuses all of 300 recorded instances" in nothing.reason
+    with pytest.raises(NotApplicableError, match="images are not recorded"):
+        Check().complaint(duel(task, {"why": "images are not recorded"}, []))

@@ -36,7 +36,7 @@ from tiltyard.registry.decision import Decision
 from tiltyard.registry.provenance import provenance
 from tiltyard.registry.registry import Registry
 from tiltyard.report import report
-from tiltyard.serving.http.app import application, install
+from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import model_card
 from tiltyard.validation import validate
@@ -232,7 +232,7 @@ def test_the_page_of_the_service(browser: Browser, spoiled: Workspace) -> None:
     """Form, answer, card and command."""
     task = random_models.evaluated(spoiled, "shop")
     served = LoadedModel.load(random_models.packaged(spoiled, task))
-    app = application()
+    app = create_app()
     install(app, [served])
     with listening(app) as place, TestClient(app):
         drawn = "document.querySelector('article') && !document.getElementById('state').textContent"
@@ -288,7 +288,7 @@ def test_the_card_of_a_model(browser: Browser, spoiled: Workspace, tmp_path: Pat
 def test_the_document_of_the_service(browser: Browser, spoiled: Workspace, tmp_path: Path) -> None:
     """A browser shows it as text, and its descriptions, which readers of OpenAPI render as Markdown, hold no HTML."""
     task = random_models.evaluated(spoiled, "shop")
-    app = application()
+    app = create_app()
     install(app, [LoadedModel.load(random_models.packaged(spoiled, task))])
     with listening(app) as place, TestClient(app) as client:
         assert "onerror" in harmless(browser, f"http://{place}/v1/openapi.json")

@@ -1,8 +1,7 @@
-"""What schemathesis makes of the OpenAPI document, with what a JSON Schema cannot say put right before it is sent.
+"""Hooks for schemathesis: repair generated bodies in respects that JSON Schema cannot express.
 
-Only of bodies that are meant to be good: that columns are of one length, that a text is a picture, that it is a table
-with these names, that shape and data of a tensor agree, that a token is of an answer. Everything else is sent as it was
-made.
+Only bodies that are meant to be valid are repaired: columns get equal lengths, texts of images become images, tables
+get the column names, shapes match data, and feedback gets a valid token. All other bodies are sent unchanged.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ Json = dict[str, Any]
 
 @schemathesis.hook  # type: ignore[untyped-decorator]
 def before_call(context: Any, case: Any, kwargs: Json) -> None:  # noqa: ARG001 - schemathesis's shape
-    """Put a body right that is meant to be good."""
+    """Repair a body that is meant to be valid."""
     told = case.operation.definition.raw.get("requestBody")
     if told is None or case.meta is None or not case.meta.generation.mode.is_positive:
         return
@@ -45,7 +44,7 @@ def before_call(context: Any, case: Any, kwargs: Json) -> None:  # noqa: ARG001 
 
 
 def _proof(case: Any) -> Json:
-    """Ask for an answer that is recorded, and give what a truth must name of it; who has a key needs nothing."""
+    """Get a recorded prediction, and return the fields that a truth needs; with an API key none are needed."""
     if not (url := os.environ["REPAIRED_URL"]):
         return {}
     path = case.path.replace(":feedback", ":predict")
@@ -64,7 +63,7 @@ def _even(body: Json) -> Json:
 
 
 def _drawn(value: Any) -> Any:
-    """Put a picture in the place of each text that should be one."""
+    """Replace each text that should be an image by one."""
     if isinstance(value, dict):
         return {key: _png() if key == "b64" else _drawn(part) for key, part in value.items()}
     return [_drawn(part) for part in value] if isinstance(value, list) else value

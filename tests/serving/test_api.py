@@ -1,4 +1,4 @@
-"""The REST routes answer by the convention and refuse everything else in one shape."""
+"""REST routes of V1: predictions, errors and limits."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ PREDICT = "/v1/models/iris:predict"
 
 
 def served(app: Starlette, name: str) -> LoadedModel:
-    """Return the model behind a name."""
+    """Return the model of a task."""
     model: LoadedModel = app.state.models[name]
     return model
 
 
 def refusal(response: Any) -> dict[str, str]:
-    """Return the error of a refusal, which has no other key and comes as JSON."""
+    """Return the error of a response, which must be JSON without any other key."""
     assert 400 <= response.status_code < 500
     assert response.headers["content-type"] == "application/json"
     body = response.json()
@@ -43,7 +43,7 @@ def refusal(response: Any) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", random_models.TASKS)
 def test_predicts_the_example(client: TestClient, app: Starlette, name: str) -> None:
-    """Each task's own example is answered, by the version that is packaged."""
+    """Each task's example is predicted, by the packaged version."""
     example = served(app, name).schema["example"]
     body = client.post(f"/v1/models/{name}:predict", json={"instances": [example, example]}).json()
     assert list(body) == ["predictions", "model", "version"]
@@ -53,7 +53,7 @@ def test_predicts_the_example(client: TestClient, app: Starlette, name: str) -> 
 
 
 def test_classification_answers_label_and_probabilities(client: TestClient) -> None:
-    """The label is the most probable class, and the probabilities add up."""
+    """The label is the most probable class, and the probabilities sum to 1."""
     (prediction,) = client.post(PREDICT, json={"instances": [IRIS]}).json()["predictions"]
     shares = prediction["probabilities"]
     assert prediction["label"] == max(shares, key=shares.__getitem__)
@@ -61,7 +61,7 @@ def test_classification_answers_label_and_probabilities(client: TestClient) -> N
 
 
 def test_png_and_lists_are_the_same_image(client: TestClient, app: Starlette) -> None:
-    """A picture sent as PNG is answered as the same picture sent as numbers."""
+    """An image as PNG gets the same prediction as the image as a list of numbers."""
     pixels = served(app, "digits").schema["example"]
     file = io.BytesIO()
     Image.fromarray(np.array(pixels, dtype=np.uint8)).save(file, "PNG")
@@ -71,7 +71,7 @@ def test_png_and_lists_are_the_same_image(client: TestClient, app: Starlette) ->
 
 
 def test_large_batches_are_answered_in_order(client: TestClient) -> None:
-    """A body large enough for the thread gives the same answers as its halves."""
+    """A body that is too large for the event loop gets the same predictions as its halves."""
     rows = [{**IRIS, "petal_length": 1 + i / 250} for i in range(1000)]
     whole = client.post(PREDICT, json={"instances": rows}).json()["predictions"]
     parts = [client.post(PREDICT, json={"instances": rows[i : i + 10]}).json()["predictions"] for i in (0, 500, 990)]
@@ -81,12 +81,12 @@ def test_large_batches_are_answered_in_order(client: TestClient) -> None:
 
 
 def test_lists_models(client: TestClient) -> None:
-    """All names, as KServe lists them."""
+    """The list of models has all names, in KServe's format."""
     assert client.get("/v1/models").json() == {"models": sorted(random_models.TASKS)}
 
 
 def test_model_says_what_both_conventions_say(client: TestClient, app: Starlette) -> None:
-    """KServe's `name` and `ready`, TensorFlow Serving's `model_version_status`, and the metrics."""
+    """The status has KServe's `name` and `ready`, TensorFlow Serving's `model_version_status`, and the metrics."""
     body = client.get("/v1/models/iris").json()
     version = served(app, "iris").schema["version"]
     assert (body["name"], body["ready"], body["state"], body["version"]) == ("iris", True, "AVAILABLE", version)
@@ -96,21 +96,21 @@ def test_model_says_what_both_conventions_say(client: TestClient, app: Starlette
 
 
 def test_schema_describes_its_example(client: TestClient) -> None:
-    """The schema names exactly the fields of the example."""
+    """The schema has exactly the fields of the example."""
     body = client.get("/v1/models/iris/schema").json()
     assert body["instance"]["required"] == list(body["example"])
     assert body["limits"] == {"max_instances": 1000, "max_body_bytes": 4_000_000}
 
 
 def test_plain_curl_works(client: TestClient) -> None:
-    """The content type is not looked at, as TensorFlow Serving does not: `curl -d` sends a form's."""
+    """The content type is ignored, as in TensorFlow Serving, so that `curl -d` works."""
     headers = {"content-type": "application/x-www-form-urlencoded"}
     response = client.post(PREDICT, content=json.dumps({"instances": [IRIS]}), headers=headers)
     assert response.status_code == 200
 
 
 def test_signature_name_of_tensorflow_serving(client: TestClient) -> None:
-    """The default signature may be named; no other exists."""
+    """The default signature may be named; other names are refused."""
     assert client.post(PREDICT, json={"instances": [IRIS], "signature_name": "serving_default"}).status_code == 200
     response = client.post(PREDICT, json={"instances": [IRIS], "signature_name": "other"})
     assert response.status_code == 404
@@ -136,7 +136,7 @@ BAD_BODIES = {
 
 @pytest.mark.parametrize("case", BAD_BODIES)
 def test_refuses_bad_bodies(client: TestClient, case: str) -> None:
-    """What is no request by the convention is refused with its code and field."""
+    """An invalid body is refused with a code and a field."""
     content, status, code, field = BAD_BODIES[case]
     response = client.post(PREDICT, content=content)
     assert response.status_code == status
@@ -156,7 +156,7 @@ BAD_VALUES = {
 
 @pytest.mark.parametrize("case", BAD_VALUES)
 def test_refuses_bad_values(client: TestClient, case: str) -> None:
-    """A value that is no number within the bounds is refused, and named by row and field."""
+    """An invalid number or one out of bounds is refused with its row and field."""
     value, code = BAD_VALUES[case]
     response = client.post(PREDICT, json={"instances": [IRIS, {**IRIS, "sepal_width": value}]})
     assert response.status_code == 400
@@ -164,7 +164,7 @@ def test_refuses_bad_values(client: TestClient, case: str) -> None:
 
 
 def test_refuses_missing_and_unknown_fields(client: TestClient) -> None:
-    """The refusal names the field and lists the known ones."""
+    """The error names the field and lists the known ones."""
     short = {key: value for key, value in IRIS.items() if key != "petal_width"}
     for instance, code, field in ((short, "missing_field", "petal_width"), ({**IRIS, "x": 1}, "unknown_field", "x")):
         error = refusal(client.post(PREDICT, json={"instances": [instance]}))
@@ -173,7 +173,7 @@ def test_refuses_missing_and_unknown_fields(client: TestClient) -> None:
 
 
 def test_refuses_an_unseen_category(client: TestClient, app: Starlette) -> None:
-    """A value outside the list is refused with the list."""
+    """A category that is not in the list is refused with the list."""
     example = served(app, "diabetes").schema["example"]
     error = refusal(client.post("/v1/models/diabetes:predict", json={"instances": [{**example, "sex": 3}]}))
     assert (error["code"], error["field"]) == ("unseen", "instances[0].sex")
@@ -195,14 +195,14 @@ def test_refuses_an_unseen_category(client: TestClient, app: Starlette) -> None:
     ],
 )
 def test_refuses_bad_series_and_images(client: TestClient, name: str, instance: object, code: str) -> None:
-    """Wrong sizes, values and encodings are refused by the place of the instance."""
+    """Wrong sizes, values and encodings are refused with the index of the instance."""
     error = refusal(client.post(f"/v1/models/{name}:predict", json={"instances": [instance]}))
     assert error["code"] == code
     assert error["field"].startswith("instances[0]")
 
 
 def test_a_long_text_among_many_short_ones_takes_no_room(client: TestClient) -> None:
-    """An array of texts would give each the room of the longest: 4 GB for 140 kB here."""
+    """A fixed-width array of texts would need 4 GB for this body of 140 kB."""
     body = {"instances": [["x" * 100_000] + [""] * 10_000]}
     tracemalloc.start()
     try:
@@ -213,14 +213,14 @@ def test_a_long_text_among_many_short_ones_takes_no_room(client: TestClient) -> 
 
 
 def test_refuses_too_many_instances(client: TestClient) -> None:
-    """One more than the task's limit is refused."""
+    """One instance more than the task's limit is refused."""
     response = client.post(PREDICT, json={"instances": [IRIS] * 1001})
     assert response.status_code == 413
     assert refusal(response)["code"] == "too_many"
 
 
 def test_refuses_a_large_body(client: TestClient) -> None:
-    """A body larger than the task allows is refused, whether or not it says its length."""
+    """A body larger than the limit is refused, with or without Content-Length."""
     for content in ((b" " * 100_000 for _ in range(41)), b" " * 4_000_001):
         response = client.post(PREDICT, content=content)
         assert response.status_code == 413
@@ -228,7 +228,7 @@ def test_refuses_a_large_body(client: TestClient) -> None:
 
 
 def test_stops_reading_a_large_body(app: Starlette) -> None:
-    """An endless body is read up to the limit, and not kept."""
+    """An endless body is read up to the limit only."""
     read, sent = 0, []
 
     async def receive() -> dict[str, Any]:
@@ -246,7 +246,7 @@ def test_stops_reading_a_large_body(app: Starlette) -> None:
 
 
 def test_a_client_that_leaves_is_no_failure(app: Starlette) -> None:
-    """A connection closed in the middle of a body raises nothing."""
+    """A connection that closes in the middle of a body raises nothing."""
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.disconnect"}
@@ -259,7 +259,7 @@ def test_a_client_that_leaves_is_no_failure(app: Starlette) -> None:
 
 
 def test_refuses_compressed_bodies(client: TestClient) -> None:
-    """Nothing is unpacked, so no small body can become a large one."""
+    """Compressed bodies are refused, since a small one could unpack to a large one."""
     response = client.post(PREDICT, content=b"\x1f\x8b", headers={"content-encoding": "gzip"})
     assert response.status_code == 415
     assert refusal(response)["code"] == "unsupported_encoding"
@@ -277,7 +277,7 @@ def test_refuses_unknown_models(client: TestClient, path: str) -> None:
     ("method", "path"), [("GET", PREDICT), ("DELETE", "/v1/models/iris"), ("POST", "/v1/models"), ("BREW", PREDICT)]
 )
 def test_refuses_wrong_methods(client: TestClient, method: str, path: str) -> None:
-    """A wrong method is a 405 that says which are right."""
+    """A wrong method is a 405 with the allowed ones."""
     response = client.request(method, path)
     assert response.status_code == 405
     assert refusal(response)["code"] == "wrong_method"
@@ -286,14 +286,14 @@ def test_refuses_wrong_methods(client: TestClient, method: str, path: str) -> No
 
 @pytest.mark.parametrize("path", ["/v1/predict", "/v1/", "/v1/models/iris/versions", "/v1/models/iris:classify"])
 def test_refuses_unknown_paths(client: TestClient, path: str) -> None:
-    """Any other path below /v1 is a 404 in the same shape."""
+    """Any other path below /v1 is a 404 in the same format."""
     response = client.get(path)
     assert response.status_code == 404
     refusal(response)
 
 
 def test_quotes_only_the_beginning_of_what_was_sent(client: TestClient) -> None:
-    """A refusal is short however long the bad value is."""
+    """An error message is short even if it quotes a long value."""
     response = client.post(PREDICT, json={"instances": [{**IRIS, "sepal_width": "x" * 100_000}]})
     assert len(refusal(response)["message"]) <= 300
     response = client.post(PREDICT, json={"instances": [{**IRIS, "x" * 100_000: 1}]})
@@ -314,7 +314,7 @@ MODELS = st.sampled_from(random_models.TASKS)
 
 
 def answered(client: TestClient, name: str, content: bytes) -> None:
-    """Assert that a body is either answered or refused in the one shape."""
+    """Assert that the response to a body is a prediction or an error in the service's format."""
     response = client.post(f"/v1/models/{name}:predict", content=content)
     if response.status_code != 200:
         refusal(response)
@@ -323,14 +323,14 @@ def answered(client: TestClient, name: str, content: bytes) -> None:
 @settings(max_examples=300, deadline=None)
 @given(name=MODELS, content=st.binary(max_size=200))
 def test_any_bytes_get_an_answer(client: TestClient, name: str, content: bytes) -> None:
-    """No bytes make it fail."""
+    """No bytes cause a failure."""
     answered(client, name, content)
 
 
 @settings(max_examples=300, deadline=None)
 @given(name=MODELS, instances=JSON | st.lists(JSON | NEAR, max_size=3))
 def test_any_json_gets_an_answer(client: TestClient, name: str, instances: object) -> None:
-    """No JSON in the place of the instances makes it fail."""
+    """No JSON as instances causes a failure."""
     answered(client, name, json.dumps({"instances": instances}).encode())
 
 
@@ -341,7 +341,7 @@ def test_any_json_gets_an_answer(client: TestClient, name: str, instances: objec
     place=st.integers(0, 400),
 )
 def test_damaged_examples_get_an_answer(app: Starlette, client: TestClient, name: str, hole: bytes, place: int) -> None:
-    """A good body with a piece of it overwritten is answered or refused."""
+    """A valid body with some bytes overwritten gets a prediction or an error."""
     body = json.dumps({"instances": [served(app, name).schema["example"]]}).encode()
     place %= len(body)
     answered(client, name, body[:place] + hole + body[place + 1 :])
@@ -349,7 +349,7 @@ def test_damaged_examples_get_an_answer(app: Starlette, client: TestClient, name
 
 
 def test_columns_in_columns_out(client: TestClient, app: Starlette) -> None:
-    """`inputs` are columns by name, or the values of the only one; answers come as `outputs`, in the same manner."""
+    """`inputs` are columns by name, or the values of the only one; `outputs` have the same form."""
     model = served(app, "iris")
     rows = [{**IRIS, "petal_length": 1.4 + row} for row in range(3)]
     body = client.post(PREDICT, json={"inputs": {name: [row[name] for row in rows] for name in IRIS}}).json()
@@ -375,7 +375,7 @@ def test_columns_in_columns_out(client: TestClient, app: Starlette) -> None:
 
 
 def test_labels_are_the_words_of_the_registry(client: TestClient, app: Starlette) -> None:
-    """The champion answers by its label; where there was none before it, there is no previous."""
+    """The champion is available by its label; without an earlier version there is no `previous`."""
     body = {"instances": [IRIS]}
     answer = client.post("/v1/models/iris/labels/champion:predict", json=body).json()
     assert answer["version"] == served(app, "iris").version
@@ -383,7 +383,7 @@ def test_labels_are_the_words_of_the_registry(client: TestClient, app: Starlette
 
 
 def test_metadata_are_those_of_tensorflow_serving(client: TestClient, app: Starlette) -> None:
-    """One signature, with the type and shape of each tensor."""
+    """The metadata have one signature with the type and shape of each tensor."""
     body = client.get("/v1/models/digits/metadata").json()
     assert body["model_spec"] == {"name": "digits", "signature_name": "", "version": served(app, "digits").version}
     signature = body["metadata"]["signature_def"]["signature_def"]["serving_default"]

@@ -1,4 +1,4 @@
-"""Threads beside the answers outlive whatever is raised in them, and files that could not be begun are not left."""
+"""Background threads survive exceptions, and files that could not be begun are removed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import pytest
 
 from tiltyard.serving.http import drift_gauges
 from tiltyard.serving.http.drift_gauges import DriftGauges
-from tiltyard.serving.traffic.append_log import AppendLog, every, lines
+from tiltyard.serving.traffic.append_log import AppendLog, list_files, read_lines
 from tiltyard.serving.traffic.queue import BoundedQueue
 
 RAISED = [OSError(errno.EMFILE, "no more files"), MemoryError(), SystemExit(3), KeyboardInterrupt()]
 
 
 def finish(backlog: BoundedQueue[int]) -> None:
-    """Wait until all is done, but not for ever: a thread that has died would never do it."""
+    """Wait until all items are processed, with a timeout in case the thread has died."""
     deadline = time.monotonic() + 20
     while backlog.waiting.unfinished_tasks:
         assert time.monotonic() < deadline
@@ -30,7 +30,7 @@ def finish(backlog: BoundedQueue[int]) -> None:
 
 @pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
 def test_a_backlog_works_on_after_its_work_failed(error: BaseException) -> None:
-    """It is counted, its room is given back, and the next item is done."""
+    """A failed item is counted and its bytes are released, and the next item is processed."""
 
     def work(item: int) -> str:
         if item == 0:
@@ -41,17 +41,17 @@ def test_a_backlog_works_on_after_its_work_failed(error: BaseException) -> None:
     for item in (0, 1):
         assert backlog.put(item, 100)
     finish(backlog)
-    assert (backlog.counts, backlog.held) == ({"failed": 1, "done": 1}, 0)
+    assert (backlog.counts, backlog.held_bytes) == ({"failed": 1, "done": 1}, 0)
 
 
 def test_a_backlog_works_on_though_nothing_can_be_counted(caplog: pytest.LogCaptureFixture) -> None:
-    """A counter that fails costs neither the thread nor the request that finds no room."""
+    """A failing counter stops neither the thread nor a request."""
 
     def count(_: int, __: str) -> None:
         raise OSError(errno.EMFILE, "no more files")
 
     backlog: BoundedQueue[int] = BoundedQueue("test", lambda _: "done", count)
-    backlog.size = 10
+    backlog.max_bytes = 10
     assert backlog.put(1, 10)
     finish(backlog)
     assert not backlog.put(2, 11)
@@ -62,7 +62,7 @@ def test_a_backlog_works_on_though_nothing_can_be_counted(caplog: pytest.LogCapt
 
 
 def test_a_backlog_works_where_it_may_not_stand_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A system that forbids to change priorities costs nothing but the priority."""
+    """If the system forbids changing priorities, the thread works with its normal priority."""
 
     def forbidden(*_: int) -> None:
         raise PermissionError(errno.EPERM, "not here")
@@ -76,15 +76,15 @@ def test_a_backlog_works_where_it_may_not_stand_back(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
 def test_drift_is_measured_on_after_it_failed(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next measurement is made."""
-    monkeypatch.setattr(drift_gauges, "EVERY", 0.001)
+    """After a failed measurement, the next one is made."""
+    monkeypatch.setattr(drift_gauges, "MEASURE_SECONDS", 0.001)
     found, over, turns = DriftGauges(lambda *_: None), threading.Event(), iter([error])
 
     def measure() -> None:
         if (raised := next(turns, None)) is not None:
             raise raised
         over.set()
-        monkeypatch.setattr(drift_gauges, "EVERY", 1e6)
+        monkeypatch.setattr(drift_gauges, "MEASURE_SECONDS", 1e6)
 
     monkeypatch.setattr(found, "measure", measure)
     found.start()
@@ -92,11 +92,11 @@ def test_drift_is_measured_on_after_it_failed(error: BaseException, monkeypatch:
 
 
 def test_what_drift_cannot_look_at_fails_no_record(caplog: pytest.LogCaptureFixture) -> None:
-    """The log says so, once a minute at most."""
+    """A failure in drift is logged at most once a minute, and the prediction is recorded."""
     found = DriftGauges(lambda *_: None)
     told = cast("Any", SimpleNamespace(arm="champion", model=SimpleNamespace(task="iris", reference={"a": 1})))
     for _ in range(3):
-        found.see(told)
+        found.observe(told)
     assert caplog.text.count("drift: AttributeError") == 1
 
 
@@ -106,7 +106,7 @@ def test_what_drift_cannot_look_at_fails_no_record(caplog: pytest.LogCaptureFixt
 def test_a_spool_that_cannot_begin_a_file_leaves_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """Half begun it is removed, and the next line goes into a file that others find."""
+    """A file that could not be begun is removed, and the next line begins a new file."""
 
     def fail(*_: object) -> None:
         raise OSError(errno.EMFILE, "no more files")
@@ -118,5 +118,5 @@ def test_a_spool_that_cannot_begin_a_file_leaves_none(
             spool.add(b"lost")
     assert [*tmp_path.iterdir()] == []
     assert spool.add(b"kept")
-    ((path, _),) = every(tmp_path)
-    assert lines(path) == [b"kept"]
+    ((path, _),) = list_files(tmp_path)
+    assert read_lines(path) == [b"kept"]

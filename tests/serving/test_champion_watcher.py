@@ -1,4 +1,4 @@
-"""Champions that change while the service runs: each answer is from one version, no request is lost."""
+"""Hot reload: champions change while the service runs, without a lost request or mixed versions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tiltyard import files
 from tiltyard.errors import PackageError
 from tiltyard.serving import serve
 from tiltyard.serving.http import champion_watcher
-from tiltyard.serving.http.app import application
+from tiltyard.serving.http.app import create_app
 from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.serving.model.compiled_request import CompiledRequest
 from tiltyard.serving.model.loaded_model import LoadedModel
@@ -41,7 +41,7 @@ Kept = tuple[Workspace, list[str], Starlette, ChampionWatcher]
 
 
 def test_a_new_champion_answers_and_the_one_before_stays_warm(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The version in each answer changes with the pointer; the way back opens no file; a third pushes out the first."""
+    """The served version follows the pointer; a rollback loads nothing; the third version drops the first."""
     space, (first, second, third), app, watching = kept
     with TestClient(app) as client:
 
@@ -51,7 +51,7 @@ def test_a_new_champion_answers_and_the_one_before_stays_warm(kept: Kept, monkey
         was = answer()
         assert was["version"] == first
         random_models.crowned(space, second)
-        watching.look()
+        watching.poll()
         assert answer()["version"] == second
         assert answer()["predictions"] != was["predictions"]
         assert answer(f"/v1/models/iris/versions/{first}:predict") == was
@@ -61,18 +61,18 @@ def test_a_new_champion_answers_and_the_one_before_stays_warm(kept: Kept, monkey
         with monkeypatch.context() as patch:
             patch.setattr(LoadedModel, "load", lambda _: pytest.fail("it was warm"))
             random_models.crowned(space, first)
-            watching.look()
-            watching.look()
+            watching.poll()
+            watching.poll()
         assert answer() == was
         random_models.crowned(space, third)
-        watching.look()
+        watching.poll()
         assert client.get("/v2/models/iris").json()["versions"] == [third, first]
         assert answer(f"/v1/models/iris/versions/{second}:predict")["error"]["code"] == "unknown_version"
         assert third in client.get("/v1/models/iris/schema").text
 
 
 def _other_answers(folder: Path) -> Callable[[], object]:
-    """Change what the evaluation answered; give the way back, as all of these do."""
+    """Change the expected predictions of the evaluation; return a function that undoes it, as all of these do."""
     golden = files.read_json(folder / "golden.json")
     label = golden["predictions"][0]["label"]
     files.write_json(folder / "golden.json", {**golden, "predictions": [{"label": label, "probabilities": {}}]})
@@ -93,12 +93,12 @@ def _no_package(folder: Path) -> Callable[[], object]:
 def test_golden_rows_are_asked_as_clients_ask(
     kept: Kept, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A shortcut that answers otherwise than was evaluated keeps a champion out, though the long way is right."""
+    """A champion is refused if only its compiled request fails the golden rows."""
     space, (first, second, _), app, watching = kept
     wrong = b'{"predictions": [{"label": "rose", "probabilities": {}}]}', 1
-    monkeypatch.setattr(CompiledRequest, "answer", lambda *_: wrong)
+    monkeypatch.setattr(CompiledRequest, "respond", lambda *_: wrong)
     random_models.crowned(space, second)
-    watching.look()
+    watching.poll()
     assert "iris: the new champion is not served" in caplog.text
     assert app.state.models["iris"].version == first
 
@@ -107,35 +107,35 @@ def test_golden_rows_are_asked_as_clients_ask(
 def test_what_cannot_be_taken_leaves_the_champion_before_it(
     kept: Kept, damage: Callable[[Path], Callable[[], object]], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A line in the log says why; it is tried again after a while, and not at every look."""
+    """If a champion cannot be loaded, the previous one stays, the log has the reason, and it is retried later."""
     space, (first, second, _), app, watching = kept
     mend = damage(space.package("iris", second))
     random_models.crowned(space, second)
-    watching.look()
+    watching.poll()
     assert "iris: the new champion is not served" in caplog.text
     mend()
-    watching.look()
+    watching.poll()
     assert app.state.models["iris"].version == first
-    watching.refused = dict.fromkeys(watching.refused, 0.0)
-    watching.look()
+    watching.retry_at = dict.fromkeys(watching.retry_at, 0.0)
+    watching.poll()
     assert app.state.models["iris"].version == second
 
 
 @pytest.mark.parametrize("content", ['{"version": ', '{"version": "../sine/0123456789ab"}', '{"version": 7}', "{}"])
 def test_a_pointer_to_nowhere_changes_nothing(kept: Kept, content: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Torn, out of its folder or to nothing, whatever wrote it: the champion stays until there is a whole one."""
+    """With a damaged pointer, or one out of its folder, the champion stays until the pointer is valid."""
     space, (first, second, _), app, watching = kept
     space.champion("iris").write_text(content)
-    watching.look()
+    watching.poll()
     assert "iris: the new champion is not served" in caplog.text
     assert app.state.models["iris"].version == first
     files.write_json(space.champion("iris"), {"version": second})
-    watching.look()
+    watching.poll()
     assert app.state.models["iris"].version == second
 
 
 def _soon(act: Callable[[], object]) -> None:
-    """Act in a thread, which must come to an end: opening a FIFO waits for a writer, and there is none."""
+    """Run a function in a thread that must end: opening a FIFO waits for a writer, and there is none."""
     thread = threading.Thread(target=act, daemon=True)
     thread.start()
     thread.join(20)
@@ -144,33 +144,33 @@ def _soon(act: Callable[[], object]) -> None:
 
 @pytest.mark.parametrize("name", ["champions/zz.json", "traffic/iris.json", "packages/iris/{third}/model.onnx"])
 def test_a_fifo_in_place_of_a_file_stops_nobody(kept: Kept, name: str) -> None:
-    """As a pointer, as a challenge or in a package: other champions are followed, and another worker starts."""
+    """A FIFO as pointer, rollout or package file blocks neither other champions nor a starting worker."""
     space, (_, second, third), app, watching = kept
     place = space.root / "serving" / name.format(third=third)
     place.parent.mkdir(exist_ok=True)
     place.unlink(missing_ok=True)
     os.mkfifo(place)
     random_models.crowned(space, third, "iris" if "packages" in name else "sine")
-    _soon(watching.look)
+    _soon(watching.poll)
     if "traffic" not in name:
         random_models.crowned(space, second)
-        _soon(watching.look)
+        _soon(watching.poll)
         assert app.state.models["iris"].version == second
-    _soon(ChampionWatcher(application(), space.root / "serving").start)
+    _soon(ChampionWatcher(create_app(), space.root / "serving").start)
 
 
 def test_named_tasks_alone_are_followed(arena: tuple[Workspace, list[str]], tmp_path: Path) -> None:
-    """Others are not served; a task that had no champion is, as soon as it has one; nothing at all is refused."""
+    """Only the named tasks are served, also those that get a champion later; without any champion it is an error."""
     space = Workspace(tmp_path / "own")
     shutil.copytree(arena[0].root, space.root)
     root = space.root / "serving"
     random_models.promoted(space, random_models.evaluated(space, "sine"))
-    app = application()
+    app = create_app()
     found = ChampionWatcher(app, root, ["iris"])
     found.start()
     assert [*app.state.models] == ["iris"]
     found.tasks = set()
-    found.look()
+    found.poll()
     assert sorted(app.state.models) == ["iris", "sine"]
     with pytest.raises(PackageError, match="no champion"):
         ChampionWatcher(app, root, ["rose"]).start()
@@ -178,7 +178,7 @@ def test_named_tasks_alone_are_followed(arena: tuple[Workspace, list[str]], tmp_
 
 @pytest.fixture
 def url(arena: tuple[Workspace, list[str]], tmp_path: Path) -> Iterator[tuple[str, Workspace]]:
-    """A running service of two workers that follows the champions of a copy."""
+    """Run a service of two workers that watches a copy of the champions."""
     space = Workspace(tmp_path / "own")
     shutil.copytree(arena[0].root, space.root)
     environment = {
@@ -195,7 +195,7 @@ def url(arena: tuple[Workspace, list[str]], tmp_path: Path) -> Iterator[tuple[st
 def test_hammered_while_champions_change_no_request_is_lost(
     url: tuple[str, Workspace], arena: tuple[Workspace, list[str]]
 ) -> None:
-    """Fifty changes under load: every request is answered, by one version, and the version in the answer is true."""
+    """During fifty changes under load, each request gets a response of one version, which it names correctly."""
     address, space = url
     versions = arena[1][:2]
     truth = {version: LoadedModel.load(space.package("iris", version)).predict([IRIS]) for version in versions}
@@ -227,7 +227,7 @@ def test_hammered_while_champions_change_no_request_is_lost(
 
 
 def test_nothing_ends_the_watch(kept: Kept, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever is raised, by the list of pointers, that of challenges or even beyond, the next look is made."""
+    """After an exception in any part of a poll, the next poll is made."""
     space, (first, second, _), app, watching = kept
     turns = iter([OSError(errno.EMFILE, "no more files"), MemoryError(), SystemExit(3), KeyboardInterrupt(), None])
     pointers, over = watching._pointers, threading.Event()
@@ -238,7 +238,7 @@ def test_nothing_ends_the_watch(kept: Kept, monkeypatch: pytest.MonkeyPatch, cap
         over.set()
         return pointers()
 
-    monkeypatch.setattr(champion_watcher, "LOOK", 0.001)
+    monkeypatch.setattr(champion_watcher, "POLL_SECONDS", 0.001)
     monkeypatch.setattr(watching, "_pointers", listed)
     random_models.crowned(space, second)
     threading.Thread(target=watching._watch, daemon=True).start()
@@ -247,44 +247,44 @@ def test_nothing_ends_the_watch(kept: Kept, monkeypatch: pytest.MonkeyPatch, cap
     while app.state.models["iris"].version == first:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    monkeypatch.setattr(champion_watcher, "LOOK", 1e6)
-    assert caplog.text.count("champions could not be looked at: OSError") == 1
+    monkeypatch.setattr(champion_watcher, "POLL_SECONDS", 1e6)
+    assert caplog.text.count("champions could not be checked: OSError") == 1
 
 
 def test_files_that_run_out_do_not_put_off_a_promotion(
     kept: Kept, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A pointer that could not be opened for want of a descriptor is read at the next look, not after half a minute."""
+    """A pointer that failed for lack of file descriptors is read at the next poll, not after the retry interval."""
     space, (_, second, _), app, watching = kept
     random_models.crowned(space, second)
     with monkeypatch.context() as patch:
         patch.setattr(
             champion_watcher, "_version", lambda _: (_ for _ in ()).throw(OSError(errno.EMFILE, "no more files"))
         )
-        watching.look()
-        watching.look()
+        watching.poll()
+        watching.poll()
     assert caplog.text.count("no more files") == 1
-    watching.look()
+    watching.poll()
     assert app.state.models["iris"].version == second
 
 
 def test_ready_is_who_looked_lately(kept: Kept) -> None:
-    """The text says when it was; after five minutes a worker is not ready by either protocol, until it looks again."""
+    """/readyz has the time of the last check; after five minutes without one, the worker is not ready."""
     space, _, app, watching = kept
     with TestClient(app) as client:
-        assert re.fullmatch(r"champions were looked at [0-9]\.[0-9] seconds ago\n", client.get("/readyz").text)
+        assert re.fullmatch(r"champions were checked [0-9]\.[0-9] seconds ago\n", client.get("/readyz").text)
         (space.root / "serving/champions").rename(space.root / "away")
-        watching.looked -= 280
-        watching.look()
-        assert re.fullmatch(r"champions were looked at 28[0-9]\.[0-9] seconds ago\n", client.get("/readyz").text)
+        watching.last_poll -= 280
+        watching.poll()
+        assert re.fullmatch(r"champions were checked 28[0-9]\.[0-9] seconds ago\n", client.get("/readyz").text)
         assert client.get("/readyz").status_code == 200
-        watching.looked -= 21
+        watching.last_poll -= 21
         assert client.get("/readyz").status_code == 503
         assert client.get("/livez").status_code == 200
         assert client.get("/v2/health/ready").status_code == 503
         assert client.post(PREDICT, json={"instances": [IRIS]}).status_code == 200
         (space.root / "away").rename(space.root / "serving/champions")
-        watching.look()
+        watching.poll()
         assert client.get("/readyz").status_code == 200
         assert client.get("/v2/health/ready").json() == {"live": True, "ready": True}
 
@@ -293,7 +293,7 @@ def test_ready_is_who_looked_lately(kept: Kept) -> None:
 def test_the_next_promotion_is_followed_after_descriptors_ran_out(
     arena: tuple[Workspace, list[str]], tmp_path: Path
 ) -> None:
-    """Connections are held until none is left, and let go: the service has not spun, has not died, and follows."""
+    """After all file descriptors were in use, the service is alive, idle, and follows the next promotion."""
     space = Workspace(tmp_path / "own")
     shutil.copytree(arena[0].root, space.root)
     environment = serve.environment({"CHAMPIONS": str(space.root / "serving")}, tmp_path)
@@ -302,7 +302,7 @@ def test_the_next_promotion_is_followed_after_descriptors_ran_out(
         running.rlimit(psutil.RLIMIT_NOFILE, (running.num_fds() + 10,) * 2)
         address = "127.0.0.1", int(server.url.rpartition(":")[2])
         begun, worked = time.monotonic(), sum(running.cpu_times()[:2])
-        while "champions could not be looked at: OSError" not in server.log.read_text():
+        while "champions could not be checked: OSError" not in server.log.read_text():
             assert time.monotonic() < begun + 60
             held.enter_context(socket.create_connection(address, timeout=10))
             time.sleep(0.05)
@@ -323,7 +323,7 @@ def test_the_next_promotion_is_followed_after_descriptors_ran_out(
 @pytest.mark.slow
 @pytest.mark.parametrize("url", ["beside"], indirect=True)
 def test_the_service_follows_the_pointer(url: tuple[str, Workspace], arena: tuple[Workspace, list[str]]) -> None:
-    """Both workers change within seconds; nobody restarts them."""
+    """Both workers change within seconds, without a restart."""
     address, space = url
     random_models.crowned(space, arena[1][2])
     deadline = time.monotonic() + 60

@@ -1,4 +1,4 @@
-"""The shortcut: what it takes it answers as the long way does, and what it does not know it leaves to it."""
+"""Compiled requests: they return the same responses as the general path, or None."""
 
 from __future__ import annotations
 
@@ -20,33 +20,35 @@ from workspaces import new_workspace
 from tiltyard import plugins
 from tiltyard.errors import RequestError
 from tiltyard.serving.http.fast_middleware import FastPathMiddleware
-from tiltyard.serving.model.compiled_request import SMALL_BATCH, shortcut
+from tiltyard.serving.model.compiled_request import MAX_SMALL_BATCH, compile_request
 from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.requests import predict
-from tiltyard.serving.requests.message import Question
+from tiltyard.serving.requests import predict_request
+from tiltyard.serving.requests.message import RequestMessage
 
 ODD = ["NaN", "1e999", "-1", "1e-400", "true", "null", '"5"', "[]", "[1]", "{}", "9" * 400, "16", "0.5", '"\\ud800"']
 
 
 def long_way(model: LoadedModel, body: bytes) -> bytes | None:
-    """Return the answer of the routes; None if they refuse."""
+    """Return the response of the general path; None if it is an error."""
     try:
-        return predict.answer(model, predict.read(model, Question("v1", body)), told=False).content
+        return predict_request.respond(
+            model, predict_request.parse(model, RequestMessage("v1", body)), record=False
+        ).content
     except RequestError:
         return None
 
 
 def agree(model: LoadedModel, body: bytes) -> bool:
-    """Assert that what the shortcut takes is answered alike, to the byte; say whether it took it."""
-    assert model.shortcut
-    if found := model.shortcut.answer(body):
+    """Assert that the compiled request's response, if any, is equal to the byte; return whether there was one."""
+    assert model.compiled_request
+    if found := model.compiled_request.respond(body):
         assert found[0] == long_way(model, body)
     return found is not None
 
 
 @pytest.fixture(scope="module")
 def people(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    """A model of a table with a column of every type."""
+    """Return a model of a table with a column of every type."""
     space = new_workspace(tmp_path_factory.mktemp("people"))
     return LoadedModel.load(
         random_models.promoted(space, random_models.evaluated(space, generated_tasks.table(space).name))
@@ -56,7 +58,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
 @pytest.mark.parametrize("name", random_models.TASKS)
 @pytest.mark.parametrize("rows", [1, 3])
 def test_usual_requests_are_taken(app: Starlette, name: str, rows: int) -> None:
-    """The example, once and thrice, with and without the signature's name."""
+    """The example is taken, once and three times, with and without the signature's name."""
     model: LoadedModel = app.state.models[name]
     content = {"instances": [model.schema["example"]] * rows}
     assert agree(model, msgspec.json.encode(content))
@@ -64,7 +66,7 @@ def test_usual_requests_are_taken(app: Starlette, name: str, rows: int) -> None:
 
 
 def test_every_type_of_column_is_taken(people: LoadedModel) -> None:
-    """Numbers side by side at once, others as they are read elsewhere; null where it may stand."""
+    """Adjacent numbers and every other type of column are taken, including null where it is allowed."""
     example = people.schema["example"]
     others = [{**example, "age": None}, {**example, "income": 0}, {**example, "town": "Rom", "member": False}]
     assert agree(people, msgspec.json.encode({"instances": [example, *others]}))
@@ -80,7 +82,7 @@ def test_every_type_of_column_is_taken(people: LoadedModel) -> None:
     gone=st.integers(0, 3),
 )
 def test_damaged_requests_are_answered_alike(app: Starlette, name: str, odd: str, place: int, gone: int) -> None:
-    """A piece of a good body is replaced: whoever takes it gives the same answer."""
+    """For a valid body with a part replaced, both paths return the same response."""
     model: LoadedModel = app.state.models[name]
     body = json.dumps({"instances": [model.schema["example"]]}).encode()
     place %= len(body)
@@ -90,7 +92,7 @@ def test_damaged_requests_are_answered_alike(app: Starlette, name: str, odd: str
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_any_values_of_a_table_are_answered_alike(people: LoadedModel, data: st.DataObject) -> None:
-    """Each column holds something good or something odd."""
+    """For columns of valid and unusual values, both paths return the same response."""
     example = {name: json.dumps(value) for name, value in people.schema["example"].items()}
     row = {name: data.draw(st.just(good) | st.sampled_from(ODD)) for name, good in example.items()}
     cells = ", ".join(f'"{name}": {cell}' for name, cell in row.items())
@@ -99,7 +101,7 @@ def test_any_values_of_a_table_are_answered_alike(people: LoadedModel, data: st.
 
 @pytest.mark.parametrize("content", [{}, {"instances": []}, {"inputs": [1]}, {"instances": [1], "more": 1}])
 def test_other_bodies_go_the_long_way(app: Starlette, content: dict[str, Any]) -> None:
-    """Without rows, by columns, with keys that nobody knows, with more rows than may be."""
+    """Bodies without rows, by columns, with unknown keys or too many rows are left to the general path."""
     model: LoadedModel = app.state.models["iris"]
     assert not agree(model, msgspec.json.encode(content))
     most = model.predictor.encoder.max_instances
@@ -108,16 +110,16 @@ def test_other_bodies_go_the_long_way(app: Starlette, content: dict[str, Any]) -
 
 @pytest.mark.parametrize(("name", "has"), [("regression", True), ("classification", True), ("generation", False)])
 def test_problems_that_ask_more_than_once_have_none(app: Starlette, name: str, has: bool) -> None:
-    """A text that is gone on with takes many calls of the model."""
+    """Text generation has no compiled request, since it runs the model many times."""
     encoder = SimpleNamespace(**{**vars(app.state.models["iris"].predictor.encoder), "problem": None})
     encoder.problem = plugins.load("problems", name)()
-    assert (shortcut(SimpleNamespace(encoder=encoder), "0" * 12) is not None) is has  # type: ignore[arg-type]
+    assert (compile_request(SimpleNamespace(encoder=encoder), "0" * 12) is not None) is has  # type: ignore[arg-type]
 
 
 def test_the_lane_answers_before_the_routes(
     app: Starlette, client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The long way is broken here: usual requests do not notice, others do."""
+    """With a broken general path, ordinary requests still get a response, and others fail."""
     monkeypatch.setattr(LoadedModel, "predict", None)
     body = {"instances": [app.state.models["iris"].schema["example"]]}
     answer = client.post("/v1/models/iris:predict", json=body)
@@ -130,7 +132,7 @@ def test_the_lane_answers_before_the_routes(
 @pytest.mark.parametrize("pieces", [1, 2])
 @pytest.mark.parametrize("header", [(b"accept", b"*/*"), (b"content-type", b"Text/CSV"), (b"content-encoding", b"x")])
 def test_the_lane_hands_on_what_it_read(app: Starlette, pieces: int, header: tuple[bytes, bytes]) -> None:
-    """A body in pieces, of another type, or compressed reaches the routes whole."""
+    """A body in parts, of another type or compressed reaches the routes unchanged."""
     example = json.dumps({"instances": [app.state.models["iris"].schema["example"]]}).encode()
     half = len(example) // pieces
     messages = [{"type": "http.request", "body": example[:half], "more_body": pieces > 1}]
@@ -153,9 +155,9 @@ def test_the_lane_hands_on_what_it_read(app: Starlette, pieces: int, header: tup
     assert b"".join(message["body"] for message in heard) == (b"" if taken else example)
 
 
-@pytest.mark.parametrize("rows", [1, SMALL_BATCH, SMALL_BATCH + 1, 40])
+@pytest.mark.parametrize("rows", [1, MAX_SMALL_BATCH, MAX_SMALL_BATCH + 1, 40])
 def test_few_rows_and_many_are_read_alike(people: LoadedModel, app: Starlette, rows: int) -> None:
-    """Number by number, or all at once: the same features to the bit, and a bad value is found anywhere."""
+    """The small-batch encoder returns the same features as numpy, and finds an invalid value at any index."""
     for model, name in ((people, "age"), (app.state.models["iris"], "petal_width")):
         example = model.schema["example"]
         some = [{**example, name: 1 + place / 40} for place in range(rows)]
@@ -165,8 +167,8 @@ def test_few_rows_and_many_are_read_alike(people: LoadedModel, app: Starlette, r
 
 
 def test_it_is_there_and_warm_before_the_first_request(people: LoadedModel) -> None:
-    """What can be worked out when a model is loaded is not left to a client to wait for."""
+    """The compiled request is created when a model is loaded, before the first request."""
     fresh = LoadedModel(people.schema, people.predictor)
-    assert "shortcut" not in vars(fresh)
-    assert len(fresh.answers([people.schema["example"]])) == 2
-    assert "shortcut" in vars(people)
+    assert "compiled_request" not in vars(fresh)
+    assert len(fresh.predict_each_way([people.schema["example"]])) == 2
+    assert "compiled_request" in vars(people)

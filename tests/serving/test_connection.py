@@ -1,4 +1,4 @@
-"""Connections are bounded: whatever a client sends, or does not send, it takes little memory and not much time."""
+"""Connection limits: no client can use much memory or time, whatever it sends or does not send."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from starlette.applications import Starlette
 
 from tiltyard.errors import RequestError
 from tiltyard.serving.http import api_keys, connection
-from tiltyard.serving.http.admission import BUFFERED, AdmissionControl
+from tiltyard.serving.http.admission import MAX_BUFFERED_BYTES, AdmissionControl
 from tiltyard.serving.http.connection import BoundedConnection
 from tiltyard.serving.http.limits import Limits
 
 
 @pytest.fixture(scope="module", params=[FAST, PLAIN], ids=["fast", "plain"])
 def port(app: Starlette, request: pytest.FixtureRequest) -> Iterator[int]:
-    """A service with the fast path, and one without: the same limits hold for both."""
+    """Serve with and without the fast path: the same limits hold for both."""
     with served(app, request.param) as found:
         yield found
 
@@ -48,7 +48,7 @@ def port(app: Starlette, request: pytest.FixtureRequest) -> Iterator[int]:
     ],
 )
 def test_heads_are_bounded(port: int, head: bytes, status: int, code: str) -> None:
-    """Each line, their count and their sum, whether the head ends or not; the refusal has the shape of all others."""
+    """Lines, their number and their total size are limited, even without an end of the head."""
     with connect(port) as client:
         client.sendall(head)
         answer, _, body = heard(client).partition(b"\r\n\r\n")
@@ -57,14 +57,14 @@ def test_heads_are_bounded(port: int, head: bytes, status: int, code: str) -> No
 
 
 def test_a_large_head_within_the_bounds_is_read(port: int) -> None:
-    """A hundred headers, and one of eight thousand bytes."""
+    """A hundred headers, and a header of eight thousand bytes, are accepted."""
     with connect(port) as client:
         client.sendall(request({"instances": [random_models.IRIS]}, *[b"a: b"] * 90, b"long: " + b"x" * 8_000))
         assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
 
 
 def test_heads_come_in_pieces_of_any_size(port: int) -> None:
-    """Byte by byte, too."""
+    """A head is accepted in parts of any size, even byte by byte."""
     with connect(port) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for place in range(len(USUAL)):
@@ -74,7 +74,7 @@ def test_heads_come_in_pieces_of_any_size(port: int) -> None:
 
 @pytest.mark.parametrize("wire", [GET, USUAL, b"POST /v1/models/iris:predict HTTP/1.1\r\ncontent-length: 0\r\n\r\n"])
 def test_pipelined_requests_take_little_memory(port: int, wire: bytes) -> None:
-    """Fifteen megabytes of requests whose answers nobody reads stay with the client, and others are answered."""
+    """Fifteen megabytes of pipelined requests with unread responses stay in the client's buffer."""
     process = psutil.Process()
     flood = memoryview(wire * (15_000_000 // len(wire)))
     with connect(port) as client, connect(port) as other:
@@ -93,7 +93,7 @@ def test_pipelined_requests_take_little_memory(port: int, wire: bytes) -> None:
 
 
 def test_pipelined_requests_are_answered_in_their_order(port: int) -> None:
-    """Every one, however many come at once, fast ones, slow ones and others mixed."""
+    """Pipelined requests are all answered in order, fast and slow ones mixed."""
     table = b"\n".join([b"sepal_length,sepal_width,petal_length,petal_width", b"5.1,3.5,1.4,0.2"])
     wires = [
         USUAL,
@@ -112,7 +112,7 @@ def test_pipelined_requests_are_answered_in_their_order(port: int) -> None:
 
 
 def test_a_client_that_sends_no_more_has_its_answers(port: int) -> None:
-    """Closing one direction says that no more comes, not that nobody reads."""
+    """A client that closes its sending side still receives its responses."""
     slow = request({"instances": [random_models.IRIS] * 900})
     with connect(port) as client:
         client.sendall(USUAL + slow + GET)
@@ -122,7 +122,7 @@ def test_a_client_that_sends_no_more_has_its_answers(port: int) -> None:
 
 @pytest.mark.parametrize("cut", [10, len(HEAD) + 5, len(USUAL) - 3])
 def test_a_torn_request_ends_its_connection(port: int, cut: int) -> None:
-    """Without an answer, and at once."""
+    """An incomplete request closes its connection at once, without a response."""
     with connect(port) as client:
         client.sendall(USUAL[:cut])
         client.shutdown(socket.SHUT_WR)
@@ -132,7 +132,7 @@ def test_a_torn_request_ends_its_connection(port: int, cut: int) -> None:
 @pytest.mark.parametrize("offer", [b"h2c", b"websocket", b"h2c, websocket", b"tls/1.2"])
 @pytest.mark.parametrize("spelled", [b"upgrade: ", b"Upgrade: ", b"UPGRADE:", b"uPgRaDe: "])
 def test_other_protocols_are_not_taken_up(port: int, offer: bytes, spelled: bytes) -> None:
-    """The request is answered as if nothing had been offered, its body included, and so is the next one."""
+    """An Upgrade header is ignored: the request with its body and the next one are answered."""
     wire = request({"instances": [random_models.IRIS]}, b"Connection: Upgrade, HTTP2-Settings", spelled + offer)
     with connect(port) as client:
         client.sendall(wire * 2)
@@ -143,7 +143,7 @@ def test_other_protocols_are_not_taken_up(port: int, offer: bytes, spelled: byte
 
 
 def test_connect_is_refused(port: int) -> None:
-    """It is no method of ours, and what follows it is not read."""
+    """CONNECT is refused as an unknown method, and the data after it are not read."""
     with connect(port) as client:
         client.sendall(b"CONNECT example.org:443 HTTP/1.1\r\nhost: x\r\n\r\n" + USUAL)
         answer = heard(client)
@@ -152,7 +152,7 @@ def test_connect_is_refused(port: int) -> None:
 
 
 def test_a_key_behind_the_body_is_none(app: Starlette, tmp_path: Any) -> None:
-    """Trailers are dropped: whoever stands between client and service may not have looked at them."""
+    """Trailers are dropped, since proxies may not have checked them."""
     path = tmp_path / "keys"
     key = api_keys.add(path, "anna").encode()
     body = json.dumps({"instances": [random_models.IRIS]}).encode()
@@ -166,7 +166,7 @@ def test_a_key_behind_the_body_is_none(app: Starlette, tmp_path: Any) -> None:
     "endless", [b"0\r\n" + b"a: b\r\n" * 10_000, b"0\r\na: " + b"b" * 60_000, b"5;x=" + b"y" * 60_000]
 )
 def test_trailers_and_extensions_of_chunks_are_bounded(port: int, endless: bytes) -> None:
-    """They are no body, so no limit of a body stops them."""
+    """Trailers and chunk extensions are limited by themselves, since limits of bodies do not apply."""
     with connect(port) as client:
         client.sendall(HEAD + b"transfer-encoding: chunked\r\n\r\n" + endless)
         answer = heard(client)
@@ -177,7 +177,7 @@ def test_trailers_and_extensions_of_chunks_are_bounded(port: int, endless: bytes
     "wire", [GET * 2_000, HEAD + b"transfer-encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 5_000 + b"0\r\n\r\n"]
 )
 def test_connections_are_read_in_turns(port: int, wire: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of one that sent very many small parts only a few are read before the others have their turn."""
+    """A connection with very many small parts does not delay the others."""
     fed, feed, read = [0], BoundedConnection._feed, BoundedConnection.read
 
     def counting(own: BoundedConnection, piece: bytes) -> None:
@@ -194,7 +194,7 @@ def test_connections_are_read_in_turns(port: int, wire: bytes, monkeypatch: pyte
         client.sendall(wire + b"GET /end HTTP/1.1\r\nconnection: close\r\n\r\n")
         heard(client, 1 << 30)
     assert sum(fed) > 1_000
-    assert max(fed) <= connection.PIECES
+    assert max(fed) <= connection.PARTS_PER_TURN
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_connections_are_read_in_turns(port: int, wire: bytes, monkeypatch: pyte
     ],
 )
 def test_bodies_are_as_long_as_the_parser_thinks(port: int, headers: bytes, status: int) -> None:
-    """Nobody has to wait for a body that one side takes for the next request."""
+    """The connection and the parser agree on the length of each body (no request smuggling)."""
     body = json.dumps({"instances": [random_models.IRIS]}).encode()
     wire = HEAD + (headers % len(body) if b"%" in headers else headers) + b"\r\n\r\n" + body
     with connect(port) as client:
@@ -226,7 +226,7 @@ def test_bodies_are_as_long_as_the_parser_thinks(port: int, headers: bytes, stat
     ("blank", "status"), [(b"\r\n", 200), (b"\r\n\r\n", 200), (b"\r\n" * 3, 400), (b"\n" * 5, 400)]
 )
 def test_few_empty_lines_stand_before_a_request(port: int, blank: bytes, status: int) -> None:
-    """Some clients send one behind a body; without end they are refused, in pieces, too."""
+    """A few empty lines before a request are accepted, and many are refused."""
     for pieces in ([blank + USUAL], [*(blank[place : place + 1] for place in range(len(blank))), USUAL]):
         with connect(port) as client, contextlib.suppress(OSError):
             for piece in pieces:
@@ -236,37 +236,37 @@ def test_few_empty_lines_stand_before_a_request(port: int, blank: bytes, status:
 
 
 def test_the_place_of_a_client_whose_connection_breaks_is_free(app: Starlette) -> None:
-    """Its question is taken back, though the process that would answer it does not even look at it."""
+    """If a client disconnects, its request slot is free, even if the compute process is stopped."""
     dear = request({"instances": [random_models.IRIS] * 64, "explain": True})
-    with served(app, Limits(plain=True)) as port, connect(port) as first:
+    with served(app, Limits(routes_only=True)) as port, connect(port) as first:
         first.sendall(dear)
         assert first.recv(1 << 16).startswith(b"HTTP/1.1 200")
-        guard, process = SERVED[-1].guard, SERVED[-1].pool.quick.process.process
+        admission, process = SERVED[-1].admission, SERVED[-1].pool.quick.process.process
         process.send_signal(signal.SIGSTOP)
         clients = [connect(port) for _ in range(5)]
         for client in clients:
             client.sendall(dear)
-        _until(lambda: guard.inside == 5)
+        _until(lambda: admission.active == 5)
         for client in clients:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing is a reset
             client.close()
-        _until(lambda: guard.inside == 0)
-        assert not guard.buffers
+        _until(lambda: admission.active == 0)
+        assert not admission.buffers
         process.kill()
 
 
 def test_one_client_leaves_room_for_the_bodies_of_others() -> None:
-    """Half of the memory for bodies is the most that one holds."""
-    guard = AdmissionControl(Limits())
-    guard.buffer(BUFFERED // 2, "greedy")
+    """A client may use at most half of the memory for bodies."""
+    admission = AdmissionControl(Limits())
+    admission.buffer(MAX_BUFFERED_BYTES // 2, "greedy")
     with pytest.raises(RequestError, match="less data at a time"):
-        guard.buffer(1, "greedy")
-    guard.buffer(BUFFERED // 2, "other")
+        admission.buffer(1, "greedy")
+    admission.buffer(MAX_BUFFERED_BYTES // 2, "other")
     with pytest.raises(RequestError, match="less data at a time"):
-        guard.buffer(1, "third")
-    guard.buffer(-BUFFERED // 2, "greedy")
-    guard.buffer(1, "third")
-    assert guard.buffers == {"other": BUFFERED // 2, "third": 1}
+        admission.buffer(1, "third")
+    admission.buffer(-MAX_BUFFERED_BYTES // 2, "greedy")
+    admission.buffer(1, "third")
+    assert admission.buffers == {"other": MAX_BUFFERED_BYTES // 2, "third": 1}
 
 
 def _until(true: Callable[[], bool]) -> None:

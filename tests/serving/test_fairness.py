@@ -1,4 +1,4 @@
-"""Fairness: whoever opens many connections, or asks for dear work, delays himself more than others."""
+"""Fairness: a client with many connections or expensive requests delays itself more than others."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 
 from tiltyard.serving.compute import fair_queue
 from tiltyard.serving.compute.fair_queue import FairQueue
-from tiltyard.serving.http.admission import AT_ONCE, Turns
+from tiltyard.serving.http.admission import READS_PER_TURN, RoundRobin
 
 
 def test_the_client_that_used_least_is_next() -> None:
-    """Dear work is paid for; after a while it is forgotten."""
+    """The client that used the least time is next; used time decays."""
     queue = FairQueue[int](100, 100)
     for number in range(6):
         assert queue.put("ab"[number % 2], number) is None
@@ -25,7 +25,7 @@ def test_the_client_that_used_least_is_next() -> None:
 
 
 def test_use_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half of it in ten seconds; and of very many clients the ones that used least."""
+    """Used time is halved every ten seconds, and only the clients that used most are remembered."""
     now = [0.0]
     monkeypatch.setattr("tiltyard.serving.compute.fair_queue.time.monotonic", lambda: now[0])
     queue = FairQueue[int](100, 100)
@@ -36,14 +36,14 @@ def test_use_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     for client in "ab":
         queue.put(client, 1)
     assert queue.take()[0] == "a"
-    for number in range(2 * fair_queue.KNOWN):
+    for number in range(2 * fair_queue.MAX_CLIENTS):
         queue.charge(f"c{number}", 0.001)
-    assert len(queue.used) == fair_queue.KNOWN
+    assert len(queue.used) == fair_queue.MAX_CLIENTS
     assert "b" in queue.used
 
 
 def test_a_newcomer_has_a_place_where_others_hold_many() -> None:
-    """The last of who has most is dropped; who has as many as anybody is refused."""
+    """In a full queue, the last item of the largest client is dropped for a smaller one."""
     queue = FairQueue[str](6, 4)
     for number in range(4):
         assert queue.put("many", f"many {number}") is None
@@ -59,7 +59,7 @@ def test_a_newcomer_has_a_place_where_others_hold_many() -> None:
 
 
 def test_addresses_take_turns() -> None:
-    """One with many connections has no more turns than one with a few, and the event loop is not held up."""
+    """A client with many connections has no more turns than others, and the event loop is not blocked."""
     order: list[str] = []
     rounds: list[int] = []
 
@@ -78,7 +78,7 @@ def test_addresses_take_turns() -> None:
             rounds.append(len(order))
             await asyncio.sleep(0)
 
-    turns = Turns()
+    turns = RoundRobin()
 
     async def main() -> None:
         for _ in range(50):
@@ -89,11 +89,11 @@ def test_addresses_take_turns() -> None:
     asyncio.run(main())
     assert Counter(order) == {"many": 100, "one": 20}
     assert Counter(order[:40]) == {"many": 20, "one": 20}
-    assert max(after - before for before, after in itertools.pairwise(rounds)) <= AT_ONCE
+    assert max(after - before for before, after in itertools.pairwise(rounds)) <= READS_PER_TURN
 
 
 def test_a_connection_that_fails_keeps_no_other_waiting() -> None:
-    """Its error goes to the event loop, and the next has its turn."""
+    """An error in one connection does not stop the turns of the others."""
     done: list[str] = []
 
     class Bad:
@@ -106,7 +106,7 @@ def test_a_connection_that_fails_keeps_no_other_waiting() -> None:
 
     async def main() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: done.append(str(context["exception"])))
-        turns = Turns()
+        turns = RoundRobin()
         turns.wait("a", Bad())
         turns.wait("b", Good())
         for _ in range(3):

@@ -1,4 +1,4 @@
-"""The hatch: every request is answered as uvicorn and the app answer it, to the byte; usual ones without them."""
+"""Fast path in the protocol: its responses equal those of uvicorn and the app to the byte."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 
 from tiltyard.serving.http import api_keys
 from tiltyard.serving.http.answered_request import AnsweredRequest
-from tiltyard.serving.http.app import application, install
+from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.http.fast_protocol import FastPathProtocol
 from tiltyard.serving.http.limits import Limits
 from tiltyard.serving.http.prometheus import RequestMetrics
@@ -67,11 +67,11 @@ BROKEN = {
     "no HTTP",
     "no letters",
     "chunked badly",
-}  # are refused in the middle; what follows meets a closed door
+}  # refused in the middle, after which the connection is closed
 
 
 class Ordinary(FastPathProtocol):
-    """The same bounds without the fast path."""
+    """A connection with the same limits and without the fast path."""
 
     def _asked(self) -> LoadedModel | None:
         return None
@@ -79,18 +79,18 @@ class Ordinary(FastPathProtocol):
 
 @pytest.fixture(scope="module")
 def ports(app: Starlette) -> Iterator[Ports]:
-    """The same app with a hatch and without one."""
-    served = application()
+    """Serve the same app with and without the fast path."""
+    served = create_app()
     install(served, app.state.models.values())
-    served.state.meters = RequestMetrics(registry=CollectorRegistry())
+    served.state.metrics = RequestMetrics(registry=CollectorRegistry())
     with listening(served) as with_one, listening(served, Ordinary) as without:
-        said(with_one, [REQUESTS["with reasons"]])  # starts the process that gives them
+        said(with_one, [REQUESTS["with reasons"]])  # starts the compute process
         yield {"with": with_one, "without": without}
     served.state.pool.close()
 
 
 def said(port: int, pieces: list[bytes]) -> bytes:
-    """Send pieces, and then no more; give all that is answered, without what changes from second to second."""
+    """Send data in parts and close; return all responses without the parts that change each second."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for piece in pieces:
@@ -108,7 +108,7 @@ def said(port: int, pieces: list[bytes]) -> bytes:
 
 @pytest.mark.parametrize("name", REQUESTS)
 def test_it_answers_as_without_it(ports: Ports, name: str) -> None:
-    """Whatever is sent, usual or not."""
+    """Any request, ordinary or not, gets the same response with and without the fast path."""
     found = said(ports["with"], [REQUESTS[name]])
     assert found
     assert found == said(ports["without"], [REQUESTS[name]])
@@ -120,7 +120,7 @@ def test_it_answers_as_without_it(ports: Ports, name: str) -> None:
 )
 @settings(max_examples=25, deadline=None)
 def test_in_pieces_it_answers_as_in_one(ports: Ports, name: str, cuts: list[float]) -> None:
-    """Wherever a request is cut, since nobody says how it comes off the wire."""
+    """A request gets the same response wherever it is split."""
     whole = REQUESTS[name]
     places = [0, *sorted(int(cut * len(whole)) for cut in cuts), len(whole)]
     pieces = [whole[start:end] for start, end in itertools.pairwise(places) if end > start]
@@ -129,11 +129,11 @@ def test_in_pieces_it_answers_as_in_one(ports: Ports, name: str, cuts: list[floa
 
 @pytest.fixture
 def counted(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> tuple[Starlette, list[AnsweredRequest]]:
-    """An app of the test's own, and what is counted of its requests."""
-    served, heard = application(), []
+    """Return an app, and the entries of its request log."""
+    served, heard = create_app(), []
     install(served, app.state.models.values())
-    served.state.meters = RequestMetrics(registry=CollectorRegistry())
-    monkeypatch.setattr(served.state.meters, "count", lambda one, _: heard.append(one))
+    served.state.metrics = RequestMetrics(registry=CollectorRegistry())
+    monkeypatch.setattr(served.state.metrics, "count", lambda one, _: heard.append(one))
     return served, heard
 
 
@@ -142,7 +142,7 @@ def _never(*_: object) -> None:
 
 
 def test_usual_requests_do_not_reach_the_app(counted: tuple[Starlette, list[AnsweredRequest]]) -> None:
-    """They are answered, counted and told of, and no ASGI is spoken."""
+    """Ordinary requests are answered, counted and logged without a call of the app."""
     app, heard = counted
     app.middleware_stack = _never  # type: ignore[assignment]
     with listening(app) as port:
@@ -158,9 +158,9 @@ def test_usual_requests_do_not_reach_the_app(counted: tuple[Starlette, list[Answ
 def test_what_fails_is_told_by_the_app(
     counted: tuple[Starlette, list[AnsweredRequest]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A defect in the answering is a 500 in our shape, and no wrong request."""
+    """An exception in the fast path is a 500 from the app, not an invalid request."""
     app, heard = counted
-    monkeypatch.setattr(CompiledRequest, "answer", lambda *_: 1 / 0)
+    monkeypatch.setattr(CompiledRequest, "respond", lambda *_: 1 / 0)
     with listening(app) as port:
         answer = said(port, [USUAL])
     assert answer.startswith(b"HTTP/1.1 500")
@@ -169,19 +169,19 @@ def test_what_fails_is_told_by_the_app(
 
 
 def test_keys_and_limits_hold(app: Starlette, tmp_path: Any) -> None:
-    """Without a key none is answered; with it the hatch knows whose it is; at the limit the app refuses."""
+    """API keys and the concurrency limit apply to the fast path, too."""
     path = tmp_path / "keys"
     key = api_keys.add(path, "anna").encode()
-    served = application(Limits(concurrency=1, keys=api_keys.read(path)))
+    served = create_app(Limits(concurrency=1, keys=api_keys.read(path)))
     install(served, app.state.models.values())
     registry = CollectorRegistry()
-    served.state.meters = RequestMetrics(registry=registry)
+    served.state.metrics = RequestMetrics(registry=registry)
     known = request({"instances": [random_models.IRIS]}, b"authorization: Bearer " + key)
     with listening(served) as port:
         assert said(port, [USUAL]).startswith(b"HTTP/1.1 401")
         assert said(port, [request({}, b"x-api-key: " + key[:-1])]).startswith(b"HTTP/1.1 401")
         assert said(port, [known]).startswith(b"HTTP/1.1 200")
-        served.state.guard.inside = 1
+        served.state.admission.active = 1
         assert said(port, [known]).startswith(b"HTTP/1.1 429")
     assert b'tiltyard_requests_total{model="iris",status="200"' in generate_latest(registry)
 
@@ -189,24 +189,24 @@ def test_keys_and_limits_hold(app: Starlette, tmp_path: Any) -> None:
 def test_who_is_recorded_or_challenged_goes_the_long_way(
     counted: tuple[Starlette, list[AnsweredRequest]], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    """Of ten requests at a share of one half as many are taken as are due, whichever way they come."""
+    """Requests that are recorded or have a rollout are handled by the app, and the sampling rate is kept."""
     app, _ = counted
     app.state.recorder = recorder = Recorder(tmp_path, 0.5)
     taken: list[object] = []
-    monkeypatch.setattr(recorder, "take", lambda *told: taken.append(told))
-    monkeypatch.setattr(recorder, "_gap", lambda: 1)
-    recorder.left = 1  # every second one
+    monkeypatch.setattr(recorder, "record", lambda *told: taken.append(told))
+    monkeypatch.setattr(recorder, "_draw_skips", lambda: 1)
+    recorder.skips_left = 1  # every second one
     with listening(app) as port:
         assert said(port, [USUAL * 10]).count(b"200 OK") == 10
     assert len(taken) == 5
-    with listening(app) as port:  # the head first, as many clients do
+    with listening(app) as port:  # the head first, like many clients
         for _ in range(4):
             assert said(port, [USUAL[:-10], USUAL[-10:]]).count(b"200 OK") == 1
     assert len(taken) == 7
 
 
 def test_an_answer_does_not_end_what_follows_it(counted: tuple[Starlette, list[AnsweredRequest]]) -> None:
-    """The time that a silent connection has begins after the last answer, and not in the middle of another request."""
+    """The keep-alive timeout starts after the last response, not during another request."""
     app, _ = counted
 
     class Short(FastPathProtocol):
@@ -226,7 +226,7 @@ def test_an_answer_does_not_end_what_follows_it(counted: tuple[Starlette, list[A
 
 
 def test_all_clients_that_come_at_once_are_taken_up(ports: Ports) -> None:
-    """Nobody waits until those who came first have had enough."""
+    """Of many clients that connect at once, none waits until the others are finished."""
     with contextlib.ExitStack() as stack:
         many = [
             stack.enter_context(socket.create_connection(("127.0.0.1", ports["with"]), timeout=20)) for _ in range(100)

@@ -1,4 +1,4 @@
-"""Truths belong to whoever had the answer: nobody else may send or replace one, and nobody may send without end."""
+"""Feedback: clients can send the ground truth of their own predictions only, within rate limits."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from starlette_client import TestClient
 from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.monitoring import records
-from tiltyard.monitoring.live_quality import LiveQuality, live
+from tiltyard.monitoring.live_quality import LiveQuality, load_live_quality
 from tiltyard.serving import serve
 from tiltyard.serving.http import api_keys, feedback
-from tiltyard.serving.http.app import application, install
+from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.serving.http.limits import Limits
-from tiltyard.serving.http.middleware import named
+from tiltyard.serving.http.middleware import request_id
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import smoke_test
-from tiltyard.serving.requests.json_body import decoded
-from tiltyard.serving.traffic.append_log import AppendLog, every
+from tiltyard.serving.requests.json_body import decode
+from tiltyard.serving.traffic.append_log import AppendLog, list_files
 from tiltyard.serving.traffic.feedback_token import TOKEN
 from tiltyard.serving.traffic.rate_limit import RateLimits
 from tiltyard.serving.traffic.recorder import Recorder
-from tiltyard.serving.traffic.truths import SENDER, TASK
+from tiltyard.serving.traffic.truths import SENDER_LIMITS, TASK_LIMIT
 from tiltyard.workspace import Workspace
 
 PREDICT, FEEDBACK = "/v1/models/iris:predict", "/v1/models/iris:feedback"
@@ -41,7 +41,7 @@ Kept = tuple[Workspace, list[str], Starlette, ChampionWatcher]
 
 @pytest.fixture
 def client(kept: Kept, recorder: Recorder) -> Iterator[TestClient]:
-    """A client of a service without keys that records everything."""
+    """Return a client of a service without API keys that records everything."""
     assert recorder.share == 1
     with TestClient(kept[2]) as client:
         yield client
@@ -49,12 +49,12 @@ def client(kept: Kept, recorder: Recorder) -> Iterator[TestClient]:
 
 @pytest.fixture
 def task(kept: Kept) -> Task:
-    """Iris, as its file says."""
+    """Return the task iris."""
     return loader.load(kept[0], "iris")
 
 
 def ask(client: TestClient, name: str = "", *, count: int = 1, key: str = "") -> dict[str, Any]:
-    """Ask, under an id of the client's own if it has one; give what a truth must hold beside itself."""
+    """Send a request, with a given id if there is one; return the fields of a truth except its value."""
     headers = {name: value for name, value in (("x-request-id", name), ("x-api-key", key)) if value}
     answer = client.post(PREDICT, json={"instances": [random_models.IRIS] * count}, headers=headers)
     assert answer.status_code == 200
@@ -62,34 +62,34 @@ def ask(client: TestClient, name: str = "", *, count: int = 1, key: str = "") ->
 
 
 def tell(client: TestClient, truth: str, **item: Any) -> httpx.Response:
-    """Send one truth."""
+    """Send a truth."""
     answer: httpx.Response = client.post(FEEDBACK, json={"feedback": [{**item, "truth": truth}]})
     return answer
 
 
 def found(kept: Kept, recorder: Recorder) -> LiveQuality:
-    """Put truths to answers."""
+    """Join truths with predictions."""
     recorder.lines.finish()
-    return live(kept[0], loader.load(kept[0], "iris"))
+    return load_live_quality(kept[0], loader.load(kept[0], "iris"))
 
 
 def truths(kept: Kept, recorder: Recorder) -> list[str | None]:
-    """Return the truth of each answer, in the order in which they were asked for."""
-    rows = found(kept, recorder).answers
+    """Return the truth of each prediction, in the order of the requests."""
+    rows = found(kept, recorder).predictions
     return [json.loads(one) if isinstance(one, str) else None for one in rows["truth"]]
 
 
 def test_ids_are_not_drawn_from_what_can_be_guessed() -> None:
-    """After any number of them the next one is as unknown as the first: not even the seed tells it."""
+    """Request ids do not depend on the seed of the random module."""
     drawn = set()
     for _ in range(500):
         random.seed(1)
-        drawn.add(named([]))
+        drawn.add(request_id([]))
     assert len(drawn) == 500
 
 
 def test_one_who_chose_the_same_id_has_another_answer(client: TestClient, kept: Kept, recorder: Recorder) -> None:
-    """Each truth goes to the answer of its own token, whoever is first and however often."""
+    """With equal ids, each truth belongs to the prediction of its token, in any order."""
     own, other = ask(client, "order-1"), ask(client, "order-1")
     assert own["id"] == other["id"] == "order-1"
     for item, truth in ((other, "virginica"), (own, "setosa"), (other, "versicolor")):
@@ -101,7 +101,7 @@ def test_one_who_chose_the_same_id_has_another_answer(client: TestClient, kept: 
 def test_the_same_holder_may_correct_a_truth_but_not_without_end(
     client: TestClient, kept: Kept, recorder: Recorder
 ) -> None:
-    """The last one counts; after three corrections of each instance it is enough."""
+    """The last correction counts, and at most three of each instance are accepted."""
     item = ask(client, count=2)
     for truth in ("virginica", "setosa", "versicolor", "virginica"):
         for place in (0, 1):
@@ -128,7 +128,7 @@ def test_the_same_holder_may_correct_a_truth_but_not_without_end(
 def test_another_token_keeps_nothing(
     client: TestClient, recorder: Recorder, change: dict[str, Any], told: tuple[int, str, str]
 ) -> None:
-    """None, a made-up one, that of another answer, or for an instance that the answer does not have."""
+    """A missing, invalid or foreign token, or an instance that does not exist, is refused."""
     good = ask(client)
     refusal = client.post(
         FEEDBACK, json={"feedback": [{**good, "truth": "setosa"}, {**good, "truth": "setosa", **change}]}
@@ -139,7 +139,7 @@ def test_another_token_keeps_nothing(
 
 
 def test_a_truth_without_a_token_is_refused(client: TestClient, recorder: Recorder) -> None:
-    """The id alone proves nothing where nobody has a key."""
+    """Without API keys, the request id alone is refused."""
     refusal = tell(client, "setosa", id=ask(client)["id"])
     assert (refusal.status_code, refusal.json()["error"]["field"]) == (400, "feedback[0].token")
     assert not (recorder.folder / "iris/truths").exists()
@@ -148,7 +148,7 @@ def test_a_truth_without_a_token_is_refused(client: TestClient, recorder: Record
 def test_a_secret_that_cannot_be_read_fails_no_answer(
     client: TestClient, recorder: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is recorded, carries no token, and the log says why, once."""
+    """If the secret cannot be read, predictions are recorded without token, and the reason is logged once."""
     recorder.folder.mkdir(parents=True)
     (recorder.folder / ".secret").write_bytes(b"short")
     for _ in range(2):
@@ -161,7 +161,7 @@ def test_a_secret_that_cannot_be_read_fails_no_answer(
 
 
 def test_what_is_not_recorded_carries_no_token(kept: Kept, recorder: Recorder) -> None:
-    """By both protocols a recorded answer does; one that is not, or for which there was no room, does not."""
+    """Responses have a token if and only if they are recorded, in both protocols."""
     app = kept[2]
     with TestClient(app) as client:
         tensors = [
@@ -171,14 +171,14 @@ def test_what_is_not_recorded_carries_no_token(kept: Kept, recorder: Recorder) -
         for path, body in ((PREDICT, BODY), ("/v2/models/iris/infer", {"inputs": tensors})):
             assert TOKEN.fullmatch(client.post(path, json=body).headers["x-feedback-token"])
         assert "x-feedback-token" not in client.post(PREDICT, json={"instances": []}).headers
-        recorder.lines.size = 0
+        recorder.lines.max_bytes = 0
         assert "x-feedback-token" not in client.post(PREDICT, json=BODY).headers
         app.state.recorder = Recorder(kept[0].records)
         assert "x-feedback-token" not in client.post(PREDICT, json=BODY).headers
 
 
 def test_feedback_is_off_unless_answers_are_recorded(kept: Kept, tmp_path: Path) -> None:
-    """Without a record there is nothing to which a truth could belong; late ones to an earlier record are kept."""
+    """Feedback is refused if nothing is recorded, but accepted for earlier records."""
     app = kept[2]
     with TestClient(app) as client:
         for recorder in (None, Recorder(tmp_path / "none")):
@@ -198,7 +198,7 @@ def test_feedback_is_off_unless_answers_are_recorded(kept: Kept, tmp_path: Path)
     ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "", "application/jsonx"],
 )
 def test_feedback_is_json_by_its_type(client: TestClient, recorder: Recorder, kind: str) -> None:
-    """What a form of any page in a browser may send without asking is refused, though its text be JSON."""
+    """Content types that a web form can send without CORS preflight are refused."""
     text = json.dumps({"feedback": [{**ask(client), "truth": "setosa"}]})
     refusal = client.post(FEEDBACK, content=text, headers={"content-type": kind})
     assert (refusal.status_code, refusal.json()["error"]["code"]) == (415, "unsupported_type")
@@ -207,20 +207,20 @@ def test_feedback_is_json_by_its_type(client: TestClient, recorder: Recorder, ki
 
 
 def test_feedback_takes_a_place_among_the_requests(client: TestClient, kept: Kept) -> None:
-    """Where as many are worked on as may be, it is told to come again, as every other request is."""
-    guard, item = kept[2].state.guard, ask(client)
-    guard.inside = guard.limits.concurrency
+    """Feedback needs a request slot and receives 429 if all are taken."""
+    admission, item = kept[2].state.admission, ask(client)
+    admission.active = admission.limits.concurrency
     assert tell(client, "setosa", **item).json()["error"]["code"] == "too_many_requests"
-    guard.inside = 0
+    admission.active = 0
     assert tell(client, "setosa", **item).status_code == 200
-    assert guard.inside == 0
+    assert admission.active == 0
 
 
 @pytest.fixture
 def locked(kept: Kept, recorder: Recorder, tmp_path: Path) -> Iterator[tuple[TestClient, list[str]]]:
-    """A client of a service that asks for keys, and two keys."""
+    """Return a client of a service that requires API keys, and two keys."""
     own = [api_keys.add(tmp_path / "keys", name) for name in ("mary", "robot")]
-    app = application(Limits(keys=api_keys.read(tmp_path / "keys")))
+    app = create_app(Limits(keys=api_keys.read(tmp_path / "keys")))
     install(app, kept[2].state.models.values())
     app.state.recorder = recorder
     with TestClient(app) as client:
@@ -230,7 +230,7 @@ def locked(kept: Kept, recorder: Recorder, tmp_path: Path) -> Iterator[tuple[Tes
 def test_with_keys_a_truth_is_for_the_senders_own_answer(
     locked: tuple[TestClient, list[str]], kept: Kept, recorder: Recorder
 ) -> None:
-    """No token is needed; the truth of another for the same id belongs to no answer, unless the token was passed on."""
+    """With an API key no token is needed, and a truth belongs to the sender's own prediction."""
     client, (mary, robot) = locked
     item = ask(client, "order-1", key=mary)
 
@@ -244,18 +244,18 @@ def test_with_keys_a_truth_is_for_the_senders_own_answer(
     assert found(kept, recorder).feedback["unknown"] == 1
     assert say(robot, "versicolor", token=item["token"]) == 200
     assert truths(kept, recorder) == ["versicolor"]
-    text = "".join(path.read_text() for path, _ in every(recorder.folder / "iris/answers"))
+    text = "".join(path.read_text() for path, _ in list_files(recorder.folder / "iris/answers"))
     assert "mary" not in text
 
 
 def test_one_sender_has_not_the_room_of_all(
     locked: tuple[TestClient, list[str]], recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Beyond its share a holder of a key hears 429; another is still heard, until the task has had enough."""
+    """A sender above its rate limit receives 429, while others are accepted up to the task's limit."""
     client, (mary, robot) = locked
     clock = [0.0]
-    recorder.truths.tasks = RateLimits(TASK, clock=lambda: clock[0])
-    recorder.truths.senders = RateLimits(*SENDER, clock=lambda: clock[0])
+    recorder.truths.tasks = RateLimits(TASK_LIMIT, clock=lambda: clock[0])
+    recorder.truths.senders = RateLimits(*SENDER_LIMITS, clock=lambda: clock[0])
     many = {"feedback": [{"id": f"{number:064}", "truth": "setosa"} for number in range(1000)]}
     ask(client, key=mary)
     recorder.lines.finish()
@@ -271,8 +271,8 @@ def test_one_sender_has_not_the_room_of_all(
 
     first, second = flood(mary), flood(robot)
     assert 0 < second <= first < 30
-    size = sum(path.stat().st_size for path, _ in every(recorder.folder / "iris/truths"))
-    assert size <= TASK[0]
+    size = sum(path.stat().st_size for path, _ in list_files(recorder.folder / "iris/truths"))
+    assert size <= TASK_LIMIT[0]
     assert flood(mary) == 0
     clock[0] += 3600
     assert flood(mary) == first
@@ -286,31 +286,31 @@ def test_one_sender_has_not_the_room_of_all(
 
 
 def test_what_is_refused_counts_too(client: TestClient, recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Large bodies of no meaning are not read any more after a few: reading them costs everyone else time."""
+    """Invalid bodies count against the rate limit; above it, bodies are not read."""
     ask(client)
     recorder.lines.finish()
-    recorder.truths.senders = RateLimits(*SENDER, clock=lambda: 0.0)
+    recorder.truths.senders = RateLimits(*SENDER_LIMITS, clock=lambda: 0.0)
     junk, reads = json.dumps({"feedback": [{"id": "?" * 200_000, "truth": "setosa"}]}), list[int]()
 
     def counted(body: bytes) -> object:
         reads.append(len(body))
-        return decoded(body)
+        return decode(body)
 
     monkeypatch.setattr("tiltyard.serving.http.feedback.decoded", counted)
     statuses = [
         client.post(FEEDBACK, content=junk, headers={"content-type": "application/json"}).status_code for _ in range(20)
     ]
     assert statuses == [400] * len(reads) + [429] * (20 - len(reads))
-    assert sum(reads) <= SENDER[0][0]
+    assert sum(reads) <= SENDER_LIMITS[0][0]
 
 
 @pytest.mark.parametrize("value", [b"[]", b"{}", b"1", b'""', b"[1,2]", b'{"":0}', b"[[[]]]"])
 def test_values_without_number_are_refused_before_they_are_made(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, value: bytes
 ) -> None:
-    """To decode a body of nothing else stops all that the service does for so long."""
+    """A body with too many values is refused before it is decoded."""
     monkeypatch.setattr("tiltyard.serving.http.feedback.decoded", lambda _: pytest.fail("it was decoded"))
-    many = (feedback.BYTES - 100) // (len(value) + 1)
+    many = (feedback.MAX_BODY_BYTES - 100) // (len(value) + 1)
     for body in (b'{"feedback":[%s]}', b'{"x":[%s]}', b"[%s]"):
         content = body % b",".join([value] * many)
         answer = client.post(FEEDBACK, content=content, headers={"content-type": "application/json"})
@@ -318,18 +318,18 @@ def test_values_without_number_are_refused_before_they_are_made(
 
 
 def test_as_many_truths_as_may_be_are_read(client: TestClient, recorder: Recorder) -> None:
-    """With long ids, tokens and places, and labels of signs."""
+    """The maximum number of truths fits into a body, with long ids, tokens and labels."""
     token, label = f"{'0' * 32}.64.{'0' * 32}", "[a, {b}, c], "
     item = {"id": "i" * 64, "token": token, "instance": 63, "truth": label}
-    content = json.dumps({"feedback": [item] * feedback.MOST}).encode()
-    assert len(content) < feedback.BYTES
+    content = json.dumps({"feedback": [item] * feedback.MAX_TRUTHS}).encode()
+    assert len(content) < feedback.MAX_BODY_BYTES
     answer = client.post(FEEDBACK, content=content, headers={"content-type": "application/json"})
     assert answer.json()["error"]["code"] == "unknown_label"
     assert not recorder.truths.used
 
 
 def test_a_disk_that_is_full_is_told(client: TestClient, recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client hears 503 and may send the truth again."""
+    """With a full disk, the client receives 503 and may send the truth again."""
     item = ask(client)
     with monkeypatch.context() as patch:
         patch.setattr(
@@ -342,7 +342,7 @@ def test_a_disk_that_is_full_is_told(client: TestClient, recorder: Recorder, mon
 
 
 def test_of_truths_that_nobody_signed_the_first_counts(kept: Kept, task: Task) -> None:
-    """Records of an earlier release have no owners, so whoever came later may be anyone."""
+    """In records of an earlier release without owners, the first truth counts."""
     space = kept[0]
     answer = {"label": "setosa", "probabilities": {name: float(name == "setosa") for name in task.classes}}
     line = {"id": "a", "time": 1.0, "ms": 1.0, "arm": "champion", "version": "0" * 12}
@@ -353,32 +353,32 @@ def test_of_truths_that_nobody_signed_the_first_counts(kept: Kept, task: Task) -
     for time, truth in enumerate(("versicolor", "setosa", "virginica")):
         items = [{"id": "a", "instance": 0, "truth": truth}]
         told.add(json.dumps({"time": float(time), "truths": items}).encode())
-    assert [*live(space, task).answers["truth"]] == ['"versicolor"']
+    assert [*load_live_quality(space, task).predictions["truth"]] == ['"versicolor"']
     records.compact(space, task)
-    assert [*live(space, task).answers["truth"]] == ['"versicolor"']
+    assert [*load_live_quality(space, task).predictions["truth"]] == ['"versicolor"']
 
 
 def test_parquet_of_an_earlier_release_is_read(kept: Kept, task: Task, recorder: Recorder) -> None:
-    """It has no owners; it stands beside what is recorded now."""
+    """Parquet files without owners are read together with newer ones."""
     import pyarrow.parquet as pq
 
     with TestClient(kept[2]) as client:
         item = ask(client)
         assert tell(client, "setosa", **item).status_code == 200
     recorder.lines.finish()
-    for spool in [*recorder.spools.values(), *recorder.truths.spools.values()]:
+    for spool in [*recorder.logs.values(), *recorder.truths.logs.values()]:
         spool.close()
     assert records.compact(kept[0], task) == 2
     for path in (kept[0].records / "iris").glob("*/*.parquet"):
         old = path.with_name(f"0-{path.name}")
         pq.write_table(pq.read_table(path).drop_columns(["record.owner"]), old)
-    feedback = live(kept[0], task).feedback
+    feedback = load_live_quality(kept[0], task).feedback
     assert feedback == {"truths": 2, "repeated": 0, "unknown": 0, "waiting": 0}
 
 
 @pytest.mark.smoke
 def test_workers_share_the_secret_and_outlive_a_restart(packages: dict[str, Path], tmp_path: Path) -> None:
-    """A token that one worker of a real service gave is good at every other, and after the service was started anew."""
+    """A token of one worker is accepted by the others and after a restart."""
     given = {"PACKAGES": str(packages["iris"]), "RECORDS": str(tmp_path / "records"), "RECORD": "1", "WORKERS": "2"}
     schema = LoadedModel.load(packages["iris"]).schema
     items: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""A feedback token proves one answer, by a secret that the workers share and nobody else has."""
+"""Feedback tokens: each is valid for a single response, by a secret that the workers share."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from pathlib import Path
 import pytest
 
 from tiltyard.errors import WorkspaceError
-from tiltyard.serving.traffic.feedback_token import TOKEN, Tokens, read_secret
+from tiltyard.serving.traffic.feedback_token import TOKEN, FeedbackTokens, read_secret
 
 
 def test_a_token_holds_for_its_task_answer_and_count_alone(tmp_path: Path) -> None:
-    """Every part of it is signed, with the secret of these records."""
-    tokens = Tokens(tmp_path / "one")
+    """The signature covers every part of a token, with the secret of the folder."""
+    tokens = FeedbackTokens(tmp_path / "one")
     owner = tokens.owner("")
     token = tokens.issue("iris", "a", owner, 3)
-    assert tokens.claim("iris", "a", token) == (owner, 3)
-    assert tokens.claim("sine", "a", token) is None
-    assert tokens.claim("iris", "b", token) is None
-    assert tokens.claim("iris", "a", token.replace(".3.", ".4.")) is None
-    assert tokens.claim("iris", "a", tokens.owner("") + token[32:]) is None
-    assert Tokens(tmp_path / "two").claim("iris", "a", token) is None
-    assert Tokens(tmp_path / "one").claim("iris", "a", token) == (owner, 3)
+    assert tokens.verify("iris", "a", token) == (owner, 3)
+    assert tokens.verify("sine", "a", token) is None
+    assert tokens.verify("iris", "b", token) is None
+    assert tokens.verify("iris", "a", token.replace(".3.", ".4.")) is None
+    assert tokens.verify("iris", "a", tokens.owner("") + token[32:]) is None
+    assert FeedbackTokens(tmp_path / "two").verify("iris", "a", token) is None
+    assert FeedbackTokens(tmp_path / "one").verify("iris", "a", token) == (owner, 3)
     assert TOKEN.fullmatch(token)
 
 
 def test_the_secret_is_one_and_nobody_elses(tmp_path: Path) -> None:
-    """Many that need it at once make one; others on the machine cannot read it; a damaged one is told with its cure."""
+    """Concurrent processes create one secret, readable by its owner only; a damaged one is reported with a hint."""
     secrets: list[bytes] = []
     threads = [threading.Thread(target=lambda: secrets.append(read_secret(tmp_path / "new"))) for _ in range(8)]
     for thread in threads:

@@ -1,4 +1,4 @@
-"""What those who watch the service read: the figures, however often they are asked for."""
+"""Health checks, cached metrics and the request log."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ import pytest
 
 from tiltyard.serving.http import health
 from tiltyard.serving.http.answered_request import AnsweredRequest
-from tiltyard.serving.http.health import MetricsText
+from tiltyard.serving.http.health import MetricsEndpoint
 from tiltyard.serving.http.prometheus import RequestMetrics
 
 
 class Written:
-    """Stands for what writes the figures; in the middle it waits until the event loop has had a turn."""
+    """Replaces the function that creates the text, and waits once for a turn of the event loop."""
 
     def __init__(self) -> None:
         self.threads: list[threading.Thread] = []
         self.turned = threading.Event()
 
     def __call__(self, _: Any) -> bytes:
-        """Write once more."""
+        """Create the text."""
         self.threads.append(threading.current_thread())
         assert self.turned.wait(10), "the event loop is held up"
         return b"%d" % len(self.threads)
@@ -33,36 +33,36 @@ class Written:
 
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> Written:
-    """A writer that is asked in place of the real one."""
+    """Install the replacement."""
     writer = Written()
     monkeypatch.setattr(prometheus_client, "generate_latest", writer)
     return writer
 
 
-async def _asked(text: MetricsText, written: Written, times: int) -> set[bytes]:
-    """Return what so many clients hear who ask at a time."""
-    asked = [asyncio.create_task(text.answer(None)) for _ in range(times)]  # type: ignore[arg-type]
+async def _asked(text: MetricsEndpoint, written: Written, times: int) -> set[bytes]:
+    """Return the texts that concurrent clients receive."""
+    asked = [asyncio.create_task(text.respond(None)) for _ in range(times)]  # type: ignore[arg-type]
     await asyncio.sleep(0.05)
     written.turned.set()
     return {bytes((await one).body) for one in asked}
 
 
 def test_figures_are_written_once_for_all_who_ask(written: Written) -> None:
-    """In a thread, one at a time: writing them takes milliseconds, and nobody needs a key to ask."""
-    text = MetricsText()
+    """Concurrent requests of /metrics share one text, which a thread creates."""
+    text = MetricsEndpoint()
     assert asyncio.run(_asked(text, written, 20)) == {b"1"}
     assert asyncio.run(_asked(text, written, 20)) == {b"1"}
     assert written.threads[0] is not threading.main_thread()
 
 
 def test_figures_are_at_most_a_second_old(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who asks every few seconds hears new ones each time."""
-    text, clock = MetricsText(), [100.0]
+    """The text of /metrics is at most a second old."""
+    text, clock = MetricsEndpoint(), [100.0]
     monkeypatch.setattr(health, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     written.turned.set()
 
     async def ask() -> bytes:
-        return bytes((await text.answer(None)).body)  # type: ignore[arg-type]
+        return bytes((await text.respond(None)).body)  # type: ignore[arg-type]
 
     heard = []
     for clock[0] in (100.0, 100.9, 101.0, 101.5, 116.0):
@@ -71,12 +71,12 @@ def test_figures_are_at_most_a_second_old(written: Written, monkeypatch: pytest.
 
 
 def test_a_failure_is_not_kept(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who asks next hears the figures."""
-    text = MetricsText()
+    """After a failure, the next request creates the text again."""
+    text = MetricsEndpoint()
     with monkeypatch.context() as patch:
         patch.setattr(prometheus_client, "generate_latest", lambda _: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            asyncio.run(text.answer(None))  # type: ignore[arg-type]
+            asyncio.run(text.respond(None))  # type: ignore[arg-type]
     assert asyncio.run(_asked(text, written, 1)) == {b"1"}
 
 
@@ -84,9 +84,9 @@ def test_a_failure_is_not_kept(written: Written, monkeypatch: pytest.MonkeyPatch
     "text", ["\x9b2J", "\u202egnp.exe", "\x7f\x1b[2J\n", "\u2028\u2066\u200f", "gr\u00fc\u00df \U0001f600", "\ud800"]
 )
 def test_a_line_of_the_log_is_plain_ascii(capsysbinary: pytest.CaptureFixture[bytes], text: str) -> None:
-    """A terminal would obey control characters, and show what stands behind others in another order."""
-    meters = RequestMetrics(log=True, registry=prometheus_client.CollectorRegistry())
-    meters.count(AnsweredRequest("a", "c", text, "GET", f"/{text}", 404, 0.1))
+    """Lines of the request log are ASCII, since a terminal would obey control characters."""
+    metrics = RequestMetrics(log=True, registry=prometheus_client.CollectorRegistry())
+    metrics.count(AnsweredRequest("a", "c", text, "GET", f"/{text}", 404, 0.1))
     line = capsysbinary.readouterr().out
     assert line.endswith(b"\n")
     assert all(0x20 <= one < 0x7F for one in line[:-1])

@@ -1,4 +1,4 @@
-"""Hostile requests over loopback against a running service: no 5xx, no crash, no growth. In small, and in parts."""
+"""Hostile requests against a running service, a short version of benchmarks/hostile.py: no 5xx, crash or leak."""
 
 from __future__ import annotations
 
@@ -24,35 +24,35 @@ MODEL = Model("iris", {"example": IRIS, "limits": {"max_instances": 3, "max_body
 
 @pytest.mark.smoke
 def test_a_service_survives_a_thousand_hostile_requests(packages: dict[str, Path], tmp_path: Path) -> None:
-    """The same processes answer as before; of the 10,000 of benchmarks/hostile.py, which also says what memory does."""
+    """The processes survive a thousand of the 10,000 requests of benchmarks/hostile.py."""
     golden = {}
     for name in random_models.TASKS:
         served = LoadedModel.load(packages[name])
         rows = [served.schema["example"]]
         golden[name] = {"instances": rows, "predictions": served.predict(rows), "version": served.version}
-    environment = serve.environment({**serve.fixed(packages), "TIMEOUT": "10"}, tmp_path)
+    environment = serve.environment({**serve.fixed_packages(packages), "TIMEOUT": "10"}, tmp_path)
     with smoke_test.running(serve.ARGUMENTS, environment, tmp_path / "home") as server:
         outcome = hammer(server, golden, 1000, seed=1)
     assert outcome.faults == []
-    assert outcome.growth < 2  # bodies of some megabytes, and pyarrow, are there now; the long run holds it to less
+    assert outcome.growth < 2  # includes pyarrow and large bodies; the long run has a smaller limit
     assert len(outcome.statuses) == len({*BODIES}) + len({*WRAPPINGS})
 
 
 def test_the_same_seed_deals_the_same_requests() -> None:
-    """And another one others: what was found can be found again."""
+    """A seed always generates the same requests, and another seed generates others."""
     first, again, other = (dealt(Random(seed), [MODEL]) for seed in (0, 0, 1))  # noqa: S311 - no secret
     assert first == again != other
 
 
 def test_every_place_of_a_body_is_tried() -> None:
-    """The whole, each part, each key."""
+    """Mutations reach the whole body, each part and each key."""
     found = {json.dumps(holed) for holed in _holes({"a": [1], "b": 2})}
     hole = f'"{HOLE}"'
     assert {hole, f'{{"a": {hole}, "b": 2}}', f'{{"a": [{hole}], "b": 2}}', f'{{"b": 2, {hole}: [1]}}'} <= found
 
 
 def test_what_counts_as_a_fault() -> None:
-    """A 5xx but the timeout's of a slow client, and an answer that does not come."""
+    """A fault is a 5xx, except the timeout of a slow client, or a missing response."""
     outcome = Outcome()
     for request, answers in (
         (Request("plain", b"", answers=1), [200]),
@@ -73,7 +73,7 @@ def test_what_counts_as_a_fault() -> None:
 
 
 def test_answers_are_counted_in_what_came() -> None:
-    """Several behind each other, the last perhaps not whole."""
+    """Several responses in received data are counted, the last of which may be incomplete."""
     one = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
     assert statuses(one + one.replace(b"200", b"404") + b"HTTP/1.1 5") == [200, 404]
     assert statuses(b"") == statuses(b"nothing") == []

@@ -1,4 +1,4 @@
-"""The manifest for a cluster: as its schemas want it, and of one mind with the image, the options and the service."""
+"""Kubernetes manifest: valid by its schemas, and consistent with the image, the options and the service."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ PROBES = {"startupProbe": "/readyz", "livenessProbe": "/livez", "readinessProbe"
 
 
 def one(kind: str) -> dict[str, Any]:
-    """Return the one object of a kind."""
+    """Return the only object of a kind."""
     (found,) = (thing for thing in MANIFEST if thing["kind"] == kind)
     return found
 
 
 @pytest.fixture
 def pod() -> dict[str, Any]:
-    """What the Deployment makes."""
+    """Return the pod template of the Deployment."""
     found: dict[str, Any] = one("Deployment")["spec"]["template"]["spec"]
     return found
 
 
 @pytest.fixture
 def container(pod: dict[str, Any]) -> dict[str, Any]:
-    """Its one container."""
+    """Return the only container of the pod."""
     (found,) = pod["containers"]
     assert isinstance(found, dict)
     return found
@@ -41,7 +41,7 @@ def container(pod: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("version", ["1.30", "1.34"])
 def test_every_object_is_as_its_schema_wants_it(version: str) -> None:
-    """Strictly, so that a misspelled key is found; the schemas come with the validator, no cluster is asked."""
+    """Every object is valid by its strict schema, without a cluster."""
     validator = pytest.importorskip("kubernetes_validate")
     for thing in MANIFEST:
         validator.validate(thing, version, strict=True)
@@ -52,7 +52,7 @@ def test_every_object_is_as_its_schema_wants_it(version: str) -> None:
 
 
 def test_all_parts_are_there_and_name_each_other() -> None:
-    """Each once; every selector finds the pods, and the autoscaler finds the Deployment."""
+    """Each object exists once, selectors match the pods, and the autoscaler targets the Deployment."""
     kinds = [thing["kind"] for thing in MANIFEST]
     assert kinds[:4] == ["ConfigMap", "Secret", "Deployment", "Service"]
     assert set(kinds[4:]) == {"HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy"}
@@ -70,7 +70,7 @@ def test_all_parts_are_there_and_name_each_other() -> None:
 
 
 def test_user_and_port_are_those_of_the_image(pod: dict[str, Any], container: dict[str, Any]) -> None:
-    """The port has a name, by which Service, probes and policy call it."""
+    """User and port equal those of the image, and the port is referred to by name."""
     user = re.search(r"^USER (\d+):(\d+)$", CONTAINERFILE, re.MULTILINE)
     assert user
     context = pod["securityContext"]
@@ -86,7 +86,7 @@ def test_user_and_port_are_those_of_the_image(pod: dict[str, Any], container: di
 
 
 def test_the_container_may_do_nothing_that_it_need_not(pod: dict[str, Any], container: dict[str, Any]) -> None:
-    """No root, no capability, no token of the cluster, nothing written but /tmp, which is where the image writes."""
+    """The container has no root, capabilities or cluster token, and can write to /tmp only."""
     assert container["securityContext"] == {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
@@ -104,7 +104,7 @@ def test_the_container_may_do_nothing_that_it_need_not(pod: dict[str, Any], cont
 
 
 def test_probes_ask_what_the_service_answers(container: dict[str, Any], client: TestClient) -> None:
-    """Ready is not alive: a model that loads is no reason to start again. All are of the document, open to everyone."""
+    """Probes use the documented paths, which need no key; liveness differs from readiness."""
     told = client.get("/v1/openapi.json").json()["paths"]
     for probe, path in PROBES.items():
         assert container[probe]["httpGet"]["path"] == path
@@ -113,7 +113,7 @@ def test_probes_ask_what_the_service_answers(container: dict[str, Any], client: 
 
 
 def test_requests_have_the_time_to_finish(pod: dict[str, Any], container: dict[str, Any]) -> None:
-    """The grace is longer than the wait before the end, and what a request may take."""
+    """The grace period is longer than preStop and the request timeout together."""
     waited = re.search(r"sleep\((\d+)\)", container["lifecycle"]["preStop"]["exec"]["command"][-1])
     assert waited
     taken = float(one("ConfigMap")["data"]["TILTYARD_TIMEOUT"])
@@ -121,10 +121,10 @@ def test_requests_have_the_time_to_finish(pod: dict[str, Any], container: dict[s
 
 
 def test_settings_are_those_that_the_service_reads(pod: dict[str, Any], container: dict[str, Any]) -> None:
-    """Every name is known, every value is taken and is the usual one; the Secret holds what TILTYARD_KEYS may name."""
+    """Every setting is known and has the default value; the Secret has the file of TILTYARD_KEYS."""
     settings = one("ConfigMap")["data"]
-    assert settings.keys() <= variables.SERVED
-    assert Limits.read(settings) == Limits()
+    assert settings.keys() <= variables.SERVICE_VARIABLES
+    assert Limits.from_environment(settings) == Limits()
     assert container["envFrom"] == [{"configMapRef": {"name": one("ConfigMap")["metadata"]["name"]}}]
     (secret,) = (volume["secret"] for volume in pod["volumes"] if "secret" in volume)
     assert secret["secretName"] == one("Secret")["metadata"]["name"]

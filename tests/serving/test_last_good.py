@@ -1,4 +1,4 @@
-"""A damaged pointer or package: the last good champion answers, and other tasks are served as before."""
+"""Last good version: it is served if a pointer or package is damaged, and other tasks are served as before."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 from tiltyard import files
 from tiltyard.errors import PackageError, RegistryError
 from tiltyard.serving import serve
-from tiltyard.serving.http.app import application
+from tiltyard.serving.http.app import create_app
 from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.serving.http.last_good import LastGood
 from tiltyard.serving.packaging import smoke_test
@@ -32,7 +32,7 @@ PREDICT = "/v1/models/iris:predict"
 
 @pytest.fixture
 def space(arena: tuple[Workspace, list[str]], tmp_path: Path) -> Workspace:
-    """A copy of the arena, in which sine has a champion, too."""
+    """Return a copy of the workspace in which sine has a champion, too."""
     made = Workspace(tmp_path / "own")
     shutil.copytree(arena[0].root, made.root)
     random_models.promoted(made, random_models.evaluated(made, "sine"))
@@ -40,8 +40,8 @@ def space(arena: tuple[Workspace, list[str]], tmp_path: Path) -> Workspace:
 
 
 def started(space: Workspace) -> Starlette:
-    """Start a worker as the service does."""
-    app = application()
+    """Start a worker like the service."""
+    app = create_app()
     ChampionWatcher(app, space.root / "serving", last_good=serve.last_good(space)).start()
     return app
 
@@ -77,7 +77,7 @@ def _unpackaged(space: Workspace, versions: list[str]) -> None:
 
 
 def _of_another_task(space: Workspace, _: list[str]) -> None:
-    """Put sine's package where iris's is looked for."""
+    """Replace iris's package by sine's."""
     sine = next(space.package("sine", "x").parent.iterdir())
     shutil.copytree(sine, space.package("iris", sine.name))
     random_models.crowned(space, sine.name)
@@ -95,7 +95,7 @@ def _damaged_in_place(space: Workspace, versions: list[str]) -> None:
 
 
 def _other_schema(space: Workspace, versions: list[str]) -> None:
-    """Change what is not hashed into the version, so that the package still opens."""
+    """Change a file that the version does not cover, so that the package still loads."""
     path = space.package("iris", versions[0]) / "schema.json"
     path.write_text(path.read_text().replace("Iris", "Rose"))
     space.champion("iris").write_text("{")
@@ -124,7 +124,7 @@ Damage = Callable[[Workspace, list[str]], None]
 def test_a_worker_that_starts_serves_the_last_good_champion(
     space: Workspace, arena: tuple[Workspace, list[str]], damage: Damage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever is damaged; the other task is served as if nothing had been, and the log says what is wrong."""
+    """After any damage, a starting worker serves the last good version and logs the reason."""
     started(space)
     damage(space, arena[1])
     app = started(space)
@@ -132,30 +132,30 @@ def test_a_worker_that_starts_serves_the_last_good_champion(
     assert app.state.models["iris"].version == arena[1][0]
     assert app.state.models["iris"].schema["title"].startswith("Iris")
     assert "iris: the champion is not served: " in caplog.text
-    assert f"iris: the last good one answers: {arena[1][0]}" in caplog.text
+    assert f"iris: the last good version is served: {arena[1][0]}" in caplog.text
 
 
 @pytest.mark.parametrize("damage", DAMAGES[:-2])
 def test_a_worker_without_a_last_good_champion_serves_the_other_tasks(
     space: Workspace, arena: tuple[Workspace, list[str]], damage: Damage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """At the first start nothing is known: the log says so, and the task comes back once its pointer is mended."""
+    """Without a last good version, the task is served once its pointer is repaired."""
     damage(space, arena[1])
-    app = application()
+    app = create_app()
     watching = ChampionWatcher(app, space.root / "serving")
     watching.start()
     assert [*app.state.models] == ["sine"]
     assert "iris: " in caplog.text
-    assert "no version of it is known to be good" in caplog.text
+    assert "it has no last good version" in caplog.text
     shutil.rmtree(space.root / "serving")
     shutil.copytree(arena[0].root / "serving", space.root / "serving")
-    watching.refused = dict.fromkeys(watching.refused, 0.0)
-    watching.look()
+    watching.retry_at = dict.fromkeys(watching.retry_at, 0.0)
+    watching.poll()
     assert app.state.models["iris"].version == arena[1][0]
 
 
 def test_nothing_that_can_be_served_is_an_error(space: Workspace) -> None:
-    """It names every task and what is wrong with it."""
+    """If no task can be served, the error names each with its reason."""
     for name in ("iris", "sine", "diabetes"):
         space.champion(name).write_text("{")
     with pytest.raises(PackageError, match=r"no champion can be served\. .*iris: .*; sine: .*no pointer"):
@@ -163,19 +163,19 @@ def test_nothing_that_can_be_served_is_an_error(space: Workspace) -> None:
 
 
 def test_the_copy_is_whole_and_the_older_ones_go(space: Workspace, arena: tuple[Workspace, list[str]]) -> None:
-    """A copy damaged on the disk is made anew; of a task two stay, whatever a kill left goes."""
+    """A damaged copy is replaced, two copies of a task are kept, and incomplete ones are removed."""
     kept, root = serve.last_good(space), space.root / "serving"
     (first, second, third), folder = arena[1], serve.last_good(space).folder / "iris"
     for version in (first, second):
-        kept.keep("iris", version, root / "packages/iris" / version)
+        kept.save("iris", version, root / "packages/iris" / version)
     kept.copy("iris", second).joinpath("model.onnx").write_bytes(b"x")
     left = folder / ".0123-left"
     left.mkdir()
     os.utime(left, (0, 0))
-    kept.keep("iris", second, root / "packages/iris" / second)
+    kept.save("iris", second, root / "packages/iris" / second)
     assert files.sha256(kept.copy("iris", second)) != files.sha256(kept.copy("iris", first))
     assert (kept.copy("iris", second) / "model.onnx").read_bytes() != b"x"
-    kept.keep("iris", third, root / "packages/iris" / third)
+    kept.save("iris", third, root / "packages/iris" / third)
     assert kept.version("iris") == third
     assert {path.name for path in folder.iterdir()} >= {third}
     assert len([*folder.iterdir()]) == 2
@@ -184,8 +184,8 @@ def test_the_copy_is_whole_and_the_older_ones_go(space: Workspace, arena: tuple[
 def test_a_large_package_is_not_copied_where_there_is_no_room(
     space: Workspace, arena: tuple[Workspace, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a container the folder may be memory; the version is known all the same, and opened from its package."""
-    monkeypatch.setattr("tiltyard.serving.http.last_good.SHARE", 0.0)
+    """Without room for a copy, the version is stored, and loaded from its package."""
+    monkeypatch.setattr("tiltyard.serving.http.last_good.MAX_DISK_SHARE", 0.0)
     started(space)
     assert not serve.last_good(space).copy("iris", arena[1][0]).exists()
     space.champion("iris").write_text("{")
@@ -195,23 +195,23 @@ def test_a_large_package_is_not_copied_where_there_is_no_room(
 def test_a_folder_that_cannot_be_written_ends_nothing(
     space: Workspace, arena: tuple[Workspace, list[str]], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The champions are served; that they are not kept is said, and tried again after a while."""
+    """With a read-only folder the champions are served, and storing is retried and logged."""
     place = space.root / "state"
     place.write_text("")
-    app = application()
+    app = create_app()
     watching = ChampionWatcher(app, space.root / "serving", last_good=LastGood(place))
     watching.start()
-    watching.look()
+    watching.poll()
     assert sorted(app.state.models) == ["iris", "sine"]
-    assert caplog.text.count("is not kept for a restart") == 2
+    assert caplog.text.count("could not be stored as last good version") == 2
     place.unlink()
-    watching.kept_again = 0.0
-    watching.look()
+    watching.save_again_at = 0.0
+    watching.poll()
     assert LastGood(place).version("iris") == arena[1][0]
 
 
 def test_serve_goes_on_without_a_broken_task(space: Workspace, arena: tuple[Workspace, list[str]]) -> None:
-    """One task's pointer is told in a sentence; the last good version is served once there is one."""
+    """`serve` reports a damaged pointer, and serves the last good version if there is one."""
     said: list[str] = []
     space.champion("iris").write_text("{")
     assert [*serve.champions(space, [], said.append)] == ["sine"]
@@ -224,7 +224,7 @@ def test_serve_goes_on_without_a_broken_task(space: Workspace, arena: tuple[Work
     started(space)
     space.champion("iris").write_text("{")
     assert serve.champions(space, [], said.append)["iris"].name == arena[1][1]
-    assert f"{arena[1][1]} is served, the last good one" in said[-1]
+    assert f"the last good version {arena[1][1]} is served" in said[-1]
 
 
 def _mended(space: Workspace) -> Workspace:
@@ -234,7 +234,7 @@ def _mended(space: Workspace) -> Workspace:
 
 @pytest.fixture
 def service(space: Workspace, tmp_path: Path) -> Iterator[tuple[smoke_test.Server, psutil.Process]]:
-    """A running service of two workers, and the process that starts them."""
+    """Run a service of two workers; return the server and its parent process."""
     state = str(serve.last_good(space).folder)
     given = {"CHAMPIONS": str(space.root / "serving"), "STATE": state, "WORKERS": "2"}
     environment = serve.environment(given, tmp_path)
@@ -248,7 +248,7 @@ def service(space: Workspace, tmp_path: Path) -> Iterator[tuple[smoke_test.Serve
 def test_killed_workers_come_back_though_the_pointer_is_bad(
     service: tuple[smoke_test.Server, psutil.Process], space: Workspace, arena: tuple[Workspace, list[str]]
 ) -> None:
-    """Both workers are killed after each damage; all that is asked is answered, by the last good version."""
+    """Killed workers restart after each damage, and the last good version responds to all requests."""
     server, parent = service
     for damage in (_torn, _damaged_in_place, _no_packages, _no_pointers):
         damage(space, arena[1])
@@ -262,7 +262,7 @@ def test_killed_workers_come_back_though_the_pointer_is_bad(
 @pytest.mark.smoke
 @pytest.mark.parametrize("way", ["killed", "told to start anew"])
 def test_workers_that_are_gone_leave_the_metrics(service: tuple[smoke_test.Server, psutil.Process], way: str) -> None:
-    """When they last looked would stand there for ever, as if one that runs had stopped to look."""
+    """Gauges of dead workers are removed, or they would look like workers that stopped polling."""
     server, parent = service
     before = _workers(parent)
     if way == "killed":
@@ -278,14 +278,14 @@ def test_workers_that_are_gone_leave_the_metrics(service: tuple[smoke_test.Serve
 def _looked(url: str) -> float:
     text = httpx.get(f"{url}/metrics", timeout=60).text
     found = re.findall(r"^tiltyard_champions_looked_timestamp_seconds (\S+)$", text, re.MULTILINE)
-    return float(found[0]) if found else 0.0  # no worker that lives has looked yet
+    return float(found[0]) if found else 0.0  # no live worker has checked yet
 
 
 @pytest.mark.smoke
 def test_a_worker_that_cannot_start_does_not_end_the_others(
     service: tuple[smoke_test.Server, psutil.Process], space: Workspace, arena: tuple[Workspace, list[str]]
 ) -> None:
-    """With nothing at all on the disk one worker answers on; the other comes back when there is something."""
+    """With no package on disk one worker keeps serving; the other starts once there is one."""
     server, parent = service
     one, other = _workers(parent)
     for folder in (space.root / "serving", serve.last_good(space).folder):
@@ -304,7 +304,7 @@ def _answers(url: str, count: int) -> set[tuple[int, Any]]:
     for _ in range(count):
         try:
             answer = httpx.post(url + PREDICT, json={"instances": [random_models.IRIS]}, timeout=60)
-        except (httpx.RemoteProtocolError, httpx.ReadError):  # it was with the worker that was killed
+        except (httpx.RemoteProtocolError, httpx.ReadError):  # the connection of a killed worker
             continue
         found.add((answer.status_code, answer.json().get("version")))
     return found

@@ -1,4 +1,4 @@
-"""A package is loaded only if it is what was packaged, and never answers what JSON cannot hold."""
+"""Loaded models: changed packages are refused, and predictions are always valid JSON."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import pytest
 from tiltyard import files
 from tiltyard.errors import PackageError, RequestError
 from tiltyard.modeling.inference.predictor import version
-from tiltyard.serving.model.loaded_model import LoadedModel, find
+from tiltyard.serving.model.loaded_model import LoadedModel, find_packages
 
 
 def test_refuses_a_folder_without_a_package(tmp_path: Path) -> None:
-    """The error says what is missing and how to make it."""
+    """The error says what is missing and which command creates it."""
     with pytest.raises(PackageError, match=r"expected schema\.json") as caught:
         LoadedModel.load(tmp_path)
     assert caught.value.hint == "make one: tiltyard run TASK"
 
 
 def test_refuses_changed_files(packages: dict[str, Path], tmp_path: Path) -> None:
-    """An encoder that was edited by hand is another version than the schema says."""
+    """An edited encoder is refused, since its version differs from the schema's."""
     folder = tmp_path / "iris"
     shutil.copytree(packages["iris"], folder)
     text = (folder / "encoder.json").read_text()
@@ -31,7 +31,7 @@ def test_refuses_changed_files(packages: dict[str, Path], tmp_path: Path) -> Non
 
 
 def test_refuses_values_that_overflow_the_model(packages: dict[str, Path], tmp_path: Path) -> None:
-    """Without bounds a value may be too large for the model's arithmetic: refused, since JSON has no infinity."""
+    """Values that overflow the model are refused, since JSON has no infinity."""
     folder = tmp_path / "diabetes"
     shutil.copytree(packages["diabetes"], folder)
     encoder = files.read_json(folder / "encoder.json")
@@ -48,13 +48,13 @@ def test_refuses_values_that_overflow_the_model(packages: dict[str, Path], tmp_p
 
 
 def test_finds_whole_packages(tmp_path: Path) -> None:
-    """Half-written folders are never found."""
+    """Incomplete folders are not found."""
     for name in ("iris/old", "iris/new", "sine/one", "iris/.new-half"):
         files.write_json(tmp_path / "packages" / name / "schema.json", {})
-    assert [path.name for path in find(tmp_path)] == ["new", "old", "one"]
+    assert [path.name for path in find_packages(tmp_path)] == ["new", "old", "one"]
 
 
 def test_nothing_to_serve_is_an_error(tmp_path: Path) -> None:
-    """An empty folder is refused with the way out."""
+    """An empty folder is refused with a hint."""
     with pytest.raises(PackageError, match="nothing to serve"):
-        find(tmp_path)
+        find_packages(tmp_path)

@@ -1,4 +1,4 @@
-"""What stands before the routes: keys, too many at a time, too slow, and what every answer carries."""
+"""Request middleware: API keys, concurrency, timeout, response headers, metrics and log."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tiltyard.cli.main import cli
 from tiltyard.errors import RequestError, WorkspaceError
 from tiltyard.serving.http import api_keys, health
 from tiltyard.serving.http.admission import AdmissionControl
-from tiltyard.serving.http.app import application, replace
+from tiltyard.serving.http.app import create_app, replace_champion
 from tiltyard.serving.http.limits import Limits
 from tiltyard.serving.http.middleware import RequestMiddleware
 from tiltyard.serving.http.prometheus import RequestMetrics
@@ -36,7 +36,7 @@ PREDICT = "/v1/models/iris:predict"
 
 
 async def _ask(app: Any, path: str = "/", headers: dict[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:
-    """Send a request straight into an app; give status, headers and body."""
+    """Send a request to an ASGI app; return status, headers and body."""
     heard: list[Message] = []
 
     async def receive() -> Message:
@@ -62,26 +62,26 @@ def _slow(limits: Limits, gate: asyncio.Event) -> RequestMiddleware:
 
 
 def test_more_than_can_be_borne_are_told_to_come_again() -> None:
-    """Those that are worked on finish; the one too many is refused at once, and let in when there is room."""
-    guard = AdmissionControl(Limits(concurrency=3))
+    """A request above the concurrency limit receives 429, and is accepted once a slot is free."""
+    admission = AdmissionControl(Limits(concurrency=3))
     with contextlib.ExitStack() as inside:
         for _ in range(3):
-            inside.enter_context(guard.working())
-        with pytest.raises(RequestError, match="at most 3 requests at a time") as refusal, guard.working():
+            inside.enter_context(admission.request_slot())
+        with pytest.raises(RequestError, match="at most 3 requests at a time") as refusal, admission.request_slot():
             pass
         assert refusal.value.status == 429
-    with guard.working():
-        assert guard.inside == 1
-    assert guard.inside == 0
+    with admission.request_slot():
+        assert admission.active == 1
+    assert admission.active == 0
 
 
 def test_what_takes_too_long_is_ended() -> None:
-    """With a 503 in the shape of the protocol, and its place is free again."""
+    """A request above the timeout receives 503, and its slot is free again."""
 
     async def wait() -> None:
         app = _slow(Limits(seconds=0.05), asyncio.Event())
         status, _, body = await _ask(app)
-        assert (status, app.guard.inside) == (503, 0)
+        assert (status, app.admission.active) == (503, 0)
         assert b'"code":"timeout","message":"expected to be done in 0.05 seconds"' in body
         assert (await _ask(app, "/v2"))[2] == b'{"error":"timeout: expected to be done in 0.05 seconds"}'
 
@@ -89,7 +89,7 @@ def test_what_takes_too_long_is_ended() -> None:
 
 
 def test_an_answer_that_hangs_is_cut_off() -> None:
-    """Nothing is put behind what was sent already: the connection breaks, and the client knows."""
+    """A response that hangs after its start is cut off, so that the client notices."""
 
     async def half(_: Any, __: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -100,7 +100,7 @@ def test_an_answer_that_hangs_is_cut_off() -> None:
 
 
 def test_a_defect_is_told_in_the_one_shape(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client hears 500 with an id, and nothing of what went wrong; whoever runs the service gets the traceback."""
+    """After an exception the client receives 500 with an id and no details; the log has the traceback."""
     monkeypatch.setattr(LoadedModel, "predict", lambda *_: 1 / 0)
     with TestClient(app, raise_server_exceptions=False) as client:
         answer = client.post(PREDICT, json={"instances": [{}]})
@@ -114,17 +114,17 @@ def test_a_defect_is_told_in_the_one_shape(app: Starlette, monkeypatch: pytest.M
 
 
 def test_who_is_inside_is_seen_while_they_are() -> None:
-    """The gauge rises with those that are worked on, not when they are done."""
+    """The gauge counts requests while they are processed."""
     registry = prometheus_client.CollectorRegistry()
-    guard = AdmissionControl(Limits())
-    guard.meters = RequestMetrics(registry=registry)
-    with guard.working(), guard.working():
+    admission = AdmissionControl(Limits())
+    admission.metrics = RequestMetrics(registry=registry)
+    with admission.request_slot(), admission.request_slot():
         assert registry.get_sample_value("tiltyard_requests_inside") == 2
     assert registry.get_sample_value("tiltyard_requests_inside") == 0
 
 
 def test_other_traffic_passes() -> None:
-    """The start and the end of the app are no requests."""
+    """Lifespan messages pass through unchanged."""
     seen: list[str] = []
 
     async def app(scope: Any, _: Any, __: Any) -> None:
@@ -135,12 +135,12 @@ def test_other_traffic_passes() -> None:
 
 
 def test_keys_let_in_who_has_one(tmp_path: Path, app: Starlette) -> None:
-    """By either header; without one, or with another, nothing is answered and nothing is read."""
+    """A key is accepted in either header; without a valid one, the body is not read."""
     path = tmp_path / "keys"
     one, other = api_keys.add(path, "robot"), api_keys.add(path, "mary@example.org")
     assert one not in path.read_text()
-    locked = application(Limits(keys=api_keys.read(path)))
-    replace(locked, app.state.models["iris"])
+    locked = create_app(Limits(keys=api_keys.read(path)))
+    replace_champion(locked, app.state.models["iris"])
     iris: LoadedModel = app.state.models["iris"]
     body = {"instances": [iris.schema["example"]]}
     with TestClient(locked) as client:
@@ -151,15 +151,15 @@ def test_keys_let_in_who_has_one(tmp_path: Path, app: Starlette) -> None:
             assert (refusal.status_code, refusal.headers["www-authenticate"]) == (401, "Bearer")
             assert refusal.json()["error"]["code"] == "unknown_key"
         assert client.get("/v2/models/iris").json()["error"].startswith("unknown_key: ")
-    assert api_keys.holder(api_keys.read(path), other) == "mary@example.org"
+    assert api_keys.find_name(api_keys.read(path), other) == "mary@example.org"
 
 
 def test_the_command_makes_a_key(tmp_path: Path) -> None:
-    """It is printed once; the same name, and a name that is none, are refused in a sentence."""
+    """The command prints the key once, and refuses used and invalid names."""
     path = tmp_path / "keys"
     done = CliRunner().invoke(cli, ["key", "robot", "--file", str(path)])
     assert done.exit_code == 0
-    assert api_keys.holder(api_keys.read(path), done.stdout.strip()) == "robot"
+    assert api_keys.find_name(api_keys.read(path), done.stdout.strip()) == "robot"
     again = CliRunner().invoke(cli, ["key", "robot", "--file", str(path)])
     assert again.exit_code == 1
     assert "robot has a key already" in str(again.exception)
@@ -168,29 +168,30 @@ def test_the_command_makes_a_key(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [("", "expected a key; there is none"), ("# x\nrobot 123\n", "line 2: expected NAME")]
+    ("content", "said"),
+    [("", "expected at least one key; received none"), ("# x\nrobot 123\n", "line 2: expected NAME")],
 )
 def test_keys_that_cannot_be_read_let_no_one_in(tmp_path: Path, content: str, said: str) -> None:
-    """The service does not start: it would be open, or shut to all."""
+    """With an invalid key file the service does not start."""
     path = tmp_path / "keys"
     with pytest.raises(WorkspaceError, match="no keys"):
-        Limits.read({"TILTYARD_KEYS": str(path)})
+        Limits.from_environment({"TILTYARD_KEYS": str(path)})
     path.write_text(content)
     with pytest.raises(WorkspaceError, match=said):
-        Limits.read({"TILTYARD_KEYS": str(path)})
+        Limits.from_environment({"TILTYARD_KEYS": str(path)})
 
 
 def test_limits_come_from_the_environment() -> None:
-    """What is not set is as it was; what is no number is refused."""
-    assert Limits.read({}) == Limits()
-    assert Limits.read({"TILTYARD_CONCURRENCY": "7", "TILTYARD_TIMEOUT": "0.5"}) == Limits(7, 0.5)
+    """Unset variables keep their defaults, and invalid numbers are refused."""
+    assert Limits.from_environment({}) == Limits()
+    assert Limits.from_environment({"TILTYARD_CONCURRENCY": "7", "TILTYARD_TIMEOUT": "0.5"}) == Limits(7, 0.5)
     for wrong in ("0", "-1", "many"):
         with pytest.raises(WorkspaceError, match="TILTYARD_TIMEOUT: expected a number above 0; received"):
-            Limits.read({"TILTYARD_TIMEOUT": wrong})
+            Limits.from_environment({"TILTYARD_TIMEOUT": wrong})
 
 
 def test_every_answer_carries_what_keeps_browsers_safe(client: TestClient) -> None:
-    """Answers, pages and refusals alike."""
+    """Predictions, pages and errors all have the security headers."""
     for path in ("/v1/models", "/", "/v1/none", "/v2"):
         headers = client.get(path).headers
         assert headers["x-content-type-options"] == "nosniff"
@@ -200,7 +201,7 @@ def test_every_answer_carries_what_keeps_browsers_safe(client: TestClient) -> No
 
 @pytest.mark.slow
 def test_probes_need_no_key(packages: dict[str, Path], tmp_path: Path) -> None:
-    """What watches the service sees it, and no more; what asks needs its key."""
+    """Health checks and metrics need no key; all other paths do."""
     path = tmp_path / "keys"
     own = api_keys.add(path, "robot")
     environment = {**bento.clean(), "TILTYARD_PACKAGES": str(packages["iris"]), "TILTYARD_KEYS": str(path)}
@@ -214,7 +215,7 @@ def test_probes_need_no_key(packages: dict[str, Path], tmp_path: Path) -> None:
         assert [client.get(path).status_code for path in closed] == [401] * 3
         assert client.get("/").status_code == 200
         assert client.get("/v1/models", headers={"X-API-Key": own}).json() == {"models": ["iris"]}
-        time.sleep(health.KEPT)
+        time.sleep(health.CACHE_SECONDS)
         assert 'tiltyard_requests_total{model="",status="401",version=""} 3.0' in client.get("/metrics").text
 
 
@@ -222,7 +223,7 @@ def test_probes_need_no_key(packages: dict[str, Path], tmp_path: Path) -> None:
     "path", ["/livez/", "/metrics/", "/v2/", "/v2/health/live/", "/v1/openapi.json/", "//evil.example/livez/"]
 )
 def test_no_path_is_redirected(client: TestClient, path: str) -> None:
-    """A redirect would lead to whatever host the client named, and with it all who share its cache."""
+    """No path is redirected, since the target would contain the host that the client names (cache poisoning)."""
     answer = client.get(path, headers={"host": "evil.example"}, follow_redirects=False)
     assert answer.status_code == 404
     assert "location" not in answer.headers
@@ -231,7 +232,7 @@ def test_no_path_is_redirected(client: TestClient, path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/v1/models/" + ":predict" * 200, "/v2/models/" + "a" * 1014, "/" + "\u00e9" * 600])
 def test_long_paths_are_compared_with_no_route(path: str) -> None:
-    """Each route would look at all of it."""
+    """Too long paths are refused before routing."""
 
     async def app(_: Any, __: Any, ___: Any) -> None:
         pytest.fail("it was routed")
@@ -243,17 +244,17 @@ def test_long_paths_are_compared_with_no_route(path: str) -> None:
 
 
 def test_a_path_may_be_long(client: TestClient) -> None:
-    """Up to the limit it is a path like others."""
+    """A path within the limit is routed as usual."""
     assert client.get("/v1/" + "a" * 1020).status_code == 404
 
 
 def test_requests_are_counted_by_model_version_and_status(app: Starlette) -> None:
-    """Instances and seconds, too; names that a client makes up are no labels, and no request is counted twice."""
+    """Requests are counted once, with instances and seconds; unknown names become no labels."""
     registry = prometheus_client.CollectorRegistry()
     iris: LoadedModel = app.state.models["iris"]
-    counted = application()
-    replace(counted, iris)
-    counted.state.meters = RequestMetrics(registry=registry)
+    counted = create_app()
+    replace_champion(counted, iris)
+    counted.state.metrics = RequestMetrics(registry=registry)
     body = {"instances": [iris.schema["example"]] * 3}
     with TestClient(counted) as client:
         for path in (PREDICT, f"/v1/models/iris/versions/{iris.version}:predict"):
@@ -279,12 +280,12 @@ def test_requests_are_counted_by_model_version_and_status(app: Starlette) -> Non
 def test_the_log_has_a_line_a_request(
     app: Starlette, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    """With the id that the client gave, or one of its own, which the answer carries; and whose key it was."""
+    """The request log has a line for each request, with its id and the name of the API key."""
     path = tmp_path / "keys"
     own = api_keys.add(path, "robot")
-    logged = application(Limits(keys=api_keys.read(path)))
-    replace(logged, app.state.models["iris"])
-    logged.state.meters = RequestMetrics(log=True, registry=prometheus_client.CollectorRegistry())
+    logged = create_app(Limits(keys=api_keys.read(path)))
+    replace_champion(logged, app.state.models["iris"])
+    logged.state.metrics = RequestMetrics(log=True, registry=prometheus_client.CollectorRegistry())
     with TestClient(logged) as client:
         for name in ("my-id.7", "no id", "x" * 65):
             answer = client.get("/v1/models/iris", headers={"X-Request-Id": name, "X-API-Key": own})

@@ -12,7 +12,7 @@ import random_models
 from starlette_client import TestClient
 
 from tiltyard.config.task import Task
-from tiltyard.serving.http.app import application, install
+from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.predict import predict, predict_csv
 from tiltyard.workspace import Workspace
@@ -22,14 +22,14 @@ from tiltyard.workspace import Workspace
 def serving(space: Workspace, make: Callable[[Workspace], Task]) -> Iterator[tuple[LoadedModel, TestClient]]:
     """Serve a small random model of a task."""
     served = LoadedModel.load(random_models.promoted(space, random_models.evaluated(space, make(space).name)))
-    app = application()
+    app = create_app()
     install(app, [served])
     with TestClient(app) as client:
         yield served, client
 
 
 def test_null_is_answered_where_a_value_may_be_missing(workspace: Workspace) -> None:
-    """The schema says so; NaN is no null, and a column that refuses missing values is named."""
+    """Null is accepted by columns with missing values, and refused by name in others; NaN is invalid."""
     with serving(workspace, generated_tasks.table) as (served, client):
         unknown = {**served.schema["example"], "age": None, "since": None}
         body = json.dumps({"instances": [{**unknown, "age": float("nan")}]})
@@ -44,7 +44,7 @@ def test_null_is_answered_where_a_value_may_be_missing(workspace: Workspace) -> 
 
 
 def test_a_text_is_an_instance(workspace: Workspace) -> None:
-    """Texts are sent as they are, in any script; anything else is refused by its place."""
+    """A text is an instance, in any script; other types are refused with their index."""
     with serving(workspace, generated_tasks.texts) as (served, client):
         texts = ["dear 友達", "shut up"]
         answer = client.post("/v1/models/moods:predict", json={"instances": texts}).json()
@@ -58,7 +58,7 @@ def test_a_text_is_an_instance(workspace: Workspace) -> None:
 
 
 def test_files_are_predicted_as_requests_are(workspace: Workspace, tmp_path: Path) -> None:
-    """Empty cells are null, other spellings of yes are true, and a text may look like a number."""
+    """In CSV files, empty cells are null, spellings of booleans are known, and numeric texts stay texts."""
     people, moods = generated_tasks.table(workspace), generated_tasks.texts(workspace)
     for task in (people, moods):
         random_models.promoted(workspace, random_models.evaluated(workspace, task.name))

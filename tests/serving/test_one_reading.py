@@ -1,4 +1,4 @@
-"""One reading of a value: from a file, from the CSV body of a request, from JSON, and as a truth that comes later."""
+"""Values are parsed by the same rules in training files, CSV bodies, JSON and feedback."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ COLUMNS: dict[str, Column] = {
 
 
 def written(rows: list[list[str]], delimiter: str, header: list[str] | None = None) -> str:
-    """Return rows as text."""
+    """Return rows as CSV text."""
     text = io.StringIO()
     csv.writer(text, delimiter=delimiter).writerows([header or [*COLUMNS], *rows])
     return text.getvalue()
 
 
 def outcome(column: Column, cells: list[Any]) -> Any:
-    """Return what a column makes of cells, or why it refuses them."""
+    """Return the values that a column parses from cells, or its error."""
     try:
         return column.parse(column.read(cells), "x").tolist()
     except RequestError as error:
@@ -48,7 +48,7 @@ def outcome(column: Column, cells: list[Any]) -> Any:
 
 
 def both(path: Path, text: str, **said: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read text as a file of training data and as a body; return what the columns make of each."""
+    """Parse text as a training file and as a CSV body; return the outcomes of each column."""
     dialect = Dialect(**said)
     path.write_text(text, encoding="utf-8", newline="")
     texts = [name for name, column in COLUMNS.items() if column.spelled]
@@ -75,7 +75,7 @@ def both(path: Path, text: str, **said: Any) -> tuple[dict[str, Any], dict[str, 
     ],
 )
 def test_numbers_are_read_alike(tmp_path: Path, delimiter: str, one: list[str], two: list[str]) -> None:
-    """Whatever parts the cells, and whatever points and commas mean; what is not clear is refused by both."""
+    """Delimiters and number formats are inferred alike; ambiguous ones are refused by both."""
     rows = [[a, b, "Yes", "007", "2024-02-29"] for a, b in zip(one, two, strict=True)]
     file, body = both(tmp_path / "table.csv", written(rows, delimiter))
     np.testing.assert_equal(body, file)
@@ -94,7 +94,7 @@ CELLS = {
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_cells_are_read_alike(tmp_path: Path, data: st.DataObject) -> None:
-    """Values, missing ones, and such as are refused."""
+    """Valid, missing and invalid cells are parsed alike."""
     kinds = [CELLS["one"], CELLS["one"], CELLS["yes"], CELLS["name"], CELLS["day"]]
     rows = data.draw(st.lists(st.tuples(*kinds).map(list), min_size=3, max_size=8))
     delimiter = data.draw(st.sampled_from([",", ";", "\t"]))
@@ -107,14 +107,14 @@ def test_any_cells_are_read_alike(tmp_path: Path, data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("names", [["N/A", "N/A", " a "], [" b", " a "], ["b", " a "], ["", " "], [" ", " a"]])
 def test_blanks_behind_delimiters_are_trimmed_alike(tmp_path: Path, names: list[str]) -> None:
-    """Where every value of a column begins with one, and nowhere else."""
+    """Leading blanks are stripped if every value of a column has one."""
     rows = [["1", "1", "true", name, "2024-02-29"] for name in names]
     file, body = both(tmp_path / "table.csv", written(rows, ","))
     np.testing.assert_equal(body, file)
 
 
 def test_what_the_task_says_counts_for_bodies_too(tmp_path: Path) -> None:
-    """A delimiter, a mark of thousands, and what means missing."""
+    """The delimiter, thousands separator and missing values of the task file apply to bodies, too."""
     rows = [["1'234,5", "-", "yes", "NA", "2024-02-29"], ["2", "7", "-", "x", "-"]]
     said = {"delimiter": ":", "decimal": ",", "thousands": "'", "na": ["-"]}
     file, body = both(tmp_path / "table.csv", written(rows, ":"), **said)
@@ -125,7 +125,7 @@ def test_what_the_task_says_counts_for_bodies_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [True, 1, *(word for word, true in SPELLED.items() if true), "Yes", " TRUE "])
 def test_a_boolean_is_spelled_in_json_as_in_a_file(value: Any) -> None:
-    """What trains is not refused when it is asked."""
+    """Spellings of booleans that training files accept are accepted in JSON."""
     assert Boolean().parse([value], "x").tolist() == Boolean().parse(Boolean().read([value]), "x").tolist() == [1.0]
     with pytest.raises(RequestError, match="expected true or false"):
         Boolean().parse(["maybe"], "x")
@@ -146,6 +146,6 @@ def test_a_boolean_is_spelled_in_json_as_in_a_file(value: Any) -> None:
     ],
 )
 def test_a_truth_is_spelled_as_in_a_file(value: object, classes: list[str], label: str | None) -> None:
-    """The label that a file with this value would have."""
-    found = next((one for one in feedback._spellings(value) if one in classes), None)
+    """A truth in JSON gets the label that a file with this value would get."""
+    found = next((one for one in feedback._label_spellings(value) if one in classes), None)
     assert found == label

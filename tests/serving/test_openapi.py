@@ -1,4 +1,4 @@
-"""The OpenAPI document: every route stands in it, its examples are answered as it says, refusals have its shapes."""
+"""OpenAPI document: it describes every route, and responses and errors match it."""
 
 from __future__ import annotations
 
@@ -13,28 +13,33 @@ from starlette.routing import Route
 from starlette_client import TestClient
 
 from tiltyard.serving.http import api_keys, page
-from tiltyard.serving.http.app import application, install
+from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.http.limits import Limits
-from tiltyard.serving.http.openapi_v1 import OPEN
+from tiltyard.serving.http.openapi_v1 import PUBLIC_PATHS
 from tiltyard.serving.traffic.recorder import Recorder
 
-UNTOLD = {*page.FILES, "/healthz", "/v1/{rest:path}", "/v2/{rest:path}"}  # the page, a second name, what is nowhere
+UNDOCUMENTED = {
+    *page.FILES,
+    "/healthz",
+    "/v1/{rest:path}",
+    "/v2/{rest:path}",
+}  # an alias, catch-all routes
 
 
 @pytest.fixture(scope="module")
 def document(client: TestClient) -> dict[str, Any]:
-    """The document of all four tasks."""
+    """Return the document of all four tasks."""
     found: dict[str, Any] = client.get("/v1/openapi.json").json()
     return found
 
 
 def valid(document: dict[str, Any], schema: Any, value: Any) -> None:
-    """Insist that a value is as a schema of the document says."""
+    """Assert that a value matches a schema of the document."""
     jsonschema.Draft202012Validator({**document, **schema}).validate(value)
 
 
 def resolved(document: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
-    """Follow a reference, if it is one."""
+    """Return the target of a reference, or the schema itself."""
     found: dict[str, Any] = answer
     if "$ref" in answer:
         found = document["components"]["responses"][answer["$ref"].rpartition("/")[2]]
@@ -42,14 +47,14 @@ def resolved(document: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]
 
 
 def test_every_route_is_described(document: dict[str, Any], app: Starlette) -> None:
-    """For each model, and nothing that is no route."""
-    routes = {route.path for route in app.routes if isinstance(route, Route)} - UNTOLD
+    """The document has exactly the routes of the app, for each model."""
+    routes = {route.path for route in app.routes if isinstance(route, Route)} - UNDOCUMENTED
     expected = {route.replace("{name}", name) for route in routes for name in random_models.TASKS}
     assert set(document["paths"]) == expected
 
 
 def proven(document: dict[str, Any], client: TestClient, path: str, example: Any) -> dict[str, Any]:
-    """Put the id and the token of an answer into the example of feedback: no document can know them."""
+    """Put the id and token of a response into the example of feedback."""
     path = path.replace(":feedback", ":predict")
     content = document["paths"][path]["post"]["requestBody"]["content"]
     headers = client.post(path, json=content["application/json"]["example"]).headers
@@ -60,7 +65,7 @@ def proven(document: dict[str, Any], client: TestClient, path: str, example: Any
 def test_what_is_described_answers_so(
     document: dict[str, Any], app: Starlette, client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each GET and each example of a POST, with the version and label filled in: 200, in the schema that is told."""
+    """Each GET and each example of a POST returns 200 with a body that matches the schema."""
     monkeypatch.setitem(app.state._state, "recorder", Recorder(tmp_path, 1.0))
     for path, item in document["paths"].items():
         filled = path
@@ -81,7 +86,7 @@ def test_what_is_described_answers_so(
 
 @pytest.mark.parametrize("name", random_models.TASKS)
 def test_bodies_of_both_kinds_fit_their_schema(document: dict[str, Any], client: TestClient, name: str) -> None:
-    """By rows and by columns; a body that has both, another key, or none fits neither and is refused."""
+    """Bodies by rows or by columns match; those with both, neither or another key do not, and are refused."""
     told = document["paths"][f"/v1/models/{name}:predict"]["post"]
     schema = told["requestBody"]["content"]["application/json"]["schema"]
     rows = told["requestBody"]["content"]["application/json"]["example"]["instances"]
@@ -101,21 +106,21 @@ def test_bodies_of_both_kinds_fit_their_schema(document: dict[str, Any], client:
 
 
 def test_columns_of_tables_alone_come_as_tables(document: dict[str, Any]) -> None:
-    """CSV and Parquet are told of where they are read."""
+    """CSV and Parquet are described only for models that accept them."""
     for name, expected in {"iris": 3, "diabetes": 3, "digits": 1, "sine": 1}.items():
         content = document["paths"][f"/v1/models/{name}:predict"]["post"]["requestBody"]["content"]
         assert len(content) == expected
 
 
 def test_keys_are_told_of_where_they_are_asked_for(app: Starlette, document: dict[str, Any], tmp_path: Path) -> None:
-    """An open service says nothing of keys; a locked one names both headers, and the paths that are open still."""
+    """Security schemes are described if keys are required, with the paths that need none."""
     assert "security" not in document
     assert "securitySchemes" not in document["components"]
     own = api_keys.add(tmp_path / "keys", "robot")
-    locked = application(Limits(keys=api_keys.read(tmp_path / "keys")))
+    locked = create_app(Limits(keys=api_keys.read(tmp_path / "keys")))
     install(locked, app.state.models.values())
     with TestClient(locked, headers={"X-API-Key": own}) as client:
         told = client.get("/v1/openapi.json").json()
     assert told["security"] == [{"bearer": []}, {"key": []}]
     assert set(told["components"]["securitySchemes"]) == {"bearer", "key"}
-    assert all(told["paths"][path]["get"]["security"] == [] for path in OPEN)
+    assert all(told["paths"][path]["get"]["security"] == [] for path in PUBLIC_PATHS)

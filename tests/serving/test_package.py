@@ -220,9 +220,9 @@ def test_refuses_a_model_that_gives_something_else_than_was_recorded(fresh: Work
     path = fresh.out("iris", "evaluate") / "predictions.npz"
     with np.load(path) as arrays:
         np.savez_compressed(path, **{**arrays, "outputs": arrays["outputs"] + 0.01})
-    with pytest.raises(PackageError, match="does not give what its evaluation recorded") as caught:
+    with pytest.raises(PackageError, match="differ from those that its evaluation recorded") as caught:
         package.package(fresh, iris)
-    assert caught.value.hint == "measure it again: tiltyard evaluate iris"
+    assert caught.value.hint == "evaluate it again: tiltyard evaluate iris"
 
 
 def test_a_failed_trial_leaves_no_proof(fresh: Workspace, iris: Task, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from tiltyard.data import dvc
 from tiltyard.errors import PackageError
 from tiltyard.registry import manifest
 from tiltyard.registry.registry import Registry
-from tiltyard.serving.http.app import application
+from tiltyard.serving.http.app import create_app
 from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import bento, package, smoke_test
@@ -107,7 +107,7 @@ def test_the_pointer_knows_the_files(
 ) -> None:
     """Whoever also changes what the package says of itself is refused by the service, which reads the pointer."""
     space, folder = packaged
-    app: Starlette = application()
+    app: Starlette = create_app()
     ChampionWatcher(app, space.root / "serving").start()
     assert app.state.models["iris"].version == folder.name
     change(folder)
@@ -117,7 +117,7 @@ def test_the_pointer_knows_the_files(
     else:
         files.write_json(folder / "proven.json", {**proof, manifest.KEY: manifest.hashes(folder)})
     with pytest.raises(PackageError, match="is not the one that was promoted"):
-        ChampionWatcher(application(), space.root / "serving").start()
+        ChampionWatcher(create_app(), space.root / "serving").start()
 
 
 def test_packages_and_pointers_from_before_are_opened(packaged: tuple[Workspace, Path]) -> None:
@@ -129,7 +129,7 @@ def test_packages_and_pointers_from_before_are_opened(packaged: tuple[Workspace,
     files.write_json(path, {key: value for key, value in files.read_json(path).items() if key != "files"})
     _longer("card.md")(folder)
     assert LoadedModel.load(folder).version == folder.name
-    app = application()
+    app = create_app()
     ChampionWatcher(app, space.root / "serving").start()
     assert app.state.models["iris"].version == folder.name
 
@@ -175,5 +175,5 @@ def test_service_and_command_line_refuse_the_same_pointer(packaged: tuple[Worksp
     with pytest.raises(Exception, match=f"contradicts itself: its version is {'0' * 12}") as by_hand:
         Registry(space).champion("iris")
     with pytest.raises(PackageError) as by_service:
-        ChampionWatcher(application(), space.root / "serving").start()
+        ChampionWatcher(create_app(), space.root / "serving").start()
     assert str(by_hand.value) in str(by_service.value)

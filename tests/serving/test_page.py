@@ -1,4 +1,4 @@
-"""The service's page as files: what is sent, how it is kept, that nothing else is reached, what packages hold."""
+"""Web page: static files, caching, paths, and files in packages."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from starlette_client import TestClient
 from workspaces import ROOT, new_workspace
 
 from tiltyard.serving.http import api_keys, page
-from tiltyard.serving.http.app import application
+from tiltyard.serving.http.app import create_app
 from tiltyard.serving.http.limits import Limits
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import bento, imports, smoke_test
 
 FOLDER = Path(page.__file__).parent / "static"
-SOURCES = sorted(path for path in FOLDER.iterdir() if path.suffix in page.TYPES)
+SOURCES = sorted(path for path in FOLDER.iterdir() if path.suffix in page.CONTENT_TYPES)
 
 
 @pytest.mark.parametrize("path", page.FILES)
 def test_files_come_with_type_and_policy(client: TestClient, path: str) -> None:
-    """As they lie in the folder, allowed to load nothing from elsewhere and to run nothing written into the page."""
+    """Files are sent unchanged, with a policy against external resources and inline scripts."""
     answer = client.get(path)
     name = "index.html" if path == "/" else path.removeprefix("/page/")
     assert answer.content == (FOLDER / name).read_bytes()
-    assert answer.headers["content-type"].partition(";")[0] == page.TYPES[Path(name).suffix]
+    assert answer.headers["content-type"].partition(";")[0] == page.CONTENT_TYPES[Path(name).suffix]
     policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
     assert policy["default-src"] == policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
     assert policy["frame-ancestors"] == policy["base-uri"] == policy["form-action"] == "'none'"
@@ -37,7 +37,7 @@ def test_files_come_with_type_and_policy(client: TestClient, path: str) -> None:
 
 
 def test_a_browser_keeps_files_and_asks_whether_they_hold(client: TestClient) -> None:
-    """One word on how to keep them; the tag that was given is answered with 304 and no content, another one in full."""
+    """A known ETag returns 304 without content; another one returns the file."""
     first = client.get("/page/page.js")
     tag = first.headers["etag"]
     assert first.headers.get_list("cache-control") == ["no-cache"]
@@ -48,7 +48,7 @@ def test_a_browser_keeps_files_and_asks_whether_they_hold(client: TestClient) ->
 
 
 def test_head_has_the_headers_and_other_methods_are_refused(client: TestClient) -> None:
-    """HEAD says what GET would send; anything else is a 405 that says which are right."""
+    """HEAD has the headers of GET; other methods are a 405 with the allowed ones."""
     head, whole = client.head("/"), client.get("/")
     assert (head.status_code, head.headers["content-length"]) == (200, str(len(whole.content)))
     assert head.headers["etag"] == whole.headers["etag"]
@@ -62,17 +62,17 @@ def test_head_has_the_headers_and_other_methods_are_refused(client: TestClient) 
     ["/page/", "/page/__init__.py", "/page/../api.py", "/page/..%2fapi.py", "/page/%2e%2e/api.py", "/page/index.html"],
 )
 def test_nothing_else_is_reached(client: TestClient, path: str) -> None:
-    """Only files that were read at the start have a path: no other name is ever opened."""
+    """No other path reaches a file."""
     refusal = client.get(httpx.URL("http://testserver").copy_with(raw_path=path.encode()))
     assert refusal.status_code == 404
     assert refusal.json()["error"]["code"] == "unknown_path"
 
 
 def test_the_page_needs_no_key_but_what_it_asks_does(tmp_path: Path) -> None:
-    """A browser cannot send a key before it has the field for it; the files tell nothing about the models."""
+    """The page is sent without a key, but its requests to the service need one."""
     path = tmp_path / "keys"
     api_keys.add(path, "robot")
-    with TestClient(application(Limits(keys=api_keys.read(path)))) as locked:
+    with TestClient(create_app(Limits(keys=api_keys.read(path)))) as locked:
         assert {locked.get(file).status_code for file in page.FILES} == {200}
         asked = ("/v1/models", "/v1/openapi.json", "/page/", "/page/none.js", "/page/page.js/")
         assert {locked.get(path).status_code for path in asked} == {401}
@@ -80,7 +80,7 @@ def test_the_page_needs_no_key_but_what_it_asks_does(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
 def test_files_run_and_load_nothing_foreign(path: Path) -> None:
-    """No address of another host, nothing of BentoML's, no script or style in markup, no markup made of text."""
+    """Files load nothing external, and create no markup, script or style from text."""
     text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
     for foreign in ("://", "static_content", "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
         assert foreign not in text
@@ -95,12 +95,12 @@ def test_files_run_and_load_nothing_foreign(path: Path) -> None:
 
 
 def test_the_card_is_given_as_it_was_packaged(client: TestClient, app: Starlette, packages: dict[str, Path]) -> None:
-    """As markdown; a package without one is told by name."""
+    """The model card is sent as Markdown; a package without one is a 404."""
     for which in ("", "/labels/champion"):
         answer = client.get(f"/v1/models/iris{which}/card")
         assert answer.text == (packages["iris"] / "card.md").read_text(encoding="utf-8")
         assert answer.headers["content-type"] == "text/markdown; charset=utf-8"
-    bare = application()
+    bare = create_app()
     iris: LoadedModel = app.state.models["iris"]
     bare.state.models = {"iris": LoadedModel(iris.schema, iris.predictor)}
     refusal = TestClient(bare).get("/v1/models/iris/card")
@@ -109,7 +109,7 @@ def test_the_card_is_given_as_it_was_packaged(client: TestClient, app: Starlette
 
 @pytest.mark.parametrize("name", ["iris", "diabetes", "digits", "sine"])
 def test_a_schema_says_what_its_figures_mean(client: TestClient, name: str) -> None:
-    """Each with the baseline's beside it, in words; the one that decides is marked, and the day is there."""
+    """The schema has each metric with its baseline and meaning, and marks the gate's metric."""
     schema = client.get(f"/v1/models/{name}/schema").json()
     card = schema["card"]
     assert {one["name"]: one["value"] for one in card["figures"]} == schema["metrics"]
@@ -121,7 +121,7 @@ def test_a_schema_says_what_its_figures_mean(client: TestClient, name: str) -> N
 
 
 def test_wheels_and_bentos_hold_the_page() -> None:
-    """Every file of it, though it is no Python."""
+    """Wheels and Bentos contain every file of the page."""
     wheel = {file.distribution_path for file in WheelBuilder(str(ROOT)).recurse_included_files()}
     assert {f"tiltyard/serving/http/static/{path.name}" for path in SOURCES} <= wheel
     assert {*SOURCES} <= {*imports.closure(ROOT / "serving" / "service.py")}
@@ -129,7 +129,7 @@ def test_wheels_and_bentos_hold_the_page() -> None:
 
 @pytest.mark.smoke
 def test_the_page_of_a_bento_works(packages: dict[str, Path], tmp_path: Path) -> None:
-    """Built and started as for production: the page comes whole out of what was packaged, and asks it."""
+    """The page of a built and started Bento is complete and returns predictions."""
     space = new_workspace(tmp_path / "space")
     version = packages["iris"].name
     target = space.package("iris", version)

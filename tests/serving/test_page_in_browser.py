@@ -1,4 +1,4 @@
-"""The service's page in a real browser: forms are filled, sent and refused as a person would see it."""
+"""Web page in a real browser: forms are filled in and sent, and predictions and errors are shown."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ from workspaces import new_workspace
 
 from tiltyard.preparation import prepare
 from tiltyard.serving.http import api_keys
-from tiltyard.serving.http.app import application, install
+from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.http.limits import Limits
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.workspace import Workspace
 
 pytestmark = pytest.mark.smoke
 DRAWN = "document.querySelector('article') && !document.getElementById('state').textContent"
-STEPS = 200  # keys that lead anywhere on the page
+STEPS = 200  # key presses that reach any element of the page
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """One browser for all, without a memory of anything."""
+    """Start one browser for all tests, with an empty profile."""
     with browsing(tmp_path_factory.mktemp("browser")) as browser:
         yield browser
 
 
 @pytest.fixture(scope="module")
 def url(app: Starlette) -> Iterator[str]:
-    """Where the four small models answer."""
+    """Serve the four small models."""
     with listening(app) as place:
         yield f"http://{place}/"
 
 
 @pytest.fixture(autouse=True)
 def _nothing_to_complain_of(browser: Browser) -> Iterator[None]:
-    """No script fails, and nothing is loaded that the policy forbids; a refusal is the service's, and no defect."""
+    """Assert that no script fails and the policy blocks nothing; errors of the service are allowed."""
     browser.complaints.clear()
     browser.screen(1200, 900)
     yield
@@ -64,13 +64,13 @@ def control(task: str, label: str) -> str:
 
 
 def fill(browser: Browser, task: str, label: str, text: str) -> None:
-    """Put the focus on a field, and type."""
+    """Focus a field and type."""
     browser.script(f"{control(task, label)}.focus()")
     browser.type(text)
 
 
 def answer(browser: Browser, task: str) -> str:
-    """Send a form by the Enter key on its button, and give what is said then."""
+    """Send a form by the Enter key on its button, and return the text shown."""
     box = f"document.querySelector('#{task} .answer')"
     browser.script(f"{box}.replaceChildren(); document.querySelector('#{task} button.first').focus()")
     browser.press("Enter")
@@ -80,7 +80,7 @@ def answer(browser: Browser, task: str) -> str:
 
 
 def command(browser: Browser, task: str) -> tuple[str, Any]:
-    """Read the curl command as a shell does: where it goes, and what it sends."""
+    """Parse the curl command like a shell; return its URL and body."""
     text = browser.script(f"document.querySelector('#{task} .command code').textContent")
     program, *parts = shlex.split(text.replace("\\\n", " "))
     assert program == "curl"
@@ -88,7 +88,7 @@ def command(browser: Browser, task: str) -> tuple[str, Any]:
 
 
 def walk(browser: Browser, wanted: str) -> list[bool]:
-    """Press Tab until an expression is true; say of each step whether one saw where the focus was."""
+    """Press Tab until an expression is true; return for each step whether the focus was visible."""
     seen = []
     for _ in range(STEPS):
         browser.press("Tab")
@@ -99,7 +99,7 @@ def walk(browser: Browser, wanted: str) -> list[bool]:
 
 
 def test_a_table_is_asked_by_keys_alone(browser: Browser, url: str, app: Starlette) -> None:
-    """From the address to the answer by Tab, keys and Enter: refused, mended, answered, and by curl alike."""
+    """With the keyboard only, an invalid value is corrected and predicted, as with the curl command."""
     browser.open(url, DRAWN)
     seen = walk(browser, f"document.activeElement === {control('iris', 'sepal length')}")
     assert all(seen)
@@ -127,24 +127,24 @@ def test_a_table_is_asked_by_keys_alone(browser: Browser, url: str, app: Starlet
 
 
 def test_a_number_is_told_with_what_it_may_miss_by(browser: Browser, url: str, app: Starlette) -> None:
-    """The answer of a regression, as the model gives it; the bounds stand beside the fields."""
+    """A regression shows the number with the error on test rows, and bounds next to fields."""
     browser.open(url, DRAWN)
     fill(browser, "diabetes", "age", "33")
     said = answer(browser, "diabetes")
     model: LoadedModel = app.state.models["diabetes"]
     (right,) = model.predict([{**model.schema["example"], "age": 33}])
     assert float(said.split()[0].replace(",", "")) == pytest.approx(right, rel=1e-5)
-    assert "missed by" in said
+    assert "mean absolute error is" in said
     assert "18 to 100" in browser.script(f"{control('diabetes', 'age')}.closest('.field').innerText")
 
 
 def test_a_table_is_explained_if_one_wishes(browser: Browser, url: str) -> None:
-    """A box for tables alone, reached by Tab; the command asks for the same; each column has a bar and a figure."""
+    """Tables have a box for explanations, which show a bar and a number for each column."""
     browser.open(url, DRAWN)
-    boxes = "[...document.querySelectorAll('label')].filter((one) => one.textContent === 'Explain the answer')"
+    boxes = "[...document.querySelectorAll('label')].filter((one) => one.textContent === 'Explain the prediction')"
     assert browser.script(f"{boxes}.map((one) => one.closest('article').id).sort()") == ["diabetes", "iris"]
     assert "Sample rows" not in answer(browser, "iris")
-    browser.script(f"{control('iris', 'Explain the answer')}.focus()")
+    browser.script(f"{control('iris', 'Explain the prediction')}.focus()")
     browser.press(" ")
     where, body = command(browser, "iris")
     assert body["explain"] is True
@@ -163,7 +163,7 @@ def test_a_table_is_explained_if_one_wishes(browser: Browser, url: str) -> None:
 def test_a_digit_is_drawn_brought_or_taken_from_the_example(
     browser: Browser, url: str, app: Starlette, tmp_path: Path
 ) -> None:
-    """By mouse, as a file, or by the button; what is sent is what is seen."""
+    """An image is drawn, loaded from a file or taken from the example; what is shown is sent."""
     browser.open(url, DRAWN)
     example = app.state.models["digits"].schema["example"]
     assert command(browser, "digits")[1] == {"instances": [example]}
@@ -176,7 +176,7 @@ def test_a_digit_is_drawn_brought_or_taken_from_the_example(
     assert [drawn[row][3] for row in range(1, 7)] == [drawn[row][4] for row in range(1, 7)]
     assert min(drawn[row][3] for row in range(1, 7)) > 100
     assert max(max(row[0], row[7]) for row in drawn) == 0
-    assert "Answered by version" in answer(browser, "digits")
+    assert "Predicted by version" in answer(browser, "digits")
     Image.new("L", (40, 20), 200).save(tmp_path / "grey.png")
     file = browser.call("Runtime.evaluate", expression=control("digits", "Or a file"))["result"]["objectId"]
     browser.call("DOM.setFileInputFiles", files=[str(tmp_path / "grey.png")], objectId=file)
@@ -194,12 +194,12 @@ def test_a_digit_is_drawn_brought_or_taken_from_the_example(
 
 
 def test_a_series_is_pasted_and_its_forecast_drawn(browser: Browser, url: str, app: Starlette) -> None:
-    """Any spelling of a list; too few are refused where they stand, of too many the last are sent, as is said."""
+    """A pasted list is parsed; too few numbers are refused, and of too many the last are sent."""
     browser.open(url, DRAWN)
     history = "History, the oldest number first"
     fill(browser, "sine", history, "1\n2 3;4, 5")
     assert "5 of 32 numbers" in browser.script("document.querySelector('#sine .field').innerText")
-    assert answer(browser, "sine") == "Refused: see the field that is marked."
+    assert answer(browser, "sine") == "Invalid input: see the marked field."
     assert "expected 32 numbers; received 5" in browser.script("document.querySelector('#sine .field').innerText")
     values = [round(step / 10, 1) for step in range(40)]
     fill(browser, "sine", history, "\n".join(map(str, values)))
@@ -219,7 +219,7 @@ def test_a_series_is_pasted_and_its_forecast_drawn(browser: Browser, url: str, a
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1200])
 def test_it_fits_phones_and_either_light(browser: Browser, url: str, tmp_path: Path, width: int, scheme: str) -> None:
-    """Nothing is wider than the screen, with all answers shown and all cards open; texts stand off what is behind."""
+    """The page fits phones and both colour schemes, with contrast, labels and no external hosts."""
     browser.screen(width, 740, scheme)
     browser.open(url, DRAWN)
     for task in random_models.TASKS:
@@ -245,10 +245,10 @@ def test_it_fits_phones_and_either_light(browser: Browser, url: str, tmp_path: P
 
 
 def test_a_key_is_asked_for_and_kept_nowhere(browser: Browser, app: Starlette, tmp_path: Path) -> None:
-    """Wrong, then right; the command says where a key goes, and shows none; loaded anew, the page has forgotten it."""
+    """The page asks for the key, never shows or stores it, and needs it again after reloading."""
     path = tmp_path / "keys"
     own = api_keys.add(path, "robot")
-    locked = application(Limits(keys=api_keys.read(path)))
+    locked = create_app(Limits(keys=api_keys.read(path)))
     install(locked, [app.state.models["iris"]])
     with listening(locked) as place:
         browser.open(f"http://{place}/", "!document.getElementById('key').hidden")
@@ -259,7 +259,7 @@ def test_a_key_is_asked_for_and_kept_nowhere(browser: Browser, app: Starlette, t
         browser.type(own)
         browser.press("Enter")
         browser.until(DRAWN)
-        assert "Answered by version" in answer(browser, "iris")
+        assert "Predicted by version" in answer(browser, "iris")
         shown = browser.script("document.documentElement.outerHTML + [...document.forms.key].map((one) => one.value)")
         assert '-H "Authorization: Bearer KEY"' in shown
         assert own not in shown
@@ -268,7 +268,7 @@ def test_a_key_is_asked_for_and_kept_nowhere(browser: Browser, app: Starlette, t
 
 
 def test_every_kind_of_value_has_its_field(browser: Browser, workspace: Workspace) -> None:
-    """Numbers, choices, names, yes and no, dates, texts, and what may be missing, each as the model reads it."""
+    """Every type of column has a field whose value the model accepts."""
     example = {"age": 40, "income": None, "height": 170.5, "weight": 70, "vip": True, "country": "fr", "shop": "shop3"}
     moods, people = generated_tasks.texts(workspace), generated_tasks.table(workspace)
     task = customer_table.write(
@@ -279,7 +279,7 @@ def test_every_kind_of_value_has_its_field(browser: Browser, workspace: Workspac
         LoadedModel.load(random_models.packaged(workspace, random_models.evaluated(workspace, one.name)))
         for one in (moods, people, task)
     ]
-    app = application()
+    app = create_app()
     install(app, served)
     with listening(app) as place, TestClient(app) as client:
         browser.open(f"http://{place}/", DRAWN)
@@ -297,11 +297,11 @@ def test_every_kind_of_value_has_its_field(browser: Browser, workspace: Workspac
         assert answer(browser, "shop").split()[0] == served[2].predict([wanted])[0]["label"]
         assert browser.script(f"{control('shop', 'since')}.type") == "date"
         fill(browser, "people", "since", "yesterday")
-        assert answer(browser, "people") == "Refused: see the field that is marked."
+        assert answer(browser, "people") == "Invalid input: see the marked field."
         assert browser.script("document.activeElement.labels[0].textContent") == "since"
         fill(browser, "people", "since", "")
         assert command(browser, "people")[1]["instances"][0]["since"] is None
-        assert "Answered by version" in answer(browser, "people")
+        assert "Predicted by version" in answer(browser, "people")
         fill(browser, "moods", "Text", "you <b>fool</b>\n& 'friends'")
         sent = command(browser, "moods")[1]
         assert sent == {"instances": ["you <b>fool</b>\n& 'friends'"]}
@@ -310,16 +310,16 @@ def test_every_kind_of_value_has_its_field(browser: Browser, workspace: Workspac
 
 
 def test_a_prompt_is_gone_on_with(browser: Browser, tmp_path: Path) -> None:
-    """By each wish that the schema names; the answer stands behind the prompt, and both are text."""
+    """A prompt is sent with its settings; prompt and prediction are shown as text."""
     served = text_writer.scribe(new_workspace(tmp_path))
-    app = application()
+    app = create_app()
     install(app, [served])
     with listening(app) as place:
         browser.open(f"http://{place}/", DRAWN)
         fill(browser, "song", "prompt", "<i>green")
         fill(browser, "song", "length", "7")
         fill(browser, "song", "temperature", "-1")
-        assert answer(browser, "song") == "Refused: see the field that is marked."
+        assert answer(browser, "song") == "Invalid input: see the marked field."
         fill(browser, "song", "temperature", "0")
         wish = {"prompt": "<i>green", "length": 7, "temperature": 0, "seed": 0}
         assert command(browser, "song")[1] == {"instances": [wish]}
@@ -329,8 +329,8 @@ def test_a_prompt_is_gone_on_with(browser: Browser, tmp_path: Path) -> None:
 
 
 def test_a_service_that_is_gone_is_told(browser: Browser, app: Starlette) -> None:
-    """In a sentence below the form, not in a silence."""
+    """If the service is gone, the form shows a message."""
     with listening(app) as place:
         browser.open(f"http://{place}/", DRAWN)
-    assert answer(browser, "iris") == "The service does not answer. Is it still running?"
+    assert answer(browser, "iris") == "The service does not respond. Is it still running?"
     browser.complaints = [text for text in browser.complaints if "ERR_CONNECTION_REFUSED" not in text]

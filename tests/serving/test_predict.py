@@ -1,4 +1,4 @@
-"""The champion answers JSON and CSV without a server, as the service would."""
+"""The command predict: predictions for JSON and CSV without a server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_wid
 
 
 def served(space: Workspace, name: str) -> LoadedModel:
-    """Load a champion as the service does."""
+    """Load a champion like the service."""
     champion = Registry(space).champion(name)
     assert champion is not None
     return LoadedModel.load(space.package(name, champion.version))
@@ -29,14 +29,14 @@ def served(space: Workspace, name: str) -> LoadedModel:
 @pytest.mark.parametrize("wrap", [lambda i: i, lambda i: [i], lambda i: {"instances": [i]}])
 @pytest.mark.parametrize("name", ["iris", "sine"])
 def test_one_instance_may_come_bare(reigning: Workspace, name: str, wrap: Any) -> None:
-    """One instance, a list of instances and a REST request are answered alike."""
+    """An instance, a list of instances and a REST body get the same predictions."""
     task = loader.load(reigning, name)
     answer = predict(reigning, task, json.dumps(wrap(task.serve.example)))
     assert answer == served(reigning, name).predict([task.serve.example])
 
 
 def test_refuses_what_the_service_refuses(reigning: Workspace) -> None:
-    """Malformed JSON and bad instances are RequestErrors, as over REST."""
+    """Malformed JSON and invalid instances raise RequestError, as over REST."""
     task = loader.load(reigning, "iris")
     for text, code in (("{", "malformed_json"), ("[]", "no_instances"), ('{"a": 1}', "missing_field")):
         with pytest.raises(RequestError) as caught:
@@ -45,14 +45,14 @@ def test_refuses_what_the_service_refuses(reigning: Workspace) -> None:
 
 
 def test_without_champion_it_says_how_to_make_one(reigning: Workspace) -> None:
-    """No champion yet: the hint is the command to type."""
+    """Without a champion, the hint is the command that makes one."""
     with pytest.raises(RegistryError, match="no champion yet of digits") as caught:
         predict(reigning, loader.load(reigning, "digits"), "[]")
     assert caught.value.hint == "make one: tiltyard run digits"
 
 
 def test_csv_rows_are_instances(reigning: Workspace) -> None:
-    """The raw data itself can be predicted: the target column is left out, categories keep their names."""
+    """Raw data can be predicted: the target column is ignored, and categories keep their names."""
     task = loader.load(reigning, "diabetes")
     answers = predict_csv(reigning, task, reigning.raw("diabetes") / "table.csv")
     assert len(answers) == 442
@@ -60,7 +60,7 @@ def test_csv_rows_are_instances(reigning: Workspace) -> None:
 
 
 def first_row(space: Workspace) -> dict[str, Any]:
-    """Read the first row of the raw data by hand."""
+    """Read the first row of the raw data with the csv module."""
     head, row = (space.raw("diabetes") / "table.csv").read_text().splitlines()[:2]
     values = dict(zip(head.split(","), row.split(","), strict=True))
     values.pop("progression")
@@ -68,7 +68,7 @@ def first_row(space: Workspace) -> dict[str, Any]:
 
 
 def test_a_csv_file_may_be_longer_than_a_request(reigning: Workspace, tmp_path: Path) -> None:
-    """Files are cut into requests; a refusal counts rows from the first of the file."""
+    """Long files are predicted in parts, and errors name the row of the file."""
     task = loader.load(reigning, "iris")
     path = tmp_path / "many.csv"
     lines = [",".join(IRIS), *[",".join(map(str, IRIS.values()))] * 2500]
@@ -81,7 +81,7 @@ def test_a_csv_file_may_be_longer_than_a_request(reigning: Workspace, tmp_path: 
 
 
 def test_bad_rows_are_null_and_told_in_a_second_file(reigning: Workspace, tmp_path: Path) -> None:
-    """With their number in the file and the reason; all others are answered."""
+    """Invalid rows are null, and are written to a second file with number and reason."""
     task, path, rejected = loader.load(reigning, "iris"), tmp_path / "some.csv", tmp_path / "some.rejected.csv"
     lines = [",".join(IRIS), *[",".join(map(str, IRIS.values()))] * 1500]
     lines[2], lines[1401] = "5.1,3.5,?,0.2", "5.1,,1.4,0.2"
@@ -96,7 +96,7 @@ def test_bad_rows_are_null_and_told_in_a_second_file(reigning: Workspace, tmp_pa
 
 
 def test_csv_of_a_series_gives_the_next_value(reigning: Workspace) -> None:
-    """Of a series the last window is taken."""
+    """For a series, the last window is predicted."""
     task = loader.load(reigning, "sine")
     (answer,) = predict_csv(reigning, task, reigning.raw("sine") / "series.csv")
     lines = (reigning.raw("sine") / "series.csv").read_text().splitlines()
@@ -110,7 +110,7 @@ def test_csv_of_a_series_gives_the_next_value(reigning: Workspace) -> None:
     [("a,b\n1,2\n", "expected the columns sepal_length"), ("", "the file is empty"), (b"\xff\xfe", "cannot read")],
 )
 def test_refuses_other_csv_files(reigning: Workspace, tmp_path: Path, content: str | bytes, text: str) -> None:
-    """Missing columns and files that are no text are told."""
+    """Missing columns and files that are not text are reported."""
     path = tmp_path / "bad.csv"
     files.write_bytes(path, content if isinstance(content, bytes) else content.encode())
     with pytest.raises(RequestError, match=text):
@@ -120,7 +120,7 @@ def test_refuses_other_csv_files(reigning: Workspace, tmp_path: Path, content: s
 
 
 def test_a_csv_file_without_rows_is_refused(reigning: Workspace, tmp_path: Path) -> None:
-    """Nothing to answer is a mistake, not an empty answer."""
+    """A file without rows is an error."""
     (tmp_path / "empty.csv").write_text(",".join(IRIS) + "\n")
     with pytest.raises(RequestError, match="received a header alone"):
         predict_csv(reigning, loader.load(reigning, "iris"), tmp_path / "empty.csv")

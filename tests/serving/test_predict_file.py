@@ -1,4 +1,4 @@
-"""Predictions into a file: beside the columns of each row, in every format, whole or not there."""
+"""Batch prediction: predictions are written next to the columns of each row, in every format, atomically."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tiltyard.cli.main import cli
 from tiltyard.config import loader
 from tiltyard.errors import DataError, RequestError, TiltyardError
 from tiltyard.serving import predict_file as bulk
-from tiltyard.serving.predict import champion
+from tiltyard.serving.predict import load_champion
 from tiltyard.serving.predict_file import predict_file
 from tiltyard.workspace import Workspace
 
@@ -28,7 +28,7 @@ READ: dict[str, Any] = {
 
 @pytest.fixture
 def flowers(reigning: Workspace, tmp_path: Path) -> Path:
-    """A thousand flowers, with a name that is no feature, which the first hundred have not."""
+    """Write a thousand flowers with a name that is not a feature, and is missing in the first hundred rows."""
     table = pd.read_csv(reigning.raw("iris") / "table.csv").drop(columns="species")
     table = table.sample(1000, replace=True, random_state=0).reset_index(drop=True)
     table["note"] = [None if row < 100 else f"no. {row}" for row in range(1000)]
@@ -41,11 +41,11 @@ def flowers(reigning: Workspace, tmp_path: Path) -> Path:
 def test_rows_and_predictions_stand_side_by_side(
     reigning: Workspace, flowers: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All columns of the file, then the label and each class' probability, as the service answers, in parts."""
-    monkeypatch.setattr(bulk, "ROWS", 64)
+    """The file has all columns, the label and the probabilities, as the service predicts them."""
+    monkeypatch.setattr(bulk, "ROWS_PER_PART", 64)
     task, target = loader.load(reigning, "iris"), flowers.with_name(f"out{suffix}")
     done = predict_file(reigning, task, flowers, target)
-    served = champion(reigning, task)
+    served = load_champion(reigning, task)
     assert done == {"task": "iris", "version": served.version, "rows": 1000, "out": str(target)}
     table, before = READ[suffix](target), pd.read_csv(flowers)
     assert [*table.columns] == [*before.columns, "prediction", *(f"probability_{name}" for name in task.classes)]
@@ -58,7 +58,7 @@ def test_rows_and_predictions_stand_side_by_side(
 
 
 def test_numbers_are_one_column(reigning: Workspace, tmp_path: Path) -> None:
-    """Of a regression the prediction is the number; the target may stand in the file and goes along."""
+    """For regression the prediction is one number; the file may contain the target."""
     target = tmp_path / "out.parquet"
     predict_file(reigning, loader.load(reigning, "diabetes"), reigning.raw("diabetes") / "table.csv", target)
     table = pd.read_parquet(target)
@@ -70,8 +70,8 @@ def test_numbers_are_one_column(reigning: Workspace, tmp_path: Path) -> None:
 def test_bad_rows_go_into_a_second_file(
     reigning: Workspace, flowers: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With their number and the reason; the others are answered, and the file goes when no row is bad any more."""
-    monkeypatch.setattr(bulk, "ROWS", 64)
+    """Invalid rows are written to a second file, which is removed when there are none any more."""
+    monkeypatch.setattr(bulk, "ROWS_PER_PART", 64)
     good, lines = flowers.read_text(), flowers.read_text().splitlines()
     lines[901] = "-1," + lines[901].partition(",")[2]
     lines[3] = "?," + lines[3].partition(",")[2]
@@ -93,16 +93,16 @@ def test_bad_rows_go_into_a_second_file(
 
 
 def test_if_all_rows_are_bad_there_is_no_answer(reigning: Workspace, flowers: Path) -> None:
-    """The reasons are written all the same."""
+    """If all rows are invalid, only the reasons are written."""
     lines = flowers.read_text().splitlines()
     flowers.write_text("\n".join([lines[0], *("?" + line for line in lines[1:])]) + "\n")
-    with pytest.raises(RequestError, match=r"none of 1,000 can be answered: .*out\.rejected\.csv says why"):
+    with pytest.raises(RequestError, match=r"all 1,000 were rejected: see .*out\.rejected\.csv"):
         predict_file(reigning, loader.load(reigning, "iris"), flowers, flowers.with_name("out.csv"))
     assert {path.name for path in flowers.parent.iterdir()} == {flowers.name, "out.rejected.csv"}
 
 
 def test_what_cannot_be_written_is_refused_first(reigning: Workspace, flowers: Path) -> None:
-    """Another format, a task whose rows are no instances, a file without the columns, a column that would be two."""
+    """Unknown formats, tasks without rows, missing and duplicate columns are refused first."""
     iris, sine = (loader.load(reigning, name) for name in ("iris", "sine"))
     with pytest.raises(RequestError, match=r"expected a file of .csv, .parquet, .jsonl; received out.xlsx"):
         predict_file(reigning, iris, flowers, Path("out.xlsx"))
@@ -121,7 +121,7 @@ def test_what_cannot_be_written_is_refused_first(reigning: Workspace, flowers: P
 
 
 def test_the_command_says_what_it_did(reigning: Workspace, flowers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """How many rows, by which version, where; --out alone is refused."""
+    """The command prints rows, version and file; --out without --csv is refused."""
     monkeypatch.chdir(reigning.root)
     target = flowers.with_name("out.jsonl")
     said = CliRunner().invoke(cli, ["predict", "iris", "--csv", str(flowers), "--out", str(target)]).stdout
@@ -131,7 +131,7 @@ def test_the_command_says_what_it_did(reigning: Workspace, flowers: Path, monkey
 
 
 def test_the_command_tells_of_bad_rows(reigning: Workspace, flowers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the side, so that what is printed stays JSON; with --out and without."""
+    """Rejected rows are reported on stderr, so that stdout stays JSON."""
     monkeypatch.chdir(reigning.root)
     lines = flowers.read_text().splitlines()
     flowers.write_text("\n".join([lines[0], "?" + lines[1], *lines[2:9]]) + "\n")
@@ -150,7 +150,7 @@ def test_the_command_tells_of_bad_rows(reigning: Workspace, flowers: Path, monke
 def test_no_text_becomes_a_formula(
     reigning: Workspace, flowers: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a header or a cell, in either file, with --out and without; other formats hold the text as it is."""
+    """CSV files have no cell that a spreadsheet runs as a formula; other formats have the text unchanged."""
     monkeypatch.chdir(reigning.root)
     table = pd.read_csv(flowers)[:6].assign(note=["=1+1", "-5", "@SUM(A1)", "+x", "plain", "=2"])
     table = table.assign(**{"=HYPERLINK(1)": -1.5}).astype({"petal_width": object})

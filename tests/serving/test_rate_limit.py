@@ -1,4 +1,4 @@
-"""Rate limits give back what was taken, and forget who was quiet longest."""
+"""Rate limits: token buckets refill, and inactive senders are dropped."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tiltyard.serving.traffic.rate_limit import RateLimit, RateLimits
 
 
 def test_a_limit_gives_back_as_time_goes_on() -> None:
-    """It says how long to wait, never holds more than its burst, and lets a single large cost in when it is full."""
+    """A bucket refills up to its burst, and a full one accepts a single larger cost."""
     clock = [0.0]
     limit = RateLimit(10, 2, clock=lambda: clock[0])
     assert limit.wait(10) == 0
@@ -23,11 +23,11 @@ def test_a_limit_gives_back_as_time_goes_on() -> None:
 
 
 def test_limits_remember_a_bounded_number_of_senders(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who was quiet longest is forgotten, not who sends."""
-    monkeypatch.setattr("tiltyard.serving.traffic.rate_limit.MOST", 3)
+    """The least recently active sender is dropped."""
+    monkeypatch.setattr("tiltyard.serving.traffic.rate_limit.MAX_SENDERS", 3)
     limits = RateLimits((10, 1), clock=lambda: 0.0)
-    limits.of("a")[0].take(7)
+    limits.for_sender("a")[0].take(7)
     for name in ("b", "c", "a", "d", "e"):
-        limits.of(name)
+        limits.for_sender(name)
     assert sorted(limits.senders) == ["a", "d", "e"]
-    assert limits.of("a")[0].left == 3
+    assert limits.for_sender("a")[0].left == 3

@@ -1,4 +1,4 @@
-"""A challenge is a decision: recorded, signed, looked at by `verify`, and refused where nobody proved its package."""
+"""Rollouts as decisions: recorded, signed, verified, and refused for packages that failed the smoke test."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ Kept = tuple[Workspace, list[str], Starlette, ChampionWatcher]
 
 
 def begin(kept: Kept, way: str, share: float) -> None:
-    """Let the second version challenge the first, as the command does."""
+    """Start a rollout of the second version against the first, like the command."""
     space, versions, *_ = kept
-    traffic.begin(space, loader.load(space, "iris"), (versions[1], way), share)
+    traffic.start_rollout(space, loader.load(space, "iris"), (versions[1], way), share)
 
 
 @pytest.mark.parametrize("damage", ["proven.json", "golden.json", "no rows"])
 def test_a_challenger_that_was_not_proven_is_not_taken(
     kept: Kept, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever may write a challenge by hand may write a package, too, and one that nobody proved answers nobody."""
+    """A challenger without a passed smoke test is not served, even by a file written by hand."""
     space, (first, second, _), app, watching = kept
     folder = space.package("iris", second)
     if damage == "no rows":
@@ -43,19 +43,19 @@ def test_a_challenger_that_was_not_proven_is_not_taken(
     else:
         (folder / damage).unlink()
     rollout.write(space.traffic("iris"), forged(first, second))
-    watching.look()
-    assert app.state.arms == {}
+    watching.poll()
+    assert app.state.splits == {}
     assert "iris: the new challenger is not served" in caplog.text
 
 
 def forged(champion: str, version: str, **more: Any) -> rollout.Rollout:
-    """Write a challenge that answers everybody, as by hand."""
+    """Write a rollout for all clients by hand."""
     content = {"task": "iris", "way": "canary", "share": 1.0, "since": "2026-11-28", "version": version}
     return rollout.Rollout.model_validate({**content, "champion": champion, **more})
 
 
 def rows_of(space: Workspace) -> dict[str, str]:
-    """Return how the challenge of iris and its package are found, with all tasks and with the one."""
+    """Return the results of `verify` for the rollout and its package, for all tasks and for iris."""
     (found,) = {
         tuple((row["what"], row["state"]) for row in rows if row["what"].startswith("challenge"))
         for rows in (verify(space, loader.load(space, "iris")), [*everything(space, ["iris"])])
@@ -64,7 +64,7 @@ def rows_of(space: Workspace) -> dict[str, str]:
 
 
 def test_a_challenge_is_a_decision_that_verify_wants(kept: Kept) -> None:
-    """Its start and its end are lines of the ledger; written by hand, changed or put back it is told."""
+    """The ledger has start and end of a rollout; `verify` reports files written, changed or restored by hand."""
     space, (first, second, third), *_ = kept
     path, task = space.traffic("iris"), loader.load(space, "iris")
     assert rows_of(space) == {}
@@ -86,12 +86,12 @@ def test_a_challenge_is_a_decision_that_verify_wants(kept: Kept) -> None:
         assert rows_of(space)["challenge"] == "changed", changed
     path.write_bytes(b"{")
     assert rows_of(space) == {"challenge": "changed"}
-    traffic.end(space, task)
+    traffic.end_rollout(space, task)
     assert not path.exists()
     begin(kept, "canary", 0.25)
     good = path.read_bytes()
-    traffic.end(space, task)
-    traffic.end(space, task)
+    traffic.end_rollout(space, task)
+    traffic.end_rollout(space, task)
     assert [one.verdict for one in Registry(space).decisions("iris")[-2:]] == ["CHALLENGE", "END"]
     assert rows_of(space) == {}
     path.write_bytes(good)
@@ -105,7 +105,7 @@ def test_a_challenge_is_a_decision_that_verify_wants(kept: Kept) -> None:
 
 
 def test_the_package_of_a_challenger_is_looked_at(kept: Kept) -> None:
-    """Any byte of it, that it was proven, and that it is here."""
+    """`verify` checks the challenger's package: every byte, its smoke test and its presence."""
     space, (first, second, third), *_ = kept
     rollout.write(space.traffic("iris"), forged(first, third))
     assert rows_of(space) == {"challenge": "changed", "challenger": "unknown"}
@@ -123,7 +123,7 @@ def test_the_package_of_a_challenger_is_looked_at(kept: Kept) -> None:
 
 
 def test_what_was_judged_is_still_told_while_a_challenge_runs(kept: Kept) -> None:
-    """A challenge has no grounds of its own, so `why` goes on about the verdict; without one it tells of the start."""
+    """`why` explains the verdict even during a rollout; without a verdict it shows the rollout."""
     space, (_, second, _), *_ = kept
     task = loader.load(space, "iris")
     begin(kept, "shadow", 1.0)
@@ -134,15 +134,18 @@ def test_what_was_judged_is_still_told_while_a_challenge_runs(kept: Kept) -> Non
 
 
 def test_a_challenge_is_signed_where_decisions_are(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a key it is neither begun nor ended."""
+    """Where decisions must be signed, a rollout needs a key to start and to end."""
     space, (_, second, _), *_ = kept
     monkeypatch.setenv("XDG_CONFIG_HOME", str(space.root.parent / "home"))
     edit_task(space, "iris", {"gate.signed": True})
     task = loader.load(space, "iris")
-    for act in (lambda: traffic.begin(space, task, (second, "canary"), 0.5), lambda: traffic.end(space, task)):
+    for act in (
+        lambda: traffic.start_rollout(space, task, (second, "canary"), 0.5),
+        lambda: traffic.end_rollout(space, task),
+    ):
         with pytest.raises(RegistryError, match="are to be signed"):
             act()
     signing.create(space, "anna")
     begin(kept, "canary", 0.5)
-    traffic.end(space, task)
+    traffic.end_rollout(space, task)
     assert [entry.signer for entry in Registry(space).entries("iris")[-2:]] == ["anna", "anna"]

@@ -1,4 +1,4 @@
-"""Schemathesis over the OpenAPI document of a running service: what it says is so, for good bodies and for bad ones."""
+"""Schemathesis: a running service behaves as its OpenAPI document says, for valid and invalid requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tiltyard.serving.packaging import smoke_test
 
 HERE = Path(__file__).parent
 SETTINGS = """\
-# What is too many or too large is refused by 413, which schemathesis does not expect of itself.
+# Too many instances and too large bodies are refused by 413, which schemathesis does not expect.
 [checks.negative_data_rejection]
 expected-statuses = ["400", "401", "404", "405", "413", "415"]
 """
@@ -32,7 +32,7 @@ bearer = "{key}"
 
 
 def looked(folder: Path, url: str, key: str) -> int:
-    """Let schemathesis make all its checks; give the number of requests that it made, or fail with what it found."""
+    """Run all checks of schemathesis; return the number of requests, or fail with its findings."""
     (folder / "schemathesis.toml").write_text(SETTINGS + (KEY.format(key=key) if key else ""))
     document = httpx.get(f"{url}/v1/openapi.json", headers={"X-API-Key": key}).raise_for_status()
     (folder / "openapi.json").write_bytes(document.content)
@@ -61,13 +61,14 @@ def looked(folder: Path, url: str, key: str) -> int:
 @pytest.mark.smoke
 @pytest.mark.parametrize("locked", [pytest.param(False, marks=pytest.mark.nightly), True], ids=["open", "with keys"])
 def test_the_document_is_true(packages: dict[str, Path], tmp_path: Path, locked: bool) -> None:
-    """Statuses, types, headers and schemas of answers; good bodies are taken, bad ones and strange methods refused.
-
-    With keys, whoever brings none is refused everywhere.
-    """
+    """Responses match the document, for valid and invalid bodies and methods, with and without API keys."""
     pytest.importorskip("schemathesis")
     own = api_keys.add(tmp_path / "keys", "robot") if locked else ""
-    given = {"PACKAGES": str(packages["iris"]), "KEYS": str(tmp_path / "keys")} if locked else serve.fixed(packages)
+    given = (
+        {"PACKAGES": str(packages["iris"]), "KEYS": str(tmp_path / "keys")}
+        if locked
+        else serve.fixed_packages(packages)
+    )
     environment = serve.environment({**given, "RECORDS": str(tmp_path / "records"), "RECORD": "1"}, tmp_path)
     with smoke_test.running(serve.ARGUMENTS, environment, tmp_path / "home") as server:
         assert looked(tmp_path, server.url, own) > (300 if locked else 2000)

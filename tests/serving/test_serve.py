@@ -1,4 +1,4 @@
-"""The verb serve finds champions, says what is missing, and becomes the service."""
+"""The command serve: finds champions, reports what is missing, and becomes the service."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tiltyard.workspace import Workspace
 
 
 def test_serves_every_champion_unless_named(reigning: Workspace) -> None:
-    """Without names, the tasks that have a champion; with names, exactly those."""
+    """Without names all champions are served; with names exactly those."""
     assert list(serve.champions(reigning, [])) == ["diabetes", "iris", "sine"]
     assert list(serve.champions(reigning, ["sine"])) == ["sine"]
 
 
 def test_no_champion_is_an_error(reigning: Workspace, tmp_path: Path) -> None:
-    """A named task without champion, and a project without any, each get the command to type."""
+    """Without a champion, the hint is the command that makes one."""
     with pytest.raises(RegistryError, match="no champion yet of digits") as caught:
         serve.champions(reigning, ["iris", "digits"])
     assert caught.value.hint == "make one: tiltyard run digits"
@@ -38,14 +38,14 @@ def test_no_champion_is_an_error(reigning: Workspace, tmp_path: Path) -> None:
 
 
 def test_a_name_that_no_task_has_is_not_to_be_run(reigning: Workspace) -> None:
-    """It is a slip of the keyboard, and the names that there are stand beside it."""
+    """An unknown task name is reported with the known ones."""
     with pytest.raises(TaskError, match=r"no task 'irsi': expected one of .*iris") as caught:
         serve.champions(reigning, ["irsi", "sine"])
     assert "tiltyard run" not in caught.value.hint
 
 
 def test_a_lost_package_is_an_error(reigning: Workspace, tmp_path: Path) -> None:
-    """A pointer without its package says which one is gone."""
+    """A pointer without its package is reported with the version."""
     for part in ("tasks", "serving/champions"):
         shutil.copytree(reigning.root / part, tmp_path / part)
     with pytest.raises(RegistryError, match=r"the package of diabetes .* is not here"):
@@ -53,7 +53,7 @@ def test_a_lost_package_is_an_error(reigning: Workspace, tmp_path: Path) -> None
 
 
 def test_a_taken_port_is_an_error(reigning: Workspace) -> None:
-    """The port in use is named, with the option that chooses another."""
+    """A port in use is reported, with the option for another one."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -65,7 +65,7 @@ def test_a_taken_port_is_an_error(reigning: Workspace) -> None:
 
 @pytest.mark.slow
 def test_becomes_the_service(reigning: Workspace, tmp_path: Path) -> None:
-    """The process itself turns into the service, after saying where it is; its example works."""
+    """The process becomes the service after printing its URL and a command that works."""
     port = smoke_test.free_port()
     script = (
         "import sys; from pathlib import Path; from tiltyard.serving.serve import serve;"

@@ -1,4 +1,4 @@
-"""Listening: what cannot be served is told, requests that are under way are answered, and no worker is left behind."""
+"""HTTP server: start errors, graceful shutdown, and restarts of workers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize(("workers", "said"), [("1", "nothing to"), ("2", "nothing to"), ("two", "TILTYARD_WORKERS:")])
 def test_what_cannot_be_served_is_told(tmp_path: Path, workers: str, said: str) -> None:
-    """A sentence and no traceback; with several workers none is started again and again."""
+    """A failed start prints an error without traceback, and is not repeated by several workers."""
     done = subprocess.run(
         [sys.executable, *ARGUMENTS, "--port", str(smoke_test.free_port())],
         cwd=tmp_path,
@@ -41,7 +41,7 @@ def test_what_cannot_be_served_is_told(tmp_path: Path, workers: str, said: str) 
 
 
 def test_a_request_that_is_under_way_is_answered(packages: dict[str, Path], tmp_path: Path) -> None:
-    """Told to end between the halves of a body, the service takes the second one, answers, and ends."""
+    """A request whose body is half received at shutdown still gets its response."""
     body = json.dumps({"instances": [IRIS]}).encode()
     head = f"POST /v1/models/iris:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     environment = {**bento.clean(), "TILTYARD_PACKAGES": str(packages["iris"])}
@@ -50,7 +50,7 @@ def test_a_request_that_is_under_way_is_answered(packages: dict[str, Path], tmp_
         with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
             connection.sendall(head + body[:5])
             (running,) = psutil.Process(server.process.pid).children()
-            time.sleep(0.5)  # its head is read by then; nothing tells so from outside
+            time.sleep(0.5)  # until the head is read, which cannot be seen from outside
             running.send_signal(signal.SIGTERM)
             time.sleep(0.5)
             connection.sendall(body[5:])
@@ -61,7 +61,7 @@ def test_a_request_that_is_under_way_is_answered(packages: dict[str, Path], tmp_
 
 @pytest.mark.parametrize("lost", ["worker", "parent"])
 def test_who_is_killed_leaves_no_gap_and_nobody(packages: dict[str, Path], tmp_path: Path, lost: str) -> None:
-    """A worker that is killed is replaced; where the parent is killed, the workers go, too."""
+    """A killed worker is restarted; if the parent is killed, its workers end."""
     environment = {**bento.clean(), "TILTYARD_PACKAGES": str(packages["iris"]), "TILTYARD_WORKERS": "2"}
     with smoke_test.running(ARGUMENTS, environment, tmp_path / "home") as server:
         (parent,) = psutil.Process(server.process.pid).children()
@@ -79,7 +79,7 @@ def test_who_is_killed_leaves_no_gap_and_nobody(packages: dict[str, Path], tmp_p
 
 
 def test_the_figures_of_a_killed_service_go_at_the_next_start(packages: dict[str, Path], tmp_path: Path) -> None:
-    """Those of a service that lives stay, and so does a folder of somebody else with a similar name."""
+    """The next start removes the metrics folder of a killed service, but not of a running one."""
     temporary, source = tmp_path / "tmp", str(Path(files.__file__).parents[1])
     (temporary / "tiltyard-metrics-of-mine").mkdir(parents=True)
     environment = {**bento.clean(), "TILTYARD_PACKAGES": str(packages["iris"]), "TILTYARD_WORKERS": "2"}
@@ -106,6 +106,6 @@ def _metrics(folder: Path) -> set[str]:
 
 
 def _workers(parent: psutil.Process) -> list[psutil.Process]:
-    """Return those that were started to answer; Python keeps one more to look after what they share."""
+    """Return the worker processes, without the resource tracker of Python."""
     children = [child for child in parent.children() if child.status() != psutil.STATUS_ZOMBIE]
     return [child for child in children if "spawn_main" in " ".join(child.cmdline())]

@@ -1,4 +1,4 @@
-"""The service, run by itself and by BentoML: ready, measured, documented, and without anything that trains."""
+"""The service by itself and under BentoML: health, metrics, page, and imports."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BENTO = ["-m", "bentoml", "serve", "service:Tiltyard", "--working-dir", str(ROOT
 def url(
     request: pytest.FixtureRequest, packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """A running service of all four tasks with two workers."""
+    """Run a service of all four tasks with two workers."""
     named = os.pathsep.join(map(str, packages.values()))
     environment = {**bento.clean(), "TILTYARD_PACKAGES": named, "TILTYARD_WORKERS": "2"}
     with smoke_test.running(request.param, environment, tmp_path_factory.mktemp("service")) as server:
@@ -37,7 +37,7 @@ def url(
 
 
 def test_answers_and_refuses(url: str) -> None:
-    """Answers and refusals are the same behind BentoML as in front of it; it keeps answering after each."""
+    """Predictions and errors are the same under BentoML, one after the other."""
     with httpx.Client(base_url=url) as client:
         for body, status in (
             (b"{", 400),
@@ -61,7 +61,7 @@ def test_answers_and_refuses(url: str) -> None:
 
 
 def test_is_ready_alive_and_counted(url: str) -> None:
-    """The usual paths answer; every request is counted, whichever worker had it."""
+    """The health paths respond, and every request is counted, whichever worker handles it."""
     with httpx.Client(base_url=url) as client:
         assert {client.get(path).status_code for path in ("/readyz", "/livez", "/healthz")} == {200}
         assert client.post("/livez").status_code == 405
@@ -72,11 +72,11 @@ def test_is_ready_alive_and_counted(url: str) -> None:
         counted = f'tiltyard_requests_total{{model="digits",status="400",version="{version}"}} 20.0'
         figures = client.get("/metrics").text
         assert counted in figures
-        assert 'endpoint="/v1/' not in figures  # BentoML counts what passes its layers
+        assert 'endpoint="/v1/' not in figures  # BentoML would count requests that pass its middleware
 
 
 def test_documents_itself(url: str) -> None:
-    """The page at / is drawn by files of its own, without BentoML's, and links the OpenAPI document."""
+    """The page at / consists of the service's own files, and links the OpenAPI document."""
     with httpx.Client(base_url=url) as client:
         page = client.get("/").text
         assert "http" not in page
@@ -87,7 +87,7 @@ def test_documents_itself(url: str) -> None:
 
 
 def test_loads_nothing_that_trains(packages: dict[str, Path]) -> None:
-    """Importing the service and answering a request loads no TensorFlow, pandas, DVC, Prefect or scikit-learn."""
+    """The service imports no TensorFlow, pandas, DVC, Prefect or scikit-learn."""
     script = (
         "import sys; sys.path.insert(0, sys.argv[1]); import service; from starlette.testclient import TestClient;"
         "service.Tiltyard.inner(); client = TestClient(service.app);"

@@ -1,4 +1,4 @@
-"""Clients that keep the service waiting, and how many of them there may be."""
+"""Slow clients (slowloris), and limits on the number of connections."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from tiltyard.serving.http.limits import Limits
 
 @pytest.fixture(scope="module", params=[FAST, PLAIN], ids=["fast", "plain"])
 def port(app: Starlette, request: pytest.FixtureRequest) -> Iterator[int]:
-    """A service with the fast path, and one without: the same limits hold for both."""
+    """Serve with and without the fast path: the same limits hold for both."""
     with served(app, request.param) as found:
         yield found
 
 
 class TestSlowClients:
-    """Clients that keep the service waiting; the clocks are set fast."""
+    """Slow clients, with short timeouts."""
 
     @pytest.fixture(autouse=True)
     def _fast(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(connection, "HEAD_SECONDS", 0.5)
-        monkeypatch.setattr(connection, "GRACE", 0.5)
+        monkeypatch.setattr(connection, "BODY_GRACE_SECONDS", 0.5)
 
     @pytest.mark.parametrize(
         ("begun", "code"),
         [(b"", "slow_head"), (b"POST / HTTP", "slow_head"), (USUAL[:-20], "slow_body"), (HEAD[:-2], "slow_head")],
     )
     def test_they_are_told_so_and_let_go(self, port: int, begun: bytes, code: str) -> None:
-        """By 408, whether they send a byte now and then or none."""
+        """Slow clients receive 408, whether they send some bytes or none."""
         with connect(port) as client:
             if begun:
                 client.sendall(begun)
@@ -51,8 +51,8 @@ class TestSlowClients:
         assert json.loads(body)["error"]["code"] == code
 
     def test_the_rest_of_a_refused_body_is_not_waited_for(self, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The refusal is read, and then the connection is closed."""
-        monkeypatch.setattr(connection, "LINGER", 0.5)
+        """The client can read the error, and then the connection is closed."""
+        monkeypatch.setattr(connection, "LINGER_SECONDS", 0.5)
         with connect(port) as client:
             client.sendall(HEAD + b"content-length: 99999999\r\n\r\n{")
             answer = heard(client)
@@ -60,15 +60,15 @@ class TestSlowClients:
         assert answer.count(b"HTTP/1.1") == 1
 
     def test_a_body_that_came_fast_may_not_stand_still(self, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What came before buys no time: the memory that it takes is everybody's."""
-        monkeypatch.setattr(connection, "STALLED", 0.5)
+        """A body that stalls is refused, even if its first part was fast."""
+        monkeypatch.setattr(connection, "BODY_STALL_SECONDS", 0.5)
         with connect(port) as client:
             client.sendall(HEAD + b"content-length: 3000000\r\n\r\n" + b" " * 2_000_000)
             assert heard(client).startswith(b"HTTP/1.1 408")
 
     def test_many_that_drip_keep_nobody_out(self, app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
-        """They hold no place among the requests: with room for two, two hundred of them leave both free."""
-        monkeypatch.setattr(connection, "GRACE", 30.0)
+        """Two hundred slow bodies take none of the two request slots."""
+        monkeypatch.setattr(connection, "BODY_GRACE_SECONDS", 30.0)
         with served(app, Limits(concurrency=2)) as port, contextlib.ExitStack() as stack:
             for _ in range(200):
                 stack.enter_context(connect(port)).sendall(USUAL[:-20])
@@ -79,7 +79,7 @@ class TestSlowClients:
                 assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
 
     def test_an_idle_connection_is_closed(self, app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Five seconds after its last answer, as uvicorn has it."""
+        """An idle connection is closed after uvicorn's keep-alive timeout."""
         monkeypatch.setattr("uvicorn.config.Config.timeout_keep_alive", 0.5, raising=False)
         with served(app) as port, connect(port) as client:
             client.sendall(USUAL)
@@ -90,7 +90,7 @@ class TestSlowClients:
 
 
 def test_connections_are_bounded(app: Starlette) -> None:
-    """A new one ends the one that has kept us waiting longest; one that awaits its answer is not ended."""
+    """A new connection closes the longest idle one, but none that waits for its response."""
     with served(app, Limits(connections=20)) as port, contextlib.ExitStack() as stack:
         answers: list[bytes] = []
 
@@ -112,8 +112,8 @@ def test_connections_are_bounded(app: Starlette) -> None:
 
 
 def test_answers_that_nobody_takes_are_bounded_together(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The connection that makes them too many is ended, and others are answered."""
-    monkeypatch.setattr("tiltyard.serving.http.admission.UNSENT", 50_000)
+    """The connection that exceeds the limit of unread responses is closed; others are served."""
+    monkeypatch.setattr("tiltyard.serving.http.admission.MAX_UNSENT_BYTES", 50_000)
     wire = request({"instances": [random_models.IRIS] * 900})
     with served(app) as port, socket.socket() as client, connect(port) as other:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -126,8 +126,8 @@ def test_answers_that_nobody_takes_are_bounded_together(app: Starlette, monkeypa
 
 
 def test_bodies_are_bounded_together(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is being read counts, and does not count any more when it is answered or its client has left."""
-    monkeypatch.setattr("tiltyard.serving.http.admission.BUFFERED", 4_000_000)
+    """Bodies count while they are received and processed, until the response or a disconnect."""
+    monkeypatch.setattr("tiltyard.serving.http.admission.MAX_BUFFERED_BYTES", 4_000_000)
     body = b" " * 1_900_000
     with served(app, PLAIN) as port, connect(port) as first:
         first.sendall(request(body)[:-10])

@@ -1,4 +1,4 @@
-"""CSV for people: no text becomes a formula, and numbers stay numbers."""
+"""CSV for spreadsheets: no text is run as a formula, and numbers stay numbers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _is_number(text: str) -> bool:
 
 @given(st.lists(st.tuples(CELLS, CELLS), min_size=1), CELLS)
 def test_no_cell_is_a_formula(rows: list[tuple[str, str]], name: str) -> None:
-    """Whatever the texts and headers, by rows or as a table: what is read back differs by an apostrophe at most."""
+    """For any texts and headers, the CSV read back differs by a leading apostrophe at most."""
     by_rows, as_table = io.StringIO(newline=""), io.StringIO(newline="")
     spreadsheet.write_rows(by_rows, [(name, f"{name}2"), *rows])
     frame = pd.DataFrame(rows, columns=[name, f"{name}2"])
@@ -42,7 +42,7 @@ def test_no_cell_is_a_formula(rows: list[tuple[str, str]], name: str) -> None:
 
 @pytest.mark.parametrize("cell", ["-5", "+3.2", "1e-5", "-1E+5", "-.5", "+7.", -5, -0.25, None, True, "", "a=1", "'x"])
 def test_numbers_and_plain_texts_stay(cell: object) -> None:
-    """A text that spells a number, a number, and what does not begin like a formula."""
+    """Numbers, texts of numbers and harmless texts are unchanged."""
     assert spreadsheet.escape(cell) == cell
 
 
@@ -50,12 +50,12 @@ def test_numbers_and_plain_texts_stay(cell: object) -> None:
     "cell", ["=1+1", "+1+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "-5\n", "-", "+1e", "--5", "-1-1"]
 )
 def test_formulas_get_an_apostrophe(cell: str) -> None:
-    """So does what begins like a number and goes on."""
+    """Formulas, including those that begin like a number, get an apostrophe."""
     assert spreadsheet.escape(cell) == f"'{cell}"
 
 
 def test_kinds_of_columns_stay() -> None:
-    """Numbers with a sign, missing values, whole numbers beside missing ones, dates and categories."""
+    """Signed numbers, missing values, integers, dates and categories are unchanged."""
     frame = pd.DataFrame(
         {
             "number": [-1.5, 2.0],

@@ -1,4 +1,4 @@
-"""Bodies of CSV and Parquet: rows are instances, as they would be in JSON; hostile ones are refused."""
+"""Table bodies: rows of CSV and Parquet are instances as in JSON, and hostile files are refused."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ def rows(count: int = 3) -> list[dict[str, float]]:
 
 
 def as_parquet(table: pd.DataFrame) -> bytes:
-    """Return a table as the bytes of a file."""
+    """Return a table as the bytes of a Parquet file."""
     file = io.BytesIO()
     table.to_parquet(file)
     return file.getvalue()
 
 
 def code(answer: Any) -> str:
-    """Return the code of a refusal."""
+    """Return the code of an error."""
     assert 400 <= answer.status_code < 500
     found: str = answer.json()["error"]["code"]
     return found
 
 
 def test_a_table_is_answered_as_its_rows(client: TestClient) -> None:
-    """Columns in any order, with others beside them, a mark of UTF-8, quotes and blank lines: the same answers."""
+    """Tables with any column order, extra columns, byte order mark or quotes get the predictions of their rows."""
     right = client.post(PREDICT, json={"instances": rows()}).json()
     table = pd.DataFrame(rows()).assign(note=["a,b", 'c"d', "e\nf"])[[*reversed(NAMES), "note"]]
     text = "\ufeff" + table.to_csv(index=False).replace("\n", "\r\n") + "\r\n\r\n"
@@ -56,7 +56,7 @@ def test_a_table_is_answered_as_its_rows(client: TestClient) -> None:
 
 
 def test_categories_and_whole_numbers_are_read_as_from_a_file(client: TestClient, app: Starlette) -> None:
-    """A category that is spelled by digits is itself in both formats."""
+    """A category of digits is the same in CSV and Parquet."""
     served: LoadedModel = app.state.models["diabetes"]
     table = pd.DataFrame([served.schema["example"]])
     right = served.predict([served.schema["example"]])
@@ -82,12 +82,12 @@ def test_categories_and_whole_numbers_are_read_as_from_a_file(client: TestClient
     ],
 )
 def test_csv_that_is_none_is_refused(client: TestClient, body: bytes, expected: str) -> None:
-    """In the one shape, and never by a fault."""
+    """Invalid CSV is refused with an error in the service's format."""
     assert code(client.post(PREDICT, content=body, headers=CSV)) == expected
 
 
 def test_parquet_that_is_none_is_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Torn, without the columns, of more rows than are answered, or where nothing can read it."""
+    """Damaged files, missing columns, too many rows and a missing pyarrow are refused."""
     whole = as_parquet(pd.DataFrame(rows()))
     assert code(client.post(PREDICT, content=whole[:-9], headers=PARQUET)) == "malformed_parquet"
     assert code(client.post(PREDICT, content=as_parquet(pd.DataFrame({"a": [1]})), headers=PARQUET)) == "missing_field"
@@ -95,14 +95,14 @@ def test_parquet_that_is_none_is_refused(client: TestClient, monkeypatch: pytest
     assert len(bomb) < 20_000
     assert code(client.post(PREDICT, content=bomb, headers=PARQUET)) == "too_many"
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(RequestError, match="Parquet needs pyarrow where the service runs") as refusal:
-        table_body.insist_on_parquet()
+    with pytest.raises(RequestError, match="Parquet needs pyarrow, which the service does not have") as refusal:
+        table_body.require_pyarrow()
     assert refusal.value.status == 415
 
 
 @pytest.mark.parametrize("name", ["digits", "sine"])
 def test_what_is_more_than_a_row_comes_as_json(client: TestClient, name: str) -> None:
-    """Pictures and windows of a series are no cells."""
+    """Models of images and series refuse tables."""
     assert code(client.post(f"/v1/models/{name}:predict", content=b"image\n1", headers=CSV)) == "unsupported_type"
 
 
@@ -112,7 +112,7 @@ PIECES = st.sampled_from([HEADER, "\n", ",", '"', "5.1", "x", "\r", "\x00", "é"
 @given(parts=st.lists(PIECES, max_size=12), raw=st.binary(max_size=60), packed=st.booleans())
 @settings(max_examples=150, deadline=None)
 def test_any_table_gets_an_answer(client: TestClient, parts: list[str], raw: bytes, packed: bool) -> None:
-    """Nothing that is sent is a fault of the service."""
+    """No table causes a failure."""
     content = HEADER.encode() + b"\n" + "".join(parts).encode() + raw
     answer = client.post(PREDICT, content=content, headers=PARQUET if packed else CSV)
     assert answer.status_code in (200, 400, 413)
@@ -126,12 +126,12 @@ def packed(columns: dict[str, Any], compression: str = "snappy") -> bytes:
 
 
 def alike(column: Any) -> dict[str, Any]:
-    """Return a table whose columns are all the same."""
+    """Return a table with identical columns."""
     return dict.fromkeys(NAMES, column)
 
 
 def shared(rows: int, length: int) -> pa.Array:
-    """Return a column in which one text stands in every row, and is kept once."""
+    """Return a column with one text in every row, stored once."""
     return pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array(["1" * length]))
 
 
@@ -147,7 +147,7 @@ def shared(rows: int, length: int) -> pa.Array:
     ids=["packed without bounds", "lists", "bytes", "records", "a long text in every row"],
 )
 def test_what_unpacks_without_bounds_is_refused(client: TestClient, content: bytes, expected: str) -> None:
-    """A file of some kilobytes may hold gigabytes: it is refused before they are made."""
+    """A small file that would unpack to gigabytes is refused before unpacking."""
     assert len(content) < 1_000_000
     before = pa.total_allocated_bytes()
     assert code(client.post(PREDICT, content=content, headers=PARQUET)) == expected
@@ -156,7 +156,7 @@ def test_what_unpacks_without_bounds_is_refused(client: TestClient, content: byt
 
 @pytest.mark.parametrize("everywhere", [True, False])
 def test_a_footer_that_lies_about_rows_makes_no_more(client: TestClient, everywhere: bool) -> None:
-    """A million rows that the footer calls one: in all places, and one is read; but for columns, and it is refused."""
+    """If the whole footer claims one row instead of a million, one is read; an inconsistent footer is refused."""
     content = packed(alike([3.5] * 1_000_003))
     doubled, one = bytes([0x86, 0x89, 0x7A]), bytes([0x82, 0x80, 0])  # 2,000,006 and 2, seven bits a byte
     places = [match.start() for match in re.finditer(re.escape(doubled), content)]
@@ -167,11 +167,11 @@ def test_a_footer_that_lies_about_rows_makes_no_more(client: TestClient, everywh
         assert len(answer.json()["predictions"]) == 1
     else:
         assert code(answer) == "malformed_parquet"
-        assert "expected a value a row" in answer.text
+        assert "expected one value per row" in answer.text
 
 
 def test_texts_in_parquet_are_read_row_by_row(client: TestClient) -> None:
-    """Numbers that are spelled as texts, in each of the ways in which Parquet keeps them: the same answers."""
+    """Numbers stored as texts, in each encoding of Parquet, get the same predictions."""
     right = client.post(PREDICT, json={"instances": rows()}).json()
     for kind in (pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())):
         columns = {name: pa.array([str(row[name]) for row in rows()]).cast(kind) for name in NAMES}
@@ -179,7 +179,7 @@ def test_texts_in_parquet_are_read_row_by_row(client: TestClient) -> None:
 
 
 def varint(number: int, length: int = 0) -> bytes:
-    """Return a signed number as a Parquet footer has it, in so many bytes at least."""
+    """Return a signed varint of a Parquet footer, of a minimum length."""
     left, found = 2 * number, bytearray()
     while left > 127 or len(found) < length - 1:
         found.append(left & 127 | 128)
@@ -188,7 +188,7 @@ def varint(number: int, length: int = 0) -> bytes:
 
 
 def footer(content: bytes) -> int:
-    """Return where the footer of a Parquet file begins."""
+    """Return the offset of the footer of a Parquet file."""
     return len(content) - 8 - int.from_bytes(content[-8:-4], "little")
 
 
@@ -201,26 +201,26 @@ def patched(content: bytes, old: int, new: int) -> bytes:
 
 
 def chunk(content: bytes, place: int) -> Any:
-    """Return what a Parquet file says of a column."""
+    """Return the metadata of a column chunk."""
     return pq.ParquetFile(io.BytesIO(content)).metadata.row_group(0).column(place)
 
 
 def plain(rows: int = 400, dictionary: bool = False) -> bytes:
-    """Return a Parquet file whose columns are not packed."""
+    """Return a Parquet file without compression."""
     file, table = io.BytesIO(), pa.table({name: [3.5 + row % 7 / 100 for row in range(rows)] for name in NAMES})
     pq.write_table(table, file, compression="none", use_dictionary=dictionary, write_statistics=False)
     return file.getvalue()
 
 
 def grouped(groups: int) -> bytes:
-    """Return a Parquet file of so many row groups, a row in each."""
+    """Return a Parquet file with the given number of row groups of one row."""
     file = io.BytesIO()
     pq.write_table(pa.table(alike([3.5] * groups)), file, row_group_size=1)
     return file.getvalue()
 
 
 def test_a_few_row_groups_are_read_and_many_are_refused(client: TestClient) -> None:
-    """Writers make one group of so few rows; each of many may name the same pages."""
+    """Many row groups are refused, since each may refer to the same pages."""
     answer = client.post(PREDICT, content=grouped(16), headers=PARQUET)
     assert len(answer.json()["predictions"]) == 16
     refusal = client.post(PREDICT, content=grouped(17), headers=PARQUET)
@@ -230,7 +230,7 @@ def test_a_few_row_groups_are_read_and_many_are_refused(client: TestClient) -> N
 
 @pytest.mark.parametrize("dictionary", [False, True])
 def test_columns_that_share_pages_are_refused(client: TestClient, dictionary: bool) -> None:
-    """One page that several columns name is unpacked once for each."""
+    """Column chunks that share a page are refused, since it would be unpacked for each of them."""
     content = plain(dictionary=dictionary)
     first, second = chunk(content, 1), chunk(content, 2)
     attributes = ("dictionary_page_offset", "data_page_offset") if dictionary else ("data_page_offset",)
@@ -239,12 +239,12 @@ def test_columns_that_share_pages_are_refused(client: TestClient, dictionary: bo
     assert client.post(PREDICT, content=plain(dictionary=dictionary), headers=PARQUET).status_code == 200
     answer = client.post(PREDICT, content=content, headers=PARQUET)
     assert code(answer) == "malformed_parquet"
-    assert "expected column chunks that share no bytes" in answer.text
+    assert "expected column chunks that do not overlap" in answer.text
 
 
 @pytest.mark.parametrize("beyond", [0, 1])
 def test_a_column_ends_before_the_footer(client: TestClient, beyond: int) -> None:
-    """A chunk that reaches into the footer, or lies in front of the file's first page, holds no column."""
+    """A chunk that overlaps the footer or precedes the first page is refused."""
     content = plain()
     last = chunk(content, 3)
     end = last.data_page_offset + last.total_compressed_size
@@ -252,11 +252,11 @@ def test_a_column_ends_before_the_footer(client: TestClient, beyond: int) -> Non
     answer = client.post(PREDICT, content=patched(content, last.data_page_offset, moved), headers=PARQUET)
     assert ("expected column chunks before the footer" in answer.text) == bool(beyond)
     front = patched(content, chunk(content, 1).data_page_offset, 0)
-    assert "expected column chunks that share no bytes" in client.post(PREDICT, content=front, headers=PARQUET).text
+    assert "expected column chunks that do not overlap" in client.post(PREDICT, content=front, headers=PARQUET).text
 
 
 def test_what_unpacks_to_too_much_is_refused_before_a_page_is_read(client: TestClient) -> None:
-    """The footer says how much it is: the pages, which are damaged here, are not looked at."""
+    """The unpacked size is checked by the footer, before any (here damaged) page is read."""
     content = packed(alike(["1" * 9_000_000]))
     damaged = content[:4] + bytes(footer(content) - 4) + content[footer(content) :]
     refusal = client.post(PREDICT, content=damaged, headers=PARQUET)

@@ -1,4 +1,4 @@
-"""Spans: none unless asked for; one a request, in the trace of the client, received where OTLP is sent to."""
+"""Tracing: off by default; a span for each request, in the client's trace, exported by OTLP."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tiltyard.cli.main import cli
 from tiltyard.errors import PackageError
 from tiltyard.serving import variables
 from tiltyard.serving.http import tracing
-from tiltyard.serving.http.app import application, replace
+from tiltyard.serving.http.app import create_app, replace_champion
 from tiltyard.serving.http.prometheus import RequestMetrics
 from tiltyard.serving.http.tracing import Tracer
 from tiltyard.serving.model.loaded_model import LoadedModel
@@ -35,33 +35,33 @@ OTLP = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 @pytest.fixture
 def spans() -> InMemorySpanExporter:
-    """Where spans are put."""
+    """Return an exporter in memory."""
     return InMemorySpanExporter()
 
 
 def traced(app: Starlette, tracer: Tracer) -> Starlette:
-    """Return an app of iris that tells of each request."""
-    found = application()
-    replace(found, app.state.models["iris"])
-    found.state.meters = RequestMetrics(registry=prometheus_client.CollectorRegistry(), tracer=tracer)
+    """Return an app of iris with tracing."""
+    found = create_app()
+    replace_champion(found, app.state.models["iris"])
+    found.state.metrics = RequestMetrics(registry=prometheus_client.CollectorRegistry(), tracer=tracer)
     return found
 
 
 @pytest.fixture
 def client(app: Starlette, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    """A client of that app; the SDK is turned off there, as in the service."""
+    """Return a client of that app; the SDK is disabled, as in the service."""
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
     with TestClient(traced(app, Tracer(SimpleSpanProcessor(spans)))) as client:
         yield client
 
 
 def facts(span: Any) -> dict[str, Any]:
-    """Return what a span says of a request."""
+    """Return the attributes of the span of a request."""
     return dict(span.attributes)
 
 
 def test_a_request_is_a_span(app: Starlette, client: TestClient, spans: InMemorySpanExporter) -> None:
-    """Of a server, with model, version, status and instances; as long as it took."""
+    """A request is a server span with model, version, status, instances and its duration."""
     iris: LoadedModel = app.state.models["iris"]
     client.post(PREDICT, json={"instances": [iris.schema["example"]] * 3}, headers={"X-Request-Id": "mine"})
     (span,) = spans.get_finished_spans()
@@ -71,7 +71,7 @@ def test_a_request_is_a_span(app: Starlette, client: TestClient, spans: InMemory
         "url.path": PREDICT,
         "http.response.status_code": 200,
         "tiltyard.request_id": "mine",
-        "tiltyard.modeling.models.base": "iris",
+        "tiltyard.model": "iris",
         "tiltyard.version": iris.version,
         "tiltyard.instances": 3,
     }
@@ -82,7 +82,7 @@ def test_a_request_is_a_span(app: Starlette, client: TestClient, spans: InMemory
 
 
 def test_a_trace_is_gone_on_with(client: TestClient, spans: InMemorySpanExporter) -> None:
-    """By the header of the W3C; one that is none begins another trace, and one that is not sampled makes no span."""
+    """The W3C header continues a trace; an invalid one starts another, and an unsampled one has no span."""
     client.get("/v1/models", headers={"traceparent": f"00-{TRACE}-{SPAN}-01", "tracestate": "a=b"})
     client.get("/v1/models", headers={"traceparent": "00-x-y-01"})
     client.get("/v1/models", headers={"traceparent": f"00-{TRACE}-{SPAN}-00"})
@@ -97,7 +97,7 @@ def test_a_trace_is_gone_on_with(client: TestClient, spans: InMemorySpanExporter
 def test_refusals_and_defects_are_told_from_each_other(
     app: Starlette, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A client's mistake is no error of the server; a defect is."""
+    """Only a 5xx is an error of the span."""
     app = traced(app, Tracer(SimpleSpanProcessor(spans)))
     with TestClient(app, raise_server_exceptions=False) as client:
         client.post(PREDICT, content=b"{")
@@ -111,25 +111,25 @@ def test_refusals_and_defects_are_told_from_each_other(
 
 
 def test_nobody_traces_who_was_not_asked() -> None:
-    """Neither a variable that is empty nor others; the SDK stays as it was."""
-    assert Tracer.read({}) is None
-    assert Tracer.read({OTLP: "", "OTEL_SERVICE_NAME": "x"}) is None
-    assert not tracing.asked({})
-    assert all(tracing.asked({name: "x"}) for name in variables.TRACING)
+    """Empty and other variables do not enable tracing, and the SDK stays unchanged."""
+    assert Tracer.from_environment({}) is None
+    assert Tracer.from_environment({OTLP: "", "OTEL_SERVICE_NAME": "x"}) is None
+    assert not tracing.is_enabled({})
+    assert all(tracing.is_enabled({name: "x"}) for name in variables.TRACING_VARIABLES)
 
 
 def test_the_proof_of_a_package_is_not_traced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service that is started to be asked golden rows tells nobody, whatever the shell around says."""
-    for name in variables.TRACING:
+    """The smoke test of a package exports no spans, whatever the environment."""
+    for name in variables.TRACING_VARIABLES:
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    assert not tracing.asked(bento.clean())
+    assert not tracing.is_enabled(bento.clean())
 
 
 def test_an_exporter_that_is_missing_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before anything is served: what to install; by the option and by the variable."""
+    """A missing exporter is reported before serving, with what to install."""
     monkeypatch.setitem(sys.modules, EXPORTER, None)
     with pytest.raises(PackageError, match="expected opentelemetry-exporter-otlp-proto-http") as caught:
-        Tracer.read({"TILTYARD_TRACE": "True"})
+        Tracer.from_environment({"TILTYARD_TRACE": "True"})
     assert "tiltyard[tracing]" in caught.value.hint
     for words, environment in ((["serve", "--trace"], {}), (["serve"], {OTLP: "http://127.0.0.1:9"})):
         done = CliRunner().invoke(cli, words, env=environment)
@@ -138,7 +138,7 @@ def test_an_exporter_that_is_missing_is_a_sentence(monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture
 def collector() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
-    """Something that collects: its address, and what it was sent."""
+    """Run a collector; return its address and the received data."""
     heard: list[tuple[str, bytes]] = []
 
     class Collector(http.server.BaseHTTPRequestHandler):
@@ -157,7 +157,7 @@ def collector() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
 
 
 def received(heard: list[tuple[str, bytes]]) -> list[Any]:
-    """Read the spans that were sent."""
+    """Parse the received spans."""
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
     assert {path for path, _ in heard} == {"/v1/traces"}
@@ -170,15 +170,15 @@ def received(heard: list[tuple[str, bytes]]) -> list[Any]:
 def test_spans_are_sent_by_otlp(
     app: Starlette, collector: tuple[str, list[tuple[str, bytes]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To the endpoint of the standard variable, over HTTP, when they are many or the worker ends."""
+    """Spans are exported to the standard endpoint, in batches and at the end of the worker."""
     pytest.importorskip(EXPORTER)
     address, heard = collector
     monkeypatch.setenv(OTLP, address)
-    tracer = Tracer.read()
+    tracer = Tracer.from_environment()
     assert tracer
     with TestClient(traced(app, tracer)) as client:
         client.get("/v1/models/iris", headers={"traceparent": f"00-{TRACE}-{SPAN}-01"})
-    tracer.end()
+    tracer.shutdown()
     (span,) = received(heard)
     assert (span.name, span.trace_id.hex(), span.parent_span_id.hex()) == ("GET", TRACE, SPAN)
 
@@ -187,7 +187,7 @@ def test_spans_are_sent_by_otlp(
 def test_the_service_sends_them(
     packages: dict[str, Path], collector: tuple[str, list[tuple[str, bytes]]], tmp_path: Path
 ) -> None:
-    """As it is started by `tiltyard serve`: what it was asked has arrived when it has ended."""
+    """Spans of `tiltyard serve` have been exported when it has ended."""
     pytest.importorskip(EXPORTER)
 
     from tiltyard.serving import serve

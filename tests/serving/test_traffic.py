@@ -1,4 +1,4 @@
-"""A challenger beside the champion: who answers whom, and that nobody feels a copy."""
+"""Shadow and canary traffic: assignment of clients, recording, and isolation from failures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import bento, smoke_test
 from tiltyard.serving.serve import ARGUMENTS
 from tiltyard.serving.traffic import traffic_split
-from tiltyard.serving.traffic.append_log import every, lines
+from tiltyard.serving.traffic.append_log import list_files, read_lines
 from tiltyard.serving.traffic.recorder import Recorder
 from tiltyard.workspace import Workspace
 
@@ -43,34 +43,34 @@ Kept = tuple[Workspace, list[str], Starlette, ChampionWatcher]
 
 
 def begin(kept: Kept, way: str, share: float, which: int = 1) -> None:
-    """Set a challenge, and let the worker see it."""
+    """Write a rollout, and let the watcher poll."""
     space, versions, _, watching = kept
-    traffic.begin(space, loader.load(space, "iris"), (versions[which], way), share)
-    watching.look()
+    traffic.start_rollout(space, loader.load(space, "iris"), (versions[which], way), share)
+    watching.poll()
 
 
 def recorded(folder: Path) -> list[dict[str, Any]]:
-    """Return all that was recorded of iris."""
-    return [json.loads(line) for path, _ in every(folder / "iris/answers") for line in lines(path)]
+    """Return all records of iris."""
+    return [json.loads(line) for path, _ in list_files(folder / "iris/answers") for line in read_lines(path)]
 
 
 @pytest.fixture
 def recorder(kept: Kept, tmp_path: Path) -> Recorder:
-    """The recorder of the app, which records what a challenge asks for and nothing else."""
+    """Return the recorder of the app, which records only what a rollout needs."""
     made: Recorder = Recorder(tmp_path / "records")
-    made.ask = random_models.asked_here
+    made.predict_shadow = random_models.asked_here
     kept[2].state.recorder = made
     return made
 
 
 def test_a_canary_answers_its_share_of_clients(kept: Kept) -> None:
-    """Of 4000 keys as many as the share says, within four deviations; no client leaves as the share grows."""
+    """Of 4000 keys the share is within four deviations, and no client leaves as it grows."""
     _, (first, second, _), app, _ = kept
     before: set[int] = set()
     with TestClient(app) as client:
         for share in (0.05, 0.2, 0.5, 1.0):
             begin(kept, "canary", share)
-            found = app.state.arms["iris"]
+            found = app.state.splits["iris"]
             places = [found.place(f"user-{number}".encode()) for number in range(4000)]
             now = {number for number, place in enumerate(places) if place < share}
             assert abs(len(now) - 4000 * share) <= 4 * np.sqrt(4000 * share * (1 - share))
@@ -82,7 +82,7 @@ def test_a_canary_answers_its_share_of_clients(kept: Kept) -> None:
 
 
 def test_both_protocols_ask_the_same_side(kept: Kept) -> None:
-    """A key has one version, by V1 and by V2; who names a version or a label gets that one, also the challenger's."""
+    """A key has the same version by V1 and V2; a named version or label always gets that one."""
     _, (first, second, _), app, _ = kept
     begin(kept, "canary", 0.5)
     with TestClient(app) as client:
@@ -105,27 +105,27 @@ def test_both_protocols_ask_the_same_side(kept: Kept) -> None:
 
 
 def test_the_key_is_the_clients_word_or_whose_key_it_is_or_its_address() -> None:
-    """In this order; a client without any is one client."""
-    scope: dict[str, Any] = {"headers": [(b"x-tiltyard-key", b"mary")], "holder": "robot", "client": ("10.0.0.1", 7)}
-    assert traffic_split.key(scope) == b"mary"
-    assert traffic_split.key({**scope, "headers": []}) == b"robot"
-    assert traffic_split.key({**scope, "headers": [], "holder": ""}) == b"10.0.0.1"
-    assert traffic_split.key({"headers": [], "client": None}) == b""
+    """A client is identified by its header, API key or address, in this order."""
+    scope: dict[str, Any] = {"headers": [(b"x-tiltyard-key", b"mary")], "key_name": "robot", "client": ("10.0.0.1", 7)}
+    assert traffic_split.client_key(scope) == b"mary"
+    assert traffic_split.client_key({**scope, "headers": []}) == b"robot"
+    assert traffic_split.client_key({**scope, "headers": [], "key_name": ""}) == b"10.0.0.1"
+    assert traffic_split.client_key({"headers": [], "client": None}) == b""
 
 
 def test_another_challenger_tries_other_clients(kept: Kept) -> None:
-    """Else the same few would always be the first to meet what is new."""
+    """Another challenger is assigned other clients."""
     begin(kept, "canary", 0.1, 1)
-    one = kept[2].state.arms["iris"]
+    one = kept[2].state.splits["iris"]
     begin(kept, "canary", 0.1, 2)
-    other = kept[2].state.arms["iris"]
+    other = kept[2].state.splits["iris"]
     names = [str(number).encode() for number in range(2000)]
     both = sum(one.place(name) < 0.1 and other.place(name) < 0.1 for name in names)
     assert 4 <= both <= 40
 
 
 def test_what_both_arms_of_a_canary_answer_is_recorded(kept: Kept, recorder: Recorder) -> None:
-    """All that the challenger answers, and about as much of the champion's."""
+    """All predictions of the challenger are recorded, and about as many of the champion."""
     _, (first, second, _), app, _ = kept
     begin(kept, "canary", 0.25)
     with TestClient(app) as client:
@@ -142,7 +142,7 @@ def test_what_both_arms_of_a_canary_answer_is_recorded(kept: Kept, recorder: Rec
 
 
 def test_a_shadow_answers_copies_and_nobody_else(kept: Kept, recorder: Recorder) -> None:
-    """The client gets the champion's answer; both are recorded under the id of the request."""
+    """Clients receive the champion's prediction; both are recorded under the request's id."""
     space, (first, second, _), app, _ = kept
     begin(kept, "shadow", 1.0)
     with TestClient(app) as client:
@@ -162,10 +162,10 @@ def test_a_shadow_answers_copies_and_nobody_else(kept: Kept, recorder: Recorder)
 def test_a_shadow_that_fails_or_is_slow_is_not_felt(
     kept: Kept, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Answers come as before; failures are counted and told once, and what there is no room for is dropped."""
+    """A failing or slow shadow does not affect responses; failures and dropped copies are counted."""
     app = kept[2]
     begin(kept, "shadow", 1.0)
-    challenger = app.state.arms["iris"].challenger
+    challenger = app.state.splits["iris"].challenger
     predict = LoadedModel.predict
 
     def slow(model: LoadedModel, instances: object) -> list[Any]:
@@ -190,8 +190,8 @@ def test_a_shadow_that_fails_or_is_slow_is_not_felt(
 
 
 def test_a_body_too_large_to_wait_is_dropped(kept: Kept, recorder: Recorder) -> None:
-    """What waits is bounded in bytes, too."""
-    recorder.lines.size = 10
+    """Waiting records are limited by bytes, too."""
+    recorder.lines.max_bytes = 10
     begin(kept, "shadow", 1.0)
     with TestClient(kept[2]) as client:
         assert client.post(PREDICT, json=BODY).status_code == 200
@@ -199,7 +199,7 @@ def test_a_body_too_large_to_wait_is_dropped(kept: Kept, recorder: Recorder) -> 
 
 
 def test_a_challenge_ends_with_the_champion_that_it_was_set_beside(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Promotion, which opens no file, and rollback end it for good; one that came otherwise ends it, too."""
+    """A promotion or rollback ends the rollout for good, however it was made."""
     space, (first, second, third), app, watching = kept
     task = loader.load(space, "iris")
     begin(kept, "canary", 1.0)
@@ -212,108 +212,107 @@ def test_a_challenge_ends_with_the_champion_that_it_was_set_beside(kept: Kept, m
         with monkeypatch.context() as patch:
             patch.setattr(LoadedModel, "load", lambda _: pytest.fail("it was warm"))
             random_models.crowned(space, second)
-            watching.look()
+            watching.poll()
         assert version() == second
         assert not space.traffic("iris").exists()
         random_models.crowned(space, first)
-        watching.look()
-        assert (version(), app.state.arms) == (first, {})
+        watching.poll()
+        assert (version(), app.state.splits) == (first, {})
         begin(kept, "canary", 1.0, 2)
         assert version() == third
         held = space.traffic("iris").read_bytes()
         random_models.crowned(space, second)
-        space.traffic("iris").write_bytes(held)  # as it is where pointers come by git
-        watching.look()
+        space.traffic("iris").write_bytes(held)  # as after a git checkout
+        watching.poll()
         assert version() == second
-        assert "no longer challenges" in traffic.traffic(space, task)["told"]
+        assert "has ended" in traffic.traffic(space, task)["told"]
 
 
 @pytest.mark.parametrize("content", ['{"version": ', '{"task": "iris", "version": "../sine/0123456789ab"}'])
 def test_a_challenge_that_cannot_be_taken_changes_nothing(
     kept: Kept, content: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Torn or out of its folder: the one before runs on, and a line in the log says so; `off` ends both."""
+    """With a damaged rollout file, the current one goes on and the log has the reason; `off` ends it."""
     space, _, app, watching = kept
     begin(kept, "canary", 0.5)
-    was = app.state.arms["iris"]
+    was = app.state.splits["iris"]
     space.traffic("iris").write_text(content)
-    watching.look()
-    assert app.state.arms["iris"] is was
+    watching.poll()
+    assert app.state.splits["iris"] is was
     assert "iris: the new challenger is not served" in caplog.text
-    traffic.end(space, loader.load(space, "iris"))
-    watching.look()
-    assert app.state.arms == {}
+    traffic.end_rollout(space, loader.load(space, "iris"))
+    watching.poll()
+    assert app.state.splits == {}
 
 
 def test_a_challenger_with_other_answers_is_not_taken(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
-    """Its golden rows are replayed first, as a champion's are."""
+    """A challenger that fails its golden rows is not served."""
     space, versions, app, _ = kept
     folder = space.package("iris", versions[2])
     (folder / "golden.json").write_text((space.package("iris", versions[1]) / "golden.json").read_text())
     begin(kept, "canary", 1.0, 2)
-    assert app.state.arms == {}
+    assert app.state.splits == {}
     assert "iris: the new challenger is not served" in caplog.text
 
 
 def test_a_version_without_a_package_is_refused(kept: Kept) -> None:
-    """With the command that makes one, or brings it; the champion itself is no challenger."""
+    """A version without package is refused with the command to get one; so is the champion itself."""
     space, (first, second, third), _, _ = kept
     task = loader.load(space, "iris")
     with pytest.raises(PackageError, match="expected a packaged version, one of") as caught:
-        traffic.begin(space, task, ("0" * 12, "shadow"), 1.0)
+        traffic.start_rollout(space, task, ("0" * 12, "shadow"), 1.0)
     assert caught.value.hint == "train and evaluate it, then: tiltyard package iris"
     (space.package("iris", third) / "proven.json").unlink()
     with pytest.raises(PackageError, match=f"received '{third}'") as caught:
-        traffic.begin(space, task, (third, "shadow"), 1.0)
-    assert caught.value.hint.endswith("whatever the gate said: tiltyard package iris")
+        traffic.start_rollout(space, task, (third, "shadow"), 1.0)
+    assert caught.value.hint.endswith("whatever the gate's verdict: tiltyard package iris")
     space.package("iris", second).rename(space.root / "elsewhere")
     space.package("iris", second).with_suffix(".dvc").touch()
     with pytest.raises(PackageError) as caught:
-        traffic.begin(space, task, (second, "shadow"), 1.0)
+        traffic.start_rollout(space, task, (second, "shadow"), 1.0)
     assert caught.value.hint == f"bring it from the remote: dvc pull serving/packages/iris/{second}"
     with pytest.raises(RegistryError, match="expected another version than the champion"):
-        traffic.begin(space, task, (first, "shadow"), 1.0)
+        traffic.start_rollout(space, task, (first, "shadow"), 1.0)
     assert not space.traffic("iris").exists()
 
 
 def test_the_command_sets_shows_and_ends(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One command for each; options that do not go together are a usage error."""
+    """The command starts, shows and ends a rollout; conflicting options are a usage error."""
     space, (first, second, _), _, _ = kept
     monkeypatch.chdir(space.root)
 
     def run(*options: str) -> Any:
         return CliRunner().invoke(cli, ["traffic", "iris", *options])
 
-    assert (
-        f"{second} answers 0.1 of all clients, {first} the others" in run("--canary", second, "--share", "0.1").output
-    )
+    assert f"{second} serves 0.1 of all clients, {first} the others" in run("--canary", second, "--share", "0.1").output
     assert json.loads(run("--json").output)["challenge"]["share"] == 0.1
     assert f"{second} gets a copy" in run("--shadow", second).output
     for options in (["--off"], ["--off"], []):
-        assert run(*options).output.startswith(f"iris: {first} answers alone\n")
+        assert run(*options).output.startswith(f"iris: {first} serves all requests\n")
     both = ["--off", "--shadow", second]
     for wrong in (["--canary", second], ["--share", "0.5"], both, ["--shadow", second, "--share", "0"]):
         assert run(*wrong).exit_code == 2
 
 
 def test_sampling_costs_no_draw_and_is_exact() -> None:
-    """A tenth of requests is recorded whichever way they take, and none is drawn twice."""
+    """Sampling records a tenth of all requests, whichever path they take, without a draw for each."""
     recorder = Recorder(Path("nowhere"), 0.1)
     app = SimpleNamespace(arms={}, recorder=recorder)
     taken = sum(
-        recorder.due() if not traffic_split.is_bypassed(app, "iris") else not recorder.passed() for _ in range(50_000)
+        recorder.is_sampled() if not traffic_split.is_bypassed(app, "iris") else not recorder.skip()
+        for _ in range(50_000)
     )
     assert abs(taken - 5000) < 4 * np.sqrt(50_000 * 0.1 * 0.9)
     app.recorder = None
     assert traffic_split.is_bypassed(app, "iris")
     app.arms = {"iris": None}
     assert not traffic_split.is_bypassed(app, "iris")
-    assert not any(Recorder(Path("nowhere")).due() for _ in range(100))
-    assert all(Recorder(Path("nowhere"), 1.0).due() for _ in range(100))
+    assert not any(Recorder(Path("nowhere")).is_sampled() for _ in range(100))
+    assert all(Recorder(Path("nowhere"), 1.0).is_sampled() for _ in range(100))
 
 
 def test_a_challenge_is_read_strictly(tmp_path: Path) -> None:
-    """What is no challenge is refused with the way out; no file is none."""
+    """An invalid rollout file is refused with a hint; a missing one is no rollout."""
     path = tmp_path / "iris.json"
     assert rollout.read(path) is None
     whole = {"task": "iris", "version": "0" * 12, "way": "canary", "share": 1, "champion": "1" * 12, "since": "now"}
@@ -328,7 +327,7 @@ def test_a_challenge_is_read_strictly(tmp_path: Path) -> None:
 
 
 def test_the_lane_of_usual_requests_leaves_what_is_to_be_recorded(kept: Kept, tmp_path: Path) -> None:
-    """Of requests that take the short way the share is recorded as of all others, and those alone go the long way."""
+    """The fast path leaves exactly the sampled requests to the routes."""
     app, asked = kept[2], 600
     recorder = app.state.recorder = Recorder(tmp_path, 0.2)
     with TestClient(app) as client:
@@ -340,7 +339,7 @@ def test_the_lane_of_usual_requests_leaves_what_is_to_be_recorded(kept: Kept, tm
 
 @pytest.mark.smoke
 def test_two_workers_keep_each_client_on_its_side(kept: Kept, tmp_path: Path) -> None:
-    """Both follow the file; a key has one version whichever worker answers; inputs that shift move the gauge."""
+    """Two workers follow the rollout and assign a key to the same version; drift is measured."""
     space, (first, second, _), *_ = kept
     environment = {
         **bento.clean(),
@@ -350,7 +349,7 @@ def test_two_workers_keep_each_client_on_its_side(kept: Kept, tmp_path: Path) ->
         "TILTYARD_RECORD": "1",
     }
     with smoke_test.running(ARGUMENTS, environment, tmp_path / "home") as server:
-        traffic.begin(space, loader.load(space, "iris"), (second, "canary"), 0.5)
+        traffic.start_rollout(space, loader.load(space, "iris"), (second, "canary"), 0.5)
         sides: dict[int, set[str]] = {number: set() for number in range(60)}
         time.sleep(5)
         for turn in range(8):

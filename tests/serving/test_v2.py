@@ -1,4 +1,4 @@
-"""The Open Inference Protocol: what Triton's own client says and hears, tensors in every spelling, hostile bodies."""
+"""Open Inference Protocol (V2): Triton's client, tensors as JSON and binary data, hostile bodies."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from starlette.applications import Starlette
 from starlette_client import TestClient
 
 from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.model.tensors import DTYPES, columns_of, from_predictions
-from tiltyard.serving.requests import predict, v2_codec
-from tiltyard.serving.requests.message import Question
+from tiltyard.serving.model.tensors import DTYPES, from_predictions, to_columns
+from tiltyard.serving.requests import predict_request, v2_codec
+from tiltyard.serving.requests.message import RequestMessage
 
 LENGTH = "Inference-Header-Content-Length"
 IRIS = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
@@ -29,26 +29,26 @@ INFER = "/v2/models/iris/infer"
 
 @pytest.fixture(scope="module")
 def address(app: Starlette) -> Iterator[str]:
-    """Where the app listens."""
+    """Return the address of the app."""
     with listening(app) as address:
         yield address
 
 
 @pytest.fixture
 def remote(address: str) -> Iterator[triton.InferenceServerClient]:
-    """A client of Triton's."""
+    """Return a client of Triton."""
     with triton.InferenceServerClient(address) as client:
         yield client
 
 
 def served(app: Starlette, name: str) -> LoadedModel:
-    """Return the model behind a name."""
+    """Return the model of a task."""
     model: LoadedModel = app.state.models[name]
     return model
 
 
 def columns(model: LoadedModel, rows: int) -> list[tuple[str, np.ndarray[Any, Any]]]:
-    """Return the example so many times, a column each."""
+    """Return the example repeated, by column."""
     example = model.schema["example"]
     encoder = model.predictor.encoder
     parts = {next(iter(encoder.columns)): example} if encoder.bare else example
@@ -56,12 +56,12 @@ def columns(model: LoadedModel, rows: int) -> list[tuple[str, np.ndarray[Any, An
 
 
 def one(name: str, value: float, **more: Any) -> dict[str, Any]:
-    """Return a tensor of one number."""
+    """Return a tensor with one number."""
     return {"name": name, "shape": [1], "datatype": "FP64", "data": [value], **more}
 
 
 def test_a_client_of_triton_sees_server_and_models(remote: triton.InferenceServerClient, app: Starlette) -> None:
-    """Alive and ready, with the extension for bytes; each model with its version, tensors and shapes."""
+    """Triton's client gets health, extensions, versions, tensors and shapes."""
     assert remote.is_server_live()
     assert remote.is_server_ready()
     assert remote.get_server_metadata()["extensions"] == ["binary_tensor_data"]
@@ -83,7 +83,7 @@ def test_a_client_of_triton_sees_server_and_models(remote: triton.InferenceServe
 def test_a_client_of_triton_hears_what_others_hear(
     remote: triton.InferenceServerClient, app: Starlette, name: str, binary: bool
 ) -> None:
-    """Arrays in, arrays out, as bytes or as JSON: the same answers as over V1."""
+    """Arrays as binary data or JSON get the same predictions as V1."""
     model, rows = served(app, name), 3
     inputs = []
     for column, values in columns(model, rows):
@@ -104,7 +104,7 @@ def test_a_client_of_triton_hears_what_others_hear(
 
 
 def test_a_client_of_triton_is_told_what_is_wrong(remote: triton.InferenceServerClient) -> None:
-    """A sentence with the code, the field, what was expected and what was received."""
+    """Triton's client gets the code, field, expected and received values of an error."""
     wrong = triton.InferInput("sepal_length", [1, 2], "FP32")
     wrong.set_data_from_numpy(np.zeros((1, 2), np.float32))
     with pytest.raises(Exception, match=r"wrong_shape: inputs.sepal_length: expected the shape \[-1\]; received"):
@@ -115,7 +115,7 @@ def test_a_client_of_triton_is_told_what_is_wrong(remote: triton.InferenceServer
 
 @pytest.mark.parametrize("datatype", ["FP16", "FP32", "FP64", "INT8", "UINT8", "INT16", "UINT32", "INT64"])
 def test_any_type_that_holds_the_numbers_will_do(client: TestClient, datatype: str) -> None:
-    """In JSON and in bytes, with a 1 at the end of the shape or without."""
+    """Every numeric datatype is accepted, as JSON and binary, with or without a last dimension of 1."""
     values = dict(zip(IRIS, [6, 3, 4, 2], strict=True))
     plain = [{"name": name, "shape": [1, 1], "datatype": datatype, "data": [[value]]} for name, value in values.items()]
     answers = [client.post(INFER, json={"inputs": plain}).json()]
@@ -131,14 +131,14 @@ def test_any_type_that_holds_the_numbers_will_do(client: TestClient, datatype: s
 
 
 def test_texts_travel_in_both_spellings() -> None:
-    """Texts stand in JSON as they are, and in bytes each behind its length."""
+    """Texts are accepted as JSON, and as binary data after their length."""
     texts = ["a", "", "zwölf"]
     raw = b"".join(struct.pack("<I", len(text.encode())) + text.encode() for text in texts)
     told = {"name": "text", "shape": [3], "datatype": "BYTES", "parameters": {"binary_data_size": len(raw)}}
     head = json.dumps({"inputs": [told]}).encode()
-    _, arrays = v2_codec.read(head + raw, str(len(head)))
+    _, arrays = v2_codec.parse(head + raw, str(len(head)))
     assert arrays["text"].tolist() == texts
-    request, again = v2_codec.read(
+    request, again = v2_codec.parse(
         json.dumps({"inputs": [{"name": "text", "shape": [3], "datatype": "BYTES", "data": texts}]}).encode(), None
     )
     assert again["text"].tolist() == texts
@@ -155,7 +155,7 @@ GOOD = [one(name, 3.0) for name in IRIS]
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ({"inputs": 3}, "malformed_json: expected a request of the protocol"),
+        ({"inputs": 3}, "malformed_json: expected a request of the Open Inference Protocol"),
         ({"inputs": GOOD[:3]}, "missing_field: inputs.petal_width"),
         ({"inputs": [*GOOD, one("rose", 1)]}, "unknown_field: inputs.rose"),
         ({"inputs": [*GOOD, GOOD[0]]}, "wrong_type: inputs.sepal_length: expected each input once"),
@@ -166,15 +166,18 @@ GOOD = [one(name, 3.0) for name in IRIS]
         ({"inputs": [{**GOOD[0], "shape": [], "data": []}, *GOOD[1:]]}, "wrong_shape: inputs.sepal_length"),
         ({"inputs": [{**GOOD[0], "shape": [0, 2**62, 2**62], "data": []}, *GOOD[1:]]}, "wrong_shape: inputs.sepal"),
         ({"inputs": [{**GOOD[0], "shape": [0, 2**64], "data": []}, *GOOD[1:]]}, "wrong_shape: inputs.sepal_length"),
-        ({"inputs": [{**GOOD[0], "shape": [2], "data": [1, 2]}, *GOOD[1:]]}, "expected as many rows of each"),
-        ({"inputs": [{**GOOD[0], "data": [[1], 2]}, *GOOD[1:]]}, "expected lists of one depth"),
+        (
+            {"inputs": [{**GOOD[0], "shape": [2], "data": [1, 2]}, *GOOD[1:]]},
+            "expected the same number of rows in each input",
+        ),
+        ({"inputs": [{**GOOD[0], "data": [[1], 2]}, *GOOD[1:]]}, "expected lists of equal depth"),
         (
             {"inputs": [{**GOOD[0], "data": [[3.0]]}, *GOOD[1:]]},
-            "expected lists of one depth, no deeper than the shape",
+            "expected lists of equal depth, no deeper than the shape",
         ),
         ({"inputs": [{**GOOD[0], "data": [[]] * 600}, *GOOD[1:]]}, "no deeper than the shape"),
         ({"inputs": [{**GOOD[0], "shape": [1, 1], "data": [[[3.0]]]}, *GOOD[1:]]}, "no deeper than the shape"),
-        # What a model does not read is refused by name and shape: no type or data is looked at before.
+        # Unknown inputs are refused by name and shape before datatypes and data are checked.
         ({"inputs": [{**GOOD[0], "datatype": "FP8"}, one("rose", 1)]}, "unknown_field: inputs.rose: expected sepal"),
         (
             {"inputs": [{**GOOD[0], "datatype": "FP8"}, GOOD[1], GOOD[1]]},
@@ -199,7 +202,7 @@ GOOD = [one(name, 3.0) for name in IRIS]
     ],
 )
 def test_what_is_no_request_is_refused(client: TestClient, body: dict[str, Any], said: str) -> None:
-    """With a 400 and one text, as the protocol has it."""
+    """Invalid requests get a 400 with one text, as the protocol defines it."""
     answer = client.post(INFER, json=body)
     assert answer.status_code == 400
     assert list(answer.json()) == ["error"]
@@ -207,15 +210,15 @@ def test_what_is_no_request_is_refused(client: TestClient, body: dict[str, Any],
 
 
 def test_little_is_decoded_where_requests_are_received() -> None:
-    """A body of V2 costs more for each of its bytes than one of V1: from 2 kB on it is read in another process."""
-    assert predict.small(Question("v2", bytes(2047)))
-    assert not predict.small(Question("v2", bytes(2048)))
-    assert predict.small(Question("v1", bytes(2048)))
+    """V2 bodies of 2 kB or more are handled by a compute process."""
+    assert predict_request.is_small(RequestMessage("v2", bytes(2047)))
+    assert not predict_request.is_small(RequestMessage("v2", bytes(2048)))
+    assert predict_request.is_small(RequestMessage("v1", bytes(2048)))
 
 
 @pytest.mark.parametrize(("length", "size"), [("x", 8), ("-1", 8), ("9" * 30, 8), (None, -8), (None, 99), (None, 7)])
 def test_bytes_that_are_not_there_are_refused(client: TestClient, length: str | None, size: int) -> None:
-    """A length that is none, or beyond the body; a tensor of part of a number; bytes that no tensor claims."""
+    """Invalid lengths, incomplete values and unclaimed bytes are refused."""
     told = {"name": "sepal_length", "shape": [1], "datatype": "FP64", "parameters": {"binary_data_size": size}}
     head = json.dumps({"inputs": [told, *GOOD[1:]]}).encode()
     answer = client.post(INFER, content=head + bytes(8), headers={LENGTH: length or str(len(head))})
@@ -225,14 +228,14 @@ def test_bytes_that_are_not_there_are_refused(client: TestClient, length: str | 
 
 
 def test_missing_values_are_nan_in_arrays(app: Starlette) -> None:
-    """NaN becomes null, which the column takes or refuses as it does over V1."""
+    """NaN is a missing value, which a column accepts or refuses as over V1."""
     wanted = served(app, "iris").inputs
     arrays = {tensor.name: np.array([1.0, np.nan]) for tensor in wanted}
-    assert columns_of(wanted, arrays) == {name: [1.0, None] for name in IRIS}
+    assert to_columns(wanted, arrays) == {name: [1.0, None] for name in IRIS}
 
 
 def test_paths_methods_and_versions_that_are_not_there(client: TestClient, app: Starlette) -> None:
-    """404 or 405 in the shape of the protocol; a version that is served has all routes of its model, V1's too."""
+    """Unknown paths are 404 and wrong methods 405; loaded versions have all routes."""
     for method, path, status in (
         ("GET", "/v2/rose", 404),
         ("GET", "/v2/models/iris/versions/0", 404),
@@ -260,7 +263,7 @@ PIECE = st.sampled_from([b"{", b"}", b"[", b"]", b":", b",", b"1", b'"inputs"', 
 @settings(max_examples=150, deadline=None)
 @pytest.mark.usefixtures("client")
 def test_any_bytes_get_an_answer(client: TestClient, body: bytes, length: int) -> None:
-    """Nothing that is sent is a fault of the service."""
+    """No bytes cause a failure."""
     answer = client.post(INFER, content=body, headers={LENGTH: str(length)})
     assert answer.status_code in (400, 413)
 
@@ -268,7 +271,7 @@ def test_any_bytes_get_an_answer(client: TestClient, body: bytes, length: int) -
 @given(parts=st.lists(st.tuples(st.sampled_from([*DTYPES, "BYTES", "?"]), st.integers(0, 40)), max_size=5))
 @settings(max_examples=150, deadline=None)
 def test_any_tensors_get_an_answer(client: TestClient, parts: list[tuple[str, int]]) -> None:
-    """Types and sizes that fit or do not: an answer or a refusal."""
+    """No types and shapes of tensors cause a failure."""
     told = [
         {"name": name, "shape": [1], "datatype": datatype, "parameters": {"binary_data_size": size}}
         for name, (datatype, size) in zip(IRIS, parts, strict=False)

@@ -18,9 +18,9 @@ from tiltyard.gate.duel import Duel, latency_ms
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.modeling.inference.reference import reference
-from tiltyard.monitoring.live_comparison import LiveComparison, match
-from tiltyard.monitoring.live_quality import live
-from tiltyard.monitoring.monitor import ROWS, compared, too_few
+from tiltyard.monitoring.live_comparison import LiveComparison, compare
+from tiltyard.monitoring.live_quality import load_live_quality
+from tiltyard.monitoring.monitor import MAX_ROWS, compare_rows, drift_unavailable
 from tiltyard.monitoring.records import latest
 from tiltyard.preparation.array_file import Features, open_part
 from tiltyard.preparation.sealed_test import TestPart
@@ -84,17 +84,17 @@ def _live(workspace: Workspace, task: Task, new: str, old: str) -> LiveCompariso
     """Compare both models with live ground truth, if the challenger ran as shadow or canary."""
     if task.kind.targets == "text" or not (workspace.records / task.name / "truths").is_dir():
         return None
-    return match(live(workspace, task), new, old)
+    return compare(load_live_quality(workspace, task), new, old)
 
 
 def _drift(workspace: Workspace, task: Task, encoder: Encoder, features: Features) -> Json:
     """Compare recently recorded inputs with the challenger's training rows; count those it would refuse."""
     if not (workspace.records / task.name / "answers").is_dir():
         return {"inputs": {"why": "no inputs of clients are recorded"}}
-    rows = latest(workspace, task, ROWS)
-    if why := too_few(task, rows):
+    rows = latest(workspace, task, MAX_ROWS)
+    if why := drift_unavailable(task, rows):
         return {"inputs": {"why": why}}
-    found = compared(task, encoder, reference(encoder, features[:]), rows)
+    found = compare_rows(task, encoder, reference(encoder, features[:]), rows)
     return {"drift": found.columns, "inputs": {"rows": found.rows, "refused": found.refused, "first": found.first}}
 
 

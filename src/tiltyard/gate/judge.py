@@ -65,5 +65,8 @@ def _fingerprint(gate: Gate, report: Json, champion: str | None) -> str:
 
 def _praise(duel: Duel) -> list[str]:
     """Return the gains of a challenger that wins."""
-    won = [versus(duel, duel.over_baseline, "the baseline"), *([duel.live.told(duel.task.gate)] if duel.live else [])]
+    won = [
+        versus(duel, duel.over_baseline, "the baseline"),
+        *([duel.live.describe(duel.task.gate)] if duel.live else []),
+    ]
     return [versus(duel, duel.over_champion, "the champion"), *won] if duel.over_champion else won

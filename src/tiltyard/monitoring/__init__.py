@@ -1,5 +1,5 @@
-"""Monitoring what was served: records of traffic, drift, quality once the truth is known.
+"""Monitoring of served models: traffic records, drift, quality by ground truth, rollouts.
 
-Nothing here answers requests.
+Nothing here serves requests.
 Start with monitor.py.
 """

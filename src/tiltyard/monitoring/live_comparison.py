@@ -1,4 +1,4 @@
-"""Rivals: how a challenger compares with the champion on what clients sent, by the same truths or by like ones."""
+"""Live comparison of a challenger with the champion on recorded traffic (shadow or canary), by ground truth."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.config.gate_section import Gate
 from tiltyard.modeling.metrics.bootstrap import RESAMPLES, Bootstrap, Gain
-from tiltyard.monitoring.live_quality import MIN_TRUTHS, ROW, LiveQuality, outputs_of, truths
+from tiltyard.monitoring.live_quality import MIN_TRUTHS, ROW_KEYS, LiveQuality, outputs_of, truths_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Known = tuple[Array, Array]  # truths, and outputs beside them
+TruthsAndOutputs = tuple[Array, Array]  # truths, and the outputs for them
 
 
 @dataclass(frozen=True)
 class LiveComparison:
-    """What a challenger gains over the champion, on how many truths, and whether both answered the same rows."""
+    """The gain of a challenger over the champion, the number of truths, and whether both predicted the same rows."""
 
     gain: Gain
     truths: int
     same: bool
 
-    def told(self, gate: Gate) -> str:
-        """Return a sentence with both numbers."""
+    def describe(self, gate: Gate) -> str:
+        """Return a sentence with both values and the gain."""
         gain = self.gain
-        rows = "the same answers" if self.same else "answers to other clients of the same time"
+        rows = "the same requests" if self.same else "requests of other clients in the same period"
         return (
             f"live {gate.metric} {gain.new:.4g} against the champion's {gain.old:.4g} by {self.truths} truths of "
             f"{rows}: a gain of {gain.value:.4g} ({gate.confidence:.0%} interval {gain.low:.4g} to {gain.high:.4g})"
@@ -40,35 +40,35 @@ class LiveComparison:
         return asdict(self)
 
 
-def match(found: LiveQuality, new: str, old: str) -> LiveComparison | None:
-    """Compare two versions with each other; None if there are too few truths.
+def compare(found: LiveQuality, new: str, old: str) -> LiveComparison | None:
+    """Return the comparison of two versions; None if there are too few truths.
 
-    A shadow has answered the same rows as the champion, so luck with them cancels out; a canary those of other clients,
-    so what the champion answered before or after is left out.
+    A shadow predicts the same rows as the champion, so the comparison is paired. A canary predicts rows of other
+    clients, so only the champion's predictions of the same period are used.
     """
-    one, other = found.known(new), found.known(old)
-    both = one.merge(other, on=ROW, suffixes=("", "_old"))
+    one, other = found.with_truth(new), found.with_truth(old)
+    both = one.merge(other, on=ROW_KEYS, suffixes=("", "_old"))
     if len(both) >= MIN_TRUTHS:
-        held = LiveComparison(_paired(found, both), len(both), same=True)
+        comparison = LiveComparison(_paired(found, both), len(both), same=True)
     else:
         other = other[other["time"].between(one["time"].min(), one["time"].max())]
         if (fewer := min(len(one), len(other))) < MIN_TRUTHS:
             return None
-        held = LiveComparison(_apart(found, one, other), fewer, same=False)
-    return held if np.isfinite([held.gain.value, held.gain.low, held.gain.high]).all() else None
+        comparison = LiveComparison(_unpaired(found, one, other), fewer, same=False)
+    return comparison if np.isfinite([comparison.gain.value, comparison.gain.low, comparison.gain.high]).all() else None
 
 
 def _paired(found: LiveQuality, both: pd.DataFrame) -> Gain:
-    task, truth = found.task, truths(found.task, both)
+    task, truth = found.task, truths_of(found.task, both)
     bootstrap = Bootstrap(len(both), task.split.seed, task.gate.confidence)
     new, old = (outputs_of(task, both, column) for column in ("answer", "answer_old"))
     return bootstrap.gain(task.metric, lambda out, at: task.metric.score(truth[at], out[at], found.context), new, old)
 
 
-def _apart(found: LiveQuality, new: pd.DataFrame, old: pd.DataFrame) -> Gain:
-    """Draw the rows of each for themselves: luck with them does not cancel out."""
+def _unpaired(found: LiveQuality, new: pd.DataFrame, old: pd.DataFrame) -> Gain:
+    """Return the gain with a bootstrap that draws the rows of each version independently."""
     task, generator = found.task, np.random.default_rng(found.task.split.seed)
-    known: list[Known] = [(truths(task, rows), outputs_of(task, rows)) for rows in (new, old)]
+    known: list[TruthsAndOutputs] = [(truths_of(task, rows), outputs_of(task, rows)) for rows in (new, old)]
 
     def scores(places: list[Array]) -> tuple[float, float]:
         new, old = (task.metric.score(t[at], o[at], found.context) for (t, o), at in zip(known, places, strict=True))
@@ -84,8 +84,8 @@ def _apart(found: LiveQuality, new: pd.DataFrame, old: pd.DataFrame) -> Gain:
 
 
 def agreement(found: LiveQuality, new: str, old: str) -> dict[str, float] | None:
-    """Return how alike two versions answer the same rows: the share of equal labels, or how far numbers lie apart."""
-    both = found.of(new).merge(found.of(old), on=ROW, suffixes=("", "_old"))
+    """Return the agreement of two versions on the same rows: the share of equal labels, or distances of numbers."""
+    both = found.predictions_of(new).merge(found.predictions_of(old), on=ROW_KEYS, suffixes=("", "_old"))
     if not len(both) or found.task.kind.targets == "text":
         return None
     one, other = (outputs_of(found.task, both, column) for column in ("answer", "answer_old"))

@@ -1,4 +1,4 @@
-"""Live: what the service answered, with the truths that came later, and how good each version was by them."""
+"""Live quality: recorded predictions joined with the ground truth sent later, and metrics of each version."""
 
 from __future__ import annotations
 
@@ -20,48 +20,48 @@ from tiltyard.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
-MIN_TRUTHS = 20  # truths of which a figure is worth telling
+MIN_TRUTHS = 20  # for a metric to be reported
 COLUMNS = ("id", "instance", "owner", "time", "version", "arm", "ms", "answer")
-ROW = ["id", "instance", "owner"]  # clients may choose the same id, but none can be the owner of another's answer
+ROW_KEYS = ["id", "instance", "owner"]  # clients may choose equal ids, but an owner belongs to one client
 
 
 @dataclass(frozen=True)
 class LiveQuality:
-    """What was recorded of a task: a row an answer, with its truth where there is one, as JSON."""
+    """The recorded predictions of a task: a row for each, with its ground truth as JSON if it is known."""
 
     task: Task
     context: Context
-    answers: pd.DataFrame
+    predictions: pd.DataFrame
     feedback: dict[str, int]
 
-    def of(self, version: str) -> pd.DataFrame:
-        """Return the answers of a version; of those under one id, which a client may send twice, the last."""
-        mine = self.answers[self.answers["version"] == version]
-        return mine.drop_duplicates(ROW, keep="last")
+    def predictions_of(self, version: str) -> pd.DataFrame:
+        """Return the predictions of a version; if a client sent the same id twice, only the last."""
+        mine = self.predictions[self.predictions["version"] == version]
+        return mine.drop_duplicates(ROW_KEYS, keep="last")
 
-    def known(self, version: str) -> pd.DataFrame:
-        """Return those whose truth is known."""
-        mine = self.of(version)
+    def with_truth(self, version: str) -> pd.DataFrame:
+        """Return the predictions of a version whose ground truth is known."""
+        mine = self.predictions_of(version)
         return mine[mine["truth"].notna()]
 
     def arms(self) -> list[dict[str, Any]]:
-        """Return a row a version and arm: how much it answered, from when to when, and how fast."""
-        return [_arm(rows) for _, rows in self.answers.groupby(["version", "arm"], sort=True)]
+        """Return a row for each version and arm: number of requests, latency and period."""
+        return [_arm_row(rows) for _, rows in self.predictions.groupby(["version", "arm"], sort=True)]
 
     def quality(self, version: str) -> dict[str, Any] | None:
-        """Measure a version as its evaluation did; None if there are too few truths to tell."""
-        rows = self.known(version)
+        """Return the metric of a version with its interval; None if there are too few truths."""
+        rows = self.with_truth(version)
         if len(rows) < MIN_TRUTHS:
             return None
-        truth, outputs = truths(self.task, rows), outputs_of(self.task, rows)
+        truth, outputs = truths_of(self.task, rows), outputs_of(self.task, rows)
         metric, name = self.task.metric, self.task.gate.metric
         bootstrap = Bootstrap(len(rows), self.task.split.seed, self.task.gate.confidence)
         low, high = bootstrap.intervals(lambda at: {name: metric.score(truth[at], outputs[at], self.context)})[name]
-        figures = {"value": metric.score(truth, outputs, self.context), "low": low, "high": high}
-        return {"truths": len(rows), **{key: one if math.isfinite(one) else None for key, one in figures.items()}}
+        values = {"value": metric.score(truth, outputs, self.context), "low": low, "high": high}
+        return {"truths": len(rows), **{key: one if math.isfinite(one) else None for key, one in values.items()}}
 
 
-def _arm(rows: pd.DataFrame) -> dict[str, Any]:
+def _arm_row(rows: pd.DataFrame) -> dict[str, Any]:
     requests = rows.drop_duplicates(["id", "time"])
     return {
         "version": rows["version"].iloc[0],
@@ -75,29 +75,32 @@ def _arm(rows: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def live(workspace: Workspace, task: Task) -> LiveQuality:
-    """Read what was recorded, and put truths to answers."""
+def load_live_quality(workspace: Workspace, task: Task) -> LiveQuality:
+    """Read the records of a task, and join truths with predictions."""
     answers = _frame(records.read(workspace, task, "answers", [f"record.{name}" for name in COLUMNS]))
-    told = _frame(records.read(workspace, task, "truths")).sort_values("received", kind="stable")
-    counted = _counted(told)
-    joined = answers.sort_values("time", kind="stable").merge(counted, on=ROW, how="left")
+    feedback_rows = _frame(records.read(workspace, task, "truths")).sort_values("received", kind="stable")
+    counted = _last_truths(feedback_rows)
+    joined = answers.sort_values("time", kind="stable").merge(counted, on=ROW_KEYS, how="left")
     asked = joined[joined["arm"] != "shadow"]
-    known = counted.merge(answers[ROW].drop_duplicates(), on=ROW)
+    known = counted.merge(answers[ROW_KEYS].drop_duplicates(), on=ROW_KEYS)
     feedback = {
-        "truths": len(told),
-        "repeated": len(told) - len(counted),
+        "truths": len(feedback_rows),
+        "repeated": len(feedback_rows) - len(counted),
         "unknown": len(counted) - len(known),
         "waiting": int(asked["truth"].isna().sum()),
     }
     return LiveQuality(task, _context(workspace, task), joined, feedback)
 
 
-def _counted(told: pd.DataFrame) -> pd.DataFrame:
-    """Return the truth of each answer: the last one of its owner, or the first where nobody knows who sent it."""
+def _last_truths(feedback_rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the truth of each prediction: its owner's last one, or the first one if the owner is not known."""
     import pandas as pd
 
-    owned = told["owner"] != ""  # records of an earlier release have no owners
-    first, last = told[~owned].drop_duplicates(ROW, keep="first"), told[owned].drop_duplicates(ROW, keep="last")
+    owned = feedback_rows["owner"] != ""  # records of an earlier release have no owners
+    first, last = (
+        feedback_rows[~owned].drop_duplicates(ROW_KEYS, keep="first"),
+        feedback_rows[owned].drop_duplicates(ROW_KEYS, keep="last"),
+    )
     return pd.concat([first, last])
 
 
@@ -108,14 +111,14 @@ def _frame(table: Any) -> pd.DataFrame:
 
 
 def _context(workspace: Workspace, task: Task) -> Context:
-    """Return what metrics need to know of the training rows, if it is here; without it some are no number."""
+    """Return the context of metrics from the training rows; without it, some metrics are NaN."""
     path = workspace.out(task.name, "prepare") / "train.npz"
     context = task.evaluator.context(read_truth(path)) if path.is_file() else {}
     return context or {"naive_mae": math.nan}
 
 
-def truths(task: Task, rows: pd.DataFrame) -> Array:
-    """Return truths as metrics look at them."""
+def truths_of(task: Task, rows: pd.DataFrame) -> Array:
+    """Return truths as an array for metrics."""
     values = [json.loads(text) for text in rows["truth"]]
     if task.classes:
         places = {name: place for place, name in enumerate(task.classes)}
@@ -124,7 +127,7 @@ def truths(task: Task, rows: pd.DataFrame) -> Array:
 
 
 def outputs_of(task: Task, rows: pd.DataFrame, column: str = "answer") -> Array:
-    """Return answers as the model gave them: probabilities, numbers, or forecasts with their ends."""
+    """Return predictions as an array of model outputs: probabilities, numbers, or forecasts with their bounds."""
     answers = [json.loads(text) for text in rows[column]]
     if task.classes:
         return np.array([[one["probabilities"][name] for name in task.classes] for one in answers])

@@ -1,7 +1,7 @@
-"""Records of the service: from append-only logs into Parquet, each file once; and reading all there is of them.
+"""Traffic records: compacts append-only logs into Parquet files, and reads all records of a task.
 
-A closed log becomes the Parquet file of its name, and goes when that is whole. Killed in between, both are there: the
-next call knows by the name that nothing is left to do but to remove the first.
+A closed log is converted into a Parquet file of the same name and then removed. After a kill in between both exist; the
+next call finds the Parquet file and only removes the log.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from tiltyard.workspace import Workspace
 if TYPE_CHECKING:
     import pyarrow as pa
 
-KINDS = ("answers", "truths")
+RECORD_KINDS = ("answers", "truths")
 log = logging.getLogger(__name__)
 Line = dict[str, Any]
 
 
 @contextlib.contextmanager
-def held(workspace: Workspace, task: Task) -> Iterator[Path]:
-    """Return the folder of a task's records; who comes second waits."""
+def locked_folder(workspace: Workspace, task: Task) -> Iterator[Path]:
+    """Lock the records of a task and return their folder; other processes wait."""
     folder = workspace.records / task.name
     with files.locked(folder / "lock"):
         yield folder
 
 
 def compact(workspace: Workspace, task: Task) -> int:
-    """Put closed spools into Parquet; give how many there were."""
+    """Convert closed logs into Parquet; return their number."""
     import pyarrow.parquet as pq
 
     done = 0
-    with held(workspace, task) as folder:
-        for kind in KINDS:
+    with locked_folder(workspace, task) as folder:
+        for kind in RECORD_KINDS:
             files.remove_abandoned(folder / kind)
-            for path, closed in append_log.every(folder / kind):
+            for path, closed in append_log.list_files(folder / kind):
                 if not closed:
                     continue
                 if not (target := path.with_suffix(".parquet")).exists():
@@ -54,20 +54,20 @@ def compact(workspace: Workspace, task: Task) -> int:
 
 
 def read(workspace: Workspace, task: Task, kind: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return all answers or truths there are, gathered or not, oldest file first; of all columns or of some."""
+    """Return all predictions or truths, from Parquet and from logs, oldest file first, with all or some columns."""
     import pyarrow as pa
 
-    with held(workspace, task) as folder:
+    with locked_folder(workspace, task) as folder:
         wanted = None if columns is None else [*columns]
         parts = [_read(path, wanted) for path in sorted((folder / kind).glob("[!.]*.parquet"))]
-        rest = [path for path, _ in append_log.every(folder / kind) if not path.with_suffix(".parquet").exists()]
+        rest = [path for path, _ in append_log.list_files(folder / kind) if not path.with_suffix(".parquet").exists()]
         loose = [_table(task, kind, path) for path in (None, *rest)]
     parts += [table if wanted is None else table.select(wanted) for table in loose]
     return pa.concat_tables(parts, promote_options="default")
 
 
 def _read(path: Path, wanted: list[str] | None) -> pa.Table:
-    """Read the columns that a file has; one of an earlier release may have fewer."""
+    """Read the wanted columns that a file has; files of earlier releases may have fewer."""
     import pyarrow.parquet as pq
 
     known = pq.read_schema(path).names
@@ -75,40 +75,43 @@ def _read(path: Path, wanted: list[str] | None) -> pa.Table:
 
 
 def latest(workspace: Workspace, task: Task, most: int) -> list[Any]:
-    """Return the latest instances that clients sent, as they sent them, from no more files than that takes."""
+    """Return the latest instances as clients sent them, reading no more files than needed."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     found = list[Any]()
-    with held(workspace, task) as folder:
-        open_ones = [path for path, _ in append_log.every(folder / "answers")]
+    with locked_folder(workspace, task) as folder:
+        open_ones = [path for path, _ in append_log.list_files(folder / "answers")]
         names = {path.with_suffix("") for path in (*open_ones, *(folder / "answers").glob("[!.]*.parquet"))}
         for path in sorted(names, reverse=True):
             target = path.with_suffix(".parquet")
             table = pq.read_table(target) if target.exists() else _table(task, "answers", path.with_suffix(".jsonl"))
-            if not task.columns.keys() <= {*table.column_names}:  # pictures, or another set of columns than today's
+            if not task.columns.keys() <= {*table.column_names}:  # images, or columns of an earlier task file
                 continue
-            found = [*_sent(task, table.filter(pc.field("record.arm") != "shadow").select([*task.columns])), *found]
+            found = [
+                *_to_instances(task, table.filter(pc.field("record.arm") != "shadow").select([*task.columns])),
+                *found,
+            ]
             if len(found) >= most:
                 break
     return found[-most:]
 
 
-def _sent(task: Task, table: pa.Table) -> list[Any]:
-    """Return recorded rows as a client would send them: Parquet holds true and false, or a prompt, as text."""
+def _to_instances(task: Task, table: pa.Table) -> list[Any]:
+    """Return recorded rows as instances; booleans and prompts are texts in Parquet."""
     values = {name: table.column(name).to_pylist() for name in task.columns}
     for name, column in task.columns.items():
         if column.type == "prose":
             values[name] = [_prompt(text) for text in values[name]]
         elif column.in_cells:
             values[name] = column.read(values[name])
-    if bare := _bare(task):
+    if bare := _single_column(task):
         return [*values[bare]]
     return [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
 
 
 def _prompt(text: str) -> Any:
-    """Return a prompt, with its settings if it was recorded with such."""
+    """Return a prompt, with its settings if it was recorded with some."""
     try:
         found = json.loads(text) if text.startswith("{") else text
     except ValueError:
@@ -116,30 +119,30 @@ def _prompt(text: str) -> Any:
     return found if "prompt" in found else text
 
 
-def _bare(task: Task) -> str:
-    """Name the column whose value is the instance, if there is but one."""
+def _single_column(task: Task) -> str:
+    """Return the name of the only column if instances are its bare values, or an empty text."""
     return next(iter(task.columns)) if task.form != "table" and len(task.columns) == 1 else ""
 
 
 def _table(task: Task, kind: str, path: Path | None) -> pa.Table:
-    made: dict[str, Callable[[Task, list[Line]], pa.Table]] = {"answers": _answers, "truths": _truths}
-    return made[kind](task, [] if path is None else _lines(path))
+    tables: dict[str, Callable[[Task, list[Line]], pa.Table]] = {"answers": _answers, "truths": _truths}
+    return tables[kind](task, [] if path is None else _lines(path))
 
 
 def _lines(path: Path) -> list[Line]:
     found, lost = [], 0
-    for line in append_log.lines(path):
+    for line in append_log.read_lines(path):
         try:
             found.append(json.loads(line))
         except ValueError:
             lost += 1
     if lost:
-        log.warning("%s: %s lines are no JSON and are left out", path.name, lost)
+        log.warning("%s: %s lines are not valid JSON and are skipped", path.name, lost)
     return found
 
 
 def _answers(task: Task, lines: list[Line]) -> pa.Table:
-    """Return a row an instance: its features by name, and what is ours with `record.` in front."""
+    """Return a row for each instance: its features by name, and columns of the record prefixed by `record.`."""
     import pyarrow as pa
 
     rows = [(line, place) for line in lines for place in range(len(line["predictions"]))]
@@ -180,7 +183,7 @@ def _times(seconds: list[float]) -> pa.Array:
 
 
 def _predictions(task: Task, answers: list[Any]) -> pa.Array:
-    """Return the label, or the number if it is one; the whole answer stands beside it."""
+    """Return the label or number of each prediction; `record.answer` has the whole prediction."""
     import pyarrow as pa
 
     if task.kind.targets == "number":
@@ -189,8 +192,8 @@ def _predictions(task: Task, answers: list[Any]) -> pa.Array:
 
 
 def _features(task: Task, rows: list[tuple[Line, int]]) -> dict[str, pa.Array]:
-    """Return features by name, as `tiltyard check --against` reads them; pictures are not recorded."""
-    bare = _bare(task)
+    """Return features by name, as `tiltyard check --against` reads them; empty for images, which are not recorded."""
+    bare = _single_column(task)
     if any(column.type == "image" for column in task.columns.values()):
         return {}
     values = [line["instances"][place] for line, place in rows]
@@ -199,7 +202,7 @@ def _features(task: Task, rows: list[tuple[Line, int]]) -> dict[str, pa.Array]:
 
 
 def _cells(task: Task, name: str, values: list[Any]) -> pa.Array:
-    """Return one type whatever was sent: a category may be text and whole numbers."""
+    """Return an array of one type, since a category may be sent as text or as an integer."""
     import pyarrow as pa
 
     kind = task.columns[name].json_schema().get("type", "string")

@@ -1,4 +1,4 @@
-"""The verb traffic: let a challenger have a copy or a share of a task's requests, and say how it does."""
+"""The command traffic: starts and ends shadow and canary rollouts, and reports their results."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, Literal
 from tiltyard import files
 from tiltyard.config.task import Task
 from tiltyard.errors import PackageError, RegistryError
-from tiltyard.monitoring.live_comparison import agreement, match
-from tiltyard.monitoring.live_quality import MIN_TRUTHS, LiveQuality, live
+from tiltyard.monitoring.live_comparison import agreement, compare
+from tiltyard.monitoring.live_quality import MIN_TRUTHS, LiveQuality, load_live_quality
 from tiltyard.registry import rollout, signing
 from tiltyard.registry.decision import Decision
 from tiltyard.registry.provenance import provenance
@@ -21,45 +21,49 @@ from tiltyard.workspace import Workspace
 
 
 def traffic(workspace: Workspace, task: Task) -> dict[str, Any]:
-    """Return which challenge runs, if any, and how it goes."""
+    """Return the running rollout of a task, if any, and its results."""
     champion = Registry(workspace).champion(task.name)
     found = rollout.read(workspace.traffic(task.name))
-    reigns = champion.version if champion else None
+    current = champion.version if champion else None
     return {
         "task": task.name,
-        "champion": reigns,
+        "champion": current,
         "challenge": found.model_dump(mode="json") if found else None,
-        "told": _told(found, reigns),
-        "report": _report(live(workspace, task), found) if found else None,
+        "told": _summary(found, current),
+        "report": _report(load_live_quality(workspace, task), found) if found else None,
     }
 
 
 def _report(found: LiveQuality, running: Rollout) -> dict[str, Any]:
-    """Put both arms side by side: what they answered, how fast, how alike, and how good by the truths that came."""
+    """Return traffic and latency of both arms, their agreement, and the comparison by ground truth."""
     new, old = running.version, running.champion
-    held = None if found.task.kind.targets == "text" else match(found, new, old)
+    comparison = None if found.task.kind.targets == "text" else compare(found, new, old)
     return {
         "arms": [row for row in found.arms() if row["version"] in (new, old)],
         "agreement": agreement(found, new, old),
-        "match": held.to_json() if held else None,
-        "told": held.told(found.task.gate) if held else f"fewer than {MIN_TRUTHS} truths of each came by now",
+        "match": comparison.to_json() if comparison else None,
+        "told": comparison.describe(found.task.gate)
+        if comparison
+        else f"fewer than {MIN_TRUTHS} truths of each version so far",
     }
 
 
-def _told(found: Rollout | None, reigns: str | None) -> str:
+def _summary(found: Rollout | None, current: str | None) -> str:
     if found is None:
-        return f"{reigns or 'no version'} answers alone"
-    if found.champion != reigns:
-        return f"{found.version} no longer challenges: it was set beside {found.champion}, and {reigns} is champion now"
+        return f"{current or 'no version'} serves all requests"
+    if found.champion != current:
+        return f"the rollout of {found.version} against {found.champion} has ended: {current} is champion now"
     if found.way == "shadow":
-        return f"{reigns} answers; {found.version} gets a copy of the requests of {found.share:.3g} of all clients"
-    return f"{found.version} answers {found.share:.3g} of all clients, {reigns} the others"
+        return (
+            f"{current} serves all requests; {found.version} gets a copy of those of {found.share:.3g} of all clients"
+        )
+    return f"{found.version} serves {found.share:.3g} of all clients, {current} the others"
 
 
-def begin(workspace: Workspace, task: Task, wanted: tuple[str, str], share: float) -> Rollout:
-    """Let a packaged version challenge the champion; it takes the place of the challenge before."""
+def start_rollout(workspace: Workspace, task: Task, version_and_way: tuple[str, str], share: float) -> Rollout:
+    """Start a rollout of a packaged version against the champion; it replaces the current rollout."""
     signing.insist(workspace, task.name, wanted=task.gate.signed)
-    (version, way), registry = wanted, Registry(workspace)
+    (version, way), registry = version_and_way, Registry(workspace)
     with registry.lock(task.name):
         champion = registry.champion(task.name)
         if champion is None:
@@ -69,7 +73,7 @@ def begin(workspace: Workspace, task: Task, wanted: tuple[str, str], share: floa
                 f"expected another version than the champion; received {version}",
                 hint=f"see which are packaged: ls {_packages(workspace, task).relative_to(workspace.root)}",
             )
-        _insist_on_package(workspace, task, version)
+        _require_package(workspace, task, version)
         since, origin = datetime.now(UTC).isoformat(timespec="seconds"), provenance(workspace)
         names = {"task": task.name, "version": version, "way": way, "champion": champion.version}
         found = Rollout.model_validate({**names, "share": share, "since": since, "who": origin["who"]})
@@ -78,13 +82,13 @@ def begin(workspace: Workspace, task: Task, wanted: tuple[str, str], share: floa
     return found
 
 
-def end(workspace: Workspace, task: Task) -> None:
-    """End the challenge, if there is one; the file goes first, and nobody has to wait for the ledger."""
+def end_rollout(workspace: Workspace, task: Task) -> None:
+    """End the rollout, if there is one; the file is removed first, so that this works without the ledger."""
     signing.insist(workspace, task.name, wanted=task.gate.signed)
     path, registry = workspace.traffic(task.name), Registry(workspace)
     with registry.lock(task.name):
         found = None
-        with contextlib.suppress(RegistryError, OSError):  # a damaged one ends, too
+        with contextlib.suppress(RegistryError, OSError):  # a damaged file is removed, too
             found = rollout.read(path)
         path.unlink(missing_ok=True)
         if found and found.task == task.name:
@@ -94,7 +98,7 @@ def end(workspace: Workspace, task: Task) -> None:
 def _decision(
     workspace: Workspace, found: Rollout, verdict: Literal["CHALLENGE", "END"], origin: dict[str, Any]
 ) -> Decision:
-    """Return what the ledger holds of the start or the end of a challenge."""
+    """Return the ledger's decision about the start or the end of a rollout."""
     evidence: dict[str, Any] = {"challenge": found.model_dump(mode="json")}
     if verdict == "CHALLENGE":
         evidence["package"] = files.sha256(workspace.package(found.task, found.version))
@@ -104,24 +108,24 @@ def _decision(
     return Decision(**names, verdict=verdict, reasons=reasons, evidence=evidence, **origin)
 
 
-def _insist_on_package(workspace: Workspace, task: Task, version: str) -> None:
-    """Want a version that was packaged and proven, whatever the gate said of it."""
+def _require_package(workspace: Workspace, task: Task, version: str) -> None:
+    """Raise PackageError unless a version is packaged and passed its smoke test; the gate's verdict does not matter."""
     folder = _packages(workspace, task)
     known = sorted(path.parent.name for path in folder.glob("[!.]*/proven.json"))
     if version in known:
         return
     place = (folder / version).relative_to(workspace.root)
-    hint = f"package what was trained and evaluated last, whatever the gate said: tiltyard package {task.name}"
+    hint = f"package the version that was evaluated last, whatever the gate's verdict: tiltyard package {task.name}"
     if (folder / f"{version}.dvc").is_file() and not (folder / version).is_dir():
         hint = f"bring it from the remote: dvc pull {place}"
-    elif _trained(workspace, task) != version:
+    elif _evaluated_version(workspace, task) != version:
         hint = f"train and evaluate it, then: tiltyard package {task.name}"
     text = f"{task.name}: expected a packaged version, one of {', '.join(known) or 'none yet'}; received {version!r}"
     raise PackageError(text, hint)
 
 
-def _trained(workspace: Workspace, task: Task) -> str:
-    """Return the version that was evaluated last, if any."""
+def _evaluated_version(workspace: Workspace, task: Task) -> str:
+    """Return the version that was evaluated last; an empty text if there is none."""
     report = workspace.out(task.name, "evaluate") / "report.json"
     return str(files.read_json(report)["version"]) if report.is_file() else ""
 

@@ -1,5 +1,5 @@
-"""Serving champions: the REST service, its models, limits, records of traffic, and packages as Bentos.
+"""Model serving: the REST service, command line predictions, traffic recording, and packaging as Bentos.
 
-Nothing here trains or judges.
+Nothing here trains or evaluates models.
 Start with serve.py and http/app.py.
 """

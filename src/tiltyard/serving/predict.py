@@ -1,4 +1,4 @@
-"""The verb predict: ask a task's champion, without a server."""
+"""The command predict: predictions of a task's champion for JSON or a CSV file, without a server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tiltyard.workspace import Workspace
 
 
 def predict(workspace: Workspace, task: Task, text: str) -> list[Any]:
-    """Answer JSON: one instance, a list of instances, or a request as REST takes it."""
+    """Return predictions for JSON: an instance, a list of instances, or a body of the REST service."""
     try:
         content = msgspec.json.decode(text)
     except ValueError as error:
@@ -27,36 +27,36 @@ def predict(workspace: Workspace, task: Task, text: str) -> list[Any]:
     if isinstance(content, dict) and content.keys() == {"instances"}:
         content = content["instances"]
     try:
-        return champion(workspace, task).predict(_listed(task, content))
+        return load_champion(workspace, task).predict(_as_list(task, content))
     except RequestError as error:
-        raise _placed(error, error.field) from None
+        raise _with_place(error, error.field) from None
 
 
 def predict_csv(workspace: Workspace, task: Task, path: Path, rejected: Path | None = None) -> list[Any]:
-    """Answer the rows of a CSV file; of a series, the step after its last row.
+    """Return predictions for the rows of a CSV file; for a series, for the steps after its last row.
 
-    A row that cannot be answered ends it; with a file for such, they go there with the reason, and are null here.
+    Raise RequestError for an invalid row; with `rejected`, write invalid rows and reasons to that file and return None.
     """
-    served, rows = champion(workspace, task), _instances(task, path)
+    served, rows = load_champion(workspace, task), _read_instances(task, path)
     size, refused = task.serve.max_instances, list[tuple[int, str]]()
     if not rows:
         raise RequestError("no_instances", f"expected rows in {path}; received none", "--csv")
-    answers: list[Any] = []
+    predictions: list[Any] = []
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
         try:
-            answers += _part(served, part, start)
+            predictions += _predict_part(served, part, start)
         except RequestError:
             if not rejected or task.form == "series":
                 raise
-            answers += _each(served, part, start, refused)
+            predictions += _predict_each(served, part, start, refused)
     if rejected and refused:
-        _write(rejected, refused, rows)
-    return answers
+        _write_rejected(rejected, refused, rows)
+    return predictions
 
 
-def _each(served: LoadedModel, rows: list[Any], start: int, refused: list[tuple[int, str]]) -> list[Any]:
-    """Answer what can be answered; note the others, and put null in their place."""
+def _predict_each(served: LoadedModel, rows: list[Any], start: int, refused: list[tuple[int, str]]) -> list[Any]:
+    """Predict valid rows one by one; add the others to `refused` and return None in their place."""
     good: dict[int, Any] = {}
     for place, row in enumerate(rows):
         try:
@@ -65,23 +65,23 @@ def _each(served: LoadedModel, rows: list[Any], start: int, refused: list[tuple[
         except RequestError as error:
             field = error.field.partition(".")[2]
             refused.append((start + place, f"{field}: {error.message}" if field else error.message))
-    answers = dict(zip(good, served.predict([*good.values()]), strict=True)) if good else {}
-    return [answers.get(place) for place in range(len(rows))]
+    predictions = dict(zip(good, served.predict([*good.values()]), strict=True)) if good else {}
+    return [predictions.get(place) for place in range(len(rows))]
 
 
-def _write(path: Path, refused: list[tuple[int, str]], rows: list[Any]) -> None:
-    """Write refused rows, each with its number in the file, from 1, and why."""
+def _write_rejected(path: Path, refused: list[tuple[int, str]], rows: list[Any]) -> None:
+    """Write rejected rows, each with its number in the file, from 1, and the reason."""
     first = rows[0]
     names = list(first) if isinstance(first, dict) else ["text"]
     text = io.StringIO()
     cells = ([*row.values()] if isinstance(row, dict) else [row] for row in rows)
-    why = dict(refused)
-    table = ([place + 1, why[place], *row] for place, row in enumerate(cells) if place in why)
+    reasons = dict(refused)
+    table = ([place + 1, reasons[place], *row] for place, row in enumerate(cells) if place in reasons)
     spreadsheet.write_rows(text, [["rejected_row", "rejected_because", *names], *table])
     files.write_text(path, text.getvalue())
 
 
-def champion(workspace: Workspace, task: Task) -> LoadedModel:
+def load_champion(workspace: Workspace, task: Task) -> LoadedModel:
     """Load the champion of a task."""
     registry = Registry(workspace)
     found = registry.champion(task.name)
@@ -90,8 +90,8 @@ def champion(workspace: Workspace, task: Task) -> LoadedModel:
     return LoadedModel.load(registry.package(task.name, found.version))
 
 
-def _listed(task: Task, content: object) -> object:
-    """Put a single instance into a list: an object, a text, a list of numbers, or rows of pixels."""
+def _as_list(task: Task, content: object) -> object:
+    """Return a list of instances; a single one (object, text, list of numbers, rows of pixels) is wrapped."""
     depth, inner = 0, content
     while isinstance(inner, list) and inner:
         depth, inner = depth + 1, inner[0]
@@ -99,23 +99,23 @@ def _listed(task: Task, content: object) -> object:
     return [content] if isinstance(content, dict | str) or depth == single else content
 
 
-def _part(served: LoadedModel, rows: list[Any], start: int) -> list[Any]:
-    """Answer some rows; a refusal counts rows from the first of the file."""
+def _predict_part(served: LoadedModel, rows: list[Any], start: int) -> list[Any]:
+    """Predict some rows; an error names the row by its number in the file."""
     try:
         return served.predict(rows)
     except RequestError as error:
         place, _, rest = error.field.removeprefix("instances[").partition("]")
         field = f"row {start + int(place) + 1}{rest}" if place.isdecimal() else error.field
-        raise _placed(error, field) from None
+        raise _with_place(error, field) from None
 
 
-def _placed(error: RequestError, field: str) -> RequestError:
-    """Put the place into the sentence, which is all that a terminal shows."""
+def _with_place(error: RequestError, field: str) -> RequestError:
+    """Return the error with its field in the message, since the command line prints the message only."""
     return RequestError(error.code, f"{field}: {error.message}", field)
 
 
-def _instances(task: Task, path: Path) -> list[Any]:
-    """Read a table as `prepare` reads one; columns that are no features, such as the target, are left out."""
+def _read_instances(task: Task, path: Path) -> list[Any]:
+    """Read the instances of a CSV file by the rules of `prepare`; ignore other columns, such as the target."""
     if task.form == "image":
         raise RequestError("wrong_type", "expected a table or a series; images go by --json", "--csv")
     try:

@@ -1,4 +1,4 @@
-"""Predictions for files of any size: rows are read, answered and written some at a time, in memory that stays flat."""
+"""Batch prediction for files of any size: rows are read, predicted and written in parts, in constant memory."""
 
 from __future__ import annotations
 
@@ -14,54 +14,59 @@ from tiltyard.errors import DataError, RequestError
 from tiltyard.modeling.columns.base import Column
 from tiltyard.preparation.modalities.base import parse
 from tiltyard.serving import spreadsheet
-from tiltyard.serving.predict import champion
+from tiltyard.serving.predict import load_champion
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ROWS = 8192  # at a time
-ROW, REASON = "rejected_row", "rejected_because"  # columns of the second file: rows count from 1, without the header
+ROWS_PER_PART = 8192  # at a time
+ROW_COLUMN, REASON_COLUMN = (
+    "rejected_row",
+    "rejected_because",
+)  # columns of the second file: rows count from 1, without the header
 Write = Callable[["pd.DataFrame"], None]
 
 
 def predict_file(workspace: Workspace, task: Task, source: Path, target: Path) -> dict[str, Any]:
-    """Put predictions beside the columns of a table, into a file that is whole or not there; say what was done.
+    """Write the columns of a table with its predictions to a file, atomically; return a summary.
 
-    Rows that cannot be answered go into a second file beside it, with the reason.
+    Invalid rows are written to a second file next to it, with the reason.
     """
     if target.suffix not in WRITERS:
         expected = ", ".join(WRITERS)
         raise RequestError("wrong_type", f"--out: expected a file of {expected}; received {target.name}", "--out")
     if task.form not in ("table", "text"):
-        raise RequestError("wrong_type", f"--out: expected rows that are instances; {task.name} is of {task.form}")
-    served, done, refused = champion(workspace, task), 0, 0
-    others = rejected(target)
+        raise RequestError(
+            "wrong_type", f"--out: expected a task with tables or texts; {task.name} has {task.form} data"
+        )
+    served, done, refused = load_champion(workspace, task), 0, 0
+    rejects = rejected_path(target)
     texts = [name for name, column in task.columns.items() if column.spelled]
     table = table_reader.surveyed(source, task.source.dialect, texts)
     table_reader.require(source, task.columns, table.layout.columns)
-    with files.replacing(target) as path, WRITERS[target.suffix](path) as write, _told(source, table) as tell:
+    with files.replacing(target) as path, WRITERS[target.suffix](path) as write, _progress(source, table) as tell:
         with ExitStack() as stack:
             refuse: Write | None = None
-            for part in table.parts(rows=ROWS):
-                good, bad = sorted_out(task, part, source)
+            for part in table.parts(rows=ROWS_PER_PART):
+                good, bad = split_rows(task, part, source)
                 if len(good):
                     rows = {name: parse(task, name, good[name]) for name in task.columns}
-                    write(_beside(good, served.predictor.respond(rows), source))
+                    write(_add_predictions(good, served.predictor.respond(rows), source))
                 if len(bad):
-                    refuse = refuse or stack.enter_context(WRITERS[target.suffix](_replacing(stack, others)))
+                    refuse = refuse or stack.enter_context(WRITERS[target.suffix](_replacing(stack, rejects)))
                     refuse(bad)
                 done, refused = done + len(good), refused + len(bad)
                 tell(done + refused)
-        _insist_on_answers(source, done, refused, others)
+        _require_predictions(source, done, refused, rejects)
     if not refused:
-        others.unlink(missing_ok=True)  # of an earlier call
-    told = {"rejected": refused, "rejected_rows": str(others)} if refused else {}
-    return {"task": task.name, "version": served.version, "rows": done, "out": str(target), **told}
+        rejects.unlink(missing_ok=True)  # left by an earlier call
+    summary = {"rejected": refused, "rejected_rows": str(rejects)} if refused else {}
+    return {"task": task.name, "version": served.version, "rows": done, "out": str(target), **summary}
 
 
-def rejected(target: Path) -> Path:
-    """Return where the rows go that cannot be answered."""
+def rejected_path(target: Path) -> Path:
+    """Return the path of the file of rejected rows."""
     return target.with_name(f"{target.stem}.rejected{target.suffix}")
 
 
@@ -69,31 +74,31 @@ def _replacing(stack: ExitStack, path: Path) -> Path:
     return stack.enter_context(files.replacing(path))
 
 
-def _insist_on_answers(source: Path, done: int, refused: int, others: Path) -> None:
+def _require_predictions(source: Path, done: int, refused: int, rejects: Path) -> None:
     if not done:
-        text = f"none of {refused:,} can be answered: {others} says why" if refused else "received none"
+        text = f"all {refused:,} were rejected: see {rejects}" if refused else "received none"
         raise RequestError("no_instances", f"expected rows in {source}; {text}", "--csv")
 
 
-def sorted_out(task: Task, part: pd.DataFrame, source: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the rows that the model takes; and those that it refuses, with their number in the file and why."""
-    if taken := {REASON, ROW} & set(part.columns):
-        raise DataError(f"{source.name}: expected no column {min(taken)}, which refusals are called")
+def split_rows(task: Task, part: pd.DataFrame, source: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the valid rows; and the invalid ones, with their number in the file and the reason."""
+    if taken := {REASON_COLUMN, ROW_COLUMN} & set(part.columns):
+        raise DataError(f"{source.name}: expected no column {min(taken)}, a name reserved for rejected rows")
     reasons: dict[int, str] = {}
     for name, column in task.columns.items():
         try:
             column.parse_cells(part[name], name)
         except RequestError:
             for place, cell in enumerate(part[name].tolist()):
-                if place not in reasons and (why := _refusal(column, cell)):
+                if place not in reasons and (why := _refusal_reason(column, cell)):
                     reasons[place] = f"{name}: {why}"
     bad = part.iloc[[*sorted(reasons)]].copy()
     good = part.drop(index=bad.index) if reasons else part
-    bad[ROW], bad[REASON] = bad.index + 1, [reasons[place] for place in sorted(reasons)]
+    bad[ROW_COLUMN], bad[REASON_COLUMN] = bad.index + 1, [reasons[place] for place in sorted(reasons)]
     return good, bad
 
 
-def _refusal(column: Column, cell: object) -> str:
+def _refusal_reason(column: Column, cell: object) -> str:
     try:
         column.parse(column.read([cell]), "")
     except RequestError as error:
@@ -101,19 +106,19 @@ def _refusal(column: Column, cell: object) -> str:
     return ""
 
 
-def _told(source: Path, table: table_reader.Surveyed) -> Any:
+def _progress(source: Path, table: table_reader.Surveyed) -> Any:
     return progress.watched(source.name, table.layout.rows, 0, "rows")
 
 
-def _beside(part: pd.DataFrame, answers: list[Any], source: Path) -> pd.DataFrame:
-    """Put answers beside their rows: a label with a probability for each class, or the answer itself."""
-    found: dict[str, list[Any]] = {"prediction": answers}
-    if isinstance(answers[0], dict):
-        found = {"prediction": [answer["label"] for answer in answers]}
-        for name in answers[0]["probabilities"]:
-            found[f"probability_{name}"] = [answer["probabilities"][name] for answer in answers]
+def _add_predictions(part: pd.DataFrame, predictions: list[Any], source: Path) -> pd.DataFrame:
+    """Add predictions to their rows: a label with a probability for each class, or the prediction itself."""
+    found: dict[str, list[Any]] = {"prediction": predictions}
+    if isinstance(predictions[0], dict):
+        found = {"prediction": [one["label"] for one in predictions]}
+        for name in predictions[0]["probabilities"]:
+            found[f"probability_{name}"] = [one["probabilities"][name] for one in predictions]
     if taken := found.keys() & set(part.columns):
-        raise DataError(f"{source.name}: expected no column {min(taken)}, which predictions are called")
+        raise DataError(f"{source.name}: expected no column {min(taken)}, a name reserved for predictions")
     return part.assign(**found)
 
 
@@ -126,7 +131,7 @@ def _parquet(path: Path) -> Iterator[Write]:
 
     def write(frame: pd.DataFrame) -> None:
         table = pa.Table.from_pandas(frame, preserve_index=False)
-        if not opened:  # what is missing in all of the first rows may be text in others
+        if not opened:  # a column with no values yet may have text in later rows
             kinds = [pa.string() if pa.types.is_null(kind) else kind for kind in table.schema.types]
             opened.append(pq.ParquetWriter(path, pa.schema([*zip(table.schema.names, kinds, strict=True)])))
         opened[0].write_table(table.cast(opened[0].schema))

@@ -1,4 +1,4 @@
-"""The verb serve: the service in the foreground, with the champions of all tasks or of the named ones."""
+"""The command serve: runs the service in the foreground, with the champions of all or of the named tasks."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tiltyard.config import loader, task_list
 from tiltyard.errors import PackageError, RegistryError, TiltyardError
 from tiltyard.registry.registry import Registry
 from tiltyard.serving.http.last_good import LastGood
-from tiltyard.serving.variables import SERVED
+from tiltyard.serving.variables import SERVICE_VARIABLES
 from tiltyard.workspace import Workspace
 
-ARGUMENTS = ["-m", "tiltyard.serving.http.server"]  # without Python in front and the address behind
+ARGUMENTS = ["-m", "tiltyard.serving.http.server"]  # without the executable and the address
 
 
 def serve(
@@ -29,10 +29,10 @@ def serve(
     limits: dict[str, str] | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Become the service: this process is replaced by its own, so that signals reach it directly."""
+    """Replace this process by the service (exec), so that it receives signals directly."""
     named = list(tasks)
     folders = champions(workspace, named, say)
-    _refuse_taken(*address)
+    _check_port(*address)
     url = f"http://{address[0]}:{address[1]}"
     for name, folder in folders.items():
         say(f"{name} {folder.name}: {url}/v1/models/{name}")
@@ -53,10 +53,10 @@ def serve(
 def champions(
     workspace: Workspace, tasks: Iterable[str], say: Callable[[str], None] = lambda _: None
 ) -> dict[str, Path]:
-    """Return the package of each task's champion: of the named tasks all, of the others those that have one.
+    """Return the package of each task's champion: of the named tasks, or of all tasks that have one.
 
-    A task whose pointer or package is damaged is served by the last good champion, or left out if none is known. Both
-    are said in a sentence. It is an error only if nothing else can be served.
+    A task with a damaged pointer or package is served by its last good version, or left out if there is none; both are
+    reported through `say`. Raise an error if a named task has no champion, or if no task can be served.
     """
     named, registry = list(tasks), Registry(workspace)
     found: dict[str, Path] = {}
@@ -70,12 +70,11 @@ def champions(
     for name, problem in problems.items():
         folders = last_good(workspace).folders(name, workspace.service.parent)
         found |= dict(zip([name], folders, strict=False))
-        say(
-            f"{name}: {problem}; {f'{folders[0].name} is served, the last good one' if folders else 'it is not served'}"
-        )
+        served = f"the last good version {folders[0].name} is served" if folders else "it is not served"
+        say(f"{name}: {problem}; {served}")
     missing = [name for name in named if name not in found and name not in problems]
-    if strangers := [name for name in missing if name not in workspace.tasks()]:
-        raise loader.unknown(workspace, strangers[0])
+    if unknown := [name for name in missing if name not in workspace.tasks()]:
+        raise loader.unknown(workspace, unknown[0])
     if problems and not found and not missing:
         raise next(iter(problems.values()))
     if missing or not found:
@@ -86,7 +85,7 @@ def champions(
 
 
 def last_good(workspace: Workspace) -> LastGood:
-    """Return where services of this project keep the champions that they served last."""
+    """Return the folder of the last good versions of this project's services."""
     return LastGood(workspace.state("serve", "last-good"))
 
 
@@ -95,29 +94,29 @@ def command(host: str, port: int) -> list[str]:
     return [sys.executable, *ARGUMENTS, "--host", host, "--port", str(port)]
 
 
-def fixed(folders: dict[str, Path]) -> dict[str, str]:
-    """Return what lets a service answer with these packages, whoever is champion."""
+def fixed_packages(folders: dict[str, Path]) -> dict[str, str]:
+    """Return the variables for a service of fixed packages, independent of champions."""
     return {"PACKAGES": os.pathsep.join(map(str, folders.values()))}
 
 
 def environment(given: dict[str, str], home: Path) -> dict[str, str]:
-    """Return the environment of the service; a home of its own, since a service empties the metrics of others there."""
-    others = {name: value for name, value in os.environ.items() if name not in SERVED}
+    """Return the environment of a service, with a BentoML home of its own, where it clears earlier metrics."""
+    others = {name: value for name, value in os.environ.items() if name not in SERVICE_VARIABLES}
     return {**others, **{f"TILTYARD_{name}": value for name, value in given.items()}, "BENTOML_HOME": str(home)}
 
 
 def example(folder: Path, url: str) -> str:
-    """Return a command line that asks a model for its example; nothing if the package cannot be read."""
+    """Return a curl command with the example of a model; an empty text if the package cannot be read."""
     try:
         schema = files.read_json(folder / "schema.json")
         body = msgspec.json.encode({"instances": [schema["example"]]}).decode()
     except (OSError, ValueError, KeyError, TypeError):
         return ""
-    return f"curl {url}/v1/models/{schema['task']}:predict -d {shlex.quote(body)}"  # a text may hold a quote
+    return f"curl {url}/v1/models/{schema['task']}:predict -d {shlex.quote(body)}"  # the example may contain quotes
 
 
-def _refuse_taken(host: str, port: int) -> None:
-    """Refuse at once what BentoML would answer with a traceback."""
+def _check_port(host: str, port: int) -> None:
+    """Raise PackageError if the port is taken, which BentoML would report by a traceback."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

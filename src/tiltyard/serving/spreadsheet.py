@@ -1,6 +1,6 @@
-"""CSV for spreadsheets: text that a spreadsheet would run as a formula gets a leading apostrophe, as OWASP advises.
+"""CSV for spreadsheets, protected against formula injection: such text gets a leading apostrophe, as OWASP advises.
 
-For files that people open. What a program reads back as data is written without this.
+It is used for files that people open, not for data that programs read back.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def escape(cell: Any) -> Any:
-    """Return a cell that no spreadsheet takes for a formula; what is no text, or spells a number, stays as it is."""
+    """Return a cell that no spreadsheet runs as a formula; numbers and texts of numbers are unchanged."""
     if isinstance(cell, str) and FORMULA.match(cell) and not NUMBER.fullmatch(cell):
         return f"'{cell}"
     return cell
@@ -44,5 +44,5 @@ def write_frame(file: TextIO, frame: pd.DataFrame, *, header: bool) -> None:
 
 
 def _quoting(cells: Iterable[Any]) -> Literal[0, 2]:
-    """Quote every text where one has a carriage return: Python would leave it bare, and there a new row would begin."""
+    """Return a quoting mode that quotes texts with a carriage return, which Python would otherwise write unquoted."""
     return csv.QUOTE_NONNUMERIC if any(isinstance(cell, str) and "\r" in cell for cell in cells) else csv.QUOTE_MINIMAL

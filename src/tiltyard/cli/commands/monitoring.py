@@ -34,9 +34,9 @@ def traffic(task: str, share: float | None, off: bool, as_json: bool, **ways: st
     if share is not None and not wanted:
         raise click.UsageError("--share: expected --shadow or --canary, too")
     if off:
-        run_one(task, verb.end)
+        run_one(task, verb.end_rollout)
     if wanted:
-        run_one(task, lambda w, t: verb.begin(w, t, wanted[0], share or 1.0))
+        run_one(task, lambda w, t: verb.start_rollout(w, t, wanted[0], share or 1.0))
     found = run_one(task, verb.traffic)
     if as_json:
         print_json(found)

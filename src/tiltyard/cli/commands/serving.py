@@ -35,8 +35,8 @@ def serve(tasks: tuple[str, ...], host: str, port: int, keys: Path | None, **lim
     from tiltyard.serving.http.api_keys import read
     from tiltyard.serving.serve import serve as verb
 
-    if limits["trace"] or tracing.asked():
-        tracing.exporter()  # says what to install before anything is served
+    if limits["trace"] or tracing.is_enabled():
+        tracing.create_exporter()  # says what to install before anything is served
     given = {name.upper(): str(value) for name, value in limits.items() if value is not False}
     if keys and read(keys):
         given["KEYS"] = str(keys.absolute())

@@ -25,5 +25,5 @@ class LiveQuality(Check):
         if match is None or match.truths < MIN_TRUTHS:
             received = match.truths if match else "too few"
             raise NotApplicableError(f"live truths of both: expected at least {MIN_TRUTHS}; received {received}")
-        gain, text = match.gain, f"{match.told(duel.task.gate)}; expected an interval that reaches zero"
+        gain, text = match.gain, f"{match.describe(duel.task.gate)}; expected an interval that reaches zero"
         return replace(of_gain(gain, text, good=gain.high >= 0), rows=match.truths)

@@ -1,4 +1,4 @@
-"""Processes beside the service, for long work and for formats with native parsers.
+"""Compute processes: long requests, and formats that are read by native parsers, run outside the event loop.
 
 Nothing here opens a socket to clients.
 Start with pool.py.

@@ -1,4 +1,4 @@
-"""A queue in which clients take turns by the time that their work took, so that dear work delays its own client."""
+"""Fair queue: the client that used the least compute time recently is served next."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ import time
 from collections import deque
 from typing import Generic, TypeVar
 
-HALVED = 10.0  # seconds after which half of what a client used is forgotten
-KNOWN = 4_096  # clients whose use is remembered
+HALF_LIFE_SECONDS = 10.0  # used time counts half as much after this
+MAX_CLIENTS = 4_096  # whose used time is remembered
 
 Item = TypeVar("Item")
 
 
 class FairQueue(Generic[Item]):
-    """Items that wait, by client: so many together, and so many of each."""
+    """Waiting items by client, limited in total and per client."""
 
-    def __init__(self, most: int, most_of_one: int) -> None:
-        self.most, self.most_of_one = most, most_of_one
+    def __init__(self, max_items: int, max_per_client: int) -> None:
+        self.max_items, self.max_per_client = max_items, max_per_client
         self.waiting: dict[str, deque[Item]] = {}
-        self.used: dict[str, tuple[float, float]] = {}  # seconds by client, and when that was so
+        self.used: dict[str, tuple[float, float]] = {}  # by client: seconds used, and the time of the last update
 
     def __len__(self) -> int:
-        """Return how many wait."""
+        """Return the number of waiting items."""
         return sum(map(len, self.waiting.values()))
 
     def put(self, client: str, item: Item) -> Item | None:
-        """Add an item; return the one that has no place: where all are taken, the last of who has most."""
+        """Add an item; return the item dropped if there is no room: this one, or the last of the largest client."""
         mine = self.waiting.get(client, deque())
-        if len(mine) >= self.most_of_one:
+        if len(mine) >= self.max_per_client:
             return item
         dropped = None
-        if len(self) >= self.most:
+        if len(self) >= self.max_items:
             other = max(self.waiting, key=lambda one: len(self.waiting[one]))
             if len(self.waiting[other]) <= len(mine) + 1:
                 return item
@@ -39,27 +39,27 @@ class FairQueue(Generic[Item]):
         return dropped
 
     def take(self) -> tuple[str, Item]:
-        """Remove and return the first item of the client that used least."""
+        """Remove and return the first item of the client that used the least time, with the client."""
         now = time.monotonic()
-        client = min(self.waiting, key=lambda one: self._use(one, now))
+        client = min(self.waiting, key=lambda one: self._used_seconds(one, now))
         item = self.waiting[client].popleft()
         if not self.waiting[client]:
             del self.waiting[client]
         return client, item
 
     def charge(self, client: str, seconds: float) -> None:
-        """Note what a client used."""
+        """Add to the time that a client used."""
         now = time.monotonic()
-        self.used[client] = (self._use(client, now) + seconds, now)
-        if len(self.used) > KNOWN:
-            del self.used[min(self.used, key=lambda one: self._use(one, now))]
+        self.used[client] = (self._used_seconds(client, now) + seconds, now)
+        if len(self.used) > MAX_CLIENTS:
+            del self.used[min(self.used, key=lambda one: self._used_seconds(one, now))]
 
     def clear(self) -> list[Item]:
-        """Remove and return all."""
+        """Remove and return all items."""
         left = [item for mine in self.waiting.values() for item in mine]
         self.waiting.clear()
         return left
 
-    def _use(self, client: str, now: float) -> float:
+    def _used_seconds(self, client: str, now: float) -> float:
         seconds, then = self.used.get(client, (0.0, now))
-        return float(seconds * 0.5 ** ((now - then) / HALVED))
+        return float(seconds * 0.5 ** ((now - then) / HALF_LIFE_SECONDS))

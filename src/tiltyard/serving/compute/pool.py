@@ -1,8 +1,8 @@
-"""Processes beside the service for what would hold it up: long work, and formats with native parsers.
+"""Compute pool: two worker processes for requests that would block the event loop, or that need native parsers.
 
-There are two lanes. The quick one does what takes a moment; what turns out to take longer goes to the other. So a
-picture need not wait until somebody's text of 2,000 characters is written. A process is started when it is first needed
-and ended when its work does not stop in time, and its place is free again only then.
+There are two lanes, each with one process. The quick lane takes small requests; those that need more time move to the
+long lane. So an image does not wait for a generated text of 2,000 characters. A process is started when it is first
+needed, and killed if its work does not stop in time; only then does the next job start.
 """
 
 from __future__ import annotations
@@ -28,111 +28,123 @@ import psutil
 from tiltyard.errors import RequestError
 from tiltyard.serving.compute import process as compute_process
 from tiltyard.serving.compute.fair_queue import FairQueue
-from tiltyard.serving.compute.process import GRACE, Job, Longer, Refusal, Result
+from tiltyard.serving.compute.process import GRACE_SECONDS, ErrorResult, Job, NeedsMoreTime, Result
 from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.requests.message import Answer, Question
+from tiltyard.serving.requests.message import RequestMessage, ResponseMessage
 
-QUICK = 0.1  # seconds of work in the quick lane
-QUICK_BYTES = 262_144  # of a body; larger ones take longer than that to read
-WAITING = 64  # jobs of one client that may wait in a lane
-SHARE = 4  # of the places for requests, the part that jobs of a lane may take: others come in even if all wait
-OVERRUN = 0.3  # seconds of a processor in which quick work may stop by itself: native code asks for no time
-LOOK = 0.1  # seconds between two looks at what was used
-IDLE = 300.0  # seconds without work after which a process ends, and its memory is given back
-STUCK = 10  # seconds in which a process takes in or gives out what it is sent
-SOURCE = Path(compute_process.__file__).resolve().parents[3]
-QUIET = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}  # it forks
+QUICK_SECONDS = 0.1  # that a job may take in the quick lane
+MAX_QUICK_BYTES = 262_144  # of a body: reading a larger one takes longer than QUICK_SECONDS
+MAX_JOBS_PER_CLIENT = 64  # that wait in a lane
+QUEUE_DIVISOR = 4  # a lane's waiting jobs take at most a quarter of all request slots: others still get in
+OVERRUN_SECONDS = 0.3  # CPU time over the limit before the process is killed: native code does not check the deadline
+POLL_SECONDS = 0.1  # between checks of the CPU time used
+IDLE_SECONDS = 300.0  # without work, after which a process ends and frees its memory
+SOCKET_TIMEOUT_SECONDS = 10  # to send a message to a process, or to receive one
+SOURCE_FOLDER = Path(compute_process.__file__).resolve().parents[3]
+CHILD_ENVIRONMENT = {  # no threads, since the process forks
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+}
 log = logging.getLogger("bentoml.tiltyard")
 
 
 @dataclass(eq=False)
-class _Wanted:
-    """A job, and where its result is awaited."""
+class _PendingJob:
+    """A job with its client and the future of its result."""
 
     job: Job
     client: str
-    done: Future[Answer] = field(default_factory=Future)
+    done: Future[ResponseMessage] = field(default_factory=Future)
 
     def refuse(self, error: RequestError) -> None:
-        """Answer whoever still waits."""
+        """Fail the future, unless it is already done or cancelled."""
         with contextlib.suppress(InvalidStateError):
             self.done.set_exception(error)
 
 
 class ComputePool:
-    """The two lanes of one worker. It may be asked from any thread."""
+    """The quick and the long lane of one worker. Thread-safe."""
 
     def __init__(self, seconds: float, places: int = 512) -> None:
         self.seconds = seconds
-        self.long = _Lane("long", max(1, places // SHARE), self._finished)
-        self.quick = _Lane("quick", max(1, places // SHARE), self._finished)
+        self.long = _Lane("long", max(1, places // QUEUE_DIVISOR), self._finished)
+        self.quick = _Lane("quick", max(1, places // QUEUE_DIVISOR), self._finished)
 
-    def ask(self, model: LoadedModel, question: Question, client: str = "", *, told: bool = False) -> Future[Answer]:
-        """Begin to answer a question; the future fails with a RequestError if it is refused or takes too long."""
+    def submit(
+        self, model: LoadedModel, request: RequestMessage, client: str = "", *, record: bool = False
+    ) -> Future[ResponseMessage]:
+        """Queue a request; the future raises RequestError if the request is refused or takes too long."""
         if model.folder is None:
             raise ValueError(f"{model.task}: expected a model that was loaded from a package")
-        quick = len(question.body) < QUICK_BYTES
-        job = Job(str(model.folder), question, time.monotonic() + self.seconds, QUICK if quick else self.seconds, told)
-        wanted = _Wanted(job, client)
-        (self.quick if quick else self.long).put(wanted)
-        return wanted.done
+        quick = len(request.body) < MAX_QUICK_BYTES
+        job = Job(
+            str(model.folder),
+            request,
+            time.monotonic() + self.seconds,
+            QUICK_SECONDS if quick else self.seconds,
+            record,
+        )
+        pending = _PendingJob(job, client)
+        (self.quick if quick else self.long).put(pending)
+        return pending.done
 
     def start(self) -> None:
-        """Start the process of the quick lane, so that nobody has to wait until it has imported what it needs."""
+        """Start the process of the quick lane, so that the first request does not wait for its imports."""
         self.quick.start()
 
-    def _finished(self, wanted: _Wanted, result: Result) -> None:
-        """Hand over a result, or the job to the long lane."""
-        if isinstance(result, Answer):
-            with contextlib.suppress(InvalidStateError):  # nobody waits any more
-                wanted.done.set_result(result)
-        elif isinstance(result, Refusal):
-            wanted.refuse(RequestError(result.code, result.message, result.field, result.status))
-        elif wanted.job.seconds < self.seconds and time.monotonic() + result.seconds < wanted.job.until:
-            job = wanted.job
-            longer = _Wanted(Job(job.folder, job.question, job.until, self.seconds, job.told), wanted.client)
-            longer.done = wanted.done
+    def _finished(self, pending: _PendingJob, result: Result) -> None:
+        """Set the result of a job, or move the job to the long lane."""
+        if isinstance(result, ResponseMessage):
+            with contextlib.suppress(InvalidStateError):  # cancelled: the client has left
+                pending.done.set_result(result)
+        elif isinstance(result, ErrorResult):
+            pending.refuse(RequestError(result.code, result.message, result.field, result.status))
+        elif pending.job.seconds < self.seconds and time.monotonic() + result.seconds < pending.job.until:
+            job = pending.job
+            longer = _PendingJob(Job(job.folder, job.request, job.until, self.seconds, job.record), pending.client)
+            longer.done = pending.done
             self.long.put(longer)
         else:
-            wanted.refuse(_too_long(self.seconds, result.seconds))
+            pending.refuse(_timeout_error(self.seconds, result.seconds))
 
     def close(self) -> None:
-        """End the processes, and refuse what still waits."""
+        """Kill the processes and cancel the waiting jobs."""
         self.quick.close()
         self.long.close()
 
 
-def _too_long(most: float, seconds: float) -> RequestError:
+def _timeout_error(most: float, seconds: float) -> RequestError:
     about = f"; it would take about {seconds:.0f}" if seconds >= 1 else ""
     return RequestError("timeout", f"expected to be done in {most:g} seconds{about}", status=503)
 
 
 class _Lane:
-    """Jobs that wait, clients in turn, and the process that does them, looked after by a thread."""
+    """A fair queue of jobs, the process that runs them, and the thread that controls the process."""
 
-    def __init__(self, name: str, most: int, finished: Callable[[_Wanted, Result], None]) -> None:
+    def __init__(self, name: str, most: int, finished: Callable[[_PendingJob, Result], None]) -> None:
         self.name, self.finished = name, finished
-        self.waiting: FairQueue[_Wanted] = FairQueue(most, WAITING)
+        self.waiting: FairQueue[_PendingJob] = FairQueue(most, MAX_JOBS_PER_CLIENT)
         self.changed = threading.Condition()
-        self.thread: threading.Thread | None = None  # there is none before the first job, and when it is closed
+        self.thread: threading.Thread | None = None  # None before the first job and after close
         self.process: _Process | None = None
-        self.spare: _Process | None = None  # that others need not wait for a start
-        self.spared = False  # whether there is to be one: once a process had to be ended, others will
-        self.kept = False  # whether the process is there even if there is no work
+        self.spare: _Process | None = None  # ready to take over if the process is killed
+        self.use_spare = False  # set once a process was killed: it is likely to happen again
+        self.always_on = False  # keep the process when there is no work
 
-    def put(self, wanted: _Wanted) -> None:
-        """Let a job wait for its turn; refuse it, or another, if too many wait."""
+    def put(self, pending: _PendingJob) -> None:
+        """Queue a job; refuse it, or a job of a client with more of them, if the queue is full."""
         with self.changed:
-            dropped = self.waiting.put(wanted.client, wanted)
+            dropped = self.waiting.put(pending.client, pending)
             self._begin()
             self.changed.notify_all()
         if dropped:
             dropped.refuse(RequestError("too_many_requests", "expected fewer long requests at a time", status=429))
 
     def start(self) -> None:
-        """Start the process before there is work for it, and keep it where there is none."""
+        """Start the process before the first job, and keep it when there is no work."""
         with self.changed:
-            self.kept = True
+            self.always_on = True
             self._begin()
 
     def _begin(self) -> None:
@@ -141,38 +153,38 @@ class _Lane:
             self.thread.start()
 
     def close(self) -> None:
-        """End the process, and refuse what waits."""
+        """Kill the process and cancel the waiting jobs."""
         with self.changed:
             thread, self.thread = self.thread, None
             left = self.waiting.clear()
             self.changed.notify_all()
         if process := self.process:
-            process.process.kill()  # its thread sees that, whatever it waits for
+            process.process.kill()  # the thread notices, whatever it waits for
         if thread:
             thread.join()
-        for wanted in left:
-            wanted.done.cancel()
+        for pending in left:
+            pending.done.cancel()
 
     def _run(self) -> None:
-        """Do one job after the other, until the lane is closed."""
+        """Run one job after the other until the lane is closed."""
         me = threading.current_thread()
-        if self.kept:
+        if self.always_on:
             self._start()
         while self.thread is me:
-            wanted = self._next(me)
-            if wanted and not wanted.done.cancelled():  # a client may have left, or been told that the time is up
+            pending = self._next(me)
+            if pending and not pending.done.cancelled():  # cancelled: the client left, or its time is up
                 begun = time.monotonic()
-                result = self._do(wanted.job)
+                result = self._run_job(pending.job)
                 with self.changed:
-                    self.waiting.charge(wanted.client, time.monotonic() - begun)
-                self.finished(wanted, result)
+                    self.waiting.charge(pending.client, time.monotonic() - begun)
+                self.finished(pending, result)
                 self._keep_spare()
         self._end()
 
-    def _next(self, me: threading.Thread) -> _Wanted | None:
+    def _next(self, me: threading.Thread) -> _PendingJob | None:
         with self.changed:
             while not self.waiting and self.thread is me:
-                if not self.changed.wait(IDLE) and not self.kept:
+                if not self.changed.wait(IDLE_SECONDS) and not self.always_on:
                     self._end()
             if self.thread is not me:
                 return None
@@ -181,37 +193,39 @@ class _Lane:
     def _start(self) -> None:
         try:
             self.process = self.process or _Process()
-        except OSError as error:  # it is tried again when it is needed
+        except OSError as error:  # retried with the next job
             log.warning("no process for long work can be started: %s", error)
 
-    def _do(self, job: Job) -> Result:
-        """Do a job; a second time if the process ended, which may have had another reason."""
+    def _run_job(self, job: Job) -> Result:
+        """Run a job; retry once if the process died, which may not have been the job's fault."""
         for _ in range(2):
             if time.monotonic() >= job.until or not self.thread:
-                return Longer(0.0)
+                return NeedsMoreTime(0.0)
             self._start()
             if not self.process:
-                return Refusal("not_available", "no process can be started for this request; try again later", "", 503)
+                return ErrorResult(
+                    "not_available", "no process can be started for this request; try again later", "", 503
+                )
             try:
                 return self.process.do(job)
             except TimeoutError:
-                log.warning("a request did not stop in time: its process is ended, and another takes its place")
+                log.warning("a request did not stop in time: its process is killed and replaced")
                 self._replace()
-                return Longer(0.0)
+                return NeedsMoreTime(0.0)
             except (EOFError, OSError, ValueError) as error:
-                log.warning("a request ended the process that worked on it: %s", error or type(error).__name__)
+                log.warning("a request crashed its compute process: %s", error or type(error).__name__)
                 self._replace()
-        return Refusal("not_processed", "expected a request that can be worked on: this one ended its process", "", 400)
+        return ErrorResult("not_processed", "this request crashed the process that computed it", "", 400)
 
     def _replace(self) -> None:
-        """End the process; let the spare one take its place."""
+        """Kill the process and replace it by the spare one."""
         if self.process:
             self.process.end()
-        self.process, self.spare, self.spared = self.spare, None, True
+        self.process, self.spare, self.use_spare = self.spare, None, True
 
     def _keep_spare(self) -> None:
-        """Start a spare process where one had to be ended, but not before there is a process that works."""
-        if self.spared and self.process and not self.spare:
+        """Start a spare process if one was killed before, once the main process works."""
+        if self.use_spare and self.process and not self.spare:
             with contextlib.suppress(OSError):
                 self.spare = _Process()
 
@@ -219,7 +233,7 @@ class _Lane:
         for process in (self.process, self.spare):
             if process:
                 process.end()
-        self.process, self.spare, self.spared = None, None, False
+        self.process, self.spare, self.use_spare = None, None, False
 
 
 class _Process:
@@ -228,41 +242,44 @@ class _Process:
     def __init__(self) -> None:
         ours, its = socket.socketpair()
         with its:
-            for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):  # of a process that was stopped in the middle
-                ours.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", STUCK, 0))
+            for option in (
+                socket.SO_SNDTIMEO,
+                socket.SO_RCVTIMEO,
+            ):  # in case the process is stopped in the middle of a message
+                ours.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", SOCKET_TIMEOUT_SECONDS, 0))
             self.process = subprocess.Popen(
                 [sys.executable, "-m", compute_process.__name__, str(its.fileno())],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join([str(SOURCE), *sys.path]), **QUIET},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join([str(SOURCE_FOLDER), *sys.path]), **CHILD_ENVIRONMENT},
                 stdin=subprocess.DEVNULL,
                 pass_fds=[its.fileno()],
             )
         self.connection = Connection(ours.detach())
 
     def do(self, job: Job) -> Result:
-        """Do a job; raise TimeoutError if it does not stop in time, and EOFError if the process ends."""
+        """Run a job; raise TimeoutError if it does not stop in time, EOFError if the process ends."""
         self.connection.send_bytes(compute_process.encoder.encode(job))
         self._wait(job.until, math.inf)
-        self.connection.recv_bytes()  # it has opened the model, and begins
-        self._wait(job.until, self._used() + job.seconds + OVERRUN)
+        self.connection.recv_bytes()  # sent when the model is loaded and the work begins
+        self._wait(job.until, self._used() + job.seconds + OVERRUN_SECONDS)
         result: Result = compute_process.results.decode(self.connection.recv_bytes())
         return result
 
     def _wait(self, until: float, used: float) -> None:
-        """Wait for a message until a moment, or until so many seconds of a processor are used: others compute, too."""
-        while not self.connection.poll(LOOK):
-            if time.monotonic() > until + GRACE or self._used() > used:
+        """Wait for a message; raise TimeoutError after a deadline or when the process has used so much CPU time."""
+        while not self.connection.poll(POLL_SECONDS):
+            if time.monotonic() > until + GRACE_SECONDS or self._used() > used:
                 raise TimeoutError
 
     def _used(self) -> float:
-        """Return the seconds of a processor that the process has used."""
+        """Return the CPU time that the process has used, in seconds."""
         try:
             times = psutil.Process(self.process.pid).cpu_times()
-        except psutil.Error:  # it has ended: the socket will say so
+        except psutil.Error:  # the process has ended: reading the socket will raise EOFError
             return 0.0
         return float(times.user + times.system)
 
     def end(self) -> None:
-        """Kill it: it holds nothing that anybody needs."""
+        """Kill the process."""
         self.process.kill()
         self.process.wait()
         self.connection.close()

@@ -1,9 +1,9 @@
-"""A process beside the service that does its long work and reads what strangers send in formats with native parsers.
+"""Compute process: computes long requests and parses untrusted Parquet files, outside the service process.
 
 python -m tiltyard.serving.compute.process SOCKET
 
-It is started by pool.py, which ends it when work takes too long, and starts another when one ends. It takes
-jobs from a socket, one at a time, and answers each; when the socket closes it ends.
+pool.py starts it, kills it when a job takes too long, and starts another when one ends. The process receives jobs over
+a socket, one at a time, and sends back a result for each; it ends when the socket closes.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ from tiltyard import deadline
 from tiltyard.deadline import OutOfTimeError
 from tiltyard.errors import RequestError, TiltyardError
 from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.requests import predict, table_body
+from tiltyard.serving.requests import predict_request, table_body
 from tiltyard.serving.requests.json_body import PredictRequest
-from tiltyard.serving.requests.message import Answer, Question
-from tiltyard.serving.requests.predict import Read
+from tiltyard.serving.requests.message import RequestMessage, ResponseMessage
+from tiltyard.serving.requests.predict_request import ParsedRequest
 
-MODELS = 64  # that are kept open
-MEMORY = 2 << 30  # bytes beyond what the process holds with its models open
-PARSING = 1 << 29  # bytes that a native parser may take
-PARSING_SECONDS = 10
-TIME_IS_UP = (signal.SIGALRM, signal.SIGPROF)
-GRACE = 2.0  # seconds after its deadline in which work may stop by itself
-NICE = 5  # how far it stands back behind the process that answers
+MAX_MODELS = 64  # kept open; the least recently used is dropped
+MAX_MEMORY_BYTES = 2 << 30  # in addition to the memory with the models open
+MAX_PARSER_BYTES = 1 << 29  # of memory for a native parser
+MAX_PARSER_SECONDS = 10
+TIMEOUT_SIGNALS = (signal.SIGALRM, signal.SIGPROF)
+GRACE_SECONDS = 2.0  # after the deadline, for work to stop by itself
+NICE = 5  # lower priority than the service process
 
 
 class Job(msgspec.Struct, frozen=True):
-    """A question for the model of a package, and until when it may be worked on."""
+    """A request for the model of a package, with its deadline."""
 
     folder: str
-    question: Question
+    request: RequestMessage
     until: float  # by the monotonic clock
-    seconds: float  # that this process may give it
-    told: bool = False
+    seconds: float  # that the job may take in this process
+    record: bool = False
 
 
-class Refusal(msgspec.Struct, frozen=True, tag=True):
-    """What a client hears instead of an answer."""
+class ErrorResult(msgspec.Struct, frozen=True, tag=True):
+    """The error that the client receives."""
 
     code: str
     message: str
@@ -58,21 +58,21 @@ class Refusal(msgspec.Struct, frozen=True, tag=True):
     status: int
 
 
-class Longer(msgspec.Struct, frozen=True, tag=True):
-    """It takes longer than this process may give it."""
+class NeedsMoreTime(msgspec.Struct, frozen=True, tag=True):
+    """The job takes longer than this process allows."""
 
-    seconds: float  # as far as it is known
+    seconds: float  # estimate of the time it takes; 0 if unknown
 
 
-Result = Answer | Refusal | Longer
+Result = ResponseMessage | ErrorResult | NeedsMoreTime
 jobs = msgspec.msgpack.Decoder(Job)
 results = msgspec.msgpack.Decoder(Result)
-encoder = msgspec.msgpack.Encoder(enc_hook=str)  # a cell may be of a type that no column takes
-parsed = msgspec.msgpack.Decoder(tuple[list[object], Refusal | None])
+encoder = msgspec.msgpack.Encoder(enc_hook=str)  # a Parquet cell may have a type that no column takes
+parsed_rows = msgspec.msgpack.Decoder(tuple[list[object], ErrorResult | None])
 
 
 def main() -> None:
-    """Work until the socket closes."""
+    """Run jobs until the socket closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ^C in a terminal goes to the service, which closes the socket
     os.nice(NICE)
     connection, models = Connection(int(sys.argv[1])), dict[str, LoadedModel]()
@@ -81,11 +81,11 @@ def main() -> None:
             job = jobs.decode(connection.recv_bytes())
         except (EOFError, OSError):
             return
-        # Whoever started this process ends it by then; where that one died, the clock does.
-        signal.setitimer(signal.ITIMER_REAL, max(0.0, job.until - time.monotonic()) + 2 * GRACE)
-        model = _opened(job.folder, models)
-        connection.send_bytes(b"")  # from now on it is the request that takes time
-        result = model if isinstance(model, Refusal) else _result(job, model)
+        # The pool kills this process before then; if the pool's process died, this alarm ends it.
+        signal.setitimer(signal.ITIMER_REAL, max(0.0, job.until - time.monotonic()) + 2 * GRACE_SECONDS)
+        model = _open(job.folder, models)
+        connection.send_bytes(b"")  # the model is loaded: from now on time counts for the request
+        result = model if isinstance(model, ErrorResult) else _result(job, model)
         signal.setitimer(signal.ITIMER_REAL, 0)
         connection.send_bytes(encoder.encode(result))
 
@@ -93,96 +93,95 @@ def main() -> None:
 def _result(job: Job, model: LoadedModel) -> Result:
     try:
         with deadline.until(min(job.until, time.monotonic() + job.seconds)):
-            return _answer(model, job)
+            return _compute(model, job)
     except OutOfTimeError as error:
-        return Longer(error.seconds)
+        return NeedsMoreTime(error.seconds)
     except RequestError as error:
-        return _refused(error)
+        return _error_result(error)
     except MemoryError:
-        return Refusal("too_large", "expected a request that needs less memory", "", 413)
-    except Exception:  # noqa: BLE001 - a defect of ours: the client hears that there is one, the log how it came about
-        return _failed()
+        return ErrorResult("too_large", "expected a request that needs less memory", "", 413)
+    except Exception:  # noqa: BLE001 - a bug: the client receives an internal error, the log the traceback
+        return _internal_error()
 
 
-def _failed() -> Refusal:
+def _internal_error() -> ErrorResult:
     traceback.print_exc()
-    return Refusal("internal", "the service failed; its log says why", "", 500)
+    return ErrorResult("internal", "the service failed; its log says why", "", 500)
 
 
-def _opened(folder: str, models: dict[str, LoadedModel]) -> LoadedModel | Refusal:
+def _open(folder: str, models: dict[str, LoadedModel]) -> LoadedModel | ErrorResult:
     try:
-        return _model(folder, models)
-    except TiltyardError as error:  # the package is not there any more, or is another
-        print(f"error: {error}", file=sys.stderr, flush=True)  # noqa: T201 - it is the service's log
-        return Refusal("not_available", "the model of this request cannot be opened; try again later", "", 503)
+        return _cached_model(folder, models)
+    except TiltyardError as error:  # the package was removed or replaced
+        print(f"error: {error}", file=sys.stderr, flush=True)  # noqa: T201 - stderr is the service's log
+        return ErrorResult("not_available", "the model of this request cannot be opened; try again later", "", 503)
     except Exception:  # noqa: BLE001 - as above
-        return _failed()
+        return _internal_error()
 
 
-def _refused(error: RequestError) -> Refusal:
-    return Refusal(error.code, error.message, error.field, error.status)
+def _error_result(error: RequestError) -> ErrorResult:
+    return ErrorResult(error.code, error.message, error.field, error.status)
 
 
-def _model(folder: str, models: dict[str, LoadedModel]) -> LoadedModel:
-    """Return an open model; of many the ones that were asked last stay."""
+def _cached_model(folder: str, models: dict[str, LoadedModel]) -> LoadedModel:
+    """Return an open model, loaded if needed; keep the most recently used ones open."""
     model = models.pop(folder, None) or LoadedModel.load(Path(folder))
     models[folder] = model
-    if len(models) > MODELS:
+    if len(models) > MAX_MODELS:
         models.pop(next(iter(models)))
-    _limit(resource.RLIMIT_DATA, _held() + MEMORY)
+    _limit(resource.RLIMIT_DATA, _data_bytes() + MAX_MEMORY_BYTES)
     return model
 
 
-def _answer(model: LoadedModel, job: Job) -> Answer:
-    question = job.question
-    parquet = question.protocol == "v1" and question.type in table_body.PARQUET
-    found = Read(PredictRequest(_rows(model, job))) if parquet else predict.read(model, question)
-    return predict.answer(model, found, told=job.told)
-
-
-def _rows(model: LoadedModel, job: Job) -> list[object]:
-    """Read a Parquet file in a process of its own.
-
-    The parser may end the process that it runs in, by a damaged file: no error of Python's is raised then.
-    """
-    reader, question = model.predictor.encoder, job.question
-    table_body.insist_on_parquet()
-    seconds = min(PARSING_SECONDS, job.seconds)
-    content, late = _apart(
-        lambda: _parsed(lambda: table_body.rows_from_table(reader, question.body, question.type)), seconds
+def _compute(model: LoadedModel, job: Job) -> ResponseMessage:
+    request = job.request
+    parquet = request.protocol == "v1" and request.type in table_body.PARQUET
+    found = (
+        ParsedRequest(PredictRequest(_parquet_rows(model, job))) if parquet else predict_request.parse(model, request)
     )
-    if late and seconds < PARSING_SECONDS:
+    return predict_request.respond(model, found, record=job.record)
+
+
+def _parquet_rows(model: LoadedModel, job: Job) -> list[object]:
+    """Read a Parquet file in a child process, since a damaged file may crash the native parser without an exception."""
+    reader, request = model.predictor.encoder, job.request
+    table_body.require_pyarrow()
+    seconds = min(MAX_PARSER_SECONDS, job.seconds)
+    content, late = _run_in_child(
+        lambda: _read_and_encode(lambda: table_body.rows_from_table(reader, request.body, request.type)), seconds
+    )
+    if late and seconds < MAX_PARSER_SECONDS:
         raise OutOfTimeError(seconds)
     if not content:
         raise RequestError("malformed_parquet", "expected a whole Parquet file: this one cannot be read")
-    instances, refusal = parsed.decode(content)
+    instances, refusal = parsed_rows.decode(content)
     if refusal:
         raise RequestError(refusal.code, refusal.message, refusal.field, refusal.status)
     return instances
 
 
-def _parsed(read: Callable[[], list[object]]) -> bytes:
+def _read_and_encode(read: Callable[[], list[object]]) -> bytes:
     try:
         return encoder.encode((read(), None))
     except RequestError as error:
-        return encoder.encode(([], _refused(error)))
+        return encoder.encode(([], _error_result(error)))
     except Exception as error:  # noqa: BLE001 - the parser has more errors than it documents
         text = f"expected a whole Parquet file: {type(error).__name__}"
-        return encoder.encode(([], Refusal("malformed_parquet", text, "", 400)))
+        return encoder.encode(([], ErrorResult("malformed_parquet", text, "", 400)))
 
 
-def _apart(work: Callable[[], bytes], seconds: float) -> tuple[bytes, bool]:
-    """Do work in a child, with little memory and time; return what it wrote if it was not ended, and if time was up."""
+def _run_in_child(work: Callable[[], bytes], seconds: float) -> tuple[bytes, bool]:
+    """Run work in a forked child with limited memory and time; return its output, and whether it was out of time."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
         try:
             os.close(reading)
-            os.close(int(sys.argv[1]))  # whoever waits for an answer hears at once if none comes
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # a parser that gives up says so at length
-            signal.setitimer(signal.ITIMER_REAL, PARSING_SECONDS)
-            signal.setitimer(signal.ITIMER_PROF, seconds)  # of a processor: others compute, too
-            _limit(resource.RLIMIT_DATA, _held() + PARSING)
+            os.close(int(sys.argv[1]))  # so that the pool sees at once when the parent dies
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # a crashing parser prints long messages
+            signal.setitimer(signal.ITIMER_REAL, MAX_PARSER_SECONDS)
+            signal.setitimer(signal.ITIMER_PROF, seconds)  # CPU time, which does not depend on the load
+            _limit(resource.RLIMIT_DATA, _data_bytes() + MAX_PARSER_BYTES)
             _limit(resource.RLIMIT_CORE, 0)
             with os.fdopen(writing, "wb") as pipe:
                 pipe.write(work())
@@ -192,14 +191,14 @@ def _apart(work: Callable[[], bytes], seconds: float) -> tuple[bytes, bool]:
     with os.fdopen(reading, "rb") as pipe:
         content = pipe.read()
     status = os.waitpid(child, 0)[1]
-    return content, os.WIFSIGNALED(status) and os.WTERMSIG(status) in TIME_IS_UP
+    return content, os.WIFSIGNALED(status) and os.WTERMSIG(status) in TIMEOUT_SIGNALS
 
 
-def _held() -> int:
-    """Return the bytes of data that this process has."""
+def _data_bytes() -> int:
+    """Return the size of this process's data segment in bytes."""
     with contextlib.suppress(OSError, IndexError, ValueError):
         return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5]) * resource.getpagesize()
-    return 1 << 31  # where there is no such file, a bound all the same
+    return 1 << 31  # no /proc: some limit all the same
 
 
 def _limit(kind: int, most: int) -> None:

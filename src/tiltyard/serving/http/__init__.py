@@ -1,5 +1,5 @@
-"""The HTTP service: routes, limits, admission, the fast path, metrics, health.
+"""The HTTP service: routes, request bodies, limits, admission control, the fast path, metrics, health checks.
 
-Nothing here loads files but through model/ and startup.py.
+Nothing here loads models except through model/ and startup.py.
 Start with app.py and routing.py.
 """

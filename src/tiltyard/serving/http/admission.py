@@ -1,4 +1,4 @@
-"""Admission: who may ask, how many requests are worked on at a time, and how many connections are open."""
+"""Admission control: authentication by API key, and limits on concurrent requests, connections and memory."""
 
 from __future__ import annotations
 
@@ -17,69 +17,70 @@ if TYPE_CHECKING:
     from tiltyard.serving.http.connection import BoundedConnection
     from tiltyard.serving.http.prometheus import RequestMetrics
 
-BEARER = b"bearer "
-EVICTED = 64  # connections that are chosen together: choosing looks at all of them
-UNSENT = 128_000_000  # bytes of all answers that clients do not take
-BUFFERED = 256_000_000  # bytes of all bodies that are being read or worked on
+BEARER_PREFIX = b"bearer "
+EVICTION_BATCH = 64  # connections chosen at once, since choosing sorts all of them
+MAX_UNSENT_BYTES = 128_000_000  # of all responses that clients do not read
+MAX_BUFFERED_BYTES = 256_000_000  # of all request bodies in memory
 Headers = Iterable[tuple[bytes, bytes]]
 
 
 class AdmissionControl:
-    """Knows the limits of a worker, and what is in use of them. Every way to a model asks it."""
+    """The limits of a worker and their current use. The fast path and the routes share it."""
 
     def __init__(self, limits: Limits) -> None:
-        self.limits, self.inside, self.buffered, self.unsent = limits, 0, 0, 0
-        self.meters: RequestMetrics | None = None
+        self.limits, self.active, self.buffered, self.unsent = limits, 0, 0, 0
+        self.metrics: RequestMetrics | None = None
         self.evictable: list[BoundedConnection] = []
-        self.turns = Turns()
-        self.buffers: dict[str, int] = {}  # bytes of `buffered` by client
+        self.round_robin = RoundRobin()
+        self.buffers: dict[str, int] = {}  # by client
 
-    def holder(self, headers: Headers) -> str:
-        """Return whose key a request brings, which may be nobody's; refuse it if it needs one."""
-        who = api_keys.holder(self.limits.keys, _key(headers)) if self.limits.keys else ""
-        if self.limits.keys and not who:
+    def authenticate(self, headers: Headers) -> str:
+        """Return the name of a request's API key, empty if none is required; raise RequestError if it is unknown."""
+        name = api_keys.find_name(self.limits.keys, _api_key(headers)) if self.limits.keys else ""
+        if self.limits.keys and not name:
             raise RequestError("unknown_key", "expected a key: Authorization: Bearer KEY", status=401)
-        return who
+        return name
 
     @property
-    def full(self) -> bool:
-        """Whether no further request may be worked on."""
-        return self.inside >= self.limits.concurrency
+    def is_full(self) -> bool:
+        """Whether all request slots are taken."""
+        return self.active >= self.limits.concurrency
 
     @contextlib.contextmanager
-    def working(self) -> Iterator[None]:
-        """Hold one of the places while a request, whose body is there, is worked on; refuse it if there is none."""
-        if self.full:
+    def request_slot(self) -> Iterator[None]:
+        """Hold a request slot while a response is computed; raise RequestError if all are taken."""
+        if self.is_full:
             text = f"expected at most {self.limits.concurrency} requests at a time; try again in a second"
             raise RequestError("too_many_requests", text, status=429)
-        self._inside(1)
+        self._add_active(1)
         try:
             yield
         finally:
-            self._inside(-1)
+            self._add_active(-1)
 
-    def _inside(self, more: int) -> None:
-        self.inside += more
-        if self.meters:
-            self.meters.inside.set(self.inside)
+    def _add_active(self, more: int) -> None:
+        self.active += more
+        if self.metrics:
+            self.metrics.active.set(self.active)
 
-    def buffer(self, size: int, who: str = "") -> None:
-        """Count bytes of a body that are kept, or are not any more; refuse them if there is no memory for more."""
-        own = self.buffers.get(who, 0) + size
-        if size > 0 and (self.buffered + size > BUFFERED or own > BUFFERED // 2):  # others have room, too
+    def buffer(self, size: int, client: str = "") -> None:
+        """Add to the bytes of bodies in memory, or subtract; raise RequestError above the limits."""
+        own = self.buffers.get(client, 0) + size
+        too_much = self.buffered + size > MAX_BUFFERED_BYTES or own > MAX_BUFFERED_BYTES // 2  # half for one client
+        if size > 0 and too_much:
             raise RequestError("too_many_requests", "expected less data at a time; try again in a second", status=429)
         self.buffered += size
-        self.buffers[who] = own
+        self.buffers[client] = own
         if not own:
-            del self.buffers[who]
+            del self.buffers[client]
 
-    def keep_unsent(self, size: int) -> bool:
-        """Count bytes of answers that a client does not take; return whether there is memory for them."""
+    def count_unsent(self, size: int) -> bool:
+        """Add to the bytes of unread responses, or subtract; return whether the total is within the limit."""
         self.unsent += size
-        return self.unsent <= UNSENT
+        return self.unsent <= MAX_UNSENT_BYTES
 
-    def make_room(self, connection: BoundedConnection) -> None:
-        """End the connection that has kept us waiting longest if there are too many; none that awaits its answer."""
+    def evict_if_full(self, connection: BoundedConnection) -> None:
+        """If there are too many connections, close the longest idle one; never one that waits for a response."""
         if len(connection.connections) <= self.limits.connections:
             return
         while self.evictable:
@@ -89,40 +90,40 @@ class AdmissionControl:
                 return
         everyone: set[Any] = connection.connections
         waiting: list[BoundedConnection] = [one for one in everyone if one.evictable]
-        waiting.sort(key=lambda one: one.since)
-        self.evictable = [one for one in itertools.islice(waiting, EVICTED) if one is not connection][::-1]
+        waiting.sort(key=lambda one: one.waiting_since)
+        self.evictable = [one for one in itertools.islice(waiting, EVICTION_BATCH) if one is not connection][::-1]
         (self.evictable.pop() if self.evictable else connection).transport.abort()
 
 
-def _key(headers: Headers) -> str:
-    """Return the key that a request brings, by either of the two usual headers."""
+def _api_key(headers: Headers) -> str:
+    """Return the API key of a request from either of the two usual headers."""
     for name, value in headers:
-        if name == b"authorization" and value[: len(BEARER)].lower() == BEARER:
-            return str(value[len(BEARER) :].strip(), "latin-1")
+        if name == b"authorization" and value[: len(BEARER_PREFIX)].lower() == BEARER_PREFIX:
+            return str(value[len(BEARER_PREFIX) :].strip(), "latin-1")
         if name == b"x-api-key":
             return str(value.strip(), "latin-1")
     return ""
 
 
-AT_ONCE = 4  # connections that are read before the event loop looks at anything else
+READS_PER_TURN = 4  # connections read before the event loop handles other events
 
 
 class Reader(Protocol):
-    """A connection."""
+    """A connection that waits for its turn to be read."""
 
     def read(self) -> None:
-        """Read a request, or some parts of one."""
+        """Read a request or a part of it."""
 
 
-class Turns:
-    """Whoever opens many connections has no more turns than who opens one."""
+class RoundRobin:
+    """Round-robin scheduling by client address: a client with many connections gets no more turns than others."""
 
     def __init__(self) -> None:
         self.waiting: OrderedDict[str, deque[Reader]] = OrderedDict()
         self.handle: asyncio.Handle | None = None
 
     def wait(self, address: str, reader: Reader) -> None:
-        """Read from a connection when it is its turn."""
+        """Queue a connection to be read when it is its client's turn."""
         self.waiting.setdefault(address, deque()).append(reader)
         self._schedule()
 
@@ -133,7 +134,7 @@ class Turns:
     def _run(self) -> None:
         self.handle = None
         try:
-            for _ in range(min(AT_ONCE, len(self.waiting))):
+            for _ in range(min(READS_PER_TURN, len(self.waiting))):
                 self._next().read()
         finally:
             self._schedule()

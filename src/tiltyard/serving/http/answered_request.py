@@ -1,4 +1,4 @@
-"""A request that was answered, as it is counted, logged and traced."""
+"""Access log entry: a request with its response status and duration, as it is counted, logged and traced."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import NamedTuple
 
 
 class AnsweredRequest(NamedTuple):
-    """A request that was answered."""
+    """A request with its response status and duration."""
 
     id: str
-    client: str  # its address
-    key: str  # whose key it brought
+    client: str  # address
+    key: str  # name of the API key
     method: str
     path: str
     status: int
     seconds: float
-    model: str = ""  # of those that are served: what a client makes up is no label
+    model: str = ""  # empty unless it is served, since it becomes a label of metrics
     version: str = ""
     instances: int = 0

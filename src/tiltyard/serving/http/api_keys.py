@@ -1,4 +1,4 @@
-"""Keys that clients of the service may be asked for: kept as hashes, one a line behind the name of who has it."""
+"""API keys: a file with a line for each key, the name of its owner and the SHA-256 of the key."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ NAME = re.compile(r"[\w.@-]{1,100}")
 
 
 def add(path: Path, name: str) -> str:
-    """Make a key for someone, write its hash, and give it: it can be read nowhere else."""
+    """Create a key for a name, store its hash and return the key, which is stored nowhere."""
     if not NAME.fullmatch(name):
         raise WorkspaceError(f"expected a name of letters, digits, dots and dashes; received {name!r}")
     known = read(path) if path.is_file() else {}
     if name in known:
-        hint = f"choose another name, or take out its line: {path}"
+        hint = f"choose another name, or remove its line: {path}"
         raise WorkspaceError(f"{path}: {name} has a key already, which cannot be shown again", hint)
     key = secrets.token_urlsafe(32)
-    lines = [f"{who} {kept}" for who, kept in {**known, name: _hash(key)}.items()]
+    lines = [f"{owner} {digest}" for owner, digest in {**known, name: _digest(key)}.items()]
     files.write_text(path, "\n".join([*lines, ""]))
     return key
 
 
 def read(path: Path) -> dict[str, str]:
-    """Return hashes by name; a file that is not there or holds anything else is refused, and lets no one in."""
-    hint = f"make a key: tiltyard key NAME --file {path}"
+    """Return hashes by name; raise WorkspaceError if the file is missing, invalid or empty."""
+    hint = f"create a key: tiltyard key NAME --file {path}"
     if not path.is_file():
         raise WorkspaceError(f"no keys: expected {path}", hint)
     found = {}
@@ -42,19 +42,19 @@ def read(path: Path) -> dict[str, str]:
             raise WorkspaceError(f"{path}, line {number}: expected NAME and the SHA-256 of a key", hint)
         found[parts[1]] = parts[2]
     if not found:
-        raise WorkspaceError(f"{path}: expected a key; there is none", hint)
+        raise WorkspaceError(f"{path}: expected at least one key; received none", hint)
     return found
 
 
-def holder(known: dict[str, str], key: str) -> str:
-    """Return the owner of a key, or an empty text; it takes as long for any key."""
-    hashed, found = _hash(key), ""
+def find_name(known: dict[str, str], key: str) -> str:
+    """Return the name of a key's owner, or an empty text; the time taken does not depend on the key."""
+    hashed, found = _digest(key), ""
     for name, kept in known.items():
         if hmac.compare_digest(hashed, kept):
             found = name
     return found
 
 
-def _hash(key: str) -> str:
-    """A key is random and long: there is nothing to guess that a slow hash would protect."""
+def _digest(key: str) -> str:
+    """Return the SHA-256 of a key: keys are long and random, so a slow hash is not needed."""
     return hashlib.sha256(key.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The REST application: the routes of all protocols, and one shape for every refusal."""
+"""The REST application: the routes of all protocols, and one format for all errors."""
 
 from __future__ import annotations
 
@@ -24,40 +24,43 @@ from tiltyard.serving.http.fast_middleware import FastPathMiddleware
 from tiltyard.serving.http.limits import Limits
 from tiltyard.serving.http.middleware import RequestMiddleware
 from tiltyard.serving.http.openapi_v1 import openapi
-from tiltyard.serving.http.routing import METHODS, allow, encoder, json, refused
+from tiltyard.serving.http.routing import METHODS, allow, encoder, error_response, json_response
 from tiltyard.serving.model.loaded_model import LoadedModel
 
-KEPT = 2  # versions of a task that are warm: the champion, and the one before it
+WARM_VERSIONS = 2  # of a task that stay loaded: the champion and the previous one
 
 
-def application(limits: Limits | None = None, life: Lifespan[Starlette] | None = None) -> Starlette:
-    """Return the app; it knows no model until `install` is called."""
+def create_app(limits: Limits | None = None, lifespan: Lifespan[Starlette] | None = None) -> Starlette:
+    """Return the app, without models until `install` is called."""
     routes = [
         *routes_v1.routes(),
         *routes_v2.routes(),
         *health.routes(),
         Route("/v1/openapi.json", allow("GET", _openapi), methods=METHODS),
         *page.routes(),
-        Route("/v1/{rest:path}", _nowhere, methods=METHODS),
-        Route("/v2/{rest:path}", _nowhere, methods=METHODS),
+        Route("/v1/{rest:path}", _unknown_path, methods=METHODS),
+        Route("/v2/{rest:path}", _unknown_path, methods=METHODS),
     ]
-    handlers: Any = {RequestError: _refuse, HTTPException: _refuse_http, ClientDisconnect: _gone}
-    guard = AdmissionControl(limits or Limits())
-    front = [Middleware(RequestMiddleware, guard), Middleware(FastPathMiddleware)]
-    app = Starlette(routes=routes, exception_handlers=handlers, middleware=front, lifespan=partial(_living, life))
-    app.router.redirect_slashes = False  # it would redirect to whatever host a client names
-    app.state.document = None, b""  # of which models the document is, and the document
-    app.state.pool, app.state.fast = ComputePool(guard.limits.seconds, guard.limits.concurrency), not guard.limits.plain
-    app.state.meters = app.state.recorder = app.state.keeper = None
-    app.state.guard, app.state.locked = guard, bool(guard.limits.keys)
+    handlers: Any = {RequestError: _on_request_error, HTTPException: _on_http_error, ClientDisconnect: _on_disconnect}
+    admission = AdmissionControl(limits or Limits())
+    front = [Middleware(RequestMiddleware, admission), Middleware(FastPathMiddleware)]
+    app = Starlette(routes=routes, exception_handlers=handlers, middleware=front, lifespan=partial(_lifespan, lifespan))
+    app.router.redirect_slashes = False  # it would redirect to any host that a client names
+    app.state.openapi = None, b""  # the models that the document describes, and the document
+    app.state.pool, app.state.fast_path = (
+        ComputePool(admission.limits.seconds, admission.limits.concurrency),
+        not admission.limits.routes_only,
+    )
+    app.state.metrics = app.state.recorder = app.state.watcher = None
+    app.state.admission, app.state.locked = admission, bool(admission.limits.keys)
     install(app, [])
     return app
 
 
 @contextlib.asynccontextmanager
-async def _living(life: Lifespan[Starlette] | None, app: Starlette) -> AsyncIterator[None]:
-    """End the processes beside this one with the app."""
-    async with life(app) if life else contextlib.nullcontext():
+async def _lifespan(lifespan: Lifespan[Starlette] | None, app: Starlette) -> AsyncIterator[None]:
+    """End the compute processes when the app ends."""
+    async with lifespan(app) if lifespan else contextlib.nullcontext():
         try:
             yield
         finally:
@@ -65,54 +68,53 @@ async def _living(life: Lifespan[Starlette] | None, app: Starlette) -> AsyncIter
 
 
 def install(app: Starlette, models: Iterable[LoadedModel]) -> None:
-    """Let the app answer for these models."""
+    """Serve these models, and no others."""
     app.state.models = {}
-    app.state.kept = {}
-    app.state.arms = {}
-    app.state.turn = anyio.CapacityLimiter(1)  # what is written to the disk
+    app.state.versions = {}
+    app.state.splits = {}
+    app.state.disk_limiter = anyio.CapacityLimiter(1)  # one feedback request writes to the disk at a time
     for served in models:
-        replace(app, served)
+        replace_champion(app, served)
 
 
-def replace(app: Starlette, served: LoadedModel) -> None:
-    """Let a model answer in its task's place from the next request on; the one before it answers by its version.
+def replace_champion(app: Starlette, served: LoadedModel) -> None:
+    """Serve a model as the champion of its task from the next request on; the previous one stays available by version.
 
-    Whoever reads the state finds what was there before or what is there now: each dictionary is made anew and put in
-    place whole, so this may run in any thread.
+    Thread-safe: each dictionary is copied and replaced, so readers see the state before or after.
     """
-    before = app.state.kept.get(served.task, {})
+    before = app.state.versions.get(served.task, {})
     kept = {served.version: served, **{version: one for version, one in before.items() if version != served.version}}
-    app.state.kept = {**app.state.kept, served.task: dict([*kept.items()][:KEPT])}
+    app.state.versions = {**app.state.versions, served.task: dict([*kept.items()][:WARM_VERSIONS])}
     app.state.models = {**app.state.models, served.task: served}
 
 
 async def _openapi(request: Request) -> Response:
-    """Write the document once for the models that are warm: it takes milliseconds for many of them."""
+    """Return the OpenAPI document, cached for the loaded models, since it takes milliseconds for many of them."""
     state = request.app.state
-    of, content = state.document
-    if of is not state.kept:
-        of = state.kept
+    of, content = state.openapi
+    if of is not state.versions:
+        of = state.versions
         content = encoder.encode(openapi(of, locked=state.locked))
-        state.document = of, content
-    return json(content)
+        state.openapi = of, content
+    return json_response(content)
 
 
-async def _nowhere(_: Request) -> Response:
+async def _unknown_path(_: Request) -> Response:
     raise RequestError("unknown_path", "expected a path of /v1/openapi.json", status=404)
 
 
-async def _refuse(request: Request, error: RequestError) -> Response:
-    return refused(request.url.path, error)
+async def _on_request_error(request: Request, error: RequestError) -> Response:
+    return error_response(request.url.path, error)
 
 
-async def _refuse_http(request: Request, error: HTTPException) -> Response:
-    """Starlette's own refusals in our shape."""
+async def _on_http_error(request: Request, error: HTTPException) -> Response:
+    """Return an error of Starlette in the service's error format."""
     code = {404: "unknown_path", 405: "wrong_method"}.get(error.status_code, "refused")
-    response = await _refuse(request, RequestError(code, error.detail, status=error.status_code))
+    response = await _on_request_error(request, RequestError(code, error.detail, status=error.status_code))
     response.headers.update(error.headers or {})
     return response
 
 
-async def _gone(_: Request, error: ClientDisconnect) -> Response:  # noqa: ARG001 - Starlette passes it
-    """Nobody reads this: the client left in the middle of its request."""
+async def _on_disconnect(_: Request, error: ClientDisconnect) -> Response:  # noqa: ARG001 - Starlette passes it
+    """Return an empty response: the client has disconnected during its request."""
     return Response(status_code=400)

@@ -1,6 +1,6 @@
-"""Follows champions: as soon as a task has another champion, that one answers, and no request is lost.
+"""Champion watcher: polls for new champions and rollouts, and loads them without losing a request (hot reload).
 
-Challenges are followed in the same way: who gets a share or a copy of a task's requests.
+A rollout names the challenger that receives a share or a copy of a task's requests.
 """
 
 from __future__ import annotations
@@ -27,208 +27,213 @@ from tiltyard.serving.model.golden_rows import assert_close
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.traffic.traffic_split import TrafficSplit
 
-LOOK = 0.5  # seconds between looks at the pointers
-AGAIN = 30.0  # seconds until what could not be taken is tried again
-STALE = 300.0  # seconds without a look after which a worker is not ready: it might miss a rollback
-PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # what may be over by the next look
-TOLD = 60.0  # seconds between two lines of the log about a look that failed
+POLL_SECONDS = 0.5  # between checks of the champion pointers
+RETRY_SECONDS = 30.0  # before a version that could not be loaded is tried again
+STALE_SECONDS = 300.0  # without a check, after which a worker is not ready: it might miss a rollback
+TRANSIENT_ERRNOS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # errors that may be gone at the next check
+LOG_INTERVAL_SECONDS = 60.0  # between log lines about failed checks
 
 VERSION = re.compile(rollout.VERSION)
-log = logging.getLogger("bentoml.tiltyard")  # BentoML shows its own loggers
+log = logging.getLogger("bentoml.tiltyard")  # BentoML prints its own loggers only
 Stamp = tuple[int, int, int]
 
 
 class ChampionWatcher:
-    """Watches champions/ of a folder, in a thread: opening a model takes longer than a request may wait."""
+    """Watches champions/ of a folder in a thread, since loading a model takes longer than a request may wait."""
 
     def __init__(
         self, app: Starlette, root: Path, tasks: Collection[str] = (), last_good: LastGood | None = None
     ) -> None:
         self.app, self.root, self.tasks, self.last_good = app, root, set(tasks), last_good
         self.seen: dict[Path, Stamp] = {}
-        self.refused: dict[Path, float] = {}
-        self.kept: dict[str, str] = {}  # the version of each task that is written down as good
-        self.kept_again = 0.0  # when it is tried again, if it failed
-        self.looked, self.told = time.monotonic(), -TOLD
-        app.state.keeper = self
+        self.retry_at: dict[Path, float] = {}
+        self.saved: dict[str, str] = {}  # the version of each task that is stored as last good
+        self.save_again_at = 0.0  # time of the next attempt after a failure
+        self.last_poll, self.last_logged = time.monotonic(), -LOG_INTERVAL_SECONDS
+        app.state.watcher = self
 
     def start(self) -> None:
-        """Load every champion, or the last good one in its place, and then look for others until the process ends."""
+        """Load every champion or its last good version, then watch for changes until the process ends."""
         models, problems = [], []
-        for path in self._at_start():
+        for path in self._initial_pointers():
             try:
-                models.append(self._open(path))
-            except Exception as error:  # noqa: BLE001 - one task must not keep the others from being served
+                models.append(self._open_or_last_good(path))
+            except Exception as error:  # noqa: BLE001 - the other tasks are served all the same
                 problems.append(f"{path.stem}: {error}")
         if not models:
             if problems:
                 raise PackageError("no champion can be served. " + "; ".join(problems))
             raise PackageError(f"nothing to serve in {self.root}: no champion", hint="make one: tiltyard run")
         for problem in problems:
-            log.error("%s; no version of it is known to be good, so the other tasks are served without it", problem)
+            log.error("%s; it has no last good version, so only the other tasks are served", problem)
         api.install(self.app, models)
-        self.look()
-        threading.Thread(target=self._watch, name="keeper", daemon=True).start()
+        self.poll()
+        threading.Thread(target=self._watch, name="champion watcher", daemon=True).start()
 
     @property
     def age(self) -> float:
-        """The seconds since the pointers were last looked at."""
-        return time.monotonic() - self.looked
+        """The seconds since the last check of the pointers."""
+        return time.monotonic() - self.last_poll
 
     @property
-    def stale(self) -> bool:
+    def is_stale(self) -> bool:
         """Whether a promotion or a rollback may have been missed."""
-        return self.age > STALE
+        return self.age > STALE_SECONDS
 
-    def look(self) -> None:
-        """Take what is new; what cannot be taken leaves in place what there was."""
+    def poll(self) -> None:
+        """Load new champions and challengers; after a failure, the current ones stay."""
         listed = True
-        for paths, take in ((self._pointers, self._take), (self._challenges, self._arm)):
+        for paths, load in ((self._pointers, self._load_champion), (self._rollouts, self._load_challenger)):
             try:
-                self._follow(paths(), take)
+                self._apply_changes(paths(), load)
             except OSError as error:
-                self._tell(error)
+                self._log_failure(error)
                 listed = False
         if listed:
-            self.looked = time.monotonic()
-            if self.app.state.meters:
-                self.app.state.meters.looked()
-        self._write_down()
+            self.last_poll = time.monotonic()
+            if self.app.state.metrics:
+                self.app.state.metrics.champions_checked()
+        self._save_last_good()
 
-    def _follow(self, paths: list[Path], take: Callable[[Path], None]) -> None:
+    def _apply_changes(self, paths: list[Path], load: Callable[[Path], None]) -> None:
         for path in paths:
             try:
                 stamp, now = _stamp(path), time.monotonic()
-                if self.seen.get(path) == stamp and now < self.refused.get(path, math.inf):
+                if self.seen.get(path) == stamp and now < self.retry_at.get(path, math.inf):
                     continue
-                self.seen[path], self.looked = stamp, now  # opening a large model is no reason to seem stuck
-                take(path)
-                self.refused.pop(path, None)
-            except Exception as error:  # noqa: BLE001 - whatever it is, what was there before answers on
-                if isinstance(error, OSError) and error.errno in PASSING:
+                self.seen[path] = stamp
+                self.last_poll = now  # loading a large model must not make the worker seem stale
+                load(path)
+                self.retry_at.pop(path, None)
+            except Exception as error:  # noqa: BLE001 - the current version is served on
+                if isinstance(error, OSError) and error.errno in TRANSIENT_ERRNOS:
                     self.seen.pop(path, None)
-                    self._tell(error)
+                    self._log_failure(error)
                     continue
-                self.refused[path] = time.monotonic() + AGAIN
-                what = "champion" if take == self._take else "challenger"
-                log.error("%s: the new %s is not served: %s", path.stem, what, error)  # noqa: TRY400 - a sentence will do
+                self.retry_at[path] = time.monotonic() + RETRY_SECONDS
+                what = "champion" if load == self._load_champion else "challenger"
+                log.error("%s: the new %s is not served: %s", path.stem, what, error)  # noqa: TRY400 - no traceback
 
     def _watch(self) -> None:
-        """Look until the process ends. Nothing may end it, or no promotion and no rollback would be followed again."""
+        """Poll until the process ends. No exception may stop the thread: later promotions would be missed."""
         while True:
             try:
-                time.sleep(LOOK)
-                self.look()
-            except BaseException as error:  # noqa: BLE001 - nobody else would look
-                self._tell(error)
+                time.sleep(POLL_SECONDS)
+                self.poll()
+            except BaseException as error:  # noqa: BLE001 - the next poll may succeed
+                self._log_failure(error)
 
-    def _tell(self, error: BaseException) -> None:
-        """Log a look that failed, not more often than somebody may want to read it."""
-        if time.monotonic() - self.told >= TOLD:
-            self.told = time.monotonic()
-            log.error("champions could not be looked at: %s: %s; it is tried again", type(error).__name__, error)
+    def _log_failure(self, error: BaseException) -> None:
+        """Log a failed check, at most once per interval."""
+        if time.monotonic() - self.last_logged >= LOG_INTERVAL_SECONDS:
+            self.last_logged = time.monotonic()
+            log.error("champions could not be checked: %s: %s; retrying", type(error).__name__, error)
 
     def _pointers(self) -> list[Path]:
-        """List the pointers. Path.iterdir, since Path.glob of newer Pythons takes an error for an empty folder."""
+        """Return the champion pointers; not by Path.glob, which ignores errors in newer versions of Python."""
         files = sorted((self.root / "champions").iterdir())
         found = [path for path in files if path.suffix == ".json" and not path.name.startswith(".")]
         return [path for path in found if not self.tasks or path.stem in self.tasks]
 
-    def _at_start(self) -> list[Path]:
-        """List the pointers, or where they were if the folder cannot be read."""
+    def _initial_pointers(self) -> list[Path]:
+        """Return the pointers, or their last known paths if the folder cannot be read."""
         try:
             return self._pointers()
         except OSError as error:
             known = self.last_good.tasks() if self.last_good else []
             if not known:
                 raise PackageError(f"nothing to serve in {self.root}: {error}", hint="make one: tiltyard run") from None
-            self._tell(error)
+            self._log_failure(error)
             return [self.root / "champions" / f"{name}.json" for name in known if not self.tasks or name in self.tasks]
 
-    def _open(self, path: Path) -> LoadedModel:
-        """Open the champion that a pointer names, or else the last good one."""
+    def _open_or_last_good(self, path: Path) -> LoadedModel:
+        """Load the champion that a pointer names, or else the last good one."""
         try:
             self.seen[path] = _stamp(path)
-            return _proven(self._folder(path, _version(path)), read(path).files)
+            return _load_verified(self._folder(path, _version(path)), read(path).files)
         except Exception as error:
-            self.refused[path] = time.monotonic() + AGAIN
+            self.retry_at[path] = time.monotonic() + RETRY_SECONDS
             if (found := self._last_good(path.stem)) is None:
                 raise
-            log.error("%s: the champion is not served: %s", path.stem, error)  # noqa: TRY400 - a sentence will do
-            log.error("%s: the last good one answers: %s", path.stem, found.version)  # noqa: TRY400
+            log.error("%s: the champion is not served: %s", path.stem, error)  # noqa: TRY400 - no traceback
+            log.error("%s: the last good version is served: %s", path.stem, found.version)  # noqa: TRY400
             return found
 
     def _last_good(self, task: str) -> LoadedModel | None:
-        """Open the version that answered last."""
+        """Load the version that was served last, or return None."""
         for folder in self.last_good.folders(task, self.root) if self.last_good else []:
-            with contextlib.suppress(Exception):  # what is wrong with the pointer is what is told
-                return _proven(folder)
+            with contextlib.suppress(Exception):  # the caller logs the error of the pointer
+                return _load_verified(folder)
         return None
 
-    def _write_down(self) -> None:
-        """Keep what answers now as the last good champion of its task."""
-        if self.last_good is None or time.monotonic() < self.kept_again:
+    def _save_last_good(self) -> None:
+        """Store the versions served now as the last good champions of their tasks."""
+        if self.last_good is None or time.monotonic() < self.save_again_at:
             return
         for task, model in self.app.state.models.items():
             try:
-                if self.kept.get(task) != model.version:
-                    self.last_good.keep(task, model.version, self.root / "packages" / task / model.version)
-                    self.kept[task] = model.version
-            except Exception as error:  # noqa: BLE001 - it answers all the same
-                self.kept_again = time.monotonic() + TOLD
-                log.warning("%s: %s is not kept for a restart: %s", task, model.version, error)
+                if self.saved.get(task) != model.version:
+                    self.last_good.save(task, model.version, self.root / "packages" / task / model.version)
+                    self.saved[task] = model.version
+            except Exception as error:  # noqa: BLE001 - it is served all the same
+                self.save_again_at = time.monotonic() + LOG_INTERVAL_SECONDS
+                log.warning("%s: %s could not be stored as last good version: %s", task, model.version, error)
 
-    def _take(self, path: Path) -> None:
-        """Put a champion in the place of the one before, which stays warm: the way back takes no time."""
+    def _load_champion(self, path: Path) -> None:
+        """Replace the champion; the previous one stays loaded, so that a rollback takes no time."""
         version = _version(path)
         now = self.app.state.models.get(path.stem)
         if now is not None and now.version == version:
             return
-        api.replace(
-            self.app, self._warm(path.stem).get(version) or _proven(self._folder(path, version), read(path).files)
+        api.replace_champion(
+            self.app,
+            self._warm_versions(path.stem).get(version)
+            or _load_verified(self._folder(path, version), read(path).files),
         )
-        log.info("%s: %s answers now", path.stem, version)
+        log.info("%s: %s is served now", path.stem, version)
 
-    def _challenges(self) -> list[Path]:
-        """Return the challenge of each task that is served; one that is no more is forgotten."""
+    def _rollouts(self) -> list[Path]:
+        """Return the rollout files of the served tasks; drop challengers whose file is gone."""
         paths = {name: self.root / "traffic" / f"{name}.json" for name in self.app.state.models}
         there = {name for name, path in paths.items() if _exists(path)}
-        for name in self.app.state.arms.keys() - there:
-            self._arm(paths[name])
+        for name in self.app.state.splits.keys() - there:
+            self._load_challenger(paths[name])
         return [paths[name] for name in there]
 
-    def _arm(self, path: Path) -> None:
-        """Let a challenger have its share of what is asked next; without a challenge there is no such."""
-        arms: dict[str, TrafficSplit] = {name: arms for name, arms in self.app.state.arms.items() if name != path.stem}
+    def _load_challenger(self, path: Path) -> None:
+        """Start, change or end the traffic split of a task by its rollout file."""
+        splits: dict[str, TrafficSplit] = {
+            name: splits for name, splits in self.app.state.splits.items() if name != path.stem
+        }
         if (found := rollout.read(path)) and found.task == path.stem:
             folder = self._folder(path, found.version)
             rollout.insist_on_proof(folder)
-            model = self._warm(path.stem).get(found.version) or _proven(folder)
-            arms[path.stem] = TrafficSplit(found, model)
+            model = self._warm_versions(path.stem).get(found.version) or _load_verified(folder)
+            splits[path.stem] = TrafficSplit(found, model)
             log.info("%s: %s is %s for %g of all requests", path.stem, found.version, found.way, found.share)
         else:
-            self.seen.pop(path, None)  # the same file may come back
-        self.app.state.arms = arms
+            self.seen.pop(path, None)  # load it again if the same file comes back
+        self.app.state.splits = splits
 
-    def _warm(self, task: str) -> dict[str, LoadedModel]:
-        """Return the versions of a task that are open, a challenger among them: its promotion takes no time."""
-        kept: dict[str, LoadedModel] = self.app.state.kept.get(task, {})
-        arms: TrafficSplit | None = self.app.state.arms.get(task)
-        return {**kept, arms.challenger.version: arms.challenger} if arms else kept
+    def _warm_versions(self, task: str) -> dict[str, LoadedModel]:
+        """Return the loaded versions of a task, including the challenger, so that its promotion takes no time."""
+        kept: dict[str, LoadedModel] = self.app.state.versions.get(task, {})
+        split: TrafficSplit | None = self.app.state.splits.get(task)
+        return {**kept, split.challenger.version: split.challenger} if split else kept
 
     def _folder(self, path: Path, version: str) -> Path:
         return self.root / "packages" / path.stem / version
 
 
 def _version(path: Path) -> str:
-    """Read which version a pointer names; a name that is none could lead out of the folder."""
+    """Return the version that a pointer names, validated, since it becomes part of a path."""
     if VERSION.fullmatch(version := read(path).version):
         return version
     raise PackageError(f"{path.name}: expected a version of twelve digits from 0 to f; received {shown(version)}")
 
 
-def _proven(folder: Path, files_digest: str = "") -> LoadedModel:
-    """Open a package, and insist that it answers golden rows as the evaluation did: others depend on this worker."""
+def _load_verified(folder: Path, files_digest: str = "") -> LoadedModel:
+    """Load a package and verify that it predicts its golden rows as in the evaluation."""
     model, golden = LoadedModel.load(folder, files_digest), folder / "golden.json"
     if model.task != folder.parent.name:
         raise PackageError(
@@ -237,14 +242,14 @@ def _proven(folder: Path, files_digest: str = "") -> LoadedModel:
     if golden.is_file():
         rows = files.read_json(golden)
         if not rows["instances"]:
-            raise PackageError(f"{golden} holds no rows: expected some, with what must be answered")
-        for predictions in model.answers(rows["instances"]):
+            raise PackageError(f"{golden}: expected golden rows with predictions; received none")
+        for predictions in model.predict_each_way(rows["instances"]):
             assert_close(rows["predictions"], predictions)
     return model
 
 
 def _exists(path: Path) -> bool:
-    """Return whether a file is there; any other trouble is raised, unlike by Path.is_file of newer Pythons."""
+    """Return whether a file exists; raise other errors, which Path.is_file ignores in newer versions of Python."""
     try:
         path.stat()
     except FileNotFoundError:
@@ -253,6 +258,6 @@ def _exists(path: Path) -> bool:
 
 
 def _stamp(path: Path) -> Stamp:
-    """Return what a pointer looks like from outside; it is replaced whole, so that another one is another file."""
+    """Return time, inode and size of a pointer; it is replaced by a new file, so that they change."""
     found = path.stat()
     return found.st_mtime_ns, found.st_ino, found.st_size

@@ -1,7 +1,7 @@
-"""A connection with bounds: uvicorn's own has none on heads, pipelined requests and slow bodies.
+"""Connection limits: size and time limits on request heads, bodies and pipelined requests, which uvicorn lacks.
 
-A head is read whole before it is parsed, one request of a connection is answered before the next is parsed, and once a
-second each connection looks whether its client keeps it waiting for too long.
+A request head is received completely before it is parsed, one request of a connection is answered before the next is
+parsed, and each connection checks once a second whether its client is too slow (slowloris).
 """
 
 from __future__ import annotations
@@ -19,319 +19,326 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from tiltyard.serving.http.answered_request import AnsweredRequest
 
-LINE = 8_192  # bytes of the request line, or of a header
-HEAD = 32_768  # bytes of a whole head
-HEADERS = 100
-SLICE = 16_384  # bytes of a body that the parser is given at once
-WAITING = 65_536  # bytes that may wait for the answer to an earlier request
-PIECES = 32  # parts of a body that are read before other connections have their turn: chunks may be of one byte
-BLANK = 4  # bytes of empty lines before a request
-DIGITS = 18  # of a length
-FRAMING = 4_096  # bytes of chunk headers or trailers without any body between them
+MAX_LINE_BYTES = 8_192  # of the request line, or of a header
+MAX_HEAD_BYTES = 32_768  # of the request line and all headers
+MAX_HEADERS = 100
+MAX_BODY_PART_BYTES = 16_384  # passed to the parser at once
+MAX_PENDING_BYTES = 65_536  # received while an earlier request is answered
+PARTS_PER_TURN = 32  # of a body, before other connections have their turn: a chunk may be a single byte
+MAX_BLANK_BYTES = 4  # of empty lines before a request
+MAX_LENGTH_DIGITS = 18  # of Content-Length
+MAX_FRAMING_BYTES = 4_096  # of chunk headers or trailers without any body between them
 
 HEAD_SECONDS = 10.0  # from the first byte of a head to its end, or from the connection to the first byte
-GRACE = 5.0  # seconds in which a body may come as slowly as it likes
-RATE = 8_192  # bytes a second of a body, after that
-STALLED = 10.0  # seconds in which nothing of a body comes, however fast it came before
-LINGER = 2.0  # seconds in which the rest of a refused body is read, so that the client sees the refusal
-STUCK = 30.0  # seconds in which a client does not take its answer
-END = b"\r\n\r\n"
-METHOD = re.compile(rb"[\r\n]*[A-Z]{0,20}( |$)")
-# The service speaks no other protocol. The parser would stop reading at an offer of one and lose the body.
-UPGRADE, IGNORED = re.compile(rb"\r\nupgrade:", re.IGNORECASE), b"\r\nignored:"  # of one length
+BODY_GRACE_SECONDS = 5.0  # before the minimum rate of a body applies
+MIN_BODY_BYTES_PER_SECOND = 8_192  # on average, after that
+BODY_STALL_SECONDS = 10.0  # without any data of a body
+LINGER_SECONDS = 2.0  # to read the rest of a refused body, so that the client can read the response
+WRITE_STALL_SECONDS = 30.0  # in which a client does not read its response
+HEAD_END = b"\r\n\r\n"
+METHOD_START = re.compile(rb"[\r\n]*[A-Z]{0,20}( |$)")
+# The Upgrade header is masked: the parser would stop at it and lose the body.
+UPGRADE, IGNORED = re.compile(rb"\r\nupgrade:", re.IGNORECASE), b"\r\nignored:"  # equal lengths
 
-BODY, CHUNKS = "body", "chunks"  # what is read after a head
+BODY, CHUNKS = "body", "chunks"  # what follows a head
 
 
-class _Flow(FlowControl):
-    """Pauses and resumes reading; what waits here already is reason enough to stay paused."""
+class _FlowControl(FlowControl):
+    """Flow control that stays paused while the buffer of received data is full."""
 
-    full = False
+    buffer_full = False
 
     def resume_reading(self) -> None:
-        if not self.full:
+        if not self.buffer_full:
             super().resume_reading()
 
 
 class BoundedConnection(HttpToolsProtocol):
-    """A connection whose memory and time are bounded, whatever its client sends."""
+    """An HTTP connection with limits on memory and time, whatever its client sends."""
 
-    flow: _Flow
+    flow: _FlowControl
 
     def __init__(self, app: Starlette, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
         self.state = app.state
-        self.waiting = b""  # read, and not given to the parser yet
-        self.place = 0  # in `waiting`: what is before it was given
-        self.reading = ""  # the part of a message that comes next: a head if empty
-        self.left = 0  # bytes of the body that are still to come
-        self.framing = 0
-        self.torn = False  # the last byte given was the first half of a line end
-        self.ended = False  # the client sends no more
-        self.fresh = True  # no request came yet
-        self.since = time.monotonic()  # when the client began to keep us waiting
-        self.received = 0  # bytes of the body
-        self.unsent = 0  # bytes of answers that the client did not take when it was last full
-        self.blank = 0  # bytes of empty lines before the request that comes next
-        self.heard = self.since  # when the last part of a body came
-        self.watch: asyncio.TimerHandle | None = None
-        self.queued = False  # whether it waits for its turn
+        self.pending = b""  # received and not yet parsed
+        self.offset = 0  # in `pending`: data before it were parsed
+        self.expecting = ""  # what comes next: BODY, CHUNKS, or a head if empty
+        self.remaining = 0  # bytes of the body
+        self.framing_bytes = 0
+        self.split_line_end = False  # the last byte parsed was the first of a line end
+        self.ended = False  # the client has closed its side
+        self.is_new = True  # no request received yet
+        self.waiting_since = time.monotonic()  # when the service began to wait for the client
+        self.body_bytes = 0  # received
+        self.unsent_bytes = 0  # of responses, when the write buffer was last full
+        self.blank_bytes = 0  # empty lines before the next request
+        self.last_body_at = self.waiting_since  # when the last part of a body was received
+        self.timer: asyncio.TimerHandle | None = None
+        self.queued = False  # whether the connection waits for its turn
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to watch."""
+        """Start the timer, and evict another connection if there are too many."""
         super().connection_made(transport)
-        self.flow = _Flow(transport)
-        self.since = time.monotonic()
-        self.watch = self.loop.call_later(1.0, self._look)
-        self.state.guard.make_room(self)
+        self.flow = _FlowControl(transport)
+        self.waiting_since = time.monotonic()
+        self.timer = self.loop.call_later(1.0, self._check_timeouts)
+        self.state.admission.evict_if_full(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Drop what was not answered."""
-        if self.watch:
-            self.watch.cancel()
-        self.waiting, self.place = b"", 0
-        self._sent()
+        """Cancel the timer and drop the received data."""
+        if self.timer:
+            self.timer.cancel()
+        self.pending, self.offset = b"", 0
+        self._clear_unsent()
         super().connection_lost(exc)
 
     @property
     def busy(self) -> bool:
-        """Whether a request is being answered."""
+        """Whether the response to a request is not complete yet."""
         return self.cycle is not None and not self.cycle.response_complete
 
     def data_received(self, data: bytes) -> None:
-        """Read as far as answers allow."""
-        if not self.waiting and not self.reading and not self.busy:
-            self.since = time.monotonic()
-        self.waiting, self.place = self.waiting[self.place :] + data if self.waiting else data, 0
+        """Buffer data, and parse it unless an earlier request is still answered."""
+        if not self.pending and not self.expecting and not self.busy:
+            self.waiting_since = time.monotonic()
+        self.pending, self.offset = self.pending[self.offset :] + data if self.pending else data, 0
         if self.queued:
-            self._settle()
+            self._update_flow()
         else:
             self.read()
 
-    def eof_received(self) -> bool:  # type: ignore[override] # asyncio closes the connection unless it is true
-        """Keep the other direction open while there is something to answer."""
+    def eof_received(self) -> bool:  # type: ignore[override] # asyncio closes the connection if it is falsy
+        """Keep the connection open until the pending requests are answered."""
         self.ended = True
         if not self.queued:
             self.read()
         return True
 
     def read(self) -> None:
-        """Feed the parser what waits, piece by piece."""
-        self.queued, pieces = False, 0
+        """Parse the pending data part by part, within the limits of a turn."""
+        self.queued, parts = False, 0
         while self._may_read():
-            if pieces >= PIECES or (pieces and not self.reading):  # one request, or a part of one, in a turn
+            if parts >= PARTS_PER_TURN or (parts and not self.expecting):  # at most one request in a turn
                 self._wait_for_turn()
                 break
-            if not (piece := self._piece()):
+            if not (part := self._next_part()):
                 break
-            pieces += 1
-            self.place += len(piece)
-            self._feed(piece)
-        self._settle()
+            parts += 1
+            self.offset += len(part)
+            self._feed(part)
+        self._update_flow()
 
     def _wait_for_turn(self) -> None:
         if not self.queued:
             self.queued = True
-            self.state.guard.turns.wait((self.client or ("",))[0], self)
+            self.state.admission.round_robin.wait((self.client or ("",))[0], self)
 
     def _may_read(self) -> bool:
-        if self.transport.is_closing() or self.place >= len(self.waiting):
+        if self.transport.is_closing() or self.offset >= len(self.pending):
             return False
-        return bool(self.reading) or not (self.busy or self.flow.write_paused)
+        return bool(self.expecting) or not (self.busy or self.flow.write_paused)
 
-    def _settle(self) -> None:
-        """Keep what is left, and stop reading from the wire if that is much already."""
-        if self.place > WAITING or self.place >= len(self.waiting):
-            self.waiting, self.place = self.waiting[self.place :], 0
+    def _update_flow(self) -> None:
+        """Drop the parsed data, and pause or resume reading by the size of the rest."""
+        if self.offset > MAX_PENDING_BYTES or self.offset >= len(self.pending):
+            self.pending, self.offset = self.pending[self.offset :], 0
         if self.transport.is_closing():
             return
-        self.flow.full = len(self.waiting) - self.place > WAITING
-        if self.flow.full:
+        self.flow.buffer_full = len(self.pending) - self.offset > MAX_PENDING_BYTES
+        if self.flow.buffer_full:
             self.flow.pause_reading()
         elif self.flow.read_paused and not self.busy:
             self.flow.resume_reading()
-        if self.ended and not self.queued and (self.reading or not self.busy):
+        if self.ended and not self.queued and (self.expecting or not self.busy):
             self.transport.close()
 
-    def _piece(self) -> bytes:
-        """Return a head, or a part of a body, which never goes beyond the end of its message."""
-        if self.reading == BODY:
-            return self.waiting[self.place : self.place + min(self.left, SLICE)]
-        if self.reading == CHUNKS:  # a message ends with a line
-            if self.torn and self.waiting.startswith(b"\n", self.place):
+    def _next_part(self) -> bytes:
+        """Return a complete head or a part of a body, never beyond the end of the message."""
+        if self.expecting == BODY:
+            return self.pending[self.offset : self.offset + min(self.remaining, MAX_BODY_PART_BYTES)]
+        if self.expecting == CHUNKS:  # a chunked body ends with a line
+            if self.split_line_end and self.pending.startswith(b"\n", self.offset):
                 return b"\n"
-            end = self.waiting.find(b"\r\n", self.place, self.place + SLICE)
-            return self.waiting[self.place : end + 2 if end >= 0 else self.place + SLICE]
-        if not self._skip_blank():
+            end = self.pending.find(b"\r\n", self.offset, self.offset + MAX_BODY_PART_BYTES)
+            return self.pending[self.offset : end + 2 if end >= 0 else self.offset + MAX_BODY_PART_BYTES]
+        if not self._skip_blank_lines():
             return b""
-        end = self.waiting.find(END, self.place)
-        head = self.waiting[self.place : end + len(END)] if end >= 0 else self.waiting[self.place :]
-        if not self._bounded(head) or end < 0:
+        end = self.pending.find(HEAD_END, self.offset)
+        head = self.pending[self.offset : end + len(HEAD_END)] if end >= 0 else self.pending[self.offset :]
+        if not self._check_head(head) or end < 0:
             return b""
         return UPGRADE.sub(IGNORED, head) if b"upgrade:" in head.lower() else head
 
-    def _skip_blank(self) -> bool:
-        """Skip what some clients send behind a body; refuse empty lines without end. Return whether a head follows."""
-        while (one := self.waiting[self.place : self.place + 1]) in (b"\r", b"\n"):
-            self.blank += 1
-            if self.blank > BLANK:
+    def _skip_blank_lines(self) -> bool:
+        """Skip a few empty lines, which some clients send after a body; return whether a head follows."""
+        while (one := self.pending[self.offset : self.offset + 1]) in (b"\r", b"\n"):
+            self.blank_bytes += 1
+            if self.blank_bytes > MAX_BLANK_BYTES:
                 self.refuse(400, "malformed_http", "expected a request of HTTP/1.1")
                 return False
-            self.place += 1
+            self.offset += 1
         return one != b""
 
-    def _bounded(self, head: bytes) -> bool:
-        """Refuse a head, whole or not, that is too large or none."""
-        if len(head) <= LINE and head.count(b"\r\n") <= HEADERS + 2:
-            if END in head or METHOD.match(head):
+    def _check_head(self, head: bytes) -> bool:
+        """Return whether a head, complete or not, is within the limits; refuse it if not."""
+        if len(head) <= MAX_LINE_BYTES and head.count(b"\r\n") <= MAX_HEADERS + 2:
+            if HEAD_END in head or METHOD_START.match(head):
                 return True
             self.refuse(400, "malformed_http", "expected a request of HTTP/1.1")
             return False
         lines = head.lstrip(b"\r\n").split(b"\r\n")
-        if len(lines[0]) > LINE:
-            self.refuse(414, "address_too_long", f"expected a request line of at most {LINE:,} bytes")
-        elif len(lines) > HEADERS + 3:  # the first line, and two empty ones
-            self.refuse(431, "too_many_headers", f"expected at most {HEADERS} headers")
-        elif len(head) > HEAD or max(map(len, lines)) > LINE:
-            text = f"expected headers of at most {LINE:,} bytes each, {HEAD:,} together"
+        if len(lines[0]) > MAX_LINE_BYTES:
+            self.refuse(414, "address_too_long", f"expected a request line of at most {MAX_LINE_BYTES:,} bytes")
+        elif len(lines) > MAX_HEADERS + 3:  # the first line, and two empty ones
+            self.refuse(431, "too_many_headers", f"expected at most {MAX_HEADERS} headers")
+        elif len(head) > MAX_HEAD_BYTES or max(map(len, lines)) > MAX_LINE_BYTES:
+            text = f"expected headers of at most {MAX_LINE_BYTES:,} bytes each, {MAX_HEAD_BYTES:,} together"
             self.refuse(431, "headers_too_large", text)
         else:
             return True
         return False
 
-    def _feed(self, piece: bytes) -> None:
-        if self.reading == CHUNKS:
-            self.torn = piece.endswith(b"\r")
-            self.framing += len(piece)
-        elif self.reading == BODY:
-            self.left -= len(piece)
+    def _feed(self, part: bytes) -> None:
+        if self.expecting == CHUNKS:
+            self.split_line_end = part.endswith(b"\r")
+            self.framing_bytes += len(part)
+        elif self.expecting == BODY:
+            self.remaining -= len(part)
         try:
-            self.parser.feed_data(piece)
-        except httptools.HttpParserUpgrade:  # CONNECT: it is answered as any other method that is not known
-            self.parser, self.reading = httptools.HttpRequestParser(self), ""
+            self.parser.feed_data(part)
+        except httptools.HttpParserUpgrade:  # CONNECT: treated like any other unknown method
+            self.parser, self.expecting = httptools.HttpRequestParser(self), ""
             if self.cycle:
                 self.cycle.keep_alive = False
         except httptools.HttpParserError:
             self.refuse(400, "malformed_http", "expected a request of HTTP/1.1")
-        if self.framing > FRAMING:
-            self.refuse(431, "headers_too_large", f"expected chunks of more than their framing of {FRAMING:,} bytes")
+        if self.framing_bytes > MAX_FRAMING_BYTES:
+            self.refuse(
+                431,
+                "headers_too_large",
+                f"expected at most {MAX_FRAMING_BYTES:,} bytes of chunk headers or trailers without data",
+            )
 
     def on_headers_complete(self) -> None:
-        """Begin the request."""
-        if not self.expect_body():
+        """Start the request; ignore trailers."""
+        if not self.prepare_body():
             return
         super().on_headers_complete()
-        if self.reading == CHUNKS:  # trailers are dropped: the app must not take them for headers
+        if self.expecting == CHUNKS:  # these are trailers, which the app must not take for headers
             self.headers = []
 
-    def expect_body(self) -> bool:
-        """Note how the message goes on; refuse a body that comes in a way that is not known."""
-        self.since, self.fresh, self.blank = time.monotonic(), False, 0
-        self.heard = self.since
-        self.reading, self.left, self.framing, self.received = "", 0, 0, 0
+    def prepare_body(self) -> bool:
+        """Determine how the body is framed; refuse an invalid length or an unknown transfer encoding."""
+        self.waiting_since, self.is_new, self.blank_bytes = time.monotonic(), False, 0
+        self.last_body_at = self.waiting_since
+        self.expecting, self.remaining, self.framing_bytes, self.body_bytes = "", 0, 0, 0
         for name, value in self.headers:
             if name == b"content-length":
                 digits = value.strip(b" \t").lstrip(b"0")
-                if len(digits) > DIGITS or not (digits.isdigit() or not digits):
-                    self.refuse(413, "body_too_large", f"expected a length of at most {DIGITS} digits")
+                if len(digits) > MAX_LENGTH_DIGITS or not (digits.isdigit() or not digits):
+                    self.refuse(413, "body_too_large", f"expected a length of at most {MAX_LENGTH_DIGITS} digits")
                     return False
-                self.left = int(digits or b"0")
-                self.reading = BODY if self.left else ""
+                self.remaining = int(digits or b"0")
+                self.expecting = BODY if self.remaining else ""
             elif name == b"transfer-encoding":
                 if value.strip(b" \t").lower() != b"chunked":
                     self.refuse(400, "unsupported_encoding", "expected Transfer-Encoding: chunked, or none")
                     return False
-                self.reading = CHUNKS
+                self.expecting = CHUNKS
                 break
         return True
 
     def on_body(self, body: bytes) -> None:
-        """Count what came."""
-        self.framing = 0
-        self.received += len(body)
-        self.heard = time.monotonic()
+        """Count the received bytes and note the time."""
+        self.framing_bytes = 0
+        self.body_bytes += len(body)
+        self.last_body_at = time.monotonic()
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Expect a head next."""
-        self.reading = ""
+        self.expecting = ""
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Go on with what waits; from now on the client keeps us waiting."""
+        """Continue with pending data; from now on the service waits for the client."""
         self.server_state.total_requests += 1
-        self.since = time.monotonic()
+        self.waiting_since = time.monotonic()
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
-        if self.waiting or self.ended:
+        if self.pending or self.ended:
             self._wait_for_turn()
 
     def pause_writing(self) -> None:
-        """Count what the client does not take; end the connection if all that is not taken is too much."""
+        """Count unread response bytes; close the connection if those of all connections exceed the limit."""
         super().pause_writing()
-        self.unsent = self.transport.get_write_buffer_size()
-        if not self.state.guard.keep_unsent(self.unsent):
+        self.unsent_bytes = self.transport.get_write_buffer_size()
+        if not self.state.admission.count_unsent(self.unsent_bytes):
             self.transport.abort()
 
     def resume_writing(self) -> None:
-        """Go on once the client takes its answers again."""
+        """Continue once the client reads its responses again."""
         super().resume_writing()
-        self._sent()
-        if self.waiting and not self.transport.is_closing():
+        self._clear_unsent()
+        if self.pending and not self.transport.is_closing():
             self._wait_for_turn()
 
-    def _sent(self) -> None:
-        self.state.guard.keep_unsent(-self.unsent)
-        self.unsent = 0
+    def _clear_unsent(self) -> None:
+        self.state.admission.count_unsent(-self.unsent_bytes)
+        self.unsent_bytes = 0
 
-    def _look(self) -> None:
-        """End the connection of a client that keeps us waiting."""
+    def _check_timeouts(self) -> None:
+        """Close or refuse the connection of a client that is too slow; called once a second."""
         if self.transport.is_closing():
             return
-        self.watch = self.loop.call_later(1.0, self._look)
-        waited = time.monotonic() - self.since
+        self.timer = self.loop.call_later(1.0, self._check_timeouts)
+        waited = time.monotonic() - self.waiting_since
         if self.flow.write_paused:
-            if waited > STUCK:
+            if waited > WRITE_STALL_SECONDS:
                 self.transport.abort()
-        elif self.reading:
-            self._look_at_body(waited)
-        elif not self.busy and not self.queued and (self.waiting or self.fresh):
+        elif self.expecting:
+            self._check_body_timeout(waited)
+        elif not self.busy and not self.queued and (self.pending or self.is_new):
             if waited > HEAD_SECONDS:
-                self.refuse(408, "slow_head", f"expected a whole head within {HEAD_SECONDS:g} seconds")
+                self.refuse(408, "slow_head", f"expected a complete request head within {HEAD_SECONDS:g} seconds")
         elif not self.busy and waited > self.timeout_keep_alive:
             self.transport.close()
 
-    def _look_at_body(self, waited: float) -> None:
-        if not self.busy:  # it was refused, and the rest of its body goes nowhere
-            if waited > LINGER:
+    def _check_body_timeout(self, waited: float) -> None:
+        if not self.busy:  # it was refused, and the rest of its body is ignored
+            if waited > LINGER_SECONDS:
                 self.transport.close()
-        elif waited > GRACE + self.received / RATE or time.monotonic() - self.heard > STALLED:
-            self.refuse(408, "slow_body", f"expected a body of at least {RATE:,} bytes a second")
+        elif (
+            waited > BODY_GRACE_SECONDS + self.body_bytes / MIN_BODY_BYTES_PER_SECOND
+            or time.monotonic() - self.last_body_at > BODY_STALL_SECONDS
+        ):
+            self.refuse(408, "slow_body", f"expected a body of at least {MIN_BODY_BYTES_PER_SECOND:,} bytes a second")
 
     @property
     def evictable(self) -> bool:
-        """Whether nothing is lost but the client's time if this connection ends."""
-        return not self.busy or bool(self.reading)
+        """Whether this connection may be closed: no complete request waits for its response."""
+        return not self.busy or bool(self.expecting)
 
     @property
-    def awaited(self) -> bool:
-        """Whether the client has no answer yet to what it is sending."""
-        return not self.reading or (self.busy and not self.cycle.response_started)
+    def expects_response(self) -> bool:
+        """Whether a response has not been started for what the client is sending."""
+        return not self.expecting or (self.busy and not self.cycle.response_started)
 
     def refuse(self, status: int, code: str, message: str) -> None:
-        """Answer what never becomes a request, or never ends, and close."""
+        """Respond with an error to an invalid or incomplete request, and close the connection."""
         if self.transport.is_closing():
             return
-        if self.awaited:
+        if self.expects_response:
             content = msgspec.json.encode({"error": {"code": code, "message": message, "field": ""}})
             head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(content)
             self.transport.write(STATUS_LINE[status] + head + content)
         self.transport.close()
-        if self.state.meters:
+        if self.state.metrics:
             client = (self.client or ("",))[0]
-            seconds = time.monotonic() - self.since
-            self.state.meters.count(AnsweredRequest("", client, "", "", "", status, seconds))
+            seconds = time.monotonic() - self.waiting_since
+            self.state.metrics.count(AnsweredRequest("", client, "", "", "", status, seconds))
 
     def _should_upgrade(self) -> bool:
         return False

@@ -1,4 +1,4 @@
-"""Drift: how far what clients sent lately lies from the training rows, as gauges; from a sample, beside the answers."""
+"""Drift metrics: the population stability index of recent inputs against the training rows, as gauges."""
 
 from __future__ import annotations
 
@@ -14,85 +14,85 @@ import numpy as np
 
 from tiltyard.modeling.inference.reference import distance, from_instances
 from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.traffic.queue import TOLD
-from tiltyard.serving.traffic.recorder import RecordedAnswer
+from tiltyard.serving.traffic.queue import LOG_INTERVAL_SECONDS
+from tiltyard.serving.traffic.recorder import RecordedPrediction
 
-ROWS = 2000  # of each model: the latest of what was recorded
-MIN_ROWS = 200  # of less, chance alone moves the index too far
-EVERY = 15.0  # seconds
+MAX_ROWS = 2000  # of each model: the latest recorded ones
+MIN_ROWS = 200  # with fewer, the index is mostly noise
+MEASURE_SECONDS = 15.0  # between measurements
 
 log = logging.getLogger("bentoml.tiltyard")
 Gauge = Callable[[tuple[str, str, str], float], None]  # by model, version and feature
 
 
 class DriftGauges:
-    """A sliding sample of each model's inputs, and the thread that measures it now and then."""
+    """A sliding sample of each model's inputs, and the thread that measures their drift."""
 
     def __init__(self, gauge: Gauge) -> None:
         self.gauge = gauge
-        self.seen: dict[str, tuple[LoadedModel, dict[str, deque[Any]]]] = {}
-        self.fresh: set[str] = set()
+        self.samples: dict[str, tuple[LoadedModel, dict[str, deque[Any]]]] = {}
+        self.changed: set[str] = set()
         self.lock = threading.Lock()
-        self.told = -TOLD
+        self.last_logged = -LOG_INTERVAL_SECONDS
 
     def start(self) -> None:
         """Measure until the process ends."""
         threading.Thread(target=self._run, name="drift", daemon=True).start()
 
-    def see(self, told: RecordedAnswer) -> None:
-        """Take up what a request brought; what cannot be looked at is recorded all the same."""
+    def observe(self, prediction: RecordedPrediction) -> None:
+        """Add the inputs of a request to the sample; log failures, since it is recorded all the same."""
         try:
-            self._take(told)
-        except Exception as error:  # noqa: BLE001 - the record must not lack it for that
-            self._tell(error)
+            self._add(prediction)
+        except Exception as error:  # noqa: BLE001 - recording must go on
+            self._log_failure(error)
 
-    def _take(self, told: RecordedAnswer) -> None:
-        """Take it up; of another version than before nothing else is kept."""
-        model, task = told.model, told.model.task
-        if told.arm != "champion" or not model.reference:
+    def _add(self, prediction: RecordedPrediction) -> None:
+        """Add inputs to the sample; a new version starts a new one."""
+        model, task = prediction.model, prediction.model.task
+        if prediction.arm != "champion" or not model.reference:
             return
-        brought = told.looked or _looked_at(model, told.instances)
+        inputs = prediction.drift_values or _drift_values(model, prediction.instances)
         with self.lock:
-            before, columns = self.seen.get(task, (model, {}))
+            before, columns = self.samples.get(task, (model, {}))
             if before.version != model.version:
-                self._forget(before)
+                self._clear(before)
                 columns = {}
-            for name, values in brought.items():
-                columns.setdefault(name, deque(maxlen=ROWS)).extend(values)
-            self.seen[task] = model, columns
-            self.fresh.add(task)
+            for name, values in inputs.items():
+                columns.setdefault(name, deque(maxlen=MAX_ROWS)).extend(values)
+            self.samples[task] = model, columns
+            self.changed.add(task)
 
     def measure(self) -> None:
-        """Set the gauges of models that were asked since the last time."""
+        """Set the gauges of models with new inputs since the last measurement."""
         with self.lock:
             due = [
                 (model, name, np.array(values))
-                for task, (model, columns) in self.seen.items()
+                for task, (model, columns) in self.samples.items()
                 for name, values in columns.items()
-                if task in self.fresh and len(values) >= MIN_ROWS
+                if task in self.changed and len(values) >= MIN_ROWS
             ]
-            self.fresh.clear()
+            self.changed.clear()
         for model, name, values in due:
             self.gauge((model.task, model.version, name), distance(model.reference[name], values).value)
 
-    def _forget(self, model: LoadedModel) -> None:
-        """Set the gauges of a version that answers no more to NaN; what several processes set cannot be removed."""
+    def _clear(self, model: LoadedModel) -> None:
+        """Set the gauges of a replaced version to NaN; gauges of several processes cannot be removed."""
         for name in model.reference:
             self.gauge((model.task, model.version, name), math.nan)
 
     def _run(self) -> None:
         while True:
             try:
-                time.sleep(EVERY)
+                time.sleep(MEASURE_SECONDS)
                 self.measure()
-            except BaseException as error:  # noqa: BLE001 - the next look may succeed; no answer depends on it
-                self._tell(error)
+            except BaseException as error:  # noqa: BLE001 - the next measurement may succeed
+                self._log_failure(error)
 
-    def _tell(self, error: BaseException) -> None:
-        if time.monotonic() - self.told >= TOLD:
-            self.told = time.monotonic()
+    def _log_failure(self, error: BaseException) -> None:
+        if time.monotonic() - self.last_logged >= LOG_INTERVAL_SECONDS:
+            self.last_logged = time.monotonic()
             log.error("drift: %s: %s", type(error).__name__, error)
 
 
-def _looked_at(model: LoadedModel, instances: list[Any]) -> dict[str, list[Any]]:
+def _drift_values(model: LoadedModel, instances: list[Any]) -> dict[str, list[Any]]:
     return {name: values.tolist() for name, values in from_instances(model.predictor.encoder, instances).items()}

@@ -1,4 +1,4 @@
-"""Feedback: the true outcomes that clients send back for answers they had, by the id of the request."""
+"""Feedback: parses and stores the ground truth that clients send for earlier predictions, by request id."""
 
 from __future__ import annotations
 
@@ -10,44 +10,46 @@ from typing import Any
 from tiltyard.errors import RequestError, shown
 from tiltyard.modeling.columns.number import LARGEST
 from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.requests.json_body import decoded
-from tiltyard.serving.traffic.feedback_token import TOKEN, Tokens
-from tiltyard.serving.traffic.truths import Sender, Truth, Truths
+from tiltyard.serving.requests.json_body import decode
+from tiltyard.serving.traffic.feedback_token import TOKEN, FeedbackTokens
+from tiltyard.serving.traffic.truths import Sender, Truth, TruthStore
 
-BYTES = 256_000  # of a request: enough for a label, an id and a token for each truth
-MOST = 1000  # truths of a request
-VALUES = 16  # of a truth, at most: what stands between commas and brackets, those in a label included
-ID = re.compile(r"[\w.-]{1,64}", re.ASCII)  # as the service gives or takes them
+MAX_BODY_BYTES = 256_000  # enough for MAX_TRUTHS labels with id and token
+MAX_TRUTHS = 1000  # of a request
+MAX_VALUES_PER_TRUTH = 16  # counted by commas and brackets, including those inside labels
+REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)  # as accepted or created by the service
 KEYS = ("id", "instance", "truth", "token")
 EXPECTED = 'expected {"feedback": [{"id": "...", "token": "...", "instance": 0, "truth": ...}]}'
-ITEM = "expected id, token, truth and, of several instances, its place as instance"
-JSON = "application/json"
+ITEM = "expected id, token, truth and, if the request had several instances, the index as instance"
+JSON_TYPE = "application/json"
 
 log = logging.getLogger("bentoml.tiltyard")
 
 
-def take(truths: Truths, model: LoadedModel, body: bytes, sender: Sender) -> int:
-    """Keep all truths of a request, or none; return how many there are. A refused one counts, too."""
+def save(truths: TruthStore, model: LoadedModel, body: bytes, sender: Sender) -> int:
+    """Store all truths of a request, or none; return their number. Refused requests count against the rate limit."""
     truths.charge(model.task, sender, len(body))
     try:
-        claimed = read(model, body, truths.tokens, sender.holder)
-        truths.keep(model.task, claimed)
-    except OSError as error:  # no room on the disk, or no file to open
-        log.error("%s: feedback is not kept: %s", model.task, error)  # noqa: TRY400 - a sentence will do
+        claimed = parse(model, body, truths.tokens, sender.key_name)
+        truths.save(model.task, claimed)
+    except OSError as error:  # e.g. disk full or too many open files
+        log.error("%s: feedback could not be stored: %s", model.task, error)  # noqa: TRY400 - no traceback
         raise RequestError("not_kept", "the truths could not be written; send them again", status=503) from None
     return len(claimed)
 
 
-def insist_on_json(kind: str) -> None:
-    """Refuse another type than JSON: those that a form of any web page may send are no JSON."""
-    if kind.partition(";")[0].strip().lower() != JSON:
-        raise RequestError("unsupported_type", f"expected content-type: {JSON}; received {shown(kind)}", status=415)
+def require_json(kind: str) -> None:
+    """Refuse media types other than JSON, such as those that a form on another web page can send (CSRF)."""
+    if kind.partition(";")[0].strip().lower() != JSON_TYPE:
+        raise RequestError(
+            "unsupported_type", f"expected content-type: {JSON_TYPE}; received {shown(kind)}", status=415
+        )
 
 
-def read(model: LoadedModel, body: bytes, tokens: Tokens, holder: str = "") -> list[tuple[Truth, str]]:
-    """Read the truths of a request, each with the token it came by; refuse all if one cannot be meant or proven."""
-    _insist_on_few_values(model, body)
-    content = decoded(body)
+def parse(model: LoadedModel, body: bytes, tokens: FeedbackTokens, key_name: str = "") -> list[tuple[Truth, str]]:
+    """Parse the truths of a request, each with its token; raise RequestError if one is invalid or not authorised."""
+    _check_value_count(model, body)
+    content = decode(body)
     if not isinstance(content, dict) or not isinstance(content.get("feedback"), list):
         raise RequestError("wrong_type", EXPECTED, "feedback")
     for key in content.keys() - {"feedback"}:
@@ -55,40 +57,42 @@ def read(model: LoadedModel, body: bytes, tokens: Tokens, holder: str = "") -> l
     items = content["feedback"]
     if not items:
         raise RequestError("no_truths", "expected at least one truth; received none", "feedback")
-    if len(items) > MOST:
-        text = f"expected at most {MOST} truths; received {len(items)}"
+    if len(items) > MAX_TRUTHS:
+        text = f"expected at most {MAX_TRUTHS} truths; received {len(items)}"
         raise RequestError("too_many", text, "feedback", status=413)
-    found = [_one(model, item, f"feedback[{place}]") for place, item in enumerate(items)]
-    return [_owned(model, one, tokens, holder, f"feedback[{place}]") for place, one in enumerate(found)]
+    found = [_parse_item(model, item, f"feedback[{place}]") for place, item in enumerate(items)]
+    return [_with_owner(model, one, tokens, key_name, f"feedback[{place}]") for place, one in enumerate(found)]
 
 
-def _insist_on_few_values(model: LoadedModel, body: bytes) -> None:
-    """Refuse what is more than all truths can be: to decode it would stop the service for so long."""
-    most = MOST * (VALUES + _steps(model.schema["prediction"]))
+def _check_value_count(model: LoadedModel, body: bytes) -> None:
+    """Refuse a body with more values than the truths can have, before it is decoded, since decoding takes long."""
+    most = MAX_TRUTHS * (MAX_VALUES_PER_TRUTH + _forecast_steps(model.schema["prediction"]))
     if sum(map(body.count, (b",", b"[", b"{"))) > most:
-        text = f"expected at most {MOST} truths; received more than {most:,} values"
+        text = f"expected at most {MAX_TRUTHS} truths; received more than {most:,} values"
         raise RequestError("too_many", text, "feedback", status=413)
 
 
-def _owned(model: LoadedModel, read: tuple[Truth, str], tokens: Tokens, holder: str, field: str) -> tuple[Truth, str]:
-    """Return whose answer a truth is for: by its token, or else by the key that it came with."""
-    truth, token = read
-    if not token and holder:
-        return replace(truth, owner=tokens.owner(holder)), ""
+def _with_owner(
+    model: LoadedModel, parse: tuple[Truth, str], tokens: FeedbackTokens, key_name: str, field: str
+) -> tuple[Truth, str]:
+    """Return a truth with the owner of its prediction, from the token or else from the API key."""
+    truth, token = parse
+    if not token and key_name:
+        return replace(truth, owner=tokens.owner(key_name)), ""
     if not token:
-        text = "expected the x-feedback-token of the answer, which those have that are recorded"
+        text = "expected the x-feedback-token of the response; responses have one if they are recorded"
         raise RequestError("missing_field", text, f"{field}.token")
-    claim = tokens.claim(model.task, truth.id, token)
+    claim = tokens.verify(model.task, truth.id, token)
     if claim is None:
-        text = f"expected the x-feedback-token of the answer whose x-request-id is {truth.id}"
+        text = f"expected the x-feedback-token of the response whose x-request-id is {truth.id}"
         raise RequestError("unknown_token", text, f"{field}.token", status=403)
     if truth.instance >= claim.instances:
-        text = f"expected a place from 0 to {claim.instances - 1}; received {truth.instance}"
+        text = f"expected an index from 0 to {claim.instances - 1}; received {truth.instance}"
         raise RequestError("out_of_bounds", text, f"{field}.instance")
     return replace(truth, owner=claim.owner), token
 
 
-def _one(model: LoadedModel, item: object, field: str) -> tuple[Truth, str]:
+def _parse_item(model: LoadedModel, item: object, field: str) -> tuple[Truth, str]:
     if not isinstance(item, dict):
         raise RequestError("wrong_type", ITEM, field)
     for key in item.keys() - set(KEYS):
@@ -97,42 +101,44 @@ def _one(model: LoadedModel, item: object, field: str) -> tuple[Truth, str]:
         if key not in item:
             raise RequestError("missing_field", ITEM, f"{field}.{key}")
     name, place = item["id"], item.get("instance", 0)
-    if not isinstance(name, str) or not ID.fullmatch(name):
-        text = f"expected the x-request-id of the answer; received {shown(name)}"
+    if not isinstance(name, str) or not REQUEST_ID.fullmatch(name):
+        text = f"expected the x-request-id of the response; received {shown(name)}"
         raise RequestError("wrong_type", text, f"{field}.id")
     most = model.predictor.encoder.max_instances
-    if type(place) is float and place.is_integer():  # JSON does not tell 2.0 from 2
+    if type(place) is float and place.is_integer():  # JSON has no difference between 2.0 and 2
         place = int(place)
     if type(place) is not int or not 0 <= place < most:
-        text = f"expected a place from 0 to {most - 1}; received {shown(place)}"
+        text = f"expected an index from 0 to {most - 1}; received {shown(place)}"
         raise RequestError("out_of_bounds", text, f"{field}.instance")
     token = item.get("token", "")
     if not isinstance(token, str) or not (TOKEN.fullmatch(token) or "token" not in item):
-        text = f"expected the x-feedback-token of the answer; received {shown(token)}"
+        text = f"expected the x-feedback-token of the response; received {shown(token)}"
         raise RequestError("wrong_type", text, f"{field}.token")
-    return Truth(name, place, _truth(model, item["truth"], f"{field}.truth")), token
+    return Truth(name, place, _parse_truth(model, item["truth"], f"{field}.truth")), token
 
 
-def _truth(model: LoadedModel, value: object, field: str) -> Any:
-    """Read what the model answers with: one of its labels, a number, or a number for each step."""
+def _parse_truth(model: LoadedModel, value: object, field: str) -> Any:
+    """Parse the ground truth: one of the model's labels, a number, or a number for each forecast step."""
     encoder = model.predictor.encoder
     if encoder.problem.targets == "text":
-        raise RequestError("unsupported", f"expected a model of numbers or labels; {model.task} answers texts", field)
+        raise RequestError(
+            "unsupported", f"expected a model that predicts numbers or labels; {model.task} generates text", field
+        )
     if encoder.classes:
-        if (label := next((one for one in _spellings(value) if one in encoder.classes), None)) is not None:
+        if (label := next((one for one in _label_spellings(value) if one in encoder.classes), None)) is not None:
             return label
         text = f"expected one of {', '.join(encoder.classes)}; received {shown(value)}"
         raise RequestError("unknown_label", text, field)
-    steps = _steps(model.schema["prediction"])
+    steps = _forecast_steps(model.schema["prediction"])
     if not steps:
-        return _number(value, field)
+        return _parse_number(value, field)
     if not isinstance(value, list) or len(value) != steps:
         raise RequestError("wrong_shape", f"expected a list of {steps} numbers; received {shown(value)}", field)
-    return [_number(one, f"{field}[{place}]") for place, one in enumerate(value)]
+    return [_parse_number(one, f"{field}[{place}]") for place, one in enumerate(value)]
 
 
-def _spellings(value: object) -> list[str]:
-    """Return how a file might spell a label: 1 or 1.0 is "1", true is "true" or "True"; blanks around do not count."""
+def _label_spellings(value: object) -> list[str]:
+    """Return spellings of a label in a file: 1 or 1.0 is "1", true is "true" or "True"; strings also stripped."""
     if isinstance(value, bool):
         return [str(value).lower(), str(value), str(value).upper()]
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
@@ -142,14 +148,14 @@ def _spellings(value: object) -> list[str]:
     return [str(value)] if isinstance(value, int) and abs(value) < 2**63 else []
 
 
-def _steps(schema: dict[str, Any]) -> int:
-    """Return how many numbers an answer holds; 0 if it is one by itself, or a label."""
+def _forecast_steps(schema: dict[str, Any]) -> int:
+    """Return the number of forecast steps; 0 if a prediction is a single number or a label."""
     inner = schema.get("properties", {}).get("forecast", schema)
     steps: int = inner.get("minItems", 0)
     return steps
 
 
-def _number(value: object, field: str) -> float:
+def _parse_number(value: object, field: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
         raise RequestError("wrong_type", f"expected a finite number; received {shown(value)}", field)
     return float(value)

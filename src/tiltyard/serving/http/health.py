@@ -1,4 +1,4 @@
-"""What those who watch the service ask: whether it lives, whether it is ready, what it counted."""
+"""Health checks and metrics endpoint: /livez, /healthz, /readyz and /metrics, which need no API key."""
 
 from __future__ import annotations
 
@@ -14,57 +14,57 @@ from starlette.routing import Route
 
 from tiltyard.serving.http.routing import METHODS, allow
 
-KEPT = 1.0  # seconds in which all hear the same figures
-PATHS = {"/livez", "/healthz", "/readyz", "/metrics"}  # BentoML's own words, where it stands before us
+CACHE_SECONDS = 1.0  # for which the text of /metrics is cached
+MONITORING_PATHS = {"/livez", "/healthz", "/readyz", "/metrics"}  # BentoML uses the same paths
 
 
 def routes() -> list[Route]:
-    """The paths that need no key."""
-    asked = {"/livez": _lives, "/healthz": _lives, "/readyz": _is_ready, "/metrics": MetricsText().answer}
-    return [Route(path, allow("GET", handler), methods=METHODS) for path, handler in asked.items()]
+    """Return the routes of health checks and metrics."""
+    handlers = {"/livez": _live, "/healthz": _live, "/readyz": _ready, "/metrics": MetricsEndpoint().respond}
+    return [Route(path, allow("GET", handler), methods=METHODS) for path, handler in handlers.items()]
 
 
-async def _lives(_: Request) -> Response:
+async def _live(_: Request) -> Response:
     return PlainTextResponse("\n")
 
 
-async def _is_ready(request: Request) -> Response:
-    """Return 200 if this worker has models and looked lately whether there are others; the text says when it did."""
+async def _ready(request: Request) -> Response:
+    """Return 200 if this worker has models and checked the champions lately, else 503, with the time of the check."""
     state = request.app.state
-    text = f"champions were looked at {state.keeper.age:.1f} seconds ago\n" if state.keeper else "\n"
+    text = f"champions were checked {state.watcher.age:.1f} seconds ago\n" if state.watcher else "\n"
     return PlainTextResponse(text, 200 if is_ready(state) else 503)
 
 
 def is_ready(state: Any) -> bool:
-    """Return whether requests should come to this worker. Without a keeper it serves fixed packages."""
-    return bool(state.models) and not (state.keeper and state.keeper.stale)
+    """Return whether this worker accepts requests. Without a watcher it serves fixed packages."""
+    return bool(state.models) and not (state.watcher and state.watcher.is_stale)
 
 
-class MetricsText:
-    """What /metrics answers, written once for all who ask within a second: it takes milliseconds for many models."""
+class MetricsEndpoint:
+    """The /metrics endpoint, with its text cached for a second, since it takes milliseconds for many models."""
 
     def __init__(self) -> None:
-        self.content, self.until = b"", 0.0  # by the monotonic clock
-        self.writing, self.thread = anyio.Lock(), anyio.CapacityLimiter(1)  # which waits for no other work
+        self.content, self.valid_until = b"", 0.0  # monotonic time
+        self.lock, self.thread = anyio.Lock(), anyio.CapacityLimiter(1)  # a thread apart from other work
 
-    async def answer(self, _: Request) -> Response:
-        """Return what this worker counted, or what all of them did where they count in files."""
+    async def respond(self, _: Request) -> Response:
+        """Return the metrics of this worker, or of all workers if they share a folder."""
         from prometheus_client import CONTENT_TYPE_LATEST
 
         if not self._fresh:
-            async with self.writing:
+            async with self.lock:
                 if not self._fresh:
                     begun = time.monotonic()
-                    self.content = await anyio.to_thread.run_sync(_written, limiter=self.thread)
-                    self.until = begun + KEPT
+                    self.content = await anyio.to_thread.run_sync(_render, limiter=self.thread)
+                    self.valid_until = begun + CACHE_SECONDS
         return Response(self.content, media_type=CONTENT_TYPE_LATEST)
 
     @property
     def _fresh(self) -> bool:
-        return time.monotonic() < self.until
+        return time.monotonic() < self.valid_until
 
 
-def _written() -> bytes:
+def _render() -> bytes:
     import prometheus_client as prometheus
     from prometheus_client import multiprocess
 

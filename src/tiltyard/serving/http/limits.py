@@ -1,4 +1,4 @@
-"""Limits: what a worker of the service bears, as its environment says."""
+"""Limits of a worker: concurrency, timeout, connections and API keys, from environment variables."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ from pathlib import Path
 from tiltyard.errors import WorkspaceError
 from tiltyard.serving.http import api_keys as keys
 
-RESERVED = 64  # open files that are no connections
+RESERVED_FILES = 64  # open files other than connections
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a worker bears."""
+    """The limits of a worker."""
 
-    concurrency: int = 512  # requests at a time; more are told to come again
-    seconds: float = 30.0  # for a request, its body included
-    connections: int = 4096  # open at a time; beyond, the one that kept us waiting longest is ended
-    plain: bool = False  # answer every request by the routes, none by the fast path
-    keys: dict[str, str] = field(default_factory=dict)  # who may ask, and the hash of the key; empty: everyone
+    concurrency: int = 512  # requests at a time; more receive 429
+    seconds: float = 30.0  # for a request, including its body
+    connections: int = 4096  # open at a time; beyond, the longest idle one is closed
+    routes_only: bool = False  # disable the fast path
+    keys: dict[str, str] = field(default_factory=dict)  # hashes of API keys by name; empty: no key is required
 
     @classmethod
-    def read(cls, environment: Mapping[str, str] = os.environ) -> Limits:
-        """Read them from the environment of the service."""
-        kept = environment.get("TILTYARD_KEYS", "")
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Limits:
+        """Read the limits from environment variables."""
+        key_file = environment.get("TILTYARD_KEYS", "")
         return cls(
-            int(number(environment, "TILTYARD_CONCURRENCY", cls.concurrency)),
-            number(environment, "TILTYARD_TIMEOUT", cls.seconds),
+            int(read_number(environment, "TILTYARD_CONCURRENCY", cls.concurrency)),
+            read_number(environment, "TILTYARD_TIMEOUT", cls.seconds),
             _connections(environment),
             bool(environment.get("TILTYARD_PLAIN")),
-            keys.read(Path(kept)) if kept else {},
+            keys.read(Path(key_file)) if key_file else {},
         )
 
 
 def _connections(environment: Mapping[str, str]) -> int:
-    """Read how many connections may be open; some files must be left for everything else."""
+    """Return how many connections may be open, within the limit of open files."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = max(8, files - RESERVED) if files != resource.RLIM_INFINITY else Limits.connections
-    return min(most, int(number(environment, "TILTYARD_CONNECTIONS", Limits.connections)))
+    most = max(8, files - RESERVED_FILES) if files != resource.RLIM_INFINITY else Limits.connections
+    return min(most, int(read_number(environment, "TILTYARD_CONNECTIONS", Limits.connections)))
 
 
-def number(environment: Mapping[str, str], name: str, otherwise: float) -> float:
-    """Read a number above 0, or what holds where nothing is said."""
-    text = environment.get(name) or str(otherwise)
+def read_number(environment: Mapping[str, str], name: str, default: float) -> float:
+    """Read a number above 0 from a variable; return the default if it is not set."""
+    text = environment.get(name) or str(default)
     if not text.replace(".", "", 1).isdecimal() or not float(text):
         raise WorkspaceError(f"{name}: expected a number above 0; received {text}")
     return float(text)

@@ -1,4 +1,4 @@
-"""The middleware before the routes: asks for keys, ends requests in time, counts them when they are answered."""
+"""Request middleware: authentication, request timeout, response headers, access log and metrics."""
 
 from __future__ import annotations
 
@@ -13,98 +13,99 @@ from tiltyard.errors import RequestError
 from tiltyard.serving.http import page
 from tiltyard.serving.http.admission import AdmissionControl, Headers
 from tiltyard.serving.http.answered_request import AnsweredRequest
-from tiltyard.serving.http.health import PATHS
+from tiltyard.serving.http.health import MONITORING_PATHS
 from tiltyard.serving.http.prometheus import RequestMetrics
-from tiltyard.serving.http.routing import refused
+from tiltyard.serving.http.routing import error_response
 from tiltyard.serving.traffic.feedback_token import HEADER
 
-LONGEST = 1024  # bytes of a path: routes are compared with all of it, and none needs a tenth of that
-ID = re.compile(rb"[\w.-]{1,64}")  # what a client may call its request
-FAILED = RequestError("internal", "the service failed; its log says why", status=500)
-CARRIED = [
+MAX_PATH_BYTES = 1024  # far more than any route needs; matching routes takes time for each byte
+REQUEST_ID = re.compile(rb"[\w.-]{1,64}")  # a client's own x-request-id
+INTERNAL_ERROR = RequestError("internal", "the service failed; its log says why", status=500)
+SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
 ]
-KEPT_NOWHERE = [*CARRIED, (b"cache-control", b"no-store")]
+NO_STORE_HEADERS = [*SECURITY_HEADERS, (b"cache-control", b"no-store")]
 
 
 class RequestMiddleware:
-    """A layer of ASGI, and the only one: each costs every request."""
+    """The only general ASGI middleware, since each one costs every request time."""
 
-    def __init__(self, app: ASGIApp, guard: AdmissionControl) -> None:
-        self.app, self.guard = app, guard
+    def __init__(self, app: ASGIApp, admission: AdmissionControl) -> None:
+        self.app, self.admission = app, admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse a request without a key before its body is read; count each when it is answered."""
-        if scope["type"] != "http" or scope["path"] in PATHS:  # who watches needs no key, and is not counted
+        """Refuse a request without a valid key before its body is read; count every request when it is answered."""
+        if scope["type"] != "http" or scope["path"] in MONITORING_PATHS:  # not counted, and no key needed
             await self.app(scope, receive, send)
             return
-        answer, meters = _Answer(scope, send), _meters(scope)
+        responder, metrics = _Responder(scope, send), _metrics(scope)
         try:
-            open_ = scope["path"] in page.FILES  # the page has the field for a key
-            answer.key = scope["holder"] = "" if open_ else self.guard.holder(scope["headers"])
-            _insist_on_short(scope["path"])
-            await self._within_time(scope, receive, answer)
+            open_ = scope["path"] in page.FILES  # the page itself asks for a key
+            responder.key = scope["key_name"] = "" if open_ else self.admission.authenticate(scope["headers"])
+            _check_path_length(scope["path"])
+            await self._within_time(scope, receive, responder)
         except RequestError as error:
-            await refused(scope["path"], error)(scope, receive, answer)
-        except Exception:  # a defect of ours: the client hears that there is one, the log how it came about
-            if not answer.status:
-                await refused(scope["path"], FAILED)(scope, receive, answer)
+            await error_response(scope["path"], error)(scope, receive, responder)
+        except Exception:  # a bug: the client receives an internal error, the log the traceback
+            if not responder.status:
+                await error_response(scope["path"], INTERNAL_ERROR)(scope, receive, responder)
             raise
         finally:
-            if meters:
-                meters.count(answer.heard(scope), scope["headers"])
+            if metrics:
+                metrics.count(responder.answered_request(scope), scope["headers"])
 
-    async def _within_time(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+    async def _within_time(self, scope: Scope, receive: Receive, responder: _Responder) -> None:
         try:
-            async with asyncio.timeout(self.guard.limits.seconds):
-                await self.app(scope, receive, answer)
+            async with asyncio.timeout(self.admission.limits.seconds):
+                await self.app(scope, receive, responder)
         except TimeoutError:
-            if answer.status:  # it is cut off; the client sees that it is not whole
+            if responder.status:  # the response has begun: the client sees that it is incomplete
                 raise
-            text = f"expected to be done in {self.guard.limits.seconds:g} seconds"
+            text = f"expected to be done in {self.admission.limits.seconds:g} seconds"
             raise RequestError("timeout", text, status=503) from None
 
 
-def _insist_on_short(path: str) -> None:
-    if len(path.encode(errors="replace")) > LONGEST:
-        raise RequestError("address_too_long", f"expected a path of at most {LONGEST:,} bytes", status=414)
+def _check_path_length(path: str) -> None:
+    if len(path.encode(errors="replace")) > MAX_PATH_BYTES:
+        raise RequestError("address_too_long", f"expected a path of at most {MAX_PATH_BYTES:,} bytes", status=414)
 
 
-def named(headers: Headers) -> bytes:
-    """Return what the client calls its request, or a name of our own."""
+def request_id(headers: Headers) -> bytes:
+    """Return the client's x-request-id if it is valid, or a random one."""
     given = next((value for name, value in headers if name == b"x-request-id"), b"")
-    return given if given and ID.fullmatch(given) else secrets.token_hex(8).encode()  # not to be guessed
+    return given if given and REQUEST_ID.fullmatch(given) else secrets.token_hex(8).encode()  # not guessable
 
 
-def _meters(scope: Scope) -> RequestMetrics | None:
-    """Return what counts, if the app has it by now."""
-    found: RequestMetrics | None = getattr(scope["app"].state, "meters", None) if "app" in scope else None
+def _metrics(scope: Scope) -> RequestMetrics | None:
+    """Return the metrics, or None before the app has started."""
+    found: RequestMetrics | None = getattr(scope["app"].state, "metrics", None) if "app" in scope else None
     return found
 
 
-class _Answer:
-    """Sends an answer, with what each carries, and knows what became of it."""
+class _Responder:
+    """Sends a response with common headers, and notes its status for the log."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
-        self.scope, self.send, self.begun = scope, send, time.perf_counter()
+        self.scope, self.send, self.started = scope, send, time.perf_counter()
         self.status, self.key = 0, ""
-        self.carried = CARRIED if scope["path"] in page.FILES else KEPT_NOWHERE  # the page says itself how it is kept
-        self.id = named(scope["headers"])
+        # Files of the page have a cache-control of their own.
+        self.headers = SECURITY_HEADERS if scope["path"] in page.FILES else NO_STORE_HEADERS
+        self.id = request_id(scope["headers"])
         scope["id"] = self.id.decode()
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), *self.carried, (b"x-request-id", self.id)]
-            if token := self.scope.get("feedback_token"):  # of an answer that is recorded
+            message["headers"] = [*message.get("headers", ()), *self.headers, (b"x-request-id", self.id)]
+            if token := self.scope.get("feedback_token"):  # set if the response is recorded
                 message["headers"].append((HEADER, token.encode()))
         await self.send(message)
 
-    def heard(self, scope: Scope) -> AnsweredRequest:
-        """Return what was asked, and what became of it."""
-        model = scope.get("served")
+    def answered_request(self, scope: Scope) -> AnsweredRequest:
+        """Return the entry for log and metrics."""
+        model = scope.get("model")
         return AnsweredRequest(
             id=scope["id"],
             client=(scope.get("client") or ("",))[0],
@@ -112,7 +113,7 @@ class _Answer:
             method=scope["method"],
             path=scope["path"],
             status=self.status or 500,
-            seconds=time.perf_counter() - self.begun,
+            seconds=time.perf_counter() - self.started,
             model=model.task if model else "",
             version=model.version if model else "",
             instances=scope.get("instances", 0),

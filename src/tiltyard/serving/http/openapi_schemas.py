@@ -1,11 +1,11 @@
-"""What all routes of the OpenAPI document share: refusals, headers, keys, and how an answer is described."""
+"""Parts shared by all routes of the OpenAPI document: errors, headers, security schemes, schema builders."""
 
 from __future__ import annotations
 
 from tiltyard.files import Json
 from tiltyard.serving.traffic import feedback_token
 
-REFUSAL = {  # of V1
+V1_ERROR = {  # of V1
     "type": "object",
     "properties": {
         "error": {
@@ -18,79 +18,88 @@ REFUSAL = {  # of V1
     "required": ["error"],
     "additionalProperties": False,
 }
-TOLD = {  # of V2
+V2_ERROR = {  # of V2
     "type": "object",
     "properties": {"error": {"type": "string"}},
     "required": ["error"],
     "additionalProperties": False,
 }
-SHAPES = {"V1": "Refusal", "V2": "Told"}
-REFUSALS = {
-    "400": "an instance or the body is not what the schema says",
-    "401": "no key, or one that nobody was given",
-    "403": "the token of another answer, or of none",
-    "404": "no such model, version, label or signature; or nothing that could be kept",
+ERROR_SCHEMAS = {"V1": "V1Error", "V2": "V2Error"}
+ERRORS = {
+    "400": "the body or an instance does not match the schema",
+    "401": "no API key, or an unknown one",
+    "403": "a token that does not belong to the response",
+    "404": "no such model, version, label or signature; or the service records no predictions",
     "405": "wrong method",
     "413": "too many instances, or too large a body",
-    "415": "a compressed body, a table where an instance is more than a row, or feedback that is not sent as JSON",
+    "415": "a compressed body, a table for a model whose instances are not rows, or feedback that is not JSON",
     "429": "too many requests at a time, or too much feedback",
-    "503": "not done within the time that a request may take",
+    "503": "not completed within the time limit, or not available now",
 }
-EVERYWHERE = ("401", "404", "405", "429", "503")
-BODY = ("400", "413", "415")  # more, where a body is read
+COMMON_ERRORS = ("401", "404", "405", "429", "503")
+BODY_ERRORS = ("400", "413", "415")  # in addition, for routes with a body
 TEXT = {"type": "string"}
-HEADERS: Json = {  # beside X-Request-Id, which all have
+HEADERS: Json = {  # in addition to X-Request-Id, which all responses have
     "401": {"WWW-Authenticate": {"schema": {"const": "Bearer"}}},
     "405": {"Allow": {"schema": TEXT}},
     "429": {"Retry-After": {"schema": TEXT, "description": "seconds"}},
     "503": {"Retry-After": {"schema": TEXT, "description": "seconds"}},
 }
-ID = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
-TOKEN: Json = {"X-Feedback-Token": {"$ref": "#/components/headers/X-Feedback-Token"}}  # of an answer that is recorded
-KEYS = {"bearer": {"type": "http", "scheme": "bearer"}, "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
+ID_HEADER = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
+TOKEN_HEADER: Json = {
+    "X-Feedback-Token": {"$ref": "#/components/headers/X-Feedback-Token"}
+}  # if the response is recorded
+SECURITY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
 
 
 def components(*, locked: bool) -> Json:
-    """Return what paths refer to; `locked` says whether a key is asked for."""
-    text = "the client's own, if it is 1 to 64 letters, digits, dots, dashes and underscores; or one that was made up"
+    """Return the components that paths refer to; `locked`: an API key is required."""
+    text = "the client's own, if it is 1 to 64 letters, digits, dots, dashes and underscores; otherwise a random one"
     return {
-        "schemas": {"Refusal": REFUSAL, "Told": TOLD},
+        "schemas": {"V1Error": V1_ERROR, "V2Error": V2_ERROR},
         "headers": {
             "X-Request-Id": {"schema": TEXT, "description": text},
             "X-Feedback-Token": {
                 "schema": {"type": "string", "pattern": feedback_token.PATTERN},
-                "description": "where the answer is recorded: send it with what became true",
+                "description": "if the prediction is recorded: send it with the ground truth",
             },
         },
-        "responses": {f"{protocol}-{status}": _refusal(protocol, status) for protocol in SHAPES for status in REFUSALS},
-        **({"securitySchemes": KEYS} if locked else {}),
+        "responses": {
+            f"{protocol}-{status}": _error_response(protocol, status) for protocol in ERROR_SCHEMAS for status in ERRORS
+        },
+        **({"securitySchemes": SECURITY_SCHEMES} if locked else {}),
     }
 
 
-def _refusal(protocol: str, status: str) -> Json:
-    schema = {"$ref": f"#/components/schemas/{SHAPES[protocol]}"}
-    headers = {**HEADERS.get(status, {}), **ID}
-    return {"description": REFUSALS[status], "headers": headers, "content": {"application/json": {"schema": schema}}}
+def _error_response(protocol: str, status: str) -> Json:
+    schema = {"$ref": f"#/components/schemas/{ERROR_SCHEMAS[protocol]}"}
+    headers = {**HEADERS.get(status, {}), **ID_HEADER}
+    return {"description": ERRORS[status], "headers": headers, "content": {"application/json": {"schema": schema}}}
 
 
-def refusals(protocol: str, *more: str) -> Json:
-    """Name the refusals of a route."""
-    return {status: {"$ref": f"#/components/responses/{protocol}-{status}"} for status in sorted([*EVERYWHERE, *more])}
+def error_responses(protocol: str, *more: str) -> Json:
+    """Return references to the error responses of a route."""
+    return {
+        status: {"$ref": f"#/components/responses/{protocol}-{status}"} for status in sorted([*COMMON_ERRORS, *more])
+    }
 
 
-def response(text: str, schema: Json, headers: Json = ID) -> Json:
-    """Describe an answer of JSON."""
+def json_response(text: str, schema: Json, headers: Json = ID_HEADER) -> Json:
+    """Return the description of a JSON response."""
     return {"description": text, "headers": headers, "content": {"application/json": {"schema": schema}}}
 
 
-def get(protocol: str, summary: str, tag: str, schema: Json) -> Json:
-    """Describe a route that is only read."""
-    answers = {"200": response("the answer", schema), **refusals(protocol)}
+def get_operation(protocol: str, summary: str, tag: str, schema: Json) -> Json:
+    """Return the description of a GET route."""
+    answers = {"200": json_response("the response", schema), **error_responses(protocol)}
     return {"get": {"summary": summary, "tags": [tag], "responses": answers}}
 
 
-def whole(properties: Json, *optional: str) -> Json:
-    """Describe an object of which all is there, but for what is optional."""
+def object_schema(properties: Json, *optional: str) -> Json:
+    """Return the schema of an object; all properties are required except the optional ones."""
     return {
         "type": "object",
         "properties": properties,
@@ -98,11 +107,11 @@ def whole(properties: Json, *optional: str) -> Json:
     }
 
 
-def listed(items: Json, most: int | None = None) -> Json:
-    """Describe a list; one that a client sends has at least one item, and at most so many."""
+def array_schema(items: Json, most: int | None = None) -> Json:
+    """Return the schema of an array; with `most`, it has from 1 to `most` items."""
     return {"type": "array", "items": items, **({"minItems": 1, "maxItems": most} if most else {})}
 
 
-def parameter(name: str, values: list[str]) -> Json:
-    """Describe a part of a path."""
+def path_parameter(name: str, values: list[str]) -> Json:
+    """Return the description of a path parameter."""
     return {"name": name, "in": "path", "required": True, "schema": {"enum": values}}

@@ -1,4 +1,4 @@
-"""The part of the OpenAPI document that is about the Open Inference Protocol, V2."""
+"""OpenAPI document, part for the Open Inference Protocol (V2)."""
 
 from __future__ import annotations
 
@@ -6,105 +6,121 @@ from collections.abc import Mapping
 
 from tiltyard.files import Json
 from tiltyard.serving.http.openapi_schemas import (
-    BODY,
-    ID,
+    BODY_ERRORS,
+    ID_HEADER,
     TEXT,
-    TOKEN,
-    get,
-    listed,
-    parameter,
-    refusals,
-    response,
-    whole,
+    TOKEN_HEADER,
+    array_schema,
+    error_responses,
+    get_operation,
+    json_response,
+    object_schema,
+    path_parameter,
 )
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.model.tensors import DTYPES
-from tiltyard.serving.requests.v2_codec import LENGTH
+from tiltyard.serving.requests.v2_codec import LENGTH_HEADER
 
-TYPES = {"enum": [*DTYPES, "BYTES"]}
-SHAPE = listed({"type": "integer"})
-TENSOR = whole({"name": TEXT, "datatype": TYPES, "shape": SHAPE})
-MORE = {"type": "object", "description": "parameters of the protocol"}
-BYTES = "JSON, and behind it the bytes of the tensors whose parameters say binary_data_size"
+DATATYPE = {"enum": [*DTYPES, "BYTES"]}
+SHAPE = array_schema({"type": "integer"})
+TENSOR = object_schema({"name": TEXT, "datatype": DATATYPE, "shape": SHAPE})
+PARAMETERS = {"type": "object", "description": "parameters of the protocol"}
+BINARY_DESCRIPTION = "JSON, followed by the bytes of the tensors with the parameter binary_data_size"
 
 
 def server() -> Json:
-    """Describe what is asked of the server, and not of a model."""
-    health = whole({"live": {"const": True}, "ready": {"const": True}})
-    about = whole({"name": TEXT, "version": TEXT, "extensions": listed(TEXT)})
+    """Return the paths about the server."""
+    health = object_schema({"live": {"const": True}, "ready": {"const": True}})
+    about = object_schema({"name": TEXT, "version": TEXT, "extensions": array_schema(TEXT)})
     return {
-        "/v2": get("V2", "The server", "models", about),
-        "/v2/health/live": get("V2", "Is alive", "service", health),
-        "/v2/health/ready": get("V2", "Is ready", "service", health),
+        "/v2": get_operation("V2", "The server", "models", about),
+        "/v2/health/live": get_operation("V2", "Is alive", "service", health),
+        "/v2/health/ready": get_operation("V2", "Is ready", "service", health),
     }
 
 
 def paths(name: str, kept: Mapping[str, LoadedModel]) -> Json:
-    """Describe a model by its name, or by its name and version."""
+    """Return the paths of a model, by name, and by name and version."""
     model, found = next(iter(kept.values())), {}
     for which in ("", "/versions/{version}"):
         path = f"/v2/models/{name}{which}"
-        shared = {"parameters": [parameter("version", [*kept])]} if which else {}
-        found[path] = {**shared, **get("V2", "Its versions and tensors", name, _about(name))}
-        found[f"{path}/ready"] = {**shared, **get("V2", "Is ready", name, _ready(name))}
+        shared = {"parameters": [path_parameter("version", [*kept])]} if which else {}
+        found[path] = {**shared, **get_operation("V2", "Versions and tensors of a model", name, _metadata(name))}
+        found[f"{path}/ready"] = {**shared, **get_operation("V2", "Is ready", name, _ready(name))}
         found[f"{path}/infer"] = {**shared, "post": _infer(model)}
     return found
 
 
-def _about(name: str) -> Json:
-    tensors = listed(TENSOR)
-    facts = {"name": {"const": name}, "versions": listed(TEXT), "platform": TEXT, "inputs": tensors, "outputs": tensors}
-    return whole(facts)
+def _metadata(name: str) -> Json:
+    tensors = array_schema(TENSOR)
+    facts = {
+        "name": {"const": name},
+        "versions": array_schema(TEXT),
+        "platform": TEXT,
+        "inputs": tensors,
+        "outputs": tensors,
+    }
+    return object_schema(facts)
 
 
 def _ready(name: str) -> Json:
-    return whole({"name": {"const": name}, "ready": {"const": True}})
+    return object_schema({"name": {"const": name}, "ready": {"const": True}})
 
 
 def _infer(model: LoadedModel) -> Json:
-    text = "where JSON ends and bytes begin; without it all is JSON"
-    length = {"name": LENGTH, "in": "header", "schema": {"type": "integer", "minimum": 0}, "description": text}
-    wanted = response("tensors", _answer(model))
-    wanted["content"]["application/octet-stream"] = {"schema": {"description": BYTES}}
-    wanted["headers"] = {**ID, **TOKEN, LENGTH: {"schema": {"type": "integer"}, "description": text}}
-    content = {"application/json": {"schema": _request(model), "example": _example(model)}}
-    content["application/octet-stream"] = {"schema": {"description": BYTES}}
+    text = "number of bytes of JSON before the binary data; without it, the whole body is JSON"
+    length = {"name": LENGTH_HEADER, "in": "header", "schema": {"type": "integer", "minimum": 0}, "description": text}
+    success = json_response("tensors", _response(model))
+    success["content"]["application/octet-stream"] = {"schema": {"description": BINARY_DESCRIPTION}}
+    success["headers"] = {
+        **ID_HEADER,
+        **TOKEN_HEADER,
+        LENGTH_HEADER: {"schema": {"type": "integer"}, "description": text},
+    }
+    content = {"application/json": {"schema": _request_schema(model), "example": _example(model)}}
+    content["application/octet-stream"] = {"schema": {"description": BINARY_DESCRIPTION}}
     return {
         "summary": f"{model.schema['title']}: tensors in, tensors out",
         "tags": [model.task],
         "parameters": [length],
         "requestBody": {"required": True, "content": content},
-        "responses": {"200": wanted, **refusals("V2", *BODY)},
+        "responses": {"200": success, **error_responses("V2", *BODY_ERRORS)},
     }
 
 
-def _request(model: LoadedModel) -> Json:
-    """Each input once; a JSON Schema cannot say that shape and data agree."""
+def _request_schema(model: LoadedModel) -> Json:
+    """Return the request schema; JSON Schema cannot express that shape and data agree."""
     names, shape = [tensor.name for tensor in model.inputs], {"type": "integer", "minimum": 0}
-    data = {"type": "array", "description": "flat, or nested as the shape says"}
+    data = {"type": "array", "description": "flat, or nested like the shape"}
     tensor = {
         "name": {"enum": names},
-        "shape": {**listed(shape), "minItems": 1, "maxItems": 32},
-        "datatype": TYPES,
+        "shape": {**array_schema(shape), "minItems": 1, "maxItems": 32},
+        "datatype": DATATYPE,
         "data": data,
-        "parameters": MORE,
+        "parameters": PARAMETERS,
     }
-    inputs = {**listed(whole(tensor, "data", "parameters")), "minItems": len(names), "maxItems": len(names)}
-    outputs = listed(whole({"name": {"enum": [one.name for one in model.outputs]}, "parameters": MORE}, "parameters"))
-    properties = {"id": TEXT, "parameters": MORE, "inputs": inputs, "outputs": outputs}
-    return whole(properties, "id", "parameters", "outputs")
+    inputs = {
+        **array_schema(object_schema(tensor, "data", "parameters")),
+        "minItems": len(names),
+        "maxItems": len(names),
+    }
+    outputs = array_schema(
+        object_schema({"name": {"enum": [one.name for one in model.outputs]}, "parameters": PARAMETERS}, "parameters")
+    )
+    properties = {"id": TEXT, "parameters": PARAMETERS, "inputs": inputs, "outputs": outputs}
+    return object_schema(properties, "id", "parameters", "outputs")
 
 
 def _example(model: LoadedModel) -> Json:
-    """The example of the model as tensors of one row."""
+    """Return the example of the model as tensors with one row."""
     example = model.schema["example"]
     parts = {model.inputs[0].name: example} if model.predictor.encoder.bare else example
-    return {"inputs": [{**one.described, "shape": [1, *one.shape], "data": [parts[one.name]]} for one in model.inputs]}
+    return {"inputs": [{**one.metadata, "shape": [1, *one.shape], "data": [parts[one.name]]} for one in model.inputs]}
 
 
-def _answer(model: LoadedModel) -> Json:
+def _response(model: LoadedModel) -> Json:
     names = {"enum": [one.name for one in model.outputs]}
-    told = {"name": names, "datatype": TYPES, "shape": SHAPE, "data": {"type": "array"}, "parameters": MORE}
-    outputs = listed(whole(told, "data", "parameters"))
+    tensor = {"name": names, "datatype": DATATYPE, "shape": SHAPE, "data": {"type": "array"}, "parameters": PARAMETERS}
+    outputs = array_schema(object_schema(tensor, "data", "parameters"))
     facts = {"model_name": {"const": model.task}, "model_version": TEXT, "id": TEXT, "outputs": outputs}
-    return whole(facts, "id")
+    return object_schema(facts, "id")

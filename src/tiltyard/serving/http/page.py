@@ -1,4 +1,4 @@
-"""The service's page: files that a browser draws it from, read once, so that no path leads to any other."""
+"""Web page of the service: static files, read at import, so that no request path reaches other files."""
 
 from __future__ import annotations
 
@@ -12,55 +12,55 @@ from starlette.routing import Route
 
 from tiltyard.serving.http.routing import METHODS, Handler, allow
 
-TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+CONTENT_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 HOME = "index.html"
-# Nothing from elsewhere, nothing written into the page: whatever a model or a card says stays text.
-POLICY = (
+# No external resources and no inline scripts: text from models and cards is never executed.
+CONTENT_SECURITY_POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; style-src 'self'; script-src 'self'; connect-src 'self'; "
     "base-uri 'none'; frame-ancestors 'none'; form-action 'none'"
 )
 
 
 @dataclass(frozen=True)
-class File:
-    """What is sent, and what tells it from what was there before."""
+class StaticFile:
+    """The content of a file, its media type and ETag."""
 
     content: bytes
     kind: str
     tag: str
 
     @classmethod
-    def read(cls, path: Path) -> File:
-        """Read it once and for all."""
+    def read(cls, path: Path) -> StaticFile:
+        """Read a file and compute its ETag."""
         content = path.read_bytes()
-        return cls(content, TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:16]}"')
+        return cls(content, CONTENT_TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:16]}"')
 
 
 def _path(file: Path) -> str:
-    """Return where a file is asked for."""
+    """Return the URL path of a file."""
     return "/" if file.name == HOME else f"/page/{file.name}"
 
 
 FILES = {
-    _path(path): File.read(path)
+    _path(path): StaticFile.read(path)
     for path in sorted((Path(__file__).parent / "static").glob("[!.]*"))
-    if path.suffix in TYPES
+    if path.suffix in CONTENT_TYPES
 }
 
 
 def routes() -> list[Route]:
-    """One a file."""
-    return [Route(path, allow("GET", _giving(file)), methods=METHODS) for path, file in FILES.items()]
+    """Return a route for each file."""
+    return [Route(path, allow("GET", _handler(file)), methods=METHODS) for path, file in FILES.items()]
 
 
-def _giving(file: File) -> Handler:
-    """Send the file, or say that the browser has it: it keeps files, and asks each time whether they still hold."""
-    headers = {"etag": file.tag, "cache-control": "no-cache", "content-security-policy": POLICY}
+def _handler(file: StaticFile) -> Handler:
+    """Return a handler that sends the file, or 304 if the browser has the same version."""
+    headers = {"etag": file.tag, "cache-control": "no-cache", "content-security-policy": CONTENT_SECURITY_POLICY}
 
-    async def give(request: Request) -> Response:
+    async def send(request: Request) -> Response:
         known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
         if known & {file.tag, "*"}:
             return Response(status_code=304, headers=headers)
         return Response(file.content, headers=headers, media_type=file.kind)
 
-    return give
+    return send

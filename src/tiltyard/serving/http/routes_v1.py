@@ -1,4 +1,4 @@
-"""The REST routes of TensorFlow Serving's and KServe V1's convention."""
+"""REST routes, version 1: predictions by the protocols of TensorFlow Serving and KServe V1, feedback, model cards."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from starlette.routing import Route
 
 from tiltyard.errors import RequestError
 from tiltyard.serving.http import feedback
-from tiltyard.serving.http.routing import METHODS, allow, declared, encoder, handle, json, received, served, versions
+from tiltyard.serving.http.request_body import declared_length, read_body
+from tiltyard.serving.http.routing import METHODS, allow, encoder, find_model, json_response, predict, versions
 from tiltyard.serving.model.tensors import Tensor
 from tiltyard.serving.traffic.truths import Sender
 
@@ -20,9 +21,9 @@ DTYPES = {"FP64": "DT_DOUBLE", "INT64": "DT_INT64", "BOOL": "DT_BOOL", "BYTES": 
 
 
 def routes() -> list[Route]:
-    """A model by its name, or by its name and version or label."""
+    """Return the routes of a model: by name, by name and version, by name and label."""
     found = [Route("/v1/models/{name}:feedback", allow("POST", _feedback), methods=METHODS)]
-    for which in ("", "/versions/{version}", "/labels/{label}"):  # the first that fits is taken: what is asked most
+    for which in ("", "/versions/{version}", "/labels/{label}"):  # the first match is used: the most frequent first
         model = f"/v1/models/{{name}}{which}"
         found += [
             Route(f"{model}:predict", allow("POST", _predict), methods=METHODS),
@@ -35,54 +36,54 @@ def routes() -> list[Route]:
 
 
 async def _predict(request: Request) -> Response:
-    return json((await handle(request, "v1")).content)
+    return json_response((await predict(request, "v1")).content)
 
 
 async def _feedback(request: Request) -> Response:
-    """Keep what became true of earlier answers."""
-    model, state, scope = served(request), request.app.state, request.scope
-    if state.recorder is None or not state.recorder.records(model.task, state.arms):
-        text = "this service records no answers to which truths could belong: start it with --record 0.1, say"
+    """Store the ground truth of earlier predictions."""
+    model, state, scope = find_model(request), request.app.state, request.scope
+    if state.recorder is None or not state.recorder.records_task(model.task, state.splits):
+        text = "this service records no predictions, so it accepts no feedback: start it with, e.g., --record 0.1"
         raise RequestError("no_records", text, status=404)
-    feedback.insist_on_json(request.headers.get("content-type", ""))
-    sender = Sender(scope.get("holder", ""), (scope.get("client") or ("",))[0])
-    state.recorder.truths.admit(model.task, sender, declared(request))
-    async with received(request, feedback.BYTES) as body:
-        with state.guard.working():
-            take = partial(feedback.take, state.recorder.truths, model, body, sender)
-            count = await anyio.to_thread.run_sync(take, limiter=state.turn)
-    return json(encoder.encode({"kept": count, "model": model.task}))
+    feedback.require_json(request.headers.get("content-type", ""))
+    sender = Sender(scope.get("key_name", ""), (scope.get("client") or ("",))[0])
+    state.recorder.truths.admit(model.task, sender, declared_length(request))
+    async with read_body(request, feedback.MAX_BODY_BYTES) as body:
+        with state.admission.request_slot():
+            save = partial(feedback.save, state.recorder.truths, model, body, sender)
+            count = await anyio.to_thread.run_sync(save, limiter=state.disk_limiter)
+    return json_response(encoder.encode({"kept": count, "model": model.task}))
 
 
 async def _models(request: Request) -> Response:
-    return json(encoder.encode({"models": sorted(request.app.state.models)}))
+    return json_response(encoder.encode({"models": sorted(request.app.state.models)}))
 
 
 async def _model(request: Request) -> Response:
-    """Return what TensorFlow Serving and KServe each say about a model, and how good it is."""
-    schema = served(request).schema
+    """Return the status of a model as TensorFlow Serving and KServe do, and its metrics."""
+    schema = find_model(request).schema
     status = {"state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
     statuses = [{"version": version, **status} for version in versions(request)]
     facts = {key: schema[key] for key in ("title", "problem", "version", "metrics")}
     name = {"name": schema["task"], "ready": True, "state": "AVAILABLE"}
-    return json(encoder.encode({**name, **facts, "model_version_status": statuses}))
+    return json_response(encoder.encode({**name, **facts, "model_version_status": statuses}))
 
 
 async def _schema(request: Request) -> Response:
-    return json(encoder.encode(served(request).schema))
+    return json_response(encoder.encode(find_model(request).schema))
 
 
 async def _card(request: Request) -> Response:
-    """Return the model card as it was packaged."""
-    model = served(request)
+    """Return the model card of the package."""
+    model = find_model(request)
     if not model.card:
         raise RequestError("no_card", f"expected a package with card.md; {model.version} has none", "model", status=404)
     return Response(model.card, media_type="text/markdown")
 
 
 async def _metadata(request: Request) -> Response:
-    """Return the one signature as TensorFlow Serving does; `dim` of -1 is any number of rows."""
-    model = served(request)
+    """Return the signature of a model as TensorFlow Serving does; a size of -1 is any number of rows."""
+    model = find_model(request)
     signature = {
         "inputs": {one.name: _tensor(one) for one in model.inputs},
         "outputs": {one.name: _tensor(one) for one in model.outputs},
@@ -90,7 +91,7 @@ async def _metadata(request: Request) -> Response:
     }
     spec = {"name": model.task, "signature_name": "", "version": model.version}
     signatures = {"signature_def": {"signature_def": {"serving_default": signature}}}
-    return json(encoder.encode({"model_spec": spec, "metadata": signatures}))
+    return json_response(encoder.encode({"model_spec": spec, "metadata": signatures}))
 
 
 def _tensor(tensor: Tensor) -> dict[str, Any]:

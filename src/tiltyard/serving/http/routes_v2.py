@@ -1,4 +1,4 @@
-"""The REST routes of the Open Inference Protocol, V2: KServe's and Triton's clients speak it."""
+"""REST routes of the Open Inference Protocol (V2), as used by KServe and Triton clients."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from starlette.routing import Route
 
 from tiltyard.errors import RequestError
 from tiltyard.serving.http.health import is_ready
-from tiltyard.serving.http.routing import METHODS, allow, encoder, handle, json, served, versions
+from tiltyard.serving.http.routing import METHODS, allow, encoder, find_model, json_response, predict, versions
 from tiltyard.serving.requests import v2_codec
 
 
 def routes() -> list[Route]:
-    """The server, and a model by its name, or by its name and version."""
+    """Return the routes of the server, and of a model by name or by name and version."""
     found = [
         Route("/v2", allow("GET", _server), methods=METHODS),
         Route("/v2/health/live", allow("GET", _live), methods=METHODS),
@@ -32,39 +32,39 @@ def routes() -> list[Route]:
 
 async def _server(_: Request) -> Response:
     version = importlib.metadata.version("tiltyard")
-    return json(encoder.encode({"name": "tiltyard", "version": version, "extensions": ["binary_tensor_data"]}))
+    return json_response(encoder.encode({"name": "tiltyard", "version": version, "extensions": ["binary_tensor_data"]}))
 
 
 async def _live(_: Request) -> Response:
-    return json(b'{"live":true,"ready":true}')
+    return json_response(b'{"live":true,"ready":true}')
 
 
 async def _server_is_ready(request: Request) -> Response:
-    """A worker takes no request before its models are loaded; it may stop being ready, as /readyz says."""
+    """Return 503 if the worker has not checked the champions lately, like /readyz; its models are loaded."""
     if not is_ready(request.app.state):
-        raise RequestError("not_ready", "expected to have looked for new champions lately; see /readyz", status=503)
+        raise RequestError("not_ready", "the worker has not checked for new champions lately; see /readyz", status=503)
     return await _live(request)
 
 
 async def _ready(request: Request) -> Response:
-    return json(encoder.encode({"name": served(request).task, "ready": True}))
+    return json_response(encoder.encode({"name": find_model(request).task, "ready": True}))
 
 
 async def _model(request: Request) -> Response:
-    model = served(request)
+    model = find_model(request)
     facts = {
         "name": model.task,
         "versions": versions(request),
         "platform": "onnxruntime_onnx",
-        "inputs": [tensor.described for tensor in model.inputs],
-        "outputs": [tensor.described for tensor in model.outputs],
+        "inputs": [tensor.metadata for tensor in model.inputs],
+        "outputs": [tensor.metadata for tensor in model.outputs],
     }
-    return json(encoder.encode(facts))
+    return json_response(encoder.encode(facts))
 
 
 async def _infer(request: Request) -> Response:
-    done = await handle(request, "v2", request.headers.get(v2_codec.LENGTH))
+    done = await predict(request, "v2", request.headers.get(v2_codec.LENGTH_HEADER))
     if done.json_length is None:
-        return json(done.content)
-    headers = {v2_codec.LENGTH: str(done.json_length)}
+        return json_response(done.content)
+    headers = {v2_codec.LENGTH_HEADER: str(done.json_length)}
     return Response(done.content, headers=headers, media_type="application/octet-stream")

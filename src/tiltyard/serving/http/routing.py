@@ -1,10 +1,9 @@
-"""What the routes of every protocol share: who is asked, how a body is answered, which methods there are."""
+"""Shared parts of the routes: finding the model, computing a prediction, allowed methods, error responses."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 
 import msgspec
@@ -13,47 +12,47 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from tiltyard.errors import RequestError
-from tiltyard.serving.http.admission import AdmissionControl
+from tiltyard.serving.http.request_body import read_body
 from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.requests import predict
-from tiltyard.serving.requests.message import Answer, Question
-from tiltyard.serving.traffic.traffic_split import TrafficSplit, client, picked
+from tiltyard.serving.requests import predict_request
+from tiltyard.serving.requests.message import RequestMessage, ResponseMessage
+from tiltyard.serving.traffic.traffic_split import TrafficSplit, assign, client
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-LABELS = ("champion", "previous")  # the registry's words
-LONGEST = 300  # characters of a message that may quote what was sent
-HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}, 503: {"Retry-After": "1"}}
+LABELS = ("champion", "previous")
+MAX_MESSAGE_CHARACTERS = 300  # of a message, which may quote what the client sent
+ERROR_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}, 503: {"Retry-After": "1"}}
 
-NAMED = {"version", "label"}  # by which a path names one of a model's versions
+VERSION_PARAMETERS = {"version", "label"}  # path parameters that name a version
 
 encoder = msgspec.json.Encoder()
 
 
-def served(request: Request) -> LoadedModel:
-    """Return the model that a path names: the champion, or the version or label that it names if that is still warm."""
+def find_model(request: Request) -> LoadedModel:
+    """Return the model that a path names: the champion, or a loaded version or label; raise RequestError."""
     models: dict[str, LoadedModel] = request.app.state.models
     name, version = request.path_params["name"], request.path_params.get("version")
     if name not in models:
         known = ", ".join(sorted(models)) or "none"
         raise RequestError("unknown_model", f"expected one of {known}; received {name!r}", "model", status=404)
     if "label" in request.path_params:
-        return _labelled(request, name, request.path_params["label"])
+        return _find_label(request, name, request.path_params["label"])
     if version is None:
         return models[name]
-    kept = _kept(request, name)
+    kept = _warm_versions(request, name)
     if version not in kept:
         text = f"expected {' or '.join(kept)}; received {version!r}"
         raise RequestError("unknown_version", text, "version", status=404)
     return kept[version]
 
 
-def _labelled(request: Request, name: str, label: str) -> LoadedModel:
-    """The registry's words: the champion, and the one before it."""
-    labels = dict(zip(LABELS, request.app.state.kept[name].values(), strict=False))
-    arms: TrafficSplit | None = request.app.state.arms.get(name)
-    labels |= {"challenger": arms.challenger} if arms else {}
+def _find_label(request: Request, name: str, label: str) -> LoadedModel:
+    """Return the model with a label: champion, previous or challenger."""
+    labels = dict(zip(LABELS, request.app.state.versions[name].values(), strict=False))
+    split: TrafficSplit | None = request.app.state.splits.get(name)
+    labels |= {"challenger": split.challenger} if split else {}
     if label not in labels:
         text = f"expected {' or '.join(labels)}; received {label!r}"
         raise RequestError("unknown_label", text, "label", status=404)
@@ -61,99 +60,71 @@ def _labelled(request: Request, name: str, label: str) -> LoadedModel:
     return found
 
 
-def _kept(request: Request, name: str) -> dict[str, LoadedModel]:
-    """Return what is warm by version, the champion first; a challenger is."""
-    arms: TrafficSplit | None = request.app.state.arms.get(name)
-    return {**request.app.state.kept[name], **({arms.challenger.version: arms.challenger} if arms else {})}
+def _warm_versions(request: Request, name: str) -> dict[str, LoadedModel]:
+    """Return the loaded models by version, the champion first, including the challenger."""
+    split: TrafficSplit | None = request.app.state.splits.get(name)
+    return {**request.app.state.versions[name], **({split.challenger.version: split.challenger} if split else {})}
 
 
 def versions(request: Request) -> list[str]:
-    """Return the versions that a path names: one, or all that are warm, the champion first."""
-    model = served(request)
-    return [model.version] if NAMED & request.path_params.keys() else [*_kept(request, model.task)]
+    """Return the version that a path names, or all loaded ones, the champion first."""
+    model = find_model(request)
+    return (
+        [model.version] if VERSION_PARAMETERS & request.path_params.keys() else [*_warm_versions(request, model.task)]
+    )
 
 
-@contextlib.asynccontextmanager
-async def received(request: Request, limit: int) -> AsyncIterator[bytes]:
-    """Read the body, and stop as soon as it is too large; its bytes count as in use until the block ends."""
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise RequestError("unsupported_encoding", "expected a body that is not compressed", status=415)
-    guard: AdmissionControl = request.app.state.guard
-    body, who = bytearray(), client(request.scope)
-    try:
-        if declared(request) > limit:
-            raise _too_large(limit)
-        async for chunk in request.stream():
-            guard.buffer(len(chunk), who)
-            body += chunk
-            if len(body) > limit:
-                raise _too_large(limit)
-        yield bytes(body)
-    finally:
-        guard.buffer(-len(body), who)
-
-
-def _too_large(limit: int) -> RequestError:
-    return RequestError("body_too_large", f"expected at most {limit} bytes", status=413)
-
-
-def declared(request: Request) -> int:
-    """Return how many bytes a body is said to have; 0 if nothing is said."""
-    length = request.headers.get("content-length", "")
-    return int(length) if length.isdecimal() and len(length) < 20 else 0
-
-
-async def handle(request: Request, protocol: str, json_length: str | None = None) -> Answer:
-    """Read the body and answer it: at once if that is a matter of a moment, in a process beside this one if not."""
+async def predict(request: Request, protocol: str, json_length: str | None = None) -> ResponseMessage:
+    """Read the body and predict: in the event loop if that is fast, otherwise in a compute process."""
     scope, state = request.scope, request.app.state
-    pick = picked(state, served(request), scope, named=bool(NAMED & request.path_params.keys()))
-    model = scope["served"] = pick.model
-    noted = pick.noted and state.recorder is not None
+    assignment = assign(state, find_model(request), scope, named=bool(VERSION_PARAMETERS & request.path_params.keys()))
+    model = scope["model"] = assignment.model
+    record = assignment.record and state.recorder is not None
     type_ = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    async with received(request, model.max_body_bytes) as body:
-        with state.guard.working():
-            question = Question(protocol, body, type_, json_length)
-            done = _at_once(model, question, told=noted)
+    async with read_body(request, model.max_body_bytes) as body:
+        with state.admission.request_slot():
+            message = RequestMessage(protocol, body, type_, json_length)
+            done = _predict_inline(model, message, record=record)
             if not done:
-                done = await _awaited(request, state.pool.ask(model, question, client(scope), told=noted))
+                done = await _wait(request, state.pool.submit(model, message, client(scope), record=record))
     scope["instances"] = done.count
-    if noted:
-        state.recorder.take(scope, pick, question, done)
+    if record:
+        state.recorder.record(scope, assignment, message, done)
     return done
 
 
-async def _awaited(request: Request, future: Future[Answer]) -> Answer:
-    """Wait for an answer from beside this process; a client whose connection breaks takes its question back."""
-    answer = asyncio.wrap_future(future)
-    left = asyncio.ensure_future(_disconnected(request))
+async def _wait(request: Request, future: Future[ResponseMessage]) -> ResponseMessage:
+    """Wait for the response of a compute process; cancel the request if the client disconnects."""
+    response = asyncio.wrap_future(future)
+    disconnect = asyncio.ensure_future(_disconnect(request))
     try:
-        await asyncio.wait((answer, left), return_when=asyncio.FIRST_COMPLETED)
-        if not answer.done():
+        await asyncio.wait((response, disconnect), return_when=asyncio.FIRST_COMPLETED)
+        if not response.done():
             raise ClientDisconnect
-        return answer.result()
+        return response.result()
     finally:
-        answer.cancel()
-        left.cancel()
+        response.cancel()
+        disconnect.cancel()
 
 
-async def _disconnected(request: Request) -> None:
-    """Wait until the connection is broken; one that is closed in one direction only still takes an answer."""
+async def _disconnect(request: Request) -> None:
+    """Wait until the client disconnects; a half-closed connection can still receive a response."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
-def _at_once(model: LoadedModel, question: Question, *, told: bool) -> Answer | None:
-    """Answer what takes no longer than a request may hold up the others."""
-    if not predict.small(question):
+def _predict_inline(model: LoadedModel, message: RequestMessage, *, record: bool) -> ResponseMessage | None:
+    """Return the response if it takes less than a millisecond; otherwise None."""
+    if not predict_request.is_small(message):
         return None
-    found = predict.read(model, question)
-    if not predict.brief(model, question, found):
+    parsed = predict_request.parse(model, message)
+    if not predict_request.is_fast(model, message, parsed):
         return None
-    return predict.answer(model, found, told=told)
+    return predict_request.respond(model, parsed, record=record)
 
 
 def allow(method: str, handler: Handler) -> Handler:
-    """Refuse other methods here, since the catch-all route would turn a wrong method into a wrong path."""
+    """Return a handler that refuses other methods with 405; the router would fall through to the catch-all route."""
     allowed = {"GET": {"GET", "HEAD"}, "POST": {"POST"}}[method]
 
     async def checked(request: Request) -> Response:
@@ -164,16 +135,19 @@ def allow(method: str, handler: Handler) -> Handler:
     return checked
 
 
-def refused(path: str, error: RequestError) -> Response:
-    """Return a refusal in the shape of V1 or as the text of V2; it quotes only the beginning of what was sent."""
-    told = {key: text[:LONGEST].encode(errors="replace").decode() for key, text in error.body()["error"].items()}
-    field = f"{told['field']}: " if told["field"] else ""
-    short = f"{told['code']}: {field}{told['message']}" if path.startswith("/v2") else told
-    response = json(encoder.encode({"error": short}), error.status)
-    response.headers.update(HEADERS.get(error.status, {}))
+def error_response(path: str, error: RequestError) -> Response:
+    """Return an error in the format of V1 or V2; long texts, which may quote the request, are cut off."""
+    fields = {
+        key: text[:MAX_MESSAGE_CHARACTERS].encode(errors="replace").decode()
+        for key, text in error.body()["error"].items()
+    }
+    prefix = f"{fields['field']}: " if fields["field"] else ""
+    content = f"{fields['code']}: {prefix}{fields['message']}" if path.startswith("/v2") else fields
+    response = json_response(encoder.encode({"error": content}), error.status)
+    response.headers.update(ERROR_HEADERS.get(error.status, {}))
     return response
 
 
-def json(content: bytes, status: int = 200) -> Response:
-    """Return a response of JSON."""
+def json_response(content: bytes, status: int = 200) -> Response:
+    """Return a JSON response."""
     return Response(content, status, media_type="application/json")

@@ -1,4 +1,4 @@
-"""The service: the routes over the models that its environment names, however it is started."""
+"""Startup and shutdown of the service: models, metrics, compute processes and recording, by environment variables."""
 
 from __future__ import annotations
 
@@ -14,51 +14,53 @@ from tiltyard.serving.http.drift_gauges import DriftGauges
 from tiltyard.serving.http.last_good import LastGood
 from tiltyard.serving.http.prometheus import RequestMetrics
 from tiltyard.serving.http.tracing import Tracer
-from tiltyard.serving.model.loaded_model import LoadedModel, find
+from tiltyard.serving.model.loaded_model import LoadedModel, find_packages
 from tiltyard.serving.traffic.recorder import Recorder
 
 
 def start(app: Starlette, here: Path) -> None:
-    """Load and warm every model, so that the worker can take its first request."""
+    """Load and warm up every model, start metrics, compute processes and recording."""
     _load(app, here)
-    log, watched = bool(os.environ.get("TILTYARD_LOG")), app.state.keeper is not None
-    meters = app.state.meters = RequestMetrics(log=log, tracer=Tracer.read(), watched=watched)
-    app.state.guard.meters = meters
+    log, watched = bool(os.environ.get("TILTYARD_LOG")), app.state.watcher is not None
+    metrics = app.state.metrics = RequestMetrics(log=log, tracer=Tracer.from_environment(), watched=watched)
+    app.state.admission.metrics = metrics
     app.state.pool.start()
-    app.state.recorder = recorder = _recorder(meters)
+    app.state.recorder = recorder = _recorder(metrics)
     if recorder:
-        recorder.ask = lambda model, question: app.state.pool.ask(model, question, "shadow", told=True).result()
+        recorder.predict_shadow = lambda model, request: app.state.pool.submit(
+            model, request, "shadow", record=True
+        ).result()
     gc.collect()
-    gc.freeze()  # what is there now stays: the collector need not look at it
+    gc.freeze()  # the models stay in memory: the collector need not scan them
     gc.set_threshold(50_000, 10, 10)
 
 
 def end(app: Starlette) -> None:
-    """Send what is still to be sent of spans, and end the processes beside this one."""
+    """End the compute processes and export the remaining spans."""
     app.state.pool.close()
-    if app.state.meters and app.state.meters.tracer:
-        app.state.meters.tracer.end()
+    if app.state.metrics and app.state.metrics.tracer:
+        app.state.metrics.tracer.shutdown()
 
 
-def _recorder(meters: RequestMetrics) -> Recorder | None:
-    """Record what the environment wants, and measure how far it lies from the training rows."""
-    recorder = Recorder.read()
+def _recorder(metrics: RequestMetrics) -> Recorder | None:
+    """Return the recorder that the environment describes, connected to the drift gauges."""
+    recorder = Recorder.from_environment()
     if recorder:
-        recorder.counted, drift = meters.told, DriftGauges(meters.drifted)
-        recorder.seen.append(drift.see)
+        recorder.on_outcome, drift = metrics.count_recorded, DriftGauges(metrics.set_drift)
+        recorder.observers.append(drift.observe)
         drift.start()
     return recorder
 
 
 def _load(app: Starlette, here: Path) -> None:
-    """Load what is named in TILTYARD_PACKAGES, or else the champions of a folder, and follow those from then on.
+    """Load the packages of TILTYARD_PACKAGES, or else the champions of a folder, and watch those for changes.
 
-    The folder is TILTYARD_CHAMPIONS, or `here`; without champions, as in a Bento, it is all packages of `here`.
+    The folder is TILTYARD_CHAMPIONS, or `here`; if it has no champions, as in a Bento, load all packages of `here`.
     """
     named, root = os.environ.get("TILTYARD_PACKAGES", ""), os.environ.get("TILTYARD_CHAMPIONS", "")
     if named or not (root or (here / "champions").is_dir()):
-        folders = map(Path, named.split(os.pathsep)) if named else find(here)
+        folders = map(Path, named.split(os.pathsep)) if named else find_packages(here)
         install(app, [LoadedModel.load(folder) for folder in folders])
     else:
         place, tasks = Path(root or here), os.environ.get("TILTYARD_TASKS", "").split()
-        ChampionWatcher(app, place, tasks, LastGood.read(place)).start()
+        ChampionWatcher(app, place, tasks, LastGood.from_environment(place)).start()

@@ -1,4 +1,4 @@
-"""Tracing: a span for each request, sent by OpenTelemetry to whoever collects them; off unless it is asked for."""
+"""OpenTelemetry tracing: a span for each request, exported by OTLP; off by default."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from typing import TYPE_CHECKING
 
 from tiltyard.errors import PackageError
 from tiltyard.serving.http.answered_request import AnsweredRequest
-from tiltyard.serving.variables import TRACING
+from tiltyard.serving.variables import TRACING_VARIABLES
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
 
-CARRIED = (b"traceparent", b"tracestate")
+TRACE_HEADERS = (b"traceparent", b"tracestate")
 DISABLED = "OTEL_SDK_DISABLED"
-LONGEST = 300  # characters of a path
+MAX_PATH_CHARACTERS = 300
 
 
-def asked(environment: Mapping[str, str] = os.environ) -> bool:
-    """Return whether spans are wanted."""
-    return any(environment.get(name) for name in TRACING)
+def is_enabled(environment: Mapping[str, str] = os.environ) -> bool:
+    """Return whether an environment variable enables tracing."""
+    return any(environment.get(name) for name in TRACING_VARIABLES)
 
 
-def exporter() -> SpanExporter:
-    """Return what sends spans by OTLP over HTTP; it reads the standard variables itself."""
+def create_exporter() -> SpanExporter:
+    """Return the exporter of OTLP over HTTP, which reads the standard environment variables."""
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     except ImportError:
         raise PackageError(
-            "spans are asked for; expected opentelemetry-exporter-otlp-proto-http to send them, which is not installed",
-            hint="install it: uv pip install 'tiltyard[tracing]', or unset " + ", ".join(TRACING),
+            "tracing is enabled, but opentelemetry-exporter-otlp-proto-http is not installed",
+            hint="install it: uv pip install 'tiltyard[tracing]', or unset " + ", ".join(TRACING_VARIABLES),
         ) from None
     found: SpanExporter = OTLPSpanExporter()
     return found
 
 
 class Tracer:
-    """Makes spans. To be made when the worker runs: a thread of it sends them."""
+    """Creates spans. Create it in the worker, since a thread exports them."""
 
     def __init__(self, processor: SpanProcessor) -> None:
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -50,38 +50,38 @@ class Tracer:
         self.propagator = TraceContextTextMapPropagator()
 
     @classmethod
-    def read(cls, environment: Mapping[str, str] = os.environ) -> Tracer | None:
-        """Return one if the environment of the service asks for it."""
-        if not asked(environment):
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Tracer | None:
+        """Return a tracer if tracing is enabled, or None."""
+        if not is_enabled(environment):
             return None
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-        return cls(BatchSpanProcessor(exporter()))
+        return cls(BatchSpanProcessor(create_exporter()))
 
-    def tell(self, heard: AnsweredRequest, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Make the span of a request that was answered, as part of the trace that the client began, if it did."""
+    def record(self, request: AnsweredRequest, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Create the span of an answered request, within the client's trace if its headers name one."""
         from opentelemetry.trace import SpanKind, Status, StatusCode
 
         end = time.time_ns()
-        carrier = {name.decode(): value.decode("latin-1") for name, value in headers if name in CARRIED}
+        carrier = {name.decode(): value.decode("latin-1") for name, value in headers if name in TRACE_HEADERS}
         span = self.tracer.start_span(
-            f"{heard.method} {heard.model}".strip(),
+            f"{request.method} {request.model}".strip(),
             self.propagator.extract(carrier),
             kind=SpanKind.SERVER,
-            attributes=_attributes(heard),
-            start_time=end - round(heard.seconds * 1e9),
+            attributes=_attributes(request),
+            start_time=end - round(request.seconds * 1e9),
         )
-        if heard.status >= 500:
+        if request.status >= 500:
             span.set_status(Status(StatusCode.ERROR))
         span.end(end)
 
-    def end(self) -> None:
-        """Send what waits to be sent, and no more."""
+    def shutdown(self) -> None:
+        """Export the remaining spans and stop."""
         self.provider.shutdown()
 
 
 def _provider() -> TracerProvider:
-    """Return a provider of our own: the service turns off the SDK, so that BentoML makes no spans beside ours."""
+    """Return a provider that works although the SDK is disabled, which keeps BentoML from creating spans."""
     from opentelemetry.sdk.resources import SERVICE_NAME, Resource
     from opentelemetry.sdk.trace import TracerProvider
 
@@ -93,14 +93,14 @@ def _provider() -> TracerProvider:
             os.environ[DISABLED] = disabled
 
 
-def _attributes(heard: AnsweredRequest) -> dict[str, str | int]:
-    """Return what was asked and answered, by the usual names where there are some."""
+def _attributes(request: AnsweredRequest) -> dict[str, str | int]:
+    """Return span attributes, with the names of the semantic conventions where they exist."""
     return {
-        "http.request.method": heard.method,
-        "url.path": heard.path[:LONGEST],
-        "http.response.status_code": heard.status,
-        "tiltyard.request_id": heard.id,
-        "tiltyard.modeling.models.base": heard.model,
-        "tiltyard.version": heard.version,
-        "tiltyard.instances": heard.instances,
+        "http.request.method": request.method,
+        "url.path": request.path[:MAX_PATH_CHARACTERS],
+        "http.response.status_code": request.status,
+        "tiltyard.request_id": request.id,
+        "tiltyard.model": request.model,
+        "tiltyard.version": request.version,
+        "tiltyard.instances": request.instances,
     }

@@ -1,5 +1,5 @@
-"""A packaged model, loaded and ready to answer: tensors, compiled requests, golden rows.
+"""Loaded models: inference with a packaged model, tensor metadata, compiled requests, golden rows.
 
-Nothing here knows HTTP.
+Nothing here depends on HTTP.
 Start with loaded_model.py.
 """

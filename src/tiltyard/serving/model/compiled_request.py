@@ -1,7 +1,7 @@
-"""A compiled request: a usual request, read and answered by what was worked out once for its schema.
+"""Compiled request: a fast path for ordinary JSON requests, with a msgspec decoder built once from the model's schema.
 
-It takes only what the long way takes and answers the same. Whatever is unusual it leaves to the long way, which knows
-the words for it.
+It accepts only requests that the general path (requests/predict_request.py) accepts too, and returns the same response.
+It returns None for every other request; the general path then computes the response or the error message.
 """
 
 from __future__ import annotations
@@ -25,44 +25,44 @@ from tiltyard.modeling.problems.base import Problem
 if TYPE_CHECKING:
     from tiltyard.modeling.inference.predictor import Predictor
 
-AT_ONCE = 0.001  # seconds that a request may hold up all others
-MOST_KNOWN = 1024  # values of a column that are remembered
-SMALL_BATCH = 8  # rows; of more, numpy makes less work
-Known = Mapping[tuple[type, object], Sequence[float]]  # the features of a name or code, by its type and itself
-LONGEST = 64  # characters of a value that is
-UNKNOWN = 64  # values of a request that may be read anew here: that costs a hundred times as much
+MAX_INLINE_SECONDS = 0.001  # that a request may block the event loop
+MAX_CACHED_VALUES = 1024  # of a column
+MAX_SMALL_BATCH = 8  # rows; numpy is faster for more
+CachedFeatures = Mapping[tuple[type, object], Sequence[float]]  # the features of a value, by its type and value
+MAX_CACHED_CHARACTERS = 64  # of a cached value
+MAX_UNCACHED_VALUES = 64  # of a request: parsing costs a hundred times as much as the cache
 ESCAPED = re.compile(r'["\\\x00-\x1f]')
 
 encoder = msgspec.json.Encoder()
 
 
 class Part(NamedTuple):
-    """Some of a row's values, or all of them if `place` is None, and how they become features."""
+    """A function that computes features, and the values of a row that it takes: all if `place` is None."""
 
     place: int | slice | None
     features: Callable[[Sequence[Any]], Array | None]
 
     def of(self, rows: Sequence[Any]) -> Array | None:
-        """Return the features of rows; None if the long way is to look at them."""
+        """Return the features of rows; None if the general path must handle them."""
         return self.features(rows if self.place is None else [row[self.place] for row in rows])
 
 
 class CompiledRequest:
-    """From the body of a request to that of its answer, for one model."""
+    """Computes the response body for a request body of one model."""
 
     def __init__(self, predictor: Predictor, version: str) -> None:
         reader = predictor.encoder
         self.predictor, self.most, self.bare = predictor, reader.max_instances, reader.bare
-        self.named = {"model": reader.task, "version": version}
+        self.identity = {"model": reader.task, "version": version}
         self.decoder = msgspec.json.Decoder(_body(reader))
         self.parts = [*_parts(reader)]
         self.small_batch = None if self.bare else _small_batch_encoder(reader, self.parts)
 
-    def answer(self, body: bytes) -> tuple[bytes, int] | None:
-        """Return the answer and how many instances it is for; None: go the long way."""
+    def respond(self, body: bytes) -> tuple[bytes, int] | None:
+        """Return the response body and the number of instances; None if the general path must handle the request."""
         try:
             instances = self.decoder.decode(body).instances
-            if not 0 < len(instances) <= self.most or self.predictor.seconds(len(instances)) > AT_ONCE:
+            if not 0 < len(instances) <= self.most or self.predictor.seconds(len(instances)) > MAX_INLINE_SECONDS:
                 return None
             features = self._features(instances)
         except (ValueError, RecursionError, RequestError):
@@ -70,14 +70,14 @@ class CompiledRequest:
         if features is None:
             return None
         outputs, reader = self.predictor.run(features), self.predictor.encoder
-        if not math.isfinite(np.vdot(outputs, outputs)):  # cheaper than to look at each; giants go the long way, too
+        if not math.isfinite(np.vdot(outputs, outputs)):  # one test for all; very large outputs fail it, too
             return None
         predictions = reader.problem.answer(outputs, reader.classes)
-        return encoder.encode({"predictions": predictions, **self.named}), len(instances)
+        return encoder.encode({"predictions": predictions, **self.identity}), len(instances)
 
     def _features(self, instances: Sequence[Any]) -> Array | None:
         rows = instances if self.bare else [*map(msgspec.structs.astuple, instances)]
-        if self.small_batch and len(rows) <= SMALL_BATCH and (features := self.small_batch(rows)) is not None:
+        if self.small_batch and len(rows) <= MAX_SMALL_BATCH and (features := self.small_batch(rows)) is not None:
             return features
         if len(self.parts) == 1:
             return self.parts[0].of(rows)
@@ -90,39 +90,39 @@ class CompiledRequest:
 
 
 class ValueCache:
-    """The features of values that come again and again, such as names and codes: each is read once."""
+    """A cache of the features of repeated values, such as names and codes: each value is parsed once."""
 
     def __init__(self, column: Column, fitted: Fitted) -> None:
         self.column, self.fitted = column, fitted
-        self.known: dict[tuple[type, object], list[float]] = {}  # 1, 1.0 and true are equal, and not the same
+        self.known: dict[tuple[type, object], list[float]] = {}  # the type is part of the key, since 1 == 1.0 == True
 
     def __call__(self, values: Sequence[Any]) -> Array | None:
-        """Return a row of features for each value; None if too many of them were never seen."""
+        """Return a row of features for each value; None if too many of them are not cached."""
         try:
             return np.array([self.known[type(value), value] for value in values], dtype=np.float32)
-        except (KeyError, TypeError):  # not known yet, or nothing that could be
+        except (KeyError, TypeError):  # not cached yet, or not hashable
             return self._read(values)
 
     def _read(self, values: Sequence[Any]) -> Array | None:
-        """Read some values anew and remember them; if there are more, another way is to read them all."""
-        part = values[:UNKNOWN]
-        found = _parsed(self.column, self.fitted, part)
+        """Parse and cache values; return None if there are more than are parsed here."""
+        part = values[:MAX_UNCACHED_VALUES]
+        found = _parse(self.column, self.fitted, part)
         for value, row in zip(part, found.tolist(), strict=True):
-            if len(self.known) < MOST_KNOWN and (type(value) is not str or len(value) <= LONGEST):
+            if len(self.known) < MAX_CACHED_VALUES and (type(value) is not str or len(value) <= MAX_CACHED_CHARACTERS):
                 self.known[type(value), value] = row
         return found if len(part) == len(values) else None
 
 
-def shortcut(predictor: Predictor, version: str) -> CompiledRequest | None:
-    """Make one, if the problem answers by asking the model once; msgspec takes no name that JSON would escape."""
+def compile_request(predictor: Predictor, version: str) -> CompiledRequest | None:
+    """Return a compiled request, or None if the problem runs the model repeatedly or msgspec cannot encode a name."""
     usual = type(predictor.encoder.problem).respond is Problem.respond
     named = not any(ESCAPED.search(name) for name in predictor.encoder.columns)
     return CompiledRequest(predictor, version) if usual and named else None
 
 
 def _body(reader: Encoder) -> Any:
-    """Describe the body to msgspec, which then insists on it while it decodes."""
-    wires = [_wire(column) for column in reader.columns.values()]
+    """Return a msgspec type for the body, which msgspec validates while it decodes."""
+    wires = [_json_type(column) for column in reader.columns.values()]
     if reader.bare:
         row = wires[0]
     else:
@@ -133,8 +133,8 @@ def _body(reader: Encoder) -> Any:
     return msgspec.defstruct("Body", [("instances", rows), signature], forbid_unknown_fields=True)
 
 
-def _wire(column: Column) -> Any:
-    """Return the type of a value in JSON: lists of numbers, or Any where the column itself looks."""
+def _json_type(column: Column) -> Any:
+    """Return the type of a value in JSON: nested lists of numbers, or Any if the column itself validates it."""
     kind: Any = float
     for _ in column.plain.shape if column.plain else ():
         kind = list[kind]
@@ -142,29 +142,29 @@ def _wire(column: Column) -> Any:
 
 
 def _parts(reader: Encoder) -> Iterator[Part]:
-    """Put single numbers that stand side by side together: another column of them costs next to nothing."""
+    """Yield the parts of a row; adjacent scalar columns form one part, which numpy handles at once."""
     columns = [*enumerate(reader.columns.items())]
-    for plain, group in groupby(columns, lambda one: _single(one[1][1].plain)):
+    for plain, group in groupby(columns, lambda one: _is_scalar(one[1][1].plain)):
         several = [*group]
         if plain:
             first, last = several[0][0], several[-1][0] + 1
             place = None if last - first == len(columns) else slice(first, last)
-            yield Part(place, _side_by_side([column.plain for _, (_, column) in several if column.plain]))
+            yield Part(place, _scalars([column.plain for _, (_, column) in several if column.plain]))
             continue
         for at, (name, column) in several:
-            yield Part(None if reader.bare else at, _reading(column, reader.fitted[name]))
+            yield Part(None if reader.bare else at, _feature_function(column, reader.fitted[name]))
 
 
-def _reading(column: Column, fitted: Fitted) -> Callable[[Sequence[Any]], Array | None]:
+def _feature_function(column: Column, fitted: Fitted) -> Callable[[Sequence[Any]], Array | None]:
     if column.plain:
         return _nested(column.plain)
-    return ValueCache(column, fitted) if column.repeats else partial(_if_brief, column, fitted)
+    return ValueCache(column, fitted) if column.repeats else partial(_parse_if_fast, column, fitted)
 
 
 def _small_batch_encoder(reader: Encoder, parts: Sequence[Part]) -> SmallBatchEncoder | None:
-    """Make the way of a few rows, if all columns are single numbers or remembered."""
+    """Return an encoder of small batches, or None unless all columns are scalars or cached."""
     memories = {part.place: part.features for part in parts if isinstance(part.features, ValueCache)}
-    found: list[Plain | Known] = []
+    found: list[Plain | CachedFeatures] = []
     for place, column in enumerate(reader.columns.values()):
         if isinstance(memory := memories.get(place), ValueCache):
             found.append(memory.known)
@@ -175,11 +175,11 @@ def _small_batch_encoder(reader: Encoder, parts: Sequence[Part]) -> SmallBatchEn
     return SmallBatchEncoder(found)
 
 
-def _single(plain: Plain | None) -> bool:
+def _is_scalar(plain: Plain | None) -> bool:
     return plain is not None and not plain.shape
 
 
-def _side_by_side(plain: Sequence[Plain]) -> Callable[[Sequence[Any]], Array | None]:
+def _scalars(plain: Sequence[Plain]) -> Callable[[Sequence[Any]], Array | None]:
     low, high = np.array([one.low for one in plain]), np.array([one.high for one in plain])
     return partial(_numbers, shape=(len(plain),), feature=(len(plain),), low=low, high=high)
 
@@ -191,29 +191,29 @@ def _nested(plain: Plain) -> Callable[[Sequence[Any]], Array | None]:
 def _numbers(
     values: Sequence[Any], *, shape: tuple[int, ...], feature: tuple[int, ...], low: Any, high: Any
 ) -> Array | None:
-    """Return numbers as float32; None if one is out of its bounds, or the shape is another."""
+    """Return numbers as float32; None if a number is out of bounds or the shape differs."""
     numbers = np.array(values, dtype=np.float64)
     if numbers.shape[1:] != shape or not ((numbers >= low) & (numbers <= high)).all():
         return None
     return numbers.astype(np.float32).reshape(len(numbers), *feature)
 
 
-def _if_brief(column: Column, fitted: Fitted, values: Sequence[Any]) -> Array | None:
-    return _parsed(column, fitted, values) if column.seconds(values) < AT_ONCE / 2 else None
+def _parse_if_fast(column: Column, fitted: Fitted, values: Sequence[Any]) -> Array | None:
+    return _parse(column, fitted, values) if column.seconds(values) < MAX_INLINE_SECONDS / 2 else None
 
 
-def _parsed(column: Column, fitted: Fitted, values: Sequence[Any]) -> Array:
+def _parse(column: Column, fitted: Fitted, values: Sequence[Any]) -> Array:
     return column.encode(column.parse(values, ""), fitted)
 
 
 class SmallBatchEncoder:
-    """Knows for each column either within what bounds numbers are features as they are, or features by value."""
+    """Encodes few rows without numpy operations: numbers within bounds as they are, other values by the cache."""
 
-    def __init__(self, columns: Sequence[Plain | Known]) -> None:
+    def __init__(self, columns: Sequence[Plain | CachedFeatures]) -> None:
         self.columns = [(one.low, one.high, None) if isinstance(one, Plain) else (0.0, 0.0, one) for one in columns]
 
     def __call__(self, rows: Sequence[Sequence[Any]]) -> Array | None:
-        """Return the features; None if a number is out of its bounds, or a value not known yet."""
+        """Return the features; None if a number is out of bounds or a value is not cached."""
         try:
             return np.array([self._row(row) for row in rows], dtype=np.float32)
         except (LookupError, TypeError):

@@ -1,4 +1,4 @@
-"""Golden rows: a few sealed test rows with the answers that the evaluation got, replayed wherever a model is served."""
+"""Golden rows: a few sealed test rows with the evaluation's predictions, replayed before a model is served."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from tiltyard.modeling.inference.predictor import Predictor
 if TYPE_CHECKING:
     from tiltyard.preparation.sealed_test import TestPart
 
-ROWS = 16
-RELATIVE = 1e-5
-ABSOLUTE = 1e-7  # what is left of a probability near zero is rounding
+MAX_ROWS = 16
+RELATIVE_TOLERANCE = 1e-5
+ABSOLUTE_TOLERANCE = 1e-7  # near zero, a probability differs by rounding
 
 
-def choose(predictor: Predictor, test: TestPart, outputs: Array) -> dict[str, Any]:
-    """Choose rows spread over the test part, as a client would send them, with what must be answered.
+def choose_golden_rows(predictor: Predictor, test: TestPart, outputs: Array) -> dict[str, Any]:
+    """Return rows spread over the test rows, as a client would send them, with the predictions expected for them.
 
-    `outputs` is what evaluation recorded; answers of a model that now gives anything else would prove nothing.
+    `outputs` is what the evaluation recorded. A model whose outputs differ now is refused.
     """
-    chosen = np.unique(np.linspace(0, len(test.number) - 1, ROWS).astype(int))
+    chosen = np.unique(np.linspace(0, len(test.number) - 1, MAX_ROWS).astype(int))
     rows = take(test.rows, chosen)
     again = predictor.condensed(rows, test.truth[chosen])
     if not _same(again, outputs[chosen]):
         task = predictor.encoder.task
         raise PackageError(
-            f"the model of {task} does not give what its evaluation recorded",
-            hint=f"measure it again: tiltyard evaluate {task}",
+            f"the outputs of the model of {task} differ from those that its evaluation recorded",
+            hint=f"evaluate it again: tiltyard evaluate {task}",
         )
     return {
         "number": test.number[chosen].tolist(),
@@ -41,24 +41,26 @@ def choose(predictor: Predictor, test: TestPart, outputs: Array) -> dict[str, An
 
 
 def _same(again: Array, recorded: Array) -> bool:
-    """Return whether outputs differ by rounding only; answers that are texts may not differ at all."""
+    """Return whether outputs differ by rounding only; texts must be equal."""
     if again.dtype.names:
         return all(np.array_equal(again[name], recorded[name]) for name in again.dtype.names)
-    return np.allclose(again, recorded, RELATIVE, ABSOLUTE)
+    return np.allclose(again, recorded, RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE)
 
 
 def assert_close(expected: Any, received: Any, place: str = "predictions") -> float:
-    """Return the largest difference between two answers; refuse any that is more than rounding."""
+    """Return the largest difference between two predictions; raise PackageError above the tolerance."""
     if isinstance(expected, float) and isinstance(received, float | int):
-        if not math.isclose(expected, received, rel_tol=RELATIVE, abs_tol=ABSOLUTE):
-            raise PackageError(f"{place}: expected {expected:g} as in the evaluation; the package answers {received:g}")
+        if not math.isclose(expected, received, rel_tol=RELATIVE_TOLERANCE, abs_tol=ABSOLUTE_TOLERANCE):
+            raise PackageError(
+                f"{place}: expected {expected:g} as in the evaluation; the package predicts {received:g}"
+            )
         return abs(expected - received)
     if type(expected) is not type(received):
-        raise PackageError(f"{place}: expected {expected!r} as in the evaluation; the package answers {received!r}")
+        raise PackageError(f"{place}: expected {expected!r} as in the evaluation; the package predicts {received!r}")
     if isinstance(expected, dict | list):
         return _compare_inside(expected, received, place)
     if expected != received:
-        raise PackageError(f"{place}: expected {expected!r} as in the evaluation; the package answers {received!r}")
+        raise PackageError(f"{place}: expected {expected!r} as in the evaluation; the package predicts {received!r}")
     return 0.0
 
 
@@ -66,5 +68,5 @@ def _compare_inside(expected: Any, received: Any, place: str) -> float:
     keys = expected.keys() if isinstance(expected, dict) else range(len(expected))
     others = received.keys() if isinstance(received, dict) else range(len(received))
     if keys != others:
-        raise PackageError(f"{place}: expected {list(keys)} as in the evaluation; the package answers {list(others)}")
+        raise PackageError(f"{place}: expected {list(keys)} as in the evaluation; the package predicts {list(others)}")
     return max((assert_close(expected[key], received[key], f"{place}[{key}]") for key in keys), default=0.0)

@@ -1,4 +1,4 @@
-"""A packaged version, loaded and warm: what the service keeps for each task."""
+"""Loaded model: a packaged version of a task, verified, loaded and warmed up for inference."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from tiltyard import files
 from tiltyard.errors import PackageError
 from tiltyard.modeling.inference.predictor import Predictor, version
 from tiltyard.registry import manifest
-from tiltyard.serving.model.compiled_request import CompiledRequest, shortcut
-from tiltyard.serving.model.tensors import Tensor, answered, asked
+from tiltyard.serving.model.compiled_request import CompiledRequest, compile_request
+from tiltyard.serving.model.tensors import Tensor, input_tensors, output_tensors
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """One model behind one name."""
+    """A packaged model in memory, with its schema and card."""
 
     schema: dict[str, Any]
     predictor: Predictor
-    card: str = ""  # as markdown
-    reference: dict[str, Any] = field(default_factory=dict)  # how training rows are spread; older packages have none
-    background: list[Any] = field(default_factory=list)  # golden rows, which answers are explained against
-    folder: Path | None = None  # of the package, where another process finds it
+    card: str = ""  # the model card as Markdown
+    reference: dict[str, Any] = field(default_factory=dict)  # of training rows, for drift; empty in older packages
+    background: list[Any] = field(default_factory=list)  # golden rows, the background of attributions
+    folder: Path | None = None  # the package, for the compute process
 
     @classmethod
     def load(cls, folder: Path, files_digest: str = "") -> LoadedModel:
-        """Open a package, refuse it if its files are not those that were packaged, and answer once to warm up.
+        """Load a package and predict once to warm up; raise PackageError if its files were changed.
 
-        `files_digest` is what the pointer says of the files that the version does not cover.
+        `files_digest` is the pointer's digest of the files that the version does not cover.
         """
         if not (folder / "schema.json").is_file():
             raise PackageError(f"no package in {folder}: expected schema.json", hint="make one: tiltyard run TASK")
@@ -45,72 +45,74 @@ class LoadedModel:
             schema,
             Predictor.load(folder),
             card.read_text(encoding="utf-8") if card.is_file() else "",
-            _read(folder / "reference.json"),
-            _rows(schema, folder / "golden.json"),
+            _read_json(folder / "reference.json"),
+            _background_rows(schema, folder / "golden.json"),
             folder.absolute(),
         )
-        served.answers([schema["example"]])
-        served.predictor.seconds(1)  # measured before the first request has to wait for it
+        served.predict_each_way([schema["example"]])
+        served.predictor.seconds(1)  # measures the inference time now, not during the first request
         return served
 
     @property
     def task(self) -> str:
-        """The name it answers to."""
+        """The name of the task."""
         name: str = self.schema["task"]
         return name
 
     @property
     def version(self) -> str:
-        """What it is, by its content."""
+        """The version: a digest of the model's content."""
         found: str = self.schema["version"]
         return found
 
     @cached_property
     def inputs(self) -> list[Tensor]:
-        """What it reads, for clients that send arrays."""
-        return asked(self.predictor.encoder)
+        """The input tensors."""
+        return input_tensors(self.predictor.encoder)
 
     @cached_property
     def outputs(self) -> list[Tensor]:
-        """What it gives them."""
-        return answered(self.schema)
+        """The output tensors."""
+        return output_tensors(self.schema)
 
     @cached_property
-    def shortcut(self) -> CompiledRequest | None:
-        """The way of usual requests, if there is one for this problem."""
-        return shortcut(self.predictor, self.version)
+    def compiled_request(self) -> CompiledRequest | None:
+        """The fast path for ordinary JSON requests; None if this model has none."""
+        return compile_request(self.predictor, self.version)
 
     @property
     def max_body_bytes(self) -> int:
-        """The largest body it reads."""
+        """The maximum size of a request body."""
         limit: int = self.schema["limits"]["max_body_bytes"]
         return limit
 
-    def answers(self, instances: list[Any]) -> list[list[Any]]:
-        """Answer in each way that there is: whoever proves or warms a model means what its clients will have."""
+    def predict_each_way(self, instances: list[Any]) -> list[list[Any]]:
+        """Return the predictions of the general path, and of the compiled request if it takes the instances."""
         found = [self.predict(instances)]
-        if self.shortcut and (short := self.shortcut.answer(msgspec.json.encode({"instances": instances}))):
+        if self.compiled_request and (
+            short := self.compiled_request.respond(msgspec.json.encode({"instances": instances}))
+        ):
             found.append(msgspec.json.decode(short[0])["predictions"])
         return found
 
     def predict(self, instances: object) -> list[Any]:
-        """Answer instances."""
+        """Return a prediction for each instance."""
         return self.predictor.predict(instances)
 
 
-def _rows(schema: dict[str, Any], path: Path) -> list[Any]:
-    """Read golden rows of a table; those of pictures are large, and nothing is explained against them."""
-    rows: list[Any] = _read(path).get("instances", []) if schema["instance"].get("type") == "object" else []
+def _background_rows(schema: dict[str, Any], path: Path) -> list[Any]:
+    """Read the golden rows of a table; other models have no attributions and need no background."""
+    rows: list[Any] = _read_json(path).get("instances", []) if schema["instance"].get("type") == "object" else []
     return rows
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = files.read_json(path) if path.is_file() else {}
     return found
 
 
-def find(root: Path) -> list[Path]:
-    """List all packages of a folder."""
+def find_packages(root: Path) -> list[Path]:
+    """Return the folders of all packages below a root."""
     found = sorted(path.parent for path in (root / "packages").glob("[!.]*/[!.]*/schema.json"))
     if not found:
         raise PackageError(f"nothing to serve in {root}: no champion, no package", hint="make one: tiltyard run")

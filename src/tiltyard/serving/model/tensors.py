@@ -1,4 +1,4 @@
-"""Tensors: how instances and predictions look to clients that send arrays, derived from the schemas of both."""
+"""Tensors: names, datatypes and shapes of a model's inputs and outputs, and conversion from and to arrays."""
 
 from __future__ import annotations
 
@@ -13,78 +13,78 @@ from tiltyard.errors import RequestError
 from tiltyard.files import Json
 from tiltyard.modeling.inference.encoder import Encoder
 
-DTYPES = {  # of the Open Inference Protocol, as numpy reads them from bytes
+DTYPES = {  # numpy dtypes by datatype of the Open Inference Protocol, little-endian
     "BOOL": "?",
     **{f"{kind}{bits}": f"<{kind[0].lower()}{bits // 8}" for kind in ("UINT", "INT") for bits in (8, 16, 32, 64)},
     **{f"FP{bits}": f"<f{bits // 8}" for bits in (16, 32, 64)},
 }
-PLAIN = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "string": "BYTES"}
-OF_PYTHON = {bool: "BOOL", int: "INT64", float: "FP64", str: "BYTES"}
+DATATYPES = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "string": "BYTES"}
+PYTHON_DATATYPES = {bool: "BOOL", int: "INT64", float: "FP64", str: "BYTES"}
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """Name, type and shape of an array, without the rows that stand in front."""
+    """Name, datatype and shape of an array, without the first dimension, which counts rows."""
 
     name: str
     datatype: str
     shape: tuple[int, ...]
 
     @property
-    def described(self) -> Json:
-        """What the protocol says of it; rows are as many as one likes."""
+    def metadata(self) -> Json:
+        """The metadata of the Open Inference Protocol; -1 stands for any number of rows."""
         return {"name": self.name, "datatype": self.datatype, "shape": [-1, *self.shape]}
 
 
-def asked(encoder: Encoder) -> list[Tensor]:
-    """Return what a model reads: a tensor a column."""
+def input_tensors(encoder: Encoder) -> list[Tensor]:
+    """Return the input tensors of a model, one for each column."""
     return [Tensor(name, *_kind(column.json_schema())) for name, column in encoder.columns.items()]
 
 
-def answered(schema: Json) -> list[Tensor]:
-    """Return what a model gives: a tensor, or one for each property of an answer."""
+def output_tensors(schema: Json) -> list[Tensor]:
+    """Return the output tensors of a model: one, or one for each property of a prediction."""
     prediction = schema["prediction"]
     parts = prediction.get("properties", {"prediction": prediction})
     return [Tensor(name, *_kind(part)) for name, part in parts.items()]
 
 
 def _kind(schema: Json) -> tuple[str, tuple[int, ...]]:
-    """Return type and shape of one value; of several ways to send it the first."""
+    """Return the datatype and shape of a value by its JSON Schema; of alternatives the first."""
     for key in ("oneOf", "anyOf"):
         if key in schema:
             return _kind(schema[key][0])
     if "enum" in schema:
-        return OF_PYTHON[type(next(value for value in schema["enum"] if value is not None))], ()
+        return PYTHON_DATATYPES[type(next(value for value in schema["enum"] if value is not None))], ()
     if schema["type"] == "array":
         datatype, shape = _kind(schema["items"])
         return datatype, (schema["minItems"], *shape)
-    if schema["type"] == "object":  # of numbers by name
+    if schema["type"] == "object":  # numbers by name
         return "FP64", (len(schema["properties"]),)
     kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    return PLAIN[next(kind for kind in kinds if kind != "null")], ()
+    return DATATYPES[next(kind for kind in kinds if kind != "null")], ()
 
 
-def insist(wanted: Sequence[Tensor], given: Sequence[tuple[str, Sequence[int]]]) -> None:
-    """Refuse tensors that a model does not read, each known by its name and shape, before any array is made of them."""
+def check_inputs(wanted: Sequence[Tensor], given: Sequence[tuple[str, Sequence[int]]]) -> None:
+    """Check the names and shapes of a request's tensors before arrays are created; raise RequestError."""
     left = {tensor.name: tensor for tensor in wanted}
     for name, shape in given:
         if name in left:
-            _insist_on_shape(left.pop(name), shape)
+            _check_shape(left.pop(name), shape)
         elif any(tensor.name == name for tensor in wanted):
             raise RequestError("wrong_type", "expected each input once", f"inputs.{name}")
         else:
             raise RequestError("unknown_field", f"expected {', '.join(one.name for one in wanted)}", f"inputs.{name}")
 
 
-def _insist_on_shape(tensor: Tensor, shape: Sequence[int]) -> None:
-    """A 1 at the end of a shape, or before it, says nothing."""
-    if not shape or not _alike(shape[1:], tensor.shape):
+def _check_shape(tensor: Tensor, shape: Sequence[int]) -> None:
+    """Raise RequestError if a shape differs from the tensor's; dimensions of size 1 are ignored."""
+    if not shape or not _same_shape(shape[1:], tensor.shape):
         text = f"expected the shape {[-1, *tensor.shape]}; received {[*shape]}"
         raise RequestError("wrong_shape", text, f"inputs.{tensor.name}")
 
 
-def columns_of(wanted: Sequence[Tensor], arrays: dict[str, Array]) -> dict[str, list[Any]]:
-    """Return the columns that arrays hold, as a client of JSON would send their values."""
+def to_columns(wanted: Sequence[Tensor], arrays: dict[str, Array]) -> dict[str, list[Any]]:
+    """Return arrays as lists of values by column, as in a JSON request."""
     names = [tensor.name for tensor in wanted]
     if strange := arrays.keys() - {*names}:
         raise RequestError("unknown_field", f"expected {', '.join(names)}", f"inputs.{min(strange)}")
@@ -94,28 +94,30 @@ def columns_of(wanted: Sequence[Tensor], arrays: dict[str, Array]) -> dict[str, 
             raise RequestError("missing_field", f"expected {', '.join(names)}", f"inputs.{tensor.name}")
         columns[tensor.name] = _values(tensor, arrays[tensor.name])
     if len({len(values) for values in columns.values()}) > 1:
-        told = ", ".join(f"{len(values)} of {name}" for name, values in columns.items())
-        raise RequestError("wrong_shape", f"expected as many rows of each; received {told}", "inputs")
+        counts = ", ".join(f"{len(values)} of {name}" for name, values in columns.items())
+        raise RequestError(
+            "wrong_shape", f"expected the same number of rows in each input; received {counts}", "inputs"
+        )
     return columns
 
 
 def _values(tensor: Tensor, array: Array) -> list[Any]:
     """Return the rows of one array."""
-    _insist_on_shape(tensor, array.shape)
-    if array.dtype.kind == "f" and not tensor.shape and np.isnan(array).any():  # a missing value, as arrays have it
+    _check_shape(tensor, array.shape)
+    if array.dtype.kind == "f" and not tensor.shape and np.isnan(array).any():  # NaN in an array is a missing value
         return [None if value != value else value for value in array.reshape(-1).tolist()]  # noqa: PLR0124 - NaN
     values: list[Any] = array.reshape(len(array), *tensor.shape).tolist()
     return values
 
 
-def _alike(given: Sequence[int], wanted: Sequence[int]) -> bool:
+def _same_shape(given: Sequence[int], wanted: Sequence[int]) -> bool:
     return [size for size in given if size != 1] == [size for size in wanted if size != 1]
 
 
-def from_predictions(given: Sequence[Tensor], predictions: list[Any]) -> dict[str, Array]:
-    """Return the arrays of predictions."""
+def from_predictions(outputs: Sequence[Tensor], predictions: list[Any]) -> dict[str, Array]:
+    """Return predictions as arrays by output tensor."""
     found = {}
-    for tensor in given:
+    for tensor in outputs:
         parts = [one[tensor.name] for one in predictions] if isinstance(predictions[0], dict) else predictions
         values = [[*part.values()] if isinstance(part, dict) else part for part in parts]
         dtype = "O" if tensor.datatype == "BYTES" else DTYPES[tensor.datatype]

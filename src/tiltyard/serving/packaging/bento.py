@@ -107,6 +107,12 @@ def _run_build(context: Path, store: Path, settings: dict[str, Any]) -> None:
 
 def clean() -> dict[str, str]:
     """Return the environment for a process that may see only what is packaged."""
-    dropped = {"PYTHONPATH", *variables.SERVED, *variables.TRACING, "BENTOML_CONFIG", "BENTOML_CONFIG_OPTIONS"}
+    dropped = {
+        "PYTHONPATH",
+        *variables.SERVICE_VARIABLES,
+        *variables.TRACING_VARIABLES,
+        "BENTOML_CONFIG",
+        "BENTOML_CONFIG_OPTIONS",
+    }
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
     return {**kept, "BENTOML_DO_NOT_TRACK": "True", "OTEL_SDK_DISABLED": "true"}

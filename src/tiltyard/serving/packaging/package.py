@@ -22,7 +22,7 @@ from tiltyard.modeling.inference.reference import reference
 from tiltyard.preparation.array_file import blocks, open_part
 from tiltyard.preparation.sealed_test import TestPart
 from tiltyard.registry import manifest
-from tiltyard.serving.model.golden_rows import choose
+from tiltyard.serving.model.golden_rows import choose_golden_rows
 from tiltyard.serving.packaging import bento, smoke_test
 from tiltyard.serving.packaging.model_card import card, ran_on, summary
 from tiltyard.workspace import Workspace
@@ -70,7 +70,7 @@ def write(workspace: Workspace, task: Task, folder: Path, evaluated: Evaluated) 
         for name in ("model.onnx", "encoder.json"):
             shutil.copy(train / name, target)
         files.write_json(target / "schema.json", schema(task, predictor.encoder, report))
-        files.write_json(target / "golden.json", choose(predictor, test, _outputs(predictions, test)))
+        files.write_json(target / "golden.json", choose_golden_rows(predictor, test, _outputs(predictions, test)))
         files.write_json(target / "reference.json", _reference(known / "train.npz", predictor.encoder))
         files.write_text(target / "card.md", card(task, report, training, ran_on(train)))
 

@@ -1,5 +1,5 @@
-"""Requests for predictions: bodies as JSON, tables or tensors, and the answers, without HTTP.
+"""Prediction requests: parsing bodies of JSON, tables or tensors, and encoding response bodies, without HTTP.
 
-Nothing here waits for a client; the service and the processes beside it run the same code.
-Start with predict.py.
+Nothing here waits for a client; the service and its compute processes run the same code.
+Start with predict_request.py.
 """

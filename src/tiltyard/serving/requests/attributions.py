@@ -1,6 +1,6 @@
-"""Attributions: what each column of a table adds to an answer, for clients that ask for it.
+"""Attributions: the contribution of each column to a prediction, for requests with `explain`.
 
-They are Shapley values against the golden rows of the package, so that a service needs nothing else for them.
+They are Shapley values with the golden rows of the package as background, so the service needs no training data.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from tiltyard.explain.math.shapley import asked, mixed, shapley
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests.json_body import EXPLAIN
 
-MOST = 64  # instances of a request
-CELLS = 1 << 26  # values that the model may be asked with for a request: fewer instances, if columns are many
-PAIRS = 4  # of orders for each golden row
+MAX_INSTANCES = 64  # instances of a request
+MAX_MODEL_VALUES = 1 << 26  # input values of all model calls for a request: many columns allow fewer instances
+PAIRS = 4  # of column orders sampled for each golden row
 
 
-def refuse(model: LoadedModel, instances: object) -> None:
-    """Refuse what cannot be explained, before anything is answered."""
-    if text := reason(model):
+def check(model: LoadedModel, instances: object) -> None:
+    """Raise RequestError if the predictions cannot be explained, or there are too many instances."""
+    if text := unsupported_reason(model):
         raise RequestError("not_explained", text, EXPLAIN)
-    if isinstance(instances, list) and len(instances) > (limit := most(model)):
+    if isinstance(instances, list) and len(instances) > (limit := max_instances(model)):
         text = f"expected at most {limit} instances with {EXPLAIN}; received {len(instances)}"
         raise RequestError("too_many", text, "instances", status=413)
 
 
-def reason(model: LoadedModel) -> str:
-    """Return why a model's answers have no contributions; nothing if they have."""
+def unsupported_reason(model: LoadedModel) -> str:
+    """Return why a model's predictions cannot be explained; an empty text if they can."""
     reader = model.predictor.encoder
     if reader.problem.targets == "text":
-        return f"expected a model that answers with labels or numbers; {model.task} answers with text"
+        return f"expected a model that predicts labels or numbers; {model.task} generates text"
     if reader.bare or reader.vocabulary_size or not all(column.in_cells for column in reader.columns.values()):
         return f"expected a model of a table; an instance of {model.task} has no columns"
     if not model.background:
@@ -45,32 +45,32 @@ def reason(model: LoadedModel) -> str:
     return ""
 
 
-def most(model: LoadedModel) -> int:
-    """Return how many instances a request may hold."""
+def max_instances(model: LoadedModel) -> int:
+    """Return the maximum number of instances in a request with `explain`."""
     spans = [*model.predictor.encoder.spans.values()]
     cells = asked(len(spans), PAIRS) * len(model.background) * int(spans[-1].stop)
-    return max(1, min(MOST, CELLS // cells))
+    return max(1, min(MAX_INSTANCES, MAX_MODEL_VALUES // cells))
 
 
 def attributions(model: LoadedModel, instances: object, predictions: list[Any]) -> list[dict[str, Any]]:
-    """Return for each instance what is answered on average, and what each column adds to that."""
+    """Return for each instance the base value and the contribution of each column."""
     reader = model.predictor.encoder
     background, rows = (reader.encode(reader.parse(some)) for some in (model.background, instances))
     labels = [reader.classes.index(one["label"]) if reader.classes else None for one in predictions]
     each = deadline.paced([*zip(labels, rows, strict=True)])
-    found = [_one(ExplainedOutput(model.predictor, label), row, background) for label, row in each]
+    found = [_explain_row(ExplainedOutput(model.predictor, label), row, background) for label, row in each]
     for place, one in enumerate(found):
         if not all(map(math.isfinite, one["contributions"].values())):
             raise RequestError("out_of_bounds", "the values are too large for the model", f"instances[{place}]")
     return found
 
 
-def _one(focus: ExplainedOutput, row: Array, background: Array) -> dict[str, Any]:
+def _explain_row(focus: ExplainedOutput, row: Array, background: Array) -> dict[str, Any]:
     spans = focus.predictor.encoder.spans
-    games = [partial(_won, focus, row, other, [*spans.values()]) for other in background]
-    found, base = shapley(games, len(spans), PAIRS, np.random.default_rng(0))  # the same for the same, each time
+    games = [partial(_coalition_values, focus, row, other, [*spans.values()]) for other in background]
+    found, base = shapley(games, len(spans), PAIRS, np.random.default_rng(0))  # deterministic
     return {"base": base, "of": focus.name, "contributions": dict(zip(spans, found.tolist(), strict=True))}
 
 
-def _won(focus: ExplainedOutput, row: Array, other: Array, spans: list[slice], coalitions: Array) -> Array:
+def _coalition_values(focus: ExplainedOutput, row: Array, other: Array, spans: list[slice], coalitions: Array) -> Array:
     return focus(mixed(row, other, spans, coalitions))

@@ -1,6 +1,6 @@
-"""Cells of a CSV body, read as training reads a file of them: delimiter, missing values and styles of numbers.
+"""CSV parsing for request bodies, by the same rules as training files: delimiter, missing values, number formats.
 
-Without Arrow, and fast where numbers are written as Python writes them: only columns with commas are looked at closely.
+It does not need Arrow, and is fast for plain numbers: only cells with commas need their number format inferred.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from tiltyard.data.tables.dialect import Dialect
 from tiltyard.data.tables.type_inference import choose
 from tiltyard.errors import RequestError, shown
 
-DELIMITERS = (",", ";", "\t", "|")  # a comma is what the media type promises
-BLANKS = ' "\t\x0b\x0c\x1c\x1d\x1e\x1f'  # of ASCII, and the quotes between which ends of lines stand
+DELIMITERS = (",", ";", "\t", "|")  # the comma first: it is the standard of text/csv
+BLANKS = ' "\t\x0b\x0c\x1c\x1d\x1e\x1f'  # in ASCII; quotes may enclose line breaks
 
 Cells = dict[str, list[Any]]
 
 
 def read(text: str, names: Mapping[str, bool], most: int, dialect: Dialect) -> Cells:
-    """Return the cells of named columns, None where a value is missing; `names` says which hold numbers.
+    """Return the cells of named columns, None for missing values; `names` maps each to whether it holds numbers.
 
-    Reading stops behind the last row that may be answered.
+    Reading stops after `most` + 1 rows, since the request is then refused.
     """
-    delimiter, places, rows = _headed(text, names, dialect)
+    delimiter, places, rows = _read_header(text, names, dialect)
     width, found = len(places), list[list[str]]()
     for row in rows:
         if not row:
@@ -37,33 +37,33 @@ def read(text: str, names: Mapping[str, bool], most: int, dialect: Dialect) -> C
             raise RequestError("wrong_shape", message, f"instances[{len(found)}]")
         found.append(row)
         if len(found) > most:
-            break  # `parse` refuses them all
-    blanks = not text.isascii() or any(map(text.__contains__, BLANKS))  # without any, no cell has to be trimmed
+            break  # the encoder refuses the request
+    blanks = not text.isascii() or any(map(text.__contains__, BLANKS))  # without blanks, no cell needs stripping
     missing = frozenset(dialect.missing)
 
     def column(place: int) -> list[Any]:
         cells = [row[place] for row in found]
         if not blanks and missing.isdisjoint(cells):
             return cells
-        return _bare([None if cell.strip() in missing else cell for cell in cells])
+        return _strip_leading_blanks([None if cell.strip() in missing else cell for cell in cells])
 
     cells = {name: column(places[name]) for name in names}
     if not dialect.thousands and ('"' if delimiter == "," else ",") not in text:  # no cell holds a comma
         return cells
-    meanings = _meanings({name: column(place) for name, place in places.items()}, dialect, delimiter)
+    meanings = _number_styles({name: column(place) for name, place in places.items()}, dialect, delimiter)
     numbers = [name for name, number in names.items() if number and name in meanings]
-    return {**cells, **{name: _plain(cells[name], meanings[name]) for name in numbers}}
+    return {**cells, **{name: _to_python_numbers(cells[name], meanings[name]) for name in numbers}}
 
 
-def _bare(cells: list[Any]) -> list[Any]:
-    """Trim cells that all begin with a blank: it stands behind the delimiter and belongs to no value."""
+def _strip_leading_blanks(cells: list[Any]) -> list[Any]:
+    """Strip cells if all of them begin with a blank, which then belongs to the delimiter."""
     if all(cell.startswith(" ") for cell in cells if cell is not None):
         return [cell and cell.strip() for cell in cells]
     return cells
 
 
-def _headed(text: str, names: Collection[str], dialect: Dialect) -> tuple[str, dict[str, int], Any]:
-    """Return the delimiter by which the header holds all names, the place of each, and the rows that follow."""
+def _read_header(text: str, names: Collection[str], dialect: Dialect) -> tuple[str, dict[str, int], Any]:
+    """Return the delimiter with which the header has all names, the index of each column, and the other rows."""
     first: tuple[str, dict[str, int], Any] | None = None
     for delimiter in [dialect.delimiter] if dialect.delimiter else DELIMITERS:
         rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -79,26 +79,26 @@ def _headed(text: str, names: Collection[str], dialect: Dialect) -> tuple[str, d
     raise RequestError("missing_field", f"expected the columns {', '.join(names)}", lost)
 
 
-def _meanings(cells: Cells, dialect: Dialect, delimiter: str) -> dict[str, ColumnType]:
-    """Return how numbers are written in columns, where all columns together show what their commas and points mean."""
+def _number_styles(cells: Cells, dialect: Dialect, delimiter: str) -> dict[str, ColumnType]:
+    """Return the number format of each column, inferred from all columns together."""
     known = styles(dialect, delimiter)
     present = {name: [cell.strip() for cell in column if cell] for name, column in cells.items()}
     left = {
-        name: [] if any(map(CODE.match, column)) else [one for one in known if _holds(known[one], column)]
+        name: [] if any(map(CODE.match, column)) else [one for one in known if _matches(known[one], column)]
         for name, column in present.items()
         if column
     }
     return {name: known[style] for name, style in choose(left).items() if style in known}
 
 
-def _holds(meaning: ColumnType, cells: list[str]) -> bool:
+def _matches(meaning: ColumnType, cells: list[str]) -> bool:
     if meaning.kind == "truth":
         return all(cell in TRUTHS for cell in cells)
     return all(map(re.compile(meaning.pattern).search, cells))
 
 
-def _plain(cells: list[Any], meaning: ColumnType) -> list[Any]:
-    """Write numbers as Python does."""
+def _to_python_numbers(cells: list[Any], meaning: ColumnType) -> list[Any]:
+    """Return cells with thousands separators removed and a decimal point."""
     if meaning.plain or meaning.kind == "truth":
         return cells
     return [cell and cell.strip().replace(meaning.thousands, "").replace(meaning.decimal, ".") for cell in cells]

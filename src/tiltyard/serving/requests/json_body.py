@@ -1,4 +1,4 @@
-"""The JSON of a :predict request: decoded, and refused in our words if it is none."""
+"""JSON bodies of :predict requests: decoding and validation."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ import msgspec
 
 from tiltyard.errors import RequestError, shown
 
-NO_NUMBER = re.compile(rb"[\[:,\s]-?(NaN|Infinity)\b")
+NON_FINITE = re.compile(rb"[\[:,\s]-?(NaN|Infinity)\b")
 EXPLAIN = "explain"
 EXPECTED = 'expected {"instances": [...]}'
 
 decoder = msgspec.json.Decoder()
 
 
-def decoded(body: bytes) -> object:
-    """Decode JSON; its type is not asked for, as TensorFlow Serving does not: plain `curl -d` works."""
+def decode(body: bytes) -> object:
+    """Decode JSON whatever the content type, like TensorFlow Serving, so that plain `curl -d` works."""
     try:
         return decoder.decode(body)
     except RecursionError:
         raise RequestError("malformed_json", "nested too deeply") from None
-    except ValueError as error:  # msgspec's own error and a bad UTF-8 string are both of this kind
-        if NO_NUMBER.search(body):
+    except ValueError as error:  # includes msgspec's error and invalid UTF-8
+        if NON_FINITE.search(body):
             raise RequestError("not_finite", "expected finite numbers: JSON has no NaN and no Infinity") from None
         raise RequestError("malformed_json", f"expected JSON: {error}") from None
 
 
 class PredictRequest(NamedTuple):
-    """The instances of a request, and how they are to be answered."""
+    """The instances of a request and the options of its response."""
 
     instances: object
-    columns: bool = False  # they came by columns, as `inputs`, and answers are to go so, too
+    columns: bool = False  # sent by column as `inputs`; predictions are returned by column, too
     explain: bool = False
 
 
-def asked(body: bytes, single: str = "") -> PredictRequest:
-    """Read a request. `single` is the column whose value is the instance, where there is but one.
+def parse_json(body: bytes, single: str = "") -> PredictRequest:
+    """Parse a request. `single` is the only column of a model whose instances are bare values.
 
-    The one other key of the convention names the default signature; `explain` is ours.
+    `instances`, `inputs` and `signature_name` are keys of TensorFlow Serving; `explain` is an extension.
     """
-    content = decoded(body)
+    content = decode(body)
     if not isinstance(content, dict):
         raise RequestError("wrong_type", EXPECTED)
     for key in content:
@@ -59,7 +59,7 @@ def asked(body: bytes, single: str = "") -> PredictRequest:
 
 
 def _rows(inputs: object, single: str) -> object:
-    """Return the rows of columns by name; of a single column, which needs no name, the values are the rows."""
+    """Convert columns by name to rows; the values of a single column are the rows themselves."""
     if not isinstance(inputs, dict):
         return inputs
     if inputs.keys() == {single}:
@@ -67,5 +67,5 @@ def _rows(inputs: object, single: str) -> object:
     if not all(isinstance(column, list) for column in inputs.values()):
         raise RequestError("wrong_type", "expected a list for each name", "inputs")
     if len({len(column) for column in inputs.values()}) > 1:
-        raise RequestError("wrong_shape", "expected lists of one length", "inputs")
+        raise RequestError("wrong_shape", "expected lists of equal length", "inputs")
     return [dict(zip(inputs, row, strict=True)) for row in zip(*inputs.values(), strict=True)]

@@ -1,4 +1,4 @@
-"""A request for predictions as it came, and its answer as it is sent, passed between processes and recorded."""
+"""Messages: a prediction request as received and its response as sent, passed between processes and recorded."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Any
 import msgspec
 
 
-class Question(msgspec.Struct, frozen=True):
-    """What a client sent, and by which protocol: v1 or v2."""
+class RequestMessage(msgspec.Struct, frozen=True):
+    """The body of a request, and its protocol: v1 or v2."""
 
     protocol: str
     body: bytes
-    type: str = ""  # of the body, as its header says
-    json_length: str | None = None  # of v2: how much of the body is JSON
+    type: str = ""  # media type of the body
+    json_length: str | None = None  # v2: how many bytes of the body are JSON
 
 
-class Answer(msgspec.Struct, frozen=True, tag=True):
-    """The body of an answer, and what is counted and recorded of it."""
+class ResponseMessage(msgspec.Struct, frozen=True, tag=True):
+    """The body of a response, and what is counted and recorded about it."""
 
     content: bytes
-    count: int  # of instances
-    ms: float  # of a processor
+    count: int  # number of instances
+    ms: float  # CPU time
     json_length: int | None = None
-    told: bytes = b""  # instances and predictions as JSON, where they are to be recorded
-    looked: dict[str, list[Any]] | None = None  # at the instances, for drift, where they were files
+    recorded: bytes = b""  # instances and predictions as JSON; empty unless they are recorded
+    drift_values: dict[str, list[Any]] | None = None  # computed here if instances are encoded files, such as images

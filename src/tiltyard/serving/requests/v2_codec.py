@@ -1,4 +1,4 @@
-"""The bodies of the Open Inference Protocol, V2: tensors as JSON or as bytes behind it, in both directions."""
+"""Codec of the Open Inference Protocol (V2): tensors as JSON or as binary data after the JSON, both directions."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.errors import RequestError
 from tiltyard.files import Json
-from tiltyard.serving.model.tensors import DTYPES, Tensor, insist
+from tiltyard.serving.model.tensors import DTYPES, Tensor, check_inputs
 
-LENGTH = "Inference-Header-Content-Length"  # the header that says how much of a body is JSON
-DEEPEST = 32  # dimensions of a shape
+LENGTH_HEADER = "Inference-Header-Content-Length"  # header: how many bytes of the body are JSON
+MAX_DIMENSIONS = 32  # of a shape
 
 
-KINDS: dict[str, set[type]] = {"BY": {str}, "BO": {bool}, "FP": {int, float, type(None)}}  # by the type's beginning
+PYTHON_TYPES: dict[str, set[type]] = {
+    "BY": {str},
+    "BO": {bool},
+    "FP": {int, float, type(None)},
+}  # by the first two letters of the datatype
 
 
 class Input(msgspec.Struct):
-    """One tensor of a request; its data stand here or behind the JSON."""
+    """A tensor of a request; its data are here or after the JSON."""
 
     name: str
     shape: list[int]
@@ -34,14 +38,14 @@ class Input(msgspec.Struct):
 
 
 class Output(msgspec.Struct):
-    """One tensor that is asked for."""
+    """A requested output tensor."""
 
     name: str
     parameters: Json = {}
 
 
-class Infer(msgspec.Struct):
-    """A request."""
+class InferRequest(msgspec.Struct):
+    """An inference request."""
 
     inputs: list[Input]
     id: str = ""
@@ -49,40 +53,44 @@ class Infer(msgspec.Struct):
     outputs: list[Output] = []
 
 
-decoder = msgspec.json.Decoder(Infer)
+decoder = msgspec.json.Decoder(InferRequest)
 encoder = msgspec.json.Encoder()
 
 
-def read(body: bytes, length: str | None, wanted: Sequence[Tensor] | None = None) -> tuple[Infer, dict[str, Array]]:
-    """Return a request and its arrays; `length` is what the header said, `wanted` what the model reads."""
-    head = len(body) if length is None else _whole(length, len(body))
+def parse(
+    body: bytes, length: str | None, wanted: Sequence[Tensor] | None = None
+) -> tuple[InferRequest, dict[str, Array]]:
+    """Return a request and its arrays; `length` is the value of the header, `wanted` the inputs of the model."""
+    head = len(body) if length is None else _parse_length(length, len(body))
     try:
         request = decoder.decode(body[:head])
     except RecursionError:
         raise RequestError("malformed_json", "nested too deeply") from None
     except ValueError as error:
-        raise RequestError("malformed_json", f"expected a request of the protocol: {error}") from None
+        raise RequestError("malformed_json", f"expected a request of the Open Inference Protocol: {error}") from None
     if wanted is not None:
-        insist(wanted, [(one.name, one.shape) for one in request.inputs])
+        check_inputs(wanted, [(one.name, one.shape) for one in request.inputs])
     rest = memoryview(body)[head:]
     arrays: dict[str, Array] = {}
     for one in request.inputs:
         if one.name in arrays:
             raise RequestError("wrong_type", "expected each input once", f"inputs.{one.name}")
-        rest = _taken(one, rest, arrays)
+        rest = _add_array(one, rest, arrays)
     if rest:
-        raise RequestError("wrong_shape", f"expected no more than the inputs; {len(rest)} bytes are left", "inputs")
+        raise RequestError("wrong_shape", f"expected no data after the inputs; {len(rest)} bytes are left", "inputs")
     return request, arrays
 
 
-def _whole(length: str, most: int) -> int:
+def _parse_length(length: str, most: int) -> int:
     if not (length.isdecimal() and len(length) < 20 and int(length) <= most):
-        raise RequestError("wrong_type", f"{LENGTH}: expected 0 to {most}, the length of the body; received {length}")
+        raise RequestError(
+            "wrong_type", f"{LENGTH_HEADER}: expected 0 to {most}, the length of the body; received {length}"
+        )
     return int(length)
 
 
-def _taken(one: Input, rest: memoryview, arrays: dict[str, Array]) -> memoryview:
-    """Add an array, and give the bytes that are left behind it."""
+def _add_array(one: Input, rest: memoryview, arrays: dict[str, Array]) -> memoryview:
+    """Add the array of an input; return the remaining binary data."""
     field = f"inputs.{one.name}"
     if one.datatype != "BYTES" and one.datatype not in DTYPES:
         known = ", ".join([*DTYPES, "BYTES"])
@@ -91,38 +99,39 @@ def _taken(one: Input, rest: memoryview, arrays: dict[str, Array]) -> memoryview
     if (size is None) == (one.data is None):
         raise RequestError("missing_field", "expected data, or binary_data_size among its parameters", field)
     if size is None:
-        flat = _listed(one, field)
+        flat = _json_array(one, field)
     else:
         if type(size) is not int or not 0 <= size <= len(rest):
-            raise RequestError("wrong_shape", f"expected {size} bytes behind the JSON; {len(rest)} are left", field)
-        flat, rest = _raw(one, rest[:size], field), rest[size:]
-    sizes = one.shape if 1 <= len(one.shape) <= DEEPEST else [-1]  # of none a size is larger than all: 0 hides any
+            raise RequestError("wrong_shape", f"expected {size} bytes after the JSON; {len(rest)} are left", field)
+        flat, rest = _binary_array(one, rest[:size], field), rest[size:]
+    sizes = one.shape if 1 <= len(one.shape) <= MAX_DIMENSIONS else [-1]
+    # Each size is checked, since a product with 0 hides large ones.
     if min(sizes) < 0 or max(sizes) > max(1, len(flat)) or math.prod(sizes) != len(flat):
         raise RequestError("wrong_shape", f"expected {one.shape} values; received {len(flat)}", field)
     arrays[one.name] = flat.reshape(one.shape)
     return rest
 
 
-def _listed(one: Input, field: str) -> Array:
-    """Return data that stand in the JSON, flat or nested as the shape says."""
-    values, deep = one.data or [], min(len(one.shape), DEEPEST)
+def _json_array(one: Input, field: str) -> Array:
+    """Return the array of JSON data, which is flat or nested like the shape."""
+    values, deep = one.data or [], min(len(one.shape), MAX_DIMENSIONS)
     while values and isinstance(values[0], list):
         deep -= 1
         if deep < 1 or {*map(type, values)} != {list}:
-            raise RequestError("wrong_shape", "expected lists of one depth, no deeper than the shape", field)
+            raise RequestError("wrong_shape", "expected lists of equal depth, no deeper than the shape", field)
         values = [*itertools.chain.from_iterable(values)]
-    kinds = KINDS.get(one.datatype[:2], {int})
+    kinds = PYTHON_TYPES.get(one.datatype[:2], {int})
     if not kinds.issuperset(map(type, values)):
         raise RequestError("wrong_type", f"expected values of {one.datatype}", field)
     try:
-        with np.errstate(over="ignore"):  # what becomes infinite is refused where it is read
+        with np.errstate(over="ignore"):  # infinite values are refused by the encoder
             return np.array(values, dtype="O" if one.datatype == "BYTES" else DTYPES[one.datatype])
     except OverflowError:
         raise RequestError("out_of_bounds", f"expected values of {one.datatype}", field) from None
 
 
-def _raw(one: Input, content: memoryview, field: str) -> Array:
-    """Return data that stand behind the JSON: numbers as they are in memory, texts each behind its length."""
+def _binary_array(one: Input, content: memoryview, field: str) -> Array:
+    """Return the array of binary data: numbers in little-endian order, texts each after its length."""
     if one.datatype != "BYTES":
         dtype = np.dtype(DTYPES[one.datatype])
         if len(content) % dtype.itemsize:
@@ -134,36 +143,36 @@ def _raw(one: Input, content: memoryview, field: str) -> Array:
             (length,) = struct.unpack_from("<I", content, place)
             place += 4 + length
             if place > len(content):
-                raise RequestError("wrong_shape", "expected each text whole, behind its length", field)
+                raise RequestError("wrong_shape", "expected each complete text after its length", field)
             texts.append(bytes(content[place - length : place]).decode())
     except (struct.error, UnicodeDecodeError):
-        raise RequestError("wrong_type", "expected texts in UTF-8, each behind its length", field) from None
+        raise RequestError("wrong_type", "expected texts in UTF-8, each after its length", field) from None
     return np.array(texts, dtype="O")
 
 
-def write(request: Infer, names: tuple[str, str], arrays: dict[str, Array]) -> tuple[bytes, int | None]:
-    """Return the body of an answer and, if bytes follow, how much of it is JSON; `names` are model and version."""
+def write(request: InferRequest, names: tuple[str, str], arrays: dict[str, Array]) -> tuple[bytes, int | None]:
+    """Return the response body and, with binary data, the length of its JSON; `names` are model and version."""
     wanted = {one.name: one.parameters for one in request.outputs} or {name: {} for name in arrays}
     if strange := wanted.keys() - arrays.keys():
         raise RequestError("unknown_field", f"expected {', '.join(arrays)}", f"outputs.{min(strange)}")
-    everywhere, behind, outputs = request.parameters.get("binary_data_output", False), [], []
+    binary_by_default, blobs, outputs = request.parameters.get("binary_data_output", False), [], []
     for name, parameters in wanted.items():
         array = arrays[name]
-        told: Json = {"name": name, "datatype": _typed(array), "shape": [*array.shape]}
-        if parameters.get("binary_data", everywhere) is True:
-            behind.append(_bytes(array))
-            told["parameters"] = {"binary_data_size": len(behind[-1])}
+        output: Json = {"name": name, "datatype": _datatype(array), "shape": [*array.shape]}
+        if parameters.get("binary_data", binary_by_default) is True:
+            blobs.append(_bytes(array))
+            output["parameters"] = {"binary_data_size": len(blobs[-1])}
         else:
-            told["data"] = array.reshape(-1).tolist()
-        outputs.append(told)
+            output["data"] = array.reshape(-1).tolist()
+        outputs.append(output)
     head = encoder.encode(
         {"model_name": names[0], "model_version": names[1], **({"id": request.id} if request.id else {})}
         | {"outputs": outputs}
     )
-    return b"".join([head, *behind]), len(head) if behind else None
+    return b"".join([head, *blobs]), len(head) if blobs else None
 
 
-def _typed(array: Array) -> str:
+def _datatype(array: Array) -> str:
     if array.dtype.kind == "O":
         return "BYTES"
     return next(name for name, code in DTYPES.items() if np.dtype(code) == array.dtype)

@@ -1,4 +1,4 @@
-"""What the service does with requests beside answering: which version answers, and what is recorded.
+"""Traffic: shadow and canary splits between versions, recorded predictions, feedback and rate limits.
 
 Nothing here parses a request.
 Start with traffic_split.py.

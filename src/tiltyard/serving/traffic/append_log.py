@@ -1,7 +1,7 @@
-"""An append-only log: lines that one process adds to a file of its own, and that others may take once it is closed.
+"""Append-only log: each process appends lines to its own files; other processes read a file once it is closed.
 
-A line that was written outlives a kill. The process holds a lock on its file, which the system frees when it dies: a
-file whose lock can be had is closed. It is locked before it has its name, so that nobody takes it for closed too soon.
+Written lines survive a kill. The process locks its file, and the system frees the lock when the process dies, so a file
+whose lock is free is closed. The file is locked before it gets its final name, so it is never taken for closed early.
 """
 
 from __future__ import annotations
@@ -16,31 +16,33 @@ from pathlib import Path
 
 from tiltyard import files
 
-LARGEST = 8_000_000  # bytes of a file; then comes the next
-TOTAL = 256_000_000  # bytes of all that nobody took; more is dropped
-AGAIN = 10.0  # seconds between two looks at whether there is room
+MAX_FILE_BYTES = 8_000_000  # of a file; then the next one is begun
+MAX_TOTAL_BYTES = 256_000_000  # of all files in the folder; further lines are dropped
+RETRY_SECONDS = 10.0  # between checks for room in a full folder
 
 
 class AppendLog:
-    """What one process adds to one folder."""
+    """The files that one process appends to in a folder."""
 
-    def __init__(self, folder: Path, largest: int = LARGEST, total: int = TOTAL) -> None:
-        self.folder, self.largest, self.total = folder, largest, total
+    def __init__(
+        self, folder: Path, max_file_bytes: int = MAX_FILE_BYTES, max_total_bytes: int = MAX_TOTAL_BYTES
+    ) -> None:
+        self.folder, self.max_file_bytes, self.max_total_bytes = folder, max_file_bytes, max_total_bytes
         self.file: int | None = None
         self.written = 0
         self.full_until = 0.0
 
     def add(self, line: bytes, *, durably: bool = False) -> bool:
-        """Add a line; say whether there was room."""
+        """Append a line; return False if the folder is full."""
         if self.file is None and not self._begin():
             return False
         try:
             self._append(line, durably=durably)
         except OSError:
-            self.close()  # with half a line at its end, which no reader counts
+            self.close()  # it may end with a partial line, which readers ignore
             raise
         self.written += len(line) + 1
-        if self.written >= self.largest:
+        if self.written >= self.max_file_bytes:
             self.close()
         return True
 
@@ -52,7 +54,7 @@ class AppendLog:
             os.fsync(self.file)
 
     def close(self) -> None:
-        """Leave the file to whoever takes it."""
+        """Close the file, so that readers may take it."""
         if self.file is not None:
             os.close(self.file)
             self.file = None
@@ -61,8 +63,8 @@ class AppendLog:
         if time.monotonic() < self.full_until:
             return False
         self.folder.mkdir(parents=True, exist_ok=True)
-        if sum(path.stat().st_size for path in _all(self.folder)) >= self.total:
-            self.full_until = time.monotonic() + AGAIN
+        if sum(path.stat().st_size for path in _all(self.folder)) >= self.max_total_bytes:
+            self.full_until = time.monotonic() + RETRY_SECONDS
             return False
         name = f"{time.time_ns()}-{uuid.uuid4().hex[:12]}.jsonl"
         hidden, target = self.folder / f".{name}", self.folder / name
@@ -71,7 +73,7 @@ class AppendLog:
             fcntl.flock(file, fcntl.LOCK_EX)
             hidden.rename(target)
             files.sync_folder(self.folder)
-        except BaseException:  # with no descriptor left, say; nobody would ever take a hidden file
+        except BaseException:  # e.g. too many open files; no reader takes hidden files
             os.close(file)
             for path in (hidden, target):
                 path.unlink(missing_ok=True)
@@ -84,13 +86,13 @@ def _all(folder: Path) -> list[Path]:
     return sorted(folder.glob("[!.]*.jsonl"))
 
 
-def lines(path: Path) -> list[bytes]:
-    """Return the whole lines of a file; a last one without its end is being written, or was torn by a kill."""
+def read_lines(path: Path) -> list[bytes]:
+    """Return the complete lines of a file; a last line without a line break is not complete."""
     return path.read_bytes().split(b"\n")[:-1]
 
 
-def every(folder: Path) -> Iterator[tuple[Path, bool]]:
-    """Yield every file, oldest first, and whether it is closed; a closed one is held until the next is asked for."""
+def list_files(folder: Path) -> Iterator[tuple[Path, bool]]:
+    """Yield each file, oldest first, and whether it is closed; a closed file stays locked until the next one."""
     for path in _all(folder):
         with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
             try:

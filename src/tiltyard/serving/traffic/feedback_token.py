@@ -1,8 +1,8 @@
-"""Feedback tokens: who has one may say what became true of an answer.
+"""Feedback tokens: signed tokens that allow a client to send the ground truth of its own predictions.
 
-A token is made when an answer is recorded. It names the owner of the answer and how many instances it has, and is
-signed with a secret of the records, so nothing has to be stored for it. The record keeps the owner; the id alone proves
-nothing, since clients choose ids and two may choose the same.
+A token is issued when a response is recorded. It holds the owner of the response and the number of its instances, and
+is signed with a secret, so no token has to be stored. The record keeps the owner. The request id alone proves nothing,
+since clients choose ids and two may choose the same.
 """
 
 from __future__ import annotations
@@ -22,66 +22,66 @@ from tiltyard.errors import WorkspaceError
 HEADER = b"x-feedback-token"
 TOKEN = re.compile(r"([0-9a-f]{32})\.([0-9]{1,9})\.([0-9a-f]{32})", re.ASCII)
 PATTERN = "^[0-9a-f]{32}\\.[0-9]{1,9}\\.[0-9a-f]{32}$"
-BYTES = 32  # of the secret
-DIGITS = 32  # of a signature: 128 bits
+SECRET_BYTES = 32
+SIGNATURE_DIGITS = 32  # hexadecimal: 128 bits
 
 log = logging.getLogger("bentoml.tiltyard")
 
 
 class Claim(NamedTuple):
-    """What a token proves: whose answer it is, and how many instances it has."""
+    """The content of a valid token: the owner of the response and the number of its instances."""
 
     owner: str
     instances: int
 
 
-class Tokens:
-    """Makes and checks tokens. All workers share the secret, which lies in the folder of the records."""
+class FeedbackTokens:
+    """Issues and verifies tokens. All workers share the secret, a file in the folder of the records."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.told = folder, False
+        self.folder, self.logged = folder, False
 
     @cached_property
     def secret(self) -> bytes:
-        """The secret, made when it is first needed."""
+        """The secret, created when it is first needed."""
         return read_secret(self.folder)
 
-    def owner(self, holder: str) -> str:
-        """Return whose an answer is: of a holder of a key always the same, of anyone else a new one for each answer."""
-        return self._signed("key", holder) if holder else secrets.token_hex(DIGITS // 2)
+    def owner(self, key_name: str) -> str:
+        """Return the owner of a response: the same for each request with an API key, otherwise a random one."""
+        return self._signed("key", key_name) if key_name else secrets.token_hex(SIGNATURE_DIGITS // 2)
 
     def issue(self, task: str, request: str, owner: str, count: int) -> str:
-        """Return the token of an answer."""
+        """Return the token of a response."""
         return f"{owner}.{count}.{self._signed('answer', task, request, owner, str(count))}"
 
-    def claim(self, task: str, request: str, token: str) -> Claim | None:
-        """Return what a token proves for the answer to a request; None if it is not the token of that answer."""
+    def verify(self, task: str, request: str, token: str) -> Claim | None:
+        """Return the content of a token; None if it is not the token of the response to that request."""
         if not (parts := TOKEN.fullmatch(token)):
             return None
         owner, count, signature = parts.groups()
         right = self._signed("answer", task, request, owner, count)
         return Claim(owner, int(count)) if hmac.compare_digest(signature, right) else None
 
-    def tell(self, error: Exception) -> None:
-        """Log once that no token can be made: answers are recorded all the same."""
-        if not self.told:
-            self.told = True
-            log.error("recorded answers carry no feedback token: %s", error)
+    def log_failure(self, error: Exception) -> None:
+        """Log once that no token can be issued; responses are recorded all the same."""
+        if not self.logged:
+            self.logged = True
+            log.error("recorded responses carry no feedback token: %s", error)
 
     def _signed(self, *words: str) -> str:
-        return hmac.digest(self.secret, "\n".join(words).encode(), hashlib.sha256).hex()[:DIGITS]
+        return hmac.digest(self.secret, "\n".join(words).encode(), hashlib.sha256).hex()[:SIGNATURE_DIGITS]
 
 
 def read_secret(folder: Path) -> bytes:
-    """Read the secret of a folder, or make it; whoever comes second waits, so that there is one."""
+    """Read the secret of a folder, or create it; a lock ensures that processes create only one."""
     path = folder / ".secret"
     with files.locked(folder / ".secret.lock"):
         if not path.exists():
-            files.write_private(path, secrets.token_bytes(BYTES), replace=True)
+            files.write_private(path, secrets.token_bytes(SECRET_BYTES), replace=True)
         found = path.read_bytes()
-    if len(found) != BYTES:
+    if len(found) != SECRET_BYTES:
         raise WorkspaceError(
-            f"{path}: expected {BYTES} bytes; received {len(found)}",
-            hint=f"remove it, and a new one is made; feedback to earlier answers is then refused: rm {path}",
+            f"{path}: expected {SECRET_BYTES} bytes; received {len(found)}",
+            hint=f"remove it to create a new one; feedback on earlier predictions is then refused: rm {path}",
         )
     return found

@@ -1,4 +1,4 @@
-"""Rate limits: how much somebody may send at once, and how much as time goes on."""
+"""Rate limits: token buckets for each sender."""
 
 from __future__ import annotations
 
@@ -6,40 +6,40 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-MOST = 10_000  # senders that are remembered; of more the one that was quiet longest is forgotten
+MAX_SENDERS = 10_000  # remembered; beyond, the least recently active one is dropped
 
 
 class RateLimit:
-    """A token bucket: it holds `burst`, and what was taken comes back at `per_second`."""
+    """A token bucket of capacity `burst`, refilled at `per_second`."""
 
     def __init__(self, burst: float, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.burst, self.per_second, self.clock = burst, per_second, clock
         self.left, self.since = burst, clock()
 
     def wait(self, cost: float) -> float:
-        """Return in how many seconds there is room for a cost; 0 if there is now. Nothing is taken."""
+        """Return the seconds until there is room for a cost; 0 if there is room now. Take nothing."""
         now = self.clock()
         self.left = min(self.burst, self.left + (now - self.since) * self.per_second)
         self.since = now
         return max(0.0, (min(cost, self.burst) - self.left) / self.per_second)
 
     def take(self, cost: float) -> None:
-        """Take it."""
+        """Take a cost from the bucket."""
         self.left -= min(cost, self.burst)
 
 
 class RateLimits:
-    """Several limits for each sender, all of which must have room."""
+    """The rate limits of each sender; a request needs room in all of them."""
 
     def __init__(self, *limits: tuple[float, float], clock: Callable[[], float] = time.monotonic) -> None:
         self.limits, self.clock = limits, clock
         self.senders: OrderedDict[str, list[RateLimit]] = OrderedDict()
 
-    def of(self, sender: str) -> list[RateLimit]:
+    def for_sender(self, sender: str) -> list[RateLimit]:
         """Return the limits of a sender."""
         if sender not in self.senders:
             self.senders[sender] = [RateLimit(*limit, clock=self.clock) for limit in self.limits]
         self.senders.move_to_end(sender)
-        if len(self.senders) > MOST:
+        if len(self.senders) > MAX_SENDERS:
             self.senders.popitem(last=False)
         return self.senders[sender]

@@ -1,6 +1,6 @@
-"""The recorder: what a worker answered, a line of JSON a request, and what challengers answered to copies.
+"""Recorder: samples requests, writes their predictions as JSON lines, and sends copies to a shadow challenger.
 
-It writes from a thread of its own; a request gives away what it holds already, and waits for nothing.
+Background threads write; a request only adds data that it already has to a queue, and does not wait.
 """
 
 from __future__ import annotations
@@ -19,79 +19,79 @@ from starlette.types import Scope
 
 from tiltyard.errors import WorkspaceError
 from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.requests.message import Answer, Question
+from tiltyard.serving.requests.message import RequestMessage, ResponseMessage
 from tiltyard.serving.traffic.append_log import AppendLog
-from tiltyard.serving.traffic.feedback_token import Tokens
+from tiltyard.serving.traffic.feedback_token import FeedbackTokens
 from tiltyard.serving.traffic.queue import BoundedQueue
 from tiltyard.serving.traffic.traffic_split import Assignment, TrafficSplit
-from tiltyard.serving.traffic.truths import Truths
+from tiltyard.serving.traffic.truths import TruthStore
 
 encoder = msgspec.json.Encoder()
 
 
 @dataclass(frozen=True)
-class RecordedAnswer:
-    """An answered request."""
+class RecordedPrediction:
+    """A request and its predictions."""
 
     model: LoadedModel
     arm: str
     id: str
     time: float
-    ms: float  # of a processor: it does not grow when others want the processor, too
+    ms: float  # CPU time, which does not depend on the load
     instances: list[Any]
     predictions: list[Any]
-    owner: str = ""  # who may say what became true of it
-    looked: dict[str, list[Any]] | None = None  # at the instances, where a process beside this one has done it
+    owner: str = ""  # who may send its ground truth
+    drift_values: dict[str, list[Any]] | None = None  # if the compute process determined them
 
-    def line(self) -> bytes:
-        """Return it as a line; pictures are left out, for their size."""
-        pictures = any(column.type == "image" for column in self.model.predictor.encoder.columns.values())
+    def to_json_line(self) -> bytes:
+        """Return a line of JSON; instances with images are left out because of their size."""
+        images = any(column.type == "image" for column in self.model.predictor.encoder.columns.values())
         content = {name: getattr(self, name) for name in ("arm", "id", "time", "ms", "owner", "predictions")}
-        instances = None if pictures else self.instances
+        instances = None if images else self.instances
         return encoder.encode({**content, "version": self.model.version, "instances": instances})
 
 
 @dataclass(frozen=True)
-class Taken:
-    """An answered request as it is taken: unpacking it is the work of the thread that writes."""
+class PendingRecord:
+    """A request and its response, to be decoded and written by a background thread."""
 
     model: LoadedModel
     arm: str
     id: str
     time: float
-    question: Question
-    answer: Answer
+    request: RequestMessage
+    response: ResponseMessage
     owner: str = ""
 
-    def unpacked(self) -> RecordedAnswer:
-        """Return what was asked and answered."""
-        instances, predictions = msgspec.json.decode(self.answer.told)
-        told = self.id, self.time, self.answer.ms, instances, predictions, self.owner, self.answer.looked
-        return RecordedAnswer(self.model, self.arm, *told)
+    def unpack(self) -> RecordedPrediction:
+        """Decode the instances and predictions."""
+        instances, predictions = msgspec.json.decode(self.response.recorded)
+        content = self.id, self.time, self.response.ms, instances, predictions, self.owner, self.response.drift_values
+        return RecordedPrediction(self.model, self.arm, *content)
 
 
-def _nobody(*_: object) -> Answer:
-    raise LookupError("nobody answers copies: expected the service to set Recorder.ask")
+def _no_shadow(*_: object) -> ResponseMessage:
+    raise LookupError("expected the service to set Recorder.predict_shadow")
 
 
 class Recorder:
-    """Takes a share of all requests, and those that a challenge asks for; `seen` are told of each."""
+    """Records a share of all requests and those of a rollout; calls `observers` with each of them."""
 
     def __init__(self, folder: Path, share: float = 0.0) -> None:
         self.folder, self.share = folder, share
-        self.seen: list[Callable[[RecordedAnswer], None]] = []
-        self.ask: Callable[[LoadedModel, Question], Answer] = _nobody  # copies; the service sets it
-        self.counted: Callable[[Taken, str], None] = lambda _, __: None
-        self.lines: BoundedQueue[Taken] = BoundedQueue("record", self._write, self._count)
-        self.copies: BoundedQueue[Taken] = BoundedQueue("shadow", self._copy, self._count)
-        self.tokens = Tokens(folder)
-        self.truths = Truths(folder, self.tokens)
-        self.spools: dict[str, AppendLog] = {}
-        self.left = self._gap()
+        self.observers: list[Callable[[RecordedPrediction], None]] = []
+        self.predict_shadow: Callable[[LoadedModel, RequestMessage], ResponseMessage] = _no_shadow  # set by the service
+        self.on_outcome: Callable[[PendingRecord, str], None] = lambda _, __: None
+        self.lines: BoundedQueue[PendingRecord] = BoundedQueue("record", self._write, self._count)
+        self.copies: BoundedQueue[PendingRecord] = BoundedQueue("shadow", self._copy, self._count)
+        self.tokens = FeedbackTokens(folder)
+        self.truths = TruthStore(folder, self.tokens)
+        self.logs: dict[str, AppendLog] = {}
+        self.skips_left = self._draw_skips()
 
     @classmethod
-    def read(cls, environment: Mapping[str, str] = os.environ) -> Recorder | None:
-        """Make it as the environment of the service wants it; there is none without a folder."""
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Recorder | None:
+        """Create the recorder that the service's environment describes; None without a folder."""
         text, folder = environment.get("TILTYARD_RECORD") or "0", environment.get("TILTYARD_RECORDS", "")
         try:
             share = float(text)
@@ -100,67 +100,67 @@ class Recorder:
         if not 0 <= share <= 1:
             raise WorkspaceError(f"TILTYARD_RECORD: expected a share from 0 to 1; received {text}")
         if share and not folder:
-            raise WorkspaceError("TILTYARD_RECORD: expected TILTYARD_RECORDS, too: the folder for what is recorded")
+            raise WorkspaceError("TILTYARD_RECORD: expected TILTYARD_RECORDS, too: the folder of the records")
         return cls(Path(folder), share) if folder else None
 
-    def _gap(self) -> float:
-        """Draw how many requests pass until the next is recorded: each is with the same chance, at no cost for it."""
+    def _draw_skips(self) -> float:
+        """Draw the number of requests to skip until the next recorded one; all have the same chance."""
         if not 0 < self.share < 1:
             return 0 if self.share else math.inf
-        return math.floor(math.log(1 - random.random()) / math.log(1 - self.share))  # noqa: S311 - no secret
+        return math.floor(math.log(1 - random.random()) / math.log(1 - self.share))  # noqa: S311 - not for security
 
-    def passed(self) -> bool:
-        """Return whether the next request is not recorded, and count it if so; if it is, `due` will say so again."""
-        if self.left:
-            self.left -= 1
+    def skip(self) -> bool:
+        """Count a request that is not recorded and return True; return False, unchanged, if it is recorded."""
+        if self.skips_left:
+            self.skips_left -= 1
             return True
         return False
 
-    def due(self) -> bool:
-        """Return whether this request is recorded."""
-        if self.passed():
+    def is_sampled(self) -> bool:
+        """Return whether this request is recorded, and draw the next one."""
+        if self.skip():
             return False
-        self.left = self._gap()
+        self.skips_left = self._draw_skips()
         return True
 
-    def take(self, scope: Scope, pick: Assignment, question: Question, answer: Answer) -> None:
-        """Take an answered request, and let a challenger answer a copy."""
-        owner, token = self._owned(scope, pick.model.task, answer.count)
-        taken = Taken(pick.model, pick.arm, scope["id"], time.time(), question, answer, owner)
-        size = len(question.body) + len(answer.told)
-        if self.lines.put(taken, size):
+    def record(self, scope: Scope, assignment: Assignment, request: RequestMessage, response: ResponseMessage) -> None:
+        """Queue a request to be written, and a copy for the shadow challenger."""
+        owner, token = self._owner_and_token(scope, assignment.model.task, response.count)
+        pending = PendingRecord(assignment.model, assignment.arm, scope["id"], time.time(), request, response, owner)
+        size = len(request.body) + len(response.recorded)
+        if self.lines.put(pending, size):
             scope["feedback_token"] = token
-        if pick.copy:
-            self.copies.put(replace(taken, model=pick.copy, arm="shadow"), size)
+        if assignment.copy:
+            self.copies.put(replace(pending, model=assignment.copy, arm="shadow"), size)
 
-    def _owned(self, scope: Scope, task: str, count: int) -> tuple[str, str]:
-        """Return whose an answer is, and the token that proves it; neither if the secret cannot be read."""
+    def _owner_and_token(self, scope: Scope, task: str, count: int) -> tuple[str, str]:
+        """Return the owner of a response and its feedback token; empty if the secret cannot be read."""
         try:
-            owner = self.tokens.owner(scope.get("holder", ""))
+            owner = self.tokens.owner(scope.get("key_name", ""))
             return owner, self.tokens.issue(task, scope["id"], owner, count)
-        except (OSError, WorkspaceError) as error:  # the answer is recorded all the same
-            self.tokens.tell(error)
+        except (OSError, WorkspaceError) as error:  # the response is recorded all the same
+            self.tokens.log_failure(error)
             return "", ""
 
-    def records(self, task: str, arms: Mapping[str, TrafficSplit]) -> bool:
-        """Return whether answers of a task are recorded, or were: only then may truths be sent."""
-        return self.share > 0 or task in arms or (self.folder / task / "answers").is_dir()
+    def records_task(self, task: str, splits: Mapping[str, TrafficSplit]) -> bool:
+        """Return whether predictions of a task are or were recorded; only then is feedback accepted."""
+        return self.share > 0 or task in splits or (self.folder / task / "answers").is_dir()
 
-    def _count(self, taken: Taken, outcome: str) -> None:
-        self.counted(taken, outcome)
+    def _count(self, pending: PendingRecord, outcome: str) -> None:
+        self.on_outcome(pending, outcome)
 
-    def _copy(self, taken: Taken) -> str:
-        """Answer a copy; whatever becomes of it, the client has had its answer."""
-        return self._add(replace(taken, answer=self.ask(taken.model, taken.question)).unpacked())
+    def _copy(self, pending: PendingRecord) -> str:
+        """Predict a copy with the challenger; the client has already received its response."""
+        return self._append(replace(pending, response=self.predict_shadow(pending.model, pending.request)).unpack())
 
-    def _write(self, taken: Taken) -> str:
-        told = taken.unpacked()
-        for see in self.seen:
-            see(told)
-        return self._add(told)
+    def _write(self, pending: PendingRecord) -> str:
+        prediction = pending.unpack()
+        for observe in self.observers:
+            observe(prediction)
+        return self._append(prediction)
 
-    def _add(self, told: RecordedAnswer) -> str:
-        """Write a line, into a file for each of the two threads; say what became of it."""
-        name = f"{told.model.task} {told.arm == 'shadow'}"
-        spool = self.spools.setdefault(name, AppendLog(self.folder / told.model.task / "answers"))
-        return "written" if spool.add(told.line()) else "full"
+    def _append(self, prediction: RecordedPrediction) -> str:
+        """Append a line to the file of this thread; return the outcome."""
+        name = f"{prediction.model.task} {prediction.arm == 'shadow'}"
+        log = self.logs.setdefault(name, AppendLog(self.folder / prediction.model.task / "answers"))
+        return "written" if log.add(prediction.to_json_line()) else "full"

@@ -1,4 +1,4 @@
-"""The split of a task's traffic: which version answers a request, and which one only gets a copy of it."""
+"""Shadow and canary traffic: assigns each request to a version, by a hash of the client."""
 
 from __future__ import annotations
 
@@ -11,71 +11,71 @@ from starlette.types import Scope
 from tiltyard.registry.rollout import Rollout
 from tiltyard.serving.model.loaded_model import LoadedModel
 
-KEY = b"x-tiltyard-key"  # by which a client says what is to stay on one side: a user, a session, a device
+KEY_HEADER = b"x-tiltyard-key"  # set by clients to what must stay on one version: a user, session or device
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """Who answers a request; who gets a copy of it; and whether it goes to the record."""
+    """The model that responds to a request, the model that receives a copy, and whether the request is recorded."""
 
     model: LoadedModel
     arm: str = "champion"
     copy: LoadedModel | None = None
-    noted: bool = False
+    record: bool = False
 
 
 @dataclass(frozen=True)
 class TrafficSplit:
-    """A challenge that runs, with the challenger's model, open and proven."""
+    """A running rollout with the challenger's model, loaded and verified."""
 
-    challenge: Rollout
+    rollout: Rollout
     challenger: LoadedModel
 
-    def pick(self, champion: LoadedModel, scope: Scope) -> Assignment:
-        """Decide by the key: below the share it is the challenger's, or goes to both.
+    def assign(self, champion: LoadedModel, scope: Scope) -> Assignment:
+        """Assign a request by its client's position: below the share to the challenger, or for a shadow to both.
 
-        A key stays where it is as the share grows. Of a canary as many answers of the champion are recorded as of the
-        challenger, by the keys that follow: what is compared comes from like clients.
+        A client stays with the challenger as the share grows. For a canary, as many clients of the champion are
+        recorded as of the challenger, so that the comparison is between equal numbers of clients.
         """
-        at, share = self.place(key(scope)), self.challenge.share
-        if self.challenge.way == "shadow":
+        at, share = self.position(client_key(scope)), self.rollout.share
+        if self.rollout.way == "shadow":
             inside = at < share
-            return Assignment(champion, copy=self.challenger if inside else None, noted=inside)
+            return Assignment(champion, copy=self.challenger if inside else None, record=inside)
         if at < share:
-            return Assignment(self.challenger, "canary", noted=True)
-        return Assignment(champion, noted=at < 2 * share)
+            return Assignment(self.challenger, "canary", record=True)
+        return Assignment(champion, record=at < 2 * share)
 
-    def place(self, name: bytes) -> float:
-        """Return a key its place from 0 to 1; another challenger tries other clients first."""
-        told = f"{self.challenge.task} {self.challenge.version} ".encode() + name
-        return int.from_bytes(hashlib.blake2b(told, digest_size=8).digest(), "big") / 2**64
+    def position(self, name: bytes) -> float:
+        """Return the position of a client from 0 to 1; it differs between challengers."""
+        salted = f"{self.rollout.task} {self.rollout.version} ".encode() + name
+        return int.from_bytes(hashlib.blake2b(salted, digest_size=8).digest(), "big") / 2**64
 
 
-def key(scope: Scope) -> bytes:
-    """Return what keeps a client on its side: its own word, or whose key it brought, or its address."""
+def client_key(scope: Scope) -> bytes:
+    """Return what identifies a client for the split: its header, API key or address."""
     for name, value in scope["headers"]:
-        if name == KEY:
+        if name == KEY_HEADER:
             return bytes(value)
     return client(scope).encode()
 
 
 def client(scope: Scope) -> str:
-    """Return who asks, as far as that is known: whose key it is, or which address."""
-    found: str = scope.get("holder") or (scope.get("client") or ("",))[0]
+    """Return the name of the client's API key, or its address."""
+    found: str = scope.get("key_name") or (scope.get("client") or ("",))[0]
     return found
 
 
-def picked(state: Any, model: LoadedModel, scope: Scope, *, named: bool) -> Assignment:
-    """Pick for a request that asks for a model; who names a version or a label gets that one."""
-    arms: TrafficSplit | None = None if named else state.arms.get(model.task)
-    pick = Assignment(model, "named" if named else "champion")
-    if arms is not None and arms.challenge.champion == model.version:
-        pick = arms.pick(model, scope)
-    if pick.noted or state.recorder is None or not state.recorder.due():
-        return pick
-    return replace(pick, noted=True)
+def assign(state: Any, model: LoadedModel, scope: Scope, *, named: bool) -> Assignment:
+    """Assign a request to a model; a request that names a version or label always goes to that one."""
+    split: TrafficSplit | None = None if named else state.splits.get(model.task)
+    assignment = Assignment(model, "named" if named else "champion")
+    if split is not None and split.rollout.champion == model.version:
+        assignment = split.assign(model, scope)
+    if assignment.record or state.recorder is None or not state.recorder.is_sampled():
+        return assignment
+    return replace(assignment, record=True)
 
 
 def is_bypassed(state: Any, name: str) -> bool:
-    """Return whether a request for a task's champion needs nothing of all this; who answers it tells the recorder."""
-    return name not in state.arms and (state.recorder is None or state.recorder.left > 0)
+    """Return whether a request needs neither a split nor recording; the caller then calls `Recorder.skip`."""
+    return name not in state.splits and (state.recorder is None or state.recorder.skips_left > 0)

@@ -1,4 +1,4 @@
-"""Truths: what became true of answers, kept on the disk, and how many are taken from a sender and for a task."""
+"""Ground truth of earlier predictions (feedback): stored on disk, with rate limits per sender and task."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ import msgspec
 
 from tiltyard.errors import RequestError
 from tiltyard.serving.traffic.append_log import AppendLog
-from tiltyard.serving.traffic.feedback_token import Tokens
+from tiltyard.serving.traffic.feedback_token import FeedbackTokens
 from tiltyard.serving.traffic.rate_limit import RateLimit, RateLimits
 
-CORRECTIONS = 3  # of each truth, with a token
-REQUEST = 1000  # bytes that a request counts for beside its truths: each is written to the disk at once
-# Bytes at once, and a second. They are of one worker, like all its limits.
-TASK = (4_000_000, 500_000)
-SENDER = ((2_000_000, 250_000), (64_000_000, 64_000_000 / 86_400))  # the second is of a day
-TOKENS = 100_000  # that are remembered with how often they were used
+MAX_CORRECTIONS = 3  # of each truth sent with a token
+REQUEST_COST_BYTES = 1000  # added to the size of each request, which is synced to disk by itself
+# Bytes at once, and bytes per second; for each worker.
+TASK_LIMIT = (4_000_000, 500_000)
+SENDER_LIMITS = ((2_000_000, 250_000), (64_000_000, 64_000_000 / 86_400))  # the second one is for a day
+MAX_TOKENS = 100_000  # whose use is counted
 
 encoder = msgspec.json.Encoder()
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What became true of an instance: a number, numbers, or a label; and whose the answer is that it is for."""
+    """The ground truth of an instance (a number, numbers or a label), and the owner of its prediction."""
 
     id: str
     instance: int
@@ -38,64 +38,65 @@ class Truth:
 
 
 class Sender(NamedTuple):
-    """Who sends truths: whose key it is, if keys are asked for, and its address."""
+    """The sender of feedback: the name of its API key, if any, and its address."""
 
-    holder: str
+    key_name: str
     address: str
 
 
-class Truths:
-    """Keeps truths, each on the disk before the client hears so; they are few, and no second chance comes."""
+class TruthStore:
+    """Stores truths; each is synced to disk before the client receives the response."""
 
-    def __init__(self, folder: Path, tokens: Tokens | None = None) -> None:
-        self.folder, self.tokens = folder, tokens or Tokens(folder)
-        self.spools: dict[str, AppendLog] = {}
-        self.writing, self.counting = threading.Lock(), threading.Lock()  # counting waits for no disk
-        self.tasks, self.senders = RateLimits(TASK), RateLimits(*SENDER)
-        self.used: OrderedDict[str, int] = OrderedDict()  # how many truths came with each token
+    def __init__(self, folder: Path, tokens: FeedbackTokens | None = None) -> None:
+        self.folder, self.tokens = folder, tokens or FeedbackTokens(folder)
+        self.logs: dict[str, AppendLog] = {}
+        self.write_lock = threading.Lock()
+        self.count_lock = threading.Lock()  # a second lock, so that counting does not wait for the disk
+        self.tasks, self.senders = RateLimits(TASK_LIMIT), RateLimits(*SENDER_LIMITS)
+        self.used: OrderedDict[str, int] = OrderedDict()  # number of truths by token
 
     def admit(self, task: str, sender: Sender, size: int) -> None:
-        """Refuse a body before it is read if there is no room for it: to read it costs others time."""
-        with self.counting:
-            _wait(self._of(task, sender), REQUEST + size)
+        """Raise RequestError if a body of this size exceeds the sender's rate limit, before it is read."""
+        with self.count_lock:
+            _require_room(self._limits_of(task, sender), REQUEST_COST_BYTES + size)
 
     def charge(self, task: str, sender: Sender, size: int) -> None:
-        """Count a body that was read, or refuse it; one that is refused for what it holds counts, too."""
-        with self.counting:
-            _wait(limits := self._of(task, sender), cost := REQUEST + size)
+        """Count a body against the sender's rate limit, even if its content is then refused."""
+        with self.count_lock:
+            _require_room(limits := self._limits_of(task, sender), cost := REQUEST_COST_BYTES + size)
             for limit in limits:
                 limit.take(cost)
 
-    def _of(self, task: str, sender: Sender) -> list[RateLimit]:
-        """Return the limits of whoever sends: one must not take the room of all."""
-        return self.senders.of(f"{task} {sender.holder or sender.address}")
+    def _limits_of(self, task: str, sender: Sender) -> list[RateLimit]:
+        """Return the rate limits of a sender, which are separate from those of others."""
+        return self.senders.for_sender(f"{task} {sender.key_name or sender.address}")
 
-    def keep(self, task: str, claimed: list[tuple[Truth, str]]) -> None:
-        """Keep all truths of a request, each with the token that it came with, or none."""
+    def save(self, task: str, claimed: list[tuple[Truth, str]]) -> None:
+        """Store all truths of a request, each with its token, or none of them."""
         line = encoder.encode({"time": time.time(), "truths": [truth for truth, _ in claimed]})
-        with self.counting:
+        with self.count_lock:
             used = self._used(claimed)
-            _wait(limits := self.tasks.of(task), cost := REQUEST + len(line))
+            _require_room(limits := self.tasks.for_sender(task), cost := REQUEST_COST_BYTES + len(line))
             for limit in limits:
                 limit.take(cost)
-        with self.writing:
-            spool = self.spools.setdefault(task, AppendLog(self.folder / task / "truths"))
-            kept = spool.add(line, durably=True)
-        if not kept:
-            text = f"no room for more feedback: gather what is there: tiltyard monitor {task}"
+        with self.write_lock:
+            log = self.logs.setdefault(task, AppendLog(self.folder / task / "truths"))
+            stored = log.add(line, durably=True)
+        if not stored:
+            text = f"no room for more feedback; to compact what is there: tiltyard monitor {task}"
             raise RequestError("no_room", text, status=503)
-        with self.counting:
+        with self.count_lock:
             self._remember(used)
 
     def _used(self, claimed: list[tuple[Truth, str]]) -> dict[str, int]:
-        """Count how often each token was used with these; refuse one that corrects without end."""
+        """Return the new number of truths by token; raise RequestError above the limit of corrections."""
         used: dict[str, int] = {}
         for place, (_, token) in enumerate(claimed):
             if not token:
                 continue
             used[token] = used.get(token, self.used.get(token, 0)) + 1
-            if used[token] > (1 + CORRECTIONS) * int(token.split(".")[1]):
-                text = f"expected at most {CORRECTIONS} corrections of each truth"
+            if used[token] > (1 + MAX_CORRECTIONS) * int(token.split(".")[1]):
+                text = f"expected at most {MAX_CORRECTIONS} corrections of each truth"
                 raise RequestError("too_many_corrections", text, f"feedback[{place}].token", status=429)
         return used
 
@@ -103,12 +104,12 @@ class Truths:
         for token, count in used.items():
             self.used[token] = count
             self.used.move_to_end(token)
-        while len(self.used) > TOKENS:
+        while len(self.used) > MAX_TOKENS:
             self.used.popitem(last=False)
 
 
-def _wait(limits: list[RateLimit], cost: int) -> None:
-    """Refuse what there is no room for by now."""
+def _require_room(limits: list[RateLimit], cost: int) -> None:
+    """Raise RequestError if a cost exceeds the rate limits now."""
     if wait := max(limit.wait(cost) for limit in limits):
         text = f"expected less feedback at a time; send it again in {math.ceil(wait)} seconds"
         raise RequestError("too_many_requests", text, status=429)

@@ -1,14 +1,14 @@
-// One field for one value of an instance; what it looks like follows from the value's schema alone.
+// The input field for a value of an instance, chosen by the schema of the value.
 
-import { element, figure, unique } from "./element.js";
-import { framed, numeral } from "./frame.js";
-import { isPicture, picture } from "./picture.js";
+import { element, formatNumber, unique } from "./element.js";
+import { fieldFrame, parseNumber } from "./frame.js";
+import { image, isImage } from "./image.js";
 import { series } from "./series.js";
 
 const USUAL_DATE = "%Y-%m-%d";
 
 export function field(name, schema, fallback) {
-  if (isPicture(schema)) return picture(schema);
+  if (isImage(schema)) return image(schema);
   if (schema.type === "array") return series(name, schema);
   return plain(name, schema, fallback);
 }
@@ -20,11 +20,11 @@ export function isProse(schema) {
 function plain(name, schema, fallback) {
   const kinds = [schema.type ?? []].flat();
   const nullable = kinds.includes("null") || (schema.enum?.includes(null) ?? false);
-  const made = control(schema, kinds, nullable);
-  made.node.id = unique("value");
-  const hint = [hinted(schema, kinds), nullable ? "may be left empty" : ""].filter(Boolean).join("; ");
-  const { frame, refuse } = framed(name.replaceAll("_", " ") || fallback, made.node, hint, made.beside ?? "");
-  return { name, frame, control: made.node, refuse, read: made.read, write: made.write };
+  const input = control(schema, kinds, nullable);
+  input.node.id = unique("value");
+  const hint = [hintText(schema, kinds), nullable ? "may be left empty" : ""].filter(Boolean).join("; ");
+  const { frame, refuse } = fieldFrame(name.replaceAll("_", " ") || fallback, input.node, hint, input.beside ?? "");
+  return { name, frame, control: input.node, refuse, read: input.read, write: input.write };
 }
 
 function control(schema, kinds, nullable) {
@@ -44,18 +44,18 @@ function check() {
 }
 
 function choice(values) {
-  const spelled = { true: "yes", false: "no", null: "not known" };
-  const options = values.map((value, place) => element("option", { value: place }, spelled[value] ?? String(value)));
+  const labels = { true: "yes", false: "no", null: "not known" };
+  const options = values.map((value, place) => element("option", { value: place }, labels[value] ?? String(value)));
   const node = element("select", {}, options);
   const write = (value) => (node.selectedIndex = Math.max(0, values.indexOf(value)));
   return { node, read: () => values[node.selectedIndex], write };
 }
 
-// What is no number goes out as it was typed, so that the service's own words say what is wrong with it.
+// Invalid numbers are sent as typed, so that the service reports the error.
 function number(schema) {
   const mode = schema.minimum >= 0 ? "decimal" : "text"; // the decimal keyboard of a phone may have no minus
   const node = element("input", { type: "text", inputmode: mode, autocomplete: "off" });
-  const read = () => numeral(node.value);
+  const read = () => parseNumber(node.value);
   return { node, read, write: (value) => (node.value = value ?? "") };
 }
 
@@ -69,12 +69,12 @@ function name(examples) {
   return { ...line(node), beside: list };
 }
 
-function hinted(schema, kinds) {
+function hintText(schema, kinds) {
   const { minimum, maximum, description = "" } = schema;
   if (schema.format === "date") return description.replace(USUAL_DATE, "").replace(/^, /, "");
-  if (schema.pattern) return `spelled as ${description}`;
+  if (schema.pattern) return `format: ${description}`;
   if (!kinds.includes("number") && !kinds.includes("integer")) return description;
-  const [low, high] = [minimum, maximum].map((end) => (Math.abs(end) < 1e15 ? figure(end, 12) : ""));
+  const [low, high] = [minimum, maximum].map((end) => (Math.abs(end) < 1e15 ? formatNumber(end, 12) : ""));
   const span = low && high ? `${low} to ${high}` : low ? `from ${low}` : high ? `up to ${high}` : "";
   return [span, description].filter(Boolean).join(" ");
 }

@@ -1,6 +1,6 @@
-// The page: asks which models there are, and gives each its card and its form.
+// The page: lists the models, each with its card and form.
 
-import { ask, carry, keyed } from "./ask.js";
+import { hasKey, request, setKey } from "./api.js";
 import { card, identity } from "./card.js";
 import { element } from "./element.js";
 import { form } from "./form.js";
@@ -10,17 +10,17 @@ const forms = [];
 
 async function show() {
   try {
-    const { models: all } = await ask("v1/models");
-    const schemas = await Promise.all(all.map((name) => ask(`v1/models/${encodeURIComponent(name)}/schema`)));
+    const { models: all } = await request("v1/models");
+    const schemas = await Promise.all(all.map((name) => request(`v1/models/${encodeURIComponent(name)}/schema`)));
     forms.length = 0;
     models.replaceChildren(state, ...schemas.map(article));
     names.replaceChildren(element("ul", {}, schemas.map(link)));
     names.hidden = all.length < 2;
     state.textContent = all.length ? "" : "No model is served yet.";
     document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
-  } catch (refusal) {
-    state.textContent = refusal.status === 401 ? "Nothing is shown before it has one." : refusal.message;
-    wanted(refusal);
+  } catch (error) {
+    state.textContent = error.status === 401 ? "Enter the key to see the models." : error.message;
+    askForKey(error);
   }
 }
 
@@ -29,24 +29,24 @@ function link({ task, title }) {
 }
 
 function article(schema) {
-  const made = form(schema, wanted);
-  forms.push(made);
+  const modelForm = form(schema, askForKey);
+  forms.push(modelForm);
   const head = element("h2", {}, schema.title);
-  return element("article", { id: schema.task }, head, identity(schema), element("div", { class: "halves" }, made.node, card(schema)));
+  return element("article", { id: schema.task }, head, identity(schema), element("div", { class: "halves" }, modelForm.node, card(schema)));
 }
 
-// A service that wants a key says so with 401, at once or as soon as keys change.
-function wanted(refusal) {
-  if (refusal.status !== 401) return;
+// A service that requires a key responds with 401, at once or when keys change.
+function askForKey(error) {
+  if (error.status !== 401) return;
   key.hidden = false;
-  document.getElementById("wrong").textContent = keyed() ? "That key is not one that it knows." : "";
+  document.getElementById("wrong").textContent = hasKey() ? "The service does not know this key." : "";
   document.getElementById("secret").focus();
 }
 
 key.addEventListener("submit", (event) => {
   event.preventDefault();
   const secret = document.getElementById("secret");
-  carry(secret.value.trim());
+  setKey(secret.value.trim());
   secret.value = "";
   key.hidden = true;
   if (forms.length) for (const one of forms) one.redraw();

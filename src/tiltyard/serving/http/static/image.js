@@ -1,24 +1,24 @@
-// A picture: drawn with a finger or mouse in the very pixels that the model sees, or brought from a file.
+// Image input: drawn with finger or mouse in the pixels that the model receives, or loaded from a file.
 
 import { element, unique } from "./element.js";
-import { framed } from "./frame.js";
+import { fieldFrame } from "./frame.js";
 
-const SMALL = 1024; // numbers up to which a picture is sent as such, which people can read; larger ones go as PNG
+const MAX_LIST_NUMBERS = 1024; // images of up to so many numbers are sent as readable lists, larger ones as PNG
 
-export function isPicture(schema) {
+export function isImage(schema) {
   return Boolean(schema.oneOf?.[1]?.properties?.b64);
 }
 
-export function picture(schema) {
+export function image(schema) {
   const grid = new Grid(schema.oneOf[0]);
   const node = element("canvas", { width: grid.width, height: grid.height, role: "img", "aria-label": grid.title });
   node.classList.toggle("drawable", grid.channels === 1);
   const file = element("input", { type: "file", accept: "image/*", id: unique("value") });
   const clear = element("button", { type: "button" }, "Clear");
-  const hint = `any picture; it is brought to ${grid.width}x${grid.height} pixels`;
-  const { frame, refuse } = framed("Or a file", file, hint);
-  const way = grid.channels === 1 ? "Draw here, or drop a picture" : "Drop a picture here";
-  const box = element("div", { class: "picture" }, element("p", { class: "hint" }, way), node, clear);
+  const hint = `any image; it is scaled to ${grid.width}x${grid.height} pixels`;
+  const { frame, refuse } = fieldFrame("Or a file", file, hint);
+  const prompt = grid.channels === 1 ? "Draw here, or drop an image" : "Drop an image here";
+  const box = element("div", { class: "image" }, element("p", { class: "hint" }, prompt), node, clear);
   frame.prepend(box);
   const one = { name: "", frame, control: file, refuse };
   const state = { grid, node, given: undefined, drawn: false };
@@ -26,39 +26,39 @@ export function picture(schema) {
     paint(state);
     node.dispatchEvent(new Event("input", { bubbles: true }));
   };
-  one.read = () => state.given ?? sent(state);
-  one.write = (value) => given(state, value, changed, refuse);
+  one.read = () => state.given ?? encode(state);
+  one.write = (value) => show(state, value, changed, refuse);
   clear.addEventListener("click", () => {
     file.value = "";
     wipe(state);
     changed();
   });
-  file.addEventListener("change", () => file.files[0] && brought(state, file.files[0], changed, refuse));
-  if (grid.channels === 1) draws(state, changed);
-  takes(frame, (dropped) => brought(state, dropped, changed, refuse));
+  file.addEventListener("change", () => file.files[0] && loadFile(state, file.files[0], changed, refuse));
+  if (grid.channels === 1) enableDrawing(state, changed);
+  enableDrop(frame, (dropped) => loadFile(state, dropped, changed, refuse));
   return one;
 }
 
-// Pixels, and the colour that a drawing begins on: that of the example's edge.
+// Pixels, and the background colour of a drawing, which is that of the example's edge.
 class Grid {
   constructor(nested) {
     [this.height, this.width] = [nested.maxItems, nested.items.maxItems];
     this.channels = nested.items.items.maxItems ?? 1;
     this.pixels = new Float32Array(this.height * this.width * this.channels);
     this.ground = 0;
-    this.title = `The picture that is sent, ${this.width} by ${this.height} pixels`;
+    this.title = `The image that is sent, ${this.width} by ${this.height} pixels`;
   }
 
   fill(values) {
     this.pixels.set(values);
   }
 
-  learn() {
+  setGround() {
     const edge = [...this.pixels.slice(0, this.width * this.channels)];
     this.ground = edge.reduce((sum, value) => sum + value, 0) / edge.length < 128 ? 0 : 255;
   }
 
-  // A line as thick as a pen, each pixel inked by how much of it is covered.
+  // Draws an antialiased line.
   line([ax, ay], [bx, by]) {
     const [dx, dy, radius] = [bx - ax, by - ay, Math.max(this.width / 18, 0.75)];
     for (let place = 0; place < this.pixels.length; place += 1) {
@@ -79,17 +79,17 @@ class Grid {
 }
 
 function paint({ grid, node }) {
-  const image = new ImageData(grid.width, grid.height);
+  const data = new ImageData(grid.width, grid.height);
   for (let place = 0; place < grid.width * grid.height; place += 1) {
     const from = place * grid.channels;
-    for (let part = 0; part < 3; part += 1) image.data[place * 4 + part] = grid.pixels[from + (grid.channels > 1 ? part : 0)];
-    image.data[place * 4 + 3] = 255;
+    for (let part = 0; part < 3; part += 1) data.data[place * 4 + part] = grid.pixels[from + (grid.channels > 1 ? part : 0)];
+    data.data[place * 4 + 3] = 255;
   }
-  node.getContext("2d").putImageData(image, 0, 0);
+  node.getContext("2d").putImageData(data, 0, 0);
 }
 
-function sent({ grid, node }) {
-  if (grid.pixels.length <= SMALL) return grid.nested();
+function encode({ grid, node }) {
+  if (grid.pixels.length <= MAX_LIST_NUMBERS) return grid.nested();
   return { b64: node.toDataURL("image/png").replace(/^.*?,/, "") };
 }
 
@@ -98,16 +98,16 @@ function wipe(state) {
   Object.assign(state, { given: undefined, drawn: false });
 }
 
-// The example is sent as it stands in the schema, until something is drawn or brought.
-async function given(state, value, changed, refuse) {
+// The example is sent as in the schema until an image is drawn or loaded.
+async function show(state, value, changed, refuse) {
   if (Array.isArray(value)) state.grid.fill(value.flat(2));
   else await load(state, `data:image/png;base64,${value.b64}`).catch(() => refuse("This browser cannot show the example."));
-  state.grid.learn();
+  state.grid.setGround();
   Object.assign(state, { given: value, drawn: false });
   changed();
 }
 
-async function brought(state, file, changed, refuse) {
+async function loadFile(state, file, changed, refuse) {
   const address = URL.createObjectURL(file);
   try {
     await load(state, address);
@@ -115,20 +115,20 @@ async function brought(state, file, changed, refuse) {
     refuse("");
     changed();
   } catch {
-    refuse(`expected a picture that this browser can read; received ${file.name}`);
+    refuse(`expected an image that this browser can read; received ${file.name}`);
   } finally {
     URL.revokeObjectURL(address);
   }
 }
 
 async function load({ grid }, address) {
-  const image = new Image();
-  image.src = address;
-  await image.decode();
+  const source = new Image();
+  source.src = address;
+  await source.decode();
   const scaled = element("canvas", { width: grid.width, height: grid.height }).getContext("2d");
   Object.assign(scaled, { imageSmoothingQuality: "high", fillStyle: "#fff" });
   scaled.fillRect(0, 0, grid.width, grid.height);
-  scaled.drawImage(image, 0, 0, grid.width, grid.height);
+  scaled.drawImage(source, 0, 0, grid.width, grid.height);
   const { data } = scaled.getImageData(0, 0, grid.width, grid.height);
   for (let place = 0; place < grid.width * grid.height; place += 1) {
     const [red, green, blue] = data.slice(place * 4, place * 4 + 3);
@@ -137,7 +137,7 @@ async function load({ grid }, address) {
   }
 }
 
-function draws(state, changed) {
+function enableDrawing(state, changed) {
   const { grid, node } = state;
   let last;
   const at = (event) => {
@@ -145,7 +145,7 @@ function draws(state, changed) {
     return [((event.clientX - place.left) / place.width) * grid.width, ((event.clientY - place.top) / place.height) * grid.height];
   };
   node.addEventListener("pointerdown", (event) => {
-    if (!state.drawn) wipe(state); // the example makes room for what is drawn
+    if (!state.drawn) wipe(state); // drawing replaces the example
     Object.assign(state, { given: undefined, drawn: true });
     node.setPointerCapture(event.pointerId);
     last = at(event);
@@ -163,7 +163,7 @@ function draws(state, changed) {
   for (const end of ["pointerup", "pointercancel"]) node.addEventListener(end, () => (last = undefined));
 }
 
-function takes(frame, take) {
+function enableDrop(frame, take) {
   frame.addEventListener("dragover", (event) => event.preventDefault());
   frame.addEventListener("drop", (event) => {
     event.preventDefault();

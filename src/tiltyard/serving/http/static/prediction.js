@@ -1,13 +1,13 @@
-// An answer as people read it: bars for probabilities, a number, a forecast behind its history, or text.
+// The prediction as shown to people: bars for probabilities, a number, a plot of a forecast, or text.
 
-import { element, figure } from "./element.js";
+import { element, formatNumber } from "./element.js";
 import { plot } from "./plot.js";
 
-const SHOWN = 12; // labels with a bar of their own
-const LEAST = 0.0001; // a share that is told from none
+const MAX_BARS = 12; // labels with a bar of their own
+const MIN_SHARE = 0.0001; // smaller probabilities are shown as "under"
 
-export function answer(schema, instance, prediction) {
-  if (typeof prediction === "string") return written(schema, instance, prediction);
+export function showPrediction(schema, instance, prediction) {
+  if (typeof prediction === "string") return text(schema, instance, prediction);
   if (prediction?.probabilities) return label(prediction);
   if (schema.problem === "forecasting") return forecast(schema, instance, prediction);
   return [number(schema, prediction)];
@@ -15,7 +15,7 @@ export function answer(schema, instance, prediction) {
 
 function label({ label: likeliest, probabilities }) {
   const ranked = Object.entries(probabilities).sort(([, one], [, other]) => other - one);
-  const first = ranked.length > SHOWN + 1 ? ranked.slice(0, SHOWN) : ranked;
+  const first = ranked.length > MAX_BARS + 1 ? ranked.slice(0, MAX_BARS) : ranked;
   const others = ranked.slice(first.length);
   const rest = others.reduce((sum, [, share]) => sum + share, 0);
   const bars = first.map(([name, share]) => bar(name, share, name === likeliest));
@@ -26,21 +26,21 @@ function label({ label: likeliest, probabilities }) {
 function bar(name, share, likeliest) {
   const filled = element("span", { class: "filled" });
   filled.style.width = `${share * 100}%`;
-  const percent = share > 0 && share < LEAST ? `under ${LEAST * 100} %` : `${figure(share * 100, share < 0.1 ? 2 : 3)} %`;
+  const percent = share > 0 && share < MIN_SHARE ? `under ${MIN_SHARE * 100} %` : `${formatNumber(share * 100, share < 0.1 ? 2 : 3)} %`;
   const line = element("span", { class: "line", "aria-hidden": "true" }, filled);
   return element("li", { class: likeliest ? "likeliest" : undefined }, element("span", {}, name), line, element("span", {}, percent));
 }
 
 function number(schema, value) {
   const { unit = "", column = "" } = schema.card?.target ?? {};
-  const spelled = [element("strong", { class: "large" }, figure(value, 6)), unit ? ` ${unit}` : ""];
-  return element("p", {}, spelled, column ? element("span", { class: "soft" }, ` ${column.replaceAll("_", " ")}`) : "", usual(schema, unit));
+  const shown = [element("strong", { class: "large" }, formatNumber(value, 6)), unit ? ` ${unit}` : ""];
+  return element("p", {}, shown, column ? element("span", { class: "soft" }, ` ${column.replaceAll("_", " ")}`) : "", errorHint(schema, unit));
 }
 
-function usual(schema, unit) {
+function errorHint(schema, unit) {
   const mean = schema.card?.figures.find(({ name }) => name === "mae");
   if (!mean) return "";
-  return element("span", { class: "hint" }, `On test rows answers missed by ${[figure(mean.value), unit].filter(Boolean).join(" ")} on average.`);
+  return element("span", { class: "hint" }, `On test rows, the mean absolute error is ${[formatNumber(mean.value), unit].filter(Boolean).join(" ")}.`);
 }
 
 function forecast(schema, instance, prediction) {
@@ -48,14 +48,14 @@ function forecast(schema, instance, prediction) {
   const steps = [prediction?.forecast ?? prediction].flat();
   const [low, high] = [prediction?.low ?? [], prediction?.high ?? []];
   const history = Array.isArray(instance) ? instance : instance[column] ?? [];
-  const told = steps.length === 1 ? "next" : `first of the next ${steps.length}`;
-  const ends = low.length ? `, between ${figure(low[0], 6)} and ${figure(high[0], 6)}` : "";
-  const share = interval ? element("span", { class: "hint" }, `${figure(interval * 100)} % of true values should lie between the ends.`) : "";
-  const title = `The history, and the forecast: ${steps.map((step) => figure(step)).join(", ")}`;
-  const said = element("p", {}, element("strong", { class: "large" }, figure(steps[0], 6)), ` ${[unit, told].filter(Boolean).join(", ")}${ends}`, share);
-  if (!low.length) said.append(usual(schema, unit));
+  const which = steps.length === 1 ? "next" : `first of the next ${steps.length}`;
+  const ends = low.length ? `, between ${formatNumber(low[0], 6)} and ${formatNumber(high[0], 6)}` : "";
+  const share = interval ? element("span", { class: "hint" }, `${formatNumber(interval * 100)} % of true values should lie in this interval.`) : "";
+  const title = `History and forecast: ${steps.map((step) => formatNumber(step)).join(", ")}`;
+  const summary = element("p", {}, element("strong", { class: "large" }, formatNumber(steps[0], 6)), ` ${[unit, which].filter(Boolean).join(", ")}${ends}`, share);
+  if (!low.length) summary.append(errorHint(schema, unit));
   const drawing = element("div", { class: "plot" }, plot({ history, forecast: steps, low, high, title }));
-  return [said, drawing, ...(steps.length > 1 ? [table(steps, low, high)] : [])];
+  return [summary, drawing, ...(steps.length > 1 ? [table(steps, low, high)] : [])];
 }
 
 function table(steps, low, high) {
@@ -63,13 +63,13 @@ function table(steps, low, high) {
   const head = element("tr", {}, names.map((name) => element("th", { scope: "col" }, name)));
   const rows = steps.map((step, place) => {
     const cells = low.length ? [step, low[place], high[place]] : [step];
-    return element("tr", {}, element("th", { scope: "row" }, `+${place + 1}`), cells.map((value) => element("td", {}, figure(value, 6))));
+    return element("tr", {}, element("th", { scope: "row" }, `+${place + 1}`), cells.map((value) => element("td", {}, formatNumber(value, 6))));
   });
   const all = element("table", {}, element("thead", {}, head), element("tbody", {}, rows));
   return element("details", {}, element("summary", {}, "All steps as numbers"), all);
 }
 
-function written(schema, instance, prediction) {
+function text(schema, instance, prediction) {
   const prompt = schema.problem === "generation" ? instance.prompt ?? instance : "";
   return [element("blockquote", {}, prompt ? element("span", { class: "soft" }, prompt) : "", prediction)];
 }

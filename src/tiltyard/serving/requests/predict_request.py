@@ -1,0 +1,114 @@
+"""Prediction requests, from the request body to the response body: the same code in the service and its processes.
+
+The event loop handles only requests that take less than a millisecond; compute/pool.py handles the others.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple
+
+import msgspec
+
+from tiltyard.modeling.inference.reference import from_instances
+from tiltyard.modeling.problems.base import Problem
+from tiltyard.serving.model.compiled_request import MAX_INLINE_SECONDS
+from tiltyard.serving.model.loaded_model import LoadedModel
+from tiltyard.serving.model.tensors import from_predictions, to_columns
+from tiltyard.serving.requests import attributions, table_body, v2_codec
+from tiltyard.serving.requests.json_body import PredictRequest, parse_json
+from tiltyard.serving.requests.message import RequestMessage, ResponseMessage
+
+MAX_INLINE_BYTES = 16_384  # of JSON that is decoded in the event loop
+MAX_INLINE_V2_BYTES = 2048  # of V2 requests, whose arrays cost more per byte
+
+encoder = msgspec.json.Encoder()
+
+
+class ParsedRequest(NamedTuple):
+    """A request with its body parsed."""
+
+    request: PredictRequest
+    infer: v2_codec.InferRequest | None = None  # of v2
+
+
+def parse(model: LoadedModel, request: RequestMessage) -> ParsedRequest:
+    """Parse the body of a request; raise RequestError if it is invalid."""
+    reader = model.predictor.encoder
+    if request.protocol == "v2":
+        infer, arrays = v2_codec.parse(request.body, request.json_length, model.inputs)
+        return ParsedRequest(PredictRequest(reader.joined(to_columns(model.inputs, arrays))), infer)
+    if request.type in table_body.MEDIA_TYPES:
+        return ParsedRequest(PredictRequest(table_body.rows_from_table(reader, request.body, request.type)))
+    return ParsedRequest(parse_json(request.body, next(iter(reader.columns)) if reader.bare else ""))
+
+
+def is_small(request: RequestMessage) -> bool:
+    """Return whether a body is small enough to be decoded in the event loop."""
+    if request.protocol == "v2":
+        return len(request.body) < MAX_INLINE_V2_BYTES
+    return len(request.body) < MAX_INLINE_BYTES and request.type not in table_body.MEDIA_TYPES
+
+
+def is_fast(model: LoadedModel, request: RequestMessage, parsed: ParsedRequest) -> bool:
+    """Return whether computing the response takes less than a millisecond, as estimated from measurements."""
+    instances = parsed.request.instances
+    if not isinstance(instances, list):  # it will be refused
+        return True
+    if parsed.request.explain:
+        attributions.check(model, instances)
+        return False
+    columns = model.predictor.encoder.columns.values()
+    usual = type(model.predictor.encoder.problem).respond is Problem.respond
+    if not usual or any(column.decodes(instances) for column in columns):
+        return False
+    reading = len(request.body) * max(column.seconds_a_byte for column in columns)
+    return reading + model.predictor.seconds(len(instances)) < MAX_INLINE_SECONDS
+
+
+def respond(model: LoadedModel, parsed: ParsedRequest, *, record: bool) -> ResponseMessage:
+    """Compute the response; with `record`, include the data to be recorded."""
+    instances, begun = parsed.request.instances, time.thread_time()
+    if parsed.request.explain:
+        attributions.check(model, instances)
+    predictions = model.predict(instances)
+    ms = 1000 * (time.thread_time() - begun)
+    if parsed.infer:
+        outputs = from_predictions(model.outputs, predictions)
+        content, length = v2_codec.write(parsed.infer, (model.task, model.version), outputs)
+    else:
+        content, length = encoder.encode(_v1_body(model, parsed.request, predictions)), None
+    if not record:
+        return ResponseMessage(content, len(predictions), ms, length)
+    return ResponseMessage(
+        content, len(predictions), ms, length, _recorded(instances, predictions), _drift_values(model, instances)
+    )
+
+
+def _v1_body(model: LoadedModel, wanted: PredictRequest, predictions: list[Any]) -> dict[str, Any]:
+    body: dict[str, Any] = {"outputs": _columns(predictions)} if wanted.columns else {"predictions": predictions}
+    if wanted.explain:
+        body["explanations"] = attributions.attributions(model, wanted.instances, predictions)
+    return {**body, "model": model.task, "version": model.version}
+
+
+def _columns(predictions: list[Any]) -> Any:
+    """Return predictions by property, if they are objects."""
+    if not isinstance(predictions[0], dict):
+        return predictions
+    return {name: [one[name] for one in predictions] for name in predictions[0]}
+
+
+def _drift_values(model: LoadedModel, instances: Any) -> dict[str, list[Any]] | None:
+    """Return the values for drift if instances are encoded files, which the recording process must not decode."""
+    encoder = model.predictor.encoder
+    if not model.reference or not any(column.decodes(instances) for column in encoder.columns.values()):
+        return None
+    return {name: values.tolist() for name, values in from_instances(encoder, instances).items()}
+
+
+def _recorded(instances: object, predictions: list[Any]) -> bytes:
+    try:
+        return encoder.encode([instances, predictions])
+    except (ValueError, TypeError):  # a lone surrogate cannot be encoded as UTF-8
+        return b""
