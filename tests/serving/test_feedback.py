@@ -296,7 +296,7 @@ def test_what_is_refused_counts_too(client: TestClient, recorder: Recorder, monk
         reads.append(len(body))
         return decode(body)
 
-    monkeypatch.setattr("tiltyard.serving.http.feedback.decoded", counted)
+    monkeypatch.setattr("tiltyard.serving.http.feedback.decode", counted)
     statuses = [
         client.post(FEEDBACK, content=junk, headers={"content-type": "application/json"}).status_code for _ in range(20)
     ]
@@ -309,7 +309,7 @@ def test_values_without_number_are_refused_before_they_are_made(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, value: bytes
 ) -> None:
     """A body with too many values is refused before it is decoded."""
-    monkeypatch.setattr("tiltyard.serving.http.feedback.decoded", lambda _: pytest.fail("it was decoded"))
+    monkeypatch.setattr("tiltyard.serving.http.feedback.decode", lambda _: pytest.fail("it was decoded"))
     many = (feedback.MAX_BODY_BYTES - 100) // (len(value) + 1)
     for body in (b'{"feedback":[%s]}', b'{"x":[%s]}', b"[%s]"):
         content = body % b",".join([value] * many)
