@@ -1,4 +1,4 @@
-"""How a moment is spelled: a format in Python's directives, read strictly and the same under every locale."""
+"""Date and time formats in Python's directives, parsed strictly and independent of the locale."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MONTHS = (
     *("July", "August", "September", "October", "November", "December"),
 )
 SHORT = tuple(name[:3] for name in MONTHS)
-DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])  # of each month, from the first on
+DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])  # of each month
 DATES = (  # formats that are tried where none is named
     "%Y-%m-%d",
     "%Y-%m-%d %H:%M:%S",
@@ -29,7 +29,7 @@ DATES = (  # formats that are tried where none is named
     "%m/%d/%y",
     "%Y-%m",
 )
-Directive = tuple[str, Callable[[datetime], str]]  # what it looks like, and how it is written
+Directive = tuple[str, Callable[[datetime], str]]  # its pattern, and how it is written
 
 DIRECTIVES: dict[str, Directive] = {
     "Y": ("[0-9]{4}", lambda t: f"{t.year:04}"),
@@ -53,7 +53,7 @@ FULL = {"Y": 4, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2}  # directives that are d
 
 
 class DatetimeFormat:
-    """A format that was found to make sense."""
+    """A validated format."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -65,7 +65,7 @@ class DatetimeFormat:
         self.reader = re.compile(self._pattern("(?P<{letter}>{})"))
 
     def _complaint(self) -> str:
-        """Return why the format cannot be meant."""
+        """Return why the format is invalid, or an empty text."""
         if not self.letters <= DIRECTIVES.keys():
             return f"expected directives among {_spelled(DIRECTIVES)}"
         if len(self.letters) < len(self.pieces) // 2 or len(self.letters & set("mbB")) > 1:
@@ -85,7 +85,7 @@ class DatetimeFormat:
         return "".join(parts)
 
     def read(self, text: str) -> datetime | None:
-        """Return the moment, in UTC if the text states an offset; None if it is none in this format."""
+        """Parse a text; the result is in UTC if it states an offset, and None if it does not match."""
         found = self.reader.fullmatch(text)
         try:
             return _moment(found.groupdict()) if found else None
@@ -122,14 +122,14 @@ class DatetimeFormat:
         return good, parts
 
     def spell(self, moment: datetime) -> str:
-        """Write a moment."""
+        """Format a datetime."""
         parts = list(self.pieces)
         parts[1::2] = [DIRECTIVES[letter][1](moment) for letter in self.pieces[1::2]]
         return "".join(parts)
 
 
 def spelling_of(texts: Sequence[str]) -> str:
-    """Return the first of the usual formats that all texts are dates in; nothing if there is none."""
+    """Return the first common format that all texts match, or None."""
     if not texts or not all(any(map(str.isdigit, text)) for text in texts[:10]):
         return ""
     different = dict.fromkeys(texts)
@@ -141,7 +141,7 @@ def _spelled(letters: object) -> str:
 
 
 def _real(parts: dict[str, Any]) -> Any:
-    """Return which numbers are those of a moment: there is no 31st of June."""
+    """Return which numbers are valid dates: there is no 31 June."""
     year, month, day = parts["Y"], parts.get("m", 1), parts.get("d", 1)
     leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
     longest = DAYS[np.clip(month, 1, 12)] + (leap & (month == 2))
@@ -150,7 +150,7 @@ def _real(parts: dict[str, Any]) -> Any:
 
 
 def _moments(parts: dict[str, Any]) -> Any:
-    """Put numbers together; what they mean where they are not those of a moment is nobody's business."""
+    """Combine numbers into datetimes; results for invalid ones are undefined."""
     months = (parts["Y"] - 1970) * 12 + parts.get("m", 1) - 1
     days = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64) + parts.get("d", 1) - 1
     seconds = (days * 24 + parts.get("H", 0)) * 3600 + parts.get("M", 0) * 60 + parts.get("S", 0)
@@ -171,7 +171,7 @@ def _moment(found: dict[str, str]) -> datetime:
 
 
 def _year(found: dict[str, str]) -> int:
-    """Return the year; of two digits those from 69 are of the last century, as everywhere."""
+    """Return the year; two digits from 69 on are of the last century, as in POSIX."""
     if "Y" in found:
         return int(found["Y"])
     return int(found["y"]) + (1900 if int(found["y"]) >= 69 else 2000)

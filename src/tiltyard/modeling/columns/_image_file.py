@@ -1,4 +1,4 @@
-"""The parts of a PNG or JPEG file, before it is decoded: what no pixel depends on is dropped, and the rest is bounded.
+"""Sanitise PNG and JPEG files before decoding: drop metadata, bound the number of parts and scans.
 
 Profiles, texts and other metadata may unpack to a thousand times their size, and a progressive JPEG may pass over all
 of its pixels with every few bytes.
@@ -21,15 +21,15 @@ ARITHMETIC = {
     0xCD,
     0xCE,
     0xCF,
-}  # codings in which a byte may hold thousands of values; none is in use
-BARE = {0x01, *range(0xD0, 0xD9)}  # markers that stand alone
+}  # rare codings in which a byte may hold thousands of values
+BARE = {0x01, *range(0xD0, 0xD9)}  # markers without a length
 MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")  # those beside the restarts within a scan
-MOST = 1000  # parts of a file, besides one for every 256 bytes of a PNG
+MOST = 1000  # parts of a file, plus one per 256 bytes of a PNG
 SCANS = 64  # of a JPEG; encoders write 1, or about 10
 
 
 class ImageFile(NamedTuple):
-    """A file that decodes to the same pixels, and how often its decoder passes over them."""
+    """A file that decodes to the same pixels, and its number of scans."""
 
     content: bytes
     scans: int = 1
@@ -46,7 +46,7 @@ def stripped(content: bytes) -> ImageFile:
 
 
 def _chunks(content: bytes) -> Iterator[bytes]:
-    """Yield the chunks of a PNG that its pixels are made of."""
+    """Yield the chunks of a PNG that determine its pixels."""
     place, count, most = len(PNG), 0, MOST + len(content) // 256
     while place < len(content):
         if (count := count + 1) > most:

@@ -1,4 +1,4 @@
-"""The type of a column: one implementation for training and for serving of how its values are read and encoded."""
+"""The Column base class: how values are validated, parsed and encoded, in training and serving alike."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Scale = tuple[float, float]  # mean and standard deviation of one encoded feature
 
-PLAIN: Scale = (0.0, 1.0)  # of flags and cycles, which stay as they are
+PLAIN: Scale = (0.0, 1.0)  # for flags and cycles, which are not scaled
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Plain:
 
 
 def scale(values: Array) -> Scale:
-    """Return mean and standard deviation; what float32 cannot tell from a constant gets 1: scaling divides by it."""
+    """Return mean and standard deviation; 1 if float32 cannot tell the values from a constant."""
     mean, std = float(values.mean()), float(values.std())
     return mean, std if std > max(1e-30, 1e-7 * abs(mean)) else 1.0
 
@@ -46,7 +46,7 @@ def unit(values: Array) -> float:
 
 
 def learned(values: Array) -> Array:
-    """Insist that the training rows hold a value at all."""
+    """Raise DataError if the training rows have no value."""
     if not len(values):
         raise DataError("expected a value in some training row; all are missing", hint="leave the column out")
     return values
@@ -99,7 +99,7 @@ class Column(Settings):
         return True
 
     def seconds(self, values: Sequence[object]) -> float:
-        """Estimate what it takes to read values."""
+        """Estimate the seconds to parse values."""
         return 1e-6 * len(values)
 
     def decodes(self, values: Sequence[object]) -> bool:
@@ -112,16 +112,16 @@ class Column(Settings):
         return None
 
     def read(self, cells: Sequence[object]) -> list[object]:
-        """Turn cells of a file into what a client would send; what cannot be turned is left for `parse` to refuse."""
+        """Convert cells of a file to what a client would send; leave bad ones for `parse` to refuse."""
         return [None if empty(cell) else cell for cell in cells]
 
     def facts(self, cells: Sequence[object]) -> list[Any]:
-        """Turn cells of a file into what validation looks at."""
+        """Convert cells of a file to what validation checks."""
         return self.read(cells)
 
     @abstractmethod
     def parse(self, values: Sequence[object], name: str) -> Array:
-        """Read values that came as JSON, one an instance; refuse with a RequestError that names the field."""
+        """Parse JSON values, one per instance; raise a RequestError that names the field."""
 
     def facts_of_cells(self, cells: pd.Series) -> pd.Series:
         """Return the facts about a whole column of a file."""
@@ -144,15 +144,15 @@ class Column(Settings):
 
     @abstractmethod
     def fit(self, values: Array) -> Fitted:
-        """Learn from the training rows what encoding needs."""
+        """Fit the encoding to the training rows."""
 
     def fit_parts(self, parts: Iterable[Array]) -> Fitted:
-        """Learn from training rows that come in parts, what `fit` would learn from all together."""
+        """Fit to training rows that come in chunks, with the same result as `fit`."""
         return self.fit(np.concatenate([*parts]))
 
     @abstractmethod
     def encode(self, values: Array, fitted: Fitted) -> Array:
-        """Turn parsed values into float32, the first axis being rows."""
+        """Encode parsed values as float32, one row each."""
 
     def pack(self, features: Array) -> Array:
         """Return encoded features of a file as they are kept for training, where that takes less room than float32."""
@@ -171,8 +171,8 @@ class Column(Settings):
 
     @abstractmethod
     def json_schema(self) -> dict[str, Any]:
-        """Describe one value to a REST client."""
+        """Return the JSON Schema of one value."""
 
     @abstractmethod
     def to_json(self, values: Array) -> list[Any]:
-        """Turn parsed values back into what a client would send."""
+        """Convert parsed values back to JSON values."""

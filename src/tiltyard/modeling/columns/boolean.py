@@ -1,4 +1,4 @@
-"""Yes or no, as 1 or 0; in files it may be spelled in several ways."""
+"""Boolean column: encoded as 1 or 0; files may spell it in several ways."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One of a few names, one-hot encoded; a name never seen is refused, or gets a place of its own."""
+"""Categorical column, one-hot encoded; unseen values are refused or share a bucket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A date, or a moment, spelled in a stated format: days passed, year and cycles are its features."""
+"""Date column in a given format: encoded as days, year and cyclic features."""
 
 from __future__ import annotations
 

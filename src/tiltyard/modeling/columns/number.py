@@ -1,4 +1,4 @@
-"""A number; it is scaled inside the model, so encoding fills, clips or takes the logarithm, if asked, and no more."""
+"""Numeric column: encoding only imputes, clips or takes the logarithm if configured; the model scales."""
 
 from __future__ import annotations
 

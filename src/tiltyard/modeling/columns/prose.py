@@ -1,4 +1,4 @@
-"""A long text, of which windows of characters are read; over REST, a prompt that is to be gone on with."""
+"""Prose column for text generation: windows of characters of a long text; over REST, a prompt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last values of a series, oldest first: the window a forecast is made from."""
+"""Series column: a window of past values, oldest first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A text: its first or last words or characters, each by its place in a vocabulary that the training rows make."""
+"""Text column: token ids of words or characters, by a vocabulary fitted to the training rows."""
 
 from __future__ import annotations
 

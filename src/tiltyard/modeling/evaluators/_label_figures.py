@@ -1,4 +1,4 @@
-"""The figures of predicted labels: the confusion matrix, what is read off it, and the curves over all thresholds."""
+"""Plots of classification: confusion matrix, rates of two classes, ROC, precision-recall and calibration."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from tiltyard.modeling.metrics.classification import binary_metrics, finite, mat
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.modeling.problems.classification import probabilities
 
-DRAWN, POINTS = 6, 200  # curves that can be told apart, and points of each
-NOTHING = curves.Roc(np.array([np.inf, 0.0]), np.array([0.0, 1.0]), np.array([0.0, 1.0]))  # of rows of one class alone
+DRAWN, POINTS = 6, 200  # most curves in a plot, and most points of each
+NOTHING = curves.Roc(
+    np.array([np.inf, 0.0]), np.array([0.0, 1.0]), np.array([0.0, 1.0])
+)  # if all rows are of one class
 
 
 def drawn(predictions: Predictions) -> list[Figure]:
@@ -55,7 +57,7 @@ def _confusion(predictions: Predictions) -> Figure:
 
 
 def _readings(predictions: Predictions) -> list[Figure]:
-    """Of two classes, draw up what the matrix tells."""
+    """Return the table of rates for two classes."""
     if len(predictions.classes) != 2:
         return []
     told = binary_metrics(matrix(predictions.truth, predictions.outputs))
@@ -64,7 +66,7 @@ def _readings(predictions: Predictions) -> list[Figure]:
 
 
 def _curves(predictions: Predictions) -> list[Figure]:
-    """Draw ROC and precision over recall for each class, the worst ones first where there are many."""
+    """Draw the ROC and precision-recall curves of each class, of many classes the worst ones."""
     found = rocs(predictions)
     if not found:
         return []
@@ -106,7 +108,7 @@ def _precise(curve: curves.Precision) -> dict[str, Any]:
 
 
 def _calibration(predictions: Predictions) -> Figure:
-    """Draw how often what is stated comes: of the likeliest label, or of the second of two."""
+    """Draw the calibration curve of the likeliest label, or of the second of two classes."""
     shares, truth = probabilities(predictions.outputs).astype(np.float64), predictions.truth.astype(np.int64)
     two = len(predictions.classes) == 2
     stated, came = (shares[:, 1], truth == 1) if two else (shares.max(axis=1), shares.argmax(axis=1) == truth)

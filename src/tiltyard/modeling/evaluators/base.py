@@ -1,4 +1,4 @@
-"""The type of an evaluator: how predictions of one problem are measured, what they must beat, and what is shown."""
+"""The Evaluator base class: metrics, baseline, details and plots of a kind of problem."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from tiltyard.figures import Figure
 from tiltyard.modeling.metrics.base import Context, Metric
 from tiltyard.modeling.metrics.predictions import Predictions
 
-TRUTH = "truth"  # the name under which a baseline finds the truth, where it is scored step by step as the model is
+TRUTH = "truth"  # name of the truth in the rows given to a baseline that is scored step by step
 
 
 class Evaluator(ABC):
-    """What is measured for a problem; plug-ins in evaluators/ have the name of the problem in problems/.
+    """How predictions of a problem are measured; plug-ins in evaluators/ have the name of the problem.
 
     `truth` and `outputs` are as the problem has them: outputs of the model, or what it makes of them for metrics.
     """
 
     metrics: ClassVar[dict[str, Metric]]
-    baseline_title: ClassVar[str]  # what the baseline answers
+    baseline_title: ClassVar[str]  # description of the baseline
 
     @abstractmethod
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
-        """Return the outputs of the simplest honest model for the metric: without features, or a past value."""
+        """Return the outputs of the baseline: a constant or a past value."""
 
     def context(self, train: Array) -> dict[str, float]:
-        """Return what metrics need of the training targets; by default nothing."""
+        """Return the context that metrics need from the training targets; empty by default."""
         return {}
 
     def scores(self, truth: Array, outputs: Array, context: Context) -> dict[str, float]:
@@ -36,7 +36,7 @@ class Evaluator(ABC):
 
     @abstractmethod
     def details(self, predictions: Predictions) -> dict[str, Any]:
-        """Return what the report holds beyond metrics, as JSON: tables, worst rows."""
+        """Return further parts of the report as JSON: tables, worst rows."""
 
     @abstractmethod
     def plots(self, predictions: Predictions) -> dict[str, dict[str, list[Any]]]:

@@ -1,4 +1,4 @@
-"""Measuring predicted labels: metrics, class shares as the baseline, the confusion matrix and the rows missed worst."""
+"""Evaluation of classification: metrics, class frequencies as the baseline, confusion matrix, worst rows."""
 
 from __future__ import annotations
 
@@ -75,13 +75,13 @@ METRICS: dict[str, Metric] = {
 
 
 class Classification(Evaluator):
-    """The baseline knows only how frequent each class is."""
+    """The baseline predicts the class frequencies."""
 
     metrics: ClassVar = METRICS
     baseline_title: ClassVar = "how frequent each class is in the training rows"
 
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
-        """Return the class shares of the training rows, for every row: its label is the majority's."""
+        """Return the class frequencies of the training rows for every row; its label is the majority class."""
         shares = np.bincount(train.astype(np.int64)) / len(train)
         return np.tile(shares, (count(rows), 1))
 
@@ -124,7 +124,7 @@ def _by_class(table: Array, classes: list[str]) -> list[dict[str, Any]]:
 
 
 def _worst(predictions: Predictions) -> list[dict[str, Any]]:
-    """Return the rows answered wrongly, the most surely wrong first."""
+    """Return the misclassified rows, the most confident first."""
     shares, truth = probabilities(predictions.outputs), predictions.truth.astype(np.int64)
     answer = shares.argmax(axis=1)
     given = shares[np.arange(len(truth)), truth]

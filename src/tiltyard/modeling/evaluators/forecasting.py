@@ -1,4 +1,4 @@
-"""Measuring forecasts: errors over all steps and by step, and persistence as the baseline."""
+"""Evaluation of forecasting: errors overall and by step, with persistence as the baseline."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tiltyard.modeling.metrics import scores
 from tiltyard.modeling.metrics.base import Context, Metric
 from tiltyard.modeling.metrics.predictions import Predictions
 
-SHOWN = 200  # steps that can still be told apart
-LEAST = 1e-200  # a naive error that others may be divided by: what is divided by less may be infinite
+SHOWN = 200  # most steps in a plot
+LEAST = 1e-200  # least naive error to divide by; less may give infinity
 
 
 def ahead(outputs: Array) -> Array:
@@ -47,7 +47,7 @@ METRICS: dict[str, Metric] = {
 
 
 class Forecasting(Regression):
-    """The baseline is persistence: tomorrow is like today, or like the day a season before."""
+    """The baseline is persistence: the last value, or that of a season before."""
 
     metrics: ClassVar = METRICS
     baseline_title: ClassVar = "the last value seen, or that a season before"
@@ -93,7 +93,7 @@ class Forecasting(Regression):
 
 
 def _course(predictions: Predictions) -> Figure:
-    """Show what came, what was forecast a step ahead, and the baseline."""
+    """Draw truth, forecast one step ahead, and baseline."""
     truth = predictions.truth.reshape(len(predictions.truth), -1)[-SHOWN:, 0]
     value, rows = ahead(predictions.outputs)[-SHOWN:, 0], np.arange(len(predictions.truth))[-SHOWN:]
     band = {}
@@ -114,7 +114,7 @@ def _course(predictions: Predictions) -> Figure:
 
 
 def _by_step(steps: list[dict[str, Any]]) -> Figure:
-    """Show the error by how far ahead the forecast looks."""
+    """Draw the error by forecast step."""
     places = [step["step"] for step in steps]
     return lines(
         "Error by step",
@@ -147,7 +147,7 @@ def _flat(predictions: Predictions) -> Predictions:
 
 
 def _steps(predictions: Predictions) -> list[dict[str, Any]]:
-    """Measure each step by itself: model, baseline, and how many true values lie between the ends."""
+    """Measure each step: model, baseline, and coverage of the interval."""
     value, truth = ahead(predictions.outputs), predictions.truth.reshape(len(predictions.truth), -1)
     rows = []
     for step in range(value.shape[1]):

@@ -1,4 +1,4 @@
-"""Measuring text that goes on from a prompt: how much each character surprises, and counts of three as the baseline."""
+"""Evaluation of text generation: perplexity and accuracy, with trigram counts as the baseline."""
 
 from __future__ import annotations
 
@@ -51,18 +51,18 @@ METRICS: dict[str, Metric] = {
 
 
 class Generation(Evaluator):
-    """The baseline counts which character follows two others."""
+    """The baseline is a trigram model."""
 
     metrics: ClassVar = METRICS
     baseline_title: ClassVar = "how often a character follows the two before it in the training rows"
 
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
-        """Return what counts of three characters in a row get, judged as the model is."""
+        """Return the scores of the trigram model, in the form of the model's."""
         (texts,) = [values["text"] for name, values in rows.items() if name != TRUTH]
         return Ngram(map(str, train)).judged(texts, rows[TRUTH])
 
     def details(self, predictions: Predictions) -> dict[str, Any]:
-        """Return the windows that surprised the most."""
+        """Return the windows with the highest perplexity."""
         each = _each(predictions.outputs)
         worst = np.argsort(-each, kind="stable")[:LISTED]
         rows = zip(predictions.number[worst], each[worst], predictions.truth[worst], strict=True)
@@ -76,7 +76,7 @@ class Generation(Evaluator):
         }
 
     def figures(self, predictions: Predictions) -> list[Figure]:
-        """Return how much windows surprise."""
+        """Return a histogram of the perplexity of windows."""
         found = {"model": _each(predictions.outputs), "baseline": _each(predictions.baseline)}
         return [
             spread("Perplexity of a window", "How many characters the model wavers between, window by window.", found)

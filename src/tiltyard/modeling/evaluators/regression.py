@@ -1,4 +1,4 @@
-"""Measuring predicted numbers: errors, the best constant as the baseline, and how errors are spread."""
+"""Evaluation of regression: errors, the best constant as the baseline, residuals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tiltyard.modeling.metrics import scores
 from tiltyard.modeling.metrics.base import Metric
 from tiltyard.modeling.metrics.predictions import Predictions
 
-LISTED = 10  # rows of each end in a report
+LISTED = 10  # best and worst rows in a report
 
 
 METRICS: dict[str, Metric] = {
@@ -60,12 +60,12 @@ class Regression(Evaluator):
         return {"residuals": {"predicted": value.tolist(), "residual": residual.tolist()}}
 
     def figures(self, predictions: Predictions) -> list[Figure]:
-        """Return predicted over actual, residuals, and how they are spread."""
+        """Return plots: predicted over actual, residuals and their histogram."""
         return compared(predictions.truth, predictions.outputs[:, 0], predictions.target)
 
 
 def compared(truth: Array, value: Array, target: str) -> list[Figure]:
-    """Show numbers beside what they should have been."""
+    """Return rows with prediction and truth."""
     value, truth = value.astype(np.float64), truth.astype(np.float64)
     missed = value - truth
     return [

@@ -1,4 +1,4 @@
-"""Measuring texts that must be right as a whole: exact answers, edits, and the commonest answer as the baseline."""
+"""Evaluation of translation: exact matches and edit distance, with the most frequent text as the baseline."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ METRICS: dict[str, Metric] = {
 
 
 class Translation(Evaluator):
-    """The baseline always answers the same."""
+    """The baseline always predicts the same text."""
 
     metrics: ClassVar = METRICS
     baseline_title: ClassVar = "the answer that is commonest in the training rows"
 
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
-        """Return the commonest training answer, for every row."""
+        """Return the most frequent training text for every row."""
         values, counts = np.unique(train, return_counts=True)
         return judged([str(values[counts.argmax()])] * count(rows), rows[TRUTH], "characters")
 
     def details(self, predictions: Predictions) -> dict[str, Any]:
-        """Return the wrong answers, those with the most edits first."""
+        """Return the wrong texts, those with the most edits first."""
         outputs, truth = predictions.outputs, predictions.truth
         worst = [place for place in np.argsort(-outputs["edits"], kind="stable") if not outputs["exact"][place]]
         return {
@@ -68,12 +68,12 @@ class Translation(Evaluator):
         }
 
     def plots(self, predictions: Predictions) -> dict[str, dict[str, list[Any]]]:
-        """Return how many answers need how many edits."""
+        """Return the number of rows by edit distance."""
         edits = predictions.outputs["edits"].astype(np.int64)
         return {"edits": {"row": predictions.number.tolist(), "edits": edits.tolist()}}
 
     def figures(self, predictions: Predictions) -> list[Figure]:
-        """Return how many edits answers need."""
+        """Return a histogram of the edit distance."""
         found = {
             name: judged["edits"]
             for name, judged in (("model", predictions.outputs), ("baseline", predictions.baseline))

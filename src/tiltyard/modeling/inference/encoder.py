@@ -1,4 +1,4 @@
-"""From instances to the model's input, from its output to answers: the same code in training and in serving."""
+"""Encoder: from instances to model input, and from model output to predictions, in training and serving alike."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from tiltyard.modeling.problems.base import Problem, Target
 
 @dataclass(frozen=True)
 class Encoder:
-    """The columns of a task, what each learned from the training rows, and how answers read."""
+    """The columns of a task, their fitted state, and how outputs become predictions."""
 
     task: str
     problem: Problem
     columns: dict[str, Column]
     fitted: dict[str, Fitted]
-    target: Fitted  # what the problem learned from the truth: mean and std of a number, ids of words
+    target: Fitted  # fitted from the targets: mean and std of a number, ids of words
     classes: list[str]
     bare: bool  # an instance is the value itself (an image, a series, a text), not an object of named features
     max_instances: int
-    read: dict[str, Any] = field(default_factory=dict)  # what the task says of its text files: a CSV body is read so
+    read: dict[str, Any] = field(default_factory=dict)  # how the task reads text files; a CSV body is read the same way
 
     def fit(self, target: Target, rows: Rows, truth: Array) -> Encoder:
-        """Return one that has learned from training rows."""
+        """Fit an encoder to training rows."""
         return self.learn(target, lambda name: [rows[name]], truth)
 
     def learn(self, target: Target, column: Callable[[str], Iterable[Array]], truth: Array) -> Encoder:
-        """Return one that has learned from training rows that are given a column at a time, in parts."""
+        """Fit an encoder to training rows that come one column at a time, in chunks."""
         fitted = {name: _fit(one, column(name), name) for name, one in self.columns.items()}
         return replace(self, fitted=fitted, target=self.problem.fit(target, truth))
 
     def parse(self, instances: object) -> Rows:
-        """Read instances as a client sends them; refuse with a RequestError that names the field."""
+        """Parse instances as a client sends them; raise a RequestError that names the field."""
         if not isinstance(instances, list):
             raise RequestError("wrong_type", "expected a list of instances", "instances")
         if not instances:
@@ -68,29 +68,29 @@ class Encoder:
                 raise RequestError("unknown_field", f"expected {known}", f"instances[{i}].{name}")
 
     def encode(self, rows: Rows) -> Array:
-        """Return the model's input as float32: features side by side for a table, the value itself otherwise."""
+        """Return the model's input as float32: concatenated features for a table, the value itself otherwise."""
         parts = [column.encode(rows[name], self.fitted[name]) for name, column in self.columns.items()]
         return parts[0] if self.bare else np.concatenate(parts, axis=-1)
 
     def pack(self, features: Array) -> Array:
-        """Return encoded features of a file as they are kept for training; float32 once they are read again."""
+        """Return encoded features in the type they are stored in; they are float32 again when read."""
         return next(iter(self.columns.values())).pack(features) if self.bare else features
 
     def scaling(self) -> tuple[list[float], list[float]]:
-        """Return mean and standard deviation of each encoded feature; the model scales by them inside its graph."""
+        """Return mean and standard deviation of each encoded feature, by which the model scales inside its graph."""
         scales = [scale for name, column in self.columns.items() for scale in column.scaling(self.fitted[name])]
         return [mean for mean, _ in scales], [std for _, std in scales]
 
     @property
     def spans(self) -> dict[str, slice]:
-        """Where each column's features stand, where columns stand side by side: in a table, or step by step."""
+        """Return the feature range of each column, for tables and multivariate series."""
         widths = [len(column.scaling(self.fitted[name])) for name, column in self.columns.items()]
         ends = np.cumsum(widths).tolist()
         return {name: slice(end - width, end) for name, width, end in zip(self.columns, widths, ends, strict=True)}
 
     @property
     def vocabulary_size(self) -> int:
-        """How many ids there are where features are ids; 0 elsewhere."""
+        """Return the number of ids if features are ids, else 0."""
         return max(column.vocabulary_size(self.fitted[name]) for name, column in self.columns.items())
 
     def to_json(self, rows: Rows) -> list[Any]:
@@ -98,7 +98,7 @@ class Encoder:
         return self.joined({name: column.to_json(rows[name]) for name, column in self.columns.items()})
 
     def joined(self, values: dict[str, list[Any]]) -> list[Any]:
-        """Put the values of columns together to instances."""
+        """Combine the values of columns into instances."""
         if self.bare:
             return next(iter(values.values()))
         return [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
@@ -131,13 +131,13 @@ class Encoder:
             "classes": self.classes,
             "bare": self.bare,
             "max_instances": self.max_instances,
-            **({"read": self.read} if self.read else {}),  # as it was before, where nothing is said
+            **({"read": self.read} if self.read else {}),  # omitted if empty, so that older encoders keep their hash
         }
         files.write_json(path, content)
 
     @classmethod
     def load(cls, path: Path) -> Encoder:
-        """Read an encoder; its columns are checked as strictly as a task file's."""
+        """Read an encoder; its columns are validated like those of a task file."""
         content = files.read_json(path)
         column: TypeAdapter[Column] = TypeAdapter(plugins.union("columns", "type"))
         given = content["columns"].items()
@@ -147,7 +147,7 @@ class Encoder:
 
 
 def _fit(column: Column, parts: Iterable[Array], name: str) -> Fitted:
-    """Learn from one column; a complaint names it."""
+    """Fit one column; an error names it."""
     try:
         return column.fit_parts(parts)
     except DataError as error:
@@ -155,7 +155,7 @@ def _fit(column: Column, parts: Iterable[Array], name: str) -> Fitted:
 
 
 def _bare(column: Column, instances: Sequence[object], name: str) -> Array:
-    """Parse values that stand for themselves: their field is `instances[i]`, without a name."""
+    """Parse values of a single column: the field in errors is `instances[i]`, without a name."""
     try:
         return column.parse(instances, name)
     except RequestError as error:

@@ -1,4 +1,4 @@
-"""What the models of a cross-validation answer for the rows that they have not seen: training writes it, unmeasured."""
+"""Outputs of cross-validation for held-out rows, written by training and measured by evaluation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tiltyard.arrays import Array
 
 @dataclass(frozen=True)
 class HeldOut:
-    """One fold: the truth of the rows that were held out, the outputs for them, and the truth of those trained with."""
+    """One fold: truth and outputs of the held-out rows, and the truth of the training rows."""
 
     truth: Array
     outputs: Array
@@ -22,7 +22,7 @@ class HeldOut:
 
 
 def save(path: Path, folds: Sequence[HeldOut]) -> None:
-    """Write all folds; numpy's zip holds no time, so the same outputs give the same bytes."""
+    """Write all folds; NumPy's zip has no timestamps, so the same outputs give the same bytes."""
     arrays = {f"{name}-{number}": array for number, fold in enumerate(folds) for name, array in asdict(fold).items()}
     with path.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)

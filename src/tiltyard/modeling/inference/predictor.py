@@ -1,4 +1,4 @@
-"""A trained model ready to answer: the ONNX file that is judged, packaged and served, with its encoder."""
+"""Predictor: an ONNX model with its encoder, as it is judged, packaged and served."""
 
 from __future__ import annotations
 
@@ -19,54 +19,54 @@ from tiltyard.modeling.inference.encoder import Encoder
 if TYPE_CHECKING:
     import onnxruntime
 
-BATCH = 1024  # rows a call: memory stays flat however many there are
-STOPPABLE = 32  # rows a call where time is limited: a call cannot be stopped
-FAST = 0.002  # seconds of a call from which a row is as dear as a call
-PAIRS = 1 << 23  # of words that may look at each other in a call: a Transformer holds several numbers for each
+BATCH = 1024  # rows per call: bounds the memory
+STOPPABLE = 32  # rows per call under a deadline: a call cannot be interrupted
+FAST = 0.002  # seconds per call above which the cost per row counts
+PAIRS = 1 << 23  # token pairs per call: attention stores several numbers for each
 
 
 def version(folder: Path) -> str:
-    """Name a model by its content: the same bytes are the same version, everywhere and always."""
+    """Return the version of a model: a hash of its files."""
     return files.sha256(folder / "model.onnx", folder / "encoder.json")[:12]
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """model.onnx and encoder.json of one folder."""
+    """The model.onnx and encoder.json of one folder."""
 
     encoder: Encoder
     session: onnxruntime.InferenceSession
 
     @classmethod
     def load(cls, folder: Path) -> Predictor:
-        """Open a folder that `train` or `package` made."""
+        """Load the model from a folder that `train` or `package` wrote."""
         import onnxruntime
 
         for name in ("model.onnx", "encoder.json"):
             if not (folder / name).is_file():
                 raise RegistryError(f"no model in {folder}: expected {name}", hint="make one: tiltyard train TASK")
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # a worker is a core; more threads only wait for each other
+        options.intra_op_num_threads = 1  # one worker per core; more threads would only compete
         options.log_severity_level = 3
         session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
         return cls(Encoder.load(folder / "encoder.json"), session)
 
     @cached_property
     def input(self) -> str:
-        """What the graph calls its input."""
+        """Return the name of the graph's input."""
         name: str = self.session.get_inputs()[0].name
         return name
 
     def outputs(self, rows: Rows) -> Array:
-        """Return the model's outputs, a row each."""
+        """Return the outputs of the model, one row each."""
         return np.concatenate([self.run(self.encoder.encode(part)) for part in _parts(rows)])
 
     def condensed(self, rows: Rows, truth: Array) -> Array:
-        """Return what metrics look at of the outputs, for rows whose truth is known."""
+        """Return the outputs reduced to what metrics need, for rows with known truth."""
         return self.condense(truth, (self.encoder.encode(part) for part in _parts(rows)))
 
     def condense(self, truth: Array, features: Iterable[Array]) -> Array:
-        """Return the same for encoded features that come in parts; where the model gives no number, there is none."""
+        """Return the same for chunks of encoded features; raise TrainingError if outputs are not finite."""
         problem, found, start = self.encoder.problem, [], 0
         for part in features:
             outputs = self.run(part)
@@ -81,13 +81,13 @@ class Predictor:
         return np.concatenate(found)
 
     def run(self, features: Array) -> Array:
-        """Return the outputs for encoded features; of long texts few at a time."""
+        """Return the outputs for encoded features, in small batches for long texts."""
         name, most = self.input, BATCH
         if len(features) * (width := features.shape[1]) ** 2 > PAIRS and self.encoder.vocabulary_size:
             most = max(1, min(BATCH, PAIRS // width**2))
         if deadline.limited():
             most = min(most, STOPPABLE)
-        elif len(features) <= most:  # as nearly always; each microsecond counts for a request
+        elif len(features) <= most:  # the usual case of a request, where microseconds count
             whole: Array = self.session.run(None, {name: features.astype(np.float32, copy=False)})[0]
             return whole
         parts = [features[start : start + most] for start in range(0, len(features), most)]
@@ -99,7 +99,7 @@ class Predictor:
 
     @cached_property
     def pace(self) -> tuple[float, float]:
-        """Seconds that a call takes, and each of its rows; measured on rows of zeros, the best of three."""
+        """Return the seconds per call and per row, measured on zeros (best of three)."""
         (_, *shape) = self.session.get_inputs()[0].shape
         row = np.zeros([1, *(size if isinstance(size, int) else 1 for size in shape)], dtype=np.float32)
         one = self._timed(row)
@@ -117,16 +117,16 @@ class Predictor:
         return min(found)
 
     def seconds(self, rows: int) -> float:
-        """Estimate what it takes to answer so many rows."""
+        """Estimate the seconds for a number of rows."""
         call, row = self.pace
         return call + rows * row
 
     def respond(self, rows: Rows) -> list[Any]:
-        """Answer parsed rows."""
+        """Predict parsed rows."""
         return self.encoder.problem.respond(self.encoder, self.outputs, rows)
 
     def predict(self, instances: object) -> list[Any]:
-        """Answer instances as a client sends them."""
+        """Predict instances as a client sends them."""
         return self.respond(self.encoder.parse(instances))
 
 

@@ -1,4 +1,4 @@
-"""A reference: how the training rows of a version are spread, column by column, small enough to go with its package.
+"""Drift reference: histograms of the training rows by column, small enough for the package.
 
 Columns are looked at as the encoder gives them, for training rows are kept so: of numbers the feature itself, missing
 ones apart; of flags which one is up; of a picture or a series its mean; of a text its length.
@@ -16,23 +16,23 @@ from tiltyard.modeling.columns.number import Number
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.metrics.distance import BINS, Distance, psi
 
-PLACES = 20  # flags counted each for itself; all others are counted as one
+PLACES = 20  # one-hot flags counted separately; all others are counted together
 
-Spread = dict[str, Any]  # of a column: between which edges, or which places, how many rows are; missing ones are last
+Spread = dict[str, Any]  # histogram of a column: bin edges or flag indices, and counts; missing values last
 
 
 def reference(encoder: Encoder, features: Array) -> dict[str, Spread]:
-    """Count encoded training rows."""
+    """Build the histograms of encoded training rows."""
     return {name: _spread(values) for name, values in per_column(encoder, features).items()}
 
 
 def per_column(encoder: Encoder, features: Array) -> dict[str, Array]:
-    """Return one quantity a column: floats with NaN for what is missing, or whole numbers for places of flags."""
+    """Return one array per column: floats with NaN for missing values, or indices of one-hot flags."""
     if encoder.bare:
         (name,) = encoder.columns
         rows = features.reshape(len(features), -1).astype(np.float64)
         return {name: (rows != 0).sum(axis=1) * 1.0 if encoder.vocabulary_size else rows.mean(axis=1)}
-    if features.ndim > 2:  # several series: a channel each
+    if features.ndim > 2:  # several series: one channel each
         return {name: features[..., place].mean(axis=1) for place, name in enumerate(encoder.columns)}
     found, start = {}, 0
     for name, column in encoder.columns.items():
@@ -64,7 +64,7 @@ def _spread(values: Array) -> Spread:
 
 
 def count(spread: Spread, values: Array) -> Array:
-    """Count other values in the same way."""
+    """Count other values in the same bins."""
     if "places" in spread:
         bins = [int((values == place).sum()) for place in spread["places"]]
         return np.array([*bins, len(values) - sum(bins)])
@@ -74,7 +74,7 @@ def count(spread: Spread, values: Array) -> Array:
 
 
 def distance(spread: Spread, values: Array) -> Distance:
-    """Return how far values lie from the training rows, and how often chance alone would part them as far."""
+    """Return the distances of values from the training rows, with their p-values."""
     old, new = np.array(spread["counts"]), count(spread, values)
     used = (old + new) > 0
     return psi(old[used], new[used])

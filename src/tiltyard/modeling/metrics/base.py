@@ -1,4 +1,4 @@
-"""The type of a metric: one figure about predictions, and what it says to people."""
+"""The Metric class: score function, direction and title of a metric."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from tiltyard.arrays import Array
 
-# Facts about the training rows that a metric may need, such as the error of the naive forecast.
+# Values from the training rows that a metric needs, such as the error of the naive forecast.
 Context = Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure about predictions: `score(truth, outputs, context)`, which way is up, and what it says to people."""
+    """A metric: `score(truth, outputs, context)`, its direction, and its title."""
 
     title: str
     score: Callable[[Array, Array, Context], float]
@@ -21,5 +21,5 @@ class Metric:
     meaning: str
 
     def gain(self, new: float, old: float) -> float:
-        """Return by how much `new` is better than `old`; negative if it is worse."""
+        """Return how much better `new` is than `old`; negative if worse."""
         return new - old if self.higher_is_better else old - new

@@ -1,4 +1,4 @@
-"""Percentile bootstrap: how far a figure would move with other test rows of the same kind.
+"""Percentile bootstrap: confidence intervals of metrics and of gains over the test rows.
 
 Rows are drawn one by one with replacement, so an interval holds for rows that are independent given the features.
 Of many rows fewer are drawn, for time would grow without telling more: what m rows move by, n rows move by the root of
@@ -18,15 +18,15 @@ from tiltyard.arrays import Array
 from tiltyard.modeling.metrics.base import Metric
 
 RESAMPLES = 1000
-MIN_TAIL = 10  # resamples beyond an end, for it to be read off them
-POWER = 0.83  # asked for, that four times in five may be kept: the width it is worked out from is itself an estimate
-DRAWN = 50_000  # rows of a resample at most
+MIN_TAIL = 10  # resamples needed beyond a quantile to estimate it
+POWER = 0.83  # nominal power, so that the real one is 0.8 although the width is an estimate
+DRAWN = 50_000  # most rows per resample
 Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Gain:
-    """By how much one model beats another on the same rows; negative if it is beaten."""
+    """The gain of one model over another on the same rows, with its interval."""
 
     new: float
     old: float
@@ -36,11 +36,11 @@ class Gain:
 
     @property
     def proven(self) -> bool:
-        """Whether the whole interval lies above zero."""
+        """Return whether the whole interval is above zero."""
         return self.low > 0
 
     def seen(self, confidence: float, power: float = POWER) -> float:
-        """Return the gain that rows like these would prove four times in five: by the width of the interval."""
+        """Return the gain that these rows detect with a power of 80 %, from the width of the interval."""
         curve = NormalDist()
         ends = curve.inv_cdf((1 + confidence) / 2)
         return (self.high - self.low) / 2 / ends * (ends + curve.inv_cdf(power))
@@ -48,20 +48,20 @@ class Gain:
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """A thousand test sets drawn from one; the same seed draws the same."""
+    """Resamples of the test rows, with a fixed seed."""
 
     rows: int
     seed: int
     confidence: float
 
     def intervals(self, scores: Callable[[Array], Mapping[str, float]]) -> dict[str, Interval]:
-        """Return an interval for each figure that `scores` computes from places of rows."""
+        """Return an interval for each value that `scores` computes from row indices."""
         drawn = [scores(places) for places in self._resamples()]
         whole = scores(np.arange(self.rows)) if self.rows > DRAWN else {}
         return {name: self._between([some[name] for some in drawn], whole.get(name, 0.0)) for name in drawn[0]}
 
     def gain(self, metric: Metric, score: Callable[[Array, Array], float], new: Array, old: Array) -> Gain:
-        """Compare two models' outputs by `score(outputs, places)`.
+        """Compare the outputs of two models by `score(outputs, places)`.
 
         Both meet the same rows in each resample, so luck with the rows cancels out.
         """
@@ -77,7 +77,7 @@ class Bootstrap:
             yield generator.integers(0, self.rows, min(self.rows, DRAWN))
 
     def _between(self, values: list[float], whole: float, ends: Callable[[Array], Interval] | None = None) -> Interval:
-        """Cut off the same share at both ends; `whole` is the figure of all rows."""
+        """Return the equal-tailed interval; `whole` is the value on all rows."""
         low, high = (ends or self._ends)(np.asarray(values, dtype=np.float64))
         if self.rows <= DRAWN:
             return low, high
@@ -85,7 +85,7 @@ class Bootstrap:
         return whole + (low - whole) * shrunk, whole + (high - whole) * shrunk
 
     def _ends(self, values: Array) -> Interval:
-        """Return quantiles; far out, where hardly a resample lies, those of the normal curve through the rest."""
+        """Return quantiles; in the far tails, those of a normal distribution fitted to the resamples."""
         tail = (1 - self.confidence) / 2
         if tail * len(values) < MIN_TAIL:
             return self._curve(values)
@@ -97,6 +97,6 @@ class Bootstrap:
         return float(values.mean()) - wide, float(values.mean()) + wide
 
     def _widest(self, values: Array) -> Interval:
-        """Return the wider of both at each end: by one of them alone equal models won more often than they should."""
+        """Return the wider of quantile and normal interval at each end; either alone is too narrow."""
         some, others = self._ends(values), self._curve(values)
         return min(some[0], others[0]), max(some[1], others[1])

@@ -1,4 +1,4 @@
-"""What is read off predicted labels: the confusion matrix, and what is read off that."""
+"""Metrics of predicted labels: the confusion matrix and the rates of two classes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def matrix(truth: Array, outputs: Array) -> Array:
 
 
 def binary_metrics(table: Array) -> dict[str, float]:
-    """Return all that is read off the matrix of two classes, of which the second is what is looked for."""
+    """Return the rates of a 2x2 confusion matrix; the second class is the positive one."""
     (right, alarms), (missed, found) = table.tolist()
     rows, ill, well = right + alarms + missed + found, missed + found, right + alarms
     figures = {
@@ -34,5 +34,5 @@ def binary_metrics(table: Array) -> dict[str, float]:
 
 
 def finite(value: float) -> float | None:
-    """Return None where there is no figure."""
+    """Return the ratio, or None if its denominator is zero."""
     return float(value) if np.isfinite(value) else None

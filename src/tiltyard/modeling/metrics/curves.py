@@ -1,4 +1,4 @@
-"""Curves over all thresholds: what a classifier finds and falsely alarms, how precise it is, how honest its shares."""
+"""Curves over all thresholds: ROC, precision-recall and calibration."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 
 from tiltyard.arrays import Array
 
-BINS = 10  # of stated probabilities
+BINS = 10  # of predicted probabilities
 
 
 class Roc(NamedTuple):
-    """Share of the others and of the members that score at least each threshold, from none to all."""
+    """ROC curve: false and true positive rate at each threshold."""
 
     threshold: Array
     false_positive: Array
@@ -20,12 +20,12 @@ class Roc(NamedTuple):
 
     @property
     def area(self) -> float:
-        """What lies below the curve."""
+        """Return the area under the curve."""
         return float(np.trapezoid(self.true_positive, self.false_positive))
 
 
 class Precision(NamedTuple):
-    """Share of the members found, and of what is found that is a member, at each threshold."""
+    """Precision-recall curve: recall and precision at each threshold."""
 
     threshold: Array
     recall: Array
@@ -33,12 +33,12 @@ class Precision(NamedTuple):
 
     @property
     def average(self) -> float:
-        """Precision on the average, each threshold weighing what it adds to the recall."""
+        """Return the average precision, weighted by the increase of recall."""
         return float(np.sum(np.diff(self.recall, prepend=0) * self.precision))
 
 
 class Calibration(NamedTuple):
-    """Of answers about as sure as each other: what they say, how often they are right, and how many there are."""
+    """Calibration curve: mean probability, accuracy and count by bin."""
 
     stated: Array
     came: Array
@@ -46,7 +46,7 @@ class Calibration(NamedTuple):
 
 
 def roc(inside: Array, score: Array) -> Roc:
-    """Go through all thresholds; needs members and others. Rows that score alike are found together."""
+    """Compute the ROC curve; needs rows of both classes. Ties share a threshold."""
     threshold, hits, alarms = _steps(inside, score)
     members, others = int(inside.sum()), int((~inside).sum())
     return Roc(
@@ -57,20 +57,20 @@ def roc(inside: Array, score: Array) -> Roc:
 
 
 def precision(inside: Array, score: Array) -> Precision:
-    """Go through all thresholds; needs members."""
+    """Compute the precision-recall curve; needs positive rows."""
     threshold, hits, alarms = _steps(inside, score)
     return Precision(threshold, hits / int(inside.sum()), hits / (hits + alarms))
 
 
 def macro(curves: list[Roc], steps: int = 101) -> Roc:
-    """Return the mean of several curves: what is found on the average at each share of false alarms."""
+    """Return the mean of several ROC curves at each false positive rate."""
     across = np.linspace(0, 1, steps)
     found = np.mean([_at(curve, across) for curve in curves], axis=0)
     return Roc(np.full(steps, np.nan), across, found)
 
 
 def calibration(came: Array, stated: Array) -> Calibration:
-    """Part answers by what they state into spans of a tenth; a span without rows is left out."""
+    """Bin predictions by probability into tenths; empty bins are omitted."""
     span = np.minimum((stated * BINS).astype(int), BINS - 1)
     rows = np.bincount(span, minlength=BINS)
     kept = rows > 0
@@ -79,21 +79,21 @@ def calibration(came: Array, stated: Array) -> Calibration:
 
 
 def thin(values: Array, most: int) -> Array:
-    """Choose places along a curve, so that no more are drawn than can be told apart; both ends are kept."""
+    """Thin out the points of a curve for drawing; keep both ends."""
     return np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).astype(int))
 
 
 def _steps(inside: Array, score: Array) -> tuple[Array, Array, Array]:
-    """Count members and others that score at least each threshold, the highest first."""
+    """Count positives and negatives at or above each threshold, in descending order."""
     order = np.argsort(-score, kind="stable")
     ordered = score[order]
-    last = np.flatnonzero(np.diff(ordered, append=-np.inf))  # of rows that score alike
+    last = np.flatnonzero(np.diff(ordered, append=-np.inf))  # last row of each tie
     hits = np.cumsum(inside[order])[last]
     return ordered[last], hits.astype(np.float64), (last + 1 - hits).astype(np.float64)
 
 
 def _at(curve: Roc, across: Array) -> Array:
-    """Read the curve off; where it rises straight up, its upper end counts."""
+    """Interpolate the curve; at a vertical segment, use its upper end."""
     last = np.flatnonzero(np.diff(curve.false_positive, append=np.inf))
     found: Array = np.interp(across, curve.false_positive[last], curve.true_positive[last])
     return found

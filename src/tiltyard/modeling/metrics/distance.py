@@ -1,4 +1,4 @@
-"""Skew: how far two samples of one quantity lie apart, and how often chance alone would part them as far."""
+"""Distances between two samples for drift and skew: PSI, Kolmogorov-Smirnov, chi-square, with p-values."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 
 from tiltyard.arrays import Array
 
-BINS = 10  # tenths of the old sample, in which numbers are counted
-NAMES = 50  # names counted each for itself; all others are counted as one
-RARE = 10  # rows of both samples below which a name is not counted for itself
+BINS = 10  # deciles of the old sample
+NAMES = 50  # categories counted separately; all others are counted together
+RARE = 10  # rows in both samples below which a category is counted with the others
 
 
 @dataclass(frozen=True)
 class Distance:
-    """How far two samples lie apart by one measure, and the chance of that if both come from one distribution."""
+    """The distance of two samples by one measure, and its p-value."""
 
     measure: str
     value: float
@@ -24,7 +24,7 @@ class Distance:
 
 
 def drift_distances(old: Array, new: Array) -> list[Distance]:
-    """Measure numbers by PSI and KS, names by PSI and chi-square; NaN, as a value of its own, counts in PSI alone."""
+    """Measure numbers by PSI and KS, categories by PSI and chi-square; missing values count in PSI only."""
     if old.dtype.kind == "f":
         known, fresh = old[~np.isnan(old)], new[~np.isnan(new)]
         return [psi(*binned(old, new)), *([ks(known, fresh)] if len(known) and len(fresh) else [])]
@@ -33,7 +33,7 @@ def drift_distances(old: Array, new: Array) -> list[Distance]:
 
 
 def binned(old: Array, new: Array) -> tuple[Array, Array]:
-    """Count numbers between the tenths of the old sample; missing ones are counted apart, if there are any."""
+    """Count numbers by decile of the old sample; missing values get a bin of their own."""
     known = old[~np.isnan(old)]
     edges = np.unique(np.quantile(known, np.arange(1, BINS) / BINS)) if len(known) else np.empty(0)
     one, other = (_histogram(values, edges) for values in (old, new))
@@ -48,7 +48,7 @@ def _histogram(values: Array, edges: Array) -> Array:
 
 
 def counted(old: Array, new: Array) -> tuple[Array, Array]:
-    """Count names; rare ones together, since few rows say nothing about a share."""
+    """Count categories; rare ones together."""
     names, codes = np.unique(np.concatenate([old, new]), return_inverse=True)
     one, other = (np.bincount(part, minlength=len(names)) for part in (codes[: len(old)], codes[len(old) :]))
     ranked = np.argsort(-(one + other), kind="stable")[:NAMES]
@@ -60,7 +60,7 @@ def counted(old: Array, new: Array) -> tuple[Array, Array]:
 
 
 def psi(old: Array, new: Array) -> Distance:
-    """Return the population stability index of two rows of counts; a count of none is taken for half a row.
+    """Return the population stability index (PSI) of two histograms; an empty bin counts as half a row.
 
     If both come from one distribution, the index over (1/n + 1/m) is chi-square distributed.
     """
@@ -72,7 +72,7 @@ def psi(old: Array, new: Array) -> Distance:
 
 
 def chi2(old: Array, new: Array) -> Distance:
-    """Return Cramér's V, 0 for the same shares and 1 for names that never meet, with the chance by chi-square."""
+    """Return Cramér's V (0: same shares, 1: disjoint) with the p-value of the chi-square test."""
     table = np.array([old, new], dtype=np.float64)
     total = table.sum()
     expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0) / max(1.0, total)
@@ -83,7 +83,7 @@ def chi2(old: Array, new: Array) -> Distance:
 
 
 def ks(old: Array, new: Array) -> Distance:
-    """Return the statistic of Kolmogorov and Smirnov for two cumulated shares, with its limiting probability."""
+    """Return the Kolmogorov-Smirnov statistic with its asymptotic p-value."""
     old, new = np.sort(old), np.sort(new)
     both = np.concatenate([old, new])
     one, other = (np.searchsorted(values, both, side="right") / len(values) for values in (old, new))
@@ -92,7 +92,7 @@ def ks(old: Array, new: Array) -> Distance:
 
 
 def chi2_tail(value: float, degrees: int) -> float:
-    """Return the probability that a chi-square with so many degrees of freedom is greater, as a finite sum."""
+    """Return the survival function of the chi-square distribution, as a finite sum."""
     half, odd = value / 2, degrees % 2
     if half <= 0 or degrees < 1:
         return 1.0
@@ -103,7 +103,7 @@ def chi2_tail(value: float, degrees: int) -> float:
 
 
 def kolmogorov_tail(value: float) -> float:
-    """Return the chance that Kolmogorov's statistic is greater; below 0.2 it is 1 to twelve digits."""
+    """Return the survival function of the Kolmogorov distribution; below 0.2 it is 1 to twelve digits."""
     if value < 0.2:
         return 1.0
     steps = np.arange(1, 101)

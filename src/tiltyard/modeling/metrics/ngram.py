@@ -1,4 +1,4 @@
-"""The rival of a language model: how often a character follows the last few, counted in the training rows."""
+"""Trigram baseline of text generation: character counts of the training rows, smoothed (Witten-Bell)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 
 from tiltyard.arrays import Array
 
-ORDER = 3  # characters that are looked at together: two before, and the one to guess
+ORDER = 3  # n of the n-gram: two characters of context, and the next one
 
 
 class Ngram:
-    """Counts of one to three characters, mixed as Witten and Bell did: what is rare behind two is asked of one."""
+    """Counts of 1- to 3-grams with Witten-Bell smoothing: rare contexts back off to shorter ones."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         self.counts: list[Counter[str]] = [Counter() for _ in range(ORDER)]
-        self.kinds: list[Counter[str]] = [Counter() for _ in range(ORDER)]  # by context: different successors
-        self.seen: list[Counter[str]] = [Counter() for _ in range(ORDER)]  # by context: successors
+        self.kinds: list[Counter[str]] = [Counter() for _ in range(ORDER)]  # distinct successors by context
+        self.seen: list[Counter[str]] = [Counter() for _ in range(ORDER)]  # successors by context
         for text in texts:
             for order in range(ORDER):
                 self.counts[order].update(text[place : place + order + 1] for place in range(len(text) - order))
@@ -27,10 +27,10 @@ class Ngram:
             for gram, count in counts.items():
                 self.kinds[order][gram[:-1]] += 1
                 self.seen[order][gram[:-1]] += count
-        self.characters = len(self.counts[0]) + 1  # and one for all that were never met
+        self.characters = len(self.counts[0]) + 1  # plus one for all unseen characters
 
     def probability(self, before: str, character: str) -> float:
-        """Return how likely a character is behind others."""
+        """Return the probability of a character after a context."""
         likely = 1 / self.characters
         for order in range(ORDER):
             context = before[len(before) - order :] if order else ""
@@ -41,7 +41,7 @@ class Ngram:
         return likely
 
     def most_likely(self, before: str) -> str:
-        """Return the character that follows most often."""
+        """Return the most frequent next character."""
         for order in reversed(range(ORDER)):
             context = before[len(before) - order :] if order else ""
             if len(context) == order and context in self.best[order]:
@@ -50,7 +50,7 @@ class Ngram:
 
     @cached_property
     def best(self) -> list[dict[str, str]]:
-        """The commonest successor by context."""
+        """Return the most frequent successor by context."""
         best = []
         for counts in self.counts:
             ranked = sorted(counts, key=lambda gram: (counts[gram], gram))

@@ -1,4 +1,4 @@
-"""Predictions of one model on the sealed test rows, beside the truth and the baseline's."""
+"""Predictions for the sealed test rows: outputs of model and baseline with the truth."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ ARRAYS = ("truth", "outputs", "baseline", "number")
 
 @dataclass(frozen=True)
 class Predictions:
-    """Outputs as the model and the baseline gave them, for rows whose numbers in the raw data are known."""
+    """Outputs of model and baseline, with truth and row numbers in the raw data."""
 
     truth: Array
     outputs: Array
     baseline: Array
     number: Array
     classes: list[str] = field(default_factory=list)
-    target: str = ""  # its name and unit, for the axes of pictures
+    target: str = ""  # its name and unit, for axes of plots
 
     @classmethod
     def load(cls, path: Path, classes: list[str], target: str) -> Predictions:
@@ -30,7 +30,7 @@ class Predictions:
             return cls(**{name: arrays[name] for name in ARRAYS}, classes=classes, target=target)
 
     def save(self, path: Path) -> None:
-        """Write the arrays; numpy's zip holds no time, so the same predictions give the same bytes."""
+        """Write the arrays; NumPy's zip has no timestamps, so the same predictions give the same bytes."""
         arrays = {name: getattr(self, name) for name in ARRAYS}
         with path.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)

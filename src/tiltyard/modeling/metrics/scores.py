@@ -1,4 +1,4 @@
-"""Figures about predictions, in 64-bit floats; `truth` is (rows,), the rest is said at each function."""
+"""Metric functions, in 64-bit floats; `truth` has the shape (rows,)."""
 
 from __future__ import annotations
 
@@ -7,87 +7,87 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.modeling.columns.base import unit
 
-SMALLEST = 1e-290  # a mean of squares below has lost digits
+SMALLEST = 1e-290  # below this, a mean of squares has lost precision
 
 
 def mae(truth: Array, value: Array) -> float:
-    """Mean absolute error."""
+    """Return the mean absolute error."""
     return float(np.mean(np.abs(value.astype(np.float64) - truth.astype(np.float64))))
 
 
 def mse(truth: Array, value: Array) -> float:
-    """Mean squared error."""
+    """Return the mean squared error."""
     return float(np.mean((value.astype(np.float64) - truth.astype(np.float64)) ** 2))
 
 
 def rmse(truth: Array, value: Array) -> float:
-    """Root of the mean squared error."""
+    """Return the root mean squared error."""
     if (error := mse(truth, value)) > SMALLEST:
         return float(np.sqrt(error))
-    scaled = unit(np.concatenate([truth, value]).astype(np.float64))  # squares of small numbers vanish
+    scaled = unit(np.concatenate([truth, value]).astype(np.float64))  # squares of small numbers underflow
     return float(np.sqrt(mse(truth / scaled, value / scaled))) * scaled
 
 
 def r2(truth: Array, value: Array) -> float:
-    """Share of the variance explained; 0 where the truth does not vary and is not met."""
+    """Return R², the share of variance explained; 0 if the truth is constant and missed."""
     spread, error = float(np.var(truth.astype(np.float64))), mse(truth, value)
-    if not spread > SMALLEST:  # squares of small numbers vanish; a share is the same in any unit
+    if not spread > SMALLEST:  # squares of small numbers underflow; R² does not depend on the unit
         scaled = unit(np.concatenate([truth, value]).astype(np.float64))
         spread, error = float(np.var(truth / scaled)), mse(truth / scaled, value / scaled)
     return 1.0 - error / spread if spread > 0 else float(error == 0)
 
 
 def confusion(truth: Array, label: Array, classes: int) -> Array:
-    """Count rows by true class (down) and predicted class (across)."""
+    """Return the confusion matrix: true classes in rows, predicted ones in columns."""
     places = truth.astype(np.int64) * classes + label.astype(np.int64)
     return np.bincount(places, minlength=classes * classes).reshape(classes, classes)
 
 
 def accuracy(matrix: Array) -> float:
-    """Share of rows on the diagonal of a confusion matrix."""
+    """Return the accuracy: the share of rows on the diagonal."""
     return float(np.trace(matrix) / matrix.sum())
 
 
 def recall(matrix: Array) -> Array:
-    """Share of each true class that was found; NaN for a class with no row."""
+    """Return the recall of each class; NaN for a class without rows."""
     return _ratio(np.diag(matrix), matrix.sum(axis=1))
 
 
 def precision(matrix: Array) -> Array:
-    """Share of each predicted class that is right; NaN for a class never predicted."""
+    """Return the precision of each class; NaN for a class never predicted."""
     return _ratio(np.diag(matrix), matrix.sum(axis=0))
 
 
 def f1(matrix: Array) -> Array:
-    """Harmonic mean of precision and recall by class; NaN for a class neither true nor predicted."""
+    """Return the F1 of each class; NaN for a class neither true nor predicted."""
     return _ratio(2 * np.diag(matrix), matrix.sum(axis=0) + matrix.sum(axis=1))
 
 
 def balanced_accuracy(matrix: Array) -> float:
-    """Mean recall of the classes that have rows."""
+    """Return the balanced accuracy: the mean recall of the classes with rows."""
     return float(np.nanmean(recall(matrix)))
 
 
 def macro_f1(matrix: Array) -> float:
-    """Mean F1 of the classes that are true or predicted somewhere."""
+    """Return the macro F1 over the classes that are true or predicted."""
     return float(np.nanmean(f1(matrix)))
 
 
 def log_loss(truth: Array, probabilities: Array) -> float:
-    """Mean negative log of the probability given to the true class; never infinite."""
+    """Return the log loss, clipped to be finite."""
     given = probabilities[np.arange(len(truth)), truth.astype(np.int64)].astype(np.float64)
     return float(-np.mean(np.log(np.clip(given, 1e-15, 1.0))))
 
 
 def brier(truth: Array, probabilities: Array) -> float:
-    """Mean squared distance of the probabilities from the truth, over all classes; 0 is best, 2 is worst."""
+    """Return the Brier score over all classes: 0 is best, 2 is worst."""
     shares = probabilities.astype(np.float64)
     given = shares[np.arange(len(truth)), truth.astype(np.int64)]
     return float(np.mean((shares**2).sum(axis=1) - 2 * given + 1))
 
 
 def ece(truth: Array, probabilities: Array) -> float:
-    """Expected calibration error: how far being sure lies from being right, on the average of ten equal parts.
+    """Return the expected calibration error over ten bins of equal size.
 
     Rows are parted by how sure the likeliest label is, into parts of as many rows each.
     """
@@ -99,7 +99,7 @@ def ece(truth: Array, probabilities: Array) -> float:
 
 
 def roc_auc(truth: Array, probabilities: Array) -> float:
-    """Mean over classes of the chance that a row of the class scores above a row of the others; ties count half.
+    """Return the ROC AUC, averaged over classes against the rest; ties count half.
 
     Classes without rows, or without other rows, are left out; 0.5 if none is left.
     """
@@ -112,7 +112,7 @@ def roc_auc(truth: Array, probabilities: Array) -> float:
 
 
 def _auc(inside: Array, score: Array) -> float:
-    """Count the pairs in the right order; plain sorting is what makes a thousand resamples affordable."""
+    """Count the pairs in the right order by sorting, which is fast enough for a thousand resamples."""
     members, others = score[inside], np.sort(score[~inside])
     below, not_above = others.searchsorted(members), others.searchsorted(members, "right")
     return float((below + not_above).sum() / (2 * len(members) * len(others)))

@@ -1,4 +1,4 @@
-"""What families stack: layers with the switches that all of them share, from initialisation to batch norm."""
+"""Layers with the settings that all families share: initialisation, regularisation, batch norm, dropout."""
 
 from __future__ import annotations
 

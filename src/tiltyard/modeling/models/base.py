@@ -1,4 +1,4 @@
-"""The type of a model family: settings that can build a Keras model from standardised features to one output."""
+"""The Model base class: the settings of a model family, which build its Keras layers."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ class Model(Settings):
 
     @property
     def steps(self) -> bool:
-        """Whether it hands on every step, each of which has seen none that comes later."""
+        """Return whether it returns every step and is causal."""
         return False
 
     def translate(
         self, source: keras.KerasTensor, before: keras.KerasTensor, sizes: tuple[int, int]
     ) -> keras.KerasTensor:
-        """Stack layers that read ids of one side, and write those of the other along the step before each."""
+        """Build encoder and decoder layers for training with teacher forcing."""
         raise ValueError(f"{self.family} does not translate")
 
     def unroll(self, body: keras.Model, steps: int) -> keras.Model:
-        """Return the model that writes by itself what `translate` writes along the truth."""
+        """Return the inference model, which decodes step by step."""
         raise ValueError(f"{self.family} does not translate")
 
     def head(self, x: keras.KerasTensor, units: int, activation: str) -> keras.KerasTensor:
@@ -58,9 +58,9 @@ class Model(Settings):
 
     @property
     def taken_up(self) -> str:
-        """The task whose training it takes up, if it takes up one."""
+        """Return the base task of transfer learning, or None."""
         return ""
 
     def inherit(self, workspace: Workspace) -> dict[str, Any]:
-        """Find what `build` takes from other trainings, before it is called; give what must be recorded of it."""
+        """Resolve the base model before `build`; return what to record about it."""
         return {}

@@ -1,4 +1,4 @@
-"""A bag of words: the mean of learned word vectors, then dense layers. Order is lost; little is needed to learn it."""
+"""Bag of words: the mean of word embeddings, then dense layers; word order is lost."""
 
 from __future__ import annotations
 

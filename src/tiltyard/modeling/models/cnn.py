@@ -1,4 +1,4 @@
-"""Blocks of convolutions, each making the picture smaller, then dense layers."""
+"""Convolutional network (CNN): blocks of convolutions and pooling, then dense layers."""
 
 from __future__ import annotations
 

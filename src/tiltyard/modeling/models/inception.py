@@ -1,4 +1,4 @@
-"""Inception v1, or GoogLeNet: each block looks at its maps through windows of several sizes at once."""
+"""Inception v1 (GoogLeNet): blocks of parallel convolutions with several kernel sizes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fully connected layers: for tables, and the yardstick for everything else."""
+"""Multilayer perceptron (MLP): fully connected layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No hidden layer: a weighted sum of the features, of their powers and products if asked."""
+"""Perceptron, or linear model: no hidden layer; optional powers and products of the features."""
 
 from __future__ import annotations
 

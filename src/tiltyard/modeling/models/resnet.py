@@ -1,4 +1,4 @@
-"""Residual networks: each block learns what to add to its input, so that depth does not stop the gradient."""
+"""Residual networks (ResNet): blocks with skip connections."""
 
 from __future__ import annotations
 

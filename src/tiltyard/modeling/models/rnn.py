@@ -1,4 +1,4 @@
-"""Recurrent layers over a window of a series, the words of a text or the rows of a picture."""
+"""Recurrent network (LSTM, GRU, simple RNN) over series, texts or the rows of an image."""
 
 from __future__ import annotations
 

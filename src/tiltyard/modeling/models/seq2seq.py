@@ -1,4 +1,4 @@
-"""One recurrent network reads a text, another writes the answer step by step, looking back at what was read if asked.
+"""Sequence-to-sequence model: recurrent encoder and decoder, with optional attention.
 
 While it learns, the writer is told the right step before (teacher forcing). What is exported writes by itself: as many
 steps as an answer may have, each given the likeliest one before, all inside one graph.

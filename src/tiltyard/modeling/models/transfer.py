@@ -1,4 +1,4 @@
-"""What another network has learned to see, kept as it is, under layers of its own: for tasks with few pictures."""
+"""Transfer learning: the frozen or fine-tuned convolutions of another network under new dense layers."""
 
 from __future__ import annotations
 

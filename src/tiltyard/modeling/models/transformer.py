@@ -1,4 +1,4 @@
-"""Transformer blocks over the words or characters of a text: every step looks at every other, or at those before it."""
+"""Transformer: self-attention blocks over the tokens of a text, causal or bidirectional."""
 
 from __future__ import annotations
 

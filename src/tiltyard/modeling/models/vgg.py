@@ -1,4 +1,4 @@
-"""VGG: nothing but 3x3 convolutions and pooling, deep; then two wide dense layers."""
+"""VGG: a deep stack of 3x3 convolutions and pooling, then two wide dense layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Xception: convolutions that look at each map by itself, then mix the maps, with short cuts around them."""
+"""Xception: depthwise separable convolutions with residual connections."""
 
 from __future__ import annotations
 

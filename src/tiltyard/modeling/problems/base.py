@@ -1,4 +1,4 @@
-"""The type of a problem: which outputs and losses fit, what is learned, and what is answered."""
+"""The Problem base class: output layer and losses, targets, and predictions of a kind of problem."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tiltyard.errors import RequestError
 from tiltyard.modeling.columns.base import Column
 from tiltyard.settings import Bounds, Settings
 
-Run = Callable[[Rows], Array]  # asks the model: parsed rows to outputs
+Run = Callable[[Rows], Array]  # runs the model: parsed rows to outputs
 
 
 class Target(Settings):
@@ -48,31 +48,31 @@ class Target(Settings):
 
 
 class FittedEncoder(Protocol):
-    """What a problem reads of an encoder: the columns, and what was learned from the training rows."""
+    """The part of an encoder that a problem reads: columns and fitted state."""
 
     @property
     def columns(self) -> Mapping[str, Column]:
-        """The columns, by name."""
+        """Return the columns by name."""
 
     @property
     def fitted(self) -> Mapping[str, Fitted]:
-        """What each column encoder."""
+        """Return the fitted state of each column."""
 
     @property
     def target(self) -> Fitted:
-        """What the problem learned from the truth."""
+        """Return the fitted state of the target."""
 
     @property
     def classes(self) -> list[str]:
-        """The labels; none unless it is a classification."""
+        """Return the labels of a classification, else an empty list."""
 
     @property
     def vocabulary_size(self) -> int:
-        """How many ids there are where features are ids; 0 elsewhere."""
+        """Return the number of ids if features are ids, else 0."""
 
 
 class Problem(ABC):
-    """What a task learns and answers; plug-ins in problems/ say what each kind means, those in evaluators/ measure it.
+    """A kind of learning problem: plug-ins in problems/ define targets and predictions, those in evaluators/ metrics.
 
     `truth` is one number a row: the value itself, or the place of the label among the classes; or several, or a text.
     `outputs` is what the ONNX model gives, (rows, units), or what `condense` makes of it.
@@ -85,22 +85,22 @@ class Problem(ABC):
 
     @abstractmethod
     def units(self, target: Target, output: str, encoder: FittedEncoder) -> int:
-        """Return how many units the output layer has."""
+        """Return the number of units of the output layer."""
 
     def fit(self, target: Target, truth: Array) -> Fitted:
-        """Learn from the truth of the training rows what is needed to spell it; by default nothing."""
+        """Fit the state of the target to the training rows; by default there is none."""
         return {}
 
     def ids(self, encoder: FittedEncoder, truth: Array) -> Array:
-        """Return what is learned where the truth is a text: an id a step."""
+        """Return the targets of a text: one id per step."""
         raise NotImplementedError
 
     def condense(self, encoder: FittedEncoder, truth: Array, outputs: Array) -> Array:
-        """Return what metrics look at of the model's outputs, a row each: by default all."""
+        """Return the outputs reduced to what metrics need, one row each; by default all."""
         return outputs
 
     def respond(self, encoder: FittedEncoder, run: Run, rows: Rows) -> list[Any]:
-        """Answer rows of a request by asking the model; by default once.
+        """Predict the rows of a request by running the model, once by default.
 
         Values so large that it overflows are refused, since JSON has no infinity.
         """
@@ -112,12 +112,12 @@ class Problem(ABC):
 
     @abstractmethod
     def answer(self, outputs: Array, classes: list[str]) -> list[Any]:
-        """Turn outputs into what a REST client receives, one an instance."""
+        """Convert outputs to predictions as JSON, one per instance."""
 
     @abstractmethod
     def purpose(self, target: Target) -> str:
-        """Return what a model answers with, for its card."""
+        """Describe the predictions for the model card."""
 
     @abstractmethod
     def json_schema(self, target: Target) -> dict[str, Any]:
-        """Describe one answer to a REST client."""
+        """Return the JSON Schema of one prediction."""

@@ -1,4 +1,4 @@
-"""Predicting one label out of a few."""
+"""Classification: predict one of several labels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Classification(Problem):
     targets: ClassVar = "label"
 
     def units(self, target: Target, output: str, encoder: FittedEncoder) -> int:
-        """One a class, or a single sigmoid."""
+        """One unit per class, or a single sigmoid."""
         return 1 if output == "sigmoid" else len(_classes(target))
 
     def answer(self, outputs: Array, classes: list[str]) -> list[Any]:
@@ -45,5 +45,5 @@ def _classes(target: Target) -> list[str]:
 
 
 def probabilities(outputs: Array) -> Array:
-    """Return a probability for each class: a single sigmoid output is the second class's."""
+    """Return a probability for each class; a single sigmoid is that of the second class."""
     return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs

@@ -1,4 +1,4 @@
-"""Predicting the next values of a series from its last ones.
+"""Forecasting: predict the next values of a series from a window of past ones.
 
 Outputs are (rows, steps ahead), or (rows, 3, steps ahead) where each forecast has a lower and an upper end.
 """
@@ -17,10 +17,10 @@ ENDS = ("forecast", "low", "high")
 
 
 class Forecasting(Regression):
-    """A linear output a step."""
+    """One linear output per step."""
 
     def units(self, target: Target, output: str, encoder: FittedEncoder) -> int:
-        """One a step ahead."""
+        """One unit per step ahead."""
         return target.horizon
 
     def answer(self, outputs: Array, classes: list[str]) -> list[Any]:

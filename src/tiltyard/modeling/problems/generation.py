@@ -1,4 +1,4 @@
-"""Going on with a text: guessing each next character from those before it, and writing by drawing from the guesses.
+"""Text generation: predict the next character, and sample texts from a prompt.
 
 What is measured of a row are three numbers: the sum of surprise over its characters, how many were guessed, and how
 many there are.
@@ -16,7 +16,7 @@ from tiltyard.modeling.columns._vocabulary import UNKNOWN
 from tiltyard.modeling.columns.prose import Prose, ids
 from tiltyard.modeling.problems.base import FittedEncoder, Problem, Run, Target
 
-LEAST = 1e-12  # a probability that float32 has rounded to zero
+LEAST = 1e-12  # stands for a probability that float32 rounded to zero
 
 
 class Generation(Problem):
@@ -26,7 +26,7 @@ class Generation(Problem):
     targets: ClassVar = "text"
 
     def units(self, target: Target, output: str, encoder: FittedEncoder) -> int:
-        """One an id."""
+        """One unit per id."""
         return encoder.vocabulary_size
 
     def ids(self, encoder: FittedEncoder, truth: Array) -> Array:
@@ -44,7 +44,7 @@ class Generation(Problem):
         return np.stack([(surprise * there).sum(axis=1), guessed.sum(axis=1), there.sum(axis=1)], axis=1)
 
     def respond(self, encoder: FittedEncoder, run: Run, rows: Rows) -> list[Any]:
-        """Write on: draw a character, put it behind the others, and ask again, all rows at once."""
+        """Generate text: sample a character, append it and predict again, for all rows at once."""
         name, _ = _prose(encoder)
         known = {place: character for character, place in encoder.fitted[name]["ids"].items()}
         wishes = rows[name].copy()
@@ -79,7 +79,7 @@ def _prose(encoder: FittedEncoder) -> tuple[str, Prose]:
 
 
 def _draw(guesses: Array, temperature: float, chance: np.random.Generator) -> int:
-    """Draw an id that stands for a character: the likeliest at temperature 0, any at a high one."""
+    """Sample the id of a character: the likeliest at temperature 0, more random at a higher one."""
     logs = np.log(np.maximum(guesses[UNKNOWN + 1 :].astype(np.float64), LEAST))
     if temperature == 0:
         return int(logs.argmax()) + UNKNOWN + 1

@@ -1,4 +1,4 @@
-"""Predicting a number from features."""
+"""Regression: predict a number."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Regression(Problem):
     targets: ClassVar = "number"
 
     def fit(self, target: Target, truth: Array) -> Fitted:
-        """Learn the scale of a number; of a logarithm also the range of answers, as its inverse soon overflows."""
+        """Fit mean and scale of the target; for a logarithm also its range, since the inverse overflows."""
         values = np.log1p(truth) if target.log else truth
         fitted = dict(zip(("mean", "std"), scale(values), strict=True))
         return fitted | ({"log": [float(values.min()), float(values.max()) + 1]} if target.log else {})

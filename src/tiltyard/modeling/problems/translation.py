@@ -1,4 +1,4 @@
-"""Turning one text into another: dates as written into dates as computers read them, phrases into another language.
+"""Translation: from one text to another, such as date formats or short phrases.
 
 What is measured of a row is the answer itself, whether it is right, how many edits it is from the truth, and how long
 that is.
@@ -25,7 +25,7 @@ class Translation(Problem):
     targets: ClassVar = "text"
 
     def fit(self, target: Target, truth: Array) -> Fitted:
-        """Learn the words or characters of answers; each ends with a sign of its own."""
+        """Fit the vocabulary of the target; each text ends with an end token."""
         if target.length is None:  # a task file is refused without it
             raise DataError("target.length: expected the longest answer")
         ranked = learned((split(str(text), target.by) for text in truth), 1)
@@ -46,7 +46,7 @@ class Translation(Problem):
         return found
 
     def condense(self, encoder: FittedEncoder, truth: Array, outputs: Array) -> Array:
-        """The answers, and how they are measured."""
+        """The target texts and their ids."""
         return judged(_texts(encoder, outputs), truth, encoder.target["by"])
 
     def respond(self, encoder: FittedEncoder, run: Run, rows: Rows) -> list[Any]:
@@ -67,7 +67,7 @@ class Translation(Problem):
 
 
 def split(text: str, by: str) -> list[str]:
-    """Cut an answer into its steps."""
+    """Split a text into words or characters."""
     return text.split() if by == "words" else [*text]
 
 
@@ -82,7 +82,7 @@ def judged(answers: list[str], truth: Array, by: str) -> Array:
 
 
 def edits(one: list[str], other: list[str]) -> int:
-    """Count the fewest insertions, deletions and changes that make one list the other."""
+    """Return the edit distance (Levenshtein) of two lists."""
     before: list[int] = [*range(len(other) + 1)]
     for place, word in enumerate(one, start=1):
         row = [place]
@@ -93,7 +93,7 @@ def edits(one: list[str], other: list[str]) -> int:
 
 
 def _texts(encoder: FittedEncoder, outputs: Array) -> list[str]:
-    """Spell the likeliest ids up to the first end."""
+    """Decode the likeliest ids up to the end token."""
     known = {place: word for word, place in encoder.target["ids"].items()}
     glue = " " if encoder.target["by"] == "words" else ""
     texts = []
