@@ -155,7 +155,7 @@ def test_shades_of_extreme_numbers_are_colours(sample: Array) -> None:
     """Between nothing and the most."""
     picture = sample.reshape(5, 6)
     for drawn in (
-        heatmap.coloured(np.abs(picture)),
+        heatmap.to_colours(np.abs(picture)),
         heatmap.signed_overlay(np.full((*picture.shape, 1), 9.0), picture),
     ):
         assert np.isfinite(drawn).all()

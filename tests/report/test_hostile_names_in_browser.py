@@ -113,7 +113,7 @@ def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         patch.setenv("TILTYARD_ACTOR", LINK + DOUBLE + CLOSED)
         approve(workspace, task, "champion")
         promote(workspace, task)
-    explain.explain(workspace, task, explain.Wish(only=["permutation", "features"]))
+    explain.explain(workspace, task, explain.ExplainRequest(only=["permutation", "features"]))
     report.report(workspace, [task])
     return workspace
 
