@@ -105,12 +105,12 @@ def test_only_code_that_judges_opens_a_verdict_again(tmp_path: Path, monkeypatch
     """Another word of the command line does not change the hash of the code; another check, metric or column does."""
     package = tmp_path / "tiltyard"
     shutil.copytree(Path(tiltyard.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
-    before = provenance.code()
+    before = provenance.code_digest()
     monkeypatch.setattr(tiltyard, "__file__", str(package / "__init__.py"))
-    assert provenance.code() == before
+    assert provenance.code_digest() == before
     for name in ("cli/main.py", "cli/output/tables.py", "report/report.py", "serving/serve.py", "errors.py"):
         (package / name).write_text("# changed\n", encoding="utf-8")
-    assert provenance.code() == before
+    assert provenance.code_digest() == before
     hashes = {before}
     for name in (
         "gate/checks/generalization_gap.py",
@@ -120,7 +120,7 @@ def test_only_code_that_judges_opens_a_verdict_again(tmp_path: Path, monkeypatch
         "preparation/split.py",
     ):
         (package / name).write_text("# changed\n", encoding="utf-8")
-        hashes.add(provenance.code())
+        hashes.add(provenance.code_digest())
     assert len(hashes) == 6
 
 

@@ -24,7 +24,7 @@ from tiltyard.monitoring.monitor import MAX_ROWS, compare_rows, drift_unavailabl
 from tiltyard.monitoring.records import latest
 from tiltyard.preparation.array_file import Features, open_part
 from tiltyard.preparation.sealed_test import TestPart
-from tiltyard.registry.approve import approved
+from tiltyard.registry.approve import approvers
 from tiltyard.registry.decision import Decision
 from tiltyard.registry.provenance import provenance
 from tiltyard.registry.registry import Champion, Registry
@@ -65,7 +65,7 @@ def build_duel(workspace: Workspace, task: Task, report: Json, test: TestPart, c
         ask=None if task.kind.targets == "text" else predictor.outputs,
         **_drift(workspace, task, predictor.encoder, features),
         facts=_facts(workspace, task, report),
-        approvals=approved(Registry(workspace), task.name, report["version"], signed=task.gate.signed),
+        approvals=approvers(Registry(workspace), task.name, report["version"], signed=task.gate.signed),
         uses=uses(Registry(workspace).decisions(task.name), report),
     )
 

@@ -54,7 +54,7 @@ def package(workspace: Workspace, task: Task, evaluated: Evaluated | None = None
     difference = smoke_test.prove(workspace, task.name, version, rows)
     if not proven.is_file():  # else it was pulled from the remote, as it was proven
         proof = _proof(task.name, version, len(rows["instances"]), difference)
-        files.write_json(proven, {**proof, manifest.KEY: manifest.hashes(folder)})
+        files.write_json(proven, {**proof, manifest.FILES_KEY: manifest.hashes(folder)})
     if not pointer.is_file():
         dvc.add(workspace, folder)
     return version
