@@ -68,7 +68,7 @@ def test_a_changed_test_part_is_refused(iris: Arena) -> None:
     with np.load(path) as arrays:
         changed = {**arrays, "truth": (arrays["truth"] + 1) % 3}
     np.savez_compressed(path, **changed)
-    with pytest.raises(SealError, match="the test part of iris was changed"):
+    with pytest.raises(SealError, match="the test rows of iris were changed"):
         judge(workspace, task)
 
 
@@ -135,7 +135,7 @@ def test_the_sealed_rows_are_opened_and_hashed_once(iris: Arena, monkeypatch: py
     monkeypatch.setattr("tiltyard.data.dvc.add", lambda *_: None)
     monkeypatch.setattr("tiltyard.serving.packaging.package.package", package)
     opened, hashed = Counter[str](), []
-    load, read, pass_on = np.load, files.read_json, sealed_test.hashed
+    load, read, pass_on = np.load, files.read_json, sealed_test.hash_pieces
 
     def opening(file: Path, **options: Any) -> Any:
         opened[Path(file).name] += 1

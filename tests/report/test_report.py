@@ -287,7 +287,7 @@ def _unprepared(workspace: Workspace, task: Task) -> None:
         (_retrained, "is about another version"),
         (_untrained, "diabetes has no model"),
         (_other_rows, "is about another test"),
-        (_unprepared, "no test part for diabetes"),
+        (_unprepared, "no test rows of diabetes"),
     ],
 )
 def test_figures_of_another_model_or_of_other_rows_are_not_shown(

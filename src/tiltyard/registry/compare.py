@@ -9,7 +9,7 @@ from tiltyard.config.task import Task
 from tiltyard.modeling.inference.predictor import Predictor, version
 from tiltyard.modeling.metrics.bootstrap import Bootstrap
 from tiltyard.preparation.array_file import read_truth
-from tiltyard.preparation.sealed_test import TestPart, read_test
+from tiltyard.preparation.sealed_test import TestRows, read_test
 from tiltyard.registry.aliases import resolve_version
 from tiltyard.registry.registry import Registry
 from tiltyard.workspace import Workspace
@@ -40,7 +40,7 @@ def compare(workspace: Workspace, task: Task, one: str, other: str) -> dict[str,
     return {"task": task.name, "first": names[0], "second": names[1], "rows": len(test.truth), "metrics": rows}
 
 
-def _outputs(workspace: Workspace, task: Task, name: str, test: TestPart) -> Array:
+def _outputs(workspace: Workspace, task: Task, name: str, test: TestRows) -> Array:
     """Predict with the package, or with what was trained last if it is that version."""
     train = workspace.out(task.name, "train")
     trained = (train / "model.onnx").is_file() and version(train) == name

@@ -16,7 +16,7 @@ from tiltyard.config.task import Task
 from tiltyard.figures import Figure
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.modeling.metrics.base import Context
-from tiltyard.preparation.sealed_test import TestPart
+from tiltyard.preparation.sealed_test import TestRows
 from tiltyard.preparation.training_rows import TrainingRows, sample_rows
 from tiltyard.workspace import Workspace
 
@@ -45,7 +45,7 @@ class ExplainedModel:
     task: Task
     data: TrainingRows
     predictor: Predictor
-    test: TestPart
+    test: TestRows
 
     @cached_property
     def validation(self) -> tuple[Array, Array]:
