@@ -49,7 +49,7 @@ def test_patches_cover_a_picture_once() -> None:
     picture = np.arange(24.0).reshape(4, 6, 1)
     patches = PatchMask.of(picture, 2, -1)
     assert patches.count == 4
-    assert np.bincount(patches.places.ravel()).tolist() == [6] * 4
+    assert np.bincount(patches.patches.ravel()).tolist() == [6] * 4
     shown = patches.keep(np.eye(4, dtype=bool))
     assert [int((one != -1).sum()) for one in shown] == [6] * 4
     assert np.array_equal(shown.max(axis=0), picture)

@@ -151,7 +151,7 @@ def test_the_sealed_rows_are_opened_and_hashed_once(iris: Arena, monkeypatch: py
 
     monkeypatch.setattr(np, "load", opening)
     monkeypatch.setattr(files, "read_json", reading)
-    monkeypatch.setattr(sealed_test, "hashed", hashing)
+    monkeypatch.setattr(sealed_test, "hash_pieces", hashing)
     enter_challenger(workspace, name)
     assert promote(workspace, task).verdict == ("PROMOTE" if name == "good" else "HOLD")
     assert (opened["test.npz"], opened["report.json"]) == (1, 1)

@@ -223,7 +223,7 @@ def test_todays_data_are_held_against_those_last_trained_on(shop: Workspace) -> 
 def test_of_many_rows_last_trained_on_blocks_are_read(shop: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the first row to the last, and no more than are looked at."""
     monkeypatch.setattr(array_file, "MAX_SAMPLED_ROWS", 300)
-    monkeypatch.setattr(array_file, "BLOCK", 100)
+    monkeypatch.setattr(array_file, "BLOCK_ROWS", 100)
     assert array_file.sample_blocks(300) == [slice(300)]
     assert array_file.sample_blocks(1100) == [slice(0, 100), slice(500, 600), slice(1000, 1100)]
     task = loader.load(shop, "shop")

@@ -30,11 +30,11 @@ def plan(workspace: Workspace, name: str, *, everything: bool = False) -> Remova
     for other in workspace.tasks():
         if other != name and _base_task(workspace, other) == name:
             raise TaskError(f"{other} is based on the model of {name}", f"remove it first: tiltyard remove {other}")
-    made, records = _outputs(workspace, name), _records(workspace, name)
-    going = [*made, *records] if everything else made
+    outputs, records = _outputs(workspace, name), _records(workspace, name)
+    to_remove = [*outputs, *records] if everything else outputs
     listed = ["params.yaml: its entry"] if name in task_list.listed(workspace) else []
     kept = [] if everything else [_relative(workspace, path) for path in records if _exists(path)]
-    return Removal(name, [*(_relative(workspace, path) for path in going if _exists(path)), *listed], kept)
+    return Removal(name, [*(_relative(workspace, path) for path in to_remove if _exists(path)), *listed], kept)
 
 
 def remove(workspace: Workspace, name: str, *, everything: bool = False) -> Removal:

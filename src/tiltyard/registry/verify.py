@@ -31,7 +31,7 @@ Row = dict[str, Any]
 CHALLENGE_VERDICTS = {"CHALLENGE", "END", *CHAMPION_VERDICTS}  # each of them ends an earlier challenge
 
 
-class Proof(NamedTuple):
+class VerifyResult(NamedTuple):
     """The result of verifying one thing."""
 
     what: str
@@ -49,7 +49,7 @@ def verify(workspace: Workspace, task: Task, against: str | None = None) -> list
     if Registry(workspace).champion(task.name) is None and against is None:
         raise _no_champion(workspace, task.name)
     commit = Commit(workspace, against) if against else None
-    return [proof.row() for proof in _task_proofs(workspace, task.name, task, commit)]
+    return [result.row() for result in _task_results(workspace, task.name, task, commit)]
 
 
 def verify_tasks(workspace: Workspace, names: Collection[str], against: str | None = None) -> Iterator[Row]:
@@ -59,38 +59,38 @@ def verify_tasks(workspace: Workspace, names: Collection[str], against: str | No
     """
     commit = Commit(workspace, against) if against else None
     for name in sorted(names or _known_tasks(workspace) | (commit.tasks() if commit else set())):
-        task, proofs = None, []
+        task, results = None, []
         try:
             task = loader.load(workspace, name)
         except TiltyardError as error:
             if workspace.task_file(name).exists() or workspace.champion(name).exists() or name in names:
-                proofs.append(Proof("task", "changed", error.message))
+                results.append(VerifyResult("task", "changed", error.message))
         try:
-            proofs += _task_proofs(workspace, name, task, commit)
+            results += _task_results(workspace, name, task, commit)
         except TiltyardError as error:
-            proofs.append(Proof("pointer", "changed", error.message))
-        yield from ({"task": name, **proof.row()} for proof in proofs)
+            results.append(VerifyResult("pointer", "changed", error.message))
+        yield from ({"task": name, **result.row()} for result in results)
     if commit:
         faults, new = signer_faults(commit)
         summary = "; ".join(faults) or f"the public keys of {against}" + (
             f"; new ones: {', '.join(new)}" if new else ""
         )
-        yield {"task": "", **Proof("signers", "changed" if faults else "same", summary).row()}
+        yield {"task": "", **VerifyResult("signers", "changed" if faults else "same", summary).row()}
 
 
-def _task_proofs(workspace: Workspace, name: str, task: Task | None, commit: Commit | None) -> list[Proof]:
+def _task_results(workspace: Workspace, name: str, task: Task | None, commit: Commit | None) -> list[VerifyResult]:
     """Verify the ledger, the comparison with git, and everything the champion was made from."""
-    proofs = [*(_git_proof(commit, name) if commit else ()), *_challenge_proofs(workspace, name)]
+    results = [*(_git_result(commit, name) if commit else ()), *_challenge_results(workspace, name)]
     try:
         champion = Registry(workspace).champion(name)
-        proofs = [*_ledger_proofs(workspace, name, commit, wanted=bool(task and task.gate.signed)), *proofs]
+        results = [*_ledger_results(workspace, name, commit, wanted=bool(task and task.gate.signed)), *results]
     except RegistryError as error:
-        return [Proof("pointer", "changed", error.message), *proofs]
+        return [VerifyResult("pointer", "changed", error.message), *results]
     if champion and task:
-        return [*proofs, *_champion_proofs(workspace, task, champion.decision)]
+        return [*results, *_champion_results(workspace, task, champion.decision)]
     if task and champion is None and _last_promoted(workspace, name):
-        proofs.append(Proof("pointer", "changed", _no_champion(workspace, name).message))
-    return proofs
+        results.append(VerifyResult("pointer", "changed", _no_champion(workspace, name).message))
+    return results
 
 
 def _known_tasks(workspace: Workspace) -> set[str]:
@@ -121,22 +121,24 @@ def _no_champion(workspace: Workspace, name: str) -> RegistryError:
     )
 
 
-def _champion_proofs(workspace: Workspace, task: Task, decision: Decision) -> Iterator[Proof]:
+def _champion_results(workspace: Workspace, task: Task, decision: Decision) -> Iterator[VerifyResult]:
     folder, evidence = workspace.package(task.name, decision.version), decision.evidence
     if not folder.is_dir():
-        yield Proof("package", "unknown", f"its files are not here: dvc pull {folder.relative_to(workspace.root)}")
+        yield VerifyResult(
+            "package", "unknown", f"its files are not here: dvc pull {folder.relative_to(workspace.root)}"
+        )
     else:
-        yield _model_proof(decision.version, folder)
+        yield _model_result(decision.version, folder)
         yield _compare_hashes("package", evidence.get("package"), files.sha256(folder))
-        yield from _package_files_proof(workspace, task.name, folder)
+        yield from _package_files_result(workspace, task.name, folder)
     raw = workspace.raw(task.name)
     yield _compare_hashes("data", decision.data, files.sha256(raw) if raw.is_dir() else None)
-    yield _parameters_proof(task, decision)
+    yield _parameters_result(task, decision)
     yield _compare_hashes("code", evidence.get("code"), code_digest())
-    yield _metrics_proof(workspace, task, decision)
+    yield _metrics_result(workspace, task, decision)
 
 
-def _ledger_proofs(workspace: Workspace, name: str, commit: Commit | None, *, wanted: bool) -> Iterator[Proof]:
+def _ledger_results(workspace: Workspace, name: str, commit: Commit | None, *, wanted: bool) -> Iterator[VerifyResult]:
     """Verify the hash chain, the pointer's hashes, and every signature."""
     registry = Registry(workspace)
     faults, entries = registry.faults(name), registry.entries(name)
@@ -146,15 +148,15 @@ def _ledger_proofs(workspace: Workspace, name: str, commit: Commit | None, *, wa
         text += f" although there are public keys of {', '.join(keys)}"
     if not registry.has_hashes(name):
         text += "; their hashes were not recorded in the pointer"
-    yield Proof("ledger", "changed" if faults else "same", "; ".join(faults) or text)
+    yield VerifyResult("ledger", "changed" if faults else "same", "; ".join(faults) or text)
     if signed or wanted:
         first = min((entry.place for entry in signed), default=0)
         unknown = _unknown_signers(workspace, signed, commit)
         for entry in entries:
             if entry.signer in unknown and not entry.fault:
-                yield _unknown_signer_proof(entry, commit, wanted=wanted)
+                yield _unknown_signer_result(entry, commit, wanted=wanted)
             else:
-                yield _signature_proof(entry, wanted=wanted and entry.place >= first)
+                yield _signature_result(entry, wanted=wanted and entry.place >= first)
 
 
 def _unknown_signers(workspace: Workspace, signed: list[Entry], commit: Commit | None) -> set[str]:
@@ -168,73 +170,75 @@ def _unknown_signers(workspace: Workspace, signed: list[Entry], commit: Commit |
         return set()
 
 
-def _unknown_signer_proof(entry: Entry, commit: Commit | None, *, wanted: bool) -> Proof:
+def _unknown_signer_result(entry: Entry, commit: Commit | None, *, wanted: bool) -> VerifyResult:
     """Report a key that git does not hold: anyone with write access can create one."""
     what, summary = f"line {entry.place}", f"{entry.verdict} {entry.version}: signed by {entry.signer}"
     if commit is None:
-        return Proof(what, "same", f"{summary}; the key is not in git's HEAD")
-    return Proof(what, "changed" if wanted else "unknown", f"{summary}, whose key is not in {commit.ref}", fault=True)
+        return VerifyResult(what, "same", f"{summary}; the key is not in git's HEAD")
+    return VerifyResult(
+        what, "changed" if wanted else "unknown", f"{summary}, whose key is not in {commit.ref}", fault=True
+    )
 
 
-def _signature_proof(entry: Entry, *, wanted: bool) -> Proof:
+def _signature_result(entry: Entry, *, wanted: bool) -> VerifyResult:
     """Report who signed a line, or that it is unsigned."""
     what, decision = f"line {entry.place}", f"{entry.verdict} {entry.version}"
     if entry.fault:
-        return Proof(what, "changed", f"{decision}: bad signature: {entry.fault}")
+        return VerifyResult(what, "changed", f"{decision}: bad signature: {entry.fault}")
     if entry.signer:
-        return Proof(what, "same", f"{decision}: signed by {entry.signer}")
-    return Proof(
+        return VerifyResult(what, "same", f"{decision}: signed by {entry.signer}")
+    return VerifyResult(
         what,
         "changed" if wanted else "unknown",
         f"{decision}: unsigned" + "; gate.signed requires a signature" * wanted,
     )
 
 
-def _git_proof(commit: Commit, task: str) -> Iterator[Proof]:
+def _git_result(commit: Commit, task: str) -> Iterator[VerifyResult]:
     """Compare ledger and pointer with those of a commit."""
     try:
         faults, known = task_faults(commit, task), task in commit.tasks()
     except RegistryError as error:
-        yield Proof("git", "changed", error.message)
+        yield VerifyResult("git", "changed", error.message)
         return
     if not known:
-        yield Proof("git", "unknown", f"{commit.ref} has nothing about {task}")
+        yield VerifyResult("git", "unknown", f"{commit.ref} has nothing about {task}")
     else:
-        yield Proof(
+        yield VerifyResult(
             "git", "changed" if faults else "same", "; ".join(faults) or f"everything in {commit.ref} is still here"
         )
 
 
-def _package_files_proof(workspace: Workspace, name: str, folder: Path) -> Iterator[Proof]:
+def _package_files_result(workspace: Workspace, name: str, folder: Path) -> Iterator[VerifyResult]:
     """Compare the pointer's hash of schema, card and reference with the package, as the service does."""
     found = pointer.read(workspace.champion(name))
     wanted = found.decision.get(FORMAT) == CURRENT_FORMAT and bool(manifest.hashes(folder))
     if wanted and not found.files:
         text = "the pointer has no hash of the package's files; it had one when its decision was written"
-        yield Proof("files", "changed", text)
+        yield VerifyResult("files", "changed", text)
     elif found.files:
         yield _compare_hashes("files", found.files, manifest.digest(folder))
 
 
-def _model_proof(expected: str, folder: Path) -> Proof:
+def _model_result(expected: str, folder: Path) -> VerifyResult:
     """Hash the model of a package; a model that cannot be read counts as changed."""
     try:
         return _compare_hashes("model", expected, version(folder))
     except OSError as error:
-        return Proof("model", "changed", f"it cannot be read: {error}")
+        return VerifyResult("model", "changed", f"it cannot be read: {error}")
 
 
-def _compare_hashes(what: str, expected: str | None, received: str | None) -> Proof:
+def _compare_hashes(what: str, expected: str | None, received: str | None) -> VerifyResult:
     """Compare two hashes; without one of them the state is unknown."""
     if not expected or not received:
         missing = "it was not recorded" if not expected else "it is not here"
-        return Proof(what, "unknown", missing)
+        return VerifyResult(what, "unknown", missing)
     if expected == received:
-        return Proof(what, "same", received[:12])
-    return Proof(what, "changed", f"expected {expected[:12]}; received {received[:12]}")
+        return VerifyResult(what, "same", received[:12])
+    return VerifyResult(what, "changed", f"expected {expected[:12]}; received {received[:12]}")
 
 
-def _challenge_proofs(workspace: Workspace, task: str) -> Iterator[Proof]:
+def _challenge_results(workspace: Workspace, task: str) -> Iterator[VerifyResult]:
     """Yield a row for the challenge of a task and one for its package; nothing without a challenge."""
     path = workspace.traffic(task)
     if not os.path.lexists(path):
@@ -243,18 +247,18 @@ def _challenge_proofs(workspace: Workspace, task: str) -> Iterator[Proof]:
         found = rollout.read(path)
         start = _start_decision(workspace, task, found) if found else None
     except (RegistryError, OSError) as error:
-        yield Proof("challenge", "changed", str(error))
+        yield VerifyResult("challenge", "changed", str(error))
         return
     if found is None:
-        yield Proof("challenge", "changed", f"{path} is not a challenge: expected a regular file")
+        yield VerifyResult("challenge", "changed", f"{path} is not a challenge: expected a regular file")
         return
     summary = f"{found.way} of {found.version}, share {found.share:g}"
     if start is None:
         text = f"{summary}: it is not the last traffic decision in the ledger; end it: tiltyard traffic {task} --off"
-        yield Proof("challenge", "changed", text)
+        yield VerifyResult("challenge", "changed", text)
     else:
-        yield Proof("challenge", "same", f"{summary}, begun by {start.who} on {start.time}")
-    yield _challenger_proof(workspace.package(task, found.version), start)
+        yield VerifyResult("challenge", "same", f"{summary}, begun by {start.who} on {start.time}")
+    yield _challenger_result(workspace.package(task, found.version), start)
 
 
 def _start_decision(workspace: Workspace, task: str, found: Rollout) -> Decision | None:
@@ -266,47 +270,47 @@ def _start_decision(workspace: Workspace, task: str, found: Rollout) -> Decision
     return last if last.evidence.get("challenge") == found.model_dump(mode="json") else None
 
 
-def _challenger_proof(folder: Path, start: Decision | None) -> Proof:
+def _challenger_result(folder: Path, start: Decision | None) -> VerifyResult:
     """Compare the challenger's package with its name, its own hashes, and the hash recorded at the start."""
     if not folder.is_dir():
-        return Proof("challenger", "unknown", f"its files are not here: dvc pull {'/'.join(folder.parts[-4:])}")
+        return VerifyResult("challenger", "unknown", f"its files are not here: dvc pull {'/'.join(folder.parts[-4:])}")
     try:
         rollout.require_proof(folder)
         manifest.check(folder)
         found, package = version(folder), files.sha256(folder)
     except (PackageError, OSError) as error:
-        return Proof("challenger", "changed", str(error))
+        return VerifyResult("challenger", "changed", str(error))
     if found != folder.name:
-        return Proof("challenger", "changed", f"expected {folder.name}; received {found}")
+        return VerifyResult("challenger", "changed", f"expected {folder.name}; received {found}")
     if start is None:
-        return Proof("challenger", "unknown", "no decision of the ledger names it as the challenger")
+        return VerifyResult("challenger", "unknown", "no decision of the ledger names it as the challenger")
     if package != (expected := str(start.evidence.get("package"))):
-        return Proof("challenger", "changed", f"expected {expected[:12]}; received {package[:12]}")
-    return Proof("challenger", "same", package[:12])
+        return VerifyResult("challenger", "changed", f"expected {expected[:12]}; received {package[:12]}")
+    return VerifyResult("challenger", "same", package[:12])
 
 
-def _parameters_proof(task: Task, decision: Decision) -> Proof:
+def _parameters_result(task: Task, decision: Decision) -> VerifyResult:
     """Compare the task file with the decision's; keys of a later release take their defaults."""
     now, then = task.model_dump(mode="json"), decision.parameters
     with contextlib.suppress(ValueError):
         then = Task.model_validate(then).model_dump(mode="json")
     keys = [key for key in now if now[key] != then.get(key)]
     summary = f"changed since the decision: {', '.join(keys)}" if keys else "unchanged since the decision"
-    return Proof("parameters", "changed" if keys else "same", summary)
+    return VerifyResult("parameters", "changed" if keys else "same", summary)
 
 
-def _metrics_proof(workspace: Workspace, task: Task, decision: Decision) -> Proof:
+def _metrics_result(workspace: Workspace, task: Task, decision: Decision) -> VerifyResult:
     """Measure the packaged model on the test rows again."""
     try:
         test = read_test(workspace, task.name, task.columns)
         predictor = Predictor.load(workspace.package(task.name, decision.version))
         known = read_truth(workspace.out(task.name, "prepare") / "train.npz")
     except TiltyardError as error:
-        return Proof("figures", "unknown", error.message)
+        return VerifyResult("figures", "unknown", error.message)
     except Exception as error:  # noqa: BLE001 - a damaged file fails in many ways, none of which is documented
-        return Proof("figures", "changed", f"the packaged model cannot be opened: {type(error).__name__}")
+        return VerifyResult("figures", "changed", f"the packaged model cannot be opened: {type(error).__name__}")
     if test.digest != decision.test:
-        return Proof("figures", "unknown", f"the test rows have changed: {test.digest[:12]}")
+        return VerifyResult("figures", "unknown", f"the test rows have changed: {test.digest[:12]}")
     evaluator = task.evaluator
     found = evaluator.scores(test.truth, predictor.condensed(test.rows, test.truth), evaluator.context(known))
     differences = [
@@ -314,7 +318,7 @@ def _metrics_proof(workspace: Workspace, task: Task, decision: Decision) -> Proo
         for name, value in decision.metrics.items()
         if name in found and not math.isclose(found[name], value, rel_tol=1e-6, abs_tol=1e-9)
     ]
-    return Proof(
+    return VerifyResult(
         "figures",
         "changed" if differences else "same",
         ", ".join(differences) or f"{len(found)} metrics measured again",

@@ -22,26 +22,26 @@ def to_colours(values: Array) -> Array:
 
 def diverging(values: Array) -> Array:
     """Return grey levels with 0 as mid-grey, scaled by the 98 % quantile: a few values may exceed the range."""
-    most = float(np.quantile(np.abs(values), 0.98)) or float(np.abs(values).max()) or 1.0
-    return np.asarray(MAX_PIXEL / 2 * (1 + values / most))
+    maximum = float(np.quantile(np.abs(values), 0.98)) or float(np.abs(values).max()) or 1.0
+    return np.asarray(MAX_PIXEL / 2 * (1 + values / maximum))
 
 
-def overlay(picture: Array, values: Array) -> Array:
+def overlay(image: Array, values: Array) -> Array:
     """Overlay values on an image, which is enlarged to a readable size."""
-    times = max(1, -(-MIN_OVERLAY_SIDE // max(picture.shape[:2])))
-    large = np.kron(picture, np.ones((times, times, 1)))
+    times = max(1, -(-MIN_OVERLAY_SIDE // max(image.shape[:2])))
+    large = np.kron(image, np.ones((times, times, 1)))
     large = np.repeat(large, 3, axis=-1) if large.shape[-1] == 1 else large
     smooth = resize(values[None], large.shape[:2])[0]
     weight = 0.7 * _normalize(smooth)[..., None] ** 0.5  # where values are zero, the image stays as it is
     return np.asarray((1 - weight) * large + weight * to_colours(smooth))
 
 
-def signed_overlay(picture: Array, weights: Array) -> Array:
+def signed_overlay(image: Array, weights: Array) -> Array:
     """Overlay values on an image of the same size: red for positive values, blue for negative ones."""
-    most = float(np.abs(weights).max()) or 1.0
-    share = np.abs(weights)[..., None] / most
-    below = MAX_PIXEL * (1 - BACKGROUND_CONTRAST) + BACKGROUND_CONTRAST * picture.mean(axis=-1, keepdims=True)
-    found: Array = (1 - share) * below + share * np.where(weights[..., None] >= 0, RED, BLUE)
+    maximum = float(np.abs(weights).max()) or 1.0
+    share = np.abs(weights)[..., None] / maximum
+    base = MAX_PIXEL * (1 - BACKGROUND_CONTRAST) + BACKGROUND_CONTRAST * image.mean(axis=-1, keepdims=True)
+    found: Array = (1 - share) * base + share * np.where(weights[..., None] >= 0, RED, BLUE)
     return found
 
 
@@ -49,14 +49,14 @@ def resize(maps: Array, size: tuple[int, ...]) -> Array:
     """Resize maps (rows, height, width, ...) by linear interpolation between pixel centres."""
     for axis, length in enumerate(size, start=1):
         given = maps.shape[axis]
-        places = np.clip((np.arange(length) + 0.5) * given / length - 0.5, 0, given - 1)
-        low = np.floor(places).astype(int)
-        high, share = np.minimum(low + 1, given - 1), places - low
+        patches = np.clip((np.arange(length) + 0.5) * given / length - 0.5, 0, given - 1)
+        low = np.floor(patches).astype(int)
+        high, share = np.minimum(low + 1, given - 1), patches - low
         share = share.reshape(-1, *[1] * (maps.ndim - axis - 1))
         maps = np.take(maps, low, axis) * (1 - share) + np.take(maps, high, axis) * share
     return maps
 
 
 def _normalize(values: Array) -> Array:
-    most = float(values.max())
-    return np.clip(values / most, 0, 1) if most > 0 else np.zeros(values.shape)
+    maximum = float(values.max())
+    return np.clip(values / maximum, 0, 1) if maximum > 0 else np.zeros(values.shape)

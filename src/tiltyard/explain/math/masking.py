@@ -43,27 +43,27 @@ class WordMask:
 class PatchMask:
     """An image (height, width, channels), the index of the patch of each pixel, and the neutral grey."""
 
-    picture: Array
-    places: Array
+    image: Array
+    patches: Array
     grey: float
 
     @classmethod
-    def of(cls, picture: Array, sides: int, grey: float) -> PatchMask:
+    def of(cls, image: Array, sides: int, grey: float) -> PatchMask:
         """Cut an image into `sides` patches down and across, or into pixels if it has fewer."""
-        down, across = (np.arange(size) * min(sides, size) // size for size in picture.shape[:2])
-        return cls(picture, down[:, None] * (int(across[-1]) + 1) + across, grey)
+        down, across = (np.arange(size) * min(sides, size) // size for size in image.shape[:2])
+        return cls(image, down[:, None] * (int(across[-1]) + 1) + across, grey)
 
     @property
     def count(self) -> int:
         """The number of patches."""
-        return int(self.places.max()) + 1
+        return int(self.patches.max()) + 1
 
     def keep(self, kept: Array) -> Array:
         """Return images in which all patches that are not kept are grey."""
-        found: Array = np.where(kept[:, self.places][..., None], self.picture, self.grey).astype(np.float32)
+        found: Array = np.where(kept[:, self.patches][..., None], self.image, self.grey).astype(np.float32)
         return found
 
     def spread(self, weights: Array) -> Array:
         """Return for each pixel the weight of its patch."""
-        found: Array = weights[self.places]
+        found: Array = weights[self.patches]
         return found

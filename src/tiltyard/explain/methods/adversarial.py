@@ -43,7 +43,7 @@ class Adversarial(ExplanationMethod):
             "FGSM": [attack.fgsm(features, _loss_target(model, truth), size) for size in sizes],
             "random": [attack.random_sign(features, size, model.generator) for size in sizes],
         }
-        curves = {name: [_score(model, rows, truth) for rows in some] for name, some in moved.items()}
+        curves = {name: [_score(model, rows, truth) for rows in attacked] for name, attacked in moved.items()}
         drawn = {name: {"x": sizes, "y": curve, "dashed": name == "random"} for name, curve in curves.items()}
         text = (
             f"{model.task.metric.title} on {len(truth)} validation rows when numbers and pixels change by at most the "

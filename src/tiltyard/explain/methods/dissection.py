@@ -55,8 +55,8 @@ def _overlaps(model: ExplainedModel, concepts: dict[str, tuple[Array, Array]]) -
     names = [[*layers][place] for place in np.unique(np.linspace(0, len(layers) - 1, MAX_LAYERS).astype(int))]
     shown = np.concatenate([pictures for pictures, _ in concepts.values()])
     masks = np.stack([mask for _, mask in concepts.values()])
-    seen = model.network_view.activations(shown, [layers[name].output for name in names])
-    return {name: overlaps(maps, masks) for name, maps in zip(names, seen, strict=True)}
+    layer_maps = model.network_view.activations(shown, [layers[name].output for name in names])
+    return {name: overlaps(maps, masks) for name, maps in zip(names, layer_maps, strict=True)}
 
 
 def overlaps(maps: Array, masks: Array) -> Array:
