@@ -37,17 +37,17 @@ def main(root: str, mode: str) -> None:
 def _whole(task: Task, folder: Path) -> dict[str, Any]:
     """Read and validate, as a script would."""
     form = plugins.load("modalities", task.form)()
-    frame = _read(form.open(folder))
-    schema([*form.implied(task), *task.expect]).validate(frame, lazy=True)
+    frame = _read(form.raw_file(folder))
+    schema([*form.implied_expectations(task), *task.expect]).validate(frame, lazy=True)
     return {"version": pandera.__version__}
 
 
 def _checks(task: Task, folder: Path) -> dict[str, Any]:
     """Time the checks alone, on rows that are in memory: pandera's, ours, and Great Expectations' as it comes."""
     form = plugins.load("modalities", task.form)()
-    expected = [*form.implied(task), *task.expect]
-    look = form.look(task, folder)
-    parts = list(look.parts(look.columns))
+    expected = [*form.implied_expectations(task), *task.expect]
+    look = form.raw_table(task, folder)
+    parts = list(look.chunks(look.columns))
     frame = pd.concat(parts)
     facts = RawTable(look.columns, [], lambda names: (part[[*names]] for part in parts))
     gx = data_docs.context()

@@ -19,7 +19,7 @@ import raw
 from tiltyard import environment, files
 from tiltyard.config import loader
 from tiltyard.experiments import study, study_plan
-from tiltyard.experiments.study_markdown import table, troubles
+from tiltyard.experiments.study_markdown import failures, table
 from tiltyard.preparation import prepare
 from tiltyard.workspace import Workspace
 
@@ -75,7 +75,7 @@ def _lines(result: dict[str, Any], measured: dict[str, str]) -> list[str]:
         *table(result),
         "",
         *(f"- {one['sentence']}." for one in result["variants"][1:]),
-        *(f"- {text}." for text in troubles(result)),
+        *(f"- {text}." for text in failures(result)),
         "",
     ]
 

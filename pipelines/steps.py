@@ -19,7 +19,7 @@ from tiltyard.config.task import Task as TaskFile
 from tiltyard.data import dvc
 from tiltyard.errors import SourceError, WorkspaceError
 from tiltyard.gate.verdict import Verdict
-from tiltyard.registry.approve import approved
+from tiltyard.registry.approve import approvers
 from tiltyard.registry.registry import Registry
 from tiltyard.workspace import Workspace
 
@@ -103,7 +103,9 @@ def lacks_only(verdict: Verdict, code: str) -> bool:
 def waited(workspace: Workspace, wanted: TaskFile, version: str) -> bool:
     """Wait for somebody's word, and say whether it came in time."""
     end, registry = time.monotonic() + 60 * wanted.gate.approval_minutes, Registry(workspace)
-    while not (found := approved(registry, wanted.name, version, signed=wanted.gate.signed)) and time.monotonic() < end:
+    while (
+        not (found := approvers(registry, wanted.name, version, signed=wanted.gate.signed)) and time.monotonic() < end
+    ):
         time.sleep(LOOK)
     return bool(found)
 

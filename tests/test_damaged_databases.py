@@ -16,7 +16,7 @@ from tiltyard.config import loader
 from tiltyard.data import sqlite_file
 from tiltyard.errors import WorkspaceError
 from tiltyard.experiments import search
-from tiltyard.experiments.optuna_sampler import OptunaStudy
+from tiltyard.experiments.optuna_study import OptunaStudy
 from tiltyard.preparation import prepare
 from tiltyard.workspace import Workspace
 
@@ -68,10 +68,10 @@ def test_a_damaged_search_names_its_cure(searching: Workspace, spoil: Callable[[
     spoil(path)
     with pytest.raises(WorkspaceError, match="the trials of earlier searches cannot be read: ") as caught:
         search.search(searching, task, 1, 1, lambda _: None)
-    command = caught.value.hint.removeprefix("keep it aside and begin anew: ").split()
+    command = caught.value.hint.removeprefix("move it away and start again: ").split()
     assert command == ["mv", str(path), f"{path}.damaged"]
     path.rename(command[2])
-    assert OptunaStudy(search.asked(searching, task)).finished() == []
+    assert OptunaStudy(search.search_spec(searching, task)).finished() == []
 
 
 def test_a_database_of_something_else_is_no_search(searching: Workspace) -> None:
@@ -81,7 +81,7 @@ def test_a_database_of_something_else_is_no_search(searching: Workspace) -> None
         database.execute("create table version_info (colour text)")
     database.close()
     with pytest.raises(WorkspaceError, match="the trials of earlier searches cannot be read"):
-        OptunaStudy(search.asked(searching, loader.load(searching, "iris"))).finished()
+        OptunaStudy(search.search_spec(searching, loader.load(searching, "iris"))).finished()
 
 
 def test_whole_absent_and_locked_databases_are_fine(tmp_path: Path) -> None:

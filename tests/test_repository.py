@@ -17,7 +17,7 @@ from workspaces import ROOT
 from tiltyard import plugins
 from tiltyard.config import resolve, task_list
 from tiltyard.config.task import Task
-from tiltyard.registry.provenance import JUDGING
+from tiltyard.registry.provenance import JUDGING_CODE
 from tiltyard.serving.packaging import imports
 from tiltyard.workspace import Workspace
 
@@ -64,8 +64,8 @@ def test_the_code_that_judges_is_hashed() -> None:
     """Whatever judging imports is in the list of the hash, or is left out for a reason."""
     packages = {path.relative_to(SOURCE).parts[0] for path in imports.closure(SOURCE / "gate/judge.py")}
     packages = {name for name in packages if not name.endswith(".py")}
-    assert packages == {name for name in JUDGING if "/" not in name and not name.endswith(".py")} | {*NOT_JUDGING}
-    assert all((SOURCE / name).exists() for name in JUDGING)
+    assert packages == {name for name in JUDGING_CODE if "/" not in name and not name.endswith(".py")} | {*NOT_JUDGING}
+    assert all((SOURCE / name).exists() for name in JUDGING_CODE)
 
 
 def test_the_file_map_of_the_readme_is_true() -> None:

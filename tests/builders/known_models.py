@@ -1,4 +1,4 @@
-"""Models made by hand, of which is known what they look at; and how every way of explaining is tried."""
+"""Hand-made ONNX models that use known features only, and a run of each explanation method."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tiltyard import plugins
 from tiltyard.arrays import Array
 from tiltyard.config import loader
 from tiltyard.config.task import Task
-from tiltyard.explain.explain import opened
-from tiltyard.explain.methods.base import Explained, Explanation
+from tiltyard.explain.explain import load_model
+from tiltyard.explain.methods.base import ExplainedModel, ExplanationMethod
 from tiltyard.figures import Figure
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.workspace import Workspace
@@ -23,7 +23,7 @@ from tiltyard.workspace import Workspace
 Nodes = list[tuple[str, list[str], dict[str, Any]]]  # operation, names of constants behind its input, attributes
 
 
-def made(space: Workspace, task: Task, nodes: Nodes, constants: dict[str, Array]) -> Explained:
+def made(space: Workspace, task: Task, nodes: Nodes, constants: dict[str, Array]) -> ExplainedModel:
     """Write a chain of operations as the trained model of a task that is prepared, and open it."""
     from onnx import TensorProto, helper, numpy_helper, save
 
@@ -43,7 +43,7 @@ def made(space: Workspace, task: Task, nodes: Nodes, constants: dict[str, Array]
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
     )
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), folder / "model.onnx")
-    return opened(space, task)
+    return load_model(space, task)
 
 
 def _shape(space: Workspace, task: Task) -> tuple[int, ...]:
@@ -54,13 +54,13 @@ def _shape(space: Workspace, task: Task) -> tuple[int, ...]:
     return tuple(features.shape[1:])
 
 
-def linear(space: Workspace, task: Task, weights: Array, end: str = "Identity") -> Explained:
+def linear(space: Workspace, task: Task, weights: Array, end: str = "Identity") -> ExplainedModel:
     """Make a model that multiplies flat features by weights (width, units)."""
     nodes: Nodes = [("Flatten", [], {}), ("MatMul", ["weights"], {}), (end, [], {})]
     return made(space, task, nodes, {"weights": weights.astype(np.float32)})
 
 
-def spotting(space: Workspace, task: Task, word: str) -> Explained:
+def spotting(space: Workspace, task: Task, word: str) -> ExplainedModel:
     """Make a model of texts that holds the second label for likely if a word is there, and looks at nothing else."""
     fitted = Encoder.load(space.out(task.name, "prepare") / "encoder.json").fitted
     (ids,) = (one["ids"] for one in fitted.values())
@@ -89,8 +89,8 @@ def tried(root: str, task: str, way: str) -> tuple[str, list[str]]:
 
 
 def _once(space: Workspace, task: str, way: str) -> tuple[str, list[dict[str, Any]]]:
-    model = opened(space, loader.load(space, task))
-    made: Explanation = plugins.load("explanations", way)()
-    if reason := made.reason(model):
+    model = load_model(space, loader.load(space, task))
+    made: ExplanationMethod = plugins.load("explanations", way)()
+    if reason := made.unsupported_reason(model):
         return reason, []
     return "", [asdict(one) for one in (*made.of_model(model), *made.of_row(model, model.row(0)))]

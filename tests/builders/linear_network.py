@@ -27,6 +27,6 @@ def linear(weights: Array, activation: str = "softmax") -> keras.Model:
 
 def inside_of(network: keras.Model, *, labels: bool = True) -> NetworkView:
     """Open a network for a look at its layers."""
-    from tiltyard.explain.math.network_view import opened
+    from tiltyard.explain.math.network_view import open_network
 
-    return opened(network, labels=labels)
+    return open_network(network, labels=labels)

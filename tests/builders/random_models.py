@@ -17,7 +17,7 @@ from tiltyard.modeling.inference.predictor import Predictor, version
 from tiltyard.modeling.inference.reference import reference
 from tiltyard.preparation.array_file import read_part, read_truth
 from tiltyard.preparation.prepare import prepare
-from tiltyard.preparation.sealed_test import TestPart, read_test
+from tiltyard.preparation.sealed_test import TestRows, read_test
 from tiltyard.registry.decision import Decision
 from tiltyard.registry.registry import Registry
 from tiltyard.serving.model.golden_rows import choose_golden_rows
@@ -48,7 +48,7 @@ def evaluated(space: Workspace, name: str, seed: int = 0) -> Task:
     return task
 
 
-def write_model(task: Task, test: TestPart, train: Path, seed: int) -> None:
+def write_model(task: Task, test: TestRows, train: Path, seed: int) -> None:
     """Write an ONNX file: one dense layer on the flattened features, with softmax for classes."""
     from onnx import TensorProto, helper, save
 
@@ -67,7 +67,7 @@ def write_model(task: Task, test: TestPart, train: Path, seed: int) -> None:
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), train / "model.onnx")
 
 
-def _evaluate(space: Workspace, task: Task, test: TestPart) -> None:
+def _evaluate(space: Workspace, task: Task, test: TestRows) -> None:
     """Write the report and the predictions of the random model."""
     folder = space.out(task.name, "evaluate")
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Every way of explaining: a reason why not, or exhibits that any page and program can read, the same each time."""
+"""Every explanation method: a reason why it does not fit, or figures as valid JSON, the same each time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from known_models import tried
 from workspaces import apart, new_workspace, train_tasks
 
 from tiltyard import plugins
-from tiltyard.explain.methods.base import Explanation
+from tiltyard.explain.methods.base import ExplanationMethod
 from tiltyard.workspace import Workspace
 
 DRAWN = {
@@ -36,8 +36,8 @@ def moody(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 def test_has_a_title(explanation_name: str) -> None:
-    """The class is called as the file; the title says what is seen, and is no sentence."""
-    made: Explanation = plugins.load("explanations", explanation_name)()
+    """The title is a phrase, not a sentence."""
+    made: ExplanationMethod = plugins.load("explanations", explanation_name)()
     assert made.title
     assert not made.title.endswith(".")
 
@@ -47,7 +47,7 @@ def test_has_a_title(explanation_name: str) -> None:
 def test_shows_something_or_says_why_not(
     explanation_name: str, subject: str, trained: Workspace, moody: Workspace
 ) -> None:
-    """Texts end with a full stop, JSON has no NaN, what is drawn is not empty, and the same is seen each time."""
+    """Texts end with a full stop, JSON has no NaN, figures are not empty, and two runs are equal."""
     root: Path = (moody if subject == "moods" else trained).root
     reason, (first, again) = apart(tried, str(root), subject, explanation_name)
     assert first == again
@@ -61,7 +61,7 @@ def test_shows_something_or_says_why_not(
 
 @pytest.mark.slow
 def test_each_model_is_seen_in_some_way(trained: Workspace, moody: Workspace) -> None:
-    """There is a way for every kind of row that needs nothing but the judged model."""
+    """For every modality there is a method that needs the ONNX model only."""
     for subject, way in zip(SUBJECTS, ("shap", "lime", "lime", "occlusion", "occlusion"), strict=True):
         root = (moody if subject == "moods" else trained).root
         assert apart(tried, str(root), subject, way)[0] == ""

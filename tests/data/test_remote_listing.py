@@ -13,7 +13,7 @@ from tiltyard import files
 from tiltyard.config import loader
 from tiltyard.data import dvc, fetch, history, remote_listing, versions
 from tiltyard.errors import DataError
-from tiltyard.preparation.modalities.base import reader
+from tiltyard.preparation.modalities.base import version_reader
 from tiltyard.workspace import Workspace
 
 MD5 = "0" * 32
@@ -165,7 +165,7 @@ def test_a_remote_writes_nothing_outside(workspace: Workspace, path: str) -> Non
     task = loader.load(workspace, "iris")
     before, pointer = files.sha256(workspace.raw("iris")), workspace.raw("iris").with_name("iris.dvc").read_bytes()
     for act in (
-        lambda: history.diff(workspace, task.name, reader(task), name),
+        lambda: history.diff(workspace, task.name, version_reader(task), name),
         lambda: history.checkout(workspace, task.name, name),
     ):
         with pytest.raises(DataError, match="expected paths inside of the folder"):

@@ -20,7 +20,7 @@ from tiltyard.config.task import Task
 from tiltyard.data import dvc, fetch, history, versions
 from tiltyard.data.diff import change
 from tiltyard.errors import DataError
-from tiltyard.preparation.modalities.base import reader
+from tiltyard.preparation.modalities.base import version_reader
 from tiltyard.workspace import Workspace
 
 
@@ -48,7 +48,7 @@ def _git(workspace: Workspace, *words: str) -> str:
 def test_every_version_is_listed(workspace: Workspace, iris: Task) -> None:
     """With hash, time, rows and bytes; fetching the same again adds none."""
     fetch.get(workspace, iris)
-    first, second = history.data(workspace, "iris", reader(iris))
+    first, second = history.data(workspace, "iris", version_reader(iris))
     assert (first["rows"], second["rows"]) == (150, 149)
     assert second["data"] == files.sha256(workspace.raw("iris"))
     assert (first["here"], second["here"]) == (False, True)
@@ -63,19 +63,19 @@ def test_the_commit_of_a_version_is_named(workspace: Workspace, iris: Task) -> N
         ["-c", "user.name=x", "-c", "user.email=x@y", "commit", "-qm", "x"],
     ):
         subprocess.run(["git", *command], cwd=workspace.root, check=True)
-    first, second = history.data(workspace, "iris", reader(iris))
+    first, second = history.data(workspace, "iris", version_reader(iris))
     assert (first["commit"], second["commit"]) == (None, _git(workspace, "log", "-1", "--format=%h"))
 
 
 def test_what_changed_is_said(workspace: Workspace, iris: Task) -> None:
     """By default what lies there now is held against the version before."""
-    found = history.diff(workspace, "iris", reader(iris))
+    found = history.diff(workspace, "iris", version_reader(iris))
     assert found.rows == (150, 149)
     assert (found.added, found.removed, found.changed) == (1, 2, 0)
     assert found.examples["added"] == [4]
     assert found.examples["removed"] == [4, 5]
-    assert history.diff(workspace, "iris", reader(iris), *_names(workspace)).added == 1
-    assert history.diff(workspace, "iris", reader(iris), *_names(workspace)[::-1]).added == 2
+    assert history.diff(workspace, "iris", version_reader(iris), *_names(workspace)).added == 1
+    assert history.diff(workspace, "iris", version_reader(iris), *_names(workspace)[::-1]).added == 2
 
 
 def test_an_earlier_version_comes_back_to_the_byte(workspace: Workspace, iris: Task) -> None:
@@ -97,11 +97,11 @@ def test_a_version_comes_from_the_remote(workspace: Workspace, iris: Task) -> No
     history.checkout(workspace, iris.name, first)
     dvc.push(workspace, workspace.raw("iris"))
     shutil.rmtree(workspace.root / ".dvc" / "cache")
-    assert history.diff(workspace, "iris", reader(iris), first).added == 0
+    assert history.diff(workspace, "iris", version_reader(iris), first).added == 0
     shutil.rmtree(workspace.root / ".dvc" / "cache")
     shutil.rmtree(workspace.root / ".dvcstore")
     with pytest.raises(DataError, match="neither in DVC's cache nor in the remote"):
-        history.diff(workspace, "iris", reader(iris), first)
+        history.diff(workspace, "iris", version_reader(iris), first)
 
 
 def test_edits_are_not_lost(workspace: Workspace, iris: Task) -> None:
@@ -171,5 +171,5 @@ def test_a_torn_list_is_told(workspace: Workspace, iris: Task) -> None:
     path: Path = workspace.versions("iris")
     path.write_text(path.read_text()[:-40])
     with pytest.raises(DataError, match="expected a version a line") as caught:
-        history.data(workspace, "iris", reader(iris))
+        history.data(workspace, "iris", version_reader(iris))
     assert caught.value.hint == "bring it back: git checkout data/versions/iris.jsonl"

@@ -129,7 +129,7 @@ def test_no_test_part_is_refused(diabetes: Arena) -> None:
     """The hint says how to make one."""
     workspace, task = diabetes
     shutil.rmtree(workspace.out("diabetes", "prepare"))
-    with pytest.raises(DataError, match="no test part for diabetes"):
+    with pytest.raises(DataError, match="no test rows of diabetes"):
         evaluate(workspace, task)
 
 
@@ -140,7 +140,7 @@ def test_a_changed_test_part_is_refused(diabetes: Arena) -> None:
     with np.load(path) as arrays:
         changed = {**arrays, "truth": arrays["truth"] + 1}
     np.savez_compressed(path, **changed)
-    with pytest.raises(SealError, match="the test part of diabetes was changed"):
+    with pytest.raises(SealError, match="the test rows of diabetes were changed"):
         evaluate(workspace, task)
 
 

@@ -1,4 +1,4 @@
-"""The range test: losses by learning rate, a rate to start from, and nothing else touched."""
+"""The learning rate range test: losses by rate, a suggested rate, and an unchanged model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 
 def _trials(names: list[str]) -> dict[str, str]:
-    """Ask the command as a user would, first for people, then for programs."""
+    """Run the command with text and with JSON output."""
     from tiltyard.cli.commands.pipeline import train
 
     asked = {"text": [*names, "--range-test"], "json": [*names, "--range-test", "--json"]}
@@ -38,7 +38,7 @@ def _losses(workspace: Workspace, name: str, rates: list[float]) -> list[float]:
 
 
 def test_it_suggests_a_rate_that_learns_and_touches_nothing(workspace: Workspace) -> None:
-    """The suggested rate beats one thirty times lower and one a hundred times higher after few epochs."""
+    """After a few epochs the suggested rate beats one thirty times lower and one a hundred times higher."""
     edit_task(workspace, "diabetes", {"train.epochs": 4, "train.patience": None, "train.schedule": "constant"})
     fetch_raw(workspace, "diabetes")
     prepare.prepare(workspace, loader.load(workspace, "diabetes"))
@@ -60,13 +60,13 @@ def test_it_suggests_a_rate_that_learns_and_touches_nothing(workspace: Workspace
 
 
 def test_a_loss_that_never_falls_is_said_so() -> None:
-    """No rate is made up where none learns."""
+    """Without a falling loss no rate is suggested."""
     rows = [{"rate": 10.0**place, "loss": 1.0 + place} for place in range(5)]
     with pytest.raises(TrainingError, match="expected a loss that falls at some rate; it rose from the first"):
         lr_range_test.suggest(rows)
 
 
 def test_it_suggests_where_the_loss_falls_fastest() -> None:
-    """Not where it is lowest: there it is about to turn."""
+    """The suggested rate is not the one with the lowest loss, where the loss is about to rise."""
     losses = [1.0, 1.0, 0.9, 0.5, 0.35, 0.3, 0.8]
     assert lr_range_test.suggest([{"rate": 10.0**place, "loss": loss} for place, loss in enumerate(losses)]) == 1000

@@ -1,4 +1,4 @@
-"""Search: ranges that can be meant, dice that learn, trials that survive kills, and test rows that nobody opens."""
+"""Hyperparameter search: valid ranges, sampling, pruning, recovery from kills, and no use of test rows."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tiltyard.config import edit, loader
 from tiltyard.config.search_section import Range
 from tiltyard.errors import TaskError, TiltyardError
 from tiltyard.experiments import workers
-from tiltyard.experiments.optuna_sampler import OptunaStudy, SearchSpec
-from tiltyard.experiments.search import asked, search
+from tiltyard.experiments.optuna_study import OptunaStudy, SearchSpec
+from tiltyard.experiments.search import search, search_spec
 from tiltyard.preparation import prepare
 from tiltyard.workspace import Workspace
 
@@ -50,14 +50,14 @@ RATE = {"low": 1e-6, "high": 1.0, "log": True}
     ],
 )
 def test_ranges_that_cannot_be_meant_are_refused(workspace: Workspace, ranges: dict[str, Any], complaint: str) -> None:
-    """Before anything runs a sentence names the key, what was expected and what was received."""
+    """The error names the key, what was expected and what was received."""
     edit_task(workspace, "iris", {"search": ranges})
     with pytest.raises(TaskError, match=rf"tasks/iris\.yaml: search[,.].*{complaint}"):
         loader.load(workspace, "iris")
 
 
 def test_a_search_without_ranges_says_what_to_write(workspace: Workspace) -> None:
-    """A task file has none at first."""
+    """The hint shows an example of ranges."""
     with pytest.raises(TaskError, match="search: expected ranges; there are none") as error:
         search(workspace, loader.load(workspace, "iris"), 1, 1, print)
     assert "train.learning_rate: {low: 0.0001" in error.value.hint
@@ -93,7 +93,7 @@ gate: {metric: accuracy}
 def test_amending_leaves_every_other_character(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], old: str, new: str
 ) -> None:
-    """Values change where they stand, new keys stand behind the others of their section, comments stay."""
+    """Values change in place, new keys follow the others of their section, comments stay."""
     monkeypatch.setattr(loader, "parse", lambda *_: None)  # the text above is no whole task
     workspace.task_file("small").write_text(AMENDED, encoding="utf-8")
     edit.set_values(workspace, "small", changes)
@@ -101,7 +101,7 @@ def test_amending_leaves_every_other_character(
 
 
 def test_amending_refuses_what_it_would_break(workspace: Workspace) -> None:
-    """A value that another key shares, or one that the task refuses, leaves the file as it was."""
+    """A shared value (YAML anchor) or an invalid one leaves the file unchanged."""
     before = workspace.task_file("iris").read_bytes()
     with pytest.raises(TaskError, match="batch_size"):
         edit.set_values(workspace, "iris", {"train.batch_size": 4000})
@@ -124,17 +124,17 @@ def _miss(values: dict[str, Any]) -> float:
 
 @pytest.mark.slow
 def test_values_come_nearer_to_the_best_than_chance_would(tmp_path: Path) -> None:
-    """Of 40 trials the best is better than that of 40 by chance in the median, and later ones beat earlier ones."""
+    """The best of 40 trials beats the median of random searches, and later trials beat earlier ones."""
     sampling = OptunaStudy(_asked(tmp_path))
     misses = []
-    with sampling.working():
+    with sampling.worker_lock():
         for _ in range(40):
-            trial, values = sampling.take(40) or pytest.fail("too few")
+            trial, values = sampling.ask(40) or pytest.fail("too few")
             assert -10 <= values["x"] <= 10
             assert values["n"] in range(1, 65)
             misses.append(_miss(values))
             sampling.tell(trial, misses[-1])
-        assert sampling.take(40) is None
+        assert sampling.ask(40) is None
         shares = sampling.importance()
     dice = np.random.default_rng(0)
     by_chance = [
@@ -151,34 +151,34 @@ def test_values_come_nearer_to_the_best_than_chance_would(tmp_path: Path) -> Non
 
 
 def test_a_bad_trial_is_pruned_whichever_way_the_metric_points(tmp_path: Path) -> None:
-    """A loss above the median of others at the same epoch ends a trial; one below does not."""
+    """A loss above the median at the same epoch prunes a trial, a lower one does not."""
     for up in (True, False):
         sampling = OptunaStudy(_asked(tmp_path / str(up), higher_is_better=up))
-        with sampling.working():
+        with sampling.worker_lock():
             for loss in (1.0, 1.1, 0.9, 1.0):
-                trial, _ = sampling.take(9) or pytest.fail("too few")
+                trial, _ = sampling.ask(9) or pytest.fail("too few")
                 assert not any(sampling.report(trial, epoch, loss / epoch) for epoch in (1, 2, 3))
                 sampling.tell(trial, loss)
-            bad, _ = sampling.take(9) or pytest.fail("too few")
+            bad, _ = sampling.ask(9) or pytest.fail("too few")
             assert sampling.report(bad, 2, 5.0)
             sampling.tell(bad, None, trouble="pruned")
-            good, _ = sampling.take(9) or pytest.fail("too few")
+            good, _ = sampling.ask(9) or pytest.fail("too few")
             assert not sampling.report(good, 2, 0.1)
 
 
 def test_what_died_is_tried_again_with_the_same_values(tmp_path: Path) -> None:
-    """The trial of a dead process is marked failed, its values come first, and the losses that it had reported."""
+    """A dead process' trial is marked failed, and queued again with its values and reported losses."""
     first, second, third = (OptunaStudy(_asked(tmp_path)) for _ in range(3))
-    with first.working():
-        trial, values = first.take(2) or pytest.fail("too few")
+    with first.worker_lock():
+        trial, values = first.ask(2) or pytest.fail("too few")
         first.report(trial, 1, 0.5)
-        with second.working():
-            assert second.take(1) is None
-            _, others = second.take(2) or pytest.fail("too few")
+        with second.worker_lock():
+            assert second.ask(1) is None
+            _, others = second.ask(2) or pytest.fail("too few")
             assert others != values
-            assert second.take(2) is None
-    with third.working():
-        taken = [third.take(2) or pytest.fail("too few") for _ in range(2)]
+            assert second.ask(2) is None
+    with third.worker_lock():
+        taken = [third.ask(2) or pytest.fail("too few") for _ in range(2)]
     assert values in [again for _, again in taken]
     trials = third.trials()
     assert [trial.state.name for trial in trials] == ["FAIL", "FAIL", "RUNNING", "RUNNING"]
@@ -187,7 +187,7 @@ def test_what_died_is_tried_again_with_the_same_values(tmp_path: Path) -> None:
 
 
 def _prepared(workspace: Workspace, **settings: Any) -> None:
-    """Prepare iris with a search, and throw the test part away."""
+    """Prepare iris with a search, and delete its test rows."""
     ranges = {"train.learning_rate": RATE, "train.batch_size": {"among": [16, 32]}}
     changes = {"epochs": 15, "patience": None, "steps_per_execution": 3, **settings}
     edit_task(workspace, "iris", {"search": ranges, **{f"train.{key}": value for key, value in changes.items()}})
@@ -199,18 +199,18 @@ def _prepared(workspace: Workspace, **settings: Any) -> None:
 def _try_out(root: str, trials: int) -> None:
     from tiltyard.experiments import search as verb
 
-    verb._work(root, "iris", trials)
+    verb._run_worker(root, "iris", trials)
 
 
 def _worker(workspace: Workspace, trials: int) -> Any:
-    """Start a worker, from a process that has TensorFlow already."""
+    """Start a worker, forked from a process that has imported TensorFlow."""
     process = FORKS.Process(target=_try_out, args=(str(workspace.root), trials))
     process.start()
     return process
 
 
 def _instead(workspace: Workspace) -> Iterator[None]:
-    """Do what `workers.work` does, sooner."""
+    """Run a worker like `run_workers`, but faster."""
     process = _worker(workspace, 8)
     while process.is_alive():
         yield
@@ -224,12 +224,12 @@ def _instead(workspace: Workspace) -> Iterator[None]:
 def test_a_search_finds_a_rate_that_learns_and_prunes_those_that_do_not(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of rates from a millionth to one a high one is best; some trials are pruned; no test row is needed.
+    """A high rate is best, some trials are pruned, and no test rows are needed.
 
-    --apply changes the values of the ranges and nothing else; what is printed says that they are optimistic.
+    --apply changes only the values of the searched keys; the output says that the result is optimistic.
     """
     _prepared(workspace)
-    monkeypatch.setattr(workers, "work", lambda *_: _instead(workspace))
+    monkeypatch.setattr(workers, "run_workers", lambda *_: _instead(workspace))
     before = yaml.safe_load(workspace.task_file("iris").read_text())
     done = CliRunner().invoke(cli, ["search", "iris", "--trials", "8", "--apply"])
     assert done.exit_code == 0
@@ -250,11 +250,11 @@ def test_a_search_finds_a_rate_that_learns_and_prunes_those_that_do_not(
     told_again: list[str] = []
     again = search(workspace, loader.load(workspace, "iris"), 8, 1, told_again.append)
     assert again["trials"] == result["trials"]
-    assert told_again == ["8 trials are there already"]
+    assert told_again == ["8 trials are finished already"]
 
 
 def test_changed_ranges_are_another_search_and_applied_values_are_not(workspace: Workspace) -> None:
-    """The name of a study depends on ranges, rows and what is fixed, but not on values of the keys that vary."""
+    """A study's name depends on ranges, rows and fixed settings, not on the current values of searched keys."""
     _prepared(workspace)
     names = []
     edits: list[dict[str, Any]] = [
@@ -265,13 +265,13 @@ def test_changed_ranges_are_another_search_and_applied_values_are_not(workspace:
     ]
     for changes in edits:
         edit_task(workspace, "iris", changes)
-        ask = asked(workspace, loader.load(workspace, "iris"))
-        names.append(ask.name)
-        assert not ask.whole
+        spec = search_spec(workspace, loader.load(workspace, "iris"))
+        names.append(spec.name)
+        assert not spec.integer_keys
     assert names[0] == names[1]
     assert len(set(names)) == 3
     edit_task(workspace, "iris", {"search": {"model.units.0": {"low": 1, "high": 2}}})
-    assert asked(workspace, loader.load(workspace, "iris")).whole == {"model.units.0"}
+    assert search_spec(workspace, loader.load(workspace, "iris")).integer_keys == {"model.units.0"}
 
 
 def _runs(trial: Any) -> bool:
@@ -292,12 +292,12 @@ def _kill_while(process: Any, ready: Callable[[], bool]) -> None:
 @pytest.mark.smoke
 @pytest.mark.nightly
 def test_what_a_killed_worker_left_is_shared_by_two_others(workspace: Workspace) -> None:
-    """Killed with -9 in the middle, a search ends with exactly as many trials as were asked for, none of them twice.
+    """After kill -9 the search ends with exactly as many trials as requested, none of them twice.
 
-    The values that were being tried come again, and training goes on from the epoch in which it was killed.
+    The interrupted values are tried again, and training continues from its last epoch.
     """
     _prepared(workspace, epochs=40, steps_per_execution=1)
-    sampling = OptunaStudy(asked(workspace, loader.load(workspace, "iris")))
+    sampling = OptunaStudy(search_spec(workspace, loader.load(workspace, "iris")))
     _kill_while(
         _worker(workspace, 4),
         lambda: any(_runs(trial) and len(trial.intermediate_values) > 2 for trial in sampling.trials()),
@@ -318,21 +318,21 @@ def test_what_a_killed_worker_left_is_shared_by_two_others(workspace: Workspace)
 
 
 def _losses(root: str) -> list[float]:
-    """Train with a penalty on weights; give the losses that were told, and those that were noted."""
-    from tiltyard.experiments.trial import attempt
+    """Train with an L2 penalty; return the reported losses and those of the history."""
+    from tiltyard.experiments.trial import train_and_score
     from tiltyard.training.fit import RunPaths
 
     workspace, told = Workspace(Path(root)), []
     task = loader.load_with(workspace, "iris", {"model.l2": 1.0, "train.epochs": 3})
     place = RunPaths(workspace.root / "state", workspace.root / "state", "penalties", lambda _, loss: told.append(loss))
-    found = attempt(workspace, task, place, rows=30)
+    found = train_and_score(workspace, task, place, rows=30)
     assert not found.trouble, found.trouble
     return [*told, *found.history["val_loss"]]
 
 
 @pytest.mark.catalogue
 def test_pruning_does_not_see_penalties_on_weights(workspace: Workspace) -> None:
-    """The loss that is held against those of other trials is that of the rows alone, on however few it is trained."""
+    """The loss for pruning excludes penalties on weights."""
     _prepared(workspace)
     losses = apart(_losses, str(workspace.root))
     told, noted = losses[:3], losses[3:]
@@ -343,9 +343,9 @@ def test_pruning_does_not_see_penalties_on_weights(workspace: Workspace) -> None
 
 
 def test_a_worker_that_fails_says_why(tmp_path: Path) -> None:
-    """The last line that it printed stands in the error, and none is left running."""
+    """The error contains the last line that the worker printed, and no worker is left running."""
     with pytest.raises(TiltyardError, match="a worker ended with 1: ValueError: invalid literal") as error:
-        list(workers.work(tmp_path, 2, int, "no number"))
-    assert error.value.hint == "the same command goes on where it was"
-    assert list(workers.work(tmp_path / "fine", 2, int, "1"))
+        list(workers.run_workers(tmp_path, 2, int, "no number"))
+    assert error.value.hint == "the same command continues where it stopped"
+    assert list(workers.run_workers(tmp_path / "fine", 2, int, "1"))
     assert not list((tmp_path / "fine").iterdir())

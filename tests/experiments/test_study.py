@@ -1,4 +1,4 @@
-"""Studies: plans that can be meant, intervals that are right, cells that are trained once, and no test rows."""
+"""Studies: valid plans, correct intervals, runs that are trained once, and no use of test rows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tiltyard.experiments import matplotlib_figures, plots, study_plan, workers
 from tiltyard.experiments.seed_comparison import SeedComparison, interval
 from tiltyard.experiments.study import study
 from tiltyard.experiments.study_plan import Plan
-from tiltyard.experiments.study_runs import StudyRun, cells
+from tiltyard.experiments.study_runs import StudyRun, plan_runs
 from tiltyard.preparation import prepare
 from tiltyard.workspace import Workspace
 
@@ -52,16 +52,16 @@ from tiltyard.workspace import Workspace
     ],
 )
 def test_plans_that_cannot_be_meant_are_refused(workspace: Workspace, content: dict[str, Any], complaint: str) -> None:
-    """Before anything is trained a sentence names the key and what was received."""
+    """Before any training, the error names the key and what was received."""
     _prepare(workspace)
     path = workspace.root / "made.yaml"
     path.write_text(yaml.safe_dump({"task": "iris", **content}))
     with pytest.raises(TaskError, match=complaint):
-        cells(workspace, study_plan.read(path))
+        plan_runs(workspace, study_plan.read(path))
 
 
 def test_what_is_typed_means_what_a_file_would(tmp_path: Path) -> None:
-    """Words, numbers with exponents, lists and nothing; several keys make a grid, whose first is the yardstick."""
+    """Text, numbers with exponents, lists and null are parsed; a grid's first variant is the reference."""
     typed = study_plan.from_arguments(
         "iris",
         ["train.optimizer=sgd,adam", "train.learning_rate=1e-3, 0.1"],
@@ -84,7 +84,7 @@ def test_what_is_typed_means_what_a_file_would(tmp_path: Path) -> None:
 
 
 def test_every_study_of_the_notes_fits_its_task() -> None:
-    """Each file in studies/ is a plan whose variants the task file would take."""
+    """Each file in studies/ is a plan whose variants are valid."""
     space = Workspace(ROOT)
     paths = sorted((ROOT / "studies").glob("*.yaml"))
     assert len(paths) == 6
@@ -95,7 +95,7 @@ def test_every_study_of_the_notes_fits_its_task() -> None:
 
 
 def test_intervals_are_those_of_student() -> None:
-    """The interval of a mean is scipy's, and by hand for three numbers; one number has none."""
+    """The interval equals scipy's and a hand calculation; one value has none."""
     values = [0.91, 0.94, 0.9, 0.97, 0.93]
     theirs = stats.t.interval(0.95, 4, loc=np.mean(values), scale=stats.sem(values))
     assert interval(values, 0.95) == pytest.approx(theirs)
@@ -114,7 +114,7 @@ SAME = [
 
 @pytest.mark.parametrize(("gains", "rows", "begin"), SAME)
 def test_equal_seeds_have_no_interval(gains: list[float], rows: int | None, begin: str) -> None:
-    """Without variance nothing is known of luck, and nothing is claimed."""
+    """Without variance no interval is claimed."""
     found = SeedComparison("adam", "sgd", gains, 0.95, rows)
     assert found.interval is None
     assert found.sentence.startswith(begin)
@@ -131,7 +131,7 @@ def test_equal_seeds_have_no_interval(gains: list[float], rows: int | None, begi
     ],
 )
 def test_a_difference_of_a_row_is_said_to_be_one(gains: list[float], rows: int | None, end: str) -> None:
-    """The resolution of the rows stands beside what is no larger than that."""
+    """A difference of about one row is reported with the value of one row."""
     assert SeedComparison("adam", "sgd", gains, 0.95, rows).sentence.endswith(end)
 
 
@@ -146,14 +146,14 @@ def test_a_difference_of_a_row_is_said_to_be_one(gains: list[float], rows: int |
     ],
 )
 def test_a_difference_is_called_one_only_where_its_interval_leaves_out_zero(gains: list[float], sentence: str) -> None:
-    """Better, worse, none that so many seeds can show, or nothing at all; up is good whatever the metric."""
+    """Only an interval without zero is called better or worse; positive gains are better for every metric."""
     import re
 
     assert re.search(sentence, SeedComparison("adam", "sgd", gains, 0.95).sentence)
 
 
 def test_pairs_see_what_means_alone_would_not() -> None:
-    """Where seeds differ much and the variants little, the paired interval is far narrower than that of each mean."""
+    """If seeds vary more than variants, the paired interval is much narrower than that of each mean."""
     luck = np.random.default_rng(0).normal(0, 1, 6)
     better = luck + 0.1 + np.random.default_rng(1).normal(0, 0.01, 6)
     found = SeedComparison("a", "b", (better - luck).tolist(), 0.95)
@@ -164,7 +164,7 @@ def test_pairs_see_what_means_alone_would_not() -> None:
 
 
 def _prepare(workspace: Workspace) -> None:
-    """Prepare iris, quick to train, and throw the test part away."""
+    """Prepare iris for short trainings, and delete its test rows."""
     edit_task(workspace, "iris", {"train.epochs": 6, "train.patience": None, "train.steps_per_execution": 6})
     fetch_raw(workspace, "iris")
     prepare.prepare(workspace, loader.load(workspace, "iris"))
@@ -174,12 +174,12 @@ def _prepare(workspace: Workspace) -> None:
 def _work(root: str, wanted: list[StudyRun]) -> None:
     from tiltyard.experiments import study_runs as verb
 
-    verb.work(root, "iris", wanted)
+    verb.run_worker(root, "iris", wanted)
 
 
 def _trained(workspace: Workspace, planned: Plan) -> None:
-    """Be two workers, in processes that have TensorFlow already."""
-    wanted = cells(workspace, planned)
+    """Run two workers, forked from a process that has imported TensorFlow."""
+    wanted = plan_runs(workspace, planned)
     processes = [FORKS.Process(target=_work, args=(str(workspace.root), wanted)) for _ in range(2)]
     for process in processes:
         process.start()
@@ -193,7 +193,7 @@ def _trained(workspace: Workspace, planned: Plan) -> None:
 def test_a_study_says_what_differs_and_trains_nothing_twice(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A rate that learns beats one that does not, one that diverges is told; another seed trains that seed alone."""
+    """A learning rate that learns beats one that does not, divergence is reported, another seed trains only itself."""
     _prepare(workspace)
     rates = {"slow": 0.00001, "good": 0.1, "wild": 1e20}
     variants: dict[str, dict[str, Any]] = {name: {"train.learning_rate": rate} for name, rate in rates.items()}
@@ -205,10 +205,10 @@ def test_a_study_says_what_differs_and_trains_nothing_twice(
     assert len(before) == 9
     assert {path.suffix for path in workspace.cells("iris").iterdir()} == {".json"}
 
-    monkeypatch.delattr(workers, "work")  # whoever trains again fails
+    monkeypatch.delattr(workers, "run_workers")  # whoever trains again fails
     told: list[str] = []
     result = study(workspace, "rates", planned, 1, told.append)
-    assert told == ["9 of 9 trainings are there already"]
+    assert told == ["9 of 9 trainings are finished already"]
     slow, good, wild = result["variants"]
     assert slow["values"] != good["values"]
     assert good["sentence"].startswith("good is better than slow by")
@@ -222,11 +222,11 @@ def test_a_study_says_what_differs_and_trains_nothing_twice(
     page = (workspace.study("rates") / "study.md").read_text()
     assert "| good | **" in page
     assert "wild: 3 of 3 seeds could not be trained: training diverged" in page
-    assert "no test row was looked at" in page
+    assert "test rows were not used" in page
     words = ["--vary", "train.learning_rate=0.1,1e20", "--set", "train.optimizer=sgd", "--rows", "60", "--repeat", "3"]
     done = CliRunner().invoke(cli, ["study", "iris", *words])
     assert done.exit_code == 0
-    assert "6 of 6 trainings are there already" in done.output
+    assert "6 of 6 trainings are finished already" in done.output
     assert "learning_rate=100000000000000000000 cannot be compared with learning_rate=0.1" in done.output
     monkeypatch.undo()
 
@@ -256,9 +256,9 @@ def _wait(ready: Callable[[], bool]) -> None:
 @pytest.mark.smoke
 @pytest.mark.nightly
 def test_a_killed_study_goes_on_with_the_same_figures(workspace: Workspace) -> None:
-    """Killed with -9 in a cell a study takes its worker along; called again it keeps what was done and adds the rest.
+    """After kill -9 the worker ends, too; the next call keeps finished runs and trains the others.
 
-    The cell that was killed ends as it does in a study that is not: training goes on where it was.
+    The interrupted run ends with the same values as in an uninterrupted study.
     """
     _prepare(workspace)
     content = {"task": "iris", "vary": {"train.optimizer": ["sgd", "adam"]}, "set": {"train.epochs": 12}, "repeat": 2}
@@ -290,9 +290,9 @@ def test_a_killed_study_goes_on_with_the_same_figures(workspace: Workspace) -> N
 
 @pytest.mark.parametrize("name", ["$x^$", r"$\frac$", "a$b", "_under", "\x07bell", "名前", "x" * 300, "two\nlines"])
 def test_a_picture_shows_any_name(tmp_path: Path, name: str) -> None:
-    """No formula, no hidden label, no warning, and room for what is drawn."""
+    """Names are no formulas, hide no label, cause no warning, and leave room for the plot."""
     made = {"mean": 1.5, "values": [1.0, 2.0], "interval": [1.0, 2.0], "curves": [[1.0, 0.5], [1.2, 0.6]]}
     variants = [{"name": name, **made}, {"name": "other", **made}]
-    for figure in (plots.values(variants, "log_loss"), plots.curves(variants)):
+    for figure in (plots.variant_values(variants, "log_loss"), plots.loss_curves(variants)):
         matplotlib_figures.save(figure, tmp_path / "picture.png")
         assert (tmp_path / "picture.png").stat().st_size > 5_000

@@ -1,4 +1,4 @@
-"""Tests of attacks, on models whose weakest direction is known."""
+"""Adversarial attacks, on models whose weakest direction is known."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from workspaces import apart, fetch_raw
 
 from tiltyard.arrays import Array
 from tiltyard.config import loader
-from tiltyard.explain.math.adversarial import AdversarialAttack, PerturbationBudget, room
+from tiltyard.explain.math.adversarial import AdversarialAttack, PerturbationBudget, perturbation_budget
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.preparation.prepare import prepare
 from tiltyard.workspace import Workspace
@@ -19,24 +19,24 @@ SIZE = 0.3
 
 
 def _linear_attack() -> dict[str, Array]:
-    """Attack two labels that a linear model tells apart."""
+    """Attack a linear model of two labels; return the margins before and after."""
     weights = np.random.default_rng(0).normal(size=(5, 2))
     features = np.random.default_rng(1).normal(size=(6, 5)).astype(np.float32)
     truth = np.array([0, 1, 0, 1, 0, 1], dtype=np.int32)
     inside = inside_of(linear(weights))
     attack = AdversarialAttack(inside, FREE)
-    moved = {"before": features, "at once": attack.at_once(features, truth, SIZE)}
-    moved["stepwise"] = attack.stepwise(features, truth, SIZE)
-    moved["random"] = attack.at_random(features, SIZE, np.random.default_rng(0))
+    moved = {"before": features, "at once": attack.fgsm(features, truth, SIZE)}
+    moved["stepwise"] = attack.pgd(features, truth, SIZE)
+    moved["random"] = attack.random_sign(features, SIZE, np.random.default_rng(0))
     found = {}
     for name, rows in moved.items():
-        (scores,) = inside.see(rows, [inside.scores])
+        (scores,) = inside.activations(rows, [inside.scores])
         found[name] = scores[np.arange(6), truth] - scores[np.arange(6), 1 - truth]
     return {**found, "norm": np.abs(weights[:, 0] - weights[:, 1]).sum()}
 
 
 def test_an_attack_takes_all_that_a_linear_margin_has() -> None:
-    """The margin falls by size times the sum of absolute weights, in one step and in several; by chance by less."""
+    """FGSM and PGD lower the margin by size times the sum of absolute weights; random signs lower it by less."""
     found = apart(_linear_attack)
     for name in ("at once", "stepwise"):
         np.testing.assert_allclose(found["before"] - found[name], SIZE * found["norm"], rtol=1e-4)
@@ -45,27 +45,27 @@ def test_an_attack_takes_all_that_a_linear_margin_has() -> None:
 
 
 def _bent_attack() -> tuple[list[Array], list[float]]:
-    """Attack a network with a hidden layer, within bounds, and say how much it misses by then."""
+    """Attack a network with a hidden layer, within bounds; return the rows and the losses."""
     import keras
 
-    from tiltyard.explain.math.network_view import missed
+    from tiltyard.explain.math.network_view import loss_function
 
     keras.utils.set_random_seed(0)
     features = keras.Input((5,))
     x = keras.layers.Dense(16, activation="tanh")(features)
     inside = inside_of(keras.Model(features, keras.layers.Dense(3, activation="softmax", name="output")(x)))
     rows = np.random.default_rng(1).uniform(-1, 1, (20, 5)).astype(np.float32)
-    truth = inside.answers(rows)
+    truth = inside.top_outputs(rows)
     attack = AdversarialAttack(
         inside, PerturbationBudget(np.array([1, 2, 0, 1, 1.0]), np.full(5, -1.0), np.full(5, 1.0))
     )
-    moved = [attack.at_once(rows, truth, 0.5), attack.stepwise(rows, truth, 0.5)]
-    loss = missed(inside)
+    moved = [attack.fgsm(rows, truth, 0.5), attack.pgd(rows, truth, 0.5)]
+    loss = loss_function(inside)
     return [rows, *moved], [float(np.asarray(loss(one, truth)).mean()) for one in (rows, *moved)]
 
 
 def test_attacks_stay_in_the_ball_and_in_the_bounds() -> None:
-    """No feature goes farther than its step, or out of its bounds; several steps harm at least as much as one."""
+    """No feature moves farther than its step or out of its bounds; PGD does at least as much harm as FGSM."""
     (rows, *moved), losses = apart(_bent_attack)
     for one in moved:
         assert (np.abs(one - rows) <= 0.5 * np.array([1, 2, 0, 1, 1]) + 1e-6).all()
@@ -75,12 +75,12 @@ def test_attacks_stay_in_the_ball_and_in_the_bounds() -> None:
 
 @pytest.mark.parametrize(("name", "moves"), [("iris", 4), ("sine", 1), ("digits", 1), ("diabetes", 9)])
 def test_what_is_measured_can_move(workspace: Workspace, name: str, moves: int) -> None:
-    """Numbers and series move by deviations, pixels by steps within 0 to 255; what is told by name stays."""
+    """Numbers and series move by deviations, pixels by grey levels within 0 to 255; categories stay fixed."""
     fetch_raw(workspace, name)
     task = loader.load(workspace, name)
     prepare(workspace, task)
     encoder = Encoder.load(workspace.out(name, "prepare") / "encoder.json")
-    found = room(encoder)
-    assert (found.unit > 0).sum() == moves
+    found = perturbation_budget(encoder)
+    assert (found.step > 0).sum() == moves
     if name == "digits":
-        assert (found.unit.item(), found.low.item(), found.high.item()) == (1, 0, 255)
+        assert (found.step.item(), found.low.item(), found.high.item()) == (1, 0, 255)

@@ -1,4 +1,4 @@
-"""Tests of explanations by slopes, on networks small enough to know what they must show."""
+"""Explanations by gradients, on networks small enough to know the result."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from linear_network import inside_of, linear
 from workspaces import apart
 
 from tiltyard.arrays import Array
-from tiltyard.explain.math.heatmap import coloured, diverging, enlarged, overlay
+from tiltyard.explain.math.heatmap import diverging, overlay, resize, to_colours
 
 if TYPE_CHECKING:
     from tiltyard.explain.math.network_view import NetworkView
@@ -19,7 +19,7 @@ SIDE = 16
 
 
 def _templates() -> Array:
-    """Draw three smooth templates, each bright in a place of its own and dark in another."""
+    """Draw three smooth templates, each bright in one place and dark in another."""
     down, across = np.indices((SIDE, SIDE))
     places = ((4, 4), (4, 11), (11, 8))
     spots = [np.exp(-((down - y) ** 2 + (across - x) ** 2) / 12) for y, x in places]
@@ -30,12 +30,12 @@ def _saliency_of_linear() -> tuple[Array, Array, Array]:
     weights = np.random.default_rng(0).normal(size=(5, 3))
     features = np.random.default_rng(1).normal(size=(7, 5))
     inside = inside_of(linear(weights))
-    places = inside.answers(features)
-    return inside.slopes(features, places)[1], weights, places
+    places = inside.top_outputs(features)
+    return inside.gradients(features, places)[1], weights, places
 
 
 def test_the_slope_of_a_linear_model_is_its_weights() -> None:
-    """The score before softmax changes by the weights of the label, wherever the row lies."""
+    """The gradient of the score before softmax is the weights of the label, for any row."""
     slopes, weights, places = apart(_saliency_of_linear)
     assert len(set(places.tolist())) > 1
     np.testing.assert_allclose(slopes, weights.T[places], rtol=1e-5)
@@ -45,11 +45,11 @@ def _saliency_of_sigmoid() -> tuple[Array, Array]:
     weights = np.array([[1.0], [-2.0]])
     features = np.array([[3.0, 0.0], [-3.0, 0.0]])
     inside = inside_of(linear(weights, "sigmoid"))
-    return inside.slopes(features, inside.answers(features))[1], inside.see(features, [inside.scores])[0]
+    return inside.gradients(features, inside.top_outputs(features))[1], inside.activations(features, [inside.scores])[0]
 
 
 def test_a_sigmoid_has_a_score_for_either_label() -> None:
-    """The one label's slope is the other's turned round, and both scores' softmax is the sigmoid."""
+    """The gradients of the two labels are opposite, and the softmax of the scores is the sigmoid."""
     slopes, scores = apart(_saliency_of_sigmoid)
     np.testing.assert_allclose(slopes, [[0.5, -1.0], [-0.5, 1.0]], rtol=1e-5)
     np.testing.assert_allclose(scores[:, 1] - scores[:, 0], [3.0, -3.0], rtol=1e-5)
@@ -76,14 +76,14 @@ def _cam() -> tuple[Array, Array, Array]:
 
 
 class _Held:
-    """What plug-ins ask of a model, here."""
+    """The part of a model that Grad-CAM uses."""
 
     def __init__(self, inside: NetworkView) -> None:
-        self.active = inside
+        self.network_view = inside
 
 
 def test_grad_cam_of_a_mean_of_maps_is_cam() -> None:
-    """It is the maps weighed by the dense layer, up to the number of places, and lies where the patch is."""
+    """It equals CAM up to the number of positions, and lies where the patch is."""
     found, known, picture = apart(_cam)
     np.testing.assert_allclose(found * SIDE * SIDE, known, rtol=1e-4, atol=1e-4)
     assert picture[np.unravel_index(found.argmax(), found.shape)] == 255
@@ -95,23 +95,23 @@ def _maximised() -> list[float]:
 
     templates = _templates()
     inside, places = inside_of(linear(templates)), np.arange(3, dtype=np.int32)
-    found = maximize((3, SIDE, SIDE, 1), lambda x: inside.slopes(x, places)[1], PIXELS, np.random.default_rng(0))
+    found = maximize((3, SIDE, SIDE, 1), lambda x: inside.gradients(x, places)[1], PIXELS, np.random.default_rng(0))
     assert 0 <= found.min() <= found.max() <= 255
     return [float(np.corrcoef(found[k].ravel(), templates[..., k].ravel())[0, 1]) for k in places]
 
 
 def test_what_maximises_a_linear_score_is_its_template() -> None:
-    """Each class's picture looks like the weights that lead to it."""
+    """The image of each class looks like the weights of its score."""
     assert min(apart(_maximised)) > 0.95
 
 
 def _edges() -> tuple[float, float, bool]:
-    """Return how much neighbours differ down and across, in what excites a unit that looks for vertical edges."""
+    """Return how much neighbours differ, down and across, in the image that maximizes a vertical edge detector."""
     import keras
 
     from tiltyard.explain.math.activation_maximization import PIXELS, maximize
     from tiltyard.explain.math.gradients import value_and_gradient
-    from tiltyard.explain.math.network_view import fired
+    from tiltyard.explain.math.network_view import mean_activation
 
     features = keras.Input((SIDE, SIDE, 1))
     layer = keras.layers.Conv2D(1, 3, activation="relu")
@@ -119,7 +119,7 @@ def _edges() -> tuple[float, float, bool]:
     layer.set_weights([np.tile([1.0, 0.0, -1.0], (3, 1))[:, :, None, None], np.zeros(1)])
     inside = inside_of(model)
     slopes, unit = (
-        value_and_gradient(fired(inside.part(inside.hidden["convolution 1"].drive))),
+        value_and_gradient(mean_activation(inside.submodel(inside.hidden["convolution 1"].preactivation))),
         np.zeros(1, dtype=np.int32),
     )
 
@@ -133,14 +133,14 @@ def _edges() -> tuple[float, float, bool]:
 
 
 def test_what_excites_an_edge_is_that_edge() -> None:
-    """A unit that looks for vertical edges wants brightness to change across and not down; the same each time."""
+    """The image of a vertical edge detector changes across and not down; it is the same each time."""
     down, across, same = apart(_edges)
     assert across > 4 * down
     assert same
 
 
 def _padding() -> tuple[Array, float]:
-    """Return slopes by words, of which the last are padding, and how far the nudged network is from the other."""
+    """Return gradients by word, the last ones padding, and the difference between the perturbed and the plain score."""
     import keras
 
     keras.utils.set_random_seed(0)
@@ -148,14 +148,14 @@ def _padding() -> tuple[Array, float]:
     words = keras.layers.Embedding(9, 4, mask_zero=True)(ids)
     model = keras.Model(ids, keras.layers.Dense(3, activation="softmax", name="output")(keras.layers.LSTM(4)(words)))
     inside, features = inside_of(model), np.array([[3.0, 1.0, 4.0, 0.0, 0.0]], dtype=np.float32)
-    assert inside.embedded
-    (vectors,) = inside.see(features, [inside.embedded[1]])
-    score, slopes = inside.slopes_of_words(vectors, features, inside.answers(features))
-    return slopes, float(score[0] - inside.see(features, [inside.scores])[0].max())
+    assert inside.embedding
+    (vectors,) = inside.activations(features, [inside.embedding[1]])
+    score, slopes = inside.embedding_gradients(vectors, features, inside.top_outputs(features))
+    return slopes, float(score[0] - inside.activations(features, [inside.scores])[0].max())
 
 
 def test_padding_says_nothing() -> None:
-    """Steps behind the end of a text have no slope: they stay known as padding when vectors are varied."""
+    """Padded steps have no gradient: the mask is kept when embeddings are perturbed."""
     slopes, difference = apart(_padding)
     assert np.abs(slopes[0, :3]).max(axis=-1).min() > 0
     assert not slopes[0, 3:].any()
@@ -164,18 +164,18 @@ def test_padding_says_nothing() -> None:
 
 @pytest.mark.parametrize("size", [(8, 8), (5, 9)])
 def test_enlarging_keeps_what_is_even(size: tuple[int, int]) -> None:
-    """A map that is the same everywhere stays so, and the brightest place stays where it was."""
-    assert np.allclose(enlarged(np.full((2, 3, 3), 7.0), size), 7)
+    """A constant map stays constant, and the brightest position stays where it was."""
+    assert np.allclose(resize(np.full((2, 3, 3), 7.0), size), 7)
     one = np.zeros((1, 2, 2))
     one[0, 1, 0] = 1
-    found = enlarged(one, size)[0]
+    found = resize(one, size)[0]
     assert found.shape == size
     assert found[-1, 0] == found.max() == 1
 
 
 def test_colours_go_from_black_to_yellow() -> None:
-    """Nothing is dark, the most is yellow; grey is no change; a picture without heat is left as it is."""
-    low, high = coloured(np.array([[0.0, 1.0]]))[0]
+    """Zero is dark, the largest value yellow; no change is grey; an image without heat stays as it is."""
+    low, high = to_colours(np.array([[0.0, 1.0]]))[0]
     assert low.sum() < 10
     assert high.tolist() == [253, 231, 37]
     assert diverging(np.array([0.0, 2.0, -2.0])).tolist() == [127.5, 255, 0]

@@ -1,4 +1,4 @@
-"""Tests of the walk through networks of every family: nothing is lost, and slopes come back."""
+"""The graph walker on every model family: outputs stay equal, and gradients exist."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ LARGE = (32, 32, 1)
 
 
 def _walked(content: dict[str, Any], shape: tuple[int, ...], form: str) -> dict[str, Any]:
-    """Open a model of a family; say what was found."""
-    from tiltyard.explain.math.network_view import opened
+    """Open a model of a family; return what was found."""
+    from tiltyard.explain.math.network_view import open_network
 
     model, rows, _ = case_of(content, shape, form)
     rows = rows[:4]
     labels = model.output_shape[-1] > 1
-    inside = opened(model, labels=labels)
-    (output,), places = inside.see(rows, [inside.output]), inside.answers(rows)
+    inside = open_network(model, labels=labels)
+    (output,), places = inside.activations(rows, [inside.output]), inside.top_outputs(rows)
     found = {"difference": float(np.abs(output - np.asarray(model(rows, training=False))).max())}
-    if inside.embedded:
-        (vectors,) = inside.see(rows, [inside.embedded[1]])
-        slopes = inside.slopes_of_words(vectors, rows, places)[1]
+    if inside.embedding:
+        (vectors,) = inside.activations(rows, [inside.embedding[1]])
+        slopes = inside.embedding_gradients(vectors, rows, places)[1]
     else:
-        slopes = inside.slopes(rows, places)[1]
-    if inside.maps:
-        (maps,) = inside.see(rows, [inside.maps[1]])
-        found["maps"] = float(np.abs(inside.slopes_of_maps(maps, rows, places)[1]).max())
+        slopes = inside.gradients(rows, places)[1]
+    if inside.feature_maps:
+        (maps,) = inside.activations(rows, [inside.feature_maps[1]])
+        found["maps"] = float(np.abs(inside.feature_map_gradients(maps, rows, places)[1]).max())
     return {**found, "hidden": len(inside.hidden), "slope": float(np.abs(slopes).max()), "form": form}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_family_can_be_walked_through(name: str) -> None:
-    """The walk answers as the model does; there are hidden layers; slopes of what goes in and of maps are numbers."""
+    """Outputs equal the model's; there are hidden layers; gradients by inputs and feature maps are finite."""
     form = plugins.load("models", name).forms[0]
     shape = LARGE if name in {*SMALL, "lenet5"} - {"transfer"} else SHAPES[form]
     found = apart(_walked, {"family": name, **SMALL.get(name, {})}, shape, form)
@@ -68,5 +68,5 @@ def test_the_paper_s_form_of_lenet_can_be_walked_through() -> None:
 
 
 def test_families_are_all_spoken_of() -> None:
-    """A new family is tried here, or said to have nothing to walk through."""
+    """Each family is tested here, or listed as one without hidden layers or gradients."""
     assert sorted([*FAMILIES, *WRITERS, *ALONE]) == plugins.names("models")

@@ -1,4 +1,4 @@
-"""Tests of explanations by layers: what they hold, how alike they are, what their units find."""
+"""Explanations by layers: PCA, t-SNE, SVCCA and network dissection."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from workspaces import apart
 
 from tiltyard.arrays import Array
 from tiltyard.config import loader
-from tiltyard.explain.math.svcca import chance, pooled, svcca
-from tiltyard.explain.math.synthetic_concepts import SHAPES, TIMES, drawn
+from tiltyard.explain.math.svcca import chance_level, mean_pool, svcca
+from tiltyard.explain.math.synthetic_concepts import IMAGES_PER_CONCEPT, SHAPES, draw_concepts
 from tiltyard.explain.methods.activations import neighbours, principal
-from tiltyard.explain.methods.dissection import FINDS, overlaps
+from tiltyard.explain.methods.dissection import MIN_OVERLAP, overlaps
 from tiltyard.workspace import Workspace
 
 DICE = np.random.default_rng(0)
@@ -22,7 +22,7 @@ SIZE = (16, 16, 1)
 
 
 def test_the_principal_plane_is_exact() -> None:
-    """Points in a plane keep their distances, all variance is told, and further axes add nothing."""
+    """Points in a plane keep their distances, the variance is fully explained, and further axes change nothing."""
     flat = DICE.normal(size=(50, 2)) * [3.0, 1.0]
     turned, _ = np.linalg.qr(DICE.normal(size=(10, 10)))
     found, shares = principal(np.hstack([flat, np.zeros((50, 8))]) @ turned + 5)
@@ -40,7 +40,7 @@ def test_a_single_direction_lies_in_the_plane_too() -> None:
 
 
 def test_neighbours_stay_neighbours() -> None:
-    """Two clusters stay apart under t-SNE, and the same rows give the same points."""
+    """Two clusters stay separate under t-SNE, and the same rows give the same points."""
     rows = np.vstack([DICE.normal(size=(30, 6)), DICE.normal(size=(30, 6)) + 12])
     found = neighbours(rows, 0)
     first, second = found[:30], found[30:]
@@ -52,7 +52,7 @@ def test_neighbours_stay_neighbours() -> None:
 
 
 def test_svcca_sees_through_linear_maps() -> None:
-    """It is 1 after a rotation, a scale and a shift, and for what is a linear map of what varies; and symmetric."""
+    """It is 1 after rotation, scale and shift, and for any invertible linear map; it is symmetric."""
     rows = DICE.normal(size=(500, 6))
     turned, _ = np.linalg.qr(DICE.normal(size=(6, 6)))
     assert svcca(rows, rows @ turned * 3 + 1) == pytest.approx(1)
@@ -63,34 +63,34 @@ def test_svcca_sees_through_linear_maps() -> None:
 
 
 def test_svcca_of_noise_is_low() -> None:
-    """What has nothing in common correlates by chance alone; what never varies, with nothing."""
+    """Independent noise is at chance level; constant activations give 0."""
     rows, noise = DICE.normal(size=(2000, 6)), DICE.normal(size=(2000, 6))
     assert svcca(rows, noise) < 0.1
-    assert chance(rows, rows, np.random.default_rng(0)) < 0.1
+    assert chance_level(rows, rows, np.random.default_rng(0)) < 0.1
     assert svcca(rows, np.ones((2000, 3))) == 0
 
 
 def test_noise_below_the_kept_variance_counts_nothing() -> None:
-    """A faint direction of noise beside a strong one that both share is left out."""
+    """Faint noise beside a strong shared direction is ignored."""
     strong = DICE.normal(size=(500, 1)) * 100
     one, other = (np.hstack([strong, DICE.normal(size=(500, 1))]) for _ in range(2))
     assert svcca(one, other) > 0.99
 
 
 def test_maps_and_steps_count_by_their_mean() -> None:
-    """A row is a row, whatever its size."""
-    assert pooled(np.arange(24.0).reshape(2, 2, 2, 3)).tolist() == [[4.5, 5.5, 6.5], [16.5, 17.5, 18.5]]
-    assert pooled(np.ones((2, 5, 3))).shape == (2, 3)
-    assert pooled(np.ones((2, 3))).shape == (2, 3)
+    """Feature maps and steps are averaged to one value for each row and unit."""
+    assert mean_pool(np.arange(24.0).reshape(2, 2, 2, 3)).tolist() == [[4.5, 5.5, 6.5], [16.5, 17.5, 18.5]]
+    assert mean_pool(np.ones((2, 5, 3))).shape == (2, 3)
+    assert mean_pool(np.ones((2, 3))).shape == (2, 3)
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (16, 20, 3)])
 def test_each_concept_is_where_its_mask_says(shape: tuple[int, int, int]) -> None:
-    """Pictures have the model's size and range; masks are neither empty nor all; colours come with three channels."""
-    found = drawn(shape, np.random.default_rng(0))
+    """Images have the model's size and range, masks are neither empty nor full, colours need three channels."""
+    found = draw_concepts(shape, np.random.default_rng(0))
     assert ("red" in found) == (shape[-1] == 3)
     for name, (shown, mask) in found.items():
-        assert shown.shape == (TIMES, *shape)
+        assert shown.shape == (IMAGES_PER_CONCEPT, *shape)
         assert 0 <= shown.min() <= shown.max() <= 255
         assert 0 < mask.mean() < 0.6, name
         inside = shown.max(axis=-1)
@@ -98,7 +98,7 @@ def test_each_concept_is_where_its_mask_says(shape: tuple[int, int, int]) -> Non
 
 
 def _dissected(kernel: Array, pictures: Array) -> Array:
-    """Return the maps of a convolution that was made by hand."""
+    """Return the feature maps of a convolution with given kernels."""
     import keras
 
     features = keras.Input(SIZE)
@@ -109,18 +109,20 @@ def _dissected(kernel: Array, pictures: Array) -> Array:
 
 
 def test_a_stroke_detector_is_found() -> None:
-    """A unit that adds up five pixels of a column and takes off those beside them finds vertical strokes alone."""
+    """A unit with a vertical kernel detects vertical strokes and nothing else."""
     upright = np.array([[-1, 0, 2, 0, -1]] * 5) / 4
     kernel = np.stack([upright, upright.T], axis=-1)[:, :, None]
-    concepts = {name: found for name, found in drawn(SIZE, np.random.default_rng(0)).items() if "stroke" in name}
+    concepts = {
+        name: found for name, found in draw_concepts(SIZE, np.random.default_rng(0)).items() if "stroke" in name
+    }
     pictures = np.concatenate([shown for shown, _ in concepts.values()])
     found = overlaps(apart(_dissected, kernel, pictures), np.stack([mask for _, mask in concepts.values()]))
     assert [[*concepts][place] for place in found.argmax(axis=1)] == ["vertical stroke", "horizontal stroke"]
-    assert found.max(axis=1).min() > FINDS
+    assert found.max(axis=1).min() > MIN_OVERLAP
 
 
 def test_a_mask_overlaps_with_itself_wholly() -> None:
-    """A unit that fires just where the concept is has 1; one that is the same everywhere finds nothing."""
+    """A unit that fires exactly on the mask has overlap 1; a constant unit has 0."""
     masks = np.zeros((2, 5, 8, 8), dtype=bool)
     masks[0, :, 3, 3] = True  # fewer places than a unit's top share
     masks[1, :, :, :4] = True
@@ -130,10 +132,10 @@ def test_a_mask_overlaps_with_itself_wholly() -> None:
 
 
 def _walked() -> tuple[list[str], list[float], Any]:
-    """Walk through an ensemble whose members have the same names, with batch norm and activations fused or not."""
+    """Walk through an ensemble whose members share names, with batch normalization and fused activations."""
     import keras
 
-    from tiltyard.explain.math.network_view import opened
+    from tiltyard.explain.math.network_view import open_network
     from tiltyard.training.ensemble import join
 
     def member(seed: int) -> keras.Model:
@@ -146,8 +148,8 @@ def _walked() -> tuple[list[str], list[float], Any]:
         return keras.Model(features, keras.layers.Dense(3, activation="softmax", name="output")(x))
 
     joined = join([member(0), member(1)], [0.5, 0.5])
-    inside, rows = opened(joined, labels=True), np.random.default_rng(0).uniform(0, 255, (4, 8, 8, 1))
-    output, scores = inside.see(rows, [inside.output, inside.scores])
+    inside, rows = open_network(joined, labels=True), np.random.default_rng(0).uniform(0, 255, (4, 8, 8, 1))
+    output, scores = inside.activations(rows, [inside.output, inside.scores])
     before = np.asarray(joined(rows))
     return (
         [*inside.hidden],
@@ -157,7 +159,7 @@ def _walked() -> tuple[list[str], list[float], Any]:
 
 
 def test_an_ensemble_is_walked_through() -> None:
-    """Members' layers are hidden layers, heads are not, and what comes out is what came out before."""
+    """Members' layers are hidden layers, output layers are not, and the output stays the same."""
     names, differences, shapes = apart(_walked)
     assert names == [f"convolution {number}" for number in (1, 2, 3, 4)]
     assert max(differences) < 1e-5
@@ -165,23 +167,23 @@ def test_an_ensemble_is_walked_through() -> None:
 
 
 def _once_more(root: str) -> tuple[str, dict[str, Any], float]:
-    """Follow a training by epochs; give also how far the kept layer is from that of the model which is there."""
+    """Run svcca_epochs; return also the difference between the retrained layer and that of the stored model."""
     import os
 
-    from tiltyard.explain.explain import opened
-    from tiltyard.explain.methods.svcca_epochs import SvccaEpochs, _trained
+    from tiltyard.explain.explain import load_model
+    from tiltyard.explain.methods.svcca_epochs import SvccaEpochs, _train_again
 
     os.chdir(root)
-    model = opened(workspace := Workspace(Path(root)), loader.load(workspace, "iris"))
+    model = load_model(workspace := Workspace(Path(root)), loader.load(workspace, "iris"))
     (found,) = SvccaEpochs().of_model(model)
-    features = model.known[0]
-    (there,) = model.inside.see(features, [model.inside.hidden["dense 1"].output])
-    _, kept = _trained(model, features)
+    features = model.validation[0]
+    (there,) = model.network_view.activations(features, [model.network_view.hidden["dense 1"].output])
+    _, kept = _train_again(model, features)
     return found.kind, found.data, float(np.abs(kept["dense 1"] - there).max())
 
 
 def test_training_once_more_gives_the_same_model(road: Workspace) -> None:
-    """Each layer comes to what it is in the model that is explained, and the epochs between are powers of two."""
+    """Each layer ends as in the explained model, and the recorded epochs are powers of two and the last."""
     kind, data, difference = apart(_once_more, str(road.root))
     assert kind == "lines"
     assert difference < 1e-6

@@ -1,4 +1,4 @@
-"""The line close to a row, and what is left out of texts and pictures."""
+"""The linear surrogate, and masks of texts and images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tiltyard.modeling.columns._vocabulary import PAD, UNKNOWN
 
 
 def test_a_line_is_recovered_and_said_to_be_one() -> None:
-    """Slopes are the weights, whatever rows weigh, and the line explains all there is."""
+    """For a linear model the slopes are its weights, for any row weights, and r2 is 1."""
     generator = np.random.default_rng(0)
     changes, slopes = generator.normal(size=(200, 3)), np.array([2.0, -1.0, 0.0])
     found = fit(changes, changes @ slopes + 5, generator.uniform(0.1, 1, 200))
@@ -21,7 +21,7 @@ def test_a_line_is_recovered_and_said_to_be_one() -> None:
 
 
 def test_what_no_line_can_follow_is_said() -> None:
-    """A square around its lowest point has no slope, and a line explains nothing of it; nor of what never moves."""
+    """A parabola at its minimum has slope 0 and r2 0; a constant has r2 0."""
     changes = np.linspace(-1, 1, 101)[:, None]
     found = fit(changes, changes[:, 0] ** 2, np.ones(101))
     assert found.slopes == pytest.approx([0], abs=1e-9)
@@ -30,7 +30,7 @@ def test_what_no_line_can_follow_is_said() -> None:
 
 
 def test_near_rows_decide() -> None:
-    """Close to the row the answer rises, far from it falls: the slope is that of what is close."""
+    """The slope is that of near rows, even if far rows have another one."""
     changes = np.concatenate([np.linspace(-0.1, 0.1, 50), np.linspace(3, 9, 50)])
     answers = np.where(np.abs(changes) < 1, changes, -changes)
     found = fit(changes[:, None], answers, proximity(np.abs(changes), 1))
@@ -38,18 +38,18 @@ def test_near_rows_decide() -> None:
 
 
 def test_words_that_are_left_move_together() -> None:
-    """As in a text without the others; without any word there is one unknown, as nothing is answered to no word."""
+    """Kept words close up as in a shorter text; an empty text is one unknown word."""
     text = WordMask(["a", "b", "c"], np.array([5, 6, 7, PAD, PAD], dtype=np.float32))
     kept = np.array([[True, False, True], [False, False, False], [True, True, True]])
     assert text.keep(kept).tolist() == [[5, 7, 0, 0, 0], [UNKNOWN, 0, 0, 0, 0], [5, 6, 7, 0, 0]]
 
 
 def test_patches_cover_a_picture_once() -> None:
-    """Each pixel is in one patch; what is not kept is grey; there are no more patches than pixels."""
+    """Each pixel is in one patch; patches that are not kept are grey; there are no more patches than pixels."""
     picture = np.arange(24.0).reshape(4, 6, 1)
     patches = PatchMask.of(picture, 2, -1)
     assert patches.count == 4
-    assert np.bincount(patches.places.ravel()).tolist() == [6] * 4
+    assert np.bincount(patches.patches.ravel()).tolist() == [6] * 4
     shown = patches.keep(np.eye(4, dtype=bool))
     assert [int((one != -1).sum()) for one in shown] == [6] * 4
     assert np.array_equal(shown.max(axis=0), picture)
@@ -58,7 +58,7 @@ def test_patches_cover_a_picture_once() -> None:
 
 
 def test_heat_is_red_for_and_blue_against() -> None:
-    """The strongest pixel has the whole colour; where there is nothing, the picture is pale."""
+    """Positive values are red, negative ones blue, and zero is pale."""
     found = signed_overlay(np.zeros((1, 3, 1)), np.array([[2.0, 0.0, -2.0]]))
     (red, none, blue) = found[0]
     assert red[0] > red[2]

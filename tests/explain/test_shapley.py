@@ -1,4 +1,4 @@
-"""Shapley values with known answers: shared out exactly, whatever is asked about."""
+"""Shapley values with known results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiltyard.arrays import Array
-from tiltyard.explain.math.shapley import asked, enumerated, mixed, shapley
+from tiltyard.explain.math.shapley import coalition_count, is_exact, mix_rows, shapley
 
 BACKGROUND = np.array([[0.0, 1.0, 2.0, -1.0], [2.0, -1.0, 0.0, 3.0], [1.0, 1.0, 1.0, 1.0]])
 ROW = np.array([3.0, -2.0, 5.0, 0.5])
@@ -26,7 +26,7 @@ def shared(
 ) -> tuple[Array, float]:
     """Share out what a function of rows gives, against a background."""
     spans = spans or [slice(place, place + 1) for place in range(len(row))]
-    games = [partial(lambda other, kept: function(mixed(row, other, spans, kept)), other) for other in background]
+    games = [partial(lambda other, kept: function(mix_rows(row, other, spans, kept)), other) for other in background]
     return shapley(games, len(spans), pairs, np.random.default_rng(0))
 
 
@@ -46,7 +46,7 @@ def test_a_line_gives_each_weight_times_the_distance_from_the_mean() -> None:
 def test_a_line_of_many_columns_is_exact_with_one_pair_of_orders() -> None:
     """Orders are drawn where columns are many; of a line any order says the same."""
     row, background = widened(ROW, 30), widened(BACKGROUND, 30)
-    assert not enumerated(len(row), 1)
+    assert not is_exact(len(row), 1)
     weights = np.random.default_rng(2).normal(size=len(row))
     found, _ = shared(lambda rows: rows @ weights, row, background)
     assert found == pytest.approx(weights * (row - background.mean(axis=0)))
@@ -87,7 +87,7 @@ def test_drawn_orders_come_near_all_of_them() -> None:
     game = partial(_rough, np.random.default_rng(3).normal(size=512))
     generator = np.random.default_rng(4)
     exact, _ = shapley([game], 9, 1000, generator)
-    assert not enumerated(9, 20)
+    assert not is_exact(9, 20)
     near = np.mean([shapley([game], 9, 20, generator)[0] for _ in range(50)], axis=0)
     assert near == pytest.approx(exact, abs=0.1)
 
@@ -108,7 +108,7 @@ def test_as_many_coalitions_are_asked_about_as_said() -> None:
             return np.asarray(kept.sum(axis=1))
 
         shapley([game], players, pairs, np.random.default_rng(0))
-        assert sum(seen) == asked(players, pairs)
+        assert sum(seen) == coalition_count(players, pairs)
 
 
 GAMES = st.integers(1, 12).flatmap(

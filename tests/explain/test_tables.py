@@ -1,4 +1,4 @@
-"""Explanations of tables that are wide, or have columns of every type and values that are missing."""
+"""Explanations of wide tables, and of tables with all column types and missing values."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from workspaces import new_workspace
 
 from tiltyard import files, plugins
 from tiltyard.config import loader
-from tiltyard.explain.explain import opened
-from tiltyard.explain.methods.base import Explained
+from tiltyard.explain.explain import load_model
+from tiltyard.explain.methods.base import ExplainedModel
 from tiltyard.figures import LONGEST, Figure
 from tiltyard.preparation.prepare import prepare
 from tiltyard.serving.http.app import create_app, install
@@ -35,8 +35,8 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 @pytest.fixture(scope="module")
-def wide(space: Workspace) -> Explained:
-    """A line through forty columns, of which each weighs a little more than the one before."""
+def wide(space: Workspace) -> ExplainedModel:
+    """A linear model of forty columns with increasing weights."""
     chance = random.Random(0)  # noqa: S311 - no secret
     names = [f"c{place}" for place in range(COLUMNS)]
     content: dict[str, Any] = {
@@ -56,26 +56,26 @@ def wide(space: Workspace) -> Explained:
 
 
 @pytest.fixture(scope="module")
-def people(space: Workspace) -> Explained:
-    """Random weights for numbers, names, a boolean and a date, some of them missing."""
+def people(space: Workspace) -> ExplainedModel:
+    """A model with random weights for numbers, categories, a boolean and a date, some of them missing."""
     generated_tasks.table(space)
-    return opened(space, random_models.evaluated(space, "people"))
+    return load_model(space, random_models.evaluated(space, "people"))
 
 
-def of_row(way: str, model: Explained, place: int = 0) -> Figure:
-    """Return the only exhibit about one row."""
+def of_row(way: str, model: ExplainedModel, place: int = 0) -> Figure:
+    """Return the only figure about one row."""
     (found,) = plugins.load("explanations", way)().of_row(model, model.row(place))
     exhibit: Figure = found
     return exhibit
 
 
-def answered(model: Explained, place: int) -> float:
-    """Return what the model answers for a sealed row."""
-    return float(model.predictor.run(model.encoded(model.row(place)))[0, 0])
+def answered(model: ExplainedModel, place: int) -> float:
+    """Return the prediction for a test row."""
+    return float(model.predictor.run(model.encode(model.row(place)))[0, 0])
 
 
-def test_of_many_columns_the_others_are_one_bar(wide: Explained) -> None:
-    """The bars still add up to what the sentence says, which also tells how many there are."""
+def test_of_many_columns_the_others_are_one_bar(wide: ExplainedModel) -> None:
+    """The bars add up to the prediction, and the sentence states how many columns there are."""
     exhibit = of_row("shap", wide)
     found = bars(exhibit)
     assert len(found) == LONGEST + 1
@@ -85,8 +85,8 @@ def test_of_many_columns_the_others_are_one_bar(wide: Explained) -> None:
     assert exhibit.text.endswith(f"Of {COLUMNS} the {LONGEST} largest are shown.")
 
 
-def test_of_many_columns_the_largest_are_shown(wide: Explained) -> None:
-    """Whole models and lines close to a row leave out the small ones, and say so."""
+def test_of_many_columns_the_largest_are_shown(wide: ExplainedModel) -> None:
+    """All methods leave out small columns, and the sentence states it."""
     shown = [next(iter(plugins.load("explanations", way)().of_model(wide))) for way in ("permutation", "shap")]
     for exhibit in (*shown, of_row("lime", wide)):
         assert len(bars(exhibit)) == LONGEST
@@ -95,17 +95,17 @@ def test_of_many_columns_the_largest_are_shown(wide: Explained) -> None:
         assert f"Of {COLUMNS} the {LONGEST} largest are shown." in exhibit.text
 
 
-def test_a_model_of_very_many_columns_is_asked_less(wide: Explained, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fewer validation rows show the whole of it, but never fewer than five."""
-    monkeypatch.setattr("tiltyard.explain.methods.shap.CELLS", 1)
+def test_a_model_of_very_many_columns_is_asked_less(wide: ExplainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer validation rows are used, but never fewer than five."""
+    monkeypatch.setattr("tiltyard.explain.methods.shap.MAX_CELLS", 1)
     whole, points = plugins.load("explanations", "shap")().of_model(wide)
     assert "over 5 validation rows" in whole.text
     assert len(points.data["groups"][0]["x"]) == 5
 
 
 @pytest.mark.parametrize("place", range(5))
-def test_columns_of_every_type_add_up(people: Explained, place: int) -> None:
-    """Each is one bar with its value as people write it, missing ones included."""
+def test_columns_of_every_type_add_up(people: ExplainedModel, place: int) -> None:
+    """Each column is one bar with its value, missing values included."""
     exhibit = of_row("shap", people, place)
     found = bars(exhibit)
     assert [name.split(" = ")[0] for name in found] == [*people.task.columns]
@@ -113,21 +113,21 @@ def test_columns_of_every_type_add_up(people: Explained, place: int) -> None:
     assert base + sum(found.values()) == pytest.approx(answered(people, place), rel=1e-3)
 
 
-def test_missing_values_are_called_so(people: Explained) -> None:
-    """A number that is not there is no NaN."""
+def test_missing_values_are_called_so(people: ExplainedModel) -> None:
+    """A missing number is shown as missing, not as NaN."""
     place = int(np.flatnonzero(np.isnan(people.test.rows["age"]))[0])
     assert "age = missing" in bars(of_row("shap", people, place))
 
 
-def test_a_line_close_to_a_row_takes_columns_of_every_type(people: Explained) -> None:
-    """All have a slope that is a number."""
+def test_a_line_close_to_a_row_takes_columns_of_every_type(people: ExplainedModel) -> None:
+    """All slopes are finite."""
     found = bars(of_row("lime", people))
     assert {*found} == {*people.task.columns}
     assert all(np.isfinite([*found.values()]))
 
 
-def test_the_service_explains_columns_of_every_type(space: Workspace, people: Explained) -> None:
-    """By the names that clients know, whatever features they become."""
+def test_the_service_explains_columns_of_every_type(space: Workspace, people: ExplainedModel) -> None:
+    """Contributions have the names of columns, whatever features they become."""
     model = LoadedModel.load(random_models.packaged(space, people.task))
     app = create_app()
     install(app, [model])

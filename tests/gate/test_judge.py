@@ -68,7 +68,7 @@ def test_a_changed_test_part_is_refused(iris: Arena) -> None:
     with np.load(path) as arrays:
         changed = {**arrays, "truth": (arrays["truth"] + 1) % 3}
     np.savez_compressed(path, **changed)
-    with pytest.raises(SealError, match="the test part of iris was changed"):
+    with pytest.raises(SealError, match="the test rows of iris were changed"):
         judge(workspace, task)
 
 
@@ -105,12 +105,12 @@ def test_only_code_that_judges_opens_a_verdict_again(tmp_path: Path, monkeypatch
     """Another word of the command line does not change the hash of the code; another check, metric or column does."""
     package = tmp_path / "tiltyard"
     shutil.copytree(Path(tiltyard.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
-    before = provenance.code()
+    before = provenance.code_digest()
     monkeypatch.setattr(tiltyard, "__file__", str(package / "__init__.py"))
-    assert provenance.code() == before
+    assert provenance.code_digest() == before
     for name in ("cli/main.py", "cli/output/tables.py", "report/report.py", "serving/serve.py", "errors.py"):
         (package / name).write_text("# changed\n", encoding="utf-8")
-    assert provenance.code() == before
+    assert provenance.code_digest() == before
     hashes = {before}
     for name in (
         "gate/checks/generalization_gap.py",
@@ -120,7 +120,7 @@ def test_only_code_that_judges_opens_a_verdict_again(tmp_path: Path, monkeypatch
         "preparation/split.py",
     ):
         (package / name).write_text("# changed\n", encoding="utf-8")
-        hashes.add(provenance.code())
+        hashes.add(provenance.code_digest())
     assert len(hashes) == 6
 
 
@@ -135,7 +135,7 @@ def test_the_sealed_rows_are_opened_and_hashed_once(iris: Arena, monkeypatch: py
     monkeypatch.setattr("tiltyard.data.dvc.add", lambda *_: None)
     monkeypatch.setattr("tiltyard.serving.packaging.package.package", package)
     opened, hashed = Counter[str](), []
-    load, read, pass_on = np.load, files.read_json, sealed_test.hashed
+    load, read, pass_on = np.load, files.read_json, sealed_test.hash_pieces
 
     def opening(file: Path, **options: Any) -> Any:
         opened[Path(file).name] += 1
@@ -151,7 +151,7 @@ def test_the_sealed_rows_are_opened_and_hashed_once(iris: Arena, monkeypatch: py
 
     monkeypatch.setattr(np, "load", opening)
     monkeypatch.setattr(files, "read_json", reading)
-    monkeypatch.setattr(sealed_test, "hashed", hashing)
+    monkeypatch.setattr(sealed_test, "hash_pieces", hashing)
     enter_challenger(workspace, name)
     assert promote(workspace, task).verdict == ("PROMOTE" if name == "good" else "HOLD")
     assert (opened["test.npz"], opened["report.json"]) == (1, 1)

@@ -19,7 +19,7 @@ from tiltyard.modeling.columns.base import PLAIN
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.preparation.array_file import read_part
-from tiltyard.preparation.split import Marks, deal, keys
+from tiltyard.preparation.split import SplitInputs, row_keys, split_rows
 from tiltyard.validation.validate import validate
 from tiltyard.workspace import Workspace
 
@@ -67,7 +67,7 @@ def test_other_rows_than_training_teach_nothing(workspace: Workspace, make: type
     task = make(workspace)
     form = plugins.load("modalities", task.form)()
     rows, truth = form.rows(task, workspace.raw(task.name))
-    train = deal(task.split, Marks(keys(rows, task.split.seed)), truth, form.reach(task))["train"]
+    train = split_rows(task.split, SplitInputs(row_keys(rows, task.split.seed)), truth, form.reach(task))["train"]
     saved = encoder_of(workspace, task)
     assert task.encoder().fit(task.target, take(rows, train), truth[train]).fitted == saved.fitted
     assert task.encoder().fit(task.target, rows, truth).fitted != saved.fitted

@@ -58,9 +58,9 @@ def _task(root: Path, rows: Rows, columns: dict[str, dict[str, Any]], **more: An
     return space, loader.load(space, "shop")
 
 
-def part(rows: dict[str, Array], truth: Array) -> sealed_test.TestPart:
+def part(rows: dict[str, Array], truth: Array) -> sealed_test.TestRows:
     """Take rows for a test part."""
-    return sealed_test.TestPart(rows, truth, np.arange(len(truth)))
+    return sealed_test.TestRows(rows, truth, np.arange(len(truth)))
 
 
 def _grown() -> Rows:
@@ -123,7 +123,7 @@ def test_windows_stay_within_their_group(tmp_path: Path) -> None:
     assert np.array_equal(truth, rows["sold"][:, -1] + 1)
     assert np.array_equal(truth % 1000, np.repeat(np.arange(6, 120), 2))
     assert set(zip(rows["price"][:, 0], truth // 1000, strict=True)) == {(10, 0), (20, 1)}
-    assert form.reach(task) == 12
+    assert form.overlap(task) == 12
     assert all(outcome.success for outcome in validate.validate(space, task).outcomes)
 
 

@@ -1,4 +1,4 @@
-"""Ranges that are zero, subnormal or wider than a float holds: whatever divides by one gives finite numbers."""
+"""Extreme numbers (zero, subnormal, nearly overflowing): every division gives finite numbers."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_shades_of_extreme_numbers_are_colours(sample: Array) -> None:
     """Between nothing and the most."""
     picture = sample.reshape(5, 6)
     for drawn in (
-        heatmap.coloured(np.abs(picture)),
+        heatmap.to_colours(np.abs(picture)),
         heatmap.signed_overlay(np.full((*picture.shape, 1), 9.0), picture),
     ):
         assert np.isfinite(drawn).all()
@@ -230,7 +230,7 @@ def test_a_target_that_no_model_can_answer_is_refused(value: float) -> None:
     task = duels.task(duels.diabetes())
     for cells in (pd.Series([1.0, value]), pd.Series([1.0, value], dtype=object)):
         with pytest.raises(DataError, match=r"at most 3\.4\S+, either sign, in every row; row 1 holds -?\d"):
-            form.truth_of_cells(task, cells)
+            form.parse_target_column(task, cells)
 
 
 def test_a_naive_error_next_to_nothing_is_not_divided_by() -> None:

@@ -1,4 +1,4 @@
-"""Splitting and sealing: no row on two sides, nothing learned from other rows than training's, no silent new test."""
+"""Preparation: disjoint parts, encoders fitted on training rows only, and sealed test rows."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from tiltyard.errors import DataError, SealError
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.preparation import array_file, prepare, sealed_test
 from tiltyard.preparation.modalities import table
-from tiltyard.preparation.split import Marks, Parts, deal, keys
+from tiltyard.preparation.split import Parts, SplitInputs, row_keys, split_rows
 from tiltyard.workspace import Workspace
 
 ALL = ["diabetes", "digits", "iris", "sine"]
 
 
 def dealt(how: Split, rows: Rows, truth: Array) -> Parts:
-    """Deal rows by their content alone."""
-    return deal(how, Marks(keys(rows, how.seed)), truth)
+    """Split rows by their content."""
+    return split_rows(how, SplitInputs(row_keys(rows, how.seed)), truth)
 
 
 def _prepare(workspace: Workspace, name: str, *, reseal: bool = False) -> None:
@@ -45,7 +45,7 @@ def _prepare(workspace: Workspace, name: str, *, reseal: bool = False) -> None:
     shares=st.sampled_from([(0.2, 0.2), (0.1, 0.3), (0.45, 0.45)]),
 )
 def test_identical_rows_stay_together(values: list[int], seed: int, shares: tuple[float, float]) -> None:
-    """Whatever repeats, every row is in exactly one part and no value is in two."""
+    """Every row is in exactly one part, and no value in two."""
     rows = {"x": np.array(values, dtype=np.float64)}
     how = Split(kind="random", test=shares[0], validation=shares[1], seed=seed)
     try:
@@ -58,7 +58,7 @@ def test_identical_rows_stay_together(values: list[int], seed: int, shares: tupl
 
 
 def test_order_of_rows_does_not_change_who_is_tested() -> None:
-    """The same rows in another order give the same test rows."""
+    """Reordered rows give the same test rows."""
     values = np.random.default_rng(0).random(200)
     order = np.random.default_rng(1).permutation(200)
     how = Split(kind="random")
@@ -68,7 +68,7 @@ def test_order_of_rows_does_not_change_who_is_tested() -> None:
 
 
 def test_stratified_parts_have_the_shares_of_the_whole() -> None:
-    """Each class is dealt by itself."""
+    """Each class is split in the same proportions."""
     truth = np.array([0] * 100 + [1] * 20)
     parts = dealt(Split(kind="stratified"), {"x": np.arange(120.0)}, truth)
     assert {name: np.bincount(truth[index]).tolist() for name, index in parts.items()} == {
@@ -80,7 +80,7 @@ def test_stratified_parts_have_the_shares_of_the_whole() -> None:
 
 @given(cells=st.lists(st.tuples(st.integers(0, 12), st.booleans()), min_size=30, max_size=200), seed=st.integers(0, 3))
 def test_identical_rows_of_two_classes_stay_together(cells: list[tuple[int, bool]], seed: int) -> None:
-    """A row that comes with two labels is in one part all the same."""
+    """Identical rows with different labels are in one part."""
     values, truth = (np.array(part) for part in zip(*cells, strict=True))
     how = Split(kind="stratified", seed=seed)
     try:
@@ -97,7 +97,7 @@ def test_identical_rows_of_two_classes_stay_together(cells: list[tuple[int, bool
 
 
 def test_windows_of_a_series_share_no_value_across_parts(workspace: Workspace) -> None:
-    """The last value that training sees lies before the first of any validation window, and so on."""
+    """No value is in two parts."""
     fetch_raw(workspace, "sine")
     _prepare(workspace, "sine")
     folder = workspace.out("sine", "prepare")
@@ -114,7 +114,7 @@ def test_windows_of_a_series_share_no_value_across_parts(workspace: Workspace) -
 
 
 def test_a_repeated_row_across_a_chronological_border_is_refused(workspace: Workspace) -> None:
-    """Where rows cannot be dealt by content, a test row that equals a training row stops the road."""
+    """A test row that equals a training row is an error in a chronological split."""
     edit_task(
         workspace, "iris", {"split.kind": "chronological", "target.classes": ["setosa", "versicolor", "virginica"]}
     )
@@ -128,7 +128,7 @@ def test_a_repeated_row_across_a_chronological_border_is_refused(workspace: Work
 
 @pytest.mark.parametrize("name", ALL)
 def test_the_encoder_learns_from_training_rows_only(workspace: Workspace, name: str) -> None:
-    """Fitting on the training part alone gives the very encoder that was saved."""
+    """The saved encoder's scaling is that of the training part."""
     fetch_raw(workspace, name)
     _prepare(workspace, name)
     folder = workspace.out(name, "prepare")
@@ -145,7 +145,7 @@ def test_the_encoder_learns_from_training_rows_only(workspace: Workspace, name: 
 
 @pytest.mark.parametrize("name", ALL)
 def test_preparing_twice_gives_the_same_bytes(workspace: Workspace, name: str) -> None:
-    """The verb is a function of its input."""
+    """Preparing again gives the same bytes."""
     fetch_raw(workspace, name)
     _prepare(workspace, name)
     first = files.sha256(workspace.out(name, "prepare"))
@@ -154,12 +154,12 @@ def test_preparing_twice_gives_the_same_bytes(workspace: Workspace, name: str) -
 
 
 def test_another_split_of_the_same_data_is_refused_until_resealed(workspace: Workspace) -> None:
-    """A new seed would be a new test part for the same data: refused, unless the seal is broken on purpose."""
+    """A new seed would change the sealed test rows: it needs --reseal."""
     fetch_raw(workspace, "iris")
     _prepare(workspace, "iris")
     before = files.sha256(workspace.out("iris", "prepare"))
     edit_task(workspace, "iris", {"split.seed": 1})
-    with pytest.raises(SealError, match="another test part than the sealed one") as error:
+    with pytest.raises(SealError, match="the test rows differ from the sealed ones") as error:
         _prepare(workspace, "iris")
     assert "tiltyard prepare iris --reseal" in error.value.hint
     assert files.sha256(workspace.out("iris", "prepare")) == before
@@ -168,7 +168,7 @@ def test_another_split_of_the_same_data_is_refused_until_resealed(workspace: Wor
 
 
 def test_new_data_gets_a_seal_of_its_own(workspace: Workspace) -> None:
-    """Changed raw data may have another test part; the old seal is kept beside the new one."""
+    """New data get a new seal, and the old one is kept."""
     fetch_raw(workspace, "iris")
     _prepare(workspace, "iris")
     path = workspace.raw("iris") / "table.csv"
@@ -178,7 +178,7 @@ def test_new_data_gets_a_seal_of_its_own(workspace: Workspace) -> None:
 
 
 def test_a_changed_test_part_is_refused(workspace: Workspace) -> None:
-    """One label turned in test.npz is found when it is read."""
+    """One changed label in test.npz is detected when it is read."""
     fetch_raw(workspace, "iris")
     _prepare(workspace, "iris")
     task = loader.load(workspace, "iris")
@@ -188,12 +188,12 @@ def test_a_changed_test_part_is_refused(workspace: Workspace) -> None:
         changed = {name: arrays[name].copy() for name in arrays.files}
     changed["truth"][0] = 2
     np.savez(path, **changed)
-    with pytest.raises(SealError, match="the test part of iris was changed"):
+    with pytest.raises(SealError, match="the test rows of iris were changed"):
         sealed_test.read_test(workspace, task.name, task.columns)
 
 
 def test_an_empty_part_is_refused() -> None:
-    """Rows that are all the same cannot be dealt to three parts."""
+    """Identical rows cannot be split into three parts."""
     with pytest.raises(DataError, match="expected rows in every part"):
         dealt(Split(kind="random"), {"x": np.zeros(50)}, np.zeros(50))
 
@@ -213,7 +213,7 @@ def test_an_empty_part_is_refused() -> None:
 def test_a_target_that_cannot_be_learned_is_refused(
     workspace: Workspace, name: str, old: str, new: str, said: str
 ) -> None:
-    """Also where prepare is run without validate: the message names what the data hold."""
+    """The error names the invalid value, also without validation."""
     fetch_raw(workspace, name)
     path = workspace.raw(name) / "table.csv"
     path.write_text(path.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
@@ -222,7 +222,7 @@ def test_a_target_that_cannot_be_learned_is_refused(
 
 
 def slow_keys(rows: Rows, seed: int) -> list[int]:
-    """Hash row by row, as seals that lie in git were made."""
+    """Hash row by row, as committed seals were made."""
     digests = []
     for i in range(count(rows)):
         digest = hashlib.blake2b(seed.to_bytes(8, "little", signed=True), digest_size=8)
@@ -234,7 +234,7 @@ def slow_keys(rows: Rows, seed: int) -> list[int]:
 
 @given(data=st.data(), seed=st.integers(-3, 3), size=st.integers(1, 5))
 def test_keys_of_many_rows_are_those_of_each(data: st.DataObject, seed: int, size: int) -> None:
-    """Columns of every kind, hashed together, give the numbers that each row has by itself."""
+    """Vectorized hashing of any column types equals hashing row by row."""
     kinds = [
         st.lists(st.floats(), min_size=size, max_size=size).map(np.array),
         st.lists(st.text(max_size=3), min_size=size, max_size=size).map(lambda texts: np.array(texts, dtype=np.str_)),
@@ -246,14 +246,14 @@ def test_keys_of_many_rows_are_those_of_each(data: st.DataObject, seed: int, siz
     ]
     columns = data.draw(st.lists(st.one_of(kinds), min_size=1, max_size=5))
     rows = {f"column {place}": values for place, values in enumerate(columns)}
-    assert keys(rows, seed).tolist() == slow_keys(rows, seed)
+    assert row_keys(rows, seed).tolist() == slow_keys(rows, seed)
 
 
 @pytest.mark.parametrize("make", [generated_tasks.table, generated_tasks.texts])
 def test_parts_are_prepared_as_the_whole(
     workspace: Workspace, make: Callable[[Workspace], Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Read, dealt, learned from, encoded and sealed 30 rows at a time, a task is the same to the byte."""
+    """Preparing in chunks of 30 rows gives the same bytes."""
     task = make(workspace)
     whole = files.sha256(workspace.out(task.name, "prepare"))
     reading_parts = table_reader.Surveyed.parts
@@ -269,22 +269,22 @@ def test_parts_are_prepared_as_the_whole(
 
 
 def test_a_bad_cell_is_named_by_its_row_in_any_part(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows are counted from the first of the file, not of the part."""
+    """Row numbers count from the start of the file, not of the chunk."""
     fetch_raw(workspace, "iris")
     path = workspace.raw("iris") / "table.csv"
     lines = path.read_text().splitlines()
     lines[101] = "99" + lines[101]
     path.write_text("\n".join(lines) + "\n")
-    monkeypatch.setattr(table, "ROWS", 10)
+    monkeypatch.setattr(table, "CHUNK_ROWS", 10)
     monkeypatch.setattr(delimited, "BLOCK", 500)
     with pytest.raises(DataError, match=r"row \[100\]\.sepal_length: expected 3 to 10; received 99"):
         _prepare(workspace, "iris")
 
 
 def test_arrays_are_read_in_slices_as_they_were_written(tmp_path: Path) -> None:
-    """Piece by piece written, numpy reads them, and any slice is that of the whole."""
+    """Numpy reads a file written in pieces, and slices equal those of the whole."""
     whole = np.arange(120, dtype=np.float32).reshape(20, 3, 2)
-    with array_file.writing(tmp_path / "some.npz") as write:
+    with array_file.npz_writer(tmp_path / "some.npz") as write:
         write("other", 2, [np.array(["ä", "bc"])])
         write("features", 20, (whole[start : start + 7] for start in range(0, 20, 7)))
     with np.load(tmp_path / "some.npz", allow_pickle=False) as arrays:
@@ -300,7 +300,7 @@ def test_arrays_are_read_in_slices_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_what_a_kill_has_left_on_the_shelf_is_cleared(workspace: Workspace) -> None:
-    """Half-written rows of a run that died are in nobody's way, and are gone afterwards."""
+    """Spilled rows of a killed run are deleted."""
     fetch_raw(workspace, "iris")
     left = workspace.state("iris", "prepare") / "0"
     left.parent.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Memory: eight times the rows take no more of it than a few numbers a row."""
+"""Memory of validation and preparation: it does not grow with the number of rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tiltyard.data.formats import delimited
 from tiltyard.preparation.modalities import table
 from tiltyard.workspace import Workspace
 import wide
-wide.BLOCK, table.ROWS, delimited.BLOCK = 10_000, 1 << 14, 1 << 20
+wide.BLOCK, table.CHUNK_ROWS, delimited.BLOCK = 10_000, 1 << 14, 1 << 20
 room, verb, peaks = *sys.argv[1].split("."), []
 for rows in (50_000, 50_000, 600_000):
     root = Path(sys.argv[2]) / str(len(peaks))
@@ -38,7 +38,7 @@ files.write_json(Path(sys.argv[2]) / "peaks.json", peaks)
 @pytest.mark.nightly
 @pytest.mark.parametrize("verb", ["validation.validate", "preparation.prepare"])
 def test_memory_does_not_grow_with_rows(tmp_path: Path, verb: str) -> None:
-    """550,000 rows more take less than 90 MiB more; read whole they took 300 and 700."""
+    """550,000 more rows take less than 90 MiB more; reading them whole took 300 and 700 MiB."""
     environment = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'benchmarks'}", "PATH": ""}
     command = [sys.executable, "-c", CODE, verb, str(tmp_path)]
     subprocess.run(command, env=environment, check=True, capture_output=True)

@@ -1,4 +1,4 @@
-"""Splits that look at raw columns: the latest rows are the test's, and a group is never on two sides."""
+"""Splits by raw columns: by time, by group, and as the data says."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tiltyard.config import loader
 from tiltyard.config.task import Split
 from tiltyard.errors import DataError, TaskError
 from tiltyard.preparation import prepare, sealed_test
-from tiltyard.preparation.split import Marks, deal, keys
+from tiltyard.preparation.split import SplitInputs, row_keys, split_rows
 from tiltyard.validation import check
 from tiltyard.workspace import Workspace
 
 ROWS = 120
 
 
-def prepared(workspace: Workspace, days: list[str], **split: Any) -> sealed_test.TestPart:
+def prepared(workspace: Workspace, days: list[str], **split: Any) -> sealed_test.TestRows:
     """Prepare iris-like rows with a day and a garden, which are no features."""
     changes = {f"split.{key}": value for key, value in {"kind": "random", **split}.items()}
     edit_task(workspace, "iris", {"rows": [ROWS, ROWS], **changes})
@@ -34,7 +34,7 @@ def prepared(workspace: Workspace, days: list[str], **split: Any) -> sealed_test
 
 
 def test_the_latest_rows_are_tested(workspace: Workspace) -> None:
-    """Whatever order they stand in, and by the calendar, not by the alphabet."""
+    """The latest rows by calendar are the test rows, whatever their order in the file."""
     order = np.random.default_rng(0).permutation(ROWS)
     days = [f"2024-{1 + n // 28:02d}-{1 + n % 28:02d}" for n in order]
     test = prepared(workspace, days, kind="chronological", by="day")
@@ -42,7 +42,7 @@ def test_the_latest_rows_are_tested(workspace: Workspace) -> None:
 
 
 def test_a_time_in_a_spelling_of_its_own_is_refused_with_the_way_out(workspace: Workspace) -> None:
-    """3.4. is April in one place and March in another: the task has to say."""
+    """3.4. may be April or March: the error asks for split.format, which then works."""
     with pytest.raises(DataError, match=r"split\.by: day: expected a number or a date in every row; row 0") as caught:
         prepared(workspace, [f"{1 + n % 28}.4.2024" for n in range(ROWS)], kind="chronological", by="day")
     assert "split.format" in caught.value.hint
@@ -52,7 +52,7 @@ def test_a_time_in_a_spelling_of_its_own_is_refused_with_the_way_out(workspace: 
 
 
 def test_a_group_is_on_one_side(workspace: Workspace) -> None:
-    """All rows of a garden, and no other garden's, fall together; another seed draws other gardens."""
+    """All rows of a garden are in one part; another seed chooses other gardens."""
     drawn = []
     for seed in (0, 1):
         test = prepared(workspace, ["2024-01-01"] * ROWS, group="garden", seed=seed)
@@ -72,19 +72,19 @@ def test_a_group_is_on_one_side(workspace: Workspace) -> None:
     ],
 )
 def test_what_cannot_be_meant_is_refused(workspace: Workspace, split: dict[str, Any], said: str) -> None:
-    """Before anything runs."""
+    """Contradictory split settings are refused when the task file is read."""
     with pytest.raises(TaskError, match=said):
         prepared(workspace, ["2024-01-01"] * ROWS, **split)
 
 
 def test_a_column_that_is_not_there_is_named(workspace: Workspace) -> None:
-    """Beside those that are."""
+    """The error names the missing column and those that exist."""
     with pytest.raises(DataError, match=r"expected the columns plot; received .*garden"):
         prepared(workspace, ["2024-01-01"] * ROWS, group="plot")
 
 
 def test_the_data_may_say_who_is_tested(workspace: Workspace) -> None:
-    """By any of the usual words; validation is a share of the training rows where the data names none."""
+    """All usual words are understood; without named validation rows they are a share of the training rows."""
     words = ["Train", "training", "test"]
     test = prepared(workspace, [words[n % 3] for n in range(ROWS)], kind="given", by="day", validation=0.25)
     assert {int(n) % 3 for n in test.number} == {2}
@@ -95,7 +95,7 @@ def test_the_data_may_say_who_is_tested(workspace: Workspace) -> None:
 
 
 def test_validation_rows_that_the_data_names_are_taken(workspace: Workspace) -> None:
-    """And no others."""
+    """Validation rows that the data names are used, and no others."""
     words = ["train", "val", "test", "train"]
     prepared(workspace, [words[n % 4] for n in range(ROWS)], kind="given", by="day")
     rows = files.read_json(workspace.out("iris", "prepare") / "split.json")["rows"]
@@ -103,17 +103,17 @@ def test_validation_rows_that_the_data_names_are_taken(workspace: Workspace) -> 
 
 
 def test_a_word_that_names_no_part_is_refused(workspace: Workspace) -> None:
-    """With the column and what it may hold."""
+    """The error names the column and the valid words."""
     with pytest.raises(DataError, match="expected train, validation or test for each row; received holdout in day"):
         prepared(workspace, ["holdout", "test"] * (ROWS // 2), kind="given", by="day")
 
 
 def test_training_rows_that_are_tested_too_are_left_out() -> None:
-    """What is the same as a test row teaches nothing; nor does validation know it."""
+    """Training rows that equal a test or validation row are left out, and validation rows that equal a test row."""
     values = np.array([1, 2, 3, 4, 5, 6, 7, 8, 1, 2.0] * 4 + [9.0, 10.0])
     part = np.array((["train"] * 8 + ["test"] * 2) * 4 + ["validation", "validation"])
     how = Split(kind="given", by="part")
-    parts = deal(how, Marks(keys({"x": values}, 0), part=part), np.zeros(len(values)))
+    parts = split_rows(how, SplitInputs(row_keys({"x": values}, 0), part=part), np.zeros(len(values)))
     assert {*values[parts["test"]]} == {1, 2}
     assert {*values[parts["train"]]} == {3, 4, 5, 6, 7, 8}
     assert {*values[parts["validation"]]} == {9, 10}
@@ -121,13 +121,13 @@ def test_training_rows_that_are_tested_too_are_left_out() -> None:
 
 @pytest.mark.parametrize("kind", ["random", "stratified", "chronological"])
 def test_a_task_may_use_some_rows(kind: Any) -> None:
-    """As many as were asked for, whatever their order; by time, the latest."""
+    """As many rows are used as requested, independent of their order; the latest ones by time."""
     values, truth = np.arange(1000.0), np.arange(1000) % 2
     how = Split(kind=kind, rows=100)
-    parts = deal(how, Marks(keys({"x": values}, 0)), truth)
+    parts = split_rows(how, SplitInputs(row_keys({"x": values}, 0)), truth)
     used = np.sort(np.concatenate([*parts.values()]))
     assert len(used) == 100
     assert (used == np.arange(900, 1000)).all() == (kind == "chronological")
     if kind == "random":
-        turned = deal(how, Marks(keys({"x": values[::-1]}, 0)), truth)
+        turned = split_rows(how, SplitInputs(row_keys({"x": values[::-1]}, 0)), truth)
         assert {*values[::-1][turned["test"]]} == {*values[parts["test"]]}

@@ -1,4 +1,4 @@
-"""What git held: a registry that was written anew as a whole fits itself, but not the commits before."""
+"""Verification against git: a consistently rewritten registry differs from an earlier commit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tiltyard.config import loader
 from tiltyard.errors import RegistryError
 from tiltyard.registry import git_comparison, signing
 from tiltyard.registry.registry import Registry
-from tiltyard.registry.verify import everything, verify
+from tiltyard.registry.verify import verify, verify_tasks
 from tiltyard.workspace import Workspace
 
 
@@ -30,11 +30,11 @@ def git(workspace: Workspace, *words: str) -> str:
 
 @pytest.fixture
 def held(workspace: Workspace, keys: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A project whose registry is in git, with a signer and two tasks; more was decided since."""
+    """A committed project with a signer and two tasks, and a decision after the commit."""
     assert not keys.exists()
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         monkeypatch.delenv(name)
-    signing.create(workspace, "anna")
+    signing.create_key(workspace, "anna")
     told(workspace)
     told(workspace, "sine")
     git(workspace, "init", "-q")
@@ -45,21 +45,21 @@ def held(workspace: Workspace, keys: Path, monkeypatch: pytest.MonkeyPatch) -> W
 
 
 def against(workspace: Workspace) -> list[str]:
-    """Return what differs from git, of all tasks."""
+    """Return all differences from git's HEAD."""
     commit = git_comparison.Commit(workspace, "HEAD")
     faults = [fault for task in sorted(commit.tasks()) for fault in git_comparison.task_faults(commit, task)]
     return faults + git_comparison.signer_faults(commit)[0]
 
 
 def _all_rewritten(workspace: Workspace, lines: list[Json]) -> None:
-    """As if the first REJECT had never been, unsigned and without a trace in ledger, head and pointer."""
+    """Remove the first REJECT, unsigned, from ledger, head and pointer."""
     plain = [unsigned(line) | {"id": line["id"]} for line in lines if line["version"] != "c"]
     write(workspace, plain)
     repoint(workspace, [line for line in lines_of(workspace) if line["verdict"] == "PROMOTE"][-1])
 
 
 def _all_rolled_back(workspace: Workspace, lines: list[Json]) -> None:
-    """As it was after the first promotion, signatures included."""
+    """Restore the state after the first promotion, signatures included."""
     write(workspace, lines[:1])
     repoint(workspace, lines[0])
 
@@ -75,11 +75,11 @@ def _folders_gone(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG
 
 
 def _key_replaced(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
-    """All is signed anew by another key under the known name."""
+    """Sign everything again with another key under the same name."""
     public = workspace.signers / "anna.pub"
     public.unlink()
-    shutil.rmtree(signing._folder())
-    signing.create(workspace, "anna")
+    shutil.rmtree(signing._key_folder())
+    signing.create_key(workspace, "anna")
     for path in (workspace.ledger("iris"), workspace.ledger("iris").with_suffix(".head"), workspace.champion("iris")):
         path.unlink()
     told(workspace)
@@ -105,7 +105,7 @@ def _pointer_hashes_gone(workspace: Workspace, lines: list[Json]) -> None:  # no
     ],
 )
 def test_git_finds_what_was_written_anew_as_a_whole(held: Workspace, attack: Attack) -> None:
-    """What it held must still be there: ledgers from their first line, heads, pointers, public keys, of every task."""
+    """Every line, head, pointer and public key of the commit must still be there, for every task."""
     assert against(held) == []
     attack(held, lines_of(held))
     found = [*against(held), *(Registry(held).faults("iris") if held.champion("iris").is_file() else ["gone"])]
@@ -115,7 +115,7 @@ def test_git_finds_what_was_written_anew_as_a_whole(held: Workspace, attack: Att
 
 
 def test_verify_against_git_on_the_command_line(held: Workspace) -> None:
-    """All tasks, those without a file, too; JSON lists every thing, and a fault ends with status 1."""
+    """All tasks are compared, also those without a task file; a fault ends with status 1."""
     (held.root / "tasks" / "sine.yaml").unlink()
     done = CliRunner().invoke(cli, ["verify", "--against", "HEAD", "--json"], catch_exceptions=False)
     rows = {(row["task"], row["what"]): row for row in json.loads(done.output)}
@@ -124,7 +124,7 @@ def test_verify_against_git_on_the_command_line(held: Workspace) -> None:
     held.ledger("sine").unlink()
     done = CliRunner().invoke(cli, ["verify", "--against", "HEAD"], catch_exceptions=False)
     assert done.exit_code == 1
-    assert "serving/ledger/sine.jsonl is gone: HEAD holds it" in done.output
+    assert "serving/ledger/sine.jsonl is missing: HEAD has it" in done.output
     for ref in ("nosuch", "--help", "HEAD:serving"):
         done = CliRunner().invoke(cli, ["verify", "iris", "--against", ref])
         assert isinstance(done.exception, RegistryError)
@@ -132,7 +132,7 @@ def test_verify_against_git_on_the_command_line(held: Workspace) -> None:
 
 
 def test_every_task_is_looked_at_whatever_is_wrong_with_another(workspace: Workspace) -> None:
-    """A broken pointer, one that is gone, a ledger of rejections alone, a task that was removed, a damaged line."""
+    """A fault of one task does not stop the verification of the others."""
     told(workspace)
     told(workspace, "sine")
     told(workspace, "digits", [("a", "REJECT")])
@@ -143,18 +143,18 @@ def test_every_task_is_looked_at_whatever_is_wrong_with_another(workspace: Works
     workspace.champion("gone").unlink()
     with workspace.ledger("diabetes").open("a") as file:
         file.write("<<<<<<< HEAD\n")
-    found = {(row["task"], row["what"]): row for row in everything(workspace, ())}
+    found = {(row["task"], row["what"]): row for row in verify_tasks(workspace, ())}
     assert found["iris", "pointer"]["state"] == "changed"
-    assert "is no pointer" in found["iris", "pointer"]["text"]
-    assert "serving/champions/sine.json is gone" in found["sine", "pointer"]["text"]
-    assert found["digits", "ledger"]["text"] == "1 lines, each in its place, unsigned"
+    assert "is not a champion pointer" in found["iris", "pointer"]["text"]
+    assert "serving/champions/sine.json is missing" in found["sine", "pointer"]["text"]
+    assert found["digits", "ledger"]["text"] == "1 lines, hash chain intact, unsigned"
     assert found["gone", "ledger"]["state"] == "same"
-    assert "is no decision" in found["diabetes", "ledger"]["text"]
+    assert "is not a decision" in found["diabetes", "ledger"]["text"]
     assert {task for (task, _), row in found.items() if row["state"] == "changed"} == {"iris", "sine", "diabetes"}
 
 
 def test_a_pointer_that_is_gone_is_told_by_the_ledger(held: Workspace) -> None:
-    """Without git, too: the ledger knows that there was a champion."""
+    """A missing pointer is detected without git: the ledger records the promotion."""
     held.champion("iris").unlink()
-    with pytest.raises(RegistryError, match=r"its ledger made d champion, and serving/champions/iris\.json is gone"):
+    with pytest.raises(RegistryError, match=r"its ledger made d champion, and serving/champions/iris\.json is missing"):
         verify(held, loader.load(held, "iris"))

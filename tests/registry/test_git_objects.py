@@ -1,4 +1,4 @@
-"""Objects of git are files, too: what a commit held is read by its hash, whatever was put in its place."""
+"""Git objects are verified by hash, so that replaced or overwritten objects are detected."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def git(workspace: Workspace, *words: str) -> str:
 
 
 def committed(workspace: Workspace, *options: str) -> str:
-    """Decide a few times and commit; return the hash of the commit."""
-    signing.create(workspace, "anna")
+    """Decide a few times and commit; return the commit's hash."""
+    signing.create_key(workspace, "anna")
     told(workspace)
     if not (workspace.root / ".git").exists():
         git(workspace, "init", "-q", *options)
@@ -37,33 +37,33 @@ def committed(workspace: Workspace, *options: str) -> str:
 
 
 def again(workspace: Workspace) -> str:
-    """Commit the registry as it is; return the hash of the commit."""
+    """Commit the registry as it is; return the commit's hash."""
     git(workspace, "add", "-f", "serving")
     git(workspace, "commit", "-qm", "Decide")
     return git(workspace, "rev-parse", "HEAD")
 
 
 def forge(workspace: Workspace) -> None:
-    """Write a history without signatures, in which the first REJECT never was; it fits itself."""
+    """Write a consistent unsigned history without the first REJECT."""
     plain = [unsigned(line) | {"id": line["id"]} for line in lines_of(workspace) if line["version"] != "c"]
     write(workspace, plain)
     repoint(workspace, [line for line in lines_of(workspace) if line["verdict"] == "PROMOTE"][-1])
 
 
 def rows(*words: str) -> dict[str, Json]:
-    """Return what verify prints of each thing."""
+    """Return the rows of verify by what they verify."""
     done = CliRunner().invoke(cli, ["verify", *words, "--json"], catch_exceptions=False)
     return {row["what"]: row for row in json.loads(done.stdout)}
 
 
 def states(*words: str) -> dict[str, str]:
-    """Return how each thing was found."""
+    """Return the state of each row."""
     return {what: row["state"] for what, row in rows(*words).items()}
 
 
 @pytest.fixture(autouse=True)
 def _quiet(keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep keys and git's variables of whoever runs the tests away."""
+    """Isolate the tests from the user's keys and git variables."""
     assert not keys.exists()
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         monkeypatch.delenv(name)
@@ -72,7 +72,7 @@ def _quiet(keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("kind", ["sha1", "sha256"])
 @pytest.mark.parametrize("way", ["commit", "tree", "blob"])
 def test_replacements_stand_for_nothing(workspace: Workspace, kind: str, way: str) -> None:
-    """`git replace` shows another commit, tree or file under a known hash; verify reads what was committed."""
+    """`git replace` does not affect what verify reads of a commit."""
     known = committed(workspace, f"--object-format={kind}")
     assert states("iris", "--against", known)["git"] == "same"
     path = {"commit": "", "tree": "^{tree}", "blob": ":serving/ledger/iris.jsonl"}[way]
@@ -85,7 +85,7 @@ def test_replacements_stand_for_nothing(workspace: Workspace, kind: str, way: st
 
 
 def written_over(workspace: Workspace, name: str, other: str | None) -> None:
-    """Put the content of another object, or nothing, where an object lies."""
+    """Overwrite an object's file with another object, or delete it."""
     place = workspace.root / ".git" / "objects" / name[:2] / name[2:]
     place.chmod(0o644)
     if other is None:
@@ -100,25 +100,25 @@ PLACES = ["", "^{tree}", ":serving", ":serving/ledger", ":serving/ledger/iris.js
 @pytest.mark.parametrize("missing", [False, True])
 @pytest.mark.parametrize("path", PLACES)
 def test_objects_that_were_written_over_are_found(workspace: Workspace, path: str, *, missing: bool) -> None:
-    """Each of those that are read: it must have the hash that it is named by, and be there."""
+    """An overwritten or missing object is an error, for each kind of object that is read."""
     known = committed(workspace)
     old = git(workspace, "rev-parse", f"{known}{path}")
     forge(workspace)
     shutil.rmtree(workspace.signers)
-    signing.create(workspace, "anna-2")
+    signing.create_key(workspace, "anna-2")
     (workspace.signers / "anna-2.pub").rename(workspace.signers / "anna.pub")
     new = git(workspace, "rev-parse", f"{again(workspace)}{path}")
     written_over(workspace, old, None if missing else new)
     done = CliRunner().invoke(cli, ["verify", "--against", known])
     assert done.exit_code == 1
-    assert "was written over" in f"{done.output} {done.exception}"
+    assert "overwritten" in f"{done.output} {done.exception}"
     commit = Commit(workspace, known)
-    with pytest.raises(RegistryError, match="is missing, damaged or was written over"):
+    with pytest.raises(RegistryError, match="is missing, damaged or overwritten"):
         task_faults(commit, "iris") and signer_faults(commit)
 
 
 def test_a_tag_is_followed_by_its_hash(workspace: Workspace) -> None:
-    """Of a tag the hash was written down: the tag, too, must be the one of that hash."""
+    """A tag is verified by its hash, too."""
     known = committed(workspace)
     git(workspace, "tag", "-a", "then", "-m", "then")
     git(workspace, "tag", "-a", "twice", "-m", "twice", "then")
@@ -128,12 +128,12 @@ def test_a_tag_is_followed_by_its_hash(workspace: Workspace) -> None:
     again(workspace)
     git(workspace, "tag", "-a", "now", "-m", "now")
     written_over(workspace, tag, git(workspace, "rev-parse", "now"))
-    with pytest.raises(RegistryError, match="was written over"):
+    with pytest.raises(RegistryError, match="overwritten"):
         assert Commit(workspace, tag).files
 
 
 def test_a_project_in_a_folder_of_its_repository(workspace: Workspace, tmp_path: Path) -> None:
-    """What is compared is the project, wherever in the repository it lies, packed or not."""
+    """A project may be a subfolder of its repository, with packed objects or not."""
     inner = Workspace(tmp_path / "team" / "own")
     inner.root.mkdir(parents=True)
     for name in ("tasks", "dvc.yaml"):
@@ -149,24 +149,24 @@ def test_a_project_in_a_folder_of_its_repository(workspace: Workspace, tmp_path:
 
 def committed_inside(workspace: Workspace) -> str:
     """Commit the registry of a project whose repository is there already."""
-    signing.create(workspace, "anna")
+    signing.create_key(workspace, "anna")
     told(workspace)
     return again(workspace)
 
 
 def test_a_key_that_git_does_not_hold_is_told(workspace: Workspace, keys: Path) -> None:
-    """Anybody who may write files makes one in a moment: beside a commit it proves nothing, and ends with status 1."""
+    """A key that is not in the commit proves nothing: the row says so, and the exit status is 1."""
     known = committed(workspace)
     told(workspace, steps=[("f", "HOLD")])
     shutil.rmtree(keys)
-    signing.create(workspace, "mallory")
+    signing.create_key(workspace, "mallory")
     told(workspace, steps=[("g", "HOLD")])
     found = rows("iris")
     assert found["line 6"]["text"] == "HOLD f: signed by anna"
-    assert found["line 7"]["text"] == "HOLD g: signed by mallory; that key is not in git's HEAD"
+    assert found["line 7"]["text"] == "HOLD g: signed by mallory; the key is not in git's HEAD"
     assert (found["line 7"]["state"], found["line 7"]["fault"]) == ("same", False)
     found = rows("iris", "--against", known)
-    assert found["line 7"]["text"] == f"HOLD g: signed by mallory, whose key {known} does not hold"
+    assert found["line 7"]["text"] == f"HOLD g: signed by mallory, whose key is not in {known}"
     assert (found["line 7"]["state"], found["line 7"]["fault"]) == ("unknown", True)
     assert (found["line 6"]["state"], found["line 6"]["fault"]) == ("same", False)
     edit_task(workspace, "iris", {"gate.signed": True})
@@ -177,41 +177,41 @@ def test_a_key_that_git_does_not_hold_is_told(workspace: Workspace, keys: Path) 
 
 
 def test_a_key_that_a_commit_does_not_hold_ends_with_status_1(workspace: Workspace, keys: Path) -> None:
-    """Of a task in which all else is as it was."""
-    signing.create(workspace, "anna")
+    """The exit status is 1 even if nothing else has changed."""
+    signing.create_key(workspace, "anna")
     told(workspace, "digits", [("a", "REJECT")])
     git(workspace, "init", "-q")
     known = again(workspace)
     assert CliRunner().invoke(cli, ["verify", "--against", known]).exit_code == 0
     shutil.rmtree(keys)
-    signing.create(workspace, "mallory")
+    signing.create_key(workspace, "mallory")
     told(workspace, "digits", [("b", "REJECT")])
     assert CliRunner().invoke(cli, ["verify"]).exit_code == 0
     assert CliRunner().invoke(cli, ["verify", "--against", known]).exit_code == 1
 
 
 def test_a_signer_whose_key_is_another_now_is_told(workspace: Workspace, keys: Path) -> None:
-    """The known name with a new key, all signed anew: the lines do not count as those of that name."""
+    """A new key under a known name does not count as that signer."""
     known = committed(workspace)
     shutil.rmtree(keys)
     shutil.rmtree(workspace.signers)
     for path in (workspace.ledger("iris"), workspace.ledger("iris").with_suffix(".head"), workspace.champion("iris")):
         path.unlink()
-    signing.create(workspace, "anna")
+    signing.create_key(workspace, "anna")
     told(workspace)
     assert states("iris", "--against", known)["line 1"] == "unknown"
-    assert rows("iris")["line 1"]["text"].endswith("signed by anna; that key is not in git's HEAD")
+    assert rows("iris")["line 1"]["text"].endswith("signed by anna; the key is not in git's HEAD")
 
 
 def test_signatures_that_were_all_taken_out(workspace: Workspace) -> None:
-    """Told by a commit; without one where signatures are wanted, and else in a word about the keys that there are."""
+    """Removed signatures are reported against a commit or under gate.signed, and noted otherwise."""
     known = committed(workspace)
     forge(workspace)
     assert states("iris", "--against", known)["git"] == "changed"
     found = rows("iris")["ledger"]
     assert (found["state"], found["fault"]) == ("same", False)
     assert (
-        found["text"] == f"{len(STEPS) - 1} lines, each in its place, unsigned although there are public keys of anna"
+        found["text"] == f"{len(STEPS) - 1} lines, hash chain intact, unsigned although there are public keys of anna"
     )
     edit_task(workspace, "iris", {"gate.signed": True})
     assert rows("iris")["line 1"]["fault"]

@@ -1,4 +1,4 @@
-"""The registry: a pointer that is always whole, a ledger that only grows, and what a kill leaves between them."""
+"""The registry: champion pointer, ledger, rollback, and recovery from kills."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tiltyard import files
 from tiltyard.config import loader
 from tiltyard.errors import RegistryError
-from tiltyard.registry.aliases import aliases, named
+from tiltyard.registry.aliases import aliases, resolve_version
 from tiltyard.registry.compare import compare
 from tiltyard.registry.decision import Decision
 from tiltyard.registry.ledger import Ledger
@@ -26,7 +26,7 @@ from tiltyard.workspace import Workspace
 
 
 def decide(version: str, verdict: str = "PROMOTE", before: str | None = None) -> Decision:
-    """Make a decision about iris."""
+    """Return a decision about iris."""
     metrics = {"accuracy": 0.9}
     return Decision.model_validate(
         {
@@ -42,7 +42,7 @@ def decide(version: str, verdict: str = "PROMOTE", before: str | None = None) ->
 
 
 def crown(workspace: Workspace, *versions: str) -> None:
-    """Make versions champion, one after the other, each with a package."""
+    """Promote versions one after the other, each with a package."""
     registry, before = Registry(workspace), None
     for version in versions:
         workspace.package("iris", version).mkdir(parents=True)
@@ -57,14 +57,14 @@ def champion(workspace: Workspace) -> str | None:
 
 
 def test_there_is_no_champion_at_first(workspace: Workspace) -> None:
-    """Nothing was decided; reading it writes nothing."""
+    """Without decisions there is no champion, and reading writes nothing."""
     assert champion(workspace) is None
     assert Registry(workspace).decisions("iris") == []
     assert not (workspace.root / "serving" / "ledger").exists()
 
 
 def test_the_pointer_holds_the_whole_decision(workspace: Workspace) -> None:
-    """What made a version champion can be read from the pointer alone."""
+    """The decision can be read from the pointer alone."""
     registry, decision = Registry(workspace), decide("a")
     registry.promote(decision)
     found = registry.champion("iris")
@@ -99,7 +99,7 @@ def test_a_line_that_only_the_pointer_knows_is_seen_and_written_by_the_next_chan
 
 
 def test_a_torn_last_line_is_dropped(workspace: Workspace) -> None:
-    """A kill inside the write leaves half a line, which is no decision."""
+    """Half a line, as a kill during the write leaves it, is ignored and then removed."""
     registry = Registry(workspace)
     registry.promote(decide("a"))
     with workspace.ledger("iris").open("ab") as file:
@@ -110,7 +110,7 @@ def test_a_torn_last_line_is_dropped(workspace: Workspace) -> None:
 
 
 def test_a_whole_last_line_without_its_end_is_kept(workspace: Workspace) -> None:
-    """An editor that strips the last line end takes no decision away."""
+    """A missing final line end, as some editors leave it, loses no decision."""
     registry = Registry(workspace)
     registry.promote(decide("a"))
     workspace.ledger("iris").write_bytes(workspace.ledger("iris").read_bytes().rstrip())
@@ -119,19 +119,19 @@ def test_a_whole_last_line_without_its_end_is_kept(workspace: Workspace) -> None
 
 
 def test_a_damaged_line_is_named(workspace: Workspace) -> None:
-    """A conflict marker in the middle is refused with its line number and the way back."""
+    """A conflict marker is refused with its line number, and the hint restores the file."""
     Registry(workspace).promote(decide("a"))
     path = workspace.ledger("iris")
     path.write_text(path.read_text() + "<<<<<<< HEAD\n" + path.read_text())
     with pytest.raises(
-        RegistryError, match=r"line 2 of .*iris\.jsonl is no decision: expected one JSON object"
+        RegistryError, match=r"line 2 of .*iris\.jsonl is not a decision: expected one JSON object"
     ) as caught:
         Registry(workspace).decisions("iris")
     assert "git checkout" in caught.value.hint
 
 
 def test_a_pointer_whose_decision_is_edited_is_refused(workspace: Workspace) -> None:
-    """The message says where, also when the next decision is written and the pointer is of an old release."""
+    """The message names the invalid field, also for an old pointer and before the next decision is written."""
     registry = Registry(workspace)
     registry.promote(decide("a"))
     path = workspace.champion("iris")
@@ -140,12 +140,12 @@ def test_a_pointer_whose_decision_is_edited_is_refused(workspace: Workspace) -> 
     del pointer["ledger"]
     files.write_json(path, pointer)
     for read in (registry.champion, registry.decisions, registry.repair):
-        with pytest.raises(RegistryError, match=r"no pointer to a champion: .*; decision\.checks: 0\.code: "):
+        with pytest.raises(RegistryError, match=r"not a champion pointer: .*; decision\.checks: 0\.code: "):
             read("iris")
 
 
 def test_a_name_that_is_no_text_is_recorded(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bytes of a variable need not be UTF-8: what is not is replaced, and all files can be written."""
+    """Bytes of TILTYARD_ACTOR that are not UTF-8 are replaced."""
     monkeypatch.setitem(os.environ, "TILTYARD_ACTOR", os.fsdecode(b"ann\xff"))
     Registry(workspace).promote(Decision.model_validate({**decide("a").model_dump(), **provenance(workspace)}))
     assert Registry(workspace).decisions("iris")[0].who == "ann?"
@@ -153,16 +153,16 @@ def test_a_name_that_is_no_text_is_recorded(workspace: Workspace, monkeypatch: p
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"version": "a"}', '{"decision": {"version": 3}}'])
 def test_a_damaged_pointer_is_refused(workspace: Workspace, content: str) -> None:
-    """Never another champion by accident."""
+    """An invalid pointer is an error, not an absent champion."""
     path = workspace.champion("iris")
     path.parent.mkdir(parents=True)
     path.write_text(content)
-    with pytest.raises(RegistryError, match="is no pointer to a champion: expected task, version and decision"):
+    with pytest.raises(RegistryError, match="is not a champion pointer: expected task, version and decision"):
         Registry(workspace).champion("iris")
 
 
 def test_rollback_goes_back_one_champion_at_a_time(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twice is two back, not there and back again; each is a line with its reason and who did it."""
+    """Two rollbacks go back two champions; each records its reason and actor."""
     monkeypatch.setenv("TILTYARD_ACTOR", "anna")
     crown(workspace, "a", "b", "c")
     task = loader.load(workspace, "iris")
@@ -178,14 +178,14 @@ def test_rollback_goes_back_one_champion_at_a_time(workspace: Workspace, monkeyp
 
 
 def test_rollback_passes_over_a_package_that_is_gone(workspace: Workspace) -> None:
-    """A champion without its files cannot serve."""
+    """A champion whose package is missing is skipped."""
     crown(workspace, "a", "b", "c")
     workspace.package("iris", "b").rmdir()
     assert Registry(workspace).rollback("iris").version == "a"
 
 
 def test_rollback_says_when_all_packages_are_gone(workspace: Workspace) -> None:
-    """The champion stays where it is."""
+    """Without an earlier package the rollback is refused and the champion stays."""
     crown(workspace, "a", "b")
     workspace.package("iris", "a").rmdir()
     with pytest.raises(RegistryError, match="before b to roll back to: the packages of a are not here"):
@@ -194,14 +194,14 @@ def test_rollback_says_when_all_packages_are_gone(workspace: Workspace) -> None:
 
 
 def test_rollback_needs_a_champion(workspace: Workspace) -> None:
-    """The hint says how to get one."""
+    """Without a champion the error says how to get one."""
     with pytest.raises(RegistryError, match="no champion of iris to roll back") as caught:
         Registry(workspace).rollback("iris")
     assert caught.value.hint == "make one: tiltyard run iris"
 
 
 def test_a_version_that_was_rolled_back_is_known_until_promoted_again(workspace: Workspace) -> None:
-    """That is what keeps the next run from promoting it at once."""
+    """A rolled-back version is listed until it is promoted again."""
     crown(workspace, "a", "b")
     registry = Registry(workspace)
     registry.rollback("iris")
@@ -211,7 +211,7 @@ def test_a_version_that_was_rolled_back_is_known_until_promoted_again(workspace:
 
 
 def test_status_and_history_are_plain_data(workspace: Workspace) -> None:
-    """A row a task, also without a champion; all decisions as JSON."""
+    """Status has a row for each task, with or without a champion; history has all decisions."""
     crown(workspace, "a")
     Registry(workspace).record(decide("b", "HOLD", before="a"))
     rows = {row["task"]: row for row in status(workspace)}
@@ -225,14 +225,14 @@ def test_status_and_history_are_plain_data(workspace: Workspace) -> None:
 
 
 def test_provenance_outside_git_names_no_commit(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """None is honest; who decided is still known."""
+    """Outside git the commit is None, and the actor is still recorded."""
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(workspace.root.parent))
     monkeypatch.setenv("TILTYARD_ACTOR", "nightly")
     assert provenance(workspace) == {"commit": None, "dirty": None, "who": "nightly"}
 
 
 def test_a_later_release_may_write_more(workspace: Workspace) -> None:
-    """An unknown field of a line is passed over, so that a ledger outlives a downgrade."""
+    """Unknown fields of a decision are ignored, so that a ledger survives a downgrade."""
     Registry(workspace).promote(decide("a"))
     pointer = files.read_json(workspace.champion("iris"))
     pointer["decision"]["moon"] = "full"
@@ -241,7 +241,7 @@ def test_a_later_release_may_write_more(workspace: Workspace) -> None:
 
 
 def test_the_lock_waits_for_its_holder(workspace: Workspace) -> None:
-    """Two who would change the champion take turns."""
+    """A second process waits until the first releases the lock."""
     registry, order = Registry(workspace), []
 
     def second() -> None:
@@ -259,7 +259,7 @@ def test_the_lock_waits_for_its_holder(workspace: Workspace) -> None:
 
 @given(st.lists(st.sampled_from(["promote", "rollback", "hold"]), max_size=20))
 def test_the_reign_ends_with_the_champion(steps: list[str]) -> None:
-    """After any promotions and rollbacks the last of the reign is the champion, and none of it is withdrawn."""
+    """After any promotions and rollbacks the history ends with the champion, and contains no rolled-back version."""
     stack, decisions = [], []
     for place, step in enumerate(steps):
         if step == "promote":
@@ -275,7 +275,7 @@ def test_the_reign_ends_with_the_champion(steps: list[str]) -> None:
 
 
 def _changed(text: str, how: str) -> str:
-    """Do to three lines what somebody might."""
+    """Return a ledger of three lines, tampered with in a given way."""
     first, second, third = text.splitlines()
     put_in = json.dumps({key: value for key, value in json.loads(second).items() if key != "chain"})
     return "\n".join(
@@ -294,7 +294,7 @@ def _changed(text: str, how: str) -> str:
 
 @pytest.mark.parametrize("how", ["edited", "removed", "swapped", "cut off", "emptied", "put in", "spelled otherwise"])
 def test_a_ledger_that_was_tampered_with_is_found_out(workspace: Workspace, how: str) -> None:
-    """Each line holds the one before it, and the head says how many there are."""
+    """The hash chain and the head detect every manipulation."""
     registry, ledger = Registry(workspace), Ledger(workspace.ledger("iris"))
     registry.promote(decide("a"))
     registry.record(decide("b", "HOLD", before="a"))
@@ -305,7 +305,7 @@ def test_a_ledger_that_was_tampered_with_is_found_out(workspace: Workspace, how:
 
 
 def test_a_ledger_from_before_there_were_hashes_is_gone_on_with(workspace: Workspace) -> None:
-    """Its lines are vouched for by the first one that has a hash."""
+    """The first hashed line covers the lines before it."""
     path = workspace.ledger("iris")
     path.parent.mkdir(parents=True)
     path.write_text(decide("a").model_dump_json() + "\n")
@@ -318,7 +318,7 @@ def test_a_ledger_from_before_there_were_hashes_is_gone_on_with(workspace: Works
 
 
 def test_a_kill_before_the_head_is_written_is_no_fault(workspace: Workspace) -> None:
-    """It may be one behind; more it cannot be."""
+    """The head may be one line behind; any other difference is a fault."""
     ledger = Ledger(workspace.ledger("iris"))
     ledger.append(decide("a"))
     before = ledger.head.read_text()
@@ -326,24 +326,28 @@ def test_a_kill_before_the_head_is_written_is_no_fault(workspace: Workspace) -> 
     ledger.head.write_text(before)
     assert ledger.faults() == []
     ledger.head.write_text("1 0000\n")
-    assert "does not end as" in ledger.faults()[0]
+    assert "does not end with the hash" in ledger.faults()[0]
     ledger.head.unlink()
-    assert "is gone" in ledger.faults()[0]
+    assert "is missing" in ledger.faults()[0]
 
 
 def test_versions_have_names(workspace: Workspace) -> None:
-    """The champion, the one before it, and the beginning of a version; anything else is refused with what there is."""
+    """Aliases and unique prefixes are resolved; other names are refused with the known ones."""
     crown(workspace, "aaaa1", "bbbb2", "bbbb3")
     task = loader.load(workspace, "iris")
     assert aliases(workspace, task) == {"champion": "bbbb3", "previous": "bbbb2"}
-    assert [named(workspace, task, name) for name in ("previous", "aaaa", "bbbb3")] == ["bbbb2", "aaaa1", "bbbb3"]
+    assert [resolve_version(workspace, task, name) for name in ("previous", "aaaa", "bbbb3")] == [
+        "bbbb2",
+        "aaaa1",
+        "bbbb3",
+    ]
     for wrong in ("bbbb", "aaa", "cccc"):
         with pytest.raises(RegistryError, match=f"expected one version of iris: champion, .*received {wrong}"):
-            named(workspace, task, wrong)
+            resolve_version(workspace, task, wrong)
 
 
 def test_why_gives_the_last_decision_about_a_version(workspace: Workspace) -> None:
-    """Or the last of all; where nothing was decided it says so."""
+    """Without a version it is the last of all; without decisions it is an error."""
     task = loader.load(workspace, "iris")
     with pytest.raises(RegistryError, match="nothing was decided about iris yet"):
         why(workspace, task)
@@ -354,7 +358,7 @@ def test_why_gives_the_last_decision_about_a_version(workspace: Workspace) -> No
 
 
 def test_a_broken_pointer_of_one_task_leaves_the_others_alone(workspace: Workspace) -> None:
-    """Status and report go on; what is about that task ends in a sentence with the cure."""
+    """Status and report show the other tasks; commands about this one fail with a hint."""
     crown(workspace, "aaaa1")
     workspace.champion("sine").write_text('{"version": "aaaa1", "decision": {"version": "bbbb2"}}')
     rows = {row["task"]: row for row in status(workspace)}

@@ -1,4 +1,4 @@
-"""Taking a task out of the project: by the command, and what is said of one whose file was deleted by hand."""
+"""Removing a task, by the command or by deleting its file."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def left(workspace: Workspace) -> list[str]:
 
 
 def test_what_goes_and_what_stays(reigning: Workspace) -> None:
-    """File, entry, outputs and pointer go; ledger, package, seal and raw data stay, and other tasks as they were."""
+    """Task file, entry, outputs and pointer are removed; ledger, packages, seal, raw data and other tasks stay."""
     others = reigning.task_file("sine").read_bytes()
     done = remove(reigning, "iris")
     kept = (
@@ -64,7 +64,7 @@ def test_what_goes_and_what_stays(reigning: Workspace) -> None:
 
 
 def test_all_means_all(reigning: Workspace) -> None:
-    """With --all nothing that is the task's own is left."""
+    """With --all no file of the task is left."""
     result = CliRunner().invoke(main.cli, ["remove", "iris", "--yes", "--all", "--json"])
     told = json.loads(result.stdout)
     assert result.exit_code == 0
@@ -74,7 +74,7 @@ def test_all_means_all(reigning: Workspace) -> None:
 
 
 def test_it_asks_before_it_does(reigning: Workspace) -> None:
-    """It says what goes and what stays; no is no, yes is yes, and where nobody can be asked --yes is wanted."""
+    """The command lists what it removes and asks; without a terminal it requires --yes."""
     before = left(reigning)
     told = CliRunner().invoke(main.cli, ["remove", "iris"], input="n\n")
     assert told.exit_code == 1
@@ -89,7 +89,7 @@ def test_it_asks_before_it_does(reigning: Workspace) -> None:
 
 
 def test_a_link_is_removed_and_not_what_it_leads_to(reigning: Workspace, tmp_path: Path) -> None:
-    """Outputs on another disk are not followed."""
+    """The target of a link is kept."""
     elsewhere = tmp_path / "disk"
     (reigning.root / "out" / "iris").rename(elsewhere)
     (reigning.root / "out" / "iris").symlink_to(elsewhere)
@@ -99,18 +99,18 @@ def test_a_link_is_removed_and_not_what_it_leads_to(reigning: Workspace, tmp_pat
 
 
 def test_what_another_task_needs_is_not_removed(workspace: Workspace) -> None:
-    """A task whose training is taken up by another stays until that is gone."""
+    """A task stays while another one is based on its model."""
     content = yaml.safe_load(workspace.task_file("digits").read_text())
     content["model"] = {"family": "transfer", "base": "digits", "units": [8]}
     workspace.task_file("few").write_text(yaml.safe_dump(content))
-    with pytest.raises(TaskError, match="few takes up the training of digits") as caught:
+    with pytest.raises(TaskError, match="few is based on the model of digits") as caught:
         remove(workspace, "digits")
-    assert caught.value.hint == "first: tiltyard remove few"
+    assert caught.value.hint == "remove it first: tiltyard remove few"
     assert workspace.task_file("digits").exists()
 
 
 def test_the_lock_of_dvc_forgets_its_stages(workspace: Workspace) -> None:
-    """Stages of other tasks stay, byte for byte."""
+    """Stages of other tasks stay byte for byte."""
     stage = (
         "    cmd: tiltyard train {0}\n    outs:\n    - path: out/{0}/train\n      md5: 1{1:031d}.dir\n      size: 1\n"
     )
@@ -127,7 +127,7 @@ def test_the_lock_of_dvc_forgets_its_stages(workspace: Workspace) -> None:
 def test_a_file_deleted_by_hand_is_noticed(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By status, which shows the others as ever, by verbs over all tasks, and by name; the cure that is named works."""
+    """Commands report the missing file and still work for other tasks; the hinted command fixes it."""
     workspace.task_file("iris").unlink()
     edit_task(workspace, "sine", {"title": None})
     result = CliRunner().invoke(main.cli, ["status"])
@@ -149,7 +149,7 @@ def test_a_file_deleted_by_hand_is_noticed(
 
 
 def test_no_name_leads_out_of_the_project(workspace: Workspace) -> None:
-    """Neither a typed one nor one on the list."""
+    """Neither a typed name nor one on the list can be a path."""
     (workspace.root.parent / "precious.yaml").write_text("x")
     for name in ("../../precious", "..", ".", "iris/../..", ""):
         with pytest.raises(TaskError):
@@ -162,7 +162,7 @@ def test_no_name_leads_out_of_the_project(workspace: Workspace) -> None:
 
 @pytest.mark.parametrize("name", ["on", "no", "null", "true"])
 def test_a_task_may_be_called_like_a_value_of_yaml(workspace: Workspace, name: str) -> None:
-    """It enters and leaves the list as text."""
+    """The name is written to the list as text."""
     assert task_list.add(workspace, name)
     assert name in task_list.listed(workspace)
     assert task_list.leave(workspace, name)

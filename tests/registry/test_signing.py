@@ -1,4 +1,4 @@
-"""Signatures of decisions: keys of persons and projects, what they find, and tasks that want them."""
+"""Signed decisions: keys, signatures, and tasks that require them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tiltyard.cli.main import cli
 from tiltyard.config import loader
 from tiltyard.errors import RegistryError
 from tiltyard.registry import signing
-from tiltyard.registry.approve import approve, approved
+from tiltyard.registry.approve import approve, approvers
 from tiltyard.registry.registry import Registry
 from tiltyard.registry.rollback import rollback
 from tiltyard.registry.verify import verify
@@ -25,12 +25,12 @@ from tiltyard.workspace import Workspace
 
 
 def problems(workspace: Workspace) -> dict[int, str]:
-    """Return, for each line, what is wrong with its signature, or who signed it."""
-    return {entry.place: entry.problem or entry.signer or "unsigned" for entry in Registry(workspace).entries("iris")}
+    """Return for each line what is wrong with its signature, or its signer."""
+    return {entry.place: entry.fault or entry.signer or "unsigned" for entry in Registry(workspace).entries("iris")}
 
 
 def test_a_key_is_made_once_and_signs_from_then_on(workspace: Workspace, keys: Path) -> None:
-    """The private half is outside the project and only its owner's; the public half is in git, as OpenSSH writes it."""
+    """The private key is outside the project with mode 600, the public one in the project in OpenSSH format."""
     told(workspace, steps=STEPS[:2])
     done = CliRunner().invoke(cli, ["key", "anna", "--sign"], catch_exceptions=False)
     assert done.exit_code == 0
@@ -45,9 +45,9 @@ def test_a_key_is_made_once_and_signs_from_then_on(workspace: Workspace, keys: P
 
 
 def test_a_key_that_is_made_twice_at_once_is_one(workspace: Workspace, keys: Path) -> None:
-    """Whoever comes second takes the key of the first: nothing is ever written over it."""
+    """Concurrent calls use the same key; none is overwritten."""
     with ThreadPoolExecutor(8) as pool:
-        made = [done.result(60) for done in [pool.submit(signing.create, workspace, "anna") for _ in range(16)]]
+        made = [done.result(60) for done in [pool.submit(signing.create_key, workspace, "anna") for _ in range(16)]]
     assert {*made} == {(keys / "anna", workspace.signers / "anna.pub")}
     told(workspace, steps=STEPS[:2])
     assert problems(workspace) == {1: "anna", 2: "anna"}
@@ -57,41 +57,41 @@ def test_a_key_that_is_made_twice_at_once_is_one(workspace: Workspace, keys: Pat
 @pytest.mark.usefixtures("keys")
 @pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="needs OpenSSH")
 def test_a_key_of_ssh_keygen_signs(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Named by its variable, as a scheduler or CI would; one of another kind is refused."""
+    """A key named by the environment variable signs; a key of another type is refused."""
     for kind in ("ed25519", "rsa"):
         path = workspace.root.parent / kind
         subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", str(path)], check=True)
     monkeypatch.setenv("TILTYARD_SIGNING_KEY", str(workspace.root.parent / "rsa"))
     with pytest.raises(RegistryError, match="expected a private Ed25519 key"):
-        signing.create(workspace, "robot")
+        signing.create_key(workspace, "robot")
     monkeypatch.setenv("TILTYARD_SIGNING_KEY", str(workspace.root.parent / "ed25519"))
     with pytest.raises(RegistryError, match="belongs to no signer of this project"):
         told(workspace, steps=STEPS[:1])
-    signing.create(workspace, "robot")
+    signing.create_key(workspace, "robot")
     told(workspace, steps=STEPS[:2])
     assert problems(workspace) == {1: "robot", 2: "robot"}
 
 
 @pytest.mark.usefixtures("keys")
 def test_keys_that_cannot_be_meant_are_refused(workspace: Workspace) -> None:
-    """A key that others may read, a name that is a path, another key under a known name, and what is no key."""
-    private, public = signing.create(workspace, "anna")
+    """A readable private key, a path as name, a mismatched pair and an invalid file are refused."""
+    private, public = signing.create_key(workspace, "anna")
     for name in ("../anna", "", ".hidden", "a b"):
         with pytest.raises(RegistryError, match="expected a name of letters"):
-            signing.create(workspace, name)
+            signing.create_key(workspace, name)
     private.chmod(0o644)
     with pytest.raises(RegistryError, match="can be read by others"):
-        signing.signer(workspace)
+        signing.find_signer(workspace)
     private.unlink()
     with pytest.raises(RegistryError, match="its private half is not here"):
-        signing.create(workspace, "anna")
-    signing.create(workspace, "ben")
+        signing.create_key(workspace, "anna")
+    signing.create_key(workspace, "ben")
     shutil.copy(public, workspace.signers / "ben.pub")
-    with pytest.raises(RegistryError, match="is another key than that of"):
-        signing.create(workspace, "ben")
+    with pytest.raises(RegistryError, match="does not belong to"):
+        signing.create_key(workspace, "ben")
     (workspace.signers / "carl.pub").write_text("nothing")
-    with pytest.raises(RegistryError, match="is no public key"):
-        signing.signer(workspace)
+    with pytest.raises(RegistryError, match="is not a public key"):
+        signing.find_signer(workspace)
 
 
 @pytest.mark.parametrize(
@@ -101,8 +101,8 @@ def test_keys_that_cannot_be_meant_are_refused(workspace: Workspace) -> None:
         (lambda lines: [*lines[:2], *lines[3:]], "not the signature of anna"),
         (lambda lines: [lines[0], lines[2], lines[1], *lines[3:]], "not the signature of anna"),
         (lambda lines: [*lines[:2], unsigned(lines[1]), *lines[2:]], "not the signature of anna"),
-        (lambda lines: [*lines[:-1], {k: v for k, v in lines[-1].items() if k != "signature"}], "was taken out"),
-        (lambda lines: [*lines[:-1], {k: v for k, v in lines[-1].items() if k != "signer"}], "does not say whose"),
+        (lambda lines: [*lines[:-1], {k: v for k, v in lines[-1].items() if k != "signature"}], "was removed"),
+        (lambda lines: [*lines[:-1], {k: v for k, v in lines[-1].items() if k != "signer"}], "has no signer"),
         (lambda lines: [*lines[:-1], {**lines[-1], "signer": "ben"}], "not the signature of ben"),
         (lambda lines: [*lines[:-1], {**lines[-1], "signer": "mallory"}], "no public key of mallory"),
         (lambda lines: [*lines[:-1], {**lines[-1], "signer": "../signers/anna"}], "no public key of"),
@@ -113,11 +113,11 @@ def test_keys_that_cannot_be_meant_are_refused(workspace: Workspace) -> None:
 def test_signatures_find_what_hashes_do_not(
     workspace: Workspace, keys: Path, attack: Callable[[list[Json]], list[Json]], found: str
 ) -> None:
-    """All of ledger, head and pointer is written anew so that it fits; the key alone is missing."""
-    signing.create(workspace, "anna")
+    """A consistent rewrite of ledger, head and pointer without the key is detected."""
+    signing.create_key(workspace, "anna")
     registry = told(workspace)
     shutil.rmtree(keys)
-    signing.create(workspace, "ben")
+    signing.create_key(workspace, "ben")
     write(workspace, attack(lines_of(workspace)))
     made = [line for line in lines_of(workspace) if line["verdict"] == "PROMOTE"][-1]
     repoint(workspace, made)
@@ -129,31 +129,31 @@ def test_signatures_find_what_hashes_do_not(
 
 
 def test_a_task_may_want_signatures(workspace: Workspace, keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then nobody decides without a key, an approval counts only if it is signed, and an unsigned line is a fault."""
+    """With gate.signed, decisions need a key, only signed approvals count, and an unsigned line is a fault."""
     edit_task(workspace, "iris", {"gate.signed": True})
     task, registry = loader.load(workspace, "iris"), Registry(workspace)
     told(workspace, steps=STEPS[:2])
     for verb, words in ((approve, [task, "b"]), (rollback, [task])):
-        with pytest.raises(RegistryError, match=r"gate\.signed: decisions about iris are to be signed"):
+        with pytest.raises(RegistryError, match=r"gate\.signed: decisions about iris must be signed"):
             verb(workspace, *words)
     registry.record(decide("bbbb", "APPROVE"))
-    assert approved(registry, task.name, "bbbb", signed=True) == []
+    assert approvers(registry, task.name, "bbbb", signed=True) == []
     monkeypatch.setenv("TILTYARD_ACTOR", "")
-    signing.create(workspace, "anna")
+    signing.create_key(workspace, "anna")
     registry.record(decide("bbbb", "HOLD"))
     assert approve(workspace, task, "bbbb").id == approve(workspace, task, "bbbb").id
-    assert approved(registry, task.name, "bbbb", signed=True) == ["anna"]
+    assert approvers(registry, task.name, "bbbb", signed=True) == ["anna"]
     rows = {row["what"]: row for row in verify(workspace, task)}
     assert rows["line 1"]["state"] == "unknown"  # from before the first signature
     assert rows["line 5"]["text"] == "APPROVE bbbb: signed by anna"
     shutil.rmtree(keys)
     registry.record(decide("cccc", "HOLD"))
     (last,) = [row for row in verify(workspace, task) if row["what"] == "line 6"]
-    assert (last["state"], last["text"]) == ("changed", "HOLD cccc: unsigned; gate.signed wants it")
+    assert (last["state"], last["text"]) == ("changed", "HOLD cccc: unsigned; gate.signed requires a signature")
 
 
 def test_the_repository_holds_no_private_key() -> None:
-    """What git would commit of signers are public halves alone."""
+    """Files of signers in the repository are public keys only."""
     for path in (ROOT / "serving").rglob("*"):
         if path.is_file() and path.stat().st_size < 10_000:
             assert b"PRIVATE KEY" not in path.read_bytes(), path

@@ -1,4 +1,4 @@
-"""Tampering: what does not fit between ledger, head and pointer is found, and a kill is no fault."""
+"""Tampering: contradictions between ledger, head and pointer are detected; interrupted writes are no fault."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tiltyard.workspace import Workspace
 @pytest.mark.parametrize("attack", ATTACKS)
 @pytest.mark.parametrize("steps", [STEPS, STEPS[:4]], ids=["a reject is last", "a promotion is last"])
 def test_what_does_not_fit_is_found(workspace: Workspace, attack: Attack, steps: list[tuple[str, str]]) -> None:
-    """By what ledger, head and pointer hold of each other; and it stays found after decisions that follow."""
+    """Each attack is detected at once and after later decisions."""
     registry = told(workspace, steps=steps)
     assert registry.faults("iris") == []
     attack(workspace, lines_of(workspace))
@@ -36,7 +36,7 @@ def test_what_does_not_fit_is_found(workspace: Workspace, attack: Attack, steps:
 
 
 def test_a_promotion_that_was_cut_off_comes_back(workspace: Workspace) -> None:
-    """The pointer holds the whole line: the next decision writes it again, with the bytes that it had."""
+    """The next decision writes the line that the pointer holds again, byte for byte."""
     registry = told(workspace, steps=STEPS[:4])
     before = workspace.ledger("iris").read_bytes()
     cut(workspace, lines_of(workspace))
@@ -47,7 +47,7 @@ def test_a_promotion_that_was_cut_off_comes_back(workspace: Workspace) -> None:
 
 
 def test_what_an_interrupted_change_leaves_is_no_fault(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed after any of its writes, a promotion or another decision; the next one finishes it."""
+    """A kill after any write of a promotion or decision leaves no fault, and the next change finishes it."""
     registry = told(workspace)
 
     class Killed(BaseException):
@@ -75,7 +75,7 @@ def test_what_an_interrupted_change_leaves_is_no_fault(workspace: Workspace, mon
 
 
 def test_a_ledger_without_hashes_is_read_and_said_to_have_none(workspace: Workspace) -> None:
-    """What was written before there were hashes in ledger and pointer is no fault; later decisions add theirs."""
+    """An old ledger and pointer without hashes are no fault; later decisions add hashes."""
     old = [decide("a", "PROMOTE"), decide("b", "HOLD")]
     workspace.ledger("iris").parent.mkdir(parents=True)
     workspace.ledger("iris").write_text("".join(line.model_dump_json() + "\n" for line in old))
@@ -86,7 +86,7 @@ def test_a_ledger_without_hashes_is_read_and_said_to_have_none(workspace: Worksp
     (row,) = [row for row in verify(workspace, loader.load(workspace, "iris")) if row["what"] == "ledger"]
     assert (row["state"], row["text"]) == (
         "same",
-        "2 lines, each in its place, unsigned; their hashes were not recorded in the pointer",
+        "2 lines, hash chain intact, unsigned; their hashes were not recorded in the pointer",
     )
     registry.record(decide("c", "REJECT"))
     assert registry.faults("iris") == []
@@ -96,7 +96,7 @@ def test_a_ledger_without_hashes_is_read_and_said_to_have_none(workspace: Worksp
 
 
 def test_a_pointer_that_contradicts_itself_is_refused(workspace: Workspace) -> None:
-    """It holds the version twice; which of them is meant nobody can say."""
+    """Different versions or tasks inside one pointer are an error."""
     registry, path = told(workspace), workspace.champion("iris")
     whole = files.read_json(path)
     for change, text in (
@@ -111,5 +111,5 @@ def test_a_pointer_that_contradicts_itself_is_refused(workspace: Workspace) -> N
             registry.champion("iris")
         assert "git checkout" in caught.value.hint
     path.write_text(json.dumps(whole).replace('{"task"', '{"version": "f", "task"', 1))
-    with pytest.raises(RegistryError, match="is no pointer"):
+    with pytest.raises(RegistryError, match="is not a champion pointer"):
         registry.champion("iris")

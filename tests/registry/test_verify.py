@@ -1,4 +1,4 @@
-"""Proving a champion and comparing versions: what was changed since the decision is found, byte by byte."""
+"""Verifying a champion, comparing versions, and human approval."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PROVEN = ("ledger", "model", "package", "data", "parameters", "code", "figures")
 
 @pytest.fixture(scope="module")
 def crowned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Diabetes with a champion, and a challenger that sees less."""
+    """Diabetes with a champion, and a challenger that sees fewer features."""
     workspace, task = arena(tmp_path_factory.mktemp("crowned"), "diabetes")
     challenge(workspace, task, slice(None))
     with pytest.MonkeyPatch.context() as patch:
@@ -52,19 +52,19 @@ def crowned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def proven(crowned: Path, tmp_path: Path) -> Arena:
-    """A copy of the test's own."""
+    """A copy of the project for one test."""
     shutil.copytree(crowned, tmp_path / "own")
     workspace = Workspace(tmp_path / "own")
     return workspace, loader.load(workspace, "diabetes")
 
 
 def states(workspace: Workspace, task: Task) -> dict[str, str]:
-    """Return how each thing was found."""
+    """Return the state of each row."""
     return {row["what"]: row["state"] for row in verify(workspace, task)}
 
 
 def test_a_champion_as_it_was_is_proven(proven: Arena) -> None:
-    """Everything is hashed again, and the figures come out as they were; what was weighed stands in the evidence."""
+    """All hashes and metrics are the same, and the evidence holds size and memory."""
     workspace, task = proven
     assert states(workspace, task) == dict.fromkeys(PROVEN, "same")
     (line,) = Registry(workspace).decisions("diabetes")
@@ -78,7 +78,7 @@ def _package(workspace: Workspace, version: str, name: str) -> Path:
 
 @pytest.mark.parametrize("what", ["model.onnx", "encoder.json", "card.md", "data", "ledger", "parameters", "pointer"])
 def test_any_change_of_a_byte_is_found(proven: Arena, what: str) -> None:
-    """In the model, its encoder, its card, the data, the ledger, the task file or the pointer."""
+    """One changed byte in any of these files is detected."""
     workspace, task = proven
     version = aliases(workspace, task)["champion"]
     expected = {"model.onnx": "model", "encoder.json": "model", "card.md": "package", "pointer": "ledger"}.get(
@@ -102,7 +102,7 @@ def test_any_change_of_a_byte_is_found(proven: Arena, what: str) -> None:
 
 
 def test_what_is_not_here_is_unknown(proven: Arena) -> None:
-    """A fresh clone has pointers and ledger alone: nothing is changed, and nothing is proven."""
+    """In a fresh clone missing files are unknown, not changed."""
     workspace, task = proven
     for folder in (workspace.raw("diabetes"), workspace.package("diabetes", aliases(workspace, task)["champion"])):
         shutil.rmtree(folder)
@@ -115,7 +115,7 @@ def test_what_is_not_here_is_unknown(proven: Arena) -> None:
 
 
 def test_the_pointer_has_the_hash_of_the_package(proven: Arena) -> None:
-    """Another one, or none where lines of now have one, is told; the service would refuse the champion."""
+    """A different or missing hash is reported; the service refuses such a champion."""
     workspace, task = proven
     folder = workspace.package("diabetes", aliases(workspace, task)["champion"])
     files.write_json(folder / "schema.json", {})
@@ -134,7 +134,7 @@ def test_the_pointer_has_the_hash_of_the_package(proven: Arena) -> None:
 
 
 def test_a_fifo_in_place_of_a_file_is_told(proven: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for a writer: not for a model, a pointer, a ledger, a public key or a task file."""
+    """A FIFO in place of any of these files does not block the command."""
     workspace, task = proven
     monkeypatch.chdir(workspace.root)
     workspace.signers.mkdir(exist_ok=True)
@@ -156,7 +156,7 @@ def test_a_fifo_in_place_of_a_file_is_told(proven: Arena, monkeypatch: pytest.Mo
 
 
 def test_two_versions_are_compared_by_every_metric(proven: Arena) -> None:
-    """On the same rows, either way round; what one sees of the features shows."""
+    """Gains are symmetric, and the version with fewer features is worse in every metric."""
     workspace, task = proven
     found = compare(workspace, task, "champion", "challenger")
     turned = compare(workspace, task, "challenger", "champion")
@@ -169,7 +169,7 @@ def test_two_versions_are_compared_by_every_metric(proven: Arena) -> None:
 
 
 def test_what_was_trained_last_may_be_the_champion(proven: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both names mean one version then, which differs from itself in nothing; there is none to approve."""
+    """If champion and challenger are the same version, they do not differ, and there is none to approve."""
     workspace, task = proven
     monkeypatch.chdir(workspace.root)
     monkeypatch.setattr("tiltyard.serving.packaging.package.package", quick_package)
@@ -186,7 +186,7 @@ def test_what_was_trained_last_may_be_the_champion(proven: Arena, monkeypatch: p
 
 
 def test_on_the_command_line(proven: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tables for people, JSON for programs, and an exit code for scripts."""
+    """Commands print tables, JSON and exit codes."""
     workspace, task = proven
     monkeypatch.chdir(workspace.root)
     for words in (
@@ -212,7 +212,7 @@ def test_on_the_command_line(proven: Arena, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_other_versions_on_the_same_rows_are_counted(proven: Arena) -> None:
-    """Not the version itself, not by another metric, not on other rows, and no rollback."""
+    """Other versions judged by the same metric on the same rows are counted, rollbacks are not."""
     workspace, task = proven
     report = files.read_json(workspace.out("diabetes", "evaluate") / "report.json")
     (line,) = Registry(workspace).decisions("diabetes")
@@ -231,7 +231,7 @@ def test_other_versions_on_the_same_rows_are_counted(proven: Arena) -> None:
 
 @pytest.mark.parametrize("name", ["diabetes", "iris", "digits", "sine"])
 def test_a_simple_model_learns_something(tmp_path: Path, name: str) -> None:
-    """Of every kind of features: it beats the baseline, and says which it is."""
+    """The simple model beats the baseline for every kind of features."""
     workspace, task = arena(tmp_path, name)
     test, folder = sealed_test.read_test(workspace, task.name, task.columns), workspace.out(name, "prepare")
     context = task.evaluator.context(array_file.read_truth(folder / "train.npz"))
@@ -248,7 +248,7 @@ def test_a_simple_model_learns_something(tmp_path: Path, name: str) -> None:
 
 
 def test_a_word_is_asked_for_and_heard(proven: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without it a good challenger is held; it is a line of the ledger; said twice it is one; and it wins nothing."""
+    """A challenger is held until it is approved; approving twice records one line."""
     workspace, _ = proven
     monkeypatch.setenv("TILTYARD_ACTOR", "anna")
     monkeypatch.setattr("tiltyard.serving.packaging.package.package", quick_package)
@@ -268,7 +268,7 @@ def test_a_word_is_asked_for_and_heard(proven: Arena, monkeypatch: pytest.Monkey
 
 
 def test_a_run_waits_for_a_word(proven: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As long as the task says, and goes on as soon as it is there."""
+    """A run waits for an approval as long as the task says."""
     from pipelines import steps
 
     workspace, task = proven

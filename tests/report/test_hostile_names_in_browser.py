@@ -113,7 +113,7 @@ def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         patch.setenv("TILTYARD_ACTOR", LINK + DOUBLE + CLOSED)
         approve(workspace, task, "champion")
         promote(workspace, task)
-    explain.explain(workspace, task, explain.Wish(only=["permutation", "features"]))
+    explain.explain(workspace, task, explain.ExplainRequest(only=["permutation", "features"]))
     report.report(workspace, [task])
     return workspace
 
@@ -315,7 +315,7 @@ def test_markdown(spoiled: Workspace) -> None:
     one = {"name": f"{IMAGE}|{LINK}", "mean": 0.5, "interval": None, "epochs": 1, "seconds": 1, "trouble": []}
     plan = {"rows": None, "repeat": 2, "set": {"train.optimizer": IMAGE}}
     result = {"title": SCRIPT, "task": "shop", "metric": "log_loss", "confidence": 0.95, "plan": plan}
-    study = study_markdown.page({**result, "variants": [one, {**one, "sentence": LINK}]}, "a.png", "b.png")
+    study = study_markdown.to_markdown({**result, "variants": [one, {**one, "sentence": LINK}]}, "a.png", "b.png")
     matrix = prefect_artifacts._matrix({"labels": [f"{IMAGE}|", LINK], "matrix": np.eye(2, dtype=int).tolist()})
     for written in (text, study, matrix):
         for line in written.splitlines():

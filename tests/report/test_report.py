@@ -157,7 +157,7 @@ def test_values_of_another_kind_make_a_line_no_decision(
     workspace = Workspace(tmp_path)
     shutil.copytree(Workspace(jousted).ledger("diabetes").parent, workspace.ledger("diabetes").parent)
     _edit_ledger(workspace, place, value)
-    with pytest.raises(RegistryError, match=r"line 1 of .*diabetes\.jsonl is no decision: .*expected") as caught:
+    with pytest.raises(RegistryError, match=r"line 1 of .*diabetes\.jsonl is not a decision: .*expected") as caught:
         Registry(workspace).decisions("diabetes")
     assert "UTF-8" in caught.value.message or place.partition(".")[0] in caught.value.message
     assert HOSTILE not in caught.value.message
@@ -182,17 +182,17 @@ def test_a_ledger_whose_values_are_of_another_kind_cannot_be_read(
     _edit_ledger(workspace, place, value)
     report(workspace, [task, loader.load(workspace, "iris")])
     written = (workspace.report / "diabetes.html").read_text()
-    assert "is no decision" in written
+    assert "is not a decision" in written
     assert HOSTILE not in written
     assert "tiltyard run iris" in (workspace.report / "iris.html").read_text()
     rows = {row["task"]: row for row in status(workspace)}
-    assert "is no decision" in rows["diabetes"]["mistake"]
+    assert "is not a decision" in rows["diabetes"]["mistake"]
     assert rows["iris"]["mistake"] is None
     monkeypatch.setenv("TILTYARD_ROOT", str(workspace.root))
     for verb in ("history", "why", "promote"):
         done = CliRunner().invoke(cli, [verb, "diabetes"])
         assert isinstance(done.exception, RegistryError)
-        assert "is no decision" in done.exception.message
+        assert "is not a decision" in done.exception.message
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def _unprepared(workspace: Workspace, task: Task) -> None:
         (_retrained, "is about another version"),
         (_untrained, "diabetes has no model"),
         (_other_rows, "is about another test"),
-        (_unprepared, "no test part for diabetes"),
+        (_unprepared, "no test rows of diabetes"),
     ],
 )
 def test_figures_of_another_model_or_of_other_rows_are_not_shown(
@@ -328,7 +328,7 @@ def test_a_page_alone_leads_to_the_overview_if_there_is_one(told: Arena) -> None
     report(workspace, [task])
     assert '<a href="index.html">' in write_page(workspace, task).read_text()
     _edit_ledger(workspace, "who", 3)
-    assert "is no decision" in write_page(workspace, task).read_text()
+    assert "is not a decision" in write_page(workspace, task).read_text()
 
 
 def test_the_command_writes_and_says_where(told: Arena, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> str:
             promote(workspace, task)
             challenge(workspace, task, slice(2))
             promote(workspace, task)
-        explain.explain(workspace, task, explain.Wish(only=["permutation"]))
+        explain.explain(workspace, task, explain.ExplainRequest(only=["permutation"]))
     report.report(workspace, tasks)
     return workspace.report.as_uri()
 

@@ -158,7 +158,7 @@ def test_nothing_that_can_be_served_is_an_error(space: Workspace) -> None:
     """If no task can be served, the error names each with its reason."""
     for name in ("iris", "sine", "diabetes"):
         space.champion(name).write_text("{")
-    with pytest.raises(PackageError, match=r"no champion can be served\. .*iris: .*; sine: .*no pointer"):
+    with pytest.raises(PackageError, match=r"no champion can be served\. .*iris: .*; sine: .*not a champion pointer"):
         started(space)
 
 

@@ -115,7 +115,7 @@ def test_the_pointer_knows_the_files(
     if record == "gone":
         (folder / "proven.json").unlink()
     else:
-        files.write_json(folder / "proven.json", {**proof, manifest.KEY: manifest.hashes(folder)})
+        files.write_json(folder / "proven.json", {**proof, manifest.FILES_KEY: manifest.hashes(folder)})
     with pytest.raises(PackageError, match="is not the one that was promoted"):
         ChampionWatcher(create_app(), space.root / "serving").start()
 
@@ -124,7 +124,7 @@ def test_packages_and_pointers_from_before_are_opened(packaged: tuple[Workspace,
     """Without a record, in the package or in the pointer, there is nothing to hold them against."""
     space, folder = packaged
     proof = files.read_json(folder / "proven.json")
-    files.write_json(folder / "proven.json", {key: value for key, value in proof.items() if key != manifest.KEY})
+    files.write_json(folder / "proven.json", {key: value for key, value in proof.items() if key != manifest.FILES_KEY})
     path = space.champion("iris")
     files.write_json(path, {key: value for key, value in files.read_json(path).items() if key != "files"})
     _longer("card.md")(folder)
@@ -161,7 +161,7 @@ def test_the_version_is_that_of_model_and_encoder_alone(packaged: tuple[Workspac
 
     _, folder = packaged
     before = version(folder)
-    for name in manifest.COVERED:
+    for name in manifest.COVERED_FILES:
         _longer(name)(folder)
     assert version(folder) == before == folder.name
 

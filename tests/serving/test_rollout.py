@@ -18,7 +18,7 @@ from tiltyard.registry import rollout, signing
 from tiltyard.registry.decision import Decision
 from tiltyard.registry.queries import why
 from tiltyard.registry.registry import Registry
-from tiltyard.registry.verify import everything, verify
+from tiltyard.registry.verify import verify, verify_tasks
 from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.workspace import Workspace
 
@@ -58,7 +58,7 @@ def rows_of(space: Workspace) -> dict[str, str]:
     """Return the results of `verify` for the rollout and its package, for all tasks and for iris."""
     (found,) = {
         tuple((row["what"], row["state"]) for row in rows if row["what"].startswith("challenge"))
-        for rows in (verify(space, loader.load(space, "iris")), [*everything(space, ["iris"])])
+        for rows in (verify(space, loader.load(space, "iris")), [*verify_tasks(space, ["iris"])])
     }
     return dict(found)
 
@@ -145,7 +145,7 @@ def test_a_challenge_is_signed_where_decisions_are(kept: Kept, monkeypatch: pyte
     ):
         with pytest.raises(RegistryError, match="are to be signed"):
             act()
-    signing.create(space, "anna")
+    signing.create_key(space, "anna")
     begin(kept, "canary", 0.5)
     traffic.end_rollout(space, task)
     assert [entry.signer for entry in Registry(space).entries("iris")[-2:]] == ["anna", "anna"]

@@ -24,7 +24,7 @@ def _orders(path: Path, seed: int | None) -> dict[str, list[list[int]]]:
     from tiltyard.training import batches
 
     features = np.arange(ROWS * 3, dtype=np.float32).reshape(ROWS, 3)
-    with array_file.writing(path) as write:
+    with array_file.npz_writer(path) as write:
         write("features", ROWS, [features])
     batches.BLOCK, batches.POOL = 16, 200 * 12
     assert (mixed := batches.Batches(_parts(features), 32, 3, 0.2)).fed() is mixed

@@ -57,7 +57,7 @@ def test_a_task_is_trained_under_jax_and_proven(workspace: Workspace) -> None:
 def test_slopes_are_the_same_under_jax(road: Workspace) -> None:
     """What saliency and attacks show of a trained model, number by number."""
     ways = ("--only", "saliency", "--only", "adversarial")
-    explain.explain(road, loader.load(road, "iris"), explain.Wish(only=ways[1::2]))
+    explain.explain(road, loader.load(road, "iris"), explain.ExplainRequest(only=ways[1::2]))
     expected = files.read_json(road.out("iris", "explain") / "explain.json")
     done = under_jax("explain", "iris", *ways)
     assert done.returncode == 0, done.stderr[-2000:]

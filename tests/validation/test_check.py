@@ -85,7 +85,7 @@ def test_without_raw_data_it_names_fetch(workspace: Workspace) -> None:
     """It fetches nothing itself."""
     with pytest.raises(DataError, match=r"no raw data: expected iris/table\.csv") as caught:
         run(workspace, "iris")
-    assert caught.value.hint == "get it: tiltyard fetch iris"
+    assert caught.value.hint == "fetch it: tiltyard fetch iris"
 
 
 def test_against_wants_one_task(shop: Workspace) -> None:
@@ -222,10 +222,10 @@ def test_todays_data_are_held_against_those_last_trained_on(shop: Workspace) -> 
 
 def test_of_many_rows_last_trained_on_blocks_are_read(shop: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the first row to the last, and no more than are looked at."""
-    monkeypatch.setattr(array_file, "LARGEST", 300)
-    monkeypatch.setattr(array_file, "BLOCK", 100)
-    assert array_file.blocks(300) == [slice(300)]
-    assert array_file.blocks(1100) == [slice(0, 100), slice(500, 600), slice(1000, 1100)]
+    monkeypatch.setattr(array_file, "MAX_SAMPLED_ROWS", 300)
+    monkeypatch.setattr(array_file, "BLOCK_ROWS", 100)
+    assert array_file.sample_blocks(300) == [slice(300)]
+    assert array_file.sample_blocks(1100) == [slice(0, 100), slice(500, 600), slice(1000, 1100)]
     task = loader.load(shop, "shop")
     prepare.prepare(shop, task)
     frame = customers(seed=1)
@@ -250,7 +250,7 @@ def test_pictures_and_series_can_be_new_too(workspace: Workspace) -> None:
 
 def test_of_many_rows_a_sample_is_looked_at(shop: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says so; rows keep their numbers in the file, and duplicates are found wherever they are."""
-    monkeypatch.setattr(_sample, "LARGEST", 200)
+    monkeypatch.setattr(_sample, "MAX_SAMPLED_ROWS", 200)
     monkeypatch.setattr(_sample, "PART", 64)
     frame = customers()
     write(shop, pd.concat([frame, frame.iloc[:100]]).assign(age=[500] + [50] * 998 + [501]))

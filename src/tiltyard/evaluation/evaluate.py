@@ -18,7 +18,7 @@ from tiltyard.modeling.inference.predictor import BATCH, Predictor, version
 from tiltyard.modeling.metrics.bootstrap import Bootstrap
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.preparation.array_file import Features, open_part
-from tiltyard.preparation.sealed_test import TestPart, read_test
+from tiltyard.preparation.sealed_test import TestRows, read_test
 from tiltyard.workspace import Workspace
 
 
@@ -45,14 +45,14 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
     return content
 
 
-def predict(task: Task, predictor: Predictor, test: TestPart, known: Array) -> Predictions:
+def predict(task: Task, predictor: Predictor, test: TestRows, known: Array) -> Predictions:
     """Predict the sealed test rows with the model and the baseline, which is fitted to the training rows."""
     outputs = predictor.condensed(test.rows, test.truth)
     baseline = task.evaluator.baseline(known, past(task, test), task.gate.metric)
     return Predictions(test.truth, outputs, baseline, test.number, task.classes, task.target.told)
 
 
-def past(task: Task, test: TestPart) -> Rows:
+def past(task: Task, test: TestRows) -> Rows:
     """Return the input of the baseline: the naive forecast of a series, all values of a text, else the rows."""
     name, column = task.target.column, task.columns.get(task.target.column)
     if isinstance(column, Series) and task.problem == "forecasting":

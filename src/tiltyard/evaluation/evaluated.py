@@ -9,7 +9,7 @@ from tiltyard.config.task import Task
 from tiltyard.errors import RegistryError
 from tiltyard.files import Json
 from tiltyard.modeling.inference.predictor import version
-from tiltyard.preparation.sealed_test import TestPart, read_test
+from tiltyard.preparation.sealed_test import TestRows, read_test
 from tiltyard.workspace import Workspace
 
 
@@ -17,7 +17,7 @@ class Evaluated(NamedTuple):
     """The report of an evaluation with its sealed test rows."""
 
     report: Json
-    test: TestPart
+    test: TestRows
 
 
 def read_evaluated(workspace: Workspace, task: Task) -> Evaluated:

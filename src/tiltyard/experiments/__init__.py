@@ -1,5 +1,5 @@
-"""Experiments: searches, studies and the learning rate range test, on validation rows only.
+"""Experiments on validation rows: hyperparameter search, studies over seeds, learning rate range test.
 
-Nothing here sees test rows or changes a champion.
+Nothing here reads test rows or changes a champion.
 Start with search.py and study.py.
 """

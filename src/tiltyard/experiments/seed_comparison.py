@@ -1,4 +1,4 @@
-"""What several seeds say: a mean with its interval, and whether a difference is more than luck."""
+"""Compare two variants over several seeds: the mean of paired gains with Student's interval."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 Interval = tuple[float, float]
-ROUNDING = 1e-9  # share of a value by which equal ones may differ
+RELATIVE_TOLERANCE = 1e-9  # relative difference of equal values
 
 
 def interval(values: Sequence[float], confidence: float) -> Interval | None:
-    """Return the ends of Student's interval for the mean; None from fewer than two values, or from equal ones.
+    """Return Student's confidence interval of the mean; None for fewer than two values, or equal ones.
 
-    Equal values say nothing of how far luck reaches: an interval without width would claim to know it.
+    Equal values show no variance, and an interval of width zero would claim more than is known.
     """
-    if len(values) < 2 or equal(values):
+    if len(values) < 2 or all_equal(values):
         return None
     from scipy import stats
 
     mean, error = statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values))
-    reach = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1)) * error
-    return mean - reach, mean + reach
+    half_width = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1)) * error
+    return mean - half_width, mean + half_width
 
 
-def equal(values: Sequence[float]) -> bool:
-    """Return whether values differ by no more than rounding."""
-    return max(values) - min(values) <= ROUNDING * max(map(abs, values))
+def all_equal(values: Sequence[float]) -> bool:
+    """Return whether values differ only by rounding."""
+    return max(values) - min(values) <= RELATIVE_TOLERANCE * max(map(abs, values))
 
 
 @dataclass(frozen=True)
 class SeedComparison:
-    """A variant held against the first one, seed by seed: both had the same rows, order and dice."""
+    """A variant compared with the first one, seed by seed, on the same rows in the same order."""
 
     name: str
     first: str
-    gains: list[float]  # a seed each; above zero where the variant is better
+    gains: list[float]  # one for each seed; positive if the variant is better
     confidence: float
-    rows: int | None = None  # validation rows, where the metric counts right and wrong ones
+    rows: int | None = None  # validation rows, if the metric counts correct rows
 
     @property
     def interval(self) -> Interval | None:
@@ -47,28 +47,28 @@ class SeedComparison:
 
     @property
     def sentence(self) -> str:
-        """Return a sentence that claims no more than was seen."""
-        ends, seeds = self.interval, len(self.gains)
+        """A sentence with the result: better, worse, no difference, or not comparable."""
+        bounds, seeds = self.interval, len(self.gains)
         if seeds < 2:
             return f"{self.name} cannot be compared with {self.first}: expected two seeds with both; there are {seeds}"
         gain = statistics.fmean(self.gains)
-        if ends is None:
-            return f"{self._the_same(gain, seeds)}{self._resolution(gain)}"
-        return f"{self._apart(gain, ends, seeds)}{self._resolution(gain)}"
+        if bounds is None:
+            return f"{self._without_interval(gain, seeds)}{self._resolution(gain)}"
+        return f"{self._with_interval(gain, bounds, seeds)}{self._resolution(gain)}"
 
-    def _apart(self, gain: float, ends: Interval, seeds: int) -> str:
-        if ends[0] <= 0 <= ends[1]:
-            told = f"no difference between {self.name} and {self.first} that {seeds} seeds can show"
-            return f"{told} ({self._told(gain, ends)})"
+    def _with_interval(self, gain: float, bounds: Interval, seeds: int) -> str:
+        if bounds[0] <= 0 <= bounds[1]:
+            text = f"no difference between {self.name} and {self.first} that {seeds} seeds can show"
+            return f"{text} ({self._gain_text(gain, bounds)})"
         word, sign = ("better", 1) if gain > 0 else ("worse", -1)
-        low, high = sorted(sign * end for end in ends)
-        return f"{self.name} is {word} than {self.first} by {abs(gain):.2g} ({self._ends(low, high)})"
+        low, high = sorted(sign * end for end in bounds)
+        return f"{self.name} is {word} than {self.first} by {abs(gain):.2g} ({self._interval_text(low, high)})"
 
-    def _the_same(self, gain: float, seeds: int) -> str:
-        """Return what equal gains show: which way, but not how far luck reaches."""
+    def _without_interval(self, gain: float, seeds: int) -> str:
+        """Describe equal gains: their direction, but no interval."""
         if gain == 0:
-            told = f"no difference between {self.name} and {self.first} that {seeds} seeds can show"
-            return f"{told}: each gave both the same"
+            text = f"no difference between {self.name} and {self.first} that {seeds} seeds can show"
+            return f"{text}: each gave both the same"
         word = "better" if gain > 0 else "worse"
         return (
             f"{self.name} came out {word} than {self.first} by {abs(gain):.2g} with each of {seeds} seeds, "
@@ -76,13 +76,13 @@ class SeedComparison:
         )
 
     def _resolution(self, gain: float) -> str:
-        """Return what one row is worth, where a difference is of about that size."""
+        """Describe what one row is worth, if the difference is of about that size."""
         if not self.rows or not 0 < abs(gain) < 2 / self.rows:
             return ""
         return f"; one of the {self.rows} validation rows is {1 / self.rows:.2g}"
 
-    def _told(self, gain: float, ends: Interval) -> str:
-        return f"gain {gain:.2g}, {self._ends(*ends)}"
+    def _gain_text(self, gain: float, bounds: Interval) -> str:
+        return f"gain {gain:.2g}, {self._interval_text(*bounds)}"
 
-    def _ends(self, low: float, high: float) -> str:
+    def _interval_text(self, low: float, high: float) -> str:
         return f"{self.confidence:.0%} interval {low:.2g} to {high:.2g}"

@@ -1,4 +1,4 @@
-"""The verb study: train variants of a task with several seeds, and say which differ on validation rows beyond luck."""
+"""A study: train variants of a task with several seeds, and test which differ on validation rows."""
 
 from __future__ import annotations
 
@@ -13,64 +13,64 @@ from tiltyard import files
 from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.experiments.seed_comparison import SeedComparison, interval
-from tiltyard.experiments.study_markdown import page
+from tiltyard.experiments.study_markdown import to_markdown
 from tiltyard.experiments.study_plan import Plan
-from tiltyard.experiments.study_runs import StudyRun, cells, read, train
+from tiltyard.experiments.study_runs import StudyRun, plan_runs, read, train_missing
 from tiltyard.experiments.trial import validation_rows
 from tiltyard.workspace import Workspace
 
-Group = list[tuple[StudyRun, dict[str, Any]]]  # the cells of one variant, with what became of them
-COUNTED = {"accuracy", "balanced_accuracy", "macro_f1", "exact"}  # metrics that move by whole rows
-Say = Callable[[str], None]
+Group = list[tuple[StudyRun, dict[str, Any]]]  # runs of one variant, with their results
+ROW_COUNTING_METRICS = {"accuracy", "balanced_accuracy", "macro_f1", "exact"}  # metrics that change by whole rows
+Print = Callable[[str], None]
 
 
-def study(workspace: Workspace, name: str, plan: Plan, jobs: int, say: Say) -> dict[str, Any]:
-    """Train what is missing; leave study.json, study.md and pictures in out/studies/NAME, and give the result."""
+def study(workspace: Workspace, name: str, plan: Plan, jobs: int, report: Print) -> dict[str, Any]:
+    """Train the missing runs; write study.json, study.md and plots to out/studies/NAME, and return the result."""
     from tiltyard.experiments import matplotlib_figures, plots
 
-    task, wanted = loader.load(workspace, plan.task), cells(workspace, plan)
-    there = sum(cell.path(workspace, plan.task).is_file() for cell in wanted)
-    if there:
-        say(f"{there} of {len(wanted)} trainings are there already")
-    for count, cell in enumerate(train(workspace, plan.task, wanted, jobs), start=there + 1):
-        say(f"{count} of {len(wanted)}: {_line(task, cell, read(workspace, plan.task, cell))}")
-    result = _result(workspace, name, plan, wanted)
+    task, runs = loader.load(workspace, plan.task), plan_runs(workspace, plan)
+    finished = sum(run.path(workspace, plan.task).is_file() for run in runs)
+    if finished:
+        report(f"{finished} of {len(runs)} trainings are finished already")
+    for count, run in enumerate(train_missing(workspace, plan.task, runs, jobs), start=finished + 1):
+        report(f"{count} of {len(runs)}: {_run_line(task, run, read(workspace, plan.task, run))}")
+    result = _result(workspace, name, plan, runs)
     with files.replacing_folder(workspace.study(name)) as folder:
         files.write_json(folder / "study.json", result)
-        files.write_text(folder / "study.md", page(result, "values.png", "curves.png"))
-        matplotlib_figures.save(plots.values(result["variants"], result["metric"]), folder / "values.png")
-        matplotlib_figures.save(plots.curves(result["variants"]), folder / "curves.png")
+        files.write_text(folder / "study.md", to_markdown(result, "values.png", "curves.png"))
+        matplotlib_figures.save(plots.variant_values(result["variants"], result["metric"]), folder / "values.png")
+        matplotlib_figures.save(plots.loss_curves(result["variants"]), folder / "curves.png")
     return result
 
 
 def copy(workspace: Workspace, result: dict[str, Any], folder: Path) -> None:
-    """Put table and pictures where they can be committed."""
+    """Copy the page and plots to a folder that can be committed."""
     name = result["study"]
     folder.mkdir(parents=True, exist_ok=True)
-    for picture in ("values", "curves"):
-        shutil.copy(workspace.study(name) / f"{picture}.png", folder / f"{name}-{picture}.png")
-    files.write_text(folder / f"{name}.md", page(result, f"{name}-values.png", f"{name}-curves.png"))
+    for plot in ("values", "curves"):
+        shutil.copy(workspace.study(name) / f"{plot}.png", folder / f"{name}-{plot}.png")
+    files.write_text(folder / f"{name}.md", to_markdown(result, f"{name}-values.png", f"{name}-curves.png"))
 
 
-def _line(task: Task, cell: StudyRun, found: dict[str, Any]) -> str:
-    told = found["trouble"] or f"{task.gate.metric} {found['value']:.4g}"
-    return f"{cell.variant.name}, seed {cell.seed}: {told}, {found['seconds']:.0f} s"
+def _run_line(task: Task, run: StudyRun, result: dict[str, Any]) -> str:
+    outcome = result["trouble"] or f"{task.gate.metric} {result['value']:.4g}"
+    return f"{run.variant.name}, seed {run.seed}: {outcome}, {result['seconds']:.0f} s"
 
 
-def _result(workspace: Workspace, name: str, plan: Plan, wanted: list[StudyRun]) -> dict[str, Any]:
-    """Put the cells of each variant together, and hold each variant against the first."""
+def _result(workspace: Workspace, name: str, plan: Plan, runs: list[StudyRun]) -> dict[str, Any]:
+    """Group runs by variant, and compare each variant with the first."""
     task = loader.load(workspace, plan.task)
     groups: dict[str, Group] = defaultdict(list)
-    for cell in wanted:
-        groups[cell.variant.name].append((cell, read(workspace, plan.task, cell)))
+    for run in runs:
+        groups[run.variant.name].append((run, read(workspace, plan.task, run)))
     first, *_ = groups.values()
-    judged = _judged(workspace, task, plan)
+    validation_count = _validation_row_count(workspace, task, plan)
     variants = [
         {
             "name": variant,
             "changes": group[0][0].variant.changes,
-            **_outcome(task, [found for _, found in group]),
-            **({} if group is first else _contrast(task, group, first, judged)),
+            **_outcome(task, [result for _, result in group]),
+            **({} if group is first else _compare(task, group, first, validation_count)),
         }
         for variant, group in groups.items()
     ]
@@ -80,40 +80,42 @@ def _result(workspace: Workspace, name: str, plan: Plan, wanted: list[StudyRun])
         "task": plan.task,
         "metric": task.gate.metric,
         "confidence": task.gate.confidence,
-        "validation_rows": judged,
+        "validation_rows": validation_count,
         "plan": plan.model_dump(mode="json"),
         "variants": variants,
     }
 
 
-def _outcome(task: Task, found: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return what became of one variant over its seeds."""
-    good = [one for one in found if one["value"] is not None]
+def _outcome(task: Task, results: list[dict[str, Any]]) -> dict[str, Any]:
+    """Summarize one variant over its seeds."""
+    good = [one for one in results if one["value"] is not None]
     values = [one["value"] for one in good]
     return {
         "values": values,
         "mean": statistics.fmean(values) if values else None,
         "interval": interval(values, task.gate.confidence),
         "epochs": statistics.fmean(one["best_epoch"] for one in good) if good else None,
-        "seconds": statistics.fmean(one["seconds"] for one in found),
+        "seconds": statistics.fmean(one["seconds"] for one in results),
         "parameters": good[0]["parameters"] if good else None,
-        "trouble": [one["trouble"] for one in found if one["trouble"]],
+        "trouble": [one["trouble"] for one in results if one["trouble"]],
         "curves": [one["history"]["val_loss"] for one in good],
     }
 
 
-def _judged(workspace: Workspace, task: Task, plan: Plan) -> int:
-    """Return how many validation rows each training was judged on."""
+def _validation_row_count(workspace: Workspace, task: Task, plan: Plan) -> int:
+    """Return the number of validation rows that each run was scored on."""
     rows = files.read_json(workspace.out(task.name, "prepare") / "split.json")["rows"]
     return validation_rows(rows["train"], rows["validation"], plan.rows)
 
 
-def _contrast(task: Task, group: Group, first: Group, rows: int) -> dict[str, Any]:
-    """Compare a variant with the first, seed by seed; what one of them lacks is left out."""
-    mine, others = (
-        {cell.seed: found["value"] for cell, found in some if found["value"] is not None} for some in (group, first)
+def _compare(task: Task, group: Group, first: Group, rows: int) -> dict[str, Any]:
+    """Compare a variant with the first, seed by seed; seeds that one of them lacks are left out."""
+    own, reference = (
+        {run.seed: result["value"] for run, result in pairs if result["value"] is not None} for pairs in (group, first)
     )
-    gains = [task.metric.gain(mine[seed], others[seed]) for seed in mine if seed in others]
+    gains = [task.metric.gain(own[seed], reference[seed]) for seed in own if seed in reference]
     names = group[0][0].variant.name, first[0][0].variant.name
-    found = SeedComparison(*names, gains, task.gate.confidence, rows if task.gate.metric in COUNTED else None)
-    return {"gains": gains, "gain_interval": found.interval, "sentence": found.sentence}
+    comparison = SeedComparison(
+        *names, gains, task.gate.confidence, rows if task.gate.metric in ROW_COUNTING_METRICS else None
+    )
+    return {"gains": gains, "gain_interval": comparison.interval, "sentence": comparison.sentence}

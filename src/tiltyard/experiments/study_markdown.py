@@ -1,4 +1,4 @@
-"""What a study found, written down: a table, a sentence a variant, and what to beware of."""
+"""The Markdown page of a study: a table, a sentence for each variant, and caveats."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from tiltyard.config.overrides import shown
 Result = Mapping[str, Any]
 
 
-def page(result: Result, values: str, curves: str) -> str:
-    """Write the study down, for people."""
+def to_markdown(result: Result, values: str, curves: str) -> str:
+    """Return the page."""
     plan, metric = result["plan"], result["metric"]
     rows = f"{plan['rows']:,} training rows" if plan["rows"] else "all training rows"
     fixed = "".join(f", {markdown.text(f'{key}: {shown(value)}')}" for key, value in plan["set"].items())
+    validation_rows = _validation_rows(result)
     return "\n".join(
         [
             f"### {markdown.text(result['title'])}",
             "",
-            f"Task `{result['task']}`, {rows}, {plan['repeat']} seeds{fixed}. The {metric} is that of{_judged(result)}",
-            "validation rows at the epoch that was best on them; no test row was looked at. Intervals are over seeds.",
+            f"Task `{result['task']}`, {rows}, {plan['repeat']} seeds{fixed}. The {metric} is that of{validation_rows}",
+            "validation rows at the epoch that was best on them; test rows were not used. Intervals are over seeds.",
             "",
             *table(result),
             "",
             *(f"- {markdown.text(variant['sentence'])}." for variant in result["variants"][1:]),
-            *(f"- {markdown.text(text)}." for text in troubles(result)),
-            *_warning(result),
+            *(f"- {markdown.text(text)}." for text in failures(result)),
+            *_multiple_comparisons_warning(result),
             "",
             f"![{metric} by variant]({values})",
             f"![Loss by epoch]({curves})",
@@ -36,8 +37,8 @@ def page(result: Result, values: str, curves: str) -> str:
     )
 
 
-def _judged(result: Result) -> str:
-    """Return how many validation rows there were; studies that were written down earlier do not know."""
+def _validation_rows(result: Result) -> str:
+    """Return the number of validation rows; results of old studies do not have it."""
     return f" {result['validation_rows']:,}" if "validation_rows" in result else ""
 
 
@@ -53,8 +54,8 @@ def table(result: Result) -> list[str]:
     return lines
 
 
-def troubles(result: Result) -> list[str]:
-    """Return of which variants some seeds could not be trained."""
+def failures(result: Result) -> list[str]:
+    """Return sentences about variants whose training failed for some seeds."""
     count = result["plan"]["repeat"]
     return [
         f"{one['name']}: {len(one['trouble'])} of {count} seeds could not be trained: {one['trouble'][0]}"
@@ -63,12 +64,12 @@ def troubles(result: Result) -> list[str]:
     ]
 
 
-def _warning(result: Result) -> list[str]:
-    """Return what many comparisons do."""
+def _multiple_comparisons_warning(result: Result) -> list[str]:
+    """Return a warning about multiple comparisons."""
     wrong, count = 1 - result["confidence"], len(result["variants"]) - 1
     if count < 3:
         return []
     return [
         "",
-        f"Each of the {count} intervals misses with a chance of {wrong:.0%} by itself; so one of them may well.",
+        f"Each of the {count} intervals is wrong with a probability of {wrong:.0%}; among several, one may well be.",
     ]

@@ -1,4 +1,4 @@
-"""The plan of a study: which variants of a task, how often, on how many rows; from a file or from a command."""
+"""The plan of a study, from a file or the command line: variants of a task, seeds, and rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tiltyard.settings import Settings
 
 @dataclass(frozen=True)
 class Variant:
-    """A name for people, and what is changed in the task file."""
+    """A name, and the changes to the task file."""
 
     name: str
     changes: dict[str, Any]
@@ -36,13 +36,13 @@ class Plan(Settings):
     rows: int | None = Field(None, ge=10, description="Training rows to use; of validation rows, their share or 1,000.")
 
     def all_variants(self) -> list[Variant]:
-        """Put named variants and values together; the first is what the others are compared with."""
+        """Return the product of named variants and varied values; the first is the reference."""
         named = list(self.variants.items()) or [("", {})]
         grid = [dict(zip(self.vary, values, strict=True)) for values in itertools.product(*self.vary.values())]
         found = [
-            Variant(", ".join(filter(None, [name, _name(some)])), {**self.set, **changes, **some})
+            Variant(", ".join(filter(None, [name, _name(varied)])), {**self.set, **changes, **varied})
             for name, changes in named
-            for some in grid
+            for varied in grid
         ]
         names = [variant.name for variant in found]
         if len(found) < 2 or len({*names}) < len(names):
@@ -54,7 +54,7 @@ class Plan(Settings):
 
 
 def read(path: Path) -> Plan:
-    """Read a file."""
+    """Read a plan from a file."""
     if not path.is_file():
         raise TaskError(f"no study {path}: expected a file such as studies/optimizers.yaml, or the name of a task")
     content = loader.read(path, str(path))
@@ -62,53 +62,53 @@ def read(path: Path) -> Plan:
 
 
 def from_cli(
-    task: str, vary: tuple[str, ...], fixed: tuple[str, ...], repeat: int | None, rows: int | None
+    task: str, vary: tuple[str, ...], settings: tuple[str, ...], repeat: int | None, rows: int | None
 ) -> tuple[str, Plan]:
-    """Return what a command asks for, and a name for it: a file's own, or the task with what varies."""
-    path, typed = Path(task), {"repeat": repeat, "rows": rows}
+    """Return name and plan of a command: a file's, or a task with varied keys."""
+    path, options = Path(task), {"repeat": repeat, "rows": rows}
     is_file = path.suffix in (".yaml", ".yml")
-    if is_file and (vary or fixed):
+    if is_file and (vary or settings):
         raise TaskError(f"study: expected --vary and --set for a task; {task} has its own", hint=f"edit {task}")
-    plan = read(path) if is_file else from_arguments(task, vary, fixed)
+    plan = read(path) if is_file else from_arguments(task, vary, settings)
     name = path.stem if is_file else "-".join([task, *(key.rpartition(".")[2] for key in plan.vary)])
-    return name, plan.model_copy(update={key: value for key, value in typed.items() if value is not None})
+    return name, plan.model_copy(update={key: value for key, value in options.items() if value is not None})
 
 
-def from_arguments(task: str, vary: Iterable[str], fixed: Iterable[str]) -> Plan:
-    """Read what was typed: KEY=VALUE,VALUE to vary, KEY=VALUE for all."""
+def from_arguments(task: str, vary: Iterable[str], settings: Iterable[str]) -> Plan:
+    """Parse arguments: KEY=VALUE,VALUE to vary, KEY=VALUE to set."""
     content = {
         "task": task,
-        "vary": {key: _values(text) for key, text in map(_cut, vary)},
-        "set": {key: _value(text) for key, text in map(_cut, fixed)},
+        "vary": {key: _values(text) for key, text in map(_split_pair, vary)},
+        "set": {key: _value(text) for key, text in map(_split_pair, settings)},
     }
     return loader.build(Plan, content, "study", hint="name variants: --vary train.optimizer=sgd,adam")
 
 
-def _cut(word: str) -> tuple[str, str]:
-    key, sign, text = word.partition("=")
+def _split_pair(argument: str) -> tuple[str, str]:
+    key, sign, text = argument.partition("=")
     if not sign or not text.strip():
-        raise TaskError(f"study: expected KEY=VALUE,VALUE; received {word}")
+        raise TaskError(f"study: expected KEY=VALUE,VALUE; received {argument}")
     return key.strip(), text
 
 
 def _values(text: str) -> list[Any]:
-    """Read values as a task file would: sgd,adam or [64],[64, 32]."""
-    return [_number(value) for value in _yaml(f"[{text}]")]
+    """Parse values as in a task file: sgd,adam or [64],[64, 32]."""
+    return [_to_number(value) for value in _parse_yaml(f"[{text}]")]
 
 
 def _value(text: str) -> Any:
-    return _number(_yaml(text))
+    return _to_number(_parse_yaml(text))
 
 
-def _yaml(text: str) -> Any:
+def _parse_yaml(text: str) -> Any:
     try:
         return safe_yaml.parse(text, "study")
     except TaskError:
         raise TaskError(f"study: expected values as in a task file; received {text}") from None
 
 
-def _number(value: Any) -> Any:
-    """Take 1e-3 for a number, which YAML takes for a word."""
+def _to_number(value: Any) -> Any:
+    """Convert 1e-3 to a number, which YAML reads as text."""
     try:
         return float(value) if isinstance(value, str) else value
     except ValueError:
@@ -116,9 +116,9 @@ def _number(value: Any) -> Any:
 
 
 def _name(changes: dict[str, Any]) -> str:
-    """Name values for people: a word stands for itself, a number needs its key."""
-    told = [
+    """Name a variant by its values: text stands alone, a number needs its key."""
+    parts = [
         value if isinstance(value, str) else f"{key.rpartition('.')[2]}={shown(value)}"
         for key, value in changes.items()
     ]
-    return ", ".join(told)
+    return ", ".join(parts)

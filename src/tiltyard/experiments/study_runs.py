@@ -1,4 +1,4 @@
-"""The cells of a study: a variant with one seed, trained once and kept; a claim says who is at it."""
+"""The runs of a study: one variant with one seed, trained once and stored; workers claim runs by locks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.experiments import workers
 from tiltyard.experiments.study_plan import Plan, Variant
-from tiltyard.experiments.trial import attempt
+from tiltyard.experiments.trial import train_and_score
 from tiltyard.preparation.training_rows import TrainingRows
 from tiltyard.training.fit import RunPaths
 from tiltyard.workspace import Workspace
@@ -26,7 +26,7 @@ from tiltyard.workspace import Workspace
 
 @dataclass(frozen=True)
 class StudyRun:
-    """One training, named by all that decides its outcome."""
+    """One training, identified by a hash of everything that determines its result."""
 
     variant: Variant
     seed: int
@@ -34,17 +34,17 @@ class StudyRun:
     rows: int | None
 
     def task(self, workspace: Workspace, name: str) -> Task:
-        """Return the task as it is trained here."""
+        """Return the task with the run's changes and seed."""
         task = loader.load_with(workspace, name, self.variant.changes)
         return task.model_copy(update={"train": task.train.model_copy(update={"seed": self.seed})})
 
     def path(self, workspace: Workspace, name: str) -> Path:
-        """Where its outcome is kept."""
+        """The file of the run's result."""
         return workspace.cells(name) / f"{self.key}.json"
 
 
-def cells(workspace: Workspace, plan: Plan) -> list[StudyRun]:
-    """Return the cells seed by seed, so that a study that is stopped has all variants equally often."""
+def plan_runs(workspace: Workspace, plan: Plan) -> list[StudyRun]:
+    """Return the runs seed by seed, so that a study that is stopped has equally many of each variant."""
     base = loader.load(workspace, plan.task)
     digest = TrainingRows.load(workspace.out(plan.task, "prepare")).digest
     variants = [(variant, loader.load_with(workspace, plan.task, variant.changes)) for variant in plan.all_variants()]
@@ -62,41 +62,43 @@ def _key(task: Task, seed: int, rows: str) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def train(workspace: Workspace, name: str, wanted: list[StudyRun], jobs: int) -> Iterator[StudyRun]:
-    """Train what is missing in so many processes, and give each cell as soon as it is there."""
-    missing = [cell for cell in wanted if not cell.path(workspace, name).is_file()]
+def train_missing(workspace: Workspace, name: str, runs: list[StudyRun], jobs: int) -> Iterator[StudyRun]:
+    """Train missing runs in parallel; yield each run when it is finished."""
+    missing = [run for run in runs if not run.path(workspace, name).is_file()]
     if not missing:
         return
-    for _ in workers.work(workspace.cells(name), min(jobs, len(missing)), work, str(workspace.root), name, missing):
-        for cell in [cell for cell in missing if cell.path(workspace, name).is_file()]:
-            missing.remove(cell)
-            yield cell
+    for _ in workers.run_workers(
+        workspace.cells(name), min(jobs, len(missing)), run_worker, str(workspace.root), name, missing
+    ):
+        for run in [run for run in missing if run.path(workspace, name).is_file()]:
+            missing.remove(run)
+            yield run
 
 
-def work(root: str, name: str, wanted: list[StudyRun]) -> None:
-    """Be a worker: train what nobody else is at, until all is there."""
+def run_worker(root: str, name: str, runs: list[StudyRun]) -> None:
+    """Train runs that no other worker has claimed, until all are finished."""
     workspace = Workspace(Path(root))
-    while missing := [cell for cell in wanted if not cell.path(workspace, name).is_file()]:
-        if not sum(_claim(workspace, name, cell) for cell in missing):
-            time.sleep(workers.PAUSE)  # others are at the last ones; should they die, these are ours
+    while missing := [run for run in runs if not run.path(workspace, name).is_file()]:
+        if not sum(_train_if_free(workspace, name, run) for run in missing):
+            time.sleep(workers.POLL_SECONDS)  # other workers train the last runs; if they die, this one takes over
 
 
-def _claim(workspace: Workspace, name: str, cell: StudyRun) -> bool:
-    """Train a cell that is neither there nor claimed; say whether it was."""
-    path = cell.path(workspace, name)
+def _train_if_free(workspace: Workspace, name: str, run: StudyRun) -> bool:
+    """Train a run that is neither finished nor claimed; return whether it was."""
+    path = run.path(workspace, name)
     lock, state = path.with_suffix(".lock"), path.with_suffix("")
-    with files.claimed(lock) as mine:
-        if missing := mine and not path.is_file():
-            title = f"{cell.variant.name}, seed {cell.seed}"
-            found = attempt(workspace, cell.task(workspace, name), RunPaths(state, state, title), cell.rows)
-            files.write_json(path, {"changes": cell.variant.changes, "seed": cell.seed, **found.to_json()})
+    with files.claimed(lock) as claimed:
+        if missing := claimed and not path.is_file():
+            title = f"{run.variant.name}, seed {run.seed}"
+            result = train_and_score(workspace, run.task(workspace, name), RunPaths(state, state, title), run.rows)
+            files.write_json(path, {"changes": run.variant.changes, "seed": run.seed, **result.to_json()})
             shutil.rmtree(state, ignore_errors=True)
-        if mine:
+        if claimed:
             lock.unlink()
         return missing
 
 
-def read(workspace: Workspace, name: str, cell: StudyRun) -> dict[str, Any]:
-    """Return what became of a cell."""
-    found: dict[str, Any] = files.read_json(cell.path(workspace, name))
-    return found
+def read(workspace: Workspace, name: str, run: StudyRun) -> dict[str, Any]:
+    """Return the result of a run."""
+    result: dict[str, Any] = files.read_json(run.path(workspace, name))
+    return result

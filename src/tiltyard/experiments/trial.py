@@ -1,4 +1,4 @@
-"""An attempt: train a variant of a task and measure it on the validation rows; the test part is never opened."""
+"""Train a variant of a task and score it on the validation rows; test rows are never read."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     import keras
 
 
-TELLING = 1000  # validation rows that are kept, if there are as many: a hundred know shares by hundredths alone
+MIN_VALIDATION_ROWS = 1000  # if there are as many: fewer resolve accuracy too coarsely
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What became of a variant; `value` is the gate's metric on the validation rows, None where it cannot train."""
+    """The result of a trial. `value` is the gate's metric on the validation rows; None if training failed."""
 
     value: float | None = None
-    val_loss: float | None = None  # of the epoch that was kept: it tells apart what the metric finds equal
+    val_loss: float | None = None  # of the kept epoch; breaks ties of the metric
     epochs: int = 0
     best_epoch: int = 0
     parameters: int = 0
@@ -43,73 +43,73 @@ class TrialResult:
         return asdict(self)
 
 
-def attempt(workspace: Workspace, task: Task, place: RunPaths, rows: int | None = None) -> TrialResult:
-    """Train on at most so many of the training rows; what cannot be trained is an outcome, too."""
+def train_and_score(workspace: Workspace, task: Task, paths: RunPaths, rows: int | None = None) -> TrialResult:
+    """Train on at most `rows` training rows; a failure is a result, too."""
     import keras
 
     started = time.monotonic()
-    keras.utils.clear_session()  # many models in one process would slow each other down
+    keras.utils.clear_session()  # models of earlier trials would slow this one down
     try:
-        whole = opened(workspace, _bare(task))
-        parts = _fewer(whole, rows)
-        body, record = fit_all(_bare(task), parts, place)
-        value = _measured(task, parts, body, task.evaluator.context(whole.train[1]))
+        all_rows = opened(workspace, _without_extras(task))
+        data = _sample(all_rows, rows)
+        network_body, record = fit_all(_without_extras(task), data, paths)
+        value = _validation_score(task, data, network_body, task.evaluator.context(all_rows.train[1]))
     except TiltyardError as error:
-        return TrialResult(trouble=error.message, seconds=_since(started))
+        return TrialResult(trouble=error.message, seconds=_seconds_since(started))
     if value is None:
-        return TrialResult(trouble=f"{task.gate.metric} is no number", seconds=_since(started))
-    history = {name: [float(figure) for figure in figures] for name, figures in record["history"].items()}
+        return TrialResult(trouble=f"{task.gate.metric} is not finite", seconds=_seconds_since(started))
+    history = {name: [float(number) for number in numbers] for name, numbers in record["history"].items()}
     return TrialResult(
         value,
         history["val_loss"][record["best_epoch"] - 1],
         record["epochs"],
         record["best_epoch"],
         record["parameters"],
-        _since(started),
+        _seconds_since(started),
         history,
     )
 
 
-def _bare(task: Task) -> Task:
-    """Return the task as a variant is trained: nobody looks at vital signs or folds of what is thrown away."""
+def _without_extras(task: Task) -> Task:
+    """Return the task without gradient statistics and cross-validation, which a trial does not need."""
     return task.model_copy(update={"train": task.train.model_copy(update={"watch": False, "folds": None})})
 
 
-def _fewer(parts: TrainingRows, rows: int | None) -> TrainingRows:
-    """Keep so many training rows, and as large a share of the validation rows, or enough of them to tell."""
-    known = len(parts.train[1])
-    if not rows or rows >= known:
-        return parts
-    share = validation_rows(known, len(parts.validation[1]), rows)
+def _sample(data: TrainingRows, rows: int | None) -> TrainingRows:
+    """Keep so many training rows, and the same share of the validation rows, but at least MIN_VALIDATION_ROWS."""
+    train_rows = len(data.train[1])
+    if not rows or rows >= train_rows:
+        return data
+    share = validation_rows(train_rows, len(data.validation[1]), rows)
     return dataclasses.replace(
-        parts,
-        train=sample_rows(parts.train, rows),
-        validation=sample_rows(parts.validation, share),
-        digest=f"{parts.digest} {rows} rows",
+        data,
+        train=sample_rows(data.train, rows),
+        validation=sample_rows(data.validation, share),
+        digest=f"{data.digest} {rows} rows",
     )
 
 
 def validation_rows(train: int, validation: int, rows: int | None) -> int:
-    """Return how many validation rows judge, if so many training rows are used."""
+    """Return how many validation rows score a trial that uses so many training rows."""
     if not rows or rows >= train:
         return validation
-    return min(validation, max(TELLING, math.ceil(validation * rows / train)))
+    return min(validation, max(MIN_VALIDATION_ROWS, math.ceil(validation * rows / train)))
 
 
-def _measured(task: Task, parts: TrainingRows, body: keras.Model, context: Context) -> float | None:
-    """Measure as the evaluation does, on the validation rows; None if the model gives no numbers."""
+def _validation_score(task: Task, data: TrainingRows, network_body: keras.Model, context: Context) -> float | None:
+    """Return the metric on the validation rows, as evaluation computes it; None if it is not finite."""
     from tiltyard.training import network
 
-    model, (features, truth) = network.build_inference(task.model, body, parts.encoder), parts.validation
+    model, (features, truth) = network.build_inference(task.model, network_body, data.encoder), data.validation
     if task.model.translates:
-        features = features[:][:, : model.input_shape[1]]  # the rest is what a writer is told while it learns
-    condensed, start = [], 0
+        features = features[:][:, : model.input_shape[1]]  # the rest is decoder input, used in training only
+    predictions, start = [], 0
     for outputs in network.predict_batches(model, features):
-        condensed.append(task.kind.condense(parts.encoder, truth[start : start + len(outputs)], outputs))
+        predictions.append(task.kind.condense(data.encoder, truth[start : start + len(outputs)], outputs))
         start += len(outputs)
-    value = task.metric.score(truth, np.concatenate(condensed), context)
+    value = task.metric.score(truth, np.concatenate(predictions), context)
     return value if math.isfinite(value) else None
 
 
-def _since(started: float) -> float:
+def _seconds_since(started: float) -> float:
     return round(time.monotonic() - started, 2)

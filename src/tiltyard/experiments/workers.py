@@ -1,4 +1,4 @@
-"""Workers: processes that train side by side, a thread each, and die with who started them."""
+"""Worker processes for parallel training: one thread each, and they end with their parent."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from tiltyard import files
 from tiltyard import processes as stage
 from tiltyard.errors import TiltyardError
 
-# One thread each: two trainings with two threads each on two cores only wait for each other.
+# One thread each: trainings with several threads on the same cores would wait for each other.
 THREADS = {
     **dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1"),
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
 }
-PAUSE = 0.3  # seconds between two looks
+POLL_SECONDS = 0.3
 
 
-def work(folder: Path, jobs: int, task: Callable[..., Any], *arguments: Any) -> Iterator[None]:
-    """Start so many processes that call a function; give control now and then until all have ended."""
-    with _held(folder / f"{uuid.uuid4().hex}.lock") as lock:
+def run_workers(folder: Path, jobs: int, task: Callable[..., Any], *arguments: Any) -> Iterator[None]:
+    """Run a function in `jobs` processes; yield from time to time until all have ended."""
+    with _hold_lock(folder / f"{uuid.uuid4().hex}.lock") as lock:
         logs = [lock.with_suffix(f".{number}.log") for number in range(jobs)]
-        with _started([(lock, log, task, arguments) for log in logs]) as processes:
+        with _start([(lock, log, task, arguments) for log in logs]) as processes:
             while any(process.is_alive() for process in processes):
                 yield
-                time.sleep(PAUSE)
+                time.sleep(POLL_SECONDS)
             yield
         for process, log in zip(processes, logs, strict=True):
             if process.exitcode:
                 raise TiltyardError(
                     f"a worker ended with {process.exitcode}{_last_line(log)}",
-                    hint="the same command goes on where it was",
+                    hint="the same command continues where it stopped",
                 )
             log.unlink()
 
 
 @contextlib.contextmanager
-def _held(path: Path) -> Iterator[Path]:
+def _hold_lock(path: Path) -> Iterator[Path]:
     with files.claimed(path):
         try:
             yield path
@@ -52,17 +52,17 @@ def _held(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _started(calls: list[tuple[Any, ...]]) -> Iterator[list[SpawnProcess]]:
-    """Start a process a call; none outlives the block."""
-    context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
-    processes = [context.Process(target=_begin, args=call, daemon=True) for call in calls]
-    wanted = {name: value for name, value in THREADS.items() if name not in os.environ}
-    os.environ.update(wanted)  # must be there when the process begins
+def _start(calls: list[tuple[Any, ...]]) -> Iterator[list[SpawnProcess]]:
+    """Start one process for each call; all are killed at the end of the block."""
+    context = multiprocessing.get_context("spawn")  # a forked process with threads may hang
+    processes = [context.Process(target=_worker_main, args=call, daemon=True) for call in calls]
+    added = {name: value for name, value in THREADS.items() if name not in os.environ}
+    os.environ.update(added)  # before the processes start, which inherit it
     try:
         for process in processes:
             process.start()
     finally:
-        for name in wanted:
+        for name in added:
             del os.environ[name]
     try:
         yield processes
@@ -72,8 +72,8 @@ def _started(calls: list[tuple[Any, ...]]) -> Iterator[list[SpawnProcess]]:
             process.join()
 
 
-def _begin(lock: Path, log: Path, task: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    """Run in the new process."""
+def _worker_main(lock: Path, log: Path, task: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    """Run in the worker process."""
     stage.die_with_parent(lock, log)
     task(*arguments)
 

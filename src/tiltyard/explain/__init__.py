@@ -1,5 +1,5 @@
-"""Explanations of models: of a single answer and of the whole, and the mathematics behind them.
+"""Explanations of trained models: of single predictions and of the model as a whole.
 
-Nothing here trains, and the service imports only what it answers with.
+Nothing here trains a model, except svcca_epochs; the service imports Shapley values only.
 Start with explain.py.
 """

@@ -1,4 +1,4 @@
-"""The verb explain: what a trained model looks at, as a whole and for single rows; kept for the report."""
+"""Explain a trained model, as a whole and for single test rows, and write explain.json for the report."""
 
 from __future__ import annotations
 
@@ -11,44 +11,46 @@ import numpy as np
 from tiltyard import files, plugins
 from tiltyard.config.task import Task
 from tiltyard.errors import DataError, TaskError
-from tiltyard.explain.methods.base import Explained, Explanation, Row
+from tiltyard.explain.methods.base import ExplainedModel, ExplanationMethod, Row
 from tiltyard.files import Json
 from tiltyard.modeling.inference.predictor import Predictor, version
 from tiltyard.preparation.sealed_test import read_test
 from tiltyard.preparation.training_rows import TrainingRows
 from tiltyard.workspace import Workspace
 
-Say = Callable[[str], None]
+Print = Callable[[str], None]
 
-KERAS = "model.keras"
-SHOWN = 3  # rows that are explained if none is named
+KERAS_FILE = "model.keras"
+DEFAULT_ROWS = 3  # explained if no row is named
 
 
 @dataclass(frozen=True)
-class Wish:
-    """Which rows, by their numbers in the raw data, and which ways; empty for the usual ones."""
+class ExplainRequest:
+    """Row numbers in the raw data and names of methods; empty for the default ones."""
 
     rows: Sequence[int] = ()
     only: Sequence[str] = ()
 
 
-def explain(workspace: Workspace, task: Task, wish: Wish | None = None, say: Say = lambda _: None) -> Json:
-    """Look at the model in every way that fits it; write explain.json, and give it."""
-    wish = wish or Wish()
-    model = opened(workspace, task)
-    ways, rows = _ways(wish.only), _rows(model, wish.rows)
-    exhibits, left_out = [], {}
-    for name, way in ways.items():
-        if reason := _reason(way, model):
+def explain(
+    workspace: Workspace, task: Task, request: ExplainRequest | None = None, report: Print = lambda _: None
+) -> Json:
+    """Run every method that fits the model; write explain.json, and return its content."""
+    request = request or ExplainRequest()
+    model = load_model(workspace, task)
+    methods, rows = _select_methods(request.only), _rows(model, request.rows)
+    figures, left_out = [], {}
+    for name, method in methods.items():
+        if reason := _unsupported_reason(method, model):
             left_out[name] = reason
             continue
-        say(f"{task.name}: {way.title}")
-        exhibits += [{"way": name, "row": row, **asdict(one)} for row, one in _seen(way, model, rows)]
+        report(f"{task.name}: {method.title}")
+        figures += [{"way": name, "row": row, **asdict(one)} for row, one in _figures(method, model, rows)]
     content = {
         "task": task.name,
         "version": version(workspace.out(task.name, "train")),
-        "rows": [{"row": row.number, **_answered(model, row)} for row in rows],
-        "exhibits": exhibits,
+        "rows": [{"row": row.number, **_actual_and_predicted(model, row)} for row in rows],
+        "exhibits": figures,
         "left_out": left_out,
     }
     with files.replacing_folder(workspace.out(task.name, "explain")) as folder:
@@ -56,65 +58,67 @@ def explain(workspace: Workspace, task: Task, wish: Wish | None = None, say: Say
     return content
 
 
-def opened(workspace: Workspace, task: Task) -> Explained:
-    """Open what was trained last."""
+def load_model(workspace: Workspace, task: Task) -> ExplainedModel:
+    """Load the model that was trained last."""
     if not (workspace.out(task.name, "train") / "model.onnx").is_file():
         raise DataError(f"no model of {task.name} to explain", hint=f"train one: tiltyard run {task.name}")
-    parts = TrainingRows.load(workspace.out(task.name, "prepare"))
+    data = TrainingRows.load(workspace.out(task.name, "prepare"))
     predictor = Predictor.load(workspace.out(task.name, "train"))
-    return Explained(workspace, task, parts, predictor, read_test(workspace, task.name, task.columns))
+    return ExplainedModel(workspace, task, data, predictor, read_test(workspace, task.name, task.columns))
 
 
-def _ways(only: Sequence[str]) -> dict[str, Explanation]:
-    """Return the ways that are asked for; those that take minutes only if they are."""
+def _select_methods(only: Sequence[str]) -> dict[str, ExplanationMethod]:
+    """Return the requested methods; slow ones run only on request."""
     known = plugins.names("explanations")
     if unknown := [name for name in only if name not in known]:
         raise TaskError(f"--only: expected one of {', '.join(known)}; received {unknown[0]}")
-    made = {name: plugins.load("explanations", name)() for name in only or known}
-    return {name: way for name, way in made.items() if only or not way.slow}
+    created = {name: plugins.load("explanations", name)() for name in only or known}
+    return {name: method for name, method in created.items() if only or not method.slow}
 
 
-def _reason(way: Explanation, model: Explained) -> str:
-    """Return why a way is left out; nothing if it is not."""
-    place = model.workspace.out(model.task.name, "train") / KERAS
-    return f"it looks into {KERAS}, which is not here" if way.inward and not place.is_file() else way.reason(model)
+def _unsupported_reason(method: ExplanationMethod, model: ExplainedModel) -> str:
+    """Return why a method does not fit the model, or an empty string."""
+    path = model.workspace.out(model.task.name, "train") / KERAS_FILE
+    if method.needs_keras and not path.is_file():
+        return f"it needs {KERAS_FILE}, which is not here"
+    return method.unsupported_reason(model)
 
 
-def _rows(model: Explained, wanted: Sequence[int]) -> list[Row]:
-    """Find rows by number; if none is named, those that the model misses most."""
+def _rows(model: ExplainedModel, requested: Sequence[int]) -> list[Row]:
+    """Find test rows by number; by default those with the largest errors."""
     numbers = model.test.number.tolist()
-    if unknown := [number for number in wanted if number not in numbers]:
+    if unknown := [number for number in requested if number not in numbers]:
         some = ", ".join(map(str, numbers[:10]))
         raise DataError(
             f"--row: expected the number of a sealed row of {model.task.name}, such as {some}; received {unknown[0]}",
             hint=f"the largest errors are on its page: tiltyard report {model.task.name} --open",
         )
-    places = [numbers.index(number) for number in wanted] if wanted else _worst(model)
+    places = [numbers.index(number) for number in requested] if requested else _largest_errors(model)
     return [model.row(place) for place in places]
 
 
-def _worst(model: Explained) -> list[int]:
+def _largest_errors(model: ExplainedModel) -> list[int]:
     from tiltyard.evaluation.perturbation import missed
 
     if model.task.kind.targets == "text":
         return [0]
     outputs = model.predictor.condensed(model.test.rows, model.test.truth)
     order = np.argsort(-missed(model.test.truth, outputs, labels=bool(model.task.classes)), kind="stable")
-    found: list[int] = order[:SHOWN].tolist()
+    found: list[int] = order[:DEFAULT_ROWS].tolist()
     return found
 
 
-def _answered(model: Explained, row: Row) -> Json:
-    """Return what is true of a row, and what the model answers."""
-    (answer,), (truth,) = model.predictor.respond(row.values), row.truth.tolist()
+def _actual_and_predicted(model: ExplainedModel, row: Row) -> Json:
+    """Return the truth of a row and the model's prediction."""
+    (prediction,), (truth,) = model.predictor.respond(row.values), row.truth.tolist()
     if model.task.classes:
-        return {"actual": model.task.classes[int(truth)], "answered": answer["label"]}
-    return {"actual": truth, "answered": answer}
+        return {"actual": model.task.classes[int(truth)], "answered": prediction["label"]}
+    return {"actual": truth, "answered": prediction}
 
 
-def _seen(way: Explanation, model: Explained, rows: list[Row]) -> Iterator[tuple[int | None, Any]]:
-    for one in way.of_model(model):
+def _figures(method: ExplanationMethod, model: ExplainedModel, rows: list[Row]) -> Iterator[tuple[int | None, Any]]:
+    for one in method.of_model(model):
         yield None, one
     for row in rows:
-        for one in way.of_row(model, row):
+        for one in method.of_row(model, row):
             yield row.number, one

@@ -23,8 +23,8 @@ from tiltyard.monitoring.live_quality import load_live_quality
 from tiltyard.monitoring.monitor import MAX_ROWS, compare_rows, drift_unavailable
 from tiltyard.monitoring.records import latest
 from tiltyard.preparation.array_file import Features, open_part
-from tiltyard.preparation.sealed_test import TestPart
-from tiltyard.registry.approve import approved
+from tiltyard.preparation.sealed_test import TestRows
+from tiltyard.registry.approve import approvers
 from tiltyard.registry.decision import Decision
 from tiltyard.registry.provenance import provenance
 from tiltyard.registry.registry import Champion, Registry
@@ -43,7 +43,7 @@ print(psutil.Process().memory_info().rss / 2**20)
 """
 
 
-def build_duel(workspace: Workspace, task: Task, report: Json, test: TestPart, champion: Champion | None) -> Duel:
+def build_duel(workspace: Workspace, task: Task, report: Json, test: TestRows, champion: Champion | None) -> Duel:
     """Predict the sealed rows with every model now; `report` is that of the evaluation."""
     predictor = Predictor.load(workspace.out(task.name, "train"))
     prepared = workspace.out(task.name, "prepare")
@@ -65,7 +65,7 @@ def build_duel(workspace: Workspace, task: Task, report: Json, test: TestPart, c
         ask=None if task.kind.targets == "text" else predictor.outputs,
         **_drift(workspace, task, predictor.encoder, features),
         facts=_facts(workspace, task, report),
-        approvals=approved(Registry(workspace), task.name, report["version"], signed=task.gate.signed),
+        approvals=approvers(Registry(workspace), task.name, report["version"], signed=task.gate.signed),
         uses=uses(Registry(workspace).decisions(task.name), report),
     )
 
@@ -98,7 +98,7 @@ def _drift(workspace: Workspace, task: Task, encoder: Encoder, features: Feature
     return {"drift": found.columns, "inputs": {"rows": found.rows, "refused": found.refused, "first": found.first}}
 
 
-def _champion_outputs(workspace: Workspace, champion: Champion, test: TestPart) -> Array:
+def _champion_outputs(workspace: Workspace, champion: Champion, test: TestRows) -> Array:
     """Predict the current test rows with the champion's own model and encoder."""
     predictor = Predictor.load(Registry(workspace).package(champion.task, champion.version))
     pointer = workspace.champion(champion.task).relative_to(workspace.root)

@@ -15,7 +15,7 @@ from tiltyard.gate import duel_setup
 from tiltyard.gate.checks.base import versus
 from tiltyard.gate.duel import Duel
 from tiltyard.gate.verdict import Verdict, decide
-from tiltyard.registry.provenance import code
+from tiltyard.registry.provenance import code_digest
 from tiltyard.registry.registry import Registry, rolled_back
 from tiltyard.workspace import Workspace
 
@@ -59,7 +59,7 @@ def _known(registry: Registry, verdict: Verdict) -> Verdict | None:
 
 def _fingerprint(gate: Gate, report: Json, champion: str | None) -> str:
     """Hash everything that a verdict depends on."""
-    judged = [report, gate.model_dump(mode="json"), champion, code()]
+    judged = [report, gate.model_dump(mode="json"), champion, code_digest()]
     return hashlib.sha256(json.dumps(judged, sort_keys=True).encode()).hexdigest()
 
 

@@ -12,7 +12,7 @@ from tiltyard.gate.checks.base import Outcome
 from tiltyard.gate.judge import judge
 from tiltyard.gate.verdict import Verdict
 from tiltyard.registry import signing
-from tiltyard.registry.provenance import code, provenance
+from tiltyard.registry.provenance import code_digest, provenance
 from tiltyard.registry.registry import Registry
 from tiltyard.serving.packaging import package
 from tiltyard.workspace import Workspace
@@ -22,7 +22,7 @@ def promote(workspace: Workspace, task: Task, *, dry_run: bool = False, again: b
     """Judge and record the verdict; `again` judges what was held, rejected or rolled back before."""
     if dry_run:
         return judge(workspace, task, again=again)
-    signing.insist(workspace, task.name, wanted=task.gate.signed)
+    signing.require_key(workspace, task.name, required=task.gate.signed)
     registry = Registry(workspace)
     with registry.lock(task.name):
         registry.repair(task.name)
@@ -33,13 +33,13 @@ def promote(workspace: Workspace, task: Task, *, dry_run: bool = False, again: b
             there = proven.is_file()
             package.package(workspace, task, evaluated)  # a fresh clone has the pointer, but no package
             if not there:
-                registry.note_files(task.name)
+                registry.record_package_hash(task.name)
         if verdict.told:
             return verdict
         if verdict.verdict == "PROMOTE":
             verdict = _proven(workspace, task, evaluated, verdict)
         if verdict.verdict == "PROMOTE":
-            hashes = {"package": files.sha256(workspace.package(task.name, verdict.version)), "code": code()}
+            hashes = {"package": files.sha256(workspace.package(task.name, verdict.version)), "code": code_digest()}
             verdict = dataclasses.replace(verdict, evidence={**verdict.evidence, **hashes})
         decision = verdict.decision(task.model_dump(mode="json"), evaluated.report, provenance(workspace))
         (registry.promote if verdict.verdict == "PROMOTE" else registry.record)(decision)

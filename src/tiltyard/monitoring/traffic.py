@@ -62,7 +62,7 @@ def _summary(found: Rollout | None, current: str | None) -> str:
 
 def start_rollout(workspace: Workspace, task: Task, version_and_way: tuple[str, str], share: float) -> Rollout:
     """Start a rollout of a packaged version against the champion; it replaces the current rollout."""
-    signing.insist(workspace, task.name, wanted=task.gate.signed)
+    signing.require_key(workspace, task.name, required=task.gate.signed)
     (version, way), registry = version_and_way, Registry(workspace)
     with registry.lock(task.name):
         champion = registry.champion(task.name)
@@ -84,7 +84,7 @@ def start_rollout(workspace: Workspace, task: Task, version_and_way: tuple[str, 
 
 def end_rollout(workspace: Workspace, task: Task) -> None:
     """End the rollout, if there is one; the file is removed first, so that this works without the ledger."""
-    signing.insist(workspace, task.name, wanted=task.gate.signed)
+    signing.require_key(workspace, task.name, required=task.gate.signed)
     path, registry = workspace.traffic(task.name), Registry(workspace)
     with registry.lock(task.name):
         found = None

@@ -1,4 +1,4 @@
-"""From raw files to arrays: splits, the sealed test part, encoded parts that are read block by block.
+"""Preparation of data: splits, sealed test rows, encoded features.
 
 Nothing here imports Keras.
 Start with prepare.py.

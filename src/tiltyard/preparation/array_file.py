@@ -1,6 +1,6 @@
-"""Arrays in an .npz file, written piece by piece and read piece by piece, so that none need fit into memory.
+"""NPZ files of arrays larger than memory: written in pieces, read in slices.
 
-Such a file is a zip of .npy files. They are not compressed: a compressed one could only be read from its beginning.
+The .npy files inside are not compressed, because compressed ones can only be read from the beginning.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import numpy as np
 
 from tiltyard.arrays import Array
 
-LARGE = 1 << 28  # bytes of a part that are still read into memory
-LARGEST = 50_000  # rows of a part that are looked at; of more, as many are drawn by chance, always the same ones
-BLOCK = 1000  # rows read together
+MAX_IN_MEMORY_BYTES = 1 << 28  # larger parts are read in slices
+MAX_SAMPLED_ROWS = 50_000  # rows for statistics; more rows are sampled, always the same ones
+BLOCK_ROWS = 1000  # consecutive rows of a sample
 
-Write = Callable[[str, int, Iterable[Array]], None]  # name, rows, pieces
+WriteArray = Callable[[str, int, Iterable[Array]], None]  # name, rows, pieces
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[Write]:
-    """Write a file; numpy's zip holds no time, nor does this, so the same arrays give the same bytes."""
+def npz_writer(path: Path) -> Iterator[WriteArray]:
+    """Yield a function that writes an array in pieces. The file has no times, so equal arrays give equal bytes."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
 
         def write(name: str, rows: int, pieces: Iterable[Array]) -> None:
@@ -46,25 +46,25 @@ def writing(path: Path) -> Iterator[Write]:
 
 
 class ArrayFile:
-    """One array of such a file, of which slices are read when they are asked for."""
+    """An array in such a file; slices are read from disk on access."""
 
     def __init__(self, path: Path, name: str) -> None:
         self.path = path
-        self._start, self.shape, self.dtype = _found(path, f"{name}.npy")
+        self._start, self.shape, self.dtype = _locate(path, f"{name}.npy")
 
     def __len__(self) -> int:
-        """Rows."""
+        """Return the number of rows."""
         return self.shape[0]
 
     def __getitem__(self, rows: slice) -> Array:
-        """Read some rows."""
+        """Read a slice of rows."""
         start, stop, _ = rows.indices(len(self))
         width, count = int(np.prod(self.shape[1:])), max(stop - start, 0)
-        place = self._start + start * width * self.dtype.itemsize
-        return np.fromfile(self.path, self.dtype, count * width, offset=place).reshape(count, *self.shape[1:])
+        offset = self._start + start * width * self.dtype.itemsize
+        return np.fromfile(self.path, self.dtype, count * width, offset=offset).reshape(count, *self.shape[1:])
 
     def take(self, index: Array) -> Array:
-        """Read rows at any places; those that are neighbours are read together."""
+        """Read rows at any indices; consecutive ones are read together."""
         order = np.argsort(index, kind="stable")
         taken = np.empty((len(index), *self.shape[1:]), dtype=self.dtype)
         for run in np.split(order, np.flatnonzero(np.diff(index[order]) != 1) + 1):
@@ -74,7 +74,7 @@ class ArrayFile:
 
     @property
     def nbytes(self) -> int:
-        """How much memory all of it would take."""
+        """The size of the array in memory."""
         return int(np.prod(self.shape)) * self.dtype.itemsize
 
 
@@ -82,43 +82,43 @@ Features = Array | ArrayFile
 
 
 def read_part(path: Path) -> tuple[Array, Array]:
-    """Read encoded features and truth of train.npz or validation.npz."""
+    """Read features and truth of train.npz or validation.npz."""
     with np.load(path, allow_pickle=False) as arrays:
         return arrays["features"], arrays["truth"]
 
 
 def read_truth(path: Path) -> Array:
-    """Read the truth alone."""
+    """Read only the truth."""
     with np.load(path, allow_pickle=False) as arrays:
         truth: Array = arrays["truth"]
         return truth
 
 
 def open_part(path: Path) -> tuple[Features, Array]:
-    """Return the same, but leave features that are large where they are, to be read in slices."""
-    if path.stat().st_size <= LARGE:
+    """Return the same, but leave large features on disk, to be read in slices."""
+    if path.stat().st_size <= MAX_IN_MEMORY_BYTES:
         return read_part(path)
     with np.load(path, allow_pickle=False) as arrays:
         return ArrayFile(path, "features"), arrays["truth"]
 
 
-def blocks(rows: int) -> list[slice]:
-    """Cut blocks from all over the rows, if there are more than are looked at."""
-    if rows <= LARGEST:
+def sample_blocks(rows: int) -> list[slice]:
+    """Return slices of evenly spaced blocks, or of all rows if there are few."""
+    if rows <= MAX_SAMPLED_ROWS:
         return [slice(rows)]
-    starts = np.linspace(0, rows - BLOCK, LARGEST // BLOCK).astype(int).tolist()
-    return [slice(start, start + BLOCK) for start in starts]
+    starts = np.linspace(0, rows - BLOCK_ROWS, MAX_SAMPLED_ROWS // BLOCK_ROWS).astype(int).tolist()
+    return [slice(start, start + BLOCK_ROWS) for start in starts]
 
 
-def _found(path: Path, name: str) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
-    """Find an array: the place of its first byte, its shape and its type."""
+def _locate(path: Path, name: str) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
+    """Return the offset, shape and type of an array in the file."""
     with zipfile.ZipFile(path) as archive:
         info = archive.getinfo(name)
     if info.compress_type != zipfile.ZIP_STORED:
         raise ValueError(f"{path.name}: {name} is compressed")
     with path.open("rb") as file:
         file.seek(info.header_offset)
-        lengths = struct.unpack("<26xHH", file.read(30))  # of the name and of what else stands before the content
+        lengths = struct.unpack("<26xHH", file.read(30))  # of the name and the extra field before the content
         file.seek(sum(lengths), 1)
         np.lib.format.read_magic(file)
         shape, _, dtype = np.lib.format.read_array_header_1_0(file)

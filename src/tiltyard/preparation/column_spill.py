@@ -1,4 +1,4 @@
-"""Parsed rows on disk while a task is prepared: put down part by part, taken up column by column or row by row."""
+"""Spill parsed rows to disk during preparation: appended in chunks, read by column or by row."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tiltyard.arrays import Array, Rows, count
 
 
 class ColumnSpill:
-    """A folder with a file a column; each holds an array a part, one after the other."""
+    """A folder with one file for each column, which holds one array for each chunk."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.files: dict[str, Path] = {}
-        self.types: dict[str, np.dtype[np.generic]] = {}  # that holds all rows: text is as wide as the longest
-        self.ends = [0]  # rows before each part, and after the last
+        self.types: dict[str, np.dtype[np.generic]] = {}  # common type of all chunks: text is as wide as the longest
+        self.ends = [0]  # rows before each chunk, and after the last
 
-    def put(self, rows: Rows) -> None:
-        """Put down more rows."""
+    def append(self, rows: Rows) -> None:
+        """Append a chunk of rows."""
         for name, values in rows.items():
             path = self.files.setdefault(name, self.folder / str(len(self.files)))
             self.types[name] = np.promote_types(self.types.get(name, values.dtype), values.dtype)
@@ -32,12 +32,12 @@ class ColumnSpill:
         self.ends.append(self.ends[-1] + count(rows))
 
     def column(self, name: str, index: Array) -> Iterator[Array]:
-        """Take up some rows of one column, part by part; `index` rises."""
+        """Yield some rows of one column, chunk by chunk; `index` is sorted."""
         for rows in self.rows(index, [name]):
             yield rows[name].astype(self.types[name], copy=False)
 
     def rows(self, index: Array, names: list[str] | None = None) -> Iterator[Rows]:
-        """Take up some rows, part by part; `index` rises."""
+        """Yield some rows, chunk by chunk; `index` is sorted."""
         borders = np.searchsorted(index, self.ends)
         with contextlib.ExitStack() as stack:
             files = {name: stack.enter_context(self.files[name].open("rb")) for name in names or self.files}
@@ -49,8 +49,8 @@ class ColumnSpill:
 
 
 @contextlib.contextmanager
-def shelf(folder: Path) -> Iterator[ColumnSpill]:
-    """Yield an empty shelf, whatever a kill has left there, and leave nothing; who comes second waits for the first."""
+def open_spill(folder: Path) -> Iterator[ColumnSpill]:
+    """Yield an empty spill under a lock, and delete it at the end; remains of a killed process are deleted first."""
     with files.locked(folder.with_suffix(".lock")):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()

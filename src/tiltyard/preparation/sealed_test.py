@@ -1,4 +1,4 @@
-"""The sealed test part: written once for each version of the data, and refused if it is another one."""
+"""Sealed test rows: their hash is recorded once for each version of the data, and any other test rows are refused."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tiltyard.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class TestPart:
-    """The sealed rows: as a client would send them, with the truth and their numbers in the raw data."""
+class TestRows:
+    """The sealed rows as a client would send them, with the truth and their row numbers in the raw data."""
 
-    __test__ = False  # for pytest: no test case
+    __test__ = False  # pytest must not collect it
 
     rows: Rows
     truth: Array
@@ -31,13 +31,13 @@ class TestPart:
         """The hash that the seal records."""
         digest = hashlib.sha256()
         for array in (*(self.rows[name] for name in sorted(self.rows)), self.truth, self.number):
-            for _ in hashed(digest, len(array), [array]):
+            for _ in hash_pieces(digest, len(array), [array]):
                 pass
         return digest.hexdigest()
 
 
-def hashed(digest: Any, rows: int, pieces: Iterable[Array]) -> Iterator[Array]:
-    """Hash an array that comes in pieces, and pass them on: its type and shape first, then its bytes."""
+def hash_pieces(digest: Any, rows: int, pieces: Iterable[Array]) -> Iterator[Array]:
+    """Yield the pieces of an array while hashing them: type and shape first, then the bytes."""
     for place, piece in enumerate(pieces):
         if not place:
             digest.update(f"{piece.dtype.str}{(rows, *piece.shape[1:])}".encode())
@@ -45,42 +45,42 @@ def hashed(digest: Any, rows: int, pieces: Iterable[Array]) -> Iterator[Array]:
         yield piece
 
 
-def read_test(workspace: Workspace, task: str, columns: Iterable[str]) -> TestPart:
-    """Read the sealed test part of a task; refuse it if it is not the one that was sealed."""
+def read_test(workspace: Workspace, task: str, columns: Iterable[str]) -> TestRows:
+    """Read the sealed test rows of a task; refuse them if their hash differs from the seal."""
     path = workspace.out(task, "prepare") / "test.npz"
     if not path.is_file():
-        raise DataError(f"no test part for {task}", hint=f"make it: tiltyard prepare {task}")
+        raise DataError(f"no test rows of {task}", hint=f"prepare them: tiltyard prepare {task}")
     with np.load(path, allow_pickle=False) as arrays:
         rows = {name: arrays[f"column:{name}"] for name in columns}
-        test = TestPart(rows, arrays["truth"], arrays["number"])
+        test = TestRows(rows, arrays["truth"], arrays["number"])
     facts = files.read_json(path.with_name("split.json"))
     sealed = _sealed(workspace, task).get(facts["data"])
     if test.digest != sealed:
         raise SealError(
-            f"the test part of {task} was changed: expected {str(sealed)[:12]}; received {test.digest[:12]}",
-            hint=f"make it again: rm -r {path.parent.relative_to(workspace.root)} && tiltyard run {task}",
+            f"the test rows of {task} were changed: expected {str(sealed)[:12]}; received {test.digest[:12]}",
+            hint=f"make them again: rm -r {path.parent.relative_to(workspace.root)} && tiltyard run {task}",
         )
     return test
 
 
 def _sealed(workspace: Workspace, task: str) -> dict[str, str]:
-    """Return the recorded hash of the test part for each version of the data."""
+    """Return the recorded hashes: version of the data -> hash of the test rows."""
     path = workspace.seal(task)
     seals: dict[str, str] = files.read_json(path) if path.is_file() else {}
     return seals
 
 
 def seal(workspace: Workspace, task: str, facts: dict[str, Any], *, reseal: bool) -> None:
-    """Record the test part of this version of the data, or refuse another one than was recorded."""
+    """Record the hash of the test rows for this version of the data; refuse a different one."""
     seals = _sealed(workspace, task)
     known = seals.get(facts["data"])
     if known == facts["test"]:
         return
     if known and not reseal:
         raise SealError(
-            f"split: another test part than the sealed one for the same data: "
+            f"split: the test rows differ from the sealed ones of the same data: "
             f"expected {known[:12]}; received {facts['test'][:12]}",
-            hint="undo the change of split or columns; or, knowing that earlier figures no longer compare, "
+            hint="undo the change of split or columns; or, if earlier metrics need not compare, "
             f"tiltyard prepare {task} --reseal",
         )
     files.write_json(workspace.seal(task), {**seals, facts["data"]: facts["test"]})

@@ -1,4 +1,7 @@
-"""Dealing rows to training, validation and test by the hash of their content: order and growth change little."""
+"""Split rows into training, validation and test rows: by content hash, time, group, or as the data says.
+
+Hashing row contents keeps identical rows together, and the split stable when rows are reordered or added.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,13 @@ from tiltyard.modeling.columns._datetime_format import times
 if TYPE_CHECKING:
     import pandas as pd
 
-Parts = dict[str, Array]  # train, validation, test -> row numbers, rising
-PART = "part"  # the fact about a picture that says which part its name puts it into
-NAMES = {"train": ("train", "training"), "validation": ("validation", "val", "valid"), "test": ("test", "testing")}
+Parts = dict[str, Array]  # train, validation, test -> sorted row indices
+PART_COLUMN = "part"  # the fact of an image that holds the part in its file name
+PART_NAMES = {"train": ("train", "training"), "validation": ("validation", "val", "valid"), "test": ("test", "testing")}
 
 
-def keys(rows: Rows, seed: int) -> Array:
-    """Return a number of each row that depends on its features alone: identical rows get the same."""
+def row_keys(rows: Rows, seed: int) -> Array:
+    """Return a hash of each row's features; identical rows have the same one."""
     start = itertools.repeat(seed.to_bytes(8, "little", signed=True))
     cells = zip(start, *_cells([rows[name] for name in sorted(rows)]), strict=False)
     digests = b"".join([hashlib.blake2b(b"".join(row), digest_size=8).digest() for row in cells])
@@ -32,19 +35,19 @@ def keys(rows: Rows, seed: int) -> Array:
 
 
 def _cells(columns: Sequence[Array]) -> Iterator[list[bytes]]:
-    """Yield the bytes of each row, columns that take the same room in every row together."""
-    for even, some in itertools.groupby(columns, _is_even):
-        if even:
-            signs = [values.reshape(len(values), -1).view(np.uint8) for values in some]
-            whole = np.hstack(signs)
+    """Yield the bytes of each row; adjacent columns of fixed width are joined."""
+    for fixed_width, chosen in itertools.groupby(columns, _has_fixed_width):
+        if fixed_width:
+            raw = [values.reshape(len(values), -1).view(np.uint8) for values in chosen]
+            whole = np.hstack(raw)
             width, content = whole.shape[1], whole.tobytes()
             yield [content[place : place + width] for place in range(0, len(content), width)]
         else:
-            yield from map(_texts, some)
+            yield from map(_texts, chosen)
 
 
-def _is_even(values: Array) -> bool:
-    """Return whether every row takes the same room: texts do where none is padded to the length of another."""
+def _has_fixed_width(values: Array) -> bool:
+    """Return whether each row has the same width: for text, whether none is padded."""
     if values.dtype.kind not in "SU":
         return True
     return bool((np.strings.str_len(values) * (4 if values.dtype.kind == "U" else 1) == values.itemsize).all())
@@ -53,148 +56,151 @@ def _is_even(values: Array) -> bool:
 def _texts(values: Array) -> list[bytes]:
     """Return the bytes of each text without padding."""
     texts = values.tolist()
-    coded = {text: np.array(text, dtype=values.dtype.kind).tobytes() for text in set(texts)}
-    return [coded[text] for text in texts]
+    encoded = {text: np.array(text, dtype=values.dtype.kind).tobytes() for text in set(texts)}
+    return [encoded[text] for text in texts]
 
 
 @dataclass(frozen=True)
-class Marks:
-    """What rows are dealt by: a key that identical rows share, and what raw columns say, where the split names them."""
+class SplitInputs:
+    """What the split depends on: a key that identical rows share, and times or parts from raw columns."""
 
     key: Array
     times: Array | None = None
-    part: Array | None = None  # which part the data puts each row into
+    part: Array | None = None  # the part that the data assigns to each row
 
-    def take(self, index: Array) -> Marks:
-        """Return those of some rows."""
-        return Marks(*(None if array is None else array[index] for array in (self.key, self.times, self.part)))  # type: ignore[arg-type]
-
-
-def marked(task: Task, key: Array, cells: Callable[[str], pd.Series[Any]]) -> Marks:
-    """Mark rows; `key` is theirs by content, `cells` gives a raw column."""
-    how = task.split
-    if how.kind == "given":
-        return Marks(key, part=_parts_of(cells(how.by or PART), how.by or "the names of the files"))
-    if how.group:
-        return Marks(named(how, cells(how.group).map(str).to_numpy(dtype=np.str_)))
-    spelled = how.format or getattr(task.columns.get(how.by or ""), "format", None)
-    return Marks(key, times=_times_of(cells(how.by), how.by, spelled) if how.by else None)
+    def take(self, index: Array) -> SplitInputs:
+        """Return the inputs of some rows."""
+        return SplitInputs(*(None if array is None else array[index] for array in (self.key, self.times, self.part)))  # type: ignore[arg-type]
 
 
-def part_of(name: str) -> str:
-    """Return the part that a word names: the test part by any of its names; nothing if it names none."""
-    return next((part for part, words in NAMES.items() if name.strip().lower() in words), "")
+def split_inputs(task: Task, key: Array, cells: Callable[[str], pd.Series[Any]]) -> SplitInputs:
+    """Return the inputs of the split; `key` holds the content hashes, `cells` returns a raw column."""
+    split = task.split
+    if split.kind == "given":
+        return SplitInputs(key, part=_parse_parts(cells(split.by or PART_COLUMN), split.by or "the names of the files"))
+    if split.group:
+        return SplitInputs(group_keys(split, cells(split.group).map(str).to_numpy(dtype=np.str_)))
+    date_format = split.format or getattr(task.columns.get(split.by or ""), "format", None)
+    return SplitInputs(key, times=_parse_times(cells(split.by), split.by, date_format) if split.by else None)
 
 
-def _parts_of(cells: pd.Series[Any], where: str) -> Array:
-    """Read which part each row belongs to; refuse a word that names none."""
-    words = {word: part_of(str(word)) for word in cells.unique()}
-    if strange := [str(word) for word, part in words.items() if not part]:
-        text = f"received {listed(sorted(strange))} in {where}"
+def parse_part(name: str) -> str:
+    """Return the part that a word stands for, such as val for validation; empty if it stands for none."""
+    return next((part for part, words in PART_NAMES.items() if name.strip().lower() in words), "")
+
+
+def _parse_parts(cells: pd.Series[Any], where: str) -> Array:
+    """Return the part of each row; refuse other words."""
+    words = {word: parse_part(str(word)) for word in cells.unique()}
+    if unknown := [str(word) for word, part in words.items() if not part]:
+        text = f"received {listed(sorted(unknown))} in {where}"
         raise DataError(f"split: expected train, validation or test for each row; {text}")
     return cells.map(words).to_numpy(dtype=np.str_)
 
 
-def _times_of(cells: pd.Series[Any], name: str, spelled: str | None) -> Array:
-    """Read times as numbers; refuse what is none."""
-    found = times(cells, spelled)
+def _parse_times(cells: pd.Series[Any], name: str, date_format: str | None) -> Array:
+    """Return times as numbers; refuse other values."""
+    found = times(cells, date_format)
     if found.isna().any():
         place = int(found.isna().to_numpy().argmax())
         raise DataError(
             f"split.by: {name}: expected a number or a date in every row; row {place} holds {shown(cells.iloc[place])}",
-            hint="if it is a date in a spelling of its own, name that: split.format, such as '%d.%m.%Y'",
+            hint="if it is a date in another format, set split.format, such as '%d.%m.%Y'",
         )
     return found.to_numpy()
 
 
-def named(how: Split, names: Array) -> Array:
-    """Return the key of the group of each row: rows of one group stay together."""
+def group_keys(split: Split, names: Array) -> Array:
+    """Return the key of each row's group, so that rows of one group stay together."""
     groups, place = np.unique(names, return_inverse=True)
-    return keys({"group": groups}, how.seed)[place]
+    return row_keys({"group": groups}, split.seed)[place]
 
 
-def deal(how: Split, marks: Marks, truth: Array, reach: int = 0) -> Parts:
-    """Deal rows; `reach` rows are left out at each border of a chronological split, since they share values."""
-    some = _some(how, marks)
-    marks, truth = marks.take(some), truth[some]
-    return {name: some[index] for name, index in _dealt(how, marks, truth, reach).items()}
+def split_rows(split: Split, inputs: SplitInputs, truth: Array, gap: int = 0) -> Parts:
+    """Return the row indices of each part.
+
+    A chronological split leaves out `gap` rows at each border, because overlapping windows share values.
+    """
+    chosen = _subsample(split, inputs)
+    inputs, truth = inputs.take(chosen), truth[chosen]
+    return {name: chosen[index] for name, index in _assign(split, inputs, truth, gap).items()}
 
 
-def _some(how: Split, marks: Marks) -> Array:
-    """Choose as many rows as the split is to use: the latest by time, else by the key, so that identical ones stay."""
-    if not how.rows or how.rows >= len(marks.key):
-        return np.arange(len(marks.key))
-    if how.kind == "chronological":
-        order = np.arange(len(marks.key)) if marks.times is None else np.argsort(marks.times, kind="stable")
-        return np.sort(order[-how.rows :])
-    mixed = marks.key * np.uint64(0x9E3779B97F4A7C15)  # another order than the one that parts are dealt in
-    return np.flatnonzero(mixed < np.sort(mixed)[how.rows])
+def _subsample(split: Split, inputs: SplitInputs) -> Array:
+    """Choose as many rows as split.rows says: the latest by time, otherwise by key, so that identical rows stay."""
+    if not split.rows or split.rows >= len(inputs.key):
+        return np.arange(len(inputs.key))
+    if split.kind == "chronological":
+        order = np.arange(len(inputs.key)) if inputs.times is None else np.argsort(inputs.times, kind="stable")
+        return np.sort(order[-split.rows :])
+    mixed = inputs.key * np.uint64(0x9E3779B97F4A7C15)  # a different order than that of the parts
+    return np.flatnonzero(mixed < np.sort(mixed)[split.rows])
 
 
-def _dealt(how: Split, marks: Marks, truth: Array, reach: int) -> Parts:
-    key = marks.key
-    if how.kind == "chronological":
-        order = np.arange(len(key)) if marks.times is None else np.argsort(marks.times, kind="stable")
-        parts = {name: np.sort(order[index]) for name, index in _by_time(how, len(key), reach).items()}
-    elif marks.part is not None:
-        parts = _by_part(how, key, marks.part)
-    elif how.kind == "random":
-        parts = _by_key(how, key, np.arange(len(key)))
+def _assign(split: Split, inputs: SplitInputs, truth: Array, gap: int) -> Parts:
+    key = inputs.key
+    if split.kind == "chronological":
+        order = np.arange(len(key)) if inputs.times is None else np.argsort(inputs.times, kind="stable")
+        parts = {name: np.sort(order[index]) for name, index in _by_time(split, len(key), gap).items()}
+    elif inputs.part is not None:
+        parts = _by_part(split, key, inputs.part)
+    elif split.kind == "random":
+        parts = _by_key(split, key, np.arange(len(key)))
     else:
-        stratum = truth[_first(key)]
-        groups = [_by_key(how, key, np.flatnonzero(stratum == label)) for label in np.unique(stratum)]
+        stratum = truth[_first_identical(key)]
+        groups = [_by_key(split, key, np.flatnonzero(stratum == label)) for label in np.unique(stratum)]
         parts = {name: np.sort(np.concatenate([group[name] for group in groups])) for name in groups[0]}
     _refuse_empty(parts, key)
-    if not reach:
-        _refuse_shared(parts, key)
+    if not gap:
+        _refuse_overlap(parts, key)
     return parts
 
 
-def _by_part(how: Split, key: Array, part: Array) -> Parts:
-    """Take the data's word; what is the same as a row of another part is left out of training, and of validation.
+def _by_part(split: Split, key: Array, part: Array) -> Parts:
+    """Use the data's own split, without training rows that equal a validation or test row.
 
-    Validation rows that the data does not name are a share of the training rows.
+    If the data names no validation rows, they are a share of the training rows.
     """
     test, rest = np.flatnonzero(part == "test"), np.flatnonzero(part != "test")
     rest = rest[~np.isin(key[rest], key[test])]
-    inside = part[rest] == "validation"
-    if not inside.any():
-        inside = key[rest] < _limit(np.sort(key[rest]), how.validation) if len(rest) else inside
-    validation, train = rest[inside], rest[~inside]
+    selected = part[rest] == "validation"
+    if not selected.any():
+        selected = key[rest] < _key_quantile(np.sort(key[rest]), split.validation) if len(rest) else selected
+    validation, train = rest[selected], rest[~selected]
     return {"train": train[~np.isin(key[train], key[validation])], "validation": validation, "test": test}
 
 
-def _first(key: Array) -> Array:
-    """Return for each row the first that is identical to it: with another label it is dealt together with that."""
+def _first_identical(key: Array) -> Array:
+    """Return for each row the index of the first identical one, whose label decides its stratum."""
     _, first, place = np.unique(key, return_index=True, return_inverse=True)
     return first[place]
 
 
-def _by_time(how: Split, n: int, reach: int) -> Parts:
-    test = n - round(n * how.test)
-    validation = test - round(n * how.validation)
+def _by_time(split: Split, n: int, gap: int) -> Parts:
+    test = n - round(n * split.test)
+    validation = test - round(n * split.validation)
     return {
         "train": np.arange(validation),
-        "validation": np.arange(validation + reach, test),
-        "test": np.arange(test + reach, n),
+        "validation": np.arange(validation + gap, test),
+        "test": np.arange(test + gap, n),
     }
 
 
-def _by_key(how: Split, key: Array, index: Array) -> Parts:
-    """Rows with the lowest keys are the test part, the next ones validation; ties are never torn."""
+def _by_key(split: Split, key: Array, index: Array) -> Parts:
+    """Assign the lowest keys to test and the next ones to validation; equal keys stay together."""
     ranked = np.sort(key[index])
-    test = _limit(ranked, how.test)
-    validation = _limit(ranked, how.test + how.validation)
-    inside = key[index]
+    test = _key_quantile(ranked, split.test)
+    validation = _key_quantile(ranked, split.test + split.validation)
+    selected = key[index]
     return {
-        "train": index[inside >= validation],
-        "validation": index[(inside >= test) & (inside < validation)],
-        "test": index[inside < test],
+        "train": index[selected >= validation],
+        "validation": index[(selected >= test) & (selected < validation)],
+        "test": index[selected < test],
     }
 
 
-def _limit(ranked: Array, share: float) -> np.uint64:
-    """Return the key that `share` of the rows lie below."""
+def _key_quantile(ranked: Array, share: float) -> np.uint64:
+    """Return the key below which `share` of the rows lie."""
     limit: np.uint64 = ranked[min(round(len(ranked) * share), len(ranked) - 1)]
     return limit
 
@@ -203,19 +209,21 @@ def _refuse_empty(parts: Parts, key: Array) -> None:
     for name, index in parts.items():
         if not len(index):
             sizes = ", ".join(f"{part} {len(rows)}" for part, rows in parts.items())
-            raise DataError(f"split: expected rows in every part; received {sizes}: {name} is empty", _few(key))
+            raise DataError(
+                f"split: expected rows in every part; received {sizes}: {name} is empty", _too_few_hint(key)
+            )
 
 
-def _few(key: Array) -> str:
-    """Return why there are too few rows, if it is that they repeat."""
+def _too_few_hint(key: Array) -> str:
+    """Return a hint why there are too few rows."""
     different = len(np.unique(key))
     if different * 2 > len(key):
         return "get more rows, or make split.test and split.validation smaller"
     return f"rows that are the same in all features stay together, and only {different:,} of {len(key):,} differ"
 
 
-def _refuse_shared(parts: Parts, key: Array) -> None:
-    """Identical rows in two parts would let the model be tested on what it has seen."""
+def _refuse_overlap(parts: Parts, key: Array) -> None:
+    """Refuse validation or test rows that are identical to training rows."""
     for name in ("validation", "test"):
         shared = parts[name][np.isin(key[parts[name]], key[parts["train"]])]
         if len(shared):

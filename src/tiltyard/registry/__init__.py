@@ -1,4 +1,4 @@
-"""Champions and the record of decisions: ledger, pointer, signatures, aliases, verification.
+"""The registry: champions, the ledger of decisions, signatures, aliases, verification.
 
 Nothing here judges a model.
 Start with registry.py and ledger.py.

@@ -1,4 +1,4 @@
-"""Names for versions: champion, previous, challenger, or the beginning of a version's own."""
+"""Version aliases: champion, previous, challenger, and version prefixes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from tiltyard.modeling.inference.predictor import version
 from tiltyard.registry.registry import Registry, champion_history
 from tiltyard.workspace import Workspace
 
-SHORTEST = 4  # letters that may stand for a version
+MIN_PREFIX = 4  # characters
 
 
 def aliases(workspace: Workspace, task: Task) -> dict[str, str]:
-    """Return the versions that have a name now; what was trained last is the challenger, also if it reigns already."""
+    """Return the versions that have an alias now; the challenger is what was trained last, champion or not."""
     registry, train = Registry(workspace), workspace.out(task.name, "train")
     champion = registry.champion(task.name)
     found = {"champion": champion.version} if champion else {}
@@ -26,15 +26,15 @@ def aliases(workspace: Workspace, task: Task) -> dict[str, str]:
     return found
 
 
-def named(workspace: Workspace, task: Task, name: str) -> str:
-    """Return the version that a name stands for."""
+def resolve_version(workspace: Workspace, task: Task, name: str) -> str:
+    """Return the version that an alias or prefix stands for."""
     known = aliases(workspace, task)
     if name in known:
         return known[name]
-    told = {decision.version for decision in Registry(workspace).decisions(task.name)} | {*known.values()}
-    found = [one for one in sorted(told) if len(name) >= SHORTEST and one.startswith(name)]
+    versions = {decision.version for decision in Registry(workspace).decisions(task.name)} | {*known.values()}
+    found = [one for one in sorted(versions) if len(name) >= MIN_PREFIX and one.startswith(name)]
     if len(found) != 1:
-        names = ", ".join([*known, *sorted(told)]) or "none"
+        names = ", ".join([*known, *sorted(versions)]) or "none"
         raise RegistryError(
             f"expected one version of {task.name}: {names}; received {name}",
             hint=f"list them: tiltyard history {task.name}",

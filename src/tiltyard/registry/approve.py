@@ -1,11 +1,11 @@
-"""The verb approve: a person's word for a version, in the ledger; whether it becomes champion is the gate's to say."""
+"""Human approval of a version, recorded in the ledger; the gate decides whether the version becomes champion."""
 
 from __future__ import annotations
 
 from tiltyard.config.task import Task
 from tiltyard.errors import RegistryError
 from tiltyard.registry import signing
-from tiltyard.registry.aliases import aliases, named
+from tiltyard.registry.aliases import aliases, resolve_version
 from tiltyard.registry.decision import Decision
 from tiltyard.registry.provenance import provenance
 from tiltyard.registry.registry import Registry
@@ -13,16 +13,18 @@ from tiltyard.workspace import Workspace
 
 
 def approve(workspace: Workspace, task: Task, name: str = "challenger") -> Decision:
-    """Record who approves what; the same word twice is one."""
+    """Record an approval; approving twice records one line."""
     known = aliases(workspace, task)
     if name == "challenger" and known.get(name) in (None, known.get("champion")):
         raise RegistryError(f"{task.name} has no challenger to approve", hint=f"train one: tiltyard run {task.name}")
-    signing.insist(workspace, task.name, wanted=task.gate.signed)
-    version, registry, origin = named(workspace, task, name), Registry(workspace), provenance(workspace)
+    signing.require_key(workspace, task.name, required=task.gate.signed)
+    version, registry, origin = resolve_version(workspace, task, name), Registry(workspace), provenance(workspace)
     with registry.lock(task.name):
-        signer = signing.signer(workspace)
-        again = not task.gate.signed or (signer and signer.name in approved(registry, task.name, version, signed=True))
-        for decision in registry.decisions(task.name) if again else []:
+        signer = signing.find_signer(workspace)
+        may_repeat = not task.gate.signed or (
+            signer and signer.name in approvers(registry, task.name, version, signed=True)
+        )
+        for decision in registry.decisions(task.name) if may_repeat else []:
             if (decision.verdict, decision.version, decision.who) == ("APPROVE", version, origin["who"]):
                 return decision
         champion = registry.champion(task.name)
@@ -38,10 +40,10 @@ def approve(workspace: Workspace, task: Task, name: str = "challenger") -> Decis
         return decision
 
 
-def approved(registry: Registry, task: str, version: str, *, signed: bool) -> list[str]:
-    """Return who has approved a version; where signatures are wanted, by whose key."""
+def approvers(registry: Registry, task: str, version: str, *, signed: bool) -> list[str]:
+    """Return who approved a version; with `signed`, the names of the signing keys."""
     if signed:
-        entries = [entry for entry in registry.entries(task) if entry.signer and not entry.problem]
+        entries = [entry for entry in registry.entries(task) if entry.signer and not entry.fault]
         return [entry.signer for entry in entries if (entry.verdict, entry.version) == ("APPROVE", version)]
     return [
         decision.who

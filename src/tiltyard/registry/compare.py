@@ -1,4 +1,4 @@
-"""The verb compare: two versions on the same sealed rows, metric by metric, with what may be chance."""
+"""Compare two versions on the test rows, metric by metric, with bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from tiltyard.config.task import Task
 from tiltyard.modeling.inference.predictor import Predictor, version
 from tiltyard.modeling.metrics.bootstrap import Bootstrap
 from tiltyard.preparation.array_file import read_truth
-from tiltyard.preparation.sealed_test import TestPart, read_test
-from tiltyard.registry.aliases import named
+from tiltyard.preparation.sealed_test import TestRows, read_test
+from tiltyard.registry.aliases import resolve_version
 from tiltyard.registry.registry import Registry
 from tiltyard.workspace import Workspace
 
 
 def compare(workspace: Workspace, task: Task, one: str, other: str) -> dict[str, Any]:
-    """Let both answer; a gain is that of the first over the second, and nothing is decided."""
-    names, test = [named(workspace, task, name) for name in (one, other)], read_test(workspace, task.name, task.columns)
+    """Return each metric of both versions; a gain is that of the first over the second. Nothing is decided."""
+    names, test = (
+        [resolve_version(workspace, task, name) for name in (one, other)],
+        read_test(workspace, task.name, task.columns),
+    )
     outputs = [_outputs(workspace, task, name, test) for name in names]
     evaluator = task.evaluator
     context = evaluator.context(read_truth(workspace.out(task.name, "prepare") / "train.npz"))
@@ -25,20 +28,20 @@ def compare(workspace: Workspace, task: Task, one: str, other: str) -> dict[str,
     rows = []
     for name, metric in evaluator.metrics.items():
 
-        def score(some: Array, drawn: Array, metric: Any = metric) -> float:
-            value: float = metric.score(test.truth[drawn], some[drawn], context)
+        def score(outputs_of: Array, sampled: Array, metric: Any = metric) -> float:
+            value: float = metric.score(test.truth[sampled], outputs_of[sampled], context)
             return value
 
         gain = bootstrap.gain(metric, score, *outputs)
-        word = "better" if gain.low > 0 else "worse" if gain.high < 0 else "no sure difference"
-        word = "the same" if names[0] == names[1] else word
+        result = "better" if gain.low > 0 else "worse" if gain.high < 0 else "no sure difference"
+        result = "the same" if names[0] == names[1] else result
         values = {"first": gain.new, "second": gain.old, "gain": gain.value, "low": gain.low, "high": gain.high}
-        rows.append({"metric": name, **values, "first_is": word})
+        rows.append({"metric": name, **values, "first_is": result})
     return {"task": task.name, "first": names[0], "second": names[1], "rows": len(test.truth), "metrics": rows}
 
 
-def _outputs(workspace: Workspace, task: Task, name: str, test: TestPart) -> Array:
-    """Answer by the package, or by what was trained last if that is it."""
+def _outputs(workspace: Workspace, task: Task, name: str, test: TestRows) -> Array:
+    """Predict with the package, or with what was trained last if it is that version."""
     train = workspace.out(task.name, "train")
     trained = (train / "model.onnx").is_file() and version(train) == name
     folder = train if trained else Registry(workspace).package(task.name, name)

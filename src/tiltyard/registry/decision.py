@@ -1,4 +1,4 @@
-"""A decision about a version: what was decided, why, on what evidence, by whom."""
+"""A decision about a version, as a ledger line: verdict, reasons, evidence, provenance."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import PydanticCustomError, PydanticSerializationError
 
-TRAFFIC = {"CHALLENGE", "END"}  # verdicts that begin and end a shadow or canary, and judge nothing
+TRAFFIC_VERDICTS = {"CHALLENGE", "END"}  # start and end of a shadow or canary; these verdicts judge nothing
 
 Value = TypeVar("Value")
 
 
 class _Record(BaseModel):
-    """What is read from inside a decision: no text is taken for a number, and unknown keys are left alone."""
+    """Strict validation of nested parts: no text is converted to a number, and unknown keys are ignored."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
 
 class _Check(_Record):
-    """How one check ended; old ledgers hold no figures."""
+    """The outcome of one check; old ledgers have no values."""
 
     code: str
     title: str
@@ -37,7 +37,7 @@ class _Check(_Record):
 
 
 class _Gain(_Record):
-    """What one model gains over another, with the interval."""
+    """The gain of one model over another, with its interval."""
 
     new: float
     old: float
@@ -47,7 +47,7 @@ class _Gain(_Record):
 
 
 class _Evidence(_Record):
-    """What is read of the evidence later; the rest is only kept."""
+    """The evidence that is read later; other keys are only stored."""
 
     over_baseline: _Gain | None = None
     over_champion: _Gain | None = None
@@ -57,22 +57,22 @@ class _Evidence(_Record):
     challenge: dict[str, Any] | None = None
 
 
-def _like(kind: Any) -> Callable[[Value], Value]:
-    """Return a function that refuses what has not the form of `kind`, and returns the rest as it is."""
+def _matches(kind: Any) -> Callable[[Value], Value]:
+    """Return a validator that refuses values without the structure of `kind`, and returns others unchanged."""
     expected: TypeAdapter[Any] = TypeAdapter(kind)
 
     def checked(value: Value) -> Value:
         try:
             expected.validate_python(value)
         except ValidationError as error:
-            raise PydanticCustomError("record", "{mistake}", {"mistake": mistake(error)}) from None
+            raise PydanticCustomError("record", "{mistake}", {"mistake": first_error(error)}) from None
         return value
 
     return checked
 
 
-def mistake(error: ValidationError) -> str:
-    """Return the first mistake in a decision: where it is, and what was expected."""
+def first_error(error: ValidationError) -> str:
+    """Return the first validation error: where it is, and what was expected."""
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(map(str, first["loc"]))
     return f"{where}: {first['msg']}" if where else first["msg"]
@@ -81,23 +81,23 @@ def mistake(error: ValidationError) -> str:
 class Decision(BaseModel):
     """One line of the ledger; the champion's pointer holds the decision that made it champion."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")  # a later release may write more
+    model_config = ConfigDict(frozen=True, extra="ignore")  # a later release may add fields
 
     id: str = Field(default_factory=lambda: uuid.uuid4().hex)
     time: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     task: str
     verdict: Literal["PROMOTE", "HOLD", "REJECT", "ROLLBACK", "APPROVE", "CHALLENGE", "END"]
     version: str
-    champion: str | None = None  # the version before
+    champion: str | None = None  # the previous version
     reasons: list[str]
-    checks: Annotated[list[dict[str, Any]], AfterValidator(_like(list[_Check]))] = Field(default_factory=list)
+    checks: Annotated[list[dict[str, Any]], AfterValidator(_matches(list[_Check]))] = Field(default_factory=list)
     metric: str = ""
     metrics: dict[str, float] = Field(default_factory=dict)
     baseline: dict[str, float] = Field(default_factory=dict)
-    evidence: Annotated[dict[str, Any], AfterValidator(_like(_Evidence))] = Field(default_factory=dict)
+    evidence: Annotated[dict[str, Any], AfterValidator(_matches(_Evidence))] = Field(default_factory=dict)
     data: str = ""
     test: str = ""
-    fingerprint: str = ""  # of all that was judged: the same again needs no second line
+    fingerprint: str = ""  # hash of the judged inputs: an identical verdict is not recorded twice
     parameters: dict[str, Any] = Field(default_factory=dict)
     seed: int | None = None
     commit: str | None = None
@@ -106,7 +106,7 @@ class Decision(BaseModel):
 
     @model_validator(mode="after")
     def _is_json(self) -> Self:
-        """Refuse text that has no UTF-8, as half of a surrogate pair has none, and what is nested too deep to write."""
+        """Refuse text that UTF-8 cannot encode, such as half a surrogate pair, and content nested too deep to write."""
         try:
             self.model_dump_json()
         except PydanticSerializationError:

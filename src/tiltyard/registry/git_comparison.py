@@ -1,7 +1,7 @@
-"""What git held: ledgers, heads, pointers and public keys as of a commit, beside those that are there now.
+"""Compare ledgers, heads, pointers and public keys with those of a git commit.
 
-Whoever may write files can rewrite a ledger, its head and the pointer so that they agree. What a commit held, which
-others have too, stays as it was.
+Anyone with write access can rewrite a ledger, its head and the pointer consistently. A commit that others have, too,
+stays as it was.
 """
 
 from __future__ import annotations
@@ -28,80 +28,80 @@ FOLDERS = ("serving/ledger", "serving/champions", "serving/signers")
 
 @dataclass(frozen=True)
 class Commit:
-    """A commit of the project's repository; what is read of it is hashed, since its objects are files like others."""
+    """A commit of the project's repository. Every object that is read is hashed, because objects are files, too."""
 
     workspace: Workspace
     ref: str
 
     @cached_property
     def hash(self) -> str:
-        """Its full hash; a name that git does not know, or that is no commit, is refused."""
+        """The full hash of the commit; an unknown name, or one that is not a commit, is refused."""
         found = self._git("rev-parse", "--verify", "--quiet", "--end-of-options", self.ref)
         name = found.decode().strip() if found else ""
-        kind, content = self._object(name) if name else ("", b"")
+        kind, content = self._read_object(name) if name else ("", b"")
         while kind == "tag":
             name = _header(content, b"object")
-            kind, content = self._object(name)
+            kind, content = self._read_object(name)
         if kind != "commit":
             raise RegistryError(
                 f"git knows no commit {self.ref!r} in {self.workspace.root}: expected a commit, branch or tag",
-                hint="see which there are: git log --oneline",
+                hint="list commits: git log --oneline",
             )
         return name
 
     @cached_property
     def files(self) -> dict[str, str]:
-        """The files of the registry that it holds, by their paths in the project, each with the name of its object."""
+        """The registry's files in the commit: path in the project -> name of the git object."""
         prefix = (self._git("rev-parse", "--show-prefix") or b"").rstrip(b"\n")
-        tree = _header(self._object(self.hash)[1], b"tree")
+        tree = _header(self._read_object(self.hash)[1], b"tree")
         found: dict[str, str] = {}
         for folder in FOLDERS:
-            found |= self._below(tree, [*filter(None, prefix.split(b"/")), *folder.encode().split(b"/")], folder)
+            found |= self._files_below(tree, [*filter(None, prefix.split(b"/")), *folder.encode().split(b"/")], folder)
         return found
 
     def tasks(self) -> set[str]:
-        """The tasks about which it holds a ledger, a head or a pointer."""
+        """The tasks with a ledger, head or pointer in the commit."""
         return {PurePosixPath(name).stem for name in self.files if not name.startswith("serving/signers/")}
 
     def read(self, path: str) -> bytes | None:
-        """Return what a file of the project held."""
-        return self._object(self.files[path])[1] if path in self.files else None
+        """Return the content of a project file in the commit."""
+        return self._read_object(self.files[path])[1] if path in self.files else None
 
     def holds_key(self, signer: str) -> bool:
-        """Return whether it holds the public key that a signer has now."""
+        """Return whether the commit holds the current public key of a signer."""
         path = f"serving/signers/{signer}.pub"
         now = self.workspace.root / path
-        return now.is_file() and _key(files.read_bytes(now)) == _key(self.read(path) or b"")
+        return now.is_file() and _key_words(files.read_bytes(now)) == _key_words(self.read(path) or b"")
 
-    def _below(self, tree: str, parts: list[bytes], shown: str) -> dict[str, str]:
-        """Return the files below a folder of a tree; nothing if there is no such folder."""
-        entries = _entries(self._object(tree)[1], len(tree) // 2)
+    def _files_below(self, tree: str, parts: list[bytes], shown: str) -> dict[str, str]:
+        """Return the files below a folder of a tree; empty if there is no such folder."""
+        entries = _entries(self._read_object(tree)[1], len(tree) // 2)
         if parts:
             mode, name = entries.get(parts[0], (b"", ""))
-            return self._below(name, parts[1:], shown) if mode == FOLDER else {}
+            return self._files_below(name, parts[1:], shown) if mode == FOLDER else {}
         found: dict[str, str] = {}
         for part, (mode, name) in entries.items():
             path = f"{shown}/{part.decode(errors='surrogateescape')}"
             if mode == FOLDER:
-                found |= self._below(name, [], path)
+                found |= self._files_below(name, [], path)
             elif mode != SUBMODULE:
                 found[path] = name
         return found
 
-    def _object(self, name: str) -> tuple[str, bytes]:
-        """Read an object of git, and its kind; refuse it unless its content has the hash that it is named by."""
+    def _read_object(self, name: str) -> tuple[str, bytes]:
+        """Return kind and content of a git object; refuse it unless its content matches its hash."""
         answer = self._git("cat-file", "--batch", given=name.encode() + b"\n") if HASH.fullmatch(name) else None
         head, _, content = (answer or b"").partition(b"\n")
         words, content = head.decode(errors="replace").split(), content[:-1]
-        if len(words) != 3 or _hashed(name, words[1], content) != name:
+        if len(words) != 3 or _object_hash(name, words[1], content) != name:
             raise RegistryError(
-                f"git's object {name[:12]}, which {self.ref} needs, is missing, damaged or was written over",
-                hint="see what is wrong: git fsck; compare with a fresh clone",
+                f"git's object {name[:12]}, which {self.ref} needs, is missing, damaged or overwritten",
+                hint="check the repository: git fsck; compare with a fresh clone",
             )
         return words[1], content
 
     def _git(self, *arguments: str, given: bytes = b"") -> bytes | None:
-        """Run git; neither replacements of objects nor grafts may stand for what a hash names."""
+        """Run git without replacement objects and grafts, which could substitute the content of a hash."""
         command = ["git", "--no-replace-objects", "-C", str(self.workspace.root), *arguments]
         environment = {**os.environ, "GIT_GRAFT_FILE": os.devnull}
         try:
@@ -111,13 +111,13 @@ class Commit:
 
 
 def _header(content: bytes, key: bytes) -> str:
-    """Return the first line of a commit or tag, which names another object."""
+    """Return the name in the first line of a commit or tag."""
     word, _, name = content.partition(b"\n")[0].partition(b" ")
     return name.decode(errors="replace") if word == key else ""
 
 
 def _entries(tree: bytes, size: int) -> dict[bytes, tuple[bytes, str]]:
-    """Return the mode and the object of each name in a tree; hashes have that many bytes."""
+    """Return mode and object by name in a tree, with hashes of `size` bytes."""
     found, start = {}, 0
     while start < len(tree):
         if (end := tree.find(b"\0", start)) < 0:
@@ -128,79 +128,81 @@ def _entries(tree: bytes, size: int) -> dict[bytes, tuple[bytes, str]]:
     return found
 
 
-def _hashed(name: str, kind: str, content: bytes) -> str:
-    """Hash an object as git does, by the algorithm that its name is of."""
+def _object_hash(name: str, kind: str, content: bytes) -> str:
+    """Hash an object as git does, with the algorithm of its name."""
     whole = f"{kind} {len(content)}\0".encode() + content
     if len(name) == 40:
         return hashlib.sha1(whole, usedforsecurity=False).hexdigest()  # git's choice
     return hashlib.sha256(whole).hexdigest()
 
 
-def _key(content: bytes) -> list[bytes]:
-    """Return the kind and the key of a line of OpenSSH; the third word is a comment."""
+def _key_words(content: bytes) -> list[bytes]:
+    """Return type and key of an OpenSSH line, without the comment."""
     return content.split()[:2]
 
 
 def task_faults(commit: Commit, task: str) -> list[str]:
-    """Return what of a task's ledger, head and pointer is gone or was rewritten since."""
+    """Return what was removed or rewritten in a task's ledger, head and pointer since the commit."""
     ledger = Ledger(commit.workspace.ledger(task))
     before = [line for line in (commit.read(f"serving/ledger/{task}.jsonl") or b"").split(b"\n") if line.strip()]
-    found = _gone(commit, f"serving/ledger/{task}.jsonl") or _rewritten(commit, ledger, before)
-    found += _gone(commit, f"serving/ledger/{task}.head")
-    found += _gone(commit, f"serving/champions/{task}.json")
+    found = _missing_faults(commit, f"serving/ledger/{task}.jsonl") or _line_faults(commit, ledger, before)
+    found += _missing_faults(commit, f"serving/ledger/{task}.head")
+    found += _missing_faults(commit, f"serving/champions/{task}.json")
     content = commit.read(f"serving/champions/{task}.json")
     return found if content is None else found + _pointer_faults(commit, ledger, task, content)
 
 
 def signer_faults(commit: Commit) -> tuple[list[str], list[str]]:
-    """Return which public keys are gone or are others now, and which have come since."""
+    """Return faults of public keys since the commit, and the names of new keys."""
     faults = []
     then = {name for name in commit.files if name.startswith("serving/signers/") and name.endswith(".pub")}
     for name in sorted(then):
-        if gone := _gone(commit, name):
+        if gone := _missing_faults(commit, name):
             faults += gone
         elif not commit.holds_key(PurePosixPath(name).stem):
-            faults.append(f"{name} is another key than that of {commit.ref}")
+            faults.append(f"{name} is a different key than in {commit.ref}")
     now = {f"serving/signers/{path.name}" for path in commit.workspace.signers.glob("*.pub")}
     return faults, sorted(PurePosixPath(name).stem for name in now - then)
 
 
-def _gone(commit: Commit, name: str) -> list[str]:
+def _missing_faults(commit: Commit, name: str) -> list[str]:
     if name not in commit.files or (commit.workspace.root / name).is_file():
         return []
-    return [f"{name} is gone: {commit.ref} holds it; to bring it back: git checkout {commit.hash[:12]} -- {name}"]
+    return [f"{name} is missing: {commit.ref} has it; to restore it: git checkout {commit.hash[:12]} -- {name}"]
 
 
-def _rewritten(commit: Commit, ledger: Ledger, before: list[bytes]) -> list[str]:
-    """Want the lines of then at the beginning of those of now, byte by byte."""
+def _line_faults(commit: Commit, ledger: Ledger, before: list[bytes]) -> list[str]:
+    """Require the commit's lines at the start of the current ledger, byte by byte."""
     now = ledger.lines()
     for place, line in enumerate(before, 1):
         if place > len(now):
             return [f"{ledger.path} has {len(now)} lines: expected at least the {len(before)} of {commit.ref}"]
         if now[place - 1].strip() != line.strip():
-            return [f"line {place} of {ledger.path} is another than in {commit.ref}"]
+            return [f"line {place} of {ledger.path} differs from {commit.ref}"]
     return []
 
 
 def _pointer_faults(commit: Commit, ledger: Ledger, task: str, content: bytes) -> list[str]:
-    """Want the line and the hashes that the pointer held then."""
+    """Require the decision and the hashes of the commit's pointer."""
     try:
         then = files.parse_json(content)
         decision: dict[str, Any] = then.get("decision", {})
         hashes: list[str] | None = then.get("ledger", {}).get("hashes")
     except (ValueError, AttributeError, RecursionError):
-        return []  # it was none then
-    now, faults = _pointer(commit.workspace, task), []
+        return []  # it was not valid then
+    now, faults = _read_pointer(commit.workspace, task), []
     known = {line.get("id") for line in ledger.contents()} | ({now.decision.get("id")} if now else set())
     if decision.get("id") not in known:
-        faults.append(f"the decision that made {str(then.get('version'))[:80]} champion in {commit.ref} is in no line")
+        faults.append(
+            f"the decision that made {str(then.get('version'))[:80]} champion in {commit.ref} is not in the ledger"
+        )
     if hashes and now and (now.hashes or [])[: len(hashes)] != hashes:
-        faults.append(f"the pointer holds other hashes of the first {len(hashes)} lines than in {commit.ref}")
+        faults.append(f"the pointer's hashes of the first {len(hashes)} lines differ from {commit.ref}")
     return faults
 
 
-def _pointer(workspace: Workspace, task: str) -> Pointer | None:
-    """Read the pointer of now; one that cannot be read is told elsewhere."""
+def _read_pointer(workspace: Workspace, task: str) -> Pointer | None:
+    """Return the current pointer; other checks report one that cannot be read."""
     path = workspace.champion(task)
     try:
         return read(path) if path.is_file() else None

@@ -1,4 +1,4 @@
-"""Where a decision comes from: who decides, with which code, as of which commit."""
+"""Provenance of a decision: actor, commit, and the hash of the code that judges."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ import tiltyard
 from tiltyard import files
 from tiltyard.workspace import Workspace
 
-CODE = ("src", "pipelines", "tasks", "dvc.yaml", "params.yaml")  # what a commit must hold for a figure to be traced
+TRACKED_PATHS = (
+    "src",
+    "pipelines",
+    "tasks",
+    "dvc.yaml",
+    "params.yaml",
+)  # files that make the tree dirty if they are not committed
 
-# What a verdict follows from: where a file of it changes, what was held is judged anew.
-JUDGING = (
+# Code that a verdict depends on: after a change of it, held versions are judged again.
+JUDGING_CODE = (
     *("evaluation", "gate", "modeling", "monitoring", "preparation", "plugins.py"),
     *("config/gate_section.py", "config/task.py", "registry/approve.py", "registry/decision.py"),
     *("serving/http/drift_gauges.py", "serving/packaging/model_card.py"),
@@ -23,16 +29,16 @@ JUDGING = (
 
 
 def provenance(workspace: Workspace) -> dict[str, Any]:
-    """Return who decides, with which code; outside git the commit is None."""
+    """Return actor, commit and whether the working tree is dirty; outside git the commit is None."""
     commit = _git(workspace, "rev-parse", "HEAD")
-    changes = _git(workspace, "status", "--porcelain", "--untracked-files=all", "--", *CODE)
+    changes = _git(workspace, "status", "--porcelain", "--untracked-files=all", "--", *TRACKED_PATHS)
     dirty = None if commit is None or changes is None else bool(changes)
-    return {"commit": commit, "dirty": dirty, "who": _who()}
+    return {"commit": commit, "dirty": dirty, "who": _actor()}
 
 
-def code() -> str:
-    """Hash the code that judges, as it is running, byte by byte."""
-    places = [Path(tiltyard.__file__).parent / name for name in JUDGING]
+def code_digest() -> str:
+    """Return the hash of the installed code that judges."""
+    places = [Path(tiltyard.__file__).parent / name for name in JUDGING_CODE]
     return files.sha256(*(path for place in places for path in _modules(place)))
 
 
@@ -49,10 +55,10 @@ def _git(workspace: Workspace, *arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-def _who() -> str:
-    """Return TILTYARD_ACTOR, for schedulers and CI, or the user; a container may know no name for its user."""
+def _actor() -> str:
+    """Return TILTYARD_ACTOR, for schedulers and CI, or the user; a container may have no name for its user."""
     try:
         name = os.environ.get("TILTYARD_ACTOR") or getpass.getuser()
-        return name.encode(errors="replace").decode()  # bytes that are no UTF-8 come as what cannot be written
+        return name.encode(errors="replace").decode()  # invalid UTF-8 arrives as surrogates, which cannot be written
     except (KeyError, OSError):
         return f"user {os.getuid()}"

@@ -1,4 +1,4 @@
-"""What the registry tells: champions and their last decisions, all decisions, and why one was made."""
+"""Queries of the registry: status of all tasks, history of decisions, and the reasons of one."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 from tiltyard.config import loader, task_list
 from tiltyard.config.task import Task
 from tiltyard.errors import RegistryError, TiltyardError
-from tiltyard.registry.aliases import named
-from tiltyard.registry.decision import TRAFFIC
+from tiltyard.registry.aliases import resolve_version
+from tiltyard.registry.decision import TRAFFIC_VERDICTS
 from tiltyard.registry.registry import Registry
 from tiltyard.workspace import Workspace
 
 
 def status(workspace: Workspace) -> list[dict[str, Any]]:
-    """Return a row a task; where there is no champion yet, its fields are None."""
+    """Return a row for each task; fields are None without a champion."""
     return [_row(workspace, name) for name in task_list.listed(workspace)]
 
 
@@ -23,7 +23,7 @@ def _row(workspace: Workspace, name: str) -> dict[str, Any]:
     mistake: TiltyardError | None = loader.mistake(workspace, name)
     try:
         champion, decisions = registry.champion(name), registry.decisions(name)
-    except RegistryError as error:  # of one task: the others have rows all the same
+    except RegistryError as error:  # concerns this task only: the others still have rows
         champion, decisions, mistake = None, [], mistake or error
     decision, last = champion.decision if champion else None, decisions[-1] if decisions else None
     return {
@@ -49,13 +49,15 @@ def why(workspace: Workspace, task: Task, name: str | None = None) -> dict[str, 
     """Return the last decision about a version, or the last of all."""
     decisions = Registry(workspace).decisions(task.name)
     if not decisions:
-        raise RegistryError(f"nothing was decided about {task.name} yet", hint=f"let it: tiltyard run {task.name}")
-    wanted = named(workspace, task, name) if name else decisions[-1].version
-    about = [decision for decision in decisions if decision.version == wanted]
-    if not about:
+        raise RegistryError(f"nothing was decided about {task.name} yet", hint=f"start a run: tiltyard run {task.name}")
+    version = resolve_version(workspace, task, name) if name else decisions[-1].version
+    decided = [decision for decision in decisions if decision.version == version]
+    if not decided:
         raise RegistryError(
-            f"nothing was decided about version {wanted} of {task.name}",
-            hint=f"see what was: tiltyard history {task.name}",
+            f"nothing was decided about version {version} of {task.name}",
+            hint=f"list decisions: tiltyard history {task.name}",
         )
-    judged = [decision for decision in about if decision.verdict not in TRAFFIC]  # they stand on no grounds
-    return (judged or about)[-1].model_dump(mode="json")
+    judged = [
+        decision for decision in decided if decision.verdict not in TRAFFIC_VERDICTS
+    ]  # traffic decisions have no checks
+    return (judged or decided)[-1].model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""The verb remove: take a task out of the project; what was decided about it stays, unless all is to go."""
+"""Remove a task from the project; its ledger, packages and data stay unless --all is given."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tiltyard.workspace import Workspace
 
 @dataclass(frozen=True)
 class Removal:
-    """What is removed, and what stays, as paths below the project."""
+    """Removed and kept paths, relative to the project."""
 
     task: str
     removed: list[str]
@@ -24,22 +24,22 @@ class Removal:
 
 
 def plan(workspace: Workspace, name: str, *, everything: bool = False) -> Removal:
-    """Return what would go and what would stay; nothing is touched."""
+    """Return what would be removed and kept; nothing is changed."""
     if name not in {*workspace.tasks(), *task_list.listed(workspace)}:
         raise loader.unknown(workspace, name)
     for other in workspace.tasks():
-        if other != name and _base(workspace, other) == name:
-            raise TaskError(f"{other} takes up the training of {name}", f"first: tiltyard remove {other}")
-    made, records = _made(workspace, name), _records(workspace, name)
-    going = [*made, *records] if everything else made
+        if other != name and _base_task(workspace, other) == name:
+            raise TaskError(f"{other} is based on the model of {name}", f"remove it first: tiltyard remove {other}")
+    outputs, records = _outputs(workspace, name), _records(workspace, name)
+    to_remove = [*outputs, *records] if everything else outputs
     listed = ["params.yaml: its entry"] if name in task_list.listed(workspace) else []
-    kept = [] if everything else [_told(workspace, path) for path in records if _there(path)]
-    return Removal(name, [*(_told(workspace, path) for path in going if _there(path)), *listed], kept)
+    kept = [] if everything else [_relative(workspace, path) for path in records if _exists(path)]
+    return Removal(name, [*(_relative(workspace, path) for path in to_remove if _exists(path)), *listed], kept)
 
 
 def remove(workspace: Workspace, name: str, *, everything: bool = False) -> Removal:
-    """Remove a task, after whoever works on it; killed on the way, it is on the list, and the same command goes on."""
-    plan(workspace, name, everything=everything)  # a name that no task has is refused before anything is waited for
+    """Remove a task, once no command works on it; after a kill the same command finishes the removal."""
+    plan(workspace, name, everything=everything)  # refuses an unknown name before waiting for the lock
     with processes.alone(workspace, name):
         done = plan(workspace, name, everything=everything)
         _remove(workspace, name, everything=everything)
@@ -51,21 +51,21 @@ def _remove(workspace: Workspace, name: str, *, everything: bool) -> None:
     registry = Registry(workspace)
     with registry.lock(name):
         if not everything:
-            registry.repair(name)  # a decision that only the pointer knows goes into the ledger first
-        for path in [*_made(workspace, name), *(_records(workspace, name) if everything else [])]:
-            _drop(path)
+            registry.repair(name)  # writes a decision that only the pointer holds into the ledger
+        for path in [*_outputs(workspace, name), *(_records(workspace, name) if everything else [])]:
+            _delete(path)
         workspace.lock(name).unlink(missing_ok=True)
     dvc.forget(workspace, name)
     task_list.leave(workspace, name)
 
 
-def _base(workspace: Workspace, name: str) -> str:
-    """Return the task whose training another takes up; of a file that cannot be read nothing is known."""
+def _base_task(workspace: Workspace, name: str) -> str:
+    """Return the task whose model this one is based on; empty if its file cannot be read."""
     return "" if loader.mistake(workspace, name) else loader.load(workspace, name).model.taken_up
 
 
-def _made(workspace: Workspace, name: str) -> list[Path]:
-    """List the task file, what was made of it, and what says that it is served."""
+def _outputs(workspace: Workspace, name: str) -> list[Path]:
+    """List the task file, its outputs, and the files that make the service serve it."""
     search = workspace.search(name)
     return [
         workspace.traffic(name),
@@ -82,10 +82,10 @@ def _made(workspace: Workspace, name: str) -> list[Path]:
 
 
 def _records(workspace: Workspace, name: str) -> list[Path]:
-    """List what proves earlier figures and can be made by no command: data, seals, decisions, packages, answers."""
+    """List what no command can make again: data, seals, ledger, packages, recorded predictions."""
     raw, ledger = workspace.raw(name), workspace.ledger(name)
     return [
-        *dict.fromkeys([ledger, *sorted(ledger.parent.glob(f"{name}.*"))]),  # and the hash of its last line
+        *dict.fromkeys([ledger, *sorted(ledger.parent.glob(f"{name}.*"))]),  # and its head
         workspace.root / "serving" / "packages" / name,
         workspace.seal(name),
         workspace.versions(name),
@@ -95,16 +95,16 @@ def _records(workspace: Workspace, name: str) -> list[Path]:
     ]
 
 
-def _there(path: Path) -> bool:
+def _exists(path: Path) -> bool:
     return path.is_symlink() or path.exists()
 
 
-def _told(workspace: Workspace, path: Path) -> str:
+def _relative(workspace: Workspace, path: Path) -> str:
     return str(path.relative_to(workspace.root))
 
 
-def _drop(path: Path) -> None:
-    """Remove a file, a link or a folder; a link's target stays."""
+def _delete(path: Path) -> None:
+    """Delete a file, link or folder; a link's target stays."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -1,4 +1,4 @@
-"""The verb rollback: the champion before this one serves again."""
+"""Rollback: serve the previous champion again."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from tiltyard.workspace import Workspace
 
 
 def rollback(workspace: Workspace, task: Task) -> Decision:
-    """Move the pointer back; `version` of the decision serves again, `champion` no longer."""
-    signing.insist(workspace, task.name, wanted=task.gate.signed)
+    """Make the previous champion serve again; the decision's `version` returns, its `champion` is replaced."""
+    signing.require_key(workspace, task.name, required=task.gate.signed)
     return Registry(workspace).rollback(task.name)

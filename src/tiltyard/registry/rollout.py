@@ -1,4 +1,4 @@
-"""A rollout (canary or shadow): a challenger that gets a share of a task's requests, or a copy of them."""
+"""A rollout (canary or shadow): a challenger gets a share of a task's requests, or a copy of them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tiltyard import files
 from tiltyard.errors import PackageError, RegistryError
 from tiltyard.settings import Settings
 
-VERSION = "^[0-9a-f]{12}$"  # a name that is none could lead out of the folder of packages
+VERSION = "^[0-9a-f]{12}$"  # another value could lead out of the packages folder
 
 
 class Rollout(Settings):
-    """What serving/traffic/TASK.json holds; it ends as soon as another champion reigns than the one it names."""
+    """The content of serving/traffic/TASK.json; the rollout ends when the champion changes."""
 
     task: str
     version: str = Field(pattern=VERSION)
@@ -27,26 +27,26 @@ class Rollout(Settings):
 
 
 def read(path: Path) -> Rollout | None:
-    """Read the challenge of a task, if there is one."""
+    """Read the rollout of a task, if there is one."""
     if not path.is_file():
         return None
     try:
         return Rollout.model_validate(files.read_json(path))
     except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        said = f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+        first = error.errors(include_url=False)[0]
+        received = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
     except (ValueError, RecursionError) as error:
-        said = f"expected one JSON object; {error}"
-    raise RegistryError(f"{path} is no challenge: {said}", hint=f"end it: tiltyard traffic {path.stem} --off")
+        received = f"expected one JSON object; {error}"
+    raise RegistryError(f"{path} is not a challenge: {received}", hint=f"end it: tiltyard traffic {path.stem} --off")
 
 
-def insist_on_proof(folder: Path) -> None:
-    """Want what `tiltyard package` leaves when a version has been proven; anybody can copy a model into a folder."""
+def require_proof(folder: Path) -> None:
+    """Require the files that `tiltyard package` writes after verification: anyone can copy a model into a folder."""
     for name in ("proven.json", "golden.json"):
         if not (folder / name).is_file():
-            raise PackageError(f"{folder} was not proven: expected {name}", f"tiltyard package {folder.parent.name}")
+            raise PackageError(f"{folder} was not verified: expected {name}", f"tiltyard package {folder.parent.name}")
 
 
 def write(path: Path, challenge: Rollout) -> None:
-    """Write it whole; workers take it up by themselves."""
+    """Write it atomically; running workers notice the change."""
     files.write_json(path, challenge.model_dump(mode="json"))

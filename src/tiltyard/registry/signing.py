@@ -1,7 +1,7 @@
-"""Signatures of decisions: Ed25519 keys of persons or projects, in the files of OpenSSH.
+"""Signatures of decisions with Ed25519 keys in OpenSSH format.
 
-Public keys are in git, serving/signers/NAME.pub. A private key lies outside the project: in the file that
-TILTYARD_SIGNING_KEY names, or in ~/.config/tiltyard/signing. A decision is signed if one of them belongs to a signer.
+Public keys are in git, serving/signers/NAME.pub. Private keys are outside the project: in the file that
+TILTYARD_SIGNING_KEY names, or in ~/.config/tiltyard/signing. Decisions are signed if one of them belongs to a signer.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 
-NAME = re.compile(r"[\w@-][\w.@-]{0,99}")
-NAMED = "TILTYARD_SIGNING_KEY"
-PURPOSE = b"tiltyard decision 1\n"  # a signature for anything else is none for a decision
+SIGNER_NAME = re.compile(r"[\w@-][\w.@-]{0,99}")
+KEY_VARIABLE = "TILTYARD_SIGNING_KEY"
+PURPOSE = b"tiltyard decision 1\n"  # signatures made for another purpose are not valid here
 
 
 @dataclass(frozen=True)
 class Signer:
-    """Whose key signs here."""
+    """The name and private key of a signer."""
 
     name: str
     key: Ed25519PrivateKey
@@ -40,66 +40,66 @@ class Signer:
         return base64.b64encode(self.key.sign(PURPOSE + chain.encode())).decode()
 
 
-def create(workspace: Workspace, name: str) -> tuple[Path, Path]:
-    """Make a key, or take the one of that name, and put its public half among the project's signers."""
-    if not NAME.fullmatch(name):
+def create_key(workspace: Workspace, name: str) -> tuple[Path, Path]:
+    """Create a key, or use the existing one of that name, and add its public half to the project's signers."""
+    if not SIGNER_NAME.fullmatch(name):
         raise RegistryError(f"expected a name of letters, digits, dots and dashes; received {name!r}")
-    private = Path(os.environ.get(NAMED) or _folder() / name)
+    private = Path(os.environ.get(KEY_VARIABLE) or _key_folder() / name)
     public = workspace.signers / f"{name}.pub"
     if public.is_file() and not private.is_file():
         raise RegistryError(
             f"{name} has a key already, {public.relative_to(workspace.root)}; its private half is not here",
-            hint=f"bring it to {private}, or choose another name, such as {name}-2",
+            hint=f"copy it to {private}, or choose another name, such as {name}-2",
         )
     if not private.is_file():
-        with contextlib.suppress(FileExistsError):  # one that came meanwhile is the key, and is never replaced
-            files.write_private(private, _new(), replace=False)
-    line = _public_line(_private(private), name)
-    if public.is_file() and _public(public) != _public_bytes(_private(private)):
+        with contextlib.suppress(FileExistsError):  # created by another process meanwhile
+            files.write_private(private, _generate_key(), replace=False)
+    line = _public_line(_read_private(private), name)
+    if public.is_file() and _public_bytes_of_file(public) != _public_bytes(_read_private(private)):
         raise RegistryError(
-            f"{public.relative_to(workspace.root)} is another key than that of {private}",
+            f"{public.relative_to(workspace.root)} does not belong to {private}",
             hint=f"choose another name, such as {name}-2: lines that were signed before keep their key",
         )
     files.write_text(public, line)
     return private, public
 
 
-def signer(workspace: Workspace) -> Signer | None:
-    """Return whose key signs decisions here; None if no private key here belongs to a signer of the project."""
-    known = {_public(path): path.stem for path in _signers(workspace)}
-    if named := os.environ.get(NAMED):
-        key = _private(Path(named))
+def find_signer(workspace: Workspace) -> Signer | None:
+    """Return the signer whose private key is on this machine; None if no key belongs to a signer of the project."""
+    known = {_public_bytes_of_file(path): path.stem for path in _public_keys(workspace)}
+    if named := os.environ.get(KEY_VARIABLE):
+        key = _read_private(Path(named))
         if (name := known.get(_public_bytes(key))) is None:
             raise RegistryError(
-                f"the key of {NAMED} belongs to no signer of this project: expected one of "
+                f"the key of {KEY_VARIABLE} belongs to no signer of this project: expected one of "
                 f"{', '.join(sorted(known.values())) or 'none'}",
                 hint="add it: tiltyard key NAME --sign",
             )
         return Signer(name, key)
     for name in sorted(known.values()):
-        if (path := _folder() / name).is_file() and known.get(_public_bytes(key := _private(path))) == name:
+        if (path := _key_folder() / name).is_file() and known.get(_public_bytes(key := _read_private(path))) == name:
             return Signer(name, key)
     return None
 
 
-def insist(workspace: Workspace, task: str, *, wanted: bool) -> None:
-    """Refuse to decide about a task without a key, if signatures are wanted."""
-    if wanted and signer(workspace) is None:
+def require_key(workspace: Workspace, task: str, *, required: bool) -> None:
+    """Refuse to decide about a task without a key, if signatures are required."""
+    if required and find_signer(workspace) is None:
         raise RegistryError(
-            f"gate.signed: decisions about {task} are to be signed; there is no key of a signer here",
-            hint=f"make one: tiltyard key NAME --sign; or name the file of yours in {NAMED}",
+            f"gate.signed: decisions about {task} must be signed; no key of a signer was found here",
+            hint=f"make one: tiltyard key NAME --sign; or name your key file in {KEY_VARIABLE}",
         )
 
 
-def problem(workspace: Workspace, name: str, chain: str, signature: str) -> str:
-    """Return what is wrong with a signature; nothing if the named signer has made it."""
+def signature_fault(workspace: Workspace, name: str, chain: str, signature: str) -> str:
+    """Return what is wrong with a signature; empty if the named signer made it."""
     from cryptography.exceptions import InvalidSignature
 
     path = workspace.signers / f"{name}.pub"
-    if not NAME.fullmatch(name) or not path.is_file():
+    if not SIGNER_NAME.fullmatch(name) or not path.is_file():
         return f"there is no public key of {name[:80]} in {workspace.signers.relative_to(workspace.root)}"
     try:
-        _open_public(path).verify(base64.b64decode(signature, validate=True), PURPOSE + chain.encode())
+        _read_public(path).verify(base64.b64decode(signature, validate=True), PURPOSE + chain.encode())
     except (InvalidSignature, binascii.Error, ValueError):
         return f"it is not the signature of {name} for this line"
     except RegistryError as error:
@@ -107,16 +107,16 @@ def problem(workspace: Workspace, name: str, chain: str, signature: str) -> str:
     return ""
 
 
-def _folder() -> Path:
+def _key_folder() -> Path:
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "tiltyard" / "signing"
 
 
-def _signers(workspace: Workspace) -> list[Path]:
+def _public_keys(workspace: Workspace) -> list[Path]:
     return sorted(workspace.signers.glob("*.pub"))
 
 
-def _new() -> bytes:
-    """Make a private key, as OpenSSH writes it."""
+def _generate_key() -> bytes:
+    """Return a new private key in OpenSSH format."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -124,7 +124,7 @@ def _new() -> bytes:
     return Ed25519PrivateKey.generate().private_bytes(serialization.Encoding.PEM, openssh, none)
 
 
-def _private(path: Path) -> Ed25519PrivateKey:
+def _read_private(path: Path) -> Ed25519PrivateKey:
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -139,13 +139,13 @@ def _private(path: Path) -> Ed25519PrivateKey:
         key = None
     if not isinstance(key, Ed25519PrivateKey):
         raise RegistryError(
-            f"{path} is no signing key: expected a private Ed25519 key of OpenSSH, without a passphrase",
+            f"{path} is not a signing key: expected a private Ed25519 key of OpenSSH, without a passphrase",
             hint="make one: tiltyard key NAME --sign",
         )
     return key
 
 
-def _open_public(path: Path) -> Ed25519PublicKey:
+def _read_public(path: Path) -> Ed25519PublicKey:
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -156,14 +156,14 @@ def _open_public(path: Path) -> Ed25519PublicKey:
         key = None
     if not isinstance(key, Ed25519PublicKey):
         raise RegistryError(
-            f"{path} is no public key: expected a line that begins with ssh-ed25519",
-            hint=f"go back to the last good one: git checkout -- {path}",
+            f"{path} is not a public key: expected a line that begins with ssh-ed25519",
+            hint=f"restore the last valid one: git checkout -- {path}",
         )
     return key
 
 
-def _public(path: Path) -> bytes:
-    return _open_public(path).public_bytes_raw()
+def _public_bytes_of_file(path: Path) -> bytes:
+    return _read_public(path).public_bytes_raw()
 
 
 def _public_bytes(key: Ed25519PrivateKey) -> bytes:

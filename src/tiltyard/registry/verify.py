@@ -1,4 +1,4 @@
-"""The verb verify: whether the champion is what the ledger says, by hashing and measuring all of it again."""
+"""Verify a champion: hash ledger, package, data and code again, and measure the metrics again."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from tiltyard.preparation.sealed_test import read_test
 from tiltyard.registry import manifest, pointer, rollout
 from tiltyard.registry.decision import Decision
 from tiltyard.registry.git_comparison import Commit, signer_faults, task_faults
-from tiltyard.registry.ledger import FORMAT, RECORDED
-from tiltyard.registry.provenance import code
-from tiltyard.registry.registry import CROWNING, Entry, Registry
+from tiltyard.registry.ledger import CURRENT_FORMAT, FORMAT
+from tiltyard.registry.provenance import code_digest
+from tiltyard.registry.registry import CHAMPION_VERDICTS, Entry, Registry
 from tiltyard.registry.rollout import Rollout
 from tiltyard.workspace import Workspace
 
 State = Literal["same", "changed", "unknown"]
 Row = dict[str, Any]
-ENDS = {"CHALLENGE", "END", *CROWNING}  # verdicts after which an earlier challenge no longer runs
+CHALLENGE_VERDICTS = {"CHALLENGE", "END", *CHAMPION_VERDICTS}  # each of them ends an earlier challenge
 
 
-class Proof(NamedTuple):
-    """One thing that was looked at again."""
+class VerifyResult(NamedTuple):
+    """The result of verifying one thing."""
 
     what: str
     state: State
     text: str
-    fault: bool = False  # whether it is a reason for exit status 1; what was changed always is
+    fault: bool = False  # causes exit status 1; a changed state always does
 
     def row(self) -> Row:
         """Return it as commands print it."""
@@ -45,286 +45,300 @@ class Proof(NamedTuple):
 
 
 def verify(workspace: Workspace, task: Task, against: str | None = None) -> list[Row]:
-    """Return a row for each thing; what was changed since the decision is a reason not to trust it."""
+    """Return a row for each thing that was verified."""
     if Registry(workspace).champion(task.name) is None and against is None:
         raise _no_champion(workspace, task.name)
     commit = Commit(workspace, against) if against else None
-    return [proof.row() for proof in _of_task(workspace, task.name, task, commit)]
+    return [result.row() for result in _task_results(workspace, task.name, task, commit)]
 
 
-def everything(workspace: Workspace, names: Collection[str], against: str | None = None) -> Iterator[Row]:
-    """Return the rows of the named tasks, or of all that have a champion or a ledger, now or in the commit.
+def verify_tasks(workspace: Workspace, names: Collection[str], against: str | None = None) -> Iterator[Row]:
+    """Yield rows of the named tasks, or of all that have a champion or a ledger, now or in the commit.
 
-    What cannot be looked at is a row of its own, and the rest is looked at. A task that was removed has a ledger alone.
+    A task that cannot be verified yields a row that says so, and the others follow. A removed task has only a ledger.
     """
     commit = Commit(workspace, against) if against else None
-    for name in sorted(names or _known(workspace) | (commit.tasks() if commit else set())):
-        task, proofs = None, []
+    for name in sorted(names or _known_tasks(workspace) | (commit.tasks() if commit else set())):
+        task, results = None, []
         try:
             task = loader.load(workspace, name)
         except TiltyardError as error:
             if workspace.task_file(name).exists() or workspace.champion(name).exists() or name in names:
-                proofs.append(Proof("task", "changed", error.message))
+                results.append(VerifyResult("task", "changed", error.message))
         try:
-            proofs += _of_task(workspace, name, task, commit)
+            results += _task_results(workspace, name, task, commit)
         except TiltyardError as error:
-            proofs.append(Proof("pointer", "changed", error.message))
-        yield from ({"task": name, **proof.row()} for proof in proofs)
+            results.append(VerifyResult("pointer", "changed", error.message))
+        yield from ({"task": name, **result.row()} for result in results)
     if commit:
         faults, new = signer_faults(commit)
-        said = "; ".join(faults) or f"the public keys of {against}" + (f"; new ones: {', '.join(new)}" if new else "")
-        yield {"task": "", **Proof("signers", "changed" if faults else "same", said).row()}
+        summary = "; ".join(faults) or f"the public keys of {against}" + (
+            f"; new ones: {', '.join(new)}" if new else ""
+        )
+        yield {"task": "", **VerifyResult("signers", "changed" if faults else "same", summary).row()}
 
 
-def _of_task(workspace: Workspace, name: str, task: Task | None, commit: Commit | None) -> list[Proof]:
-    """Look at the ledger, at what git held, and at all that the champion was made of."""
-    proofs = [*(_in_git(commit, name) if commit else ()), *_challenge(workspace, name)]
+def _task_results(workspace: Workspace, name: str, task: Task | None, commit: Commit | None) -> list[VerifyResult]:
+    """Verify the ledger, the comparison with git, and everything the champion was made from."""
+    results = [*(_git_result(commit, name) if commit else ()), *_challenge_results(workspace, name)]
     try:
         champion = Registry(workspace).champion(name)
-        proofs = [*_ledger(workspace, name, commit, wanted=bool(task and task.gate.signed)), *proofs]
+        results = [*_ledger_results(workspace, name, commit, wanted=bool(task and task.gate.signed)), *results]
     except RegistryError as error:
-        return [Proof("pointer", "changed", error.message), *proofs]
+        return [VerifyResult("pointer", "changed", error.message), *results]
     if champion and task:
-        return [*proofs, *_proofs(workspace, task, champion.decision)]
-    if task and champion is None and _crowned(workspace, name):
-        proofs.append(Proof("pointer", "changed", _no_champion(workspace, name).message))
-    return proofs
+        return [*results, *_champion_results(workspace, task, champion.decision)]
+    if task and champion is None and _last_promoted(workspace, name):
+        results.append(VerifyResult("pointer", "changed", _no_champion(workspace, name).message))
+    return results
 
 
-def _known(workspace: Workspace) -> set[str]:
-    """Name all tasks with a pointer, a ledger, a head or a challenge."""
+def _known_tasks(workspace: Workspace) -> set[str]:
+    """Return all tasks with a pointer, ledger, head or challenge."""
     pointers, ledgers = workspace.champion("any").parent, workspace.ledger("any").parent
     found = [*ledgers.glob("[!.]*.jsonl"), *ledgers.glob("[!.]*.head")]
     found += [*pointers.glob("[!.]*.json"), *workspace.traffic("any").parent.glob("[!.]*.json")]
     return {path.stem for path in found}
 
 
-def _crowned(workspace: Workspace, name: str) -> str:
-    """Return the version that the ledger made champion last, if it can be read and made any."""
+def _last_promoted(workspace: Workspace, name: str) -> str:
+    """Return the version that the ledger made champion last; empty if there is none or it cannot be read."""
     try:
         decisions = Registry(workspace).decisions(name)
     except RegistryError:
         return ""
-    return next((one.version for one in reversed(decisions) if one.verdict in CROWNING), "")
+    return next((one.version for one in reversed(decisions) if one.verdict in CHAMPION_VERDICTS), "")
 
 
 def _no_champion(workspace: Workspace, name: str) -> RegistryError:
-    """Return that there is none; where the ledger made one, that its pointer is gone."""
-    if not (version := _crowned(workspace, name)):
+    """Return the error that there is no champion, or that its pointer is missing."""
+    if not (version := _last_promoted(workspace, name)):
         return RegistryError(f"{name} has no champion to verify", hint=f"make one: tiltyard run {name}")
     path = workspace.champion(name).relative_to(workspace.root)
     return RegistryError(
-        f"{name} has no champion to verify: its ledger made {version} champion, and {path} is gone",
-        hint=f"bring it back: git checkout -- {path}; or go on without a champion: tiltyard run {name}",
+        f"{name} has no champion to verify: its ledger made {version} champion, and {path} is missing",
+        hint=f"restore it: git checkout -- {path}; or go on without a champion: tiltyard run {name}",
     )
 
 
-def _proofs(workspace: Workspace, task: Task, decision: Decision) -> Iterator[Proof]:
+def _champion_results(workspace: Workspace, task: Task, decision: Decision) -> Iterator[VerifyResult]:
     folder, evidence = workspace.package(task.name, decision.version), decision.evidence
     if not folder.is_dir():
-        yield Proof("package", "unknown", f"its files are not here: dvc pull {folder.relative_to(workspace.root)}")
+        yield VerifyResult(
+            "package", "unknown", f"its files are not here: dvc pull {folder.relative_to(workspace.root)}"
+        )
     else:
-        yield _model(decision.version, folder)
-        yield _compared("package", evidence.get("package"), files.sha256(folder))
-        yield from _recorded_files(workspace, task.name, folder)
+        yield _model_result(decision.version, folder)
+        yield _compare_hashes("package", evidence.get("package"), files.sha256(folder))
+        yield from _package_files_result(workspace, task.name, folder)
     raw = workspace.raw(task.name)
-    yield _compared("data", decision.data, files.sha256(raw) if raw.is_dir() else None)
-    yield _parameters(task, decision)
-    yield _compared("code", evidence.get("code"), code())
-    yield _figures(workspace, task, decision)
+    yield _compare_hashes("data", decision.data, files.sha256(raw) if raw.is_dir() else None)
+    yield _parameters_result(task, decision)
+    yield _compare_hashes("code", evidence.get("code"), code_digest())
+    yield _metrics_result(workspace, task, decision)
 
 
-def _ledger(workspace: Workspace, name: str, commit: Commit | None, *, wanted: bool) -> Iterator[Proof]:
-    """Look at every link, at what the pointer holds of each, and at every signature."""
+def _ledger_results(workspace: Workspace, name: str, commit: Commit | None, *, wanted: bool) -> Iterator[VerifyResult]:
+    """Verify the hash chain, the pointer's hashes, and every signature."""
     registry = Registry(workspace)
     faults, entries = registry.faults(name), registry.entries(name)
-    signed = [entry for entry in entries if entry.signer or entry.problem]
-    text = f"{len(entries)} lines, each in its place{'' if signed else ', unsigned'}"
+    signed = [entry for entry in entries if entry.signer or entry.fault]
+    text = f"{len(entries)} lines, hash chain intact{'' if signed else ', unsigned'}"
     if not signed and (keys := sorted(path.stem for path in workspace.signers.glob("*.pub"))):
         text += f" although there are public keys of {', '.join(keys)}"
     if not registry.has_hashes(name):
         text += "; their hashes were not recorded in the pointer"
-    yield Proof("ledger", "changed" if faults else "same", "; ".join(faults) or text)
+    yield VerifyResult("ledger", "changed" if faults else "same", "; ".join(faults) or text)
     if signed or wanted:
         first = min((entry.place for entry in signed), default=0)
-        unheld = _unheld(workspace, signed, commit)
+        unknown = _unknown_signers(workspace, signed, commit)
         for entry in entries:
-            if entry.signer in unheld and not entry.problem:
-                yield _signed_by_stranger(entry, commit, wanted=wanted)
+            if entry.signer in unknown and not entry.fault:
+                yield _unknown_signer_result(entry, commit, wanted=wanted)
             else:
-                yield _signed(entry, wanted=wanted and entry.place >= first)
+                yield _signature_result(entry, wanted=wanted and entry.place >= first)
 
 
-def _unheld(workspace: Workspace, signed: list[Entry], commit: Commit | None) -> set[str]:
-    """Return the signers whose key a commit does not hold, or git's HEAD; nobody where there is no commit yet."""
+def _unknown_signers(workspace: Workspace, signed: list[Entry], commit: Commit | None) -> set[str]:
+    """Return the signers whose key is not in the commit, or in git's HEAD; empty before the first commit."""
     try:
         held = commit or Commit(workspace, "HEAD")
-        return {name for name in {entry.signer for entry in signed if not entry.problem} if not held.holds_key(name)}
+        return {name for name in {entry.signer for entry in signed if not entry.fault} if not held.holds_key(name)}
     except RegistryError:
         if commit:
             raise
         return set()
 
 
-def _signed_by_stranger(entry: Entry, commit: Commit | None, *, wanted: bool) -> Proof:
-    """Report a key that git does not hold: whoever may write files can make one."""
-    what, said = f"line {entry.place}", f"{entry.verdict} {entry.version}: signed by {entry.signer}"
+def _unknown_signer_result(entry: Entry, commit: Commit | None, *, wanted: bool) -> VerifyResult:
+    """Report a key that git does not hold: anyone with write access can create one."""
+    what, summary = f"line {entry.place}", f"{entry.verdict} {entry.version}: signed by {entry.signer}"
     if commit is None:
-        return Proof(what, "same", f"{said}; that key is not in git's HEAD")
-    return Proof(what, "changed" if wanted else "unknown", f"{said}, whose key {commit.ref} does not hold", fault=True)
+        return VerifyResult(what, "same", f"{summary}; the key is not in git's HEAD")
+    return VerifyResult(
+        what, "changed" if wanted else "unknown", f"{summary}, whose key is not in {commit.ref}", fault=True
+    )
 
 
-def _signed(entry: Entry, *, wanted: bool) -> Proof:
-    """Return who signed a line; without a signature nobody vouches for it, which may be wanted."""
+def _signature_result(entry: Entry, *, wanted: bool) -> VerifyResult:
+    """Report who signed a line, or that it is unsigned."""
     what, decision = f"line {entry.place}", f"{entry.verdict} {entry.version}"
-    if entry.problem:
-        return Proof(what, "changed", f"{decision}: bad signature: {entry.problem}")
+    if entry.fault:
+        return VerifyResult(what, "changed", f"{decision}: bad signature: {entry.fault}")
     if entry.signer:
-        return Proof(what, "same", f"{decision}: signed by {entry.signer}")
-    return Proof(what, "changed" if wanted else "unknown", f"{decision}: unsigned" + "; gate.signed wants it" * wanted)
+        return VerifyResult(what, "same", f"{decision}: signed by {entry.signer}")
+    return VerifyResult(
+        what,
+        "changed" if wanted else "unknown",
+        f"{decision}: unsigned" + "; gate.signed requires a signature" * wanted,
+    )
 
 
-def _in_git(commit: Commit, task: str) -> Iterator[Proof]:
-    """Compare the ledger and the pointer with those of a commit."""
+def _git_result(commit: Commit, task: str) -> Iterator[VerifyResult]:
+    """Compare ledger and pointer with those of a commit."""
     try:
         faults, known = task_faults(commit, task), task in commit.tasks()
     except RegistryError as error:
-        yield Proof("git", "changed", error.message)
+        yield VerifyResult("git", "changed", error.message)
         return
     if not known:
-        yield Proof("git", "unknown", f"{commit.ref} holds nothing about {task}")
+        yield VerifyResult("git", "unknown", f"{commit.ref} has nothing about {task}")
     else:
-        yield Proof("git", "changed" if faults else "same", "; ".join(faults) or f"all that {commit.ref} holds is here")
+        yield VerifyResult(
+            "git", "changed" if faults else "same", "; ".join(faults) or f"everything in {commit.ref} is still here"
+        )
 
 
-def _recorded_files(workspace: Workspace, name: str, folder: Path) -> Iterator[Proof]:
-    """Compare the hash that the pointer has of schema, card and reference with the package, as the service does."""
+def _package_files_result(workspace: Workspace, name: str, folder: Path) -> Iterator[VerifyResult]:
+    """Compare the pointer's hash of schema, card and reference with the package, as the service does."""
     found = pointer.read(workspace.champion(name))
-    wanted = found.decision.get(FORMAT) == RECORDED and bool(manifest.hashes(folder))
+    wanted = found.decision.get(FORMAT) == CURRENT_FORMAT and bool(manifest.hashes(folder))
     if wanted and not found.files:
-        text = "the pointer holds no hash of the package's files; it held one when its decision was written"
-        yield Proof("files", "changed", text)
+        text = "the pointer has no hash of the package's files; it had one when its decision was written"
+        yield VerifyResult("files", "changed", text)
     elif found.files:
-        yield _compared("files", found.files, manifest.digest(folder))
+        yield _compare_hashes("files", found.files, manifest.digest(folder))
 
 
-def _model(expected: str, folder: Path) -> Proof:
-    """Hash the model of a package; one that cannot be read, or is no regular file, is not the one that was packaged."""
+def _model_result(expected: str, folder: Path) -> VerifyResult:
+    """Hash the model of a package; a model that cannot be read counts as changed."""
     try:
-        return _compared("model", expected, version(folder))
+        return _compare_hashes("model", expected, version(folder))
     except OSError as error:
-        return Proof("model", "changed", f"it cannot be read: {error}")
+        return VerifyResult("model", "changed", f"it cannot be read: {error}")
 
 
-def _compared(what: str, expected: str | None, received: str | None) -> Proof:
-    """Compare two hashes; without one of them nothing is known."""
+def _compare_hashes(what: str, expected: str | None, received: str | None) -> VerifyResult:
+    """Compare two hashes; without one of them the state is unknown."""
     if not expected or not received:
         missing = "it was not recorded" if not expected else "it is not here"
-        return Proof(what, "unknown", missing)
+        return VerifyResult(what, "unknown", missing)
     if expected == received:
-        return Proof(what, "same", received[:12])
-    return Proof(what, "changed", f"expected {expected[:12]}; received {received[:12]}")
+        return VerifyResult(what, "same", received[:12])
+    return VerifyResult(what, "changed", f"expected {expected[:12]}; received {received[:12]}")
 
 
-def _challenge(workspace: Workspace, task: str) -> Iterator[Proof]:
-    """Return a row for the challenge of a task and one for its package; nothing if none runs."""
+def _challenge_results(workspace: Workspace, task: str) -> Iterator[VerifyResult]:
+    """Yield a row for the challenge of a task and one for its package; nothing without a challenge."""
     path = workspace.traffic(task)
     if not os.path.lexists(path):
         return
     try:
         found = rollout.read(path)
-        begun = _begun(workspace, task, found) if found else None
+        start = _start_decision(workspace, task, found) if found else None
     except (RegistryError, OSError) as error:
-        yield Proof("challenge", "changed", str(error))
+        yield VerifyResult("challenge", "changed", str(error))
         return
     if found is None:
-        yield Proof("challenge", "changed", f"{path} is no challenge: expected a regular file")
+        yield VerifyResult("challenge", "changed", f"{path} is not a challenge: expected a regular file")
         return
-    said = f"{found.way} of {found.version}, share {found.share:g}"
-    if begun is None:
-        text = (
-            f"{said}: the last decision of the ledger about traffic is another; end it: tiltyard traffic {task} --off"
-        )
-        yield Proof("challenge", "changed", text)
+    summary = f"{found.way} of {found.version}, share {found.share:g}"
+    if start is None:
+        text = f"{summary}: it is not the last traffic decision in the ledger; end it: tiltyard traffic {task} --off"
+        yield VerifyResult("challenge", "changed", text)
     else:
-        yield Proof("challenge", "same", f"{said}, begun by {begun.who} on {begun.time}")
-    yield _challenger(workspace.package(task, found.version), begun)
+        yield VerifyResult("challenge", "same", f"{summary}, begun by {start.who} on {start.time}")
+    yield _challenger_result(workspace.package(task, found.version), start)
 
 
-def _begun(workspace: Workspace, task: str, found: Rollout) -> Decision | None:
-    """Return the decision that began a challenge, unless it was ended or was begun otherwise."""
-    decisions = [one for one in Registry(workspace).decisions(task) if one.verdict in ENDS]
+def _start_decision(workspace: Workspace, task: str, found: Rollout) -> Decision | None:
+    """Return the decision that started a challenge, unless it ended or started differently."""
+    decisions = [one for one in Registry(workspace).decisions(task) if one.verdict in CHALLENGE_VERDICTS]
     last = decisions[-1] if decisions else None
     if last is None or last.verdict != "CHALLENGE" or (last.task, last.version) != (found.task, found.version):
         return None
     return last if last.evidence.get("challenge") == found.model_dump(mode="json") else None
 
 
-def _challenger(folder: Path, begun: Decision | None) -> Proof:
-    """Compare the challenger's package with its name, its own hashes, and what was recorded when it began."""
+def _challenger_result(folder: Path, start: Decision | None) -> VerifyResult:
+    """Compare the challenger's package with its name, its own hashes, and the hash recorded at the start."""
     if not folder.is_dir():
-        return Proof("challenger", "unknown", f"its files are not here: dvc pull {'/'.join(folder.parts[-4:])}")
+        return VerifyResult("challenger", "unknown", f"its files are not here: dvc pull {'/'.join(folder.parts[-4:])}")
     try:
-        rollout.insist_on_proof(folder)
+        rollout.require_proof(folder)
         manifest.check(folder)
         found, package = version(folder), files.sha256(folder)
     except (PackageError, OSError) as error:
-        return Proof("challenger", "changed", str(error))
+        return VerifyResult("challenger", "changed", str(error))
     if found != folder.name:
-        return Proof("challenger", "changed", f"expected {folder.name}; received {found}")
-    if begun is None:
-        return Proof("challenger", "unknown", "no decision of the ledger names it as the challenger")
-    if package != (expected := str(begun.evidence.get("package"))):
-        return Proof("challenger", "changed", f"expected {expected[:12]}; received {package[:12]}")
-    return Proof("challenger", "same", package[:12])
+        return VerifyResult("challenger", "changed", f"expected {folder.name}; received {found}")
+    if start is None:
+        return VerifyResult("challenger", "unknown", "no decision of the ledger names it as the challenger")
+    if package != (expected := str(start.evidence.get("package"))):
+        return VerifyResult("challenger", "changed", f"expected {expected[:12]}; received {package[:12]}")
+    return VerifyResult("challenger", "same", package[:12])
 
 
-def _parameters(task: Task, decision: Decision) -> Proof:
-    """Compare the task file with that of the decision; what a later release adds is as it would have been then."""
+def _parameters_result(task: Task, decision: Decision) -> VerifyResult:
+    """Compare the task file with the decision's; keys of a later release take their defaults."""
     now, then = task.model_dump(mode="json"), decision.parameters
     with contextlib.suppress(ValueError):
         then = Task.model_validate(then).model_dump(mode="json")
     keys = [key for key in now if now[key] != then.get(key)]
-    said = f"other than at the decision: {', '.join(keys)}" if keys else "as at the decision"
-    return Proof("parameters", "changed" if keys else "same", said)
+    summary = f"changed since the decision: {', '.join(keys)}" if keys else "unchanged since the decision"
+    return VerifyResult("parameters", "changed" if keys else "same", summary)
 
 
-def _figures(workspace: Workspace, task: Task, decision: Decision) -> Proof:
-    """Let the packaged model answer the sealed rows once more."""
+def _metrics_result(workspace: Workspace, task: Task, decision: Decision) -> VerifyResult:
+    """Measure the packaged model on the test rows again."""
     try:
         test = read_test(workspace, task.name, task.columns)
         predictor = Predictor.load(workspace.package(task.name, decision.version))
         known = read_truth(workspace.out(task.name, "prepare") / "train.npz")
     except TiltyardError as error:
-        return Proof("figures", "unknown", error.message)
+        return VerifyResult("figures", "unknown", error.message)
     except Exception as error:  # noqa: BLE001 - a damaged file fails in many ways, none of which is documented
-        return Proof("figures", "changed", f"the packaged model cannot be opened: {type(error).__name__}")
+        return VerifyResult("figures", "changed", f"the packaged model cannot be opened: {type(error).__name__}")
     if test.digest != decision.test:
-        return Proof("figures", "unknown", f"the sealed rows are others now: {test.digest[:12]}")
+        return VerifyResult("figures", "unknown", f"the test rows have changed: {test.digest[:12]}")
     evaluator = task.evaluator
     found = evaluator.scores(test.truth, predictor.condensed(test.rows, test.truth), evaluator.context(known))
-    wrong = [
+    differences = [
         f"{name} {found[name]:.6g}; expected {value:.6g}"
         for name, value in decision.metrics.items()
         if name in found and not math.isclose(found[name], value, rel_tol=1e-6, abs_tol=1e-9)
     ]
-    return Proof("figures", "changed" if wrong else "same", ", ".join(wrong) or f"{len(found)} metrics measured again")
+    return VerifyResult(
+        "figures",
+        "changed" if differences else "same",
+        ", ".join(differences) or f"{len(found)} metrics measured again",
+    )
 
 
-def shortened(rows: list[Row]) -> list[Row]:
-    """Put signatures that follow each other and are alike into one row."""
+def merge_lines(rows: list[Row]) -> list[Row]:
+    """Merge consecutive rows of equal signatures."""
     found: list[Row] = []
-    for _, group in groupby(rows, key=_alike):
+    for _, group in groupby(rows, key=_merge_key):
         first, *rest = group
         if rest and first["what"].startswith("line "):
-            said = first["text"].rpartition(": ")[2]
-            first = {**first, "what": f"lines {first['what'][5:]} to {rest[-1]['what'][5:]}", "text": said}
+            summary = first["text"].rpartition(": ")[2]
+            first = {**first, "what": f"lines {first['what'][5:]} to {rest[-1]['what'][5:]}", "text": summary}
             rest = []
         found += [first, *rest]
     return found
 
 
-def _alike(row: Row) -> tuple[str, ...]:
+def _merge_key(row: Row) -> tuple[str, ...]:
     if not row["what"].startswith("line "):
         return (row["task"], row["what"])
     return (row["task"], "line", row["state"], row["text"].rpartition(": ")[2])

@@ -12,7 +12,7 @@ from tiltyard.errors import RegistryError, TiltyardError
 from tiltyard.evaluation.evaluated import read_evaluated
 from tiltyard.files import Json
 from tiltyard.modeling.metrics.predictions import Predictions
-from tiltyard.registry.decision import TRAFFIC, Decision
+from tiltyard.registry.decision import TRAFFIC_VERDICTS, Decision
 from tiltyard.registry.registry import Champion, Registry
 from tiltyard.report import evaluation_sections, history_sections
 from tiltyard.report.page import Cell, Page, Section, badge, facts, table
@@ -61,7 +61,7 @@ def page(workspace: Workspace, task: Task, up: str = HOME) -> str:
         return _unmeasured(workspace, task, decisions, error.message, up)
     training = files.read_json(workspace.out(task.name, "train") / "training.json")
     predictions = Predictions.load(out / "predictions.npz", task.classes, task.target.told)
-    judged = [one for one in decisions if one.version == told["version"] and one.verdict not in TRAFFIC]
+    judged = [one for one in decisions if one.version == told["version"] and one.verdict not in TRAFFIC_VERDICTS]
     last = judged[-1] if judged else None
     measured = evaluation_sections.sections(task, told, training, predictions, test.rows)
     sections = [

@@ -12,7 +12,6 @@ from tiltyard.config.task import Task
 from tiltyard.data import table_reader
 from tiltyard.errors import DataError, RequestError
 from tiltyard.modeling.columns.base import Column
-from tiltyard.preparation.modalities.base import parse
 from tiltyard.serving import spreadsheet
 from tiltyard.serving.predict import load_champion
 from tiltyard.workspace import Workspace
@@ -51,7 +50,7 @@ def predict_file(workspace: Workspace, task: Task, source: Path, target: Path) -
             for part in table.parts(rows=ROWS_PER_PART):
                 good, bad = split_rows(task, part, source)
                 if len(good):
-                    rows = {name: parse(task, name, good[name]) for name in task.columns}
+                    rows = {name: parse_column(task, name, good[name]) for name in task.columns}
                     write(_add_predictions(good, served.predictor.respond(rows), source))
                 if len(bad):
                     refuse = refuse or stack.enter_context(WRITERS[target.suffix](_replacing(stack, rejects)))

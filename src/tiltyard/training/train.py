@@ -67,7 +67,7 @@ def opened(workspace: Workspace, task: Task) -> TrainingRows:
         raise DataError(f"train.batch_size: expected 1 to {rows}, the training rows; received {task.train.batch_size}")
     with environment.suppress_native_output():
         _set_up(mixed_precision=task.train.mixed_precision)
-    return parts.taught() if task.model.translates else parts
+    return parts.with_decoder_inputs() if task.model.translates else parts
 
 
 def _asked(parts: TrainingRows, model: keras.Model) -> Array:

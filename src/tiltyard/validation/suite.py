@@ -89,7 +89,7 @@ def judge(
         for key, sieve in sieves.items()
     }
     if held:
-        facts = replace(facts, parts=lambda names: (part[[*names]] for part in held))
+        facts = replace(facts, chunks=lambda names: (part[[*names]] for part in held))
     for judged in _with_whole_columns(gx, name, others, facts):
         found[judged.result.expectation_config.meta["key"]] = judged
     for one in suite:
@@ -105,7 +105,7 @@ def _kept(
     wanted = {*whole, *(name for sieve in sieves for name in sieve.columns)}
     names = [name for name in facts.columns if name in wanted or name == "path"] or facts.columns[:1]
     room = ROOM if whole else 0
-    for part in facts.parts(names):
+    for part in facts.chunks(names):
         if room > 0:
             held.append(part[whole])
             room -= int(held[-1].memory_usage().sum())
@@ -131,7 +131,7 @@ def _with_whole_columns(
 
     for _, some in groupby(sorted(suite, key=lambda one: one.columns), key=lambda one: one.columns):
         meant = [*some]
-        frame = pd.concat(facts.parts(meant[0].about(facts)))
+        frame = pd.concat(facts.chunks(meant[0].about(facts)))
         for result in data_docs.judged(gx, name, [one.meant for one in meant], frame):
             places = result.result.get("partial_unexpected_index_list") or []
             yield ExpectationOutcome(result, [named(frame, place) for place in places])

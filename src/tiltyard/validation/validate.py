@@ -21,8 +21,8 @@ def validate(workspace: Workspace, task: Task) -> Validation:
     result.json, there to be read also when the data failed and the stage has no output.
     """
     form = plugins.load("modalities", task.form)()
-    facts = form.look(task, workspace.raw(task.name))
-    expected = {f"columns (implied {i})": e for i, e in enumerate(form.implied(task))}
+    facts = form.raw_table(task, workspace.raw(task.name))
+    expected = {f"columns (implied {i})": e for i, e in enumerate(form.implied_expectations(task))}
     expected |= {f"expect[{i}]": e for i, e in enumerate(task.expect)}
     docs = workspace.out(task.name, "docs")
     with files.replacing_folder(docs) as folder:

@@ -36,9 +36,9 @@ def versions(task: str, as_json: bool) -> None:
     """List the versions, oldest first."""
     from tiltyard.cli.output import tables
     from tiltyard.data import history as verb
-    from tiltyard.preparation.modalities.base import reader
+    from tiltyard.preparation.modalities.base import version_reader
 
-    rows = run_one(task, lambda w, t: verb.data(w, t.name, reader(t)))
+    rows = run_one(task, lambda w, t: verb.data(w, t.name, version_reader(t)))
     if as_json:
         print_json(rows)
     else:
@@ -56,9 +56,9 @@ def diff(task: str, old: str | None, new: str | None, as_json: bool) -> None:
 
     from tiltyard.cli.output import tables
     from tiltyard.data import history as verb
-    from tiltyard.preparation.modalities.base import reader
+    from tiltyard.preparation.modalities.base import version_reader
 
-    change = run_one(task, lambda w, t: verb.diff(w, t.name, reader(t), old, new))
+    change = run_one(task, lambda w, t: verb.diff(w, t.name, version_reader(t), old, new))
     if as_json:
         print_json(asdict(change))
     else:

@@ -25,11 +25,13 @@ def explain(task: str, rows: tuple[int, ...], only: tuple[str, ...], as_json: bo
     tiltyard explain digits --only grad_cam
     """
     from tiltyard.cli.output import explanations
-    from tiltyard.explain.explain import Wish
+    from tiltyard.explain.explain import ExplainRequest
     from tiltyard.explain.explain import explain as verb
 
     with environment.native_redirected(find().log("explain")):
-        result = one_reading(task, lambda w, t: verb(w, t, Wish(rows, only), lambda text: click.echo(text, err=True)))
+        result = one_reading(
+            task, lambda w, t: verb(w, t, ExplainRequest(rows, only), lambda text: click.echo(text, err=True))
+        )
     if as_json:
         print_json(result)
     else:

@@ -127,18 +127,18 @@ def verify(tasks: tuple[str, ...], against: str | None, as_json: bool) -> None:
     tiltyard verify --against origin/main      all tasks, also against what git held
     """
     from tiltyard.cli.output import tables
-    from tiltyard.registry.verify import everything, shortened
+    from tiltyard.registry.verify import merge_lines, verify_tasks
     from tiltyard.registry.verify import verify as verb
 
     if len(tasks) == 1 and not against:
         rows = [{"task": tasks[0], **row} for row in run_one(tasks[0], verb)]
     else:
-        rows = [*everything(find(), tasks, against)]
+        rows = [*verify_tasks(find(), tasks, against)]
     if as_json:
         print_json(rows)
     else:
         names = ["what", "state", "text"] if len(tasks) == 1 else ["task", "what", "state", "text"]
-        tables.table([*names[:-1], "found"], [[row[name] for name in names] for row in shortened(rows)])
+        tables.table([*names[:-1], "found"], [[row[name] for name in names] for row in merge_lines(rows)])
     sys.exit(any(row["fault"] for row in rows))
 
 

@@ -56,10 +56,10 @@ def key(name: str, path: Path, sign: bool) -> None:
     tiltyard key anna --sign        from now on what anna decides on this machine is signed
     """
     if sign:
-        from tiltyard.registry.signing import create
+        from tiltyard.registry.signing import create_key
 
         workspace = find()
-        private, public = create(workspace, name)
+        private, public = create_key(workspace, name)
         click.echo(f"{name} signs decisions with {private}, which nobody else may have; others verify them with")
         click.echo(f"{public.relative_to(workspace.root)}, which belongs in git: git add serving/signers")
         return

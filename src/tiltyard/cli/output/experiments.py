@@ -46,14 +46,14 @@ def search(result: Mapping[str, Any]) -> None:
 
 def study(result: Mapping[str, Any]) -> None:
     """Print the table of a study, then what can be said of each variant."""
-    from tiltyard.experiments.study_markdown import troubles
+    from tiltyard.experiments.study_markdown import failures
 
     rows = [
         [one["name"], one["mean"], *(one["interval"] or (None, None)), one["epochs"], one["seconds"]]
         for one in result["variants"]
     ]
     tables.table(["variant", result["metric"], "low", "high", "kept epoch", "seconds"], rows)
-    for text in [*(one["sentence"] for one in result["variants"][1:]), *troubles(result)]:
+    for text in [*(one["sentence"] for one in result["variants"][1:]), *failures(result)]:
         click.echo(text)
     click.echo(
         "on validation rows, which also chose the epoch; no test row was looked at\n"

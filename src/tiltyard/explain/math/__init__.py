@@ -1,5 +1,5 @@
-"""Mathematics of explanations: gradients, Shapley values, masks, maximisation of activations.
+"""Mathematics of explanations: gradients, Shapley values, masking, activation maximization, SVCCA.
 
-Nothing here knows a project folder.
+Nothing here depends on the project folder.
 Start with gradients.py.
 """

@@ -1,4 +1,4 @@
-"""Ascent: from noise to a picture or a window that makes a figure of a network as large as it gets."""
+"""Activation maximization: gradient ascent from noise to the input with the largest score."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 
 from tiltyard.arrays import Array
 
-Climb = Callable[[Array], Array]  # what goes in to the slope of a figure
+Gradient = Callable[[Array], Array]  # from inputs to the gradient of the score
 
 STEPS = 160
-RATE = 0.1  # of the first step, in units of `scale`; later ones are shorter
-DECAY = 2.0  # by which a step draws to the middle: what nothing asks for goes back to it
-VARIATION = 0.3  # by which neighbours draw to each other
-SHIFTED = 16  # a picture is moved by at most its size over this, so that no place is a special one
+STEP_SIZE = 0.1  # of the first step, in units of `scale`; steps get shorter
+L2_DECAY = 2.0  # pulls inputs that do not affect the score back to the middle
+VARIATION_WEIGHT = 0.3  # weight of the total variation, which smooths images
+SHIFT_DIVISOR = 16  # an image is shifted by up to its size over this in each step, so that no position is special
 
 
 @dataclass(frozen=True)
-class Ground:
-    """What the ascent starts around: the middle, what counts as far from it, and the bounds."""
+class InputRange:
+    """The usual range of inputs: middle and scale, and the bounds that must not be crossed."""
 
     middle: Array
     scale: Array
@@ -28,45 +28,46 @@ class Ground:
     high: float = np.inf
 
 
-PIXELS = Ground(np.array(127.5), np.array(127.5), 0.0, 255.0)
+PIXELS = InputRange(np.array(127.5), np.array(127.5), 0.0, 255.0)
 
 
-def maximize(shape: tuple[int, ...], climb: Climb, ground: Ground, generator: np.random.Generator) -> Array:
-    """Climb from noise; each row of (rows, ...) by itself, in steps whose size does not hang on how steep it is."""
+def maximize(shape: tuple[int, ...], gradient: Gradient, bounds: InputRange, generator: np.random.Generator) -> Array:
+    """Run gradient ascent from noise on each row of (rows, ...), with steps of normalized length."""
     x = 0.1 * generator.standard_normal(shape)  # in units of the scale
     axes = tuple(range(1, len(shape)))
     for step in range(STEPS):
         shifts = _shifts(shape, generator)
         x = np.roll(x, shifts, axis=(1, 2)) if shifts else x
-        slope = climb(_within(x, ground)) * ground.scale
+        slope = gradient(_to_input(x, bounds)) * bounds.scale
         size = np.sqrt(np.square(slope).mean(axis=axes, keepdims=True))
-        push = slope / np.maximum(size, 1e-12) - DECAY * x - (VARIATION * _ragged(x) if shifts is not None else 0)
-        x = x + RATE * (1 - step / STEPS) * push
-        x = (_within(x, ground) - ground.middle) / ground.scale
+        roughness = VARIATION_WEIGHT * _variation_gradient(x) if shifts is not None else 0
+        update = slope / np.maximum(size, 1e-12) - L2_DECAY * x - roughness
+        x = x + STEP_SIZE * (1 - step / STEPS) * update
+        x = (_to_input(x, bounds) - bounds.middle) / bounds.scale
         x = np.roll(x, [-one for one in shifts], axis=(1, 2)) if shifts else x
-    return _within(x, ground)
+    return _to_input(x, bounds)
 
 
-def _within(x: Array, ground: Ground) -> Array:
-    return np.asarray(np.clip(ground.middle + ground.scale * x, ground.low, ground.high))
+def _to_input(x: Array, bounds: InputRange) -> Array:
+    return np.asarray(np.clip(bounds.middle + bounds.scale * x, bounds.low, bounds.high))
 
 
 def _shifts(shape: tuple[int, ...], generator: np.random.Generator) -> list[int] | None:
-    """Draw by how much a picture is moved, down and across; None where it is no picture."""
+    """Draw the random shift of an image, down and across; return None for other inputs."""
     if len(shape) != 4:
         return None
-    return [int(generator.integers(-(size // SHIFTED), size // SHIFTED + 1)) for size in shape[1:3]]
+    return [int(generator.integers(-(size // SHIFT_DIVISOR), size // SHIFT_DIVISOR + 1)) for size in shape[1:3]]
 
 
-def _ragged(x: Array) -> Array:
-    """Return the slope of the total variation, so smoothed that it is one where there is no difference."""
-    slope = np.zeros_like(x)
+def _variation_gradient(x: Array) -> Array:
+    """Return the gradient of the smoothed total variation."""
+    total = np.zeros_like(x)
     for axis in (1, 2):
         step = np.diff(x, axis=axis)
-        pull = step / np.sqrt(np.square(step) + 0.01)
+        smoothed = step / np.sqrt(np.square(step) + 0.01)
         ends = [(0, 0)] * x.ndim
         ends[axis] = (1, 0)
-        slope += np.pad(pull, ends)
+        total += np.pad(smoothed, ends)
         ends[axis] = (0, 1)
-        slope -= np.pad(pull, ends)
-    return slope
+        total -= np.pad(smoothed, ends)
+    return total

@@ -1,4 +1,4 @@
-"""Attacks: the small change of a row that a model misses the most, by its own slopes; and the same size at random."""
+"""Adversarial attacks: FGSM and PGD within a perturbation budget, and random sign noise of the same size."""
 
 from __future__ import annotations
 
@@ -13,40 +13,43 @@ from tiltyard.modeling.columns.number import Number
 from tiltyard.modeling.inference.encoder import Encoder
 
 if TYPE_CHECKING:
-    from tiltyard.explain.math.gradients import Sloped
+    from tiltyard.explain.math.gradients import ValueAndGradient
     from tiltyard.explain.math.network_view import NetworkView
 
-STEPS = 6  # of an attack that goes on from where it is
-REACH = 2.5  # how far these steps would go together if they all went one way, in sizes: past the edge and back
+STEPS = 6  # of projected gradient descent
+TOTAL_REACH = 2.5  # sum of all step lengths, in multiples of the size: enough to cross the whole budget
 
 
 @dataclass(frozen=True)
 class PerturbationBudget:
-    """How far each feature may go: what a step of size one is, and the bounds; what must stay has a step of zero."""
+    """How far each feature may move: the step of a perturbation of size one, and bounds. A fixed feature has step 0."""
 
-    unit: Array
+    step: Array
     low: Array
     high: Array
 
-    def within(self, moved: Array, features: Array, size: float | Array) -> Array:
-        """Bring what was moved back to at most so far from where it was, and into the bounds."""
-        reach = size * self.unit
-        near = np.clip(moved, features - reach, features + reach)
-        low, high = np.minimum(self.low, features), np.maximum(self.high, features)  # a row may lie outside itself
-        return np.asarray(np.clip(near, low, high).astype(np.float32))
+    def project(self, moved: Array, features: Array, size: float | Array) -> Array:
+        """Clip moved features to the given size around the original ones, and to the bounds."""
+        distance = size * self.step
+        clipped = np.clip(moved, features - distance, features + distance)
+        low, high = (
+            np.minimum(self.low, features),
+            np.maximum(self.high, features),
+        )  # a row may be out of bounds already
+        return np.asarray(np.clip(clipped, low, high).astype(np.float32))
 
 
-def room(encoder: Encoder) -> PerturbationBudget:
-    """Return pixels steps of brightness, numbers and series their deviation, and all else none."""
-    units, lows, highs = [], [], []
+def perturbation_budget(encoder: Encoder) -> PerturbationBudget:
+    """Return the steps of an encoder: a grey level for pixels, a deviation for numbers and series, 0 otherwise."""
+    steps, lows, highs = [], [], []
     for name, column in encoder.columns.items():
         scales = column.scaling(encoder.fitted[name])
-        moves = [column.type in ("number", "series", "image") and place == 0 for place in range(len(scales))]
+        can_move = [column.type in ("number", "series", "image") and place == 0 for place in range(len(scales))]
         low, high = _bounds(column)
-        units += [(1.0 if column.type == "image" else std) * moves[place] for place, (_, std) in enumerate(scales)]
-        lows += [low if one else -np.inf for one in moves]
-        highs += [high if one else np.inf for one in moves]
-    return PerturbationBudget(*(np.array(one, dtype=np.float64) for one in (units, lows, highs)))
+        steps += [(1.0 if column.type == "image" else std) * can_move[place] for place, (_, std) in enumerate(scales)]
+        lows += [low if one else -np.inf for one in can_move]
+        highs += [high if one else np.inf for one in can_move]
+    return PerturbationBudget(*(np.array(one, dtype=np.float64) for one in (steps, lows, highs)))
 
 
 def _bounds(column: Any) -> tuple[float, float]:
@@ -58,36 +61,36 @@ def _bounds(column: Any) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class AdversarialAttack:
-    """Moves rows of a network, at most so far, to where it misses their truth more; `truth` is as it answers."""
+    """Perturb rows so that the network's loss grows. `truth` holds label indices or numbers."""
 
-    inside: NetworkView
-    room: PerturbationBudget
+    view: NetworkView
+    budget: PerturbationBudget
 
     @cached_property
-    def _slopes(self) -> Sloped:
+    def _loss_gradient(self) -> ValueAndGradient:
         from tiltyard.explain.math.gradients import value_and_gradient
-        from tiltyard.explain.math.network_view import missed
+        from tiltyard.explain.math.network_view import loss_function
 
-        return value_and_gradient(missed(self.inside))
+        return value_and_gradient(loss_function(self.view))
 
-    def at_once(self, features: Array, truth: Array, size: float | Array) -> Array:
-        """Go the whole way along the sign of the slope."""
-        _, slopes = self._slopes(features, truth)
-        return self.room.within(features + size * self.room.unit * np.sign(slopes), features, size)
+    def fgsm(self, features: Array, truth: Array, size: float | Array) -> Array:
+        """Take one step along the sign of the gradient (fast gradient sign method)."""
+        _, gradients = self._loss_gradient(features, truth)
+        return self.budget.project(features + size * self.budget.step * np.sign(gradients), features, size)
 
-    def stepwise(self, features: Array, truth: Array, size: float | Array) -> Array:
-        """Go in small steps, each along the slope there, and keep the worst place of each row."""
-        worst, most = features, np.full(len(features), -np.inf)
-        moved = self.at_once(features, truth, size)
+    def pgd(self, features: Array, truth: Array, size: float | Array) -> Array:
+        """Take several projected gradient steps, and return for each row the point with the highest loss."""
+        worst, highest = features, np.full(len(features), -np.inf)
+        moved = self.fgsm(features, truth, size)
         for _ in range(STEPS):
-            missed, slopes = self._slopes(moved, truth)
-            better = (missed > most).reshape(-1, *[1] * (features.ndim - 1))
-            worst, most = np.where(better, moved, worst), np.maximum(missed, most)
-            step = REACH / STEPS * size * self.room.unit * np.sign(slopes)
-            moved = self.room.within(moved + step, features, size)
+            losses, gradients = self._loss_gradient(moved, truth)
+            better = (losses > highest).reshape(-1, *[1] * (features.ndim - 1))
+            worst, highest = np.where(better, moved, worst), np.maximum(losses, highest)
+            step = TOTAL_REACH / STEPS * size * self.budget.step * np.sign(gradients)
+            moved = self.budget.project(moved + step, features, size)
         return worst
 
-    def at_random(self, features: Array, size: float, generator: np.random.Generator) -> Array:
-        """Go the whole way, up or down by chance."""
+    def random_sign(self, features: Array, size: float, generator: np.random.Generator) -> Array:
+        """Move each feature by the whole size, up or down at random."""
         signs = generator.choice([-1.0, 1.0], features.shape)
-        return self.room.within(features + size * self.room.unit * signs, features, size)
+        return self.budget.project(features + size * self.budget.step * signs, features, size)

@@ -1,4 +1,4 @@
-"""What of an answer is explained: the probability of its label, or its number; of a forecast the first step ahead."""
+"""The output that is explained: the probability of one label, a number, or the first step of a forecast."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExplainedOutput:
-    """A model, and the label whose probability is looked at, if it answers with labels."""
+    """A model, and the label whose probability is explained, if it predicts labels."""
 
     predictor: Predictor
     label: int | None
 
     @classmethod
-    def on(cls, predictor: Predictor, features: Array) -> ExplainedOutput:
-        """Look at what the model answers for one encoded row."""
+    def for_row(cls, predictor: Predictor, features: Array) -> ExplainedOutput:
+        """Explain the label that is predicted for one encoded row."""
         if predictor.encoder.problem.targets != "label":
             return cls(predictor, None)
         return cls(predictor, int(probabilities(predictor.run(features))[0].argmax()))
 
-    def spelled(self, target: Target) -> str:
-        """Return what it is, for a sentence or an axis."""
+    def describe(self, target: Target) -> str:
+        """Describe the output, for a sentence or an axis."""
         if self.name:
             return f"the probability of {self.name if self.name[:1].isalpha() else f'label {self.name}'}"
         ahead = " one step ahead" if target.horizon > 1 else ""
@@ -38,11 +38,11 @@ class ExplainedOutput:
 
     @property
     def name(self) -> str | None:
-        """What the label is called."""
+        """The name of the label."""
         return None if self.label is None else self.predictor.encoder.classes[self.label]
 
     def __call__(self, features: Array) -> Array:
-        """Return the number that is explained, for each of some encoded rows."""
+        """Return the explained output of each encoded row."""
         outputs = self.predictor.run(features)
         if self.label is not None:
             outputs = probabilities(outputs)[:, self.label]

@@ -1,4 +1,4 @@
-"""Shading: numbers by pixel as colours, and laid over the picture that they belong to."""
+"""Heat maps: values by pixel as colours, alone or overlaid on an image."""
 
 from __future__ import annotations
 
@@ -6,57 +6,57 @@ import numpy as np
 
 from tiltyard.arrays import Array
 
-SIDE = 96  # pixels of a picture that something is laid over, at least
-COLOURS = np.array([[0, 0, 4], [40, 60, 150], [30, 140, 160], [130, 200, 90], [253, 231, 37]], dtype=np.float64)
-WIDEST = 255.0
+MIN_OVERLAY_SIDE = 96  # pixels: smaller images are enlarged before an overlay
+COLOUR_MAP = np.array([[0, 0, 4], [40, 60, 150], [30, 140, 160], [130, 200, 90], [253, 231, 37]], dtype=np.float64)
+MAX_PIXEL = 255.0
 RED, BLUE = np.array([220.0, 30.0, 30.0]), np.array([30.0, 70.0, 220.0])
-PALE = 0.35  # of the picture's own light, so that colours stand out
+BACKGROUND_CONTRAST = 0.35  # share of the image's own contrast that is kept, so that colours stand out
 
 
-def coloured(values: Array) -> Array:
-    """Return a colour for each number: black for nothing, over blue and green to yellow for the most."""
-    shares = _shares(values)
-    stops = np.linspace(0, 1, len(COLOURS))
-    return np.stack([np.interp(shares, stops, COLOURS[:, channel]) for channel in range(3)], axis=-1)
+def to_colours(values: Array) -> Array:
+    """Return a colour for each value: black for zero, over blue and green to yellow for the largest."""
+    shares = _normalize(values)
+    stops = np.linspace(0, 1, len(COLOUR_MAP))
+    return np.stack([np.interp(shares, stops, COLOUR_MAP[:, channel]) for channel in range(3)], axis=-1)
 
 
 def diverging(values: Array) -> Array:
-    """Return a picture in which 0 is grey, more is brighter and less is darker; few values may be beyond the range."""
-    most = float(np.quantile(np.abs(values), 0.98)) or float(np.abs(values).max()) or 1.0
-    return np.asarray(WIDEST / 2 * (1 + values / most))
+    """Return grey levels with 0 as mid-grey, scaled by the 98 % quantile: a few values may exceed the range."""
+    maximum = float(np.quantile(np.abs(values), 0.98)) or float(np.abs(values).max()) or 1.0
+    return np.asarray(MAX_PIXEL / 2 * (1 + values / maximum))
 
 
-def overlay(picture: Array, values: Array) -> Array:
-    """Lay numbers over a picture, which is made large enough to be seen below them."""
-    times = max(1, -(-SIDE // max(picture.shape[:2])))
-    large = np.kron(picture, np.ones((times, times, 1)))
+def overlay(image: Array, values: Array) -> Array:
+    """Overlay values on an image, which is enlarged to a readable size."""
+    times = max(1, -(-MIN_OVERLAY_SIDE // max(image.shape[:2])))
+    large = np.kron(image, np.ones((times, times, 1)))
     large = np.repeat(large, 3, axis=-1) if large.shape[-1] == 1 else large
-    smooth = enlarged(values[None], large.shape[:2])[0]
-    weight = 0.7 * _shares(smooth)[..., None] ** 0.5  # where there is nothing to tell, the picture is left as it is
-    return np.asarray((1 - weight) * large + weight * coloured(smooth))
+    smooth = resize(values[None], large.shape[:2])[0]
+    weight = 0.7 * _normalize(smooth)[..., None] ** 0.5  # where values are zero, the image stays as it is
+    return np.asarray((1 - weight) * large + weight * to_colours(smooth))
 
 
-def signed_overlay(picture: Array, weights: Array) -> Array:
-    """Lay numbers over a picture of the same size: red where something speaks for an answer, blue where against it."""
-    most = float(np.abs(weights).max()) or 1.0
-    share = np.abs(weights)[..., None] / most
-    below = WIDEST * (1 - PALE) + PALE * picture.mean(axis=-1, keepdims=True)
-    found: Array = (1 - share) * below + share * np.where(weights[..., None] >= 0, RED, BLUE)
+def signed_overlay(image: Array, weights: Array) -> Array:
+    """Overlay values on an image of the same size: red for positive values, blue for negative ones."""
+    maximum = float(np.abs(weights).max()) or 1.0
+    share = np.abs(weights)[..., None] / maximum
+    base = MAX_PIXEL * (1 - BACKGROUND_CONTRAST) + BACKGROUND_CONTRAST * image.mean(axis=-1, keepdims=True)
+    found: Array = (1 - share) * base + share * np.where(weights[..., None] >= 0, RED, BLUE)
     return found
 
 
-def enlarged(maps: Array, size: tuple[int, ...]) -> Array:
-    """Bring maps, (rows, height, width, ...), to another size; between their middles by straight lines."""
+def resize(maps: Array, size: tuple[int, ...]) -> Array:
+    """Resize maps (rows, height, width, ...) by linear interpolation between pixel centres."""
     for axis, length in enumerate(size, start=1):
         given = maps.shape[axis]
-        places = np.clip((np.arange(length) + 0.5) * given / length - 0.5, 0, given - 1)
-        low = np.floor(places).astype(int)
-        high, share = np.minimum(low + 1, given - 1), places - low
+        patches = np.clip((np.arange(length) + 0.5) * given / length - 0.5, 0, given - 1)
+        low = np.floor(patches).astype(int)
+        high, share = np.minimum(low + 1, given - 1), patches - low
         share = share.reshape(-1, *[1] * (maps.ndim - axis - 1))
         maps = np.take(maps, low, axis) * (1 - share) + np.take(maps, high, axis) * share
     return maps
 
 
-def _shares(values: Array) -> Array:
-    most = float(values.max())
-    return np.clip(values / most, 0, 1) if most > 0 else np.zeros(values.shape)
+def _normalize(values: Array) -> Array:
+    maximum = float(values.max())
+    return np.clip(values / maximum, 0, 1) if maximum > 0 else np.zeros(values.shape)

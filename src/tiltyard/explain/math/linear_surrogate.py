@@ -1,4 +1,4 @@
-"""A surrogate: the line that comes nearest to a model close to one row; near rows weigh more."""
+"""Linear surrogate (LIME): weighted ridge regression on the model's outputs near one row."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ import numpy as np
 
 from tiltyard.arrays import Array
 
-WIDTH = 0.75  # of the neighbourhood, times the root of how many things are changed, as is usual for LIME
-PENALTY = 1e-6  # on slopes, so that things that always change together share what they do
+KERNEL_WIDTH = 0.75  # times the root of the number of features: LIME's usual kernel width
+RIDGE = 1e-6  # penalty on slopes, so that features that always change together share their effect
 
 
 @dataclass(frozen=True)
-class Line:
-    """What each thing adds, and how well the line follows the model: 1 is wholly, 0 no better than a constant."""
+class LinearFit:
+    """The slope of each feature, and r2, the share of the model's local variance that the line explains."""
 
     slopes: Array
     r2: float
 
 
-def proximity(distances: Array, things: int) -> Array:
-    """Return weights that fall with the distance, of which 1 is an ordinary one for a single thing."""
-    found: Array = np.exp(-(distances**2) / (WIDTH**2 * things))
+def proximity(distances: Array, features: int) -> Array:
+    """Return weights that fall with the distance from the row (exponential kernel)."""
+    found: Array = np.exp(-(distances**2) / (KERNEL_WIDTH**2 * features))
     return found
 
 
-def fit(changes: Array, answers: Array, weights: Array) -> Line:
-    """Fit answers to changes (rows, things) by weighted ridge regression."""
+def fit(changes: Array, outputs: Array, weights: Array) -> LinearFit:
+    """Fit outputs to changes (rows, features) by weighted ridge regression."""
     weights = weights / weights.sum()
-    centred, missed = changes - weights @ changes, answers - weights @ answers
+    centred, residual = changes - weights @ changes, outputs - weights @ outputs
     products = (centred * weights[:, None]).T
-    slopes = np.linalg.solve(products @ centred + PENALTY * np.eye(changes.shape[1]), products @ missed)
-    total = float(weights @ missed**2)
-    left = float(weights @ (missed - centred @ slopes) ** 2)
-    return Line(slopes, 1 - left / total if total > 1e-20 else 0.0)
+    slopes = np.linalg.solve(products @ centred + RIDGE * np.eye(changes.shape[1]), products @ residual)
+    total = float(weights @ residual**2)
+    left = float(weights @ (residual - centred @ slopes) ** 2)
+    return LinearFit(slopes, 1 - left / total if total > 1e-20 else 0.0)

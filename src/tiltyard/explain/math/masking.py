@@ -1,6 +1,6 @@
-"""Leaving out: a text without some of its words, a picture with some of its patches grey, so that a model may be asked.
+"""Masking for perturbation-based explanations: remove words from a text, grey out patches of an image.
 
-What is kept comes as (rows, pieces), true or false.
+The mask of what is kept is boolean, (rows, pieces).
 """
 
 from __future__ import annotations
@@ -17,53 +17,53 @@ from tiltyard.modeling.inference.encoder import Encoder
 
 @dataclass(frozen=True)
 class WordMask:
-    """The words of one text, or its characters, and their ids as the model reads them: (length,)."""
+    """The words, or characters, of one text, and their ids as the model reads them: (length,)."""
 
-    spelled: list[str]
+    pieces: list[str]
     ids: Array
 
     @classmethod
     def of(cls, encoder: Encoder, row: Rows) -> WordMask:
-        """Take the words that a model reads of one row."""
+        """Return the words that the model reads of one row."""
         ((name, column),) = encoder.columns.items()
         assert isinstance(column, Text)  # noqa: S101 - for the type checker: the columns of a text are texts
         text = column.to_json(row[name])[0]
         return cls(text.split() if column.by == "words" else [*text], encoder.encode(row)[0])
 
     def keep(self, kept: Array) -> Array:
-        """Return the ids of texts in which what is left moves together; one that is empty is one unknown word."""
+        """Return the ids of texts whose kept words move together; an empty text becomes one unknown word."""
         found = np.full((len(kept), len(self.ids)), PAD, dtype=np.float32)
         for text, chosen in zip(found, kept, strict=True):
-            left = self.ids[: len(self.spelled)][chosen]
+            left = self.ids[: len(self.pieces)][chosen]
             text[: max(len(left), 1)] = left if len(left) else UNKNOWN
         return found
 
 
 @dataclass(frozen=True)
 class PatchMask:
-    """A picture (height, width, channels), the patch that each of its pixels is in, and a colour that says nothing."""
+    """An image (height, width, channels), the index of the patch of each pixel, and the neutral grey."""
 
-    picture: Array
-    places: Array
+    image: Array
+    patches: Array
     grey: float
 
     @classmethod
-    def of(cls, picture: Array, sides: int, grey: float) -> PatchMask:
-        """Cut a picture into so many patches down and across, or into pixels if it has fewer."""
-        down, across = (np.arange(size) * min(sides, size) // size for size in picture.shape[:2])
-        return cls(picture, down[:, None] * (int(across[-1]) + 1) + across, grey)
+    def of(cls, image: Array, sides: int, grey: float) -> PatchMask:
+        """Cut an image into `sides` patches down and across, or into pixels if it has fewer."""
+        down, across = (np.arange(size) * min(sides, size) // size for size in image.shape[:2])
+        return cls(image, down[:, None] * (int(across[-1]) + 1) + across, grey)
 
     @property
     def count(self) -> int:
-        """How many there are."""
-        return int(self.places.max()) + 1
+        """The number of patches."""
+        return int(self.patches.max()) + 1
 
     def keep(self, kept: Array) -> Array:
-        """Return pictures in which all other patches are grey."""
-        found: Array = np.where(kept[:, self.places][..., None], self.picture, self.grey).astype(np.float32)
+        """Return images in which all patches that are not kept are grey."""
+        found: Array = np.where(kept[:, self.patches][..., None], self.image, self.grey).astype(np.float32)
         return found
 
     def spread(self, weights: Array) -> Array:
-        """Return the weight of the patch of each pixel."""
-        found: Array = weights[self.places]
+        """Return for each pixel the weight of its patch."""
+        found: Array = weights[self.patches]
         return found

@@ -1,4 +1,4 @@
-"""What is inside a network: its hidden layers one after the other, however it is nested, and scores before softmax."""
+"""Activations and gradients of any Keras network: hidden layers, feature maps, embeddings, scores before softmax."""
 
 from __future__ import annotations
 
@@ -11,128 +11,128 @@ import keras
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.explain.math.gradients import Sloped, value_and_gradient
-from tiltyard.explain.math.keras_graph import GraphWalker, Hidden, Place, spatial
+from tiltyard.explain.math.gradients import ValueAndGradient, value_and_gradient
+from tiltyard.explain.math.keras_graph import CallOutput, GraphWalker, HiddenLayer, is_spatial
 
-AT_ONCE = 1 << 17  # numbers of rows that go through together
-TINY = 1e-9  # of a probability
+MAX_BATCH_VALUES = 1 << 17  # feature values of the rows of one batch
+TINY = 1e-9  # added to a probability before its logarithm
 
 
 @dataclass(frozen=True)
 class NetworkView:
-    """A network without nesting, with the weights of the one that it was made of."""
+    """A flat view of a network, nested or not, that shares its weights."""
 
     network: keras.Model
     labels: bool
-    inputs: list[keras.KerasTensor]  # features; and what is added to the tensor of the call that is nudged
+    inputs: list[keras.KerasTensor]  # features, and the perturbation if a call is perturbed
     output: keras.KerasTensor
-    scores: keras.KerasTensor  # (rows, labels) before softmax, or (rows, 1), the number
-    hidden: dict[str, Hidden]
-    maps: Place | None  # the last maps, and which call made them
-    embedded: Place | None  # the vectors of words
+    scores: keras.KerasTensor  # (rows, labels) before softmax, or (rows, 1) for numbers
+    hidden: dict[str, HiddenLayer]
+    feature_maps: CallOutput | None  # the last feature maps, and the number of the call that made them
+    embedding: CallOutput | None  # the word vectors
 
-    def part(self, *tensors: keras.KerasTensor) -> keras.Model:
+    def submodel(self, *tensors: keras.KerasTensor) -> keras.Model:
         """Return the network up to some tensors."""
         return keras.Model(self.inputs if len(self.inputs) > 1 else self.inputs[0], [*tensors])
 
-    def see(self, features: Array, tensors: Sequence[keras.KerasTensor]) -> list[Array]:
-        """Return what rows become on their way: an array for each tensor."""
-        part, some = self.part(*tensors), max(1, AT_ONCE // int(np.prod(features.shape[1:])))
-        starts = range(0, len(features), some)
-        seen = [keras.tree.flatten(part(features[i : i + some].astype(np.float32), training=False)) for i in starts]
-        return [np.concatenate([np.asarray(one) for one in of]) for of in zip(*seen, strict=True)]
+    def activations(self, features: Array, tensors: Sequence[keras.KerasTensor]) -> list[Array]:
+        """Return the activations of rows: one array for each tensor."""
+        part, size = self.submodel(*tensors), max(1, MAX_BATCH_VALUES // int(np.prod(features.shape[1:])))
+        starts = range(0, len(features), size)
+        found = [keras.tree.flatten(part(features[i : i + size].astype(np.float32), training=False)) for i in starts]
+        return [np.concatenate([np.asarray(one) for one in batches]) for batches in zip(*found, strict=True)]
 
-    def answers(self, features: Array) -> Array:
-        """Return the place of the largest score of each row."""
-        places: Array = self.see(features, [self.scores])[0].argmax(axis=-1)
-        return places.astype(np.int32)
-
-    @cached_property
-    def slopes(self) -> Sloped:
-        """Return , for features and places, the scores there and their slopes by the features."""
-        return value_and_gradient(self.chosen)
+    def top_outputs(self, features: Array) -> Array:
+        """Return the index of the largest score of each row."""
+        indices: Array = self.activations(features, [self.scores])[0].argmax(axis=-1)
+        return indices.astype(np.int32)
 
     @cached_property
-    def slopes_of_maps(self) -> Sloped:
-        """Return , for maps, features and places, the same by the last maps."""
-        return self._nudged(self.maps)
+    def gradients(self) -> ValueAndGradient:
+        """Return scores and their gradients with respect to the features, for features and output indices."""
+        return value_and_gradient(self.score_function)
 
     @cached_property
-    def slopes_of_words(self) -> Sloped:
-        """Return , for vectors of words, features and places, the same by the vectors."""
-        return self._nudged(self.embedded)
+    def feature_map_gradients(self) -> ValueAndGradient:
+        """Return the same with respect to the last feature maps, for maps, features and output indices."""
+        return self._perturbed(self.feature_maps)
 
-    def _nudged(self, at: Place | None) -> Sloped:
-        """Vary a tensor by adding zeros to it: all that follows is then as it was, however it branches."""
-        assert at  # noqa: S101 - for the type checker: who asks has looked whether there is one
-        score = opened(self.network, labels=self.labels, nudged=at[0]).chosen
-        found = value_and_gradient(lambda nudge, features, places: score(features, nudge, places))
-        return lambda tensor, features, places: found(np.zeros_like(tensor), features, places)
+    @cached_property
+    def embedding_gradients(self) -> ValueAndGradient:
+        """Return the same with respect to the word embeddings, for vectors, features and output indices."""
+        return self._perturbed(self.embedding)
+
+    def _perturbed(self, at: CallOutput | None) -> ValueAndGradient:
+        """Differentiate by an added input of zeros, which leaves everything after the tensor as it was."""
+        assert at  # noqa: S101 - for the type checker: callers check first whether there is one
+        score = open_network(self.network, labels=self.labels, perturbed_call=at[0]).score_function
+        found = value_and_gradient(lambda perturbation, features, indices: score(features, perturbation, indices))
+        return lambda tensor, features, indices: found(np.zeros_like(tensor), features, indices)
 
     @property
-    def chosen(self) -> Callable[..., Any]:
-        """Return the function that gives the score at a place for what goes in: inputs in their order, then places."""
-        part = self.part(self.scores)
+    def score_function(self) -> Callable[..., Any]:
+        """Return the function that computes the scores at output indices: inputs in their order, then indices."""
+        part = self.submodel(self.scores)
 
-        def score(*given: Any) -> Any:
-            *inputs, places = given
+        def score(*arguments: Any) -> Any:
+            *inputs, indices = arguments
             (scores,) = keras.tree.flatten(part(inputs if len(inputs) > 1 else inputs[0], training=False))
-            return keras.ops.take_along_axis(scores, places[:, None], axis=1)[:, 0]
+            return keras.ops.take_along_axis(scores, indices[:, None], axis=1)[:, 0]
 
         return score
 
     @property
-    def convolutions(self) -> dict[str, Hidden]:
-        """The hidden layers that make maps."""
-        return {name: one for name, one in self.hidden.items() if spatial(one.output)}
+    def convolutions(self) -> dict[str, HiddenLayer]:
+        """The hidden layers whose output is feature maps."""
+        return {name: one for name, one in self.hidden.items() if is_spatial(one.output)}
 
 
-def opened(network: keras.Model, *, labels: bool, nudged: int = -1) -> NetworkView:
-    """Walk through a network; `nudged` is the number of a call to whose tensor a second input is added."""
-    walk = GraphWalker(nudged)
+def open_network(network: keras.Model, *, labels: bool, perturbed_call: int = -1) -> NetworkView:
+    """Walk through a network; at the call numbered `perturbed_call` a second input is added to the tensor."""
+    walker = GraphWalker(perturbed_call)
     features = keras.Input(network.input_shape[1:], name="features")
-    output = walk.through(network, features)
-    inner = walk.before.get(id(output))
-    scores = _scores(output, inner, labels=labels)
-    inputs = [features, *walk.nudges]
-    return NetworkView(network, labels, inputs, output, scores, walk.layers, walk.maps, walk.embedded)
+    output = walker.run(network, features)
+    before_softmax = walker.preactivations.get(id(output))
+    scores = _scores(output, before_softmax, labels=labels)
+    inputs = [features, *walker.perturbations]
+    return NetworkView(network, labels, inputs, output, scores, walker.layers, walker.feature_maps, walker.embedding)
 
 
-def _scores(output: keras.KerasTensor, inner: keras.KerasTensor | None, *, labels: bool) -> keras.KerasTensor:
-    """Return what is largest for the answer; where there is nothing before the softmax, logarithms of its shares."""
+def _scores(output: keras.KerasTensor, before_softmax: keras.KerasTensor | None, *, labels: bool) -> keras.KerasTensor:
+    """Return the scores before softmax, or the log of its probabilities where the graph does not show them."""
     from keras import ops
 
     if not labels:
-        middle = output[:, 0] if len(output.shape) == 3 else output
-        return ops.mean(middle, axis=-1, keepdims=True)
+        mean_output = output[:, 0] if len(output.shape) == 3 else output
+        return ops.mean(mean_output, axis=-1, keepdims=True)
     if output.shape[-1] > 1:
-        return ops.log(output + TINY) if inner is None else inner
-    odds = ops.log(output + TINY) - ops.log(1 + TINY - output) if inner is None else inner
-    return ops.concatenate([-odds / 2, odds / 2], axis=-1)  # of which the softmax is the sigmoid again
+        return ops.log(output + TINY) if before_softmax is None else before_softmax
+    log_odds = ops.log(output + TINY) - ops.log(1 + TINY - output) if before_softmax is None else before_softmax
+    return ops.concatenate([-log_odds / 2, log_odds / 2], axis=-1)  # their softmax is the sigmoid
 
 
-def fired(part: keras.Model) -> Callable[..., Any]:
-    """Return the function of how much a unit of maps fires: mostly where it does, a little where it does not."""
+def mean_activation(part: keras.Model) -> Callable[..., Any]:
+    """Return the function that computes the mean activation of a unit, with a small slope below zero."""
 
     def mean(features: Any, units: Any) -> Any:
-        (maps,) = keras.tree.flatten(part(features, training=False))
-        of_unit = keras.ops.take_along_axis(maps, units[:, None, None, None], axis=-1)
+        (feature_maps,) = keras.tree.flatten(part(features, training=False))
+        of_unit = keras.ops.take_along_axis(feature_maps, units[:, None, None, None], axis=-1)
         return keras.ops.mean(keras.ops.leaky_relu(of_unit, 0.01), axis=(1, 2, 3))
 
     return mean
 
 
-def missed(inside: NetworkView) -> Callable[..., Any]:
-    """Return the function that says by how much truths are missed: the loss of a label, the error of a number."""
+def loss_function(view: NetworkView) -> Callable[..., Any]:
+    """Return the function that computes the loss of each row: cross-entropy for labels, absolute error for numbers."""
     from keras import ops
 
-    part = inside.part(inside.scores)
+    part = view.submodel(view.scores)
 
-    def of(features: Any, truth: Any) -> Any:
+    def loss(features: Any, truth: Any) -> Any:
         (scores,) = keras.tree.flatten(part(features, training=False))
-        if not inside.labels:
+        if not view.labels:
             return ops.abs(scores[:, 0] - truth)
         right = ops.take_along_axis(scores, truth[:, None], axis=1)[:, 0]
         return ops.logsumexp(scores, axis=1) - right
 
-    return of
+    return loss

@@ -1,5 +1,5 @@
-"""Methods of explanation, one a file: SHAP, LIME, Grad-CAM, permutation importance, ...
+"""Explanation methods, one in each file: SHAP, LIME, Grad-CAM, permutation importance, ...
 
-A method gives figures, and writes no page.
+A method returns figures and writes no page.
 Start with base.py.
 """

@@ -1,4 +1,4 @@
-"""Adversarial examples: how small a change, chosen to harm, makes the model wrong; as a figure of robustness."""
+"""Adversarial robustness: the metric under attacks of growing size, and the smallest change that flips a label."""
 
 from __future__ import annotations
 
@@ -8,177 +8,180 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.explain.math.adversarial import AdversarialAttack, room
+from tiltyard.explain.math.adversarial import AdversarialAttack, perturbation_budget
 from tiltyard.explain.math.heatmap import diverging
-from tiltyard.explain.methods.base import Explained, Explanation, Row
+from tiltyard.explain.methods.base import ExplainedModel, ExplanationMethod, Row
 from tiltyard.figures import Figure, lines, pictures
 
-ROWS = 100  # that are attacked
-PIXELS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 24.0, 32.0, 48.0, 64.0)  # sizes of a step, of 255
-DEVIATIONS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
-SHOWN = 3  # pictures before and after
-HALVINGS = 8  # until the smallest step is found
-ENOUGH = 0.5  # of what the model is better than a constant by
+MAX_ROWS = 100
+PIXEL_SIZES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 24.0, 32.0, 48.0, 64.0)  # of 255
+DEVIATION_SIZES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
+MAX_EXAMPLES = 3  # images, before and after
+BISECTIONS = 8  # steps of the search for the smallest size
+LOST_SHARE = 0.5  # of the model's gain over a constant
 
 
-class Adversarial(Explanation):
-    """The gate's metric on rows that are moved against the model, by the fast gradient sign and by projected steps."""
+class Adversarial(ExplanationMethod):
+    """Measure the gate's metric on rows that are attacked by FGSM, by PGD and at random."""
 
-    title: ClassVar = "how small a change makes it wrong"
-    inward: ClassVar = True
+    title: ClassVar = "adversarial examples: how small a change makes the model wrong"
+    needs_keras: ClassVar = True
 
-    def reason(self, model: Explained) -> str:
-        """Want something that can be moved by a little."""
-        if model.task.kind.targets == "text" or model.parts.encoder.vocabulary_size:
-            return f"{model.task.name} reads texts, and no word can be changed by a little"
-        return "" if room(model.parts.encoder).unit.any() else f"no column of {model.task.name} can change by a little"
+    def unsupported_reason(self, model: ExplainedModel) -> str:
+        """Require a column that can change by a little."""
+        if model.task.kind.targets == "text" or model.data.encoder.vocabulary_size:
+            return f"{model.task.name} reads texts, whose words cannot change by a little"
+        movable = perturbation_budget(model.data.encoder).step.any()
+        return "" if movable else f"no column of {model.task.name} can change by a little"
 
-    def of_model(self, model: Explained) -> Iterator[Figure]:
-        """The metric by size of step; of pictures some examples, too."""
-        features, truth = _known(model)
-        attack, sizes = AdversarialAttack(model.inside, room(model.parts.encoder)), _sizes(model)
+    def of_model(self, model: ExplainedModel) -> Iterator[Figure]:
+        """Yield the metric by size of the attack; for images also examples."""
+        features, truth = _sample_validation(model)
+        attack, sizes = AdversarialAttack(model.network_view, perturbation_budget(model.data.encoder)), _sizes(model)
         moved = {
-            "steps": [attack.stepwise(features, _answer(model, truth), size) for size in sizes],
-            "one step": [attack.at_once(features, _answer(model, truth), size) for size in sizes],
-            "random": [attack.at_random(features, size, model.generator) for size in sizes],
+            "PGD": [attack.pgd(features, _loss_target(model, truth), size) for size in sizes],
+            "FGSM": [attack.fgsm(features, _loss_target(model, truth), size) for size in sizes],
+            "random": [attack.random_sign(features, size, model.generator) for size in sizes],
         }
-        curves = {name: [_score(model, rows, truth) for rows in some] for name, some in moved.items()}
+        curves = {name: [_score(model, rows, truth) for rows in attacked] for name, attacked in moved.items()}
         drawn = {name: {"x": sizes, "y": curve, "dashed": name == "random"} for name, curve in curves.items()}
         text = (
-            f"{model.task.metric.title} on {len(truth)} validation rows when everything measured moves by at most so "
-            f"much: against the model in several steps or in one, or at random. {_half(model, sizes, curves['steps'])}"
+            f"{model.task.metric.title} on {len(truth)} validation rows when numbers and pixels change by at most the "
+            "size shown: by PGD (several steps), FGSM (one step) or at random. "
+            f"{_half_lost(model, sizes, curves['PGD'])}"
         )
         yield lines("Adversarial examples", text, (_unit(model), model.task.metric.title), drawn)
         if model.task.form == "image" and model.task.classes:
             yield from _examples(model, attack, features, truth)
 
-    def of_row(self, model: Explained, row: Row) -> Iterator[Figure]:
-        """The score of the answer and of the best other label by size; of numbers, how far they can be moved."""
-        features, sizes = model.encoded(row), _sizes(model)
-        attack = AdversarialAttack(model.inside, room(model.parts.encoder))
+    def of_row(self, model: ExplainedModel, row: Row) -> Iterator[Figure]:
+        """Yield probabilities by size of the attack; for numbers, how far the prediction can be moved."""
+        features, sizes = model.encode(row), _sizes(model)
+        attack = AdversarialAttack(model.network_view, perturbation_budget(model.data.encoder))
         if model.task.classes:
             yield _of_label(model, attack, features, sizes)
         else:
             yield _of_number(model, attack, features, sizes)
 
 
-def _known(model: Explained) -> tuple[Array, Array]:
-    """Return validation rows from all over them."""
-    features, truth = model.known
-    places = np.unique(np.linspace(0, len(truth) - 1, min(ROWS, len(truth))).astype(int))
+def _sample_validation(model: ExplainedModel) -> tuple[Array, Array]:
+    """Return evenly spaced validation rows."""
+    features, truth = model.validation
+    places = np.unique(np.linspace(0, len(truth) - 1, min(MAX_ROWS, len(truth))).astype(int))
     return features[places], truth[places]
 
 
-def _sizes(model: Explained) -> tuple[float, ...]:
-    return PIXELS if model.task.form == "image" else DEVIATIONS
+def _sizes(model: ExplainedModel) -> tuple[float, ...]:
+    return PIXEL_SIZES if model.task.form == "image" else DEVIATION_SIZES
 
 
-def _unit(model: Explained) -> str:
+def _unit(model: ExplainedModel) -> str:
     return "size of the change, of 255" if model.task.form == "image" else "size of the change, in deviations"
 
 
-def _answer(model: Explained, truth: Array) -> Array:
-    """Return the truth as the network is held against it: a label's place, or one number."""
+def _loss_target(model: ExplainedModel, truth: Array) -> Array:
+    """Return the truth as the network's loss takes it: label indices, or one number for each row."""
     if model.task.classes:
         return truth.astype(np.int32)
     return np.asarray(truth.reshape(len(truth), -1).mean(axis=1), dtype=np.float32)
 
 
-def _score(model: Explained, features: Array, truth: Array) -> float:
-    (outputs,) = model.inside.see(features, [model.inside.output])
+def _score(model: ExplainedModel, features: Array, truth: Array) -> float:
+    (outputs,) = model.network_view.activations(features, [model.network_view.output])
     return model.task.metric.score(truth, outputs, model.context)
 
 
-def _half(model: Explained, sizes: tuple[float, ...], curve: list[float]) -> str:
-    """Return at which size of the attack half of the gain over a constant is lost."""
+def _half_lost(model: ExplainedModel, sizes: tuple[float, ...], curve: list[float]) -> str:
+    """Describe at which size half of the gain over a constant is lost."""
     constant, gain = _constant(model), model.task.metric.gain
     whole = gain(curve[0], constant)
     lost = np.maximum.accumulate([gain(curve[0], score) for score in curve])
     if not np.isfinite(lost).all():
-        return "The metric is no number for some of them."
+        return "The metric is undefined at some sizes."
     if whole <= 0:
-        return "Even unmoved, it is no better than the best constant there."
-    if lost[-1] < ENOUGH * whole:
-        return f"At {sizes[-1]:g} more than half of its gain over the best constant is left."
-    after = int(np.argmax(lost >= ENOUGH * whole))
-    size = np.interp(ENOUGH * whole, lost[after - 1 : after + 1], sizes[after - 1 : after + 1])
+        return "Without an attack it is no better than the best constant."
+    if lost[-1] < LOST_SHARE * whole:
+        return f"At {sizes[-1]:g} it keeps more than half of its gain over the best constant."
+    after = int(np.argmax(lost >= LOST_SHARE * whole))
+    size = np.interp(LOST_SHARE * whole, lost[after - 1 : after + 1], sizes[after - 1 : after + 1])
     return f"Half of its gain over the best constant is lost at {float(size):.2g}."
 
 
-def _constant(model: Explained) -> float:
-    """Score what knows the training answers alone."""
-    learned, (_, truth) = np.asarray(model.parts.train[1]), _known(model)
+def _constant(model: ExplainedModel) -> float:
+    """Return the score of the best constant, learned from the training rows."""
+    learned, (_, truth) = np.asarray(model.data.train[1]), _sample_validation(model)
     if model.task.classes:
-        answer = np.bincount(learned.astype(np.int64), minlength=len(model.task.classes)) / len(learned)
+        predicted = np.bincount(learned.astype(np.int64), minlength=len(model.task.classes)) / len(learned)
     else:
-        answer = learned.reshape(len(learned), -1).mean(axis=0)
-    return model.task.metric.score(truth, np.tile(answer, (len(truth), 1)), model.context)
+        predicted = learned.reshape(len(learned), -1).mean(axis=0)
+    return model.task.metric.score(truth, np.tile(predicted, (len(truth), 1)), model.context)
 
 
-def _examples(model: Explained, attack: AdversarialAttack, features: Array, truth: Array) -> Iterator[Figure]:
-    """Show rows that were right and need the least to be wrong."""
-    right = model.inside.answers(features) == truth
+def _examples(model: ExplainedModel, attack: AdversarialAttack, features: Array, truth: Array) -> Iterator[Figure]:
+    """Yield correctly predicted rows that need the smallest change to be wrong."""
+    correct = model.network_view.top_outputs(features) == truth
     least = np.full(len(truth), np.inf)
-    least[right] = _least(attack, features[right], truth[right].astype(np.int32))
-    order = [place for place in np.argsort(least, kind="stable")[:SHOWN] if np.isfinite(least[place])]
+    least[correct] = _smallest_flip(attack, features[correct], truth[correct].astype(np.int32))
+    order = [place for place in np.argsort(least, kind="stable")[:MAX_EXAMPLES] if np.isfinite(least[place])]
     shown: dict[str, Array] = {}
     for place in order:
-        one, known = features[place : place + 1], truth[place : place + 1].astype(np.int32)
-        moved = attack.stepwise(one, known, least[place])
-        (answer,) = model.inside.answers(moved)
-        name = f"{model.task.classes[known[0]]} to {model.task.classes[answer]} by {least[place]:.2g}"
+        one, label = features[place : place + 1], truth[place : place + 1].astype(np.int32)
+        moved = attack.pgd(one, label, least[place])
+        (predicted,) = model.network_view.top_outputs(moved)
+        name = f"{model.task.classes[label[0]]} to {model.task.classes[predicted]} by {least[place]:.2g}"
         shown |= {f"{name}: before": one[0], f"{name}: after": moved[0]}
         shown[f"{name}: difference"] = diverging(moved[0] - one[0])
     if shown:
-        text = "Right answers that the least change makes wrong. The difference is stretched: grey is none."
-        yield pictures("Pictures that were moved across", text, shown)
+        text = "Correct predictions that the smallest change makes wrong. The difference is stretched; grey is zero."
+        yield pictures("Adversarial images", text, shown)
 
 
-def _least(attack: AdversarialAttack, features: Array, answer: Array) -> Array:
-    """Return for each row the smallest size found that changes its label; infinity if the largest does not."""
+def _smallest_flip(attack: AdversarialAttack, features: Array, predicted: Array) -> Array:
+    """Return for each row the smallest size found that flips its label; infinity if the largest does not."""
 
     def changed(sizes: Array) -> Array:
         shaped = sizes.reshape(-1, *[1] * (features.ndim - 1))
-        return np.asarray(attack.inside.answers(attack.stepwise(features, answer, shaped)) != answer)
+        return np.asarray(attack.view.top_outputs(attack.pgd(features, predicted, shaped)) != predicted)
 
-    most = PIXELS[-1] if features.ndim == 4 else DEVIATIONS[-1]
+    most = PIXEL_SIZES[-1] if features.ndim == 4 else DEVIATION_SIZES[-1]
     low, high = np.zeros(len(features)), np.full(len(features), most)
     never = ~changed(high)
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        wrong = changed(middle)
-        low, high = np.where(wrong, low, middle), np.where(wrong, middle, high)
+    for _ in range(BISECTIONS):
+        midpoint = (low + high) / 2
+        flipped = changed(midpoint)
+        low, high = np.where(flipped, low, midpoint), np.where(flipped, midpoint, high)
     return np.where(never, np.inf, high)
 
 
-def _of_label(model: Explained, attack: AdversarialAttack, features: Array, sizes: tuple[float, ...]) -> Figure:
-    answer = model.inside.answers(features)
-    copies, given = np.repeat(features, len(sizes), axis=0), np.repeat(answer, len(sizes))
-    moved = attack.stepwise(copies, given, np.array(sizes).reshape(-1, *[1] * (features.ndim - 1)))
-    (scores,) = model.inside.see(moved, [model.inside.scores])
+def _of_label(model: ExplainedModel, attack: AdversarialAttack, features: Array, sizes: tuple[float, ...]) -> Figure:
+    predicted = model.network_view.top_outputs(features)
+    copies, labels = np.repeat(features, len(sizes), axis=0), np.repeat(predicted, len(sizes))
+    moved = attack.pgd(copies, labels, np.array(sizes).reshape(-1, *[1] * (features.ndim - 1)))
+    (scores,) = model.network_view.activations(moved, [model.network_view.scores])
     shares = np.exp(scores - np.logaddexp.reduce(scores, axis=1, keepdims=True))
-    (least,) = _least(attack, features, answer)
-    name = model.task.classes[answer[0]]
-    others = np.delete(shares, answer[0], axis=1).max(axis=1)
+    (least,) = _smallest_flip(attack, features, predicted)
+    name = model.task.classes[predicted[0]]
+    others = np.delete(shares, predicted[0], axis=1).max(axis=1)
     curves = {
-        f"{name}, the answer": {"x": sizes, "y": shares[:, answer[0]]},
-        "likeliest other": {"x": sizes, "y": others},
+        f"{name}, predicted": {"x": sizes, "y": shares[:, predicted[0]]},
+        "most likely other label": {"x": sizes, "y": others},
     }
-    found = (
-        f"a change of at most {least:.2g}" if np.isfinite(least) else f"no change of up to {sizes[-1]:g} that was found"
-    )
-    text = f"Probabilities as everything measured moves against the answer {name}: {found} makes it another label."
-    return lines("Smallest change of the answer", text, (_unit(model), "probability"), curves)
+    found = f"no change of up to {sizes[-1]:g} was found to flip it"
+    if np.isfinite(least):
+        found = f"a change of at most {least:.2g} flips it"
+    text = f"Probabilities when numbers and pixels change against the predicted label {name}; {found}."
+    return lines("Smallest change that flips the label", text, (_unit(model), "probability"), curves)
 
 
-def _of_number(model: Explained, attack: AdversarialAttack, features: Array, sizes: tuple[float, ...]) -> Figure:
+def _of_number(model: ExplainedModel, attack: AdversarialAttack, features: Array, sizes: tuple[float, ...]) -> Figure:
     copies = np.repeat(features, len(sizes), axis=0)
     reach = np.array(sizes).reshape(-1, *[1] * (features.ndim - 1))
     curves = {}
-    for name, far in {"highest": -1.0, "lowest": 1.0}.items():
-        (answer,) = model.inside.see(copies, [model.inside.scores])
-        away = answer[:, 0] + far * (1 + np.abs(answer[:, 0])) * 1e3  # to miss it more is to go the other way
-        moved = attack.stepwise(copies, away.astype(np.float32), reach)
-        curves[name] = {"x": sizes, "y": model.inside.see(moved, [model.inside.scores])[0][:, 0]}
-    text = "How high and how low the answer can be made by moving everything measured by at most so much."
-    return lines("Reach of small changes", text, (_unit(model), "answer"), curves)
+    for name, direction in {"highest": -1.0, "lowest": 1.0}.items():
+        (predicted,) = model.network_view.activations(copies, [model.network_view.scores])
+        # Far away on one side: a larger loss then means a move to the other side.
+        target = predicted[:, 0] + direction * (1 + np.abs(predicted[:, 0])) * 1e3
+        moved = attack.pgd(copies, target.astype(np.float32), reach)
+        curves[name] = {"x": sizes, "y": model.network_view.activations(moved, [model.network_view.scores])[0][:, 0]}
+    text = "The highest and lowest prediction that a change of numbers and pixels of at most this size can reach."
+    return lines("Reach of small changes", text, (_unit(model), "prediction"), curves)

@@ -1,4 +1,4 @@
-"""The type of an explanation: what is looked at, and what each plug-in in explanations/ shows of it."""
+"""The base class of explanation methods, and the model and rows that they explain."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tiltyard.config.task import Task
 from tiltyard.figures import Figure
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.modeling.metrics.base import Context
-from tiltyard.preparation.sealed_test import TestPart
+from tiltyard.preparation.sealed_test import TestRows
 from tiltyard.preparation.training_rows import TrainingRows, sample_rows
 from tiltyard.workspace import Workspace
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
     from tiltyard.explain.math.network_view import NetworkView
 
-ROWS = 500  # validation rows that a model is explained by
+MAX_ROWS = 500  # validation rows for explanations of the whole model
 
 
 @dataclass(frozen=True)
 class Row:
-    """One of the sealed rows: its number in the raw data, its values as a client would send them, and the truth."""
+    """One test row: its number in the raw data, its values as a client sends them, and the truth."""
 
     number: int
     values: Rows
@@ -38,34 +38,34 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Explained:
-    """A trained model and what it may be asked; as a whole it is explained by validation rows, never by sealed ones."""
+class ExplainedModel:
+    """A trained model with its data. Global explanations use validation rows, never test rows."""
 
     workspace: Workspace
     task: Task
-    parts: TrainingRows
+    data: TrainingRows
     predictor: Predictor
-    test: TestPart
+    test: TestRows
 
     @cached_property
-    def known(self) -> tuple[Array, Array]:
-        """Some validation rows, encoded, and their truth."""
-        return sample_rows(self.parts.validation, ROWS)
+    def validation(self) -> tuple[Array, Array]:
+        """Encoded validation rows, at most MAX_ROWS, and their truth."""
+        return sample_rows(self.data.validation, MAX_ROWS)
 
     @cached_property
     def network(self) -> keras.Model:
-        """The same model as Keras holds it: it alone has layers and gradients."""
+        """The model as a Keras network, which has layers and gradients."""
         with environment.suppress_native_output():
             import keras
 
             return keras.saving.load_model(self.workspace.out(self.task.name, "train") / "model.keras", compile=False)
 
     @cached_property
-    def inside(self) -> NetworkView:
-        """Its layers, one after the other."""
-        from tiltyard.explain.math.network_view import opened
+    def network_view(self) -> NetworkView:
+        """The network's layers and gradients."""
+        from tiltyard.explain.math.network_view import open_network
 
-        return opened(self.network, labels=bool(self.task.classes))
+        return open_network(self.network, labels=bool(self.task.classes))
 
     def score(self, features: Array, truth: Array) -> float:
         """Return the gate's metric for encoded features."""
@@ -73,51 +73,51 @@ class Explained:
 
     @cached_property
     def context(self) -> Context:
-        """What the metric must know of the training rows."""
-        return self.task.evaluator.context(self.parts.train[1])
+        """What the metric needs to know of the training rows."""
+        return self.task.evaluator.context(self.data.train[1])
 
     @property
     def generator(self) -> np.random.Generator:
-        """Dice that fall alike each time."""
+        """A new random generator with the task's seed."""
         return np.random.default_rng(self.task.train.seed)
 
     def row(self, place: int) -> Row:
-        """Return the sealed row at a place."""
+        """Return the test row at an index."""
         index = np.array([place])
         return Row(int(self.test.number[place]), take(self.test.rows, index), self.test.truth[index])
 
-    def encoded(self, row: Row) -> Array:
-        """Return what the model reads of a row: (1, ...)."""
+    def encode(self, row: Row) -> Array:
+        """Return the encoded features of a row: (1, ...)."""
         return self.predictor.encoder.encode(row.values)
 
 
-class Explanation(ABC):
-    """One way of looking at a model; each gives exhibits about the whole of it, or about a row, or both."""
+class ExplanationMethod(ABC):
+    """A method that yields figures about the model as a whole, about single rows, or both."""
 
     title: ClassVar[str]
-    slow: ClassVar[bool] = False  # takes minutes: left out unless it is asked for
-    inward: ClassVar[bool] = False  # looks into the Keras file, and not only at answers
+    slow: ClassVar[bool] = False  # takes minutes: runs only on request
+    needs_keras: ClassVar[bool] = False  # needs the Keras file, not only predictions
 
-    def reason(self, model: Explained) -> str:
-        """Return why it cannot be done with this model; nothing if it can."""
+    def unsupported_reason(self, model: ExplainedModel) -> str:
+        """Return why the method does not fit this model, or an empty string."""
         return ""
 
-    def of_model(self, model: Explained) -> Iterator[Figure]:
-        """Show what holds for the model as a whole."""
+    def of_model(self, model: ExplainedModel) -> Iterator[Figure]:
+        """Yield figures about the model as a whole."""
         yield from ()
 
-    def of_row(self, model: Explained, row: Row) -> Iterator[Figure]:
-        """Show why this row is answered as it is."""
+    def of_row(self, model: ExplainedModel, row: Row) -> Iterator[Figure]:
+        """Yield figures about the prediction of one row."""
         yield from ()
 
 
-class OfMaps(Explanation):
-    """A way that needs pictures, and convolutions that make maps of them."""
+class ConvolutionMethod(ExplanationMethod):
+    """A method that needs images, and convolutions with feature maps."""
 
-    inward: ClassVar = True
+    needs_keras: ClassVar = True
 
-    def reason(self, model: Explained) -> str:
-        """Want both."""
+    def unsupported_reason(self, model: ExplainedModel) -> str:
+        """Require both."""
         if model.task.form != "image":
-            return f"{model.task.name} has no pictures"
-        return "" if model.inside.convolutions else "the model has no convolutions, so no maps of the picture"
+            return f"{model.task.name} has no images"
+        return "" if model.network_view.convolutions else "the model has no convolutions"

@@ -1,4 +1,4 @@
-"""Network dissection: which units of convolutions find something that has a name."""
+"""Network dissection: convolution units that detect a concept, such as a stroke or a colour."""
 
 from __future__ import annotations
 
@@ -9,68 +9,71 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.explain.math.heatmap import enlarged
-from tiltyard.explain.methods.base import Explained, OfMaps
+from tiltyard.explain.math.heatmap import resize
+from tiltyard.explain.methods.base import ConvolutionMethod, ExplainedModel
 from tiltyard.figures import Figure, bars, pictures, table
 
-TOP = 0.01  # share of all places at which a unit counts as firing
-FINDS = 0.04  # intersection over union from which on it is a detector, as in the paper
-LAYERS = 3  # that are looked at: the last, the first and one between
-BEST = 12  # units that are listed
+FIRING_SHARE = 0.01  # of all positions: a unit fires where its activation is among the highest
+MIN_OVERLAP = 0.04  # intersection over union of a detector, as in the paper
+MAX_LAYERS = 3  # first, middle and last
+MAX_UNITS = 12  # in the table
 
 
-class Dissection(OfMaps):
-    """Drawn concepts go through the network; where a unit fires most is held against where the concept is."""
+class Dissection(ConvolutionMethod):
+    """Run synthetic concepts through the network, and compare where each unit fires with the concept's mask."""
 
-    title: ClassVar = "units that find something with a name"
+    title: ClassVar = "network dissection: units that detect a concept"
 
-    def of_model(self, model: Explained) -> Iterator[Figure]:
-        """The concepts, then how many units find each, then the best units."""
-        from tiltyard.explain.math.synthetic_concepts import drawn
+    def of_model(self, model: ExplainedModel) -> Iterator[Figure]:
+        """Yield the concepts, the number of units that detect each, and the best units."""
+        from tiltyard.explain.math.synthetic_concepts import draw_concepts
 
-        concepts = drawn(model.known[0].shape[1:], model.generator)
-        text = "Drawn pictures of what is looked for; it is known which pixels show it."
+        concepts = draw_concepts(model.validation[0].shape[1:], model.generator)
+        text = "Drawn images of each concept; the pixels that show it are known."
         yield pictures("Concepts", text, {name: shown[0] for name, (shown, _) in concepts.items()})
         found = _overlaps(model, concepts)
         best: Counter[str] = Counter()
         for overlaps in found.values():
-            best.update(name for unit, name in enumerate(_names(concepts, overlaps)) if overlaps[unit].max() > FINDS)
+            best.update(
+                name for unit, name in enumerate(_names(concepts, overlaps)) if overlaps[unit].max() > MIN_OVERLAP
+            )
         units = sum(map(len, found.values()))
         text = (
-            f"{sum(best.values())} of {units} units of {', '.join(found)} find a concept: where they fire most and "
-            f"where it is overlap by more than {FINDS:.0%} of both together. Each counts for the one it finds best."
+            f"{sum(best.values())} of {units} units of {', '.join(found)} detect a concept: where they fire most "
+            f"and where it is overlap by more than {MIN_OVERLAP:.0%} (intersection over union). Each unit counts for "
+            "its best concept."
         )
         yield bars("Units by concept", text, "units", {name: float(best[name]) for name in concepts})
         yield table(
-            "The best units", "By overlap: 1 if a unit fired just where the concept is.", _best(found, concepts)
+            "The best units", "By overlap: 1 if a unit fires exactly where the concept is.", _best(found, concepts)
         )
 
 
-def _overlaps(model: Explained, concepts: dict[str, tuple[Array, Array]]) -> dict[str, Array]:
-    """Return by layer how well each unit finds each concept: (units, concepts)."""
-    layers = model.inside.convolutions
-    names = [[*layers][place] for place in np.unique(np.linspace(0, len(layers) - 1, LAYERS).astype(int))]
+def _overlaps(model: ExplainedModel, concepts: dict[str, tuple[Array, Array]]) -> dict[str, Array]:
+    """Return for each layer the overlap of each unit with each concept: (units, concepts)."""
+    layers = model.network_view.convolutions
+    names = [[*layers][place] for place in np.unique(np.linspace(0, len(layers) - 1, MAX_LAYERS).astype(int))]
     shown = np.concatenate([pictures for pictures, _ in concepts.values()])
     masks = np.stack([mask for _, mask in concepts.values()])
-    seen = model.inside.see(shown, [layers[name].output for name in names])
-    return {name: overlaps(maps, masks) for name, maps in zip(names, seen, strict=True)}
+    layer_maps = model.network_view.activations(shown, [layers[name].output for name in names])
+    return {name: overlaps(maps, masks) for name, maps in zip(names, layer_maps, strict=True)}
 
 
 def overlaps(maps: Array, masks: Array) -> Array:
-    """Return intersection over union of where units fire and of concepts' pixels.
+    """Return the intersection over union of units' activations and concepts' masks.
 
-    `maps` are (concepts x times, height, width, units), `masks` (concepts, times, height, width).
+    `maps` are (concepts x images, height, width, units), `masks` (concepts, images, height, width).
     """
     size = masks.shape[2:]
-    return np.stack([_of_unit(enlarged(maps[..., unit], size), masks) for unit in range(maps.shape[-1])])
+    return np.stack([_of_unit(resize(maps[..., unit], size), masks) for unit in range(maps.shape[-1])])
 
 
 def _of_unit(values: Array, masks: Array) -> Array:
-    """Cut off at the unit's own quantile; one that is the same nearly everywhere fires nowhere."""
-    cut = max(float(np.quantile(values, 1 - TOP)), float(values.min()))
-    fires = (values > cut).reshape(masks.shape)
-    both = np.array([(fires[place] & masks[place]).sum() for place in range(len(masks))])
-    either = fires.sum() + masks.sum(axis=(1, 2, 3)) - both
+    """Threshold a unit at its own quantile; a unit that is constant nearly everywhere fires nowhere."""
+    threshold = max(float(np.quantile(values, 1 - FIRING_SHARE)), float(values.min()))
+    firing = (values > threshold).reshape(masks.shape)
+    both = np.array([(firing[place] & masks[place]).sum() for place in range(len(masks))])
+    either = firing.sum() + masks.sum(axis=(1, 2, 3)) - both
     return np.asarray(both / np.maximum(either, 1))
 
 
@@ -84,4 +87,4 @@ def _best(found: dict[str, Array], concepts: dict[str, tuple[Array, Array]]) -> 
         for layer, overlaps in found.items()
         for unit, name in enumerate(_names(concepts, overlaps))
     ]
-    return sorted(rows, key=lambda row: -float(str(row["overlap"])))[:BEST]
+    return sorted(rows, key=lambda row: -float(str(row["overlap"])))[:MAX_UNITS]

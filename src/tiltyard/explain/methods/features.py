@@ -1,4 +1,4 @@
-"""Feature visualisation: what the units of convolutions look for."""
+"""Feature visualization: the kernels of the first convolution, and images that maximize single units."""
 
 from __future__ import annotations
 
@@ -10,67 +10,67 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.explain.math.activation_maximization import PIXELS, maximize
 from tiltyard.explain.math.heatmap import diverging
-from tiltyard.explain.methods.base import Explained, OfMaps
+from tiltyard.explain.methods.base import ConvolutionMethod, ExplainedModel
 from tiltyard.figures import Figure, pictures
 
 if TYPE_CHECKING:
-    from tiltyard.explain.math.keras_graph import Hidden
+    from tiltyard.explain.math.keras_graph import HiddenLayer
 
-UNITS, LAYERS, KERNELS = 8, 4, 32  # that are shown: of a layer, of a network, of the first layer
+MAX_UNITS, MAX_LAYERS, MAX_KERNELS = 8, 4, 32  # shown: units of a layer, layers, kernels of the first layer
 
 
-class Features(OfMaps):
-    """The kernels of the first layer as they are, and for units of each layer the picture that excites them."""
+class Features(ConvolutionMethod):
+    """Show the kernels of the first layer, and for some units of each layer the image that activates them most."""
 
-    title: ClassVar = "what convolutions look for"
+    title: ClassVar = "feature visualization of convolutions"
 
-    def of_model(self, model: Explained) -> Iterator[Figure]:
-        """The first kernels, then some units of each layer."""
-        layers = model.inside.convolutions
+    def of_model(self, model: ExplainedModel) -> Iterator[Figure]:
+        """Yield the first kernels, then some units of each layer."""
+        layers = model.network_view.convolutions
         first, *_ = layers.values()
         if found := _kernels(first):
-            text = "The weights of the first convolution: bright is what a unit adds up, dark what it takes off."
+            text = "The weights of the first convolution: bright is positive, dark negative."
             yield pictures("Kernels of the first layer", text, found)
-        places = np.unique(np.linspace(0, len(layers) - 1, min(LAYERS, len(layers))).astype(int))
+        places = np.unique(np.linspace(0, len(layers) - 1, min(MAX_LAYERS, len(layers))).astype(int))
         for place in places:
             name = [*layers][place]
-            units, excited = excite(model, layers[name])
-            shown = {unit: diverging(one - PIXELS.middle) for unit, one in zip(units, excited, strict=True)}
+            units, optimized = maximize_units(model, layers[name])
+            shown = {unit: diverging(one - PIXELS.middle) for unit, one in zip(units, optimized, strict=True)}
             text = (
-                f"Pictures made from noise so that single units of {name} fire as much as they can; the units with the "
-                "most varied answers on validation rows. Contrast is stretched."
+                f"Images optimized from noise so that single units of {name} are as active as possible; the units "
+                "whose activations vary most on validation rows. Contrast is stretched."
             )
-            yield pictures(f"What units of {name} look for", text, shown)
+            yield pictures(f"Units of {name}, maximized", text, shown)
 
 
-def _kernels(layer: Hidden) -> dict[str, Array]:
-    """Return each kernel as a picture; of many input maps the mean."""
+def _kernels(layer: HiddenLayer) -> dict[str, Array]:
+    """Return each kernel as an image; kernels of many input channels by their mean."""
     kernel = np.asarray(layer.layer.weights[0])
     if kernel.ndim != 4 or min(kernel.shape[:2]) < 2:
         return {}
-    shown = np.moveaxis(kernel, -1, 0)[:KERNELS]
+    shown = np.moveaxis(kernel, -1, 0)[:MAX_KERNELS]
     shown = shown if shown.shape[-1] in (1, 3) else shown.mean(axis=-1, keepdims=True)
     return {f"unit {number}": diverging(one) for number, one in enumerate(shown)}
 
 
-def excite(model: Explained, layer: Hidden) -> tuple[list[str], Array]:
-    """Climb for the units whose answers differ most from picture to picture."""
-    units = _lively(model, layer)
-    slopes = _slopes(model, layer)
-    shape = (len(units), *model.known[0].shape[1:])
-    found = maximize(shape, lambda x: slopes(x, units)[1], PIXELS, model.generator)
+def maximize_units(model: ExplainedModel, layer: HiddenLayer) -> tuple[list[str], Array]:
+    """Maximize the units whose activations vary most between images."""
+    units = _most_varied(model, layer)
+    gradient = _unit_gradient(model, layer)
+    shape = (len(units), *model.validation[0].shape[1:])
+    found = maximize(shape, lambda x: gradient(x, units)[1], PIXELS, model.generator)
     return [f"unit {unit}" for unit in units.tolist()], found
 
 
-def _lively(model: Explained, layer: Hidden) -> Array:
-    (maps,) = model.inside.see(model.known[0], [layer.drive])
+def _most_varied(model: ExplainedModel, layer: HiddenLayer) -> Array:
+    (maps,) = model.network_view.activations(model.validation[0], [layer.preactivation])
     order = np.argsort(-maps.max(axis=(1, 2)).std(axis=0), kind="stable")
-    return np.sort(order[:UNITS]).astype(np.int32)
+    return np.sort(order[:MAX_UNITS]).astype(np.int32)
 
 
-def _slopes(model: Explained, layer: Hidden) -> Any:
-    """Return the slope of how much a unit fires, before anything is cut off: what fires nowhere must find a way up."""
+def _unit_gradient(model: ExplainedModel, layer: HiddenLayer) -> Any:
+    """Return the gradient before the activation function: an inactive unit would have no gradient behind a ReLU."""
     from tiltyard.explain.math.gradients import value_and_gradient
-    from tiltyard.explain.math.network_view import fired
+    from tiltyard.explain.math.network_view import mean_activation
 
-    return value_and_gradient(fired(model.inside.part(layer.drive)))
+    return value_and_gradient(mean_activation(model.network_view.submodel(layer.preactivation)))

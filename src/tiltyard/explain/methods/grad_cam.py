@@ -1,4 +1,4 @@
-"""Grad-CAM: where in a picture the last maps find what speaks for a label."""
+"""Grad-CAM: the regions of an image that raise the score of a label."""
 
 from __future__ import annotations
 
@@ -8,40 +8,40 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.explain.math.heatmap import coloured, enlarged, overlay
-from tiltyard.explain.methods.base import Explained, OfMaps, Row
+from tiltyard.explain.math.heatmap import overlay, resize, to_colours
+from tiltyard.explain.methods.base import ConvolutionMethod, ExplainedModel, Row
 from tiltyard.figures import Figure, pictures
 
 
-class GradCam(OfMaps):
-    """The maps of the last layer that has some, weighed by what each adds to the score on average."""
+class GradCam(ConvolutionMethod):
+    """The last feature maps, weighted by the mean gradient of the score."""
 
-    title: ClassVar = "where a picture speaks for its label"
+    title: ClassVar = "Grad-CAM: regions that raise the score of a label"
 
-    def of_row(self, model: Explained, row: Row) -> Iterator[Figure]:
-        """Show it for the answer, and for the truth where that is another one."""
-        features = model.encoded(row)
-        (answer,) = model.inside.answers(features).tolist()
-        places = {"answer": answer} if model.task.classes else {"number": 0}
-        if model.task.classes and (truth := int(row.truth[0])) != answer:
-            places["truth"] = truth
-        shown = {"picture": features[0]}
-        for name, place in places.items():
-            heat = heat_map(model, features, place)
-            told = f"{name} {model.task.classes[place]}" if model.task.classes else name
-            size = model.inside.maps[1].shape[1:3] if model.inside.maps else ()
-            shown[f"{told}, {'x'.join(map(str, size))} places"] = coloured(enlarged(heat[None], features.shape[1:3])[0])
-            shown[f"{told}, over the picture"] = overlay(features[0], heat)
-        text = (
-            "Yellow is where the last maps speak for it, black where they do not; what speaks against it is not shown."
-        )
-        yield pictures("Grad-CAM", text, shown)
+    def of_row(self, model: ExplainedModel, row: Row) -> Iterator[Figure]:
+        """Yield it for the predicted label, and for the true label if they differ."""
+        features = model.encode(row)
+        (predicted,) = model.network_view.top_outputs(features).tolist()
+        scores = {"predicted": predicted} if model.task.classes else {"number": 0}
+        if model.task.classes and (truth := int(row.truth[0])) != predicted:
+            scores["truth"] = truth
+        images = {"image": features[0]}
+        for name, index in scores.items():
+            heat = heat_map(model, features, index)
+            label = f"{name} {model.task.classes[index]}" if model.task.classes else name
+            size = model.network_view.feature_maps[1].shape[1:3] if model.network_view.feature_maps else ()
+            images[f"{label}, {'x'.join(map(str, size))} positions"] = to_colours(
+                resize(heat[None], features.shape[1:3])[0]
+            )
+            images[f"{label}, overlay"] = overlay(features[0], heat)
+        text = "Yellow regions raise the score, black ones do not; regions that lower it are not shown."
+        yield pictures("Grad-CAM", text, images)
 
 
-def heat_map(model: Explained, features: Array, place: int) -> Array:
-    """Return what speaks for a place of the scores, at each place of the last maps."""
-    assert model.inside.maps  # noqa: S101 - for the type checker: `reason` has seen to it
-    (maps,) = model.inside.see(features, [model.inside.maps[1]])
-    _, slopes = model.inside.slopes_of_maps(maps, features, np.array([place], dtype=np.int32))
-    weights = slopes.mean(axis=(1, 2), keepdims=True)
+def heat_map(model: ExplainedModel, features: Array, index: int) -> Array:
+    """Return the Grad-CAM heat map of one score at the resolution of the last feature maps."""
+    assert model.network_view.feature_maps  # noqa: S101 - for the type checker: `unsupported_reason` has checked it
+    (maps,) = model.network_view.activations(features, [model.network_view.feature_maps[1]])
+    _, gradients = model.network_view.feature_map_gradients(maps, features, np.array([index], dtype=np.int32))
+    weights = gradients.mean(axis=(1, 2), keepdims=True)
     return np.asarray(np.maximum((weights * maps).sum(axis=-1), 0)[0])

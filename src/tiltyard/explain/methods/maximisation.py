@@ -1,4 +1,4 @@
-"""Activation maximisation: the input that the model would call a class the most."""
+"""Activation maximization: the input with the largest score of each class."""
 
 from __future__ import annotations
 
@@ -8,64 +8,64 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.explain.math.activation_maximization import PIXELS, Ground, maximize
+from tiltyard.explain.math.activation_maximization import PIXELS, InputRange, maximize
 from tiltyard.explain.math.heatmap import diverging
-from tiltyard.explain.methods.base import Explained, Explanation
+from tiltyard.explain.methods.base import ExplainedModel, ExplanationMethod
 from tiltyard.figures import Figure, lines, pictures
 
-MOST = 20  # classes that are shown
+MAX_CLASSES = 20
 
 
-class Maximisation(Explanation):
-    """Gradient ascent on the input, held together by a draw to the middle and by alike neighbours."""
+class Maximisation(ExplanationMethod):
+    """Gradient ascent on the input, regularized by L2 decay and total variation."""
 
-    title: ClassVar = "what the model wants to see"
-    inward: ClassVar = True
+    title: ClassVar = "activation maximization: inputs with the largest score"
+    needs_keras: ClassVar = True
 
-    def reason(self, model: Explained) -> str:
-        """Want what can be changed a little at a time, and looked at."""
-        if model.task.form not in ("image", "series") or model.parts.encoder.vocabulary_size:
-            return f"{model.task.name} has neither pictures nor a series"
+    def unsupported_reason(self, model: ExplainedModel) -> str:
+        """Require continuous inputs that can be drawn: images or series."""
+        if model.task.form not in ("image", "series") or model.data.encoder.vocabulary_size:
+            return f"{model.task.name} has neither images nor a series"
         return ""
 
-    def of_model(self, model: Explained) -> Iterator[Figure]:
-        """A picture a class; of a series the windows with the lowest and the highest answer."""
+    def of_model(self, model: ExplainedModel) -> Iterator[Figure]:
+        """Yield an image for each class, or the windows of a series with the lowest and highest prediction."""
         if model.task.form == "series":
             yield _windows(model)
             return
-        names = [f"class {name}" for name in model.task.classes[:MOST]] or ["largest number"]
-        found = _found(model, PIXELS, np.arange(len(names), dtype=np.int32), np.ones(len(names)))
+        names = [f"class {name}" for name in model.task.classes[:MAX_CLASSES]] or ["largest number"]
+        found = _maximize(model, PIXELS, np.arange(len(names), dtype=np.int32), np.ones(len(names)))
         text = (
-            "Pictures made from noise so that the score of a class gets as large as it can. Grey is what does not "
-            "matter, bright is what the class wants and dark what it forbids; contrast is stretched."
+            "Images optimized from noise so that the score of a class is as large as possible. Grey pixels do not "
+            "matter; bright pixels raise it by being bright, dark ones by being dark. Contrast is stretched."
         )
         shown = {name: diverging(one - PIXELS.middle) for name, one in zip(names, found, strict=True)}
-        yield pictures("Activation maximisation", text, shown)
+        yield pictures("Activation maximization", text, shown)
 
 
-def _windows(model: Explained) -> Figure:
-    mean, std = (np.array(part) for part in model.parts.encoder.scaling())
+def _windows(model: ExplainedModel) -> Figure:
+    mean, std = (np.array(part) for part in model.data.encoder.scaling())
     classes = model.task.classes
-    names = classes or ["lowest answer", "highest answer"]
+    names = classes or ["lowest prediction", "highest prediction"]
     places = np.arange(len(names), dtype=np.int32) if classes else np.zeros(2, dtype=np.int32)
     signs = np.ones(len(names)) if classes else np.array([-1.0, 1.0])
-    found = _found(model, Ground(mean, std), places, signs)
+    found = _maximize(model, InputRange(mean, std), places, signs)
     steps = np.arange(1 - found.shape[1], 1)
     several = len(model.task.columns) > 1
     curves = {
         f"{name}, {column}" if several else name: {"x": steps, "y": window[:, span].mean(axis=-1)}
         for name, window in zip(names, found, strict=True)
-        for column, span in model.parts.encoder.spans.items()
+        for column, span in model.data.encoder.spans.items()
     }
     text = (
-        "Windows made from noise so that the answer gets as extreme as it can while values stay near the usual ones; "
-        "flat stretches are steps that hardly matter."
+        "Windows optimized from noise so that the prediction is as extreme as possible while values stay near the "
+        "usual ones; flat stretches are steps that hardly matter."
     )
-    return lines("Activation maximisation", text, ("step", "value"), curves)
+    return lines("Activation maximization", text, ("step", "value"), curves)
 
 
-def _found(model: Explained, ground: Ground, places: Array, signs: Array) -> Array:
-    """Climb for all places at once."""
-    shape = (len(places), *model.known[0].shape[1:])
+def _maximize(model: ExplainedModel, ground: InputRange, places: Array, signs: Array) -> Array:
+    """Run gradient ascent for all scores at once."""
+    shape = (len(places), *model.validation[0].shape[1:])
     signs = signs.reshape(-1, *[1] * (len(shape) - 1))
-    return maximize(shape, lambda x: signs * model.inside.slopes(x, places)[1], ground, model.generator)
+    return maximize(shape, lambda x: signs * model.network_view.gradients(x, places)[1], ground, model.generator)

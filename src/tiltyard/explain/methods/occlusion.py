@@ -1,4 +1,4 @@
-"""Occlusion: what becomes of the answer when a part of the row cannot be seen."""
+"""Occlusion: the change of the prediction when a part of the row is hidden."""
 
 from __future__ import annotations
 
@@ -11,97 +11,97 @@ from tiltyard.arrays import Array
 from tiltyard.explain.math.explained_output import ExplainedOutput
 from tiltyard.explain.math.heatmap import signed_overlay
 from tiltyard.explain.math.masking import WordMask
-from tiltyard.explain.methods.base import Explained, Explanation, Row
+from tiltyard.explain.methods.base import ExplainedModel, ExplanationMethod, Row
 from tiltyard.figures import Figure, lines, pictures, words
 
-SIDE = 8  # a patch is this part of a picture's side
-PLACES = 32  # of a patch, down and across, at most
-STEPS = 24  # a window is this part of a series
-WINDOWS = 120  # at most
-AT_ONCE = 256  # rows that are held at a time
+PATCHES_PER_SIDE = 8  # a patch is an image's side divided by this
+MAX_PATCH_POSITIONS = 32  # down and across
+WINDOWS_PER_SERIES = 24  # a window is a series' length divided by this
+MAX_WINDOWS = 120
+BATCH_ROWS = 256
 
 
-class Occlusion(Explanation):
-    """A patch slides over a picture, a window over a series; words are left out one at a time."""
+class Occlusion(ExplanationMethod):
+    """Slide a patch over an image or a window over a series; remove words one at a time."""
 
-    title: ClassVar = "what the answer loses with each part"
+    title: ClassVar = "occlusion: loss of the prediction without each part"
 
-    def reason(self, model: Explained) -> str:
-        """Want rows with parts that lie side by side, and answers that are numbers."""
+    def unsupported_reason(self, model: ExplainedModel) -> str:
+        """Require an image, text or series, and numeric outputs."""
         if model.task.kind.targets == "text":
-            return "an answer that is a text has no probability to fall"
-        return "the columns of a table are shown by shap and permutation" if model.task.form == "table" else ""
+            return "occlusion needs a numeric output; a predicted text is none"
+        return "for the columns of a table use shap and permutation" if model.task.form == "table" else ""
 
-    def of_row(self, model: Explained, row: Row) -> Iterator[Figure]:
-        """One exhibit, by what the row is."""
-        focus = ExplainedOutput.on(model.predictor, model.encoded(row))
-        yield {"text": _text, "image": _picture, "series": _series}[model.task.form](model, focus, row)
-
-
-def _text(model: Explained, focus: ExplainedOutput, row: Row) -> Figure:
-    text, what = WordMask.of(model.predictor.encoder, row.values), focus.spelled(model.task.target)
-    kept = ~np.eye(len(text.spelled), dtype=bool)
-    lost = float(focus(model.encoded(row))[0]) - focus(text.keep(kept))
-    said = f"By how much {what} falls when a word is left out; below 0 it rises."
-    return words("Each word left out", said, [*zip(text.spelled, lost.tolist(), strict=True)])
+    def of_row(self, model: ExplainedModel, row: Row) -> Iterator[Figure]:
+        """Yield one figure, by the modality."""
+        output = ExplainedOutput.for_row(model.predictor, model.encode(row))
+        yield {"text": _text, "image": _image, "series": _series}[model.task.form](model, output, row)
 
 
-def _picture(model: Explained, focus: ExplainedOutput, row: Row) -> Figure:
-    picture, what = model.encoded(row)[0], focus.spelled(model.task.target)
-    lost = fallen(focus, picture, float(np.mean(model.parts.encoder.scaling()[0])))
-    said = (
-        f"A grey patch slides over the picture: where it is red, {what} falls without it, by up to "
-        f"{max(float(lost.max()), 0):.2g}; where it is blue, it rises."
+def _text(model: ExplainedModel, output: ExplainedOutput, row: Row) -> Figure:
+    text, name = WordMask.of(model.predictor.encoder, row.values), output.describe(model.task.target)
+    kept = ~np.eye(len(text.pieces), dtype=bool)
+    decrease = float(output(model.encode(row))[0]) - output(text.keep(kept))
+    sentence = f"The decrease of {name} when a word is removed; below 0 it increases."
+    return words("Occlusion of words", sentence, [*zip(text.pieces, decrease.tolist(), strict=True)])
+
+
+def _image(model: ExplainedModel, output: ExplainedOutput, row: Row) -> Figure:
+    image, name = model.encode(row)[0], output.describe(model.task.target)
+    decrease = occlusion_map(output, image, float(np.mean(model.data.encoder.scaling()[0])))
+    sentence = (
+        f"A grey patch slides over the image. Hiding a red region decreases {name}, by up to "
+        f"{max(float(decrease.max()), 0):.2g}; hiding a blue one increases it."
     )
-    return pictures("A patch that slides", said, {"as it is": picture, "what is lost": signed_overlay(picture, lost)})
+    return pictures("Occlusion by patches", sentence, {"original": image, "decrease": signed_overlay(image, decrease)})
 
 
-def fallen(focus: ExplainedOutput, picture: Array, grey: float) -> Array:
-    """Return for each pixel how much the answer falls, on average, under the patches that cover it."""
-    corners = [_starts(size) for size in picture.shape[:2]]
+def occlusion_map(output: ExplainedOutput, image: Array, grey: float) -> Array:
+    """Return for each pixel the mean loss of the output under the patches that cover it."""
+    corners = [_patch_bounds(size) for size in image.shape[:2]]
     places = [(slice(a, b), slice(c, d)) for a, b in corners[0] for c, d in corners[1]]
-    whole, lost, seen = float(focus(picture[None])[0]), np.zeros(picture.shape[:2]), np.zeros(picture.shape[:2])
-    for first in range(0, len(places), AT_ONCE):
-        part = places[first : first + AT_ONCE]
-        covered = np.repeat(picture[None], len(part), axis=0)
+    whole, decrease, covers = float(output(image[None])[0]), np.zeros(image.shape[:2]), np.zeros(image.shape[:2])
+    for first in range(0, len(places), BATCH_ROWS):
+        part = places[first : first + BATCH_ROWS]
+        covered = np.repeat(image[None], len(part), axis=0)
         for one, place in zip(covered, part, strict=True):
             one[place] = grey
-        for place, answer in zip(part, focus(covered).tolist(), strict=True):
-            lost[place] += whole - answer
-            seen[place] += 1
-    found: Array = lost / seen
+        for place, value in zip(part, output(covered).tolist(), strict=True):
+            decrease[place] += whole - value
+            covers[place] += 1
+    found: Array = decrease / covers
     return found
 
 
-def _starts(size: int) -> list[tuple[int, int]]:
-    """Return where a patch begins and ends at each of its places."""
-    side = max(1, round(size / SIDE))
-    count = min(PLACES, size - side + 1)
+def _patch_bounds(size: int) -> list[tuple[int, int]]:
+    """Return start and end of a patch at each of its positions."""
+    side = max(1, round(size / PATCHES_PER_SIDE))
+    count = min(MAX_PATCH_POSITIONS, size - side + 1)
     return [(start, start + side) for start in np.linspace(0, size - side, count).astype(int).tolist()]
 
 
-def _series(model: Explained, focus: ExplainedOutput, row: Row) -> Figure:
-    values, what = model.encoded(row)[0], focus.spelled(model.task.target)
-    curves = {name: _blanked(focus, values, place) for place, name in enumerate(model.task.columns)}
+def _series(model: ExplainedModel, output: ExplainedOutput, row: Row) -> Figure:
+    values, output_name = model.encode(row)[0], output.describe(model.task.target)
+    curves = {name: _hide_steps(output, values, place) for place, name in enumerate(model.task.columns)}
     width = _width(len(values))
-    hidden = "a step" if width == 1 else f"{width} steps"
-    said = (
-        f"By how much {what} falls when {hidden} of the window, oldest first, {'is' if width == 1 else 'are'} replaced "
-        "by the window's mean; below 0 it rises."
+    hidden, verb = ("a step", "is") if width == 1 else (f"{width} steps", "are")
+    sentence = (
+        f"The decrease of {output_name} when {hidden} of the window, oldest first, {verb} replaced "
+        "by the window's mean; below 0 it increases."
     )
-    return lines("Steps that are hidden", said, ("step", what), curves)
+    return lines("Occlusion of steps", sentence, ("step", output_name), curves)
 
 
-def _blanked(focus: ExplainedOutput, values: Array, place: int) -> dict[str, Array]:
-    """Hide some steps of one column at a time."""
+def _hide_steps(output: ExplainedOutput, values: Array, place: int) -> dict[str, Array]:
+    """Replace a few steps of one column at a time by its mean."""
     width = _width(len(values))
-    starts = np.unique(np.linspace(0, len(values) - width, min(WINDOWS, len(values) - width + 1)).astype(int))
+    starts = np.unique(np.linspace(0, len(values) - width, min(MAX_WINDOWS, len(values) - width + 1)).astype(int))
     rows = np.repeat(values[None], len(starts), axis=0)
     for one, start in zip(rows, starts.tolist(), strict=True):
         one[start : start + width, place] = values[:, place].mean()
-    lost = float(focus(values[None])[0]) - focus(rows)
-    return {"x": starts + (width + 1) / 2, "y": lost}
+    decrease = float(output(values[None])[0]) - output(rows)
+    return {"x": starts + (width + 1) / 2, "y": decrease}
 
 
 def _width(steps: int) -> int:
-    return max(1, steps // STEPS)
+    return max(1, steps // WINDOWS_PER_SERIES)

@@ -1,4 +1,4 @@
-"""Saliency: how much the answer would change if a pixel, a step or a column changed a little."""
+"""Saliency: the gradient of the prediction with respect to each pixel, step or column."""
 
 from __future__ import annotations
 
@@ -8,118 +8,118 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.explain.math.heatmap import coloured
-from tiltyard.explain.methods.base import Explained, Explanation, Row
+from tiltyard.explain.math.heatmap import to_colours
+from tiltyard.explain.methods.base import ExplainedModel, ExplanationMethod, Row
 from tiltyard.figures import Figure, bars, lines, pictures, words
 from tiltyard.modeling.columns.text import Text
 
-COPIES = 24  # with noise, over which the smooth one is a mean
-NOISE = 0.15  # of the range of a picture's pixels, or of a deviation
-ROWS = 200  # that the mean over many is taken of
+NOISY_COPIES = 24  # of SmoothGrad
+NOISE = 0.15  # as a share of the pixels' range, or in deviations
+MAX_ROWS = 200  # for the mean over validation rows
 
 
-class Saliency(Explanation):
-    """The size of the gradient of the score that the answer is given for; of numbers, of the number."""
+class Saliency(ExplanationMethod):
+    """The magnitude of the gradient of the predicted label's score, or of the predicted number."""
 
-    title: ClassVar = "what the answer is sensitive to"
-    inward: ClassVar = True
+    title: ClassVar = "saliency: gradient of the prediction"
+    needs_keras: ClassVar = True
 
-    def reason(self, model: Explained) -> str:
-        """Want one answer, not a text; and words that are embedded, if it is words that are read."""
+    def unsupported_reason(self, model: ExplainedModel) -> str:
+        """Require a single score, and embedded words if the model reads words."""
         if model.task.kind.targets == "text":
-            return f"{model.task.name} is answered by a text, which has no single score"
-        if model.parts.encoder.vocabulary_size and not model.inside.embedded:
-            return "the model reads words by their numbers alone, and those cannot change a little"
+            return f"{model.task.name} predicts texts, which have no single score"
+        if model.data.encoder.vocabulary_size and not model.network_view.embedding:
+            return "the model reads word ids without an embedding, and ids have no gradient"
         return ""
 
-    def of_model(self, model: Explained) -> Iterator[Figure]:
-        """Show the mean over validation rows."""
-        if model.parts.encoder.vocabulary_size:
+    def of_model(self, model: ExplainedModel) -> Iterator[Figure]:
+        """Yield the mean over validation rows."""
+        if model.data.encoder.vocabulary_size:
             return
-        found = np.abs(_slopes(model, model.known[0][:ROWS])).mean(axis=0)
-        text = f"{_how(model)} Mean of the sizes over {min(ROWS, len(model.known[0]))} validation rows."
+        found = np.abs(_scaled_gradients(model, model.validation[0][:MAX_ROWS])).mean(axis=0)
+        text = f"{_description(model)} Mean magnitude over {min(MAX_ROWS, len(model.validation[0]))} validation rows."
         if model.task.form == "image":
-            yield pictures("Saliency on the whole", text, {"all classes": coloured(found.max(axis=-1))})
+            yield pictures("Mean saliency", text, {"all classes": to_colours(found.max(axis=-1))})
         elif model.task.form == "series":
-            yield lines("Saliency on the whole", text, ("step", "change of the answer"), _by_step(model, found))
+            yield lines("Mean saliency", text, ("step", "change of the prediction"), _by_step(model, found))
         else:
-            yield bars("Saliency on the whole", text, "change of the answer", _by_column(model, found))
+            yield bars("Mean saliency", text, "change of the prediction", _by_column(model, found))
 
-    def of_row(self, model: Explained, row: Row) -> Iterator[Figure]:
-        """Show it as it is, and as a mean over noisy copies, which is less ragged."""
-        features, text = model.encoded(row), _how(model)
-        if model.parts.encoder.vocabulary_size:
+    def of_row(self, model: ExplainedModel, row: Row) -> Iterator[Figure]:
+        """Yield the plain gradient, and its mean over noisy copies (SmoothGrad)."""
+        features, text = model.encode(row), _description(model)
+        if model.data.encoder.vocabulary_size:
             yield words("Saliency", text, _by_word(model, row))
             return
-        plain, smooth = np.abs(_slopes(model, features))[0], _smooth(model, features)
+        plain, smooth = np.abs(_scaled_gradients(model, features))[0], _smooth(model, features)
         if model.task.form == "image":
-            maps = {"plain": coloured(plain.max(axis=-1)), "smooth": coloured(smooth.max(axis=-1))}
-            text = f"{text} Smooth is the mean over {COPIES} noisy copies."
-            yield pictures("Saliency", text, {"picture": features[0], **maps})
+            maps = {"plain": to_colours(plain.max(axis=-1)), "smooth": to_colours(smooth.max(axis=-1))}
+            text = f"{text} Smooth is the mean over {NOISY_COPIES} noisy copies."
+            yield pictures("Saliency", text, {"image": features[0], **maps})
         elif model.task.form == "series":
             curves = {**_by_step(model, plain, " plain"), **_by_step(model, smooth, " smooth")}
-            text = f"{text} Smooth is the mean over {COPIES} noisy copies."
-            yield lines("Saliency", text, ("step", "change of the answer"), curves)
+            text = f"{text} Smooth is the mean over {NOISY_COPIES} noisy copies."
+            yield lines("Saliency", text, ("step", "change of the prediction"), curves)
         else:
-            text = f"{text} Mean over {COPIES} noisy copies."
-            yield bars("Saliency", text, "change of the answer", _by_column(model, smooth))
+            text = f"{text} Mean over {NOISY_COPIES} noisy copies."
+            yield bars("Saliency", text, "change of the prediction", _by_column(model, smooth))
 
 
-def _how(model: Explained) -> str:
-    answer = "the likeliest label's score before softmax" if model.task.classes else "the answer"
-    if model.parts.encoder.vocabulary_size:
-        return f"By how much each word moves {answer}, up or down: gradient times the word's vector."
-    what, unit = {"image": ("pixel", "a step of brightness"), "series": ("step", "a deviation")}.get(
-        model.task.form, ("column", "a deviation")
+def _description(model: ExplainedModel) -> str:
+    output = "the predicted label's score before softmax" if model.task.classes else "the prediction"
+    if model.data.encoder.vocabulary_size:
+        return f"How much each word moves {output}, up or down: gradient times word vector."
+    what, unit = {"image": ("pixel", "grey level"), "series": ("step", "deviation")}.get(
+        model.task.form, ("column", "deviation")
     )
-    return f"How fast {answer} changes with each {what}, by {unit}, whichever way."
+    return f"The change of {output} with each {what}, up or down, by {unit}."
 
 
-def _by_column(model: Explained, found: Array) -> dict[str, Any]:
-    """Add up what belongs to a column, the largest first."""
-    sums = {name: float(found[span].sum()) for name, span in model.parts.encoder.spans.items()}
+def _by_column(model: ExplainedModel, found: Array) -> dict[str, Any]:
+    """Sum the features of each column, the largest first."""
+    sums = {name: float(found[span].sum()) for name, span in model.data.encoder.spans.items()}
     return dict(sorted(sums.items(), key=lambda one: -one[1]))
 
 
-def _by_step(model: Explained, found: Array, kind: str = "") -> dict[str, Any]:
+def _by_step(model: ExplainedModel, found: Array, kind: str = "") -> dict[str, Any]:
     steps = np.arange(1 - len(found), 1)
-    spans = model.parts.encoder.spans.items()
+    spans = model.data.encoder.spans.items()
     return {f"{name}{kind}": {"x": steps, "y": found[:, span].sum(axis=-1)} for name, span in spans}
 
 
-def _slopes(model: Explained, features: Array, label: Array | None = None) -> Array:
-    """Return the slope by each feature, in its deviations where columns have some."""
-    label = model.inside.answers(features) if label is None else label
-    _, slopes = model.inside.slopes(features, label)
-    return np.asarray(slopes * _scale(model))
+def _scaled_gradients(model: ExplainedModel, features: Array, label: Array | None = None) -> Array:
+    """Return the gradient by each feature, times the feature's deviation."""
+    label = model.network_view.top_outputs(features) if label is None else label
+    _, gradients = model.network_view.gradients(features, label)
+    return np.asarray(gradients * _scale(model))
 
 
-def _smooth(model: Explained, features: Array) -> Array:
-    """Return the mean over copies with noise; the label stays that of the row itself."""
-    spread = np.ptp(features) if model.task.form == "image" else 1.0
-    noise = model.generator.standard_normal((COPIES, *features.shape[1:]))
-    label = np.repeat(model.inside.answers(features), COPIES)
-    found = _slopes(model, features + NOISE * spread * _scale(model) * noise, label)
+def _smooth(model: ExplainedModel, features: Array) -> Array:
+    """Return the mean over noisy copies; the label stays that of the row itself."""
+    value_range = np.ptp(features) if model.task.form == "image" else 1.0
+    noise = model.generator.standard_normal((NOISY_COPIES, *features.shape[1:]))
+    label = np.repeat(model.network_view.top_outputs(features), NOISY_COPIES)
+    found = _scaled_gradients(model, features + NOISE * value_range * _scale(model) * noise, label)
     return np.asarray(np.abs(found).mean(axis=0))
 
 
-def _scale(model: Explained) -> Any:
-    """Return what a step of each feature is: of a picture one of brightness."""
-    return 1.0 if model.task.form == "image" else np.array(model.parts.encoder.scaling()[1])
+def _scale(model: ExplainedModel) -> Any:
+    """Return the unit of each feature: a grey level for images, a deviation otherwise."""
+    return 1.0 if model.task.form == "image" else np.array(model.data.encoder.scaling()[1])
 
 
-def _by_word(model: Explained, row: Row) -> list[tuple[str, float]]:
-    """Weigh the words that there are."""
+def _by_word(model: ExplainedModel, row: Row) -> list[tuple[str, float]]:
+    """Return each word with its weight."""
     ((name, column),) = model.task.columns.items()
     (text,) = column.to_json(row.values[name])
-    told = text.split() if isinstance(column, Text) and column.by == "words" else [*text]
-    return list(zip(told, _of_vectors(model, model.encoded(row)), strict=False))
+    pieces = text.split() if isinstance(column, Text) and column.by == "words" else [*text]
+    return list(zip(pieces, _gradient_times_embedding(model, model.encode(row)), strict=False))
 
 
-def _of_vectors(model: Explained, features: Array) -> list[float]:
-    """Return the slope along each word's vector: what the word adds to the score, were all as straight as here."""
-    assert model.inside.embedded  # noqa: S101 - for the type checker: `reason` has seen to it
-    (vectors,) = model.inside.see(features, [model.inside.embedded[1]])
-    _, slopes = model.inside.slopes_of_words(vectors, features, model.inside.answers(features))
-    weights: list[float] = (slopes * vectors).sum(axis=-1)[0].tolist()
+def _gradient_times_embedding(model: ExplainedModel, features: Array) -> list[float]:
+    """Return gradient times word vector: the word's share of the score in a linear approximation."""
+    assert model.network_view.embedding  # noqa: S101 - for the type checker: `unsupported_reason` has checked it
+    (vectors,) = model.network_view.activations(features, [model.network_view.embedding[1]])
+    _, gradients = model.network_view.embedding_gradients(vectors, features, model.network_view.top_outputs(features))
+    weights: list[float] = (gradients * vectors).sum(axis=-1)[0].tolist()
     return weights

@@ -1,4 +1,4 @@
-"""Shapley values: what each column, step or word adds to an answer, against rows that know nothing of it."""
+"""SHAP: Shapley values of columns, steps or words, against a background of training rows."""
 
 from __future__ import annotations
 
@@ -11,111 +11,114 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.explain.math.explained_output import ExplainedOutput
 from tiltyard.explain.math.masking import WordMask
-from tiltyard.explain.math.shapley import asked, mixed, shapley
-from tiltyard.explain.methods.base import Explained, Explanation, Row
+from tiltyard.explain.math.shapley import coalition_count, mix_rows, shapley
+from tiltyard.explain.methods.base import ExplainedModel, ExplanationMethod, Row
 from tiltyard.figures import LONGEST, Figure, bars, largest, points, words
 from tiltyard.modeling.columns.number import Number
 from tiltyard.preparation.training_rows import sample_rows
 
-BACKGROUND = 100  # training rows that stand for not knowing
-ROWS = 60  # validation rows that show the whole model
-PAIRS = 2  # of orders for each row of the background
-ALONE = 2048  # orders of one word each where there is no background: the more words, the fewer orders of all
-CELLS = 1 << 28  # values that the model may be asked with about the whole of it: fewer rows, if columns are many
-STEPS = 24  # stretches of a series
-LONG = 24  # characters of a value behind its column's name
+BACKGROUND_ROWS = 100  # training rows
+MAX_ROWS = 60  # validation rows for the whole model
+PAIRS = 2  # of permutations for each background row
+MAX_WORD_PERMUTATIONS = 2048  # pairs of permutations times words: longer texts get fewer permutations
+MAX_CELLS = 1 << 28  # values that the model may compute for of_model: many columns mean fewer rows
+MAX_STRETCHES = 24  # that a series is divided into
+MAX_VALUE_CHARACTERS = 24  # of a value after its column's name
 
 Spans = Mapping[str, slice]
 
 
-class Shap(Explanation):
-    """Columns of a table, stretches of a series, words of a text; a picture has nothing of the kind."""
+class Shap(ExplanationMethod):
+    """Explain columns of a table, stretches of a series or words of a text."""
 
-    title: ClassVar = "what each part of a row adds to the answer"
+    title: ClassVar = "SHAP: contribution of each part to the prediction"
 
-    def reason(self, model: Explained) -> str:
-        """Want answers that are numbers, and parts that have a name."""
+    def unsupported_reason(self, model: ExplainedModel) -> str:
+        """Require numeric outputs, and a table, series or text."""
         if model.task.kind.targets == "text":
-            return "an answer that is a text is no single number to share out"
-        return "pixels have no names; patches are shown by lime and occlusion" if model.task.form == "image" else ""
+            return "SHAP needs a numeric output; a predicted text is none"
+        return "pixels have no names; for image patches use lime and occlusion" if model.task.form == "image" else ""
 
-    def of_model(self, model: Explained) -> Iterator[Figure]:
-        """How much columns add or take, on average; and of the most important one, when."""
+    def of_model(self, model: ExplainedModel) -> Iterator[Figure]:
+        """Yield mean absolute Shapley values, and a dependence plot of the most important number."""
         if model.task.form != "table":
             return
-        features, found = _known(model), _all(model)
-        sizes = dict(zip(model.parts.encoder.spans, np.abs(found).mean(axis=0).tolist(), strict=True))
+        features, found = _sample_validation(model), _shap_values(model)
+        sizes = dict(zip(model.data.encoder.spans, np.abs(found).mean(axis=0).tolist(), strict=True))
         values, more = largest(sizes)
-        what = "the likeliest label's probability" if model.task.classes else model.task.target.column
-        text = f"By how much a column moves {what}, up or down, on average over {len(found)} validation rows.{more}"
+        output_name = "the predicted label's probability" if model.task.classes else model.task.target.column
+        text = f"How much a column moves {output_name}, up or down, on average over {len(found)} validation rows.{more}"
         yield bars("Mean Shapley values", text, _axis(model), values)
         numbers = [name for name in sizes if isinstance(model.task.columns[name], Number)]
         if numbers:
-            first = max(numbers, key=sizes.__getitem__)
-            yield _dependence(model, first, features, found[:, [*sizes].index(first)])
+            top = max(numbers, key=sizes.__getitem__)
+            yield _dependence(model, top, features, found[:, [*sizes].index(top)])
 
-    def of_row(self, model: Explained, row: Row) -> Iterator[Figure]:
-        """What each part of the row adds; together they are the answer."""
-        focus = ExplainedOutput.on(model.predictor, model.encoded(row))
-        what = focus.spelled(model.task.target)
+    def of_row(self, model: ExplainedModel, row: Row) -> Iterator[Figure]:
+        """Yield the contribution of each part; base and contributions add up to the prediction."""
+        output = ExplainedOutput.for_row(model.predictor, model.encode(row))
+        output_name = output.describe(model.task.target)
         if model.task.form == "text":
-            yield _words(model, focus, row)
+            yield _words(model, output, row)
             return
         spans = _spans(model)
-        found, base = _values(model, focus, model.encoded(row)[0], spans)
-        named = [_valued(model, row, name) for name in spans]
-        values, more = _rest(dict(zip(named, found.tolist(), strict=True)))
+        found, base = _row_values(model, output, model.encode(row)[0], spans)
+        names = [_name_with_value(model, row, name) for name in spans]
+        values, more = _sum_small(dict(zip(names, found.tolist(), strict=True)))
         text = (
-            f"On average over training rows {what} is {base:.4g}; what this row adds to that or takes from it "
+            f"On average over training rows {output_name} is {base:.4g}; with the contributions of this row it "
             f"makes {base + found.sum():.4g}.{more}"
         )
-        yield bars("Shapley values", text, what, values)
+        yield bars("Shapley values", text, output_name, values)
 
 
-def _all(model: Explained) -> Array:
-    """Return the contributions of all columns to the answers for validation rows."""
+def _shap_values(model: ExplainedModel) -> Array:
+    """Return the Shapley values of all columns for validation rows."""
     spans = _spans(model)
     return np.array(
-        [_values(model, ExplainedOutput.on(model.predictor, row[None]), row, spans)[0] for row in _known(model)]
+        [
+            _row_values(model, ExplainedOutput.for_row(model.predictor, row[None]), row, spans)[0]
+            for row in _sample_validation(model)
+        ]
     )
 
 
-def _known(model: Explained) -> Array:
-    """Return some validation rows."""
-    features, _ = model.known
-    cells = asked(len(_spans(model)), PAIRS) * BACKGROUND * features.shape[1]
-    return features[: max(5, min(ROWS, CELLS // cells))]
+def _sample_validation(model: ExplainedModel) -> Array:
+    """Return validation rows; fewer if the model has many columns."""
+    features, _ = model.validation
+    cells = coalition_count(len(_spans(model)), PAIRS) * BACKGROUND_ROWS * features.shape[1]
+    return features[: max(5, min(MAX_ROWS, MAX_CELLS // cells))]
 
 
-def _spans(model: Explained) -> Spans:
-    """Return where the features of each part stand once a row is flat."""
+def _spans(model: ExplainedModel) -> Spans:
+    """Return for each part its slice of the flattened row."""
     if model.task.form == "table":
-        return model.parts.encoder.spans
-    steps, width = model.known[0].shape[1:]
-    wide = -(-steps // STEPS)
-    ends = [(first, min(first + wide, steps)) for first in range(0, steps, wide)]
-    return {_stretch(first, end): slice(first * width, end * width) for first, end in ends}
+        return model.data.encoder.spans
+    steps, width = model.validation[0].shape[1:]
+    wide = -(-steps // MAX_STRETCHES)
+    ends = [(start, min(start + wide, steps)) for start in range(0, steps, wide)]
+    return {_stretch(start, end): slice(start * width, end * width) for start, end in ends}
 
 
-def _stretch(first: int, end: int) -> str:
-    return f"step {end}" if end == first + 1 else f"steps {first + 1} to {end}"
+def _stretch(start: int, end: int) -> str:
+    return f"step {end}" if end == start + 1 else f"steps {start + 1} to {end}"
 
 
-def _values(model: Explained, focus: ExplainedOutput, row: Array, spans: Spans) -> tuple[Array, float]:
-    """Return contributions and base of one encoded row."""
-    background, _ = sample_rows(model.parts.train, BACKGROUND)
-    games = [partial(_won, focus, row, other, [*spans.values()]) for other in background]
+def _row_values(model: ExplainedModel, output: ExplainedOutput, row: Array, spans: Spans) -> tuple[Array, float]:
+    """Return Shapley values and base of one encoded row."""
+    background, _ = sample_rows(model.data.train, BACKGROUND_ROWS)
+    games = [partial(_game, output, row, other, [*spans.values()]) for other in background]
     return shapley(games, len(spans), PAIRS, model.generator)
 
 
-def _won(focus: Callable[[Array], Array], row: Array, other: Array, spans: list[slice], coalitions: Array) -> Array:
-    """Ask the model about rows that are partly this one."""
-    rows = mixed(row.ravel(), other.ravel(), spans, coalitions)
-    return focus(rows.reshape(-1, *row.shape))
+def _game(output: Callable[[Array], Array], row: Array, other: Array, spans: list[slice], coalitions: Array) -> Array:
+    """Return the outputs for rows mixed from this one and a background row."""
+    rows = mix_rows(row.ravel(), other.ravel(), spans, coalitions)
+    return output(rows.reshape(-1, *row.shape))
 
 
-def _rest(values: dict[str, float]) -> tuple[dict[str, float], str]:
-    """Put together what is too small to be shown, so that the bars still add up; where all are, leave their order."""
+def _sum_small(values: dict[str, float]) -> tuple[dict[str, float], str]:
+    """Sum parts that are too small to show, so that the bars add up; if all fit, keep their order."""
     if len(values) <= LONGEST:
         return values, ""
     kept, more = largest(values)
@@ -123,37 +126,37 @@ def _rest(values: dict[str, float]) -> tuple[dict[str, float], str]:
     return kept | ({f"the {len(left)} others": sum(left.values())} if left else {}), more
 
 
-def _valued(model: Explained, row: Row, name: str) -> str:
-    """Name a column and its value."""
+def _name_with_value(model: ExplainedModel, row: Row, name: str) -> str:
+    """Return the name of a column with its value."""
     if name not in row.values or model.task.form != "table":
         return name
     value = model.task.columns[name].to_json(row.values[name])[0]
-    told = f"{value:.6g}" if isinstance(value, float) else "missing" if value in (None, "") else str(value)
-    return f"{name} = {told if len(told) <= LONG else told[:LONG] + '...'}"
+    shown = f"{value:.6g}" if isinstance(value, float) else "missing" if value in (None, "") else str(value)
+    return f"{name} = {shown if len(shown) <= MAX_VALUE_CHARACTERS else shown[:MAX_VALUE_CHARACTERS] + '...'}"
 
 
-def _words(model: Explained, focus: ExplainedOutput, row: Row) -> Figure:
-    """Let words be there or not."""
-    text, what = WordMask.of(model.predictor.encoder, row.values), focus.spelled(model.task.target)
-    count = len(text.spelled)
-    pairs = max(4, min(32, ALONE // count))
-    found, base = shapley([lambda kept: focus(text.keep(kept))], count, pairs, model.generator)
-    said = (
-        f"Without a known word {what} is {base:.4g}, with all of them {base + found.sum():.4g}. "
+def _words(model: ExplainedModel, output: ExplainedOutput, row: Row) -> Figure:
+    """Explain words that are kept or removed."""
+    text, output_name = WordMask.of(model.predictor.encoder, row.values), output.describe(model.task.target)
+    count = len(text.pieces)
+    pairs = max(4, min(32, MAX_WORD_PERMUTATIONS // count))
+    found, base = shapley([lambda kept: output(text.keep(kept))], count, pairs, model.generator)
+    sentence = (
+        f"Without any word {output_name} is {base:.4g}, with all of them {base + found.sum():.4g}. "
         "Shaded words raise it, underlined ones lower it."
     )
-    return words("Shapley values of words", said, [*zip(text.spelled, found.tolist(), strict=True)])
+    return words("Shapley values of words", sentence, [*zip(text.pieces, found.tolist(), strict=True)])
 
 
-def _dependence(model: Explained, name: str, features: Array, found: Array) -> Figure:
-    """Compare a column's contribution with its value."""
+def _dependence(model: ExplainedModel, name: str, features: Array, found: Array) -> Figure:
+    """Plot a column's Shapley value against its value."""
     column = model.task.columns[name]
     unit, log = getattr(column, "unit", ""), getattr(column, "log", False)
-    across = f"logarithm of 1 + {name}" if log else f"{name} {unit}".strip()
-    groups = {"validation rows": (features[:, model.parts.encoder.spans[name].start], found)}
-    text = f"The value of {name} and what it adds to the answer, a point a validation row; below 0 it takes."
-    return points(f"What {name} adds", text, (across, _axis(model)), groups, level=0)
+    x_label = f"logarithm of 1 + {name}" if log else f"{name} {unit}".strip()
+    groups = {"validation rows": (features[:, model.data.encoder.spans[name].start], found)}
+    text = f"The value of {name} and its contribution to the prediction; each point is a validation row."
+    return points(f"Contribution of {name}", text, (x_label, _axis(model)), groups, level=0)
 
 
-def _axis(model: Explained) -> str:
-    return "probability" if model.task.classes else ExplainedOutput(model.predictor, None).spelled(model.task.target)
+def _axis(model: ExplainedModel) -> str:
+    return "probability" if model.task.classes else ExplainedOutput(model.predictor, None).describe(model.task.target)

@@ -1,4 +1,4 @@
-"""SVCCA between epochs: when each layer becomes what it is in the end."""
+"""SVCCA between epochs: when each layer converges to its final state."""
 
 from __future__ import annotations
 
@@ -10,78 +10,82 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.explain.math.svcca import chance, pooled, svcca
-from tiltyard.explain.methods.base import Explained, Explanation
+from tiltyard.explain.math.svcca import chance_level, mean_pool, svcca
+from tiltyard.explain.methods.base import ExplainedModel, ExplanationMethod
 from tiltyard.figures import Figure, lines
 from tiltyard.preparation.training_rows import sample_rows
 
 if TYPE_CHECKING:
     import keras
 
-ROWS = 1000  # of the training part: there must be many more than units
-LAYERS = 8  # that are shown
+MAX_ROWS = 1000  # training rows: there must be many more rows than units
+MAX_LAYERS = 8
 
-Seen = dict[str, Array]  # activations by layer
+Activations = dict[str, Array]  # by layer
 
 
-class SvccaEpochs(Explanation):
-    """The task is trained once more, with the same seed, and looked at on the way."""
+class SvccaEpochs(ExplanationMethod):
+    """Train the task once more with the same seed, and compare layers at some epochs with the final ones."""
 
-    title: ClassVar = "when each layer is done learning"
-    inward: ClassVar = True
+    title: ClassVar = "SVCCA between epochs: when each layer converges"
+    needs_keras: ClassVar = True
     slow: ClassVar = True
 
-    def reason(self, model: Explained) -> str:
-        """Want hidden layers, and a training that can be repeated here."""
+    def unsupported_reason(self, model: ExplainedModel) -> str:
+        """Require hidden layers, and a training that can be repeated here."""
         if model.task.kind.targets == "text":
-            return f"{model.task.name} is answered by a text: its layers work step by step"
+            return f"{model.task.name} predicts texts: its layers work step by step"
         if model.task.train.mixed_precision:
-            return "it was trained in 16 bits, which is not repeated here"
-        return "" if model.inside.hidden else "the model has no hidden layer to follow"
+            return "it was trained in mixed precision, which is not repeated here"
+        return "" if model.network_view.hidden else "the model has no hidden layer to follow"
 
-    def of_model(self, model: Explained) -> Iterator[Figure]:
-        """A curve a layer: how alike it is to its final self."""
-        features, _ = sample_rows(model.parts.train, ROWS)
-        looks, kept = _trained(model, features)
-        names = [[*kept][place] for place in np.unique(np.linspace(0, len(kept) - 1, LAYERS).astype(int))]
-        epochs = np.array([*looks])
-        curves = {name: {"x": epochs, "y": [svcca(looks[one][name], kept[name]) for one in looks]} for name in names}
-        floor = max(chance(kept[name], kept[name], model.generator) for name in names)
-        curves["chance"] = {"x": epochs[[0, -1]], "y": [floor, floor], "dashed": True}
-        which = "the first member" if model.task.train.members > 1 else "the model"
+    def of_model(self, model: ExplainedModel) -> Iterator[Figure]:
+        """Yield a curve for each layer: its similarity to its final state."""
+        features, _ = sample_rows(model.data.train, MAX_ROWS)
+        by_epoch, kept = _train_again(model, features)
+        names = [[*kept][place] for place in np.unique(np.linspace(0, len(kept) - 1, MAX_LAYERS).astype(int))]
+        epochs = np.array([*by_epoch])
+        curves = {
+            name: {"x": epochs, "y": [svcca(by_epoch[one][name], kept[name]) for one in by_epoch]} for name in names
+        }
+        chance = max(chance_level(kept[name], kept[name], model.generator) for name in names)
+        curves["chance"] = {"x": epochs[[0, -1]], "y": [chance, chance], "dashed": True}
+        subject = "the first member" if model.task.train.members > 1 else "the model"
         text = (
-            f"SVCCA of each hidden layer of {which}, on {len(features)} training rows, with the same layer as it is "
-            "kept in the end. A curve that is near 1 early is a layer that learned little later."
+            f"SVCCA of each hidden layer of {subject}, on {len(features)} training rows, with the same layer in "
+            "the kept model. A layer whose curve is near 1 early learned little later."
         )
-        yield lines("SVCCA between epochs", text, ("epoch", "likeness to its final self"), curves, log_x=True)
+        yield lines("SVCCA between epochs", text, ("epoch", "similarity to the final layer"), curves, log_x=True)
 
 
-def _trained(model: Explained, features: Array) -> tuple[dict[int, Seen], Seen]:
-    """Train anew; give what was seen after the 1st, 2nd, 4th, 8th epoch and so on, and at the end."""
-    from tiltyard.explain.math.gradients import steady
+def _train_again(model: ExplainedModel, features: Array) -> tuple[dict[int, Activations], Activations]:
+    """Train again; return activations after epochs 1, 2, 4, 8, ... and the last, and those of the kept weights."""
+    from tiltyard.explain.math.gradients import enable_determinism
     from tiltyard.training.fit import RunPaths, fit
 
-    steady()
+    enable_determinism()
     model.task.model.inherit(model.workspace)
-    looks: dict[int, Seen] = {}
+    by_epoch: dict[int, Activations] = {}
     weights: list[Array] = []
 
-    def show(epoch: int, body: keras.Model) -> None:
-        weights[:] = body.get_weights()  # those of the last epoch need not be those that are kept
+    def record_epoch(epoch: int, body: keras.Model) -> None:
+        weights[:] = body.get_weights()  # the last epoch need not be the kept one
         if epoch & (epoch - 1) == 0:
-            looks[epoch] = _seen(model, body, features)
+            by_epoch[epoch] = _activations(model, body, features)
 
     with tempfile.TemporaryDirectory() as folder:
-        place = RunPaths(Path(folder) / "state", Path(folder) / "logs", f"{model.task.name} once more", show=show)
-        fitted = fit(model.task, model.parts, place)
-    kept = _seen(model, fitted.body, features)
+        paths = RunPaths(
+            Path(folder) / "state", Path(folder) / "logs", f"{model.task.name} once more", show=record_epoch
+        )
+        fitted = fit(model.task, model.data, paths)
+    kept = _activations(model, fitted.body, features)
     fitted.body.set_weights(weights)
-    return {**looks, fitted.record["epochs"]: _seen(model, fitted.body, features)}, kept
+    return {**by_epoch, fitted.record["epochs"]: _activations(model, fitted.body, features)}, kept
 
 
-def _seen(model: Explained, body: keras.Model, features: Array) -> Seen:
-    from tiltyard.explain.math.network_view import opened
+def _activations(model: ExplainedModel, body: keras.Model, features: Array) -> Activations:
+    from tiltyard.explain.math.network_view import open_network
 
-    inside = opened(body, labels=bool(model.task.classes))
-    tensors = [one.output for one in inside.hidden.values()]
-    return dict(zip(inside.hidden, map(pooled, inside.see(features, tensors)), strict=True))
+    view = open_network(body, labels=bool(model.task.classes))
+    tensors = [one.output for one in view.hidden.values()]
+    return dict(zip(view.hidden, map(mean_pool, view.activations(features, tensors)), strict=True))

@@ -1,4 +1,4 @@
-"""Pictures: one zip file that holds CLASS/NAME.png (or .jpg); it is read in place and never unpacked."""
+"""Images: one zip file with CLASS/NAME.png (or .jpg), read without unpacking."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tiltyard.errors import DataError
 from tiltyard.modeling.columns.image import LARGEST
 from tiltyard.modeling.columns.image import Image as ImageColumn
 from tiltyard.preparation.modalities.base import Modality, parse_target
-from tiltyard.preparation.split import PART
+from tiltyard.preparation.split import PART_COLUMN
 
 if TYPE_CHECKING:
     import pandas as pd
 
-AT_ONCE = 4096  # pictures that are decoded at a time
+CHUNK_IMAGES = 4096
 
 
 class Image(Modality):
@@ -33,7 +33,7 @@ class Image(Modality):
     file: ClassVar = "images.zip"
 
     def facts(self, task: Task, folder: Path) -> pd.DataFrame:
-        """One row a picture: path, label, size, whether it decodes, range of brightness, digest of its file."""
+        """Return one row for each image: path, label, size, brightness, file hash, and whether it decodes."""
         import pandas as pd
 
         facts = [_facts(path, content, task.target.column) for path, content in self._files(folder)]
@@ -42,30 +42,30 @@ class Image(Modality):
         return frame
 
     def rows(self, task: Task, folder: Path) -> tuple[Rows, Array]:
-        """One row a picture, in the order of their paths."""
-        rows, truth = zip(*self.parts(task, folder), strict=True)
+        """Return one row for each image, sorted by path."""
+        rows, truth = zip(*self.chunks(task, folder), strict=True)
         ((name, _),) = task.columns.items()
         return {name: np.concatenate([some[name] for some in rows])}, np.concatenate(truth)
 
-    def parts(self, task: Task, folder: Path) -> Iterator[tuple[Rows, Array]]:
-        """Some pictures at a time."""
+    def chunks(self, task: Task, folder: Path) -> Iterator[tuple[Rows, Array]]:
+        """Yield images in chunks."""
         ((name, column),) = task.columns.items()
         assert isinstance(column, ImageColumn)  # noqa: S101 - for the type checker: a task's form is its column's
-        left = self._files(folder)
-        while files := [*itertools.islice(left, AT_ONCE)]:
-            pictures = np.stack([_opened(column, path, content) for path, content in files])
-            yield {name: pictures}, parse_target(task, [_label(path) for path, _ in files])
+        remaining = self._files(folder)
+        while files := [*itertools.islice(remaining, CHUNK_IMAGES)]:
+            images = np.stack([_decode(column, path, content) for path, content in files])
+            yield {name: images}, parse_target(task, [_label(path) for path, _ in files])
 
-    def cells(self, task: Task, folder: Path, name: str) -> pd.Series[Any]:
-        """Return the part that each picture belongs to by its name, as a split that is given asks for it."""
+    def raw_column(self, task: Task, folder: Path, name: str) -> pd.Series[Any]:
+        """Return the part in each image's file name, for a split of kind given."""
         import pandas as pd
 
-        with zipfile.ZipFile(self.open(folder)) as archive:
+        with zipfile.ZipFile(self.raw_file(folder)) as archive:
             names = sorted(entry for entry in archive.namelist() if not entry.endswith("/"))
-        return pd.Series([_part(entry) for entry in names], name=name)
+        return pd.Series([_part_name(entry) for entry in names], name=name)
 
     def _files(self, folder: Path) -> Iterator[tuple[str, bytes]]:
-        path = self.open(folder)
+        path = self.raw_file(folder)
         try:
             with zipfile.ZipFile(path) as archive:
                 names = sorted(name for name in archive.namelist() if not name.endswith("/"))
@@ -77,13 +77,13 @@ class Image(Modality):
             raise DataError(f"{path.name}: expected a whole zip file: {error}") from None
 
     def notes(self, folder: Path) -> list[str]:
-        """What the archive's comment holds."""
-        with zipfile.ZipFile(self.open(folder)) as archive:
+        """Return the notes in the archive's comment."""
+        with zipfile.ZipFile(self.raw_file(folder)) as archive:
             return zip_archive.notes(archive)
 
 
-def _opened(column: ImageColumn, path: str, content: bytes) -> Array:
-    """Decode a file; a complaint names it."""
+def _decode(column: ImageColumn, path: str, content: bytes) -> Array:
+    """Decode an image; errors name the file."""
     try:
         return column.open(content)
     except ValueError as error:
@@ -94,8 +94,8 @@ def _label(path: str) -> str:
     return path.split("/")[-2] if "/" in path else ""
 
 
-def _part(path: str) -> str:
-    """Return what stands in front of the name, as folders above the classes do: train-0001.png."""
+def _part_name(path: str) -> str:
+    """Return the prefix of the file name, which is the folder above the classes: train-0001.png."""
     return path.rsplit("/", maxsplit=1)[-1].partition("-")[0]
 
 
@@ -104,17 +104,17 @@ def _facts(path: str, content: bytes, target: str) -> dict[str, Any]:
 
     facts: dict[str, Any] = {
         "path": path,
-        PART: _part(path),
+        PART_COLUMN: _part_name(path),
         target: _label(path),
         "digest": hashlib.sha256(content).hexdigest(),
         "decodes": False,
     }
     try:
-        picture = Pillow.open(io.BytesIO(content), formats=["PNG", "JPEG"])
-        facts |= {"width": picture.width, "height": picture.height, "channels": len(picture.getbands())}
-        if picture.width * picture.height <= LARGEST:
-            pixels = np.asarray(picture)
+        image = Pillow.open(io.BytesIO(content), formats=["PNG", "JPEG"])
+        facts |= {"width": image.width, "height": image.height, "channels": len(image.getbands())}
+        if image.width * image.height <= LARGEST:
+            pixels = np.asarray(image)
             facts |= {"decodes": True, "darkest": int(pixels.min()), "brightest": int(pixels.max())}
     except (OSError, SyntaxError, ValueError):
-        pass  # `decodes` stays False: an expectation reports it with all others
+        pass  # `decodes` stays False, and an expectation reports all such images
     return facts

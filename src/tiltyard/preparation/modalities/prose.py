@@ -1,4 +1,4 @@
-"""Prose: one long text; rows are windows of it in their order, the truth is the same window one character on."""
+"""Prose: one long text, cut into consecutive windows; the truth is the same window shifted by one character."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Prose(Modality):
     file: ClassVar = "prose.txt"
 
     def facts(self, task: Task, folder: Path) -> pd.DataFrame:
-        """One row a line: the line, and how many characters it has."""
+        """Return one row for each line: the line and its number of characters."""
         import pandas as pd
 
         lines = self._text(folder).split("\n")
         return pd.DataFrame({task.target.column: lines, "characters": [len(line) for line in lines]})
 
     def rows(self, task: Task, folder: Path) -> tuple[Rows, Array]:
-        """Windows side by side; each character is guessed once, but the very first."""
+        """Return consecutive windows; each character but the first is predicted once."""
         ((name, column),) = task.columns.items()
         assert isinstance(column, ProseColumn)  # noqa: S101 - for the type checker: a task's form is its column's
         text, length = self._text(folder), column.length
@@ -41,12 +41,12 @@ class Prose(Modality):
         truth = np.array([text[start + 1 : start + 1 + length] for start in starts], dtype=f"U{length}")
         return {name: column.windows([text[start : start + length] for start in starts])}, truth
 
-    def reach(self, task: Task) -> int:
-        """A window's last character is the next one's first before; refrains repeat, and are no mistake."""
+    def overlap(self, task: Task) -> int:
+        """Return 1: the truth of a window ends with the first character of the next. Repeated lines are no error."""
         return 1
 
     def _text(self, folder: Path) -> str:
-        path = self.open(folder)
+        path = self.raw_file(folder)
         try:
             return clean(path.read_text(encoding="utf-8"))
         except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""Series: one table in the order of time, of one group or many; rows are windows with the value that follows."""
+"""Series: one table ordered by time, of one group or several; rows are windows, the truth is what follows."""
 
 from __future__ import annotations
 
@@ -20,84 +20,84 @@ if TYPE_CHECKING:
 
 
 class Series(Modality):
-    """series.csv with a column of times and columns of values."""
+    """series.csv with value columns, and optionally a time and a group column."""
 
     file: ClassVar = "series.csv"
 
     def __init__(self) -> None:
-        self.groups = 1  # known once the rows were read
+        self.groups = 1  # set by rows()
 
     @property
     def stems(self) -> tuple[str, ...]:
-        """A series from elsewhere is a table like others."""
+        """The names of the raw file; a fetched series is called table."""
         return ("series", "table")
 
     def facts(self, task: Task, folder: Path) -> pd.DataFrame:
-        """The series, and at each time the gap before it in usual steps: 1 if all is well, -1 if newest come first."""
+        """Return the series, and each row's time step in units of the median: 1 is regular, -1 means newest first."""
         import pandas as pd
 
-        column, path = _column(task), self.open(folder)
+        column, path = _column(task), self.raw_file(folder)
         frame = table_reader.read(path, task.source.dialect).frame
-        table_reader.require(path, _needed(task), frame.columns)
+        table_reader.require(path, _required_columns(task), frame.columns)
         for name in task.columns:
             frame[name] = pd.to_numeric(frame[name], errors="coerce")
-        steps = _moments(frame, column).groupby(_group(frame, column), sort=False).diff()
+        steps = _times(frame, column).groupby(_group_names(frame, column), sort=False).diff()
         frame["gap"] = (steps / (abs(steps.median()) or 1.0)).fillna(1.0).round(6)
         return frame
 
     def rows(self, task: Task, folder: Path) -> tuple[Rows, Array]:
-        """One row a window, in the order of time and then of groups; its truth is the next value."""
+        """Return one row for each window, ordered by time and then group; the truth is what follows it."""
         column = _column(task)
-        frame = table_reader.read(self.open(folder), task.source.dialect, _needed(task)).frame
+        frame = table_reader.read(self.raw_file(folder), task.source.dialect, _required_columns(task)).frame
         values = {name: _values(frame, name) for name in task.columns}
-        groups = _group(frame, column).groupby(_group(frame, column)).indices.values()
+        groups = _group_names(frame, column).groupby(_group_names(frame, column)).indices.values()
         horizon = task.target.horizon
-        needed = column.window + horizon  # values that make a row
-        long = [np.asarray(places) for places in groups if len(places) >= needed]
-        if not long:
+        needed = column.window + horizon  # values for one row
+        long_enough = [np.asarray(places) for places in groups if len(places) >= needed]
+        if not long_enough:
             raise DataError(f"expected at least {needed} values, window and horizon; received {len(frame)}")
-        self.groups = len(long)
-        ends = np.concatenate([places[column.window : len(places) + 1 - horizon] for places in long])
-        moments = _moments(frame, column).to_numpy()[ends]
-        order = np.argsort(moments, kind="stable") if column.group else slice(None)
-        rows = {name: _windows(cells, long, column.window, horizon)[order] for name, cells in values.items()}
-        ahead = _ahead(values[task.target.column], long, column.window, horizon)
+        self.groups = len(long_enough)
+        ends = np.concatenate([places[column.window : len(places) + 1 - horizon] for places in long_enough])
+        times_of_rows = _times(frame, column).to_numpy()[ends]
+        order = np.argsort(times_of_rows, kind="stable") if column.group else slice(None)
+        rows = {name: _windows(cells, long_enough, column.window, horizon)[order] for name, cells in values.items()}
+        targets = _targets(values[task.target.column], long_enough, column.window, horizon)
         if task.target.rise:
-            ahead = (ahead.reshape(len(ends), -1)[:, -1] > values[task.target.column][ends - 1]).astype(np.int64)
-        return rows, ahead[order]
+            targets = (targets.reshape(len(ends), -1)[:, -1] > values[task.target.column][ends - 1]).astype(np.int64)
+        return rows, targets[order]
 
-    def reach(self, task: Task) -> int:
-        """A window and the values that follow share values with as many neighbours as both are long."""
+    def overlap(self, task: Task) -> int:
+        """Return the length of window and horizon, minus 1, times the number of groups."""
         return (_column(task).window + task.target.horizon - 1) * self.groups
 
 
 def _windows(cells: Array, groups: list[Array], length: int, horizon: int) -> Array:
-    """Return the values before each value but the first ones of each group, and but the last where more must follow."""
-    cut = np.lib.stride_tricks.sliding_window_view
-    return np.concatenate([cut(cells[places[:-horizon]], length) for places in groups])
+    """Return all windows of each group that have a full horizon after them."""
+    sliding_windows = np.lib.stride_tricks.sliding_window_view
+    return np.concatenate([sliding_windows(cells[places[:-horizon]], length) for places in groups])
 
 
-def _ahead(cells: Array, groups: list[Array], length: int, horizon: int) -> Array:
-    """Return the values that follow each window: one a row, or as many as the horizon has."""
-    cut = np.lib.stride_tricks.sliding_window_view
-    ahead = np.concatenate([cut(cells[places[length:]], horizon) for places in groups])
-    return ahead[:, 0] if horizon == 1 else ahead
+def _targets(cells: Array, groups: list[Array], length: int, horizon: int) -> Array:
+    """Return the values that follow each window: one for each row, or as many as the horizon."""
+    sliding_windows = np.lib.stride_tricks.sliding_window_view
+    targets = np.concatenate([sliding_windows(cells[places[length:]], horizon) for places in groups])
+    return targets[:, 0] if horizon == 1 else targets
 
 
 def _column(task: Task) -> SeriesColumn:
-    """Return the target's column; a task file is refused if the others differ in how they go through time."""
+    """Return the target's column; the loader has refused tasks whose columns differ in window or order."""
     column = task.columns[task.target.column]
     assert isinstance(column, SeriesColumn)  # noqa: S101 - for the type checker: the columns of a series are series
     return column
 
 
-def _needed(task: Task) -> list[str]:
+def _required_columns(task: Task) -> list[str]:
     column = _column(task)
     return [*([column.group] if column.group else []), *([column.order] if column.order else []), *task.columns]
 
 
-def _moments(frame: pd.DataFrame, column: SeriesColumn) -> pd.Series[float]:
-    """Return the time of each row as a number; without a column of times, its place."""
+def _times(frame: pd.DataFrame, column: SeriesColumn) -> pd.Series[float]:
+    """Return the time of each row as a number; without a time column, its position."""
     import pandas as pd
 
     if not column.order:
@@ -105,8 +105,8 @@ def _moments(frame: pd.DataFrame, column: SeriesColumn) -> pd.Series[float]:
     return times(frame[column.order], column.format)
 
 
-def _group(frame: pd.DataFrame, column: SeriesColumn) -> pd.Series[str]:
-    """Return the name of each row's series; of one alone it is the same everywhere."""
+def _group_names(frame: pd.DataFrame, column: SeriesColumn) -> pd.Series[str]:
+    """Return the group of each row; the same one everywhere without a group column."""
     import pandas as pd
 
     return frame[column.group].map(str) if column.group else pd.Series("", index=frame.index)

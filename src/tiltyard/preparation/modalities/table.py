@@ -1,4 +1,4 @@
-"""Tables: one file in any format that can be read, a row an example."""
+"""Tables: one file in any readable format, with one row for each example."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
 from tiltyard.data import table_reader
-from tiltyard.preparation.modalities.base import Modality, RawTable, parse, truth_of_cells
+from tiltyard.preparation.modalities.base import Modality, RawTable, parse_column, parse_target_column
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ROWS = 1 << 18  # of a part: fewer make each step's own cost felt, more take memory
+CHUNK_ROWS = 1 << 18  # small chunks cost time, large ones memory
 
 
 class Table(Modality):
@@ -25,55 +25,55 @@ class Table(Modality):
     file: ClassVar = "table.csv"
 
     def facts(self, task: Task, folder: Path) -> pd.DataFrame:
-        """The table itself, each column as its type reads it."""
+        """Return the table with each column converted to its type."""
         import pandas as pd
 
-        look = self.look(task, folder)
-        frame = pd.concat(look.parts(look.columns))
-        frame.attrs["repairs"] = look.repairs
+        table = self.raw_table(task, folder)
+        frame = pd.concat(table.chunks(table.columns))
+        frame.attrs["repairs"] = table.repairs
         return frame
 
-    def look(self, task: Task, folder: Path) -> RawTable:
-        """Look at the whole file once, for types and repairs."""
+    def raw_table(self, task: Task, folder: Path) -> RawTable:
+        """Scan the whole file once for types and repairs; return its columns and a reader of chunks."""
         table = self._table(task, folder)
         columns = [*table.layout.columns]
 
-        def parts(names: Sequence[str]) -> Iterator[pd.DataFrame]:
-            for frame in table.parts(names, ROWS):
-                yield _facts(task, frame)
+        def chunks(names: Sequence[str]) -> Iterator[pd.DataFrame]:
+            for frame in table.parts(names, CHUNK_ROWS):
+                yield _parsed_facts(task, frame)
 
-        return RawTable(columns, table.layout.repairs, parts)
+        return RawTable(columns, table.layout.repairs, chunks)
 
     def rows(self, task: Task, folder: Path) -> tuple[Rows, Array]:
-        """One row a line."""
-        rows, truth = zip(*self.parts(task, folder), strict=True)
+        """Return one row for each line."""
+        rows, truth = zip(*self.chunks(task, folder), strict=True)
         return {name: np.concatenate([some[name] for some in rows]) for name in task.columns}, np.concatenate(truth)
 
-    def parts(self, task: Task, folder: Path) -> Iterator[tuple[Rows, Array]]:
-        """Some lines at a time."""
+    def chunks(self, task: Task, folder: Path) -> Iterator[tuple[Rows, Array]]:
+        """Yield rows in chunks."""
         target = task.target.column
-        for frame in self._table(task, folder).parts([*task.columns, target], ROWS):
-            rows = {name: parse(task, name, frame[name]) for name in task.columns}
-            yield rows, truth_of_cells(task, frame[target])
+        for frame in self._table(task, folder).parts([*task.columns, target], CHUNK_ROWS):
+            rows = {name: parse_column(task, name, frame[name]) for name in task.columns}
+            yield rows, parse_target_column(task, frame[target])
 
-    def cells(self, task: Task, folder: Path, name: str) -> pd.Series[Any]:
-        """The column whole."""
+    def raw_column(self, task: Task, folder: Path, name: str) -> pd.Series[Any]:
+        """Return the whole column."""
         import pandas as pd
 
         table = self._table(task, folder)
-        table_reader.require(self.open(folder), [name], table.layout.columns)
-        cells: pd.Series[Any] = pd.concat([frame[name] for frame in table.parts([name], ROWS)])
+        table_reader.require(self.raw_file(folder), [name], table.layout.columns)
+        cells: pd.Series[Any] = pd.concat([frame[name] for frame in table.parts([name], CHUNK_ROWS)])
         return cells
 
     def _table(self, task: Task, folder: Path) -> table_reader.Surveyed:
-        path = self.open(folder)
-        table = table_reader.surveyed(path, task.source.dialect, _texts(task))
+        path = self.raw_file(folder)
+        table = table_reader.surveyed(path, task.source.dialect, _text_columns(task))
         table_reader.require(path, [*task.columns, task.target.column], table.layout.columns)
         return table
 
 
-def _facts(task: Task, frame: pd.DataFrame) -> pd.DataFrame:
-    """Turn columns of the task, as far as they were read, into what expectations look at."""
+def _parsed_facts(task: Task, frame: pd.DataFrame) -> pd.DataFrame:
+    """Convert the task's columns, as far as they were read, to the values that expectations check."""
     import pandas as pd
 
     target = task.target.column
@@ -81,16 +81,16 @@ def _facts(task: Task, frame: pd.DataFrame) -> pd.DataFrame:
         frame[name] = task.columns[name].facts_of_cells(frame[name])
     if target in frame:
         cells = frame[target]
-        named = _is_spelled(task)
+        named = _target_is_text(task)
         frame[target] = cells.map(str, na_action="ignore") if named else pd.to_numeric(cells, errors="coerce")
     return frame
 
 
-def _texts(task: Task) -> list[str]:
-    """Name the columns whose cells are wanted as they are spelled; labels are among them."""
+def _text_columns(task: Task) -> list[str]:
+    """Return the columns that must be read as text, including a target of labels."""
     names = [name for name, column in task.columns.items() if column.spelled]
-    return [*names, task.target.column] if _is_spelled(task) else names
+    return [*names, task.target.column] if _target_is_text(task) else names
 
 
-def _is_spelled(task: Task) -> bool:
+def _target_is_text(task: Task) -> bool:
     return bool(task.target.labels) or task.kind.targets == "text"

@@ -1,4 +1,4 @@
-"""Texts: a table with one column of text; over REST an instance is the text itself."""
+"""Texts: a table with one text column; in REST requests an instance is the text itself."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from tiltyard.preparation.modalities.table import Table
 
 
 class Text(Table):
-    """A table that is read like any other."""
+    """A table of texts, read like any other table."""

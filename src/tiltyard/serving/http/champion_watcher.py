@@ -207,7 +207,7 @@ class ChampionWatcher:
         }
         if (found := rollout.read(path)) and found.task == path.stem:
             folder = self._folder(path, found.version)
-            rollout.insist_on_proof(folder)
+            rollout.require_proof(folder)
             model = self._warm_versions(path.stem).get(found.version) or _load_verified(folder)
             splits[path.stem] = TrafficSplit(found, model)
             log.info("%s: %s is %s for %g of all requests", path.stem, found.version, found.way, found.share)

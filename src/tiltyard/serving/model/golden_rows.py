@@ -12,14 +12,14 @@ from tiltyard.errors import PackageError
 from tiltyard.modeling.inference.predictor import Predictor
 
 if TYPE_CHECKING:
-    from tiltyard.preparation.sealed_test import TestPart
+    from tiltyard.preparation.sealed_test import TestRows
 
 MAX_ROWS = 16
 RELATIVE_TOLERANCE = 1e-5
 ABSOLUTE_TOLERANCE = 1e-7  # near zero, a probability differs by rounding
 
 
-def choose_golden_rows(predictor: Predictor, test: TestPart, outputs: Array) -> dict[str, Any]:
+def choose_golden_rows(predictor: Predictor, test: TestRows, outputs: Array) -> dict[str, Any]:
     """Return rows spread over the test rows, as a client would send them, with the predictions expected for them.
 
     `outputs` is what the evaluation recorded. A model whose outputs differ now is refused.

@@ -19,8 +19,8 @@ from tiltyard.evaluation.evaluated import Evaluated, read_evaluated
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.modeling.inference.reference import reference
-from tiltyard.preparation.array_file import blocks, open_part
-from tiltyard.preparation.sealed_test import TestPart
+from tiltyard.preparation.array_file import open_part, sample_blocks
+from tiltyard.preparation.sealed_test import TestRows
 from tiltyard.registry import manifest
 from tiltyard.serving.model.golden_rows import choose_golden_rows
 from tiltyard.serving.packaging import bento, smoke_test
@@ -54,7 +54,7 @@ def package(workspace: Workspace, task: Task, evaluated: Evaluated | None = None
     difference = smoke_test.prove(workspace, task.name, version, rows)
     if not proven.is_file():  # else it was pulled from the remote, as it was proven
         proof = _proof(task.name, version, len(rows["instances"]), difference)
-        files.write_json(proven, {**proof, manifest.KEY: manifest.hashes(folder)})
+        files.write_json(proven, {**proof, manifest.FILES_KEY: manifest.hashes(folder)})
     if not pointer.is_file():
         dvc.add(workspace, folder)
     return version
@@ -78,10 +78,10 @@ def write(workspace: Workspace, task: Task, folder: Path, evaluated: Evaluated) 
 def _reference(known: Path, encoder: Encoder) -> dict[str, Any]:
     """Return how the training rows are spread, or as many of them as findings look at."""
     features, answers = open_part(known)
-    return reference(encoder, np.concatenate([features[part] for part in blocks(len(answers))]))
+    return reference(encoder, np.concatenate([features[part] for part in sample_blocks(len(answers))]))
 
 
-def _outputs(predictions: Path, test: TestPart) -> Array:
+def _outputs(predictions: Path, test: TestRows) -> Array:
     """Read the outputs that evaluation recorded, which must be for the rows of the test part."""
     with np.load(predictions, allow_pickle=False) as arrays:
         if not np.array_equal(arrays["number"], test.number):

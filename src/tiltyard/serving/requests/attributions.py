@@ -15,7 +15,7 @@ from tiltyard import deadline
 from tiltyard.arrays import Array
 from tiltyard.errors import RequestError
 from tiltyard.explain.math.explained_output import ExplainedOutput
-from tiltyard.explain.math.shapley import asked, mixed, shapley
+from tiltyard.explain.math.shapley import coalition_count, mix_rows, shapley
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests.json_body import EXPLAIN
 
@@ -48,7 +48,7 @@ def unsupported_reason(model: LoadedModel) -> str:
 def max_instances(model: LoadedModel) -> int:
     """Return the maximum number of instances in a request with `explain`."""
     spans = [*model.predictor.encoder.spans.values()]
-    cells = asked(len(spans), PAIRS) * len(model.background) * int(spans[-1].stop)
+    cells = coalition_count(len(spans), PAIRS) * len(model.background) * int(spans[-1].stop)
     return max(1, min(MAX_INSTANCES, MAX_MODEL_VALUES // cells))
 
 
@@ -73,4 +73,4 @@ def _explain_row(focus: ExplainedOutput, row: Array, background: Array) -> dict[
 
 
 def _coalition_values(focus: ExplainedOutput, row: Array, other: Array, spans: list[slice], coalitions: Array) -> Array:
-    return focus(mixed(row, other, spans, coalitions))
+    return focus(mix_rows(row, other, spans, coalitions))

@@ -15,7 +15,7 @@ from tiltyard.config.task import Task
 from tiltyard.errors import DataError
 from tiltyard.modeling.columns.number import Number
 from tiltyard.preparation.modalities.base import Modality
-from tiltyard.preparation.split import Parts, deal, keys, marked
+from tiltyard.preparation.split import Parts, row_keys, split_inputs, split_rows
 from tiltyard.validation.findings._observed_column import ObservedColumn, seen
 from tiltyard.validation.findings._sample import draw
 
@@ -150,9 +150,9 @@ def _parted(subject: CheckedData, form: Modality, folder: Path) -> CheckedData:
     if not len(places):
         return subject
     try:
-        key = keys(rows, subject.task.split.seed)
-        marks = marked(subject.task, key, lambda name: subject.frame[name].iloc[places])
-        parts = deal(subject.task.split, marks, truth, form.reach(subject.task))
+        key = row_keys(rows, subject.task.split.seed)
+        marks = split_inputs(subject.task, key, lambda name: subject.frame[name].iloc[places])
+        parts = split_rows(subject.task.split, marks, truth, form.overlap(subject.task))
     except DataError as error:
         return CheckedData(**{**vars(subject), "unsplit": error.message})
     return CheckedData(**{**vars(subject), "parts": {name: places[part] for name, part in parts.items()}})

@@ -11,7 +11,7 @@ from tiltyard import files
 from tiltyard.arrays import Array, take
 from tiltyard.modeling.columns.base import PLAIN
 from tiltyard.modeling.inference.encoder import Encoder
-from tiltyard.preparation.array_file import blocks, open_part
+from tiltyard.preparation.array_file import open_part, sample_blocks
 from tiltyard.validation.findings._dataset import CheckedData, Comparison, PreviousData
 from tiltyard.workspace import Workspace
 
@@ -60,7 +60,7 @@ def _comparisons(workspace: Workspace, subject: CheckedData) -> list[Comparison]
     if encoder.columns != subject.task.columns or encoder.classes != subject.task.classes:
         return []  # prepared under another task file: not to be compared
     features, answers = open_part(folder / "train.npz")
-    parts = blocks(len(answers))
+    parts = sample_blocks(len(answers))
     old, answers = (np.concatenate([rows[part] for part in parts]) for rows in (features, answers))
     new = encoder.encode(take(subject.parsed, train))
     truth = np.array(encoder.classes)[answers] if encoder.classes else answers.astype(np.float64)

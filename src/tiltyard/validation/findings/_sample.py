@@ -12,7 +12,7 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.data import table_reader
-from tiltyard.preparation.array_file import LARGEST
+from tiltyard.preparation.array_file import MAX_SAMPLED_ROWS
 from tiltyard.preparation.modalities.base import Modality
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def draw(task: Task, form: Modality, folder: Path) -> Sample:
         return Sample(frame, len(frame), frame.attrs.get("repairs", []))
     texts = [name for name, column in task.columns.items() if column.spelled]
     texts += [task.target.column] if task.target.labels else []
-    table = table_reader.surveyed(form.open(folder), task.source.dialect, texts)
+    table = table_reader.surveyed(form.raw_file(folder), task.source.dialect, texts)
     return _drawn(task, table)
 
 
@@ -47,8 +47,8 @@ def _drawn(task: Task, table: table_reader.Surveyed) -> Sample:
 
     rows = table.layout.rows
     places = np.arange(rows)
-    if rows > LARGEST:
-        places = np.sort(np.random.default_rng(0).choice(rows, LARGEST, replace=False))
+    if rows > MAX_SAMPLED_ROWS:
+        places = np.sort(np.random.default_rng(0).choice(rows, MAX_SAMPLED_ROWS, replace=False))
     frames, hashes = zip(*_parts(task, table, places), strict=True)
     features, labelled = (np.concatenate(some) for some in zip(*hashes, strict=True))
     return Sample(pd.concat(frames), rows, table.layout.repairs, (features, labelled))
