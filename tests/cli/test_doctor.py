@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tiltyard.cli.commands import _doctor
-from tiltyard.cli.commands._doctor import Symptom
+from tiltyard.cli.commands._doctor import Requirement
 from tiltyard.workspace import Workspace
 
 
@@ -30,7 +30,7 @@ def test_the_doctor_imports_nothing_heavy(workspace: Workspace) -> None:
 def test_an_unsupported_python_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """The hint names the supported ones."""
     monkeypatch.setattr(sys, "version_info", (3, 10, 1))
-    assert _doctor._python() == Symptom("python", False, "3.10.1", "supported are 3.11 to 3.13")
+    assert _doctor._python() == Requirement("python", False, "3.10.1", "supported are 3.11 to 3.13")
 
 
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,8 +52,8 @@ def test_a_taken_port_is_found() -> None:
     """Somebody listens there; the hint proposes the next one."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        assert _doctor._port(port) == Symptom(
-            "port", False, f"{port} is taken", f"serve elsewhere: tiltyard serve --port {port + 1}"
+        assert _doctor._port(port) == Requirement(
+            "port", False, f"{port} is taken", f"use another port: tiltyard serve --port {port + 1}"
         )
     assert _doctor._port(port).ok
 
@@ -62,7 +62,7 @@ def test_missing_programs_are_found(workspace: Workspace, tmp_path: Path, monkey
     """With an empty PATH there is no git, no driver and no container engine; only git is needed."""
     monkeypatch.setenv("PATH", str(tmp_path))
     assert not _doctor._git(workspace).ok
-    assert _doctor._gpu() == Symptom("gpu", True, "none; training uses the CPU")
+    assert _doctor._gpu() == Requirement("gpu", True, "none; training uses the CPU")
     assert _doctor._engine().found == "none"
 
 
@@ -74,7 +74,7 @@ def test_a_gpu_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exists:
     driver.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(_doctor, "_version", lambda _: "2.21" if exists else "")
-    assert _doctor._gpu() == Symptom("gpu", True, "GPU 0: Test 9000", hint)
+    assert _doctor._gpu() == Requirement("gpu", True, "GPU 0: Test 9000", hint)
 
 
 def test_a_remote_that_cannot_be_reached_is_found(workspace: Workspace) -> None:

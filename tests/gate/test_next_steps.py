@@ -103,7 +103,7 @@ def test_a_run_exits_by_its_gravest_verdict(capsys: pytest.CaptureFixture[str], 
     rows = [TaskOutcome("iris", verdict=word) for word in ("PROMOTE", "unchanged", "HOLD", "REJECT", "ok")]
     assert [row.status for row in rows] == [0, 0, 3, 4, 0]
     rows[2].next, rows[2].reasons = next_steps(workspace, task, verdict("HOLD", "champion")), ["it did not"]
-    tables.outcome([rows[2]])
+    tables.print_outcomes([rows[2]])
     out = capsys.readouterr().out
     assert "iris: it did not" in out
     assert "tiltyard why iris" in out

@@ -319,12 +319,12 @@ def test_the_command_shows_what_there_is(kept: Kept, recorder: Recorder, monkeyp
     def run(*options: str) -> str:
         return CliRunner().invoke(cli, ["monitor", "iris", *options]).output
 
-    assert "nothing is recorded yet\nnext: tiltyard serve iris --record" in run()
+    assert "nothing has been recorded yet\nnext: tiltyard serve iris --record" in run()
     rows, truths = sealed(space)
     with TestClient(app) as client:
         places = ask(client, rows)
         recorder.lines.finish()
-        assert "next: send them to /v1/models/iris:feedback" in run()
+        assert "next: send ground truth to /v1/models/iris:feedback" in run()
         items = [{**place, "truth": truth} for place, truth in zip(places, truths, strict=True)]
         client.post(FEEDBACK, json={"feedback": items})
     assert "30 truths came" in run()

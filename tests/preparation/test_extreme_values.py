@@ -166,7 +166,7 @@ def test_shades_of_extreme_numbers_are_colours(sample: Array) -> None:
 
 def test_bars_of_extreme_numbers_are_drawn(sample: Array, capsys: pytest.CaptureFixture[str]) -> None:
     """In a terminal and as shaded words."""
-    explanations._bars([{"name": str(place), "value": value} for place, value in enumerate(sample.tolist())])
+    explanations._print_bars([{"name": str(place), "value": value} for place, value in enumerate(sample.tolist())])
     assert capsys.readouterr().out
     told = figures.words("Words", "", [("word", value) for value in sample.tolist()])
     assert "nan" not in page._words(told.data)

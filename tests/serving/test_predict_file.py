@@ -138,12 +138,12 @@ def test_the_command_tells_of_bad_rows(reigning: Workspace, flowers: Path, monke
     alone = CliRunner().invoke(cli, ["predict", "iris", "--csv", str(flowers)])
     answers = json.loads(alone.stdout)
     assert [answer is None for answer in answers] == [True] + [False] * 7
-    assert alone.stderr == "rows without an answer: 1; flowers.rejected.csv says why\n"
+    assert alone.stderr == "rows rejected: 1; reasons: flowers.rejected.csv\n"
     assert (reigning.root / "flowers.rejected.csv").read_text(encoding="utf-8").count("\n") == 2
     target = flowers.with_name("out.csv")
     beside = CliRunner().invoke(cli, ["predict", "iris", "--csv", str(flowers), "--out", str(target)])
     assert (json.loads(beside.stdout)["rows"], json.loads(beside.stdout)["rejected"]) == (7, 1)
-    assert beside.stderr == f"rows without an answer: 1; {target.with_name('out.rejected.csv')} says why\n"
+    assert beside.stderr == f"rows rejected: 1; reasons: {target.with_name('out.rejected.csv')}\n"
 
 
 @pytest.mark.parametrize("suffix", bulk.WRITERS)

@@ -255,7 +255,7 @@ def test_of_many_rows_a_sample_is_looked_at(shop: Workspace, monkeypatch: pytest
     frame = customers()
     write(shop, pd.concat([frame, frame.iloc[:100]]).assign(age=[500] + [50] * 998 + [501]))
     result = CliRunner().invoke(cli, ["check", "shop"])
-    assert result.output.startswith("shop: 1,000 rows, 200 of them looked at: ")
+    assert result.output.startswith("shop: 1,000 rows, 200 of them checked: ")
     assert "of 1,000 (9.8%) rows repeat an earlier one" in result.output
     looked = _dataset.of_task(loader.load(shop, "shop"), shop.raw("shop"))
     whole = pd.read_csv(shop.raw("shop") / "table.csv")
