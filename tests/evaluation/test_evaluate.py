@@ -20,7 +20,7 @@ from tiltyard.evaluation.evaluate import evaluate
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import version
 from tiltyard.preparation import array_file, sealed_test
-from tiltyard.report.report import page
+from tiltyard.report.report import task_page
 from tiltyard.serving.packaging.model_card import card, empty
 from tiltyard.workspace import Workspace
 
@@ -192,7 +192,7 @@ def test_slices_are_measured_and_shown(diabetes: Arena) -> None:
     found = evaluate(space, named)
     assert [one["slice"] for one in found["slices"]] == ["sex 1", "sex 2"]
     assert sum(one["rows"] for one in found["slices"]) == found["rows"]["test"]
-    assert "<h2>By slice</h2>" in page(space, named)
+    assert "<h2>By slice</h2>" in task_page(space, named)
     training = {"epochs": 1, "best_epoch": 1, "seed": 0, "parameters": 1}
     device = {"seconds": 7.0, "processor_seconds": 36.0, "backend": "tensorflow", "device": "cpu"}
     text = card(named, found, training, device)

@@ -144,7 +144,7 @@ def test_a_histogram_of_extreme_numbers_counts_every_row(sample: Array) -> None:
 def test_small_curves_of_extreme_numbers_stay_in_their_box(sample: Array) -> None:
     """All points lie within the picture."""
     for lower in (False, True):
-        html = page.spark(sample.tolist(), lower=lower).html
+        html = page.sparkline(sample.tolist(), lower=lower).html
         assert "nan" not in html
         assert "inf" not in html
         heights = [float(pair.split(",")[1]) for pair in re.findall(r'points="([^"]*)"', html)[0].split()]
@@ -169,7 +169,7 @@ def test_bars_of_extreme_numbers_are_drawn(sample: Array, capsys: pytest.Capture
     explanations._print_bars([{"name": str(place), "value": value} for place, value in enumerate(sample.tolist())])
     assert capsys.readouterr().out
     told = figures.words("Words", "", [("word", value) for value in sample.tolist()])
-    assert "nan" not in page._words(told.data)
+    assert "nan" not in page._render_words(told.data)
 
 
 def test_extreme_numbers_in_findings(sample: Array) -> None:

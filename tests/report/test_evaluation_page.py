@@ -74,7 +74,7 @@ def rows(task: Task) -> dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]:
 def whole(task: Task, report: Json, training: Json = TRAINING) -> str:
     """Put what is told of an evaluation on a page of its own."""
     sections = evaluation_sections.sections(task, report, training, answers(), rows(task))
-    return Page(task.name, evaluation_sections.head(task, report), sections).html()
+    return Page(task.name, evaluation_sections.summary(task, report), sections).html()
 
 
 @pytest.fixture
@@ -142,5 +142,5 @@ def test_what_is_empty_leaves_no_heading(task: Task) -> None:
     """Neither for wrong answers where there are none, nor for curves of a model without epochs."""
     bare = {**TRAINING, "history": {}}
     page = whole(task, content(worst=[]), bare)
-    assert "Wrong answers" not in page
+    assert "Wrong predictions" not in page
     assert "<h3>Loss</h3>" not in page

@@ -25,7 +25,7 @@ from tiltyard.explain.explain import explain
 from tiltyard.gate.promote import promote
 from tiltyard.registry.queries import status
 from tiltyard.registry.registry import Registry
-from tiltyard.report.report import page, report, write_page
+from tiltyard.report.report import report, task_page, write_page
 from tiltyard.validation import validate
 from tiltyard.workspace import Workspace
 
@@ -54,27 +54,27 @@ def told(jousted: Path, tmp_path: Path) -> Arena:
     return workspace, loader.load(workspace, "diabetes")
 
 
-def sections(page: str) -> dict[str, str]:
+def sections(task_page: str) -> dict[str, str]:
     """Return the text of each section by its heading."""
-    parts = re.findall(r'<section id="[^"]+"><h2>([^<]+)</h2>(.*?)</section>', page, re.DOTALL)
+    parts = re.findall(r'<section id="[^"]+"><h2>([^<]+)</h2>(.*?)</section>', task_page, re.DOTALL)
     return {title: Balance(content).text for title, content in parts}
 
 
 def test_a_page_tells_the_whole_story(told: Arena) -> None:
     """Verdict by check, champion beside challenger, ledger, data, lineage; each section is linked to."""
     workspace, task = told
-    written = page(workspace, task)
+    written = task_page(workspace, task)
     found = sections(written)
-    names = ["Figures", "Verdict", "Champion and challenger", "Predictions", "By slice", "Largest errors"]
-    rest = ["Smallest errors", "Learning", "Explanations", "History", "Data docs", "Lineage", "Provenance"]
+    names = ["Metrics", "Verdict", "Champion and challenger", "Predictions", "By slice", "Largest errors"]
+    rest = ["Smallest errors", "Training", "Explanations", "History", "Data docs", "Lineage", "Provenance"]
     assert [*found] == names + rest
     assert written.count('<li><a href="#') == len(found)
     assert "beats the champion" in found["Verdict"]
-    assert "have nothing to judge" in found["Verdict"]
+    assert "checks do not apply" in found["Verdict"]
     assert "one row takes" in found["Verdict"]  # which passed, and says what it saw
     assert "not recorded" not in found["Verdict"]
     assert "challenges the champion" in found["Champion and challenger"]
-    assert "The ledger is whole" in found["History"]
+    assert "The ledger is intact" in found["History"]
     assert "25 of 25 expectations are met by 442 rows" in found["Data docs"]
     assert "none: it is not the champion" in found["Lineage"]
     assert "tiltyard explain diabetes" in found["Explanations"]
@@ -83,10 +83,10 @@ def test_a_page_tells_the_whole_story(told: Arena) -> None:
 def test_champion_and_challenger_stand_side_by_side(told: Arena) -> None:
     """Every metric of both, the difference, and the interval that the gate looked at."""
     workspace, task = told
-    written = page(workspace, task)
+    written = task_page(workspace, task)
     decision = json.loads(workspace.ledger("diabetes").read_text().splitlines()[-1])
     gain = decision["evidence"]["over_champion"]
-    (plot,) = re.findall(r'What is gained</h3>.*?json">(.*?)</script>', written, re.DOTALL)
+    (plot,) = re.findall(r'Gain</h3>.*?json">(.*?)</script>', written, re.DOTALL)
     bars = {bar["name"]: bar for bar in json.loads(plot)["bars"]}
     assert bars["over the champion"]["high"] == pytest.approx(gain["high"])
     table = sections(written)["Champion and challenger"]
@@ -100,7 +100,7 @@ def test_a_tampered_ledger_is_told(told: Arena) -> None:
     workspace, task = told
     path = workspace.ledger("diabetes")
     path.write_text(path.read_text().replace('"who":"', '"who":"not ', 1))
-    assert "was changed" in sections(page(workspace, task))["History"]
+    assert "was changed" in sections(task_page(workspace, task))["History"]
 
 
 def _edited(line: dict[str, Any], place: str, value: object) -> dict[str, Any]:
@@ -226,7 +226,7 @@ def test_a_ledger_from_before_checks_had_figures_is_shown(told: Arena) -> None:
     for line in lines:
         line["checks"] = [{**{key: one[key] for key in kept}, "text": ""} for one in line["checks"]]
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    assert "was not recorded" in sections(page(workspace, task))["Verdict"]
+    assert "were not recorded" in sections(task_page(workspace, task))["Verdict"]
 
 
 def test_explanations_are_shown_and_old_ones_named(told: Arena) -> None:
@@ -234,10 +234,10 @@ def test_explanations_are_shown_and_old_ones_named(told: Arena) -> None:
     workspace, task = told
     challenge(workspace, task, slice(None))
     assert "which is not here" in explain(workspace, task)["left_out"]["saliency"]  # ONNX is all there is of it
-    assert "Permutation importance" in sections(page(workspace, task))["Explanations"]
+    assert "Permutation importance" in sections(task_page(workspace, task))["Explanations"]
     kept = workspace.out("diabetes", "explain") / "explain.json"
     files.write_json(kept, {**files.read_json(kept), "version": "another"})
-    assert "Of version another." in sections(page(workspace, task))["Explanations"]
+    assert "Of version another." in sections(task_page(workspace, task))["Explanations"]
 
 
 def test_a_page_opens_the_sealed_rows_once(told: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,14 +250,14 @@ def test_a_page_opens_the_sealed_rows_once(told: Arena, monkeypatch: pytest.Monk
         return load(file, **options)
 
     monkeypatch.setattr(np, "load", opening)
-    assert "sealed test rows" in page(workspace, task)
+    assert "sealed test rows" in task_page(workspace, task)
     assert opened["test.npz"] == 1
 
 
 def test_a_task_without_anything_has_a_page(told: Arena) -> None:
     """It says what to type."""
     workspace, _ = told
-    assert "tiltyard run iris" in page(workspace, loader.load(workspace, "iris"))
+    assert "tiltyard run iris" in task_page(workspace, loader.load(workspace, "iris"))
 
 
 def _retrained(workspace: Workspace, task: Task) -> None:

@@ -134,7 +134,7 @@ def test_areas_are_seen(browser: Browser, site: str) -> None:
     assert browser.script("getComputedStyle(document.querySelector('svg .filled')).fill") not in black
     curve, band = {"name": "a", "x": [0, 1], "y": [0, 1]}, {"x": [0, 1], "low": [-1, 0], "high": [1, 2]}
     data = json.dumps({"x": "x", "y": "y", "lines": [curve], "band": band})
-    browser.script("document.body.append(made('div', {id: 'here', class: 'plot'}))")
+    browser.script("document.body.append(htmlElement('div', {id: 'here', class: 'plot'}))")
     browser.script(f"lines(here, {data}, new Set())")
     assert browser.script("getComputedStyle(document.querySelector('#here .band')).fill") not in black
     assert browser.script("document.querySelector('#here .band').getBBox().height") > 50
