@@ -215,5 +215,5 @@ def smoked(root: str, place: str, name: str) -> str:
     """Take a task down the road in small, and give its page of the report."""
     from pipelines import smoke
 
-    smoke.smoke(Workspace(Path(root)), loader.load(Workspace(Path(root)), name), Workspace(Path(place)))
+    smoke.run_task(Workspace(Path(root)), loader.load(Workspace(Path(root)), name), Workspace(Path(place)))
     return (Workspace(Path(place)).report / f"{name}.html").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from workspaces import QUICK, ROOT, edit_task, new_workspace
 
-from pipelines.road import run
+from pipelines.flow import run
 from pipelines.task_outcome import TaskOutcome
 from tiltyard import environment
 from tiltyard.workspace import Workspace

@@ -62,7 +62,7 @@ def test_columns_are_text(workspace: Workspace, artifacts: list[dict[str, Any]])
     rest = {"expectation": "expect_column_to_exist", "severity": "warning", "success": True, "unexpected_count": 3}
     path = workspace.out("iris", "validate") / "result.json"
     files.write_json(path, {"rows": 3, "expectations": [{"column": name, **rest} for name in NAMES]})
-    prefect_artifacts.of_validation(workspace, "iris")
+    prefect_artifacts.create_validation_table(workspace, "iris")
     (made,) = artifacts
     assert [rendered(row["column"]) for row in made["content"]] == [({"p"}, name) for name in NAMES]
     assert {(row["success"], row["unexpected_count"]) for row in made["content"]} == {(True, 3)}
@@ -73,7 +73,7 @@ def test_metrics_and_labels_are_text(workspace: Workspace, artifacts: list[dict[
     report = {"version": NAMES[0], "metrics": dict.fromkeys(NAMES, 0.5), "baseline": {}}
     matrix = {"labels": NAMES, "matrix": [[0] * len(NAMES)] * len(NAMES)}
     files.write_json(workspace.out("iris", "evaluate") / "report.json", {**report, "confusion": matrix})
-    prefect_artifacts.of_evaluation(workspace, "iris")
+    prefect_artifacts.create_metric_table(workspace, "iris")
     table, confusion = artifacts
     assert [rendered(row["metric"]) for row in table["content"]] == [({"p"}, name) for name in NAMES]
     assert rendered(table["description"])[0] == {"p"}
@@ -84,7 +84,7 @@ def test_metrics_and_labels_are_text(workspace: Workspace, artifacts: list[dict[
 
 def test_the_link_leads_to_the_page_of_the_task(workspace: Workspace, artifacts: list[dict[str, Any]]) -> None:
     """Which is written before: it is no output of a stage."""
-    prefect_artifacts.of_report(workspace, loader.load(workspace, "iris"))
+    prefect_artifacts.create_report_link(workspace, loader.load(workspace, "iris"))
     (made,) = artifacts
     assert made["content"] == (workspace.report / "iris.html").as_uri()
     assert "tiltyard run iris" in (workspace.report / "iris.html").read_text(encoding="utf-8")
@@ -92,7 +92,7 @@ def test_the_link_leads_to_the_page_of_the_task(workspace: Workspace, artifacts:
 
 def test_reasons_are_text(artifacts: list[dict[str, Any]]) -> None:
     """Each an item of a list below the verdict."""
-    prefect_artifacts.of_verdict("iris", "HOLD", NAMES)
+    prefect_artifacts.create_verdict_text("iris", "HOLD", NAMES)
     (made,) = artifacts
     elements, read = rendered(made["content"])
     assert elements == {"p", "strong", "ul", "li"}

@@ -16,7 +16,7 @@ from terminal import Emulator, run
 from workspaces import ROOT
 
 from pipelines.estimate import Estimate
-from pipelines.progress_table import ProgressTable, clock
+from pipelines.progress_table import ProgressTable, format_duration
 from pipelines.run_progress import RunProgress
 from pipelines.task_progress import Epochs, TaskProgress
 from pipelines.terminal import Screen
@@ -141,18 +141,18 @@ def test_what_is_left_is_estimated_from_the_last_run(tmp_path: Path) -> None:
     first = Estimate(workspace, STEPS, 2)
     for name in ("a", "b"):
         for step in STEPS:
-            first.learn(name, step, "ran", 10.0)
-            first.learn(name, step, "skipped", 1.0)
+            first.record(name, step, "ran", 10.0)
+            first.record(name, step, "skipped", 1.0)
     first.save()
     estimate, tasks = Estimate(workspace, STEPS, 2), [TaskProgress("a"), TaskProgress("b")]
     tasks[0].begin("fetch", 0.0)
-    assert estimate.left(tasks, 1.0) is None
+    assert estimate.seconds_left(tasks, 1.0) is None
     tasks[0].end("fetch", "new", 10.0)
     tasks[0].begin("validate", 10.0)
-    assert estimate.left(tasks, 12.0) == pytest.approx(60.0)  # the other task, which begins now
-    assert estimate.of_task(tasks[0], 12.0) == pytest.approx(48.0)
+    assert estimate.seconds_left(tasks, 12.0) == pytest.approx(60.0)  # the other task, which begins now
+    assert estimate.task_seconds_left(tasks[0], 12.0) == pytest.approx(48.0)
     tasks[0].steps["fetch"] = "same"
-    assert estimate.left(tasks, 10.0) == pytest.approx(6.0)  # there was nothing to do so far
+    assert estimate.seconds_left(tasks, 10.0) == pytest.approx(6.0)  # there was nothing to do so far
     tasks[0].begin("train", 0.0)
     tasks[0].training = Epochs(10, 20)
     tasks[0]._first = ("", 0, 0.0)
@@ -165,7 +165,7 @@ def test_damaged_durations_are_forgotten(tmp_path: Path, content: str) -> None:
     workspace = Workspace(tmp_path)
     workspace.durations.parent.mkdir()
     workspace.durations.write_text(content, encoding="utf-8")
-    assert Estimate(workspace, STEPS, 1).left([TaskProgress("a")], 0.0) is None
+    assert Estimate(workspace, STEPS, 1).seconds_left([TaskProgress("a")], 0.0) is None
 
 
 def test_epochs_are_read_from_the_newest_note(tmp_path: Path) -> None:
@@ -178,17 +178,17 @@ def test_epochs_are_read_from_the_newest_note(tmp_path: Path) -> None:
     os.utime(old, (1, 1))
     task = TaskProgress("a")
     task.begin("train", 0.0)
-    task.look(state, 10.0)
+    task.update_training(state, 10.0)
     assert task.training == Epochs(3, 9, "val_loss", 0.5, "member-2")
     os.utime(new, (1, 1))
     task.begin("train", 0.0)
-    task.look(state, 10.0)
+    task.update_training(state, 10.0)
     assert task.training is None
 
 
 def test_a_clock_is_short() -> None:
     """Minutes and seconds, hours only if there are any."""
-    assert [clock(seconds) for seconds in (0.4, 75, 3725)] == ["0:00", "1:15", "1:02:05"]
+    assert [format_duration(seconds) for seconds in (0.4, 75, 3725)] == ["0:00", "1:15", "1:02:05"]
 
 
 # Everything that used to write to the terminal beside the table: DVC's bars, a child, a native library, a warning.
@@ -270,7 +270,7 @@ def test_a_pipe_gets_a_line_for_each_step(tmp_path: Path, capfd: pytest.CaptureF
         os.write(1, b"noise")
         board.end("a", "fetch", "new")
         board.begin("a", "train")
-        board.stop("a", "train", "[bold]it rains")
+        board.fail("a", "train", "[bold]it rains")
     out, err = capfd.readouterr()
     assert out == ""
     assert re.sub(r"\d\.\d s", "0.0 s", err).splitlines() == [

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from workspaces import ROOT, apart, edit_task, smoked
 
-from pipelines.smoke import ROWS, shrunk
+from pipelines.smoke import SMOKE_ROWS, shrink_task
 from tiltyard.config import loader
 from tiltyard.workspace import Workspace
 
@@ -43,7 +43,7 @@ def test_a_task_that_fails_leaves_the_others_alone_and_the_project_untouched(wor
     before = sorted(workspace.root.rglob("*"))
     status, rows = run(workspace.root, "diabetes", "iris")
     assert status == 1
-    assert [row["verdict"] for row in rows] == ["stopped at road", "ok"]
+    assert [row["verdict"] for row in rows] == ["stopped at pipeline", "ok"]
     assert "no file nowhere.csv" in str(rows[0]["error"])
     assert [path for path in sorted(workspace.root.rglob("*")) if path not in before] == []
 
@@ -52,8 +52,8 @@ def test_few_rows_and_one_epoch(workspace: Workspace) -> None:
     """Whatever the task asks for; what it says otherwise stays."""
     edit_task(workspace, "digits", {"source": {"kind": "keras", "dataset": "mnist"}})
     task = loader.load(workspace, "digits")
-    small = shrunk(task)
-    assert (small.train.epochs, small.split.rows, small.source.model_dump()["rows"]) == (1, ROWS, ROWS)
+    small = shrink_task(task)
+    assert (small.train.epochs, small.split.rows, small.source.model_dump()["rows"]) == (1, SMOKE_ROWS, SMOKE_ROWS)
     assert small.model == task.model
     assert small.train.augment == task.train.augment
 

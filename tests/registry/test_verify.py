@@ -272,12 +272,12 @@ def test_a_run_waits_for_a_word(proven: Arena, monkeypatch: pytest.MonkeyPatch) 
     from pipelines import steps
 
     workspace, task = proven
-    monkeypatch.setattr(steps, "LOOK", 0.01)
+    monkeypatch.setattr(steps, "POLL_SECONDS", 0.01)
     patient, hasty = (
         task.model_copy(update={"gate": task.gate.model_copy(update={"approval": True, "approval_minutes": minutes})})
         for minutes in (5.0, 0.001)
     )
     version = aliases(workspace, task)["challenger"]
-    assert not steps.waited(workspace, hasty, version)
+    assert not steps.wait_for_approval(workspace, hasty, version)
     threading.Timer(0.2, approve, (workspace, task)).start()
-    assert steps.waited(workspace, patient, version)
+    assert steps.wait_for_approval(workspace, patient, version)

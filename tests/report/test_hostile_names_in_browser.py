@@ -316,7 +316,9 @@ def test_markdown(spoiled: Workspace) -> None:
     plan = {"rows": None, "repeat": 2, "set": {"train.optimizer": IMAGE}}
     result = {"title": SCRIPT, "task": "shop", "metric": "log_loss", "confidence": 0.95, "plan": plan}
     study = study_markdown.page({**result, "variants": [one, {**one, "sentence": LINK}]}, "a.png", "b.png")
-    matrix = prefect_artifacts._matrix({"labels": [f"{IMAGE}|", LINK], "matrix": np.eye(2, dtype=int).tolist()})
+    matrix = prefect_artifacts._confusion_table(
+        {"labels": [f"{IMAGE}|", LINK], "matrix": np.eye(2, dtype=int).tolist()}
+    )
     for written in (text, study, matrix):
         for line in written.splitlines():
             outside = "".join(line.split("`")[::2])

@@ -114,8 +114,8 @@ def test_a_base_that_leads_nowhere_leaves_other_tasks_alone(
     for name, other in (("few", base), ("fewer", "few")):
         workspace.task_file(name).write_text(yaml.safe_dump(content | {"model": TAKEN | {"base": other}}))
     report = {"version": "0", "metrics": {"balanced_accuracy": 1.0}, "baseline": {"balanced_accuracy": 0.3}}
-    monkeypatch.setattr(smoke, "smoke", lambda *_: report)
-    monkeypatch.setattr(smoke, "answered", lambda *_: None)
+    monkeypatch.setattr(smoke, "run_task", lambda *_: report)
+    monkeypatch.setattr(smoke, "check_service", lambda *_: None)
     found = {row.task: row for row in run_smoke(workspace, ["fewer", "few", "iris"])}
     assert [*found] == ["fewer", "few", "iris"]
     assert found["iris"].ok

@@ -121,7 +121,7 @@ def prefect_module(name: str, *, scheduling: bool = False) -> Iterator[Any]:
     from pipelines import server
 
     Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
-    with server.running(scheduling=scheduling):
+    with server.running_server(scheduling=scheduling):
         yield importlib.import_module(f"pipelines.{name}")
 
 

@@ -19,7 +19,7 @@ import terminal
 import yaml
 from workspaces import HEARING, ROOT, apart, edit_task
 
-from pipelines.road import run
+from pipelines.flow import run
 from pipelines.task_outcome import TaskOutcome
 from tiltyard.config import loader, resolve
 from tiltyard.config.task import Task
@@ -182,7 +182,7 @@ def test_an_interrupted_run_ends_at_once(project: Workspace) -> None:
         _, said = process.communicate(timeout=120)
     assert process.returncode == 130, said
     assert time.monotonic() - began < 60  # a busy machine; the stages alone would take longer than that
-    assert b"goes on where it was" in said
+    assert b"run the same command again to resume" in said
     assert b"Traceback" not in said
     assert not project.out("digits", "train").exists()
     _wait_for(lambda: not any(stage.is_running() and stage.status() != psutil.STATUS_ZOMBIE for stage in stages))
