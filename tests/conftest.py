@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from workspaces import QUICK, ROOT, edit_task, fetch_raw, new_workspace, small_project, train_tasks
+from workspaces import QUICK_TRAINING, ROOT, edit_task, fetch_raw, new_workspace, small_project, train_tasks
 
 from tiltyard import plugins
 from tiltyard.config import loader, task_list
@@ -53,7 +53,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """All four tasks prepared and trained for a few epochs; not to be written to: use `road`."""
     workspace = new_workspace(tmp_path_factory.mktemp("trained"))
     for name in workspace.tasks():
-        edit_task(workspace, name, QUICK)
+        edit_task(workspace, name, QUICK_TRAINING)
         fetch_raw(workspace, name)
         prepare.prepare(workspace, loader.load(workspace, name))
     train_tasks(workspace, *workspace.tasks())

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from workspaces import HEARING, ROOT, new_workspace
+from workspaces import ROOT, WITH_SIGINT, new_workspace
 
 from tiltyard import processes
 from tiltyard.cli.main import cli
@@ -123,7 +123,7 @@ def test_dvc_is_not_disturbed_by_who_waits(small: Workspace) -> None:
     (small.root / "slow").touch()
     with start(small, *FIRST["dvc"]) as one:
         wait_for((small.root / "started").exists)
-        with start(small, *HEARING, sys.executable, "-c", RUN) as two:
+        with start(small, *WITH_SIGINT, sys.executable, "-c", RUN) as two:
             first_word(two)
             two.send_signal(signal.SIGINT)
             two.communicate(timeout=60)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from linear_challengers import arena, challenge, fit, write_linear
+from linear_challengers import fit_linear, prepared_project, write_challenger, write_linear
 
 from tiltyard import files
 from tiltyard.arrays import Array
@@ -31,8 +31,8 @@ WRITTEN = {"report.json", "predictions.npz", "plots"}
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Arena:
     """Diabetes with a linear model, evaluated; not to be written to."""
-    workspace, task = arena(tmp_path_factory.mktemp("measured"), "diabetes")
-    challenge(workspace, task, slice(None))
+    workspace, task = prepared_project(tmp_path_factory.mktemp("measured"), "diabetes")
+    write_challenger(workspace, task, slice(None))
     return workspace, task
 
 
@@ -59,7 +59,7 @@ def test_figures_are_those_of_the_model_on_the_sealed_rows(measured: Arena) -> N
     """RMSE and R2 of the report are what closed-form predictions on the test part give."""
     workspace, task = measured
     features, truth = array_file.read_part(workspace.out("diabetes", "prepare") / "train.npz")
-    weights, bias = fit(features.astype(np.float64), truth, 0)
+    weights, bias = fit_linear(features.astype(np.float64), truth, 0)
     test = sealed_test.read_test(workspace, task.name, task.columns)
     encoder = Encoder.load(workspace.out("diabetes", "train") / "encoder.json")
     error = encoder.encode(test.rows) @ weights[:, 0] + bias - test.truth

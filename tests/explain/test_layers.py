@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from workspaces import apart
+from workspaces import run_in_process
 
 from tiltyard.arrays import Array
 from tiltyard.config import loader
@@ -114,7 +114,7 @@ def test_a_stroke_detector_is_found() -> None:
     kernel = np.stack([upright, upright.T], axis=-1)[:, :, None]
     concepts = {name: found for name, found in drawn(SIZE, np.random.default_rng(0)).items() if "stroke" in name}
     pictures = np.concatenate([shown for shown, _ in concepts.values()])
-    found = overlaps(apart(_dissected, kernel, pictures), np.stack([mask for _, mask in concepts.values()]))
+    found = overlaps(run_in_process(_dissected, kernel, pictures), np.stack([mask for _, mask in concepts.values()]))
     assert [[*concepts][place] for place in found.argmax(axis=1)] == ["vertical stroke", "horizontal stroke"]
     assert found.max(axis=1).min() > FINDS
 
@@ -158,7 +158,7 @@ def _walked() -> tuple[list[str], list[float], Any]:
 
 def test_an_ensemble_is_walked_through() -> None:
     """Members' layers are hidden layers, heads are not, and what comes out is what came out before."""
-    names, differences, shapes = apart(_walked)
+    names, differences, shapes = run_in_process(_walked)
     assert names == [f"convolution {number}" for number in (1, 2, 3, 4)]
     assert max(differences) < 1e-5
     assert sorted({shape[-1] for shape in shapes}) == [3, 4]
@@ -182,7 +182,7 @@ def _once_more(root: str) -> tuple[str, dict[str, Any], float]:
 
 def test_training_once_more_gives_the_same_model(road: Workspace) -> None:
     """Each layer comes to what it is in the model that is explained, and the epochs between are powers of two."""
-    kind, data, difference = apart(_once_more, str(road.root))
+    kind, data, difference = run_in_process(_once_more, str(road.root))
     assert kind == "lines"
     assert difference < 1e-6
     layer, floor = data["lines"]

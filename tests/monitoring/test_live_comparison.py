@@ -130,7 +130,7 @@ def test_the_report_puts_both_side_by_side(kept: Kept, monkeypatch: pytest.Monke
     assert traffic.traffic(space, task)["report"]["arms"] == []
     watching.poll()
     recorder = app.state.recorder = Recorder(space.records)
-    recorder.predict_shadow = random_models.asked_here
+    recorder.predict_shadow = random_models.answer_in_process
     with TestClient(app) as client:
         for _ in range(5):
             answer = client.post("/v1/models/iris:predict", json={"instances": [random_models.IRIS] * 6})

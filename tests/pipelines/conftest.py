@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from workspaces import QUICK, ROOT, edit_task, new_workspace
+from workspaces import QUICK_TRAINING, ROOT, edit_task, new_workspace
 
 from pipelines.flow import run
 from pipelines.task_outcome import TaskOutcome
@@ -44,7 +44,7 @@ def new_project(root: Path) -> Workspace:
     workspace = new_workspace(root)
     (root / "src").symlink_to(ROOT / "src")
     for name in workspace.tasks():
-        edit_task(workspace, name, QUICK)
+        edit_task(workspace, name, QUICK_TRAINING)
     return workspace
 
 

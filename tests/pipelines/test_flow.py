@@ -17,7 +17,7 @@ import psutil
 import pytest
 import terminal
 import yaml
-from workspaces import HEARING, ROOT, apart, edit_task
+from workspaces import ROOT, WITH_SIGINT, edit_task, run_in_process
 
 from pipelines.flow import run
 from pipelines.task_outcome import TaskOutcome
@@ -155,9 +155,9 @@ def test_a_run_on_a_terminal_can_be_read(travelled: Workspace, columns: int) -> 
     """A run that has nothing to do shows one table, then the results: few lines, few bytes, nothing of other tools."""
     command = [str(Path(sys.executable).with_name("tiltyard")), "run", "diabetes", "iris"]
     environment = {**_own(travelled), "TERM": "xterm"}  # rich takes a terminal without a name for 80 columns wide
-    status, out = terminal.run(command, columns, 24, travelled.root, environment)
+    status, out = terminal.run_in_terminal(command, columns, 24, travelled.root, environment)
     assert status in (0, 3), out  # 3 where one is held
-    screen = terminal.Emulator(columns, 24).feed(out).screen
+    screen = terminal.TerminalEmulator(columns, 24).feed(out).screen
     assert screen[0].split()[:2] == ["task", "metric" if columns == 80 else "problem"]
     assert [line.split()[0] for line in screen[1:3]] == ["diabetes", "iris"]
     assert all(re.search("PROMOTE|HOLD|REJECT|unchanged", line) for line in screen[1:3])
@@ -174,7 +174,7 @@ def test_an_interrupted_run_ends_at_once(project: Workspace) -> None:
     """Ctrl-C ends stages and their run within seconds, begins no other task, and the next run goes on."""
     command = [str(Path(sys.executable).with_name("tiltyard")), "run", "sine", "iris", "diabetes", "digits"]
     environment, silent = _own(project), subprocess.DEVNULL
-    with subprocess.Popen([*HEARING, *command], env=environment, stdout=silent, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen([*WITH_SIGINT, *command], env=environment, stdout=silent, stderr=subprocess.PIPE) as process:
         log = project.root / ".tiltyard/stages/sine/validate.log"
         _wait_for(lambda: log.exists() or process.poll() is not None)
         began, stages = time.monotonic(), psutil.Process(process.pid).children(recursive=True)
@@ -206,7 +206,7 @@ def test_a_base_is_trained_first_and_its_news_are_heard(project: Workspace, capf
 def test_stages_get_the_sections_that_they_read(travelled: Workspace) -> None:
     """A section that a verb reads but that is not resolved for it would leave stale work in place."""
     named = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    for verb, read in apart(_read, travelled, [*resolve.SECTIONS]).items():
+    for verb, read in run_in_process(_read, travelled, [*resolve.SECTIONS]).items():
         assert read - {"name"} <= resolve.SECTIONS[verb], verb
         assert f"out/${{item.task}}/config/{verb}.json" in named[verb]["deps"]
 

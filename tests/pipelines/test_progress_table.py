@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
-from terminal import Emulator, run
+from terminal import TerminalEmulator, run_in_terminal
 from workspaces import ROOT
 
 from pipelines.estimate import Estimate
@@ -99,7 +99,7 @@ def test_the_screen_shows_the_last_lines_and_writes_what_changed(monkeypatch: py
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("LINES", "24")
     stream = io.StringIO()
-    screen, emulator = Screen(stream), Emulator(80, 24).feed("before\r\n")
+    screen, emulator = Screen(stream), TerminalEmulator(80, 24).feed("before\r\n")
     frames = [["a", "b", "c"], ["a", "B", "c"], ["a", "B", "c", "d"], ["A", "d"], ["A", "d", "e", "f", "g"], ["A"]]
     for frame in frames:
         stream.seek(0), stream.truncate()
@@ -116,7 +116,7 @@ def test_the_screen_shows_the_last_lines_and_writes_what_changed(monkeypatch: py
 def test_a_table_at_the_bottom_of_the_screen_scrolls_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there is no room below, lines above move up, and later frames stay in their place."""
     monkeypatch.setenv("COLUMNS", "80")
-    stream, emulator = io.StringIO(), Emulator(80, 6).feed("x\r\n" * 5)
+    stream, emulator = io.StringIO(), TerminalEmulator(80, 6).feed("x\r\n" * 5)
     screen = Screen(stream)
     screen.draw(["a", "b", "c"])
     screen.draw(["a", "B", "c"])
@@ -225,7 +225,7 @@ def noisy(project: Workspace, columns: int, lines: int, **more: str) -> tuple[st
     bins = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     kept = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
     environment = {**kept, "PYTHONPATH": path, "PATH": bins, "TERM": "xterm", "DVC_NO_ANALYTICS": "1", **more}
-    status, out = run([sys.executable, "-c", NOISY], columns, lines, project.root, environment)
+    status, out = run_in_terminal([sys.executable, "-c", NOISY], columns, lines, project.root, environment)
     assert status == 0, out
     return out, project.log("run").read_text(encoding="utf-8")
 
@@ -239,7 +239,7 @@ def test_nothing_but_the_table_is_written_to_a_terminal(small: Workspace, column
     assert "Collecting" not in out
     assert len(out) < 20_000
     assert out.count("\n") < 24
-    assert Emulator(columns, 24).feed(out).screen == ["the results"]  # which take the place of the table
+    assert TerminalEmulator(columns, 24).feed(out).screen == ["the results"]  # which take the place of the table
     assert "4 tasks: " in out
     assert log.count("NOISE of a") == 3 * 8 + 1  # Python gives a warning once
 
@@ -248,7 +248,7 @@ def test_nothing_but_the_table_is_written_to_a_terminal(small: Workspace, column
 def test_no_colour_is_written_where_none_is_wanted(small: Workspace) -> None:
     """NO_COLOR takes the colours and leaves the table; a dumb terminal gets plain lines without any sequence."""
     out, _ = noisy(small, 80, 24, NO_COLOR="1")
-    assert Emulator(80, 24).feed(out).colours == 0
+    assert TerminalEmulator(80, 24).feed(out).colours == 0
     assert "\x1b[" in out
 
 
@@ -290,9 +290,9 @@ def test_colours_are_for_terminals_that_want_them(
     kept = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
     folder = ROOT if command[0] == "make" else workspace.root
     environment = {**kept, "PATH": bins, "TERM": "xterm-256color", **variables}
-    _, out = run(command, 80, 24, folder, environment)
+    _, out = run_in_terminal(command, 80, 24, folder, environment)
     assert len(out.splitlines()) > 1
-    assert (Emulator(80, 24).feed(out).colours > 0) == coloured
+    assert (TerminalEmulator(80, 24).feed(out).colours > 0) == coloured
 
 
 def test_the_help_of_make_is_plain_in_a_pipe() -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from workspaces import HEARING, ROOT, edit_task
+from workspaces import ROOT, WITH_SIGINT, edit_task
 
 from pipelines import runner, schedule
 from pipelines.schedule import deployment
@@ -170,7 +170,7 @@ def test_a_schedule_is_served_once(workspace: Workspace) -> None:
         pass
 
 
-_COMMAND = [*HEARING, str(Path(sys.executable).with_name("tiltyard")), "schedule", "--cron", "0 0 1 1 *", "iris"]
+_COMMAND = [*WITH_SIGINT, str(Path(sys.executable).with_name("tiltyard")), "schedule", "--cron", "0 0 1 1 *", "iris"]
 
 
 def _own(workspace: Workspace) -> dict[str, str]:

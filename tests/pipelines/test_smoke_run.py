@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from workspaces import ROOT, apart, edit_task, smoked
+from workspaces import ROOT, edit_task, run_in_process, smoke_report
 
 from pipelines.smoke import SMOKE_ROWS, shrink_task
 from tiltyard.config import loader
@@ -62,6 +62,6 @@ def test_few_rows_and_one_epoch(workspace: Workspace) -> None:
 @pytest.mark.smoke
 def test_its_report_has_figures(workspace: Workspace, tmp_path: Path) -> None:
     """The page that each task of the catalogue gets on its way is not one that says what is lacking."""
-    page = apart(smoked, str(workspace.root), str(tmp_path / "place"), "iris")
+    page = run_in_process(smoke_report, str(workspace.root), str(tmp_path / "place"), "iris")
     assert "<h3>Confusion</h3>" in page
     assert "expectations are met by 150 rows" in page

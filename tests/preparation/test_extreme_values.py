@@ -227,7 +227,7 @@ def test_curves_and_intervals_of_equal_scores(parsed: Array) -> None:
 @pytest.mark.parametrize("value", [1e39, -HUGE])
 def test_a_target_that_no_model_can_answer_is_refused(value: float) -> None:
     """Networks answer in float32: the sentence says the largest, what was received, and where."""
-    task = duels.task(duels.diabetes())
+    task = duels.duel_task(duels.diabetes())
     for cells in (pd.Series([1.0, value]), pd.Series([1.0, value], dtype=object)):
         with pytest.raises(DataError, match=r"at most 3\.4\S+, either sign, in every row; row 1 holds -?\d"):
             form.truth_of_cells(task, cells)

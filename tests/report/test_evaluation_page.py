@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from balanced_html import Balance
+from balanced_html import BalancedHtmlParser
 from workspaces import ROOT
 
 from tiltyard.config import loader
@@ -85,7 +85,7 @@ def page(task: Task) -> str:
 
 def test_data_cannot_become_markup(page: str) -> None:
     """A title, a class or a value that looks like a script is shown, not run, in the text as in the plots' data."""
-    read = Balance(page)
+    read = BalancedHtmlParser(page)
     assert read.open == []
     assert read.text.count(EVIL) >= 3
     assert page.count(EVIL) == 0
@@ -111,7 +111,7 @@ def test_it_follows_the_reader_and_the_screen(page: str) -> None:
 
 def test_figures_stand_beside_baseline_interval_and_train(page: str) -> None:
     """Each in its cell; an undefined one is a dash; the best news comes first."""
-    read = Balance(page)
+    read = BalancedHtmlParser(page)
     for text in ("0.75", "0.7 to 0.8", "0.25", "0.875", "\N{EN DASH}", "better than the baseline", "d" * 64, "e" * 64):
         assert text in read.text
     assert page.index("better than the baseline") < page.index("<table>")

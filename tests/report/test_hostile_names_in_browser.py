@@ -13,9 +13,9 @@ import customer_table
 import numpy as np
 import pytest
 import random_models
-from asgi_server import listening
-from browser import Browser, browsing
-from linear_challengers import challenge, quick_package
+from asgi_server import serve_app
+from browser import Browser, open_browser
+from linear_challengers import quick_package, write_challenger
 from markdown_it import MarkdownIt
 from starlette_client import TestClient
 from workspaces import fetch_raw, new_workspace
@@ -61,7 +61,7 @@ LIVE = """[...document.querySelectorAll('*')].filter((one) =>
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """One browser for all, which reaches nothing but this machine: Data Docs ask the network for their looks."""
-    with browsing(tmp_path_factory.mktemp("browser")) as browser:
+    with open_browser(tmp_path_factory.mktemp("browser")) as browser:
         browser.call("Network.enable")
         browser.call("Network.setBlockedURLs", urls=["https://*", "http://*.*.com/*"])
         yield browser
@@ -97,16 +97,16 @@ def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         "gate.slices": [LINK],
         "gate.sensitive": [LINK],
     }
-    task = customer_table.write(workspace, frame.rename(columns=names), changes)
+    task = customer_table.write_task(workspace, frame.rename(columns=names), changes)
     validate.validate(workspace, task)
     prepare.prepare(workspace, task)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tiltyard.serving.packaging.package.package", quick_package)
         patch.setenv("TILTYARD_ACTOR", IMAGE + SCRIPT)
-        challenge(workspace, task, slice(2))
+        write_challenger(workspace, task, slice(2))
         promote(workspace, task)
-        random_models.crowned(workspace, quick_package(workspace, task), "shop")
-        challenge(workspace, task, slice(1))
+        random_models.set_champion(workspace, quick_package(workspace, task), "shop")
+        write_challenger(workspace, task, slice(1))
         approve(workspace, task, "champion")
         back = Decision(task="shop", verdict="ROLLBACK", version="1" * 12, reasons=[SCRIPT], **provenance(workspace))
         Registry(workspace).record(back)
@@ -230,11 +230,11 @@ def test_data_docs(browser: Browser, spoiled: Workspace) -> None:
 
 def test_the_page_of_the_service(browser: Browser, spoiled: Workspace) -> None:
     """Form, answer, card and command."""
-    task = random_models.evaluated(spoiled, "shop")
-    served = LoadedModel.load(random_models.packaged(spoiled, task))
+    task = random_models.write_evaluated(spoiled, "shop")
+    served = LoadedModel.load(random_models.write_package(spoiled, task))
     app = create_app()
     install(app, [served])
-    with listening(app) as place, TestClient(app):
+    with serve_app(app) as place, TestClient(app):
         drawn = "document.querySelector('article') && !document.getElementById('state').textContent"
         assert IMAGE in harmless(browser, f"http://{place}/", drawn)
         browser.script("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
@@ -287,10 +287,10 @@ def test_the_card_of_a_model(browser: Browser, spoiled: Workspace, tmp_path: Pat
 
 def test_the_document_of_the_service(browser: Browser, spoiled: Workspace, tmp_path: Path) -> None:
     """A browser shows it as text, and its descriptions, which readers of OpenAPI render as Markdown, hold no HTML."""
-    task = random_models.evaluated(spoiled, "shop")
+    task = random_models.write_evaluated(spoiled, "shop")
     app = create_app()
-    install(app, [LoadedModel.load(random_models.packaged(spoiled, task))])
-    with listening(app) as place, TestClient(app) as client:
+    install(app, [LoadedModel.load(random_models.write_package(spoiled, task))])
+    with serve_app(app) as place, TestClient(app) as client:
         assert "onerror" in harmless(browser, f"http://{place}/v1/openapi.json")
         document = client.get("/v1/openapi.json").json()
     texts = [*_values(document, "description")]

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from balanced_html import Balance
+from balanced_html import BalancedHtmlParser
 from click.testing import CliRunner
-from linear_challengers import arena, challenge, quick_package
+from linear_challengers import prepared_project, quick_package, write_challenger
 
 from tiltyard import files
 from tiltyard.cli.main import cli
@@ -35,13 +35,13 @@ Arena = tuple[Workspace, Task]
 @pytest.fixture(scope="module")
 def jousted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Diabetes with a champion and a challenger that was held; iris, about which nothing is known yet."""
-    workspace, task = arena(tmp_path_factory.mktemp("jousted"), "diabetes")
+    workspace, task = prepared_project(tmp_path_factory.mktemp("jousted"), "diabetes")
     validate.validate(workspace, task)
-    challenge(workspace, task, slice(None))
+    write_challenger(workspace, task, slice(None))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tiltyard.serving.packaging.package.package", quick_package)
         assert promote(workspace, task).verdict == "PROMOTE"
-        challenge(workspace, task, slice(3))
+        write_challenger(workspace, task, slice(3))
         assert promote(workspace, task).verdict != "PROMOTE"
     return workspace.root
 
@@ -57,7 +57,7 @@ def told(jousted: Path, tmp_path: Path) -> Arena:
 def sections(task_page: str) -> dict[str, str]:
     """Return the text of each section by its heading."""
     parts = re.findall(r'<section id="[^"]+"><h2>([^<]+)</h2>(.*?)</section>', task_page, re.DOTALL)
-    return {title: Balance(content).text for title, content in parts}
+    return {title: BalancedHtmlParser(content).text for title, content in parts}
 
 
 def test_a_page_tells_the_whole_story(told: Arena) -> None:
@@ -232,7 +232,7 @@ def test_a_ledger_from_before_checks_had_figures_is_shown(told: Arena) -> None:
 def test_explanations_are_shown_and_old_ones_named(told: Arena) -> None:
     """Of the version that the page is about; those of another one are marked."""
     workspace, task = told
-    challenge(workspace, task, slice(None))
+    write_challenger(workspace, task, slice(None))
     assert "which is not here" in explain(workspace, task)["left_out"]["saliency"]  # ONNX is all there is of it
     assert "Permutation importance" in sections(task_page(workspace, task))["Explanations"]
     kept = workspace.out("diabetes", "explain") / "explain.json"
@@ -263,7 +263,7 @@ def test_a_task_without_anything_has_a_page(told: Arena) -> None:
 def _retrained(workspace: Workspace, task: Task) -> None:
     out = workspace.out(task.name, "evaluate")
     kept = files.read_json(out / "report.json"), (out / "predictions.npz").read_bytes()
-    challenge(workspace, task, slice(None))
+    write_challenger(workspace, task, slice(None))
     files.write_json(out / "report.json", kept[0])
     (out / "predictions.npz").write_bytes(kept[1])
 
@@ -298,7 +298,7 @@ def test_figures_of_another_model_or_of_other_rows_are_not_shown(
     spoil(workspace, task)
     assert report(workspace, [task])["pages"] == ["index.html", "diabetes.html"]
     written = (workspace.report / "diabetes.html").read_text()
-    assert said in Balance(written).text
+    assert said in BalancedHtmlParser(written).text
     assert [*sections(written)] == ["History", "Data docs"]
 
 
@@ -315,7 +315,7 @@ def test_the_overview_lists_all_and_links_to_each(told: Arena) -> None:
     assert "2 tasks, 1 with a champion" in home
     assert '<a href="diabetes.html">' in home
     assert home.count('<circle class="') == 2
-    assert not Balance(home).open
+    assert not BalancedHtmlParser(home).open
 
 
 def test_a_page_alone_leads_to_the_overview_if_there_is_one(told: Arena) -> None:

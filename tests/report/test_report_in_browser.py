@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import FAINT, Browser, browsing
-from linear_challengers import challenge, enter, quick_package
+from browser import LOW_CONTRAST, Browser, open_browser
+from linear_challengers import prepare_task, quick_package, write_challenger
 from workspaces import new_workspace
 
 from tiltyard.explain import explain
@@ -26,13 +26,13 @@ WIDE = "document.documentElement.scrollWidth > innerWidth"
 def site(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Where the pages of two jousted tasks lie."""
     workspace = new_workspace(tmp_path_factory.mktemp("site") / "project")
-    tasks = [enter(workspace, name) for name in ("diabetes", "iris")]
+    tasks = [prepare_task(workspace, name) for name in ("diabetes", "iris")]
     for task in tasks:
-        challenge(workspace, task, slice(None))
+        write_challenger(workspace, task, slice(None))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("tiltyard.serving.packaging.package.package", quick_package)
             promote(workspace, task)
-            challenge(workspace, task, slice(2))
+            write_challenger(workspace, task, slice(2))
             promote(workspace, task)
         explain.explain(workspace, task, explain.Wish(only=["permutation"]))
     report.report(workspace, tasks)
@@ -42,7 +42,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """One browser for all."""
-    with browsing(tmp_path_factory.mktemp("browser")) as browser:
+    with open_browser(tmp_path_factory.mktemp("browser")) as browser:
         yield browser
 
 
@@ -78,7 +78,7 @@ def test_every_page_is_drawn_and_can_be_read(browser: Browser, site: str, name: 
     browser.screen(width, 900, scheme)
     browser.open(f"{site}/{name}.html", DRAWN)
     assert not browser.script(WIDE)
-    assert browser.script(FAINT) == []
+    assert browser.script(LOW_CONTRAST) == []
     assert browser.script(
         "[...document.querySelectorAll('svg path')].every((one) => !/NaN|undefined/.test(one.getAttribute('d')))"
     )

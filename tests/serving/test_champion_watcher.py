@@ -50,7 +50,7 @@ def test_a_new_champion_answers_and_the_one_before_stays_warm(kept: Kept, monkey
 
         was = answer()
         assert was["version"] == first
-        random_models.crowned(space, second)
+        random_models.set_champion(space, second)
         watching.poll()
         assert answer()["version"] == second
         assert answer()["predictions"] != was["predictions"]
@@ -60,11 +60,11 @@ def test_a_new_champion_answers_and_the_one_before_stays_warm(kept: Kept, monkey
         assert [status["version"] for status in statuses] == [second, first]
         with monkeypatch.context() as patch:
             patch.setattr(LoadedModel, "load", lambda _: pytest.fail("it was warm"))
-            random_models.crowned(space, first)
+            random_models.set_champion(space, first)
             watching.poll()
             watching.poll()
         assert answer() == was
-        random_models.crowned(space, third)
+        random_models.set_champion(space, third)
         watching.poll()
         assert client.get("/v2/models/iris").json()["versions"] == [third, first]
         assert answer(f"/v1/models/iris/versions/{second}:predict")["error"]["code"] == "unknown_version"
@@ -97,7 +97,7 @@ def test_golden_rows_are_asked_as_clients_ask(
     space, (first, second, _), app, watching = kept
     wrong = b'{"predictions": [{"label": "rose", "probabilities": {}}]}', 1
     monkeypatch.setattr(CompiledRequest, "respond", lambda *_: wrong)
-    random_models.crowned(space, second)
+    random_models.set_champion(space, second)
     watching.poll()
     assert "iris: the new champion is not served" in caplog.text
     assert app.state.models["iris"].version == first
@@ -110,7 +110,7 @@ def test_what_cannot_be_taken_leaves_the_champion_before_it(
     """If a champion cannot be loaded, the previous one stays, the log has the reason, and it is retried later."""
     space, (first, second, _), app, watching = kept
     mend = damage(space.package("iris", second))
-    random_models.crowned(space, second)
+    random_models.set_champion(space, second)
     watching.poll()
     assert "iris: the new champion is not served" in caplog.text
     mend()
@@ -150,10 +150,10 @@ def test_a_fifo_in_place_of_a_file_stops_nobody(kept: Kept, name: str) -> None:
     place.parent.mkdir(exist_ok=True)
     place.unlink(missing_ok=True)
     os.mkfifo(place)
-    random_models.crowned(space, third, "iris" if "packages" in name else "sine")
+    random_models.set_champion(space, third, "iris" if "packages" in name else "sine")
     _soon(watching.poll)
     if "traffic" not in name:
-        random_models.crowned(space, second)
+        random_models.set_champion(space, second)
         _soon(watching.poll)
         assert app.state.models["iris"].version == second
     _soon(ChampionWatcher(create_app(), space.root / "serving").start)
@@ -164,7 +164,7 @@ def test_named_tasks_alone_are_followed(arena: tuple[Workspace, list[str]], tmp_
     space = Workspace(tmp_path / "own")
     shutil.copytree(arena[0].root, space.root)
     root = space.root / "serving"
-    random_models.promoted(space, random_models.evaluated(space, "sine"))
+    random_models.write_champion(space, random_models.write_evaluated(space, "sine"))
     app = create_app()
     found = ChampionWatcher(app, root, ["iris"])
     found.start()
@@ -217,7 +217,7 @@ def test_hammered_while_champions_change_no_request_is_lost(
     for one in hammers:
         one.start()
     for turn in range(50):
-        random_models.crowned(space, versions[(turn + 1) % 2])
+        random_models.set_champion(space, versions[(turn + 1) % 2])
         time.sleep(0.7)
     over.set()
     for one in hammers:
@@ -240,7 +240,7 @@ def test_nothing_ends_the_watch(kept: Kept, monkeypatch: pytest.MonkeyPatch, cap
 
     monkeypatch.setattr(champion_watcher, "POLL_SECONDS", 0.001)
     monkeypatch.setattr(watching, "_pointers", listed)
-    random_models.crowned(space, second)
+    random_models.set_champion(space, second)
     threading.Thread(target=watching._watch, daemon=True).start()
     assert over.wait(20)
     deadline = time.monotonic() + 20
@@ -256,7 +256,7 @@ def test_files_that_run_out_do_not_put_off_a_promotion(
 ) -> None:
     """A pointer that failed for lack of file descriptors is read at the next poll, not after the retry interval."""
     space, (_, second, _), app, watching = kept
-    random_models.crowned(space, second)
+    random_models.set_champion(space, second)
     with monkeypatch.context() as patch:
         patch.setattr(
             champion_watcher, "_version", lambda _: (_ for _ in ()).throw(OSError(errno.EMFILE, "no more files"))
@@ -309,7 +309,7 @@ def test_the_next_promotion_is_followed_after_descriptors_ran_out(
         time.sleep(2)
         assert sum(running.cpu_times()[:2]) - worked < (time.monotonic() - begun) / 2
         held.close()
-        random_models.crowned(space, arena[1][1])
+        random_models.set_champion(space, arena[1][1])
         deadline = time.monotonic() + 60
         while httpx.get(f"{server.url}/v1/models/iris").json()["version"] != arena[1][1]:
             assert time.monotonic() < deadline
@@ -325,7 +325,7 @@ def test_the_next_promotion_is_followed_after_descriptors_ran_out(
 def test_the_service_follows_the_pointer(url: tuple[str, Workspace], arena: tuple[Workspace, list[str]]) -> None:
     """Both workers change within seconds, without a restart."""
     address, space = url
-    random_models.crowned(space, arena[1][2])
+    random_models.set_champion(space, arena[1][2])
     deadline = time.monotonic() + 60
     with httpx.Client(base_url=address, timeout=30) as client:
         while {client.get("/v1/models/iris").json()["version"] for _ in range(20)} != {arena[1][2]}:

@@ -35,7 +35,7 @@ def space(arena: tuple[Workspace, list[str]], tmp_path: Path) -> Workspace:
     """Return a copy of the workspace in which sine has a champion, too."""
     made = Workspace(tmp_path / "own")
     shutil.copytree(arena[0].root, made.root)
-    random_models.promoted(made, random_models.evaluated(made, "sine"))
+    random_models.write_champion(made, random_models.write_evaluated(made, "sine"))
     return made
 
 
@@ -73,21 +73,21 @@ def _folder(space: Workspace, _: list[str]) -> None:
 
 def _unpackaged(space: Workspace, versions: list[str]) -> None:
     shutil.rmtree(space.package("iris", versions[1]))
-    random_models.crowned(space, versions[1])
+    random_models.set_champion(space, versions[1])
 
 
 def _of_another_task(space: Workspace, _: list[str]) -> None:
     """Replace iris's package by sine's."""
     sine = next(space.package("sine", "x").parent.iterdir())
     shutil.copytree(sine, space.package("iris", sine.name))
-    random_models.crowned(space, sine.name)
+    random_models.set_champion(space, sine.name)
 
 
 def _other_answers(space: Workspace, versions: list[str]) -> None:
     path = space.package("iris", versions[1]) / "golden.json"
     golden = files.read_json(path)
     files.write_json(path, {**golden, "predictions": [{"label": "setosa", "probabilities": {}}]})
-    random_models.crowned(space, versions[1])
+    random_models.set_champion(space, versions[1])
 
 
 def _damaged_in_place(space: Workspace, versions: list[str]) -> None:
@@ -220,7 +220,7 @@ def test_serve_goes_on_without_a_broken_task(space: Workspace, arena: tuple[Work
     assert said[0].endswith("it is not served")
     with pytest.raises(RegistryError, match=r"iris\.json"):
         serve.champions(space, ["iris"])
-    random_models.crowned(_mended(space), arena[1][1])
+    random_models.set_champion(_mended(space), arena[1][1])
     started(space)
     space.champion("iris").write_text("{")
     assert serve.champions(space, [], said.append)["iris"].name == arena[1][1]

@@ -98,7 +98,7 @@ def test_a_challenge_is_a_decision_that_verify_wants(kept: Kept) -> None:
     assert rows_of(space)["challenge"] == "changed"
     begin(kept, "canary", 0.25)
     good = path.read_bytes()
-    random_models.crowned(space, first)
+    random_models.set_champion(space, first)
     path.write_bytes(good)
     assert rows_of(space)["challenge"] == "changed"
     assert Registry(space).faults("iris") == []

@@ -58,7 +58,7 @@ def recorded(folder: Path) -> list[dict[str, Any]]:
 def recorder(kept: Kept, tmp_path: Path) -> Recorder:
     """Return the recorder of the app, which records only what a rollout needs."""
     made: Recorder = Recorder(tmp_path / "records")
-    made.predict_shadow = random_models.asked_here
+    made.predict_shadow = random_models.answer_in_process
     kept[2].state.recorder = made
     return made
 
@@ -211,17 +211,17 @@ def test_a_challenge_ends_with_the_champion_that_it_was_set_beside(kept: Kept, m
         assert version() == second
         with monkeypatch.context() as patch:
             patch.setattr(LoadedModel, "load", lambda _: pytest.fail("it was warm"))
-            random_models.crowned(space, second)
+            random_models.set_champion(space, second)
             watching.poll()
         assert version() == second
         assert not space.traffic("iris").exists()
-        random_models.crowned(space, first)
+        random_models.set_champion(space, first)
         watching.poll()
         assert (version(), app.state.splits) == (first, {})
         begin(kept, "canary", 1.0, 2)
         assert version() == third
         held = space.traffic("iris").read_bytes()
-        random_models.crowned(space, second)
+        random_models.set_champion(space, second)
         space.traffic("iris").write_bytes(held)  # as after a git checkout
         watching.poll()
         assert version() == second

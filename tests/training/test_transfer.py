@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from model_families import SHAPES, model_of, settings_of
+from model_families import SHAPES, build_model, model_settings
 from pydantic import ValidationError
-from workspaces import apart, edit_task, fetch_raw, start_training, train_tasks
+from workspaces import edit_task, fetch_raw, run_in_process, start_training, train_tasks
 
 from pipelines import smoke
 from pipelines.smoke import run as run_smoke
@@ -52,7 +52,7 @@ def test_a_frozen_base_stays_as_it_was_trained(road: Workspace) -> None:
     out, base = _second(road, TAKEN), road.out("digits", "train")
     train_tasks(road, "few")
     assert files.read_json(out / "training.json")["base"] == {"task": "digits", "version": version(base)}
-    assert apart(_weights, str(out)) == apart(_weights, str(base))
+    assert run_in_process(_weights, str(out)) == run_in_process(_weights, str(base))
     assert files.read_json(out / "training.json")["parity"] < 1e-4
     task = loader.load(road, "few")
     assert not base_tasks.is_stale(road, task)
@@ -65,7 +65,7 @@ def test_the_last_block_learns_on_if_asked(road: Workspace) -> None:
     """One block is let loose: its convolution changes; nothing before it does, and no batch norm."""
     out = _second(road, TAKEN | {"unfreeze": 1})
     train_tasks(road, "few")
-    before, after = (apart(_weights, str(folder)) for folder in (road.out("digits", "train"), out))
+    before, after = (run_in_process(_weights, str(folder)) for folder in (road.out("digits", "train"), out))
     pairs = zip(before, after, strict=True)
     assert [name for (name, was), (_, now) in pairs if was != now] == [["conv2d_1", "kernel"]]
 
@@ -139,20 +139,20 @@ def test_settings_of_a_base_are_checked_like_any() -> None:
         {"family": "transfer", "base": "x"},
     ):
         with pytest.raises(ValidationError, match=r"unknown key 'unit'|expected the family alexnet, cnn"):
-            settings_of({"family": "transfer", "base": base})
+            model_settings({"family": "transfer", "base": base})
     with pytest.raises(ValidationError, match="expected vgg16 or vgg19"):
-        settings_of({"family": "transfer", "base": "lenet", "weights_of": "imagenet"})
+        model_settings({"family": "transfer", "base": "lenet", "weights_of": "imagenet"})
 
 
 def _without_network(folder: str) -> None:
     os.environ |= {"KERAS_HOME": folder, "HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
-    model_of({"family": "transfer", "base": "vgg16", "weights_of": "imagenet"}, (32, 32, 3))
+    build_model({"family": "transfer", "base": "vgg16", "weights_of": "imagenet"}, (32, 32, 3))
 
 
 def test_weights_that_cannot_be_downloaded_are_refused_in_a_sentence(tmp_path: Path) -> None:
     """Without a way to the network, it says which weights are missing."""
     with pytest.raises(TrainingError, match=r"imagenet weights of vgg16 cannot be had"):
-        apart(_without_network, str(tmp_path))
+        run_in_process(_without_network, str(tmp_path))
 
 
 def _frozen() -> list[bool]:
@@ -160,7 +160,7 @@ def _frozen() -> list[bool]:
     import keras
 
     base = {"family": "cnn", "filters": [4, 4], "spatial_dropout": 0.5, "batch_norm": True}
-    model = model_of({"family": "transfer", "base": base}, SHAPES["image"])
+    model = build_model({"family": "transfer", "base": base}, SHAPES["image"])
     trunk = model.get_layer("base")
     x = np.random.default_rng(0).random((4, 8, 8, 1), dtype=np.float32)
     calm, busy = (keras.ops.convert_to_numpy(trunk(x, training=training)) for training in (False, True))
@@ -169,4 +169,4 @@ def _frozen() -> list[bool]:
 
 def test_nothing_is_dropped_inside_a_frozen_base() -> None:
     """Dropout and batch statistics of the base are as in use, while the layers behind it are trained."""
-    assert apart(_frozen) == [True, False]
+    assert run_in_process(_frozen) == [True, False]
