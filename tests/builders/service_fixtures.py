@@ -58,19 +58,21 @@ def client(app: Starlette) -> Iterator[TestClient]:
 
 
 @pytest.fixture(scope="session")
-def reigning(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def champions_project(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace in which all tasks but digits have a champion."""
-    space = new_workspace(tmp_path_factory.mktemp("reigning"))
+    space = new_workspace(tmp_path_factory.mktemp("champions"))
     for name in ("iris", "diabetes", "sine"):
         random_models.write_champion(space, random_models.write_evaluated(space, name))
     return space
 
 
 @pytest.fixture(scope="session")
-def arena(tmp_path_factory: pytest.TempPathFactory, reigning: Workspace) -> tuple[Workspace, list[str]]:
+def versions_project(
+    tmp_path_factory: pytest.TempPathFactory, champions_project: Workspace
+) -> tuple[Workspace, list[str]]:
     """Read-only: three versions of iris with golden rows; the first is champion."""
     space = Workspace(tmp_path_factory.mktemp("arena"))
-    shutil.copytree(reigning.root, space.root, dirs_exist_ok=True)
+    shutil.copytree(champions_project.root, space.root, dirs_exist_ok=True)
     shutil.rmtree(space.champion("iris").parent)
     folders = [
         random_models.write_package(space, random_models.write_evaluated(space, "iris", seed)) for seed in range(3)
@@ -84,22 +86,22 @@ def arena(tmp_path_factory: pytest.TempPathFactory, reigning: Workspace) -> tupl
 
 
 @pytest.fixture
-def kept(
-    arena: tuple[Workspace, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def served_project(
+    versions_project: tuple[Workspace, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Workspace, list[str], Starlette, ChampionWatcher]:
-    """A copy of `arena` for one test, and an app whose champion watcher runs only when the test calls it."""
+    """A copy of `versions_project` for one test, and an app whose champion watcher runs only when the test calls it."""
     monkeypatch.setattr(champion_watcher, "POLL_SECONDS", 1e6)
     space = Workspace(tmp_path / "own")
-    shutil.copytree(arena[0].root, space.root)
+    shutil.copytree(versions_project[0].root, space.root)
     app = create_app()
     found = ChampionWatcher(app, space.root / "serving")
     found.start()
-    return space, arena[1], app, found
+    return space, versions_project[1], app, found
 
 
 @pytest.fixture
-def recorder(kept: tuple[Workspace, list[str], Starlette, ChampionWatcher]) -> Recorder:
+def recorder(served_project: tuple[Workspace, list[str], Starlette, ChampionWatcher]) -> Recorder:
     """The recorder of the app; it records all requests in the project's folder."""
-    recorder = Recorder(kept[0].records, 1.0)
-    kept[2].state.recorder = recorder
+    recorder = Recorder(served_project[0].records, 1.0)
+    served_project[2].state.recorder = recorder
     return recorder

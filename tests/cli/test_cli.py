@@ -227,15 +227,17 @@ def test_prepare_of_a_table_counts_rows(
 
 
 @pytest.mark.smoke
-def test_explain_keeps_the_words_of_libraries_off_the_terminal(road: Workspace) -> None:
+def test_explain_keeps_the_words_of_libraries_off_the_terminal(trained_project: Workspace) -> None:
     """TensorFlow, even if it is asked to say all it can, writes to the log of the command."""
     words = [str(Path(sys.executable).with_name("tiltyard")), "explain", "iris", "--only", "saliency"]
     talkative = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"}
-    done = subprocess.run(words, cwd=road.root, env=talkative, capture_output=True, text=True, check=True, timeout=300)
+    done = subprocess.run(
+        words, cwd=trained_project.root, env=talkative, capture_output=True, text=True, check=True, timeout=300
+    )
     said = [line for line in done.stderr.splitlines() if line]
     assert said[:1] == ["iris: what the answer is sensitive to"]
     assert [line.partition(":")[0] for line in said[1:]] == ["written"]
-    assert "absl" in road.log("explain").read_text(encoding="utf-8")
+    assert "absl" in trained_project.log("explain").read_text(encoding="utf-8")
 
 
 def test_native_output_goes_to_a_file_and_pythons_does_not(tmp_path: Path) -> None:

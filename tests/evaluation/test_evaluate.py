@@ -153,32 +153,32 @@ def test_residuals_are_drawn_from_the_predictions(measured: Arena) -> None:
 
 
 @pytest.mark.slow
-def test_every_task_is_measured(road: Workspace) -> None:
+def test_every_task_is_measured(trained_project: Workspace) -> None:
     """All files, only finite numbers, and what each problem adds."""
     extra = {
         "classification": {"confusion", "per_class", "worst"},
         "regression": {"worst", "best"},
         "forecasting": {"worst", "best"},
     }
-    for name in road.tasks():
-        task = loader.load(road, name)
-        content = evaluate(road, task)
-        folder = road.out(name, "evaluate")
+    for name in trained_project.tasks():
+        task = loader.load(trained_project, name)
+        content = evaluate(trained_project, task)
+        folder = trained_project.out(name, "evaluate")
         json.dumps(content, allow_nan=False)
         assert content == files.read_json(folder / "report.json")
         assert {path.name for path in folder.iterdir()} == WRITTEN
         assert extra[task.problem] <= content.keys()
-        assert len(predictions(road, name)["number"]) == content["rows"]["test"]
+        assert len(predictions(trained_project, name)["number"]) == content["rows"]["test"]
         assert (folder / "plots" / "learning.csv") in (folder / "plots").iterdir()
         assert len(read_csv(folder / "plots" / "learning.csv")) == 3
 
 
 @pytest.mark.slow
-def test_the_confusion_table_counts_every_row(road: Workspace) -> None:
+def test_the_confusion_table_counts_every_row(trained_project: Workspace) -> None:
     """The matrix, the table by class and the CSV that DVC draws agree."""
-    content = evaluate(road, loader.load(road, "digits"))
+    content = evaluate(trained_project, loader.load(trained_project, "digits"))
     matrix = np.array(content["confusion"])
-    rows = read_csv(road.out("digits", "evaluate") / "plots" / "confusion.csv")
+    rows = read_csv(trained_project.out("digits", "evaluate") / "plots" / "confusion.csv")
     assert matrix.sum() == len(rows) == content["rows"]["test"]
     assert [line["rows"] for line in content["per_class"]] == matrix.sum(axis=1).tolist()
     assert sum(row["actual"] == row["predicted"] for row in rows) == np.trace(matrix)

@@ -180,9 +180,9 @@ def _once_more(root: str) -> tuple[str, dict[str, Any], float]:
     return found.kind, found.data, float(np.abs(kept["dense 1"] - there).max())
 
 
-def test_training_once_more_gives_the_same_model(road: Workspace) -> None:
+def test_training_once_more_gives_the_same_model(trained_project: Workspace) -> None:
     """Each layer comes to what it is in the model that is explained, and the epochs between are powers of two."""
-    kind, data, difference = run_in_process(_once_more, str(road.root))
+    kind, data, difference = run_in_process(_once_more, str(trained_project.root))
     assert kind == "lines"
     assert difference < 1e-6
     layer, floor = data["lines"]

@@ -43,60 +43,60 @@ def spoil(workspace: Workspace, name: str) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def test_every_task_goes_the_whole_road(travelled: Workspace, first: dict[str, TaskOutcome]) -> None:
+def test_every_task_goes_the_whole_road(run_project: Workspace, first_run: dict[str, TaskOutcome]) -> None:
     """Each has a verdict with reasons, its stages are recorded, and all is pushed."""
-    assert {row.verdict for row in first.values()} <= {"PROMOTE", "HOLD", "REJECT"}, first
-    assert all(row.ok and row.version and row.reasons and row.value is not None for row in first.values())
-    assert dvc.status(travelled, *(f"{verb}@{name}" for name in first for verb in dvc.STAGES)) == {}
-    assert dvc.push(travelled) == 0
+    assert {row.verdict for row in first_run.values()} <= {"PROMOTE", "HOLD", "REJECT"}, first_run
+    assert all(row.ok and row.version and row.reasons and row.value is not None for row in first_run.values())
+    assert dvc.status(run_project, *(f"{verb}@{name}" for name in first_run for verb in dvc.STAGES)) == {}
+    assert dvc.push(run_project) == 0
 
 
-def test_every_task_has_a_page_with_its_verdict(travelled: Workspace, first: dict[str, TaskOutcome]) -> None:
+def test_every_task_has_a_page_with_its_verdict(run_project: Workspace, first_run: dict[str, TaskOutcome]) -> None:
     """It is written once a task is evaluated, and again once it is judged."""
-    for name, row in first.items():
-        page = (travelled.report / f"{name}.html").read_text(encoding="utf-8")
+    for name, row in first_run.items():
+        page = (run_project.report / f"{name}.html").read_text(encoding="utf-8")
         assert f">{row.verdict}</" in page
         assert str(row.version) in page
 
 
 def test_a_second_run_skips_every_stage(
-    travelled: Workspace, first: dict[str, TaskOutcome], capfd: pytest.CaptureFixture[str]
+    run_project: Workspace, first_run: dict[str, TaskOutcome], capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Nothing is run, nothing is written, and the versions are the same."""
-    lock = (travelled.root / "dvc.lock").read_bytes()
-    second = rows(travelled, *first)
+    lock = (run_project.root / "dvc.lock").read_bytes()
+    second = rows(run_project, *first_run)
     said = capfd.readouterr().err
     assert [said.count(f" {step} skipped") for step in dvc.STAGES] == [2, 2, 2, 2]
-    assert (travelled.root / "dvc.lock").read_bytes() == lock
-    assert {name: row.version for name, row in second.items()} == {name: row.version for name, row in first.items()}
+    assert (run_project.root / "dvc.lock").read_bytes() == lock
+    assert {name: row.version for name, row in second.items()} == {name: row.version for name, row in first_run.items()}
 
 
-def test_corrupted_data_stop_one_task_only(travelled: Workspace, first: dict[str, TaskOutcome]) -> None:
+def test_corrupted_data_stop_one_task_only(run_project: Workspace, first_run: dict[str, TaskOutcome]) -> None:
     """It stops at validate, which says why; the champion is untouched, and the other task goes on."""
-    champion = travelled.champion("iris")
+    champion = run_project.champion("iris")
     before = champion.read_bytes() if champion.exists() else b""
-    spoil(travelled, "iris")
-    found = rows(travelled, *first)
+    spoil(run_project, "iris")
+    found = rows(run_project, *first_run)
     assert (found["iris"].stopped, found["diabetes"].stopped) == ("validate", "")
     assert "sepal_length: expect_column_values_to_be_between" in found["iris"].error
     assert "docs/index.html" in found["iris"].hint
     assert (champion.read_bytes() if champion.exists() else b"") == before
 
 
-def test_a_broken_task_file_stops_one_task_only(travelled: Workspace, first: dict[str, TaskOutcome]) -> None:
+def test_a_broken_task_file_stops_one_task_only(run_project: Workspace, first_run: dict[str, TaskOutcome]) -> None:
     """Its row says what is wrong with it; the other one goes the whole road, and DVC minds as little."""
-    travelled.task_file("iris").write_text("title: [")
-    found = rows(travelled, *first)
+    run_project.task_file("iris").write_text("title: [")
+    found = rows(run_project, *first_run)
     assert (found["iris"].stopped, found["diabetes"].stopped) == ("task file", "")
     assert "tasks/iris.yaml: not YAML: line 1" in found["iris"].error
-    assert found["diabetes"].version == first["diabetes"].version
-    travelled.task_file("iris").unlink()
-    found = rows(travelled, *first)
+    assert found["diabetes"].version == first_run["diabetes"].version
+    run_project.task_file("iris").unlink()
+    found = rows(run_project, *first_run)
     assert (found["iris"].stopped, found["diabetes"].stopped) == ("task file", "")
     assert found["iris"].hint == "take it off the list: tiltyard remove iris"
 
 
-@pytest.mark.usefixtures("travelled")
+@pytest.mark.usefixtures("run_project")
 def test_a_run_leaves_artifacts() -> None:
     """Validation, metrics, confusion matrix, report and verdict can be looked at in Prefect."""
     from prefect.client.orchestration import get_client
@@ -151,11 +151,11 @@ def test_two_runs_at_once_wait_for_each_other(project: Workspace) -> None:
 
 @pytest.mark.smoke
 @pytest.mark.parametrize("columns", [80, 140])
-def test_a_run_on_a_terminal_can_be_read(travelled: Workspace, columns: int) -> None:
+def test_a_run_on_a_terminal_can_be_read(run_project: Workspace, columns: int) -> None:
     """A run that has nothing to do shows one table, then the results: few lines, few bytes, nothing of other tools."""
     command = [str(Path(sys.executable).with_name("tiltyard")), "run", "diabetes", "iris"]
-    environment = {**_own(travelled), "TERM": "xterm"}  # rich takes a terminal without a name for 80 columns wide
-    status, out = terminal.run_in_terminal(command, columns, 24, travelled.root, environment)
+    environment = {**_own(run_project), "TERM": "xterm"}  # rich takes a terminal without a name for 80 columns wide
+    status, out = terminal.run_in_terminal(command, columns, 24, run_project.root, environment)
     assert status in (0, 3), out  # 3 where one is held
     screen = terminal.TerminalEmulator(columns, 24).feed(out).screen
     assert screen[0].split()[:2] == ["task", "metric" if columns == 80 else "problem"]
@@ -203,10 +203,10 @@ def test_a_base_is_trained_first_and_its_news_are_heard(project: Workspace, capf
     assert "few train ran" in capfd.readouterr().err
 
 
-def test_stages_get_the_sections_that_they_read(travelled: Workspace) -> None:
+def test_stages_get_the_sections_that_they_read(run_project: Workspace) -> None:
     """A section that a verb reads but that is not resolved for it would leave stale work in place."""
     named = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    for verb, read in run_in_process(_read, travelled, [*resolve.SECTIONS]).items():
+    for verb, read in run_in_process(_read, run_project, [*resolve.SECTIONS]).items():
         assert read - {"name"} <= resolve.SECTIONS[verb], verb
         assert f"out/${{item.task}}/config/{verb}.json" in named[verb]["deps"]
 

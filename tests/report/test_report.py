@@ -33,9 +33,9 @@ Arena = tuple[Workspace, Task]
 
 
 @pytest.fixture(scope="module")
-def jousted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Diabetes with a champion and a challenger that was held; iris, about which nothing is known yet."""
-    workspace, task = prepared_project(tmp_path_factory.mktemp("jousted"), "diabetes")
+    workspace, task = prepared_project(tmp_path_factory.mktemp("judged"), "diabetes")
     validate.validate(workspace, task)
     write_challenger(workspace, task, slice(None))
     with pytest.MonkeyPatch.context() as patch:
@@ -47,22 +47,22 @@ def jousted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def told(jousted: Path, tmp_path: Path) -> Arena:
-    """A copy of the test's own."""
-    shutil.copytree(jousted, tmp_path / "own")
+def project(judged: Path, tmp_path: Path) -> Arena:
+    """A copy of `judged` for one test."""
+    shutil.copytree(judged, tmp_path / "own")
     workspace = Workspace(tmp_path / "own")
     return workspace, loader.load(workspace, "diabetes")
 
 
-def sections(task_page: str) -> dict[str, str]:
+def sections(page: str) -> dict[str, str]:
     """Return the text of each section by its heading."""
-    parts = re.findall(r'<section id="[^"]+"><h2>([^<]+)</h2>(.*?)</section>', task_page, re.DOTALL)
+    parts = re.findall(r'<section id="[^"]+"><h2>([^<]+)</h2>(.*?)</section>', page, re.DOTALL)
     return {title: BalancedHtmlParser(content).text for title, content in parts}
 
 
-def test_a_page_tells_the_whole_story(told: Arena) -> None:
+def test_a_page_tells_the_whole_story(project: Arena) -> None:
     """Verdict by check, champion beside challenger, ledger, data, lineage; each section is linked to."""
-    workspace, task = told
+    workspace, task = project
     written = task_page(workspace, task)
     found = sections(written)
     names = ["Metrics", "Verdict", "Champion and challenger", "Predictions", "By slice", "Largest errors"]
@@ -80,9 +80,9 @@ def test_a_page_tells_the_whole_story(told: Arena) -> None:
     assert "tiltyard explain diabetes" in found["Explanations"]
 
 
-def test_champion_and_challenger_stand_side_by_side(told: Arena) -> None:
+def test_champion_and_challenger_stand_side_by_side(project: Arena) -> None:
     """Every metric of both, the difference, and the interval that the gate looked at."""
-    workspace, task = told
+    workspace, task = project
     written = task_page(workspace, task)
     decision = json.loads(workspace.ledger("diabetes").read_text().splitlines()[-1])
     gain = decision["evidence"]["over_champion"]
@@ -95,9 +95,9 @@ def test_champion_and_challenger_stand_side_by_side(told: Arena) -> None:
     assert f"{gain['value']:.4g}" in table
 
 
-def test_a_tampered_ledger_is_told(told: Arena) -> None:
+def test_a_tampered_ledger_is_told(project: Arena) -> None:
     """Whoever reads the report sees that a line was changed."""
-    workspace, task = told
+    workspace, task = project
     path = workspace.ledger("diabetes")
     path.write_text(path.read_text().replace('"who":"', '"who":"not ', 1))
     assert "was changed" in sections(task_page(workspace, task))["History"]
@@ -151,11 +151,11 @@ NO_GAINS: list[object] = [HOSTILE, [1, 2], 3, {"value": 1}]
     ids=lambda value: str(value)[:40],
 )
 def test_values_of_another_kind_make_a_line_no_decision(
-    jousted: Path, tmp_path: Path, place: str, value: object
+    judged: Path, tmp_path: Path, place: str, value: object
 ) -> None:
     """The message names the line, and where in it the value stands."""
     workspace = Workspace(tmp_path)
-    shutil.copytree(Workspace(jousted).ledger("diabetes").parent, workspace.ledger("diabetes").parent)
+    shutil.copytree(Workspace(judged).ledger("diabetes").parent, workspace.ledger("diabetes").parent)
     _edit_ledger(workspace, place, value)
     with pytest.raises(RegistryError, match=r"line 1 of .*diabetes\.jsonl is no decision: .*expected") as caught:
         Registry(workspace).decisions("diabetes")
@@ -175,10 +175,10 @@ def test_values_of_another_kind_make_a_line_no_decision(
     ids=ascii,
 )
 def test_a_ledger_whose_values_are_of_another_kind_cannot_be_read(
-    told: Arena, monkeypatch: pytest.MonkeyPatch, place: str, value: object
+    project: Arena, monkeypatch: pytest.MonkeyPatch, place: str, value: object
 ) -> None:
     """Its page and its row say which line and where; other tasks have theirs, and no command ends in a traceback."""
-    workspace, task = told
+    workspace, task = project
     _edit_ledger(workspace, place, value)
     report(workspace, [task, loader.load(workspace, "iris")])
     written = (workspace.report / "diabetes.html").read_text()
@@ -209,18 +209,18 @@ def test_a_ledger_whose_values_are_of_another_kind_cannot_be_read(
     ],
     ids=ascii,
 )
-def test_a_ledger_of_an_older_or_later_release_is_shown(told: Arena, place: str, value: object) -> None:
+def test_a_ledger_of_an_older_or_later_release_is_shown(project: Arena, place: str, value: object) -> None:
     """Figures may be left out, undefined or infinite, and keys may be there that this release does not know."""
-    workspace, task = told
+    workspace, task = project
     _edit_ledger(workspace, place, value)
     report(workspace, [task])
     assert "History" in sections((workspace.report / "diabetes.html").read_text())
     promote(workspace, task)  # which reads what was decided before
 
 
-def test_a_ledger_from_before_checks_had_figures_is_shown(told: Arena) -> None:
+def test_a_ledger_from_before_checks_had_figures_is_shown(project: Arena) -> None:
     """Its checks have neither of the keys, and one that passed said nothing."""
-    workspace, task = told
+    workspace, task = project
     path, kept = workspace.ledger("diabetes"), ("code", "title", "state", "severity", "repeatable")
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     for line in lines:
@@ -229,9 +229,9 @@ def test_a_ledger_from_before_checks_had_figures_is_shown(told: Arena) -> None:
     assert "were not recorded" in sections(task_page(workspace, task))["Verdict"]
 
 
-def test_explanations_are_shown_and_old_ones_named(told: Arena) -> None:
+def test_explanations_are_shown_and_old_ones_named(project: Arena) -> None:
     """Of the version that the page is about; those of another one are marked."""
-    workspace, task = told
+    workspace, task = project
     write_challenger(workspace, task, slice(None))
     assert "which is not here" in explain(workspace, task)["left_out"]["saliency"]  # ONNX is all there is of it
     assert "Permutation importance" in sections(task_page(workspace, task))["Explanations"]
@@ -240,9 +240,9 @@ def test_explanations_are_shown_and_old_ones_named(told: Arena) -> None:
     assert "Of version another." in sections(task_page(workspace, task))["Explanations"]
 
 
-def test_a_page_opens_the_sealed_rows_once(told: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_opens_the_sealed_rows_once(project: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
     """What says whether the evaluation is about them also gives them."""
-    workspace, task = told
+    workspace, task = project
     opened, load = Counter[str](), np.load
 
     def opening(file: Path, **options: Any) -> Any:
@@ -254,9 +254,9 @@ def test_a_page_opens_the_sealed_rows_once(told: Arena, monkeypatch: pytest.Monk
     assert opened["test.npz"] == 1
 
 
-def test_a_task_without_anything_has_a_page(told: Arena) -> None:
+def test_a_task_without_anything_has_a_page(project: Arena) -> None:
     """It says what to type."""
-    workspace, _ = told
+    workspace, _ = project
     assert "tiltyard run iris" in task_page(workspace, loader.load(workspace, "iris"))
 
 
@@ -291,10 +291,10 @@ def _unprepared(workspace: Workspace, task: Task) -> None:
     ],
 )
 def test_figures_of_another_model_or_of_other_rows_are_not_shown(
-    told: Arena, spoil: Callable[[Workspace, Task], None], said: str
+    project: Arena, spoil: Callable[[Workspace, Task], None], said: str
 ) -> None:
     """Nor do they end the site of all tasks: the page says why, and still tells the history."""
-    workspace, task = told
+    workspace, task = project
     spoil(workspace, task)
     assert report(workspace, [task])["pages"] == ["index.html", "diabetes.html"]
     written = (workspace.report / "diabetes.html").read_text()
@@ -302,9 +302,9 @@ def test_figures_of_another_model_or_of_other_rows_are_not_shown(
     assert [*sections(written)] == ["History", "Data docs"]
 
 
-def test_the_overview_lists_all_and_links_to_each(told: Arena) -> None:
+def test_the_overview_lists_all_and_links_to_each(project: Arena) -> None:
     """Champion, figure, verdicts as dots; nothing else in the folder is touched."""
-    workspace, task = told
+    workspace, task = project
     into = workspace.root / "site"
     into.mkdir()
     (into / "mine.txt").write_text("mine")
@@ -318,9 +318,9 @@ def test_the_overview_lists_all_and_links_to_each(told: Arena) -> None:
     assert not BalancedHtmlParser(home).open
 
 
-def test_a_page_alone_leads_to_the_overview_if_there_is_one(told: Arena) -> None:
+def test_a_page_alone_leads_to_the_overview_if_there_is_one(project: Arena) -> None:
     """A run writes pages of its tasks without one; of a task whose ledger cannot be read it says why."""
-    workspace, task = told
+    workspace, task = project
     path = write_page(workspace, task)
     assert path == workspace.report / "diabetes.html"
     assert "Verdict" in sections(path.read_text())
@@ -331,9 +331,9 @@ def test_a_page_alone_leads_to_the_overview_if_there_is_one(told: Arena) -> None
     assert "is no decision" in write_page(workspace, task).read_text()
 
 
-def test_the_command_writes_and_says_where(told: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_writes_and_says_where(project: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
     """Into out/report if nothing else is said; as JSON for programs."""
-    workspace, _ = told
+    workspace, _ = project
     monkeypatch.setenv("TILTYARD_ROOT", str(workspace.root))
     done = CliRunner().invoke(cli, ["report", "diabetes", "--json"], catch_exceptions=False)
     assert json.loads(done.stdout) == {"folder": str(workspace.report), "pages": ["index.html", "diabetes.html"]}
@@ -344,10 +344,10 @@ def test_the_command_writes_and_says_where(told: Arena, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("there", [True, False])
 def test_it_is_opened_in_a_browser_if_there_is_one(
-    told: Arena, monkeypatch: pytest.MonkeyPatch, *, there: bool
+    project: Arena, monkeypatch: pytest.MonkeyPatch, *, there: bool
 ) -> None:
     """By its whole address, from wherever it was written; else a sentence says that there is none."""
-    workspace, _ = told
+    workspace, _ = project
     monkeypatch.setenv("TILTYARD_ROOT", str(workspace.root))
     monkeypatch.chdir(workspace.root)
     opened: list[str] = []

@@ -47,37 +47,37 @@ def _weights(folder: str) -> list[list[Any]]:
     return [[weight.path.split("/")[-2:], np.array(weight).tolist()] for layer in kept for weight in layer.weights]
 
 
-def test_a_frozen_base_stays_as_it_was_trained(road: Workspace) -> None:
+def test_a_frozen_base_stays_as_it_was_trained(trained_project: Workspace) -> None:
     """Convolutions and batch statistics are the base's to the last bit, and its version is on record."""
-    out, base = _second(road, TAKEN), road.out("digits", "train")
-    train_tasks(road, "few")
+    out, base = _second(trained_project, TAKEN), trained_project.out("digits", "train")
+    train_tasks(trained_project, "few")
     assert files.read_json(out / "training.json")["base"] == {"task": "digits", "version": version(base)}
     assert run_in_process(_weights, str(out)) == run_in_process(_weights, str(base))
     assert files.read_json(out / "training.json")["parity"] < 1e-4
-    task = loader.load(road, "few")
-    assert not base_tasks.is_stale(road, task)
+    task = loader.load(trained_project, "few")
+    assert not base_tasks.is_stale(trained_project, task)
     encoder = files.read_json(base / "encoder.json")
     files.write_json(base / "encoder.json", {**encoder, "one": "more"})
-    assert base_tasks.is_stale(road, task)
+    assert base_tasks.is_stale(trained_project, task)
 
 
-def test_the_last_block_learns_on_if_asked(road: Workspace) -> None:
+def test_the_last_block_learns_on_if_asked(trained_project: Workspace) -> None:
     """One block is let loose: its convolution changes; nothing before it does, and no batch norm."""
-    out = _second(road, TAKEN | {"unfreeze": 1})
-    train_tasks(road, "few")
-    before, after = (run_in_process(_weights, str(folder)) for folder in (road.out("digits", "train"), out))
+    out = _second(trained_project, TAKEN | {"unfreeze": 1})
+    train_tasks(trained_project, "few")
+    before, after = (run_in_process(_weights, str(folder)) for folder in (trained_project.out("digits", "train"), out))
     pairs = zip(before, after, strict=True)
     assert [name for (name, was), (_, now) in pairs if was != now] == [["conv2d_1", "kernel"]]
 
 
-def test_a_base_that_cannot_be_taken_is_refused_in_a_sentence(road: Workspace) -> None:
+def test_a_base_that_cannot_be_taken_is_refused_in_a_sentence(trained_project: Workspace) -> None:
     """Not trained, of another size, or without convolutions: each says so, and what to type."""
-    _second(road, TAKEN | {"base": "nobody"})
-    assert "TrainingError: model.base: expected a trained task; nobody has no model" in _refusal(road)
-    edit_task(road, "few", {"model.base": "iris"})
-    assert "base: expected pictures of (4,), as iris takes them; received (8, 8, 1)" in _refusal(road)
-    edit_task(road, "few", {"model.base": {"family": "mlp"}})
-    assert "base: expected convolutions; it has none" in _refusal(road)
+    _second(trained_project, TAKEN | {"base": "nobody"})
+    assert "TrainingError: model.base: expected a trained task; nobody has no model" in _refusal(trained_project)
+    edit_task(trained_project, "few", {"model.base": "iris"})
+    assert "base: expected pictures of (4,), as iris takes them; received (8, 8, 1)" in _refusal(trained_project)
+    edit_task(trained_project, "few", {"model.base": {"family": "mlp"}})
+    assert "base: expected convolutions; it has none" in _refusal(trained_project)
 
 
 def test_a_base_goes_before_what_takes_from_it(workspace: Workspace) -> None:
