@@ -29,7 +29,7 @@ from tiltyard.report.report import report, task_page, write_page
 from tiltyard.validation import validate
 from tiltyard.workspace import Workspace
 
-Arena = tuple[Workspace, Task]
+Project = tuple[Workspace, Task]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def project(judged: Path, tmp_path: Path) -> Arena:
+def project(judged: Path, tmp_path: Path) -> Project:
     """A copy of `judged` for one test."""
     shutil.copytree(judged, tmp_path / "own")
     workspace = Workspace(tmp_path / "own")
@@ -60,7 +60,7 @@ def sections(page: str) -> dict[str, str]:
     return {title: BalancedHtmlParser(content).text for title, content in parts}
 
 
-def test_a_page_tells_the_whole_story(project: Arena) -> None:
+def test_a_page_tells_the_whole_story(project: Project) -> None:
     """Verdict by check, champion beside challenger, ledger, data, lineage; each section is linked to."""
     workspace, task = project
     written = task_page(workspace, task)
@@ -80,7 +80,7 @@ def test_a_page_tells_the_whole_story(project: Arena) -> None:
     assert "tiltyard explain diabetes" in found["Explanations"]
 
 
-def test_champion_and_challenger_stand_side_by_side(project: Arena) -> None:
+def test_champion_and_challenger_stand_side_by_side(project: Project) -> None:
     """Every metric of both, the difference, and the interval that the gate looked at."""
     workspace, task = project
     written = task_page(workspace, task)
@@ -95,7 +95,20 @@ def test_champion_and_challenger_stand_side_by_side(project: Arena) -> None:
     assert f"{gain['value']:.4g}" in table
 
 
-def test_a_tampered_ledger_is_told(project: Arena) -> None:
+def test_a_metric_has_one_name_in_the_report(project: Project) -> None:
+    """Overview, metrics, gain and lineage show the same title, with its capitals."""
+    workspace, task = project
+    title = "Root mean squared error (RMSE)"
+    written = task_page(workspace, task)
+    found = sections(written)
+    assert f"Gain: {title}" in written
+    assert title in found["Metrics"]
+    assert f"{title}: " in found["Lineage"]
+    report(workspace, [task])
+    assert title in (workspace.report / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_tampered_ledger_is_told(project: Project) -> None:
     """Whoever reads the report sees that a line was changed."""
     workspace, task = project
     path = workspace.ledger("diabetes")
@@ -175,7 +188,7 @@ def test_values_of_another_kind_make_a_line_no_decision(
     ids=ascii,
 )
 def test_a_ledger_whose_values_are_of_another_kind_cannot_be_read(
-    project: Arena, monkeypatch: pytest.MonkeyPatch, place: str, value: object
+    project: Project, monkeypatch: pytest.MonkeyPatch, place: str, value: object
 ) -> None:
     """Its page and its row say which line and where; other tasks have theirs, and no command ends in a traceback."""
     workspace, task = project
@@ -209,7 +222,7 @@ def test_a_ledger_whose_values_are_of_another_kind_cannot_be_read(
     ],
     ids=ascii,
 )
-def test_a_ledger_of_an_older_or_later_release_is_shown(project: Arena, place: str, value: object) -> None:
+def test_a_ledger_of_an_older_or_later_release_is_shown(project: Project, place: str, value: object) -> None:
     """Figures may be left out, undefined or infinite, and keys may be there that this release does not know."""
     workspace, task = project
     _edit_ledger(workspace, place, value)
@@ -218,7 +231,7 @@ def test_a_ledger_of_an_older_or_later_release_is_shown(project: Arena, place: s
     promote(workspace, task)  # which reads what was decided before
 
 
-def test_a_ledger_from_before_checks_had_figures_is_shown(project: Arena) -> None:
+def test_a_ledger_from_before_checks_had_figures_is_shown(project: Project) -> None:
     """Its checks have neither of the keys, and one that passed said nothing."""
     workspace, task = project
     path, kept = workspace.ledger("diabetes"), ("code", "title", "state", "severity", "repeatable")
@@ -229,7 +242,7 @@ def test_a_ledger_from_before_checks_had_figures_is_shown(project: Arena) -> Non
     assert "were not recorded" in sections(task_page(workspace, task))["Verdict"]
 
 
-def test_explanations_are_shown_and_old_ones_named(project: Arena) -> None:
+def test_explanations_are_shown_and_old_ones_named(project: Project) -> None:
     """Of the version that the page is about; those of another one are marked."""
     workspace, task = project
     write_challenger(workspace, task, slice(None))
@@ -240,7 +253,7 @@ def test_explanations_are_shown_and_old_ones_named(project: Arena) -> None:
     assert "Of version another." in sections(task_page(workspace, task))["Explanations"]
 
 
-def test_a_page_opens_the_sealed_rows_once(project: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_opens_the_sealed_rows_once(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """What says whether the evaluation is about them also gives them."""
     workspace, task = project
     opened, load = Counter[str](), np.load
@@ -254,7 +267,7 @@ def test_a_page_opens_the_sealed_rows_once(project: Arena, monkeypatch: pytest.M
     assert opened["test.npz"] == 1
 
 
-def test_a_task_without_anything_has_a_page(project: Arena) -> None:
+def test_a_task_without_anything_has_a_page(project: Project) -> None:
     """It says what to type."""
     workspace, _ = project
     assert "tiltyard run iris" in task_page(workspace, loader.load(workspace, "iris"))
@@ -291,7 +304,7 @@ def _unprepared(workspace: Workspace, task: Task) -> None:
     ],
 )
 def test_figures_of_another_model_or_of_other_rows_are_not_shown(
-    project: Arena, spoil: Callable[[Workspace, Task], None], said: str
+    project: Project, spoil: Callable[[Workspace, Task], None], said: str
 ) -> None:
     """Nor do they end the site of all tasks: the page says why, and still tells the history."""
     workspace, task = project
@@ -302,7 +315,7 @@ def test_figures_of_another_model_or_of_other_rows_are_not_shown(
     assert [*sections(written)] == ["History", "Data docs"]
 
 
-def test_the_overview_lists_all_and_links_to_each(project: Arena) -> None:
+def test_the_overview_lists_all_and_links_to_each(project: Project) -> None:
     """Champion, figure, verdicts as dots; nothing else in the folder is touched."""
     workspace, task = project
     into = workspace.root / "site"
@@ -318,7 +331,7 @@ def test_the_overview_lists_all_and_links_to_each(project: Arena) -> None:
     assert not BalancedHtmlParser(home).open
 
 
-def test_a_page_alone_leads_to_the_overview_if_there_is_one(project: Arena) -> None:
+def test_a_page_alone_leads_to_the_overview_if_there_is_one(project: Project) -> None:
     """A run writes pages of its tasks without one; of a task whose ledger cannot be read it says why."""
     workspace, task = project
     path = write_page(workspace, task)
@@ -331,7 +344,7 @@ def test_a_page_alone_leads_to_the_overview_if_there_is_one(project: Arena) -> N
     assert "is no decision" in write_page(workspace, task).read_text()
 
 
-def test_the_command_writes_and_says_where(project: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_writes_and_says_where(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Into out/report if nothing else is said; as JSON for programs."""
     workspace, _ = project
     monkeypatch.setenv("TILTYARD_ROOT", str(workspace.root))
@@ -344,7 +357,7 @@ def test_the_command_writes_and_says_where(project: Arena, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("there", [True, False])
 def test_it_is_opened_in_a_browser_if_there_is_one(
-    project: Arena, monkeypatch: pytest.MonkeyPatch, *, there: bool
+    project: Project, monkeypatch: pytest.MonkeyPatch, *, there: bool
 ) -> None:
     """By its whole address, from wherever it was written; else a sentence says that there is none."""
     workspace, _ = project

@@ -56,7 +56,7 @@ def sections(task: Task, report: Json, training: Json, predictions: Predictions,
             + render_figures(_curve_figures(training))
             + _training_text(training),
         ),
-        Section("Cross-validation", _fold_table(report.get("folds"))),
+        Section("Cross-validation", _fold_table(task, report.get("folds"))),
         Section("Ensemble members", _ensemble_table(training)),
         Section("Provenance", _provenance_table(report, training)),
     ]
@@ -103,7 +103,7 @@ def _metric_table(task: Task, report: Json) -> str:
         rows.append(
             {
                 "metric": f"{task.evaluator.metrics[name].title}, {direction} is better{mark}",
-                "model": value,
+                "value": value,
                 "interval": f"{format_number(low)} to {format_number(high)}",
                 "baseline": report["baseline"][name],
                 "training rows": report["train"][name],
@@ -179,11 +179,14 @@ def _diagnosis_html(diagnosis: Json | None) -> str:
     return "".join(f"<p>{line}</p>" for line in lines)
 
 
-def _fold_table(folds: Json | None) -> str:
+def _fold_table(task: Task, folds: Json | None) -> str:
     """Return a table of the metrics of cross-validation."""
     if not folds:
         return ""
-    rows = [{"metric": name, "mean": fold["mean"], "deviation": fold["deviation"]} for name, fold in folds.items()]
+    rows = [
+        {"metric": task.evaluator.metrics[name].title, "mean": fold["mean"], "deviation": fold["deviation"]}
+        for name, fold in folds.items()
+    ]
     count = len(next(iter(folds.values()))["values"])
     note = (
         f"{count} folds of the training and validation rows; each is evaluated by a model that was not trained on it."

@@ -78,7 +78,7 @@ def _gain_figures(task: Task, decision: Decision) -> Iterator[Figure]:
     }  # infinite values cannot be plotted
     if values:
         text = "On the same sealed test rows. A challenger wins if the whole interval lies above zero."
-        yield bars("Gain", text, f"gain of {task.metric.title.lower()}", values)
+        yield bars("Gain", text, f"Gain: {task.metric.title}", values)
 
 
 def _metric_table(task: Task, new: Decision, old: Decision) -> str:
@@ -232,7 +232,7 @@ def lineage_section(
         "Split": f"{task.split.kind}, seed {task.split.seed}; test rows {report['test'][:12]}, sealed",
         "Training": f"{task.model.family}, {training['parameters']:,} parameters, seed {training['seed']}",
         "Model": report["version"],
-        "Evaluation": f"{task.gate.metric} {format_number(report['metrics'][task.gate.metric])}",
+        "Evaluation": f"{task.metric.title}: {format_number(report['metrics'][task.gate.metric])}",
         "Package": str(package.relative_to(workspace.root)) if package.is_dir() else "none",
         "Endpoint": f"POST /v1/models/{task.name}:predict" if serves else "none: it is not the champion",
     }

@@ -123,7 +123,7 @@ def _overview_row(workspace: Workspace, task: Task) -> Json:
         "last verdict": Cell(render_badge(last.verdict if last else None), last.verdict if last else ""),
         "value": value,
         "baseline": baseline,
-        "metric": metric.replace("_", " "),
+        "metric": task.metric.title,
         "verdicts": history_sections.verdict_sparkline(task, decisions),
         "champion": Cell(f"<code>{escape(champion.version)}</code>", champion.version) if champion else None,
         "decided": history_sections.date_cell(last.time) if last else None,

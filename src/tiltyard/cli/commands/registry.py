@@ -22,7 +22,8 @@ def status(as_json: bool) -> None:
         print_json(rows)
     else:
         names = ("task", "version", "metric", "value", "since", "verdict", "decided")
-        tables.print_table(names, [[row[name] for name in names] for row in rows])
+        heads = ("task", "champion", "metric", "value", "since", "last verdict", "decided")
+        tables.print_table(heads, [[row[name] for name in names] for row in rows])
         for row in rows:
             if row["mistake"]:
                 print_error(TiltyardError(row["mistake"], row["hint"]))
@@ -42,7 +43,7 @@ def history(task: str, as_json: bool) -> None:
     else:
         names = ("time", "verdict", "version", "champion", "who")
         tables.print_table(
-            [*names, "value", "why"],
+            [*names, "value", "reasons"],
             [[*(d[name] for name in names), d["metrics"].get(d["metric"]), "; ".join(d["reasons"])] for d in decisions],
         )
 
