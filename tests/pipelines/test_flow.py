@@ -1,4 +1,4 @@
-"""The road: what a run does, leaves alone, survives and reports."""
+"""The pipeline's flow: results, skipped stages, failures, interrupts and parallel runs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.slow
 
 
 def rows(workspace: Workspace, *names: str) -> dict[str, TaskOutcome]:
-    """Run, and give the rows by task."""
+    """Run the pipeline; return the rows by task."""
     return {row.task: row for row in run(workspace, list(names))}
 
 
@@ -43,7 +43,7 @@ def spoil(workspace: Workspace, name: str) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def test_every_task_goes_the_whole_road(run_project: Workspace, first_run: dict[str, TaskOutcome]) -> None:
+def test_every_task_runs_through_the_pipeline(run_project: Workspace, first_run: dict[str, TaskOutcome]) -> None:
     """Each has a verdict with reasons, its stages are recorded, and all is pushed."""
     assert {row.verdict for row in first_run.values()} <= {"PROMOTE", "HOLD", "REJECT"}, first_run
     assert all(row.ok and row.version and row.reasons and row.value is not None for row in first_run.values())
@@ -72,7 +72,7 @@ def test_a_second_run_skips_every_stage(
 
 
 def test_corrupted_data_stop_one_task_only(run_project: Workspace, first_run: dict[str, TaskOutcome]) -> None:
-    """It stops at validate, which says why; the champion is untouched, and the other task goes on."""
+    """The task stops at validate with a reason, its champion is unchanged, and the other task goes on."""
     champion = run_project.champion("iris")
     before = champion.read_bytes() if champion.exists() else b""
     spoil(run_project, "iris")
@@ -84,7 +84,7 @@ def test_corrupted_data_stop_one_task_only(run_project: Workspace, first_run: di
 
 
 def test_a_broken_task_file_stops_one_task_only(run_project: Workspace, first_run: dict[str, TaskOutcome]) -> None:
-    """Its row says what is wrong with it; the other one goes the whole road, and DVC minds as little."""
+    """Its row says what is wrong; the other task runs through the pipeline."""
     run_project.task_file("iris").write_text("title: [")
     found = rows(run_project, *first_run)
     assert (found["iris"].stopped, found["diabetes"].stopped) == ("task file", "")
@@ -98,7 +98,7 @@ def test_a_broken_task_file_stops_one_task_only(run_project: Workspace, first_ru
 
 @pytest.mark.usefixtures("run_project")
 def test_a_run_leaves_artifacts() -> None:
-    """Validation, metrics, confusion matrix, report and verdict can be looked at in Prefect."""
+    """Prefect has artifacts of validation, metrics, confusion matrix, report and verdict."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
@@ -109,7 +109,7 @@ def test_a_run_leaves_artifacts() -> None:
 
 
 def test_an_unknown_task_is_refused_before_anything_runs(project: Workspace) -> None:
-    """No data are fetched for the known ones either."""
+    """No data are fetched for known tasks either."""
     with pytest.raises(TaskError, match="no task 'rose'"):
         run(project, ["iris", "rose"])
     assert not project.raw("iris").exists()
@@ -118,7 +118,7 @@ def test_an_unknown_task_is_refused_before_anything_runs(project: Workspace) -> 
 @pytest.mark.smoke
 @pytest.mark.nightly
 def test_a_run_that_is_killed_in_training_is_finished_by_the_next(project: Workspace) -> None:
-    """After kill -9 nothing is half done: the next run resumes, and DVC's locks hold nobody up."""
+    """After kill -9 the next run resumes, and stale locks of DVC do not block it."""
     edit_task(project, "sine", {"train.epochs": 20, "train.patience": None})
     progress = project.state("sine", "train") / "progress.json"
     command = [str(Path(sys.executable).with_name("tiltyard")), "run", "sine"]
@@ -135,7 +135,7 @@ def test_a_run_that_is_killed_in_training_is_finished_by_the_next(project: Works
 @pytest.mark.smoke
 @pytest.mark.nightly
 def test_two_runs_at_once_wait_for_each_other(project: Workspace) -> None:
-    """Of two runs in a fresh project, and a fetch beside them, one works and the others wait; nobody is too busy."""
+    """Of two runs and a fetch in a new project, one works and the others wait; none fails."""
     tool = str(Path(sys.executable).with_name("tiltyard"))
     commands = [[tool, "run", "iris"], [tool, "run", "iris"], [tool, "fetch", "iris", "diabetes"]]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
@@ -152,7 +152,7 @@ def test_two_runs_at_once_wait_for_each_other(project: Workspace) -> None:
 @pytest.mark.smoke
 @pytest.mark.parametrize("columns", [80, 140])
 def test_a_run_on_a_terminal_can_be_read(run_project: Workspace, columns: int) -> None:
-    """A run that has nothing to do shows one table, then the results: few lines, few bytes, nothing of other tools."""
+    """An unchanged run shows one table, then the results, without output of other tools."""
     command = [str(Path(sys.executable).with_name("tiltyard")), "run", "diabetes", "iris"]
     environment = {**_own(run_project), "TERM": "xterm"}  # rich takes a terminal without a name for 80 columns wide
     status, out = terminal.run_in_terminal(command, columns, 24, run_project.root, environment)
@@ -171,7 +171,7 @@ def test_a_run_on_a_terminal_can_be_read(run_project: Workspace, columns: int) -
 
 @pytest.mark.smoke
 def test_an_interrupted_run_ends_at_once(project: Workspace) -> None:
-    """Ctrl-C ends stages and their run within seconds, begins no other task, and the next run goes on."""
+    """Ctrl-C ends the run and its stages within seconds, and no other task begins."""
     command = [str(Path(sys.executable).with_name("tiltyard")), "run", "sine", "iris", "diabetes", "digits"]
     environment, silent = _own(project), subprocess.DEVNULL
     with subprocess.Popen([*WITH_SIGINT, *command], env=environment, stdout=silent, stderr=subprocess.PIPE) as process:
@@ -190,8 +190,10 @@ def test_an_interrupted_run_ends_at_once(project: Workspace) -> None:
 
 @pytest.mark.smoke
 @pytest.mark.nightly
-def test_a_base_is_trained_first_and_its_news_are_heard(project: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
-    """A task that takes up the training of another brings it along, and trains anew when that has changed."""
+def test_a_base_task_is_trained_first_and_again_when_it_changes(
+    project: Workspace, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A task with a base task also runs that one, and trains again when it has changed."""
     content = yaml.safe_load(project.task_file("digits").read_text())
     content["model"] = {"family": "transfer", "base": "digits", "units": [8]}
     project.task_file("few").write_text(yaml.safe_dump(content))
@@ -204,7 +206,7 @@ def test_a_base_is_trained_first_and_its_news_are_heard(project: Workspace, capf
 
 
 def test_stages_get_the_sections_that_they_read(run_project: Workspace) -> None:
-    """A section that a verb reads but that is not resolved for it would leave stale work in place."""
+    """Each section that a stage reads is among its resolved settings; otherwise DVC would keep outdated outputs."""
     named = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     for verb, read in run_in_process(_read, run_project, [*resolve.SECTIONS]).items():
         assert read - {"name"} <= resolve.SECTIONS[verb], verb
@@ -220,7 +222,7 @@ VERBS = {
 
 
 def _read(workspace: Workspace, verbs: list[str]) -> dict[str, set[str]]:
-    """Run verbs and note the sections of the task that each asks for."""
+    """Run stages and record the sections of the task that each reads."""
     read: dict[str, set[str]] = {verb: set() for verb in verbs}
     for verb in verbs:
 

@@ -1,4 +1,4 @@
-"""The report: a static site of all tasks, from what evaluation, registry, validation and explanations left."""
+"""The HTML report of all tasks, from evaluation, registry, validation and explanations."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Project = tuple[Workspace, Task]
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Diabetes with a champion and a challenger that was held; iris, about which nothing is known yet."""
+    """Diabetes with a champion and a challenger that lost; iris without outputs."""
     workspace, task = prepared_project(tmp_path_factory.mktemp("judged"), "diabetes")
     validate.validate(workspace, task)
     write_challenger(workspace, task, slice(None))
@@ -60,8 +60,8 @@ def sections(page: str) -> dict[str, str]:
     return {title: BalancedHtmlParser(content).text for title, content in parts}
 
 
-def test_a_page_tells_the_whole_story(project: Project) -> None:
-    """Verdict by check, champion beside challenger, ledger, data, lineage; each section is linked to."""
+def test_a_page_has_all_sections(project: Project) -> None:
+    """Verdict, champion and challenger, ledger, data and lineage are there, and each section is linked."""
     workspace, task = project
     written = task_page(workspace, task)
     found = sections(written)
@@ -71,7 +71,7 @@ def test_a_page_tells_the_whole_story(project: Project) -> None:
     assert written.count('<li><a href="#') == len(found)
     assert "beats the champion" in found["Verdict"]
     assert "checks do not apply" in found["Verdict"]
-    assert "one row takes" in found["Verdict"]  # which passed, and says what it saw
+    assert "one row takes" in found["Verdict"]  # a check that passed shows its values
     assert "not recorded" not in found["Verdict"]
     assert "challenges the champion" in found["Champion and challenger"]
     assert "The ledger is intact" in found["History"]
@@ -81,7 +81,7 @@ def test_a_page_tells_the_whole_story(project: Project) -> None:
 
 
 def test_champion_and_challenger_stand_side_by_side(project: Project) -> None:
-    """Every metric of both, the difference, and the interval that the gate looked at."""
+    """All metrics of both, their gain, and the interval that the gate used are shown."""
     workspace, task = project
     written = task_page(workspace, task)
     decision = json.loads(workspace.ledger("diabetes").read_text().splitlines()[-1])
@@ -108,8 +108,8 @@ def test_a_metric_has_one_name_in_the_report(project: Project) -> None:
     assert title in (workspace.report / "index.html").read_text(encoding="utf-8")
 
 
-def test_a_tampered_ledger_is_told(project: Project) -> None:
-    """Whoever reads the report sees that a line was changed."""
+def test_a_tampered_ledger_is_reported(project: Project) -> None:
+    """The page says that a line was changed."""
     workspace, task = project
     path = workspace.ledger("diabetes")
     path.write_text(path.read_text().replace('"who":"', '"who":"not ', 1))
@@ -117,7 +117,7 @@ def test_a_tampered_ledger_is_told(project: Project) -> None:
 
 
 def _edited(line: dict[str, Any], place: str, value: object) -> dict[str, Any]:
-    """Set what stands at a place such as checks.0.observed."""
+    """Set the value at a path such as checks.0.observed."""
     *outer, last = place.split(".")
     inner: Any = line
     for key in outer:
@@ -163,10 +163,8 @@ NO_GAINS: list[object] = [HOSTILE, [1, 2], 3, {"value": 1}]
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_values_of_another_kind_make_a_line_no_decision(
-    judged: Path, tmp_path: Path, place: str, value: object
-) -> None:
-    """The message names the line, and where in it the value stands."""
+def test_values_of_a_wrong_type_are_rejected(judged: Path, tmp_path: Path, place: str, value: object) -> None:
+    """The message names the line and the key of the value."""
     workspace = Workspace(tmp_path)
     shutil.copytree(Workspace(judged).ledger("diabetes").parent, workspace.ledger("diabetes").parent)
     _edit_ledger(workspace, place, value)
@@ -187,10 +185,10 @@ def test_values_of_another_kind_make_a_line_no_decision(
     ],
     ids=ascii,
 )
-def test_a_ledger_whose_values_are_of_another_kind_cannot_be_read(
+def test_a_ledger_with_wrong_types_is_reported(
     project: Project, monkeypatch: pytest.MonkeyPatch, place: str, value: object
 ) -> None:
-    """Its page and its row say which line and where; other tasks have theirs, and no command ends in a traceback."""
+    """Its page and row name the line and key, other tasks have their pages, and no command shows a traceback."""
     workspace, task = project
     _edit_ledger(workspace, place, value)
     report(workspace, [task, loader.load(workspace, "iris")])
@@ -223,7 +221,7 @@ def test_a_ledger_whose_values_are_of_another_kind_cannot_be_read(
     ids=ascii,
 )
 def test_a_ledger_of_an_older_or_later_release_is_shown(project: Project, place: str, value: object) -> None:
-    """Figures may be left out, undefined or infinite, and keys may be there that this release does not know."""
+    """Values may be missing, undefined or infinite, and keys may be unknown to this release."""
     workspace, task = project
     _edit_ledger(workspace, place, value)
     report(workspace, [task])
@@ -232,7 +230,7 @@ def test_a_ledger_of_an_older_or_later_release_is_shown(project: Project, place:
 
 
 def test_a_ledger_from_before_checks_had_figures_is_shown(project: Project) -> None:
-    """Its checks have neither of the keys, and one that passed said nothing."""
+    """Checks without values, and passed checks without text, are shown."""
     workspace, task = project
     path, kept = workspace.ledger("diabetes"), ("code", "title", "state", "severity", "repeatable")
     lines = [json.loads(line) for line in path.read_text().splitlines()]
@@ -243,7 +241,7 @@ def test_a_ledger_from_before_checks_had_figures_is_shown(project: Project) -> N
 
 
 def test_explanations_are_shown_and_old_ones_named(project: Project) -> None:
-    """Of the version that the page is about; those of another one are marked."""
+    """Explanations of another version than that of the page are marked."""
     workspace, task = project
     write_challenger(workspace, task, slice(None))
     assert "which is not here" in explain(workspace, task)["left_out"]["saliency"]  # ONNX is all there is of it
@@ -268,7 +266,7 @@ def test_a_page_opens_the_sealed_rows_once(project: Project, monkeypatch: pytest
 
 
 def test_a_task_without_anything_has_a_page(project: Project) -> None:
-    """It says what to type."""
+    """The page names the command to run."""
     workspace, _ = project
     assert "tiltyard run iris" in task_page(workspace, loader.load(workspace, "iris"))
 
@@ -303,10 +301,10 @@ def _unprepared(workspace: Workspace, task: Task) -> None:
         (_unprepared, "no test part for diabetes"),
     ],
 )
-def test_figures_of_another_model_or_of_other_rows_are_not_shown(
+def test_metrics_of_another_model_or_of_other_rows_are_not_shown(
     project: Project, spoil: Callable[[Workspace, Task], None], said: str
 ) -> None:
-    """Nor do they end the site of all tasks: the page says why, and still tells the history."""
+    """The page says why and still shows the history, and the report of other tasks is written."""
     workspace, task = project
     spoil(workspace, task)
     assert report(workspace, [task])["pages"] == ["index.html", "diabetes.html"]
@@ -316,7 +314,7 @@ def test_figures_of_another_model_or_of_other_rows_are_not_shown(
 
 
 def test_the_overview_lists_all_and_links_to_each(project: Project) -> None:
-    """Champion, figure, verdicts as dots; nothing else in the folder is touched."""
+    """It shows champions, metrics and verdicts as dots, and other files in the folder are kept."""
     workspace, task = project
     into = workspace.root / "site"
     into.mkdir()
@@ -331,8 +329,8 @@ def test_the_overview_lists_all_and_links_to_each(project: Project) -> None:
     assert not BalancedHtmlParser(home).open
 
 
-def test_a_page_alone_leads_to_the_overview_if_there_is_one(project: Project) -> None:
-    """A run writes pages of its tasks without one; of a task whose ledger cannot be read it says why."""
+def test_a_single_page_links_to_the_overview_if_there_is_one(project: Project) -> None:
+    """Without an overview there is no link; the page of a task with an unreadable ledger says why."""
     workspace, task = project
     path = write_page(workspace, task)
     assert path == workspace.report / "diabetes.html"
@@ -344,8 +342,8 @@ def test_a_page_alone_leads_to_the_overview_if_there_is_one(project: Project) ->
     assert "is no decision" in write_page(workspace, task).read_text()
 
 
-def test_the_command_writes_and_says_where(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Into out/report if nothing else is said; as JSON for programs."""
+def test_the_command_prints_the_folder(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default folder is out/report; --json prints the paths."""
     workspace, _ = project
     monkeypatch.setenv("TILTYARD_ROOT", str(workspace.root))
     done = CliRunner().invoke(cli, ["report", "diabetes", "--json"], catch_exceptions=False)
@@ -356,10 +354,10 @@ def test_the_command_writes_and_says_where(project: Project, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_it_is_opened_in_a_browser_if_there_is_one(
+def test_open_starts_a_browser_if_there_is_one(
     project: Project, monkeypatch: pytest.MonkeyPatch, *, there: bool
 ) -> None:
-    """By its whole address, from wherever it was written; else a sentence says that there is none."""
+    """--open passes the full address to the browser; without a browser a message says so."""
     workspace, _ = project
     monkeypatch.setenv("TILTYARD_ROOT", str(workspace.root))
     monkeypatch.chdir(workspace.root)
