@@ -314,7 +314,7 @@ def main() -> None:
     given, workspace = parser.parse_args(), Workspace.find()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        song = text_writer.scribe(new_workspace(home / "song"))
+        song = text_writer.song_model(new_workspace(home / "song"))
         assert song.folder  # noqa: S101 - for the type checker
         folders = {**serve.champions(workspace, ["iris", "digits"]), "song": song.folder}
         versions = {"this": page.ROOT / "src"} | ({"before": given.against / "src"} if given.against else {})

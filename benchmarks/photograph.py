@@ -16,7 +16,7 @@ from PIL import Image
 
 sys.path.insert(0, str(page.ROOT / "tests/builders"))
 
-from browser import Browser, browsing
+from browser import Browser, open_browser
 
 TARGET = page.ROOT / "docs" / "report"
 ALL = "[...document.querySelectorAll('figure[data-kind]')].every((one) => one.querySelector('svg'))"
@@ -39,7 +39,7 @@ SHOTS = {
 def main(site: Path) -> None:
     """Take all of them."""
     TARGET.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, browsing(Path(folder)) as browser:
+    with tempfile.TemporaryDirectory() as folder, open_browser(Path(folder)) as browser:
         for name, (file, part, width, scheme) in SHOTS.items():
             browser.screen(width, 900, scheme)
             browser.open((site / file).as_uri(), ALL)

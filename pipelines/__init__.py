@@ -1,1 +1,1 @@
-"""Prefect flows: order, retries, schedules; no arithmetic and no file formats."""
+"""Prefect flows of the pipeline: order of steps, retries, schedules and progress. They compute nothing themselves."""

@@ -1,4 +1,4 @@
-"""Prefect artifacts: what a run leaves to look at beside its table."""
+"""Prefect artifacts of a run: validation, metrics, confusion matrix, report link and verdict."""
 
 from __future__ import annotations
 
@@ -12,50 +12,52 @@ from tiltyard.report import report
 from tiltyard.workspace import Workspace
 
 
-def of_validation(workspace: Workspace, name: str) -> None:
-    """Every expectation and what became of it."""
+def create_validation_table(workspace: Workspace, name: str) -> None:
+    """Create a table of all expectations and their results."""
     result = files.read_json(workspace.out(name, "validate") / "result.json")
-    shown = ("expectation", "column", "severity", "success", "unexpected_count")
-    table = [{key: _shown(row[key]) for key in shown} for row in result["expectations"]]
+    keys = ("expectation", "column", "severity", "success", "unexpected_count")
+    table = [{key: _markdown_value(row[key]) for key in keys} for row in result["expectations"]]
     create_table_artifact(table, key=_key(name, "validation"), description=f"{name}: {result['rows']} rows validated")
 
 
-def of_evaluation(workspace: Workspace, name: str) -> None:
-    """The metrics beside the baseline, and the confusion matrix."""
+def create_metric_table(workspace: Workspace, name: str) -> None:
+    """Create a table of metrics and baseline, and the confusion matrix if there is one."""
     content = files.read_json(workspace.out(name, "evaluate") / "report.json")
     table = [
-        {"metric": _shown(metric), "value": value, "baseline": content["baseline"].get(metric)}
+        {"metric": _markdown_value(metric), "value": value, "baseline": content["baseline"].get(metric)}
         for metric, value in content["metrics"].items()
     ]
-    told = f"{name} {markdown.text(content['version'])}, sealed test rows"
-    create_table_artifact(table, key=_key(name, "metrics"), description=told)
+    description = f"{name} {markdown.text(content['version'])}, sealed test rows"
+    create_table_artifact(table, key=_key(name, "metrics"), description=description)
     if matrix := content.get("confusion"):
-        create_markdown_artifact(_matrix(matrix), key=_key(name, "confusion"), description=f"{name}: rows are true")
+        create_markdown_artifact(
+            _confusion_table(matrix), key=_key(name, "confusion"), description=f"{name}: rows are true labels"
+        )
 
 
-def of_report(workspace: Workspace, task: Task) -> None:
-    """A link to the page of the task, which is written anew."""
+def create_report_link(workspace: Workspace, task: Task) -> None:
+    """Write the report page of a task and create a link to it."""
     link = report.write_page(workspace, task).as_uri()
-    told = f"{task.name}: the whole report"
-    create_link_artifact(link, link_text="report", key=_key(task.name, "report"), description=told)
+    description = f"{task.name}: full report"
+    create_link_artifact(link, link_text="report", key=_key(task.name, "report"), description=description)
 
 
-def of_verdict(name: str, verdict: str, reasons: list[str]) -> None:
-    """The verdict with every reason."""
+def create_verdict_text(name: str, verdict: str, reasons: list[str]) -> None:
+    """Create a text with the verdict and its reasons."""
     text = "\n".join([f"**{verdict}**", "", *(f"- {markdown.text(reason)}" for reason in reasons)])
     create_markdown_artifact(text, key=_key(name, "verdict"), description=f"{name}: {verdict}")
 
 
-def _shown(value: Any) -> Any:
-    """Return a cell of a table: Prefect's page reads text as Markdown."""
+def _markdown_value(value: Any) -> Any:
+    """Return a cell of a table, escaped because Prefect's page renders text as Markdown."""
     return markdown.text(value) if isinstance(value, str) else value
 
 
-def _matrix(matrix: Any) -> str:
-    """Return a confusion matrix as a Markdown table: a list of rows, or one with its labels."""
+def _confusion_table(matrix: Any) -> str:
+    """Return a confusion matrix as a Markdown table; it is a list of rows, or a dict of rows and labels."""
     rows = matrix["matrix"] if isinstance(matrix, dict) else matrix
     labels = matrix.get("labels") if isinstance(matrix, dict) else None
-    labels = [*map(markdown.text, labels or [])] or [str(place) for place in range(len(rows))]
+    labels = [*map(markdown.text, labels or [])] or [str(index) for index in range(len(rows))]
     head = ["| true \\ predicted | " + " | ".join(labels) + " |", "|---" * (len(labels) + 1) + "|"]
     return "\n".join(
         [*head, *(f"| {label} | {' | '.join(map(str, row))} |" for label, row in zip(labels, rows, strict=True))]

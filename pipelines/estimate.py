@@ -1,4 +1,4 @@
-"""How long a run will still take, by how long each step took the last time and by what this run has shown."""
+"""Estimate of the time left in a run, from the durations of steps in earlier runs and the progress of this one."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pipelines.task_progress import TaskProgress
 from tiltyard import files
 from tiltyard.workspace import Workspace
 
-SKIPPED = ("skipped", "same", "unchanged")  # what steps say that had nothing to do
+SKIPPED_STATES = ("skipped", "same", "unchanged")  # states of steps that had nothing to do
 
 
 class Estimate:
-    """Seconds by task and step, of steps that worked and of those that had nothing to do; kept between runs."""
+    """Durations of steps by task, separately for steps that were skipped; kept between runs."""
 
     def __init__(self, workspace: Workspace, steps: tuple[str, ...], workers: int) -> None:
         self.path, self.steps, self.workers = workspace.durations, steps, workers
@@ -22,27 +22,27 @@ class Estimate:
         with contextlib.suppress(OSError, ValueError, AttributeError):
             self.known = {task: dict(_numbers(seconds)) for task, seconds in files.read_json(self.path).items()}
 
-    def learn(self, task: str, step: str, how: str, seconds: float) -> None:
-        """Note how long a step took."""
-        self.known.setdefault(task, {})[_key(step, skipped=how in SKIPPED)] = round(seconds, 2)
+    def record(self, task: str, step: str, state: str, seconds: float) -> None:
+        """Record how long a step took."""
+        self.known.setdefault(task, {})[_key(step, skipped=state in SKIPPED_STATES)] = round(seconds, 2)
 
     def save(self) -> None:
-        """Keep the figures; a run in a folder that cannot be written to fails elsewhere, not here."""
+        """Save the durations; ignore a folder that cannot be written to, since the run itself reports that."""
         with contextlib.suppress(OSError):
             files.write_json(self.path, self.known)
 
-    def left(self, tasks: list[TaskProgress], now: float) -> float | None:
-        """Return the seconds until all tasks are done, or None while too little is known."""
+    def seconds_left(self, tasks: list[TaskProgress], now: float) -> float | None:
+        """Return the seconds until all tasks are done, or None while that cannot be estimated."""
         begun = [task for task in tasks if task.steps]
         skipping = bool(begun) and all(self._skips(task) for task in begun)
-        each = [self.of_task(task, now, skipping=skipping) for task in tasks]
-        if not begun or None in each:
+        per_task = [self.task_seconds_left(task, now, skipping=skipping) for task in tasks]
+        if not begun or None in per_task:
             return None
-        seconds = [one for one in each if one is not None]
+        seconds = [left for left in per_task if left is not None]
         return max(*seconds, sum(seconds) / self.workers)
 
-    def of_task(self, task: TaskProgress, now: float, *, skipping: bool = False) -> float | None:
-        """Return the seconds until one task is done, if others had, or it has itself, shown nothing to do or all."""
+    def task_seconds_left(self, task: TaskProgress, now: float, *, skipping: bool = False) -> float | None:
+        """Return the seconds until one task is done, or None; `skipping` expects skipped steps of a waiting task."""
         if task.ended is not None:
             return 0.0
         skips = self._skips(task) if task.steps else skipping
@@ -58,7 +58,7 @@ class Estimate:
         return left
 
     def _of_step(self, task: str, step: str, *, skipped: bool) -> float | None:
-        """Return what a step took the last time, or took for other tasks."""
+        """Return how long a step took for this task the last time, or on average for other tasks."""
         key = _key(step, skipped=skipped)
         if (seconds := self.known.get(task, {}).get(key)) is not None:
             return seconds
@@ -67,7 +67,7 @@ class Estimate:
 
     @staticmethod
     def _skips(task: TaskProgress) -> bool:
-        return all(how in SKIPPED for how in task.steps.values())
+        return all(state in SKIPPED_STATES for state in task.steps.values())
 
 
 def _key(step: str, *, skipped: bool) -> str:

@@ -104,7 +104,7 @@ async def _stop(runner: Runner, serving: asyncio.Task[None]) -> None:
 
 def _kill_runs() -> None:
     """Kill the processes of runs: all that this one has started, but its server."""
-    kept = {process.pid for process in server.OWN}
+    kept = {process.pid for process in server.OWN_SERVER}
     for child in psutil.Process().children():
         if child.pid not in kept:
             with contextlib.suppress(psutil.NoSuchProcess):

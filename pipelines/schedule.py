@@ -24,7 +24,7 @@ from prefect.states import Crashed
 from pydantic import ValidationError
 
 from pipelines import runner, server
-from pipelines.road import road
+from pipelines.flow import pipeline_flow
 from tiltyard import files
 from tiltyard.config import loader, task_list
 from tiltyard.errors import TiltyardError
@@ -39,12 +39,12 @@ UNFINISHED = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 
 def schedule(workspace: Workspace, names: list[str], cron: str, timezone: str, ready: Callable[[], None]) -> int:
     """Serve the deployment until a signal comes, and return its number; each run is a process of its own."""
-    server.wait()
+    server.wait_until_ready()
     for name in names:
         task_list.add(workspace, name)  # a stage is made for it
     made = deployment(workspace, names, cron, timezone)
     with _only(workspace, str(made.name)):
-        if server.OWN:  # on another one they may be alive
+        if server.OWN_SERVER:  # on another one they may be alive
             release(str(made.name))
         return runner.serve(made, ready)
 
@@ -85,7 +85,7 @@ def deployment(workspace: Workspace, names: list[str], cron: str, timezone: str 
     clock = _clock(cron, timezone)
     for name in names:
         loader.load(workspace, name)
-    made = road.to_deployment(
+    made = pipeline_flow.to_deployment(
         name="-".join(names),
         parameters={"root": str(workspace.root), "names": names},
         schedule=clock,

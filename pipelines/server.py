@@ -1,6 +1,6 @@
-"""Prefect's own server, for as long as a run lasts; started before Prefect is imported, so that both load at once.
+"""A temporary Prefect server for the time of a run, started before Prefect is imported so that both load in parallel.
 
-The one that Prefect would start by itself comes up only when the first flow asks for it, and outlives a killed run.
+Prefect would start a server by itself only at the first flow, and that server would outlive a killed run.
 """
 
 from __future__ import annotations
@@ -23,81 +23,81 @@ from tiltyard import processes
 from tiltyard.data import sqlite_file
 from tiltyard.errors import WorkspaceError
 
-API = "PREFECT_API_URL"
-DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"  # where a team's server keeps what it knows
-OWN: list[subprocess.Popen[bytes]] = []  # the server of this process, while it runs
-PATIENCE = 120.0  # seconds: it takes six, or far longer on a busy machine
-# Who holds the one place of a deployment must be known after a power cut, too: in memory it would be taken for ever.
+API_URL = "PREFECT_API_URL"
+DATABASE_URL = "PREFECT_API_DATABASE_CONNECTION_URL"  # the database of a team's server
+OWN_SERVER: list[subprocess.Popen[bytes]] = []  # the server that this process has started
+START_SECONDS = 120.0  # it takes six seconds, or far longer on a busy machine
+# Concurrency leases are kept on disk: in memory, a lease that was held during a power cut could never be released.
 LEASES = {"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem"}
 
 
 @contextlib.contextmanager
-def running(*, scheduling: bool = False) -> Iterator[None]:
-    """Have a server: that of PREFECT_API_URL if it is set, else one of this process's own."""
-    if os.environ.get(API):
+def running_server(*, scheduling: bool = False) -> Iterator[None]:
+    """Provide a server: that of PREFECT_API_URL if it is set, else one that this process starts."""
+    if os.environ.get(API_URL):
         yield
         return
-    _mend()
+    _set_damaged_database_aside()
     port = _free_port()
-    less = {} if scheduling else {"PREFECT__SERVER_EPHEMERAL": "1"}  # no pages, no services that look at clocks
-    environment = {**LEASES, **os.environ, **less, "PREFECT__SERVER_FINAL": "1"}
+    light = {} if scheduling else {"PREFECT__SERVER_EPHEMERAL": "1"}  # without web pages and scheduler
+    environment = {**LEASES, **os.environ, **light, "PREFECT__SERVER_FINAL": "1"}
     command = [sys.executable, "-m", "pipelines.server", str(port)]
-    # in a session of its own, so that Ctrl-C leaves it to this process, which still has to report to it
+    # in its own session, so that Ctrl-C does not end it: this process still has to report to it
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, env=environment, start_new_session=True, **pipes) as process:
-        os.environ[API] = f"http://127.0.0.1:{port}/api"
-        OWN[:] = [process]
+        os.environ[API_URL] = f"http://127.0.0.1:{port}/api"
+        OWN_SERVER[:] = [process]
         try:
             yield
         finally:
-            OWN.clear()
-            _send_rest()
-            del os.environ[API]
+            OWN_SERVER.clear()
+            _flush_prefect()
+            del os.environ[API_URL]
 
 
-def wait() -> None:
-    """Wait until the server answers: that of `running`, else the one that Prefect itself knows."""
+def wait_until_ready() -> None:
+    """Wait until the server responds: that of `running_server`, else the one that Prefect is configured for."""
     from prefect.settings import PREFECT_API_URL
 
-    url, end = f"{os.environ.get(API) or PREFECT_API_URL.value()}/health", monotonic() + PATIENCE
+    url, end = f"{os.environ.get(API_URL) or PREFECT_API_URL.value()}/health", monotonic() + START_SECONDS
     while True:
         try:
             with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - the address is ours or the user's own
                 return
         except (urllib.error.URLError, OSError) as error:
-            if OWN and OWN[0].poll() is not None:
-                raise _ended(OWN[0].returncode) from None
+            if OWN_SERVER and OWN_SERVER[0].poll() is not None:
+                raise _exit_error(OWN_SERVER[0].returncode) from None
             if monotonic() > end:
-                hint = "try again, or start one: prefect server start, and set PREFECT_API_URL to what it says"
-                raise WorkspaceError(f"Prefect: no server answers at {url}: {error}", hint) from None
+                hint = "try again, or run `prefect server start` and set PREFECT_API_URL to the address that it prints"
+                raise WorkspaceError(f"Prefect: no server responds at {url}: {error}", hint) from None
             sleep(0.05)
 
 
 def _database() -> Path:
-    """Return where the server of a project keeps what it knows."""
+    """Return the path of the project's Prefect database."""
     return Path(os.environ["PREFECT_HOME"]) / "prefect.db"
 
 
-def _mend() -> None:
-    """Put a damaged database out of the way: it holds the history of runs, and no run needs that."""
-    if DATABASE in os.environ or not (found := sqlite_file.damage(_database())):
+def _set_damaged_database_aside() -> None:
+    """Rename a damaged database: it holds only the history of runs, which no run needs."""
+    if DATABASE_URL in os.environ or not (found := sqlite_file.damage(_database())):
         return
-    aside = sqlite_file.set_aside(_database())
-    told = f"Prefect's database was damaged ({found}); its history of runs is now in {aside}, and a new one begins"
-    print(told, file=sys.stderr)  # noqa: T201 - no task of a run is at fault
+    copy = sqlite_file.set_aside(_database())
+    message = f"Prefect's database was damaged ({found}); its history of runs was moved to {copy}, and a new one begins"
+    print(message, file=sys.stderr)  # noqa: T201 - it is no error of a task
 
 
-def _ended(status: int) -> WorkspaceError:
-    """Return the complaint about a server that does not start: to wait for it would be in vain."""
+def _exit_error(status: int) -> WorkspaceError:
+    """Return the error for a server that ended instead of starting."""
     path = _database()
     return WorkspaceError(
         f"Prefect's server ended with {status} instead of starting",
-        hint=f"let it begin anew, without its history of runs: mv {path} {path}.old; or see why: prefect server start",
+        hint=f"start without the history of runs: mv {path} {path}.old; or find the cause: prefect server start",
     )
 
 
-def _send_rest() -> None:
-    """Let Prefect send what it holds back; at exit it would look for a server that is gone, for minutes."""
+def _flush_prefect() -> None:
+    """Send buffered logs and events now; at exit Prefect would try for minutes to reach a server that has ended."""
     if "prefect" in sys.modules:
         from prefect.events.worker import EventsWorker
         from prefect.logging.handlers import APILogWorker
@@ -113,13 +113,13 @@ def _free_port() -> int:
         return port
 
 
-def _end_with_run() -> None:
-    """End when stdin does, which is when the run is done or dead; SIGTERM lets it write what is still in memory."""
+def _end_with_parent() -> None:
+    """End when stdin is closed, that is when the run has ended or died; SIGTERM lets the server write its buffers."""
     processes.end_with_parent(sys.stdin.buffer.read, processes.terminate)
 
 
 def _serve(port: int) -> None:
-    """Serve; while the database is made or brought up to date, other servers of this project wait."""
+    """Run the server; a lock makes other servers of the project wait while the database is created or migrated."""
     import uvicorn
 
     app = "prefect.server.api.server:create_app"
@@ -129,16 +129,16 @@ def _serve(port: int) -> None:
     home.mkdir(parents=True, exist_ok=True)
     with (home / "starting.lock").open("w") as lock:  # the system frees it if this process dies
         fcntl.flock(lock, fcntl.LOCK_EX)
-        threading.Thread(target=_release, args=(server, lock), daemon=True).start()
+        threading.Thread(target=_unlock_when_started, args=(server, lock), daemon=True).start()
         server.run()
 
 
-def _release(server: Any, lock: TextIO) -> None:
+def _unlock_when_started(server: Any, lock: TextIO) -> None:
     while not server.started:
         sleep(0.05)
     fcntl.flock(lock, fcntl.LOCK_UN)
 
 
 if __name__ == "__main__":
-    _end_with_run()
+    _end_with_parent()
     _serve(int(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""The steps of the road as Prefect tasks: the four pure ones run as stages of DVC, the others meet the world."""
+"""The steps of the pipeline as Prefect tasks: fetch, the four DVC stages, promote and push."""
 
 from __future__ import annotations
 
@@ -23,97 +23,105 @@ from tiltyard.registry.approve import approvers
 from tiltyard.registry.registry import Registry
 from tiltyard.workspace import Workspace
 
-LOOK = 2.0  # seconds between two looks for somebody's word
+POLL_SECONDS = 2.0  # seconds between two checks for an approval
 
 
-def _may_pass(_task: Any, _run: Any, state: State[Any]) -> bool:
-    """Return whether a failure may be gone in a moment: a network's may, a wrong task file's does not."""
+def _is_transient(_task: Any, _run: Any, state: State[Any]) -> bool:
+    """Return whether an error may be transient, as one of the network is, and the step should be retried."""
     error = state.result(raise_on_failure=False)
     return isinstance(error, SourceError | WorkspaceError | OSError)
 
 
-# Prefect's own cache is off: what need not run again is DVC's to know.
-ONCE: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
-AGAIN: dict[str, Any] = {
-    **ONCE,
+# Prefect's own cache is off: DVC decides what must run again.
+WITHOUT_RETRIES: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
+WITH_RETRIES: dict[str, Any] = {
+    **WITHOUT_RETRIES,
     "retries": 3,
     "retry_delay_seconds": exponential_backoff(1),
     "retry_jitter_factor": 0.5,
-    "retry_condition_fn": _may_pass,
+    "retry_condition_fn": _is_transient,
 }
 
 
-@task(name="fetch", task_run_name="fetch {name}", **AGAIN)
+@task(name="fetch", task_run_name="fetch {name}", **WITH_RETRIES)
 def fetch(root: str, name: str) -> str:
-    """Get raw data; say whether it is new, the same, or edited by hand."""
+    """Fetch raw data; return 'new', 'same' or 'edited' (by hand)."""
     from tiltyard.data.fetch import get
 
     workspace = Workspace(Path(root))
     return get(workspace, loader.load(workspace, name)).state
 
 
-def _stage(verb: str) -> Task[..., Any]:
-    """Make the Prefect task that runs one stage; an unchanged one is Completed, too, under the name Skipped."""
+def _stage(stage: str) -> Task[..., Any]:
+    """Return the Prefect task that runs one DVC stage; an unchanged one is Completed under the name Skipped."""
 
-    @task(name=verb, task_run_name=f"{verb} {{name}}", **ONCE)
+    @task(name=stage, task_run_name=f"{stage} {{name}}", **WITHOUT_RETRIES)
     def run(root: str, name: str, *, current: bool = False) -> Any:
         workspace = Workspace(Path(root))
-        how = "skipped" if current else dvc.stage(workspace, verb, name, anew=_stale(workspace, verb, name))
-        if show := SHOWN.get(verb):
+        how = "skipped" if current else dvc.stage(workspace, stage, name, anew=_is_stale(workspace, stage, name))
+        if show := ARTIFACTS.get(stage):
             show(workspace, name)
-        if verb == "evaluate" and (how == "ran" or not (workspace.report / f"{name}.html").is_file()):
-            artifacts.of_report(workspace, loader.load(workspace, name))
+        if stage == "evaluate" and (how == "ran" or not (workspace.report / f"{name}.html").is_file()):
+            artifacts.create_report_link(workspace, loader.load(workspace, name))
         return Completed(name="Skipped", data=how) if how == "skipped" else how
 
     return run
 
 
-def _stale(workspace: Workspace, verb: str, name: str) -> bool:
-    """Return whether DVC would skip what has to be done again."""
-    return verb == "train" and base_tasks.is_stale(workspace, loader.load(workspace, name))
+def _is_stale(workspace: Workspace, stage: str, name: str) -> bool:
+    """Return whether a stage must run although DVC would skip it."""
+    return stage == "train" and base_tasks.is_stale(workspace, loader.load(workspace, name))
 
 
-SHOWN: dict[str, Callable[[Workspace, str], None]] = {
-    "validate": artifacts.of_validation,
-    "evaluate": artifacts.of_evaluation,
+ARTIFACTS: dict[str, Callable[[Workspace, str], None]] = {
+    "validate": artifacts.create_validation_table,
+    "evaluate": artifacts.create_metric_table,
 }
 
 
-@task(name="promote", task_run_name="promote {name}", **ONCE)
+@task(name="promote", task_run_name="promote {name}", **WITHOUT_RETRIES)
 def promote(root: str, name: str) -> Verdict:
-    """Judge the challenger; if it wins, package it, prove the package, and swap the pointer."""
-    from tiltyard.gate.promote import promote as verb
+    """Judge the challenger; if it wins, package it, test the package and make it the champion."""
+    from tiltyard.gate.promote import promote as action
 
     workspace = Workspace(Path(root))
     wanted = loader.load(workspace, name)
-    verdict = verb(workspace, wanted)
-    if lacks_only(verdict, "approval") and wanted.gate.approval_minutes and waited(workspace, wanted, verdict.version):
-        verdict = verb(workspace, wanted)
-    artifacts.of_verdict(name, verdict.verdict, verdict.reasons)
+    verdict = action(workspace, wanted)
+    if (
+        fails_only(verdict, "approval")
+        and wanted.gate.approval_minutes
+        and wait_for_approval(workspace, wanted, verdict.version)
+    ):
+        verdict = action(workspace, wanted)
+    artifacts.create_verdict_text(name, verdict.verdict, verdict.reasons)
     if not verdict.told:
-        artifacts.of_report(workspace, wanted)
+        artifacts.create_report_link(workspace, wanted)
     return verdict
 
 
-def lacks_only(verdict: Verdict, code: str) -> bool:
-    """Return whether one check alone stands in the way."""
+def fails_only(verdict: Verdict, code: str) -> bool:
+    """Return whether this check is the only one that failed."""
     return [outcome.code for outcome in verdict.outcomes if outcome.state == "failed"] == [code]
 
 
-def waited(workspace: Workspace, wanted: TaskFile, version: str) -> bool:
-    """Wait for somebody's word, and say whether it came in time."""
+def wait_for_approval(workspace: Workspace, wanted: TaskFile, version: str) -> bool:
+    """Wait for an approval; return whether it came in time."""
     end, registry = time.monotonic() + 60 * wanted.gate.approval_minutes, Registry(workspace)
     while (
         not (found := approvers(registry, wanted.name, version, signed=wanted.gate.signed)) and time.monotonic() < end
     ):
-        time.sleep(LOOK)
+        time.sleep(POLL_SECONDS)
     return bool(found)
 
 
-STEPS: dict[str, Task[..., Any]] = {"fetch": fetch, **{verb: _stage(verb) for verb in dvc.STAGES}, "promote": promote}
+STEPS: dict[str, Task[..., Any]] = {
+    "fetch": fetch,
+    **{stage: _stage(stage) for stage in dvc.STAGES},
+    "promote": promote,
+}
 
 
-@task(name="push", task_run_name="push", **AGAIN)
+@task(name="push", task_run_name="push", **WITH_RETRIES)
 def push(root: str) -> int:
-    """Send every version to the default remote."""
+    """Push all versions to the default remote."""
     return dvc.push(Workspace(Path(root)))

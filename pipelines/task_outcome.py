@@ -1,4 +1,4 @@
-"""The type of a row: what a run says about one task in its last table."""
+"""The result of one task in a run: a row of the last table and of `tiltyard run --json`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tiltyard.processes import LAST
 
 @dataclass
 class TaskOutcome:
-    """How far a task came, and how it was judged."""
+    """The result of one task: metrics, verdict, or the step that failed."""
 
     task: str
     problem: str = ""
@@ -26,11 +26,11 @@ class TaskOutcome:
     stopped: str = ""  # the step that failed
     error: str = ""
     hint: str = ""
-    next: NextSteps = field(default_factory=NextSteps)  # after a verdict that is no promotion
+    next: NextSteps = field(default_factory=NextSteps)  # what to do after a verdict other than PROMOTE
     log: list[str] = field(default_factory=list)  # the last lines of a step that crashed
 
-    def stop(self, step: str, error: Exception) -> None:
-        """Note what a step failed with."""
+    def fail(self, step: str, error: Exception) -> None:
+        """Record the error of a step."""
         error = (of_disk(error) if isinstance(error, OSError) else None) or error
         self.stopped, self.verdict = step, f"stopped at {step}"
         self.error = error.message if isinstance(error, TiltyardError) else f"{type(error).__name__}: {error}"
@@ -43,10 +43,10 @@ class TaskOutcome:
 
     @property
     def status(self) -> int:
-        """What a command exits with after this verdict."""
+        """The exit status of a command for this verdict."""
         return STATUS.get(self.verdict, 0)
 
     @property
     def ok(self) -> bool:
-        """Whether it went the whole road."""
+        """Whether no step failed."""
         return not self.stopped

@@ -1,4 +1,4 @@
-"""A few lines of a terminal that are kept up to date: only what changed is written."""
+"""Live output on a terminal: a few lines that are updated in place; only changed lines are written."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TextIO
 
 from rich.cells import cell_len
 
-UP, NEXT, CLEAR_LINE, CLEAR_BELOW = "\x1b[{}F", "\x1b[{}E", "\x1b[2K", "\x1b[J"
-STYLE = re.compile(r"\x1b\[[0-9;]*m")
-DEFAULT = os.terminal_size((80, 24))
+CURSOR_UP, CURSOR_DOWN, CLEAR_LINE, CLEAR_BELOW = "\x1b[{}F", "\x1b[{}E", "\x1b[2K", "\x1b[J"
+STYLE_SEQUENCE = re.compile(r"\x1b\[[0-9;]*m")
+DEFAULT_SIZE = os.terminal_size((80, 24))
 
 
-def animated(stream: TextIO) -> bool:
-    """Return whether lines of a stream can be rewritten: a file, a pipe and a dumb terminal keep what was written."""
+def can_rewrite(stream: TextIO) -> bool:
+    """Return whether lines of a stream can be rewritten, as on a terminal, but not in a file or a pipe."""
     try:
         return os.isatty(stream.fileno()) and os.environ.get("TERM") != "dumb"
     except OSError:
@@ -23,7 +23,7 @@ def animated(stream: TextIO) -> bool:
 
 
 class Screen:
-    """The lines below the cursor of a terminal."""
+    """The lines at the cursor of a terminal that are updated in place."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -31,29 +31,33 @@ class Screen:
         self.columns = self.size().columns
 
     def size(self) -> os.terminal_size:
-        """Return columns and lines, as they are now; a terminal that does not know its own has the usual ones."""
+        """Return the current width and height of the terminal, or the usual ones if they are unknown."""
         try:
             found = os.get_terminal_size(self.stream.fileno())
         except OSError:
-            found = DEFAULT
-        columns, lines = (_number(name) for name in ("COLUMNS", "LINES"))
-        return os.terminal_size((columns or found.columns or DEFAULT.columns, lines or found.lines or DEFAULT.lines))
+            found = DEFAULT_SIZE
+        columns, lines = (_size_variable(name) for name in ("COLUMNS", "LINES"))
+        return os.terminal_size(
+            (columns or found.columns or DEFAULT_SIZE.columns, lines or found.lines or DEFAULT_SIZE.lines)
+        )
 
     def draw(self, lines: list[str]) -> None:
-        """Show lines in the place of those that were drawn before."""
+        """Replace the lines that were drawn before."""
         parts = [self._back()] if self.drawn else []
         skipped = 0
         for number, line in enumerate(lines):
             if number >= len(self.drawn):
-                parts.append(f"{NEXT.format(skipped)}{line}\n" if skipped else f"{line}\n")
+                parts.append(f"{CURSOR_DOWN.format(skipped)}{line}\n" if skipped else f"{line}\n")
                 skipped = 0
             elif line == self.drawn[number]:
                 skipped += 1
             else:
-                parts.append(f"{NEXT.format(skipped) if skipped else ''}{CLEAR_LINE}{line}{NEXT.format(1)}")
+                parts.append(
+                    f"{CURSOR_DOWN.format(skipped) if skipped else ''}{CLEAR_LINE}{line}{CURSOR_DOWN.format(1)}"
+                )
                 skipped = 0
         if skipped:
-            parts.append(NEXT.format(skipped))
+            parts.append(CURSOR_DOWN.format(skipped))
         if len(lines) < len(self.drawn):
             parts.append(CLEAR_BELOW)
         if lines != self.drawn:
@@ -61,26 +65,26 @@ class Screen:
         self.drawn = lines
 
     def erase(self) -> None:
-        """Remove the lines, and leave the cursor where the first one was."""
+        """Remove the lines and leave the cursor at the first one."""
         if self.drawn:
             self._write(self._back() + CLEAR_BELOW)
             self.drawn = []
 
     def _back(self) -> str:
-        """Move to the first line; in a terminal that was made narrower each may take several, which are drawn anew."""
+        """Return the sequence that moves to the first line; in a narrower terminal, lines may have wrapped."""
         columns, before = self.size().columns, self.columns
         self.columns = columns
         if columns >= before:
-            return UP.format(len(self.drawn))
-        rows = sum(max(1, math.ceil(cell_len(STYLE.sub("", line)) / columns)) for line in self.drawn)
+            return CURSOR_UP.format(len(self.drawn))
+        rows = sum(max(1, math.ceil(cell_len(STYLE_SEQUENCE.sub("", line)) / columns)) for line in self.drawn)
         self.drawn = []
-        return UP.format(rows) + CLEAR_BELOW
+        return CURSOR_UP.format(rows) + CLEAR_BELOW
 
     def _write(self, text: str) -> None:
         self.stream.write(text)
         self.stream.flush()
 
 
-def _number(name: str) -> int:
+def _size_variable(name: str) -> int:
     text = os.environ.get(name, "")
     return int(text) if text.isdigit() else 0

@@ -1,4 +1,4 @@
-"""What tests share: empty workspaces, and one in which all four tasks have gone the road up to training."""
+"""Shared fixtures: empty projects, a project with trained models, timeouts and generated parameters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from workspaces import QUICK, ROOT, edit_task, fetch_raw, new_workspace, small_project, train_tasks
+from workspaces import QUICK_TRAINING, ROOT, edit_task, fetch_raw, new_workspace, small_project, train_tasks
 
 from tiltyard import plugins
 from tiltyard.config import loader, task_list
@@ -36,24 +36,24 @@ settings.load_profile(PROFILE)
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A project without outputs, in which the working directory is."""
+    """A project without outputs; it is the working directory."""
     monkeypatch.chdir(tmp_path)
     return new_workspace(tmp_path)
 
 
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A project with two stages for four tasks, which take no time."""
+    """A project with three quick stages for four tasks."""
     monkeypatch.chdir(tmp_path)
     return small_project(tmp_path)
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """All four tasks prepared and trained for a few epochs; not to be written to: use `road`."""
+    """All four tasks prepared and trained for a few epochs; read-only: to write, use `trained_project`."""
     workspace = new_workspace(tmp_path_factory.mktemp("trained"))
     for name in workspace.tasks():
-        edit_task(workspace, name, QUICK)
+        edit_task(workspace, name, QUICK_TRAINING)
         fetch_raw(workspace, name)
         prepare.prepare(workspace, loader.load(workspace, name))
     train_tasks(workspace, *workspace.tasks())
@@ -61,9 +61,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 @pytest.fixture
-def road(trained: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A copy of `trained` of the test's own, in which the working directory is."""
-    root = tmp_path / "road"
+def trained_project(trained: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A copy of `trained` for one test; it is the working directory."""
+    root = tmp_path / "project"
     shutil.copytree(trained.root, root)
     monkeypatch.chdir(root)
     return Workspace(root)
@@ -100,7 +100,7 @@ def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 LONGER = {"smoke": 1800, "jax": 1800, "catalogue": 3600}  # seconds until such a test is taken to hang
 PLUGINS = ("sources", "models", "problems", "evaluators", "checks", "columns", "forms", "findings", "explanations")
-LONGEST = ("test_road.py", "test_search.py", "test_study.py", "test_schedule.py", "test_service.py", "test_package.py")
+LONGEST = ("test_flow.py", "test_search.py", "test_study.py", "test_schedule.py", "test_service.py", "test_package.py")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -104,12 +104,12 @@ def test_a_damaged_history_is_put_aside(
 ) -> None:
     """Before the server starts, with the files beside it; it is said where it lies."""
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
-    monkeypatch.delenv(server.DATABASE, raising=False)
+    monkeypatch.delenv(server.DATABASE_URL, raising=False)
     spoil(tmp_path / "prefect.db")
     (tmp_path / "prefect.db-wal").touch()
-    server._mend()
+    server._set_damaged_database_aside()
     assert not (tmp_path / "prefect.db").exists()
-    assert "its history of runs is now in" in capsys.readouterr().err
+    assert "its history of runs was moved to" in capsys.readouterr().err
     assert len(list(tmp_path.glob("prefect.db.damaged-*"))) == 2
 
 
@@ -117,15 +117,15 @@ def test_a_damaged_history_is_put_aside(
 def test_a_run_does_not_wait_for_a_server_that_cannot_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A whole database that is none of Prefect's ends the real server, and that is noticed long before two minutes."""
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
-    monkeypatch.delenv(server.API, raising=False)
-    monkeypatch.delenv(server.DATABASE, raising=False)
+    monkeypatch.delenv(server.API_URL, raising=False)
+    monkeypatch.delenv(server.DATABASE_URL, raising=False)
     with sqlite3.connect(tmp_path / "prefect.db") as database:
         database.execute("create table flow (colour text)")
         database.execute("create table alembic_version (version_num text)")
         database.execute("insert into alembic_version values ('nobody knows this one')")
     database.close()
     began = time.monotonic()
-    with pytest.raises(WorkspaceError, match="Prefect's server ended with") as caught, server.running():
-        server.wait()
+    with pytest.raises(WorkspaceError, match="Prefect's server ended with") as caught, server.running_server():
+        server.wait_until_ready()
     assert f"mv {tmp_path / 'prefect.db'}" in caught.value.hint
-    assert time.monotonic() - began < server.PATIENCE
+    assert time.monotonic() - began < server.START_SECONDS

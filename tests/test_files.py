@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from workspaces import writing
+from workspaces import half_written
 
 from tiltyard import files
 
@@ -27,7 +27,7 @@ def test_what_a_kill_left_goes_at_the_next_write(tmp_path: Path, way: str, name:
     target, others = tmp_path / name, {".docs-mine", ".docs", f".other-{32 * 'a'}"}
     for other in others:
         (tmp_path / other).mkdir()
-    with writing(way, target) as (killed, left), writing(way, target) as (alive, kept):
+    with half_written(way, target) as (killed, left), half_written(way, target) as (alive, kept):
         killed.kill()
         killed.wait()
         assert left.exists()
@@ -108,7 +108,10 @@ def test_what_kills_left_goes_whatever_it_was_to_be(tmp_path: Path, way: str) ->
     others = {".gitignore", ".one-2.json", f"one-{32 * '0'}", f".one-{31 * '0'}"}
     for other in others:
         (tmp_path / other).touch()
-    with writing(way, tmp_path / "one.json") as (killed, left), writing(way, tmp_path / "two") as (alive, kept):
+    with (
+        half_written(way, tmp_path / "one.json") as (killed, left),
+        half_written(way, tmp_path / "two") as (alive, kept),
+    ):
         killed.kill()
         killed.wait()
         assert left.exists()

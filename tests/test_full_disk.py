@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from linear_challengers import arena, challenge
+from linear_challengers import prepared_project, write_challenger
 from workspaces import ROOT, fetch_raw, new_workspace
 
 from tiltyard.data import dvc
@@ -27,8 +27,8 @@ CASES = [  # what is typed, and the folder that it would write to
 def _ready(root: Path, words: str) -> Workspace:
     """Make a project that is as far as a command needs it."""
     if words.startswith("promote"):
-        workspace, task = arena(root, "iris")
-        challenge(workspace, task, slice(1))
+        workspace, task = prepared_project(root, "iris")
+        write_challenger(workspace, task, slice(1))
     else:
         workspace = new_workspace(root)
         if not words.startswith("fetch"):

@@ -10,7 +10,7 @@ from importlib.metadata import version
 import pytest
 from packaging.requirements import Requirement
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from workspaces import ROOT, apart
+from workspaces import ROOT, run_in_process
 
 from tiltyard.serving.http import connection, fast_protocol
 
@@ -60,4 +60,4 @@ def _graph() -> list[str]:
 
 def test_keras_runs_a_graph_by_a_function_of_ours() -> None:
     """The walk through a network asks Keras to call each operation in a way of its own."""
-    assert {"inputs", "call_fn"} <= {*apart(_graph)}
+    assert {"inputs", "call_fn"} <= {*run_in_process(_graph)}

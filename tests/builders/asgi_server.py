@@ -1,4 +1,4 @@
-"""An app on a socket of this machine, for clients that know no other way."""
+"""An ASGI app served by uvicorn on a local port, for clients that need a real socket."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from starlette.applications import Starlette
 
 
 @contextmanager
-def listening(app: Starlette) -> Iterator[str]:
-    """Return the address at which the app answers."""
-    with socket.create_server(("127.0.0.1", 0)) as place:
+def serve_app(app: Starlette) -> Iterator[str]:
+    """Serve the app and yield its address."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [place]})
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         while not server.started:
             time.sleep(0.01)
         try:
-            yield f"127.0.0.1:{place.getsockname()[1]}"
+            yield f"127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
             thread.join()

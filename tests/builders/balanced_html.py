@@ -1,12 +1,12 @@
-"""HTML that is read with a complaint about each tag that is not closed."""
+"""An HTML parser that asserts that tags are balanced."""
 
 from __future__ import annotations
 
 from html.parser import HTMLParser
 
 
-class Balance(HTMLParser):
-    """Reads a page and complains about a tag that is never closed."""
+class BalancedHtmlParser(HTMLParser):
+    """Parses a page; collects tags, text and tags left open, and fails on a wrong closing tag."""
 
     VOID = frozenset({"meta", "img", "br", "input"})
 
@@ -18,16 +18,16 @@ class Balance(HTMLParser):
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: object) -> None:
-        """Remember what is open."""
+        """Add a tag to the open ones, unless it has no closing tag."""
         self.seen.append(tag)
         if tag not in self.VOID:
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        """Close what was opened last."""
+        """Check that the tag that was opened last is closed."""
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        """Keep the text."""
+        """Collect text outside scripts and styles."""
         if self.open and self.open[-1] not in ("script", "style"):
             self.text += data

@@ -1,4 +1,4 @@
-"""A real browser without a window, driven over its own pipe: nothing to install beside Chromium."""
+"""A headless Chromium, driven by the DevTools protocol over a pipe; needs no driver package."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-SECONDS = 30.0  # for any one thing to happen
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+TIMEOUT_SECONDS = 30.0  # timeout of a command or a condition
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-pipe"),
@@ -31,10 +31,10 @@ for end, wanted in zip(ends, (3, 4)):
     os.dup2(end, wanted)
 os.execv(sys.argv[3], sys.argv[3:])
 """
-# Looks until it is so: once a frame, and by the clock where no frame is drawn.
-UNTIL = "new Promise((good) => {{ const look = () => ({0}) ? good(true) : setTimeout(look, 20); look(); }})"
-# Texts whose colour is less than 4.5 times as light or dark as what lies behind them, as WCAG 2 reckons.
-FAINT = """(() => {
+# A promise that polls a condition every 20 ms until it is true.
+WAIT_SCRIPT = "new Promise((good) => {{ const look = () => ({0}) ? good(true) : setTimeout(look, 20); look(); }})"
+# Elements whose text has a contrast ratio below 4.5 with its background, as defined by WCAG 2.
+LOW_CONTRAST = """(() => {
   const parts = (colour) => colour.match(/[0-9.]+/g).map(Number);
   const linear = (part) => part / 255 <= 0.04045 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4;
   const light = (colour) => [0.2126, 0.7152, 0.0722].reduce((sum, w, i) => sum + w * linear(parts(colour)[i]), 0.05);
@@ -54,25 +54,25 @@ KEYS = {"Tab": 9, "Enter": 13, " ": 32}
 
 
 class Browser:
-    """One tab of it."""
+    """One tab of the browser."""
 
     def __init__(self, commands: int, answers: int) -> None:
         self.commands, self.answers = commands, answers
         self.rest, self.number, self.session = b"", 0, ""
-        self.complaints: list[str] = []  # what the page's console said against it
+        self.complaints: list[str] = []  # errors in the page's console
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "DOM"):
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **params: Any) -> Any:
-        """Send a command, and give what comes back."""
+        """Send a command and return its result."""
         self.number += 1
         message = {"id": self.number, "method": method, "params": params}
         if self.session:
             message["sessionId"] = self.session
         os.write(self.commands, json.dumps(message).encode() + b"\0")
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while (answer := self._next(deadline, method)).get("id") != self.number:
             self._hear(answer)
         assert "error" not in answer, f"{method}: {answer.get('error')}"
@@ -81,8 +81,10 @@ class Browser:
     def _next(self, deadline: float, method: str) -> dict[str, Any]:
         while b"\0" not in self.rest:
             if not select.select([self.answers], [], [], max(0.0, deadline - time.monotonic()))[0]:
-                raise TimeoutError(f"the browser did not answer {method} within {SECONDS:g} seconds: {told(self)}")
-            self.rest += os.read(self.answers, 1 << 16) or _over()
+                raise TimeoutError(
+                    f"the browser did not answer {method} within {TIMEOUT_SECONDS:g} seconds: {format_complaints(self)}"
+                )
+            self.rest += os.read(self.answers, 1 << 16) or _raise_ended()
         first, _, self.rest = self.rest.partition(b"\0")
         answer: dict[str, Any] = json.loads(first)
         return answer
@@ -101,19 +103,19 @@ class Browser:
         return done["result"].get("value")
 
     def until(self, expression: str) -> None:
-        """Wait until it is true."""
+        """Wait until a JavaScript expression is true."""
         try:
-            self.script(UNTIL.format(expression))
+            self.script(WAIT_SCRIPT.format(expression))
         except TimeoutError:
-            raise AssertionError(f"it did not come about: {expression}") from None
+            raise AssertionError(f"condition not met in time: {expression}") from None
 
     def open(self, url: str, until: str) -> None:
-        """Go to an address."""
+        """Open an address and wait for a condition."""
         self.call("Page.navigate", url=url)
         self.until(f"document.readyState === 'complete' && ({until})")
 
     def press(self, key: str) -> None:
-        """Press a key and let it go."""
+        """Press and release a key."""
         code: dict[str, Any] = {"key": key, "windowsVirtualKeyCode": KEYS[key], "code": "Space" if key == " " else key}
         text = {"Enter": "\r", " ": " "}.get(key)
         for kind in ("keyDown", "keyUp"):
@@ -121,12 +123,12 @@ class Browser:
             self.call("Input.dispatchKeyEvent", type=kind, **code, **more)
 
     def type(self, text: str) -> None:
-        """Type where the focus is, in place of what stands there."""
+        """Replace the text of the focused field."""
         self.script("document.activeElement.select()")
         self.call("Input.insertText", text=text)
 
     def drag(self, *points: tuple[float, float]) -> None:
-        """Go through points with the left button down."""
+        """Drag the mouse through points with the left button pressed."""
         for place, (x, y) in enumerate(points):
             kind = "mouseMoved" if place else "mousePressed"
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
@@ -134,32 +136,32 @@ class Browser:
         self.call("Input.dispatchMouseEvent", type="mouseReleased", x=x, y=y, button="left", clickCount=1)
 
     def screen(self, width: int, height: int, scheme: str = "light") -> None:
-        """Be a screen of this size, of a reader who likes it light or dark."""
+        """Set the size of the screen and a light or dark colour scheme."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self.call("Emulation.setDeviceMetricsOverride", **size)
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     def photograph(self, path: Path) -> None:
-        """Write what is seen, all of it, as PNG."""
+        """Write a screenshot of the whole page as PNG."""
         shot = self.call("Page.captureScreenshot", captureBeyondViewport=True, format="png")
         path.write_bytes(base64.b64decode(shot["data"]))
 
 
-def told(browser: Browser) -> str:
-    """Return what the page complained about, for a message."""
-    return "; ".join(browser.complaints) or "it complained of nothing"
+def format_complaints(browser: Browser) -> str:
+    """Return the errors of the page as text for a message."""
+    return "; ".join(browser.complaints) or "no errors in the console"
 
 
-def _over() -> bytes:
+def _raise_ended() -> bytes:
     raise AssertionError("the browser has ended")
 
 
 @contextmanager
-def browsing(folder: Path) -> Iterator[Browser]:
-    """Start a browser that knows nothing yet; skip the test where there is none."""
-    program = next(filter(None, map(shutil.which, NAMES)), None)
+def open_browser(folder: Path) -> Iterator[Browser]:
+    """Start a browser with an empty profile; skip the test if none is installed."""
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if not program:
-        pytest.skip(f"needs a browser: one of {', '.join(NAMES)} on PATH")
+        pytest.skip(f"needs a browser: one of {', '.join(PROGRAMS)} on PATH")
     (theirs_in, commands), (answers, theirs_out) = os.pipe(), os.pipe()
     launch = [sys.executable, "-c", LAUNCH, str(theirs_in), str(theirs_out), program]
     with (folder / "browser.log").open("wb") as log:
@@ -174,10 +176,10 @@ def browsing(folder: Path) -> Iterator[Browser]:
     try:
         yield Browser(commands, answers)
     finally:
-        os.close(commands)  # it ends when nobody commands it any more
+        os.close(commands)  # the browser ends when its pipe is closed
         os.close(answers)
         try:
-            process.wait(SECONDS / 3)
+            process.wait(TIMEOUT_SECONDS / 3)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

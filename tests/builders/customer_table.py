@@ -1,4 +1,4 @@
-"""A shop's customers: a clean table with a column of each type, and its task, for tests that then spoil them."""
+"""A clean table of customers with a column of each type, and its task, for tests that then corrupt them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ TASK: dict[str, Any] = {
 
 
 def customers(rows: int = ROWS, seed: int = 0) -> pd.DataFrame:
-    """Make the table: nothing in it is worth a finding."""
+    """Return the table; `tiltyard check` has no findings on it."""
     dice = np.random.default_rng(seed)
     age, income = dice.integers(18, 80, rows), dice.lognormal(10, 0.5, rows).round(2)
     chance = 1 / (1 + np.exp(-(age - 50) / 15 - (income > 25_000)))
@@ -63,8 +63,8 @@ def customers(rows: int = ROWS, seed: int = 0) -> pd.DataFrame:
     )
 
 
-def write(workspace: Workspace, frame: pd.DataFrame, changes: dict[str, Any] | None = None) -> Task:
-    """Put table and task into a workspace, as if fetched; a key of the task is spelled with dots."""
+def write_task(workspace: Workspace, frame: pd.DataFrame, changes: dict[str, Any] | None = None) -> Task:
+    """Write table and task into a workspace as if fetched; keys of changes are dotted paths."""
     content = copy.deepcopy(TASK)
     for key, value in (changes or {}).items():
         *parents, last = key.split(".")
@@ -80,15 +80,15 @@ def write(workspace: Workspace, frame: pd.DataFrame, changes: dict[str, Any] | N
 
 
 def example(columns: dict[str, Any], frame: pd.DataFrame) -> Any:
-    """Return an instance: of each column the first value that it takes, of the clean table if no other does."""
+    """Return an example instance: the first valid value of each column, from the clean table if there is none."""
     clean = customers(rows=10)
     cells = {name: [*frame.get(name, pd.Series()).dropna(), *clean.get(name, pd.Series()).dropna()] for name in columns}
-    found = {name: _taken(settings, cells[name]) for name, settings in columns.items()}
+    found = {name: _first_valid(settings, cells[name]) for name, settings in columns.items()}
     texts = [settings for settings in columns.values() if settings["type"] == "text"]
     return next(iter(found.values())) if texts else found
 
 
-def _taken(settings: dict[str, Any], cells: list[Any]) -> Any:
+def _first_valid(settings: dict[str, Any], cells: list[Any]) -> Any:
     column = TypeAdapter[Column](plugins.union("columns", "type")).validate_python(settings, strict=False)
     plain = [cell.item() if isinstance(cell, np.generic) else cell for cell in cells]
     for value in column.read([*plain, "2020-01-01"]):

@@ -1,4 +1,4 @@
-"""Duels on real rows: models of scikit-learn meet as challenger and champion, with any terms."""
+"""Duels on real data between models of scikit-learn, with any settings of the gate."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FACTS = {"size_mb": 0.1, "memory_mb": 80.0, "parity": 1e-6, "empty": [], "dirty"
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """Rows by column, with the truth, of which every third is sealed."""
+    """Rows by column with targets; every third row is sealed for testing."""
 
     rows: Rows
     truth: Array
@@ -35,19 +35,19 @@ class Data:
 
     @property
     def sealed(self) -> Array:
-        """Return which rows are for judging alone."""
+        """Return the mask of the sealed test rows."""
         found: Array = np.arange(len(self.truth)) % 3 == 0
         return found
 
     def matrix(self, rows: Rows) -> Array:
-        """Put columns side by side; of names whether it is the first of them."""
+        """Return the rows as a matrix; a column of names becomes 1 for its first name and 0 for others."""
         known = {name: np.unique(values)[0] for name, values in self.rows.items() if values.dtype.kind == "U"}
         return np.column_stack([rows[n] == known[n] if n in known else rows[n] for n in self.rows]).astype(float)
 
 
 @cache
 def cancer() -> Data:
-    """Of 569 tumours six measures, and whether they are large: malignant or benign."""
+    """Return the breast cancer data: six measurements and a category of 569 tumours, malignant or benign."""
     found = datasets.load_breast_cancer()
     names = ("mean_texture", "mean_smoothness", "mean_concavity", "worst_area", "worst_symmetry", "mean_perimeter")
     rows = {name: found.data[:, list(found.feature_names).index(name.replace("_", " "))] for name in names}
@@ -57,19 +57,19 @@ def cancer() -> Data:
 
 @cache
 def diabetes() -> Data:
-    """Of 442 patients ten measures: how far the disease has gone after a year."""
+    """Return the diabetes data: ten measurements of 442 patients and the progression after a year."""
     found = datasets.load_diabetes(scaled=False)
     rows = dict(zip(found.feature_names, found.data.T, strict=True))
     rows["sex"] = np.where(rows["sex"] == 1, "one", "two")
     return Data(rows, found.target, [])
 
 
-def task(data: Data, **terms: Any) -> Task:
-    """Return the task file of some data, with terms of a test's own."""
+def duel_task(data: Data, **terms: Any) -> Task:
+    """Return a task for the data, with settings of the gate."""
     named = {name: sorted({*map(str, values)}) for name, values in data.rows.items() if values.dtype.kind == "U"}
     columns = {n: {"type": "category", "values": named[n]} if n in named else {"type": "number"} for n in data.rows}
     content: dict[str, Any] = {
-        "name": "bout",
+        "name": "duel",
         "title": "Real rows",
         "problem": "classification" if data.classes else "regression",
         "source": {"kind": "sklearn", "dataset": "iris"},
@@ -85,18 +85,20 @@ def task(data: Data, **terms: Any) -> Task:
     return Task.model_validate(content)
 
 
-def line(data: Data) -> Any:
-    """Return a linear model, which does well on all these rows."""
+def linear_model(data: Data) -> Any:
+    """Return a linear model, which fits these data well."""
     return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000) if data.classes else Ridge())
 
 
-def none(data: Data) -> Any:
-    """Return the baseline."""
+def baseline_model(data: Data) -> Any:
+    """Return the baseline model."""
     return DummyClassifier() if data.classes else DummyRegressor()
 
 
-def bout(data: Data, challenger: Any, champion: Any = None, more: dict[str, Any] | None = None, **terms: Any) -> Duel:
-    """Train all on the rows that are not sealed, and let them answer the others."""
+def build_duel(
+    data: Data, challenger: Any, champion: Any = None, more: dict[str, Any] | None = None, **terms: Any
+) -> Duel:
+    """Train the models on the other rows, and build the duel from their predictions on the sealed rows."""
     seen, sealed = ~data.sealed, data.sealed
     rows = {name: values[sealed] for name, values in data.rows.items()}
 
@@ -106,11 +108,16 @@ def bout(data: Data, challenger: Any, champion: Any = None, more: dict[str, Any]
         return found
 
     learned = {name: values[seen] for name, values in data.rows.items()}
-    models = {"challenger": challenger, "baseline": none(data), "simple": line(data), "champion": champion}
+    models = {
+        "challenger": challenger,
+        "baseline": baseline_model(data),
+        "simple": linear_model(data),
+        "champion": champion,
+    }
     for model in models.values():
         if model is not None:
             model.fit(data.matrix(learned), data.truth[seen])
-    made, truth = task(data, **terms), data.truth[sealed]
+    made, truth = duel_task(data, **terms), data.truth[sealed]
     given: dict[str, Any] = {
         "task": made,
         "truth": truth,
@@ -128,8 +135,8 @@ def bout(data: Data, challenger: Any, champion: Any = None, more: dict[str, Any]
     return Duel(**{**given, **(more or {})})
 
 
-def verdicts(duel: Duel, without: str) -> tuple[Word, Word, Outcome]:
-    """Return the verdict without one check and with it, and what that check says."""
+def verdicts_without_and_with(duel: Duel, without: str) -> tuple[Word, Word, Outcome]:
+    """Return the verdict without one check, the verdict with it, and the outcome of that check."""
     outcomes = {name: plugins.load("checks", name)().outcome(duel) for name in plugins.names("checks")}
     others = [outcome for name, outcome in outcomes.items() if name != without]
     return decide(others), decide([*outcomes.values()]), outcomes[without]

@@ -1,4 +1,4 @@
-"""Small tasks of generated rows: a table with a column of every type, missing values among them; growth; texts."""
+"""Small prepared tasks on generated data: a table with all column types, exponential growth, and texts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tiltyard.workspace import Workspace
 TABLE: dict[str, Any] = {
     "title": "What people pay",
     "problem": "regression",
-    "source": {"kind": "sine"},  # never asked: the raw file is written here
+    "source": {"kind": "sine"},  # not used: the raw file is written here
     "rows": [100, 400],
     "columns": {
         "age": {"type": "number", "bounds": [0, 120], "missing": "median"},
@@ -53,7 +53,7 @@ TEXTS: dict[str, Any] = {
 }
 
 
-def table(space: Workspace) -> Task:
+def prepare_table(space: Workspace) -> Task:
     """Write the task `people` and its raw table, and prepare it."""
     chance = random.Random(0)  # noqa: S311 - no secret
     rows = [["age", "income", "town", "plan", "member", "since", "paid"]]
@@ -64,10 +64,10 @@ def table(space: Workspace) -> Task:
         row += [chance.choice(["yes", "no"]), f"{day:%d.%m.%Y} 07:30"]
         row = ["" if place in (0, 2, 4, 5) and chance.random() < 0.1 else cell for place, cell in enumerate(row)]
         rows.append([*map(str, row), str(round(income / 100 + age))])
-    return _prepared(space, "people", TABLE, rows)
+    return _prepare(space, "people", TABLE, rows)
 
 
-def growth(space: Workspace, *, log: bool) -> Task:
+def prepare_exponential(space: Workspace, *, log: bool) -> Task:
     """Write the task `growth`, whose target is an exponential of its feature, and prepare it."""
     rows = [["age", "size"], *([f"{age / 20}", f"{math.exp(age / 40):.6f}"] for age in range(400))]
     train = {"epochs": 40, "batch_size": 16, "learning_rate": 0.01}
@@ -78,10 +78,10 @@ def growth(space: Workspace, *, log: bool) -> Task:
         "train": train,
         "serve": {"example": {"age": 3}},
     }
-    return _prepared(space, "growth", {**TABLE, **more}, rows)
+    return _prepare(space, "growth", {**TABLE, **more}, rows)
 
 
-def texts(space: Workspace) -> Task:
+def prepare_texts(space: Workspace) -> Task:
     """Write the task `moods` and its raw table, and prepare it."""
     chance = random.Random(0)  # noqa: S311 - no secret
     words = {"kind": ["thank", "dear", "friend", "love"], "rude": ["fool", "shut", "hate", "out"]}
@@ -90,10 +90,10 @@ def texts(space: Workspace) -> Task:
         mood = ("kind", "rude")[place % 2]
         spoken = chance.choices([*words[mood], "you", "the", "!", f"x{place}"], k=chance.randint(3, 12))
         rows.append([" ".join([*spoken, chance.choice(words[mood])][::-1]), mood])
-    return _prepared(space, "moods", TEXTS, rows)
+    return _prepare(space, "moods", TEXTS, rows)
 
 
-def _prepared(space: Workspace, name: str, content: dict[str, Any], rows: list[list[str]]) -> Task:
+def _prepare(space: Workspace, name: str, content: dict[str, Any], rows: list[list[str]]) -> Task:
     files.write_text(space.task_file(name), yaml.safe_dump(content, sort_keys=False))
     space.raw(name).mkdir(parents=True, exist_ok=True)
     with (space.raw(name) / "table.csv").open("w", newline="", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""Hand-made ONNX models that use known features only, and a run of each explanation method."""
+"""Hand-made ONNX models with known explanations, and a run of each explanation method on them."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tiltyard.workspace import Workspace
 Nodes = list[tuple[str, list[str], dict[str, Any]]]  # operation, names of constants behind its input, attributes
 
 
-def made(space: Workspace, task: Task, nodes: Nodes, constants: dict[str, Array]) -> ExplainedModel:
-    """Write a chain of operations as the trained model of a task that is prepared, and open it."""
+def write_model(space: Workspace, task: Task, nodes: Nodes, constants: dict[str, Array]) -> ExplainedModel:
+    """Write a chain of operations as the trained model of a prepared task, and open it."""
     from onnx import TensorProto, helper, numpy_helper, save
 
     folder = space.out(task.name, "train")
@@ -37,7 +37,7 @@ def made(space: Workspace, task: Task, nodes: Nodes, constants: dict[str, Array]
     ]
     graph = helper.make_graph(
         chain,
-        "made",
+        "chain",
         [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, *_shape(space, task)])],
         [helper.make_tensor_value_info("output", TensorProto.FLOAT, [None, None])],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
@@ -54,14 +54,14 @@ def _shape(space: Workspace, task: Task) -> tuple[int, ...]:
     return tuple(features.shape[1:])
 
 
-def linear(space: Workspace, task: Task, weights: Array, end: str = "Identity") -> ExplainedModel:
-    """Make a model that multiplies flat features by weights (width, units)."""
+def linear_model(space: Workspace, task: Task, weights: Array, end: str = "Identity") -> ExplainedModel:
+    """Write a model that multiplies flattened features by weights (width, units)."""
     nodes: Nodes = [("Flatten", [], {}), ("MatMul", ["weights"], {}), (end, [], {})]
-    return made(space, task, nodes, {"weights": weights.astype(np.float32)})
+    return write_model(space, task, nodes, {"weights": weights.astype(np.float32)})
 
 
-def spotting(space: Workspace, task: Task, word: str) -> ExplainedModel:
-    """Make a model of texts that holds the second label for likely if a word is there, and looks at nothing else."""
+def keyword_model(space: Workspace, task: Task, word: str) -> ExplainedModel:
+    """Write a text model that predicts the second label if a word occurs, whatever else the text holds."""
     fitted = Encoder.load(space.out(task.name, "prepare") / "encoder.json").fitted
     (ids,) = (one["ids"] for one in fitted.values())
     nodes: Nodes = [
@@ -73,24 +73,26 @@ def spotting(space: Workspace, task: Task, word: str) -> ExplainedModel:
         ("Sigmoid", [], {}),
     ]
     constants = {"id": np.float32(ids[word]), "four": np.float32(4), "two": np.float32(2)}
-    return made(space, task, nodes, {name: np.asarray(value, dtype=np.float32) for name, value in constants.items()})
+    return write_model(
+        space, task, nodes, {name: np.asarray(value, dtype=np.float32) for name, value in constants.items()}
+    )
 
 
-def bars(exhibit: Figure) -> dict[str, float]:
-    """Return bars by their names."""
+def bar_values(exhibit: Figure) -> dict[str, float]:
+    """Return the values of bars by name."""
     assert exhibit.kind == "bars"
     return {bar["name"]: bar["value"] for bar in exhibit.data["bars"]}
 
 
-def tried(root: str, task: str, way: str) -> tuple[str, list[str]]:
-    """Look at a trained model in one way, twice: give the reason why not, and what was seen, as JSON."""
-    seen = [_once(Workspace(Path(root)), task, way) for _ in range(2)]
-    return seen[0][0], [json.dumps(exhibits, allow_nan=False) for _, exhibits in seen]
+def explain_twice(root: str, task: str, name: str) -> tuple[str, list[str]]:
+    """Explain a trained model twice by one method; return why it does not apply, and both results as JSON."""
+    results = [_explain(Workspace(Path(root)), task, name) for _ in range(2)]
+    return results[0][0], [json.dumps(figures, allow_nan=False) for _, figures in results]
 
 
-def _once(space: Workspace, task: str, way: str) -> tuple[str, list[dict[str, Any]]]:
+def _explain(space: Workspace, task: str, name: str) -> tuple[str, list[dict[str, Any]]]:
     model = load_model(space, loader.load(space, task))
-    made: ExplanationMethod = plugins.load("explanations", way)()
-    if reason := made.unsupported_reason(model):
+    method: ExplanationMethod = plugins.load("explanations", name)()
+    if reason := method.unsupported_reason(model):
         return reason, []
-    return "", [asdict(one) for one in (*made.of_model(model), *made.of_row(model, model.row(0)))]
+    return "", [asdict(one) for one in (*method.of_model(model), *method.of_row(model, model.row(0)))]

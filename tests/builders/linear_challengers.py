@@ -1,4 +1,4 @@
-"""Challengers of known strength: closed-form linear models on real data, written as ONNX, so that no test trains."""
+"""Challengers of known quality without training: closed-form linear models on real data, written as ONNX."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from tiltyard.modeling.inference.predictor import version
 from tiltyard.preparation import array_file, prepare
 from tiltyard.workspace import Workspace
 
-Arena = tuple[Workspace, Task]
-# features of iris that a challenger sees: none, the width of sepals, or all
+Project = tuple[Workspace, Task]
+# features of iris that a challenger uses: none, the width of sepals, or all
 FEATURES = {"blind": slice(0), "weak": slice(1, 2), "good": slice(4)}
 HISTORY = {"loss": [1.0, 0.5, 0.4], "val_loss": [1.1, 0.6, 0.7]}
 
 
-def arena(root: Path, name: str) -> tuple[Workspace, Task]:
-    """Make a workspace in which one task is prepared."""
+def prepared_project(root: Path, name: str) -> tuple[Workspace, Task]:
+    """Create a workspace in which one task is prepared."""
     workspace = new_workspace(root)
-    return workspace, enter(workspace, name)
+    return workspace, prepare_task(workspace, name)
 
 
-def enter(workspace: Workspace, name: str) -> Task:
-    """Prepare a task in a workspace."""
+def prepare_task(workspace: Workspace, name: str) -> Task:
+    """Fetch and prepare a task in a workspace."""
     fetch_raw(workspace, name)
     task = loader.load(workspace, name)
     prepare.prepare(workspace, task)
     return task
 
 
-def challenge(workspace: Workspace, task: Task, seen: slice) -> str:
-    """Leave what train and evaluate leave for a model that sees some of the features; give its version."""
+def write_challenger(workspace: Workspace, task: Task, seen: slice) -> str:
+    """Write the outputs of train and evaluate for a model of some features; return its version."""
     train = workspace.out(task.name, "train")
     features, truth = array_file.read_part(workspace.out(task.name, "prepare") / "train.npz")
-    weights, bias = fit(features[:, seen].astype(np.float64), truth, len(task.classes))
+    weights, bias = fit_linear(features[:, seen].astype(np.float64), truth, len(task.classes))
     padded = np.zeros((features.shape[1], weights.shape[1]))
     padded[seen] = weights
     train.mkdir(parents=True, exist_ok=True)
@@ -55,8 +55,8 @@ def challenge(workspace: Workspace, task: Task, seen: slice) -> str:
     return version(train)
 
 
-def fit(features: Array, truth: Array, classes: int) -> tuple[Array, Array]:
-    """Fit least squares for a number, linear discriminants for classes."""
+def fit_linear(features: Array, truth: Array, classes: int) -> tuple[Array, Array]:
+    """Fit least squares for regression, linear discriminants for classification."""
     if not classes:
         solution = np.linalg.lstsq(np.hstack([features, np.ones((len(features), 1))]), truth, rcond=None)[0]
         return solution[:-1, None], solution[-1:]
@@ -88,7 +88,7 @@ def write_linear(path: Path, weights: Array, bias: Array, *, softmax: bool) -> N
 
 
 def quick_package(workspace: Workspace, task: Task, evaluated: Evaluated | None = None) -> str:  # noqa: ARG001
-    """Leave the files of a package without starting a service: what the gate needs of one, in no time."""
+    """Write the files of a package that the gate needs, without building a Bento."""
     name = version(workspace.out(task.name, "train"))
     with files.replacing_folder(workspace.package(task.name, name)) as folder:
         for file in ("model.onnx", "encoder.json"):
@@ -96,18 +96,18 @@ def quick_package(workspace: Workspace, task: Task, evaluated: Evaluated | None 
     return name
 
 
-def stable(root: Path) -> Path:
-    """Prepare iris, with challengers of known strength, each in a folder beside the outputs."""
-    workspace, task = arena(root, "iris")
+def prepare_challengers(root: Path) -> Path:
+    """Prepare iris, and save the outputs of challengers of known quality in folders of their own."""
+    workspace, task = prepared_project(root, "iris")
     for name, seen in FEATURES.items():
-        challenge(workspace, task, seen)
+        write_challenger(workspace, task, seen)
         for verb in ("train", "evaluate"):
             shutil.copytree(workspace.out("iris", verb), workspace.root / "stable" / name / verb)
     return root
 
 
-def copied(made: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Arena:
-    """Copy it, outside git; packages are made without a service, and a simple model is in nobody's way."""
+def copy_challengers(made: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Copy such a project outside git, and patch out the slow parts: packaging, simple model, measuring memory."""
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(root.parent))
     monkeypatch.setattr("tiltyard.serving.packaging.package.package", quick_package)
     monkeypatch.setattr("tiltyard.gate.duel_setup.simple", lambda *_: None)
@@ -119,8 +119,8 @@ def copied(made: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Arena:
     return workspace, loader.load(workspace, "iris")
 
 
-def enter_challenger(workspace: Workspace, name: str) -> str:
-    """Leave what train and evaluate left for one of the challengers; give its version."""
+def use_challenger(workspace: Workspace, name: str) -> str:
+    """Copy the saved outputs of one challenger into place; return its version."""
     for verb in ("train", "evaluate"):
         shutil.copytree(workspace.root / "stable" / name / verb, workspace.out("iris", verb), dirs_exist_ok=True)
     return version(workspace.out("iris", "train"))

@@ -1,4 +1,4 @@
-"""A network of one dense layer, of which the gradients are known."""
+"""A Keras network of one dense layer, whose gradients are known."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from tiltyard.explain.math.network_view import NetworkView
 
 
-def linear(weights: Array, activation: str = "softmax") -> keras.Model:
-    """Build a network of one dense layer on what is flattened."""
+def dense_network(weights: Array, activation: str = "softmax") -> keras.Model:
+    """Build a network of one dense layer on flattened features."""
     import keras
 
     features = keras.Input(weights.shape[:-1])
@@ -25,8 +25,8 @@ def linear(weights: Array, activation: str = "softmax") -> keras.Model:
     return model
 
 
-def inside_of(network: keras.Model, *, labels: bool = True) -> NetworkView:
-    """Open a network for a look at its layers."""
+def view_of(network: keras.Model, *, labels: bool = True) -> NetworkView:
+    """Return the view of a network's layers."""
     from tiltyard.explain.math.network_view import open_network
 
     return open_network(network, labels=labels)

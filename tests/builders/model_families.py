@@ -1,4 +1,4 @@
-"""Making models of families: what tests build, train, save and export in processes of their own."""
+"""Models of all families: build, train, save and export them in processes of their own."""
 
 from __future__ import annotations
 
@@ -18,44 +18,44 @@ if TYPE_CHECKING:
 
 needs_jax = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs jax: uv pip install --group jax")
 Json = dict[str, Any]
-WORDS = 20  # ids of a text
-ANSWER = 4  # steps of a text that is written
+VOCABULARY = 20  # number of word ids in a text
+OUTPUT_STEPS = 4  # steps of a generated text
 SHAPES = {"table": (6,), "image": (8, 8, 1), "series": (12, 1), "text": (12,)}
 
 
-def settings_of(content: Json) -> Model:
+def model_settings(content: Json) -> Model:
     """Read the `model:` section of a task file."""
     family: Model = plugins.load("models", content["family"]).model_validate(content)
     return family
 
 
-def model_of(content: Json, shape: tuple[int, ...], units: int = 1, output: str = "linear", words: int = 0) -> Any:
-    """Build what a `model:` section asks for, from features to output."""
+def build_model(content: Json, shape: tuple[int, ...], units: int = 1, output: str = "linear", words: int = 0) -> Any:
+    """Build the Keras model of a `model:` section, from features to output."""
     import keras
 
     keras.utils.set_random_seed(0)
-    family, features = settings_of(content), keras.Input(shape, name="features")
-    if family.translates:  # the last steps are the answer, each told what was right before it
-        x = family.translate(features[:, :-ANSWER], features[:, -ANSWER:], (words, words))
+    family, features = model_settings(content), keras.Input(shape, name="features")
+    if family.translates:  # the last steps are the decoder's input: the right output of the step before
+        x = family.translate(features[:, :-OUTPUT_STEPS], features[:, -OUTPUT_STEPS:], (words, words))
     else:
         x = family.build(features, words)
     return keras.Model(features, family.head(x, units, output))
 
 
-def features_of(shape: tuple[int, ...], form: str, rows: int = 32) -> Array:
-    """Draw features: ids of texts of all lengths, from a single word up; quantities elsewhere."""
+def draw_features(shape: tuple[int, ...], form: str, rows: int = 32) -> Array:
+    """Return random features: word ids of texts of all lengths, or numbers."""
     chance = np.random.default_rng(0)
     if form != "text":
         return chance.random((rows, *shape), dtype=np.float32)
-    ids = chance.integers(1, WORDS, (rows, *shape))
+    ids = chance.integers(1, VOCABULARY, (rows, *shape))
     return np.where(np.arange(shape[0]) < chance.integers(1, shape[0] + 1, (rows, 1)), ids, 0).astype(np.float32)
 
 
-def exercise(content: Json, shape: tuple[int, ...], form: str, folder: str, *, onnx: bool = True) -> Json:
-    """Build, train, save, load and export; say what was seen."""
+def train_and_export(content: Json, shape: tuple[int, ...], form: str, folder: str, *, onnx: bool = True) -> Json:
+    """Build, train, save, load and export a model; return losses and differences."""
     import keras
 
-    model, x, y = case_of(content, shape, form)
+    model, x, y = model_and_data(content, shape, form)
     loss = "sparse_categorical_crossentropy" if model.output_shape[-1] > 1 else "mse"
     eagerly = keras.backend.backend() == "tensorflow"  # so few steps are not worth the tracing
     model.compile("adam", loss, run_eagerly=eagerly)
@@ -66,13 +66,15 @@ def exercise(content: Json, shape: tuple[int, ...], form: str, folder: str, *, o
     return seen
 
 
-def case_of(content: Json, shape: tuple[int, ...], form: str) -> tuple[keras.Model, Array, Array]:
-    """Return a model of a family, features for it, and what it may learn from them."""
-    heads = {"lenet5": (4, "softmax"), "seq2seq": (WORDS, "softmax")}
-    model = model_of(content, shape, *heads.get(content["family"], (1, "linear")), WORDS if form == "text" else 0)
-    x = features_of(shape, form)
+def model_and_data(content: Json, shape: tuple[int, ...], form: str) -> tuple[keras.Model, Array, Array]:
+    """Return a model of a family, features and targets."""
+    heads = {"lenet5": (4, "softmax"), "seq2seq": (VOCABULARY, "softmax")}
+    model = build_model(
+        content, shape, *heads.get(content["family"], (1, "linear")), VOCABULARY if form == "text" else 0
+    )
+    x = draw_features(shape, form)
     if len(model.output_shape) == 3:
-        return model, x, x[:, -ANSWER:]
+        return model, x, x[:, -OUTPUT_STEPS:]
     target = x.reshape(len(x), -1).mean(axis=1) + 1
     if model.output_shape[-1] > 1:
         target = np.digitize(target, np.quantile(target, [0.25, 0.5, 0.75]))

@@ -1,4 +1,4 @@
-"""A road in miniature: real data, split and encoder, but weights drawn at random instead of trained."""
+"""The pipeline with random weights in place of training: real data, split and encoder."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_wid
 TASKS = ("iris", "diabetes", "digits", "sine")
 
 
-def evaluated(space: Workspace, name: str, seed: int = 0) -> Task:
-    """Leave what fetch, prepare, train and evaluate leave."""
+def write_evaluated(space: Workspace, name: str, seed: int = 0) -> Task:
+    """Write the outputs of fetch, prepare, train and evaluate."""
     task = loader.load(space, name)
     if not space.raw(name).exists():
         fetch_raw(space, name)
@@ -94,8 +94,8 @@ def _evaluate(space: Workspace, task: Task, test: TestRows) -> None:
     )
 
 
-def packaged(space: Workspace, task: Task) -> Path:
-    """Leave a package folder, without its Bento: what the service reads."""
+def write_package(space: Workspace, task: Task) -> Path:
+    """Write the package folder that the service reads, without its Bento."""
     train = space.out(task.name, "train")
     report: dict[str, Any] = files.read_json(space.out(task.name, "evaluate") / "report.json")
     folder = space.package(task.name, report["version"])
@@ -114,21 +114,21 @@ def packaged(space: Workspace, task: Task) -> Path:
     return folder
 
 
-def promoted(space: Workspace, task: Task) -> Path:
-    """Make the package champion, as promotion does once the package is proven."""
-    folder = packaged(space, task)
+def write_champion(space: Workspace, task: Task) -> Path:
+    """Write a package and make it the champion, as promotion does."""
+    folder = write_package(space, task)
     files.write_json(folder / "proven.json", {})
-    crowned(space, folder.name, task.name)
+    set_champion(space, folder.name, task.name)
     return folder
 
 
-def crowned(space: Workspace, version: str, name: str = "iris") -> None:
-    """Move the pointer, as promotion and rollback do."""
+def set_champion(space: Workspace, version: str, name: str = "iris") -> None:
+    """Point to a version as champion, as promotion and rollback do."""
     registry = Registry(space)
     with registry.lock(name):
         registry.promote(Decision(task=name, verdict="PROMOTE", version=version, reasons=["a test"]))
 
 
-def asked_here(model: LoadedModel, question: RequestMessage) -> ResponseMessage:
-    """Answer the copy of a request in this process; the service asks one beside it."""
+def answer_in_process(model: LoadedModel, question: RequestMessage) -> ResponseMessage:
+    """Predict the copy of a request in this process; the service does it in another one."""
     return predict_request.respond(model, predict_request.parse(model, question), record=True)

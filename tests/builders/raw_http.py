@@ -1,4 +1,4 @@
-"""The service on a socket as `tiltyard serve` has it, and requests as bytes."""
+"""The service on a socket as in `tiltyard serve`, and requests as raw bytes."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from tiltyard.serving.http.prometheus import RequestMetrics
 HEAD = b"POST /v1/models/iris:predict HTTP/1.1\r\nhost: x\r\nx-request-id: mine\r\n"
 
 
-def request(content: Any, *headers: bytes, head: bytes = HEAD) -> bytes:
+def request_bytes(content: Any, *headers: bytes, head: bytes = HEAD) -> bytes:
     """Return the bytes of a request for iris."""
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
     return head + b"".join(line + b"\r\n" for line in headers) + b"content-length: %d\r\n\r\n" % len(body) + body
 
 
-USUAL = request({"instances": [random_models.IRIS]})
+USUAL_REQUEST = request_bytes({"instances": [random_models.IRIS]})
 
 
 @contextlib.contextmanager
-def listening(app: Starlette, kind: Any = FastPathProtocol) -> Iterator[int]:
-    """Run uvicorn in a thread, as `listen` does; give its port."""
+def serve_raw(app: Starlette, kind: Any = FastPathProtocol) -> Iterator[int]:
+    """Run uvicorn in a thread, as the service does; yield its port."""
 
     def connection(**given: Any) -> FastPathProtocol:
-        made: FastPathProtocol = kind(app, **given)
-        return made
+        protocol: FastPathProtocol = kind(app, **given)
+        return protocol
 
     config = uvicorn.Config(app, port=0, log_level="critical", server_header=False, http=connection, lifespan="off")  # type: ignore[arg-type]
     server = uvicorn.Server(config)
@@ -54,20 +54,20 @@ def listening(app: Starlette, kind: Any = FastPathProtocol) -> Iterator[int]:
 
 
 GET = b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n"
-SERVED: list[Any] = []  # what services hold that are open now
+OPEN_STATES: list[Any] = []  # the state of each service that is open now
 FAST, PLAIN = Limits(), Limits(routes_only=True)
 
 
 @contextlib.contextmanager
-def served(app: Starlette, limits: Limits = FAST) -> Iterator[int]:
-    """Serve the models of an app under other limits; give the port."""
+def serve_models(app: Starlette, limits: Limits = FAST) -> Iterator[int]:
+    """Serve the models of an app under other limits; yield the port."""
     own = create_app(limits)
     install(own, app.state.models.values())
     own.state.metrics = own.state.admission.metrics = RequestMetrics(registry=CollectorRegistry())
-    SERVED.append(own.state)
-    with listening(own) as port:
+    OPEN_STATES.append(own.state)
+    with serve_raw(own) as port:
         yield port
-    SERVED.remove(own.state)
+    OPEN_STATES.remove(own.state)
     own.state.pool.close()
 
 
@@ -76,8 +76,8 @@ def connect(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=20)
 
 
-def heard(client: socket.socket, most: int = 1 << 16) -> bytes:
-    """Read until the service closes the connection, or there is enough."""
+def read_all(client: socket.socket, most: int = 1 << 16) -> bytes:
+    """Read until the service closes the connection, or the maximum is reached."""
     found = b""
     with contextlib.suppress(ConnectionError):
         while len(found) < most and (more := client.recv(1 << 16)):

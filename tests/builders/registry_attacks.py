@@ -1,4 +1,4 @@
-"""Attacks on the registry: whoever may write files knows how lines, heads and pointers are made."""
+"""Attacks on the registry by someone who may write its files and knows the format of ledger, head and pointer."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ Json = dict[str, Any]
 STEPS = [("a", "PROMOTE"), ("b", "HOLD"), ("c", "REJECT"), ("d", "PROMOTE"), ("e", "REJECT")]
 
 
-def decide(version: str, verdict: str, task: str = "iris") -> Decision:
-    """Make a decision."""
+def make_decision(version: str, verdict: str, task: str = "iris") -> Decision:
+    """Return a decision."""
     content = {"task": task, "verdict": verdict, "version": version, "reasons": ["so"], "metrics": {"accuracy": 0.9}}
     return Decision.model_validate(content | {"metric": "accuracy"})
 
 
-def told(workspace: Workspace, task: str = "iris", steps: list[tuple[str, str]] = STEPS) -> Registry:
-    """Decide a few times."""
+def record_decisions(workspace: Workspace, task: str = "iris", steps: list[tuple[str, str]] = STEPS) -> Registry:
+    """Record a few decisions."""
     registry = Registry(workspace)
     for version, verdict in steps:
-        (registry.promote if verdict == "PROMOTE" else registry.record)(decide(version, verdict, task))
+        (registry.promote if verdict == "PROMOTE" else registry.record)(make_decision(version, verdict, task))
     return registry
 
 
-def lines_of(workspace: Workspace, task: str = "iris") -> list[Json]:
-    """Read the lines as they are."""
+def ledger_lines(workspace: Workspace, task: str = "iris") -> list[Json]:
+    """Return the lines of a ledger."""
     return [json.loads(line) for line in workspace.ledger(task).read_text().splitlines()]
 
 
-def write(workspace: Workspace, lines: list[Json], *, chained: bool = True, task: str = "iris") -> None:
-    """Write lines, with hashes and a head that fit them: an attacker knows how they are made."""
+def write_ledger(workspace: Workspace, lines: list[Json], *, chained: bool = True, task: str = "iris") -> None:
+    """Write a ledger with valid hashes and head, as an attacker can."""
     written: list[bytes] = []
     for line in lines:
         content = {key: value for key, value in line.items() if key not in ("chain", "signature")}
@@ -53,8 +53,8 @@ def write(workspace: Workspace, lines: list[Json], *, chained: bool = True, task
         head.unlink(missing_ok=True)
 
 
-def repoint(workspace: Workspace, decision: Json | None = None, *, hashes: bool = True) -> None:
-    """Write a pointer that fits the ledger of now."""
+def write_pointer(workspace: Workspace, decision: Json | None = None, *, hashes: bool = True) -> None:
+    """Write a pointer that fits the current ledger."""
     path = workspace.champion("iris")
     content = files.read_json(path)
     if decision:
@@ -65,136 +65,158 @@ def repoint(workspace: Workspace, decision: Json | None = None, *, hashes: bool 
     files.write_json(path, content)
 
 
-def twin_keys(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
-    """Put a word in front of the last line that other programs read, and Python does not."""
+def duplicate_key(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
+    """Insert a duplicate key into the last line: Python reads the last one, other programs the first."""
     path = workspace.ledger("iris")
     *before, last = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*before, b'{"verdict":"APPROVE",' + last[1:]]))
 
 
-def deep_twin_keys(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
-    """Put a figure in front of one of the last line, below its first level."""
+def duplicate_nested_key(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
+    """Insert a duplicate key into an object inside the last line."""
     path = workspace.ledger("iris")
     *before, last = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*before, last.replace(b'"metrics":{', b'"metrics":{"\\u0061ccuracy":1.0,')]))
 
 
-def respelled(workspace: Workspace, lines: list[Json]) -> None:
-    """Spell the last verdict so that a search for it finds nothing."""
+def escape_verdict(workspace: Workspace, lines: list[Json]) -> None:
+    """Write the last verdict with an escape, so that a text search does not find it."""
     path, verdict = workspace.ledger("iris"), lines[-1]["verdict"].encode()
     *before, last = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*before, last.replace(b'"' + verdict, b'"\\u%04x' % verdict[0] + verdict[1:])]))
 
 
-def gone(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
+def delete_ledger(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
     """Delete ledger and head."""
     for path in (workspace.ledger("iris"), workspace.ledger("iris").with_suffix(".head")):
         path.unlink()
 
 
-def head_gone(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
+def delete_head(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
     """Delete the head."""
     workspace.ledger("iris").with_suffix(".head").unlink()
 
 
-def stripped(workspace: Workspace, lines: list[Json]) -> None:
-    """Take the hashes out of all lines; delete the head."""
-    write(workspace, lines, chained=False)
+def remove_hashes(workspace: Workspace, lines: list[Json]) -> None:
+    """Remove the hashes from all lines and delete the head."""
+    write_ledger(workspace, lines, chained=False)
 
 
-def stripped_with_format(workspace: Workspace, lines: list[Json]) -> None:
-    """Make all lines look as if they were from before there were hashes."""
-    write(workspace, [{k: v for k, v in line.items() if k != "format"} for line in lines], chained=False)
+def remove_hashes_and_format(workspace: Workspace, lines: list[Json]) -> None:
+    """Remove also the format from all lines, as in ledgers before there were hashes."""
+    write_ledger(workspace, [{k: v for k, v in line.items() if k != "format"} for line in lines], chained=False)
 
 
-def cut(workspace: Workspace, lines: list[Json]) -> None:
-    """Cut off the last line."""
-    write(workspace, lines[:-1])
+def remove_last_line(workspace: Workspace, lines: list[Json]) -> None:
+    """Remove the last line."""
+    write_ledger(workspace, lines[:-1])
 
 
-def cut_two(workspace: Workspace, lines: list[Json]) -> None:
-    """Cut off the last two lines."""
-    write(workspace, lines[:-2])
+def remove_last_two_lines(workspace: Workspace, lines: list[Json]) -> None:
+    """Remove the last two lines."""
+    write_ledger(workspace, lines[:-2])
 
 
-def emptied(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
-    """Leave an empty ledger."""
-    write(workspace, [])
+def empty_ledger(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
+    """Write an empty ledger."""
+    write_ledger(workspace, [])
 
 
-def reject_rewritten(workspace: Workspace, lines: list[Json]) -> None:
-    """Turn every REJECT into a HOLD."""
-    write(workspace, [{**line, "verdict": line["verdict"].replace("REJECT", "HOLD")} for line in lines])
+def rewrite_reject(workspace: Workspace, lines: list[Json]) -> None:
+    """Replace each REJECT by HOLD."""
+    write_ledger(workspace, [{**line, "verdict": line["verdict"].replace("REJECT", "HOLD")} for line in lines])
 
 
-def last_rewritten(workspace: Workspace, lines: list[Json]) -> None:
-    """Write the last line anew."""
-    write(workspace, [*lines[:-1], {**lines[-1], "verdict": "HOLD", "reasons": ["nothing is wrong with it"]}])
+def rewrite_last_line(workspace: Workspace, lines: list[Json]) -> None:
+    """Replace the last line."""
+    write_ledger(workspace, [*lines[:-1], {**lines[-1], "verdict": "HOLD", "reasons": ["nothing is wrong with it"]}])
 
 
-def middle_removed(workspace: Workspace, lines: list[Json]) -> None:
-    """Take out a line from the middle."""
-    write(workspace, [*lines[:2], *lines[3:]])
+def remove_middle_line(workspace: Workspace, lines: list[Json]) -> None:
+    """Remove a line from the middle."""
+    write_ledger(workspace, [*lines[:2], *lines[3:]])
 
 
-def swapped(workspace: Workspace, lines: list[Json]) -> None:
+def swap_lines(workspace: Workspace, lines: list[Json]) -> None:
     """Swap two lines."""
-    write(workspace, [lines[0], lines[2], lines[1], *lines[3:]])
+    write_ledger(workspace, [lines[0], lines[2], lines[1], *lines[3:]])
 
 
-def put_in(workspace: Workspace, lines: list[Json]) -> None:
-    """Put in an approval that nobody gave."""
-    write(workspace, [*lines[:2], {**lines[1], "id": "new", "verdict": "APPROVE"}, *lines[2:]])
+def insert_approval(workspace: Workspace, lines: list[Json]) -> None:
+    """Insert an approval that nobody gave."""
+    write_ledger(workspace, [*lines[:2], {**lines[1], "id": "new", "verdict": "APPROVE"}, *lines[2:]])
 
 
-def two_added(workspace: Workspace, lines: list[Json]) -> None:
-    """Add two lines behind the last one."""
-    write(workspace, [*lines, {**lines[1], "id": "x"}, {**lines[1], "id": "y"}])
+def append_two_lines(workspace: Workspace, lines: list[Json]) -> None:
+    """Append two lines."""
+    write_ledger(workspace, [*lines, {**lines[1], "id": "x"}, {**lines[1], "id": "y"}])
 
 
-def other_task(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
-    """Put the ledger of another task in its place."""
-    told(workspace, "sine")
+def use_ledger_of_other_task(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
+    """Replace the ledger by that of another task."""
+    record_decisions(workspace, "sine")
     for suffix in (".jsonl", ".head"):
         shutil.copy(workspace.ledger("sine").with_suffix(suffix), workspace.ledger("iris").with_suffix(suffix))
 
 
-def older_pointer(workspace: Workspace, lines: list[Json]) -> None:
-    """Put back the pointer to the first champion."""
+def restore_older_pointer(workspace: Workspace, lines: list[Json]) -> None:
+    """Restore the pointer to the first champion."""
     content = files.read_json(workspace.champion("iris"))
     content |= {"version": "a", "decision": lines[0], "ledger": {"hashes": [lines[0]["chain"]]}}
     files.write_json(workspace.champion("iris"), content)
 
 
-def older_pointer_with_hashes_of_now(workspace: Workspace, lines: list[Json]) -> None:
-    """Put it back with the hashes of all lines."""
-    repoint(workspace, lines[0])
+def restore_older_pointer_with_current_hashes(workspace: Workspace, lines: list[Json]) -> None:
+    """Restore the pointer to the first champion with the current hashes."""
+    write_pointer(workspace, lines[0])
 
 
-def pointer_without_hashes(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - as each attack
-    """Take the hashes out of the pointer."""
-    repoint(workspace, hashes=False)
+def remove_hashes_of_pointer(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - as each attack
+    """Remove the hashes from the pointer."""
+    write_pointer(workspace, hashes=False)
 
 
-def pointer_of_its_own(workspace: Workspace, lines: list[Json]) -> None:
-    """Point to a version about which nothing was decided."""
-    repoint(workspace, {**lines[3], "id": "new", "version": "f"})
+def point_to_unknown_version(workspace: Workspace, lines: list[Json]) -> None:
+    """Point to a version without a decision."""
+    write_pointer(workspace, {**lines[3], "id": "new", "version": "f"})
 
 
-def pointer_edited(workspace: Workspace, lines: list[Json]) -> None:
-    """Edit the figures in the pointer."""
-    repoint(workspace, {**lines[3], "metrics": {"accuracy": 1.0}})
+def edit_metrics_of_pointer(workspace: Workspace, lines: list[Json]) -> None:
+    """Edit the metrics in the pointer."""
+    write_pointer(workspace, {**lines[3], "metrics": {"accuracy": 1.0}})
 
 
-def unsigned(line: Json) -> Json:
+def without_signature(line: Json) -> Json:
     """Return a line without its signature, as another decision."""
     return {key: value for key, value in line.items() if key not in ("signer", "signature")} | {"id": "new"}
 
 
 Attack = Callable[[Workspace, list[Json]], None]
 ATTACKS: list[Attack] = [
-    *(twin_keys, deep_twin_keys, respelled),
-    *(gone, head_gone, stripped, stripped_with_format, cut, cut_two, emptied, reject_rewritten),
-    *(last_rewritten, middle_removed, swapped, put_in, two_added, other_task, older_pointer),
-    *(older_pointer_with_hashes_of_now, pointer_without_hashes, pointer_of_its_own, pointer_edited),
+    *(duplicate_key, duplicate_nested_key, escape_verdict),
+    *(
+        delete_ledger,
+        delete_head,
+        remove_hashes,
+        remove_hashes_and_format,
+        remove_last_line,
+        remove_last_two_lines,
+        empty_ledger,
+        rewrite_reject,
+    ),
+    *(
+        rewrite_last_line,
+        remove_middle_line,
+        swap_lines,
+        insert_approval,
+        append_two_lines,
+        use_ledger_of_other_task,
+        restore_older_pointer,
+    ),
+    *(
+        restore_older_pointer_with_current_hashes,
+        remove_hashes_of_pointer,
+        point_to_unknown_version,
+        edit_metrics_of_pointer,
+    ),
 ]

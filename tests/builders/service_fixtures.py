@@ -1,4 +1,4 @@
-"""Packages of small random models for all four tasks, and the app that serves them."""
+"""Fixtures of the service: packages of random models for all four tasks, and the app that serves them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def tiny_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace in which all four tasks are evaluated."""
     space = new_workspace(tmp_path_factory.mktemp("tiny"))
     for name in random_models.TASKS:
-        random_models.evaluated(space, name)
+        random_models.write_evaluated(space, name)
     return space
 
 
@@ -36,7 +36,8 @@ def packages(tiny_workspace: Workspace) -> dict[str, Path]:
     from tiltyard.config import loader
 
     return {
-        name: random_models.packaged(tiny_workspace, loader.load(tiny_workspace, name)) for name in random_models.TASKS
+        name: random_models.write_package(tiny_workspace, loader.load(tiny_workspace, name))
+        for name in random_models.TASKS
     }
 
 
@@ -57,46 +58,50 @@ def client(app: Starlette) -> Iterator[TestClient]:
 
 
 @pytest.fixture(scope="session")
-def reigning(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def champions_project(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace in which all tasks but digits have a champion."""
-    space = new_workspace(tmp_path_factory.mktemp("reigning"))
+    space = new_workspace(tmp_path_factory.mktemp("champions"))
     for name in ("iris", "diabetes", "sine"):
-        random_models.promoted(space, random_models.evaluated(space, name))
+        random_models.write_champion(space, random_models.write_evaluated(space, name))
     return space
 
 
 @pytest.fixture(scope="session")
-def arena(tmp_path_factory: pytest.TempPathFactory, reigning: Workspace) -> tuple[Workspace, list[str]]:
-    """Three versions of iris, each with golden rows, of which the first is champion; not to be written to."""
+def versions_project(
+    tmp_path_factory: pytest.TempPathFactory, champions_project: Workspace
+) -> tuple[Workspace, list[str]]:
+    """Read-only: three versions of iris with golden rows; the first is champion."""
     space = Workspace(tmp_path_factory.mktemp("arena"))
-    shutil.copytree(reigning.root, space.root, dirs_exist_ok=True)
+    shutil.copytree(champions_project.root, space.root, dirs_exist_ok=True)
     shutil.rmtree(space.champion("iris").parent)
-    folders = [random_models.packaged(space, random_models.evaluated(space, "iris", seed)) for seed in range(3)]
+    folders = [
+        random_models.write_package(space, random_models.write_evaluated(space, "iris", seed)) for seed in range(3)
+    ]
     for folder in folders:
         answers = LoadedModel.load(folder).predict([random_models.IRIS])
         files.write_json(folder / "golden.json", {"instances": [random_models.IRIS], "predictions": answers})
         files.write_json(folder / "proven.json", {})
-    random_models.crowned(space, folders[0].name)
+    random_models.set_champion(space, folders[0].name)
     return space, [folder.name for folder in folders]
 
 
 @pytest.fixture
-def kept(
-    arena: tuple[Workspace, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def served_project(
+    versions_project: tuple[Workspace, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Workspace, list[str], Starlette, ChampionWatcher]:
-    """A copy of the test's own, and an app that serves it; it looks when the test says so, and not by the clock."""
+    """A copy of `versions_project` for one test, and an app whose champion watcher runs only when the test calls it."""
     monkeypatch.setattr(champion_watcher, "POLL_SECONDS", 1e6)
     space = Workspace(tmp_path / "own")
-    shutil.copytree(arena[0].root, space.root)
+    shutil.copytree(versions_project[0].root, space.root)
     app = create_app()
     found = ChampionWatcher(app, space.root / "serving")
     found.start()
-    return space, arena[1], app, found
+    return space, versions_project[1], app, found
 
 
 @pytest.fixture
-def recorder(kept: tuple[Workspace, list[str], Starlette, ChampionWatcher]) -> Recorder:
-    """The recorder of the app, which records everything where the project looks for it."""
-    made = Recorder(kept[0].records, 1.0)
-    kept[2].state.recorder = made
-    return made
+def recorder(served_project: tuple[Workspace, list[str], Starlette, ChampionWatcher]) -> Recorder:
+    """The recorder of the app; it records all requests in the project's folder."""
+    recorder = Recorder(served_project[0].records, 1.0)
+    served_project[2].state.recorder = recorder
+    return recorder

@@ -1,4 +1,4 @@
-"""A terminal in small: what stands on its screen after a program has written to it."""
+"""A small terminal emulator: the content of its screen after a program has written to it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from pathlib import Path
 TOKEN = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|([\r\n])|([^\x1b\r\n]+)|(\x1b)")
 
 
-class Emulator:
-    """Knows the sequences that move the cursor and clear; colours are counted and left out."""
+class TerminalEmulator:
+    """Interprets sequences that move the cursor and clear; colours are only counted."""
 
     def __init__(self, columns: int, lines: int) -> None:
         self.columns, self.height = columns, lines
         self.rows, self.row, self.column, self.colours = [""], 0, 0, 0
 
-    def feed(self, text: str) -> Emulator:
-        """Take in what was written."""
+    def feed(self, text: str) -> TerminalEmulator:
+        """Process output of a program."""
         for numbers, letter, control, plain, stray in TOKEN.findall(text):
             assert not stray, "an escape sequence that no terminal knows"
             if plain:
@@ -72,8 +72,10 @@ class Emulator:
         self.rows += [""] * (self.row + 1 - len(self.rows))
 
 
-def run(command: Sequence[str], columns: int, lines: int, folder: Path, environment: dict[str, str]) -> tuple[int, str]:
-    """Run a command on a terminal of its own; return its exit status and all that it wrote there."""
+def run_in_terminal(
+    command: Sequence[str], columns: int, lines: int, folder: Path, environment: dict[str, str]
+) -> tuple[int, str]:
+    """Run a command in a pseudo-terminal; return its exit status and output."""
     own = {name: value for name, value in environment.items() if name not in ("COLUMNS", "LINES")}
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))

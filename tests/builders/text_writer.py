@@ -1,4 +1,4 @@
-"""A model that goes on with a song, without training: it guesses a character by the one before it, by chance."""
+"""A text generation model without training: random probabilities of a character after the one before it."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ TASK: dict[str, Any] = {
 }
 
 
-def scribe(space: Workspace) -> LoadedModel:
-    """Prepare the task `song` and give its model, as the service holds it."""
+def song_model(space: Workspace) -> LoadedModel:
+    """Prepare the task `song` and return its model, as the service holds it."""
     files.write_text(space.root / "song.txt", SONG)
     files.write_text(space.task_file("song"), yaml.safe_dump(TASK, sort_keys=False))
     task = loader.load(space, "song")
@@ -51,7 +51,7 @@ def scribe(space: Workspace) -> LoadedModel:
 
 
 def _write_model(folder: Path, size: int) -> None:
-    """Write an ONNX file that looks up what may follow each character."""
+    """Write an ONNX file that looks up the probabilities of the next character."""
     from onnx import TensorProto, helper, save
 
     chances = np.random.default_rng(0).normal(size=(size, size)) * 3

@@ -1,4 +1,4 @@
-"""Making workspaces: what tests call to have a project with this or that already done."""
+"""Workspaces for tests: new projects, edited tasks, raw data, trained models, and code run in other processes."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from tiltyard.data.dvc import Pointer
 from tiltyard.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
-# In front of a command that is sent SIGINT: a shell in the background has tests, and what they start, ignore it.
-HEARING = [
+# Prefix of a command that is sent SIGINT: processes started by a background shell would ignore it.
+WITH_SIGINT = [
     *(sys.executable, "-c"),
     "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])",
 ]
 PROJECT = ("tasks", "dvc.yaml", "params.yaml", ".dvcignore", "serving/service.py", "serving/requirements.lock")
-NAMES = ("a", "b", "c", "d")  # the tasks of a small project
-QUICK = {"train.epochs": 3, "train.patience": 2, "serve.max_instances": 64}
+SMALL_TASKS = ("a", "b", "c", "d")  # the tasks of a small project
+QUICK_TRAINING = {"train.epochs": 3, "train.patience": 2, "serve.max_instances": 64}
 
 
 def new_workspace(root: Path) -> Workspace:
-    """Copy what a project is made of, without any output."""
+    """Copy the files of a project without outputs."""
     for name in PROJECT:
         source, target = ROOT / name, root / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -46,14 +46,14 @@ def new_workspace(root: Path) -> Workspace:
 
 
 def _leave_out(tasks: Path) -> None:
-    """Keep only the tasks on the roster: those of the catalogue need data from elsewhere."""
+    """Keep only the listed tasks: those of the catalogue need data from elsewhere."""
     for path in tasks.glob("*.yaml"):
         if path.stem not in task_list.listed(Workspace(ROOT)):
             path.unlink()
 
 
 def edit_task(workspace: Workspace, name: str, changes: dict[str, Any]) -> None:
-    """Change keys of a task file; a key is spelled with dots, a value of None removes it."""
+    """Change keys of a task file; keys are dotted paths, None removes a key."""
     path = workspace.task_file(name)
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     for key, value in changes.items():
@@ -69,7 +69,7 @@ def edit_task(workspace: Workspace, name: str, changes: dict[str, Any]) -> None:
 
 
 def fetch_raw(workspace: Workspace, name: str) -> None:
-    """Write raw data without DVC, as a version that it might be."""
+    """Write raw data and record it as a version, without DVC."""
     with files.replacing_folder(workspace.raw(name)) as folder:
         loader.load(workspace, name).source.fetch(folder, workspace)
     pointer = Pointer(md5=f"{0:032x}.dir", size=1, nfiles=1)
@@ -124,19 +124,19 @@ with processes.as_stage():
 
 
 def small_project(root: Path) -> Workspace:
-    """Make a project with two stages for four tasks, which take no time."""
-    (root / "params.yaml").write_text(f"tasks: [{', '.join(NAMES)}]\n", encoding="utf-8")
+    """Create a project with three quick stages for four tasks."""
+    (root / "params.yaml").write_text(f"tasks: [{', '.join(SMALL_TASKS)}]\n", encoding="utf-8")
     (root / "dvc.yaml").write_text(STAGES, encoding="utf-8")
     (root / "verb.py").write_text(VERB, encoding="utf-8")
     (root / "raw.txt").write_text("raw", encoding="utf-8")
     (root / "tasks").mkdir()
-    for name in NAMES:
+    for name in SMALL_TASKS:
         (root / "tasks" / f"{name}.yaml").write_text("title: a task\n", encoding="utf-8")
     return Workspace(root)
 
 
 def main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """Run as the entry point does; return the exit status."""
+    """Run the command line as its entry point does; return the exit status."""
     monkeypatch.setattr(sys, "argv", ["tiltyard", *arguments])
     try:
         cli.main()
@@ -157,8 +157,8 @@ with getattr(files, sys.argv[1])(pathlib.Path(sys.argv[2])) as made:
 
 
 @contextlib.contextmanager
-def writing(way: str, target: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    """Start a process that has written half of a target, and waits; give it and what it has made so far."""
+def half_written(way: str, target: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """Start a process that writes half of a target and waits; yield it and the temporary path that it writes."""
     command = [sys.executable, "-c", WRITE, way, str(target)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -169,22 +169,22 @@ def writing(way: str, target: Path) -> Iterator[tuple[subprocess.Popen[str], Pat
 
 
 # Processes for training are forked from one that has TensorFlow imported already: a second instead of ten.
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(
+FORKSERVER = multiprocessing.get_context("forkserver")
+FORKSERVER.set_forkserver_preload(
     ["tensorflow", "keras", "tiltyard.training.checkpoint", "tiltyard.training.callbacks", "tiltyard.training.train"]
 )
 
 
 def start_training(workspace: Workspace, *names: str) -> Any:
-    """Train in a process of its own, so that TensorFlow is never imported into pytest's."""
+    """Train in another process, so that pytest's process never imports TensorFlow."""
     environment.configure_tools(workspace)
-    process = FORKS.Process(target=_train, args=(str(workspace.root), names))
+    process = FORKSERVER.Process(target=_train, args=(str(workspace.root), names))
     process.start()
     return process
 
 
 def train_tasks(workspace: Workspace, *names: str) -> None:
-    """Train, and insist that it went well."""
+    """Train, and fail unless it succeeds."""
     process = start_training(workspace, *names)
     process.join(180)
     assert process.exitcode == 0, (workspace.root / "error.txt").read_text()
@@ -202,18 +202,18 @@ def _train(root: str, names: tuple[str, ...]) -> None:
         raise
 
 
-def apart(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function in a process that has TensorFlow imported already, and give what it returns."""
-    with FORKS.Pool(1) as pool:
+def run_in_process(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function in a process that has TensorFlow imported already; return its result."""
+    with FORKSERVER.Pool(1) as pool:
         found = pool.apply(function, arguments)
-        pool.close()  # that it ends by itself: one that is ended writes no coverage
+        pool.close()  # lets it end by itself: a terminated process writes no coverage data
         pool.join()
         return found
 
 
-def smoked(root: str, place: str, name: str) -> str:
-    """Take a task down the road in small, and give its page of the report."""
+def smoke_report(root: str, place: str, name: str) -> str:
+    """Run a task in a smoke run; return its report page."""
     from pipelines import smoke
 
-    smoke.smoke(Workspace(Path(root)), loader.load(Workspace(Path(root)), name), Workspace(Path(place)))
+    smoke.run_task(Workspace(Path(root)), loader.load(Workspace(Path(root)), name), Workspace(Path(place)))
     return (Workspace(Path(place)).report / f"{name}.html").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The command line: quick, helpful, and without a traceback for a user's mistake."""
+"""The command line interface: fast help, examples that parse, error messages without tracebacks."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tiltyard.cli import main as cli
 from tiltyard.errors import TiltyardError
 from tiltyard.workspace import Workspace
 
-VERBS = sorted(cli.cli.commands)
+COMMANDS = sorted(cli.cli.commands)
 
 
-def test_every_verb_of_the_road_is_a_command() -> None:
-    """The words of the stages, the flow and the registry are commands."""
-    road = {"fetch", "resolve", "validate", "prepare", "train", "evaluate", "promote", "package", "run"}
+def test_every_stage_is_a_command() -> None:
+    """Stages, the pipeline, the registry and the service have commands."""
+    stages = {"fetch", "resolve", "validate", "prepare", "train", "evaluate", "promote", "package", "run"}
     rest = {
         "search",
         "study",
@@ -40,7 +40,7 @@ def test_every_verb_of_the_road_is_a_command() -> None:
         "predict",
         "schedule",
     }
-    assert set(VERBS) == road | rest | {
+    assert set(COMMANDS) == stages | rest | {
         "status",
         "history",
         "rollback",
@@ -55,15 +55,15 @@ def test_every_verb_of_the_road_is_a_command() -> None:
     }
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_explains_itself(verb: str) -> None:
-    """--help of each command says what it does in a sentence."""
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_every_command_has_help(verb: str) -> None:
+    """--help of each command describes it in a sentence."""
     result = CliRunner().invoke(cli.cli, [verb, "--help"])
     assert result.exit_code == 0
     assert "." in result.output.split("Options:")[0]
 
 
-def test_examples_stand_on_lines_of_their_own() -> None:
+def test_help_keeps_lines_of_examples() -> None:
     """--help keeps the lines of examples, and lists the commands in the order in which they are used."""
     out = CliRunner().invoke(cli.cli, ["--help"]).output
     assert "\n  tiltyard serve  " in out
@@ -72,7 +72,7 @@ def test_examples_stand_on_lines_of_their_own() -> None:
 
 
 def _commands(group: click.Group) -> Iterator[click.Command]:
-    """Walk through a group, its commands, and theirs."""
+    """Yield a group, its commands and their subcommands."""
     yield group
     for command in group.commands.values():
         if isinstance(command, click.Group):
@@ -82,7 +82,7 @@ def _commands(group: click.Group) -> Iterator[click.Command]:
 
 
 def _examples(command: click.Command) -> list[list[str]]:
-    """Find what the help of a command says to type: a remark stands behind two spaces; `&&` and `>` are the shell's."""
+    """Return the examples in the help of a command, without remarks (after two spaces) and redirections."""
     lines = (line.strip() for line in (command.help or "").splitlines())
     typed = [re.split(r"\s{2,}| > ", line)[0] for line in lines if line.startswith("tiltyard ")]
     return [shlex.split(part) for text in typed for part in text.split(" && ")]
@@ -93,7 +93,7 @@ EXAMPLES = [example for command in _commands(cli.cli) for example in _examples(c
 
 @pytest.mark.parametrize("words", EXAMPLES, ids=" ".join)
 def test_examples_can_be_typed(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each example that --help shows is parsed by its command, which is not run: no unknown option, no extra word."""
+    """Each example of --help is parsed by its command, which is not run."""
     parsed = []
     for command in _commands(cli.cli):
         if not isinstance(command, click.Group):
@@ -105,7 +105,7 @@ def test_examples_can_be_typed(words: list[str], monkeypatch: pytest.MonkeyPatch
 
 
 def test_examples_are_found() -> None:
-    """Of commands, of groups, and of what is joined; remarks are no part of them."""
+    """Examples of commands and groups are found, joined ones too, without remarks."""
     assert len(EXAMPLES) > 30
     for wanted in (
         ["run"],
@@ -124,10 +124,10 @@ def test_help_imports_nothing_heavy() -> None:
     assert not {"numpy", "pydantic", "rich", "keras", "prefect", "bentoml"} & set(out.split())
 
 
-def test_a_mistake_is_a_sentence_and_a_hint(
+def test_an_error_is_a_message_and_a_hint(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An unknown task exits with 1, names the known ones, says what to type next, and shows no traceback."""
+    """An unknown task exits with 1, lists the known tasks, gives a hint, and shows no traceback."""
     assert workspace.tasks()
     assert main(monkeypatch, "validate", "irish") == 1
     error = capsys.readouterr().err
@@ -136,10 +136,10 @@ def test_a_mistake_is_a_sentence_and_a_hint(
     assert "Traceback" not in error
 
 
-def test_outside_a_project_every_verb_says_so(
+def test_outside_a_project_the_error_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In a folder that is no project the message names what was looked for, and where."""
+    """In a folder that is no project, the message says what was expected."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TILTYARD_ROOT", raising=False)
     assert main(monkeypatch, "status") == 1
@@ -147,13 +147,13 @@ def test_outside_a_project_every_verb_says_so(
 
 
 def test_an_unknown_option_exits_with_two(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Usage errors are click's own, with the usual status."""
+    """Usage errors are those of click, with exit status 2."""
     assert main(monkeypatch, "status", "--colour") == 2
     assert "No such option" in capsys.readouterr().err
 
 
-def test_an_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Ctrl-C ends with 130 and a word."""
+def test_an_interrupt_has_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ctrl-C exits with 130 and prints 'stopped'."""
 
     def interrupted(**_: object) -> None:
         raise KeyboardInterrupt
@@ -195,17 +195,17 @@ def test_predict_wants_one_of_two(workspace: Workspace, monkeypatch: pytest.Monk
 def test_predict_without_a_champion_says_what_to_do(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """There is nothing to ask yet, and the way to change that is named."""
+    """Without a champion, the hint names the command that makes one."""
     assert workspace
     assert main(monkeypatch, "predict", "iris", "--json", "[]") == 1
     assert "tiltyard run iris" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verb", ["status", "doctor"])
-def test_what_prints_data_prints_json_too(
+def test_tables_are_available_as_json(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verb: str
 ) -> None:
-    """--json prints a list of objects; without it there is a table with the same rows."""
+    """--json prints a list of objects; without it, a table has the same rows."""
     assert workspace
     assert main(monkeypatch, verb, "--json") == 0
     rows = json.loads(capsys.readouterr().out)
@@ -218,7 +218,7 @@ def test_what_prints_data_prints_json_too(
 def test_prepare_of_a_table_counts_rows(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A verb by hand says what it did."""
+    """The command prints the number of rows in each part."""
     from workspaces import fetch_raw
 
     fetch_raw(workspace, "iris")
@@ -227,19 +227,21 @@ def test_prepare_of_a_table_counts_rows(
 
 
 @pytest.mark.smoke
-def test_explain_keeps_the_words_of_libraries_off_the_terminal(road: Workspace) -> None:
-    """TensorFlow, even if it is asked to say all it can, writes to the log of the command."""
+def test_explain_sends_output_of_libraries_to_its_log(trained_project: Workspace) -> None:
+    """TensorFlow's messages go to the log of the command, even with verbose logging."""
     words = [str(Path(sys.executable).with_name("tiltyard")), "explain", "iris", "--only", "saliency"]
-    talkative = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"}
-    done = subprocess.run(words, cwd=road.root, env=talkative, capture_output=True, text=True, check=True, timeout=300)
-    said = [line for line in done.stderr.splitlines() if line]
-    assert said[:1] == ["iris: what the answer is sensitive to"]
-    assert [line.partition(":")[0] for line in said[1:]] == ["written"]
-    assert "absl" in road.log("explain").read_text(encoding="utf-8")
+    verbose = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"}
+    done = subprocess.run(
+        words, cwd=trained_project.root, env=verbose, capture_output=True, text=True, check=True, timeout=300
+    )
+    lines = [line for line in done.stderr.splitlines() if line]
+    assert lines[:1] == ["iris: what the answer is sensitive to"]
+    assert [line.partition(":")[0] for line in lines[1:]] == ["written"]
+    assert "absl" in trained_project.log("explain").read_text(encoding="utf-8")
 
 
 def test_native_output_goes_to_a_file_and_pythons_does_not(tmp_path: Path) -> None:
-    """What is written to the descriptor is kept in the log, at whatever time; sys.stderr still is the terminal's."""
+    """Output to the file descriptor goes to the log; sys.stderr still goes to the terminal."""
     code = """
 import os, sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The doctor: each thing that can be missing is found missing, and the hint says what to do."""
+"""`tiltyard doctor`: each missing requirement is found, with a hint."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from pathlib import Path
 import pytest
 
 from tiltyard.cli.commands import _doctor
-from tiltyard.cli.commands._doctor import Symptom
+from tiltyard.cli.commands._doctor import Requirement
 from tiltyard.workspace import Workspace
 
 
 def test_all_is_well_in_a_new_workspace(workspace: Workspace) -> None:
-    """Everything that must be there is; what is not needed is no failure."""
+    """All requirements are met, and optional ones do not fail."""
     findings = _doctor.doctor(workspace)
     assert [finding for finding in findings if not finding.ok and finding.name != "port"] == []
     assert len({finding.name for finding in findings}) == len(findings)
 
 
 def test_the_doctor_imports_nothing_heavy(workspace: Workspace) -> None:
-    """It answers in a second because it asks files and the driver."""
+    """TensorFlow and Keras are not imported."""
     _doctor.doctor(workspace)
     assert not {"tensorflow", "keras"} & sys.modules.keys()
 
 
 def test_an_unsupported_python_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The hint names the supported ones."""
+    """The hint names the supported versions."""
     monkeypatch.setattr(sys, "version_info", (3, 10, 1))
-    assert _doctor._python() == Symptom("python", False, "3.10.1", "supported are 3.11 to 3.13")
+    assert _doctor._python() == Requirement("python", False, "3.10.1", "supported are 3.11 to 3.13")
 
 
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of extras are not asked for."""
+    """A missing package is named; packages of extras are not required."""
     wanted = ["click>=8", "no_such-package>=1", 'neither; extra == "gpu"']
     monkeypatch.setattr(metadata, "requires", lambda _: wanted)
     assert _doctor._packages().found == "missing: no_such-package"
 
 
 def test_a_task_without_a_file_is_found(workspace: Workspace) -> None:
-    """What the list names must be a task file; a task file need not be on the list."""
+    """Each listed task must have a task file."""
     (workspace.root / "params.yaml").write_text("tasks: [iris, other]\n", encoding="utf-8")
     finding = _doctor._tasks(workspace)
     assert not finding.ok
@@ -49,11 +49,11 @@ def test_a_task_without_a_file_is_found(workspace: Workspace) -> None:
 
 
 def test_a_taken_port_is_found() -> None:
-    """Somebody listens there; the hint proposes the next one."""
+    """A port in use is reported, and the hint proposes the next one."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        assert _doctor._port(port) == Symptom(
-            "port", False, f"{port} is taken", f"serve elsewhere: tiltyard serve --port {port + 1}"
+        assert _doctor._port(port) == Requirement(
+            "port", False, f"{port} is taken", f"use another port: tiltyard serve --port {port + 1}"
         )
     assert _doctor._port(port).ok
 
@@ -62,7 +62,7 @@ def test_missing_programs_are_found(workspace: Workspace, tmp_path: Path, monkey
     """With an empty PATH there is no git, no driver and no container engine; only git is needed."""
     monkeypatch.setenv("PATH", str(tmp_path))
     assert not _doctor._git(workspace).ok
-    assert _doctor._gpu() == Symptom("gpu", True, "none; training uses the CPU")
+    assert _doctor._gpu() == Requirement("gpu", True, "none; training uses the CPU")
     assert _doctor._engine().found == "none"
 
 
@@ -74,11 +74,11 @@ def test_a_gpu_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exists:
     driver.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(_doctor, "_version", lambda _: "2.21" if exists else "")
-    assert _doctor._gpu() == Symptom("gpu", True, "GPU 0: Test 9000", hint)
+    assert _doctor._gpu() == Requirement("gpu", True, "GPU 0: Test 9000", hint)
 
 
 def test_a_remote_that_cannot_be_reached_is_found(workspace: Workspace) -> None:
-    """The doctor passes on what the store says."""
+    """An unreachable remote is reported with DVC's message."""
     (workspace.root / ".dvcstore").touch()
     finding = _doctor._remote(workspace)
     assert not finding.ok

@@ -1,4 +1,4 @@
-"""Processes that work on one project wait for each other, say for whom, and do not wait for the dead."""
+"""Locks between processes: they wait for each other, name the holder, and ignore dead holders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from workspaces import HEARING, ROOT, new_workspace
+from workspaces import ROOT, WITH_SIGINT, new_workspace
 
 from tiltyard import processes
 from tiltyard.cli.main import cli
@@ -31,7 +31,7 @@ from tiltyard.data import dvc as store
 from tiltyard.workspace import Workspace
 print(store.stage(Workspace(Path.cwd()), "validate", "a"))
 """
-ALONE = """
+LOCK = """
 import sys, time
 from pathlib import Path
 from tiltyard import processes as stage
@@ -44,7 +44,7 @@ with stage.alone(Workspace(Path.cwd()), "a", reading="reading" in sys.argv):
 
 
 def start(workspace: Workspace, *command: str) -> subprocess.Popen[str]:
-    """Start a command whose words can be read."""
+    """Start a command with pipes for its output."""
     path = os.pathsep.join(map(str, (ROOT / "src", ROOT)))
     bins = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     own = {**os.environ, "PYTHONPATH": path, "PATH": bins, "DVC_NO_ANALYTICS": "1"}
@@ -52,8 +52,8 @@ def start(workspace: Workspace, *command: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=workspace.root, env=own, text=True, **pipes)  # type: ignore[call-overload,no-any-return]
 
 
-def first_word(process: subprocess.Popen[str]) -> str:
-    """Return the first line that a process says."""
+def first_line(process: subprocess.Popen[str]) -> str:
+    """Return the first line that a process prints to stderr."""
     assert process.stderr is not None
     return process.stderr.readline()
 
@@ -64,13 +64,13 @@ FIRST = {"a run": (sys.executable, "-c", RUN), "dvc": ("dvc", "repro", "--quiet"
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FIRST)
 def test_a_stage_is_waited_for_and_runs_once(small: Workspace, name: str) -> None:
-    """A second process says whom it waits for, and then finds that there is nothing left to do."""
+    """A second process names the process that it waits for, and then skips the stage."""
     dvc.init(small)
     (small.root / "slow").touch()
     with start(small, *FIRST[name]) as one:
         wait_for((small.root / "started").exists)
         with start(small, sys.executable, "-c", RUN) as two:
-            said = first_word(two)
+            said = first_line(two)
             (small.root / "slow").unlink()
             out, more = two.communicate(timeout=60)
         one.communicate(timeout=60)
@@ -81,7 +81,7 @@ def test_a_stage_is_waited_for_and_runs_once(small: Workspace, name: str) -> Non
     assert dvc.status(small, "validate@a") == {}
 
 
-ASKED = """
+STATUS_OR_ADD = """
 import sys
 from pathlib import Path
 from tiltyard.data import dvc as store
@@ -95,8 +95,8 @@ print(sys.argv[1], store.status(place, "validate@a"))
 
 @pytest.mark.slow
 @pytest.mark.parametrize("word", ["status", "add"])
-def test_who_asks_or_stores_waits_for_a_stage_of_dvc(small: Workspace, word: str) -> None:
-    """A look at what is out of date, or a new version of what a stage reads, while `dvc repro` is at it."""
+def test_status_and_add_wait_for_a_stage_of_dvc(small: Workspace, word: str) -> None:
+    """Status and add wait while `dvc repro` runs a stage."""
     dvc.init(small)
     raw = small.root / "raw.txt"  # a version is of a folder
     raw.unlink()
@@ -105,8 +105,8 @@ def test_who_asks_or_stores_waits_for_a_stage_of_dvc(small: Workspace, word: str
     (small.root / "slow").touch()
     with start(small, *FIRST["dvc"]) as one:
         wait_for((small.root / "started").exists)
-        with start(small, sys.executable, "-c", ASKED, word) as two:
-            said = first_word(two)
+        with start(small, sys.executable, "-c", STATUS_OR_ADD, word) as two:
+            said = first_line(two)
             (small.root / "slow").unlink()
             out, more = two.communicate(timeout=60)
         one.communicate(timeout=60)
@@ -117,14 +117,14 @@ def test_who_asks_or_stores_waits_for_a_stage_of_dvc(small: Workspace, word: str
 
 
 @pytest.mark.slow
-def test_dvc_is_not_disturbed_by_who_waits(small: Workspace) -> None:
-    """Ctrl-C while it waits leaves no lock behind, and whoever it waited for comes to its end."""
+def test_an_interrupted_wait_does_not_disturb_dvc(small: Workspace) -> None:
+    """Ctrl-C during a wait leaves no lock behind, and the running stage completes."""
     dvc.init(small)
     (small.root / "slow").touch()
     with start(small, *FIRST["dvc"]) as one:
         wait_for((small.root / "started").exists)
-        with start(small, *HEARING, sys.executable, "-c", RUN) as two:
-            first_word(two)
+        with start(small, *WITH_SIGINT, sys.executable, "-c", RUN) as two:
+            first_line(two)
             two.send_signal(signal.SIGINT)
             two.communicate(timeout=60)
         held = (small.root / ".dvc/tmp/rwlock").read_text()
@@ -136,13 +136,13 @@ def test_dvc_is_not_disturbed_by_who_waits(small: Workspace) -> None:
 
 
 @pytest.mark.slow
-def test_nobody_waits_for_the_dead(small: Workspace) -> None:
-    """After kill -9 of the process that is waited for, the other one goes on and does the work."""
+def test_a_killed_holder_is_not_waited_for(small: Workspace) -> None:
+    """After kill -9 of the holder, the waiting process does the work."""
     (small.root / "slow").touch()
     with start(small, sys.executable, "-c", RUN) as one:
         wait_for((small.root / "started").exists)
         with start(small, sys.executable, "-c", RUN) as two:
-            first_word(two)
+            first_line(two)
             (small.root / "slow").unlink()
             os.kill(one.pid, signal.SIGKILL)
             out, _ = two.communicate(timeout=60)
@@ -152,8 +152,8 @@ def test_nobody_waits_for_the_dead(small: Workspace) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("newer", [True, False])
-def test_the_number_of_a_dead_process_may_be_anothers_by_now(small: Workspace, newer: bool) -> None:
-    """One that began after the lock was written, or that runs something else, does not hold it."""
+def test_a_reused_process_id_does_not_hold_a_lock(small: Workspace, newer: bool) -> None:
+    """A process that began after the lock was written, or runs another command, does not hold it."""
     dvc.stage(small, "validate", "a")
     (small.root / "raw.txt").write_text("other", encoding="utf-8")
     command = [sys.executable, "-c", "import time; time.sleep(60)"] if newer else ["sleep", "60"]
@@ -171,13 +171,13 @@ def test_the_number_of_a_dead_process_may_be_anothers_by_now(small: Workspace, n
 
 
 @pytest.mark.slow
-def test_a_task_is_worked_on_by_one(small: Workspace) -> None:
-    """A second one waits and says for whom; if the first one is killed, it goes on."""
+def test_a_task_is_locked_by_one_process(small: Workspace) -> None:
+    """A second process waits and names the holder; it goes on once the holder is killed."""
     (small.root / "slow").touch()
-    with start(small, sys.executable, "-c", ALONE, "one") as one:
+    with start(small, sys.executable, "-c", LOCK, "one") as one:
         wait_for((small.root / "one").exists)
-        with start(small, sys.executable, "-c", ALONE, "two") as two:
-            assert f"(process {one.pid})" in first_word(two)
+        with start(small, sys.executable, "-c", LOCK, "two") as two:
+            assert f"(process {one.pid})" in first_line(two)
             assert not (small.root / "two").exists()
             os.kill(one.pid, signal.SIGKILL)
             wait_for((small.root / "two").exists)
@@ -187,14 +187,14 @@ def test_a_task_is_worked_on_by_one(small: Workspace) -> None:
 
 
 @pytest.mark.slow
-def test_who_only_reads_does_so_beside_others_who_do(small: Workspace) -> None:
-    """Two that read work at once; who writes waits for both of them."""
+def test_readers_share_a_lock(small: Workspace) -> None:
+    """Two readers run in parallel; a writer waits for both."""
     (small.root / "slow").touch()
-    reader, writer = ([sys.executable, "-c", ALONE, *words] for words in (["one", "reading"], ["two"]))
+    reader, writer = ([sys.executable, "-c", LOCK, *words] for words in (["one", "reading"], ["two"]))
     with start(small, *reader) as one, start(small, *reader[:-2], "other", "reading") as other:
         wait_for(lambda: (small.root / "one").exists() and (small.root / "other").exists())
         with start(small, *writer) as two:
-            assert first_word(two).startswith("waiting for ")
+            assert first_line(two).startswith("waiting for ")
             assert not (small.root / "two").exists()
             (small.root / "slow").unlink()
             codes = [process.wait(60) for process in (one, other, two)]
@@ -203,13 +203,13 @@ def test_who_only_reads_does_so_beside_others_who_do(small: Workspace) -> None:
 
 
 @pytest.mark.slow
-def test_the_lock_of_a_removed_task_keeps_nobody_out(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever waits while a task is removed, with its lock, works alone all the same."""
+def test_a_deleted_lock_file_is_locked_anew(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that waits while the task and its lock file are removed still gets an exclusive lock."""
     (small.root / "slow").touch()
     with contextlib.ExitStack() as stack:
         stack.enter_context(processes.alone(small, "a"))
-        two = start(small, sys.executable, "-c", ALONE, "two")
-        assert f"(process {os.getpid()})" in first_word(two)
+        two = start(small, sys.executable, "-c", LOCK, "two")
+        assert f"(process {os.getpid()})" in first_line(two)
         small.work_lock("a").unlink()
     try:
         wait_for((small.root / "two").exists)
@@ -233,10 +233,10 @@ def test_the_lock_of_a_removed_task_keeps_nobody_out(small: Workspace, monkeypat
         "fetch iris",
     ],
 )
-def test_commands_wait_for_who_works_on_their_task(
+def test_commands_wait_for_the_lock_of_their_task(
     workspace: Workspace, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those that write what a run does, and those that read it for long."""
+    """Commands that write outputs wait, and long ones that read them."""
     monkeypatch.setattr(processes, "PATIENCE", 0.0)
     before = {path: path.stat().st_mtime_ns for path in workspace.root.rglob("*") if ".tiltyard" not in path.parts}
     with processes.alone(workspace, "iris"):
@@ -248,7 +248,7 @@ def test_commands_wait_for_who_works_on_their_task(
 
 
 def test_a_wait_has_an_end(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the time that is allowed an error names the holder and what to type; other tasks are free meanwhile."""
+    """After a timeout, an error names the holder and gives a hint; other tasks are not locked."""
     monkeypatch.setattr(processes, "PATIENCE", 0.0)
     with processes.alone(small, "a"):
         with processes.alone(small, "b"):
@@ -260,8 +260,8 @@ def test_a_wait_has_an_end(small: Workspace, monkeypatch: pytest.MonkeyPatch) ->
         pass
 
 
-def test_a_stage_of_dvc_waits_for_nobody(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that waits for DVC holds the task: a stage of DVC that waited for it would wait for ever."""
+def test_a_stage_of_dvc_does_not_wait(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run holds the task's lock while it waits for DVC: a stage that waited for it would be a deadlock."""
     with processes.alone(small, "a"):
         monkeypatch.setenv("DVC_STAGE", "train@a")
         monkeypatch.setattr(processes, "PATIENCE", 0.0)
@@ -269,10 +269,10 @@ def test_a_stage_of_dvc_waits_for_nobody(small: Workspace, monkeypatch: pytest.M
             pass
 
 
-def wait_for(true: Callable[[], bool]) -> None:
-    """Wait until something is so."""
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until a condition is true."""
     deadline = time.monotonic() + 60
-    while not true():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from workspaces import ROOT
 
-from pipelines.smoke import shrunk
+from pipelines.smoke import shrink_task
 from tiltyard import files, plugins
 from tiltyard.arrays import count
 from tiltyard.config import loader
@@ -36,7 +36,7 @@ def task(workspace: Workspace, mirror: Path, catalogue_name: str) -> Task:
     """The task in a project of its own, a few of its rows fetched from the mirror."""
     assert mirror.is_dir()
     shutil.copy(Workspace(ROOT).task_file(catalogue_name), workspace.task_file(catalogue_name))
-    task = shrunk(loader.load(workspace, catalogue_name))
+    task = shrink_task(loader.load(workspace, catalogue_name))
     with files.replacing_folder(workspace.raw(task.name)) as folder:
         task.source.fetch(folder, workspace)
     return task

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import generated_tasks
 import pytest
-from known_models import tried
-from workspaces import apart, new_workspace, train_tasks
+from known_models import explain_twice
+from workspaces import new_workspace, run_in_process, train_tasks
 
 from tiltyard import plugins
 from tiltyard.explain.methods.base import ExplanationMethod
@@ -30,7 +30,7 @@ SUBJECTS = ("diabetes", "iris", "digits", "sine", "moods")  # tables, pictures, 
 def moody(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace with a trained task of texts."""
     space = new_workspace(tmp_path_factory.mktemp("moody"))
-    generated_tasks.texts(space)
+    generated_tasks.prepare_texts(space)
     train_tasks(space, "moods")
     return space
 
@@ -49,7 +49,7 @@ def test_shows_something_or_says_why_not(
 ) -> None:
     """Texts end with a full stop, JSON has no NaN, figures are not empty, and two runs are equal."""
     root: Path = (moody if subject == "moods" else trained).root
-    reason, (first, again) = apart(tried, str(root), subject, explanation_name)
+    reason, (first, again) = run_in_process(explain_twice, str(root), subject, explanation_name)
     assert first == again
     exhibits = json.loads(first)
     assert bool(reason) != bool(exhibits), "expected a reason or exhibits"
@@ -64,4 +64,4 @@ def test_each_model_is_seen_in_some_way(trained: Workspace, moody: Workspace) ->
     """For every modality there is a method that needs the ONNX model only."""
     for subject, way in zip(SUBJECTS, ("shap", "lime", "lime", "occlusion", "occlusion"), strict=True):
         root = (moody if subject == "moods" else trained).root
-        assert apart(tried, str(root), subject, way)[0] == ""
+        assert run_in_process(explain_twice, str(root), subject, way)[0] == ""

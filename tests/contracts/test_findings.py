@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from customer_table import customers, write
+from customer_table import customers, write_task
 from PIL import Image as Pillow
 from workspaces import edit_task, fetch_raw, new_workspace
 
@@ -33,8 +33,8 @@ def table(spoil: Callable[[pd.DataFrame], Spoiled | pd.DataFrame]) -> Callable[[
         frame = customers()
         spoiled = spoil(frame)
         if isinstance(spoiled, pd.DataFrame):
-            return check(workspace, write(workspace, spoiled))
-        return check(workspace, write(workspace, frame.assign(**spoiled[0]), spoiled[1]))
+            return check(workspace, write_task(workspace, spoiled))
+        return check(workspace, write_task(workspace, frame.assign(**spoiled[0]), spoiled[1]))
 
     return run
 
@@ -79,7 +79,7 @@ def _texts(workspace: Workspace) -> Checked:
     texts[50:55] = ["k"] * 5
     frame = pd.DataFrame({"text": texts, "again": np.where(np.arange(300) % 2, "yes", "no")})
     changes = {"columns": {"text": {"type": "text", "length": 6}}, "model": {"family": "bow"}}
-    return check(workspace, write(workspace, frame, {**changes, "split.kind": "random"}))
+    return check(workspace, write_task(workspace, frame, {**changes, "split.kind": "random"}))
 
 
 def _pictures(workspace: Workspace) -> Checked:
@@ -139,7 +139,7 @@ def test_every_finding_has_data_on_which_it_must_speak() -> None:
 def clean(tmp_path_factory: pytest.TempPathFactory) -> list[Found]:
     """What is found in the shop's table, and in what other tasks fetch."""
     workspace = new_workspace(tmp_path_factory.mktemp("clean"))
-    tasks = [write(workspace, customers())]
+    tasks = [write_task(workspace, customers())]
     for name in ("diabetes", "digits", "sine"):
         fetch_raw(workspace, name)
         tasks.append(loader.load(workspace, name))
@@ -171,7 +171,7 @@ def test_is_named(finding_name: str) -> None:
 
 def said(workspace: Workspace, code: str, columns: dict[str, Any], task: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Spoil the shop's table; give severity, column and text of what one finding says."""
-    checked = check(workspace, write(workspace, customers().assign(**columns), task))
+    checked = check(workspace, write_task(workspace, customers().assign(**columns), task))
     return [(found.severity, found.column, found.text) for found in checked.findings if found.code == code]
 
 
@@ -247,7 +247,7 @@ def test_gaps_repeats_and_steps_back_in_a_series_are_told_apart(workspace: Works
 def test_advice_is_what_a_task_file_takes(workspace: Workspace) -> None:
     """A single column is not to be removed, a series has no `missing:`, and a sorted file is not asked for twice."""
     one = {"columns": {"height": {"type": "number"}}}
-    checked = check(workspace, write(workspace, customers().assign(height=170), one))
+    checked = check(workspace, write_task(workspace, customers().assign(height=170), one))
     (constant,) = (found for found in checked.findings if found.code == "constant")
     assert "the only one under `columns:`" in constant.hint
     fetch_raw(workspace, "sine")
@@ -263,7 +263,7 @@ def test_rows_that_are_sorted_by_the_split_need_not_be_sorted(workspace: Workspa
     """With split.by their order in the file does not matter; without, the advice is to write it."""
     by_time = {"split": {"kind": "chronological"}}
     (told,) = (
-        f for f in check(workspace, write(workspace, _shuffled(customers()), by_time)).findings if f.code == "time"
+        f for f in check(workspace, write_task(workspace, _shuffled(customers()), by_time)).findings if f.code == "time"
     )
     assert told.severity == "critical"
     assert "split.by: since" in told.hint

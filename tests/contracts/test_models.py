@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from model_families import SHAPES, case_of, exercise, needs_jax
-from workspaces import apart
+from model_families import SHAPES, model_and_data, needs_jax, train_and_export
+from workspaces import run_in_process
 
 from tiltyard import plugins
 
@@ -58,7 +58,7 @@ def _case(name: str) -> tuple[dict[str, Any], tuple[int, ...], str]:
 
 def test_a_family_keeps_its_promises(model_name: str, tmp_path: Path) -> None:
     """Locked parameter count, falling loss, same outputs after loading and after export, for one row and many."""
-    seen = apart(exercise, *_case(model_name), str(tmp_path))
+    seen = run_in_process(train_and_export, *_case(model_name), str(tmp_path))
     assert seen["parameters"] == PARAMETERS[model_name]
     assert seen["losses"][-1] < seen["losses"][0]
     assert seen["reloaded"] == 0
@@ -68,7 +68,7 @@ def test_a_family_keeps_its_promises(model_name: str, tmp_path: Path) -> None:
 def _leave_answers(folder: str) -> None:
     """Leave, of each family, a model as TensorFlow saves it, and what it answers."""
     for name in JAXED:
-        model, x, _ = case_of(*_case(name))
+        model, x, _ = model_and_data(*_case(name))
         model.save(f"{folder}/{name}.keras")
         np.savez(f"{folder}/{name}.npz", x=x, y=np.asarray(model(x)))
 
@@ -81,7 +81,7 @@ def _under_jax(folder: str) -> dict[str, dict[str, Any]]:
     for name in JAXED:
         left = np.load(f"{folder}/{name}.npz")
         answers = keras.saving.load_model(f"{folder}/{name}.keras").predict(left["x"], verbose=0)
-        trained = {} if name in SMALL else exercise(*_case(name), folder, onnx=False)
+        trained = {} if name in SMALL else train_and_export(*_case(name), folder, onnx=False)
         seen[name] = {"backend": keras.backend.backend(), "worst": float(np.abs(answers - left["y"]).max()), **trained}
     return seen
 
@@ -90,7 +90,7 @@ def _under_jax(folder: str) -> dict[str, dict[str, Any]]:
 @needs_jax
 def test_families_are_the_same_under_jax(tmp_path: Path) -> None:
     """With the weights that TensorFlow saved, every family answers alike; those that train in seconds learn alike."""
-    apart(_leave_answers, str(tmp_path))
+    run_in_process(_leave_answers, str(tmp_path))
     code = f"import json, test_models; print(json.dumps(test_models._under_jax({str(tmp_path)!r})))"
     paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
     quick = "--xla_backend_optimization_level=0"  # compiled for a few steps, not for speed

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from workspaces import NAMES, ROOT
+from workspaces import ROOT, SMALL_TASKS
 
 from tiltyard import processes
 from tiltyard.data import dvc
@@ -62,9 +62,9 @@ def test_stages_of_many_tasks_run_at_once(small: Workspace) -> None:
         return [dvc.stage(small, verb, name) for verb in ("validate", "train")]
 
     with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(travel, NAMES)) == [["ran", "ran"]] * 4
+        assert list(pool.map(travel, SMALL_TASKS)) == [["ran", "ran"]] * 4
     assert dvc.status(small) == {}
-    assert [dvc.stage(small, verb, name) for name in NAMES for verb in ("validate", "train")] == ["skipped"] * 8
+    assert [dvc.stage(small, verb, name) for name in SMALL_TASKS for verb in ("validate", "train")] == ["skipped"] * 8
 
 
 def test_a_stage_is_silent_and_its_words_are_kept(small: Workspace, capfd: pytest.CaptureFixture[str]) -> None:

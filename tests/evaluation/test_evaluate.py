@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from linear_challengers import arena, challenge, fit, write_linear
+from linear_challengers import fit_linear, prepared_project, write_challenger, write_linear
 
 from tiltyard import files
 from tiltyard.arrays import Array
@@ -20,7 +20,7 @@ from tiltyard.evaluation.evaluate import evaluate
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import version
 from tiltyard.preparation import array_file, sealed_test
-from tiltyard.report.report import page
+from tiltyard.report.report import task_page
 from tiltyard.serving.packaging.model_card import card, empty
 from tiltyard.workspace import Workspace
 
@@ -31,8 +31,8 @@ WRITTEN = {"report.json", "predictions.npz", "plots"}
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Arena:
     """Diabetes with a linear model, evaluated; not to be written to."""
-    workspace, task = arena(tmp_path_factory.mktemp("measured"), "diabetes")
-    challenge(workspace, task, slice(None))
+    workspace, task = prepared_project(tmp_path_factory.mktemp("measured"), "diabetes")
+    write_challenger(workspace, task, slice(None))
     return workspace, task
 
 
@@ -59,7 +59,7 @@ def test_figures_are_those_of_the_model_on_the_sealed_rows(measured: Arena) -> N
     """RMSE and R2 of the report are what closed-form predictions on the test part give."""
     workspace, task = measured
     features, truth = array_file.read_part(workspace.out("diabetes", "prepare") / "train.npz")
-    weights, bias = fit(features.astype(np.float64), truth, 0)
+    weights, bias = fit_linear(features.astype(np.float64), truth, 0)
     test = sealed_test.read_test(workspace, task.name, task.columns)
     encoder = Encoder.load(workspace.out("diabetes", "train") / "encoder.json")
     error = encoder.encode(test.rows) @ weights[:, 0] + bias - test.truth
@@ -153,32 +153,32 @@ def test_residuals_are_drawn_from_the_predictions(measured: Arena) -> None:
 
 
 @pytest.mark.slow
-def test_every_task_is_measured(road: Workspace) -> None:
+def test_every_task_is_measured(trained_project: Workspace) -> None:
     """All files, only finite numbers, and what each problem adds."""
     extra = {
         "classification": {"confusion", "per_class", "worst"},
         "regression": {"worst", "best"},
         "forecasting": {"worst", "best"},
     }
-    for name in road.tasks():
-        task = loader.load(road, name)
-        content = evaluate(road, task)
-        folder = road.out(name, "evaluate")
+    for name in trained_project.tasks():
+        task = loader.load(trained_project, name)
+        content = evaluate(trained_project, task)
+        folder = trained_project.out(name, "evaluate")
         json.dumps(content, allow_nan=False)
         assert content == files.read_json(folder / "report.json")
         assert {path.name for path in folder.iterdir()} == WRITTEN
         assert extra[task.problem] <= content.keys()
-        assert len(predictions(road, name)["number"]) == content["rows"]["test"]
+        assert len(predictions(trained_project, name)["number"]) == content["rows"]["test"]
         assert (folder / "plots" / "learning.csv") in (folder / "plots").iterdir()
         assert len(read_csv(folder / "plots" / "learning.csv")) == 3
 
 
 @pytest.mark.slow
-def test_the_confusion_table_counts_every_row(road: Workspace) -> None:
+def test_the_confusion_table_counts_every_row(trained_project: Workspace) -> None:
     """The matrix, the table by class and the CSV that DVC draws agree."""
-    content = evaluate(road, loader.load(road, "digits"))
+    content = evaluate(trained_project, loader.load(trained_project, "digits"))
     matrix = np.array(content["confusion"])
-    rows = read_csv(road.out("digits", "evaluate") / "plots" / "confusion.csv")
+    rows = read_csv(trained_project.out("digits", "evaluate") / "plots" / "confusion.csv")
     assert matrix.sum() == len(rows) == content["rows"]["test"]
     assert [line["rows"] for line in content["per_class"]] == matrix.sum(axis=1).tolist()
     assert sum(row["actual"] == row["predicted"] for row in rows) == np.trace(matrix)
@@ -192,7 +192,7 @@ def test_slices_are_measured_and_shown(diabetes: Arena) -> None:
     found = evaluate(space, named)
     assert [one["slice"] for one in found["slices"]] == ["sex 1", "sex 2"]
     assert sum(one["rows"] for one in found["slices"]) == found["rows"]["test"]
-    assert "<h2>By slice</h2>" in page(space, named)
+    assert "<h2>By slice</h2>" in task_page(space, named)
     training = {"epochs": 1, "best_epoch": 1, "seed": 0, "parameters": 1}
     device = {"seconds": 7.0, "processor_seconds": 36.0, "backend": "tensorflow", "device": "cpu"}
     text = card(named, found, training, device)

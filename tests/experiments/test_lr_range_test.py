@@ -6,7 +6,7 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from workspaces import apart, edit_task, fetch_raw
+from workspaces import edit_task, fetch_raw, run_in_process
 
 from tiltyard import files
 from tiltyard.config import loader
@@ -43,7 +43,7 @@ def test_it_suggests_a_rate_that_learns_and_touches_nothing(workspace: Workspace
     fetch_raw(workspace, "diabetes")
     prepare.prepare(workspace, loader.load(workspace, "diabetes"))
     before = files.sha256(workspace.out("diabetes", "prepare"))
-    said = apart(_trials, ["diabetes"])
+    said = run_in_process(_trials, ["diabetes"])
     result = json.loads(said["json"])["diabetes"]
     assert f"the loss falls fastest at {result['suggested']:g}; train.learning_rate is 0.003" in said["text"]
     rates = [row["rate"] for row in result["rows"]]
@@ -54,7 +54,7 @@ def test_it_suggests_a_rate_that_learns_and_touches_nothing(workspace: Workspace
     assert sorted(path.name for path in folder.glob("range_test/*")) == ["range_test.json", "range_test.png"]
     assert files.sha256(workspace.out("diabetes", "prepare")) == before
     rate = result["suggested"]
-    good, low, high = apart(_losses, workspace, "diabetes", [rate, rate / 30, rate * 100])
+    good, low, high = run_in_process(_losses, workspace, "diabetes", [rate, rate / 30, rate * 100])
     assert good < low
     assert good < high
 

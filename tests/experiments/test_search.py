@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
-from workspaces import FORKS, apart, edit_task, fetch_raw
+from workspaces import FORKSERVER, edit_task, fetch_raw, run_in_process
 
 from tiltyard import files
 from tiltyard.cli.main import cli
@@ -204,7 +204,7 @@ def _try_out(root: str, trials: int) -> None:
 
 def _worker(workspace: Workspace, trials: int) -> Any:
     """Start a worker, forked from a process that has imported TensorFlow."""
-    process = FORKS.Process(target=_try_out, args=(str(workspace.root), trials))
+    process = FORKSERVER.Process(target=_try_out, args=(str(workspace.root), trials))
     process.start()
     return process
 
@@ -334,7 +334,7 @@ def _losses(root: str) -> list[float]:
 def test_pruning_does_not_see_penalties_on_weights(workspace: Workspace) -> None:
     """The loss for pruning excludes penalties on weights."""
     _prepared(workspace)
-    losses = apart(_losses, str(workspace.root))
+    losses = run_in_process(_losses, str(workspace.root))
     told, noted = losses[:3], losses[3:]
     assert len(noted) == 3
     for bare, whole in zip(told, noted, strict=True):

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from scipy import stats
-from workspaces import FORKS, ROOT, edit_task, fetch_raw
+from workspaces import FORKSERVER, ROOT, edit_task, fetch_raw
 
 from tiltyard.cli.main import cli
 from tiltyard.config import loader
@@ -180,7 +180,7 @@ def _work(root: str, wanted: list[StudyRun]) -> None:
 def _trained(workspace: Workspace, planned: Plan) -> None:
     """Run two workers, forked from a process that has imported TensorFlow."""
     wanted = plan_runs(workspace, planned)
-    processes = [FORKS.Process(target=_work, args=(str(workspace.root), wanted)) for _ in range(2)]
+    processes = [FORKSERVER.Process(target=_work, args=(str(workspace.root), wanted)) for _ in range(2)]
     for process in processes:
         process.start()
     for process in processes:

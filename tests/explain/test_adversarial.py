@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from linear_network import inside_of, linear
-from workspaces import apart, fetch_raw
+from linear_network import dense_network, view_of
+from workspaces import fetch_raw, run_in_process
 
 from tiltyard.arrays import Array
 from tiltyard.config import loader
@@ -23,7 +23,7 @@ def _linear_attack() -> dict[str, Array]:
     weights = np.random.default_rng(0).normal(size=(5, 2))
     features = np.random.default_rng(1).normal(size=(6, 5)).astype(np.float32)
     truth = np.array([0, 1, 0, 1, 0, 1], dtype=np.int32)
-    inside = inside_of(linear(weights))
+    inside = view_of(dense_network(weights))
     attack = AdversarialAttack(inside, FREE)
     moved = {"before": features, "at once": attack.fgsm(features, truth, SIZE)}
     moved["stepwise"] = attack.pgd(features, truth, SIZE)
@@ -37,7 +37,7 @@ def _linear_attack() -> dict[str, Array]:
 
 def test_an_attack_takes_all_that_a_linear_margin_has() -> None:
     """FGSM and PGD lower the margin by size times the sum of absolute weights; random signs lower it by less."""
-    found = apart(_linear_attack)
+    found = run_in_process(_linear_attack)
     for name in ("at once", "stepwise"):
         np.testing.assert_allclose(found["before"] - found[name], SIZE * found["norm"], rtol=1e-4)
     assert (np.abs(found["before"] - found["random"]) <= SIZE * found["norm"] + 1e-4).all()
@@ -53,7 +53,7 @@ def _bent_attack() -> tuple[list[Array], list[float]]:
     keras.utils.set_random_seed(0)
     features = keras.Input((5,))
     x = keras.layers.Dense(16, activation="tanh")(features)
-    inside = inside_of(keras.Model(features, keras.layers.Dense(3, activation="softmax", name="output")(x)))
+    inside = view_of(keras.Model(features, keras.layers.Dense(3, activation="softmax", name="output")(x)))
     rows = np.random.default_rng(1).uniform(-1, 1, (20, 5)).astype(np.float32)
     truth = inside.top_outputs(rows)
     attack = AdversarialAttack(
@@ -66,7 +66,7 @@ def _bent_attack() -> tuple[list[Array], list[float]]:
 
 def test_attacks_stay_in_the_ball_and_in_the_bounds() -> None:
     """No feature moves farther than its step or out of its bounds; PGD does at least as much harm as FGSM."""
-    (rows, *moved), losses = apart(_bent_attack)
+    (rows, *moved), losses = run_in_process(_bent_attack)
     for one in moved:
         assert (np.abs(one - rows) <= 0.5 * np.array([1, 2, 0, 1, 1]) + 1e-6).all()
         assert np.abs(one).max() <= 1

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
-from linear_network import inside_of, linear
-from workspaces import apart
+from linear_network import dense_network, view_of
+from workspaces import run_in_process
 
 from tiltyard.arrays import Array
 from tiltyard.explain.math.heatmap import diverging, overlay, resize, to_colours
@@ -29,14 +29,14 @@ def _templates() -> Array:
 def _saliency_of_linear() -> tuple[Array, Array, Array]:
     weights = np.random.default_rng(0).normal(size=(5, 3))
     features = np.random.default_rng(1).normal(size=(7, 5))
-    inside = inside_of(linear(weights))
+    inside = view_of(dense_network(weights))
     places = inside.top_outputs(features)
     return inside.gradients(features, places)[1], weights, places
 
 
 def test_the_slope_of_a_linear_model_is_its_weights() -> None:
     """The gradient of the score before softmax is the weights of the label, for any row."""
-    slopes, weights, places = apart(_saliency_of_linear)
+    slopes, weights, places = run_in_process(_saliency_of_linear)
     assert len(set(places.tolist())) > 1
     np.testing.assert_allclose(slopes, weights.T[places], rtol=1e-5)
 
@@ -44,13 +44,13 @@ def test_the_slope_of_a_linear_model_is_its_weights() -> None:
 def _saliency_of_sigmoid() -> tuple[Array, Array]:
     weights = np.array([[1.0], [-2.0]])
     features = np.array([[3.0, 0.0], [-3.0, 0.0]])
-    inside = inside_of(linear(weights, "sigmoid"))
+    inside = view_of(dense_network(weights, "sigmoid"))
     return inside.gradients(features, inside.top_outputs(features))[1], inside.activations(features, [inside.scores])[0]
 
 
 def test_a_sigmoid_has_a_score_for_either_label() -> None:
     """The gradients of the two labels are opposite, and the softmax of the scores is the sigmoid."""
-    slopes, scores = apart(_saliency_of_sigmoid)
+    slopes, scores = run_in_process(_saliency_of_sigmoid)
     np.testing.assert_allclose(slopes, [[0.5, -1.0], [-0.5, 1.0]], rtol=1e-5)
     np.testing.assert_allclose(scores[:, 1] - scores[:, 0], [3.0, -3.0], rtol=1e-5)
 
@@ -72,7 +72,7 @@ def _cam() -> tuple[Array, Array, Array]:
     picture = np.zeros((1, SIDE, SIDE, 1))
     picture[0, 9:13, 2:6] = 255
     known = np.asarray(keras.Model(features, maps)(picture))[0] @ weights[:, 1]
-    return heat_map(cast("Any", _Held(inside_of(model))), picture, 1), known, picture[0, :, :, 0]
+    return heat_map(cast("Any", _Held(view_of(model))), picture, 1), known, picture[0, :, :, 0]
 
 
 class _Held:
@@ -84,7 +84,7 @@ class _Held:
 
 def test_grad_cam_of_a_mean_of_maps_is_cam() -> None:
     """It equals CAM up to the number of positions, and lies where the patch is."""
-    found, known, picture = apart(_cam)
+    found, known, picture = run_in_process(_cam)
     np.testing.assert_allclose(found * SIDE * SIDE, known, rtol=1e-4, atol=1e-4)
     assert picture[np.unravel_index(found.argmax(), found.shape)] == 255
     assert found[:6, 8:].max() < 1e-6
@@ -94,7 +94,7 @@ def _maximised() -> list[float]:
     from tiltyard.explain.math.activation_maximization import PIXELS, maximize
 
     templates = _templates()
-    inside, places = inside_of(linear(templates)), np.arange(3, dtype=np.int32)
+    inside, places = view_of(dense_network(templates)), np.arange(3, dtype=np.int32)
     found = maximize((3, SIDE, SIDE, 1), lambda x: inside.gradients(x, places)[1], PIXELS, np.random.default_rng(0))
     assert 0 <= found.min() <= found.max() <= 255
     return [float(np.corrcoef(found[k].ravel(), templates[..., k].ravel())[0, 1]) for k in places]
@@ -102,7 +102,7 @@ def _maximised() -> list[float]:
 
 def test_what_maximises_a_linear_score_is_its_template() -> None:
     """The image of each class looks like the weights of its score."""
-    assert min(apart(_maximised)) > 0.95
+    assert min(run_in_process(_maximised)) > 0.95
 
 
 def _edges() -> tuple[float, float, bool]:
@@ -117,7 +117,7 @@ def _edges() -> tuple[float, float, bool]:
     layer = keras.layers.Conv2D(1, 3, activation="relu")
     model = keras.Model(features, keras.layers.Dense(2)(keras.layers.Flatten()(layer(features))))
     layer.set_weights([np.tile([1.0, 0.0, -1.0], (3, 1))[:, :, None, None], np.zeros(1)])
-    inside = inside_of(model)
+    inside = view_of(model)
     slopes, unit = (
         value_and_gradient(mean_activation(inside.submodel(inside.hidden["convolution 1"].preactivation))),
         np.zeros(1, dtype=np.int32),
@@ -134,7 +134,7 @@ def _edges() -> tuple[float, float, bool]:
 
 def test_what_excites_an_edge_is_that_edge() -> None:
     """The image of a vertical edge detector changes across and not down; it is the same each time."""
-    down, across, same = apart(_edges)
+    down, across, same = run_in_process(_edges)
     assert across > 4 * down
     assert same
 
@@ -147,7 +147,7 @@ def _padding() -> tuple[Array, float]:
     ids = keras.Input((5,))
     words = keras.layers.Embedding(9, 4, mask_zero=True)(ids)
     model = keras.Model(ids, keras.layers.Dense(3, activation="softmax", name="output")(keras.layers.LSTM(4)(words)))
-    inside, features = inside_of(model), np.array([[3.0, 1.0, 4.0, 0.0, 0.0]], dtype=np.float32)
+    inside, features = view_of(model), np.array([[3.0, 1.0, 4.0, 0.0, 0.0]], dtype=np.float32)
     assert inside.embedding
     (vectors,) = inside.activations(features, [inside.embedding[1]])
     score, slopes = inside.embedding_gradients(vectors, features, inside.top_outputs(features))
@@ -156,7 +156,7 @@ def _padding() -> tuple[Array, float]:
 
 def test_padding_says_nothing() -> None:
     """Padded steps have no gradient: the mask is kept when embeddings are perturbed."""
-    slopes, difference = apart(_padding)
+    slopes, difference = run_in_process(_padding)
     assert np.abs(slopes[0, :3]).max(axis=-1).min() > 0
     assert not slopes[0, 3:].any()
     assert abs(difference) < 1e-5

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from model_families import SHAPES, case_of
-from workspaces import apart
+from model_families import SHAPES, model_and_data
+from workspaces import run_in_process
 
 from tiltyard import plugins
 
@@ -29,7 +29,7 @@ def _walked(content: dict[str, Any], shape: tuple[int, ...], form: str) -> dict[
     """Open a model of a family; return what was found."""
     from tiltyard.explain.math.network_view import open_network
 
-    model, rows, _ = case_of(content, shape, form)
+    model, rows, _ = model_and_data(content, shape, form)
     rows = rows[:4]
     labels = model.output_shape[-1] > 1
     inside = open_network(model, labels=labels)
@@ -52,7 +52,7 @@ def test_a_family_can_be_walked_through(name: str) -> None:
     """Outputs equal the model's; there are hidden layers; gradients by inputs and feature maps are finite."""
     form = plugins.load("models", name).forms[0]
     shape = LARGE if name in {*SMALL, "lenet5"} - {"transfer"} else SHAPES[form]
-    found = apart(_walked, {"family": name, **SMALL.get(name, {})}, shape, form)
+    found = run_in_process(_walked, {"family": name, **SMALL.get(name, {})}, shape, form)
     assert found["difference"] < 1e-5
     assert found["hidden"] > 0
     assert 0 < found["slope"] < np.inf
@@ -62,7 +62,7 @@ def test_a_family_can_be_walked_through(name: str) -> None:
 @pytest.mark.slow
 def test_the_paper_s_form_of_lenet_can_be_walked_through() -> None:
     """Its output layer is called twice, once for its own weights."""
-    found = apart(_walked, {"family": "lenet5", "form": "paper"}, LARGE, "image")
+    found = run_in_process(_walked, {"family": "lenet5", "form": "paper"}, LARGE, "image")
     assert found["difference"] < 1e-5
     assert found["hidden"] > 10
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from workspaces import apart
+from workspaces import run_in_process
 
 from tiltyard.arrays import Array
 from tiltyard.config import loader
@@ -116,7 +116,7 @@ def test_a_stroke_detector_is_found() -> None:
         name: found for name, found in draw_concepts(SIZE, np.random.default_rng(0)).items() if "stroke" in name
     }
     pictures = np.concatenate([shown for shown, _ in concepts.values()])
-    found = overlaps(apart(_dissected, kernel, pictures), np.stack([mask for _, mask in concepts.values()]))
+    found = overlaps(run_in_process(_dissected, kernel, pictures), np.stack([mask for _, mask in concepts.values()]))
     assert [[*concepts][place] for place in found.argmax(axis=1)] == ["vertical stroke", "horizontal stroke"]
     assert found.max(axis=1).min() > MIN_OVERLAP
 
@@ -160,7 +160,7 @@ def _walked() -> tuple[list[str], list[float], Any]:
 
 def test_an_ensemble_is_walked_through() -> None:
     """Members' layers are hidden layers, output layers are not, and the output stays the same."""
-    names, differences, shapes = apart(_walked)
+    names, differences, shapes = run_in_process(_walked)
     assert names == [f"convolution {number}" for number in (1, 2, 3, 4)]
     assert max(differences) < 1e-5
     assert sorted({shape[-1] for shape in shapes}) == [3, 4]
@@ -182,9 +182,9 @@ def _once_more(root: str) -> tuple[str, dict[str, Any], float]:
     return found.kind, found.data, float(np.abs(kept["dense 1"] - there).max())
 
 
-def test_training_once_more_gives_the_same_model(road: Workspace) -> None:
+def test_training_once_more_gives_the_same_model(trained_project: Workspace) -> None:
     """Each layer ends as in the explained model, and the recorded epochs are powers of two and the last."""
-    kind, data, difference = apart(_once_more, str(road.root))
+    kind, data, difference = run_in_process(_once_more, str(trained_project.root))
     assert kind == "lines"
     assert difference < 1e-6
     layer, floor = data["lines"]

@@ -9,7 +9,7 @@ import generated_tasks
 import numpy as np
 import pytest
 import random_models
-from known_models import bars, linear, spotting
+from known_models import bar_values, keyword_model, linear_model
 from workspaces import fetch_raw, new_workspace
 
 from tiltyard import plugins
@@ -33,7 +33,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     for name in random_models.TASKS:
         fetch_raw(made, name)
         prepare.prepare(made, loader.load(made, name))
-    generated_tasks.texts(made)
+    generated_tasks.prepare_texts(made)
     return made
 
 
@@ -52,13 +52,13 @@ def prepare_line(space: Workspace, weights: dict[str, float]) -> ExplainedModel:
 
     encoder = Encoder.load(space.out("diabetes", "prepare") / "encoder.json")
     wide = [weights[name] for name, span in encoder.spans.items() for _ in range(span.stop - span.start)]
-    return linear(space, loader.load(space, "diabetes"), np.array(wide)[:, None])
+    return linear_model(space, loader.load(space, "diabetes"), np.array(wide)[:, None])
 
 
 @pytest.fixture(scope="module")
 def texts(space: Workspace) -> ExplainedModel:
     """A model that predicts rude if a text contains `hate`."""
-    return spotting(space, loader.load(space, "moods"), "hate")
+    return keyword_model(space, loader.load(space, "moods"), "hate")
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_permutation_finds_what_is_looked_at(line: tuple[ExplainedModel, dict[st
     """Unused columns have an importance of exactly 0, used ones do not."""
     model, weights = line
     (exhibit,) = of_model("permutation", model)
-    found = bars(exhibit)
+    found = bar_values(exhibit)
     assert {name for name, value in found.items() if value} == {name for name, weight in weights.items() if weight}
     for bar in exhibit.data["bars"]:
         assert bar["low"] <= bar["value"] <= bar["high"]
@@ -94,12 +94,12 @@ def test_what_is_explained_reads_as_a_sentence(space: Workspace, line: tuple[Exp
     """Abbreviations stay in capitals, a numeric label is called label, a forecast states its horizon."""
     digits, iris = (loader.load(space, name) for name in ("digits", "iris"))
     assert (
-        ExplainedOutput(linear(space, digits, np.zeros((64, 10))).predictor, 3)
+        ExplainedOutput(linear_model(space, digits, np.zeros((64, 10))).predictor, 3)
         .describe(digits.target)
         .endswith("of label 3")
     )
     gate = iris.gate.model_copy(update={"metric": "roc_auc"})
-    model = linear(space, iris.model_copy(update={"gate": gate}), np.eye(4, 3), "Softmax")
+    model = linear_model(space, iris.model_copy(update={"gate": gate}), np.eye(4, 3), "Softmax")
     assert "How much worse ROC AUC (mean over the classes) gets" in of_model("permutation", model)[0].text
     assert "How much worse root mean" in of_model("permutation", line[0])[0].text
     assert ExplainedOutput(model.predictor, 0).describe(iris.target) == "the probability of setosa"
@@ -125,7 +125,7 @@ def test_shap_of_a_line_is_weight_times_distance(line: tuple[ExplainedModel, dic
     model, weights = line
     background, _ = sample_rows(model.data.train, BACKGROUND_ROWS)
     encoded = model.encode(model.row(0))[0]
-    found = {name.split(" = ")[0]: value for name, value in bars(of_row("shap", model)).items()}
+    found = {name.split(" = ")[0]: value for name, value in bar_values(of_row("shap", model)).items()}
     for name, span in model.data.encoder.spans.items():
         far = float((encoded[span] - background[:, span].mean(axis=0)).sum())
         assert found[name] == pytest.approx(weights[name] * far, abs=1e-3)
@@ -137,14 +137,14 @@ def test_shap_says_from_where_to_where(line: tuple[ExplainedModel, dict[str, flo
     exhibit = of_row("shap", model)
     base, answer = map(float, re.findall(r"(?:is|makes) (-?[\d.e+]+\d)", exhibit.text))
     assert answer == pytest.approx(float(model.predictor.run(model.encode(model.row(0)))[0, 0]), rel=1e-3)
-    assert answer - base == pytest.approx(sum(bars(exhibit).values()), abs=0.2)
+    assert answer - base == pytest.approx(sum(bar_values(exhibit).values()), abs=0.2)
 
 
 def test_shap_of_the_whole_model_shows_the_first_column_by_value(line: tuple[ExplainedModel, dict[str, float]]) -> None:
     """Unused columns have size 0; the dependence plot of the largest lies on its line."""
     model, weights = line
     whole, points = of_model("shap", model)
-    sizes = bars(whole)
+    sizes = bar_values(whole)
     assert all((value < 1e-3) == (weights[name] == 0) for name, value in sizes.items())
     first = max(sizes, key=sizes.__getitem__)
     assert first in points.title
@@ -155,7 +155,7 @@ def test_shap_of_the_whole_model_shows_the_first_column_by_value(line: tuple[Exp
 def test_shap_of_labels_adds_up_to_a_probability(space: Workspace) -> None:
     """Contributions add up to the probability of the predicted label, which the sentence names."""
     weights = np.random.default_rng(0).normal(size=(4, 3)) / 4
-    model = linear(space, loader.load(space, "iris"), weights, "Softmax")
+    model = linear_model(space, loader.load(space, "iris"), weights, "Softmax")
     exhibit = of_row("shap", model)
     shares = model.predictor.run(model.encode(model.row(0)))[0]
     assert model.task.classes[int(shares.argmax())] in exhibit.text
@@ -165,8 +165,8 @@ def test_shap_of_labels_adds_up_to_a_probability(space: Workspace) -> None:
 def test_shap_of_a_series_finds_the_steps(space: Workspace) -> None:
     """A model that returns the last value gives all contribution to the last stretch."""
     steps = loader.load(space, "sine").columns["value"].window  # type: ignore[attr-defined]
-    model = linear(space, loader.load(space, "sine"), np.eye(steps)[:, [-1]])
-    found = bars(of_row("shap", model))
+    model = linear_model(space, loader.load(space, "sine"), np.eye(steps)[:, [-1]])
+    found = bar_values(of_row("shap", model))
     *others, last = found.values()
     assert [*found][-1].endswith(str(steps))
     assert last != 0
@@ -177,7 +177,7 @@ def test_lime_of_a_line_has_its_weights(line: tuple[ExplainedModel, dict[str, fl
     """Each slope is the column's weight times its deviation, and the line explains everything."""
     model, weights = line
     exhibit, known = of_row("lime", model), sample_rows(model.data.train, 1000)[0]
-    found = bars(exhibit)
+    found = bar_values(exhibit)
     for name in ("age", "bmi", "bp", "s5"):
         deviation = float(known[:, model.data.encoder.spans[name]].std())
         assert found[name] == pytest.approx(weights[name] * deviation, abs=0.05)
@@ -219,7 +219,7 @@ def picture(space: Workspace, pixels: Any) -> ExplainedModel:
     """Make a model of digits that predicts 3 from some bright pixels, and uses no others."""
     weights = np.zeros((8, 8, 10))
     weights[(*pixels, 3)] = 0.02
-    return linear(space, loader.load(space, "digits"), weights.reshape(64, 10), "Softmax")
+    return linear_model(space, loader.load(space, "digits"), weights.reshape(64, 10), "Softmax")
 
 
 def lit(model: ExplainedModel, pixels: Any) -> int:
@@ -264,7 +264,7 @@ def test_occlusion_lights_up_only_the_patch(space: Workspace) -> None:
 def test_occlusion_of_a_series_lights_up_only_the_step(space: Workspace) -> None:
     """Only hiding the step that the model uses changes the prediction."""
     steps = loader.load(space, "sine").columns["value"].window  # type: ignore[attr-defined]
-    model = linear(space, loader.load(space, "sine"), np.eye(steps)[:, [9]])
+    model = linear_model(space, loader.load(space, "sine"), np.eye(steps)[:, [9]])
     (curve,) = of_row("occlusion", model).data["lines"]
     found = dict(zip(curve["x"], curve["y"], strict=True))
     assert [step for step, lost in found.items() if abs(lost) > 1e-6] == [10.0]
@@ -279,7 +279,7 @@ def test_the_same_model_is_seen_alike_twice(line: tuple[ExplainedModel, dict[str
 def test_a_way_that_does_not_fit_says_why(space: Workspace, texts: ExplainedModel) -> None:
     """The reason names another method, or what is missing."""
     digits = picture(space, (np.array([3]), np.array([4])))
-    sine = linear(space, loader.load(space, "sine"), np.zeros((32, 1)))
+    sine = linear_model(space, loader.load(space, "sine"), np.zeros((32, 1)))
     reasons = {
         "shap": (digits, "lime and occlusion"),
         "lime": (sine, "occlusion and shap"),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import random_models
 import yaml
-from known_models import bars, linear
+from known_models import bar_values, linear_model
 from starlette_client import TestClient
 from workspaces import new_workspace
 
@@ -52,14 +52,14 @@ def wide(space: Workspace) -> ExplainedModel:
         csv.writer(file).writerows([[*names, "answer"], *rows])
     task = loader.load(space, "wide")
     prepare(space, task)
-    return linear(space, task, np.arange(COLUMNS)[:, None] / COLUMNS)
+    return linear_model(space, task, np.arange(COLUMNS)[:, None] / COLUMNS)
 
 
 @pytest.fixture(scope="module")
 def people(space: Workspace) -> ExplainedModel:
     """A model with random weights for numbers, categories, a boolean and a date, some of them missing."""
-    generated_tasks.table(space)
-    return load_model(space, random_models.evaluated(space, "people"))
+    generated_tasks.prepare_table(space)
+    return load_model(space, random_models.write_evaluated(space, "people"))
 
 
 def of_row(way: str, model: ExplainedModel, place: int = 0) -> Figure:
@@ -77,7 +77,7 @@ def answered(model: ExplainedModel, place: int) -> float:
 def test_of_many_columns_the_others_are_one_bar(wide: ExplainedModel) -> None:
     """The bars add up to the prediction, and the sentence states how many columns there are."""
     exhibit = of_row("shap", wide)
-    found = bars(exhibit)
+    found = bar_values(exhibit)
     assert len(found) == LONGEST + 1
     assert [*found][-1] == f"the {COLUMNS - LONGEST} others"
     base = float(exhibit.text.split(" is ")[1].split(";")[0])
@@ -89,9 +89,9 @@ def test_of_many_columns_the_largest_are_shown(wide: ExplainedModel) -> None:
     """All methods leave out small columns, and the sentence states it."""
     shown = [next(iter(plugins.load("explanations", way)().of_model(wide))) for way in ("permutation", "shap")]
     for exhibit in (*shown, of_row("lime", wide)):
-        assert len(bars(exhibit)) == LONGEST
-        assert f"c{COLUMNS - 1}" in bars(exhibit)
-        assert "c0" not in bars(exhibit)
+        assert len(bar_values(exhibit)) == LONGEST
+        assert f"c{COLUMNS - 1}" in bar_values(exhibit)
+        assert "c0" not in bar_values(exhibit)
         assert f"Of {COLUMNS} the {LONGEST} largest are shown." in exhibit.text
 
 
@@ -107,7 +107,7 @@ def test_a_model_of_very_many_columns_is_asked_less(wide: ExplainedModel, monkey
 def test_columns_of_every_type_add_up(people: ExplainedModel, place: int) -> None:
     """Each column is one bar with its value, missing values included."""
     exhibit = of_row("shap", people, place)
-    found = bars(exhibit)
+    found = bar_values(exhibit)
     assert [name.split(" = ")[0] for name in found] == [*people.task.columns]
     base = float(exhibit.text.split(" is ")[1].split(";")[0])
     assert base + sum(found.values()) == pytest.approx(answered(people, place), rel=1e-3)
@@ -116,19 +116,19 @@ def test_columns_of_every_type_add_up(people: ExplainedModel, place: int) -> Non
 def test_missing_values_are_called_so(people: ExplainedModel) -> None:
     """A missing number is shown as missing, not as NaN."""
     place = int(np.flatnonzero(np.isnan(people.test.rows["age"]))[0])
-    assert "age = missing" in bars(of_row("shap", people, place))
+    assert "age = missing" in bar_values(of_row("shap", people, place))
 
 
 def test_a_line_close_to_a_row_takes_columns_of_every_type(people: ExplainedModel) -> None:
     """All slopes are finite."""
-    found = bars(of_row("lime", people))
+    found = bar_values(of_row("lime", people))
     assert {*found} == {*people.task.columns}
     assert all(np.isfinite([*found.values()]))
 
 
 def test_the_service_explains_columns_of_every_type(space: Workspace, people: ExplainedModel) -> None:
     """Contributions have the names of columns, whatever features they become."""
-    model = LoadedModel.load(random_models.packaged(space, people.task))
+    model = LoadedModel.load(random_models.write_package(space, people.task))
     app = create_app()
     install(app, [model])
     with TestClient(app) as client:

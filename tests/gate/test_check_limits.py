@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from duels import FACTS, ORIGIN, bout, cancer, diabetes, line
+from duels import FACTS, ORIGIN, build_duel, cancer, diabetes, linear_model
 
 from tiltyard import plugins
 from tiltyard.gate.checks.base import Outcome
@@ -40,7 +40,7 @@ AT_LIMITS = [
 @pytest.mark.parametrize("case", AT_LIMITS, ids=lambda case: str(case.check))
 def test_what_is_on_a_limit_passes(case: Case) -> None:
     """And what lies beyond it fails; both figures are kept."""
-    plain = bout(cancer(), line(cancer()), **case.terms)
+    plain = build_duel(cancer(), linear_model(cancer()), **case.terms)
     seen = [outcome(case.check, dataclasses.replace(plain, **more)) for more in (case.good, case.bad)]
     assert [one.state for one in seen] == ["passed", "failed"]
     assert [(one.observed, one.limit) for one in seen] == [(figure, case.limit) for figure in case.figures]
@@ -52,7 +52,7 @@ def test_what_is_on_a_limit_passes(case: Case) -> None:
 )
 def test_only_what_fails_is_told_a_cure(name: str, case: Case, cure: str) -> None:
     """On the limit nothing has to be done."""
-    plain = bout(cancer(), line(cancer()), **case.terms)
+    plain = build_duel(cancer(), linear_model(cancer()), **case.terms)
     good, bad = (outcome(name, dataclasses.replace(plain, **more)).text for more in (case.good, case.bad))
     assert (cure in good, cure in bad) == (False, True)
 
@@ -60,11 +60,11 @@ def test_only_what_fails_is_told_a_cure(name: str, case: Case, cure: str) -> Non
 def test_a_metric_that_is_just_what_was_required_is_enough() -> None:
     """Of an error, too, which must be no larger."""
     data = cancer()
-    duel = bout(data, line(data))
+    duel = build_duel(data, linear_model(data))
     told = {name: one.score(duel.truth, duel.challenger, {}) for name, one in duel.task.evaluator.metrics.items()}
-    assert outcome("required_metrics", bout(data, line(data), require=told)).state == "passed"
+    assert outcome("required_metrics", build_duel(data, linear_model(data), require=told)).state == "passed"
     for name, worse in (("accuracy", 1e-6), ("log_loss", -1e-6)):
-        asked = bout(data, line(data), require={name: told[name] + worse})
+        asked = build_duel(data, linear_model(data), require={name: told[name] + worse})
         assert outcome("required_metrics", asked).state == "failed"
 
 
@@ -91,7 +91,9 @@ def outcome(name: str, duel: Duel) -> Outcome:
 )
 def test_an_answer_may_move_by_just_what_a_rule_allows(never: str, moved: float, state: str) -> None:
     """`within` is allowed in the forbidden direction, and the other direction is free."""
-    duel = bout(diabetes(), line(diabetes()), behaviours=[{"vary": "bmi", "by": 2.0, "never": never, "within": 2.0}])
+    duel = build_duel(
+        diabetes(), linear_model(diabetes()), behaviours=[{"vary": "bmi", "by": 2.0, "never": never, "within": 2.0}]
+    )
     answers = np.zeros((len(duel.truth), 1))
     asked = dataclasses.replace(duel, challenger=answers, ask=lambda _: answers + moved)
     assert outcome("behaviour", asked).state == state
@@ -113,7 +115,7 @@ def test_what_is_not_committed_is_no_commit_of_one(
 ) -> None:
     """A task that insists on it asks for a commit without changes beside it."""
     facts = {**FACTS, "origin": {**ORIGIN, "commit": commit}, "dirty": dirty}
-    found = outcome("provenance", bout(cancer(), line(cancer()), more={"facts": facts}, committed=True))
+    found = outcome("provenance", build_duel(cancer(), linear_model(cancer()), more={"facts": facts}, committed=True))
     assert (found.state, (found.observed, found.limit)) == (state, figures)
 
 
@@ -128,7 +130,7 @@ def test_an_error_that_passes_as_chance_says_so(right: int, most: float, state: 
         "challenger": shares,
         "truth": (np.random.default_rng(0).permutation(32) < right).astype(int),
     }
-    duel = dataclasses.replace(bout(cancer(), line(cancer()), calibration=most), **more)
+    duel = dataclasses.replace(build_duel(cancer(), linear_model(cancer()), calibration=most), **more)
     found = outcome("calibration", duel)
     assert (found.state, "one in 100 calibrated models" in found.text) == (state, rare)
 
@@ -136,10 +138,10 @@ def test_an_error_that_passes_as_chance_says_so(right: int, most: float, state: 
 def test_only_columns_that_drifted_are_named() -> None:
     """With their indices; where none did, the one that came nearest."""
     drift = [{"feature": name, "psi": psi, "drifted": psi > 0.2} for name, psi in (("a", 0.3), ("b", 0.1), ("c", 0.5))]
-    far = outcome("drift", bout(cancer(), line(cancer()), more={"drift": drift}))
+    far = outcome("drift", build_duel(cancer(), linear_model(cancer()), more={"drift": drift}))
     assert (far.state, far.observed) == ("failed", 0.5)
     assert "population stability index of a 0.3, c 0.5; expected" in far.text
-    near = outcome("drift", bout(cancer(), line(cancer()), more={"drift": drift[1:2]}))
+    near = outcome("drift", build_duel(cancer(), linear_model(cancer()), more={"drift": drift[1:2]}))
     assert (near.state, near.observed) == ("passed", 0.1)
     assert "largest population stability index, of b 0.1; expected" in near.text
 
@@ -149,6 +151,6 @@ def test_one_refused_input_in_a_hundred_is_let_pass(refused: int, state: str) ->
     """More are held; the figure that the ledger keeps is their share."""
     inputs = {"rows": 1000, "refused": refused, "first": "a row"}
     drift = [{"feature": "a", "psi": 0.0, "drifted": False}]
-    found = outcome("drift", bout(cancer(), line(cancer()), more={"drift": drift, "inputs": inputs}))
+    found = outcome("drift", build_duel(cancer(), linear_model(cancer()), more={"drift": drift, "inputs": inputs}))
     assert found.state == state
     assert found.observed == (0.0 if state == "passed" else refused / 1000)

@@ -11,7 +11,7 @@ from typing import Any
 import duels
 import numpy as np
 import pytest
-from duels import FACTS, ORIGIN, bout, cancer, diabetes, line, none
+from duels import FACTS, ORIGIN, baseline_model, build_duel, cancer, diabetes, linear_model
 from pydantic import ValidationError
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.tree import DecisionTreeClassifier
@@ -32,7 +32,7 @@ from tiltyard.monitoring.live_comparison import LiveComparison
 
 def _spoiled(right: int) -> Duel:
     """A champion that has as many labels fewer right than the challenger, and none more."""
-    duel = bout(cancer(), line(cancer()), metric="accuracy")
+    duel = build_duel(cancer(), linear_model(cancer()), metric="accuracy")
     places = np.flatnonzero(duel.challenger.argmax(axis=1) == duel.truth)[:right]
     champion = duel.challenger.copy()
     champion[places] = champion[places, ::-1]
@@ -40,50 +40,52 @@ def _spoiled(right: int) -> Duel:
 
 
 def _facts(**other: Any) -> Duel:
-    return bout(cancer(), line(cancer()), more={"facts": {**FACTS, **other}})
+    return build_duel(cancer(), linear_model(cancer()), more={"facts": {**FACTS, **other}})
 
 
 CASES: dict[str, Callable[[], Duel]] = {
-    "approval": lambda: bout(cancer(), line(cancer()), approval=True),
-    "baseline": lambda: bout(cancer(), none(cancer()), min_recall=0.0),
-    "behaviour": lambda: bout(
+    "approval": lambda: build_duel(cancer(), linear_model(cancer()), approval=True),
+    "baseline": lambda: build_duel(cancer(), baseline_model(cancer()), min_recall=0.0),
+    "behaviour": lambda: build_duel(
         diabetes(),
         RandomForestRegressor(min_samples_leaf=5, random_state=0),
         more={"simple": None},
         behaviours=[{"vary": "bmi", "by": 2.0, "never": "lower"}],
     ),
-    "calibration": lambda: bout(cancer(), DecisionTreeClassifier(random_state=0), metric="accuracy", calibration=0.03),
-    "model_card": lambda: _facts(empty=["Figures"]),
-    "champion": lambda: bout(cancer(), line(cancer()), line(cancer())),
-    "collapse": lambda: bout(cancer(), line(cancer()), min_recall=0.97),
-    "drift": lambda: bout(
-        cancer(), line(cancer()), more={"drift": [{"feature": "worst_area", "psi": 0.9, "drifted": True}]}
+    "calibration": lambda: build_duel(
+        cancer(), DecisionTreeClassifier(random_state=0), metric="accuracy", calibration=0.03
     ),
-    "fairness": lambda: bout(cancer(), line(cancer()), sensitive=["side"], favourable="benign"),
-    "generalization_gap": lambda: bout(diabetes(), RandomForestRegressor(random_state=0)),
-    "latency": lambda: bout(cancer(), line(cancer()), more={"latency_ms": 30.0}),
-    "live_quality": lambda: bout(
+    "model_card": lambda: _facts(empty=["Figures"]),
+    "champion": lambda: build_duel(cancer(), linear_model(cancer()), linear_model(cancer())),
+    "collapse": lambda: build_duel(cancer(), linear_model(cancer()), min_recall=0.97),
+    "drift": lambda: build_duel(
+        cancer(), linear_model(cancer()), more={"drift": [{"feature": "worst_area", "psi": 0.9, "drifted": True}]}
+    ),
+    "fairness": lambda: build_duel(cancer(), linear_model(cancer()), sensitive=["side"], favourable="benign"),
+    "generalization_gap": lambda: build_duel(diabetes(), RandomForestRegressor(random_state=0)),
+    "latency": lambda: build_duel(cancer(), linear_model(cancer()), more={"latency_ms": 30.0}),
+    "live_quality": lambda: build_duel(
         cancer(),
-        line(cancer()),
-        none(cancer()),
+        linear_model(cancer()),
+        baseline_model(cancer()),
         {"live": LiveComparison(Gain(0.3, 0.2, -0.1, -0.2, -0.05), 400, same=True)},
     ),
     "mcnemar": lambda: _spoiled(5),
     "parity": lambda: _facts(parity=0.01),
     "provenance": lambda: _facts(origin={**ORIGIN, "data": None}),
-    "required_metrics": lambda: bout(cancer(), line(cancer()), require={"accuracy": 0.999}),
-    "robustness": lambda: bout(cancer(), line(cancer()), metric="accuracy", noise=2.0),
-    "simple_model": lambda: bout(cancer(), DecisionTreeClassifier(max_depth=1)),
+    "required_metrics": lambda: build_duel(cancer(), linear_model(cancer()), require={"accuracy": 0.999}),
+    "robustness": lambda: build_duel(cancer(), linear_model(cancer()), metric="accuracy", noise=2.0),
+    "simple_model": lambda: build_duel(cancer(), DecisionTreeClassifier(max_depth=1)),
     "size": lambda: _facts(size_mb=900.0),
-    "slices": lambda: bout(cancer(), line(cancer()), slices=["side"], slice_floor=0.05),
-    "test_reuse": lambda: bout(cancer(), line(cancer()), more={"uses": 51}),
+    "slices": lambda: build_duel(cancer(), linear_model(cancer()), slices=["side"], slice_floor=0.05),
+    "test_reuse": lambda: build_duel(cancer(), linear_model(cancer()), more={"uses": 51}),
 }
 
 
 @pytest.mark.parametrize("name", plugins.names("checks"))
 def test_each_check_changes_a_verdict(name: str) -> None:
     """On real rows: without it the verdict would have been another, and its sentence says why."""
-    without, judged, outcome = duels.verdicts(CASES[name](), name)
+    without, judged, outcome = duels.verdicts_without_and_with(CASES[name](), name)
     assert without != judged, outcome
     assert outcome.state == "failed"
     assert "expected" in outcome.text
@@ -97,14 +99,14 @@ def test_a_good_model_passes_all() -> None:
         "require": {"accuracy": 0.9, "brier": 0.2},
         "behaviours": [{"vary": "worst_area", "by": 50.0, "never": "higher", "label": "benign"}],
     }
-    duel = bout(cancer(), line(cancer()), none(cancer()), **terms)
+    duel = build_duel(cancer(), linear_model(cancer()), baseline_model(cancer()), **terms)
     outcomes = [plugins.load("checks", name)().outcome(duel) for name in plugins.names("checks")]
     assert not [outcome.text for outcome in outcomes if outcome.state == "failed"]
 
 
 def test_looking_often_costs_confidence() -> None:
     """The chances of all looks together are 1.65 times that of the first, however many come."""
-    duel = bout(cancer(), line(cancer()))
+    duel = build_duel(cancer(), linear_model(cancer()))
     assert duel.confidence == pytest.approx(0.95)
     chances = [1 - dataclasses.replace(duel, uses=uses).confidence for uses in range(2000)]
     assert chances == sorted(chances, reverse=True)
@@ -115,7 +117,7 @@ def test_far_ends_are_those_of_the_normal_curve() -> None:
     """Of a thousand resamples none lies where one in ten thousand would."""
     truth = np.random.default_rng(0).standard_normal(400)
     outputs = (truth + np.random.default_rng(1).standard_normal(400))[:, None]
-    duel = dataclasses.replace(bout(diabetes(), line(diabetes())), truth=truth, challenger=outputs)
+    duel = dataclasses.replace(build_duel(diabetes(), linear_model(diabetes())), truth=truth, challenger=outputs)
     near, far = (dataclasses.replace(duel, uses=uses).gain(np.zeros((400, 1))) for uses in (0, 20))
     assert far.low < near.low < near.value < near.high < far.high
     z = NormalDist().inv_cdf
@@ -133,7 +135,7 @@ def test_the_gain_that_rows_show_is_shown_by_four_in_five() -> None:
 @pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
 def test_labels_surely_lost_are_no_labels_won(metric: str) -> None:
     """McNemar's test has two sides: a difference that is no chance fails where the champion has more labels right."""
-    won, plain = _spoiled(10), bout(cancer(), line(cancer()), metric=metric)
+    won, plain = _spoiled(10), build_duel(cancer(), linear_model(cancer()), metric=metric)
     assert won.champion is not None
     lost = dataclasses.replace(plain, challenger=won.champion, champion=won.challenger)
     outcome = plugins.load("checks", "mcnemar")().outcome(lost)
@@ -143,7 +145,7 @@ def test_labels_surely_lost_are_no_labels_won(metric: str) -> None:
 
 def test_slices_are_names_quarters_and_spans() -> None:
     """With what is in them; those of few rows are left out."""
-    duel = bout(cancer(), line(cancer()))
+    duel = build_duel(cancer(), linear_model(cancer()))
     found = {part.name: part.places for part in slices.parts(["side", "worst_area"], duel.task.columns, duel.rows)}
     assert [*found][:2] == ["side large", "side small"]
     assert sum(map(len, found.values())) == 2 * len(duel.truth)
@@ -158,13 +160,15 @@ def test_slices_are_names_quarters_and_spans() -> None:
 def test_a_rule_of_behaviour_may_ask_for_every_row() -> None:
     """A linear model moves one way everywhere: its share of 1 reaches the share of 1 that is asked for."""
     rule = {"vary": "worst_area", "by": 50.0, "never": "higher", "label": "benign", "share": 1.0}
-    outcome = plugins.load("checks", "behaviour")().outcome(bout(cancer(), line(cancer()), behaviours=[rule]))
+    outcome = plugins.load("checks", "behaviour")().outcome(
+        build_duel(cancer(), linear_model(cancer()), behaviours=[rule])
+    )
     assert (outcome.state, outcome.observed, outcome.limit) == ("passed", 1.0, 1.0)
 
 
 def test_a_slice_that_loses_is_named() -> None:
     """A gain on all rows together does not hide who pays for it."""
-    duel = bout(cancer(), line(cancer()), line(cancer()), slices=["side"])
+    duel = build_duel(cancer(), linear_model(cancer()), linear_model(cancer()), slices=["side"])
     spoiled = np.where((duel.rows["side"] == "small")[:, None], 0.5, duel.challenger)
     outcome = plugins.load("checks", "slices")().outcome(dataclasses.replace(duel, challenger=spoiled))
     assert outcome.state == "failed"
@@ -239,21 +243,21 @@ def test_the_worst_step_is_chosen_row_by_row() -> None:
 def test_terms_that_do_not_fit_are_refused(terms: dict[str, Any], said: str) -> None:
     """With what was expected, before anything is trained."""
     with pytest.raises(ValidationError, match=re.escape(said)):
-        duels.task(cancer(), **terms)
+        duels.duel_task(cancer(), **terms)
 
 
 def test_flags_are_terms_like_names() -> None:
     """A flag can be what rows are sliced by and what is changed, spelled as YAML has it or as a file has."""
     data = cancer()
     flags = dataclasses.replace(data, rows={**data.rows, "side": data.rows["side"] == "large"})
-    columns = {**duels.task(data).columns, "side": Boolean(type="boolean")}
+    columns = {**duels.duel_task(data).columns, "side": Boolean(type="boolean")}
     rows = {**flags.rows, "side": flags.rows["side"].astype(np.float64)}
     for spelled in (True, 1, "yes"):
         ((name, places),) = slices.parts([Slice(column="side", values=[spelled])], columns, rows)
         assert len(places) == flags.rows["side"].sum()
         assert name == f"side {spelled}"
     rule = Behaviour(vary="side", to=False, never="another", label=data.classes[0])
-    duel = bout(data, line(data), behaviours=[{"vary": "side", "to": "small", "never": "another"}])
+    duel = build_duel(data, linear_model(data), behaviours=[{"vary": "side", "to": "small", "never": "another"}])
     flagged = dataclasses.replace(duel, task=duel.task.model_copy(update={"columns": columns}), rows=rows)
     changed, moved = behaviour._changed(flagged, rule)
     assert not changed["side"].any()
@@ -265,7 +269,7 @@ def test_the_hundred_patients_are_not_promoted_by_accuracy() -> None:
     sick = np.array([1, 1] + [0] * 98)
     found = np.array([1, 0] + [0] * 98)
     duel = dataclasses.replace(
-        bout(cancer(), line(cancer()), metric="accuracy", require={"balanced_accuracy": 0.9}),
+        build_duel(cancer(), linear_model(cancer()), metric="accuracy", require={"balanced_accuracy": 0.9}),
         truth=sick,
         challenger=np.eye(2)[found] * 0.98 + 0.01,
         baseline=np.tile([0.98, 0.02], (100, 1)),

@@ -10,7 +10,7 @@ from typing import Any
 import linear_challengers
 import numpy as np
 import pytest
-from linear_challengers import Arena, challenge, enter_challenger
+from linear_challengers import Project, use_challenger, write_challenger
 from workspaces import edit_task
 
 import tiltyard
@@ -28,42 +28,42 @@ from tiltyard.serving.packaging.package import package
 @pytest.fixture(scope="module")
 def stable(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Iris, prepared, with challengers of known strength."""
-    return linear_challengers.stable(tmp_path_factory.mktemp("stable"))
+    return linear_challengers.prepare_challengers(tmp_path_factory.mktemp("stable"))
 
 
 @pytest.fixture
-def iris(stable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Arena:
+def iris(stable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A workspace of the test's own, whose packages are made without a service."""
-    return linear_challengers.copied(stable, tmp_path / "arena", monkeypatch)
+    return linear_challengers.copy_challengers(stable, tmp_path / "arena", monkeypatch)
 
 
-def test_an_evaluation_of_another_model_is_refused(iris: Arena) -> None:
+def test_an_evaluation_of_another_model_is_refused(iris: Project) -> None:
     """Trained again but not measured again: the hint says what to type."""
     workspace, task = iris
-    enter_challenger(workspace, "weak")
+    use_challenger(workspace, "weak")
     report = workspace.out("iris", "evaluate") / "report.json"
     old = report.read_bytes()
-    enter_challenger(workspace, "good")
+    use_challenger(workspace, "good")
     report.write_bytes(old)
     with pytest.raises(RegistryError, match=r"is about another version: expected .*; received") as caught:
         judge(workspace, task)
     assert caught.value.hint == "measure it: tiltyard evaluate iris"
 
 
-def test_an_evaluation_on_other_test_rows_is_refused(iris: Arena) -> None:
+def test_an_evaluation_on_other_test_rows_is_refused(iris: Project) -> None:
     """Figures on another test part do not compare."""
     workspace, task = iris
-    enter_challenger(workspace, "good")
+    use_challenger(workspace, "good")
     path = workspace.out("iris", "evaluate") / "report.json"
     files.write_json(path, {**files.read_json(path), "test": "0" * 64})
     with pytest.raises(RegistryError, match=f"is about another test: expected .*; received {'0' * 64}"):
         judge(workspace, task)
 
 
-def test_a_changed_test_part_is_refused(iris: Arena) -> None:
+def test_a_changed_test_part_is_refused(iris: Project) -> None:
     """The seal holds at the gate too."""
     workspace, task = iris
-    enter_challenger(workspace, "good")
+    use_challenger(workspace, "good")
     path = workspace.out("iris", "prepare") / "test.npz"
     with np.load(path) as arrays:
         changed = {**arrays, "truth": (arrays["truth"] + 1) % 3}
@@ -72,30 +72,30 @@ def test_a_changed_test_part_is_refused(iris: Arena) -> None:
         judge(workspace, task)
 
 
-def test_a_champion_with_other_columns_is_not_compared(iris: Arena) -> None:
+def test_a_champion_with_other_columns_is_not_compared(iris: Project) -> None:
     """The message names what it takes and what there is."""
     workspace, task = iris
-    enter_challenger(workspace, "weak")
+    use_challenger(workspace, "weak")
     promote(workspace, task)
     edit_task(workspace, "iris", {"columns.petal_width": None, "serve.example.petal_width": None})
     task = loader.load(workspace, "iris")
     prepare.prepare(workspace, task, reseal=True)
-    challenge(workspace, task, slice(3))
+    write_challenger(workspace, task, slice(3))
     with pytest.raises(RegistryError, match="cannot be compared: it needs petal_width, which the test rows lack"):
         judge(workspace, task)
 
 
-def test_a_verdict_holds_for_the_champion_it_was_given_against(iris: Arena) -> None:
+def test_a_verdict_holds_for_the_champion_it_was_given_against(iris: Project) -> None:
     """Where another champion has come since, the same challenger is judged anew, and the ledger has a line for it."""
     workspace, task = iris
-    weak = enter_challenger(workspace, "weak")
+    weak = use_challenger(workspace, "weak")
     promote(workspace, task)
-    enter_challenger(workspace, "blind")
+    use_challenger(workspace, "blind")
     assert promote(workspace, task).champion == weak
     assert promote(workspace, task).told
-    good = enter_challenger(workspace, "good")
+    good = use_challenger(workspace, "good")
     promote(workspace, task)
-    enter_challenger(workspace, "blind")
+    use_challenger(workspace, "blind")
     verdict = promote(workspace, task)
     assert (verdict.champion, verdict.told) == (good, False)
     assert [line.champion for line in Registry(workspace).decisions("iris")] == [None, weak, weak, good]
@@ -125,10 +125,10 @@ def test_only_code_that_judges_opens_a_verdict_again(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("name", ["weak", "good"])
-def test_the_sealed_rows_are_opened_and_hashed_once(iris: Arena, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_the_sealed_rows_are_opened_and_hashed_once(iris: Project, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """A promotion judges, packages and records what it opened at first: rows that change on the way are not seen."""
     workspace, task = iris
-    enter_challenger(workspace, "blind" if name == "good" else "good")
+    use_challenger(workspace, "blind" if name == "good" else "good")
     promote(workspace, task)
     monkeypatch.setattr("tiltyard.serving.packaging.bento.build", lambda *_: None)
     monkeypatch.setattr("tiltyard.serving.packaging.smoke_test.prove", lambda *_: 0.0)
@@ -152,7 +152,7 @@ def test_the_sealed_rows_are_opened_and_hashed_once(iris: Arena, monkeypatch: py
     monkeypatch.setattr(np, "load", opening)
     monkeypatch.setattr(files, "read_json", reading)
     monkeypatch.setattr(sealed_test, "hash_pieces", hashing)
-    enter_challenger(workspace, name)
+    use_challenger(workspace, name)
     assert promote(workspace, task).verdict == ("PROMOTE" if name == "good" else "HOLD")
     assert (opened["test.npz"], opened["report.json"]) == (1, 1)
     assert len(hashed) == len(task.columns) + len(["truth", "number"])

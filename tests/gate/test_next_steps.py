@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from linear_challengers import arena, challenge, quick_package
+from linear_challengers import prepared_project, quick_package, write_challenger
 from workspaces import edit_task, fetch_raw, main
 
 from pipelines.task_outcome import TaskOutcome
@@ -26,13 +26,13 @@ DIAGNOSIS = {"verdict": "over-fit", "reason": "it takes 90% off on training rows
 @pytest.fixture(scope="module")
 def held(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Iris with a good champion, and a blind challenger that nobody has judged yet."""
-    workspace, task = arena(tmp_path_factory.mktemp("held"), "iris")
+    workspace, task = prepared_project(tmp_path_factory.mktemp("held"), "iris")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tiltyard.serving.packaging.package.package", quick_package)
         patch.setattr("tiltyard.gate.duel_setup.simple", lambda *_: None)
-        challenge(workspace, task, slice(4))
+        write_challenger(workspace, task, slice(4))
         assert promote(workspace, task).verdict == "PROMOTE"
-    challenge(workspace, task, slice(0))
+    write_challenger(workspace, task, slice(0))
     path = workspace.out("iris", "train") / "training.json"
     files.write_json(path, {**files.read_json(path), "diagnosis": DIAGNOSIS})
     return workspace
@@ -61,11 +61,11 @@ def test_the_champion_that_comes_again_is_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It is neither held nor a failure."""
-    workspace, task = arena(tmp_path / "again", "iris")
+    workspace, task = prepared_project(tmp_path / "again", "iris")
     monkeypatch.chdir(workspace.root)
     monkeypatch.setattr("tiltyard.serving.packaging.package.package", quick_package)
     monkeypatch.setattr("tiltyard.gate.duel_setup.simple", lambda *_: None)
-    challenge(workspace, task, slice(4))
+    write_challenger(workspace, task, slice(4))
     assert [main(monkeypatch, "promote", "iris") for _ in range(2)] == [0, 0]
     assert "iris: unchanged" in capsys.readouterr().out
 
@@ -103,7 +103,7 @@ def test_a_run_exits_by_its_gravest_verdict(capsys: pytest.CaptureFixture[str], 
     rows = [TaskOutcome("iris", verdict=word) for word in ("PROMOTE", "unchanged", "HOLD", "REJECT", "ok")]
     assert [row.status for row in rows] == [0, 0, 3, 4, 0]
     rows[2].next, rows[2].reasons = next_steps(workspace, task, verdict("HOLD", "champion")), ["it did not"]
-    tables.outcome([rows[2]])
+    tables.print_outcomes([rows[2]])
     out = capsys.readouterr().out
     assert "iris: it did not" in out
     assert "tiltyard why iris" in out

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import linear_challengers
 import pytest
-from linear_challengers import Arena, arena, challenge, enter_challenger
+from linear_challengers import Project, prepared_project, use_challenger, write_challenger
 from workspaces import ROOT, edit_task
 
 from tiltyard import files
@@ -26,13 +26,13 @@ from tiltyard.workspace import Workspace
 @pytest.fixture(scope="module")
 def stable(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Iris, prepared, with challengers of known strength."""
-    return linear_challengers.stable(tmp_path_factory.mktemp("stable"))
+    return linear_challengers.prepare_challengers(tmp_path_factory.mktemp("stable"))
 
 
 @pytest.fixture
-def iris(stable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Arena:
+def iris(stable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A workspace of the test's own, whose packages are made without a service."""
-    return linear_challengers.copied(stable, tmp_path / "arena", monkeypatch)
+    return linear_challengers.copy_challengers(stable, tmp_path / "arena", monkeypatch)
 
 
 def champion(workspace: Workspace) -> str | None:
@@ -52,11 +52,11 @@ def snapshot(workspace: Workspace) -> dict[str, str]:
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
-def test_the_first_good_challenger_becomes_champion(iris: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_good_challenger_becomes_champion(iris: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pointer, ledger line and package are there, and the line holds all that led to the decision."""
     monkeypatch.setenv("TILTYARD_ACTOR", "anna")
     workspace, task = iris
-    made = enter_challenger(workspace, "good")
+    made = use_challenger(workspace, "good")
     verdict = promote(workspace, task)
     assert (verdict.verdict, verdict.version, verdict.champion) == ("PROMOTE", made, None)
     assert champion(workspace) == made
@@ -87,10 +87,10 @@ def test_the_first_good_challenger_becomes_champion(iris: Arena, monkeypatch: py
     assert line.evidence["over_baseline"]["low"] > 0
 
 
-def test_a_second_run_changes_nothing(iris: Arena) -> None:
+def test_a_second_run_changes_nothing(iris: Project) -> None:
     """The champion is not its own challenger."""
     workspace, task = iris
-    made = enter_challenger(workspace, "good")
+    made = use_challenger(workspace, "good")
     promote(workspace, task)
     before = {path: digest for path, digest in snapshot(workspace).items() if "packages" not in path}
     verdict = promote(workspace, task)
@@ -98,12 +98,12 @@ def test_a_second_run_changes_nothing(iris: Arena) -> None:
     assert {path: digest for path, digest in snapshot(workspace).items() if "packages" not in path} == before
 
 
-def test_a_worse_challenger_is_held_with_the_reason(iris: Arena) -> None:
+def test_a_worse_challenger_is_held_with_the_reason(iris: Project) -> None:
     """Both scores and the interval are in the sentence; judging it again tells the same and adds no line."""
     workspace, task = iris
-    good = enter_challenger(workspace, "good")
+    good = use_challenger(workspace, "good")
     promote(workspace, task)
-    weak = enter_challenger(workspace, "weak")
+    weak = use_challenger(workspace, "weak")
     verdict = promote(workspace, task)
     assert (verdict.verdict, verdict.version, champion(workspace)) == ("HOLD", weak, good)
     (reason, labels) = verdict.reasons
@@ -116,24 +116,24 @@ def test_a_worse_challenger_is_held_with_the_reason(iris: Arena) -> None:
     assert verdicts(workspace) == ["PROMOTE", "HOLD"]
 
 
-def test_a_better_challenger_replaces_the_champion(iris: Arena) -> None:
+def test_a_better_challenger_replaces_the_champion(iris: Project) -> None:
     """The gain is proven on the same rows, with the champion's own packaged model."""
     workspace, task = iris
-    weak = enter_challenger(workspace, "weak")
+    weak = use_challenger(workspace, "weak")
     promote(workspace, task)
-    good = enter_challenger(workspace, "good")
+    good = use_challenger(workspace, "good")
     verdict = promote(workspace, task)
     assert (verdict.verdict, verdict.champion, champion(workspace)) == ("PROMOTE", weak, good)
     assert verdict.evidence["over_champion"]["low"] > 0
     assert "against the champion's" in verdict.reasons[0]
 
 
-def test_a_gain_below_the_minimum_is_held(iris: Arena) -> None:
+def test_a_gain_below_the_minimum_is_held(iris: Project) -> None:
     """The task says what a change of champion must be worth; a changed gate is a new question."""
     workspace, task = iris
-    enter_challenger(workspace, "weak")
+    use_challenger(workspace, "weak")
     promote(workspace, task)
-    enter_challenger(workspace, "good")
+    use_challenger(workspace, "good")
     edit_task(workspace, "iris", {"gate.minimum_gain": 0.9})
     verdict = promote(workspace, loader.load(workspace, "iris"))
     assert verdict.verdict == "HOLD"
@@ -141,19 +141,19 @@ def test_a_gain_below_the_minimum_is_held(iris: Arena) -> None:
     assert promote(workspace, task).verdict == "PROMOTE"
 
 
-def test_a_dry_run_writes_nothing(iris: Arena) -> None:
+def test_a_dry_run_writes_nothing(iris: Project) -> None:
     """The same verdict, and not a byte changed."""
     workspace, task = iris
-    enter_challenger(workspace, "good")
+    use_challenger(workspace, "good")
     before = snapshot(workspace)
     assert promote(workspace, task, dry_run=True).verdict == "PROMOTE"
     assert snapshot(workspace) == before
 
 
-def test_a_model_no_better_than_the_baseline_is_rejected(iris: Arena) -> None:
+def test_a_model_no_better_than_the_baseline_is_rejected(iris: Project) -> None:
     """Unfit for production, champion or not."""
     workspace, task = iris
-    enter_challenger(workspace, "blind")
+    use_challenger(workspace, "blind")
     verdict = promote(workspace, task)
     assert verdict.verdict == "REJECT"
     assert any("against the baseline's" in reason for reason in verdict.reasons)
@@ -161,10 +161,10 @@ def test_a_model_no_better_than_the_baseline_is_rejected(iris: Arena) -> None:
     assert champion(workspace) is None
 
 
-def test_a_slow_answer_is_judged_anew_each_time(iris: Arena) -> None:
+def test_a_slow_answer_is_judged_anew_each_time(iris: Project) -> None:
     """Latency depends on the machine and its mood: such a verdict does not stick to the version."""
     workspace, task = iris
-    enter_challenger(workspace, "good")
+    use_challenger(workspace, "good")
     slow = task.model_copy(update={"gate": task.gate.model_copy(update={"latency_ms": 1e-6})})
     first, second = promote(workspace, slow), promote(workspace, slow)
     assert first.verdict == "REJECT"
@@ -173,12 +173,14 @@ def test_a_slow_answer_is_judged_anew_each_time(iris: Arena) -> None:
     assert promote(workspace, task).verdict == "PROMOTE"
 
 
-def test_a_package_that_fails_is_rejected_and_the_champion_stays(iris: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_that_fails_is_rejected_and_the_champion_stays(
+    iris: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The pointer moves only after the package is proven; the next run tries again."""
     workspace, task = iris
-    weak = enter_challenger(workspace, "weak")
+    weak = use_challenger(workspace, "weak")
     promote(workspace, task)
-    good = enter_challenger(workspace, "good")
+    good = use_challenger(workspace, "good")
 
     def fail(*_: object) -> str:
         raise PackageError("the service answers otherwise\nwith details")
@@ -193,12 +195,12 @@ def test_a_package_that_fails_is_rejected_and_the_champion_stays(iris: Arena, mo
     assert champion(workspace) == good
 
 
-def test_a_version_that_was_rolled_back_stays_back(iris: Arena) -> None:
+def test_a_version_that_was_rolled_back_stays_back(iris: Project) -> None:
     """The next run does not undo a person's decision; --again does."""
     workspace, task = iris
-    weak = enter_challenger(workspace, "weak")
+    weak = use_challenger(workspace, "weak")
     promote(workspace, task)
-    good = enter_challenger(workspace, "good")
+    good = use_challenger(workspace, "good")
     promote(workspace, task)
     Registry(workspace).rollback("iris")
     verdict = promote(workspace, task)
@@ -209,36 +211,36 @@ def test_a_version_that_was_rolled_back_stays_back(iris: Arena) -> None:
     assert champion(workspace) == good
 
 
-def test_no_evaluation_is_refused(iris: Arena) -> None:
+def test_no_evaluation_is_refused(iris: Project) -> None:
     """The hint says what to type."""
     shutil.rmtree(iris[0].out("iris", "evaluate"))
     with pytest.raises(RegistryError, match=r"iris has no evaluation: expected out/iris/evaluate/report\.json"):
         promote(*iris)
 
 
-def test_a_champion_whose_package_is_gone_cannot_be_beaten(iris: Arena) -> None:
+def test_a_champion_whose_package_is_gone_cannot_be_beaten(iris: Project) -> None:
     """Without its files there is nothing to compare with."""
     workspace, task = iris
-    weak = enter_challenger(workspace, "weak")
+    weak = use_challenger(workspace, "weak")
     promote(workspace, task)
     workspace.package("iris", weak).rename(workspace.root / "elsewhere")
-    enter_challenger(workspace, "good")
+    use_challenger(workspace, "good")
     with pytest.raises(RegistryError, match=f"the package of iris {weak} is not here"):
         promote(workspace, task)
     assert champion(workspace) == weak
 
 
-def test_the_package_of_the_champion_is_made_again_when_it_is_gone(iris: Arena) -> None:
+def test_the_package_of_the_champion_is_made_again_when_it_is_gone(iris: Project) -> None:
     """A fresh clone has the pointer; the same training makes the same version, and its package."""
     workspace, task = iris
-    made = enter_challenger(workspace, "good")
+    made = use_challenger(workspace, "good")
     promote(workspace, task)
     workspace.package("iris", made).rename(workspace.root / "elsewhere")
     promote(workspace, task)
     assert workspace.package("iris", made).is_dir()
 
 
-def test_the_ledger_names_the_commit(iris: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ledger_names_the_commit(iris: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Inside git the line holds the commit, and whether the code differed from it."""
     workspace, task = iris
     for key in ("AUTHOR", "COMMITTER"):
@@ -250,7 +252,7 @@ def test_the_ledger_names_the_commit(iris: Arena, monkeypatch: pytest.MonkeyPatc
         ["git", "-C", str(workspace.root), "rev-parse", "HEAD"], capture_output=True, text=True, check=True
     )
     edit_task(workspace, "iris", {"train.epochs": 7})
-    enter_challenger(workspace, "good")
+    use_challenger(workspace, "good")
     promote(workspace, task)
     (line,) = Registry(workspace).decisions("iris")
     assert (line.commit, line.dirty) == (head.stdout.strip(), True)
@@ -305,12 +307,12 @@ def start(workspace: Workspace, point: str) -> subprocess.Popen[str]:
         ("in the line", True),
     ],
 )
-def test_a_kill_leaves_the_old_or_the_new_champion(iris: Arena, point: str, moved: bool) -> None:
+def test_a_kill_leaves_the_old_or_the_new_champion(iris: Project, point: str, moved: bool) -> None:
     """Never neither; the next run finishes, and each promotion is told once."""
     workspace, task = iris
-    weak = enter_challenger(workspace, "weak")
+    weak = use_challenger(workspace, "weak")
     promote(workspace, task)
-    good = enter_challenger(workspace, "good")
+    good = use_challenger(workspace, "good")
     with start(workspace, point) as process:
         assert process.wait(60) == -signal.SIGKILL
     assert champion(workspace) == (good if moved else weak)
@@ -321,10 +323,10 @@ def test_a_kill_leaves_the_old_or_the_new_champion(iris: Arena, point: str, move
     assert [path.name for path in workspace.champion("iris").parent.iterdir()] == ["iris.json"]
 
 
-def test_two_promotions_at_once_take_turns(iris: Arena) -> None:
+def test_two_promotions_at_once_take_turns(iris: Project) -> None:
     """One promotes; the other judges after it and finds the champion in place."""
     workspace, _ = iris
-    enter_challenger(workspace, "good")
+    use_challenger(workspace, "good")
     both = [start(workspace, "never") for _ in range(2)]
     assert sorted(process.communicate(timeout=60)[0].strip() for process in both) == ["HOLD", "PROMOTE"]
     assert verdicts(workspace) == ["PROMOTE"]
@@ -333,8 +335,8 @@ def test_two_promotions_at_once_take_turns(iris: Arena) -> None:
 @pytest.mark.slow
 def test_a_promotion_with_its_real_package(tmp_path: Path) -> None:
     """The Bento is built, started, asked, and only then is there a champion."""
-    workspace, task = arena(tmp_path, "diabetes")
-    challenge(workspace, task, slice(None))
+    workspace, task = prepared_project(tmp_path, "diabetes")
+    write_challenger(workspace, task, slice(None))
     verdict = promote(workspace, task)
     assert verdict.verdict == "PROMOTE", verdict.reasons
     assert (workspace.package("diabetes", verdict.version) / "proven.json").is_file()

@@ -23,7 +23,7 @@ from tiltyard.preparation.split import SplitInputs, row_keys, split_rows
 from tiltyard.validation.validate import validate
 from tiltyard.workspace import Workspace
 
-MAKERS = [generated_tasks.table, generated_tasks.texts]
+MAKERS = [generated_tasks.prepare_table, generated_tasks.prepare_texts]
 
 
 def encoder_of(space: Workspace, task: Task) -> Encoder:
@@ -51,7 +51,7 @@ def test_training_and_serving_agree_to_the_bit(workspace: Workspace, make: type)
 
 def test_scaling_is_that_of_the_features_of_the_training_rows(workspace: Workspace) -> None:
     """Mean and deviation are of what the model sees: filled, clipped, as logarithm; flags stay as they are."""
-    task = generated_tasks.table(workspace)
+    task = generated_tasks.prepare_table(workspace)
     features, _ = read_part(workspace.out(task.name, "prepare") / "train.npz")
     means, stds = encoder_of(workspace, task).scaling()
     assert len(means) == len(stds) == features.shape[1] == 2 + 1 + 5 + 2 + 2 + 9
@@ -75,7 +75,7 @@ def test_other_rows_than_training_teach_nothing(workspace: Workspace, make: type
 
 def test_null_may_be_missing_but_a_key_may_not(workspace: Workspace) -> None:
     """A client that says it does not know is answered; one that forgot or misspelled a key is told."""
-    task = generated_tasks.table(workspace)
+    task = generated_tasks.prepare_table(workspace)
     encoder = encoder_of(workspace, task)
     unknown = {**task.serve.example, "age": None, "town": None, "member": None, "since": None}
     filled = encoder.encode(encoder.parse([unknown]))[0]
@@ -91,7 +91,7 @@ def test_null_may_be_missing_but_a_key_may_not(workspace: Workspace) -> None:
 
 def test_a_column_without_any_value_is_named(workspace: Workspace) -> None:
     """Nothing can be learned from it; the error says which column, and what to do."""
-    task = generated_tasks.table(workspace)
+    task = generated_tasks.prepare_table(workspace)
     rows = {**all_rows(workspace, task), "age": np.full(200, np.nan)}
     with pytest.raises(DataError, match=r"columns\.age: expected a value in some training row") as caught:
         task.encoder().fit(task.target, rows, np.arange(200.0))
@@ -109,7 +109,7 @@ def test_every_type_of_column_passes_validation(workspace: Workspace, make: type
 @pytest.mark.slow
 def test_texts_are_trained_and_answered(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ONNX file tells moods apart by words, also when no word was ever seen, and few texts at a time."""
-    generated_tasks.texts(workspace)
+    generated_tasks.prepare_texts(workspace)
     train_tasks(workspace, "moods")
     predictor = Predictor.load(workspace.out("moods", "train"))
     kind, rude, strange = predictor.predict(["Dear friend, THANK you!", "shut up, fool", "xyzzy"])

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
-from model_families import exercise, model_of
-from workspaces import apart
+from model_families import build_model, train_and_export
+from workspaces import run_in_process
 
 pytestmark = pytest.mark.slow
 
@@ -95,7 +95,7 @@ def _counts() -> dict[str, list[int]]:
         for part in (settings, settings.get("base", {})):
             part["initializer"] = "zeros"  # which takes no time and no memory
         words = WORDS if len(shape) == 1 else 0
-        model = model_of(settings, shape, units, "softmax" if units > 1 else "linear", words)
+        model = build_model(settings, shape, units, "softmax" if units > 1 else "linear", words)
         learn = sum(int(keras.ops.size(weight)) for weight in model.trainable_weights)
         found[name] = [model.count_params(), learn]
         keras.utils.clear_session()
@@ -105,7 +105,7 @@ def _counts() -> dict[str, list[int]]:
 @pytest.mark.catalogue
 def test_the_networks_of_the_catalogue_have_the_parameters_it_names() -> None:
     """Each row's settings give exactly its count, and exactly the share of it that learns."""
-    assert apart(_counts) == {name: [total, learn] for name, (*_, total, learn) in COUNTS.items()}
+    assert run_in_process(_counts) == {name: [total, learn] for name, (*_, total, learn) in COUNTS.items()}
 
 
 # What a family can be beyond its default: settings, and form and shape of what it reads.
@@ -141,7 +141,7 @@ VARIANTS: dict[str, tuple[str, str, tuple[int, ...]]] = {
 def _vary(folder: str) -> dict[str, float]:
     found = {}
     for name, (text, form, shape) in VARIANTS.items():
-        seen = exercise(yaml.safe_load(text), shape, form, folder)
+        seen = train_and_export(yaml.safe_load(text), shape, form, folder)
         found[name] = max(seen["parity"], seen["reloaded"])
     return found
 
@@ -149,7 +149,7 @@ def _vary(folder: str) -> dict[str, float]:
 @pytest.mark.catalogue
 def test_what_a_family_can_be_is_saved_and_exported_like_its_default(tmp_path: Path) -> None:
     """Cells, masks, pooling, short cuts and codes answer alike in Keras, from its file and in ONNX."""
-    assert {name: worst for name, worst in apart(_vary, str(tmp_path)).items() if worst > 1e-5} == {}
+    assert {name: worst for name, worst in run_in_process(_vary, str(tmp_path)).items() if worst > 1e-5} == {}
 
 
 def _connections() -> list[int]:
@@ -157,7 +157,7 @@ def _connections() -> list[int]:
     import keras
 
     found = []
-    for layer in model_of({"family": "lenet5", "form": "paper"}, (32, 32, 1), 10, "softmax").layers:
+    for layer in build_model({"family": "lenet5", "form": "paper"}, (32, 32, 1), 10, "softmax").layers:
         height, width = (*layer.output.shape[1:3], 1, 1)[:2] if len(layer.output.shape) == 4 else (1, 1)
         if isinstance(layer, keras.layers.DepthwiseConv2D):
             found.append(height * width * layer.output.shape[-1] * (4 + 1))
@@ -168,7 +168,7 @@ def _connections() -> list[int]:
 
 def test_the_published_lenet_has_the_connections_of_its_paper() -> None:
     """340,908 in all: the paper names 122,304, 5,880, 151,600, 2,000, 48,120, 10,164, and 84 for each class."""
-    first, pooled, *sparse, second, wide, narrow, codes = apart(_connections)
+    first, pooled, *sparse, second, wide, narrow, codes = run_in_process(_connections)
     assert [first, pooled, sum(sparse), second, wide, narrow, codes] == [
         *(122_304, 5_880, 151_600, 2_000),
         *(48_120, 10_164, 840),
@@ -183,12 +183,12 @@ def _seen_by_causal() -> list[float]:
     import numpy as np
 
     settings = {"family": "transformer", "causal": True, "pool": "none", "blocks": 2}
-    model = model_of(settings, (6,), 20, "softmax", 20)
+    model = build_model(settings, (6,), 20, "softmax", 20)
     ids = np.array([[3, 4, 5, 6, 7, 8], [3, 4, 5, 6, 7, 9]], dtype=np.float32)
     steps = keras.ops.convert_to_numpy(model(ids))
-    whole = model_of(settings | {"causal": False}, (6,), 20, "softmax", 20)
+    whole = build_model(settings | {"causal": False}, (6,), 20, "softmax", 20)
     mixed = keras.ops.convert_to_numpy(whole(ids))
-    mean = model_of({"family": "transformer", "positions": "none"}, (6,), 1, "linear", 20)
+    mean = build_model({"family": "transformer", "positions": "none"}, (6,), 1, "linear", 20)
     padded = keras.ops.convert_to_numpy(mean(np.array([[3, 4, 0, 0, 0, 0], [0, 0, 4, 3, 0, 0]], dtype=np.float32)))
     return [
         float(np.abs(steps[0, :5] - steps[1, :5]).max()),
@@ -199,7 +199,7 @@ def _seen_by_causal() -> list[float]:
 
 def test_a_causal_transformer_sees_nothing_that_comes_later() -> None:
     """A changed last word leaves the steps before it alone, but not without `causal`; padding has no part in means."""
-    causal, whole, padded = apart(_seen_by_causal)
+    causal, whole, padded = run_in_process(_seen_by_causal)
     assert causal < 1e-6
     assert whole > 1e-4
     assert padded < 1e-6

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from workspaces import apart
+from workspaces import run_in_process
 
 from tiltyard.arrays import Array
 
@@ -51,7 +51,7 @@ def test_keras_convolves_as_arithmetic_does(stride: int, padding: int) -> None:
     kernel = np.array([[1, 2, 3], [0, -1, 4], [5, 0, -2]], dtype=np.float32)
     expected = convolved(picture, kernel, stride, padding)
     assert expected.shape[0] == (6 - 3 + 2 * padding) // stride + 1
-    received = apart(_by_keras, picture.tolist(), kernel.tolist(), stride, padding)
+    received = run_in_process(_by_keras, picture.tolist(), kernel.tolist(), stride, padding)
     np.testing.assert_allclose(received, expected, rtol=1e-6)
 
 
@@ -70,6 +70,6 @@ def test_kernels_find_what_they_are_made_for() -> None:
 def test_pooling_halves_a_picture() -> None:
     """The largest of four, or their mean."""
     picture = np.array([[1, 3, 2, 4], [5, 7, 6, 8], [9, 2, 1, 0], [3, 4, 5, 6]], dtype=np.float32)
-    largest, mean = apart(_pooled, picture.tolist(), 2)
+    largest, mean = run_in_process(_pooled, picture.tolist(), 2)
     assert largest == [[7, 8], [9, 6]]
     assert mean == [[4, 5], [4.5, 3]]

@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import yaml
-from workspaces import apart, edit_task, new_workspace, train_tasks
+from workspaces import edit_task, new_workspace, run_in_process, train_tasks
 
 from tiltyard import files
 from tiltyard.config import loader
@@ -217,9 +217,9 @@ def test_dates_are_translated_by_one_graph(tmp_path: Path) -> None:
 def _written(settings: Json) -> Json:
     """Write freely, then along what was written: both must have thought the same at every step."""
     import keras
-    from model_families import settings_of
+    from model_families import model_settings
 
-    family = settings_of(settings)
+    family = model_settings(settings)
     keras.utils.set_random_seed(1)
     features = keras.Input((9 + 6,), name="features")
     written = family.translate(features[:, :9], features[:, 9:], (20, 12))
@@ -263,7 +263,7 @@ def test_writing_freely_is_writing_along_what_was_written(
 ) -> None:
     """Step by step the same thoughts, in Keras and in ONNX, with the same weights."""
     monkeypatch.chdir(tmp_path)
-    seen = apart(_written, {"family": "seq2seq", "units": 5, "embedding": 4, **settings})
+    seen = run_in_process(_written, {"family": "seq2seq", "units": 5, "embedding": 4, **settings})
     assert seen["parameters"] == seen["free"] == parameters
     assert max(seen["differs"], seen["onnx"]) < 1e-5
     assert seen["words"] > 1

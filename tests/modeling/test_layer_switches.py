@@ -8,9 +8,9 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from model_families import exercise, features_of, model_of, settings_of
+from model_families import build_model, draw_features, model_settings, train_and_export
 from pydantic import ValidationError
-from workspaces import apart
+from workspaces import run_in_process
 
 from tiltyard.arrays import Array
 from tiltyard.modeling.models._layers import Activation
@@ -25,7 +25,7 @@ def _trained(content: dict[str, Any], shape: tuple[int, ...] = (40,), epochs: in
     chance = np.random.default_rng(0)
     x = chance.normal(size=(128, *shape)).astype(np.float32)
     y = 3 * x.reshape(128, -1)[:, :5].sum(axis=1) + chance.normal(size=128)
-    model = model_of(content, shape)
+    model = build_model(content, shape)
     model.compile(keras.optimizers.Adam(0.03), "mse")
     model.fit(x, y, batch_size=128, epochs=epochs, verbose=0)
     return model
@@ -59,7 +59,7 @@ def _penalties() -> dict[str, float]:
 @pytest.mark.catalogue
 def test_weights_are_kept_small_as_asked() -> None:
     """l2 shrinks, l1 leaves most weights of useless features at nothing, max_norm holds in layers of every kind."""
-    seen = apart(_penalties)
+    seen = run_in_process(_penalties)
     assert seen["l2"] < 0.7 * seen["plain"]
     assert seen["zeros without l1"] < 0.1
     assert seen["zeros with l1"] > 0.5
@@ -82,22 +82,22 @@ def _variances() -> dict[str, list[float]]:
     found = {}
     for name in (f"{rule}_{shape}" for rule in FORMULAS for shape in ("uniform", "normal")):
         formula = FORMULAS[name.split("_")[0]]
-        dense = _kernel(model_of({"family": "mlp", "units": [300], "initializer": name}, (400,)))
+        dense = _kernel(build_model({"family": "mlp", "units": [300], "initializer": name}, (400,)))
         picture = {"family": "cnn", "filters": [60], "units": [], "initializer": name}
-        maps = _kernel(model_of(picture, (4, 4, 40)))
+        maps = _kernel(build_model(picture, (4, 4, 40)))
         found[f"{name} dense"] = [float(dense.var()), formula(400, 300)]
         found[f"{name} maps"] = [float(maps.var()), formula(9 * 40, 9 * 60)]
     unset, named = ({"family": "mlp"}, {"family": "mlp", "initializer": "glorot_uniform"})
-    found["unset"] = [float(np.array(_kernel(model_of(content, (6,)))).sum()) for content in (unset, named)]
-    across = _kernel(model_of({"family": "mlp", "units": [20], "initializer": "orthogonal"}, (20,)))
+    found["unset"] = [float(np.array(_kernel(build_model(content, (6,)))).sum()) for content in (unset, named)]
+    across = _kernel(build_model({"family": "mlp", "units": [20], "initializer": "orthogonal"}, (20,)))
     found["orthogonal"] = [float(np.abs(across.T @ across - np.eye(20)).max()), 0.0]
-    found["zeros"] = [float(np.abs(_kernel(model_of({"family": "mlp", "initializer": "zeros"}, (6,)))).max()), 0.0]
+    found["zeros"] = [float(np.abs(_kernel(build_model({"family": "mlp", "initializer": "zeros"}, (6,)))).max()), 0.0]
     return found
 
 
 def test_weights_begin_as_the_formulas_say() -> None:
     """Variances are 2 / (in + out), 2 / in, 1 / in; unset and seeded is the same as Keras' own, by name."""
-    for name, (received, expected) in apart(_variances).items():
+    for name, (received, expected) in run_in_process(_variances).items():
         assert received == pytest.approx(expected, rel=0.05, abs=1e-5), name
 
 
@@ -105,24 +105,24 @@ def _layers() -> dict[str, Any]:
     """Look at what single layers do to what they are given."""
     import keras
 
-    pictures = features_of((8, 8, 1), "image") + 1
-    model = model_of({"family": "cnn", "filters": [16], "units": [], "spatial_dropout": 0.5}, (8, 8, 1))
+    pictures = draw_features((8, 8, 1), "image") + 1
+    model = build_model({"family": "cnn", "filters": [16], "units": [], "spatial_dropout": 0.5}, (8, 8, 1))
     layer = next(layer for layer in model.layers if isinstance(layer, keras.layers.SpatialDropout2D))
     seen = keras.Model(model.input, [layer.input, layer.output])(pictures, training=True)
     before, after = (np.array(part) for part in seen)
     live = before.max(axis=(1, 2)) > 0
     dropped, kept = (after == 0).all(axis=(1, 2)), np.isclose(after, 2 * before).all(axis=(1, 2))
 
-    rows = 100 * features_of((6,), "table") + 7
-    model = model_of({"family": "mlp", "units": [5], "batch_norm": True, "activation": "tanh"}, (6,))
+    rows = 100 * draw_features((6,), "table") + 7
+    model = build_model({"family": "mlp", "units": [5], "batch_norm": True, "activation": "tanh"}, (6,))
     layer = next(layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization))
     normal = np.array(keras.Model(model.input, layer.output)(rows / 100, training=True))
 
     slopes = [layer for layer in _bent("prelu").layers if isinstance(layer, keras.layers.PReLU)]
-    model = model_of({"family": "mlp", "units": [5], "activation": "leaky_relu", "slope": 0.3}, (6,))
+    model = build_model({"family": "mlp", "units": [5], "activation": "leaky_relu", "slope": 0.3}, (6,))
     layer = next(layer for layer in model.layers if isinstance(layer, keras.layers.LeakyReLU))
     hidden, bent = (np.array(part) for part in keras.Model(model.input, [layer.input, layer.output])(-rows))
-    lists = model_of({"family": "mlp", "units": [5, 5, 5], "dropout": [0.1, 0.0, 0.3]}, (6,))
+    lists = build_model({"family": "mlp", "units": [5, 5, 5], "dropout": [0.1, 0.0, 0.3]}, (6,))
     return {
         "whole maps": bool((dropped | kept)[live].all()),
         "share of maps": float(dropped[live].mean()),
@@ -142,13 +142,13 @@ def _bent(activation: str) -> Any:
 def _maps_bent() -> tuple[int, ...]:
     import keras
 
-    model = model_of({"family": "cnn", "filters": [3], "units": [], "activation": "prelu"}, (8, 8, 1))
+    model = build_model({"family": "cnn", "filters": [3], "units": [], "activation": "prelu"}, (8, 8, 1))
     return next(tuple(layer.alpha.shape) for layer in model.layers if isinstance(layer, keras.layers.PReLU))
 
 
 def test_layers_do_what_their_switches_say() -> None:
     """Spatial dropout takes whole maps; batch norm brings units to 0 and 1; slopes are learned, or as set."""
-    seen = apart(_layers)
+    seen = run_in_process(_layers)
     assert seen["whole maps"]
     assert 0.35 < seen["share of maps"] < 0.65
     assert seen["mean"] < 0.01
@@ -163,23 +163,23 @@ def _activations(folder: str) -> dict[str, float]:
     found = {}
     for name in get_args(Activation):
         content = {"family": "mlp", "units": [8], "activation": name}
-        found[name] = exercise(content, (6,), "table", folder)["parity"]
+        found[name] = train_and_export(content, (6,), "table", folder)["parity"]
     return found
 
 
 @pytest.mark.catalogue
 def test_every_activation_survives_the_export(tmp_path: Path) -> None:
     """ONNX answers like Keras, whichever is chosen."""
-    assert {name: parity for name, parity in apart(_activations, str(tmp_path)).items() if parity > 1e-5} == {}
+    assert {name: parity for name, parity in run_in_process(_activations, str(tmp_path)).items() if parity > 1e-5} == {}
 
 
 def test_a_list_of_dropouts_must_fit() -> None:
     """One share too few is refused with how many there should be; one that is no share, too."""
     with pytest.raises(ValueError, match=r"dropout: expected one share, or a list of 2; received \[0\.5\]"):
-        apart(_too_few)
+        run_in_process(_too_few)
     with pytest.raises(ValidationError, match="less than 1"):
-        settings_of({"family": "mlp", "dropout": 1.0})
+        model_settings({"family": "mlp", "dropout": 1.0})
 
 
 def _too_few() -> None:
-    model_of({"family": "mlp", "units": [5, 5], "dropout": [0.5]}, (6,))
+    build_model({"family": "mlp", "units": [5, 5], "dropout": [0.5]}, (6,))

@@ -23,7 +23,7 @@ from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.preparation import array_file, prepare, sealed_test
 from tiltyard.preparation.modalities.series import Series
-from tiltyard.report.report import page
+from tiltyard.report.report import task_page
 from tiltyard.training.train import residual_quantiles
 from tiltyard.validation import validate
 from tiltyard.workspace import Workspace
@@ -222,7 +222,7 @@ def test_forecasts_come_with_ends_that_most_values_lie_between(tmp_path: Path) -
     answer = predictor.predict([[0.5] * 6])[0]
     assert answer.keys() == {"forecast", "low", "high"}
     assert all(0.6 < high - low < 1.0 for low, high in zip(answer["low"], answer["high"], strict=True))
-    assert "By step ahead" in page(space, task)
+    assert "By step ahead" in task_page(space, task)
 
 
 def test_ends_keep_their_promise_for_any_number_of_rows() -> None:

@@ -69,7 +69,7 @@ def test_a_logarithm_is_learned_and_answers_are_in_the_own_unit(tmp_path: Path) 
     """A target over orders of magnitude is met far better in ratio, and no answer leaves what was seen by far."""
     errors, space = {}, new_workspace(tmp_path)
     for log in (False, True):
-        task = generated_tasks.growth(space, log=log)
+        task = generated_tasks.prepare_exponential(space, log=log)
         test = sealed_test.read_test(space, task.name, task.columns)
         train_tasks(space, "growth")
         predictor = Predictor.load(space.out("growth", "train"))

@@ -43,9 +43,9 @@ def told(model: LoadedModel, instances: list[Any], arm: str = "champion") -> Rec
     return RecordedPrediction(model, arm, "a", 0.0, 1.0, instances, [])
 
 
-def test_the_gauge_moves_with_what_shifts_alone(kept: Kept) -> None:
+def test_the_gauge_moves_with_what_shifts_alone(served_project: Kept) -> None:
     """A shift of half a centimetre in petals raises the gauge of that feature only; unshifted inputs raise none."""
-    space, (first, second, _), app, _ = kept
+    space, (first, second, _), app, _ = served_project
     model, registry = app.state.models["iris"], prometheus_client.CollectorRegistry()
     found = DriftGauges(RequestMetrics(registry=registry).set_drift)
 
@@ -77,10 +77,10 @@ def test_the_gauge_moves_with_what_shifts_alone(kept: Kept) -> None:
     assert (psi("petal_width", second) or 1) < 0.2
 
 
-def test_the_sample_is_bounded(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sample_is_bounded(served_project: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the latest rows are kept, as numbers."""
     monkeypatch.setattr(drift_gauges, "MAX_ROWS", 50)
-    model = kept[2].state.models["iris"]
+    model = served_project[2].state.models["iris"]
     found = DriftGauges(lambda *_: None)
     for _ in range(20):
         found.observe(told(model, [random_models.IRIS] * 30))
@@ -120,11 +120,11 @@ def test_a_package_without_a_reference_is_served_without_gauges(packages: dict[s
     found.measure()
 
 
-def test_monitor_names_what_drifts(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_monitor_names_what_drifts(served_project: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     """`monitor` reports drifting features from logs and Parquet, with the command to type, or that there are none."""
     from click.testing import CliRunner
 
-    space, _, app, _ = kept
+    space, _, app, _ = served_project
     task, model = loader.load(space, "iris"), app.state.models["iris"]
     recorder = app.state.recorder = Recorder(space.records, 1.0)
     same = trained(space, model, 400)

@@ -48,9 +48,9 @@ def tell(space: Workspace, ids: range) -> None:
 
 
 @pytest.fixture
-def task(reigning: Workspace) -> Task:
+def task(champions_project: Workspace) -> Task:
     """Return iris, with accuracy as its metric."""
-    found = loader.load(reigning, "iris")
+    found = loader.load(champions_project, "iris")
     return found.model_copy(update={"gate": found.gate.model_copy(update={"metric": "accuracy"})})
 
 
@@ -107,9 +107,9 @@ def test_an_id_that_came_twice_counts_once(task: Task, tmp_path: Path) -> None:
     assert (quality["truths"], quality["value"]) == (30, 1.0)
 
 
-def test_numbers_lie_apart(reigning: Workspace, tmp_path: Path) -> None:
+def test_numbers_lie_apart(champions_project: Workspace, tmp_path: Path) -> None:
     """For numbers, the agreement is the mean and the 99th percentile of their distance."""
-    space, task = Workspace(tmp_path), loader.load(reigning, "diabetes")
+    space, task = Workspace(tmp_path), loader.load(champions_project, "diabetes")
     for version, value in ((OLD, 100.0), (NEW, 103.0)):
         spool = AppendLog(space.records / "diabetes" / RECORD_KINDS[0])
         line = {"id": "a", "time": 1.0, "ms": 1.0, "arm": "champion", "version": version, "predictions": [value, value]}
@@ -118,19 +118,19 @@ def test_numbers_lie_apart(reigning: Workspace, tmp_path: Path) -> None:
     assert agreement(load_live_quality(space, task), NEW, OLD) == {"answers": 2, "apart": 3.0, "apart_p99": 3.0}
 
 
-def test_the_report_puts_both_side_by_side(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_report_puts_both_side_by_side(served_project: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a shadow with feedback, the report has both arms, their agreement, and the gain."""
     from click.testing import CliRunner
 
     from tiltyard.cli.main import cli
 
-    space, (first, second, _), app, watching = kept
+    space, (first, second, _), app, watching = served_project
     task = loader.load(space, "iris")
     traffic.start_rollout(space, task, (second, "shadow"), 1.0)
     assert traffic.traffic(space, task)["report"]["arms"] == []
     watching.poll()
     recorder = app.state.recorder = Recorder(space.records)
-    recorder.predict_shadow = random_models.asked_here
+    recorder.predict_shadow = random_models.answer_in_process
     with TestClient(app) as client:
         for _ in range(5):
             answer = client.post("/v1/models/iris:predict", json={"instances": [random_models.IRIS] * 6})

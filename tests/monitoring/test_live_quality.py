@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from linear_challengers import arena, challenge, quick_package
+from linear_challengers import prepared_project, quick_package, write_challenger
 from random_models import IRIS
 from sklearn.datasets import load_iris
 
@@ -25,10 +25,10 @@ def rivals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Workspace, 
     monkeypatch.setattr("tiltyard.serving.packaging.package.package", quick_package)
     monkeypatch.setattr("tiltyard.gate.duel_setup.simple", lambda *_: None)  # which beats the weak one
     monkeypatch.setattr("tiltyard.gate.duel_setup._memory_mb", lambda _: 80.0)
-    workspace, task = arena(tmp_path / "arena", "iris")
-    old = challenge(workspace, task, slice(1, 2))
+    workspace, task = prepared_project(tmp_path / "arena", "iris")
+    old = write_challenger(workspace, task, slice(1, 2))
     assert promote(workspace, task).verdict == "PROMOTE"
-    return workspace, task, old, challenge(workspace, task, slice(4))
+    return workspace, task, old, write_challenger(workspace, task, slice(4))
 
 
 def happened(workspace: Workspace, task: Task, right: dict[str, int]) -> None:

@@ -19,7 +19,7 @@ import random_models
 from click.testing import CliRunner
 from starlette.applications import Starlette
 from starlette_client import TestClient
-from workspaces import writing
+from workspaces import half_written
 
 from tiltyard import files
 from tiltyard.cli.main import cli
@@ -75,9 +75,9 @@ def closed(recorder: Recorder) -> None:
         spool.close()
 
 
-def test_live_quality_is_what_the_evaluation_would_say_of_these_rows(kept: Kept, recorder: Recorder) -> None:
+def test_live_quality_is_what_the_evaluation_would_say_of_these_rows(served_project: Kept, recorder: Recorder) -> None:
     """Live quality on the sealed rows equals the metric of the evaluation."""
-    space, (first, *_), app, _ = kept
+    space, (first, *_), app, _ = served_project
     task, (rows, truths) = loader.load(space, "iris"), sealed(space)
     with TestClient(app) as client:
         places = ask(client, rows)
@@ -103,11 +103,11 @@ def test_live_quality_is_what_the_evaluation_would_say_of_these_rows(kept: Kept,
     assert monitor(space, task) == {**again, "gathered": 0}
 
 
-def test_numbers_and_forecasts_are_measured_too(reigning: Workspace, tmp_path: Path) -> None:
+def test_numbers_and_forecasts_are_measured_too(champions_project: Workspace, tmp_path: Path) -> None:
     """Regression and forecasting are measured by their own metrics."""
     for name in ("diabetes", "sine"):
-        task, (rows, truths) = loader.load(reigning, name), sealed(reigning, name)
-        folder = next(reigning.package(name, "x").parent.glob("*/schema.json")).parent
+        task, (rows, truths) = loader.load(champions_project, name), sealed(champions_project, name)
+        folder = next(champions_project.package(name, "x").parent.glob("*/schema.json")).parent
         app = create_app()
         install(app, [LoadedModel.load(folder)])
         recorder = app.state.recorder = Recorder(tmp_path, 1.0)
@@ -124,9 +124,9 @@ def test_numbers_and_forecasts_are_measured_too(reigning: Workspace, tmp_path: P
         assert measured["value"] == pytest.approx(files.read_json(folder / "schema.json")["metrics"][task.gate.metric])
 
 
-def test_parquet_has_a_row_an_instance_with_its_features(kept: Kept, recorder: Recorder) -> None:
+def test_parquet_has_a_row_an_instance_with_its_features(served_project: Kept, recorder: Recorder) -> None:
     """Parquet has a row for each instance, with the feature names that `check --against` expects."""
-    space, (first, *_), app, _ = kept
+    space, (first, *_), app, _ = served_project
     rows, _ = sealed(space)
     with TestClient(app) as client:
         (asked, *_) = ask(client, rows[:3])
@@ -141,9 +141,9 @@ def test_parquet_has_a_row_an_instance_with_its_features(kept: Kept, recorder: R
     assert table[0]["record.time"].tzname() == "UTC"
 
 
-def test_an_open_file_is_read_but_left(kept: Kept, recorder: Recorder) -> None:
+def test_an_open_file_is_read_but_left(served_project: Kept, recorder: Recorder) -> None:
     """A log that a worker still writes is read, and not converted."""
-    space, _, app, _ = kept
+    space, _, app, _ = served_project
     task = loader.load(space, "iris")
     with TestClient(app) as client:
         ask(client, [random_models.IRIS] * 3, 1)
@@ -155,9 +155,9 @@ def test_an_open_file_is_read_but_left(kept: Kept, recorder: Recorder) -> None:
         assert monitor(space, task)["recorded"][0]["requests"] == 4
 
 
-def test_killed_while_it_gathers_nothing_is_lost_or_doubled(kept: Kept, recorder: Recorder) -> None:
+def test_killed_while_it_gathers_nothing_is_lost_or_doubled(served_project: Kept, recorder: Recorder) -> None:
     """After a kill during the conversion, the next call finishes it, with every prediction once."""
-    space, _, app, _ = kept
+    space, _, app, _ = served_project
     task = loader.load(space, "iris")
     with TestClient(app) as client:
         ask(client, [random_models.IRIS] * 5, 1)
@@ -168,11 +168,11 @@ def test_killed_while_it_gathers_nothing_is_lost_or_doubled(kept: Kept, recorder
     path.write_bytes(content)
     assert records.read(space, task, "answers").num_rows == 5
     assert records.compact(space, task) == 1
-    with writing("replacing", path.with_suffix(".parquet")) as (killed, left):
+    with half_written("replacing", path.with_suffix(".parquet")) as (killed, left):
         killed.kill()
         killed.wait()
         assert left.suffix == ".parquet"
-    with writing("replacing", path.with_name("other.parquet")) as (alive, kept_one):
+    with half_written("replacing", path.with_name("other.parquet")) as (alive, kept_one):
         assert records.compact(space, task) == 0
         assert records.read(space, task, "answers").num_rows == 5
         assert {one.name for one in path.parent.iterdir()} == {path.with_suffix(".parquet").name, kept_one.name}
@@ -210,9 +210,11 @@ def test_spools_are_bounded(tmp_path: Path) -> None:
     assert spool.add(b"x")
 
 
-def test_a_disk_that_is_full_fails_no_request(kept: Kept, recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_is_full_fails_no_request(
+    served_project: Kept, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A full disk is counted and fails no request; the next line begins a new file."""
-    space, _, app, _ = kept
+    space, _, app, _ = served_project
     write = os.write
 
     def half(file: int, content: bytes) -> int:
@@ -250,10 +252,10 @@ def test_a_disk_that_is_full_fails_no_request(kept: Kept, recorder: Recorder, mo
     ],
 )
 def test_feedback_that_cannot_be_meant_is_refused_whole(
-    kept: Kept, recorder: Recorder, body: Any, code: str, field: str
+    served_project: Kept, recorder: Recorder, body: Any, code: str, field: str
 ) -> None:
     """Invalid feedback is refused with the field at fault, and nothing of the request is stored."""
-    with TestClient(kept[2]) as client:
+    with TestClient(served_project[2]) as client:
         refusal = client.post(FEEDBACK, json=body)
     assert refusal.status_code == (413 if code == "too_many" else 400)
     assert (refusal.json()["error"]["code"], refusal.json()["error"]["field"]) == (code, field)
@@ -311,20 +313,22 @@ def test_pictures_are_not_recorded_but_their_answers(packages: dict[str, Path], 
     assert line["predictions"][0]["label"]
 
 
-def test_the_command_shows_what_there_is(kept: Kept, recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_shows_what_there_is(
+    served_project: Kept, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The command prints what to type if nothing is recorded, and then requests and quality."""
-    space, (first, *_), app, _ = kept
+    space, (first, *_), app, _ = served_project
     monkeypatch.chdir(space.root)
 
     def run(*options: str) -> str:
         return CliRunner().invoke(cli, ["monitor", "iris", *options]).output
 
-    assert "nothing is recorded yet\nnext: tiltyard serve iris --record" in run()
+    assert "nothing has been recorded yet\nnext: tiltyard serve iris --record" in run()
     rows, truths = sealed(space)
     with TestClient(app) as client:
         places = ask(client, rows)
         recorder.lines.finish()
-        assert "next: send them to /v1/models/iris:feedback" in run()
+        assert "next: send ground truth to /v1/models/iris:feedback" in run()
         items = [{**place, "truth": truth} for place, truth in zip(places, truths, strict=True)]
         client.post(FEEDBACK, json={"feedback": items})
     assert "30 truths came" in run()
@@ -332,9 +336,9 @@ def test_the_command_shows_what_there_is(kept: Kept, recorder: Recorder, monkeyp
 
 
 @pytest.mark.smoke
-def test_workers_that_are_killed_lose_nothing_that_was_written(kept: Kept, tmp_path: Path) -> None:
+def test_workers_that_are_killed_lose_nothing_that_was_written(served_project: Kept, tmp_path: Path) -> None:
     """Two workers are killed under load during `monitor`; every prediction that was sent is recorded once."""
-    space, *_ = kept
+    space, *_ = served_project
     task = loader.load(space, "iris")
     environment = {
         **bento.clean(),

@@ -8,9 +8,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from workspaces import QUICK, ROOT, edit_task, new_workspace
+from workspaces import QUICK_TRAINING, ROOT, edit_task, new_workspace
 
-from pipelines.road import run
+from pipelines.flow import run
 from pipelines.task_outcome import TaskOutcome
 from tiltyard import environment
 from tiltyard.workspace import Workspace
@@ -18,9 +18,9 @@ from tiltyard.workspace import Workspace
 
 @contextmanager
 def untraced() -> Iterator[None]:
-    """Start processes that coverage does not follow: what stages do is traced where each is tested by itself.
+    """Start processes without coverage: stages are measured in their own tests.
 
-    To import TensorFlow takes half as long again under its eyes.
+    Coverage makes importing TensorFlow half as slow again.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
@@ -44,35 +44,35 @@ def new_project(root: Path) -> Workspace:
     workspace = new_workspace(root)
     (root / "src").symlink_to(ROOT / "src")
     for name in workspace.tasks():
-        edit_task(workspace, name, QUICK)
+        edit_task(workspace, name, QUICK_TRAINING)
     return workspace
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _server: None) -> Workspace:
-    """A project in which nothing was run yet."""
+    """A project in which nothing has been run."""
     monkeypatch.chdir(tmp_path)
     return new_project(tmp_path)
 
 
 @pytest.fixture(scope="session")
-def _travelled(tmp_path_factory: pytest.TempPathFactory, _server: None) -> tuple[Workspace, dict[str, TaskOutcome]]:
-    """A project in which two tasks went the whole road."""
-    workspace = new_project(tmp_path_factory.mktemp("travelled"))
+def _run_once(tmp_path_factory: pytest.TempPathFactory, _server: None) -> tuple[Workspace, dict[str, TaskOutcome]]:
+    """A project in which the pipeline was run for two tasks, and the results."""
+    workspace = new_project(tmp_path_factory.mktemp("run"))
     with untraced():
         return workspace, {row.task: row for row in run(workspace, ["diabetes", "iris"])}
 
 
 @pytest.fixture
-def first(_travelled: tuple[Workspace, dict[str, TaskOutcome]]) -> dict[str, TaskOutcome]:
-    """What the first run said."""
-    return _travelled[1]
+def first_run(_run_once: tuple[Workspace, dict[str, TaskOutcome]]) -> dict[str, TaskOutcome]:
+    """The results of the first run by task."""
+    return _run_once[1]
 
 
 @pytest.fixture
-def travelled(_travelled: tuple[Workspace, TaskOutcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A copy of the project of the test's own."""
+def run_project(_run_once: tuple[Workspace, TaskOutcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A copy of that project for one test."""
     root = tmp_path / "project"
-    shutil.copytree(_travelled[0].root, root, symlinks=True)
+    shutil.copytree(_run_once[0].root, root, symlinks=True)
     monkeypatch.chdir(root)
     return Workspace(root)

@@ -1,4 +1,4 @@
-"""Prefect artifacts: names and values from data, which Prefect's page reads as Markdown, stay text."""
+"""Prefect artifacts: names and values from data are escaped, since Prefect's page renders Markdown."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NAMES = [
 
 
 class _Reader(MarkdownIt):
-    """A reader that makes a link of every address: by itself it refuses some, and others do not."""
+    """A Markdown parser that accepts all link addresses; by default it refuses some."""
 
     def validateLink(self, url: str) -> bool:  # noqa: N802 - the library's name
         return True
@@ -39,7 +39,7 @@ class _Reader(MarkdownIt):
 
 @pytest.fixture
 def artifacts(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Return what is handed to Prefect, which would need a server to keep it."""
+    """The artifacts that would be sent to Prefect's server."""
     made: list[dict[str, Any]] = []
 
     def keep(content: Any, **told: Any) -> None:
@@ -51,29 +51,29 @@ def artifacts(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 def rendered(text: str) -> tuple[set[str], str]:
-    """Return the elements that Markdown makes of a text, and what is to be read there."""
+    """Return the HTML elements of rendered Markdown, and its text."""
     html = _Reader("commonmark", {"html": True}).enable(["table", "strikethrough"]).render(text)
     read = unescape(re.sub("<[^>]+>", "", html))
     return {*re.findall(r"<([a-z0-9]+)", html)}, " ".join(read.split())
 
 
 def test_columns_are_text(workspace: Workspace, artifacts: list[dict[str, Any]]) -> None:
-    """In the table of what was expected of them."""
+    """Column names are escaped in the table of expectations."""
     rest = {"expectation": "expect_column_to_exist", "severity": "warning", "success": True, "unexpected_count": 3}
     path = workspace.out("iris", "validate") / "result.json"
     files.write_json(path, {"rows": 3, "expectations": [{"column": name, **rest} for name in NAMES]})
-    prefect_artifacts.of_validation(workspace, "iris")
+    prefect_artifacts.create_validation_table(workspace, "iris")
     (made,) = artifacts
     assert [rendered(row["column"]) for row in made["content"]] == [({"p"}, name) for name in NAMES]
     assert {(row["success"], row["unexpected_count"]) for row in made["content"]} == {(True, 3)}
 
 
 def test_metrics_and_labels_are_text(workspace: Workspace, artifacts: list[dict[str, Any]]) -> None:
-    """In the table of metrics, in what is said of it, and in the confusion matrix."""
+    """Names are escaped in the table of metrics, its description and the confusion matrix."""
     report = {"version": NAMES[0], "metrics": dict.fromkeys(NAMES, 0.5), "baseline": {}}
     matrix = {"labels": NAMES, "matrix": [[0] * len(NAMES)] * len(NAMES)}
     files.write_json(workspace.out("iris", "evaluate") / "report.json", {**report, "confusion": matrix})
-    prefect_artifacts.of_evaluation(workspace, "iris")
+    prefect_artifacts.create_metric_table(workspace, "iris")
     table, confusion = artifacts
     assert [rendered(row["metric"]) for row in table["content"]] == [({"p"}, name) for name in NAMES]
     assert rendered(table["description"])[0] == {"p"}
@@ -83,16 +83,16 @@ def test_metrics_and_labels_are_text(workspace: Workspace, artifacts: list[dict[
 
 
 def test_the_link_leads_to_the_page_of_the_task(workspace: Workspace, artifacts: list[dict[str, Any]]) -> None:
-    """Which is written before: it is no output of a stage."""
-    prefect_artifacts.of_report(workspace, loader.load(workspace, "iris"))
+    """The page is written first, since it is no output of a stage."""
+    prefect_artifacts.create_report_link(workspace, loader.load(workspace, "iris"))
     (made,) = artifacts
     assert made["content"] == (workspace.report / "iris.html").as_uri()
     assert "tiltyard run iris" in (workspace.report / "iris.html").read_text(encoding="utf-8")
 
 
 def test_reasons_are_text(artifacts: list[dict[str, Any]]) -> None:
-    """Each an item of a list below the verdict."""
-    prefect_artifacts.of_verdict("iris", "HOLD", NAMES)
+    """Reasons are escaped items of a list below the verdict."""
+    prefect_artifacts.create_verdict_text("iris", "HOLD", NAMES)
     (made,) = artifacts
     elements, read = rendered(made["content"])
     assert elements == {"p", "strong", "ul", "li"}

@@ -1,4 +1,4 @@
-"""What a person sees of a run: one table that fits its terminal, nothing beside it, plain lines where there is none."""
+"""Progress of a run: a table that fits the terminal, plain lines elsewhere, and no other output."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
-from terminal import Emulator, run
+from terminal import TerminalEmulator, run_in_terminal
 from workspaces import ROOT
 
 from pipelines.estimate import Estimate
-from pipelines.progress_table import ProgressTable, clock
+from pipelines.progress_table import ProgressTable, format_duration
 from pipelines.run_progress import RunProgress
 from pipelines.task_progress import Epochs, TaskProgress
 from pipelines.terminal import Screen
@@ -28,7 +28,7 @@ COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def some_tasks(count: int) -> list[TaskProgress]:
-    """Make tasks of which a quarter is done, two run, one failed, and the rest waits."""
+    """Return tasks: a quarter is done, two run, one failed, the rest waits."""
     tasks = [TaskProgress(f"task_{number}") for number in range(count)]
     for number, task in enumerate(tasks[: count // 4 + 3]):
         for step in STEPS[:3]:
@@ -55,7 +55,7 @@ def drawn(workspace: Workspace, tasks: list[TaskProgress], size: tuple[int, int]
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("count", [4, 40, 400])
 def test_a_table_fits_its_terminal(tmp_path: Path, size: tuple[int, int], count: int) -> None:
-    """No line is as wide as the terminal, none would scroll, and what runs or failed is shown whatever the room."""
+    """Lines are shorter than the width, fewer than the height, and running and failed tasks are always shown."""
     lines = drawn(Workspace(tmp_path), some_tasks(count), size)
     assert all(cell_len(line) < size[0] for line in lines)
     assert len(lines) < size[1]
@@ -67,7 +67,7 @@ def test_a_table_fits_its_terminal(tmp_path: Path, size: tuple[int, int], count:
 
 @pytest.mark.parametrize("size", SIZES[:2])
 def test_a_training_shows_epochs_and_the_best_value(tmp_path: Path, size: tuple[int, int]) -> None:
-    """Epoch n of m, the best figure and its name stand in the row of the task; so do verdict and failure."""
+    """The row shows epochs, the best value with its name, the verdict or the failure."""
     lines = drawn(Workspace(tmp_path), some_tasks(4), size)
     (training,) = (line for line in lines if "12/40" in line)
     assert "best val_loss 0.1235" in training
@@ -78,7 +78,7 @@ def test_a_training_shows_epochs_and_the_best_value(tmp_path: Path, size: tuple[
 
 
 def test_hidden_tasks_are_counted(tmp_path: Path) -> None:
-    """Of 40 tasks on 24 lines the rest is said in numbers, which add up."""
+    """Of 40 tasks on 24 lines, the hidden ones are counted by state."""
     lines = drawn(Workspace(tmp_path), some_tasks(40), (80, 24))
     (hidden,) = (line for line in lines if "more:" in line)
     shown = sum(line.startswith("task_") for line in lines)
@@ -88,18 +88,18 @@ def test_hidden_tasks_are_counted(tmp_path: Path) -> None:
 
 
 def test_a_terminal_without_unicode_gets_ascii(tmp_path: Path) -> None:
-    """Marks that it cannot show would end the run."""
+    """Marks that the encoding lacks are replaced, so that the run does not fail."""
     table = ProgressTable(STEPS, "ascii")
     lines = table.lines(some_tasks(4), Estimate(Workspace(tmp_path), STEPS, 2), 30.0, (80, 24))
     assert "\n".join(lines).isascii()
 
 
 def test_the_screen_shows_the_last_lines_and_writes_what_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lines may change, be added and go; what is the same is not written again."""
+    """Lines may change, be added and removed; unchanged ones are not written again."""
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("LINES", "24")
     stream = io.StringIO()
-    screen, emulator = Screen(stream), Emulator(80, 24).feed("before\r\n")
+    screen, emulator = Screen(stream), TerminalEmulator(80, 24).feed("before\r\n")
     frames = [["a", "b", "c"], ["a", "B", "c"], ["a", "B", "c", "d"], ["A", "d"], ["A", "d", "e", "f", "g"], ["A"]]
     for frame in frames:
         stream.seek(0), stream.truncate()
@@ -114,17 +114,17 @@ def test_the_screen_shows_the_last_lines_and_writes_what_changed(monkeypatch: py
 
 
 def test_a_table_at_the_bottom_of_the_screen_scrolls_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there is no room below, lines above move up, and later frames stay in their place."""
+    """Without room below, the screen scrolls once, and later frames stay in place."""
     monkeypatch.setenv("COLUMNS", "80")
-    stream, emulator = io.StringIO(), Emulator(80, 6).feed("x\r\n" * 5)
+    stream, emulator = io.StringIO(), TerminalEmulator(80, 6).feed("x\r\n" * 5)
     screen = Screen(stream)
     screen.draw(["a", "b", "c"])
     screen.draw(["a", "B", "c"])
     assert emulator.feed(stream.getvalue().replace("\n", "\r\n")).screen == ["x"] * 5 + ["a", "B", "c"]
 
 
-def test_a_terminal_that_is_made_narrower_is_drawn_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lines that take two rows now are removed as a whole."""
+def test_a_narrowed_terminal_is_redrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines that wrap after narrowing are removed completely."""
     monkeypatch.setenv("COLUMNS", "80")
     stream = io.StringIO()
     screen = Screen(stream)
@@ -135,24 +135,24 @@ def test_a_terminal_that_is_made_narrower_is_drawn_anew(monkeypatch: pytest.Monk
     assert stream.getvalue().startswith("\x1b[3F\x1b[J")
 
 
-def test_what_is_left_is_estimated_from_the_last_run(tmp_path: Path) -> None:
-    """Nothing is claimed before a step has shown whether there is work; then the last run's seconds count."""
+def test_the_time_left_is_estimated_from_the_last_run(tmp_path: Path) -> None:
+    """There is no estimate before a step shows whether there is work; then durations of the last run count."""
     workspace = Workspace(tmp_path)
     first = Estimate(workspace, STEPS, 2)
     for name in ("a", "b"):
         for step in STEPS:
-            first.learn(name, step, "ran", 10.0)
-            first.learn(name, step, "skipped", 1.0)
+            first.record(name, step, "ran", 10.0)
+            first.record(name, step, "skipped", 1.0)
     first.save()
     estimate, tasks = Estimate(workspace, STEPS, 2), [TaskProgress("a"), TaskProgress("b")]
     tasks[0].begin("fetch", 0.0)
-    assert estimate.left(tasks, 1.0) is None
+    assert estimate.seconds_left(tasks, 1.0) is None
     tasks[0].end("fetch", "new", 10.0)
     tasks[0].begin("validate", 10.0)
-    assert estimate.left(tasks, 12.0) == pytest.approx(60.0)  # the other task, which begins now
-    assert estimate.of_task(tasks[0], 12.0) == pytest.approx(48.0)
+    assert estimate.seconds_left(tasks, 12.0) == pytest.approx(60.0)  # the other task, which begins now
+    assert estimate.task_seconds_left(tasks[0], 12.0) == pytest.approx(48.0)
     tasks[0].steps["fetch"] = "same"
-    assert estimate.left(tasks, 10.0) == pytest.approx(6.0)  # there was nothing to do so far
+    assert estimate.seconds_left(tasks, 10.0) == pytest.approx(6.0)  # there was nothing to do so far
     tasks[0].begin("train", 0.0)
     tasks[0].training = Epochs(10, 20)
     tasks[0]._first = ("", 0, 0.0)
@@ -161,15 +161,15 @@ def test_what_is_left_is_estimated_from_the_last_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "[]", '{"a": 3}', '{"a": {"fetch": "x"}}'])
 def test_damaged_durations_are_forgotten(tmp_path: Path, content: str) -> None:
-    """A file of figures that nobody needs must not stop a run."""
+    """A damaged file of durations does not stop a run."""
     workspace = Workspace(tmp_path)
     workspace.durations.parent.mkdir()
     workspace.durations.write_text(content, encoding="utf-8")
-    assert Estimate(workspace, STEPS, 1).left([TaskProgress("a")], 0.0) is None
+    assert Estimate(workspace, STEPS, 1).seconds_left([TaskProgress("a")], 0.0) is None
 
 
-def test_epochs_are_read_from_the_newest_note(tmp_path: Path) -> None:
-    """A member of an ensemble notes its epochs in a folder of its own; what an earlier run left does not count."""
+def test_epochs_are_read_from_the_newest_file(tmp_path: Path) -> None:
+    """The newest progress.json counts, also in a subfolder; files of an earlier run are ignored."""
     state = tmp_path / "state"
     (state / "member-2").mkdir(parents=True)
     old, new = state / "progress.json", state / "member-2" / "progress.json"
@@ -178,20 +178,20 @@ def test_epochs_are_read_from_the_newest_note(tmp_path: Path) -> None:
     os.utime(old, (1, 1))
     task = TaskProgress("a")
     task.begin("train", 0.0)
-    task.look(state, 10.0)
+    task.update_training(state, 10.0)
     assert task.training == Epochs(3, 9, "val_loss", 0.5, "member-2")
     os.utime(new, (1, 1))
     task.begin("train", 0.0)
-    task.look(state, 10.0)
+    task.update_training(state, 10.0)
     assert task.training is None
 
 
-def test_a_clock_is_short() -> None:
-    """Minutes and seconds, hours only if there are any."""
-    assert [clock(seconds) for seconds in (0.4, 75, 3725)] == ["0:00", "1:15", "1:02:05"]
+def test_a_duration_is_short() -> None:
+    """A duration has minutes and seconds, and hours only if there are any."""
+    assert [format_duration(seconds) for seconds in (0.4, 75, 3725)] == ["0:00", "1:15", "1:02:05"]
 
 
-# Everything that used to write to the terminal beside the table: DVC's bars, a child, a native library, a warning.
+# Other sources of output: progress bars of DVC, a child process, a native library, a warning, print.
 NOISY = """
 import os, subprocess, sys, time, warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -206,7 +206,7 @@ workspace = Workspace(Path.cwd())
 with RunProgress(workspace, ["a", "b", "c", "d"], ("validate", "train"), 2) as board, ThreadPoolExecutor(2) as pool:
     store.add(workspace, workspace.root / "raw")
     store.push(workspace)
-    def travel(name):
+    def run_steps(name):
         for step in ("validate", "train"):
             board.begin(name, step)
             subprocess.run([sys.executable, "-c", "print('NOISE of a child')"])
@@ -214,18 +214,18 @@ with RunProgress(workspace, ["a", "b", "c", "d"], ("validate", "train"), 2) as b
             warnings.warn("NOISE of a warning")
             print("NOISE of a print")
             board.end(name, step, store.stage(workspace, step, name))
-    list(pool.map(travel, "abcd"))
+    list(pool.map(run_steps, "abcd"))
 print("the results")
 """
 
 
 def noisy(project: Workspace, columns: int, lines: int, **more: str) -> tuple[str, str]:
-    """Run the noisy program on a terminal; return what it wrote there, and its log."""
+    """Run the noisy program in a terminal; return its output and its log."""
     path = os.pathsep.join(map(str, (ROOT / "src", ROOT)))
     bins = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     kept = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
     environment = {**kept, "PYTHONPATH": path, "PATH": bins, "TERM": "xterm", "DVC_NO_ANALYTICS": "1", **more}
-    status, out = run([sys.executable, "-c", NOISY], columns, lines, project.root, environment)
+    status, out = run_in_terminal([sys.executable, "-c", NOISY], columns, lines, project.root, environment)
     assert status == 0, out
     return out, project.log("run").read_text(encoding="utf-8")
 
@@ -233,28 +233,28 @@ def noisy(project: Workspace, columns: int, lines: int, **more: str) -> tuple[st
 @pytest.mark.slow
 @pytest.mark.parametrize("columns", [80, 140])
 def test_nothing_but_the_table_is_written_to_a_terminal(small: Workspace, columns: int) -> None:
-    """Neither bars of DVC nor a word of anything else; few bytes; the noise is in the log of the run."""
+    """Other output goes to the log of the run, and the table takes few bytes."""
     out, log = noisy(small, columns, 24)
     assert "NOISE" not in out
     assert "Collecting" not in out
     assert len(out) < 20_000
     assert out.count("\n") < 24
-    assert Emulator(columns, 24).feed(out).screen == ["the results"]  # which take the place of the table
+    assert TerminalEmulator(columns, 24).feed(out).screen == ["the results"]  # which take the place of the table
     assert "4 tasks: " in out
     assert log.count("NOISE of a") == 3 * 8 + 1  # Python gives a warning once
 
 
 @pytest.mark.slow
 def test_no_colour_is_written_where_none_is_wanted(small: Workspace) -> None:
-    """NO_COLOR takes the colours and leaves the table; a dumb terminal gets plain lines without any sequence."""
+    """With NO_COLOR the table has no colours."""
     out, _ = noisy(small, 80, 24, NO_COLOR="1")
-    assert Emulator(80, 24).feed(out).colours == 0
+    assert TerminalEmulator(80, 24).feed(out).colours == 0
     assert "\x1b[" in out
 
 
 @pytest.mark.slow
 def test_a_dumb_terminal_gets_lines(small: Workspace) -> None:
-    """One that cannot move its cursor is written to as a pipe is."""
+    """A terminal that cannot move its cursor gets plain lines."""
     out, _ = noisy(small, 80, 24, TERM="dumb")
     assert "\x1b" not in out
     assert sorted(line.split()[:3] for line in out.splitlines()[:-1]) == sorted(
@@ -263,14 +263,14 @@ def test_a_dumb_terminal_gets_lines(small: Workspace) -> None:
 
 
 def test_a_pipe_gets_a_line_for_each_step(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Steps, failures and what a step waits for, each on a line; nothing else that is printed meanwhile."""
+    """Steps, failures and messages take a line each, and other output is not shown."""
     with RunProgress(Workspace(tmp_path), ["a"], ("fetch", "train")) as board:
         board.begin("a", "fetch")
         board.note("a", "12.0 of 70.0 MB")
         os.write(1, b"noise")
         board.end("a", "fetch", "new")
         board.begin("a", "train")
-        board.stop("a", "train", "[bold]it rains")
+        board.fail("a", "train", "[bold]it rains")
     out, err = capfd.readouterr()
     assert out == ""
     assert re.sub(r"\d\.\d s", "0.0 s", err).splitlines() == [
@@ -285,18 +285,18 @@ def test_a_pipe_gets_a_line_for_each_step(tmp_path: Path, capfd: pytest.CaptureF
 def test_colours_are_for_terminals_that_want_them(
     workspace: Workspace, command: list[str], variables: dict[str, str], *, coloured: bool
 ) -> None:
-    """The help of make, tables and errors are coloured on a terminal, and not where NO_COLOR or a dumb one says so."""
+    """Help, tables and errors are coloured on a terminal, but not with NO_COLOR or a dumb terminal."""
     bins = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     kept = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
     folder = ROOT if command[0] == "make" else workspace.root
     environment = {**kept, "PATH": bins, "TERM": "xterm-256color", **variables}
-    _, out = run(command, 80, 24, folder, environment)
+    _, out = run_in_terminal(command, 80, 24, folder, environment)
     assert len(out.splitlines()) > 1
-    assert (Emulator(80, 24).feed(out).colours > 0) == coloured
+    assert (TerminalEmulator(80, 24).feed(out).colours > 0) == coloured
 
 
 def test_the_help_of_make_is_plain_in_a_pipe() -> None:
-    """A file that it is written to holds no escape codes."""
+    """Help that is written to a pipe has no escape codes."""
     done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "make run " in done.stdout
     assert "\x1b" not in done.stdout

@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from workspaces import HEARING, ROOT, edit_task
+from workspaces import ROOT, WITH_SIGINT, edit_task
 
 from pipelines import runner, schedule
 from pipelines.schedule import deployment
@@ -74,11 +74,11 @@ def test_the_place_of_a_run_that_ended_with_its_server_is_free(project: Workspac
 @pytest.mark.slow
 @pytest.mark.smoke
 @pytest.mark.nightly
-def test_the_clock_starts_a_run(travelled: Workspace) -> None:
+def test_the_clock_starts_a_run(run_project: Workspace) -> None:
     """A real server starts a real run at the next minute; told to stop, the command takes its server along."""
-    (travelled.root / "pipelines").symlink_to(ROOT / "pipelines")  # a flow is known by the file that it stands in
+    (run_project.root / "pipelines").symlink_to(ROOT / "pipelines")  # a flow is known by the file that it stands in
     command = [str(Path(sys.executable).with_name("tiltyard")), "schedule", "--cron", "* * * * *", "iris"]
-    own = {**os.environ, "PREFECT_HOME": str(travelled.prefect)}
+    own = {**os.environ, "PREFECT_HOME": str(run_project.prefect)}
     with subprocess.Popen(command, env=own, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         (server,) = _children(process, "pipelines.server")
@@ -94,15 +94,15 @@ def test_the_clock_starts_a_run(travelled: Workspace) -> None:
 @pytest.mark.slow
 @pytest.mark.smoke
 @pytest.mark.nightly
-def test_after_a_power_cut_the_next_run_starts(travelled: Workspace) -> None:
+def test_after_a_power_cut_the_next_run_starts(run_project: Workspace) -> None:
     """Server, flow and schedule are killed while a run goes on; the place that it held is free at the next start."""
-    (travelled.root / "pipelines").symlink_to(ROOT / "pipelines")
-    with _scheduling(travelled) as (process, url):
+    (run_project.root / "pipelines").symlink_to(ROOT / "pipelines")
+    with _scheduling(run_project) as (process, url):
         first = _begun(url, "RUNNING")
         for one in [*psutil.Process(process.pid).children(recursive=True), process]:
             os.kill(one.pid, signal.SIGKILL)
         process.wait()
-    with _scheduling(travelled) as (process, url):
+    with _scheduling(run_project) as (process, url):
         _until(lambda: _state(url, first) == "CRASHED")
         _begun(url, "COMPLETED")
         process.terminate()
@@ -170,7 +170,7 @@ def test_a_schedule_is_served_once(workspace: Workspace) -> None:
         pass
 
 
-_COMMAND = [*HEARING, str(Path(sys.executable).with_name("tiltyard")), "schedule", "--cron", "0 0 1 1 *", "iris"]
+_COMMAND = [*WITH_SIGINT, str(Path(sys.executable).with_name("tiltyard")), "schedule", "--cron", "0 0 1 1 *", "iris"]
 
 
 def _own(workspace: Workspace) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""One task down the whole road by the command line, as a new user would type it; `make smoke` runs this alone."""
+"""The pipeline of one task by the command line, as a new user types it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EXAMPLE = '{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal
 
 
 def _type(workspace: Workspace, *words: str, status: int = 0) -> str:
-    """Run a command in the project; give what it printed."""
+    """Run a command in the project; return its output."""
     environment = _environment(workspace)
     done = subprocess.run(
         words, cwd=workspace.root, env=environment, capture_output=True, text=True, timeout=400, check=False
@@ -42,7 +42,7 @@ def _environment(workspace: Workspace) -> dict[str, str]:
     return {**untraced, **homes, "PATH": path, "DVC_NO_ANALYTICS": "1"}
 
 
-def test_the_road_of_one_task(tmp_path: Path) -> None:
+def test_the_pipeline_of_one_task(tmp_path: Path) -> None:
     """A first run promotes, a second does nothing, a worse challenger is held, corrupted data stop."""
     workspace = new_workspace(tmp_path)
     (tmp_path / "src").symlink_to(ROOT / "src")
@@ -89,7 +89,7 @@ def test_the_road_of_one_task(tmp_path: Path) -> None:
 
 
 def _customers(path: Path) -> None:
-    """Write a table that is in no repository: an id, numbers, names, empty cells, and who left."""
+    """Write a table with an id, numbers, names, empty cells and a target."""
     dice = random.Random(0)  # noqa: S311 - no secret
     rows = ["customer_id;age;country;income;left"]
     for number in range(400):
@@ -101,8 +101,8 @@ def _customers(path: Path) -> None:
 
 
 @pytest.mark.nightly
-def test_a_file_that_nobody_here_has_seen(tmp_path: Path) -> None:
-    """Three commands take a table to a REST service that answers, an empty cell being null; no file was edited."""
+def test_a_new_table_is_trained_and_served(tmp_path: Path) -> None:
+    """Three commands lead from a table to a REST service; no file is edited."""
     workspace = new_workspace(tmp_path)
     (tmp_path / "src").symlink_to(ROOT / "src")
     _customers(tmp_path / "customers.csv")
@@ -125,7 +125,7 @@ def test_a_file_that_nobody_here_has_seen(tmp_path: Path) -> None:
 
 
 def _ask(address: str, body: dict[str, Any]) -> Any:
-    """Ask the service as soon as it is ready."""
+    """Send a request as soon as the service is ready."""
     deadline = time.monotonic() + 120
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Every task of the repository in small: few rows, one epoch, and its endpoint asked over REST."""
+"""Smoke runs: all tasks on few rows and one epoch, with requests to the service."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from workspaces import ROOT, apart, edit_task, smoked
+from workspaces import ROOT, edit_task, run_in_process, smoke_report
 
-from pipelines.smoke import ROWS, shrunk
+from pipelines.smoke import SMOKE_ROWS, shrink_task
 from tiltyard.config import loader
 from tiltyard.workspace import Workspace
 
 
 def run(root: Path, *names: str) -> tuple[int, list[dict[str, object]]]:
-    """Run the command; give its exit status and its rows."""
+    """Run the command; return its exit status and rows."""
     environment = {**os.environ, "TILTYARD_ROOT": str(root)}
     command = ["tiltyard", "run", "--smoke", "--json", *names]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=2_000)
@@ -26,8 +26,8 @@ def run(root: Path, *names: str) -> tuple[int, list[dict[str, object]]]:
 @pytest.mark.catalogue
 @pytest.mark.timeout(7200)  # half an hour on two cores
 @pytest.mark.usefixtures("mirror")
-def test_every_task_goes_the_road_and_answers() -> None:
-    """All of tasks/, in one command."""
+def test_every_task_passes_a_smoke_run() -> None:
+    """All task files pass in one command."""
     names = Workspace(ROOT).tasks()
     status, rows = run(ROOT, *names)
     assert [row["task"] for row in rows] == names
@@ -38,30 +38,30 @@ def test_every_task_goes_the_road_and_answers() -> None:
 @pytest.mark.slow
 @pytest.mark.smoke
 def test_a_task_that_fails_leaves_the_others_alone_and_the_project_untouched(workspace: Workspace) -> None:
-    """Its row says what went wrong; the exit status says that something did."""
+    """Its row has the error, and the exit status is 1."""
     edit_task(workspace, "diabetes", {"source": {"kind": "file", "path": "nowhere.csv"}})
     before = sorted(workspace.root.rglob("*"))
     status, rows = run(workspace.root, "diabetes", "iris")
     assert status == 1
-    assert [row["verdict"] for row in rows] == ["stopped at road", "ok"]
+    assert [row["verdict"] for row in rows] == ["stopped at pipeline", "ok"]
     assert "no file nowhere.csv" in str(rows[0]["error"])
     assert [path for path in sorted(workspace.root.rglob("*")) if path not in before] == []
 
 
 def test_few_rows_and_one_epoch(workspace: Workspace) -> None:
-    """Whatever the task asks for; what it says otherwise stays."""
+    """Rows and epochs are reduced; model and augmentation stay."""
     edit_task(workspace, "digits", {"source": {"kind": "keras", "dataset": "mnist"}})
     task = loader.load(workspace, "digits")
-    small = shrunk(task)
-    assert (small.train.epochs, small.split.rows, small.source.model_dump()["rows"]) == (1, ROWS, ROWS)
+    small = shrink_task(task)
+    assert (small.train.epochs, small.split.rows, small.source.model_dump()["rows"]) == (1, SMOKE_ROWS, SMOKE_ROWS)
     assert small.model == task.model
     assert small.train.augment == task.train.augment
 
 
 @pytest.mark.slow
 @pytest.mark.smoke
-def test_its_report_has_figures(workspace: Workspace, tmp_path: Path) -> None:
-    """The page that each task of the catalogue gets on its way is not one that says what is lacking."""
-    page = apart(smoked, str(workspace.root), str(tmp_path / "place"), "iris")
+def test_its_report_has_metrics(workspace: Workspace, tmp_path: Path) -> None:
+    """The page of a smoke run shows plots and validation."""
+    page = run_in_process(smoke_report, str(workspace.root), str(tmp_path / "place"), "iris")
     assert "<h3>Confusion</h3>" in page
     assert "expectations are met by 150 rows" in page

@@ -1,4 +1,4 @@
-"""Edits of the code, and which stages DVC then calls out of date: those whose work would be another, and no more."""
+"""Dependencies of DVC stages: an edit of the code makes exactly the affected stages out of date."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ Edited = Callable[[str, str, str], set[str]]
 
 
 def _resolve(root: Path) -> None:
-    """Run the stage resolve with the code of the project."""
+    """Run the stage `resolve` with the code of the project."""
     code = "import sys; from tiltyard.cli.main import main; sys.argv = ['tiltyard', 'resolve', 'iris']; main()"
     environment = {**os.environ, "PYTHONPATH": str(root / "src")}
     subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, check=True, capture_output=True)
 
 
 def _behind(workspace: Workspace) -> set[str]:
-    """Return the verbs whose stage DVC would run."""
+    """Return the stages that DVC would run."""
     return {verb for verb in VERBS if dvc.status(workspace, f"{verb}@iris")}
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A project with code of its own, whose stages are all done, as DVC has it; what training made is a stand-in."""
+    """A project with its own code whose stages are up to date for DVC, with placeholder outputs."""
     from dvc.repo import Repo
 
     workspace = new_workspace(tmp_path_factory.mktemp("true") / "project")
@@ -61,7 +61,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 @pytest.fixture
 def edited(done: Workspace, tmp_path: Path) -> Edited:
-    """Replace a text in a file of a copy of that project, resolve settings anew, and ask DVC."""
+    """Return a function that edits a file in a copy of that project, and returns the stages out of date."""
     from dvc.repo import Repo
 
     def edit(name: str, old: str, new: str) -> set[str]:
@@ -107,7 +107,7 @@ def edited(done: Workspace, tmp_path: Path) -> Edited:
         ),
     ],
 )
-def test_an_edit_puts_those_stages_behind_whose_work_would_be_another(
+def test_an_edit_makes_only_affected_stages_out_of_date(
     edited: Edited, name: str, old: str, new: str, behind: set[str]
 ) -> None:
     """A default of training and how features are scaled train again; the title of a figure only evaluates again."""

@@ -144,7 +144,7 @@ def test_a_histogram_of_extreme_numbers_counts_every_row(sample: Array) -> None:
 def test_small_curves_of_extreme_numbers_stay_in_their_box(sample: Array) -> None:
     """All points lie within the picture."""
     for lower in (False, True):
-        html = page.spark(sample.tolist(), lower=lower).html
+        html = page.sparkline(sample.tolist(), lower=lower).html
         assert "nan" not in html
         assert "inf" not in html
         heights = [float(pair.split(",")[1]) for pair in re.findall(r'points="([^"]*)"', html)[0].split()]
@@ -166,10 +166,10 @@ def test_shades_of_extreme_numbers_are_colours(sample: Array) -> None:
 
 def test_bars_of_extreme_numbers_are_drawn(sample: Array, capsys: pytest.CaptureFixture[str]) -> None:
     """In a terminal and as shaded words."""
-    explanations._bars([{"name": str(place), "value": value} for place, value in enumerate(sample.tolist())])
+    explanations._print_bars([{"name": str(place), "value": value} for place, value in enumerate(sample.tolist())])
     assert capsys.readouterr().out
     told = figures.words("Words", "", [("word", value) for value in sample.tolist()])
-    assert "nan" not in page._words(told.data)
+    assert "nan" not in page._render_words(told.data)
 
 
 def test_extreme_numbers_in_findings(sample: Array) -> None:
@@ -227,7 +227,7 @@ def test_curves_and_intervals_of_equal_scores(parsed: Array) -> None:
 @pytest.mark.parametrize("value", [1e39, -HUGE])
 def test_a_target_that_no_model_can_answer_is_refused(value: float) -> None:
     """Networks answer in float32: the sentence says the largest, what was received, and where."""
-    task = duels.task(duels.diabetes())
+    task = duels.duel_task(duels.diabetes())
     for cells in (pd.Series([1.0, value]), pd.Series([1.0, value], dtype=object)):
         with pytest.raises(DataError, match=r"at most 3\.4\S+, either sign, in every row; row 1 holds -?\d"):
             form.parse_target_column(task, cells)

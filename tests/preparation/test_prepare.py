@@ -249,7 +249,7 @@ def test_keys_of_many_rows_are_those_of_each(data: st.DataObject, seed: int, siz
     assert row_keys(rows, seed).tolist() == slow_keys(rows, seed)
 
 
-@pytest.mark.parametrize("make", [generated_tasks.table, generated_tasks.texts])
+@pytest.mark.parametrize("make", [generated_tasks.prepare_table, generated_tasks.prepare_texts])
 def test_parts_are_prepared_as_the_whole(
     workspace: Workspace, make: Callable[[Workspace], Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,16 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from registry_attacks import ATTACKS, Attack, Json, lines_of, repoint, told, unsigned, write
+from registry_attacks import (
+    ATTACKS,
+    Attack,
+    Json,
+    ledger_lines,
+    record_decisions,
+    without_signature,
+    write_ledger,
+    write_pointer,
+)
 
 from tiltyard.cli.main import cli
 from tiltyard.config import loader
@@ -35,12 +44,12 @@ def held(workspace: Workspace, keys: Path, monkeypatch: pytest.MonkeyPatch) -> W
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         monkeypatch.delenv(name)
     signing.create_key(workspace, "anna")
-    told(workspace)
-    told(workspace, "sine")
+    record_decisions(workspace)
+    record_decisions(workspace, "sine")
     git(workspace, "init", "-q")
     git(workspace, "add", "serving", "tasks")
     git(workspace, "commit", "-qm", "Decide")
-    told(workspace, steps=[("f", "HOLD")])
+    record_decisions(workspace, steps=[("f", "HOLD")])
     return workspace
 
 
@@ -53,15 +62,15 @@ def against(workspace: Workspace) -> list[str]:
 
 def _all_rewritten(workspace: Workspace, lines: list[Json]) -> None:
     """Remove the first REJECT, unsigned, from ledger, head and pointer."""
-    plain = [unsigned(line) | {"id": line["id"]} for line in lines if line["version"] != "c"]
-    write(workspace, plain)
-    repoint(workspace, [line for line in lines_of(workspace) if line["verdict"] == "PROMOTE"][-1])
+    plain = [without_signature(line) | {"id": line["id"]} for line in lines if line["version"] != "c"]
+    write_ledger(workspace, plain)
+    write_pointer(workspace, [line for line in ledger_lines(workspace) if line["verdict"] == "PROMOTE"][-1])
 
 
 def _all_rolled_back(workspace: Workspace, lines: list[Json]) -> None:
     """Restore the state after the first promotion, signatures included."""
-    write(workspace, lines[:1])
-    repoint(workspace, lines[0])
+    write_ledger(workspace, lines[:1])
+    write_pointer(workspace, lines[0])
 
 
 def _all_gone(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
@@ -82,7 +91,7 @@ def _key_replaced(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG
     signing.create_key(workspace, "anna")
     for path in (workspace.ledger("iris"), workspace.ledger("iris").with_suffix(".head"), workspace.champion("iris")):
         path.unlink()
-    told(workspace)
+    record_decisions(workspace)
 
 
 def _key_gone(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
@@ -94,7 +103,7 @@ def _other_task_gone(workspace: Workspace, lines: list[Json]) -> None:  # noqa: 
 
 
 def _pointer_hashes_gone(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
-    repoint(workspace, hashes=False)
+    write_pointer(workspace, hashes=False)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +116,7 @@ def _pointer_hashes_gone(workspace: Workspace, lines: list[Json]) -> None:  # no
 def test_git_finds_what_was_written_anew_as_a_whole(held: Workspace, attack: Attack) -> None:
     """Every line, head, pointer and public key of the commit must still be there, for every task."""
     assert against(held) == []
-    attack(held, lines_of(held))
+    attack(held, ledger_lines(held))
     found = [*against(held), *(Registry(held).faults("iris") if held.champion("iris").is_file() else ["gone"])]
     assert found
     if attack not in ATTACKS:
@@ -133,11 +142,11 @@ def test_verify_against_git_on_the_command_line(held: Workspace) -> None:
 
 def test_every_task_is_looked_at_whatever_is_wrong_with_another(workspace: Workspace) -> None:
     """A fault of one task does not stop the verification of the others."""
-    told(workspace)
-    told(workspace, "sine")
-    told(workspace, "digits", [("a", "REJECT")])
-    told(workspace, "diabetes")
-    told(workspace, "gone")
+    record_decisions(workspace)
+    record_decisions(workspace, "sine")
+    record_decisions(workspace, "digits", [("a", "REJECT")])
+    record_decisions(workspace, "diabetes")
+    record_decisions(workspace, "gone")
     workspace.champion("iris").write_text("{")
     workspace.champion("sine").unlink()
     workspace.champion("gone").unlink()

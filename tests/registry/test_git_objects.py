@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from registry_attacks import STEPS, Json, lines_of, repoint, told, unsigned, write
+from registry_attacks import STEPS, Json, ledger_lines, record_decisions, without_signature, write_ledger, write_pointer
 from workspaces import edit_task
 
 from tiltyard.cli.main import cli
@@ -30,7 +30,7 @@ def git(workspace: Workspace, *words: str) -> str:
 def committed(workspace: Workspace, *options: str) -> str:
     """Decide a few times and commit; return the commit's hash."""
     signing.create_key(workspace, "anna")
-    told(workspace)
+    record_decisions(workspace)
     if not (workspace.root / ".git").exists():
         git(workspace, "init", "-q", *options)
     return again(workspace)
@@ -45,9 +45,9 @@ def again(workspace: Workspace) -> str:
 
 def forge(workspace: Workspace) -> None:
     """Write a consistent unsigned history without the first REJECT."""
-    plain = [unsigned(line) | {"id": line["id"]} for line in lines_of(workspace) if line["version"] != "c"]
-    write(workspace, plain)
-    repoint(workspace, [line for line in lines_of(workspace) if line["verdict"] == "PROMOTE"][-1])
+    plain = [without_signature(line) | {"id": line["id"]} for line in ledger_lines(workspace) if line["version"] != "c"]
+    write_ledger(workspace, plain)
+    write_pointer(workspace, [line for line in ledger_lines(workspace) if line["verdict"] == "PROMOTE"][-1])
 
 
 def rows(*words: str) -> dict[str, Json]:
@@ -150,17 +150,17 @@ def test_a_project_in_a_folder_of_its_repository(workspace: Workspace, tmp_path:
 def committed_inside(workspace: Workspace) -> str:
     """Commit the registry of a project whose repository is there already."""
     signing.create_key(workspace, "anna")
-    told(workspace)
+    record_decisions(workspace)
     return again(workspace)
 
 
 def test_a_key_that_git_does_not_hold_is_told(workspace: Workspace, keys: Path) -> None:
     """A key that is not in the commit proves nothing: the row says so, and the exit status is 1."""
     known = committed(workspace)
-    told(workspace, steps=[("f", "HOLD")])
+    record_decisions(workspace, steps=[("f", "HOLD")])
     shutil.rmtree(keys)
     signing.create_key(workspace, "mallory")
-    told(workspace, steps=[("g", "HOLD")])
+    record_decisions(workspace, steps=[("g", "HOLD")])
     found = rows("iris")
     assert found["line 6"]["text"] == "HOLD f: signed by anna"
     assert found["line 7"]["text"] == "HOLD g: signed by mallory; the key is not in git's HEAD"
@@ -179,13 +179,13 @@ def test_a_key_that_git_does_not_hold_is_told(workspace: Workspace, keys: Path) 
 def test_a_key_that_a_commit_does_not_hold_ends_with_status_1(workspace: Workspace, keys: Path) -> None:
     """The exit status is 1 even if nothing else has changed."""
     signing.create_key(workspace, "anna")
-    told(workspace, "digits", [("a", "REJECT")])
+    record_decisions(workspace, "digits", [("a", "REJECT")])
     git(workspace, "init", "-q")
     known = again(workspace)
     assert CliRunner().invoke(cli, ["verify", "--against", known]).exit_code == 0
     shutil.rmtree(keys)
     signing.create_key(workspace, "mallory")
-    told(workspace, "digits", [("b", "REJECT")])
+    record_decisions(workspace, "digits", [("b", "REJECT")])
     assert CliRunner().invoke(cli, ["verify"]).exit_code == 0
     assert CliRunner().invoke(cli, ["verify", "--against", known]).exit_code == 1
 
@@ -198,7 +198,7 @@ def test_a_signer_whose_key_is_another_now_is_told(workspace: Workspace, keys: P
     for path in (workspace.ledger("iris"), workspace.ledger("iris").with_suffix(".head"), workspace.champion("iris")):
         path.unlink()
     signing.create_key(workspace, "anna")
-    told(workspace)
+    record_decisions(workspace)
     assert states("iris", "--against", known)["line 1"] == "unknown"
     assert rows("iris")["line 1"]["text"].endswith("signed by anna; the key is not in git's HEAD")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner
-from linear_challengers import arena, challenge, quick_package
+from linear_challengers import prepared_project, quick_package, write_challenger
 from workspaces import edit_task
 
 from tiltyard import files
@@ -25,11 +25,11 @@ from tiltyard.workspace import Workspace
 @pytest.fixture
 def reigning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """A project in which iris has data, outputs, a champion and a ledger."""
-    workspace, task = arena(tmp_path / "project", "iris")
+    workspace, task = prepared_project(tmp_path / "project", "iris")
     monkeypatch.chdir(workspace.root)
     monkeypatch.setattr("tiltyard.serving.packaging.package.package", quick_package)
     monkeypatch.setattr("tiltyard.gate.duel_setup.simple", lambda *_: None)
-    challenge(workspace, task, slice(4))
+    write_challenger(workspace, task, slice(4))
     assert promote(workspace, task).verdict == "PROMOTE"
     for path in (workspace.search("iris"), workspace.search("iris2"), workspace.logs("iris") / "events"):
         files.write_text(path, "x")
@@ -82,7 +82,7 @@ def test_it_asks_before_it_does(reigning: Workspace) -> None:
     assert "keeps    serving/ledger/iris.jsonl" in told.stderr
     mute = CliRunner().invoke(main.cli, ["remove", "iris"], input="")
     assert mute.exit_code == 2
-    assert "--yes: expected where nobody can be asked" in mute.stderr
+    assert "--yes: expected where no terminal can be asked" in mute.stderr
     assert left(reigning) == before
     assert CliRunner().invoke(main.cli, ["remove", "iris"], input="y\n").exit_code == 0
     assert not reigning.task_file("iris").exists()

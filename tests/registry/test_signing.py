@@ -10,7 +10,16 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from registry_attacks import STEPS, Json, decide, lines_of, repoint, told, unsigned, write
+from registry_attacks import (
+    STEPS,
+    Json,
+    ledger_lines,
+    make_decision,
+    record_decisions,
+    without_signature,
+    write_ledger,
+    write_pointer,
+)
 from workspaces import ROOT, edit_task
 
 from tiltyard.cli.main import cli
@@ -31,7 +40,7 @@ def problems(workspace: Workspace) -> dict[int, str]:
 
 def test_a_key_is_made_once_and_signs_from_then_on(workspace: Workspace, keys: Path) -> None:
     """The private key is outside the project with mode 600, the public one in the project in OpenSSH format."""
-    told(workspace, steps=STEPS[:2])
+    record_decisions(workspace, steps=STEPS[:2])
     done = CliRunner().invoke(cli, ["key", "anna", "--sign"], catch_exceptions=False)
     assert done.exit_code == 0
     assert (keys / "anna").stat().st_mode & 0o777 == 0o600
@@ -39,7 +48,7 @@ def test_a_key_is_made_once_and_signs_from_then_on(workspace: Workspace, keys: P
     again = (keys / "anna").read_bytes()
     assert CliRunner().invoke(cli, ["key", "anna", "--sign"], catch_exceptions=False).exit_code == 0
     assert (keys / "anna").read_bytes() == again
-    told(workspace, steps=STEPS[2:])
+    record_decisions(workspace, steps=STEPS[2:])
     assert problems(workspace) == {1: "unsigned", 2: "unsigned", 3: "anna", 4: "anna", 5: "anna"}
     assert Registry(workspace).faults("iris") == []
 
@@ -49,7 +58,7 @@ def test_a_key_that_is_made_twice_at_once_is_one(workspace: Workspace, keys: Pat
     with ThreadPoolExecutor(8) as pool:
         made = [done.result(60) for done in [pool.submit(signing.create_key, workspace, "anna") for _ in range(16)]]
     assert {*made} == {(keys / "anna", workspace.signers / "anna.pub")}
-    told(workspace, steps=STEPS[:2])
+    record_decisions(workspace, steps=STEPS[:2])
     assert problems(workspace) == {1: "anna", 2: "anna"}
     assert [path.name for path in keys.iterdir()] == ["anna"]
 
@@ -66,9 +75,9 @@ def test_a_key_of_ssh_keygen_signs(workspace: Workspace, monkeypatch: pytest.Mon
         signing.create_key(workspace, "robot")
     monkeypatch.setenv("TILTYARD_SIGNING_KEY", str(workspace.root.parent / "ed25519"))
     with pytest.raises(RegistryError, match="belongs to no signer of this project"):
-        told(workspace, steps=STEPS[:1])
+        record_decisions(workspace, steps=STEPS[:1])
     signing.create_key(workspace, "robot")
-    told(workspace, steps=STEPS[:2])
+    record_decisions(workspace, steps=STEPS[:2])
     assert problems(workspace) == {1: "robot", 2: "robot"}
 
 
@@ -100,7 +109,7 @@ def test_keys_that_cannot_be_meant_are_refused(workspace: Workspace) -> None:
         (lambda lines: [*lines[:2], {**lines[2], "verdict": "HOLD"}, *lines[3:]], "not the signature of anna"),
         (lambda lines: [*lines[:2], *lines[3:]], "not the signature of anna"),
         (lambda lines: [lines[0], lines[2], lines[1], *lines[3:]], "not the signature of anna"),
-        (lambda lines: [*lines[:2], unsigned(lines[1]), *lines[2:]], "not the signature of anna"),
+        (lambda lines: [*lines[:2], without_signature(lines[1]), *lines[2:]], "not the signature of anna"),
         (lambda lines: [*lines[:-1], {k: v for k, v in lines[-1].items() if k != "signature"}], "was removed"),
         (lambda lines: [*lines[:-1], {k: v for k, v in lines[-1].items() if k != "signer"}], "has no signer"),
         (lambda lines: [*lines[:-1], {**lines[-1], "signer": "ben"}], "not the signature of ben"),
@@ -115,12 +124,12 @@ def test_signatures_find_what_hashes_do_not(
 ) -> None:
     """A consistent rewrite of ledger, head and pointer without the key is detected."""
     signing.create_key(workspace, "anna")
-    registry = told(workspace)
+    registry = record_decisions(workspace)
     shutil.rmtree(keys)
     signing.create_key(workspace, "ben")
-    write(workspace, attack(lines_of(workspace)))
-    made = [line for line in lines_of(workspace) if line["verdict"] == "PROMOTE"][-1]
-    repoint(workspace, made)
+    write_ledger(workspace, attack(ledger_lines(workspace)))
+    made = [line for line in ledger_lines(workspace) if line["verdict"] == "PROMOTE"][-1]
+    write_pointer(workspace, made)
     assert registry.faults("iris") == []
     assert any(found in problem for problem in problems(workspace).values()), problems(workspace)
     states = {row["what"]: row["state"] for row in verify(workspace, loader.load(workspace, "iris"))}
@@ -132,22 +141,22 @@ def test_a_task_may_want_signatures(workspace: Workspace, keys: Path, monkeypatc
     """With gate.signed, decisions need a key, only signed approvals count, and an unsigned line is a fault."""
     edit_task(workspace, "iris", {"gate.signed": True})
     task, registry = loader.load(workspace, "iris"), Registry(workspace)
-    told(workspace, steps=STEPS[:2])
+    record_decisions(workspace, steps=STEPS[:2])
     for verb, words in ((approve, [task, "b"]), (rollback, [task])):
         with pytest.raises(RegistryError, match=r"gate\.signed: decisions about iris must be signed"):
             verb(workspace, *words)
-    registry.record(decide("bbbb", "APPROVE"))
+    registry.record(make_decision("bbbb", "APPROVE"))
     assert approvers(registry, task.name, "bbbb", signed=True) == []
     monkeypatch.setenv("TILTYARD_ACTOR", "")
     signing.create_key(workspace, "anna")
-    registry.record(decide("bbbb", "HOLD"))
+    registry.record(make_decision("bbbb", "HOLD"))
     assert approve(workspace, task, "bbbb").id == approve(workspace, task, "bbbb").id
     assert approvers(registry, task.name, "bbbb", signed=True) == ["anna"]
     rows = {row["what"]: row for row in verify(workspace, task)}
     assert rows["line 1"]["state"] == "unknown"  # from before the first signature
     assert rows["line 5"]["text"] == "APPROVE bbbb: signed by anna"
     shutil.rmtree(keys)
-    registry.record(decide("cccc", "HOLD"))
+    registry.record(make_decision("cccc", "HOLD"))
     (last,) = [row for row in verify(workspace, task) if row["what"] == "line 6"]
     assert (last["state"], last["text"]) == ("changed", "HOLD cccc: unsigned; gate.signed requires a signature")
 

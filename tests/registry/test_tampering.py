@@ -8,7 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from registry_attacks import ATTACKS, STEPS, Attack, cut, decide, deep_twin_keys, head_gone, lines_of, told, twin_keys
+from registry_attacks import (
+    ATTACKS,
+    STEPS,
+    Attack,
+    delete_head,
+    duplicate_key,
+    duplicate_nested_key,
+    ledger_lines,
+    make_decision,
+    record_decisions,
+    remove_last_line,
+)
 
 from tiltyard import files
 from tiltyard.config import loader
@@ -22,33 +33,33 @@ from tiltyard.workspace import Workspace
 @pytest.mark.parametrize("steps", [STEPS, STEPS[:4]], ids=["a reject is last", "a promotion is last"])
 def test_what_does_not_fit_is_found(workspace: Workspace, attack: Attack, steps: list[tuple[str, str]]) -> None:
     """Each attack is detected at once and after later decisions."""
-    registry = told(workspace, steps=steps)
+    registry = record_decisions(workspace, steps=steps)
     assert registry.faults("iris") == []
-    attack(workspace, lines_of(workspace))
+    attack(workspace, ledger_lines(workspace))
     assert registry.faults("iris")
-    if attack in (twin_keys, deep_twin_keys):
+    if attack in (duplicate_key, duplicate_nested_key):
         with pytest.raises(RegistryError, match="expected each key once; received"):
             registry.decisions("iris")
         return
-    healed = attack is head_gone or (steps is not STEPS and attack is cut)  # nothing was lost
-    registry.record(decide("z", "HOLD"))
+    healed = attack is delete_head or (steps is not STEPS and attack is remove_last_line)  # nothing was lost
+    registry.record(make_decision("z", "HOLD"))
     assert healed or registry.faults("iris"), "a later decision covered it up"
 
 
 def test_a_promotion_that_was_cut_off_comes_back(workspace: Workspace) -> None:
     """The next decision writes the line that the pointer holds again, byte for byte."""
-    registry = told(workspace, steps=STEPS[:4])
+    registry = record_decisions(workspace, steps=STEPS[:4])
     before = workspace.ledger("iris").read_bytes()
-    cut(workspace, lines_of(workspace))
+    remove_last_line(workspace, ledger_lines(workspace))
     assert registry.faults("iris")
-    registry.record(decide("z", "HOLD"))
+    registry.record(make_decision("z", "HOLD"))
     assert workspace.ledger("iris").read_bytes().startswith(before)
     assert registry.faults("iris") == []
 
 
 def test_what_an_interrupted_change_leaves_is_no_fault(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kill after any write of a promotion or decision leaves no fault, and the next change finishes it."""
-    registry = told(workspace)
+    registry = record_decisions(workspace)
 
     class Killed(BaseException):
         """As a kill ends a process."""
@@ -67,16 +78,16 @@ def test_what_an_interrupted_change_leaves_is_no_fault(workspace: Workspace, mon
             with monkeypatch.context() as patch:
                 patch.setattr(files, "write_bytes", fail)
                 with contextlib.suppress(Killed):
-                    written(decide(f"{version}{writes}", verdict))
+                    written(make_decision(f"{version}{writes}", verdict))
             assert registry.faults("iris") == [], (version, writes)
-    registry.record(decide("h", "HOLD"))
+    registry.record(make_decision("h", "HOLD"))
     assert registry.faults("iris") == []
-    assert len(files.read_json(workspace.champion("iris"))["ledger"]["hashes"]) == len(lines_of(workspace))
+    assert len(files.read_json(workspace.champion("iris"))["ledger"]["hashes"]) == len(ledger_lines(workspace))
 
 
 def test_a_ledger_without_hashes_is_read_and_said_to_have_none(workspace: Workspace) -> None:
     """An old ledger and pointer without hashes are no fault; later decisions add hashes."""
-    old = [decide("a", "PROMOTE"), decide("b", "HOLD")]
+    old = [make_decision("a", "PROMOTE"), make_decision("b", "HOLD")]
     workspace.ledger("iris").parent.mkdir(parents=True)
     workspace.ledger("iris").write_text("".join(line.model_dump_json() + "\n" for line in old))
     content = {"task": "iris", "version": "a", "decision": old[0].model_dump(mode="json")}
@@ -88,7 +99,7 @@ def test_a_ledger_without_hashes_is_read_and_said_to_have_none(workspace: Worksp
         "same",
         "2 lines, hash chain intact, unsigned; their hashes were not recorded in the pointer",
     )
-    registry.record(decide("c", "REJECT"))
+    registry.record(make_decision("c", "REJECT"))
     assert registry.faults("iris") == []
     text = workspace.ledger("iris").read_text()
     workspace.ledger("iris").write_text(text.replace('"so"', '"no"', 1))
@@ -97,7 +108,7 @@ def test_a_ledger_without_hashes_is_read_and_said_to_have_none(workspace: Worksp
 
 def test_a_pointer_that_contradicts_itself_is_refused(workspace: Workspace) -> None:
     """Different versions or tasks inside one pointer are an error."""
-    registry, path = told(workspace), workspace.champion("iris")
+    registry, path = record_decisions(workspace), workspace.champion("iris")
     whole = files.read_json(path)
     for change, text in (
         ({"version": "f"}, "contradicts itself: its version is f, that of its decision d"),

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from linear_challengers import arena, challenge, quick_package
+from linear_challengers import prepared_project, quick_package, write_challenger
 from workspaces import edit_task
 
 from tiltyard import files
@@ -41,12 +41,12 @@ PROVEN = ("ledger", "model", "package", "data", "parameters", "code", "figures")
 @pytest.fixture(scope="module")
 def crowned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Diabetes with a champion, and a challenger that sees fewer features."""
-    workspace, task = arena(tmp_path_factory.mktemp("crowned"), "diabetes")
-    challenge(workspace, task, slice(None))
+    workspace, task = prepared_project(tmp_path_factory.mktemp("crowned"), "diabetes")
+    write_challenger(workspace, task, slice(None))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tiltyard.serving.packaging.package.package", quick_package)
         assert promote(workspace, task).verdict == "PROMOTE"
-    challenge(workspace, task, slice(1))
+    write_challenger(workspace, task, slice(1))
     return workspace.root
 
 
@@ -174,7 +174,7 @@ def test_what_was_trained_last_may_be_the_champion(proven: Arena, monkeypatch: p
     monkeypatch.chdir(workspace.root)
     monkeypatch.setattr("tiltyard.serving.packaging.package.package", quick_package)
     shutil.rmtree(workspace.champion("diabetes").parent)
-    version = challenge(workspace, task, slice(None))
+    version = write_challenger(workspace, task, slice(None))
     assert promote(workspace, task).verdict == "PROMOTE"
     assert {aliases(workspace, task)[name] for name in ("champion", "challenger")} == {version}
     done = CliRunner().invoke(cli, ["compare", "diabetes", "challenger", "champion"], catch_exceptions=False)
@@ -232,7 +232,7 @@ def test_other_versions_on_the_same_rows_are_counted(proven: Arena) -> None:
 @pytest.mark.parametrize("name", ["diabetes", "iris", "digits", "sine"])
 def test_a_simple_model_learns_something(tmp_path: Path, name: str) -> None:
     """The simple model beats the baseline for every kind of features."""
-    workspace, task = arena(tmp_path, name)
+    workspace, task = prepared_project(tmp_path, name)
     test, folder = sealed_test.read_test(workspace, task.name, task.columns), workspace.out(name, "prepare")
     context = task.evaluator.context(array_file.read_truth(folder / "train.npz"))
     parts = array_file.open_part(folder / "train.npz"), array_file.open_part(folder / "validation.npz")
@@ -255,7 +255,7 @@ def test_a_word_is_asked_for_and_heard(proven: Arena, monkeypatch: pytest.Monkey
     edit_task(workspace, "diabetes", {"gate.approval": True})
     shutil.rmtree(workspace.champion("diabetes").parent)
     task = loader.load(workspace, "diabetes")
-    version = challenge(workspace, task, slice(None))
+    version = write_challenger(workspace, task, slice(None))
     verdict = promote(workspace, task)
     assert verdict.reasons == ["0 people have approved it; expected 1: tiltyard approve diabetes"]
     assert verdict.verdict == "HOLD"
@@ -272,12 +272,12 @@ def test_a_run_waits_for_a_word(proven: Arena, monkeypatch: pytest.MonkeyPatch) 
     from pipelines import steps
 
     workspace, task = proven
-    monkeypatch.setattr(steps, "LOOK", 0.01)
+    monkeypatch.setattr(steps, "POLL_SECONDS", 0.01)
     patient, hasty = (
         task.model_copy(update={"gate": task.gate.model_copy(update={"approval": True, "approval_minutes": minutes})})
         for minutes in (5.0, 0.001)
     )
     version = aliases(workspace, task)["challenger"]
-    assert not steps.waited(workspace, hasty, version)
+    assert not steps.wait_for_approval(workspace, hasty, version)
     threading.Timer(0.2, approve, (workspace, task)).start()
-    assert steps.waited(workspace, patient, version)
+    assert steps.wait_for_approval(workspace, patient, version)

@@ -1,4 +1,4 @@
-"""The page of an evaluation: readable alone, in light and dark, on a phone, whatever the data hold."""
+"""Report sections of an evaluation: self-contained, responsive and escaped HTML."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from balanced_html import Balance
+from balanced_html import BalancedHtmlParser
 from workspaces import ROOT
 
 from tiltyard.config import loader
@@ -31,7 +31,7 @@ TRAINING = {
 
 
 def content(**changes: object) -> Json:
-    """Make a report of a classification."""
+    """Return the evaluation of a classification task."""
     figures = dict.fromkeys(("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "roc_auc"), 0.75)
     made: Json = {
         "task": "iris",
@@ -53,12 +53,12 @@ def content(**changes: object) -> Json:
 
 @pytest.fixture
 def task() -> Task:
-    """Iris under a title that must be escaped."""
+    """Iris with a title that must be escaped."""
     return loader.load(Workspace(ROOT), "iris").model_copy(update={"title": EVIL})
 
 
 def answers() -> Predictions:
-    """Thirty rows, answered rightly for the most part; the class has a name that must be escaped."""
+    """Return predictions of thirty rows, mostly right; a class has a name that must be escaped."""
     truth = np.arange(30) % 3
     outputs = np.full((30, 3), 0.2)
     outputs[np.arange(30), truth] = 0.6
@@ -67,25 +67,25 @@ def answers() -> Predictions:
 
 
 def rows(task: Task) -> dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]:
-    """Return the flowers: of each column its place and the row's."""
+    """Return rows whose values encode column and row."""
     return {name: place + np.arange(30) / 100 for place, name in enumerate(task.columns)}
 
 
-def whole(task: Task, report: Json, training: Json = TRAINING) -> str:
-    """Put what is told of an evaluation on a page of its own."""
+def full_page(task: Task, report: Json, training: Json = TRAINING) -> str:
+    """Return a page with all sections of an evaluation."""
     sections = evaluation_sections.sections(task, report, training, answers(), rows(task))
-    return Page(task.name, evaluation_sections.head(task, report), sections).html()
+    return Page(task.name, evaluation_sections.summary(task, report), sections).html()
 
 
 @pytest.fixture
 def page(task: Task) -> str:
     """The page."""
-    return whole(task, content())
+    return full_page(task, content())
 
 
 def test_data_cannot_become_markup(page: str) -> None:
-    """A title, a class or a value that looks like a script is shown, not run, in the text as in the plots' data."""
-    read = Balance(page)
+    """A title, class or value that looks like a script is escaped, in text and in the data of plots."""
+    read = BalancedHtmlParser(page)
     assert read.open == []
     assert read.text.count(EVIL) >= 3
     assert page.count(EVIL) == 0
@@ -95,36 +95,36 @@ def test_data_cannot_become_markup(page: str) -> None:
 
 
 def test_nothing_is_fetched(page: str) -> None:
-    """No file beside it and no network; the policy forbids what the page might forget."""
+    """The page loads no file and no address, and its content security policy forbids both."""
     assert not re.findall(r"url\(|@import|<link|src=\"(?!data:image/png)", page)
     assert set(re.findall(r"https?://[^\s\"'<>]+", page)) == {"http://www.w3.org/2000/svg"}
     assert "content=\"default-src 'none'" in page
 
 
-def test_it_follows_the_reader_and_the_screen(page: str) -> None:
-    """Light or dark as the system is, a phone's width, a language, words for plots."""
+def test_the_page_is_responsive_and_accessible(page: str) -> None:
+    """It has light and dark colours, a viewport, a language and labels for plots."""
     assert "prefers-color-scheme: dark" in page
     assert 'name="viewport" content="width=device-width' in page
     assert '<html lang="en">' in page
     assert re.findall(r'role="img" aria-label="Loss: [^"]+"', page)
 
 
-def test_figures_stand_beside_baseline_interval_and_train(page: str) -> None:
-    """Each in its cell; an undefined one is a dash; the best news comes first."""
-    read = Balance(page)
+def test_metrics_have_interval_baseline_and_training_value(page: str) -> None:
+    """Each has its cell, an undefined one is a dash, and the comparison with the baseline comes first."""
+    read = BalancedHtmlParser(page)
     for text in ("0.75", "0.7 to 0.8", "0.25", "0.875", "\N{EN DASH}", "better than the baseline", "d" * 64, "e" * 64):
         assert text in read.text
     assert page.index("better than the baseline") < page.index("<table>")
 
 
-def test_a_worst_row_is_shown_with_what_was_asked(page: str) -> None:
-    """The flower's own measures stand beside what was answered."""
+def test_a_worst_prediction_is_shown_with_its_row(page: str) -> None:
+    """The values of the row stand beside the prediction."""
     line = next(line for line in page.splitlines() if 'data-value="0.125"' in line)
     assert re.findall(r'data-value="([\d.]+)"', line) == ["7", "0.125", "0.07", "1.07", "2.07", "3.07"]
 
 
 def test_plots_are_there_as_data(page: str) -> None:
-    """Confusion, ROC, precision, calibration and loss, each as JSON that holds what is drawn."""
+    """Confusion, ROC, precision, calibration and loss are there as JSON."""
     found = re.findall(r'<h3>([^<]+)</h3>.*?<script type="application/json">(.*?)</script>', page, re.DOTALL)
     plots = {title: json.loads(data) for title, data in found}
     assert {*plots} == {"Confusion", "ROC", "Precision and recall", "Calibration", "Loss"}
@@ -132,15 +132,15 @@ def test_plots_are_there_as_data(page: str) -> None:
     assert plots["Loss"]["marks"] == [{"x": 2, "name": "kept: 2"}]
 
 
-def test_a_model_that_loses_against_the_baseline_is_called_so(task: Task) -> None:
-    """No praise for a figure that the simplest model reaches."""
+def test_a_model_no_better_than_the_baseline_is_marked(task: Task) -> None:
+    """A model with the baseline's metrics is not called better."""
     same = content(baseline=content()["metrics"])
-    assert "not better than the baseline" in whole(task, same)
+    assert "not better than the baseline" in full_page(task, same)
 
 
-def test_what_is_empty_leaves_no_heading(task: Task) -> None:
-    """Neither for wrong answers where there are none, nor for curves of a model without epochs."""
+def test_an_empty_section_has_no_heading(task: Task) -> None:
+    """There is no heading for wrong predictions if there are none, nor for curves without epochs."""
     bare = {**TRAINING, "history": {}}
-    page = whole(task, content(worst=[]), bare)
-    assert "Wrong answers" not in page
+    page = full_page(task, content(worst=[]), bare)
+    assert "Wrong predictions" not in page
     assert "<h3>Loss</h3>" not in page

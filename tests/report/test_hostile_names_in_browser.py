@@ -1,4 +1,4 @@
-"""Names and values that are script, through every page that we write, in a real browser: all of them stay text."""
+"""Script injection by names and values: no page, document or Markdown of ours runs it in a real browser."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import customer_table
 import numpy as np
 import pytest
 import random_models
-from asgi_server import listening
-from browser import Browser, browsing
-from linear_challengers import challenge, quick_package
+from asgi_server import serve_app
+from browser import Browser, open_browser
+from linear_challengers import quick_package, write_challenger
 from markdown_it import MarkdownIt
 from starlette_client import TestClient
 from workspaces import fetch_raw, new_workspace
@@ -50,7 +50,7 @@ QUOTES = f"' onfocus={RUN} autofocus tabindex=0 x='"
 DOUBLE = f'x" onfocus={RUN} autofocus tabindex=0 x="y'
 LINK = f"[a](javascript:{RUN})"
 CLOSED = f"</title></style></textarea><svg onload={RUN}>"
-# What may run: handlers, scripts with the mark in them (data that stand in a page as JSON do not run), addresses.
+# What may run: event handlers, scripts that contain the mark (JSON data do not run), and javascript: addresses.
 LIVE = """[...document.querySelectorAll('*')].filter((one) =>
   [...one.attributes].some(({name, value}) => value.includes('hacked')
     && (/^on/i.test(name) || /^javascript:/i.test(value)))
@@ -60,8 +60,8 @@ LIVE = """[...document.querySelectorAll('*')].filter((one) =>
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """One browser for all, which reaches nothing but this machine: Data Docs ask the network for their looks."""
-    with browsing(tmp_path_factory.mktemp("browser")) as browser:
+    """A browser that cannot reach the network: Data Docs would load style sheets from it."""
+    with open_browser(tmp_path_factory.mktemp("browser")) as browser:
         browser.call("Network.enable")
         browser.call("Network.setBlockedURLs", urls=["https://*", "http://*.*.com/*"])
         yield browser
@@ -69,7 +69,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A project in which whatever has a name has one that is script: validated, judged, explained, reported."""
+    """A project with scripts as names and values: validated, judged, explained and reported."""
     workspace = new_workspace(tmp_path_factory.mktemp("spoiled") / "project")
     names = {"income": IMAGE, "height": SCRIPT, "weight": QUOTES, "country": LINK, "shop": DOUBLE, "again": CLOSED}
     values = {"at": IMAGE, "de": SCRIPT, "fr": DOUBLE, "it": CLOSED}
@@ -97,16 +97,16 @@ def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         "gate.slices": [LINK],
         "gate.sensitive": [LINK],
     }
-    task = customer_table.write(workspace, frame.rename(columns=names), changes)
+    task = customer_table.write_task(workspace, frame.rename(columns=names), changes)
     validate.validate(workspace, task)
     prepare.prepare(workspace, task)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tiltyard.serving.packaging.package.package", quick_package)
         patch.setenv("TILTYARD_ACTOR", IMAGE + SCRIPT)
-        challenge(workspace, task, slice(2))
+        write_challenger(workspace, task, slice(2))
         promote(workspace, task)
-        random_models.crowned(workspace, quick_package(workspace, task), "shop")
-        challenge(workspace, task, slice(1))
+        random_models.set_champion(workspace, quick_package(workspace, task), "shop")
+        write_challenger(workspace, task, slice(1))
         approve(workspace, task, "champion")
         back = Decision(task="shop", verdict="ROLLBACK", version="1" * 12, reasons=[SCRIPT], **provenance(workspace))
         Registry(workspace).record(back)
@@ -119,7 +119,7 @@ def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 def harmless(browser: Browser, url: str, until: str = "true") -> str:
-    """Open a page, move over it, and hold that nothing of its texts ran or could; return what is read there."""
+    """Open a page, focus all elements, assert that no script ran or could run; return the text."""
     browser.open(url, until)
     browser.script("new Promise((good) => setTimeout(good, 150))")
     browser.script("document.querySelectorAll('*').forEach((one) => one.focus && one.focus())")
@@ -130,7 +130,7 @@ def harmless(browser: Browser, url: str, until: str = "true") -> str:
 
 
 def test_pages_of_the_report(browser: Browser, spoiled: Workspace) -> None:
-    """Overview and task: columns, labels, title, slices, categories, reasons and who decided."""
+    """Overview and task page escape columns, labels, title, slices, categories, reasons and reviewers."""
     for page in (spoiled.report / "index.html", spoiled.report / "shop.html"):
         text = harmless(browser, page.as_uri())
         assert IMAGE in text
@@ -141,7 +141,7 @@ def test_pages_of_the_report(browser: Browser, spoiled: Workspace) -> None:
 
 
 def test_no_script_runs_in_the_report_but_its_own(browser: Browser, spoiled: Workspace, tmp_path: Path) -> None:
-    """What is written into a page by hand does not run: the page names its scripts by their hashes."""
+    """A script that is added to a page does not run: the policy allows scripts by hash."""
     page = (spoiled.report / "shop.html").read_text(encoding="utf-8")
     (tmp_path / "shop.html").write_text(page.replace("<main", f"{IMAGE}<script>{RUN}</script><main", 1))
     browser.open((tmp_path / "shop.html").as_uri(), "true")
@@ -151,7 +151,7 @@ def test_no_script_runs_in_the_report_but_its_own(browser: Browser, spoiled: Wor
 
 
 def test_an_edited_pointer_is_text(browser: Browser, spoiled: Workspace, tmp_path: Path) -> None:
-    """The version in the pointer, and all else in it, may be anything: the page shows it, or it is refused."""
+    """Values of an edited pointer are shown as text or refused."""
     root = tmp_path / "edited"
     shutil.copytree(spoiled.root, root)
     edited = Workspace(root)
@@ -172,7 +172,7 @@ def test_an_edited_pointer_is_text(browser: Browser, spoiled: Workspace, tmp_pat
 
 
 def _hostile(value: Any, keep: tuple[str, ...] = ("task", "verdict")) -> Any:
-    """Put script in place of each text inside, whatever it stands for."""
+    """Replace each text inside by script."""
     if isinstance(value, dict):
         return {key: inner if key in keep else _hostile(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -199,7 +199,7 @@ EDITS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 def test_an_edited_ledger_is_text(
     browser: Browser, spoiled: Workspace, tmp_path: Path, edit: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> None:
-    """Whatever stands in its lines: the pages show it as text, or say that the registry cannot be read."""
+    """Values of an edited ledger are shown as text, or the page says that the registry cannot be read."""
     root = tmp_path / "edited"
     shutil.copytree(spoiled.root, root)
     edited = Workspace(root)
@@ -214,7 +214,7 @@ def test_an_edited_ledger_is_text(
 
 
 def test_data_docs(browser: Browser, spoiled: Workspace) -> None:
-    """Great Expectations' own pages about columns, values and file names."""
+    """Great Expectations' Data Docs escape columns, values and file names."""
     fetch_raw(spoiled, "digits")
     with zipfile.ZipFile(spoiled.raw("digits") / "images.zip", "a") as archive:
         archive.writestr(f"3/{IMAGE.replace('/', '')}.png", b"no picture")
@@ -229,12 +229,12 @@ def test_data_docs(browser: Browser, spoiled: Workspace) -> None:
 
 
 def test_the_page_of_the_service(browser: Browser, spoiled: Workspace) -> None:
-    """Form, answer, card and command."""
-    task = random_models.evaluated(spoiled, "shop")
-    served = LoadedModel.load(random_models.packaged(spoiled, task))
+    """The service's page escapes form, prediction, card and command."""
+    task = random_models.write_evaluated(spoiled, "shop")
+    served = LoadedModel.load(random_models.write_package(spoiled, task))
     app = create_app()
     install(app, [served])
-    with listening(app) as place, TestClient(app):
+    with serve_app(app) as place, TestClient(app):
         drawn = "document.querySelector('article') && !document.getElementById('state').textContent"
         assert IMAGE in harmless(browser, f"http://{place}/", drawn)
         browser.script("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
@@ -246,14 +246,14 @@ def test_the_page_of_the_service(browser: Browser, spoiled: Workspace) -> None:
 
 
 def _rendered(browser: Browser, folder: Path, text: str) -> str:
-    """Show Markdown as a reader does that lets HTML through and keeps tables."""
+    """Open Markdown, rendered with HTML and tables enabled; return the text."""
     page = folder / "rendered.html"
     page.write_text(f"<!doctype html>{MarkdownIt('js-default', {'html': True}).render(text)}", encoding="utf-8")
     return harmless(browser, page.as_uri())
 
 
 def test_pages_of_a_study(browser: Browser, spoiled: Workspace) -> None:
-    """Title, names of variants and values, and pictures of names that Matplotlib would take for formulas."""
+    """Title, variants and values are escaped, also names that Matplotlib would take for formulas."""
     made: dict[str, dict[str, Any]] = {
         IMAGE + LINK + r"$\frac$": {},
         SCRIPT + DOUBLE + CLOSED: {"train.epochs": 2},
@@ -278,7 +278,7 @@ def test_pages_of_a_study(browser: Browser, spoiled: Workspace) -> None:
 
 
 def test_the_card_of_a_model(browser: Browser, spoiled: Workspace, tmp_path: Path) -> None:
-    """What BentoML and a registry show beside a version."""
+    """The model card escapes names and values."""
     told: dict[str, Any] = files.read_json(spoiled.out("shop", "evaluate") / "report.json")
     training: dict[str, Any] = files.read_json(spoiled.out("shop", "train") / "training.json")
     written = model_card.card(loader.load(spoiled, "shop"), told, training, {})
@@ -286,11 +286,11 @@ def test_the_card_of_a_model(browser: Browser, spoiled: Workspace, tmp_path: Pat
 
 
 def test_the_document_of_the_service(browser: Browser, spoiled: Workspace, tmp_path: Path) -> None:
-    """A browser shows it as text, and its descriptions, which readers of OpenAPI render as Markdown, hold no HTML."""
-    task = random_models.evaluated(spoiled, "shop")
+    """The OpenAPI document is shown as text, and its descriptions hold no HTML when rendered as Markdown."""
+    task = random_models.write_evaluated(spoiled, "shop")
     app = create_app()
-    install(app, [LoadedModel.load(random_models.packaged(spoiled, task))])
-    with listening(app) as place, TestClient(app) as client:
+    install(app, [LoadedModel.load(random_models.write_package(spoiled, task))])
+    with serve_app(app) as place, TestClient(app) as client:
         assert "onerror" in harmless(browser, f"http://{place}/v1/openapi.json")
         document = client.get("/v1/openapi.json").json()
     texts = [*_values(document, "description")]
@@ -299,7 +299,7 @@ def test_the_document_of_the_service(browser: Browser, spoiled: Workspace, tmp_p
 
 
 def _values(value: Any, key: str) -> Iterator[str]:
-    """Find the texts of a key, wherever it stands."""
+    """Yield the texts of a key at any depth."""
     if isinstance(value, dict):
         yield from (inner for name, inner in value.items() if name == key and isinstance(inner, str))
     for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
@@ -307,7 +307,7 @@ def _values(value: Any, key: str) -> Iterator[str]:
 
 
 def test_markdown(spoiled: Workspace) -> None:
-    """Cards, studies and Prefect's artifacts hold no HTML, no link and no cell that a name made."""
+    """Names add no HTML, link or table cell to cards, studies and Prefect artifacts."""
     task = loader.load(spoiled, "shop")
     told: dict[str, Any] = files.read_json(spoiled.out("shop", "evaluate") / "report.json")
     training: dict[str, Any] = files.read_json(spoiled.out("shop", "train") / "training.json")
@@ -316,7 +316,9 @@ def test_markdown(spoiled: Workspace) -> None:
     plan = {"rows": None, "repeat": 2, "set": {"train.optimizer": IMAGE}}
     result = {"title": SCRIPT, "task": "shop", "metric": "log_loss", "confidence": 0.95, "plan": plan}
     study = study_markdown.to_markdown({**result, "variants": [one, {**one, "sentence": LINK}]}, "a.png", "b.png")
-    matrix = prefect_artifacts._matrix({"labels": [f"{IMAGE}|", LINK], "matrix": np.eye(2, dtype=int).tolist()})
+    matrix = prefect_artifacts._confusion_table(
+        {"labels": [f"{IMAGE}|", LINK], "matrix": np.eye(2, dtype=int).tolist()}
+    )
     for written in (text, study, matrix):
         for line in written.splitlines():
             outside = "".join(line.split("`")[::2])
@@ -328,7 +330,7 @@ def test_markdown(spoiled: Workspace) -> None:
 
 @pytest.mark.parametrize("name", ["a`b", "``", "`a", "a``b`c", "x|y"])
 def test_code_in_markdown_ends_where_the_name_does(name: str) -> None:
-    """Whatever backticks it holds."""
+    """The code span ends where the name does, whatever backticks it holds."""
     spelled = markdown.code(name)
     fence = spelled[: len(spelled) - len(spelled.lstrip("`"))]
     inner = spelled[len(fence) : -len(fence)].strip()

@@ -1,4 +1,4 @@
-"""Pages of the report: what becomes of values in cells, pictures, words and sparklines."""
+"""HTML of the report: cells, images, words and sparklines."""
 
 from __future__ import annotations
 
@@ -14,27 +14,29 @@ from tiltyard.figures import Figure
 from tiltyard.report import page as site
 
 
-def test_cells_say_what_they_are_sorted_by() -> None:
-    """Numbers stand right and keep all their digits for sorting; None is a dash that sorts last."""
-    drawn = site.table([{"name": "a", "rows": 12345, "value": 0.123456789}, {"name": "b", "rows": 2, "value": None}])
+def test_cells_have_values_to_sort_by() -> None:
+    """Numbers are aligned to the right and keep all digits for sorting; None is a dash that sorts last."""
+    drawn = site.render_table(
+        [{"name": "a", "rows": 12345, "value": 0.123456789}, {"name": "b", "rows": 2, "value": None}]
+    )
     assert '<td>a</td><td class="n" data-value="12345">12,345</td>' in drawn
     assert '<td class="n" data-value="0.123456789">0.1235</td>' in drawn
     assert '<td class="n" data-value="">\N{EN DASH}</td>' in drawn
-    assert site.table([]) == ""
+    assert site.render_table([]) == ""
 
 
-def test_a_picture_may_only_be_inside_the_page() -> None:
-    """An address elsewhere is dropped, also where a cell's text looks like a picture."""
+def test_an_image_must_be_embedded() -> None:
+    """An external address is dropped, also in a cell whose text looks like an image."""
     good = figures.png(np.zeros((2, 2)))
-    assert f'src="{good}"' in site.table([{"x": good}])
-    assert 'src=""' in site.table([{"x": "data:image/svg+xml,<svg onload=alert(1)>"}])
+    assert f'src="{good}"' in site.render_table([{"x": good}])
+    assert 'src=""' in site.render_table([{"x": "data:image/svg+xml,<svg onload=alert(1)>"}])
     bad = Figure("t", "x.", "pictures", {"pictures": [{"name": "n", "src": "https://example.org/x.png"}]})
-    assert "example.org" not in site.shown([bad])
+    assert "example.org" not in site.render_figures([bad])
 
 
 def test_words_are_shaded_by_weight() -> None:
-    """The heaviest most; what speaks against the answer is underlined instead."""
-    drawn = site.shown([figures.words("t", "x.", [("good", 2.0), ("some", 1.0), ("bad", -1.0), ("<b>", 0.0)])])
+    """A higher weight has a stronger shade; a negative weight is underlined instead."""
+    drawn = site.render_figures([figures.words("t", "x.", [("good", 2.0), ("some", 1.0), ("bad", -1.0), ("<b>", 0.0)])])
     shades = re.findall(r"rgb\(var\(--wash\) / ([\d.]+)\)", drawn)
     assert shades == ["0.55", "0.28"]
     assert drawn.count('class="less"') == 1
@@ -42,18 +44,18 @@ def test_words_are_shaded_by_weight() -> None:
 
 
 def test_a_sparkline_rises_where_values_do() -> None:
-    """Higher values stand higher; what is missing is skipped; a single value is a dot."""
-    cell = site.spark([1.0, None, 3.0], ["HOLD", "HOLD", "PROMOTE"])
+    """Higher values are drawn higher, missing ones are skipped, and a single value is a dot."""
+    cell = site.sparkline([1.0, None, 3.0], ["HOLD", "HOLD", "PROMOTE"])
     assert 'points="0.0,25.0 100.0,3.0"' in cell.html
     assert cell.html.count("<circle") == 2
     assert 'class="PROMOTE"' in cell.html
     assert cell.value == "3.0"
-    assert 'points="0.0,3.0 100.0,25.0"' in site.spark([1.0, None, 3.0], lower=True).html
-    assert site.spark([2.0]).html.count("<polyline") == 1
-    assert site.spark([None]).html == ""
+    assert 'points="0.0,3.0 100.0,25.0"' in site.sparkline([1.0, None, 3.0], lower=True).html
+    assert site.sparkline([2.0]).html.count("<polyline") == 1
+    assert site.sparkline([None]).html == ""
 
 
-def test_a_long_heading_and_an_empty_section() -> None:
+def test_sections_are_linked_by_title() -> None:
     """Sections are linked to by their titles; an empty one is neither shown nor linked."""
     page = site.Page("t", "<h1>t</h1>", [site.Section("By class", "<p>x</p>"), site.Section("None", "")]).html()
     assert '<section id="by-class">' in page
@@ -62,20 +64,20 @@ def test_a_long_heading_and_an_empty_section() -> None:
 
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=40))
-def test_exhibits_hold_only_what_json_has(values: list[float]) -> None:
-    """Whatever numbers come, a page can be written."""
+def test_figures_hold_only_valid_json(values: list[float]) -> None:
+    """Infinite and undefined numbers do not fail."""
     array = np.array(values)
     both = {"a": (array, array)}
     drawn = [
         figures.lines("t", "x.", ("x", "y"), {"a": {"x": array, "y": array}}),
         figures.points("t", "x.", ("x", "y"), both),
     ]
-    assert site.shown(drawn).count('type="application/json"') == 2
+    assert site.render_figures(drawn).count('type="application/json"') == 2
 
 
 @pytest.mark.parametrize("rows", [10, 20_000])
 def test_points_are_thinned_out_evenly(rows: int) -> None:
-    """No more than can be told apart; the first and the last are among them."""
+    """At most DRAWN points are kept, the first and the last among them."""
     values = np.arange(rows, dtype=np.float64)
     (group,) = figures.points("t", "x.", ("x", "y"), {"": (values, values)}).data["groups"]
     assert len(group["x"]) == min(rows, figures.DRAWN)

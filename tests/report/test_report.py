@@ -1,4 +1,4 @@
-"""The report: a static site of all tasks, from what evaluation, registry, validation and explanations left."""
+"""The HTML report of all tasks, from evaluation, registry, validation and explanations."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from balanced_html import Balance
+from balanced_html import BalancedHtmlParser
 from click.testing import CliRunner
-from linear_challengers import arena, challenge, quick_package
+from linear_challengers import prepared_project, quick_package, write_challenger
 
 from tiltyard import files
 from tiltyard.cli.main import cli
@@ -25,31 +25,31 @@ from tiltyard.explain.explain import explain
 from tiltyard.gate.promote import promote
 from tiltyard.registry.queries import status
 from tiltyard.registry.registry import Registry
-from tiltyard.report.report import page, report, write_page
+from tiltyard.report.report import report, task_page, write_page
 from tiltyard.validation import validate
 from tiltyard.workspace import Workspace
 
-Arena = tuple[Workspace, Task]
+Project = tuple[Workspace, Task]
 
 
 @pytest.fixture(scope="module")
-def jousted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Diabetes with a champion and a challenger that was held; iris, about which nothing is known yet."""
-    workspace, task = arena(tmp_path_factory.mktemp("jousted"), "diabetes")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Diabetes with a champion and a challenger that lost; iris without outputs."""
+    workspace, task = prepared_project(tmp_path_factory.mktemp("judged"), "diabetes")
     validate.validate(workspace, task)
-    challenge(workspace, task, slice(None))
+    write_challenger(workspace, task, slice(None))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tiltyard.serving.packaging.package.package", quick_package)
         assert promote(workspace, task).verdict == "PROMOTE"
-        challenge(workspace, task, slice(3))
+        write_challenger(workspace, task, slice(3))
         assert promote(workspace, task).verdict != "PROMOTE"
     return workspace.root
 
 
 @pytest.fixture
-def told(jousted: Path, tmp_path: Path) -> Arena:
-    """A copy of the test's own."""
-    shutil.copytree(jousted, tmp_path / "own")
+def project(judged: Path, tmp_path: Path) -> Project:
+    """A copy of `judged` for one test."""
+    shutil.copytree(judged, tmp_path / "own")
     workspace = Workspace(tmp_path / "own")
     return workspace, loader.load(workspace, "diabetes")
 
@@ -57,36 +57,36 @@ def told(jousted: Path, tmp_path: Path) -> Arena:
 def sections(page: str) -> dict[str, str]:
     """Return the text of each section by its heading."""
     parts = re.findall(r'<section id="[^"]+"><h2>([^<]+)</h2>(.*?)</section>', page, re.DOTALL)
-    return {title: Balance(content).text for title, content in parts}
+    return {title: BalancedHtmlParser(content).text for title, content in parts}
 
 
-def test_a_page_tells_the_whole_story(told: Arena) -> None:
-    """Verdict by check, champion beside challenger, ledger, data, lineage; each section is linked to."""
-    workspace, task = told
-    written = page(workspace, task)
+def test_a_page_has_all_sections(project: Project) -> None:
+    """Verdict, champion and challenger, ledger, data and lineage are there, and each section is linked."""
+    workspace, task = project
+    written = task_page(workspace, task)
     found = sections(written)
-    names = ["Figures", "Verdict", "Champion and challenger", "Predictions", "By slice", "Largest errors"]
-    rest = ["Smallest errors", "Learning", "Explanations", "History", "Data docs", "Lineage", "Provenance"]
+    names = ["Metrics", "Verdict", "Champion and challenger", "Predictions", "By slice", "Largest errors"]
+    rest = ["Smallest errors", "Training", "Explanations", "History", "Data docs", "Lineage", "Provenance"]
     assert [*found] == names + rest
     assert written.count('<li><a href="#') == len(found)
     assert "beats the champion" in found["Verdict"]
-    assert "have nothing to judge" in found["Verdict"]
-    assert "one row takes" in found["Verdict"]  # which passed, and says what it saw
+    assert "checks do not apply" in found["Verdict"]
+    assert "one row takes" in found["Verdict"]  # a check that passed shows its values
     assert "not recorded" not in found["Verdict"]
     assert "challenges the champion" in found["Champion and challenger"]
-    assert "The ledger is whole" in found["History"]
+    assert "The ledger is intact" in found["History"]
     assert "25 of 25 expectations are met by 442 rows" in found["Data docs"]
     assert "none: it is not the champion" in found["Lineage"]
     assert "tiltyard explain diabetes" in found["Explanations"]
 
 
-def test_champion_and_challenger_stand_side_by_side(told: Arena) -> None:
-    """Every metric of both, the difference, and the interval that the gate looked at."""
-    workspace, task = told
-    written = page(workspace, task)
+def test_champion_and_challenger_stand_side_by_side(project: Project) -> None:
+    """All metrics of both, their gain, and the interval that the gate used are shown."""
+    workspace, task = project
+    written = task_page(workspace, task)
     decision = json.loads(workspace.ledger("diabetes").read_text().splitlines()[-1])
     gain = decision["evidence"]["over_champion"]
-    (plot,) = re.findall(r'What is gained</h3>.*?json">(.*?)</script>', written, re.DOTALL)
+    (plot,) = re.findall(r'Gain</h3>.*?json">(.*?)</script>', written, re.DOTALL)
     bars = {bar["name"]: bar for bar in json.loads(plot)["bars"]}
     assert bars["over the champion"]["high"] == pytest.approx(gain["high"])
     table = sections(written)["Champion and challenger"]
@@ -95,16 +95,29 @@ def test_champion_and_challenger_stand_side_by_side(told: Arena) -> None:
     assert f"{gain['value']:.4g}" in table
 
 
-def test_a_tampered_ledger_is_told(told: Arena) -> None:
-    """Whoever reads the report sees that a line was changed."""
-    workspace, task = told
+def test_a_metric_has_one_name_in_the_report(project: Project) -> None:
+    """Overview, metrics, gain and lineage show the same title, with its capitals."""
+    workspace, task = project
+    title = "Root mean squared error (RMSE)"
+    written = task_page(workspace, task)
+    found = sections(written)
+    assert f"Gain: {title}" in written
+    assert title in found["Metrics"]
+    assert f"{title}: " in found["Lineage"]
+    report(workspace, [task])
+    assert title in (workspace.report / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_tampered_ledger_is_reported(project: Project) -> None:
+    """The page says that a line was changed."""
+    workspace, task = project
     path = workspace.ledger("diabetes")
     path.write_text(path.read_text().replace('"who":"', '"who":"not ', 1))
-    assert "was changed" in sections(page(workspace, task))["History"]
+    assert "was changed" in sections(task_page(workspace, task))["History"]
 
 
 def _edited(line: dict[str, Any], place: str, value: object) -> dict[str, Any]:
-    """Set what stands at a place such as checks.0.observed."""
+    """Set the value at a path such as checks.0.observed."""
     *outer, last = place.split(".")
     inner: Any = line
     for key in outer:
@@ -150,12 +163,10 @@ NO_GAINS: list[object] = [HOSTILE, [1, 2], 3, {"value": 1}]
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_values_of_another_kind_make_a_line_no_decision(
-    jousted: Path, tmp_path: Path, place: str, value: object
-) -> None:
-    """The message names the line, and where in it the value stands."""
+def test_values_of_a_wrong_type_are_rejected(judged: Path, tmp_path: Path, place: str, value: object) -> None:
+    """The message names the line and the key of the value."""
     workspace = Workspace(tmp_path)
-    shutil.copytree(Workspace(jousted).ledger("diabetes").parent, workspace.ledger("diabetes").parent)
+    shutil.copytree(Workspace(judged).ledger("diabetes").parent, workspace.ledger("diabetes").parent)
     _edit_ledger(workspace, place, value)
     with pytest.raises(RegistryError, match=r"line 1 of .*diabetes\.jsonl is not a decision: .*expected") as caught:
         Registry(workspace).decisions("diabetes")
@@ -174,11 +185,11 @@ def test_values_of_another_kind_make_a_line_no_decision(
     ],
     ids=ascii,
 )
-def test_a_ledger_whose_values_are_of_another_kind_cannot_be_read(
-    told: Arena, monkeypatch: pytest.MonkeyPatch, place: str, value: object
+def test_a_ledger_with_wrong_types_is_reported(
+    project: Project, monkeypatch: pytest.MonkeyPatch, place: str, value: object
 ) -> None:
-    """Its page and its row say which line and where; other tasks have theirs, and no command ends in a traceback."""
-    workspace, task = told
+    """Its page and row name the line and key, other tasks have their pages, and no command shows a traceback."""
+    workspace, task = project
     _edit_ledger(workspace, place, value)
     report(workspace, [task, loader.load(workspace, "iris")])
     written = (workspace.report / "diabetes.html").read_text()
@@ -209,40 +220,40 @@ def test_a_ledger_whose_values_are_of_another_kind_cannot_be_read(
     ],
     ids=ascii,
 )
-def test_a_ledger_of_an_older_or_later_release_is_shown(told: Arena, place: str, value: object) -> None:
-    """Figures may be left out, undefined or infinite, and keys may be there that this release does not know."""
-    workspace, task = told
+def test_a_ledger_of_an_older_or_later_release_is_shown(project: Project, place: str, value: object) -> None:
+    """Values may be missing, undefined or infinite, and keys may be unknown to this release."""
+    workspace, task = project
     _edit_ledger(workspace, place, value)
     report(workspace, [task])
     assert "History" in sections((workspace.report / "diabetes.html").read_text())
     promote(workspace, task)  # which reads what was decided before
 
 
-def test_a_ledger_from_before_checks_had_figures_is_shown(told: Arena) -> None:
-    """Its checks have neither of the keys, and one that passed said nothing."""
-    workspace, task = told
+def test_a_ledger_from_before_checks_had_figures_is_shown(project: Project) -> None:
+    """Checks without values, and passed checks without text, are shown."""
+    workspace, task = project
     path, kept = workspace.ledger("diabetes"), ("code", "title", "state", "severity", "repeatable")
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     for line in lines:
         line["checks"] = [{**{key: one[key] for key in kept}, "text": ""} for one in line["checks"]]
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    assert "was not recorded" in sections(page(workspace, task))["Verdict"]
+    assert "were not recorded" in sections(task_page(workspace, task))["Verdict"]
 
 
-def test_explanations_are_shown_and_old_ones_named(told: Arena) -> None:
-    """Of the version that the page is about; those of another one are marked."""
-    workspace, task = told
-    challenge(workspace, task, slice(None))
+def test_explanations_are_shown_and_old_ones_named(project: Project) -> None:
+    """Explanations of another version than that of the page are marked."""
+    workspace, task = project
+    write_challenger(workspace, task, slice(None))
     assert "which is not here" in explain(workspace, task)["left_out"]["saliency"]  # ONNX is all there is of it
-    assert "Permutation importance" in sections(page(workspace, task))["Explanations"]
+    assert "Permutation importance" in sections(task_page(workspace, task))["Explanations"]
     kept = workspace.out("diabetes", "explain") / "explain.json"
     files.write_json(kept, {**files.read_json(kept), "version": "another"})
-    assert "Of version another." in sections(page(workspace, task))["Explanations"]
+    assert "Of version another." in sections(task_page(workspace, task))["Explanations"]
 
 
-def test_a_page_opens_the_sealed_rows_once(told: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_opens_the_sealed_rows_once(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """What says whether the evaluation is about them also gives them."""
-    workspace, task = told
+    workspace, task = project
     opened, load = Counter[str](), np.load
 
     def opening(file: Path, **options: Any) -> Any:
@@ -250,20 +261,20 @@ def test_a_page_opens_the_sealed_rows_once(told: Arena, monkeypatch: pytest.Monk
         return load(file, **options)
 
     monkeypatch.setattr(np, "load", opening)
-    assert "sealed test rows" in page(workspace, task)
+    assert "sealed test rows" in task_page(workspace, task)
     assert opened["test.npz"] == 1
 
 
-def test_a_task_without_anything_has_a_page(told: Arena) -> None:
-    """It says what to type."""
-    workspace, _ = told
-    assert "tiltyard run iris" in page(workspace, loader.load(workspace, "iris"))
+def test_a_task_without_anything_has_a_page(project: Project) -> None:
+    """The page names the command to run."""
+    workspace, _ = project
+    assert "tiltyard run iris" in task_page(workspace, loader.load(workspace, "iris"))
 
 
 def _retrained(workspace: Workspace, task: Task) -> None:
     out = workspace.out(task.name, "evaluate")
     kept = files.read_json(out / "report.json"), (out / "predictions.npz").read_bytes()
-    challenge(workspace, task, slice(None))
+    write_challenger(workspace, task, slice(None))
     files.write_json(out / "report.json", kept[0])
     (out / "predictions.npz").write_bytes(kept[1])
 
@@ -290,21 +301,21 @@ def _unprepared(workspace: Workspace, task: Task) -> None:
         (_unprepared, "no test rows of diabetes"),
     ],
 )
-def test_figures_of_another_model_or_of_other_rows_are_not_shown(
-    told: Arena, spoil: Callable[[Workspace, Task], None], said: str
+def test_metrics_of_another_model_or_of_other_rows_are_not_shown(
+    project: Project, spoil: Callable[[Workspace, Task], None], said: str
 ) -> None:
-    """Nor do they end the site of all tasks: the page says why, and still tells the history."""
-    workspace, task = told
+    """The page says why and still shows the history, and the report of other tasks is written."""
+    workspace, task = project
     spoil(workspace, task)
     assert report(workspace, [task])["pages"] == ["index.html", "diabetes.html"]
     written = (workspace.report / "diabetes.html").read_text()
-    assert said in Balance(written).text
+    assert said in BalancedHtmlParser(written).text
     assert [*sections(written)] == ["History", "Data docs"]
 
 
-def test_the_overview_lists_all_and_links_to_each(told: Arena) -> None:
-    """Champion, figure, verdicts as dots; nothing else in the folder is touched."""
-    workspace, task = told
+def test_the_overview_lists_all_and_links_to_each(project: Project) -> None:
+    """It shows champions, metrics and verdicts as dots, and other files in the folder are kept."""
+    workspace, task = project
     into = workspace.root / "site"
     into.mkdir()
     (into / "mine.txt").write_text("mine")
@@ -315,12 +326,12 @@ def test_the_overview_lists_all_and_links_to_each(told: Arena) -> None:
     assert "2 tasks, 1 with a champion" in home
     assert '<a href="diabetes.html">' in home
     assert home.count('<circle class="') == 2
-    assert not Balance(home).open
+    assert not BalancedHtmlParser(home).open
 
 
-def test_a_page_alone_leads_to_the_overview_if_there_is_one(told: Arena) -> None:
-    """A run writes pages of its tasks without one; of a task whose ledger cannot be read it says why."""
-    workspace, task = told
+def test_a_single_page_links_to_the_overview_if_there_is_one(project: Project) -> None:
+    """Without an overview there is no link; the page of a task with an unreadable ledger says why."""
+    workspace, task = project
     path = write_page(workspace, task)
     assert path == workspace.report / "diabetes.html"
     assert "Verdict" in sections(path.read_text())
@@ -331,9 +342,9 @@ def test_a_page_alone_leads_to_the_overview_if_there_is_one(told: Arena) -> None
     assert "is not a decision" in write_page(workspace, task).read_text()
 
 
-def test_the_command_writes_and_says_where(told: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Into out/report if nothing else is said; as JSON for programs."""
-    workspace, _ = told
+def test_the_command_prints_the_folder(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default folder is out/report; --json prints the paths."""
+    workspace, _ = project
     monkeypatch.setenv("TILTYARD_ROOT", str(workspace.root))
     done = CliRunner().invoke(cli, ["report", "diabetes", "--json"], catch_exceptions=False)
     assert json.loads(done.stdout) == {"folder": str(workspace.report), "pages": ["index.html", "diabetes.html"]}
@@ -343,11 +354,11 @@ def test_the_command_writes_and_says_where(told: Arena, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_it_is_opened_in_a_browser_if_there_is_one(
-    told: Arena, monkeypatch: pytest.MonkeyPatch, *, there: bool
+def test_open_starts_a_browser_if_there_is_one(
+    project: Project, monkeypatch: pytest.MonkeyPatch, *, there: bool
 ) -> None:
-    """By its whole address, from wherever it was written; else a sentence says that there is none."""
-    workspace, _ = told
+    """--open passes the full address to the browser; without a browser a message says so."""
+    workspace, _ = project
     monkeypatch.setenv("TILTYARD_ROOT", str(workspace.root))
     monkeypatch.chdir(workspace.root)
     opened: list[str] = []

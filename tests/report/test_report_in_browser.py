@@ -1,4 +1,4 @@
-"""The report in a real browser, from the disk: drawn, pointed at, sorted, narrowed down, on a phone, in the dark."""
+"""The report in a real browser: plots, tooltips, sorting, filter, phone width and dark colours."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import FAINT, Browser, browsing
-from linear_challengers import challenge, enter, quick_package
+from browser import LOW_CONTRAST, Browser, open_browser
+from linear_challengers import prepare_task, quick_package, write_challenger
 from workspaces import new_workspace
 
 from tiltyard.explain import explain
@@ -24,15 +24,15 @@ WIDE = "document.documentElement.scrollWidth > innerWidth"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Where the pages of two jousted tasks lie."""
+    """The address of the report of two judged tasks."""
     workspace = new_workspace(tmp_path_factory.mktemp("site") / "project")
-    tasks = [enter(workspace, name) for name in ("diabetes", "iris")]
+    tasks = [prepare_task(workspace, name) for name in ("diabetes", "iris")]
     for task in tasks:
-        challenge(workspace, task, slice(None))
+        write_challenger(workspace, task, slice(None))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("tiltyard.serving.packaging.package.package", quick_package)
             promote(workspace, task)
-            challenge(workspace, task, slice(2))
+            write_challenger(workspace, task, slice(2))
             promote(workspace, task)
         explain.explain(workspace, task, explain.ExplainRequest(only=["permutation"]))
     report.report(workspace, tasks)
@@ -42,13 +42,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """One browser for all."""
-    with browsing(tmp_path_factory.mktemp("browser")) as browser:
+    with open_browser(tmp_path_factory.mktemp("browser")) as browser:
         yield browser
 
 
 @pytest.fixture(autouse=True)
-def _nothing_to_complain_of(browser: Browser) -> Iterator[None]:
-    """No script fails, and nothing is asked for that the policy forbids."""
+def _no_console_errors(browser: Browser) -> Iterator[None]:
+    """No script fails, and no request violates the content security policy."""
     browser.complaints.clear()
     browser.screen(1280, 900)
     yield
@@ -56,7 +56,7 @@ def _nothing_to_complain_of(browser: Browser) -> Iterator[None]:
 
 
 def point(browser: Browser, title: str, across: float = 0.5, down: float = 0.5) -> str:
-    """Move the mouse over a plot, and give what is told beside it."""
+    """Move the mouse over a plot; return the text of the tooltip."""
     figure = (
         f"[...document.querySelectorAll('figure')].find((one) => one.querySelector('h3').textContent === '{title}')"
     )
@@ -64,28 +64,28 @@ def point(browser: Browser, title: str, across: float = 0.5, down: float = 0.5) 
     place = browser.script(f"JSON.parse(JSON.stringify({figure}.querySelector('.plot').getBoundingClientRect()))")
     x, y = place["left"] + across * place["width"], place["top"] + down * place["height"]
     browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
-    told: str = browser.script(
+    text: str = browser.script(
         f"{figure}.querySelector('.tip').hidden ? '' : {figure}.querySelector('.tip').textContent"
     )
-    return told
+    return text
 
 
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["index", "diabetes", "iris"])
 def test_every_page_is_drawn_and_can_be_read(browser: Browser, site: str, name: str, scheme: str, width: int) -> None:
-    """All plots are there, nothing sticks out of the screen, and no text is fainter than can be read."""
+    """All plots are drawn, nothing is wider than the screen, and all text has enough contrast."""
     browser.screen(width, 900, scheme)
     browser.open(f"{site}/{name}.html", DRAWN)
     assert not browser.script(WIDE)
-    assert browser.script(FAINT) == []
+    assert browser.script(LOW_CONTRAST) == []
     assert browser.script(
         "[...document.querySelectorAll('svg path')].every((one) => !/NaN|undefined/.test(one.getAttribute('d')))"
     )
 
 
-def test_plots_tell_what_is_pointed_at(browser: Browser, site: str) -> None:
-    """Cells, curves, points and bars, each with its figures."""
+def test_plots_have_tooltips(browser: Browser, site: str) -> None:
+    """Cells, curves, points and bars show their values."""
     browser.open(f"{site}/iris.html", DRAWN)
     assert "Actual: versicolor\nPredicted: " in point(browser, "Confusion", 0.5, 0.4)
     assert "threshold: " in point(browser, "ROC", 0.3, 0.3)
@@ -96,7 +96,7 @@ def test_plots_tell_what_is_pointed_at(browser: Browser, site: str) -> None:
 
 
 def test_a_name_in_the_legend_hides_its_curve(browser: Browser, site: str) -> None:
-    """And shows it again."""
+    """A click on a name hides its curve, and another click shows it."""
     browser.open(f"{site}/iris.html", DRAWN)
     figure = f"[...{ALL}].find((one) => one.querySelector('h3').textContent === 'Loss')"
     count = f"{figure}.querySelectorAll('svg path').length"
@@ -108,8 +108,8 @@ def test_a_name_in_the_legend_hides_its_curve(browser: Browser, site: str) -> No
     assert browser.script(count) == before
 
 
-def test_tables_are_sorted_and_narrowed_down(browser: Browser, site: str) -> None:
-    """By a click on a heading, up and then down, by number where it is one; by typing into the field."""
+def test_tables_are_sorted_and_filtered(browser: Browser, site: str) -> None:
+    """A click on a heading sorts, numbers by value; text in the field filters rows."""
     browser.open(f"{site}/index.html", "document.querySelector('th button')")
     shown = (
         "[...document.querySelectorAll('tbody tr')].filter((row) => !row.hidden).map((row) => row.cells[0].textContent)"
@@ -127,29 +127,29 @@ def test_tables_are_sorted_and_narrowed_down(browser: Browser, site: str) -> Non
     assert browser.script(shown) == ["iris"]
 
 
-def test_areas_are_seen(browser: Browser, site: str) -> None:
-    """Below a histogram, and between the ends of forecasts: filled with a colour, not only outlined."""
+def test_areas_are_filled(browser: Browser, site: str) -> None:
+    """The areas of histograms and forecast intervals are filled with a colour."""
     browser.open(f"{site}/diabetes.html", DRAWN)
     black = ("none", "rgb(0, 0, 0)")
     assert browser.script("getComputedStyle(document.querySelector('svg .filled')).fill") not in black
     curve, band = {"name": "a", "x": [0, 1], "y": [0, 1]}, {"x": [0, 1], "low": [-1, 0], "high": [1, 2]}
     data = json.dumps({"x": "x", "y": "y", "lines": [curve], "band": band})
-    browser.script("document.body.append(made('div', {id: 'here', class: 'plot'}))")
+    browser.script("document.body.append(htmlElement('div', {id: 'here', class: 'plot'}))")
     browser.script(f"lines(here, {data}, new Set())")
     assert browser.script("getComputedStyle(document.querySelector('#here .band')).fill") not in black
     assert browser.script("document.querySelector('#here .band').getBBox().height") > 50
 
 
-def test_a_plot_follows_the_screen(browser: Browser, site: str) -> None:
-    """Turned to a phone's width it is drawn anew, with letters as large as before."""
+def test_a_plot_is_redrawn_when_the_width_changes(browser: Browser, site: str) -> None:
+    """At a phone's width the plot is redrawn with text of the same size."""
     browser.open(f"{site}/diabetes.html", DRAWN)
     browser.screen(390, 900)
     browser.until("document.querySelector('.plot svg').viewBox.baseVal.width < 390")
     assert not browser.script(WIDE)
 
 
-def test_the_way_to_each_page_and_back(browser: Browser, site: str, tmp_path: Path) -> None:
-    """From the overview by a link, and home again; what is seen can be photographed."""
+def test_links_between_overview_and_page(browser: Browser, site: str, tmp_path: Path) -> None:
+    """The overview links to each page and back, and a screenshot can be taken."""
     browser.open(f"{site}/index.html", "document.querySelector('a[href=\"iris.html\"]')")
     browser.open(browser.script("document.querySelector('a[href=\"iris.html\"]').href"), DRAWN)
     assert browser.script("document.title") == "iris: report"

@@ -130,7 +130,7 @@ def test_what_is_no_table_is_refused(client: TestClient, app: Starlette, name: s
 def test_answers_that_are_texts_are_refused(tmp_path: Path) -> None:
     """Models that generate text have no explanations."""
     app = create_app()
-    install(app, [text_writer.scribe(new_workspace(tmp_path))])
+    install(app, [text_writer.song_model(new_workspace(tmp_path))])
     with TestClient(app) as client:
         response = asked(client, "song", {"instances": ["green"], "explain": True})
     assert refused(response) == (400, "not_explained", "explain")

@@ -40,9 +40,11 @@ PREDICT = "/v1/models/iris:predict"
 Kept = tuple[Workspace, list[str], Starlette, ChampionWatcher]
 
 
-def test_a_new_champion_answers_and_the_one_before_stays_warm(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_champion_answers_and_the_one_before_stays_warm(
+    served_project: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The served version follows the pointer; a rollback loads nothing; the third version drops the first."""
-    space, (first, second, third), app, watching = kept
+    space, (first, second, third), app, watching = served_project
     with TestClient(app) as client:
 
         def answer(path: str = PREDICT) -> Any:
@@ -50,7 +52,7 @@ def test_a_new_champion_answers_and_the_one_before_stays_warm(kept: Kept, monkey
 
         was = answer()
         assert was["version"] == first
-        random_models.crowned(space, second)
+        random_models.set_champion(space, second)
         watching.poll()
         assert answer()["version"] == second
         assert answer()["predictions"] != was["predictions"]
@@ -60,11 +62,11 @@ def test_a_new_champion_answers_and_the_one_before_stays_warm(kept: Kept, monkey
         assert [status["version"] for status in statuses] == [second, first]
         with monkeypatch.context() as patch:
             patch.setattr(LoadedModel, "load", lambda _: pytest.fail("it was warm"))
-            random_models.crowned(space, first)
+            random_models.set_champion(space, first)
             watching.poll()
             watching.poll()
         assert answer() == was
-        random_models.crowned(space, third)
+        random_models.set_champion(space, third)
         watching.poll()
         assert client.get("/v2/models/iris").json()["versions"] == [third, first]
         assert answer(f"/v1/models/iris/versions/{second}:predict")["error"]["code"] == "unknown_version"
@@ -91,13 +93,13 @@ def _no_package(folder: Path) -> Callable[[], object]:
 
 
 def test_golden_rows_are_asked_as_clients_ask(
-    kept: Kept, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    served_project: Kept, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A champion is refused if only its compiled request fails the golden rows."""
-    space, (first, second, _), app, watching = kept
+    space, (first, second, _), app, watching = served_project
     wrong = b'{"predictions": [{"label": "rose", "probabilities": {}}]}', 1
     monkeypatch.setattr(CompiledRequest, "respond", lambda *_: wrong)
-    random_models.crowned(space, second)
+    random_models.set_champion(space, second)
     watching.poll()
     assert "iris: the new champion is not served" in caplog.text
     assert app.state.models["iris"].version == first
@@ -105,12 +107,12 @@ def test_golden_rows_are_asked_as_clients_ask(
 
 @pytest.mark.parametrize("damage", [_other_answers, _other_bytes, _no_package])
 def test_what_cannot_be_taken_leaves_the_champion_before_it(
-    kept: Kept, damage: Callable[[Path], Callable[[], object]], caplog: pytest.LogCaptureFixture
+    served_project: Kept, damage: Callable[[Path], Callable[[], object]], caplog: pytest.LogCaptureFixture
 ) -> None:
     """If a champion cannot be loaded, the previous one stays, the log has the reason, and it is retried later."""
-    space, (first, second, _), app, watching = kept
+    space, (first, second, _), app, watching = served_project
     mend = damage(space.package("iris", second))
-    random_models.crowned(space, second)
+    random_models.set_champion(space, second)
     watching.poll()
     assert "iris: the new champion is not served" in caplog.text
     mend()
@@ -122,9 +124,11 @@ def test_what_cannot_be_taken_leaves_the_champion_before_it(
 
 
 @pytest.mark.parametrize("content", ['{"version": ', '{"version": "../sine/0123456789ab"}', '{"version": 7}', "{}"])
-def test_a_pointer_to_nowhere_changes_nothing(kept: Kept, content: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_pointer_to_nowhere_changes_nothing(
+    served_project: Kept, content: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """With a damaged pointer, or one out of its folder, the champion stays until the pointer is valid."""
-    space, (first, second, _), app, watching = kept
+    space, (first, second, _), app, watching = served_project
     space.champion("iris").write_text(content)
     watching.poll()
     assert "iris: the new champion is not served" in caplog.text
@@ -143,28 +147,28 @@ def _soon(act: Callable[[], object]) -> None:
 
 
 @pytest.mark.parametrize("name", ["champions/zz.json", "traffic/iris.json", "packages/iris/{third}/model.onnx"])
-def test_a_fifo_in_place_of_a_file_stops_nobody(kept: Kept, name: str) -> None:
+def test_a_fifo_in_place_of_a_file_stops_nobody(served_project: Kept, name: str) -> None:
     """A FIFO as pointer, rollout or package file blocks neither other champions nor a starting worker."""
-    space, (_, second, third), app, watching = kept
+    space, (_, second, third), app, watching = served_project
     place = space.root / "serving" / name.format(third=third)
     place.parent.mkdir(exist_ok=True)
     place.unlink(missing_ok=True)
     os.mkfifo(place)
-    random_models.crowned(space, third, "iris" if "packages" in name else "sine")
+    random_models.set_champion(space, third, "iris" if "packages" in name else "sine")
     _soon(watching.poll)
     if "traffic" not in name:
-        random_models.crowned(space, second)
+        random_models.set_champion(space, second)
         _soon(watching.poll)
         assert app.state.models["iris"].version == second
     _soon(ChampionWatcher(create_app(), space.root / "serving").start)
 
 
-def test_named_tasks_alone_are_followed(arena: tuple[Workspace, list[str]], tmp_path: Path) -> None:
+def test_named_tasks_alone_are_followed(versions_project: tuple[Workspace, list[str]], tmp_path: Path) -> None:
     """Only the named tasks are served, also those that get a champion later; without any champion it is an error."""
     space = Workspace(tmp_path / "own")
-    shutil.copytree(arena[0].root, space.root)
+    shutil.copytree(versions_project[0].root, space.root)
     root = space.root / "serving"
-    random_models.promoted(space, random_models.evaluated(space, "sine"))
+    random_models.write_champion(space, random_models.write_evaluated(space, "sine"))
     app = create_app()
     found = ChampionWatcher(app, root, ["iris"])
     found.start()
@@ -177,10 +181,10 @@ def test_named_tasks_alone_are_followed(arena: tuple[Workspace, list[str]], tmp_
 
 
 @pytest.fixture
-def url(arena: tuple[Workspace, list[str]], tmp_path: Path) -> Iterator[tuple[str, Workspace]]:
+def url(versions_project: tuple[Workspace, list[str]], tmp_path: Path) -> Iterator[tuple[str, Workspace]]:
     """Run a service of two workers that watches a copy of the champions."""
     space = Workspace(tmp_path / "own")
-    shutil.copytree(arena[0].root, space.root)
+    shutil.copytree(versions_project[0].root, space.root)
     environment = {
         **bento.clean(),
         "TILTYARD_CHAMPIONS": str(space.root / "serving"),
@@ -193,11 +197,11 @@ def url(arena: tuple[Workspace, list[str]], tmp_path: Path) -> Iterator[tuple[st
 @pytest.mark.smoke
 @pytest.mark.parametrize("url", ["named"], indirect=True)
 def test_hammered_while_champions_change_no_request_is_lost(
-    url: tuple[str, Workspace], arena: tuple[Workspace, list[str]]
+    url: tuple[str, Workspace], versions_project: tuple[Workspace, list[str]]
 ) -> None:
     """During fifty changes under load, each request gets a response of one version, which it names correctly."""
     address, space = url
-    versions = arena[1][:2]
+    versions = versions_project[1][:2]
     truth = {version: LoadedModel.load(space.package("iris", version)).predict([IRIS]) for version in versions}
     over, heard, wrong = threading.Event(), dict.fromkeys(versions, 0), list[str]()
 
@@ -217,7 +221,7 @@ def test_hammered_while_champions_change_no_request_is_lost(
     for one in hammers:
         one.start()
     for turn in range(50):
-        random_models.crowned(space, versions[(turn + 1) % 2])
+        random_models.set_champion(space, versions[(turn + 1) % 2])
         time.sleep(0.7)
     over.set()
     for one in hammers:
@@ -226,9 +230,11 @@ def test_hammered_while_champions_change_no_request_is_lost(
     assert min(heard.values()) > 500, heard
 
 
-def test_nothing_ends_the_watch(kept: Kept, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_nothing_ends_the_watch(
+    served_project: Kept, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """After an exception in any part of a poll, the next poll is made."""
-    space, (first, second, _), app, watching = kept
+    space, (first, second, _), app, watching = served_project
     turns = iter([OSError(errno.EMFILE, "no more files"), MemoryError(), SystemExit(3), KeyboardInterrupt(), None])
     pointers, over = watching._pointers, threading.Event()
 
@@ -240,7 +246,7 @@ def test_nothing_ends_the_watch(kept: Kept, monkeypatch: pytest.MonkeyPatch, cap
 
     monkeypatch.setattr(champion_watcher, "POLL_SECONDS", 0.001)
     monkeypatch.setattr(watching, "_pointers", listed)
-    random_models.crowned(space, second)
+    random_models.set_champion(space, second)
     threading.Thread(target=watching._watch, daemon=True).start()
     assert over.wait(20)
     deadline = time.monotonic() + 20
@@ -252,11 +258,11 @@ def test_nothing_ends_the_watch(kept: Kept, monkeypatch: pytest.MonkeyPatch, cap
 
 
 def test_files_that_run_out_do_not_put_off_a_promotion(
-    kept: Kept, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    served_project: Kept, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A pointer that failed for lack of file descriptors is read at the next poll, not after the retry interval."""
-    space, (_, second, _), app, watching = kept
-    random_models.crowned(space, second)
+    space, (_, second, _), app, watching = served_project
+    random_models.set_champion(space, second)
     with monkeypatch.context() as patch:
         patch.setattr(
             champion_watcher, "_version", lambda _: (_ for _ in ()).throw(OSError(errno.EMFILE, "no more files"))
@@ -268,9 +274,9 @@ def test_files_that_run_out_do_not_put_off_a_promotion(
     assert app.state.models["iris"].version == second
 
 
-def test_ready_is_who_looked_lately(kept: Kept) -> None:
+def test_ready_is_who_looked_lately(served_project: Kept) -> None:
     """/readyz has the time of the last check; after five minutes without one, the worker is not ready."""
-    space, _, app, watching = kept
+    space, _, app, watching = served_project
     with TestClient(app) as client:
         assert re.fullmatch(r"champions were checked [0-9]\.[0-9] seconds ago\n", client.get("/readyz").text)
         (space.root / "serving/champions").rename(space.root / "away")
@@ -291,11 +297,11 @@ def test_ready_is_who_looked_lately(kept: Kept) -> None:
 
 @pytest.mark.slow
 def test_the_next_promotion_is_followed_after_descriptors_ran_out(
-    arena: tuple[Workspace, list[str]], tmp_path: Path
+    versions_project: tuple[Workspace, list[str]], tmp_path: Path
 ) -> None:
     """After all file descriptors were in use, the service is alive, idle, and follows the next promotion."""
     space = Workspace(tmp_path / "own")
-    shutil.copytree(arena[0].root, space.root)
+    shutil.copytree(versions_project[0].root, space.root)
     environment = serve.environment({"CHAMPIONS": str(space.root / "serving")}, tmp_path)
     with smoke_test.running(ARGUMENTS, environment, tmp_path / "home") as server, contextlib.ExitStack() as held:
         (running,) = psutil.Process(server.process.pid).children()
@@ -309,9 +315,9 @@ def test_the_next_promotion_is_followed_after_descriptors_ran_out(
         time.sleep(2)
         assert sum(running.cpu_times()[:2]) - worked < (time.monotonic() - begun) / 2
         held.close()
-        random_models.crowned(space, arena[1][1])
+        random_models.set_champion(space, versions_project[1][1])
         deadline = time.monotonic() + 60
-        while httpx.get(f"{server.url}/v1/models/iris").json()["version"] != arena[1][1]:
+        while httpx.get(f"{server.url}/v1/models/iris").json()["version"] != versions_project[1][1]:
             assert time.monotonic() < deadline
             time.sleep(0.2)
         assert float(httpx.get(f"{server.url}/readyz").text.split()[-3]) < 30
@@ -322,12 +328,14 @@ def test_the_next_promotion_is_followed_after_descriptors_ran_out(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("url", ["beside"], indirect=True)
-def test_the_service_follows_the_pointer(url: tuple[str, Workspace], arena: tuple[Workspace, list[str]]) -> None:
+def test_the_service_follows_the_pointer(
+    url: tuple[str, Workspace], versions_project: tuple[Workspace, list[str]]
+) -> None:
     """Both workers change within seconds, without a restart."""
     address, space = url
-    random_models.crowned(space, arena[1][2])
+    random_models.set_champion(space, versions_project[1][2])
     deadline = time.monotonic() + 60
     with httpx.Client(base_url=address, timeout=30) as client:
-        while {client.get("/v1/models/iris").json()["version"] for _ in range(20)} != {arena[1][2]}:
+        while {client.get("/v1/models/iris").json()["version"] for _ in range(20)} != {versions_project[1][2]}:
             assert time.monotonic() < deadline
             time.sleep(0.2)

@@ -51,7 +51,9 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     """Return a model of a table with a column of every type."""
     space = new_workspace(tmp_path_factory.mktemp("people"))
     return LoadedModel.load(
-        random_models.promoted(space, random_models.evaluated(space, generated_tasks.table(space).name))
+        random_models.write_champion(
+            space, random_models.write_evaluated(space, generated_tasks.prepare_table(space).name)
+        )
     )
 
 

@@ -25,7 +25,7 @@ import pytest
 import random_models
 import text_writer
 from PIL import Image
-from raw_http import listening
+from raw_http import serve_raw
 from starlette.applications import Starlette
 from workspaces import new_workspace
 
@@ -61,7 +61,7 @@ def pool() -> Iterator[ComputePool]:
 @pytest.fixture(scope="module")
 def song(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     """Return a model that generates text."""
-    return text_writer.scribe(new_workspace(tmp_path_factory.mktemp("song")))
+    return text_writer.song_model(new_workspace(tmp_path_factory.mktemp("song")))
 
 
 def table(**columns: Any) -> bytes:
@@ -327,7 +327,7 @@ def test_hostile_work_holds_nobody_up(app: Starlette, song: LoadedModel) -> None
     ] * 2
     plain, end = json.dumps({"instances": [random_models.IRIS]}), time.monotonic() + 8
     waited: list[float] = []
-    with listening(own) as port, ThreadPoolExecutor(8) as clients:
+    with serve_raw(own) as port, ThreadPoolExecutor(8) as clients:
         url = f"http://127.0.0.1:{port}/v1/models"
 
         def attack(name: str, body: bytes, kind: str) -> set[int]:

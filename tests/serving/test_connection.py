@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 import random_models
-from raw_http import FAST, GET, HEAD, PLAIN, SERVED, USUAL, connect, heard, request, served
+from raw_http import FAST, GET, HEAD, OPEN_STATES, PLAIN, USUAL_REQUEST, connect, read_all, request_bytes, serve_models
 from starlette.applications import Starlette
 
 from tiltyard.errors import RequestError
@@ -27,7 +27,7 @@ from tiltyard.serving.http.limits import Limits
 @pytest.fixture(scope="module", params=[FAST, PLAIN], ids=["fast", "plain"])
 def port(app: Starlette, request: pytest.FixtureRequest) -> Iterator[int]:
     """Serve with and without the fast path: the same limits hold for both."""
-    with served(app, request.param) as found:
+    with serve_models(app, request.param) as found:
         yield found
 
 
@@ -51,7 +51,7 @@ def test_heads_are_bounded(port: int, head: bytes, status: int, code: str) -> No
     """Lines, their number and their total size are limited, even without an end of the head."""
     with connect(port) as client:
         client.sendall(head)
-        answer, _, body = heard(client).partition(b"\r\n\r\n")
+        answer, _, body = read_all(client).partition(b"\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 %d " % status)
     assert json.loads(body)["error"]["code"] == code
 
@@ -59,7 +59,7 @@ def test_heads_are_bounded(port: int, head: bytes, status: int, code: str) -> No
 def test_a_large_head_within_the_bounds_is_read(port: int) -> None:
     """A hundred headers, and a header of eight thousand bytes, are accepted."""
     with connect(port) as client:
-        client.sendall(request({"instances": [random_models.IRIS]}, *[b"a: b"] * 90, b"long: " + b"x" * 8_000))
+        client.sendall(request_bytes({"instances": [random_models.IRIS]}, *[b"a: b"] * 90, b"long: " + b"x" * 8_000))
         assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
 
 
@@ -67,12 +67,14 @@ def test_heads_come_in_pieces_of_any_size(port: int) -> None:
     """A head is accepted in parts of any size, even byte by byte."""
     with connect(port) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for place in range(len(USUAL)):
-            client.sendall(USUAL[place : place + 1])
+        for place in range(len(USUAL_REQUEST)):
+            client.sendall(USUAL_REQUEST[place : place + 1])
         assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
 
 
-@pytest.mark.parametrize("wire", [GET, USUAL, b"POST /v1/models/iris:predict HTTP/1.1\r\ncontent-length: 0\r\n\r\n"])
+@pytest.mark.parametrize(
+    "wire", [GET, USUAL_REQUEST, b"POST /v1/models/iris:predict HTTP/1.1\r\ncontent-length: 0\r\n\r\n"]
+)
 def test_pipelined_requests_take_little_memory(port: int, wire: bytes) -> None:
     """Fifteen megabytes of pipelined requests with unread responses stay in the client's buffer."""
     process = psutil.Process()
@@ -86,7 +88,7 @@ def test_pipelined_requests_take_little_memory(port: int, wire: bytes) -> None:
                 sent += client.send(flood[sent : sent + (1 << 20)])
             except BlockingIOError:
                 time.sleep(0.01)
-        other.sendall(USUAL)
+        other.sendall(USUAL_REQUEST)
         assert other.recv(1 << 16).startswith(b"HTTP/1.1 200")
         assert process.memory_info().rss - before < 40_000_000
     assert sent < 12_000_000
@@ -96,44 +98,44 @@ def test_pipelined_requests_are_answered_in_their_order(port: int) -> None:
     """Pipelined requests are all answered in order, fast and slow ones mixed."""
     table = b"\n".join([b"sepal_length,sepal_width,petal_length,petal_width", b"5.1,3.5,1.4,0.2"])
     wires = [
-        USUAL,
+        USUAL_REQUEST,
         GET,
-        request(table, b"content-type: text/csv"),
-        request({"instances": [random_models.IRIS], "explain": True}),
-        request(b"{"),
+        request_bytes(table, b"content-type: text/csv"),
+        request_bytes({"instances": [random_models.IRIS], "explain": True}),
+        request_bytes(b"{"),
         HEAD + b'transfer-encoding: chunked\r\n\r\n4\r\n{"a"\r\n3\r\n:1}\r\n0\r\nx: y\r\n\r\n',
     ]
     expected = [200, 200, 200, 200, 400, 400]
     with connect(port) as client:
         client.sendall(b"".join(wires * 5) + b"GET /end HTTP/1.1\r\nconnection: close\r\n\r\n")
-        answers = heard(client, 1 << 30)
+        answers = read_all(client, 1 << 30)
     found = [int(part[:3]) for part in answers.split(b"HTTP/1.1 ")[1:]]
     assert found == expected * 5 + [404]
 
 
 def test_a_client_that_sends_no_more_has_its_answers(port: int) -> None:
     """A client that closes its sending side still receives its responses."""
-    slow = request({"instances": [random_models.IRIS] * 900})
+    slow = request_bytes({"instances": [random_models.IRIS] * 900})
     with connect(port) as client:
-        client.sendall(USUAL + slow + GET)
+        client.sendall(USUAL_REQUEST + slow + GET)
         client.shutdown(socket.SHUT_WR)
-        assert heard(client, 1 << 30).count(b"HTTP/1.1 200 OK") == 3
+        assert read_all(client, 1 << 30).count(b"HTTP/1.1 200 OK") == 3
 
 
-@pytest.mark.parametrize("cut", [10, len(HEAD) + 5, len(USUAL) - 3])
+@pytest.mark.parametrize("cut", [10, len(HEAD) + 5, len(USUAL_REQUEST) - 3])
 def test_a_torn_request_ends_its_connection(port: int, cut: int) -> None:
     """An incomplete request closes its connection at once, without a response."""
     with connect(port) as client:
-        client.sendall(USUAL[:cut])
+        client.sendall(USUAL_REQUEST[:cut])
         client.shutdown(socket.SHUT_WR)
-        assert heard(client) == b""
+        assert read_all(client) == b""
 
 
 @pytest.mark.parametrize("offer", [b"h2c", b"websocket", b"h2c, websocket", b"tls/1.2"])
 @pytest.mark.parametrize("spelled", [b"upgrade: ", b"Upgrade: ", b"UPGRADE:", b"uPgRaDe: "])
 def test_other_protocols_are_not_taken_up(port: int, offer: bytes, spelled: bytes) -> None:
     """An Upgrade header is ignored: the request with its body and the next one are answered."""
-    wire = request({"instances": [random_models.IRIS]}, b"Connection: Upgrade, HTTP2-Settings", spelled + offer)
+    wire = request_bytes({"instances": [random_models.IRIS]}, b"Connection: Upgrade, HTTP2-Settings", spelled + offer)
     with connect(port) as client:
         client.sendall(wire * 2)
         found = b""
@@ -145,8 +147,8 @@ def test_other_protocols_are_not_taken_up(port: int, offer: bytes, spelled: byte
 def test_connect_is_refused(port: int) -> None:
     """CONNECT is refused as an unknown method, and the data after it are not read."""
     with connect(port) as client:
-        client.sendall(b"CONNECT example.org:443 HTTP/1.1\r\nhost: x\r\n\r\n" + USUAL)
-        answer = heard(client)
+        client.sendall(b"CONNECT example.org:443 HTTP/1.1\r\nhost: x\r\n\r\n" + USUAL_REQUEST)
+        answer = read_all(client)
     assert answer.startswith(b"HTTP/1.1 4")
     assert b"200 OK" not in answer
 
@@ -157,7 +159,7 @@ def test_a_key_behind_the_body_is_none(app: Starlette, tmp_path: Any) -> None:
     key = api_keys.add(path, "anna").encode()
     body = json.dumps({"instances": [random_models.IRIS]}).encode()
     wire = HEAD + b"transfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\nx-api-key: %s\r\n\r\n" % (len(body), body, key)
-    with served(app, Limits(keys=api_keys.read(path))) as port, connect(port) as client:
+    with serve_models(app, Limits(keys=api_keys.read(path))) as port, connect(port) as client:
         client.sendall(wire)
         assert client.recv(1 << 16).startswith(b"HTTP/1.1 401")
 
@@ -169,7 +171,7 @@ def test_trailers_and_extensions_of_chunks_are_bounded(port: int, endless: bytes
     """Trailers and chunk extensions are limited by themselves, since limits of bodies do not apply."""
     with connect(port) as client:
         client.sendall(HEAD + b"transfer-encoding: chunked\r\n\r\n" + endless)
-        answer = heard(client)
+        answer = read_all(client)
     assert answer[9:12] in (b"400", b"431")
 
 
@@ -192,7 +194,7 @@ def test_connections_are_read_in_turns(port: int, wire: bytes, monkeypatch: pyte
     monkeypatch.setattr(BoundedConnection, "read", reading)
     with connect(port) as client:
         client.sendall(wire + b"GET /end HTTP/1.1\r\nconnection: close\r\n\r\n")
-        heard(client, 1 << 30)
+        read_all(client, 1 << 30)
     assert sum(fed) > 1_000
     assert max(fed) <= connection.PARTS_PER_TURN
 
@@ -227,7 +229,10 @@ def test_bodies_are_as_long_as_the_parser_thinks(port: int, headers: bytes, stat
 )
 def test_few_empty_lines_stand_before_a_request(port: int, blank: bytes, status: int) -> None:
     """A few empty lines before a request are accepted, and many are refused."""
-    for pieces in ([blank + USUAL], [*(blank[place : place + 1] for place in range(len(blank))), USUAL]):
+    for pieces in (
+        [blank + USUAL_REQUEST],
+        [*(blank[place : place + 1] for place in range(len(blank))), USUAL_REQUEST],
+    ):
         with connect(port) as client, contextlib.suppress(OSError):
             for piece in pieces:
                 client.sendall(piece)
@@ -237,11 +242,11 @@ def test_few_empty_lines_stand_before_a_request(port: int, blank: bytes, status:
 
 def test_the_place_of_a_client_whose_connection_breaks_is_free(app: Starlette) -> None:
     """If a client disconnects, its request slot is free, even if the compute process is stopped."""
-    dear = request({"instances": [random_models.IRIS] * 64, "explain": True})
-    with served(app, Limits(routes_only=True)) as port, connect(port) as first:
+    dear = request_bytes({"instances": [random_models.IRIS] * 64, "explain": True})
+    with serve_models(app, Limits(routes_only=True)) as port, connect(port) as first:
         first.sendall(dear)
         assert first.recv(1 << 16).startswith(b"HTTP/1.1 200")
-        admission, process = SERVED[-1].admission, SERVED[-1].pool.quick.process.process
+        admission, process = OPEN_STATES[-1].admission, OPEN_STATES[-1].pool.quick.process.process
         process.send_signal(signal.SIGSTOP)
         clients = [connect(port) for _ in range(5)]
         for client in clients:

@@ -15,7 +15,7 @@ import random_models
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
-from raw_http import HEAD, USUAL, listening, request
+from raw_http import HEAD, USUAL_REQUEST, request_bytes, serve_raw
 from starlette.applications import Starlette
 
 from tiltyard.serving.http import api_keys
@@ -32,36 +32,36 @@ CHANGING = re.compile(rb"date: [^\r]*")
 Ports = dict[str, int]
 
 
-LAST = request({"instances": [random_models.IRIS]}, b"connection: close")
+LAST = request_bytes({"instances": [random_models.IRIS]}, b"connection: close")
 CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n4\r\n{" + b'"in\r\n'
 REQUESTS = {
-    "usual": USUAL,
-    "twice": USUAL * 2,
-    "a wrong one between": USUAL + request(b'{"instances": [{}]}') + USUAL,
-    "another between": USUAL + b"GET /v1/models HTTP/1.1\r\nx-request-id: own\r\n\r\n" + USUAL,
-    "no JSON": request(b"{"),
-    "empty": request(b""),
+    "usual": USUAL_REQUEST,
+    "twice": USUAL_REQUEST * 2,
+    "a wrong one between": USUAL_REQUEST + request_bytes(b'{"instances": [{}]}') + USUAL_REQUEST,
+    "another between": USUAL_REQUEST + b"GET /v1/models HTTP/1.1\r\nx-request-id: own\r\n\r\n" + USUAL_REQUEST,
+    "no JSON": request_bytes(b"{"),
+    "empty": request_bytes(b""),
     "the last": LAST,
-    "old": request({"instances": [random_models.IRIS]}, head=HEAD.replace(b"1.1", b"1.0")),
-    "another method": request({"instances": [random_models.IRIS]}, head=HEAD.replace(b"POST", b"PUT")),
+    "old": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b"1.1", b"1.0")),
+    "another method": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b"POST", b"PUT")),
     "no length": HEAD + b"\r\n",
-    "a query": request({"instances": [random_models.IRIS]}, head=HEAD.replace(b":predict", b":predict?a=1")),
-    "written otherwise": request({"instances": [random_models.IRIS]}, head=HEAD.replace(b"iris", b"%69ris")),
-    "unknown": request({"instances": [random_models.IRIS]}, head=HEAD.replace(b"iris", b"rose")),
-    "in full": request({"instances": [random_models.IRIS]}, head=HEAD.replace(b" /v1", b" http://x/v1")),
-    "no letters": request({"instances": [random_models.IRIS]}, head=HEAD.replace(b"iris", b"\xc3\xa4")),
+    "a query": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b":predict", b":predict?a=1")),
+    "written otherwise": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b"iris", b"%69ris")),
+    "unknown": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b"iris", b"rose")),
+    "in full": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b" /v1", b" http://x/v1")),
+    "no letters": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b"iris", b"\xc3\xa4")),
     "chunked": CHUNKED + b'8\r\nstances"\r\n5\r\n:[1]}\r\n0\r\n\r\n',
     "chunked badly": CHUNKED + b"zzz\r\n",
     "no HTTP": b"HELLO\r\n\r\n",
-    "waits for leave": request({"instances": [random_models.IRIS]}, b"expect: 100-continue"),
-    "another protocol": request({"instances": [random_models.IRIS]}, b"connection: upgrade", b"upgrade: h2c"),
-    "other content": request(b"a,b\n1,2\n", b"content-type: text/csv"),
-    "packed": request(b"\x1f\x8b", b"content-encoding: gzip"),
-    "large": request({"instances": [random_models.IRIS] * 400}),
-    "with reasons": USUAL + request({"instances": [random_models.IRIS], "explain": True}) + USUAL,
-    "without reasons": request({"instances": [random_models.IRIS], "explain": False}),
-    "with strange reasons": request({"instances": [random_models.IRIS], "explain": 1}),
-    "by a proxy": request({"instances": [random_models.IRIS]}, b"x-forwarded-for: 1.2.3.4"),
+    "waits for leave": request_bytes({"instances": [random_models.IRIS]}, b"expect: 100-continue"),
+    "another protocol": request_bytes({"instances": [random_models.IRIS]}, b"connection: upgrade", b"upgrade: h2c"),
+    "other content": request_bytes(b"a,b\n1,2\n", b"content-type: text/csv"),
+    "packed": request_bytes(b"\x1f\x8b", b"content-encoding: gzip"),
+    "large": request_bytes({"instances": [random_models.IRIS] * 400}),
+    "with reasons": USUAL_REQUEST + request_bytes({"instances": [random_models.IRIS], "explain": True}) + USUAL_REQUEST,
+    "without reasons": request_bytes({"instances": [random_models.IRIS], "explain": False}),
+    "with strange reasons": request_bytes({"instances": [random_models.IRIS], "explain": 1}),
+    "by a proxy": request_bytes({"instances": [random_models.IRIS]}, b"x-forwarded-for: 1.2.3.4"),
 }
 BROKEN = {
     "no HTTP",
@@ -83,7 +83,7 @@ def ports(app: Starlette) -> Iterator[Ports]:
     served = create_app()
     install(served, app.state.models.values())
     served.state.metrics = RequestMetrics(registry=CollectorRegistry())
-    with listening(served) as with_one, listening(served, Ordinary) as without:
+    with serve_raw(served) as with_one, serve_raw(served, Ordinary) as without:
         said(with_one, [REQUESTS["with reasons"]])  # starts the compute process
         yield {"with": with_one, "without": without}
     served.state.pool.close()
@@ -145,8 +145,8 @@ def test_usual_requests_do_not_reach_the_app(counted: tuple[Starlette, list[Answ
     """Ordinary requests are answered, counted and logged without a call of the app."""
     app, heard = counted
     app.middleware_stack = _never  # type: ignore[assignment]
-    with listening(app) as port:
-        answer = said(port, [USUAL * 3])
+    with serve_raw(app) as port:
+        answer = said(port, [USUAL_REQUEST * 3])
     assert answer.count(b"HTTP/1.1 200 OK") == 3
     assert b"x-request-id: mine\r\n" in answer
     assert [(one.id, one.model, one.status, one.instances, one.client) for one in heard] == [
@@ -161,8 +161,8 @@ def test_what_fails_is_told_by_the_app(
     """An exception in the fast path is a 500 from the app, not an invalid request."""
     app, heard = counted
     monkeypatch.setattr(CompiledRequest, "respond", lambda *_: 1 / 0)
-    with listening(app) as port:
-        answer = said(port, [USUAL])
+    with serve_raw(app) as port:
+        answer = said(port, [USUAL_REQUEST])
     assert answer.startswith(b"HTTP/1.1 500")
     assert b'"code":"internal"' in answer
     assert [one.status for one in heard] == [500]
@@ -176,10 +176,10 @@ def test_keys_and_limits_hold(app: Starlette, tmp_path: Any) -> None:
     install(served, app.state.models.values())
     registry = CollectorRegistry()
     served.state.metrics = RequestMetrics(registry=registry)
-    known = request({"instances": [random_models.IRIS]}, b"authorization: Bearer " + key)
-    with listening(served) as port:
-        assert said(port, [USUAL]).startswith(b"HTTP/1.1 401")
-        assert said(port, [request({}, b"x-api-key: " + key[:-1])]).startswith(b"HTTP/1.1 401")
+    known = request_bytes({"instances": [random_models.IRIS]}, b"authorization: Bearer " + key)
+    with serve_raw(served) as port:
+        assert said(port, [USUAL_REQUEST]).startswith(b"HTTP/1.1 401")
+        assert said(port, [request_bytes({}, b"x-api-key: " + key[:-1])]).startswith(b"HTTP/1.1 401")
         assert said(port, [known]).startswith(b"HTTP/1.1 200")
         served.state.admission.active = 1
         assert said(port, [known]).startswith(b"HTTP/1.1 429")
@@ -196,12 +196,12 @@ def test_who_is_recorded_or_challenged_goes_the_long_way(
     monkeypatch.setattr(recorder, "record", lambda *told: taken.append(told))
     monkeypatch.setattr(recorder, "_draw_skips", lambda: 1)
     recorder.skips_left = 1  # every second one
-    with listening(app) as port:
-        assert said(port, [USUAL * 10]).count(b"200 OK") == 10
+    with serve_raw(app) as port:
+        assert said(port, [USUAL_REQUEST * 10]).count(b"200 OK") == 10
     assert len(taken) == 5
-    with listening(app) as port:  # the head first, like many clients
+    with serve_raw(app) as port:  # the head first, like many clients
         for _ in range(4):
-            assert said(port, [USUAL[:-10], USUAL[-10:]]).count(b"200 OK") == 1
+            assert said(port, [USUAL_REQUEST[:-10], USUAL_REQUEST[-10:]]).count(b"200 OK") == 1
     assert len(taken) == 7
 
 
@@ -214,9 +214,9 @@ def test_an_answer_does_not_end_what_follows_it(counted: tuple[Starlette, list[A
             super().__init__(*given, **more)
             self.timeout_keep_alive = 0.3  # type: ignore[assignment]
 
-    slow = request({"instances": [random_models.IRIS]})
-    with listening(app, Short) as port, socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
-        connection.sendall(USUAL + slow[:-4])
+    slow = request_bytes({"instances": [random_models.IRIS]})
+    with serve_raw(app, Short) as port, socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(USUAL_REQUEST + slow[:-4])
         time.sleep(0.8)
         connection.sendall(slow[-4:])
         time.sleep(0.2)
@@ -232,5 +232,5 @@ def test_all_clients_that_come_at_once_are_taken_up(ports: Ports) -> None:
             stack.enter_context(socket.create_connection(("127.0.0.1", ports["with"]), timeout=20)) for _ in range(100)
         ]
         for one in many:
-            one.sendall(USUAL)
+            one.sendall(USUAL_REQUEST)
         assert all(one.recv(1 << 16).startswith(b"HTTP/1.1 200") for one in many)

@@ -40,17 +40,17 @@ Kept = tuple[Workspace, list[str], Starlette, ChampionWatcher]
 
 
 @pytest.fixture
-def client(kept: Kept, recorder: Recorder) -> Iterator[TestClient]:
+def client(served_project: Kept, recorder: Recorder) -> Iterator[TestClient]:
     """Return a client of a service without API keys that records everything."""
     assert recorder.share == 1
-    with TestClient(kept[2]) as client:
+    with TestClient(served_project[2]) as client:
         yield client
 
 
 @pytest.fixture
-def task(kept: Kept) -> Task:
+def task(served_project: Kept) -> Task:
     """Return the task iris."""
-    return loader.load(kept[0], "iris")
+    return loader.load(served_project[0], "iris")
 
 
 def ask(client: TestClient, name: str = "", *, count: int = 1, key: str = "") -> dict[str, Any]:
@@ -88,18 +88,20 @@ def test_ids_are_not_drawn_from_what_can_be_guessed() -> None:
     assert len(drawn) == 500
 
 
-def test_one_who_chose_the_same_id_has_another_answer(client: TestClient, kept: Kept, recorder: Recorder) -> None:
+def test_one_who_chose_the_same_id_has_another_answer(
+    client: TestClient, served_project: Kept, recorder: Recorder
+) -> None:
     """With equal ids, each truth belongs to the prediction of its token, in any order."""
     own, other = ask(client, "order-1"), ask(client, "order-1")
     assert own["id"] == other["id"] == "order-1"
     for item, truth in ((other, "virginica"), (own, "setosa"), (other, "versicolor")):
         assert tell(client, truth, **item).status_code == 200
-    assert truths(kept, recorder) == ["setosa", "versicolor"]
-    assert found(kept, recorder).feedback == {"truths": 3, "repeated": 1, "unknown": 0, "waiting": 0}
+    assert truths(served_project, recorder) == ["setosa", "versicolor"]
+    assert found(served_project, recorder).feedback == {"truths": 3, "repeated": 1, "unknown": 0, "waiting": 0}
 
 
 def test_the_same_holder_may_correct_a_truth_but_not_without_end(
-    client: TestClient, kept: Kept, recorder: Recorder
+    client: TestClient, served_project: Kept, recorder: Recorder
 ) -> None:
     """The last correction counts, and at most three of each instance are accepted."""
     item = ask(client, count=2)
@@ -109,7 +111,7 @@ def test_the_same_holder_may_correct_a_truth_but_not_without_end(
     refusal = tell(client, "setosa", **item)
     assert (refusal.status_code, refusal.json()["error"]["code"]) == (429, "too_many_corrections")
     assert refusal.json()["error"]["field"] == "feedback[0].token"
-    assert truths(kept, recorder) == ["virginica", "virginica"]
+    assert truths(served_project, recorder) == ["virginica", "virginica"]
     assert tell(client, "setosa", **ask(client)).status_code == 200
 
 
@@ -160,9 +162,9 @@ def test_a_secret_that_cannot_be_read_fails_no_answer(
     assert caplog.text.count("carry no feedback token") == 1
 
 
-def test_what_is_not_recorded_carries_no_token(kept: Kept, recorder: Recorder) -> None:
+def test_what_is_not_recorded_carries_no_token(served_project: Kept, recorder: Recorder) -> None:
     """Responses have a token if and only if they are recorded, in both protocols."""
-    app = kept[2]
+    app = served_project[2]
     with TestClient(app) as client:
         tensors = [
             {"name": name, "shape": [1], "datatype": "FP64", "data": [value]}
@@ -173,13 +175,13 @@ def test_what_is_not_recorded_carries_no_token(kept: Kept, recorder: Recorder) -
         assert "x-feedback-token" not in client.post(PREDICT, json={"instances": []}).headers
         recorder.lines.max_bytes = 0
         assert "x-feedback-token" not in client.post(PREDICT, json=BODY).headers
-        app.state.recorder = Recorder(kept[0].records)
+        app.state.recorder = Recorder(served_project[0].records)
         assert "x-feedback-token" not in client.post(PREDICT, json=BODY).headers
 
 
-def test_feedback_is_off_unless_answers_are_recorded(kept: Kept, tmp_path: Path) -> None:
+def test_feedback_is_off_unless_answers_are_recorded(served_project: Kept, tmp_path: Path) -> None:
     """Feedback is refused if nothing is recorded, but accepted for earlier records."""
-    app = kept[2]
+    app = served_project[2]
     with TestClient(app) as client:
         for recorder in (None, Recorder(tmp_path / "none")):
             app.state.recorder = recorder
@@ -206,9 +208,9 @@ def test_feedback_is_json_by_its_type(client: TestClient, recorder: Recorder, ki
     assert client.post(FEEDBACK, content=text, headers={"content-type": "Application/JSON; charset=utf-8"}).is_success
 
 
-def test_feedback_takes_a_place_among_the_requests(client: TestClient, kept: Kept) -> None:
+def test_feedback_takes_a_place_among_the_requests(client: TestClient, served_project: Kept) -> None:
     """Feedback needs a request slot and receives 429 if all are taken."""
-    admission, item = kept[2].state.admission, ask(client)
+    admission, item = served_project[2].state.admission, ask(client)
     admission.active = admission.limits.concurrency
     assert tell(client, "setosa", **item).json()["error"]["code"] == "too_many_requests"
     admission.active = 0
@@ -217,18 +219,18 @@ def test_feedback_takes_a_place_among_the_requests(client: TestClient, kept: Kep
 
 
 @pytest.fixture
-def locked(kept: Kept, recorder: Recorder, tmp_path: Path) -> Iterator[tuple[TestClient, list[str]]]:
+def locked(served_project: Kept, recorder: Recorder, tmp_path: Path) -> Iterator[tuple[TestClient, list[str]]]:
     """Return a client of a service that requires API keys, and two keys."""
     own = [api_keys.add(tmp_path / "keys", name) for name in ("mary", "robot")]
     app = create_app(Limits(keys=api_keys.read(tmp_path / "keys")))
-    install(app, kept[2].state.models.values())
+    install(app, served_project[2].state.models.values())
     app.state.recorder = recorder
     with TestClient(app) as client:
         yield client, own
 
 
 def test_with_keys_a_truth_is_for_the_senders_own_answer(
-    locked: tuple[TestClient, list[str]], kept: Kept, recorder: Recorder
+    locked: tuple[TestClient, list[str]], served_project: Kept, recorder: Recorder
 ) -> None:
     """With an API key no token is needed, and a truth belongs to the sender's own prediction."""
     client, (mary, robot) = locked
@@ -240,10 +242,10 @@ def test_with_keys_a_truth_is_for_the_senders_own_answer(
         return int(answer.status_code)
 
     assert [say(robot, "virginica"), say(mary, "setosa"), say(robot, "virginica")] == [200] * 3
-    assert truths(kept, recorder) == ["setosa"]
-    assert found(kept, recorder).feedback["unknown"] == 1
+    assert truths(served_project, recorder) == ["setosa"]
+    assert found(served_project, recorder).feedback["unknown"] == 1
     assert say(robot, "versicolor", token=item["token"]) == 200
-    assert truths(kept, recorder) == ["versicolor"]
+    assert truths(served_project, recorder) == ["versicolor"]
     text = "".join(path.read_text() for path, _ in list_files(recorder.folder / "iris/answers"))
     assert "mary" not in text
 
@@ -341,9 +343,9 @@ def test_a_disk_that_is_full_is_told(client: TestClient, recorder: Recorder, mon
     assert recorder.truths.used == {item["token"]: 1}
 
 
-def test_of_truths_that_nobody_signed_the_first_counts(kept: Kept, task: Task) -> None:
+def test_of_truths_that_nobody_signed_the_first_counts(served_project: Kept, task: Task) -> None:
     """In records of an earlier release without owners, the first truth counts."""
-    space = kept[0]
+    space = served_project[0]
     answer = {"label": "setosa", "probabilities": {name: float(name == "setosa") for name in task.classes}}
     line = {"id": "a", "time": 1.0, "ms": 1.0, "arm": "champion", "version": "0" * 12}
     spool = AppendLog(space.records / "iris/answers")
@@ -358,21 +360,21 @@ def test_of_truths_that_nobody_signed_the_first_counts(kept: Kept, task: Task) -
     assert [*load_live_quality(space, task).predictions["truth"]] == ['"versicolor"']
 
 
-def test_parquet_of_an_earlier_release_is_read(kept: Kept, task: Task, recorder: Recorder) -> None:
+def test_parquet_of_an_earlier_release_is_read(served_project: Kept, task: Task, recorder: Recorder) -> None:
     """Parquet files without owners are read together with newer ones."""
     import pyarrow.parquet as pq
 
-    with TestClient(kept[2]) as client:
+    with TestClient(served_project[2]) as client:
         item = ask(client)
         assert tell(client, "setosa", **item).status_code == 200
     recorder.lines.finish()
     for spool in [*recorder.logs.values(), *recorder.truths.logs.values()]:
         spool.close()
-    assert records.compact(kept[0], task) == 2
-    for path in (kept[0].records / "iris").glob("*/*.parquet"):
+    assert records.compact(served_project[0], task) == 2
+    for path in (served_project[0].records / "iris").glob("*/*.parquet"):
         old = path.with_name(f"0-{path.name}")
         pq.write_table(pq.read_table(path).drop_columns(["record.owner"]), old)
-    feedback = load_live_quality(kept[0], task).feedback
+    feedback = load_live_quality(served_project[0], task).feedback
     assert feedback == {"truths": 2, "repeated": 0, "unknown": 0, "waiting": 0}
 
 

@@ -31,11 +31,11 @@ PREDICT = "/v1/models/iris:predict"
 
 
 @pytest.fixture
-def space(arena: tuple[Workspace, list[str]], tmp_path: Path) -> Workspace:
+def space(versions_project: tuple[Workspace, list[str]], tmp_path: Path) -> Workspace:
     """Return a copy of the workspace in which sine has a champion, too."""
     made = Workspace(tmp_path / "own")
-    shutil.copytree(arena[0].root, made.root)
-    random_models.promoted(made, random_models.evaluated(made, "sine"))
+    shutil.copytree(versions_project[0].root, made.root)
+    random_models.write_champion(made, random_models.write_evaluated(made, "sine"))
     return made
 
 
@@ -73,21 +73,21 @@ def _folder(space: Workspace, _: list[str]) -> None:
 
 def _unpackaged(space: Workspace, versions: list[str]) -> None:
     shutil.rmtree(space.package("iris", versions[1]))
-    random_models.crowned(space, versions[1])
+    random_models.set_champion(space, versions[1])
 
 
 def _of_another_task(space: Workspace, _: list[str]) -> None:
     """Replace iris's package by sine's."""
     sine = next(space.package("sine", "x").parent.iterdir())
     shutil.copytree(sine, space.package("iris", sine.name))
-    random_models.crowned(space, sine.name)
+    random_models.set_champion(space, sine.name)
 
 
 def _other_answers(space: Workspace, versions: list[str]) -> None:
     path = space.package("iris", versions[1]) / "golden.json"
     golden = files.read_json(path)
     files.write_json(path, {**golden, "predictions": [{"label": "setosa", "probabilities": {}}]})
-    random_models.crowned(space, versions[1])
+    random_models.set_champion(space, versions[1])
 
 
 def _damaged_in_place(space: Workspace, versions: list[str]) -> None:
@@ -122,25 +122,25 @@ Damage = Callable[[Workspace, list[str]], None]
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_worker_that_starts_serves_the_last_good_champion(
-    space: Workspace, arena: tuple[Workspace, list[str]], damage: Damage, caplog: pytest.LogCaptureFixture
+    space: Workspace, versions_project: tuple[Workspace, list[str]], damage: Damage, caplog: pytest.LogCaptureFixture
 ) -> None:
     """After any damage, a starting worker serves the last good version and logs the reason."""
     started(space)
-    damage(space, arena[1])
+    damage(space, versions_project[1])
     app = started(space)
     assert {name: model.task for name, model in app.state.models.items()} == {"iris": "iris", "sine": "sine"}
-    assert app.state.models["iris"].version == arena[1][0]
+    assert app.state.models["iris"].version == versions_project[1][0]
     assert app.state.models["iris"].schema["title"].startswith("Iris")
     assert "iris: the champion is not served: " in caplog.text
-    assert f"iris: the last good version is served: {arena[1][0]}" in caplog.text
+    assert f"iris: the last good version is served: {versions_project[1][0]}" in caplog.text
 
 
 @pytest.mark.parametrize("damage", DAMAGES[:-2])
 def test_a_worker_without_a_last_good_champion_serves_the_other_tasks(
-    space: Workspace, arena: tuple[Workspace, list[str]], damage: Damage, caplog: pytest.LogCaptureFixture
+    space: Workspace, versions_project: tuple[Workspace, list[str]], damage: Damage, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Without a last good version, the task is served once its pointer is repaired."""
-    damage(space, arena[1])
+    damage(space, versions_project[1])
     app = create_app()
     watching = ChampionWatcher(app, space.root / "serving")
     watching.start()
@@ -148,10 +148,10 @@ def test_a_worker_without_a_last_good_champion_serves_the_other_tasks(
     assert "iris: " in caplog.text
     assert "it has no last good version" in caplog.text
     shutil.rmtree(space.root / "serving")
-    shutil.copytree(arena[0].root / "serving", space.root / "serving")
+    shutil.copytree(versions_project[0].root / "serving", space.root / "serving")
     watching.retry_at = dict.fromkeys(watching.retry_at, 0.0)
     watching.poll()
-    assert app.state.models["iris"].version == arena[1][0]
+    assert app.state.models["iris"].version == versions_project[1][0]
 
 
 def test_nothing_that_can_be_served_is_an_error(space: Workspace) -> None:
@@ -162,10 +162,12 @@ def test_nothing_that_can_be_served_is_an_error(space: Workspace) -> None:
         started(space)
 
 
-def test_the_copy_is_whole_and_the_older_ones_go(space: Workspace, arena: tuple[Workspace, list[str]]) -> None:
+def test_the_copy_is_whole_and_the_older_ones_go(
+    space: Workspace, versions_project: tuple[Workspace, list[str]]
+) -> None:
     """A damaged copy is replaced, two copies of a task are kept, and incomplete ones are removed."""
     kept, root = serve.last_good(space), space.root / "serving"
-    (first, second, third), folder = arena[1], serve.last_good(space).folder / "iris"
+    (first, second, third), folder = versions_project[1], serve.last_good(space).folder / "iris"
     for version in (first, second):
         kept.save("iris", version, root / "packages/iris" / version)
     kept.copy("iris", second).joinpath("model.onnx").write_bytes(b"x")
@@ -182,18 +184,18 @@ def test_the_copy_is_whole_and_the_older_ones_go(space: Workspace, arena: tuple[
 
 
 def test_a_large_package_is_not_copied_where_there_is_no_room(
-    space: Workspace, arena: tuple[Workspace, list[str]], monkeypatch: pytest.MonkeyPatch
+    space: Workspace, versions_project: tuple[Workspace, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without room for a copy, the version is stored, and loaded from its package."""
     monkeypatch.setattr("tiltyard.serving.http.last_good.MAX_DISK_SHARE", 0.0)
     started(space)
-    assert not serve.last_good(space).copy("iris", arena[1][0]).exists()
+    assert not serve.last_good(space).copy("iris", versions_project[1][0]).exists()
     space.champion("iris").write_text("{")
-    assert started(space).state.models["iris"].version == arena[1][0]
+    assert started(space).state.models["iris"].version == versions_project[1][0]
 
 
 def test_a_folder_that_cannot_be_written_ends_nothing(
-    space: Workspace, arena: tuple[Workspace, list[str]], caplog: pytest.LogCaptureFixture
+    space: Workspace, versions_project: tuple[Workspace, list[str]], caplog: pytest.LogCaptureFixture
 ) -> None:
     """With a read-only folder the champions are served, and storing is retried and logged."""
     place = space.root / "state"
@@ -207,10 +209,10 @@ def test_a_folder_that_cannot_be_written_ends_nothing(
     place.unlink()
     watching.save_again_at = 0.0
     watching.poll()
-    assert LastGood(place).version("iris") == arena[1][0]
+    assert LastGood(place).version("iris") == versions_project[1][0]
 
 
-def test_serve_goes_on_without_a_broken_task(space: Workspace, arena: tuple[Workspace, list[str]]) -> None:
+def test_serve_goes_on_without_a_broken_task(space: Workspace, versions_project: tuple[Workspace, list[str]]) -> None:
     """`serve` reports a damaged pointer, and serves the last good version if there is one."""
     said: list[str] = []
     space.champion("iris").write_text("{")
@@ -220,11 +222,11 @@ def test_serve_goes_on_without_a_broken_task(space: Workspace, arena: tuple[Work
     assert said[0].endswith("it is not served")
     with pytest.raises(RegistryError, match=r"iris\.json"):
         serve.champions(space, ["iris"])
-    random_models.crowned(_mended(space), arena[1][1])
+    random_models.set_champion(_mended(space), versions_project[1][1])
     started(space)
     space.champion("iris").write_text("{")
-    assert serve.champions(space, [], said.append)["iris"].name == arena[1][1]
-    assert f"the last good version {arena[1][1]} is served" in said[-1]
+    assert serve.champions(space, [], said.append)["iris"].name == versions_project[1][1]
+    assert f"the last good version {versions_project[1][1]} is served" in said[-1]
 
 
 def _mended(space: Workspace) -> Workspace:
@@ -246,15 +248,15 @@ def service(space: Workspace, tmp_path: Path) -> Iterator[tuple[smoke_test.Serve
 
 @pytest.mark.smoke
 def test_killed_workers_come_back_though_the_pointer_is_bad(
-    service: tuple[smoke_test.Server, psutil.Process], space: Workspace, arena: tuple[Workspace, list[str]]
+    service: tuple[smoke_test.Server, psutil.Process], space: Workspace, versions_project: tuple[Workspace, list[str]]
 ) -> None:
     """Killed workers restart after each damage, and the last good version responds to all requests."""
     server, parent = service
     for damage in (_torn, _damaged_in_place, _no_packages, _no_pointers):
-        damage(space, arena[1])
+        damage(space, versions_project[1])
         for worker in _workers(parent):
             os.kill(worker.pid, signal.SIGKILL)
-            assert _answers(server.url, 10) == {(200, arena[1][0])}
+            assert _answers(server.url, 10) == {(200, versions_project[1][0])}
             _until(lambda gone=worker: gone not in _workers(parent) and len(_workers(parent)) == 2)  # type: ignore[misc]
     assert "Traceback" not in server.log.read_text()
 
@@ -283,7 +285,7 @@ def _looked(url: str) -> float:
 
 @pytest.mark.smoke
 def test_a_worker_that_cannot_start_does_not_end_the_others(
-    service: tuple[smoke_test.Server, psutil.Process], space: Workspace, arena: tuple[Workspace, list[str]]
+    service: tuple[smoke_test.Server, psutil.Process], space: Workspace, versions_project: tuple[Workspace, list[str]]
 ) -> None:
     """With no package on disk one worker keeps serving; the other starts once there is one."""
     server, parent = service
@@ -292,10 +294,10 @@ def test_a_worker_that_cannot_start_does_not_end_the_others(
         folder.rename(folder.with_name("aside"))
     os.kill(one.pid, signal.SIGKILL)
     _until(lambda: server.log.read_text().count("a worker did not start") > 1)
-    assert _answers(server.url, 10) == {(200, arena[1][0])}
+    assert _answers(server.url, 10) == {(200, versions_project[1][0])}
     (space.root / "aside").rename(space.root / "serving")
     os.kill(other.pid, signal.SIGKILL)
-    assert _answers(server.url, 10) == {(200, arena[1][0])}
+    assert _answers(server.url, 10) == {(200, versions_project[1][0])}
 
 
 def _answers(url: str, count: int) -> set[tuple[int, Any]]:

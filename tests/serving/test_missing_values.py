@@ -21,7 +21,9 @@ from tiltyard.workspace import Workspace
 @contextmanager
 def serving(space: Workspace, make: Callable[[Workspace], Task]) -> Iterator[tuple[LoadedModel, TestClient]]:
     """Serve a small random model of a task."""
-    served = LoadedModel.load(random_models.promoted(space, random_models.evaluated(space, make(space).name)))
+    served = LoadedModel.load(
+        random_models.write_champion(space, random_models.write_evaluated(space, make(space).name))
+    )
     app = create_app()
     install(app, [served])
     with TestClient(app) as client:
@@ -30,7 +32,7 @@ def serving(space: Workspace, make: Callable[[Workspace], Task]) -> Iterator[tup
 
 def test_null_is_answered_where_a_value_may_be_missing(workspace: Workspace) -> None:
     """Null is accepted by columns with missing values, and refused by name in others; NaN is invalid."""
-    with serving(workspace, generated_tasks.table) as (served, client):
+    with serving(workspace, generated_tasks.prepare_table) as (served, client):
         unknown = {**served.schema["example"], "age": None, "since": None}
         body = json.dumps({"instances": [{**unknown, "age": float("nan")}]})
         no_number = client.post("/v1/models/people:predict", content=body)
@@ -45,7 +47,7 @@ def test_null_is_answered_where_a_value_may_be_missing(workspace: Workspace) -> 
 
 def test_a_text_is_an_instance(workspace: Workspace) -> None:
     """A text is an instance, in any script; other types are refused with their index."""
-    with serving(workspace, generated_tasks.texts) as (served, client):
+    with serving(workspace, generated_tasks.prepare_texts) as (served, client):
         texts = ["dear 友達", "shut up"]
         answer = client.post("/v1/models/moods:predict", json={"instances": texts}).json()
         wrong = client.post("/v1/models/moods:predict", json={"instances": ["dear", {"message": "dear"}]})
@@ -59,9 +61,9 @@ def test_a_text_is_an_instance(workspace: Workspace) -> None:
 
 def test_files_are_predicted_as_requests_are(workspace: Workspace, tmp_path: Path) -> None:
     """In CSV files, empty cells are null, spellings of booleans are known, and numeric texts stay texts."""
-    people, moods = generated_tasks.table(workspace), generated_tasks.texts(workspace)
+    people, moods = generated_tasks.prepare_table(workspace), generated_tasks.prepare_texts(workspace)
     for task in (people, moods):
-        random_models.promoted(workspace, random_models.evaluated(workspace, task.name))
+        random_models.write_champion(workspace, random_models.write_evaluated(workspace, task.name))
     example = people.serve.example
     cells = {**example, "age": "", "member": "YES"}
     (tmp_path / "people.csv").write_text(",".join(cells) + "\n" + ",".join(map(str, cells.values())))

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import random_models
-from workspaces import ROOT, new_workspace, writing
+from workspaces import ROOT, half_written, new_workspace
 
 from tiltyard import files
 from tiltyard.config import loader
@@ -36,7 +36,7 @@ FILES = ["card.md", "encoder.json", "golden.json", "model.onnx", "proven.json", 
 def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace in which iris is evaluated and packaged."""
     space = new_workspace(tmp_path_factory.mktemp("space"))
-    package.package(space, random_models.evaluated(space, "iris"))
+    package.package(space, random_models.write_evaluated(space, "iris"))
     return space
 
 
@@ -145,11 +145,11 @@ def test_a_clone_pulls_the_package(space: Workspace, iris: Task, tmp_path: Path)
 def test_what_others_write_is_left_alone(tiny_workspace: Workspace, tmp_path: Path) -> None:
     """A version that a living process writes stays beside a new one; what a killed one left of any version goes."""
     folder, task = tmp_path / "iris" / "new", loader.load(tiny_workspace, "iris")
-    with writing("replacing_folder", folder.with_name("old")) as (killed, left):
+    with half_written("replacing_folder", folder.with_name("old")) as (killed, left):
         killed.kill()
         killed.wait()
         assert left.is_dir()
-    with writing("replacing_folder", folder.with_name("other")) as (alive, half):
+    with half_written("replacing_folder", folder.with_name("other")) as (alive, half):
         package.write(tiny_workspace, task, folder, read_evaluated(tiny_workspace, task))
         assert {path.name for path in folder.parent.iterdir()} == {"new", half.name}
         alive.communicate("")

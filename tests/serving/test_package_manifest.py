@@ -28,7 +28,7 @@ from tiltyard.workspace import Workspace
 def made(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace in which iris is evaluated."""
     space = new_workspace(tmp_path_factory.mktemp("made"))
-    random_models.evaluated(space, "iris")
+    random_models.write_evaluated(space, "iris")
     return space
 
 
@@ -47,7 +47,7 @@ def packaged(made: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(smoke_test, "prove", lambda *_: 0.0)
     monkeypatch.setattr(dvc, "add", lambda _, folder: folder.with_name(f"{folder.name}.dvc").touch())
     version = package.package(space, loader.load(space, "iris"))
-    random_models.crowned(space, version)
+    random_models.set_champion(space, version)
     return space, space.package("iris", version)
 
 

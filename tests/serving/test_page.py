@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from browser import browsing
+from browser import open_browser
 from hatchling.builders.wheel import WheelBuilder
 from starlette.applications import Starlette
 from starlette_client import TestClient
@@ -141,7 +141,7 @@ def test_the_page_of_a_bento_works(packages: dict[str, Path], tmp_path: Path) ->
             assert client.get(path).content == file.content
         assert client.get("/", headers={"if-none-match": page.FILES["/"].tag}).status_code == 304
         assert client.get("/v1/models/iris/card").text.startswith("# Iris")
-        with browsing(tmp_path) as browser:
+        with open_browser(tmp_path) as browser:
             browser.open(server.url, "document.querySelector('#iris button.first')")
             browser.script("document.querySelector('#iris form').requestSubmit()")
             browser.until("document.querySelector('#iris .bars')")

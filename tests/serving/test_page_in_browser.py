@@ -15,8 +15,8 @@ import httpx
 import pytest
 import random_models
 import text_writer
-from asgi_server import listening
-from browser import FAINT, Browser, browsing
+from asgi_server import serve_app
+from browser import LOW_CONTRAST, Browser, open_browser
 from PIL import Image
 from starlette.applications import Starlette
 from starlette_client import TestClient
@@ -37,14 +37,14 @@ STEPS = 200  # key presses that reach any element of the page
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """Start one browser for all tests, with an empty profile."""
-    with browsing(tmp_path_factory.mktemp("browser")) as browser:
+    with open_browser(tmp_path_factory.mktemp("browser")) as browser:
         yield browser
 
 
 @pytest.fixture(scope="module")
 def url(app: Starlette) -> Iterator[str]:
     """Serve the four small models."""
-    with listening(app) as place:
+    with serve_app(app) as place:
         yield f"http://{place}/"
 
 
@@ -234,7 +234,7 @@ def test_it_fits_phones_and_either_light(browser: Browser, url: str, tmp_path: P
     )  # innerWidth would grow with what is too wide
     wide = f"[...document.querySelectorAll('body *')].filter((one) => one.getBoundingClientRect().right > {width})"
     assert browser.script(f"{wide}.map((one) => one.outerHTML.slice(0, 80))") == []
-    assert browser.script(FAINT) == []
+    assert browser.script(LOW_CONTRAST) == []
     assert browser.script("matchMedia('(prefers-color-scheme: dark)').matches") == (scheme == "dark")
     paper = browser.script("getComputedStyle(document.body).backgroundColor")
     assert (int(re.findall(r"\d+", paper)[0]) < 80) == (scheme == "dark")
@@ -250,7 +250,7 @@ def test_a_key_is_asked_for_and_kept_nowhere(browser: Browser, app: Starlette, t
     own = api_keys.add(path, "robot")
     locked = create_app(Limits(keys=api_keys.read(path)))
     install(locked, [app.state.models["iris"]])
-    with listening(locked) as place:
+    with serve_app(locked) as place:
         browser.open(f"http://{place}/", "!document.getElementById('key').hidden")
         assert browser.script("document.activeElement.id") == "secret"
         browser.type("wrong")
@@ -270,18 +270,18 @@ def test_a_key_is_asked_for_and_kept_nowhere(browser: Browser, app: Starlette, t
 def test_every_kind_of_value_has_its_field(browser: Browser, workspace: Workspace) -> None:
     """Every type of column has a field whose value the model accepts."""
     example = {"age": 40, "income": None, "height": 170.5, "weight": 70, "vip": True, "country": "fr", "shop": "shop3"}
-    moods, people = generated_tasks.texts(workspace), generated_tasks.table(workspace)
-    task = customer_table.write(
+    moods, people = generated_tasks.prepare_texts(workspace), generated_tasks.prepare_table(workspace)
+    task = customer_table.write_task(
         workspace, customer_table.customers(), {"serve.example": {**example, "since": "2020-03-01"}}
     )
     prepare.prepare(workspace, task)
     served = [
-        LoadedModel.load(random_models.packaged(workspace, random_models.evaluated(workspace, one.name)))
+        LoadedModel.load(random_models.write_package(workspace, random_models.write_evaluated(workspace, one.name)))
         for one in (moods, people, task)
     ]
     app = create_app()
     install(app, served)
-    with listening(app) as place, TestClient(app) as client:
+    with serve_app(app) as place, TestClient(app) as client:
         browser.open(f"http://{place}/", DRAWN)
         assert command(browser, "shop")[1] == {"instances": [served[2].schema["example"]]}
         fill(browser, "shop", "income", "")
@@ -311,10 +311,10 @@ def test_every_kind_of_value_has_its_field(browser: Browser, workspace: Workspac
 
 def test_a_prompt_is_gone_on_with(browser: Browser, tmp_path: Path) -> None:
     """A prompt is sent with its settings; prompt and prediction are shown as text."""
-    served = text_writer.scribe(new_workspace(tmp_path))
+    served = text_writer.song_model(new_workspace(tmp_path))
     app = create_app()
     install(app, [served])
-    with listening(app) as place:
+    with serve_app(app) as place:
         browser.open(f"http://{place}/", DRAWN)
         fill(browser, "song", "prompt", "<i>green")
         fill(browser, "song", "length", "7")
@@ -330,7 +330,7 @@ def test_a_prompt_is_gone_on_with(browser: Browser, tmp_path: Path) -> None:
 
 def test_a_service_that_is_gone_is_told(browser: Browser, app: Starlette) -> None:
     """If the service is gone, the form shows a message."""
-    with listening(app) as place:
+    with serve_app(app) as place:
         browser.open(f"http://{place}/", DRAWN)
     assert answer(browser, "iris") == "The service does not respond. Is it still running?"
     browser.complaints = [text for text in browser.complaints if "ERR_CONNECTION_REFUSED" not in text]

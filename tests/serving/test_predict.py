@@ -28,35 +28,37 @@ def served(space: Workspace, name: str) -> LoadedModel:
 
 @pytest.mark.parametrize("wrap", [lambda i: i, lambda i: [i], lambda i: {"instances": [i]}])
 @pytest.mark.parametrize("name", ["iris", "sine"])
-def test_one_instance_may_come_bare(reigning: Workspace, name: str, wrap: Any) -> None:
+def test_one_instance_may_come_bare(champions_project: Workspace, name: str, wrap: Any) -> None:
     """An instance, a list of instances and a REST body get the same predictions."""
-    task = loader.load(reigning, name)
-    answer = predict(reigning, task, json.dumps(wrap(task.serve.example)))
-    assert answer == served(reigning, name).predict([task.serve.example])
+    task = loader.load(champions_project, name)
+    answer = predict(champions_project, task, json.dumps(wrap(task.serve.example)))
+    assert answer == served(champions_project, name).predict([task.serve.example])
 
 
-def test_refuses_what_the_service_refuses(reigning: Workspace) -> None:
+def test_refuses_what_the_service_refuses(champions_project: Workspace) -> None:
     """Malformed JSON and invalid instances raise RequestError, as over REST."""
-    task = loader.load(reigning, "iris")
+    task = loader.load(champions_project, "iris")
     for text, code in (("{", "malformed_json"), ("[]", "no_instances"), ('{"a": 1}', "missing_field")):
         with pytest.raises(RequestError) as caught:
-            predict(reigning, task, text)
+            predict(champions_project, task, text)
         assert caught.value.code == code
 
 
-def test_without_champion_it_says_how_to_make_one(reigning: Workspace) -> None:
+def test_without_champion_it_says_how_to_make_one(champions_project: Workspace) -> None:
     """Without a champion, the hint is the command that makes one."""
     with pytest.raises(RegistryError, match="no champion yet of digits") as caught:
-        predict(reigning, loader.load(reigning, "digits"), "[]")
+        predict(champions_project, loader.load(champions_project, "digits"), "[]")
     assert caught.value.hint == "make one: tiltyard run digits"
 
 
-def test_csv_rows_are_instances(reigning: Workspace) -> None:
+def test_csv_rows_are_instances(champions_project: Workspace) -> None:
     """Raw data can be predicted: the target column is ignored, and categories keep their names."""
-    task = loader.load(reigning, "diabetes")
-    answers = predict_csv(reigning, task, reigning.raw("diabetes") / "table.csv")
+    task = loader.load(champions_project, "diabetes")
+    answers = predict_csv(champions_project, task, champions_project.raw("diabetes") / "table.csv")
     assert len(answers) == 442
-    assert answers[0] == pytest.approx(served(reigning, "diabetes").predict([first_row(reigning)])[0], rel=1e-5)
+    assert answers[0] == pytest.approx(
+        served(champions_project, "diabetes").predict([first_row(champions_project)])[0], rel=1e-5
+    )
 
 
 def first_row(space: Workspace) -> dict[str, Any]:
@@ -67,26 +69,26 @@ def first_row(space: Workspace) -> dict[str, Any]:
     return {name: value if name == "sex" else float(value) for name, value in values.items()}
 
 
-def test_a_csv_file_may_be_longer_than_a_request(reigning: Workspace, tmp_path: Path) -> None:
+def test_a_csv_file_may_be_longer_than_a_request(champions_project: Workspace, tmp_path: Path) -> None:
     """Long files are predicted in parts, and errors name the row of the file."""
-    task = loader.load(reigning, "iris")
+    task = loader.load(champions_project, "iris")
     path = tmp_path / "many.csv"
     lines = [",".join(IRIS), *[",".join(map(str, IRIS.values()))] * 2500]
     path.write_text("\n".join(lines))
-    assert len(predict_csv(reigning, task, path)) == 2500
+    assert len(predict_csv(champions_project, task, path)) == 2500
     lines[2001] = "5.1,3.5,?,0.2"
     path.write_text("\n".join(lines))
     with pytest.raises(RequestError, match=r"row 2001\.petal_length: expected a number; received '\?'"):
-        predict_csv(reigning, task, path)
+        predict_csv(champions_project, task, path)
 
 
-def test_bad_rows_are_null_and_told_in_a_second_file(reigning: Workspace, tmp_path: Path) -> None:
+def test_bad_rows_are_null_and_told_in_a_second_file(champions_project: Workspace, tmp_path: Path) -> None:
     """Invalid rows are null, and are written to a second file with number and reason."""
-    task, path, rejected = loader.load(reigning, "iris"), tmp_path / "some.csv", tmp_path / "some.rejected.csv"
+    task, path, rejected = loader.load(champions_project, "iris"), tmp_path / "some.csv", tmp_path / "some.rejected.csv"
     lines = [",".join(IRIS), *[",".join(map(str, IRIS.values()))] * 1500]
     lines[2], lines[1401] = "5.1,3.5,?,0.2", "5.1,,1.4,0.2"
     path.write_text("\n".join(lines))
-    answers = predict_csv(reigning, task, path, rejected)
+    answers = predict_csv(champions_project, task, path, rejected)
     assert [place for place, answer in enumerate(answers) if answer is None] == [1, 1400]
     assert rejected.read_text(encoding="utf-8").splitlines() == [
         "rejected_row,rejected_because,sepal_length,sepal_width,petal_length,petal_width",
@@ -95,32 +97,32 @@ def test_bad_rows_are_null_and_told_in_a_second_file(reigning: Workspace, tmp_pa
     ]
 
 
-def test_csv_of_a_series_gives_the_next_value(reigning: Workspace) -> None:
+def test_csv_of_a_series_gives_the_next_value(champions_project: Workspace) -> None:
     """For a series, the last window is predicted."""
-    task = loader.load(reigning, "sine")
-    (answer,) = predict_csv(reigning, task, reigning.raw("sine") / "series.csv")
-    lines = (reigning.raw("sine") / "series.csv").read_text().splitlines()
+    task = loader.load(champions_project, "sine")
+    (answer,) = predict_csv(champions_project, task, champions_project.raw("sine") / "series.csv")
+    lines = (champions_project.raw("sine") / "series.csv").read_text().splitlines()
     place = lines[0].split(",").index("value")
     window = [float(line.split(",")[place]) for line in lines[-32:]]
-    assert answer == served(reigning, "sine").predict([window])[0]
+    assert answer == served(champions_project, "sine").predict([window])[0]
 
 
 @pytest.mark.parametrize(
     ("content", "text"),
     [("a,b\n1,2\n", "expected the columns sepal_length"), ("", "the file is empty"), (b"\xff\xfe", "cannot read")],
 )
-def test_refuses_other_csv_files(reigning: Workspace, tmp_path: Path, content: str | bytes, text: str) -> None:
+def test_refuses_other_csv_files(champions_project: Workspace, tmp_path: Path, content: str | bytes, text: str) -> None:
     """Missing columns and files that are not text are reported."""
     path = tmp_path / "bad.csv"
     files.write_bytes(path, content if isinstance(content, bytes) else content.encode())
     with pytest.raises(RequestError, match=text):
-        predict_csv(reigning, loader.load(reigning, "iris"), path)
+        predict_csv(champions_project, loader.load(champions_project, "iris"), path)
     with pytest.raises(RequestError, match="cannot read"):
-        predict_csv(reigning, loader.load(reigning, "iris"), tmp_path / "none.csv")
+        predict_csv(champions_project, loader.load(champions_project, "iris"), tmp_path / "none.csv")
 
 
-def test_a_csv_file_without_rows_is_refused(reigning: Workspace, tmp_path: Path) -> None:
+def test_a_csv_file_without_rows_is_refused(champions_project: Workspace, tmp_path: Path) -> None:
     """A file without rows is an error."""
     (tmp_path / "empty.csv").write_text(",".join(IRIS) + "\n")
     with pytest.raises(RequestError, match="received a header alone"):
-        predict_csv(reigning, loader.load(reigning, "iris"), tmp_path / "empty.csv")
+        predict_csv(champions_project, loader.load(champions_project, "iris"), tmp_path / "empty.csv")

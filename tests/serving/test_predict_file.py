@@ -27,9 +27,9 @@ READ: dict[str, Any] = {
 
 
 @pytest.fixture
-def flowers(reigning: Workspace, tmp_path: Path) -> Path:
+def flowers(champions_project: Workspace, tmp_path: Path) -> Path:
     """Write a thousand flowers with a name that is not a feature, and is missing in the first hundred rows."""
-    table = pd.read_csv(reigning.raw("iris") / "table.csv").drop(columns="species")
+    table = pd.read_csv(champions_project.raw("iris") / "table.csv").drop(columns="species")
     table = table.sample(1000, replace=True, random_state=0).reset_index(drop=True)
     table["note"] = [None if row < 100 else f"no. {row}" for row in range(1000)]
     path = tmp_path / "flowers.csv"
@@ -39,13 +39,13 @@ def flowers(reigning: Workspace, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("suffix", bulk.WRITERS)
 def test_rows_and_predictions_stand_side_by_side(
-    reigning: Workspace, flowers: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+    champions_project: Workspace, flowers: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file has all columns, the label and the probabilities, as the service predicts them."""
     monkeypatch.setattr(bulk, "ROWS_PER_PART", 64)
-    task, target = loader.load(reigning, "iris"), flowers.with_name(f"out{suffix}")
-    done = predict_file(reigning, task, flowers, target)
-    served = load_champion(reigning, task)
+    task, target = loader.load(champions_project, "iris"), flowers.with_name(f"out{suffix}")
+    done = predict_file(champions_project, task, flowers, target)
+    served = load_champion(champions_project, task)
     assert done == {"task": "iris", "version": served.version, "rows": 1000, "out": str(target)}
     table, before = READ[suffix](target), pd.read_csv(flowers)
     assert [*table.columns] == [*before.columns, "prediction", *(f"probability_{name}" for name in task.classes)]
@@ -57,10 +57,15 @@ def test_rows_and_predictions_stand_side_by_side(
     assert {path.name for path in flowers.parent.iterdir()} == {flowers.name, target.name}
 
 
-def test_numbers_are_one_column(reigning: Workspace, tmp_path: Path) -> None:
+def test_numbers_are_one_column(champions_project: Workspace, tmp_path: Path) -> None:
     """For regression the prediction is one number; the file may contain the target."""
     target = tmp_path / "out.parquet"
-    predict_file(reigning, loader.load(reigning, "diabetes"), reigning.raw("diabetes") / "table.csv", target)
+    predict_file(
+        champions_project,
+        loader.load(champions_project, "diabetes"),
+        champions_project.raw("diabetes") / "table.csv",
+        target,
+    )
     table = pd.read_parquet(target)
     assert table["prediction"].dtype == np.float64
     assert "progression" in table
@@ -68,7 +73,7 @@ def test_numbers_are_one_column(reigning: Workspace, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", bulk.WRITERS)
 def test_bad_rows_go_into_a_second_file(
-    reigning: Workspace, flowers: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+    champions_project: Workspace, flowers: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Invalid rows are written to a second file, which is removed when there are none any more."""
     monkeypatch.setattr(bulk, "ROWS_PER_PART", 64)
@@ -76,8 +81,8 @@ def test_bad_rows_go_into_a_second_file(
     lines[901] = "-1," + lines[901].partition(",")[2]
     lines[3] = "?," + lines[3].partition(",")[2]
     flowers.write_text("\n".join(lines) + "\n")
-    task, target = loader.load(reigning, "iris"), flowers.with_name(f"out{suffix}")
-    done = predict_file(reigning, task, flowers, target)
+    task, target = loader.load(champions_project, "iris"), flowers.with_name(f"out{suffix}")
+    done = predict_file(champions_project, task, flowers, target)
     others = flowers.with_name(f"out.rejected{suffix}")
     assert (done["rows"], done["rejected"], done["rejected_rows"]) == (998, 2, str(others))
     assert len(READ[suffix](target)) == 998
@@ -88,41 +93,43 @@ def test_bad_rows_go_into_a_second_file(
         "sepal_length: expected 3 to 10; received -1",
     ]
     flowers.write_text(good)
-    assert "rejected" not in predict_file(reigning, task, flowers, target)
+    assert "rejected" not in predict_file(champions_project, task, flowers, target)
     assert {path.name for path in flowers.parent.iterdir()} == {flowers.name, target.name}
 
 
-def test_if_all_rows_are_bad_there_is_no_answer(reigning: Workspace, flowers: Path) -> None:
+def test_if_all_rows_are_bad_there_is_no_answer(champions_project: Workspace, flowers: Path) -> None:
     """If all rows are invalid, only the reasons are written."""
     lines = flowers.read_text().splitlines()
     flowers.write_text("\n".join([lines[0], *("?" + line for line in lines[1:])]) + "\n")
     with pytest.raises(RequestError, match=r"all 1,000 were rejected: see .*out\.rejected\.csv"):
-        predict_file(reigning, loader.load(reigning, "iris"), flowers, flowers.with_name("out.csv"))
+        predict_file(champions_project, loader.load(champions_project, "iris"), flowers, flowers.with_name("out.csv"))
     assert {path.name for path in flowers.parent.iterdir()} == {flowers.name, "out.rejected.csv"}
 
 
-def test_what_cannot_be_written_is_refused_first(reigning: Workspace, flowers: Path) -> None:
+def test_what_cannot_be_written_is_refused_first(champions_project: Workspace, flowers: Path) -> None:
     """Unknown formats, tasks without rows, missing and duplicate columns are refused first."""
-    iris, sine = (loader.load(reigning, name) for name in ("iris", "sine"))
+    iris, sine = (loader.load(champions_project, name) for name in ("iris", "sine"))
     with pytest.raises(RequestError, match=r"expected a file of .csv, .parquet, .jsonl; received out.xlsx"):
-        predict_file(reigning, iris, flowers, Path("out.xlsx"))
+        predict_file(champions_project, iris, flowers, Path("out.xlsx"))
     with pytest.raises(RequestError, match="sine is of series"):
-        predict_file(reigning, sine, flowers, Path("out.csv"))
+        predict_file(champions_project, sine, flowers, Path("out.csv"))
     table = pd.read_csv(flowers)
     table.drop(columns="sepal_width").to_csv(flowers, index=False)
     with pytest.raises(TiltyardError, match="sepal_width"):
-        predict_file(reigning, iris, flowers, flowers.with_name("out.csv"))
+        predict_file(champions_project, iris, flowers, flowers.with_name("out.csv"))
     table.assign(prediction=1).to_csv(flowers, index=False)
     with pytest.raises(DataError, match="expected no column prediction"):
-        predict_file(reigning, iris, flowers, flowers.with_name("out.csv"))
+        predict_file(champions_project, iris, flowers, flowers.with_name("out.csv"))
     table[:0].to_csv(flowers, index=False)
     with pytest.raises(TiltyardError, match=r"flowers\.csv"):
-        predict_file(reigning, iris, flowers, flowers.with_name("out.csv"))
+        predict_file(champions_project, iris, flowers, flowers.with_name("out.csv"))
 
 
-def test_the_command_says_what_it_did(reigning: Workspace, flowers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_says_what_it_did(
+    champions_project: Workspace, flowers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The command prints rows, version and file; --out without --csv is refused."""
-    monkeypatch.chdir(reigning.root)
+    monkeypatch.chdir(champions_project.root)
     target = flowers.with_name("out.jsonl")
     said = CliRunner().invoke(cli, ["predict", "iris", "--csv", str(flowers), "--out", str(target)]).stdout
     assert json.loads(said)["rows"] == 1000
@@ -130,28 +137,30 @@ def test_the_command_says_what_it_did(reigning: Workspace, flowers: Path, monkey
     assert "--out: expected --csv" in wrong.output
 
 
-def test_the_command_tells_of_bad_rows(reigning: Workspace, flowers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_tells_of_bad_rows(
+    champions_project: Workspace, flowers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Rejected rows are reported on stderr, so that stdout stays JSON."""
-    monkeypatch.chdir(reigning.root)
+    monkeypatch.chdir(champions_project.root)
     lines = flowers.read_text().splitlines()
     flowers.write_text("\n".join([lines[0], "?" + lines[1], *lines[2:9]]) + "\n")
     alone = CliRunner().invoke(cli, ["predict", "iris", "--csv", str(flowers)])
     answers = json.loads(alone.stdout)
     assert [answer is None for answer in answers] == [True] + [False] * 7
-    assert alone.stderr == "rows without an answer: 1; flowers.rejected.csv says why\n"
-    assert (reigning.root / "flowers.rejected.csv").read_text(encoding="utf-8").count("\n") == 2
+    assert alone.stderr == "rows rejected: 1; reasons: flowers.rejected.csv\n"
+    assert (champions_project.root / "flowers.rejected.csv").read_text(encoding="utf-8").count("\n") == 2
     target = flowers.with_name("out.csv")
     beside = CliRunner().invoke(cli, ["predict", "iris", "--csv", str(flowers), "--out", str(target)])
     assert (json.loads(beside.stdout)["rows"], json.loads(beside.stdout)["rejected"]) == (7, 1)
-    assert beside.stderr == f"rows without an answer: 1; {target.with_name('out.rejected.csv')} says why\n"
+    assert beside.stderr == f"rows rejected: 1; reasons: {target.with_name('out.rejected.csv')}\n"
 
 
 @pytest.mark.parametrize("suffix", bulk.WRITERS)
 def test_no_text_becomes_a_formula(
-    reigning: Workspace, flowers: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+    champions_project: Workspace, flowers: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """CSV files have no cell that a spreadsheet runs as a formula; other formats have the text unchanged."""
-    monkeypatch.chdir(reigning.root)
+    monkeypatch.chdir(champions_project.root)
     table = pd.read_csv(flowers)[:6].assign(note=["=1+1", "-5", "@SUM(A1)", "+x", "plain", "=2"])
     table = table.assign(**{"=HYPERLINK(1)": -1.5}).astype({"petal_width": object})
     table.loc[5, "petal_width"] = "=cmd|' /C calc'!A0"
@@ -164,5 +173,5 @@ def test_no_text_becomes_a_formula(
     assert answered[f"{mark}=HYPERLINK(1)"].tolist() == [-1.5] * 5
     assert refused["petal_width"].tolist() == [f"{mark}=cmd|' /C calc'!A0"]
     assert CliRunner().invoke(cli, ["predict", "iris", "--csv", str(flowers)]).exit_code == 0
-    alone = pd.read_csv(reigning.root / "flowers.rejected.csv")
+    alone = pd.read_csv(champions_project.root / "flowers.rejected.csv")
     assert alone["petal_width"].tolist() == ["'=cmd|' /C calc'!A0"]

@@ -33,10 +33,10 @@ def begin(kept: Kept, way: str, share: float) -> None:
 
 @pytest.mark.parametrize("damage", ["proven.json", "golden.json", "no rows"])
 def test_a_challenger_that_was_not_proven_is_not_taken(
-    kept: Kept, damage: str, caplog: pytest.LogCaptureFixture
+    served_project: Kept, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A challenger without a passed smoke test is not served, even by a file written by hand."""
-    space, (first, second, _), app, watching = kept
+    space, (first, second, _), app, watching = served_project
     folder = space.package("iris", second)
     if damage == "no rows":
         files.write_json(folder / "golden.json", {"instances": [], "predictions": []})
@@ -63,12 +63,12 @@ def rows_of(space: Workspace) -> dict[str, str]:
     return dict(found)
 
 
-def test_a_challenge_is_a_decision_that_verify_wants(kept: Kept) -> None:
+def test_a_challenge_is_a_decision_that_verify_wants(served_project: Kept) -> None:
     """The ledger has start and end of a rollout; `verify` reports files written, changed or restored by hand."""
-    space, (first, second, third), *_ = kept
+    space, (first, second, third), *_ = served_project
     path, task = space.traffic("iris"), loader.load(space, "iris")
     assert rows_of(space) == {}
-    begin(kept, "canary", 0.25)
+    begin(served_project, "canary", 0.25)
     good = path.read_bytes()
     assert rows_of(space) == {"challenge": "same", "challenger": "same"}
     line = Registry(space).decisions("iris")[-1]
@@ -88,7 +88,7 @@ def test_a_challenge_is_a_decision_that_verify_wants(kept: Kept) -> None:
     assert rows_of(space) == {"challenge": "changed"}
     traffic.end_rollout(space, task)
     assert not path.exists()
-    begin(kept, "canary", 0.25)
+    begin(served_project, "canary", 0.25)
     good = path.read_bytes()
     traffic.end_rollout(space, task)
     traffic.end_rollout(space, task)
@@ -96,20 +96,20 @@ def test_a_challenge_is_a_decision_that_verify_wants(kept: Kept) -> None:
     assert rows_of(space) == {}
     path.write_bytes(good)
     assert rows_of(space)["challenge"] == "changed"
-    begin(kept, "canary", 0.25)
+    begin(served_project, "canary", 0.25)
     good = path.read_bytes()
-    random_models.crowned(space, first)
+    random_models.set_champion(space, first)
     path.write_bytes(good)
     assert rows_of(space)["challenge"] == "changed"
     assert Registry(space).faults("iris") == []
 
 
-def test_the_package_of_a_challenger_is_looked_at(kept: Kept) -> None:
+def test_the_package_of_a_challenger_is_looked_at(served_project: Kept) -> None:
     """`verify` checks the challenger's package: every byte, its smoke test and its presence."""
-    space, (first, second, third), *_ = kept
+    space, (first, second, third), *_ = served_project
     rollout.write(space.traffic("iris"), forged(first, third))
     assert rows_of(space) == {"challenge": "changed", "challenger": "unknown"}
-    begin(kept, "canary", 0.25)
+    begin(served_project, "canary", 0.25)
     folder = space.package("iris", second)
     for name in ("model.onnx", "encoder.json", "card.md", "golden.json", "proven.json", "reference.json"):
         content = (folder / name).read_bytes()
@@ -122,20 +122,20 @@ def test_the_package_of_a_challenger_is_looked_at(kept: Kept) -> None:
     assert rows_of(space) == {"challenge": "same", "challenger": "unknown"}
 
 
-def test_what_was_judged_is_still_told_while_a_challenge_runs(kept: Kept) -> None:
+def test_what_was_judged_is_still_told_while_a_challenge_runs(served_project: Kept) -> None:
     """`why` explains the verdict even during a rollout; without a verdict it shows the rollout."""
-    space, (_, second, _), *_ = kept
+    space, (_, second, _), *_ = served_project
     task = loader.load(space, "iris")
-    begin(kept, "shadow", 1.0)
+    begin(served_project, "shadow", 1.0)
     assert why(space, task, second)["verdict"] == "CHALLENGE"
     Registry(space).record(Decision(task="iris", verdict="HOLD", version=second, reasons=["a test"]))
-    begin(kept, "canary", 0.1)
+    begin(served_project, "canary", 0.1)
     assert why(space, task, second)["verdict"] == "HOLD"
 
 
-def test_a_challenge_is_signed_where_decisions_are(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_challenge_is_signed_where_decisions_are(served_project: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where decisions must be signed, a rollout needs a key to start and to end."""
-    space, (_, second, _), *_ = kept
+    space, (_, second, _), *_ = served_project
     monkeypatch.setenv("XDG_CONFIG_HOME", str(space.root.parent / "home"))
     edit_task(space, "iris", {"gate.signed": True})
     task = loader.load(space, "iris")
@@ -146,6 +146,6 @@ def test_a_challenge_is_signed_where_decisions_are(kept: Kept, monkeypatch: pyte
         with pytest.raises(RegistryError, match="are to be signed"):
             act()
     signing.create_key(space, "anna")
-    begin(kept, "canary", 0.5)
+    begin(served_project, "canary", 0.5)
     traffic.end_rollout(space, task)
     assert [entry.signer for entry in Registry(space).entries("iris")[-2:]] == ["anna", "anna"]

@@ -19,52 +19,52 @@ from tiltyard.serving.packaging import bento, smoke_test
 from tiltyard.workspace import Workspace
 
 
-def test_serves_every_champion_unless_named(reigning: Workspace) -> None:
+def test_serves_every_champion_unless_named(champions_project: Workspace) -> None:
     """Without names all champions are served; with names exactly those."""
-    assert list(serve.champions(reigning, [])) == ["diabetes", "iris", "sine"]
-    assert list(serve.champions(reigning, ["sine"])) == ["sine"]
+    assert list(serve.champions(champions_project, [])) == ["diabetes", "iris", "sine"]
+    assert list(serve.champions(champions_project, ["sine"])) == ["sine"]
 
 
-def test_no_champion_is_an_error(reigning: Workspace, tmp_path: Path) -> None:
+def test_no_champion_is_an_error(champions_project: Workspace, tmp_path: Path) -> None:
     """Without a champion, the hint is the command that makes one."""
     with pytest.raises(RegistryError, match="no champion yet of digits") as caught:
-        serve.champions(reigning, ["iris", "digits"])
+        serve.champions(champions_project, ["iris", "digits"])
     assert caught.value.hint == "make one: tiltyard run digits"
-    shutil.copytree(reigning.root / "tasks", tmp_path / "tasks")
-    shutil.copy(reigning.params, tmp_path)
+    shutil.copytree(champions_project.root / "tasks", tmp_path / "tasks")
+    shutil.copy(champions_project.params, tmp_path)
     with pytest.raises(RegistryError, match="no champion yet of diabetes, digits, iris, sine") as caught:
         serve.champions(Workspace(tmp_path), [])
     assert caught.value.hint == "make one: tiltyard run"
 
 
-def test_a_name_that_no_task_has_is_not_to_be_run(reigning: Workspace) -> None:
+def test_a_name_that_no_task_has_is_not_to_be_run(champions_project: Workspace) -> None:
     """An unknown task name is reported with the known ones."""
     with pytest.raises(TaskError, match=r"no task 'irsi': expected one of .*iris") as caught:
-        serve.champions(reigning, ["irsi", "sine"])
+        serve.champions(champions_project, ["irsi", "sine"])
     assert "tiltyard run" not in caught.value.hint
 
 
-def test_a_lost_package_is_an_error(reigning: Workspace, tmp_path: Path) -> None:
+def test_a_lost_package_is_an_error(champions_project: Workspace, tmp_path: Path) -> None:
     """A pointer without its package is reported with the version."""
     for part in ("tasks", "serving/champions"):
-        shutil.copytree(reigning.root / part, tmp_path / part)
+        shutil.copytree(champions_project.root / part, tmp_path / part)
     with pytest.raises(RegistryError, match=r"the package of diabetes .* is not here"):
         serve.champions(Workspace(tmp_path), [])
 
 
-def test_a_taken_port_is_an_error(reigning: Workspace) -> None:
+def test_a_taken_port_is_an_error(champions_project: Workspace) -> None:
     """A port in use is reported, with the option for another one."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(PackageError, match=f"cannot listen on 127.0.0.1:{port}") as caught:
-            serve.serve(reigning, [], ("127.0.0.1", port))
+            serve.serve(champions_project, [], ("127.0.0.1", port))
     assert "--port" in caught.value.hint
 
 
 @pytest.mark.slow
-def test_becomes_the_service(reigning: Workspace, tmp_path: Path) -> None:
+def test_becomes_the_service(champions_project: Workspace, tmp_path: Path) -> None:
     """The process becomes the service after printing its URL and a command that works."""
     port = smoke_test.free_port()
     script = (
@@ -74,7 +74,7 @@ def test_becomes_the_service(reigning: Workspace, tmp_path: Path) -> None:
     )
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-c", script, str(reigning.root)],
+            [sys.executable, "-c", script, str(champions_project.root)],
             env={**os.environ, **bento.clean(), "BENTOML_HOME": str(tmp_path / "bentoml")},
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 import random_models
-from raw_http import FAST, HEAD, PLAIN, USUAL, connect, heard, request, served
+from raw_http import FAST, HEAD, PLAIN, USUAL_REQUEST, connect, read_all, request_bytes, serve_models
 from starlette.applications import Starlette
 
 from tiltyard.serving.http import connection
@@ -21,7 +21,7 @@ from tiltyard.serving.http.limits import Limits
 @pytest.fixture(scope="module", params=[FAST, PLAIN], ids=["fast", "plain"])
 def port(app: Starlette, request: pytest.FixtureRequest) -> Iterator[int]:
     """Serve with and without the fast path: the same limits hold for both."""
-    with served(app, request.param) as found:
+    with serve_models(app, request.param) as found:
         yield found
 
 
@@ -35,7 +35,12 @@ class TestSlowClients:
 
     @pytest.mark.parametrize(
         ("begun", "code"),
-        [(b"", "slow_head"), (b"POST / HTTP", "slow_head"), (USUAL[:-20], "slow_body"), (HEAD[:-2], "slow_head")],
+        [
+            (b"", "slow_head"),
+            (b"POST / HTTP", "slow_head"),
+            (USUAL_REQUEST[:-20], "slow_body"),
+            (HEAD[:-2], "slow_head"),
+        ],
     )
     def test_they_are_told_so_and_let_go(self, port: int, begun: bytes, code: str) -> None:
         """Slow clients receive 408, whether they send some bytes or none."""
@@ -46,7 +51,7 @@ class TestSlowClients:
                 time.sleep(0.2)
                 with contextlib.suppress(OSError):
                     client.sendall(b"1" if b"content-length" in begun else b"A" if begun else b"")
-            answer, _, body = heard(client).partition(b"\r\n\r\n")
+            answer, _, body = read_all(client).partition(b"\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 408")
         assert json.loads(body)["error"]["code"] == code
 
@@ -55,7 +60,7 @@ class TestSlowClients:
         monkeypatch.setattr(connection, "LINGER_SECONDS", 0.5)
         with connect(port) as client:
             client.sendall(HEAD + b"content-length: 99999999\r\n\r\n{")
-            answer = heard(client)
+            answer = read_all(client)
         assert answer.startswith(b"HTTP/1.1 413")
         assert answer.count(b"HTTP/1.1") == 1
 
@@ -64,25 +69,25 @@ class TestSlowClients:
         monkeypatch.setattr(connection, "BODY_STALL_SECONDS", 0.5)
         with connect(port) as client:
             client.sendall(HEAD + b"content-length: 3000000\r\n\r\n" + b" " * 2_000_000)
-            assert heard(client).startswith(b"HTTP/1.1 408")
+            assert read_all(client).startswith(b"HTTP/1.1 408")
 
     def test_many_that_drip_keep_nobody_out(self, app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
         """Two hundred slow bodies take none of the two request slots."""
         monkeypatch.setattr(connection, "BODY_GRACE_SECONDS", 30.0)
-        with served(app, Limits(concurrency=2)) as port, contextlib.ExitStack() as stack:
+        with serve_models(app, Limits(concurrency=2)) as port, contextlib.ExitStack() as stack:
             for _ in range(200):
-                stack.enter_context(connect(port)).sendall(USUAL[:-20])
+                stack.enter_context(connect(port)).sendall(USUAL_REQUEST[:-20])
             time.sleep(0.2)
             client = stack.enter_context(connect(port))
-            for wire in (USUAL, request({"instances": [random_models.IRIS] * 900})):
+            for wire in (USUAL_REQUEST, request_bytes({"instances": [random_models.IRIS] * 900})):
                 client.sendall(wire)
                 assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
 
     def test_an_idle_connection_is_closed(self, app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
         """An idle connection is closed after uvicorn's keep-alive timeout."""
         monkeypatch.setattr("uvicorn.config.Config.timeout_keep_alive", 0.5, raising=False)
-        with served(app) as port, connect(port) as client:
-            client.sendall(USUAL)
+        with serve_models(app) as port, connect(port) as client:
+            client.sendall(USUAL_REQUEST)
             assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
             begun = time.monotonic()
             assert client.recv(1 << 16) == b""
@@ -91,12 +96,12 @@ class TestSlowClients:
 
 def test_connections_are_bounded(app: Starlette) -> None:
     """A new connection closes the longest idle one, but none that waits for its response."""
-    with served(app, Limits(connections=20)) as port, contextlib.ExitStack() as stack:
+    with serve_models(app, Limits(connections=20)) as port, contextlib.ExitStack() as stack:
         answers: list[bytes] = []
 
         def ask() -> None:
             with connect(port) as client:
-                client.sendall(request({"instances": [random_models.IRIS] * 64, "explain": True}))
+                client.sendall(request_bytes({"instances": [random_models.IRIS] * 64, "explain": True}))
                 answers.append(client.recv(1 << 16))
 
         thread = threading.Thread(target=ask)
@@ -105,7 +110,7 @@ def test_connections_are_bounded(app: Starlette) -> None:
         for _ in range(100):
             stack.enter_context(connect(port))
         client = stack.enter_context(connect(port))
-        client.sendall(USUAL)
+        client.sendall(USUAL_REQUEST)
         assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
         thread.join()
         assert answers[0].startswith(b"HTTP/1.1 200")
@@ -114,14 +119,14 @@ def test_connections_are_bounded(app: Starlette) -> None:
 def test_answers_that_nobody_takes_are_bounded_together(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection that exceeds the limit of unread responses is closed; others are served."""
     monkeypatch.setattr("tiltyard.serving.http.admission.MAX_UNSENT_BYTES", 50_000)
-    wire = request({"instances": [random_models.IRIS] * 900})
-    with served(app) as port, socket.socket() as client, connect(port) as other:
+    wire = request_bytes({"instances": [random_models.IRIS] * 900})
+    with serve_models(app) as port, socket.socket() as client, connect(port) as other:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.settimeout(30)
         client.connect(("127.0.0.1", port))
         with pytest.raises(ConnectionError):
             client.sendall(wire * 300)
-        other.sendall(USUAL)
+        other.sendall(USUAL_REQUEST)
         assert other.recv(1 << 16).startswith(b"HTTP/1.1 200")
 
 
@@ -129,14 +134,14 @@ def test_bodies_are_bounded_together(app: Starlette, monkeypatch: pytest.MonkeyP
     """Bodies count while they are received and processed, until the response or a disconnect."""
     monkeypatch.setattr("tiltyard.serving.http.admission.MAX_BUFFERED_BYTES", 4_000_000)
     body = b" " * 1_900_000
-    with served(app, PLAIN) as port, connect(port) as first:
-        first.sendall(request(body)[:-10])
+    with serve_models(app, PLAIN) as port, connect(port) as first:
+        first.sendall(request_bytes(body)[:-10])
         time.sleep(0.3)
         with connect(port) as second:
-            second.sendall(request(body))
-            assert heard(second, 12).startswith(b"HTTP/1.1 429")
+            second.sendall(request_bytes(body))
+            assert read_all(second, 12).startswith(b"HTTP/1.1 429")
         first.close()
         time.sleep(0.3)
         with connect(port) as third:
-            third.sendall(request(body))
-            assert heard(third, 12).startswith(b"HTTP/1.1 400")
+            third.sendall(request_bytes(body))
+            assert read_all(third, 12).startswith(b"HTTP/1.1 400")

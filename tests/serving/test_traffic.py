@@ -55,21 +55,21 @@ def recorded(folder: Path) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def recorder(kept: Kept, tmp_path: Path) -> Recorder:
+def recorder(served_project: Kept, tmp_path: Path) -> Recorder:
     """Return the recorder of the app, which records only what a rollout needs."""
     made: Recorder = Recorder(tmp_path / "records")
-    made.predict_shadow = random_models.asked_here
-    kept[2].state.recorder = made
+    made.predict_shadow = random_models.answer_in_process
+    served_project[2].state.recorder = made
     return made
 
 
-def test_a_canary_answers_its_share_of_clients(kept: Kept) -> None:
+def test_a_canary_answers_its_share_of_clients(served_project: Kept) -> None:
     """Of 4000 keys the share is within four deviations, and no client leaves as it grows."""
-    _, (first, second, _), app, _ = kept
+    _, (first, second, _), app, _ = served_project
     before: set[int] = set()
     with TestClient(app) as client:
         for share in (0.05, 0.2, 0.5, 1.0):
-            begin(kept, "canary", share)
+            begin(served_project, "canary", share)
             found = app.state.splits["iris"]
             places = [found.place(f"user-{number}".encode()) for number in range(4000)]
             now = {number for number, place in enumerate(places) if place < share}
@@ -81,10 +81,10 @@ def test_a_canary_answers_its_share_of_clients(kept: Kept) -> None:
                 assert answer.json()["version"] == (second if number in now else first)
 
 
-def test_both_protocols_ask_the_same_side(kept: Kept) -> None:
+def test_both_protocols_ask_the_same_side(served_project: Kept) -> None:
     """A key has the same version by V1 and V2; a named version or label always gets that one."""
-    _, (first, second, _), app, _ = kept
-    begin(kept, "canary", 0.5)
+    _, (first, second, _), app, _ = served_project
+    begin(served_project, "canary", 0.5)
     with TestClient(app) as client:
         sides = set()
         for number in range(20):
@@ -113,21 +113,21 @@ def test_the_key_is_the_clients_word_or_whose_key_it_is_or_its_address() -> None
     assert traffic_split.client_key({"headers": [], "client": None}) == b""
 
 
-def test_another_challenger_tries_other_clients(kept: Kept) -> None:
+def test_another_challenger_tries_other_clients(served_project: Kept) -> None:
     """Another challenger is assigned other clients."""
-    begin(kept, "canary", 0.1, 1)
-    one = kept[2].state.splits["iris"]
-    begin(kept, "canary", 0.1, 2)
-    other = kept[2].state.splits["iris"]
+    begin(served_project, "canary", 0.1, 1)
+    one = served_project[2].state.splits["iris"]
+    begin(served_project, "canary", 0.1, 2)
+    other = served_project[2].state.splits["iris"]
     names = [str(number).encode() for number in range(2000)]
     both = sum(one.place(name) < 0.1 and other.place(name) < 0.1 for name in names)
     assert 4 <= both <= 40
 
 
-def test_what_both_arms_of_a_canary_answer_is_recorded(kept: Kept, recorder: Recorder) -> None:
+def test_what_both_arms_of_a_canary_answer_is_recorded(served_project: Kept, recorder: Recorder) -> None:
     """All predictions of the challenger are recorded, and about as many of the champion."""
-    _, (first, second, _), app, _ = kept
-    begin(kept, "canary", 0.25)
+    _, (first, second, _), app, _ = served_project
+    begin(served_project, "canary", 0.25)
     with TestClient(app) as client:
         answers = [client.post(PREDICT, json=BODY, headers={"x-tiltyard-key": str(n)}) for n in range(200)]
     recorder.lines.finish()
@@ -141,10 +141,10 @@ def test_what_both_arms_of_a_canary_answer_is_recorded(kept: Kept, recorder: Rec
     assert found[0]["ms"] > 0
 
 
-def test_a_shadow_answers_copies_and_nobody_else(kept: Kept, recorder: Recorder) -> None:
+def test_a_shadow_answers_copies_and_nobody_else(served_project: Kept, recorder: Recorder) -> None:
     """Clients receive the champion's prediction; both are recorded under the request's id."""
-    space, (first, second, _), app, _ = kept
-    begin(kept, "shadow", 1.0)
+    space, (first, second, _), app, _ = served_project
+    begin(served_project, "shadow", 1.0)
     with TestClient(app) as client:
         answer = client.post(PREDICT, json=BODY)
         assert client.post(PREDICT, content=b"{").status_code == 400
@@ -160,11 +160,11 @@ def test_a_shadow_answers_copies_and_nobody_else(kept: Kept, recorder: Recorder)
 
 
 def test_a_shadow_that_fails_or_is_slow_is_not_felt(
-    kept: Kept, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    served_project: Kept, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A failing or slow shadow does not affect responses; failures and dropped copies are counted."""
-    app = kept[2]
-    begin(kept, "shadow", 1.0)
+    app = served_project[2]
+    begin(served_project, "shadow", 1.0)
     challenger = app.state.splits["iris"].challenger
     predict = LoadedModel.predict
 
@@ -189,20 +189,22 @@ def test_a_shadow_that_fails_or_is_slow_is_not_felt(
     assert not [line for line in recorded(recorder.folder) if line["arm"] == "shadow"]
 
 
-def test_a_body_too_large_to_wait_is_dropped(kept: Kept, recorder: Recorder) -> None:
+def test_a_body_too_large_to_wait_is_dropped(served_project: Kept, recorder: Recorder) -> None:
     """Waiting records are limited by bytes, too."""
     recorder.lines.max_bytes = 10
-    begin(kept, "shadow", 1.0)
-    with TestClient(kept[2]) as client:
+    begin(served_project, "shadow", 1.0)
+    with TestClient(served_project[2]) as client:
         assert client.post(PREDICT, json=BODY).status_code == 200
     assert recorder.lines.counts["dropped"] == 1
 
 
-def test_a_challenge_ends_with_the_champion_that_it_was_set_beside(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_challenge_ends_with_the_champion_that_it_was_set_beside(
+    served_project: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A promotion or rollback ends the rollout for good, however it was made."""
-    space, (first, second, third), app, watching = kept
+    space, (first, second, third), app, watching = served_project
     task = loader.load(space, "iris")
-    begin(kept, "canary", 1.0)
+    begin(served_project, "canary", 1.0)
     with TestClient(app) as client:
 
         def version() -> Any:
@@ -211,17 +213,17 @@ def test_a_challenge_ends_with_the_champion_that_it_was_set_beside(kept: Kept, m
         assert version() == second
         with monkeypatch.context() as patch:
             patch.setattr(LoadedModel, "load", lambda _: pytest.fail("it was warm"))
-            random_models.crowned(space, second)
+            random_models.set_champion(space, second)
             watching.poll()
         assert version() == second
         assert not space.traffic("iris").exists()
-        random_models.crowned(space, first)
+        random_models.set_champion(space, first)
         watching.poll()
         assert (version(), app.state.splits) == (first, {})
-        begin(kept, "canary", 1.0, 2)
+        begin(served_project, "canary", 1.0, 2)
         assert version() == third
         held = space.traffic("iris").read_bytes()
-        random_models.crowned(space, second)
+        random_models.set_champion(space, second)
         space.traffic("iris").write_bytes(held)  # as after a git checkout
         watching.poll()
         assert version() == second
@@ -230,11 +232,11 @@ def test_a_challenge_ends_with_the_champion_that_it_was_set_beside(kept: Kept, m
 
 @pytest.mark.parametrize("content", ['{"version": ', '{"task": "iris", "version": "../sine/0123456789ab"}'])
 def test_a_challenge_that_cannot_be_taken_changes_nothing(
-    kept: Kept, content: str, caplog: pytest.LogCaptureFixture
+    served_project: Kept, content: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With a damaged rollout file, the current one goes on and the log has the reason; `off` ends it."""
-    space, _, app, watching = kept
-    begin(kept, "canary", 0.5)
+    space, _, app, watching = served_project
+    begin(served_project, "canary", 0.5)
     was = app.state.splits["iris"]
     space.traffic("iris").write_text(content)
     watching.poll()
@@ -245,19 +247,19 @@ def test_a_challenge_that_cannot_be_taken_changes_nothing(
     assert app.state.splits == {}
 
 
-def test_a_challenger_with_other_answers_is_not_taken(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_challenger_with_other_answers_is_not_taken(served_project: Kept, caplog: pytest.LogCaptureFixture) -> None:
     """A challenger that fails its golden rows is not served."""
-    space, versions, app, _ = kept
+    space, versions, app, _ = served_project
     folder = space.package("iris", versions[2])
     (folder / "golden.json").write_text((space.package("iris", versions[1]) / "golden.json").read_text())
-    begin(kept, "canary", 1.0, 2)
+    begin(served_project, "canary", 1.0, 2)
     assert app.state.splits == {}
     assert "iris: the new challenger is not served" in caplog.text
 
 
-def test_a_version_without_a_package_is_refused(kept: Kept) -> None:
+def test_a_version_without_a_package_is_refused(served_project: Kept) -> None:
     """A version without package is refused with the command to get one; so is the champion itself."""
-    space, (first, second, third), _, _ = kept
+    space, (first, second, third), _, _ = served_project
     task = loader.load(space, "iris")
     with pytest.raises(PackageError, match="expected a packaged version, one of") as caught:
         traffic.start_rollout(space, task, ("0" * 12, "shadow"), 1.0)
@@ -276,9 +278,9 @@ def test_a_version_without_a_package_is_refused(kept: Kept) -> None:
     assert not space.traffic("iris").exists()
 
 
-def test_the_command_sets_shows_and_ends(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_sets_shows_and_ends(served_project: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command starts, shows and ends a rollout; conflicting options are a usage error."""
-    space, (first, second, _), _, _ = kept
+    space, (first, second, _), _, _ = served_project
     monkeypatch.chdir(space.root)
 
     def run(*options: str) -> Any:
@@ -326,9 +328,9 @@ def test_a_challenge_is_read_strictly(tmp_path: Path) -> None:
         assert caught.value.hint == "end it: tiltyard traffic iris --off"
 
 
-def test_the_lane_of_usual_requests_leaves_what_is_to_be_recorded(kept: Kept, tmp_path: Path) -> None:
+def test_the_lane_of_usual_requests_leaves_what_is_to_be_recorded(served_project: Kept, tmp_path: Path) -> None:
     """The fast path leaves exactly the sampled requests to the routes."""
-    app, asked = kept[2], 600
+    app, asked = served_project[2], 600
     recorder = app.state.recorder = Recorder(tmp_path, 0.2)
     with TestClient(app) as client:
         for _ in range(asked):
@@ -338,9 +340,9 @@ def test_the_lane_of_usual_requests_leaves_what_is_to_be_recorded(kept: Kept, tm
 
 
 @pytest.mark.smoke
-def test_two_workers_keep_each_client_on_its_side(kept: Kept, tmp_path: Path) -> None:
+def test_two_workers_keep_each_client_on_its_side(served_project: Kept, tmp_path: Path) -> None:
     """Two workers follow the rollout and assign a key to the same version; drift is measured."""
-    space, (first, second, _), *_ = kept
+    space, (first, second, _), *_ = served_project
     environment = {
         **bento.clean(),
         "TILTYARD_CHAMPIONS": str(space.root / "serving"),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import random_models
 import tritonclient.http as triton
-from asgi_server import listening
+from asgi_server import serve_app
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
@@ -30,7 +30,7 @@ INFER = "/v2/models/iris/infer"
 @pytest.fixture(scope="module")
 def address(app: Starlette) -> Iterator[str]:
     """Return the address of the app."""
-    with listening(app) as address:
+    with serve_app(app) as address:
         yield address
 
 

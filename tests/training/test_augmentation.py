@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from workspaces import apart
+from workspaces import run_in_process
 
 from tiltyard.arrays import Array
 from tiltyard.config.train_section import Augment
@@ -49,7 +49,7 @@ def _changed(settings: dict[str, Any]) -> dict[str, list[Array]]:
 @pytest.fixture(scope="module")
 def changed() -> dict[str, list[Array]]:
     """What each change alone does."""
-    made: dict[str, list[Array]] = apart(_changed, SETTINGS)
+    made: dict[str, list[Array]] = run_in_process(_changed, SETTINGS)
     return made
 
 

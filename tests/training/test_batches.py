@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from workspaces import apart
+from workspaces import run_in_process
 
 from tiltyard.arrays import Array
 
@@ -62,7 +62,7 @@ def test_every_row_is_drawn_once_an_epoch(tmp_path: Path, seed: int | None) -> N
 
     What TensorFlow deals are the same batches; from a file they come one by one.
     """
-    found = apart(_orders, tmp_path / "train.npz", seed)
+    found = run_in_process(_orders, tmp_path / "train.npz", seed)
     for first, second, again in found.values():
         assert sorted(first) == list(range(1000))
         assert first == again

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from model_families import case_of, features_of
-from workspaces import apart
+from model_families import draw_features, model_and_data
+from workspaces import run_in_process
 
 from tiltyard.training.onnx.canonical import rewrite
 
@@ -24,7 +24,7 @@ RECURRENT: dict[str, tuple[dict[str, Any], tuple[int, ...], str]] = {
 
 def _export(folder: str) -> None:
     for name, case in RECURRENT.items():
-        model, x, _ = case_of(*case)
+        model, x, _ = model_and_data(*case)
         model(x)
         model.export(f"{folder}/{name}.onnx", format="onnx", verbose=False)
 
@@ -74,9 +74,9 @@ def test_loops_are_spelled_alike_whatever_they_come_as(tmp_path: Path) -> None:
     """Renamed, and with loop variables in other orders, a recurrent model is the same file; it answers as before."""
     import onnxruntime
 
-    apart(_export, str(tmp_path))
+    run_in_process(_export, str(tmp_path))
     for name, (_, shape, form) in RECURRENT.items():
-        x, path = features_of(shape, form), tmp_path / f"{name}.onnx"
+        x, path = draw_features(shape, form), tmp_path / f"{name}.onnx"
         before = onnxruntime.InferenceSession(path).run(None, {"features": x})[0]
         spelled = set()
         for seed in range(5):

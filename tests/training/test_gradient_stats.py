@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from workspaces import apart
+from workspaces import run_in_process
 
 from tiltyard.training import diagnosis
 
@@ -54,7 +54,7 @@ def _all(folder: str) -> dict[str, list[dict[str, Any]]]:
 def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list[dict[str, Any]]]]:
     """What was seen of each network, and the folder of its curves."""
     folder = tmp_path_factory.mktemp("curves")
-    return folder, apart(_all, str(folder))
+    return folder, run_in_process(_all, str(folder))
 
 
 def test_a_deep_net_of_sigmoids_has_vanishing_gradients(seen: Any) -> None:

@@ -54,14 +54,14 @@ def test_a_task_is_trained_under_jax_and_proven(workspace: Workspace) -> None:
 
 @pytest.mark.jax
 @needs_jax
-def test_slopes_are_the_same_under_jax(road: Workspace) -> None:
+def test_slopes_are_the_same_under_jax(trained_project: Workspace) -> None:
     """What saliency and attacks show of a trained model, number by number."""
     ways = ("--only", "saliency", "--only", "adversarial")
-    explain.explain(road, loader.load(road, "iris"), explain.ExplainRequest(only=ways[1::2]))
-    expected = files.read_json(road.out("iris", "explain") / "explain.json")
+    explain.explain(trained_project, loader.load(trained_project, "iris"), explain.ExplainRequest(only=ways[1::2]))
+    expected = files.read_json(trained_project.out("iris", "explain") / "explain.json")
     done = under_jax("explain", "iris", *ways)
     assert done.returncode == 0, done.stderr[-2000:]
-    received = files.read_json(road.out("iris", "explain") / "explain.json")
+    received = files.read_json(trained_project.out("iris", "explain") / "explain.json")
     assert [one["title"] for one in received["exhibits"]] == [one["title"] for one in expected["exhibits"]]
     for one, other in zip(received["exhibits"], expected["exhibits"], strict=True):
         assert numbers(one["data"]) == pytest.approx(numbers(other["data"]), rel=0.02, abs=0.01), one["title"]

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from workspaces import apart
+from workspaces import run_in_process
 
 from tiltyard.config.train_section import RATES, Train
 
@@ -41,7 +41,7 @@ def _rates(schedules: dict[str, Any]) -> dict[str, list[float]]:
 
 def test_schedules_follow_their_formulas() -> None:
     """Each schedule's share of the rate is what its formula says, at the beginning, between and at the end."""
-    share = apart(_rates, SCHEDULES)
+    share = run_in_process(_rates, SCHEDULES)
     half, last = STEPS * EPOCHS // 2, STEPS * EPOCHS
     assert [share["cosine"][place] for place in (0, half, last)] == pytest.approx([1, 0.55, 0.1])
     assert share["warm"][:16] == pytest.approx([(batch + 1) / 16 for batch in range(16)])
@@ -92,7 +92,7 @@ def _all_moves() -> dict[str, list[list[float]]]:
 
 def test_switches_change_a_step_as_they_say() -> None:
     """Clipping shortens what it clips and keeps directions; momentum and decay add what their formulas say."""
-    moved = apart(_all_moves)
+    moved = run_in_process(_all_moves)
     assert moved["plain"] == [pytest.approx([-1.5, 2.0]), [-6.0], [0.0]]
     assert moved["clip_norm"] == [pytest.approx([-0.3, 0.4]), pytest.approx([-0.5]), [0.0]]
     assert moved["clip_global_norm"] == [pytest.approx([-0.15, 0.2]), pytest.approx([-0.6]), [0.0]]
@@ -125,5 +125,5 @@ def _learned(names: list[str]) -> dict[str, float]:
 @pytest.mark.catalogue
 def test_every_optimizer_learns_at_the_rate_it_has_if_none_is_set() -> None:
     """Twenty epochs take at least a third off the loss, whichever it is."""
-    learned = apart(_learned, list(RATES))
+    learned = run_in_process(_learned, list(RATES))
     assert {name: share for name, share in learned.items() if not share < 0.67} == {}

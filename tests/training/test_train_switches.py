@@ -17,7 +17,7 @@ from tiltyard.evaluation.fold_scores import fold_scores
 from tiltyard.modeling.inference import held_out
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.preparation import array_file, prepare
-from tiltyard.report.report import page
+from tiltyard.report.report import task_page
 from tiltyard.workspace import Workspace
 
 pytestmark = pytest.mark.slow
@@ -120,7 +120,7 @@ def test_a_deep_net_of_sigmoids_is_diagnosed(done: Workspace) -> None:
     assert found["findings"][0].startswith("vanishing gradients: that of dense is ")
     task = loader.load(done, "deep")
     evaluate.evaluate(done, task)
-    written = page(done, task)
+    written = task_page(done, task)
     assert "Vanishing gradients: that of dense is " in written
     assert '<strong class="bad">Under-fit</strong>' in written
 
@@ -205,7 +205,7 @@ def test_the_report_says_what_was_found(done: Workspace) -> None:
     }.items():
         task = loader.load(done, name)
         evaluate.evaluate(done, task)
-        written = page(done, task)
+        written = task_page(done, task)
         found = _record(done, name)["diagnosis"]
         assert found["verdict"].capitalize() in written
         for word in (*words, found["reason"].partition(":")[0]):

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from model_families import SHAPES, model_of, settings_of
+from model_families import SHAPES, build_model, model_settings
 from pydantic import ValidationError
-from workspaces import apart, edit_task, fetch_raw, start_training, train_tasks
+from workspaces import edit_task, fetch_raw, run_in_process, start_training, train_tasks
 
 from pipelines import smoke
 from pipelines.smoke import run as run_smoke
@@ -47,37 +47,37 @@ def _weights(folder: str) -> list[list[Any]]:
     return [[weight.path.split("/")[-2:], np.array(weight).tolist()] for layer in kept for weight in layer.weights]
 
 
-def test_a_frozen_base_stays_as_it_was_trained(road: Workspace) -> None:
+def test_a_frozen_base_stays_as_it_was_trained(trained_project: Workspace) -> None:
     """Convolutions and batch statistics are the base's to the last bit, and its version is on record."""
-    out, base = _second(road, TAKEN), road.out("digits", "train")
-    train_tasks(road, "few")
+    out, base = _second(trained_project, TAKEN), trained_project.out("digits", "train")
+    train_tasks(trained_project, "few")
     assert files.read_json(out / "training.json")["base"] == {"task": "digits", "version": version(base)}
-    assert apart(_weights, str(out)) == apart(_weights, str(base))
+    assert run_in_process(_weights, str(out)) == run_in_process(_weights, str(base))
     assert files.read_json(out / "training.json")["parity"] < 1e-4
-    task = loader.load(road, "few")
-    assert not base_tasks.is_stale(road, task)
+    task = loader.load(trained_project, "few")
+    assert not base_tasks.is_stale(trained_project, task)
     encoder = files.read_json(base / "encoder.json")
     files.write_json(base / "encoder.json", {**encoder, "one": "more"})
-    assert base_tasks.is_stale(road, task)
+    assert base_tasks.is_stale(trained_project, task)
 
 
-def test_the_last_block_learns_on_if_asked(road: Workspace) -> None:
+def test_the_last_block_learns_on_if_asked(trained_project: Workspace) -> None:
     """One block is let loose: its convolution changes; nothing before it does, and no batch norm."""
-    out = _second(road, TAKEN | {"unfreeze": 1})
-    train_tasks(road, "few")
-    before, after = (apart(_weights, str(folder)) for folder in (road.out("digits", "train"), out))
+    out = _second(trained_project, TAKEN | {"unfreeze": 1})
+    train_tasks(trained_project, "few")
+    before, after = (run_in_process(_weights, str(folder)) for folder in (trained_project.out("digits", "train"), out))
     pairs = zip(before, after, strict=True)
     assert [name for (name, was), (_, now) in pairs if was != now] == [["conv2d_1", "kernel"]]
 
 
-def test_a_base_that_cannot_be_taken_is_refused_in_a_sentence(road: Workspace) -> None:
+def test_a_base_that_cannot_be_taken_is_refused_in_a_sentence(trained_project: Workspace) -> None:
     """Not trained, of another size, or without convolutions: each says so, and what to type."""
-    _second(road, TAKEN | {"base": "nobody"})
-    assert "TrainingError: model.base: expected a trained task; nobody has no model" in _refusal(road)
-    edit_task(road, "few", {"model.base": "iris"})
-    assert "base: expected pictures of (4,), as iris takes them; received (8, 8, 1)" in _refusal(road)
-    edit_task(road, "few", {"model.base": {"family": "mlp"}})
-    assert "base: expected convolutions; it has none" in _refusal(road)
+    _second(trained_project, TAKEN | {"base": "nobody"})
+    assert "TrainingError: model.base: expected a trained task; nobody has no model" in _refusal(trained_project)
+    edit_task(trained_project, "few", {"model.base": "iris"})
+    assert "base: expected pictures of (4,), as iris takes them; received (8, 8, 1)" in _refusal(trained_project)
+    edit_task(trained_project, "few", {"model.base": {"family": "mlp"}})
+    assert "base: expected convolutions; it has none" in _refusal(trained_project)
 
 
 def test_a_base_goes_before_what_takes_from_it(workspace: Workspace) -> None:
@@ -114,8 +114,8 @@ def test_a_base_that_leads_nowhere_leaves_other_tasks_alone(
     for name, other in (("few", base), ("fewer", "few")):
         workspace.task_file(name).write_text(yaml.safe_dump(content | {"model": TAKEN | {"base": other}}))
     report = {"version": "0", "metrics": {"balanced_accuracy": 1.0}, "baseline": {"balanced_accuracy": 0.3}}
-    monkeypatch.setattr(smoke, "smoke", lambda *_: report)
-    monkeypatch.setattr(smoke, "answered", lambda *_: None)
+    monkeypatch.setattr(smoke, "run_task", lambda *_: report)
+    monkeypatch.setattr(smoke, "check_service", lambda *_: None)
     found = {row.task: row for row in run_smoke(workspace, ["fewer", "few", "iris"])}
     assert [*found] == ["fewer", "few", "iris"]
     assert found["iris"].ok
@@ -139,20 +139,20 @@ def test_settings_of_a_base_are_checked_like_any() -> None:
         {"family": "transfer", "base": "x"},
     ):
         with pytest.raises(ValidationError, match=r"unknown key 'unit'|expected the family alexnet, cnn"):
-            settings_of({"family": "transfer", "base": base})
+            model_settings({"family": "transfer", "base": base})
     with pytest.raises(ValidationError, match="expected vgg16 or vgg19"):
-        settings_of({"family": "transfer", "base": "lenet", "weights_of": "imagenet"})
+        model_settings({"family": "transfer", "base": "lenet", "weights_of": "imagenet"})
 
 
 def _without_network(folder: str) -> None:
     os.environ |= {"KERAS_HOME": folder, "HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
-    model_of({"family": "transfer", "base": "vgg16", "weights_of": "imagenet"}, (32, 32, 3))
+    build_model({"family": "transfer", "base": "vgg16", "weights_of": "imagenet"}, (32, 32, 3))
 
 
 def test_weights_that_cannot_be_downloaded_are_refused_in_a_sentence(tmp_path: Path) -> None:
     """Without a way to the network, it says which weights are missing."""
     with pytest.raises(TrainingError, match=r"imagenet weights of vgg16 cannot be had"):
-        apart(_without_network, str(tmp_path))
+        run_in_process(_without_network, str(tmp_path))
 
 
 def _frozen() -> list[bool]:
@@ -160,7 +160,7 @@ def _frozen() -> list[bool]:
     import keras
 
     base = {"family": "cnn", "filters": [4, 4], "spatial_dropout": 0.5, "batch_norm": True}
-    model = model_of({"family": "transfer", "base": base}, SHAPES["image"])
+    model = build_model({"family": "transfer", "base": base}, SHAPES["image"])
     trunk = model.get_layer("base")
     x = np.random.default_rng(0).random((4, 8, 8, 1), dtype=np.float32)
     calm, busy = (keras.ops.convert_to_numpy(trunk(x, training=training)) for training in (False, True))
@@ -169,4 +169,4 @@ def _frozen() -> list[bool]:
 
 def test_nothing_is_dropped_inside_a_frozen_base() -> None:
     """Dropout and batch statistics of the base are as in use, while the layers behind it are trained."""
-    assert apart(_frozen) == [True, False]
+    assert run_in_process(_frozen) == [True, False]

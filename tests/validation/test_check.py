@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from customer_table import customers, write
+from customer_table import customers, write_task
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from workspaces import edit_task, fetch_raw
@@ -45,7 +45,7 @@ def told(checked: Checked) -> list[tuple[str, str, str]]:
 @pytest.fixture
 def shop(workspace: Workspace) -> Workspace:
     """A workspace in which the shop's clean table was fetched."""
-    write(workspace, customers())
+    write_task(workspace, customers())
     return workspace
 
 
@@ -69,7 +69,7 @@ def test_something_critical_exits_with_one(shop: Workspace) -> None:
     """The worst stands first, with code and column, and with what to do next."""
     frame = customers()
     frame["height"] = np.where(frame["again"] == "yes", 1.5, 1.7)
-    write(shop, frame.assign(vip=["no"] * 899 + ["yes"]))
+    write_task(shop, frame.assign(vip=["no"] * 899 + ["yes"]))
     result = CliRunner().invoke(cli, ["check", "shop"])
     assert result.exit_code == 1
     head, first, following, *_ = result.output.splitlines()
@@ -175,10 +175,10 @@ def test_a_missing_file_of_new_data_is_named(shop: Workspace) -> None:
 def test_rows_are_held_against_last_time(shop: Workspace) -> None:
     """Half of the rows gone is critical, three times as many is a warning; the same data again change nothing."""
     assert told(run(shop)) == []
-    write(shop, customers(300))
+    write_task(shop, customers(300))
     for _ in range(2):
         assert ("critical", "rows", "") in told(run(shop))
-    write(shop, customers(1000))
+    write_task(shop, customers(1000))
     assert ("warning", "rows", "") in told(run(shop))
     edit_task(shop, "shop", {"check": {"rows": 5}})
     assert "rows" not in {code for _, code, _ in told(run(shop))}
@@ -189,7 +189,7 @@ def test_rows_are_held_against_last_time(shop: Workspace) -> None:
 def test_rows_are_held_against_those_prepared_if_none_were_checked(shop: Workspace) -> None:
     """What the last preparation counted is known without any earlier check."""
     prepare.prepare(shop, loader.load(shop, "shop"))
-    write(shop, customers(300))
+    write_task(shop, customers(300))
     (text,) = (found.text for found in run(shop).findings if found.code == "rows")
     assert text == "300 rows, 900 last time: -67%; expected at most 50% either way"
 
@@ -253,9 +253,9 @@ def test_of_many_rows_a_sample_is_looked_at(shop: Workspace, monkeypatch: pytest
     monkeypatch.setattr(_sample, "MAX_SAMPLED_ROWS", 200)
     monkeypatch.setattr(_sample, "PART", 64)
     frame = customers()
-    write(shop, pd.concat([frame, frame.iloc[:100]]).assign(age=[500] + [50] * 998 + [501]))
+    write_task(shop, pd.concat([frame, frame.iloc[:100]]).assign(age=[500] + [50] * 998 + [501]))
     result = CliRunner().invoke(cli, ["check", "shop"])
-    assert result.output.startswith("shop: 1,000 rows, 200 of them looked at: ")
+    assert result.output.startswith("shop: 1,000 rows, 200 of them checked: ")
     assert "of 1,000 (9.8%) rows repeat an earlier one" in result.output
     looked = _dataset.of_task(loader.load(shop, "shop"), shop.raw("shop"))
     whole = pd.read_csv(shop.raw("shop") / "table.csv")
@@ -267,7 +267,7 @@ def test_a_target_with_a_threshold_is_told_as_classes(shop: Workspace) -> None:
     frame = customers().drop(columns="again")
     frame["spent"] = np.where(np.arange(900) < 15, 200.0, 5.0) + frame["age"]
     changes = {"target": {"column": "spent", "classes": ["little", "much"], "threshold": 150}}
-    write(shop, frame, changes)
+    write_task(shop, frame, changes)
     assert ("warning", "imbalance", "spent") in told(run(shop))
 
 

@@ -1,5 +1,5 @@
-"""The command line: `tiltyard VERB`.
+"""The command line interface: `tiltyard COMMAND`.
 
-Nothing here holds logic, and nothing imports it; heavy imports happen inside the verb that needs them.
+It holds no logic, and no other package imports it. Commands import heavy libraries when they run.
 Start with main.py.
 """

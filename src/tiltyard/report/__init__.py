@@ -1,5 +1,5 @@
-"""The report: HTML pages of a project, each a single file that needs no network.
+"""HTML report of a project: static pages, each a single file that needs no network.
 
-Nothing here computes a metric.
+No metric is computed here.
 Start with report.py.
 """

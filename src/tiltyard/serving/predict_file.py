@@ -12,6 +12,7 @@ from tiltyard.config.task import Task
 from tiltyard.data import table_reader
 from tiltyard.errors import DataError, RequestError
 from tiltyard.modeling.columns.base import Column
+from tiltyard.preparation.modalities.base import parse_column
 from tiltyard.serving import spreadsheet
 from tiltyard.serving.predict import load_champion
 from tiltyard.workspace import Workspace

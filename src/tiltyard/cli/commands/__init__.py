@@ -1,5 +1,5 @@
 """Commands, a file for each group in `tiltyard --help`.
 
-A command reads its arguments, calls one function and prints the result.
+A command reads its arguments, calls one function of another package and prints the result.
 Start with pipeline.py.
 """

@@ -1,4 +1,4 @@
-"""What commands share: their arguments, the tasks that they name, and how results are printed."""
+"""Shared by all commands: arguments, running an action for the named tasks, locks, errors and JSON output."""
 
 from __future__ import annotations
 
@@ -22,119 +22,116 @@ from tiltyard.workspace import Workspace
 if TYPE_CHECKING:
     from tiltyard.config.task import Task
 
-FAILED = "tiltyard.failed"  # in the context of a command: that one task among several failed
+FAILED = "tiltyard.failed"  # key in the click context: one of several tasks failed
 TASKS = click.argument("tasks", nargs=-1, metavar="[TASK]...")
 TASK = click.argument("task")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 
 
-def find() -> Workspace:
-    """Return the project around the working directory."""
+def find_workspace() -> Workspace:
+    """Return the project that contains the working directory."""
     workspace = Workspace.find()
     configure_tools(workspace)
     return workspace
 
 
-def changing(tasks: tuple[str, ...], verb: Callable[[Workspace, Task], Any]) -> Iterator[tuple[str, Any]]:
-    """Run a verb that writes what a run writes, too: each task after whoever works on it now."""
-    return run_named(tasks, _after(verb))
+def run_locked(tasks: tuple[str, ...], action: Callable[[Workspace, Task], Any]) -> Iterator[tuple[str, Any]]:
+    """Run an action that writes outputs of tasks, holding the exclusive lock of each task."""
+    return run_tasks(tasks, _locked(action))
 
 
-def _after(verb: Callable[[Workspace, Task], Any], *, reading: bool = False) -> Callable[[Workspace, Task], Any]:
-    """Return a verb that waits for whoever works on the task now."""
+def _locked(action: Callable[[Workspace, Task], Any], *, reading: bool = False) -> Callable[[Workspace, Task], Any]:
+    """Return the action so that it holds the task's lock: a shared one for reading, else an exclusive one."""
     from tiltyard.processes import alone
 
-    def waited(workspace: Workspace, task: Task) -> Any:
+    def with_lock(workspace: Workspace, task: Task) -> Any:
         with alone(workspace, task.name, reading=reading):
-            return verb(workspace, task)
+            return action(workspace, task)
 
-    return waited
+    return with_lock
 
 
-def run_named(tasks: tuple[str, ...], verb: Callable[[Workspace, Task], Any]) -> Iterator[tuple[str, Any]]:
-    """Run a verb for the named tasks, or for all; of several, one that fails leaves the others alone.
+def run_tasks(tasks: tuple[str, ...], action: Callable[[Workspace, Task], Any]) -> Iterator[tuple[str, Any]]:
+    """Run an action for the named tasks, or for all. If one of several fails, the others still run.
 
-    Every task file is read before anything runs. A name that no task has is a slip of the hand: nothing runs then.
+    All task files are read first. An unknown name is taken for a typing error: nothing runs then.
     """
     from tiltyard.config import loader, task_list
 
-    workspace = find()
+    workspace = find_workspace()
     names = list(dict.fromkeys(tasks)) or task_list.listed(workspace)
-    alone = len(names) == 1
+    single = len(names) == 1
     mistakes = {name: error for name in names if (error := loader.mistake(workspace, name))}
     for error in mistakes.values():
-        _failed(error, alone=alone)
+        _handle_failure(error, single=single)
     for name in names:
         if name not in mistakes:
             try:
-                result = verb(workspace, loader.load(workspace, name))
+                result = action(workspace, loader.load(workspace, name))
             except TiltyardError as error:
-                _failed(error, alone=alone)
+                _handle_failure(error, single=single)
             else:
                 yield name, result
 
 
-def _failed(error: TiltyardError, *, alone: bool) -> None:
-    """Raise the error of the only task; print that of one among several, and let the command end with 1."""
-    if alone:
+def _handle_failure(error: TiltyardError, *, single: bool) -> None:
+    """Raise the error of a single task; for one of several, print it and make the command exit with 1."""
+    if single:
         raise error
-    complain(error)
+    print_error(error)
     click.get_current_context().meta[FAILED] = True
 
 
-def end(status: int) -> None:
-    """End a command with an exit status of its own; a task that failed outranks it."""
+def exit_with(status: int) -> None:
+    """Exit with a status, or with 1 if one of several tasks failed."""
     if code := 1 if click.get_current_context().meta.get(FAILED) else status:
         sys.exit(code)
 
 
-def complain(error: TiltyardError) -> None:
-    """Print what is wrong, and what to type next."""
-    color = False if progress.plain() else None  # at the end of a command click has no context that knows it
+def print_error(error: TiltyardError) -> None:
+    """Print an error message and its hint."""
+    color = False if progress.plain() else None  # click has no context any more that would hold this setting
     click.echo(click.style("error: ", fg="red", bold=True) + error.message, err=True, color=color)
     if error.hint:
         click.echo(click.style("next:  ", fg="cyan", bold=True) + error.hint, err=True, color=color)
 
 
-def run_one(name: str, verb: Callable[[Workspace, Task], Any]) -> Any:
-    """Run a verb for one task."""
-    ((_, result),) = run_named((name,), verb)  # one that fails is raised
+def run_task(name: str, action: Callable[[Workspace, Task], Any]) -> Any:
+    """Run an action for one task and return its result."""
+    ((_, result),) = run_tasks((name,), action)  # the error of a single task is raised
     return result
 
 
-def one_changing(name: str, verb: Callable[[Workspace, Task], Any]) -> Any:
-    """Run a verb for one task that writes what a run writes, too, after whoever works on it now."""
-    return run_one(name, _after(verb))
+def run_task_locked(name: str, action: Callable[[Workspace, Task], Any]) -> Any:
+    """Run an action that writes outputs of one task, holding its exclusive lock."""
+    return run_task(name, _locked(action))
 
 
-def one_reading(name: str, verb: Callable[[Workspace, Task], Any]) -> Any:
-    """Run a verb for one task that reads for long what a run writes: runs wait, others who read do not."""
-    return run_one(name, _after(verb, reading=True))
+def run_task_read_locked(name: str, action: Callable[[Workspace, Task], Any]) -> Any:
+    """Run an action that only reads outputs of one task, holding its shared lock: writers wait, readers do not."""
+    return run_task(name, _locked(action, reading=True))
 
 
 @contextlib.contextmanager
-def pipeline(name: str, *, scheduling: bool = False) -> Iterator[Any]:
-    """Import a module that uses Prefect, which makes its folder on import, but not the folder around it."""
+def prefect_module(name: str, *, scheduling: bool = False) -> Iterator[Any]:
+    """Start Prefect's server and import a module of pipelines that uses Prefect.
+
+    Prefect creates its home folder when it is imported, but not the parent folder.
+    """
     from pipelines import server
 
     Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
-    with server.running(scheduling=scheduling):
+    with server.running_server(scheduling=scheduling):
         yield importlib.import_module(f"pipelines.{name}")
 
 
-@contextlib.contextmanager
-def plain(name: str) -> Iterator[Any]:
-    """Import a module of pipelines that makes do without Prefect."""
-    yield importlib.import_module(f"pipelines.{name}")
-
-
 def print_json(content: Any) -> None:
-    """Print what programs read."""
+    """Print a value as indented JSON."""
     click.echo(json.dumps(content, indent=2, ensure_ascii=False))
 
 
 def print_each(results: Iterator[tuple[str, Any]], sentence: Callable[[Any], str], *, as_json: bool) -> None:
-    """Print a sentence a task as soon as it is done, or all results as one JSON object by task."""
+    """Print a line for each task as soon as it is done, or all results as one JSON object by task."""
     if as_json:
         print_json({name: vars(result) if is_dataclass(result) else result for name, result in results})
         return

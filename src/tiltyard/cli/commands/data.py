@@ -1,31 +1,31 @@
-"""The commands that look at versions of data, and go back to one."""
+"""The command `tiltyard data`: list, compare and restore versions of raw data."""
 
 from __future__ import annotations
 
 import click
 
-from tiltyard.cli.commands._common import JSON, TASK, one_changing, print_json, run_one
+from tiltyard.cli.commands._common import JSON, TASK, print_json, run_task, run_task_locked
 
 
-class Listing(click.Group):
-    """A group whose first word may be a task instead of a command: then its versions are listed."""
+class ListByDefault(click.Group):
+    """A group that takes a task in place of a subcommand, and then runs `list`."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Put the command in front that is meant."""
+        """Insert the subcommand `list` if the first argument is not a subcommand."""
         return super().resolve_command(ctx, args if args[0] in self.commands else ["list", *args])
 
 
-@click.group(cls=Listing)
+@click.group(cls=ListByDefault)
 def data() -> None:
-    r"""Look at the versions of a task's raw data, and go back to one.
+    r"""List, compare and restore versions of a task's raw data.
 
     \b
-    tiltyard data iris                    every version: hash, date, rows, git commit
-    tiltyard data diff iris               what lies there now against the version before
-    tiltyard data diff iris 4f1c 9a0e     one version against another
-    tiltyard data checkout iris 4f1c      put that version into data/raw/iris; then: tiltyard run iris
+    tiltyard data iris                    all versions: hash, date, rows, git commit
+    tiltyard data diff iris               compare the current data with the version before
+    tiltyard data diff iris 4f1c 9a0e     compare two versions
+    tiltyard data checkout iris 4f1c      restore that version in data/raw/iris; then: tiltyard run iris
     """
 
 
@@ -33,16 +33,16 @@ def data() -> None:
 @TASK
 @JSON
 def versions(task: str, as_json: bool) -> None:
-    """List the versions, oldest first."""
+    """List the versions of a task's raw data, oldest first."""
     from tiltyard.cli.output import tables
-    from tiltyard.data import history as verb
+    from tiltyard.data import history as action
     from tiltyard.preparation.modalities.base import version_reader
 
-    rows = run_one(task, lambda w, t: verb.data(w, t.name, version_reader(t)))
+    rows = run_task(task, lambda w, t: action.data(w, t.name, version_reader(t)))
     if as_json:
         print_json(rows)
     else:
-        tables.versions(rows)
+        tables.print_data_versions(rows)
 
 
 @data.command()
@@ -51,18 +51,18 @@ def versions(task: str, as_json: bool) -> None:
 @click.argument("new", required=False)
 @JSON
 def diff(task: str, old: str | None, new: str | None, as_json: bool) -> None:
-    """Show what changed from OLD to NEW: rows, cells, columns, and how values are spread."""
+    """Show what changed from OLD to NEW: rows, cells, columns and distributions."""
     from dataclasses import asdict
 
     from tiltyard.cli.output import tables
-    from tiltyard.data import history as verb
+    from tiltyard.data import history as action
     from tiltyard.preparation.modalities.base import version_reader
 
-    change = run_one(task, lambda w, t: verb.diff(w, t.name, version_reader(t), old, new))
+    change = run_task(task, lambda w, t: action.diff(w, t.name, version_reader(t), old, new))
     if as_json:
         print_json(asdict(change))
     else:
-        tables.change(change)
+        tables.print_diff(change)
 
 
 @data.command()
@@ -70,14 +70,14 @@ def diff(task: str, old: str | None, new: str | None, as_json: bool) -> None:
 @click.argument("version")
 @JSON
 def checkout(task: str, version: str, as_json: bool) -> None:
-    """Put VERSION into data/raw/TASK; what is trained of it is the model that it was."""
-    from tiltyard.data import history as verb
+    """Restore VERSION in data/raw/TASK; training on it gives the same model as before."""
+    from tiltyard.data import history as action
 
-    found = one_changing(task, lambda w, t: verb.checkout(w, t.name, version))
+    found = run_task_locked(task, lambda w, t: action.checkout(w, t.name, version))
     if as_json:
         print_json(found.model_dump())
     else:
-        click.echo(f"{task}: data/raw/{task} is version {found.data[:12]} of {found.time[:10]} again")
+        click.echo(f"{task}: data/raw/{task} is restored to version {found.data[:12]} of {found.time[:10]}")
 
 
 COMMANDS = [data]

@@ -1,68 +1,68 @@
-"""The commands about what is served: a challenger beside the champion, and how both do on what clients send."""
+"""The commands `tiltyard traffic` (shadow and canary) and `tiltyard monitor` (live quality, feedback and drift)."""
 
 from __future__ import annotations
 
 import click
 
-from tiltyard.cli.commands._common import JSON, TASK, print_json, run_one
+from tiltyard.cli.commands._common import JSON, TASK, print_json, run_task
 
 
 @click.command()
 @TASK
-@click.option("--shadow", metavar="VERSION", help="Give it a copy of requests; its answers are recorded alone.")
-@click.option("--canary", metavar="VERSION", help="Let it answer a share of requests, the same clients each time.")
-@click.option("--share", type=click.FloatRange(0, 1, min_open=True), help="Of clients: 1 for a shadow, if unset.")
-@click.option("--off", is_flag=True, help="Let the champion answer alone.")
+@click.option("--shadow", metavar="VERSION", help="Send it a copy of requests; its predictions are only recorded.")
+@click.option("--canary", metavar="VERSION", help="Let it answer a share of clients, always the same ones.")
+@click.option("--share", type=click.FloatRange(0, 1, min_open=True), help="Share of clients; default for a shadow: 1.")
+@click.option("--off", is_flag=True, help="Send all requests to the champion only.")
 @JSON
-def traffic(task: str, share: float | None, off: bool, as_json: bool, **ways: str | None) -> None:
-    r"""Let a packaged challenger have a copy or a share of a task's requests; without options, say how it does.
+def traffic(task: str, share: float | None, off: bool, as_json: bool, **modes: str | None) -> None:
+    r"""Run a packaged challenger as shadow or canary. Without options, show results.
 
     \b
     tiltyard traffic iris --shadow 0123456789ab
     tiltyard traffic iris --canary 0123456789ab --share 0.1
-    tiltyard traffic iris                          who gets what, and how both do
+    tiltyard traffic iris                          current routing, and results of both versions
     tiltyard traffic iris --off
     """
     from tiltyard.cli.output import monitoring
-    from tiltyard.monitoring import traffic as verb
+    from tiltyard.monitoring import traffic as action
 
-    wanted = [(version, way) for way, version in ways.items() if version]
-    if len(wanted) + off > 1:
+    chosen = [(version, mode) for mode, version in modes.items() if version]
+    if len(chosen) + off > 1:
         raise click.UsageError("expected one of --shadow, --canary and --off")
-    if ways["canary"] and share is None:
-        raise click.UsageError("--canary: expected --share, too, such as --share 0.1")
-    if share is not None and not wanted:
-        raise click.UsageError("--share: expected --shadow or --canary, too")
+    if modes["canary"] and share is None:
+        raise click.UsageError("--canary: expected also --share, such as --share 0.1")
+    if share is not None and not chosen:
+        raise click.UsageError("--share: expected also --shadow or --canary")
     if off:
-        run_one(task, verb.end_rollout)
-    if wanted:
-        run_one(task, lambda w, t: verb.start_rollout(w, t, wanted[0], share or 1.0))
-    found = run_one(task, verb.traffic)
+        run_task(task, action.end_rollout)
+    if chosen:
+        run_task(task, lambda w, t: action.start_rollout(w, t, chosen[0], share or 1.0))
+    found = run_task(task, action.traffic)
     if as_json:
         print_json(found)
     else:
-        monitoring.traffic(found)
+        monitoring.print_traffic(found)
 
 
 @click.command()
 @TASK
 @JSON
 def monitor(task: str, as_json: bool) -> None:
-    r"""Gather what the service recorded into Parquet, and say how good its answers were by the truths that came.
+    r"""Collect recorded requests into Parquet; report drift, and live quality from ground truth sent as feedback.
 
     \b
-    tiltyard serve --record 0.1     records a tenth of the requests
+    tiltyard serve --record 0.1     record a tenth of the requests
     curl localhost:3000/v1/models/iris:feedback -H 'Content-Type: application/json' \
       -d '{"feedback": [{"id": "<x-request-id>", "token": "<x-feedback-token>", "truth": "setosa"}]}'
     """
     from tiltyard.cli.output import monitoring
-    from tiltyard.monitoring.monitor import monitor as verb
+    from tiltyard.monitoring.monitor import monitor as action
 
-    found = run_one(task, verb)
+    found = run_task(task, action)
     if as_json:
         print_json(found)
     else:
-        monitoring.monitored(found)
+        monitoring.print_monitoring(found)
 
 
 COMMANDS = [traffic, monitor]

@@ -1,8 +1,9 @@
-"""The commands of the road: from source to packaged champion, verb by verb, at once, or by the clock."""
+"""Pipeline commands: each stage from `tiltyard fetch` to `package`, the whole pipeline (`run`) and schedules."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import signal
 from collections.abc import Iterator
@@ -10,13 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tiltyard.cli.commands._common import JSON, TASKS, changing, end, find, pipeline, plain, print_each, print_json
+from tiltyard.cli.commands._common import (
+    JSON,
+    TASKS,
+    exit_with,
+    find_workspace,
+    prefect_module,
+    print_each,
+    print_json,
+    run_locked,
+)
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
     from tiltyard.config.task import Task
 
-STOPPED = "stopped; the same command goes on where it was"
+STOPPED = "stopped; run the same command again to resume"
 
 
 @click.command()
@@ -25,146 +35,155 @@ STOPPED = "stopped; the same command goes on where it was"
 @JSON
 def fetch(tasks: tuple[str, ...], force: bool, as_json: bool) -> None:
     """Get raw data into data/raw, version it with DVC and push it to the default remote."""
-    from tiltyard.data.fetch import fetch as verb
+    from tiltyard.data.fetch import fetch as action
 
-    told = {"new": "new", "same": "as before", "edited": "edited by hand and kept; --force fetches over it"}
-    fetched = changing(tasks, lambda w, t: verb(w, t, force=force))
-    print_each(fetched, lambda raw: f"raw data {raw.data[:12]}, {told[raw.state]}", as_json=as_json)
+    states = {"new": "new", "same": "unchanged", "edited": "edited by hand and kept; --force overwrites it"}
+    fetched = run_locked(tasks, lambda w, t: action(w, t, force=force))
+    print_each(fetched, lambda raw: f"raw data {raw.data[:12]}, {states[raw.state]}", as_json=as_json)
 
 
 @click.command()
 @TASKS
 @JSON
 def resolve(tasks: tuple[str, ...], as_json: bool) -> None:
-    """Write what each stage reads of the task file, defaults filled in; DVC sees by it what has to run again."""
-    from tiltyard.config.resolve import resolve as verb
+    """Write the settings of each stage, defaults filled in. DVC compares them to decide which stages must run."""
+    from tiltyard.config.resolve import resolve as action
 
-    print_each(changing(tasks, verb), lambda written: f"wrote {', '.join(written)}", as_json=as_json)
+    print_each(run_locked(tasks, action), lambda written: f"wrote {', '.join(written)}", as_json=as_json)
 
 
 @click.command()
 @TASKS
 @JSON
 def validate(tasks: tuple[str, ...], as_json: bool) -> None:
-    """Compare raw data with its expectations; a critical failure stops the road."""
-    from tiltyard.validation.validate import validate as verb
+    """Check raw data against its expectations. A critical failure stops the pipeline."""
+    from tiltyard.validation.validate import validate as action
 
     def sentence(validation: Any) -> str:
         warnings = validation.failed("warning")
         first = f"{validation.rows} rows meet {len(validation.outcomes) - len(warnings)} expectations"
-        told = [*(("repaired", text) for text in validation.repairs), *(("warning", o.sentence()) for o in warnings)]
-        return "\n".join([first, *(click.style(f"  {word}: ", fg="yellow") + text for word, text in told)])
+        notes = [*(("repaired", text) for text in validation.repairs), *(("warning", o.sentence()) for o in warnings)]
+        return "\n".join([first, *(click.style(f"  {word}: ", fg="yellow") + text for word, text in notes)])
 
-    results = changing(tasks, lambda w, t: verb(w, t).to_json() if as_json else verb(w, t))
+    results = run_locked(tasks, lambda w, t: action(w, t).to_json() if as_json else action(w, t))
     print_each(results, sentence, as_json=as_json)
 
 
 @click.command()
 @TASKS
-@click.option("--reseal", is_flag=True, help="Accept another test part for the same data; earlier figures end here.")
+@click.option(
+    "--reseal",
+    is_flag=True,
+    help="Accept other test rows for the same data; earlier metrics cannot be compared any more.",
+)
 @JSON
 def prepare(tasks: tuple[str, ...], reseal: bool, as_json: bool) -> None:
-    """Split the rows, seal the test part, fit the encoder on the training rows."""
-    from tiltyard.preparation.prepare import prepare as verb
+    """Split the rows, seal the test rows and fit the encoder on the training rows."""
+    from tiltyard.preparation.prepare import prepare as action
 
     def sentence(facts: Any) -> str:
         return ", ".join(f"{count} {part}" for part, count in facts["rows"].items()) + " rows"
 
-    print_each(changing(tasks, lambda w, t: verb(w, t, reseal=reseal)), sentence, as_json=as_json)
+    print_each(run_locked(tasks, lambda w, t: action(w, t, reseal=reseal)), sentence, as_json=as_json)
 
 
 @click.command()
 @TASKS
-@click.option("--range-test", is_flag=True, help="Only try learning rates, from far too low to far too high.")
+@click.option("--range-test", is_flag=True, help="Run a learning rate range test instead of a training.")
 @JSON
 def train(tasks: tuple[str, ...], range_test: bool, as_json: bool) -> None:
-    r"""Train the Keras model and export it to ONNX; killed and started again, it goes on where it was.
+    r"""Train the Keras model and export it to ONNX. An interrupted training resumes.
 
     \b
-    tiltyard train digits --range-test    the loss by learning rate, and the rate to start from
+    tiltyard train digits --range-test    the loss by learning rate, and a learning rate to start with
     """
     from tiltyard.cli.output import tables
 
     if range_test:
-        from tiltyard.experiments.lr_range_test import range_test as trial
+        from tiltyard.experiments.lr_range_test import range_test as range_test_action
 
-        results = dict(changing(tasks, trial))
+        results = dict(run_locked(tasks, range_test_action))
         if as_json:
             print_json(results)
         for name, result in {} if as_json else results.items():
-            tables.rates(name, result)
+            tables.print_learning_rates(name, result)
         return
-    from tiltyard.training.train import train as verb
+    from tiltyard.training.train import train as action
 
-    print_each(changing(tasks, verb), tables.training, as_json=as_json)
+    print_each(run_locked(tasks, action), tables.training_summary, as_json=as_json)
 
 
 @click.command()
 @TASKS
 @JSON
 def evaluate(tasks: tuple[str, ...], as_json: bool) -> None:
-    """Measure the exported model on the sealed test rows, beside an honest baseline."""
-    from tiltyard.evaluation.evaluate import evaluate as verb
+    """Evaluate the exported model on the sealed test rows and compare it with a baseline."""
+    from tiltyard.evaluation.evaluate import evaluate as action
 
-    reports = [report for _, report in changing(tasks, verb)]
+    reports = [report for _, report in run_locked(tasks, action)]
     if as_json:
         print_json(reports)
     for report in [] if as_json else reports:
         name = report["metric"]
         click.echo(
             f"{report['task']}: {name} {report['metrics'][name]:.4g}, baseline {report['baseline'][name]:.4g}; "
-            f"read the whole: tiltyard report {report['task']} --open"
+            f"full report: tiltyard report {report['task']} --open"
         )
 
 
 @click.command()
 @TASKS
-@click.option("--dry-run", is_flag=True, help="Judge and print, change nothing.")
-@click.option("--again", is_flag=True, help="Judge anew what was held, rejected or rolled back before.")
+@click.option("--dry-run", is_flag=True, help="Judge and print; change nothing.")
+@click.option("--again", is_flag=True, help="Judge a version again that was held, rejected or rolled back.")
 @JSON
 def promote(tasks: tuple[str, ...], dry_run: bool, again: bool, as_json: bool) -> None:
-    r"""Judge the challenger; if it wins, package it, prove the package, and swap the champion.
+    r"""Judge the challenger; if it wins, package it, test the package and make it the champion.
 
     \b
-    tiltyard promote iris --dry-run     the verdict and its reasons, nothing else
+    tiltyard promote iris --dry-run     only print the verdict and its reasons
 
-    Exits with 0 if it is promoted or the champion already, 3 on HOLD, 4 on REJECT, 1 on an error.
+    Exits with 0 if it is promoted or is already the champion, 3 on HOLD, 4 on REJECT, 1 on an error.
     """
     from dataclasses import asdict
 
     from tiltyard.cli.output import tables
     from tiltyard.gate import next_steps
-    from tiltyard.gate.promote import promote as verb
+    from tiltyard.gate.promote import promote as action
 
     def judged(workspace: Workspace, task: Task) -> Any:
-        verdict = verb(workspace, task, dry_run=dry_run, again=again)
+        verdict = action(workspace, task, dry_run=dry_run, again=again)
         return verdict, next_steps.next_steps(workspace, task, verdict)
 
-    verdicts = [pair for _, pair in changing(tasks, judged)]
+    verdicts = [pair for _, pair in run_locked(tasks, judged)]
     if as_json:
         print_json([{**asdict(verdict), "next": asdict(steps)} for verdict, steps in verdicts])
     for verdict, steps in [] if as_json else verdicts:
         click.echo(f"{verdict.task}: {verdict.word} {verdict.version}")
-        tables.checks([asdict(outcome) for outcome in verdict.outcomes])
+        tables.print_checks([asdict(outcome) for outcome in verdict.outcomes])
         for line in [*verdict.reasons, *steps.fit]:
             click.echo(f"  {line}")
-        tables.steps(steps.commands)
-    end(next_steps.status(verdict for verdict, _ in verdicts))
+        tables.print_next_steps(steps.commands)
+    exit_with(next_steps.status(verdict for verdict, _ in verdicts))
 
 
 @click.command()
 @TASKS
 @JSON
 def package(tasks: tuple[str, ...], as_json: bool) -> None:
-    """Build the Bento of the judged model, start it, and hold its answers against the evaluation."""
-    from tiltyard.serving.packaging.package import package as verb
+    """Build a Bento of the judged model, start it and compare its predictions with the evaluation."""
+    from tiltyard.serving.packaging.package import package as action
 
-    print_each(changing(tasks, verb), lambda version: f"packaged and proven, version {version}", as_json=as_json)
+    print_each(run_locked(tasks, action), lambda version: f"packaged and tested, version {version}", as_json=as_json)
+
+
+def _smoke_module() -> contextlib.AbstractContextManager[Any]:
+    """Import the module of smoke runs, which does without Prefect."""
+    return contextlib.nullcontext(importlib.import_module("pipelines.smoke"))
 
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """End at once on Ctrl-C: Python would wait for each thread to come to the end of its step."""
+    """Exit at once on Ctrl-C; Python would wait until each thread has finished its step."""
     try:
         yield
     except KeyboardInterrupt:
@@ -173,24 +192,24 @@ def _interruptible() -> Iterator[None]:
 
 
 def _end_by(number: int) -> None:
-    """End by a signal that was heard, as shells and systemd expect it; its status in a shell is 128 more."""
+    """End by the signal that was received, as shells and systemd expect; a shell reports 128 plus its number."""
     click.echo(STOPPED, err=True)
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)
-    os._exit(128 + number)  # the first process of a container does not die of it
+    os._exit(128 + number)  # the first process of a container ignores the signal's default action
 
 
 @click.command()
 @TASKS
-@click.option("--smoke", is_flag=True, help="Few rows, one epoch, in a throwaway folder: does it work at all?")
+@click.option("--smoke", is_flag=True, help="Smoke test: few rows and one epoch, in a temporary folder.")
 @JSON
 def run(tasks: tuple[str, ...], smoke: bool, as_json: bool) -> None:
-    r"""Take tasks from source to packaged champion, in one Prefect flow; what is unchanged is skipped.
+    r"""Run the pipeline from source to packaged champion as one Prefect flow; unchanged stages are skipped.
 
     \b
-    tiltyard run                all tasks, as many at once as there are cores
-    tiltyard run iris digits    these
-    tiltyard run --smoke churn  whether it gets through, in seconds; nothing of the project is touched
+    tiltyard run                all tasks, as many in parallel as there are cores
+    tiltyard run iris digits    these tasks
+    tiltyard run --smoke churn  a smoke test in seconds; nothing in the project changes
 
     Exits with 0 if every task is promoted or unchanged, 3 if one is on HOLD, 4 if one is REJECTed, 1 on an error.
     """
@@ -200,39 +219,39 @@ def run(tasks: tuple[str, ...], smoke: bool, as_json: bool) -> None:
     from tiltyard.cli.output import tables
     from tiltyard.config import task_list
 
-    workspace = find()
+    workspace = find_workspace()
     with (
         _interruptible(),
         progress.status("starting Prefect") as ready,
-        plain("smoke") if smoke else pipeline("road") as road,
+        _smoke_module() if smoke else prefect_module("flow") as flow,
     ):
-        rows = road.run(workspace, list(tasks) or task_list.listed(workspace), ready)
+        rows = flow.run(workspace, list(tasks) or task_list.listed(workspace), ready)
         if as_json:
             print_json([asdict(row) for row in rows])
         else:
-            tables.outcome(rows, smoke=smoke)
-    end(max(row.status for row in rows) if all(row.ok for row in rows) else 1)
+            tables.print_outcomes(rows, smoke=smoke)
+    exit_with(max(row.status for row in rows) if all(row.ok for row in rows) else 1)
 
 
 @click.command()
 @click.argument("tasks", nargs=-1, metavar="[TASK]...")
 @click.option("--cron", required=True, help="Minute, hour, day, month, weekday: '0 6 * * *' is every day at six.")
-@click.option("--timezone", default="UTC", show_default=True, help="Of the clock, such as Europe/Vienna.")
+@click.option("--timezone", default="UTC", show_default=True, help="Time zone of the schedule, such as Europe/Vienna.")
 def schedule(tasks: tuple[str, ...], cron: str, timezone: str) -> None:
-    r"""Run tasks by the clock: a Prefect deployment, served until it is interrupted.
+    r"""Run tasks on a schedule: serve a Prefect deployment until it is interrupted.
 
     \b
     tiltyard schedule --cron '0 6 * * *' iris sine
 
-    SIGTERM or Ctrl-C ends it and the run in progress, which the next one takes up; a second Ctrl-C does not wait.
+    SIGTERM or Ctrl-C ends it and the run in progress, which the next run resumes; a second Ctrl-C ends at once.
     """
     from tiltyard.config import task_list
 
-    workspace = find()
+    workspace = find_workspace()
     names = list(tasks) or task_list.listed(workspace)
     served = f"{', '.join(names)}: scheduled at {cron} {timezone}; Ctrl-C ends the schedule, and a run in progress"
-    with pipeline("schedule", scheduling=True) as clock:
-        number = clock.schedule(workspace, names, cron, timezone, lambda: click.echo(served))
+    with prefect_module("schedule", scheduling=True) as module:
+        number = module.schedule(workspace, names, cron, timezone, lambda: click.echo(served))
     _end_by(number)
 
 

@@ -1,4 +1,4 @@
-"""The commands that look at what is in production and at what was decided, prove it, and go back."""
+"""Registry commands: `tiltyard status`, `history`, `why`, `compare`, `verify`, `approve` and `rollback`."""
 
 from __future__ import annotations
 
@@ -6,43 +6,44 @@ import sys
 
 import click
 
-from tiltyard.cli.commands._common import JSON, TASK, complain, find, print_json, run_one
+from tiltyard.cli.commands._common import JSON, TASK, find_workspace, print_error, print_json, run_task
 from tiltyard.errors import TiltyardError
 
 
 @click.command()
 @JSON
 def status(as_json: bool) -> None:
-    """Show each task's champion and the last verdict about it."""
+    """Show each task's champion and last verdict."""
     from tiltyard.cli.output import tables
-    from tiltyard.registry.queries import status as verb
+    from tiltyard.registry.queries import status as action
 
-    rows = verb(find())
+    rows = action(find_workspace())
     if as_json:
         print_json(rows)
     else:
         names = ("task", "version", "metric", "value", "since", "verdict", "decided")
-        tables.table(names, [[row[name] for name in names] for row in rows])
+        heads = ("task", "champion", "metric", "value", "since", "last verdict", "decided")
+        tables.print_table(heads, [[row[name] for name in names] for row in rows])
         for row in rows:
             if row["mistake"]:
-                complain(TiltyardError(row["mistake"], row["hint"]))
+                print_error(TiltyardError(row["mistake"], row["hint"]))
 
 
 @click.command()
 @TASK
 @JSON
 def history(task: str, as_json: bool) -> None:
-    """Show every verdict about a task, with its reasons."""
+    """Show all verdicts on a task, with reasons."""
     from tiltyard.cli.output import tables
-    from tiltyard.registry.queries import history as verb
+    from tiltyard.registry.queries import history as action
 
-    decisions = run_one(task, verb)
+    decisions = run_task(task, action)
     if as_json:
         print_json(decisions)
     else:
         names = ("time", "verdict", "version", "champion", "who")
-        tables.table(
-            [*names, "value", "why"],
+        tables.print_table(
+            [*names, "value", "reasons"],
             [[*(d[name] for name in names), d["metrics"].get(d["metric"]), "; ".join(d["reasons"])] for d in decisions],
         )
 
@@ -51,14 +52,14 @@ def history(task: str, as_json: bool) -> None:
 @TASK
 @JSON
 def rollback(task: str, as_json: bool) -> None:
-    """Let the champion before this one serve again."""
-    from tiltyard.registry.rollback import rollback as verb
+    """Make the previous champion the champion again."""
+    from tiltyard.registry.rollback import rollback as action
 
-    decision = run_one(task, verb)
+    decision = run_task(task, action)
     if as_json:
         print_json(decision.model_dump(mode="json"))
     else:
-        click.echo(f"{task}: {decision.version} serves again, {decision.champion} no longer")
+        click.echo(f"{task}: {decision.version} is champion again in place of {decision.champion}")
 
 
 @click.command()
@@ -66,16 +67,16 @@ def rollback(task: str, as_json: bool) -> None:
 @click.argument("version", required=False)
 @JSON
 def why(task: str, version: str | None, as_json: bool) -> None:
-    r"""Show the decision about VERSION check by check; about the last one if none is named.
+    r"""Explain the decision on VERSION check by check; without VERSION, the last decision.
 
     \b
     tiltyard why iris               the last decision
-    tiltyard why iris champion      or previous, challenger, or the beginning of a version
+    tiltyard why iris champion      or previous, challenger, or the first characters of a version
     """
     from tiltyard.cli.output import tables
-    from tiltyard.registry.queries import why as verb
+    from tiltyard.registry.queries import why as action
 
-    found = run_one(task, lambda w, t: verb(w, t, version))
+    found = run_task(task, lambda w, t: action(w, t, version))
     if as_json:
         print_json(found)
         return
@@ -84,7 +85,7 @@ def why(task: str, version: str | None, as_json: bool) -> None:
     for reason in found["reasons"]:
         click.echo(f"  {reason}")
     if found["checks"]:
-        tables.checks(found["checks"])
+        tables.print_checks(found["checks"])
 
 
 @click.command()
@@ -93,52 +94,54 @@ def why(task: str, version: str | None, as_json: bool) -> None:
 @click.argument("second")
 @JSON
 def compare(task: str, first: str, second: str, as_json: bool) -> None:
-    r"""Let two versions answer the sealed rows, and say which is better by what.
+    r"""Compare two versions on the sealed test rows, metric by metric.
 
     \b
-    tiltyard compare iris challenger champion    what was trained last against what serves
-    tiltyard compare iris 4113c5 9a0e12          by the beginnings of two versions
+    tiltyard compare iris challenger champion    the version that was trained last against the champion
+    tiltyard compare iris 4113c5 9a0e12          two versions by their first characters
     """
     from tiltyard.cli.output import tables
-    from tiltyard.registry.compare import compare as verb
+    from tiltyard.registry.compare import compare as action
 
-    found = run_one(task, lambda w, t: verb(w, t, first, second))
+    found = run_task(task, lambda w, t: action(w, t, first, second))
     if as_json:
         print_json(found)
         return
-    click.echo(f"{task}: {found['first']} against {found['second']} on {found['rows']} sealed rows")
+    click.echo(f"{task}: {found['first']} against {found['second']} on {found['rows']} sealed test rows")
     if found["first"] == found["second"]:
-        click.echo(f"{first} and {second} are the same version, so that nothing differs")
-    tables.table(
-        ["metric", "first", "second", "gain", "low", "high", "the first is"],
+        click.echo(f"{first} and {second} are the same version: nothing to compare")
+    tables.print_table(
+        ["metric", "first", "second", "gain", "low", "high", "first is"],
         [list(row.values()) for row in found["metrics"]],
     )
 
 
 @click.command()
 @click.argument("tasks", nargs=-1, metavar="[TASK]...")
-@click.option("--against", metavar="REF", help="A commit, branch or tag of git: all that it holds must still be there.")
+@click.option(
+    "--against", metavar="REF", help="A commit, branch or tag of git: everything in its ledger must still be there."
+)
 @JSON
 def verify(tasks: tuple[str, ...], against: str | None, as_json: bool) -> None:
-    r"""Hash and measure champions and all they were made of again; ends with 1 if anything is not as it was.
+    r"""Verify champions: hash their files and measure their metrics again; exits with 1 if anything has changed.
 
     \b
     tiltyard verify iris                       ledger, signatures, package, challenge, data, code, figures
-    tiltyard verify --against origin/main      all tasks, also against what git held
+    tiltyard verify --against origin/main      all tasks, compared also with the ledgers in git
     """
     from tiltyard.cli.output import tables
     from tiltyard.registry.verify import merge_lines, verify_tasks
-    from tiltyard.registry.verify import verify as verb
+    from tiltyard.registry.verify import verify as action
 
     if len(tasks) == 1 and not against:
-        rows = [{"task": tasks[0], **row} for row in run_one(tasks[0], verb)]
+        rows = [{"task": tasks[0], **row} for row in run_task(tasks[0], action)]
     else:
-        rows = [*verify_tasks(find(), tasks, against)]
+        rows = [*verify_tasks(find_workspace(), tasks, against)]
     if as_json:
         print_json(rows)
     else:
         names = ["what", "state", "text"] if len(tasks) == 1 else ["task", "what", "state", "text"]
-        tables.table([*names[:-1], "found"], [[row[name] for name in names] for row in merge_lines(rows)])
+        tables.print_table([*names[:-1], "found"], [[row[name] for name in names] for row in merge_lines(rows)])
     sys.exit(any(row["fault"] for row in rows))
 
 
@@ -150,12 +153,12 @@ def approve(task: str, version: str, as_json: bool) -> None:
     r"""Approve VERSION for promotion, where gate.approval asks for it. All other checks still apply.
 
     \b
-    tiltyard approve iris           what was trained last; then: tiltyard promote iris
-    tiltyard approve iris 4113c5    the beginning of a version will do
+    tiltyard approve iris           the version that was trained last; then: tiltyard promote iris
+    tiltyard approve iris 4113c5    a version by its first characters
     """
-    from tiltyard.registry.approve import approve as verb
+    from tiltyard.registry.approve import approve as action
 
-    decision = run_one(task, lambda w, t: verb(w, t, version))
+    decision = run_task(task, lambda w, t: action(w, t, version))
     if as_json:
         print_json(decision.model_dump(mode="json"))
     else:

@@ -1,5 +1,5 @@
-"""What commands print: tables and sentences for a terminal.
+"""Output of commands on the terminal: tables and messages.
 
-Nothing here computes.
+Nothing is computed here.
 Start with tables.py.
 """

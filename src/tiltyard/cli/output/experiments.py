@@ -1,4 +1,4 @@
-"""What the commands that compare print at the end."""
+"""Output of `tiltyard search` and `tiltyard study`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import click
 from tiltyard.cli.output import tables
 from tiltyard.config.overrides import shown
 
-LISTED = 5  # trials of a search
+MAX_TRIALS = 5  # the best trials of a search that are printed
 
 
-def search(result: Mapping[str, Any]) -> None:
-    """Print the best trials, what mattered, and what to write into the task file."""
+def print_search(result: Mapping[str, Any]) -> None:
+    """Print the best trials, the importance of each setting, and the values for the task file."""
     task, metric, best = result["task"], result["metric"], result["best"]
     keys = list(best["values"])
     rows = [
@@ -26,17 +26,19 @@ def search(result: Mapping[str, Any]) -> None:
             row["seconds"],
             *map(shown, row["values"].values()),
         ]
-        for row in result["ranked"][:LISTED]
+        for row in result["ranked"][:MAX_TRIALS]
     ]
-    tables.table(["trial", metric, "val_loss", "epochs", "seconds", *(key.partition(".")[2] for key in keys)], rows)
-    counts = f"{len(result['trials'])} trials, {result['pruned']} of them pruned"
-    click.echo(counts + (f", {result['impossible']} impossible" if result["impossible"] else ""))
+    tables.print_table(
+        ["trial", metric, "val_loss", "epochs", "seconds", *(key.partition(".")[2] for key in keys)], rows
+    )
+    counts = f"{len(result['trials'])} trials, {result['pruned']} pruned"
+    click.echo(counts + (f", {result['impossible']} invalid" if result["impossible"] else ""))
     if result["importance"]:
         shares = ", ".join(f"{key} {share:.0%}" for key, share in result["importance"].items())
-        click.echo(f"of the differences are due to: {shares}")
+        click.echo(f"importance for the metric: {shares}")
     click.echo(
-        f"\n{metric} {best['value']:.4g} is the best of {len(result['ranked'])} on the same validation rows: expect"
-        "\nless on new rows, since luck is in it. The sealed test rows were not looked at; they judge later."
+        f"\n{metric} {best['value']:.4g} is the best of {len(result['ranked'])} trials on the same validation rows:"
+        "\nexpect a worse value on new rows. The sealed test rows were not used."
         f"\n\nfor tasks/{task}.yaml (or add --apply):"
     )
     for key, value in best["values"].items():
@@ -44,18 +46,24 @@ def search(result: Mapping[str, Any]) -> None:
     click.echo(f"see out/{task}/search/search.png")
 
 
-def study(result: Mapping[str, Any]) -> None:
-    """Print the table of a study, then what can be said of each variant."""
+def print_study(result: Mapping[str, Any]) -> None:
+    """Print the table of a study, then a conclusion for each variant."""
     from tiltyard.experiments.study_markdown import failures
 
     rows = [
-        [one["name"], one["mean"], *(one["interval"] or (None, None)), one["epochs"], one["seconds"]]
-        for one in result["variants"]
+        [
+            variant["name"],
+            variant["mean"],
+            *(variant["interval"] or (None, None)),
+            variant["epochs"],
+            variant["seconds"],
+        ]
+        for variant in result["variants"]
     ]
-    tables.table(["variant", result["metric"], "low", "high", "kept epoch", "seconds"], rows)
-    for text in [*(one["sentence"] for one in result["variants"][1:]), *failures(result)]:
+    tables.print_table(["variant", result["metric"], "low", "high", "kept epoch", "seconds"], rows)
+    for text in [*(variant["sentence"] for variant in result["variants"][1:]), *failures(result)]:
         click.echo(text)
     click.echo(
-        "on validation rows, which also chose the epoch; no test row was looked at\n"
+        "Measured on validation rows, which also chose the epoch; test rows were not used.\n"
         f"see out/studies/{result['study']}/study.md"
     )

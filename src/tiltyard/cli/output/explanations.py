@@ -1,4 +1,4 @@
-"""What `tiltyard explain` prints: what can be read in a terminal; the rest is in the report."""
+"""Output of `tiltyard explain`: texts and bars; images and curves are in the report."""
 
 from __future__ import annotations
 
@@ -6,34 +6,34 @@ from typing import Any
 
 import click
 
-WIDE = 24  # cells of the longest bar
-MOST = 12  # bars of one exhibit
+BAR_WIDTH = 24  # characters of the longest bar
+MAX_BARS = 12  # bars of one explanation
 
 
-def explained(result: dict[str, Any]) -> None:
-    """Print each exhibit with its sentence, and bars where it has some."""
-    for one in result["exhibits"]:
-        place = "" if one["row"] is None else f"row {one['row']}: "
-        click.echo(click.style(f"\n{place}{one['title']}", bold=True))
-        click.echo(f"  {one['text']}")
-        if one["kind"] == "bars":
-            _bars(one["data"]["bars"])
-        elif one["kind"] == "words":
-            _bars([{"name": word["word"], "value": word["weight"]} for word in one["data"]["words"]])
+def print_explanations(result: dict[str, Any]) -> None:
+    """Print the title and text of each explanation, and its bars if it has any."""
+    for exhibit in result["exhibits"]:
+        prefix = "" if exhibit["row"] is None else f"row {exhibit['row']}: "
+        click.echo(click.style(f"\n{prefix}{exhibit['title']}", bold=True))
+        click.echo(f"  {exhibit['text']}")
+        if exhibit["kind"] == "bars":
+            _print_bars(exhibit["data"]["bars"])
+        elif exhibit["kind"] == "words":
+            _print_bars([{"name": word["word"], "value": word["weight"]} for word in exhibit["data"]["words"]])
     for name, reason in result["left_out"].items():
         click.echo(click.style(f"{name}: not shown: {reason}", dim=True), err=True)
     task = result["task"]
-    click.echo(f"\nwritten: out/{task}/explain/explain.json; pictures and curves: tiltyard report {task}", err=True)
+    click.echo(f"\nwritten: out/{task}/explain/explain.json; images and curves: tiltyard report {task}", err=True)
 
 
-def _bars(told: list[dict[str, Any]]) -> None:
-    """Draw the longest ones; those below zero in another colour."""
-    shown = sorted(told, key=lambda bar: -abs(bar["value"]))[:MOST]
-    most = max((abs(bar["value"]) for bar in shown), default=0) or 1
-    width = max((len(bar["name"]) for bar in shown), default=0)
-    for bar in shown:
-        drawn = "█" * max(round(WIDE * (abs(bar["value"]) / most)), 0)
+def _print_bars(bars: list[dict[str, Any]]) -> None:
+    """Print the longest bars: positive values in green, negative ones in red."""
+    longest = sorted(bars, key=lambda bar: -abs(bar["value"]))[:MAX_BARS]
+    maximum = max((abs(bar["value"]) for bar in longest), default=0) or 1
+    width = max((len(bar["name"]) for bar in longest), default=0)
+    for bar in longest:
+        blocks = "█" * round(BAR_WIDTH * (abs(bar["value"]) / maximum))
         colour = "red" if bar["value"] < 0 else "green"
-        click.echo(f"  {bar['name']:<{width}} {bar['value']:>+10.4g} {click.style(drawn, fg=colour)}")
-    if len(told) > len(shown):
-        click.echo(f"  and {len(told) - len(shown)} more")
+        click.echo(f"  {bar['name']:<{width}} {bar['value']:>+10.4g} {click.style(blocks, fg=colour)}")
+    if len(bars) > len(longest):
+        click.echo(f"  and {len(bars) - len(longest)} more")

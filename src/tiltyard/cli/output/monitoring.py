@@ -1,4 +1,4 @@
-"""What the commands about living traffic print."""
+"""Output of `tiltyard monitor` and `tiltyard traffic`."""
 
 from __future__ import annotations
 
@@ -6,71 +6,76 @@ from typing import Any
 
 import click
 
-from tiltyard.cli.output.tables import table
+from tiltyard.cli.output.tables import print_table
 
 
-def monitored(found: dict[str, Any]) -> None:
-    """Print what was recorded, how good it was, and what to do."""
+def print_monitoring(found: dict[str, Any]) -> None:
+    """Print recorded requests, drift and live quality, and the next command."""
     task = found["task"]
     if not found["recorded"]:
-        click.echo(f"{task}: nothing is recorded yet")
+        click.echo(f"{task}: nothing has been recorded yet")
         click.echo(f"next: tiltyard serve {task} --record 0.1")
         return
-    click.echo(f"{task}: {found['gathered']} files gathered into {found['records']}")
-    arms(found["recorded"])
-    _drift(found)
+    click.echo(f"{task}: {found['gathered']} files collected into {found['records']}")
+    print_arms(found["recorded"])
+    _print_drift(found)
     feedback = found["feedback"]
     click.echo(
-        f"\n{feedback['truths']} truths came: {feedback['repeated']} of them again, {feedback['unknown']} for answers "
-        f"that are not recorded; {feedback['waiting']} answers wait for theirs"
+        f"\nfeedback (ground truth): {feedback['truths']} received, {feedback['repeated']} repeated, "
+        f"{feedback['unknown']} for predictions that were not recorded; "
+        f"{feedback['waiting']} recorded predictions have none yet"
     )
     names = ("version", "truths", "value", "low", "high", "evaluated")
     if feedback["truths"]:
         rows = [[row[name] for name in names] for row in found["quality"]]
-        table(["version", "truths", f"live {found['quality'][0]['metric']}", "from", "to", "as evaluated"], rows)
-    else:
-        click.echo(
-            f"next: send them to /v1/models/{task}:feedback with the x-request-id and x-feedback-token of the answer"
+        print_table(
+            ["version", "ground truth", f"live {found['quality'][0]['metric']}", "low", "high", "at evaluation"], rows
         )
+    else:
+        click.echo(f"next: send ground truth to /v1/models/{task}:feedback with its x-request-id and x-feedback-token")
 
 
-def _drift(found: dict[str, Any]) -> None:
-    """Print each feature, and what to do about one that is far from the training rows."""
+def _print_drift(found: dict[str, Any]) -> None:
+    """Print the drift of each feature, and the next command if one has drifted."""
     if found.get("refused"):
-        click.echo(f"\n{found['refused']:,} recorded instances would be refused today; drift is that of the others")
+        click.echo(f"\n{found['refused']:,} recorded instances would be refused today; drift is measured without them")
     if not (rows := found["drift"]):
-        click.echo(f"\ndrift is not measured: {found['undrifted']}")
+        click.echo(f"\ndrift was not measured: {found['undrifted']}")
         return
-    click.echo(f"\nthe latest {rows[0]['rows']} instances beside the training rows of {found['champion']}:")
-    heads = ("feature", "PSI", "at most", "by chance", "")
+    click.echo(f"\nthe latest {rows[0]['rows']} instances compared with the training rows of {found['champion']}:")
+    heads = ("feature", "PSI", "limit", "by chance", "")
     names = ("feature", "psi", "limit", "chance")
-    table(heads, [[*(row[name] for name in names), "drifted" if row["drifted"] else "as trained"] for row in rows])
+    print_table(heads, [[*(row[name] for name in names), "drift" if row["drifted"] else "no drift"] for row in rows])
     if any(row["drifted"] for row in rows):
         command = f"tiltyard check {found['task']} --against {found['records']}/answers/FILE.parquet"
-        click.echo(f"next: {command}; find out what changed, and train again if it is to stay")
+        click.echo(f"next: {command}; find the cause, and retrain if the change is permanent")
 
 
-def traffic(found: dict[str, Any]) -> None:
-    """Print who gets what, and how both arms do."""
+def print_traffic(found: dict[str, Any]) -> None:
+    """Print how requests are routed, and the results of both arms."""
     click.echo(f"{found['task']}: {found['told']}")
     if not (report := found["report"]):
         return
     if not report["arms"]:
-        click.echo("  nothing is recorded yet: it is as soon as `tiltyard serve` is asked")
+        click.echo("  nothing has been recorded yet: `tiltyard serve` records requests as they arrive")
         return
-    arms(report["arms"])
-    if alike := report["agreement"]:
-        told = f"{alike['equal']:.1%} equal labels" if "equal" in alike else f"numbers {alike['apart']:.4g} apart"
-        click.echo(f"  to the same {alike['answers']} instances: {told}")
+    print_arms(report["arms"])
+    if agreement := report["agreement"]:
+        text = (
+            f"{agreement['equal']:.1%} of labels are equal"
+            if "equal" in agreement
+            else f"predictions differ by {agreement['apart']:.4g} on average"
+        )
+        click.echo(f"  on the same {agreement['answers']} instances: {text}")
     click.echo(f"  {report['told']}")
 
 
-def arms(rows: list[dict[str, Any]]) -> None:
-    """Print a row a version and arm."""
+def print_arms(rows: list[dict[str, Any]]) -> None:
+    """Print a table with a row for each version and arm."""
     names = ("version", "arm", "requests", "instances", "p50_ms", "p99_ms", "first", "last")
     heads = ("version", "arm", "requests", "instances", "p50 ms", "p99 ms", "first (UTC)", "last (UTC)")
-    table(heads, [[_short(row[name]) for name in names] for row in rows])
+    print_table(heads, [[_short_time(row[name]) for name in names] for row in rows])
 
 
-def _short(value: Any) -> Any:
+def _short_time(value: Any) -> Any:
     return value[:19].replace("T", " ") if isinstance(value, str) and value[10:11] == "T" else value

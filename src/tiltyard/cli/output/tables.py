@@ -1,4 +1,4 @@
-"""What commands print at the end: coloured where there is a terminal, plain text where there is none."""
+"""Tables and messages that commands print: coloured on a terminal, plain text elsewhere."""
 
 from __future__ import annotations
 
@@ -30,47 +30,52 @@ COLOURS = {
     "warning": "yellow",
     "note": "dim",
 }
-ROOMY = 110  # columns that all of an outcome needs
-UNSAID = "what it saw was not recorded"
-WIDE = 200  # where output is no terminal, nothing is folded for a width that nobody has
+FULL_WIDTH = 110  # characters that all columns of a run's results need
+NOT_RECORDED = "its values were not recorded"
+FILE_WIDTH = 200  # characters of a line in a file or a pipe, which has no width of its own
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print rows under headings; numbers stand right, what is None is a dash."""
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print a table: numbers are aligned to the right, None is a dash."""
     console = _console()
     rows = [list(row) for row in rows]
-    drawn = Table(box=None, header_style="bold", pad_edge=False)
-    for place, column in enumerate(columns):
-        number = any(isinstance(row[place], int | float) for row in rows)
-        drawn.add_column(column, justify="right" if number else "left", overflow="fold")
+    content = Table(box=None, header_style="bold", pad_edge=False)
+    for index, column in enumerate(columns):
+        number = any(isinstance(row[index], int | float) for row in rows)
+        content.add_column(column, justify="right" if number else "left", overflow="fold")
     for row in rows:
-        drawn.add_row(*map(_cell, row))
-    console.print(drawn)
+        content.add_row(*map(_cell, row))
+    console.print(content)
 
 
 def _console() -> Console:
     console = progress.console()
-    return console if console.is_terminal else progress.console(width=WIDE)
+    return console if console.is_terminal else progress.console(width=FILE_WIDTH)
 
 
-def checks(outcomes: Sequence[dict[str, Any]]) -> None:
-    """Print what each check saw; one of an old ledger that passed said nothing."""
+def print_checks(outcomes: Sequence[dict[str, Any]]) -> None:
+    """Print the result of each check. Old ledgers hold no text for a check that passed."""
     names = ("observed", "limit", "rows")
-    table(
+    print_table(
         ["check", "outcome", *names, "why"],
         [
-            [one["code"], one["state"], *(one.get(name) for name in names), one["text"] or f"{one['title']}; {UNSAID}"]
-            for one in outcomes
+            [
+                check["code"],
+                check["state"],
+                *(check.get(name) for name in names),
+                check["text"] or f"{check['title']}; {NOT_RECORDED}",
+            ]
+            for check in outcomes
         ],
     )
 
 
-def outcome(rows: Sequence[Any], *, smoke: bool = False) -> None:
-    """Print what a run did, task by task, and what can be done next: a smoke run leaves nothing to look at."""
+def print_outcomes(rows: Sequence[Any], *, smoke: bool = False) -> None:
+    """Print the results of a run by task, then the next commands; a smoke run leaves no outputs to look at."""
     names = ["task", "problem", "metric", "baseline", "value", "verdict", "version", "seconds"]
-    if _console().width < ROOMY:
+    if _console().width < FULL_WIDTH:
         names = [name for name in names if name not in ("problem", "version")]
-    table(names, [[getattr(row, name) for name in names] for row in rows])
+    print_table(names, [[getattr(row, name) for name in names] for row in rows])
     for row in rows:
         for reason in [row.error] if row.error else row.reasons if row.verdict != "PROMOTE" else []:
             click.echo(f"{row.task}: {reason}")
@@ -78,135 +83,142 @@ def outcome(rows: Sequence[Any], *, smoke: bool = False) -> None:
             click.echo(click.style(f"  | {line}", dim=True))
         for line in row.next.fit:
             click.echo(f"{row.task}: {line}")
-        steps(row.next.commands)
+        print_next_steps(row.next.commands)
         if row.hint:
-            steps({row.hint: ""})
+            print_next_steps({row.hint: ""})
     good = [row.task for row in rows if row.ok]
     if good and smoke:
-        steps({f"tiltyard run {good[0]}": "with all rows and epochs: the figures above mean nothing"})
+        print_next_steps({f"tiltyard run {good[0]}": "the real run: values of a smoke run mean nothing"})
     elif good:
         click.echo()
-        steps(
+        print_next_steps(
             {
                 **_activation(),
-                "tiltyard serve": "answer on http://localhost:3000",
-                f"tiltyard history {good[0]}": "what was decided, and why",
-                "tiltyard report --open": "the figures behind it, as a site",
+                "tiltyard serve": "serve predictions on http://localhost:3000",
+                f"tiltyard history {good[0]}": "all verdicts and their reasons",
+                "tiltyard report --open": "metrics and plots in the browser",
             }
         )
 
 
-def training(record: Any) -> str:
-    """Return how a training went, and how well the model fits."""
-    found = record["diagnosis"]
-    told = (
+def training_summary(record: Any) -> str:
+    """Return a summary of a training and the diagnosis of its fit."""
+    diagnosis = record["diagnosis"]
+    summary = (
         f"{record['epochs']} epochs, best {record['best_epoch']}, {record['parameters']} parameters, "
-        f"ONNX within {record['parity']:.1e} of Keras\n  {found['verdict']}: {found['reason']}"
+        f"ONNX within {record['parity']:.1e} of Keras\n  {diagnosis['verdict']}: {diagnosis['reason']}"
     )
-    return "\n  ".join([told, *found["findings"]])
+    return "\n  ".join([summary, *diagnosis["findings"]])
 
 
-def rates(task: str, result: Any) -> None:
-    """Print the loss at one rate in ten, then the rate that is suggested."""
+def print_learning_rates(task: str, result: Any) -> None:
+    """Print the loss for every tenth learning rate, then the suggested learning rate."""
     rows = result["rows"]
-    table(["rate", "loss"], [(f"{row['rate']:.1e}", f"{row['loss']:.4g}") for row in rows[::10]])
+    print_table(["learning rate", "loss"], [(f"{row['rate']:.1e}", f"{row['loss']:.4g}") for row in rows[::10]])
     click.echo(
         f"{task}: the loss falls fastest at {result['suggested']:g}; train.learning_rate is {result['set']:g}; "
-        f"see out/{task}/range_test/range_test.png"
+        f"plot: out/{task}/range_test/range_test.png"
     )
 
 
-def drafted(draft: Any, task: str) -> None:
-    """Print what was seen in a table, and what became of each column."""
+def print_draft(draft: Any, task: str) -> None:
+    """Print the profile of each column of a drafted task, and the next commands."""
     for repair in draft.repairs:
-        click.echo(click.style("read with a repair: ", fg="yellow") + repair)
+        click.echo(click.style("repaired: ", fg="yellow") + repair)
     names = ("name", "kind", "missing", "unique", "seen", "reason")
     rows = [[getattr(trait, name) for name in names] for trait in draft.traits]
-    table(["column", "kind", "missing", "unique", "seen", "left out because"], rows)
+    print_table(["column", "kind", "missing", "unique", "examples", "left out because"], rows)
     click.echo(f"\n{draft.rows:,} rows, {draft.problem}; written: {draft.path}")
-    steps(
+    print_next_steps(
         {
-            f"read {draft.path}": "change what it got wrong",
-            f"tiltyard fetch {task}; tiltyard check {task}": "see what is odd about the data",
-            f"tiltyard run {task}": "take it down the road",
+            f"read {draft.path}": "correct what was guessed wrong",
+            f"tiltyard fetch {task}; tiltyard check {task}": "look for problems in the data",
+            f"tiltyard run {task}": "train, evaluate and judge a model",
         }
     )
 
 
-def removal(planned: Any, *, err: bool = False) -> None:
-    """Print what would go and what would stay."""
+def print_removal(planned: Any, *, err: bool = False) -> None:
+    """Print which paths are removed and which are kept."""
     for word, paths in (("removes", planned.removed), ("keeps", planned.kept)):
-        for place, path in enumerate(paths):
-            click.echo(f"{'' if place else word:<8} {path}", err=err)
+        for index, path in enumerate(paths):
+            click.echo(f"{'' if index else word:<8} {path}", err=err)
 
 
-def versions(rows: list[dict[str, Any]]) -> None:
-    """Print versions of data, a line each; an arrow points to the one that lies in data/raw."""
-    table(["", "version", "fetched (UTC)", "rows", "bytes", "git commit"], [_version(row) for row in rows])
+def print_data_versions(rows: list[dict[str, Any]]) -> None:
+    """Print the versions of raw data; an arrow marks the one in data/raw."""
+    print_table(["", "version", "fetched (UTC)", "rows", "bytes", "git commit"], [_version(row) for row in rows])
     if not any(row["here"] for row in rows):
-        click.echo("what lies in data/raw is none of them" if rows else "none yet; next: tiltyard fetch")
+        click.echo("data/raw holds none of these versions" if rows else "no version yet; next: tiltyard fetch")
 
 
-def change(found: Any) -> None:
-    """Print what changed between two versions of data."""
-    old, new = found.versions
-    click.echo(f"{found.task}: {old} → {new}: {found.rows[0]:,} → {found.rows[1]:,} rows", nl=False)
-    click.echo(f", matched by {found.key}" if found.key else ", matched by their content")
-    for word, names in (("added", found.columns_added), ("removed", found.columns_removed)):
+def print_diff(diff: Any) -> None:
+    """Print the differences between two versions of raw data."""
+    old, new = diff.versions
+    click.echo(f"{diff.task}: {old} → {new}: {diff.rows[0]:,} → {diff.rows[1]:,} rows", nl=False)
+    click.echo(f", matched by {diff.key}" if diff.key else ", matched by content")
+    for word, names in (("added", diff.columns_added), ("removed", diff.columns_removed)):
         if names:
             click.echo(f"  columns {word}: {', '.join(names)}")
     for word in ("added", "removed", "changed"):
-        if count := getattr(found, word):
-            first = ", ".join(str(value) for value in found.examples[word])
-            more = ", ..." if count > len(found.examples[word]) else ""
-            click.echo(f"  {count:,} rows {word}: {found.key or 'row'} {first}{more}")
-    for name, count in found.cells.items():
+        if count := getattr(diff, word):
+            first = ", ".join(str(value) for value in diff.examples[word])
+            more = ", ..." if count > len(diff.examples[word]) else ""
+            click.echo(f"  {count:,} rows {word}: {diff.key or 'row'} {first}{more}")
+    for name, count in diff.cells.items():
         click.echo(f"    {name}: {count:,} cells")
-    if found.spread:
-        names = list(dict.fromkeys(name for row in found.spread for name in row))
-        click.echo("  spread otherwise, beyond chance:")
-        table(names, [[row.get(name) for name in names] for row in found.spread])
-    if not (found.added or found.removed or found.changed or found.columns_added or found.columns_removed):
-        click.echo("  nothing changed but the file" if old != new else "  nothing changed")
+    if diff.spread:
+        names = list(dict.fromkeys(name for row in diff.spread for name in row))
+        click.echo("  distributions that differ significantly:")
+        print_table(names, [[row.get(name) for name in names] for row in diff.spread])
+    if not (diff.added or diff.removed or diff.changed or diff.columns_added or diff.columns_removed):
+        click.echo("  same content in another file" if old != new else "  no change")
 
 
 def _version(row: dict[str, Any]) -> list[Any]:
     time = row["time"][:19].replace("T", " ")
-    return ["▶" if row["here"] else " ", row["data"][:12], time, _many(row["rows"]), _many(row["bytes"]), row["commit"]]
+    return [
+        "▶" if row["here"] else " ",
+        row["data"][:12],
+        time,
+        _format_count(row["rows"]),
+        _format_count(row["bytes"]),
+        row["commit"],
+    ]
 
 
-def _many(count: int | None) -> str | None:
+def _format_count(count: int | None) -> str | None:
     return None if count is None else f"{count:,}"
 
 
-def checked(result: Any) -> None:
-    """Print findings a paragraph each: what was found, then what to do about it."""
-    part = f", {result.looked_at:,} of them looked at" if result.looked_at < result.rows else ""
+def print_findings(result: Any) -> None:
+    """Print the findings of `tiltyard check`, each with a hint."""
+    sample = f", {result.looked_at:,} of them checked" if result.looked_at < result.rows else ""
     counts = {
-        word: sum(found.severity == word for found in result.findings) for word in ("critical", "warning", "note")
+        word: sum(finding.severity == word for finding in result.findings) for word in ("critical", "warning", "note")
     }
-    told = ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "nothing found"
-    click.echo(f"{result.task}: {result.rows:,} rows{part}: {told}")
+    summary = ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "no findings"
+    click.echo(f"{result.task}: {result.rows:,} rows{sample}: {summary}")
     console = _console()
-    for found in result.findings:
-        head = Text.assemble((f"  {found.severity:<9}", COLOURS[found.severity]), (f"{found.code} ", "bold"))
-        console.print(head.append(f"{found.column}: {found.text}" if found.column else found.text))
-        console.print(Text(f"{'':11}next: {found.hint}", style="dim"))
+    for finding in result.findings:
+        head = Text.assemble((f"  {finding.severity:<9}", COLOURS[finding.severity]), (f"{finding.code} ", "bold"))
+        console.print(head.append(f"{finding.column}: {finding.text}" if finding.column else finding.text))
+        console.print(Text(f"{'':11}next: {finding.hint}", style="dim"))
 
 
-def steps(commands: dict[str, str]) -> None:
-    """Print the next commands to type, each with what it is for."""
+def print_next_steps(commands: dict[str, str]) -> None:
+    """Print the next commands to type, each with its purpose."""
     width = max(map(len, commands), default=0)
-    for place, (command, purpose) in enumerate(commands.items()):
-        head = "      " if place else click.style("next: ", fg="cyan", bold=True)
+    for index, (command, purpose) in enumerate(commands.items()):
+        head = "      " if index else click.style("next: ", fg="cyan", bold=True)
         click.echo(f"{head}{command:<{width}}  {purpose}".rstrip())
 
 
 def _activation() -> dict[str, str]:
-    """Return the command that enters the environment, unless it is entered: `make` runs without."""
+    """Return the command that activates the virtual environment, unless it is active: `make` works without."""
     if sys.prefix == sys.base_prefix or "VIRTUAL_ENV" in os.environ:
         return {}
-    return {f". {os.path.relpath(Path(sys.prefix) / 'bin' / 'activate')}": "once a shell"}
+    return {f". {os.path.relpath(Path(sys.prefix) / 'bin' / 'activate')}": "once in each shell"}
 
 
 def _cell(value: Any) -> Text:

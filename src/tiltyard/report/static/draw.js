@@ -1,17 +1,17 @@
-// Plots as SVG, as wide as there is room, drawn anew when that changes. What data say is put in as text, never as HTML.
+// Building blocks of SVG plots: elements, scales, axes and tooltips. Values from data become text, never HTML.
 "use strict";
 
 const SVG = "http://www.w3.org/2000/svg";
 const COLOURS = 10;
 
-function drawn(tag, attributes = {}, ...children) {
+function svgElement(tag, attributes = {}, ...children) {
   const one = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(attributes)) if (value !== undefined && value !== "") one.setAttribute(name, value);
   one.append(...children.flat().filter((child) => child !== "" && child !== undefined));
   return one;
 }
 
-function made(tag, attributes = {}, ...children) {
+function htmlElement(tag, attributes = {}, ...children) {
   const one = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) one.setAttribute(name, value);
   one.append(...children);
@@ -22,7 +22,7 @@ function colour(place) {
   return `var(--c${place % COLOURS})`;
 }
 
-function told(value, digits = 4) {
+function formatValue(value, digits = 4) {
   if (value === null || value === undefined) return "–";
   if (typeof value !== "number") return String(value);
   const size = Math.abs(value);
@@ -30,15 +30,15 @@ function told(value, digits = 4) {
   return new Intl.NumberFormat("en", { maximumSignificantDigits: digits, notation, useGrouping: size >= 10000 }).format(value);
 }
 
-// A scale from values to places, with marks at round numbers.
+// Return a scale from values to pixels, with ticks at round numbers.
 function scale(values, [from, to], { log = false, zero = false, exact = false, count = 5 } = {}) {
   const finite = values.filter((value) => Number.isFinite(value) && (!log || value > 0));
   let [least, most] = [Math.min(...finite), Math.max(...finite)];
   if (!finite.length) [least, most] = log ? [1, 10] : [0, 1];
   if (zero) [least, most] = [Math.min(0, least), Math.max(0, most)];
-  if (log) return powers(least, most, from, to);
+  if (log) return powerScale(least, most, from, to);
   if (least === most) [least, most] = [least - Math.abs(least || 1) / 2, most + Math.abs(most || 1) / 2];
-  const step = round((most - least) / count);
+  const step = roundStep((most - least) / count);
   const [first, last] = exact ? [least, most] : [Math.floor(least / step + 1e-9) * step, Math.ceil(most / step - 1e-9) * step];
   const marks = [];
   for (let mark = Math.ceil(first / step - 1e-9); mark * step <= last + step * 1e-9; mark += 1) marks.push(Number((mark * step).toPrecision(12)));
@@ -47,7 +47,7 @@ function scale(values, [from, to], { log = false, zero = false, exact = false, c
   return at;
 }
 
-function powers(least, most, from, to) {
+function powerScale(least, most, from, to) {
   const [low, high] = [Math.floor(Math.log10(least) + 1e-9), Math.max(Math.ceil(Math.log10(most) - 1e-9), Math.floor(Math.log10(least)) + 1)];
   const every = Math.ceil((high - low) / 6);
   const marks = [];
@@ -58,32 +58,32 @@ function powers(least, most, from, to) {
   return at;
 }
 
-function round(step) {
+function roundStep(step) {
   const power = 10 ** Math.floor(Math.log10(step));
   return power * [1, 2, 2.5, 5, 10].find((one) => one * power >= step * 0.999);
 }
 
-// The frame of a plot: marks at both axes with their names, and the scales.
+// Draw both axes with ticks and names; return the plot with its scales.
 function frame(width, height, data, xs, ys, options = {}) {
   const ends = { top: 10, right: 14, bottom: 42, left: 58 };
   const x = scale(xs, [ends.left, width - ends.right], { log: data.log_x, exact: options.exact, count: width < 420 ? 4 : 6 });
   const y = scale(ys, [height - ends.bottom, ends.top], { log: data.log, zero: data.zero });
-  const svg = drawn("svg", { viewBox: `0 0 ${width} ${height}`, height, "aria-hidden": "true" });
+  const svg = svgElement("svg", { viewBox: `0 0 ${width} ${height}`, height, "aria-hidden": "true" });
   for (const mark of y.marks) {
-    svg.append(drawn("line", { class: "axis", x1: ends.left, x2: width - ends.right, y1: y(mark), y2: y(mark) }));
-    svg.append(drawn("text", { x: ends.left - 6, y: y(mark) + 4, "text-anchor": "end" }, told(mark)));
+    svg.append(svgElement("line", { class: "axis", x1: ends.left, x2: width - ends.right, y1: y(mark), y2: y(mark) }));
+    svg.append(svgElement("text", { x: ends.left - 6, y: y(mark) + 4, "text-anchor": "end" }, formatValue(mark)));
   }
   for (const mark of x.marks) {
-    svg.append(drawn("line", { class: "axis", x1: x(mark), x2: x(mark), y1: ends.top, y2: height - ends.bottom }));
-    svg.append(drawn("text", { x: x(mark), y: height - ends.bottom + 16, "text-anchor": "middle" }, told(mark)));
+    svg.append(svgElement("line", { class: "axis", x1: x(mark), x2: x(mark), y1: ends.top, y2: height - ends.bottom }));
+    svg.append(svgElement("text", { x: x(mark), y: height - ends.bottom + 16, "text-anchor": "middle" }, formatValue(mark)));
   }
-  svg.append(drawn("text", { x: (ends.left + width - ends.right) / 2, y: height - 6, "text-anchor": "middle" }, data.x));
+  svg.append(svgElement("text", { x: (ends.left + width - ends.right) / 2, y: height - 6, "text-anchor": "middle" }, data.x));
   const middle = (ends.top + height - ends.bottom) / 2;
-  svg.append(drawn("text", { x: 0, y: 0, transform: `translate(12 ${middle}) rotate(-90)`, "text-anchor": "middle" }, data.y));
+  svg.append(svgElement("text", { x: 0, y: 0, transform: `translate(12 ${middle}) rotate(-90)`, "text-anchor": "middle" }, data.y));
   return { svg, x, y, ends };
 }
 
-function path(xs, ys, x, y) {
+function pathData(xs, ys, x, y) {
   let pen = "M";
   return xs.map((value, place) => {
     if (ys[place] === null || !Number.isFinite(y(ys[place])) || !Number.isFinite(x(value))) { pen = "M"; return ""; }
@@ -93,9 +93,9 @@ function path(xs, ys, x, y) {
   }).join("");
 }
 
-// What is nearest to the pointer is told beside it.
-function tip(plot) {
-  const box = made("div", { class: "tip", hidden: "" });
+// A tooltip beside the pointer.
+function tooltip(plot) {
+  const box = htmlElement("div", { class: "tip", hidden: "" });
   plot.append(box);
   return {
     show(text, left, top) {
@@ -109,7 +109,7 @@ function tip(plot) {
   };
 }
 
-function pointed(plot, look, leave) {
+function onPointer(plot, look, leave) {
   const at = (event) => {
     const place = plot.getBoundingClientRect();
     look(event.clientX - place.left, event.clientY - place.top);

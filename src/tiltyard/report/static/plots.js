@@ -1,4 +1,4 @@
-// The kinds of plots, and who draws them when.
+// The kinds of plots, and drawing them again when their width changes.
 "use strict";
 
 function lines(plot, data, hidden) {
@@ -9,47 +9,47 @@ function lines(plot, data, hidden) {
   const ys = [...shown.flatMap((line) => line.y), ...band.low, ...band.high];
   const { svg, x, y, ends } = frame(width, height, data, [...shown.flatMap((line) => line.x), ...band.x], ys, { exact: !data.square });
   if (band.x.length) {
-    const there = path(band.x, band.high, x, y);
-    const back = path([...band.x].reverse(), [...band.low].reverse(), x, y).replace("M", "L");
-    svg.append(drawn("path", { class: "band", d: `${there}${back}Z`, style: `fill: ${colour(1)}` }));
+    const there = pathData(band.x, band.high, x, y);
+    const back = pathData([...band.x].reverse(), [...band.low].reverse(), x, y).replace("M", "L");
+    svg.append(svgElement("path", { class: "band", d: `${there}${back}Z`, style: `fill: ${colour(1)}` }));
   }
-  for (const line of shown) svg.append(...curve(line, data.lines.indexOf(line), x, y, height - ends.bottom));
+  for (const line of shown) svg.append(...curveElements(line, data.lines.indexOf(line), x, y, height - ends.bottom));
   for (const { x: at, name } of data.marks ?? []) {
-    svg.append(drawn("line", { class: "zero", x1: x(at), x2: x(at), y1: ends.top, y2: height - ends.bottom }));
+    svg.append(svgElement("line", { class: "zero", x1: x(at), x2: x(at), y1: ends.top, y2: height - ends.bottom }));
     const left = x(at) > width / 2;
-    svg.append(drawn("text", { class: "mark", x: x(at) + (left ? -5 : 5), y: ends.top + 12, "text-anchor": left ? "end" : "start" }, name));
+    svg.append(svgElement("text", { class: "mark", x: x(at) + (left ? -5 : 5), y: ends.top + 12, "text-anchor": left ? "end" : "start" }, name));
   }
   plot.prepend(svg);
-  return (left, top) => (data.square ? nearest(shown, left, top, x, y, data) : upright(shown, left, x, y, data, svg, ends, height));
+  return (left, top) => (data.square ? nearestPoint(shown, left, top, x, y, data) : nearestX(shown, left, x, y, data, svg, ends, height));
 }
 
-function curve(line, place, x, y, floor) {
-  const d = path(line.x, line.y, x, y);
+function curveElements(line, place, x, y, floor) {
+  const d = pathData(line.x, line.y, x, y);
   const kinds = ["dashed", "strong"].filter((kind) => line[kind]).join(" ");
-  const parts = [drawn("path", { class: kinds, d, stroke: line.dashed && !line.strong ? "var(--soft)" : colour(place) })];
+  const parts = [svgElement("path", { class: kinds, d, stroke: line.dashed && !line.strong ? "var(--soft)" : colour(place) })];
   if (line.filled && d) {
     const area = `${d}L${x(line.x.at(-1)).toFixed(1)} ${floor}L${x(line.x[0]).toFixed(1)} ${floor}Z`;
-    parts.unshift(drawn("path", { class: "filled", d: area, style: `fill: ${colour(place)}; stroke: none` }));
+    parts.unshift(svgElement("path", { class: "filled", d: area, style: `fill: ${colour(place)}; stroke: none` }));
   }
   const few = line.dots || (line.x.length <= 12 && !line.dashed && !line.filled);
-  if (few) parts.push(...line.x.flatMap((at, i) => (line.y[i] === null ? [] : [drawn("circle", { cx: x(at), cy: y(line.y[i]), r: 3.5, fill: colour(place) })])));
+  if (few) parts.push(...line.x.flatMap((at, i) => (line.y[i] === null ? [] : [svgElement("circle", { cx: x(at), cy: y(line.y[i]), r: 3.5, fill: colour(place) })])));
   return parts;
 }
 
-function upright(shown, left, x, y, data, svg, ends, height) {
+function nearestX(shown, left, x, y, data, svg, ends, height) {
   const all = [...new Set(shown.flatMap((line) => line.x))];
   if (!all.length) return undefined;
   const at = all.reduce((best, one) => (Math.abs(x(one) - left) < Math.abs(x(best) - left) ? one : best));
   svg.querySelector(".at")?.remove();
-  svg.append(drawn("line", { class: "at", x1: x(at), x2: x(at), y1: ends.top, y2: height - ends.bottom }));
+  svg.append(svgElement("line", { class: "at", x1: x(at), x2: x(at), y1: ends.top, y2: height - ends.bottom }));
   const rows = shown.flatMap((line) => {
     const place = line.x.lastIndexOf(at);
-    return place < 0 ? [] : [`${line.name ? `${line.name}: ` : ""}${told(line.y[place])}`];
+    return place < 0 ? [] : [`${line.name ? `${line.name}: ` : ""}${formatValue(line.y[place])}`];
   });
-  return { text: [`${data.x} ${told(at)}`, ...rows].join("\n"), left: x(at), top: ends.top + 30 };
+  return { text: [`${data.x} ${formatValue(at)}`, ...rows].join("\n"), left: x(at), top: ends.top + 30 };
 }
 
-function nearest(shown, left, top, x, y, data) {
+function nearestPoint(shown, left, top, x, y, data) {
   let best = { far: Infinity };
   for (const line of shown) {
     if (line.dashed && shown.length > 1) continue;
@@ -60,8 +60,8 @@ function nearest(shown, left, top, x, y, data) {
   }
   if (!best.line) return undefined;
   const { line, place } = best;
-  const rows = [line.name, `${data.x}: ${told(line.x[place])}`, `${data.y}: ${told(line.y[place])}`];
-  for (const more of ["threshold", "rows"]) if (line[more]?.[place] !== undefined && line[more][place] !== null) rows.push(`${more}: ${told(line[more][place])}`);
+  const rows = [line.name, `${data.x}: ${formatValue(line.x[place])}`, `${data.y}: ${formatValue(line.y[place])}`];
+  for (const more of ["threshold", "rows"]) if (line[more]?.[place] !== undefined && line[more][place] !== null) rows.push(`${more}: ${formatValue(line[more][place])}`);
   return { text: rows.filter(Boolean).join("\n"), left: x(line.x[place]), top: y(line.y[place]) };
 }
 
@@ -73,20 +73,20 @@ function points(plot, data, hidden) {
   const level = data.level === undefined ? [] : [data.level];
   const both = data.diagonal ? [...xs, ...ys] : undefined;
   const { svg, x, y, ends } = frame(width, height, data, both ?? xs, both ?? [...ys, ...level]);
-  if (level.length) svg.append(drawn("line", { class: "zero", x1: ends.left, x2: width - ends.right, y1: y(data.level), y2: y(data.level) }));
+  if (level.length) svg.append(svgElement("line", { class: "zero", x1: ends.left, x2: width - ends.right, y1: y(data.level), y2: y(data.level) }));
   if (data.diagonal) {
     const [least, most] = [Math.min(...both), Math.max(...both)];
-    svg.append(drawn("line", { class: "zero", x1: x(least), x2: x(most), y1: y(least), y2: y(most) }));
+    svg.append(svgElement("line", { class: "zero", x1: x(least), x2: x(most), y1: y(least), y2: y(most) }));
   }
   const size = xs.length > 600 ? 2 : 3;
   for (const group of shown) {
     const fill = colour(data.groups.indexOf(group));
     group.x.forEach((at, place) => {
-      if (at !== null && group.y[place] !== null) svg.append(drawn("circle", { cx: x(at).toFixed(1), cy: y(group.y[place]).toFixed(1), r: size, fill, "fill-opacity": 0.65 }));
+      if (at !== null && group.y[place] !== null) svg.append(svgElement("circle", { cx: x(at).toFixed(1), cy: y(group.y[place]).toFixed(1), r: size, fill, "fill-opacity": 0.65 }));
     });
   }
   plot.prepend(svg);
-  return (left, top) => nearest(shown, left, top, x, y, data);
+  return (left, top) => nearestPoint(shown, left, top, x, y, data);
 }
 
 function bars(plot, data) {
@@ -97,26 +97,26 @@ function bars(plot, data) {
   const left = Math.min(letters * 7 + 12, width * 0.4);
   const values = data.bars.flatMap((bar) => [bar.value, bar.low ?? bar.value, bar.high ?? bar.value]);
   const x = scale(values, [left, width - 16], { zero: true, count: width < 420 ? 3 : 5 });
-  const svg = drawn("svg", { viewBox: `0 0 ${width} ${height}`, height, "aria-hidden": "true" });
+  const svg = svgElement("svg", { viewBox: `0 0 ${width} ${height}`, height, "aria-hidden": "true" });
   for (const mark of x.marks) {
-    svg.append(drawn("line", { class: "axis", x1: x(mark), x2: x(mark), y1: 0, y2: height - 36 }));
-    svg.append(drawn("text", { x: x(mark), y: height - 22, "text-anchor": "middle" }, told(mark)));
+    svg.append(svgElement("line", { class: "axis", x1: x(mark), x2: x(mark), y1: 0, y2: height - 36 }));
+    svg.append(svgElement("text", { x: x(mark), y: height - 22, "text-anchor": "middle" }, formatValue(mark)));
   }
-  svg.append(drawn("text", { x: (left + width - 16) / 2, y: height - 4, "text-anchor": "middle" }, data.x));
+  svg.append(svgElement("text", { x: (left + width - 16) / 2, y: height - 4, "text-anchor": "middle" }, data.x));
   data.bars.forEach((bar, place) => {
     const [top, most] = [place * high + 4, Math.floor((left - 12) / 6.6)];
     const name = bar.name.length > most ? `${bar.name.slice(0, most - 1)}…` : bar.name;
-    svg.append(drawn("text", { x: left - 8, y: top + 12, "text-anchor": "end" }, name));
+    svg.append(svgElement("text", { x: left - 8, y: top + 12, "text-anchor": "end" }, name));
     const [from, to] = [x(0), x(bar.value)].sort((one, other) => one - other);
-    svg.append(drawn("rect", { x: from, y: top, width: Math.max(to - from, 1), height: high - 8, rx: 2, fill: colour(bar.value < 0 ? 1 : 0) }));
-    if (bar.low !== undefined) svg.append(drawn("line", { x1: x(bar.low), x2: x(bar.high), y1: top + 8, y2: top + 8, stroke: "var(--ink)", "stroke-width": 1.5 }));
+    svg.append(svgElement("rect", { x: from, y: top, width: Math.max(to - from, 1), height: high - 8, rx: 2, fill: colour(bar.value < 0 ? 1 : 0) }));
+    if (bar.low !== undefined) svg.append(svgElement("line", { x1: x(bar.low), x2: x(bar.high), y1: top + 8, y2: top + 8, stroke: "var(--ink)", "stroke-width": 1.5 }));
   });
   plot.prepend(svg);
   return (at, top) => {
     const bar = data.bars[Math.floor(top / high)];
     if (!bar) return undefined;
-    const between = bar.low === undefined ? "" : `\n${told(bar.low)} to ${told(bar.high)}`;
-    return { text: `${bar.name}\n${told(bar.value)}${between}`, left: at, top };
+    const between = bar.low === undefined ? "" : `\n${formatValue(bar.low)} to ${formatValue(bar.high)}`;
+    return { text: `${bar.name}\n${formatValue(bar.value)}${between}`, left: at, top };
   };
 }
 
@@ -128,60 +128,60 @@ function matrix(plot, data) {
   const below = slanted ? Math.min(Math.max(...data.columns.map((name) => name.length)) * 5 + 34, 120) : 42;
   const side = Math.min((width - left - 6) / data.columns.length, 76);
   const height = side * data.rows.length + below;
-  const svg = drawn("svg", { viewBox: `0 0 ${width} ${height}`, height, "aria-hidden": "true" });
+  const svg = svgElement("svg", { viewBox: `0 0 ${width} ${height}`, height, "aria-hidden": "true" });
   const all = data.values.flat().filter(Number.isFinite);
   const [least, most] = [Math.min(0, ...all), Math.max(...all, 1e-12)];
   data.values.forEach((row, down) => {
     const whole = row.reduce((sum, value) => sum + (value ?? 0), 0) || 1;
     row.forEach((value, across) => {
       const share = value === null ? 0 : data.by_row ? value / whole : (value - least) / (most - least);
-      const cell = drawn("g", { class: "cell" });
+      const cell = svgElement("g", { class: "cell" });
       const [px, py] = [left + across * side, down * side];
-      cell.append(drawn("rect", { x: px, y: py, width: side - 1, height: side - 1, fill: `rgb(var(--shade) / ${(0.04 + 0.96 * share).toFixed(3)})` }));
-      const text = told(value, data.by_row ? 6 : 2);
-      if (side >= Math.max(16, text.length * 7.5)) cell.append(drawn("text", { class: value ? "" : "none", x: px + side / 2, y: py + side / 2, style: share > 0.5 ? "fill: #fff" : "fill: var(--ink)" }, text));
+      cell.append(svgElement("rect", { x: px, y: py, width: side - 1, height: side - 1, fill: `rgb(var(--shade) / ${(0.04 + 0.96 * share).toFixed(3)})` }));
+      const text = formatValue(value, data.by_row ? 6 : 2);
+      if (side >= Math.max(16, text.length * 7.5)) cell.append(svgElement("text", { class: value ? "" : "none", x: px + side / 2, y: py + side / 2, style: share > 0.5 ? "fill: #fff" : "fill: var(--ink)" }, text));
       svg.append(cell);
     });
   });
   const every = Math.ceil(14 / side);
   const short = (name, most) => (name.length > most ? `${name.slice(0, most - 1)}…` : name);
   data.rows.forEach((name, place) => {
-    if (place % every === 0) svg.append(drawn("text", { x: left - 6, y: (place + 0.5) * side + 4, "text-anchor": "end" }, short(name, Math.floor((left - 28) / 6.4))));
+    if (place % every === 0) svg.append(svgElement("text", { x: left - 6, y: (place + 0.5) * side + 4, "text-anchor": "end" }, short(name, Math.floor((left - 28) / 6.4))));
   });
   data.columns.forEach((name, place) => {
     const [px, py] = [left + (place + 0.5) * side, side * data.rows.length + 14];
     const turn = slanted ? { transform: `rotate(-40 ${px} ${py})`, "text-anchor": "end" } : { "text-anchor": "middle" };
-    if (place % every === 0) svg.append(drawn("text", { x: px, y: py, ...turn }, short(name, 18)));
+    if (place % every === 0) svg.append(svgElement("text", { x: px, y: py, ...turn }, short(name, 18)));
   });
-  svg.append(drawn("text", { x: left + (side * data.columns.length) / 2, y: height - 5, "text-anchor": "middle" }, data.across));
-  svg.append(drawn("text", { transform: `translate(12 ${(side * data.rows.length) / 2}) rotate(-90)`, "text-anchor": "middle" }, data.down));
+  svg.append(svgElement("text", { x: left + (side * data.columns.length) / 2, y: height - 5, "text-anchor": "middle" }, data.across));
+  svg.append(svgElement("text", { transform: `translate(12 ${(side * data.rows.length) / 2}) rotate(-90)`, "text-anchor": "middle" }, data.down));
   plot.prepend(svg);
   return (at, top) => {
     const [across, down] = [Math.floor((at - left) / side), Math.floor(top / side)];
     const value = data.values[down]?.[across];
     if (value === undefined) return undefined;
     const whole = data.values[down].reduce((sum, one) => sum + (one ?? 0), 0);
-    const share = data.by_row && whole ? `, ${told((100 * value) / whole, 3)} % of the row` : "";
-    return { text: `${data.down}: ${data.rows[down]}\n${data.across}: ${data.columns[across]}\n${told(value)}${share}`, left: at, top };
+    const share = data.by_row && whole ? `, ${formatValue((100 * value) / whole, 3)} % of the row` : "";
+    return { text: `${data.down}: ${data.rows[down]}\n${data.across}: ${data.columns[across]}\n${formatValue(value)}${share}`, left: at, top };
   };
 }
 
 const KINDS = { lines, points, bars, matrix };
 
-function begin(figure) {
+function renderFigure(figure) {
   const data = JSON.parse(figure.querySelector("script").textContent);
   const plot = figure.querySelector(".plot");
   const hidden = new Set();
   const names = (data.lines ?? data.groups ?? []).map(({ name, dashed, strong }, place) => ({ name, dashed, strong, place }));
   let look = () => undefined;
-  const bubble = tip(plot);
+  const bubble = tooltip(plot);
   const draw = () => {
     if (!plot.clientWidth) return;
     plot.querySelector("svg")?.remove();
     bubble.hide();
     look = KINDS[figure.dataset.kind](plot, data, hidden);
   };
-  pointed(plot, (left, top) => {
+  onPointer(plot, (left, top) => {
     const found = look(left, top);
     if (found) bubble.show(found.text, found.left, found.top);
     else bubble.hide();
@@ -195,20 +195,20 @@ function begin(figure) {
   }).observe(plot);
 }
 
-// Each name is a switch.
+// A button for each name shows or hides its curve.
 function legend(names, hidden, draw) {
-  const list = made("ul", { class: "legend" });
+  const list = htmlElement("ul", { class: "legend" });
   for (const { name, dashed, strong, place } of names) {
-    const line = made("i", { style: `border-top-color: ${dashed && !strong ? "var(--soft)" : colour(place)}; border-top-style: ${dashed ? "dashed" : "solid"}` });
-    const button = made("button", { type: "button", "aria-pressed": "true" }, line, name);
+    const line = htmlElement("i", { style: `border-top-color: ${dashed && !strong ? "var(--soft)" : colour(place)}; border-top-style: ${dashed ? "dashed" : "solid"}` });
+    const button = htmlElement("button", { type: "button", "aria-pressed": "true" }, line, name);
     button.addEventListener("click", () => {
       if (!hidden.delete(name)) hidden.add(name);
       button.setAttribute("aria-pressed", String(!hidden.has(name)));
       draw();
     });
-    list.append(made("li", {}, button));
+    list.append(htmlElement("li", {}, button));
   }
   return list;
 }
 
-document.querySelectorAll("figure[data-kind]").forEach(begin);
+document.querySelectorAll("figure[data-kind]").forEach(renderFigure);

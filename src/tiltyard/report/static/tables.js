@@ -1,4 +1,4 @@
-// Tables that can be sorted by a click on a heading, and a list that can be narrowed down by typing.
+// Tables sorted by a click on a heading, and a text field that filters rows.
 "use strict";
 
 function sortable(table) {
@@ -6,7 +6,7 @@ function sortable(table) {
   const body = table.tBodies[0];
   if (body.rows.length < 2) return;
   heads.forEach((head, column) => {
-    const button = made("button", { type: "button" }, ...head.childNodes);
+    const button = htmlElement("button", { type: "button" }, ...head.childNodes);
     head.append(button);
     button.addEventListener("click", () => {
       const down = head.getAttribute("aria-sort") === "ascending";

@@ -1,4 +1,4 @@
-"""The road: one Prefect flow that takes tasks from source to packaged champion, as many at once as there are cores."""
+"""The pipeline as one Prefect flow: it takes tasks from source to packaged champion, in parallel on all cores."""
 
 from __future__ import annotations
 
@@ -25,80 +25,81 @@ from tiltyard.errors import TaskError, TiltyardError
 from tiltyard.gate.next_steps import next_steps
 from tiltyard.workspace import Workspace
 
-PATIENCE = 10.0  # seconds that an interrupt gives to steps which cannot be ended, such as a download
+INTERRUPT_SECONDS = 10.0  # how long an interrupt waits for steps that cannot be ended, such as a download
 
 
 def run(workspace: Workspace, names: list[str], ready: Callable[[], None] = lambda: None) -> list[TaskOutcome]:
-    """Take tasks down the road; every task file is read before anything runs.
+    """Run the pipeline for tasks and return a row for each; all task files are read before anything runs.
 
-    Prefect reads its settings when it is imported: call quiet.silence and server.running before importing this.
+    Prefect reads its settings when it is imported: call environment.configure_tools and server.running_server first.
     """
     names = base_tasks.ordered(workspace, names)
     for name in names:
         if base_tasks.mistake(workspace, name):
-            continue  # its row will say so
-        task_list.add(workspace, name)  # a stage is made for it
+            continue  # its row reports the error
+        task_list.add(workspace, name)  # DVC makes a stage for each listed task
     dvc.repair(workspace)
-    server.wait()
+    server.wait_until_ready()
     ready()
-    state: Any = road(str(workspace.root), names, return_state=True)
+    state: Any = pipeline_flow(str(workspace.root), names, return_state=True)
     rows: list[TaskOutcome] | BaseException = state.result(raise_on_failure=False)
     if isinstance(rows, BaseException):
         raise rows
     return rows
 
 
+# The name is stored in Prefect's databases, with the history of runs and as road/TASKS in deployments: it must stay.
 @flow(name="road", persist_result=False, validate_parameters=False)
-def road(root: str, names: list[str]) -> Any:
-    """Return a row a task; a task that fails leaves the others alone."""
+def pipeline_flow(root: str, names: list[str]) -> Any:
+    """Return a row for each task; if one fails, the others go on."""
     workspace = Workspace(Path(root))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = min(len(names), cores)
     with contextlib.chdir(root), RunProgress(workspace, names, tuple(steps.STEPS), workers) as display:
-        with _pool(workers, display) as pool:  # in the folder to which each use of DVC goes
+        with _pool(workers, display) as pool:  # DVC is used in the project folder
             # Prefect finds the flow that a task belongs to in the context, which threads do not inherit
             futures: dict[str, Future[TaskOutcome]] = {}
-            for name in names:  # a base is begun before what waits for it
+            for name in names:  # a base task is submitted before the tasks that wait for it
                 if error := base_tasks.mistake(workspace, name):
-                    futures[name] = pool.submit(_refused, name, display, error)
+                    futures[name] = pool.submit(_invalid_task_file, name, display, error)
                     continue
                 task = loader.load(workspace, name)
                 base = futures.get(task.model.taken_up)
-                futures[name] = pool.submit(contextvars.copy_context().run, _travel, workspace, task, display, base)
+                futures[name] = pool.submit(contextvars.copy_context().run, _run_task, workspace, task, display, base)
             rows = [future.result() for future in futures.values()]
         if any(row.ok for row in rows):
-            display.tell("sending versions to the remote")
-            rows += _push(root)
+            display.show_activity("pushing versions to the remote")
+            rows += _push_versions(root)
     failed = [row.task for row in rows if not row.ok]
     return Failed(message=f"stopped: {', '.join(failed)}", data=rows) if failed else Completed(data=rows)
 
 
-def _refused(name: str, display: RunProgress, error: TaskError) -> TaskOutcome:
-    """Return what is wrong with a task file that cannot be read; the other tasks go on."""
+def _invalid_task_file(name: str, display: RunProgress, error: TaskError) -> TaskOutcome:
+    """Return the row of a task whose file cannot be read; the other tasks go on."""
     row = TaskOutcome(name)
-    row.stop("task file", error)
-    display.stop(name, "task file", row.error)
+    row.fail("task file", error)
+    display.fail(name, "task file", row.error)
     return row
 
 
 @contextlib.contextmanager
 def _pool(workers: int, display: RunProgress) -> Iterator[ThreadPoolExecutor]:
-    """Make threads that begin nothing more after an interrupt, and whose stages end with it."""
+    """Yield a pool of threads; an interrupt cancels what waits and ends the stages that run."""
     pool = ThreadPoolExecutor(workers)
     try:
         yield pool
     except BaseException:
         display.stopping.set()
-        display.tell("stopping")
+        display.show_activity("stopping")
         pool.shutdown(wait=False, cancel_futures=True)
         processes.end_all()
-        display.wait_for_idle(PATIENCE)
+        display.wait_until_idle(INTERRUPT_SECONDS)
         raise
     pool.shutdown()
 
 
-def _travel(workspace: Workspace, task: Task, display: RunProgress, base: Future[TaskOutcome] | None) -> TaskOutcome:
-    """Take one task as far as it comes, when its base has come as far as that does."""
+def _run_task(workspace: Workspace, task: Task, display: RunProgress, base: Future[TaskOutcome] | None) -> TaskOutcome:
+    """Run the steps of one task after its base task, holding the task's lock."""
     name = task.name
     if base:
         base.result()
@@ -107,58 +108,58 @@ def _travel(workspace: Workspace, task: Task, display: RunProgress, base: Future
     try:
         with processes.alone(workspace, name):
             start = time.monotonic()
-            _go(workspace, task, display, row)
-    except TiltyardError as error:  # another process did not let go of it
-        row.stop("fetch", error)
-        display.stop(name, "fetch", row.error)
+            _run_steps(workspace, task, display, row)
+    except TiltyardError as error:  # another process still holds the lock
+        row.fail("fetch", error)
+        display.fail(name, "fetch", row.error)
     row.seconds = time.monotonic() - start
     return row
 
 
-def _go(workspace: Workspace, task: Task, display: RunProgress, row: TaskOutcome) -> None:
-    """Take the steps one after the other, until one fails."""
+def _run_steps(workspace: Workspace, task: Task, display: RunProgress, row: TaskOutcome) -> None:
+    """Run the steps one after the other until one fails."""
     name, current = task.name, False
     for step in steps.STEPS:
         if display.stopping.is_set():
             break
         display.begin(name, step)
         try:
-            how = _step(workspace, name, step, current=current)
-            _note(workspace, row, step, how)
+            result = _run_step(workspace, name, step, current=current)
+            _record_result(workspace, row, step, result)
             if step == "fetch":
                 current = not base_tasks.is_stale(workspace, task) and dvc.current(workspace, name)
         except Exception as error:  # noqa: BLE001 - whatever stops this task must not stop the others
-            row.stop(step, error)
-            display.stop(name, step, row.error)
+            row.fail(step, error)
+            display.fail(name, step, row.error)
             break
-        display.end(name, step, how if isinstance(how, str) else row.verdict)
+        display.end(name, step, result if isinstance(result, str) else row.verdict)
 
 
-def _step(workspace: Workspace, name: str, step: str, *, current: bool) -> Any:
-    """Run one Prefect task; give what it gives, or raise what it raised."""
-    more = {"current": current} if step in dvc.STAGES else {}
-    state: Any = steps.STEPS[step](str(workspace.root), name, **more, return_state=True)
+def _run_step(workspace: Workspace, name: str, step: str, *, current: bool) -> Any:
+    """Run one Prefect task; return its result or raise its error."""
+    options = {"current": current} if step in dvc.STAGES else {}
+    state: Any = steps.STEPS[step](str(workspace.root), name, **options, return_state=True)
     return state.result()
 
 
-def _note(workspace: Workspace, row: TaskOutcome, step: str, how: Any) -> None:
-    """Fill in what a step has brought to light."""
+def _record_result(workspace: Workspace, row: TaskOutcome, step: str, result: Any) -> None:
+    """Fill in the row from the result of a step: metrics of `evaluate`, the verdict of `promote`."""
     if step == "evaluate":
         report = files.read_json(workspace.out(row.task, "evaluate") / "report.json")
         row.problem, row.metric, row.version = report["problem"], report["metric"], report["version"]
         row.value, row.baseline = report["metrics"][row.metric], report["baseline"][row.metric]
     elif step == "promote":
-        same = how.version == how.champion  # the champion itself came down the road again
-        row.verdict, row.reasons = how.word, [] if same else how.reasons
-        row.next = next_steps(workspace, loader.load(workspace, row.task), how)
+        unchanged = result.version == result.champion  # the champion was trained again
+        row.verdict, row.reasons = result.word, [] if unchanged else result.reasons
+        row.next = next_steps(workspace, loader.load(workspace, row.task), result)
 
 
-def _push(root: str) -> list[TaskOutcome]:
-    """Push; a row tells only of a failure."""
+def _push_versions(root: str) -> list[TaskOutcome]:
+    """Push versions to the remote; return a row only if that fails."""
     try:
         steps.push(root)
-    except Exception as error:  # noqa: BLE001 - the champions stand; this is one more thing to report
+    except Exception as error:  # noqa: BLE001 - the champions are promoted already; this is reported beside them
         row = TaskOutcome("push")
-        row.stop("push", error)
+        row.fail("push", error)
         return [row]
     return []

@@ -1,4 +1,4 @@
-"""The road: what a run does, leaves alone, survives and reports."""
+"""The pipeline's flow: results, skipped stages, failures, interrupts and parallel runs."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ import psutil
 import pytest
 import terminal
 import yaml
-from workspaces import HEARING, ROOT, apart, edit_task
+from workspaces import ROOT, WITH_SIGINT, edit_task, run_in_process
 
-from pipelines.road import run
+from pipelines.flow import run
 from pipelines.task_outcome import TaskOutcome
 from tiltyard.config import loader, resolve
 from tiltyard.config.task import Task
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.slow
 
 
 def rows(workspace: Workspace, *names: str) -> dict[str, TaskOutcome]:
-    """Run, and give the rows by task."""
+    """Run the pipeline; return the rows by task."""
     return {row.task: row for row in run(workspace, list(names))}
 
 
@@ -43,62 +43,62 @@ def spoil(workspace: Workspace, name: str) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def test_every_task_goes_the_whole_road(travelled: Workspace, first: dict[str, TaskOutcome]) -> None:
+def test_every_task_runs_through_the_pipeline(run_project: Workspace, first_run: dict[str, TaskOutcome]) -> None:
     """Each has a verdict with reasons, its stages are recorded, and all is pushed."""
-    assert {row.verdict for row in first.values()} <= {"PROMOTE", "HOLD", "REJECT"}, first
-    assert all(row.ok and row.version and row.reasons and row.value is not None for row in first.values())
-    assert dvc.status(travelled, *(f"{verb}@{name}" for name in first for verb in dvc.STAGES)) == {}
-    assert dvc.push(travelled) == 0
+    assert {row.verdict for row in first_run.values()} <= {"PROMOTE", "HOLD", "REJECT"}, first_run
+    assert all(row.ok and row.version and row.reasons and row.value is not None for row in first_run.values())
+    assert dvc.status(run_project, *(f"{verb}@{name}" for name in first_run for verb in dvc.STAGES)) == {}
+    assert dvc.push(run_project) == 0
 
 
-def test_every_task_has_a_page_with_its_verdict(travelled: Workspace, first: dict[str, TaskOutcome]) -> None:
+def test_every_task_has_a_page_with_its_verdict(run_project: Workspace, first_run: dict[str, TaskOutcome]) -> None:
     """It is written once a task is evaluated, and again once it is judged."""
-    for name, row in first.items():
-        page = (travelled.report / f"{name}.html").read_text(encoding="utf-8")
+    for name, row in first_run.items():
+        page = (run_project.report / f"{name}.html").read_text(encoding="utf-8")
         assert f">{row.verdict}</" in page
         assert str(row.version) in page
 
 
 def test_a_second_run_skips_every_stage(
-    travelled: Workspace, first: dict[str, TaskOutcome], capfd: pytest.CaptureFixture[str]
+    run_project: Workspace, first_run: dict[str, TaskOutcome], capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Nothing is run, nothing is written, and the versions are the same."""
-    lock = (travelled.root / "dvc.lock").read_bytes()
-    second = rows(travelled, *first)
+    lock = (run_project.root / "dvc.lock").read_bytes()
+    second = rows(run_project, *first_run)
     said = capfd.readouterr().err
     assert [said.count(f" {step} skipped") for step in dvc.STAGES] == [2, 2, 2, 2]
-    assert (travelled.root / "dvc.lock").read_bytes() == lock
-    assert {name: row.version for name, row in second.items()} == {name: row.version for name, row in first.items()}
+    assert (run_project.root / "dvc.lock").read_bytes() == lock
+    assert {name: row.version for name, row in second.items()} == {name: row.version for name, row in first_run.items()}
 
 
-def test_corrupted_data_stop_one_task_only(travelled: Workspace, first: dict[str, TaskOutcome]) -> None:
-    """It stops at validate, which says why; the champion is untouched, and the other task goes on."""
-    champion = travelled.champion("iris")
+def test_corrupted_data_stop_one_task_only(run_project: Workspace, first_run: dict[str, TaskOutcome]) -> None:
+    """The task stops at validate with a reason, its champion is unchanged, and the other task goes on."""
+    champion = run_project.champion("iris")
     before = champion.read_bytes() if champion.exists() else b""
-    spoil(travelled, "iris")
-    found = rows(travelled, *first)
+    spoil(run_project, "iris")
+    found = rows(run_project, *first_run)
     assert (found["iris"].stopped, found["diabetes"].stopped) == ("validate", "")
     assert "sepal_length: expect_column_values_to_be_between" in found["iris"].error
     assert "docs/index.html" in found["iris"].hint
     assert (champion.read_bytes() if champion.exists() else b"") == before
 
 
-def test_a_broken_task_file_stops_one_task_only(travelled: Workspace, first: dict[str, TaskOutcome]) -> None:
-    """Its row says what is wrong with it; the other one goes the whole road, and DVC minds as little."""
-    travelled.task_file("iris").write_text("title: [")
-    found = rows(travelled, *first)
+def test_a_broken_task_file_stops_one_task_only(run_project: Workspace, first_run: dict[str, TaskOutcome]) -> None:
+    """Its row says what is wrong; the other task runs through the pipeline."""
+    run_project.task_file("iris").write_text("title: [")
+    found = rows(run_project, *first_run)
     assert (found["iris"].stopped, found["diabetes"].stopped) == ("task file", "")
     assert "tasks/iris.yaml: not YAML: line 1" in found["iris"].error
-    assert found["diabetes"].version == first["diabetes"].version
-    travelled.task_file("iris").unlink()
-    found = rows(travelled, *first)
+    assert found["diabetes"].version == first_run["diabetes"].version
+    run_project.task_file("iris").unlink()
+    found = rows(run_project, *first_run)
     assert (found["iris"].stopped, found["diabetes"].stopped) == ("task file", "")
     assert found["iris"].hint == "take it off the list: tiltyard remove iris"
 
 
-@pytest.mark.usefixtures("travelled")
+@pytest.mark.usefixtures("run_project")
 def test_a_run_leaves_artifacts() -> None:
-    """Validation, metrics, confusion matrix, report and verdict can be looked at in Prefect."""
+    """Prefect has artifacts of validation, metrics, confusion matrix, report and verdict."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
@@ -109,7 +109,7 @@ def test_a_run_leaves_artifacts() -> None:
 
 
 def test_an_unknown_task_is_refused_before_anything_runs(project: Workspace) -> None:
-    """No data are fetched for the known ones either."""
+    """No data are fetched for known tasks either."""
     with pytest.raises(TaskError, match="no task 'rose'"):
         run(project, ["iris", "rose"])
     assert not project.raw("iris").exists()
@@ -118,7 +118,7 @@ def test_an_unknown_task_is_refused_before_anything_runs(project: Workspace) -> 
 @pytest.mark.smoke
 @pytest.mark.nightly
 def test_a_run_that_is_killed_in_training_is_finished_by_the_next(project: Workspace) -> None:
-    """After kill -9 nothing is half done: the next run resumes, and DVC's locks hold nobody up."""
+    """After kill -9 the next run resumes, and stale locks of DVC do not block it."""
     edit_task(project, "sine", {"train.epochs": 20, "train.patience": None})
     progress = project.state("sine", "train") / "progress.json"
     command = [str(Path(sys.executable).with_name("tiltyard")), "run", "sine"]
@@ -135,7 +135,7 @@ def test_a_run_that_is_killed_in_training_is_finished_by_the_next(project: Works
 @pytest.mark.smoke
 @pytest.mark.nightly
 def test_two_runs_at_once_wait_for_each_other(project: Workspace) -> None:
-    """Of two runs in a fresh project, and a fetch beside them, one works and the others wait; nobody is too busy."""
+    """Of two runs and a fetch in a new project, one works and the others wait; none fails."""
     tool = str(Path(sys.executable).with_name("tiltyard"))
     commands = [[tool, "run", "iris"], [tool, "run", "iris"], [tool, "fetch", "iris", "diabetes"]]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
@@ -151,13 +151,13 @@ def test_two_runs_at_once_wait_for_each_other(project: Workspace) -> None:
 
 @pytest.mark.smoke
 @pytest.mark.parametrize("columns", [80, 140])
-def test_a_run_on_a_terminal_can_be_read(travelled: Workspace, columns: int) -> None:
-    """A run that has nothing to do shows one table, then the results: few lines, few bytes, nothing of other tools."""
+def test_a_run_on_a_terminal_can_be_read(run_project: Workspace, columns: int) -> None:
+    """An unchanged run shows one table, then the results, without output of other tools."""
     command = [str(Path(sys.executable).with_name("tiltyard")), "run", "diabetes", "iris"]
-    environment = {**_own(travelled), "TERM": "xterm"}  # rich takes a terminal without a name for 80 columns wide
-    status, out = terminal.run(command, columns, 24, travelled.root, environment)
+    environment = {**_own(run_project), "TERM": "xterm"}  # rich takes a terminal without a name for 80 columns wide
+    status, out = terminal.run_in_terminal(command, columns, 24, run_project.root, environment)
     assert status in (0, 3), out  # 3 where one is held
-    screen = terminal.Emulator(columns, 24).feed(out).screen
+    screen = terminal.TerminalEmulator(columns, 24).feed(out).screen
     assert screen[0].split()[:2] == ["task", "metric" if columns == 80 else "problem"]
     assert [line.split()[0] for line in screen[1:3]] == ["diabetes", "iris"]
     assert all(re.search("PROMOTE|HOLD|REJECT|unchanged", line) for line in screen[1:3])
@@ -171,10 +171,10 @@ def test_a_run_on_a_terminal_can_be_read(travelled: Workspace, columns: int) -> 
 
 @pytest.mark.smoke
 def test_an_interrupted_run_ends_at_once(project: Workspace) -> None:
-    """Ctrl-C ends stages and their run within seconds, begins no other task, and the next run goes on."""
+    """Ctrl-C ends the run and its stages within seconds, and no other task begins."""
     command = [str(Path(sys.executable).with_name("tiltyard")), "run", "sine", "iris", "diabetes", "digits"]
     environment, silent = _own(project), subprocess.DEVNULL
-    with subprocess.Popen([*HEARING, *command], env=environment, stdout=silent, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen([*WITH_SIGINT, *command], env=environment, stdout=silent, stderr=subprocess.PIPE) as process:
         log = project.root / ".tiltyard/stages/sine/validate.log"
         _wait_for(lambda: log.exists() or process.poll() is not None)
         began, stages = time.monotonic(), psutil.Process(process.pid).children(recursive=True)
@@ -182,7 +182,7 @@ def test_an_interrupted_run_ends_at_once(project: Workspace) -> None:
         _, said = process.communicate(timeout=120)
     assert process.returncode == 130, said
     assert time.monotonic() - began < 60  # a busy machine; the stages alone would take longer than that
-    assert b"goes on where it was" in said
+    assert b"run the same command again to resume" in said
     assert b"Traceback" not in said
     assert not project.out("digits", "train").exists()
     _wait_for(lambda: not any(stage.is_running() and stage.status() != psutil.STATUS_ZOMBIE for stage in stages))
@@ -190,8 +190,10 @@ def test_an_interrupted_run_ends_at_once(project: Workspace) -> None:
 
 @pytest.mark.smoke
 @pytest.mark.nightly
-def test_a_base_is_trained_first_and_its_news_are_heard(project: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
-    """A task that takes up the training of another brings it along, and trains anew when that has changed."""
+def test_a_base_task_is_trained_first_and_again_when_it_changes(
+    project: Workspace, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A task with a base task also runs that one, and trains again when it has changed."""
     content = yaml.safe_load(project.task_file("digits").read_text())
     content["model"] = {"family": "transfer", "base": "digits", "units": [8]}
     project.task_file("few").write_text(yaml.safe_dump(content))
@@ -203,10 +205,10 @@ def test_a_base_is_trained_first_and_its_news_are_heard(project: Workspace, capf
     assert "few train ran" in capfd.readouterr().err
 
 
-def test_stages_get_the_sections_that_they_read(travelled: Workspace) -> None:
-    """A section that a verb reads but that is not resolved for it would leave stale work in place."""
+def test_stages_get_the_sections_that_they_read(run_project: Workspace) -> None:
+    """Each section that a stage reads is among its resolved settings; otherwise DVC would keep outdated outputs."""
     named = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    for verb, read in apart(_read, travelled, [*resolve.SECTIONS]).items():
+    for verb, read in run_in_process(_read, run_project, [*resolve.SECTIONS]).items():
         assert read - {"name"} <= resolve.SECTIONS[verb], verb
         assert f"out/${{item.task}}/config/{verb}.json" in named[verb]["deps"]
 
@@ -220,7 +222,7 @@ VERBS = {
 
 
 def _read(workspace: Workspace, verbs: list[str]) -> dict[str, set[str]]:
-    """Run verbs and note the sections of the task that each asks for."""
+    """Run stages and record the sections of the task that each reads."""
     read: dict[str, set[str]] = {verb: set() for verb in verbs}
     for verb in verbs:
 
