@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+import tempfile
+import zipfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +14,27 @@ from typing import Any
 import bentoml
 import uvicorn.config
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+
+def unpacked(wheel: Path) -> Path:
+    """Unpack a wheel beside it, once, since Python keeps no bytecode of an archive; return what to import from.
+
+    Where nothing may be written, that is the wheel itself.
+    """
+    folder = wheel.with_suffix("")
+    if not folder.is_dir():
+        with contextlib.suppress(OSError), tempfile.TemporaryDirectory(dir=wheel.parent) as half:
+            with zipfile.ZipFile(wheel) as archive:
+                archive.extractall(Path(half, folder.name))
+            Path(half, folder.name).rename(folder)
+    return folder if folder.is_dir() else wheel
+
+
+# A Bento holds the code that it was packaged with as a wheel, which BentoML installs when it makes an image.
+for path in Path(__file__).parent.glob("wheels/tiltyard-*.whl"):
+    installed = f"{path.name.removesuffix('-py3-none-any.whl')}.dist-info"
+    if not any(Path(place, installed).is_dir() for place in sys.path):
+        sys.path.insert(0, str(unpacked(path)))
 
 from tiltyard.serving.http.app import create_app
 from tiltyard.serving.http.fast_protocol import FastPathProtocol
@@ -22,6 +47,9 @@ app = create_app(limits)
 # BentoML runs uvicorn with http="auto", which looks up the protocol class in this table.
 protocols: dict[str, Any] = uvicorn.config.HTTP_PROTOCOLS
 protocols["auto"] = partial(FastPathProtocol, app)
+
+image = bentoml.images.Image().build_include("wheels")  # before it installs what the Bento's requirements name
+image.commands.clear()  # of BentoML, which adds them once more when it builds
 
 
 class BypassMiddleware:
@@ -51,6 +79,7 @@ class InstallBypassMiddleware:
 
 @bentoml.service(
     name="tiltyard",
+    image=image,
     workers=int(os.environ.get("TILTYARD_WORKERS", "1")),
     traffic={"timeout": limits.seconds + 5},  # longer than the timeout of middleware.py, which responds first
     logging={"access": {"enabled": False}},  # /metrics counts requests; logging each takes longer than a prediction

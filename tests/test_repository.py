@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, get_args
 
+import imports
 import pytest
 import yaml
 from pydantic import BaseModel
@@ -18,7 +19,6 @@ from tiltyard import plugins
 from tiltyard.config import resolve, task_list
 from tiltyard.config.task import Task
 from tiltyard.registry.provenance import JUDGING_CODE
-from tiltyard.serving.packaging import imports
 from tiltyard.workspace import Workspace
 
 SOURCE = ROOT / "src" / "tiltyard"
@@ -62,8 +62,7 @@ NOT_JUDGING = {
 
 def test_the_code_that_judges_is_hashed() -> None:
     """Whatever judging imports is in the list of the hash, or is left out for a reason."""
-    packages = {path.relative_to(SOURCE).parts[0] for path in imports.closure(SOURCE / "gate/judge.py")}
-    packages = {name for name in packages if not name.endswith(".py")}
+    packages = {path.partition("/")[0] for path in imports.closure("gate.judge") if "/" in path}
     assert packages == {name for name in JUDGING_CODE if "/" not in name and not name.endswith(".py")} | {*NOT_JUDGING}
     assert all((SOURCE / name).exists() for name in JUDGING_CODE)
 
@@ -122,11 +121,11 @@ def test_what_stages_depend_on_exists() -> None:
 
 
 VERBS = {
-    "resolve": "config/resolve.py",
-    "validate": "validation/validate.py",
-    "prepare": "preparation/prepare.py",
-    "train": "training/train.py",
-    "evaluate": "evaluation/evaluate.py",
+    "resolve": "config.resolve",
+    "validate": "validation.validate",
+    "prepare": "preparation.prepare",
+    "train": "training.train",
+    "evaluate": "evaluation.evaluate",
 }
 # What a stage may import without depending on it: where files lie and how they are written, not what stands in them.
 ELSEWHERE = {
@@ -154,8 +153,8 @@ def test_stages_depend_on_what_they_import(verb: str) -> None:
     stage = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"][verb]
     named = [name.removeprefix("src/tiltyard/") for name in stage["deps"] if name.startswith("src/")]
     without = {"resolve": (), "validate": ("config",), "prepare": ("config",)}.get(verb, ("config", "data"))
-    imported = {path.relative_to(SOURCE).as_posix() for path in imports.closure(SOURCE / VERBS[verb], without=without)}
-    needed = {name for name in imported if not name.endswith("__init__.py") and Path(name).stem not in ELSEWHERE}
+    imported = imports.closure(VERBS[verb], without=without)
+    needed = {name for name in imported if Path(name).stem not in ELSEWHERE}
     missing = {name for name in needed if not any(f"{name}/".startswith(f"{place}/") for place in named)}
     assert not missing
 
@@ -170,11 +169,10 @@ def test_what_does_not_measure_depends_on_nothing_that_measures(verb: str) -> No
         assert not found, f"{path}: {found}"
 
 
-def test_the_service_carries_nothing_that_measures_or_draws() -> None:
-    """A Bento holds no metrics, baselines, plots or figures; distances between samples are for its gauges of drift."""
-    files = {path.relative_to(SOURCE).as_posix() for path in imports.closure(ROOT / "serving" / "service.py")}
-    measuring = {name for name in files if f"src/tiltyard/{name}".startswith(MEASURING)}
-    assert {name for name in measuring if not name.endswith("__init__.py")} == {"modeling/metrics/distance.py"}
+def test_the_service_imports_nothing_that_measures_or_draws() -> None:
+    """It needs no metrics, baselines, plots or figures; distances between samples are for its gauges of drift."""
+    measuring = {name for name in imports.of_the_service() if f"src/tiltyard/{name}".startswith(MEASURING)}
+    assert measuring == {"modeling/metrics/distance.py"}
 
 
 def test_every_problem_has_an_evaluator() -> None:

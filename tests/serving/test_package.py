@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import random_models
-from workspaces import ROOT, half_written, new_workspace
+from workspaces import half_written, new_workspace
 
 from tiltyard import files
 from tiltyard.config import loader
@@ -26,7 +27,7 @@ from tiltyard.evaluation.evaluated import read_evaluated
 from tiltyard.registry.registry import Registry
 from tiltyard.serving.model.golden_rows import assert_close
 from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.packaging import bento, imports, package, smoke_test
+from tiltyard.serving.packaging import bento, package, smoke_test
 from tiltyard.workspace import Workspace
 
 FILES = ["card.md", "encoder.json", "golden.json", "model.onnx", "proven.json", "reference.json", "schema.json"]
@@ -93,8 +94,22 @@ def test_bento_holds_nothing_that_trains(space: Workspace, iris: Task) -> None:
         "scikit-learn",
         "matplotlib",
     }
-    assert not (folder / "src/tiltyard/training/train.py").exists()
+    (code,) = (folder / "src/wheels").iterdir()
+    modules = {Path(name).parts[1] for name in zipfile.ZipFile(code).namelist()}
+    assert "serving" in modules
+    assert not modules & {"training", "validation", "evaluation", "gate", "cli"}
     assert (folder / "env/docker/Dockerfile").read_text().count("OTEL_SDK_DISABLED")
+
+
+@pytest.mark.slow
+def test_an_image_installs_the_wheel(space: Workspace, iris: Task) -> None:
+    """BentoML's Dockerfile copies the wheel, then installs what the requirements name, the wheel among it."""
+    folder = bento.folder(space, "iris", package.package(space, iris))
+    (code,) = (folder / "src/wheels").iterdir()
+    assert f"./wheels/{code.name}" in (folder / "env/python/requirements.txt").read_text().splitlines()
+    dockerfile = (folder / "env/docker/Dockerfile").read_text()
+    assert dockerfile.index("./src/wheels ./src/wheels") < dockerfile.index("pip install -r")
+    assert dockerfile.count("apt-get update") == 1
 
 
 @pytest.mark.slow
@@ -103,11 +118,30 @@ def test_packaged_code_is_what_runs(space: Workspace, iris: Task, tmp_path: Path
     shutil.copytree(space.root, tmp_path / "w")
     copy = Workspace(tmp_path / "w")
     version = package.package(copy, iris)
-    answering = bento.folder(copy, "iris", version) / "src/tiltyard/serving/model/compiled_request.py"
-    answering.write_text(answering.read_text().replace("problem.answer(outputs,", "problem.answer(outputs * 1.1,"))
+    (code,) = bento.folder(copy, "iris", version).glob("src/wheels/*")
+    sound, wrong = b"problem.answer(outputs,", b"problem.answer(outputs * 1.1,"
+    with zipfile.ZipFile(code) as wheel:
+        content = {name: wheel.read(name).replace(sound, wrong) for name in wheel.namelist()}
+    with zipfile.ZipFile(code, "w") as wheel:
+        for name, text in content.items():
+            wheel.writestr(name, text)
     golden = files.read_json(copy.package("iris", version) / "golden.json")
     with pytest.raises(PackageError, match=r"predictions\[0\]\[probabilities\].* as in the evaluation"):
         smoke_test.prove(copy, "iris", version, golden)
+
+
+@pytest.mark.slow
+def test_a_started_bento_explains_and_stays_as_it_was_built(space: Workspace, iris: Task) -> None:
+    """Its code answers a request with `explain`; of what the start unpacked nothing is left after the trial."""
+    version = package.package(space, iris)
+    wheels = bento.folder(space, "iris", version) / "src/wheels"
+    before = sorted(wheels.iterdir())
+    with smoke_test.started(space, "iris", version) as server:
+        assert len([*wheels.iterdir()]) == 2
+        answer = server.ask("/v1/models/iris:predict", {"instances": [random_models.IRIS], "explain": True})
+    assert {*answer["explanations"][0]["contributions"]} == {*random_models.IRIS}
+    assert len(before) == 1
+    assert sorted(wheels.iterdir()) == before
 
 
 @pytest.mark.slow
@@ -298,14 +332,6 @@ def test_compare_measures_rounding() -> None:
     assert assert_close(expected, received) == pytest.approx(1e-6)
 
 
-def test_needed_follows_imports() -> None:
-    """The part of the package that serving needs has the encoder and every column, and no verb that trains."""
-    names = {path.relative_to(imports.SOURCE).as_posix() for path in imports.closure(ROOT / "serving/service.py")}
-    assert names >= {"__init__.py", "serving/model/loaded_model.py", "modeling/columns/image.py"}
-    assert names >= {"modeling/problems/forecasting.py", "serving/http/static/page.css"}
-    assert not {name.partition("/")[0] for name in names} & {"cli", "training", "validation", "gate"}
-
-
 def test_environment_hides_the_project() -> None:
     """What a served package may not see is dropped from its environment."""
     os.environ["TILTYARD_PACKAGES"] = "x"
@@ -313,10 +339,3 @@ def test_environment_hides_the_project() -> None:
         assert "TILTYARD_PACKAGES" not in bento.clean()
     finally:
         del os.environ["TILTYARD_PACKAGES"]
-
-
-def test_a_text_that_is_no_kind_of_plugins_is_no_file(tmp_path: Path) -> None:
-    """What a call is given may look like a path or a module: it names none, and leads nowhere."""
-    script = tmp_path / "service.py"
-    script.write_text('"a/b".startswith("explain")\n"a".endswith("../errors")\nfrom tiltyard import errors\n')
-    assert [path.name for path in imports.closure(script)] == ["__init__.py", "errors.py"]

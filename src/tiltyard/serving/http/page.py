@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import PurePath
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -30,21 +32,22 @@ class StaticFile:
     tag: str
 
     @classmethod
-    def read(cls, path: Path) -> StaticFile:
+    def read(cls, path: Traversable) -> StaticFile:
         """Read a file and compute its ETag."""
         content = path.read_bytes()
-        return cls(content, CONTENT_TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:16]}"')
+        return cls(content, CONTENT_TYPES[PurePath(path.name).suffix], f'"{hashlib.sha256(content).hexdigest()[:16]}"')
 
 
-def _path(file: Path) -> str:
+def _path(name: str) -> str:
     """Return the URL path of a file."""
-    return "/" if file.name == HOME else f"/page/{file.name}"
+    return "/" if name == HOME else f"/page/{name}"
 
 
+STATIC = resources.files(__package__ or "") / "static"  # which may lie in a wheel
 FILES = {
-    _path(path): StaticFile.read(path)
-    for path in sorted((Path(__file__).parent / "static").glob("[!.]*"))
-    if path.suffix in CONTENT_TYPES
+    _path(path.name): StaticFile.read(path)
+    for path in sorted(STATIC.iterdir(), key=lambda path: path.name)
+    if PurePath(path.name).suffix in CONTENT_TYPES and not path.name.startswith(".")
 }
 
 

@@ -16,7 +16,7 @@ from tiltyard import files
 from tiltyard.errors import PackageError
 from tiltyard.registry import manifest
 from tiltyard.serving import variables
-from tiltyard.serving.packaging import imports
+from tiltyard.serving.packaging import wheel
 from tiltyard.workspace import Workspace
 
 # Builds what one line of its standard input says, and ends when that closes: with us, however we end.
@@ -42,7 +42,9 @@ def build(workspace: Workspace, task: str, version: str) -> None:
     place = state / secrets.token_hex(4)  # into which nothing that outlived a kill writes
     context, store = place / "context", place / "store"
     _fill(workspace, context, task, version)
-    _run_build(context, store, _settings(context, task, version))
+    code = wheel.write(context / "wheels")
+    lock = workspace.service.with_name("requirements.lock").read_text(encoding="utf-8")
+    _run_build(context, store, _settings(context, task, version, f"{lock}\n./wheels/{code.name}"))
     target = folder(workspace, task, version)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(target, ignore_errors=True)
@@ -53,28 +55,22 @@ def build(workspace: Workspace, task: str, version: str) -> None:
 
 
 def _fill(workspace: Workspace, context: Path, task: str, version: str) -> None:
-    """Lay out what the Bento holds: the service, the part of this package it needs, the model."""
+    """Lay out the service and the model."""
     shutil.copytree(workspace.package(task, version), context / "packages" / task / version)
     manifest.write(context / "packages" / task / version)
     shutil.copy(workspace.service, context / "service.py")
-    shutil.copy(workspace.service.with_name("requirements.lock"), context / "requirements.txt")
-    for path in imports.closure(workspace.service):
-        target = context / "tiltyard" / path.relative_to(imports.SOURCE)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, target)
 
 
-def _settings(context: Path, task: str, version: str) -> dict[str, Any]:
+def _settings(context: Path, task: str, version: str, requirements: str) -> dict[str, Any]:
     """Return what BentoML is to build; as text, not by file names, since it refuses paths with a hidden part."""
-    lock = (context / "requirements.txt").read_text(encoding="utf-8")
     return {
         "service": "service:Tiltyard",
         "name": task,
         "version": version,
         "labels": {"task": task, "version": version},
         "description": (context / "packages" / task / version / "card.md").read_text(encoding="utf-8"),
-        "include": ["service.py", "tiltyard/**", "packages/**", "requirements.txt"],
-        "python": {"packages": [lock], "lock_packages": False},  # it is a lock already
+        "include": ["service.py", "wheels/*.whl", "packages/**"],
+        "python": {"packages": [requirements], "lock_packages": False},  # it is a lock already
         "docker": {"python_version": "3.11"},
         "build_ctx": str(context),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -89,11 +90,15 @@ def replay(server: Server, task: str, version: str, golden: dict[str, Any]) -> f
 
 @contextlib.contextmanager
 def started(workspace: Workspace, task: str, version: str) -> Iterator[Server]:
-    """Start TASK:VERSION with only the packaged code on its path; whatever happens, it is stopped."""
-    folder = workspace.state(task, "trial")
-    arguments = ["-m", "bentoml", "serve", str(bento.folder(workspace, task, version))]
-    with running(arguments, bento.clean(), folder) as server:
-        yield server
+    """Start TASK:VERSION with only the packaged code on its path; it is stopped, and left as small as it was built."""
+    folder = bento.folder(workspace, task, version)
+    arguments = ["-m", "bentoml", "serve", str(folder)]
+    try:
+        with running(arguments, bento.clean(), workspace.state(task, "trial")) as server:
+            yield server
+    finally:
+        for unpacked in folder.glob("src/wheels/*/"):
+            shutil.rmtree(unpacked)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,69 @@
+"""The size of Bentos and the start of their services: python benchmarks/bento_start.py NAME=FOLDER ... prints a table.
+
+By turns, each from a new copy of the folder: a first start, then a second one, and both with PYTHONDONTWRITEBYTECODE=1.
+Seconds are of processors, of the whole process with its children until it was ready, had answered and was stopped,
+since others may compute beside it; and of the clock until it was ready.
+"""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tiltyard.serving.packaging import bento, smoke_test
+
+TIMES = 7
+STARTS = ("first", "second", "first, no bytecode", "second, no bytecode")
+
+
+def seconds(folder: Path, home: Path, bytecode: str) -> tuple[float, float]:
+    """Start the service of a Bento, and stop it; return the seconds of processors and of the clock."""
+    before, begun = _used(), time.perf_counter()
+    environment = {**bento.clean(), "PYTHONDONTWRITEBYTECODE": bytecode}
+    with smoke_test.running(["-m", "bentoml", "serve", str(folder)], environment, home) as server:
+        ready = time.perf_counter() - begun
+        server.ask("/v1/models")
+    return _used() - before, ready
+
+
+def _used() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def starts(folder: Path) -> list[tuple[float, float]]:
+    """Measure one of each kind of start."""
+    found = []
+    for bytecode in ("", "1"):
+        with tempfile.TemporaryDirectory() as place:
+            copy = Path(place, "bento")
+            shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("__pycache__"))
+            found += [seconds(copy, Path(place, "home"), bytecode) for _ in range(2)]
+    return found
+
+
+def size(folder: Path) -> str:
+    """Return how many files a Bento has, and how large they are together."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.parent.name != "__pycache__"]
+    return f"{len(files)} | {sum(path.stat().st_size for path in files) / 1e6:.3f}"
+
+
+def main() -> None:
+    """Measure the Bentos that the arguments name."""
+    folders = {name: Path(folder) for name, _, folder in (argument.partition("=") for argument in sys.argv[1:])}
+    measured = [(name, starts(folder)) for _ in range(TIMES) for name, folder in folders.items()]
+    print(f"| Bento | files | MB | {' | '.join(STARTS)} |\n|---|---:|---:|{'---:|' * len(STARTS)}")
+    for name, folder in folders.items():
+        kinds = zip(*(found for one, found in measured if one == name), strict=True)
+        medians = ([statistics.median(column) for column in zip(*kind, strict=True)] for kind in kinds)
+        cells = (f"{used:.2f} ({ready:.2f})" for used, ready in medians)
+        print(f"| {name} | {size(folder)} | {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    main()

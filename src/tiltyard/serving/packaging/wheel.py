@@ -1,0 +1,60 @@
+"""The code of a Bento: what the service needs of this package, as a wheel."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import tiltyard
+
+SOURCE = Path(tiltyard.__file__).parent
+PACKAGES = ("data", "explain", "modeling", "registry", "serving")  # with the files at the root, all that is served
+TAG = "py3-none-any"
+DATE = (1980, 1, 1, 0, 0, 0)  # of each file, so that the same code gives the same bytes
+
+
+def write(folder: Path) -> Path:
+    """Write the wheel of the code that is running; its version ends with a hash of the code.
+
+    It is no work for a build backend, which only a checkout has. It names no dependencies: the Bento has a lock.
+    """
+    files = {f"tiltyard/{path.relative_to(SOURCE).as_posix()}": path.read_bytes() for path in _files()}
+    code = hashlib.sha256(_record(files)).hexdigest()[:12]
+    version = f"{metadata.version('tiltyard').partition('+')[0]}+h{code}"
+    place = f"tiltyard-{version}.dist-info"
+    files |= {
+        f"{place}/METADATA": f"Metadata-Version: 2.1\nName: tiltyard\nVersion: {version}\n".encode(),
+        f"{place}/WHEEL": f"Wheel-Version: 1.0\nGenerator: tiltyard\nRoot-Is-Purelib: true\nTag: {TAG}\n".encode(),
+    }
+    files[f"{place}/RECORD"] = _record(files) + f"{place}/RECORD,,\n".encode()
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"tiltyard-{version}-{TAG}.whl"
+    with zipfile.ZipFile(target, "w", compresslevel=9) as wheel:
+        for name, content in files.items():
+            wheel.writestr(_entry(name), content, zipfile.ZIP_DEFLATED)
+    return target
+
+
+def _files() -> list[Path]:
+    """List the files at the root and those of the packages, without what Python and editors leave."""
+    inside = (path for name in PACKAGES for path in (SOURCE / name).rglob("*"))
+    found = (path for path in (*SOURCE.glob("*"), *inside) if path.is_file())
+    parts = {path: path.relative_to(SOURCE).parts for path in found}
+    return sorted(path for path in parts if not any(part.startswith((".", "__pycache__")) for part in parts[path]))
+
+
+def _record(files: dict[str, bytes]) -> bytes:
+    """Return the lines by which an installer checks files."""
+    hashes = {name: base64.urlsafe_b64encode(hashlib.sha256(files[name]).digest()).rstrip(b"=") for name in files}
+    return b"".join(b"%s,sha256=%s,%d\n" % (name.encode(), hashes[name], len(files[name])) for name in files)
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    """Return the head of a file in the archive: one that everybody may read."""
+    entry = zipfile.ZipInfo(name, DATE)
+    entry.create_system = 3  # Unix, wherever it is written
+    entry.external_attr = 0o100644 << 16
+    return entry
