@@ -112,6 +112,15 @@ def test_one_row_is_calibrated_by_chance(shares: list[float], truth: int, most: 
     assert (found.state, "one in 100 models" in found.text) == (state, rare)
 
 
+@pytest.mark.parametrize(("most", "state"), [(0.5, "passed"), (0.49, "failed")])
+def test_an_error_of_just_what_is_allowed_is_calibrated(most: float, state: str) -> None:
+    """Who is sure of two rows and wrong in one is off by a half, none of it by chance."""
+    plain = bout(cancer(), line(cancer()), calibration=most)
+    found = outcome("calibration", dataclasses.replace(plain, truth=np.array([1, 0]), challenger=np.eye(2)[[1, 1]]))
+    assert (found.state, found.observed, found.limit) == (state, 0.5, most)
+    assert "one in 100 models" not in found.text
+
+
 def test_a_gap_of_just_what_is_allowed_is_small() -> None:
     """Its figure is the share that is lost."""
     terms: dict[str, Any] = {"more": {"train": 0.01}}
