@@ -53,6 +53,20 @@ def test_a_line_that_only_an_old_pointer_knows_is_written_by_the_next_change(wor
     assert registry.faults("iris") == []
 
 
+def test_a_promotion_that_is_under_way_is_no_fault(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pointer is there before its line; a pointer whose line never followed is one."""
+    crown(workspace, "a")
+    with monkeypatch.context() as killed:
+        killed.setattr("tiltyard.registry.ledger.Ledger.append", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            Registry(workspace).promote(decide("b", "PROMOTE"))
+    registry, path = Registry(workspace), workspace.champion("iris")
+    assert registry.faults("iris") == []
+    whole = files.read_json(path)
+    files.write_json(path, {**whole, "decision": {**whole["decision"], "reasons": ["none"]}})
+    assert registry.faults("iris") == ["the decision in the pointer is in no line of the ledger"]
+
+
 def test_half_written_files_of_a_dead_process_are_removed(workspace: Workspace) -> None:
     """By the next decision, beside pointer and ledger; other files stay."""
     crown(workspace, "a")
