@@ -7,6 +7,7 @@ from registry_attacks import decide
 
 from tiltyard import files
 from tiltyard.errors import RegistryError
+from tiltyard.registry.ledger import Ledger
 from tiltyard.registry.registry import Registry
 from tiltyard.workspace import Workspace
 
@@ -87,6 +88,27 @@ def test_a_ledger_without_a_champion_is_checked_too(workspace: Workspace) -> Non
     assert registry.faults("iris") == []
     path.write_bytes(path.read_bytes().replace(b'"so"', b'"no"', 1))
     assert [fault.partition(" of ")[0] for fault in registry.faults("iris")] == ["line 1", "line 2"]
+
+
+def test_a_line_without_a_hash_behind_lines_that_have_one_was_put_in(workspace: Workspace) -> None:
+    """Though it claims to be from before there were hashes; as the first line it may be."""
+    crown(workspace, "a")
+    path, old = workspace.ledger("iris"), decide("b", "HOLD").model_dump_json().encode() + b"\n"
+    whole = path.read_bytes()
+    put_in = "was put in: expected the hash of the line before; it has none"
+    for content, places in ((whole + old, ["line 2"]), (old + whole, list[str]())):
+        path.write_bytes(content)
+        told = [fault for fault in Registry(workspace).faults("iris") if fault.endswith(put_in)]
+        assert [fault.partition(" of ")[0] for fault in told] == places
+
+
+def test_the_hash_of_a_line_does_not_depend_on_the_order_of_its_keys(workspace: Workspace) -> None:
+    """As a pointer may be written by another program; another value has another hash."""
+    crown(workspace, "a")
+    ledger = Ledger(workspace.ledger("iris"))
+    line = ledger.next_line(decide("b", "HOLD"))
+    assert ledger.follows(dict(reversed(line.items())))
+    assert not ledger.follows({**line, "version": "c"})
 
 
 def test_a_line_that_is_no_decision_hides_no_other_fault(workspace: Workspace) -> None:
