@@ -3,7 +3,8 @@
     python benchmarks/mutants.py [--minutes N] [--most N] [--seed N] [MODULE ...]
 
 A mutant is a copy of the project with one small fault (mutations.py), drawn by the seed. It is killed if a test of the
-files that cover its module fails, and survives otherwise. Why a survivor is no fault is in mutants.json.
+files that cover its module fails, and survives otherwise. Why a survivor is no fault is in mutants.json, in a remark
+that begins with "none". The score is the share of killed ones among the faults; the share among all is beside it.
 """
 
 from __future__ import annotations
@@ -28,14 +29,24 @@ from tiltyard import files
 
 TARGET, REMARKS = page.ROOT / "benchmarks" / "MUTANTS.md", page.ROOT / "benchmarks" / "mutants.json"
 PACKAGE = Path("src/tiltyard")
-CHECKS = ("gate/test_check_limits.py", "gate/test_gate.py", "contracts/test_checks.py")
-VERDICTS = ("gate/test_judge.py", "gate/test_promote.py")
-RECORDS = ("registry/test_registry.py", "registry/test_tampering.py", "registry/test_signing.py")
-SPLIT = ("preparation/test_split.py", "preparation/test_prepare.py")
+CHECKS = (
+    *("gate/test_check_limits.py", "gate/test_gains.py", "gate/test_groups_and_rows.py", "gate/test_not_applicable.py"),
+    *("contracts/test_checks.py", "gate/test_gate.py"),
+)
+VERDICTS = ("gate/test_verdict.py", "gate/test_judge.py", "gate/test_promote.py")
+RECORDS = (
+    "registry/test_repair.py",
+    "registry/test_registry.py",
+    "registry/test_tampering.py",
+    "registry/test_signing.py",
+)
+SPLIT = ("preparation/test_dealing.py", "preparation/test_prepare.py", "preparation/test_split.py")
+KINDS = ("forecasting", "generation", "translation", "regression", "classification", "evaluator_metrics")
+BY_HAND = tuple(f"modeling/test_{name}.py" for name in KINDS)
 # the test files that must see a fault, by module or folder; the quickest first
 COVERED: dict[str, tuple[str, ...]] = {
     "gate/checks": CHECKS,
-    "gate/verdict.py": (*CHECKS, *VERDICTS),
+    "gate/verdict.py": (*VERDICTS, *CHECKS),
     "gate/judge.py": VERDICTS,
     "gate/promote.py": VERDICTS,
     "registry/registry.py": (*RECORDS, "gate/test_promote.py"),
@@ -43,15 +54,21 @@ COVERED: dict[str, tuple[str, ...]] = {
     "registry/decision.py": (*RECORDS, "gate/test_judge.py", "registry/test_verify.py"),
     "preparation/prepare.py": (*SPLIT, "gate/test_judge.py"),
     "preparation/split.py": SPLIT,
-    "modeling/metrics/scores.py": ("modeling/test_metrics.py", "contracts/test_problems.py"),
+    "modeling/metrics/scores.py": ("modeling/test_metrics.py", "contracts/test_evaluators.py"),
     "modeling/metrics/classification.py": (
-        *("modeling/test_metrics.py", "modeling/test_curves.py", "contracts/test_problems.py"),
-        *(*CHECKS, "evaluation/test_evaluate.py"),
+        *("modeling/test_classification.py", "modeling/test_metrics.py", "modeling/test_curves.py"),
+        *("contracts/test_evaluators.py", *CHECKS, "evaluation/test_evaluate.py"),
     ),
     "modeling/metrics/bootstrap.py": ("modeling/test_bootstrap.py", *CHECKS),
+    "modeling/evaluators": (
+        *BY_HAND,
+        "contracts/test_evaluators.py",
+        "modeling/test_metrics.py",
+        "modeling/test_curves.py",
+    ),
     "modeling/problems": (
-        *("contracts/test_problems.py", "modeling/test_metrics.py", "modeling/test_series.py"),
-        *("modeling/test_target.py", "modeling/test_language.py"),
+        *(*BY_HAND, "contracts/test_problems.py", "modeling/test_series.py", "modeling/test_target.py"),
+        "modeling/test_language.py",
     ),
 }
 PATIENCE = 3  # times what the tests take without a fault, and a minute: whoever takes longer hangs, which is seen
@@ -106,13 +123,19 @@ def _place(one: tuple[str, Mutation], seed: int) -> str:
 
 def _made(places: list[str]) -> list[tuple[str, Mutation]]:
     """Make all mutants of modules and folders."""
+    return [(name, one) for name in modules(places) for one in mutations(_path(name).read_text(encoding="utf-8"))]
+
+
+def modules(places: list[str]) -> list[str]:
+    """List modules and those in folders."""
     found = []
-    for place in places:
-        path = page.ROOT / PACKAGE / place
-        for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
-            module = file.relative_to(page.ROOT / PACKAGE).as_posix()
-            found += [(module, mutation) for mutation in mutations(file.read_text(encoding="utf-8"))]
-    return found
+    for path in map(_path, places):
+        found += sorted(path.glob("*.py")) if path.is_dir() else [path]
+    return [file.relative_to(page.ROOT / PACKAGE).as_posix() for file in found]
+
+
+def _path(place: str) -> Path:
+    return page.ROOT / PACKAGE / place
 
 
 def _copied(folder: Path) -> Path:
@@ -128,7 +151,7 @@ def _copied(folder: Path) -> Path:
 def _tried(project: Path, module: str, mutation: Mutation, limits: dict[str, float]) -> Tried:
     """Put the fault in, run the tests, and take it out."""
     path = project / PACKAGE / module
-    right, tests = path.read_text(encoding="utf-8"), COVERED[module.partition("/")[0]]
+    right, tests = path.read_text(encoding="utf-8"), tests_of(module)
     for test in tests:
         if test not in limits:
             limits[test] = _seconds(project, test)
@@ -137,6 +160,11 @@ def _tried(project: Path, module: str, mutation: Mutation, limits: dict[str, flo
         return Tried(module, mutation, _ran(project, tests, 60 + PATIENCE * sum(limits[test] for test in tests)))
     finally:
         path.write_text(right, encoding="utf-8")
+
+
+def tests_of(module: str) -> tuple[str, ...]:
+    """Return the test files that must see a fault of a module, by its own name or that of its folder."""
+    return COVERED[module if module in COVERED else module.rpartition("/")[0]]
 
 
 def _seconds(project: Path, test: str) -> float:
@@ -169,15 +197,17 @@ def _page(tried: list[Tried], population: int, asked: argparse.Namespace) -> str
     """Write the score, a table by module, and every survivor with what was found about it."""
     alive = [one for one in tried if one.end == "survives"]
     remarks = files.read_json(REMARKS) if REMARKS.is_file() else {}
-    share = 1 - len(alive) / max(1, len(tried))
-    hung = sum(one.end == "hangs" for one in tried)
+    same = sum(remarks.get(one.key, "").startswith("none") for one in alive)
+    faults = len(tried) - same
+    killed, hung = len(tried) - len(alive), sum(one.end == "hangs" for one in tried)
     lines = [
         "# Mutants of the code that judges",
         "",
         f"Measured by `benchmarks/mutants.py --most {asked.most} --minutes {asked.minutes:g} --seed {asked.seed}` on",
         f"{datetime.now(UTC):%Y-%m-%d}, {page.machine()}. Of {population:,} mutants {len(tried)} were drawn:",
-        f"**{share:.0%} were killed** by a test",
-        f"({len(tried) - len(alive)}, of which {hung} by the time limit), {len(alive)} survive.",
+        f"{killed} were killed by a test ({hung} of them by the time limit), {len(alive)} survive, of which {same} are",
+        f"no faults, as is said at each. **Killed: {killed / max(1, faults):.0%} of those that are faults**",
+        f"({killed} of {faults}), {killed / max(1, len(tried)):.0%} of all ({killed} of {len(tried)}).",
         "",
         *_table(("module", "drawn", "killed"), _counts(tried)),
         "",

@@ -1,4 +1,9 @@
-"""Small faults that a programmer might make, put into a module one at a time, for benchmarks/mutants.py."""
+"""Small faults that a programmer might make, put into a module one at a time, for benchmarks/mutants.py.
+
+Left as they are: types, decorators, documentation, and `strict=True` of `zip`, which only says that lengths are equal
+where they always are: no input tells it from `strict=False`, and a test would have to break the code elsewhere. The -1
+of a `reshape` may lose its sign, but becomes no other negative number: numpy takes any for a length that it works out.
+"""
 
 from __future__ import annotations
 
@@ -75,10 +80,19 @@ def _slots(parent: ast.AST) -> Iterator[tuple[ast.AST, Put]]:
     for field, value in ast.iter_fields(parent):
         if field in TYPES or (isinstance(parent, ast.AnnAssign) and field == "target"):
             continue
+        if isinstance(parent, ast.keyword) and parent.arg == "strict":
+            continue
         for place, node in enumerate(value if isinstance(value, list) else [value]):
             if isinstance(node, ast.AST) and not isinstance(node, ast.JoinedStr):
                 yield node, _putter(parent, field, place if isinstance(value, list) else None)
-                yield from _slots(node)
+                if not _is_open_length(parent, node):
+                    yield from _slots(node)
+
+
+def _is_open_length(parent: ast.AST, node: ast.AST) -> bool:
+    """Return whether a node is the negative length in a call of `reshape`."""
+    called = parent.func if isinstance(parent, ast.Call) else None
+    return isinstance(called, ast.Attribute) and called.attr == "reshape" and isinstance(node, ast.UnaryOp)
 
 
 def _putter(parent: ast.AST, field: str, place: int | None) -> Put:

@@ -57,6 +57,13 @@ def test_perfect_predictions_score_perfect(evaluator_name: str) -> None:
     assert scores == pytest.approx({name: PERFECT.get(name, 1) for name in kind.metrics})
 
 
+def test_only_forecasts_need_something_of_the_training_targets(evaluator_name: str) -> None:
+    """Their naive error, by which others are divided; the metrics of all other problems stand alone."""
+    truth, _, _ = case(problem(evaluator_name))
+    needed = [*evaluator(evaluator_name).context(truth)]
+    assert needed == (["naive_mae"] if evaluator_name == "forecasting" else [])
+
+
 def test_a_better_score_is_a_gain(evaluator_name: str) -> None:
     """Perfect predictions gain over the baseline in every metric, and the baseline loses against them."""
     kind = evaluator(evaluator_name)

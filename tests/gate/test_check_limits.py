@@ -57,6 +57,39 @@ def test_only_what_fails_is_told_a_cure(name: str, case: Case, cure: str) -> Non
     assert (cure in good, cure in bad) == (False, True)
 
 
+@pytest.mark.parametrize(
+    ("memory", "state", "told"),
+    [
+        ({"memory_mb": 90.0}, "passed", "memory of 90 MB; expected at most 90 MB (the nearest to its limit of 2)"),
+        ({"memory_mb": 91.0}, "failed", "memory of 91 MB; expected at most 90 MB"),
+        ({}, "passed", "a model.onnx of 0.1 MB; expected at most 500 MB"),
+    ],
+)
+def test_memory_is_judged_where_it_was_measured(memory: dict[str, float], state: str, told: str) -> None:
+    """Beside the size of the file, which is judged anyway."""
+    facts = {name: value for name, value in FACTS.items() if name != "memory_mb"} | memory
+    found = outcome("size", bout(cancer(), line(cancer()), memory_mb=90.0, more={"facts": facts}))
+    assert (found.state, found.text) == (state, told)
+
+
+@pytest.mark.parametrize(
+    ("origin", "state", "told", "figures"),
+    [
+        ({}, "passed", "6 facts of 6 are known, data, test, version, seed, parameters, commit; expected 5", (6, 5)),
+        ({"commit": None}, "passed", "5 facts of 6 are known", (5, 5)),
+        ({"data": None, "seed": None}, "failed", "4 facts of 6 are known; expected also data, seed", (4, 5)),
+    ],
+)
+def test_facts_that_are_not_known_are_named(
+    origin: dict[str, Any], state: str, told: str, figures: tuple[int, int]
+) -> None:
+    """All but the commit, which only a task that insists on it asks for."""
+    facts = {**FACTS, "origin": {**ORIGIN, **origin}}
+    found = outcome("provenance", bout(cancer(), line(cancer()), more={"facts": facts}))
+    assert (found.state, (found.observed, found.limit)) == (state, figures)
+    assert found.text.startswith(told)
+
+
 def test_a_metric_that_is_just_what_was_required_is_enough() -> None:
     """Of an error, too, which must be no larger."""
     data = cancer()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -89,6 +90,24 @@ def test_a_gain_has_the_wider_of_quantiles_and_curve_at_each_end() -> None:
     assert curve[1] < quantiles[1]
     assert gain.low == pytest.approx(curve[0], abs=1e-4)
     assert gain.high == quantiles[1]
+
+
+@pytest.mark.parametrize(("confidence", "quantiles"), [(0.979, True), (0.981, False)])
+def test_ends_are_read_off_where_ten_resamples_lie_beyond(confidence: float, quantiles: bool) -> None:
+    """Of a thousand 10.5 lie beyond an end at 97.9 %, 9.5 at 98.1 %: there it is that of the normal curve."""
+    values = np.random.default_rng(0).exponential(size=12)
+    means = []
+
+    def mean(places: Array) -> dict[str, float]:
+        means.append(float(values[places].mean()))
+        return {"mean": means[-1]}
+
+    found = Bootstrap(12, 0, confidence).intervals(mean)["mean"]
+    tail = (1 - confidence) / 2
+    wide = NormalDist().inv_cdf(1 - tail) * np.std(means)
+    curve = (np.mean(means) - wide, np.mean(means) + wide)
+    assert len(means) == 1000
+    assert found == pytest.approx(tuple(np.quantile(means, [tail, 1 - tail])) if quantiles else curve)
 
 
 def test_resamples_without_a_class_stay_finite() -> None:

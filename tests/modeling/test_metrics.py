@@ -33,6 +33,22 @@ def test_regression_metrics_equal_the_reference(seed: int) -> None:
     assert scores.r2(truth, value) == pytest.approx(reference.r2_score(truth, value))
 
 
+@given(SEEDS, st.sampled_from([1e-300, 1e-200, 1e-146, 1.0, 1e150]))
+def test_regression_metrics_do_not_depend_on_the_unit(seed: int, size: float) -> None:
+    """Also where the squares of all numbers vanish: the error is in that unit, and the share of variance has none."""
+    truth, value = np.random.default_rng(seed).normal(size=(2, 30))
+    assert scores.rmse(truth * size, value * size) / size == pytest.approx(scores.rmse(truth, value))
+    assert scores.r2(truth * size, value * size) == pytest.approx(scores.r2(truth, value))
+
+
+@pytest.mark.parametrize("size", [1e-200, 1.0])
+def test_a_truth_that_does_not_vary_is_met_or_not(size: float) -> None:
+    """All of nothing is explained by meeting it, none by missing it."""
+    truth = np.full(4, 3 * size)
+    assert scores.r2(truth, truth) == 1
+    assert scores.r2(truth, truth + size) == 0
+
+
 @given(SEEDS)
 def test_classification_metrics_equal_the_reference(seed: int) -> None:
     """Everything read off the confusion matrix is scikit-learn's."""

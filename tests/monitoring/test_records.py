@@ -133,14 +133,14 @@ def test_what_the_model_would_refuse_is_no_reason_to_be_silent(workspace: Worksp
     assert (found.rows, found.refused, found.columns[0]["rows"]) == (606, 6, 600)
     assert found.first == "x: expected 0 to 10; received 11"
     inputs = {"rows": found.rows, "refused": found.refused, "first": found.first}
-    assert Check().complaint(duel(task, inputs, found.columns)) is None
-    told = Check().complaint(duel(task, {**inputs, "refused": 60}, found.columns))
-    assert told
-    assert told.startswith(
+    assert Check().observe(duel(task, inputs, found.columns)).good
+    told = Check().observe(duel(task, {**inputs, "refused": 60}, found.columns))
+    assert not told.good
+    assert told.text.startswith(
         "60 of 606 recorded inputs are refused by the model, such as x: expected 0 to 10; received 11"
     )
     nothing = compare_rows(task, encoder, spreads, [{"x": 11}] * 300)
     assert (nothing.columns, nothing.refused) == ([], 300)
     assert "refuses all of 300 recorded instances" in nothing.reason
     with pytest.raises(NotApplicableError, match="images are not recorded"):
-        Check().complaint(duel(task, {"why": "images are not recorded"}, []))
+        Check().observe(duel(task, {"why": "images are not recorded"}, []))

@@ -123,8 +123,11 @@ class Registry:
         if ledger.follows(found.decision):
             ledger.append(found.decision)
         elif found.hashes is None:  # from before pointers held whole lines
-            decision = _pointer_decision(self.workspace.champion(ledger.path.stem), found)
-            ledger.append(ledger.next_line(decision, signing.find_signer(self.workspace)))
+            task = ledger.path.stem
+            decision, recorded = _pointer_decision(self.workspace.champion(task), found), self._recorded_hashes(task)
+            line = ledger.next_line(decision, signing.find_signer(self.workspace))
+            ledger.append(line)
+            self._write_hashes(task, [*recorded, line[CHAIN]])
 
     def faults(self, task: str) -> list[str]:
         """Return how ledger, head and pointer were changed or contradict each other."""

@@ -59,11 +59,6 @@ class Check(ABC):
     def observe(self, duel: Duel) -> Observation:
         """Compare the duel with what the check expects."""
 
-    def complaint(self, duel: Duel) -> str | None:
-        """Return what is wrong, with what was expected and received, or None."""
-        seen = self.observe(duel)
-        return None if seen.good else seen.text
-
     def outcome(self, duel: Duel) -> Outcome:
         """Run the check on a duel."""
         mine = (self.code, self.title)

@@ -1,0 +1,93 @@
+"""Checks that have nothing to judge say so with the reason, which is neither passed nor failed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from duels import FACTS, Data, bout, cancer, diabetes, line, none
+
+from tiltyard import plugins
+from tiltyard.gate.checks.base import Outcome
+from tiltyard.gate.duel import Duel
+
+Make = Callable[[], Duel]
+
+
+def labels(challenger: Callable[[Data], Any] = line, **given: Any) -> Make:
+    """Return how to make a duel about labels."""
+    return lambda: bout(cancer(), challenger(cancer()), **given)
+
+
+def numbers() -> Duel:
+    """Make a duel about numbers, against a champion."""
+    return bout(diabetes(), line(diabetes()), line(diabetes()))
+
+
+def without(fact: str) -> Make:
+    """Return how to make a duel in which a fact was not recorded."""
+    return labels(more={"facts": {name: value for name, value in FACTS.items() if name != fact}})
+
+
+REASONS: list[tuple[str, Make, str]] = [
+    ("approval", labels(), "gate.approval does not ask for it"),
+    ("behaviour", labels(), "gate.behaviours names no rule"),
+    ("calibration", numbers, "regression states no probabilities"),
+    ("champion", labels(), "there is no champion yet"),
+    ("collapse", numbers, "regression has no classes"),
+    ("drift", labels(), "no inputs of clients are recorded"),
+    ("drift", labels(more={"inputs": {"why": "they are images"}}), "they are images"),
+    ("fairness", labels(), "gate.sensitive names no column"),
+    ("generalization_gap", labels(more={"train": 9.0}), "nothing was gained over the baseline on the training rows"),
+    ("live_quality", labels(), "live truths of both: expected at least 200; received too few"),
+    ("mcnemar", numbers, "regression has no labels"),
+    ("mcnemar", labels(), "there is no champion yet"),
+    ("model_card", without("empty"), "no card was drawn up"),
+    ("parity", without("parity"), "training recorded no difference between Keras and ONNX"),
+    ("provenance", without("origin"), "nothing was recorded"),
+    ("required_metrics", labels(), "gate.require names no value"),
+    ("robustness", labels(none), "nothing is gained over the baseline that could be lost"),
+    ("robustness", labels(more={"ask": None}), "no column can be disturbed"),
+    ("simple_model", labels(more={"simple": None}), "neither a linear model nor a tree takes such features"),
+    ("size", without("size_mb"), "there is no file to weigh"),
+    ("slices", numbers, "gate.slices names none"),
+    ("slices", labels(slices=["side"]), "there is neither a floor nor a champion"),
+]
+
+
+@pytest.mark.parametrize(("name", "make", "reason"), REASONS, ids=[f"{name}: {why}" for name, _, why in REASONS])
+def test_a_check_without_anything_to_judge_says_why(name: str, make: Make, reason: str) -> None:
+    """The reason is all that is recorded: no figure, no limit, no rows."""
+    found: Outcome = plugins.load("checks", name)().outcome(make())
+    assert (found.state, found.text) == ("not applicable", reason)
+    assert (found.observed, found.limit, found.interval, found.rows) == (None, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("check", "terms", "reason"),
+    [
+        ("slices", {"slices": ["side"], "slice_floor": 0.5}, "no slice has 20 rows"),
+        ("fairness", {"sensitive": ["side"]}, "no two groups have 20 sealed rows"),
+    ],
+)
+def test_groups_of_19_rows_are_not_judged(check: str, terms: dict[str, Any], reason: str) -> None:
+    """Chance says more of them than the model; 20 rows are enough."""
+    duel = bout(cancer(), line(cancer()), **terms)
+    large, small = ((duel.rows["side"] == side).nonzero()[0] for side in ("large", "small"))
+    for size, judged in ((19, False), (20, True)):
+        kept = [*large[:size], *small[:size]]
+        few = dataclasses.replace(
+            duel,
+            rows={name: values[kept] for name, values in duel.rows.items()},
+            **{name: getattr(duel, name)[kept] for name in ("truth", "challenger", "baseline")},
+        )
+        found = plugins.load("checks", check)().outcome(few)
+        assert (found.state != "not applicable", found.text == reason) == (judged, not judged)
+
+
+def test_a_verdict_that_may_come_out_otherwise_does_not_stick() -> None:
+    """What depends on machine, people or clients is judged anew the next time; the rest follows from the files."""
+    changing = {name for name in plugins.names("checks") if not plugins.load("checks", name).repeatable}
+    assert changing == {"approval", "drift", "latency", "live_quality", "size"}

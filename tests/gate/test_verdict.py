@@ -1,0 +1,70 @@
+"""Verdicts: what follows from outcomes, how people read it, and what comes back out of the ledger."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from duels import cancer, task
+
+from tiltyard.gate.checks.base import Outcome
+from tiltyard.gate.verdict import Verdict, decide
+from tiltyard.registry.decision import Decision
+
+HELD = Outcome("drift", "learned from rows like today's", "failed", "far", "HOLD", False, 0.5, 0.2, [0.1, 0.9], 300)
+REJECTED = dataclasses.replace(HELD, code="parity", severity="REJECT", repeatable=True)
+REPORT: dict[str, Any] = {
+    "metric": "accuracy",
+    "metrics": {"accuracy": 0.9},
+    "baseline": {"accuracy": 0.5},
+    "data": "d",
+    "test": "t",
+    "version": "not kept",
+}
+
+
+def states(*pairs: tuple[Outcome, Any]) -> list[Outcome]:
+    """Return outcomes with other states."""
+    return [dataclasses.replace(outcome, state=state) for outcome, state in pairs]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "word"),
+    [
+        ([], "PROMOTE"),
+        (states((HELD, "passed"), (REJECTED, "passed")), "PROMOTE"),
+        (states((HELD, "not applicable"), (REJECTED, "not applicable")), "PROMOTE"),
+        (states((HELD, "failed"), (REJECTED, "passed")), "HOLD"),
+        (states((HELD, "failed"), (REJECTED, "not applicable")), "HOLD"),
+        (states((HELD, "passed"), (REJECTED, "failed")), "REJECT"),
+        (states((HELD, "failed"), (REJECTED, "failed")), "REJECT"),
+    ],
+)
+def test_the_gravest_failure_decides(outcomes: list[Outcome], word: str) -> None:
+    """Only what failed counts, neither what passed nor what was not judged."""
+    assert decide(outcomes) == decide(outcomes[::-1]) == word
+
+
+@pytest.mark.parametrize(("champion", "word"), [("v1", "unchanged"), ("v2", "HOLD"), (None, "HOLD")])
+def test_a_champion_that_comes_again_is_unchanged(champion: str | None, word: str) -> None:
+    """Another version is what the verdict says."""
+    assert Verdict("iris", "HOLD", "v1", champion, ["so"]).word == word
+
+
+def test_a_verdict_comes_back_out_of_the_ledger() -> None:
+    """With every outcome, and as one that is told already; what a later release wrote beside it is passed over."""
+    verdict = Verdict("bout", "REJECT", "v2", "v1", ["far"], [HELD, REJECTED], {"gap": 0.1}, "f")
+    origin = {"commit": "c", "dirty": False, "who": "ann"}
+    decision = verdict.decision(task(cancer()).model_dump(mode="json"), REPORT, origin)
+    assert (decision.metrics, decision.baseline, decision.data, decision.test) == (
+        {"accuracy": 0.9},
+        {"accuracy": 0.5},
+        "d",
+        "t",
+    )
+    assert (decision.version, decision.who, decision.seed, decision.parameters["name"]) == ("v2", "ann", 0, "bout")
+    line = decision.model_dump(mode="json")
+    line["checks"] = [{**check, "later": 1} for check in line["checks"]]
+    assert not verdict.told
+    assert Verdict.earlier(Decision.model_validate(line)) == dataclasses.replace(verdict, told=True)
