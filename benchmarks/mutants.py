@@ -40,7 +40,7 @@ RECORDS = (
     "registry/test_tampering.py",
     "registry/test_signing.py",
 )
-SPLIT = ("preparation/test_dealing.py", "preparation/test_prepare.py", "preparation/test_split.py")
+SPLIT = ("preparation/test_split_assignment.py", "preparation/test_prepare.py", "preparation/test_split.py")
 KINDS = ("forecasting", "generation", "translation", "regression", "classification", "evaluator_metrics")
 BY_HAND = tuple(f"modeling/test_{name}.py" for name in KINDS)
 # the test files that must see a fault, by module or folder; the quickest first

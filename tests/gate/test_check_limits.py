@@ -68,7 +68,7 @@ def test_only_what_fails_is_told_a_cure(name: str, case: Case, cure: str) -> Non
 def test_memory_is_judged_where_it_was_measured(memory: dict[str, float], state: str, told: str) -> None:
     """Beside the size of the file, which is judged anyway."""
     facts = {name: value for name, value in FACTS.items() if name != "memory_mb"} | memory
-    found = outcome("size", bout(cancer(), line(cancer()), memory_mb=90.0, more={"facts": facts}))
+    found = outcome("size", build_duel(cancer(), linear_model(cancer()), memory_mb=90.0, more={"facts": facts}))
     assert (found.state, found.text) == (state, told)
 
 
@@ -85,7 +85,7 @@ def test_facts_that_are_not_known_are_named(
 ) -> None:
     """All but the commit, which only a task that insists on it asks for."""
     facts = {**FACTS, "origin": {**ORIGIN, **origin}}
-    found = outcome("provenance", bout(cancer(), line(cancer()), more={"facts": facts}))
+    found = outcome("provenance", build_duel(cancer(), linear_model(cancer()), more={"facts": facts}))
     assert (found.state, (found.observed, found.limit)) == (state, figures)
     assert found.text.startswith(told)
 

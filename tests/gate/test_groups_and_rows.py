@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from duels import bout, cancer, diabetes, line
+from duels import build_duel, cancer, diabetes, linear_model
 
 from tiltyard import plugins
 from tiltyard.arrays import Array
@@ -33,7 +33,7 @@ def saying(outputs: Array) -> Ask:
 def sides(given: list[int], **terms: Any) -> Duel:
     """Return a duel of 40 rows a side, of which so many of each are called benign, beginning with those that are."""
     called = np.concatenate([np.arange(40) < count for count in given]).astype(int)
-    duel = bout(cancer(), line(cancer()), sensitive=["side"], **terms)
+    duel = build_duel(cancer(), linear_model(cancer()), sensitive=["side"], **terms)
     rows = {name: values[:80] for name, values in duel.rows.items()} | {"side": SIDES}
     return dataclasses.replace(duel, truth=BENIGN, challenger=np.eye(2)[called], rows=rows)
 
@@ -72,7 +72,7 @@ def test_few_who_are_due_a_label_are_not_compared() -> None:
 
 def test_numbers_miss_groups_alike() -> None:
     """By the mean absolute error of each, whichever way it is."""
-    duel = bout(diabetes(), line(diabetes()), sensitive=["sex"])
+    duel = build_duel(diabetes(), linear_model(diabetes()), sensitive=["sex"])
     missed = np.where(duel.rows["sex"] == "one", -4.0, 2.0) * np.where(np.arange(len(duel.truth)) % 2, 1, -1)
     found = outcome("fairness", dataclasses.replace(duel, challenger=(duel.truth + missed)[:, None]))
     assert found.state == "failed"
@@ -91,7 +91,7 @@ def test_numbers_miss_groups_alike() -> None:
 def test_a_class_that_is_found_just_often_enough_has_not_collapsed(least: float, state: str, told: str) -> None:
     """Every class that has not is named, with its recall."""
     called = np.where(np.isin(np.arange(20), [0, 1, 10]), 1, 0) ^ np.repeat([0, 1], 10)
-    plain = bout(cancer(), line(cancer()), min_recall=least)
+    plain = build_duel(cancer(), linear_model(cancer()), min_recall=least)
     duel = dataclasses.replace(plain, truth=np.repeat([0, 1], 10), challenger=np.eye(2)[called])
     found = outcome("collapse", duel)
     assert (found.state, found.text, found.observed, found.limit, found.rows) == (state, told, 0.8, least, 20)
@@ -107,40 +107,40 @@ def test_a_class_that_is_found_just_often_enough_has_not_collapsed(least: float,
 )
 def test_one_row_is_calibrated_by_chance(shares: list[float], truth: int, most: float, state: str, rare: bool) -> None:
     """Who is 75 % sure is wrong in one of four rows; who is sure is never wrong by chance."""
-    plain = bout(cancer(), line(cancer()), calibration=most)
+    plain = build_duel(cancer(), linear_model(cancer()), calibration=most)
     found = outcome("calibration", dataclasses.replace(plain, truth=np.array([truth]), challenger=np.array([shares])))
-    assert (found.state, "one in 100 models" in found.text) == (state, rare)
+    assert (found.state, "one in 100 calibrated models" in found.text) == (state, rare)
 
 
 @pytest.mark.parametrize(("most", "state"), [(0.5, "passed"), (0.49, "failed")])
 def test_an_error_of_just_what_is_allowed_is_calibrated(most: float, state: str) -> None:
     """Who is sure of two rows and wrong in one is off by a half, none of it by chance."""
-    plain = bout(cancer(), line(cancer()), calibration=most)
+    plain = build_duel(cancer(), linear_model(cancer()), calibration=most)
     found = outcome("calibration", dataclasses.replace(plain, truth=np.array([1, 0]), challenger=np.eye(2)[[1, 1]]))
     assert (found.state, found.observed, found.limit) == (state, 0.5, most)
-    assert "one in 100 models" not in found.text
+    assert "one in 100 calibrated models" not in found.text
 
 
 def test_a_gap_of_just_what_is_allowed_is_small() -> None:
     """Its figure is the share that is lost."""
     terms: dict[str, Any] = {"more": {"train": 0.01}}
-    gap = bout(cancer(), line(cancer()), **terms).gap
+    gap = build_duel(cancer(), linear_model(cancer()), **terms).gap
     assert gap is not None
     for most, state in ((gap, "passed"), (gap * (1 - 1e-9), "failed")):
-        found = outcome("generalization_gap", bout(cancer(), line(cancer()), max_gap=most, **terms))
+        found = outcome("generalization_gap", build_duel(cancer(), linear_model(cancer()), max_gap=most, **terms))
         assert (found.state, found.observed, found.limit) == (state, gap, most)
 
 
 def test_noise_may_cost_just_what_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the gain over the baseline; of very many rows only some are asked."""
     monkeypatch.setattr(robustness, "ROWS", 100)
-    plain = bout(cancer(), line(cancer()))
+    plain = build_duel(cancer(), linear_model(cancer()))
     spoiled = (plain.challenger + plain.baseline) / 2
     clean, nothing, value = (plain.score(some, np.arange(100)) for some in (plain.challenger, plain.baseline, spoiled))
     lost = (value - clean) / (nothing - clean)
     for most, state in ((lost * (1 + 1e-9), "passed"), (lost * (1 - 1e-9), "failed")):
-        duel = bout(
-            cancer(), line(cancer()), more={"ask": lambda asked: spoiled[: len(asked["side"])]}, noise_loss=most
+        duel = build_duel(
+            cancer(), linear_model(cancer()), more={"ask": lambda asked: spoiled[: len(asked["side"])]}, noise_loss=most
         )
         found = outcome("robustness", duel)
         assert (found.state, found.limit, found.rows) == (state, most, 100)
@@ -150,7 +150,7 @@ def test_noise_may_cost_just_what_is_allowed(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_after_the_worst_step_something_must_be_left() -> None:
     """A model that is no better than the baseline then has lost all, which is just allowed; a worse one fails."""
-    plain = bout(cancer(), line(cancer()), noise_loss=5.0)
+    plain = build_duel(cancer(), linear_model(cancer()), noise_loss=5.0)
     for spoiled, state in ((plain.baseline, "passed"), (plain.baseline[:, ::-1], "failed")):
         found = outcome("robustness", dataclasses.replace(plain, ask=saying(spoiled)))
         assert (found.state, found.limit) == (state, 1.0)
@@ -165,7 +165,7 @@ def rule(**told: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(("share", "state"), [(0.75, "passed"), (0.76, "failed")])
 def test_a_rule_may_be_broken_by_as_many_rows_as_the_task_lets(share: float, state: str) -> None:
     """Of the rows that can be changed: here every fourth answer falls, which it must not."""
-    duel = bout(diabetes(), line(diabetes()), **rule(vary="bmi", by=1.0, never="lower", share=share))
+    duel = build_duel(diabetes(), linear_model(diabetes()), **rule(vary="bmi", by=1.0, never="lower", share=share))
     few = {name: values[:100] for name, values in duel.rows.items()}
     falls = np.where(np.arange(100) % 4 == 0, -1.0, 0.0)[:, None]
     asked = dataclasses.replace(
@@ -177,7 +177,7 @@ def test_a_rule_may_be_broken_by_as_many_rows_as_the_task_lets(share: float, sta
 
 def test_rows_beyond_the_bounds_are_not_asked() -> None:
     """What is on a bound after the change is within; a rule that fits no row fails, and says so."""
-    duel = bout(diabetes(), line(diabetes()), **rule(vary="bmi", by=1.0, never="lower"))
+    duel = build_duel(diabetes(), linear_model(diabetes()), **rule(vary="bmi", by=1.0, never="lower"))
     values = np.repeat([0.5, 1.0, 9.0, 9.5], [5, 10, 20, 25])
     column = duel.task.columns["bmi"].model_copy(update={"bounds": (2.0, 10.0)})
     task = duel.task.model_copy(update={"columns": {**duel.task.columns, "bmi": column}})
@@ -195,12 +195,15 @@ def test_rows_beyond_the_bounds_are_not_asked() -> None:
     none = dataclasses.replace(asked, rows={**few, "bmi": np.full(60, 9.5)})
     found = outcome("behaviour", none)
     assert (found.state, found.observed, found.limit, found.rows) == ("failed", 0.0, 0.95, 0)
-    assert found.text == "bmi +1: never a lower answer: no row can be changed so within the bounds; expected one"
+    assert (
+        found.text
+        == "bmi +1: never a lower answer: no row can be changed this way within the bounds; expected at least 1"
+    )
 
 
 def test_another_name_must_not_change_the_label() -> None:
     """Rows that have it already are not asked; of the others the likeliest label counts."""
-    duel = bout(cancer(), line(cancer()), **rule(vary="side", to="large", never="another"))
+    duel = build_duel(cancer(), linear_model(cancer()), **rule(vary="side", to="large", never="another"))
     small = duel.rows["side"] == "small"
     seen = []
 
@@ -216,7 +219,9 @@ def test_another_name_must_not_change_the_label() -> None:
 
 def test_a_rule_about_a_label_looks_at_its_probability() -> None:
     """That of the named label, though another one is the likeliest."""
-    duel = bout(cancer(), line(cancer()), **rule(vary="worst_area", by=1.0, never="higher", label="malignant"))
+    duel = build_duel(
+        cancer(), linear_model(cancer()), **rule(vary="worst_area", by=1.0, never="higher", label="malignant")
+    )
     rows = len(duel.truth)
     before, after = (np.tile([share, 1 - share], (rows, 1)) for share in (0.3, 0.4))
     for challenger, answers, state in ((before, after, "failed"), (after, before, "passed")):

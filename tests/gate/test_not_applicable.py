@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from duels import FACTS, Data, bout, cancer, diabetes, line, none
+from duels import FACTS, Data, baseline_model, build_duel, cancer, diabetes, linear_model
 
 from tiltyard import plugins
 from tiltyard.gate.checks.base import Outcome
@@ -16,14 +16,14 @@ from tiltyard.gate.duel import Duel
 Make = Callable[[], Duel]
 
 
-def labels(challenger: Callable[[Data], Any] = line, **given: Any) -> Make:
+def labels(challenger: Callable[[Data], Any] = linear_model, **given: Any) -> Make:
     """Return how to make a duel about labels."""
-    return lambda: bout(cancer(), challenger(cancer()), **given)
+    return lambda: build_duel(cancer(), challenger(cancer()), **given)
 
 
 def numbers() -> Duel:
     """Make a duel about numbers, against a champion."""
-    return bout(diabetes(), line(diabetes()), line(diabetes()))
+    return build_duel(diabetes(), linear_model(diabetes()), linear_model(diabetes()))
 
 
 def without(fact: str) -> Make:
@@ -32,9 +32,9 @@ def without(fact: str) -> Make:
 
 
 REASONS: list[tuple[str, Make, str]] = [
-    ("approval", labels(), "gate.approval does not ask for it"),
+    ("approval", labels(), "gate.approval does not require one"),
     ("behaviour", labels(), "gate.behaviours names no rule"),
-    ("calibration", numbers, "regression states no probabilities"),
+    ("calibration", numbers, "regression has no probabilities"),
     ("champion", labels(), "there is no champion yet"),
     ("collapse", numbers, "regression has no classes"),
     ("drift", labels(), "no inputs of clients are recorded"),
@@ -44,14 +44,14 @@ REASONS: list[tuple[str, Make, str]] = [
     ("live_quality", labels(), "live truths of both: expected at least 200; received too few"),
     ("mcnemar", numbers, "regression has no labels"),
     ("mcnemar", labels(), "there is no champion yet"),
-    ("model_card", without("empty"), "no card was drawn up"),
+    ("model_card", without("empty"), "no model card was written"),
     ("parity", without("parity"), "training recorded no difference between Keras and ONNX"),
     ("provenance", without("origin"), "nothing was recorded"),
     ("required_metrics", labels(), "gate.require names no value"),
-    ("robustness", labels(none), "nothing is gained over the baseline that could be lost"),
-    ("robustness", labels(more={"ask": None}), "no column can be disturbed"),
+    ("robustness", labels(baseline_model), "there is no gain over the baseline to lose"),
+    ("robustness", labels(more={"ask": None}), "no column can be perturbed"),
     ("simple_model", labels(more={"simple": None}), "neither a linear model nor a tree takes such features"),
-    ("size", without("size_mb"), "there is no file to weigh"),
+    ("size", without("size_mb"), "there is no model file to measure"),
     ("slices", numbers, "gate.slices names none"),
     ("slices", labels(slices=["side"]), "there is neither a floor nor a champion"),
 ]
@@ -74,7 +74,7 @@ def test_a_check_without_anything_to_judge_says_why(name: str, make: Make, reaso
 )
 def test_groups_of_19_rows_are_not_judged(check: str, terms: dict[str, Any], reason: str) -> None:
     """Chance says more of them than the model; 20 rows are enough."""
-    duel = bout(cancer(), line(cancer()), **terms)
+    duel = build_duel(cancer(), linear_model(cancer()), **terms)
     large, small = ((duel.rows["side"] == side).nonzero()[0] for side in ("large", "small"))
     for size, judged in ((19, False), (20, True)):
         kept = [*large[:size], *small[:size]]

@@ -6,13 +6,15 @@ import dataclasses
 from typing import Any
 
 import pytest
-from duels import cancer, task
+from duels import cancer, duel_task
 
 from tiltyard.gate.checks.base import Outcome
 from tiltyard.gate.verdict import Verdict, decide
 from tiltyard.registry.decision import Decision
 
-HELD = Outcome("drift", "learned from rows like today's", "failed", "far", "HOLD", False, 0.5, 0.2, [0.1, 0.9], 300)
+HELD = Outcome(
+    "drift", "was trained on data like recent inputs", "failed", "far", "HOLD", False, 0.5, 0.2, [0.1, 0.9], 300
+)
 REJECTED = dataclasses.replace(HELD, code="parity", severity="REJECT", repeatable=True)
 REPORT: dict[str, Any] = {
     "metric": "accuracy",
@@ -54,16 +56,16 @@ def test_a_champion_that_comes_again_is_unchanged(champion: str | None, word: st
 
 def test_a_verdict_comes_back_out_of_the_ledger() -> None:
     """With every outcome, and as one that is told already; what a later release wrote beside it is passed over."""
-    verdict = Verdict("bout", "REJECT", "v2", "v1", ["far"], [HELD, REJECTED], {"gap": 0.1}, "f")
+    verdict = Verdict("duel", "REJECT", "v2", "v1", ["far"], [HELD, REJECTED], {"gap": 0.1}, "f")
     origin = {"commit": "c", "dirty": False, "who": "ann"}
-    decision = verdict.decision(task(cancer()).model_dump(mode="json"), REPORT, origin)
+    decision = verdict.decision(duel_task(cancer()).model_dump(mode="json"), REPORT, origin)
     assert (decision.metrics, decision.baseline, decision.data, decision.test) == (
         {"accuracy": 0.9},
         {"accuracy": 0.5},
         "d",
         "t",
     )
-    assert (decision.version, decision.who, decision.seed, decision.parameters["name"]) == ("v2", "ann", 0, "bout")
+    assert (decision.version, decision.who, decision.seed, decision.parameters["name"]) == ("v2", "ann", 0, "duel")
     line = decision.model_dump(mode="json")
     line["checks"] = [{**check, "later": 1} for check in line["checks"]]
     assert not verdict.told

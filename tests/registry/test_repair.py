@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from registry_attacks import decide
+from registry_attacks import make_decision
 
 from tiltyard import files
 from tiltyard.errors import RegistryError
@@ -14,7 +14,7 @@ from tiltyard.workspace import Workspace
 
 def crown(workspace: Workspace, version: str) -> None:
     """Make a version champion."""
-    Registry(workspace).promote(decide(version, "PROMOTE"))
+    Registry(workspace).promote(make_decision(version, "PROMOTE"))
 
 
 def test_the_package_of_a_version_is_here_or_told_where(workspace: Workspace) -> None:
@@ -24,7 +24,7 @@ def test_the_package_of_a_version_is_here_or_told_where(workspace: Workspace) ->
     assert Registry(workspace).package("iris", "v1") == folder
     folder.rmdir()
     place = folder.relative_to(workspace.root)
-    for hint in ("", f"bring it from the remote: dvc pull {place}"):
+    for hint in ("", f"get it from the remote: dvc pull {place}"):
         with pytest.raises(RegistryError, match=f"the package of iris v1 is not here: expected {place}") as caught:
             Registry(workspace).package("iris", "v1")
         assert caught.value.hint == hint
@@ -35,7 +35,7 @@ def test_a_promotion_ends_what_was_asked_of_the_champion_before(workspace: Works
     """A challenge is against one champion; a decision that leaves it in place leaves the challenge too."""
     crown(workspace, "v1")
     files.write_json(workspace.traffic("iris"), {})
-    Registry(workspace).record(decide("v2", "HOLD"))
+    Registry(workspace).record(make_decision("v2", "HOLD"))
     assert workspace.traffic("iris").is_file()
     crown(workspace, "v3")
     assert not workspace.traffic("iris").exists()
@@ -43,11 +43,11 @@ def test_a_promotion_ends_what_was_asked_of_the_champion_before(workspace: Works
 
 def test_a_line_that_only_an_old_pointer_knows_is_written_by_the_next_change(workspace: Workspace) -> None:
     """One from before pointers held hashes: its decision becomes the line that follows, once."""
-    registry, old = Registry(workspace), decide("a", "PROMOTE").model_dump(mode="json")
+    registry, old = Registry(workspace), make_decision("a", "PROMOTE").model_dump(mode="json")
     workspace.champion("iris").parent.mkdir(parents=True)
     files.write_json(workspace.champion("iris"), {"task": "iris", "version": "a", "decision": old})
     for version in ("b", "c"):
-        registry.record(decide(version, "HOLD"))
+        registry.record(make_decision(version, "HOLD"))
     lines = registry.decisions("iris")
     assert [(line.version, line.verdict) for line in lines] == [("a", "PROMOTE"), ("b", "HOLD"), ("c", "HOLD")]
     assert lines[0].id == old["id"]
@@ -60,12 +60,12 @@ def test_a_promotion_that_is_under_way_is_no_fault(workspace: Workspace, monkeyp
     with monkeypatch.context() as killed:
         killed.setattr("tiltyard.registry.ledger.Ledger.append", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            Registry(workspace).promote(decide("b", "PROMOTE"))
+            Registry(workspace).promote(make_decision("b", "PROMOTE"))
     registry, path = Registry(workspace), workspace.champion("iris")
     assert registry.faults("iris") == []
     whole = files.read_json(path)
     files.write_json(path, {**whole, "decision": {**whole["decision"], "reasons": ["none"]}})
-    assert registry.faults("iris") == ["the decision in the pointer is in no line of the ledger"]
+    assert registry.faults("iris") == ["the decision in the pointer is not in the ledger"]
 
 
 def test_half_written_files_of_a_dead_process_are_removed(workspace: Workspace) -> None:
@@ -75,7 +75,7 @@ def test_half_written_files_of_a_dead_process_are_removed(workspace: Workspace) 
     for folder in folders:
         (folder / f".iris.json-{'0' * 32}").write_text("{")
         (folder / "other").touch()
-    Registry(workspace).record(decide("b", "HOLD"))
+    Registry(workspace).record(make_decision("b", "HOLD"))
     assert not [path.name for folder in folders for path in folder.glob(".iris*")]
     assert all((folder / "other").is_file() for folder in folders)
 
@@ -84,7 +84,7 @@ def test_a_ledger_without_a_champion_is_checked_too(workspace: Workspace) -> Non
     """Where all were held there is no pointer, but each line holds the one before it."""
     registry, path = Registry(workspace), workspace.ledger("iris")
     for version in ("a", "b"):
-        registry.record(decide(version, "HOLD"))
+        registry.record(make_decision(version, "HOLD"))
     assert registry.faults("iris") == []
     path.write_bytes(path.read_bytes().replace(b'"so"', b'"no"', 1))
     assert [fault.partition(" of ")[0] for fault in registry.faults("iris")] == ["line 1", "line 2"]
@@ -93,9 +93,9 @@ def test_a_ledger_without_a_champion_is_checked_too(workspace: Workspace) -> Non
 def test_a_line_without_a_hash_behind_lines_that_have_one_was_put_in(workspace: Workspace) -> None:
     """Though it claims to be from before there were hashes; as the first line it may be."""
     crown(workspace, "a")
-    path, old = workspace.ledger("iris"), decide("b", "HOLD").model_dump_json().encode() + b"\n"
+    path, old = workspace.ledger("iris"), make_decision("b", "HOLD").model_dump_json().encode() + b"\n"
     whole = path.read_bytes()
-    put_in = "was put in: expected the hash of the line before; it has none"
+    put_in = "was inserted: expected the hash of the line before; it has none"
     for content, places in ((whole + old, ["line 2"]), (old + whole, list[str]())):
         path.write_bytes(content)
         told = [fault for fault in Registry(workspace).faults("iris") if fault.endswith(put_in)]
@@ -106,7 +106,7 @@ def test_the_hash_of_a_line_does_not_depend_on_the_order_of_its_keys(workspace: 
     """As a pointer may be written by another program; another value has another hash."""
     crown(workspace, "a")
     ledger = Ledger(workspace.ledger("iris"))
-    line = ledger.next_line(decide("b", "HOLD"))
+    line = ledger.next_line(make_decision("b", "HOLD"))
     assert ledger.follows(dict(reversed(line.items())))
     assert not ledger.follows({**line, "version": "c"})
 
@@ -114,9 +114,9 @@ def test_the_hash_of_a_line_does_not_depend_on_the_order_of_its_keys(workspace: 
 def test_a_line_that_is_no_decision_hides_no_other_fault(workspace: Workspace) -> None:
     """What was changed elsewhere is told before it."""
     crown(workspace, "a")
-    Registry(workspace).record(decide("b", "HOLD"))
+    Registry(workspace).record(make_decision("b", "HOLD"))
     path = workspace.ledger("iris")
     path.write_bytes(path.read_bytes().replace(b'"so"', b'"no"', 1).replace(b'"HOLD"', b'"KEEP"'))
     told = Registry(workspace).faults("iris")
     assert "line 1" in told[0]
-    assert "is no decision" in told[-1]
+    assert "is not a decision" in told[-1]

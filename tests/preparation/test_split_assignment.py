@@ -1,4 +1,4 @@
-"""Dealing by hand: which rows each kind of split puts where, by keys that are known, and what it refuses."""
+"""Split assignment with known keys: which rows each kind of split puts into each part, and what it refuses."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from duels import cancer, task
+from duels import cancer, duel_task
 
 from tiltyard.arrays import Array
 from tiltyard.config.task import Split
 from tiltyard.errors import DataError
 from tiltyard.modeling.columns.date import Date
-from tiltyard.preparation.split import Marks, deal, keys, marked, named, part_of
+from tiltyard.preparation.split import SplitInputs, group_keys, parse_part, row_keys, split_inputs, split_rows
 
 KEY = np.array([3, 9, 1, 7, 5, 0, 8, 2, 6, 4], dtype=np.uint64)
 SHARES: dict[str, Any] = {"test": 0.3, "validation": 0.2}
@@ -23,7 +23,7 @@ def dealt(kind: Any, key: Array = KEY, truth: Array | None = None, reach: int = 
     """Deal rows with marks, and give the places of each part."""
     marks = {name: more.pop(name) for name in ("times", "part") if name in more}
     how = Split(kind=kind, **{**SHARES, **more})
-    found = deal(how, Marks(key, **marks), np.zeros(len(key), int) if truth is None else truth, reach)
+    found = split_rows(how, SplitInputs(key, **marks), np.zeros(len(key), int) if truth is None else truth, reach)
     return {name: index.tolist() for name, index in found.items()}
 
 
@@ -94,9 +94,9 @@ def test_some_rows_by_time_are_the_latest() -> None:
 def test_a_key_does_not_depend_on_how_wide_a_column_of_texts_is(kind: str, width: int) -> None:
     """Texts of one length have the keys that they have in a column which is just as wide, and in a wider one."""
     texts = ["a" * width, "b" * width]
-    narrow = keys({"x": np.array(texts, dtype=f"{kind}{width}")}, 0).tolist()
+    narrow = row_keys({"x": np.array(texts, dtype=f"{kind}{width}")}, 0).tolist()
     for wider in range(width, 17):
-        assert keys({"x": np.array(texts, dtype=f"{kind}{wider}")}, 0).tolist() == narrow
+        assert row_keys({"x": np.array(texts, dtype=f"{kind}{wider}")}, 0).tolist() == narrow
 
 
 @pytest.mark.parametrize("kind", ["random", "stratified"])
@@ -128,13 +128,13 @@ def test_the_data_may_name_the_parts() -> None:
 )
 def test_parts_go_by_the_usual_words(word: str, part: str) -> None:
     """In any case, with blanks around them."""
-    assert part_of(word) == part
+    assert parse_part(word) == part
 
 
 def test_groups_have_a_key_each() -> None:
     """Rows of one group share it, another seed gives others."""
     names = np.array(["b", "a", "b", "c"])
-    one, other = (named(Split(kind="random", seed=seed), names) for seed in (0, 1))
+    one, other = (group_keys(Split(kind="random", seed=seed), names) for seed in (0, 1))
     assert (one[0] == one[2], len({*one.tolist()})) == (True, 3)
     assert not {*one.tolist()} & {*other.tolist()}
 
@@ -190,11 +190,13 @@ CELLS: dict[str, pd.Series[Any]] = {
 }
 
 
-def marks(**split: Any) -> Marks:
+def marks(**split: Any) -> SplitInputs:
     """Mark three rows of a task with such a split; its column of days has a spelling of its own."""
     how = Split(**split)
     columns = {"day": Date(format="%d.%m.%Y")}
-    return marked(task(cancer()).model_copy(update={"split": how, "columns": columns}), KEY[:3], CELLS.__getitem__)
+    return split_inputs(
+        duel_task(cancer()).model_copy(update={"split": how, "columns": columns}), KEY[:3], CELLS.__getitem__
+    )
 
 
 def test_rows_are_marked_by_what_the_split_names() -> None:
@@ -212,7 +214,7 @@ def test_rows_are_marked_by_what_the_split_names() -> None:
         found = marks(kind=kind)
         assert (found.times, found.part, found.key.tolist()) == (None, None, [3, 9, 1])
     found = marks(kind="random", group="garden")
-    assert found.key.tolist() == named(Split(kind="random"), np.array(["b", "a", "b"])).tolist()
+    assert found.key.tolist() == group_keys(Split(kind="random"), np.array(["b", "a", "b"])).tolist()
 
 
 @pytest.mark.parametrize(
