@@ -143,7 +143,7 @@ def test_a_challenge_is_signed_where_decisions_are(served_project: Kept, monkeyp
         lambda: traffic.start_rollout(space, task, (second, "canary"), 0.5),
         lambda: traffic.end_rollout(space, task),
     ):
-        with pytest.raises(RegistryError, match="are to be signed"):
+        with pytest.raises(RegistryError, match="must be signed"):
             act()
     signing.create_key(space, "anna")
     begin(served_project, "canary", 0.5)
