@@ -33,12 +33,12 @@ def run(workspace: Workspace, names: list[str], ready: Callable[[], None] = lamb
 
     Prefect reads its settings when it is imported: call quiet.silence and server.running before importing this.
     """
-    names = base_tasks.ordered(workspace, names)
+    names = base_tasks.in_training_order(workspace, names)
     for name in names:
-        if base_tasks.mistake(workspace, name):
+        if base_tasks.find_error(workspace, name):
             continue  # its row will say so
         task_list.add(workspace, name)  # a stage is made for it
-    dvc.repair(workspace)
+    dvc.repair_lock_file(workspace)
     server.wait()
     ready()
     state: Any = road(str(workspace.root), names, return_state=True)
@@ -59,7 +59,7 @@ def road(root: str, names: list[str]) -> Any:
             # Prefect finds the flow that a task belongs to in the context, which threads do not inherit
             futures: dict[str, Future[TaskOutcome]] = {}
             for name in names:  # a base is begun before what waits for it
-                if error := base_tasks.mistake(workspace, name):
+                if error := base_tasks.find_error(workspace, name):
                     futures[name] = pool.submit(_refused, name, display, error)
                     continue
                 task = loader.load(workspace, name)
@@ -126,7 +126,7 @@ def _go(workspace: Workspace, task: Task, display: RunProgress, row: TaskOutcome
             how = _step(workspace, name, step, current=current)
             _note(workspace, row, step, how)
             if step == "fetch":
-                current = not base_tasks.is_stale(workspace, task) and dvc.current(workspace, name)
+                current = not base_tasks.is_stale(workspace, task) and dvc.is_current(workspace, name)
         except Exception as error:  # noqa: BLE001 - whatever stops this task must not stop the others
             row.stop(step, error)
             display.stop(name, step, row.error)

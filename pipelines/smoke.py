@@ -32,13 +32,13 @@ LONG = 20  # windows of a series end to end: fewer, and nothing is left between 
 
 def run(workspace: Workspace, names: list[str], ready: Callable[[], None] = lambda: None) -> list[TaskOutcome]:
     """Return a row a task; a task that fails leaves the others alone. No Prefect, no DVC: they would cost more."""
-    names = base_tasks.ordered(workspace, names)
+    names = base_tasks.in_training_order(workspace, names)
     ready()
     with tempfile.TemporaryDirectory() as root, RunProgress(Workspace(Path(root)), names, ("road", "serve")) as display:
         place = display.workspace
         rows = []
         for name in names:
-            if error := base_tasks.mistake(workspace, name):
+            if error := base_tasks.find_error(workspace, name):
                 rows.append(TaskOutcome(name))
                 rows[-1].stop("task file", error)
                 display.stop(name, "task file", rows[-1].error)

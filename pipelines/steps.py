@@ -58,7 +58,7 @@ def _stage(verb: str) -> Task[..., Any]:
     @task(name=verb, task_run_name=f"{verb} {{name}}", **ONCE)
     def run(root: str, name: str, *, current: bool = False) -> Any:
         workspace = Workspace(Path(root))
-        how = "skipped" if current else dvc.stage(workspace, verb, name, anew=_stale(workspace, verb, name))
+        how = "skipped" if current else dvc.run_stage(workspace, verb, name, force=_stale(workspace, verb, name))
         if show := SHOWN.get(verb):
             show(workspace, name)
         if verb == "evaluate" and (how == "ran" or not (workspace.report / f"{name}.html").is_file()):

@@ -151,7 +151,7 @@ def test_nobody_waits_for_the_dead(small: Workspace) -> None:
 @pytest.mark.parametrize("newer", [True, False])
 def test_the_number_of_a_dead_process_may_be_anothers_by_now(small: Workspace, newer: bool) -> None:
     """One that began after the lock was written, or that runs something else, does not hold it."""
-    dvc.stage(small, "validate", "a")
+    dvc.run_stage(small, "validate", "a")
     (small.root / "raw.txt").write_text("other", encoding="utf-8")
     command = [sys.executable, "-c", "import time; time.sleep(60)"] if newer else ["sleep", "60"]
     with subprocess.Popen(command) as other:
@@ -161,7 +161,7 @@ def test_the_number_of_a_dead_process_may_be_anothers_by_now(small: Workspace, n
         if newer:
             os.utime(path, (1e9, 1e9))
         try:
-            assert dvc.stage(small, "validate", "a") == "ran"
+            assert dvc.run_stage(small, "validate", "a") == "ran"
             assert other.poll() is None  # it was not waited for
         finally:
             other.kill()

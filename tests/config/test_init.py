@@ -68,7 +68,7 @@ def test_a_draft_says_what_it_saw(workspace: Workspace, table: Path) -> None:
     assert content["target"] == {"column": "gone", "classes": ["left", "stayed"]}
     assert (content["problem"], content["split"]["kind"]) == ("classification", "stratified")
     reasons = {seen.name: seen.reason for seen in drafted.traits if seen.reason}
-    assert reasons["CustomerId"] == "an id: 400 different in 400 rows"
+    assert reasons["CustomerId"] == "an id: 400 different values in 400 rows"
     assert reasons["planet"] == "constant: always Earth"
     assert reasons["surname"].endswith("too many to learn from")
     assert reasons["remark"].startswith("free text")
@@ -89,7 +89,7 @@ def test_a_task_file_is_not_overwritten(workspace: Workspace, table: Path) -> No
     """Unless it is asked for; a second time in params.yaml is none."""
     draft.draft_task(workspace, "churn", DraftRequest(table.name, "gone"))
     before = workspace.task_file("churn").read_bytes()
-    with pytest.raises(TaskError, match=r"tasks/churn\.yaml is there already") as caught:
+    with pytest.raises(TaskError, match=r"tasks/churn\.yaml exists already") as caught:
         draft.draft_task(workspace, "churn", DraftRequest(table.name, "gone", drop=("age",)))
     assert "--force" in caught.value.hint
     assert workspace.task_file("churn").read_bytes() == before
@@ -104,7 +104,7 @@ def test_a_task_file_is_not_overwritten(workspace: Workspace, table: Path) -> No
         (DraftRequest("customers.csv", "goner"), "expected the columns goner; received"),
         (DraftRequest("customers.csv", "gone", drop=("ages",)), "expected the columns ages; received"),
         (DraftRequest("customers.csv", "gone", "regression"), "gone: expected numbers for a regression"),
-        (DraftRequest("customers.csv", "planet"), "planet: expected 2 to 1000 labels to tell apart; received 1"),
+        (DraftRequest("customers.csv", "planet"), "planet: expected 2 to 1000 labels; received 1"),
         (DraftRequest("customers.csv", "income", drop=tuple(customers().columns.drop("income"))), "no column is left"),
     ],
 )
@@ -162,9 +162,9 @@ def test_leaks_are_found_and_features_are_not() -> None:
     dice = np.random.default_rng(0)
     target = dice.normal(0, 1, 500)
     labels = np.where(target > 0, "up", "down").tolist()
-    assert leakage.leakage_score((5 * target + 3).tolist(), target.tolist(), labels=False) > leakage.ALIKE
+    assert leakage.leakage_score((5 * target + 3).tolist(), target.tolist(), labels=False) > leakage.MIN_R2
     assert leakage.leakage_score((target + dice.normal(0, 1, 500)).tolist(), target.tolist(), labels=False) == 0
-    assert leakage.leakage_score(target.tolist(), labels, labels=True) > leakage.SURE
+    assert leakage.leakage_score(target.tolist(), labels, labels=True) > leakage.MIN_BALANCED_ACCURACY
     assert leakage.leakage_score(["u" if label == "up" else "d" for label in labels], labels, labels=True) == 1
     assert leakage.leakage_score((target + dice.normal(0, 0.5, 500)).tolist(), labels, labels=True) == 0
 
@@ -281,7 +281,7 @@ def test_a_row_a_month_is_a_series(workspace: Workspace) -> None:
     assert list(content["columns"]) == ["price"]
     assert content["split"] == {"kind": "chronological", "test": 0.25, "validation": 0.25}
     assert [len(values) for values in content["serve"]["example"].values()] == [12, 12]
-    assert "left out: remark: no number" in workspace.task_file("shop").read_text(encoding="utf-8")
+    assert "left out: remark: not a number" in workspace.task_file("shop").read_text(encoding="utf-8")
 
 
 def test_a_table_with_a_date_may_be_a_table(workspace: Workspace) -> None:
@@ -347,7 +347,7 @@ def test_rows_may_be_dealt_by_time_or_in_groups(workspace: Workspace, table: Pat
     draft.draft_task(workspace, "churn", DraftRequest(table.name, "gone", group="surname"), force=True)
     content = yaml.safe_load(workspace.task_file("churn").read_text(encoding="utf-8"))
     assert content["split"] == {"kind": "stratified", "group": "surname"}
-    with pytest.raises(TaskError, match="for a forecast alone"):
+    with pytest.raises(TaskError, match="only for a forecast"):
         draft.draft_task(
             workspace, "churn", DraftRequest(table.name, "gone", time="since", group="surname"), force=True
         )

@@ -163,17 +163,17 @@ def test_parts_are_told(workspace: Workspace) -> None:
     drafted = init.draft_task(workspace, "pets", DraftRequest("pets"))
     assert drafted.rows == 180
     text = workspace.task_file("pets").read_text(encoding="utf-8")
-    assert "# of test (90), train (90); to take one: under: [train]" in text
+    assert "# test (90), train (90); to use one only: under: [train]" in text
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         ({"a.txt": b"x"}, "expected PNG or JPEG files; received 1 files left out"),
-        ({"a.png": b"x", "b.png": b"x"}, "expected each picture in the folder of its class, or a table"),
+        ({"a.png": b"x", "b.png": b"x"}, "expected each image in the folder of its class, or a table"),
         (
             {f"cat/{n}.png": picture(0, n, (4, 4)) for n in range(60)},
-            "expected each picture in the folder of its class",
+            "expected each image in the folder of its class",
         ),
         ({f"{c}/{n}.png": b"x" for c in "ab" for n in range(60)}, r"none can be opened: a/0\.png, "),
         (pets((2, 2)), r"expected \d+ rows or more with a known label; received 4"),
@@ -194,13 +194,13 @@ def test_broken_pictures_and_others_are_told(workspace: Workspace) -> None:
     assert len(drafted.repairs) == 2
     text = workspace.task_file("pets").read_text(encoding="utf-8")
     assert "1 files left out that are no PNG or JPEG: .txt (1)" in text
-    assert "1 pictures cannot be opened and will stop the road: cat/bad.png" in text
+    assert "1 images cannot be opened and will stop the pipeline: cat/bad.png" in text
 
 
 def test_options_of_tables_are_refused(workspace: Workspace) -> None:
     """Pictures have no other columns."""
     folder(workspace.root / "pets", pets())
-    with pytest.raises(TaskError, match="of pictures: expected --data and --target alone"):
+    with pytest.raises(TaskError, match="for images: expected only --data and --target"):
         init.draft_task(workspace, "pets", DraftRequest("pets", drop=("x",)))
 
 
@@ -208,7 +208,7 @@ def test_a_table_needs_its_target(workspace: Workspace) -> None:
     """In a zip, too; the columns are named. What is nowhere is said to be nowhere."""
     with zipfile.ZipFile(workspace.root / "table.zip", "w") as archive:
         archive.writestr("table.csv", "x,y\n1,2\n")
-    with pytest.raises(TaskError, match=r"expected the column of a table .*; it has x, y") as caught:
+    with pytest.raises(TaskError, match=r"expected the column to predict; the table has x, y") as caught:
         init.draft_task(workspace, "t", DraftRequest("table.zip"))
     assert caught.value.hint == "name it: --target"
     with pytest.raises(SourceError, match=r"no file gone\.zip"):

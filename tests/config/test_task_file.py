@@ -44,10 +44,10 @@ REFUSED = [
     (
         "iris",
         {"train.augment": {"rotation": 5}},
-        "train.augment: expected for images only, but for mixup; received table columns",
+        "train.augment: expected only for images, except mixup; received table columns",
     ),
     ("iris", {"model": {"family": "cnn"}}, "model.family: cnn takes image; received table columns"),
-    ("iris", {"rows": [10, 5]}, "rows: expected the fewest, then the most"),
+    ("iris", {"rows": [10, 5]}, "rows: expected the minimum, then the maximum"),
     ("iris", {"split.test": 0.9}, r"split: expected test \+ validation below 1; received 1.1"),
     ("iris", {"train.epochs": "many"}, "train.epochs: expected a valid integer; received 'many'"),
     ("iris", {"train.learning_rate": -1}, "train.learning_rate: expected greater than 0; received -1"),
@@ -94,7 +94,7 @@ def test_of_many_tasks_the_nearest_are_named() -> None:
     whole = Workspace(ROOT)
     with pytest.raises(TaskError, match=r"no task 'mnist_cn': did you mean mnist_cnn( or \w+){0,2}\?$"):
         loader.load(whole, "mnist_cn")
-    with pytest.raises(TaskError, match=r"no task 'qqqq': none of the \d+ tasks is called anything alike$"):
+    with pytest.raises(TaskError, match=r"no task 'qqqq': none of the \d+ tasks has a similar name$"):
         loader.load(whole, "qqqq")
 
 
@@ -111,11 +111,11 @@ def test_without_any_task_the_way_to_the_first_is_named(workspace: Workspace) ->
 EXAMPLES = [
     ("iris", {"serve.example": 5}, "serve.example: expected an object"),
     ("iris", {"serve.example.sepal_length": None}, "serve.example.sepal_length: it is missing; expected "),
-    ("iris", {"serve.example.colour": 1}, "serve.example.colour: no column is called so; expected "),
+    ("iris", {"serve.example.colour": 1}, "serve.example.colour: no column has this name; expected "),
     ("iris", {"serve.example.sepal_length": "long"}, "serve.example.sepal_length: expected a number; received 'long'"),
     ("iris", {"serve.example.sepal_length": 99}, "serve.example.sepal_length: expected 3 to 10; received 99"),
     ("iris", {"serve.example.sepal_length": float("nan")}, "serve.example.sepal_length: expected a finite number"),
-    ("iris", {"columns.petal_width": None}, "serve.example.petal_width: no column is called so"),
+    ("iris", {"columns.petal_width": None}, "serve.example.petal_width: no column has this name"),
     ("digits", {"serve.example": [[0, 1]]}, "serve.example: expected numbers nested"),
     ("digits", {"serve.example": {"b64": "aGk="}}, "serve.example: expected a whole PNG or JPEG file"),
     ("sine", {"serve.example": [1.0, 2.0]}, "serve.example: expected 32 numbers; received 2"),

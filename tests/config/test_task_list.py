@@ -24,7 +24,7 @@ def test_tasks_that_enter_and_leave_at_once_are_all_heard(workspace: Workspace) 
     workspace.params.write_text(f"tasks: [{', '.join(f'old{place}' for place in range(12))}]\n")
     with ThreadPoolExecutor(8) as pool:
         entering = [pool.submit(task_list.add, workspace, f"new{place}") for place in range(12)]
-        leaving = [pool.submit(task_list.leave, workspace, f"old{place}") for place in range(12)]
+        leaving = [pool.submit(task_list.remove, workspace, f"old{place}") for place in range(12)]
         assert all(done.result(60) for done in [*entering, *leaving])
     assert task_list.listed(workspace) == sorted(f"new{place}" for place in range(12))
 

@@ -74,7 +74,7 @@ def test_a_link_inside_a_zip_is_refused(tmp_path: Path) -> None:
     link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(tmp_path / "t.zip", "w") as file:
         file.writestr(link, "/etc/passwd")
-    with pytest.raises(DataError, match=r"a\.csv is a link to elsewhere"):
+    with pytest.raises(DataError, match=r"a\.csv is a link"):
         table_reader.read(tmp_path / "t.zip")
 
 
@@ -104,7 +104,7 @@ def test_a_bomb_is_stopped_while_it_grows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes] | None
 ) -> None:
     """A small file that becomes a large one is read no further than the limit."""
-    monkeypatch.setattr(archive, "ALLOWANCE", 1 << 20)
+    monkeypatch.setattr(archive, "ALWAYS_ALLOWED_BYTES", 1 << 20)
     bomb = b"x\n" + b"1\n" * 2_000_000
     path = tmp_path / "table.csv.gz"
     if pack is None:
@@ -114,7 +114,7 @@ def test_a_bomb_is_stopped_while_it_grows(
     with pytest.raises(DataError, match="like a zip bomb") as caught:
         table_reader.read(path)
     assert int(caught.value.message.rpartition("more than ")[2].split(",")[0]) < 4 << 20
-    monkeypatch.setattr(archive, "ALLOWANCE", 1 << 30)
-    monkeypatch.setattr(archive, "LARGEST", 1 << 20)
+    monkeypatch.setattr(archive, "ALWAYS_ALLOWED_BYTES", 1 << 30)
+    monkeypatch.setattr(archive, "MAX_BYTES", 1 << 20)
     with pytest.raises(DataError, match="like a zip bomb"):
         table_reader.read(path)

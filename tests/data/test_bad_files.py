@@ -39,8 +39,8 @@ REPAIRED: dict[str, tuple[str | bytes, str]] = {
         "mixed encodings: UTF-8, but decoded as cp1252 in line 62",
     ),
     "thousands separators": (beside("sold", '"7,380,500"', '"1,200,000"'), "thousands separators removed in sold"),
-    "the header again": (lines(HEAD, ROWS[:30], HEAD, ROWS[30:]), "the header again in row 31: left out"),
-    "a name twice": (lines("size,size,answer", ROWS), "column name size again: size_2"),
+    "the header again": (lines(HEAD, ROWS[:30], HEAD, ROWS[30:]), "the header repeats in row 31: left out"),
+    "a name twice": (lines("size,size,answer", ROWS), "repeated column name size: size_2"),
 }
 REFUSED: dict[str, tuple[str | bytes, str]] = {
     "ragged rows": (
@@ -92,7 +92,7 @@ def test_what_cannot_be_read_is_refused(workspace: Workspace, content: str | byt
     [
         (
             beside("day", "2024-01-02", "03.04.2024", "5/6/24"),
-            {"day": "dates in several spellings: bring them to one"},
+            {"day": "dates in several formats: convert them to one"},
         ),
         (
             lines(

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tiltyard.data import table_reader
 from tiltyard.data.formats import delimited, jsonl, parquet
-from tiltyard.data.tables.column_types import TRUTHS
+from tiltyard.data.tables.column_types import BOOLEANS
 from tiltyard.data.tables.dialect import MISSING, Dialect
 from tiltyard.errors import DataError
 
@@ -31,7 +31,7 @@ NUMERIC = re.compile(r"[\s\d.,+-]*|[+-]?(inf(inity)?|nan)|.*\d.*", re.IGNORECASE
 def plain(text: str) -> bool:
     """Return whether a text is nothing else in a file of text, and begins with no blank."""
     bare = text.strip()
-    known = bare in (*MISSING, *TRUTHS) or NUMERIC.fullmatch(bare)
+    known = bare in (*MISSING, *BOOLEANS) or NUMERIC.fullmatch(bare)
     return bool(bare) and not known and not text.startswith((" ", '"', "\ufeff"))
 
 
@@ -176,7 +176,7 @@ def test_no_bytes_break_it(tmp_path: Path, content: bytes, suffix: str) -> None:
 @pytest.mark.parametrize("name", ["table.csv", "table.jsonl", "table.parquet"])
 def test_many_small_parts_are_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Types are those of the whole file, though a part alone would have others."""
-    monkeypatch.setattr(delimited, "BLOCK", 1 << 10)
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 1 << 10)
     monkeypatch.setattr(jsonl, "ROWS", 64)
     monkeypatch.setattr(parquet, "ROWS", 64)
     columns: Columns = {

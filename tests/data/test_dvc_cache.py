@@ -78,12 +78,12 @@ def test_a_damaged_file_is_stored_anew(fetched: Workspace) -> None:
 @pytest.mark.slow
 def test_a_damaged_output_is_made_again(fetched: Workspace) -> None:
     """A stage whose output is gone does not get a damaged one back."""
-    dvc.stage(fetched, "validate", "iris")
+    dvc.run_stage(fetched, "validate", "iris")
     out = fetched.out("iris", "validate")
     before = files.sha256(out)
     assert flip(fetched.root / ".dvc" / "cache", "") > 1
     shutil.rmtree(out)
-    dvc.stage(fetched, "validate", "iris")
+    dvc.run_stage(fetched, "validate", "iris")
     assert files.sha256(out) == before
 
 
@@ -159,7 +159,7 @@ def test_what_the_remote_has_is_not_asked_of_the_cache(fetched: Workspace) -> No
 
 def test_a_damaged_output_is_stored_anew_and_not_made_again(small: Workspace) -> None:
     """Of a stage, or a package: the next push sends it from the project, and no stage runs for it."""
-    dvc.stage(small, "validate", "a")
+    dvc.run_stage(small, "validate", "a")
     package = small.package("b", "1")
     package.mkdir(parents=True)
     (package / "model.onnx").write_text("model")
@@ -171,7 +171,7 @@ def test_a_damaged_output_is_stored_anew_and_not_made_again(small: Workspace) ->
     assert error.value.hint.endswith(": tiltyard run a")
     assert all(held(small).values())
     assert dvc.status(small, "validate@a") == {}
-    assert dvc.stage(small, "validate", "a") == "skipped"
+    assert dvc.run_stage(small, "validate", "a") == "skipped"
     assert dvc.push(small) > 2
     assert all(held(small).values())
 

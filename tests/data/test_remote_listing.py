@@ -177,12 +177,12 @@ def test_a_remote_writes_nothing_outside(workspace: Workspace, path: str) -> Non
 
 
 def test_a_link_in_the_way_is_refused(workspace: Workspace, tmp_path: Path) -> None:
-    """A folder of the version that is a link to elsewhere would take its files there."""
+    """A folder of the version that is a link would take its files there."""
     name, elsewhere = poisoned(workspace, "more/b.csv"), tmp_path / "elsewhere"
     elsewhere.mkdir()
     (workspace.raw("iris") / "more").symlink_to(elsewhere)
     with pytest.raises(DataError, match=r"more is a link to .*elsewhere"):
-        dvc.checkout(workspace, workspace.raw("iris"), versions.named(workspace, "iris", name).pointer)
+        dvc.checkout(workspace, workspace.raw("iris"), versions.find(workspace, "iris", name).pointer)
     assert not list(elsewhere.iterdir())
     (workspace.raw("iris") / "more").unlink()
     history.checkout(workspace, "iris", name)

@@ -49,7 +49,7 @@ class Server:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A real server on this machine; waiting between tries is short."""
-    monkeypatch.setattr(_download, "PAUSE", 0.01)
+    monkeypatch.setattr(_download, "PAUSE_SECONDS", 0.01)
     state = Server()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -173,7 +173,7 @@ def test_who_lacks_a_file_is_told_both_ways_to_supply_it(workspace: Workspace, m
         bring(workspace, "gone.csv")
     assert caught.value.hint == (
         f"place it at {workspace.root / 'gone.csv'}; or put it into a folder and set TILTYARD_MIRROR to that; "
-        "or give source.url"
+        "or set source.url"
     )
 
 
@@ -189,10 +189,12 @@ def test_a_cut_download_goes_on_where_it_was(workspace: Workspace, server: Serve
 def test_a_download_that_fails_is_taken_up_by_the_next(workspace: Workspace, server: Server) -> None:
     """What a killed or offline run left is gone on from, and is never taken for the file."""
     server.cuts, server.codes = [100_000], []
-    server.cuts += [0] * _download.TRIES
-    with pytest.raises(SourceError, match=r"table\.csv: could not be downloaded: 100000 bytes came") as caught:
+    server.cuts += [0] * _download.MAX_TRIES
+    with pytest.raises(
+        SourceError, match=r"table\.csv: could not be downloaded: the connection ended after 100000 bytes"
+    ) as caught:
         bring(workspace, server.url)
-    assert caught.value.hint == "try again: it goes on from what is there"
+    assert caught.value.hint == "try again: the download continues where it stopped"
     assert [name.rpartition("table.csv")[2] for name in parts(workspace)] == [".part", ".part.version"]
     server.cuts.clear()
     assert bring(workspace, server.url).read_bytes() == TABLE
@@ -201,7 +203,7 @@ def test_a_download_that_fails_is_taken_up_by_the_next(workspace: Workspace, ser
 
 def test_parts_of_two_versions_are_never_joined(workspace: Workspace, server: Server) -> None:
     """The file changed on the server while half of it was here: it is downloaded anew."""
-    server.cuts = [100_000, *[0] * _download.TRIES]
+    server.cuts = [100_000, *[0] * _download.MAX_TRIES]
     with pytest.raises(SourceError):
         bring(workspace, server.url)
     server.cuts.clear()
@@ -221,7 +223,7 @@ def test_a_server_that_cannot_go_on_is_asked_for_all(
 
 def test_a_part_longer_than_the_file_is_dropped(workspace: Workspace, server: Server) -> None:
     """The checksum is known, the version is not, and the part is of something else."""
-    whole = _download.place(server.url, workspace.downloads, SHA256)
+    whole = _download.stored_path(server.url, workspace.downloads, SHA256)
     whole.parent.mkdir(parents=True)
     whole.with_name(f"{whole.name}.part").write_bytes(TABLE * 2)
     assert bring(workspace, server.url, sha256=SHA256).read_bytes() == TABLE
@@ -241,7 +243,7 @@ def test_a_wrong_checksum_leaves_nothing(workspace: Workspace, server: Server) -
 def test_a_damaged_download_is_not_taken_from_the_cache(workspace: Workspace, server: Server) -> None:
     """A file among the downloads whose bytes changed is downloaded again."""
     bring(workspace, server.url, sha256=SHA256)
-    _download.place(server.url, workspace.downloads, SHA256).write_bytes(b"rot")
+    _download.stored_path(server.url, workspace.downloads, SHA256).write_bytes(b"rot")
     assert bring(workspace, server.url, sha256=SHA256).read_bytes() == TABLE
 
 
@@ -254,7 +256,7 @@ def test_a_busy_server_is_asked_again(workspace: Workspace, server: Server) -> N
     with pytest.raises(SourceError, match=r"files/table\.csv: the server answers 404 Not Found") as caught:
         bring(workspace, server.url + "?token=topsecret")
     assert "topsecret" not in caught.value.message
-    assert "topsecret" not in _download.shown(secret)
+    assert "topsecret" not in _download.without_secrets(secret)
 
 
 def test_nobody_at_home_is_said(workspace: Workspace, server: Server) -> None:

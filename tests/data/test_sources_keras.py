@@ -19,7 +19,7 @@ from PIL import Image as Pillow
 from tiltyard import files
 from tiltyard.arrays import Array
 from tiltyard.data.sources import _download, keras
-from tiltyard.data.sources.keras import KNOWN, Keras
+from tiltyard.data.sources.keras import DATASETS, Keras
 from tiltyard.errors import SourceError
 from tiltyard.workspace import Workspace
 
@@ -110,7 +110,7 @@ def test_tables_keep_their_numbers(bring: Callable[..., Path], place: Path) -> N
 def test_pickles_are_refused(bring: Callable[..., Path], place: Path, dataset: str) -> None:
     """Even if the file is there; what to do instead is said."""
     np.savez(place / f"{dataset}.npz", x_train=np.array([[1], [1, 2]], dtype=object))
-    with pytest.raises(SourceError, match="kept by Keras as a pickle") as caught:
+    with pytest.raises(SourceError, match="as a pickle") as caught:
         bring(dataset)
     assert "source.kind: file" in caught.value.hint
 
@@ -156,7 +156,7 @@ def test_a_file_that_declares_too_much_is_not_read(
 ) -> None:
     """The arrays of a bomb would not fit into memory."""
     np.savez_compressed(place / "mnist.npz", **arrays(28, 28))
-    monkeypatch.setattr(keras, "LARGEST", 1000)
+    monkeypatch.setattr(keras, "MAX_BYTES", 1000)
     with pytest.raises(SourceError, match="expected at most 1,000 bytes of arrays"):
         bring("mnist")
 
@@ -185,7 +185,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
         thread = threading.Thread(target=made.serve_forever)
         thread.start()
         monkeypatch.setattr(keras, "ADDRESS", f"http://127.0.0.1:{made.server_port}/")
-        monkeypatch.setattr(_download, "PAUSE", 0.01)
+        monkeypatch.setattr(_download, "PAUSE_SECONDS", 0.01)
         yield folder
         made.shutdown()
         thread.join()
@@ -198,8 +198,8 @@ def test_a_download_must_have_its_checksum_and_is_kept(
     np.savez(server / "mnist.npz", **arrays(28, 28))
     with pytest.raises(SourceError, match=r"expected SHA-256 731c.*; received"):
         bring("mnist")
-    good = dataclasses.replace(KNOWN["mnist"], sha256=files.file_digest(server / "mnist.npz").hex())
-    monkeypatch.setitem(KNOWN, "mnist", good)
+    good = dataclasses.replace(DATASETS["mnist"], sha256=files.file_digest(server / "mnist.npz").hex())
+    monkeypatch.setitem(DATASETS, "mnist", good)
     first = bring("mnist").read_bytes()
     (kept,) = workspace.downloads.glob("*.npz")
     kept.write_bytes(b"rot")

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tiltyard.data import table_reader
-from tiltyard.data.sources._read_only_sql import insist, insist_on_reader
+from tiltyard.data.sources._read_only_sql import require_read_only, require_reader_role
 from tiltyard.data.sources.sql import Sql
 from tiltyard.errors import SourceError
 from tiltyard.workspace import Workspace
@@ -66,7 +66,7 @@ SERVER = [
 def test_postgresql_runs_no_function_that_reaches_further(query: str) -> None:
     """Whatever stands between a name and its parenthesis, and also those that run a text as a query."""
     with pytest.raises(SourceError, match=r"source\.query: expected a query that only reads; received"):
-        insist(query, "postgresql")
+        require_read_only(query, "postgresql")
 
 
 @pytest.mark.parametrize(
@@ -81,17 +81,17 @@ def test_postgresql_runs_no_function_that_reaches_further(query: str) -> None:
 )
 def test_columns_of_postgresql_may_look_like_functions(query: str) -> None:
     """The star schema benchmark begins all its columns with lo_; advertisements have a copy."""
-    assert insist(query, "postgresql") == query
+    assert require_read_only(query, "postgresql") == query
 
 
 def test_the_role_of_a_connection_decides() -> None:
     """A superuser and a member of a role that reaches the server are refused, whatever the query."""
-    insist_on_reader("reader", superuser=False, roles="")
+    require_reader_role("reader", superuser=False, roles="")
     with pytest.raises(SourceError, match="received app, a superuser") as caught:
-        insist_on_reader("app", superuser=True, roles="pg_read_server_files")
+        require_reader_role("app", superuser=True, roles="pg_read_server_files")
     assert "CREATE ROLE reader" in caught.value.hint
     with pytest.raises(SourceError, match="received app, a member of pg_execute_server_program"):
-        insist_on_reader("app", superuser=False, roles="pg_execute_server_program")
+        require_reader_role("app", superuser=False, roles="pg_execute_server_program")
 
 
 def _owner(port: int) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from tiltyard import files
 from tiltyard.config import loader
 from tiltyard.data import table_reader
 from tiltyard.data.fetch import fetch
-from tiltyard.data.sources._read_only_sql import insist
-from tiltyard.data.sources.sql import Sql, _plain
+from tiltyard.data.sources._read_only_sql import require_read_only
+from tiltyard.data.sources.sql import Sql, _json_value
 from tiltyard.errors import SourceError
 from tiltyard.validation.validate import validate
 from tiltyard.workspace import Workspace
@@ -156,13 +156,13 @@ def test_what_reads_is_read(workspace: Workspace, query: str) -> None:
 def test_other_databases_get_one_query_that_reads(query: str, backend: str) -> None:
     """What cannot be known to read is refused before a connection is made."""
     with pytest.raises(SourceError, match=r"source\.query: expected"):
-        insist(query, backend)
-    assert insist("select a, 'x; delete' as b from t;\n", backend) == "select a, 'x; delete' as b from t"
+        require_read_only(query, backend)
+    assert require_read_only("select a, 'x; delete' as b from t;\n", backend) == "select a, 'x; delete' as b from t"
 
 
 def test_columns_may_be_called_as_statements_are() -> None:
     """Where no statement can begin without a semicolon, load and call are names like others."""
-    assert insist("select load, call, copy from t", "duckdb")
+    assert require_read_only("select load, call, copy from t", "duckdb")
 
 
 @pytest.mark.usefixtures("database")
@@ -205,7 +205,7 @@ def test_addresses_come_from_the_environment(
 )
 def test_each_value_becomes_one_that_json_has(value: object, plain: object) -> None:
     """What drivers give that JSON does not know."""
-    assert _plain(value, "x") == plain
+    assert _json_value(value, "x") == plain
 
 
 def test_the_section_is_strict() -> None:

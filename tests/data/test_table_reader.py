@@ -115,7 +115,7 @@ def test_a_column_is_what_all_its_cells_are(table: Callable[..., Path], text: st
         ("1,a\n2,b\n", {"column_1": [1, 2], "column_2": ["a", "b"]}, ["no header: columns named column_1, column_2"]),
         ("0,1,2\n5,6,1\n", {"0": [5], "1": [6], "2": [1]}, []),
         ("land,2019,2020\nAT,1,2\n", {"land": ["AT"], "2019": [1], "2020": [2]}, []),
-        ("x,x,x_2\n1,2,3\n", {"x": [1], "x_3": [2], "x_2": [3]}, ["column name x again: x_3"]),
+        ("x,x,x_2\n1,2,3\n", {"x": [1], "x_3": [2], "x_2": [3]}, ["repeated column name x: x_3"]),
         (",y\n1,2\n", {"column_1": [1], "y": [2]}, ["column 1 has no name: column_1"]),
         (
             "x, y, z\na, 1, no\nb, 2, yes\n",
@@ -129,7 +129,7 @@ def test_a_column_is_what_all_its_cells_are(table: Callable[..., Path], text: st
         (
             'x\ty\n"Well\t1\nno" so\t2\n',
             {"x": ['"Well', 'no" so'], "y": [1, 2]},
-            ["tabs as delimiter", "quotes read as characters like others"],
+            ["tabs as delimiter", "quotes read as ordinary characters"],
         ),
     ],
 )
@@ -191,8 +191,8 @@ def test_the_task_says_what_the_file_cannot(
         ("x,y\n1,2\n3\n4,5\n6,7,8\n", r"expected 2 cells in every row.*received 1 in line 3, 3 in line 5$"),
         ('x,y\n"a\nb",2\n3\n', "received 1 in line 4$"),
         ("x\n" + "1,2\n" * 9, "received 2 in line 2, .* and others in 4 more lines$"),
-        ('x,y\n"a,b",1\n"c"d,2\n', "a quote after line 2 opens a cell and does not close it"),
-        ('x,y\n"a,b",1\n"c,d\n', "a quote after line 2 opens a cell and does not close it"),
+        ('x,y\n"a,b",1\n"c"d,2\n', "a quote after line 2 is not closed"),
+        ('x,y\n"a,b",1\n"c,d\n', "a quote after line 2 is not closed"),
         (b"x,y\n1,\0\n", "expected text; received binary data in line 2"),
         (b"x\n\x81\n", "line 2 is neither UTF-8 nor cp1252: byte 0x81"),
         (b"\xff\xfex\0\n\0\x00\xd8\n\0", "expected utf-16; line"),
@@ -239,9 +239,9 @@ def test_an_unknown_suffix_names_the_known(table: Callable[..., Path]) -> None:
     ("options", "said"),
     [
         ({"encoding": "klingon"}, "expected an encoding that Python knows"),
-        ({"names": ["a", "a"]}, "expected each once"),
-        ({"delimiter": '"'}, "expected no quote"),
-        ({"thousands": ","} | {"decimal": ","}, "another character than decimal"),
+        ({"names": ["a", "a"]}, "expected different names"),
+        ({"delimiter": '"'}, "expected a character other than a quote"),
+        ({"thousands": ","} | {"decimal": ","}, "another separator than for decimals"),
     ],
 )
 def test_a_section_that_cannot_be_meant_is_refused(options: dict[str, Any], said: str) -> None:
@@ -260,13 +260,13 @@ def test_columns_are_chosen_in_their_order(table: Callable[..., Path]) -> None:
 
 def test_names_must_be_as_many_as_columns(table: Callable[..., Path]) -> None:
     """A name too few would shift all that follow."""
-    with pytest.raises(DataError, match=r"source\.read\.names: expected 2, one a column; received 1"):
+    with pytest.raises(DataError, match=r"source\.read\.names: expected 2, one for each column; received 1"):
         table_reader.read(table(PLAIN), Dialect(names=["x"]))
 
 
 def test_parts_are_bounded_and_together_the_whole(table: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """A type that only the last row gives is that of every part."""
-    monkeypatch.setattr(delimited, "BLOCK", 1 << 12)
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 1 << 12)
     path = table("x,y\n" + "".join(f"{i},{i}\n" for i in range(5000)) + "NA,1.5\n")
     parts = list(table_reader.scan(path))
     assert len(parts) > 3
@@ -285,7 +285,7 @@ def test_a_long_text_is_read_and_an_endless_line_refused(table: Callable[..., Pa
 
 def test_a_row_longer_than_a_part_is_refused(table: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory stays bounded even if a line does not end."""
-    monkeypatch.setattr(delimited, "BLOCK", 1 << 10)
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 1 << 10)
     with pytest.raises(DataError, match="a row of more than 1024 bytes"):
         table_reader.read(table("x,y\n" + "1" * 5000 + ",2\n"))
 

@@ -18,7 +18,7 @@ from tiltyard.cli.main import cli
 from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.data import dvc, fetch, history, versions
-from tiltyard.data.diff import change
+from tiltyard.data.diff import compare
 from tiltyard.errors import DataError
 from tiltyard.preparation.modalities.base import reader
 from tiltyard.workspace import Workspace
@@ -48,7 +48,7 @@ def _git(workspace: Workspace, *words: str) -> str:
 def test_every_version_is_listed(workspace: Workspace, iris: Task) -> None:
     """With hash, time, rows and bytes; fetching the same again adds none."""
     fetch.get(workspace, iris)
-    first, second = history.data(workspace, "iris", reader(iris))
+    first, second = history.list_versions(workspace, "iris", reader(iris))
     assert (first["rows"], second["rows"]) == (150, 149)
     assert second["data"] == files.sha256(workspace.raw("iris"))
     assert (first["here"], second["here"]) == (False, True)
@@ -63,7 +63,7 @@ def test_the_commit_of_a_version_is_named(workspace: Workspace, iris: Task) -> N
         ["-c", "user.name=x", "-c", "user.email=x@y", "commit", "-qm", "x"],
     ):
         subprocess.run(["git", *command], cwd=workspace.root, check=True)
-    first, second = history.data(workspace, "iris", reader(iris))
+    first, second = history.list_versions(workspace, "iris", reader(iris))
     assert (first["commit"], second["commit"]) == (None, _git(workspace, "log", "-1", "--format=%h"))
 
 
@@ -108,7 +108,7 @@ def test_edits_are_not_lost(workspace: Workspace, iris: Task) -> None:
     """What is no version yet stands in the way of a checkout."""
     path = workspace.raw("iris") / "table.csv"
     path.write_text(path.read_text() + "5.0,3.0,1.4,0.2,setosa\n")
-    with pytest.raises(DataError, match="edits that are no version yet") as caught:
+    with pytest.raises(DataError, match="edits that are not a version yet") as caught:
         history.checkout(workspace, iris.name, _names(workspace)[0])
     assert "tiltyard fetch iris" in caught.value.hint
 
@@ -137,7 +137,7 @@ def test_rows_with_a_name_are_matched_by_it() -> None:
     """A row that moved is the same; one with another value is changed, cell by cell."""
     old = pd.DataFrame({"id": [1, 2, 3, 4], "town": ["a", "b", "c", None], "old": 0})
     new = pd.DataFrame({"id": [4, 3, 2, 5], "town": [None, "x", "b", "d"], "new": 0})
-    found = change("t", ("1", "2"), (old, new))
+    found = compare("t", ("1", "2"), (old, new))
     assert (found.key, found.added, found.removed, found.changed) == ("id", 1, 1, 1)
     assert found.cells == {"town": 1}
     assert found.examples == {"added": [5], "removed": [1], "changed": [3]}
@@ -147,7 +147,7 @@ def test_rows_with_a_name_are_matched_by_it() -> None:
 def test_a_shift_in_values_is_told() -> None:
     """A column that moved is named with both means; one that did not, is not."""
     old = pd.DataFrame({"x": [float(n % 50) for n in range(500)], "y": [float(n % 7) for n in range(500)]})
-    found = change("t", ("1", "2"), (old, old.assign(x=old["x"] + 20)))
+    found = compare("t", ("1", "2"), (old, old.assign(x=old["x"] + 20)))
     (line,) = found.spread
     assert (line["column"], line["old"], line["new"]) == ("x", "mean 24.5", "mean 44.5")
 
@@ -160,7 +160,7 @@ ROWS = st.lists(st.tuples(st.integers(0, 3), st.sampled_from("ab")), max_size=30
 def test_added_and_removed_make_up_the_difference(old: list[tuple[int, str]], new: list[tuple[int, str]]) -> None:
     """Whatever repeats: rows that came less rows that went are the rows that are more."""
     frames = [pd.DataFrame(rows, columns=["number", "letter"]) for rows in (old, new)]
-    found = change("t", ("1", "2"), (frames[0], frames[1]))
+    found = compare("t", ("1", "2"), (frames[0], frames[1]))
     assert found.added - found.removed == len(new) - len(old)
     if not found.key:
         assert (found.added == found.removed == 0) == (sorted(old) == sorted(new))
@@ -170,6 +170,6 @@ def test_a_torn_list_is_told(workspace: Workspace, iris: Task) -> None:
     """With the command that brings it back."""
     path: Path = workspace.versions("iris")
     path.write_text(path.read_text()[:-40])
-    with pytest.raises(DataError, match="expected a version a line") as caught:
-        history.data(workspace, "iris", reader(iris))
-    assert caught.value.hint == "bring it back: git checkout data/versions/iris.jsonl"
+    with pytest.raises(DataError, match="expected one version in each line") as caught:
+        history.list_versions(workspace, "iris", reader(iris))
+    assert caught.value.hint == "restore it: git checkout data/versions/iris.jsonl"

@@ -74,8 +74,8 @@ def test_something_critical_exits_with_one(shop: Workspace) -> None:
     assert result.exit_code == 1
     head, first, following, *_ = result.output.splitlines()
     assert head == "shop: 900 rows: 1 critical, 1 note"
-    assert first.startswith("  critical leak height: alone it tells again, 100.0% right; expected below 98.5%")
-    assert following.strip().startswith("next: if it is known only after again is")
+    assert first.startswith("  critical leak height: predicts again alone with a score of 100.0%; expected below 98.5%")
+    assert following.strip().startswith("next: if it is not known before again")
     found = json.loads(CliRunner().invoke(cli, ["check", "shop", "--json"]).output)["shop"]["findings"]
     assert [one["severity"] for one in found] == ["critical", "note"]
     assert set(found[0]) == {"code", "severity", "column", "text", "hint"}
@@ -251,7 +251,7 @@ def test_pictures_and_series_can_be_new_too(workspace: Workspace) -> None:
 def test_of_many_rows_a_sample_is_looked_at(shop: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says so; rows keep their numbers in the file, and duplicates are found wherever they are."""
     monkeypatch.setattr(_sample, "LARGEST", 200)
-    monkeypatch.setattr(_sample, "PART", 64)
+    monkeypatch.setattr(_sample, "PART_ROWS", 64)
     frame = customers()
     write(shop, pd.concat([frame, frame.iloc[:100]]).assign(age=[500] + [50] * 998 + [501]))
     result = CliRunner().invoke(cli, ["check", "shop"])

@@ -13,8 +13,8 @@ from tiltyard.errors import TaskError
 from tiltyard.expectation import Expectation
 from tiltyard.preparation.modalities.base import RawTable
 from tiltyard.validation import data_docs
-from tiltyard.validation.streaming import KEPT, StreamingExpectation
-from tiltyard.validation.suite import ExpectationOutcome, asked, judge
+from tiltyard.validation.streaming import MAX_KEPT, StreamingExpectation
+from tiltyard.validation.suite import ExpectationOutcome, evaluate, resolve
 
 ROWS = 300
 X = {"column": "x"}
@@ -90,8 +90,8 @@ def judged(gx: Any, frame: pd.DataFrame, size: int, name: str, arguments: dict[s
     def parts(names: Sequence[str]) -> Iterator[pd.DataFrame]:
         yield from (frame[[*names]].iloc[start : start + size] for start in range(0, len(frame), size))
 
-    one = asked("key", Expectation(expectation=name, arguments=arguments), [*frame.columns])
-    rows, found = judge(gx, "any", [one], RawTable([*frame.columns], [], parts))
+    one = resolve("key", Expectation(expectation=name, arguments=arguments), [*frame.columns])
+    rows, found = evaluate(gx, "any", [one], RawTable([*frame.columns], [], parts))
     assert rows == len(frame)
     return found["key"]
 
@@ -103,13 +103,13 @@ def test_parts_are_judged_as_the_whole(
     gx: Any, frame: pd.DataFrame, size: int, name: str, arguments: dict[str, Any]
 ) -> None:
     """Success, counts, shares, the first unexpected values and their rows are those of the whole table."""
-    meant = asked("key", Expectation(expectation=name, arguments=arguments), [*frame.columns]).meant
-    assert StreamingExpectation.takes(meant) == ((name, arguments) not in WHOLE)
-    (whole,) = data_docs.judged(gx, "whole", [meant], frame)
+    gx_expectation = resolve("key", Expectation(expectation=name, arguments=arguments), [*frame.columns]).gx_expectation
+    assert StreamingExpectation.supports(gx_expectation) == ((name, arguments) not in WHOLE)
+    (whole,) = data_docs.evaluate(gx, "whole", [gx_expectation], frame)
     found = judged(gx, frame, size, name, arguments)
     assert found.result.success == whole.success
     expected, received = whole.to_json_dict()["result"], found.result.to_json_dict()["result"]
-    if expected.get("unexpected_count", 0) > KEPT:
+    if expected.get("unexpected_count", 0) > MAX_KEPT:
         expected.pop("partial_unexpected_counts")
         received.pop("partial_unexpected_counts", None)
     mean = expected.get("observed_value")
@@ -125,7 +125,7 @@ def test_columns_beyond_the_room_are_read_again(gx: Any, frame: pd.DataFrame, mo
     """With room for a few rows only, a deviation is that of all."""
     name, arguments = "expect_column_stdev_to_be_between", {**X, "min_value": 0, "max_value": 5}
     expected = judged(gx, frame, 50, name, arguments).result.to_json_dict()
-    monkeypatch.setattr("tiltyard.validation.suite.ROOM", 1000)
+    monkeypatch.setattr("tiltyard.validation.suite.MAX_HELD_BYTES", 1000)
     assert judged(gx, frame, 50, name, arguments).result.to_json_dict() == expected
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiltyard import files
-from tiltyard.config.search_section import Range, plain
+from tiltyard.config.search_section import Range, integer_if_whole
 from tiltyard.data import sqlite_file
 from tiltyard.errors import WorkspaceError
 
@@ -201,4 +201,4 @@ class OptunaStudy:
             return json.loads(value)
         if key in self.ask.whole:
             return int(value)
-        return plain(min(max(float(f"{value:.4g}"), span.low or 0.0), span.high or 0.0))
+        return integer_if_whole(min(max(float(f"{value:.4g}"), span.low or 0.0), span.high or 0.0))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tiltyard import files
 from tiltyard.config import loader
-from tiltyard.config.overrides import changed, spelled
+from tiltyard.config.overrides import apply_changes, describe_changes
 from tiltyard.config.task import Task
 from tiltyard.errors import TaskError, TrainingError
 from tiltyard.experiments import workers
@@ -55,7 +55,9 @@ def asked(workspace: Workspace, task: Task) -> SearchSpec:
             f"tasks/{task.name}.yaml: search: expected ranges; there are none",
             hint="write, for example: search: {train.learning_rate: {low: 0.0001, high: 0.1, log: true}}",
         )
-    fixed = changed(task.model_dump(mode="json", include={"model", "train", "target"}), dict.fromkeys(task.search))
+    fixed = apply_changes(
+        task.model_dump(mode="json", include={"model", "train", "target"}), dict.fromkeys(task.search)
+    )
     ranges = {key: span.model_dump() for key, span in sorted(task.search.items())}
     rows = TrainingRows.load(workspace.out(task.name, "prepare")).digest
     name = hashlib.sha256(json.dumps([fixed, task.gate.metric, ranges, rows]).encode()).hexdigest()[:12]
@@ -76,7 +78,7 @@ def _takes_whole(workspace: Workspace, task: Task, key: str) -> bool:
     if span.among is not None:
         return False
     try:
-        loader.load_with(workspace, task.name, {key: span.broken})
+        loader.load_with(workspace, task.name, {key: span.fraction})
     except TaskError:
         return True
     return False
@@ -144,7 +146,7 @@ def _line(task: Task, sampling: OptunaStudy, trial: optuna.trial.FrozenTrial, co
     told = trial.user_attrs["trouble"] or f"{task.gate.metric} {trial.value:.4g}"
     told += f" at epoch {trial.user_attrs['epochs']}" if told == "pruned" else ""
     so_far = f"; best {best[0]['value']:.4g}, trial {best[0]['trial']}" if best else ""
-    return f"{count}: {spelled(sampling.read(trial))}: {told}{so_far}"
+    return f"{count}: {describe_changes(sampling.read(trial))}: {told}{so_far}"
 
 
 def ranked(task: Task, sampling: OptunaStudy) -> list[dict[str, Any]]:

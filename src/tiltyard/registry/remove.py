@@ -26,7 +26,7 @@ class Removal:
 def plan(workspace: Workspace, name: str, *, everything: bool = False) -> Removal:
     """Return what would go and what would stay; nothing is touched."""
     if name not in {*workspace.tasks(), *task_list.listed(workspace)}:
-        raise loader.unknown(workspace, name)
+        raise loader.unknown_task_error(workspace, name)
     for other in workspace.tasks():
         if other != name and _base(workspace, other) == name:
             raise TaskError(f"{other} takes up the training of {name}", f"first: tiltyard remove {other}")
@@ -55,13 +55,13 @@ def _remove(workspace: Workspace, name: str, *, everything: bool) -> None:
         for path in [*_made(workspace, name), *(_records(workspace, name) if everything else [])]:
             _drop(path)
         workspace.lock(name).unlink(missing_ok=True)
-    dvc.forget(workspace, name)
-    task_list.leave(workspace, name)
+    dvc.remove_stages(workspace, name)
+    task_list.remove(workspace, name)
 
 
 def _base(workspace: Workspace, name: str) -> str:
     """Return the task whose training another takes up; of a file that cannot be read nothing is known."""
-    return "" if loader.mistake(workspace, name) else loader.load(workspace, name).model.taken_up
+    return "" if loader.find_error(workspace, name) else loader.load(workspace, name).model.taken_up
 
 
 def _made(workspace: Workspace, name: str) -> list[Path]:

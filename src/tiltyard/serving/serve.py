@@ -75,7 +75,7 @@ def champions(
         )
     missing = [name for name in named if name not in found and name not in problems]
     if strangers := [name for name in missing if name not in workspace.tasks()]:
-        raise loader.unknown(workspace, strangers[0])
+        raise loader.unknown_task_error(workspace, strangers[0])
     if problems and not found and not missing:
         raise next(iter(problems.values()))
     if missing or not found:

@@ -51,20 +51,20 @@ class FitResult:
     looks: list[dict[str, Any]]
 
 
-def fit(task: Task, parts: TrainingRows, place: RunPaths) -> FitResult:
+def fit(task: Task, phases: TrainingRows, place: RunPaths) -> FitResult:
     """Build a body and train it, each part of the training from the best weights of the one before."""
     import keras
 
     from tiltyard.training import network
 
     keras.utils.set_random_seed(task.train.seed)
-    body = network.build_core(task, parts.encoder, parts.train[0].shape[1:])
+    body = network.build_core(task, phases.encoder, phases.train[0].shape[1:])
     model = network.build_trainer(task, body)
     done: list[CheckpointCallback] = []
     looks: list[dict[str, Any]] = []
-    for number, settings in enumerate(task.train.parts):
+    for number, settings in enumerate(task.train.phases):
         now = task.model_copy(update={"train": settings})
-        one = _Part(now, parts, place, body, model, number, sum(resume.epoch for resume in done))
+        one = _Part(now, phases, place, body, model, number, sum(resume.epoch for resume in done))
         resume, seen = one.run()
         done.append(resume)
         looks += [{**look, "epoch": look["epoch"] + one.behind} for look in seen]
@@ -85,7 +85,7 @@ def _record(task: Task, body: keras.Model, done: list[CheckpointCallback]) -> di
     record: dict[str, Any] = {
         "epochs": ends[-1],
         "best_epoch": ends[place] + done[place].best_epoch + 1,
-        "stopped_early": ends[-1] < sum(part.epochs for part in task.train.parts),
+        "stopped_early": ends[-1] < sum(part.epochs for part in task.train.phases),
         "parameters": body.count_params(),
         "seed": task.train.seed,
         "history": {name: [value for resume in done for value in resume.history[name]] for name in common},
@@ -100,7 +100,7 @@ class _Part:
     """One call of Keras' fit, or what is left of it."""
 
     task: Task
-    parts: TrainingRows
+    phases: TrainingRows
     place: RunPaths
     body: keras.Model
     model: keras.Model
@@ -137,7 +137,7 @@ class _Part:
 
         train = self.task.train
         self.model.compile(
-            optimizer=optimizer(train, steps=-(-len(self.parts.train[1]) // train.batch_size)),
+            optimizer=optimizer(train, steps=-(-len(self.phases.train[1]) // train.batch_size)),
             loss=network.loss(self.task),
             weighted_metrics=[],
             metrics=["accuracy"] if self.task.classes else [],
@@ -151,13 +151,13 @@ class _Part:
         from tiltyard.training import network
         from tiltyard.training.batches import Batches
 
-        train, (features, truth), (later, answers) = self.task.train, self.parts.train, self.parts.validation
+        train, (features, truth), (later, answers) = self.task.train, self.phases.train, self.phases.validation
         mixup = train.augment.mixup if train.augment else 0.0
-        right = network.targets(self.task, self.parts.encoder, truth)
+        right = network.targets(self.task, self.phases.encoder, truth)
         arrays = (features, right, weights(self.task, truth, right))
         batches = Batches(arrays, train.batch_size, train.seed, mixup)
         deal = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: batches.deal(self.behind + epoch))
-        validation = Batches((later, network.targets(self.task, self.parts.encoder, answers)), train.batch_size)
+        validation = Batches((later, network.targets(self.task, self.phases.encoder, answers)), train.batch_size)
         self.model.fit(
             batches.fed(),
             validation_data=validation.fed(),
@@ -204,8 +204,8 @@ class _Part:
 
         if not self.task.train.watch or keras.backend.backend() not in WAYS:
             return []
-        features, truth = sample_rows(self.parts.train, min(ROWS, self.task.train.batch_size))
-        rows = features, network.targets(self.task, self.parts.encoder, truth)
+        features, truth = sample_rows(self.phases.train, min(ROWS, self.task.train.batch_size))
+        rows = features, network.targets(self.task, self.phases.encoder, truth)
         return [GradientStats(self.body, network.loss(self.task), rows, watch.writer)]
 
     def _fingerprint(self) -> str:
@@ -214,7 +214,7 @@ class _Part:
 
         shapes = [tuple(weight.shape) for weight in self.body.weights]  # the code of a family may have changed
         train = f"{self.task.train.model_dump_json()} {self.number}"
-        settings = f"{self.task.model.model_dump_json()} {train} {self.parts.digest} {self.parts.inherited} {shapes}"
+        settings = f"{self.task.model.model_dump_json()} {train} {self.phases.digest} {self.phases.inherited} {shapes}"
         return hashlib.sha256(f"{keras.__version__} {keras.backend.backend()} {settings}".encode()).hexdigest()
 
 

@@ -77,7 +77,7 @@ def build_trainer(task: Task, body: keras.Model) -> keras.Model:
     """Put augmentation in front of the core, which it shares; export leaves it out."""
     import keras
 
-    if not task.train.augment or not task.train.augment.of_pictures:
+    if not task.train.augment or not task.train.augment.image_changes:
         return body
     features = keras.Input(body.input_shape[1:], name="features")
     return keras.Model(features, body(augmentation(task.train.augment, task.train.seed)(features)))

@@ -61,7 +61,7 @@ def run_named(tasks: tuple[str, ...], verb: Callable[[Workspace, Task], Any]) ->
     workspace = find()
     names = list(dict.fromkeys(tasks)) or task_list.listed(workspace)
     alone = len(names) == 1
-    mistakes = {name: error for name in names if (error := loader.mistake(workspace, name))}
+    mistakes = {name: error for name in names if (error := loader.find_error(workspace, name))}
     for error in mistakes.values():
         _failed(error, alone=alone)
     for name in names:

@@ -96,7 +96,7 @@ def _dvc(workspace: Workspace) -> Symptom:
 
 def _remote(workspace: Workspace) -> Symptom:
     try:
-        return Symptom("remote", True, dvc.remote(workspace))
+        return Symptom("remote", True, dvc.remote_address(workspace))
     except TiltyardError as error:
         return Symptom("remote", False, error.message, error.hint)
 

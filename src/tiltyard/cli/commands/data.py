@@ -38,7 +38,7 @@ def versions(task: str, as_json: bool) -> None:
     from tiltyard.data import history as verb
     from tiltyard.preparation.modalities.base import reader
 
-    rows = run_one(task, lambda w, t: verb.data(w, t.name, reader(t)))
+    rows = run_one(task, lambda w, t: verb.list_versions(w, t.name, reader(t)))
     if as_json:
         print_json(rows)
     else:

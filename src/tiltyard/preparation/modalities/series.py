@@ -38,7 +38,7 @@ class Series(Modality):
 
         column, path = _column(task), self.open(folder)
         frame = table_reader.read(path, task.source.dialect).frame
-        table_reader.require(path, _needed(task), frame.columns)
+        table_reader.require_columns(path, _needed(task), frame.columns)
         for name in task.columns:
             frame[name] = pd.to_numeric(frame[name], errors="coerce")
         steps = _moments(frame, column).groupby(_group(frame, column), sort=False).diff()
