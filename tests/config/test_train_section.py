@@ -1,4 +1,4 @@
-"""The section on training: what it stands for, and what it refuses."""
+"""The `train:` section: defaults, and invalid settings."""
 
 from __future__ import annotations
 
@@ -40,27 +40,27 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
 def test_what_cannot_be_meant_is_refused(
     workspace: Workspace, name: str, changes: dict[str, Any], message: str
 ) -> None:
-    """Each mistake ends in a TaskError that names the key, what was expected and what was received."""
+    """Each error names the key, the expected and the received value."""
     edit_task(workspace, name, {f"train.{key}": value for key, value in changes.items()})
     with pytest.raises(TaskError, match=message):
         loader.load(workspace, name)
 
 
 def test_groups_and_times_are_not_known_to_folds(workspace: Workspace) -> None:
-    """Behind prepare nobody knows which rows belong together, so that folds are refused rather than wrong."""
+    """Folds are refused with groups and times, which are not known after prepare."""
     edit_task(workspace, "diabetes", {"train.folds": 3, "split.group": "patient"})
     with pytest.raises(TaskError, match=r"train\.folds: expected a split that uses .*; received one by patient"):
         loader.load(workspace, "diabetes")
 
 
 def test_a_name_alone_is_a_schedule_with_its_usual_settings() -> None:
-    """`schedule: step` and `schedule: {kind: step, factor: 0.5, every: 10}` are the same."""
+    """A name alone equals a schedule with default settings."""
     short = Train.model_validate({"epochs": 3, "schedule": "step"})
     assert short == Train.model_validate({"epochs": 3, "schedule": {"kind": "step", "factor": 0.5, "every": 10}})
 
 
 def test_each_optimizer_has_a_rate_at_which_it_moves() -> None:
-    """Unset, the rate is the optimizer's own: 1 for Adadelta, not the 0.001 of Keras, with which it stands still."""
+    """Each optimizer has its own default rate, such as 1 for Adadelta."""
     assert {
         name: Train.model_validate({"epochs": 1, "optimizer": name}).rate for name in DEFAULT_RATES
     } == DEFAULT_RATES
@@ -69,7 +69,7 @@ def test_each_optimizer_has_a_rate_at_which_it_moves() -> None:
 
 
 def test_a_second_part_takes_over_what_it_does_not_say() -> None:
-    """A new optimizer comes with its own rate; everything else stays."""
+    """A second phase inherits unset values, but a new optimizer has its own rate."""
     first = {"epochs": 3, "optimizer": "sgd", "learning_rate": 0.5, "batch_size": 8}
     one, two = Train.model_validate({**first, "then": {"epochs": 9, "patience": 2}}).phases
     assert (one.epochs, one.patience, two.epochs, two.patience) == (3, None, 9, 2)
