@@ -21,7 +21,7 @@ from tiltyard.config.task import Task
 from tiltyard.expectation import Expectation
 from tiltyard.preparation.modalities.base import RawTable
 from tiltyard.validation import data_docs
-from tiltyard.validation.suite import asked, judge
+from tiltyard.validation.suite import evaluate, resolve
 from tiltyard.workspace import Workspace
 
 TEXTS = ("country", "plan", "device", "city", "code", "born", "joined", "seen", "active", "mobile", "left")
@@ -51,13 +51,13 @@ def _checks(task: Task, folder: Path) -> dict[str, Any]:
     frame = pd.concat(parts)
     facts = RawTable(look.columns, [], lambda names: (part[[*names]] for part in parts))
     gx = data_docs.context()
-    suite = [asked(str(place), one, look.columns) for place, one in enumerate(expected)]
+    suite = [resolve(str(place), one, look.columns) for place, one in enumerate(expected)]
     rival = schema(expected)
     times = 3 if len(frame) <= 1_000_000 else 1
     return {
         "pandera": _seconds(times, lambda: rival.validate(frame, lazy=True)),
-        "tiltyard": _seconds(times, lambda: judge(gx, "wide", suite, facts)),
-        "stock": _seconds(1, lambda: data_docs.judged(gx, "wide", [one.meant for one in suite], frame)),
+        "tiltyard": _seconds(times, lambda: evaluate(gx, "wide", suite, facts)),
+        "stock": _seconds(1, lambda: data_docs.evaluate(gx, "wide", [one.gx_expectation for one in suite], frame)),
     }
 
 

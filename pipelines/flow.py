@@ -33,12 +33,12 @@ def run(workspace: Workspace, names: list[str], ready: Callable[[], None] = lamb
 
     Prefect reads its settings when it is imported: call environment.configure_tools and server.running_server first.
     """
-    names = base_tasks.ordered(workspace, names)
+    names = base_tasks.in_training_order(workspace, names)
     for name in names:
-        if base_tasks.mistake(workspace, name):
+        if base_tasks.find_error(workspace, name):
             continue  # its row reports the error
         task_list.add(workspace, name)  # DVC makes a stage for each listed task
-    dvc.repair(workspace)
+    dvc.repair_lock_file(workspace)
     server.wait_until_ready()
     ready()
     state: Any = pipeline_flow(str(workspace.root), names, return_state=True)
@@ -60,7 +60,7 @@ def pipeline_flow(root: str, names: list[str]) -> Any:
             # Prefect finds the flow that a task belongs to in the context, which threads do not inherit
             futures: dict[str, Future[TaskOutcome]] = {}
             for name in names:  # a base task is submitted before the tasks that wait for it
-                if error := base_tasks.mistake(workspace, name):
+                if error := base_tasks.find_error(workspace, name):
                     futures[name] = pool.submit(_invalid_task_file, name, display, error)
                     continue
                 task = loader.load(workspace, name)
@@ -127,7 +127,7 @@ def _run_steps(workspace: Workspace, task: Task, display: RunProgress, row: Task
             result = _run_step(workspace, name, step, current=current)
             _record_result(workspace, row, step, result)
             if step == "fetch":
-                current = not base_tasks.is_stale(workspace, task) and dvc.current(workspace, name)
+                current = not base_tasks.is_stale(workspace, task) and dvc.is_current(workspace, name)
         except Exception as error:  # noqa: BLE001 - whatever stops this task must not stop the others
             row.fail(step, error)
             display.fail(name, step, row.error)

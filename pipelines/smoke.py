@@ -33,7 +33,7 @@ MIN_WINDOWS = 20  # a series needs so many windows, so that rows are left betwee
 
 def run(workspace: Workspace, names: list[str], ready: Callable[[], None] = lambda: None) -> list[TaskOutcome]:
     """Return a row for each task; if one fails, the others go on. It runs without Prefect and DVC, to be fast."""
-    names = base_tasks.ordered(workspace, names)
+    names = base_tasks.in_training_order(workspace, names)
     ready()
     with (
         tempfile.TemporaryDirectory() as root,
@@ -42,7 +42,7 @@ def run(workspace: Workspace, names: list[str], ready: Callable[[], None] = lamb
         target = display.workspace
         rows = []
         for name in names:
-            if error := base_tasks.mistake(workspace, name):
+            if error := base_tasks.find_error(workspace, name):
                 rows.append(TaskOutcome(name))
                 rows[-1].fail("task file", error)
                 display.fail(name, "task file", rows[-1].error)

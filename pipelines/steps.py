@@ -58,7 +58,7 @@ def _stage(stage: str) -> Task[..., Any]:
     @task(name=stage, task_run_name=f"{stage} {{name}}", **WITHOUT_RETRIES)
     def run(root: str, name: str, *, current: bool = False) -> Any:
         workspace = Workspace(Path(root))
-        how = "skipped" if current else dvc.stage(workspace, stage, name, anew=_is_stale(workspace, stage, name))
+        how = "skipped" if current else dvc.run_stage(workspace, stage, name, force=_is_stale(workspace, stage, name))
         if show := ARTIFACTS.get(stage):
             show(workspace, name)
         if stage == "evaluate" and (how == "ran" or not (workspace.report / f"{name}.html").is_file()):

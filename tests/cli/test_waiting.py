@@ -154,7 +154,7 @@ def test_a_killed_holder_is_not_waited_for(small: Workspace) -> None:
 @pytest.mark.parametrize("newer", [True, False])
 def test_a_reused_process_id_does_not_hold_a_lock(small: Workspace, newer: bool) -> None:
     """A process that began after the lock was written, or runs another command, does not hold it."""
-    dvc.stage(small, "validate", "a")
+    dvc.run_stage(small, "validate", "a")
     (small.root / "raw.txt").write_text("other", encoding="utf-8")
     command = [sys.executable, "-c", "import time; time.sleep(60)"] if newer else ["sleep", "60"]
     with subprocess.Popen(command) as other:
@@ -164,7 +164,7 @@ def test_a_reused_process_id_does_not_hold_a_lock(small: Workspace, newer: bool)
         if newer:
             os.utime(path, (1e9, 1e9))
         try:
-            assert dvc.stage(small, "validate", "a") == "ran"
+            assert dvc.run_stage(small, "validate", "a") == "ran"
             assert other.poll() is None  # it was not waited for
         finally:
             other.kill()

@@ -1,4 +1,4 @@
-"""Names of columns, whatever they are: DVC, YAML and JSON must give them back as they stand in the file."""
+"""Arbitrary column names: DVC, YAML and JSON return them unchanged."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ MANY = st.lists(NAMES, min_size=40, max_size=40, unique=True)
 
 
 def write(path: Path, names: list[str], target: str = "gone", labels: Sequence[str] = ("yes", "no")) -> None:
-    """Write a table with numbers in these columns, as JSON lines: no name needs quoting there."""
+    """Write a table with numbers in these columns, as JSON lines, which need no quoting."""
     dice = np.random.default_rng(0)
     values = {name: dice.normal(0, 1, 60) for name in names}
     gone = np.where(sum(values.values()) + dice.normal(0, 0.3, 60) > 0, *labels)
@@ -103,7 +103,7 @@ HELD = settings(deadline=None, suppress_health_check=[*HealthCheck])
 
 
 def _drafted(workspace: Workspace, path: str) -> tuple[Task, list[str]]:
-    """Draft and load a task; return it with the names that init kept, which are the task's."""
+    """Draft and load a task; return it with the names that init kept."""
     drafted = draft.draft_task(workspace, "named", DraftRequest(path, "gone"), force=True)
     task, kept = loader.load(workspace, "named"), [seen.name for seen in drafted.traits if not seen.reason]
     assert list(task.columns) == kept
@@ -114,7 +114,7 @@ def _drafted(workspace: Workspace, path: str) -> tuple[Task, list[str]]:
 @given(names=st.lists(NAMES, min_size=2, max_size=12, unique=True))
 @example(names=HOSTILE)
 def test_any_name_is_drafted_resolved_and_prepared(workspace: Workspace, names: list[str]) -> None:
-    """What init writes is read back with the same names by the task, by the stages and by the encoder."""
+    """Task, stages and encoder read back the names that init wrote."""
     write(workspace.root / "table.jsonl", names)
     task, kept = _drafted(workspace, "table.jsonl")
     assert kept == names
@@ -126,7 +126,7 @@ def test_any_name_is_drafted_resolved_and_prepared(workspace: Workspace, names: 
 
 
 def _readers(path: Path) -> list[Any]:
-    """Read a YAML file as DVC does, by version 1.1, by version 1.2, and as we do."""
+    """Read a YAML file as DVC does, by YAML 1.1, by YAML 1.2, and by safe_yaml."""
     from dvc.utils.serialize import load_yaml
 
     text = path.read_text(encoding="utf-8")
@@ -138,7 +138,7 @@ def _readers(path: Path) -> list[Any]:
 @settings(HELD, max_examples=8)
 @given(names=MANY)
 def test_tables_of_any_names_leave_a_lock_file_that_all_read(workspace: Workspace, names: list[str]) -> None:
-    """Init, resolve, DVC's own commit and status, with forty names each time; no name gets into dvc.lock."""
+    """With any names, dvc.lock stays readable and contains none of them."""
     from dvc.repo import Repo
 
     if not (workspace.root / "src").exists():
@@ -169,7 +169,7 @@ def test_tables_of_any_names_leave_a_lock_file_that_all_read(workspace: Workspac
 def test_dvc_leaves_names_and_labels_when_it_edits_a_task_file(
     workspace: Workspace, names: list[str], labels: tuple[str, str]
 ) -> None:
-    """`dvc exp run -S`, again and again: what DVC folds and unquotes is read, and repaired by the stage resolve."""
+    """Repeated `dvc exp run -S` keeps names and labels, after the repair by resolve."""
     from dvc.utils.hydra import apply_overrides
 
     write(workspace.root / "table.jsonl", names, labels=labels)
@@ -183,7 +183,7 @@ def test_dvc_leaves_names_and_labels_when_it_edits_a_task_file(
 
 
 def test_a_task_file_written_by_hand_is_repaired_after_dvc(workspace: Workspace) -> None:
-    """Names with blanks between brackets, and long ones, need no quotes: each edit of DVC's is followed by a repair."""
+    """Names without quotes survive repeated edits by DVC and repairs."""
     from dvc.utils.hydra import apply_overrides
 
     path = workspace.task_file("iris")
@@ -210,7 +210,7 @@ DESTROYED_LABELS = ["${x}", "${oc.env:HOME}", "${train.epochs}", "y\x85es", f"{'
 def test_what_dvc_destroys_is_refused_in_a_sentence(
     workspace: Workspace, name: str, label: str, brackets: bool
 ) -> None:
-    """`dvc exp run -S` leaves the task as it was, or fails, or nothing is prepared from what it made of the names."""
+    """If `dvc exp run -S` damages names, an error is raised and nothing is prepared."""
     from dvc.utils.hydra import apply_overrides
 
     write(workspace.root / "table.jsonl", [name, "b"], labels=(label, "no"))
@@ -254,7 +254,7 @@ def test_what_dvc_destroys_is_refused_in_a_sentence(
 def test_a_csv_of_any_names_is_read_or_refused_in_a_sentence(
     workspace: Workspace, names: list[str], delimiter: str
 ) -> None:
-    """Names that stand twice, or are empty or have blanks around them, are repaired; nothing ends in a traceback."""
+    """Repeated, empty and padded names are repaired, and nothing ends in a traceback."""
     with (workspace.root / "table.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter=delimiter)
         writer.writerow([*names, "gone"])
@@ -271,7 +271,7 @@ def test_a_csv_of_any_names_is_read_or_refused_in_a_sentence(
 
 
 def test_no_stage_has_parameters() -> None:
-    """DVC would write their keys, which are names from data, into dvc.lock, where it cannot read back all of them."""
+    """Stages have no parameters, since DVC would write names from data into dvc.lock."""
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     assert [verb for verb, stage in stages.items() if "params" in stage] == []
 
@@ -290,7 +290,7 @@ def _type(workspace: Workspace, *words: str) -> str:
 @pytest.mark.smoke
 @pytest.mark.nightly
 def test_hostile_names_go_the_whole_way(tmp_path: Path) -> None:
-    """From init through a run to `dvc status`: DVC reads its own lock file, and other tasks are not touched by it."""
+    """Such names work from init to `dvc status`, and other tasks are not affected."""
     workspace = new_workspace(tmp_path)
     (tmp_path / "src").symlink_to(ROOT / "src")
     dice = random.Random(0)  # noqa: S311 - it draws names
@@ -308,7 +308,7 @@ def test_hostile_names_go_the_whole_way(tmp_path: Path) -> None:
 
 
 def _commit(workspace: Workspace) -> None:
-    """Make the project a repository with one commit, as `dvc exp run` wants it."""
+    """Create a git repository with one commit, which `dvc exp run` needs."""
     (workspace.root / ".gitignore").write_text("/out/\n/logs/\n/.tiltyard/\n/.dvcstore/\n", encoding="utf-8")
     for words in (["init", "-q"], ["config", "user.name", "a"], ["config", "user.email", "a@localhost"]):
         _type(workspace, "git", *words)
@@ -319,7 +319,7 @@ def _commit(workspace: Workspace) -> None:
 @pytest.mark.smoke
 @pytest.mark.nightly
 def test_experiments_run_with_long_names_and_names_with_blanks(tmp_path: Path) -> None:
-    """`dvc exp run` rewrites the task file; the next one reads it, with names as init and people spell them."""
+    """`dvc exp run` works repeatedly with long names and names with blanks."""
     workspace = new_workspace(tmp_path)
     (tmp_path / "src").symlink_to(ROOT / "src")
     question = "how content are you, all in all, with what the survey calls the place where you live"
@@ -356,7 +356,7 @@ def test_experiments_run_with_long_names_and_names_with_blanks(tmp_path: Path) -
 @pytest.mark.smoke
 @pytest.mark.nightly
 def test_dvc_alone_notices_what_changed_in_a_task_file(tmp_path: Path) -> None:
-    """A remark runs nothing again, another number of epochs trains again; so does `dvc exp run -S`."""
+    """A changed comment runs nothing again, and a changed number of epochs trains again."""
     workspace = new_workspace(tmp_path)
     (tmp_path / "src").symlink_to(ROOT / "src")
     edit_task(workspace, "iris", {"train.epochs": 3})
@@ -377,5 +377,5 @@ def test_dvc_alone_notices_what_changed_in_a_task_file(tmp_path: Path) -> None:
 
 
 def _ran(told: str) -> list[str]:
-    """Return the stages that DVC ran, not those that it skipped."""
+    """Return the stages that DVC ran and did not skip."""
     return [line.split("'")[1].partition("@")[0] for line in told.splitlines() if line.startswith("Running stage")]

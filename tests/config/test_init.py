@@ -1,4 +1,4 @@
-"""Drafting a task from a file: what is guessed, what is left out and why, and that the draft is a task that works."""
+"""Drafting a task from a table: guesses, reasons to leave columns out, and that the draft works."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ real = pytest.mark.skipif(not Path(MIRROR, "churn.csv").is_file(), reason="needs
 
 
 def customers(rows: int = 400) -> pd.DataFrame:
-    """Make a table with one column of each kind, and one of each that had better be left out."""
+    """Return a table with one column of each type, and one for each reason to be left out."""
     dice = np.random.default_rng(0)
     age, vip = dice.integers(18, 90, rows), dice.random(rows) < 0.5
     gone = age + 20 * vip + dice.normal(0, 10, rows) > 65
@@ -51,14 +51,14 @@ def customers(rows: int = 400) -> pd.DataFrame:
 
 @pytest.fixture
 def table(workspace: Workspace) -> Path:
-    """The customers as a file of the project."""
+    """The customers as a file in the project."""
     path = workspace.root / "customers.csv"
     customers().to_csv(path, index=False)
     return path
 
 
 def test_a_draft_says_what_it_saw(workspace: Workspace, table: Path) -> None:
-    """Kinds, bounds, missing values, labels and the reasons for what was left out stand in the file."""
+    """The draft contains types, bounds, missing values, labels and the reasons for omissions."""
     drafted = draft.draft_task(workspace, "churn", DraftRequest(table.name, "gone"))
     content = yaml.safe_load(workspace.task_file("churn").read_text(encoding="utf-8"))
     kinds = {name: column["type"] for name, column in content["columns"].items()}
@@ -68,7 +68,7 @@ def test_a_draft_says_what_it_saw(workspace: Workspace, table: Path) -> None:
     assert content["target"] == {"column": "gone", "classes": ["left", "stayed"]}
     assert (content["problem"], content["split"]["kind"]) == ("classification", "stratified")
     reasons = {seen.name: seen.reason for seen in drafted.traits if seen.reason}
-    assert reasons["CustomerId"] == "an id: 400 different in 400 rows"
+    assert reasons["CustomerId"] == "an id: 400 different values in 400 rows"
     assert reasons["planet"] == "constant: always Earth"
     assert reasons["surname"].endswith("too many to learn from")
     assert reasons["remark"].startswith("free text")
@@ -77,7 +77,7 @@ def test_a_draft_says_what_it_saw(workspace: Workspace, table: Path) -> None:
 
 
 def test_a_draft_goes_down_the_road(workspace: Workspace, table: Path) -> None:
-    """What was drafted is fetched and prepared as it stands, and is in the list of tasks."""
+    """A draft can be fetched and prepared as it is, and is in the list of tasks."""
     draft.draft_task(workspace, "churn", DraftRequest(table.name, "gone"))
     assert "churn" in yaml.safe_load((workspace.root / "params.yaml").read_text(encoding="utf-8"))["tasks"]
     task = loader.load(workspace, "churn")
@@ -86,10 +86,10 @@ def test_a_draft_goes_down_the_road(workspace: Workspace, table: Path) -> None:
 
 
 def test_a_task_file_is_not_overwritten(workspace: Workspace, table: Path) -> None:
-    """Unless it is asked for; a second time in params.yaml is none."""
+    """An existing file is overwritten only with --force, and listed once in params.yaml."""
     draft.draft_task(workspace, "churn", DraftRequest(table.name, "gone"))
     before = workspace.task_file("churn").read_bytes()
-    with pytest.raises(TaskError, match=r"tasks/churn\.yaml is there already") as caught:
+    with pytest.raises(TaskError, match=r"tasks/churn\.yaml exists already") as caught:
         draft.draft_task(workspace, "churn", DraftRequest(table.name, "gone", drop=("age",)))
     assert "--force" in caught.value.hint
     assert workspace.task_file("churn").read_bytes() == before
@@ -104,14 +104,14 @@ def test_a_task_file_is_not_overwritten(workspace: Workspace, table: Path) -> No
         (DraftRequest("customers.csv", "goner"), "expected the columns goner; received"),
         (DraftRequest("customers.csv", "gone", drop=("ages",)), "expected the columns ages; received"),
         (DraftRequest("customers.csv", "gone", "regression"), "gone: expected numbers for a regression"),
-        (DraftRequest("customers.csv", "planet"), "planet: expected 2 to 1000 labels to tell apart; received 1"),
+        (DraftRequest("customers.csv", "planet"), "planet: expected 2 to 1000 labels; received 1"),
         (DraftRequest("customers.csv", "income", drop=tuple(customers().columns.drop("income"))), "no column is left"),
     ],
 )
 def test_a_wish_that_cannot_be_meant_is_refused(
     workspace: Workspace, table: Path, wish: DraftRequest, said: str
 ) -> None:
-    """The message names the column; nothing is written."""
+    """The error names the column, and nothing is written."""
     assert table.is_file()
     with pytest.raises(DataError, match=said):
         draft.draft_task(workspace, "churn", wish)
@@ -119,13 +119,13 @@ def test_a_wish_that_cannot_be_meant_is_refused(
 
 
 def test_a_missing_file_is_an_error(workspace: Workspace) -> None:
-    """It names the file."""
+    """The error names the missing file."""
     with pytest.raises(SourceError, match=r"nowhere\.csv"):
         draft.draft_task(workspace, "churn", DraftRequest("nowhere.csv", "gone"))
 
 
 def test_a_number_with_fractions_is_a_regression(workspace: Workspace, table: Path) -> None:
-    """Bounds of the target are those seen, widened; the gain is a hundredth of the spread."""
+    """The bounds of the target are widened, and the gain is a hundredth of the standard deviation."""
     assert (
         draft.draft_task(workspace, "income", DraftRequest(table.name, "income", drop=("gone",))).problem
         == "regression"
@@ -137,7 +137,7 @@ def test_a_number_with_fractions_is_a_regression(workspace: Workspace, table: Pa
 
 
 def test_texts_alone_are_a_text_task(workspace: Workspace) -> None:
-    """A column of text is free text beside others, and what is learned from if there is nothing else."""
+    """A text column is a feature only if there is no other."""
     words = np.random.default_rng(0).choice(["win", "money", "now", "lunch", "home", "see"], (200, 6))
     frame = pd.DataFrame({"spam": words[:, 0] == "win", "text": [" ".join(row) for row in words]})
     frame.to_csv(workspace.root / "sms.tsv", sep="\t", index=False)
@@ -147,7 +147,7 @@ def test_texts_alone_are_a_text_task(workspace: Workspace) -> None:
 
 
 def test_labels_are_taken_as_they_are_spelled(workspace: Workspace) -> None:
-    """A label such as 01 is no number, though all are digits."""
+    """A label such as 01 is not read as a number."""
     frame = pd.DataFrame({"width": np.arange(60) % 7 + np.linspace(0, 1, 60), "code": ["01", "02"] * 30})
     frame.to_csv(workspace.root / "codes.csv", index=False)
     draft.draft_task(workspace, "codes", DraftRequest("codes.csv", "code", "classification"))
@@ -158,19 +158,19 @@ def test_labels_are_taken_as_they_are_spelled(workspace: Workspace) -> None:
 
 
 def test_leaks_are_found_and_features_are_not() -> None:
-    """A copy of the target in other units, and a code for the label, leak; a noisy feature does not."""
+    """A copy of the target in other units and a code for the label leak, but a noisy feature does not."""
     dice = np.random.default_rng(0)
     target = dice.normal(0, 1, 500)
     labels = np.where(target > 0, "up", "down").tolist()
-    assert leakage.leakage_score((5 * target + 3).tolist(), target.tolist(), labels=False) > leakage.ALIKE
+    assert leakage.leakage_score((5 * target + 3).tolist(), target.tolist(), labels=False) > leakage.MIN_R2
     assert leakage.leakage_score((target + dice.normal(0, 1, 500)).tolist(), target.tolist(), labels=False) == 0
-    assert leakage.leakage_score(target.tolist(), labels, labels=True) > leakage.SURE
+    assert leakage.leakage_score(target.tolist(), labels, labels=True) > leakage.MIN_BALANCED_ACCURACY
     assert leakage.leakage_score(["u" if label == "up" else "d" for label in labels], labels, labels=True) == 1
     assert leakage.leakage_score((target + dice.normal(0, 0.5, 500)).tolist(), labels, labels=True) == 0
 
 
 def test_labels_that_hardly_come_twice_in_half_of_the_rows_are_no_classes() -> None:
-    """The tree learns from every other row: what is rare there is judged there, and nothing is warned of."""
+    """Mostly unique labels raise no warning and no leak."""
     learned = np.random.default_rng(0).permutation(60) % 2 == 0
     labels = np.where(learned, "same", np.where(np.arange(60) % 3 == 0, "one", "other")).astype(object)
     labels[np.flatnonzero(learned)[:20]] = [f"rare {place}" for place in range(20)]
@@ -183,13 +183,13 @@ def test_labels_that_hardly_come_twice_in_half_of_the_rows_are_no_classes() -> N
     [(18, 92, [10, 100]), (0.5, 0.9, [0.46, 0.94]), (-3, 3, [-3.6, 3.6]), (5, 5, [4.5, 5.5]), (0, 0, [0, 1])],
 )
 def test_bounds_hold_what_was_seen(low: float, high: float, expected: list[float]) -> None:
-    """They are wider by a tenth, rounded outwards, and never negative where nothing was."""
+    """Bounds are a tenth wider, rounded outwards, and not negative for non-negative values."""
     assert column_profile.bounds(low, high) == pytest.approx(expected)
 
 
 @given(st.floats(-1e12, 1e12), st.floats(0, 1e12))
 def test_bounds_are_never_too_narrow(low: float, width: float) -> None:
-    """Whatever the range is."""
+    """Bounds contain any range of values."""
     first, last = column_profile.bounds(low, low + width)
     assert first <= low
     assert low + width <= last
@@ -204,7 +204,7 @@ CELLS = st.one_of(
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_table_is_drafted_or_refused(workspace: Workspace, data: st.DataObject) -> None:
-    """Whatever stands in a file, init ends in a task file that can be read, or in an error of ours."""
+    """For any file, init writes a valid task file or raises an error of this project."""
     names = data.draw(st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=4, unique=True))
     row = st.fixed_dictionaries(dict.fromkeys(names, CELLS))
     rows = data.draw(st.lists(row, max_size=70))
@@ -219,7 +219,7 @@ def test_any_table_is_drafted_or_refused(workspace: Workspace, data: st.DataObje
 
 @real
 def test_the_leak_of_the_forest_fires_is_caught(workspace: Workspace) -> None:
-    """`area` is what `size_category` was made from."""
+    """`area` leaks, since `size_category` was derived from it."""
     drafted = draft.draft_task(workspace, "fires", DraftRequest("forest_fires.csv", "size_category"))
     assert [seen.name for seen in drafted.traits if seen.reason.startswith("leaks the target")] == ["area"]
     assert "month" in loader.load(workspace, "fires").columns
@@ -242,7 +242,7 @@ def test_the_leak_of_the_forest_fires_is_caught(workspace: Workspace) -> None:
     ],
 )
 def test_real_tables_are_drafted(workspace: Workspace, data: str, target: str, problem: str) -> None:
-    """The draft of each is a task that can be prepared."""
+    """The drafts of real tables can be prepared."""
     assert draft.draft_task(workspace, "real", DraftRequest(data, target)).problem == problem
     task = loader.load(workspace, "real")
     fetch.get(workspace, task)
@@ -251,7 +251,7 @@ def test_real_tables_are_drafted(workspace: Workspace, data: str, target: str, p
 
 
 def months(rows: int = 120) -> pd.DataFrame:
-    """Make a table with a row a month: what was sold grows and swings, the price stays about the same."""
+    """Return monthly rows: sales grow and oscillate, and the price is nearly constant."""
     dice = np.random.default_rng(0)
     month = pd.date_range("2010-01-01", periods=rows, freq="MS").strftime("%d.%m.%Y")
     sold = 100 * 1.1 ** (np.arange(rows) / 12) * (1 + 0.5 * np.sin(np.arange(rows) * np.pi / 6))
@@ -260,7 +260,7 @@ def months(rows: int = 120) -> pd.DataFrame:
 
 
 def _forecast(workspace: Workspace, frame: pd.DataFrame, **wish: Any) -> dict[str, Any]:
-    """Draft a forecast of what is sold, see that it can be prepared, and give the draft."""
+    """Draft a forecast of sales, check that it can be prepared, and return the draft."""
     frame.to_csv(workspace.root / "shop.csv", index=False)
     draft.draft_task(workspace, "shop", DraftRequest("shop.csv", "sold", **wish), force=True)
     task = loader.load(workspace, "shop")
@@ -271,7 +271,7 @@ def _forecast(workspace: Workspace, frame: pd.DataFrame, **wish: Any) -> dict[st
 
 
 def test_a_row_a_month_is_a_series(workspace: Workspace) -> None:
-    """A single column of dates that rises with every row is a time: the next value is what is wanted."""
+    """A table with one rising column of dates is drafted as a series."""
     content = _forecast(workspace, months())
     sold = content["columns"].pop("sold")
     assert content["problem"] == "forecasting"
@@ -281,17 +281,17 @@ def test_a_row_a_month_is_a_series(workspace: Workspace) -> None:
     assert list(content["columns"]) == ["price"]
     assert content["split"] == {"kind": "chronological", "test": 0.25, "validation": 0.25}
     assert [len(values) for values in content["serve"]["example"].values()] == [12, 12]
-    assert "left out: remark: no number" in workspace.task_file("shop").read_text(encoding="utf-8")
+    assert "left out: remark: not a number" in workspace.task_file("shop").read_text(encoding="utf-8")
 
 
 def test_a_table_with_a_date_may_be_a_table(workspace: Workspace) -> None:
-    """If it is a regression that is asked for, the date is a feature like others."""
+    """With --problem regression, the date is a feature."""
     content = _forecast(workspace, months(), problem="regression")
     assert content["columns"]["month"]["type"] == "date"
 
 
 def test_many_series_are_told_apart(workspace: Workspace) -> None:
-    """--group names the column; without it times that come twice are refused, with what to type."""
+    """--group names the column of groups; repeated times without it raise an error with a hint."""
     frame = pd.concat([months().assign(shop=shop) for shop in ("north", "south")])
     with pytest.raises(DataError, match="month: expected times that rise") as caught:
         _forecast(workspace, frame, time="month")
@@ -301,21 +301,21 @@ def test_many_series_are_told_apart(workspace: Workspace) -> None:
 
 
 def test_newest_first_is_told(workspace: Workspace) -> None:
-    """What to do about it stands in the hint."""
+    """For newest-first data, the hint says to sort the file."""
     with pytest.raises(DataError, match="the newest comes first") as caught:
         _forecast(workspace, months()[::-1], time="month")
     assert caught.value.hint == "sort the file by month"
 
 
 def test_a_forecast_needs_a_time(workspace: Workspace) -> None:
-    """Without dates the message says which option names the column."""
+    """Without dates, the error names the option for the column of times."""
     with pytest.raises(DataError, match="expected a column of dates") as caught:
         _forecast(workspace, months().drop(columns="month"), problem="forecasting")
     assert "--time" in caught.value.hint
 
 
 def test_a_name_for_a_range_of_the_target_leaks(workspace: Workspace) -> None:
-    """`large` is what the target above 30 is called; a name that has nothing to do with it stays."""
+    """A feature that is a bin of the target leaks, and an unrelated one does not."""
     dice = np.random.default_rng(0)
     area = dice.gamma(1, 20, 300)
     frame = pd.DataFrame({"wind": dice.normal(0, 1, 300), "size": np.where(area > 30, "large", "small"), "area": area})
@@ -326,7 +326,7 @@ def test_a_name_for_a_range_of_the_target_leaks(workspace: Workspace) -> None:
 
 
 def test_a_zip_code_is_a_name(workspace: Workspace) -> None:
-    """Though it is spelled as a number, it is no quantity; more than a few are learned by how common they are."""
+    """Postal codes are categories, and the most frequent are learned."""
     dice = np.random.default_rng(0)
     frame = pd.DataFrame({"ZipCode": dice.integers(98_001, 98_061, 900), "price": dice.normal(10, 1, 900)})
     frame.to_csv(workspace.root / "homes.csv", index=False)
@@ -336,7 +336,7 @@ def test_a_zip_code_is_a_name(workspace: Workspace) -> None:
 
 
 def test_rows_may_be_dealt_by_time_or_in_groups(workspace: Workspace, table: Path) -> None:
-    """--time tests on the latest rows, --group on groups that training never saw; neither column is a feature."""
+    """--time tests on the latest rows, --group on unseen groups, and neither column is a feature."""
     customers().assign(height=np.random.default_rng(1).normal(170, 10, 400)).to_csv(table, index=False)
     draft.draft_task(workspace, "churn", DraftRequest(table.name, "gone", time="since"))
     content = yaml.safe_load(workspace.task_file("churn").read_text(encoding="utf-8"))
@@ -347,14 +347,14 @@ def test_rows_may_be_dealt_by_time_or_in_groups(workspace: Workspace, table: Pat
     draft.draft_task(workspace, "churn", DraftRequest(table.name, "gone", group="surname"), force=True)
     content = yaml.safe_load(workspace.task_file("churn").read_text(encoding="utf-8"))
     assert content["split"] == {"kind": "stratified", "group": "surname"}
-    with pytest.raises(TaskError, match="for a forecast alone"):
+    with pytest.raises(TaskError, match="only for a forecast"):
         draft.draft_task(
             workspace, "churn", DraftRequest(table.name, "gone", time="since", group="surname"), force=True
         )
 
 
 def test_the_example_of_a_long_number_is_within_the_bounds(workspace: Workspace) -> None:
-    """Rounded to six digits it may lie outside of them, and the drafted file would be refused."""
+    """The example is not rounded beyond the bounds, where the draft would be refused."""
     rows = "\n".join(f"{10_000_004 + place % 7},{place % 3 % 2}" for place in range(60))
     (workspace.root / "long.csv").write_text(f"size,answer\n{rows}\n")
     draft.draft_task(workspace, "long", DraftRequest("long.csv", "answer"))

@@ -1,4 +1,4 @@
-"""What init drafts, check, prepare and the task file agree about."""
+"""Consistency of init, check, prepare and the task file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tiltyard.workspace import Workspace
 
 
 def test_codes_stay_text_and_dates_are_ranged(workspace: Workspace) -> None:
-    """Leading zeros and more digits than 64 bits hold are names; of dates the earliest and the latest are told."""
+    """Codes stay text, and the range of dates is reported."""
     dice = np.random.default_rng(0)
     frame = pd.DataFrame(
         {
@@ -44,7 +44,7 @@ def test_codes_stay_text_and_dates_are_ranged(workspace: Workspace) -> None:
 
 
 def test_the_one_text_column_is_used_and_may_be_empty(workspace: Workspace) -> None:
-    """It is not told as left out; a row without text is answered like others."""
+    """The only text column is used, and rows without text get a prediction."""
     words = np.random.default_rng(0).choice(["win", "money", "now", "lunch", "home", "see"], (200, 6))
     frame = pd.DataFrame({"spam": words[:, 0] == "win", "text": [" ".join(row) for row in words]})
     frame.loc[7, "text"] = None
@@ -58,7 +58,7 @@ def test_the_one_text_column_is_used_and_may_be_empty(workspace: Workspace) -> N
 
 
 def test_init_and_check_agree(workspace: Workspace) -> None:
-    """What init keeps, check does not want removed: ids, names of too few rows, and dates beside a rising number."""
+    """Check does not advise to remove columns that init keeps."""
     dice = np.random.default_rng(0)
     frame = pd.DataFrame(
         {

@@ -1,4 +1,4 @@
-"""Drafting a task from pictures: what is seen, what is decided, and that the draft goes down the road."""
+"""Drafting a task from images: sizes, labels, settings, and that the draft works."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def picture(label: int, number: int, size: tuple[int, int], mode: str = "RGB", k
 
 
 def pets(counts: tuple[int, ...] = (30, 30, 30), **how: Any) -> dict[str, bytes]:
-    """Draw a data set of class folders."""
+    """Generate a data set with a folder for each class."""
     sizes = how.pop("sizes", [(12, 10)])
     return {
         f"{name}/{number}.png": picture(label, number, sizes[number % len(sizes)], **how)
@@ -63,7 +63,7 @@ def folder(root: Path, content: dict[str, bytes]) -> None:
 
 
 def draft(workspace: Workspace, content: dict[str, bytes], **wish: Any) -> dict[str, Any]:
-    """Draft from a folder, fetch, validate, prepare; give the draft."""
+    """Draft from a folder, fetch, validate and prepare; return the draft."""
     folder(workspace.root / "pets", content)
     init.draft_task(workspace, "pets", DraftRequest("pets", **wish))
     task = loader.load(workspace, "pets")
@@ -75,7 +75,7 @@ def draft(workspace: Workspace, content: dict[str, bytes], **wish: Any) -> dict[
 
 
 def test_pictures_of_one_size_are_taken_as_they_are(workspace: Workspace) -> None:
-    """Size, colour, classes, split and a model for them stand in the draft; no target is asked for."""
+    """The draft has size, colour, classes, split and model, and needs no target."""
     made = draft(workspace, pets())
     assert made["source"] == {"kind": "images", "path": "pets"}
     assert made["columns"] == {"image": {"type": "image", "height": 10, "width": 12, "channels": 3}}
@@ -95,7 +95,7 @@ def test_pictures_of_one_size_are_taken_as_they_are(workspace: Workspace) -> Non
 
 
 def test_its_example_is_answered(workspace: Workspace) -> None:
-    """A small file; of few pixels numbers."""
+    """The example is a small file, or numbers for few pixels, and gets a prediction."""
     made = draft(workspace, pets())
     encoder = Encoder.load(workspace.out("pets", "prepare") / "encoder.json")
     assert encoder.parse([made["serve"]["example"]])["image"].shape == (1, 10, 12, 3)
@@ -107,7 +107,7 @@ def test_its_example_is_answered(workspace: Workspace) -> None:
 
 
 def test_pictures_of_many_sizes_are_resized(workspace: Workspace) -> None:
-    """To the median, no longer than a small model answers at once; rare classes are weighed."""
+    """Images are resized to the median size or less, and imbalanced classes are weighted."""
     made = draft(workspace, pets((60, 40, 20), sizes=[(300, 200), (20, 30), (200, 150)]))
     column = made["columns"]["image"]
     assert column == {"type": "image", "height": 72, "width": 96, "channels": 3, "resize": True}
@@ -119,7 +119,7 @@ def test_pictures_of_many_sizes_are_resized(workspace: Workspace) -> None:
 
 
 def test_serving_resizes_as_training_did(workspace: Workspace) -> None:
-    """The file of a training row, sent as a client would, encodes to the very bits that training saw."""
+    """A training image sent to the service is encoded exactly as in training."""
     made = draft(workspace, pets(sizes=[(40, 30), (20, 30), (13, 11)]))
     assert made["columns"]["image"]["resize"]
     task = loader.load(workspace, "pets")
@@ -132,7 +132,7 @@ def test_serving_resizes_as_training_did(workspace: Workspace) -> None:
 
 
 def test_grey_and_mixed_colours(workspace: Workspace) -> None:
-    """Grey has one channel; if one file of many is in colour, all are brought to that."""
+    """Grey images have one channel, but one colour image makes it three for all."""
     content = pets(mode="L")
     folder(workspace.root / "grey", content)
     init.draft_task(workspace, "grey", DraftRequest("grey"))
@@ -142,7 +142,7 @@ def test_grey_and_mixed_colours(workspace: Workspace) -> None:
 
 
 def test_labels_in_a_table_are_found(workspace: Workspace) -> None:
-    """Which columns name pictures and labels is guessed, or said by --target."""
+    """The columns of file names and labels are guessed, or set by --target."""
     content = {f"train/{name.replace('/', '-')}": data for name, data in pets().items()}
     lines = [f"{Path(name).stem},{number},{Path(name).name[:3]}" for number, name in enumerate(content)]
     content["train.csv"] = "\n".join(["image_id,weight,breed", *lines]).encode()
@@ -156,31 +156,31 @@ def test_labels_in_a_table_are_found(workspace: Workspace) -> None:
 
 
 def test_parts_are_told(workspace: Workspace) -> None:
-    """Folders for training and test are both taken, as rows are dealt here; how to take one is said."""
+    """Folders for training and test are both used, and a comment says how to select one."""
     content = {f"{part}/{name}": data for part in ("train", "test") for name, data in pets().items()}
     content |= {name: picture(0, 500 + i, (12, 10)) for i, name in enumerate(content) if name.startswith("test/cat")}
     folder(workspace.root / "pets", content)
     drafted = init.draft_task(workspace, "pets", DraftRequest("pets"))
     assert drafted.rows == 180
     text = workspace.task_file("pets").read_text(encoding="utf-8")
-    assert "# of test (90), train (90); to take one: under: [train]" in text
+    assert "# test (90), train (90); to use one only: under: [train]" in text
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         ({"a.txt": b"x"}, "expected PNG or JPEG files; received 1 files left out"),
-        ({"a.png": b"x", "b.png": b"x"}, "expected each picture in the folder of its class, or a table"),
+        ({"a.png": b"x", "b.png": b"x"}, "expected each image in the folder of its class, or a table"),
         (
             {f"cat/{n}.png": picture(0, n, (4, 4)) for n in range(60)},
-            "expected each picture in the folder of its class",
+            "expected each image in the folder of its class",
         ),
         ({f"{c}/{n}.png": b"x" for c in "ab" for n in range(60)}, r"none can be opened: a/0\.png, "),
         (pets((2, 2)), r"expected \d+ rows or more with a known label; received 4"),
     ],
 )
 def test_what_cannot_be_learned_from_is_refused(workspace: Workspace, content: dict[str, bytes], said: str) -> None:
-    """No pictures, no classes, one class, nothing that opens, too few; no task is written."""
+    """Without images, classes or enough rows, no task is written."""
     folder(workspace.root / "pets", content)
     with pytest.raises(DataError, match=said):
         init.draft_task(workspace, "pets", DraftRequest("pets"))
@@ -188,27 +188,27 @@ def test_what_cannot_be_learned_from_is_refused(workspace: Workspace, content: d
 
 
 def test_broken_pictures_and_others_are_told(workspace: Workspace) -> None:
-    """They stand in the draft and on the terminal."""
+    """Broken and other files are reported in the draft and on the terminal."""
     folder(workspace.root / "pets", {**pets(), "cat/bad.png": b"x", "cat/notes.txt": b"x"})
     drafted = init.draft_task(workspace, "pets", DraftRequest("pets"))
     assert len(drafted.repairs) == 2
     text = workspace.task_file("pets").read_text(encoding="utf-8")
     assert "1 files left out that are no PNG or JPEG: .txt (1)" in text
-    assert "1 pictures cannot be opened and will stop the road: cat/bad.png" in text
+    assert "1 images cannot be opened and will stop the pipeline: cat/bad.png" in text
 
 
 def test_options_of_tables_are_refused(workspace: Workspace) -> None:
-    """Pictures have no other columns."""
+    """Options for columns of tables are refused for images."""
     folder(workspace.root / "pets", pets())
-    with pytest.raises(TaskError, match="of pictures: expected --data and --target alone"):
+    with pytest.raises(TaskError, match="for images: expected only --data and --target"):
         init.draft_task(workspace, "pets", DraftRequest("pets", drop=("x",)))
 
 
 def test_a_table_needs_its_target(workspace: Workspace) -> None:
-    """In a zip, too; the columns are named. What is nowhere is said to be nowhere."""
+    """Without --target, the error lists the columns, also for a table in a zip."""
     with zipfile.ZipFile(workspace.root / "table.zip", "w") as archive:
         archive.writestr("table.csv", "x,y\n1,2\n")
-    with pytest.raises(TaskError, match=r"expected the column of a table .*; it has x, y") as caught:
+    with pytest.raises(TaskError, match=r"expected the column to predict; the table has x, y") as caught:
         init.draft_task(workspace, "t", DraftRequest("table.zip"))
     assert caught.value.hint == "name it: --target"
     with pytest.raises(SourceError, match=r"no file gone\.zip"):
@@ -216,7 +216,7 @@ def test_a_table_needs_its_target(workspace: Workspace) -> None:
 
 
 def test_the_command(workspace: Workspace) -> None:
-    """From a zip, without a target; a table of what was seen, and what to type next."""
+    """The command drafts from a zip, and prints a table and the next steps."""
     with zipfile.ZipFile(workspace.root / "pets.zip", "w") as archive:
         for name, data in pets().items():
             archive.writestr(name, data)
@@ -231,7 +231,7 @@ def test_the_command(workspace: Workspace) -> None:
 @real
 @pytest.mark.catalogue
 def test_real_pictures_are_drafted(workspace: Workspace) -> None:
-    """CIFAR-10, a few of each class."""
+    """A few CIFAR-10 images of each class are drafted."""
     init.draft_task(workspace, "things", DraftRequest("cifar10-jpg.zip"))
     edit_task(workspace, "things", {"source.rows": 200, "rows": [200, 200], "train.batch_size": 32})
     task = loader.load(workspace, "things")
@@ -244,7 +244,7 @@ def test_real_pictures_are_drafted(workspace: Workspace) -> None:
 
 @pytest.mark.slow
 def test_a_draft_of_pictures_is_trained(workspace: Workspace) -> None:
-    """Pictures of many sizes, from a folder to a model that is exported and proven equal."""
+    """A draft from images of many sizes is trained and exported with parity."""
     draft(workspace, pets(sizes=[(20, 16), (16, 20), (24, 24)]))
     edit_task(workspace, "pets", {"train.epochs": 2})
     train_tasks(workspace, "pets")

@@ -1,4 +1,4 @@
-"""Task files that are meant badly, or not at all: each is refused in a sentence, and soon."""
+"""Malformed and malicious task files: each is refused quickly with one sentence."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from tiltyard.workspace import Workspace
 
 
 def bomb(levels: int, first: str = "[x, x, x, x, x, x, x, x, x, x]", more: str = "[{}]") -> str:
-    """Write aliases of aliases: ten times as much with each level."""
+    """Return aliases of aliases, which grow tenfold with each level."""
     above = [f"a{level}: &a{level} {more.format(', '.join([f'*a{level - 1}'] * 10))}" for level in range(1, levels)]
     return "\n".join([f"a0: &a0 {first}", *above])
 
 
 REFUSED = {
-    "aliases of aliases": (bomb(12), "expected at most 4,000,000 characters, aliases spelled out"),
+    "aliases of aliases": (bomb(12), "expected at most 4,000,000 characters with aliases expanded"),
     "merged aliases": (
         bomb(12, "{k: 1}", "{{<<: [{}]}}"),
-        "expected at most 4,000,000 characters, aliases spelled out",
+        "expected at most 4,000,000 characters with aliases expanded",
     ),
-    "a long text, often": (f"a: &a {'x' * 9000}\nb: [{'*a, ' * 900}]", "aliases spelled out"),
-    "lists in lists": ("a: " + "[" * 50_000, "expected at most 32 levels"),
-    "keys in keys": ("a: " + "{a: " * 50_000, "expected at most 32 levels"),
-    "indented ever more": ("\n".join(" " * depth + "a:" for depth in range(500)), "expected at most 32 levels"),
-    "a list in itself": ("a: &x [*x]", "alias \\*x stands inside of what it refers to"),
-    "keys in themselves": ("&x {a: {b: [*x]}}", "alias \\*x stands inside of what it refers to"),
+    "a long text, often": (f"a: &a {'x' * 9000}\nb: [{'*a, ' * 900}]", "with aliases expanded"),
+    "lists in lists": ("a: " + "[" * 50_000, "expected at most 32 nested levels"),
+    "keys in keys": ("a: " + "{a: " * 50_000, "expected at most 32 nested levels"),
+    "indented ever more": ("\n".join(" " * depth + "a:" for depth in range(500)), "expected at most 32 nested levels"),
+    "a list in itself": ("a: &x [*x]", "alias \\*x refers to a node that contains it"),
+    "keys in themselves": ("&x {a: {b: [*x]}}", "alias \\*x refers to a node that contains it"),
     "an alias of nothing": ("a: *nosuch", "undefined alias 'nosuch'"),
     "too long": ("a: " + "x" * 1_000_001, "expected at most 1,000,000 characters; received 1,000,004"),
     "no such day": ("a: !!timestamp 2024-13-45", "expected a valid timestamp"),
@@ -57,7 +57,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("text", "message"), REFUSED.values(), ids=REFUSED)
 def test_what_is_beyond_bounds_is_refused(text: str, message: str) -> None:
-    """Nothing is built of it: the sentence comes before memory or time run out."""
+    """Oversized content is refused before it is constructed."""
     with pytest.raises(TaskError, match=message) as caught:
         loader.parse(text, "iris", "tasks/iris.yaml")
     assert caught.value.message.startswith("tasks/iris.yaml: ")
@@ -75,14 +75,14 @@ def test_what_is_beyond_bounds_is_refused(text: str, message: str) -> None:
     ],
 )
 def test_a_mistake_is_shown_where_it_stands(text: str, line: int, column: int, shown: str, caret: str) -> None:
-    """The line with a caret under the place; of a text that breaks off, the last line."""
+    """The error shows the line with a caret; for incomplete text, the last line."""
     with pytest.raises(TaskError, match=f"line {line}, column {column}: ") as caught:
         loader.parse(text, "iris", "tasks/iris.yaml")
     assert caught.value.message.splitlines()[1:] == [shown, caret]
 
 
 def test_of_a_long_line_the_part_around_the_place_is_shown() -> None:
-    """A page of base 64 does not fill the terminal."""
+    """Only the part of a long line around the position is shown."""
     with pytest.raises(TaskError) as caught:
         loader.parse("a: [" + "1, " * 1000 + "}]", "iris", "tasks/iris.yaml")
     _, shown, caret = caught.value.message.splitlines()
@@ -91,7 +91,7 @@ def test_of_a_long_line_the_part_around_the_place_is_shown() -> None:
 
 
 def test_keys_are_text_as_spelled() -> None:
-    """A column may be called like a number, a date or an answer: none of them becomes another name."""
+    """Keys that look like numbers, dates or booleans stay text."""
     found = loader.content("{2020: 1, 01: 1, no: 1, 2024-01-01: 1, 1e3: 1, ~: 1}", "tasks/x.yaml")
     assert list(found) == ["2020", "01", "no", "2024-01-01", "1e3", "~"]
 
@@ -112,7 +112,7 @@ def test_keys_are_text_as_spelled() -> None:
     ],
 )
 def test_what_dvc_writes_between_brackets_and_over_lines_is_read(text: str, expected: dict[str, Any] | None) -> None:
-    """YAML 1.2 has plain question marks and colons between brackets; DVC folds plain keys, which is no YAML at all."""
+    """Plain question marks and colons in brackets, and plain keys folded by DVC, are read."""
     if expected is None:
         with pytest.raises(TaskError):
             loader.content(text, "x")
@@ -121,16 +121,16 @@ def test_what_dvc_writes_between_brackets_and_over_lines_is_read(text: str, expe
 
 
 def test_folded_keys_are_unfolded_and_nothing_else() -> None:
-    """Comments, values over lines, explicit keys and quotes stay as they are."""
+    """Unfolding keeps comments, multi-line values, explicit keys and quotes."""
     text = "# c d\na b\n  c: {d e \n    f: 1}  # g\nh: i\n  j\n? k\n  l\n: 'm\n  n'\no: p  \n  q\n"
-    unfolded = safe_yaml.unfolded(text)
+    unfolded = safe_yaml.unfold(text)
     assert unfolded == "# c d\na b c: {d e f: 1}  # g\nh: i\n  j\n? k\n  l\n: 'm\n  n'\no: p  q\n"
     assert loader.content(unfolded, "x") == loader.content(text, "x")
-    assert safe_yaml.unfolded(unfolded) == unfolded
+    assert safe_yaml.unfold(unfolded) == unfolded
 
 
 def test_aliases_within_bounds_are_fine() -> None:
-    """Anchors, aliases and merges do what YAML says."""
+    """Anchors, aliases and merges work as in YAML."""
     text = "a: &a {x: 1, y: [1, 2]}\nb: *a\nc: {<<: *a, x: 3}\n"
     assert loader.content(text, "x") == yaml.safe_load(text)
 
@@ -140,7 +140,7 @@ PIECES = [*"abx01:-?!&*[]{},'\"\n\t #|>%@<~", "&a ", "*a", "!!set ", "<<: ", "20
 
 @given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join))
 def test_any_text_is_read_or_refused(text: str) -> None:
-    """What is made of YAML's own characters leads to keys and values, or to a sentence, and to nothing else."""
+    """Any text of YAML characters gives keys and values, or a TaskError."""
     try:
         assert isinstance(loader.content(text, "tasks/x.yaml"), dict)
     except TaskError as error:
@@ -148,9 +148,9 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 
 def test_other_files_are_as_bounded(workspace: Workspace) -> None:
-    """The roster, a study and what is typed for one."""
+    """The same limits hold for params.yaml, studies, and values from the command line."""
     workspace.params.write_text(f"tasks: [iris]\n{bomb(12)}")
-    with pytest.raises(TaskError, match=r"^params\.yaml: expected a list `tasks` of names; .*aliases spelled out"):
+    with pytest.raises(TaskError, match=r"^params\.yaml: expected a list `tasks` of names; .*with aliases expanded"):
         task_list.listed(workspace)
     study = workspace.root / "study.yaml"
     study.write_text(f"task: iris\nvary: {{train.epochs: [1, 2]}}\n{bomb(12)}")
@@ -161,10 +161,10 @@ def test_other_files_are_as_bounded(workspace: Workspace) -> None:
 
 
 def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
-    """Another encoding, a folder, a link to nowhere."""
+    """Another encoding, a folder and a dangling link raise errors that say why."""
     path = tmp_path / "iris.yaml"
     path.write_bytes(b"title: M\xfcller")
-    with pytest.raises(TaskError, match=r"tasks/iris\.yaml: expected text in UTF-8; byte 8 is none"):
+    with pytest.raises(TaskError, match=r"tasks/iris\.yaml: expected text in UTF-8; byte 8 is not"):
         safe_yaml.read(path, "tasks/iris.yaml")
     path.unlink()
     path.symlink_to(tmp_path / "nowhere")
@@ -177,7 +177,7 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
 
 
 def test_a_bomb_costs_neither_time_nor_memory(workspace: Workspace) -> None:
-    """The command ends by itself, within half a gigabyte of address space beyond what Python needs."""
+    """A YAML bomb is refused within half a gigabyte of additional address space."""
     workspace.task_file("iris").write_text(bomb(40))
     code = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30)); "
@@ -241,20 +241,20 @@ VALUES = st.one_of(WORDS, st.text(), st.booleans(), st.none(), st.integers(), st
     ],
 )
 def test_words_are_read_as_yaml_1_2_has_them(text: str, expected: Any) -> None:
-    """Labels such as no and codes such as 007 are text; so are dates."""
+    """Labels such as no, codes such as 007, and dates are text."""
     found = loader.content(f"key: {text}", "any.yaml")["key"]
     assert (found, type(found)) == (expected, type(expected))
 
 
 @given(VALUES)
 def test_what_is_written_is_read_again(value: Any) -> None:
-    """A value keeps its type, whatever it is spelled like."""
+    """A dumped value keeps its type."""
     assert loader.content(yaml.dump({"key": [value]}, Dumper=CoreDumper), "any.yaml") == {"key": [value]}
 
 
 @given(VALUES)
 def test_others_read_what_is_written(value: Any) -> None:
-    """Text is text by versions 1.1 and 1.2 alike: what one of them takes for another thing stands in quotes."""
+    """Dumped text is read as text by YAML 1.1 and 1.2."""
     text = yaml.dump({"key": [value]}, Dumper=CoreDumper)
     for found in (yaml.safe_load(text), YAML(typ="safe", pure=True).load(text)):
         assert isinstance(found["key"][0], str) == isinstance(value, str)
@@ -263,7 +263,7 @@ def test_others_read_what_is_written(value: Any) -> None:
 
 @given(st.one_of(WORDS, st.booleans(), st.none(), st.integers(-(10**15), 10**15)))
 def test_dvc_leaves_the_meaning_of_a_task_file(value: Any) -> None:
-    """`dvc exp run -S` reads a task file and writes it again, without the quotes that YAML 1.2 does not need."""
+    """`dvc exp run -S` rewrites a task file without a change of meaning."""
     from dvc.utils.serialize._yaml import _dump, parse_yaml_for_update
 
     text = io.StringIO()

@@ -1,4 +1,4 @@
-"""Task files: what cannot be meant is refused before anything runs, naming the key, what was expected and received."""
+"""Invalid task files: errors name the key, the expected and the received value, before anything runs."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ REFUSED = [
     (
         "iris",
         {"train.augment": {"rotation": 5}},
-        "train.augment: expected for images only, but for mixup; received table columns",
+        "train.augment: expected only for images, except mixup; received table columns",
     ),
     ("iris", {"model": {"family": "cnn"}}, "model.family: cnn takes image; received table columns"),
-    ("iris", {"rows": [10, 5]}, "rows: expected the fewest, then the most"),
+    ("iris", {"rows": [10, 5]}, "rows: expected the minimum, then the maximum"),
     ("iris", {"split.test": 0.9}, r"split: expected test \+ validation below 1; received 1.1"),
     ("iris", {"train.epochs": "many"}, "train.epochs: expected a valid integer; received 'many'"),
     ("iris", {"train.learning_rate": -1}, "train.learning_rate: expected greater than 0; received -1"),
@@ -63,14 +63,14 @@ REFUSED = [
 
 @pytest.mark.parametrize(("name", "changes", "message"), REFUSED)
 def test_a_mistake_is_refused_by_name(workspace: Workspace, name: str, changes: dict[str, Any], message: str) -> None:
-    """Each mistake ends in a TaskError whose text names the file, the key, what was expected and what was received."""
+    """Each error names the file, the key, the expected and the received value."""
     edit_task(workspace, name, changes)
     with pytest.raises(TaskError, match=f"tasks/{name}.yaml: .*{message}"):
         loader.load(workspace, name)
 
 
 def test_two_mistakes_are_told_at_once(workspace: Workspace) -> None:
-    """A file with two mistakes is refused with a line for each."""
+    """Two errors in a file are reported on two lines."""
     edit_task(workspace, "iris", {"train.epochs": 0, "split.test": 7})
     with pytest.raises(TaskError) as error:
         loader.load(workspace, "iris")
@@ -78,28 +78,28 @@ def test_two_mistakes_are_told_at_once(workspace: Workspace) -> None:
 
 
 def test_a_key_written_twice_is_refused() -> None:
-    """YAML's silent last-one-wins does not pass."""
+    """A repeated key is refused instead of overwritten."""
     with pytest.raises(TaskError, match="key 'title' twice"):
         loader.parse("title: a\ntitle: b\n", "iris", "tasks/iris.yaml")
 
 
 def test_an_unknown_task_lists_the_known_ones(workspace: Workspace) -> None:
-    """A misspelled task name is answered with those that exist."""
+    """The error for a misspelled task lists the existing ones."""
     with pytest.raises(TaskError, match="no task 'irish': expected one of diabetes, digits, iris, sine"):
         loader.load(workspace, "irish")
 
 
 def test_of_many_tasks_the_nearest_are_named() -> None:
-    """Forty names are no help; three that look like what was typed are, and none if none does."""
+    """With many tasks, up to three similar names are suggested, if there are any."""
     whole = Workspace(ROOT)
     with pytest.raises(TaskError, match=r"no task 'mnist_cn': did you mean mnist_cnn( or \w+){0,2}\?$"):
         loader.load(whole, "mnist_cn")
-    with pytest.raises(TaskError, match=r"no task 'qqqq': none of the \d+ tasks is called anything alike$"):
+    with pytest.raises(TaskError, match=r"no task 'qqqq': none of the \d+ tasks has a similar name$"):
         loader.load(whole, "qqqq")
 
 
 def test_without_any_task_the_way_to_the_first_is_named(workspace: Workspace) -> None:
-    """An empty tasks/ says how to draft one."""
+    """Without tasks, the hint says how to draft one."""
     for path in (workspace.root / "tasks").glob("*.yaml"):
         path.unlink()
     workspace.params.write_text("tasks: []\n", encoding="utf-8")
@@ -111,11 +111,11 @@ def test_without_any_task_the_way_to_the_first_is_named(workspace: Workspace) ->
 EXAMPLES = [
     ("iris", {"serve.example": 5}, "serve.example: expected an object"),
     ("iris", {"serve.example.sepal_length": None}, "serve.example.sepal_length: it is missing; expected "),
-    ("iris", {"serve.example.colour": 1}, "serve.example.colour: no column is called so; expected "),
+    ("iris", {"serve.example.colour": 1}, "serve.example.colour: no column has this name; expected "),
     ("iris", {"serve.example.sepal_length": "long"}, "serve.example.sepal_length: expected a number; received 'long'"),
     ("iris", {"serve.example.sepal_length": 99}, "serve.example.sepal_length: expected 3 to 10; received 99"),
     ("iris", {"serve.example.sepal_length": float("nan")}, "serve.example.sepal_length: expected a finite number"),
-    ("iris", {"columns.petal_width": None}, "serve.example.petal_width: no column is called so"),
+    ("iris", {"columns.petal_width": None}, "serve.example.petal_width: no column has this name"),
     ("digits", {"serve.example": [[0, 1]]}, "serve.example: expected numbers nested"),
     ("digits", {"serve.example": {"b64": "aGk="}}, "serve.example: expected a whole PNG or JPEG file"),
     ("sine", {"serve.example": [1.0, 2.0]}, "serve.example: expected 32 numbers; received 2"),
@@ -126,7 +126,7 @@ EXAMPLES = [
 def test_an_example_that_no_client_could_send_is_refused(
     workspace: Workspace, name: str, changes: dict[str, Any], message: str
 ) -> None:
-    """It is read as the service would read it, before anything runs."""
+    """The example is validated as a request to the service."""
     edit_task(workspace, name, changes)
     with pytest.raises(TaskError, match=f"^tasks/{name}.yaml: {message}"):
         loader.load(workspace, name)
@@ -153,7 +153,7 @@ SPOILED: list[tuple[str, Any, str]] = [
 
 @pytest.mark.parametrize(("key", "value", "message"), SPOILED)
 def test_mistakes_are_told_in_words_of_ours(workspace: Workspace, key: str, value: Any, message: str) -> None:
-    """The words of the library that finds them do not reach people, whatever key is wrong."""
+    """Messages of pydantic never reach the user, whatever key is invalid."""
     content = yaml.safe_load(workspace.task_file("iris").read_text(encoding="utf-8"))
     section = content
     *parents, last = key.split(".")
@@ -167,7 +167,7 @@ def test_mistakes_are_told_in_words_of_ours(workspace: Workspace, key: str, valu
 
 @given(text=st.text(max_size=200))
 def test_any_text_is_a_task_or_a_task_error(text: str) -> None:
-    """No text makes reading fail in any other way."""
+    """Any text gives a task or a TaskError."""
     with pytest.raises(TaskError):
         loader.parse(text, "iris", "tasks/iris.yaml")
 
@@ -177,7 +177,7 @@ LEAVES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text
 
 @given(data=st.data())
 def test_any_value_anywhere_is_taken_or_refused(data: st.DataObject) -> None:
-    """Putting any value at any key of a good file gives a task or a TaskError, nothing else."""
+    """Any value at any key gives a task or a TaskError."""
     content = yaml.safe_load((ROOT / "tasks" / "iris.yaml").read_text(encoding="utf-8"))
     section = content
     while isinstance(section[key := data.draw(st.sampled_from(sorted(section)))], dict) and data.draw(st.booleans()):
@@ -191,12 +191,12 @@ def test_any_value_anywhere_is_taken_or_refused(data: st.DataObject) -> None:
 
 
 def test_the_schema_is_the_one_that_editors_are_pointed_to() -> None:
-    """tasks/schema.json is what `tiltyard schema` prints today."""
+    """tasks/schema.json equals the output of `tiltyard schema`."""
     assert json.loads((ROOT / "tasks" / "schema.json").read_text(encoding="utf-8")) == loader.json_schema()
 
 
 def test_reading_a_task_imports_nothing_heavy() -> None:
-    """A task is read without pandas, Keras or any other tool of the road."""
+    """Reading a task imports neither pandas nor Keras nor other heavy packages."""
     code = "import sys, tiltyard.cli.main, tiltyard.config.loader; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     heavy = {

@@ -1,4 +1,4 @@
-"""The roster: who is on it, who comes onto it, and what is said of a list that is none."""
+"""The list of tasks in params.yaml: adding, removing, and invalid lists."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tiltyard.workspace import Workspace
 
 
 def test_a_task_enters_once(workspace: Workspace) -> None:
-    """The list stays sorted, and the rest of the file as it was."""
+    """Adding keeps the list sorted and the rest of the file unchanged."""
     workspace.params.write_text("# a comment\ntasks: [sine, iris]\nother: 1\n")
     assert task_list.add(workspace, "mpg")
     assert not task_list.add(workspace, "mpg")
@@ -20,17 +20,17 @@ def test_a_task_enters_once(workspace: Workspace) -> None:
 
 
 def test_tasks_that_enter_and_leave_at_once_are_all_heard(workspace: Workspace) -> None:
-    """As two runs of new tasks do: none overwrites what another has written."""
+    """Concurrent changes do not overwrite each other."""
     workspace.params.write_text(f"tasks: [{', '.join(f'old{place}' for place in range(12))}]\n")
     with ThreadPoolExecutor(8) as pool:
         entering = [pool.submit(task_list.add, workspace, f"new{place}") for place in range(12)]
-        leaving = [pool.submit(task_list.leave, workspace, f"old{place}") for place in range(12)]
+        leaving = [pool.submit(task_list.remove, workspace, f"old{place}") for place in range(12)]
         assert all(done.result(60) for done in [*entering, *leaving])
     assert task_list.listed(workspace) == sorted(f"new{place}" for place in range(12))
 
 
 def test_a_project_without_a_list_gets_one(workspace: Workspace) -> None:
-    """An absent params.yaml is an empty roster."""
+    """A missing params.yaml is an empty list."""
     workspace.params.unlink()
     assert task_list.listed(workspace) == []
     assert task_list.add(workspace, "iris")
@@ -39,14 +39,14 @@ def test_a_project_without_a_list_gets_one(workspace: Workspace) -> None:
 
 @pytest.mark.parametrize("text", ["tasks: 3\n", "names: []\n", "tasks: [iris\n", ""])
 def test_what_is_no_list_is_refused(workspace: Workspace, text: str) -> None:
-    """The message names the file and shows what it should hold."""
+    """The error names the file and shows a valid list."""
     workspace.params.write_text(text)
     with pytest.raises(TaskError, match=r"params\.yaml: expected a list `tasks`"):
         task_list.listed(workspace)
 
 
 def test_a_list_in_lines_is_left_to_its_author(workspace: Workspace) -> None:
-    """A block list is read; it is not rewritten."""
+    """A block list is read, but not rewritten."""
     workspace.params.write_text("tasks:\n  - iris\n")
     assert task_list.listed(workspace) == ["iris"]
     with pytest.raises(TaskError, match="expected a line"):

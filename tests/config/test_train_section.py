@@ -1,4 +1,4 @@
-"""The section on training: what it stands for, and what it refuses."""
+"""The `train:` section: defaults, and invalid settings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from workspaces import edit_task
 
 from tiltyard.config import loader
-from tiltyard.config.train_section import RATES, Train
+from tiltyard.config.train_section import DEFAULT_RATES, Train
 from tiltyard.errors import TaskError
 from tiltyard.workspace import Workspace
 
@@ -21,7 +21,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         {"schedule": {"kind": "cosine", "warmup": 200}},
         "schedule.warmup: expected below 200 epochs; received 200",
     ),
-    ("iris", {"clip_norm": 1, "clip_value": 1}, "expected one way of clipping; received clip_norm and clip_value"),
+    ("iris", {"clip_norm": 1, "clip_value": 1}, "expected one kind of clipping; received clip_norm and clip_value"),
     ("iris", {"momentum": 0.5}, "momentum: expected for momentum, nesterov, rmsprop; received with adam"),
     ("iris", {"stop_at": {}}, "stop_at: expected either accuracy or loss"),
     ("iris", {"blend": "weighted"}, "blend: expected more than one of train.members"),
@@ -30,8 +30,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("diabetes", {"class_weights": "balanced"}, "class_weights: expected none, since there are no classes"),
     ("diabetes", {"stop_at": {"accuracy": 0.9}}, "train.stop_at: expected the loss, since there are no classes"),
     ("diabetes", {"monitor": "val_accuracy"}, "train.monitor: expected the loss, since there are no classes"),
-    ("diabetes", {"augment": {"mixup": 0.2}}, "train.augment.mixup: expected for labels"),
-    ("iris", {"augment": {"noise": 0.2}}, "train.augment: expected for images only, but for mixup"),
+    ("diabetes", {"augment": {"mixup": 0.2}}, "train.augment.mixup: expected only for classification"),
+    ("iris", {"augment": {"noise": 0.2}}, "train.augment: expected only for images, except mixup"),
     ("digits", {"augment": {"hue": 0.2}}, "expected saturation and hue for 3 channels; received 1"),
 ]
 
@@ -40,36 +40,38 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
 def test_what_cannot_be_meant_is_refused(
     workspace: Workspace, name: str, changes: dict[str, Any], message: str
 ) -> None:
-    """Each mistake ends in a TaskError that names the key, what was expected and what was received."""
+    """Each error names the key, the expected and the received value."""
     edit_task(workspace, name, {f"train.{key}": value for key, value in changes.items()})
     with pytest.raises(TaskError, match=message):
         loader.load(workspace, name)
 
 
 def test_groups_and_times_are_not_known_to_folds(workspace: Workspace) -> None:
-    """Behind prepare nobody knows which rows belong together, so that folds are refused rather than wrong."""
+    """Folds are refused with groups and times, which are not known after prepare."""
     edit_task(workspace, "diabetes", {"train.folds": 3, "split.group": "patient"})
-    with pytest.raises(TaskError, match=r"train\.folds: expected a split by the columns .*; received one by patient"):
+    with pytest.raises(TaskError, match=r"train\.folds: expected a split that uses .*; received one by patient"):
         loader.load(workspace, "diabetes")
 
 
 def test_a_name_alone_is_a_schedule_with_its_usual_settings() -> None:
-    """`schedule: step` and `schedule: {kind: step, factor: 0.5, every: 10}` are the same."""
+    """A name alone equals a schedule with default settings."""
     short = Train.model_validate({"epochs": 3, "schedule": "step"})
     assert short == Train.model_validate({"epochs": 3, "schedule": {"kind": "step", "factor": 0.5, "every": 10}})
 
 
 def test_each_optimizer_has_a_rate_at_which_it_moves() -> None:
-    """Unset, the rate is the optimizer's own: 1 for Adadelta, not the 0.001 of Keras, with which it stands still."""
-    assert {name: Train.model_validate({"epochs": 1, "optimizer": name}).rate for name in RATES} == RATES
-    assert RATES["adadelta"] == 1
+    """Each optimizer has its own default rate, such as 1 for Adadelta."""
+    assert {
+        name: Train.model_validate({"epochs": 1, "optimizer": name}).rate for name in DEFAULT_RATES
+    } == DEFAULT_RATES
+    assert DEFAULT_RATES["adadelta"] == 1
     assert Train.model_validate({"epochs": 1, "optimizer": "adadelta", "learning_rate": 0.5}).rate == 0.5
 
 
 def test_a_second_part_takes_over_what_it_does_not_say() -> None:
-    """A new optimizer comes with its own rate; everything else stays."""
+    """A second phase inherits unset values, but a new optimizer has its own rate."""
     first = {"epochs": 3, "optimizer": "sgd", "learning_rate": 0.5, "batch_size": 8}
-    one, two = Train.model_validate({**first, "then": {"epochs": 9, "patience": 2}}).parts
+    one, two = Train.model_validate({**first, "then": {"epochs": 9, "patience": 2}}).phases
     assert (one.epochs, one.patience, two.epochs, two.patience) == (3, None, 9, 2)
     assert (two.rate, two.batch_size, two.then) == (0.5, 8, None)
-    assert Train.model_validate({**first, "then": {"epochs": 9, "optimizer": "adadelta"}}).parts[1].rate == 1
+    assert Train.model_validate({**first, "then": {"epochs": 9, "optimizer": "adadelta"}}).phases[1].rate == 1

@@ -225,7 +225,7 @@ def test_a_leap_in_time_is_a_note(workspace: Workspace) -> None:
     later = since.where(np.arange(900) < 500, since + pd.Timedelta(days=180)).dt.strftime("%Y-%m-%d")
     ((severity, column, text),) = said(workspace, "time", {"since": later}, {})
     assert (severity, column) == ("note", "since")
-    assert "after 2020-09-06T00:00:00 nothing for 181 usual steps" in text
+    assert "after 2020-09-06T00:00:00 no rows for 181 median steps" in text
 
 
 def test_gaps_repeats_and_steps_back_in_a_series_are_told_apart(workspace: Workspace) -> None:

@@ -1,4 +1,4 @@
-"""Files as they come: each strange one is read as it is meant, and that is told, or refused in a clear sentence."""
+"""Unusual files: each is read correctly with a reported repair, or refused with a clear error."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ ROWS = [f"{size},{(size * 37) % 101 / 10},{'yes' if size % 3 else 'no'}" for siz
 
 
 def lines(*rows: Iterable[str] | str) -> str:
-    """Put a file together."""
+    """Join the parts of a file."""
     flat = [line for row in rows for line in ([row] if isinstance(row, str) else row)]
     return "\n".join(flat) + "\n"
 
 
 def beside(name: str, *cells: str) -> str:
-    """Add a column, its cells in turns."""
+    """Add a column whose cells repeat in turn."""
     return lines(f"{HEAD},{name}", [f"{row},{cells[place % len(cells)]}" for place, row in enumerate(ROWS)])
 
 
@@ -39,8 +39,8 @@ REPAIRED: dict[str, tuple[str | bytes, str]] = {
         "mixed encodings: UTF-8, but decoded as cp1252 in line 62",
     ),
     "thousands separators": (beside("sold", '"7,380,500"', '"1,200,000"'), "thousands separators removed in sold"),
-    "the header again": (lines(HEAD, ROWS[:30], HEAD, ROWS[30:]), "the header again in row 31: left out"),
-    "a name twice": (lines("size,size,answer", ROWS), "column name size again: size_2"),
+    "the header again": (lines(HEAD, ROWS[:30], HEAD, ROWS[30:]), "the header repeats in row 31: left out"),
+    "a name twice": (lines("size,size,answer", ROWS), "repeated column name size: size_2"),
 }
 REFUSED: dict[str, tuple[str | bytes, str]] = {
     "ragged rows": (
@@ -60,14 +60,14 @@ REFUSED: dict[str, tuple[str | bytes, str]] = {
 
 
 def draft(workspace: Workspace, content: str | bytes) -> init.Drafted:
-    """Draft a task from a file that nobody here has seen."""
+    """Draft a task from a new file."""
     (workspace.root / "strange.csv").write_bytes(content.encode() if isinstance(content, str) else content)
     return init.draft_task(workspace, "strange", DraftRequest("strange.csv", "answer"))
 
 
 @pytest.mark.parametrize(("content", "told"), REPAIRED.values(), ids=REPAIRED)
 def test_what_is_read_otherwise_is_told(workspace: Workspace, content: str | bytes, told: str) -> None:
-    """By init, in the task file, and by validation; the rows come through to all three parts."""
+    """Repairs are reported by init, in the task file and by validation, and all rows reach the three parts."""
     drafted = draft(workspace, content)
     assert any(repair.startswith(told) for repair in drafted.repairs)
     task = loader.load(workspace, "strange")
@@ -79,7 +79,7 @@ def test_what_is_read_otherwise_is_told(workspace: Workspace, content: str | byt
 
 @pytest.mark.parametrize(("content", "said"), REFUSED.values(), ids=REFUSED)
 def test_what_cannot_be_read_is_refused(workspace: Workspace, content: str | bytes, said: str) -> None:
-    """In a sentence, and nothing is written."""
+    """The error is one sentence, and nothing is written."""
     before = workspace.params.read_bytes()
     with pytest.raises(TiltyardError, match=said):
         draft(workspace, content)
@@ -92,7 +92,7 @@ def test_what_cannot_be_read_is_refused(workspace: Workspace, content: str | byt
     [
         (
             beside("day", "2024-01-02", "03.04.2024", "5/6/24"),
-            {"day": "dates in several spellings: bring them to one"},
+            {"day": "dates in several formats: convert them to one"},
         ),
         (
             lines(
@@ -108,14 +108,14 @@ def test_what_cannot_be_read_is_refused(workspace: Workspace, content: str | byt
     ids=["dates in three spellings", "ten thousand categories"],
 )
 def test_a_column_that_is_of_no_use_is_left_out(workspace: Workspace, content: str, reasons: dict[str, str]) -> None:
-    """With the reason; the others are kept."""
+    """Useless columns are left out with a reason, and the others are kept."""
     drafted = draft(workspace, content)
     left = {seen.name: seen.reason for seen in drafted.traits if seen.reason and not seen.reason.startswith("an id")}
     assert left == reasons
 
 
 def test_names_may_be_anything(workspace: Workspace) -> None:
-    """Emoji, quotes and blanks in names of columns go the whole way into the features."""
+    """Column names with emoji, quotes and blanks work from the file to the features."""
     rows = [f"{size % 40},{(size * 37) % 101 / 10},{'yes' if size % 3 else 'no'}" for size in range(60)]
     draft(workspace, lines('🦊 size,"it\'s: {odd}",answer', rows))
     task = loader.load(workspace, "strange")
@@ -128,7 +128,7 @@ def test_names_may_be_anything(workspace: Workspace) -> None:
 
 
 def test_rows_that_repeat_leave_no_part_to_test_on(workspace: Workspace) -> None:
-    """The complaint says how many different rows there are."""
+    """The error states the number of distinct rows."""
     draft(workspace, lines(HEAD, [f"{place % 3},1.5,{'yes' if place % 2 else 'no'}" for place in range(60)]))
     task = loader.load(workspace, "strange")
     fetch.get(workspace, task)

@@ -1,4 +1,4 @@
-"""Reading, by chance: any table written in any dialect comes back, in parts as in one, and no bytes break it."""
+"""Property tests of reading: tables in any dialect are read back, whole or in parts, and random bytes never crash."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tiltyard.data import table_reader
 from tiltyard.data.formats import delimited, jsonl, parquet
-from tiltyard.data.tables.column_types import TRUTHS
+from tiltyard.data.tables.column_types import BOOLEANS
 from tiltyard.data.tables.dialect import MISSING, Dialect
 from tiltyard.errors import DataError
 
@@ -29,9 +29,9 @@ NUMERIC = re.compile(r"[\s\d.,+-]*|[+-]?(inf(inity)?|nan)|.*\d.*", re.IGNORECASE
 
 
 def plain(text: str) -> bool:
-    """Return whether a text is nothing else in a file of text, and begins with no blank."""
+    """Return whether a text needs no quoting and has no leading blank."""
     bare = text.strip()
-    known = bare in (*MISSING, *TRUTHS) or NUMERIC.fullmatch(bare)
+    known = bare in (*MISSING, *BOOLEANS) or NUMERIC.fullmatch(bare)
     return bool(bare) and not known and not text.startswith((" ", '"', "\ufeff"))
 
 
@@ -41,7 +41,7 @@ tame = st.text("abcdefgh ä😀", min_size=1, max_size=8).filter(plain)
 
 @st.composite
 def tables(draw: st.DrawFn, texts: st.SearchStrategy[str] = wild, fewest: int = 1) -> Columns:
-    """Columns of one length; each holds a value at least, since a column of nothing has no type."""
+    """Generate columns of one length, each with at least one value, so that it has a type."""
     rows = draw(st.integers(1, 12))
     names = draw(st.lists(texts.map(str.strip), min_size=fewest, max_size=4, unique=True))
     kinds: list[st.SearchStrategy[Any]] = [
@@ -60,14 +60,14 @@ def tables(draw: st.DrawFn, texts: st.SearchStrategy[str] = wild, fewest: int = 
 
 
 def expected(columns: Columns) -> Columns:
-    """Return what pandas holds: whole numbers beside a missing one are no longer whole."""
+    """Return what pandas holds: integers with missing values become floats."""
     return {
         name: [float(v) if type(v) is int and None in cells else v for v in cells] for name, cells in columns.items()
     }
 
 
 def values(frame: pd.DataFrame) -> Columns:
-    """Return plain values; what is missing is None."""
+    """Return plain values, None for missing ones."""
     return {str(name): [None if pd.isna(v) else v for v in cells.tolist()] for name, cells in frame.items()}
 
 
@@ -82,7 +82,7 @@ def rows_of(columns: Columns) -> list[dict[str, Any]]:
 
 
 def check(path: Path, columns: Columns, options: Dialect | None = None) -> None:
-    """Insist that reading gives the columns back, and parts the same."""
+    """Check that reading returns the columns, whole and in parts."""
     found = table_reader.read(path, options)
     assert same(values(found.frame), expected(columns))
     pd.testing.assert_frame_equal(pd.concat(list(table_reader.scan(path, options))), found.frame)
@@ -104,7 +104,7 @@ def check(path: Path, columns: Columns, options: Dialect | None = None) -> None:
 def test_text_in_any_dialect_comes_back(
     tmp_path: Path, columns: Columns, options: Dialect, quoting: Literal[0, 1, 2], packed: bool
 ) -> None:
-    """If the task says how it is written, every cell is read as it was, to the last digit."""
+    """With the dialect in the task file, every cell is read exactly."""
     point = str(options.decimal)
     cells = {n: [str(v).replace(".", point) if type(v) is float else v for v in c] for n, c in columns.items()}
     text = pd.DataFrame(cells, dtype=object).to_csv(
@@ -119,7 +119,7 @@ def test_text_in_any_dialect_comes_back(
 @PATIENT
 @given(columns=tables(tame, fewest=2), delimiter=st.sampled_from(",;\t|"), suffix=st.sampled_from([".csv", ".tsv"]))
 def test_an_ordinary_dialect_is_guessed(tmp_path: Path, columns: Columns, delimiter: str, suffix: str) -> None:
-    """Where cells hold no delimiters, nobody need say which one it is, or that there is a header."""
+    """Delimiter and header are guessed if no cell contains a delimiter."""
     path = tmp_path / f"table{suffix}"
     pd.DataFrame(columns, dtype=object).to_csv(path, sep=delimiter, index=False)
     check(path, columns)
@@ -128,7 +128,7 @@ def test_an_ordinary_dialect_is_guessed(tmp_path: Path, columns: Columns, delimi
 @PATIENT
 @given(columns=tables())
 def test_json_lines_come_back(tmp_path: Path, columns: Columns) -> None:
-    """With keys of missing values left out, too."""
+    """JSON lines are read back, also with missing keys left out."""
     finite = {n: [None if v in (float("inf"), float("-inf")) else v for v in c] for n, c in columns.items()}
     kept = {name: cells for name, cells in finite.items() if cells[0] is not None}
     lines = [json.dumps({n: v for n, v in row.items() if v is not None}) for row in rows_of(kept)]
@@ -141,7 +141,7 @@ def test_json_lines_come_back(tmp_path: Path, columns: Columns) -> None:
 @PATIENT
 @given(columns=tables())
 def test_parquet_comes_back(tmp_path: Path, columns: Columns) -> None:
-    """Values and types; a missing one among whole numbers or truths, too."""
+    """Values and types are read back, also columns of integers or booleans with missing values."""
     path = tmp_path / "table.parquet"
     pd.DataFrame(columns, dtype=object).to_parquet(path)
     check(path, columns)
@@ -159,7 +159,7 @@ junk = st.one_of(
 @PATIENT
 @given(content=junk, suffix=st.sampled_from([".csv", ".tsv", ".csv.gz", ".jsonl", ".parquet", ".zip"]))
 def test_no_bytes_break_it(tmp_path: Path, content: bytes, suffix: str) -> None:
-    """Whatever lies in a file, it is read, or refused in a sentence; twice the same."""
+    """Random bytes are read or refused with an error, the same way each time."""
     path = tmp_path / f"table{suffix}"
     path.write_bytes(content)
     outcomes = []
@@ -175,8 +175,8 @@ def test_no_bytes_break_it(tmp_path: Path, content: bytes, suffix: str) -> None:
 
 @pytest.mark.parametrize("name", ["table.csv", "table.jsonl", "table.parquet"])
 def test_many_small_parts_are_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Types are those of the whole file, though a part alone would have others."""
-    monkeypatch.setattr(delimited, "BLOCK", 1 << 10)
+    """Parts have the types of the whole file."""
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 1 << 10)
     monkeypatch.setattr(jsonl, "ROWS", 64)
     monkeypatch.setattr(parquet, "ROWS", 64)
     columns: Columns = {

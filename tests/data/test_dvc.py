@@ -1,4 +1,4 @@
-"""The store: a DVC project of one's own making, its stages, and what becomes of them when they fail or are killed."""
+"""The DVC project: its settings, its stages, and what happens if stages fail or are killed."""
 
 from __future__ import annotations
 
@@ -27,116 +27,118 @@ def test_the_committed_settings_are_those_of_a_new_project() -> None:
 
 @pytest.mark.parametrize("git", [True, False])
 def test_a_project_works_with_git_and_without(small: Workspace, git: bool) -> None:
-    """An unpacked archive is as good as a clone; DVC's own command works in both."""
+    """DVC's own command works in a git clone and in an unpacked archive."""
     if git:
         subprocess.run(["git", "init", "--quiet"], cwd=small.root, check=True)
-    assert dvc.stage(small, "validate", "a") == "ran"
+    assert dvc.run_stage(small, "validate", "a") == "ran"
     status = [str(Path(sys.executable).with_name("dvc")), "status", "validate@a"]
     done = subprocess.run(status, cwd=small.root, capture_output=True, text=True, check=True)
     assert "up to date" in done.stdout
 
 
 def test_a_stage_runs_once(small: Workspace) -> None:
-    """It runs again when something it depends on changed, and only then."""
-    assert [dvc.stage(small, "validate", "a") for _ in range(2)] == ["ran", "skipped"]
+    """A stage runs again only if a dependency changed."""
+    assert [dvc.run_stage(small, "validate", "a") for _ in range(2)] == ["ran", "skipped"]
     (small.root / "raw.txt").write_text("other", encoding="utf-8")
-    assert dvc.stage(small, "validate", "a") == "ran"
+    assert dvc.run_stage(small, "validate", "a") == "ran"
 
 
 def test_a_task_file_is_resolved_first(small: Workspace) -> None:
-    """A remark in it runs no stage again, and is on record afterwards; what a stage reads of it does."""
-    dvc.stage(small, "validate", "a")
+    """A changed comment runs no stage again, while a changed value does."""
+    dvc.run_stage(small, "validate", "a")
     file = small.task_file("a")
     file.write_text("title: a task\n# a remark", encoding="utf-8")
     assert list(dvc.status(small, "resolve@a")) == ["resolve@a"]
-    assert dvc.stage(small, "validate", "a") == "skipped"
+    assert dvc.run_stage(small, "validate", "a") == "skipped"
     assert dvc.status(small, "resolve@a") == {}
     file.write_text("title: another\n# a remark", encoding="utf-8")
-    assert dvc.stage(small, "validate", "a") == "ran"
+    assert dvc.run_stage(small, "validate", "a") == "ran"
 
 
 def test_stages_of_many_tasks_run_at_once(small: Workspace) -> None:
-    """Threads wait for each other's locks; afterwards every stage is recorded."""
+    """Threads wait for locks, and every stage is recorded in the end."""
 
     def travel(name: str) -> list[str]:
-        return [dvc.stage(small, verb, name) for verb in ("validate", "train")]
+        return [dvc.run_stage(small, verb, name) for verb in ("validate", "train")]
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(travel, SMALL_TASKS)) == [["ran", "ran"]] * 4
     assert dvc.status(small) == {}
-    assert [dvc.stage(small, verb, name) for name in SMALL_TASKS for verb in ("validate", "train")] == ["skipped"] * 8
+    assert [dvc.run_stage(small, verb, name) for name in SMALL_TASKS for verb in ("validate", "train")] == [
+        "skipped"
+    ] * 8
 
 
 def test_a_stage_is_silent_and_its_words_are_kept(small: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
-    """Neither DVC nor the command writes to the terminal; what the command said is in a file."""
-    dvc.stage(small, "validate", "a")
+    """Nothing is written to the terminal, and the output of the command is kept in a file."""
+    dvc.run_stage(small, "validate", "a")
     assert capfd.readouterr() == ("", "")
     assert (small.root / ".tiltyard/stages/a/validate.log").read_text(encoding="utf-8") == "a word on the way\n"
 
 
 def test_a_stage_that_fails_gives_its_own_error(small: Workspace) -> None:
-    """Type, message and hint come back whole, and the next success forgets them."""
+    """Type, message and hint of the error are passed on, and the next success removes them."""
     (small.root / "fail").touch()
     with pytest.raises(DataError, match="validate of a cannot be") as caught:
-        dvc.stage(small, "validate", "a")
+        dvc.run_stage(small, "validate", "a")
     assert caught.value.hint == "do otherwise"
     (small.root / "fail").unlink()
-    assert dvc.stage(small, "validate", "a") == "ran"
+    assert dvc.run_stage(small, "validate", "a") == "ran"
 
 
 def test_a_stage_that_crashes_gives_its_last_line(small: Workspace) -> None:
-    """What is no error of ours is told as well."""
+    """The last line of an unexpected error is reported as well."""
     (small.root / "crash").touch()
     with pytest.raises(
         StageError, match=r"validate of a exited .*; last log line: RuntimeError: out of the blue"
     ) as caught:
-        dvc.stage(small, "validate", "a")
+        dvc.run_stage(small, "validate", "a")
     assert caught.value.hint == "run it alone to see more: tiltyard validate a"
     assert caught.value.log[0] == "a word on the way"
     assert caught.value.log[-1] == "RuntimeError: out of the blue"
 
 
 def test_an_unknown_stage_lists_the_known_tasks(small: Workspace) -> None:
-    """A task that dvc.yaml does not know is a user's mistake."""
+    """A task that is not in dvc.yaml raises an error that lists the known tasks."""
     with pytest.raises(TaskError, match="no stage validate@e: expected one of a, b, c, d") as caught:
-        dvc.stage(small, "validate", "e")
+        dvc.run_stage(small, "validate", "e")
     assert "params.yaml" in caught.value.hint
 
 
 def test_a_missing_dependency_is_named(small: Workspace) -> None:
-    """The file that is not there is in the message."""
+    """The error names the missing file."""
     (small.root / "raw.txt").unlink()
     with pytest.raises(WorkspaceError, match=r"raw\.txt"):
-        dvc.stage(small, "validate", "a")
+        dvc.run_stage(small, "validate", "a")
 
 
 def test_a_broken_pipeline_is_no_traceback(small: Workspace) -> None:
-    """What DVC cannot read comes out as our error."""
+    """An invalid dvc.yaml raises an error of this project."""
     (small.root / "dvc.yaml").write_text("stages: [", encoding="utf-8")
     with pytest.raises(WorkspaceError, match=r"dvc\.yaml"):
-        dvc.stage(small, "validate", "a")
+        dvc.run_stage(small, "validate", "a")
 
 
 def test_a_remote_that_cannot_be_reached_is_told(small: Workspace) -> None:
-    """Asking for it and pushing to it both say so."""
+    """Reading its address and pushing both report an unreachable remote."""
     path = small.root / "raw"
     path.mkdir()
     (path / "file").write_text("x", encoding="utf-8")
     dvc.add(small, path)
-    assert dvc.remote(small) == f"local: {small.root / '.dvcstore'}"
+    assert dvc.remote_address(small) == f"local: {small.root / '.dvcstore'}"
     config = small.root / ".dvc" / "config"
     (small.root / "taken").touch()
     config.write_text(config.read_text(encoding="utf-8").replace("../.dvcstore", "../taken/store"), encoding="utf-8")
     with pytest.raises(WorkspaceError, match="cannot reach"):
-        dvc.remote(small)
+        dvc.remote_address(small)
     with pytest.raises(WorkspaceError):
         dvc.push(small, path)
 
 
 @pytest.mark.parametrize("size", [0, 400])
 def test_torn_files_are_put_aside(small: Workspace, size: int) -> None:
-    """A kill while DVC wrote leaves half a file; the stages come back."""
-    dvc.stage(small, "validate", "a")
+    """A dvc.lock truncated by a kill is moved aside, and the stages are restored."""
+    dvc.run_stage(small, "validate", "a")
     lock = small.root / "dvc.lock"
     lock.write_text(lock.read_text(encoding="utf-8")[:size].rpartition(":")[0], encoding="utf-8")
     if size:
@@ -144,8 +146,8 @@ def test_torn_files_are_put_aside(small: Workspace, size: int) -> None:
             dvc.status(small)
         assert "tiltyard run" in caught.value.hint
     (small.root / ".dvc/tmp/rwlock").write_text('{"read": {', encoding="utf-8")
-    dvc.repair(small)
-    assert dvc.stage(small, "validate", "a") == "ran"
+    dvc.repair_lock_file(small)
+    assert dvc.run_stage(small, "validate", "a") == "ran"
     assert dvc.status(small, "validate@a") == {}
 
 
@@ -153,12 +155,12 @@ RUN = """
 from pathlib import Path
 from tiltyard import processes as stage; from tiltyard.data import dvc as store
 from tiltyard.workspace import Workspace
-store.stage(Workspace(Path.cwd()), "validate", "a")
+store.run_stage(Workspace(Path.cwd()), "validate", "a")
 """
 
 
 def test_a_killed_run_takes_its_stage_along(small: Workspace) -> None:
-    """After kill -9 of the run the stage ends too, its lock holds nobody up, and the next run goes on."""
+    """After kill -9 of the run, the stage ends, its lock is released, and the next run works."""
     (small.root / "slow").touch()
     with subprocess.Popen([sys.executable, "-c", RUN]) as run:
         _wait_for((small.root / "started").exists)
@@ -168,14 +170,14 @@ def test_a_killed_run_takes_its_stage_along(small: Workspace) -> None:
     assert watched.exists()
     _wait_for(lambda: _stages(small) == 0)
     (small.root / "slow").unlink()
-    assert dvc.stage(small, "validate", "a") == "ran"
+    assert dvc.run_stage(small, "validate", "a") == "ran"
 
 
 def test_an_interrupted_run_ends_its_stages(small: Workspace) -> None:
-    """Stages that a process started end when it asks them to, not when they are done."""
+    """Stages end at once when the process that started them ends them."""
     (small.root / "slow").touch()
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(dvc.stage, small, "validate", "a")
+        running = pool.submit(dvc.run_stage, small, "validate", "a")
         _wait_for((small.root / "started").exists)
         processes.end_all()
         with pytest.raises(StageError, match="validate of a exited without an error message"):
@@ -183,7 +185,7 @@ def test_an_interrupted_run_ends_its_stages(small: Workspace) -> None:
 
 
 def _stages(workspace: Workspace) -> int:
-    """Count the processes of stages that run in this project."""
+    """Count the stage processes of this project."""
     import psutil
 
     count = 0

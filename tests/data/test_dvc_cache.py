@@ -1,4 +1,4 @@
-"""A flipped bit in DVC's cache: what is damaged is dropped before it is used, and what is named as a cure works."""
+"""Damaged files in DVC's cache: they are dropped before use, and the hints in the errors repair them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tiltyard.workspace import Workspace
 
 @pytest.fixture
 def fetched(workspace: Workspace) -> Workspace:
-    """A project in which iris was fetched, and so lies in cache and remote."""
+    """A project in which iris was fetched, so that cache and remote hold it."""
     (workspace.root / "src").symlink_to(ROOT / "src")
     environment.configure_tools(workspace)
     fetch.get(workspace, loader.load(workspace, "iris"))
@@ -29,7 +29,7 @@ def fetched(workspace: Workspace) -> Workspace:
 
 
 def flip(folder: Path, suffix: str) -> int:
-    """Turn a bit in the middle of the files, and leave their modes as DVC made them; return their number."""
+    """Flip a bit in the middle of the files, keeping their modes; return their number."""
     found = [path for path in folder.rglob("files/md5/*/*") if path.name.endswith(".dir") == bool(suffix)]
     for path in found:
         mode, content = path.stat().st_mode, bytearray(path.read_bytes())
@@ -42,7 +42,7 @@ def flip(folder: Path, suffix: str) -> int:
 
 @pytest.mark.parametrize("suffix", ["", ".dir"])
 def test_what_is_damaged_comes_from_the_remote(fetched: Workspace, suffix: str) -> None:
-    """The listing or the file: checked out is what was fetched."""
+    """A checkout restores a damaged listing or file from the remote."""
     before, pointer = files.sha256(fetched.raw("iris")), dvc.pointer(fetched.raw("iris"))
     assert flip(fetched.root / ".dvc" / "cache", suffix) == 1
     shutil.rmtree(fetched.raw("iris"))
@@ -51,7 +51,7 @@ def test_what_is_damaged_comes_from_the_remote(fetched: Workspace, suffix: str) 
 
 
 def test_without_a_remote_the_hint_cures(fetched: Workspace) -> None:
-    """Damaged here, and nowhere else: a sentence, and the command that it names brings the data back for good."""
+    """Without a copy in the remote, the command in the hint restores the data."""
     task, raw = loader.load(fetched, "iris"), fetched.raw("iris")
     before, pointer = files.sha256(raw), dvc.pointer(raw)
     flip(fetched.root / ".dvc" / "cache", "")
@@ -67,7 +67,7 @@ def test_without_a_remote_the_hint_cures(fetched: Workspace) -> None:
 
 
 def test_a_damaged_file_is_stored_anew(fetched: Workspace) -> None:
-    """What lies at the path is whole: adding it mends the cache."""
+    """Adding the intact file of the project repairs the cache."""
     flip(fetched.root / ".dvc" / "cache", "")
     dvc.add(fetched, fetched.raw("iris"))
     shutil.rmtree(fetched.root / ".dvcstore")
@@ -77,18 +77,18 @@ def test_a_damaged_file_is_stored_anew(fetched: Workspace) -> None:
 
 @pytest.mark.slow
 def test_a_damaged_output_is_made_again(fetched: Workspace) -> None:
-    """A stage whose output is gone does not get a damaged one back."""
-    dvc.stage(fetched, "validate", "iris")
+    """A stage does not restore a damaged output from the cache."""
+    dvc.run_stage(fetched, "validate", "iris")
     out = fetched.out("iris", "validate")
     before = files.sha256(out)
     assert flip(fetched.root / ".dvc" / "cache", "") > 1
     shutil.rmtree(out)
-    dvc.stage(fetched, "validate", "iris")
+    dvc.run_stage(fetched, "validate", "iris")
     assert files.sha256(out) == before
 
 
 def held(workspace: Workspace) -> dict[str, bool]:
-    """Return what the remote holds, by hash, and whether it is what its name says."""
+    """Return the hashes in the remote, and whether each file matches its hash."""
     found = (path for path in (workspace.root / ".dvcstore").rglob("files/md5/*/*") if path.is_file())
     named = {f"{path.parent.name}{path.name}": path.read_bytes() for path in found}
     return {
@@ -99,7 +99,7 @@ def held(workspace: Workspace) -> dict[str, bool]:
 
 @pytest.mark.parametrize("suffix", ["", ".dir"])
 def test_what_is_damaged_is_not_sent(workspace: Workspace, suffix: str) -> None:
-    """It is named, with a command that sends it; all else is sent, and what the remote holds is whole."""
+    """A damaged file is reported with the command that repairs it, and all others are sent."""
     environment.configure_tools(workspace)
     for name in ("iris", "sine"):
         fetch.get(workspace, loader.load(workspace, name))
@@ -121,7 +121,7 @@ def test_what_is_damaged_is_not_sent(workspace: Workspace, suffix: str) -> None:
 
 
 def test_fetch_tells_of_what_it_does_not_send(workspace: Workspace) -> None:
-    """The command fails, names file and cure, and works when it is typed again."""
+    """The command fails with the file and the repair, and works when it is run again."""
     CliRunner().invoke(cli, ["fetch", "sine"], catch_exceptions=False)
     shutil.rmtree(workspace.root / ".dvcstore")
     assert flip(workspace.root / ".dvc" / "cache", "") == 1
@@ -133,7 +133,7 @@ def test_fetch_tells_of_what_it_does_not_send(workspace: Workspace) -> None:
 
 
 def test_what_is_damaged_in_the_project_too_is_fetched_again(workspace: Workspace) -> None:
-    """As where DVC links files instead of copying them: only the source has them whole, and the hint says so."""
+    """If the copy in the project is damaged as well, the hint is to fetch again."""
     environment.configure_tools(workspace)
     task = loader.load(workspace, "sine")
     fetch.get(workspace, task)
@@ -151,15 +151,15 @@ def test_what_is_damaged_in_the_project_too_is_fetched_again(workspace: Workspac
 
 
 def test_what_the_remote_has_is_not_asked_of_the_cache(fetched: Workspace) -> None:
-    """It is whole there: damage here is no reason to refuse a push of other things."""
+    """Damage in the cache does not prevent a push if the remote has the file."""
     flip(fetched.root / ".dvc" / "cache", "")
     assert dvc.push(fetched) == 0
     assert all(held(fetched).values())
 
 
 def test_a_damaged_output_is_stored_anew_and_not_made_again(small: Workspace) -> None:
-    """Of a stage, or a package: the next push sends it from the project, and no stage runs for it."""
-    dvc.stage(small, "validate", "a")
+    """The next push stores a damaged output again from the project, without running a stage."""
+    dvc.run_stage(small, "validate", "a")
     package = small.package("b", "1")
     package.mkdir(parents=True)
     (package / "model.onnx").write_text("model")
@@ -171,13 +171,13 @@ def test_a_damaged_output_is_stored_anew_and_not_made_again(small: Workspace) ->
     assert error.value.hint.endswith(": tiltyard run a")
     assert all(held(small).values())
     assert dvc.status(small, "validate@a") == {}
-    assert dvc.stage(small, "validate", "a") == "skipped"
+    assert dvc.run_stage(small, "validate", "a") == "skipped"
     assert dvc.push(small) > 2
     assert all(held(small).values())
 
 
 def test_a_torn_lock_names_nothing(tmp_path: Path) -> None:
-    """What cannot be read is healed elsewhere."""
+    """A truncated dvc.lock has no outputs."""
     for text in ("stages: [", "", "stages: {a: 3}", "[]"):
         files.write_text(tmp_path / "dvc.lock", text)
         assert dvc_cache.outputs(tmp_path / "dvc.lock", "a") == []

@@ -1,4 +1,4 @@
-"""Fetching: what lies in data/raw afterwards, and what happens to edits made by hand."""
+"""Fetching: the content of data/raw afterwards, and the handling of edits by hand."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tiltyard.workspace import Workspace
 
 @pytest.fixture
 def sine(workspace: Workspace) -> Task:
-    """A task whose source needs no package."""
+    """A task whose source needs no other package."""
     return loader.load(workspace, "sine")
 
 
 @pytest.fixture
 def edited(workspace: Workspace, sine: Task) -> Path:
-    """A raw file that was fetched and then edited by hand."""
+    """A fetched raw file that was edited by hand."""
     fetch(workspace, sine)
     path = workspace.raw("sine") / "series.csv"
     path.write_text(path.read_text(encoding="utf-8").replace("\n5,", "\n5,9", 1), encoding="utf-8")
@@ -34,21 +34,21 @@ def edited(workspace: Workspace, sine: Task) -> Path:
 
 
 def test_fetched_data_are_hashed_versioned_and_pushed(workspace: Workspace, sine: Task) -> None:
-    """Afterwards there are the raw file, its pointer, and a copy in the default remote."""
+    """Fetching leaves the raw file, its pointer, and a copy in the default remote."""
     assert fetch(workspace, sine) == Fetched(files.sha256(workspace.raw("sine")), "new")
     assert (workspace.root / "data/raw/sine.dvc").is_file()
     assert any((workspace.root / ".dvcstore").rglob("*.dir"))
 
 
 def test_checksums_can_be_checked_by_sha256sum(workspace: Workspace, sine: Task) -> None:
-    """The recorded checksums are in the format of the command that everyone has."""
+    """`sha256sum -c` accepts the recorded checksums."""
     fetch(workspace, sine)
     check = ["sha256sum", "--check", "--strict", "sine.sha256"]
     assert subprocess.run(check, cwd=workspace.raw("sine").parent, capture_output=True, check=False).returncode == 0
 
 
 def test_fetching_again_touches_nothing(workspace: Workspace, sine: Task) -> None:
-    """The same bytes leave file, pointer and checksums as they were, times included."""
+    """Fetching the same bytes changes no file, not even its time."""
     first = fetch(workspace, sine)
     paths = [path for path in (workspace.root / "data").rglob("*") if path.is_file()]
     times = {path: path.stat().st_mtime_ns for path in paths}
@@ -57,7 +57,7 @@ def test_fetching_again_touches_nothing(workspace: Workspace, sine: Task) -> Non
 
 
 def test_a_changed_source_makes_a_new_version(workspace: Workspace, sine: Task) -> None:
-    """Data that nobody touched follow their source."""
+    """Data without edits are updated from their source."""
     first = fetch(workspace, sine)
     edit_task(workspace, "sine", {"source.seed": 1})
     second = fetch(workspace, loader.load(workspace, "sine"))
@@ -66,7 +66,7 @@ def test_a_changed_source_makes_a_new_version(workspace: Workspace, sine: Task) 
 
 
 def test_edits_by_hand_are_kept_as_a_version(workspace: Workspace, sine: Task, edited: Path) -> None:
-    """Whoever corrects a raw file does not lose it to the next run, however often that comes."""
+    """Edits by hand survive later fetches."""
     content = edited.read_bytes()
     assert fetch(workspace, sine).state == "edited"
     assert fetch(workspace, sine).state == "edited"
@@ -81,14 +81,14 @@ def test_force_goes_back_to_the_source(workspace: Workspace, sine: Task, edited:
 
 
 def test_a_file_added_by_hand_counts_as_an_edit(workspace: Workspace, sine: Task) -> None:
-    """What is compared is the folder, not only the files that the source knows."""
+    """The whole folder is compared, not only the files of the source."""
     fetch(workspace, sine)
     (workspace.raw("sine") / "more.csv").write_text("step,value\n", encoding="utf-8")
     assert fetch(workspace, sine).state == "edited"
 
 
 class Broken(Sine):
-    """A source that fails as one on the network does."""
+    """A source that fails like a network source."""
 
     def fetch(self, folder: Path, workspace: Workspace) -> None:
         """Write half a file."""
@@ -97,7 +97,7 @@ class Broken(Sine):
 
 
 class Empty(Sine):
-    """A source that has nothing."""
+    """A source without files."""
 
     def fetch(self, folder: Path, workspace: Workspace) -> None:
         """Write nothing."""
@@ -107,7 +107,7 @@ class Empty(Sine):
 def test_a_source_that_fails_leaves_what_there_was(
     workspace: Workspace, sine: Task, source: type[Sine], said: str
 ) -> None:
-    """Half a download never replaces a whole one."""
+    """A partial download never replaces complete data."""
     before = fetch(workspace, sine)
     with pytest.raises(SourceError, match=said):
         fetch(workspace, sine.model_copy(update={"source": source(kind="sine")}))

@@ -1,4 +1,4 @@
-"""The listing of a version: nothing that a remote holds is written outside of the folder, or over another file."""
+"""File listings from a remote: no file is written outside the folder, or over another."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MD5 = "0" * 32
 
 
 def written(folder: Path, content: bytes) -> tuple[Path, str]:
-    """Write a listing; return where, and the name that its bytes have."""
+    """Write a listing; return its path and its hash."""
     md5 = hashlib.md5(content, usedforsecurity=False).hexdigest() + ".dir"
     path = folder / md5
     path.write_bytes(content)
@@ -41,7 +41,7 @@ def entries(*paths: object) -> list[Any]:
     ],
 )
 def test_paths_stay_inside(tmp_path: Path, path: object) -> None:
-    """Absolute ones, such with .. or backslashes, empty ones, devices and control characters are refused."""
+    """Absolute paths, .., backslashes, empty parts, devices and control characters are refused."""
     place, md5 = written(tmp_path, json.dumps(entries("table.csv", path)).encode())
     with pytest.raises(DataError, match="expected paths inside of the folder") as caught:
         remote_listing.read(place, md5, 2)
@@ -72,14 +72,14 @@ def test_paths_stay_inside(tmp_path: Path, path: object) -> None:
 )
 @pytest.mark.parametrize("form", ["{}", "{}/config", "a/{}/hooks/post-checkout"])
 def test_folders_that_run_something_are_no_data(tmp_path: Path, part: str, form: str) -> None:
-    """Of Git, DVC and others, however a file system would let them be spelled."""
+    """Folders of Git, DVC and the like are refused in every spelling that a file system accepts."""
     place, md5 = written(tmp_path, json.dumps(entries("table.csv", form.format(part))).encode())
     with pytest.raises(DataError, match="expected paths inside of the folder"):
         remote_listing.read(place, md5, 2)
 
 
 def test_names_that_only_look_alike_are_data(tmp_path: Path) -> None:
-    """A name that begins or ends as such a folder does is like any other; so are names in any script."""
+    """Names that merely resemble such folders, and names in any script, are accepted."""
     names = [
         "git",
         "a.git",
@@ -108,7 +108,7 @@ def test_names_that_only_look_alike_are_data(tmp_path: Path) -> None:
     ],
 )
 def test_no_two_paths_meet(tmp_path: Path, paths: tuple[str, ...], said: str) -> None:
-    """Also where upper and lower case, or two spellings of one letter, are the same."""
+    """Paths that differ only in case or Unicode form are refused."""
     place, md5 = written(tmp_path, json.dumps(entries(*paths)).encode())
     with pytest.raises(DataError, match=said):
         remote_listing.read(place, md5, len(paths))
@@ -127,14 +127,14 @@ def test_no_two_paths_meet(tmp_path: Path, paths: tuple[str, ...], said: str) ->
     ],
 )
 def test_what_is_no_listing_is_refused(tmp_path: Path, content: bytes, count: int, said: str) -> None:
-    """By size, form and number of files."""
+    """Wrong sizes, forms and numbers of files are refused."""
     place, md5 = written(tmp_path, content)
     with pytest.raises(DataError, match=said):
         remote_listing.read(place, md5, count)
 
 
 def test_a_listing_is_what_its_name_says(tmp_path: Path) -> None:
-    """Another content under the same name is refused; a good one is read."""
+    """Content that does not match the hash is refused."""
     place, md5 = written(tmp_path, json.dumps(entries("table.csv", "more/b.csv")).encode())
     assert remote_listing.read(place, md5, 2) == [(("table.csv",), MD5), (("more", "b.csv"), MD5)]
     with pytest.raises(DataError, match="expected a listing with that hash"):
@@ -142,7 +142,7 @@ def test_a_listing_is_what_its_name_says(tmp_path: Path) -> None:
 
 
 def poisoned(workspace: Workspace, path: str) -> str:
-    """Make a version of iris whose listing, with a good hash, also names another path; return its name."""
+    """Add a version of iris whose listing has a valid hash and a malicious path; return its name."""
     task = loader.load(workspace, "iris")
     fetch.get(workspace, task)
     (known,) = versions.recorded(workspace, "iris")
@@ -160,7 +160,7 @@ def poisoned(workspace: Workspace, path: str) -> str:
 
 @pytest.mark.parametrize("path", ["../evil.csv", "../../../evil.csv", "{root}/evil.csv", "more/../../evil.csv"])
 def test_a_remote_writes_nothing_outside(workspace: Workspace, path: str) -> None:
-    """Neither a comparison nor a checkout follows what its listing says; the raw data stay as they are."""
+    """Neither comparison nor checkout writes to such a path, and the raw data do not change."""
     name = poisoned(workspace, path.format(root=workspace.root))
     task = loader.load(workspace, "iris")
     before, pointer = files.sha256(workspace.raw("iris")), workspace.raw("iris").with_name("iris.dvc").read_bytes()
@@ -177,12 +177,12 @@ def test_a_remote_writes_nothing_outside(workspace: Workspace, path: str) -> Non
 
 
 def test_a_link_in_the_way_is_refused(workspace: Workspace, tmp_path: Path) -> None:
-    """A folder of the version that is a link to elsewhere would take its files there."""
+    """A link in place of a folder of the version is refused."""
     name, elsewhere = poisoned(workspace, "more/b.csv"), tmp_path / "elsewhere"
     elsewhere.mkdir()
     (workspace.raw("iris") / "more").symlink_to(elsewhere)
     with pytest.raises(DataError, match=r"more is a link to .*elsewhere"):
-        dvc.checkout(workspace, workspace.raw("iris"), versions.named(workspace, "iris", name).pointer)
+        dvc.checkout(workspace, workspace.raw("iris"), versions.find(workspace, "iris", name).pointer)
     assert not list(elsewhere.iterdir())
     (workspace.raw("iris") / "more").unlink()
     history.checkout(workspace, "iris", name)

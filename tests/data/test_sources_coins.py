@@ -1,4 +1,4 @@
-"""Made minute bars: what is written is in order and whole, and what is wrong with the real ones is caught."""
+"""Generated minute bars: the file is ordered and complete, and flaws of real files are detected."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def fetched(workspace: Workspace) -> tuple[Task, Path]:
 
 
 def test_three_coins_follow_the_first_by_a_minute(workspace: Workspace) -> None:
-    """That is what there is to be learned: steps of the others go with the first one's last step."""
+    """Steps of three coins correlate with the previous step of the first."""
     _, path = fetched(workspace)
     table = np.genfromtxt(path, delimiter=",", names=True)
     steps = {coin: np.diff(np.log(table[f"{coin}_close"])) for coin in ("btc", "eth")}
@@ -43,24 +43,24 @@ def test_three_coins_follow_the_first_by_a_minute(workspace: Workspace) -> None:
 
 
 def newest_first(lines: Lines) -> Lines:
-    """Turn the file round, as exchanges have it."""
+    """Reverse the rows, as exchanges publish them."""
     return [lines[0], *lines[:0:-1]]
 
 
 def with_a_gap(lines: Lines) -> Lines:
-    """Leave a minute out."""
+    """Remove a minute."""
     return [*lines[:100], *lines[101:]]
 
 
 def shifted(lines: Lines) -> Lines:
-    """Return the columns names that belong to others: six names for nine columns did so."""
+    """Assign wrong names to columns: six names for nine columns."""
     head = lines[0].split(",")
     return [",".join([head[0], *head[2:], head[1]]), *lines[1:]]
 
 
 @pytest.mark.parametrize("spoil", [newest_first, with_a_gap, shifted])
 def test_the_flaws_of_such_files_are_caught(workspace: Workspace, spoil: Callable[[Lines], Lines]) -> None:
-    """Before anything is learned from them."""
+    """Flaws are detected before training."""
     task, path = fetched(workspace)
     validate.validate(workspace, task)
     lines = spoil(path.read_text(encoding="utf-8").splitlines())
@@ -70,7 +70,7 @@ def test_the_flaws_of_such_files_are_caught(workspace: Workspace, spoil: Callabl
 
 
 def test_a_header_among_the_rows_is_left_out_and_told(workspace: Workspace) -> None:
-    """Files that were put together from several hold it again and again."""
+    """Repeated headers of concatenated files are dropped and reported."""
     task, path = fetched(workspace)
     lines = path.read_text(encoding="utf-8").splitlines()
     files.write_text(path, "\n".join([*lines[:50], lines[0], *lines[50:]]) + "\n")

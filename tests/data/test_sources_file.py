@@ -1,4 +1,4 @@
-"""Files from anywhere: unchanged, whole or not there, and whoever lacks one is told both ways to supply it."""
+"""The source `file`: bytes are unchanged, downloads are complete or absent, and errors say how to supply a file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SHA256 = hashlib.sha256(TABLE).hexdigest()
 
 @dataclass
 class Server:
-    """What the server holds, how it behaves, and what it was asked."""
+    """The content of a server, its behaviour, and the requests it received."""
 
     content: bytes = TABLE
     tag: str = '"1"'
@@ -48,8 +48,8 @@ class Server:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A real server on this machine; waiting between tries is short."""
-    monkeypatch.setattr(_download, "PAUSE", 0.01)
+    """A real local server, with short waits between tries."""
+    monkeypatch.setattr(_download, "PAUSE_SECONDS", 0.01)
     state = Server()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -91,7 +91,7 @@ def _answer(handler: http.server.BaseHTTPRequestHandler, state: Server) -> None:
 
 
 def bring(workspace: Workspace, path: str, **settings: object) -> Path:
-    """Fetch into a folder outside the project; give the one file."""
+    """Fetch into a folder outside the project; return the one file."""
     folder = workspace.root.parent / f"{workspace.root.name}-raw"
     folder.mkdir(exist_ok=True)
     for old in folder.iterdir():
@@ -102,7 +102,7 @@ def bring(workspace: Workspace, path: str, **settings: object) -> Path:
 
 
 def parts(workspace: Workspace) -> list[str]:
-    """Name what lies among the downloads, but for locks."""
+    """Return the names of the downloads, except locks."""
     names = (path.name for path in workspace.downloads.glob("*"))
     return sorted(name for name in names if not name.endswith(".lock"))
 
@@ -111,7 +111,7 @@ def parts(workspace: Workspace) -> list[str]:
 def test_a_file_of_the_project_comes_unchanged(
     workspace: Workspace, tmp_path_factory: pytest.TempPathFactory, name: str
 ) -> None:
-    """Under the name table, with its own suffixes; relative to the project, wherever the working directory is."""
+    """The file keeps its suffixes, and its path is relative to the project."""
     (workspace.root / "in").mkdir()
     (workspace.root / "in" / name).write_bytes(b"\xef\xbb\xbfx;y\r\n1;2\r\n")
     with contextlib.chdir(tmp_path_factory.mktemp("elsewhere")):
@@ -121,7 +121,7 @@ def test_a_file_of_the_project_comes_unchanged(
 
 
 def test_files_come_from_everywhere(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """An absolute path, and any address that fsspec knows."""
+    """Absolute paths and fsspec addresses work."""
     path = tmp_path_factory.mktemp("elsewhere") / "t.csv"
     path.write_bytes(TABLE)
     with fsspec.open("memory://bucket/t.csv", "wb") as file:
@@ -141,7 +141,7 @@ def test_files_come_from_everywhere(workspace: Workspace, tmp_path_factory: pyte
     ],
 )
 def test_what_cannot_be_a_table_is_refused_at_once(workspace: Workspace, path: str, said: str) -> None:
-    """Before anything is written to the raw data."""
+    """Unsupported suffixes are refused before anything is written."""
     (workspace.root / "folder.csv").mkdir()
     with zipfile.ZipFile(workspace.root / "two.zip", "w") as archive:
         for name in ("a.csv", "b.csv"):
@@ -153,7 +153,7 @@ def test_what_cannot_be_a_table_is_refused_at_once(workspace: Workspace, path: s
 def test_a_name_is_looked_up_in_order(
     workspace: Workspace, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """The project, the downloads, the mirror, then the address; each is asked only if those before it have nothing."""
+    """A name is looked up in the project, the downloads, the mirror, and at the URL, in that order."""
     mirror = tmp_path_factory.mktemp("mirror")
     monkeypatch.setenv("TILTYARD_MIRROR", str(mirror))
     assert bring(workspace, "table.csv", url=server.url, sha256=SHA256).read_bytes() == TABLE
@@ -167,19 +167,19 @@ def test_a_name_is_looked_up_in_order(
 
 
 def test_who_lacks_a_file_is_told_both_ways_to_supply_it(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The complaint names the file and where it was looked for."""
+    """The error names the file, the places that were searched, and the ways to supply it."""
     monkeypatch.delenv("TILTYARD_MIRROR", raising=False)
     with pytest.raises(SourceError, match=r"no file gone\.csv: looked in .*; TILTYARD_MIRROR is not set") as caught:
         bring(workspace, "gone.csv")
     assert caught.value.hint == (
         f"place it at {workspace.root / 'gone.csv'}; or put it into a folder and set TILTYARD_MIRROR to that; "
-        "or give source.url"
+        "or set source.url"
     )
 
 
 @pytest.mark.parametrize("sha256", [None, SHA256])
 def test_a_cut_download_goes_on_where_it_was(workspace: Workspace, server: Server, sha256: str | None) -> None:
-    """The server hangs up twice; no byte is asked for again, and nothing half is left."""
+    """After two lost connections, no byte is requested again, and no partial file is left."""
     server.cuts = [100_000, 50_000]
     assert bring(workspace, server.url, sha256=sha256).read_bytes() == TABLE
     assert server.asked == ["", "bytes=100000-", "bytes=150000-"]
@@ -187,12 +187,14 @@ def test_a_cut_download_goes_on_where_it_was(workspace: Workspace, server: Serve
 
 
 def test_a_download_that_fails_is_taken_up_by_the_next(workspace: Workspace, server: Server) -> None:
-    """What a killed or offline run left is gone on from, and is never taken for the file."""
+    """The next run continues a partial download."""
     server.cuts, server.codes = [100_000], []
-    server.cuts += [0] * _download.TRIES
-    with pytest.raises(SourceError, match=r"table\.csv: could not be downloaded: 100000 bytes came") as caught:
+    server.cuts += [0] * _download.MAX_TRIES
+    with pytest.raises(
+        SourceError, match=r"table\.csv: could not be downloaded: the connection ended after 100000 bytes"
+    ) as caught:
         bring(workspace, server.url)
-    assert caught.value.hint == "try again: it goes on from what is there"
+    assert caught.value.hint == "try again: the download continues where it stopped"
     assert [name.rpartition("table.csv")[2] for name in parts(workspace)] == [".part", ".part.version"]
     server.cuts.clear()
     assert bring(workspace, server.url).read_bytes() == TABLE
@@ -200,8 +202,8 @@ def test_a_download_that_fails_is_taken_up_by_the_next(workspace: Workspace, ser
 
 
 def test_parts_of_two_versions_are_never_joined(workspace: Workspace, server: Server) -> None:
-    """The file changed on the server while half of it was here: it is downloaded anew."""
-    server.cuts = [100_000, *[0] * _download.TRIES]
+    """If the file changed on the server meanwhile, the download starts again."""
+    server.cuts = [100_000, *[0] * _download.MAX_TRIES]
     with pytest.raises(SourceError):
         bring(workspace, server.url)
     server.cuts.clear()
@@ -213,22 +215,22 @@ def test_parts_of_two_versions_are_never_joined(workspace: Workspace, server: Se
 def test_a_server_that_cannot_go_on_is_asked_for_all(
     workspace: Workspace, server: Server, ranges: bool, tag: str
 ) -> None:
-    """One that knows no ranges, or does not say which version it sends."""
+    """Servers without ranges or versions send the whole file again."""
     server.ranges, server.tag, server.cuts = ranges, tag, [100_000]
     assert bring(workspace, server.url).read_bytes() == TABLE
     assert len(server.asked) == 2
 
 
 def test_a_part_longer_than_the_file_is_dropped(workspace: Workspace, server: Server) -> None:
-    """The checksum is known, the version is not, and the part is of something else."""
-    whole = _download.place(server.url, workspace.downloads, SHA256)
+    """A partial file that is longer than the file on the server is dropped."""
+    whole = _download.stored_path(server.url, workspace.downloads, SHA256)
     whole.parent.mkdir(parents=True)
     whole.with_name(f"{whole.name}.part").write_bytes(TABLE * 2)
     assert bring(workspace, server.url, sha256=SHA256).read_bytes() == TABLE
 
 
 def test_a_wrong_checksum_leaves_nothing(workspace: Workspace, server: Server) -> None:
-    """What is not the file that was asked for is not kept; the next try begins anew."""
+    """A file with a wrong checksum is removed, and the next try starts again."""
     server.content = b"x\n1\n"
     with pytest.raises(SourceError, match=f"expected SHA-256 {SHA256}; received [0-9a-f]{{64}}"):
         bring(workspace, server.url, sha256=SHA256)
@@ -239,14 +241,14 @@ def test_a_wrong_checksum_leaves_nothing(workspace: Workspace, server: Server) -
 
 
 def test_a_damaged_download_is_not_taken_from_the_cache(workspace: Workspace, server: Server) -> None:
-    """A file among the downloads whose bytes changed is downloaded again."""
+    """A damaged file among the downloads is downloaded again."""
     bring(workspace, server.url, sha256=SHA256)
-    _download.place(server.url, workspace.downloads, SHA256).write_bytes(b"rot")
+    _download.stored_path(server.url, workspace.downloads, SHA256).write_bytes(b"rot")
     assert bring(workspace, server.url, sha256=SHA256).read_bytes() == TABLE
 
 
 def test_a_busy_server_is_asked_again(workspace: Workspace, server: Server) -> None:
-    """503 and 429 pass; 404 does not, and says so at once."""
+    """Requests are repeated after 503 and 429, but not after 404."""
     server.codes = [503, 429]
     assert bring(workspace, server.url).read_bytes() == TABLE
     server.codes = [404]
@@ -254,11 +256,11 @@ def test_a_busy_server_is_asked_again(workspace: Workspace, server: Server) -> N
     with pytest.raises(SourceError, match=r"files/table\.csv: the server answers 404 Not Found") as caught:
         bring(workspace, server.url + "?token=topsecret")
     assert "topsecret" not in caught.value.message
-    assert "topsecret" not in _download.shown(secret)
+    assert "topsecret" not in _download.without_secrets(secret)
 
 
 def test_nobody_at_home_is_said(workspace: Workspace, server: Server) -> None:
-    """A port at which nobody listens."""
+    """An unreachable server is reported."""
     with pytest.raises(SourceError, match=r"could not be downloaded: .*refused"):
         bring(workspace, "http://127.0.0.1:1/t.csv")
     assert server.asked == []
@@ -272,7 +274,7 @@ def test_a_long_download_shows_how_far_it_is(
     capsys: pytest.CaptureFixture[str],
     length: bool,
 ) -> None:
-    """Not before it takes long; where there is no terminal, by lines."""
+    """Progress appears only after a while, as lines if there is no terminal."""
     server.length = length
     bring(workspace, server.url)
     assert capsys.readouterr().err == ""
@@ -295,13 +297,13 @@ def test_a_long_download_shows_how_far_it_is(
     ],
 )
 def test_the_section_is_strict(settings: dict[str, object], said: str) -> None:
-    """A mistake is refused before anything runs."""
+    """Invalid settings are refused before anything runs."""
     with pytest.raises(ValidationError, match=said):
         File.model_validate({"kind": "file", **settings})
 
 
 def test_a_task_reads_a_file_by_what_it_says(workspace: Workspace) -> None:
-    """From a packed file with semicolons to validated rows, by the task file alone; the raw file is as it came."""
+    """A compressed file with semicolons is validated by the settings in the task file, its bytes unchanged."""
     edit_task(workspace, "iris", {"source": {"kind": "sklearn", "dataset": "iris"}})
     fetch(workspace, loader.load(workspace, "iris"))
     lines = (workspace.raw("iris") / "table.csv").read_text(encoding="utf-8").splitlines()
@@ -320,7 +322,7 @@ def test_a_task_reads_a_file_by_what_it_says(workspace: Workspace) -> None:
 
 
 def test_a_series_comes_from_a_file(workspace: Workspace) -> None:
-    """A table from elsewhere is read in the order of time."""
+    """A table from a file is read as a series in order of time."""
     fetch(workspace, loader.load(workspace, "sine"))
     (workspace.raw("sine") / "series.csv").rename(workspace.root / "waves.csv")
     edit_task(workspace, "sine", {"source": {"kind": "file", "path": "waves.csv"}})

@@ -1,4 +1,4 @@
-"""Data sets by the names of keras.datasets: from a file of arrays, wherever it lies, and never from a pickle."""
+"""The source `keras`: data sets are read from .npz files, and never from a pickle."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from PIL import Image as Pillow
 from tiltyard import files
 from tiltyard.arrays import Array
 from tiltyard.data.sources import _download, keras
-from tiltyard.data.sources.keras import KNOWN, Keras
+from tiltyard.data.sources.keras import DATASETS, Keras
 from tiltyard.errors import SourceError
 from tiltyard.workspace import Workspace
 
 
 def arrays(*shape: int, classes: int = 10) -> dict[str, Any]:
-    """Make pictures in the layout of keras.datasets: 40 to train with, 10 to test."""
+    """Generate images in the layout of keras.datasets: 40 for training, 10 for testing."""
     dice = np.random.default_rng(0)
     made: dict[str, Any] = {}
     for part, rows in (("train", 40), ("test", 10)):
@@ -36,7 +36,7 @@ def arrays(*shape: int, classes: int = 10) -> dict[str, Any]:
 
 @pytest.fixture
 def place(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A mirror that is empty."""
+    """An empty mirror."""
     folder = workspace.root / "mirror"
     folder.mkdir()
     monkeypatch.setenv("TILTYARD_MIRROR", str(folder))
@@ -45,7 +45,7 @@ def place(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def bring(workspace: Workspace) -> Callable[..., Path]:
-    """Fetch into an empty folder; after a refusal it still is."""
+    """Fetch into an empty folder; check that it is still empty after an error."""
 
     def get(dataset: str, **settings: Any) -> Path:
         target = workspace.root / "raw"
@@ -64,7 +64,7 @@ def bring(workspace: Workspace) -> Callable[..., Path]:
 
 
 def test_pictures_come_from_the_mirror(bring: Callable[..., Path], place: Path) -> None:
-    """As PNG of the very pixels, by class and number, training pictures first; twice the same bytes."""
+    """Images become PNG files with the same pixels, by class, and the same bytes each time."""
     made = arrays(28, 28)
     np.savez_compressed(place / "mnist.npz", **made)
     path = bring("mnist")
@@ -78,7 +78,7 @@ def test_pictures_come_from_the_mirror(bring: Callable[..., Path], place: Path) 
 
 
 def test_rows_are_taken_from_each_class_alike(bring: Callable[..., Path], place: Path) -> None:
-    """So that a trial on a few sees all classes."""
+    """A small sample contains all classes."""
     np.savez(place / "fashion_mnist.npz", **arrays(28, 28))
     with zipfile.ZipFile(bring("fashion_mnist", rows=20)) as file:
         labels = [name.partition("/")[0] for name in file.namelist()]
@@ -87,7 +87,7 @@ def test_rows_are_taken_from_each_class_alike(bring: Callable[..., Path], place:
 
 
 def test_pictures_in_colour(bring: Callable[..., Path], place: Path) -> None:
-    """Saved from keras.datasets; labels may be a column, as they are there."""
+    """Colour images with labels in a column are read."""
     made = arrays(32, 32, 3)
     made |= {name: made[name][:, None] for name in ("y_train", "y_test")}
     np.savez(place / "cifar10.npz", **made)
@@ -96,7 +96,7 @@ def test_pictures_in_colour(bring: Callable[..., Path], place: Path) -> None:
 
 
 def test_tables_keep_their_numbers(bring: Callable[..., Path], place: Path) -> None:
-    """A row a line, the target last; to the last bit."""
+    """Numbers are written exactly, with the target last."""
     x = np.random.default_rng(0).normal(size=(20, 13))
     np.savez(place / "boston_housing.npz", x=x, y=np.arange(20.0))
     lines = bring("boston_housing", rows=12).read_text(encoding="utf-8").splitlines()
@@ -108,9 +108,9 @@ def test_tables_keep_their_numbers(bring: Callable[..., Path], place: Path) -> N
 
 @pytest.mark.parametrize("dataset", ["imdb", "reuters"])
 def test_pickles_are_refused(bring: Callable[..., Path], place: Path, dataset: str) -> None:
-    """Even if the file is there; what to do instead is said."""
+    """Pickles are refused even if the file exists, with an alternative."""
     np.savez(place / f"{dataset}.npz", x_train=np.array([[1], [1, 2]], dtype=object))
-    with pytest.raises(SourceError, match="kept by Keras as a pickle") as caught:
+    with pytest.raises(SourceError, match="as a pickle") as caught:
         bring(dataset)
     assert "source.kind: file" in caught.value.hint
 
@@ -129,7 +129,7 @@ def test_pickles_are_refused(bring: Callable[..., Path], place: Path, dataset: s
 def test_other_arrays_are_refused(
     bring: Callable[..., Path], place: Path, change: dict[str, Array | None], said: str
 ) -> None:
-    """A pickle inside, arrays that are missing, of another shape, type or range."""
+    """Pickled, missing and wrong arrays are refused."""
     made: dict[str, Any] = {**arrays(28, 28), **change}
     np.savez(place / "mnist.npz", **{name: values for name, values in made.items() if values is not None})
     with pytest.raises(SourceError, match=said):
@@ -137,7 +137,7 @@ def test_other_arrays_are_refused(
 
 
 def test_tables_must_hold_numbers(bring: Callable[..., Path], place: Path) -> None:
-    """A target of text is none."""
+    """A target of text is refused."""
     np.savez(place / "california_housing.npz", x=np.zeros((3, 8)), y=np.array(["a", "b", "c"]))
     with pytest.raises(SourceError, match="expected numbers; received float64 and <U1"):
         bring("california_housing")
@@ -145,7 +145,7 @@ def test_tables_must_hold_numbers(bring: Callable[..., Path], place: Path) -> No
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"text"])
 def test_broken_files_are_refused(bring: Callable[..., Path], place: Path, content: bytes) -> None:
-    """What is no file of arrays is no data set."""
+    """Files that are not .npz are refused."""
     (place / "mnist.npz").write_bytes(content)
     with pytest.raises(SourceError, match=r"mnist\.npz: expected a whole file of numbers"):
         bring("mnist")
@@ -154,9 +154,9 @@ def test_broken_files_are_refused(bring: Callable[..., Path], place: Path, conte
 def test_a_file_that_declares_too_much_is_not_read(
     bring: Callable[..., Path], place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The arrays of a bomb would not fit into memory."""
+    """Arrays beyond the limit are refused before reading."""
     np.savez_compressed(place / "mnist.npz", **arrays(28, 28))
-    monkeypatch.setattr(keras, "LARGEST", 1000)
+    monkeypatch.setattr(keras, "MAX_BYTES", 1000)
     with pytest.raises(SourceError, match="expected at most 1,000 bytes of arrays"):
         bring("mnist")
 
@@ -164,7 +164,7 @@ def test_a_file_that_declares_too_much_is_not_read(
 def test_who_lacks_a_file_is_told_both_ways_to_supply_it(
     workspace: Workspace, bring: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And how to make one of those that Keras keeps otherwise; nothing is asked of the network for them."""
+    """The hint includes a command that makes the file, and no request is sent."""
     monkeypatch.delenv("TILTYARD_MIRROR", raising=False)
     with pytest.raises(SourceError, match=r"no file cifar10\.npz: looked in .*; TILTYARD_MIRROR is not set") as caught:
         bring("cifar10")
@@ -174,7 +174,7 @@ def test_who_lacks_a_file_is_told_both_ways_to_supply_it(
 
 @pytest.fixture
 def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder that is served as if it were Keras's address."""
+    """A local server in place of Keras's."""
     folder = tmp_path_factory.mktemp("served")
 
     class Handler(http.server.SimpleHTTPRequestHandler):
@@ -185,7 +185,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
         thread = threading.Thread(target=made.serve_forever)
         thread.start()
         monkeypatch.setattr(keras, "ADDRESS", f"http://127.0.0.1:{made.server_port}/")
-        monkeypatch.setattr(_download, "PAUSE", 0.01)
+        monkeypatch.setattr(_download, "PAUSE_SECONDS", 0.01)
         yield folder
         made.shutdown()
         thread.join()
@@ -194,12 +194,12 @@ def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
 def test_a_download_must_have_its_checksum_and_is_kept(
     workspace: Workspace, bring: Callable[..., Path], place: Path, server: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Then the server may go; the mirror is asked before it; a copy that rotted is not taken."""
+    """A download is kept and reused unless it is damaged, and the mirror takes precedence."""
     np.savez(server / "mnist.npz", **arrays(28, 28))
     with pytest.raises(SourceError, match=r"expected SHA-256 731c.*; received"):
         bring("mnist")
-    good = dataclasses.replace(KNOWN["mnist"], sha256=files.file_digest(server / "mnist.npz").hex())
-    monkeypatch.setitem(KNOWN, "mnist", good)
+    good = dataclasses.replace(DATASETS["mnist"], sha256=files.file_digest(server / "mnist.npz").hex())
+    monkeypatch.setitem(DATASETS, "mnist", good)
     first = bring("mnist").read_bytes()
     (kept,) = workspace.downloads.glob("*.npz")
     kept.write_bytes(b"rot")
@@ -215,7 +215,7 @@ def test_a_download_must_have_its_checksum_and_is_kept(
 
 
 def test_real_digits(bring: Callable[..., Path], mirror: Path) -> None:
-    """A hundred of MNIST, as many of each digit."""
+    """A hundred MNIST images are balanced over the digits."""
     if not (mirror / "mnist.npz").is_file():
         pytest.skip("needs mnist.npz")
     with zipfile.ZipFile(bring("mnist", rows=100)) as file:
@@ -224,7 +224,7 @@ def test_real_digits(bring: Callable[..., Path], mirror: Path) -> None:
 
 
 def test_made_up_pictures_say_what_they_are(bring: Callable[..., Path], place: Path) -> None:
-    """Asked to stand in, they have the layout of the real ones, and a note that goes with every figure."""
+    """Stand-in images have the layout of the real ones, and a note."""
     with zipfile.ZipFile(bring("fashion_mnist", stand_in=True, rows=100)) as file:
         assert len(file.namelist()) == 100
         assert {name.partition("/")[0] for name in file.namelist()} >= {"tshirt", "ankle_boot"}

@@ -1,4 +1,4 @@
-"""Queries to PostgreSQL: what reaches further than rows is refused by name and role; a real server is not written."""
+"""Queries to PostgreSQL: functions and roles that reach beyond rows are refused, and a real server is not changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tiltyard.data import table_reader
-from tiltyard.data.sources._read_only_sql import insist, insist_on_reader
+from tiltyard.data.sources._read_only_sql import require_read_only, require_reader_role
 from tiltyard.data.sources.sql import Sql
 from tiltyard.errors import SourceError
 from tiltyard.workspace import Workspace
@@ -27,7 +27,7 @@ SECRET = "s3:c/r@t%"  # noqa: S105 - of a database that lives for one test
 
 
 def fetched(workspace: Workspace, query: str, url: str = "sqlite:///data.db") -> Path:
-    """Fetch into a new folder; give the file."""
+    """Fetch into a new folder; return the file."""
     folder = Path(tempfile.mkdtemp(dir=workspace.root))
     Sql(kind="sql", url=url, query=query).fetch(folder, workspace)
     (path,) = folder.iterdir()
@@ -64,9 +64,9 @@ SERVER = [
     ],
 )
 def test_postgresql_runs_no_function_that_reaches_further(query: str) -> None:
-    """Whatever stands between a name and its parenthesis, and also those that run a text as a query."""
+    """Unsafe functions are refused in any notation, also those that run a text as a query."""
     with pytest.raises(SourceError, match=r"source\.query: expected a query that only reads; received"):
-        insist(query, "postgresql")
+        require_read_only(query, "postgresql")
 
 
 @pytest.mark.parametrize(
@@ -80,27 +80,27 @@ def test_postgresql_runs_no_function_that_reaches_further(query: str) -> None:
     ],
 )
 def test_columns_of_postgresql_may_look_like_functions(query: str) -> None:
-    """The star schema benchmark begins all its columns with lo_; advertisements have a copy."""
-    assert insist(query, "postgresql") == query
+    """Columns whose names resemble such functions, such as lo_ and copy, are allowed."""
+    assert require_read_only(query, "postgresql") == query
 
 
 def test_the_role_of_a_connection_decides() -> None:
-    """A superuser and a member of a role that reaches the server are refused, whatever the query."""
-    insist_on_reader("reader", superuser=False, roles="")
+    """Superusers and members of roles with file access are refused for any query."""
+    require_reader_role("reader", superuser=False, roles="")
     with pytest.raises(SourceError, match="received app, a superuser") as caught:
-        insist_on_reader("app", superuser=True, roles="pg_read_server_files")
+        require_reader_role("app", superuser=True, roles="pg_read_server_files")
     assert "CREATE ROLE reader" in caught.value.hint
     with pytest.raises(SourceError, match="received app, a member of pg_execute_server_program"):
-        insist_on_reader("app", superuser=False, roles="pg_execute_server_program")
+        require_reader_role("app", superuser=False, roles="pg_execute_server_program")
 
 
 def _owner(port: int) -> dict[str, Any]:
-    """Return how the owner of the database connects."""
+    """Return the connection settings of the database owner."""
     return {"host": "127.0.0.1", "port": port, "user": "owner", "password": SECRET, "dbname": "postgres"}
 
 
 def _prepare(port: int) -> None:
-    """Make a role that may only read, one that may read files of the server, and what queries may find."""
+    """Create a read-only role, a role that may read server files, and tables to query."""
     import psycopg
     from psycopg import sql
 
@@ -117,7 +117,7 @@ def _prepare(port: int) -> None:
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[int]:
-    """A PostgreSQL of the test's own, on a free port; it refuses to run as root."""
+    """A PostgreSQL server for the tests, on a free port; it refuses to run as root."""
     versions = sorted(POSTGRES.glob("*/bin/initdb"))
     if not versions:
         pytest.skip(f"needs a PostgreSQL: none in {POSTGRES}")
@@ -172,7 +172,7 @@ def postgres() -> Iterator[int]:
 def test_a_real_postgresql_is_not_written(
     workspace: Workspace, postgres: int, monkeypatch: pytest.MonkeyPatch, query: str
 ) -> None:
-    """Its own transaction refuses what the text of the query does not show."""
+    """The read-only transaction refuses writes that the text of the query does not show."""
     import psycopg
 
     monkeypatch.setenv("DB_PASSWORD", SECRET)
@@ -189,7 +189,7 @@ def test_a_real_postgresql_is_not_written(
 def test_a_role_that_reaches_the_server_is_refused(
     workspace: Workspace, postgres: int, monkeypatch: pytest.MonkeyPatch, user: str, said: str
 ) -> None:
-    """Also one that pretends to be another; the sentence names the cure."""
+    """Such a role is refused, also after SET ROLE, with a hint."""
     monkeypatch.setenv("DB_PASSWORD", SECRET)
     for more in ("", "?options=-crole%3Dreader" if user == "owner" else ""):
         url = f"postgresql://{user}:${{DB_PASSWORD}}@127.0.0.1:{postgres}/postgres{more}"
@@ -201,7 +201,7 @@ def test_a_role_that_reaches_the_server_is_refused(
 
 @pytest.mark.slow
 def test_a_real_postgresql_is_read(workspace: Workspace, postgres: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the same address, with a password of odd characters from the environment; each type becomes a plain value."""
+    """Rows are read with a password from the environment, and each type becomes a JSON value."""
     monkeypatch.setenv("DB_PASSWORD", SECRET)
     url = f"postgresql://reader:${{DB_PASSWORD}}@127.0.0.1:{postgres}/postgres"
     query = """

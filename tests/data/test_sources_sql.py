@@ -1,4 +1,4 @@
-"""Rows of a query: the same bytes each time, no secret in a file or a message, nothing changed in the database."""
+"""The source `sql`: the same bytes each time, no secret in files or messages, and no change of the database."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tiltyard import files
 from tiltyard.config import loader
 from tiltyard.data import table_reader
 from tiltyard.data.fetch import fetch
-from tiltyard.data.sources._read_only_sql import insist
-from tiltyard.data.sources.sql import Sql, _plain
+from tiltyard.data.sources._read_only_sql import require_read_only
+from tiltyard.data.sources.sql import Sql, _json_value
 from tiltyard.errors import SourceError
 from tiltyard.validation.validate import validate
 from tiltyard.workspace import Workspace
@@ -28,7 +28,7 @@ ROWS = [(1, 0.5, "007", None), (2, None, "NA", b""), (3, -1e300, "", None)]
 
 @pytest.fixture
 def database(workspace: Workspace) -> Path:
-    """A database of SQLite in the project."""
+    """A SQLite database in the project."""
     path = workspace.root / "data.db"
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("create table t (id integer, x real, code text, blob blob)")
@@ -37,7 +37,7 @@ def database(workspace: Workspace) -> Path:
 
 
 def fetched(workspace: Workspace, query: str, url: str = "sqlite:///data.db") -> Path:
-    """Fetch into a new folder; give the file."""
+    """Fetch into a new folder; return the file."""
     folder = Path(tempfile.mkdtemp(dir=workspace.root))
     Sql(kind="sql", url=url, query=query).fetch(folder, workspace)
     (path,) = folder.iterdir()
@@ -46,7 +46,7 @@ def fetched(workspace: Workspace, query: str, url: str = "sqlite:///data.db") ->
 
 @pytest.mark.usefixtures("database")
 def test_rows_keep_what_they_are(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Text of digits stays text, NA is a text, NULL is missing; the path is the project's, wherever one is."""
+    """Digits and NA stay text, NULL is missing, and the path is relative to the project."""
     with contextlib.chdir(tmp_path_factory.mktemp("elsewhere")):
         path = fetched(workspace, "select id, x, code from t order by id desc")
     assert path.name == "table.jsonl"
@@ -60,7 +60,7 @@ def test_rows_keep_what_they_are(workspace: Workspace, tmp_path_factory: pytest.
 
 @pytest.mark.usefixtures("database")
 def test_the_same_rows_give_the_same_bytes(workspace: Workspace) -> None:
-    """With an order, the file is the same byte for byte."""
+    """With ORDER BY, the file is the same each time."""
     query = "select id, x, code from t order by id"
     assert fetched(workspace, query).read_bytes() == fetched(workspace, query).read_bytes()
 
@@ -105,7 +105,7 @@ WRITES = [
 @pytest.mark.parametrize("url", ["sqlite:///data.db", "sqlite://"])
 @pytest.mark.parametrize("query", WRITES)
 def test_a_query_that_writes_is_refused(workspace: Workspace, database: Path, query: str, url: str) -> None:
-    """Nothing changes in the database, and no other file comes to be; in whatever way it is asked for."""
+    """No kind of query changes the database or creates a file."""
     before = {path.name: files.sha256(path) for path in workspace.root.iterdir() if path.is_file()}
     with pytest.raises(SourceError, match=r"source\.query|no such function|no such table"):
         fetched(workspace, query or " ", url)
@@ -128,7 +128,7 @@ def test_a_query_that_writes_is_refused(workspace: Workspace, database: Path, qu
     ],
 )
 def test_what_reads_is_read(workspace: Workspace, query: str) -> None:
-    """Comments, semicolons at the end or in texts, common tables, and functions that inform."""
+    """Comments, final semicolons, CTEs and informative functions are allowed."""
     assert len(fetched(workspace, query).read_text(encoding="utf-8").splitlines()) == 3
 
 
@@ -154,15 +154,15 @@ def test_what_reads_is_read(workspace: Workspace, query: str) -> None:
     ],
 )
 def test_other_databases_get_one_query_that_reads(query: str, backend: str) -> None:
-    """What cannot be known to read is refused before a connection is made."""
+    """Other queries are refused before a connection is opened."""
     with pytest.raises(SourceError, match=r"source\.query: expected"):
-        insist(query, backend)
-    assert insist("select a, 'x; delete' as b from t;\n", backend) == "select a, 'x; delete' as b from t"
+        require_read_only(query, backend)
+    assert require_read_only("select a, 'x; delete' as b from t;\n", backend) == "select a, 'x; delete' as b from t"
 
 
 def test_columns_may_be_called_as_statements_are() -> None:
-    """Where no statement can begin without a semicolon, load and call are names like others."""
-    assert insist("select load, call, copy from t", "duckdb")
+    """Names such as load and call are allowed where a statement needs a semicolon."""
+    assert require_read_only("select load, call, copy from t", "duckdb")
 
 
 @pytest.mark.usefixtures("database")
@@ -182,7 +182,7 @@ def test_columns_may_be_called_as_statements_are() -> None:
     ],
 )
 def test_what_cannot_be_asked_is_refused(workspace: Workspace, query: str, url: str, said: str) -> None:
-    """Each ends in a sentence, and no password stands in it."""
+    """Each error is one sentence without the password."""
     with pytest.raises(SourceError, match=said) as caught:
         fetched(workspace, query, url)
     assert "topsecret" not in caught.value.message + caught.value.hint
@@ -192,7 +192,7 @@ def test_what_cannot_be_asked_is_refused(workspace: Workspace, query: str, url: 
 def test_addresses_come_from_the_environment(
     workspace: Workspace, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A part of an address, or all of it."""
+    """Environment variables replace a part of the URL, or all of it."""
     monkeypatch.setenv("PLACE", str(database.with_suffix("")))
     monkeypatch.setenv("DATABASE_URL", "sqlite:///data.db")
     for url in ("sqlite:///${PLACE}.db", "${DATABASE_URL}"):
@@ -204,18 +204,18 @@ def test_addresses_come_from_the_environment(
     [(2**64, 2.0**64), (Decimal("1.5"), 1.5), (Decimal("NaN"), None), (True, True), (dt.time(5), "05:00:00")],
 )
 def test_each_value_becomes_one_that_json_has(value: object, plain: object) -> None:
-    """What drivers give that JSON does not know."""
-    assert _plain(value, "x") == plain
+    """Values of drivers become types of JSON."""
+    assert _json_value(value, "x") == plain
 
 
 def test_the_section_is_strict() -> None:
-    """A key that is not known is refused."""
+    """Unknown keys are refused."""
     with pytest.raises(ValidationError, match="unknown key 'table'"):
         Sql.model_validate({"kind": "sql", "url": "sqlite://", "query": "select 1", "table": "t"})
 
 
 def test_a_task_reads_what_its_query_gave(workspace: Workspace) -> None:
-    """From the database to validated rows, by the task file alone."""
+    """Rows of a database pass validation with the task file alone."""
     raw = workspace.root / "iris.db"
     columns = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
     with contextlib.closing(sqlite3.connect(raw)) as connection, connection:

@@ -1,4 +1,4 @@
-"""Reading tables: files as people send them, each read as it is meant, or refused in a sentence that says why."""
+"""Reading tables: each file is read as intended, or refused with an error that explains why."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def columns(path: Path, **options: Any) -> dict[str, list[Any]]:
 
 @pytest.mark.parametrize("name", ["table.csv", "t.txt", "UPPER.CSV", "t.dat"])
 def test_a_plain_file_needs_no_repair(table: Callable[..., Path], name: str) -> None:
-    """Where the file is as its suffix says, there is nothing to tell."""
+    """A regular file has no repairs to report."""
     found = table_reader.read(table(PLAIN, name))
     assert found.frame.to_dict("list") == {"x": [1, 2], "y": ["a", "b"]}
     assert found.repairs == []
@@ -62,7 +62,7 @@ def test_a_plain_file_needs_no_repair(table: Callable[..., Path], name: str) -> 
     ],
 )
 def test_a_column_is_what_all_its_cells_are(table: Callable[..., Path], text: str, expected: list[Any]) -> None:
-    """Whole numbers, numbers, true and false; whatever one cell forbids, the column is not."""
+    """A column gets the most specific type that fits all cells."""
     (found,) = table_reader.read(table(f"x\n{text}\n")).frame.to_dict("list").values()
     assert [None if pd.isna(value) else value for value in found] == expected
     kinds = {type(value) for value in found if not pd.isna(value)}
@@ -115,7 +115,7 @@ def test_a_column_is_what_all_its_cells_are(table: Callable[..., Path], text: st
         ("1,a\n2,b\n", {"column_1": [1, 2], "column_2": ["a", "b"]}, ["no header: columns named column_1, column_2"]),
         ("0,1,2\n5,6,1\n", {"0": [5], "1": [6], "2": [1]}, []),
         ("land,2019,2020\nAT,1,2\n", {"land": ["AT"], "2019": [1], "2020": [2]}, []),
-        ("x,x,x_2\n1,2,3\n", {"x": [1], "x_3": [2], "x_2": [3]}, ["column name x again: x_3"]),
+        ("x,x,x_2\n1,2,3\n", {"x": [1], "x_3": [2], "x_2": [3]}, ["repeated column name x: x_3"]),
         (",y\n1,2\n", {"column_1": [1], "y": [2]}, ["column 1 has no name: column_1"]),
         (
             "x, y, z\na, 1, no\nb, 2, yes\n",
@@ -129,21 +129,21 @@ def test_a_column_is_what_all_its_cells_are(table: Callable[..., Path], text: st
         (
             'x\ty\n"Well\t1\nno" so\t2\n',
             {"x": ['"Well', 'no" so'], "y": [1, 2]},
-            ["tabs as delimiter", "quotes read as characters like others"],
+            ["tabs as delimiter", "quotes read as ordinary characters"],
         ),
     ],
 )
 def test_a_strange_file_is_read_as_it_is_meant(
     table: Callable[..., Path], content: str | bytes, expected: dict[str, list[Any]], told: list[str]
 ) -> None:
-    """What is read otherwise than it stands in the file is told."""
+    """Repairs of unusual files are reported."""
     found = table_reader.read(table(content))
     assert found.frame.to_dict("list") == expected
     assert found.repairs == told
 
 
 def test_a_number_that_may_mean_two_things_stays_text(table: Callable[..., Path]) -> None:
-    """1,234 is no number as long as no other column shows whether commas part thousands; the task can say it."""
+    """1,234 stays text unless other columns or the task resolve the separator."""
     path = table("a;b\n1,234;x\n5,678;y\n")
     found = table_reader.read(path)
     assert found.frame["a"].tolist() == ["1,234", "5,678"]
@@ -174,7 +174,7 @@ def test_a_number_that_may_mean_two_things_stays_text(table: Callable[..., Path]
 def test_the_task_says_what_the_file_cannot(
     table: Callable[..., Path], content: str | bytes, options: dict[str, Any], expected: dict[str, list[Any]]
 ) -> None:
-    """Each key of `source.read` takes the place of a guess, and is no repair."""
+    """Each key of `source.read` replaces a guess, without a repair to report."""
     found = table_reader.read(table(content), Dialect(**options))
     values = {name: [None if pd.isna(v) else v for v in cells] for name, cells in found.frame.to_dict("list").items()}
     assert values == expected
@@ -191,8 +191,8 @@ def test_the_task_says_what_the_file_cannot(
         ("x,y\n1,2\n3\n4,5\n6,7,8\n", r"expected 2 cells in every row.*received 1 in line 3, 3 in line 5$"),
         ('x,y\n"a\nb",2\n3\n', "received 1 in line 4$"),
         ("x\n" + "1,2\n" * 9, "received 2 in line 2, .* and others in 4 more lines$"),
-        ('x,y\n"a,b",1\n"c"d,2\n', "a quote after line 2 opens a cell and does not close it"),
-        ('x,y\n"a,b",1\n"c,d\n', "a quote after line 2 opens a cell and does not close it"),
+        ('x,y\n"a,b",1\n"c"d,2\n', "a quote after line 2 is not closed"),
+        ('x,y\n"a,b",1\n"c,d\n', "a quote after line 2 is not closed"),
         (b"x,y\n1,\0\n", "expected text; received binary data in line 2"),
         (b"x\n\x81\n", "line 2 is neither UTF-8 nor cp1252: byte 0x81"),
         (b"\xff\xfex\0\n\0\x00\xd8\n\0", "expected utf-16; line"),
@@ -200,14 +200,14 @@ def test_the_task_says_what_the_file_cannot(
     ],
 )
 def test_what_is_no_table_is_refused(table: Callable[..., Path], content: str | bytes, said: str) -> None:
-    """The complaint names the file, what was expected, and the lines at fault."""
+    """The error names the file, what was expected, and the lines."""
     with pytest.raises(DataError, match=said) as caught:
         table_reader.read(table(content))
     assert caught.value.message.startswith("table.csv: ")
 
 
 def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
-    """A file that vanished, and a folder, end in a sentence."""
+    """A missing file and a folder raise an error."""
     with pytest.raises(DataError, match=r"gone.csv: cannot be read: No such file"):
         table_reader.read(tmp_path / "gone.csv")
     (tmp_path / "folder.csv").mkdir()
@@ -216,7 +216,7 @@ def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
 
 
 def test_a_file_that_vanishes_while_it_is_read(table: Callable[..., Path]) -> None:
-    """Between the two looks at a file it may go."""
+    """A file may disappear between the two passes."""
     path = table(PLAIN)
     batches = table_reader.scan(path)
     surveyed = table_reader.survey(path)
@@ -227,7 +227,7 @@ def test_a_file_that_vanishes_while_it_is_read(table: Callable[..., Path]) -> No
 
 
 def test_an_unknown_suffix_names_the_known(table: Callable[..., Path]) -> None:
-    """Whoever sends a spreadsheet learns what to save it as."""
+    """The error lists the known suffixes, and suggests CSV for a spreadsheet."""
     with pytest.raises(DataError, match=r"expected a table in one of \.csv, .*received '\.xls'") as caught:
         table_reader.read(table("x", "t.xls"))
     assert caught.value.hint == "save it as CSV"
@@ -239,19 +239,19 @@ def test_an_unknown_suffix_names_the_known(table: Callable[..., Path]) -> None:
     ("options", "said"),
     [
         ({"encoding": "klingon"}, "expected an encoding that Python knows"),
-        ({"names": ["a", "a"]}, "expected each once"),
-        ({"delimiter": '"'}, "expected no quote"),
-        ({"thousands": ","} | {"decimal": ","}, "another character than decimal"),
+        ({"names": ["a", "a"]}, "expected different names"),
+        ({"delimiter": '"'}, "expected a character other than a quote"),
+        ({"thousands": ","} | {"decimal": ","}, "another separator than for decimals"),
     ],
 )
 def test_a_section_that_cannot_be_meant_is_refused(options: dict[str, Any], said: str) -> None:
-    """The section is strict."""
+    """Invalid values of `source.read` are refused."""
     with pytest.raises(ValueError, match=said):
         Dialect(**options)
 
 
 def test_columns_are_chosen_in_their_order(table: Callable[..., Path]) -> None:
-    """Only what is asked for is read; what is not there is named beside what is."""
+    """Only the requested columns are read, in their order, and missing ones raise an error."""
     path = table("x,y,z\n1,2,3\n")
     assert table_reader.read(path, columns=["z", "x"]).frame.to_dict("list") == {"z": [3], "x": [1]}
     with pytest.raises(DataError, match=r"table.csv: expected the columns w; received x, y, z"):
@@ -259,14 +259,14 @@ def test_columns_are_chosen_in_their_order(table: Callable[..., Path]) -> None:
 
 
 def test_names_must_be_as_many_as_columns(table: Callable[..., Path]) -> None:
-    """A name too few would shift all that follow."""
-    with pytest.raises(DataError, match=r"source\.read\.names: expected 2, one a column; received 1"):
+    """Too few names are refused, since they would shift."""
+    with pytest.raises(DataError, match=r"source\.read\.names: expected 2, one for each column; received 1"):
         table_reader.read(table(PLAIN), Dialect(names=["x"]))
 
 
 def test_parts_are_bounded_and_together_the_whole(table: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A type that only the last row gives is that of every part."""
-    monkeypatch.setattr(delimited, "BLOCK", 1 << 12)
+    """All parts have the type of the whole file, even if only the last row decides it."""
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 1 << 12)
     path = table("x,y\n" + "".join(f"{i},{i}\n" for i in range(5000)) + "NA,1.5\n")
     parts = list(table_reader.scan(path))
     assert len(parts) > 3
@@ -276,7 +276,7 @@ def test_parts_are_bounded_and_together_the_whole(table: Callable[..., Path], mo
 
 
 def test_a_long_text_is_read_and_an_endless_line_refused(table: Callable[..., Path]) -> None:
-    """A cell of a whole article is no accident; 32 MiB without an end of line are."""
+    """A cell may hold an article, but a line of more than 32 MiB is refused."""
     article = "word " * 100_000
     assert table_reader.read(table(f"x,y\n1,{article}\n")).frame["y"].tolist() == [article]
     with pytest.raises(DataError, match="expected lines; received one of more than 33554432 bytes after line 1"):
@@ -284,15 +284,15 @@ def test_a_long_text_is_read_and_an_endless_line_refused(table: Callable[..., Pa
 
 
 def test_a_row_longer_than_a_part_is_refused(table: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory stays bounded even if a line does not end."""
-    monkeypatch.setattr(delimited, "BLOCK", 1 << 10)
+    """A row beyond the size of a batch is refused, so that memory stays bounded."""
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 1 << 10)
     with pytest.raises(DataError, match="a row of more than 1024 bytes"):
         table_reader.read(table("x,y\n" + "1" * 5000 + ",2\n"))
 
 
 @pytest.mark.parametrize("name", MIRRORED)
 def test_real_files_are_read_whole(mirror: Path, name: str) -> None:
-    """Thousands separators, no header, stray quotes, a packed file: every row is there, and numbers are numbers."""
+    """Real files with unusual dialects are read with all rows and numeric types."""
     found = table_reader.read(mirror / name)
     assert len(found.frame) == MIRRORED[name]
     if name == "google_stock.csv":

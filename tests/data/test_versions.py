@@ -1,4 +1,4 @@
-"""Versions of data: each is written down once, compared with another, and brought back to the byte."""
+"""Versions of data: each is recorded once, compared with others, and restored exactly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tiltyard.cli.main import cli
 from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.data import dvc, fetch, history, versions
-from tiltyard.data.diff import change
+from tiltyard.data.diff import compare
 from tiltyard.errors import DataError
 from tiltyard.preparation.modalities.base import version_reader
 from tiltyard.workspace import Workspace
@@ -26,7 +26,7 @@ from tiltyard.workspace import Workspace
 
 @pytest.fixture
 def iris(workspace: Workspace) -> Task:
-    """Iris with two versions: as it comes, and with a row less and one that is another."""
+    """Iris with two versions: the original, and one with a row removed and a row changed."""
     task = loader.load(workspace, "iris")
     fetch.get(workspace, task)
     path = workspace.raw("iris") / "table.csv"
@@ -46,9 +46,9 @@ def _git(workspace: Workspace, *words: str) -> str:
 
 
 def test_every_version_is_listed(workspace: Workspace, iris: Task) -> None:
-    """With hash, time, rows and bytes; fetching the same again adds none."""
+    """Hash, time, rows and bytes are listed, and fetching the same data adds no version."""
     fetch.get(workspace, iris)
-    first, second = history.data(workspace, "iris", version_reader(iris))
+    first, second = history.list_versions(workspace, "iris", version_reader(iris))
     assert (first["rows"], second["rows"]) == (150, 149)
     assert second["data"] == files.sha256(workspace.raw("iris"))
     assert (first["here"], second["here"]) == (False, True)
@@ -56,19 +56,19 @@ def test_every_version_is_listed(workspace: Workspace, iris: Task) -> None:
 
 
 def test_the_commit_of_a_version_is_named(workspace: Workspace, iris: Task) -> None:
-    """It is the first whose pointer names it; a version that was never committed has none."""
+    """The commit is the first whose pointer names the version, or None."""
     for command in (
         ["init", "-q"],
         ["add", "data"],
         ["-c", "user.name=x", "-c", "user.email=x@y", "commit", "-qm", "x"],
     ):
         subprocess.run(["git", *command], cwd=workspace.root, check=True)
-    first, second = history.data(workspace, "iris", version_reader(iris))
+    first, second = history.list_versions(workspace, "iris", version_reader(iris))
     assert (first["commit"], second["commit"]) == (None, _git(workspace, "log", "-1", "--format=%h"))
 
 
 def test_what_changed_is_said(workspace: Workspace, iris: Task) -> None:
-    """By default what lies there now is held against the version before."""
+    """By default, the present data are compared with the version before."""
     found = history.diff(workspace, "iris", version_reader(iris))
     assert found.rows == (150, 149)
     assert (found.added, found.removed, found.changed) == (1, 2, 0)
@@ -79,7 +79,7 @@ def test_what_changed_is_said(workspace: Workspace, iris: Task) -> None:
 
 
 def test_an_earlier_version_comes_back_to_the_byte(workspace: Workspace, iris: Task) -> None:
-    """Fetching keeps it, since nobody asked for the newest; the pointer names it, so stages see it."""
+    """A checkout stays after a fetch, and the stages use it."""
     first, second = _names(workspace)
     history.checkout(workspace, iris.name, first)
     assert files.sha256(workspace.raw("iris")).startswith(first)
@@ -91,7 +91,7 @@ def test_an_earlier_version_comes_back_to_the_byte(workspace: Workspace, iris: T
 
 
 def test_a_version_comes_from_the_remote(workspace: Workspace, iris: Task) -> None:
-    """A clone has no cache; what neither cache nor remote has is told."""
+    """A clone without a cache pulls from the remote, and a lost version is reported."""
     dvc.push(workspace, workspace.raw("iris"))
     first = _names(workspace)[0]
     history.checkout(workspace, iris.name, first)
@@ -105,24 +105,24 @@ def test_a_version_comes_from_the_remote(workspace: Workspace, iris: Task) -> No
 
 
 def test_edits_are_not_lost(workspace: Workspace, iris: Task) -> None:
-    """What is no version yet stands in the way of a checkout."""
+    """Edits that are not a version yet prevent a checkout."""
     path = workspace.raw("iris") / "table.csv"
     path.write_text(path.read_text() + "5.0,3.0,1.4,0.2,setosa\n")
-    with pytest.raises(DataError, match="edits that are no version yet") as caught:
+    with pytest.raises(DataError, match="edits that are not a version yet") as caught:
         history.checkout(workspace, iris.name, _names(workspace)[0])
     assert "tiltyard fetch iris" in caught.value.hint
 
 
 @pytest.mark.parametrize("name", ["", "ab", "zzzz"])
 def test_a_name_that_is_none_is_refused(workspace: Workspace, iris: Task, name: str) -> None:
-    """The message lists those that there are."""
+    """The error lists the known versions."""
     with pytest.raises(DataError, match=_names(workspace)[0]):
         history.checkout(workspace, iris.name, name)
 
 
 @pytest.mark.usefixtures("iris")
 def test_the_commands_print_what_people_and_programs_read(workspace: Workspace) -> None:
-    """A task after `data` means its list; --json is JSON."""
+    """`data TASK` prints a list, and --json prints JSON."""
     run = CliRunner()
     assert "149" in run.invoke(cli, ["data", "iris"]).output
     assert [row["rows"] for row in json.loads(run.invoke(cli, ["data", "iris", "--json"]).output)] == [150, 149]
@@ -134,10 +134,10 @@ def test_the_commands_print_what_people_and_programs_read(workspace: Workspace) 
 
 
 def test_rows_with_a_name_are_matched_by_it() -> None:
-    """A row that moved is the same; one with another value is changed, cell by cell."""
+    """With a key column, moved rows are equal, and changed cells are counted."""
     old = pd.DataFrame({"id": [1, 2, 3, 4], "town": ["a", "b", "c", None], "old": 0})
     new = pd.DataFrame({"id": [4, 3, 2, 5], "town": [None, "x", "b", "d"], "new": 0})
-    found = change("t", ("1", "2"), (old, new))
+    found = compare("t", ("1", "2"), (old, new))
     assert (found.key, found.added, found.removed, found.changed) == ("id", 1, 1, 1)
     assert found.cells == {"town": 1}
     assert found.examples == {"added": [5], "removed": [1], "changed": [3]}
@@ -145,9 +145,9 @@ def test_rows_with_a_name_are_matched_by_it() -> None:
 
 
 def test_a_shift_in_values_is_told() -> None:
-    """A column that moved is named with both means; one that did not, is not."""
+    """A shifted column is reported with both means, and others are not."""
     old = pd.DataFrame({"x": [float(n % 50) for n in range(500)], "y": [float(n % 7) for n in range(500)]})
-    found = change("t", ("1", "2"), (old, old.assign(x=old["x"] + 20)))
+    found = compare("t", ("1", "2"), (old, old.assign(x=old["x"] + 20)))
     (line,) = found.spread
     assert (line["column"], line["old"], line["new"]) == ("x", "mean 24.5", "mean 44.5")
 
@@ -158,18 +158,18 @@ ROWS = st.lists(st.tuples(st.integers(0, 3), st.sampled_from("ab")), max_size=30
 @settings(deadline=None)
 @given(old=ROWS, new=ROWS)
 def test_added_and_removed_make_up_the_difference(old: list[tuple[int, str]], new: list[tuple[int, str]]) -> None:
-    """Whatever repeats: rows that came less rows that went are the rows that are more."""
+    """Added minus removed rows equal the change of the number of rows."""
     frames = [pd.DataFrame(rows, columns=["number", "letter"]) for rows in (old, new)]
-    found = change("t", ("1", "2"), (frames[0], frames[1]))
+    found = compare("t", ("1", "2"), (frames[0], frames[1]))
     assert found.added - found.removed == len(new) - len(old)
     if not found.key:
         assert (found.added == found.removed == 0) == (sorted(old) == sorted(new))
 
 
 def test_a_torn_list_is_told(workspace: Workspace, iris: Task) -> None:
-    """With the command that brings it back."""
+    """A truncated list raises an error with the command that restores it."""
     path: Path = workspace.versions("iris")
     path.write_text(path.read_text()[:-40])
-    with pytest.raises(DataError, match="expected a version a line") as caught:
-        history.data(workspace, "iris", version_reader(iris))
-    assert caught.value.hint == "bring it back: git checkout data/versions/iris.jsonl"
+    with pytest.raises(DataError, match="expected one version in each line") as caught:
+        history.list_versions(workspace, "iris", version_reader(iris))
+    assert caught.value.hint == "restore it: git checkout data/versions/iris.jsonl"

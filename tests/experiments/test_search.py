@@ -35,7 +35,7 @@ RATE = {"low": 1e-6, "high": 1.0, "log": True}
         ({"train.rate": RATE}, "train.rate=.*unknown key 'rate'"),
         ({"split.seed": {"among": [1, 2]}}, "split.seed: expected a key of model or train"),
         ({"model": {"among": [1, 2]}}, "model: expected a key of model or train"),
-        ({"train.seed": {"among": [1, 2]}}, "train.seed: expected a setting; a seed is luck"),
+        ({"train.seed": {"among": [1, 2]}}, "train.seed: expected a setting other than the seed"),
         ({"train.learning_rate": {"low": 0.1, "high": 0.1}}, "train.learning_rate: low: expected below high, 0.1"),
         ({"train.learning_rate": {"low": 0, "high": 1, "log": True}}, "low: expected above 0 with log; received 0"),
         ({"train.learning_rate": {"low": -1, "high": 1}}, "train.learning_rate=-1: .*greater than 0"),
@@ -45,8 +45,11 @@ RATE = {"low": 1e-6, "high": 1.0, "log": True}
         ({"train.batch_size": {"low": 8, "high": 32.5}}, "train.batch_size=32.5: .*valid integer"),
         ({"train.batch_size": {"among": [16, 4000]}}, "train.batch_size=4000: .*expected 1 to 90"),
         ({"train.optimizer": {"among": ["adam", "adamm"]}}, "train.optimizer=adamm: .*received 'adamm'"),
-        ({"train.optimizer": {"among": ["adam", "adam"]}}, "among: expected two values or more, each once"),
-        ({"model.units.3": {"low": 8, "high": 16}}, "model.units.3: expected keys to go into; there is a list of 1"),
+        ({"train.optimizer": {"among": ["adam", "adam"]}}, "among: expected two or more different values"),
+        (
+            {"model.units.3": {"low": 8, "high": 16}},
+            "model.units.3: expected a section or a list that has it; received a list of 1",
+        ),
     ],
 )
 def test_ranges_that_cannot_be_meant_are_refused(workspace: Workspace, ranges: dict[str, Any], complaint: str) -> None:

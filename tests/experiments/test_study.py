@@ -43,7 +43,7 @@ from tiltyard.workspace import Workspace
             "train.optimiser=sgd: .*unknown key.*did you mean 'optimizer'",
         ),
         ({"vary": {"train.optimizer": ["sgd", "adm"]}}, "train.optimizer=adm: .*received 'adm'"),
-        ({"vary": {"train.seed": [1, 2]}}, "a seed is luck"),
+        ({"vary": {"train.seed": [1, 2]}}, "other than the seed"),
         ({"vary": {"split.seed": [1, 2]}}, "split.seed: expected a key of model or train"),
         ({"variants": {"a": {}, "b": {"model.width": 3}}}, "model.width=3: .*unknown key 'width'"),
         ({"variants": {"a": {}, "b": {}}, "set": {"train.epochs": 0}}, "train.epochs=0: .*greater than or equal to 1"),

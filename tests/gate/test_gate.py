@@ -236,7 +236,7 @@ def test_the_worst_step_is_chosen_row_by_row() -> None:
         ({"behaviours": [{"vary": "side", "never": "another"}]}, "expected either by, for a number, or to, for a name"),
         (
             {"behaviours": [{"vary": "worst_area", "by": 1.0, "never": "lower"}]},
-            "gate.behaviours.label: expected whose probability it is; received none: worst_area +1: never a",
+            "gate.behaviours.label: expected the label whose probability is compared; received none: worst_area +1",
         ),
     ],
 )

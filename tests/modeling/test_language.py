@@ -296,7 +296,7 @@ def test_made_dates_are_true(workspace: Workspace, tmp_path: Path) -> None:
         (TALE, {"model.bidirectional": True}, "model: expected for prose"),
         (TALE, {"model": {"family": "transformer"}}, "model: expected for prose"),
         (TALE, {"split.kind": "random"}, "split.kind: expected chronological for prose"),
-        (TALE, {"target.column": "other"}, "target.column: expected text, which is gone on with; received other"),
+        (TALE, {"target.column": "other"}, "target.column: expected text, the text to continue; received other"),
         (TALE, {"train.folds": 3}, "train.folds: expected for numbers and labels alone"),
     ],
 )

@@ -93,7 +93,7 @@ def test_a_broken_task_file_stops_one_task_only(run_project: Workspace, first_ru
     run_project.task_file("iris").unlink()
     found = rows(run_project, *first_run)
     assert (found["iris"].stopped, found["diabetes"].stopped) == ("task file", "")
-    assert found["iris"].hint == "take it off the list: tiltyard remove iris"
+    assert found["iris"].hint == "remove it from the list: tiltyard remove iris"
 
 
 @pytest.mark.usefixtures("run_project")
@@ -129,7 +129,7 @@ def test_a_run_that_is_killed_in_training_is_finished_by_the_next(project: Works
     row = rows(project, "sine")["sine"]
     assert row.ok, row
     assert row.version
-    assert dvc.current(project, "sine")
+    assert dvc.is_current(project, "sine")
 
 
 @pytest.mark.smoke
@@ -146,7 +146,7 @@ def test_two_runs_at_once_wait_for_each_other(project: Workspace) -> None:
     assert sorted(text.count("iris train ran") for text in said[:2]) == [0, 1]
     assert sorted(text.count("iris train skipped") for text in said[:2]) == [0, 1]
     assert any("waiting for tiltyard run iris (process " in text for text in said)
-    assert dvc.current(project, "iris")
+    assert dvc.is_current(project, "iris")
 
 
 @pytest.mark.smoke

@@ -79,7 +79,7 @@ def test_bounds_hold_any_finite_range(one: float, other: float, whole: bool) -> 
 
 def test_a_column_of_extreme_numbers_is_drafted(sample: Array) -> None:
     """Its bounds are a setting that the column takes."""
-    drafted = column_profile.trait("size", sample.tolist()).column
+    drafted = column_profile.profile_column("size", sample.tolist()).column
     if drafted["type"] == "number":
         assert Number(**drafted).bounds is not None
 
@@ -205,14 +205,14 @@ def test_extreme_series_are_looked_at(sample: Array) -> None:
     """A trend is told from a season without dividing by nothing."""
     line = time_series.Timeline("day", None, None, equal=True, season=4)
     rows = pd.DataFrame({"day": range(len(sample)), "size": sample})
-    drafted = time_series.sections(line, rows, [column_profile.trait("size", sample.tolist())])
+    drafted = time_series.sections(line, rows, [column_profile.profile_column("size", sample.tolist())])
     assert drafted["target"]["column"] == "size"
 
 
 def test_versions_of_extreme_data_are_compared(sample: Array) -> None:
     """What changed is said in finite words."""
     old, new = pd.DataFrame({"size": sample}), pd.DataFrame({"size": np.zeros(len(sample))})
-    found = diff.change("any", ("old", "new"), (old, new))
+    found = diff.compare("any", ("old", "new"), (old, new))
     assert not any(re.search(r"\b(nan|inf)\b", f"{line['old']} {line['new']}") for line in found.spread)
 
 

@@ -256,13 +256,13 @@ def test_parts_are_prepared_as_the_whole(
     """Preparing in chunks of 30 rows gives the same bytes."""
     task = make(workspace)
     whole = files.sha256(workspace.out(task.name, "prepare"))
-    reading_parts = table_reader.Surveyed.parts
+    reading_parts = table_reader.TableFile.parts
 
-    def small(table: table_reader.Surveyed, columns: list[str], rows: int) -> Iterator[pd.DataFrame]:
+    def small(table: table_reader.TableFile, columns: list[str], rows: int) -> Iterator[pd.DataFrame]:
         for frame in reading_parts(table, columns, rows):
             yield from (frame.iloc[start : start + 30] for start in range(0, len(frame), 30))
 
-    monkeypatch.setattr(table_reader.Surveyed, "parts", small)
+    monkeypatch.setattr(table_reader.TableFile, "parts", small)
     prepare.prepare(workspace, task)
     assert files.sha256(workspace.out(task.name, "prepare")) == whole
     assert not workspace.state(task.name, "prepare").exists()
@@ -276,7 +276,7 @@ def test_a_bad_cell_is_named_by_its_row_in_any_part(workspace: Workspace, monkey
     lines[101] = "99" + lines[101]
     path.write_text("\n".join(lines) + "\n")
     monkeypatch.setattr(table, "CHUNK_ROWS", 10)
-    monkeypatch.setattr(delimited, "BLOCK", 500)
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 500)
     with pytest.raises(DataError, match=r"row \[100\]\.sepal_length: expected 3 to 10; received 99"):
         _prepare(workspace, "iris")
 

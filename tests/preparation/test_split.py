@@ -66,7 +66,7 @@ def test_a_group_is_on_one_side(workspace: Workspace) -> None:
     ("split", "said"),
     [
         ({"by": "day"}, "by: expected for a chronological or given split"),
-        ({"kind": "given"}, "split.by: expected the column that says train, validation or test"),
+        ({"kind": "given"}, "split.by: expected the column that holds train, validation or test"),
         ({"kind": "chronological", "group": "garden"}, "group: expected for a random or stratified split"),
         ({"group": "garden", "test": 0.6, "validation": 0.4}, "expected test . validation below 1"),
     ],

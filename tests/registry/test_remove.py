@@ -136,7 +136,7 @@ def test_a_file_deleted_by_hand_is_noticed(
     assert "tasks/iris.yaml is gone, and params.yaml still lists iris" in result.stderr
     assert "tasks/sine.yaml: title: expected this key; it is missing" in result.stderr
     rows = {row["task"]: row for row in json.loads(CliRunner().invoke(main.cli, ["status", "--json"]).stdout)}
-    assert rows["iris"]["hint"] == "take it off the list: tiltyard remove iris"
+    assert rows["iris"]["hint"] == "remove it from the list: tiltyard remove iris"
     assert rows["diabetes"]["mistake"] is None
     monkeypatch.setattr(sys, "argv", ["tiltyard", "prepare", "iris"])
     with pytest.raises(SystemExit):
@@ -165,5 +165,5 @@ def test_a_task_may_be_called_like_a_value_of_yaml(workspace: Workspace, name: s
     """The name is written to the list as text."""
     assert task_list.add(workspace, name)
     assert name in task_list.listed(workspace)
-    assert task_list.leave(workspace, name)
+    assert task_list.remove(workspace, name)
     assert task_list.listed(workspace) == ["diabetes", "digits", "iris", "sine"]

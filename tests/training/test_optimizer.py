@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from workspaces import run_in_process
 
-from tiltyard.config.train_section import RATES, Train
+from tiltyard.config.train_section import DEFAULT_RATES, Train
 
 pytestmark = pytest.mark.slow
 
@@ -125,5 +125,5 @@ def _learned(names: list[str]) -> dict[str, float]:
 @pytest.mark.catalogue
 def test_every_optimizer_learns_at_the_rate_it_has_if_none_is_set() -> None:
     """Twenty epochs take at least a third off the loss, whichever it is."""
-    learned = run_in_process(_learned, list(RATES))
+    learned = run_in_process(_learned, list(DEFAULT_RATES))
     assert {name: share for name, share in learned.items() if not share < 0.67} == {}

@@ -86,16 +86,16 @@ def test_a_base_goes_before_what_takes_from_it(workspace: Workspace) -> None:
     for name, base in (("few", "digits"), ("fewer", "few")):
         content["model"]["base"] = base
         workspace.task_file(name).write_text(yaml.safe_dump(content))
-    assert base_tasks.ordered(workspace, ["fewer", "iris", "digits"]) == ["digits", "few", "fewer", "iris"]
+    assert base_tasks.in_training_order(workspace, ["fewer", "iris", "digits"]) == ["digits", "few", "fewer", "iris"]
     assert not base_tasks.is_stale(workspace, loader.load(workspace, "few"))
     edit_task(workspace, "few", {"model.base": "fewer"})
     with pytest.raises(TaskError, match="fewer is based on few is based on fewer"):
-        base_tasks.ordered(workspace, ["fewer"])
-    assert base_tasks.ordered(workspace, ["fewer", "iris"]) == ["fewer", "iris"]
+        base_tasks.in_training_order(workspace, ["fewer"])
+    assert base_tasks.in_training_order(workspace, ["fewer", "iris"]) == ["fewer", "iris"]
     edit_task(workspace, "few", {"model.base": "nobody"})
     with pytest.raises(TaskError, match="no task 'nobody'"):
-        base_tasks.ordered(workspace, ["fewer"])
-    assert base_tasks.ordered(workspace, ["fewer", "iris"]) == ["fewer", "iris"]
+        base_tasks.in_training_order(workspace, ["fewer"])
+    assert base_tasks.in_training_order(workspace, ["fewer", "iris"]) == ["fewer", "iris"]
 
 
 @pytest.mark.parametrize(

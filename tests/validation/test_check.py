@@ -1,4 +1,4 @@
-"""Checking: what a command prints, new data without a target, what changed since last time, real files, any files."""
+"""The command `check`: output, new data without a target, changes since the last version, and real files."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def told(checked: Checked) -> list[tuple[str, str, str]]:
 
 @pytest.fixture
 def shop(workspace: Workspace) -> Workspace:
-    """A workspace in which the shop's clean table was fetched."""
+    """A workspace in which the clean table of the shop was fetched."""
     write_task(workspace, customers())
     return workspace
 
 
 @pytest.fixture
 def new(shop: Workspace) -> Path:
-    """A file of customers nobody has seen, without the target."""
+    """A file of new customers, without the target."""
     path = shop.root / "new.csv"
     customers(seed=1).drop(columns="again").to_csv(path, index=False)
     return path
@@ -59,14 +59,14 @@ def new(shop: Workspace) -> Path:
 
 @pytest.mark.usefixtures("shop")
 def test_clean_data_exit_with_zero() -> None:
-    """There is nothing to say, and it says so."""
+    """Clean data have no findings, and the exit code is 0."""
     result = CliRunner().invoke(cli, ["check", "shop"])
     assert result.exit_code == 0
     assert result.output == "shop: 900 rows: nothing found\n"
 
 
 def test_something_critical_exits_with_one(shop: Workspace) -> None:
-    """The worst stands first, with code and column, and with what to do next."""
+    """The most severe finding comes first, with code, column and hint."""
     frame = customers()
     frame["height"] = np.where(frame["again"] == "yes", 1.5, 1.7)
     write_task(shop, frame.assign(vip=["no"] * 899 + ["yes"]))
@@ -74,22 +74,22 @@ def test_something_critical_exits_with_one(shop: Workspace) -> None:
     assert result.exit_code == 1
     head, first, following, *_ = result.output.splitlines()
     assert head == "shop: 900 rows: 1 critical, 1 note"
-    assert first.startswith("  critical leak height: alone it tells again, 100.0% right; expected below 98.5%")
-    assert following.strip().startswith("next: if it is known only after again is")
+    assert first.startswith("  critical leak height: predicts again alone with a score of 100.0%; expected below 98.5%")
+    assert following.strip().startswith("next: if it is not known before again")
     found = json.loads(CliRunner().invoke(cli, ["check", "shop", "--json"]).output)["shop"]["findings"]
     assert [one["severity"] for one in found] == ["critical", "note"]
     assert set(found[0]) == {"code", "severity", "column", "text", "hint"}
 
 
 def test_without_raw_data_it_names_fetch(workspace: Workspace) -> None:
-    """It fetches nothing itself."""
+    """Without raw data, the error says to fetch."""
     with pytest.raises(DataError, match=r"no raw data: expected iris/table\.csv") as caught:
         run(workspace, "iris")
     assert caught.value.hint == "fetch it: tiltyard fetch iris"
 
 
 def test_against_wants_one_task(shop: Workspace) -> None:
-    """New rows belong to one task."""
+    """--against requires a single task."""
     assert shop
     result = CliRunner().invoke(cli, ["check", "--against", "new.csv"])
     assert result.exit_code == 2
@@ -97,14 +97,14 @@ def test_against_wants_one_task(shop: Workspace) -> None:
 
 
 def test_new_data_need_no_target(shop: Workspace, new: Path) -> None:
-    """Rows of the same kind are nothing to talk about, whether the target is there or not."""
+    """Similar new data have no findings, with or without the target."""
     assert told(run(shop, against=new)) == []
     customers(seed=1).to_csv(new, index=False)
     assert told(run(shop, against=new)) == []
 
 
 def test_new_data_are_asked_for_what_the_model_needs(shop: Workspace, new: Path) -> None:
-    """A missing feature, another type, bounds, a name nobody learned, a shifted column: each is found, with its row."""
+    """Missing features, wrong types, values out of bounds, unseen names and drift are found."""
     frame = customers(seed=1).drop(columns=["again", "height"])
     frame["weight"] = frame["weight"].astype(object)
     frame.loc[7, "weight"] = "heavy"
@@ -131,14 +131,14 @@ def test_new_data_are_asked_for_what_the_model_needs(shop: Workspace, new: Path)
 
 
 def test_another_file_is_told_in_one_sentence(shop: Workspace, new: Path) -> None:
-    """Eight columns that are not there are one finding."""
+    """Eight missing columns are one finding."""
     new.write_text("a,b\n1,2\n3,4\n", encoding="utf-8")
     (found,) = run(shop, against=new).findings
     assert found.text.startswith("8 of 8 columns are missing: age, income, height, weight, vip and 3 more; expected")
 
 
 def test_later_dates_are_no_more_than_a_note(shop: Workspace, new: Path) -> None:
-    """New rows come later; that is what dates are for. Where the split is by time, it is no note either."""
+    """Later dates in new data are a note, or nothing if the split is by time."""
     frame = customers(seed=1)
     frame["since"] = pd.date_range("2024-01-01", periods=len(frame)).strftime("%Y-%m-%d")
     frame.to_csv(new, index=False)
@@ -148,7 +148,7 @@ def test_later_dates_are_no_more_than_a_note(shop: Workspace, new: Path) -> None
 
 
 def test_thresholds_of_skew_are_the_tasks(shop: Workspace, new: Path) -> None:
-    """What is too far for one task is near enough for another."""
+    """The thresholds for skew come from the task."""
     frame = customers(seed=1)
     frame["weight"] += 6
     frame.to_csv(new, index=False)
@@ -159,21 +159,21 @@ def test_thresholds_of_skew_are_the_tasks(shop: Workspace, new: Path) -> None:
 
 @pytest.mark.parametrize(("key", "value"), [("pis", 0.2), ("psi", 0), ("ks", 1), ("confidence", 1), ("rows", "half")])
 def test_a_threshold_that_cannot_be_meant_is_refused(shop: Workspace, key: str, value: object) -> None:
-    """The section is as strict as all others."""
+    """Invalid thresholds are refused."""
     edit_task(shop, "shop", {f"check.{key}": value})
     with pytest.raises(TaskError, match=rf"check.*{key}"):
         loader.load(shop, "shop")
 
 
 def test_a_missing_file_of_new_data_is_named(shop: Workspace) -> None:
-    """With what to type."""
+    """The error names the missing file and the command."""
     with pytest.raises(DataError, match=r"no file .*nowhere\.csv") as caught:
         run(shop, against=Path("nowhere.csv"))
     assert "tiltyard check shop --against" in caught.value.hint
 
 
 def test_rows_are_held_against_last_time(shop: Workspace) -> None:
-    """Half of the rows gone is critical, three times as many is a warning; the same data again change nothing."""
+    """Half of the rows is critical, three times as many a warning, and the same data no finding."""
     assert told(run(shop)) == []
     write_task(shop, customers(300))
     for _ in range(2):
@@ -187,7 +187,7 @@ def test_rows_are_held_against_last_time(shop: Workspace) -> None:
 
 
 def test_rows_are_held_against_those_prepared_if_none_were_checked(shop: Workspace) -> None:
-    """What the last preparation counted is known without any earlier check."""
+    """Without an earlier check, the number of prepared rows is used."""
     prepare.prepare(shop, loader.load(shop, "shop"))
     write_task(shop, customers(300))
     (text,) = (found.text for found in run(shop).findings if found.code == "rows")
@@ -195,13 +195,13 @@ def test_rows_are_held_against_those_prepared_if_none_were_checked(shop: Workspa
 
 
 def test_new_rows_in_a_file_are_not_remembered(shop: Workspace, new: Path) -> None:
-    """What is held against the data is no version of them."""
+    """A file given by --against is not recorded as a version."""
     run(shop, against=new)
     assert not (shop.state("shop", "check") / "rows.json").exists()
 
 
 def test_todays_data_are_held_against_those_last_trained_on(shop: Workspace) -> None:
-    """Numbers and names that moved since `prepare` are found through its encoder; the same data are no news."""
+    """Drift since `prepare` is found by its encoder, and the same data have no findings."""
     edit_task(shop, "shop", {"split.kind": "stratified"})
     task = loader.load(shop, "shop")
     prepare.prepare(shop, task)
@@ -221,7 +221,7 @@ def test_todays_data_are_held_against_those_last_trained_on(shop: Workspace) -> 
 
 
 def test_of_many_rows_last_trained_on_blocks_are_read(shop: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the first row to the last, and no more than are looked at."""
+    """Blocks are read from the first row to the last, up to the limit."""
     monkeypatch.setattr(array_file, "MAX_SAMPLED_ROWS", 300)
     monkeypatch.setattr(array_file, "BLOCK_ROWS", 100)
     assert array_file.sample_blocks(300) == [slice(300)]
@@ -234,7 +234,7 @@ def test_of_many_rows_last_trained_on_blocks_are_read(shop: Workspace, monkeypat
 
 
 def test_pictures_and_series_can_be_new_too(workspace: Workspace) -> None:
-    """A picture of another size, and a series with a gap, are found in a file beside the task's own data."""
+    """An image of another size and a gap in a series are found in new files."""
     for name in ("digits", "sine"):
         fetch_raw(workspace, name)
     small = workspace.root / "new.zip"
@@ -249,9 +249,9 @@ def test_pictures_and_series_can_be_new_too(workspace: Workspace) -> None:
 
 
 def test_of_many_rows_a_sample_is_looked_at(shop: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says so; rows keep their numbers in the file, and duplicates are found wherever they are."""
+    """A sample is reported as such, keeps row numbers, and duplicates are found in all rows."""
     monkeypatch.setattr(_sample, "MAX_SAMPLED_ROWS", 200)
-    monkeypatch.setattr(_sample, "PART", 64)
+    monkeypatch.setattr(_sample, "PART_ROWS", 64)
     frame = customers()
     write_task(shop, pd.concat([frame, frame.iloc[:100]]).assign(age=[500] + [50] * 998 + [501]))
     result = CliRunner().invoke(cli, ["check", "shop"])
@@ -263,7 +263,7 @@ def test_of_many_rows_a_sample_is_looked_at(shop: Workspace, monkeypatch: pytest
 
 
 def test_a_target_with_a_threshold_is_told_as_classes(shop: Workspace) -> None:
-    """Numbers that are learned as two classes are checked as such."""
+    """Numbers with a threshold are checked as classes."""
     frame = customers().drop(columns="again")
     frame["spent"] = np.where(np.arange(900) < 15, 200.0, 5.0) + frame["age"]
     changes = {"target": {"column": "spent", "classes": ["little", "much"], "threshold": 150}}
@@ -279,7 +279,7 @@ CELLS = st.one_of(
 
 @pytest.mark.parametrize("rare", range(8))
 def test_labels_that_one_half_lacks_are_no_leak(rare: int) -> None:
-    """Where all rows that are held back have one label, whatever is answered is right, and nothing is proven."""
+    """If all held-out rows have one label, no leak is reported."""
     truth = ["often"] * 60
     truth[rare] = "rare"
     assert leakage_score([float(place == rare) for place in range(60)], truth, labels=True) == 0
@@ -288,7 +288,7 @@ def test_labels_that_one_half_lacks_are_no_leak(rare: int) -> None:
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_table_is_checked_or_refused(workspace: Workspace, data: st.DataObject) -> None:
-    """Whatever stands in a file, and in one held against it, `init` then `check` raise nothing but our errors."""
+    """For any file, init and check raise only errors of this project."""
     names = data.draw(st.lists(st.text(min_size=1, max_size=8), min_size=2, max_size=5, unique=True))
     kinds = {
         name: data.draw(st.sampled_from([CELLS, st.integers(0, 3), st.floats(-9, 9), st.text("ab", max_size=2)]))
@@ -318,7 +318,7 @@ def test_any_table_is_checked_or_refused(workspace: Workspace, data: st.DataObje
 
 @real
 def test_the_leak_of_the_forest_fires_is_caught(workspace: Workspace) -> None:
-    """`area`, from which `size_category` was made, is critical if someone leaves it in; without it nothing is."""
+    """`area` is critical if it is kept as a feature."""
     draft.draft_task(workspace, "fires", DraftRequest("forest_fires.csv", "size_category"))
     fetch_raw(workspace, "fires")
     assert not run(workspace, "fires").critical
@@ -340,7 +340,7 @@ def test_the_leak_of_the_forest_fires_is_caught(workspace: Workspace) -> None:
     ],
 )
 def test_real_data_are_checked(workspace: Workspace, data: str, target: str, wanted: set[tuple[str, str, str]]) -> None:
-    """A drafted task has nothing critical in its data; what is known of them is found."""
+    """Drafts of real data have no critical findings, and known problems are found."""
     draft.draft_task(workspace, "real", DraftRequest(data, target))
     fetch_raw(workspace, "real")
     checked = run(workspace, "real")

@@ -1,4 +1,4 @@
-"""Judging in parts: what comes out is what Great Expectations says of the whole table, however it was cut."""
+"""Evaluating expectations chunk by chunk: results equal those of Great Expectations on the whole table."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tiltyard.errors import TaskError
 from tiltyard.expectation import Expectation
 from tiltyard.preparation.modalities.base import RawTable
 from tiltyard.validation import data_docs
-from tiltyard.validation.streaming import KEPT, StreamingExpectation
-from tiltyard.validation.suite import ExpectationOutcome, asked, judge
+from tiltyard.validation.streaming import MAX_KEPT, StreamingExpectation
+from tiltyard.validation.suite import ExpectationOutcome, evaluate, resolve
 
 ROWS = 300
 X = {"column": "x"}
@@ -68,13 +68,13 @@ WHOLE: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.fixture(scope="module")
 def gx() -> Any:
-    """Great Expectations."""
+    """A Great Expectations context."""
     return data_docs.context()
 
 
 @pytest.fixture(scope="module")
 def frame() -> pd.DataFrame:
-    """Rows with all that may be unexpected, missing values among them."""
+    """Rows with all kinds of unexpected values, and missing ones."""
     chance = np.random.default_rng(0)
     x, y = (chance.integers(0, 10, ROWS).astype(float) for _ in range(2))
     x[chance.random(ROWS) < 0.1] = np.nan
@@ -85,13 +85,13 @@ def frame() -> pd.DataFrame:
 
 
 def judged(gx: Any, frame: pd.DataFrame, size: int, name: str, arguments: dict[str, Any]) -> ExpectationOutcome:
-    """Compare rows, cut into parts of a size, with one expectation."""
+    """Evaluate one expectation on rows in chunks of a given size."""
 
     def parts(names: Sequence[str]) -> Iterator[pd.DataFrame]:
         yield from (frame[[*names]].iloc[start : start + size] for start in range(0, len(frame), size))
 
-    one = asked("key", Expectation(expectation=name, arguments=arguments), [*frame.columns])
-    rows, found = judge(gx, "any", [one], RawTable([*frame.columns], [], parts))
+    one = resolve("key", Expectation(expectation=name, arguments=arguments), [*frame.columns])
+    rows, found = evaluate(gx, "any", [one], RawTable([*frame.columns], [], parts))
     assert rows == len(frame)
     return found["key"]
 
@@ -102,14 +102,14 @@ def judged(gx: Any, frame: pd.DataFrame, size: int, name: str, arguments: dict[s
 def test_parts_are_judged_as_the_whole(
     gx: Any, frame: pd.DataFrame, size: int, name: str, arguments: dict[str, Any]
 ) -> None:
-    """Success, counts, shares, the first unexpected values and their rows are those of the whole table."""
-    meant = asked("key", Expectation(expectation=name, arguments=arguments), [*frame.columns]).meant
-    assert StreamingExpectation.takes(meant) == ((name, arguments) not in WHOLE)
-    (whole,) = data_docs.judged(gx, "whole", [meant], frame)
+    """Success, counts, shares, and the first unexpected rows equal those of the whole table."""
+    gx_expectation = resolve("key", Expectation(expectation=name, arguments=arguments), [*frame.columns]).gx_expectation
+    assert StreamingExpectation.supports(gx_expectation) == ((name, arguments) not in WHOLE)
+    (whole,) = data_docs.evaluate(gx, "whole", [gx_expectation], frame)
     found = judged(gx, frame, size, name, arguments)
     assert found.result.success == whole.success
     expected, received = whole.to_json_dict()["result"], found.result.to_json_dict()["result"]
-    if expected.get("unexpected_count", 0) > KEPT:
+    if expected.get("unexpected_count", 0) > MAX_KEPT:
         expected.pop("partial_unexpected_counts")
         received.pop("partial_unexpected_counts", None)
     mean = expected.get("observed_value")
@@ -122,16 +122,16 @@ def test_parts_are_judged_as_the_whole(
 
 
 def test_columns_beyond_the_room_are_read_again(gx: Any, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With room for a few rows only, a deviation is that of all."""
+    """Beyond the memory limit, columns are read again, with the same result."""
     name, arguments = "expect_column_stdev_to_be_between", {**X, "min_value": 0, "max_value": 5}
     expected = judged(gx, frame, 50, name, arguments).result.to_json_dict()
-    monkeypatch.setattr("tiltyard.validation.suite.ROOM", 1000)
+    monkeypatch.setattr("tiltyard.validation.suite.MAX_HELD_BYTES", 1000)
     assert judged(gx, frame, 50, name, arguments).result.to_json_dict() == expected
 
 
 @pytest.mark.parametrize("column", ["name", "day"])
 def test_what_cannot_be_computed_is_the_task_s_fault(gx: Any, frame: pd.DataFrame, column: str) -> None:
-    """Text is not between numbers: the complaint names the key, in parts and of the whole alike."""
+    """The error for an expectation that does not fit the data names its key."""
     for name in ("expect_column_values_to_be_between", "expect_column_mean_to_be_between"):
         with pytest.raises(TaskError, match=f"key: {name} could not be computed: "):
             judged(gx, frame, 50, name, {"column": column, "min_value": 1, "max_value": 2})

@@ -1,4 +1,4 @@
-"""Validating: what stops, what is only reported, what is refused, and how each is told."""
+"""The stage `validate`: critical failures, warnings, invalid expectations, and their messages."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run(workspace: Workspace, name: str = "iris") -> Validation:
 
 
 def expect(workspace: Workspace, name: str, severity: str = "critical", **arguments: Any) -> None:
-    """Give iris one expectation of its own."""
+    """Add one expectation to iris."""
     one = {"expectation": name, "severity": severity, "arguments": arguments}
     edit_task(workspace, "iris", {"expect": [one]})
 
@@ -44,7 +44,7 @@ def spoil(path: Path, line: int, column: int, value: str) -> None:
 
 
 def test_the_data_of_every_task_pass(workspace: Workspace, task_name: str) -> None:
-    """Data as they come from their source meet all that is expected of them."""
+    """The data of each source meet all expectations."""
     fetch_raw(workspace, task_name)
     validation = run(workspace, task_name)
     assert validation.outcomes
@@ -54,7 +54,7 @@ def test_the_data_of_every_task_pass(workspace: Workspace, task_name: str) -> No
 
 @pytest.mark.usefixtures("raw")
 def test_the_result_is_the_same_byte_for_byte(workspace: Workspace) -> None:
-    """Nothing in result.json changes between two runs, so the stages after it need not run again."""
+    """result.json is the same in each run, so later stages need not run again."""
     path = workspace.out("iris", "validate") / "result.json"
     run(workspace)
     first = path.read_bytes()
@@ -75,7 +75,7 @@ def test_the_result_is_the_same_byte_for_byte(workspace: Workspace) -> None:
     ],
 )
 def test_a_spoiled_cell_is_named(workspace: Workspace, raw: Path, column: int, value: str, said: str) -> None:
-    """The complaint names expectation, column, number of rows, and the row with its value."""
+    """The error names expectation, column, number of rows, and the row with its value."""
     spoil(raw, 8, column, value)
     with pytest.raises(DataError, match=said) as caught:
         run(workspace)
@@ -83,7 +83,7 @@ def test_a_spoiled_cell_is_named(workspace: Workspace, raw: Path, column: int, v
 
 
 def test_a_failure_leaves_docs_but_no_output(workspace: Workspace, raw: Path) -> None:
-    """What failed can be looked at, and no later stage can take it for validated."""
+    """A failure writes Data Docs, but no output of the stage."""
     spoil(raw, 8, 0, "99")
     with pytest.raises(DataError):
         run(workspace)
@@ -95,7 +95,7 @@ def test_a_failure_leaves_docs_but_no_output(workspace: Workspace, raw: Path) ->
 
 @pytest.mark.usefixtures("raw")
 def test_the_first_ten_rows_are_named(workspace: Workspace) -> None:
-    """Of many rows, ten are shown and all are counted."""
+    """Ten of many rows are shown, and all are counted."""
     expect(workspace, "expect_column_values_to_be_between", column="sepal_length", max_value=4.0)
     with pytest.raises(DataError, match="150 rows, the first 10: 0 ") as caught:
         run(workspace)
@@ -104,7 +104,7 @@ def test_the_first_ten_rows_are_named(workspace: Workspace) -> None:
 
 @pytest.mark.usefixtures("raw")
 def test_a_warning_is_reported_and_does_not_stop(workspace: Workspace) -> None:
-    """Severity decides; an expectation about the whole column tells what it observed."""
+    """A warning does not stop the stage, and reports the observed value."""
     expect(workspace, "expect_column_mean_to_be_between", "warning", column="sepal_width", min_value=9)
     (failed,) = run(workspace).failed("warning")
     assert (
@@ -130,7 +130,7 @@ def test_a_warning_is_reported_and_does_not_stop(workspace: Workspace) -> None:
     ],
 )
 def test_what_cannot_be_meant_is_refused(workspace: Workspace, name: str, arguments: dict[str, Any], said: str) -> None:
-    """The task file is at fault, not the data: the complaint names the key and what was expected."""
+    """The error names the invalid key of the task file and what was expected."""
     expect(workspace, name, **arguments)
     with pytest.raises(TaskError, match=said):
         run(workspace)
@@ -148,7 +148,7 @@ def test_what_cannot_be_meant_is_refused(workspace: Workspace, name: str, argume
 def test_a_file_that_is_no_such_table_is_refused(
     workspace: Workspace, raw: Path, content: bytes | None, said: str
 ) -> None:
-    """Each ends in a sentence."""
+    """Each error is one sentence."""
     if content is None:
         raw.unlink()
     else:
@@ -158,14 +158,14 @@ def test_a_file_that_is_no_such_table_is_refused(
 
 
 def test_a_table_without_rows_is_refused(workspace: Workspace, raw: Path) -> None:
-    """A header alone is no table."""
+    """A header without rows is refused."""
     raw.write_text(raw.read_text(encoding="utf-8").splitlines()[0] + "\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"table.csv: expected rows; received a header alone"):
         run(workspace)
 
 
 def test_what_was_repaired_is_told(workspace: Workspace, raw: Path) -> None:
-    """A file that was read otherwise than it stands there passes, and result.json says what was done to it."""
+    """A repaired file passes, and result.json lists the repairs."""
     raw.write_text("\ufeff" + raw.read_text(encoding="utf-8").replace(",", ";"), encoding="utf-8")
     validation = run(workspace)
     assert validation.repairs == ["byte order mark dropped", "semicolons as delimiter"]
@@ -177,14 +177,14 @@ def test_what_was_repaired_is_told(workspace: Workspace, raw: Path) -> None:
 
 @pytest.mark.usefixtures("raw")
 def test_two_raw_files_are_one_too_many(workspace: Workspace) -> None:
-    """Which of two is meant cannot be known."""
+    """Two raw files are refused as ambiguous."""
     (workspace.raw("iris") / "table.parquet").write_bytes(b"")
     with pytest.raises(DataError, match=r"expected one raw file in iris; received table\.csv, table\.parquet"):
         run(workspace)
 
 
 def test_a_picture_is_named_by_its_path(workspace: Workspace) -> None:
-    """A file that is no picture, and one that is there twice, are both found."""
+    """Broken and duplicate images are named by their paths."""
     fetch_raw(workspace, "digits")
     with zipfile.ZipFile(workspace.raw("digits") / "images.zip", "a") as archive:
         archive.writestr("3/broken.png", b"no picture")
@@ -198,7 +198,7 @@ def test_a_picture_is_named_by_its_path(workspace: Workspace) -> None:
 
 
 def test_a_gap_in_a_series_is_found(workspace: Workspace) -> None:
-    """A line that is missing in the middle is a gap of two steps."""
+    """A missing line in a series is found as a gap of two steps."""
     fetch_raw(workspace, "sine")
     path = workspace.raw("sine") / "series.csv"
     lines = path.read_text(encoding="utf-8").splitlines()

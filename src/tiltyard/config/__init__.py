@@ -1,5 +1,5 @@
-"""The task file: its sections, their defaults and limits, how it is read, edited and drafted.
+"""Task files: their schema, defaults and limits, and how they are read, edited and drafted.
 
-Nothing here reads data, apart from draft/, which looks at a sample.
+Only draft/ reads data.
 Start with task.py and loader.py.
 """

@@ -1,4 +1,4 @@
-"""Bases: tasks whose training another takes up. They go before it, and their news makes its own training stale."""
+"""Base tasks for transfer learning: train a base before the tasks that start from it, and detect a stale base."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from tiltyard.modeling.inference.predictor import version
 from tiltyard.workspace import Workspace
 
 
-def ordered(workspace: Workspace, names: list[str]) -> list[str]:
-    """Return the names, each behind its base, which is put in where it is missing.
+def in_training_order(workspace: Workspace, names: list[str]) -> list[str]:
+    """Return the names in training order: each after its base, which is added if it is missing.
 
-    A file that cannot be meant does not hold the others up, unless it is the only one.
+    An invalid task file raises an error only if it is the only one; otherwise it stays in the list.
     """
     line: list[str] = []
     for name in names:
-        error = mistake(workspace, name)
+        error = find_error(workspace, name)
         if error and len({*names}) == 1:
             raise error
-        line += [name] if error else reversed(_bases(workspace, name))
+        line += [name] if error else reversed(_base_chain(workspace, name))
     return list(dict.fromkeys(line))
 
 
-def mistake(workspace: Workspace, name: str) -> TaskError | None:
-    """Return what is wrong with the file of a task or with what it is based on; an unknown name is raised."""
-    if error := loader.mistake(workspace, name):
+def find_error(workspace: Workspace, name: str) -> TaskError | None:
+    """Return the error in a task file or its base, or None; raise if no task has that name."""
+    if error := loader.find_error(workspace, name):
         return error
     try:
-        _bases(workspace, name)
+        _base_chain(workspace, name)
     except TaskError as error:
         return error
     return None
 
 
-def _bases(workspace: Workspace, name: str) -> list[str]:
-    """Return a task, its base, the base of that, and so on, up to one whose file cannot be meant."""
+def _base_chain(workspace: Workspace, name: str) -> list[str]:
+    """Return a task, its base, the base of that, and so on, up to one whose file is invalid."""
     chain = [name]
-    while not loader.mistake(workspace, chain[-1]):
+    while not loader.find_error(workspace, chain[-1]):
         base = loader.load(workspace, chain[-1]).model.taken_up
         if not base:
             break
@@ -52,7 +52,7 @@ def _bases(workspace: Workspace, name: str) -> list[str]:
 
 
 def is_stale(workspace: Workspace, task: Task) -> bool:
-    """Return whether a task was trained on another version of its base: DVC knows files of the task alone."""
+    """Return whether a task was trained from another version of its base, which DVC does not track."""
     record = workspace.out(task.name, "train") / "training.json"
     if not task.model.taken_up or not record.is_file():
         return False

@@ -1,4 +1,4 @@
-"""The terms: what a task asks of a challenger before it becomes champion."""
+"""The `gate:` section of a task file: the requirements that a challenger must meet to become champion."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ NUMBERS, NAMES = ("number",), ("category", "boolean")
 
 
 class Slice(Settings):
-    """Some of the sealed rows: those with one of some values, or with a number in a span."""
+    """A slice of the sealed test rows: those with certain values, or with a number in a range."""
 
     column: str
-    values: list[str | int | bool] | None = Field(None, min_length=1, description="Of a column of names or flags.")
-    low: float | None = Field(None, description="Of a column of numbers: from here up.")
-    high: float | None = Field(None, description="Of a column of numbers: below this.")
+    values: list[str | int | bool] | None = Field(
+        None, min_length=1, description="Values of a category or boolean column."
+    )
+    low: float | None = Field(None, description="Lowest value, for a number column.")
+    high: float | None = Field(None, description="Values below this, for a number column.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Slice:
@@ -30,7 +32,7 @@ class Slice(Settings):
 
     @property
     def name(self) -> str:
-        """For people: what rows these are."""
+        """The slice in words."""
         if self.values is not None:
             return f"{self.column} {' or '.join(map(str, self.values))}"
         low = [] if self.low is None else [f"from {self.low:g}"]
@@ -38,15 +40,15 @@ class Slice(Settings):
 
 
 class Behaviour(Settings):
-    """What may never happen to an answer when one column is changed: {vary: bathrooms, by: 1, never: lower}."""
+    """A behavioural test: how a prediction must not change with a column: {vary: bathrooms, by: 1, never: lower}."""
 
     vary: str = Field(description="The column that is changed.")
     by: float | None = Field(None, description="Add this to its number.")
-    to: str | int | bool | None = Field(None, description="Or put this in the place of its name or flag.")
-    never: Literal["lower", "higher", "another"] = Field(description="What the answer may not become.")
-    label: str | None = Field(None, description="With classes: whose probability is the answer; else the likeliest.")
-    within: float = Field(0.0, ge=0, description="By how much it may become so all the same.")
-    share: float = Field(0.95, gt=0, le=1, description="Of the rows that must behave.")
+    to: str | int | bool | None = Field(None, description="Or replace its category or boolean by this.")
+    never: Literal["lower", "higher", "another"] = Field(description="How the prediction must not change.")
+    label: str | None = Field(None, description="With classes: compare the probability of this label; else the label.")
+    within: float = Field(0.0, ge=0, description="Tolerance of such a change.")
+    share: float = Field(0.95, gt=0, le=1, description="Share of the rows that must pass.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Behaviour:
@@ -55,7 +57,7 @@ class Behaviour(Settings):
         return self
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """The rule as a sentence."""
         change = f"{self.by:+g}" if self.by is not None else f"to {self.to}"
         answer = f"{self.never} answer" if self.label is None else f"{self.never} probability of {self.label}"
@@ -63,7 +65,7 @@ class Behaviour(Settings):
 
 
 class Gate(Settings):
-    """What a challenger must show before it becomes champion."""
+    """The requirements that a challenger must meet to become champion."""
 
     metric: str
     minimum_gain: float = Field(0.0, ge=0, description="By how much it must beat the champion.")
@@ -71,34 +73,36 @@ class Gate(Settings):
     max_gap: float = Field(
         0.5, gt=0, description="Largest share of the training rows' gain over the baseline that test rows may lack."
     )
-    latency_ms: float = Field(20.0, gt=0, description="Longest one-row answer allowed, as a median.")
-    min_recall: float = Field(0.05, ge=0, le=1, description="Of every class: below it, the class has collapsed.")
+    latency_ms: float = Field(20.0, gt=0, description="Largest median latency of a one-row prediction.")
+    min_recall: float = Field(0.05, ge=0, le=1, description="Smallest recall of every class.")
     require: dict[str, float] = Field(default_factory=dict, description="Metrics, and the value that each must reach.")
     slices: list[str | Slice] = Field(
-        default_factory=list, description="Columns, or parts of one, by which rows are judged apart from each other."
+        default_factory=list, description="Columns, or slices of one, by which rows are evaluated separately."
     )
     slice_floor: float | None = Field(None, description="What the gate's metric must reach on each slice.")
-    slice_loss: float = Field(0.0, ge=0, description="By how much a slice may surely be worse than by the champion.")
-    calibration: float = Field(0.1, gt=0, lt=1, description="Largest error of stated probabilities, chance apart.")
-    noise: float = Field(0.1, gt=0, description="In deviations of a column: how much it is disturbed as a trial.")
-    noise_loss: float = Field(0.5, gt=0, description="Share of the gain over the baseline that may be lost by it.")
-    behaviours: list[Behaviour] = Field(default_factory=list, description="What answers may never do.")
-    sensitive: list[str] = Field(default_factory=list, description="Columns whose groups are to be treated alike.")
-    favourable: str | None = Field(None, description="The label that is good to get; each in turn if unset.")
+    slice_loss: float = Field(
+        0.0, ge=0, description="How much worse than the champion a slice may be, if the difference is significant."
+    )
+    calibration: float = Field(0.1, gt=0, lt=1, description="Largest calibration error beyond that expected by chance.")
+    noise: float = Field(
+        0.1, gt=0, description="Noise added to columns in the robustness test, in standard deviations."
+    )
+    noise_loss: float = Field(0.5, gt=0, description="Share of the gain over the baseline that noise may cost.")
+    behaviours: list[Behaviour] = Field(default_factory=list, description="Behavioural tests.")
+    sensitive: list[str] = Field(default_factory=list, description="Columns whose groups must be treated equally.")
+    favourable: str | None = Field(None, description="The favourable label; each in turn if unset.")
     fairness: float = Field(0.8, gt=0, le=1, description="Smallest ratio between two groups.")
     size_mb: float = Field(500.0, gt=0, description="Largest model.onnx.")
-    memory_mb: float = Field(2000.0, gt=0, description="Most memory that a process which answers may take.")
-    uses: int = Field(
-        50, ge=0, description="How many versions the same sealed rows may judge before fresh ones are due."
-    )
-    approval: bool = Field(default=False, description="Want a person's word: tiltyard approve TASK.")
-    signed: bool = Field(default=False, description="Want every decision signed: tiltyard key NAME --sign.")
-    approval_minutes: float = Field(0.0, ge=0, description="How long a run waits for that word.")
-    committed: bool = Field(default=False, description="Insist that code and task are committed to git.")
+    memory_mb: float = Field(2000.0, gt=0, description="Largest memory of a serving process.")
+    uses: int = Field(50, ge=0, description="How many versions may be evaluated on the same sealed test rows.")
+    approval: bool = Field(default=False, description="Require human approval: tiltyard approve TASK.")
+    signed: bool = Field(default=False, description="Require signed decisions: tiltyard key NAME --sign.")
+    approval_minutes: float = Field(0.0, ge=0, description="How long a run waits for that approval.")
+    committed: bool = Field(default=False, description="Require that code and task are committed to git.")
 
-    def misfit(self, columns: Mapping[str, Column], classes: Sequence[str], targets: str) -> str:
-        """Return what does not go with the columns of the task; nothing if all does."""
-        for key, named, kinds in self._named():
+    def find_mismatch(self, columns: Mapping[str, Column], classes: Sequence[str], targets: str) -> str:
+        """Return the first setting that does not fit the columns of the task; empty if all fit."""
+        for key, named, kinds in self._named_columns():
             for name in named:
                 if name not in columns or columns[name].type not in kinds:
                     fit = [known for known, column in columns.items() if column.type in kinds]
@@ -108,12 +112,16 @@ class Gate(Settings):
         for key, label in labels.items():
             if label is not None and label not in classes:
                 return f"gate.{key}: expected one of {', '.join(classes) or 'no label'}; received {label}"
-        for key, name, values in self._valued():
-            if text := _misread(columns[name], values):
+        for key, name, values in self._named_values():
+            if text := _value_error(columns[name], values):
                 return f"gate.{key}: {name}: {text}"
-        unclear = [one.told for one in self.behaviours if classes and one.label is None and one.never != "another"]
+        unclear = [
+            one.description for one in self.behaviours if classes and one.label is None and one.never != "another"
+        ]
         if unclear:
-            return f"gate.behaviours.label: expected whose probability it is; received none: {unclear[0]}"
+            return (
+                f"gate.behaviours.label: expected the label whose probability is compared; received none: {unclear[0]}"
+            )
         if targets == "text" and (self.slices or self.behaviours or self.sensitive):
             return "gate: expected no slices, behaviours or sensitive columns for texts"
         return ""
@@ -121,16 +129,16 @@ class Gate(Settings):
     def _labels(self) -> list[str]:
         return [one.label for one in self.behaviours if one.label is not None]
 
-    def _valued(self) -> list[tuple[str, str, list[Any]]]:
-        """List the values that columns must know."""
+    def _named_values(self) -> list[tuple[str, str, list[Any]]]:
+        """Return key, column and values of settings whose values must be valid for the column."""
         spans = [one for one in self.slices if isinstance(one, Slice) and one.values is not None]
         return [
             *(("behaviours.to", one.vary, [one.to]) for one in self.behaviours if one.to is not None),
             *(("slices.values", one.column, one.values or []) for one in spans),
         ]
 
-    def _named(self) -> list[tuple[str, list[str], tuple[str, ...]]]:
-        """List the columns that are named where, and of what types they may be."""
+    def _named_columns(self) -> list[tuple[str, list[str], tuple[str, ...]]]:
+        """Return key, columns and allowed column types of settings that name columns."""
         spans = [one.column for one in self.slices if isinstance(one, Slice) and one.values is None]
         valued = [one.column for one in self.slices if isinstance(one, Slice) and one.values is not None]
         return [
@@ -143,8 +151,8 @@ class Gate(Settings):
         ]
 
 
-def _misread(column: Column, values: list[Any]) -> str:
-    """Return which value is none of a column's."""
+def _value_error(column: Column, values: list[Any]) -> str:
+    """Return the error for a value that is not valid for a column; empty if all are."""
     try:
         column.parse(column.read(values), "value")
     except RequestError as error:

@@ -1,7 +1,7 @@
-"""The verb resolve: what each stage reads of a task file, defaults filled in, in a small JSON file of its own.
+"""The stage `resolve`: write the sections of a task file that each stage needs, with defaults, to one JSON file each.
 
-DVC hashes these files. It would write the keys of a task file into dvc.lock, and cannot read back what long names of
-columns become there; and it would not see that a default has changed.
+DVC tracks these files instead of the task file: it would write the keys of a task file into dvc.lock, could not read
+back long names of columns, and would not notice a changed default.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tiltyard.config import safe_yaml
 from tiltyard.config.task import Task
 from tiltyard.workspace import Workspace
 
-# which sections a stage reads; a change of another leaves its work alone
+# the sections that a stage reads; it does not run again when others change
 SECTIONS: dict[str, set[str]] = {
     "validate": {"problem", "source", "rows", "columns", "target", "expect"},
     "prepare": {"problem", "source", "columns", "target", "split", "serve"},
@@ -24,7 +24,7 @@ SECTIONS: dict[str, set[str]] = {
 
 
 def resolve(workspace: Workspace, task: Task) -> list[str]:
-    """Write a file for each stage; return their names."""
+    """Write one file for each stage; return their names."""
     _unfold(workspace.task_file(task.name))
     with files.replacing_folder(workspace.out(task.name, "config")) as folder:
         for verb, sections in SECTIONS.items():
@@ -34,7 +34,7 @@ def resolve(workspace: Workspace, task: Task) -> list[str]:
 
 
 def _unfold(path: Path) -> None:
-    """Repair a task file that `dvc exp run -S` has rewritten: DVC folds long keys so that it cannot read them back."""
+    """Repair a task file that `dvc exp run -S` has rewritten: DVC folds long keys and cannot read them back."""
     text = path.read_text(encoding="utf-8")
-    if (repaired := safe_yaml.unfolded(text)) != text:
+    if (repaired := safe_yaml.unfold(text)) != text:
         files.write_text(path, repaired)

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a file, in the words of this project: key, what was expected, what was received."""
+"""Error messages for validation errors of pydantic: key, expected, and received value."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from tiltyard.errors import shown
 
-KINDS = {
+EXPECTED_TYPES = {
     "dict_type": "keys and values",
     "mapping_type": "keys and values",
     "model_type": "keys and values",
@@ -23,20 +23,20 @@ KINDS = {
     "int_from_float": "a whole number",
     "none_required": "nothing",
 }
-OURS = {"unknown_key", "value_error", "assertion_error"}  # sentences that say already what was received
+OWN_MESSAGES = {"unknown_key", "value_error", "assertion_error"}  # these contain the received value already
 
 
 def sentences(path: str, data: Any, error: ValidationError) -> list[str]:
-    """Return a sentence for each mistake; the types that one value may have share one."""
+    """Return one sentence for each invalid key; several allowed types are joined by `or`."""
     found: dict[tuple[str, str], list[str]] = {}
     for problem in error.errors(include_url=False):
         keys, text = _keys(data, problem["loc"], missing=problem["type"] == "missing"), _expected(problem)
         if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
             discriminator = problem["ctx"]["discriminator"].strip("'")
             text = f"{discriminator}: {text}"
-        told = found.setdefault((".".join(keys), _received(problem)), [])
-        if text not in told:
-            told.append(text)
+        texts_of_key = found.setdefault((".".join(keys), _received(problem)), [])
+        if text not in texts_of_key:
+            texts_of_key.append(text)
     return [_sentence(path, key, texts, received) for (key, received), texts in found.items()]
 
 
@@ -47,18 +47,18 @@ def _sentence(path: str, key: str, texts: list[str], received: str) -> str:
 
 
 def _received(problem: Any) -> str:
-    """Return what stands there; what is missing, or a whole section, is not quoted."""
+    """Return the received value as a clause; empty for a missing key or a whole section."""
     if problem["type"] == "union_tag_invalid":
         return f"; received {shown(problem['ctx']['tag'])}"
-    silent = problem["type"] in OURS | {"missing", "union_tag_not_found"} or isinstance(problem["input"], dict)
+    silent = problem["type"] in OWN_MESSAGES | {"missing", "union_tag_not_found"} or isinstance(problem["input"], dict)
     return "" if silent else f"; received {shown(problem['input'])}"
 
 
 def _expected(problem: Any) -> str:
-    """Return what was expected, in a clause that begins with `expected` unless the sentence is one of ours."""
+    """Return a clause that begins with `expected`, or a message of this project's own validators."""
     kind, context = problem["type"], problem.get("ctx", {})
-    if kind in KINDS:
-        return f"expected {KINDS[kind]}"
+    if kind in EXPECTED_TYPES:
+        return f"expected {EXPECTED_TYPES[kind]}"
     if kind in ("missing", "union_tag_not_found"):
         return "expected this key; it is missing"
     if kind == "union_tag_invalid":
@@ -83,7 +83,7 @@ def _length(kind: str, context: Any) -> str:
 
 
 def _keys(data: Any, location: tuple[int | str, ...], *, missing: bool) -> list[str]:
-    """Return the keys as they stand in the file: pydantic's location also holds names of plug-ins and types."""
+    """Return the keys of the file: pydantic's location also contains names of plug-ins and types."""
     keys = []
     for place, part in enumerate(location):
         inside = isinstance(data, dict) and part in data

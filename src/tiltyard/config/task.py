@@ -1,4 +1,4 @@
-"""A task: the whole story of one model, read strictly from tasks/NAME.yaml."""
+"""Schema of task files: the whole definition of one model, validated strictly from tasks/NAME.yaml."""
 
 from __future__ import annotations
 
@@ -36,24 +36,26 @@ else:
 
 
 class Split(Settings):
-    """How rows are dealt to training, validation and test; identical rows always stay together."""
+    """How rows are split into training, validation and test; identical rows always stay together."""
 
     kind: Literal["random", "stratified", "chronological", "given"] = Field(
-        description="given: the data says so, in the column `by`; of pictures, in the folder above their class."
+        description="given: the column `by` names the part; for images, the folder above the class."
     )
     test: float = Field(0.2, gt=0, lt=1)
     validation: float = Field(0.2, gt=0, lt=1, description="Share of all rows, like `test`.")
     seed: int = 0
-    by: str | None = Field(None, description="The raw column of times, or for a given split that of parts.")
-    # Not written if unset: parameters of earlier decisions are what they were.
+    by: str | None = Field(None, description="The raw column of times, or of the parts of a given split.")
+    # Not written if unset, so that the parameters of earlier verdicts stay the same.
     format: str | None = Field(
         None,
         exclude_if=lambda spelled: spelled is None,
-        description="How `by` spells a time, such as %d.%m.%Y, if not as ISO does.",
+        description="The format of times in `by`, such as %d.%m.%Y, if not ISO 8601.",
     )
     group: str | None = Field(None, description="The raw column whose rows stay together: a customer, a patient.")
 
-    rows: int | None = Field(None, ge=10, description="How many rows to use, by their hash, or the latest; or all.")
+    rows: int | None = Field(
+        None, ge=10, description="How many rows to use: chosen by hash, or the latest; all if unset."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Split:
@@ -71,18 +73,18 @@ class Split(Settings):
 
 
 class Check(Settings):
-    """What `tiltyard check` lets pass in silence."""
+    """Thresholds of `tiltyard check`."""
 
-    rows: float = Field(0.5, gt=0, description="Share by which the number of rows may change from version to version.")
-    missing: float = Field(0.3, ge=0, lt=1, description="Share of a column that may be missing, where any may.")
-    psi: float = Field(0.2, gt=0, description="Population stability index of a column between two samples.")
-    ks: float = Field(0.15, gt=0, lt=1, description="Kolmogorov and Smirnov's distance of a column of numbers.")
-    chi2: float = Field(0.15, gt=0, lt=1, description="Cramer's V, by chi-square, of a column of names.")
-    confidence: float = Field(0.999, gt=0.5, lt=1, description="That such a distance is not chance.")
+    rows: float = Field(0.5, gt=0, description="Relative change of the number of rows between versions.")
+    missing: float = Field(0.3, ge=0, lt=1, description="Share of missing values in a column that may have some.")
+    psi: float = Field(0.2, gt=0, description="Population stability index between two samples of a column.")
+    ks: float = Field(0.15, gt=0, lt=1, description="Kolmogorov-Smirnov distance, for number columns.")
+    chi2: float = Field(0.15, gt=0, lt=1, description="Cramer's V, from chi-square, for category columns.")
+    confidence: float = Field(0.999, gt=0.5, lt=1, description="Confidence that such a distance is significant.")
 
 
 class Serve(Settings):
-    """What the service takes."""
+    """Limits of the service, and an example of a request."""
 
     max_instances: int = Field(1000, ge=1)
     max_body_bytes: int = Field(4_000_000, ge=1000)
@@ -92,11 +94,11 @@ class Serve(Settings):
 class Task(Settings):
     """A task file."""
 
-    name: str = Field(pattern="^[a-z][a-z0-9_]{0,62}$", description="Is the file's name; need not be written.")
+    name: str = Field(pattern="^[a-z][a-z0-9_]{0,62}$", description="The name of the file; may be omitted.")
     title: str
     problem: ProblemName
     source: AnySource
-    rows: tuple[int, int] = Field(strict=False, description="The fewest and the most rows the source may hold.")
+    rows: tuple[int, int] = Field(strict=False, description="The minimum and the maximum number of rows.")
     columns: dict[str, AnyColumn] = Field(min_length=1)
     target: Target
     expect: list[Expectation] = Field(default_factory=list)
@@ -106,11 +108,13 @@ class Task(Settings):
     gate: Gate
     check: Check = Field(default_factory=Check)
     serve: Serve
-    search: dict[str, Range] = Field(default_factory=dict, description="By key, spelled with dots: what may be tried.")
+    search: dict[str, Range] = Field(
+        default_factory=dict, description="Search space by dotted key, such as train.learning_rate."
+    )
 
     @property
     def form(self) -> str:
-        """The form of its raw data: table, image, series, prose or text."""
+        """The modality of its raw data: table, image, series, prose or text."""
         types = {column.type for column in self.columns.values()}
         return next((form for form in ("image", "series", "prose", "text") if form in types), "table")
 
@@ -128,7 +132,7 @@ class Task(Settings):
 
     @property
     def metric(self) -> Metric:
-        """The metric that the gate looks at."""
+        """The metric of the gate."""
         return self.evaluator.metrics[self.gate.metric]
 
     @property
@@ -139,16 +143,16 @@ class Task(Settings):
 
     @property
     def loss(self) -> str:
-        """The loss."""
+        """The loss function."""
         return self.train.loss or self.kind.losses[self.output][0]
 
     @property
     def classes(self) -> list[str]:
-        """The labels; none unless it is a classification."""
+        """The labels of a classification; else empty."""
         return self.target.classes or []
 
     def encoder(self) -> Encoder:
-        """Return an encoder that has learned nothing yet: enough to read instances."""
+        """Return an unfitted encoder, which suffices to parse instances."""
         read = self.source.dialect.model_dump(mode="json", include={"delimiter", "decimal", "thousands", "na"})
         return Encoder(
             task=self.name,
@@ -164,12 +168,12 @@ class Task(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Task:
-        for complaint in self._complaints():
-            raise ValueError(complaint)
+        for error in self._errors():
+            raise ValueError(error)
         return self
 
-    def _complaints(self) -> Iterator[str]:
-        """What no single section can know: each names the key, what was expected and what was received."""
+    def _errors(self) -> Iterator[str]:
+        """Yield the errors that concern several sections; each names the key, the expected and the received value."""
         for check in (_columns, _target, _forecast, _split, _family, _fit, _folds, _rows, _gate, _example):
             if text := check(self):
                 yield text
@@ -186,10 +190,10 @@ def _columns(task: Task) -> str:
 
 
 def _series(task: Task) -> str:
-    """Series of one task go through time together."""
+    """Check that all series of a task have the same time steps."""
     known = ", ".join(task.columns)
     if any(column.type != "series" for column in task.columns.values()):
-        return f"columns: expected series alone, or none; received {known}"
+        return f"columns: expected only series columns, or none; received {known}"
     if task.target.column not in task.columns:
         return f"target.column: expected one of the series {known}; received {task.target.column}"
     ways = [column.model_dump(include={"window", "order", "group", "steps"}) for column in task.columns.values()]
@@ -208,9 +212,9 @@ def _target(task: Task) -> str:
     if len(set(task.classes)) < len(task.classes):
         return f"target.classes: expected each label once; received {task.classes}"
     if task.target.threshold is not None and len(task.classes) != 2:
-        return f"target.threshold: expected two classes, below it and from it up; received {task.target.classes}"
+        return f"target.threshold: expected two classes, below and above the threshold; received {task.target.classes}"
     if task.target.log and task.kind.targets != "number":
-        return f"target.log: expected for numbers alone; received true for {task.problem}"
+        return f"target.log: expected only for numbers; received true for {task.problem}"
     return _problem(task)
 
 
@@ -225,9 +229,7 @@ def _problem(task: Task) -> str:
             f"{task.form} columns" if task.form != "text" else "no target.length"
         )
     if task.form == "prose" and task.target.column not in task.columns:
-        return (
-            f"target.column: expected {', '.join(task.columns)}, which is gone on with; received {task.target.column}"
-        )
+        return f"target.column: expected {', '.join(task.columns)}, the text to continue; received {task.target.column}"
     return ""
 
 
@@ -235,11 +237,11 @@ def _forecast(task: Task) -> str:
     given = {"horizon": task.target.horizon > 1, "interval": bool(task.target.interval), "rise": task.target.rise}
     for name, asked in given.items():
         if asked and task.form != "series":
-            return f"target.{name}: expected for a series alone; received {getattr(task.target, name)}"
+            return f"target.{name}: expected only for a series; received {getattr(task.target, name)}"
     if task.target.rise and (task.problem != "classification" or len(task.classes) != 2):
         return f"target.rise: expected for classification with two classes; received {task.problem}, {task.classes}"
     if task.target.interval and task.problem != "forecasting":
-        return f"target.interval: expected for forecasting alone; received it for {task.problem}"
+        return f"target.interval: expected only for forecasting; received it for {task.problem}"
     return ""
 
 
@@ -249,9 +251,9 @@ def _split(task: Task) -> str:
     if task.form in ("series", "prose") and task.split.kind != "chronological":
         return f"split.kind: expected chronological for {task.form}; received {task.split.kind}"
     if task.split.kind == "given" and task.form != "image" and not task.split.by:
-        return "split.by: expected the column that says train, validation or test of each row; received none"
+        return "split.by: expected the column that holds train, validation or test for each row; received none"
     if (task.split.by or task.split.group) and task.form not in ("table", "text"):
-        return f"split: expected by and group for rows of a table alone; received them for {task.form} columns"
+        return f"split: expected by and group only for rows of a table; received them for {task.form} columns"
     return ""
 
 
@@ -285,17 +287,19 @@ def _folds(task: Task) -> str:
     if task.kind.targets not in ("number", "label"):
         for name, asked in (("folds", task.train.folds), ("members", task.train.members > 1)):
             if asked:
-                return f"train.{name}: expected for numbers and labels alone; received it for {task.problem}"
+                return f"train.{name}: expected only for numbers and labels; received it for {task.problem}"
     times = task.split.by if task.split.kind == "chronological" else None
     if task.train.folds and (named := times or task.split.group):
-        return f"train.folds: expected a split by the columns of the task alone; received one by {named}"
+        return (
+            f"train.folds: expected a split that uses no other column than those of the task; received one by {named}"
+        )
     return ""
 
 
 def _rows(task: Task) -> str:
     low, high = task.rows
     if not 1 <= low <= high:
-        return f"rows: expected the fewest, then the most, from 1 up; received {list(task.rows)}"
+        return f"rows: expected the minimum, then the maximum, both at least 1; received {list(task.rows)}"
     train = int(min(low, task.split.rows or low) * (1 - task.split.test - task.split.validation))
     if task.train.batch_size > train:
         return (
@@ -311,15 +315,15 @@ def _gate(task: Task) -> str:
             if name not in task.evaluator.metrics:
                 known = ", ".join(task.evaluator.metrics)
                 return f"gate.{key}: expected one of {known} for {task.problem}; received {name}"
-    return task.gate.misfit(task.columns, task.classes, task.kind.targets)
+    return task.gate.find_mismatch(task.columns, task.classes, task.kind.targets)
 
 
 def _example(task: Task) -> str:
-    """Read the example as the service will read an instance."""
+    """Parse the example as the service parses an instance."""
     try:
         task.encoder().parse([task.serve.example])
     except RequestError as error:
         place = error.field.removeprefix("instances").removeprefix("[0]")
-        wrong = {"unknown_field": "no column is called so; ", "missing_field": "it is missing; "}.get(error.code, "")
+        wrong = {"unknown_field": "no column has this name; ", "missing_field": "it is missing; "}.get(error.code, "")
         return f"serve.example{place}: {wrong}{error.message}"
     return ""

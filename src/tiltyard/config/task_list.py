@@ -1,4 +1,4 @@
-"""The roster: the tasks that params.yaml lists; stages are made for them, and commands mean them if none is named."""
+"""The list of tasks in params.yaml: dvc.yaml has stages for them, and commands without names apply to all of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LINE = re.compile(r"^tasks: *\[(.*?)\]", re.MULTILINE | re.DOTALL)
 
 
 def listed(workspace: Workspace) -> list[str]:
-    """Return the names on the roster."""
+    """Return the names in the list."""
     wanted, hint = "params.yaml: expected a list `tasks` of names", "write: tasks: [iris, sine]"
     try:
         content = safe_yaml.read(workspace.params, "params.yaml") if workspace.params.exists() else {"tasks": []}
@@ -24,12 +24,12 @@ def listed(workspace: Workspace) -> list[str]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise TaskError(wanted, hint)
     if odd := [name for name in names if not NAME.fullmatch(name)]:
-        raise TaskError(f"{wanted}; received {odd[0][:80]!r}", "a name is that of a file in tasks/: iris, two_words")
+        raise TaskError(f"{wanted}; received {odd[0][:80]!r}", "use the name of a file in tasks/: iris, two_words")
     return sorted({*names})
 
 
 def add(workspace: Workspace, name: str) -> bool:
-    """Put a task on the roster; say whether it is new there."""
+    """Add a task to the list; return whether it is new."""
     with files.locked(workspace.params_lock):
         if name in listed(workspace):
             return False
@@ -37,27 +37,27 @@ def add(workspace: Workspace, name: str) -> bool:
         return True
 
 
-def leave(workspace: Workspace, name: str) -> bool:
-    """Take a task off the roster; say whether it was there."""
+def remove(workspace: Workspace, name: str) -> bool:
+    """Remove a task from the list; return whether it was there."""
     with files.locked(workspace.params_lock):
         if name not in listed(workspace):
             return False
         others = [other for other in listed(workspace) if other != name]
-        _write(workspace, others, f"take {name} out of its list `tasks` by hand")
+        _write(workspace, others, f"remove {name} from its list `tasks` by hand")
         return True
 
 
 def _write(workspace: Workspace, names: list[str], hint: str) -> None:
-    """Write the list in its line, and leave the rest of the file as it is."""
+    """Write the list, and keep the rest of the file."""
     text = _text(workspace)
     found = LINE.search(text)
     if not found:
         raise TaskError("params.yaml: expected a line `tasks: [...]`", hint=hint)
-    files.write_text(workspace.params, text.replace(found[0], f"tasks: [{', '.join(map(_spelled, sorted(names)))}]"))
+    files.write_text(workspace.params, text.replace(found[0], f"tasks: [{', '.join(map(_quoted, sorted(names)))}]"))
 
 
-def _spelled(name: str) -> str:
-    """Quote a name that YAML would take for another thing: on, no, null."""
+def _quoted(name: str) -> str:
+    """Quote a name that YAML would not read as text, such as null."""
     return name if safe_yaml.parse(name, "params.yaml") == name else f'"{name}"'
 
 

@@ -1,4 +1,4 @@
-"""The `train:` section of a task file: how the model is trained."""
+"""The `train:` section of a task file: optimizer, schedule, early stopping, augmentation, ensembles."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tiltyard.settings import Settings
 Optimizer = Literal["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamax", "nadam"]
 Loss = Literal["mse", "mae", "huber", "binary_crossentropy", "sparse_categorical_crossentropy"]
 
-# Keras gives all but SGD 0.001; with that, Adadelta, which was made for 1, and Adagrad hardly move.
-RATES: dict[str, float] = {
+# Keras defaults to 0.001 for all but SGD, which is too small for Adadelta (designed for 1) and Adagrad.
+DEFAULT_RATES: dict[str, float] = {
     **dict.fromkeys(("sgd", "momentum", "nesterov", "adagrad"), 0.01),
     **dict.fromkeys(("rmsprop", "adam", "adamax", "nadam"), 0.001),
     "adadelta": 1.0,
@@ -22,11 +22,11 @@ WITH_MOMENTUM = ("momentum", "nesterov", "rmsprop")
 
 
 class Augment(Settings):
-    """Changes that leave the label true, made anew for each training row in each epoch."""
+    """Random data augmentation of each training row in each epoch, which keeps its label."""
 
-    crop: int = Field(0, ge=0, description="Pixels of black around the picture, of which a part of its size is cut.")
+    crop: int = Field(0, ge=0, description="Random crop after padding with this many black pixels.")
     rotation: float = Field(0.0, ge=0, le=180, description="Degrees, either way.")
-    shift: float = Field(0.0, ge=0, lt=1, description="Share of the side.")
+    shift: float = Field(0.0, ge=0, lt=1, description="Share of the side length.")
     zoom: float = Field(0.0, ge=0, lt=1, description="Share, in or out.")
     flip: Literal["none", "horizontal", "vertical", "both"] = "none"
     brightness: float = Field(0.0, ge=0, le=1, description="Share of the full range, up or down.")
@@ -34,19 +34,19 @@ class Augment(Settings):
     saturation: float = Field(0.0, ge=0, lt=1, description="Share, more or less; for three channels.")
     hue: float = Field(0.0, ge=0, le=1, description="Share of half the colour circle; for three channels.")
     noise: float = Field(0.0, ge=0, lt=1, description="Standard deviation, as a share of the full range.")
-    erasing: float = Field(0.0, ge=0, lt=1, description="Largest share of the picture that a black patch covers.")
+    erasing: float = Field(0.0, ge=0, lt=1, description="Largest share of the image that a black patch covers.")
     mixup: float = Field(
         0.0, ge=0, description="Alpha of the beta distribution by which two rows and their labels are mixed."
     )
 
     @property
-    def of_pictures(self) -> list[str]:
-        """The changes asked for that only a picture can take."""
+    def image_changes(self) -> list[str]:
+        """The augmentations in use that apply only to images."""
         return [name for name in type(self).model_fields if name != "mixup" and getattr(self, name) not in (0, "none")]
 
 
 class StopAt(Settings):
-    """A figure that is good enough."""
+    """A value of a metric at which training stops."""
 
     accuracy: float | None = Field(None, gt=0, le=1, description="Stop when it is at least this.")
     loss: float | None = Field(None, description="Stop when it is at most this.")
@@ -60,10 +60,10 @@ class StopAt(Settings):
 
 
 class SecondPhase(Settings):
-    """A second part of the training, which starts from the best weights of the first and with a new optimizer."""
+    """A second training phase, which starts from the best weights of the first with a new optimizer."""
 
     epochs: int = Field(ge=1)
-    optimizer: Optimizer | None = Field(None, description="As before if unset, like all that follows.")
+    optimizer: Optimizer | None = Field(None, description="As in the first phase if unset, like the settings below.")
     learning_rate: float | None = Field(None, gt=0)
     schedule: AnySchedule | None = None
     patience: int | None = Field(None, ge=1)
@@ -78,80 +78,90 @@ class Train(Settings):
     learning_rate: float | None = Field(
         None, gt=0, description="If unset: 1 for adadelta, 0.01 for sgd and adagrad, 0.001 for the others."
     )
-    momentum: float | None = Field(None, ge=0, lt=1, description="0.9 if unset; of momentum, nesterov and rmsprop.")
-    weight_decay: float | None = Field(None, gt=0, description="Share of each weight taken off a step, times the rate.")
+    momentum: float | None = Field(None, ge=0, lt=1, description="0.9 if unset; for momentum, nesterov and rmsprop.")
+    weight_decay: float | None = Field(
+        None, gt=0, description="Share of each weight subtracted in each step, times the learning rate."
+    )
     schedule: AnySchedule = Constant(kind="constant")
-    clip_norm: float | None = Field(None, gt=0, description="Longest gradient of any one variable.")
-    clip_global_norm: float | None = Field(None, gt=0, description="Longest gradient of all variables together.")
-    clip_value: float | None = Field(None, gt=0, description="Largest number in any gradient.")
-    loss: Loss | None = Field(None, description="The usual one for the problem and output if unset.")
-    monitor: Literal["val_loss", "val_accuracy"] = Field("val_loss", description="What best weights are chosen by.")
-    patience: int | None = Field(None, ge=1, description="Epochs without a better monitored figure before it stops.")
-    min_delta: float = Field(0.0, ge=0, description="By how much a figure must be better to count for patience.")
+    clip_norm: float | None = Field(None, gt=0, description="Largest norm of the gradient of each variable.")
+    clip_global_norm: float | None = Field(
+        None, gt=0, description="Largest norm of the gradient of all variables together."
+    )
+    clip_value: float | None = Field(None, gt=0, description="Largest absolute value in a gradient.")
+    loss: Loss | None = Field(None, description="The default for the problem and output if unset.")
+    monitor: Literal["val_loss", "val_accuracy"] = Field(
+        "val_loss", description="The metric by which the best weights are chosen."
+    )
+    patience: int | None = Field(None, ge=1, description="Epochs without improvement before training stops.")
+    min_delta: float = Field(0.0, ge=0, description="Smallest change that counts as an improvement.")
     stop_at: StopAt | None = None
     then: SecondPhase | None = None
     class_weights: Literal["none", "balanced"] | dict[str, float] = Field(
-        "none", description="Or a weight by label; labels that are not named count 1."
+        "none", description="Or a weight for each label; 1 for labels that are not named."
     )
     augment: Augment | None = None
-    folds: int | None = Field(
-        None, ge=2, le=50, description="Also train on parts of the training and validation rows, to judge by the rest."
+    folds: int | None = Field(None, ge=2, le=50, description="Also cross-validate on the training and validation rows.")
+    members: int = Field(1, ge=1, le=50, description="Models of an ensemble, with different seeds.")
+    blend: Literal["mean", "weighted"] = Field(
+        "mean", description="Mean of the members' predictions; weights may be learned."
     )
-    members: int = Field(1, ge=1, le=50, description="Models with seeds of their own, whose answers are one.")
-    blend: Literal["mean", "weighted"] = Field("mean", description="Of the members' answers; weights are learned.")
-    watch: bool = Field(True, description="Look at gradients, weights and dead units now and then.")
+    watch: bool = Field(True, description="Record gradients, weights and dead units.")
     mixed_precision: bool = False
     jit: bool | Literal["auto"] = "auto"
-    steps_per_execution: int = Field(1, ge=1, description="Batches a call; more is faster for small models.")
+    steps_per_execution: int = Field(1, ge=1, description="Batches per call; more is faster for small models.")
     seed: int = 0
 
     @property
     def rate(self) -> float:
         """The learning rate."""
-        return self.learning_rate or RATES[self.optimizer]
+        return self.learning_rate or DEFAULT_RATES[self.optimizer]
 
     @property
-    def parts(self) -> list[Train]:
-        """The settings of each part of the training, one behind the other."""
+    def phases(self) -> list[Train]:
+        """The settings of each training phase, in order."""
         if not self.then:
             return [self]
-        said = {name: getattr(self.then, name) for name in self.then.model_fields_set}
+        changes = {name: getattr(self.then, name) for name in self.then.model_fields_set}
         if self.then.optimizer and not self.then.learning_rate:
-            said["learning_rate"] = None
-        return [self.model_copy(update={"then": None}), self.model_copy(update={**said, "then": None})]
+            changes["learning_rate"] = None
+        return [self.model_copy(update={"then": None}), self.model_copy(update={**changes, "then": None})]
 
     @model_validator(mode="after")
     def _consistent(self) -> Train:
-        if len(clips := [name for name in CLIPS if getattr(self, name)]) > 1:
-            raise ValueError(f"expected one way of clipping; received {' and '.join(clips)}")
-        for part in self.parts:
-            if self.momentum is not None and part.optimizer not in WITH_MOMENTUM:
-                raise ValueError(f"momentum: expected for {', '.join(WITH_MOMENTUM)}; received with {part.optimizer}")
-            if part.schedule.warmup >= part.epochs:
+        if len(clips := [name for name in CLIP_ARGUMENTS if getattr(self, name)]) > 1:
+            raise ValueError(f"expected one kind of clipping; received {' and '.join(clips)}")
+        for phase in self.phases:
+            if self.momentum is not None and phase.optimizer not in WITH_MOMENTUM:
+                raise ValueError(f"momentum: expected for {', '.join(WITH_MOMENTUM)}; received with {phase.optimizer}")
+            if phase.schedule.warmup >= phase.epochs:
                 raise ValueError(
-                    f"schedule.warmup: expected below {part.epochs} epochs; received {part.schedule.warmup}"
+                    f"schedule.warmup: expected below {phase.epochs} epochs; received {phase.schedule.warmup}"
                 )
         if self.blend == "weighted" and self.members == 1:
             raise ValueError("blend: expected more than one of train.members; received 1")
         return self
 
 
-CLIPS = {"clip_norm": "clipnorm", "clip_global_norm": "global_clipnorm", "clip_value": "clipvalue"}  # ours -> Keras'
+CLIP_ARGUMENTS = {
+    "clip_norm": "clipnorm",
+    "clip_global_norm": "global_clipnorm",
+    "clip_value": "clipvalue",
+}  # key -> argument of Keras
 
 
 def incompatibility(train: Train, form: str, channels: int, classes: list[str]) -> str:
-    """Return what the rest of the task does not allow: the key, what was expected and what was received."""
+    """Return the first setting that conflicts with the rest of the task: key, expected, received; or empty."""
     return _augment(train, form, channels, classes) or _labels(train, classes)
 
 
 def _augment(train: Train, form: str, channels: int, classes: list[str]) -> str:
     augment = train.augment or Augment()
-    if form != "image" and train.augment and (augment.of_pictures or not augment.mixup):
-        return f"train.augment: expected for images only, but for mixup; received {form} columns"
+    if form != "image" and train.augment and (augment.image_changes or not augment.mixup):
+        return f"train.augment: expected only for images, except mixup; received {form} columns"
     if (augment.saturation or augment.hue) and channels != 3:
         return f"train.augment: expected saturation and hue for 3 channels; received {channels}"
     if augment.mixup and not classes:
-        return "train.augment.mixup: expected for labels, which it mixes; the target is a number"
+        return "train.augment.mixup: expected only for classification, since it mixes labels; the target is a number"
     if augment.mixup and form == "text":
         return "train.augment.mixup: expected for images and tables; received text, whose ids cannot be mixed"
     return ""

@@ -1,5 +1,5 @@
-"""Where data comes from and how it is read: sources, formats, tables, images, and versions kept with DVC.
+"""Data sources and readers: sources, file formats, tables, images, and data versions kept with DVC.
 
-Nothing here knows a task file or a model.
+This package imports neither task files nor models.
 Start with fetch.py.
 """

@@ -1,4 +1,4 @@
-"""What changed between two tables: columns, rows, cells, and how the values are spread."""
+"""Difference between two tables: columns, rows, cells, and the distribution of each column."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from tiltyard.modeling.metrics.distance import drift_distances
 if TYPE_CHECKING:
     import pandas as pd
 
-SHOWN = 10  # rows named of each kind
-CHANCE = 0.001  # beyond which a difference in spread is told
+MAX_EXAMPLES = 10  # rows listed for each kind of change
+MAX_P_VALUE = 0.001  # a difference between distributions is reported below this
 
 
 @dataclass(frozen=True)
 class TableDiff:
-    """What is in one version and not in the other, and what both have with other values."""
+    """The columns and rows that two versions of a table do not share, and the values that differ."""
 
     task: str
     versions: tuple[str, str]
     rows: tuple[int, int]
     columns_added: list[str]
     columns_removed: list[str]
-    key: str | None  # the column by which rows were matched; without one a changed row is one removed and one added
+    key: str | None  # the column by which rows are matched; without it a changed row counts as removed and added
     added: int
     removed: int
     changed: int
-    cells: dict[str, int]  # of changed rows, how many differ in each column
+    cells: dict[str, int]  # the number of changed cells in each column
     examples: dict[str, list[Any]]  # the first keys, or row numbers, of added, removed and changed rows
-    spread: list[dict[str, Any]]  # columns whose values are spread otherwise, the most different first
+    spread: list[dict[str, Any]]  # columns whose distribution differs, the most different first
 
 
-def change(task: str, versions: tuple[str, str], frames: tuple[pd.DataFrame, pd.DataFrame]) -> TableDiff:
+def compare(task: str, versions: tuple[str, str], frames: tuple[pd.DataFrame, pd.DataFrame]) -> TableDiff:
     """Compare an old table with a new one."""
     old, new = frames
     both = [name for name in old.columns if name in new.columns]
@@ -50,19 +50,19 @@ def change(task: str, versions: tuple[str, str], frames: tuple[pd.DataFrame, pd.
         [name for name in old.columns if name not in both],
         key,
         **matched,
-        spread=_spread(old, new, both),
+        spread=_shifted_columns(old, new, both),
     )
 
 
 def _key(old: pd.DataFrame, new: pd.DataFrame, names: list[str]) -> str | None:
-    """Find the column that names rows: never the same twice nor missing, no measured quantity, most values in both."""
+    """Find the column that identifies rows: unique, never missing, no fractions, and most values in both tables."""
     for name in names:
-        if all(map(_is_name, (old[name], new[name]))) and len(old) and old[name].isin(new[name]).mean() >= 0.5:
+        if all(map(_is_key, (old[name], new[name]))) and len(old) and old[name].isin(new[name]).mean() >= 0.5:
             return name
     return None
 
 
-def _is_name(cells: pd.Series[Any]) -> bool:
+def _is_key(cells: pd.Series[Any]) -> bool:
     return bool(cells.dtype.kind != "f" and not cells.isna().any() and cells.is_unique)
 
 
@@ -83,9 +83,9 @@ def _by_key(old: pd.DataFrame, new: pd.DataFrame, names: list[str], key: str) ->
 
 
 def _by_content(old: pd.DataFrame, new: pd.DataFrame, names: list[str]) -> dict[str, Any]:
-    """Count rows of one content: what the old table has more of was removed, the new one added."""
+    """Match rows by their whole content: surplus rows of the old table were removed, those of the new one added."""
     one, other = (_fingerprints(frame[names]) for frame in (old, new))
-    removed, added = _more(one, other), _more(other, one)
+    removed, added = _surplus(one, other), _surplus(other, one)
     return {
         "added": len(added),
         "removed": len(removed),
@@ -106,8 +106,8 @@ def _fingerprints(frame: pd.DataFrame) -> Array:
     return np.asarray(pd.util.hash_pandas_object(frame.astype(str), index=False), dtype=np.uint64)
 
 
-def _more(these: Array, those: Array) -> Array:
-    """Return the places of rows of which there are more here than there, the last ones of each."""
+def _surplus(these: Array, those: Array) -> Array:
+    """Return the positions of rows that occur more often in `these` than in `those`, the last ones of each."""
     import pandas as pd
 
     nth = pd.Series(these).groupby(these).cumcount().to_numpy()
@@ -117,20 +117,20 @@ def _more(these: Array, those: Array) -> Array:
 
 
 def _first(values: Any) -> list[Any]:
-    return [value.item() if hasattr(value, "item") else value for value in values[:SHOWN]]
+    return [value.item() if hasattr(value, "item") else value for value in values[:MAX_EXAMPLES]]
 
 
-def _spread(old: pd.DataFrame, new: pd.DataFrame, names: list[str]) -> list[dict[str, Any]]:
-    """Measure how far the values of each column lie apart, where chance does not explain it."""
+def _shifted_columns(old: pd.DataFrame, new: pd.DataFrame, names: list[str]) -> list[dict[str, Any]]:
+    """Measure the distance between the distributions of each column, where it is significant."""
     found = []
     for name in names:
         one, other = (_values(frame[name]) for frame in (old, new))
         if one.dtype.kind != other.dtype.kind or not len(one) or not len(other):
             continue
-        apart = [part for part in drift_distances(one, other) if part.chance < CHANCE / len(names)]
+        apart = [part for part in drift_distances(one, other) if part.chance < MAX_P_VALUE / len(names)]
         if apart:
             values = {part.measure: round(part.value, 4) for part in apart}
-            found.append({"column": name, "old": _told(one), "new": _told(other), **values})
+            found.append({"column": name, "old": _summary(one), "new": _summary(other), **values})
     return sorted(found, key=lambda line: -float(line.get("PSI", 0)))
 
 
@@ -140,9 +140,9 @@ def _values(cells: pd.Series[Any]) -> Array:
     return cells.map(str).to_numpy(dtype=np.str_)
 
 
-def _told(values: Array) -> str:
+def _summary(values: Array) -> str:
     if values.dtype.kind == "f":
-        scaled = unit(values)  # a sum of large numbers may be none
+        scaled = unit(values)  # a sum of large numbers may overflow
         return f"mean {np.nanmean(values / scaled) * scaled:.4g}" if np.isfinite(values).any() else "missing"
     names, counts = np.unique(values, return_counts=True)
-    return f"{len(names):,} names, most {str(names[counts.argmax()])[:20]}"
+    return f"{len(names):,} values, most often {str(names[counts.argmax()])[:20]}"

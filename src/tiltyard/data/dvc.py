@@ -1,4 +1,4 @@
-"""Versions of data and the stages of dvc.yaml, through DVC in this process; beside dvc_push nothing else imports it."""
+"""DVC, run in this process: versions of data and the stages of dvc.yaml. Only dvc_push imports DVC as well."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from tiltyard.workspace import Workspace
 if TYPE_CHECKING:
     from dvc.repo import Repo
 
-STAGES = ("validate", "prepare", "train", "evaluate")  # as in dvc.yaml, in their order
-RESOLVE = "resolve"  # the stage before them, which reads the task file for all
-HOLDER = re.compile(r"\(PID (\d+)\): (.*)")  # in a complaint of DVC's
+STAGES = ("validate", "prepare", "train", "evaluate")  # as in dvc.yaml, in order
+RESOLVE = "resolve"  # the stage before them, which reads the task file
+LOCK_HOLDER = re.compile(r"\(PID (\d+)\): (.*)")  # in DVC's error message
 T = TypeVar("T")
 CONFIG = """\
 [core]
@@ -43,37 +43,37 @@ CONFIG = """\
 
 
 def init(workspace: Workspace) -> None:
-    """Make the folder a DVC project, if it is none: with a remote that is a folder beside the data."""
+    """Make the folder a DVC project if it is not one yet; its remote is the folder .dvcstore."""
     folder = workspace.root / ".dvc"
     folder.mkdir(exist_ok=True)
     git = any((parent / ".git").exists() for parent in (workspace.root, *workspace.root.parents))
     for name, content, wanted in (
         ("config", CONFIG, True),
         (".gitignore", "/config.local\n/tmp\n/cache\n", git),
-        ("config.local", "[core]\n    no_scm = true\n", not git),  # an unpacked archive works, too
+        ("config.local", "[core]\n    no_scm = true\n", not git),  # so that it also works without git
     ):
         if wanted and not (folder / name).exists():
             files.write_text(folder / name, content)
 
 
 def add(workspace: Workspace, path: Path) -> None:
-    """Make what lies at `path` a version: its pointer is `path` with .dvc."""
+    """Store the files at `path` as a version; its pointer is `path` with the suffix .dvc."""
     with _repo(workspace) as repo:
-        store = functools.partial(_patiently, workspace, functools.partial(repo.add, str(path)))
+        store = functools.partial(_retry_while_locked, workspace, functools.partial(repo.add, str(path)))
         store()
         if dvc_cache.drop_damaged(repo.cache.local.oid_to_path, [pointer(path).md5]):
-            store()  # DVC had left a damaged file of that hash where it was
-        _insist_stored(repo, [pointer(path).md5])
+            store()  # DVC does not replace a damaged file in its cache
+        _require_stored(repo, [pointer(path).md5])
 
 
-def _insist_stored(repo: Repo, digests: list[str]) -> None:
-    """Raise if DVC could not store what it was to store, as on a full disk: it only logs that."""
+def _require_stored(repo: Repo, digests: list[str]) -> None:
+    """Raise if the cache lacks some of these hashes: if the disk is full, DVC only logs the error."""
     if lost := dvc_cache.missing(repo.cache.local.oid_to_path, digests):
-        raise dvc_transfer.error(lost, "its cache", hint="see what DVC says: dvc status")
+        raise dvc_transfer.transfer_error(lost, "its cache", hint="ask DVC for its state: dvc status")
 
 
 class Pointer(Settings):
-    """What DVC knows of a version of a folder: enough to bring it back."""
+    """What DVC records of a version of a folder: enough to restore it."""
 
     md5: str = Field(pattern="^[0-9a-f]{32}[.]dir$")
     size: int
@@ -81,31 +81,31 @@ class Pointer(Settings):
 
 
 def pointer(path: Path) -> Pointer:
-    """Read the pointer of what lies at `path`."""
+    """Read the pointer of the files at `path`."""
     (out,) = yaml.safe_load(path.with_name(f"{path.name}.dvc").read_text(encoding="utf-8"))["outs"]
     return Pointer(md5=out["md5"], size=out["size"], nfiles=out["nfiles"])
 
 
 def checkout(workspace: Workspace, path: Path, version: Pointer) -> None:
-    """Let the pointer name another version, and put its files at `path`."""
+    """Replace the files at `path`, and their pointer, by those of another version."""
     with _repo(workspace) as repo:
-        remote_listing.refuse_links(path, [parts for parts, _ in _have(repo, version)])
+        remote_listing.refuse_links(path, [parts for parts, _ in _cached_files(repo, version)])
         out = {**version.model_dump(), "hash": "md5", "path": path.name}
         files.write_text(path.with_name(f"{path.name}.dvc"), yaml.safe_dump({"outs": [out]}, sort_keys=False))
-        _patiently(workspace, functools.partial(repo.checkout, [f"{path}.dvc"], force=True))
+        _retry_while_locked(workspace, functools.partial(repo.checkout, [f"{path}.dvc"], force=True))
 
 
 def copy_version(workspace: Workspace, version: Pointer, folder: Path) -> None:
     """Copy the files of a version into a folder."""
     with _repo(workspace) as repo:
-        for parts, md5 in _have(repo, version):
+        for parts, md5 in _cached_files(repo, version):
             target = folder.joinpath(*parts)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(repo.cache.local.oid_to_path(md5), target)
 
 
-def _have(repo: Repo, version: Pointer) -> list[tuple[tuple[str, ...], str]]:
-    """Have a version in the cache, from the remote if need be, and return its files, checked: paths and hashes."""
+def _cached_files(repo: Repo, version: Pointer) -> list[tuple[tuple[str, ...], str]]:
+    """Pull a version into the cache if it is not there; return the path and the hash of each of its files, checked."""
     from dvc_data.hashfile.hash_info import HashInfo
 
     wanted, place = HashInfo("md5", version.md5), Path(repo.cache.local.oid_to_path(version.md5))
@@ -121,31 +121,31 @@ def _have(repo: Repo, version: Pointer) -> list[tuple[tuple[str, ...], str]]:
     except FileNotFoundError:
         lost = [version.md5]
     except DataError:
-        place.unlink(missing_ok=True)  # so that a remote that was mended is asked again
+        place.unlink(missing_ok=True)  # so that the next try reads the listing from the remote again
         raise
     if isinstance(cause := dvc_transfer.FAILURES.take(lost), OSError) and of_disk(cause):
-        raise cause  # there was no room for it here
+        raise cause  # the disk is full
     if lost:
         raise DataError(
             f"version {version.md5[:12]} of the data is neither in DVC's cache nor in the remote",
-            hint="see where the remote points: dvc remote list; or get the data anew: tiltyard fetch --force TASK",
+            hint="see where the remote points: dvc remote list; or get the data again: tiltyard fetch --force TASK",
         )
     return found
 
 
 def changed(workspace: Workspace, path: Path) -> bool:
-    """Return whether what lies at `path` is another version than its pointer names."""
+    """Return whether the files at `path` differ from the version that the pointer names."""
     pointer = path.with_name(f"{path.name}.dvc")
     if not pointer.exists():
         return True
     with _repo(workspace) as repo:
-        return bool(_patiently(workspace, functools.partial(repo.status, [str(pointer)])))
+        return bool(_retry_while_locked(workspace, functools.partial(repo.status, [str(pointer)])))
 
 
 def push(workspace: Workspace, *paths: Path) -> int:
-    """Send versions to the default remote, all of them if none is named; give the number of files sent.
+    """Send versions to the default remote, all of them if no path is given; return the number of files sent.
 
-    What is damaged in the cache is not sent: raise an error that names it, when all else is sent.
+    Files that are damaged in the cache are not sent: raise an error that names them after all others are sent.
     """
     from dvc.exceptions import UploadError
 
@@ -154,48 +154,51 @@ def push(workspace: Workspace, *paths: Path) -> int:
         try:
             sent: int = repo.push([f"{path}.dvc" for path in paths] or None)
         except UploadError:
-            hint = "see whether the remote can be reached: dvc remote list, dvc push"
-            raise dvc_transfer.error([*dvc_transfer.FAILURES.errors], "the remote", hint) from None
+            hint = "check that the remote can be reached: dvc remote list, dvc push"
+            raise dvc_transfer.transfer_error([*dvc_transfer.FAILURES.errors], "the remote", hint) from None
         if damaged:
             dvc_push.restore(damaged)
-            raise dvc_push.refused(workspace.root, damaged)
+            raise dvc_push.damage_error(workspace.root, damaged)
         return sent
 
 
 def status(workspace: Workspace, *targets: str) -> dict[str, Any]:
-    """Return which pointers and stages are out of date, and why: nothing if all is as recorded."""
+    """Return which pointers and stages are out of date, and why; empty if none is."""
     with _repo(workspace) as repo:
-        found: dict[str, Any] = _patiently(workspace, functools.partial(repo.status, list(targets) or None))
+        found: dict[str, Any] = _retry_while_locked(workspace, functools.partial(repo.status, list(targets) or None))
         return found
 
 
-def current(workspace: Workspace, task: str) -> bool:
-    """Return whether every stage of a task is as recorded, in one look instead of five."""
+def is_current(workspace: Workspace, task: str) -> bool:
+    """Return whether every stage of a task is up to date, by one call of DVC instead of five."""
     return not status(workspace, *(f"{verb}@{task}" for verb in (RESOLVE, *STAGES)))
 
 
-def remote(workspace: Workspace) -> str:
+def remote_address(workspace: Workspace) -> str:
     """Return the address of the default remote; raise if it cannot be reached."""
     with _repo(workspace) as repo:
         found = repo.cloud.get_remote()
         try:
             found.fs.makedirs(found.path, exist_ok=True)
             found.fs.ls(found.path)
-        except Exception as error:  # noqa: BLE001 - each kind of remote has errors of its own
+        except Exception as error:  # noqa: BLE001 - each kind of remote raises its own errors
             hint = "see where it points: dvc remote list"
             raise WorkspaceError(f"cannot reach {found.path}: {type(error).__name__}: {error}", hint) from None
         return f"{found.name}: {found.path}"
 
 
-def repair(workspace: Workspace) -> None:
-    """Put aside what a kill left torn: DVC writes these two files in place. The stages come back from its cache."""
+def repair_lock_file(workspace: Workspace) -> None:
+    """Move a damaged dvc.lock aside, and drop the locks of dead processes: DVC then restores the stages from its cache.
+
+    DVC writes dvc.lock and its list of locks in place, so a killed process may leave half of a file.
+    """
     from dvc.dvcfile import Lockfile
     from dvc.exceptions import DvcException
     from dvc.repo import lock_repo
 
     lock = workspace.root / "dvc.lock"
     with _repo(workspace) as repo, lock_repo(repo):  # another run may be writing it
-        _release_dead(workspace)
+        _drop_stale_locks(workspace)
         try:
             Lockfile(repo, str(lock)).load()
         except DvcException:
@@ -204,8 +207,8 @@ def repair(workspace: Workspace) -> None:
             lock.replace(aside)
 
 
-def forget(workspace: Workspace, task: str) -> None:
-    """Take the stages of a task out of dvc.lock."""
+def remove_stages(workspace: Workspace, task: str) -> None:
+    """Remove the stages of a task from dvc.lock."""
     from dvc.dvcfile import Lockfile
 
     lock = workspace.root / "dvc.lock"
@@ -219,35 +222,35 @@ def forget(workspace: Workspace, task: str) -> None:
             file.remove_stage(SimpleNamespace(name=f"{verb}@{task}"))
 
 
-def stage(workspace: Workspace, verb: str, task: str, *, anew: bool = False) -> Literal["ran", "skipped"]:
-    """Run one stage of dvc.yaml if anything it depends on changed, or anew; raise the error it ended with.
+def run_stage(workspace: Workspace, verb: str, task: str, *, force: bool = False) -> Literal["ran", "skipped"]:
+    """Run one stage of dvc.yaml if a dependency changed, or always with `force`; raise the error that it ended with.
 
-    The task file is resolved before, if it changed: the other stages depend on what was read of it.
+    The stage `resolve` runs first if the task file changed: the other stages depend on its output.
     """
     from dvc.exceptions import ReproductionError
     from dvc.stage.exceptions import StageCmdFailedError
 
     with _repo(workspace) as repo, stages.supervised(workspace, verb, task) as environment:
-        _known(repo, verb, task)
-        _release_dead(workspace)  # now: once DVC writes its list anew, nobody knows how old an entry is
+        _require_stage(repo, verb, task)
+        _drop_stale_locks(workspace)  # before DVC rewrites its list of locks: the file's time tells how old an entry is
         made = dvc_cache.outputs(workspace.root / "dvc.lock", f"{verb}@{task}")
-        dvc_cache.drop_damaged(repo.cache.local.oid_to_path, made)  # before DVC brings it back
+        dvc_cache.drop_damaged(repo.cache.local.oid_to_path, made)  # before DVC restores it
         try:
             for name in (RESOLVE, verb):
                 call = functools.partial(repo.reproduce, [f"{name}@{task}"], single_item=True, run_env=environment)
-                if done := _patiently(workspace, functools.partial(call, force=anew and name == verb)):
-                    _insist_stored(repo, dvc_cache.outputs(workspace.root / "dvc.lock", f"{name}@{task}"))
+                if done := _retry_while_locked(workspace, functools.partial(call, force=force and name == verb)):
+                    _require_stored(repo, dvc_cache.outputs(workspace.root / "dvc.lock", f"{name}@{task}"))
         except ReproductionError as error:
             if isinstance(error.__cause__, StageCmdFailedError):
                 raise stages.error(workspace, verb, task) from None
-            raise _translated(error.__cause__ or error) from None
+            raise _as_tiltyard_error(error.__cause__ or error) from None
     return "ran" if done else "skipped"
 
 
-def _known(repo: Repo, verb: str, task: str) -> None:
+def _require_stage(repo: Repo, verb: str, task: str) -> None:
     from dvc.repo import lock_repo
 
-    with lock_repo(repo):  # dvc.lock is among what is read, and others write it in place
+    with lock_repo(repo):  # the index reads dvc.lock, which other processes write in place
         names = {name.addressing for name in repo.index.stages}
     if f"{verb}@{task}" not in names:
         known = ", ".join(sorted(name.partition("@")[2] for name in names if name.startswith(f"{verb}@")))
@@ -259,25 +262,25 @@ def _known(repo: Repo, verb: str, task: str) -> None:
 
 @contextlib.contextmanager
 def _repo(workspace: Workspace) -> Iterator[Repo]:
-    """Open the project, waiting for the locks of others; DVC's own errors come out as ours.
+    """Open the DVC project, waiting for locks of other processes; raise DVC's errors as TiltyardError.
 
-    DVC writes down paths as it sees them from the working directory; threads at work on one project share it.
+    DVC records paths relative to the working directory, so change to the root; threads share that directory.
     """
     init(workspace)
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    _silence()
+    _silence_loggers()
     try:
         with contextlib.chdir(workspace.root), Repo(str(workspace.root)) as repo:
-            repo.lock.lock = functools.partial(_patiently, workspace, repo.lock.lock)
+            repo.lock.lock = functools.partial(_retry_while_locked, workspace, repo.lock.lock)
             yield repo
     except (DvcException, OSError) as error:
-        raise _translated(error) from None
+        raise _as_tiltyard_error(error) from None
 
 
-def _patiently(workspace: Workspace, call: Callable[[], T]) -> T:
-    """Call again while another process holds a lock of DVC's, and say who."""
+def _retry_while_locked(workspace: Workspace, call: Callable[[], T]) -> T:
+    """Call, and repeat while another process holds a DVC lock; report the process meanwhile."""
     from dvc.exceptions import DvcException
     from dvc.lock import LockError
 
@@ -290,16 +293,16 @@ def _patiently(workspace: Workspace, call: Callable[[], T]) -> T:
                 cause = error if isinstance(error, LockError) else error.__cause__
                 if not isinstance(cause, LockError) or time.monotonic() > end:
                     raise
-                _release_dead(workspace)
-                wait(_holder(workspace, str(cause)))
+                _drop_stale_locks(workspace)
+                wait(_lock_holder(workspace, str(cause)))
                 time.sleep(stages.PAUSE)
 
 
-def _holder(workspace: Workspace, complaint: str) -> str:
-    """Return who holds a lock: DVC names the process in its complaint, or in the file that it locks."""
+def _lock_holder(workspace: Workspace, complaint: str) -> str:
+    """Return which process holds a lock: DVC names it in the error message, or in the lock file."""
     import psutil
 
-    if named := HOLDER.search(complaint):
+    if named := LOCK_HOLDER.search(complaint):
         return f"{named[2]} (process {named[1]})"
     try:
         number = int((workspace.root / ".dvc" / "tmp" / "lock").read_text(encoding="utf-8"))
@@ -308,20 +311,22 @@ def _holder(workspace: Workspace, complaint: str) -> str:
         return "another process of DVC"
 
 
-def _release_dead(workspace: Workspace) -> None:
-    """Drop what a killed process left in DVC's list of locks, also if another one has its number by now."""
+def _drop_stale_locks(workspace: Workspace) -> None:
+    """Drop the entries of killed processes from DVC's list of locks, also if their process id is in use again."""
     from dvc.lock import make_lock
 
     folder = workspace.root / ".dvc" / "tmp"
     path = folder / "rwlock"
     if not path.is_file():
         return
-    with make_lock(str(folder / "rwlock.lock")):  # without it one may be half written
+    with make_lock(str(folder / "rwlock.lock")):  # otherwise the list may be half written
         try:
             listed = json.loads(path.read_text(encoding="utf-8"))
             when = path.stat().st_mtime
-            write = {name: one for name, one in listed.get("write", {}).items() if _lives(one, when)}
-            read = {name: [one for one in some if _lives(one, when)] for name, some in listed.get("read", {}).items()}
+            write = {name: one for name, one in listed.get("write", {}).items() if _is_alive(one, when)}
+            read = {
+                name: [one for one in some if _is_alive(one, when)] for name, some in listed.get("read", {}).items()
+            }
             kept = {"write": write, "read": {name: some for name, some in read.items() if some}}
         except (ValueError, AttributeError, TypeError, KeyError):
             path.unlink()
@@ -330,8 +335,8 @@ def _release_dead(workspace: Workspace) -> None:
                 files.write_json(path, kept)
 
 
-def _lives(holder: dict[str, Any], written: float) -> bool:
-    """Return whether a process lives and may have written a lock: it began before, and runs Python or DVC."""
+def _is_alive(holder: dict[str, Any], written: float) -> bool:
+    """Return whether a process is alive and may have written a lock: it started before, and runs Python or DVC."""
     import psutil
 
     try:
@@ -344,7 +349,7 @@ def _lives(holder: dict[str, Any], written: float) -> bool:
         return False
 
 
-def _silence() -> None:
+def _silence_loggers() -> None:
     """Keep DVC and its libraries from writing to the terminal."""
     import colorama.initialise
 
@@ -356,17 +361,17 @@ def _silence() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def _translated(error: BaseException) -> TiltyardError:
-    """Return DVC's complaint as one of ours, with the next thing to type."""
+def _as_tiltyard_error(error: BaseException) -> TiltyardError:
+    """Return an error of DVC as a TiltyardError, with a hint."""
     for one in (error, error.__cause__):
         if isinstance(one, OSError) and (told := of_disk(one)):
             return told
     text = " ".join(str(error).split())
-    hint = "see what DVC says: dvc status"
+    hint = "ask DVC for its state: dvc status"
     if "missing data 'source'" in text:
         return WorkspaceError(f"raw data is missing: {text}", hint="get it: tiltyard fetch TASK")
     if "dvc.lock" in text and "corrupted" in text:
-        hint = "tiltyard run TASK puts it aside; DVC's cache still has the results"
+        hint = "tiltyard run TASK moves it aside; DVC's cache still has the results"
     if "upload" in text:
-        hint = "see whether the remote can be reached: dvc remote list, dvc push"
+        hint = "check that the remote can be reached: dvc remote list, dvc push"
     return WorkspaceError(f"DVC: {text}", hint=hint)

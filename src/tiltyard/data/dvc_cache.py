@@ -1,4 +1,4 @@
-"""DVC's cache, looked at byte by byte: DVC trusts what lies there, so that a flipped bit would come back for ever."""
+"""Integrity of DVC's cache: check files against their hashes. DVC trusts its cache, so damage would be restored."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from typing import Any
 
 import yaml
 
-Place = Callable[[str], str]  # where the content of a hash lies
+PathOf = Callable[[str], str]  # returns the path of the content that has a hash
 
 
-def drop_damaged(place: Place, digests: Iterable[str], *, inside: bool = True) -> list[str]:
-    """Remove what is not what its name says, of folders also what is inside; return the hashes of it."""
+def drop_damaged(path_of: PathOf, digests: Iterable[str], *, recursive: bool = True) -> list[str]:
+    """Remove files whose content does not match their hash, for folders also those inside; return their hashes."""
     dropped: list[str] = []
     for digest in digests:
-        path = Path(place(digest))
+        path = Path(path_of(digest))
         if not path.is_file():
             continue
         if _md5(path) != digest.removesuffix(".dir"):
             path.unlink()
             dropped.append(digest)
-        elif inside:
-            dropped += drop_damaged(place, contents(place, digest))
+        elif recursive:
+            dropped += drop_damaged(path_of, contents(path_of, digest))
     return dropped
 
 
-def missing(place: Place, digests: Iterable[str]) -> list[str]:
-    """Return the hashes of what is not there, folders with all that is in them."""
-    wanted = [one for digest in digests for one in (digest, *contents(place, digest))]
-    return [digest for digest in wanted if not Path(place(digest)).is_file()]
+def missing(path_of: PathOf, digests: Iterable[str]) -> list[str]:
+    """Return the hashes that the cache lacks, for folders also those of the files inside."""
+    wanted = [one for digest in digests for one in (digest, *contents(path_of, digest))]
+    return [digest for digest in wanted if not Path(path_of(digest)).is_file()]
 
 
-def contents(place: Place, digest: str, folder: Path = Path()) -> dict[str, Path]:
-    """Return the files of a folder by their hashes; none of what is no folder, is not there, or cannot be read."""
+def contents(path_of: PathOf, digest: str, folder: Path = Path()) -> dict[str, Path]:
+    """Return the files of a folder by their hashes; empty if it is not a folder, is missing or cannot be read."""
     with contextlib.suppress(FileNotFoundError, ValueError, TypeError, KeyError):
         if digest.endswith(".dir"):
-            return {entry["md5"]: folder / entry["relpath"] for entry in json.loads(Path(place(digest)).read_bytes())}
+            return {entry["md5"]: folder / entry["relpath"] for entry in json.loads(Path(path_of(digest)).read_bytes())}
     return {}
 
 
 def outputs(lock: Path, stage: str) -> list[str]:
-    """Return the hashes of what a stage has made, as dvc.lock tells; none of a file that is torn."""
+    """Return the hashes of the outputs of a stage, as dvc.lock records them; none if dvc.lock is damaged."""
     with contextlib.suppress(OSError, yaml.YAMLError, AttributeError, TypeError, KeyError):
         content: Any = yaml.safe_load(lock.read_text(encoding="utf-8"))
         return [str(out["md5"]) for out in content["stages"][stage]["outs"]]

@@ -1,4 +1,4 @@
-"""What is to be sent to DVC's remote, looked at before: what has changed in the cache must not reach those who pull."""
+"""Check files of DVC's cache before they are pushed to the remote, so that no damaged file is sent."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 
 def drop_damaged(repo: Repo, paths: Sequence[Path]) -> Damaged:
-    """Remove from the cache what is damaged and not in the remote yet; return it by hash, with the file it was of."""
+    """Remove damaged files that the remote lacks from the cache; return output and path of each by its hash."""
     found: Damaged = {}
-    for outs in _outputs(repo, paths):  # the remote is asked once for all
-        place = outs[0].cache.oid_to_path
-        folders = dvc_cache.drop_damaged(place, [out.hash_info.value for out in outs], inside=False)
+    for outs in _outputs(repo, paths):  # one query of the remote for all outputs
+        path_of = outs[0].cache.oid_to_path
+        folders = dvc_cache.drop_damaged(path_of, [out.hash_info.value for out in outs], recursive=False)
         objects = {digest: (out, path) for out in outs for digest, path in _objects(out).items()}
-        unsent = objects.keys() - _held(repo, outs[0], objects)
-        files = dvc_cache.drop_damaged(place, unsent, inside=False)
+        unsent = objects.keys() - _in_remote(repo, outs[0], objects)
+        files = dvc_cache.drop_damaged(path_of, unsent, recursive=False)
         found |= {digest: objects[digest] for digest in [*folders, *files] if digest in unsent}
     return found
 
 
 def _outputs(repo: Repo, paths: Sequence[Path]) -> list[list[Output]]:
-    """Return what DVC would send, all that it stores or what lies at some paths, by where it would be sent."""
+    """Return the outputs that DVC would send, all or those at some paths, grouped by remote."""
     groups: dict[tuple[str, str], list[Output]] = {}
     for out in repo.index.outs:
         sent = out.use_cache and out.can_push and out.hash_info and not out.stage.is_repo_import
@@ -41,13 +41,13 @@ def _outputs(repo: Repo, paths: Sequence[Path]) -> list[list[Output]]:
 
 
 def _objects(out: Output) -> dict[str, Path]:
-    """Return the hashes of an output and of all that is inside, each with its path in the project."""
+    """Return the hashes of an output and of the files inside, each with its path in the project."""
     digest, path = str(out.hash_info.value), Path(out.fs_path)
     return {digest: path, **dvc_cache.contents(out.cache.oid_to_path, digest, path)}
 
 
-def _held(repo: Repo, out: Output, digests: Iterable[str]) -> set[str]:
-    """Return what the remote has, asked as DVC asks it; one that counts versions by itself is sent everything."""
+def _in_remote(repo: Repo, out: Output, digests: Iterable[str]) -> set[str]:
+    """Return the hashes that the remote has; none for a remote that keeps versions by itself, as DVC sends it all."""
     from dvc_data.hashfile.db import get_index
     from dvc_data.hashfile.hash_info import HashInfo
     from dvc_data.hashfile.status import status
@@ -62,26 +62,28 @@ def _held(repo: Repo, out: Output, digests: Iterable[str]) -> set[str]:
 
 
 def restore(damaged: Damaged) -> None:
-    """Store anew what lies whole in the project, so that nothing has to be made again."""
+    """Store damaged outputs again where the project still has them whole, so that no stage has to run again."""
     from dvc.exceptions import DvcException
 
     for out in {id(out): out for out, _ in damaged.values()}.values():
         with contextlib.suppress(DvcException, OSError):
             if out.exists and not out.changed_checksum():
                 out.commit(relink=False)
-                dvc_cache.drop_damaged(out.cache.oid_to_path, damaged)  # where project and cache share one file
+                dvc_cache.drop_damaged(out.cache.oid_to_path, damaged)  # if project and cache share one file
 
 
-def refused(root: Path, damaged: Damaged) -> DataError:
-    """Return what is told of files that were not sent, with the command that stores and sends them anew."""
+def damage_error(root: Path, damaged: Damaged) -> DataError:
+    """Return the error for files that were not sent, with the command that stores and sends them again."""
     lost = [path for digest, (out, path) in damaged.items() if not Path(out.cache.oid_to_path(digest)).is_file()]
     paths = sorted(path.relative_to(root) for _, path in damaged.values())
-    told = f"damaged in DVC's cache, and so not sent to the remote: {listed(paths)}"
-    return DataError(told, f"look at the disk: a bit has flipped; then store and send anew: {_cure(root, paths, lost)}")
+    text = f"damaged in DVC's cache, so not sent to the remote: {listed(paths)}"
+    return DataError(
+        text, f"check the disk: a file changed; then store and send it again: {_repair_command(root, paths, lost)}"
+    )
 
 
-def _cure(root: Path, paths: list[Path], lost: list[Path]) -> str:
-    """Name the command for the first of them; raw data that are nowhere whole have to be fetched again."""
+def _repair_command(root: Path, paths: list[Path], lost: list[Path]) -> str:
+    """Return the command for the first file; raw data of which no copy is whole must be fetched again."""
     parts = paths[0].parts
     if parts[:2] == ("data", "raw"):
         return f"tiltyard fetch {'--force ' if root / paths[0] in lost else ''}{parts[2]}"

@@ -1,4 +1,4 @@
-"""Why DVC could not copy a file into its cache or to a remote: it logs the error, and goes on without the file."""
+"""Errors of DVC's file transfers: DVC only logs a failed copy and continues, so catch the logged error."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from tiltyard.errors import WorkspaceError, listed
 
 
 class Failures(logging.Handler):
-    """The errors that DVC has logged, by the hash of what was copied; nothing of them is printed."""
+    """The errors that DVC has logged, by the hash of the file; they are not printed."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
         self.errors: dict[str, BaseException] = {}
 
     def listen(self) -> None:
-        """Hear of each copy that fails, in whatever thread of DVC's."""
+        """Attach to the logger of DVC's transfers, which run in several threads."""
         logger = logging.getLogger("dvc_data.hashfile.transfer")
         logger.propagate = False
         if self not in logger.handlers:
             logger.addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep an error, and remove the half of a file that DVC leaves."""
+        """Keep an error, and remove the partial file that DVC leaves."""
         error = record.exc_info[1] if record.exc_info else None
         if error and isinstance(record.args, tuple) and record.args:
             self.errors[str(record.args[0])] = error
-            half = getattr(error, "filename2", None)
-            if isinstance(half, str) and half.endswith(".tmp"):
+            partial = getattr(error, "filename2", None)
+            if isinstance(partial, str) and partial.endswith(".tmp"):
                 with contextlib.suppress(OSError):
-                    Path(half).unlink()
+                    Path(partial).unlink()
 
     def take(self, digests: Iterable[str]) -> BaseException | None:
-        """Return why one of them could not be copied, and forget it."""
+        """Return the error of the first of these hashes that has one, and forget their errors."""
         found = [self.errors.pop(digest) for digest in digests if digest in self.errors]
         return found[0] if found else None
 
@@ -43,8 +43,8 @@ class Failures(logging.Handler):
 FAILURES = Failures()
 
 
-def error(lost: list[str], where: str, hint: str) -> Exception:
-    """Return what to raise where files were not copied: the system's own error, if it is one."""
+def transfer_error(lost: list[str], where: str, hint: str) -> Exception:
+    """Return the exception for files that were not copied: the operating system's own error if there is one."""
     cause = FAILURES.take(lost)
     if isinstance(cause, OSError):
         return cause

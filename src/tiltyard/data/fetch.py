@@ -1,4 +1,4 @@
-"""The verb fetch: raw files from a source, unchanged, checksummed, made a version; edits by hand survive."""
+"""The command `fetch`: get raw files from a source, record their checksums and a DVC version, keep edits by hand."""
 
 from __future__ import annotations
 
@@ -18,39 +18,39 @@ Sums = dict[str, str]  # SHA-256 by file name
 
 
 class Fetchable(Protocol):
-    """What fetching reads of a task."""
+    """The attributes of a task that `fetch` uses."""
 
     @property
     def name(self) -> str:
-        """Its name, which is that of its folder."""
+        """The name of the task and of its folder."""
 
     @property
     def source(self) -> Source:
-        """Where its raw data come from."""
+        """The source of its raw data."""
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """What lies in data/raw/TASK now: its hash, and whether it is new, the same as before, or edited by hand."""
+    """The hash of data/raw/TASK now, and whether the data are new, the same as before, or edited by hand."""
 
     data: str
     state: Literal["new", "same", "edited"]
 
 
 def fetch(workspace: Workspace, task: Fetchable, *, force: bool = False) -> Fetched:
-    """Get raw data, make it a version, and push that to the default remote."""
+    """Get raw data, store it as a version, and push the version to the default remote."""
     fetched = get(workspace, task, force=force)
     dvc.push(workspace, workspace.raw(task.name))
     return fetched
 
 
 def get(workspace: Workspace, task: Fetchable, *, force: bool = False) -> Fetched:
-    """Bring data/raw/TASK up to its source, as a version; edits since the last fetch are kept unless `force`."""
+    """Update data/raw/TASK from its source and store a version; keep edits since the last fetch unless `force`."""
     raw = workspace.raw(task.name)
-    before, recorded = _sums(raw), _recorded(workspace, task.name)
+    before, recorded = _checksums_of(raw), _recorded(workspace, task.name)
     with tempfile.TemporaryDirectory() as temporary:
         fresh = Path(temporary)
-        sums = _fetched(workspace, task, fresh)
+        sums = _fetch_into(workspace, task, fresh)
         edited = bool(before) and before not in (sums, recorded) and not force
         if not edited and before != sums:
             with files.replacing_folder(raw) as folder:
@@ -64,8 +64,8 @@ def get(workspace: Workspace, task: Fetchable, *, force: bool = False) -> Fetche
     return Fetched(data, "edited" if edited else "same" if before == sums else "new")
 
 
-def _fetched(workspace: Workspace, task: Fetchable, folder: Path) -> Sums:
-    """Let the source write into a folder, and look at what it wrote."""
+def _fetch_into(workspace: Workspace, task: Fetchable, folder: Path) -> Sums:
+    """Let the source write into a folder; return the checksums of its files, or raise if there are none."""
     name = f"source.kind {task.source.kind}"
     try:
         task.source.fetch(folder, workspace)
@@ -74,7 +74,7 @@ def _fetched(workspace: Workspace, task: Fetchable, folder: Path) -> Sums:
             f"{name}: could not be fetched: {type(error).__name__}: {error}",
             hint=f"try again: tiltyard fetch {task.name}",
         ) from None
-    sums = _sums(folder)
+    sums = _checksums_of(folder)
     if not sums:
         raise SourceError(
             f"{name}: expected files; it wrote none", hint=f"see src/tiltyard/data/sources/{task.source.kind}.py"
@@ -82,24 +82,24 @@ def _fetched(workspace: Workspace, task: Fetchable, folder: Path) -> Sums:
     return sums
 
 
-def _sums(folder: Path) -> Sums:
+def _checksums_of(folder: Path) -> Sums:
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): files.file_digest(path).hex() for path in paths}
 
 
-def _checksums(workspace: Workspace, task: str) -> Path:
+def _checksum_file(workspace: Workspace, task: str) -> Path:
     return workspace.raw(task).with_name(f"{task}.sha256")
 
 
 def _record(workspace: Workspace, task: str, sums: Sums) -> None:
-    """Keep the checksums in the format of sha256sum, so that anyone can check them."""
+    """Write the checksums in the format of sha256sum, so that `sha256sum -c` can check them."""
     if sums != _recorded(workspace, task):
         lines = [f"{digest}  {task}/{name}\n" for name, digest in sums.items()]
-        files.write_text(_checksums(workspace, task), "".join(lines))
+        files.write_text(_checksum_file(workspace, task), "".join(lines))
 
 
 def _recorded(workspace: Workspace, task: str) -> Sums:
-    path = _checksums(workspace, task)
+    path = _checksum_file(workspace, task)
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     pairs = (line.split("  ", 1) for line in lines if "  " in line)
     return {name.removeprefix(f"{task}/"): digest for digest, name in pairs}

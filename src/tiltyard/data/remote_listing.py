@@ -1,7 +1,7 @@
-"""The listing of a version, as a DVC remote gives it: a JSON list of files, checked before one of them is written.
+"""The file listing of a data version from a DVC remote (a .dir object), validated before any file is written.
 
-Whoever can write to a remote can put any listing there. Its hash must be the version's, each path must stay inside
-of the folder on every system, and no two may meet where upper and lower case are the same.
+Anyone with write access to the remote can put any listing there. So its hash must be that of the version, each path
+must stay inside the folder on every operating system, and no two paths may differ only in case.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from typing import Any
 
 from tiltyard.errors import DataError, shown
 
-ENTRY = 5000  # bytes of an entry, at most: a path of 4096 and a hash
-IGNORED = {"Cf", "Cn", "Mn"}  # categories of Unicode: formats, what is no character yet, and marks
-NAME = 255  # bytes of a part of a path
+MAX_ENTRY_BYTES = 5000  # a path of 4096 and a hash
+IGNORED = {"Cf", "Cn", "Mn"}  # Unicode categories: format characters, unassigned ones, and combining marks
+MAX_NAME_BYTES = 255
 HASH = re.compile(r"[0-9a-f]{32}")
 DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])", re.IGNORECASE)
-# Git, DVC and the like run what their folders say; Windows also knows these by short names
+# Git, DVC and the like may run commands that these folders configure; Windows also has short names for them
 CONTROL = re.compile(r"\.(git|dvc|hg|svn|bzr)|(git|dvc|hg|svn|bzr)~\d+")
 FORBIDDEN = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|]')
-HINT = "nothing was written; see who can write to the remote: dvc remote list"
+HINT = "nothing was written; check who can write to the remote: dvc remote list"
 
 
 def read(path: Path, md5: str, count: int) -> list[tuple[tuple[str, ...], str]]:
-    """Return the parts of each file's path, and its hash; `md5` and `count` are what the pointer names."""
+    """Return the path (in parts) and hash of each file; `md5` and `count` come from the pointer."""
     what = f"version {md5[:12]} of the data"
-    if path.stat().st_size > ENTRY * (count + 1):
+    if path.stat().st_size > MAX_ENTRY_BYTES * (count + 1):
         raise DataError(f"{what}: expected a listing of {count} files; received {path.stat().st_size:,} bytes", HINT)
     content = path.read_bytes()
     if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5.removesuffix(".dir"):
@@ -42,12 +42,12 @@ def read(path: Path, md5: str, count: int) -> list[tuple[tuple[str, ...], str]]:
         received = f"{len(entries)}" if isinstance(entries, list) else type(entries).__name__
         raise DataError(f"{what}: expected a list of {count} files; received {received}", HINT)
     found = [_entry(entry, what) for entry in entries]
-    _refuse_meeting([parts for parts, _ in found], what)
+    _refuse_collisions([parts for parts, _ in found], what)
     return found
 
 
 def refuse_links(folder: Path, paths: list[tuple[str, ...]]) -> None:
-    """Refuse to write through a link that lies where a folder of the version should be."""
+    """Raise if a link stands where the version has a folder: its files would be written elsewhere."""
     folders = {folder} | {folder.joinpath(*parts[:depth]) for parts in paths for depth in range(1, len(parts))}
     if link := next((one for one in sorted(folders) if one.is_symlink()), None):
         text = f"{link} is a link to {link.readlink()}: files of the version would be written there"
@@ -66,25 +66,25 @@ def _entry(entry: Any, what: str) -> tuple[tuple[str, ...], str]:
 
 
 def _is_safe(part: str) -> bool:
-    """Return whether a part of a path is a plain name on every system."""
+    """Return whether a part of a path is a plain name on every operating system."""
     if part in ("", ".", "..") or FORBIDDEN.search(part) or part != part.rstrip(". "):
         return False
-    if CONTROL.fullmatch(_folded(part)):
+    if CONTROL.fullmatch(_normalized(part)):
         return False
     try:
-        return len(part.encode()) <= NAME and not DEVICES.fullmatch(part.split(".", maxsplit=1)[0].rstrip())
-    except UnicodeEncodeError:  # half of a character
+        return len(part.encode()) <= MAX_NAME_BYTES and not DEVICES.fullmatch(part.split(".", maxsplit=1)[0].rstrip())
+    except UnicodeEncodeError:  # a lone surrogate
         return False
 
 
-def _folded(part: str) -> str:
-    """Return a name as file systems may compare it: without case, characters that nobody sees, and dots at its end."""
+def _normalized(part: str) -> str:
+    """Return a name as file systems may compare it: without case, invisible characters, and trailing dots."""
     seen = "".join(one for one in unicodedata.normalize("NFKC", part) if unicodedata.category(one) not in IGNORED)
     return unicodedata.normalize("NFKC", seen.casefold()).rstrip(". ")
 
 
-def _refuse_meeting(paths: list[tuple[str, ...]], what: str) -> None:
-    """Refuse two files at one place, and a file where another needs a folder, whatever the case of letters."""
+def _refuse_collisions(paths: list[tuple[str, ...]], what: str) -> None:
+    """Raise if two files have the same path, or one is a folder of another, ignoring case."""
     folded: dict[tuple[str, ...], tuple[str, ...]] = {}
     for parts in paths:
         key = tuple(unicodedata.normalize("NFC", part).casefold() for part in parts)

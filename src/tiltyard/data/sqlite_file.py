@@ -1,4 +1,4 @@
-"""SQLite files of other tools: whether one is whole, asked before a tool waits for it or fails in words of its own."""
+"""Integrity of SQLite files of other tools, checked before such a tool waits for a damaged one or fails."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ BESIDE = ("", "-journal", "-wal", "-shm")  # the files of one database
 
 
 def damage(path: Path) -> str:
-    """Return what is wrong with a database; nothing if it is whole, empty, not there, or in use."""
+    """Return what is wrong with a database; empty if it is whole, empty, missing, or in use."""
     if not path.exists():
         return ""
     try:
         with path.open("rb") as file:
             head = file.read(len(MAGIC))
         if head and head != MAGIC:
-            return "it is no SQLite database"
+            return "it is not a SQLite database"
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1)) as asked:
             (found,) = asked.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.OperationalError:
@@ -32,7 +32,7 @@ def damage(path: Path) -> str:
 
 
 def set_aside(path: Path) -> Path:
-    """Move a database out of the way, with the files beside it; return where it lies."""
+    """Rename a database and the files beside it; return its new path."""
     aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
     for end in BESIDE:
         with contextlib.suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""Reading tables of any format: the same bytes always give the same frame, and what was mended is told."""
+"""Read tables of any format into pandas: the same bytes always give the same frame, and repairs are reported."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tiltyard.data.formats.base import Format, Layout, kinds, known
+from tiltyard.data.formats.base import Format, Layout, formats_by_suffix, readable_suffixes
 from tiltyard.data.tables import archive
 from tiltyard.data.tables.dialect import Dialect
 from tiltyard.errors import DataError
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """A table, and in sentences what was read otherwise than it stands in the file."""
+class LoadedTable:
+    """A table, and the repairs made while reading it, in sentences."""
 
     frame: pd.DataFrame
     repairs: list[str]
 
 
 @dataclass(frozen=True)
-class Surveyed:
-    """A table that was looked at once from end to end, and is read by what was found, as often as wanted."""
+class TableFile:
+    """A table whose layout was found by one pass over the whole file, to be read as often as needed."""
 
     path: Path
     options: Dialect | None
     layout: Layout
 
     def parts(self, columns: Iterable[str] | None = None, rows: int = 1) -> Iterator[pd.DataFrame]:
-        """Read some columns in parts of bounded memory and at least so many rows, numbered from the first."""
+        """Read some columns in parts of at least `rows` rows and bounded memory; the index runs through all parts."""
         import pyarrow as pa
 
         start, held, size = 0, [], 0
@@ -55,47 +55,47 @@ class Surveyed:
 
     def _batches(self, columns: Iterable[str] | None) -> Iterator[pa.Table]:
         wanted = list(dict.fromkeys(self.layout.columns if columns is None else columns))
-        require(self.path, wanted, self.layout.columns)
+        require_columns(self.path, wanted, self.layout.columns)
         return _format(self.path, self.options).batches(self.layout, wanted)
 
 
-def surveyed(path: Path, options: Dialect | None = None, texts: Iterable[str] = ()) -> Surveyed:
-    """Look at a table; columns in `texts` will be read as they are spelled, though they be numbers throughout."""
-    return Surveyed(path, options, _as_text(survey(path, options), set(texts)))
+def open_table(path: Path, options: Dialect | None = None, texts: Iterable[str] = ()) -> TableFile:
+    """Find the layout of a table; the columns in `texts` will be read as text, even if all cells are numbers."""
+    return TableFile(path, options, _as_text(survey(path, options), set(texts)))
 
 
 def read(
     path: Path, options: Dialect | None = None, columns: Iterable[str] | None = None, texts: Iterable[str] = ()
-) -> Reading:
-    """Read a table, or some of its columns; those in `texts` as they are spelled, though they be numbers throughout."""
-    table = surveyed(path, options, texts)
+) -> LoadedTable:
+    """Read a table, or some of its columns; those in `texts` are read as text, even if all cells are numbers."""
+    table = open_table(path, options, texts)
     frame = table.whole(columns)
-    frame.attrs["repairs"] = table.layout.repairs  # validation tells them; a frame is all that it gets
-    return Reading(frame, table.layout.repairs)
+    frame.attrs["repairs"] = table.layout.repairs  # validation reports them, and receives the frame alone
+    return LoadedTable(frame, table.layout.repairs)
 
 
 def scan(path: Path, options: Dialect | None = None, columns: Iterable[str] | None = None) -> Iterator[pd.DataFrame]:
-    """Read a table in parts whose memory is bounded; together they are what `read` gives."""
-    yield from surveyed(path, options).parts(columns)
+    """Read a table in parts of bounded memory; concatenated, they equal what `read` returns."""
+    yield from open_table(path, options).parts(columns)
 
 
 def survey(path: Path, options: Dialect | None = None) -> Layout:
-    """Look at a whole table once, in bounded memory: its columns and their types, rows, and repairs."""
+    """Find the layout of a table by one pass in bounded memory: columns, their types, rows, and repairs."""
     return _format(path, options).survey()
 
 
 def suffix(path: Path) -> str:
-    """Return the suffix of the table in a file, packed or not; refuse what is no table that can be read."""
-    with archive.opened(path) as (found, _):
+    """Return the suffix of the table in a file, compressed or not; raise if its format is not known."""
+    with archive.open_stream(path) as (found, _):
         pass
-    if found in known():
+    if found in formats_by_suffix():
         return found
     hint = "save it as CSV" if found in (".xlsx", ".xls", ".ods") else ""
-    raise DataError(f"{path.name}: expected a table in one of {kinds()}; received '{found}'", hint=hint)
+    raise DataError(f"{path.name}: expected a table in one of {readable_suffixes()}; received '{found}'", hint=hint)
 
 
-def require(path: Path, columns: Iterable[str], received: Iterable[str]) -> None:
-    """Insist on columns."""
+def require_columns(path: Path, columns: Iterable[str], received: Iterable[str]) -> None:
+    """Raise a DataError if a column is missing."""
     received = list(received)
     if missing := [name for name in columns if name not in received]:
         raise DataError(f"{path.name}: expected the columns {', '.join(missing)}; received {', '.join(received)}")
@@ -103,14 +103,16 @@ def require(path: Path, columns: Iterable[str], received: Iterable[str]) -> None
 
 def _format(path: Path, options: Dialect | None) -> Format:
     found = suffix(path)
-    return known()[found](path, options or Dialect(), found)
+    return formats_by_suffix()[found](path, options or Dialect(), found)
 
 
 def _as_text(layout: Layout, names: set[str]) -> Layout:
-    """Return columns back their spelling: of codes, 1.50 in one file must not be 1.5 in another."""
+    """Return the layout with some columns as text: a code 1.50 in one file must not become 1.5 in another."""
     columns = {
-        name: replace(meaning, kind="text", blank=True) if name in names and meaning.kind != "text" else meaning
-        for name, meaning in layout.columns.items()
+        name: replace(column_type, kind="text", leading_blank=True)
+        if name in names and column_type.kind != "text"
+        else column_type
+        for name, column_type in layout.columns.items()
     }
     return replace(layout, columns=columns)
 

@@ -1,4 +1,4 @@
-"""Versions of a task's raw data: a line for each in data/versions/TASK.jsonl; DVC's cache and remote hold the files."""
+"""Versions of a task's raw data: one line each in data/versions/TASK.jsonl; DVC's cache and remote hold the files."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tiltyard.errors import DataError
 from tiltyard.settings import Settings
 from tiltyard.workspace import Workspace
 
-SHORTEST = 4  # letters of a hash that may stand for it
+MIN_PREFIX = 4  # characters of a hash by which a version can be named
 
 
 class Version(Settings):
-    """One version of the data: its hash, as reports and verdicts name it, and what DVC needs to bring it back."""
+    """One version of the data: its hash, as in reports and verdicts, and the pointer by which DVC restores it."""
 
     data: str
     time: str
@@ -26,7 +26,7 @@ class Version(Settings):
 
 
 def record(workspace: Workspace, task: str, data: str, pointer: Pointer) -> None:
-    """Write down what lies in data/raw/TASK now, by its hash, if it is new."""
+    """Add the present content of data/raw/TASK to the list of versions, if its hash is new."""
     before = recorded(workspace, task)
     if data in {version.data for version in before}:
         return
@@ -44,18 +44,18 @@ def recorded(workspace: Workspace, task: str) -> list[Version]:
         return [Version.model_validate_json(line) for line in lines]
     except ValueError as error:
         place = path.relative_to(workspace.root)
-        text = f"{place}: expected a version a line: {' '.join(str(error).split())[:200]}"
-        raise DataError(text, hint=f"bring it back: git checkout {place}") from None
+        text = f"{place}: expected one version in each line: {' '.join(str(error).split())[:200]}"
+        raise DataError(text, hint=f"restore it: git checkout {place}") from None
 
 
-def named(workspace: Workspace, task: str, name: str) -> Version:
-    """Find a version by the beginning of its hash."""
+def find(workspace: Workspace, task: str, name: str) -> Version:
+    """Return the version whose hash begins with `name`; raise if there is none, or several."""
     known = recorded(workspace, task)
-    found = [version for version in known if version.data.startswith(name) and len(name) >= SHORTEST]
+    found = [version for version in known if version.data.startswith(name) and len(name) >= MIN_PREFIX]
     if len(found) != 1:
-        many = "several begin so" if found else "none does"
+        many = "several versions match" if found else "no version matches"
         raise DataError(
-            f"version of {task}: expected the first letters, {SHORTEST} or more, of one of "
+            f"version of {task}: expected the first {MIN_PREFIX} or more characters of one of "
             f"{', '.join(version.data[:12] for version in known) or 'none yet'}; received {name}: {many}",
             hint=f"list them: tiltyard data {task}",
         )
@@ -63,7 +63,7 @@ def named(workspace: Workspace, task: str, name: str) -> Version:
 
 
 def commit(workspace: Workspace, task: str, version: Version) -> str | None:
-    """Return the first git commit whose pointer names a version; None if there is none, or no git."""
+    """Return the first git commit whose pointer names a version; None without such a commit or without git."""
     pointer = f"data/raw/{task}.dvc"
     command = ["git", "-C", str(workspace.root), "log", "--format=%h", f"-S{version.pointer.md5}", "--", pointer]
     try:
@@ -74,13 +74,13 @@ def commit(workspace: Workspace, task: str, version: Version) -> str | None:
 
 
 def rows(workspace: Workspace, task: str, version: Version) -> int | None:
-    """Return the number of rows if it was counted before."""
+    """Return the number of rows if it is recorded, else None."""
     known = _counts(workspace, task)
     return known.get(version.data)
 
 
-def keep_rows(workspace: Workspace, task: str, counts: dict[str, int]) -> None:
-    """Remember numbers of rows: to count them, a version must be read as a whole."""
+def record_rows(workspace: Workspace, task: str, counts: dict[str, int]) -> None:
+    """Record numbers of rows, since counting them means reading the whole version."""
     after = {**_counts(workspace, task), **counts}
     if after != _counts(workspace, task):
         files.write_json(workspace.state(task, "data") / "rows.json", after)

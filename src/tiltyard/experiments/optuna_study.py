@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiltyard import files
-from tiltyard.config.search_section import Range, plain
+from tiltyard.config.search_section import Range, integer_if_whole
 from tiltyard.data import sqlite_file
 from tiltyard.errors import WorkspaceError
 
@@ -204,4 +204,4 @@ class OptunaStudy:
             return json.loads(value)
         if key in self.spec.integer_keys:
             return int(value)
-        return plain(min(max(float(f"{value:.4g}"), value_range.low or 0.0), value_range.high or 0.0))
+        return integer_if_whole(min(max(float(f"{value:.4g}"), value_range.low or 0.0), value_range.high or 0.0))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tiltyard import files
 from tiltyard.config import loader
-from tiltyard.config.overrides import changed, spelled
+from tiltyard.config.overrides import apply_changes, describe_changes
 from tiltyard.config.task import Task
 from tiltyard.errors import TaskError, TrainingError
 from tiltyard.experiments import workers
@@ -55,7 +55,9 @@ def search_spec(workspace: Workspace, task: Task) -> SearchSpec:
             f"tasks/{task.name}.yaml: search: expected ranges; there are none",
             hint="write, for example: search: {train.learning_rate: {low: 0.0001, high: 0.1, log: true}}",
         )
-    fixed = changed(task.model_dump(mode="json", include={"model", "train", "target"}), dict.fromkeys(task.search))
+    fixed = apply_changes(
+        task.model_dump(mode="json", include={"model", "train", "target"}), dict.fromkeys(task.search)
+    )
     ranges = {key: value_range.model_dump() for key, value_range in sorted(task.search.items())}
     rows = TrainingRows.load(workspace.out(task.name, "prepare")).digest
     name = hashlib.sha256(json.dumps([fixed, task.gate.metric, ranges, rows]).encode()).hexdigest()[:12]
@@ -76,7 +78,7 @@ def _is_integer(workspace: Workspace, task: Task, key: str) -> bool:
     if value_range.among is not None:
         return False
     try:
-        loader.load_with(workspace, task.name, {key: value_range.broken})
+        loader.load_with(workspace, task.name, {key: value_range.fraction})
     except TaskError:
         return True
     return False
@@ -144,7 +146,7 @@ def _trial_line(task: Task, study: OptunaStudy, trial: optuna.trial.FrozenTrial,
     outcome = trial.user_attrs["trouble"] or f"{task.gate.metric} {trial.value:.4g}"
     outcome += f" at epoch {trial.user_attrs['epochs']}" if outcome == "pruned" else ""
     so_far = f"; best {best[0]['value']:.4g}, trial {best[0]['trial']}" if best else ""
-    return f"{count}: {spelled(study.values(trial))}: {outcome}{so_far}"
+    return f"{count}: {describe_changes(study.values(trial))}: {outcome}{so_far}"
 
 
 def ranked_trials(task: Task, study: OptunaStudy) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tiltyard import markdown
-from tiltyard.config.overrides import shown
+from tiltyard.config.overrides import yaml_value
 
 Result = Mapping[str, Any]
 
@@ -15,7 +15,7 @@ def to_markdown(result: Result, values: str, curves: str) -> str:
     """Return the page."""
     plan, metric = result["plan"], result["metric"]
     rows = f"{plan['rows']:,} training rows" if plan["rows"] else "all training rows"
-    fixed = "".join(f", {markdown.text(f'{key}: {shown(value)}')}" for key, value in plan["set"].items())
+    fixed = "".join(f", {markdown.text(f'{key}: {yaml_value(value)}')}" for key, value in plan["set"].items())
     validation_rows = _validation_rows(result)
     return "\n".join(
         [

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from tiltyard.config import loader, safe_yaml
-from tiltyard.config.overrides import shown
+from tiltyard.config.overrides import yaml_value
 from tiltyard.errors import TaskError, listed
 from tiltyard.settings import Settings
 
@@ -118,7 +118,7 @@ def _to_number(value: Any) -> Any:
 def _name(changes: dict[str, Any]) -> str:
     """Name a variant by its values: text stands alone, a number needs its key."""
     parts = [
-        value if isinstance(value, str) else f"{key.rpartition('.')[2]}={shown(value)}"
+        value if isinstance(value, str) else f"{key.rpartition('.')[2]}={yaml_value(value)}"
         for key, value in changes.items()
     ]
     return ", ".join(parts)

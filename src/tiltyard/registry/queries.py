@@ -20,7 +20,7 @@ def status(workspace: Workspace) -> list[dict[str, Any]]:
 
 def _row(workspace: Workspace, name: str) -> dict[str, Any]:
     registry = Registry(workspace)
-    mistake: TiltyardError | None = loader.mistake(workspace, name)
+    mistake: TiltyardError | None = loader.find_error(workspace, name)
     try:
         champion, decisions = registry.champion(name), registry.decisions(name)
     except RegistryError as error:  # concerns this task only: the others still have rows

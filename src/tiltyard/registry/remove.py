@@ -26,7 +26,7 @@ class Removal:
 def plan(workspace: Workspace, name: str, *, everything: bool = False) -> Removal:
     """Return what would be removed and kept; nothing is changed."""
     if name not in {*workspace.tasks(), *task_list.listed(workspace)}:
-        raise loader.unknown(workspace, name)
+        raise loader.unknown_task_error(workspace, name)
     for other in workspace.tasks():
         if other != name and _base_task(workspace, other) == name:
             raise TaskError(f"{other} is based on the model of {name}", f"remove it first: tiltyard remove {other}")
@@ -55,13 +55,13 @@ def _remove(workspace: Workspace, name: str, *, everything: bool) -> None:
         for path in [*_outputs(workspace, name), *(_records(workspace, name) if everything else [])]:
             _delete(path)
         workspace.lock(name).unlink(missing_ok=True)
-    dvc.forget(workspace, name)
-    task_list.leave(workspace, name)
+    dvc.remove_stages(workspace, name)
+    task_list.remove(workspace, name)
 
 
 def _base_task(workspace: Workspace, name: str) -> str:
     """Return the task whose model this one is based on; empty if its file cannot be read."""
-    return "" if loader.mistake(workspace, name) else loader.load(workspace, name).model.taken_up
+    return "" if loader.find_error(workspace, name) else loader.load(workspace, name).model.taken_up
 
 
 def _outputs(workspace: Workspace, name: str) -> list[Path]:

@@ -43,8 +43,8 @@ def predict_file(workspace: Workspace, task: Task, source: Path, target: Path) -
     served, done, refused = load_champion(workspace, task), 0, 0
     rejects = rejected_path(target)
     texts = [name for name, column in task.columns.items() if column.spelled]
-    table = table_reader.surveyed(source, task.source.dialect, texts)
-    table_reader.require(source, task.columns, table.layout.columns)
+    table = table_reader.open_table(source, task.source.dialect, texts)
+    table_reader.require_columns(source, task.columns, table.layout.columns)
     with files.replacing(target) as path, WRITERS[target.suffix](path) as write, _progress(source, table) as tell:
         with ExitStack() as stack:
             refuse: Write | None = None
@@ -106,7 +106,7 @@ def _refusal_reason(column: Column, cell: object) -> str:
     return ""
 
 
-def _progress(source: Path, table: table_reader.Surveyed) -> Any:
+def _progress(source: Path, table: table_reader.TableFile) -> Any:
     return progress.watched(source.name, table.layout.rows, 0, "rows")
 
 

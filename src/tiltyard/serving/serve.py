@@ -74,7 +74,7 @@ def champions(
         say(f"{name}: {problem}; {served}")
     missing = [name for name in named if name not in found and name not in problems]
     if unknown := [name for name in missing if name not in workspace.tasks()]:
-        raise loader.unknown(workspace, unknown[0])
+        raise loader.unknown_task_error(workspace, unknown[0])
     if problems and not found and not missing:
         raise next(iter(problems.values()))
     if missing or not found:

@@ -20,7 +20,7 @@ def augmentation(settings: Augment, seed: int) -> keras.Sequential:
     stack = [
         make(getattr(settings, name), seed + place)
         for place, (name, make) in enumerate(_layers().items())
-        if name in settings.of_pictures
+        if name in settings.image_changes
     ]
     return Sequential(stack, name="augmentation")
 

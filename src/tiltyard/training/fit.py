@@ -52,19 +52,19 @@ class FitResult:
     looks: list[dict[str, Any]]
 
 
-def fit(task: Task, parts: TrainingRows, place: RunPaths) -> FitResult:
+def fit(task: Task, rows: TrainingRows, place: RunPaths) -> FitResult:
     """Build a model and train it; each phase starts from the best weights of the phase before."""
     import keras
 
     from tiltyard.training import network
 
     keras.utils.set_random_seed(task.train.seed)
-    body = network.build_core(task, parts.encoder, parts.train[0].shape[1:])
+    body = network.build_core(task, rows.encoder, rows.train[0].shape[1:])
     model = network.build_trainer(task.train, body)
-    shared = _Shared(Objective.of(task, parts.encoder), parts, place, body, model, task.model.model_dump_json())
+    shared = _Shared(Objective.of(task, rows.encoder), rows, place, body, model, task.model.model_dump_json())
     done: list[CheckpointCallback] = []
     looks: list[dict[str, Any]] = []
-    for number, settings in enumerate(task.train.parts):
+    for number, settings in enumerate(task.train.phases):
         one = _Part(shared, settings, number, sum(resume.epoch for resume in done))
         resume, seen = one.run()
         done.append(resume)
@@ -86,7 +86,7 @@ def _record(train: Train, body: keras.Model, done: list[CheckpointCallback]) -> 
     record: dict[str, Any] = {
         "epochs": ends[-1],
         "best_epoch": ends[place] + done[place].best_epoch + 1,
-        "stopped_early": ends[-1] < sum(part.epochs for part in train.parts),
+        "stopped_early": ends[-1] < sum(phase.epochs for phase in train.phases),
         "parameters": body.count_params(),
         "seed": train.seed,
         "history": {name: [value for resume in done for value in resume.history[name]] for name in common},

@@ -80,7 +80,7 @@ def build_trainer(train: Train, body: keras.Model) -> keras.Model:
     """Put augmentation in front of the shared core; export omits it."""
     import keras
 
-    if not train.augment or not train.augment.of_pictures:
+    if not train.augment or not train.augment.image_changes:
         return body
     features = keras.Input(body.input_shape[1:], name="features")
     return keras.Model(features, body(augmentation(train.augment, train.seed)(features)))

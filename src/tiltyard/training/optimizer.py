@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from tiltyard.config.train_section import CLIPS, WITH_MOMENTUM, Train
+from tiltyard.config.train_section import CLIP_ARGUMENTS, WITH_MOMENTUM, Train
 
 
 class Rate(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
@@ -30,7 +30,7 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[mis
 def optimizer(train: Train, steps: int) -> keras.Optimizer:
     """Build the optimizer; `steps` is the number of batches per epoch."""
     config = {"learning_rate": _rate(train, steps), "weight_decay": train.weight_decay}
-    config |= {keras_name: getattr(train, ours) for ours, keras_name in CLIPS.items()}
+    config |= {keras_name: getattr(train, ours) for ours, keras_name in CLIP_ARGUMENTS.items()}
     if train.optimizer in WITH_MOMENTUM:
         usual = 0.0 if train.optimizer == "rmsprop" else 0.9
         config["momentum"] = usual if train.momentum is None else train.momentum

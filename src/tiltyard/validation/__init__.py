@@ -1,5 +1,5 @@
-"""Checking data before it is used: expectations of Great Expectations, and findings of `tiltyard check`.
+"""Data validation: expectations by Great Expectations, and the findings of `tiltyard check`.
 
-Nothing here changes data.
+This package never changes data.
 Start with validate.py and check.py.
 """

@@ -1,4 +1,4 @@
-"""The verb check: everything about the data that a person should know before a model learns from them, worst first."""
+"""The command `check`: data quality findings such as leaks, drift and duplicates, most severe first."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from tiltyard.workspace import Workspace
 
 @dataclass(frozen=True)
 class Checked:
-    """What was found about the data of a task, or about new data."""
+    """The findings about the data of a task, or about new data."""
 
     task: str
     rows: int
-    looked_at: int  # rows: all, or a sample of them
+    looked_at: int  # the number of rows examined: all, or a sample
     repairs: list[str]
     findings: list[Found]
 
     @property
     def critical(self) -> bool:
-        """Whether the data had better not be used as they are."""
+        """Whether the data should not be used as they are."""
         return any(found.severity == "critical" for found in self.findings)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what programs read."""
+        """Return the findings as JSON."""
         return asdict(self)
 
 
 def check(workspace: Workspace, task: Task, against: Path | None = None) -> Checked:
-    """Look at raw data as fetched, or at a file of new data beside them; nothing is fetched or trained."""
+    """Check the raw data of a task, or a file of new data against them, without fetching or training."""
     folder = workspace.raw(task.name)
     subject = of_task(task, folder)
     if against:
@@ -51,7 +51,7 @@ def check(workspace: Workspace, task: Task, against: Path | None = None) -> Chec
 
 
 def _findings(subject: CheckedData) -> list[Finding]:
-    """Return the findings that look at such data; new data are not asked for what only training needs."""
+    """Return the findings that apply: for new data, only those that do not need a target."""
     made: list[Finding] = [plugins.load("findings", name)() for name in plugins.names("findings")]
     return [finding for finding in made if finding.serving or not subject.reference]
 
@@ -69,13 +69,13 @@ def _parts(subject: CheckedData) -> list[Comparison]:
 
 
 def _compared(subject: CheckedData) -> list[str]:
-    """Name the columns to compare; where the split is by time, dates of other rows are others."""
+    """Return the columns to compare: no dates if the split is by time, since these differ by design."""
     by_time = subject.task.split.kind == "chronological"
     return [name for name, column in subject.columns.items() if not (by_time and column.is_date)]
 
 
 def _new(subject: CheckedData) -> list[Comparison]:
-    """Compare new data with training rows, or all rows if they cannot be split."""
+    """Compare new data with the training rows, or with all rows if they cannot be split."""
     old = subject.reference
     if old is None:
         return []

@@ -1,4 +1,4 @@
-"""Great Expectations around the expectations: its pages, and what it can only judge with whole columns before it."""
+"""Great Expectations: its context, the Data Docs pages, and expectations that need whole columns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-ALIKE = {  # what looks like the characters that begin markup, or end an attribute
+LOOKALIKES = {  # harmless characters that look like those with a meaning in HTML
     ord("<"): "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}",
     ord(">"): "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}",
     ord("&"): "\N{FULLWIDTH AMPERSAND}",
@@ -26,27 +26,29 @@ ALIKE = {  # what looks like the characters that begin markup, or end an attribu
 
 
 def context() -> Any:
-    """Open Great Expectations without files and without a word."""
+    """Return a Great Expectations context without files, progress bars and telemetry."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-    import great_expectations as gx
+    import great_expectations
 
-    made = gx.get_context(mode="ephemeral")
-    made.variables.progress_bars = {"globally": False}
-    return made
+    gx = great_expectations.get_context(mode="ephemeral")
+    gx.variables.progress_bars = {"globally": False}
+    return gx
 
 
-def judged(gx: Any, name: str, meant: list[Any], frame: pd.DataFrame) -> list[Any]:
-    """Compare whole columns with expectations; give the result of each, in no certain order."""
+def evaluate(gx: Any, name: str, expectations: list[Any], frame: pd.DataFrame) -> list[Any]:
+    """Validate whole columns; return the result of each expectation, in any order."""
     from great_expectations import ExpectationSuite
 
     asset = gx.data_sources.add_or_update_pandas(name).add_dataframe_asset("raw")
     data = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
-    results: list[Any] = data.validate(ExpectationSuite(name=name, expectations=meant), result_format=FORMAT).results
+    results: list[Any] = data.validate(
+        ExpectationSuite(name=name, expectations=expectations), result_format=FORMAT
+    ).results
     return results
 
 
 def write(gx: Any, name: str, results: list[Any], folder: Path) -> None:
-    """Write the pages about results into a folder."""
+    """Write Data Docs about results into a folder."""
     from great_expectations import ExpectationSuite, __version__
     from great_expectations.core import ExpectationSuiteValidationResult, RunIdentifier
     from great_expectations.data_context.types.resource_identifiers import (
@@ -55,7 +57,7 @@ def write(gx: Any, name: str, results: list[Any], folder: Path) -> None:
     )
 
     _only_into(gx, folder)
-    results = [_harmless(result) for result in results]
+    results = [_without_html(result) for result in results]
     gx.suites.add(ExpectationSuite(name=name, expectations=[result.expectation_config for result in results]))
     met = sum(result.success for result in results)
     run = RunIdentifier(run_time=datetime.now(UTC))
@@ -82,8 +84,8 @@ def write(gx: Any, name: str, results: list[Any], folder: Path) -> None:
     gx.build_data_docs(site_names=["docs"], resource_identifiers=[result, suite])
 
 
-def _harmless(result: Any) -> Any:
-    """Copy a result for the pages, which show some names and values as HTML and some not: none may look like it."""
+def _without_html(result: Any) -> Any:
+    """Copy a result without HTML markup, since Data Docs do not escape all names and values."""
     shown = copy.deepcopy(result)
     config = shown.expectation_config
     shown.result, shown.exception_info = _without_markup(shown.result), {}
@@ -92,9 +94,9 @@ def _harmless(result: Any) -> Any:
 
 
 def _without_markup(value: Any) -> Any:
-    """Put in place of what begins markup, an entity or the end of an attribute what looks like it."""
+    """Replace characters with a meaning in HTML by lookalikes."""
     if isinstance(value, str):
-        return value.translate(ALIKE)
+        return value.translate(LOOKALIKES)
     if isinstance(value, dict):
         return {_without_markup(key): _without_markup(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple | set):
@@ -103,7 +105,7 @@ def _without_markup(value: Any) -> Any:
 
 
 def _batch(name: str) -> dict[str, Any]:
-    """Return for the pages what was looked at."""
+    """Return the description of the data for Data Docs."""
     return {
         "datasource_name": name,
         "data_connector_name": "fluent",
@@ -113,8 +115,8 @@ def _batch(name: str) -> dict[str, Any]:
 
 
 def _only_into(gx: Any, folder: Path) -> None:
-    for name, made in list(gx.list_data_docs_sites().items()):
-        shutil.rmtree(made["store_backend"]["base_directory"], ignore_errors=True)  # would stay in /tmp for ever
+    for name, old in list(gx.list_data_docs_sites().items()):
+        shutil.rmtree(old["store_backend"]["base_directory"], ignore_errors=True)  # else it would stay in /tmp
         gx.delete_data_docs_site(name)
     store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder)}
     index = {"class_name": "DefaultSiteIndexBuilder"}

@@ -1,4 +1,4 @@
-"""The verb validate: raw data against everything a task expects of it, by Great Expectations."""
+"""The stage `validate`: check raw data against the expectations of a task with Great Expectations."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from tiltyard import files, plugins
 from tiltyard.config.task import Task
 from tiltyard.errors import DataError
 from tiltyard.validation import data_docs
-from tiltyard.validation.suite import ExpectationOutcome, ResolvedExpectation, asked, judge
+from tiltyard.validation.suite import ExpectationOutcome, ResolvedExpectation, evaluate, resolve
 from tiltyard.workspace import Workspace
 
 
 def validate(workspace: Workspace, task: Task) -> Validation:
-    """Write result.json, and Data Docs beside it; a critical expectation that fails is a DataError.
+    """Validate raw data and write result.json and Data Docs; raise a DataError if a critical expectation fails.
 
-    Data Docs hold times, so they are no output of the stage: they lie in out/TASK/docs with their own copy of
-    result.json, there to be read also when the data failed and the stage has no output.
+    Data Docs contain times, so they are not an output of the stage: out/TASK/docs holds them with a copy of
+    result.json, also if the data fail and the stage has no output.
     """
     form = plugins.load("modalities", task.form)()
     facts = form.raw_table(task, workspace.raw(task.name))
@@ -27,8 +27,8 @@ def validate(workspace: Workspace, task: Task) -> Validation:
     docs = workspace.out(task.name, "docs")
     with files.replacing_folder(docs) as folder:
         gx = data_docs.context()
-        suite = [asked(key, expectation, facts.columns) for key, expectation in expected.items()]
-        rows, found = judge(gx, task.name, suite, facts)
+        suite = [resolve(key, expectation, facts.columns) for key, expectation in expected.items()]
+        rows, found = evaluate(gx, task.name, suite, facts)
         data_docs.write(gx, task.name, [found[one.key].result for one in suite], folder)
         validation = Validation(task.name, rows, [_outcome(one, found[one.key]) for one in suite], facts.repairs)
         files.write_json(folder / "result.json", validation.to_json())
@@ -43,39 +43,41 @@ def validate(workspace: Workspace, task: Task) -> Validation:
     return validation
 
 
-def _outcome(asked: ResolvedExpectation, judged: ExpectationOutcome) -> Outcome:
-    found, arguments = judged.result.to_json_dict()["result"], asked.expectation.arguments
+def _outcome(resolved: ResolvedExpectation, evaluated: ExpectationOutcome) -> Outcome:
+    found, arguments = evaluated.result.to_json_dict()["result"], resolved.expectation.arguments
     values = found.get("partial_unexpected_list") or []
     columns = (arguments[k] for k in arguments if k.startswith("column"))
     return Outcome(
-        expectation=asked.expectation.expectation,
+        expectation=resolved.expectation.expectation,
         column=", ".join(", ".join(map(str, c)) if isinstance(c, list) else str(c) for c in columns),
-        severity=asked.expectation.severity,
-        success=bool(judged.result.success),
+        severity=resolved.expectation.severity,
+        success=bool(evaluated.result.success),
         arguments=arguments,
-        observed=_plain(found.get("observed_value")),
+        observed=_json_value(found.get("observed_value")),
         unexpected_count=found.get("unexpected_count"),
-        unexpected=[{**row, "value": _plain(value)} for row, value in zip(judged.rows, values, strict=False)][:SHOWN],
+        unexpected=[{**row, "value": _json_value(value)} for row, value in zip(evaluated.rows, values, strict=False)][
+            :MAX_ROWS_SHOWN
+        ],
     )
 
 
-def _plain(value: Any) -> Any:
-    """Return what JSON can hold: neither numpy's types nor infinities."""
+def _json_value(value: Any) -> Any:
+    """Return a value as a type of JSON, without numpy types and infinities."""
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_json_value(item) for item in value]
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _json_value(item) for key, item in value.items()}
     if isinstance(value, float):
         return None if math.isnan(value) else float(value) if math.isfinite(value) else str(value)
     return value if isinstance(value, bool | int | str | None) else str(value)
 
 
-SHOWN = 10  # rows named for each expectation that failed
+MAX_ROWS_SHOWN = 10  # for each failed expectation
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one expectation."""
+    """The outcome of one expectation."""
 
     expectation: str
     column: str
@@ -87,14 +89,14 @@ class Outcome:
     unexpected: list[dict[str, Any]]  # the first ten: row (or path) and value
 
     def sentence(self) -> str:
-        """Name the expectation, the column, how many rows, and the first ten of them."""
+        """Return expectation, column, number of unexpected rows, and the first ten of them as a sentence."""
         arguments = {k: v for k, v in self.arguments.items() if not k.startswith("column")}
         expected = ", ".join(f"{key}={value}" for key, value in arguments.items())
         text = f"{self.column or 'table'}: {self.expectation}" + (f" ({expected})" if expected else "")
         if self.unexpected_count is None:
             return f"{text}: observed {self.observed}"
         rows = "row" if self.unexpected_count == 1 else "rows"
-        first = f", the first {SHOWN}" if self.unexpected_count > SHOWN else ""
+        first = f", the first {MAX_ROWS_SHOWN}" if self.unexpected_count > MAX_ROWS_SHOWN else ""
         return f"{text}: {self.unexpected_count} {rows}{first}: {', '.join(map(_row, self.unexpected))}"
 
 
@@ -105,14 +107,14 @@ class Validation:
     task: str
     rows: int
     outcomes: list[Outcome]
-    repairs: list[str] = field(default_factory=list)  # what was read otherwise than it stands in the file
+    repairs: list[str] = field(default_factory=list)  # how the cells differ from the text of the file
 
     def failed(self, severity: str) -> list[Outcome]:
         """Return the failed expectations of one severity."""
         return [outcome for outcome in self.outcomes if not outcome.success and outcome.severity == severity]
 
     def to_json(self) -> dict[str, Any]:
-        """Return what result.json holds: nothing in it changes from one run to the next over the same data."""
+        """Return the content of result.json, which is the same in each run with the same data."""
         counts = {"critical": len(self.failed("critical")), "warning": len(self.failed("warning"))}
         outcomes = [asdict(outcome) for outcome in self.outcomes]
         whole = {"task": self.task, "rows": self.rows, "repairs": self.repairs}

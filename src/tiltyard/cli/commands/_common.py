@@ -61,7 +61,7 @@ def run_tasks(tasks: tuple[str, ...], action: Callable[[Workspace, Task], Any]) 
     workspace = find_workspace()
     names = list(dict.fromkeys(tasks)) or task_list.listed(workspace)
     single = len(names) == 1
-    mistakes = {name: error for name in names if (error := loader.mistake(workspace, name))}
+    mistakes = {name: error for name in names if (error := loader.find_error(workspace, name))}
     for error in mistakes.values():
         _handle_failure(error, single=single)
     for name in names:

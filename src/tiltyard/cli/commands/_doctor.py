@@ -98,7 +98,7 @@ def _dvc(workspace: Workspace) -> Requirement:
 
 def _remote(workspace: Workspace) -> Requirement:
     try:
-        return Requirement("remote", True, dvc.remote(workspace))
+        return Requirement("remote", True, dvc.remote_address(workspace))
     except TiltyardError as error:
         return Requirement("remote", False, error.message, error.hint)
 

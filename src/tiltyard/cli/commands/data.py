@@ -38,7 +38,7 @@ def versions(task: str, as_json: bool) -> None:
     from tiltyard.data import history as action
     from tiltyard.preparation.modalities.base import version_reader
 
-    rows = run_task(task, lambda w, t: action.data(w, t.name, version_reader(t)))
+    rows = run_task(task, lambda w, t: action.list_versions(w, t.name, version_reader(t)))
     if as_json:
         print_json(rows)
     else:

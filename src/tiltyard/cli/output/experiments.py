@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tiltyard.cli.output import tables
-from tiltyard.config.overrides import shown
+from tiltyard.config.overrides import yaml_value
 
 MAX_TRIALS = 5  # the best trials of a search that are printed
 
@@ -24,7 +24,7 @@ def print_search(result: Mapping[str, Any]) -> None:
             row["val_loss"],
             row["epochs"],
             row["seconds"],
-            *map(shown, row["values"].values()),
+            *map(yaml_value, row["values"].values()),
         ]
         for row in result["ranked"][:MAX_TRIALS]
     ]
@@ -42,7 +42,7 @@ def print_search(result: Mapping[str, Any]) -> None:
         f"\n\nfor tasks/{task}.yaml (or add --apply):"
     )
     for key, value in best["values"].items():
-        click.echo(f"  {key}: {shown(value)}")
+        click.echo(f"  {key}: {yaml_value(value)}")
     click.echo(f"see out/{task}/search/search.png")
 
 

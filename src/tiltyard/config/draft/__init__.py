@@ -1,5 +1,5 @@
-"""`tiltyard init`: a task file drafted from a look at the data.
+"""`tiltyard init`: draft a task file from the data.
 
-Nothing here trains, and nothing outside reads a draft.
+A draft is an ordinary task file, to be edited by the user.
 Start with draft.py.
 """

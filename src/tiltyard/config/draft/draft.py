@@ -1,4 +1,4 @@
-"""The verb init: look at a table or at pictures and draft its task file, commented, with what was decided and why."""
+"""The command `init`: profile a table or images, and draft a task file with comments on each decision."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tiltyard import files
 from tiltyard.arrays import empty
 from tiltyard.config import loader, task_list
 from tiltyard.config.draft import images, time_series, yaml_text
-from tiltyard.config.draft.column_profile import ColumnProfile, trait
+from tiltyard.config.draft.column_profile import ColumnProfile, profile_column
 from tiltyard.config.draft.leakage import leakage_score
 from tiltyard.data import table_reader
 from tiltyard.data.sources.file import File
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ProblemName = Literal["regression", "classification", "forecasting"]
-MIN_ROWS = 10  # rows: of fewer, no part would be left to test on
-FEW = 20  # different whole numbers: more are a quantity, not labels
-MOST = 1000  # labels
+MIN_ROWS = 10  # fewer leave no test rows
+MAX_INTEGER_LABELS = 20  # more distinct integers are a quantity, not labels
+MAX_LABELS = 1000
 
 
 @dataclass(frozen=True)
 class DraftRequest:
-    """What the user wants, as far as it is said."""
+    """The options of `tiltyard init`."""
 
     data: str
-    target: str = ""  # of a table it must be said
+    target: str = ""  # required for a table
     problem: ProblemName | None = None
     drop: tuple[str, ...] = ()
     time: str | None = None
@@ -46,7 +46,7 @@ class DraftRequest:
 
 @dataclass(frozen=True)
 class Drafted:
-    """The file that was written, and what led to it."""
+    """The file that was written, and the profiles behind it."""
 
     path: str
     problem: str
@@ -55,23 +55,23 @@ class Drafted:
     repairs: list[str]
 
 
-def draft_task(workspace: Workspace, name: str, wish: DraftRequest, *, force: bool = False) -> Drafted:
-    """Write tasks/NAME.yaml and enter it into params.yaml."""
+def draft_task(workspace: Workspace, name: str, request: DraftRequest, *, force: bool = False) -> Drafted:
+    """Write tasks/NAME.yaml and add the task to params.yaml."""
     path = workspace.task_file(name)
     if path.exists() and not force:
         place = path.relative_to(workspace.root)
-        raise TaskError(f"{place} is there already", hint=f"to overwrite it: tiltyard init {name} ... --force")
-    made = _gallery(workspace, wish) or _table(workspace, wish)
-    text = yaml_text.text(Path(wish.data).name, made.content, made.traits, made.repairs, made.comments)
+        raise TaskError(f"{place} exists already", hint=f"to overwrite it: tiltyard init {name} ... --force")
+    draft = _draft_images(workspace, request) or _draft_table(workspace, request)
+    text = yaml_text.task_text(Path(request.data).name, draft.content, draft.traits, draft.repairs, draft.comments)
     loader.parse(text, name, f"tasks/{name}.yaml")
     files.write_text(path, text)
     task_list.add(workspace, name)
-    return Drafted(str(path.relative_to(workspace.root)), made.problem, made.rows, made.traits, made.repairs)
+    return Drafted(str(path.relative_to(workspace.root)), draft.problem, draft.rows, draft.traits, draft.repairs)
 
 
 @dataclass(frozen=True)
-class _Made:
-    """The sections of a task file, and what led to them."""
+class _Draft:
+    """The sections of a task file, and the profiles behind them."""
 
     content: dict[str, Any]
     rows: int
@@ -84,116 +84,129 @@ class _Made:
         return str(self.content["problem"])
 
 
-def _gallery(workspace: Workspace, wish: DraftRequest) -> _Made | None:
-    """Draft from pictures; None if there are none."""
+def _draft_images(workspace: Workspace, request: DraftRequest) -> _Draft | None:
+    """Draft from images; return None if the data are not images."""
     import pandas as pd
 
-    found = images.find(workspace, wish.data, wish.target)
+    found = images.profile_images(workspace, request.data, request.target)
     if not found:
         return None
-    if wish.problem not in (None, "classification") or wish.drop or wish.time or wish.group:
-        raise TaskError("of pictures: expected --data and --target alone; received another option")
-    seen = images.traits(found)
-    sections = images.sections(found) | {"target": _target(seen[1], list(found.labels), "classification")}
+    if request.problem not in (None, "classification") or request.drop or request.time or request.group:
+        raise TaskError("for images: expected only --data and --target; received another option")
+    profile = images.profiles(found)
+    sections = images.sections(found) | {"target": _target(profile[1], list(found.labels), "classification")}
     rows = pd.DataFrame({found.target: found.labels})
-    _insist(rows, wish.data, found.target)
-    content = _content(replace(wish, target=found.target), "classification", rows, sections)
-    return _Made(content, len(rows), seen, found.notes, images.comments(found))
+    _require_rows(rows, request.data, found.target)
+    content = _content(replace(request, target=found.target), "classification", rows, sections)
+    return _Draft(content, len(rows), profile, found.notes, images.comments(found))
 
 
-def _table(workspace: Workspace, wish: DraftRequest) -> _Made:
+def _draft_table(workspace: Workspace, request: DraftRequest) -> _Draft:
     """Draft from a table."""
-    table, labels = _read(workspace, wish)
+    table, labels = _read(workspace, request)
     frame = table.frame
-    truth = trait(wish.target, frame[wish.target].tolist())
-    problem = wish.problem or ("forecasting" if wish.time and truth.kind == "number" else _problem(truth))
+    truth = profile_column(request.target, frame[request.target].tolist())
+    problem = request.problem or ("forecasting" if request.time and truth.kind == "number" else _problem(truth))
     if problem == "classification":
-        frame[wish.target] = labels
-    rows = frame[~frame[wish.target].map(empty)]
-    _insist(rows, wish.data, wish.target)
-    traits = [_seen(rows, other, wish) for other in frame.columns if other != wish.target]
-    if line := _line(wish, rows, traits, truth, problem):
-        problem, traits = "forecasting", [truth, *(line.judged(seen) for seen in traits)]
-        content = _content(wish, problem, rows, time_series.sections(line, rows, [s for s in traits if not s.reason]))
+        frame[request.target] = labels
+    rows = frame[~frame[request.target].map(empty)]
+    _require_rows(rows, request.data, request.target)
+    traits = [_profile_feature(rows, other, request) for other in frame.columns if other != request.target]
+    if timeline := _find_timeline(request, rows, traits, truth, problem):
+        problem, traits = "forecasting", [truth, *(timeline.check_feature(profile) for profile in traits)]
+        content = _content(
+            request, problem, rows, time_series.sections(timeline, rows, [s for s in traits if not s.reason])
+        )
     else:
-        target = _target(truth, rows[wish.target].tolist(), problem)
-        traits = [_judged(rows, seen, wish, problem) for seen in traits]
-        kept = _kept(traits)
-        traits = [next((one for one in kept if one.name == seen.name), seen) for seen in traits]
-        sections = _sections(target, _split(wish, problem, traits), kept, rows)
-        content = _content(wish, problem, rows, sections)
-    return _Made(content, len(frame), traits, table.repairs)
+        target = _target(truth, rows[request.target].tolist(), problem)
+        traits = [_exclude_leak(rows, profile, request, problem) for profile in traits]
+        features = _features(traits)
+        traits = [next((one for one in features if one.name == profile.name), profile) for profile in traits]
+        sections = _sections(target, _split(request, problem, traits), features, rows)
+        content = _content(request, problem, rows, sections)
+    return _Draft(content, len(frame), traits, table.repairs)
 
 
-def _insist(rows: pd.DataFrame, data: str, target: str) -> None:
-    """Refuse what is too little to learn from."""
+def _require_rows(rows: pd.DataFrame, data: str, target: str) -> None:
+    """Raise if there are too few rows."""
     if len(rows) < MIN_ROWS:
         text = f"expected {MIN_ROWS} rows or more with a known {target}; received {len(rows)}"
         raise DataError(f"{Path(data).name}: {text}")
 
 
-def _read(workspace: Workspace, wish: DraftRequest) -> tuple[table_reader.Reading, pd.Series[Any]]:
-    """Get the table as the task will, from the project, a URL or the mirror; and the target as it is spelled."""
+def _read(workspace: Workspace, request: DraftRequest) -> tuple[table_reader.LoadedTable, pd.Series[Any]]:
+    """Read the table as the task will, from the project, a URL or the mirror; and the target as text."""
     with tempfile.TemporaryDirectory() as temporary:
-        File(kind="file", path=wish.data).fetch(Path(temporary), workspace)
+        File(kind="file", path=request.data).fetch(Path(temporary), workspace)
         (path,) = Path(temporary).iterdir()
         table = table_reader.read(path)
-        if not wish.target:
-            text = f"expected the column of a table that is to be predicted; it has {listed([*table.frame.columns])}"
-            raise TaskError(f"{Path(wish.data).name}: {text}", hint="name it: --target")
-        asked = [wish.target, *wish.drop, *filter(None, [wish.time, wish.group])]
-        table_reader.require(Path(wish.data), asked, list(table.frame.columns))
-        return table, table_reader.read(path, columns=[wish.target], texts=[wish.target]).frame[wish.target]
+        if not request.target:
+            text = f"expected the column to predict; the table has {listed([*table.frame.columns])}"
+            raise TaskError(f"{Path(request.data).name}: {text}", hint="name it: --target")
+        asked = [request.target, *request.drop, *filter(None, [request.time, request.group])]
+        table_reader.require_columns(Path(request.data), asked, list(table.frame.columns))
+        return table, table_reader.read(path, columns=[request.target], texts=[request.target]).frame[request.target]
 
 
 def _problem(truth: ColumnProfile) -> ProblemName:
-    """Few whole numbers and all names are labels; what has a fraction or many values is a quantity."""
+    """Return classification for names and few distinct integers, else regression."""
     whole = "." not in truth.seen
-    return "classification" if truth.kind != "number" or (truth.unique <= FEW and whole) else "regression"
+    return (
+        "classification" if truth.kind != "number" or (truth.unique <= MAX_INTEGER_LABELS and whole) else "regression"
+    )
 
 
-def _line(
-    wish: DraftRequest, rows: pd.DataFrame, traits: list[ColumnProfile], truth: ColumnProfile, problem: ProblemName
+def _find_timeline(
+    request: DraftRequest, rows: pd.DataFrame, traits: list[ColumnProfile], truth: ColumnProfile, problem: ProblemName
 ) -> time_series.Timeline | None:
-    """Return whether it is the next value of a series that is wanted: as asked, or since the table is one."""
+    """Return the series to forecast, by the user's request or if the table holds one; else None."""
     if problem == "forecasting":
         if truth.kind != "number":
             raise DataError(f"{truth.name}: expected numbers for a forecast; received {truth.seen}")
-        time = next((seen for seen in traits if (seen.name == wish.time if wish.time else seen.kind == "date")), None)
+        time = next(
+            (
+                profile
+                for profile in traits
+                if (profile.name == request.time if request.time else profile.kind == "date")
+            ),
+            None,
+        )
         if not time:
             raise DataError("expected a column of dates to forecast by", hint="name the column of times: --time")
-        return time_series.named(rows, time, wish.group)
-    return time_series.find(rows, traits, truth) if problem == "regression" and not wish.problem else None
+        return time_series.from_column(rows, time, request.group)
+    return time_series.detect(rows, traits, truth) if problem == "regression" and not request.problem else None
 
 
-def _seen(rows: pd.DataFrame, name: str, wish: DraftRequest) -> ColumnProfile:
-    """Look at a feature alone."""
-    seen = trait(name, rows[name].tolist())
-    asked = dict.fromkeys(wish.drop, "as asked")
-    asked |= {wish.time or "": "tells the time", wish.group or "": "tells the groups apart"}
-    return replace(seen, reason=asked[name]) if name in asked else seen
+def _profile_feature(rows: pd.DataFrame, name: str, request: DraftRequest) -> ColumnProfile:
+    """Profile a feature on its own."""
+    profile = profile_column(name, rows[name].tolist())
+    asked = dict.fromkeys(request.drop, "dropped by --drop")
+    asked |= {request.time or "": "the column of times", request.group or "": "the column of groups"}
+    return replace(profile, reason=asked[name]) if name in asked else profile
 
 
-def _judged(rows: pd.DataFrame, seen: ColumnProfile, wish: DraftRequest, problem: ProblemName) -> ColumnProfile:
-    """Look at a feature beside the target."""
+def _exclude_leak(
+    rows: pd.DataFrame, profile: ColumnProfile, request: DraftRequest, problem: ProblemName
+) -> ColumnProfile:
+    """Leave a feature out if it leaks the target."""
     labels = problem == "classification"
-    if seen.reason or (seen.kind == "date" and not labels):  # a number may grow with time
-        return seen
-    if score := leakage_score(rows[seen.name].tolist(), rows[wish.target].tolist(), labels=labels):
-        return seen.left_out(f"leaks the target: it alone tells it, {score:.1%} right")
-    return seen
+    if profile.reason or (profile.kind == "date" and not labels):  # a number may grow with time
+        return profile
+    if score := leakage_score(rows[profile.name].tolist(), rows[request.target].tolist(), labels=labels):
+        return profile.left_out(f"leaks the target: predicts it alone with a score of {score:.1%}")
+    return profile
 
 
-def _kept(traits: list[ColumnProfile]) -> list[ColumnProfile]:
-    """Return the features; a text is one if it is all that there is."""
-    kept = [seen for seen in traits if not seen.reason]
-    texts = [seen for seen in traits if seen.kind == "text" and seen.reason.startswith("free text")]
-    if not kept and len(texts) == 1:
+def _features(traits: list[ColumnProfile]) -> list[ColumnProfile]:
+    """Return the features; a free text is kept only if there is no other feature."""
+    features = [profile for profile in traits if not profile.reason]
+    texts = [profile for profile in traits if profile.kind == "text" and profile.reason.startswith("free text")]
+    if not features and len(texts) == 1:
         return [replace(texts[0], reason="")]
-    if not kept:
-        why = "; ".join(f"{seen.name}: {seen.reason}" for seen in traits)
+    if not features:
+        why = "; ".join(f"{profile.name}: {profile.reason}" for profile in traits)
         raise DataError(f"no column is left to learn from: {why or 'there is only the target'}")
-    return kept
+    return features
 
 
 def _target(truth: ColumnProfile, cells: list[Any], problem: ProblemName) -> dict[str, Any]:
@@ -202,50 +215,52 @@ def _target(truth: ColumnProfile, cells: list[Any], problem: ProblemName) -> dic
             raise DataError(f"{truth.name}: expected numbers for a regression; received {truth.seen}")
         return {"column": truth.name, "bounds": truth.column["bounds"]}
     counts = Counter(map(str, cells))
-    if not 2 <= len(counts) <= MOST:
-        raise DataError(f"{truth.name}: expected 2 to {MOST} labels to tell apart; received {len(counts)}")
-    return {"column": truth.name, "classes": sorted(counts, key=_in_order)}
+    if not 2 <= len(counts) <= MAX_LABELS:
+        raise DataError(f"{truth.name}: expected 2 to {MAX_LABELS} labels; received {len(counts)}")
+    return {"column": truth.name, "classes": sorted(counts, key=_label_order)}
 
 
-def _in_order(label: str) -> tuple[float, str]:
+def _label_order(label: str) -> tuple[float, str]:
     return (float(label), label) if re.fullmatch(r"-?\d+(\.\d+)?", label) else (0.0, label)
 
 
-def _content(wish: DraftRequest, problem: ProblemName, rows: pd.DataFrame, sections: dict[str, Any]) -> dict[str, Any]:
-    """Return the sections of the task file, in their order; some depend on the form of the data."""
+def _content(
+    request: DraftRequest, problem: ProblemName, rows: pd.DataFrame, sections: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the sections of the task file in order; `sections` are those that depend on the modality."""
     count, serve, train = len(rows), sections.pop("serve"), sections.pop("train", {})
     return {
-        "title": f"{wish.target} from {Path(wish.data).name}",
+        "title": f"{request.target} from {Path(request.data).name}",
         "problem": problem,
-        "source": {"kind": "file", "path": wish.data},
+        "source": {"kind": "file", "path": request.data},
         "rows": [max(1, count // 2), count * 10],
         **sections,
         "train": {**_train(count, problem), **train},
-        "gate": _gate(rows[wish.target].tolist(), problem),
+        "gate": _gate(rows[request.target].tolist(), problem),
         "serve": serve,
     }
 
 
-def _split(wish: DraftRequest, problem: ProblemName, traits: list[ColumnProfile]) -> dict[str, Any]:
-    """Deal rows by chance, by time, or in groups, as asked."""
-    if wish.time and wish.group:
-        raise TaskError("--time and --group: expected both for a forecast alone", hint="add --problem forecasting")
-    if wish.time:
-        spelled = next((seen.column.get("format", "") for seen in traits if seen.name == wish.time), "")
-        own = {} if not spelled or spelled.startswith("%Y-%m") else {"format": spelled}
-        return {"kind": "chronological", "by": wish.time, **own}
+def _split(request: DraftRequest, problem: ProblemName, traits: list[ColumnProfile]) -> dict[str, Any]:
+    """Return a split at random, by time, or by groups, as requested."""
+    if request.time and request.group:
+        raise TaskError("--time and --group: expected both only for a forecast", hint="add --problem forecasting")
+    if request.time:
+        time_format = next((profile.column.get("format", "") for profile in traits if profile.name == request.time), "")
+        own = {} if not time_format or time_format.startswith("%Y-%m") else {"format": time_format}
+        return {"kind": "chronological", "by": request.time, **own}
     kind = "random" if problem == "regression" else "stratified"
-    return {"kind": kind, "group": wish.group} if wish.group else {"kind": kind}
+    return {"kind": kind, "group": request.group} if request.group else {"kind": kind}
 
 
 def _sections(
-    target: dict[str, Any], split: dict[str, Any], kept: list[ColumnProfile], rows: pd.DataFrame
+    target: dict[str, Any], split: dict[str, Any], features: list[ColumnProfile], rows: pd.DataFrame
 ) -> dict[str, Any]:
-    """Return the sections that a table has in its own way."""
-    text = kept[0].kind == "text"
-    example = {seen.name: _example(seen, rows[seen.name].tolist()) for seen in kept}
+    """Return the sections that are specific to tables."""
+    text = features[0].kind == "text"
+    example = {profile.name: _example(profile, rows[profile.name].tolist()) for profile in features}
     return {
-        "columns": {seen.name: seen.column for seen in kept},
+        "columns": {profile.name: profile.column for profile in features},
         "target": target,
         "split": split,
         "model": _model(len(rows), text=text),
@@ -253,21 +268,21 @@ def _sections(
     }
 
 
-def _example(seen: ColumnProfile, cells: list[object]) -> Any:
-    """Return a value as a client would send it."""
+def _example(profile: ColumnProfile, cells: list[object]) -> Any:
+    """Return an example value as a client would send it."""
     cell = next(cell for cell in cells if not empty(cell))
-    if seen.kind == "number":
-        number = _short(float(str(cell)), yaml_text.column(seen))
+    if profile.kind == "number":
+        number = _rounded(float(str(cell)), yaml_text.build_column(profile))
         return int(number) if number.is_integer() else number
     return (
-        bool(yaml_text.column(seen).read([cell])[0])
-        if seen.kind == "boolean"
-        else yaml_text.column(seen).read([cell])[0]
+        bool(yaml_text.build_column(profile).read([cell])[0])
+        if profile.kind == "boolean"
+        else yaml_text.build_column(profile).read([cell])[0]
     )
 
 
-def _short(number: float, column: Column) -> float:
-    """Round to six digits, unless that leads out of the column's bounds."""
+def _rounded(number: float, column: Column) -> float:
+    """Round to six digits, unless the result is outside the column's bounds."""
     short = float(f"{number:.6g}")
     try:
         column.parse([short], "")
@@ -284,7 +299,7 @@ def _model(rows: int, *, text: bool) -> dict[str, Any]:
 
 
 def _train(rows: int, problem: ProblemName) -> dict[str, Any]:
-    """Batches such that an epoch has enough steps; epochs such that patience decides."""
+    """Choose batches small enough for several steps per epoch, and so many epochs that patience ends the training."""
     usual = 16 if rows < 2000 else 32 if rows < 5000 else 128 if rows < 20_000 else 256
     batch = min(usual, max(1, 2 ** int(math.log2(max(1, rows * 0.25)))))
     plan = {"epochs": 200 if rows < 5000 else 100, "batch_size": batch, "learning_rate": 0.003, "patience": 15}
@@ -292,7 +307,7 @@ def _train(rows: int, problem: ProblemName) -> dict[str, Any]:
 
 
 def _gate(truth: list[Any], problem: ProblemName) -> dict[str, Any]:
-    """Choose the metric: an accuracy hides a rare class, so it is for classes of similar size only."""
+    """Choose the metric: accuracy only for classes of similar size, since it hides rare classes."""
     if problem != "classification":
         return {
             "metric": "rmse",

@@ -1,4 +1,4 @@
-"""Pictures that are a task: where their labels are, how large they are, and what a task should make of them."""
+"""Draft a task from images: find their labels and sizes, and choose settings."""
 
 from __future__ import annotations
 
@@ -15,95 +15,99 @@ from tiltyard.config.draft import yaml_text
 from tiltyard.config.draft.column_profile import ColumnProfile
 from tiltyard.data.images import zip_archive
 from tiltyard.data.images.files import ImageFiles
-from tiltyard.data.images.labels import PARTS, guess
-from tiltyard.data.sources.images import Images, Picture
+from tiltyard.data.images.labels import SPLIT_FOLDERS, guess
+from tiltyard.data.sources.images import Images, LabelledImage
 from tiltyard.errors import DataError, listed
 from tiltyard.modeling.columns.image import Image
 from tiltyard.workspace import Workspace
 
 COLUMN = "image"
-GREY = {"1", "L", "LA", "I", "I;16"}  # modes without colour
-LONGEST = 96  # pixels of a side that a small model answers in a few milliseconds
-EVEN = 1.5  # times the smallest class: up to here classes are of similar size
-TINY = 100  # numbers that a task file can show as they are
+GREY = {"1", "L", "LA", "I", "I;16"}  # Pillow modes without colour
+MAX_SIDE = 96  # pixels: a small model predicts such an image in a few milliseconds
+MAX_IMBALANCE = 1.5  # largest to smallest class, for classes of similar size
+MAX_EXAMPLE_NUMBERS = 100  # a larger image is a file in `serve.example`
 
 
 @dataclass(frozen=True)
-class Gallery:
-    """What was seen of a folder or zip of pictures."""
+class ImageProfile:
+    """The profile of a folder or zip of images."""
 
     source: dict[str, Any]
     target: str
     labels: list[str]
     notes: list[str]
-    fronts: Counter[str] = field(default_factory=Counter)  # pictures by the folder in front of all
+    folders: Counter[str] = field(default_factory=Counter)  # images by first folder
     sizes: Counter[tuple[int, int, int]] = field(default_factory=Counter)  # width, height, bands
     modes: set[str] = field(default_factory=set)
-    first: list[bytes] = field(default_factory=list)  # a picture that can be opened
+    first: list[bytes] = field(default_factory=list)  # the first image that can be opened, or empty
     bytes: list[int] = field(default_factory=list)
 
     @property
     def counts(self) -> Counter[str]:
-        """Pictures by class."""
+        """The number of images of each class."""
         return Counter(self.labels)
 
     @property
     def column(self) -> dict[str, Any]:
-        """The column: the size that all have, or else a common one to which they are brought."""
+        """The settings of the column: the common size of all images, or one to which they are resized."""
         channels = 1 if self.modes <= GREY else 3
         width, height = (_median([size[side] for size in self.sizes.elements()]) for side in (0, 1))
         settings: dict[str, Any] = {"type": "image", "height": height, "width": width, "channels": channels}
         spans = {size[:2] for size in self.sizes}
-        scale = min(1.0, LONGEST / max(width, height))
+        scale = min(1.0, MAX_SIDE / max(width, height))
         if len(spans) == 1 and scale == 1:
             return settings | ({} if {size[2] for size in self.sizes} == {channels} else {"resize": True})
         sides = {name: max(4, round(settings[name] * scale / 4) * 4) for name in ("height", "width")}
         return {**settings, **sides, "resize": True}
 
 
-def find(workspace: Workspace, data: str, target: str) -> Gallery | None:
-    """Look at a folder or zip; None if it is neither, or a zip without pictures: it may hold a table."""
+def profile_images(workspace: Workspace, data: str, target: str) -> ImageProfile | None:
+    """Profile a folder or zip; return None if it is neither, or a zip without images, which may hold a table."""
     source = Images(kind="images", path=data)
-    if not data.lower().endswith(".zip") and not any(place.is_dir() for place in source.places(workspace)):
+    if not data.lower().endswith(".zip") and not any(place.is_dir() for place in source.local_paths(workspace)):
         return None
-    with source.opened(workspace) as tree:
-        pictures = [name for name in tree.sizes() if name.lower().endswith(zip_archive.SUFFIXES)]
-        if not pictures and not tree.path.is_dir():
+    with source.open_files(workspace) as image_files:
+        names = [name for name in image_files.sizes() if name.lower().endswith(zip_archive.SUFFIXES)]
+        if not names and not image_files.path.is_dir():
             return None
-        labels = guess(tree, pictures, target) if pictures else {}
+        labels = guess(image_files, names, target) if names else {}
         source = Images.model_validate({"kind": "images", "path": data, **labels})
-        chosen, notes = source.chosen(tree, workspace)
+        selected, notes = source.select(image_files, workspace)
         settings = source.model_dump(mode="json", exclude_defaults=True)
-        found = Gallery(settings, target or labels.get("label_column", "label"), [p.label for p in chosen], notes)
-        _look(found, tree, chosen)
+        found = ImageProfile(
+            settings, target or labels.get("label_column", "label"), [p.label for p in selected], notes
+        )
+        _read_sizes(found, image_files, selected)
     return found
 
 
-def _look(found: Gallery, tree: ImageFiles, chosen: Sequence[Picture]) -> None:
-    """Open each picture as far as its size, and note what cannot be opened."""
+def _read_sizes(found: ImageProfile, image_files: ImageFiles, selected: Sequence[LabelledImage]) -> None:
+    """Read the size of each image, and add a note on files that cannot be opened."""
     from PIL import Image as Pillow
 
     broken = []
-    for picture in chosen:
-        content = tree.read(picture.name)
-        found.fronts[PurePosixPath(picture.name).parts[0]] += 1
+    for image in selected:
+        content = image_files.read(image.name)
+        found.folders[PurePosixPath(image.name).parts[0]] += 1
         try:
             with Pillow.open(io.BytesIO(content), formats=["PNG", "JPEG"]) as opened:
                 found.sizes[(opened.width, opened.height, len(opened.getbands()))] += 1
                 found.modes.add(opened.mode)
         except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError, Pillow.DecompressionBombWarning):
-            broken.append(picture.name)
+            broken.append(image.name)
             continue
         found.first[:] = found.first or [content]
         found.bytes[:] = [max([len(content), *found.bytes])]
     if not found.sizes:
-        raise DataError(f"{tree.path.name}: expected whole PNG or JPEG files; none can be opened: {listed(broken)}")
+        raise DataError(
+            f"{image_files.path.name}: expected whole PNG or JPEG files; none can be opened: {listed(broken)}"
+        )
     if broken:
-        found.notes.append(f"{len(broken):,} pictures cannot be opened and will stop the road: {listed(broken)}")
+        found.notes.append(f"{len(broken):,} images cannot be opened and will stop the pipeline: {listed(broken)}")
 
 
-def traits(found: Gallery) -> list[ColumnProfile]:
-    """Return what was seen of pictures and of labels."""
+def profiles(found: ImageProfile) -> list[ColumnProfile]:
+    """Return the profiles of the images and of their labels."""
     rows = len(found.labels)
     colour = "grey" if found.column["channels"] == 1 else "in colour"
     sizes = [f"{width}x{height}" for width, height, _ in sorted(found.sizes, key=lambda size: size[0] * size[1])]
@@ -116,16 +120,16 @@ def traits(found: Gallery) -> list[ColumnProfile]:
     ]
 
 
-def sections(found: Gallery) -> dict[str, Any]:
-    """Return the sections of the task file that pictures have in their own way."""
+def sections(found: ImageProfile) -> dict[str, Any]:
+    """Return the sections of the task file that are specific to images."""
     column, rows = found.column, len(found.labels)
     depth = min(4, max(1, int(math.log2(min(column["height"], column["width"]) / 3))))
     sizes: dict[str, Any] = {}
     if len({size[:2] for size in found.sizes}) > 1:
         sizes = {name: [size[side] for size in found.sizes] for side, name in enumerate(("width", "height"))}
     train: dict[str, Any] = {"epochs": 60 if rows < 5000 else 30, "learning_rate": 0.001, "patience": 8}
-    train |= {"class_weights": "balanced"} if _torn(found) else {}
-    most = 2 * max(found.bytes)
+    train |= {"class_weights": "balanced"} if _is_imbalanced(found) else {}
+    max_bytes = 2 * max(found.bytes)
     return {
         "source": found.source,
         "columns": {COLUMN: column},
@@ -140,19 +144,21 @@ def sections(found: Gallery) -> dict[str, Any]:
             "dropout": 0.3,
         },
         "train": {**train, "augment": {"shift": 0.1, "zoom": 0.1}},
-        "serve": {**({"max_body_bytes": most} if most > 4_000_000 else {}), "example": _example(found)},
+        "serve": {**({"max_body_bytes": max_bytes} if max_bytes > 4_000_000 else {}), "example": _example(found)},
     }
 
 
-def comments(found: Gallery) -> dict[str, str]:
-    """Return comments for some keys: what led to their values."""
-    said = {
-        "target": traits(found)[1].seen,
-        "augment": "no flip: add flip: horizontal if a mirrored picture is of the same class",
-        "class_weights": "classes differ much in size",
+def comments(found: ImageProfile) -> dict[str, str]:
+    """Return comments that explain the values of some keys."""
+    texts = {
+        "target": profiles(found)[1].seen,
+        "augment": "no flip; add flip: horizontal if a mirrored image has the same class",
+        "class_weights": "sizes of classes differ much",
     }
-    parts = [f"{front} ({count:,})" for front, count in sorted(found.fronts.items()) if front.lower() in PARTS]
-    return said | ({"source": f"of {', '.join(parts)}; to take one: under: [train]"} if len(parts) > 1 else {})
+    parts = [
+        f"{folder} ({count:,})" for folder, count in sorted(found.folders.items()) if folder.lower() in SPLIT_FOLDERS
+    ]
+    return texts | ({"source": f"{', '.join(parts)}; to use one only: under: [train]"} if len(parts) > 1 else {})
 
 
 def _range(fact: str, low: int, high: int) -> dict[str, Any]:
@@ -160,22 +166,22 @@ def _range(fact: str, low: int, high: int) -> dict[str, Any]:
     return {"expectation": "expect_column_values_to_be_between", "severity": "warning", "arguments": arguments}
 
 
-def _torn(found: Gallery) -> bool:
-    return max(found.counts.values()) > EVEN * min(found.counts.values())
+def _is_imbalanced(found: ImageProfile) -> bool:
+    return max(found.counts.values()) > MAX_IMBALANCE * min(found.counts.values())
 
 
 def _median(sides: list[int]) -> int:
     return sorted(sides)[len(sides) // 2]
 
 
-def _example(found: Gallery) -> Any:
-    """Return a picture as a client would send it: as numbers if they are few, else as a small file."""
+def _example(found: ImageProfile) -> Any:
+    """Return an example image as a client would send it: as numbers if they are few, else as a file."""
     from PIL import Image as Pillow
 
-    column = yaml_text.column(traits(found)[0])
+    column = yaml_text.build_column(profiles(found)[0])
     assert isinstance(column, Image)  # noqa: S101 - for the type checker
     pixels = column.open(found.first[0])
-    if pixels.size <= TINY:
+    if pixels.size <= MAX_EXAMPLE_NUMBERS:
         return column.to_json(pixels[None].astype(int))[0]
     file = io.BytesIO()
     Pillow.fromarray(pixels.astype("uint8").squeeze()).save(file, "JPEG")

@@ -1,4 +1,4 @@
-"""The text of a drafted task file: one line a column, with a comment of what was seen."""
+"""Write a draft as YAML: one line for each column, with a comment on its values."""
 
 from __future__ import annotations
 
@@ -15,54 +15,54 @@ from tiltyard.config.safe_yaml import CoreDumper
 from tiltyard.config.task import AnyColumn
 from tiltyard.modeling.columns.base import Column
 
-SIMPLE_KEY = 1000  # characters before its colon: YAML looks no farther for it than 1024
-UNQUOTED = re.compile(r"^:|\?")  # what DVC writes without quotes in brackets, where it means another thing
+MAX_SIMPLE_KEY = 1000  # characters: YAML allows 1024 before the colon
+UNQUOTED = re.compile(r"^:|\?")  # DVC omits the quotes of such text inside brackets, which changes its meaning
 COMMENTS = {
-    "rows": "fewer or more stop the road",
-    "split": "the test part is sealed at the first run",
-    "gate": "what a challenger must show",
+    "rows": "fewer or more stop the pipeline",
+    "split": "the test rows are sealed at the first run",
+    "gate": "requirements for a challenger",
     "serve": "one instance, as a client would send it",
 }
 
 
-def column(seen: ColumnProfile) -> Column:
-    """Return the column that a trait stands for."""
-    made: Column = TypeAdapter[Column](AnyColumn).validate_python(seen.column, strict=False)
+def build_column(profile: ColumnProfile) -> Column:
+    """Return the column for a profile."""
+    made: Column = TypeAdapter[Column](AnyColumn).validate_python(profile.column, strict=False)
     return made
 
 
-def text(
+def task_text(
     data: str,
     content: dict[str, Any],
-    traits: Iterable[ColumnProfile],
+    profiles: Iterable[ColumnProfile],
     repairs: Iterable[str],
     comments: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """Spell a task file; keys may have comments of their own."""
-    said = {**COMMENTS, **comments}
-    by_name = {seen.name: seen for seen in traits}
+    """Return the text of a task file; `comments` adds comments by key."""
+    comments_by_key = {**COMMENTS, **comments}
+    by_name = {profile.name: profile for profile in profiles}
     lines = [
         "# yaml-language-server: $schema=schema.json",
-        f"# Drafted from {_one_line(data)} by `tiltyard init`: change what it got wrong.",
+        f"# Drafted from {_one_line(data)} by `tiltyard init`: correct what is wrong.",
         *(f"# Read with a repair: {_one_line(repair)}" for repair in repairs),
     ]
     for key, value in content.items():
         if key == "columns":
-            lines += ["columns:", *(_pair(name, value[name], "  ", _seen(by_name[name])) for name in value)]
-            left_out = [seen for name, seen in by_name.items() if seen.reason and name not in value]
-            lines += [f"  # left out: {_one_line(seen.name)}: {seen.reason}" for seen in left_out]
+            lines += ["columns:", *(_pair(name, value[name], "  ", _column_comment(by_name[name])) for name in value)]
+            left_out = [profile for name, profile in by_name.items() if profile.reason and name not in value]
+            lines += [f"  # left out: {_one_line(profile.name)}: {profile.reason}" for profile in left_out]
         elif key in ("train", "serve"):
-            inside = (_pair(name, inner, "  ", said.get(name, "")) for name, inner in value.items())
-            lines += [f"{key}:{_comment(said.get(key, ''))}", *inside]
+            inside = (_pair(name, inner, "  ", comments_by_key.get(name, "")) for name, inner in value.items())
+            lines += [f"{key}:{_comment(comments_by_key.get(key, ''))}", *inside]
         else:
-            lines.append(_pair(key, value, "", said.get(key, "")))
+            lines.append(_pair(key, value, "", comments_by_key.get(key, "")))
     return "\n".join(lines) + "\n"
 
 
 def _pair(key: str, value: Any, indent: str = "", comment: str = "") -> str:
-    """Spell a key and its value on one line, or below the key; a key that YAML would not find has a line of its own."""
+    """Return a key and its value, on one line if possible; very long keys need an explicit key on its own line."""
     name = _flow([key])[1:-1]
-    start = f"{indent}{name}" if len(name) < SIMPLE_KEY else f"{indent}? {name}\n{indent}"
+    start = f"{indent}{name}" if len(name) < MAX_SIMPLE_KEY else f"{indent}? {name}\n{indent}"
     if not isinstance(value, (dict, list)) or _fits(value):
         return f"{start}: {_flow([value])[1:-1]}{_comment(comment)}"
     below = f"{indent}  "
@@ -74,7 +74,7 @@ def _pair(key: str, value: Any, indent: str = "", comment: str = "") -> str:
 
 
 def _fits(value: Any) -> bool:
-    """Return whether brackets may hold a value: `dvc exp run -S` folds keys there and takes off quotes that matter."""
+    """Return whether a value can be in brackets: `dvc exp run -S` folds keys there and removes necessary quotes."""
     if isinstance(value, dict):
         return all(map(_key_fits, value)) and all(map(_fits, value.values()))
     if isinstance(value, list):
@@ -83,31 +83,31 @@ def _fits(value: Any) -> bool:
 
 
 def _key_fits(key: str) -> bool:
-    """Return whether brackets may hold a key: as it is spelled, escapes and all."""
-    return " " not in key and not UNQUOTED.search(key) and len(_flow([key])) < SIMPLE_KEY
+    """Return whether a key, with its escapes, can be in brackets."""
+    return " " not in key and not UNQUOTED.search(key) and len(_flow([key])) < MAX_SIMPLE_KEY
 
 
 def _flow(value: list[Any]) -> str:
-    """Spell a list in YAML on one line."""
-    spelled: str = yaml.dump(
+    """Return a list as YAML on one line."""
+    text: str = yaml.dump(
         value, Dumper=_OneLine, default_flow_style=True, width=10**9, allow_unicode=True, sort_keys=False
     )
-    return spelled.strip()
+    return text.strip()
 
 
 class _OneLine(CoreDumper):
-    """YAML in which text with line breaks stands on one line, escaped."""
+    """A dumper that escapes line breaks in text, so that it stays on one line."""
 
-    def represent_text(self, text: str) -> yaml.ScalarNode:
-        return self.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
+    def represent_text(self, task_text: str) -> yaml.ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:str", task_text, style=None if task_text.isprintable() else '"')
 
 
 _OneLine.add_representer(str, _OneLine.represent_text)
 
 
-def _seen(seen: ColumnProfile) -> str:
-    missing = f"; {seen.missing:,} missing" if seen.missing else ""
-    return _one_line(seen.seen) + missing
+def _column_comment(profile: ColumnProfile) -> str:
+    missing = f"; {profile.missing:,} missing" if profile.missing else ""
+    return _one_line(profile.seen) + missing
 
 
 def _comment(words: str) -> str:

@@ -1,5 +1,5 @@
-"""Formats of tables, one a file: delimited text, JSON lines, Parquet.
+"""Formats of tables, one per module: delimited text, JSON lines, Parquet.
 
-A format gives columns of cells, and gives them no meaning.
+A format returns typed columns; it does not depend on what they are used for.
 Start with base.py.
 """

@@ -1,4 +1,4 @@
-"""The type of a format: how a file becomes batches of typed columns, in two passes of bounded memory."""
+"""Base class of table formats: read a file as batches of typed columns, in two passes of bounded memory."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Layout:
-    """What a first pass over a whole file found; the second pass reads by it."""
+    """The result of the first pass over a file, by which the second pass reads it."""
 
     columns: dict[str, ColumnType]
     rows: int
-    repairs: list[str]  # what was read otherwise than it is written, in sentences
-    how: dict[str, Any] = field(default_factory=dict)  # what the format itself needs again
+    repairs: list[str]  # how the cells differ from the text of the file, in sentences
+    format_state: dict[str, Any] = field(default_factory=dict)  # what the format itself needs for the second pass
 
 
 class Format(ABC):
-    """One format of tables; plug-ins in formats/ say what each means."""
+    """One format of tables; each plug-in in formats/ implements one."""
 
     suffixes: ClassVar[tuple[str, ...]]
 
@@ -39,51 +39,53 @@ class Format(ABC):
 
     @abstractmethod
     def survey(self) -> Layout:
-        """Look at the whole file; raise a DataError for what is no table."""
+        """Make the first pass over the whole file; raise a DataError if it is not a table."""
 
     @abstractmethod
     def batches(self, layout: Layout, names: list[str]) -> Iterator[pa.Table]:
-        """Return some of the columns, batch by batch, in the types of their meanings."""
+        """Yield some of the columns, batch by batch, converted to their types."""
 
     def error(self, text: str, hint: str = "") -> DataError:
         """Return an error that names the file."""
         return DataError(f"{self.path.name}: {text}", hint=hint)
 
-    def plain(self) -> None:
-        """Refuse settings that only files of delimited text have."""
-        if given := self.dialect.given:
-            raise self.error(f"source.read: {', '.join(given)}: expected for .csv and .tsv alone")
+    def refuse_dialect(self) -> None:
+        """Raise if the task sets options that only delimited text has."""
+        if set_options := self.dialect.set_options:
+            raise self.error(f"source.read: {', '.join(set_options)}: expected only for delimited text such as .csv")
 
 
-def known() -> dict[str, type[Format]]:
+def formats_by_suffix() -> dict[str, type[Format]]:
     """Return the format of each suffix."""
     formats: list[type[Format]] = [plugins.load("formats", name) for name in plugins.names("formats")]
     return {suffix: one for one in formats for suffix in one.suffixes}
 
 
-def kinds() -> str:
-    """Name what can be read, for a complaint about what cannot."""
-    return f"{', '.join(known())}, plain or {', '.join(archive.PACKINGS)}"
+def readable_suffixes() -> str:
+    """Return a text that lists the suffixes that can be read, for error messages."""
+    return f"{', '.join(formats_by_suffix())}, plain or compressed as {', '.join(archive.COMPRESSIONS)}"
 
 
-def named(names: list[str]) -> tuple[list[str], list[str]]:
-    """Return a name for each column, all different, and tell in sentences which were changed.
+def unique_names(names: list[str]) -> tuple[list[str], list[str]]:
+    """Return a unique name for each column, and the changes of names, in sentences.
 
-    A name that stands twice is no error: the first keeps it, and a column that nobody asks for need not stop the file.
+    A repeated name is not an error, since the task may not use these columns: the first one keeps it.
     """
-    bare = [re.sub(r'^"(.*)"$', r"\1", name.strip()) for name in names]  # a quote after a blank quotes nothing
-    told = ["blanks around column names dropped"] if bare != names else []
-    given: list[str] = []
+    bare = [re.sub(r'^"(.*)"$', r"\1", name.strip()) for name in names]  # the parser keeps quotes that follow a blank
+    repairs = ["blanks around column names dropped"] if bare != names else []
+    unique: list[str] = []
     for place, name in enumerate(bare, start=1):
         wanted = name or f"column_{place}"
-        free = _free(wanted, {*given, *bare} - {name} if name not in given else {*given, *bare})
+        free = _unused_name(wanted, {*unique, *bare} - {name} if name not in unique else {*unique, *bare})
         if free != name:
-            told.append(f"column {place} has no name: {free}" if not name else f"column name {name} again: {free}")
-        given.append(free)
-    return given, told
+            repairs.append(
+                f"column {place} has no name: {free}" if not name else f"repeated column name {name}: {free}"
+            )
+        unique.append(free)
+    return unique, repairs
 
 
-def _free(name: str, taken: set[str]) -> str:
+def _unused_name(name: str, taken: set[str]) -> str:
     numbers = iter(range(2, len(taken) + 3))
     free = name
     while free in taken:

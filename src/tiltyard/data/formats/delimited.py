@@ -1,4 +1,4 @@
-"""Text with a delimiter between cells: CSV, TSV and their kin; types and number styles are those of the whole file."""
+"""Delimited text (CSV, TSV and the like), read with Arrow; the whole file decides types and number styles."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from tiltyard.data.formats.base import Format, Layout, named
+from tiltyard.data.formats.base import Format, Layout, unique_names
 from tiltyard.data.tables import archive
 from tiltyard.data.tables.column_types import convert, styles
 from tiltyard.data.tables.csv_lines import CsvLines
-from tiltyard.data.tables.dialect import delimiter_of, has_header, rows_of
+from tiltyard.data.tables.dialect import guess_delimiter, has_header, split_rows
 from tiltyard.data.tables.text_encoding import Utf8Stream
 from tiltyard.data.tables.type_inference import TypeInference, infer
 from tiltyard.errors import DataError
@@ -21,89 +21,91 @@ from tiltyard.errors import DataError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-HEAD = 1 << 18  # bytes that guesses look at
-BLOCK = 1 << 22  # bytes of a batch; no row may be longer
-WORDS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
+HEAD_BYTES = 1 << 18  # used to guess the dialect
+BLOCK_BYTES = 1 << 22  # of a batch; no row may be longer
+DELIMITER_NAMES = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
 HINT = "mend these lines, or name the delimiter: source.read.delimiter in the task file"
 
 
 class Delimited(Format):
-    """Text with a header, or without one."""
+    """Delimited text, with or without a header."""
 
     suffixes: ClassVar = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data")
 
     @property
-    def usual(self) -> str:
-        """The delimiter that the suffix promises."""
+    def default_delimiter(self) -> str:
+        """The usual delimiter for the suffix."""
         return "\t" if self.suffix in (".tsv", ".tab") else ","
 
     def survey(self) -> Layout:
-        """Guess by the first lines, then hold every line against the guess; quotes are tried as quotes first."""
+        """Guess the dialect by the first lines, then check all lines; if a quote stays open, read quotes as text."""
         head = self._head()
-        delimiter = self.dialect.delimiter or delimiter_of(head, self.usual)
+        delimiter = self.dialect.delimiter or guess_delimiter(head, self.default_delimiter)
         try:
-            return self._surveyed(head, delimiter, quoted=True)
+            return self._survey_as(head, delimiter, quoted=True)
         except _QuoteError as error:
-            quote = f"a quote after line {error.line} opens a cell and does not close it"
+            quote = f"a quote after line {error.line} is not closed"
         try:
-            return self._surveyed(head, delimiter, quoted=False)
+            return self._survey_as(head, delimiter, quoted=False)
         except DataError as error:
-            raise self.error(f"{quote}; and if quotes mean nothing: {error.message}", error.hint) from None
+            raise self.error(f"{quote}; and with quotes as ordinary characters: {error.message}", error.hint) from None
 
     def batches(self, layout: Layout, names: list[str]) -> Iterator[pa.Table]:
-        """Read again, by the layout."""
+        """Read the file a second time, by its layout."""
         import pyarrow as pa
 
         places = [list(layout.columns).index(name) for name in names]
-        with self._decoded() as decoding:
-            for batch in self._rows(decoding, CsvLines(**layout.how), places):
+        with self._open_utf8() as decoding:
+            for batch in self._rows(decoding, CsvLines(**layout.format_state), places):
                 cells = zip(batch.columns, names, strict=True)
                 yield pa.table({n: convert(c, layout.columns[n], self.dialect.missing) for c, n in cells})
 
-    def _surveyed(self, head: str, delimiter: str, *, quoted: bool) -> Layout:
-        """Look at every cell."""
-        rows = rows_of(head, delimiter, quoted=quoted)
+    def _survey_as(self, head: str, delimiter: str, *, quoted: bool) -> Layout:
+        """Make the first pass with a given delimiter and handling of quotes."""
+        rows = split_rows(head, delimiter, quoted=quoted)
         if not rows:
             raise self.error("expected a header and rows; the file is empty")
         header = has_header(rows) if self.dialect.header is None else self.dialect.header
-        cut = CsvLines(delimiter, len(rows[0]), header, quoted)
-        names, told = self._named(rows[0], header=header)
-        tallies = [TypeInference(styles(self.dialect, delimiter), self.dialect.missing) for _ in names]
-        with self._decoded() as decoding:
-            regular = self._tallied(decoding, cut, tallies)
-        if header and regular and (again := self._headers(cut, rows[0], tallies)):
-            cut = replace(cut, again=again)
-            tallies = [TypeInference(styles(self.dialect, delimiter), self.dialect.missing) for _ in names]
-            with self._decoded() as decoding:
-                self._tallied(decoding, cut, tallies)
-        if quoted and decoding.quotes:
-            self._check_quotes(cut)
+        lines = CsvLines(delimiter, len(rows[0]), header, quoted)
+        names, repairs = self._column_names(rows[0], header=header)
+        inferences = [TypeInference(styles(self.dialect, delimiter), self.dialect.missing) for _ in names]
+        with self._open_utf8() as decoding:
+            regular = self._infer_types(decoding, lines, inferences)
+        if header and regular and (repeated_headers := self._repeated_headers(lines, rows[0], inferences)):
+            lines = replace(lines, repeated_headers=repeated_headers)
+            inferences = [TypeInference(styles(self.dialect, delimiter), self.dialect.missing) for _ in names]
+            with self._open_utf8() as decoding:
+                self._infer_types(decoding, lines, inferences)
+        if quoted and decoding.has_quotes:
+            self._check_quotes(lines)
         if not regular:
-            raise self._ragged(cut)
-        if not (count := tallies[0].filled + tallies[0].missing):
+            raise self._ragged_error(lines)
+        if not (count := inferences[0].present + inferences[0].missing):
             raise self.error("expected rows; received a header alone")
-        meanings, weighty = infer(dict(zip(names, tallies, strict=True)))
-        return Layout(meanings, count, [*decoding.repairs, *self._told(cut), *told, *weighty], asdict(cut))
+        column_types, style_repairs = infer(dict(zip(names, inferences, strict=True)))
+        return Layout(
+            column_types, count, [*decoding.repairs, *self._repairs(lines), *repairs, *style_repairs], asdict(lines)
+        )
 
-    def _tallied(self, decoding: Utf8Stream, cut: CsvLines, tallies: list[TypeInference]) -> bool:
-        """Look at every cell; say whether all rows have the same number of cells."""
+    def _infer_types(self, decoding: Utf8Stream, lines: CsvLines, inferences: list[TypeInference]) -> bool:
+        """Infer the types from every cell; return whether all rows have the same number of cells."""
         try:
-            for batch in self._rows(decoding, cut, range(cut.width)):
-                for tally, cells in zip(tallies, batch.columns, strict=True):
-                    tally.add(cells)
+            for batch in self._rows(decoding, lines, range(lines.width)):
+                for inference, cells in zip(inferences, batch.columns, strict=True):
+                    inference.add(cells)
         except _RaggedError:
             return False
         return True
 
-    def _headers(self, cut: CsvLines, first: list[str], tallies: list[TypeInference]) -> tuple[int, ...]:
-        """Find rows that are the header once more; there can be none where a column is all numbers."""
+    def _repeated_headers(self, lines: CsvLines, first: list[str], inferences: list[TypeInference]) -> tuple[int, ...]:
+        """Return the rows that repeat the header; there can be none if any column holds only numbers."""
         import pyarrow.compute as pc
 
-        if any(tally.names for tally in tallies):
+        if any(inference.possible for inference in inferences):
             return ()
         found, start = [], 0
-        with self._decoded() as decoding:
-            for batch in self._rows(decoding, cut, range(cut.width)):
+        with self._open_utf8() as decoding:
+            for batch in self._rows(decoding, lines, range(lines.width)):
                 same = [
                     pc.equal(cells, name).fill_null(fill_value=False) for cells, name in zip(batch, first, strict=True)
                 ]
@@ -111,76 +113,80 @@ class Delimited(Format):
                 start += len(batch)
         return tuple(found)
 
-    def _named(self, first: list[str], *, header: bool) -> tuple[list[str], list[str]]:
+    def _column_names(self, first: list[str], *, header: bool) -> tuple[list[str], list[str]]:
         given = self.dialect.names
         if given and len(given) != len(first):
-            raise self.error(f"source.read.names: expected {len(first)}, one a column; received {len(given)}")
+            raise self.error(f"source.read.names: expected {len(first)}, one for each column; received {len(given)}")
         if given:
             return given, []
         if header:
-            return named(first)
+            return unique_names(first)
         names = [f"column_{place}" for place in range(1, len(first) + 1)]
         if self.dialect.header is False:
             return names, []
         return names, [f"no header: columns named {', '.join(names[:2])}{', ...' if len(names) > 2 else ''}"]
 
-    def _told(self, cut: CsvLines) -> list[str]:
-        told = []
-        if cut.delimiter not in (self.usual, self.dialect.delimiter):
-            told.append(f"{WORDS.get(cut.delimiter, cut.delimiter)} as delimiter")
-        if cut.again:
-            rows = ", ".join(str(place + 1) for place in cut.again[:5]) + (", ..." if len(cut.again) > 5 else "")
-            told.append(f"the header again in row {rows}: left out")
-        return told if cut.quoted else [*told, "quotes read as characters like others"]
+    def _repairs(self, lines: CsvLines) -> list[str]:
+        repairs = []
+        if lines.delimiter not in (self.default_delimiter, self.dialect.delimiter):
+            repairs.append(f"{DELIMITER_NAMES.get(lines.delimiter, lines.delimiter)} as delimiter")
+        if lines.repeated_headers:
+            rows = ", ".join(str(place + 1) for place in lines.repeated_headers[:5]) + (
+                ", ..." if len(lines.repeated_headers) > 5 else ""
+            )
+            repairs.append(f"the header repeats in row {rows}: left out")
+        return repairs if lines.quoted else [*repairs, "quotes read as ordinary characters"]
 
     def _head(self) -> str:
-        """Return the first lines, whole."""
-        with self._decoded() as decoding:
+        """Return the first lines of the file, without a partial one at the end."""
+        with self._open_utf8() as decoding:
             stream = io.BufferedReader(decoding)
-            text = stream.read(HEAD).decode(errors="ignore").lstrip("\r\n")
+            text = stream.read(HEAD_BYTES).decode(errors="ignore").lstrip("\r\n")
             whole = not stream.read(1)
         end = max(text.rfind("\n"), text.rfind("\r")) + 1
         return text if whole or not end else text[:end]
 
     @contextlib.contextmanager
-    def _decoded(self) -> Iterator[Utf8Stream]:
-        with archive.opened(self.path) as (_, stream):
+    def _open_utf8(self) -> Iterator[Utf8Stream]:
+        with archive.open_stream(self.path) as (_, stream):
             yield Utf8Stream(stream, self.path.name, self.dialect.encoding)
 
-    def _check_quotes(self, cut: CsvLines) -> None:
-        with self._decoded() as decoding:
-            if line := cut.unclosed(decoding):
+    def _check_quotes(self, lines: CsvLines) -> None:
+        with self._open_utf8() as decoding:
+            if line := lines.line_before_open_quote(decoding):
                 raise _QuoteError(line)
 
-    def _ragged(self, cut: CsvLines) -> Exception:
-        with self._decoded() as decoding:
-            strays = cut.strays(decoding) or f"a row of more than {BLOCK} bytes"
-        return self.error(f"expected {cut.width} cells in every row, as in the first; received {strays}", HINT)
+    def _ragged_error(self, lines: CsvLines) -> Exception:
+        with self._open_utf8() as decoding:
+            irregular_rows = lines.irregular_rows(decoding) or f"a row of more than {BLOCK_BYTES} bytes"
+        return self.error(
+            f"expected {lines.width} cells in every row, as in the first; received {irregular_rows}", HINT
+        )
 
-    def _rows(self, decoding: Utf8Stream, cut: CsvLines, places: Sequence[int]) -> Iterator[pa.RecordBatch]:
+    def _rows(self, decoding: Utf8Stream, lines: CsvLines, places: Sequence[int]) -> Iterator[pa.RecordBatch]:
         """Yield some columns as text, batch by batch, without the header."""
         import pyarrow as pa
         from pyarrow import csv
 
-        names = [str(place) for place in range(cut.width)]
-        reading = csv.ReadOptions(column_names=names, block_size=BLOCK)
+        names = [str(place) for place in range(lines.width)]
+        reading = csv.ReadOptions(column_names=names, block_size=BLOCK_BYTES)
         parsing = csv.ParseOptions(
-            delimiter=cut.delimiter, quote_char='"' if cut.quoted else False, newlines_in_values=cut.quoted
+            delimiter=lines.delimiter, quote_char='"' if lines.quoted else False, newlines_in_values=lines.quoted
         )
         converting = csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()),
             include_columns=[str(place) for place in places],
             null_values=self.dialect.missing,
             strings_can_be_null=True,
-            check_utf8=False,  # the decoding has seen to it
+            check_utf8=False,  # Utf8Stream guarantees it
         )
-        header, start = cut.header, 0
+        header, start = lines.header, 0
         try:
             for batch in csv.open_csv(decoding, reading, parsing, converting):
                 body = batch.slice(1) if header and len(batch) else batch
                 header, start, first = header and not len(batch), start + len(body), start
-                if again := [place - first for place in cut.again if first <= place < start]:
-                    body = body.filter(pa.array([place not in again for place in range(len(body))]))
+                if repeated_headers := [place - first for place in lines.repeated_headers if first <= place < start]:
+                    body = body.filter(pa.array([place not in repeated_headers for place in range(len(body))]))
                 if len(body):
                     yield body
         except pa.ArrowInvalid as error:
@@ -188,7 +194,7 @@ class Delimited(Format):
 
 
 class _QuoteError(Exception):
-    """A quote that opens a cell and does not close it."""
+    """A quote that opens a cell is not closed."""
 
     def __init__(self, line: int) -> None:
         super().__init__(f"line {line}")
@@ -196,4 +202,4 @@ class _QuoteError(Exception):
 
 
 class _RaggedError(Exception):
-    """A row with more or fewer cells than the first, or one without end."""
+    """A row has more or fewer cells than the first, or is too long."""

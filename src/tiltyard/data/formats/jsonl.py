@@ -1,4 +1,4 @@
-"""JSON lines: an object a line; values keep their types, and a key that a line lacks is a missing value."""
+"""JSON lines: one object on each line; values keep their types, and a key that a line lacks is a missing value."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROWS = 20_000  # of a batch
-LARGEST = 1 << 63  # from here on a whole number is held as a float
+INT64_LIMIT = 1 << 63  # larger integers are read as floats
 
 
 class Jsonl(Format):
-    """An object a line."""
+    """JSON lines."""
 
     suffixes: ClassVar = (".jsonl", ".ndjson")
 
     def survey(self) -> Layout:
-        """Note the kind of every value."""
-        self.plain()
+        """Find the type of every value of every key."""
+        self.refuse_dialect()
         seen: dict[str, Counter[str]] = {}
         repairs: list[str] = []
         rows = 0
@@ -39,12 +39,14 @@ class Jsonl(Format):
             for name, value in row.items():
                 seen.setdefault(name, Counter())[_kind(value)] += 1
         if not seen:
-            raise self.error("expected an object a line, with keys and values; the file is empty")
-        told = [f"{name} holds {' and '.join(mixed)}: read as text" for name in seen if (mixed := _mixed(seen[name]))]
-        return Layout({name: _meaning(kinds, rows) for name, kinds in seen.items()}, rows, [*repairs, *told])
+            raise self.error("expected one object on each line, with keys and values; the file is empty")
+        mixtures = [
+            f"{name} holds {' and '.join(mixed)}: read as text" for name in seen if (mixed := _mixed(seen[name]))
+        ]
+        return Layout({name: _column_type(kinds, rows) for name, kinds in seen.items()}, rows, [*repairs, *mixtures])
 
     def batches(self, layout: Layout, names: list[str]) -> Iterator[pa.Table]:
-        """Read again, by the layout."""
+        """Read the file a second time, by its layout."""
         import pyarrow as pa
 
         objects = self._objects([])
@@ -52,9 +54,9 @@ class Jsonl(Format):
             yield pa.table({name: _cells(rows, name, layout.columns[name].kind) for name in names})
 
     def _objects(self, repairs: list[str]) -> Iterator[dict[str, Any]]:
-        """Yield the objects; what was mended is known after the last."""
+        """Yield the objects; add the repairs to `repairs` after the last one."""
         decoder = msgspec.json.Decoder(dict[str, Any])
-        with archive.opened(self.path) as (_, stream):
+        with archive.open_stream(self.path) as (_, stream):
             decoding = Utf8Stream(stream, self.path.name)
             for number, line in enumerate(io.BufferedReader(decoding), start=1):
                 if line.strip():
@@ -69,25 +71,25 @@ def _kind(value: Any) -> str:
     if value is None:
         return "missing"
     if isinstance(value, int) and not isinstance(value, bool):
-        return "whole" if -LARGEST <= value < LARGEST else "number"
-    return {bool: "truth", float: "number", str: "text"}.get(type(value), "nested values")
+        return "integer" if -INT64_LIMIT <= value < INT64_LIMIT else "number"
+    return {bool: "boolean", float: "number", str: "text"}.get(type(value), "nested values")
 
 
 def _mixed(kinds: Counter[str]) -> list[str]:
-    """Name the kinds that no type holds together; nested values are text even alone."""
+    """Return the kinds of values that must be read as text, since no other type holds them all."""
     found = sorted(kinds.keys() - {"missing"})
-    together = len(found) < 2 or found == ["number", "whole"]
+    together = len(found) < 2 or found == ["integer", "number"]
     return [] if together and "nested values" not in found else found
 
 
-def _meaning(kinds: Counter[str], rows: int) -> ColumnType:
-    """Return the one type that holds all values: of whole numbers and others, numbers; else text."""
+def _column_type(kinds: Counter[str], rows: int) -> ColumnType:
+    """Return the type that holds all values: numbers for integers and floats; text for other mixtures."""
     found = kinds.keys() - {"missing"}
     kind: Kind = "text"
-    if found <= {"whole", "number"}:
-        kind = "whole" if found == {"whole"} else "number"
-    elif found == {"truth"}:
-        kind = "truth"
+    if found <= {"integer", "number"}:
+        kind = "integer" if found == {"integer"} else "number"
+    elif found == {"boolean"}:
+        kind = "boolean"
     return ColumnType(kind, missing=kinds.total() < rows or kinds["missing"] > 0)
 
 
@@ -96,12 +98,12 @@ def _cells(rows: list[dict[str, Any]], name: str, kind: Kind) -> pa.Array:
 
     values = [row.get(name) for row in rows]
     if kind == "text":
-        values = [text(value) for value in values]
+        values = [as_text(value) for value in values]
     elif kind == "number":
         values = [None if value is None else float(value) for value in values]
     return pa.array(values, ARROW[kind])
 
 
-def text(value: Any) -> str | None:
-    """Return a value as text: what is neither text nor missing as its JSON."""
+def as_text(value: Any) -> str | None:
+    """Return a value as text, written in JSON unless it is text or missing."""
     return value if isinstance(value, str | None) else json.dumps(value, ensure_ascii=False, default=str)

@@ -1,5 +1,5 @@
-"""Pictures and their labels, in folders and ZIP archives.
+"""Image files and their labels, in folders and ZIP archives.
 
-Nothing here decodes what the service is sent.
+Decoding the images of requests is not here, but in modeling and serving.
 Start with files.py.
 """

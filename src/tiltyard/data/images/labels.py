@@ -1,4 +1,4 @@
-"""Labels of pictures from a table that names them: each picture has one row, and each row one picture."""
+"""Image labels from a table: each image has exactly one row, and each row one image."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from tiltyard.errors import DataError, listed
 if TYPE_CHECKING:
     import pandas as pd
 
-PARTS = {"train", "training", "test", "testing", "val", "valid", "validation"}  # folders that name no class
-TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
-LABELS = {"label", "class", "target", "category"}  # what a column of labels is often called
+SPLIT_FOLDERS = {"train", "training", "test", "testing", "val", "valid", "validation"}  # these are not classes
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+LABEL_COLUMNS = {"label", "class", "target", "category"}  # common names of a column of labels
 
 
 @dataclass(frozen=True)
 class ImageLabels:
-    """Pairs of what a table calls a picture and its label."""
+    """The rows of a table of labels: name of the image, label."""
 
     table: str
     rows: list[tuple[str, str]]
 
     @classmethod
     def read(cls, table: str, tree: ImageFiles, root: Path, columns: tuple[str, str]) -> ImageLabels:
-        """Read a table that lies beside the pictures, or in the project."""
+        """Read a table of labels that is among the images, or in the project."""
         frame = read(table, tree, root)
         if missing := [name for name in columns if name not in frame.columns]:
             text = f"expected the columns {', '.join(missing)}; received {', '.join(map(str, frame.columns))}"
@@ -37,64 +37,64 @@ class ImageLabels:
         names, labels = (["" if empty(cell) else str(cell).strip() for cell in frame[name]] for name in columns)
         return cls(table, list(zip(names, labels, strict=True)))
 
-    def of(self, pictures: Sequence[str]) -> dict[str, str]:
-        """Return the label of each picture that has one; refuse rows without a picture, or with another's."""
-        called = _called(pictures)
+    def match(self, images: Sequence[str]) -> dict[str, str]:
+        """Return the label of each image that has one; raise if a row matches no image, several, or one again."""
+        by_name = _by_name(images)
         folder = PurePosixPath(self.table).parent
         found: dict[str, str] = {}
         lost = []
         for name, label in self.rows:
             short = name.replace("\\", "/").removeprefix("./")
-            meant = called.get((folder / short).as_posix()) or called.get(short) or []
-            if len(meant) > 1:
-                text = f"{name} may be {listed(meant)}"
+            matches = by_name.get((folder / short).as_posix()) or by_name.get(short) or []
+            if len(matches) > 1:
+                text = f"{name} may be {listed(matches)}"
                 raise DataError(f"{self.table}: expected names of one file each; {text}", hint="write the folder, too")
-            if meant and meant[0] in found:
-                raise DataError(f"{self.table}: expected one row for each picture; received {name} twice")
-            if meant:
-                found[meant[0]] = label
+            if matches and matches[0] in found:
+                raise DataError(f"{self.table}: expected one row for each image; received {name} twice")
+            if matches:
+                found[matches[0]] = label
             else:
                 lost.append(name or "an empty name")
         if lost:
-            text = f"{len(lost):,} rows without: {listed(lost)}"
+            text = f"{len(lost):,} rows without one: {listed(lost)}"
             raise DataError(
                 f"{self.table}: expected a file for each row; {text}", hint="add the files, or drop the rows"
             )
         return found
 
 
-def guess(tree: ImageFiles, pictures: Sequence[str], target: str) -> dict[str, str]:
-    """Return which table holds the labels; none if folders do."""
-    if len({PurePosixPath(name).parent.name for name in pictures} - PARTS - {""}) > 1:
+def guess(tree: ImageFiles, images: Sequence[str], target: str) -> dict[str, str]:
+    """Find the table that holds the labels; return its settings, or none if folders name the classes."""
+    if len({PurePosixPath(name).parent.name for name in images} - SPLIT_FOLDERS - {""}) > 1:
         return {}
-    tables = [name for name in tree.sizes() if name.lower().endswith(TABLES)]
+    tables = [name for name in tree.sizes() if name.lower().endswith(TABLE_SUFFIXES)]
     for table in tables:
         frame = read(table, tree, tree.path)
-        named = next((str(name) for name in frame.columns if _names(frame[name], table, pictures)), None)
+        named = next((str(name) for name in frame.columns if _names_images(frame[name], table, images)), None)
         if named:
             return {"labels": table, "file_column": named, "label_column": _label(frame, table, named, target)}
-    text = f"expected each picture in the folder of its class, or a table that names them; received {listed(pictures)}"
-    raise DataError(f"{tree.path.name}: {text}", hint="see docs of `kind: images`: tiltyard schema")
+    text = f"expected each image in the folder of its class, or a table of labels; received {listed(images)}"
+    raise DataError(f"{tree.path.name}: {text}", hint="see `kind: images` in: tiltyard schema")
 
 
-def _names(cells: pd.Series[Any], table: str, pictures: Sequence[str]) -> bool:
-    """Return whether a column names pictures."""
+def _names_images(cells: pd.Series[Any], table: str, images: Sequence[str]) -> bool:
+    """Return whether every cell of a column names an image."""
     try:
-        return bool(ImageLabels(table, [(str(cell), "") for cell in cells]).of(pictures))
+        return bool(ImageLabels(table, [(str(cell), "") for cell in cells]).match(images))
     except DataError:
         return False
 
 
 def _label(frame: pd.DataFrame, table: str, named: str, target: str) -> str:
     others = [str(name) for name in frame.columns if name != named]
-    likely = [name for name in others if name.lower() in LABELS] if len(others) > 1 else others
+    likely = [name for name in others if name.lower() in LABEL_COLUMNS] if len(others) > 1 else others
     if target in others or len(likely) == 1:
         return target if target in others else likely[0]
     raise DataError(f"{table}: expected one column of labels; received {listed(others)}", hint="name it: --target")
 
 
 def read(table: str, tree: ImageFiles, root: Path) -> pd.DataFrame:
-    """Read a table as it is spelled, from beside the pictures or from the project."""
+    """Read all columns of a table as text, from among the images or from the project."""
     from tiltyard.data import table_reader
 
     inside = table in tree.sizes()
@@ -110,12 +110,12 @@ def read(table: str, tree: ImageFiles, root: Path) -> pd.DataFrame:
         return table_reader.read(path, texts=columns).frame
 
 
-def _called(pictures: Sequence[str]) -> dict[str, list[str]]:
-    """Return the pictures that a name may mean: the whole name, else that of the file, else that without its suffix."""
-    called: dict[str, list[str]] = {}
-    for spell in (PurePosixPath.as_posix, lambda path: path.name, lambda path: path.stem):
-        tier: dict[str, list[str]] = {}
-        for name in pictures:
-            tier.setdefault(spell(PurePosixPath(name)), []).append(name)
-        called = tier | called
-    return called
+def _by_name(images: Sequence[str]) -> dict[str, list[str]]:
+    """Index images by path, by file name, and by file name without suffix; a path takes precedence."""
+    found: dict[str, list[str]] = {}
+    for name_of in (PurePosixPath.as_posix, lambda path: path.name, lambda path: path.stem):
+        index: dict[str, list[str]] = {}
+        for image in images:
+            index.setdefault(name_of(PurePosixPath(image)), []).append(image)
+        found = index | found
+    return found

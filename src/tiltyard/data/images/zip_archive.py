@@ -1,4 +1,4 @@
-"""Pictures by class in one zip, its bytes made by nothing but the pictures: sorted by who writes, and without times."""
+"""Images by class in one reproducible zip file: the same images give the same bytes, as no times are stored."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from pathlib import Path
 
 from tiltyard import files
 
-LONG_AGO = (1980, 1, 1, 0, 0, 0)  # a zip file keeps times; a fixed one keeps the bytes the same
-SUFFIXES = (".png", ".jpg", ".jpeg")  # what the image form reads
+FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # a zip file stores times; a fixed one keeps the bytes the same
+SUFFIXES = (".png", ".jpg", ".jpeg")  # that the image modality reads
 
 
 def write(path: Path, pictures: Iterable[tuple[str, bytes]], notes: Sequence[str] = ()) -> None:
-    """Write CLASS/NAME.png and the like with their content, in the order given; notes are told with each validation."""
+    """Write images under names such as CLASS/NAME.png, in the given order; validation later reports the notes."""
     with files.replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, content in pictures:
-            archive.writestr(zipfile.ZipInfo(name, LONG_AGO), content)
+            archive.writestr(zipfile.ZipInfo(name, FIXED_TIME), content)
         archive.comment = "\n".join(notes).encode()[:65_535]
-        archive.close()  # before the file is synced and gets its name
+        archive.close()  # before the file is synced and renamed
 
 
 def notes(archive: zipfile.ZipFile) -> list[str]:
-    """Return what was noted when it was written."""
+    """Return the notes that `write` stored."""
     return archive.comment.decode("utf-8", "replace").splitlines()
 
 
 def sample_per_class(labels: Sequence[str], rows: int | None) -> list[int]:
-    """Choose as many places of each class as there are, spread over it, until there are enough rows; in order."""
+    """Return the sorted positions of a balanced sample: `rows` in all, evenly spaced within each class; or all."""
     places: dict[str, list[int]] = {}
     for place, label in enumerate(labels):
         places.setdefault(label, []).append(place)

@@ -1,5 +1,5 @@
-"""Sources of data, one a file: a file, a folder of images, a SQL query, a generated series, ...
+"""Data sources, one per module: a file, a folder of images, a SQL query, a generated series, ...
 
-A source writes files below data/raw and judges nothing.
+A source writes raw files; validation checks them later.
 Start with base.py.
 """

@@ -1,4 +1,4 @@
-"""A file that a task asks for: in the project, at a URL, at any address that fsspec knows, or by name from a mirror."""
+"""Location of a file that a task needs: in the project, at a URL, at an fsspec address, or by name in a mirror."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from tiltyard.errors import SourceError
 from tiltyard.settings import Settings
 from tiltyard.workspace import Workspace
 
-MIRROR = "TILTYARD_MIRROR"  # in the environment: a folder of files that tasks ask for by name
+MIRROR = "TILTYARD_MIRROR"  # environment variable: a folder with files that tasks refer to by name
 
 
 class FileLocation(Settings):
-    """Where a file is looked for, and what its bytes must be."""
+    """Where to look for a file, and its expected checksum."""
 
     path: str = Field(min_length=1, description="A file of the project or elsewhere, a URL, or an fsspec address.")
-    url: str | None = Field(None, description="Where it can be downloaded, if `path` is a name that is nowhere here.")
-    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="What its bytes must hash to.")
+    url: str | None = Field(None, description="Where to download it, if `path` is a name that is not found locally.")
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="Its expected checksum.")
 
     @field_validator("url")
     @classmethod
@@ -32,11 +32,11 @@ class FileLocation(Settings):
         return url
 
     @property
-    def shown(self) -> str:
-        """The path without what may be a secret."""
-        return download.shown(self.path) if "://" in self.path else self.path
+    def safe_path(self) -> str:
+        """The path without possible secrets."""
+        return download.without_secrets(self.path) if "://" in self.path else self.path
 
-    def bring(self, target: Path, workspace: Workspace) -> None:
+    def copy_to(self, target: Path, workspace: Workspace) -> None:
         """Copy the file to `target`."""
         if is_http(self.path):
             self._download(self.path, target, workspace)
@@ -48,55 +48,57 @@ class FileLocation(Settings):
         else:
             self._find(target, workspace)
 
-    def insist(self, target: Path) -> None:
-        """Refuse a file with other bytes than were asked for."""
-        if self.sha256 and not download.matches(target, self.sha256):
+    def verify(self, target: Path) -> None:
+        """Raise if the file does not have the expected checksum."""
+        if self.sha256 and not download.has_checksum(target, self.sha256):
             received = files.file_digest(target).hex()
-            raise SourceError(f"{self.shown}: expected SHA-256 {self.sha256}; received {received}")
+            raise SourceError(f"{self.safe_path}: expected SHA-256 {self.sha256}; received {received}")
 
-    def places(self, workspace: Workspace) -> list[Path]:
-        """Return where on this machine it may lie: in the project, among downloads, in the mirror."""
+    def local_paths(self, workspace: Workspace) -> list[Path]:
+        """Return the local paths to look at: in the project, among downloads, in the mirror."""
         path = workspace.root / Path(self.path).expanduser()
         if "://" in self.path:
             return []
-        return [path] if Path(self.path).name != self.path else [path, *self._elsewhere(workspace)]
+        return [path] if Path(self.path).name != self.path else [path, *self._paths_outside(workspace)]
 
     def _find(self, target: Path, workspace: Workspace) -> None:
-        """Look here; then download."""
-        places = self.places(workspace)
-        if places[0].is_dir():
+        """Copy the file from a local path, else download it."""
+        local_paths = self.local_paths(workspace)
+        if local_paths[0].is_dir():
             raise SourceError(f"source.path: expected a file; received the folder {self.path}")
-        found = next((place for place in places if self._is_whole(place, workspace)), None)
+        found = next((path for path in local_paths if self._is_usable(path, workspace)), None)
         if found:
             shutil.copyfile(found, target)
         elif self.url:
             self._download(self.url, target, workspace)
         else:
-            self.refuse(workspace)
+            self.raise_not_found(workspace)
 
-    def _is_whole(self, place: Path, workspace: Workspace) -> bool:
-        """Return whether a file is there; what was downloaded once may have rotted since, and can be had again."""
-        rots = place.parent == workspace.downloads and self.sha256
-        return place.is_file() and not (rots and not download.matches(place, str(self.sha256)))
+    def _is_usable(self, path: Path, workspace: Workspace) -> bool:
+        """Return whether a file is there; check a download again, as it may have been damaged and can be replaced."""
+        may_be_damaged = path.parent == workspace.downloads and self.sha256
+        return path.is_file() and not (may_be_damaged and not download.has_checksum(path, str(self.sha256)))
 
-    def refuse(self, workspace: Workspace) -> None:
-        """Raise an error that it is nowhere, with each way to supply it."""
-        first, *others = self.places(workspace)
-        looked = ", ".join(str(place.parent) for place in (first, *others))
+    def raise_not_found(self, workspace: Workspace) -> None:
+        """Raise an error that the file was not found, with each way to supply it."""
+        first, *others = self.local_paths(workspace)
+        looked = ", ".join(str(path.parent) for path in (first, *others))
         mirror = "" if MIRROR in os.environ else f"; {MIRROR} is not set"
         raise SourceError(
             f"no file {self.path}: looked in {looked}{mirror}",
-            hint=f"place it at {first}; or put it into a folder and set {MIRROR} to that; or give source.url",
+            hint=f"place it at {first}; or put it into a folder and set {MIRROR} to that; or set source.url",
         )
 
-    def _elsewhere(self, workspace: Workspace) -> list[Path]:
-        """Where a file that is asked for by name may lie."""
+    def _paths_outside(self, workspace: Workspace) -> list[Path]:
+        """Return the paths outside the project for a file that is named without a folder."""
         mirror = os.environ.get(MIRROR)
-        places = [download.place(self.url or self.path, workspace.downloads, self.sha256)] if self.sha256 else []
-        return [*places, *([Path(mirror).expanduser() / self.path] if mirror else [])]
+        local_paths = (
+            [download.stored_path(self.url or self.path, workspace.downloads, self.sha256)] if self.sha256 else []
+        )
+        return [*local_paths, *([Path(mirror).expanduser() / self.path] if mirror else [])]
 
     def _download(self, url: str, target: Path, workspace: Workspace) -> None:
-        """Download; what has no checksum may be another file tomorrow, and is not kept."""
+        """Download the file; do not keep a copy without a checksum, as the file may change on the server."""
         whole = download.download(url, workspace.downloads, self.sha256)
         shutil.copyfile(whole, target)
         if not self.sha256:
@@ -104,5 +106,5 @@ class FileLocation(Settings):
 
 
 def is_http(address: str) -> bool:
-    """Return whether an address is one of the web."""
+    """Return whether an address is an HTTP URL."""
     return address.startswith(("http://", "https://"))

@@ -1,4 +1,4 @@
-"""The type of a source: it writes raw files into a folder, and is asked for nothing else."""
+"""Base class of data sources: a source writes raw files into a folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tiltyard.workspace import Workspace
 
 
 class Source(Settings):
-    """The `source:` section of a task file; plug-ins in sources/ say what each kind means."""
+    """The `source:` section of a task file; each plug-in in sources/ implements one kind."""
 
     kind: str
 
@@ -19,10 +19,10 @@ class Source(Settings):
     def fetch(self, folder: Path, workspace: Workspace) -> None:
         """Write the raw files into an empty folder; the same settings give the same bytes.
 
-        Paths in the settings are relative to the workspace, wherever the working directory is.
+        Paths in the settings are relative to the workspace, not to the working directory.
         """
 
     @property
     def dialect(self) -> Dialect:
-        """How its table is laid out, where the file does not say; guessed unless the source knows."""
+        """The dialect of its table; unset options are guessed."""
         return Dialect()

@@ -1,4 +1,4 @@
-"""Made pairs of known difficulty: dates as people write them, and the same day as a computer does."""
+"""Generated pairs for sequence-to-sequence tasks: dates in many formats, and the same dates in ISO 8601."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tiltyard.data.sources.base import Source
 from tiltyard.workspace import Workspace
 
 FIRST, DAYS = date(1970, 1, 1), 22_000  # up to 2030
-# Month and day are never both bare numbers: 3/4 would be two days, and no model could be right.
-SPELLINGS = (
+# Day and month are numbers in unambiguous formats only: 3/4 could be two different days.
+FORMATS = (
     *("%d %B %Y", "%d %b %Y", "%d. %B %Y", "%d-%b-%y", "%d %B, %Y"),
     *("%B %d, %Y", "%b %d, %Y", "%B %d %Y", "%A, %d %B %Y", "%A, %B %d, %Y", "%a %d %b %Y"),
     *("%Y %B %d", "%Y/%m/%d", "%d.%m.%Y"),
@@ -25,7 +25,7 @@ SPELLINGS = (
 
 
 class Dates(Source):
-    """Days drawn at random, each in a spelling drawn at random, with and without leading zeros, in any case."""
+    """Random days, each in a random format, with and without leading zeros, in lower, upper or mixed case."""
 
     kind: Literal["dates"]
     rows: int = Field(10_000, ge=10)
@@ -33,23 +33,23 @@ class Dates(Source):
 
     def fetch(self, folder: Path, workspace: Workspace) -> None:
         """Write table.csv with the columns written and iso."""
-        chance = np.random.default_rng(self.seed)
-        made = io.StringIO()
-        writer = csv.writer(made, lineterminator="\n")
+        rng = np.random.default_rng(self.seed)
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["written", "iso"])
         for _ in range(self.rows):
-            day = FIRST + timedelta(days=int(chance.integers(DAYS)))
-            writer.writerow([_spelled(day, chance), day.isoformat()])
-        files.write_text(folder / "table.csv", made.getvalue())
+            day = FIRST + timedelta(days=int(rng.integers(DAYS)))
+            writer.writerow([_format(day, rng), day.isoformat()])
+        files.write_text(folder / "table.csv", text.getvalue())
 
 
-def _spelled(day: date, chance: np.random.Generator) -> str:
-    """Write a day by hand; month names are English whatever the machine's language is."""
-    spelling = SPELLINGS[chance.integers(len(SPELLINGS))]
-    bare = bool(chance.integers(2))
+def _format(day: date, rng: np.random.Generator) -> str:
+    """Return a day in a random format; names of months are English in any locale."""
+    format_ = FORMATS[rng.integers(len(FORMATS))]
+    short = bool(rng.integers(2))
     parts = {
-        "%d": str(day.day) if bare else f"{day.day:02}",
-        "%m": str(day.month) if bare else f"{day.month:02}",
+        "%d": str(day.day) if short else f"{day.day:02}",
+        "%m": str(day.month) if short else f"{day.month:02}",
         "%Y": str(day.year),
         "%y": f"{day.year % 100:02}",
         "%B": MONTHS[day.month - 1],
@@ -58,8 +58,8 @@ def _spelled(day: date, chance: np.random.Generator) -> str:
         "%a": WEEKDAYS[day.weekday()][:3],
     }
     for mark, text in parts.items():
-        spelling = spelling.replace(mark, text)
-    return [spelling, spelling.lower(), spelling.upper()][chance.choice(3, p=[0.6, 0.3, 0.1])]
+        format_ = format_.replace(mark, text)
+    return [format_, format_.lower(), format_.upper()][rng.choice(3, p=[0.6, 0.3, 0.1])]
 
 
 MONTHS = (

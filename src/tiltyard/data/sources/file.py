@@ -1,4 +1,4 @@
-"""One file with a table: in the project, at a URL, at any address that fsspec knows, or by name from a mirror."""
+"""Source `file`: one file with a table, in the project, at a URL, at an fsspec address, or by name in a mirror."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field
 
 from tiltyard.data import table_reader
-from tiltyard.data.formats.base import kinds, known
+from tiltyard.data.formats.base import formats_by_suffix, readable_suffixes
 from tiltyard.data.sources._location import FileLocation
 from tiltyard.data.sources.base import Source
 from tiltyard.data.tables import archive
@@ -19,26 +19,28 @@ from tiltyard.workspace import Workspace
 
 
 class File(FileLocation, Source):
-    """A CSV, TSV, JSON-lines or Parquet file, plain or packed."""
+    """A CSV, TSV, JSON-lines or Parquet file, plain or compressed."""
 
     kind: Literal["file"]
-    read: Dialect = Field(default_factory=Dialect, description="How it is laid out, where it cannot say so.")
+    read: Dialect = Field(default_factory=Dialect, description="Its dialect, where it should not be guessed.")
 
     @property
     def dialect(self) -> Dialect:
-        """As the task says."""
+        """The dialect that the task sets."""
         return self.read
 
     def fetch(self, folder: Path, workspace: Workspace) -> None:
-        """Write `table` with the suffixes that the file has, its bytes unchanged."""
+        """Write `table` with the suffixes of the file, its bytes unchanged."""
         target = folder / f"table{self._suffixes()}"
-        self.bring(target, workspace)
-        self.insist(target)
+        self.copy_to(target, workspace)
+        self.verify(target)
         table_reader.suffix(target)
 
     def _suffixes(self) -> str:
         name = self.path.split("::", maxsplit=1)[0]
-        table, packing = archive.suffixes(urlsplit(name).path if "://" in name else name)
-        if table not in known() and packing != ".zip":
-            raise SourceError(f"source.path: expected a name that ends in one of {kinds()}; received {self.shown}")
-        return (table if table in known() else "") + packing
+        table, compression = archive.suffixes(urlsplit(name).path if "://" in name else name)
+        if table not in formats_by_suffix() and compression != ".zip":
+            raise SourceError(
+                f"source.path: expected a name that ends in one of {readable_suffixes()}; received {self.safe_path}"
+            )
+        return (table if table in formats_by_suffix() else "") + compression

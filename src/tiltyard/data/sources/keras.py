@@ -1,4 +1,4 @@
-"""Data sets that keras.datasets names, from the files that it reads: arrays alone, as a pickle may run anything."""
+"""Source `keras`: data sets of keras.datasets, from their .npz files; pickles are refused, as they may run any code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pydantic import Field
 
 from tiltyard import files
 from tiltyard.arrays import Array
-from tiltyard.data.images import files as tree
+from tiltyard.data.images import files as image_files
 from tiltyard.data.images import zip_archive
 from tiltyard.data.sources._location import MIRROR, FileLocation
 from tiltyard.data.sources.base import Source
@@ -25,13 +25,13 @@ from tiltyard.workspace import Workspace
 ADDRESS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 DIGITS = tuple("0123456789")
 CLOTHES = ("tshirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle_boot")
-THINGS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-LARGEST = 1 << 31  # bytes of all arrays of a file
+OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+MAX_BYTES = 1 << 31  # of all arrays in a file
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Pictures of classes; a checksum where Keras publishes one, and an address only with it."""
+class ImageSet:
+    """A data set of images by class; it is downloaded only if Keras publishes its checksum."""
 
     classes: tuple[str, ...]
     shape: tuple[int, ...]
@@ -39,25 +39,25 @@ class Pictures:
 
 
 @dataclass(frozen=True)
-class Table:
-    """Rows of numbers, the last column being the target."""
+class TableSet:
+    """A data set of numbers, whose last column is the target."""
 
     columns: tuple[str, ...]
     sha256: str
 
 
 # Addresses and checksums are those of keras.datasets, in keras 3.15.
-KNOWN: dict[str, Pictures | Table] = {
-    "mnist": Pictures(DIGITS, (28, 28), "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"),
-    "fashion_mnist": Pictures(CLOTHES, (28, 28)),
-    "cifar10": Pictures(THINGS, (32, 32, 3)),
-    "cifar100": Pictures(tuple(f"{number:02}" for number in range(100)), (32, 32, 3)),
-    "boston_housing": Table(
+DATASETS: dict[str, ImageSet | TableSet] = {
+    "mnist": ImageSet(DIGITS, (28, 28), "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"),
+    "fashion_mnist": ImageSet(CLOTHES, (28, 28)),
+    "cifar10": ImageSet(OBJECTS, (32, 32, 3)),
+    "cifar100": ImageSet(tuple(f"{number:02}" for number in range(100)), (32, 32, 3)),
+    "boston_housing": TableSet(
         ("CRIM", "ZN", "INDUS", "CHAS", "NOX", "RM", "AGE", "DIS", "RAD", "TAX", "PTRATIO", "B", "LSTAT", "MEDV"),
         "f553886a1f8d56431e820c5b82552d9d95cfcb96d1e678153f8839538947dff5",
     ),
-    "california_housing": Table(
-        # their order in the file is stated nowhere that could be checked, so they are counted, not named
+    "california_housing": TableSet(
+        # the order of the columns is not documented in a place that could be checked, so they are numbered
         (*(f"x{number}" for number in range(1, 9)), "median_house_value"),
         "1a2e3a52e0398de6463aebe6f4a8da34fb21fbb6b934cf88c3425e766f2a1a6f",
     ),
@@ -66,93 +66,93 @@ NAMES = Literal[
     "mnist", "fashion_mnist", "cifar10", "cifar100", "boston_housing", "california_housing", "imdb", "reuters"
 ]
 PARTS = ("train", "test")
-MADE = (6000, 1000)  # made-up pictures of each part
-SAVE = (
+STAND_IN_ROWS = (6000, 1000)  # generated images of each part
+SAVE_COMMAND = (
     "from keras.datasets import {0}; import numpy; (a, b), (c, d) = {0}.load_data(); "
     "numpy.savez_compressed('{0}.npz', x_train=a, y_train=b, x_test=c, y_test=d)"
 )
 
 
 class Keras(Source):
-    """A data set by the name that keras.datasets has for it: pictures or a table."""
+    """A data set of images or a table, by its name in keras.datasets."""
 
     kind: Literal["keras"]
     dataset: NAMES
-    rows: int | None = Field(None, ge=2, description="How many to take, as many of each class as there are; or all.")
-
-    stand_in: bool = Field(default=False, description="Where the file is nowhere, make pictures like it, and say so.")
+    rows: int | None = Field(None, ge=2, description="How many to take, balanced over the classes; all if unset.")
+    stand_in: bool = Field(default=False, description="If the file is not found, generate similar images, with a note.")
 
     def fetch(self, folder: Path, workspace: Workspace) -> None:
         """Write images.zip with CLASS/train-NUMBER.png and CLASS/test-NUMBER.png, or table.csv."""
-        found = KNOWN.get(self.dataset)
+        found = DATASETS.get(self.dataset)
         if not found:
             raise SourceError(
-                f"source.dataset: {self.dataset} is kept by Keras as a pickle, which may run anything: it is not read",
-                hint="save its texts as a table with a column of text and one of labels: source.kind: file",
+                f"source.dataset: Keras stores {self.dataset} as a pickle, which may run any code: it is not read",
+                hint="save its texts as a table with a column of text and one of labels, and use source.kind: file",
             )
         notes = []
         try:
             arrays = self._arrays(found, workspace)
         except SourceError as error:
-            if not self.stand_in or isinstance(found, Table):
+            if not self.stand_in or isinstance(found, TableSet):
                 raise
-            arrays, notes = _made(found), [f"made-up pictures stand in for {self.dataset}, since {error.message}"]
-        if isinstance(found, Table):
+            arrays, notes = (
+                _stand_in_arrays(found),
+                [f"made-up pictures stand in for {self.dataset}, since {error.message}"],
+            )
+        if isinstance(found, TableSet):
             files.write_text(folder / "table.csv", _table(found, arrays, self.rows))
         else:
-            zip_archive.write(folder / "images.zip", _pictures(found, arrays, self.rows), notes)
+            zip_archive.write(folder / "images.zip", _png_files(found, arrays, self.rows), notes)
 
-    def _arrays(self, found: Pictures | Table, workspace: Workspace) -> dict[str, Array]:
-        """Get the file from the project, among downloads, from the mirror, from Keras's own address; and read it."""
+    def _arrays(self, found: ImageSet | TableSet, workspace: Workspace) -> dict[str, Array]:
+        """Read the file from the project, the downloads, the mirror, or else from Keras's server."""
         name = f"{self.dataset}.npz"
         url = ADDRESS + name if found.sha256 else None
         wanted = FileLocation(path=name, url=url, sha256=found.sha256)
         with tempfile.TemporaryDirectory() as temporary:
             path = Path(temporary) / name
             try:
-                wanted.bring(
-                    path, workspace
-                )  # a file of one's own need not have Keras's checksum: it may be packed anew
+                wanted.copy_to(path, workspace)  # a local copy may be compressed again, so its checksum is not required
             except SourceError as error:
                 raise SourceError(error.message, self._hint(wanted, workspace)) from None
             arrays = _read(path)
-        if complaint := _complaint(found, arrays):
-            raise SourceError(f"{name}: {complaint}", hint="see what keras.datasets has in this file")
+        if mismatch := _mismatch(found, arrays):
+            raise SourceError(f"{name}: {mismatch}", hint="compare it with the file that keras.datasets uses")
         return arrays
 
     def _hint(self, wanted: FileLocation, workspace: Workspace) -> str:
-        """Return a hint with both ways to supply a file, and how to make one that Keras keeps in another format."""
-        place = wanted.places(workspace)[0]
+        """Return a hint with the ways to supply the file, and a command that makes it if Keras has another format."""
+        place = wanted.local_paths(workspace)[0]
         ways = f"place {wanted.path} at {place}; or put it into a folder and set {MIRROR} to that"
-        return ways if wanted.url else f'{ways}; to make it: python -c "{SAVE.format(self.dataset)}"'
+        return ways if wanted.url else f'{ways}; to make it: python -c "{SAVE_COMMAND.format(self.dataset)}"'
 
 
 def _read(path: Path) -> dict[str, Array]:
-    """Read arrays and nothing else; what they take is looked at before they are read."""
+    """Read the arrays of an .npz file without pickles, after checking their size."""
     try:
         with zipfile.ZipFile(path) as packed:
             size = sum(member.file_size for member in packed.infolist())
-        if size > LARGEST:
-            raise SourceError(f"{path.name}: expected at most {LARGEST:,} bytes of arrays; received {size:,}")
+        if size > MAX_BYTES:
+            raise SourceError(f"{path.name}: expected at most {MAX_BYTES:,} bytes of arrays; received {size:,}")
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, *tree.BROKEN) as error:
+    except (ValueError, OSError, *image_files.ZIP_ERRORS) as error:
         raise SourceError(f"{path.name}: expected a whole file of numbers: {error}") from None
 
 
-def _complaint(found: Pictures | Table, arrays: dict[str, Array]) -> str:
-    """Return what keeps arrays from being the data set; nothing if they are."""
-    pairs = [("x_train", "y_train"), ("x_test", "y_test")] if isinstance(found, Pictures) else [("x", "y")]
+def _mismatch(found: ImageSet | TableSet, arrays: dict[str, Array]) -> str:
+    """Return how the arrays differ from what the data set should be; empty if they match."""
+    pairs = [("x_train", "y_train"), ("x_test", "y_test")] if isinstance(found, ImageSet) else [("x", "y")]
     names = [name for pair in pairs for name in pair]
     if missing := [name for name in names if name not in arrays]:
         return f"expected the arrays {', '.join(names)}; {', '.join(missing)} is missing"
-    shape = found.shape if isinstance(found, Pictures) else (len(found.columns) - 1,)
+    shape = found.shape if isinstance(found, ImageSet) else (len(found.columns) - 1,)
     for x, y in pairs:
         features, truth = arrays[x], arrays[y]
         if features.shape[1:] != shape or truth.size != len(features) or not len(features):
             text = f"expected rows shaped {shape} in {x} and as many in {y}"
             return f"{text}; received {features.shape} and {truth.shape}"
-        if isinstance(found, Pictures):
+        if isinstance(found, ImageSet):
             if features.dtype != np.uint8 or truth.dtype.kind not in "ui":
                 return f"expected bytes in {x} and whole numbers in {y}; received {features.dtype} and {truth.dtype}"
             if truth.min() < 0 or truth.max() >= len(found.classes):
@@ -162,13 +162,13 @@ def _complaint(found: Pictures | Table, arrays: dict[str, Array]) -> str:
     return ""
 
 
-def _made(found: Pictures) -> dict[str, Array]:
-    """Make noisy pictures of the right shape, each class with a bar of light at a place of its own."""
-    chance, kinds = np.random.default_rng(0), len(found.classes)
+def _stand_in_arrays(found: ImageSet) -> dict[str, Array]:
+    """Generate noisy images of the same shape; each class has a bright bar at another position."""
+    rng, kinds = np.random.default_rng(0), len(found.classes)
     arrays: dict[str, Array] = {}
-    for part, rows in zip(PARTS, MADE, strict=True):
+    for part, rows in zip(PARTS, STAND_IN_ROWS, strict=True):
         truth = np.arange(rows) % kinds
-        pixels = chance.integers(0, 120, (rows, *found.shape), dtype=np.uint8)
+        pixels = rng.integers(0, 120, (rows, *found.shape), dtype=np.uint8)
         side = found.shape[0]
         for place in range(kinds):
             first = place * side // kinds
@@ -177,8 +177,8 @@ def _made(found: Pictures) -> dict[str, Array]:
     return arrays
 
 
-def _pictures(found: Pictures, arrays: dict[str, Array], rows: int | None) -> Iterator[tuple[str, bytes]]:
-    """Yield pictures as PNG, those of the training part first, as they are numbered."""
+def _png_files(found: ImageSet, arrays: dict[str, Array], rows: int | None) -> Iterator[tuple[str, bytes]]:
+    """Yield names and PNG files; positions count the training images first."""
     from PIL import Image
 
     labels = [found.classes[int(code)] for part in PARTS for code in arrays[f"y_{part}"].ravel()]
@@ -191,8 +191,8 @@ def _pictures(found: Pictures, arrays: dict[str, Array], rows: int | None) -> It
         yield f"{labels[place]}/{part}-{place:05}.png", content.getvalue()
 
 
-def _table(found: Table, arrays: dict[str, Array], rows: int | None) -> str:
-    """Spell rows so that they are read as the same numbers."""
+def _table(found: TableSet, arrays: dict[str, Array], rows: int | None) -> str:
+    """Return the rows as CSV that is read back as the same numbers."""
     cells = np.column_stack([arrays["x"], arrays["y"].ravel()])[:rows]
     lines = (",".join(map(repr, row)) for row in cells.tolist())
     return "\n".join([",".join(found.columns), *lines]) + "\n"

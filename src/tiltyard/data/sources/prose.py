@@ -1,4 +1,4 @@
-"""One long text, in a file of UTF-8, that a model is to go on writing."""
+"""Source `prose`: one long UTF-8 text for text generation."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from tiltyard.workspace import Workspace
 
 
 class Prose(FileLocation, Source):
-    """A text file: in the project, at a URL, or by name from a mirror."""
+    """A text file in the project, at a URL, or by name in a mirror."""
 
     kind: Literal["prose"]
 
     def fetch(self, folder: Path, workspace: Workspace) -> None:
         """Write prose.txt, its bytes unchanged."""
         target = folder / "prose.txt"
-        self.bring(target, workspace)
-        self.insist(target)
+        self.copy_to(target, workspace)
+        self.verify(target)
         try:
             with target.open(encoding="utf-8") as file:
                 some = any(line.strip() for line in file)
         except UnicodeDecodeError as error:
-            raise SourceError(f"{self.shown}: expected a text in UTF-8: {error}", hint="save it as UTF-8") from None
+            raise SourceError(f"{self.safe_path}: expected a text in UTF-8: {error}", hint="save it as UTF-8") from None
         if not some:
-            raise SourceError(f"{self.shown}: expected a text; received an empty file")
+            raise SourceError(f"{self.safe_path}: expected a text; received an empty file")

@@ -1,4 +1,4 @@
-"""A made series of known difficulty: a slow sine under uniform noise, so that the best possible error is known."""
+"""Generated series of known difficulty: a slow sine with uniform noise, so that the best possible error is known."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tiltyard.workspace import Workspace
 
 
 class Sine(Source):
-    """The series sin(0.02 t) + noise * u with u uniform in 0..1; its noise floor is noise**2 / 12."""
+    """The series sin(0.02 t) + noise * u with u uniform in 0..1; the smallest squared error is noise**2 / 12."""
 
     kind: Literal["sine"]
     rows: int = Field(1000, ge=10)

@@ -1,4 +1,4 @@
-"""Data sets that scikit-learn carries in its package: tables as CSV, pictures as a zip of PNG files by class."""
+"""Source `sklearn`: data sets bundled with scikit-learn, tables as CSV, images as a zip of PNG files by class."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""The rows of a query to a database, as JSON lines: text stays text and a NULL is told from an empty one.
+"""Source `sql`: the rows of a database query, as JSON lines, in which NULL and empty text remain different.
 
-The same query over the same rows gives the same bytes only with an ORDER BY: without one, a database may give rows in
-any order.
+Use ORDER BY, so that the same rows give the same bytes: without it, a database may return rows in any order.
 """
 
 from __future__ import annotations
@@ -30,53 +29,55 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-ROWS = 10_000  # held at a time
+BATCH_ROWS = 10_000  # held at a time
 READ_ONLY = {
     "postgresql": "SET TRANSACTION READ ONLY",
     "mysql": "START TRANSACTION READ ONLY",
     "mariadb": "START TRANSACTION READ ONLY",
 }
-REFUSED = re.compile(
+WRITE_REFUSED = re.compile(
     "not authorized|readonly|read-only|prohibited|may not be modified|one statement at a time", re.IGNORECASE
 )
-NAME = re.compile(r"\$\{(\w+)\}")
+VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 class Sql(Source):
-    """A query to any database that SQLAlchemy knows."""
+    """A query to any database that SQLAlchemy supports."""
 
     kind: Literal["sql"]
     url: str = Field(
         min_length=1,
-        description="SQLAlchemy's address, such as sqlite:///data.db; ${NAME} is taken from the environment.",
+        description="A SQLAlchemy URL, such as sqlite:///data.db; ${NAME} is replaced by an environment variable.",
     )
     query: str = Field(min_length=1, description="With ORDER BY, so that the same rows give the same bytes.")
 
     def fetch(self, folder: Path, workspace: Workspace) -> None:
-        """Write table.jsonl, an object a row; a query that would change something is refused."""
+        """Write table.jsonl with one object for each row; raise for a query that would change something."""
         import sqlalchemy as sa
 
         address = self._address(workspace)
-        query = _read_only_sql.insist(self.query, address.get_backend_name())
+        query = _read_only_sql.require_read_only(self.query, address.get_backend_name())
         try:
-            with _connected(address) as connection:
+            with _connect(address) as connection:
                 _write(connection.exec_driver_sql(query), folder / "table.jsonl")
         except ImportError as error:
             text = f"source.url: the driver of {address.drivername} is not installed: {error}"
             raise SourceError(text, hint="for PostgreSQL: pip install 'tiltyard[postgres]'") from None
         except sa.exc.SQLAlchemyError as error:
             reason = " ".join(str(getattr(error, "orig", None) or error).split())
-            if REFUSED.search(reason):
-                text = f"source.query: expected a query that only reads; {address.get_backend_name()} says: {reason}"
+            if WRITE_REFUSED.search(reason):
+                text = f"source.query: expected a query that only reads; {address.get_backend_name()} reports: {reason}"
                 raise SourceError(text, hint=_read_only_sql.HINT) from None
             where = address.set(query={}).render_as_string(hide_password=True)
-            raise SourceError(f"{where}: {_masked(reason, address)}", hint="see source.url and source.query") from None
+            raise SourceError(
+                f"{where}: {_mask_passwords(reason, address)}", hint="see source.url and source.query"
+            ) from None
 
     def _address(self, workspace: Workspace) -> sa.URL:
         import sqlalchemy as sa
 
         try:
-            address = sa.make_url(_filled(self.url))
+            address = sa.make_url(_insert_variables(self.url))
         except (sa.exc.ArgumentError, ValueError):
             raise SourceError(
                 "source.url: expected dialect://user:password@host/database, as SQLAlchemy has it"
@@ -86,40 +87,40 @@ class Sql(Source):
         if address.get_backend_name() != "sqlite" or address.database in (None, "", ":memory:"):
             return address
         path = workspace.root / Path(str(address.database)).expanduser()
-        if not path.is_file():  # SQLite would make an empty one
-            raise SourceError(f"source.url: no file {path}", hint="place the database there, or mend source.url")
+        if not path.is_file():  # SQLite would create an empty one
+            raise SourceError(f"source.url: no file {path}", hint="place the database there, or correct source.url")
         return address.set(database=f"file:{quote(str(path))}", query={**address.query, "mode": "ro", "uri": "true"})
 
 
 @contextlib.contextmanager
-def _connected(address: sa.URL) -> Iterator[sa.Connection]:
-    """Return a connection that streams and only reads; whatever was done through it is rolled back."""
+def _connect(address: sa.URL) -> Iterator[sa.Connection]:
+    """Open a read-only connection that streams rows; its transaction is rolled back at the end."""
     import sqlalchemy as sa
 
     engine, backend = sa.create_engine(address, poolclass=sa.NullPool), address.get_backend_name()
     with engine.connect() as connection:
         if backend == "sqlite":
-            _read_only_sql.guard(cast("sqlite3.Connection", connection.connection.driver_connection))
+            _read_only_sql.refuse_writes(cast("sqlite3.Connection", connection.connection.driver_connection))
         elif backend in READ_ONLY:
             connection.exec_driver_sql(READ_ONLY[backend])
         if backend == "postgresql":
-            user, superuser, roles = connection.exec_driver_sql(_read_only_sql.ROLE).one()
-            _read_only_sql.insist_on_reader(user, superuser=bool(superuser), roles=roles or "")
-        yield connection.execution_options(stream_results=True, max_row_buffer=ROWS, no_parameters=True)
+            user, superuser, roles = connection.exec_driver_sql(_read_only_sql.ROLE_QUERY).one()
+            _read_only_sql.require_reader_role(user, superuser=bool(superuser), roles=roles or "")
+        yield connection.execution_options(stream_results=True, max_row_buffer=BATCH_ROWS, no_parameters=True)
 
 
-def _filled(url: str) -> str:
-    """Put in what the environment holds; inside an address, characters with a meaning there are escaped."""
-    for name in NAME.findall(url):
+def _insert_variables(url: str) -> str:
+    """Insert environment variables; inside a URL, escape special characters in their values."""
+    for name in VARIABLE.findall(url):
         if name not in os.environ:
             raise SourceError(f"source.url: ${{{name}}} is not set", hint=f"export {name}=...")
-    if whole := NAME.fullmatch(url):
+    if whole := VARIABLE.fullmatch(url):
         return os.environ[whole[1]]
-    return NAME.sub(lambda found: quote(os.environ[found[1]], safe="/: "), url)
+    return VARIABLE.sub(lambda found: quote(os.environ[found[1]], safe="/: "), url)
 
 
-def _masked(text: str, address: sa.URL) -> str:
-    """Hide the password, should a driver repeat it."""
+def _mask_passwords(text: str, address: sa.URL) -> str:
+    """Hide passwords in an error message of the driver."""
     secrets = [address.password, *(value for name, value in address.query.items() if "pass" in name)]
     for secret in filter(None, secrets):
         text = text.replace(str(secret), "***")
@@ -128,7 +129,7 @@ def _masked(text: str, address: sa.URL) -> str:
 
 def _write(result: sa.CursorResult[Any], path: Path) -> None:
     if not result.returns_rows:
-        raise SourceError("source.query: expected rows; this query gives none")
+        raise SourceError("source.query: expected rows; this query returns none")
     names = list(result.keys())
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise SourceError(f"source.query: expected each column once; received {', '.join(twice)} again; rename with AS")
@@ -141,13 +142,13 @@ def _write(result: sa.CursorResult[Any], path: Path) -> None:
 
 def _lines(result: sa.CursorResult[Any], names: Sequence[str]) -> Iterator[bytes]:
     encoder = msgspec.json.Encoder()
-    for rows in result.partitions(ROWS):
-        plain = ({n: _plain(v, n) for n, v in zip(names, row, strict=True)} for row in rows)
-        yield encoder.encode_lines(list(plain))
+    for rows in result.partitions(BATCH_ROWS):
+        objects = ({n: _json_value(v, n) for n, v in zip(names, row, strict=True)} for row in rows)
+        yield encoder.encode_lines(list(objects))
 
 
-def _plain(value: Any, name: str) -> Any:
-    """Return a value that JSON has."""
+def _json_value(value: Any, name: str) -> Any:
+    """Return a value as a type of JSON."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, int) and abs(value) >= 1 << 63:

@@ -1,5 +1,5 @@
-"""Reading tables: dialects of CSV, text encodings, archives, and the types of columns.
+"""Parsing of tables: CSV dialects, text encodings, archives, and column types.
 
-Nothing here knows what a column is used for.
+This package does not depend on what a column is used for.
 Start with dialect.py.
 """

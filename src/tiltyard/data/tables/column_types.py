@@ -1,4 +1,4 @@
-"""What a column of text means: true or false, whole numbers, numbers in one of several styles, or text."""
+"""Types of columns read from text: booleans, integers, numbers in one of several styles, or text."""
 
 from __future__ import annotations
 
@@ -12,66 +12,71 @@ from tiltyard.data.tables.dialect import Dialect
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Kind = Literal["truth", "whole", "number", "text"]
-ARROW = {"truth": "bool", "whole": "int64", "number": "float64", "text": "string"}
-CODE = re.compile("0[0-9xX]")  # how a code begins, such as 007 or 0x1f: no quantity is written so
-TRUTHS = ("true", "True", "TRUE", "false", "False", "FALSE")
+Kind = Literal["boolean", "integer", "number", "text"]
+ARROW = {"boolean": "bool", "integer": "int64", "number": "float64", "text": "string"}
+CODE = re.compile("0[0-9xX]")  # the start of a code, such as 007 or 0x1f, which is not a quantity
+BOOLEANS = ("true", "True", "TRUE", "false", "False", "FALSE")
 
 
 @dataclass(frozen=True)
 class ColumnType:
-    """What a column holds, and how its numbers are written."""
+    """The type of a column, and the style of its numbers."""
 
     kind: Kind
     missing: bool = False  # whether there are rows without a value
     decimal: str = "."
     thousands: str = ""
-    blank: bool = False  # whether a blank stands before every text, as after a comma
+    leading_blank: bool = False  # whether every text begins with a blank, as after a comma
 
     @property
     def plain(self) -> bool:
-        """Whether its numbers are written as Python writes them."""
+        """Whether its numbers are written in Python's style."""
         return self.decimal == "." and not self.thousands
 
     @property
     def dtype(self) -> str | None:
-        """What pandas is to hold it as, where parts without a missing value would be held otherwise."""
-        return {"whole": "float64", "truth": "object"}.get(self.kind) if self.missing else None
+        """The pandas dtype that all parts need, if parts without missing values would get another; else None."""
+        return {"integer": "float64", "boolean": "object"}.get(self.kind) if self.missing else None
 
     @property
     def pattern(self) -> str:
-        """The regular expression of one of its numbers; a whole one has no more digits than 64 bits hold."""
+        """The regular expression of a number in this style; integers have no more digits than 64 bits hold."""
         group, point = (f"[{mark}]" if mark else "" for mark in (self.thousands, self.decimal))
-        if self.kind == "whole":
+        if self.kind == "integer":
             return r"^[+-]?(\d{1,18}" + (rf"|\d{{1,3}}({group}\d{{3}}){{1,5}})$" if group else ")$")
         whole = rf"(\d{{1,3}}({group}\d{{3}})+|\d+)" if group else r"\d+"
         return rf"^[+-]?({whole}({point}\d*)?|{point}\d+)([eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity)$"
 
 
-STYLES = {  # the simplest first: of those that hold for every cell, the first is the column's
-    "truth": ColumnType("truth"),
-    "whole": ColumnType("whole"),
+STYLES = {  # the simplest first: a column gets the first style that fits every cell
+    "boolean": ColumnType("boolean"),
+    "integer": ColumnType("integer"),
     "number": ColumnType("number"),
-    "whole grouped": ColumnType("whole", thousands=","),
-    "grouped": ColumnType("number", thousands=","),
-    "comma": ColumnType("number", decimal=","),
-    "whole pointed": ColumnType("whole", decimal=",", thousands="."),
-    "pointed": ColumnType("number", decimal=",", thousands="."),
+    "comma-grouped integer": ColumnType("integer", thousands=","),
+    "comma-grouped": ColumnType("number", thousands=","),
+    "decimal comma": ColumnType("number", decimal=","),
+    "dot-grouped integer": ColumnType("integer", decimal=",", thousands="."),
+    "dot-grouped": ColumnType("number", decimal=",", thousands="."),
 }
 
 
 def styles(dialect: Dialect, delimiter: str) -> dict[str, ColumnType]:
-    """Return the styles that a column may be in; no decimal commas where commas part the cells, unless named."""
+    """Return the styles that a column may have: those that `dialect` sets, else all that the delimiter allows."""
     if dialect.decimal is None and dialect.thousands is None:
         return {name: style for name, style in STYLES.items() if style.decimal != delimiter}
     decimal, thousands = dialect.decimal or ".", dialect.thousands or ""
-    whole = ColumnType("whole", decimal=decimal, thousands=thousands)
+    integer = ColumnType("integer", decimal=decimal, thousands=thousands)
     number = ColumnType("number", decimal=decimal, thousands=thousands)
-    return {"truth": STYLES["truth"], "whole": STYLES["whole"], "whole named": whole, "named": number}
+    return {
+        "boolean": STYLES["boolean"],
+        "integer": STYLES["integer"],
+        "configured integer": integer,
+        "configured": number,
+    }
 
 
-def trimmed(cells: pa.Array, na: Sequence[str]) -> pa.Array:
-    """Take blanks away, and what means missing."""
+def strip_cells(cells: pa.Array, na: Sequence[str]) -> pa.Array:
+    """Strip blanks, and replace texts that mean a missing value by null."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -79,23 +84,23 @@ def trimmed(cells: pa.Array, na: Sequence[str]) -> pa.Array:
     return pc.if_else(pc.is_in(bare, pa.array(na)), None, bare)
 
 
-def convert(cells: pa.Array, meaning: ColumnType, na: Sequence[str]) -> pa.Array:
-    """Return the cells as what they mean."""
+def convert(cells: pa.Array, column_type: ColumnType, na: Sequence[str]) -> pa.Array:
+    """Convert cells of text to a column type."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    kind = ARROW[meaning.kind]
-    if meaning.plain and meaning.kind in ("whole", "number"):
+    kind = ARROW[column_type.kind]
+    if column_type.plain and column_type.kind in ("integer", "number"):
         try:
             return cells.cast(kind)
         except pa.ArrowInvalid:
-            pass  # blanks around
-    bare = trimmed(cells, na)
-    if meaning.kind == "text":
-        return bare if meaning.blank else pc.if_else(pc.is_null(bare), None, cells)
-    if meaning.kind == "truth":
+            pass  # blanks around the numbers
+    bare = strip_cells(cells, na)
+    if column_type.kind == "text":
+        return bare if column_type.leading_blank else pc.if_else(pc.is_null(bare), None, cells)
+    if column_type.kind == "boolean":
         return pc.utf8_lower(bare).cast(kind)
-    if meaning.thousands:
-        bare = pc.replace_substring(bare, meaning.thousands, "")
-    bare = pc.replace_substring(bare, meaning.decimal, ".")
+    if column_type.thousands:
+        bare = pc.replace_substring(bare, column_type.thousands, "")
+    bare = pc.replace_substring(bare, column_type.decimal, ".")
     return pc.replace_substring_regex(bare, r"^\+", "").cast(kind)

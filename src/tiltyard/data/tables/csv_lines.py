@@ -1,4 +1,4 @@
-"""How lines of text are cut into cells, and which lines are not: the slow and exact look, for what went wrong."""
+"""CSV parsing by Python's own reader: slower than Arrow's, but it reports the lines that are malformed."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-SHOWN = 5  # lines that a complaint names
+MAX_LINES_SHOWN = 5  # in an error message
 
 
 @dataclass(frozen=True)
 class CsvLines:
-    """How lines are cut into cells."""
+    """How lines are split into cells."""
 
     delimiter: str
     width: int  # cells in a row
     header: bool
-    quoted: bool  # whether quotes hold a cell together; else they are characters like others
-    again: tuple[int, ...] = ()  # rows that hold the header once more, as where files were put together
+    quoted: bool  # whether a cell may be quoted; else quotes are ordinary characters
+    repeated_headers: tuple[int, ...] = ()  # rows that repeat the header, as in concatenated files
 
-    def unclosed(self, stream: io.RawIOBase) -> int:
-        """Return the line of the last row before a quote opens a cell and does not close it; 0 if none does."""
+    def line_before_open_quote(self, stream: io.RawIOBase) -> int:
+        """Return the line of the last row before a quote that is never closed; 0 if there is none."""
         line = 0
         try:
             for line, _ in self._lines(stream):  # noqa: B007 - the line is wanted after the loop
@@ -32,16 +32,18 @@ class CsvLines:
             return line or 1
         return 0
 
-    def strays(self, stream: io.RawIOBase) -> str:
-        """Name the lines that have more or fewer cells."""
+    def irregular_rows(self, stream: io.RawIOBase) -> str:
+        """Return a text that names the lines with more or fewer cells than the first row."""
         bad = [(line, len(row)) for line, row in self._lines(stream) if len(row) != self.width]
-        shown = ", ".join(f"{cells} in line {line}" for line, cells in bad[:SHOWN])
-        return shown + (f", and others in {len(bad) - SHOWN} more lines" if len(bad) > SHOWN else "")
+        shown = ", ".join(f"{cells} in line {line}" for line, cells in bad[:MAX_LINES_SHOWN])
+        return shown + (
+            f", and others in {len(bad) - MAX_LINES_SHOWN} more lines" if len(bad) > MAX_LINES_SHOWN else ""
+        )
 
     def _lines(self, stream: io.RawIOBase) -> Iterator[tuple[int, list[str]]]:
-        """Yield each row with the number of the line that it begins in; empty lines are none."""
+        """Yield each row with the number of its first line; skip empty lines."""
         text = io.TextIOWrapper(io.BufferedReader(stream), encoding="utf-8", newline="")
-        reader = reader_of(text, self.delimiter, quoted=self.quoted, strict=True)
+        reader = csv_reader(text, self.delimiter, quoted=self.quoted, strict=True)
         before = 0
         for row in reader:
             if row:
@@ -49,8 +51,8 @@ class CsvLines:
             before = reader.line_num
 
 
-def reader_of(text: io.TextIOBase, delimiter: str, *, quoted: bool, strict: bool = False) -> Any:
-    """Return Python's own reader of such text."""
+def csv_reader(text: io.TextIOBase, delimiter: str, *, quoted: bool, strict: bool = False) -> Any:
+    """Return a reader of Python's csv module without a limit on the size of cells."""
     csv.field_size_limit(sys.maxsize)
     quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
     return csv.reader(text, delimiter=delimiter, quoting=quoting, strict=strict)  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
-"""How a file of text is laid out: what a task may say under `source.read`, and what is guessed where it says nothing.
+"""Dialects of delimited text: the options of `source.read`, and guesses of the delimiter and the header.
 
-A guess looks at the first lines of the file, always the same ones; the whole file is then held against it.
+A guess uses the first lines of the file, always the same ones; then the whole file is checked against it.
 """
 
 from __future__ import annotations
@@ -13,24 +13,26 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tiltyard.data.tables.csv_lines import reader_of
+from tiltyard.data.tables.csv_lines import csv_reader
 from tiltyard.settings import Settings
 
-DELIMITERS = ("\t", ";", "|", ",")  # a comma comes last: it also stands inside numbers
-MISSING = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")  # beside the empty cell
+DELIMITERS = ("\t", ";", "|", ",")  # a comma comes last, since numbers may contain it
+MISSING = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")  # besides an empty cell
 NUMBER = re.compile(r"[+-]?(\d[\d., ]*|\.\d+)([eE][+-]?\d+)?")
 
 
 class Dialect(Settings):
-    """The `read:` section of a source; what is left out is guessed, and a guess worth knowing is reported."""
+    """The `read:` section of a source; options that are left out are guessed, and unusual guesses are reported."""
 
     delimiter: str | None = Field(None, min_length=1, max_length=1, description="The character between two cells.")
-    encoding: str | None = Field(None, description="As Python names it: cp1252, utf-16, shift_jis, ...")
+    encoding: str | None = Field(None, description="An encoding by Python's name: cp1252, utf-16, shift_jis, ...")
     header: bool | None = Field(None, description="Whether the first row holds the columns' names.")
-    names: list[str] | None = Field(None, min_length=1, description="The columns' names, instead of the header's.")
-    decimal: Literal[".", ","] | None = Field(None, description="What stands before the fraction of a number.")
-    thousands: Literal[",", ".", " ", "'", "_"] | None = Field(None, description="What groups digits by three.")
-    na: list[str] | None = Field(None, description=f"What means missing; if unset: {', '.join(MISSING)}.")
+    names: list[str] | None = Field(
+        None, min_length=1, description="The names of the columns, instead of those in the header."
+    )
+    decimal: Literal[".", ","] | None = Field(None, description="The decimal separator.")
+    thousands: Literal[",", ".", " ", "'", "_"] | None = Field(None, description="The thousands separator.")
+    na: list[str] | None = Field(None, description=f"Texts that mean a missing value; if unset: {', '.join(MISSING)}.")
 
     @field_validator("encoding")
     @classmethod
@@ -44,29 +46,31 @@ class Dialect(Settings):
     @model_validator(mode="after")
     def _consistent(self) -> Dialect:
         if self.delimiter and self.delimiter in '"\r\n':
-            raise ValueError("delimiter: expected no quote and no end of line")
+            raise ValueError("delimiter: expected a character other than a quote or a line break")
         if self.names and len(set(self.names)) < len(self.names):
-            raise ValueError(f"names: expected each once; received {', '.join(self.names)}")
+            raise ValueError(f"names: expected different names; received {', '.join(self.names)}")
         if self.thousands and self.thousands == (self.decimal or "."):
-            raise ValueError(f"thousands: expected another character than decimal; received '{self.thousands}' twice")
+            raise ValueError(
+                f"thousands: expected another separator than for decimals; received '{self.thousands}' for both"
+            )
         return self
 
     @property
     def missing(self) -> list[str]:
-        """The texts of a cell without a value."""
+        """The texts that mean a missing value."""
         return ["", *(MISSING if self.na is None else self.na)]
 
     @property
-    def given(self) -> list[str]:
+    def set_options(self) -> list[str]:
         """The keys that the task sets."""
         return [name for name, value in self if value is not None]
 
 
-def delimiter_of(head: str, usual: str) -> str:
-    """Return the character that cuts most of the first lines into as many cells as the very first, more than one."""
+def guess_delimiter(head: str, usual: str) -> str:
+    """Return the delimiter by which most of the first lines have as many cells as the first, and more than one."""
 
     def regular(delimiter: str) -> float:
-        counts = [len(row) for row in rows_of(head, delimiter)]
+        counts = [len(row) for row in split_rows(head, delimiter)]
         return counts.count(counts[0]) / len(counts) if counts and counts[0] > 1 else 0.0
 
     candidates = {delimiter: regular(delimiter) for delimiter in (*DELIMITERS, usual)}
@@ -75,7 +79,10 @@ def delimiter_of(head: str, usual: str) -> str:
 
 
 def has_header(rows: list[list[str]]) -> bool:
-    """Return whether the first row is names: no number over numbers, unless they count 0, 1, 2 or 2019, 2020."""
+    """Return whether the first row is a header.
+
+    It is not if one of its numbers stands above numbers only; but headers that count, such as 2019, 2020, are headers.
+    """
     first, *others = rows
     numbers = [place for place, cell in enumerate(first) if _number(cell)]
     over = [place for place in numbers if all(_number(row[place], "") for row in others if place < len(row))]
@@ -85,9 +92,9 @@ def has_header(rows: list[list[str]]) -> bool:
     return len(counted) == len(numbers) > 1 and all(b - a == 1 for a, b in pairwise(counted))
 
 
-def rows_of(head: str, delimiter: str, *, quoted: bool = True) -> list[list[str]]:
-    """Cut the first lines into cells; empty lines do not count."""
-    return [row for row in reader_of(io.StringIO(head, newline=""), delimiter, quoted=quoted) if row]
+def split_rows(head: str, delimiter: str, *, quoted: bool = True) -> list[list[str]]:
+    """Split the first lines into cells; skip empty lines."""
+    return [row for row in csv_reader(io.StringIO(head, newline=""), delimiter, quoted=quoted) if row]
 
 
 def _number(cell: str, *more: str) -> bool:

@@ -1,4 +1,4 @@
-"""From bytes to UTF-8, as a stream: byte order marks dropped, lines in an old Windows encoding mended and reported."""
+"""Text encodings: decode a stream to UTF-8, drop byte order marks, and convert and report lines in cp1252."""
 
 from __future__ import annotations
 
@@ -9,55 +9,55 @@ from typing import IO
 
 from tiltyard.errors import DataError
 
-BLOCK = 1 << 20
-LONGEST = 1 << 25  # bytes in a line
-MARKS = {  # the longer first: the mark of UTF-32 begins with that of UTF-16
+BLOCK_BYTES = 1 << 20
+MAX_LINE_BYTES = 1 << 25
+BYTE_ORDER_MARKS = {  # the longer first: the mark of UTF-32 begins with that of UTF-16
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-NAMED = 5  # lines named in a sentence
-ENCODING_HINT = "name the encoding, if it has another: source.read.encoding in the task file"
+MAX_LINES_NAMED = 5  # in one sentence
+ENCODING_HINT = "if it has another encoding, name it: source.read.encoding in the task file"
 
 
 class Utf8Stream(io.RawIOBase):
-    """A stream of UTF-8 made from one in any encoding; `repairs` is complete when it has been read to its end."""
+    """A stream of UTF-8 from a stream in any encoding; `repairs` is complete once it has been read to its end."""
 
     def __init__(self, stream: IO[bytes], name: str, encoding: str | None = None) -> None:
         super().__init__()
         self.stream, self.name = stream, name
-        self.quotes = False  # whether there is any quote
-        self.lines = 0  # read so far
-        self.odd: list[int] = []  # the first lines that are no UTF-8
-        self.odds = 0  # how many there are
-        self.proper = False  # whether there are lines that are UTF-8 and not ASCII
-        start = stream.read(BLOCK)
-        self.marked = next((mark for mark in MARKS if start.startswith(mark)), b"")
-        self.encoding = encoding or MARKS.get(self.marked)
+        self.has_quotes = False
+        self.lines_read = 0
+        self.first_cp1252_lines: list[int] = []
+        self.cp1252_lines = 0  # the number of lines that are not UTF-8
+        self.has_utf8 = False  # whether there are lines that are UTF-8 and not ASCII
+        start = stream.read(BLOCK_BYTES)
+        self.mark = next((mark for mark in BYTE_ORDER_MARKS if start.startswith(mark)), b"")
+        self.encoding = encoding or BYTE_ORDER_MARKS.get(self.mark)
         self.rest = b""
         self.blocks = self._blocks(start)
 
     @property
     def repairs(self) -> list[str]:
-        """What was done to the bytes, in sentences."""
-        told = ["byte order mark dropped"] if self.marked else []
-        told += ["decoded as utf-16"] if self.encoding == "utf-16" else []
-        if self.odd and not self.proper:
-            told.append("decoded as cp1252")
-        elif self.odd:
-            more = f" and {self.odds - NAMED} more" if self.odds > NAMED else ""
-            lines = ", ".join(map(str, self.odd))
-            told.append(f"mixed encodings: UTF-8, but decoded as cp1252 in line {lines}{more}")
-        return told
+        """How the bytes were changed, in sentences."""
+        repairs = ["byte order mark dropped"] if self.mark else []
+        repairs += ["decoded as utf-16"] if self.encoding == "utf-16" else []
+        if self.first_cp1252_lines and not self.has_utf8:
+            repairs.append("decoded as cp1252")
+        elif self.first_cp1252_lines:
+            more = f" and {self.cp1252_lines - MAX_LINES_NAMED} more" if self.cp1252_lines > MAX_LINES_NAMED else ""
+            lines = ", ".join(map(str, self.first_cp1252_lines))
+            repairs.append(f"mixed encodings: UTF-8, but decoded as cp1252 in line {lines}{more}")
+        return repairs
 
     def readable(self) -> bool:
-        """Yes."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Fill the buffer as far as there is something."""
+        """Read bytes into the buffer; return their number."""
         while not self.rest:
             block = next(self.blocks, None)
             if block is None:
@@ -69,72 +69,72 @@ class Utf8Stream(io.RawIOBase):
         return size
 
     def _blocks(self, start: bytes) -> Iterator[bytes]:
-        parts = self._lines(start) if self.encoding in (None, "utf-8-sig") else self._decoded(start)
+        parts = self._split_lines(start) if self.encoding in (None, "utf-8-sig") else self._decoded(start)
         for block in parts:
-            self.quotes = self.quotes or b'"' in block
+            self.has_quotes = self.has_quotes or b'"' in block
             yield block
-            self.lines += block.count(b"\n")
+            self.lines_read += block.count(b"\n")
 
     def _decoded(self, block: bytes) -> Iterator[bytes]:
-        """Decode strictly by the encoding that a mark or the task names."""
+        """Decode strictly by the encoding that the byte order mark or the task names."""
         decoder, first = codecs.getincrementaldecoder(str(self.encoding))(), True
         while True:
             try:
                 text = decoder.decode(block, final=not block)
             except UnicodeError as error:
-                expected = f"expected {self.encoding}; line {self.lines + 1} or one soon after is not"
+                expected = f"expected {self.encoding}; line {self.lines_read + 1} or one soon after is not"
                 raise DataError(f"{self.name}: {expected}: {error}", hint=ENCODING_HINT) from None
-            yield self._text(text.removeprefix("\ufeff" if first else "").encode("utf-8", "replace"))
+            yield self._require_text(text.removeprefix("\ufeff" if first else "").encode("utf-8", "replace"))
             first = False
             if not block:
                 return
-            block = self.stream.read(BLOCK)
+            block = self.stream.read(BLOCK_BYTES)
 
-    def _lines(self, block: bytes) -> Iterator[bytes]:
-        """Cut at ends of lines, so that no character is cut; what is no UTF-8 is decoded line by line."""
+    def _split_lines(self, block: bytes) -> Iterator[bytes]:
+        """Yield blocks of whole lines, so that no character is cut; decode lines that are not UTF-8 one by one."""
         rest = b""
-        block = block[len(self.marked) :]
+        block = block[len(self.mark) :]
         while block:
             end = max(block.rfind(b"\n"), block.rfind(b"\r")) + 1
             if end:
-                yield self._mended(rest + block[:end])
+                yield self._to_utf8(rest + block[:end])
                 rest = block[end:]
             else:
                 rest += block
-            if len(rest) > LONGEST:
-                text = f"expected lines; received one of more than {LONGEST} bytes after line {self.lines}"
+            if len(rest) > MAX_LINE_BYTES:
+                text = f"expected lines; received one of more than {MAX_LINE_BYTES} bytes after line {self.lines_read}"
                 raise DataError(f"{self.name}: {text}")
-            block = self.stream.read(BLOCK)
-        yield self._mended(rest)
+            block = self.stream.read(BLOCK_BYTES)
+        yield self._to_utf8(rest)
 
-    def _text(self, block: bytes) -> bytes:
-        """Refuse what no text holds."""
+    def _require_text(self, block: bytes) -> bytes:
+        """Return the block; raise if it holds a NUL byte."""
         if b"\0" in block:
-            place = self.lines + block[: block.index(b"\0")].count(b"\n") + 1
+            place = self.lines_read + block[: block.index(b"\0")].count(b"\n") + 1
             raise DataError(f"{self.name}: expected text; received binary data in line {place}", hint=ENCODING_HINT)
         return block
 
-    def _mended(self, block: bytes) -> bytes:
-        if self._text(block).isascii():
+    def _to_utf8(self, block: bytes) -> bytes:
+        if self._require_text(block).isascii():
             return block
         try:
             block.decode()
         except UnicodeDecodeError:
-            return b"".join(self._line(i, line) for i, line in enumerate(block.splitlines(keepends=True)))
-        self.proper = True
+            return b"".join(self._line_to_utf8(i, line) for i, line in enumerate(block.splitlines(keepends=True)))
+        self.has_utf8 = True
         return block
 
-    def _line(self, place: int, line: bytes) -> bytes:
+    def _line_to_utf8(self, place: int, line: bytes) -> bytes:
         try:
             line.decode()
         except UnicodeDecodeError:
-            number = self.lines + place + 1
-            self.odds += 1
-            self.odd += [number] if self.odds <= NAMED else []
+            number = self.lines_read + place + 1
+            self.cp1252_lines += 1
+            self.first_cp1252_lines += [number] if self.cp1252_lines <= MAX_LINES_NAMED else []
             try:
                 return line.decode("cp1252").encode()
             except UnicodeDecodeError as error:
                 text = f"line {number} is neither UTF-8 nor cp1252: byte {line[error.start]:#x}"
                 raise DataError(f"{self.name}: {text}", hint=ENCODING_HINT) from None
-        self.proper = self.proper or not line.isascii()
+        self.has_utf8 = self.has_utf8 or not line.isascii()
         return line

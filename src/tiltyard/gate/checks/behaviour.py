@@ -33,14 +33,14 @@ def _held(duel: Duel, rule: Rule, ask: Ask) -> Observation:
     """Compare the predictions before and after the change with one rule."""
     changed, places = _changed(duel, rule)
     if not len(places):
-        text = f"{rule.told}: no row can be changed this way within the bounds; expected at least 1"
+        text = f"{rule.description}: no row can be changed this way within the bounds; expected at least 1"
         return Observation(False, text, 0.0, rule.share, rows=0)
     before = _answers(duel.task, rule, duel.challenger)[places]
     after = _answers(duel.task, rule, ask(changed))[places]
     rose = after - before
     wrong = {"lower": rose < -rule.within, "higher": rose > rule.within, "another": np.abs(rose) > rule.within}
     good = 1 - float(wrong[rule.never].mean())
-    text = f"{rule.told}: true of {good:.1%} of rows; expected {rule.share:.1%}"
+    text = f"{rule.description}: true of {good:.1%} of rows; expected {rule.share:.1%}"
     return Observation(good >= rule.share, text, good, rule.share, rows=len(places))
 
 

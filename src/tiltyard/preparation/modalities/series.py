@@ -38,7 +38,7 @@ class Series(Modality):
 
         column, path = _column(task), self.raw_file(folder)
         frame = table_reader.read(path, task.source.dialect).frame
-        table_reader.require(path, _required_columns(task), frame.columns)
+        table_reader.require_columns(path, _required_columns(task), frame.columns)
         for name in task.columns:
             frame[name] = pd.to_numeric(frame[name], errors="coerce")
         steps = _times(frame, column).groupby(_group_names(frame, column), sort=False).diff()

@@ -61,14 +61,14 @@ class Table(Modality):
         import pandas as pd
 
         table = self._table(task, folder)
-        table_reader.require(self.raw_file(folder), [name], table.layout.columns)
+        table_reader.require_columns(self.raw_file(folder), [name], table.layout.columns)
         cells: pd.Series[Any] = pd.concat([frame[name] for frame in table.parts([name], CHUNK_ROWS)])
         return cells
 
-    def _table(self, task: Task, folder: Path) -> table_reader.Surveyed:
+    def _table(self, task: Task, folder: Path) -> table_reader.TableFile:
         path = self.raw_file(folder)
-        table = table_reader.surveyed(path, task.source.dialect, _text_columns(task))
-        table_reader.require(path, [*task.columns, task.target.column], table.layout.columns)
+        table = table_reader.open_table(path, task.source.dialect, _text_columns(task))
+        table_reader.require_columns(path, [*task.columns, task.target.column], table.layout.columns)
         return table
 
 

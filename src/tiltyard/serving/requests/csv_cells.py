@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from tiltyard.data.tables.column_types import CODE, TRUTHS, ColumnType, styles
+from tiltyard.data.tables.column_types import BOOLEANS, CODE, ColumnType, styles
 from tiltyard.data.tables.dialect import Dialect
 from tiltyard.data.tables.type_inference import choose
 from tiltyard.errors import RequestError, shown
@@ -50,9 +50,9 @@ def read(text: str, names: Mapping[str, bool], most: int, dialect: Dialect) -> C
     cells = {name: column(places[name]) for name in names}
     if not dialect.thousands and ('"' if delimiter == "," else ",") not in text:  # no cell holds a comma
         return cells
-    meanings = _number_styles({name: column(place) for name, place in places.items()}, dialect, delimiter)
-    numbers = [name for name, number in names.items() if number and name in meanings]
-    return {**cells, **{name: _to_python_numbers(cells[name], meanings[name]) for name in numbers}}
+    column_types = _number_styles({name: column(place) for name, place in places.items()}, dialect, delimiter)
+    numbers = [name for name, number in names.items() if number and name in column_types]
+    return {**cells, **{name: _to_python_numbers(cells[name], column_types[name]) for name in numbers}}
 
 
 def _strip_leading_blanks(cells: list[Any]) -> list[Any]:
@@ -91,14 +91,16 @@ def _number_styles(cells: Cells, dialect: Dialect, delimiter: str) -> dict[str, 
     return {name: known[style] for name, style in choose(left).items() if style in known}
 
 
-def _matches(meaning: ColumnType, cells: list[str]) -> bool:
-    if meaning.kind == "truth":
-        return all(cell in TRUTHS for cell in cells)
-    return all(map(re.compile(meaning.pattern).search, cells))
+def _matches(column_type: ColumnType, cells: list[str]) -> bool:
+    if column_type.kind == "boolean":
+        return all(cell in BOOLEANS for cell in cells)
+    return all(map(re.compile(column_type.pattern).search, cells))
 
 
-def _to_python_numbers(cells: list[Any], meaning: ColumnType) -> list[Any]:
+def _to_python_numbers(cells: list[Any], column_type: ColumnType) -> list[Any]:
     """Return cells with thousands separators removed and a decimal point."""
-    if meaning.plain or meaning.kind == "truth":
+    if column_type.plain or column_type.kind == "boolean":
         return cells
-    return [cell and cell.strip().replace(meaning.thousands, "").replace(meaning.decimal, ".") for cell in cells]
+    return [
+        cell and cell.strip().replace(column_type.thousands, "").replace(column_type.decimal, ".") for cell in cells
+    ]

@@ -1,5 +1,5 @@
-"""Findings of `tiltyard check`, one a file: leaks, duplicates, drift, wrong types, ...
+"""Findings of `tiltyard check`, one per module: leaks, duplicates, drift, wrong types, ...
 
-A finding reports, and stops nothing.
+A finding only reports; it does not stop the pipeline.
 Start with base.py.
 """

@@ -1,4 +1,4 @@
-"""What findings look at: rows under a task, or a sample of them, their parts, and what they are held against."""
+"""The data that findings examine: rows or a sample, their split, and the data to compare them with."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tiltyard.errors import DataError
 from tiltyard.modeling.columns.number import Number
 from tiltyard.preparation.modalities.base import Modality
 from tiltyard.preparation.split import Parts, row_keys, split_inputs, split_rows
-from tiltyard.validation.findings._observed_column import ObservedColumn, seen
+from tiltyard.validation.findings._observed_column import ObservedColumn, observe
 from tiltyard.validation.findings._sample import draw
 
 if TYPE_CHECKING:
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two samples of one quantity that should be alike."""
+    """Two samples of one column that should have similar distributions."""
 
     column: str
     old: Array
     new: Array
-    names: tuple[str, str]  # of the two samples, in a sentence
+    names: tuple[str, str]  # of the two samples
 
 
 @dataclass(frozen=True)
 class PreviousData:
-    """What is known of the data before these."""
+    """What is recorded about the previous version of the data."""
 
     rows: int | None = None
     comparisons: tuple[Comparison, ...] = ()
@@ -43,17 +43,17 @@ class PreviousData:
 
 @dataclass(frozen=True)
 class CheckedData:
-    """Rows under a task; new data have a reference, the rows that the task learns from, and need no target."""
+    """The rows of a task; new data have the task's own data as a reference, and need no target."""
 
     task: Task
-    frame: pd.DataFrame  # the sample, as its form gives it; its index counts the rows of the file
+    frame: pd.DataFrame  # the sample; its index counts the rows of the file
     rows: int  # of the file
     repairs: list[str]
     hashes: tuple[Array, Array] | None  # of every row of the file: of its features, and of features and target
-    columns: dict[str, ObservedColumn] = field(default_factory=dict)  # those that are there
+    columns: dict[str, ObservedColumn] = field(default_factory=dict)  # those present in the data
     truth: Array | None = None  # of the sample: labels as text, '' if missing; or numbers; None if there is no target
-    parts: Parts | None = None  # places in the sample; None if it cannot be split
-    unsplit: str = ""  # why it cannot be split, if that is the split's fault
+    parts: Parts | None = None  # positions in the sample; None if it cannot be split
+    unsplit: str = ""  # why it cannot be split, if the split itself fails
     reference: CheckedData | None = None
     earlier: PreviousData = field(default_factory=PreviousData)
 
@@ -64,12 +64,12 @@ class CheckedData:
 
     @property
     def train(self) -> Array:
-        """The places of the training rows, or of all if they cannot be split."""
+        """The positions of the training rows, or of all rows if they cannot be split."""
         return self.parts["train"] if self.parts else np.arange(len(self.frame))
 
     @property
     def readable(self) -> Array:
-        """The places of the rows that training could take; none if a column is missing."""
+        """The positions of the rows that can be used for training; none if a column is missing."""
         if self.truth is None or self.columns.keys() != self.task.columns.keys():
             return np.empty(0, dtype=np.int64)
         known = np.isin(self.truth, self.task.classes) if self.task.classes else np.isfinite(self.truth)
@@ -78,22 +78,22 @@ class CheckedData:
         return np.flatnonzero(known)
 
     def row(self, place: int) -> int:
-        """Return the number of a row in the file, from 0 as validation counts."""
+        """Return the number of a row in the file, from 0 as in validation."""
         return int(self.frame.index[place])
 
     def named(self, places: Array) -> list[int]:
-        """Return the numbers of rows."""
+        """Return the numbers of rows in the file."""
         return [int(row) for row in self.frame.index[places]]
 
 
 def of_task(task: Task, folder: Path) -> CheckedData:
-    """Look at raw data as they were fetched."""
+    """Return the raw data of a task."""
     form = plugins.load("modalities", task.form)()
-    return _parted(_drawn(task, form, folder), form, folder)
+    return _split(_read_sample(task, form, folder), form, folder)
 
 
 def of_file(task: Task, path: Path, reference: CheckedData) -> CheckedData:
-    """Look at new data in a file."""
+    """Return new data from a file."""
     form = plugins.load("modalities", task.form)()
     if not path.is_file():
         raise DataError(f"no file {path}", hint=f"name one: tiltyard check {task.name} --against new.csv")
@@ -102,23 +102,23 @@ def of_file(task: Task, path: Path, reference: CheckedData) -> CheckedData:
         suffixes = "".join(path.suffixes[-2:])
         name = form.file if task.form in ("image", "series") else f"table{suffixes}"
         (folder / name).symlink_to(path.resolve())
-        drawn = _drawn(task, form, folder)
+        drawn = _read_sample(task, form, folder)
     return CheckedData(**{**vars(drawn), "reference": reference})
 
 
-def _drawn(task: Task, form: Modality, folder: Path) -> CheckedData:
+def _read_sample(task: Task, form: Modality, folder: Path) -> CheckedData:
     sample = draw(task, form, folder)
-    frame, whole = sample.frame, task.form in ("image", "prose")  # a row of the facts is not a row to learn from
+    frame, whole = sample.frame, task.form in ("image", "prose")  # their frame holds facts about images, not features
     columns = {name: _seen(task, name, frame) for name in task.columns if name in frame and not whole}
     return CheckedData(task, frame, sample.rows, sample.repairs, sample.hashes, columns, _truth(task, frame))
 
 
 def _seen(task: Task, name: str, frame: pd.DataFrame) -> ObservedColumn:
-    """Read a column; of a series, each value for itself."""
+    """Parse a column; for a series, each value on its own."""
     column = task.columns[name]
     if task.form == "series":
         column = Number(bounds=getattr(column, "bounds", None))
-    return seen(column, frame[name].tolist(), name)
+    return observe(column, frame[name].tolist(), name)
 
 
 def _truth(task: Task, frame: pd.DataFrame) -> Array | None:
@@ -136,12 +136,12 @@ def _truth(task: Task, frame: pd.DataFrame) -> Array | None:
     return np.where(np.isnan(numbers), "", np.where(numbers >= task.target.threshold, high, low))
 
 
-def _parted(subject: CheckedData, form: Modality, folder: Path) -> CheckedData:
-    """Deal the rows that can be read to the parts that `prepare` deals them to; of a sample, nearly so."""
+def _split(subject: CheckedData, form: Modality, folder: Path) -> CheckedData:
+    """Split the readable rows as `prepare` does; for a sample, approximately."""
     try:
         if subject.task.form == "series":
             rows, truth = form.rows(subject.task, folder)
-            places = _ends(subject, len(truth))
+            places = _window_targets(subject, len(truth))
         else:
             places = subject.readable
             rows, truth = _rows(subject, places)
@@ -158,8 +158,8 @@ def _parted(subject: CheckedData, form: Modality, folder: Path) -> CheckedData:
     return CheckedData(**{**vars(subject), "parts": {name: places[part] for name, part in parts.items()}})
 
 
-def _ends(subject: CheckedData, windows: int) -> Array:
-    """Return the place of the value after each window; of several series at once it is not known."""
+def _window_targets(subject: CheckedData, windows: int) -> Array:
+    """Return the position of the value after each window; empty for several series."""
     column = subject.task.columns[subject.task.target.column]
     places = np.arange(subject.rows)[-windows:]
     return np.empty(0, dtype=np.int64) if getattr(column, "group", None) else places

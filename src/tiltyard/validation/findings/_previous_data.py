@@ -1,4 +1,4 @@
-"""What a model was last trained on, and how many rows there were last: today's data are held against them."""
+"""Previous data: the rows of the last training, and the last number of rows, to compare the present data with."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAMES = ("the rows last trained on", "today's training rows")
 
 
 def previous_data(workspace: Workspace, subject: CheckedData, data: str) -> PreviousData:
-    """Find what is known of the data before these, whose hash is given; of the very same there is nothing to say."""
+    """Return what is recorded about the data before the present ones, whose hash is `data`."""
     known = [row for row in _recorded(workspace, subject.task.name) if row["data"] != data]
     prepared = _prepared(workspace, subject.task.name)
     if not prepared or prepared["data"] == data:
@@ -29,7 +29,7 @@ def previous_data(workspace: Workspace, subject: CheckedData, data: str) -> Prev
 
 
 def record(workspace: Workspace, task: str, data: str, rows: int) -> None:
-    """Remember how many rows a version of the data has, the latest last."""
+    """Record the number of rows of a version of the data, the latest last."""
     before = _recorded(workspace, task)
     after = [*(row for row in before if row["data"] != data), {"data": data, "rows": rows}]
     if after != before:
@@ -51,14 +51,14 @@ def _prepared(workspace: Workspace, task: str) -> dict[str, Any] | None:
 
 
 def _comparisons(workspace: Workspace, subject: CheckedData) -> list[Comparison]:
-    """Encode today's training rows as those of the last training were, and put both side by side, column by column."""
+    """Encode the present training rows as those of the last training, and compare both by column."""
     folder = workspace.out(subject.task.name, "prepare")
     if not subject.parts or subject.truth is None or subject.task.form not in ("table", "text"):
         return []
     train = subject.parts["train"]
     encoder = Encoder.load(folder / "encoder.json")
     if encoder.columns != subject.task.columns or encoder.classes != subject.task.classes:
-        return []  # prepared under another task file: not to be compared
+        return []  # prepared with other columns or classes
     features, answers = open_part(folder / "train.npz")
     parts = sample_blocks(len(answers))
     old, answers = (np.concatenate([rows[part] for part in parts]) for rows in (features, answers))
@@ -80,7 +80,7 @@ def _side_by_side(encoder: Encoder, old: Array, new: Array) -> list[Comparison]:
 
 
 def _one(features: Array, *, flags: bool) -> Array:
-    """Return one value a row: of flags which one is up, of others the first feature."""
+    """Return one value for each row: the index of the one-hot feature, or the first feature."""
     if not flags:
         return features[:, 0].astype(np.float64)
     up = np.where(features.any(axis=1), features.argmax(axis=1), -1)

@@ -1,4 +1,4 @@
-"""Rows that are nearly the same: found by hashing rounded values on two grids, so that no row meets every other."""
+"""Near-duplicate detection: hash rows with values rounded to two grids, without comparing all pairs."""
 
 from __future__ import annotations
 
@@ -7,49 +7,49 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.validation.findings._dataset import CheckedData
 
-CELL = 0.002  # of a column's spread from its tenth to its last tenth: what is closer is taken for nearly the same
-MIN_COLUMNS = 3  # columns of numbers with many values; with fewer, rows are alike by chance
-MANY = 0.5  # different values among the rows, beyond which a number is taken for measured and not for counted
-GRIDS = (0.0, 0.5)  # by how much of a cell each is moved: what a border parts on one, is together on the other
+CELL = 0.002  # size of a grid cell, relative to the range from the 10th to the 90th percentile
+MIN_COLUMNS = 3  # continuous columns; with fewer, rows are similar by chance
+MIN_DISTINCT = 0.5  # share of distinct values, above which a number is continuous
+GRIDS = (0.0, 0.5)  # offsets in cells: values on both sides of a border of one grid are together in the other
 
 
 def row_hashes(subject: CheckedData) -> list[Array]:
-    """Return two hashes of each row that nearly identical rows share, one or the other; none if it does not apply."""
+    """Return two hashes for each row, of which near duplicates share at least one; empty if not applicable."""
     columns = {name: column.comparable() for name, column in subject.columns.items()}
-    measured = {name: values for name, values in columns.items() if _measured(values)}
-    if len(measured) < MIN_COLUMNS:
+    continuous = {name: values for name, values in columns.items() if _is_continuous(values)}
+    if len(continuous) < MIN_COLUMNS:
         return []
-    others = [values for name, values in columns.items() if name not in measured]
-    return [_hash([*others, *(_rounded(values, grid) for values in measured.values())]) for grid in GRIDS]
+    others = [values for name, values in columns.items() if name not in continuous]
+    return [_hash([*others, *(_rounded(values, grid) for values in continuous.values())]) for grid in GRIDS]
 
 
 def shuffled_hashes(subject: CheckedData) -> list[Array]:
-    """Return such hashes of rows whose measured columns were shuffled: how many meet by chance."""
-    dice = np.random.default_rng(0)
+    """Return such hashes after shuffling the continuous columns, to count matches by chance."""
+    rng = np.random.default_rng(0)
     columns = {name: column.comparable() for name, column in subject.columns.items()}
-    mixed = [dice.permutation(values) if _measured(values) else values for values in columns.values()]
-    return [_hash([_rounded(v, grid) if _measured(v) else v for v in mixed]) for grid in GRIDS]
+    mixed = [rng.permutation(values) if _is_continuous(values) else values for values in columns.values()]
+    return [_hash([_rounded(v, grid) if _is_continuous(v) else v for v in mixed]) for grid in GRIDS]
 
 
 def repeated(key: Array) -> Array:
-    """Return which keys occur more than once."""
+    """Return which rows have a key that occurs more than once."""
     _, where, counts = np.unique(key, return_inverse=True, return_counts=True)
     return np.asarray(counts[where] > 1)
 
 
-def _measured(values: Array) -> bool:
+def _is_continuous(values: Array) -> bool:
     if values.dtype.kind != "f" or len(values) < 20:
         return False
     known = values[~np.isnan(values)]
-    return bool(len(known)) and len(np.unique(known)) > MANY * len(known)
+    return bool(len(known)) and len(np.unique(known)) > MIN_DISTINCT * len(known)
 
 
-def _rounded(values: Array, moved: float) -> Array:
-    """Return the number of the cell of a grid that each value lies in."""
-    low, high = np.nanquantile(values / 4, [0.1, 0.9])  # a quarter, as the widest range is no float
+def _rounded(values: Array, offset: float) -> Array:
+    """Return the grid cell of each value."""
+    low, high = np.nanquantile(values / 4, [0.1, 0.9])  # divided by 4, as the widest range would overflow
     cell = 4 * CELL * (high - low) or 1.0
-    with np.errstate(over="ignore"):  # a place beyond all floats is clipped like others
-        return np.asarray(np.floor(np.clip(values / cell + moved, -(2.0**52), 2.0**52)))
+    with np.errstate(over="ignore"):  # an overflow is clipped, too
+        return np.asarray(np.floor(np.clip(values / cell + offset, -(2.0**52), 2.0**52)))
 
 
 def _hash(columns: list[Array]) -> Array:

@@ -1,4 +1,4 @@
-"""Rows to look at: a table's, or a sample of them that is drawn while the file is read, in memory that stays flat."""
+"""Sampling: all rows of a small table, or a random sample drawn while the file is read in bounded memory."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from tiltyard.preparation.modalities.base import Modality
 if TYPE_CHECKING:
     import pandas as pd
 
-PART = 1 << 18  # rows read at a time
+PART_ROWS = 1 << 18  # read at a time
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Some rows of a file, and what is known of all."""
+    """Some rows of a file, and hashes of all."""
 
     frame: pd.DataFrame  # its index counts the rows of the file
     rows: int  # of the file
-    repairs: list[str]  # what was read otherwise than it stands in the file
-    hashes: tuple[Array, Array] | None = None  # of every row of a table: of its features, and of these and the target
+    repairs: list[str]  # how the cells differ from the text of the file
+    hashes: tuple[Array, Array] | None = None  # of every row of a table: of the features, and of features and target
 
 
 def draw(task: Task, form: Modality, folder: Path) -> Sample:
-    """Read tables as they are spelled; of pictures and series the facts that validation looks at, all of them."""
+    """Return a sample of a table, with labels as text; or all facts about images or series, as in validation."""
     if task.form in ("image", "series"):
         frame = form.facts(task, folder)
         return Sample(frame, len(frame), frame.attrs.get("repairs", []))
     texts = [name for name, column in task.columns.items() if column.spelled]
     texts += [task.target.column] if task.target.labels else []
-    table = table_reader.surveyed(form.raw_file(folder), task.source.dialect, texts)
+    table = table_reader.open_table(form.raw_file(folder), task.source.dialect, texts)
     return _drawn(task, table)
 
 
-def _drawn(task: Task, table: table_reader.Surveyed) -> Sample:
+def _drawn(task: Task, table: table_reader.TableFile) -> Sample:
     import pandas as pd
 
     rows = table.layout.rows
@@ -55,9 +55,9 @@ def _drawn(task: Task, table: table_reader.Surveyed) -> Sample:
 
 
 def _parts(
-    task: Task, table: table_reader.Surveyed, places: Array
+    task: Task, table: table_reader.TableFile, places: Array
 ) -> Iterator[tuple[pd.DataFrame, tuple[Array, Array]]]:
-    for part in table.parts(rows=PART):
+    for part in table.parts(rows=PART_ROWS):
         chosen = places[np.searchsorted(places, part.index[0]) : np.searchsorted(places, part.index[-1], side="right")]
         yield part.loc[chosen], _hashes(task, part)
 

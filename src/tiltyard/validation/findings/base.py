@@ -1,4 +1,4 @@
-"""The type of a finding: something about data that a person should know before a model learns from them."""
+"""Base class of findings: possible problems of data that `tiltyard check` reports."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ __all__ = [
     "without",
 ]
 
-# critical: the road would stop, or a good figure would be a lie. warning: worth a look. note: good to know.
+# critical: the pipeline would stop, or metrics would be misleading. warning: should be examined. note: for information.
 Severity = Literal["critical", "warning", "note"]
 RANKS: tuple[Severity, ...] = ("critical", "warning", "note")
-MIN_ROWS = 20  # of fewer, a pattern may be chance
-MIN_COPIES = 3  # of fewer, rows that are alike may be chance
+MIN_ROWS = 20  # in fewer rows, a pattern may be chance
+MIN_COPIES = 3  # fewer similar rows may be chance
 
 
 @dataclass(frozen=True)
 class Found:
-    """What was found: where, in a sentence with what was seen and what was expected, and what to do next."""
+    """One finding: severity, column, a sentence with the observed and the expected, and what to do."""
 
     code: str
     severity: Severity
@@ -43,35 +43,35 @@ class Found:
 
 
 class Finding(ABC):
-    """Something to look for; plug-ins in findings/ are one file each."""
+    """Base class of findings; each plug-in in findings/ implements one."""
 
-    code: ClassVar[str]  # the file's name
-    title: ClassVar[str]  # what it looks for
+    code: ClassVar[str]  # the name of the module
+    title: ClassVar[str]
     serving: ClassVar[bool] = False  # whether it also looks at new data, which have no target
 
     @abstractmethod
     def look(self, subject: CheckedData) -> Iterator[Found]:
-        """Return what was found; nothing where there is nothing, or where it does not apply."""
+        """Yield what was found; nothing if it does not apply."""
 
     def found(self, severity: Severity, column: str, text: str, hint: str) -> Found:
-        """Put the code to a sentence."""
+        """Return a finding with this code."""
         return Found(self.code, severity, column, text, hint)
 
 
 def without(subject: CheckedData, name: str) -> str:
-    """Return the advice to leave a column out, which a task file takes only if others are left."""
+    """Return the advice to remove a column, or to replace it if it is the only one."""
     if len(subject.task.columns) > 1:
         return f"remove {name} from `columns:`"
     return f"learn from other columns: {name} is the only one under `columns:`"
 
 
 def ranked(found: Iterable[Found]) -> list[Found]:
-    """Put the worst first; among equals the order stays."""
+    """Sort by severity, the most severe first; keep the order otherwise."""
     return sorted(found, key=lambda one: RANKS.index(one.severity))
 
 
 def share(part: int, whole: int) -> str:
-    """Spell a count with its share; in few rows the share alone would not be much."""
+    """Return a count with its share as text."""
     part_shown = part / max(1, whole)
     return (
         f"{part:,} of {whole:,} ({part_shown:.2g})"

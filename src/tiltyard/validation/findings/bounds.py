@@ -9,13 +9,13 @@ from tiltyard.validation.findings.wrong_types import WrongTypes
 
 
 class Bounds(WrongTypes):
-    """A value that cannot be believed stops the road, and is refused when serving."""
+    """Such a value stops the pipeline, and the service refuses it."""
 
     code: ClassVar = "bounds"
     title: ClassVar = "values out of bounds"
     refusals: ClassVar = {"out_of_bounds"}
 
-    def next(self, subject: CheckedData, name: str) -> str:
-        """Return what to do; a logarithm takes no bounds below 0."""
-        free = f"take columns.{name}.log out and " if getattr(subject.task.columns[name], "log", False) else ""
-        return f"mend the values, or {free}widen columns.{name}.bounds if they can be believed"
+    def advice(self, subject: CheckedData, name: str) -> str:
+        """Return what to do; columns with a logarithm cannot have bounds below 0."""
+        free = f"remove columns.{name}.log and " if getattr(subject.task.columns[name], "log", False) else ""
+        return f"correct the values, or {free}widen columns.{name}.bounds if they are plausible"

@@ -1,4 +1,4 @@
-"""Columns that are not there."""
+"""Missing columns."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import ClassVar
 from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import NAMED, Finding, Found, listed
 
-SHOWN = 20  # columns that a sentence names
+MAX_COLUMNS_SHOWN = 20  # in one sentence
 
 
 class Columns(Finding):
-    """A feature that is not there cannot be made up; the target may be absent where a model is to find it."""
+    """All features are required; the target may be absent from new data."""
 
     code: ClassVar = "columns"
     title: ClassVar = "missing columns"
     serving: ClassVar = True
 
     def look(self, subject: CheckedData) -> Iterator[Found]:
-        """Compare names, and guess which one was meant; if many are missing, another file was meant."""
+        """Compare names, and suggest a similar one; many missing columns suggest a wrong file."""
         if subject.task.form == "image":
             return
         there = [str(name) for name in subject.frame.columns]
         wanted = [*subject.task.columns, *([] if subject.reference else [subject.task.target.column])]
         missing = [name for name in wanted if name not in there]
-        among = f"among the {len(there):,} there are: {', '.join(there[:SHOWN])}"
+        among = f"among the {len(there):,} columns: {', '.join(there[:MAX_COLUMNS_SHOWN])}"
         if len(missing) > NAMED:
             text = f"{len(missing):,} of {len(wanted):,} columns are missing: {listed(missing)}; expected them {among}"
             yield self.found("critical", "", text, "see whether this is the right file, and has a header")

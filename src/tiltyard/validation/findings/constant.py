@@ -1,4 +1,4 @@
-"""A column that is always the same, or nearly."""
+"""Constant and nearly constant columns."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tiltyard.errors import shown
 from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import MIN_ROWS, Finding, Found, share, without
 
-NEARLY = 0.995  # of the rows with one and the same value
+MAX_SHARE = 0.995  # of the rows with the same value
 
 
 class Constant(Finding):
-    """What never changes explains nothing; what hardly ever changes explains little."""
+    """A constant column has no information, and a nearly constant one has little."""
 
     code: ClassVar = "constant"
     title: ClassVar = "constant and nearly constant columns"
 
     def look(self, subject: CheckedData) -> Iterator[Found]:
-        """Count the commonest value."""
+        """Count the most frequent value."""
         for name, column in subject.columns.items():
             known, rows = column.known, len(column.parsed)
             if not len(known) or rows < MIN_ROWS:
@@ -31,6 +31,6 @@ class Constant(Finding):
             if len(values) == 1 and most == rows:
                 text = f"always {value} in {rows:,} rows; expected at least two values"
                 yield self.found("warning", name, text, without(subject, name))
-            elif most >= NEARLY * rows:
-                text = f"{value} in {share(most, rows)} rows; expected at most {NEARLY:.1%}"
+            elif most >= MAX_SHARE * rows:
+                text = f"{value} in {share(most, rows)} rows; expected at most {MAX_SHARE:.1%}"
                 yield self.found("note", name, text, f"see whether {name} is worth a column")

@@ -1,4 +1,4 @@
-"""Rows that are there more than once, with the same target or with another."""
+"""Duplicate rows, and rows with the same features and different labels."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import Finding, Found, Severity, share
 
-MANY = 0.01  # of the rows; fewer that repeat change no figure
-CHANCE = 0.5  # of the rows: where more are repeated, columns are few and coarse, and rows are alike by nature
+WARNING_SHARE = 0.01  # of the rows; fewer hardly change a metric
+MAX_SHARE = 0.5  # of the rows: if more repeat, columns are few and coarse, and equal rows are normal
 
 
 class Duplicates(Finding):
-    """A row that is there twice counts twice; the same row with two targets teaches nothing."""
+    """Duplicates get more weight, and conflicting labels cannot be learned."""
 
     code: ClassVar = "duplicates"
     title: ClassVar = "duplicate rows, and such with different targets"
@@ -27,25 +27,25 @@ class Duplicates(Finding):
         labelled = subject.hashes[1]
         _, first, counts = np.unique(labelled, return_index=True, return_counts=True)
         again = len(labelled) - len(counts)
-        if again and len(counts) > (1 - CHANCE) * len(labelled):
+        if again and len(counts) > (1 - MAX_SHARE) * len(labelled):
             row = int(first[counts > 1].min())
             text = f"{share(again, len(labelled))} rows repeat an earlier one, such as row {row}; expected none"
-            severity: Severity = "warning" if again > MANY * len(labelled) else "note"
+            severity: Severity = "warning" if again > WARNING_SHARE * len(labelled) else "note"
             yield self.found(severity, "", text, "remove them, unless each stands for another observation")
         if subject.task.classes and subject.truth is not None:
             yield from self._conflicts(subject)
 
     def _conflicts(self, subject: CheckedData) -> Iterator[Found]:
-        """Of rows with the same features, count those whose labels differ."""
+        """Count the rows with the features of another row and another label."""
         assert subject.hashes is not None  # noqa: S101 - for the type checker: looked at above
         features, labelled = subject.hashes
         _, group = np.unique(features, return_inverse=True)
         _, first = np.unique(labelled, return_index=True)
-        torn = np.bincount(group[first], minlength=group.max() + 1) > 1  # groups with more than one label
-        rows = np.flatnonzero(torn[group])
+        conflicting = np.bincount(group[first], minlength=group.max() + 1) > 1  # groups with more than one label
+        rows = np.flatnonzero(conflicting[group])
         if len(rows):
             same = np.flatnonzero(group == group[rows[0]])[:2]
             text = f"{share(len(rows), len(group))} rows have the features of another row and not its label"
             text += f", such as rows {', '.join(map(str, same))}; expected one label for the same features"
-            hint = "mend the labels, or add the feature that tells these rows apart"
+            hint = "correct the labels, or add a feature that distinguishes these rows"
             yield self.found("warning", subject.task.target.column, text, hint)

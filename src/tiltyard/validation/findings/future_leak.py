@@ -1,4 +1,4 @@
-"""The future that leaks into the past."""
+"""Temporal leakage: a split or a column with information from the future."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import MIN_ROWS, Finding, Found, share, without
 from tiltyard.validation.findings.time import dates
 
-AFTER = 0.99  # of the rows
+MIN_LATER = 0.99  # share of rows in which a date is later than another
 
 
 class FutureLeak(Finding):
-    """A model that learns from tomorrow's rows is good at yesterday's, and is asked about the day after."""
+    """Metrics are too good if the model is trained on later rows than those that test it."""
 
     code: ClassVar = "future_leak"
     title: ClassVar = "a split or a column that knows the future"
 
     def look(self, subject: CheckedData) -> Iterator[Found]:
-        """Compare the kind of the split with the dates, and dates against each other."""
+        """Compare the split with the dates, and dates with each other."""
         if subject.task.form != "table" or subject.rows < MIN_ROWS:
             return
         found = dates(subject)
@@ -35,7 +35,7 @@ class FutureLeak(Finding):
             yield from self._later(subject, (name, later), (other, moment))
 
     def _split(self, subject: CheckedData, found: dict[str, Array]) -> Iterator[Found]:
-        """Report the column whose order the rows follow most closely; others are most often made from it."""
+        """Report the column of dates whose order the rows follow most closely."""
         known = {name: values[~np.isnat(values)] for name, values in found.items()}
         ordered = {name: _ordered(values) for name, values in known.items() if len(values) >= MIN_ROWS}
         name = max(ordered, key=lambda one: ordered[one], default="")
@@ -43,25 +43,30 @@ class FutureLeak(Finding):
             return
         first, last = (np.datetime_as_string(one, unit="D") for one in (known[name].min(), known[name].max()))
         kind = subject.task.split.kind
-        text = f"rows from {first} to {last} are split {kind}: training knows rows later than those that test it"
+        text = f"rows from {first} to {last} are split {kind}: some training rows are later than test rows"
         yield self.found(
             "warning",
             name,
-            f"{text}; expected a chronological split if {name} says when a row came to be",
-            f"if so, write split: {{kind: chronological, by: {name}}}, with format: if it is not spelled as ISO does"
-            + (", and take train.folds out: folds know no time" if subject.task.train.folds else ""),
+            f"{text}; expected a chronological split if {name} is the time of a row",
+            f"if so, write split: {{kind: chronological, by: {name}}}, with format: if it is not ISO 8601"
+            + (", and remove train.folds, which ignores time" if subject.task.train.folds else ""),
         )
 
     def _later(self, subject: CheckedData, one: tuple[str, Array], before: tuple[str, Array]) -> Iterator[Found]:
         (name, later), (other, moment) = one, before
         both = ~np.isnat(later) & ~np.isnat(moment)
         after, gone = int((later[both] > moment[both]).sum()), int(np.isnat(later).sum())
-        if both.sum() >= MIN_ROWS and after >= AFTER * both.sum():
+        if both.sum() >= MIN_ROWS and after >= MIN_LATER * both.sum():
             open_end = gone > np.isnat(moment).sum()
             text = f"later than {other} in {share(after, int(both.sum()))} rows"
-            text += f", missing in {gone:,}: it seems to be noted when something has happened" if open_end else ""
-            hint = f"if it is not known yet when the model is asked, {without(subject, name)}"
-            yield self.found("warning" if open_end else "note", name, f"{text}; expected dates known by then", hint)
+            text += f", missing in {gone:,}: it seems to be recorded after an event" if open_end else ""
+            hint = f"if it is not known yet at prediction time, {without(subject, name)}"
+            yield self.found(
+                "warning" if open_end else "note",
+                name,
+                f"{text}; expected dates that are known at prediction time",
+                hint,
+            )
 
 
 def _ordered(known: Array) -> float:

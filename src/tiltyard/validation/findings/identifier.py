@@ -1,4 +1,4 @@
-"""A column that names rows instead of describing them."""
+"""Identifiers: columns that identify rows instead of describing them."""
 
 from __future__ import annotations
 
@@ -8,28 +8,30 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.config.draft.column_profile import DENSE, KEYS
+from tiltyard.config.draft.column_profile import KEYS, MAX_KEY_RANGE
 from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings._observed_column import ObservedColumn
 from tiltyard.validation.findings.base import MIN_ROWS, Finding, Found, without
 
 
 class Identifier(Finding):
-    """A model that learns row numbers by heart knows nothing of other rows."""
+    """A model that learns identifiers does not generalise."""
 
     code: ClassVar = "identifier"
     title: ClassVar = "columns that name rows"
 
     def look(self, subject: CheckedData) -> Iterator[Found]:
-        """Look for names that never repeat, numbers that count rows, and numbers called an id that hardly repeat."""
+        """Look for unique names, numbers that count rows, and mostly unique numbers called an id."""
         for name, column in subject.columns.items():
             known = column.known
             if subject.task.form != "table" or len(known) < MIN_ROWS or known.dtype.kind not in "fU":
                 continue
             different = len(np.unique(known))
             if _named(name, column, different, len(known)) or _counting(subject, column, different):
-                text = f"{different:,} different values in {len(known):,} rows; expected values that come again"
-                yield self.found("warning", name, text, f"{without(subject, name)}; it says nothing of other rows")
+                text = f"{different:,} different values in {len(known):,} rows; expected repeated values"
+                yield self.found(
+                    "warning", name, text, f"{without(subject, name)}; it has no information about other rows"
+                )
 
 
 def _named(name: str, column: ObservedColumn, different: int, rows: int) -> bool:
@@ -39,12 +41,12 @@ def _named(name: str, column: ObservedColumn, different: int, rows: int) -> bool
 
 
 def _counting(subject: CheckedData, column: ObservedColumn, different: int) -> bool:
-    """Return whether whole numbers rise with the row, or are the numbers of the rows, shuffled."""
+    """Return whether integers count the rows, in order or shuffled."""
     known = column.known
     if column.parsed.dtype.kind != "f" or different < len(known) or not _whole(known):
         return False
     steps = np.diff(column.parsed) == np.diff(subject.frame.index.to_numpy())
-    dense = float(known.max() - known.min()) < DENSE * subject.rows * len(known) / len(column.parsed)
+    dense = float(known.max() - known.min()) < MAX_KEY_RANGE * subject.rows * len(known) / len(column.parsed)
     return bool(steps.all()) or dense
 
 

@@ -1,4 +1,4 @@
-"""Classes of very different size, or too small to learn and to test."""
+"""Class imbalance, and classes that are too small to train and test."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import ClassVar
 from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import Finding, Found, listed, share
 
-RATIO = 10  # the largest class over the smallest
-MIN_TEST_ROWS = 5  # test rows of a class, below which its recall is a matter of luck
+MAX_RATIO = 10  # of the largest class to the smallest
+MIN_TEST_ROWS = 5  # of a class; with fewer its recall is unreliable
 
 
 class Imbalance(Finding):
-    """A model that never answers a rare class looks good by accuracy."""
+    """A model that never predicts a rare class can still have a high accuracy."""
 
     code: ClassVar = "imbalance"
     title: ClassVar = "class imbalance and classes that are too small"
@@ -30,23 +30,25 @@ class Imbalance(Finding):
         scale = subject.rows / max(1, len(labels))
         yield from self._small(subject, {label: round(count * scale) for label, count in counts.items()})
         most, least = max(counts, key=lambda c: counts[c]), min(counts, key=lambda c: counts[c])
-        if counts[least] and counts[most] > RATIO * counts[least]:
+        if counts[least] and counts[most] > MAX_RATIO * counts[least]:
             ratio = counts[most] / counts[least]
-            fooled = subject.task.gate.metric == "accuracy"
+            by_accuracy = subject.task.gate.metric == "accuracy"
             yield self.found(
-                "warning" if fooled else "note",
+                "warning" if by_accuracy else "note",
                 subject.task.target.column,
                 f"{most} is {ratio:.0f} times as frequent as {least}, {share(counts[most], len(labels))} rows; "
-                f"expected at most {RATIO} times",
-                "set gate.metric to balanced_accuracy" if fooled else "try train.class_weights: balanced",
+                f"expected at most {MAX_RATIO} times",
+                "set gate.metric to balanced_accuracy" if by_accuracy else "try train.class_weights: balanced",
             )
 
     def _small(self, subject: CheckedData, counts: dict[str, int]) -> Iterator[Found]:
-        """Name the classes of which too few rows would be dealt to the test part, the smallest first."""
+        """Report the classes with too few test rows, the smallest first."""
         least = math.ceil(MIN_TEST_ROWS / subject.task.split.test)
         small = sorted((count, label) for label, count in counts.items() if count < least)
         if small:
             named = listed([f"{label} with {count:,} rows" for count, label in small])
             text = f"{len(small):,} of {len(counts):,} classes are small: {named}; expected at least {least:,}, "
             hint = "collect more of them, or join them with others in the source"
-            yield self.found("warning", subject.task.target.column, f"{text}so that {MIN_TEST_ROWS} are tested", hint)
+            yield self.found(
+                "warning", subject.task.target.column, f"{text}so that {MIN_TEST_ROWS} are test rows", hint
+            )

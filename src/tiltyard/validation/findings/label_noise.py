@@ -1,4 +1,4 @@
-"""Labels that may be wrong."""
+"""Label noise: labels that may be wrong."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ from tiltyard.errors import DataError
 from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import MIN_ROWS, Finding, Found, Severity, listed, share
 
-ROWS = 3_000  # looked at, so that it takes a second or two
-CLASSES = 20
-WIDTH = 500  # features
+MAX_ROWS = 3_000  # so that it takes a second or two
+MAX_CLASSES = 20
+MAX_FEATURES = 500
 NEIGHBOURS = 7
-DOUBTED = 0.05  # chance of the given label out of fold, below which a row is doubted
-TOLD = 3  # doubted rows: one or two are nothing unusual
-MANY = 0.03  # of the rows
+MIN_PROBABILITY = 0.05  # out-of-fold probability of the label, below which it is doubted
+MIN_DOUBTED = 3  # one or two doubted rows are normal
+WARNING_SHARE = 0.03  # of the rows
 
 
 class LabelNoise(Finding):
-    """A hint and no proof: the rows around a doubted one, and a model that has not seen it, agree on another label."""
+    """A label is doubted, not proven wrong, if the nearest rows and an out-of-fold model agree on another one."""
 
     code: ClassVar = "label_noise"
     title: ClassVar = "labels that may be wrong"
 
     def look(self, subject: CheckedData) -> Iterator[Found]:
-        """Ask the nearest neighbours, and a logistic regression out of fold, whether both object to the label."""
-        if subject.truth is None or not 2 <= len(subject.task.classes) <= CLASSES:
+        """Compare labels with those of nearest neighbours and with an out-of-fold logistic regression."""
+        if subject.truth is None or not 2 <= len(subject.task.classes) <= MAX_CLASSES:
             return
-        places = subject.readable[:: max(1, -(-len(subject.readable) // ROWS))]
+        places = subject.readable[:: max(1, -(-len(subject.readable) // MAX_ROWS))]
         labels = np.unique(subject.truth[places], return_inverse=True)[1]
         features = _features(subject, places)
-        if features is None or features.shape[1] > WIDTH or np.bincount(labels).min() < MIN_ROWS:
+        if features is None or features.shape[1] > MAX_FEATURES or np.bincount(labels).min() < MIN_ROWS:
             return
         doubted = _doubted(features, labels)
-        if len(doubted) >= TOLD:
-            text = f"{share(len(doubted), len(places))} rows looked at seem to have another label: rows "
+        if len(doubted) >= MIN_DOUBTED:
+            text = f"{share(len(doubted), len(places))} examined rows seem to have another label: rows "
             text += listed(subject.named(places[doubted]))
-            hint = "look at these rows; mend those that are wrong"
-            severity: Severity = "warning" if len(doubted) > MANY * len(places) else "note"
-            yield self.found(severity, subject.task.target.column, f"{text}; expected fewer than {TOLD}", hint)
+            hint = "look at these rows; correct those that are wrong"
+            severity: Severity = "warning" if len(doubted) > WARNING_SHARE * len(places) else "note"
+            yield self.found(severity, subject.task.target.column, f"{text}; expected fewer than {MIN_DOUBTED}", hint)
 
 
 def _features(subject: CheckedData, places: Array) -> Array | None:
-    """Encode as training does, then bring features to one scale; only tables are encoded as quantities."""
+    """Return the standardised features of training; None unless the data are a table."""
     if subject.task.form != "table" or subject.truth is None:
         return None
     rows = take(subject.parsed, places)
@@ -71,7 +71,9 @@ def _doubted(features: Array, labels: Array) -> Array:
     if not agreed.any():
         return np.empty(0, dtype=np.int64)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a fit that has not converged doubts well enough
-        chances = cross_val_predict(LogisticRegression(max_iter=200), features, labels, cv=5, method="predict_proba")
-    given = chances[np.arange(len(labels)), labels]
-    return np.flatnonzero(agreed & (given < DOUBTED))
+        warnings.simplefilter("ignore")  # convergence is not needed here
+        probabilities = cross_val_predict(
+            LogisticRegression(max_iter=200), features, labels, cv=5, method="predict_proba"
+        )
+    given = probabilities[np.arange(len(labels)), labels]
+    return np.flatnonzero(agreed & (given < MIN_PROBABILITY))

@@ -1,4 +1,4 @@
-"""Cells without a value."""
+"""Missing values."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from tiltyard.validation.findings.base import Finding, Found, share, without
 
 
 class Missing(Finding):
-    """Few gaps are a fact of life; more than the task allows for are a fault or a change."""
+    """More missing values than the task allows are a fault, or a change of the data."""
 
     code: ClassVar = "missing"
     title: ClassVar = "missing values"
     serving: ClassVar = True
 
     def look(self, subject: CheckedData) -> Iterator[Found]:
-        """Count by column; none are expected where the column refuses them."""
+        """Count by column; none are allowed where the column refuses them."""
         for name, column in subject.columns.items():
             gone, rows = int(column.missing.sum()), len(column.parsed)
             most = subject.task.check.missing
             if gone == rows:
                 text = f"all of {rows:,} rows are missing; expected values"
-                yield self.found("critical", name, text, f"{without(subject, name)}, or mend the source")
+                yield self.found("critical", name, text, f"{without(subject, name)}, or correct the source")
             elif gone and _refuses(column):
                 text = (
                     f"{share(gone, rows)} rows are missing, the first is row {_first(subject, column)}; expected none"
@@ -32,15 +32,15 @@ class Missing(Finding):
                 yield self.found("critical", name, text, _mend(subject, name))
             elif gone > most * rows:
                 text = f"{share(gone, rows)} rows are missing; expected at most {most:.0%}"
-                hint = f"mend the source, {without(subject, name)}, or raise check.missing"
+                hint = f"correct the source, {without(subject, name)}, or raise check.missing"
                 yield self.found("warning", name, text, hint)
 
 
 def _mend(subject: CheckedData, name: str) -> str:
-    """Return what to do; a series can do without no value."""
+    """Return what to do; a series allows no missing value."""
     way = type(subject.task.columns[name]).model_fields.get("missing")
     other = next((one for one in get_args(way.annotation) if one != "refuse"), "") if way else ""
-    return f"mend the data, or set `missing: {other}` under columns.{name}" if other else "fill the gaps in the data"
+    return f"correct the data, or set `missing: {other}` under columns.{name}" if other else "fill the gaps in the data"
 
 
 def _refuses(column: ObservedColumn) -> bool:

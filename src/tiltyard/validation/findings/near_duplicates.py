@@ -1,4 +1,4 @@
-"""Rows that are nearly the same."""
+"""Near-duplicate rows."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tiltyard.validation.findings.base import MIN_COPIES, Finding, Found, listed
 
 
 class NearDuplicates(Finding):
-    """One observation, noted twice with another rounding, counts twice as much as others."""
+    """An observation recorded twice with different rounding gets twice the weight."""
 
     code: ClassVar = "near_duplicates"
     title: ClassVar = "rows that are nearly the same"
 
     def look(self, subject: CheckedData) -> Iterator[Found]:
-        """Compare rounded rows, and how many would meet by chance; exact duplicates are another finding."""
+        """Compare rounded rows with the number of matches by chance; exact duplicates are another finding."""
         keys = _row_hashes.row_hashes(subject) if subject.task.form == "table" else []
         if not keys or subject.hashes is None:
             return
@@ -32,5 +32,5 @@ class NearDuplicates(Finding):
         if found > MIN_COPIES + 3 * chance:
             rows = subject.named(np.flatnonzero(near))
             text = f"{share(found, len(near))} rows nearly equal another one, such as rows {listed(rows)}; "
-            hint = "if they are one observation noted twice, keep one of each"
+            hint = "if they are one observation recorded twice, keep one of each"
             yield self.found("warning", "", f"{text}expected {chance} by chance", hint)

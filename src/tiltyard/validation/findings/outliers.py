@@ -1,4 +1,4 @@
-"""Numbers far from all others."""
+"""Outliers, and numbers that stand for a missing value."""
 
 from __future__ import annotations
 
@@ -13,58 +13,58 @@ from tiltyard.modeling.columns.number import Number
 from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import MIN_ROWS, Finding, Found, listed
 
-FAR = 10  # times the distance of the quartiles, beyond them
-FEW = 0.02  # of the rows; what is more frequent belongs to the column's shape
-AGAIN = 3  # rows with the very same code
-CODE = re.compile(r"-?9{2,}|-1|-[1-8]{3,}")  # how people write that there is no number
+MAX_DISTANCE = 10  # from the quartiles, in interquartile ranges
+MAX_SHARE = 0.02  # of the rows; more frequent values are part of the distribution
+MIN_REPEATS = 3  # rows with the same code
+CODE = re.compile(r"-?9{2,}|-1|-[1-8]{3,}")  # common codes for a missing number
 
 
 class Outliers(Finding):
-    """One value of 10^9 among thousands decides the scale of its column."""
+    """A single extreme value can determine the scale of its column."""
 
     code: ClassVar = "outliers"
     title: ClassVar = "outliers, and numbers that stand for a missing value"
 
     def look(self, subject: CheckedData) -> Iterator[Found]:
-        """Look beyond the quartiles; on a logarithmic scale, if the column is learned on one."""
+        """Measure the distance from the quartiles; on a logarithmic scale if the column has `log`."""
         for name, column in subject.columns.items():
             if column.parsed.dtype.kind == "f" and isinstance(column.column, Number) and len(column.known) >= MIN_ROWS:
                 far = _far(column.parsed, log=column.column.log)
                 codes = _codes(column.parsed, far)
                 if codes:
-                    yield self._coded(subject, name, codes)
-                elif 0 < len(far) <= FEW * len(column.parsed):
-                    yield self._told(subject, name, far)
+                    yield self._report_codes(subject, name, codes)
+                elif 0 < len(far) <= MAX_SHARE * len(column.parsed):
+                    yield self._report_outliers(subject, name, far)
 
-    def _coded(self, subject: CheckedData, name: str, codes: dict[float, int]) -> Found:
+    def _report_codes(self, subject: CheckedData, name: str, codes: dict[float, int]) -> Found:
         shown = listed([f"{code:g} in {rows:,} rows" for code, rows in codes.items()])
-        text = f"{shown}; {_usual(subject, name)}"
-        return self.found("warning", name, text, "if it means a missing value, name it under source.read.na")
+        text = f"{shown}; {_expected_range(subject, name)}"
+        return self.found("warning", name, text, "if it means a missing value, add it to source.read.na")
 
-    def _told(self, subject: CheckedData, name: str, far: Array) -> Found:
+    def _report_outliers(self, subject: CheckedData, name: str, far: Array) -> Found:
         values = subject.columns[name].parsed
         rows = [f"{values[place]:g} in row {subject.row(place)}" for place in far]
-        text = f"{listed(rows)}; {_usual(subject, name)}"
-        return self.found("note", name, text, f"mend them, or set columns.{name}.clip: [0.01, 0.99]")
+        text = f"{listed(rows)}; {_expected_range(subject, name)}"
+        return self.found("note", name, text, f"correct them, or set columns.{name}.clip: [0.01, 0.99]")
 
 
-def _usual(subject: CheckedData, name: str) -> str:
+def _expected_range(subject: CheckedData, name: str) -> str:
     low, high = np.quantile(subject.columns[name].known, [0.25, 0.75])
-    return f"expected values near {low:g} to {high:g}, where half of them lie"
+    return f"expected values near {low:g} to {high:g}, the range of half of them"
 
 
 def _codes(values: Array, far: Array) -> dict[float, int]:
-    """Count far values that are spelled like a code, and come again."""
+    """Count outliers that look like a code and repeat."""
     found, counts = np.unique(values[far], return_counts=True)
     pairs = zip(found.tolist(), counts.tolist(), strict=True)
-    return {value: rows for value, rows in pairs if rows >= AGAIN and CODE.fullmatch(f"{value:.0f}")}
+    return {value: rows for value, rows in pairs if rows >= MIN_REPEATS and CODE.fullmatch(f"{value:.0f}")}
 
 
 def _far(values: Array, *, log: bool) -> Array:
     numbers = np.log1p(np.maximum(values, 0)) if log else values
-    numbers = numbers / 64  # exact, and the margin of the widest range is still a float
+    numbers = numbers / 64  # exact, and prevents an overflow of the margin
     low, high = np.nanquantile(numbers, [0.25, 0.75])
-    margin = FAR * (high - low)
+    margin = MAX_DISTANCE * (high - low)
     if not margin:
         return np.empty(0, dtype=np.int64)
     return np.flatnonzero((numbers < low - margin) | (numbers > high + margin))

@@ -1,4 +1,4 @@
-"""Picture files that are broken, of an odd size, empty or there twice."""
+"""Image files that are broken, of another size, blank, or duplicates."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 
 class Pictures(Finding):
-    """Every picture is decoded once; a file that is there under two labels has a wrong one."""
+    """Broken files stop the pipeline, and a file with two labels has a wrong one."""
 
     code: ClassVar = "pictures"
-    title: ClassVar = "pictures that cannot be decoded, of odd size, blank, duplicate, or under two labels"
+    title: ClassVar = "images that cannot be decoded, of another size, blank, duplicate, or with two labels"
     serving: ClassVar = True
 
     def look(self, subject: CheckedData) -> Iterator[Found]:
-        """Look at the facts that validation looks at."""
+        """Examine the facts about images that validation uses."""
         if subject.task.form != "image":
             return
         frame, ((name, column),) = subject.frame, subject.task.columns.items()
-        assert isinstance(column, Image)  # noqa: S101 - for the type checker: a task's form is its column's
+        assert isinstance(column, Image)  # noqa: S101 - for the type checker
         broken = frame[~frame["decodes"].astype(bool)]
         if len(broken):
             text = f"{self._some(broken, frame)} cannot be decoded; expected whole PNG or JPEG files"
@@ -46,8 +46,8 @@ class Pictures(Finding):
             )
         blank = frame[frame["darkest"] == frame["brightest"]]
         if len(blank):
-            text = f"{self._some(blank, frame)} have one colour only; expected something to see"
-            yield self.found("note", name, text, "see whether these files are meant")
+            text = f"{self._some(blank, frame)} have one colour only; expected several"
+            yield self.found("note", name, text, "see whether these files are intended")
 
     def _twice(self, frame: pd.DataFrame, target: str) -> Iterator[Found]:
         again = frame[frame["digest"].duplicated()]
@@ -55,10 +55,10 @@ class Pictures(Finding):
             text = f"{self._some(again, frame)} are the same file as an earlier one; expected each once"
             yield self.found("warning", target, text, "remove the copies: each counts twice")
         labels = frame.groupby("digest")[target].transform("nunique")
-        torn = frame[labels > 1]
-        if len(torn):
-            text = f"{self._some(torn, frame)} are one file under two labels; expected one label"
+        conflicting = frame[labels > 1]
+        if len(conflicting):
+            text = f"{self._some(conflicting, frame)} are the same file with two labels; expected one label"
             yield self.found("warning", target, text, "keep each under its true label")
 
     def _some(self, frame: pd.DataFrame, whole: pd.DataFrame) -> str:
-        return f"{share(len(frame), len(whole))} pictures ({listed(frame['path'].tolist())})"
+        return f"{share(len(frame), len(whole))} images ({listed(frame['path'].tolist())})"

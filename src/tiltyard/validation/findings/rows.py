@@ -1,4 +1,4 @@
-"""Far fewer or far more rows than last time."""
+"""Number of rows, compared with the task and with the previous version."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from tiltyard.validation.findings.base import Finding, Found
 
 
 class Rows(Finding):
-    """Half of the rows gone is a broken export more often than a change of the world."""
+    """A large change of the number of rows often means a broken export."""
 
     code: ClassVar = "rows"
-    title: ClassVar = "the number of rows, against the task and against last time"
+    title: ClassVar = "number of rows, compared with the task and with last time"
 
     def look(self, subject: CheckedData) -> Iterator[Found]:
-        """Compare with the bounds of the task, and with the version of the data before this one."""
+        """Compare with the bounds of the task, and with the previous version of the data."""
         (low, high), rows, before = subject.task.rows, subject.rows, subject.earlier.rows
         if not low <= rows <= high:
-            hint = "fetch data that are whole, or change `rows:`"
+            hint = "fetch complete data, or change `rows:`"
             yield self.found("critical", "", f"{rows:,} rows; expected {low:,} to {high:,}", hint)
         if before is None:
             return
@@ -27,5 +27,5 @@ class Rows(Finding):
         if abs(change) > most:
             lost = change < 0
             text = f"{rows:,} rows, {before:,} last time: {change:+.0%}; expected at most {most:.0%} either way"
-            hint = "see that the source is whole" if lost else "see that no rows came twice"
+            hint = "check that the source is complete" if lost else "check that no rows are repeated"
             yield self.found("critical" if lost else "warning", "", text, f"{hint}, or raise check.rows")

@@ -1,4 +1,4 @@
-"""Columns that are distributed otherwise than in the training rows."""
+"""Skew and drift: columns whose distribution differs from that of the training rows."""
 
 from __future__ import annotations
 
@@ -11,33 +11,35 @@ from tiltyard.validation.findings.base import MIN_ROWS, Finding, Found
 
 
 class Skew(Finding):
-    """A model knows the rows it was trained on; of others it guesses."""
+    """A model is unreliable on rows that differ from its training rows."""
 
     code: ClassVar = "skew"
     title: ClassVar = "skew between training rows and test rows, new data, or earlier data"
     serving: ClassVar = True
 
     def look(self, subject: CheckedData) -> Iterator[Found]:
-        """Measure each column; what is too far apart, and not by chance, is told with all its measures."""
+        """Measure the distance of each column; report significant ones above a limit, with all measures."""
         compared = [one for one in subject.earlier.comparisons if min(len(one.old), len(one.new)) >= MIN_ROWS]
         check = subject.task.check
         limits = {"PSI": check.psi, "KS": check.ks, "chi-square": check.chi2}
         for one in compared:
             measured = drift_distances(one.old, one.new)
-            sure = [d for d in measured if d.chance * len(compared) < 1 - check.confidence]
-            if any(d.value > limits[d.measure] for d in sure):
-                yield self._told(subject, one, measured, limits)
+            significant = [d for d in measured if d.chance * len(compared) < 1 - check.confidence]
+            if any(d.value > limits[d.measure] for d in significant):
+                yield self._report(subject, one, measured, limits)
 
-    def _told(self, subject: CheckedData, one: Comparison, measured: list[Distance], limits: dict[str, float]) -> Found:
+    def _report(
+        self, subject: CheckedData, one: Comparison, measured: list[Distance], limits: dict[str, float]
+    ) -> Found:
         old, new = one.names
         values = ", ".join(f"{d.measure} {d.value:.3g}" for d in measured)
         wanted = ", ".join(f"{d.measure} {limits[d.measure]:g}" for d in measured)
         column = subject.task.columns.get(one.column)
-        moves = column is not None and column.type == "date"  # new rows are later ones: no surprise
+        moves = column is not None and column.type == "date"  # newer rows have later dates
         text = f"{new} differ from {old}: {values}; expected at most {wanted}"
         hint = (
-            "find out what changed; train again if it is to stay"
+            "find out what changed; train again if it is permanent"
             if new != "the test rows"
-            else ("see whether the split parts rows that belong together, or time has changed them")
+            else ("see whether the split separates rows that belong together, or the data changed over time")
         )
         return self.found("note" if moves else "warning", one.column, text, hint)

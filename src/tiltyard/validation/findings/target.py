@@ -1,4 +1,4 @@
-"""A target that cannot be learned: missing, always the same, or not among the classes."""
+"""Problems of the target: missing, constant, not among the classes, or out of bounds."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from tiltyard.validation.findings.base import Finding, Found, listed, share
 
 
 class Target(Finding):
-    """Where there is one answer only, every model is right and none has learned."""
+    """A target with such values cannot be learned."""
 
     code: ClassVar = "target"
-    title: ClassVar = "a target that is missing, single or unknown"
+    title: ClassVar = "a target that is missing, constant or unknown"
 
     def look(self, subject: CheckedData) -> Iterator[Found]:
-        """Look at presence, number of values, labels and bounds."""
+        """Check missing values, number of values, labels and bounds."""
         name, truth = subject.task.target.column, subject.truth
         if truth is None:
             return
         there = truth != "" if subject.task.classes else ~np.isnan(truth)
         if gone := len(truth) - int(there.sum()):
-            text = f"{share(gone, len(truth))} rows have none, or none that can be read; expected one in every row"
+            text = f"{share(gone, len(truth))} rows have no readable target; expected one in every row"
             yield self.found("critical", name, text, "remove these rows from the data, or find their targets")
         values = np.unique(truth[there])
         if len(values) == 1:
-            text = f"always {values[0]}; expected at least two values to tell apart"
-            yield self.found("critical", name, text, "fetch data that hold more than one answer")
+            text = f"always {values[0]}; expected at least two values"
+            yield self.found("critical", name, text, "fetch data with more than one target value")
         yield from self._strange(subject, truth[there])
 
     def _strange(self, subject: CheckedData, truth: Array) -> Iterator[Found]:
@@ -38,7 +38,7 @@ class Target(Finding):
         if classes and (strange := sorted(set(truth.tolist()) - set(classes))):
             rows = int(np.isin(truth, strange).sum())
             text = f"{share(rows, len(truth))} rows have {listed(strange)}; expected one of {listed(classes)}"
-            yield self.found("critical", name, text, "mend the labels, or add them to target.classes")
+            yield self.found("critical", name, text, "correct the labels, or add them to target.classes")
         if bounds and not classes and (outside := int(((truth < bounds[0]) | (truth > bounds[1])).sum())):
             text = f"{share(outside, len(truth))} rows are outside; expected {bounds[0]:g} to {bounds[1]:g}"
-            yield self.found("critical", name, text, "mend the values, or widen target.bounds if they can be believed")
+            yield self.found("critical", name, text, "correct the values, or widen target.bounds if they are plausible")

@@ -1,4 +1,4 @@
-"""Texts that are nearly the same, very short, or longer than what is read of them."""
+"""Texts that are near duplicates, very short, or truncated."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings._observed_column import ObservedColumn
 from tiltyard.validation.findings.base import MIN_COPIES, Finding, Found, listed, share
 
-SHORT = 3  # characters
-CUT = 0.1  # of the texts that may be longer than what is read of them
+MIN_CHARACTERS = 3
+MAX_TRUNCATED = 0.1  # share of the texts
 SIGNS, DIGITS = re.compile(r"[\W_]+"), re.compile(r"\d+")
 
 
 class Texts(Finding):
-    """The same message with another number in it is no second message."""
+    """Texts that differ only in numbers or punctuation are near duplicates."""
 
     code: ClassVar = "texts"
-    title: ClassVar = "texts that nearly repeat, that are too short or too long"
+    title: ClassVar = "texts that nearly repeat, or are too short or too long"
     serving: ClassVar = True
 
     def look(self, subject: CheckedData) -> Iterator[Found]:
-        """Compare letters alone, and count characters and words."""
+        """Compare letters only, and count characters and words."""
         for name, column in subject.columns.items():
             if isinstance(column.column, Text):
                 yield from self._short(subject, name, column)
@@ -35,39 +35,43 @@ class Texts(Finding):
                 yield from self._repeated(subject, name, _keys(column))
 
     def _short(self, subject: CheckedData, name: str, column: ObservedColumn) -> Iterator[Found]:
-        bare = [len(str(cell).strip()) if cell is not None else SHORT for cell in column.cells]
-        short = np.flatnonzero(np.array(bare) < SHORT)
+        bare = [len(str(cell).strip()) if cell is not None else MIN_CHARACTERS for cell in column.cells]
+        short = np.flatnonzero(np.array(bare) < MIN_CHARACTERS)
         if len(short) >= MIN_COPIES:
-            text = f"{share(len(short), len(bare))} texts have fewer than {SHORT} characters, such as rows "
+            text = f"{share(len(short), len(bare))} texts have fewer than {MIN_CHARACTERS} characters, such as rows "
             text += listed(subject.named(short))
-            yield self.found("note", name, f"{text}; expected words", "see whether these rows are meant")
+            yield self.found("note", name, f"{text}; expected words", "see whether these rows are intended")
 
     def _long(self, name: str, column: ObservedColumn, settings: Text) -> Iterator[Found]:
         words = np.array([_words(cell, settings.length + 1) for cell in column.cells])
         cut = int((words > settings.length).sum())
-        if cut > CUT * len(words):
-            text = f"{share(cut, len(words))} texts are longer than the {settings.length} words that are read"
-            yield self.found("note", name, f"{text}; expected at most {CUT:.0%}", f"raise columns.{name}.length")
+        if cut > MAX_TRUNCATED * len(words):
+            text = f"{share(cut, len(words))} texts are truncated to {settings.length} words"
+            yield self.found(
+                "note", name, f"{text}; expected at most {MAX_TRUNCATED:.0%}", f"raise columns.{name}.length"
+            )
 
     def _repeated(self, subject: CheckedData, name: str, keys: Array) -> Iterator[Found]:
         _, group, counts = np.unique(keys, return_inverse=True, return_counts=True)
         again = (counts[group] > 1) & (keys != "")
         if again.sum() < MIN_COPIES:
             return
-        text = f"{share(int(again.sum()), len(keys))} texts equal another but for signs and digits, such as rows "
+        text = (
+            f"{share(int(again.sum()), len(keys))} texts equal another except for punctuation and digits, such as rows "
+        )
         text += listed(subject.named(np.flatnonzero(again))) + "; expected each once"
-        hint = "keep one of each: a test part that holds what was trained on measures memory"
+        hint = "keep one of each, so that no test row is known from training"
         across = int(np.isin(keys[subject.parts["test"]], keys[subject.parts["train"]]).sum()) if subject.parts else 0
-        text += f"; {across:,} of the test rows have such a twin in training" if across else ""
+        text += f"; {across:,} of the test rows have such a copy among the training rows" if across else ""
         yield self.found("warning" if across else "note", name, text, hint)
 
 
 def _keys(column: ObservedColumn) -> Array:
-    """Return of each text its letters in lower case, with one 0 for each number."""
+    """Return each text in lower case without punctuation, with 0 for each number."""
     texts = ("" if cell is None else str(cell).lower() for cell in column.cells)
     return np.array([DIGITS.sub("0", SIGNS.sub(" ", text)).strip() for text in texts], dtype=object)
 
 
 def _words(cell: object, most: int) -> int:
-    """Count words up to a number."""
+    """Count words, up to a limit."""
     return sum(1 for _, _ in zip(TOKEN.finditer(str(cell or "")), range(most), strict=False))

@@ -1,4 +1,4 @@
-"""Rows of the test part that training rows give away."""
+"""Overlap of training and test rows: identical or nearly identical rows in both."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tiltyard.validation.findings.base import MIN_COPIES, Finding, Found, listed
 
 
 class TrainTestOverlap(Finding):
-    """A model that is tested on what it has seen shows its memory."""
+    """Test rows that are known from training make metrics too good."""
 
     code: ClassVar = "train_test_overlap"
-    title: ClassVar = "rows shared, or nearly, between training and test"
+    title: ClassVar = "identical or nearly identical rows in training and test"
 
     def look(self, subject: CheckedData) -> Iterator[Found]:
-        """Split as `prepare` does; look for rounded training rows among the test rows."""
+        """Report a split that fails, and test rows that nearly equal a training row."""
         if subject.unsplit:
             whole = len(subject.frame) == subject.rows
             text = subject.unsplit if whole else f"a sample cannot be split: {subject.unsplit}"

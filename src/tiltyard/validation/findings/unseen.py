@@ -1,4 +1,4 @@
-"""Names that the model has never met."""
+"""Unseen categories: names that are not in the training rows."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import Found, Severity, listed, share
 from tiltyard.validation.findings.wrong_types import WrongTypes
 
-OFTEN = 0.01  # of the new rows, from which a name nobody learned is worth a warning
+WARNING_SHARE = 0.01  # of the new rows
 
 
 class Unseen(WrongTypes):
-    """Where others are refused, so are the rows that hold them; where they have a bucket, all share one fate."""
+    """The service refuses unseen categories, or treats all of them as one if the column has a bucket."""
 
     code: ClassVar = "unseen"
     title: ClassVar = "categories that are new"
     refusals: ClassVar = {"unseen"}
 
     def look(self, subject: CheckedData) -> Iterator[Found]:
-        """Count those that are refused; in new data also those that training rows lack."""
+        """Count refused names; in new data also names that training rows lack."""
         yield from super().look(subject)
         if subject.reference is None:
             return
@@ -38,10 +38,10 @@ class Unseen(WrongTypes):
             return
         names, counts = np.unique(new, return_counts=True)
         first = [str(one) for one in names[np.argsort(-counts, kind="stable")]]
-        text = f"{share(len(new), rows)} rows hold names that no training row has: {listed(first)}"
-        severity: Severity = "warning" if len(new) > OFTEN * rows else "note"
-        yield self.found(severity, name, f"{text}; expected none", "train again with rows that hold them")
+        text = f"{share(len(new), rows)} rows have names that no training row has: {listed(first)}"
+        severity: Severity = "warning" if len(new) > WARNING_SHARE * rows else "note"
+        yield self.found(severity, name, f"{text}; expected none", "train again with rows that have them")
 
-    def next(self, subject: CheckedData, name: str) -> str:
+    def advice(self, subject: CheckedData, name: str) -> str:
         """Return what to do."""
-        return f"mend the names, add them to columns.{name}.values, or set `unseen: bucket` there"
+        return f"correct the names, add them to columns.{name}.values, or set `unseen: bucket` there"

@@ -1,4 +1,4 @@
-"""Cells that are not what their column holds: a word among numbers, a date that is none."""
+"""Wrong types: cells that cannot be parsed, such as text in a column of numbers or an invalid date."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tiltyard.validation.findings.base import Finding, Found, Severity
 
 
 class WrongTypes(Finding):
-    """The service refuses such a cell in the words quoted here."""
+    """The service refuses such a cell with the quoted message."""
 
     code: ClassVar = "wrong_types"
     title: ClassVar = "cells of another type than their column"
@@ -19,15 +19,15 @@ class WrongTypes(Finding):
     severity: ClassVar[Severity] = "critical"
 
     def look(self, subject: CheckedData) -> Iterator[Found]:
-        """Count what the column refuses, and quote the first refusal."""
+        """Count the refused cells of each column, and quote the first message."""
         for name, column in subject.columns.items():
             refused = [refusal for refusal in column.refused if refusal.code in self.refusals]
             if refused:
                 first = refused[0]
                 count = f"{len(refused):,} of {len(column.parsed):,} rows"
                 text = f"{count} are refused; row {subject.row(first.place)}: {first.text}"
-                yield self.found(self.severity, name, text, self.next(subject, name))
+                yield self.found(self.severity, name, text, self.advice(subject, name))
 
-    def next(self, subject: CheckedData, name: str) -> str:
+    def advice(self, subject: CheckedData, name: str) -> str:
         """Return what to do."""
-        return f"mend these cells, or change the type of columns.{name}"
+        return f"correct these cells, or change the type of columns.{name}"
