@@ -134,7 +134,7 @@ def test_the_command_says_what_it_did(
     said = CliRunner().invoke(cli, ["predict", "iris", "--csv", str(flowers), "--out", str(target)]).stdout
     assert json.loads(said)["rows"] == 1000
     wrong = CliRunner().invoke(cli, ["predict", "iris", "--json", "[]", "--out", str(target)])
-    assert "--out: expected --csv" in wrong.output
+    assert "--out: expected also --csv" in wrong.output
 
 
 def test_the_command_tells_of_bad_rows(
