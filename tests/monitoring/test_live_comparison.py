@@ -147,5 +147,5 @@ def test_the_report_puts_both_side_by_side(served_project: Kept, monkeypatch: py
     assert (report["match"]["truths"], report["match"]["same"]) == (30, True)
     monkeypatch.chdir(space.root)
     said = CliRunner().invoke(cli, ["traffic", "iris"]).output
-    assert "to the same 30 instances" in said
+    assert "on the same 30 instances" in said
     assert "by 30 truths of the same requests" in said

@@ -331,7 +331,7 @@ def test_the_command_shows_what_there_is(
         assert "next: send ground truth to /v1/models/iris:feedback" in run()
         items = [{**place, "truth": truth} for place, truth in zip(places, truths, strict=True)]
         client.post(FEEDBACK, json={"feedback": items})
-    assert "30 truths came" in run()
+    assert "feedback (ground truth): 30 received" in run()
     assert json.loads(run("--json"))["quality"][0]["version"] == first
 
 

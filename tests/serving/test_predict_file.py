@@ -111,7 +111,7 @@ def test_what_cannot_be_written_is_refused_first(champions_project: Workspace, f
     iris, sine = (loader.load(champions_project, name) for name in ("iris", "sine"))
     with pytest.raises(RequestError, match=r"expected a file of .csv, .parquet, .jsonl; received out.xlsx"):
         predict_file(champions_project, iris, flowers, Path("out.xlsx"))
-    with pytest.raises(RequestError, match="sine is of series"):
+    with pytest.raises(RequestError, match="sine has series data"):
         predict_file(champions_project, sine, flowers, Path("out.csv"))
     table = pd.read_csv(flowers)
     table.drop(columns="sepal_width").to_csv(flowers, index=False)
@@ -134,7 +134,7 @@ def test_the_command_says_what_it_did(
     said = CliRunner().invoke(cli, ["predict", "iris", "--csv", str(flowers), "--out", str(target)]).stdout
     assert json.loads(said)["rows"] == 1000
     wrong = CliRunner().invoke(cli, ["predict", "iris", "--json", "[]", "--out", str(target)])
-    assert "--out: expected --csv" in wrong.output
+    assert "--out: expected also --csv" in wrong.output
 
 
 def test_the_command_tells_of_bad_rows(
